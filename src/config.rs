@@ -1,0 +1,1 @@
+//! Arguments and filter files made into one checked, immutable `Config`.

@@ -1,0 +1,58 @@
+//! dockveil: a response-filtering mediator for the Docker Engine API.
+//!
+//! It stands between a Docker engine and a client nobody vetted. It lets through only the operations that a
+//! profile allows, rewrites the JSON that comes back so that only the fields the profile shows are left, and
+//! passes streams through byte for byte.
+//!
+//! The way of one exchange:
+//!
+//! ```text
+//! listener ──► route ──► policy ──► upstream ──► proxy/body ──► client
+//!  who          what      Deny       request      relay | filter(plan) | hijack
+//!  (profile)    (op,ver)  Relay      rebuilt
+//!                         Filter
+//! ```
+//!
+//! The modules, in reading order. An arrow means "may use"; `tests/it/layering.rs` holds the code to it:
+//! `main → {cli, command, server} → proxy → {policy, route, filter, stream, upstream}`, `policy → {route, filter, schema}`,
+//! and on the way in `config → {cli, policy, filter, schema, route, yaml}`.
+//!
+//! | module | purpose | knows nothing of |
+//! |---|---|---|
+//! | [`cli`] | arguments and environment, as typed | files, sockets |
+//! | [`command`] | the subcommands that do not serve: check, explain, filter, profiles, healthcheck, demo | how a body is filtered |
+//! | [`config`] | arguments + filter files → one checked, immutable `Config` | the network |
+//! | [`server`] | listeners, accept loop, connection limit, graceful stop | routes, JSON |
+//! | [`proxy`] | the life of one exchange, where HTTP meets JSON | listeners, files |
+//! | [`policy`] | route → decision | bodies, sockets |
+//! | [`route`] | request line → operation | JSON, policy, I/O |
+//! | [`schema`] | what the API returns: schemas, how they nest, the class of every field | HTTP, I/O |
+//! | [`filter`] | rules applied to one JSON document | HTTP, async, files |
+//! | [`stream`] | chunks in, frames out | JSON, sockets |
+//! | [`upstream`] | connections to the daemon, Unix socket or TCP | policy, JSON |
+//! | [`yaml`] | a YAML file as a tree in which every node knows its line | what the file means |
+//! | [`properties`] | invariants that tests and fuzz targets share | HTTP |
+
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod server;
+
+pub mod proxy;
+
+pub mod policy;
+
+pub mod route;
+
+pub mod schema;
+
+pub mod filter;
+
+pub mod stream;
+
+pub mod upstream;
+
+pub mod yaml;
+
+#[doc(hidden)]
+pub mod properties;

@@ -1,0 +1,1 @@
+//! Invariants that tests and fuzz targets share.

@@ -1,0 +1,1 @@
+//! What the Docker API returns: schemas, how they nest, the class of every field.

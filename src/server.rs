@@ -1,0 +1,1 @@
+//! Listeners, accept loop, connection limit, graceful stop.

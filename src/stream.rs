@@ -1,0 +1,1 @@
+//! Chunks in, frames out.

@@ -1,0 +1,1 @@
+//! Connections to the daemon, over a Unix socket or TCP.

@@ -1,0 +1,323 @@
+//! A YAML file as a tree in which every node knows its line.
+//!
+//! The readers of configuration walk this tree themselves, because a person with five mistakes in a file is to
+//! read about all five: a reader that stops at the first would make them start the program five times.
+
+use std::fmt;
+use std::sync::Arc;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+
+/// How deep collections may nest.
+const DEPTH_LIMIT: usize = 64;
+
+/// Where something is written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// The file, as the operator named it; `built-in:…` for a file inside the program.
+    pub file: Arc<str>,
+    /// Counted from one; zero where a file as a whole is meant.
+    pub line: u32,
+    /// Counted from one, in characters; zero where a line or file as a whole is meant.
+    pub column: u32,
+}
+
+impl Place {
+    /// A place that is a whole file, or an argument on the command line.
+    pub fn file(file: &str) -> Self {
+        Self { file: file.into(), line: 0, column: 0 }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.line, self.column) {
+            (0, _) => write!(f, "{}", self.file),
+            (line, 0) => write!(f, "{}:{line}", self.file),
+            (line, column) => write!(f, "{}:{line}:{column}", self.file),
+        }
+    }
+}
+
+/// Something wrong in a file, and what was expected there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mistake {
+    /// Where it is.
+    pub place: Place,
+    /// What was found and what was expected; lower case, no full stop.
+    pub message: String,
+}
+
+impl Mistake {
+    /// A mistake at `place`.
+    pub fn new(place: &Place, message: impl Into<String>) -> Self {
+        Self { place: place.clone(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+/// One value of a YAML file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Where it starts.
+    pub place: Place,
+    /// What it is.
+    pub value: Value,
+}
+
+/// The shape of a [`Node`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A plain or quoted scalar. Plain `null`, `~` and nothing at all are [`Value::Null`].
+    Scalar {
+        /// The text, escapes resolved.
+        text: String,
+        /// Written in quotes or as a block: certainly text.
+        quoted: bool,
+    },
+    /// An empty value.
+    Null,
+    /// A list.
+    Sequence(Vec<Node>),
+    /// Keys and values in the order written; no key occurs twice.
+    Mapping(Vec<(Key, Node)>),
+}
+
+/// A key of a mapping.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key {
+    /// Where it is written.
+    pub place: Place,
+    /// Its text.
+    pub name: String,
+}
+
+impl Node {
+    /// What this is, for a message: `a list`, `a mapping`, `text`, `nothing`.
+    pub fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::Scalar { .. } => "text",
+            Value::Null => "nothing",
+            Value::Sequence(_) => "a list",
+            Value::Mapping(_) => "a mapping",
+        }
+    }
+
+    /// A mistake here.
+    pub fn mistake(&self, message: impl Into<String>) -> Mistake {
+        Mistake::new(&self.place, message)
+    }
+
+    /// The text of a scalar.
+    ///
+    /// # Errors
+    /// A mistake that says `what` was expected.
+    pub fn text(&self, what: &str) -> Result<&str, Mistake> {
+        match &self.value {
+            Value::Scalar { text, .. } => Ok(text),
+            Value::Null | Value::Sequence(_) | Value::Mapping(_) => {
+                Err(self.mistake(format!("found {}, expected {what}", self.kind())))
+            }
+        }
+    }
+
+    /// The items of a list.
+    ///
+    /// # Errors
+    /// A mistake that says `what` was expected.
+    pub fn list(&self, what: &str) -> Result<&[Node], Mistake> {
+        match &self.value {
+            Value::Sequence(items) => Ok(items),
+            Value::Scalar { .. } | Value::Null | Value::Mapping(_) => {
+                Err(self.mistake(format!("found {}, expected {what}", self.kind())))
+            }
+        }
+    }
+
+    /// The entries of a mapping.
+    ///
+    /// # Errors
+    /// A mistake that says `what` was expected.
+    pub fn mapping(&self, what: &str) -> Result<&[(Key, Node)], Mistake> {
+        match &self.value {
+            Value::Mapping(entries) => Ok(entries),
+            Value::Scalar { .. } | Value::Null | Value::Sequence(_) => {
+                Err(self.mistake(format!("found {}, expected {what}", self.kind())))
+            }
+        }
+    }
+}
+
+/// Reads one YAML document. `file` is the name that places carry.
+///
+/// Anchors, aliases, tags and second documents are refused: a file that decides what is hidden says each thing
+/// where it is read.
+///
+/// # Errors
+/// The first thing that is not such a document.
+pub fn parse(file: &str, text: &str) -> Result<Node, Mistake> {
+    let file: Arc<str> = file.into();
+    let mut reader = Reader { file: file.clone(), parser: Parser::new_from_str(text) };
+    let mut document = None;
+    loop {
+        let (event, span) = reader.next()?;
+        match event {
+            Event::StreamEnd => break,
+            Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+            other => {
+                if document.is_some() {
+                    return Err(Mistake::new(&reader.place(span), "a second document, expected one"));
+                }
+                document = Some(reader.node(other, span, 0)?);
+            }
+        }
+    }
+    Ok(document.unwrap_or(Node { place: Place { file, line: 1, column: 1 }, value: Value::Null }))
+}
+
+struct Reader<'t> {
+    file: Arc<str>,
+    parser: Parser<'t, saphyr_parser::StrInput<'t>>,
+}
+
+impl<'t> Reader<'t> {
+    fn next(&mut self) -> Result<(Event<'t>, Span), Mistake> {
+        match self.parser.next_event() {
+            Some(Ok(found)) => Ok(found),
+            Some(Err(error)) => {
+                let marker = *error.marker();
+                Err(Mistake::new(&self.place(Span::empty(marker)), format!("not YAML: {}", error.info())))
+            }
+            None => Ok((Event::StreamEnd, Span::default())),
+        }
+    }
+
+    fn place(&self, span: Span) -> Place {
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Place {
+            file: self.file.clone(),
+            line: number(span.start.line()),
+            column: number(span.start.col()).saturating_add(1),
+        }
+    }
+
+    fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Mistake> {
+        let place = self.place(span);
+        if depth > DEPTH_LIMIT {
+            return Err(Mistake::new(&place, format!("nested deeper than {DEPTH_LIMIT}")));
+        }
+        let plain = |anchor: usize, tagged: bool| {
+            if anchor != 0 || tagged {
+                return Err(Mistake::new(&place, "anchors and tags are not read here"));
+            }
+            Ok(())
+        };
+        let value = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                plain(anchor, tag.is_some())?;
+                let quoted = style != ScalarStyle::Plain;
+                if !quoted && matches!(&*text, "" | "~" | "null" | "Null" | "NULL") {
+                    Value::Null
+                } else {
+                    Value::Scalar { text: text.into_owned(), quoted }
+                }
+            }
+            Event::SequenceStart(anchor, tag) => {
+                plain(anchor, tag.is_some())?;
+                let mut items = Vec::new();
+                loop {
+                    let (event, span) = self.next()?;
+                    if event == Event::SequenceEnd {
+                        break Value::Sequence(items);
+                    }
+                    items.push(self.node(event, span, depth + 1)?);
+                }
+            }
+            Event::MappingStart(anchor, tag) => {
+                plain(anchor, tag.is_some())?;
+                self.entries(depth)?
+            }
+            Event::Alias(_) => return Err(Mistake::new(&place, "aliases are not read here")),
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd
+            | Event::SequenceEnd
+            | Event::MappingEnd => return Err(Mistake::new(&place, "not YAML: a value was expected")),
+        };
+        Ok(Node { place, value })
+    }
+
+    fn entries(&mut self, depth: usize) -> Result<Value, Mistake> {
+        let mut entries: Vec<(Key, Node)> = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::MappingEnd {
+                return Ok(Value::Mapping(entries));
+            }
+            let key = self.node(event, span, depth + 1)?;
+            let name = key.text("a key")?.to_owned();
+            if entries.iter().any(|(known, _)| known.name == name) {
+                return Err(key.mistake(format!("the key {name:?} stands here twice")));
+            }
+            let (event, span) = self.next()?;
+            let node = self.node(event, span, depth + 1)?;
+            entries.push((Key { place: key.place, name }, node));
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_mistake(text: &str, expected: &str) {
+        assert_eq!(parse("f.yaml", text).unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn every_node_knows_its_place() {
+        let node = parse("f.yaml", "a: 1\nb:\n  - x\n  - 'y'\n").unwrap();
+        let entries = node.mapping("m").unwrap();
+        let (key, list) = entries.last().unwrap();
+        assert_eq!((key.place.line, key.place.column), (2, 1));
+        let last = list.list("l").unwrap().last().unwrap();
+        assert_eq!((last.place.line, last.place.column), (4, 5));
+        assert_eq!(last.value, Value::Scalar { text: "y".into(), quoted: true });
+    }
+
+    #[test]
+    fn nothing_is_null() {
+        assert_eq!(parse("f.yaml", "").unwrap().value, Value::Null);
+        assert_eq!(parse("f.yaml", "a:\n").unwrap().mapping("m").unwrap().first().unwrap().1.value, Value::Null);
+    }
+
+    #[test]
+    fn a_key_twice_is_a_mistake() {
+        check_mistake("a: 1\na: 2\n", "f.yaml:2:1: the key \"a\" stands here twice");
+    }
+
+    #[test]
+    fn aliases_and_tags_are_mistakes() {
+        check_mistake("a: &x 1\n", "f.yaml:1:4: anchors and tags are not read here");
+        check_mistake("a: !t 1\n", "f.yaml:1:4: anchors and tags are not read here");
+    }
+
+    #[test]
+    fn a_second_document_is_a_mistake() {
+        check_mistake("a: 1\n---\nb: 1\n", "f.yaml:3:1: a second document, expected one");
+    }
+
+    #[test]
+    fn deep_nesting_is_a_mistake() {
+        assert!(parse("f.yaml", &"[".repeat(500)).is_err());
+    }
+}
