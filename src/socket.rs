@@ -1,5 +1,6 @@
 //! One connected socket, Unix or TCP, and the address of one.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -9,6 +10,13 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
+
+/// How much one read of a stream takes at most, in bytes.
+const SCRATCH_SIZE: usize = 256 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_SIZE]);
+}
 
 /// Where to listen or to connect: `unix:///run/docker.sock` or `tcp://127.0.0.1:2375`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -121,6 +129,28 @@ impl Socket {
         match self {
             Self::Unix(socket) => socket.ready(interest).await,
             Self::Tcp(socket) => socket.ready(interest).await,
+        }
+    }
+
+    /// Waits for bytes, reads what is there and shows it to `take`; answers how many bytes that were, zero at the end.
+    ///
+    /// The bytes stand in a buffer that all sockets of a thread share, so that a silent one holds none.
+    /// Cancel safety: nothing is lost.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub async fn read_some(&self, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
+        loop {
+            self.ready(Interest::READABLE).await?;
+            let read = SCRATCH.with_borrow_mut(|scratch| {
+                let read = self.try_read(scratch)?;
+                take(scratch.get(..read).unwrap_or_default());
+                Ok(read)
+            });
+            match read {
+                Err(error) if io::Error::kind(&error) == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
         }
     }
 
