@@ -16,8 +16,8 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, ORIGIN, UPGRADE};
 use hyper::{HeaderMap, Request, Response, StatusCode, Version as HttpVersion};
 
-pub use self::error::Error;
 use self::body::Filtered;
+pub use self::error::Error;
 use self::relay::Takeover;
 use self::trace::Trace;
 use crate::filter::Plan;
@@ -25,6 +25,9 @@ use crate::policy::{Decision, Policy, Reason};
 use crate::route::{self, RequestBody as Expected, Response as Returned, Route, Stream, Version};
 use crate::schema::Class;
 use crate::upstream::{RequestBody, Upstream, UpstreamBody};
+
+/// The N of the newest API version 1.N whose fields the catalogue knows.
+pub const NEWEST_KNOWN: u16 = Version::NEWEST.number();
 
 /// How long the body of a request that opens a stream may be, in bytes: the few settings of an exec.
 const OPENING_LIMIT: usize = 1024 * 1024;
@@ -195,7 +198,10 @@ impl Proxy {
             // What an engine answers to a ping is known; whatever else it might be is not passed on.
             Returned::Text if route.operation.id.starts_with("SystemPing") => {
                 down.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-                down.insert(hyper::header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate"));
+                down.insert(
+                    hyper::header::CACHE_CONTROL,
+                    HeaderValue::from_static("no-cache, no-store, must-revalidate"),
+                );
                 drop(body.collect(OPENING_LIMIT).await?);
                 Filtered::own("OK")
             }
@@ -228,11 +234,7 @@ impl Proxy {
     }
 
     /// An answer that may go on. One that says no is answered in our own words, unless the profile shows free text.
-    async fn checked(
-        &self,
-        route: &Route,
-        response: Response<UpstreamBody>,
-    ) -> Result<Response<UpstreamBody>, Error> {
+    async fn checked(&self, route: &Route, response: Response<UpstreamBody>) -> Result<Response<UpstreamBody>, Error> {
         let status = response.status();
         if status.is_success() && status != StatusCode::PARTIAL_CONTENT {
             return Ok(response);
@@ -299,9 +301,13 @@ fn check_body(route: &Route, request: &Request<Incoming>) -> Result<(), Error> {
     let types: &[&str] = match route.operation.body {
         Expected::None => return Err(Error::Body),
         Expected::Json | Expected::OptionalJson | Expected::Raw => &["application/json"],
-        Expected::Tar | Expected::OptionalTar => {
-            &["application/x-tar", "application/tar", "application/octet-stream", "application/gzip", "application/x-gzip"]
-        }
+        Expected::Tar | Expected::OptionalTar => &[
+            "application/x-tar",
+            "application/tar",
+            "application/octet-stream",
+            "application/gzip",
+            "application/x-gzip",
+        ],
     };
     if headers::has_media_type(request.headers(), types) { Ok(()) } else { Err(Error::BodyType) }
 }
@@ -339,7 +345,13 @@ mod tests {
 
     #[test]
     fn a_host_is_compared_without_its_port() {
-        for (host, name) in [("dockveil:2375", "dockveil"), ("dockveil", "dockveil"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("", "")] {
+        for (host, name) in [
+            ("dockveil:2375", "dockveil"),
+            ("dockveil", "dockveil"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("", ""),
+        ] {
             assert_eq!(without_port(host), name);
         }
     }

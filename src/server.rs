@@ -127,7 +127,13 @@ pub fn start(config: Config) -> Result<Running, Error> {
             };
             served.push((bound.share().map_err(Error::Worker)?, Arc::new(proxy)));
         }
-        let worker = Worker { number, shared: shared.clone(), stopping: stopping.clone(), upstream, patience: timeouts.shutdown };
+        let worker = Worker {
+            number,
+            shared: shared.clone(),
+            stopping: stopping.clone(),
+            upstream,
+            patience: timeouts.shutdown,
+        };
         let runtime = runtime().map_err(Error::Worker)?;
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             runtime.block_on(worker.serve(served));
@@ -316,7 +322,8 @@ async fn requests(
     let slot = Slot::default();
     let service = service_fn(|request: Request<Incoming>| {
         let (proxy, slot) = (proxy.clone(), slot.clone());
-        async move {
+        // In a box, so that the connection can be polled in place and taken apart.
+        Box::pin(async move {
             match proxy.exchange(request).await {
                 Outcome::Answer(response) => Ok::<_, std::convert::Infallible>(response),
                 Outcome::Takeover(takeover) => {
@@ -324,7 +331,7 @@ async fn requests(
                     std::future::pending().await
                 }
             }
-        }
+        })
     });
     let gate = Gate::new(socket, shared.head_limit, shared.patience);
     // Half-closed is not closed: who has sent a request and ends its direction still reads the answer.

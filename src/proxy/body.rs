@@ -109,7 +109,10 @@ impl Filtered {
     }
 
     /// The same body, which ends the line of its exchange.
-    pub(super) fn traced(mut self, trace: Trace) -> Self {
+    pub(super) fn traced(mut self, mut trace: Trace) -> Self {
+        if self.is_end_stream() {
+            trace.done();
+        }
         self.trace = Some(trace);
         self
     }
@@ -206,7 +209,13 @@ impl Body for Filtered {
         };
         if let Some(trace) = &mut this.trace {
             match &polled {
-                Poll::Ready(Some(Ok(bytes))) => trace.sent(bytes.len()),
+                Poll::Ready(Some(Ok(bytes))) => {
+                    trace.sent(bytes.len());
+                    // A body that is whole is not asked for its end.
+                    if matches!(this.inner, Inner::Whole(_)) {
+                        trace.done();
+                    }
+                }
                 Poll::Ready(Some(Err(error))) => trace.broke(error),
                 Poll::Ready(None) => {
                     if let Inner::Rewritten(rewriter) = &this.inner {

@@ -56,7 +56,7 @@ impl Trace {
 
     /// How much was hidden.
     pub(super) fn hid(&mut self, report: &Report) {
-        self.hidden = report.total();
+        self.hidden = report.hidden();
     }
 
     /// How much has left.

@@ -71,6 +71,16 @@ impl Version {
     /// The newest whose fields are all listed in the class files.
     pub const NEWEST: Self = Self(55);
 
+    /// The version 1.`minor`; `None` below [`Version::MIN`].
+    pub fn new(minor: u16) -> Option<Self> {
+        (minor >= Self::MIN.0).then_some(Self(minor))
+    }
+
+    /// The N of 1.N.
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+
     /// For the table.
     pub(super) const fn minor(minor: u16) -> Self {
         Self(minor)
