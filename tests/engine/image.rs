@@ -29,15 +29,20 @@ fn last_stage() -> String {
 fn build(socket: &Path, binary: &[u8]) {
     let built = Tar::default().directory("out", 0o755).file("out/dockveil", 0o755, binary).finish();
     seed::load(socket, "/images/create?fromSrc=-&repo=built&tag=1", &built);
-    let context = Tar::default().file("Dockerfile", 0o644, last_stage().as_bytes()).file("LICENSE", 0o644, &file("LICENSE"));
+    let context =
+        Tar::default().file("Dockerfile", 0o644, last_stage().as_bytes()).file("LICENSE", 0o644, &file("LICENSE"));
     seed::load(socket, "/build?t=dockveil:test", &context.finish());
 }
 
 /// Runs a shell line in a container that shares the network of `veil`; its code and its output.
 #[track_caller]
 fn beside(socket: &Path, name: &str, line: &str) -> (i64, String) {
-    seed::container(socket, name, json!({"Image": seed::BASE, "Cmd": ["sh", "-c", line],
-        "HostConfig": {"NetworkMode": "container:veil"}}));
+    seed::container(
+        socket,
+        name,
+        json!({"Image": seed::BASE, "Cmd": ["sh", "-c", line],
+        "HostConfig": {"NetworkMode": "container:veil"}}),
+    );
     let ended = client::post(socket, &format!("/containers/{name}/wait"), &Value::Null).json();
     let log = client::get(socket, &format!("/containers/{name}/logs?stdout=1&stderr=1"));
     client::request(socket, "DELETE", &format!("/containers/{name}?force=1&v=1"), &[], b"");
@@ -58,16 +63,20 @@ fn the_image_runs_unprivileged_and_filters() {
     assert_eq!(image["Config"]["Env"].as_array().map_or(0, Vec::len), 1, "PATH and nothing else: {image:#}");
 
     let group = fs::metadata(&socket).unwrap().gid().to_string();
-    seed::container(&socket, "veil", json!({
-        "Image": "dockveil:test",
-        // The image's own probe, more often.
-        "Healthcheck": {"Interval": 1_000_000_000_u64},
-        "HostConfig": {
-            "Binds": [format!("{}:/var/run/docker.sock", socket.display())],
-            "NetworkMode": "none", "ReadonlyRootfs": true, "CapDrop": ["ALL"], "GroupAdd": [group],
-            "SecurityOpt": ["no-new-privileges"],
-        },
-    }));
+    seed::container(
+        &socket,
+        "veil",
+        json!({
+            "Image": "dockveil:test",
+            // The image's own probe, more often.
+            "Healthcheck": {"Interval": 1_000_000_000_u64},
+            "HostConfig": {
+                "Binds": [format!("{}:/var/run/docker.sock", socket.display())],
+                "NetworkMode": "none", "ReadonlyRootfs": true, "CapDrop": ["ALL"], "GroupAdd": [group],
+                "SecurityOpt": ["no-new-privileges"],
+            },
+        }),
+    );
     let inspect = || client::get(&socket, "/containers/veil/json").json();
     let healthy = eventually(PATIENCE, || inspect()["State"]["Health"]["Status"] == "healthy");
     let log = client::get(&socket, "/containers/veil/logs?stdout=1&stderr=1").text();
@@ -77,7 +86,8 @@ fn the_image_runs_unprivileged_and_filters() {
     assert_eq!(code, 0, "{list}");
     assert!(list.contains("shop/web:1"), "{list}");
     assert_no_canary("the list", &list);
-    let (code, denied) = beside(&socket, "writer", "wget -q -O - --post-data= http://127.0.0.1:2375/containers/web/kill");
+    let (code, denied) =
+        beside(&socket, "writer", "wget -q -O - --post-data= http://127.0.0.1:2375/containers/web/kill");
     assert_eq!(code, 1, "{denied}");
     assert!(denied.contains("403"), "{denied}");
 

@@ -185,6 +185,11 @@ impl Connection {
         Some(self.held.drain(..count).collect())
     }
 
+    /// What has arrived and has not been taken.
+    pub(crate) fn held(&self) -> &[u8] {
+        &self.held
+    }
+
     /// Everything until the other side ends the stream.
     #[track_caller]
     pub(crate) fn rest(&mut self) -> Vec<u8> {
