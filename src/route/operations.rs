@@ -447,3 +447,69 @@ impl Operation {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn table_is_whole_and_unambiguous() {
+        assert_eq!(OPERATIONS.len(), 126);
+        let ids: HashSet<_> = OPERATIONS.iter().map(|operation| operation.id).collect();
+        assert_eq!(ids.len(), OPERATIONS.len());
+        let shape = |template: &str| {
+            let parts = template.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
+            parts.collect::<Vec<_>>().join("/")
+        };
+        let places: HashSet<_> =
+            OPERATIONS.iter().map(|operation| (operation.method, shape(operation.template))).collect();
+        assert_eq!(places.len(), OPERATIONS.len());
+    }
+
+    #[test]
+    fn rows_are_well_formed() {
+        for operation in OPERATIONS {
+            let Operation { id, template, versions, query, about, .. } = operation;
+            assert!(template.starts_with('/') && !template.contains("//"), "{id}");
+            assert!(id.chars().all(|letter| letter.is_ascii_alphanumeric()), "{id}");
+            assert!(versions.first >= Version::MIN && versions.first <= Version::NEWEST, "{id}");
+            assert!(versions.last.is_none_or(|last| last >= versions.first), "{id}");
+            assert!(about.is_empty() || about.ends_with('.'), "{id}");
+            let names: HashSet<_> = query.iter().map(|parameter| parameter.name).collect();
+            assert_eq!(names.len(), query.len(), "{id}");
+            if matches!(operation.method, Method::Get | Method::Head) && operation.response != WebSocket {
+                assert!(!operation.mutating && operation.body == RequestBody::None, "{id}");
+            }
+        }
+    }
+
+    #[test]
+    fn raw_responses_say_why_they_are_dangerous() {
+        for operation in OPERATIONS {
+            if matches!(operation.response, Hijack | WebSocket | Tar | Octets | LOGS) {
+                assert!(!operation.about.is_empty(), "{}", operation.id);
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check(name: &str, expected: &[&str]) {
+        let ids: Vec<_> = operations_named(name).map(|operation| operation.id).collect();
+        assert_eq!(ids, expected, "{name}");
+        assert_eq!(operation(name).map(|operation| operation.id), expected.first().copied());
+    }
+
+    #[test]
+    fn short_names_stand_for_operations() {
+        check("Ping", &["SystemPing", "SystemPingHead"]);
+        check("SystemPing", &["SystemPing", "SystemPingHead"]);
+        check("SystemPingHead", &["SystemPingHead"]);
+        check("Version", &["SystemVersion"]);
+        check("ContainerArchive", &["ContainerArchive"]);
+        for name in ["", "ping", "containerlist", "Options"] {
+            check(name, &[]);
+        }
+    }
+}

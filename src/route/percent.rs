@@ -20,16 +20,6 @@ pub(super) fn decode_query(raw: &str) -> Result<Cow<'_, str>, TargetError> {
     decode(raw, b' ')
 }
 
-/// Writes a name as segments of a path; its slashes stay slashes.
-pub(super) fn encode_path(text: &str, out: &mut String) {
-    encode(text, out);
-}
-
-/// Writes a name or value of a query.
-pub(super) fn encode_query(text: &str, out: &mut String) {
-    encode(text, out);
-}
-
 /// Decodes once; `plus` is what a `+` stands for.
 ///
 /// # Errors
@@ -65,9 +55,11 @@ fn digit(byte: Option<u8>) -> Result<u8, TargetError> {
     }
 }
 
+/// Writes a name, or a part of a query, in canonical form.
+///
 /// Escapes all but the unreserved characters of RFC 3986 §2.3 and `/`, `:`, `@`, which mean themselves both in the
 /// middle of a path and in a query.
-fn encode(text: &str, out: &mut String) {
+pub(super) fn encode(text: &str, out: &mut String) {
     out.reserve(text.len());
     for byte in text.bytes() {
         match byte {

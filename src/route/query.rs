@@ -77,9 +77,9 @@ impl Query {
         let mut mark = '?';
         for (name, value) in self.pairs() {
             out.push(mark);
-            percent::encode_query(name, out);
+            percent::encode(name, out);
             out.push('=');
-            percent::encode_query(value, out);
+            percent::encode(value, out);
             mark = '&';
         }
     }
@@ -119,10 +119,7 @@ mod tests {
         check("filters=a=b", Ok("?filters=a%3Db"));
         check("filters=a+b%2Bc%20d", Ok("?filters=a%20b%2Bc%20d"));
         check("filters=%3B%26%23%3F", Ok("?filters=%3B%26%23%3F"));
-        check(
-            r#"filters={"name":["^/a\\b$"]}"#,
-            Ok("?filters=%7B%22name%22%3A%5B%22%5E/a%5C%5Cb%24%22%5D%7D".replace("%3A", ":").as_str()),
-        );
+        check(r#"filters={"name":["^/a\\b$"]}"#, Ok("?filters=%7B%22name%22:%5B%22%5E/a%5C%5Cb%24%22%5D%7D"));
         check("names=b&names=a&names=b", Ok("?names=b&names=a&names=b"));
         check("filters=%25zz", Ok("?filters=%25zz"));
     }
