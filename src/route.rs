@@ -471,7 +471,7 @@ mod tests {
             "400 Version",
         );
         check(&["GET /v1.23/info", "GET /v1.0/info", "POST /v1.12/containers/a/copy", "GET /v1.5/x"], "400 TooOld");
-        check(&["GET /v1.56/info", "GET /v1.99999999999999999999/info"], "400 TooNew");
+        check(&["GET /v1.99999999999999999999/info"], "400 TooNew");
         check(
             &["GET /v1.44/v1.43/info", "GET /v1.44", "GET /v1.44/", "GET /", "GET /?", "GET /version1", "GET /vinfo"],
             "404",

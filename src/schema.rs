@@ -368,7 +368,6 @@ impl Reader {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -393,6 +392,40 @@ mod tests {
             let nests = schema.root.children().next().is_some();
             assert!(nests || !schema.leaves().is_empty(), "{} has no field", schema.name());
         }
+    }
+
+    /// Calls `look` with each field of the catalogue and its place.
+    fn each_field(look: &mut dyn FnMut(&str, &Field)) {
+        fn walk(path: &str, field: &Field, look: &mut dyn FnMut(&str, &Field)) {
+            look(path, field);
+            for (step, below) in field.children() {
+                walk(&format!("{path}{step}"), below, look);
+            }
+        }
+        for schema in Catalogue::built_in().unwrap().schemas() {
+            walk(schema.name(), schema.root(), look);
+        }
+    }
+
+    #[test]
+    fn the_keys_of_every_map_have_a_class() {
+        each_field(&mut |path, field| {
+            assert_eq!(field.any_member.is_some(), field.key_class.is_some(), "{path}: `.*` and `.*~` go together");
+        });
+    }
+
+    /// Typed clients read `Id` and `ID` alike, so a class that depends on the case would not hold.
+    #[test]
+    fn members_that_differ_only_in_case_are_alike() {
+        each_field(&mut |path, field| {
+            for (name, one) in &field.members {
+                for (other, two) in field.members.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name)) {
+                    let class = |field: &Field| field.class.as_ref().map(|(class, _)| *class);
+                    assert_eq!(class(one), class(two), "{path}: {name} and {other}");
+                    assert_eq!(one.nested, two.nested, "{path}: {name} and {other}");
+                }
+            }
+        });
     }
 
     #[test]

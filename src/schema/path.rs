@@ -155,7 +155,6 @@ impl fmt::Display for Path {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
