@@ -54,8 +54,12 @@ const REFUSED: [(&str, &str); 40] = [
 /// An answer with one of these statuses whose body is the engine's error form and quotes nothing of the request.
 #[track_caller]
 fn check(socket: &Path, method: &str, target: &str, headers: &[&str], statuses: &[u16]) {
-    let body = if method == "POST" { json!({"Cmd": ["canary-body"]}).to_string() } else { String::new() };
-    let answer = client::request(socket, method, target, headers, body.as_bytes());
+    check_answer(&client::request(socket, method, target, headers, b""), method, target, statuses);
+}
+
+/// See [`check`].
+#[track_caller]
+fn check_answer(answer: &client::Answer, method: &str, target: &str, statuses: &[u16]) {
     let text = answer.text();
     assert!(statuses.contains(&answer.status()), "{method} {target}: {text}");
     assert!(answer.complete, "{method} {target}: {text}");
@@ -79,6 +83,12 @@ fn what_a_dashboard_may_not_do_is_denied_and_not_done() {
             let statuses: &[u16] = if prefix == "/v1.24" { &[403, 404] } else { &[403] };
             check(&proxy.socket(), method, &format!("{prefix}{target}"), &[], statuses);
         }
+    }
+    for target in
+        ["/containers/create?name=canary-created", "/containers/web/exec", "/volumes/create", "/networks/create"]
+    {
+        let answer = client::post(&proxy.socket(), target, &json!({"Name": "canary-body", "Cmd": ["canary-body"]}));
+        check_answer(&answer, "POST", target, &[403]);
     }
     assert_eq!(state(), before);
     for gone in ["/containers/canary-created/json", "/containers/canary-renamed/json", "/images/canary-tag/json"] {

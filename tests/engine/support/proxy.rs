@@ -12,7 +12,7 @@ use super::eventually;
 /// A profile of our own that lets a person work in a container, which no built-in profile does.
 ///
 /// It shows no more than it must: what these tests see of a container comes through streams.
-pub(crate) const SESSION: &str = "\
+const SESSION: &str = "\
 profile: session
 about: Everything a session in a container needs, for the engine tests.
 allow:
@@ -40,6 +40,27 @@ allow:
 show: [identity, state]
 ";
 
+/// The operations of the profile `dashboard` with hardly any of what it shows.
+const BARE: &str = "\
+profile: bare
+about: Whether things run, and nothing else, for the engine tests.
+allow:
+  - Ping
+  - SystemVersion
+  - SystemInfo
+  - SystemDataUsage
+  - ContainerList
+  - ContainerInspect
+  - ContainerStats
+  - ImageList
+  - ImageInspect
+  - VolumeList
+  - VolumeInspect
+  - NetworkList
+  - NetworkInspect
+show: [state]
+";
+
 /// A running dockveil. Dropping it kills it and removes its directory.
 pub(crate) struct Proxy {
     child: Child,
@@ -47,14 +68,16 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts the program with a built-in profile, or `session`, in front of an engine.
+    /// Starts the program with a built-in profile, `session` or `bare`, in front of an engine.
     #[track_caller]
     pub(crate) fn start(engine: &Path, profile: &str) -> Proxy {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("dockveil-proxy-{}-{count}", std::process::id()));
         fs::create_dir_all(directory.join("filters/profile")).unwrap();
-        fs::write(directory.join("filters/profile/session.yaml"), SESSION).unwrap();
+        for (name, text) in [("session", SESSION), ("bare", BARE)] {
+            fs::write(directory.join(format!("filters/profile/{name}.yaml")), text).unwrap();
+        }
         let log = fs::File::create(directory.join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_dockveil"))
             .arg("serve")

@@ -1,7 +1,8 @@
 //! What the shared engine holds: images, containers, networks and volumes that carry a canary in every place where
 //! people keep what is nobody's business.
 //!
-//! A canary is `canary-<place>`. Names that a client has to know to ask for a thing carry none.
+//! A canary is `canary-<place>`, or `shown-<place>` where the class of the place is one that the profile `dashboard` shows.
+//! Names that a client has to know to ask for a thing carry none.
 
 use std::path::Path;
 
@@ -114,8 +115,8 @@ pub(crate) fn import(socket: &Path) {
     let mut tar = Tar::default()
         .directory("tmp", 0o1777)
         .directory("etc", 0o755)
-        .file("etc/passwd", 0o644, b"root:x:0:0::/:/bin/sh\ncanary-user:x:1000:1000::/:/bin/sh\n")
-        .file("etc/group", 0o644, b"root:x:0:\ncanary-group:x:1000:\n")
+        .file("etc/passwd", 0o644, b"root:x:0:0::/:/bin/sh\nshown-user:x:1000:1000::/:/bin/sh\n")
+        .file("etc/group", 0o644, b"root:x:0:\nshown-group:x:1000:\n")
         .directory("bin", 0o755)
         .file("bin/busybox", 0o755, &busybox);
     for name in ["sh", "cat", "echo", "sleep", "stty", "tty", "true", "wget"] {
@@ -180,8 +181,8 @@ fn web(directory: &Path) -> Value {
         "Labels": {"com.docker.compose.project": "shop", "com.docker.compose.service": "web",
             "owner": "canary-label", "canary-label-name": "1",
             "com.docker.compose.project.working_dir": "/home/canary-label-directory"},
-        "Hostname": "canary-hostname", "Domainname": "canary-domainname.test",
-        "User": "canary-user", "WorkingDir": "/tmp/canary-working-directory",
+        "Hostname": "shown-hostname", "Domainname": "shown-domainname.test",
+        "User": "shown-user", "WorkingDir": "/tmp/canary-working-directory",
         "StopSignal": "SIGKILL",
         "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/canary-volume-target": {}},
         "Healthcheck": {"Test": ["CMD-SHELL", "echo canary-health-output; true canary-health-command"], "Interval": 1_000_000_000_u64},
@@ -192,14 +193,14 @@ fn web(directory: &Path) -> Value {
                 "Labels": {"owner": "canary-mount-label"}}}],
             "LogConfig": {"Type": "json-file", "Config": {"tag": "canary-log-tag", "labels": "canary-log-labels", "env": "canary-log-env"}},
             "NetworkMode": "shop", "PortBindings": {"80/tcp": [{"HostPort": "18080"}]},
-            "ExtraHosts": ["canary-extra-host:192.0.2.7"], "Dns": ["192.0.2.8"],
-            "DnsSearch": ["canary-dns-search.test"], "DnsOptions": ["canary-dns-option"],
+            "ExtraHosts": ["shown-extra-host:192.0.2.7"], "Dns": ["192.0.2.8"],
+            "DnsSearch": ["shown-dns-search.test"], "DnsOptions": ["shown-dns-option"],
             "Devices": [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/canary-device", "CgroupPermissions": "r"}],
-            "GroupAdd": ["canary-group"], "ContainerIDFile": "/run/canary-container-id-file",
+            "GroupAdd": ["shown-group"], "ContainerIDFile": "/run/canary-container-id-file",
             "Sysctls": {"kernel.domainname": "canary-sysctl"}, "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3},
         },
         "NetworkingConfig": {"EndpointsConfig": {"shop": {
-            "Aliases": ["canary-alias"], "DriverOpts": {"com.example.option": "canary-endpoint-option"}}}},
+            "Aliases": ["shown-alias"], "DriverOpts": {"com.example.option": "canary-endpoint-option"}}}},
     })
 }
 
@@ -211,7 +212,7 @@ fn odd() -> Value {
             "Tmpfs": {"/canary-tmpfs-target": "rw,context=canary-tmpfs-option"},
             "SecurityOpt": ["seccomp={\"comment\":\"canary-seccomp\"}", "label=type:canary-security-option"],
             "LogConfig": {"Type": "splunk", "Config": {"splunk-token": "canary-log-option", "splunk-url": "https://192.0.2.9"}},
-            "CgroupParent": "/canary-cgroup-parent", "Links": ["ticker:canary-link"],
+            "CgroupParent": "/canary-cgroup-parent", "Links": ["ticker:odd-link"],
             "DeviceRequests": [{"Driver": "canary-device-driver", "DeviceIDs": ["canary-device-id"],
                 "Options": {"k": "canary-device-option"}, "Capabilities": [["canary-device-capability"]]}],
             "MaskedPaths": ["/canary-masked-path"], "ReadonlyPaths": ["/canary-read-only-path"],
