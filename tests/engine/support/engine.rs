@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::{client, seed, variable};
@@ -140,11 +140,17 @@ fn usable<E, R: AsRef<str>>(started: Result<E, R>) -> Option<E> {
     }
 }
 
-/// Says that a test did not run, past the capture of test output, or fails where tests are required.
+/// Says, past the capture of test output, that tests do not run, once; or fails where they are required.
 #[track_caller]
 pub(crate) fn without(reason: &str) {
+    static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
     assert!(!required(), "engine tests are required, and: {reason}");
-    let _ = writeln!(std::io::stderr(), "engine test not run: {reason}");
+    let mut said = SAID.lock().unwrap();
+    if !said.iter().any(|earlier| earlier == reason) {
+        said.push(reason.to_owned());
+        let _ =
+            std::io::stderr().write_all(format!("\nengine tests that pass without having run: {reason}\n").as_bytes());
+    }
 }
 
 /// Whether a machine that cannot run these tests fails them.
