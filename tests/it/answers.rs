@@ -144,7 +144,7 @@ fn eight_inspects_at_once_names_of_one_letter_and_3_mb() {
             let name = request.split('/').nth(3).unwrap().to_owned();
             json(&format!(r#"{{"Id":"{name}","Name":"{long}","Path":"canary"}}"#))
         },
-        |config| config.limits.element = dockveil::config::ByteLimit(16 << 20),
+        |config| config.limits.element = dockveil::config::ByteLimit::new(16 << 20),
     );
     std::thread::scope(|scope| {
         for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {

@@ -108,7 +108,12 @@ fn config(daemon: &Path, listener: &Path) -> Config {
             origins: Vec::new(),
             hosts: Vec::new(),
         }],
-        limits: Limits { element: ByteLimit(1 << 20), depth: 128, head: ByteLimit(64 << 10), connections: None },
+        limits: Limits {
+            element: ByteLimit::new(1 << 20),
+            depth: 128,
+            head: ByteLimit::new(64 << 10),
+            connections: None,
+        },
         timeouts: Timeouts {
             connect: Duration::from_secs(5),
             head: Duration::from_secs(1),
