@@ -12,12 +12,12 @@ RUN target=$(rustc --print host-tuple) \
 # The tests build everything from here on with a binary of their own in place of the stage above.
 FROM scratch
 COPY --from=build /out/dockveil /dockveil
+COPY deploy/dockveil.yaml /etc/dockveil.yaml
 COPY LICENSE /LICENSE
+ENV DOCKVEIL_CONFIG=/etc/dockveil.yaml
 # Nobody in particular. Who may use the engine's socket is for --group-add to say.
 USER 65532:65532
 EXPOSE 2375
-# The port is the container's own: who reaches it is decided by the networks that the container is put on.
 ENTRYPOINT ["/dockveil"]
-CMD ["serve", "--listen", "tcp://0.0.0.0:2375"]
-HEALTHCHECK --interval=30s --timeout=5s --start-period=5s --retries=3 \
-  CMD ["/dockveil", "healthcheck", "--target", "tcp://127.0.0.1:2375"]
+CMD ["serve"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=5s --retries=3 CMD ["/dockveil", "healthcheck"]
