@@ -1,0 +1,140 @@
+//! What the profile `dashboard` refuses, and the words it does that with.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::support::proxy::Proxy;
+use super::support::{client, engine};
+
+/// Requests that change something, or that read what no dashboard needs.
+const REFUSED: [(&str, &str); 40] = [
+    ("POST", "/containers/create?name=canary-created"),
+    ("POST", "/containers/web/start"),
+    ("POST", "/containers/web/stop"),
+    ("POST", "/containers/web/kill"),
+    ("POST", "/containers/web/restart"),
+    ("POST", "/containers/web/pause"),
+    ("POST", "/containers/web/rename?name=canary-renamed"),
+    ("POST", "/containers/web/update"),
+    ("POST", "/containers/web/attach?stream=1&stdin=1&stdout=1"),
+    ("POST", "/containers/web/exec"),
+    ("POST", "/containers/prune"),
+    ("DELETE", "/containers/web?force=1"),
+    ("PUT", "/containers/web/archive?path=/"),
+    ("GET", "/containers/web/archive?path=/"),
+    ("HEAD", "/containers/web/archive?path=/"),
+    ("GET", "/containers/web/export"),
+    ("GET", "/containers/web/attach/ws"),
+    ("POST", "/images/create?fromImage=canary-image"),
+    ("POST", "/images/load"),
+    ("POST", "/images/prune"),
+    ("POST", "/images/shop/web:1/push"),
+    ("POST", "/images/shop/web:1/tag?repo=canary-tag"),
+    ("DELETE", "/images/shop/web:1"),
+    ("GET", "/images/shop/web:1/get"),
+    ("GET", "/images/search?term=canary-term"),
+    ("GET", "/distribution/canary-name/json"),
+    ("POST", "/build"),
+    ("POST", "/commit?container=web"),
+    ("POST", "/auth"),
+    ("POST", "/session"),
+    ("POST", "/networks/create"),
+    ("POST", "/networks/shop/connect"),
+    ("DELETE", "/networks/shop"),
+    ("POST", "/volumes/create"),
+    ("DELETE", "/volumes/archive"),
+    ("POST", "/swarm/init"),
+    ("POST", "/services/create"),
+    ("POST", "/plugins/pull?remote=canary-plugin"),
+    ("GET", "/plugins/privileges?remote=canary-plugin"),
+    ("GET", "/debug/pprof/cmdline"),
+];
+
+/// An answer with one of these statuses whose body is the engine's error form and quotes nothing of the request.
+#[track_caller]
+fn check(socket: &Path, method: &str, target: &str, headers: &[&str], statuses: &[u16]) {
+    check_answer(&client::request(socket, method, target, headers, b""), method, target, statuses);
+}
+
+/// See [`check`].
+#[track_caller]
+fn check_answer(answer: &client::Answer, method: &str, target: &str, statuses: &[u16]) {
+    let text = answer.text();
+    assert!(statuses.contains(&answer.status()), "{method} {target}: {text}");
+    assert!(answer.complete, "{method} {target}: {text}");
+    super::support::assert_no_canary(target, &text);
+    if method != "HEAD" {
+        assert_eq!(answer.head.get("content-type"), Some("application/json"), "{method} {target}: {text}");
+        let error = answer.json();
+        assert!(error["message"].is_string() && error.as_object().unwrap().len() == 1, "{method} {target}: {text}");
+    }
+}
+
+#[test]
+fn what_a_dashboard_may_not_do_is_denied_and_not_done() {
+    let Some(engine) = engine::shared() else { return };
+    let proxy = Proxy::start(&engine.socket(), "dashboard");
+    let state = || client::get(&engine.socket(), "/containers/web/json").json()["State"]["StartedAt"].clone();
+    let before = state();
+    for (method, target) in REFUSED {
+        for prefix in ["", "/v1.41", "/v1.24"] {
+            // A template that has no such version does not exist there.
+            let statuses: &[u16] = if prefix == "/v1.24" { &[403, 404] } else { &[403] };
+            check(&proxy.socket(), method, &format!("{prefix}{target}"), &[], statuses);
+        }
+    }
+    for target in
+        ["/containers/create?name=canary-created", "/containers/web/exec", "/volumes/create", "/networks/create"]
+    {
+        let answer = client::post(&proxy.socket(), target, &json!({"Name": "canary-body", "Cmd": ["canary-body"]}));
+        check_answer(&answer, "POST", target, &[403]);
+    }
+    assert_eq!(state(), before);
+    for gone in ["/containers/canary-created/json", "/containers/canary-renamed/json", "/images/canary-tag/json"] {
+        assert_eq!(client::get(&engine.socket(), gone).status(), 404, "{gone}");
+    }
+    for kept in ["/networks/shop", "/volumes/archive", "/images/shop/web:1/json"] {
+        assert_eq!(client::get(&engine.socket(), kept).status(), 200, "{kept}");
+    }
+}
+
+#[test]
+fn an_upgrade_of_a_denied_operation_is_denied() {
+    let Some(engine) = engine::shared() else { return };
+    let proxy = Proxy::start(&engine.socket(), "dashboard");
+    for protocol in ["tcp", "h2c", "websocket"] {
+        let upgrade = format!("Upgrade: {protocol}");
+        for target in
+            ["/containers/web/attach?stream=1&stdout=1&logs=1", "/session", "/grpc", "/exec/canary-exec/start"]
+        {
+            check(&proxy.socket(), "POST", target, &["Connection: Upgrade", &upgrade], &[403]);
+        }
+    }
+}
+
+#[test]
+fn what_does_not_exist_is_said_not_to_without_quoting_it() {
+    let Some(engine) = engine::shared() else { return };
+    let proxy = Proxy::start(&engine.socket(), "dashboard");
+    for target in ["/containers/canary-missing/json", "/v1.41/containers/canary-missing/json?size=1"] {
+        check(&proxy.socket(), "GET", target, &[], &[404]);
+    }
+    for (method, target) in [("GET", "/canary-path"), ("GET", "/v1.41/canary-path/json"), ("PUT", "/containers/json")] {
+        check(&proxy.socket(), method, target, &[], &[403, 404, 405]);
+    }
+}
+
+#[test]
+fn a_mistake_in_a_parameter_is_answered_without_quoting_it() {
+    let Some(engine) = engine::shared() else { return };
+    let proxy = Proxy::start(&engine.socket(), "dashboard");
+    for target in [
+        "/containers/json?limit=canary-limit",
+        "/containers/json?filters=canary-filter",
+        "/containers/json?filters=%7B%22canary-name%22%3A%5B%22x%22%5D%7D",
+        "/containers/json?filters=%7B%22since%22%3A%5B%22canary-since%22%5D%7D",
+    ] {
+        check(&proxy.socket(), "GET", target, &[], &[400, 403, 404, 500]);
+    }
+}

@@ -1,0 +1,103 @@
+//! The image: the last stage of the Dockerfile, built on the engine around a static binary made on this machine.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::support::client::{self, PATIENCE};
+use super::support::tar::Tar;
+use super::support::{assert_no_canary, engine, eventually, seed, variable};
+
+/// A file of the repository.
+fn file(path: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// The Dockerfile from its last `FROM` on.
+///
+/// The stages before it make `/out/dockveil` and need a registry: an image that already holds the file stands for them.
+fn last_stage() -> String {
+    let dockerfile = String::from_utf8(file("Dockerfile")).unwrap();
+    let start = dockerfile.rfind("\nFROM scratch\n").expect("a last stage that starts from scratch");
+    format!("FROM built:1 AS build\n{}", &dockerfile[start + 1..])
+}
+
+/// Builds the image `dockveil:test`.
+#[track_caller]
+fn build(socket: &Path, binary: &[u8]) {
+    let built = Tar::default().directory("out", 0o755).file("out/dockveil", 0o755, binary).finish();
+    seed::load(socket, "/images/create?fromSrc=-&repo=built&tag=1", &built);
+    let context =
+        Tar::default().file("Dockerfile", 0o644, last_stage().as_bytes()).file("LICENSE", 0o644, &file("LICENSE"));
+    seed::load(socket, "/build?t=dockveil:test", &context.finish());
+}
+
+/// Runs a shell line in a container that shares the network of `veil`; its code and its output.
+#[track_caller]
+fn beside(socket: &Path, name: &str, line: &str) -> (i64, String) {
+    seed::container(
+        socket,
+        name,
+        json!({"Image": seed::BASE, "Cmd": ["sh", "-c", line],
+        "HostConfig": {"NetworkMode": "container:veil"}}),
+    );
+    let ended = client::post(socket, &format!("/containers/{name}/wait"), &Value::Null).json();
+    let log = client::get(socket, &format!("/containers/{name}/logs?stdout=1&stderr=1"));
+    client::request(socket, "DELETE", &format!("/containers/{name}?force=1&v=1"), &[], b"");
+    (ended["StatusCode"].as_i64().unwrap(), log.text())
+}
+
+#[test]
+fn the_image_runs_unprivileged_and_filters() {
+    let Some(engine) = engine::shared() else { return };
+    let Some(binary) = variable("DOCKVEIL_STATIC_BINARY") else {
+        return engine::without("DOCKVEIL_STATIC_BINARY does not name a static binary");
+    };
+    let socket = engine.socket();
+    build(&socket, &fs::read(&binary).unwrap());
+
+    let image = client::get(&socket, "/images/dockveil:test/json").json();
+    assert_eq!(image["Config"]["User"], "65532:65532");
+    assert_eq!(image["Config"]["Entrypoint"], json!(["/dockveil"]));
+
+    let group = fs::metadata(&socket).unwrap().gid().to_string();
+    seed::container(
+        &socket,
+        "veil",
+        json!({
+            "Image": "dockveil:test",
+            // The image's own probe, more often.
+            "Healthcheck": {"Interval": 1_000_000_000_u64},
+            "HostConfig": {
+                "Binds": [format!("{}:/var/run/docker.sock", socket.display())],
+                "NetworkMode": "none", "ReadonlyRootfs": true, "CapDrop": ["ALL"], "GroupAdd": [group],
+                "SecurityOpt": ["no-new-privileges"],
+            },
+        }),
+    );
+    let inspect = || client::get(&socket, "/containers/veil/json").json();
+    let healthy = eventually(PATIENCE, || inspect()["State"]["Health"]["Status"] == "healthy");
+    let log = client::get(&socket, "/containers/veil/logs?stdout=1&stderr=1").text();
+    assert!(healthy, "{:#}\n{log}", inspect()["State"]);
+
+    let (code, list) = beside(&socket, "reader", "wget -q -O - http://127.0.0.1:2375/containers/json?all=1");
+    assert_eq!(code, 0, "{list}");
+    assert!(list.contains("shop/web:1"), "{list}");
+    assert_no_canary("the list", &list);
+    let (code, denied) =
+        beside(&socket, "writer", "wget -q -O - --post-data= http://127.0.0.1:2375/containers/web/kill");
+    assert_eq!(code, 1, "{denied}");
+    assert!(denied.contains("403"), "{denied}");
+
+    client::request(&socket, "DELETE", "/containers/veil?force=1", &[], b"");
+}
+
+#[test]
+fn the_dockerfile_makes_the_binary_that_the_tests_are_given() {
+    let dockerfile = String::from_utf8(file("Dockerfile")).unwrap();
+    let ci = String::from_utf8(file(".ci/run")).unwrap();
+    let flags = "RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target \"$target\"";
+    assert!(dockerfile.contains(flags) && ci.contains(flags));
+}

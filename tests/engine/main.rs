@@ -1,0 +1,19 @@
+//! The program in front of a real engine: a dockerd that these tests start for themselves, and throw away.
+//!
+//! They need root, `dockerd`, `docker`, `busybox` (a static one) and no network. Where something is missing they say so
+//! and pass, so that `cargo test` works on any machine; `DOCKVEIL_ENGINE_TESTS=require` turns that into a failure.
+
+#[cfg(test)]
+mod canaries;
+#[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod denied;
+#[cfg(test)]
+mod image;
+#[cfg(test)]
+mod outage;
+#[cfg(test)]
+mod streams;
+#[cfg(test)]
+mod support;
