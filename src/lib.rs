@@ -30,6 +30,7 @@
 //! | [`filter`] | rules applied to one JSON document | HTTP, async, files |
 //! | [`stream`] | chunks in, frames out | JSON, sockets |
 //! | [`upstream`] | connections to the daemon, Unix socket or TCP | policy, JSON |
+//! | [`socket`] | one connected socket, and the address of one | what it carries |
 //! | [`yaml`] | a YAML file as a tree in which every node knows its line | what the file means |
 //! | [`properties`] | invariants that tests and fuzz targets share | HTTP |
 
@@ -51,6 +52,8 @@ pub mod filter;
 pub mod stream;
 
 pub mod upstream;
+
+pub mod socket;
 
 pub mod yaml;
 

@@ -1,1 +1,749 @@
 //! Request line to operation.
+//!
+//! The client's target is read once, strictly, into a [`Route`]: one operation of the table, an API version, names and
+//! query parameters, all decoded. What goes upstream is written anew from the route and never holds a byte as the client
+//! spelled it, so the daemon cannot read a request differently from us. What has two readings is refused.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+mod operations;
+mod percent;
+mod query;
+mod target;
+
+pub use operations::{
+    OPERATIONS, Operation, Parameter, RequestBody, Response, Stream, Versions, operation, operations_named,
+};
+pub use query::Query;
+pub use target::{Method, Target, TargetError, UnknownMethod, Version};
+
+/// One request, understood: which operation it is, and with what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// The row of the table.
+    pub operation: &'static Operation,
+    /// The version the client asked for; `None` where it left the choice to the daemon.
+    pub version: Option<Version>,
+    /// The container, image, network … of the path, decoded; empty where the path names none.
+    pub name: String,
+    /// The second name of the path, a checkpoint; empty for every other operation.
+    pub second: String,
+    /// The parameters after `?`.
+    pub query: Query,
+}
+
+/// Finds the operation that a request line stands for.
+///
+/// `Ok(None)` means that the daemon has no such operation either, or none that a client should know of: a 404.
+///
+/// # Errors
+/// A [`TargetError`] if the target has more than one reading, or none. That is a 400.
+pub fn find(method: &str, raw_target: &str) -> Result<Option<Route>, TargetError> {
+    let target = Target::parse(raw_target)?;
+    let Ok(method) = method.parse::<Method>() else { return Ok(None) };
+    let Some((pattern, names)) = look_up(method, &target) else {
+        // Only references have slashes of their own. Anywhere else an encoded one is an attempt at a second reading.
+        return if target.has_encoded_slash() { Err(TargetError::EncodedSlash) } else { Ok(None) };
+    };
+    let query = Query::parse(target.query(), pattern.operation.query)?;
+    Ok(Some(Route {
+        operation: pattern.operation,
+        version: target.version(),
+        name: names.first.join("/"),
+        second: names.second.join("/"),
+        query,
+    }))
+}
+
+impl Route {
+    /// Appends the target to send upstream: canonical, and the same however the client spelled its own.
+    pub fn upstream_target(&self, version: Version, out: &mut String) {
+        let _ = write!(out, "/v{version}");
+        let mut names = [&self.name, &self.second].into_iter();
+        for piece in self.operation.template.split('/').skip(1).map(Piece::of) {
+            out.push('/');
+            match piece {
+                Piece::Literal(text) => out.push_str(text),
+                Piece::Name | Piece::Reference => {
+                    if let Some(name) = names.next() {
+                        percent::encode(name, out);
+                    }
+                }
+            }
+        }
+        self.query.write(out);
+    }
+
+    /// Whether the response, with these parameters, is raw or unending: bytes to pass on as they arrive, and nothing
+    /// to read whole.
+    pub fn streams(&self) -> bool {
+        match self.operation.response {
+            Response::Stream(Stream::Stats) => self.query.flag_or("stream", true),
+            Response::Stream(Stream::Logs | Stream::Events | Stream::Progress | Stream::Wait)
+            | Response::Hijack
+            | Response::WebSocket
+            | Response::Tar
+            | Response::Octets => true,
+            Response::Document(_) | Response::Array(_) | Response::Text | Response::Empty => false,
+        }
+    }
+}
+
+/// One part of a template, between two slashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Piece {
+    /// Must be there as it is.
+    Literal(&'static str),
+    /// Any one segment.
+    Name,
+    /// One segment or more: the name of an image or a plugin.
+    Reference,
+}
+
+impl Piece {
+    /// Reads one part of a template.
+    fn of(text: &'static str) -> Self {
+        match text {
+            "{reference}" => Self::Reference,
+            placeholder if placeholder.starts_with('{') => Self::Name,
+            literal => Self::Literal(literal),
+        }
+    }
+}
+
+/// A template, ready to be compared.
+struct Pattern {
+    /// What it leads to.
+    operation: &'static Operation,
+    /// The parts after the first, which is the key of [`PATTERNS`].
+    pieces: Vec<Piece>,
+    /// Whether the path ends with a slash.
+    trailing_slash: bool,
+}
+
+/// The segments of a path that stand where a template has its placeholders.
+#[derive(Clone, Copy, Default)]
+struct Names<'t> {
+    /// Of the first placeholder; empty where there is none.
+    first: &'t [Cow<'t, str>],
+    /// Of the second.
+    second: &'t [Cow<'t, str>],
+}
+
+/// Second spellings under which the daemon answers, as operation and template.
+const ALSO: &[(&str, &str)] = &[("NetworkList", "/networks/")];
+
+/// All patterns under the first part of their template; of two that match, the one the daemon prefers comes first.
+static PATTERNS: LazyLock<HashMap<&'static str, Vec<Pattern>>> = LazyLock::new(|| {
+    let rows = OPERATIONS.iter().map(|operation| (operation, operation.template));
+    let also = ALSO.iter().filter_map(|(id, template)| Some((operation(id)?, *template)));
+    let mut patterns: HashMap<_, Vec<Pattern>> = HashMap::new();
+    for (operation, template) in rows.chain(also) {
+        let (first, pattern) = Pattern::of(operation, template);
+        patterns.entry(first).or_default().push(pattern);
+    }
+    for family in patterns.values_mut() {
+        family.sort_by_key(Pattern::rank);
+    }
+    patterns
+});
+
+/// The pattern that the daemon would choose.
+fn look_up<'t>(method: Method, target: &'t Target<'_>) -> Option<(&'static Pattern, Names<'t>)> {
+    let (first, rest) = target.segments().split_first()?;
+    let family = PATTERNS.get(first.as_ref())?;
+    family
+        .iter()
+        .filter(|pattern| pattern.operation.method == method && pattern.trailing_slash == target.has_trailing_slash())
+        .find_map(|pattern| Some((pattern, pattern.names(rest)?)))
+}
+
+impl Pattern {
+    /// Splits a template into its first part and the pattern of the rest.
+    fn of(operation: &'static Operation, template: &'static str) -> (&'static str, Self) {
+        let path = template.strip_prefix('/').unwrap_or(template);
+        let (path, trailing_slash) = path.strip_suffix('/').map_or((path, false), |shorter| (shorter, true));
+        let mut parts = path.split('/');
+        let first = parts.next().unwrap_or_default();
+        (first, Self { operation, pieces: parts.map(Piece::of).collect(), trailing_slash })
+    }
+
+    /// The daemon's precedence as a number: names cost, literals win.
+    fn rank(&self) -> (usize, usize) {
+        let literals = self.pieces.iter().filter(|piece| matches!(piece, Piece::Literal(_))).count();
+        let names = self.pieces.len().saturating_sub(literals);
+        (names, usize::MAX.saturating_sub(literals))
+    }
+
+    /// The names in `segments` if they are a path of this pattern.
+    fn names<'t>(&self, segments: &'t [Cow<'t, str>]) -> Option<Names<'t>> {
+        let mut names = Names::default();
+        let mut rest = segments;
+        let mut pieces = self.pieces.iter();
+        while let Some(piece) = pieces.next() {
+            let length = match piece {
+                Piece::Literal(_) | Piece::Name => 1,
+                Piece::Reference => rest.len().checked_sub(pieces.len())?.max(1),
+            };
+            let (taken, left) = rest.split_at_checked(length)?;
+            rest = left;
+            match piece {
+                Piece::Literal(text) => {
+                    if taken.iter().any(|segment| segment != text) {
+                        return None;
+                    }
+                    continue;
+                }
+                Piece::Name => {
+                    if taken.iter().any(|segment| segment.contains('/')) {
+                        return None;
+                    }
+                }
+                Piece::Reference => {}
+            }
+            if names.first.is_empty() {
+                names.first = taken;
+            } else {
+                names.second = taken;
+            }
+        }
+        rest.is_empty().then_some(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `find` makes of a request line: the operation and its target at the newest version, `404`, or `400` and why.
+    fn outcome(line: &str) -> String {
+        let (method, target) = line.split_once(' ').unwrap();
+        match find(method, target) {
+            Ok(Some(route)) => format!("{} {}", route.operation.id, rewritten(&route)),
+            Ok(None) => "404".into(),
+            Err(error) => format!("400 {error:?}"),
+        }
+    }
+
+    fn rewritten(route: &Route) -> String {
+        let mut target = String::new();
+        route.upstream_target(Version::NEWEST, &mut target);
+        target.split_off("/v1.55".len())
+    }
+
+    #[track_caller]
+    fn check(lines: &[&str], expected: &str) {
+        for line in lines {
+            assert_eq!(outcome(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_a_path_is_written_in_one_way() {
+        check(
+            &[
+                "GET /containers/json",
+                "GET /%63ontainers/json",
+                "GET /containers/%6A%73on",
+                "GET /v1.44/containers/json",
+                "GET /v1.24/containers/json",
+                "GET /v1.55/%63ontainers/json?",
+                "GET /containers/json?&",
+            ],
+            "ContainerList /containers/json",
+        );
+        check(&["GET /networks", "GET /networks/", "GET /v1.44/networks/"], "NetworkList /networks");
+        check(
+            &["GET /containers/a%3Ab/json", "GET /containers/a:b/json", "GET /containers/%61:%62/json"],
+            "ContainerInspect /containers/a:b/json",
+        );
+        check(&["GET /networks/a%20b", "GET /v1.30/networks/%61%20b"], "NetworkInspect /networks/a%20b");
+        check(&["GET /networks/%C3%A9"], "NetworkInspect /networks/%C3%A9");
+        check(&["GET /networks/a+b", "GET /networks/a%2Bb"], "NetworkInspect /networks/a%2Bb");
+        check(&["GET /networks/a%3Fb%23c;d"], "NetworkInspect /networks/a%3Fb%23c%3Bd");
+        check(
+            &["GET /containers/json?all=1&filters={%22label%22:[%22a=b%22]}"],
+            "ContainerList /containers/json?all=1&filters=%7B%22label%22:%5B%22a%3Db%22%5D%7D",
+        );
+    }
+
+    #[test]
+    fn the_last_literal_decides_and_literals_come_first() {
+        check(&["GET /containers/json/json"], "ContainerInspect /containers/json/json");
+        check(&["GET /containers/prune/json"], "ContainerInspect /containers/prune/json");
+        check(&["GET /images/json/json"], "ImageInspect /images/json/json");
+        check(&["GET /images/get/json"], "ImageInspect /images/get/json");
+        check(&["GET /images/get/get"], "ImageGet /images/get/get");
+        check(&["GET /images/get"], "ImageGetAll /images/get");
+        check(&["GET /images/x/history/json"], "ImageInspect /images/x/history/json");
+        check(&["GET /images/x/json/history"], "ImageHistory /images/x/json/history");
+        check(&["GET /networks/create"], "NetworkInspect /networks/create");
+        check(&["GET /networks/prune"], "NetworkInspect /networks/prune");
+        check(&["POST /networks/create"], "NetworkCreate /networks/create");
+        check(&["POST /networks/create/connect"], "NetworkConnect /networks/create/connect");
+        check(&["GET /volumes/create"], "VolumeInspect /volumes/create");
+        check(&["DELETE /containers/json"], "ContainerDelete /containers/json");
+        check(&["DELETE /images/prune"], "ImageDelete /images/prune");
+        check(&["DELETE /images/a/b/json"], "ImageDelete /images/a/b/json");
+        check(&["GET /plugins/privileges"], "GetPluginPrivileges /plugins/privileges");
+        check(&["GET /plugins/privileges/json"], "PluginInspect /plugins/privileges/json");
+        check(&["GET /plugins/other"], "PluginInspectEarly /plugins/other");
+        check(&["GET /containers/a/attach/ws"], "ContainerAttachWebsocket /containers/a/attach/ws");
+        check(&["DELETE /containers/a/checkpoints/b"], "CheckpointDelete /containers/a/checkpoints/b");
+        check(&["GET /swarm/unlockkey"], "SwarmUnlockkey /swarm/unlockkey");
+        check(&["GET /debug/pprof/cmdline"], "DebugPprofCmdline /debug/pprof/cmdline");
+        check(&["GET /debug/pprof/heap"], "DebugPprofNamed /debug/pprof/heap");
+        check(&["GET /debug/pprof/"], "DebugPprof /debug/pprof/");
+        check(&["HEAD /_ping"], "SystemPingHead /_ping");
+        check(&["HEAD /containers/a/archive?path=/etc"], "ContainerArchiveInfo /containers/a/archive?path=/etc");
+    }
+
+    #[test]
+    fn references_may_hold_slashes() {
+        check(
+            &["GET /images/r.io:5000/a/b:1/json", "GET /images/r.io%3A5000%2Fa%2fb%3A1/json"],
+            "ImageInspect /images/r.io:5000/a/b:1/json",
+        );
+        check(&["GET /images/a%40sha256%3A00/json"], "ImageInspect /images/a@sha256:00/json");
+        check(&["POST /images/a/b/push?tag=1"], "ImagePush /images/a/b/push?tag=1");
+        check(&["GET /distribution/r.io/a/json"], "DistributionInspect /distribution/r.io/a/json");
+        check(&["POST /plugins/vieux/sshfs:latest/enable"], "PluginEnable /plugins/vieux/sshfs:latest/enable");
+        check(&["GET /plugins/vieux%2Fsshfs/json"], "PluginInspect /plugins/vieux/sshfs/json");
+    }
+
+    #[test]
+    fn names_hold_no_slash() {
+        check(
+            &[
+                "GET /containers/a/logs/json",
+                "GET /containers/a/b/json",
+                "GET /exec/a/b/json",
+                "GET /volumes/a/b",
+                "GET /networks/a/b",
+                "GET /plugins/a/b",
+                "DELETE /containers/a/json",
+                "DELETE /containers/a/checkpoints/b/c",
+                "GET /services/a/b",
+                "GET /debug/pprof/a/b",
+            ],
+            "404",
+        );
+        check(
+            &[
+                "GET /containers/%2Fweb/json",
+                "GET /containers//web/json",
+                "GET /images/a%2F/json",
+                "GET /images/a%2F..%2Fb/json",
+                "GET /images/a/../b/json",
+                "GET /images/%2E/json",
+            ],
+            "400 Segment",
+        );
+        check(
+            &[
+                "GET /containers%2Fjson",
+                "GET /containers%2fa/json",
+                "GET /containers/a%2Fb/json",
+                "GET /containers/a%2Fjson",
+                "GET /services/a%2Fb",
+                "GET /networks/a%2Fb",
+                "GET /volumes/a%2Fb",
+                "GET /images%2Fjson",
+                "GET /images/a%2Fjson",
+                "GET /plugins/a%2Fjson",
+                "POST /images/a%2Fpush",
+            ],
+            "400 EncodedSlash",
+        );
+    }
+
+    #[test]
+    fn paths_with_a_second_reading_are_refused() {
+        check(
+            &[
+                "GET //containers/json",
+                "GET //",
+                "GET /containers//json",
+                "GET /containers/json//",
+                "GET /x/../containers/json",
+                "GET /./containers/json",
+                "GET /containers/..",
+                "GET /containers/.",
+                "GET /../../v1.44/info",
+                "GET /%2e%2e/info",
+                "GET /containers/%2e%2e/containers/json",
+                "GET /containers/.%2e/json",
+                "GET /containers/%2E/json",
+                "GET /containers/a%2F..%2Fb/json",
+                "GET /%2F/info",
+                "GET /%2Finfo",
+            ],
+            "400 Segment",
+        );
+        check(
+            &[
+                "GET http://evil/containers/json",
+                "GET https://h:99/info",
+                "GET http:/x",
+                "GET x:/containers/json",
+                "GET x:containers/json",
+                "GET *",
+                "OPTIONS *",
+                "CONNECT h:80",
+                "GET containers/json",
+                "GET ",
+                "GET ?all=1",
+                "GET %2Finfo",
+                "GET user@host/info",
+            ],
+            "400 Form",
+        );
+        check(&["GET /info#x", "GET /info?#", "GET /#/info", "GET #"], "400 Fragment");
+        check(
+            &["GET /containers/a%/json", "GET /%zz", "GET /info%", "GET /info%2", "GET /%u0041", "GET /%%36%31"],
+            "400 Escape",
+        );
+        check(
+            &["GET /%2563ontainers/json", "GET /containers/%252e%252e/json", "GET /images/a%25/json", "GET /a%2525"],
+            "400 DoubleEscape",
+        );
+        check(&["GET /containers\\json", "GET /containers/..%5Cx/json", "GET /%5c"], "400 Backslash");
+        check(
+            &[
+                "GET /containers/a%0Ab/json",
+                "GET /info%00",
+                "GET /info%0a",
+                "GET /%7F",
+                "GET /info%0D%0A",
+                "GET /%C2%85",
+            ],
+            "400 Control",
+        );
+        check(&["GET /containers/%ff/json", "GET /%c0%af/json", "GET /%C0%AE%C0%AE/info"], "400 NotUtf8");
+        check(
+            &[
+                "GET /info\n",
+                "GET /info\r\n",
+                "GET /in fo",
+                "GET  /info",
+                "GET /\u{7f}",
+                "GET /é",
+                "GET /info\0",
+                "GET /info?a\tb",
+            ],
+            "400 Byte",
+        );
+    }
+
+    #[test]
+    fn versions_have_one_form() {
+        check(
+            &[
+                "GET /v1.44./containers/json",
+                "GET /v1.44.0/containers/json",
+                "GET /v1.44.9999/info",
+                "GET /v01.044/containers/json",
+                "GET /v1.044/info",
+                "GET /v1.00/info",
+                "GET /v1/info",
+                "GET /v2/info",
+                "GET /v2.44/info",
+                "GET /v9.99/info",
+                "GET /v1..44/info",
+                "GET /v.44/info",
+                "GET /v1./info",
+                "GET /v1.x/info",
+                "GET /v1.44-dev/info",
+                "GET /v1.40abc/info",
+                "GET /v1.+44/info",
+                "GET /v4.0.0-dev/info",
+                "GET /V1.44/info",
+                "GET /v1%2E44/info",
+                "GET /%76%31.44/info",
+                "GET /v1.4%34/info",
+                "GET /v1.44%2Finfo",
+                "GET /v1.44%20/info",
+                "GET /v1.%D9%A4%D9%A4/info",
+            ],
+            "400 Version",
+        );
+        check(&["GET /v1.23/info", "GET /v1.0/info", "POST /v1.12/containers/a/copy", "GET /v1.5/x"], "400 TooOld");
+        check(&["GET /v1.99999999999999999999/info"], "400 TooNew");
+        check(
+            &["GET /v1.44/v1.43/info", "GET /v1.44", "GET /v1.44/", "GET /", "GET /?", "GET /version1", "GET /vinfo"],
+            "404",
+        );
+        check(&["GET /version", "GET /v1.41/version"], "SystemVersion /version");
+        let version = |target| find("GET", target).map(|route| route.unwrap().version);
+        assert_eq!(version("/info"), Ok(None));
+        assert_eq!(version("/v1.44/info"), Ok("1.44".parse().ok()));
+        assert_eq!(Version::NEWEST.to_string(), "1.55");
+    }
+
+    #[test]
+    fn what_the_daemon_does_not_have_is_not_found() {
+        check(
+            &[
+                "GET /Containers/json",
+                "GET /containers/json/",
+                "GET /containers/",
+                "GET /containers",
+                "GET /info/",
+                "GET /_ping/",
+                "GET /services/x/",
+                "GET /networks/x/",
+                "GET /volumes/",
+                "GET /debug/pprof",
+                "GET /containers/attach/ws",
+                "GET /libpod/info",
+                "GET /images/push",
+                "HEAD /info",
+                "HEAD /containers/json",
+                "HEAD /containers/a/json",
+                "POST /containers/json",
+                "PUT /containers/a/json",
+                "get /info",
+                "Get /info",
+                "OPTIONS /info",
+                "OPTIONS /containers/json",
+                "PATCH /info",
+                "TRACE /info",
+                "PRI /info",
+                "GET /moby.buildkit.v1.Control/Solve",
+                "POST /moby.buildkit.v1.Control/Solve",
+            ],
+            "404",
+        );
+    }
+
+    #[test]
+    fn queries_are_as_strict_as_paths() {
+        check(&["GET /info?a;b=1", "GET /containers/json?all=1;size=1"], "400 Semicolon");
+        check(
+            &["GET /info?all=1", "GET /secrets/a?showsecret=true", "GET /containers/json?ALL=1"],
+            "400 UnknownParameter",
+        );
+        check(&["GET /containers/json?all=0&all=1", "GET /containers/json?all=0&%61ll=1"], "400 RepeatedParameter");
+        check(&["GET /containers/json?all=%zz"], "400 Escape");
+        check(&["GET /nothing?a;b=%zz"], "404");
+        check(
+            &["GET /containers/json?limit=-1&all=1&size=0&trunc_cmd=0"],
+            "ContainerList /containers/json?limit=-1&all=1&size=0&trunc_cmd=0",
+        );
+        check(&["GET /images/json?only_ids=0&all=0"], "ImageList /images/json?only_ids=0&all=0");
+        check(
+            &["GET /system/df?type=image&type=volume&verbose=1"],
+            "SystemDataUsage /system/df?type=image&type=volume&verbose=1",
+        );
+    }
+
+    #[test]
+    fn long_targets_are_refused() {
+        let target = |length: usize| format!("/images/{}/json", "a".repeat(length - "/images//json".len()));
+        assert!(matches!(find("GET", &target(8192)), Ok(Some(_))));
+        assert_eq!(find("GET", &target(8193)), Err(TargetError::TooLong));
+        assert_eq!(find("GET", &format!("/info?{}", "a".repeat(8192))), Err(TargetError::TooLong));
+    }
+
+    #[test]
+    fn streams_depend_on_the_parameters_of_stats() {
+        let streams = |method, target: &str| find(method, target).map(|route| route.unwrap().streams());
+        for raw in [
+            "/containers/a/stats",
+            "/containers/a/stats?stream=1",
+            "/containers/a/stats?stream=off",
+            "/containers/a/logs",
+            "/events?until=1",
+            "/containers/a/export",
+            "/containers/a/attach/ws",
+        ] {
+            assert_eq!(streams("GET", raw), Ok(true), "{raw}");
+        }
+        for raw in
+            ["/containers/a/stats?stream=0", "/containers/a/stats?stream=FALSE", "/containers/a/stats?stream", "/info"]
+        {
+            assert_eq!(streams("GET", raw), Ok(false), "{raw}");
+        }
+        for raw in ["/containers/a/wait", "/images/create", "/containers/a/attach", "/exec/a/start"] {
+            assert_eq!(streams("POST", raw), Ok(true), "{raw}");
+        }
+    }
+
+    /// A target of an operation with names that are also literals of other templates.
+    fn sample(operation: &Operation, name: &str) -> String {
+        let reference = if name.contains(':') { format!("r.io:5000/{name}") } else { format!("{name}/{name}") };
+        let path = operation.template.replace("{reference}", &reference).replace("{checkpoint}", "b");
+        path.replace("{id}", name).replace("{name}", name)
+    }
+
+    #[test]
+    fn every_operation_is_found_by_its_own_template() {
+        for operation in OPERATIONS {
+            for name in ["web", "a:1", "json", "create", "prune", "get", "update", "ws", "attach"] {
+                let target = sample(operation, name);
+                let route = find(operation.method.as_str(), &target).unwrap().unwrap();
+                let shadowed = ["DebugPprofNamed", "StrayPprofNamed"].contains(&operation.id) && name == "cmdline";
+                assert!(route.operation.id == operation.id || shadowed, "{target}: {}", route.operation.id);
+                assert_eq!(rewritten(&route), target);
+                assert!(operation.takes_name() != route.name.is_empty(), "{target}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_parameter_of_every_operation_survives() {
+        for operation in OPERATIONS {
+            let mut query: Vec<String> = operation.query.iter().map(|known| format!("{}=1", known.name)).collect();
+            query.extend(operation.query.iter().filter(|known| known.repeats).map(|known| format!("{}=2", known.name)));
+            let mark = if query.is_empty() { "" } else { "?" };
+            let target = format!("{}{mark}{}", sample(operation, "web"), query.join("&"));
+            let route = find(operation.method.as_str(), &target).unwrap().unwrap();
+            assert_eq!(rewritten(&route), target);
+        }
+    }
+
+    /// Whether the daemon's own pattern of a template matches: names there are greedy or one segment.
+    fn daemon_matches(template: &str, path: &str) -> bool {
+        let Some((before, rest)) = template.split_once('{') else { return template == path };
+        let (_, after) = rest.split_once('}').unwrap();
+        let Some(rest) = path.strip_prefix(before) else { return false };
+        let families = ["/containers/", "/images/", "/exec/", "/volumes/", "/plugins/", "/distribution/", "/networks/"];
+        let greedy = families.contains(&before) && !after.contains('{');
+        (0..=rest.len()).filter(|&end| rest.is_char_boundary(end)).any(|end| {
+            let (name, rest) = rest.split_at(end);
+            (greedy || (!name.is_empty() && !name.contains('/'))) && daemon_matches(after, rest)
+        })
+    }
+
+    /// Numbers that look random and are the same in every run.
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, end: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            usize::try_from(self.0 >> 33).unwrap() % end
+        }
+
+        fn one_of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+            choices[self.below(choices.len())]
+        }
+    }
+
+    #[test]
+    fn what_goes_upstream_reads_the_same_to_us_and_to_the_daemon() {
+        const PARTS: &[&str] = &[
+            "/",
+            "//",
+            ".",
+            "..",
+            "%2F",
+            "%2e",
+            "%25",
+            "%",
+            "?",
+            "&",
+            "=",
+            ";",
+            "#",
+            "+",
+            "%20",
+            "%C3%A9",
+            "%FF",
+            "%00",
+            "a",
+            "A",
+            ":",
+            "@",
+            "v1.44",
+            "v1.44/",
+            "/json",
+            "/get",
+            "/history",
+            "json",
+            "prune",
+            "create",
+            "/checkpoints/",
+            "/attach/ws",
+            "containers",
+            "images",
+            "networks",
+            "plugins",
+            "?all=1",
+            "&filters={}",
+            "stream=0",
+            "\\",
+            "%5C",
+            "~",
+            "%7E",
+            "%3F",
+            "/push",
+            "%2Fjson",
+            "%2fget",
+        ];
+        // A literal that is registered before the greedy name, and two that are gone wherever the first exists.
+        const PREFERRED: &[(&str, &str)] = &[
+            ("CheckpointDelete", "ContainerDelete"),
+            ("PluginInspect", "PluginInspectEarly"),
+            ("GetPluginPrivileges", "PluginInspectEarly"),
+        ];
+        let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
+        let mut found = 0_u32;
+        for round in 0..60_000 {
+            let operation = &OPERATIONS[numbers.below(OPERATIONS.len())];
+            let mut target = sample(operation, numbers.one_of(&["web", "a:1", "json", "create"]));
+            if let Some(parameter) = operation.query.first().filter(|_| round % 2 == 0) {
+                target.push_str(&format!("?{}=a%20+b", parameter.name));
+            }
+            for _ in 0..numbers.below(4) {
+                let mut at = numbers.below(target.len() + 1);
+                while !target.is_char_boundary(at) {
+                    at -= 1;
+                }
+                if numbers.below(3) == 0 {
+                    let tail = target.split_off(at);
+                    target.extend(tail.chars().skip(1));
+                } else {
+                    target.insert_str(at, numbers.one_of(PARTS));
+                }
+            }
+            let Ok(Some(mut route)) = find(operation.method.as_str(), &target) else { continue };
+            found += 1;
+            let mut written = String::new();
+            route.upstream_target(Version::NEWEST, &mut written);
+            let again = find(operation.method.as_str(), &written).unwrap().unwrap();
+            route.version = Some(Version::NEWEST);
+            assert_eq!(again, route, "{target} became {written}");
+
+            let path = rewritten(&route);
+            let path = percent::decode_path(path.split('?').next().unwrap()).unwrap().into_owned();
+            for other in
+                OPERATIONS.iter().filter(|other| other.method == operation.method && **other != *route.operation)
+            {
+                if daemon_matches(other.template, &path) {
+                    let preferred = PREFERRED.contains(&(route.operation.id, other.id));
+                    let literal = other.template.contains("/pprof/{") && path.ends_with("cmdline");
+                    let literal = literal || route.operation.template.starts_with("/debug/pprof/");
+                    assert!(
+                        preferred || literal,
+                        "{path} is {} to us and maybe {} there",
+                        route.operation.id,
+                        other.id
+                    );
+                }
+            }
+        }
+        assert!(found > 10_000, "only {found} of the mutated targets meant anything");
+    }
+
+    #[test]
+    fn errors_quote_nothing() {
+        let error = find("GET", "/containers/json?token=canary").unwrap_err();
+        assert_eq!(error.to_string(), error.public());
+        assert!(!format!("{error} {error:?}").contains("canary"));
+    }
+}

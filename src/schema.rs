@@ -1,1 +1,547 @@
-//! What the Docker API returns: schemas, how they nest, the class of every field.
+//! What the Docker API returns: its schemas, how they nest, and the class of every field.
+//!
+//! All of it is read from `filters/schemas.yaml` and `filters/class/*.yaml`, which are part of the program. A field
+//! belongs to exactly one class, and a schema that stands inside another is described once, so that a field is
+//! treated alike wherever it comes back.
+
+mod class;
+mod path;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use class::{Class, ClassSet, UnknownClass};
+use path::{Part, Path, Step};
+
+use crate::yaml::{self, Mistake, Node, Place, Value};
+
+/// The list of schemas inside the program: file name and text.
+const SCHEMAS: (&str, &str) = ("built-in:schemas.yaml", include_str!("../filters/schemas.yaml"));
+/// The class files inside the program, one per class.
+const CLASSES: &[(&str, &str)] = &[
+    ("built-in:class/secret.yaml", include_str!("../filters/class/secret.yaml")),
+    ("built-in:class/command.yaml", include_str!("../filters/class/command.yaml")),
+    ("built-in:class/free-text.yaml", include_str!("../filters/class/free-text.yaml")),
+    ("built-in:class/host-path.yaml", include_str!("../filters/class/host-path.yaml")),
+    ("built-in:class/topology.yaml", include_str!("../filters/class/topology.yaml")),
+    ("built-in:class/host.yaml", include_str!("../filters/class/host.yaml")),
+    ("built-in:class/identity.yaml", include_str!("../filters/class/identity.yaml")),
+    ("built-in:class/state.yaml", include_str!("../filters/class/state.yaml")),
+];
+
+/// Every schema, with the class of every field. Schemas nest without cycles.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Catalogue {
+    schemas: BTreeMap<String, Schema>,
+}
+
+impl Catalogue {
+    /// The catalogue inside the program.
+    ///
+    /// # Errors
+    /// The mistakes in the files, none in a program whose tests have passed.
+    pub fn built_in() -> Result<Self, Vec<Mistake>> {
+        Self::parse(SCHEMAS, CLASSES)
+    }
+
+    /// Reads a list of schemas and any number of class files, each given as file name and text.
+    ///
+    /// # Errors
+    /// Every mistake in all the files, in the order of their places.
+    pub fn parse(schemas: (&str, &str), classes: &[(&str, &str)]) -> Result<Self, Vec<Mistake>> {
+        let mut reader = Reader { schemas: BTreeMap::new(), mistakes: Vec::new() };
+        reader.schemas_file(schemas);
+        for file in classes {
+            reader.class_file(*file);
+        }
+        if reader.mistakes.is_empty() {
+            Ok(Self { schemas: reader.schemas })
+        } else {
+            reader.mistakes.sort();
+            Err(reader.mistakes)
+        }
+    }
+
+    /// The schema called `name`.
+    pub fn schema(&self, name: &str) -> Option<&Schema> {
+        self.schemas.get(name)
+    }
+
+    /// All of them, by name.
+    pub fn schemas(&self) -> impl Iterator<Item = &Schema> {
+        self.schemas.values()
+    }
+}
+
+/// The shape of one kind of document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schema {
+    name: String,
+    root: Field,
+}
+
+impl Schema {
+    /// Its name, as in `filters/schemas.yaml`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The document itself.
+    pub fn root(&self) -> &Field {
+        &self.root
+    }
+
+    /// Every classified field, in the order of their names. Fields of a nested schema belong to that schema.
+    pub fn leaves(&self) -> Vec<Leaf> {
+        let mut leaves = Vec::new();
+        self.root.collect(&mut Vec::new(), &mut leaves);
+        leaves
+    }
+}
+
+/// One classified field of a schema.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leaf {
+    /// Where it is, as class files write it.
+    pub path: String,
+    /// Its class.
+    pub class: Class,
+    /// The line that says so.
+    pub place: Place,
+}
+
+/// One place in the documents of a schema, and what is below it.
+///
+/// A field with neither class nor `opaque` is only a way to others. A field may have a class and elements: the API
+/// has members that are text in one version and an array of texts in another.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Field {
+    /// The class of the value, when it is not an object or array described below.
+    pub class: Option<(Class, Place)>,
+    /// The class of the keys, of a map whose keys are data.
+    pub key_class: Option<(Class, Place)>,
+    /// The members with a fixed name.
+    pub members: BTreeMap<String, Field>,
+    /// Every other member.
+    pub any_member: Option<Box<Field>>,
+    /// The elements of an array.
+    pub elements: Option<Box<Field>>,
+    /// The class of the value and all that is in it, keys too, whatever its shape. Nothing else is set beside it.
+    pub opaque: Option<(Class, Place)>,
+    /// The schema that is here. Nothing else is set beside it.
+    pub nested: Option<String>,
+}
+
+impl Field {
+    /// The field one step below, made if it is not there yet.
+    fn below(&mut self, step: &Step) -> &mut Self {
+        match step {
+            Step::Member(name) => self.members.entry(name.clone()).or_default(),
+            Step::AnyMember => self.any_member.get_or_insert_default(),
+            Step::Elements => self.elements.get_or_insert_default(),
+        }
+    }
+
+    /// The fields one step below, each with its step.
+    fn children(&self) -> impl Iterator<Item = (Step, &Self)> {
+        let members = self.members.iter().map(|(name, field)| (Step::Member(name.clone()), field));
+        let others = self.any_member.iter().map(|field| (Step::AnyMember, &**field));
+        let elements = self.elements.iter().map(|field| (Step::Elements, &**field));
+        members.chain(others).chain(elements)
+    }
+
+    /// The first line that says something about this field or one below it.
+    fn first_place(&self) -> Option<&Place> {
+        [&self.class, &self.key_class, &self.opaque]
+            .into_iter()
+            .find_map(|said| said.as_ref().map(|(_, place)| place))
+            .or_else(|| self.children().find_map(|(_, field)| field.first_place()))
+    }
+
+    fn collect(&self, steps: &mut Vec<Step>, leaves: &mut Vec<Leaf>) {
+        for (said, part) in
+            [(&self.class, Part::Value), (&self.key_class, Part::Keys), (&self.opaque, Part::Everything)]
+        {
+            if let Some((class, place)) = said {
+                let path = Path { steps: steps.clone(), part }.to_string();
+                leaves.push(Leaf { path, class: *class, place: place.clone() });
+            }
+        }
+        for (step, field) in self.children() {
+            steps.push(step);
+            field.collect(steps, leaves);
+            steps.pop();
+        }
+    }
+
+    /// Says that what `path` leads to has a class.
+    fn classify(&mut self, path: &Path, class: Class, place: &Place) -> Result<(), Mistake> {
+        let mut field = self;
+        for step in &path.steps {
+            field.open(place)?;
+            field = field.below(step);
+        }
+        field.open(place)?;
+        let beside = match path.part {
+            Part::Everything => field.first_place(),
+            Part::Value | Part::Keys => None,
+        };
+        if let Some(known) = beside {
+            return Err(twice(place, known));
+        }
+        let said = match path.part {
+            Part::Value => &mut field.class,
+            Part::Keys => &mut field.key_class,
+            Part::Everything => &mut field.opaque,
+        };
+        match said {
+            Some((_, known)) => Err(twice(place, known)),
+            None => {
+                *said = Some((class, place.clone()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Says that another schema is where `path` leads to.
+    fn nest(&mut self, path: &Path, schema: &str, place: &Place) -> Result<(), Mistake> {
+        if path.part != Part::Value || path.steps.is_empty() {
+            return Err(Mistake::new(place, "a schema nests at a member, `.*` or `[*]`"));
+        }
+        let mut field = self;
+        for step in &path.steps {
+            field.open(place)?;
+            field = field.below(step);
+        }
+        field.open(place)?;
+        if field.children().next().is_some() {
+            return Err(Mistake::new(place, "another schema nests below this one"));
+        }
+        field.nested = Some(schema.to_owned());
+        Ok(())
+    }
+
+    /// Whether something may still be said about this field or one below it.
+    fn open(&self, place: &Place) -> Result<(), Mistake> {
+        if let Some(schema) = &self.nested {
+            return Err(Mistake::new(place, format!("this is inside {schema}: classify it in that schema")));
+        }
+        match &self.opaque {
+            Some((_, known)) => Err(twice(place, known)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A field is in two lines.
+fn twice(place: &Place, known: &Place) -> Mistake {
+    Mistake::new(place, format!("classified twice: {known} has it already"))
+}
+
+/// Collects schemas and mistakes while files are read.
+struct Reader {
+    schemas: BTreeMap<String, Schema>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Reader {
+    /// Keeps a value, or the mistake in its stead.
+    fn keep<T>(&mut self, result: Result<T, Mistake>) -> Option<T> {
+        result.map_err(|mistake| self.mistakes.push(mistake)).ok()
+    }
+
+    /// The members of a file's mapping that are called `names`, in that order; others are mistakes.
+    fn members<const N: usize>(&mut self, node: &Node, names: [&str; N]) -> Option<[Option<Node>; N]> {
+        let entries = self.keep(node.mapping("a mapping"))?;
+        for (key, _) in entries {
+            if !names.contains(&key.name.as_str()) {
+                let expected = names.join(" or ");
+                let message = format!("unknown key {:?}, expected {expected}", key.name);
+                self.mistakes.push(Mistake::new(&key.place, message));
+            }
+        }
+        let find = |name: &str| entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node.clone());
+        Some(names.map(find))
+    }
+
+    fn schemas_file(&mut self, (file, text): (&str, &str)) {
+        let Some(document) = self.keep(yaml::parse(file, text)) else { return };
+        let Some([schemas]) = self.members(&document, ["schemas"]) else { return };
+        let Some(schemas) = schemas else {
+            self.mistakes.push(document.mistake("expected `schemas`"));
+            return;
+        };
+        let Some(entries) = self.keep(schemas.mapping("schemas by name")) else { return };
+        for (key, _) in entries {
+            let schema = Schema { name: key.name.clone(), root: Field::default() };
+            self.schemas.insert(key.name.clone(), schema);
+        }
+        let before = self.mistakes.len();
+        for (key, node) in entries {
+            if node.value == Value::Null {
+                continue;
+            }
+            let Some(points) = self.keep(node.list("a list of `path: schema`, or nothing")) else { continue };
+            for point in points {
+                let Some(pairs) = self.keep(point.mapping("`path: schema`")) else { continue };
+                for (path, inner) in pairs {
+                    let result = self.nest(&key.name, path, inner);
+                    self.keep(result);
+                }
+            }
+        }
+        if self.mistakes.len() == before {
+            for (key, _) in entries {
+                let result = self.check_cycle(&key.name, &key.place);
+                self.keep(result);
+            }
+        }
+    }
+
+    /// One nesting point.
+    fn nest(&mut self, outer: &str, path: &yaml::Key, inner: &Node) -> Result<(), Mistake> {
+        let name = inner.text("the name of a schema")?;
+        if !self.schemas.contains_key(name) {
+            return Err(inner.mistake(format!("unknown schema {name:?}")));
+        }
+        let parsed = path.name.parse::<Path>().map_err(|error| Mistake::new(&path.place, error.to_string()))?;
+        match self.schemas.get_mut(outer) {
+            Some(schema) => schema.root.nest(&parsed, name, &path.place),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a schema that contains itself: its documents would have no end.
+    fn check_cycle(&self, name: &str, place: &Place) -> Result<(), Mistake> {
+        let mut inside = BTreeSet::new();
+        let mut waiting = vec![name];
+        while let Some(next) = waiting.pop() {
+            let mut fields: Vec<&Field> = self.schemas.get(next).map(Schema::root).into_iter().collect();
+            while let Some(field) = fields.pop() {
+                fields.extend(field.children().map(|(_, field)| field));
+                if let Some(nested) = field.nested.as_deref() {
+                    if nested == name {
+                        return Err(Mistake::new(place, format!("the schema {name} is inside itself")));
+                    }
+                    if inside.insert(nested) {
+                        waiting.push(nested);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn class_file(&mut self, (file, text): (&str, &str)) {
+        let Some(document) = self.keep(yaml::parse(file, text)) else { return };
+        let Some([class, fields]) = self.members(&document, ["class", "fields"]) else { return };
+        let (Some(class), Some(fields)) = (class, fields) else {
+            self.mistakes.push(document.mistake("expected `class` and `fields`"));
+            return;
+        };
+        let name = class.text("the name of a class");
+        let parsed = name.and_then(|name| name.parse().map_err(|error: UnknownClass| class.mistake(error.to_string())));
+        let Some(class) = self.keep(parsed) else { return };
+        if fields.value == Value::Null {
+            return;
+        }
+        let Some(entries) = self.keep(fields.mapping("paths by schema")) else { return };
+        for (key, node) in entries {
+            if !self.schemas.contains_key(&key.name) {
+                self.mistakes.push(Mistake::new(&key.place, format!("unknown schema {:?}", key.name)));
+            }
+            let Some(paths) = self.keep(node.list("a list of paths")) else { continue };
+            for path in paths {
+                let result = self.classify(&key.name, path, class);
+                self.keep(result);
+            }
+        }
+    }
+
+    /// One line of a class file.
+    fn classify(&mut self, schema: &str, node: &Node, class: Class) -> Result<(), Mistake> {
+        let path = node.text("a path")?.parse::<Path>().map_err(|error| node.mistake(error.to_string()))?;
+        match self.schemas.get_mut(schema) {
+            Some(schema) => schema.root.classify(&path, class, &node.place),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NESTED: &str = "schemas:\n  Inner:\n  Outer:\n    - $.List[*]: Inner\n    - $.One: Inner\n";
+
+    fn parse(schemas: &str, classes: &[(&str, &str)]) -> Result<Catalogue, Vec<String>> {
+        Catalogue::parse(("s.yaml", schemas), classes)
+            .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+    }
+
+    #[track_caller]
+    fn check_mistakes(schemas: &str, classes: &[(&str, &str)], expected: &[&str]) {
+        assert_eq!(parse(schemas, classes).unwrap_err(), expected);
+    }
+
+    #[test]
+    fn the_built_in_catalogue_has_no_mistakes() {
+        let catalogue = Catalogue::built_in();
+        let found: Vec<String> = catalogue.as_ref().err().into_iter().flatten().map(ToString::to_string).collect();
+        assert_eq!(found, Vec::<String>::new());
+        for schema in catalogue.unwrap().schemas() {
+            let nests = schema.root.children().next().is_some();
+            assert!(nests || !schema.leaves().is_empty(), "{} has no field", schema.name());
+        }
+    }
+
+    /// Calls `look` with each field of the catalogue and its place.
+    fn each_field(look: &mut dyn FnMut(&str, &Field)) {
+        fn walk(path: &str, field: &Field, look: &mut dyn FnMut(&str, &Field)) {
+            look(path, field);
+            for (step, below) in field.children() {
+                walk(&format!("{path}{step}"), below, look);
+            }
+        }
+        for schema in Catalogue::built_in().unwrap().schemas() {
+            walk(schema.name(), schema.root(), look);
+        }
+    }
+
+    #[test]
+    fn the_keys_of_every_map_have_a_class() {
+        each_field(&mut |path, field| {
+            assert_eq!(field.any_member.is_some(), field.key_class.is_some(), "{path}: `.*` and `.*~` go together");
+        });
+    }
+
+    /// Typed clients read `Id` and `ID` alike, so a class that depends on the case would not hold.
+    #[test]
+    fn members_that_differ_only_in_case_are_alike() {
+        each_field(&mut |path, field| {
+            for (name, one) in &field.members {
+                for (other, two) in field.members.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name)) {
+                    let class = |field: &Field| field.class.as_ref().map(|(class, _)| *class);
+                    assert_eq!(class(one), class(two), "{path}: {name} and {other}");
+                    assert_eq!(one.nested, two.nested, "{path}: {name} and {other}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn leaves_carry_class_and_place() {
+        let secret = "class: secret\nfields:\n  Inner:\n    - $.Env[*]\n    - \"$.Options.*\"\n";
+        let state = "class: state\nfields:\n  Inner:\n    - $.Options.*~\n    - $['a b']..*\n    - $\n";
+        let catalogue = parse(NESTED, &[("a.yaml", secret), ("b.yaml", state)]).unwrap();
+        let leaves: Vec<String> = catalogue
+            .schema("Inner")
+            .unwrap()
+            .leaves()
+            .iter()
+            .map(|leaf| format!("{} {} {}", leaf.path, leaf.class, leaf.place))
+            .collect();
+        assert_eq!(
+            leaves,
+            [
+                "$ state b.yaml:6:7",
+                "$.Env[*] secret a.yaml:4:7",
+                "$.Options.*~ state b.yaml:4:7",
+                "$.Options.* secret a.yaml:5:7",
+                "$['a b']..* state b.yaml:5:7",
+            ]
+        );
+        assert!(catalogue.schema("Outer").unwrap().leaves().is_empty());
+        let list = catalogue.schema("Outer").unwrap().root().members.get("List").unwrap();
+        assert_eq!(list.elements.as_ref().unwrap().nested.as_deref(), Some("Inner"));
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_at_once() {
+        check_mistakes(
+            NESTED,
+            &[
+                ("a.yaml", "class: secret\nfields:\n  Inner:\n    - $.Env[*]\n    - $.Env[0]\n  Nowhere:\n    - $.a\n"),
+                ("b.yaml", "class: state\nfields:\n  Inner:\n    - $.Env[*]\n    - $['Env'][*]\nother: 1\n"),
+                ("c.yaml", "class: public\nfields:\n"),
+            ],
+            &[
+                "a.yaml:5:7: bad path: expected `.name`, `['name']`, `.*` or `[*]` at character 6",
+                "a.yaml:6:3: unknown schema \"Nowhere\"",
+                "b.yaml:4:7: classified twice: a.yaml:4:7 has it already",
+                "b.yaml:5:7: classified twice: a.yaml:4:7 has it already",
+                "b.yaml:6:1: unknown key \"other\", expected class or fields",
+                "c.yaml:1:8: unknown class \"public\", expected one of secret, command, free-text, host-path, topology, \
+                 host, identity, state",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_field_inside_a_nested_schema_is_a_mistake() {
+        check_mistakes(
+            NESTED,
+            &[(
+                "a.yaml",
+                "class: state\nfields:\n  Outer:\n    - $.One.Id\n    - $.One\n    - $.List[*].a.b\n    - $.List\n",
+            )],
+            &[
+                "a.yaml:4:7: this is inside Inner: classify it in that schema",
+                "a.yaml:5:7: this is inside Inner: classify it in that schema",
+                "a.yaml:6:7: this is inside Inner: classify it in that schema",
+            ],
+        );
+    }
+
+    #[test]
+    fn nothing_is_said_beside_an_opaque_field() {
+        check_mistakes(
+            NESTED,
+            &[(
+                "a.yaml",
+                "class: state\nfields:\n  Inner:\n    - $.a..*\n    - $.a\n    - $.a.b\n    - $.b.c\n    - $.b..*\n    - $.a..*\n",
+            )],
+            &[
+                "a.yaml:5:7: classified twice: a.yaml:4:7 has it already",
+                "a.yaml:6:7: classified twice: a.yaml:4:7 has it already",
+                "a.yaml:8:7: classified twice: a.yaml:7:7 has it already",
+                "a.yaml:9:7: classified twice: a.yaml:4:7 has it already",
+            ],
+        );
+    }
+
+    #[test]
+    fn mistakes_in_the_list_of_schemas_are_reported() {
+        check_mistakes(
+            "schemas:\n  A:\n    - $.b: B\n    - $.b: A\n    - $..*: A\n    - $: A\n    - x\n  B: 1\n",
+            &[],
+            &[
+                "s.yaml:4:7: this is inside B: classify it in that schema",
+                "s.yaml:5:7: a schema nests at a member, `.*` or `[*]`",
+                "s.yaml:6:7: a schema nests at a member, `.*` or `[*]`",
+                "s.yaml:7:7: found text, expected `path: schema`",
+                "s.yaml:8:6: found text, expected a list of `path: schema`, or nothing",
+            ],
+        );
+        check_mistakes("schemas:\n  A:\n    - $.b: C\n", &[], &["s.yaml:3:12: unknown schema \"C\""]);
+        check_mistakes(
+            "other:\n",
+            &[],
+            &["s.yaml:1:1: expected `schemas`", "s.yaml:1:1: unknown key \"other\", expected schemas"],
+        );
+    }
+
+    #[test]
+    fn a_schema_inside_itself_is_a_mistake() {
+        check_mistakes(
+            "schemas:\n  A:\n    - $.b: B\n  B:\n    - $.c[*]: C\n  C:\n    - $.b: B\n",
+            &[],
+            &["s.yaml:4:3: the schema B is inside itself", "s.yaml:6:3: the schema C is inside itself"],
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_not_yaml_is_one_mistake() {
+        let mistakes = parse(NESTED, &[("a.yaml", "class: [")]).unwrap_err();
+        assert_eq!(mistakes.len(), 1);
+    }
+}

@@ -3,9 +3,12 @@
 //! The readers of configuration walk this tree themselves, because a person with five mistakes in a file is to
 //! read about all five: a reader that stops at the first would make them start the program five times.
 
+mod members;
+
 use std::fmt;
 use std::sync::Arc;
 
+pub use members::{Members, Mistakes, nearest};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 /// How deep collections may nest.

@@ -1,0 +1,95 @@
+//! What a profile shows.
+
+use std::fmt;
+
+use crate::schema::ClassSet;
+
+/// What a profile shows of every document.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Show {
+    /// The classes shown.
+    pub classes: ClassSet,
+    /// Whether members that no schema knows are shown.
+    pub unknown: bool,
+    /// The labels shown although the class of labels is hidden.
+    pub labels: Globs,
+    /// The environment variables shown although their class is hidden.
+    pub env: Globs,
+    /// The annotations shown although their class is hidden.
+    pub annotations: Globs,
+}
+
+/// An allow-list of names, in which `*` stands for any characters, also none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Globs(Vec<String>);
+
+impl Globs {
+    /// Whether `name` is in the list. Case matters: this list shows.
+    pub fn matches(&self, name: &str) -> bool {
+        self.0.iter().any(|glob| glob_matches(glob, name))
+    }
+
+    /// Whether no name can be in the list.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<T: Into<String>> FromIterator<T> for Globs {
+    fn from_iter<I: IntoIterator<Item = T>>(globs: I) -> Self {
+        Self(globs.into_iter().map(Into::into).collect())
+    }
+}
+
+impl fmt::Display for Globs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+/// Takes the parts between stars in turn, each at its first occurrence, and the last one at the end.
+fn glob_matches(glob: &str, name: &str) -> bool {
+    let Some((first, rest)) = glob.split_once('*') else { return glob == name };
+    let Some(mut left) = name.strip_prefix(first) else { return false };
+    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for part in middle.split('*') {
+        match left.split_once(part) {
+            Some((_, after)) => left = after,
+            None => return false,
+        }
+    }
+    left.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(glob: &str, yes: &[&str], no: &[&str]) {
+        let globs: Globs = [glob].into_iter().collect();
+        for name in yes {
+            assert!(globs.matches(name), "{glob} {name}");
+        }
+        for name in no {
+            assert!(!globs.matches(name), "{glob} {name}");
+        }
+    }
+
+    #[test]
+    fn a_star_is_the_only_wildcard() {
+        check("TZ", &["TZ"], &["tz", "TZ2", "", "XTZ"]);
+        check("*", &["", "a", "a.b"], &[]);
+        check("traefik.*", &["traefik.", "traefik.enable"], &["traefik", "xtraefik.enable"]);
+        check("*.enable", &[".enable", "a.enable"], &["enable", "a.enabled"]);
+        check("a*b*c", &["abc", "aXbYc", "abbc"], &["ab", "acb", "xabc", "abcd"]);
+        check("a**b", &["ab", "axb"], &["a"]);
+        check("ab*ab", &["abab", "abxab"], &["ab", "aba"]);
+        check("a?[b]", &["a?[b]"], &["axb", "a?b"]);
+    }
+
+    #[test]
+    fn nothing_is_in_an_empty_list() {
+        assert!(!Globs::default().matches(""));
+    }
+}

@@ -1,0 +1,387 @@
+//! Profile files: what one kind of client may ask and see.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::filter::{Rule, Show, parse_rule};
+use crate::route::{OPERATIONS, Operation, Response, Stream, operation, operations_named};
+use crate::schema::{Catalogue, Class, ClassSet};
+use crate::yaml::{self, Members, Mistake, Mistakes, Node, Place, nearest};
+
+/// The profiles inside the program: file name and text.
+const BUILT_IN: &[(&str, &str)] = &[
+    ("built-in:profile/dashboard.yaml", include_str!("../../filters/profile/dashboard.yaml")),
+    ("built-in:profile/dashboard-live.yaml", include_str!("../../filters/profile/dashboard-live.yaml")),
+];
+
+/// The keys of a profile file.
+const KEYS: [&str; 11] =
+    ["profile", "about", "extends", "allow", "show", "hide", "unknown", "labels", "env", "annotations", "rules"];
+
+/// What one kind of client may ask and see. Every name in it is known.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Its name, by which listeners refer to it.
+    pub name: String,
+    /// Where the name is written.
+    pub place: Place,
+    /// What it is for, in the words of its author.
+    pub about: String,
+    /// The operations it allows by their ids, each with the line that says so.
+    pub allow: BTreeMap<&'static str, Place>,
+    /// The classes, labels and variables it shows.
+    pub show: Show,
+    /// For each class, the line that decides whether it is shown.
+    pub classes: BTreeMap<Class, Place>,
+    /// The rules that refine it, in the order written; `on` is the name of a schema.
+    pub rules: Vec<Rule>,
+}
+
+/// Profiles by name.
+#[derive(Clone, Debug)]
+pub struct Profiles {
+    known: BTreeMap<String, Profile>,
+}
+
+impl Profiles {
+    /// The profiles inside the program.
+    ///
+    /// # Errors
+    /// The mistakes in the files, none in a program whose tests have passed.
+    pub fn built_in(catalogue: &Catalogue) -> Result<Self, Vec<Mistake>> {
+        Self::built_in_with(&[], catalogue)
+    }
+
+    /// The profiles inside the program and those of more files, given as file name and text.
+    ///
+    /// # Errors
+    /// Every mistake in all the files; a name that is taken is one.
+    pub fn built_in_with(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Vec<Mistake>> {
+        Self::parse(&[BUILT_IN, files].concat(), catalogue)
+    }
+
+    /// Reads profile files, given as file name and text.
+    ///
+    /// # Errors
+    /// Every mistake in all the files, in the order of their places.
+    pub fn parse(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Vec<Mistake>> {
+        let mut mistakes = Mistakes::default();
+        let mut sheets: BTreeMap<String, Sheet> = BTreeMap::new();
+        for (file, text) in files {
+            let Some(document) = mistakes.keep(yaml::parse(file, text)) else { continue };
+            let Some(sheet) = Sheet::read(&document, catalogue, &mut mistakes) else { continue };
+            match sheets.get(&sheet.name) {
+                Some(known) => {
+                    let message = format!("the profile {:?} is in {} already", sheet.name, known.place);
+                    mistakes.push(Mistake::new(&sheet.place, message));
+                }
+                None => {
+                    sheets.insert(sheet.name.clone(), sheet);
+                }
+            }
+        }
+        let mut known = BTreeMap::new();
+        for sheet in sheets.values() {
+            if let Some(profile) = mistakes.keep(sheet.profile(&sheets)) {
+                known.insert(profile.name.clone(), profile);
+            }
+        }
+        mistakes.or_value(Self { known })
+    }
+
+    /// The profile called `name`.
+    pub fn get(&self, name: &str) -> Option<&Profile> {
+        self.known.get(name)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Profile> {
+        self.known.values()
+    }
+
+    /// What a person who named a profile that there is not wants to read.
+    pub fn unknown(&self, name: &str) -> String {
+        let names: Vec<&str> = self.known.keys().map(String::as_str).collect();
+        match nearest(name, names.iter().copied()) {
+            Some(near) => format!("unknown profile {name:?}, did you mean {near:?}?"),
+            None => format!("unknown profile {name:?}, expected one of {}", names.join(", ")),
+        }
+    }
+}
+
+/// What a file says about classes.
+#[derive(Clone, Debug)]
+enum Said {
+    /// `show: all`.
+    All(Place),
+    /// `show: [..]`: these, each with its line.
+    Show(Vec<(Class, Place)>, Place),
+    /// `hide: [..]`: all but these, each with its line.
+    Hide(Vec<(Class, Place)>, Place),
+    /// Neither.
+    Nothing,
+}
+
+/// One profile file by itself, before what it extends is looked up.
+#[derive(Clone, Debug)]
+struct Sheet {
+    name: String,
+    place: Place,
+    about: String,
+    extends: Option<(String, Place)>,
+    allow: BTreeMap<&'static str, Place>,
+    said: Said,
+    unknown: Option<bool>,
+    labels: Vec<String>,
+    env: Vec<String>,
+    annotations: Vec<String>,
+    rules: Vec<Rule>,
+}
+
+impl Sheet {
+    /// Reads a file; `None` when it has no name. Other mistakes leave the part out.
+    fn read(document: &Node, catalogue: &Catalogue, mistakes: &mut Mistakes) -> Option<Self> {
+        let members = mistakes.members(document, "a profile", &KEYS)?;
+        let text = |name: &str, what: &str, mistakes: &mut Mistakes| {
+            let node = members.get(name)?;
+            mistakes.keep(node.text(what)).map(|text| (text.to_owned(), node.place.clone()))
+        };
+        let named = text("profile", "the name of the profile", mistakes);
+        let about = text("about", "what the profile is for", mistakes).map(|(about, _)| about).unwrap_or_default();
+        let extends = text("extends", "the name of a profile", mistakes);
+        let allow = members.get("allow").map(|node| allowed(node, mistakes)).unwrap_or_default();
+        let said = Said::read(members, mistakes);
+        let unknown = members.get("unknown").and_then(|node| mistakes.keep(shown_or_hidden(node)));
+        let labels = globs(members, "labels", mistakes);
+        let env = globs(members, "env", mistakes);
+        let annotations = globs(members, "annotations", mistakes);
+        let rules = members.get("rules").map(|node| rules(node, catalogue, mistakes)).unwrap_or_default();
+        let Some((name, place)) = named else {
+            if members.get("profile").is_none() {
+                mistakes.push(document.mistake("expected `profile`, the name of the profile"));
+            }
+            return None;
+        };
+        Some(Self { name, place, about, extends, allow, said, unknown, labels, env, annotations, rules })
+    }
+
+    /// The profile with all that it extends: operations, labels, variables and rules are added; `show` adds classes,
+    /// `hide` takes them away.
+    fn profile(&self, sheets: &BTreeMap<String, Self>) -> Result<Profile, Mistake> {
+        let mut chain = vec![self];
+        let mut seen = BTreeSet::from([self.name.as_str()]);
+        let mut last = self;
+        while let Some((parent, place)) = &last.extends {
+            let Some(sheet) = sheets.get(parent) else {
+                let names = sheets.keys().map(String::as_str);
+                let message = match nearest(parent, names.clone()) {
+                    Some(near) => format!("unknown profile {parent:?}, did you mean {near:?}?"),
+                    None => {
+                        format!("unknown profile {parent:?}, expected one of {}", names.collect::<Vec<_>>().join(", "))
+                    }
+                };
+                return Err(Mistake::new(place, message));
+            };
+            if !seen.insert(&sheet.name) {
+                return Err(Mistake::new(place, format!("the profile {parent:?} extends itself")));
+            }
+            chain.push(sheet);
+            last = sheet;
+        }
+        let mut profile = Profile {
+            name: self.name.clone(),
+            place: self.place.clone(),
+            about: self.about.clone(),
+            allow: BTreeMap::new(),
+            show: Show::default(),
+            classes: BTreeMap::new(),
+            rules: Vec::new(),
+        };
+        let (mut labels, mut env, mut annotations) = (Vec::new(), Vec::new(), Vec::new());
+        for sheet in chain.into_iter().rev() {
+            for (id, place) in &sheet.allow {
+                profile.allow.entry(id).or_insert_with(|| place.clone());
+            }
+            sheet.said.add_to(&mut profile, sheet.extends.is_none(), &sheet.place);
+            profile.show.unknown = sheet.unknown.unwrap_or(profile.show.unknown);
+            labels.extend(sheet.labels.iter().cloned());
+            env.extend(sheet.env.iter().cloned());
+            annotations.extend(sheet.annotations.iter().cloned());
+            profile.rules.extend(sheet.rules.iter().cloned());
+        }
+        profile.show.labels = labels.into_iter().collect();
+        profile.show.env = env.into_iter().collect();
+        profile.show.annotations = annotations.into_iter().collect();
+        Ok(profile)
+    }
+}
+
+impl Said {
+    fn read(members: Members<'_>, mistakes: &mut Mistakes) -> Self {
+        let classes = |node: &Node, mistakes: &mut Mistakes| {
+            let mut found = Vec::new();
+            for (text, item) in mistakes.texts(node, "classes") {
+                let class = text.parse::<Class>().map_err(|error| item.mistake(error.to_string()));
+                found.extend(mistakes.keep(class).map(|class| (class, item.place.clone())));
+            }
+            found
+        };
+        match (members.entry("show"), members.entry("hide")) {
+            (None, None) => Self::Nothing,
+            (Some(_), Some((hide, _))) => {
+                mistakes.push(Mistake::new(&hide.place, "`show` and `hide` stand here both, expected one of them"));
+                Self::Nothing
+            }
+            (Some((key, node)), None) => match node.text("") {
+                Ok("all") => Self::All(node.place.clone()),
+                Ok(_) => {
+                    mistakes.push(node.mistake("found text, expected `all` or a list of classes"));
+                    Self::Nothing
+                }
+                Err(_) => Self::Show(classes(node, mistakes), key.place.clone()),
+            },
+            (None, Some((key, node))) => Self::Hide(classes(node, mistakes), key.place.clone()),
+        }
+    }
+
+    /// Changes what `profile` shows; `first` says that it extends nothing.
+    fn add_to(&self, profile: &mut Profile, first: bool, sheet: &Place) {
+        let mut decide = |class: Class, place: &Place| {
+            profile.classes.insert(class, place.clone());
+        };
+        match self {
+            Self::All(place) => {
+                Class::ALL.into_iter().for_each(|class| decide(class, place));
+                profile.show.classes = ClassSet::ALL;
+                profile.show.unknown = true;
+            }
+            Self::Show(classes, key) => {
+                if first {
+                    Class::ALL.into_iter().for_each(|class| decide(class, key));
+                }
+                for (class, place) in classes {
+                    decide(*class, place);
+                    profile.show.classes = profile.show.classes.with(*class);
+                }
+            }
+            Self::Hide(classes, key) => {
+                if first {
+                    Class::ALL.into_iter().for_each(|class| decide(class, key));
+                    profile.show.classes = ClassSet::ALL;
+                    profile.show.unknown = true;
+                }
+                let hidden: ClassSet = classes.iter().map(|(class, _)| *class).collect();
+                for (class, place) in classes {
+                    decide(*class, place);
+                }
+                profile.show.classes = profile.show.classes.iter().filter(|class| !hidden.contains(*class)).collect();
+            }
+            Self::Nothing => {
+                if first {
+                    Class::ALL.into_iter().for_each(|class| decide(class, sheet));
+                }
+            }
+        }
+    }
+}
+
+/// Reads `unknown`.
+fn shown_or_hidden(node: &Node) -> Result<bool, Mistake> {
+    match node.text("`show` or `hide`")? {
+        "show" => Ok(true),
+        "hide" => Ok(false),
+        other => Err(node.mistake(format!("found {other:?}, expected `show` or `hide`"))),
+    }
+}
+
+/// Reads `allow`.
+fn allowed(node: &Node, mistakes: &mut Mistakes) -> BTreeMap<&'static str, Place> {
+    let mut allow = BTreeMap::new();
+    for (text, item) in mistakes.texts(node, "operation ids") {
+        let mut known = operations_named(text).peekable();
+        if known.peek().is_none() {
+            mistakes.push(item.mistake(unknown_operation(text)));
+        }
+        for operation in known {
+            if let Some(first) = allow.insert(operation.id, item.place.clone()) {
+                mistakes.push(item.mistake(format!("the operation {text} stands here twice: {first} has it already")));
+            }
+        }
+    }
+    allow
+}
+
+/// What a person who wrote an operation that there is not wants to read.
+pub fn unknown_operation(text: &str) -> String {
+    match nearest(text, OPERATIONS.iter().map(|operation| operation.id)) {
+        Some(near) => format!("unknown operation {text:?}, did you mean {near:?}?"),
+        None => format!("unknown operation {text:?}, expected an operation id of the Docker API such as ContainerList"),
+    }
+}
+
+/// The schema of the JSON that an operation answers with: of the document, or of each element of an array.
+pub fn schema_of(operation: &Operation) -> Option<&'static str> {
+    match operation.response {
+        Response::Document(schema) | Response::Array(schema) => Some(schema),
+        Response::Stream(Stream::Stats) => Some("ContainerStats"),
+        Response::Stream(Stream::Logs | Stream::Events | Stream::Progress | Stream::Wait)
+        | Response::Text
+        | Response::Empty
+        | Response::Hijack
+        | Response::WebSocket
+        | Response::Tar
+        | Response::Octets => None,
+    }
+}
+
+/// Reads a list of names that may hold `*`.
+fn globs(members: Members<'_>, name: &str, mistakes: &mut Mistakes) -> Vec<String> {
+    let Some(node) = members.get(name) else { return Vec::new() };
+    let mut found = Vec::new();
+    for (text, item) in mistakes.texts(node, "names, in which `*` stands for any text") {
+        let wrong = text.chars().find(|c| "?[]{}=".contains(*c) || c.is_whitespace());
+        match wrong {
+            None if text.is_empty() => mistakes.push(item.mistake("an empty name, expected one")),
+            None => found.push(text.to_owned()),
+            Some(c) => {
+                mistakes.push(item.mistake(format!("{c:?} in {text:?}, expected a name in which only `*` is special")));
+            }
+        }
+    }
+    found
+}
+
+/// Reads `rules`. A rule may name an operation in place of a schema: then it is about the schema of its response.
+fn rules(node: &Node, catalogue: &Catalogue, mistakes: &mut Mistakes) -> Vec<Rule> {
+    let mut found = Vec::new();
+    for item in mistakes.keep(node.list("a list of rules")).unwrap_or_default() {
+        match parse_rule(item) {
+            Err(wrong) => mistakes.extend(wrong),
+            Ok(mut rule) => match schema_named(&rule.on, catalogue) {
+                Ok(schema) => {
+                    rule.on = schema;
+                    found.push(rule);
+                }
+                Err(message) => mistakes.push(Mistake::new(&rule.place, message)),
+            },
+        }
+    }
+    found
+}
+
+/// The schema that `on` names, itself or by an operation.
+fn schema_named(on: &str, catalogue: &Catalogue) -> Result<String, String> {
+    if catalogue.schema(on).is_some() {
+        return Ok(on.to_owned());
+    }
+    if let Some(operation) = operation(on) {
+        return schema_of(operation)
+            .map(ToOwned::to_owned)
+            .ok_or_else(|| format!("the response of {on} is not a JSON document: no rule can apply"));
+    }
+    let names = catalogue.schemas().map(crate::schema::Schema::name);
+    let names = names.chain(OPERATIONS.iter().map(|operation| operation.id));
+    Err(match nearest(on, names) {
+        Some(near) => format!("unknown schema {on:?}, did you mean {near:?}?"),
+        None => format!("unknown schema {on:?}, expected a schema or an operation id, such as ContainerInspect"),
+    })
+}

@@ -1,0 +1,126 @@
+//! Which header fields pass, in either direction: those named here and no others.
+
+use hyper::HeaderMap;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
+
+/// What the daemon says of itself in every answer, and clients negotiate by.
+const FROM_ENGINE: [HeaderName; 3] = [
+    HeaderName::from_static("api-version"),
+    HeaderName::from_static("docker-experimental"),
+    HeaderName::from_static("ostype"),
+];
+
+/// What it says of the host in an answer to a ping.
+const FROM_ENGINE_OF_THE_HOST: [HeaderName; 2] =
+    [HeaderName::from_static("builder-version"), HeaderName::from_static("swarm")];
+
+/// Credentials that a client sends for the engine to use with a registry; they go up where registries are spoken to.
+const FOR_REGISTRIES: [HeaderName; 2] =
+    [HeaderName::from_static("x-registry-auth"), HeaderName::from_static("x-registry-config")];
+
+/// The operations in which the engine speaks to a registry for the client.
+const WITH_REGISTRY: [&str; 10] = [
+    "ImageCreate",
+    "ImagePush",
+    "ImageBuild",
+    "ImageSearch",
+    "DistributionInspect",
+    "PluginPull",
+    "PluginPush",
+    "PluginUpgrade",
+    "ServiceCreate",
+    "ServiceUpdate",
+];
+
+/// The fields of a request that go up with it.
+pub(super) fn of_request(from: &HeaderMap, operation: &str, with_body: bool) -> HeaderMap {
+    let mut up = HeaderMap::new();
+    if with_body && let Some(value) = from.get(CONTENT_TYPE) {
+        up.insert(CONTENT_TYPE, value.clone());
+    }
+    if WITH_REGISTRY.contains(&operation) {
+        copy(from, &FOR_REGISTRIES, &mut up);
+    }
+    up
+}
+
+/// The fields of an answer that go down with it; `host` adds those which describe the host.
+pub(super) fn of_response(from: &HeaderMap, host: bool) -> HeaderMap {
+    let mut down = HeaderMap::with_capacity(8);
+    copy(from, &FROM_ENGINE, &mut down);
+    if host {
+        copy(from, &FROM_ENGINE_OF_THE_HOST, &mut down);
+    }
+    down
+}
+
+/// The same fields, of an answer whose head was read by us.
+pub(super) fn passes_down(name: &str) -> bool {
+    FROM_ENGINE.iter().any(|known| name.eq_ignore_ascii_case(known.as_str()))
+}
+
+fn copy(from: &HeaderMap, names: &[HeaderName], to: &mut HeaderMap) {
+    for name in names {
+        if let Some(value) = from.get(name) {
+            to.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+/// Whether an answer says that it is JSON, and nothing else, as it is.
+pub(super) fn is_plain_json(headers: &HeaderMap) -> bool {
+    let encoded = headers.get(CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    !encoded && media_type(headers.get(CONTENT_TYPE)) == Some("application/json")
+}
+
+/// Whether a request says that its body is of one of these media types.
+pub(super) fn has_media_type(headers: &HeaderMap, types: &[&str]) -> bool {
+    media_type(headers.get(CONTENT_TYPE)).is_some_and(|found| types.contains(&found))
+}
+
+/// The media type without its parameters; lower case only, as every client and engine writes it.
+fn media_type(value: Option<&HeaderValue>) -> Option<&str> {
+    value?.to_str().ok()?.split(';').next().map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(list: &[(&'static str, &'static str)]) -> HeaderMap {
+        list.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        headers.keys().map(HeaderName::as_str).collect()
+    }
+
+    #[test]
+    fn a_request_takes_only_named_fields_up() {
+        let from = fields(&[
+            ("accept-encoding", "gzip"),
+            ("content-type", "application/json"),
+            ("range", "bytes=0-"),
+            ("upgrade", "h2c"),
+            ("x-registry-auth", "e30="),
+        ]);
+        assert_eq!(names(&of_request(&from, "ContainerCreate", true)), ["content-type"]);
+        assert_eq!(names(&of_request(&from, "ImageCreate", false)), ["x-registry-auth"]);
+        assert!(of_request(&from, "ContainerList", false).is_empty());
+    }
+
+    #[test]
+    fn an_answer_brings_only_named_fields_down() {
+        let from = fields(&[("api-version", "1.51"), ("server", "Docker/28"), ("swarm", "active/manager"), ("location", "/x")]);
+        assert_eq!(names(&of_response(&from, false)), ["api-version"]);
+        assert_eq!(names(&of_response(&from, true)), ["api-version", "swarm"]);
+    }
+
+    #[test]
+    fn only_plain_json_is_json() {
+        assert!(is_plain_json(&fields(&[("content-type", "application/json; charset=utf-8")])));
+        assert!(!is_plain_json(&fields(&[("content-type", "text/plain")])));
+        assert!(!is_plain_json(&fields(&[])));
+        assert!(!is_plain_json(&fields(&[("content-type", "application/json"), ("content-encoding", "gzip")])));
+    }
+}

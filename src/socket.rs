@@ -1,0 +1,280 @@
+//! One connected socket, Unix or TCP, and the address of one.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
+use tokio::net::{TcpStream, UnixStream};
+
+/// How much one read of a stream takes at most, in bytes.
+const SCRATCH_SIZE: usize = 256 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_SIZE]);
+}
+
+/// Where to listen or to connect: `unix:///run/docker.sock` or `tcp://127.0.0.1:2375`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// The path of a Unix socket; absolute.
+    Unix(PathBuf),
+    /// A name or IP address (IPv6 without brackets), and a port.
+    Tcp {
+        /// Name or IP address.
+        host: String,
+        /// Port; 0 lets the system choose one to listen on.
+        port: u16,
+    },
+}
+
+/// Why a text is not an [`Address`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressError {
+    /// Neither `unix://` nor `tcp://`.
+    Scheme,
+    /// A Unix socket path that is not absolute.
+    RelativePath,
+    /// A Unix socket path longer than the 107 bytes a socket address holds.
+    LongPath,
+    /// No host, no port, or something behind them.
+    HostPort,
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "expected unix:///path or tcp://host:port",
+            Self::RelativePath => "expected an absolute path behind unix://",
+            Self::LongPath => "the path is longer than the 107 bytes a socket address holds",
+            Self::HostPort => "expected tcp://host:port and nothing behind the port",
+        })
+    }
+}
+
+impl std::error::Error for AddressError {}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if let Some(path) = text.strip_prefix("unix://") {
+            return match path {
+                path if !path.starts_with('/') => Err(AddressError::RelativePath),
+                path if path.len() > 107 => Err(AddressError::LongPath),
+                path => Ok(Self::Unix(path.into())),
+            };
+        }
+        let rest = text.strip_prefix("tcp://").ok_or(AddressError::Scheme)?;
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = rest.rsplit_once(':').ok_or(AddressError::HostPort)?;
+        let port = port.parse().map_err(|_| AddressError::HostPort)?;
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = match bracketed {
+            Some(host) if host.parse::<std::net::Ipv6Addr>().is_ok() => host,
+            Some(_) => return Err(AddressError::HostPort),
+            None if host.is_empty() || host.contains([':', '/', '[', ']', '@', '?', '#', ' ']) => {
+                return Err(AddressError::HostPort);
+            }
+            None => host,
+        };
+        Ok(Self::Tcp { host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+        }
+    }
+}
+
+/// A connected stream socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// Over a Unix socket.
+    Unix(UnixStream),
+    /// Over TCP, Nagle's algorithm off.
+    Tcp(TcpStream),
+}
+
+impl Socket {
+    /// Connects to `address`; a name is resolved first.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub async fn connect(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Unix(path) => Ok(Self::Unix(UnixStream::connect(path).await?)),
+            Address::Tcp { host, port } => {
+                let socket = TcpStream::connect((host.as_str(), *port)).await?;
+                socket.set_nodelay(true)?;
+                Ok(Self::Tcp(socket))
+            }
+        }
+    }
+
+    /// Waits until the socket is ready for `interest`. Cancel safety: nothing is lost.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        match self {
+            Self::Unix(socket) => socket.ready(interest).await,
+            Self::Tcp(socket) => socket.ready(interest).await,
+        }
+    }
+
+    /// Waits for bytes, reads what is there and shows it to `take`; answers how many bytes that were, zero at the end.
+    ///
+    /// The bytes stand in a buffer that all sockets of a thread share, so that a silent one holds none.
+    /// Cancel safety: nothing is lost.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub async fn read_some(&self, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
+        loop {
+            self.ready(Interest::READABLE).await?;
+            let read = SCRATCH.with_borrow_mut(|scratch| {
+                let read = self.try_read(scratch)?;
+                take(scratch.get(..read).unwrap_or_default());
+                Ok(read)
+            });
+            match read {
+                Err(error) if io::Error::kind(&error) == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+        }
+    }
+
+    /// Reads what is there; `WouldBlock` if nothing is.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Unix(socket) => socket.try_read(buffer),
+            Self::Tcp(socket) => socket.try_read(buffer),
+        }
+    }
+
+    /// Writes what there is room for; `WouldBlock` if there is none.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Unix(socket) => socket.try_write(bytes),
+            Self::Tcp(socket) => socket.try_write(bytes),
+        }
+    }
+
+    /// Writes all of `bytes`. Cancel safety: dropped half-way, a part has been written.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.try_write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.ready(Interest::WRITABLE).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends our direction (`FIN`); the other stays open.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn finish(&self) -> io::Result<()> {
+        match self {
+            Self::Unix(socket) => rustix::net::shutdown(socket, rustix::net::Shutdown::Write)?,
+            Self::Tcp(socket) => rustix::net::shutdown(socket, rustix::net::Shutdown::Write)?,
+        }
+        Ok(())
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Unix(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Result<&str, AddressError>) {
+        assert_eq!(text.parse::<Address>().map(|address| address.to_string()), expected.map(str::to_owned));
+    }
+
+    #[test]
+    fn addresses_are_read_and_written_alike() {
+        for text in ["unix:///run/docker.sock", "tcp://127.0.0.1:2375", "tcp://engine:0", "tcp://[::1]:2375"] {
+            check(text, Ok(text));
+        }
+        check("tcp://127.0.0.1:2375/", Ok("tcp://127.0.0.1:2375"));
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        check("/run/docker.sock", Err(AddressError::Scheme));
+        check("http://127.0.0.1:2375", Err(AddressError::Scheme));
+        check("unix://run/docker.sock", Err(AddressError::RelativePath));
+        check(&format!("unix:///{}", "a".repeat(107)), Err(AddressError::LongPath));
+        for text in
+            ["tcp://", "tcp://:1", "tcp://h", "tcp://h:", "tcp://h:70000", "tcp://::1:1", "tcp://h:1/x", "tcp://[h]:1"]
+        {
+            check(text, Err(AddressError::HostPort));
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! A connection for one stream: the request written and the head of the answer read by us, so that what follows can be
+//! relayed as the bytes it arrives in. It is never used for a second request.
+
+use super::UpstreamError;
+use crate::socket::Socket;
+
+/// How long the head of an answer may be, in bytes.
+const HEAD_LIMIT: usize = 64 * 1024;
+/// How many header fields it may have.
+const FIELD_LIMIT: usize = 64;
+
+/// The head of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The status code.
+    pub status: u16,
+    /// How the body is framed.
+    pub framing: Framing,
+    /// The names and values of all fields, in the order they came.
+    pub fields: Vec<(String, String)>,
+}
+
+/// Where a body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// After this many bytes.
+    Length(u64),
+    /// Where its chunks say.
+    Chunked,
+    /// Where the connection ends.
+    Close,
+}
+
+impl Head {
+    /// The value of the first field of this name.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Reads the head of the answer. What came behind it is left in `buffer`.
+///
+/// Cancel safety: what has been read is in `buffer`; call it again with the same one.
+///
+/// # Errors
+/// [`UpstreamError::Broken`] if the connection ends before the head does, or it is no head of an HTTP/1.1 answer.
+pub async fn read_head(socket: &Socket, buffer: &mut Vec<u8>) -> Result<Head, UpstreamError> {
+    loop {
+        if let Some((head, length)) = parse_head(buffer)? {
+            buffer.drain(..length);
+            // An interim answer is followed by the real one.
+            if head.status == 101 || !(100..200).contains(&head.status) {
+                return Ok(head);
+            }
+            continue;
+        }
+        if buffer.len() > HEAD_LIMIT {
+            return Err(broken("the head of the answer is too long"));
+        }
+        match socket.read_some(|bytes| buffer.extend_from_slice(bytes)).await {
+            Ok(0) => return Err(broken("the connection ended before the head of the answer")),
+            Ok(_) => {}
+            Err(error) => return Err(broken(&error.to_string())),
+        }
+    }
+}
+
+fn broken(why: &str) -> UpstreamError {
+    UpstreamError::Broken(why.to_owned())
+}
+
+/// Parses the head at the start of `bytes`, if it is all there; answers it with its length.
+fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, UpstreamError> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELD_LIMIT];
+    let mut response = httparse::Response::new(&mut fields);
+    let length = match response.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(_) => return Err(broken("the head of the answer is malformed")),
+    };
+    let status = response.code.unwrap_or(0);
+    let (mut declared, mut chunked) = (None, false);
+    let mut fields = Vec::with_capacity(response.headers.len());
+    for field in response.headers.iter() {
+        let value = String::from_utf8_lossy(field.value).trim().to_owned();
+        if field.name.eq_ignore_ascii_case("content-length") {
+            let parsed = value.parse::<u64>().map_err(|_| broken("the length of the answer is malformed"))?;
+            if declared.replace(parsed).is_some() {
+                return Err(broken("the length of the answer is said twice"));
+            }
+        } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
+            if chunked || !value.eq_ignore_ascii_case("chunked") {
+                return Err(broken("the answer has an unknown transfer coding"));
+            }
+            chunked = true;
+        }
+        fields.push((field.name.to_owned(), value));
+    }
+    let framing = match (declared, chunked) {
+        (Some(_), true) => return Err(broken("the length of the answer is said twice")),
+        (Some(length), false) => Framing::Length(length),
+        (None, true) => Framing::Chunked,
+        (None, false) => Framing::Close,
+    };
+    Ok(Some((Head { status, framing, fields }, length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(head: &str, expected: Option<(u16, Framing)>) {
+        let parsed = parse_head(head.as_bytes());
+        assert_eq!(parsed.ok().flatten().map(|(head, _)| (head.status, head.framing)), expected);
+    }
+
+    #[test]
+    fn the_framing_of_an_answer_is_told() {
+        check("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", Some((200, Framing::Length(5))));
+        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", Some((200, Framing::Chunked)));
+        check("HTTP/1.1 101 UPGRADED\r\nUpgrade: tcp\r\n\r\n\x01", Some((101, Framing::Close)));
+    }
+
+    #[test]
+    fn an_ambiguous_answer_is_refused() {
+        check("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", None);
+        check("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", None);
+        check("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", None);
+        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", None);
+        check("HTP/1.1 200 OK\r\n\r\n", None);
+    }
+
+    #[test]
+    fn an_unfinished_head_waits() {
+        check("HTTP/1.1 200 OK\r\nContent-Le", None);
+        assert!(matches!(parse_head(b"HTTP/1.1 200 OK\r\nContent-Le"), Ok(None)));
+    }
+
+    #[test]
+    fn fields_are_found_whatever_their_case() {
+        let (head, length) = parse_head(b"HTTP/1.1 200 OK\r\nAPI-Version: 1.51\r\n\r\nrest").unwrap().unwrap();
+        assert_eq!((head.field("api-version"), length), (Some("1.51"), 38));
+    }
+}

@@ -1,0 +1,92 @@
+//! Which module may use which: the map of `lib.rs`, held against the `use crate::` lines.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// A module and those it may use.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("main", &["cli", "command", "config", "server"]),
+    ("cli", &["socket"]),
+    ("command", &["cli", "config", "filter", "policy", "route", "schema", "server", "socket", "yaml"]),
+    ("config", &["cli", "filter", "policy", "route", "schema", "socket", "yaml"]),
+    ("server", &["config", "proxy", "socket", "stream", "upstream"]),
+    ("proxy", &["filter", "policy", "route", "schema", "socket", "stream", "upstream"]),
+    ("policy", &["filter", "route", "schema", "yaml"]),
+    ("route", &[]),
+    ("schema", &["yaml"]),
+    ("filter", &["schema", "yaml"]),
+    ("stream", &[]),
+    ("upstream", &["socket"]),
+    ("socket", &[]),
+    ("yaml", &[]),
+    ("properties", &["filter", "route", "schema", "stream"]),
+];
+
+/// A third-party crate and the files that may name it.
+const DOORS: &[(&str, &[&str])] = &[
+    ("jsonpath_rust", &["src/filter/selector.rs", "src/properties.rs"]),
+    ("hyper", &["src/server", "src/proxy", "src/upstream"]),
+    ("saphyr_parser", &["src/yaml"]),
+    ("clap", &["src/cli"]),
+    ("httparse", &["src/upstream/raw.rs"]),
+];
+
+fn files(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_str().unwrap().to_owned();
+            found.push((name, std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+fn sources() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert!(found.len() > 20);
+    found
+}
+
+/// The top-level module that a file belongs to.
+fn module(file: &str) -> &str {
+    file.strip_prefix("src/").unwrap().split(['/', '.']).next().unwrap()
+}
+
+#[test]
+fn modules_use_only_those_below_them() {
+    let mut wrong = BTreeSet::new();
+    for (file, text) in sources() {
+        let module = module(&file);
+        if module == "lib" {
+            continue;
+        }
+        let (_, allowed) = ARROWS.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("{module} is new"));
+        let prefix = if module == "main" { "dockveil::" } else { "crate::" };
+        let tested = text.find("#[cfg(test)]").unwrap_or(text.len());
+        for (start, _) in text[..tested].match_indices(prefix) {
+            let used =
+                text[start + prefix.len()..].split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap();
+            if used != module && !allowed.contains(&used) && !used.is_empty() {
+                wrong.insert(format!("{file}: {module} uses {used}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn third_party_crates_come_in_by_their_doors() {
+    let mut wrong = BTreeSet::new();
+    for (file, text) in sources() {
+        for (name, doors) in DOORS {
+            let named = text.contains(&format!("{name}::")) || text.contains(&format!("use {name}"));
+            if named && !doors.iter().any(|door| file.starts_with(door)) {
+                wrong.insert(format!("{file}: {name}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

@@ -1,0 +1,81 @@
+//! Recorded answers of real engines: `fixtures/<engine>/v1.NN/<operation>[.<variant>].json`.
+
+use std::path::{Path, PathBuf};
+
+/// One recorded answer.
+pub(crate) struct Fixture {
+    /// The file below `fixtures/`.
+    pub(crate) path: String,
+    /// The engine it was recorded from.
+    pub(crate) engine: String,
+    /// The operation it answers, as `container_inspect`.
+    pub(crate) operation: String,
+    /// What it says.
+    pub(crate) body: Vec<u8>,
+}
+
+/// A canary of an engine.
+pub(crate) struct Canary {
+    /// The text to look for.
+    pub(crate) token: String,
+    /// The class of the field it was planted in.
+    pub(crate) class: String,
+    /// Where it was planted.
+    pub(crate) place: String,
+}
+
+/// The folder of the fixtures.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+/// The engines with recordings.
+pub(crate) fn engines() -> Vec<String> {
+    let mut engines: Vec<String> = std::fs::read_dir(root())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("canaries.tsv").exists())
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    engines.sort();
+    engines
+}
+
+/// All recorded JSON answers.
+pub(crate) fn all() -> Vec<Fixture> {
+    let mut found = Vec::new();
+    for engine in engines() {
+        for version in std::fs::read_dir(root().join(&engine)).unwrap() {
+            let version = version.unwrap().path();
+            if !version.file_name().unwrap().to_str().unwrap().starts_with('v') {
+                continue;
+            }
+            for file in std::fs::read_dir(&version).unwrap() {
+                let file = file.unwrap().path();
+                let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+                if let Some(stem) = name.strip_suffix(".json") {
+                    found.push(Fixture {
+                        path: file.strip_prefix(root()).unwrap().to_str().unwrap().to_owned(),
+                        engine: engine.clone(),
+                        operation: stem.split('.').next().unwrap().to_owned(),
+                        body: std::fs::read(&file).unwrap(),
+                    });
+                }
+            }
+        }
+    }
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    found
+}
+
+/// The canaries planted in an engine.
+pub(crate) fn canaries(engine: &str) -> Vec<Canary> {
+    let text = std::fs::read_to_string(root().join(engine).join("canaries.tsv")).unwrap();
+    let rows = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    rows.map(|row| {
+        let mut columns = row.split('\t').map(str::to_owned);
+        let mut next = || columns.next().unwrap();
+        Canary { token: next(), class: next(), place: next() }
+    })
+    .collect()
+}
