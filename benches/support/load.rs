@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 use super::wire::{self, Connection, Place};
 
 /// How long an answer's head may take before it counts as none.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Connections opened at a time by [`hold`].
-const OPENING: usize = 64;
+const OPENING: u32 = 64;
 
 /// Plays the role that `arguments` name: its name, the place, the target, and numbers.
 pub(crate) fn run(arguments: &[String]) -> io::Result<()> {
@@ -124,10 +124,11 @@ async fn leave(place: &Place, target: &str) -> io::Result<()> {
 /// Opens `count` streams and holds them until its standard input ends: how many were answered 200, 503, and otherwise.
 async fn hold(place: Place, target: &str, count: u64) -> io::Result<()> {
     let mut open = Vec::new();
-    let (mut refused, mut other) = (0, 0);
+    let (mut refused, mut other) = (0_u32, 0_u32);
     let mut opening = JoinSet::new();
-    for started in 0..count + OPENING as u64 {
-        if started < count {
+    for started in 0..count + u64::from(OPENING) {
+        // Whoever leaves as many without an answer will leave them all.
+        if started < count && other < OPENING {
             let (place, target) = (place.clone(), target.to_owned());
             opening.spawn(async move {
                 let attempt = async {
@@ -138,7 +139,7 @@ async fn hold(place: Place, target: &str, count: u64) -> io::Result<()> {
                 tokio::time::timeout(PATIENCE, attempt).await.unwrap_or_else(|late| Err(late.into()))
             });
         }
-        if opening.len() >= OPENING || started >= count {
+        if opening.len() >= OPENING as usize || started >= count {
             match opening.join_next().await {
                 Some(Ok(Ok((200, connection)))) => open.push(connection),
                 Some(Ok(Ok((503, _)))) => refused += 1,

@@ -29,6 +29,24 @@ impl Process {
         Ok(Process { child })
     }
 
+    /// Asks `/_ping` on the Unix socket until the answer is a 200; how long that took.
+    ///
+    /// # Errors
+    /// No such answer within ten seconds, or the process has ended.
+    pub(crate) fn first_answer(&mut self, socket: &Path) -> io::Result<Duration> {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(10) {
+            if ping(socket).unwrap_or(false) {
+                return Ok(start.elapsed());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                return Err(io::Error::other(format!("ended with {status}")));
+            }
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer on {}", socket.display())))
+    }
+
     /// CPU time of all its threads so far, in seconds.
     pub(crate) fn cpu(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
@@ -108,21 +126,6 @@ pub(crate) fn is_static(program: &[u8]) -> bool {
     };
     let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
     (0..count).all(|header| number(table + header * size, 4) != 3)
-}
-
-/// Asks `/_ping` on the Unix socket until the answer is a 200; how long that took.
-///
-/// # Errors
-/// No such answer within ten seconds.
-pub(crate) fn first_answer(socket: &Path) -> io::Result<Duration> {
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(10) {
-        if ping(socket).unwrap_or(false) {
-            return Ok(start.elapsed());
-        }
-        std::thread::sleep(Duration::from_micros(100));
-    }
-    Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer on {}", socket.display())))
 }
 
 /// Whether `/_ping` is answered with 200.

@@ -17,16 +17,21 @@ impl Plan {
     /// # Errors
     /// [`FilterError`]; `out` is then as it was.
     pub fn apply(&self, document: &[u8], out: &mut Vec<u8>) -> Result<Report, FilterError> {
-        whole(document, out, |text, report, out| {
-            let at = text.space(0);
-            let before = out.len();
-            let (end, written) = self.value(text, at, out, report)?;
-            if written == Written::Removed {
-                out.truncate(before);
-                out.extend_from_slice(b"null");
-            }
-            Ok(end)
-        }, self)
+        whole(
+            document,
+            out,
+            |text, report, out| {
+                let at = text.space(0);
+                let before = out.len();
+                let (end, written) = self.value(text, at, out, report)?;
+                if written == Written::Removed {
+                    out.truncate(before);
+                    out.extend_from_slice(b"null");
+                }
+                Ok(end)
+            },
+            self,
+        )
     }
 
     /// As [`Plan::apply`], for an array whose elements are each one document; `null` stays `null`.
@@ -34,45 +39,50 @@ impl Plan {
     /// # Errors
     /// [`FilterError`]; `out` is then as it was.
     pub fn apply_array(&self, document: &[u8], out: &mut Vec<u8>) -> Result<Report, FilterError> {
-        whole(document, out, |text, report, out| {
-            let at = text.space(0);
-            match text.byte(at)? {
-                b'[' => {}
-                b'n' => {
-                    let end = text.word(at)?;
-                    out.extend_from_slice(b"null");
-                    return Ok(end);
-                }
-                _ => return Err(Stop::Wrong(FilterError::NotAnArray)),
-            }
-            out.push(b'[');
-            let mut next = text.space(at + 1);
-            if text.byte(next)? == b']' {
-                out.push(b']');
-                return Ok(next + 1);
-            }
-            let mut first = true;
-            loop {
-                let before = out.len();
-                if !first {
-                    out.push(b',');
-                }
-                let (end, written) = self.value(text, text.space(next), out, report)?;
-                match written {
-                    Written::Removed => out.truncate(before),
-                    Written::Shown | Written::Kept => first = false,
-                }
-                let end = text.space(end);
-                match text.byte(end)? {
-                    b',' => next = end + 1,
-                    b']' => {
-                        out.push(b']');
-                        return Ok(end + 1);
+        whole(
+            document,
+            out,
+            |text, report, out| {
+                let at = text.space(0);
+                match text.byte(at)? {
+                    b'[' => {}
+                    b'n' => {
+                        let end = text.word(at)?;
+                        out.extend_from_slice(b"null");
+                        return Ok(end);
                     }
-                    _ => return Err(Stop::Wrong(FilterError::NotJson)),
+                    _ => return Err(Stop::Wrong(FilterError::NotAnArray)),
                 }
-            }
-        }, self)
+                out.push(b'[');
+                let mut next = text.space(at + 1);
+                if text.byte(next)? == b']' {
+                    out.push(b']');
+                    return Ok(next + 1);
+                }
+                let mut first = true;
+                loop {
+                    let before = out.len();
+                    if !first {
+                        out.push(b',');
+                    }
+                    let (end, written) = self.value(text, text.space(next), out, report)?;
+                    match written {
+                        Written::Removed => out.truncate(before),
+                        Written::Shown | Written::Kept => first = false,
+                    }
+                    let end = text.space(end);
+                    match text.byte(end)? {
+                        b',' => next = end + 1,
+                        b']' => {
+                            out.push(b']');
+                            return Ok(end + 1);
+                        }
+                        _ => return Err(Stop::Wrong(FilterError::NotJson)),
+                    }
+                }
+            },
+            self,
+        )
     }
 
     /// Appends what is left of the value at the start of `bytes` and answers how long that value is, or `None`, `out`

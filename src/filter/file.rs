@@ -75,9 +75,9 @@ pub fn parse_rule(node: &Node) -> Result<Rule, Vec<Mistake>> {
         }
         (None, Some(with)) => replacement(with).map_err(|mistake| mistakes.push(mistake)).ok(),
     };
-    let selector = path.text("a path in quotes").and_then(|text| {
-        text.parse().map_err(|error: super::SelectorError| path.mistake(error.to_string()))
-    });
+    let selector = path
+        .text("a path in quotes")
+        .and_then(|text| text.parse().map_err(|error: super::SelectorError| path.mistake(error.to_string())));
     let selector = selector.map_err(|mistake| mistakes.push(mistake)).ok();
     match (on, action, selector) {
         (Some(on), Some(action), Some(selector)) if mistakes.is_empty() => {

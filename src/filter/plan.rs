@@ -553,7 +553,8 @@ impl<'c> Builder<'c> {
         states: Vec<State>,
     ) -> Result<NodeId, CompileError> {
         let (field, mut layer, mut states) = self.enter(field, layer, states)?;
-        let decided = states.iter().filter(|state| self.is_match(state)).max_by_key(|state| (state.rule, !state.folded));
+        let decided =
+            states.iter().filter(|state| self.is_match(state)).max_by_key(|state| (state.rule, !state.folded));
         let mut kept = false;
         if let Some(State { rule, folded, .. }) = decided.copied() {
             let hides = self.rules.get(rule).is_some_and(|rule| rule.action.hides());
@@ -635,9 +636,9 @@ impl<'c> Builder<'c> {
     fn acting(&self, rule: usize) -> Node {
         match self.rules.get(rule).map(|rule| &rule.action) {
             Some(Action::Remove) | None => Node { action: rule, ..Node::of(Outcome::Remove, Why::Rule) },
-            Some(
-                Action::Keep | Action::Blank | Action::Redact | Action::Mask | Action::Hash | Action::Replace(_),
-            ) => Node { action: rule, kept: true, ..Node::of(Outcome::Act, Why::Rule) },
+            Some(Action::Keep | Action::Blank | Action::Redact | Action::Mask | Action::Hash | Action::Replace(_)) => {
+                Node { action: rule, kept: true, ..Node::of(Outcome::Act, Why::Rule) }
+            }
         }
     }
 
@@ -932,13 +933,19 @@ impl<'c> Builder<'c> {
 
     /// Whether anything below a field, or itself, can be shown.
     fn any_shown(&self, field: &Field) -> bool {
-        let shown = |said: &Option<(Class, Place)>| said.as_ref().is_some_and(|(class, _)| self.show.classes.contains(*class));
+        let shown =
+            |said: &Option<(Class, Place)>| said.as_ref().is_some_and(|(class, _)| self.show.classes.contains(*class));
         let nested = || field.nested.as_deref().and_then(|name| self.catalogue?.schema(name));
         self.show.unknown
             || shown(&field.class)
             || shown(&field.key_class)
             || shown(&field.opaque)
-            || field.members.values().chain(field.any_member.as_deref()).chain(field.elements.as_deref()).any(|below| self.any_shown(below))
+            || field
+                .members
+                .values()
+                .chain(field.any_member.as_deref())
+                .chain(field.elements.as_deref())
+                .any(|below| self.any_shown(below))
             || nested().is_some_and(|schema| self.any_shown(schema.root()))
     }
 
@@ -1072,7 +1079,9 @@ impl<'c> Builder<'c> {
             path.push_str(".*");
             let before = lines.len();
             self.explain_field(plan, below, member(None), path, rule, lines);
-            if let (Some(list), Some(line)) = (node.members.as_deref().and_then(|members| members.list), lines.get_mut(before)) {
+            if let (Some(list), Some(line)) =
+                (node.members.as_deref().and_then(|members| members.list), lines.get_mut(before))
+            {
                 line.outcome = listed(list).to_owned();
             }
             path.truncate(length);

@@ -405,7 +405,9 @@ impl Reader {
     fn comparison(&mut self, comparison: Comparison) -> Result<FilterAtom, SelectorError> {
         let (left, right) = comparison.vals();
         match (left.clone(), right.clone()) {
-            (Comparable::Function(TestFunction::Count(counted)), other) => self.count(comparison, counted, other, false),
+            (Comparable::Function(TestFunction::Count(counted)), other) => {
+                self.count(comparison, counted, other, false)
+            }
             (other, Comparable::Function(TestFunction::Count(counted))) => self.count(comparison, counted, other, true),
             (left, right) => {
                 let (left, right) = (self.comparable(left)?, self.comparable(right)?);
@@ -558,7 +560,9 @@ mod tests {
 
     #[test]
     fn what_is_no_path_is_refused() {
-        for path in ["", "a", "$.", "$a", "$.a.", "$[", "$['a]", "$[1", "$.a[?]", " $", "$ ", "$.1", "$[01]", "$..", "$. a"] {
+        for path in
+            ["", "a", "$.", "$a", "$.a.", "$[", "$['a]", "$[1", "$.a[?]", " $", "$ ", "$.1", "$[01]", "$..", "$. a"]
+        {
             assert!(path.parse::<Selector>().is_err(), "{path}");
         }
         check_refused("$.a[", "at character");
@@ -592,10 +596,33 @@ mod tests {
     #[test]
     fn every_kind_of_selector_is_read() {
         for path in [
-            "$", "$.a.b", "$[0]", "$[-1]", "$[1:2]", "$[::-1]", "$[:]", "$[*]", "$.*", "$..a", "$..*", "$..[0]", "$['a','b',0]",
-            "$[?@.a]", "$[?!@.a]", "$[?@.a == 'x' && (@.b > 1 || @.c != null)]", "$[?match(@.a, 'a.*b')]",
-            "$[?search(@, '^x')]", "$[?length(@.a) > 1]", "$[?count(@.*) >= 2]", "$[?value(@..a) == 1]",
-            "$.a[?@.b == $.c]", "$[?@.a == true]", "$[?@['a b'] == \"x\"]", "$[?@ == 1.5e3]", "$ .a [0]", "$[?$.a]",
+            "$",
+            "$.a.b",
+            "$[0]",
+            "$[-1]",
+            "$[1:2]",
+            "$[::-1]",
+            "$[:]",
+            "$[*]",
+            "$.*",
+            "$..a",
+            "$..*",
+            "$..[0]",
+            "$['a','b',0]",
+            "$[?@.a]",
+            "$[?!@.a]",
+            "$[?@.a == 'x' && (@.b > 1 || @.c != null)]",
+            "$[?match(@.a, 'a.*b')]",
+            "$[?search(@, '^x')]",
+            "$[?length(@.a) > 1]",
+            "$[?count(@.*) >= 2]",
+            "$[?value(@..a) == 1]",
+            "$.a[?@.b == $.c]",
+            "$[?@.a == true]",
+            "$[?@['a b'] == \"x\"]",
+            "$[?@ == 1.5e3]",
+            "$ .a [0]",
+            "$[?$.a]",
         ] {
             assert!(path.parse::<Selector>().is_ok(), "{path}: {:?}", path.parse::<Selector>());
         }

@@ -69,7 +69,8 @@ fn copy(from: &HeaderMap, names: &[HeaderName], to: &mut HeaderMap) {
 
 /// Whether an answer says that it is JSON, and nothing else, as it is.
 pub(super) fn is_plain_json(headers: &HeaderMap) -> bool {
-    let encoded = headers.get(CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let encoded =
+        headers.get(CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
     !encoded && media_type(headers.get(CONTENT_TYPE)) == Some("application/json")
 }
 
@@ -111,7 +112,12 @@ mod tests {
 
     #[test]
     fn an_answer_brings_only_named_fields_down() {
-        let from = fields(&[("api-version", "1.51"), ("server", "Docker/28"), ("swarm", "active/manager"), ("location", "/x")]);
+        let from = fields(&[
+            ("api-version", "1.51"),
+            ("server", "Docker/28"),
+            ("swarm", "active/manager"),
+            ("location", "/x"),
+        ]);
         assert_eq!(names(&of_response(&from, false)), ["api-version"]);
         assert_eq!(names(&of_response(&from, true)), ["api-version", "swarm"]);
     }

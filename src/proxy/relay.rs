@@ -293,7 +293,9 @@ impl Carrier {
             (Opened::Tunnel, _) if head.status == 101 => line("Connection: Upgrade\r\nUpgrade: tcp"),
             (Opened::Tunnel, _) => {}
             (Opened::Stream, Framing::Chunked) => line("Transfer-Encoding: chunked\r\nConnection: close"),
-            (Opened::Stream, Framing::Length(length)) => line(&format!("Content-Length: {length}\r\nConnection: close")),
+            (Opened::Stream, Framing::Length(length)) => {
+                line(&format!("Content-Length: {length}\r\nConnection: close"))
+            }
             (Opened::Stream, Framing::Close) => line("Connection: close"),
             (Opened::Empty, _) => line("Content-Length: 0\r\nConnection: close"),
         }

@@ -37,10 +37,14 @@ pub(super) fn public(error: &Error) -> (u16, &'static str) {
         Error::BodyTooLong => (413, "the request body is too long"),
         Error::BodyBroken => (400, "the request body is incomplete"),
         Error::HttpVersion => (505, "streams need HTTP/1.1"),
-        Error::NewerThanEngine => (400, "client version is too new: the engine speaks the version in Api-Version at most"),
+        Error::NewerThanEngine => {
+            (400, "client version is too new: the engine speaks the version in Api-Version at most")
+        }
         Error::Upstream(UpstreamError::Unavailable(_)) => (503, "docker daemon unavailable"),
         Error::Upstream(UpstreamError::Timeout) => (504, "docker daemon did not answer in time"),
-        Error::Upstream(UpstreamError::Broken(_) | UpstreamError::Version) => (502, "docker daemon gave no valid answer"),
+        Error::Upstream(UpstreamError::Broken(_) | UpstreamError::Version) => {
+            (502, "docker daemon gave no valid answer")
+        }
         Error::Engine { status, operation } => (*status, of_engine(*status, operation)),
         Error::Unroutable
         | Error::Status
