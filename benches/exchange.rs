@@ -10,8 +10,9 @@
 //!
 //! The engine and the load are this program again, as processes of their own. CPU time is user and system time of the
 //! proxy's process alone. Rows: `exchange/…` is dockveil with a profile that hides, `relay/…` the same binary with a
-//! profile that shows everything, `haproxy/…` HAProxy as its image for Docker sockets has it but without a log and
-//! with upstream connections kept (its best), `direct/…` no proxy.
+//! profile that shows everything (it reads every document all the same), `haproxy/…` HAProxy as its image for Docker
+//! sockets has it, but with upstream connections kept, which is its best, `direct/…` no proxy. Both proxies log each
+//! exchange to a file, as they come; `quiet` is both without.
 
 #![expect(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 #![expect(clippy::indexing_slicing, reason = "a bench stops at the first surprise")]
@@ -59,6 +60,15 @@ about: Shows everything, to tell what hiding costs.
 allow: [Ping, SystemVersion, ContainerList, ContainerInspect, ContainerStats, ContainerLogs, SystemEvents]
 show: all
 ";
+
+/// What a proxy logs.
+#[derive(Clone, Copy)]
+enum Log {
+    /// Each exchange.
+    Each,
+    /// Nothing.
+    Off,
+}
 
 /// Where something answers: a proxy with its process, or the engine itself.
 struct Peer {
@@ -149,8 +159,9 @@ fn main() -> Result<(), Failed> {
 impl Bench {
     /// `/_ping` over 64 connections, on both kinds of socket.
     fn ping(&mut self) -> Result<(), Failed> {
-        let (dockveil, haproxy) = (self.dockveil()?, self.haproxy()?);
-        for (kind, goal) in [("unix", Goal::AtMost(1.4, 1.0)), ("tcp", Goal::AtMost(1.4, 1.0))] {
+        let goal = Goal::AtMost(1.4, 1.0);
+        for (kind, log) in [("unix", Log::Each), ("tcp", Log::Each), ("quiet", Log::Off)] {
+            let (dockveil, haproxy) = (self.dockveil(log)?, self.haproxy(log)?);
             let place = |peer: &Peer| if kind == "tcp" { peer.tcp.clone() } else { Some(peer.unix.clone()) };
             let subjects: Vec<(&Peer, Place)> = haproxy.iter().map(|peer| (peer, place(peer).unwrap())).collect();
             let ours = (&dockveil, place(&dockveil).unwrap());
@@ -161,7 +172,7 @@ impl Bench {
 
     /// One container over 10 connections.
     fn inspect(&mut self) -> Result<(), Failed> {
-        let (dockveil, haproxy) = (self.dockveil()?, self.haproxy()?);
+        let (dockveil, haproxy) = (self.dockveil(Log::Each)?, self.haproxy(Log::Each)?);
         let goal = Goal::AtMost(0.60, 0.40);
         self.filtered(
             "container_inspect/9k",
@@ -176,7 +187,7 @@ impl Bench {
 
     /// Lists of 5 and of 100 over 10 connections.
     fn list(&mut self) -> Result<(), Failed> {
-        let (dockveil, haproxy) = (self.dockveil()?, self.haproxy()?);
+        let (dockveil, haproxy) = (self.dockveil(Log::Each)?, self.haproxy(Log::Each)?);
         let (peer, few) = (haproxy.as_ref(), Goal::AtMost(0.60, 0.40));
         self.filtered("container_list/5", &dockveil, peer, "/containers/json?limit=5", 20_000, few, Goal::None)?;
         let (many, ratio) = (Goal::AtMost(5.0, 3.0), Goal::AtMost(3.0, 2.0));
@@ -187,7 +198,7 @@ impl Bench {
     fn large(&mut self) -> Result<(), Failed> {
         let (mut peak, mut cpu, mut lead, mut first) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for _ in 0..self.runs.min(3) {
-            let dockveil = self.dockveil()?;
+            let dockveil = self.dockveil(Log::Each)?;
             let proxy = dockveil.process.as_ref().unwrap();
             let before = proxy.cpu();
             self.load("requests", &dockveil.unix, "/containers/json?limit=10000", &[4, 8])?;
@@ -208,7 +219,7 @@ impl Bench {
 
     /// Log streams: two sizes of frame, in chunks of many frames and in chunks of one.
     fn logs(&mut self) -> Result<(), Failed> {
-        let (dockveil, haproxy, direct) = (self.dockveil()?, self.haproxy()?, self.direct());
+        let (dockveil, haproxy, direct) = (self.dockveil(Log::Each)?, self.haproxy(Log::Each)?, self.direct());
         let goals = [Goal::AtLeast(1.5, 1.9), Goal::AtLeast(1.2, 1.7)];
         for (framing, goal) in
             [("16k-batched", goals[0]), ("16k-single", goals[0]), ("128-batched", goals[1]), ("128-single", goals[1])]
@@ -251,7 +262,7 @@ impl Bench {
 
     /// What a proxy adds to the delay of an event, and to the head of a stream without events.
     fn events(&mut self) -> Result<(), Failed> {
-        let (dockveil, haproxy, direct) = (self.dockveil()?, self.haproxy()?, self.direct());
+        let (dockveil, haproxy, direct) = (self.dockveil(Log::Each)?, self.haproxy(Log::Each)?, self.direct());
         let peers: Vec<&Peer> = [&direct, &dockveil].into_iter().chain(haproxy.as_ref()).collect();
         let mut lines: Vec<Vec<Vec<f64>>> = vec![Vec::new(); peers.len()];
         let mut heads = lines.clone();
@@ -318,7 +329,7 @@ impl Bench {
         self.figures.add(format!("exchange/idle held at {DESCRIPTORS}"), "streams", held, enough);
         self.figures.add("exchange/idle past the limit: 503", "streams", refused, Goal::AtLeast(1.0, 1.0));
         self.figures.add("exchange/idle past the limit: not 503", "streams", other, Goal::AtMost(0.0, 0.0));
-        if let Some(haproxy) = self.haproxy()? {
+        if let Some(haproxy) = self.haproxy(Log::Each)? {
             let idle = haproxy.process.as_ref().unwrap().memory().0;
             let (streams, held_at) = self.hold(&haproxy, 1_500)?;
             self.figures.add("haproxy/idle RSS", "MiB", vec![idle / 1024.0], Goal::None);
@@ -334,7 +345,7 @@ impl Bench {
 
     /// From a client leaving a silent stream to the engine being told.
     fn leave(&mut self) -> Result<(), Failed> {
-        let (dockveil, haproxy) = (self.dockveil()?, self.haproxy()?);
+        let (dockveil, haproxy) = (self.dockveil(Log::Each)?, self.haproxy(Log::Each)?);
         for peer in [Some(&dockveil), haproxy.as_ref()].into_iter().flatten() {
             let mut delays = Vec::new();
             for _ in 0..if peer.name == "exchange" { 10 } else { 1 } {
@@ -367,8 +378,8 @@ impl Bench {
         self.figures.add(format!("exchange/start binary, {kind}"), "MiB", vec![size], Goal::AtMost(8.0, 5.0));
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..10 {
-            ours.push(self.dockveil()?.started.as_secs_f64() * 1e3);
-            theirs.extend(self.haproxy()?.map(|peer| peer.started.as_secs_f64() * 1e3));
+            ours.push(self.dockveil(Log::Each)?.started.as_secs_f64() * 1e3);
+            theirs.extend(self.haproxy(Log::Each)?.map(|peer| peer.started.as_secs_f64() * 1e3));
         }
         self.figures.add("exchange/start to first answer", "ms", ours, Goal::AtMost(20.0, 6.0));
         if !theirs.is_empty() {
@@ -463,7 +474,7 @@ impl Bench {
     /// Opens silent streams through a dockveil of their own: how many were answered 200, 503 and otherwise, and its memory
     /// before and meanwhile, in KiB.
     fn held(&self, count: u64) -> Result<(Vec<f64>, f64, f64), Failed> {
-        let dockveil = self.dockveil()?;
+        let dockveil = self.dockveil(Log::Each)?;
         let idle = dockveil.process.as_ref().ok_or("no process")?.memory().0;
         let (streams, memory) = self.hold(&dockveil, count)?;
         Ok((streams, idle, memory))
@@ -505,7 +516,7 @@ impl Bench {
     }
 
     /// Starts dockveil, with all that it may have of descriptors set to [`DESCRIPTORS`].
-    fn dockveil(&self) -> Result<Peer, Failed> {
+    fn dockveil(&self, log: Log) -> Result<Peer, Failed> {
         let filters = self.folder.join("filters/profile");
         fs::create_dir_all(&filters)?;
         fs::write(filters.join("bench.yaml"), HIDING)?;
@@ -524,19 +535,30 @@ impl Bench {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", &script, "sh"]).arg(&self.binary).arg("serve").arg("--config").arg(&config);
         command.arg("--filters").arg(self.folder.join("filters"));
+        command.env(
+            "DOCKVEIL_LOG",
+            match log {
+                Log::Each => "info",
+                Log::Off => "off",
+            },
+        );
         let (process, started) = self.launch(command, &socket, "dockveil")?;
         Ok(Peer { name: "exchange", unix, tcp: Some(tcp), relay: Some(all), process: Some(process), started })
     }
 
     /// Starts HAProxy, if there is one.
-    fn haproxy(&self) -> Result<Option<Peer>, Failed> {
+    fn haproxy(&self, log: Log) -> Result<Option<Peer>, Failed> {
         let Some(binary) = &self.haproxy else { return Ok(None) };
         let socket = self.folder.join("haproxy.sock");
         let (unix, tcp) = (Place::Unix(socket.clone()), free_port()?);
         let Place::Tcp(port) = tcp else { return Err("not a port".into()) };
         let config = self.folder.join("haproxy.cfg");
+        let log = match log {
+            Log::Each => "log stdout format raw daemon info",
+            Log::Off => "",
+        };
         let text = format!(
-            "global\n  maxconn 4000\ndefaults\n  mode http\n  http-reuse always\n  timeout connect 10s\n  timeout client 10m\n  \
+            "global\n  maxconn 4000\n  {log}\ndefaults\n  log global\n  mode http\n  option httplog\n  http-reuse always\n  timeout connect 10s\n  timeout client 10m\n  \
              timeout server 10m\n  timeout http-request 10s\n  timeout http-keep-alive 10s\n\
              frontend docker\n  bind unix@{socket}\n  bind {port}\n  http-request deny unless METH_GET\n  \
              http-request allow if {{ path,url_dec -m reg -i ^(/v[\\d\\.]+)?/_ping }}\n  \
@@ -551,7 +573,7 @@ impl Bench {
         fs::write(&config, text)?;
         fs::remove_file(&socket).unwrap_or_default();
         let mut command = Command::new(binary);
-        command.arg("-db").arg("-q").arg("-f").arg(&config);
+        command.arg("-db").arg("-f").arg(&config);
         let (process, started) = self.launch(command, &socket, "haproxy")?;
         Ok(Some(Peer { name: "haproxy", unix, tcp: Some(tcp), relay: None, process: Some(process), started }))
     }
