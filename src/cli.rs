@@ -62,6 +62,8 @@ pub enum Command {
     Healthcheck(Healthcheck),
     /// List the profiles with what they allow and show
     Profiles(Profiles),
+    /// Show what dockveil does, without Docker: an engine inside the program, and the real proxy before it
+    Demo,
 }
 
 /// The arguments of `serve` and `check`: they complete the configuration file, or stand in for it.

@@ -1,1 +1,268 @@
 //! The subcommands that do not serve.
+//!
+//! Each writes to what it is given and answers with an exit code, so that tests read what a person would.
+
+pub mod demo;
+pub mod diff;
+mod explain;
+mod summary;
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use crate::cli::{self, Environment};
+use crate::config::{self, Config, Filters};
+use crate::policy::{Policy, schema_of};
+use crate::route::{self, Response};
+use crate::socket::Address;
+use crate::yaml::{Mistake, Place};
+
+pub use self::explain::explain;
+pub use self::summary::summary;
+
+/// All is well.
+pub const OK: u8 = 0;
+/// A document was withheld, or nobody answers.
+pub const FAILED: u8 = 1;
+/// The arguments are wrong.
+pub const USAGE: u8 = 64;
+/// The program cannot do what it is for: it cannot listen, or a pipe broke.
+pub const BROKEN: u8 = 70;
+/// The configuration is wrong.
+pub const CONFIGURATION: u8 = 78;
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub enum Error {
+    /// The configuration is wrong.
+    Mistakes(Vec<Mistake>),
+    /// What it was to write to, or to read from, broke.
+    Io(io::Error),
+    /// The server did not start.
+    Server(crate::server::Error),
+}
+
+impl From<Vec<Mistake>> for Error {
+    fn from(mistakes: Vec<Mistake>) -> Self {
+        Self::Mistakes(mistakes)
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<crate::server::Error> for Error {
+    fn from(error: crate::server::Error) -> Self {
+        Self::Server(error)
+    }
+}
+
+impl Error {
+    /// Says what is wrong; answers the exit code.
+    pub fn report(&self, err: &mut dyn Write) -> u8 {
+        // Where there is no standard error there is nobody to tell.
+        match self {
+            Self::Mistakes(mistakes) => {
+                for mistake in mistakes {
+                    let _ = writeln!(err, "{mistake}");
+                }
+                let _ = writeln!(err, "dockveil: {} in the configuration, nothing was started", count(mistakes.len()));
+                CONFIGURATION
+            }
+            Self::Io(error) => {
+                let _ = writeln!(err, "dockveil: {error}");
+                BROKEN
+            }
+            Self::Server(error) => {
+                let _ = writeln!(err, "dockveil: {error}");
+                BROKEN
+            }
+        }
+    }
+}
+
+fn count(mistakes: usize) -> String {
+    if mistakes == 1 { "1 mistake".to_owned() } else { format!("{mistakes} mistakes") }
+}
+
+/// `serve`: listens until told to stop. The summary of what is exposed goes to `err`, where the log goes too.
+///
+/// # Errors
+/// [`Error`].
+pub fn serve(arguments: &cli::Serve, environment: &Environment, err: &mut dyn Write) -> Result<u8, Error> {
+    let config = Config::load(arguments, environment)?;
+    write!(err, "{}", summary(&config))?;
+    crate::server::run(config)?;
+    Ok(OK)
+}
+
+/// `check`: reports every mistake, or what the configuration exposes.
+///
+/// # Errors
+/// [`Error`].
+pub fn check(arguments: &cli::Serve, environment: &Environment, out: &mut dyn Write) -> Result<u8, Error> {
+    let config = Config::load(arguments, environment)?;
+    write!(out, "{}", summary(&config))?;
+    Ok(OK)
+}
+
+/// `profiles`: what there is to choose from.
+///
+/// # Errors
+/// [`Error`].
+pub fn profiles(arguments: &cli::Profiles, environment: &Environment, out: &mut dyn Write) -> Result<u8, Error> {
+    let filters = load(arguments.config.as_deref(), &arguments.filters, environment)?;
+    for profile in filters.profiles.iter() {
+        let policy = Policy::compile(profile, &filters.catalogue)?;
+        writeln!(out, "{}  ({})", profile.name, profile.place)?;
+        writeln!(out, "  {}", profile.about)?;
+        write!(out, "{}", summary::of_policy(&policy))?;
+        writeln!(out)?;
+    }
+    Ok(OK)
+}
+
+/// `filter`: one document from `input` to `out`.
+///
+/// # Errors
+/// [`Error`]; that the document is withheld is none, but said on `err` and by the exit code.
+pub fn filter(
+    arguments: &cli::Filter,
+    environment: &Environment,
+    input: &mut dyn Read,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<u8, Error> {
+    let filters = load(arguments.config.as_deref(), &arguments.filters, environment)?;
+    let flag = |name: &str, message: String| Error::Mistakes(vec![Mistake::new(&Place::file(name), message)]);
+    let place = Place::file("--profile");
+    let profile = filters.profiles.get(&arguments.profile);
+    let profile = profile.ok_or_else(|| flag("--profile", filters.profiles.unknown(&arguments.profile)))?;
+    let id = &arguments.operation;
+    let operation = route::operation(id).ok_or_else(|| flag("--operation", crate::policy::unknown_operation(id)))?;
+    let schema = schema_of(operation);
+    let schema = schema.ok_or_else(|| flag("--operation", format!("{id} does not answer with a JSON document")))?;
+    if let Some(text) = &arguments.api {
+        let version: route::Version =
+            text.parse().map_err(|_| flag("--api", format!("found {text:?}, expected a version such as 1.44")))?;
+        let (first, last) = (operation.versions.first, operation.versions.last);
+        if version < first || last.is_some_and(|last| version > last) {
+            return Err(flag("--api", format!("{id} does not exist in API {version}")));
+        }
+    }
+    let limits = config::Limits::default();
+    let policy = filters.policy(&profile.name, &place, limits)?;
+    if !policy.allows(operation.id) {
+        writeln!(err, "note: {} is not allowed by profile {}; this is what its plan would show", id, profile.name)?;
+    }
+    let plan = crate::filter::Plan::compile(&filters.catalogue, schema, &profile.show, &profile.rules)
+        .map_err(|error| flag("--profile", error.to_string()))?;
+    let mut document = Vec::new();
+    input.read_to_end(&mut document)?;
+    let mut filtered = Vec::with_capacity(document.len());
+    let applied = match operation.response {
+        Response::Array(_) => plan.apply_array(&document, &mut filtered),
+        Response::Document(_)
+        | Response::Text
+        | Response::Empty
+        | Response::Stream(_)
+        | Response::Hijack
+        | Response::WebSocket
+        | Response::Tar
+        | Response::Octets => plan.apply(&document, &mut filtered),
+    };
+    if let Err(error) = applied {
+        writeln!(err, "withheld: {error}")?;
+        return Ok(FAILED);
+    }
+    if arguments.diff {
+        let parse = |bytes: &[u8]| serde_json::from_slice(bytes).map_err(io::Error::from);
+        for line in diff::diff(&parse(&document)?, &parse(&filtered)?) {
+            writeln!(out, "{line}")?;
+        }
+    } else {
+        out.write_all(&filtered)?;
+        writeln!(out)?;
+    }
+    Ok(OK)
+}
+
+/// `healthcheck`: asks a running program for a ping.
+///
+/// # Errors
+/// [`Error`]; that it does not answer is none, but said on `err` and by the exit code.
+pub fn healthcheck(
+    arguments: &cli::Healthcheck,
+    environment: &Environment,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<u8, Error> {
+    let address = match &arguments.target {
+        Some(text) => text.parse().map_err(|error| {
+            Error::Mistakes(vec![Mistake::new(&Place::file("--target"), format!("found {text:?}, {error}"))])
+        })?,
+        None => {
+            let arguments = cli::Serve {
+                config: arguments.config.clone(),
+                filters: arguments.filters.clone(),
+                ..cli::Serve::default()
+            };
+            let config = Config::load(&arguments, environment)?;
+            let first = config.listeners.into_iter().next();
+            first.map(|listener| listener.address).ok_or_else(|| Error::Mistakes(Vec::new()))?
+        }
+    };
+    match ping(&address) {
+        Ok(()) => {
+            writeln!(out, "{address} answers")?;
+            Ok(OK)
+        }
+        Err(error) => {
+            writeln!(err, "{address}: {error}")?;
+            Ok(FAILED)
+        }
+    }
+}
+
+fn ping(address: &Address) -> io::Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    const REQUEST: &[u8] = b"GET /_ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut answer = [0; 12];
+    match address {
+        Address::Unix(path) => {
+            let mut stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(REQUEST)?;
+            stream.read_exact(&mut answer)?;
+        }
+        Address::Tcp { host, port } => {
+            // A listener on all addresses is asked on the loopback one.
+            let host = match host.as_str() {
+                "0.0.0.0" => "127.0.0.1",
+                "::" => "::1",
+                host => host,
+            };
+            let mut stream = TcpStream::connect((host, *port))?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(REQUEST)?;
+            stream.read_exact(&mut answer)?;
+        }
+    }
+    if answer.ends_with(b" 200") {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("answered with {:?}", String::from_utf8_lossy(&answer))))
+}
+
+fn load(
+    file: Option<&std::path::Path>,
+    folders: &[std::path::PathBuf],
+    environment: &Environment,
+) -> Result<Filters, Vec<Mistake>> {
+    Filters::load(&config::filter_folders(file, folders, environment)?)
+}

@@ -1,1 +1,369 @@
-//! Arguments and filter files made into one checked, immutable `Config`.
+//! Arguments, environment and files made into one checked, immutable [`Config`].
+//!
+//! A start with mistakes reports all of them, each with its place and what was expected there, and starts nothing.
+
+mod read;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cli::{Environment, Serve};
+use crate::filter;
+use crate::policy::{Policy, Profiles};
+use crate::schema::Catalogue;
+use crate::socket::Address;
+use crate::yaml::{Mistake, Mistakes, Place};
+
+/// Where an engine listens unless somebody says otherwise.
+const DEFAULT_UPSTREAM: &str = "unix:///var/run/docker.sock";
+/// The profile of a listener that names none.
+const DEFAULT_PROFILE: &str = "dashboard";
+
+/// Everything that serving takes.
+#[derive(Debug)]
+pub struct Config {
+    /// The engine.
+    pub upstream: Address,
+    /// Where clients come in; at least one.
+    pub listeners: Vec<Listener>,
+    /// How much anything may take.
+    pub limits: Limits,
+    /// How long anything may take.
+    pub timeouts: Timeouts,
+}
+
+/// One way in.
+#[derive(Debug)]
+pub struct Listener {
+    /// Where it listens.
+    pub address: Address,
+    /// The permissions of a Unix socket; 0660 if not said.
+    pub mode: Option<u32>,
+    /// The user and group of a Unix socket; those of the process if not said.
+    pub owner: Option<(Option<u32>, Option<u32>)>,
+    /// What its clients may ask and see.
+    pub policy: Arc<Policy>,
+    /// Origins of web pages that may send requests; none but these.
+    pub origins: Vec<String>,
+    /// Names under which clients may address it; any if empty.
+    pub hosts: Vec<String>,
+}
+
+/// A number of bytes, at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteLimit(usize);
+
+impl ByteLimit {
+    /// This many bytes, or one for none.
+    pub const fn new(bytes: usize) -> Self {
+        Self(if bytes == 0 { 1 } else { bytes })
+    }
+
+    /// How many.
+    pub const fn bytes(self) -> usize {
+        self.0
+    }
+}
+
+/// How much anything may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// One document, or one element of a list.
+    pub element: ByteLimit,
+    /// How deep a document may nest.
+    pub depth: usize,
+    /// The head of a request.
+    pub head: ByteLimit,
+    /// Connections at a time; as many as there are descriptors for if not said.
+    pub connections: Option<usize>,
+}
+
+impl Limits {
+    /// What one document may cost.
+    fn of_a_document(self) -> filter::Limits {
+        filter::Limits { size: self.element.bytes(), depth: self.depth }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { element: ByteLimit(16 << 20), depth: 128, head: ByteLimit(64 << 10), connections: None }
+    }
+}
+
+/// How long anything may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Connecting to the engine.
+    pub connect: Duration,
+    /// A request head, from its first byte.
+    pub head: Duration,
+    /// Between two requests of a connection, and between two bytes of a request body.
+    pub idle: Duration,
+    /// The head of an answer, and the time between two pieces of a document.
+    pub response: Duration,
+    /// What is under way when we are told to stop.
+    pub shutdown: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            connect: seconds(10),
+            head: seconds(10),
+            idle: seconds(60),
+            response: seconds(60),
+            shutdown: seconds(10),
+        }
+    }
+}
+
+/// The knowledge of the program and of the directories added to it.
+#[derive(Debug)]
+pub struct Filters {
+    /// Schemas and classes.
+    pub catalogue: Catalogue,
+    /// Profiles.
+    pub profiles: Profiles,
+}
+
+impl Filters {
+    /// Reads the files inside the program and those in `folders`: `profile/*.yaml` and `class/*.yaml`, or the same
+    /// files in the folder itself. They add; a name or field that is taken is a mistake.
+    ///
+    /// # Errors
+    /// Every mistake in all the files.
+    pub fn load(folders: &[PathBuf]) -> Result<Self, Vec<Mistake>> {
+        let mut mistakes = Mistakes::default();
+        let (mut profiles, mut classes) = (Vec::new(), Vec::new());
+        for folder in folders {
+            for file in mistakes.keep(read::yaml_files(folder)).unwrap_or_default() {
+                let Some((name, text)) = mistakes.keep(read::file(&file)) else { continue };
+                if text.lines().any(|line| line.starts_with("class:")) {
+                    classes.push((name, text));
+                } else {
+                    profiles.push((name, text));
+                }
+            }
+        }
+        fn borrowed(files: &[(String, String)]) -> Vec<(&str, &str)> {
+            files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect()
+        }
+        let catalogue = match Catalogue::built_in_with(&borrowed(&classes)) {
+            Ok(catalogue) => catalogue,
+            Err(wrong) => {
+                mistakes.extend(wrong);
+                // What the profiles say is checked against the program's own knowledge.
+                match Catalogue::built_in() {
+                    Ok(catalogue) => catalogue,
+                    Err(wrong) => return Err(wrong),
+                }
+            }
+        };
+        match Profiles::built_in_with(&borrowed(&profiles), &catalogue) {
+            Ok(profiles) => mistakes.or_value(Self { catalogue, profiles }),
+            Err(wrong) => {
+                mistakes.extend(wrong);
+                mistakes.or_value(()).and(Err(Vec::new()))
+            }
+        }
+    }
+
+    /// The policy of the profile called `name`, which `place` asks for.
+    ///
+    /// # Errors
+    /// That there is no such profile, or what its rules cannot be compiled for.
+    pub fn policy(&self, name: &str, place: &Place, limits: Limits) -> Result<Arc<Policy>, Vec<Mistake>> {
+        match self.profiles.get(name) {
+            Some(profile) => Policy::compile_within(profile, &self.catalogue, limits.of_a_document()).map(Arc::new),
+            None => Err(vec![Mistake::new(place, self.profiles.unknown(name))]),
+        }
+    }
+}
+
+/// The directories of filters that arguments and file name.
+///
+/// # Errors
+/// Every mistake in the file, if there is one.
+pub fn filter_folders(
+    file: Option<&Path>,
+    folders: &[PathBuf],
+    environment: &Environment,
+) -> Result<Vec<PathBuf>, Vec<Mistake>> {
+    let mut mistakes = Mistakes::default();
+    let mut all = match file.or(environment.config.as_deref()) {
+        Some(file) => read::Raw::read(file, &mut mistakes).filters,
+        None => Vec::new(),
+    };
+    all.extend_from_slice(folders);
+    mistakes.or_value(all)
+}
+
+impl Config {
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// Every mistake in arguments, environment and files.
+    pub fn load(arguments: &Serve, environment: &Environment) -> Result<Self, Vec<Mistake>> {
+        let mut mistakes = Mistakes::default();
+        let file = arguments.config.as_deref().or(environment.config.as_deref());
+        let mut raw = file.map(|file| read::Raw::read(file, &mut mistakes)).unwrap_or_default();
+        raw.filters.extend_from_slice(&arguments.filters);
+        let upstream = match (&arguments.upstream, raw.upstream, &environment.docker_host) {
+            (Some(text), ..) => mistakes.keep(read::address(text, &Place::file("--upstream"))),
+            (None, Some(address), _) => Some(address),
+            (None, None, Some(text)) => {
+                mistakes.keep(read::address(&text.to_string_lossy(), &Place::file("DOCKER_HOST")))
+            }
+            (None, None, None) => DEFAULT_UPSTREAM.parse().ok(),
+        };
+        if !arguments.listen.is_empty() {
+            let place = Place::file("--listen");
+            let asked = arguments.listen.iter().filter_map(|text| mistakes.keep(read::address(text, &place)));
+            raw.listeners = asked.map(|address| read::Listener::at(address, place.clone())).collect();
+        } else if raw.listeners.is_empty() && file.is_none() {
+            let place = Place::file("the default listeners");
+            let defaults = default_listeners(environment);
+            raw.listeners = defaults.into_iter().map(|address| read::Listener::at(address, place.clone())).collect();
+        } else if raw.listeners.is_empty() && mistakes.is_empty() {
+            let place = Place::file(&file.map(|file| file.display().to_string()).unwrap_or_default());
+            mistakes.push(Mistake::new(&place, "no listeners, expected at least one"));
+        }
+        check_addresses(upstream.as_ref(), &raw.listeners, &mut mistakes);
+        let filters = match Filters::load(&raw.filters) {
+            Ok(filters) => Some(filters),
+            Err(wrong) => {
+                mistakes.extend(wrong);
+                None
+            }
+        };
+        let mut listeners = Vec::with_capacity(raw.listeners.len());
+        for listener in raw.listeners {
+            let flag = Place::file("--profile");
+            let (name, place) = match (&listener.profile, &arguments.profile) {
+                (Some((name, place)), _) => (name.as_str(), place),
+                (None, Some(name)) => (name.as_str(), &flag),
+                (None, None) => (DEFAULT_PROFILE, &listener.place),
+            };
+            match filters.as_ref().map(|filters| filters.policy(name, place, raw.limits)) {
+                Some(Ok(policy)) => listeners.push(Listener {
+                    address: listener.address,
+                    mode: listener.mode,
+                    owner: listener.owner,
+                    policy,
+                    origins: listener.origins,
+                    hosts: listener.hosts,
+                }),
+                Some(Err(wrong)) => mistakes.extend(wrong),
+                None => {}
+            }
+        }
+        let (limits, timeouts) = (raw.limits, raw.timeouts);
+        match upstream {
+            Some(upstream) => mistakes.or_value(Self { upstream, listeners, limits, timeouts }),
+            None => mistakes.or_value(()).and(Err(Vec::new())),
+        }
+    }
+}
+
+/// Where we listen when nobody says: a socket of this user's own, and the loopback address.
+fn default_listeners(environment: &Environment) -> Vec<Address> {
+    let user = rustix::process::getuid();
+    let folder = match &environment.runtime_directory {
+        Some(folder) => folder.join("dockveil"),
+        None if user.is_root() => PathBuf::from("/run/dockveil"),
+        None => PathBuf::from(format!("/tmp/dockveil-{}", user.as_raw())),
+    };
+    vec![Address::Unix(folder.join("docker.sock")), Address::Tcp { host: "127.0.0.1".to_owned(), port: 2375 }]
+}
+
+/// Refuses a listener that is there twice, and one that is the engine itself.
+fn check_addresses(upstream: Option<&Address>, listeners: &[read::Listener], mistakes: &mut Mistakes) {
+    for (number, listener) in listeners.iter().enumerate() {
+        let fixed = !matches!(listener.address, Address::Tcp { port: 0, .. });
+        if fixed && listeners.iter().take(number).any(|other| other.address == listener.address) {
+            mistakes.push(Mistake::new(&listener.place, format!("a second listener on {}", listener.address)));
+        }
+        if upstream == Some(&listener.address) {
+            mistakes.push(Mistake::new(&listener.place, format!("{} is the engine itself", listener.address)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, Vec<String>> {
+        let name = format!("dockveil-config-{}-{}.yaml", std::process::id(), text.len());
+        let path = std::env::temp_dir().join(&name);
+        std::fs::write(&path, text).unwrap();
+        let arguments = Serve { config: Some(path.clone()), ..Serve::default() };
+        let loaded = Config::load(&arguments, &Environment::default());
+        let prefix = format!("{}:", path.display());
+        std::fs::remove_file(&path).unwrap();
+        loaded.map_err(|wrong| wrong.iter().map(|one| one.to_string().replace(&prefix, "")).collect())
+    }
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let config = load(
+            "upstream: tcp://engine:2375\nlisteners:\n  - listen: unix:///run/x.sock\n    mode: \"0600\"\n    owner: \"1:2\"\n    profile: dashboard-live\n    hosts: [a]\n    origins: [\"http://b\"]\nlimits: {element: 1MiB, depth: 64, head: 8KiB, connections: 10}\ntimeouts: {connect: 1s, head: 500ms, idle: 2m, response: 3s, shutdown: 0s}\n",
+        )
+        .unwrap();
+        let listener = &config.listeners[0];
+        assert_eq!((listener.mode, listener.owner), (Some(0o600), Some((Some(1), Some(2)))));
+        assert_eq!(listener.policy.name(), "dashboard-live");
+        assert_eq!((config.limits.element.bytes(), config.limits.connections), (1 << 20, Some(10)));
+        assert_eq!(
+            (config.timeouts.head, config.timeouts.idle),
+            (Duration::from_millis(500), Duration::from_secs(120))
+        );
+    }
+
+    #[test]
+    fn every_mistake_is_reported_with_its_place() {
+        let wrong = load(
+            "upstrem: x\nupstream: http://x\nlisteners:\n  - listen: unix://x\n    mode: \"999\"\n  - listen: tcp://127.0.0.1:1\n    profile: dashbord\nlimits: {element: big}\ntimeouts: {idle: soon}\n",
+        )
+        .unwrap_err();
+        assert_eq!(
+            wrong,
+            [
+                "1:1: unknown key \"upstrem\", did you mean \"upstream\"?",
+                "2:11: found \"http://x\", expected unix:///path or tcp://host:port",
+                "4:13: found \"unix://x\", expected an absolute path behind unix://",
+                "5:11: found \"999\", expected an octal mode in quotes, such as \"0660\"",
+                "7:14: unknown profile \"dashbord\", did you mean \"dashboard\"?",
+                "8:19: found \"big\", expected a size such as 64KiB or 16MiB",
+                "9:18: found \"soon\", expected a time such as 500ms, 10s or 2m",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_listener_twice_or_on_the_engine_is_a_mistake() {
+        let wrong = load(
+            "upstream: unix:///run/e.sock\nlisteners:\n  - listen: tcp://127.0.0.1:1\n  - listen: tcp://127.0.0.1:1\n  - listen: unix:///run/e.sock\n",
+        )
+        .unwrap_err();
+        assert_eq!(
+            wrong,
+            ["4:5: a second listener on tcp://127.0.0.1:1", "5:5: unix:///run/e.sock is the engine itself"]
+        );
+    }
+
+    #[test]
+    fn without_arguments_it_listens_for_this_user() {
+        let environment = Environment { runtime_directory: Some("/run/user/1".into()), ..Environment::default() };
+        let config = Config::load(&Serve::default(), &environment).unwrap();
+        let addresses: Vec<String> = config.listeners.iter().map(|listener| listener.address.to_string()).collect();
+        assert_eq!(addresses, ["unix:///run/user/1/dockveil/docker.sock", "tcp://127.0.0.1:2375"]);
+        assert_eq!(
+            (config.upstream.to_string().as_str(), config.listeners[0].policy.name()),
+            (DEFAULT_UPSTREAM, "dashboard")
+        );
+    }
+}

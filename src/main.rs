@@ -1,3 +1,59 @@
-//! The `dockveil` program: starts the runtime and turns the result into an exit code.
+//! The `dockveil` program: turns arguments into a command, and its result into an exit code.
 
-fn main() {}
+use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::process::ExitCode;
+
+use dockveil::cli::{self, Command, Environment, Log, Stop};
+use dockveil::command;
+
+fn main() -> ExitCode {
+    let environment = Environment::read();
+    let (mut out, mut err) = (stdout(), stderr());
+    let code = match cli::parse(std::env::args_os()) {
+        Ok(asked) => match environment.log() {
+            Ok(log) => run(&asked, &environment, log, &mut out, &mut err),
+            Err(message) => {
+                let _ = writeln!(err, "dockveil: {message}");
+                command::CONFIGURATION
+            }
+        },
+        Err(Stop::Help(text)) => {
+            let _ = write!(out, "{text}");
+            command::OK
+        }
+        Err(Stop::Usage(text)) => {
+            let _ = write!(err, "{text}");
+            command::USAGE
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn run(asked: &Command, environment: &Environment, log: Log, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    start_log(log);
+    let done = match asked {
+        Command::Serve(arguments) => command::serve(arguments, environment, err),
+        Command::Check(arguments) => command::check(arguments, environment, out),
+        Command::Explain(arguments) => command::explain(arguments, environment, out),
+        Command::Filter(arguments) => command::filter(arguments, environment, &mut stdin(), out, err),
+        Command::Healthcheck(arguments) => command::healthcheck(arguments, environment, out, err),
+        Command::Profiles(arguments) => command::profiles(arguments, environment, out),
+        Command::Demo => command::demo::run(out),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => error.report(err),
+    }
+}
+
+fn start_log(log: Log) {
+    let level = match log {
+        Log::Off => return,
+        Log::Error => tracing::Level::ERROR,
+        Log::Warn => tracing::Level::WARN,
+        Log::Info => tracing::Level::INFO,
+        Log::Debug => tracing::Level::DEBUG,
+    };
+    let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_writer(stderr);
+    log.with_ansi(stderr().is_terminal()).init();
+}

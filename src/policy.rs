@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 pub use profile::{Profile, Profiles, schema_of, unknown_operation};
 
-use crate::filter::Plan;
+use crate::filter::{Limits, Plan};
 use crate::route::{Operation, Response, Route, Stream, operation};
 use crate::schema::{Catalogue, Class};
 use crate::yaml::{Mistake, Mistakes};
@@ -106,6 +106,14 @@ impl Policy {
     /// # Errors
     /// The rules that cannot be compiled for the schema they are about, and schemas that the catalogue does not have.
     pub fn compile(profile: &Profile, catalogue: &Catalogue) -> Result<Self, Vec<Mistake>> {
+        Self::compile_within(profile, catalogue, Limits::default())
+    }
+
+    /// As [`Policy::compile`]; a document may cost no more than `limits`.
+    ///
+    /// # Errors
+    /// As [`Policy::compile`].
+    pub fn compile_within(profile: &Profile, catalogue: &Catalogue, limits: Limits) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Mistakes::default();
         let mut plans: BTreeMap<&str, Arc<Plan>> = BTreeMap::new();
         let mut plan = |schema: &'static str| {
@@ -114,7 +122,7 @@ impl Policy {
             }
             let compiled = Plan::compile(catalogue, schema, &profile.show, &profile.rules);
             let compiled = compiled.map_err(|error| Mistake::new(&profile.place, error.to_string()));
-            let plan = Arc::new(mistakes.keep(compiled)?);
+            let plan = Arc::new(mistakes.keep(compiled)?.with_limits(limits));
             plans.insert(schema, Arc::clone(&plan));
             Some(plan)
         };

@@ -43,6 +43,14 @@ impl Catalogue {
         Self::parse(SCHEMAS, CLASSES)
     }
 
+    /// The catalogue inside the program, and the class files of the operator's, which add to it.
+    ///
+    /// # Errors
+    /// Every mistake in all the files; a field that has a class already is one.
+    pub fn built_in_with(files: &[(&str, &str)]) -> Result<Self, Vec<Mistake>> {
+        Self::parse(SCHEMAS, &[CLASSES, files].concat())
+    }
+
     /// Reads a list of schemas and any number of class files, each given as file name and text.
     ///
     /// # Errors

@@ -69,21 +69,7 @@ impl std::error::Error for Error {}
 /// # Errors
 /// [`Error`]; nothing is left listening.
 pub fn run(config: Config) -> Result<(), Error> {
-    let runtime = runtime().map_err(Error::Signal)?;
-    let running = start(config)?;
-    runtime.block_on(async {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signal)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signal)?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        Ok(())
-    })?;
-    tracing::info!("stopping");
-    running.stop();
-    Ok(())
+    start(config)?.until_told()
 }
 
 /// Opens all listeners and serves in threads of its own.
@@ -173,6 +159,27 @@ impl Running {
     /// Where it listens, in the order of the configuration; ports the system chose are filled in.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// Goes on until the process is told to stop (`SIGTERM`, `SIGINT`), and stops then.
+    ///
+    /// # Errors
+    /// [`Error::Signal`].
+    pub fn until_told(self) -> Result<(), Error> {
+        let runtime = runtime().map_err(Error::Signal)?;
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signal)?;
+            let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signal)?;
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            Ok(())
+        })?;
+        tracing::info!("stopping");
+        self.stop();
+        Ok(())
     }
 
     /// Stops: no new connections, what is under way may finish for a while, streams are cut. Waits until all is over.

@@ -95,11 +95,17 @@ impl Filtered {
             stall,
             alarm: None,
         };
-        let first = std::future::poll_fn(|cx| rewriter.poll_chunk(cx)).await.transpose()?.unwrap_or_default();
-        if rewriter.elements.is_none() {
-            return Ok(Self { inner: Inner::Whole(first), trace: None });
+        // The opening bracket alone says nothing about what follows it.
+        let mut first = Vec::new();
+        while first.len() <= 1
+            && let Some(chunk) = std::future::poll_fn(|cx| rewriter.poll_chunk(cx)).await
+        {
+            first.extend_from_slice(&chunk?);
         }
-        rewriter.out = first.into();
+        if rewriter.elements.is_none() {
+            return Ok(Self { inner: Inner::Whole(first.into()), trace: None });
+        }
+        rewriter.out = first;
         Ok(Self { inner: Inner::Rewritten(Box::new(rewriter)), trace: None })
     }
 

@@ -1,3 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod client;
+pub(crate) mod daemon;
 pub(crate) mod fixture;
+pub(crate) mod proxy;

@@ -1,0 +1,108 @@
+//! `explain`: what happens to one request, and which line decided it.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use super::{Error, FAILED, OK, load};
+use crate::cli::{self, Environment};
+use crate::filter::{Explained, Plan};
+use crate::policy::{Decision, Denial, Policy};
+use crate::route::{self, Route};
+use crate::yaml::{Mistake, Place};
+
+/// Says what happens to the request of `arguments`.
+///
+/// # Errors
+/// [`Error`].
+pub fn explain(arguments: &cli::Explain, environment: &Environment, out: &mut dyn Write) -> Result<u8, Error> {
+    let filters = load(arguments.config.as_deref(), &arguments.filters, environment)?;
+    let Some(profile) = filters.profiles.get(&arguments.profile) else {
+        let message = filters.profiles.unknown(&arguments.profile);
+        return Err(Error::Mistakes(vec![Mistake::new(&Place::file("--profile"), message)]));
+    };
+    let policy = Policy::compile(profile, &filters.catalogue)?;
+    let (method, target) = arguments.request.trim().split_once(' ').unwrap_or(("GET", arguments.request.trim()));
+    let route = match route::find(method, target.trim()) {
+        Ok(Some(route)) => route,
+        Ok(None) => {
+            writeln!(out, "route     none\ndecision  404: there is no such operation")?;
+            return Ok(FAILED);
+        }
+        Err(error) => {
+            writeln!(out, "route     none\ndecision  400: {}", error.public())?;
+            return Ok(FAILED);
+        }
+    };
+    write_route(&route, out)?;
+    let allowed = profile.allow.get(route.operation.id);
+    match policy.decide(&route) {
+        Decision::Deny(Denial::NotAllowed) => {
+            writeln!(out, "decision  403: denied, profile {} does not allow it ({})", profile.name, profile.place)?;
+            if !route.operation.about.is_empty() {
+                writeln!(out, "          {}", route.operation.about)?;
+            }
+        }
+        Decision::Deny(denial @ (Denial::Oracle | Denial::Filters)) => {
+            writeln!(out, "decision  403: {}", denial.public())?
+        }
+        Decision::Relay(reason) => {
+            writeln!(out, "decision  relay: passed on untouched ({})", reason.as_str())?;
+            write_place(allowed, out)?;
+        }
+        Decision::Filter(plan) => {
+            writeln!(out, "decision  filter")?;
+            write_place(allowed, out)?;
+            write_fields(&plan, out)?;
+        }
+    }
+    Ok(OK)
+}
+
+fn write_route(route: &Route, out: &mut dyn Write) -> Result<(), Error> {
+    let operation = route.operation;
+    write!(out, "route     {}  {} {}", operation.id, operation.method.as_str(), operation.template)?;
+    match route.version {
+        Some(version) => writeln!(out, "  API {version}")?,
+        None => writeln!(out, "  API of the engine")?,
+    }
+    if !route.name.is_empty() {
+        writeln!(out, "name      {}", route.name)?;
+    }
+    Ok(())
+}
+
+fn write_place(place: Option<&Place>, out: &mut dyn Write) -> Result<(), Error> {
+    if let Some(place) = place {
+        writeln!(out, "          allowed by {place}")?;
+    }
+    Ok(())
+}
+
+/// The fields, grouped by the member of the document they are in.
+fn write_fields(plan: &Plan, out: &mut dyn Write) -> Result<(), Error> {
+    let mut groups: BTreeMap<&str, Vec<&Explained>> = BTreeMap::new();
+    for field in plan.explain() {
+        groups.entry(group(&field.path)).or_default().push(field);
+    }
+    for (group, fields) in groups {
+        writeln!(out, "\n{group}")?;
+        let width = fields.iter().map(|field| field.path.len()).max().unwrap_or(0).min(60);
+        for field in fields {
+            let class = field.class.map_or("rule", |class| class.as_str());
+            write!(out, "  {:width$}  {class:9}  {}", field.path, field.outcome)?;
+            match &field.place {
+                Some(place) => writeln!(out, "  ({place})")?,
+                None => writeln!(out)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first step of a path.
+fn group(path: &str) -> &str {
+    let behind = path.strip_prefix('$').unwrap_or(path);
+    let start = path.len() - behind.len();
+    let end = behind.char_indices().skip(1).find(|(_, c)| matches!(c, '.' | '[')).map_or(behind.len(), |(at, _)| at);
+    path.get(..start + end).unwrap_or(path)
+}

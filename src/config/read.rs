@@ -1,0 +1,232 @@
+//! The configuration file, member by member.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{ByteLimit, Limits, Timeouts};
+use crate::socket::Address;
+use crate::yaml::{self, Members, Mistake, Mistakes, Node, Place};
+
+/// What a configuration file says. Profiles are not looked up yet.
+#[derive(Debug, Default)]
+pub(super) struct Raw {
+    pub(super) upstream: Option<Address>,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) filters: Vec<PathBuf>,
+    pub(super) limits: Limits,
+    pub(super) timeouts: Timeouts,
+}
+
+/// One listener of a configuration file.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) place: Place,
+    pub(super) address: Address,
+    pub(super) mode: Option<u32>,
+    pub(super) owner: Option<(Option<u32>, Option<u32>)>,
+    pub(super) profile: Option<(String, Place)>,
+    pub(super) origins: Vec<String>,
+    pub(super) hosts: Vec<String>,
+}
+
+impl Listener {
+    /// A listener with nothing said but where it is.
+    pub(super) fn at(address: Address, place: Place) -> Self {
+        Self { place, address, mode: None, owner: None, profile: None, origins: Vec::new(), hosts: Vec::new() }
+    }
+}
+
+impl Raw {
+    /// Reads a file, as far as it can be read.
+    pub(super) fn read(path: &Path, mistakes: &mut Mistakes) -> Self {
+        let Some((name, text)) = mistakes.keep(file(path)) else { return Self::default() };
+        let Some(node) = mistakes.keep(yaml::parse(&name, &text)) else { return Self::default() };
+        let keys = ["upstream", "listeners", "filters", "limits", "timeouts"];
+        let Some(members) = mistakes.members(&node, "a configuration", &keys) else { return Self::default() };
+        let upstream = members.get("upstream").and_then(|node| mistakes.keep(address_of(node)));
+        let mut listeners = Vec::new();
+        if let Some(list) = members.get("listeners").and_then(|node| mistakes.keep(node.list("a list of listeners"))) {
+            listeners.extend(list.iter().filter_map(|node| listener(node, mistakes)));
+        }
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let filters = members.get("filters").map(|node| mistakes.texts(node, "directories")).unwrap_or_default();
+        let filters = filters.into_iter().map(|(text, _)| folder.join(text)).collect();
+        let limits = members.get("limits").map(|node| limits(node, mistakes)).unwrap_or_default();
+        let timeouts = members.get("timeouts").map(|node| timeouts(node, mistakes)).unwrap_or_default();
+        Self { upstream, listeners, filters, limits, timeouts }
+    }
+}
+
+fn listener(node: &Node, mistakes: &mut Mistakes) -> Option<Listener> {
+    let keys = ["listen", "mode", "owner", "profile", "hosts", "origins"];
+    let members = mistakes.members(node, "a listener", &keys)?;
+    let address = match members.get("listen") {
+        Some(node) => mistakes.keep(address_of(node)),
+        None => {
+            mistakes.push(node.mistake("no listen: expected unix:///path or tcp://host:port"));
+            None
+        }
+    };
+    let mode = members.get("mode").and_then(|node| mistakes.keep(mode(node)));
+    let owner = members.get("owner").and_then(|node| mistakes.keep(owner(node)));
+    let profile = members.get("profile").and_then(|node| {
+        mistakes.keep(node.text("the name of a profile").map(|text| (text.to_owned(), node.place.clone())))
+    });
+    let mut texts = |name: &str, what: &str| -> Vec<String> {
+        let found = members.get(name).map(|node| mistakes.texts(node, what)).unwrap_or_default();
+        found.into_iter().map(|(text, _)| text.to_owned()).collect()
+    };
+    let (hosts, origins) = (texts("hosts", "host names"), texts("origins", "origins"));
+    Some(Listener { place: node.place.clone(), address: address?, mode, owner, profile, origins, hosts })
+}
+
+fn limits(node: &Node, mistakes: &mut Mistakes) -> Limits {
+    let mut limits = Limits::default();
+    let Some(members) = mistakes.members(node, "limits", &["element", "depth", "head", "connections"]) else {
+        return limits;
+    };
+    let mut size = |name: &str, limit: &mut ByteLimit| {
+        if let Some(found) = members.get(name).and_then(|node| mistakes.keep(size(node))) {
+            *limit = found;
+        }
+    };
+    size("element", &mut limits.element);
+    size("head", &mut limits.head);
+    let mut number = |name: &str, range: std::ops::RangeInclusive<usize>| {
+        members.get(name).and_then(|node| mistakes.keep(number(node, range)))
+    };
+    limits.depth = number("depth", 8..=128).unwrap_or(limits.depth);
+    limits.connections = number("connections", 1..=1_000_000);
+    limits
+}
+
+fn timeouts(node: &Node, mistakes: &mut Mistakes) -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    let names = ["connect", "head", "idle", "response", "shutdown"];
+    let Some(members) = mistakes.members(node, "timeouts", &names) else { return timeouts };
+    for (name, timeout) in [
+        ("connect", &mut timeouts.connect),
+        ("head", &mut timeouts.head),
+        ("idle", &mut timeouts.idle),
+        ("response", &mut timeouts.response),
+        ("shutdown", &mut timeouts.shutdown),
+    ] {
+        if let Some(found) = time_in(&members, name, mistakes) {
+            *timeout = found;
+        }
+    }
+    timeouts
+}
+
+fn time_in(members: &Members<'_>, name: &str, mistakes: &mut Mistakes) -> Option<Duration> {
+    let node = members.get(name)?;
+    mistakes.keep(time(node))
+}
+
+/// The number in front of a unit, and the unit.
+fn split_unit(text: &str) -> Option<(u64, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at_checked(end)?;
+    Some((digits.parse().ok()?, unit.trim_start()))
+}
+
+fn expected(node: &Node, text: &str, what: &str) -> Mistake {
+    node.mistake(format!("found {text:?}, expected {what}"))
+}
+
+fn size(node: &Node) -> Result<ByteLimit, Mistake> {
+    const WHAT: &str = "a size such as 64KiB or 16MiB";
+    let text = node.text(WHAT)?;
+    let factor = |unit: &str| match unit {
+        "" | "B" => Some(1),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        _ => None,
+    };
+    split_unit(text)
+        .and_then(|(number, unit)| number.checked_mul(factor(unit)?))
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .filter(|bytes| (1024..=1 << 34).contains(bytes))
+        .map(ByteLimit::new)
+        .ok_or_else(|| expected(node, text, WHAT))
+}
+
+fn time(node: &Node) -> Result<Duration, Mistake> {
+    const WHAT: &str = "a time such as 500ms, 10s or 2m";
+    let text = node.text(WHAT)?;
+    let factor = |unit: &str| match unit {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    split_unit(text)
+        .and_then(|(number, unit)| number.checked_mul(factor(unit)?))
+        .filter(|milliseconds| *milliseconds <= 7 * 24 * 3_600_000)
+        .map(Duration::from_millis)
+        .ok_or_else(|| expected(node, text, WHAT))
+}
+
+fn number(node: &Node, range: std::ops::RangeInclusive<usize>) -> Result<usize, Mistake> {
+    let what = format!("a number from {} to {}", range.start(), range.end());
+    let text = node.text(&what)?;
+    text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| expected(node, text, &what))
+}
+
+fn mode(node: &Node) -> Result<u32, Mistake> {
+    const WHAT: &str = "an octal mode in quotes, such as \"0660\"";
+    let text = node.text(WHAT)?;
+    u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777).ok_or_else(|| expected(node, text, WHAT))
+}
+
+fn owner(node: &Node) -> Result<(Option<u32>, Option<u32>), Mistake> {
+    const WHAT: &str = "numbers uid:gid in quotes, such as \"1000:1000\"; either may be left out";
+    let text = node.text(WHAT)?;
+    let number = |text: &str| if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) };
+    text.split_once(':')
+        .and_then(|(user, group)| Some((number(user)?, number(group)?)))
+        .ok_or_else(|| expected(node, text, WHAT))
+}
+
+fn address_of(node: &Node) -> Result<Address, Mistake> {
+    address(node.text("unix:///path or tcp://host:port")?, &node.place)
+}
+
+/// An address that is written at `place`.
+pub(super) fn address(text: &str, place: &Place) -> Result<Address, Mistake> {
+    text.parse().map_err(|error| Mistake::new(place, format!("found {text:?}, {error}")))
+}
+
+/// The name and the text of a file.
+pub(super) fn file(path: &Path) -> Result<(String, String), Mistake> {
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok((name, text)),
+        Err(error) => Err(Mistake::new(&Place::file(&name), format!("cannot be read: {error}"))),
+    }
+}
+
+/// The YAML files of a directory of filters, in a fixed order.
+pub(super) fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, Mistake> {
+    let listed = |folder: &Path| -> std::io::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+                files.push(path);
+            }
+        }
+        files.sort();
+        Ok(files)
+    };
+    let cannot = |error: std::io::Error| {
+        Mistake::new(&Place::file(&folder.display().to_string()), format!("cannot be read: {error}"))
+    };
+    let mut files = listed(folder).map_err(cannot)?;
+    for inner in ["class", "profile"].map(|name| folder.join(name)).iter().filter(|inner| inner.is_dir()) {
+        files.extend(listed(inner).map_err(cannot)?);
+    }
+    Ok(files)
+}

@@ -1,0 +1,152 @@
+//! What a client may send, and what of it reaches the daemon.
+
+use std::time::{Duration, Instant};
+
+use crate::support::client::{get, status};
+use crate::support::daemon::json;
+use crate::support::proxy::Bench;
+
+const LIST: &str =
+    r#"[{"Id":"1","Names":["/web"],"Command":"canary-command","State":"running","Labels":{"a":"canary-label"}}]"#;
+
+fn bench() -> Bench {
+    Bench::start(|_| json(LIST))
+}
+
+#[test]
+fn one_clean_request_reaches_the_daemon() {
+    let bench = bench();
+    let answer = bench.ask(
+        "GET /%63ontainers/json?all=1 HTTP/1.1\r\nHost: d\r\nAccept-Encoding: gzip\r\nAccept: x/y\r\nRange: bytes=0-\r\n\
+         If-None-Match: a\r\nX-Registry-Auth: e30=\r\nCookie: a\r\nExpect: 100-continue\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
+    );
+    assert_eq!(status(&answer), 200);
+    assert_eq!(bench.daemon.requests(), ["GET /v1.51/containers/json?all=1 HTTP/1.1\r\nhost: docker\r\n\r\n"]);
+    assert!(!answer.contains("canary"), "{answer}");
+    assert!(answer.contains(r#""State":"running""#), "{answer}");
+}
+
+#[test]
+fn what_has_two_readings_is_refused_and_does_not_reach_the_daemon() {
+    let bench = bench();
+    let list = "/containers/json";
+    for (request, expected) in [
+        (format!("GET {list} HTTP/1.1\nHost: d\n\n"), 400),
+        (format!("GET {list} HTTP/1.1\r\nHost: d\r\nA: b\r\n c\r\n\r\n"), 400),
+        (format!("GET {list} HTTP/1.1\r\nHost: d\r\nHost: e\r\n\r\n"), 400),
+        (format!("GET {list} HTTP/1.1\r\n\r\n"), 400),
+        (format!("GET http://evil{list} HTTP/1.1\r\nHost: d\r\n\r\n"), 400),
+        (format!("GET {list}#x HTTP/1.1\r\nHost: d\r\n\r\n"), 400),
+        (format!("GET {list} HTTP/1.9\r\nHost: d\r\n\r\n"), 505),
+        (
+            format!(
+                "POST {list} HTTP/1.1\r\nHost: d\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+            ),
+            400,
+        ),
+        (format!("POST {list} HTTP/1.1\r\nHost: d\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"), 400),
+        (format!("GET {list} HTTP/1.1\r\nHost: d\r\nContent-Length: 6\r\n\r\nsize=1"), 400),
+        (format!("TRACE {list} HTTP/1.1\r\nHost: d\r\n\r\n"), 404),
+        (format!("get {list} HTTP/1.1\r\nHost: d\r\n\r\n"), 404),
+        (format!("HEAD {list} HTTP/1.1\r\nHost: d\r\n\r\n"), 404),
+        (get("//containers/json"), 400),
+        (get("/x/../containers/json"), 400),
+        (get("/containers/%2e%2e/containers/json"), 400),
+        (get("/containers/%zz/json"), 400),
+        (get("/containers%2fjson"), 400),
+        (get("/v1.44./containers/json"), 400),
+        (get("/v01.044/containers/json"), 400),
+        (get("/v1.44/v1.43/containers/json"), 404),
+        (get("/containers/json/"), 404),
+        (get("/Containers/json"), 404),
+        (get("/libpod/containers/json"), 404),
+        (get("/containers/json?all=1;x=2"), 400),
+        (get("/containers/json?showsecret=1"), 400),
+        (get("/images/json"), 403),
+        (
+            get("/containers/json?filters={\"label\":[\"token=a\"]}"
+                .replace(['{', '}', '"', '[', ']'], "%22")
+                .as_str()),
+            403,
+        ),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 505),
+    ] {
+        let answer = bench.ask(&request);
+        assert_eq!(status(&answer), expected, "{request:?}: {answer}");
+        assert!(
+            expected == 404 && request.starts_with("HEAD") || answer.contains(r#"{"message":""#),
+            "{request:?}: {answer}"
+        );
+    }
+    assert_eq!(bench.daemon.requests(), [""; 0]);
+}
+
+#[test]
+fn requests_in_one_piece_are_answered_in_turn() {
+    let bench = bench();
+    let answers = bench.ask(format!("{}{}{}", get("/_ping"), get("/containers/json"), get("/_ping")));
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 3, "{answers}");
+    assert_eq!(bench.daemon.requests().len(), 1);
+}
+
+#[test]
+fn a_bad_request_behind_a_good_one_ends_the_connection() {
+    let bench = bench();
+    let answers = bench.ask(format!("{}GET /containers/json HTTP/1.1\nHost: d\n\n{}", get("/_ping"), get("/_ping")));
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 1, "{answers}");
+    assert_eq!(answers.matches("HTTP/1.1 400 ").count(), 1, "{answers}");
+}
+
+#[test]
+fn headers_of_32_kb_pass_and_2_mb_do_not() {
+    let bench = bench();
+    let with = |length: usize| format!("GET /_ping HTTP/1.1\r\nHost: d\r\nA: {}\r\n\r\n", "a".repeat(length));
+    assert_eq!(status(&bench.ask(with(32 << 10))), 200);
+    assert_eq!(status(&bench.ask(with(2 << 20))), 431);
+}
+
+#[test]
+fn a_head_that_trickles_in_is_cut_off() {
+    let bench = bench();
+    let started = Instant::now();
+    let mut client = bench.client();
+    for byte in get("/_ping").bytes().take(20) {
+        client.send([byte]);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(status(&client.rest()), 408);
+    assert!(started.elapsed() < Duration::from_secs(4));
+}
+
+#[test]
+fn web_pages_are_refused_unless_allowed() {
+    let page = "GET /_ping HTTP/1.1\r\nHost: d\r\nOrigin: http://evil.example\r\n\r\n";
+    assert_eq!(status(&bench().ask(page)), 403);
+    let allowing =
+        Bench::with(|_| json(LIST), |config| config.listeners[0].origins = vec!["http://evil.example".into()]);
+    assert_eq!(status(&allowing.ask(page)), 200);
+}
+
+#[test]
+fn only_listed_host_names_are_answered_to() {
+    let bench = Bench::with(|_| json(LIST), |config| config.listeners[0].hosts = vec!["dockveil".into()]);
+    let ask = |host: &str| status(&bench.ask(format!("GET /_ping HTTP/1.1\r\nHost: {host}\r\n\r\n")));
+    assert_eq!((ask("dockveil"), ask("DOCKVEIL:2375"), ask("evil.example"), ask("")), (200, 200, 403, 403));
+}
+
+#[test]
+fn past_the_limit_of_connections_the_answer_is_503() {
+    let bench = Bench::with(|_| json(LIST), |config| config.limits.connections = Some(2));
+    let mut first = bench.client();
+    first.send(get("/_ping"));
+    assert_eq!(status(&first.response()), 200);
+    let mut second = bench.client();
+    second.send(get("/_ping"));
+    assert_eq!(status(&second.response()), 200);
+    let third = bench.ask(get("/_ping"));
+    assert_eq!(status(&third), 503);
+    assert!(third.contains("too many connections"));
+    drop(first);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(status(&bench.ask(get("/_ping"))), 200);
+}
