@@ -39,7 +39,7 @@ use support::wire::Place;
 const LIMIT: Duration = Duration::from_secs(240);
 /// Requests before a measure, so that it starts warm.
 const WARM: u64 = 400;
-/// Descriptors a proxy may have in the `idle` part.
+/// Descriptors that a proxy may have; everybody else has as many.
 const DESCRIPTORS: u64 = 20_000;
 /// Silent streams that a proxy must hold with them.
 const STREAMS: u64 = 9_400;
@@ -119,6 +119,7 @@ fn main() -> Result<(), Failed> {
             part => parts.push(part.to_owned()),
         }
     }
+    process::limit_descriptors(DESCRIPTORS)?;
     let folder = Folder::new()?;
     process::watchdog(LIMIT, folder.0.clone());
     println!("cargo bench --bench exchange -- {}", arguments.join(" "));
@@ -404,6 +405,11 @@ impl Bench {
         ratio: Goal,
     ) -> Result<(), Failed> {
         let relay = dockveil.relay.clone().ok_or("no unfiltered listener")?;
+        let bytes = |place| Ok::<_, Failed>(self.load("requests", place, target, &[1, 1])?[1]);
+        let (whole, shown, hidden) = (bytes(&self.direct().unix)?, bytes(&relay)?, bytes(&dockveil.unix)?);
+        if shown != whole || hidden >= whole {
+            return Err(format!("{target}: {whole} bytes, {shown} unfiltered, {hidden} filtered").into());
+        }
         let mut beside = vec![(dockveil, relay)];
         beside.extend(haproxy.map(|peer| (peer, peer.unix.clone())));
         self.cpu(name, (dockveil, dockveil.unix.clone()), &beside, target, 10, total, goal, ratio)
@@ -515,7 +521,7 @@ impl Bench {
         Peer { name: "direct", unix, tcp: None, relay: None, process: None, started: Duration::ZERO }
     }
 
-    /// Starts dockveil, with all that it may have of descriptors set to [`DESCRIPTORS`].
+    /// Starts dockveil.
     fn dockveil(&self, log: Log) -> Result<Peer, Failed> {
         let filters = self.folder.join("filters/profile");
         fs::create_dir_all(&filters)?;
@@ -531,9 +537,8 @@ impl Bench {
         );
         fs::write(&config, text)?;
         fs::remove_file(&socket).unwrap_or_default();
-        let script = format!("ulimit -n {DESCRIPTORS}; exec \"$@\"");
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", &script, "sh"]).arg(&self.binary).arg("serve").arg("--config").arg(&config);
+        let mut command = Command::new(&self.binary);
+        command.arg("serve").arg("--config").arg(&config);
         command.arg("--filters").arg(self.folder.join("filters"));
         command.env(
             "DOCKVEIL_LOG",

@@ -18,7 +18,6 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixSocket, UnixStream};
 use tokio::task::LocalSet;
@@ -76,8 +75,6 @@ struct Framing {
 
 /// Serves on `path` until its standard input ends, which it does when the bench does.
 pub(crate) fn run(path: &Path) -> io::Result<()> {
-    let most = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })?;
     std::thread::spawn(|| {
         io::copy(&mut io::stdin(), &mut io::sink()).unwrap_or_default();
         std::process::exit(0);

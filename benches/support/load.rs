@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::JoinSet;
 
 use super::wire::{self, Connection, Place};
@@ -17,8 +16,6 @@ const OPENING: u32 = 64;
 
 /// Plays the role that `arguments` name: its name, the place, the target, and numbers.
 pub(crate) fn run(arguments: &[String]) -> io::Result<()> {
-    let most = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })?;
     let [role, place, target, numbers @ ..] = arguments else { return Err(io::Error::other("arguments")) };
     let place: Place = place.parse().map_err(io::Error::other)?;
     let numbers: Vec<u64> = numbers.iter().map(|number| number.parse().unwrap()).collect();

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 
 /// Clock ticks of `/proc/PID/stat` per second; Linux has told user space 100 on every machine for decades.
 const TICKS: f64 = 100.0;
@@ -105,6 +105,11 @@ pub(crate) fn watchdog(limit: Duration, folder: PathBuf) {
         writeln!(io::stderr(), "exchange: stopped after {limit:?}").unwrap_or_default();
         std::process::exit(1);
     });
+}
+
+/// Lets us, and all that we start, have that many descriptors and no more.
+pub(crate) fn limit_descriptors(count: u64) -> io::Result<()> {
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: Some(count), maximum: Some(count) })?)
 }
 
 /// This program again, in another role.
