@@ -156,10 +156,7 @@ impl Filters {
             Err(wrong) => {
                 mistakes.extend(wrong);
                 // What the profiles say is checked against the program's own knowledge.
-                match Catalogue::built_in() {
-                    Ok(catalogue) => catalogue,
-                    Err(wrong) => return Err(wrong),
-                }
+                Catalogue::built_in()?
             }
         };
         match Profiles::built_in_with(&borrowed(&profiles), &catalogue) {

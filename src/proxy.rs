@@ -49,6 +49,7 @@ pub struct Proxy {
 
 /// What becomes of a request.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one per exchange, moved on at once; a box would cost every answer")]
 pub enum Outcome {
     /// It is answered.
     Answer(Response<Filtered>),
@@ -270,6 +271,7 @@ impl Proxy {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "as `Outcome`")]
 enum Carried {
     Answer(Response<Filtered>),
     Opening(Box<Takeover>),

@@ -285,7 +285,11 @@ impl Upstream {
         let (parts, incoming) = response.into_parts();
         let mut body = UpstreamBody { incoming, connection: Some(connection), upstream: self.clone() };
         if body.incoming.is_end_stream() {
-            std::future::poll_fn(|cx| Poll::Ready(body.end(cx))).await;
+            std::future::poll_fn(|cx| {
+                body.end(cx);
+                Poll::Ready(())
+            })
+            .await;
         }
         Ok(Response::from_parts(parts, body))
     }

@@ -172,7 +172,12 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Mistake> {
         match event {
             Event::StreamEnd => break,
             Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
-            other => {
+            other @ (Event::Alias(_)
+            | Event::Scalar(..)
+            | Event::SequenceStart(..)
+            | Event::SequenceEnd
+            | Event::MappingStart(..)
+            | Event::MappingEnd) => {
                 if document.is_some() {
                     return Err(Mistake::new(&reader.place(span), "a second document, expected one"));
                 }
@@ -277,7 +282,6 @@ impl<'t> Reader<'t> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

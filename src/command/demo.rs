@@ -167,7 +167,7 @@ fn lines(value: &Value) -> Vec<String> {
         Value::Object(members) if !members.is_empty() => {
             members.iter().map(|(name, value)| format!("{name}: {}", plain(value))).collect()
         }
-        value => vec![value.to_string()],
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => vec![value.to_string()],
     };
     texts.iter().map(|text| cut(text)).collect()
 }
@@ -197,18 +197,18 @@ fn fetch(socket: &Path, target: &str) -> Result<Value, Error> {
 fn serve(stream: &UnixStream) {
     let mut reader = BufReader::new(stream);
     loop {
-        let mut line = String::new();
-        let mut first = String::new();
+        let (mut line, mut first, mut last) = (String::new(), String::new(), false);
         while reader.read_line(&mut line).is_ok_and(|read| read > 0) && line != "\r\n" {
             if first.is_empty() {
                 first.clone_from(&line);
             }
+            last |= line.eq_ignore_ascii_case("connection: close\r\n");
             line.clear();
         }
         let mut words = first.split_ascii_whitespace();
         let (Some(method), Some(target)) = (words.next(), words.next()) else { return };
         let mut out = stream;
-        if answer(method, target, &mut out).is_err() {
+        if answer(method, target, &mut out).is_err() || last {
             return;
         }
     }

@@ -14,7 +14,7 @@ pub fn diff(before: &Value, after: &Value) -> Vec<String> {
 
 fn compare(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
     match (before, after) {
-        (Value::Object(before), Value::Object(after)) if !(after.is_empty() && !before.is_empty()) => {
+        (Value::Object(before), Value::Object(after)) if !after.is_empty() || before.is_empty() => {
             for (name, old) in before {
                 let path = format!("{path}{}", step(name));
                 match after.get(name) {
@@ -26,7 +26,7 @@ fn compare(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
                 lines.push(format!("+ {path}{} = {new}", step(name)));
             }
         }
-        (Value::Array(before), Value::Array(after)) if !(after.is_empty() && !before.is_empty()) => {
+        (Value::Array(before), Value::Array(after)) if !after.is_empty() || before.is_empty() => {
             for (index, old) in before.iter().enumerate() {
                 let path = format!("{path}[{index}]");
                 match after.get(index) {

@@ -367,9 +367,8 @@ pub(super) fn hash(key: &[u8]) -> usize {
         },
     };
     let mixed = (first ^ last.rotate_left(23) ^ key.len() as u64).wrapping_mul(MIX);
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half is the better mixed one")]
-    let hash = (mixed >> 32) as usize;
-    hash
+    // The upper half is the better mixed one.
+    (mixed >> 32) as usize
 }
 
 /// Makes equal what readers take for equal without regard to case: each character by itself, as Go does.
@@ -995,7 +994,7 @@ impl<'c> Builder<'c> {
             for at in (0..self.nodes.len()).rev() {
                 let Some(mut node) = self.nodes.get(at).cloned() else { continue };
                 let emptied = if node.probe { Outcome::Remove } else { Outcome::Blank };
-                let mut settle = |outcome: &mut Outcome, targets: Option<&[NodeId]>| {
+                let settle = |outcome: &mut Outcome, targets: Option<&[NodeId]>| {
                     let Some(targets) = targets else { return };
                     if all(&self.nodes, targets, Node::is_copy) {
                         *outcome = Outcome::Copy;

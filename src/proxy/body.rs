@@ -32,7 +32,7 @@ enum Inner {
     Empty,
     Whole(Bytes),
     Rewritten(Box<Rewriter>),
-    Relayed(UpstreamBody),
+    Relayed(Box<UpstreamBody>),
 }
 
 /// Why a body ended before its end. The connection breaks: never a short, well-formed answer.
@@ -111,7 +111,7 @@ impl Filtered {
 
     /// Bytes that policy lets through as they are.
     pub(super) fn relay(body: UpstreamBody) -> Self {
-        Self { inner: Inner::Relayed(body), trace: None }
+        Self { inner: Inner::Relayed(Box::new(body)), trace: None }
     }
 
     /// The same body, which ends the line of its exchange.
@@ -206,7 +206,7 @@ impl Body for Filtered {
             Inner::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Inner::Whole(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
             Inner::Rewritten(rewriter) => rewriter.poll_chunk(cx),
-            Inner::Relayed(body) => match Pin::new(body).poll_frame(cx) {
+            Inner::Relayed(body) => match Pin::new(&mut **body).poll_frame(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(None) => Poll::Ready(None),
                 Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame.into_data().unwrap_or_default()))),

@@ -240,7 +240,15 @@ impl Carrier {
         // An old API version is silent until the container it waits for ends.
         let patience = match self.operation.response {
             Returned::Stream(Stream::Wait) => None,
-            _ => Some(self.engine.response_timeout()),
+            Returned::Document(_)
+            | Returned::Array(_)
+            | Returned::Text
+            | Returned::Empty
+            | Returned::Stream(Stream::Logs | Stream::Events | Stream::Stats | Stream::Progress)
+            | Returned::Hijack
+            | Returned::WebSocket
+            | Returned::Tar
+            | Returned::Octets => Some(self.engine.response_timeout()),
         };
         let late = async {
             match patience {

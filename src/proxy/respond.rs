@@ -66,7 +66,7 @@ fn of_engine(status: u16, operation: &Operation) -> &'static str {
         409 => "conflict with the current state",
         501 => "not implemented by the docker daemon",
         503 => "not available on this node, which may be no swarm manager",
-        400..=499 => "refused by the docker daemon",
+        _ if status < 500 => "refused by the docker daemon",
         _ => "the docker daemon failed to answer",
     }
 }

@@ -8,7 +8,7 @@ use crate::filter::Report;
 ///
 /// Nothing a client or the engine chose is in it but sizes, times and statuses: no names, no query, no body.
 #[derive(Debug)]
-pub struct Trace {
+pub(super) struct Trace {
     operation: &'static str,
     decision: &'static str,
     status: u16,

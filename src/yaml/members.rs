@@ -113,7 +113,6 @@ fn distance(one: &str, other: &str) -> usize {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::yaml::parse;

@@ -58,9 +58,10 @@ fn no_canary_of_a_hidden_class_comes_out() {
                 for operation in OPERATIONS.iter().filter(|operation| snake(operation.id) == fixture.operation) {
                     let Some(plan) = plan(&policy, operation) else { continue };
                     let mut out = Vec::new();
-                    let applied = match operation.response {
-                        Response::Array(_) => plan.apply_array(&fixture.body, &mut out),
-                        _ => plan.apply(&fixture.body, &mut out),
+                    let applied = if matches!(operation.response, Response::Array(_)) {
+                        plan.apply_array(&fixture.body, &mut out)
+                    } else {
+                        plan.apply(&fixture.body, &mut out)
                     };
                     applied.unwrap_or_else(|error| panic!("{}: {error}", fixture.path));
                     filtered += 1;

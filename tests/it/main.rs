@@ -1,5 +1,5 @@
 //! Behaviour of the program, a file per behaviour. None of it needs Docker or a network.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod answers;
 mod canaries;

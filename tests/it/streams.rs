@@ -159,7 +159,7 @@ fn a_tunnel_passes_both_ways_and_each_way_ends_on_its_own() {
 
 #[test]
 fn what_the_daemon_says_last_arrives_while_the_client_goes_on() {
-    let bench = Bench::start(|_| Reply::Then(format!("{UPGRADED}last").into(), Box::new(|stream| drop(stream))));
+    let bench = Bench::start(|_| Reply::Then(format!("{UPGRADED}last").into(), Box::new(drop)));
     let mut client = bench.client();
     client.send(attach(true));
     let started = Instant::now();

@@ -1,0 +1,609 @@
+//! Whole exchanges through the released binary, beside HAProxy and beside no proxy at all, in one run.
+//!
+//! ```text
+//! cargo bench --bench exchange [-- [PART…] [--runs N] [--binary FILE] [--haproxy FILE]]
+//! ```
+//!
+//! A PART is (a piece of) one of `ping`, `inspect`, `list`, `large`, `logs`, `events`, `idle`, `leave`, `start`; none
+//! means all. `--binary` measures another build, such as the static one. Sockets are in a temporary folder and on
+//! loopback; the run ends by itself, within [`LIMIT`] at the latest, and ends only what it started.
+//!
+//! The engine and the load are this program again, as processes of their own. CPU time is user and system time of the
+//! proxy's process alone. Rows: `exchange/…` is dockveil with a profile that hides, `relay/…` the same binary with a
+//! profile that shows everything (it reads every document all the same), `haproxy/…` HAProxy as its image for Docker
+//! sockets has it, but with upstream connections kept, which is its best, `direct/…` no proxy. Both proxies log each
+//! exchange to a file, as they come; `quiet` is both without.
+
+#![expect(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
+#![expect(clippy::indexing_slicing, reason = "a bench stops at the first surprise")]
+#![expect(clippy::print_stdout, reason = "a bench is there to print")]
+
+mod support;
+
+use std::error::Error;
+use std::fs;
+use std::io::{BufRead, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::engine;
+use support::figures::{self, Figures, Goal};
+use support::load;
+use support::process::{self, Folder, Process, ourselves};
+use support::wire::Place;
+
+/// What ends a run that does not end by itself.
+const LIMIT: Duration = Duration::from_secs(240);
+/// Requests before a measure, so that it starts warm.
+const WARM: u64 = 400;
+/// Descriptors that a proxy may have; everybody else has as many.
+const DESCRIPTORS: u64 = 20_000;
+/// Silent streams that a proxy must hold with them.
+const STREAMS: u64 = 9_400;
+
+/// A profile that hides what a dashboard need not see, streams allowed.
+const HIDING: &str = "\
+profile: bench
+about: Hides as a dashboard's profile does, with the streams that the bench measures.
+allow: [Ping, SystemVersion, ContainerList, ContainerInspect, ContainerStats, ContainerLogs, SystemEvents]
+show: [identity, state, topology]
+labels: [com.docker.compose.project, com.docker.compose.service, traefik.enable]
+env: [TZ]
+";
+/// A profile that hides nothing.
+const SHOWING: &str = "\
+profile: bench-all
+about: Shows everything, to tell what hiding costs.
+allow: [Ping, SystemVersion, ContainerList, ContainerInspect, ContainerStats, ContainerLogs, SystemEvents]
+show: all
+";
+
+/// What a proxy logs.
+#[derive(Clone, Copy)]
+enum Log {
+    /// Each exchange.
+    Each,
+    /// Nothing.
+    Off,
+}
+
+/// Where something answers: a proxy with its process, or the engine itself.
+struct Peer {
+    name: &'static str,
+    unix: Place,
+    tcp: Option<Place>,
+    /// Dockveil's second listener, which hides nothing.
+    relay: Option<Place>,
+    process: Option<Process>,
+    /// From its start to its first answer.
+    started: Duration,
+}
+
+/// The bench: its arguments, and what it measured.
+struct Bench {
+    folder: PathBuf,
+    engine: PathBuf,
+    binary: PathBuf,
+    haproxy: Option<PathBuf>,
+    runs: usize,
+    figures: Figures,
+}
+
+/// Anything that went wrong.
+type Failed = Box<dyn Error>;
+/// One part of the bench.
+type Part = fn(&mut Bench) -> Result<(), Failed>;
+
+fn main() -> Result<(), Failed> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("__engine") => return Ok(engine::run(Path::new(&arguments[1]))?),
+        Some("__load") => return Ok(load::run(&arguments[1..])?),
+        _ => {}
+    }
+    let mut parts: Vec<String> = Vec::new();
+    let mut binary = PathBuf::from(env!("CARGO_BIN_EXE_dockveil"));
+    let mut haproxy = PathBuf::from("/usr/sbin/haproxy");
+    let mut runs = 5;
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--binary" => binary = words.next().ok_or("--binary FILE")?.into(),
+            "--haproxy" => haproxy = words.next().ok_or("--haproxy FILE")?.into(),
+            "--runs" => runs = words.next().ok_or("--runs N")?.parse()?,
+            // What Cargo itself adds.
+            "--bench" => {}
+            part => parts.push(part.to_owned()),
+        }
+    }
+    process::limit_descriptors(DESCRIPTORS)?;
+    let folder = Folder::new()?;
+    process::watchdog(LIMIT, folder.0.clone());
+    println!("cargo bench --bench exchange -- {}", arguments.join(" "));
+    println!("{}", figures::machine());
+    println!("dockveil: {}", binary.display());
+    let haproxy = haproxy.exists().then_some(haproxy);
+    println!("beside: {}", haproxy.as_deref().map_or("no HAProxy here".into(), version));
+
+    let path = folder.0.join("engine.sock");
+    let mut bench =
+        Bench { folder: folder.0.clone(), engine: path, binary, haproxy, runs, figures: Figures::default() };
+    let mut engine = Process::start(&mut ourselves("__engine", &[&bench.engine.to_string_lossy()]))?;
+    engine.first_answer(&bench.engine)?;
+
+    let all: [(&str, Part); 9] = [
+        ("ping", Bench::ping),
+        ("inspect", Bench::inspect),
+        ("list", Bench::list),
+        ("large", Bench::large),
+        ("logs", Bench::logs),
+        ("events", Bench::events),
+        ("idle", Bench::idle),
+        ("leave", Bench::leave),
+        ("start", Bench::start),
+    ];
+    let start = Instant::now();
+    for (name, part) in all {
+        if parts.is_empty() || parts.iter().any(|wanted| name.contains(wanted.as_str())) {
+            part(&mut bench).map_err(|error| format!("{name}: {error}"))?;
+        }
+    }
+    drop(engine);
+    println!("\n{}\n{:.0?}, {}", bench.figures.table(), start.elapsed(), figures::machine());
+    Ok(())
+}
+
+/// The parts.
+impl Bench {
+    /// `/_ping` over 64 connections, on both kinds of socket.
+    fn ping(&mut self) -> Result<(), Failed> {
+        let goal = Goal::AtMost(1.4, 1.0);
+        for (kind, log) in [("unix", Log::Each), ("tcp", Log::Each), ("quiet", Log::Off)] {
+            let (dockveil, haproxy) = (self.dockveil(log)?, self.haproxy(log)?);
+            let place = |peer: &Peer| if kind == "tcp" { peer.tcp.clone() } else { Some(peer.unix.clone()) };
+            let subjects: Vec<(&Peer, Place)> = haproxy.iter().map(|peer| (peer, place(peer).unwrap())).collect();
+            let ours = (&dockveil, place(&dockveil).unwrap());
+            self.cpu(&format!("ping/{kind}/64"), ours, &subjects, "/_ping", 64, 50_000, Goal::None, goal)?;
+        }
+        Ok(())
+    }
+
+    /// One container over 10 connections.
+    fn inspect(&mut self) -> Result<(), Failed> {
+        let (dockveil, haproxy) = (self.dockveil(Log::Each)?, self.haproxy(Log::Each)?);
+        let goal = Goal::AtMost(0.60, 0.40);
+        self.filtered(
+            "container_inspect/9k",
+            &dockveil,
+            haproxy.as_ref(),
+            "/containers/web/json",
+            10_000,
+            goal,
+            Goal::None,
+        )
+    }
+
+    /// Lists of 5 and of 100 over 10 connections.
+    fn list(&mut self) -> Result<(), Failed> {
+        let (dockveil, haproxy) = (self.dockveil(Log::Each)?, self.haproxy(Log::Each)?);
+        let (peer, few) = (haproxy.as_ref(), Goal::AtMost(0.60, 0.40));
+        self.filtered("container_list/5", &dockveil, peer, "/containers/json?limit=5", 20_000, few, Goal::None)?;
+        let (many, ratio) = (Goal::AtMost(5.0, 3.0), Goal::AtMost(3.0, 2.0));
+        self.filtered("container_list/100", &dockveil, peer, "/containers/json?limit=100", 3_000, many, ratio)
+    }
+
+    /// A list of 10,000: over 4 connections, and once with its last element late.
+    fn large(&mut self) -> Result<(), Failed> {
+        let (mut peak, mut cpu, mut lead, mut first) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..self.runs.min(3) {
+            let dockveil = self.dockveil(Log::Each)?;
+            let proxy = dockveil.process.as_ref().unwrap();
+            let before = proxy.cpu();
+            self.load("requests", &dockveil.unix, "/containers/json?limit=10000", &[4, 8])?;
+            cpu.push((proxy.cpu() - before) / 8.0);
+            peak.push(proxy.memory().1 / 1024.0);
+            let times = self.load("document", &dockveil.unix, "/containers/json?limit=10000&all=1", &[])?;
+            first.push(times[0] * 1e3);
+            lead.push((times[1] - times[0]) * 1e3);
+        }
+        self.figures.add("exchange/container_list/10000 peak RSS", "MiB", peak, Goal::AtMost(64.0, 24.0));
+        self.figures.add("exchange/container_list/10000 CPU", "s each", cpu, Goal::None);
+        self.figures.add("exchange/container_list/10000 first byte", "ms", first, Goal::None);
+        let delay = engine::DELAY.as_secs_f64() * 1e3 * 0.9;
+        let lead_goal = Goal::AtLeast(delay, delay);
+        self.figures.add("exchange/container_list/10000 first before last", "ms", lead, lead_goal);
+        Ok(())
+    }
+
+    /// Log streams: two sizes of frame, in chunks of many frames and in chunks of one.
+    fn logs(&mut self) -> Result<(), Failed> {
+        let (dockveil, haproxy, direct) = (self.dockveil(Log::Each)?, self.haproxy(Log::Each)?, self.direct());
+        let goals = [Goal::AtLeast(1.5, 1.9), Goal::AtLeast(1.2, 1.7)];
+        for (framing, goal) in
+            [("16k-batched", goals[0]), ("16k-single", goals[0]), ("128-batched", goals[1]), ("128-single", goals[1])]
+        {
+            // A chunk of one small frame costs everyone several times as much; the run stays as long.
+            let megabytes = if framing == "128-single" { 256 } else { 768 };
+            let target = format!("/containers/{framing}/logs?follow=1&stdout=1&tail={megabytes}");
+            let peers: Vec<&Peer> = [&dockveil, &direct].into_iter().chain(haproxy.as_ref()).collect();
+            let mut speeds: Vec<Vec<f64>> = vec![Vec::new(); peers.len()];
+            let mut costs = speeds.clone();
+            for _ in 0..self.runs.min(3) {
+                for (at, peer) in peers.iter().enumerate() {
+                    let before = peer.process.as_ref().map(Process::cpu);
+                    let numbers = self.load("requests", &peer.unix, &target, &[1, 1])?;
+                    speeds[at].push(numbers[1] / numbers[0] / 1e9);
+                    if let (Some(before), Some(process)) = (before, peer.process.as_ref()) {
+                        costs[at].push((process.cpu() - before) / numbers[1] * 1e9);
+                    }
+                }
+            }
+            for (at, peer) in peers.iter().enumerate() {
+                let goal = if at == 0 { goal } else { Goal::None };
+                self.figures.add(format!("{}/logs/{framing}", peer.name), "GB/s", speeds[at].clone(), goal);
+                if !costs[at].is_empty() {
+                    self.figures.add(
+                        format!("{}/logs/{framing} CPU", peer.name),
+                        "s/GB",
+                        costs[at].clone(),
+                        Goal::None,
+                    );
+                }
+                if at > 0 {
+                    let name = format!("exchange ÷ {}/logs/{framing}", peer.name);
+                    self.figures.add_ratio(name, &speeds[0], &speeds[at], Goal::None);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a proxy adds to the delay of an event, and to the head of a stream without events.
+    fn events(&mut self) -> Result<(), Failed> {
+        let (dockveil, haproxy, direct) = (self.dockveil(Log::Each)?, self.haproxy(Log::Each)?, self.direct());
+        let peers: Vec<&Peer> = [&direct, &dockveil].into_iter().chain(haproxy.as_ref()).collect();
+        let mut lines: Vec<Vec<Vec<f64>>> = vec![Vec::new(); peers.len()];
+        let mut heads = lines.clone();
+        for _ in 0..self.runs {
+            for (at, peer) in peers.iter().enumerate() {
+                lines[at].push(self.load("lines", &peer.unix, "/events?since=800", &[])?);
+                heads[at].push(self.load("heads", &peer.unix, "/events", &[20])?);
+            }
+        }
+        let column = |runs: &[Vec<f64>], at: usize| -> Vec<f64> { runs.iter().map(|run| run[at]).collect() };
+        let added = |runs: &[Vec<f64>], base: &[Vec<f64>], at: usize| -> Vec<f64> {
+            runs.iter().zip(base).map(|(run, base)| run[at] - base[at]).collect()
+        };
+        self.figures.add("direct/events line p50", "µs", column(&lines[0], 0), Goal::None);
+        self.figures.add("direct/events line p99", "µs", column(&lines[0], 1), Goal::None);
+        self.figures.add("direct/events silent head", "µs", column(&heads[0], 0), Goal::None);
+        for (at, peer) in peers.iter().enumerate().skip(1) {
+            let ours = |goal| if at == 1 { goal } else { Goal::None };
+            let (p50, p99) = (ours(Goal::AtMost(100.0, 60.0)), ours(Goal::AtMost(2_000.0, 1_000.0)));
+            let head = ours(Goal::AtMost(5_000.0, 1_000.0));
+            self.figures.add(
+                format!("{}/events line added p50", peer.name),
+                "µs",
+                added(&lines[at], &lines[0], 0),
+                p50,
+            );
+            self.figures.add(
+                format!("{}/events line added p99", peer.name),
+                "µs",
+                added(&lines[at], &lines[0], 1),
+                p99,
+            );
+            self.figures.add(format!("{}/events line worst", peer.name), "µs", column(&lines[at], 2), Goal::None);
+            self.figures.add(format!("{}/events silent head", peer.name), "µs", column(&heads[at], 0), head);
+            self.figures.add(
+                format!("{}/events silent head worst", peer.name),
+                "µs",
+                column(&heads[at], 1),
+                Goal::None,
+            );
+        }
+        Ok(())
+    }
+
+    /// Memory at rest and per silent stream, and what happens when the descriptors run out.
+    fn idle(&mut self) -> Result<(), Failed> {
+        let (mut rest, mut each, mut full) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut held, mut refused, mut other) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..self.runs.min(3) {
+            let (streams, idle, memory) = self.held(2_000)?;
+            rest.push(idle / 1024.0);
+            each.push((memory - idle) / streams[0]);
+            // Another proxy, because memory that was used once stays.
+            let (streams, idle, memory) = self.held(DESCRIPTORS / 2 + 200)?;
+            full.push((memory - idle) / streams[0]);
+            held.push(streams[0]);
+            refused.push(streams[1]);
+            other.push(streams[2]);
+        }
+        self.figures.add("exchange/idle RSS", "MiB", rest, Goal::AtMost(8.0, 5.0));
+        self.figures.add("exchange/idle RSS per stream, 2000", "KiB", each, Goal::AtMost(15.6, 7.8));
+        self.figures.add("exchange/idle RSS per stream, all", "KiB", full, Goal::AtMost(15.6, 7.8));
+        let enough = Goal::AtLeast(STREAMS as f64, STREAMS as f64);
+        self.figures.add(format!("exchange/idle held at {DESCRIPTORS}"), "streams", held, enough);
+        self.figures.add("exchange/idle past the limit: 503", "streams", refused, Goal::AtLeast(1.0, 1.0));
+        self.figures.add("exchange/idle past the limit: not 503", "streams", other, Goal::AtMost(0.0, 0.0));
+        if let Some(haproxy) = self.haproxy(Log::Each)? {
+            let idle = haproxy.process.as_ref().unwrap().memory().0;
+            let (streams, held_at) = self.hold(&haproxy, 1_500)?;
+            self.figures.add("haproxy/idle RSS", "MiB", vec![idle / 1024.0], Goal::None);
+            self.figures.add(
+                "haproxy/idle RSS per stream, 1500",
+                "KiB",
+                vec![(held_at - idle) / streams[0]],
+                Goal::None,
+            );
+        }
+        Ok(())
+    }
+
+    /// From a client leaving a silent stream to the engine being told.
+    fn leave(&mut self) -> Result<(), Failed> {
+        let (dockveil, haproxy) = (self.dockveil(Log::Each)?, self.haproxy(Log::Each)?);
+        for peer in [Some(&dockveil), haproxy.as_ref()].into_iter().flatten() {
+            let mut delays = Vec::new();
+            for _ in 0..if peer.name == "exchange" { 10 } else { 1 } {
+                let text = self.text("leave", &peer.unix, "/events", &[])?;
+                let left: u128 = text.trim().parse()?;
+                let deadline = Instant::now() + Duration::from_secs(3);
+                let closed = loop {
+                    let (open, closed) = self.streams()?;
+                    if open == 0 {
+                        break Some(closed);
+                    }
+                    if Instant::now() > deadline {
+                        break None;
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                };
+                delays.push(closed.map_or(f64::INFINITY, |closed| closed.saturating_sub(left) as f64 / 1e6));
+            }
+            let goal = if peer.name == "exchange" { Goal::AtMost(1_000.0, 100.0) } else { Goal::None };
+            self.figures.add(format!("{}/leave upstream closed after", peer.name), "ms", delays, goal);
+        }
+        Ok(())
+    }
+
+    /// The size of the binary, and its way to the first answer.
+    fn start(&mut self) -> Result<(), Failed> {
+        let bytes = fs::read(&self.binary)?;
+        let kind = if support::process::is_static(&bytes) { "static" } else { "dynamic" };
+        let size = bytes.len() as f64 / 1024.0 / 1024.0;
+        self.figures.add(format!("exchange/start binary, {kind}"), "MiB", vec![size], Goal::AtMost(8.0, 5.0));
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for _ in 0..10 {
+            ours.push(self.dockveil(Log::Each)?.started.as_secs_f64() * 1e3);
+            theirs.extend(self.haproxy(Log::Each)?.map(|peer| peer.started.as_secs_f64() * 1e3));
+        }
+        self.figures.add("exchange/start to first answer", "ms", ours, Goal::AtMost(20.0, 6.0));
+        if !theirs.is_empty() {
+            self.figures.add("haproxy/start to first answer", "ms", theirs, Goal::None);
+        }
+        Ok(())
+    }
+}
+
+/// What the parts share.
+impl Bench {
+    /// A filtered operation over 10 connections: beside our own unfiltered, and beside HAProxy.
+    #[expect(clippy::too_many_arguments, reason = "a row of the table")]
+    fn filtered(
+        &mut self,
+        name: &str,
+        dockveil: &Peer,
+        haproxy: Option<&Peer>,
+        target: &str,
+        total: u64,
+        goal: Goal,
+        ratio: Goal,
+    ) -> Result<(), Failed> {
+        let relay = dockveil.relay.clone().ok_or("no unfiltered listener")?;
+        let bytes = |place| Ok::<_, Failed>(self.load("requests", place, target, &[1, 1])?[1]);
+        let (whole, shown, hidden) = (bytes(&self.direct().unix)?, bytes(&relay)?, bytes(&dockveil.unix)?);
+        if shown != whole || hidden >= whole {
+            return Err(format!("{target}: {whole} bytes, {shown} unfiltered, {hidden} filtered").into());
+        }
+        let mut beside = vec![(dockveil, relay)];
+        beside.extend(haproxy.map(|peer| (peer, peer.unix.clone())));
+        self.cpu(name, (dockveil, dockveil.unix.clone()), &beside, target, 10, total, goal, ratio)
+    }
+
+    /// CPU seconds per 10,000 requests, ours and those of the others in turn. `ratio` holds for the first of them.
+    #[expect(clippy::too_many_arguments, reason = "a row of the table")]
+    fn cpu(
+        &mut self,
+        name: &str,
+        ours: (&Peer, Place),
+        beside: &[(&Peer, Place)],
+        target: &str,
+        connections: u64,
+        total: u64,
+        goal: Goal,
+        ratio: Goal,
+    ) -> Result<(), Failed> {
+        let subjects: Vec<&(&Peer, Place)> = std::iter::once(&ours).chain(beside).collect();
+        let mut costs: Vec<Vec<f64>> = vec![Vec::new(); subjects.len()];
+        let mut rates = costs.clone();
+        for run in 0..self.runs {
+            for (at, (peer, place)) in subjects.iter().enumerate() {
+                if run == 0 {
+                    self.load("requests", place, target, &[connections, WARM])?;
+                }
+                let process = peer.process.as_ref().unwrap();
+                let before = process.cpu();
+                let numbers = self.load("requests", place, target, &[connections, total])?;
+                costs[at].push((process.cpu() - before) / total as f64 * 1e4);
+                rates[at].push(total as f64 / numbers[0]);
+            }
+        }
+        let names: Vec<&str> = subjects
+            .iter()
+            .enumerate()
+            .map(|(at, (peer, _))| if at > 0 && peer.name == "exchange" { "relay" } else { peer.name })
+            .collect();
+        for (at, peer) in names.iter().enumerate() {
+            let goal = if at == 0 { goal } else { Goal::None };
+            self.figures.add(format!("{peer}/{name}"), "CPU-s/10k", costs[at].clone(), goal);
+            self.figures.add(format!("{peer}/{name} rate"), "req/s", rates[at].clone(), Goal::None);
+        }
+        for (at, peer) in names.iter().enumerate().skip(1) {
+            let goal = if at == 1 { ratio } else { Goal::None };
+            self.figures.add_ratio(format!("exchange ÷ {peer}/{name}"), &costs[0], &costs[at], goal);
+        }
+        Ok(())
+    }
+
+    /// Runs the load in a role; what it printed.
+    fn text(&self, role: &str, place: &Place, target: &str, numbers: &[u64]) -> Result<String, Failed> {
+        let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
+        let mut arguments = vec![role, target];
+        let place = place.to_string();
+        arguments.insert(1, &place);
+        arguments.extend(numbers.iter().map(String::as_str));
+        let output = Process::start(&mut ourselves("__load", &arguments))?.output();
+        Ok(output.map_err(|error| format!("{role} {place} {target}: {error}"))?)
+    }
+
+    /// Runs the load in a role; the numbers it printed.
+    fn load(&self, role: &str, place: &Place, target: &str, numbers: &[u64]) -> Result<Vec<f64>, Failed> {
+        let text = self.text(role, place, target, numbers)?;
+        Ok(text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?)
+    }
+
+    /// Opens silent streams through a dockveil of their own: how many were answered 200, 503 and otherwise, and its memory
+    /// before and meanwhile, in KiB.
+    fn held(&self, count: u64) -> Result<(Vec<f64>, f64, f64), Failed> {
+        let dockveil = self.dockveil(Log::Each)?;
+        let idle = dockveil.process.as_ref().ok_or("no process")?.memory().0;
+        let (streams, memory) = self.hold(&dockveil, count)?;
+        Ok((streams, idle, memory))
+    }
+
+    /// Opens silent streams: how many were answered 200, 503 and otherwise, and the proxy's memory meanwhile, in KiB.
+    fn hold(&self, peer: &Peer, count: u64) -> Result<(Vec<f64>, f64), Failed> {
+        let arguments = ["hold", &peer.unix.to_string(), "/events", &count.to_string()];
+        let mut clients = Process::start(&mut ourselves("__load", &arguments))?;
+        let (input, mut output) = clients.pipes();
+        let mut line = String::new();
+        output.read_line(&mut line)?;
+        let memory = peer.process.as_ref().ok_or("no process")?.memory().0;
+        drop(input);
+        clients.output_ended(output)?;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while self.streams()?.0 > 0 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok((line.split_whitespace().map(str::parse).collect::<Result<_, _>>()?, memory))
+    }
+
+    /// The engine's silent streams: how many are open, and when the last of them closed.
+    fn streams(&self) -> Result<(usize, u128), Failed> {
+        let mut stream = UnixStream::connect(&self.engine)?;
+        stream.write_all(b"GET /bench/streams HTTP/1.1\r\n\r\n")?;
+        stream.shutdown(std::net::Shutdown::Write)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let mut numbers = answer.rsplit("\r\n").next().unwrap_or_default().split(' ');
+        let (open, closed) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+        Ok((open.parse()?, closed.parse()?))
+    }
+
+    /// No proxy.
+    fn direct(&self) -> Peer {
+        let unix = Place::Unix(self.engine.clone());
+        Peer { name: "direct", unix, tcp: None, relay: None, process: None, started: Duration::ZERO }
+    }
+
+    /// Starts dockveil.
+    fn dockveil(&self, log: Log) -> Result<Peer, Failed> {
+        let filters = self.folder.join("filters/profile");
+        fs::create_dir_all(&filters)?;
+        fs::write(filters.join("bench.yaml"), HIDING)?;
+        fs::write(filters.join("bench-all.yaml"), SHOWING)?;
+        let (socket, relay) = (self.folder.join("dockveil.sock"), self.folder.join("dockveil-all.sock"));
+        let (unix, all, tcp) = (Place::Unix(socket.clone()), Place::Unix(relay), free_port()?);
+        let config = self.folder.join("dockveil.yaml");
+        let text = format!(
+            "upstream: unix://{}\nlisteners:\n  - listen: {unix}\n    profile: bench\n  - listen: {tcp}\n    profile: bench\n  \
+             - listen: {all}\n    profile: bench-all\n",
+            self.engine.display()
+        );
+        fs::write(&config, text)?;
+        fs::remove_file(&socket).unwrap_or_default();
+        let mut command = Command::new(&self.binary);
+        command.arg("serve").arg("--config").arg(&config);
+        command.arg("--filters").arg(self.folder.join("filters"));
+        command.env(
+            "DOCKVEIL_LOG",
+            match log {
+                Log::Each => "info",
+                Log::Off => "off",
+            },
+        );
+        let (process, started) = self.launch(command, &socket, "dockveil")?;
+        Ok(Peer { name: "exchange", unix, tcp: Some(tcp), relay: Some(all), process: Some(process), started })
+    }
+
+    /// Starts HAProxy, if there is one.
+    fn haproxy(&self, log: Log) -> Result<Option<Peer>, Failed> {
+        let Some(binary) = &self.haproxy else { return Ok(None) };
+        let socket = self.folder.join("haproxy.sock");
+        let (unix, tcp) = (Place::Unix(socket.clone()), free_port()?);
+        let Place::Tcp(port) = tcp else { return Err("not a port".into()) };
+        let config = self.folder.join("haproxy.cfg");
+        let log = match log {
+            Log::Each => "log stdout format raw daemon info",
+            Log::Off => "",
+        };
+        let text = format!(
+            "global\n  maxconn 4000\n  {log}\ndefaults\n  log global\n  mode http\n  option httplog\n  http-reuse always\n  timeout connect 10s\n  timeout client 10m\n  \
+             timeout server 10m\n  timeout http-request 10s\n  timeout http-keep-alive 10s\n\
+             frontend docker\n  bind unix@{socket}\n  bind {port}\n  http-request deny unless METH_GET\n  \
+             http-request allow if {{ path,url_dec -m reg -i ^(/v[\\d\\.]+)?/_ping }}\n  \
+             http-request allow if {{ path,url_dec -m reg -i ^(/v[\\d\\.]+)?/version }}\n  \
+             http-request allow if {{ path,url_dec -m reg -i ^(/v[\\d\\.]+)?/events }}\n  \
+             http-request allow if {{ path,url_dec -m reg -i ^(/v[\\d\\.]+)?/containers }}\n  \
+             http-request deny\n  default_backend engine\n\
+             backend engine\n  server engine unix@{engine}\n",
+            socket = socket.display(),
+            engine = self.engine.display(),
+        );
+        fs::write(&config, text)?;
+        fs::remove_file(&socket).unwrap_or_default();
+        let mut command = Command::new(binary);
+        command.arg("-db").arg("-f").arg(&config);
+        let (process, started) = self.launch(command, &socket, "haproxy")?;
+        Ok(Some(Peer { name: "haproxy", unix, tcp: Some(tcp), relay: None, process: Some(process), started }))
+    }
+
+    /// Starts a proxy and waits for its first answer; its log goes to a file, which is shown when there is none.
+    fn launch(&self, mut command: Command, socket: &Path, name: &str) -> Result<(Process, Duration), Failed> {
+        let log = self.folder.join(format!("{name}.log"));
+        let file = fs::File::create(&log)?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let mut process = Process::start(&mut command)?;
+        match process.first_answer(socket) {
+            Ok(started) => Ok((process, started)),
+            Err(error) => Err(format!("{name}: {error}\n{}", fs::read_to_string(&log)?).into()),
+        }
+    }
+}
+
+/// A TCP port that nothing listens on.
+fn free_port() -> Result<Place, Failed> {
+    Ok(Place::Tcp(TcpListener::bind("127.0.0.1:0")?.local_addr()?))
+}
+
+/// The first line that a program says about itself.
+fn version(binary: &Path) -> String {
+    let output = Command::new(binary).arg("-v").output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().next().unwrap_or_default().to_owned()
+}

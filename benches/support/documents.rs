@@ -1,0 +1,64 @@
+//! The bodies that the engine serves: one container of a real engine, its names and secrets made up, padded by a
+//! label to the size that the figures are quoted for.
+
+/// One element of a list, with placeholders.
+const SUMMARY: &str = include_str!("container_summary.json");
+/// One inspected container, with placeholders.
+const INSPECT: &str = include_str!("container_inspect.json");
+
+/// Bytes of one element: 100 of them are the 261 kB list of the figures.
+const SUMMARY_SIZE: usize = 2_609;
+/// Bytes of an inspected container.
+const INSPECT_SIZE: usize = 9_000;
+
+/// Shape: array of `count` containers, each with its own id and name.
+pub(crate) fn list(count: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(count * (SUMMARY_SIZE + 1) + 2);
+    out.push(b'[');
+    for number in 0..count {
+        if number > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(filled(SUMMARY, number, SUMMARY_SIZE).as_bytes());
+    }
+    out.extend_from_slice(b"]\n");
+    out
+}
+
+/// Shape: object.
+pub(crate) fn inspect() -> Vec<u8> {
+    filled(INSPECT, 1, INSPECT_SIZE).into_bytes()
+}
+
+/// One event as a line; `nanos` is the time it was sent.
+pub(crate) fn event(nanos: u128) -> String {
+    let seconds = nanos / 1_000_000_000;
+    format!(
+        concat!(
+            r#"{{"status":"start","id":"{id}","from":"registry.example.test/demo/web:1.27","Type":"container","#,
+            r#""Action":"start","Actor":{{"ID":"{id}","Attributes":{{"com.docker.compose.project":"demo","#,
+            r#""com.docker.compose.service":"web","image":"registry.example.test/demo/web:1.27","name":"web"}}}},"#,
+            r#""scope":"local","time":{seconds},"timeNano":{nanos}}}"#,
+            "\n"
+        ),
+        id = id(1),
+        seconds = seconds,
+        nanos = nanos,
+    )
+}
+
+/// `template` as the container of that number, padded to `size` bytes where it is shorter.
+fn filled(template: &str, number: usize, size: usize) -> String {
+    let text = template
+        .trim_end()
+        .replace("@ID@", &id(number))
+        .replace("@NUMBER@", &format!("{number:05}"))
+        .replace("@PAD@", "");
+    let pad = "x".repeat(size.saturating_sub(text.len()));
+    text.replacen(r#"image.description":""#, &format!(r#"image.description":"{pad}"#), 1)
+}
+
+/// An id of the engine's own length.
+fn id(number: usize) -> String {
+    format!("{:016x}{:048x}", 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(number as u64 + 1), number)
+}

@@ -1,0 +1,267 @@
+//! The upstream: a Docker engine that has every answer ready. One thread; the query of a request says which answer.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `/_ping`, `/version` | as an engine |
+//! | `/containers/json?limit=N` | N of 5, 100, 10000 containers, in one chunk |
+//! | `/containers/json?limit=N&all=1` | the same, its last element [`DELAY`] late |
+//! | `/containers/ID/json` | one container |
+//! | `/containers/FRAMING/logs?tail=N` | N MiB of frames, `FRAMING` as in [`Framing::named`] |
+//! | `/events?since=N` | N lines, one every [`PACE`], each with the time it was sent |
+//! | `/events` | a head, and then nothing |
+//! | `/bench/streams` | not an engine's: how many silent streams are open, and when the last of them closed |
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixSocket, UnixStream};
+use tokio::task::LocalSet;
+
+use super::{documents, wire};
+
+/// How late the last element of a delayed list is.
+pub(crate) const DELAY: Duration = Duration::from_millis(400);
+/// Time between two event lines.
+const PACE: Duration = Duration::from_millis(2);
+/// Bytes of log written at once.
+const WRITE: usize = 256 * 1024;
+/// Containers in the lists that are ready.
+const SIZES: [usize; 3] = [5, 100, 10_000];
+
+/// What every answer of an engine begins with.
+const HEAD: &str = concat!(
+    "HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nBuilder-Version: 2\r\nDocker-Experimental: false\r\nOstype: linux\r\n",
+    "Server: Docker/28.5.2 (linux)\r\nDate: Mon, 23 Nov 2026 22:49:43 GMT\r\n"
+);
+/// The version document.
+const VERSION: &str = concat!(
+    r#"{"Platform":{"Name":""},"Components":[{"Name":"Engine","Version":"28.5.2","Details":{"ApiVersion":"1.51","#,
+    r#""MinAPIVersion":"1.24","Os":"linux"}}],"Version":"28.5.2","ApiVersion":"1.51","MinAPIVersion":"1.24","#,
+    r#""GitCommit":"3ef3c07","GoVersion":"go1.27.1","Os":"linux","Arch":"amd64","KernelVersion":"6.18.44","#,
+    r#""BuildTime":"2026-09-15T11:02:57.000000000+00:00"}"#,
+    "\n"
+);
+
+/// The answers that are ready, and the streams that are open.
+struct Engine {
+    ping: Vec<u8>,
+    ping_head: Vec<u8>,
+    version: Vec<u8>,
+    inspect: Vec<u8>,
+    lists: HashMap<usize, List>,
+    framings: HashMap<&'static str, Framing>,
+    silent: Cell<usize>,
+    closed: Cell<u128>,
+}
+
+/// A list as it is written, and where its last element begins.
+struct List {
+    whole: Vec<u8>,
+    delayed: Vec<u8>,
+    last: usize,
+}
+
+/// Log frames as they are written, again and again.
+struct Framing {
+    bytes: Vec<u8>,
+    /// Bytes of the log in them, frame headers included, chunk sizes not.
+    log: usize,
+}
+
+/// Serves on `path` until its standard input ends, which it does when the bench does.
+pub(crate) fn run(path: &Path) -> io::Result<()> {
+    std::thread::spawn(|| {
+        io::copy(&mut io::stdin(), &mut io::sink()).unwrap_or_default();
+        std::process::exit(0);
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, async {
+        let engine = Rc::new(Engine::new());
+        let socket = UnixSocket::new_stream()?;
+        socket.bind(path)?;
+        let listener = socket.listen(4096)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            let engine = Rc::clone(&engine);
+            // An error is a client that went away, which is his right.
+            tokio::task::spawn_local(async move { engine.serve(stream).await.unwrap_or_default() });
+        }
+    })
+}
+
+impl Engine {
+    /// An engine with its answers ready.
+    fn new() -> Engine {
+        let ping = format!("{HEAD}Content-Type: text/plain; charset=utf-8\r\nContent-Length: 2\r\n\r\n");
+        let version = format!("{HEAD}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", VERSION.len());
+        Engine {
+            ping: format!("{ping}OK").into_bytes(),
+            ping_head: ping.into_bytes(),
+            version: format!("{version}{VERSION}").into_bytes(),
+            inspect: chunked(&[&documents::inspect()]),
+            lists: SIZES.into_iter().map(|size| (size, List::new(size))).collect(),
+            framings: ["16k-batched", "16k-single", "128-batched", "128-single"]
+                .into_iter()
+                .map(|name| (name, Framing::named(name)))
+                .collect(),
+            silent: Cell::new(0),
+            closed: Cell::new(0),
+        }
+    }
+
+    /// Answers the requests of one connection, one after the other.
+    async fn serve(&self, mut stream: UnixStream) -> io::Result<()> {
+        let mut buffer = vec![0; 1024];
+        let mut filled = 0;
+        loop {
+            let Some(end) = wire::find(&buffer[..filled], b"\r\n\r\n") else {
+                if filled == buffer.len() {
+                    buffer.resize(filled * 2, 0);
+                }
+                match stream.read(&mut buffer[filled..]).await? {
+                    0 => return Ok(()),
+                    read => filled += read,
+                }
+                continue;
+            };
+            let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
+            buffer.copy_within(end + 4..filled, 0);
+            filled -= end + 4;
+            let mut words = head.split(' ');
+            let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            if !self.answer(method, target, &mut stream).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes the answer to one request; whether another may follow.
+    async fn answer(&self, method: &str, target: &str, stream: &mut UnixStream) -> io::Result<bool> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let number = |name: &str| -> Option<usize> {
+            query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+        };
+        match unversioned(path).trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
+            ["_ping"] if method == "HEAD" => stream.write_all(&self.ping_head).await?,
+            ["_ping"] => stream.write_all(&self.ping).await?,
+            ["version"] => stream.write_all(&self.version).await?,
+            ["containers", "json"] => {
+                let list = &self.lists[&number("limit").unwrap_or(100)];
+                if number("all") == Some(1) {
+                    stream.write_all(&list.delayed[..list.last]).await?;
+                    tokio::time::sleep(DELAY).await;
+                    stream.write_all(&list.delayed[list.last..]).await?;
+                } else {
+                    stream.write_all(&list.whole).await?;
+                }
+            }
+            ["containers", _, "json"] => stream.write_all(&self.inspect).await?,
+            ["containers", framing, "logs"] => {
+                let framing = &self.framings[framing];
+                let writes = number("tail").unwrap_or(1) * 1024 * 1024 / framing.log;
+                stream.write_all(chunked_head("application/vnd.docker.multiplexed-stream").as_bytes()).await?;
+                for _ in 0..writes {
+                    stream.write_all(&framing.bytes).await?;
+                }
+                stream.write_all(b"0\r\n\r\n").await?;
+            }
+            ["events"] => {
+                stream.write_all(chunked_head("application/json").as_bytes()).await?;
+                match number("since") {
+                    Some(count) => self.events(count, stream).await?,
+                    None => {
+                        self.silence(stream).await;
+                        return Ok(false);
+                    }
+                }
+            }
+            ["bench", "streams"] => {
+                let body = format!("{} {}", self.silent.get(), self.closed.get());
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+                stream.write_all(format!("{head}{body}").as_bytes()).await?;
+            }
+            _ => {
+                stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes `count` events, each a chunk.
+    async fn events(&self, count: usize, stream: &mut UnixStream) -> io::Result<()> {
+        let mut ticks = tokio::time::interval(PACE);
+        for _ in 0..count {
+            ticks.tick().await;
+            let line = documents::event(wire::now());
+            stream.write_all(format!("{:x}\r\n{line}\r\n", line.len()).as_bytes()).await?;
+        }
+        stream.write_all(b"0\r\n\r\n").await
+    }
+
+    /// Says nothing until the client is gone.
+    async fn silence(&self, stream: &mut UnixStream) {
+        self.silent.set(self.silent.get() + 1);
+        stream.read(&mut [0; 1]).await.unwrap_or_default();
+        self.closed.set(wire::now());
+        self.silent.set(self.silent.get() - 1);
+    }
+}
+
+impl List {
+    /// A list of that many containers.
+    fn new(size: usize) -> List {
+        let body = documents::list(size);
+        let last = body.windows(7).rposition(|window| window == br#",{"Id":"#).unwrap_or_default();
+        let delayed = chunked(&[&body[..last], &body[last..]]);
+        let tail = body.len() - last + format!("\r\n{:x}\r\n\r\n0\r\n\r\n", body.len() - last).len();
+        List { whole: chunked(&[&body]), last: delayed.len() - tail, delayed }
+    }
+}
+
+impl Framing {
+    /// `16k` or `128`: the payload of a frame. `batched`: all that is written at once is one chunk. `single`: every
+    /// frame is a chunk of its own, as an engine that flushes each frame sends it.
+    fn named(name: &str) -> Framing {
+        let payload = if name.starts_with("16k") { 16 * 1024 } else { 128 };
+        let mut frame = vec![1, 0, 0, 0];
+        frame.extend_from_slice(&(payload as u32).to_be_bytes());
+        frame.extend((0..payload).map(|at| if at + 1 == payload { b'\n' } else { b'a' + (at % 26) as u8 }));
+        let count = WRITE / payload;
+        let log = count * frame.len();
+        let bytes = if name.ends_with("batched") { chunk(&frame.repeat(count)) } else { chunk(&frame).repeat(count) };
+        Framing { bytes, log }
+    }
+}
+
+/// The path without its version.
+fn unversioned(path: &str) -> &str {
+    match path.strip_prefix("/v1.").and_then(|rest| rest.find('/').map(|slash| rest.split_at(slash))) {
+        Some((_, rest)) => rest,
+        None => path,
+    }
+}
+
+/// The head of a chunked answer.
+fn chunked_head(content_type: &str) -> String {
+    format!("{HEAD}Content-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n")
+}
+
+/// A whole chunked JSON answer.
+fn chunked(parts: &[&[u8]]) -> Vec<u8> {
+    let mut out = chunked_head("application/json").into_bytes();
+    for part in parts {
+        out.extend(chunk(part));
+    }
+    out.extend_from_slice(b"0\r\n\r\n");
+    out
+}
+
+/// One chunk.
+fn chunk(bytes: &[u8]) -> Vec<u8> {
+    [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
+}

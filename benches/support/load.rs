@@ -1,0 +1,166 @@
+//! The clients. Each role prints one line of numbers, which the bench reads; nothing else is printed.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use super::wire::{self, Connection, Place};
+
+/// How long an answer's head may take before it counts as none.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Connections opened at a time by [`hold`].
+const OPENING: u32 = 64;
+
+/// Plays the role that `arguments` name: its name, the place, the target, and numbers.
+pub(crate) fn run(arguments: &[String]) -> io::Result<()> {
+    let [role, place, target, numbers @ ..] = arguments else { return Err(io::Error::other("arguments")) };
+    let place: Place = place.parse().map_err(io::Error::other)?;
+    let numbers: Vec<u64> = numbers.iter().map(|number| number.parse().unwrap()).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match (role.as_str(), &numbers[..]) {
+            ("requests", [connections, total]) => requests(place, target, *connections, *total).await,
+            ("document", []) => document(&place, target).await,
+            ("lines", []) => lines(&place, target).await,
+            ("heads", [count]) => heads(&place, target, *count).await,
+            ("leave", []) => leave(&place, target).await,
+            ("hold", [count]) => hold(place, target, *count).await,
+            _ => Err(io::Error::other(format!("no role {role} with {} numbers", numbers.len()))),
+        }
+    })
+}
+
+/// `total` requests over that many connections: seconds, body bytes.
+async fn requests(place: Place, target: &str, connections: u64, total: u64) -> io::Result<()> {
+    let left = Arc::new(AtomicI64::new(total as i64));
+    let bytes = Arc::new(AtomicU64::new(0));
+    let start = Instant::now();
+    let mut clients = JoinSet::new();
+    for _ in 0..connections {
+        let (place, target, left, bytes) = (place.clone(), target.to_owned(), Arc::clone(&left), Arc::clone(&bytes));
+        clients.spawn(async move {
+            let mut connection = Connection::open(&place, true).await?;
+            while left.fetch_sub(1, Ordering::Relaxed) > 0 {
+                connection.get(&target).await?;
+                expect_ok(connection.head().await?)?;
+                bytes.fetch_add(connection.skip_body().await?, Ordering::Relaxed);
+            }
+            Ok::<(), io::Error>(())
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client??;
+    }
+    print(&[start.elapsed().as_secs_f64(), bytes.load(Ordering::Relaxed) as f64])
+}
+
+/// One request: seconds to the first and to the last byte of the body, and how many there were.
+async fn document(place: &Place, target: &str) -> io::Result<()> {
+    let mut connection = Connection::open(place, true).await?;
+    let start = Instant::now();
+    connection.get(target).await?;
+    expect_ok(connection.head().await?)?;
+    let mut bytes = connection.body().await?.map_or(0, <[u8]>::len) as u64;
+    let first = start.elapsed();
+    bytes += connection.skip_body().await?;
+    print(&[first.as_secs_f64(), start.elapsed().as_secs_f64(), bytes as f64])
+}
+
+/// The delay of each event, from the time it says it was sent: median, 99th percentile, and greatest, in microseconds.
+async fn lines(place: &Place, target: &str) -> io::Result<()> {
+    let mut connection = Connection::open(place, true).await?;
+    connection.get(target).await?;
+    expect_ok(connection.head().await?)?;
+    let mut delays = Vec::new();
+    let mut line = Vec::new();
+    while let Some(part) = connection.body().await? {
+        let now = wire::now();
+        line.extend_from_slice(part);
+        while let Some(end) = line.iter().position(|byte| *byte == b'\n') {
+            let text: Vec<u8> = line.drain(..=end).collect();
+            let at = wire::find(&text, br#""timeNano":"#).ok_or_else(|| io::Error::other("no time in the event"))?;
+            let digits: String =
+                text[at + 11..].iter().map(|b| char::from(*b)).take_while(char::is_ascii_digit).collect();
+            delays.push(now.saturating_sub(digits.parse().unwrap_or_default()) as f64 / 1e3);
+        }
+    }
+    delays.sort_by(f64::total_cmp);
+    let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize];
+    print(&[at(0.5), at(0.99), at(1.0)])
+}
+
+/// The time from a request on a new connection to the head of its answer, `count` times one after the other: median
+/// and greatest, in microseconds.
+async fn heads(place: &Place, target: &str, count: u64) -> io::Result<()> {
+    let mut delays = Vec::new();
+    for _ in 0..count {
+        let mut connection = Connection::open(place, false).await?;
+        let start = Instant::now();
+        connection.get(target).await?;
+        expect_ok(connection.head().await?)?;
+        delays.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    delays.sort_by(f64::total_cmp);
+    print(&[delays[delays.len() / 2], delays[delays.len() - 1]])
+}
+
+/// Opens one stream and leaves it: the time at which it left.
+async fn leave(place: &Place, target: &str) -> io::Result<()> {
+    let mut connection = Connection::open(place, false).await?;
+    connection.get(target).await?;
+    expect_ok(connection.head().await?)?;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let left = wire::now();
+    drop(connection);
+    writeln!(io::stdout(), "{left}")
+}
+
+/// Opens `count` streams and holds them until its standard input ends: how many were answered 200, 503, and otherwise.
+async fn hold(place: Place, target: &str, count: u64) -> io::Result<()> {
+    let mut open = Vec::new();
+    let (mut refused, mut other) = (0_u32, 0_u32);
+    let mut opening = JoinSet::new();
+    for started in 0..count + u64::from(OPENING) {
+        // Whoever leaves as many without an answer will leave them all.
+        if started < count && other < OPENING {
+            let (place, target) = (place.clone(), target.to_owned());
+            opening.spawn(async move {
+                let attempt = async {
+                    let mut connection = Connection::open(&place, false).await?;
+                    connection.get(&target).await?;
+                    Ok::<_, io::Error>((connection.head().await?, connection))
+                };
+                tokio::time::timeout(PATIENCE, attempt).await.unwrap_or_else(|late| Err(late.into()))
+            });
+        }
+        if opening.len() >= OPENING as usize || started >= count {
+            match opening.join_next().await {
+                Some(Ok(Ok((200, connection)))) => open.push(connection),
+                Some(Ok(Ok((503, _)))) => refused += 1,
+                Some(_) => other += 1,
+                None => {}
+            }
+        }
+    }
+    print(&[open.len() as f64, f64::from(refused), f64::from(other)])?;
+    // Reading blocks this thread, and nothing else is to run on it.
+    io::stdin().read_to_end(&mut Vec::new())?;
+    drop(open);
+    Ok(())
+}
+
+/// Anything but 200 ends the bench.
+fn expect_ok(status: u16) -> io::Result<()> {
+    if status == 200 { Ok(()) } else { Err(io::Error::other(format!("status {status}"))) }
+}
+
+/// Prints the numbers of a role.
+fn print(numbers: &[f64]) -> io::Result<()> {
+    let words: Vec<String> = numbers.iter().map(f64::to_string).collect();
+    let mut out = io::stdout();
+    writeln!(out, "{}", words.join(" "))?;
+    out.flush()
+}

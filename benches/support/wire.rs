@@ -1,0 +1,297 @@
+//! Addresses, and as much HTTP/1.1 as the engine and the load need. Nothing here is lenient: what is not expected
+//! ends the bench.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::task::{Context, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// Bytes read at a time, as much as a Unix socket holds.
+const READ: usize = 256 * 1024;
+
+/// Where a process listens.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// A Unix socket.
+    Unix(PathBuf),
+    /// A TCP port.
+    Tcp(SocketAddr),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Unix(path) => write!(f, "unix://{}", path.display()),
+            Place::Tcp(address) => write!(f, "tcp://{address}"),
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Place, String> {
+        if let Some(path) = text.strip_prefix("unix://") {
+            return Ok(Place::Unix(path.into()));
+        }
+        let address = text.strip_prefix("tcp://").ok_or_else(|| format!("{text}: neither unix:// nor tcp://"))?;
+        address.parse().map(Place::Tcp).map_err(|error| format!("{text}: {error}"))
+    }
+}
+
+/// A connected socket of either kind.
+pub(crate) enum Socket {
+    /// To a Unix socket.
+    Unix(UnixStream),
+    /// To a TCP port.
+    Tcp(TcpStream),
+}
+
+impl Socket {
+    /// Connects to `place`.
+    pub(crate) async fn connect(place: &Place) -> io::Result<Socket> {
+        match place {
+            Place::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+            Place::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Ok(Socket::Tcp(stream))
+            }
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Socket::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// Nanoseconds on the clock that all processes of one machine share.
+pub(crate) fn now() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()
+}
+
+/// One client connection with what was read ahead.
+pub(crate) struct Connection {
+    socket: Socket,
+    buffer: Vec<u8>,
+    /// Where in `buffer` the bytes not yet looked at begin.
+    start: usize,
+    /// Where they end.
+    end: usize,
+    body: Body,
+}
+
+impl Connection {
+    /// Connects to `place`; a large `buffer` is for those who read large bodies, and there may be thousands of others.
+    pub(crate) async fn open(place: &Place, large: bool) -> io::Result<Connection> {
+        let buffer = vec![0; if large { READ } else { 1024 }];
+        Ok(Connection { socket: Socket::connect(place).await?, buffer, start: 0, end: 0, body: Body::Ended })
+    }
+
+    /// Sends a GET for `target`.
+    pub(crate) async fn get(&mut self, target: &str) -> io::Result<()> {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: docker\r\nUser-Agent: bench\r\n\r\n");
+        self.socket.write_all(head.as_bytes()).await
+    }
+
+    /// Reads the head of the answer; its status.
+    pub(crate) async fn head(&mut self) -> io::Result<u16> {
+        loop {
+            let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
+            if let Some(length) = find(unread, b"\r\n\r\n") {
+                let head = String::from_utf8_lossy(&unread[..length]).to_ascii_lowercase();
+                self.start += length + 4;
+                self.body = Body::announced(&head);
+                return head.get(9..12).and_then(|status| status.parse().ok()).ok_or_else(|| broken("no status"));
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Reads more of the body and gives its next bytes; `None` at its end.
+    pub(crate) async fn body(&mut self) -> io::Result<Option<&[u8]>> {
+        loop {
+            let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
+            match self.body.next(unread)? {
+                Step::Payload { skip, length } => {
+                    let at = self.start + skip;
+                    self.start = at + length;
+                    return Ok(Some(&self.buffer[at..at + length]));
+                }
+                Step::Ended { skip } => {
+                    self.start += skip;
+                    return Ok(None);
+                }
+                Step::More { skip } => self.start += skip,
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Reads the body to its end; the number of its bytes.
+    pub(crate) async fn skip_body(&mut self) -> io::Result<u64> {
+        let mut bytes = 0;
+        while let Some(part) = self.body().await? {
+            bytes += part.len() as u64;
+        }
+        Ok(bytes)
+    }
+
+    /// Reads from the socket into the buffer. The end of the connection is an error: nobody reads unless he expects more.
+    async fn fill(&mut self) -> io::Result<()> {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.buffer.len() {
+            return Err(broken("head or chunk size does not fit the buffer"));
+        }
+        match self.socket.read(&mut self.buffer[self.end..]).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            length => {
+                self.end += length;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// How much of a body is still to come.
+enum Body {
+    /// Nothing.
+    Ended,
+    /// That many bytes.
+    Length(u64),
+    /// The size line of a chunk.
+    Size,
+    /// That many bytes of a chunk, with the line end after it.
+    Chunk(u64),
+    /// The line end after the last chunk.
+    Trailer,
+}
+
+/// What a body makes of the bytes at hand.
+enum Step {
+    /// After `skip` bytes of framing, `length` bytes of body.
+    Payload { skip: usize, length: usize },
+    /// After `skip` bytes the body is over.
+    Ended { skip: usize },
+    /// `skip` bytes were framing; more are needed.
+    More { skip: usize },
+}
+
+impl Body {
+    /// The body that `head`, in lower case, announces.
+    fn announced(head: &str) -> Body {
+        if head.contains("\r\ntransfer-encoding: chunked") {
+            return Body::Size;
+        }
+        let length = head.split("\r\ncontent-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+        length.and_then(|digits| digits.trim().parse().ok()).map_or(Body::Ended, Body::Length)
+    }
+
+    /// Looks at `bytes` and moves on.
+    fn next(&mut self, bytes: &[u8]) -> io::Result<Step> {
+        let mut skip = 0;
+        loop {
+            let rest = bytes.get(skip..).unwrap_or_default();
+            match *self {
+                Body::Ended | Body::Length(0) => {
+                    *self = Body::Ended;
+                    return Ok(Step::Ended { skip });
+                }
+                Body::Length(left) => {
+                    let length = (left as usize).min(rest.len());
+                    if length == 0 {
+                        return Ok(Step::More { skip });
+                    }
+                    *self = Body::Length(left - length as u64);
+                    return Ok(Step::Payload { skip, length });
+                }
+                Body::Size => {
+                    let Some(line) = rest.iter().take(20).position(|byte| *byte == b'\n') else {
+                        return Ok(Step::More { skip });
+                    };
+                    let digits = rest.get(..line.saturating_sub(1)).unwrap_or_default();
+                    let size = hex(digits).ok_or_else(|| broken("chunk size"))?;
+                    skip += line + 1;
+                    *self = if size == 0 { Body::Trailer } else { Body::Chunk(size) };
+                }
+                Body::Chunk(0) => {
+                    if rest.len() < 2 {
+                        return Ok(Step::More { skip });
+                    }
+                    skip += 2;
+                    *self = Body::Size;
+                }
+                Body::Chunk(left) => {
+                    let length = (left as usize).min(rest.len());
+                    if length == 0 {
+                        return Ok(Step::More { skip });
+                    }
+                    *self = Body::Chunk(left - length as u64);
+                    return Ok(Step::Payload { skip, length });
+                }
+                Body::Trailer => {
+                    if rest.len() < 2 {
+                        return Ok(Step::More { skip });
+                    }
+                    if !rest.starts_with(b"\r\n") {
+                        return Err(broken("trailer"));
+                    }
+                    skip += 2;
+                    *self = Body::Ended;
+                }
+            }
+        }
+    }
+}
+
+/// The number that `digits` write.
+fn hex(digits: &[u8]) -> Option<u64> {
+    let value = |byte: &u8| (*byte as char).to_digit(16).map(u64::from);
+    (!digits.is_empty()).then(|| digits.iter().try_fold(0, |sum, byte| Some(sum * 16 + value(byte)?)))?
+}
+
+/// Where `needle` begins in `bytes`.
+pub(crate) fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+    bytes.windows(needle.len()).position(|window| window == needle)
+}
+
+/// An answer that is not as the bench expects it.
+fn broken(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}
