@@ -29,8 +29,10 @@ fn last_stage() -> String {
 fn build(socket: &Path, binary: &[u8]) {
     let built = Tar::default().directory("out", 0o755).file("out/dockveil", 0o755, binary).finish();
     seed::load(socket, "/images/create?fromSrc=-&repo=built&tag=1", &built);
-    let context =
-        Tar::default().file("Dockerfile", 0o644, last_stage().as_bytes()).file("LICENSE", 0o644, &file("LICENSE"));
+    let mut context = Tar::default().directory("deploy", 0o755).file("Dockerfile", 0o644, last_stage().as_bytes());
+    for path in ["LICENSE", "deploy/dockveil.yaml"] {
+        context = context.file(path, 0o644, &file(path));
+    }
     seed::load(socket, "/build?t=dockveil:test", &context.finish());
 }
 
