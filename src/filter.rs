@@ -8,9 +8,12 @@ mod action;
 mod apply;
 mod file;
 mod plan;
-mod scan;
 mod selector;
 mod show;
+mod text;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -66,14 +69,6 @@ impl Report {
     /// Everything that was hidden or changed.
     pub fn hidden(&self) -> u64 {
         self.by_class.iter().sum::<u64>().saturating_add(self.unknown).saturating_add(self.by_rule)
-    }
-
-    /// One more place hidden because of its class.
-    fn hid_class(&mut self, class: Class) {
-        let place = Class::ALL.iter().position(|known| *known == class);
-        if let Some(count) = place.and_then(|place| self.by_class.get_mut(place)) {
-            *count = count.saturating_add(1);
-        }
     }
 
     /// Adds the counts of another document.

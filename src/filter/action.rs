@@ -208,6 +208,7 @@ fn compact(value: &[u8], out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

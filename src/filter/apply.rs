@@ -1,424 +1,390 @@
-//! The single pass: a plan and the text of a document, walked together.
+//! The single walk of a plan and a document.
 //!
-//! What is shown is copied as the bytes it came in, each member with its key in one piece. What is hidden is read only
-//! as far as it takes to find its end, and to be certain that it is JSON.
+//! `serde_json` reads the whole text first and refuses what is not JSON; the walk can then rely on the grammar. It
+//! copies, skips and rewrites by the plan, and keeps no tree.
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::action::blank;
-use super::plan::{Condition, Elements, List, Members, Node, NodeId, Outcome, Why};
-use super::scan::{Seen, Stop, Text, decoded};
+use super::plan::{Condition, Elements, List, Members, Node, NodeId, Outcome, Plan, Why};
 use super::selector::{Pick, Question};
-use super::{FilterError, Plan, Report};
+use super::text::{Cursor, Keys, Room, key};
+use super::{FilterError, Report};
+use crate::schema::Class;
 
 impl Plan {
-    /// Appends to `out` what is left of `document`, one JSON value.
+    /// Filters one whole document and adds what is left to `out`, which an error leaves as it was.
     ///
     /// # Errors
-    /// [`FilterError`]; `out` is then as it was.
+    /// [`FilterError`], and the document is to be withheld.
     pub fn apply(&self, document: &[u8], out: &mut Vec<u8>) -> Result<Report, FilterError> {
-        whole(
-            document,
-            out,
-            |text, report, out| {
-                let at = text.space(0);
-                let before = out.len();
-                let (end, written) = self.value(text, at, out, report)?;
-                if written == Written::Removed {
-                    out.truncate(before);
-                    out.extend_from_slice(b"null");
-                }
-                Ok(end)
-            },
-            self,
-        )
+        self.check_size(document)?;
+        let text = valid(document)?;
+        self.restoring(out, |out| {
+            let mut walk = Walk::new(self, text, out);
+            walk.document()?;
+            Ok(walk.report)
+        })
     }
 
-    /// As [`Plan::apply`], for an array whose elements are each one document; `null` stays `null`.
+    /// Filters a whole array, each element of which is one document; `null` in its place stays. The limit on size
+    /// holds for each element.
     ///
     /// # Errors
-    /// [`FilterError`]; `out` is then as it was.
-    pub fn apply_array(&self, document: &[u8], out: &mut Vec<u8>) -> Result<Report, FilterError> {
-        whole(
-            document,
-            out,
-            |text, report, out| {
-                let at = text.space(0);
-                match text.byte(at)? {
-                    b'[' => {}
-                    b'n' => {
-                        let end = text.word(at)?;
-                        out.extend_from_slice(b"null");
-                        return Ok(end);
-                    }
-                    _ => return Err(Stop::Wrong(FilterError::NotAnArray)),
-                }
-                out.push(b'[');
-                let mut next = text.space(at + 1);
-                if text.byte(next)? == b']' {
-                    out.push(b']');
-                    return Ok(next + 1);
-                }
-                let mut first = true;
-                loop {
-                    let before = out.len();
-                    if !first {
-                        out.push(b',');
-                    }
-                    let (end, written) = self.value(text, text.space(next), out, report)?;
-                    match written {
-                        Written::Removed => out.truncate(before),
-                        Written::Shown | Written::Kept => first = false,
-                    }
-                    let end = text.space(end);
-                    match text.byte(end)? {
-                        b',' => next = end + 1,
-                        b']' => {
-                            out.push(b']');
-                            return Ok(end + 1);
-                        }
-                        _ => return Err(Stop::Wrong(FilterError::NotJson)),
-                    }
-                }
-            },
-            self,
-        )
+    /// [`FilterError`], and the array is to be withheld; `out` is as it was.
+    pub fn apply_array(&self, documents: &[u8], out: &mut Vec<u8>) -> Result<Report, FilterError> {
+        let text = valid(documents)?;
+        self.restoring(out, |out| {
+            let mut walk = Walk::new(self, text, out);
+            walk.documents()?;
+            Ok(walk.report)
+        })
     }
 
-    /// Appends what is left of the value at the start of `bytes` and answers how long that value is, or `None`, `out`
-    /// untouched, if `bytes` end before it does.
+    /// Filters the value at the start of `bytes`, adds what is left to `out`, and returns how many bytes it had with
+    /// the whitespace before it; `None`, and nothing happened, if `bytes` end before the value does. A scalar that
+    /// touches the end may go on, so it has not ended.
+    ///
+    /// Reads `bytes` from the start each time: call again when they have grown by a good part, not by a little.
     ///
     /// # Errors
-    /// [`FilterError`]; `out` is then as it was.
+    /// [`FilterError`], and the value is to be withheld with all that follows.
     pub fn apply_next(
         &self,
         bytes: &[u8],
         out: &mut Vec<u8>,
         report: &mut Report,
     ) -> Result<Option<usize>, FilterError> {
-        let text = Text { bytes, depth: self.limits.depth };
-        let before = out.len();
-        let mut found = Report::default();
-        match self.value(text, text.space(0), out, &mut found) {
-            // A number may go on behind the text; any other value is its own end.
-            Ok((end, _)) if end == bytes.len() && bytes.last().is_some_and(u8::is_ascii_digit) => {
-                out.truncate(before);
-                Ok(None)
-            }
-            Ok((end, written)) => {
-                if written == Written::Removed {
-                    out.truncate(before);
-                }
-                if let Err(error) = self.check_text(text.slice(0, end)) {
-                    out.truncate(before);
-                    return Err(error);
-                }
-                report.add(&found);
-                Ok(Some(end))
-            }
-            Err(stop) => {
-                out.truncate(before);
-                match stop {
-                    Stop::End if bytes.len() > self.limits.size => {
-                        Err(FilterError::TooLarge { limit: self.limits.size })
-                    }
-                    Stop::End => Ok(None),
-                    Stop::Wrong(error) => Err(error),
-                }
-            }
+        let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
+        let unfinished = || self.check_size(bytes).map(|()| None);
+        match values.next() {
+            None => return unfinished(),
+            Some(Err(error)) if error.is_eof() || ends_inside_number(bytes) => return unfinished(),
+            Some(Err(_)) => return Err(FilterError::NotJson),
+            Some(Ok(IgnoredAny)) => {}
         }
+        let consumed = values.byte_offset();
+        let value = bytes.get(..consumed).unwrap_or_default();
+        if consumed == bytes.len() && !matches!(value.last(), Some(b'}' | b']')) {
+            return unfinished();
+        }
+        self.check_size(value)?;
+        let text = std::str::from_utf8(value).map_err(|_| FilterError::NotJson)?;
+        let found = self.restoring(out, |out| {
+            let mut walk = Walk::new(self, text, out);
+            walk.document()?;
+            Ok(walk.report)
+        })?;
+        report.add(&found);
+        Ok(Some(consumed))
     }
 
-    /// Whether a value is within the limit and UTF-8.
-    fn check_text(&self, bytes: &[u8]) -> Result<(), FilterError> {
-        if bytes.len() > self.limits.size {
-            return Err(FilterError::TooLarge { limit: self.limits.size });
-        }
-        std::str::from_utf8(bytes).map(|_| ()).map_err(|_| FilterError::NotJson)
+    fn check_size(&self, document: &[u8]) -> Result<(), FilterError> {
+        let limit = self.limits.size;
+        if document.len() > limit { Err(FilterError::TooLarge { limit }) } else { Ok(()) }
     }
 
-    /// Walks the value at `at` from the root of the plan.
-    fn value(
+    /// Runs `write`, and takes back what it wrote if it fails.
+    fn restoring(
         &self,
-        text: Text<'_>,
-        at: usize,
         out: &mut Vec<u8>,
-        report: &mut Report,
-    ) -> Result<(usize, Written), Stop> {
-        let mut walk = Walk { plan: self, text, out, report, question: None };
-        if self.absolute {
-            let end = text.skip(at, 0)?;
-            walk.question = Some(Question::new(parsed(text.slice(at, end))?));
+        write: impl FnOnce(&mut Vec<u8>) -> Result<Report, FilterError>,
+    ) -> Result<Report, FilterError> {
+        let before = out.len();
+        let result = write(out);
+        if result.is_err() {
+            out.truncate(before);
         }
-        walk.value(self.root, at, at, 0)
+        result
     }
 }
 
-/// Reads `document` as one value and nothing behind it.
-fn whole(
-    document: &[u8],
-    out: &mut Vec<u8>,
-    read: impl FnOnce(Text<'_>, &mut Report, &mut Vec<u8>) -> Result<usize, Stop>,
-    plan: &Plan,
-) -> Result<Report, FilterError> {
-    plan.check_text(document)?;
-    let text = Text { bytes: document, depth: plan.limits.depth };
-    let (before, mut report) = (out.len(), Report::default());
-    let error = match read(text, &mut report, out) {
-        Ok(end) if text.space(end) == document.len() => return Ok(report),
-        Ok(_) | Err(Stop::End) => FilterError::NotJson,
-        Err(Stop::Wrong(error)) => error,
-    };
-    out.truncate(before);
-    Err(error)
+/// The text of a document that is one JSON value.
+fn valid(document: &[u8]) -> Result<&str, FilterError> {
+    let text = std::str::from_utf8(document).map_err(|_| FilterError::NotJson)?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    IgnoredAny::deserialize(&mut reader).map_err(|_| FilterError::NotJson)?;
+    reader.end().map_err(|_| FilterError::NotJson)?;
+    Ok(text)
 }
 
-fn parsed(value: &[u8]) -> Result<Value, Stop> {
-    serde_json::from_slice(value).map_err(|_| Stop::Wrong(FilterError::NotJson))
+/// Whether a text that is not valid would be unfinished if the number at its end went on: the parser calls `-`, `1.`
+/// and `1e` bad numbers, though the digits may be on their way.
+fn ends_inside_number(bytes: &[u8]) -> bool {
+    if !matches!(bytes.last(), Some(b'-' | b'+' | b'.' | b'e' | b'E')) {
+        return false;
+    }
+    let longer = [bytes, b"0"].concat();
+    let mut values = serde_json::Deserializer::from_slice(&longer).into_iter::<IgnoredAny>();
+    match values.next() {
+        Some(Err(error)) => error.is_eof(),
+        Some(Ok(IgnoredAny)) => values.byte_offset() == longer.len(),
+        None => false,
+    }
 }
 
-/// What became of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Written {
-    /// It is not there any more.
-    Removed,
-    /// Something stands in its place.
-    Shown,
-    /// Something stands in its place because a rule wants it.
-    Kept,
-}
-
-struct Walk<'p, 't, 'o> {
+/// One walk.
+struct Walk<'p, 'd, 'o> {
     plan: &'p Plan,
-    text: Text<'t>,
+    cursor: Cursor<'d>,
     out: &'o mut Vec<u8>,
-    report: &'o mut Report,
-    /// For filter expressions; made when the first one is met.
+    report: Report,
+    keys: Keys<'d>,
+    /// Which names of the tables have been met in the objects that are open, a bit each, the innermost last.
+    met: Vec<u64>,
+    /// Whether a rule has kept something since a container began that is shown only if one does.
+    kept: bool,
+    /// What filter expressions are asked, once the first one is.
     question: Option<Question>,
+    /// Where the document starts.
+    start: usize,
 }
 
-impl<'t> Walk<'_, 't, '_> {
-    /// Writes what is left of the value at `at`, and before it what stands from `start` to it: its key.
-    ///
-    /// Answers where the value ends. When it is removed nothing of it or its key is written.
-    fn value(&mut self, id: NodeId, start: usize, at: usize, depth: usize) -> Result<(usize, Written), Stop> {
-        let plan = self.plan;
-        let Some(node) = plan.node(id) else { return Err(Stop::Wrong(FilterError::NotJson)) };
-        let outcome = match self.text.byte(at)? {
+impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
+    fn new(plan: &'p Plan, text: &'d str, out: &'o mut Vec<u8>) -> Self {
+        let cursor = Cursor::new(text);
+        let (report, keys) = (Report::default(), Keys::default());
+        Self { plan, cursor, out, report, keys, met: Vec::new(), kept: false, question: None, start: 0 }
+    }
+
+    /// The one document that the text is.
+    fn document(&mut self) -> Result<(), FilterError> {
+        self.cursor.token()?;
+        self.start = self.cursor.at();
+        if !self.value(self.plan.root, Room::new(self.plan.limits.depth))? {
+            self.out.extend_from_slice(b"null");
+        }
+        Ok(())
+    }
+
+    /// The array of documents that the text is.
+    fn documents(&mut self) -> Result<(), FilterError> {
+        match self.cursor.token()? {
+            b'[' => {}
+            b'n' => {
+                self.out.extend_from_slice(b"null");
+                return Ok(());
+            }
+            _ => return Err(FilterError::NotAnArray),
+        }
+        let room = Room::new(self.plan.limits.depth);
+        self.cursor.pass();
+        self.out.push(b'[');
+        let mut separator = None;
+        loop {
+            match self.cursor.token()? {
+                b']' => break,
+                b',' => {
+                    self.cursor.pass();
+                    continue;
+                }
+                _ => {}
+            }
+            let before = self.out.len();
+            self.out.extend(separator);
+            (self.start, self.question) = (self.cursor.at(), None);
+            if self.value(self.plan.root, room)? {
+                separator = Some(b',');
+            } else {
+                self.out.truncate(before);
+            }
+            self.plan.check_size(self.cursor.since(self.start)?.as_bytes())?;
+        }
+        self.out.push(b']');
+        Ok(())
+    }
+
+    /// The value at the cursor. Returns whether anything was written in its place.
+    fn value(&mut self, id: NodeId, room: Room) -> Result<bool, FilterError> {
+        let node = self.plan.node(id).ok_or(FilterError::NotJson)?;
+        let outcome = match self.cursor.peek()? {
             b'{' => node.object,
             b'[' => node.array,
             b'n' => node.null,
             _ => node.scalar,
         };
-        let end = match outcome {
+        match outcome {
             Outcome::Copy => {
-                let end = self.text.check(at, depth)?;
-                self.out.extend_from_slice(self.text.slice(start, end));
-                end
-            }
-            Outcome::Remove => {
-                let end = self.text.skip(at, depth)?;
-                self.count(node.why);
-                return Ok((end, Written::Removed));
+                let text = self.cursor.checked(room, &mut self.keys)?;
+                self.out.extend_from_slice(text.as_bytes());
             }
             Outcome::Blank => {
-                let end = self.text.skip(at, depth)?;
-                self.out.extend_from_slice(self.text.slice(start, at));
-                blank(self.text.slice(at, end), self.out);
+                let text = self.cursor.skip(room)?;
+                blank(text.as_bytes(), self.out);
                 self.count(node.why);
-                end
+            }
+            Outcome::Remove => {
+                self.cursor.skip(room)?;
+                self.count(node.why);
+                return Ok(false);
             }
             Outcome::Act => {
-                let end = self.text.skip(at, depth)?;
-                self.out.extend_from_slice(self.text.slice(start, at));
-                if let Some(action) = plan.actions.get(node.action) {
-                    action.write(self.text.slice(at, end), &plan.key, self.out);
-                }
+                let text = self.cursor.skip(room)?;
+                let action = self.plan.actions.get(node.action).ok_or(FilterError::NotJson)?;
+                action.write(text.as_bytes(), &self.plan.key, self.out);
                 self.count(node.why);
-                end
             }
-            Outcome::Walk => return self.container(node, start, at, depth),
-        };
-        Ok((end, if node.kept { Written::Kept } else { Written::Shown }))
+            Outcome::Walk if node.probe => return self.probe(node, room),
+            Outcome::Walk => self.container(node, room)?,
+        }
+        self.kept |= node.kept;
+        Ok(true)
     }
 
-    fn container(&mut self, node: &Node, start: usize, at: usize, depth: usize) -> Result<(usize, Written), Stop> {
-        let before = self.out.len();
-        self.out.extend_from_slice(self.text.slice(start, at));
-        let (end, kept) = match (self.text.byte(at)?, &node.members, &node.elements) {
-            (b'{', Some(members), _) => self.members(members, at, depth)?,
-            (b'[', _, Some(elements)) => self.elements(elements, at, depth)?,
-            // Nothing is to be said about what is inside: the empty shape stays.
-            _ => {
-                let end = self.text.skip(at, depth)?;
-                blank(self.text.slice(at, end), self.out);
-                self.count(node.why);
-                (end, false)
-            }
-        };
-        if kept || node.kept {
-            return Ok((end, Written::Kept));
+    fn container(&mut self, node: &'p Node, room: Room) -> Result<(), FilterError> {
+        match (self.cursor.peek()?, &node.members, &node.elements) {
+            (b'{', Some(members), _) => self.object(members, room.inside()?),
+            (b'[', _, Some(elements)) => self.array(elements, room),
+            _ => Err(FilterError::NotJson),
         }
-        if node.probe {
+    }
+
+    /// A container that is shown only if a rule keeps something in it.
+    fn probe(&mut self, node: &'p Node, room: Room) -> Result<bool, FilterError> {
+        let (before, report) = (self.out.len(), self.report);
+        let outside = std::mem::replace(&mut self.kept, false);
+        self.container(node, room)?;
+        let kept = self.kept;
+        self.kept |= outside;
+        if !kept {
             self.out.truncate(before);
+            self.report = report;
             self.count(node.why);
-            return Ok((end, Written::Removed));
         }
-        Ok((end, Written::Shown))
+        Ok(kept)
     }
 
-    fn members(&mut self, members: &Members, at: usize, depth: usize) -> Result<(usize, bool), Stop> {
-        let mut next = self.text.space(self.text.deeper(at, depth)?);
+    fn object(&mut self, members: &'p Members, room: Room) -> Result<(), FilterError> {
+        let (keys, met) = (self.keys.len(), self.met.len());
+        self.met.resize(met + members.names.len().div_ceil(64), 0);
+        self.cursor.pass();
         self.out.push(b'{');
-        if self.text.byte(next)? == b'}' {
-            self.out.push(b'}');
-            return Ok((next + 1, false));
-        }
-        let mut named = Rows::default();
-        let mut seen = Seen::default();
-        let (mut first, mut kept) = (true, false);
+        let mut separator = None;
         loop {
-            let start = self.text.space(next);
-            let key = self.text.string(start)?;
-            let value = self.text.space(self.text.expect(key.end, b':')?);
-            let row = match members.names.find(self.text.slice(start + 1, key.end - 1)).filter(|_| !key.escaped) {
-                Some(row) => row,
-                None => {
-                    let name = self.text.key(start, key)?;
-                    match members.names.find(name.as_bytes()) {
-                        Some(row) => row,
-                        None => {
-                            let row = members.other_row(&name, self.plan);
-                            seen.add(name)?;
-                            row
-                        }
+            match self.cursor.token()? {
+                b'"' => {}
+                b',' => {
+                    self.cursor.pass();
+                    continue;
+                }
+                _ => break,
+            }
+            let (text, escaped) = self.cursor.string()?;
+            self.cursor.colon()?;
+            self.cursor.token()?;
+            let key = key(text, escaped)?;
+            let row = match members.names.find(key.as_bytes()) {
+                Some(row) => {
+                    let bit = 1 << (row % 64);
+                    let word = self.met.get_mut(met + row / 64).ok_or(FilterError::NotJson)?;
+                    if *word & bit != 0 {
+                        return Err(FilterError::DuplicateKey);
                     }
+                    *word |= bit;
+                    row
+                }
+                None => {
+                    let row = members.other_row(&key, self.plan);
+                    self.keys.push(key);
+                    row
                 }
             };
-            if row < members.names.len() && !named.add(row) {
-                return Err(Stop::Wrong(FilterError::DuplicateKey));
-            }
-            let truths = self.truths(&members.conditions, value, depth + 1, None)?;
-            let Some(target) = members.target(row, truths) else { return Err(Stop::Wrong(FilterError::NotJson)) };
+            let truths = if members.conditions.is_empty() { 0 } else { self.truths(&members.conditions, None, room)? };
+            let target = members.target(row, truths).ok_or(FilterError::NotJson)?;
             let before = self.out.len();
-            if !first {
-                self.out.push(b',');
-            }
-            let (end, written) = self.value(target, start, value, depth + 1)?;
-            match written {
-                Written::Removed => self.out.truncate(before),
-                Written::Shown => first = false,
-                Written::Kept => (first, kept) = (false, true),
-            }
-            let end = self.text.space(end);
-            match self.text.byte(end)? {
-                b',' => next = end + 1,
-                b'}' => {
-                    self.out.push(b'}');
-                    return Ok((end + 1, kept));
-                }
-                _ => return Err(Stop::Wrong(FilterError::NotJson)),
+            self.out.extend(separator);
+            self.out.extend_from_slice(text.as_bytes());
+            self.out.push(b':');
+            if self.value(target, room)? {
+                separator = Some(b',');
+            } else {
+                self.out.truncate(before);
             }
         }
+        self.cursor.pass();
+        self.out.push(b'}');
+        self.met.truncate(met);
+        self.keys.close(keys)
     }
 
-    fn elements(&mut self, elements: &Elements, at: usize, depth: usize) -> Result<(usize, bool), Stop> {
-        let mut next = self.text.space(self.text.deeper(at, depth)?);
+    fn array(&mut self, elements: &'p Elements, outside: Room) -> Result<(), FilterError> {
+        let room = outside.inside()?;
+        let length = if elements.needs_length { self.cursor.count(room)? } else { i64::MAX };
+        self.cursor.pass();
         self.out.push(b'[');
-        if self.text.byte(next)? == b']' {
-            self.out.push(b']');
-            return Ok((next + 1, false));
-        }
-        let length = if elements.needs_length { self.length(next, depth)? } else { 0 };
-        let (mut first, mut kept, mut index) = (true, false, 0_i64);
+        let mut separator = None;
+        let mut index = 0;
         loop {
-            let start = self.text.space(next);
-            let truths = self.truths(&elements.conditions, start, depth + 1, Some((index, length)))?;
-            let listed = elements.list == Some(List::Env) && self.is_listed(start)?;
-            let Some(target) = elements.target(listed, truths) else { return Err(Stop::Wrong(FilterError::NotJson)) };
-            let before = self.out.len();
-            if !first {
-                self.out.push(b',');
-            }
-            let (end, written) = self.value(target, start, start, depth + 1)?;
-            match written {
-                Written::Removed => self.out.truncate(before),
-                Written::Shown => first = false,
-                Written::Kept => (first, kept) = (false, true),
-            }
-            index += 1;
-            let end = self.text.space(end);
-            match self.text.byte(end)? {
-                b',' => next = end + 1,
-                b']' => {
-                    self.out.push(b']');
-                    return Ok((end + 1, kept));
+            match self.cursor.token()? {
+                b']' => break,
+                b',' => {
+                    self.cursor.pass();
+                    continue;
                 }
-                _ => return Err(Stop::Wrong(FilterError::NotJson)),
+                _ => {}
+            }
+            let listed = match elements.list {
+                Some(list) => self.is_listed(list)?,
+                None => false,
+            };
+            let truths = if elements.conditions.is_empty() {
+                0
+            } else {
+                self.truths(&elements.conditions, Some((index, length)), room)?
+            };
+            index += 1;
+            let target = elements.target(listed, truths).ok_or(FilterError::NotJson)?;
+            let before = self.out.len();
+            self.out.extend(separator);
+            if self.value(target, room)? {
+                separator = Some(b',');
+            } else {
+                self.out.truncate(before);
             }
         }
+        self.cursor.pass();
+        self.out.push(b']');
+        Ok(())
     }
 
-    /// How many elements there are, the first of which is at `next`.
-    fn length(&self, mut next: usize, depth: usize) -> Result<i64, Stop> {
-        let mut length = 0;
-        loop {
-            let end = self.text.space(self.text.skip(self.text.space(next), depth + 1)?);
-            length += 1;
-            match self.text.byte(end)? {
-                b',' => next = end + 1,
-                b']' => return Ok(length),
-                _ => return Err(Stop::Wrong(FilterError::NotJson)),
-            }
-        }
-    }
-
-    /// Whether the element at `at` is a variable in the allow-list.
-    fn is_listed(&self, at: usize) -> Result<bool, Stop> {
-        if self.text.byte(at)? != b'"' {
+    /// Whether the element at the cursor is a text `NAME=value` whose name is in an allow-list.
+    fn is_listed(&self, list: List) -> Result<bool, FilterError> {
+        let mut ahead = self.cursor;
+        if ahead.peek()? != b'"' {
             return Ok(false);
         }
-        let quoted = self.text.string(at)?;
-        let variable = decoded(self.text.slice(at, quoted.end), quoted.escaped)?;
-        let name = variable.split('=').next().unwrap_or_default();
-        Ok(self.plan.globs(List::Env).matches(name))
+        let (text, escaped) = ahead.string()?;
+        let text = key(text, escaped)?;
+        let name = text.split_once('=').map_or(&*text, |(name, _)| name);
+        Ok(self.plan.globs(list).matches(name))
     }
 
-    /// Which of the conditions are true of the value at `at`, as bits; `place` is its index and the array's length.
+    /// Which conditions are true of the value at the cursor, a bit each. `element` is its index and the array's length.
     fn truths(
         &mut self,
-        conditions: &[Condition],
-        at: usize,
-        depth: usize,
-        place: Option<(i64, i64)>,
-    ) -> Result<usize, Stop> {
-        if conditions.is_empty() {
-            return Ok(0);
-        }
-        let mut asked = false;
+        conditions: &'p [Condition],
+        element: Option<(i64, i64)>,
+        room: Room,
+    ) -> Result<usize, FilterError> {
         let mut truths = 0;
+        let mut asked = false;
         for (number, condition) in conditions.iter().enumerate() {
             for pick in &condition.picks {
-                let holds = match (pick, place) {
-                    (Pick::Index(wanted), Some((index, length))) => {
-                        index == if *wanted < 0 { length.saturating_add(*wanted) } else { *wanted }
-                    }
-                    (Pick::Slice(slice), Some((index, length))) => {
-                        // An array whose length is not needed is as long as it has to be.
-                        slice.contains(index, if slice.needs_length() { length } else { i64::MAX })
-                    }
+                let is_true = match (pick, element) {
+                    (Pick::Index(index), Some((at, _))) if *index >= 0 => *index == at,
+                    (Pick::Index(index), Some((at, length))) => length.checked_add(*index) == Some(at),
+                    (Pick::Slice(slice), Some((at, length))) => slice.contains(at, length),
                     (Pick::Test(test), _) => {
                         if !asked {
-                            let end = self.text.skip(at, depth)?;
-                            let value = parsed(self.text.slice(at, end))?;
-                            self.question.get_or_insert_with(|| Question::new(Value::Null)).ask(value);
+                            self.ask(room)?;
                             asked = true;
                         }
                         self.question.as_ref().is_some_and(|question| test.is_true(question))
                     }
-                    (Pick::Name(_) | Pick::Any | Pick::Index(_) | Pick::Slice(_), _) => false,
+                    (Pick::Index(_) | Pick::Slice(_), None) | (Pick::Name(_) | Pick::Any, _) => false,
                 };
-                if holds {
+                if is_true {
                     truths |= 1 << number;
                     break;
                 }
@@ -427,33 +393,42 @@ impl<'t> Walk<'_, 't, '_> {
         Ok(truths)
     }
 
+    /// Puts the value at the cursor before the filter expressions.
+    fn ask(&mut self, room: Room) -> Result<(), FilterError> {
+        let mut ahead = self.cursor;
+        let text = ahead.checked(room, &mut self.keys)?;
+        let question = match &mut self.question {
+            Some(question) => question,
+            unasked @ None => {
+                let document = if self.plan.absolute {
+                    let mut whole = self.cursor.back_to(self.start);
+                    parsed(whole.checked(Room::new(self.plan.limits.depth), &mut self.keys)?)?
+                } else {
+                    serde_json::Value::Null
+                };
+                unasked.insert(Question::new(document))
+            }
+        };
+        question.ask(parsed(text)?);
+        Ok(())
+    }
+
     fn count(&mut self, why: Why) {
-        match why {
-            Why::Class(class) => self.report.hid_class(class),
-            Why::Unknown => self.report.unknown += 1,
-            Why::Rule => self.report.by_rule += 1,
+        let counter = match why {
+            Why::Class(class) => {
+                let at = Class::ALL.iter().position(|known| *known == class);
+                at.and_then(|at| self.report.by_class.get_mut(at))
+            }
+            Why::Unknown => Some(&mut self.report.unknown),
+            Why::Rule => Some(&mut self.report.by_rule),
+        };
+        if let Some(counter) = counter {
+            *counter += 1;
         }
     }
 }
 
-/// Which rows of a table have been met.
-#[derive(Debug, Default)]
-struct Rows {
-    low: [u64; 4],
-    high: Vec<usize>,
-}
-
-impl Rows {
-    /// Takes the next row; `false` if it was met before.
-    fn add(&mut self, row: usize) -> bool {
-        let Some(bits) = self.low.get_mut(row / 64) else {
-            let new = !self.high.contains(&row);
-            self.high.push(row);
-            return new;
-        };
-        let bit = 1 << (row % 64);
-        let new = *bits & bit == 0;
-        *bits |= bit;
-        new
-    }
+/// A value as a tree, for a filter expression. The tree's own limit on depth holds beside ours.
+fn parsed(text: &str) -> Result<serde_json::Value, FilterError> {
+    serde_json::from_str(text).map_err(|_| FilterError::NotJson)
 }

@@ -1,108 +1,198 @@
-//! Rule text: one entry of a list of rules in a filter file.
+//! Rules as filter files have them.
+//!
+//! ```yaml
+//! - on: ContainerInspect
+//!   mask: "$.Config.Env[*]"
+//! - on: ContainerInspect
+//!   replace: "$.HostConfig.Binds"
+//!   with: "[]"
+//! ```
 
 use super::{Action, Replacement, Rule};
-use crate::yaml::{Mistake, Node, Value};
+use crate::yaml::{Key, Mistake, Node, Value};
 
-/// The actions by their names in filter files.
-const ACTIONS: [(&str, Action); 6] = [
-    ("keep", Action::Keep),
-    ("blank", Action::Blank),
-    ("remove", Action::Remove),
-    ("redact", Action::Redact),
-    ("mask", Action::Mask),
-    ("hash", Action::Hash),
-];
-const EXPECTED: &str = "exactly one of keep, blank, remove, redact, mask, hash, replace with a path";
+/// The actions, as keys of a rule.
+const ACTIONS: [&str; 7] = ["keep", "blank", "remove", "redact", "mask", "hash", "replace"];
 
-/// Reads a list of rules.
+/// Reads a list of rules. `knows` says whether there is a schema of a name.
 ///
 /// # Errors
-/// Every mistake in it.
-pub fn parse_rules(node: &Node) -> Result<Vec<Rule>, Vec<Mistake>> {
-    let items = node.list("a list of rules").map_err(|mistake| vec![mistake])?;
-    let (mut rules, mut mistakes) = (Vec::with_capacity(items.len()), Vec::new());
-    for item in items {
-        match parse_rule(item) {
+/// Every mistake in all of them.
+pub fn parse_rules(node: &Node, knows: impl Fn(&str) -> bool) -> Result<Vec<Rule>, Vec<Mistake>> {
+    let (mut rules, mut mistakes) = (Vec::new(), Vec::new());
+    for item in node.list("a list of rules").map_err(|mistake| vec![mistake])? {
+        match parse_rule(item, &knows) {
             Ok(rule) => rules.push(rule),
-            Err(wrong) => mistakes.extend(wrong),
+            Err(more) => mistakes.extend(more),
         }
     }
     if mistakes.is_empty() { Ok(rules) } else { Err(mistakes) }
 }
 
-/// Reads one rule: `on` a schema, one action with a path, and for `replace` what to replace `with`.
+/// Reads one rule.
 ///
 /// # Errors
-/// Every mistake in it. Whether the schema exists is for the caller to say.
-pub fn parse_rule(node: &Node) -> Result<Rule, Vec<Mistake>> {
-    let entries = node.mapping("a rule").map_err(|mistake| vec![mistake])?;
+/// Every mistake in it.
+pub fn parse_rule(node: &Node, knows: impl Fn(&str) -> bool) -> Result<Rule, Vec<Mistake>> {
     let mut mistakes = Vec::new();
-    let (mut on, mut acts, mut with) = (None, Vec::new(), None);
-    for (key, value) in entries {
-        match key.name.as_str() {
-            "on" => match value.text("the name of a schema or an operation") {
-                Ok(text) => on = Some(text.to_owned()),
-                Err(mistake) => mistakes.push(mistake),
-            },
-            "with" => with = Some(value),
-            "replace" => acts.push((None, value)),
-            name => match ACTIONS.iter().find(|(known, _)| *known == name) {
-                Some((_, action)) => acts.push((Some(action.clone()), value)),
-                None => {
-                    let message = format!("unknown key {name:?}, expected on, with, or {EXPECTED}");
-                    mistakes.push(Mistake::new(&key.place, message));
-                }
-            },
+    let entries = node.mapping("a rule: `on` and an action with a path").map_err(|mistake| vec![mistake])?;
+    let (mut on, mut with) = (None, None);
+    let mut actions: Vec<&(Key, Node)> = Vec::new();
+    for entry in entries {
+        match (entry.0.name.as_str(), &entry.1) {
+            ("on", value) => on = Some(value),
+            ("with", value) => with = Some((&entry.0, value)),
+            (name, _) if ACTIONS.contains(&name) => actions.push(entry),
+            (name, _) => {
+                let expected = ACTIONS.join(", ");
+                let message = format!("unknown key {name:?}, expected on, with or an action: {expected}");
+                mistakes.push(Mistake::new(&entry.0.place, message));
+            }
         }
     }
-    if !entries.iter().any(|(key, _)| key.name == "on") {
-        mistakes.push(node.mistake("no on: expected the schema or operation the rule is for"));
+    let on = match on.map(|on| on.text("the name of a schema").map(|name| (on, name))) {
+        Some(Ok((_, name))) if knows(name) => Some(name.to_owned()),
+        Some(Ok((on, name))) => {
+            mistakes.push(on.mistake(format!("unknown schema {name:?}")));
+            None
+        }
+        Some(Err(mistake)) => {
+            mistakes.push(mistake);
+            None
+        }
+        None => {
+            mistakes.push(node.mistake("expected `on` with the name of a schema"));
+            None
+        }
+    };
+    let mut found = None;
+    match actions.as_slice() {
+        [(name, path)] => match selector(path) {
+            Ok(selector) => found = Some((name, selector)),
+            Err(mistake) => mistakes.push(mistake),
+        },
+        [] => mistakes.push(node.mistake(format!("expected an action: one of {}", ACTIONS.join(", ")))),
+        [_, more @ ..] => {
+            let twice = more.iter().map(|(name, _)| Mistake::new(&name.place, "a second action, expected one"));
+            mistakes.extend(twice);
+        }
     }
-    let mut acts = acts.into_iter();
-    let (Some((action, path)), None) = (acts.next(), acts.next()) else {
-        mistakes.push(node.mistake(format!("expected {EXPECTED}")));
-        return Err(mistakes);
-    };
-    let action = match (action, with) {
-        (Some(action), None) => Some(action),
-        (Some(_), Some(with)) => {
-            mistakes.push(with.mistake("`with` goes with `replace` only"));
+    let is_replace = actions.iter().any(|(name, _)| name.name == "replace");
+    let replacement = match (is_replace, with) {
+        (true, Some((_, value))) => replacement(value).map_err(|mistake| mistakes.push(mistake)).ok(),
+        (true, None) => {
+            mistakes.push(node.mistake("expected `with` and what to put in place"));
             None
         }
-        (None, None) => {
-            mistakes.push(node.mistake("no with: expected the value to replace with"));
+        (false, Some((key, _))) => {
+            mistakes.push(Mistake::new(&key.place, "`with` goes with `replace` only"));
             None
         }
-        (None, Some(with)) => replacement(with).map_err(|mistake| mistakes.push(mistake)).ok(),
+        (false, None) => None,
     };
-    let selector = path
-        .text("a path in quotes")
-        .and_then(|text| text.parse().map_err(|error: super::SelectorError| path.mistake(error.to_string())));
-    let selector = selector.map_err(|mistake| mistakes.push(mistake)).ok();
-    match (on, action, selector) {
-        (Some(on), Some(action), Some(selector)) if mistakes.is_empty() => {
+    let action = found.as_ref().and_then(|(name, _)| action(&name.name, replacement));
+    match (on, found, action) {
+        (Some(on), Some((_, selector)), Some(action)) if mistakes.is_empty() => {
             Ok(Rule { place: node.place.clone(), on, selector, action })
         }
         _ => Err(mistakes),
     }
 }
 
-/// What stands behind `with`: text in quotes is a text, anything else the JSON it looks like, or else a text.
-fn replacement(node: &Node) -> Result<Action, Mistake> {
-    match &node.value {
-        Value::Null => Ok(Action::Replace("null".parse().map_err(|_| node.mistake("expected one JSON value"))?)),
-        Value::Scalar { text, quoted: true } => Ok(Action::Replace(Replacement::text(text))),
-        Value::Scalar { text, quoted: false } => {
-            Ok(Action::Replace(text.parse().unwrap_or_else(|_| Replacement::text(text))))
-        }
-        Value::Sequence(items) if items.is_empty() => {
-            Ok(Action::Replace("[]".parse().map_err(|_| node.mistake("expected one JSON value"))?))
-        }
-        Value::Mapping(entries) if entries.is_empty() => {
-            Ok(Action::Replace("{}".parse().map_err(|_| node.mistake("expected one JSON value"))?))
-        }
+fn selector(path: &Node) -> Result<super::Selector, Mistake> {
+    path.text("a path")?.parse().map_err(|error: super::SelectorError| path.mistake(error.to_string()))
+}
+
+fn action(name: &str, replacement: Option<Replacement>) -> Option<Action> {
+    match name {
+        "keep" => Some(Action::Keep),
+        "blank" => Some(Action::Blank),
+        "remove" => Some(Action::Remove),
+        "redact" => Some(Action::Redact),
+        "mask" => Some(Action::Mask),
+        "hash" => Some(Action::Hash),
+        "replace" => replacement.map(Action::Replace),
+        _ => None,
+    }
+}
+
+/// JSON text, or plain words for a text. What is quoted is JSON too if it reads as such; `'"1"'` is the text `1`.
+fn replacement(value: &Node) -> Result<Replacement, Mistake> {
+    match &value.value {
+        Value::Scalar { text, .. } => Ok(text.parse().unwrap_or_else(|_| Replacement::text(text))),
+        Value::Null => "null".parse().map_err(|_| value.mistake("expected a value")),
         Value::Sequence(_) | Value::Mapping(_) => {
-            Err(node.mistake(format!("found {}, expected one JSON value, in quotes if it is a text", node.kind())))
+            Err(value.mistake(format!("found {}, expected a value as JSON in quotes", value.kind())))
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::yaml;
+
+    fn parse(text: &str) -> Result<Vec<Rule>, Vec<String>> {
+        parse_rules(&yaml::parse("f.yaml", text).unwrap(), |name| name == "A")
+            .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+    }
+
+    #[track_caller]
+    fn check(text: &str, path: &str, action: Action) {
+        let rules = parse(text).unwrap();
+        let [rule] = rules.as_slice() else { panic!("{rules:?}") };
+        assert_eq!((rule.selector.as_str(), &rule.action, rule.on.as_str()), (path, &action, "A"));
+    }
+
+    #[track_caller]
+    fn check_mistakes(text: &str, expected: &[&str]) {
+        let found = parse(text).unwrap_err();
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "{found} / {expected}");
+        }
+    }
+
+    #[test]
+    fn every_action_has_a_name() {
+        check("- {on: A, keep: $.a}", "$.a", Action::Keep);
+        check("- {on: A, blank: $.a}", "$.a", Action::Blank);
+        check("- {on: A, remove: $.a}", "$.a", Action::Remove);
+        check("- {on: A, redact: $.a}", "$.a", Action::Redact);
+        check("- {on: A, mask: '$.a[*]'}", "$.a[*]", Action::Mask);
+        check("- {on: A, hash: $.a}", "$.a", Action::Hash);
+    }
+
+    #[test]
+    fn a_replacement_is_json_or_words() {
+        let replace = |json: &str| Action::Replace(json.parse().unwrap());
+        check("- {on: A, replace: $.a, with: 1.50}", "$.a", replace("1.50"));
+        check("- {on: A, replace: $.a, with: some words}", "$.a", replace("\"some words\""));
+        check("- {on: A, replace: $.a, with: '{\"b\": []}'}", "$.a", replace("{\"b\": []}"));
+        check("- {on: A, replace: $.a, with: '\"1\"'}", "$.a", replace("\"1\""));
+        check("- {on: A, replace: $.a, with: }", "$.a", replace("null"));
+        check("- {on: A, replace: $.a, with: ''}", "$.a", replace("\"\""));
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_at_once() {
+        check_mistakes(
+            "- {on: B, mask: $.a}\n- {on: A}\n- {on: A, mask: $.a, keep: $.b}\n- {mask: a, whith: 1}\n- x\n",
+            &[
+                "f.yaml:1:8: unknown schema \"B\"",
+                "f.yaml:2:3: expected an action: one of keep,",
+                "f.yaml:3:22: a second action, expected one",
+                "f.yaml:4:13: unknown key \"whith\", expected on, with or an action: keep,",
+                "f.yaml:4:3: expected `on`",
+                "f.yaml:4:10: bad path: ",
+                "f.yaml:5:3: found text, expected a rule",
+            ],
+        );
+        check_mistakes("- {on: A, replace: $.a}", &["f.yaml:1:3: expected `with`"]);
+        check_mistakes("- {on: A, mask: $.a, with: 1}", &["f.yaml:1:22: `with` goes with `replace` only"]);
+        check_mistakes("- {on: A, replace: $.a, with: [1]}", &["f.yaml:1:31: found a list, expected a value"]);
+        check_mistakes("- {on: A, mask: '$[?match(@.a, \"[\")]'}", &["f.yaml:1:17: bad path: bad pattern"]);
+        check_mistakes("a: 1", &["f.yaml:1:1: found a mapping, expected a list of rules"]);
     }
 }

@@ -34,9 +34,11 @@ use crate::schema::{Catalogue, Class, Field};
 use crate::yaml::Place;
 
 /// How many nodes a plan may have.
-const NODE_LIMIT: usize = 1 << 16;
-/// How many entries the tables of a plan may have in all.
-const ENTRY_LIMIT: usize = 1 << 20;
+const NODE_LIMIT: usize = 1 << 14;
+/// How deep a document may nest at most, whatever the limit.
+const DEEPEST: usize = 512;
+/// How many steps of rules may be looked at to make the tables of a plan.
+const WORK_LIMIT: usize = 1 << 22;
 /// How many different conditions (filter expressions, indexes, slices) may meet at one place.
 const CONDITION_LIMIT: usize = 8;
 
@@ -73,7 +75,7 @@ pub(super) struct Node {
     pub(super) kept: bool,
     /// Whether a walked container is shown only if a rule keeps something in it.
     pub(super) probe: bool,
-    /// The rule's action for [`Outcome::Act`], as its place in [`Plan::actions`].
+    /// The rule that decided here, as the place of its action in [`Plan::actions`], if one did.
     pub(super) action: usize,
     pub(super) members: Option<Box<Members>>,
     pub(super) elements: Option<Box<Elements>>,
@@ -172,10 +174,11 @@ impl Plan {
         builder.finish(root, None)
     }
 
-    /// This plan with other limits.
+    /// This plan with other limits. The walk needs stack for each level, so there is a depth that none may exceed.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
+        let depth = limits.depth.min(DEEPEST);
+        Self { limits: Limits { depth, ..limits }, ..self }
     }
 
     /// This plan with a known key for `hash`, for tests: digests are then the same in every process.
@@ -266,6 +269,11 @@ impl fmt::Display for CompileError {
 impl std::error::Error for CompileError {}
 
 impl Node {
+    /// Whether a rule decided what happens here.
+    fn is_decided(&self) -> bool {
+        self.kept || self.scalar == Outcome::Act || (self.is_removed() && self.why == Why::Rule)
+    }
+
     /// Whether the value's text is copied, whatever it is.
     fn is_copy(&self) -> bool {
         [self.scalar, self.null, self.object, self.array] == [Outcome::Copy; 4]
@@ -289,8 +297,7 @@ impl Members {
             let found = if key.is_ascii() {
                 self.folded.iter().find(|(name, _)| name.eq_ignore_ascii_case(key))
             } else {
-                let key = fold(key);
-                self.folded.iter().find(|(name, _)| *name == key)
+                self.folded.iter().find(|(name, _)| folds_to(key, name))
             };
             if let Some((_, row)) = found {
                 return *row;
@@ -367,13 +374,23 @@ pub(super) fn hash(key: &[u8]) -> usize {
         },
     };
     let mixed = (first ^ last.rotate_left(23) ^ key.len() as u64).wrapping_mul(MIX);
-    // The upper half is the better mixed one.
-    (mixed >> 32) as usize
+    let hash = (mixed >> 32) as usize;
+    hash
 }
 
-/// Makes equal what readers take for equal without regard to case: each character by itself, as Go does.
-pub(super) fn fold(key: &str) -> String {
-    let one = |c: char| match c {
+/// Makes equal what readers take for equal without regard to case.
+fn fold(key: &str) -> String {
+    key.chars().map(fold_one).collect()
+}
+
+/// Whether a key folds to `folded`.
+fn folds_to(key: &str, folded: &str) -> bool {
+    key.chars().map(fold_one).eq(folded.chars())
+}
+
+/// Folds each character by itself, as Go does.
+fn fold_one(c: char) -> char {
+    match c {
         '\u{212A}' => 'k',
         '\u{017F}' => 's',
         _ if c.is_ascii() => c.to_ascii_lowercase(),
@@ -384,8 +401,7 @@ pub(super) fn fold(key: &str) -> String {
             let mut lower = c.to_lowercase();
             if lower.len() == 1 { lower.next().unwrap_or(c) } else { c }
         }
-    };
-    key.chars().map(one).collect()
+    }
 }
 
 /// A field by identity: plans of large schemas compare many.
@@ -452,7 +468,8 @@ struct Spot<'c> {
     field: Option<FieldRef<'c>>,
     layer: Layer,
     states: Rc<[State]>,
-    kept: bool,
+    /// The rule that keeps what is here.
+    kept: Option<usize>,
 }
 
 /// How a member's key was found.
@@ -468,6 +485,9 @@ enum Key<'k> {
     Other,
 }
 
+/// A key that is another spelling of a name, or of several, and is not taken for it.
+struct Ambiguous;
+
 /// The conditions on the children of a place, and for each state that has some, which.
 struct Conditions {
     all: Vec<Condition>,
@@ -482,7 +502,7 @@ struct Builder<'c> {
     known: HashMap<Identity<'c>, NodeId>,
     waiting: Vec<(NodeId, Spot<'c>)>,
     nodes: Vec<Node>,
-    entries: usize,
+    work: usize,
     /// Whether rules start somewhere below a field.
     nests: HashMap<*const Field, bool>,
 }
@@ -508,7 +528,7 @@ impl<'c> Builder<'c> {
             known: HashMap::new(),
             waiting: Vec::new(),
             nodes: Vec::new(),
-            entries: 0,
+            work: 0,
             nests: HashMap::new(),
         }
     }
@@ -526,7 +546,6 @@ impl<'c> Builder<'c> {
                 *place = node;
             }
         }
-        self.simplify();
         let Show { labels, env, annotations, .. } = self.show.clone();
         let mut plan = Plan {
             nodes: std::mem::take(&mut self.nodes),
@@ -537,10 +556,14 @@ impl<'c> Builder<'c> {
             annotations,
             limits: Limits::default(),
             key: HashKey::random().map_err(|_| CompileError::NoRandom)?,
-            absolute: self.rules.iter().any(|rule| rule.selector.is_absolute()),
+            absolute: self
+                .rules
+                .iter()
+                .any(|rule| rule.selector.is_absolute() && schema.is_none_or(|(name, _)| rule.on == name)),
             explained: Vec::new(),
         };
         plan.explained = self.explain(&plan, schema);
+        simplify(&mut plan.nodes);
         Ok(plan)
     }
 
@@ -554,7 +577,7 @@ impl<'c> Builder<'c> {
         let (field, mut layer, mut states) = self.enter(field, layer, states)?;
         let decided =
             states.iter().filter(|state| self.is_match(state)).max_by_key(|state| (state.rule, !state.folded));
-        let mut kept = false;
+        let mut kept = None;
         if let Some(State { rule, folded, .. }) = decided.copied() {
             let hides = self.rules.get(rule).is_some_and(|rule| rule.action.hides());
             match (hides, folded, layer) {
@@ -563,7 +586,7 @@ impl<'c> Builder<'c> {
                     return self.arrive(None, layer, Vec::new());
                 }
                 (true, ..) => return self.identify(Identity::Act { rule }),
-                (false, ..) => (layer, kept) = (Layer::Shown, true),
+                (false, ..) => (layer, kept) = (Layer::Shown, Some(rule)),
             }
         }
         states.retain(|state| !self.is_match(state));
@@ -646,7 +669,7 @@ impl<'c> Builder<'c> {
         let mut node = match spot.layer {
             Layer::Shown => {
                 let walked = if active { Outcome::Walk } else { Outcome::Copy };
-                Node { object: walked, array: walked, ..Node::of(Outcome::Copy, Why::Unknown) }
+                Node { object: walked, array: walked, ..Node::of(Outcome::Copy, Why::Rule) }
             }
             Layer::Hidden(class) => {
                 let why = class.map_or(Why::Unknown, Why::Class);
@@ -658,7 +681,9 @@ impl<'c> Builder<'c> {
                 self.known_node(field, known, !spot.states.is_empty())
             }
         };
-        node.kept = spot.kept;
+        if let Some(rule) = spot.kept {
+            (node.kept, node.action) = (true, rule);
+        }
         if node.object == Outcome::Walk {
             node.members = Some(Box::new(self.members(spot)?));
         }
@@ -677,7 +702,7 @@ impl<'c> Builder<'c> {
                 null: Outcome::Copy,
                 object: Outcome::Walk,
                 array: Outcome::Walk,
-                ..Node::of(Outcome::Walk, Why::Unknown)
+                ..Node::of(Outcome::Walk, first_class(field).map_or(Why::Unknown, Why::Class))
             };
         };
         let shown = self.shows(*class, known);
@@ -687,8 +712,9 @@ impl<'c> Builder<'c> {
             (false, true) => (Outcome::Remove, Outcome::Remove),
             (false, false) => (Outcome::Blank, Outcome::Copy),
         };
-        // A container where the schema has a scalar is never copied.
-        let container = match (active, shown) {
+        // A container where the schema has a scalar is never copied; rules may keep something in it.
+        let is_leaf = field.members.is_empty() && field.any_member.is_none() && field.elements.is_none();
+        let container = match (active && is_leaf, shown) {
             (true, _) => Outcome::Walk,
             (false, true) => Outcome::Blank,
             (false, false) => hide,
@@ -696,7 +722,7 @@ impl<'c> Builder<'c> {
         let object = if field.members.is_empty() && field.any_member.is_none() { container } else { Outcome::Walk };
         let array = if field.elements.is_none() { container } else { Outcome::Walk };
         let why = if shown { Why::Unknown } else { Why::Class(*class) };
-        let probe = !shown && known.loose;
+        let probe = !shown && known.loose && is_leaf;
         Node { scalar, null, object, array, probe, ..Node::of(scalar, why) }
     }
 
@@ -722,14 +748,17 @@ impl<'c> Builder<'c> {
         let mut targets = Vec::new();
         for key in keys {
             for truths in 0..1_usize << conditions.all.len() {
-                self.count_entry()?;
+                self.spend(spot)?;
                 let (field, layer) = self.member(spot, key);
                 let states = self.step(spot, &conditions, truths, Some(key));
                 targets.push(self.arrive(field, layer, states)?);
             }
         }
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-        let folded = folds.into_iter().zip(names.len()..).collect();
+        // A row that says the same as the last one is as good as none.
+        let row = |row: usize| targets.get(row << conditions.all.len()..(row + 1) << conditions.all.len());
+        let differs = |at: &usize| list.is_some() || row(*at) != row(other);
+        let folded = folds.into_iter().zip(names.len()..).filter(|(_, at)| differs(at)).collect();
         Ok(Members { names: Names::new(names), folded, list, conditions: conditions.all, targets, other })
     }
 
@@ -742,7 +771,7 @@ impl<'c> Builder<'c> {
                 continue;
             }
             for truths in 0..1_usize << conditions.all.len() {
-                self.count_entry()?;
+                self.spend(spot)?;
                 let (field, layer) = self.element(spot, listed);
                 let states = self.step(spot, &conditions, truths, None);
                 targets.push(self.arrive(field, layer, states)?);
@@ -756,9 +785,10 @@ impl<'c> Builder<'c> {
         Ok(Elements { list, conditions: conditions.all, needs_length, targets })
     }
 
-    fn count_entry(&mut self) -> Result<(), CompileError> {
-        self.entries += 1;
-        if self.entries > ENTRY_LIMIT { Err(CompileError::TooManyStates) } else { Ok(()) }
+    /// Counts what an entry of a table costs.
+    fn spend(&mut self, spot: &Spot<'c>) -> Result<(), CompileError> {
+        self.work += 1 + spot.states.len();
+        if self.work > WORK_LIMIT { Err(CompileError::TooManyStates) } else { Ok(()) }
     }
 
     /// The next step of a state.
@@ -827,9 +857,9 @@ impl<'c> Builder<'c> {
                     (Pick::Any, _) => exact = true,
                     (Pick::Name(name), Some(Key::Exact(key))) => {
                         exact |= name == key;
-                        folded |= hides && fold(name) == fold(key);
+                        folded |= hides && name.chars().map(fold_one).eq(key.chars().map(fold_one));
                     }
-                    (Pick::Name(name), Some(Key::Folded(key))) => folded |= hides && fold(name) == key,
+                    (Pick::Name(name), Some(Key::Folded(key))) => folded |= hides && folds_to(name, key),
                     (Pick::Name(_), Some(Key::Listed | Key::Other) | None)
                     | (Pick::Index(_) | Pick::Slice(_) | Pick::Test(_), _) => {}
                 }
@@ -861,22 +891,18 @@ impl<'c> Builder<'c> {
     fn member(&self, spot: &Spot<'c>, key: Key<'_>) -> (Option<FieldRef<'c>>, Layer) {
         let field = spot.field.map_or(self.nothing, |field| field.0);
         let named = match key {
-            Key::Exact(name) => field.members.get_key_value(name),
-            Key::Folded(folded) => {
-                let mut alike = field.members.iter().filter(|(name, _)| fold(name) == folded);
-                match (alike.next(), alike.next()) {
-                    (None, _) => None,
-                    (Some(one), None) if self.show.unknown => Some(one),
-                    (Some(_), _) => return (None, self.under(spot, Layer::Hidden(None))),
-                }
+            Key::Exact(name) => {
+                field.members.get_key_value(name).map_or_else(|| self.alike(field, &fold(name)), |it| Ok(Some(it)))
             }
-            Key::Listed | Key::Other => None,
+            Key::Folded(folded) => self.alike(field, folded),
+            Key::Listed | Key::Other => Ok(None),
         };
+        let Ok(named) = named else { return (None, self.under(spot, Layer::Hidden(None))) };
         let below = named.map(|(_, field)| field).or(field.any_member.as_deref());
         let Layer::Known(known) = spot.layer else { return (below.map(FieldRef), spot.layer) };
         let layer = match (named, below) {
             (Some((name, _)), _) => Layer::Known(Known { loose: false, lifted: false, list: list_called(name) }),
-            (None, Some(value)) => self.map_member(field, value, matches!(key, Key::Listed)),
+            (None, Some(value)) => self.map_member(field, value, self.is_listed(spot, key)),
             (None, None) => match (&field.key_class, self.inside(field, known)) {
                 (_, Some(layer)) if field.members.is_empty() => layer,
                 (Some((class, _)), _) if self.show.classes.contains(*class) => {
@@ -887,6 +913,29 @@ impl<'c> Builder<'c> {
             },
         };
         (below.map(FieldRef), layer)
+    }
+
+    /// The named member that a key of another spelling stands for: none, or an error if that is not certain.
+    fn alike<'f>(&self, field: &'f Field, folded: &str) -> Result<Option<(&'f String, &'f Field)>, Ambiguous> {
+        let mut alike = field.members.iter().filter(|(name, _)| folds_to(name, folded));
+        match (alike.next(), alike.next()) {
+            (None, _) => Ok(None),
+            (Some(one), None) if self.show.unknown => Ok(Some(one)),
+            (Some(_), _) => Err(Ambiguous),
+        }
+    }
+
+    /// Whether a key is in the allow-list that holds here.
+    fn is_listed(&self, spot: &Spot<'c>, key: Key<'_>) -> bool {
+        match key {
+            Key::Listed => true,
+            Key::Exact(name) => match self.list_of_members(spot) {
+                Some(List::Labels) => self.show.labels.matches(name),
+                Some(List::Annotations) => self.show.annotations.matches(name),
+                Some(List::Env) | None => false,
+            },
+            Key::Folded(_) | Key::Other => false,
+        }
     }
 
     /// A layer for what is neither known nor shown; under a layer that is not the schema's, that one stays.
@@ -984,39 +1033,6 @@ impl<'c> Builder<'c> {
         (!self.show.env.is_empty() && !self.show.classes.contains(*class)).then_some(List::Env)
     }
 
-    /// Skips and copies containers as a whole where all that is inside is removed or copied.
-    fn simplify(&mut self) {
-        let all = |nodes: &[Node], targets: &[NodeId], is: fn(&Node) -> bool| {
-            targets.iter().all(|target| nodes.get(target.0 as usize).is_some_and(is))
-        };
-        // From the last made, so that most nodes are looked at after those below them.
-        for _ in 0..4 {
-            for at in (0..self.nodes.len()).rev() {
-                let Some(mut node) = self.nodes.get(at).cloned() else { continue };
-                let emptied = if node.probe { Outcome::Remove } else { Outcome::Blank };
-                let settle = |outcome: &mut Outcome, targets: Option<&[NodeId]>| {
-                    let Some(targets) = targets else { return };
-                    if all(&self.nodes, targets, Node::is_copy) {
-                        *outcome = Outcome::Copy;
-                    } else if all(&self.nodes, targets, Node::is_removed) {
-                        *outcome = emptied;
-                    }
-                };
-                settle(&mut node.object, node.members.as_deref().map(|members| members.targets.as_slice()));
-                settle(&mut node.array, node.elements.as_deref().map(|elements| elements.targets.as_slice()));
-                if node.object != Outcome::Walk {
-                    node.members = None;
-                }
-                if node.array != Outcome::Walk {
-                    node.elements = None;
-                }
-                if let Some(place) = self.nodes.get_mut(at) {
-                    *place = node;
-                }
-            }
-        }
-    }
-
     fn explain(&self, plan: &Plan, schema: Option<(&str, &'c Field)>) -> Vec<Explained> {
         let mut lines = Vec::new();
         if let Some((_, root)) = schema {
@@ -1045,10 +1061,7 @@ impl<'c> Builder<'c> {
         lines: &mut Vec<Explained>,
     ) {
         let Some(node) = plan.node(id) else { return };
-        let rule = match node.why {
-            Why::Rule => Some(node.action),
-            Why::Class(_) | Why::Unknown => above,
-        };
+        let rule = if node.is_decided() { Some(node.action) } else { above };
         for (said, suffix) in [(&field.class, ""), (&field.key_class, ".*~"), (&field.opaque, "..*")] {
             let Some((class, place)) = said else { continue };
             let decided = rule.and_then(|rule| self.rules.get(rule));
@@ -1078,11 +1091,8 @@ impl<'c> Builder<'c> {
             path.push_str(".*");
             let before = lines.len();
             self.explain_field(plan, below, member(None), path, rule, lines);
-            if let (Some(list), Some(line)) =
-                (node.members.as_deref().and_then(|members| members.list), lines.get_mut(before))
-            {
-                line.outcome = listed(list).to_owned();
-            }
+            let list = node.members.as_deref().and_then(|members| members.list);
+            mark_listed(list, lines.get_mut(before));
             path.truncate(length);
         }
         if let Some(below) = &field.elements {
@@ -1090,11 +1100,8 @@ impl<'c> Builder<'c> {
             let target = node.elements.as_deref().and_then(|elements| elements.target(false, 0));
             let before = lines.len();
             self.explain_field(plan, below, target.unwrap_or(id), path, rule, lines);
-            if let (Some(list), Some(line)) =
-                (node.elements.as_deref().and_then(|elements| elements.list), lines.get_mut(before))
-            {
-                line.outcome = listed(list).to_owned();
-            }
+            let list = node.elements.as_deref().and_then(|elements| elements.list);
+            mark_listed(list, lines.get_mut(before));
             path.truncate(length);
         }
     }
@@ -1104,10 +1111,43 @@ impl<'c> Builder<'c> {
             return if self.show.classes.contains(class) { "shown" } else { "hidden: removed" };
         }
         match node.scalar {
-            Outcome::Copy if node.kept => "rule: keep",
             Outcome::Copy => "shown",
             Outcome::Blank => "hidden: blank",
             Outcome::Remove | Outcome::Walk | Outcome::Act => "hidden: removed",
+        }
+    }
+}
+
+/// Skips and copies containers as a whole where all that is inside is removed or copied.
+fn simplify(nodes: &mut [Node]) {
+    let all = |nodes: &[Node], targets: &[NodeId], is: fn(&Node) -> bool| {
+        targets.iter().all(|target| nodes.get(target.0 as usize).is_some_and(is))
+    };
+    // Most nodes were made before those below them, so few rounds do nearly all there is to do.
+    for _ in 0..4 {
+        for at in (0..nodes.len()).rev() {
+            let Some(mut node) = nodes.get(at).cloned() else { continue };
+            let probe = node.probe;
+            let settle = |outcome: &mut Outcome, targets: Option<&[NodeId]>| {
+                let Some(targets) = targets else { return };
+                // An empty container is shown by itself, but not where it takes something kept inside to show it.
+                if !probe && all(nodes, targets, Node::is_copy) {
+                    *outcome = Outcome::Copy;
+                } else if all(nodes, targets, Node::is_removed) {
+                    *outcome = if probe { Outcome::Remove } else { Outcome::Blank };
+                }
+            };
+            settle(&mut node.object, node.members.as_deref().map(|members| members.targets.as_slice()));
+            settle(&mut node.array, node.elements.as_deref().map(|elements| elements.targets.as_slice()));
+            if node.object != Outcome::Walk {
+                node.members = None;
+            }
+            if node.array != Outcome::Walk {
+                node.elements = None;
+            }
+            if let Some(place) = nodes.get_mut(at) {
+                *place = node;
+            }
         }
     }
 }
@@ -1126,6 +1166,15 @@ impl Node {
             action: 0,
             members: None,
             elements: None,
+        }
+    }
+}
+
+/// Says of a hidden value that an allow-list may show it.
+fn mark_listed(list: Option<List>, line: Option<&mut Explained>) {
+    if let (Some(list), Some(line)) = (list, line) {
+        if line.outcome.starts_with("hidden") {
+            line.outcome = listed(list).to_owned();
         }
     }
 }

@@ -354,7 +354,7 @@ fn globs(members: Members<'_>, name: &str, mistakes: &mut Mistakes) -> Vec<Strin
 fn rules(node: &Node, catalogue: &Catalogue, mistakes: &mut Mistakes) -> Vec<Rule> {
     let mut found = Vec::new();
     for item in mistakes.keep(node.list("a list of rules")).unwrap_or_default() {
-        match parse_rule(item) {
+        match parse_rule(item, |_| true) {
             Err(wrong) => mistakes.extend(wrong),
             Ok(mut rule) => match schema_named(&rule.on, catalogue) {
                 Ok(schema) => {

@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("upstream", &["socket"]),
     ("socket", &[]),
     ("yaml", &[]),
-    ("properties", &["filter", "route", "schema", "stream"]),
+    ("properties", &["filter", "route", "schema", "stream", "yaml"]),
 ];
 
 /// A third-party crate and the files that may name it.

@@ -1,0 +1,790 @@
+//! What plans make of documents.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use crate::schema::{Catalogue, ClassSet};
+use crate::yaml;
+
+const KEY: [u8; 32] = [7; 32];
+
+/// A rule written `action path`, for the schema `A` unless one stands before it: `B: action path`.
+fn rule(text: &str) -> Rule {
+    let (on, text) = text.split_once(": ").unwrap_or(("A", text));
+    let (action, path) = text.split_once(' ').unwrap();
+    let action = match action {
+        "keep" => Action::Keep,
+        "blank" => Action::Blank,
+        "remove" => Action::Remove,
+        "redact" => Action::Redact,
+        "mask" => Action::Mask,
+        "hash" => Action::Hash,
+        "replace" => Action::Replace("{\"new\": 1.0}".parse().unwrap()),
+        other => panic!("{other}"),
+    };
+    Rule { place: Place::file(text), on: on.to_owned(), selector: path.parse().unwrap(), action }
+}
+
+fn rules(texts: &[&str]) -> Vec<Rule> {
+    texts.iter().map(|text| rule(text)).collect()
+}
+
+fn applied(plan: &Plan, before: &str) -> Result<String, FilterError> {
+    let mut out = b"before".to_vec();
+    let result = plan.apply(before.as_bytes(), &mut out);
+    let text = String::from_utf8(out).unwrap();
+    let after = text.strip_prefix("before").unwrap();
+    if result.is_err() {
+        assert_eq!(after, "", "an error leaves nothing");
+    }
+    result.map(|_| after.to_owned())
+}
+
+#[track_caller]
+fn check_rules(texts: &[&str], before: &str, after: &str) {
+    let plan = Plan::compile_rules(&rules(texts)).unwrap().with_hash_key(KEY);
+    assert_eq!(applied(&plan, before), Ok(after.to_owned()), "{texts:?}");
+}
+
+#[track_caller]
+fn check(path: &str, action: &str, before: &str, after: &str) {
+    check_rules(&[&format!("{action} {path}")], before, after);
+}
+
+#[track_caller]
+fn check_error(texts: &[&str], before: &str, error: FilterError) {
+    let plan = Plan::compile_rules(&rules(texts)).unwrap();
+    assert_eq!(applied(&plan, before), Err(error));
+}
+
+mod selectors {
+    use super::*;
+
+    #[test]
+    fn names() {
+        check("$.a.b", "redact", r#"{"a":{"b":1,"c":2}}"#, r#"{"a":{"b":"[redacted]","c":2}}"#);
+        check("$['a b']", "redact", r#"{"a b":1}"#, r#"{"a b":"[redacted]"}"#);
+        check("$.a", "redact", r#"[{"a":1}]"#, r#"[{"a":1}]"#);
+        check("$.a.b", "redact", r#"{"a":[{"b":1}]}"#, r#"{"a":[{"b":1}]}"#);
+        check("$", "blank", r#"{"a":1}"#, "{}");
+        check("$", "remove", r#"{"a":1}"#, "null");
+        check("$['']", "redact", r#"{"":1}"#, r#"{"":"[redacted]"}"#);
+    }
+
+    #[test]
+    fn indexes() {
+        check("$[0]", "redact", "[1,2,3]", r#"["[redacted]",2,3]"#);
+        check("$[-1]", "redact", "[1,2,3]", r#"[1,2,"[redacted]"]"#);
+        check("$[3]", "redact", "[1,2,3]", "[1,2,3]");
+        check("$[-4]", "redact", "[1,2,3]", "[1,2,3]");
+        check("$[0]", "redact", r#"{"0":1}"#, r#"{"0":1}"#);
+        check("$[-1][-1]", "remove", "[[1,2],[3,[4],{}]]", "[[1,2],[3,[4]]]");
+    }
+
+    #[test]
+    fn slices() {
+        check("$[1:3]", "remove", "[0,1,2,3]", "[0,3]");
+        check("$[:2]", "remove", "[0,1,2,3]", "[2,3]");
+        check("$[::2]", "remove", "[0,1,2,3]", "[1,3]");
+        check("$[-2:]", "remove", "[0,1,2,3]", "[0,1]");
+        check("$[::-2]", "remove", "[0,1,2,3]", "[0,2]");
+        check("$[3:0:-2]", "remove", "[0,1,2,3]", "[0,2]");
+        check("$[::0]", "remove", "[0,1]", "[0,1]");
+    }
+
+    #[test]
+    fn wildcards() {
+        check("$.*", "redact", r#"{"a":1,"b":[2]}"#, r#"{"a":"[redacted]","b":"[redacted]"}"#);
+        check("$[*]", "remove", "[1,2]", "[]");
+        check("$.*.a", "remove", r#"{"x":{"a":1},"y":[{"a":1}]}"#, r#"{"x":{},"y":[{"a":1}]}"#);
+    }
+
+    #[test]
+    fn unions() {
+        check("$['a','c']", "remove", r#"{"a":1,"b":2,"c":3}"#, r#"{"b":2}"#);
+        check("$[0,-1,1:2]", "remove", "[0,1,2,3,4]", "[2,3]");
+        check("$['a',0]", "remove", "[0,1]", "[1]");
+        check("$['a',?@.x]", "remove", r#"{"a":1,"b":{"x":1},"c":{}}"#, r#"{"c":{}}"#);
+    }
+
+    #[test]
+    fn descendants() {
+        check("$..a", "remove", r#"{"a":1,"b":[{"a":2,"c":{"a":3,"d":4}}]}"#, r#"{"b":[{"c":{"d":4}}]}"#);
+        check("$..*", "remove", r#"{"a":1}"#, "{}");
+        check("$..[0]", "remove", "[[1,2],[3,[4,5]]]", "[[[5]]]");
+        check("$..a..b", "remove", r#"{"b":1,"a":{"b":2,"c":[{"b":3}]}}"#, r#"{"b":1,"a":{"c":[{}]}}"#);
+        check("$.x..a", "remove", r#"{"a":1,"x":{"a":2}}"#, r#"{"a":1,"x":{}}"#);
+    }
+
+    #[test]
+    fn filters() {
+        let before = r#"{"m":[{"t":"bind","s":1},{"t":"volume","s":2}]}"#;
+        check("$.m[?@.t=='bind']", "remove", before, r#"{"m":[{"t":"volume","s":2}]}"#);
+        check("$.m[?@.t=='bind'].s", "blank", before, r#"{"m":[{"t":"bind","s":0},{"t":"volume","s":2}]}"#);
+        check("$.m[?match(@.t, 'b.*')]", "remove", before, r#"{"m":[{"t":"volume","s":2}]}"#);
+        check("$.*[?search(@.t, 'ol')]", "remove", before, r#"{"m":[{"t":"bind","s":1}]}"#);
+        check("$[?length(@) > 1]", "remove", before, "{}");
+        check("$[?@ > 1]", "remove", r#"{"a":1,"b":2}"#, r#"{"a":1}"#);
+        check("$..[?@.s == 2]", "remove", before, r#"{"m":[{"t":"bind","s":1}]}"#);
+        check("$.m[?@.s == $.n].t", "blank", r#"{"m":[{"t":"x","s":5}],"n":5}"#, r#"{"m":[{"t":"","s":5}],"n":5}"#);
+        check("$.m[?@.s != $.n].t", "blank", r#"{"m":[{"t":"x","s":5}],"n":5}"#, r#"{"m":[{"t":"x","s":5}],"n":5}"#);
+        check("$[?@.a]", "remove", r#" [ {"a":1} , {"b": 2} ] "#, r#"[{"b": 2}]"#);
+    }
+
+    #[test]
+    fn rules_that_meet_in_one_array() {
+        let before = r#"[{"a":1,"b":1},{"a":2,"b":2},{"a":1,"b":3}]"#;
+        check_rules(
+            &["blank $[?@.a==1].b", "remove $[-1]", "redact $[0,1].a"],
+            before,
+            r#"[{"a":"[redacted]","b":0},{"a":"[redacted]","b":2}]"#,
+        );
+    }
+
+    #[test]
+    fn filters_on_the_same_condition_share_it() {
+        let texts: Vec<String> = (0..30).map(|at| format!("blank $.m[?@.t=='x'].f{at}")).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        check_rules(
+            &texts,
+            r#"{"m":[{"t":"x","f7":3},{"t":"y","f7":3}]}"#,
+            r#"{"m":[{"t":"x","f7":0},{"t":"y","f7":3}]}"#,
+        );
+    }
+
+    #[test]
+    fn too_many_conditions_are_refused() {
+        let rules: Vec<Rule> = (0..9).map(|at| rule(&format!("blank $.m[?@.t=={at}].f"))).collect();
+        assert!(matches!(Plan::compile_rules(&rules), Err(CompileError::TooManyConditions { .. })));
+    }
+
+    #[test]
+    fn too_many_states_are_refused() {
+        let step = "['a','b']";
+        let rules: Vec<Rule> = (0..20).map(|at| rule(&format!("blank $..a{}..z{at}", step.repeat(at)))).collect();
+        assert_eq!(Plan::compile_rules(&rules).err(), Some(CompileError::TooManyStates));
+    }
+}
+
+mod precedence {
+    use super::*;
+
+    #[test]
+    fn the_last_matching_rule_holds() {
+        check_rules(&["redact $.a", "blank $.a"], r#"{"a":1}"#, r#"{"a":0}"#);
+        check_rules(&["blank $.a", "keep $.a"], r#"{"a":1}"#, r#"{"a":1}"#);
+        check_rules(&["keep $.a", "blank $.*"], r#"{"a":1}"#, r#"{"a":0}"#);
+        check_rules(&["blank $.*", "keep $.a"], r#"{"a":1,"b":1}"#, r#"{"a":1,"b":0}"#);
+    }
+
+    #[test]
+    fn hiding_swallows_what_is_below() {
+        check_rules(&["redact $.a", "keep $.a.b"], r#"{"a":{"b":1}}"#, r#"{"a":"[redacted]"}"#);
+        check_rules(&["keep $.a.b", "blank $.a"], r#"{"a":{"b":1}}"#, r#"{"a":{}}"#);
+    }
+
+    #[test]
+    fn below_a_keep_rules_still_hide() {
+        check_rules(
+            &["blank $.a", "keep $.a", "mask $.a.e[*]"],
+            r#"{"a":{"e":["K=v"],"x":1}}"#,
+            r#"{"a":{"e":["K=[redacted]"],"x":1}}"#,
+        );
+        check_rules(&["mask $.a.e[*]", "keep $.a"], r#"{"a":{"e":["K=v"]}}"#, r#"{"a":{"e":["K=[redacted]"]}}"#);
+    }
+
+    #[test]
+    fn replace_writes_the_value() {
+        check("$.a", "replace", r#"{"a":[1],"b":null}"#, r#"{"a":{"new": 1.0},"b":null}"#);
+    }
+}
+
+mod keys {
+    use super::*;
+
+    #[test]
+    fn other_spellings_are_hidden_too() {
+        for spelling in ["Env", "env", "ENV", "eNV"] {
+            check("$.Env", "redact", &format!(r#"{{"{spelling}":1}}"#), &format!(r#"{{"{spelling}":"[redacted]"}}"#));
+            check("$..Env", "remove", &format!(r#"{{"x":[{{"{spelling}":1}}]}}"#), r#"{"x":[{}]}"#);
+        }
+        check("$.Tasks", "remove", r#"{"Ta\u017Fk\u017f":1,"ta\u017f\u212as":2,"taſKs":3,"b":1}"#, r#"{"b":1}"#);
+        check("$['É']", "remove", r#"{"é":1,"e":2}"#, r#"{"e":2}"#);
+        check("$['σ']", "remove", r#"{"Σ":1,"ς":2,"s":3}"#, r#"{"s":3}"#);
+        check("$.Config.Env", "blank", r#"{"config":{"ENV":["a"]}}"#, r#"{"config":{"ENV":[]}}"#);
+    }
+
+    #[test]
+    fn a_keep_is_for_one_spelling() {
+        check_rules(&["remove $.*", "keep $.Env"], r#"{"env":1,"Env":2,"ENV":3}"#, r#"{"Env":2}"#);
+        check_rules(&["remove $.Env", "keep $.env"], r#"{"env":1,"Env":2,"ENV":3}"#, r#"{"env":1}"#);
+        check_rules(&["keep $.env", "remove $.Env"], r#"{"env":1,"Env":2,"ENV":3}"#, "{}");
+    }
+
+    #[test]
+    fn escapes_are_read_before_comparing() {
+        check("$.Env", "redact", r#"{"\u0045nv":1}"#, r#"{"\u0045nv":"[redacted]"}"#);
+        check("$.Env", "redact", r#"{"\u0065nv":1}"#, r#"{"\u0065nv":"[redacted]"}"#);
+        check("$['a\"b']", "redact", r#"{"a\"b":1}"#, r#"{"a\"b":"[redacted]"}"#);
+        check("$['😀']", "remove", r#"{"\ud83d\ude00":1}"#, "{}");
+        check("$['\\\\']", "remove", r#"{"\\":1}"#, "{}");
+    }
+
+    #[test]
+    fn two_members_of_one_name_are_refused() {
+        for before in [
+            r#"{"a":1,"a":2}"#,
+            r#"{"b":1,"b":2}"#,
+            r#"{"b":1,"\u0062":2}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"x":{"y":[{"z":1,"z":1}]}}"#,
+            r#"{"x":{"":1,"":1}}"#,
+        ] {
+            check_error(&["blank $.a"], before, FilterError::DuplicateKey);
+        }
+        check_error(&[], r#"[{"a":1,"a":1}]"#, FilterError::DuplicateKey);
+        check_error(&["remove $.m[?@.a==1]"], r#"{"m":[{"a":1,"a":2}]}"#, FilterError::DuplicateKey);
+        let many: Vec<String> = (0..200).map(|at| format!("\"k{at}\":1")).collect();
+        check_error(&[], &format!("{{{},\"k77\":1}}", many.join(",")), FilterError::DuplicateKey);
+        check_error(&["blank $.a"], &format!("{{{},\"k77\":1}}", many.join(",")), FilterError::DuplicateKey);
+        let whole = format!("{{{}}}", many.join(","));
+        check("$.a", "blank", &whole, &whole);
+    }
+
+    #[test]
+    fn many_names_at_one_place_are_told_apart() {
+        let texts: Vec<String> = (0..300).map(|at| format!("blank $.name{at}")).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let before: Vec<String> = (0..400).map(|at| format!("\"name{at}\":1")).collect();
+        let after: Vec<String> = (0..400).map(|at| format!("\"name{at}\":{}", i32::from(at >= 300))).collect();
+        check_rules(&texts, &format!("{{{}}}", before.join(",")), &format!("{{{}}}", after.join(",")));
+        check_error(&texts, r#"{"name299":1,"name299":1}"#, FilterError::DuplicateKey);
+    }
+
+    #[test]
+    fn a_key_that_is_no_text_is_refused() {
+        check_error(&["blank $.a"], r#"{"\ud800":1}"#, FilterError::NotJson);
+    }
+}
+
+mod fidelity {
+    use super::*;
+
+    #[test]
+    fn what_no_rule_touches_leaves_as_it_came() {
+        let text = r#"{"z":1.0e5,"a":-0,"big":18446744073709551615,"bigger":123456789012345678901234567890,"e":1E+2,"s":"\u0041\/\n\ud83d","t":[true,null,{}],"k\u0065y":[]}"#;
+        check_rules(&[], text, text);
+        check("$.none", "blank", text, text);
+        check("$..none", "blank", text, text);
+        check("$.t[5].none", "blank", text, text);
+        check("$..[?@.none]", "blank", &text.replace("\\ud83d", ""), &text.replace("\\ud83d", ""));
+    }
+
+    #[test]
+    fn whitespace_between_tokens_may_go_and_nothing_else() {
+        check(
+            "$.a.b",
+            "blank",
+            " {\n\t\"a\" : { \"b\" : 1 , \"c\" : \" x \" } , \"d\" : [ 1 , 2 ] }\r\n",
+            r#"{"a":{"b":0,"c":" x "},"d":[ 1 , 2 ]}"#,
+        );
+    }
+
+    #[test]
+    fn scalars_are_documents_too() {
+        check("$.a", "blank", " 1.50 ", "1.50");
+        check("$", "mask", "\"A=1\"", "\"A=[redacted]\"");
+        check("$.a", "blank", "null", "null");
+    }
+}
+
+mod limits {
+    use super::*;
+
+    fn plan(texts: &[&str], size: usize, depth: usize) -> Plan {
+        Plan::compile_rules(&rules(texts)).unwrap().with_limits(Limits { size, depth })
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused() {
+        for before in [
+            "",
+            " ",
+            "{",
+            "[1",
+            "{\"a\":1}x",
+            "{} {}",
+            "{\"a\":1,}",
+            "[1,]",
+            "{'a':1}",
+            "{a:1}",
+            "01",
+            "1.",
+            "nul",
+            "\"\u{1}\"",
+            "{\"a\" 1}",
+            "[1 2]",
+            "\u{feff}{}",
+            "NaN",
+            "\"\\x\"",
+            "{\"a\":}",
+            "// c\n1",
+            "]",
+        ] {
+            check_error(&["blank $.a"], before, FilterError::NotJson);
+            check_error(&["keep $.a"], before, FilterError::NotJson);
+        }
+        let plan = plan(&["remove $.a"], 100, 10);
+        for bytes in [&b"{\"a\":\"\xff\"}"[..], b"\"\xc3\"", b"{\"\xed\xa0\x80\":1}"] {
+            assert_eq!(plan.apply(bytes, &mut Vec::new()), Err(FilterError::NotJson));
+        }
+    }
+
+    #[test]
+    fn a_document_over_the_size_is_refused() {
+        assert!(applied(&plan(&[], 4, 9), "[12]").is_ok());
+        assert_eq!(applied(&plan(&[], 4, 9), "[123]"), Err(FilterError::TooLarge { limit: 4 }));
+        let mut out = Vec::new();
+        assert!(plan(&[], 4, 9).apply_array(b"[[12],[34],5]", &mut out).is_ok());
+        assert_eq!(plan(&[], 4, 9).apply_array(b"[[12],[345]]", &mut out), Err(FilterError::TooLarge { limit: 4 }));
+        let mut report = Report::default();
+        assert_eq!(plan(&[], 4, 9).apply_next(b"[123", &mut out, &mut report), Ok(None));
+        assert_eq!(
+            plan(&[], 4, 9).apply_next(b"[1234", &mut out, &mut report),
+            Err(FilterError::TooLarge { limit: 4 })
+        );
+        assert_eq!(
+            plan(&[], 4, 9).apply_next(b"[123]", &mut out, &mut report),
+            Err(FilterError::TooLarge { limit: 4 })
+        );
+    }
+
+    #[test]
+    fn nesting_over_the_depth_is_refused_wherever_it_is() {
+        let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        for texts in [
+            &[][..],
+            &["remove $[0]"],
+            &["blank $[0]"],
+            &["redact $[0]"],
+            &["blank $..x"],
+            &["blank $..[?@==2]"],
+            &["remove $..[-7]"],
+        ] {
+            assert!(applied(&plan(texts, 10_000, 20), &nested(20)).is_ok(), "{texts:?}");
+            assert_eq!(
+                applied(&plan(texts, 10_000, 20), &nested(21)),
+                Err(FilterError::TooDeep { limit: 20 }),
+                "{texts:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn deep_nesting_needs_no_stack() {
+        let nested = format!("{{\"a\":{}1{}}}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+        for texts in [&[][..], &["remove $.a"], &["blank $..x"], &["blank $..[?@==2]"]] {
+            assert_eq!(applied(&plan(texts, usize::MAX, 128), &nested), Err(FilterError::TooDeep { limit: 128 }));
+            assert!(applied(&plan(texts, usize::MAX, usize::MAX), &nested).is_err());
+        }
+    }
+
+    #[test]
+    fn filters_stop_at_the_depth_of_trees() {
+        let nested = format!("{}1{}", "[".repeat(300), "]".repeat(300));
+        assert_eq!(applied(&plan(&["blank $..[?@==2]"], 10_000, 400), &nested), Err(FilterError::NotJson));
+    }
+}
+
+mod arrays_and_streams {
+    use super::*;
+
+    #[test]
+    fn each_element_is_a_document() {
+        let plan = Plan::compile_rules(&rules(&["blank $.a", "remove $[?@.gone]", "redact $.b[?@ == $.c]"])).unwrap();
+        let check = |before: &str, after: Result<&str, FilterError>| {
+            let mut out = Vec::new();
+            let result = plan.apply_array(before.as_bytes(), &mut out);
+            assert_eq!(result.map(|_| String::from_utf8(out.clone()).unwrap()), after.map(str::to_owned), "{before}");
+            assert!(result.is_ok() || out.is_empty());
+        };
+        check(
+            r#" [ {"a":1} , {"a":2,"b":[3,4],"c":4}, {"b":[4],"c":3} ] "#,
+            Ok(r#"[{"a":0},{"a":0,"b":[3,"[redacted]"],"c":4},{"b":[4],"c":3}]"#),
+        );
+        check("[]", Ok("[]"));
+        check("null", Ok("null"));
+        check("{}", Err(FilterError::NotAnArray));
+        check("1", Err(FilterError::NotAnArray));
+        check("[{}", Err(FilterError::NotJson));
+        check(r#"[{"a":1,"a":1}]"#, Err(FilterError::DuplicateKey));
+    }
+
+    #[test]
+    fn a_document_removed_leaves_no_gap() {
+        let plan = Plan::compile_rules(&rules(&["remove $"])).unwrap();
+        let mut out = Vec::new();
+        plan.apply_array(b"[1,{},3]", &mut out).unwrap();
+        assert_eq!(out, b"[]");
+    }
+
+    #[test]
+    fn the_next_value_is_whole_or_not_there() {
+        let plan = Plan::compile_rules(&rules(&["blank $.a", "mask $.e[*]"])).unwrap();
+        let stream = "\n {\"a\": \"ü\\\"}\", \"e\":[\"K=ü\"]}\n[1,\"\\\\\"]  -12.5e-1 \"x\"\ttrue null {\"a\":[{}]}";
+        let whole: Vec<&str> =
+            vec![r#"{"a":"","e":["K=[redacted]"]}"#, r#"[1,"\\"]"#, "-12.5e-1", "\"x\"", "true", "null", r#"{"a":[]}"#];
+        for split in 0..=stream.len() {
+            let (mut found, mut buffer, mut report) = (Vec::new(), Vec::new(), Report::default());
+            for part in [stream.as_bytes().get(..split).unwrap(), stream.as_bytes().get(split..).unwrap()] {
+                buffer.extend_from_slice(part);
+                loop {
+                    let mut out = b"x".to_vec();
+                    let Some(consumed) = plan.apply_next(&buffer, &mut out, &mut report).unwrap() else {
+                        assert_eq!(out, b"x");
+                        break;
+                    };
+                    buffer.drain(..consumed);
+                    found.push(String::from_utf8(out).unwrap().strip_prefix('x').unwrap().to_owned());
+                }
+            }
+            assert_eq!(found, whole, "split at {split}");
+            assert_eq!(report.by_rule, 3);
+            assert_eq!(buffer, b"");
+        }
+    }
+
+    #[test]
+    fn a_scalar_at_the_end_may_go_on() {
+        let plan = Plan::compile_rules(&[]).unwrap();
+        for text in
+            ["1", "1.", "[1e", "{\"a\":-", "[1E+", "tru", "true", "\"x\"", "-", "", "  ", "[", "{\"a\"", "\"\u{e9}"]
+        {
+            assert_eq!(plan.apply_next(text.as_bytes(), &mut Vec::new(), &mut Report::default()), Ok(None), "{text}");
+        }
+        for bytes in
+            [&b"}"[..], b"trux", b"{\"a\":\"\xff\"}", b"[1 2]", b"1x ", b"[1 -", b"x-", b"[1]]-".get(3..).unwrap()]
+        {
+            assert_eq!(plan.apply_next(bytes, &mut Vec::new(), &mut Report::default()), Err(FilterError::NotJson));
+        }
+    }
+}
+
+mod classes {
+    use super::*;
+
+    const SCHEMAS: &str = "schemas:\n  A:\n    - $.Inner[*]: B\n    - $.Map.*: B\n  B:\n";
+    const STATE: &str = "class: state\nfields:\n  A: [$.State, '$.Codes[*]', $.Deep.X.Ok, '$.Both', '$.Open..*', '$.Nets.*~', '$.Ports.*~', $.Sets.*.Ok]\n  B: [$.Ok]\n";
+    const SECRET: &str = "class: secret\nfields:\n  A: [$.Env, '$.Env[*]', $.Deep.X.Key, '$.Opts.*', '$.Both[*]', '$.Shut..*', '$.Nets.*', '$.Boxes.*.Key', '$.Sets.*.Key', '$.Lists[*].Key', '$.Blind.*~', '$.Blind.*.Ok', '$.Anys[*]..*']\n  B: [$.Key]\n";
+    const TEXT: &str = "class: free-text\nfields:\n  A: ['$.Labels.*', '$.Spec.Labels.*~', '$.Spec.Labels.*', '$.Annotations.*', $.Labelled]\n  B: ['$.Labels.*']\n";
+
+    fn catalogue() -> Catalogue {
+        Catalogue::parse(("s", SCHEMAS), &[("state", STATE), ("secret", SECRET), ("text", TEXT)]).unwrap()
+    }
+
+    fn show() -> Show {
+        Show { classes: ClassSet::EMPTY.with(Class::State), ..Show::default() }
+    }
+
+    fn plan(show: &Show, texts: &[&str]) -> Plan {
+        Plan::compile(&catalogue(), "A", show, &rules(texts)).unwrap()
+    }
+
+    #[track_caller]
+    fn check(before: &str, after: &str) {
+        assert_eq!(applied(&plan(&show(), &[]), before).as_deref(), Ok(after));
+    }
+
+    #[track_caller]
+    fn check_with(texts: &[&str], before: &str, after: &str) {
+        assert_eq!(applied(&plan(&show(), texts), before).as_deref(), Ok(after), "{texts:?}");
+    }
+
+    #[track_caller]
+    fn check_unknown(texts: &[&str], before: &str, after: &str) {
+        let show = Show { unknown: true, ..show() };
+        assert_eq!(applied(&plan(&show, texts), before).as_deref(), Ok(after), "{texts:?}");
+    }
+
+    #[test]
+    fn shown_leaves_are_copied_and_hidden_ones_blanked() {
+        check(r#"{"State":1.0e5,"Env":"x"}"#, r#"{"State":1.0e5,"Env":""}"#);
+        check(r#"{"State":null,"Env":null}"#, r#"{"State":null,"Env":null}"#);
+        check(r#"{"Deep":{"X":{"Ok":"a\u0041","Key":7}}}"#, r#"{"Deep":{"X":{"Ok":"a\u0041","Key":0}}}"#);
+        check(r#"{"State":"ok","Unknown":1,"Other":{"a":[1]}}"#, r#"{"State":"ok"}"#);
+    }
+
+    #[test]
+    fn hidden_elements_and_map_members_are_removed() {
+        check(r#"{"Env":["A=1",null,["x"],{"a":1}]}"#, r#"{"Env":[]}"#);
+        check(r#"{"Opts":{"a":"1","b":null,"c":{}}}"#, r#"{"Opts":{}}"#);
+        check(r#"{"Codes":[1,"2",null]}"#, r#"{"Codes":[1,"2",null]}"#);
+        check(r#"{"Anys":[1,{"a":2},null]}"#, r#"{"Anys":[]}"#);
+    }
+
+    #[test]
+    fn another_shape_than_the_schema_has_is_blanked() {
+        check(r#"{"State":{"a":1}}"#, r#"{"State":{}}"#);
+        check(r#"{"State":[1]}"#, r#"{"State":[]}"#);
+        check(r#"{"Deep":"x"}"#, r#"{"Deep":""}"#);
+        check(r#"{"Deep":{"X":[{"Ok":1}]}}"#, r#"{"Deep":{"X":[]}}"#);
+        check(r#"{"Deep":null,"Codes":null,"Opts":null}"#, r#"{"Deep":null,"Codes":null,"Opts":null}"#);
+        check(r#"{"Codes":{"a":1}}"#, r#"{"Codes":{}}"#);
+        check(r#"{"Codes":[[1],{"a":1}]}"#, r#"{"Codes":[[],{}]}"#);
+        check(r#"{"Opts":["a"]}"#, r#"{"Opts":[]}"#);
+        check("[1,2]", "[]");
+        check("\"x\"", "\"\"");
+    }
+
+    #[test]
+    fn a_field_that_is_text_or_a_list_has_a_class_for_each() {
+        check(r#"{"Both":"x"}"#, r#"{"Both":"x"}"#);
+        check(r#"{"Both":["x"]}"#, r#"{"Both":[]}"#);
+        check(r#"{"Both":{"x":1}}"#, r#"{"Both":{}}"#);
+    }
+
+    #[test]
+    fn opaque_fields_are_copied_or_blanked_as_a_whole() {
+        check(r#"{"Open":{"a":[1, {"b":2}]}}"#, r#"{"Open":{"a":[1, {"b":2}]}}"#);
+        check(r#"{"Shut":{"a":[1]}}"#, r#"{"Shut":{}}"#);
+        check(r#"{"Shut":[1],"Open":null}"#, r#"{"Shut":[],"Open":null}"#);
+        check(r#"{"Shut":"x","Open":7}"#, r#"{"Shut":"","Open":7}"#);
+        assert_eq!(applied(&plan(&show(), &[]), r#"{"Open":{"a":1,"a":2}}"#), Err(FilterError::DuplicateKey));
+    }
+
+    #[test]
+    fn the_keys_of_a_map_go_with_their_class_or_their_values() {
+        check(r#"{"Nets":{"front":"secret"}}"#, r#"{"Nets":{"front":""}}"#);
+        check(r#"{"Ports":{"80/tcp":{}}}"#, r#"{"Ports":{"80/tcp":{}}}"#);
+        check(r#"{"Ports":{"80/tcp":{"x":1}}}"#, r#"{"Ports":{"80/tcp":{}}}"#);
+        check(r#"{"Blind":{"key":{"Ok":1}}}"#, r#"{"Blind":{}}"#);
+        check(r#"{"Boxes":{"key":{"Key":1}}}"#, r#"{"Boxes":{}}"#);
+        check(r#"{"Sets":{"key":{"Key":1,"Ok":2}}}"#, r#"{"Sets":{"key":{"Key":0,"Ok":2}}}"#);
+        check(r#"{"Lists":[{"Key":1}]}"#, r#"{"Lists":[{"Key":0}]}"#);
+    }
+
+    #[test]
+    fn nested_schemas_have_their_own_classes_and_rules() {
+        let before = r#"{"Inner":[{"Ok":1,"Key":2,"X":3}],"Map":{"a":{"Ok":1,"Key":"k"}}}"#;
+        check(before, r#"{"Inner":[{"Ok":1,"Key":0}],"Map":{"a":{"Ok":1,"Key":""}}}"#);
+        check_with(
+            &["B: redact $.Key"],
+            before,
+            r#"{"Inner":[{"Ok":1,"Key":"[redacted]"}],"Map":{"a":{"Ok":1,"Key":"[redacted]"}}}"#,
+        );
+        check_with(
+            &["B: remove $.Key", "A: keep $.Inner"],
+            before,
+            r#"{"Inner":[{"Ok":1,"X":3}],"Map":{"a":{"Ok":1}}}"#,
+        );
+        check_with(
+            &["B: keep $.Key", "A: remove $.Inner[*].Key"],
+            before,
+            r#"{"Inner":[{"Ok":1}],"Map":{"a":{"Ok":1,"Key":"k"}}}"#,
+        );
+        let absolute = rules(&["B: blank $[?@ == $.x]"]);
+        assert!(matches!(
+            Plan::compile(&catalogue(), "A", &show(), &absolute),
+            Err(CompileError::AbsoluteInNested { .. })
+        ));
+        assert!(Plan::compile(&catalogue(), "B", &show(), &absolute).is_ok());
+        check_unknown(&["B: remove $.Key"], r#"{"inner":[{"Key":1,"Ok":2}]}"#, r#"{"inner":[{"Ok":2}]}"#);
+    }
+
+    #[test]
+    fn rules_come_before_classes() {
+        check_with(&["keep $.Env[*]"], r#"{"Env":["A=1"]}"#, r#"{"Env":["A=1"]}"#);
+        check_with(&["mask $.Env[*]"], r#"{"Env":["A=1"]}"#, r#"{"Env":["A=[redacted]"]}"#);
+        check_with(&["remove $.State"], r#"{"State":1,"Codes":[]}"#, r#"{"Codes":[]}"#);
+        check_with(
+            &["keep $.Deep", "hash $.none"],
+            r#"{"Deep":{"X":{"Key":1},"New":2}}"#,
+            r#"{"Deep":{"X":{"Key":1},"New":2}}"#,
+        );
+        check_with(&["keep $.Env[0]"], r#"{"Env":["A=1","B=2"]}"#, r#"{"Env":["A=1"]}"#);
+        check_with(&["keep $.Opts.a"], r#"{"Opts":{"a":"1","b":"2"}}"#, r#"{"Opts":{"a":"1"}}"#);
+        check_with(&["keep $.Shut.a"], r#"{"Shut":{"a":[1],"b":2}}"#, r#"{"Shut":{"a":[1]}}"#);
+        check_with(&["keep $.Shut.a"], r#"{"Shut":[1],"Env":["x"]}"#, r#"{"Shut":[],"Env":[]}"#);
+        check_with(&["keep $.State.a"], r#"{"State":{"a":1,"b":2}}"#, r#"{"State":{"a":1}}"#);
+    }
+
+    #[test]
+    fn what_is_unknown_is_shown_for_what_a_rule_keeps_in_it() {
+        check_with(&["keep $.New.a"], r#"{"New":{"a":1,"b":2}}"#, r#"{"New":{"a":1}}"#);
+        check_with(&["keep $.New.a"], r#"{"New":{"b":2}}"#, "{}");
+        check_with(&["keep $.New[*].a"], r#"{"New":[{"b":1},{"a":1},{}]}"#, r#"{"New":[{"a":1}]}"#);
+        check_with(&["mask $.New.a"], r#"{"New":{"a":"K=v","b":2}}"#, r#"{"New":{"a":"K=[redacted]"}}"#);
+        check_with(&["remove $.New.a"], r#"{"New":{"a":1}}"#, "{}");
+        check_with(
+            &["keep $..deep"],
+            r#"{"New":{"x":[{"deep":1},2]},"Old":{"y":{}}}"#,
+            r#"{"New":{"x":[{"deep":1}]}}"#,
+        );
+        check_with(&["keep $.New.a", "remove $.New.a.b"], r#"{"New":{"a":{"b":1,"c":2}}}"#, r#"{"New":{"a":{"c":2}}}"#);
+        check_with(&["keep $.New"], r#"{"new":1,"New":2}"#, r#"{"New":2}"#);
+        check_with(&["redact $.New"], r#"{"new":1,"New":2}"#, r#"{"New":"[redacted]"}"#);
+        check_with(&["redact $.Deep.New"], r#"{"deep":{"New":1},"Deep":{"new":1}}"#, r#"{"Deep":{}}"#);
+        check_with(
+            &["keep $.Boxes.*.Key"],
+            r#"{"Boxes":{"a":{"Key":1,"x":2},"b":{"y":3}}}"#,
+            r#"{"Boxes":{"a":{"Key":1}}}"#,
+        );
+        check_with(&["keep $.Blind['a']"], r#"{"Blind":{"a":{"Ok":1},"b":{"Ok":2}}}"#, r#"{"Blind":{"a":{"Ok":1}}}"#);
+        check_with(&["keep $.New[?@.a==1]"], r#"{"New":[{"a":1},{"a":2}],"Old":[]}"#, r#"{"New":[{"a":1}]}"#);
+    }
+
+    #[test]
+    fn another_spelling_of_a_known_name_is_unknown() {
+        check(r#"{"state":1,"STATE":2,"\u0053tate":3}"#, r#"{"\u0053tate":3}"#);
+        check_unknown(&[], r#"{"env":"x","ENV":["y"],"state":1}"#, r#"{"env":"","ENV":[],"state":1}"#);
+        check_unknown(&["keep $.env"], r#"{"env":"x","ENV":"y"}"#, r#"{"env":"x","ENV":""}"#);
+        check_unknown(&["blank $.env.x"], r#"{"env":"x"}"#, r#"{"env":""}"#);
+    }
+
+    #[test]
+    fn unknown_members_are_shown_if_the_profile_says_so() {
+        check_unknown(
+            &[],
+            r#"{"New":{"a":[1, 2]},"Env":"x","Deep":{"Y":1,"X":{"Key":1}}}"#,
+            r#"{"New":{"a":[1, 2]},"Env":"","Deep":{"Y":1,"X":{"Key":0}}}"#,
+        );
+        check_unknown(&["remove $..a"], r#"{"New":{"a":[1],"b":2}}"#, r#"{"New":{"b":2}}"#);
+        check_unknown(&[], r#"{"State":{"a":1},"Shut":{"a":1}}"#, r#"{"State":{},"Shut":{}}"#);
+    }
+
+    #[test]
+    fn allow_lists_show_single_labels_and_variables() {
+        let show = Show {
+            labels: ["com.docker.compose.*", "x=y"].into_iter().collect(),
+            env: ["TZ", "LC_*"].into_iter().collect(),
+            annotations: ["a*"].into_iter().collect(),
+            ..show()
+        };
+        let check = |texts: &[&str], before: &str, after: &str| {
+            assert_eq!(applied(&plan(&show, texts), before).as_deref(), Ok(after));
+        };
+        check(
+            &[],
+            r#"{"Labels":{"com.docker.compose.project":"p","secret":"s"}}"#,
+            r#"{"Labels":{"com.docker.compose.project":"p"}}"#,
+        );
+        check(&[], r#"{"Labels":{"COM.docker.compose.project":"p"}}"#, r#"{"Labels":{}}"#);
+        check(
+            &[],
+            r#"{"Labels":{"com.docker.compose.\u0070":"p","com.docker.compose.x":{"a":1},"com.docker.compose.y":null}}"#,
+            r#"{"Labels":{"com.docker.compose.\u0070":"p","com.docker.compose.x":{},"com.docker.compose.y":null}}"#,
+        );
+        check(&[], r#"{"Spec":{"Labels":{"x=y":"1","x":"2"}}}"#, r#"{"Spec":{"Labels":{"x=y":"1"}}}"#);
+        check(&[], r#"{"Annotations":{"abc":"1","b":"2"}}"#, r#"{"Annotations":{"abc":"1"}}"#);
+        check(&[], r#"{"Inner":[{"Labels":{"x=y":"1","x":"2"}}]}"#, r#"{"Inner":[{"Labels":{"x=y":"1"}}]}"#);
+        check(&[], r#"{"Labelled":"x=y","Opts":{"x=y":"1"}}"#, r#"{"Labelled":"","Opts":{}}"#);
+        check(
+            &[],
+            r#"{"Env":["TZ=UTC","TZX=1","tz=1","LC_ALL=C","TZ","\u0054Z=2",null,["TZ=1"],7]}"#,
+            r#"{"Env":["TZ=UTC","LC_ALL=C","TZ","\u0054Z=2"]}"#,
+        );
+        check(&["mask $.Env[*]"], r#"{"Env":["TZ=UTC","B=1"]}"#, r#"{"Env":["TZ=[redacted]","B=[redacted]"]}"#);
+        check(
+            &["remove $.Labels['x=y']", "keep $.Labels.z"],
+            r#"{"Labels":{"x=y":"1","z":"2","com.docker.compose.a":"3"}}"#,
+            r#"{"Labels":{"z":"2","com.docker.compose.a":"3"}}"#,
+        );
+        check(&["blank $.Labels['x=y'].none"], r#"{"Labels":{"x=y":"1","X=Y":"2"}}"#, r#"{"Labels":{"x=y":"1"}}"#);
+    }
+
+    #[test]
+    fn everything_shown_is_shown() {
+        let show = Show { classes: ClassSet::ALL, unknown: true, ..Show::default() };
+        let text = r#"{"Env":["a"],"New":[1],"Labels":{"a":"b"},"Nets":{"x":"y"},"Inner":[{"Key":1}]}"#;
+        assert_eq!(applied(&plan(&show, &[]), text).as_deref(), Ok(text));
+    }
+
+    #[test]
+    fn an_unknown_schema_is_an_error() {
+        let result = Plan::compile(&catalogue(), "Z", &show(), &[]);
+        assert_eq!(result.err(), Some(CompileError::UnknownSchema { name: "Z".to_owned() }));
+    }
+
+    #[test]
+    fn the_report_counts_by_class_and_holds_no_value() {
+        let plan = plan(&show(), &["mask $.Env[0]"]);
+        let before = r#"{"State":1,"Env":["A=1","B=2","C=3"],"Opts":{"a":"1"},"Labelled":"x","New":{"a":1}}"#;
+        let report = plan.apply(before.as_bytes(), &mut Vec::new()).unwrap();
+        assert_eq!(report.by_class, [3, 0, 1, 0, 0, 0, 0, 0]);
+        assert_eq!((report.unknown, report.by_rule, report.hidden()), (1, 1, 6));
+    }
+
+    #[test]
+    fn explain_names_the_line_that_decided() {
+        let show = Show { labels: ["x"].into_iter().collect(), env: ["TZ"].into_iter().collect(), ..show() };
+        let plan = plan(&show, &["mask $.Env[*]", "keep $.Deep", "blank $.Deep.X.Ok", "B: keep $.Key"]);
+        let lines: Vec<String> = plan
+            .explain()
+            .iter()
+            .map(|line| {
+                let class = line.class.map_or("-", Class::as_str);
+                format!("{} {class} {} ({})", line.path, line.outcome, line.place.as_ref().unwrap())
+            })
+            .collect();
+        let expected = [
+            "$.Deep.X.Key secret rule: keep (keep $.Deep)",
+            "$.Deep.X.Ok state rule: blank (blank $.Deep.X.Ok)",
+            "$.Env secret hidden: blank (secret:3:7)",
+            "$.Env[*] secret rule: mask (mask $.Env[*])",
+            "$.Labels.* free-text labels in the allow-list are shown (text:3:7)",
+            "$.State state shown (state:3:7)",
+            "$.Shut..* secret hidden: blank (secret:3:58)",
+            "$.Opts.* secret hidden: removed (secret:3:43)",
+            "$.Blind.*~ secret hidden: removed (secret:3:1)",
+            "$.Nets.*~ state shown (state:3:1)",
+            "$.Env[*] - rule: mask (mask $.Env[*])",
+        ];
+        let without_column = |line: &str| line.rsplit_once(':').map_or(line.to_owned(), |(start, _)| start.to_owned());
+        for line in expected {
+            let found = lines.iter().any(|found| without_column(found) == without_column(line));
+            assert!(found, "{line} in {lines:#?}");
+        }
+        let leaves = catalogue().schema("A").unwrap().leaves();
+        assert_eq!(lines.len(), leaves.len() + 3);
+        for (leaf, line) in leaves.iter().zip(plan.explain()) {
+            assert_eq!((&leaf.path, Some(leaf.class)), (&line.path, line.class));
+        }
+    }
+}
+
+mod built_in {
+    use super::*;
+
+    fn texts(node: &yaml::Node, name: &str) -> Vec<String> {
+        let entries = node.mapping("a profile").unwrap();
+        let Some((_, found)) = entries.iter().find(|(key, _)| key.name == name) else { return Vec::new() };
+        found.list("names").unwrap().iter().map(|item| item.text("a name").unwrap().to_owned()).collect()
+    }
+
+    /// What the built-in profile shows, and its rules.
+    fn dashboard(catalogue: &Catalogue) -> (Show, Vec<Rule>) {
+        let node = yaml::parse("dashboard.yaml", include_str!("../../filters/profile/dashboard.yaml")).unwrap();
+        let show = Show {
+            classes: texts(&node, "show").iter().map(|name| name.parse::<Class>().unwrap()).collect(),
+            unknown: false,
+            labels: texts(&node, "labels").into_iter().collect(),
+            env: texts(&node, "env").into_iter().collect(),
+            annotations: texts(&node, "annotations").into_iter().collect(),
+        };
+        let entries = node.mapping("a profile").unwrap();
+        let rules = entries.iter().find(|(key, _)| key.name == "rules");
+        let rules = rules.map(|(_, rules)| parse_rules(rules, |name| catalogue.schema(name).is_some()).unwrap());
+        (show, rules.unwrap_or_default())
+    }
+
+    #[test]
+    fn every_schema_compiles() {
+        let catalogue = Catalogue::built_in().unwrap();
+        let (show, rules) = dashboard(&catalogue);
+        for schema in catalogue.schemas() {
+            let plan = Plan::compile(&catalogue, schema.name(), &show, &rules).unwrap();
+            let explained = plan.explain().iter().filter(|line| line.class.is_some()).count();
+            assert_eq!(explained, schema.leaves().len(), "{}", schema.name());
+        }
+    }
+}
