@@ -396,7 +396,6 @@ fn zero(value: &Value) -> Value {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::schema::ClassSet;

@@ -128,7 +128,6 @@ fn replacement(value: &Node) -> Result<Replacement, Mistake> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::yaml;

@@ -374,8 +374,8 @@ pub(super) fn hash(key: &[u8]) -> usize {
         },
     };
     let mixed = (first ^ last.rotate_left(23) ^ key.len() as u64).wrapping_mul(MIX);
-    let hash = (mixed >> 32) as usize;
-    hash
+    // The upper half is the better mixed one.
+    (mixed >> 32) as usize
 }
 
 /// Makes equal what readers take for equal without regard to case.
@@ -1172,10 +1172,10 @@ impl Node {
 
 /// Says of a hidden value that an allow-list may show it.
 fn mark_listed(list: Option<List>, line: Option<&mut Explained>) {
-    if let (Some(list), Some(line)) = (list, line) {
-        if line.outcome.starts_with("hidden") {
-            line.outcome = listed(list).to_owned();
-        }
+    if let (Some(list), Some(line)) = (list, line)
+        && line.outcome.starts_with("hidden")
+    {
+        line.outcome = listed(list).to_owned();
     }
 }
 

@@ -516,7 +516,6 @@ fn library_takes(pattern: &str, search: bool) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use serde_json::json;

@@ -1,7 +1,5 @@
 //! What plans make of documents.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use super::*;
 use crate::schema::{Catalogue, ClassSet};
 use crate::yaml;
