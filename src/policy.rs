@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 pub use profile::{Profile, Profiles, schema_of, unknown_operation};
 
-use crate::filter::{Limits, Plan};
+use crate::filter::{Action, Limits, Plan, Rule};
 use crate::route::{Operation, Response, Route, Stream, operation};
-use crate::schema::{Catalogue, Class};
+use crate::schema::{Catalogue, Class, ClassSet, Field, Schema};
 use crate::yaml::{Mistake, Mistakes};
 
 /// The schema of the engine's error responses.
@@ -23,8 +23,16 @@ const ERROR: &str = "Error";
 #[derive(Debug)]
 pub struct Policy {
     profile: Profile,
-    ways: HashMap<&'static str, Way>,
+    allowed: HashMap<&'static str, Allowed>,
     error: Arc<Plan>,
+}
+
+/// One operation that is allowed.
+#[derive(Clone, Debug)]
+struct Allowed {
+    way: Way,
+    /// The classes of what rules hide in its response.
+    ruled: ClassSet,
 }
 
 /// What is to be done with the response of an operation that is allowed.
@@ -116,7 +124,7 @@ impl Policy {
     pub fn compile_within(profile: &Profile, catalogue: &Catalogue, limits: Limits) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Mistakes::default();
         let mut plans: BTreeMap<&str, Arc<Plan>> = BTreeMap::new();
-        let mut plan = |schema: &'static str| {
+        let mut plan = |schema: &'static str, mistakes: &mut Mistakes| {
             if let Some(plan) = plans.get(schema) {
                 return Some(Arc::clone(plan));
             }
@@ -126,17 +134,22 @@ impl Policy {
             plans.insert(schema, Arc::clone(&plan));
             Some(plan)
         };
-        let error = plan(ERROR);
-        let mut ways = HashMap::new();
+        let error = plan(ERROR, &mut mistakes);
+        let mut allowed = HashMap::new();
         for known in profile.allow.keys().filter_map(|id| operation(id)) {
             let way = match (schema_of(known), relayed(known)) {
-                (Some(schema), None) => plan(schema).map(Way::Filter),
-                (Some(schema), Some(reason)) => plan(schema).map(|plan| Way::Either(plan, reason)),
+                (Some(schema), None) => plan(schema, &mut mistakes).map(Way::Filter),
+                (Some(schema), Some(reason)) => plan(schema, &mut mistakes).map(|plan| Way::Either(plan, reason)),
                 (None, Some(reason)) => Some(Way::Relay(reason)),
                 // No response is neither; if one were, its operation would stay denied.
                 (None, None) => None,
             };
-            ways.extend(way.map(|way| (known.id, way)));
+            let ruled = if guard::concerns(known) {
+                mistakes.keep(ruled(known, profile, catalogue)).unwrap_or(ClassSet::ALL)
+            } else {
+                ClassSet::EMPTY
+            };
+            allowed.extend(way.map(|way| (known.id, Allowed { way, ruled })));
         }
         // A rule for an operation that is not allowed yet is compiled as well: a mistake in it is no smaller.
         for schema in profile.rules.iter().filter_map(|rule| catalogue.schema(&rule.on)) {
@@ -146,7 +159,7 @@ impl Policy {
             }
         }
         match (error, mistakes.is_empty()) {
-            (Some(error), true) => Ok(Self { profile: profile.clone(), ways, error }),
+            (Some(error), true) => Ok(Self { profile: profile.clone(), allowed, error }),
             (Some(_) | None, _) => mistakes.or_value(()).and_then(|()| Err(Vec::new())),
         }
     }
@@ -163,7 +176,7 @@ impl Policy {
 
     /// Whether the operation called `id` is allowed.
     pub fn allows(&self, id: &str) -> bool {
-        self.ways.contains_key(id)
+        self.allowed.contains_key(id)
     }
 
     /// The operations that are allowed, by their ids.
@@ -183,19 +196,60 @@ impl Policy {
 
     /// What is to be done with one exchange.
     pub fn decide(&self, route: &Route) -> Decision {
-        let Some(way) = self.ways.get(route.operation.id) else {
+        let Some(allowed) = self.allowed.get(route.operation.id) else {
             return Decision::Deny(Denial::NotAllowed);
         };
-        if let Err(denial) = guard::check(route, &self.profile.show) {
+        if let Err(denial) = guard::check(route, &self.profile.show, allowed.ruled) {
             return Decision::Deny(denial);
         }
-        match way {
+        match &allowed.way {
             Way::Filter(plan) => Decision::Filter(Arc::clone(plan)),
             Way::Relay(reason) => Decision::Relay(*reason),
             Way::Either(_, reason) if route.streams() => Decision::Relay(*reason),
             Way::Either(plan, _) => Decision::Filter(Arc::clone(plan)),
         }
     }
+}
+
+/// The classes of the fields that the rules of a profile hide in the response of an operation.
+///
+/// A rule that may hide a field and may not, or hides one that no class file knows, counts for all classes.
+fn ruled(operation: &Operation, profile: &Profile, catalogue: &Catalogue) -> Result<ClassSet, Mistake> {
+    let mut ruled = ClassSet::EMPTY;
+    for schema in schema_of(operation).map(|name| with_nested(name, catalogue)).unwrap_or_default() {
+        let hiding: Vec<&Rule> =
+            profile.rules.iter().filter(|rule| rule.on == schema && rule.action != Action::Keep).collect();
+        if hiding.is_empty() {
+            continue;
+        }
+        let plan = Plan::compile(catalogue, schema, &profile.show, &profile.rules);
+        let plan = plan.map_err(|error| Mistake::new(&profile.place, error.to_string()))?;
+        let fields: Vec<_> =
+            plan.explain().iter().filter_map(|line| Some((line.class?, line.place.as_ref()?))).collect();
+        for rule in hiding {
+            let mut hidden = fields.iter().filter(|(_, place)| **place == rule.place).peekable();
+            match hidden.peek() {
+                Some(_) => ruled = hidden.fold(ruled, |ruled, (class, _)| ruled.with(*class)),
+                None => return Ok(ClassSet::ALL),
+            }
+        }
+    }
+    Ok(ruled)
+}
+
+/// A schema and all that stand inside it.
+fn with_nested<'c>(name: &'c str, catalogue: &'c Catalogue) -> Vec<&'c str> {
+    let mut names = vec![name];
+    let mut fields: Vec<&Field> = catalogue.schema(name).map(Schema::root).into_iter().collect();
+    while let Some(field) = fields.pop() {
+        let below = field.members.values().chain(field.any_member.as_deref()).chain(field.elements.as_deref());
+        fields.extend(below);
+        if let Some(nested) = field.nested.as_deref().filter(|nested| !names.contains(nested)) {
+            names.push(nested);
+            fields.extend(catalogue.schema(nested).map(Schema::root));
+        }
+    }
+    names
 }
 
 /// Why responses of an operation can be relayed, if any can.
@@ -209,5 +263,135 @@ fn relayed(operation: &Operation) -> Option<Reason> {
         }
         Response::Hijack | Response::WebSocket => Some(Reason::Hijack),
         Response::Tar | Response::Octets => Some(Reason::Archive),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::find;
+
+    /// The policy of one profile file.
+    fn policy(text: &str) -> Policy {
+        let catalogue = Catalogue::built_in().unwrap();
+        let profiles = Profiles::parse(&[("p.yaml", text)], &catalogue).unwrap();
+        Policy::compile(profiles.iter().next().unwrap(), &catalogue).unwrap()
+    }
+
+    /// What it decides, in a word.
+    fn decided(policy: &Policy, method: &str, target: &str) -> String {
+        match policy.decide(&find(method, target).unwrap().unwrap()) {
+            Decision::Deny(denial) => denial.public().to_owned(),
+            Decision::Relay(reason) => format!("relay: {}", reason.as_str()),
+            Decision::Filter(_) => "filter".to_owned(),
+        }
+    }
+
+    #[track_caller]
+    fn check(policy: &Policy, method: &str, target: &str, expected: &str) {
+        assert_eq!(decided(policy, method, target), expected, "{method} {target}");
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_denied() {
+        let policy = policy("profile: p\nallow: [ContainerList]\n");
+        for operation in crate::route::OPERATIONS.iter().filter(|operation| operation.id != "ContainerList") {
+            let path = operation.template.replace(['{', '}'], "");
+            check(&policy, operation.method.as_str(), &path, "denied by policy");
+        }
+    }
+
+    #[test]
+    fn json_is_filtered_and_everything_else_relayed_for_a_reason() {
+        let policy = policy(
+            "profile: p\nallow: [Ping, ContainerList, ContainerInspect, ContainerStats, ContainerLogs, SystemEvents, \
+             ContainerExport, ContainerAttach, ContainerAttachWebsocket, ContainerStart, ContainerWait, ImageCreate]\n",
+        );
+        for (method, target, expected) in [
+            ("GET", "/_ping", "relay: text"),
+            ("HEAD", "/_ping", "relay: no body"),
+            ("GET", "/v1.44/containers/json", "filter"),
+            ("GET", "/containers/web/json", "filter"),
+            ("GET", "/containers/web/stats?stream=0", "filter"),
+            ("GET", "/containers/web/stats?stream=0&one-shot=1", "filter"),
+            ("GET", "/containers/web/stats?stream=off", "relay: stream"),
+            ("GET", "/containers/web/stats", "relay: stream"),
+            ("GET", "/containers/web/logs?stdout=1", "relay: stream"),
+            ("GET", "/events", "relay: stream"),
+            ("GET", "/containers/web/export", "relay: archive"),
+            ("POST", "/containers/web/attach?stream=1", "relay: hijacked connection"),
+            ("GET", "/containers/web/attach/ws", "relay: hijacked connection"),
+            ("POST", "/containers/web/start", "relay: no body"),
+            ("POST", "/containers/web/wait", "relay: stream"),
+            ("POST", "/images/create?fromImage=a", "relay: stream"),
+        ] {
+            check(&policy, method, target, expected);
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_reads_hidden_fields_is_denied() {
+        const HIDDEN: &str = "denied by policy: this query parameter reads hidden fields";
+        let policy = policy("profile: p\nallow: [ContainerList, VolumeList]\nshow: [identity]\nlabels: [app]\n");
+        check(&policy, "GET", r#"/containers/json?filters={%22label%22:[%22app=1%22]}"#, "filter");
+        check(&policy, "GET", r#"/containers/json?filters={%22label%22:[%22token%22]}"#, HIDDEN);
+        check(&policy, "GET", r#"/containers/json?filters={%22status%22:[%22running%22]}"#, HIDDEN);
+        check(&policy, "GET", r#"/volumes?filters={%22name%22:[%22a%22]}"#, "filter");
+        check(&policy, "GET", r#"/volumes?filters={%22driver%22:[%22a%22]}"#, HIDDEN);
+        check(&policy, "GET", "/volumes?filters=x", "denied by policy: the filters of this request cannot be read");
+    }
+
+    /// Whether the rows of a list may be selected by name and by state, beside this rule.
+    #[track_caller]
+    fn check_rule(rule: &str, by_name: bool, by_state: bool) {
+        let text = format!("profile: p\nallow: [ContainerList, VolumeList]\nshow: all\nrules:\n  - {rule}\n");
+        let policy = policy(&text);
+        for (key, expected) in [("name", by_name), ("status", by_state)] {
+            let target = format!("/containers/json?filters={{%22{key}%22:[%22a%22]}}");
+            assert_eq!(decided(&policy, "GET", &target) == "filter", expected, "{rule}: {key}");
+        }
+    }
+
+    #[test]
+    fn what_a_rule_hides_cannot_be_asked_for_either() {
+        check_rule("{on: ContainerInspect, blank: $.Name}", true, true);
+        check_rule("{on: ContainerSummary, keep: \"$.Names\"}", true, true);
+        check_rule("{on: ContainerSummary, blank: \"$.Names\"}", false, true);
+        check_rule("{on: ContainerList, hash: \"$.Names[*]\"}", false, true);
+        check_rule("{on: ContainerList, remove: $.State}", true, false);
+        check_rule("{on: ContainerSummary, blank: \"$.Names[?@ == '/a']\"}", false, false);
+        check_rule("{on: ContainerSummary, blank: \"$.Names[0]\"}", false, false);
+    }
+
+    #[test]
+    fn rules_of_a_schema_inside_the_response_count() {
+        let policy = policy("profile: p\nallow: [VolumeList]\nshow: all\nrules:\n  - {on: Volume, redact: $.Name}\n");
+        check(&policy, "GET", "/volumes?filters={%22dangling%22:[%22true%22]}", "filter");
+        check(
+            &policy,
+            "GET",
+            "/volumes?filters={%22name%22:[%22a%22]}",
+            "denied by policy: this query parameter reads hidden fields",
+        );
+    }
+
+    #[test]
+    fn every_operation_can_be_allowed() {
+        let ids: Vec<&str> = crate::route::OPERATIONS.iter().map(|operation| operation.id).collect();
+        let ids: Vec<&str> = ids.into_iter().filter(|id| *id != "SystemPingHead").collect();
+        let policy = policy(&format!("profile: p\nallow: [{}]\nshow: all\n", ids.join(", ")));
+        for operation in crate::route::OPERATIONS {
+            assert!(policy.allows(operation.id), "{}", operation.id);
+        }
+    }
+
+    #[test]
+    fn operations_of_one_schema_share_a_plan() {
+        let policy = policy("profile: p\nallow: [VolumeInspect, VolumeCreate]\n");
+        let plan = |method: &str, target: &str| match policy.decide(&find(method, target).unwrap().unwrap()) {
+            Decision::Filter(plan) => plan,
+            other => panic!("{other:?}"),
+        };
+        assert!(Arc::ptr_eq(&plan("GET", "/volumes/a"), &plan("POST", "/volumes/create")));
     }
 }

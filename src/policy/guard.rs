@@ -11,8 +11,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Denial;
 use crate::filter::Show;
-use crate::route::{Query, Route};
-use crate::schema::Class;
+use crate::route::{Operation, Query, Route};
+use crate::schema::{Class, ClassSet};
 
 /// How long the text of `filters` may be, in bytes.
 const FILTERS_LIMIT: usize = 64 * 1024;
@@ -60,8 +60,15 @@ const PARAMETERS: &[Guard] = &[
     },
     // Lists, or deletes below, any directory of the host.
     Guard {
-        operations: &["ContainerCheckpointList", "ContainerCheckpointDelete", "CheckpointList", "CheckpointDelete"],
+        operations: &["CheckpointList", "CheckpointDelete"],
         parameter: "dir",
+        flag: false,
+        reads: Reads::Classes(&[Class::HostPath]),
+    },
+    // Tells whether any directory of the host is there.
+    Guard {
+        operations: &["ContainerStart"],
+        parameter: "checkpoint-dir",
         flag: false,
         reads: Reads::Classes(&[Class::HostPath]),
     },
@@ -210,17 +217,19 @@ const NAMED: &[(&str, Reads)] = &[("id", IDENTITY), ("label", Reads::Labels), ("
 /// Operations whose filters read nothing that is hidden: what they select is relayed untouched.
 const UNTOUCHED: &[&str] = &["SystemEvents"];
 
-/// Whether the parameters of `route` read only what `show` shows.
+/// Whether the parameters of `route` read only what is shown: what `show` shows and no rule hides again. `ruled` are the
+/// classes of the fields that rules hide in the rows of this operation.
 ///
 /// # Errors
 /// [`Denial::Oracle`] if one reads more, or is a filter that is not known; [`Denial::Filters`] if the filters cannot be
 /// read.
-pub(super) fn check(route: &Route, show: &Show) -> Result<(), Denial> {
+pub(super) fn check(route: &Route, show: &Show, ruled: ClassSet) -> Result<(), Denial> {
     let id = route.operation.id;
+    let shown = Shown { show, ruled };
     for guard in PARAMETERS.iter().filter(|guard| guard.operations.contains(&id)) {
         let used = values(&route.query, guard.parameter).next().is_some();
         let harmless = guard.flag && !values(&route.query, guard.parameter).any(is_true);
-        if used && !harmless && !guard.reads.only_shown(&[], show) {
+        if used && !harmless && !shown.all(guard.reads, &[]) {
             return Err(Denial::Oracle);
         }
     }
@@ -231,7 +240,7 @@ pub(super) fn check(route: &Route, show: &Show) -> Result<(), Denial> {
     for text in values(&route.query, "filters").filter(|text| !text.is_empty()) {
         for (key, values) in parse(text)? {
             let reads = known.iter().find(|(name, _)| *name == key).map(|(_, reads)| reads);
-            if !reads.is_some_and(|reads| reads.only_shown(&values, show)) {
+            if !reads.is_some_and(|reads| shown.all(*reads, &values)) {
                 return Err(Denial::Oracle);
             }
         }
@@ -249,16 +258,28 @@ fn is_true(value: &str) -> bool {
     !matches!(value.trim().to_ascii_lowercase().as_str(), "" | "0" | "no" | "false" | "none")
 }
 
-impl Reads {
+/// What a client can see in the rows of one operation.
+struct Shown<'p> {
+    show: &'p Show,
+    ruled: ClassSet,
+}
+
+impl Shown<'_> {
     /// Whether all that is read is shown.
-    fn only_shown(self, values: &[String], show: &Show) -> bool {
-        match self {
-            Self::Classes(classes) => classes.iter().all(|class| show.classes.contains(*class)),
-            Self::Labels => {
-                let key = |value: &str| value.split('=').next().unwrap_or_default().to_owned();
-                show.classes.contains(Class::FreeText) || values.iter().all(|value| show.labels.matches(&key(value)))
+    fn all(&self, reads: Reads, values: &[String]) -> bool {
+        match reads {
+            Reads::Classes(classes) => classes.iter().all(|class| self.whole(*class)),
+            Reads::Labels if self.ruled.contains(Class::FreeText) => false,
+            Reads::Labels => {
+                let listed = |value: &String| value.split('=').next().is_some_and(|key| self.show.labels.matches(key));
+                self.whole(Class::FreeText) || values.iter().all(listed)
             }
         }
+    }
+
+    /// Whether every field of a class is shown.
+    fn whole(&self, class: Class) -> bool {
+        self.show.classes.contains(class) && !self.ruled.contains(class)
     }
 }
 
@@ -328,5 +349,233 @@ impl<'de> Deserialize<'de> for Values {
             }
         }
         from.deserialize_any(Either)
+    }
+}
+
+/// Whether a table of this file is about the rows of an operation.
+pub(super) fn concerns(operation: &Operation) -> bool {
+    let filters = FILTERS.iter().any(|(id, _)| *id == operation.id);
+    filters || PARAMETERS.iter().any(|guard| guard.operations.contains(&operation.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::Globs;
+    use crate::route::{OPERATIONS, find, operation};
+
+    /// What `show` with these classes says to `parameters` of an operation.
+    fn said(id: &str, parameters: &[(&str, &str)], classes: &[Class], ruled: &[Class]) -> Result<(), Denial> {
+        let operation = operation(id).unwrap();
+        let path = operation.template.replace("{id}", "x").replace("{reference}", "x").replace("{checkpoint}", "y");
+        let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+        let query: Vec<String> =
+            parameters.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value))).collect();
+        let target = format!("/v1.44{path}?{}", query.join("&"));
+        let route = find(operation.method.as_str(), &target).unwrap().unwrap();
+        assert_eq!(route.operation.id, id, "{target}");
+        let show = Show {
+            classes: classes.iter().copied().collect(),
+            labels: Globs::from_iter(["app", "com.example.*"]),
+            ..Show::default()
+        };
+        check(&route, &show, ruled.iter().copied().collect())
+    }
+
+    /// `parameters` pass when exactly these classes are shown, and not when one of them is hidden.
+    #[track_caller]
+    fn check_needs(id: &str, parameters: &[(&str, &str)], needs: &[Class]) {
+        assert_eq!(said(id, parameters, needs, &[]), Ok(()), "{id} {parameters:?} shown");
+        for missing in needs {
+            let others: Vec<Class> = Class::ALL.into_iter().filter(|class| class != missing).collect();
+            assert_eq!(said(id, parameters, &others, &[]), Err(Denial::Oracle), "{id} {parameters:?} hides {missing}");
+            assert_eq!(
+                said(id, parameters, &Class::ALL, &[*missing]),
+                Err(Denial::Oracle),
+                "{id} {parameters:?}, {missing} hidden by a rule"
+            );
+        }
+    }
+
+    #[track_caller]
+    fn check_filter(id: &str, filters: &str, expected: Result<(), Denial>) {
+        let classes = [Class::Identity, Class::State, Class::Topology];
+        assert_eq!(said(id, &[("filters", filters)], &classes, &[]), expected, "{id} {filters}");
+    }
+
+    #[test]
+    fn every_filter_needs_the_classes_it_reads() {
+        use Class::{Command, Host, HostPath, Identity, State, Topology};
+        let rows: &[(&str, &str, &[Class])] = &[
+            ("ContainerList", "ancestor before id name since", &[Identity]),
+            ("ContainerList", "exited health is-task status", &[State]),
+            ("ContainerList", "expose network publish", &[Topology]),
+            ("ContainerList", "command", &[Command]),
+            ("ContainerList", "isolation", &[Host]),
+            ("ContainerList", "volume", &[HostPath, Identity]),
+            ("ImageList", "before reference since", &[Identity]),
+            ("ImageList", "dangling until", &[State]),
+            ("VolumeList", "name", &[Identity]),
+            ("VolumeList", "dangling", &[State]),
+            ("VolumeList", "driver", &[Host]),
+            ("NetworkList", "id name", &[Topology]),
+            ("NetworkList", "dangling scope type", &[State]),
+            ("NetworkList", "driver", &[Host]),
+            ("ServiceList", "id name", &[Identity]),
+            ("ServiceList", "mode runtime", &[State]),
+            ("TaskList", "id name node service", &[Identity]),
+            ("TaskList", "_up-to-date desired-state runtime", &[State]),
+            ("NodeList", "id name", &[Identity]),
+            ("NodeList", "membership role", &[State]),
+            ("SecretList", "id name names", &[Identity]),
+            ("ConfigList", "id name names", &[Identity]),
+            ("PluginList", "capability", &[Identity]),
+            ("PluginList", "enable enabled", &[State]),
+            ("ContainerPrune", "all dangling until", &[State]),
+            ("ImagePrune", "all dangling until", &[State]),
+            ("VolumePrune", "all dangling until", &[State]),
+            ("NetworkPrune", "all dangling until", &[State]),
+            ("BuildPrune", "description", &[Command]),
+            ("BuildPrune", "id parent", &[Identity]),
+            ("BuildPrune", "inuse private shared type until", &[State]),
+            ("ImageSearch", "is-automated is-official stars", &[]),
+        ];
+        for (id, keys, needs) in rows {
+            for key in keys.split(' ') {
+                check_needs(id, &[("filters", &format!("{{\"{key}\":[\"x\"]}}"))], needs);
+                check_needs(id, &[("filters", &format!("{{\"{key}\":{{\"x\":true}}}}"))], needs);
+            }
+        }
+        let tested = |id: &str, key: &str| {
+            rows.iter().any(|(known, keys, _)| *known == id && keys.split(' ').any(|one| one == key))
+        };
+        for (id, keys) in FILTERS {
+            for (key, reads) in *keys {
+                assert!(*reads == Reads::Labels || tested(id, key), "{id} {key} has no row above");
+            }
+        }
+    }
+
+    #[test]
+    fn labels_are_compared_by_the_keys_that_are_shown() {
+        for id in [
+            "ContainerList",
+            "ImageList",
+            "VolumeList",
+            "NetworkList",
+            "ServiceList",
+            "TaskList",
+            "NodeList",
+            "SecretList",
+            "ConfigList",
+            "ContainerPrune",
+            "ImagePrune",
+            "VolumePrune",
+            "NetworkPrune",
+        ] {
+            check_filter(id, r#"{"label":["app"]}"#, Ok(()));
+            check_filter(id, r#"{"label":["app=x=y","com.example.a"]}"#, Ok(()));
+            check_filter(id, r#"{"label":{"app=x":true}}"#, Ok(()));
+            check_filter(id, r#"{"label":["token"]}"#, Err(Denial::Oracle));
+            check_filter(id, r#"{"label":["token=a"]}"#, Err(Denial::Oracle));
+            check_filter(id, r#"{"label":["app","token=a"]}"#, Err(Denial::Oracle));
+            check_filter(id, r#"{"label":{"token=a":false}}"#, Err(Denial::Oracle));
+            check_filter(id, r#"{"label":["App"]}"#, Err(Denial::Oracle));
+            check_filter(id, r#"{"label":[""]}"#, Err(Denial::Oracle));
+            let token = [("filters", r#"{"label":["token=a"]}"#)];
+            assert_eq!(said(id, &token, &[Class::FreeText], &[]), Ok(()), "{id}");
+            assert_eq!(said(id, &token, &Class::ALL, &[Class::FreeText]), Err(Denial::Oracle), "{id}");
+        }
+        check_filter("ContainerList", r#"{"label!":["token"]}"#, Err(Denial::Oracle));
+        check_filter("NodeList", r#"{"node.label":["token"]}"#, Err(Denial::Oracle));
+        check_filter("NodeList", r#"{"node.label":["app=1"]}"#, Ok(()));
+    }
+
+    #[test]
+    fn what_stands_there_twice_is_checked_twice() {
+        check_filter("ContainerList", r#"{"label":["token"],"label":["app"]}"#, Err(Denial::Oracle));
+        check_filter("ContainerList", r#"{"label":["app"],"label":["token"]}"#, Err(Denial::Oracle));
+        check_filter("ContainerList", r#"{"name":["a"],"\u006cabel":["token"]}"#, Err(Denial::Oracle));
+    }
+
+    #[test]
+    fn unknown_filters_are_denied_even_when_all_is_shown() {
+        let unknown = [("filters", r#"{"secret":["x"]}"#)];
+        for (id, _) in FILTERS {
+            assert_eq!(said(id, &unknown, &Class::ALL, &[]), Err(Denial::Oracle), "{id}");
+        }
+    }
+
+    #[test]
+    fn filters_that_cannot_be_read_are_denied() {
+        for text in [
+            "x",
+            "null",
+            "[]",
+            "1",
+            r#"{"name":"a"}"#,
+            r#"{"name":[1]}"#,
+            r#"{"name":null}"#,
+            r#"{"name":{"a":1}}"#,
+            r#"{"name":["a"]} x"#,
+            r#"{"name":[["a"]]}"#,
+            r#"{"name":["a"],}"#,
+        ] {
+            check_filter("ContainerList", text, Err(Denial::Filters));
+        }
+        let long = format!("{{\"name\":[\"{}\"]}}", "a".repeat(FILTERS_LIMIT));
+        assert!(parse(&long).is_err_and(|denial| denial == Denial::Filters));
+        for text in ["", "{}", r#"{"name":[]}"#, r#"{"name":{}}"#] {
+            check_filter("ContainerList", text, Ok(()));
+        }
+    }
+
+    #[test]
+    fn other_parameters_need_the_classes_they_read() {
+        use Class::{Command, FreeText, HostPath, Identity, Secret};
+        for value in ["aux", "axeww", ""] {
+            check_needs("ContainerTop", &[("ps_args", value)], &[Secret, Command]);
+        }
+        check_needs("ContainerTop", &[], &[]);
+        for id in ["ContainerLogs", "ServiceLogs", "TaskLogs"] {
+            for value in ["1", "true", "off", "yes"] {
+                check_needs(id, &[("details", value)], &[Secret, FreeText]);
+            }
+            for value in ["", "0", "false", " No ", "NONE"] {
+                check_needs(id, &[("details", value)], &[]);
+            }
+            check_needs(id, &[("stdout", "1"), ("follow", "1")], &[]);
+        }
+        check_needs("ImageAttestations", &[("statement", "1")], &[Secret]);
+        check_needs("ImageAttestations", &[("statement", "0")], &[]);
+        check_needs("CheckpointList", &[("dir", "/etc")], &[HostPath]);
+        check_needs("CheckpointDelete", &[("dir", "/etc")], &[HostPath]);
+        check_needs("ContainerStart", &[("checkpoint-dir", "/etc")], &[HostPath]);
+        check_needs("ImageList", &[("filter", "a*")], &[Identity]);
+        check_needs("ContainerList", &[("before", "a")], &[Identity]);
+        check_needs("ContainerList", &[("since", "a")], &[Identity]);
+        check_needs("ContainerList", &[("all", "1"), ("limit", "1"), ("size", "1")], &[]);
+        check_needs("NetworkInspect", &[("verbose", "1")], &[]);
+    }
+
+    #[test]
+    fn filters_of_events_read_nothing_because_events_are_relayed() {
+        check_needs("SystemEvents", &[("filters", r#"{"label":["token=a"],"event":["exec_start"]}"#)], &[]);
+    }
+
+    #[test]
+    fn the_tables_know_every_operation_that_has_filters() {
+        for operation in OPERATIONS.iter().filter(|one| one.query.iter().any(|parameter| parameter.name == "filters")) {
+            assert!(concerns(operation) || UNTOUCHED.contains(&operation.id), "{}", operation.id);
+        }
+        for guard in PARAMETERS {
+            for id in guard.operations {
+                let found = operation(id).unwrap_or_else(|| panic!("{id}"));
+                assert!(found.query.iter().any(|parameter| parameter.name == guard.parameter), "{id}");
+            }
+        }
+        for (id, _) in FILTERS {
+            assert!(operation(id).is_some(), "{id}");
+        }
     }
 }

@@ -385,3 +385,182 @@ fn schema_named(on: &str, catalogue: &Catalogue) -> Result<String, String> {
         None => format!("unknown schema {on:?}, expected a schema or an operation id, such as ContainerInspect"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(files: &[(&str, &str)]) -> Result<Profiles, Vec<String>> {
+        let catalogue = Catalogue::built_in().unwrap();
+        Profiles::parse(files, &catalogue).map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+    }
+
+    #[track_caller]
+    fn check_mistakes(text: &str, expected: &[&str]) {
+        assert_eq!(parse(&[("p.yaml", text)]).map(|_| ()).unwrap_err(), expected);
+    }
+
+    /// What a profile shows, as names of classes.
+    fn shown(profile: &Profile) -> Vec<&'static str> {
+        profile.show.classes.iter().map(Class::as_str).collect()
+    }
+
+    #[test]
+    fn the_built_in_profiles_have_no_mistakes() {
+        let catalogue = Catalogue::built_in().unwrap();
+        let profiles = Profiles::built_in(&catalogue).unwrap();
+        let names: Vec<&str> = profiles.iter().map(|profile| profile.name.as_str()).collect();
+        assert_eq!(names, ["dashboard", "dashboard-live"]);
+        for profile in profiles.iter() {
+            assert!(!profile.about.is_empty() && !profile.show.unknown, "{}", profile.name);
+            assert!(!profile.show.classes.contains(Class::Secret), "{}", profile.name);
+            for operation in profile.allow.keys().filter_map(|id| operation(id)) {
+                assert!(!operation.mutating, "{} allows {}", profile.name, operation.id);
+            }
+        }
+    }
+
+    #[test]
+    fn a_profile_without_a_word_allows_and_shows_nothing() {
+        let profiles = parse(&[("p.yaml", "profile: p\n")]).unwrap();
+        let profile = profiles.get("p").unwrap();
+        assert!(profile.allow.is_empty() && shown(profile).is_empty() && !profile.show.unknown);
+    }
+
+    #[test]
+    fn classes_are_shown_one_by_one_or_all_or_all_but_some() {
+        for (text, classes, unknown) in [
+            ("show: [state, identity]", "identity state", false),
+            ("show: []", "", false),
+            ("show: [state]\nunknown: show", "state", true),
+            ("show: all", "secret command free-text host-path topology host identity state", true),
+            ("show: all\nunknown: hide", "secret command free-text host-path topology host identity state", false),
+            ("hide: [secret, command]", "free-text host-path topology host identity state", true),
+            ("hide: [secret]\nunknown: hide", "command free-text host-path topology host identity state", false),
+        ] {
+            let profiles = parse(&[("p.yaml", &format!("profile: p\n{text}\n"))]).unwrap();
+            let profile = profiles.get("p").unwrap();
+            assert_eq!((shown(profile).join(" ").as_str(), profile.show.unknown), (classes, unknown), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_class_has_the_line_that_decides_it() {
+        let profiles = parse(&[("p.yaml", "profile: p\nshow:\n  - state\n  - host\n")]).unwrap();
+        let place = |class| profiles.get("p").unwrap().classes.get(&class).unwrap().to_string();
+        assert_eq!(place(Class::Host), "p.yaml:4:5");
+        assert_eq!(place(Class::Secret), "p.yaml:2:1");
+    }
+
+    #[test]
+    fn a_profile_adds_to_what_it_extends() {
+        let parent = "profile: parent\nallow: [ContainerList]\nshow: [state, host]\nlabels: [a]\n\
+                      rules:\n  - {on: Volume, blank: $.Name}\n";
+        let child = "profile: child\nextends: parent\nallow: [VolumeList]\nshow: [identity]\nlabels: [b.*]\n\
+                     rules:\n  - {on: VolumeInspect, keep: $.Name}\n";
+        let grandchild = "profile: grandchild\nextends: child\nhide: [host]\nunknown: show\n";
+        // The order of the files does not matter.
+        let profiles = parse(&[("c.yaml", child), ("g.yaml", grandchild), ("p.yaml", parent)]).unwrap();
+        let profile = profiles.get("grandchild").unwrap();
+        assert_eq!(profile.allow.keys().copied().collect::<Vec<_>>(), ["ContainerList", "VolumeList"]);
+        assert_eq!(shown(profile), ["identity", "state"]);
+        assert!(profile.show.unknown && !profiles.get("child").unwrap().show.unknown);
+        assert!(profile.show.labels.matches("a") && profile.show.labels.matches("b.c"));
+        let places: Vec<String> = profile.rules.iter().map(|rule| rule.place.file.to_string()).collect();
+        assert_eq!(places, ["p.yaml", "c.yaml"]);
+        assert_eq!(shown(profiles.get("parent").unwrap()), ["host", "state"]);
+    }
+
+    #[test]
+    fn a_rule_may_name_an_operation() {
+        let text =
+            "profile: p\nrules:\n  - {on: ContainerList, blank: $.Names}\n  - {on: ContainerStats, blank: $.name}\n";
+        let profiles = parse(&[("p.yaml", text)]).unwrap();
+        let on: Vec<&str> = profiles.get("p").unwrap().rules.iter().map(|rule| rule.on.as_str()).collect();
+        assert_eq!(on, ["ContainerSummary", "ContainerStats"]);
+    }
+
+    #[test]
+    fn who_may_ping_may_ping_with_head() {
+        let profiles = parse(&[("p.yaml", "profile: p\nallow: [Ping]\n")]).unwrap();
+        let ids: Vec<&str> = profiles.get("p").unwrap().allow.keys().copied().collect();
+        assert_eq!(ids, ["SystemPing", "SystemPingHead"]);
+    }
+
+    #[test]
+    fn every_mistake_of_a_file_is_reported() {
+        check_mistakes(
+            "profile: p\nabout: [x]\nalow: []\nallow: [ContainerLst, Everything, ContainerList, ContainerList]\n\
+             show: [public, state]\nunknown: maybe\nlabels: [\"\", \"a b\", \"a?\"]\nenv: TZ\n",
+            &[
+                "p.yaml:2:8: found a list, expected what the profile is for",
+                "p.yaml:3:1: unknown key \"alow\", did you mean \"allow\"?",
+                "p.yaml:4:9: unknown operation \"ContainerLst\", did you mean \"ContainerList\"?",
+                "p.yaml:4:23: unknown operation \"Everything\", expected an operation id of the Docker API such as \
+                 ContainerList",
+                "p.yaml:4:50: the operation ContainerList stands here twice: p.yaml:4:35 has it already",
+                "p.yaml:5:8: unknown class \"public\", expected one of secret, command, free-text, host-path, topology, \
+                 host, identity, state",
+                "p.yaml:6:10: found \"maybe\", expected `show` or `hide`",
+                "p.yaml:7:10: an empty name, expected one",
+                "p.yaml:7:14: ' ' in \"a b\", expected a name in which only `*` is special",
+                "p.yaml:7:21: '?' in \"a?\", expected a name in which only `*` is special",
+                "p.yaml:8:6: found text, expected a list of names, in which `*` stands for any text",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_profile_needs_a_name_of_its_own() {
+        check_mistakes("about: x\n", &["p.yaml:1:1: expected `profile`, the name of the profile"]);
+        check_mistakes("[]", &["p.yaml:1:1: found a list, expected a profile"]);
+        let wrong = parse(&[("a.yaml", "profile: p\n"), ("b.yaml", "profile: p\n")]).unwrap_err();
+        assert_eq!(wrong, ["b.yaml:1:10: the profile \"p\" is in a.yaml:1:10 already"]);
+        let catalogue = Catalogue::built_in().unwrap();
+        let wrong = Profiles::built_in_with(&[("b.yaml", "profile: dashboard\n")], &catalogue).unwrap_err();
+        assert_eq!(
+            wrong.first().map(ToString::to_string).as_deref(),
+            Some("b.yaml:1:10: the profile \"dashboard\" is in built-in:profile/dashboard.yaml:6:10 already")
+        );
+    }
+
+    #[test]
+    fn show_and_hide_do_not_go_together() {
+        check_mistakes(
+            "profile: p\nshow: [state]\nhide: [secret]\n",
+            &["p.yaml:3:1: `show` and `hide` stand here both, expected one of them"],
+        );
+        check_mistakes("profile: p\nshow: some\n", &["p.yaml:2:7: found text, expected `all` or a list of classes"]);
+    }
+
+    #[test]
+    fn what_is_extended_is_there_and_not_the_profile_itself() {
+        check_mistakes("profile: p\nextends: p\n", &["p.yaml:2:10: the profile \"p\" extends itself"]);
+        check_mistakes(
+            "profile: some\nextends: sume\n",
+            &["p.yaml:2:10: unknown profile \"sume\", did you mean \"some\"?"],
+        );
+        let wrong = parse(&[("a.yaml", "profile: one\nextends: two\n"), ("b.yaml", "profile: two\nextends: one\n")]);
+        assert_eq!(
+            wrong.map(|_| ()).unwrap_err(),
+            ["a.yaml:2:10: the profile \"two\" extends itself", "b.yaml:2:10: the profile \"one\" extends itself",]
+        );
+    }
+
+    #[test]
+    fn a_rule_is_about_json_that_there_is() {
+        check_mistakes(
+            "profile: p\nrules:\n  - {on: ContainerInspct, blank: $.Name}\n  - {on: ContainerLogs, blank: $.Name}\n\
+             \x20 - {on: Volume, blank: Name}\n  - {on: Volume, blnk: $.Name}\n  - {on: Volume}\n",
+            &[
+                "p.yaml:3:5: unknown schema \"ContainerInspct\", did you mean \"ContainerInspect\"?",
+                "p.yaml:4:5: the response of ContainerLogs is not a JSON document: no rule can apply",
+                "p.yaml:5:25: bad path: expected jp_query at character 1",
+                "p.yaml:6:5: expected exactly one of keep, blank, remove, redact, mask, hash, replace with a path",
+                "p.yaml:6:18: unknown key \"blnk\", expected on, with, or exactly one of keep, blank, remove, redact, mask, \
+                 hash, replace with a path",
+                "p.yaml:7:5: expected exactly one of keep, blank, remove, redact, mask, hash, replace with a path",
+            ],
+        );
+    }
+}
