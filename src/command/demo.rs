@@ -17,12 +17,30 @@ use crate::server::{self, Running};
 use crate::socket::Address;
 use crate::yaml::Place;
 
-/// The containers by name: what `inspect` says of each.
-const CONTAINERS: [(&str, &str); 4] = [
-    ("shop-web-1", include_str!("../../fixtures/demo/container_inspect.web.json")),
-    ("shop-api-1", include_str!("../../fixtures/demo/container_inspect.api.json")),
-    ("shop-db-1", include_str!("../../fixtures/demo/container_inspect.db.json")),
-    ("shop-worker-1", include_str!("../../fixtures/demo/container_inspect.worker.json")),
+/// A container of the engine.
+struct Container {
+    /// Its name, without the slash.
+    name: &'static str,
+    /// What `inspect` says of it.
+    inspect: &'static str,
+    /// What it has printed, line by line.
+    logs: &'static str,
+}
+
+/// All containers of the engine.
+const CONTAINERS: [Container; 4] = [
+    Container {
+        name: SHOWN,
+        inspect: include_str!("../../fixtures/demo/container_inspect.web.json"),
+        logs: include_str!("../../fixtures/demo/container_logs.web.txt"),
+    },
+    Container { name: "shop-api-1", inspect: include_str!("../../fixtures/demo/container_inspect.api.json"), logs: "" },
+    Container { name: "shop-db-1", inspect: include_str!("../../fixtures/demo/container_inspect.db.json"), logs: "" },
+    Container {
+        name: "shop-worker-1",
+        inspect: include_str!("../../fixtures/demo/container_inspect.worker.json"),
+        logs: include_str!("../../fixtures/demo/container_logs.worker.txt"),
+    },
 ];
 /// Everything else that answers with one document.
 const DOCUMENTS: [(&str, &str); 6] = [
@@ -35,32 +53,39 @@ const DOCUMENTS: [(&str, &str); 6] = [
 ];
 const STATS: &str = include_str!("../../fixtures/demo/container_stats.ndjson");
 const EVENTS: &str = include_str!("../../fixtures/demo/system_events.ndjson");
-const LOGS: &str = include_str!("../../fixtures/demo/container_logs.web.txt");
 /// The container that is shown side by side, and what of it.
 const SHOWN: &str = "shop-web-1";
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 14] = [
     "/Name",
     "/Config/Image",
     "/State/Status",
     "/State/Health/Status",
     "/NetworkSettings/Ports",
+    "/NetworkSettings/Networks/shop_default/IPAddress",
     "/Config/Env",
     "/Args",
     "/Config/Cmd",
     "/HostConfig/Binds",
+    "/Mounts/0/Source",
     "/HostConfig/LogConfig",
     "/State/Health/Log/0/Output",
     "/Config/Labels",
 ];
+/// How wide the names of fields are in the comparison.
+const NAMES: usize = 24;
 /// How wide a column of the comparison is.
-const COLUMN: usize = 46;
+const COLUMN: usize = 41;
+/// The media type of logs, of which each piece says whether it is output or error, and its length.
+const FRAMED: &str = "application/vnd.docker.multiplexed-stream";
+/// The media type of everything else but a ping.
+const JSON: &str = "application/json";
 
 /// Runs the demonstration until the process is told to stop.
 ///
 /// # Errors
 /// [`Error`].
 pub fn run(out: &mut dyn Write) -> Result<u8, Error> {
-    let demo = Demo::start(2375).or_else(|_| Demo::start(0))?;
+    let demo = Demo::start()?;
     demo.show(out)?;
     demo.running.until_told()?;
     Ok(OK)
@@ -83,8 +108,9 @@ impl Drop for Folder {
 }
 
 impl Demo {
-    fn start(port: u16) -> Result<Self, Error> {
-        let folder = std::env::temp_dir().join(format!("dockveil-demo-{}-{port}", std::process::id()));
+    /// Starts both; the system chooses the port.
+    fn start() -> Result<Self, Error> {
+        let folder = std::env::temp_dir().join(format!("dockveil-demo-{}", std::process::id()));
         std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
         let folder = Folder(folder);
         let engine = folder.0.join("engine.sock");
@@ -104,7 +130,7 @@ impl Demo {
             origins: Vec::new(),
             hosts: Vec::new(),
         };
-        let tcp = Address::Tcp { host: "127.0.0.1".to_owned(), port };
+        let tcp = Address::Tcp { host: "127.0.0.1".to_owned(), port: 0 };
         let config = Config {
             upstream: Address::Unix(engine),
             listeners: vec![listen(Address::Unix(folder.0.join("docker.sock"))), listen(tcp)],
@@ -119,43 +145,55 @@ impl Demo {
         let before = fetch(&self.folder.0.join("engine.sock"), &target)?;
         let after = fetch(&self.folder.0.join("docker.sock"), &target)?;
         writeln!(out, "\nGET {target}\n")?;
-        writeln!(out, "{:26}  {:COLUMN$}  through dockveil (dashboard-live)", "", "what the engine says")?;
-        writeln!(out, "{:-<26}  {:-<COLUMN$}  {:-<COLUMN$}", "", "", "")?;
+        writeln!(out, "{:NAMES$}  {:COLUMN$}  through dockveil (dashboard-live)", "", "what the engine says")?;
+        writeln!(out, "{:-<NAMES$}  {:-<COLUMN$}  {:-<COLUMN$}", "", "", "")?;
         for field in FIELDS {
             let side = |document: &Value| document.pointer(field).map_or_else(|| vec!["(gone)".to_owned()], lines);
             let (left, right) = (side(&before), side(&after));
+            let name = label(field);
             for number in 0..left.len().max(right.len()) {
-                let name = if number == 0 { field.trim_start_matches('/').replace('/', ".") } else { String::new() };
+                let name = if number == 0 { name.as_str() } else { "" };
                 let at = |lines: &[String]| lines.get(number).cloned().unwrap_or_default();
-                writeln!(out, "{name:26}  {:COLUMN$}  {}", at(&left), at(&right))?;
+                let line = format!("{name:NAMES$}  {:COLUMN$}  {}", at(&left), at(&right));
+                writeln!(out, "{}", line.trim_end())?;
             }
         }
         let tcp = self.running.addresses().iter().find_map(|address| match address {
             Address::Tcp { host, port } => Some(format!("http://{host}:{port}")),
             Address::Unix(_) => None,
         });
-        let url = tcp.unwrap_or_default();
-        writeln!(out, "\nTry it while this runs (end it with Ctrl-C):\n")?;
+        writeln!(out, "\nTry it in another shell while this runs (end it with Ctrl-C):\n")?;
+        writeln!(out, "  D={}", tcp.unwrap_or_default())?;
         for (line, what) in [
-            (format!("curl -s {url}/containers/json"), "the list, filtered"),
-            (format!("curl -s {url}/containers/shop-db-1/json"), "a database without its password"),
-            (format!("curl -s {url}/v1.24/%63ontainers/shop-db-1/json"), "another spelling, another version: the same"),
-            (format!("curl -sN {url}/events"), "a stream, untouched, as it happens"),
-            (format!("curl -sN '{url}/containers/{SHOWN}/logs?stdout=1&follow=1' --output -"), "logs, untouched"),
-            (format!("curl -s '{url}/containers/{SHOWN}/stats?stream=false'"), "one sample of stats"),
-            (format!("curl -s {url}/containers//json"), "refused: 400"),
-            (format!("curl -s -X POST {url}/containers/{SHOWN}/stop"), "refused: 403"),
+            ("curl -s $D/containers/json", "the list, filtered"),
+            ("curl -s $D/containers/shop-db-1/json", "a database without its password"),
+            ("curl -s $D/v1.24/%63ontainers/shop-db-1/json", "an odd spelling: filtered alike"),
+            ("curl -sN $D/events", "a stream, untouched"),
+            ("curl -sN \"$D/containers/shop-web-1/logs?stdout=1&follow=1\" --output -", "logs, untouched"),
+            ("curl -s \"$D/containers/shop-web-1/stats?stream=false\"", "one sample of stats"),
+            ("curl -s $D/containers//json", "an odd spelling: refused, 400"),
+            ("curl -s -X POST $D/containers/shop-web-1/stop", "a write: refused, 403"),
             (
-                format!("curl -s '{url}/containers/json?filters=%7B%22label%22%3A%5B%22a%3Db%22%5D%7D'"),
-                "refused: it reads labels",
+                "curl -s \"$D/containers/json?filters=%7B%22label%22%3A%5B%22a%3Db%22%5D%7D\"",
+                "reads labels: refused, 403",
             ),
-            (format!("DOCKER_HOST=unix://{} docker ps", self.folder.0.join("docker.sock").display()), "any client"),
         ] {
-            writeln!(out, "  {line:86}  # {what}")?;
+            writeln!(out, "  {line:73}  # {what}")?;
         }
+        writeln!(out, "\nOr any client, at the socket:\n")?;
+        writeln!(out, "  DOCKER_HOST=unix://{} docker ps", self.folder.0.join("docker.sock").display())?;
         writeln!(out)?;
         out.flush()?;
         Ok(())
+    }
+}
+
+/// The name of a field, from its end as far as it fits: `…ttings.Ports` says more than `NetworkSett…`.
+fn label(field: &str) -> String {
+    let name = field.trim_start_matches('/').replace('/', ".");
+    match name.chars().count().checked_sub(NAMES) {
+        None | Some(0) => name,
+        Some(over) => ['…'].into_iter().chain(name.chars().skip(over + 1)).collect(),
     }
 }
 
@@ -183,10 +221,10 @@ fn cut(text: &str) -> String {
     text.chars().take(COLUMN - 1).chain(['…']).collect()
 }
 
-/// Fetches a document over a Unix socket.
+/// Fetches a document over a Unix socket, as HTTP/1.0, so that no answer comes in chunks.
 fn fetch(socket: &Path, target: &str) -> Result<Value, Error> {
     let mut stream = UnixStream::connect(socket)?;
-    write!(stream, "GET {target} HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n")?;
+    write!(stream, "GET {target} HTTP/1.0\r\nHost: demo\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
@@ -225,32 +263,27 @@ fn answer(method: &str, target: &str, out: &mut dyn Write) -> io::Result<()> {
         return write!(out, "{}Content-Length: 2\r\n\r\n{body}", head("text/plain"));
     }
     if let Some((_, document)) = DOCUMENTS.iter().find(|(known, _)| *known == path) {
-        return whole(document, out);
+        return whole(JSON, document.as_bytes(), out);
     }
     let Some((name, what)) = path.strip_prefix("/containers/").and_then(|rest| rest.split_once('/')) else {
         return match path {
-            "/events" => live(EVENTS, Duration::from_millis(1500), fresh_event, out),
+            "/events" => live(JSON, EVENTS, Duration::from_millis(1500), fresh_event, out),
             _ => missing(out),
         };
     };
-    let found = CONTAINERS.iter().find(|(known, document)| {
-        *known == name || (name.len() >= 12 && document.contains(&format!("\"Id\": \"{name}")))
+    let found = CONTAINERS.iter().find(|container| {
+        container.name == name || (name.len() >= 12 && container.inspect.contains(&format!("\"Id\": \"{name}")))
     });
-    let Some((_, document)) = found else { return missing(out) };
+    let Some(container) = found else { return missing(out) };
+    let says = |texts: [&str; 2]| query.split('&').any(|pair| texts.contains(&pair));
     match what {
-        "json" => whole(document, out),
-        "stats" if query.contains("stream=0") || query.contains("stream=false") => {
-            whole(STATS.lines().next().unwrap_or_default(), out)
+        "json" => whole(JSON, container.inspect.as_bytes(), out),
+        "stats" if says(["stream=0", "stream=false"]) => {
+            whole(JSON, STATS.lines().next().unwrap_or_default().as_bytes(), out)
         }
-        "stats" => live(STATS, Duration::from_secs(1), str::to_owned, out),
-        "logs" if query.contains("follow=1") || query.contains("follow=true") => {
-            live(LOGS, Duration::from_secs(1), str::to_owned, out)
-        }
-        "logs" => {
-            let body: Vec<u8> = LOGS.lines().flat_map(frame).collect();
-            write!(out, "{}Content-Length: {}\r\n\r\n", head("application/vnd.docker.multiplexed-stream"), body.len())?;
-            out.write_all(&body)
-        }
+        "stats" => live(JSON, STATS, Duration::from_secs(1), line_of, out),
+        "logs" if says(["follow=1", "follow=true"]) => live(FRAMED, container.logs, Duration::from_secs(1), frame, out),
+        "logs" => whole(FRAMED, &container.logs.lines().flat_map(frame).collect::<Vec<u8>>(), out),
         _ => missing(out),
     }
 }
@@ -261,8 +294,10 @@ fn head(media_type: &str) -> String {
     )
 }
 
-fn whole(document: &str, out: &mut dyn Write) -> io::Result<()> {
-    write!(out, "{}Content-Length: {}\r\n\r\n{document}", head("application/json"), document.len())
+/// Answers with a body of known length.
+fn whole(media_type: &str, body: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    write!(out, "{}Content-Length: {}\r\n\r\n", head(media_type), body.len())?;
+    out.write_all(body)
 }
 
 fn missing(out: &mut dyn Write) -> io::Result<()> {
@@ -284,28 +319,37 @@ fn frame(line: &str) -> Vec<u8> {
     frame
 }
 
-/// A stream without an end: the lines over and over, one at a time.
-fn live(lines: &str, pause: Duration, fresh: fn(&str) -> String, out: &mut dyn Write) -> io::Result<()> {
-    let framed = lines == LOGS;
-    let media_type = if framed { "application/vnd.docker.multiplexed-stream" } else { "application/json" };
+/// A document on a line of its own.
+fn line_of(line: &str) -> Vec<u8> {
+    [line.as_bytes(), b"\n"].concat()
+}
+
+/// A stream: the lines over and over, one at a time; it ends at once when there are none.
+fn live(
+    media_type: &str,
+    lines: &str,
+    pause: Duration,
+    piece: fn(&str) -> Vec<u8>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     write!(out, "{}Transfer-Encoding: chunked\r\n\r\n", head(media_type))?;
     for line in lines.lines().filter(|line| !line.is_empty()).cycle() {
-        let bytes = if framed { frame(line) } else { (fresh(line) + "\n").into_bytes() };
+        let bytes = piece(line);
         write!(out, "{:x}\r\n", bytes.len())?;
         out.write_all(&bytes)?;
         out.write_all(b"\r\n")?;
         std::thread::sleep(pause);
     }
-    Ok(())
+    out.write_all(b"0\r\n\r\n")
 }
 
 /// An event that happens now.
-fn fresh_event(line: &str) -> String {
+fn fresh_event(line: &str) -> Vec<u8> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let Ok(Value::Object(mut event)) = serde_json::from_str(line) else { return line.to_owned() };
+    let Ok(Value::Object(mut event)) = serde_json::from_str(line) else { return line_of(line) };
     event.insert("time".to_owned(), now.as_secs().into());
     event.insert("timeNano".to_owned(), u64::try_from(now.as_nanos()).unwrap_or(u64::MAX).into());
-    Value::Object(event).to_string()
+    line_of(&Value::Object(event).to_string())
 }
 
 #[cfg(test)]
@@ -314,21 +358,43 @@ mod tests {
 
     #[test]
     fn secrets_are_on_the_left_only() {
-        let demo = Demo::start(0).unwrap();
+        let demo = Demo::start().unwrap();
         let mut out = Vec::new();
         demo.show(&mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
-        let left: String =
-            text.lines().map(|line| line.chars().take(26 + 2 + COLUMN).collect::<String>() + "\n").collect();
-        let right: String =
-            text.lines().map(|line| line.chars().skip(26 + 2 + COLUMN).collect::<String>() + "\n").collect();
+        let (mut left, mut right) = (String::new(), String::new());
+        for line in text.lines() {
+            // The path of the socket is as long as the system has it.
+            assert!(line.chars().count() <= 110 || line.contains("DOCKER_HOST"), "{line}");
+            left.extend(line.chars().take(NAMES + 2 + COLUMN).chain(['\n']));
+            right.extend(line.chars().skip(NAMES + 2 + COLUMN).chain(['\n']));
+        }
         assert!(left.matches("canary").count() > 3, "{text}");
         assert_eq!(right.matches("canary").count(), 0, "{text}");
-        for (name, document) in CONTAINERS {
-            let filtered = fetch(&demo.folder.0.join("docker.sock"), &format!("/containers/{name}/json")).unwrap();
-            assert!(document.contains("canary"), "{name}");
-            assert!(!filtered.to_string().contains("canary"), "{name}: {filtered}");
+        let documents = DOCUMENTS.iter().map(|(path, document)| ((*path).to_owned(), *document));
+        let inspects = CONTAINERS.iter().map(|one| (format!("/containers/{}/json", one.name), one.inspect));
+        for (target, document) in documents.chain(inspects) {
+            let seen = fetch(&demo.folder.0.join("docker.sock"), &target).unwrap();
+            assert!(!seen.to_string().contains("canary"), "{target}: {seen}");
+            assert!(document.contains("canary") || target == "/version", "{target}");
         }
-        demo.running.stop();
+        let Demo { folder, running } = demo;
+        running.stop();
+        let path = folder.0.clone();
+        drop(folder);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn logs_are_those_of_the_container() {
+        let answered = |target: &str| {
+            let mut out = Vec::new();
+            answer("GET", target, &mut out).unwrap();
+            String::from_utf8_lossy(&out).into_owned()
+        };
+        let worker = answered("/v1.51/containers/874d90fabc16/logs?stdout=1");
+        assert!(worker.contains("worker 2.4.1 starting") && worker.contains(FRAMED), "{worker}");
+        assert!(answered("/containers/shop-db-1/logs?stdout=1&follow=1").ends_with("\r\n\r\n0\r\n\r\n"));
+        assert!(answered("/containers/nobody/logs").starts_with("HTTP/1.1 404"));
     }
 }
