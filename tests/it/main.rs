@@ -4,6 +4,9 @@
 mod answers;
 mod canaries;
 mod layering;
+mod profiles;
 mod requests;
+mod rules;
+mod snapshots;
 mod streams;
 mod support;
