@@ -90,10 +90,10 @@ impl Proxy {
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let route = route::find(request.method().as_str(), target)?.ok_or(Error::NoRoute)?;
         trace.operation(route.operation.id);
-        check_body(&route, &request)?;
         match self.policy.decide(&route) {
             Decision::Deny(denial) => Err(Error::Denied(denial)),
             Decision::Relay(reason) => {
+                check_body(&route, &request)?;
                 trace.decision("relay");
                 if opens_a_stream(&route, &request) {
                     return self.open(&route, request).await.map(Carried::Opening);
@@ -101,6 +101,7 @@ impl Proxy {
                 self.relay(&route, request, &reason).await.map(Carried::Answer)
             }
             Decision::Filter(plan) => {
+                check_body(&route, &request)?;
                 trace.decision("filter");
                 self.filter(&route, request, plan, trace).await.map(Carried::Answer)
             }

@@ -82,6 +82,24 @@ fn what_has_two_readings_is_refused_and_does_not_reach_the_daemon() {
 }
 
 #[test]
+fn a_body_that_is_denied_is_denied_and_not_malformed() {
+    let bench = bench();
+    let post = |target: &str, kind: &str| {
+        format!("POST {target} HTTP/1.1\r\nHost: d\r\nContent-Type: {kind}\r\nContent-Length: 2\r\n\r\n{{}}")
+    };
+    for (request, expected) in [
+        (post("/containers/web/stop", "application/json"), 403),
+        (post("/containers/web/stop", "multipart/form-data"), 403),
+        (post("/containers/web/start", "application/json"), 400),
+        (post("/containers/create", "application/x-www-form-urlencoded"), 400),
+        (post("/containers/create", "multipart/form-data; boundary=a"), 400),
+    ] {
+        assert_eq!(status(&bench.ask(&request)), expected, "{request:?}");
+    }
+    assert_eq!(bench.daemon.requests(), [""; 0]);
+}
+
+#[test]
 fn requests_in_one_piece_are_answered_in_turn() {
     let bench = bench();
     let answers = bench.ask(format!("{}{}{}", get("/_ping"), get("/containers/json"), get("/_ping")));
