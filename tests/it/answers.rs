@@ -31,6 +31,16 @@ fn a_list_is_filtered_whatever_its_success_status() {
 }
 
 #[test]
+fn the_line_feed_behind_a_document_stays() {
+    let bench = Bench::start(|request| {
+        json(if request.contains("/containers/json") { "[{\"Id\":\"1\"}]\n" } else { "{\"Id\":\"1\"}\n" })
+    });
+    let list = bench.ask(get("/containers/json"));
+    assert!(list.contains("[{\"Id\":\"1\"}]\n"), "{list:?}");
+    assert!(bench.ask(get("/containers/a/json")).ends_with("{\"Id\":\"1\"}\n"));
+}
+
+#[test]
 fn what_cannot_be_filtered_is_withheld() {
     let list = format!("[{ELEMENT}]");
     check_withheld(|_| with_status("500 Internal Server Error", &format!("[{ELEMENT}]")), 500);
