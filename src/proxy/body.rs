@@ -71,10 +71,6 @@ impl Filtered {
         let document = body.collect(limit).await?.ok_or(Error::TooLong { limit })?;
         let mut out = Vec::with_capacity(document.len());
         let report = plan.apply(&document, &mut out).map_err(Error::Filter)?;
-        // As the daemon ends every document; a list keeps it too.
-        if document.ends_with(b"\n") {
-            out.push(b'\n');
-        }
         Ok((Self { inner: Inner::Whole(out.into()), trace: None }, report))
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use dockveil::config::{ByteLimit, Limits, Timeouts};
+
 use crate::support::client::{get, status};
 use crate::support::daemon::json;
 use crate::support::proxy::Bench;
@@ -117,6 +119,8 @@ fn a_bad_request_behind_a_good_one_ends_the_connection() {
 
 #[test]
 fn headers_of_32_kb_pass_and_2_mb_do_not() {
+    // What is said here holds for the defaults, and the tests run with the same limit.
+    assert_eq!(Limits::default().head, ByteLimit::new(64 << 10));
     let bench = bench();
     let with = |length: usize| format!("GET /_ping HTTP/1.1\r\nHost: d\r\nA: {}\r\n\r\n", "a".repeat(length));
     assert_eq!(status(&bench.ask(with(32 << 10))), 200);
@@ -125,6 +129,8 @@ fn headers_of_32_kb_pass_and_2_mb_do_not() {
 
 #[test]
 fn a_head_that_trickles_in_is_cut_off() {
+    // A second here is ten outside.
+    assert_eq!(Timeouts::default().head, Duration::from_secs(10));
     let bench = bench();
     let started = Instant::now();
     let mut client = bench.client();
