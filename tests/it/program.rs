@@ -51,11 +51,11 @@ fn an_engine_newer_than_the_catalogue_is_named_once_and_what_is_new_in_it_is_hid
     let mut process = Process(command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap());
     let mut log = BufReader::new(process.0.stderr.take().unwrap());
     let mut line = String::new();
-    while !line.contains("newer") {
+    while !line.contains("the engine at") {
         line.clear();
-        assert!(log.read_line(&mut line).unwrap() > 0, "nothing is said of a newer engine");
+        assert!(log.read_line(&mut line).unwrap() > 0, "nothing is said of the engine");
     }
-    assert!(line.contains("WARN") && line.contains("API 1.99") && line.contains("1.55"), "{line}");
+    assert!(line.contains("WARN") && line.contains("API 1.99, newer than the 1.55"), "{line}");
     for (target, version) in [("/containers/json", 99), ("/v1.99/containers/json", 99), ("/v1.44/containers/json", 44)]
     {
         let mut client = Client::connect(&listener);
@@ -84,6 +84,7 @@ fn an_engine_that_is_down_is_503_and_the_process_lives() {
     command.args(["--upstream", &url(&engine), "--listen", &url(&listener)]);
     let mut process = Process(command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
     while !listener.exists() {
+        assert!(process.0.try_wait().unwrap().is_none(), "it did not start");
         std::thread::sleep(Duration::from_millis(10));
     }
     let ask = || {
