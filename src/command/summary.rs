@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use crate::config::Config;
-use crate::policy::Policy;
+use crate::policy::{Policy, Streams};
 use crate::route::{Operation, Response, Stream};
 use crate::schema::Class;
 use crate::socket::Address;
@@ -70,7 +70,7 @@ pub(super) fn of_policy(policy: &Policy) -> String {
     if !mutating.is_empty() {
         line(&mut text, format_args!("  warning: can change things: {}", mutating.join(", ")));
     }
-    let untouched: BTreeSet<&str> = operations.iter().filter_map(|operation| untouched(operation)).collect();
+    let untouched: BTreeSet<String> = operations.iter().filter_map(|operation| untouched(operation, policy)).collect();
     for shown in untouched {
         line(&mut text, format_args!("  warning: passes untouched: {shown}"));
     }
@@ -78,12 +78,13 @@ pub(super) fn of_policy(policy: &Policy) -> String {
 }
 
 /// What an operation shows that passes untouched.
-fn untouched(operation: &Operation) -> Option<&'static str> {
-    match operation.response {
-        Response::Stream(Stream::Events) => {
-            Some("events, with every label of every container and the command lines of execs and health probes")
-        }
+fn untouched(operation: &Operation, policy: &Policy) -> Option<String> {
+    let profile = policy.profile();
+    let shown = match operation.response {
+        Response::Stream(Stream::Events) if profile.events == Streams::Filtered => None,
+        Response::Stream(Stream::Events) => return Some(events(policy)),
         Response::Stream(Stream::Logs) => Some("logs, with whatever the programs print"),
+        Response::Stream(Stream::Stats) if profile.stats == Streams::Filtered => None,
         Response::Stream(Stream::Stats) => Some("stats as a stream: numbers, names of containers and interfaces"),
         Response::Stream(Stream::Progress) => Some("progress of pulls and builds, with image names and error texts"),
         Response::Stream(Stream::Wait) => Some("the exit code a container ends with, and its error text"),
@@ -95,7 +96,24 @@ fn untouched(operation: &Operation) -> Option<&'static str> {
             Some("debug pages of the engine")
         }
         Response::Document(_) | Response::Array(_) | Response::Text | Response::Empty => None,
+    };
+    shown.map(str::to_owned)
+}
+
+/// What untouched events show, first of all what the profile hides everywhere else.
+fn events(policy: &Policy) -> String {
+    let mut hidden = Vec::new();
+    if !policy.shows(Class::FreeText) {
+        hidden.push("every label of every container and image");
     }
+    if !policy.shows(Class::Command) {
+        hidden.push("the command lines of execs and health probes");
+    }
+    if hidden.is_empty() {
+        return "events".to_owned();
+    }
+    let hidden = hidden.join(" and ");
+    format!("events, with {hidden}, which this profile hides elsewhere; `events: filtered` takes them out")
 }
 
 fn is_loopback(host: &str) -> bool {
