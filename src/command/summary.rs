@@ -70,11 +70,34 @@ pub(super) fn of_policy(policy: &Policy) -> String {
     if !mutating.is_empty() {
         line(&mut text, format_args!("  warning: can change things: {}", mutating.join(", ")));
     }
+    let filtered: Vec<&str> = operations.iter().filter_map(|operation| filtered(operation, policy)).collect();
+    if !filtered.is_empty() {
+        line(&mut text, format_args!("  streams filtered: {}", filtered.join(", ")));
+    }
     let untouched: BTreeSet<String> = operations.iter().filter_map(|operation| untouched(operation, policy)).collect();
     for shown in untouched {
         line(&mut text, format_args!("  warning: passes untouched: {shown}"));
     }
     text
+}
+
+/// The name of the stream that an operation answers with, if its records are filtered.
+fn filtered(operation: &Operation, policy: &Policy) -> Option<&'static str> {
+    let profile = policy.profile();
+    let (stream, name) = match operation.response {
+        Response::Stream(Stream::Events) => (profile.events, "events"),
+        Response::Stream(Stream::Stats) => (profile.stats, "stats"),
+        Response::Document(_)
+        | Response::Array(_)
+        | Response::Text
+        | Response::Empty
+        | Response::Stream(Stream::Logs | Stream::Progress | Stream::Wait)
+        | Response::Hijack
+        | Response::WebSocket
+        | Response::Tar
+        | Response::Octets => return None,
+    };
+    (stream == Streams::Filtered).then_some(name)
 }
 
 /// What an operation shows that passes untouched.
@@ -102,17 +125,14 @@ fn untouched(operation: &Operation, policy: &Policy) -> Option<String> {
 
 /// What untouched events show, first of all what the profile hides everywhere else.
 fn events(policy: &Policy) -> String {
-    let mut hidden = Vec::new();
-    if !policy.shows(Class::FreeText) {
-        hidden.push("every label of every container and image");
-    }
-    if !policy.shows(Class::Command) {
-        hidden.push("the command lines of execs and health probes");
-    }
-    if hidden.is_empty() {
-        return "events".to_owned();
-    }
-    let hidden = hidden.join(" and ");
+    const LABELS: &str = "every label of every container and image";
+    const COMMANDS: &str = "the command lines of execs and health probes";
+    let hidden = match (policy.shows(Class::FreeText), policy.shows(Class::Command)) {
+        (true, true) => return format!("events, with {LABELS} and {COMMANDS}"),
+        (false, false) => format!("{LABELS} and {COMMANDS}"),
+        (false, true) => LABELS.to_owned(),
+        (true, false) => COMMANDS.to_owned(),
+    };
     format!("events, with {hidden}, which this profile hides elsewhere; `events: filtered` takes them out")
 }
 
@@ -124,4 +144,65 @@ fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     // Writing to a string does not fail.
     let _ = text.write_fmt(arguments);
     text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Profiles;
+    use crate::schema::Catalogue;
+
+    /// What is said of the streams of a profile with these lines.
+    #[track_caller]
+    fn check(lines: &str, expected: &[&str]) {
+        let catalogue = Catalogue::built_in().unwrap();
+        let text = format!("profile: p\nallow: [ContainerStats, SystemEvents]\n{lines}");
+        let profiles = Profiles::parse(&[("p.yaml", &text)], &catalogue).unwrap();
+        let policy = Policy::compile(profiles.get("p").unwrap(), &catalogue).unwrap();
+        let said = of_policy(&policy);
+        let said: Vec<&str> = said
+            .lines()
+            .filter_map(|line| line.strip_prefix("  "))
+            .filter(|line| ["untouched", "filtered"].iter().any(|word| line.contains(word)))
+            .collect();
+        assert_eq!(said, expected, "{lines}");
+    }
+
+    #[test]
+    fn what_untouched_streams_show_is_said() {
+        const STATS: &str = "warning: passes untouched: stats as a stream: numbers, names of containers and interfaces";
+        check(
+            "show: [state]\n",
+            &[
+                "warning: passes untouched: events, with every label of every container and image and the command lines of \
+                 execs and health probes, which this profile hides elsewhere; `events: filtered` takes them out",
+                STATS,
+            ],
+        );
+        check(
+            "show: [free-text]\n",
+            &[
+                "warning: passes untouched: events, with the command lines of execs and health probes, which this profile \
+                 hides elsewhere; `events: filtered` takes them out",
+                STATS,
+            ],
+        );
+        check(
+            "hide: [free-text]\n",
+            &[
+                "warning: passes untouched: events, with every label of every container and image, which this profile hides \
+                 elsewhere; `events: filtered` takes them out",
+                STATS,
+            ],
+        );
+        check(
+            "show: all\nstats: filtered\n",
+            &[
+                "streams filtered: stats",
+                "warning: passes untouched: events, with every label of every container and image and the command lines of \
+                 execs and health probes",
+            ],
+        );
+        check("events: filtered\nstats: filtered\n", &["streams filtered: stats, events"]);
+    }
 }
