@@ -12,8 +12,8 @@ use std::io::{self, Read, Write};
 
 use crate::cli::{self, Environment};
 use crate::config::{self, Config, Filters};
-use crate::filter::{EventFilter, Report};
-use crate::policy::{Policy, schema_of};
+use crate::filter::{EventFilter, FilterError, Report};
+use crate::policy::{Policy, Streams, schema_of};
 use crate::route::{self, Response};
 use crate::yaml::{Mistake, Place};
 
@@ -164,21 +164,28 @@ pub fn filter(
     let broken = |error: crate::filter::CompileError| flag("--profile", error.to_string());
     let (catalogue, show, rules) = (&filters.catalogue, &profile.show, &profile.rules);
     let plan = crate::filter::Plan::compile(catalogue, schema, show, rules).map_err(broken)?;
-    let events = match operation.response {
-        Response::Stream(route::Stream::Events) => Some(EventFilter::compile(catalogue, show, rules).map_err(broken)?),
-        Response::Document(_)
-        | Response::Array(_)
-        | Response::Stream(_)
-        | Response::Text
-        | Response::Empty
-        | Response::Hijack
-        | Response::WebSocket
-        | Response::Tar
-        | Response::Octets => None,
+    let events = if matches!(operation.response, Response::Stream(route::Stream::Events)) {
+        if profile.events == Streams::Untouched {
+            writeln!(
+                err,
+                "note: profile {} leaves events untouched; this is what `events: filtered` would show",
+                profile.name
+            )?;
+        }
+        Some(EventFilter::compile(catalogue, show, rules).map_err(broken)?)
+    } else {
+        None
     };
-    let mut input_text = Vec::new();
-    input.read_to_end(&mut input_text)?;
-    let documents = if events.is_some() { records(&input_text)? } else { vec![&*input_text] };
+    let mut text = Vec::new();
+    input.read_to_end(&mut text)?;
+    let documents = if events.is_some() { records(&text) } else { Ok(vec![&*text]) };
+    let documents = match documents {
+        Ok(documents) => documents,
+        Err(error) => {
+            writeln!(err, "withheld: {error}")?;
+            return Ok(FAILED);
+        }
+    };
     for document in documents {
         let mut filtered = Vec::with_capacity(document.len());
         let applied = match &events {
@@ -207,9 +214,9 @@ pub fn filter(
 }
 
 /// The JSON values that stand in a text one behind the other.
-fn records(text: &[u8]) -> Result<Vec<&[u8]>, io::Error> {
+fn records(text: &[u8]) -> Result<Vec<&[u8]>, FilterError> {
     let values = serde_json::Deserializer::from_slice(text).into_iter::<&serde_json::value::RawValue>();
-    values.map(|value| value.map(|value| value.get().as_bytes()).map_err(io::Error::from)).collect()
+    values.map(|value| value.map(|value| value.get().as_bytes()).map_err(|_| FilterError::NotJson)).collect()
 }
 
 fn load(

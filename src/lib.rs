@@ -9,7 +9,7 @@
 //! ```text
 //! listener ──► route ──► policy ──► upstream ──► proxy/body ──► client
 //!  who          what      Deny       request      relay | filter(plan) | hijack
-//!  (profile)    (op,ver)  Relay      rebuilt    records(filter)
+//!  (profile)    (op,ver)  Relay      rebuilt      records(filter)
 //!                         Filter
 //!                         Records
 //! ```

@@ -6,6 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use dockveil::cli;
+use dockveil::command;
 use dockveil::filter::{RecordFilter, Report};
 use dockveil::policy::{Decision, Policy, Profiles};
 use dockveil::route;
@@ -299,6 +301,59 @@ fn filters_that_guess_at_what_is_hidden_do_not_reach_the_daemon() {
         assert_eq!(status(&bench.ask(get(&format!("/events?filters={escaped}")))), 403, "{filters}");
     }
     assert!(bench.daemon.requests().is_empty());
+}
+
+#[test]
+fn what_engines_sent_comes_out_record_by_record() {
+    let mut events = 0;
+    for engine in fixture::engines() {
+        let recorded = std::fs::read(fixture::root().join(&engine).join("wire/events_follow.txt")).unwrap();
+        let marker = b"=== response\n";
+        let start = recorded.windows(marker.len()).position(|window| window == marker).unwrap() + marker.len();
+        let response = recorded[start..].to_vec();
+        let before = String::from_utf8_lossy(&response).matches("\"Action\":").count();
+        let bench = Bench::profiled(PROFILE, move |_| Reply::Close(response.clone()));
+        let mut client = bench.client();
+        client.send(get("/events"));
+        // The recordings were ended by the client, so none has an end.
+        let (after, ended) = body(&client.rest());
+        assert!(!ended, "{engine}");
+        assert_eq!(after.lines().count(), before, "{engine}");
+        events += before;
+        for event in after.lines() {
+            let event: Value = serde_json::from_str(event).unwrap();
+            let action = event["Action"].as_str().unwrap();
+            assert!(!action.contains(':') || action.starts_with("health_status: "), "{engine}: {action}");
+            let attributes = event["Actor"]["Attributes"].as_object().unwrap();
+            assert!(!attributes.keys().any(|key| key.contains("traefik") || key.contains("CANARY")), "{event:#}");
+        }
+    }
+    assert!(events > 10, "{events} events");
+}
+
+#[test]
+fn the_command_filters_events_one_behind_the_other() {
+    let filter = |text: &str| {
+        let arguments = cli::Filter {
+            profile: "dashboard".to_owned(),
+            operation: "SystemEvents".to_owned(),
+            config: None,
+            filters: Vec::new(),
+            api: None,
+            diff: false,
+        };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = command::filter(&arguments, &cli::Environment::default(), &mut text.as_bytes(), &mut out, &mut err)
+            .unwrap();
+        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    };
+    let left = LEFT.replace(r#","shop.tier":"front""#, "");
+    assert_eq!(filter(&format!("{EVENT}\n{EVENT}")), (0, format!("{left}\n{left}\n"), String::new()));
+    for broken in ["canary", "{\"Action\":1}", "[\"canary\"]"] {
+        let (code, out, err) = filter(&format!("{EVENT}\n{broken}"));
+        assert_eq!(code, 1, "{broken}");
+        assert!(err.starts_with("withheld: ") && !(out + &err).contains("canary"), "{err}");
+    }
 }
 
 /// What the policy of a built-in profile does with events.
