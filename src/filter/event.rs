@@ -57,6 +57,7 @@ const KINDS: &[Kind] = &[
             ("imageRef", Look::Name),
             ("name", Look::Name),
             ("oldName", Look::Name),
+            ("podId", Look::Hex),
             ("reclaimed", Look::Number),
             ("signal", Look::Number),
             ("width", Look::Number),
@@ -113,6 +114,7 @@ const KINDS: &[Kind] = &[
     },
     Kind { name: "secret", about: None, attributes: &[("name", Look::Any)] },
     Kind { name: "config", about: None, attributes: &[("name", Look::Any)] },
+    Kind { name: "pod", about: None, attributes: &[("name", Look::Name), ("podId", Look::Hex)] },
     Kind { name: "builder", about: None, attributes: &[("reclaimed", Look::Number)] },
 ];
 
@@ -489,6 +491,15 @@ mod tests {
         let volume = json!({"container": "c0", "destination": "/canary", "driver": "local", "read/write": "true"});
         let left = json!({"container": "c0", "destination": "", "driver": "", "read/write": "true"});
         check(&filter(&SHOWN, &[]), "volume", volume, left);
+    }
+
+    #[test]
+    fn podman_tells_health_apart() {
+        let mut event = container("health_status", json!({"podId": "", "name": "web", "error": "canary"}));
+        event["HealthStatus"] = json!("healthy");
+        let left = filtered(&filter(&SHOWN, &[]), &event).unwrap();
+        assert_eq!((&left["Action"], &left["HealthStatus"]), (&json!("health_status"), &json!("healthy")));
+        assert_eq!(left["Actor"]["Attributes"], json!({"podId": "", "name": "web"}));
     }
 
     #[test]

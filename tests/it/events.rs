@@ -235,6 +235,27 @@ fn a_slow_client_loses_nothing_while_it_is_not_too_far_behind() {
 }
 
 #[test]
+fn a_client_that_reads_gets_a_burst_larger_than_what_may_wait() {
+    const EVENTS: usize = 20_000;
+    let (_bench, mut client, mut daemon) = filtered();
+    let sending = std::thread::spawn(move || {
+        let events = chunk(&format!("{EVENT}\n")).repeat(100);
+        for _ in 0..EVENTS / 100 {
+            daemon.write_all(events.as_bytes()).unwrap();
+        }
+        daemon.write_all(END.as_bytes()).unwrap();
+    });
+    let mut bytes = Vec::new();
+    let mut part = vec![0; 64 * 1024];
+    while let read @ 1.. = client.0.read(&mut part).unwrap() {
+        bytes.extend_from_slice(&part[..read]);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    sending.join().unwrap();
+    assert_eq!(String::from_utf8(bytes).unwrap().matches(LEFT).count(), EVENTS);
+}
+
+#[test]
 fn a_client_that_is_too_far_behind_is_left_and_the_daemon_never_waits_for_it() {
     let (_bench, mut client, mut daemon) = filtered();
     daemon.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
