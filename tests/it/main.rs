@@ -4,6 +4,7 @@
 mod answers;
 mod canaries;
 mod cut;
+mod events;
 mod hostile;
 mod layering;
 mod listeners;
