@@ -8,6 +8,7 @@ mod events;
 mod hostile;
 mod layering;
 mod listeners;
+mod log;
 mod profiles;
 mod program;
 mod requests;
