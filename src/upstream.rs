@@ -231,7 +231,8 @@ impl Upstream {
 
     /// Sends a request and waits for the head of its answer.
     ///
-    /// A request without a body is sent again over a new connection when a pooled one turns out to be dead.
+    /// What may be sent twice (RFC 9110 §9.2.2) and has no body goes over a pooled connection, and again over another
+    /// one when that turns out to be dead. All else has a connection that nothing was sent over before.
     /// Cancel safety: dropped half-way, the connection is closed, which is how an engine learns that nobody waits.
     ///
     /// # Errors
@@ -243,15 +244,15 @@ impl Upstream {
     }
 
     async fn exchange(&self, mut request: Request<RequestBody>) -> Result<Response<UpstreamBody>, UpstreamError> {
-        while let Some(connection) = self.reuse().await {
-            let again = match request.body() {
-                RequestBody::Empty => Some(repeat(&request)),
-                RequestBody::Client(_) => None,
-            };
-            match (self.send_over(connection, request).await, again) {
-                (Ok(response), _) => return Ok(response),
-                (Err(error), None) => return Err(error),
-                (Err(_), Some(again)) => request = again,
+        let is_repeatable = match request.body() {
+            RequestBody::Empty => request.method().is_idempotent(),
+            RequestBody::Client(_) => false,
+        };
+        while is_repeatable && let Some(connection) = self.reuse().await {
+            let again = repeat(&request);
+            match self.send_over(connection, request).await {
+                Ok(response) => return Ok(response),
+                Err(_) => request = again,
             }
         }
         let socket = self.engine.open().await?;
