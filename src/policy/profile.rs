@@ -11,6 +11,7 @@ use crate::yaml::{self, Members, Mistake, Mistakes, Node, Place, nearest};
 const BUILT_IN: &[(&str, &str)] = &[
     ("built-in:profile/dashboard.yaml", include_str!("../../filters/profile/dashboard.yaml")),
     ("built-in:profile/dashboard-live.yaml", include_str!("../../filters/profile/dashboard-live.yaml")),
+    ("built-in:profile/drop-in.yaml", include_str!("../../filters/profile/drop-in.yaml")),
 ];
 
 /// The keys of a profile file.
@@ -91,11 +92,28 @@ impl Profiles {
     /// # Errors
     /// Every mistake in all the files, in the order of their places.
     pub fn parse(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Vec<Mistake>> {
+        Self::read(files, &[], catalogue)
+    }
+
+    /// As [`Profiles::built_in_with`], with profiles that stand in another file.
+    ///
+    /// # Errors
+    /// Every mistake in all of them; a name that is taken is one.
+    pub fn built_in_and(
+        files: &[(&str, &str)],
+        documents: &[Node],
+        catalogue: &Catalogue,
+    ) -> Result<Self, Vec<Mistake>> {
+        Self::read(&[BUILT_IN, files].concat(), documents, catalogue)
+    }
+
+    fn read(files: &[(&str, &str)], documents: &[Node], catalogue: &Catalogue) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Mistakes::default();
         let mut sheets: BTreeMap<String, Sheet> = BTreeMap::new();
-        for (file, text) in files {
-            let Some(document) = mistakes.keep(yaml::parse(file, text)) else { continue };
-            let Some(sheet) = Sheet::read(&document, catalogue, &mut mistakes) else { continue };
+        let parsed: Vec<Node> =
+            files.iter().filter_map(|(file, text)| mistakes.keep(yaml::parse(file, text))).collect();
+        for document in parsed.iter().chain(documents) {
+            let Some(sheet) = Sheet::read(document, catalogue, &mut mistakes) else { continue };
             match sheets.get(&sheet.name) {
                 Some(known) => {
                     let message = format!("the profile {:?} is in {} already", sheet.name, known.place);
@@ -118,6 +136,11 @@ impl Profiles {
     /// The profile called `name`.
     pub fn get(&self, name: &str) -> Option<&Profile> {
         self.known.get(name)
+    }
+
+    /// One more, in place of another of its name.
+    pub fn add(&mut self, profile: Profile) {
+        self.known.insert(profile.name.clone(), profile);
     }
 
     /// All of them, by name.
@@ -458,7 +481,7 @@ mod tests {
         let catalogue = Catalogue::built_in().unwrap();
         let profiles = Profiles::built_in(&catalogue).unwrap();
         let names: Vec<&str> = profiles.iter().map(|profile| profile.name.as_str()).collect();
-        assert_eq!(names, ["dashboard", "dashboard-live"]);
+        assert_eq!(names, ["dashboard", "dashboard-live", "drop-in"]);
         for profile in profiles.iter() {
             assert!(!profile.about.is_empty() && !profile.show.unknown, "{}", profile.name);
             assert!(!profile.show.classes.contains(Class::Secret), "{}", profile.name);
