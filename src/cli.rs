@@ -74,6 +74,8 @@ pub enum Command {
     Healthcheck(Healthcheck),
     /// List the profiles with what they allow and show
     Profiles(Profiles),
+    /// Turn what runs another socket proxy into a configuration of dockveil
+    Migrate(Migrate),
     /// Show what dockveil does, without Docker: an engine inside the program, and the real proxy before it
     Demo,
 }
@@ -161,6 +163,17 @@ pub struct Profiles {
     /// Directory with more profiles and classes; repeatable
     #[arg(long, value_name = "DIR")]
     pub filters: Vec<PathBuf>,
+}
+
+/// The arguments of `migrate`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Migrate {
+    /// The Compose file, or a list of variables and arguments, one per line; standard input when it is not given
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The service of the Compose file, when several run a socket proxy
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
 }
 
 /// Why there is no command to run: help or a version was asked for, or the arguments are wrong.

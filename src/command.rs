@@ -6,6 +6,7 @@ pub mod demo;
 pub mod diff;
 mod explain;
 mod healthcheck;
+pub mod migrate;
 mod summary;
 
 use std::io::{self, Read, Write};
