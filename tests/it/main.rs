@@ -3,6 +3,7 @@
 
 mod answers;
 mod canaries;
+mod compat;
 mod cut;
 mod events;
 mod hostile;
