@@ -7,11 +7,19 @@ use crate::route::{OPERATIONS, Operation, Response, Stream, operation, operation
 use crate::schema::{Catalogue, Class, ClassSet};
 use crate::yaml::{self, Members, Mistake, Mistakes, Node, Place, nearest};
 
-/// The profiles inside the program: file name and text.
-const BUILT_IN: &[(&str, &str)] = &[
-    ("built-in:profile/dashboard.yaml", include_str!("../../filters/profile/dashboard.yaml")),
-    ("built-in:profile/dashboard-live.yaml", include_str!("../../filters/profile/dashboard-live.yaml")),
-];
+/// Files of `filters/profile` by name, each as file name and text.
+macro_rules! built_in {
+    ($($name:literal),* $(,)?) => {
+        &[$((
+            concat!("built-in:profile/", $name, ".yaml"),
+            include_str!(concat!("../../filters/profile/", $name, ".yaml")),
+        )),*]
+    };
+}
+
+/// The profiles inside the program. A test holds this list against the folder.
+const BUILT_IN: &[(&str, &str)] =
+    built_in!["dashboard", "dashboard-live", "discovery", "inventory", "monitoring", "read-only"];
 
 /// The keys of a profile file.
 const KEYS: [&str; 11] =
@@ -409,14 +417,90 @@ mod tests {
     fn the_built_in_profiles_have_no_mistakes() {
         let catalogue = Catalogue::built_in().unwrap();
         let profiles = Profiles::built_in(&catalogue).unwrap();
-        let names: Vec<&str> = profiles.iter().map(|profile| profile.name.as_str()).collect();
-        assert_eq!(names, ["dashboard", "dashboard-live"]);
         for profile in profiles.iter() {
             assert!(!profile.about.is_empty() && !profile.show.unknown, "{}", profile.name);
             assert!(!profile.show.classes.contains(Class::Secret), "{}", profile.name);
             for operation in profile.allow.keys().filter_map(|id| operation(id)) {
                 assert!(!operation.mutating, "{} allows {}", profile.name, operation.id);
             }
+        }
+    }
+
+    /// The files in a folder of profiles and in the folders inside it, by their names in `BUILT_IN`.
+    fn files_below(folder: &std::path::Path, prefix: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = format!("{prefix}{}", path.file_name().unwrap().to_str().unwrap());
+            if path.is_dir() { names.extend(files_below(&path, &format!("{name}/"))) } else { names.push(name) }
+        }
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn every_profile_file_is_built_in_and_called_as_its_profile() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("filters/profile");
+        let mut names: Vec<&str> =
+            BUILT_IN.iter().map(|(file, _)| file.strip_prefix("built-in:profile/").unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, files_below(&folder, ""));
+        for profile in Profiles::built_in(&Catalogue::built_in().unwrap()).unwrap().iter() {
+            let file = std::path::Path::new(&*profile.place.file).file_stem().unwrap();
+            assert_eq!(file.to_str(), Some(profile.name.as_str()));
+        }
+    }
+
+    /// Whether a built-in profile allows an operation.
+    fn is_allowed_by_one(profiles: &Profiles, operation: &Operation) -> bool {
+        profiles.iter().any(|profile| profile.allow.contains_key(operation.id))
+    }
+
+    #[test]
+    fn what_only_reads_is_allowed_by_a_built_in_profile_or_says_why_not() {
+        let profiles = Profiles::built_in(&Catalogue::built_in().unwrap()).unwrap();
+        for operation in OPERATIONS.iter().filter(|operation| !operation.mutating) {
+            assert!(is_allowed_by_one(&profiles, operation) || !operation.about.is_empty(), "{}", operation.id);
+        }
+    }
+
+    /// Logs are relayed by profiles that say so in what they are about; everything else with a reason against it, by none.
+    #[test]
+    fn what_cannot_be_made_safe_is_allowed_by_no_built_in_profile() {
+        let profiles = Profiles::built_in(&Catalogue::built_in().unwrap()).unwrap();
+        for operation in OPERATIONS.iter().filter(|operation| !operation.about.is_empty()) {
+            let is_logs = operation.response == Response::Stream(Stream::Logs);
+            let allowing = profiles.iter().filter(|profile| profile.allow.contains_key(operation.id));
+            for profile in allowing {
+                assert!(is_logs && profile.about.contains("logs"), "{} allows {}", profile.name, operation.id);
+            }
+        }
+        for id in [
+            "ContainerArchive",
+            "ContainerArchiveInfo",
+            "PutContainerArchive",
+            "ContainerExport",
+            "ContainerCopy",
+            "ContainerAttach",
+            "ContainerAttachWebsocket",
+            "ExecStart",
+            "SwarmUnlockkey",
+            "CheckpointList",
+            "DebugVars",
+            "DebugPprof",
+            "StrayVars",
+            "Session",
+            "Grpc",
+            "ImageBuild",
+            "ImageGet",
+            "ImageGetAll",
+            "ImageSearch",
+            "DistributionInspect",
+            "GetPluginPrivileges",
+            "SystemAuth",
+        ] {
+            let operation = operation(id).unwrap();
+            assert!(!operation.about.is_empty() && !is_allowed_by_one(&profiles, operation), "{id}");
         }
     }
 

@@ -3,4 +3,6 @@
 pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod fixture;
+pub(crate) mod generated;
+pub(crate) mod leaves;
 pub(crate) mod proxy;
