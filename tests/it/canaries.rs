@@ -38,18 +38,15 @@ fn request(operation: &Operation) -> String {
     format!("{} {target} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n", operation.method.as_str())
 }
 
-/// The fields of hidden classes that a profile shows by name, with a rule.
+/// The fields of hidden classes that a profile shows by name, with a rule, in the answers that it allows.
 fn kept(profile: &Profile, catalogue: &Catalogue) -> BTreeMap<String, Class> {
     let mut kept = BTreeMap::new();
-    for schema in catalogue.schemas() {
-        if !profile.rules.iter().any(|rule| rule.on == schema.name()) {
-            continue;
-        }
-        let plan = Plan::compile(catalogue, schema.name(), &profile.show, &profile.rules).unwrap();
-        for line in plan.explain() {
+    let answers = profile.allow.keys().filter_map(|id| route::operation(id)?.schema());
+    for schema in answers.collect::<BTreeSet<_>>() {
+        for line in Plan::explain(catalogue, schema, &profile.show, &profile.rules).unwrap() {
             let Some(class) = line.class.filter(|class| !profile.show.classes.contains(*class)) else { continue };
             if line.outcome == "rule: keep" {
-                kept.insert(format!("{} {}", schema.name(), line.path), class);
+                kept.insert(format!("{schema} {}", line.path), class);
             }
         }
     }
@@ -170,7 +167,7 @@ fn is_in_kept(
         leaves(catalogue, fixture.schema(), document)
             .iter()
             .filter(|leaf| leaf.value.to_string().to_lowercase().contains(token))
-            .all(|leaf| kept.contains_key(&leaf.name()))
+            .all(|leaf| kept.contains_key(&format!("{} {}", fixture.schema(), leaf.from_root)))
     })
 }
 
