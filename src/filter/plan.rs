@@ -51,6 +51,7 @@ pub struct Plan {
     pub(super) labels: Globs,
     pub(super) env: Globs,
     pub(super) annotations: Globs,
+    pub(super) options: Globs,
     pub(super) limits: Limits,
     pub(super) key: HashKey,
     /// Whether a filter expression looks at the whole document.
@@ -143,6 +144,7 @@ pub(super) enum List {
     Labels,
     Env,
     Annotations,
+    Options,
 }
 
 impl Plan {
@@ -220,6 +222,7 @@ impl Plan {
             List::Labels => &self.labels,
             List::Env => &self.env,
             List::Annotations => &self.annotations,
+            List::Options => &self.options,
         }
     }
 }
@@ -567,7 +570,7 @@ impl<'c> Builder<'c> {
                 *place = node;
             }
         }
-        let Show { labels, env, annotations, .. } = self.show.clone();
+        let Show { labels, env, annotations, options, .. } = self.show.clone();
         Ok(Plan {
             nodes: std::mem::take(&mut self.nodes),
             root,
@@ -575,6 +578,7 @@ impl<'c> Builder<'c> {
             labels,
             env,
             annotations,
+            options,
             limits: Limits::default(),
             key: HashKey::random().map_err(|_| CompileError::NoRandom)?,
             absolute: self
@@ -947,9 +951,8 @@ impl<'c> Builder<'c> {
         match key {
             Key::Listed => true,
             Key::Exact(name) => match self.list_of_members(spot) {
-                Some(List::Labels) => self.show.labels.matches(name),
-                Some(List::Annotations) => self.show.annotations.matches(name),
-                Some(List::Env) | None => false,
+                Some(list) => self.globs(list).matches(name),
+                None => false,
             },
             Key::Folded(_) | Key::Other => false,
         }
@@ -990,7 +993,11 @@ impl<'c> Builder<'c> {
         let below = field.elements.as_deref();
         let Layer::Known(known) = spot.layer else { return (below.map(FieldRef), spot.layer) };
         let layer = match below {
-            Some(_) => Layer::Known(Known { loose: true, lifted: listed, list: None }),
+            Some(below) => {
+                // An array of maps is one map, cut up.
+                let list = known.list.filter(|_| below.any_member.is_some());
+                Layer::Known(Known { loose: true, lifted: listed, list })
+            }
             None => self.inside(field, known).unwrap_or_else(|| self.unknown()),
         };
         (below.map(FieldRef), layer)
@@ -1033,21 +1040,30 @@ impl<'c> Builder<'c> {
 
     /// The allow-list that the keys of a map are looked up in.
     fn list_of_members(&self, spot: &Spot<'c>) -> Option<List> {
-        let Layer::Known(Known { list: Some(list), .. }) = spot.layer else { return None };
-        let globs = match list {
-            List::Labels => &self.show.labels,
-            List::Annotations => &self.show.annotations,
-            List::Env => return None,
-        };
-        let (class, _) = spot.field?.0.any_member.as_ref()?.class.as_ref()?;
-        (!globs.is_empty() && !self.show.classes.contains(*class)).then_some(list)
+        let any = spot.field?.0.any_member.as_deref();
+        self.list_of(spot, any?)
     }
 
     /// The allow-list that the elements of an array are looked up in.
     fn list_of_elements(&self, spot: &Spot<'c>) -> Option<List> {
-        let Layer::Known(Known { list: Some(List::Env), .. }) = spot.layer else { return None };
-        let (class, _) = spot.field?.0.elements.as_ref()?.class.as_ref()?;
-        (!self.show.env.is_empty() && !self.show.classes.contains(*class)).then_some(List::Env)
+        let elements = spot.field?.0.elements.as_deref();
+        self.list_of(spot, elements?)
+    }
+
+    /// The allow-list that holds at a place, if it can show a value of `below` that its class hides.
+    fn list_of(&self, spot: &Spot<'c>, below: &Field) -> Option<List> {
+        let Layer::Known(Known { list: Some(list), .. }) = spot.layer else { return None };
+        let (class, _) = below.class.as_ref()?;
+        (!self.globs(list).is_empty() && !self.show.classes.contains(*class)).then_some(list)
+    }
+
+    fn globs(&self, list: List) -> &Globs {
+        match list {
+            List::Labels => &self.show.labels,
+            List::Env => &self.show.env,
+            List::Annotations => &self.show.annotations,
+            List::Options => &self.show.options,
+        }
     }
 
     fn explain(&self, plan: &Plan, schema: &'c Schema) -> Vec<Explained> {
@@ -1211,6 +1227,7 @@ fn listed(list: List) -> &'static str {
         List::Labels => "labels in the allow-list are shown",
         List::Env => "variables in the allow-list are shown",
         List::Annotations => "annotations in the allow-list are shown",
+        List::Options => "options in the allow-list are shown",
     }
 }
 
@@ -1220,6 +1237,9 @@ fn list_called(name: &str) -> Option<List> {
         "Labels" | "labels" => Some(List::Labels),
         "Env" | "env" => Some(List::Env),
         "Annotations" | "annotations" => Some(List::Annotations),
+        // Options of drivers for volumes, networks, addresses, logs, storage, and of devices; only maps with a class count,
+        // so that `Config` of a container is no such list.
+        "Options" | "DriverOpts" | "Config" | "StorageOpt" => Some(List::Options),
         _ => None,
     }
 }

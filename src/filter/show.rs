@@ -17,6 +17,8 @@ pub struct Show {
     pub env: Globs,
     /// The annotations shown although their class is hidden.
     pub annotations: Globs,
+    /// The options of drivers shown although their class is hidden.
+    pub options: Globs,
 }
 
 /// An allow-list of names, in which `*` stands for any characters, also none.

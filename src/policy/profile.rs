@@ -22,8 +22,20 @@ const BUILT_IN: &[(&str, &str)] =
     built_in!["dashboard", "dashboard-live", "discovery", "inventory", "monitoring", "read-only"];
 
 /// The keys of a profile file.
-const KEYS: [&str; 11] =
-    ["profile", "about", "extends", "allow", "show", "hide", "unknown", "labels", "env", "annotations", "rules"];
+const KEYS: [&str; 12] = [
+    "profile",
+    "about",
+    "extends",
+    "allow",
+    "show",
+    "hide",
+    "unknown",
+    "labels",
+    "env",
+    "annotations",
+    "options",
+    "rules",
+];
 
 /// What one kind of client may ask and see. Every name in it is known.
 #[derive(Clone, Debug)]
@@ -142,6 +154,7 @@ struct Sheet {
     labels: Vec<String>,
     env: Vec<String>,
     annotations: Vec<String>,
+    options: Vec<String>,
     rules: Vec<Rule>,
 }
 
@@ -162,6 +175,7 @@ impl Sheet {
         let labels = globs(members, "labels", mistakes);
         let env = globs(members, "env", mistakes);
         let annotations = globs(members, "annotations", mistakes);
+        let options = globs(members, "options", mistakes);
         let rules = members.get("rules").map(|node| rules(node, catalogue, mistakes)).unwrap_or_default();
         let Some((name, place)) = named else {
             if members.get("profile").is_none() {
@@ -169,7 +183,7 @@ impl Sheet {
             }
             return None;
         };
-        Some(Self { name, place, about, extends, allow, said, unknown, labels, env, annotations, rules })
+        Some(Self { name, place, about, extends, allow, said, unknown, labels, env, annotations, options, rules })
     }
 
     /// The profile with all that it extends: operations, labels, variables and rules are added; `show` adds classes,
@@ -204,7 +218,7 @@ impl Sheet {
             classes: BTreeMap::new(),
             rules: Vec::new(),
         };
-        let (mut labels, mut env, mut annotations) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut labels, mut env, mut annotations, mut options) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for sheet in chain.into_iter().rev() {
             for (id, place) in &sheet.allow {
                 profile.allow.entry(id).or_insert_with(|| place.clone());
@@ -214,11 +228,13 @@ impl Sheet {
             labels.extend(sheet.labels.iter().cloned());
             env.extend(sheet.env.iter().cloned());
             annotations.extend(sheet.annotations.iter().cloned());
+            options.extend(sheet.options.iter().cloned());
             profile.rules.extend(sheet.rules.iter().cloned());
         }
         profile.show.labels = labels.into_iter().collect();
         profile.show.env = env.into_iter().collect();
         profile.show.annotations = annotations.into_iter().collect();
+        profile.show.options = options.into_iter().collect();
         Ok(profile)
     }
 }

@@ -237,6 +237,7 @@ fn no_canary_of_a_hidden_class_comes_out() {
             ("Labels", &profile.show.labels),
             ("Variables", &profile.show.env),
             ("Annotations", &profile.show.annotations),
+            ("Options", &profile.show.options),
         ] {
             if !globs.is_empty() {
                 let line = format!("{what} shown by name: `{}`.", globs.to_string().replace(", ", "`, `"));
