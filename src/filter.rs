@@ -9,6 +9,7 @@ mod apply;
 mod file;
 mod plan;
 mod selector;
+mod shape;
 mod show;
 mod text;
 

@@ -3,12 +3,15 @@
 //! `serde_json` reads the whole text first and refuses what is not JSON; the walk can then rely on the grammar. It
 //! copies, skips and rewrites by the plan, and keeps no tree.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::action::blank;
 use super::plan::{Condition, Elements, List, Members, Node, NodeId, Outcome, Plan, Why};
 use super::selector::{Pick, Question};
+use super::shape;
 use super::text::{Cursor, Keys, Room, key};
 use super::{FilterError, Report};
 use crate::schema::Class;
@@ -225,11 +228,30 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                 action.write(text.as_bytes(), &self.plan.key, self.out);
                 self.count(node.why);
             }
+            Outcome::Mask => self.masked(node)?,
             Outcome::Walk if node.probe => return self.probe(node, room),
             Outcome::Walk => self.container(node, room)?,
         }
         self.kept |= node.kept;
         Ok(true)
+    }
+
+    /// A scalar without what looks like a credential in it.
+    fn masked(&mut self, node: &'p Node) -> Result<(), FilterError> {
+        if self.cursor.peek()? != b'"' {
+            let text = self.cursor.scalar()?;
+            self.out.extend_from_slice(text.as_bytes());
+            return Ok(());
+        }
+        let (text, escaped) = self.cursor.string()?;
+        match shape::mask(&key(text, escaped)?) {
+            Cow::Borrowed(_) => self.out.extend_from_slice(text.as_bytes()),
+            Cow::Owned(masked) => {
+                serde_json::to_writer(&mut *self.out, &masked).map_err(|_| FilterError::NotJson)?;
+                self.count(node.why);
+            }
+        }
+        Ok(())
     }
 
     fn container(&mut self, node: &'p Node, room: Room) -> Result<(), FilterError> {

@@ -92,6 +92,8 @@ pub(super) enum Outcome {
     Remove,
     /// A rule's action writes what stands in its place.
     Act,
+    /// Its text is copied, but for what looks like a credential in it. Only of scalars.
+    Mask,
     /// Its members or elements are looked at one by one.
     Walk,
 }
@@ -727,9 +729,10 @@ impl<'c> Builder<'c> {
             };
         };
         let shown = self.shows(*class, known);
+        let masked = self.show.mask && (known.lifted || matches!(class, Class::Command | Class::FreeText));
         let hide = if known.loose { Outcome::Remove } else { Outcome::Blank };
         let (scalar, null) = match (shown, known.loose) {
-            (true, _) => (Outcome::Copy, Outcome::Copy),
+            (true, _) => (if masked { Outcome::Mask } else { Outcome::Copy }, Outcome::Copy),
             (false, true) => (Outcome::Remove, Outcome::Remove),
             (false, false) => (Outcome::Blank, Outcome::Copy),
         };
@@ -742,7 +745,7 @@ impl<'c> Builder<'c> {
         };
         let object = if field.members.is_empty() && field.any_member.is_none() { container } else { Outcome::Walk };
         let array = if field.elements.is_none() { container } else { Outcome::Walk };
-        let why = if shown { Why::Unknown } else { Why::Class(*class) };
+        let why = if shown && !masked { Why::Unknown } else { Why::Class(*class) };
         let probe = !shown && known.loose && is_leaf;
         Node { scalar, null, object, array, probe, ..Node::of(scalar, why) }
     }
@@ -1155,6 +1158,7 @@ impl<'c> Builder<'c> {
         }
         match node.scalar {
             Outcome::Copy => "shown",
+            Outcome::Mask => "shown, but for what looks like a credential",
             Outcome::Blank => "hidden: blank",
             Outcome::Remove | Outcome::Walk | Outcome::Act => "hidden: removed",
         }

@@ -777,6 +777,7 @@ mod built_in {
             env: texts(&node, "env").into_iter().collect(),
             annotations: texts(&node, "annotations").into_iter().collect(),
             options: texts(&node, "options").into_iter().collect(),
+            mask: true,
         };
         let entries = node.mapping("a profile").unwrap();
         let rules = entries.iter().find(|(key, _)| key.name == "rules");
@@ -835,6 +836,35 @@ mod built_in {
             }
         }
         assert!(places > 60, "{places}");
+    }
+
+    /// What a profile with labels, variables and command lines makes of a document with `mask`, and without.
+    #[track_caller]
+    fn check_masked(schema: &str, before: &Value, masked: &Value, plain: &Value) {
+        let catalogue = Catalogue::built_in().unwrap();
+        for (mask, after) in [(true, masked), (false, plain)] {
+            let all = || ["*"].into_iter().collect();
+            let classes = ClassSet::EMPTY.with(Class::Command).with(Class::State);
+            let show = Show { classes, labels: all(), env: all(), mask, ..Show::default() };
+            let plan = Plan::compile(&catalogue, schema, &show, &[]).unwrap();
+            let mut out = Vec::new();
+            let report = plan.apply(before.to_string().as_bytes(), &mut out).unwrap();
+            assert_eq!(&serde_json::from_slice::<Value>(&out).unwrap(), after, "{schema} {mask}");
+            assert_eq!(report.hidden() > 0, mask, "{schema}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_credential_is_masked_in_labels_variables_and_commands() {
+        let label = json!({"Labels": {"a": "x:$apr1$H6uskkkW$IgXLP6ewTr", "b": "\"plain\" \u{e9}"}});
+        let masked = json!({"Labels": {"a": "x:[redacted]", "b": "\"plain\" \u{e9}"}});
+        check_masked("ContainerConfig", &label, &masked, &label);
+        check_masked("Volume", &label, &masked, &label);
+        let env = json!({"Env": ["URL=http://u:p@db", "TZ=UTC"], "Cmd": ["--token=abc", "--quiet"], "Tty": true});
+        let masked = json!({"Env": ["URL=http://u:[redacted]@db", "TZ=UTC"], "Cmd": ["--token=[redacted]", "--quiet"], "Tty": true});
+        check_masked("ContainerConfig", &env, &masked, &env);
+        let step = json!([{"CreatedBy": "RUN PASSWORD=abc make"}])[0].clone();
+        check_masked("ImageHistory", &step, &json!({"CreatedBy": "RUN PASSWORD=[redacted] make"}), &step);
     }
 
     #[test]

@@ -22,7 +22,7 @@ const BUILT_IN: &[(&str, &str)] =
     built_in!["dashboard", "dashboard-live", "discovery", "inventory", "monitoring", "read-only"];
 
 /// The keys of a profile file.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "profile",
     "about",
     "extends",
@@ -34,6 +34,7 @@ const KEYS: [&str; 12] = [
     "env",
     "annotations",
     "options",
+    "mask-values",
     "rules",
 ];
 
@@ -155,6 +156,7 @@ struct Sheet {
     env: Vec<String>,
     annotations: Vec<String>,
     options: Vec<String>,
+    mask: Option<bool>,
     rules: Vec<Rule>,
 }
 
@@ -176,6 +178,7 @@ impl Sheet {
         let env = globs(members, "env", mistakes);
         let annotations = globs(members, "annotations", mistakes);
         let options = globs(members, "options", mistakes);
+        let mask = members.get("mask-values").and_then(|node| mistakes.keep(yes_or_no(node)));
         let rules = members.get("rules").map(|node| rules(node, catalogue, mistakes)).unwrap_or_default();
         let Some((name, place)) = named else {
             if members.get("profile").is_none() {
@@ -183,7 +186,7 @@ impl Sheet {
             }
             return None;
         };
-        Some(Self { name, place, about, extends, allow, said, unknown, labels, env, annotations, options, rules })
+        Some(Self { name, place, about, extends, allow, said, unknown, labels, env, annotations, options, mask, rules })
     }
 
     /// The profile with all that it extends: operations, labels, variables and rules are added; `show` adds classes,
@@ -214,7 +217,7 @@ impl Sheet {
             place: self.place.clone(),
             about: self.about.clone(),
             allow: BTreeMap::new(),
-            show: Show::default(),
+            show: Show { mask: true, ..Show::default() },
             classes: BTreeMap::new(),
             rules: Vec::new(),
         };
@@ -225,6 +228,7 @@ impl Sheet {
             }
             sheet.said.add_to(&mut profile, sheet.extends.is_none(), &sheet.place);
             profile.show.unknown = sheet.unknown.unwrap_or(profile.show.unknown);
+            profile.show.mask = sheet.mask.unwrap_or(profile.show.mask);
             labels.extend(sheet.labels.iter().cloned());
             env.extend(sheet.env.iter().cloned());
             annotations.extend(sheet.annotations.iter().cloned());
@@ -277,6 +281,7 @@ impl Said {
                 Class::ALL.into_iter().for_each(|class| decide(class, place));
                 profile.show.classes = ClassSet::ALL;
                 profile.show.unknown = true;
+                profile.show.mask = false;
             }
             Self::Show(classes, key) => {
                 if first {
@@ -314,6 +319,15 @@ fn shown_or_hidden(node: &Node) -> Result<bool, Mistake> {
         "show" => Ok(true),
         "hide" => Ok(false),
         other => Err(node.mistake(format!("found {other:?}, expected `show` or `hide`"))),
+    }
+}
+
+/// Reads `mask-values`.
+fn yes_or_no(node: &Node) -> Result<bool, Mistake> {
+    match node.text("`true` or `false`")? {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        other => Err(node.mistake(format!("found {other:?}, expected `true` or `false`"))),
     }
 }
 
@@ -542,6 +556,28 @@ mod tests {
             let profile = profiles.get("p").unwrap();
             assert_eq!((shown(profile).join(" ").as_str(), profile.show.unknown), (classes, unknown), "{text}");
         }
+    }
+
+    #[test]
+    fn credentials_are_masked_unless_everything_is_shown_or_the_profile_says_not() {
+        for (text, masked) in [
+            ("show: [state, command]", true),
+            ("show: all", false),
+            ("show: all\nmask-values: true", true),
+            ("hide: [secret]", true),
+            ("labels: [a]\nmask-values: false", false),
+        ] {
+            let profiles = parse(&[("p.yaml", &format!("profile: p\n{text}\n"))]).unwrap();
+            assert_eq!(profiles.get("p").unwrap().show.mask, masked, "{text}");
+        }
+        check_mistakes("profile: p\nmask-values: no\n", &["p.yaml:2:14: found \"no\", expected `true` or `false`"]);
+    }
+
+    #[test]
+    fn options_are_shown_by_name() {
+        let profiles = parse(&[("p.yaml", "profile: p\noptions: [max-*]\n")]).unwrap();
+        let show = &profiles.get("p").unwrap().show;
+        assert!(show.options.matches("max-size") && !show.options.matches("splunk-token"));
     }
 
     #[test]
