@@ -60,7 +60,7 @@ pub fn filter_survives(plan: &Plan, bytes: &[u8]) {
             let padded = [bytes, b" "].concat();
             let consumed = plan.apply_next(&padded, &mut twice, &mut report);
             assert!(matches!(consumed, Ok(Some(_))), "a whole value is found whole");
-            assert_eq!(whole, twice, "both ways agree");
+            assert_eq!(whole.trim_ascii_end(), twice, "both ways agree");
         }
         Err(FilterError::NotJson) => {}
         Err(

@@ -1,7 +1,8 @@
 //! The single walk of a plan and a document.
 //!
 //! `serde_json` reads the whole text first and refuses what is not JSON; the walk can then rely on the grammar. It
-//! copies, skips and rewrites by the plan, and keeps no tree.
+//! goes through the text by the plan and keeps no tree. What stays is written in runs, each from behind the last place
+//! that was changed to the next one: where nothing is hidden, nothing is copied member by member.
 
 use std::borrow::Cow;
 
@@ -132,6 +133,8 @@ struct Walk<'p, 'd, 'o> {
     plan: &'p Plan,
     cursor: Cursor<'d>,
     out: &'o mut Vec<u8>,
+    /// Where the text starts that stays and is not written yet.
+    from: usize,
     report: Report,
     keys: Keys<'d>,
     /// Which names of the tables have been met in the objects that are open, a bit each, the innermost last.
@@ -144,61 +147,118 @@ struct Walk<'p, 'd, 'o> {
     start: usize,
 }
 
+/// What has stayed of the container that is walked.
+struct Stay {
+    /// Where the last item that stays ends; behind the opening bracket if none does.
+    end: usize,
+    /// Whether one does.
+    any: bool,
+    /// Whether the last item does not.
+    gap: bool,
+    /// What was written, and up to where, when the last item began.
+    before: (usize, usize),
+}
+
 impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
     fn new(plan: &'p Plan, text: &'d str, out: &'o mut Vec<u8>) -> Self {
         let cursor = Cursor::new(text);
         let (report, keys) = (Report::default(), Keys::default());
-        Self { plan, cursor, out, report, keys, met: Vec::new(), kept: false, question: None, start: 0 }
+        Self { plan, cursor, out, from: 0, report, keys, met: Vec::new(), kept: false, question: None, start: 0 }
     }
 
     /// The one document that the text is.
     fn document(&mut self) -> Result<(), FilterError> {
         self.cursor.token()?;
-        self.start = self.cursor.at();
+        (self.start, self.from) = (self.cursor.at(), self.cursor.at());
+        let before = self.out.len();
         if !self.value(self.plan.root, Room::new(self.plan.limits.depth))? {
+            self.out.truncate(before);
             self.out.extend_from_slice(b"null");
+            self.from = self.cursor.at();
         }
-        Ok(())
+        self.write_until(self.cursor.end())
     }
 
     /// The array of documents that the text is.
     fn documents(&mut self) -> Result<(), FilterError> {
         match self.cursor.token()? {
             b'[' => {}
-            b'n' => {
-                self.out.extend_from_slice(b"null");
-                return Ok(());
-            }
+            b'n' => return self.write_until(self.cursor.end()),
             _ => return Err(FilterError::NotAnArray),
         }
+        self.from = self.cursor.at();
         let room = Room::new(self.plan.limits.depth);
-        self.cursor.pass();
-        self.out.push(b'[');
-        let mut separator = None;
-        loop {
-            match self.cursor.token()? {
-                b']' => break,
-                b',' => {
-                    self.cursor.pass();
-                    continue;
-                }
-                _ => {}
-            }
-            let before = self.out.len();
-            self.out.extend(separator);
+        let mut stay = self.open();
+        while self.next(b']', &mut stay)? {
             (self.start, self.question) = (self.cursor.at(), None);
-            if self.value(self.plan.root, room)? {
-                separator = Some(b',');
-            } else {
-                self.out.truncate(before);
-            }
+            let stays = self.value(self.plan.root, room)?;
             self.plan.check_size(self.cursor.since(self.start)?.as_bytes())?;
+            self.close(stays, &mut stay)?;
         }
-        self.out.push(b']');
+        self.write_until(self.cursor.end())
+    }
+
+    /// Writes the text that stays, up to here.
+    fn write_until(&mut self, end: usize) -> Result<(), FilterError> {
+        let run = self.cursor.between(self.from, end)?;
+        self.out.extend_from_slice(run.as_bytes());
+        self.from = end;
         Ok(())
     }
 
-    /// The value at the cursor. Returns whether anything was written in its place.
+    /// Goes into the container here.
+    #[inline]
+    fn open(&mut self) -> Stay {
+        self.cursor.pass();
+        Stay { end: self.cursor.at(), any: false, gap: false, before: (0, 0) }
+    }
+
+    /// Goes to the next item of the container; behind it, if `closing` comes first.
+    #[inline]
+    fn next(&mut self, closing: u8, stay: &mut Stay) -> Result<bool, FilterError> {
+        let mut comma = None;
+        loop {
+            match self.cursor.token()? {
+                b',' => {
+                    comma = Some(self.cursor.at());
+                    self.cursor.pass();
+                }
+                byte => {
+                    if stay.gap {
+                        let is_next = byte != closing && stay.any;
+                        self.from = comma.filter(|_| is_next).unwrap_or(self.cursor.at());
+                        stay.gap = false;
+                    }
+                    if byte == closing {
+                        self.cursor.pass();
+                        return Ok(false);
+                    }
+                    stay.before = (self.out.len(), self.from);
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    /// Behind an item: it stays, or nothing of it does.
+    #[inline]
+    fn close(&mut self, stays: bool, stay: &mut Stay) -> Result<(), FilterError> {
+        if stays {
+            (stay.any, stay.end) = (true, self.cursor.at());
+            return Ok(());
+        }
+        let (written, from) = stay.before;
+        self.out.truncate(written);
+        self.from = from;
+        if from < stay.end {
+            self.write_until(stay.end)?;
+        }
+        stay.gap = true;
+        Ok(())
+    }
+
+    /// The value at the cursor. Returns whether anything stays in its place; if not, what was written is to be taken
+    /// back.
     fn value(&mut self, id: NodeId, room: Room) -> Result<bool, FilterError> {
         let node = self.plan.node(id).ok_or(FilterError::NotJson)?;
         let outcome = match self.cursor.peek()? {
@@ -209,12 +269,13 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         };
         match outcome {
             Outcome::Copy => {
-                let text = self.cursor.checked(room, &mut self.keys)?;
-                self.out.extend_from_slice(text.as_bytes());
+                self.cursor.checked(room, &mut self.keys)?;
             }
             Outcome::Blank => {
+                self.write_until(self.cursor.at())?;
                 let text = self.cursor.skip(room)?;
                 blank(text.as_bytes(), self.out);
+                self.from = self.cursor.at();
                 self.count(node.why);
             }
             Outcome::Remove => {
@@ -223,9 +284,11 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                 return Ok(false);
             }
             Outcome::Act => {
+                self.write_until(self.cursor.at())?;
                 let text = self.cursor.skip(room)?;
                 let action = self.plan.actions.get(node.action).ok_or(FilterError::NotJson)?;
                 action.write(text.as_bytes(), &self.plan.key, self.out);
+                self.from = self.cursor.at();
                 self.count(node.why);
             }
             Outcome::Mask => self.masked(node)?,
@@ -257,20 +320,19 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
     fn container(&mut self, node: &'p Node, room: Room) -> Result<(), FilterError> {
         match (self.cursor.peek()?, &node.members, &node.elements) {
             (b'{', Some(members), _) => self.object(members, room.inside()?),
-            (b'[', _, Some(elements)) => self.array(elements, room),
+            (b'[', _, Some(elements)) => self.array(elements, room.inside()?),
             _ => Err(FilterError::NotJson),
         }
     }
 
     /// A container that is shown only if a rule keeps something in it.
     fn probe(&mut self, node: &'p Node, room: Room) -> Result<bool, FilterError> {
-        let (before, report) = (self.out.len(), self.report);
+        let report = self.report;
         let outside = std::mem::replace(&mut self.kept, false);
         self.container(node, room)?;
         let kept = self.kept;
         self.kept |= outside;
         if !kept {
-            self.out.truncate(before);
             self.report = report;
             self.count(node.why);
         }
@@ -278,20 +340,10 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
     }
 
     fn object(&mut self, members: &'p Members, room: Room) -> Result<(), FilterError> {
-        let (keys, met) = (self.keys.len(), self.met.len());
+        let (mut keys, met) = (self.keys.open(), self.met.len());
         self.met.resize(met + members.names.len().div_ceil(64), 0);
-        self.cursor.pass();
-        self.out.push(b'{');
-        let mut separator = None;
-        loop {
-            match self.cursor.token()? {
-                b'"' => {}
-                b',' => {
-                    self.cursor.pass();
-                    continue;
-                }
-                _ => break,
-            }
+        let mut stay = self.open();
+        while self.next(b'}', &mut stay)? {
             let (text, escaped) = self.cursor.string()?;
             self.cursor.colon()?;
             self.cursor.token()?;
@@ -308,44 +360,24 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                 }
                 None => {
                     let row = members.other_row(&key, self.plan);
-                    self.keys.push(key);
+                    self.keys.push(key, &mut keys)?;
                     row
                 }
             };
             let truths = if members.conditions.is_empty() { 0 } else { self.truths(&members.conditions, None, room)? };
             let target = members.target(row, truths).ok_or(FilterError::NotJson)?;
-            let before = self.out.len();
-            self.out.extend(separator);
-            self.out.extend_from_slice(text.as_bytes());
-            self.out.push(b':');
-            if self.value(target, room)? {
-                separator = Some(b',');
-            } else {
-                self.out.truncate(before);
-            }
+            let stays = self.value(target, room)?;
+            self.close(stays, &mut stay)?;
         }
-        self.cursor.pass();
-        self.out.push(b'}');
         self.met.truncate(met);
         self.keys.close(keys)
     }
 
-    fn array(&mut self, elements: &'p Elements, outside: Room) -> Result<(), FilterError> {
-        let room = outside.inside()?;
+    fn array(&mut self, elements: &'p Elements, room: Room) -> Result<(), FilterError> {
         let length = if elements.needs_length { self.cursor.count(room)? } else { i64::MAX };
-        self.cursor.pass();
-        self.out.push(b'[');
-        let mut separator = None;
+        let mut stay = self.open();
         let mut index = 0;
-        loop {
-            match self.cursor.token()? {
-                b']' => break,
-                b',' => {
-                    self.cursor.pass();
-                    continue;
-                }
-                _ => {}
-            }
+        while self.next(b']', &mut stay)? {
             let listed = match elements.list {
                 Some(list) => self.is_listed(list)?,
                 None => false,
@@ -357,16 +389,9 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             };
             index += 1;
             let target = elements.target(listed, truths).ok_or(FilterError::NotJson)?;
-            let before = self.out.len();
-            self.out.extend(separator);
-            if self.value(target, room)? {
-                separator = Some(b',');
-            } else {
-                self.out.truncate(before);
-            }
+            let stays = self.value(target, room)?;
+            self.close(stays, &mut stay)?;
         }
-        self.cursor.pass();
-        self.out.push(b']');
         Ok(())
     }
 

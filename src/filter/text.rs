@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use super::FilterError;
 use super::plan::hash;
 
-/// More keys than this are sorted to find two of one name; fewer are compared each with each.
-const FEW: usize = 24;
+/// More keys than this are sorted to find two of one name; fewer are compared each with those before it.
+const FEW: usize = 64;
 
 /// A place in a text.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +70,18 @@ impl<'d> Cursor<'d> {
     /// The text from `start` to here.
     #[inline]
     pub(super) fn since(&self, start: usize) -> Result<&'d str, FilterError> {
-        self.text.get(start..self.at).ok_or(FilterError::NotJson)
+        self.between(start, self.at)
+    }
+
+    /// The text from `start` to `end`.
+    #[inline]
+    pub(super) fn between(&self, start: usize, end: usize) -> Result<&'d str, FilterError> {
+        self.text.get(start..end).ok_or(FilterError::NotJson)
+    }
+
+    /// Where the text ends.
+    pub(super) fn end(&self) -> usize {
+        self.text.len()
     }
 
     /// Passes the string here. Returns its text with the quotes, and whether there are escapes in it.
@@ -161,28 +172,28 @@ impl<'d> Cursor<'d> {
             return self.scalar();
         }
         let start = self.at;
-        // For each container around: where its keys start, if it is an object.
-        let mut around: Vec<Option<usize>> = Vec::new();
+        // For each container around: its keys, if it is an object.
+        let mut around: Vec<Option<Open>> = Vec::new();
         let mut is_key = false;
         loop {
             let byte = self.peek()?;
             match byte {
                 b'"' => {
                     let (text, escaped) = self.string()?;
-                    if is_key {
-                        keys.push(key(text, escaped)?);
+                    if let (true, Some(Some(open))) = (is_key, around.last_mut()) {
+                        keys.push(key(text, escaped)?, open)?;
                         is_key = false;
                     }
                     continue;
                 }
                 b'{' | b'[' => {
                     is_key = byte == b'{';
-                    around.push(is_key.then(|| keys.len()));
+                    around.push(is_key.then(|| keys.open()));
                     room.check(around.len())?;
                 }
                 b'}' | b']' => {
-                    if let Some(from) = around.pop().flatten() {
-                        keys.close(from)?;
+                    if let Some(open) = around.pop().flatten() {
+                        keys.close(open)?;
                     }
                     is_key = false;
                 }
@@ -244,42 +255,59 @@ impl Room {
 #[derive(Debug, Default)]
 pub(super) struct Keys<'d>(Vec<(usize, Cow<'d, str>)>);
 
+/// One object that is open.
+#[derive(Debug)]
+pub(super) struct Open {
+    /// Where its keys start.
+    from: usize,
+    /// A bit for each key it has, the same for equal keys.
+    marks: [u64; 4],
+}
+
 impl<'d> Keys<'d> {
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Adds a key of the innermost object.
+    /// Begins an object.
     #[inline]
-    pub(super) fn push(&mut self, key: Cow<'d, str>) {
-        self.0.push((hash(key.as_bytes()), key));
+    pub(super) fn open(&self) -> Open {
+        Open { from: self.0.len(), marks: [0; 4] }
     }
 
-    /// Ends the innermost object, whose keys start at `from`.
+    /// Adds a key of the innermost object. Whether it has it already is found here while there are few, and when the
+    /// object is closed if there are many.
     ///
     /// # Errors
-    /// [`FilterError::DuplicateKey`] if two of them are equal.
+    /// [`FilterError::DuplicateKey`] if it has.
     #[inline]
-    pub(super) fn close(&mut self, from: usize) -> Result<(), FilterError> {
-        if self.0.len() > from {
-            self.compare(from)?;
+    pub(super) fn push(&mut self, key: Cow<'d, str>, open: &mut Open) -> Result<(), FilterError> {
+        let hash = hash(key.as_bytes());
+        let bit = 1 << (hash % 64);
+        if let Some(word) = open.marks.get_mut(hash / 64 % 4) {
+            if *word & bit != 0 {
+                let keys = self.0.get(open.from..).unwrap_or_default();
+                if keys.len() <= FEW && keys.iter().any(|(known, name)| *known == hash && *name == key) {
+                    return Err(FilterError::DuplicateKey);
+                }
+            }
+            *word |= bit;
         }
-        self.0.truncate(from);
+        self.0.push((hash, key));
         Ok(())
     }
 
-    fn compare(&mut self, from: usize) -> Result<(), FilterError> {
-        let keys = self.0.get_mut(from..).unwrap_or_default();
-        let twice = if keys.len() <= FEW {
-            keys.iter().enumerate().any(|(at, (hash, key))| {
-                keys.iter().take(at).any(|(other_hash, other)| hash == other_hash && key == other)
-            })
-        } else {
+    /// Ends the innermost object.
+    ///
+    /// # Errors
+    /// [`FilterError::DuplicateKey`] if two of its keys are equal.
+    #[inline]
+    pub(super) fn close(&mut self, open: Open) -> Result<(), FilterError> {
+        let keys = self.0.get_mut(open.from..).unwrap_or_default();
+        if keys.len() > FEW {
             keys.sort_unstable();
-            keys.iter().zip(keys.iter().skip(1)).any(|(one, next)| one == next)
-        };
-        if twice { Err(FilterError::DuplicateKey) } else { Ok(()) }
+            if keys.iter().zip(keys.iter().skip(1)).any(|(one, next)| one == next) {
+                return Err(FilterError::DuplicateKey);
+            }
+        }
+        self.0.truncate(open.from);
+        Ok(())
     }
 }
 
