@@ -301,18 +301,17 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
 
     /// A scalar without what looks like a credential in it.
     fn masked(&mut self, node: &'p Node) -> Result<(), FilterError> {
+        let start = self.cursor.at();
         if self.cursor.peek()? != b'"' {
-            let text = self.cursor.scalar()?;
-            self.out.extend_from_slice(text.as_bytes());
+            self.cursor.scalar()?;
             return Ok(());
         }
         let (text, escaped) = self.cursor.string()?;
-        match shape::mask(&key(text, escaped)?) {
-            Cow::Borrowed(_) => self.out.extend_from_slice(text.as_bytes()),
-            Cow::Owned(masked) => {
-                serde_json::to_writer(&mut *self.out, &masked).map_err(|_| FilterError::NotJson)?;
-                self.count(node.why);
-            }
+        if let Cow::Owned(masked) = shape::mask(&key(text, escaped)?) {
+            self.write_until(start)?;
+            serde_json::to_writer(&mut *self.out, &masked).map_err(|_| FilterError::NotJson)?;
+            self.from = self.cursor.at();
+            self.count(node.why);
         }
         Ok(())
     }
