@@ -3,6 +3,7 @@
 
 mod answers;
 mod canaries;
+mod catalogue;
 mod layering;
 mod requests;
 mod streams;
