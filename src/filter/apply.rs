@@ -1,19 +1,16 @@
 //! The single walk of a plan and a document.
 //!
-//! `serde_json` reads the whole text first and refuses what is not JSON; the walk can then rely on the grammar. It
-//! goes through the text by the plan and keeps no tree. What stays is written in runs, each from behind the last place
-//! that was changed to the next one: where nothing is hidden, nothing is copied member by member.
+//! It goes through the text once, makes certain that it is JSON, and keeps no tree. What stays is written in runs, each
+//! from behind the last place that was changed to the next one: where nothing is hidden, nothing is copied member by
+//! member.
 
 use std::borrow::Cow;
-
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::action::blank;
 use super::plan::{Condition, Elements, List, Members, Node, NodeId, Outcome, Plan, Why};
 use super::selector::{Pick, Question};
 use super::shape;
-use super::text::{Cursor, Keys, Room, key};
+use super::text::{Cursor, Keys, NOT_JSON, Room, Stop};
 use super::{FilterError, Report};
 use crate::schema::Class;
 
@@ -24,11 +21,9 @@ impl Plan {
     /// [`FilterError`], and the document is to be withheld.
     pub fn apply(&self, document: &[u8], out: &mut Vec<u8>) -> Result<Report, FilterError> {
         self.check_size(document)?;
-        let text = valid(document)?;
-        self.restoring(out, |out| {
-            let mut walk = Walk::new(self, text, out);
+        self.walked(document, out, |walk| {
             walk.document()?;
-            Ok(walk.report)
+            walk.finish()
         })
     }
 
@@ -38,11 +33,9 @@ impl Plan {
     /// # Errors
     /// [`FilterError`], and the array is to be withheld; `out` is as it was.
     pub fn apply_array(&self, documents: &[u8], out: &mut Vec<u8>) -> Result<Report, FilterError> {
-        let text = valid(documents)?;
-        self.restoring(out, |out| {
-            let mut walk = Walk::new(self, text, out);
+        self.walked(documents, out, |walk| {
             walk.documents()?;
-            Ok(walk.report)
+            walk.finish()
         })
     }
 
@@ -60,28 +53,27 @@ impl Plan {
         out: &mut Vec<u8>,
         report: &mut Report,
     ) -> Result<Option<usize>, FilterError> {
-        let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
-        let unfinished = || self.check_size(bytes).map(|()| None);
-        match values.next() {
-            None => return unfinished(),
-            Some(Err(error)) if error.is_eof() || ends_inside_number(bytes) => return unfinished(),
-            Some(Err(_)) => return Err(FilterError::NotJson),
-            Some(Ok(IgnoredAny)) => {}
-        }
-        let consumed = values.byte_offset();
-        let value = bytes.get(..consumed).unwrap_or_default();
-        if consumed == bytes.len() && !matches!(value.last(), Some(b'}' | b']')) {
-            return unfinished();
-        }
-        self.check_size(value)?;
-        let text = std::str::from_utf8(value).map_err(|_| FilterError::NotJson)?;
-        let found = self.restoring(out, |out| {
-            let mut walk = Walk::new(self, text, out);
+        let mut end = 0;
+        let found = self.walked(bytes, out, |walk| {
             walk.document()?;
-            Ok(walk.report)
-        })?;
-        report.add(&found);
-        Ok(Some(consumed))
+            end = walk.cursor.at();
+            let value = walk.cursor.since(walk.start)?;
+            match (value.first(), bytes.get(end)) {
+                (Some(b'{' | b'['), _) => {}
+                (_, None) => return Err(Stop::End),
+                (Some(b'"'), _) | (_, Some(b' ' | b'\t' | b'\n' | b'\r' | b',' | b']' | b'}')) => {}
+                (_, Some(_)) => return Err(NOT_JSON),
+            }
+            Ok(self.check_size(value)?)
+        });
+        match found {
+            Ok(found) => {
+                report.add(&found);
+                Ok(Some(end))
+            }
+            Err(Stop::End) => self.check_size(bytes).map(|()| None),
+            Err(Stop::Wrong(error)) => Err(error),
+        }
     }
 
     fn check_size(&self, document: &[u8]) -> Result<(), FilterError> {
@@ -89,42 +81,24 @@ impl Plan {
         if document.len() > limit { Err(FilterError::TooLarge { limit }) } else { Ok(()) }
     }
 
-    /// Runs `write`, and takes back what it wrote if it fails.
-    fn restoring(
+    /// Walks through `text`, and takes back what was written if that fails.
+    fn walked<E: From<Stop>>(
         &self,
+        text: &[u8],
         out: &mut Vec<u8>,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<Report, FilterError>,
-    ) -> Result<Report, FilterError> {
+        walk: impl FnOnce(&mut Walk<'_, '_, '_>) -> Result<(), Stop>,
+    ) -> Result<Report, E> {
         let before = out.len();
-        let result = write(out);
-        if result.is_err() {
-            out.truncate(before);
+        let mut under_way = Walk::new(self, text, out);
+        let result = walk(&mut under_way);
+        let report = under_way.report;
+        match result {
+            Ok(()) => Ok(report),
+            Err(stop) => {
+                out.truncate(before);
+                Err(stop.into())
+            }
         }
-        result
-    }
-}
-
-/// The text of a document that is one JSON value.
-fn valid(document: &[u8]) -> Result<&str, FilterError> {
-    let text = std::str::from_utf8(document).map_err(|_| FilterError::NotJson)?;
-    let mut reader = serde_json::Deserializer::from_str(text);
-    IgnoredAny::deserialize(&mut reader).map_err(|_| FilterError::NotJson)?;
-    reader.end().map_err(|_| FilterError::NotJson)?;
-    Ok(text)
-}
-
-/// Whether a text that is not valid would be unfinished if the number at its end went on: the parser calls `-`, `1.`
-/// and `1e` bad numbers, though the digits may be on their way.
-fn ends_inside_number(bytes: &[u8]) -> bool {
-    if !matches!(bytes.last(), Some(b'-' | b'+' | b'.' | b'e' | b'E')) {
-        return false;
-    }
-    let longer = [bytes, b"0"].concat();
-    let mut values = serde_json::Deserializer::from_slice(&longer).into_iter::<IgnoredAny>();
-    match values.next() {
-        Some(Err(error)) => error.is_eof(),
-        Some(Ok(IgnoredAny)) => values.byte_offset() == longer.len(),
-        None => false,
     }
 }
 
@@ -148,7 +122,10 @@ struct Walk<'p, 'd, 'o> {
 }
 
 /// What has stayed of the container that is walked.
+#[derive(Default)]
 struct Stay {
+    /// Whether its opening bracket is behind the cursor.
+    begun: bool,
     /// Where the last item that stays ends; behind the opening bracket if none does.
     end: usize,
     /// Whether one does.
@@ -160,14 +137,14 @@ struct Stay {
 }
 
 impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
-    fn new(plan: &'p Plan, text: &'d str, out: &'o mut Vec<u8>) -> Self {
+    fn new(plan: &'p Plan, text: &'d [u8], out: &'o mut Vec<u8>) -> Self {
         let cursor = Cursor::new(text);
         let (report, keys) = (Report::default(), Keys::default());
         Self { plan, cursor, out, from: 0, report, keys, met: Vec::new(), kept: false, question: None, start: 0 }
     }
 
-    /// The one document that the text is.
-    fn document(&mut self) -> Result<(), FilterError> {
+    /// The document at the cursor.
+    fn document(&mut self) -> Result<(), Stop> {
         self.cursor.token()?;
         (self.start, self.from) = (self.cursor.at(), self.cursor.at());
         let before = self.out.len();
@@ -176,73 +153,76 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             self.out.extend_from_slice(b"null");
             self.from = self.cursor.at();
         }
-        self.write_until(self.cursor.end())
+        self.write_until(self.cursor.at())
     }
 
-    /// The array of documents that the text is.
-    fn documents(&mut self) -> Result<(), FilterError> {
-        match self.cursor.token()? {
-            b'[' => {}
-            b'n' => return self.write_until(self.cursor.end()),
-            _ => return Err(FilterError::NotAnArray),
-        }
-        self.from = self.cursor.at();
+    /// The array of documents at the cursor.
+    fn documents(&mut self) -> Result<(), Stop> {
         let room = Room::new(self.plan.limits.depth);
-        let mut stay = self.open();
-        while self.next(b']', &mut stay)? {
-            (self.start, self.question) = (self.cursor.at(), None);
-            let stays = self.value(self.plan.root, room)?;
-            self.plan.check_size(self.cursor.since(self.start)?.as_bytes())?;
-            self.close(stays, &mut stay)?;
+        let found = self.cursor.token()?;
+        self.from = self.cursor.at();
+        match found {
+            b'[' => {
+                let mut stay = Stay::default();
+                while self.next(b']', &mut stay)? {
+                    (self.start, self.question) = (self.cursor.at(), None);
+                    let stays = self.value(self.plan.root, room)?;
+                    self.plan.check_size(self.cursor.since(self.start)?)?;
+                    self.close(stays, &mut stay)?;
+                }
+            }
+            b'n' => self.cursor.skip(room)?,
+            _ => {
+                self.cursor.skip(room)?;
+                self.cursor.finish()?;
+                return Err(FilterError::NotAnArray.into());
+            }
         }
-        self.write_until(self.cursor.end())
+        self.write_until(self.cursor.at())
+    }
+
+    /// The end of the text.
+    fn finish(&mut self) -> Result<(), Stop> {
+        self.cursor.finish()?;
+        self.write_until(self.cursor.at())
     }
 
     /// Writes the text that stays, up to here.
-    fn write_until(&mut self, end: usize) -> Result<(), FilterError> {
-        let run = self.cursor.between(self.from, end)?;
-        self.out.extend_from_slice(run.as_bytes());
+    #[inline]
+    fn write_until(&mut self, end: usize) -> Result<(), Stop> {
+        self.out.extend_from_slice(self.cursor.between(self.from, end)?);
         self.from = end;
         Ok(())
     }
 
-    /// Goes into the container here.
+    /// Goes to the next item of the container; behind it, if there is none.
     #[inline]
-    fn open(&mut self) -> Stay {
-        self.cursor.pass();
-        Stay { end: self.cursor.at(), any: false, gap: false, before: (0, 0) }
-    }
-
-    /// Goes to the next item of the container; behind it, if `closing` comes first.
-    #[inline]
-    fn next(&mut self, closing: u8, stay: &mut Stay) -> Result<bool, FilterError> {
-        let mut comma = None;
-        loop {
-            match self.cursor.token()? {
-                b',' => {
-                    comma = Some(self.cursor.at());
-                    self.cursor.pass();
-                }
-                byte => {
-                    if stay.gap {
-                        let is_next = byte != closing && stay.any;
-                        self.from = comma.filter(|_| is_next).unwrap_or(self.cursor.at());
-                        stay.gap = false;
-                    }
-                    if byte == closing {
-                        self.cursor.pass();
-                        return Ok(false);
-                    }
-                    stay.before = (self.out.len(), self.from);
-                    return Ok(true);
-                }
+    fn next(&mut self, closing: u8, stay: &mut Stay) -> Result<bool, Stop> {
+        if !stay.begun {
+            stay.begun = true;
+            stay.end = self.cursor.at() + 1;
+            if !self.cursor.first(closing)? {
+                return Ok(false);
+            }
+        } else {
+            self.cursor.token()?;
+            let comma = self.cursor.at();
+            let more = self.cursor.more(closing)?;
+            if std::mem::take(&mut stay.gap) {
+                // Behind what is gone goes on the comma, the next item, or the closing bracket.
+                self.from = if stay.any || !more { comma } else { self.cursor.at() };
+            }
+            if !more {
+                return Ok(false);
             }
         }
+        stay.before = (self.out.len(), self.from);
+        Ok(true)
     }
 
     /// Behind an item: it stays, or nothing of it does.
     #[inline]
-    fn close(&mut self, stays: bool, stay: &mut Stay) -> Result<(), FilterError> {
+    fn close(&mut self, stays: bool, stay: &mut Stay) -> Result<(), Stop> {
         if stays {
             (stay.any, stay.end) = (true, self.cursor.at());
             return Ok(());
@@ -259,8 +239,8 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
 
     /// The value at the cursor. Returns whether anything stays in its place; if not, what was written is to be taken
     /// back.
-    fn value(&mut self, id: NodeId, room: Room) -> Result<bool, FilterError> {
-        let node = self.plan.node(id).ok_or(FilterError::NotJson)?;
+    fn value(&mut self, id: NodeId, room: Room) -> Result<bool, Stop> {
+        let node = self.plan.node(id).ok_or(NOT_JSON)?;
         let outcome = match self.cursor.peek()? {
             b'{' => node.object,
             b'[' => node.array,
@@ -268,13 +248,11 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             _ => node.scalar,
         };
         match outcome {
-            Outcome::Copy => {
-                self.cursor.checked(room, &mut self.keys)?;
-            }
+            Outcome::Copy => self.cursor.checked(room, &mut self.keys)?,
             Outcome::Blank => {
                 self.write_until(self.cursor.at())?;
-                let text = self.cursor.skip(room)?;
-                blank(text.as_bytes(), self.out);
+                let text = self.skipped(room)?;
+                blank(text, self.out);
                 self.from = self.cursor.at();
                 self.count(node.why);
             }
@@ -285,13 +263,13 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             }
             Outcome::Act => {
                 self.write_until(self.cursor.at())?;
-                let text = self.cursor.skip(room)?;
-                let action = self.plan.actions.get(node.action).ok_or(FilterError::NotJson)?;
-                action.write(text.as_bytes(), &self.plan.key, self.out);
+                let text = self.skipped(room)?;
+                let action = self.plan.actions.get(node.action).ok_or(NOT_JSON)?;
+                action.write(text, &self.plan.key, self.out);
                 self.from = self.cursor.at();
                 self.count(node.why);
             }
-            Outcome::Mask => self.masked(node)?,
+            Outcome::Mask => self.masked(node, room)?,
             Outcome::Walk if node.probe => return self.probe(node, room),
             Outcome::Walk => self.container(node, room)?,
         }
@@ -299,33 +277,40 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         Ok(true)
     }
 
+    /// Passes the value at the cursor; its text.
+    #[inline]
+    fn skipped(&mut self, room: Room) -> Result<&'d [u8], Stop> {
+        let start = self.cursor.at();
+        self.cursor.skip(room)?;
+        self.cursor.since(start)
+    }
+
     /// A scalar without what looks like a credential in it.
-    fn masked(&mut self, node: &'p Node) -> Result<(), FilterError> {
+    fn masked(&mut self, node: &'p Node, room: Room) -> Result<(), Stop> {
         let start = self.cursor.at();
         if self.cursor.peek()? != b'"' {
-            self.cursor.scalar()?;
-            return Ok(());
+            return self.cursor.skip(room);
         }
-        let (text, escaped) = self.cursor.string()?;
-        if let Cow::Owned(masked) = shape::mask(&key(text, escaped)?) {
+        let text = self.cursor.string()?.name()?;
+        if let Cow::Owned(masked) = shape::mask(&text) {
             self.write_until(start)?;
-            serde_json::to_writer(&mut *self.out, &masked).map_err(|_| FilterError::NotJson)?;
+            serde_json::to_writer(&mut *self.out, &masked).map_err(|_| NOT_JSON)?;
             self.from = self.cursor.at();
             self.count(node.why);
         }
         Ok(())
     }
 
-    fn container(&mut self, node: &'p Node, room: Room) -> Result<(), FilterError> {
+    fn container(&mut self, node: &'p Node, room: Room) -> Result<(), Stop> {
         match (self.cursor.peek()?, &node.members, &node.elements) {
             (b'{', Some(members), _) => self.object(members, room.inside()?),
             (b'[', _, Some(elements)) => self.array(elements, room.inside()?),
-            _ => Err(FilterError::NotJson),
+            _ => Err(NOT_JSON),
         }
     }
 
     /// A container that is shown only if a rule keeps something in it.
-    fn probe(&mut self, node: &'p Node, room: Room) -> Result<bool, FilterError> {
+    fn probe(&mut self, node: &'p Node, room: Room) -> Result<bool, Stop> {
         let report = self.report;
         let outside = std::mem::replace(&mut self.kept, false);
         self.container(node, room)?;
@@ -338,33 +323,35 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         Ok(kept)
     }
 
-    fn object(&mut self, members: &'p Members, room: Room) -> Result<(), FilterError> {
+    fn object(&mut self, members: &'p Members, room: Room) -> Result<(), Stop> {
         let (mut keys, met) = (self.keys.open(), self.met.len());
         self.met.resize(met + members.names.len().div_ceil(64), 0);
-        let mut stay = self.open();
+        let mut stay = Stay::default();
         while self.next(b'}', &mut stay)? {
-            let (text, escaped) = self.cursor.string()?;
-            self.cursor.colon()?;
-            self.cursor.token()?;
-            let key = key(text, escaped)?;
-            let row = match members.names.find(key.as_bytes()) {
+            let quoted = self.cursor.key()?;
+            let found = match quoted.plain() {
+                Some(name) => members.names.find(name),
+                None => members.names.find(quoted.name()?.as_bytes()),
+            };
+            let row = match found {
                 Some(row) => {
                     let bit = 1 << (row % 64);
-                    let word = self.met.get_mut(met + row / 64).ok_or(FilterError::NotJson)?;
+                    let word = self.met.get_mut(met + row / 64).ok_or(NOT_JSON)?;
                     if *word & bit != 0 {
-                        return Err(FilterError::DuplicateKey);
+                        return Err(FilterError::DuplicateKey.into());
                     }
                     *word |= bit;
                     row
                 }
                 None => {
-                    let row = members.other_row(&key, self.plan);
-                    self.keys.push(key, &mut keys)?;
+                    let name = quoted.name()?;
+                    let row = members.other_row(&name, self.plan);
+                    self.keys.push(name, &mut keys)?;
                     row
                 }
             };
             let truths = if members.conditions.is_empty() { 0 } else { self.truths(&members.conditions, None, room)? };
-            let target = members.target(row, truths).ok_or(FilterError::NotJson)?;
+            let target = members.target(row, truths).ok_or(NOT_JSON)?;
             let stays = self.value(target, room)?;
             self.close(stays, &mut stay)?;
         }
@@ -372,9 +359,9 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         self.keys.close(keys)
     }
 
-    fn array(&mut self, elements: &'p Elements, room: Room) -> Result<(), FilterError> {
+    fn array(&mut self, elements: &'p Elements, room: Room) -> Result<(), Stop> {
         let length = if elements.needs_length { self.cursor.count(room)? } else { i64::MAX };
-        let mut stay = self.open();
+        let mut stay = Stay::default();
         let mut index = 0;
         while self.next(b']', &mut stay)? {
             let listed = match elements.list {
@@ -387,7 +374,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                 self.truths(&elements.conditions, Some((index, length)), room)?
             };
             index += 1;
-            let target = elements.target(listed, truths).ok_or(FilterError::NotJson)?;
+            let target = elements.target(listed, truths).ok_or(NOT_JSON)?;
             let stays = self.value(target, room)?;
             self.close(stays, &mut stay)?;
         }
@@ -395,24 +382,18 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
     }
 
     /// Whether the element at the cursor is a text `NAME=value` whose name is in an allow-list.
-    fn is_listed(&self, list: List) -> Result<bool, FilterError> {
+    fn is_listed(&self, list: List) -> Result<bool, Stop> {
         let mut ahead = self.cursor;
         if ahead.peek()? != b'"' {
             return Ok(false);
         }
-        let (text, escaped) = ahead.string()?;
-        let text = key(text, escaped)?;
+        let text = ahead.string()?.name()?;
         let name = text.split_once('=').map_or(&*text, |(name, _)| name);
         Ok(self.plan.globs(list).matches(name))
     }
 
     /// Which conditions are true of the value at the cursor, a bit each. `element` is its index and the array's length.
-    fn truths(
-        &mut self,
-        conditions: &'p [Condition],
-        element: Option<(i64, i64)>,
-        room: Room,
-    ) -> Result<usize, FilterError> {
+    fn truths(&mut self, conditions: &'p [Condition], element: Option<(i64, i64)>, room: Room) -> Result<usize, Stop> {
         let mut truths = 0;
         let mut asked = false;
         for (number, condition) in conditions.iter().enumerate() {
@@ -440,15 +421,17 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
     }
 
     /// Puts the value at the cursor before the filter expressions.
-    fn ask(&mut self, room: Room) -> Result<(), FilterError> {
+    fn ask(&mut self, room: Room) -> Result<(), Stop> {
         let mut ahead = self.cursor;
-        let text = ahead.checked(room, &mut self.keys)?;
+        ahead.checked(room, &mut self.keys)?;
+        let text = ahead.since(self.cursor.at())?;
         let question = match &mut self.question {
             Some(question) => question,
             unasked @ None => {
                 let document = if self.plan.absolute {
                     let mut whole = self.cursor.back_to(self.start);
-                    parsed(whole.checked(Room::new(self.plan.limits.depth), &mut self.keys)?)?
+                    whole.checked(Room::new(self.plan.limits.depth), &mut self.keys)?;
+                    parsed(whole.since(self.start)?)?
                 } else {
                     serde_json::Value::Null
                 };
@@ -475,6 +458,6 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
 }
 
 /// A value as a tree, for a filter expression. The tree's own limit on depth holds beside ours.
-fn parsed(text: &str) -> Result<serde_json::Value, FilterError> {
-    serde_json::from_str(text).map_err(|_| FilterError::NotJson)
+fn parsed(text: &[u8]) -> Result<serde_json::Value, Stop> {
+    serde_json::from_slice(text).map_err(|_| NOT_JSON)
 }
