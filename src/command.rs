@@ -2,6 +2,7 @@
 //!
 //! Each writes to what it is given and answers with an exit code, so that tests read what a person would.
 
+mod catalogue;
 pub mod demo;
 pub mod diff;
 mod explain;
@@ -19,6 +20,7 @@ use crate::route::{self, Response};
 use crate::socket::Address;
 use crate::yaml::{Mistake, Place};
 
+pub use self::catalogue::catalogue;
 pub use self::explain::explain;
 pub use self::summary::summary;
 

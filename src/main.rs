@@ -38,6 +38,7 @@ fn run(asked: &Command, environment: &Environment, log: Log, out: &mut dyn Write
         Command::Filter(arguments) => command::filter(arguments, environment, &mut stdin(), out, err),
         Command::Healthcheck(arguments) => command::healthcheck(arguments, environment, out, err),
         Command::Profiles(arguments) => command::profiles(arguments, environment, out),
+        Command::Catalogue(arguments) => command::catalogue(arguments, environment, out),
         Command::Demo => command::demo::run(out),
     };
     match done {
