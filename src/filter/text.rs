@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::FilterError;
-use super::plan::hash;
+use super::plan::Ends;
 
 /// An object with more keys than this is sorted to find two of one name; fewer are compared with those before them.
 const FEW: usize = 64;
@@ -50,7 +50,8 @@ pub(super) struct Cursor<'d> {
 pub(super) struct Quoted<'d> {
     /// What is between the quotes; UTF-8.
     inside: &'d [u8],
-    escaped: bool,
+    /// How many escapes are in it.
+    escapes: usize,
 }
 
 impl<'d> Cursor<'d> {
@@ -156,12 +157,12 @@ impl<'d> Cursor<'d> {
     pub(super) fn string(&mut self) -> Result<Quoted<'d>, Stop> {
         self.pass();
         let start = self.at;
-        let (mut escaped, mut ascii) = (false, true);
+        let (mut escapes, mut ascii) = (0, true);
         loop {
             match self.plain(&mut ascii)? {
                 b'"' => break,
                 b'\\' => {
-                    escaped = true;
+                    escapes += 1;
                     self.escape()?;
                 }
                 _ => return Err(NOT_JSON),
@@ -172,7 +173,7 @@ impl<'d> Cursor<'d> {
         if !ascii && std::str::from_utf8(inside).is_err() {
             return Err(NOT_JSON);
         }
-        Ok(Quoted { inside, escaped })
+        Ok(Quoted { inside, escapes })
     }
 
     /// Goes to the next quote, backslash or control character, eight bytes at a time. `ascii` becomes false if there
@@ -344,14 +345,14 @@ impl<'d> Quoted<'d> {
     /// The bytes of the name, if it is written without escapes.
     #[inline]
     pub(super) fn plain(&self) -> Option<&'d [u8]> {
-        (!self.escaped).then_some(self.inside)
+        (self.escapes == 0).then_some(self.inside)
     }
 
     /// The name that it stands for.
     #[inline]
     pub(super) fn name(&self) -> Result<Cow<'d, str>, Stop> {
         let text = std::str::from_utf8(self.inside).map_err(|_| NOT_JSON)?;
-        if !self.escaped {
+        if self.escapes == 0 {
             return Ok(Cow::Borrowed(text));
         }
         serde_json::from_str(&format!("\"{text}\"")).map(Cow::Owned).map_err(|_| NOT_JSON)
@@ -408,7 +409,7 @@ impl<'d> Keys<'d> {
     /// [`FilterError::DuplicateKey`] if it has.
     #[inline]
     pub(super) fn push(&mut self, key: Cow<'d, str>, open: &mut Open) -> Result<(), Stop> {
-        let hash = hash(key.as_bytes());
+        let hash = Ends::of(key.as_bytes()).hash();
         let bit = 1 << (hash % 64);
         if let Some(word) = open.marks.get_mut(hash / 64 % 4) {
             if *word & bit != 0 {
