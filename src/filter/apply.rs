@@ -11,7 +11,7 @@ use super::plan::{Condition, Elements, List, Members, Node, NodeId, Outcome, Pla
 use super::selector::{Pick, Question};
 use super::shape;
 use super::text::{Cursor, Keys, NOT_JSON, Room, Stop};
-use super::{FilterError, Report};
+use super::{Action, FilterError, Report};
 use crate::schema::Class;
 
 impl Plan {
@@ -252,7 +252,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             Outcome::Blank => {
                 self.write_until(self.cursor.at())?;
                 let text = self.skipped(room)?;
-                blank(text, self.out);
+                blank(text, node.zero, self.out);
                 self.from = self.cursor.at();
                 self.count(node.why);
             }
@@ -265,7 +265,11 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                 self.write_until(self.cursor.at())?;
                 let text = self.skipped(room)?;
                 let action = self.plan.actions.get(node.action).ok_or(NOT_JSON)?;
-                action.write(text, &self.plan.key, self.out);
+                if *action == Action::Blank {
+                    blank(text, node.zero, self.out);
+                } else {
+                    action.write(text, &self.plan.key, self.out);
+                }
                 self.from = self.cursor.at();
                 self.count(node.why);
             }

@@ -26,7 +26,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
-use super::action::HashKey;
+use super::action::{HashKey, Zero};
 use super::selector::{Pick, Segment};
 use super::show::{Globs, Show};
 use super::{Action, Limits, Rule};
@@ -77,6 +77,8 @@ pub(super) struct Node {
     pub(super) probe: bool,
     /// The rule that decided here, as the place of its action in [`Plan::actions`], if one did.
     pub(super) action: usize,
+    /// What a blank is here.
+    pub(super) zero: Zero,
     pub(super) members: Option<Box<Members>>,
     pub(super) elements: Option<Box<Elements>>,
 }
@@ -506,7 +508,7 @@ struct State {
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Identity<'c> {
     /// A rule hides what is here.
-    Act { rule: usize },
+    Act { rule: usize, zero: Zero },
     /// Anything else.
     Spot(Spot<'c>),
 }
@@ -564,6 +566,7 @@ static NOTHING: Field = Field {
     elements: None,
     opaque: None,
     nested: None,
+    time: false,
 };
 
 impl<'c> Builder<'c> {
@@ -637,7 +640,10 @@ impl<'c> Builder<'c> {
                 (true, true, Layer::Hidden(_)) => {
                     return self.arrive(None, layer, Vec::new());
                 }
-                (true, ..) => return self.identify(Identity::Act { rule }),
+                (true, ..) => {
+                    let zero = field.map_or(Zero::OfType, |field| Zero::of(field.0));
+                    return self.identify(Identity::Act { rule, zero });
+                }
                 (false, ..) => (layer, kept) = (Layer::Shown, Some(rule)),
             }
         }
@@ -696,7 +702,7 @@ impl<'c> Builder<'c> {
         }
         let id = NodeId(u32::try_from(self.nodes.len()).map_err(|_| CompileError::TooManyStates)?);
         match &identity {
-            Identity::Act { rule } => self.nodes.push(self.acting(*rule)),
+            Identity::Act { rule, zero } => self.nodes.push(Node { zero: *zero, ..self.acting(*rule) }),
             Identity::Spot(spot) => {
                 self.nodes.push(Node::of(Outcome::Remove, Why::Unknown));
                 self.waiting.push((id, spot.clone()));
@@ -776,7 +782,7 @@ impl<'c> Builder<'c> {
         let array = if field.elements.is_none() { container } else { Outcome::Walk };
         let why = if shown && !masked { Why::Unknown } else { Why::Class(*class) };
         let probe = !shown && known.loose && is_leaf;
-        Node { scalar, null, object, array, probe, ..Node::of(scalar, why) }
+        Node { scalar, null, object, array, probe, zero: Zero::of(field), ..Node::of(scalar, why) }
     }
 
     fn members(&mut self, spot: &Spot<'c>) -> Result<Members, CompileError> {
@@ -1240,6 +1246,7 @@ impl Node {
             kept: false,
             probe: false,
             action: 0,
+            zero: Zero::OfType,
             members: None,
             elements: None,
         }
