@@ -16,8 +16,8 @@ use crate::yaml::{self, Mistake, Node, Place, Value};
 
 /// The list of schemas inside the program: file name and text.
 const SCHEMAS: (&str, &str) = ("built-in:schemas.yaml", include_str!("../filters/schemas.yaml"));
-/// The times inside the program that readers take apart.
-const TIMES: (&str, &str) = ("built-in:times.yaml", include_str!("../filters/times.yaml"));
+/// What the program puts in the place of hidden texts.
+const BLANKS: (&str, &str) = ("built-in:blanks.yaml", include_str!("../filters/blanks.yaml"));
 /// The class files inside the program, one per class.
 const CLASSES: &[(&str, &str)] = &[
     ("built-in:class/secret.yaml", include_str!("../filters/class/secret.yaml")),
@@ -50,7 +50,7 @@ impl Catalogue {
     /// # Errors
     /// Every mistake in all the files; a field that has a class already is one.
     pub fn built_in_with(files: &[(&str, &str)]) -> Result<Self, Vec<Mistake>> {
-        Self::read(SCHEMAS, &[CLASSES, files].concat(), Some(TIMES))
+        Self::read(SCHEMAS, &[CLASSES, files].concat(), Some(BLANKS))
     }
 
     /// Reads a list of schemas and any number of class files, each given as file name and text.
@@ -64,15 +64,15 @@ impl Catalogue {
     fn read(
         schemas: (&str, &str),
         classes: &[(&str, &str)],
-        times: Option<(&str, &str)>,
+        blanks: Option<(&str, &str)>,
     ) -> Result<Self, Vec<Mistake>> {
         let mut reader = Reader { schemas: BTreeMap::new(), mistakes: Vec::new() };
         reader.schemas_file(schemas);
         for file in classes {
             reader.class_file(*file);
         }
-        if let Some(file) = times {
-            reader.times_file(file);
+        if let Some(file) = blanks {
+            reader.blanks_file(file);
         }
         if reader.mistakes.is_empty() {
             Ok(Self { schemas: reader.schemas })
@@ -165,8 +165,22 @@ pub struct Field {
     pub opaque: Option<(Class, Place)>,
     /// The schema that is here. Nothing else is set beside it.
     pub nested: Option<String>,
-    /// Whether readers parse it as a time, and fail on an empty text.
-    pub time: bool,
+    /// What stands in its place when it is hidden.
+    pub blank: Blank,
+}
+
+/// What stands in the place of a hidden value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Blank {
+    /// The zero of the type that is found.
+    #[default]
+    OfType,
+    /// Of a text, a time that readers can parse.
+    Time,
+    /// Of a text, the value of an enumeration that says nothing.
+    Unknown,
+    /// Nothing: the member is removed.
+    Absent,
 }
 
 impl Field {
@@ -385,10 +399,14 @@ impl Reader {
         self.each_path(&fields, |reader, schema, path| reader.classify(schema, path, class));
     }
 
-    fn times_file(&mut self, (file, text): (&str, &str)) {
+    fn blanks_file(&mut self, (file, text): (&str, &str)) {
         let Some(document) = self.keep(yaml::parse(file, text)) else { return };
-        let Some([Some(times)]) = self.members(&document, ["times"]) else { return };
-        self.each_path(&times, Self::mark_time);
+        let Some(lists) = self.members(&document, ["times", "unknown", "absent"]) else { return };
+        for (list, blank) in lists.into_iter().zip([Blank::Time, Blank::Unknown, Blank::Absent]) {
+            if let Some(list) = list {
+                self.each_path(&list, |reader, schema, path| reader.set_blank(schema, path, blank));
+            }
+        }
     }
 
     /// Hands over each path of lists of paths by schema.
@@ -406,8 +424,8 @@ impl Reader {
         }
     }
 
-    /// One line of the file of times: a field that has a class.
-    fn mark_time(&mut self, schema: &str, node: &Node) -> Result<(), Mistake> {
+    /// One line of the file of blanks: a field that has a class.
+    fn set_blank(&mut self, schema: &str, node: &Node, blank: Blank) -> Result<(), Mistake> {
         let path = node.text("a path")?.parse::<Path>().map_err(|error| node.mistake(error.to_string()))?;
         let Some(schema) = self.schemas.get_mut(schema) else { return Ok(()) };
         let mut field = &mut schema.root;
@@ -415,9 +433,9 @@ impl Reader {
             field = field.below(step);
         }
         if field.class.is_none() {
-            return Err(node.mistake("a time that is in no class file"));
+            return Err(node.mistake("expected a field that is in a class file"));
         }
-        field.time = true;
+        field.blank = blank;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::Sha256;
 
-use crate::schema::Field;
+use crate::schema::Blank;
 
 /// The text that stands for a hidden one.
 const REDACTED: &[u8] = b"\"[redacted]\"";
@@ -61,7 +61,7 @@ impl Action {
         match self {
             Self::Keep => out.extend_from_slice(value),
             Self::Remove => out.extend_from_slice(b"null"),
-            Self::Blank => blank(value, Zero::OfType, out),
+            Self::Blank => blank(value, Blank::OfType, out),
             Self::Redact => out.extend_from_slice(REDACTED),
             Self::Mask => mask(value, out),
             Self::Hash => hash(value, key, out),
@@ -133,26 +133,11 @@ impl fmt::Debug for HashKey {
     }
 }
 
-/// What a blank is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Zero {
-    /// The zero of the type that is found.
-    OfType,
-    /// Of a text, the zero of Go's clock: readers parse it.
-    Time,
-}
-
-impl Zero {
-    /// The one of a field.
-    pub(super) fn of(field: &Field) -> Self {
-        if field.time { Self::Time } else { Self::OfType }
-    }
-}
-
-/// Writes the zero of the type that `value` has.
-pub(super) fn blank(value: &[u8], zero: Zero, out: &mut Vec<u8>) {
+/// Writes the zero of the type that `value` has, or what the field has in place of it.
+pub(super) fn blank(value: &[u8], of: Blank, out: &mut Vec<u8>) {
     let zero: &[u8] = match value.first() {
-        Some(b'"') if zero == Zero::Time => b"\"0001-01-01T00:00:00Z\"",
+        Some(b'"') if of == Blank::Time => b"\"0001-01-01T00:00:00Z\"",
+        Some(b'"') if of == Blank::Unknown => b"\"unknown\"",
         Some(b'"') => b"\"\"",
         Some(b'{') => b"{}",
         Some(b'[') => b"[]",

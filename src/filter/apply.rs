@@ -252,7 +252,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             Outcome::Blank => {
                 self.write_until(self.cursor.at())?;
                 let text = self.skipped(room)?;
-                blank(text, node.zero, self.out);
+                blank(text, node.blank, self.out);
                 self.from = self.cursor.at();
                 self.count(node.why);
             }
@@ -266,7 +266,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                 let text = self.skipped(room)?;
                 let action = self.plan.actions.get(node.action).ok_or(NOT_JSON)?;
                 if *action == Action::Blank {
-                    blank(text, node.zero, self.out);
+                    blank(text, node.blank, self.out);
                 } else {
                     action.write(text, &self.plan.key, self.out);
                 }

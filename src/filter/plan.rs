@@ -26,11 +26,11 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
-use super::action::{HashKey, Zero};
+use super::action::HashKey;
 use super::selector::{Pick, Segment};
 use super::show::{Globs, Show};
 use super::{Action, Limits, Rule};
-use crate::schema::{Catalogue, Class, Field, Schema};
+use crate::schema::{Blank, Catalogue, Class, Field, Schema};
 use crate::yaml::Place;
 
 /// How many nodes a plan may have.
@@ -78,7 +78,7 @@ pub(super) struct Node {
     /// The rule that decided here, as the place of its action in [`Plan::actions`], if one did.
     pub(super) action: usize,
     /// What a blank is here.
-    pub(super) zero: Zero,
+    pub(super) blank: Blank,
     pub(super) members: Option<Box<Members>>,
     pub(super) elements: Option<Box<Elements>>,
 }
@@ -508,7 +508,7 @@ struct State {
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Identity<'c> {
     /// A rule hides what is here.
-    Act { rule: usize, zero: Zero },
+    Act { rule: usize, blank: Blank },
     /// Anything else.
     Spot(Spot<'c>),
 }
@@ -566,7 +566,7 @@ static NOTHING: Field = Field {
     elements: None,
     opaque: None,
     nested: None,
-    time: false,
+    blank: Blank::OfType,
 };
 
 impl<'c> Builder<'c> {
@@ -641,8 +641,8 @@ impl<'c> Builder<'c> {
                     return self.arrive(None, layer, Vec::new());
                 }
                 (true, ..) => {
-                    let zero = field.map_or(Zero::OfType, |field| Zero::of(field.0));
-                    return self.identify(Identity::Act { rule, zero });
+                    let blank = field.map_or(Blank::OfType, |field| field.0.blank);
+                    return self.identify(Identity::Act { rule, blank });
                 }
                 (false, ..) => (layer, kept) = (Layer::Shown, Some(rule)),
             }
@@ -702,7 +702,7 @@ impl<'c> Builder<'c> {
         }
         let id = NodeId(u32::try_from(self.nodes.len()).map_err(|_| CompileError::TooManyStates)?);
         match &identity {
-            Identity::Act { rule, zero } => self.nodes.push(Node { zero: *zero, ..self.acting(*rule) }),
+            Identity::Act { rule, blank } => self.nodes.push(self.acting(*rule, *blank)),
             Identity::Spot(spot) => {
                 self.nodes.push(Node::of(Outcome::Remove, Why::Unknown));
                 self.waiting.push((id, spot.clone()));
@@ -713,11 +713,14 @@ impl<'c> Builder<'c> {
     }
 
     /// The node of a place where a rule hides the value.
-    fn acting(&self, rule: usize) -> Node {
+    fn acting(&self, rule: usize, blank: Blank) -> Node {
         match self.rules.get(rule).map(|rule| &rule.action) {
+            Some(Action::Blank) if blank == Blank::Absent => {
+                Node { action: rule, ..Node::of(Outcome::Remove, Why::Rule) }
+            }
             Some(Action::Remove) | None => Node { action: rule, ..Node::of(Outcome::Remove, Why::Rule) },
             Some(Action::Keep | Action::Blank | Action::Redact | Action::Mask | Action::Hash | Action::Replace(_)) => {
-                Node { action: rule, kept: true, ..Node::of(Outcome::Act, Why::Rule) }
+                Node { action: rule, kept: true, blank, ..Node::of(Outcome::Act, Why::Rule) }
             }
         }
     }
@@ -763,6 +766,7 @@ impl<'c> Builder<'c> {
                 ..Node::of(Outcome::Walk, first_class(field).map_or(Why::Unknown, Why::Class))
             };
         };
+        let known = Known { loose: known.loose || field.blank == Blank::Absent, ..known };
         let shown = self.shows(*class, known);
         let masked = self.show.mask && (known.lifted || matches!(class, Class::Command | Class::FreeText));
         let hide = if known.loose { Outcome::Remove } else { Outcome::Blank };
@@ -782,7 +786,7 @@ impl<'c> Builder<'c> {
         let array = if field.elements.is_none() { container } else { Outcome::Walk };
         let why = if shown && !masked { Why::Unknown } else { Why::Class(*class) };
         let probe = !shown && known.loose && is_leaf;
-        Node { scalar, null, object, array, probe, zero: Zero::of(field), ..Node::of(scalar, why) }
+        Node { scalar, null, object, array, probe, blank: field.blank, ..Node::of(scalar, why) }
     }
 
     fn members(&mut self, spot: &Spot<'c>) -> Result<Members, CompileError> {
@@ -1246,7 +1250,7 @@ impl Node {
             kept: false,
             probe: false,
             action: 0,
-            zero: Zero::OfType,
+            blank: Blank::OfType,
             members: None,
             elements: None,
         }
