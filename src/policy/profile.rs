@@ -22,7 +22,7 @@ const BUILT_IN: &[(&str, &str)] =
     built_in!["dashboard", "dashboard-live", "discovery", "inventory", "monitoring", "read-only"];
 
 /// The keys of a profile file.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 15] = [
     "profile",
     "about",
     "extends",
@@ -36,7 +36,19 @@ const KEYS: [&str; 13] = [
     "options",
     "mask-values",
     "rules",
+    "events",
+    "stats",
 ];
+
+/// What happens to a stream whose records could be filtered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Streams {
+    /// It passes as it is.
+    #[default]
+    Untouched,
+    /// Each record is filtered.
+    Filtered,
+}
 
 /// What one kind of client may ask and see. Every name in it is known.
 #[derive(Clone, Debug)]
@@ -55,6 +67,10 @@ pub struct Profile {
     pub classes: BTreeMap<Class, Place>,
     /// The rules that refine it, in the order written; `on` is the name of a schema.
     pub rules: Vec<Rule>,
+    /// What happens to events.
+    pub events: Streams,
+    /// What happens to statistics that come as a stream.
+    pub stats: Streams,
 }
 
 /// Profiles by name.
@@ -158,6 +174,8 @@ struct Sheet {
     options: Vec<String>,
     mask: Option<bool>,
     rules: Vec<Rule>,
+    events: Option<Streams>,
+    stats: Option<Streams>,
 }
 
 impl Sheet {
@@ -180,13 +198,31 @@ impl Sheet {
         let options = globs(members, "options", mistakes);
         let mask = members.get("mask-values").and_then(|node| mistakes.keep(yes_or_no(node)));
         let rules = members.get("rules").map(|node| rules(node, catalogue, mistakes)).unwrap_or_default();
+        let mut streams = |name: &str| members.get(name).and_then(|node| mistakes.keep(streams(node)));
+        let (events, stats) = (streams("events"), streams("stats"));
         let Some((name, place)) = named else {
             if members.get("profile").is_none() {
                 mistakes.push(document.mistake("expected `profile`, the name of the profile"));
             }
             return None;
         };
-        Some(Self { name, place, about, extends, allow, said, unknown, labels, env, annotations, options, mask, rules })
+        Some(Self {
+            name,
+            place,
+            about,
+            extends,
+            allow,
+            said,
+            unknown,
+            labels,
+            env,
+            annotations,
+            options,
+            mask,
+            rules,
+            events,
+            stats,
+        })
     }
 
     /// The profile with all that it extends: operations, labels, variables and rules are added; `show` adds classes,
@@ -220,6 +256,8 @@ impl Sheet {
             show: Show { mask: true, ..Show::default() },
             classes: BTreeMap::new(),
             rules: Vec::new(),
+            events: Streams::default(),
+            stats: Streams::default(),
         };
         let (mut labels, mut env, mut annotations, mut options) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for sheet in chain.into_iter().rev() {
@@ -234,6 +272,8 @@ impl Sheet {
             annotations.extend(sheet.annotations.iter().cloned());
             options.extend(sheet.options.iter().cloned());
             profile.rules.extend(sheet.rules.iter().cloned());
+            profile.events = sheet.events.unwrap_or(profile.events);
+            profile.stats = sheet.stats.unwrap_or(profile.stats);
         }
         profile.show.labels = labels.into_iter().collect();
         profile.show.env = env.into_iter().collect();
@@ -331,6 +371,15 @@ fn yes_or_no(node: &Node) -> Result<bool, Mistake> {
     }
 }
 
+/// Reads `events` or `stats`.
+fn streams(node: &Node) -> Result<Streams, Mistake> {
+    match node.text("`untouched` or `filtered`")? {
+        "untouched" => Ok(Streams::Untouched),
+        "filtered" => Ok(Streams::Filtered),
+        other => Err(node.mistake(format!("found {other:?}, expected `untouched` or `filtered`"))),
+    }
+}
+
 /// Reads `allow`.
 fn allowed(node: &Node, mistakes: &mut Mistakes) -> BTreeMap<&'static str, Place> {
     let mut allow = BTreeMap::new();
@@ -356,12 +405,14 @@ pub fn unknown_operation(text: &str) -> String {
     }
 }
 
-/// The schema of the JSON that an operation answers with: of the document, or of each element of an array.
+/// The schema of the JSON that an operation answers with: of the document, of each element of an array, or of each record
+/// of a stream that can be filtered.
 pub fn schema_of(operation: &Operation) -> Option<&'static str> {
     match operation.response {
         Response::Document(schema) | Response::Array(schema) => Some(schema),
         Response::Stream(Stream::Stats) => Some("ContainerStats"),
-        Response::Stream(Stream::Logs | Stream::Events | Stream::Progress | Stream::Wait)
+        Response::Stream(Stream::Events) => Some("Event"),
+        Response::Stream(Stream::Logs | Stream::Progress | Stream::Wait)
         | Response::Text
         | Response::Empty
         | Response::Hijack
@@ -450,6 +501,9 @@ mod tests {
         for profile in profiles.iter() {
             assert!(!profile.about.is_empty() && !profile.show.unknown, "{}", profile.name);
             assert!(!profile.show.classes.contains(Class::Secret), "{}", profile.name);
+            // Untouched events are an exception, for a profile that says so in its name.
+            let untouched = profile.allow.contains_key("SystemEvents") && profile.events == Streams::Untouched;
+            assert_eq!(untouched, profile.name == "dashboard-live", "{}", profile.name);
             for operation in profile.allow.keys().filter_map(|id| operation(id)) {
                 assert!(!operation.mutating, "{} allows {}", profile.name, operation.id);
             }
@@ -605,6 +659,38 @@ mod tests {
         let places: Vec<String> = profile.rules.iter().map(|rule| rule.place.file.to_string()).collect();
         assert_eq!(places, ["p.yaml", "c.yaml"]);
         assert_eq!(shown(profiles.get("parent").unwrap()), ["host", "state"]);
+    }
+
+    #[test]
+    fn streams_are_untouched_unless_the_last_word_is_another() {
+        use Streams::{Filtered, Untouched};
+        let files = [
+            ("a.yaml", "profile: a\nallow: [SystemEvents, ContainerStats]\n"),
+            ("b.yaml", "profile: b\nextends: a\nevents: filtered\nstats: filtered\n"),
+            ("c.yaml", "profile: c\nextends: b\n"),
+            ("d.yaml", "profile: d\nextends: c\nevents: untouched\n"),
+        ];
+        let profiles = parse(&files).unwrap();
+        for (name, events, stats) in [
+            ("a", Untouched, Untouched),
+            ("b", Filtered, Filtered),
+            ("c", Filtered, Filtered),
+            ("d", Untouched, Filtered),
+        ] {
+            let profile = profiles.get(name).unwrap();
+            assert_eq!((profile.events, profile.stats), (events, stats), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_untouched_or_filtered() {
+        check_mistakes(
+            "profile: p\nevents: filter\nstats: [filtered]\n",
+            &[
+                "p.yaml:2:9: found \"filter\", expected `untouched` or `filtered`",
+                "p.yaml:3:8: found a list, expected `untouched` or `filtered`",
+            ],
+        );
     }
 
     #[test]

@@ -6,3 +6,4 @@ pub(crate) mod fixture;
 pub(crate) mod generated;
 pub(crate) mod leaves;
 pub(crate) mod proxy;
+pub(crate) mod snapshot;

@@ -47,18 +47,6 @@ impl Fixture {
     }
 }
 
-/// `container_inspect` of `ContainerInspect`.
-fn snake(id: &str) -> String {
-    let mut out = String::new();
-    for character in id.chars() {
-        if character.is_ascii_uppercase() && !out.is_empty() {
-            out.push('_');
-        }
-        out.push(character.to_ascii_lowercase());
-    }
-    out
-}
-
 /// A canary of an engine.
 pub(crate) struct Canary {
     /// The text to look for.
@@ -111,6 +99,23 @@ pub(crate) fn all() -> Vec<Fixture> {
     }
     found.sort_by(|one, other| one.path.cmp(&other.path));
     found
+}
+
+/// One recorded answer, by the file below `fixtures/`.
+pub(crate) fn named(path: &str) -> Fixture {
+    all().into_iter().find(|fixture| fixture.path == path).unwrap_or_else(|| panic!("no fixture {path}"))
+}
+
+/// `container_inspect` of `ContainerInspect`.
+pub(crate) fn snake(id: &str) -> String {
+    let mut out = String::new();
+    for character in id.chars() {
+        if character.is_ascii_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.push(character.to_ascii_lowercase());
+    }
+    out
 }
 
 /// The canaries planted in an engine.
