@@ -396,7 +396,7 @@ impl Reader {
         if fields.value == Value::Null {
             return;
         }
-        self.each_path(&fields, |reader, schema, path| reader.classify(schema, path, class));
+        self.each_path(fields, |reader, schema, path| reader.classify(schema, path, class));
     }
 
     fn blanks_file(&mut self, (file, text): (&str, &str)) {
@@ -404,7 +404,7 @@ impl Reader {
         let Some(lists) = self.members(&document, ["times", "unknown", "absent"]) else { return };
         for (list, blank) in lists.into_iter().zip([Blank::Time, Blank::Unknown, Blank::Absent]) {
             if let Some(list) = list {
-                self.each_path(&list, |reader, schema, path| reader.set_blank(schema, path, blank));
+                self.each_path(list, |reader, schema, path| reader.set_blank(schema, path, blank));
             }
         }
     }
