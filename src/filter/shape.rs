@@ -84,6 +84,11 @@ pub(super) fn mask(text: &str) -> Cow<'_, str> {
     masked
 }
 
+/// Whether something in a text is masked where a profile says so.
+pub fn looks_like_credential(text: &str) -> bool {
+    matches!(mask(text), Cow::Owned(_))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
