@@ -76,6 +76,8 @@ pub enum Command {
     Profiles(Profiles),
     /// Turn what runs another socket proxy into a configuration of dockveil
     Migrate(Migrate),
+    /// List what the API answers with: schemas, or the fields of one with type, class and versions
+    Catalogue(Catalogue),
     /// Show what dockveil does, without Docker: an engine inside the program, and the real proxy before it
     Demo,
 }
@@ -115,6 +117,23 @@ pub struct Explain {
     /// Method and target, in one argument: 'GET /v1.44/containers/web/json'
     #[arg(value_name = "REQUEST")]
     pub request: String,
+}
+
+/// The arguments of `catalogue`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalogue {
+    /// Configuration file, for the filter directories that it names
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory with more profiles and classes; repeatable
+    #[arg(long, value_name = "DIR")]
+    pub filters: Vec<PathBuf>,
+    /// Only the fields that this API version has
+    #[arg(long, value_name = "VERSION")]
+    pub api: Option<String>,
+    /// A schema, or an operation that answers with one, such as ContainerInspect; by default all are listed
+    #[arg(value_name = "SCHEMA")]
+    pub schema: Option<String>,
 }
 
 /// The arguments of `filter`.

@@ -2,6 +2,7 @@
 //!
 //! Each writes to what it is given and answers with an exit code, so that tests read what a person would.
 
+mod catalogue;
 pub mod demo;
 pub mod diff;
 mod explain;
@@ -18,6 +19,7 @@ use crate::policy::{Policy, Streams, schema_of};
 use crate::route::{self, Response};
 use crate::yaml::{Mistake, Place};
 
+pub use self::catalogue::catalogue;
 pub use self::explain::explain;
 pub use self::healthcheck::healthcheck;
 pub use self::summary::summary;

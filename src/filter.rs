@@ -11,6 +11,7 @@ mod file;
 mod plan;
 mod record;
 mod selector;
+mod shape;
 mod show;
 mod text;
 
@@ -25,6 +26,7 @@ pub use file::{parse_rule, parse_rules};
 pub use plan::{CompileError, Explained, Plan};
 pub use record::RecordFilter;
 pub use selector::{Selector, SelectorError};
+pub use shape::looks_like_credential;
 pub use show::{Globs, Show};
 
 use crate::schema::Class;

@@ -48,6 +48,7 @@ fn run(asked: &Command, environment: &Environment, log: Log, out: &mut dyn Write
         Command::Healthcheck(arguments) => command::healthcheck(arguments, environment, out, err),
         Command::Profiles(arguments) => command::profiles(arguments, environment, out),
         Command::Migrate(arguments) => command::migrate::run(arguments, &mut stdin(), out),
+        Command::Catalogue(arguments) => command::catalogue(arguments, environment, out),
         Command::Demo => command::demo::run(out),
     };
     match done {

@@ -143,6 +143,7 @@ enum Name {
     Labels,
     Env,
     Annotations,
+    Options,
     #[default]
     Other,
 }
@@ -310,12 +311,17 @@ impl<'c> Reference<'c> {
 
     fn is_listed_key(&self, name: Name, value: &Field, key: &str) -> bool {
         let Some((class, _)) = &value.class else { return false };
-        let globs = match name {
-            Name::Labels => &self.show.labels,
-            Name::Annotations => &self.show.annotations,
-            Name::Env | Name::Other => return false,
-        };
-        globs.matches(key) && !self.show.classes.contains(*class)
+        self.is_listed(name, key) && !self.show.classes.contains(*class)
+    }
+
+    fn is_listed(&self, name: Name, text: &str) -> bool {
+        match name {
+            Name::Labels => self.show.labels.matches(text),
+            Name::Env => self.show.env.matches(text),
+            Name::Annotations => self.show.annotations.matches(text),
+            Name::Options => self.show.options.matches(text),
+            Name::Other => false,
+        }
     }
 
     fn element(&self, field: Option<&'c Field>, layer: Layer, element: &Value) -> Place<'c> {
@@ -324,10 +330,9 @@ impl<'c> Reference<'c> {
         let layer = match below {
             Some(value) => {
                 let name = element.as_str().map(|text| text.split('=').next().unwrap_or(text));
-                let lifted = known.name == Name::Env
-                    && value.class.is_some()
-                    && name.is_some_and(|name| self.show.env.matches(name));
-                Layer::Known(Known { loose: true, lifted, ..Known::default() })
+                let lifted = value.class.is_some() && name.is_some_and(|name| self.is_listed(known.name, name));
+                let name = if value.any_member.is_some() { known.name } else { Name::Other };
+                Layer::Known(Known { loose: true, lifted, name })
             }
             None if self.show.unknown => Layer::Shown,
             None => Layer::Hidden,
@@ -351,6 +356,7 @@ fn called(name: &str) -> Name {
         "Labels" | "labels" => Name::Labels,
         "Env" | "env" => Name::Env,
         "Annotations" | "annotations" => Name::Annotations,
+        "Options" | "DriverOpts" | "Config" | "StorageOpt" => Name::Options,
         _ => Name::Other,
     }
 }
@@ -432,7 +438,7 @@ mod tests {
     }
 
     fn name() -> impl Strategy<Value = String> {
-        select(vec!["a", "b", "c", "d e", "Labels", "Env"]).prop_map(str::to_owned)
+        select(vec!["a", "b", "c", "d e", "Labels", "Env", "Options"]).prop_map(str::to_owned)
     }
 
     fn document() -> impl Strategy<Value = Value> {
@@ -580,6 +586,7 @@ mod tests {
             classes,
             unknown,
             labels: labels.into_iter().collect(),
+            options: env.clone().into_iter().collect(),
             env: env.into_iter().collect(),
             ..Show::default()
         })

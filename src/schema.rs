@@ -16,6 +16,8 @@ use crate::yaml::{self, Mistake, Node, Place, Value};
 
 /// The list of schemas inside the program: file name and text.
 const SCHEMAS: (&str, &str) = ("built-in:schemas.yaml", include_str!("../filters/schemas.yaml"));
+/// What the program puts in the place of hidden texts.
+const BLANKS: (&str, &str) = ("built-in:blanks.yaml", include_str!("../filters/blanks.yaml"));
 /// The class files inside the program, one per class.
 const CLASSES: &[(&str, &str)] = &[
     ("built-in:class/secret.yaml", include_str!("../filters/class/secret.yaml")),
@@ -40,7 +42,7 @@ impl Catalogue {
     /// # Errors
     /// The mistakes in the files, none in a program whose tests have passed.
     pub fn built_in() -> Result<Self, Vec<Mistake>> {
-        Self::parse(SCHEMAS, CLASSES)
+        Self::built_in_with(&[])
     }
 
     /// The catalogue inside the program, and the class files of the operator's, which add to it.
@@ -48,7 +50,7 @@ impl Catalogue {
     /// # Errors
     /// Every mistake in all the files; a field that has a class already is one.
     pub fn built_in_with(files: &[(&str, &str)]) -> Result<Self, Vec<Mistake>> {
-        Self::parse(SCHEMAS, &[CLASSES, files].concat())
+        Self::read(SCHEMAS, &[CLASSES, files].concat(), Some(BLANKS))
     }
 
     /// Reads a list of schemas and any number of class files, each given as file name and text.
@@ -56,10 +58,21 @@ impl Catalogue {
     /// # Errors
     /// Every mistake in all the files, in the order of their places.
     pub fn parse(schemas: (&str, &str), classes: &[(&str, &str)]) -> Result<Self, Vec<Mistake>> {
+        Self::read(schemas, classes, None)
+    }
+
+    fn read(
+        schemas: (&str, &str),
+        classes: &[(&str, &str)],
+        blanks: Option<(&str, &str)>,
+    ) -> Result<Self, Vec<Mistake>> {
         let mut reader = Reader { schemas: BTreeMap::new(), mistakes: Vec::new() };
         reader.schemas_file(schemas);
         for file in classes {
             reader.class_file(*file);
+        }
+        if let Some(file) = blanks {
+            reader.blanks_file(file);
         }
         if reader.mistakes.is_empty() {
             Ok(Self { schemas: reader.schemas })
@@ -152,6 +165,22 @@ pub struct Field {
     pub opaque: Option<(Class, Place)>,
     /// The schema that is here. Nothing else is set beside it.
     pub nested: Option<String>,
+    /// What stands in its place when it is hidden.
+    pub blank: Blank,
+}
+
+/// What stands in the place of a hidden value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Blank {
+    /// The zero of the type that is found.
+    #[default]
+    OfType,
+    /// Of a text, a time that readers can parse.
+    Time,
+    /// Of a text, the value of an enumeration that says nothing.
+    Unknown,
+    /// Nothing: the member is removed.
+    Absent,
 }
 
 impl Field {
@@ -367,17 +396,47 @@ impl Reader {
         if fields.value == Value::Null {
             return;
         }
-        let Some(entries) = self.keep(fields.mapping("paths by schema")) else { return };
+        self.each_path(fields, |reader, schema, path| reader.classify(schema, path, class));
+    }
+
+    fn blanks_file(&mut self, (file, text): (&str, &str)) {
+        let Some(document) = self.keep(yaml::parse(file, text)) else { return };
+        let Some(lists) = self.members(&document, ["times", "unknown", "absent"]) else { return };
+        for (list, blank) in lists.into_iter().zip([Blank::Time, Blank::Unknown, Blank::Absent]) {
+            if let Some(list) = list {
+                self.each_path(list, |reader, schema, path| reader.set_blank(schema, path, blank));
+            }
+        }
+    }
+
+    /// Hands over each path of lists of paths by schema.
+    fn each_path(&mut self, lists: &Node, mut read: impl FnMut(&mut Self, &str, &Node) -> Result<(), Mistake>) {
+        let Some(entries) = self.keep(lists.mapping("paths by schema")) else { return };
         for (key, node) in entries {
             if !self.schemas.contains_key(&key.name) {
                 self.mistakes.push(Mistake::new(&key.place, format!("unknown schema {:?}", key.name)));
             }
             let Some(paths) = self.keep(node.list("a list of paths")) else { continue };
             for path in paths {
-                let result = self.classify(&key.name, path, class);
+                let result = read(self, &key.name, path);
                 self.keep(result);
             }
         }
+    }
+
+    /// One line of the file of blanks: a field that has a class.
+    fn set_blank(&mut self, schema: &str, node: &Node, blank: Blank) -> Result<(), Mistake> {
+        let path = node.text("a path")?.parse::<Path>().map_err(|error| node.mistake(error.to_string()))?;
+        let Some(schema) = self.schemas.get_mut(schema) else { return Ok(()) };
+        let mut field = &mut schema.root;
+        for step in &path.steps {
+            field = field.below(step);
+        }
+        if field.class.is_none() {
+            return Err(node.mistake("expected a field that is in a class file"));
+        }
+        field.blank = blank;
+        Ok(())
     }
 
     /// One line of a class file.

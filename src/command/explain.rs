@@ -119,3 +119,33 @@ fn group(path: &str) -> &str {
     let end = behind.char_indices().skip(1).find(|(_, c)| matches!(c, '.' | '[')).map_or(behind.len(), |(at, _)| at);
     path.get(..start + end).unwrap_or(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::OPERATIONS;
+
+    /// What the built-in profiles refuse because it cannot be made safe is refused with the reason.
+    #[test]
+    fn a_refusal_says_why() {
+        let filters = load(None, &[], &Environment::default()).unwrap();
+        let mut refused = 0;
+        for operation in OPERATIONS.iter().filter(|operation| !operation.about.is_empty()) {
+            let target = operation.template.replace(['{', '}'], "");
+            for profile in filters.profiles.iter().filter(|profile| !profile.allow.contains_key(operation.id)) {
+                let arguments = cli::Explain {
+                    config: None,
+                    filters: Vec::new(),
+                    profile: profile.name.clone(),
+                    request: format!("{} {target}", operation.method.as_str()),
+                };
+                let mut out = Vec::new();
+                explain(&arguments, &Environment::default(), &mut out).unwrap();
+                let text = String::from_utf8(out).unwrap();
+                assert!(text.contains("403: denied") && text.contains(operation.about), "{}: {text}", operation.id);
+                refused += 1;
+            }
+        }
+        assert!(refused > 100, "{refused} refusals");
+    }
+}

@@ -63,7 +63,12 @@ pub(super) fn of_policy(policy: &Policy) -> String {
     if show.unknown {
         line(&mut text, format_args!("  warning: shows fields that no class file knows"));
     }
-    for (what, globs) in [("labels", &show.labels), ("variables", &show.env), ("annotations", &show.annotations)] {
+    for (what, globs) in [
+        ("labels", &show.labels),
+        ("variables", &show.env),
+        ("annotations", &show.annotations),
+        ("options", &show.options),
+    ] {
         if !globs.is_empty() {
             line(&mut text, format_args!("  {what} shown: {globs}"));
         }

@@ -8,6 +8,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::Sha256;
 
+use crate::schema::Blank;
+
 /// The text that stands for a hidden one.
 const REDACTED: &[u8] = b"\"[redacted]\"";
 /// How many bytes of a digest are shown.
@@ -59,7 +61,7 @@ impl Action {
         match self {
             Self::Keep => out.extend_from_slice(value),
             Self::Remove => out.extend_from_slice(b"null"),
-            Self::Blank => blank(value, out),
+            Self::Blank => blank(value, Blank::OfType, out),
             Self::Redact => out.extend_from_slice(REDACTED),
             Self::Mask => mask(value, out),
             Self::Hash => hash(value, key, out),
@@ -131,9 +133,11 @@ impl fmt::Debug for HashKey {
     }
 }
 
-/// Writes the zero of the type that `value` has.
-pub(super) fn blank(value: &[u8], out: &mut Vec<u8>) {
+/// Writes the zero of the type that `value` has, or what the field has in place of it.
+pub(super) fn blank(value: &[u8], of: Blank, out: &mut Vec<u8>) {
     let zero: &[u8] = match value.first() {
+        Some(b'"') if of == Blank::Time => b"\"0001-01-01T00:00:00Z\"",
+        Some(b'"') if of == Blank::Unknown => b"\"unknown\"",
         Some(b'"') => b"\"\"",
         Some(b'{') => b"{}",
         Some(b'[') => b"[]",

@@ -4,11 +4,14 @@
 //! from behind the last place that was changed to the next one: where nothing is hidden, nothing is copied member by
 //! member.
 
+use std::borrow::Cow;
+
 use super::action::blank;
 use super::plan::{Condition, Elements, List, Members, Node, NodeId, Outcome, Plan, Why};
 use super::selector::{Pick, Question};
+use super::shape;
 use super::text::{Cursor, Keys, NOT_JSON, Room, Stop};
-use super::{FilterError, Report};
+use super::{Action, FilterError, Report};
 use crate::schema::Class;
 
 impl Plan {
@@ -249,7 +252,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             Outcome::Blank => {
                 self.write_until(self.cursor.at())?;
                 let text = self.skipped(room)?;
-                blank(text, self.out);
+                blank(text, node.blank, self.out);
                 self.from = self.cursor.at();
                 self.count(node.why);
             }
@@ -262,10 +265,15 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                 self.write_until(self.cursor.at())?;
                 let text = self.skipped(room)?;
                 let action = self.plan.actions.get(node.action).ok_or(NOT_JSON)?;
-                action.write(text, &self.plan.key, self.out);
+                if *action == Action::Blank {
+                    blank(text, node.blank, self.out);
+                } else {
+                    action.write(text, &self.plan.key, self.out);
+                }
                 self.from = self.cursor.at();
                 self.count(node.why);
             }
+            Outcome::Mask => self.masked(node, room)?,
             Outcome::Walk if node.probe => return self.probe(node, room),
             Outcome::Walk => self.container(node, room)?,
         }
@@ -279,6 +287,22 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         let start = self.cursor.at();
         self.cursor.skip(room)?;
         self.cursor.since(start)
+    }
+
+    /// A scalar without what looks like a credential in it.
+    fn masked(&mut self, node: &'p Node, room: Room) -> Result<(), Stop> {
+        let start = self.cursor.at();
+        if self.cursor.peek()? != b'"' {
+            return self.cursor.skip(room);
+        }
+        let text = self.cursor.string()?.name()?;
+        if let Cow::Owned(masked) = shape::mask(&text) {
+            self.write_until(start)?;
+            serde_json::to_writer(&mut *self.out, &masked).map_err(|_| NOT_JSON)?;
+            self.from = self.cursor.at();
+            self.count(node.why);
+        }
+        Ok(())
     }
 
     fn container(&mut self, node: &'p Node, room: Room) -> Result<(), Stop> {

@@ -30,7 +30,7 @@ use super::action::HashKey;
 use super::selector::{Pick, Segment};
 use super::show::{Globs, Show};
 use super::{Action, Limits, Rule};
-use crate::schema::{Catalogue, Class, Field, Schema};
+use crate::schema::{Blank, Catalogue, Class, Field, Schema};
 use crate::yaml::Place;
 
 /// How many nodes a plan may have.
@@ -51,6 +51,7 @@ pub struct Plan {
     pub(super) labels: Globs,
     pub(super) env: Globs,
     pub(super) annotations: Globs,
+    pub(super) options: Globs,
     pub(super) limits: Limits,
     pub(super) key: HashKey,
     /// Whether a filter expression looks at the whole document.
@@ -76,6 +77,8 @@ pub(super) struct Node {
     pub(super) probe: bool,
     /// The rule that decided here, as the place of its action in [`Plan::actions`], if one did.
     pub(super) action: usize,
+    /// What a blank is here.
+    pub(super) blank: Blank,
     pub(super) members: Option<Box<Members>>,
     pub(super) elements: Option<Box<Elements>>,
 }
@@ -91,6 +94,8 @@ pub(super) enum Outcome {
     Remove,
     /// A rule's action writes what stands in its place.
     Act,
+    /// Its text is copied, but for what looks like a credential in it. Only of scalars.
+    Mask,
     /// Its members or elements are looked at one by one.
     Walk,
 }
@@ -143,6 +148,7 @@ pub(super) enum List {
     Labels,
     Env,
     Annotations,
+    Options,
 }
 
 impl Plan {
@@ -220,6 +226,7 @@ impl Plan {
             List::Labels => &self.labels,
             List::Env => &self.env,
             List::Annotations => &self.annotations,
+            List::Options => &self.options,
         }
     }
 }
@@ -501,7 +508,7 @@ struct State {
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Identity<'c> {
     /// A rule hides what is here.
-    Act { rule: usize },
+    Act { rule: usize, blank: Blank },
     /// Anything else.
     Spot(Spot<'c>),
 }
@@ -559,6 +566,7 @@ static NOTHING: Field = Field {
     elements: None,
     opaque: None,
     nested: None,
+    blank: Blank::OfType,
 };
 
 impl<'c> Builder<'c> {
@@ -596,7 +604,7 @@ impl<'c> Builder<'c> {
                 *place = node;
             }
         }
-        let Show { labels, env, annotations, .. } = self.show.clone();
+        let Show { labels, env, annotations, options, .. } = self.show.clone();
         Ok(Plan {
             nodes: std::mem::take(&mut self.nodes),
             root,
@@ -604,6 +612,7 @@ impl<'c> Builder<'c> {
             labels,
             env,
             annotations,
+            options,
             limits: Limits::default(),
             key: HashKey::random().map_err(|_| CompileError::NoRandom)?,
             absolute: self
@@ -631,7 +640,10 @@ impl<'c> Builder<'c> {
                 (true, true, Layer::Hidden(_)) => {
                     return self.arrive(None, layer, Vec::new());
                 }
-                (true, ..) => return self.identify(Identity::Act { rule }),
+                (true, ..) => {
+                    let blank = field.map_or(Blank::OfType, |field| field.0.blank);
+                    return self.identify(Identity::Act { rule, blank });
+                }
                 (false, ..) => (layer, kept) = (Layer::Shown, Some(rule)),
             }
         }
@@ -690,7 +702,7 @@ impl<'c> Builder<'c> {
         }
         let id = NodeId(u32::try_from(self.nodes.len()).map_err(|_| CompileError::TooManyStates)?);
         match &identity {
-            Identity::Act { rule } => self.nodes.push(self.acting(*rule)),
+            Identity::Act { rule, blank } => self.nodes.push(self.acting(*rule, *blank)),
             Identity::Spot(spot) => {
                 self.nodes.push(Node::of(Outcome::Remove, Why::Unknown));
                 self.waiting.push((id, spot.clone()));
@@ -701,11 +713,14 @@ impl<'c> Builder<'c> {
     }
 
     /// The node of a place where a rule hides the value.
-    fn acting(&self, rule: usize) -> Node {
+    fn acting(&self, rule: usize, blank: Blank) -> Node {
         match self.rules.get(rule).map(|rule| &rule.action) {
+            Some(Action::Blank) if blank == Blank::Absent => {
+                Node { action: rule, ..Node::of(Outcome::Remove, Why::Rule) }
+            }
             Some(Action::Remove) | None => Node { action: rule, ..Node::of(Outcome::Remove, Why::Rule) },
             Some(Action::Keep | Action::Blank | Action::Redact | Action::Mask | Action::Hash | Action::Replace(_)) => {
-                Node { action: rule, kept: true, ..Node::of(Outcome::Act, Why::Rule) }
+                Node { action: rule, kept: true, blank, ..Node::of(Outcome::Act, Why::Rule) }
             }
         }
     }
@@ -751,10 +766,12 @@ impl<'c> Builder<'c> {
                 ..Node::of(Outcome::Walk, first_class(field).map_or(Why::Unknown, Why::Class))
             };
         };
+        let known = Known { loose: known.loose || field.blank == Blank::Absent, ..known };
         let shown = self.shows(*class, known);
+        let masked = self.show.mask && (known.lifted || matches!(class, Class::Command | Class::FreeText));
         let hide = if known.loose { Outcome::Remove } else { Outcome::Blank };
         let (scalar, null) = match (shown, known.loose) {
-            (true, _) => (Outcome::Copy, Outcome::Copy),
+            (true, _) => (if masked { Outcome::Mask } else { Outcome::Copy }, Outcome::Copy),
             (false, true) => (Outcome::Remove, Outcome::Remove),
             (false, false) => (Outcome::Blank, Outcome::Copy),
         };
@@ -767,9 +784,9 @@ impl<'c> Builder<'c> {
         };
         let object = if field.members.is_empty() && field.any_member.is_none() { container } else { Outcome::Walk };
         let array = if field.elements.is_none() { container } else { Outcome::Walk };
-        let why = if shown { Why::Unknown } else { Why::Class(*class) };
+        let why = if shown && !masked { Why::Unknown } else { Why::Class(*class) };
         let probe = !shown && known.loose && is_leaf;
-        Node { scalar, null, object, array, probe, ..Node::of(scalar, why) }
+        Node { scalar, null, object, array, probe, blank: field.blank, ..Node::of(scalar, why) }
     }
 
     fn members(&mut self, spot: &Spot<'c>) -> Result<Members, CompileError> {
@@ -976,9 +993,8 @@ impl<'c> Builder<'c> {
         match key {
             Key::Listed => true,
             Key::Exact(name) => match self.list_of_members(spot) {
-                Some(List::Labels) => self.show.labels.matches(name),
-                Some(List::Annotations) => self.show.annotations.matches(name),
-                Some(List::Env) | None => false,
+                Some(list) => self.globs(list).matches(name),
+                None => false,
             },
             Key::Folded(_) | Key::Other => false,
         }
@@ -1019,7 +1035,11 @@ impl<'c> Builder<'c> {
         let below = field.elements.as_deref();
         let Layer::Known(known) = spot.layer else { return (below.map(FieldRef), spot.layer) };
         let layer = match below {
-            Some(_) => Layer::Known(Known { loose: true, lifted: listed, list: None }),
+            Some(below) => {
+                // An array of maps is one map, cut up.
+                let list = known.list.filter(|_| below.any_member.is_some());
+                Layer::Known(Known { loose: true, lifted: listed, list })
+            }
             None => self.inside(field, known).unwrap_or_else(|| self.unknown()),
         };
         (below.map(FieldRef), layer)
@@ -1062,21 +1082,30 @@ impl<'c> Builder<'c> {
 
     /// The allow-list that the keys of a map are looked up in.
     fn list_of_members(&self, spot: &Spot<'c>) -> Option<List> {
-        let Layer::Known(Known { list: Some(list), .. }) = spot.layer else { return None };
-        let globs = match list {
-            List::Labels => &self.show.labels,
-            List::Annotations => &self.show.annotations,
-            List::Env => return None,
-        };
-        let (class, _) = spot.field?.0.any_member.as_ref()?.class.as_ref()?;
-        (!globs.is_empty() && !self.show.classes.contains(*class)).then_some(list)
+        let any = spot.field?.0.any_member.as_deref();
+        self.list_of(spot, any?)
     }
 
     /// The allow-list that the elements of an array are looked up in.
     fn list_of_elements(&self, spot: &Spot<'c>) -> Option<List> {
-        let Layer::Known(Known { list: Some(List::Env), .. }) = spot.layer else { return None };
-        let (class, _) = spot.field?.0.elements.as_ref()?.class.as_ref()?;
-        (!self.show.env.is_empty() && !self.show.classes.contains(*class)).then_some(List::Env)
+        let elements = spot.field?.0.elements.as_deref();
+        self.list_of(spot, elements?)
+    }
+
+    /// The allow-list that holds at a place, if it can show a value of `below` that its class hides.
+    fn list_of(&self, spot: &Spot<'c>, below: &Field) -> Option<List> {
+        let Layer::Known(Known { list: Some(list), .. }) = spot.layer else { return None };
+        let (class, _) = below.class.as_ref()?;
+        (!self.globs(list).is_empty() && !self.show.classes.contains(*class)).then_some(list)
+    }
+
+    fn globs(&self, list: List) -> &Globs {
+        match list {
+            List::Labels => &self.show.labels,
+            List::Env => &self.show.env,
+            List::Annotations => &self.show.annotations,
+            List::Options => &self.show.options,
+        }
     }
 
     fn explain(&self, plan: &Plan, schema: &'c Schema) -> Vec<Explained> {
@@ -1168,6 +1197,7 @@ impl<'c> Builder<'c> {
         }
         match node.scalar {
             Outcome::Copy => "shown",
+            Outcome::Mask => "shown, but for what looks like a credential",
             Outcome::Blank => "hidden: blank",
             Outcome::Remove | Outcome::Walk | Outcome::Act => "hidden: removed",
         }
@@ -1220,6 +1250,7 @@ impl Node {
             kept: false,
             probe: false,
             action: 0,
+            blank: Blank::OfType,
             members: None,
             elements: None,
         }
@@ -1240,6 +1271,7 @@ fn listed(list: List) -> &'static str {
         List::Labels => "labels in the allow-list are shown",
         List::Env => "variables in the allow-list are shown",
         List::Annotations => "annotations in the allow-list are shown",
+        List::Options => "options in the allow-list are shown",
     }
 }
 
@@ -1249,6 +1281,9 @@ fn list_called(name: &str) -> Option<List> {
         "Labels" | "labels" => Some(List::Labels),
         "Env" | "env" => Some(List::Env),
         "Annotations" | "annotations" => Some(List::Annotations),
+        // Options of drivers for volumes, networks, addresses, logs, storage, and of devices; only maps with a class count,
+        // so that `Config` of a container is no such list.
+        "Options" | "DriverOpts" | "Config" | "StorageOpt" => Some(List::Options),
         _ => None,
     }
 }

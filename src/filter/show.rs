@@ -17,6 +17,11 @@ pub struct Show {
     pub env: Globs,
     /// The annotations shown although their class is hidden.
     pub annotations: Globs,
+    /// The options of drivers shown although their class is hidden.
+    pub options: Globs,
+    /// Whether what looks like a credential is masked in texts that an allow-list shows, and in shown texts of the classes
+    /// `command` and `free-text`.
+    pub mask: bool,
 }
 
 /// An allow-list of names, in which `*` stands for any characters, also none.

@@ -775,7 +775,10 @@ mod classes {
 }
 
 mod built_in {
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::schema::Field;
 
     fn texts(node: &yaml::Node, name: &str) -> Vec<String> {
         let entries = node.mapping("a profile").unwrap();
@@ -792,11 +795,113 @@ mod built_in {
             labels: texts(&node, "labels").into_iter().collect(),
             env: texts(&node, "env").into_iter().collect(),
             annotations: texts(&node, "annotations").into_iter().collect(),
+            options: texts(&node, "options").into_iter().collect(),
+            mask: true,
         };
         let entries = node.mapping("a profile").unwrap();
         let rules = entries.iter().find(|(key, _)| key.name == "rules");
         let rules = rules.map(|(_, rules)| parse_rules(rules, |name| catalogue.schema(name).is_some()).unwrap());
         (show, rules.unwrap_or_default())
+    }
+
+    /// The maps of a schema with secrets or free text under keys that are data, each as the way there.
+    fn maps(catalogue: &Catalogue, field: &Field, way: &mut Vec<Option<String>>, found: &mut Vec<Vec<Option<String>>>) {
+        if let Some(nested) = &field.nested {
+            return maps(catalogue, catalogue.schema(nested).unwrap().root(), way, found);
+        }
+        let class = field.any_member.as_ref().and_then(|any| any.class.as_ref()).map(|(class, _)| *class);
+        if matches!(class, Some(Class::Secret | Class::FreeText)) {
+            found.push(way.clone());
+        }
+        let members = field.members.iter().map(|(name, below)| (Some(name.clone()), below));
+        let others = field.any_member.iter().map(|below| (Some("x".to_owned()), &**below));
+        let elements = field.elements.iter().map(|below| (None, &**below));
+        for (step, below) in members.chain(others).chain(elements) {
+            way.push(step);
+            maps(catalogue, below, way, found);
+            way.pop();
+        }
+    }
+
+    /// Maps that no list is for: contexts that a plugin of storage keeps for itself, and attributes of an event.
+    const NO_LIST: [&str; 3] = ["VolumeContext", "PublishContext", "Attributes"];
+
+    #[test]
+    fn allow_lists_hold_wherever_their_maps_are() {
+        let catalogue = Catalogue::built_in().unwrap();
+        let globs = || ["shown.*"].into_iter().collect();
+        let classes =
+            Class::ALL.into_iter().filter(|class| !matches!(class, Class::Secret | Class::FreeText)).collect();
+        let show =
+            Show { classes, labels: globs(), env: globs(), annotations: globs(), options: globs(), ..Show::default() };
+        let mut places = 0;
+        for schema in catalogue.schemas() {
+            let mut found = Vec::new();
+            maps(&catalogue, schema.root(), &mut Vec::new(), &mut found);
+            let plan = Plan::compile(&catalogue, schema.name(), &show, &[]).unwrap();
+            for way in found {
+                let map = json!({"shown.a": "yes", "other": "hidden"});
+                let document = way.iter().rev().fold(map, |below, step| match step {
+                    Some(name) => json!({ name.as_str(): below }),
+                    None => json!([below]),
+                });
+                let mut out = Vec::new();
+                plan.apply(document.to_string().as_bytes(), &mut out).unwrap();
+                let out = String::from_utf8(out).unwrap();
+                let last = way.iter().rev().find_map(Option::as_deref).unwrap_or_default();
+                let listed = !NO_LIST.contains(&last);
+                assert!(!out.contains("hidden") && out.contains("yes") == listed, "{} {way:?}: {out}", schema.name());
+                places += usize::from(listed);
+            }
+        }
+        assert!(places > 60, "{places}");
+    }
+
+    /// What a profile with labels, variables and command lines makes of a document with `mask`, and without.
+    #[track_caller]
+    fn check_masked(schema: &str, before: &Value, masked: &Value, plain: &Value) {
+        let catalogue = Catalogue::built_in().unwrap();
+        for (mask, after) in [(true, masked), (false, plain)] {
+            let all = || ["*"].into_iter().collect();
+            let classes = ClassSet::EMPTY.with(Class::Command).with(Class::State);
+            let show = Show { classes, labels: all(), env: all(), mask, ..Show::default() };
+            let plan = Plan::compile(&catalogue, schema, &show, &[]).unwrap();
+            let mut out = Vec::new();
+            let report = plan.apply(before.to_string().as_bytes(), &mut out).unwrap();
+            assert_eq!(&serde_json::from_slice::<Value>(&out).unwrap(), after, "{schema} {mask}");
+            assert_eq!(report.hidden() > 0, mask, "{schema}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_credential_is_masked_in_labels_variables_and_commands() {
+        let label = json!({"Labels": {"a": "x:$apr1$H6uskkkW$IgXLP6ewTr", "b": "\"plain\" \u{e9}"}});
+        let masked = json!({"Labels": {"a": "x:[redacted]", "b": "\"plain\" \u{e9}"}});
+        check_masked("ContainerConfig", &label, &masked, &label);
+        check_masked("Volume", &label, &masked, &label);
+        let env = json!({"Env": ["URL=http://u:p@db", "TZ=UTC"], "Cmd": ["--token=abc", "--quiet"], "Tty": true});
+        let masked = json!({"Env": ["URL=http://u:[redacted]@db", "TZ=UTC"], "Cmd": ["--token=[redacted]", "--quiet"], "Tty": true});
+        check_masked("ContainerConfig", &env, &masked, &env);
+        let step = json!([{"CreatedBy": "RUN PASSWORD=abc make"}])[0].clone();
+        check_masked("ImageHistory", &step, &json!({"CreatedBy": "RUN PASSWORD=[redacted] make"}), &step);
+    }
+
+    #[test]
+    fn allow_lists_hold_for_texts_with_an_equals_sign() {
+        let catalogue = Catalogue::built_in().unwrap();
+        let globs = || ["shown.*"].into_iter().collect();
+        let show = Show { labels: globs(), env: globs(), annotations: globs(), options: globs(), ..Show::default() };
+        for (schema, before, after) in [
+            ("SystemInfo", json!({"Labels": ["shown.a=1", "other=2"]}), json!({"Labels": ["shown.a=1"]})),
+            ("ContainerConfig", json!({"Env": ["shown.a=1", "other=shown.b"]}), json!({"Env": ["shown.a=1"]})),
+            ("PluginSpec", json!({"env": ["shown.a=1", "x=2"]}), json!({"env": ["shown.a=1"]})),
+            ("Plugin", json!({"Settings": {"Env": ["shown.a=1", "x=2"]}}), json!({"Settings": {"Env": ["shown.a=1"]}})),
+        ] {
+            let mut out = Vec::new();
+            let plan = Plan::compile(&catalogue, schema, &show, &[]).unwrap();
+            plan.apply(before.to_string().as_bytes(), &mut out).unwrap();
+            assert_eq!(serde_json::from_slice::<Value>(&out).unwrap(), after, "{schema}");
+        }
     }
 
     #[test]

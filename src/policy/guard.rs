@@ -10,7 +10,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Denial;
-use crate::filter::{Show, without_command};
+use crate::filter::{Show, looks_like_credential, without_command};
 use crate::route::{Operation, Query, Route};
 use crate::schema::{Class, ClassSet};
 
@@ -298,7 +298,11 @@ impl Shown<'_> {
             Reads::Labels if self.ruled.contains(Class::FreeText) => false,
             Reads::Labels => {
                 let listed = |value: &String| value.split('=').next().is_some_and(|key| self.show.labels.matches(key));
-                self.whole(Class::FreeText) || values.iter().all(listed)
+                // A guess that hits what is masked has its shape.
+                let masked = |value: &String| {
+                    self.show.mask && value.split_once('=').is_some_and(|(_, guess)| looks_like_credential(guess))
+                };
+                !values.iter().any(masked) && (self.whole(Class::FreeText) || values.iter().all(listed))
             }
             Reads::Actions => {
                 let bare = |value: &String| without_command(value) == value;
@@ -485,6 +489,18 @@ mod tests {
         for (id, keys) in FILTERS {
             for (key, reads) in *keys {
                 assert!(*reads == Reads::Labels || tested(id, key), "{id} {key} has no row above");
+            }
+        }
+    }
+
+    #[test]
+    fn a_label_that_is_masked_cannot_be_guessed() {
+        let target = "/containers/json?filters={%22label%22:[%22app=http%3A%2F%2Fu%3Aguess%40db%22]}";
+        let route = find("GET", target).unwrap().unwrap();
+        for classes in [ClassSet::EMPTY, ClassSet::EMPTY.with(Class::FreeText)] {
+            for (mask, expected) in [(true, Err(Denial::Oracle)), (false, Ok(()))] {
+                let show = Show { classes, labels: Globs::from_iter(["app"]), mask, ..Show::default() };
+                assert_eq!(check(&route, &show, ClassSet::EMPTY, false), expected, "{classes:?} {mask}");
             }
         }
     }

@@ -7,15 +7,22 @@ use crate::route::{OPERATIONS, Operation, Response, Stream, operation, operation
 use crate::schema::{Catalogue, Class, ClassSet};
 use crate::yaml::{self, Members, Mistake, Mistakes, Node, Place, nearest};
 
-/// The profiles inside the program: file name and text.
-const BUILT_IN: &[(&str, &str)] = &[
-    ("built-in:profile/dashboard.yaml", include_str!("../../filters/profile/dashboard.yaml")),
-    ("built-in:profile/dashboard-live.yaml", include_str!("../../filters/profile/dashboard-live.yaml")),
-    ("built-in:profile/drop-in.yaml", include_str!("../../filters/profile/drop-in.yaml")),
-];
+/// Files of `filters/profile` by name, each as file name and text.
+macro_rules! built_in {
+    ($($name:literal),* $(,)?) => {
+        &[$((
+            concat!("built-in:profile/", $name, ".yaml"),
+            include_str!(concat!("../../filters/profile/", $name, ".yaml")),
+        )),*]
+    };
+}
+
+/// The profiles inside the program. A test holds this list against the folder.
+const BUILT_IN: &[(&str, &str)] =
+    built_in!["dashboard", "dashboard-live", "discovery", "drop-in", "inventory", "monitoring", "read-only"];
 
 /// The keys of a profile file.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 15] = [
     "profile",
     "about",
     "extends",
@@ -26,6 +33,8 @@ const KEYS: [&str; 13] = [
     "labels",
     "env",
     "annotations",
+    "options",
+    "mask-values",
     "rules",
     "events",
     "stats",
@@ -184,6 +193,8 @@ struct Sheet {
     labels: Vec<String>,
     env: Vec<String>,
     annotations: Vec<String>,
+    options: Vec<String>,
+    mask: Option<bool>,
     rules: Vec<Rule>,
     events: Option<Streams>,
     stats: Option<Streams>,
@@ -206,6 +217,8 @@ impl Sheet {
         let labels = globs(members, "labels", mistakes);
         let env = globs(members, "env", mistakes);
         let annotations = globs(members, "annotations", mistakes);
+        let options = globs(members, "options", mistakes);
+        let mask = members.get("mask-values").and_then(|node| mistakes.keep(yes_or_no(node)));
         let rules = members.get("rules").map(|node| rules(node, catalogue, mistakes)).unwrap_or_default();
         let mut streams = |name: &str| members.get(name).and_then(|node| mistakes.keep(streams(node)));
         let (events, stats) = (streams("events"), streams("stats"));
@@ -215,9 +228,23 @@ impl Sheet {
             }
             return None;
         };
-        let sheet =
-            Self { name, place, about, extends, allow, said, unknown, labels, env, annotations, rules, events, stats };
-        Some(sheet)
+        Some(Self {
+            name,
+            place,
+            about,
+            extends,
+            allow,
+            said,
+            unknown,
+            labels,
+            env,
+            annotations,
+            options,
+            mask,
+            rules,
+            events,
+            stats,
+        })
     }
 
     /// The profile with all that it extends: operations, labels, variables and rules are added; `show` adds classes,
@@ -248,22 +275,24 @@ impl Sheet {
             place: self.place.clone(),
             about: self.about.clone(),
             allow: BTreeMap::new(),
-            show: Show::default(),
+            show: Show { mask: true, ..Show::default() },
             classes: BTreeMap::new(),
             rules: Vec::new(),
             events: Streams::default(),
             stats: Streams::default(),
         };
-        let (mut labels, mut env, mut annotations) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut labels, mut env, mut annotations, mut options) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for sheet in chain.into_iter().rev() {
             for (id, place) in &sheet.allow {
                 profile.allow.entry(id).or_insert_with(|| place.clone());
             }
             sheet.said.add_to(&mut profile, sheet.extends.is_none(), &sheet.place);
             profile.show.unknown = sheet.unknown.unwrap_or(profile.show.unknown);
+            profile.show.mask = sheet.mask.unwrap_or(profile.show.mask);
             labels.extend(sheet.labels.iter().cloned());
             env.extend(sheet.env.iter().cloned());
             annotations.extend(sheet.annotations.iter().cloned());
+            options.extend(sheet.options.iter().cloned());
             profile.rules.extend(sheet.rules.iter().cloned());
             profile.events = sheet.events.unwrap_or(profile.events);
             profile.stats = sheet.stats.unwrap_or(profile.stats);
@@ -271,6 +300,7 @@ impl Sheet {
         profile.show.labels = labels.into_iter().collect();
         profile.show.env = env.into_iter().collect();
         profile.show.annotations = annotations.into_iter().collect();
+        profile.show.options = options.into_iter().collect();
         Ok(profile)
     }
 }
@@ -313,6 +343,7 @@ impl Said {
                 Class::ALL.into_iter().for_each(|class| decide(class, place));
                 profile.show.classes = ClassSet::ALL;
                 profile.show.unknown = true;
+                profile.show.mask = false;
             }
             Self::Show(classes, key) => {
                 if first {
@@ -350,6 +381,15 @@ fn shown_or_hidden(node: &Node) -> Result<bool, Mistake> {
         "show" => Ok(true),
         "hide" => Ok(false),
         other => Err(node.mistake(format!("found {other:?}, expected `show` or `hide`"))),
+    }
+}
+
+/// Reads `mask-values`.
+fn yes_or_no(node: &Node) -> Result<bool, Mistake> {
+    match node.text("`true` or `false`")? {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        other => Err(node.mistake(format!("found {other:?}, expected `true` or `false`"))),
     }
 }
 
@@ -480,8 +520,6 @@ mod tests {
     fn the_built_in_profiles_have_no_mistakes() {
         let catalogue = Catalogue::built_in().unwrap();
         let profiles = Profiles::built_in(&catalogue).unwrap();
-        let names: Vec<&str> = profiles.iter().map(|profile| profile.name.as_str()).collect();
-        assert_eq!(names, ["dashboard", "dashboard-live", "drop-in"]);
         for profile in profiles.iter() {
             assert!(!profile.about.is_empty() && !profile.show.unknown, "{}", profile.name);
             assert!(!profile.show.classes.contains(Class::Secret), "{}", profile.name);
@@ -491,6 +529,84 @@ mod tests {
             for operation in profile.allow.keys().filter_map(|id| operation(id)) {
                 assert!(!operation.mutating, "{} allows {}", profile.name, operation.id);
             }
+        }
+    }
+
+    /// The files in a folder of profiles and in the folders inside it, by their names in `BUILT_IN`.
+    fn files_below(folder: &std::path::Path, prefix: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = format!("{prefix}{}", path.file_name().unwrap().to_str().unwrap());
+            if path.is_dir() { names.extend(files_below(&path, &format!("{name}/"))) } else { names.push(name) }
+        }
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn every_profile_file_is_built_in_and_called_as_its_profile() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("filters/profile");
+        let mut names: Vec<&str> =
+            BUILT_IN.iter().map(|(file, _)| file.strip_prefix("built-in:profile/").unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, files_below(&folder, ""));
+        for profile in Profiles::built_in(&Catalogue::built_in().unwrap()).unwrap().iter() {
+            let file = std::path::Path::new(&*profile.place.file).file_stem().unwrap();
+            assert_eq!(file.to_str(), Some(profile.name.as_str()));
+        }
+    }
+
+    /// Whether a built-in profile allows an operation.
+    fn is_allowed_by_one(profiles: &Profiles, operation: &Operation) -> bool {
+        profiles.iter().any(|profile| profile.allow.contains_key(operation.id))
+    }
+
+    #[test]
+    fn what_only_reads_is_allowed_by_a_built_in_profile_or_says_why_not() {
+        let profiles = Profiles::built_in(&Catalogue::built_in().unwrap()).unwrap();
+        for operation in OPERATIONS.iter().filter(|operation| !operation.mutating) {
+            assert!(is_allowed_by_one(&profiles, operation) || !operation.about.is_empty(), "{}", operation.id);
+        }
+    }
+
+    /// Logs are relayed by profiles that say so in what they are about; everything else with a reason against it, by none.
+    #[test]
+    fn what_cannot_be_made_safe_is_allowed_by_no_built_in_profile() {
+        let profiles = Profiles::built_in(&Catalogue::built_in().unwrap()).unwrap();
+        for operation in OPERATIONS.iter().filter(|operation| !operation.about.is_empty()) {
+            let is_logs = operation.response == Response::Stream(Stream::Logs);
+            let allowing = profiles.iter().filter(|profile| profile.allow.contains_key(operation.id));
+            for profile in allowing {
+                assert!(is_logs && profile.about.contains("logs"), "{} allows {}", profile.name, operation.id);
+            }
+        }
+        for id in [
+            "ContainerArchive",
+            "ContainerArchiveInfo",
+            "PutContainerArchive",
+            "ContainerExport",
+            "ContainerCopy",
+            "ContainerAttach",
+            "ContainerAttachWebsocket",
+            "ExecStart",
+            "SwarmUnlockkey",
+            "CheckpointList",
+            "DebugVars",
+            "DebugPprof",
+            "StrayVars",
+            "Session",
+            "Grpc",
+            "ImageBuild",
+            "ImageGet",
+            "ImageGetAll",
+            "ImageSearch",
+            "DistributionInspect",
+            "GetPluginPrivileges",
+            "SystemAuth",
+        ] {
+            let operation = operation(id).unwrap();
+            assert!(!operation.about.is_empty() && !is_allowed_by_one(&profiles, operation), "{id}");
         }
     }
 
@@ -516,6 +632,28 @@ mod tests {
             let profile = profiles.get("p").unwrap();
             assert_eq!((shown(profile).join(" ").as_str(), profile.show.unknown), (classes, unknown), "{text}");
         }
+    }
+
+    #[test]
+    fn credentials_are_masked_unless_everything_is_shown_or_the_profile_says_not() {
+        for (text, masked) in [
+            ("show: [state, command]", true),
+            ("show: all", false),
+            ("show: all\nmask-values: true", true),
+            ("hide: [secret]", true),
+            ("labels: [a]\nmask-values: false", false),
+        ] {
+            let profiles = parse(&[("p.yaml", &format!("profile: p\n{text}\n"))]).unwrap();
+            assert_eq!(profiles.get("p").unwrap().show.mask, masked, "{text}");
+        }
+        check_mistakes("profile: p\nmask-values: no\n", &["p.yaml:2:14: found \"no\", expected `true` or `false`"]);
+    }
+
+    #[test]
+    fn options_are_shown_by_name() {
+        let profiles = parse(&[("p.yaml", "profile: p\noptions: [max-*]\n")]).unwrap();
+        let show = &profiles.get("p").unwrap().show;
+        assert!(show.options.matches("max-size") && !show.options.matches("splunk-token"));
     }
 
     #[test]

@@ -25,7 +25,8 @@ pub struct Operation {
     pub query: &'static [Parameter],
     /// What the client may send along.
     pub body: RequestBody,
-    /// Why no built-in profile allows it; empty where one does, or where changing things says enough.
+    /// Why no built-in profile allows it, or, of logs, why few do; empty where one does, or where changing things says
+    /// enough.
     pub about: &'static str,
 }
 
@@ -204,7 +205,7 @@ pub static OPERATIONS: &[Operation] = &[
 
     get("ContainerList", "/containers/json", Array("ContainerSummary")).query(names!["all", "limit", "size", "filters", "since", "before", "trunc_cmd"]),
     get("ContainerInspect", "/containers/{id}/json", Document("ContainerInspect")).query(names!["size"]),
-    get("ContainerTop", "/containers/{id}/top", Document("ContainerTop")).query(names!["ps_args", "stream"]).about("Command lines, and with the right ps_args the environment of every process."),
+    get("ContainerTop", "/containers/{id}/top", Document("ContainerTop")).query(names!["ps_args", "stream"]),
     get("ContainerLogs", "/containers/{id}/logs", LOGS).query(names!["details", "follow", "stdout", "stderr", "since", "until", "timestamps", "tail", "format"]).about(OUTPUT),
     get("ContainerChanges", "/containers/{id}/changes", Array("ContainerChange")),
     get("ContainerExport", "/containers/{id}/export", Tar).about("The whole root file system."),
@@ -225,7 +226,7 @@ pub static OPERATIONS: &[Operation] = &[
     post("ContainerRename", "/containers/{id}/rename", Empty).query(names!["name"]),
     post("ContainerResize", "/containers/{id}/resize", Empty).query(names!["h", "w"]),
     post("ContainerUpdate", "/containers/{id}/update", Document("ContainerUpdated")).json(),
-    post("ContainerWait", "/containers/{id}/wait", Response::Stream(Stream::Wait)).query(names!["condition"]).reads(),
+    post("ContainerWait", "/containers/{id}/wait", Response::Stream(Stream::Wait)).query(names!["condition"]).reads().about("Answers when the container ends, with an error text that is relayed as it comes."),
     post("ContainerExec", "/containers/{id}/exec", Document("ExecCreated")).json(),
     post("ContainerPrune", "/containers/prune", Document("ContainerPrune")).query(FILTERS).since(25),
     delete("ContainerDelete", "/containers/{id}", Empty).query(names!["v", "force", "link"]),
@@ -241,7 +242,7 @@ pub static OPERATIONS: &[Operation] = &[
     get("ImageList", "/images/json", Array("ImageSummary")).query(names!["all", "filters", "filter", "digests", "shared-size", "manifests", "identity", "only_ids"]),
     get("ImageInspect", "/images/{reference}/json", Document("ImageInspect")).query(names!["manifests", "platform"]),
     get("ImageHistory", "/images/{reference}/history", Array("ImageHistory")).query(names!["platform"]),
-    get("ImageAttestations", "/images/{reference}/attestations", Array("ImageAttestation")).query(names!["platform" many, "type" many, "statement"]).since(55).about("Provenance of a build: arguments, environment, sources."),
+    get("ImageAttestations", "/images/{reference}/attestations", Array("ImageAttestation")).query(names!["platform" many, "type" many, "statement"]).since(55),
     get("ImageGet", "/images/{reference}/get", Tar).query(names!["platform" many]).about(IMAGE_TAR),
     get("ImageGetAll", "/images/get", Tar).query(names!["names" many, "platform" many]).about(IMAGE_TAR),
     get("ImageSearch", "/images/search", Array("ImageSearch")).query(names!["term", "limit", "filters"]).about(CALLS_OUT),
@@ -283,7 +284,7 @@ pub static OPERATIONS: &[Operation] = &[
 
     get("PluginList", "/plugins", Array("Plugin")).query(FILTERS),
     get("PluginInspect", "/plugins/{reference}/json", Document("Plugin")).since(25),
-    get("PluginInspectEarly", "/plugins/{name}", Document("Plugin")).until(24).about("Plugins of experimental builds of 1.12. The id is ours."),
+    get("PluginInspectEarly", "/plugins/{name}", Document("Plugin")).until(24).about("Plugins of experimental builds of 1.12, whose answers nobody has recorded. The id is ours."),
     get("GetPluginPrivileges", "/plugins/privileges", Array("PluginPrivilege")).query(names!["name", "remote"]).since(25).about(CALLS_OUT),
     post("PluginPull", "/plugins/pull", PROGRESS).query(names!["remote", "name"]).json().about(CALLS_OUT),
     post("PluginCreate", "/plugins/create", Empty).query(names!["name"]).tar().since(25),
@@ -294,7 +295,7 @@ pub static OPERATIONS: &[Operation] = &[
     post("PluginSet", "/plugins/{reference}/set", Empty).json(),
     delete("PluginDelete", "/plugins/{reference}", Empty).query(names!["force"]),
 
-    get("SwarmInspect", "/swarm", Document("Swarm")).about("Holds the tokens with which a machine joins as worker or manager."),
+    get("SwarmInspect", "/swarm", Document("Swarm")),
     get("SwarmUnlockkey", "/swarm/unlockkey", Document("SwarmUnlockKey")).since(25).about("Is nothing but the key to the swarm's stored state."),
     post("SwarmInit", "/swarm/init", Document("SwarmInit")).json(),
     post("SwarmJoin", "/swarm/join", Empty).json(),

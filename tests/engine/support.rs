@@ -3,6 +3,9 @@
 pub(crate) mod client;
 pub(crate) mod docker;
 pub(crate) mod engine;
+#[expect(dead_code, reason = "shared with the tests without an engine, which look at more")]
+#[path = "../it/support/leaves.rs"]
+pub(crate) mod leaves;
 pub(crate) mod proxy;
 pub(crate) mod seed;
 pub(crate) mod tar;

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod answers;
+mod blanks;
 mod canaries;
+mod catalogue;
 mod compat;
 mod cut;
 mod events;
@@ -12,9 +14,11 @@ mod listeners;
 mod log;
 mod profiles;
 mod program;
+mod remains;
 mod requests;
 mod rules;
 mod snapshots;
 mod streams;
 mod support;
 mod tricks;
+mod unknown;

@@ -7,7 +7,7 @@ use dockveil::schema::Class;
 
 use crate::support::fixture;
 use crate::support::snapshot::{built_in, file_name, folder};
-use crate::{profiles, rules};
+use crate::{profiles, remains, rules};
 
 /// Every snapshot there is, by its path.
 fn files() -> BTreeSet<PathBuf> {
@@ -36,6 +36,7 @@ fn every_snapshot_has_a_test_and_every_test_its_snapshots() {
         .flat_map(|(file, test, fixtures)| {
             fixtures.iter().map(move |fixture| folder().join(file_name(file, test, fixture)))
         })
+        .chain(remains::files())
         .collect();
     let (found, none) = (files(), Vec::<&PathBuf>::new());
     assert_eq!(found.difference(&claimed).collect::<Vec<_>>(), none, "snapshots without a test");

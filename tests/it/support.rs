@@ -3,5 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod fixture;
+pub(crate) mod generated;
+pub(crate) mod leaves;
 pub(crate) mod proxy;
 pub(crate) mod snapshot;

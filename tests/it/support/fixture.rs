@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use dockveil::route::{OPERATIONS, Operation, Response};
+use serde_json::Value;
+
 /// One recorded answer.
+#[derive(Clone)]
 pub(crate) struct Fixture {
     /// The file below `fixtures/`.
     pub(crate) path: String,
@@ -12,6 +16,35 @@ pub(crate) struct Fixture {
     pub(crate) operation: String,
     /// What it says.
     pub(crate) body: Vec<u8>,
+}
+
+impl Fixture {
+    /// The documents in it, each of the schema that the operation has: the elements, where that answers with an array.
+    pub(crate) fn documents(&self) -> Vec<Value> {
+        if self.is_array() {
+            let elements: Option<Vec<Value>> = serde_json::from_slice(&self.body).unwrap();
+            return elements.unwrap_or_default();
+        }
+        vec![serde_json::from_slice(&self.body).unwrap()]
+    }
+
+    /// The operation it answers; an error answers any.
+    pub(crate) fn answered(&self) -> Option<&'static Operation> {
+        OPERATIONS.iter().find(|operation| snake(operation.id) == self.operation)
+    }
+
+    /// The schema of its documents.
+    pub(crate) fn schema(&self) -> &'static str {
+        if self.operation == "error" {
+            return "Error";
+        }
+        let operation = self.answered().unwrap_or_else(|| panic!("{}: no such operation", self.path));
+        operation.schema().unwrap_or_else(|| panic!("{}: no schema", self.path))
+    }
+
+    fn is_array(&self) -> bool {
+        self.answered().is_some_and(|operation| matches!(operation.response, Response::Array(_)))
+    }
 }
 
 /// A canary of an engine.
