@@ -8,7 +8,8 @@
 //! and nothing else, `test/…` the same with a filter expression that asks about every mount, `classes/…` the plan of
 //! a profile that shows three classes and some labels, `ignored/…` is `serde_json` that reads the text and drops it,
 //! which is as fast as anything that refuses bad JSON can be with it, `tree/…` a tree of values that the same 34 paths
-//! are edited in and that is printed.
+//! are edited in and that is printed. `compile/…` is the plan that takes longest of all schemas and built-in profiles,
+//! `load` reading every file inside the program.
 
 #![expect(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 #![expect(clippy::indexing_slicing, reason = "a bench stops at the first surprise")]
@@ -25,6 +26,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use dockveil::filter::{Action, Plan, Rule, Show};
+use dockveil::policy::Profiles;
 use dockveil::schema::{Catalogue, Class, ClassSet};
 use dockveil::yaml::Place;
 use figures::{Figures, Goal, machine};
@@ -157,6 +159,32 @@ fn speed(bytes: usize, mut work: impl FnMut()) -> f64 {
     bytes as f64 / best.as_secs_f64() / 1e6
 }
 
+/// How many milliseconds `work` takes.
+fn milliseconds<T>(work: impl FnOnce() -> T) -> f64 {
+    let start = Instant::now();
+    black_box(work());
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+/// What a start has to do before the first document.
+fn start(figures: &mut Figures, runs: usize) {
+    let load = || {
+        let catalogue = Catalogue::built_in().unwrap();
+        let profiles = Profiles::built_in(&catalogue).unwrap();
+        (catalogue, profiles)
+    };
+    let (catalogue, profiles) = load();
+    let slowest = |_| {
+        let plans = profiles.iter().flat_map(|profile| catalogue.schemas().map(move |schema| (profile, schema)));
+        let times = plans.map(|(profile, schema)| {
+            milliseconds(|| Plan::compile(&catalogue, schema.name(), &profile.show, &profile.rules).unwrap())
+        });
+        times.fold(0.0, f64::max)
+    };
+    figures.add("compile/slowest plan", "ms", (0..runs).map(slowest).collect(), Goal::AtMost(5.0, 5.0));
+    figures.add("load", "ms", (0..runs).map(|_| milliseconds(load)).collect(), Goal::AtMost(50.0, 50.0));
+}
+
 /// How many runs the arguments ask for.
 fn runs() -> Result<usize, String> {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
@@ -217,6 +245,7 @@ fn main() -> Result<(), String> {
         figures.add_ratio(format!("rules/{count} ÷ tree"), ruled, tree, Goal::AtLeast(5.0, 8.0));
         figures.add_ratio(format!("classes/{count} ÷ tree"), classed, tree, Goal::AtLeast(5.0, 8.0));
     }
+    start(&mut figures, runs);
     println!("{}", figures.table());
     Ok(())
 }
