@@ -7,10 +7,44 @@ use crate::route::{OPERATIONS, Operation, Response, Stream, operation, operation
 use crate::schema::{Catalogue, Class, ClassSet};
 use crate::yaml::{self, Members, Mistake, Mistakes, Node, Place, nearest};
 
-/// The profiles inside the program: file name and text.
-const BUILT_IN: &[(&str, &str)] = &[
-    ("built-in:profile/dashboard.yaml", include_str!("../../filters/profile/dashboard.yaml")),
-    ("built-in:profile/dashboard-live.yaml", include_str!("../../filters/profile/dashboard-live.yaml")),
+/// Files of `filters/profile` by name, each as file name and text.
+macro_rules! built_in {
+    ($($name:literal),* $(,)?) => {
+        &[$((
+            concat!("built-in:profile/", $name, ".yaml"),
+            include_str!(concat!("../../filters/profile/", $name, ".yaml")),
+        )),*]
+    };
+}
+
+/// The profiles inside the program. A test holds this list against the folder.
+const BUILT_IN: &[(&str, &str)] = built_in![
+    "dashboard",
+    "dashboard-live",
+    "client/autoheal",
+    "client/beszel",
+    "client/caddy",
+    "client/cadvisor",
+    "client/datadog",
+    "client/diun",
+    "client/docker-cli",
+    "client/dozzle",
+    "client/glances",
+    "client/homarr",
+    "client/homepage",
+    "client/mcp",
+    "client/netdata",
+    "client/nginx-proxy",
+    "client/portainer",
+    "client/prometheus",
+    "client/prometheus-swarm",
+    "client/promtail",
+    "client/telegraf",
+    "client/traefik",
+    "client/traefik-swarm",
+    "client/uptime-kuma",
+    "client/watchtower",
+    "client/whats-up-docker",
 ];
 
 /// The keys of a profile file.
@@ -405,18 +439,56 @@ mod tests {
         profile.show.classes.iter().map(Class::as_str).collect()
     }
 
+    /// What built-in profiles allow although it changes something: it is what their clients are for.
+    const WRITES: &[(&str, &str)] = &[("autoheal", "ContainerRestart"), ("watchtower", "ImageCreate")];
+
     #[test]
     fn the_built_in_profiles_have_no_mistakes() {
         let catalogue = Catalogue::built_in().unwrap();
         let profiles = Profiles::built_in(&catalogue).unwrap();
-        let names: Vec<&str> = profiles.iter().map(|profile| profile.name.as_str()).collect();
-        assert_eq!(names, ["dashboard", "dashboard-live"]);
         for profile in profiles.iter() {
             assert!(!profile.about.is_empty() && !profile.show.unknown, "{}", profile.name);
             assert!(!profile.show.classes.contains(Class::Secret), "{}", profile.name);
             for operation in profile.allow.keys().filter_map(|id| operation(id)) {
-                assert!(!operation.mutating, "{} allows {}", profile.name, operation.id);
+                let named = WRITES.contains(&(profile.name.as_str(), operation.id));
+                assert!(!operation.mutating || named, "{} allows {}", profile.name, operation.id);
             }
+        }
+    }
+
+    #[test]
+    fn a_client_that_may_write_has_a_profile_that_says_so() {
+        let profiles = Profiles::built_in(&Catalogue::built_in().unwrap()).unwrap();
+        for (name, id) in WRITES {
+            let profile = profiles.get(name).unwrap();
+            assert!(profile.allow.contains_key(id), "{name} does not allow {id}");
+            let word = if *id == "ContainerRestart" { "restart" } else { "pulls" };
+            assert!(profile.about.contains(word), "{}", profile.about);
+        }
+    }
+
+    /// The files in a folder of profiles and in the folders inside it, by their names in `BUILT_IN`.
+    fn files_below(folder: &std::path::Path, prefix: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = format!("{prefix}{}", path.file_name().unwrap().to_str().unwrap());
+            if path.is_dir() { names.extend(files_below(&path, &format!("{name}/"))) } else { names.push(name) }
+        }
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn every_profile_file_is_built_in_and_called_as_its_profile() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("filters/profile");
+        let mut names: Vec<&str> =
+            BUILT_IN.iter().map(|(file, _)| file.strip_prefix("built-in:profile/").unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, files_below(&folder, ""));
+        for profile in Profiles::built_in(&Catalogue::built_in().unwrap()).unwrap().iter() {
+            let file = std::path::Path::new(&*profile.place.file).file_stem().unwrap();
+            assert_eq!(file.to_str(), Some(profile.name.as_str()));
         }
     }
 
