@@ -13,7 +13,7 @@ pub use profile::{Profile, Profiles, schema_of, unknown_operation};
 
 use crate::filter::{Action, Limits, Plan, Rule};
 use crate::route::{Operation, Response, Route, Stream, operation};
-use crate::schema::{Catalogue, Class, ClassSet, Field, Schema};
+use crate::schema::{Catalogue, Class, ClassSet};
 use crate::yaml::{Mistake, Mistakes};
 
 /// The schema of the engine's error responses.
@@ -216,40 +216,24 @@ impl Policy {
 /// A rule that may hide a field and may not, or hides one that no class file knows, counts for all classes.
 fn ruled(operation: &Operation, profile: &Profile, catalogue: &Catalogue) -> Result<ClassSet, Mistake> {
     let mut ruled = ClassSet::EMPTY;
-    for schema in schema_of(operation).map(|name| with_nested(name, catalogue)).unwrap_or_default() {
-        let hiding: Vec<&Rule> =
-            profile.rules.iter().filter(|rule| rule.on == schema && rule.action != Action::Keep).collect();
-        if hiding.is_empty() {
-            continue;
-        }
-        let plan = Plan::compile(catalogue, schema, &profile.show, &profile.rules);
-        let plan = plan.map_err(|error| Mistake::new(&profile.place, error.to_string()))?;
-        let fields: Vec<_> =
-            plan.explain().iter().filter_map(|line| Some((line.class?, line.place.as_ref()?))).collect();
-        for rule in hiding {
-            let mut hidden = fields.iter().filter(|(_, place)| **place == rule.place).peekable();
-            match hidden.peek() {
-                Some(_) => ruled = hidden.fold(ruled, |ruled, (class, _)| ruled.with(*class)),
-                None => return Ok(ClassSet::ALL),
-            }
+    let Some(schema) = schema_of(operation) else { return Ok(ruled) };
+    let schemas = catalogue.with_nested(schema);
+    let is_hiding = |rule: &&Rule| rule.action != Action::Keep && schemas.contains(&rule.on.as_str());
+    let mut hiding = profile.rules.iter().filter(is_hiding).peekable();
+    if hiding.peek().is_none() {
+        return Ok(ruled);
+    }
+    let explained = Plan::explain(catalogue, schema, &profile.show, &profile.rules);
+    let explained = explained.map_err(|error| Mistake::new(&profile.place, error.to_string()))?;
+    let fields: Vec<_> = explained.iter().filter_map(|line| Some((line.class?, line.place.as_ref()?))).collect();
+    for rule in hiding {
+        let mut hidden = fields.iter().filter(|(_, place)| **place == rule.place).peekable();
+        match hidden.peek() {
+            Some(_) => ruled = hidden.fold(ruled, |ruled, (class, _)| ruled.with(*class)),
+            None => return Ok(ClassSet::ALL),
         }
     }
     Ok(ruled)
-}
-
-/// A schema and all that stand inside it.
-fn with_nested<'c>(name: &'c str, catalogue: &'c Catalogue) -> Vec<&'c str> {
-    let mut names = vec![name];
-    let mut fields: Vec<&Field> = catalogue.schema(name).map(Schema::root).into_iter().collect();
-    while let Some(field) = fields.pop() {
-        let below = field.members.values().chain(field.any_member.as_deref()).chain(field.elements.as_deref());
-        fields.extend(below);
-        if let Some(nested) = field.nested.as_deref().filter(|nested| !names.contains(nested)) {
-            names.push(nested);
-            fields.extend(catalogue.schema(nested).map(Schema::root));
-        }
-    }
-    names
 }
 
 /// Why responses of an operation can be relayed, if any can.

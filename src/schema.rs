@@ -78,6 +78,21 @@ impl Catalogue {
     pub fn schemas(&self) -> impl Iterator<Item = &Schema> {
         self.schemas.values()
     }
+
+    /// The schema called `name`, and all that stand inside it.
+    pub fn with_nested<'c>(&'c self, name: &'c str) -> Vec<&'c str> {
+        let mut names = vec![name];
+        let mut fields: Vec<&Field> = self.schema(name).map(Schema::root).into_iter().collect();
+        while let Some(field) = fields.pop() {
+            let below = field.members.values().chain(field.any_member.as_deref()).chain(field.elements.as_deref());
+            fields.extend(below);
+            if let Some(nested) = field.nested.as_deref().filter(|nested| !names.contains(nested)) {
+                names.push(nested);
+                fields.extend(self.schema(nested).map(Schema::root));
+            }
+        }
+        names
+    }
 }
 
 /// The shape of one kind of document.

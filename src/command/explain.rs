@@ -6,7 +6,7 @@ use std::io::Write;
 use super::{Error, FAILED, OK, load};
 use crate::cli::{self, Environment};
 use crate::filter::{Explained, Plan};
-use crate::policy::{Decision, Denial, Policy};
+use crate::policy::{Decision, Denial, Policy, schema_of};
 use crate::route::{self, Route};
 use crate::yaml::{Mistake, Place};
 
@@ -49,10 +49,13 @@ pub fn explain(arguments: &cli::Explain, environment: &Environment, out: &mut dy
             writeln!(out, "decision  relay: passed on untouched ({})", reason.as_str())?;
             write_place(allowed, out)?;
         }
-        Decision::Filter(plan) => {
+        Decision::Filter(_) => {
             writeln!(out, "decision  filter")?;
             write_place(allowed, out)?;
-            write_fields(&plan, out)?;
+            if let Some(schema) = schema_of(route.operation) {
+                let explained = Plan::explain(&filters.catalogue, schema, &profile.show, &profile.rules);
+                write_fields(&explained.map_err(|error| vec![Mistake::new(&profile.place, error.to_string())])?, out)?;
+            }
         }
     }
     Ok(OK)
@@ -79,9 +82,9 @@ fn write_place(place: Option<&Place>, out: &mut dyn Write) -> Result<(), Error> 
 }
 
 /// The fields, grouped by the member of the document they are in.
-fn write_fields(plan: &Plan, out: &mut dyn Write) -> Result<(), Error> {
+fn write_fields(fields: &[Explained], out: &mut dyn Write) -> Result<(), Error> {
     let mut groups: BTreeMap<&str, Vec<&Explained>> = BTreeMap::new();
-    for field in plan.explain() {
+    for field in fields {
         groups.entry(group(&field.path)).or_default().push(field);
     }
     for (group, fields) in groups {

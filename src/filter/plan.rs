@@ -30,7 +30,7 @@ use super::action::HashKey;
 use super::selector::{Pick, Segment};
 use super::show::{Globs, Show};
 use super::{Action, Limits, Rule};
-use crate::schema::{Catalogue, Class, Field};
+use crate::schema::{Catalogue, Class, Field, Schema};
 use crate::yaml::Place;
 
 /// How many nodes a plan may have.
@@ -55,7 +55,6 @@ pub struct Plan {
     pub(super) key: HashKey,
     /// Whether a filter expression looks at the whole document.
     pub(super) absolute: bool,
-    explained: Vec<Explained>,
 }
 
 /// The place of a node in [`Plan::nodes`].
@@ -157,10 +156,28 @@ impl Plan {
             return Err(CompileError::UnknownSchema { name: schema.to_owned() });
         };
         let mut builder = Builder::new(Some(catalogue), show.clone(), rules);
-        let states = builder.starts(schema);
-        let layer = Layer::Known(Known::default());
-        let root = builder.arrive(Some(FieldRef(found.root())), layer, states)?;
-        builder.finish(root, Some((schema, found.root())))
+        let mut plan = builder.tables(found)?;
+        simplify(&mut plan.nodes);
+        Ok(plan)
+    }
+
+    /// What a plan of the same arguments does and why: an entry for each field of the schema and of those nested in
+    /// it, by its path from the root of the document, then one for each rule about any of them.
+    ///
+    /// # Errors
+    /// As [`Plan::compile`].
+    pub fn explain(
+        catalogue: &Catalogue,
+        schema: &str,
+        show: &Show,
+        rules: &[Rule],
+    ) -> Result<Vec<Explained>, CompileError> {
+        let Some(found) = catalogue.schema(schema) else {
+            return Err(CompileError::UnknownSchema { name: schema.to_owned() });
+        };
+        let mut builder = Builder::new(Some(catalogue), show.clone(), rules);
+        let plan = builder.tables(found)?;
+        Ok(builder.explain(&plan, found))
     }
 
     /// Compiles rules alone, whatever schemas they are for: everything is shown that no rule hides.
@@ -171,7 +188,9 @@ impl Plan {
         let mut builder = Builder::new(None, Show { unknown: true, ..Show::default() }, rules);
         let states = (0..rules.len()).map(|rule| State { rule, taken: 0, folded: false }).collect();
         let root = builder.arrive(None, Layer::Shown, states)?;
-        builder.finish(root, None)
+        let mut plan = builder.finish(root, None)?;
+        simplify(&mut plan.nodes);
+        Ok(plan)
     }
 
     /// This plan with other limits. The walk needs stack for each level, so there is a depth that none may exceed.
@@ -185,11 +204,6 @@ impl Plan {
     #[must_use]
     pub fn with_hash_key(self, key: [u8; 32]) -> Self {
         Self { key: HashKey::known(key), ..self }
-    }
-
-    /// What is shown and hidden, and by which line: an entry for each field of the schema, then one for each rule.
-    pub fn explain(&self) -> &[Explained] {
-        &self.explained
     }
 
     /// Whether every document leaves as it came.
@@ -539,7 +553,14 @@ impl<'c> Builder<'c> {
         of_schema.map(|(rule, _)| State { rule, taken: 0, folded: false }).collect()
     }
 
-    fn finish(mut self, root: NodeId, schema: Option<(&str, &'c Field)>) -> Result<Plan, CompileError> {
+    /// The plan for the documents of a schema, with every node as it was made.
+    fn tables(&mut self, schema: &'c Schema) -> Result<Plan, CompileError> {
+        let states = self.starts(schema.name());
+        let root = self.arrive(Some(FieldRef(schema.root())), Layer::Known(Known::default()), states)?;
+        self.finish(root, Some(schema.name()))
+    }
+
+    fn finish(&mut self, root: NodeId, schema: Option<&str>) -> Result<Plan, CompileError> {
         while let Some((id, spot)) = self.waiting.pop() {
             let node = self.build(&spot)?;
             if let Some(place) = self.nodes.get_mut(id.0 as usize) {
@@ -547,7 +568,7 @@ impl<'c> Builder<'c> {
             }
         }
         let Show { labels, env, annotations, .. } = self.show.clone();
-        let mut plan = Plan {
+        Ok(Plan {
             nodes: std::mem::take(&mut self.nodes),
             root,
             actions: self.rules.iter().map(|rule| rule.action.clone()).collect(),
@@ -559,12 +580,8 @@ impl<'c> Builder<'c> {
             absolute: self
                 .rules
                 .iter()
-                .any(|rule| rule.selector.is_absolute() && schema.is_none_or(|(name, _)| rule.on == name)),
-            explained: Vec::new(),
-        };
-        plan.explained = self.explain(&plan, schema);
-        simplify(&mut plan.nodes);
-        Ok(plan)
+                .any(|rule| rule.selector.is_absolute() && schema.is_none_or(|name| rule.on == name)),
+        })
     }
 
     /// The node for a place: made, and put aside to be built, unless it is known.
@@ -1033,33 +1050,43 @@ impl<'c> Builder<'c> {
         (!self.show.env.is_empty() && !self.show.classes.contains(*class)).then_some(List::Env)
     }
 
-    fn explain(&self, plan: &Plan, schema: Option<(&str, &'c Field)>) -> Vec<Explained> {
+    fn explain(&self, plan: &Plan, schema: &'c Schema) -> Vec<Explained> {
         let mut lines = Vec::new();
-        if let Some((_, root)) = schema {
-            self.explain_field(plan, root, plan.root, &mut "$".to_owned(), None, &mut lines);
-        }
-        for rule in self.rules {
-            if schema.is_none_or(|(name, _)| rule.on == name) {
-                lines.push(Explained {
-                    path: rule.selector.to_string(),
-                    class: None,
-                    outcome: format!("rule: {}", rule.action.as_str()),
-                    place: Some(rule.place.clone()),
-                });
-            }
+        let mut around = vec![schema.name()];
+        self.explain_field(plan, schema.root(), plan.root, &mut "$".to_owned(), None, &mut around, &mut lines);
+        let about = self.catalogue.map(|catalogue| catalogue.with_nested(schema.name())).unwrap_or_default();
+        for rule in self.rules.iter().filter(|rule| about.contains(&rule.on.as_str())) {
+            let path = rule.selector.to_string();
+            lines.push(Explained {
+                path: if rule.on == schema.name() { path } else { format!("{}: {path}", rule.on) },
+                class: None,
+                outcome: format!("rule: {}", rule.action.as_str()),
+                place: Some(rule.place.clone()),
+            });
         }
         lines
     }
 
+    /// `around` holds the names of the schemas that the field stands in, the innermost last: one inside itself is
+    /// explained once.
+    #[expect(clippy::too_many_arguments, reason = "one recursion, which carries where it is and what it found")]
     fn explain_field(
         &self,
         plan: &Plan,
-        field: &Field,
+        field: &'c Field,
         id: NodeId,
         path: &mut String,
         above: Option<usize>,
+        around: &mut Vec<&'c str>,
         lines: &mut Vec<Explained>,
     ) {
+        let nested = field.nested.as_deref().filter(|name| !around.contains(name));
+        if let Some(schema) = nested.and_then(|name| self.catalogue?.schema(name)) {
+            around.push(schema.name());
+            self.explain_field(plan, schema.root(), id, path, above, around, lines);
+            around.pop();
+            return;
+        }
         let Some(node) = plan.node(id) else { return };
         let rule = if node.is_decided() { Some(node.action) } else { above };
         for (said, suffix) in [(&field.class, ""), (&field.key_class, ".*~"), (&field.opaque, "..*")] {
@@ -1084,13 +1111,13 @@ impl<'c> Builder<'c> {
         };
         for (name, below) in &field.members {
             path.push_str(&quoted(name));
-            self.explain_field(plan, below, member(Some(name)), path, rule, lines);
+            self.explain_field(plan, below, member(Some(name)), path, rule, around, lines);
             path.truncate(length);
         }
         if let Some(below) = &field.any_member {
             path.push_str(".*");
             let before = lines.len();
-            self.explain_field(plan, below, member(None), path, rule, lines);
+            self.explain_field(plan, below, member(None), path, rule, around, lines);
             let list = node.members.as_deref().and_then(|members| members.list);
             mark_listed(list, lines.get_mut(before));
             path.truncate(length);
@@ -1099,7 +1126,7 @@ impl<'c> Builder<'c> {
             path.push_str("[*]");
             let target = node.elements.as_deref().and_then(|elements| elements.target(false, 0));
             let before = lines.len();
-            self.explain_field(plan, below, target.unwrap_or(id), path, rule, lines);
+            self.explain_field(plan, below, target.unwrap_or(id), path, rule, around, lines);
             let list = node.elements.as_deref().and_then(|elements| elements.list);
             mark_listed(list, lines.get_mut(before));
             path.truncate(length);
