@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use dockveil::filter::{Action, Plan};
+use dockveil::filter::Plan;
 use dockveil::policy::{Decision, Policy, Profiles};
 use dockveil::route::{self, OPERATIONS, Operation, Response};
 use dockveil::schema::{Catalogue, Class};
-use dockveil::yaml::Place;
 
 use crate::support::fixture;
 
@@ -42,21 +41,19 @@ fn plan(policy: &Policy, operation: &Operation) -> Option<std::sync::Arc<Plan>> 
     }
 }
 
-/// Whether some field of a class is shown: all of them, or one that a rule keeps.
-fn shown(policy: &Policy, class: Class) -> bool {
-    let kept = |operation: &Operation| {
-        plan(policy, operation).is_some_and(|plan| {
-            let kept =
-                plan.explain().iter().filter(|line| line.place.as_ref().is_some_and(|place| is_rule(policy, place)));
-            kept.filter_map(|line| line.class).any(|kept| kept == class)
-        })
-    };
-    policy.shows(class) || policy.operations().any(kept)
-}
+/// Secrets in labels that are addressed to the one client whose profile shows them.
+const ADDRESSED: &[(&str, &str)] =
+    &[("homepage", "container.label.homepage.widget.key"), ("traefik", "container.label.traefik.basicauth")];
 
-/// Whether a place is that of a rule that keeps something.
-fn is_rule(policy: &Policy, place: &Place) -> bool {
-    policy.profile().rules.iter().any(|rule| rule.place == *place && rule.action == Action::Keep)
+/// The classes of which some field is shown: all of them, or one that a rule keeps.
+fn shown(policy: &Policy, catalogue: &Catalogue) -> BTreeSet<Class> {
+    let profile = policy.profile();
+    let schemas: BTreeSet<_> = policy.operations().filter_map(Operation::schema).collect();
+    let explained = schemas
+        .into_iter()
+        .flat_map(|schema| Plan::explain(catalogue, schema, &profile.show, &profile.rules).unwrap().into_iter());
+    let kept = explained.filter(|line| line.outcome == "rule: keep").filter_map(|line| line.class);
+    kept.chain(Class::ALL.into_iter().filter(|class| policy.shows(*class))).collect()
 }
 
 #[test]
@@ -65,11 +62,14 @@ fn no_canary_of_a_hidden_class_comes_out() {
     assert!(fixtures.len() > 300, "{} fixtures", fixtures.len());
     let mut leaks = BTreeSet::new();
     let mut filtered = 0;
+    let catalogue = Catalogue::built_in().unwrap();
     for policy in policies() {
+        let shown = shown(&policy, &catalogue);
         for engine in fixture::engines() {
             let hidden: Vec<_> = fixture::canaries(&engine)
                 .into_iter()
-                .filter(|canary| !shown(&policy, canary.class.parse::<Class>().unwrap()))
+                .filter(|canary| !shown.contains(&canary.class.parse::<Class>().unwrap()))
+                .filter(|canary| !ADDRESSED.contains(&(policy.name(), canary.place.as_str())))
                 .collect();
             assert!(hidden.len() > 20, "{engine} has {} canaries of hidden classes", hidden.len());
             for fixture in fixtures.iter().filter(|fixture| fixture.engine == engine) {
