@@ -3,6 +3,7 @@
 
 mod answers;
 mod canaries;
+mod clients;
 mod layering;
 mod requests;
 mod streams;
