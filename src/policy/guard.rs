@@ -214,6 +214,10 @@ const PRUNE: &[(&str, Reads)] =
 /// What secrets and configs have in common.
 const NAMED: &[(&str, Reads)] = &[("id", IDENTITY), ("label", Reads::Labels), ("name", IDENTITY), ("names", IDENTITY)];
 
+/// Labels of which it says nothing that a container has one, whatever its value: Compose asks for its own containers by
+/// the presence of this one. The value is a digest of the whole service, and stays hidden.
+const EVERYWHERE: &[&str] = &["com.docker.compose.config-hash"];
+
 /// Operations whose filters read nothing that is hidden: what they select is relayed untouched.
 const UNTOUCHED: &[&str] = &["SystemEvents"];
 
@@ -272,7 +276,8 @@ impl Shown<'_> {
             Reads::Labels if self.ruled.contains(Class::FreeText) => false,
             Reads::Labels => {
                 let listed = |value: &String| value.split('=').next().is_some_and(|key| self.show.labels.matches(key));
-                self.whole(Class::FreeText) || values.iter().all(listed)
+                let harmless = |value: &String| EVERYWHERE.contains(&value.as_str()) || listed(value);
+                self.whole(Class::FreeText) || values.iter().all(harmless)
             }
         }
     }
@@ -476,6 +481,9 @@ mod tests {
             check_filter(id, r#"{"label":["app"]}"#, Ok(()));
             check_filter(id, r#"{"label":["app=x=y","com.example.a"]}"#, Ok(()));
             check_filter(id, r#"{"label":{"app=x":true}}"#, Ok(()));
+            check_filter(id, r#"{"label":["app","com.docker.compose.config-hash"]}"#, Ok(()));
+            check_filter(id, r#"{"label":["com.docker.compose.config-hash=a"]}"#, Err(Denial::Oracle));
+            check_filter(id, r#"{"label":["com.docker.compose.config-hash="]}"#, Err(Denial::Oracle));
             check_filter(id, r#"{"label":["token"]}"#, Err(Denial::Oracle));
             check_filter(id, r#"{"label":["token=a"]}"#, Err(Denial::Oracle));
             check_filter(id, r#"{"label":["app","token=a"]}"#, Err(Denial::Oracle));

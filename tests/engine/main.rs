@@ -14,6 +14,8 @@ mod image;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]
+mod profiles;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod support;

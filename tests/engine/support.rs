@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod docker;
 pub(crate) mod engine;
+pub(crate) mod installed;
 pub(crate) mod proxy;
 pub(crate) mod seed;
 pub(crate) mod tar;
