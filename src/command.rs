@@ -5,21 +5,19 @@
 pub mod demo;
 pub mod diff;
 mod explain;
+mod healthcheck;
 mod summary;
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 use crate::cli::{self, Environment};
 use crate::config::{self, Config, Filters};
 use crate::policy::{Policy, schema_of};
 use crate::route::{self, Response};
-use crate::socket::Address;
 use crate::yaml::{Mistake, Place};
 
 pub use self::explain::explain;
+pub use self::healthcheck::healthcheck;
 pub use self::summary::summary;
 
 /// All is well.
@@ -74,6 +72,8 @@ impl Error {
                 let _ = writeln!(err, "dockveil: {} in the configuration, nothing was started", count(mistakes.len()));
                 CONFIGURATION
             }
+            // Whoever reads the output has read enough.
+            Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => OK,
             Self::Io(error) => {
                 let _ = writeln!(err, "dockveil: {error}");
                 BROKEN
@@ -190,73 +190,6 @@ pub fn filter(
         writeln!(out)?;
     }
     Ok(OK)
-}
-
-/// `healthcheck`: asks a running program for a ping.
-///
-/// # Errors
-/// [`Error`]; that it does not answer is none, but said on `err` and by the exit code.
-pub fn healthcheck(
-    arguments: &cli::Healthcheck,
-    environment: &Environment,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> Result<u8, Error> {
-    let address = match &arguments.target {
-        Some(text) => text.parse().map_err(|error| {
-            Error::Mistakes(vec![Mistake::new(&Place::file("--target"), format!("found {text:?}, {error}"))])
-        })?,
-        None => {
-            let arguments = cli::Serve {
-                config: arguments.config.clone(),
-                filters: arguments.filters.clone(),
-                ..cli::Serve::default()
-            };
-            let config = Config::load(&arguments, environment)?;
-            let first = config.listeners.into_iter().next();
-            first.map(|listener| listener.address).ok_or_else(|| Error::Mistakes(Vec::new()))?
-        }
-    };
-    match ping(&address) {
-        Ok(()) => {
-            writeln!(out, "{address} answers")?;
-            Ok(OK)
-        }
-        Err(error) => {
-            writeln!(err, "{address}: {error}")?;
-            Ok(FAILED)
-        }
-    }
-}
-
-fn ping(address: &Address) -> io::Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(3);
-    const REQUEST: &[u8] = b"GET /_ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    let mut answer = [0; 12];
-    match address {
-        Address::Unix(path) => {
-            let mut stream = UnixStream::connect(path)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.write_all(REQUEST)?;
-            stream.read_exact(&mut answer)?;
-        }
-        Address::Tcp { host, port } => {
-            // A listener on all addresses is asked on the loopback one.
-            let host = match host.as_str() {
-                "0.0.0.0" => "127.0.0.1",
-                "::" => "::1",
-                host => host,
-            };
-            let mut stream = TcpStream::connect((host, *port))?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.write_all(REQUEST)?;
-            stream.read_exact(&mut answer)?;
-        }
-    }
-    if answer.ends_with(b" 200") {
-        return Ok(());
-    }
-    Err(io::Error::other(format!("answered with {:?}", String::from_utf8_lossy(&answer))))
 }
 
 fn load(

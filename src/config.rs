@@ -4,6 +4,7 @@
 
 mod read;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -222,8 +223,7 @@ impl Config {
             raw.listeners = asked.map(|address| read::Listener::at(address, place.clone())).collect();
         } else if raw.listeners.is_empty() && file.is_none() {
             let place = Place::file("the default listeners");
-            let defaults = default_listeners(environment);
-            raw.listeners = defaults.into_iter().map(|address| read::Listener::at(address, place.clone())).collect();
+            raw.listeners = default_listeners(environment, &place);
         } else if raw.listeners.is_empty() && mistakes.is_empty() {
             let place = Place::file(&file.map(|file| file.display().to_string()).unwrap_or_default());
             mistakes.push(Mistake::new(&place, "no listeners, expected at least one"));
@@ -265,15 +265,21 @@ impl Config {
     }
 }
 
-/// Where we listen when nobody says: a socket of this user's own, and the loopback address.
-fn default_listeners(environment: &Environment) -> Vec<Address> {
+/// Where we listen when nobody says: a socket of this user's own, and the loopback address, by its own names alone so
+/// that no web page reaches it by a name that it makes up.
+fn default_listeners(environment: &Environment, place: &Place) -> Vec<read::Listener> {
     let user = rustix::process::getuid();
     let folder = match &environment.runtime_directory {
         Some(folder) => folder.join("dockveil"),
         None if user.is_root() => PathBuf::from("/run/dockveil"),
         None => PathBuf::from(format!("/tmp/dockveil-{}", user.as_raw())),
     };
-    vec![Address::Unix(folder.join("docker.sock")), Address::Tcp { host: "127.0.0.1".to_owned(), port: 2375 }]
+    let loopback = Address::Tcp { host: "127.0.0.1".to_owned(), port: 2375 };
+    let hosts = ["localhost", "127.0.0.1"].map(str::to_owned).to_vec();
+    vec![
+        read::Listener::at(Address::Unix(folder.join("docker.sock")), place.clone()),
+        read::Listener { hosts, ..read::Listener::at(loopback, place.clone()) },
+    ]
 }
 
 /// Refuses a listener that is there twice, and one that is the engine itself.
@@ -283,9 +289,27 @@ fn check_addresses(upstream: Option<&Address>, listeners: &[read::Listener], mis
         if fixed && listeners.iter().take(number).any(|other| other.address == listener.address) {
             mistakes.push(Mistake::new(&listener.place, format!("a second listener on {}", listener.address)));
         }
-        if upstream == Some(&listener.address) {
+        if upstream.is_some_and(|upstream| leads_to(upstream, &listener.address)) {
             mistakes.push(Mistake::new(&listener.place, format!("{} is the engine itself", listener.address)));
         }
+    }
+}
+
+/// Whether who connects to `upstream` reaches a listener at `address`, as far as the texts tell.
+fn leads_to(upstream: &Address, address: &Address) -> bool {
+    match (upstream, address) {
+        (Address::Tcp { host: to, port }, Address::Tcp { host: at, port: listening }) => {
+            let ip = |host: &str| match host.parse::<IpAddr>() {
+                Err(_) if host.eq_ignore_ascii_case("localhost") => Some(IpAddr::from([127, 0, 0, 1])),
+                found => found.ok(),
+            };
+            let same = match (ip(to), ip(at)) {
+                (Some(to), Some(at)) => to == at || at.is_unspecified() && (to.is_loopback() || to.is_unspecified()),
+                _ => to.eq_ignore_ascii_case(at),
+            };
+            port == listening && same
+        }
+        (upstream, address) => upstream == address,
     }
 }
 
@@ -353,11 +377,42 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_that_would_be_a_listener_of_ours_is_a_mistake() {
+        #[track_caller]
+        fn check(upstream: &str, listener: &str, expected: bool) {
+            assert_eq!(leads_to(&upstream.parse().unwrap(), &listener.parse().unwrap()), expected);
+        }
+        check("tcp://localhost:2375", "tcp://127.0.0.1:2375", true);
+        check("tcp://127.0.0.2:2375", "tcp://0.0.0.0:2375", true);
+        check("tcp://[::1]:2375", "tcp://[::]:2375", true);
+        check("tcp://Engine:2375", "tcp://engine:2375", true);
+        check("tcp://engine:2375", "tcp://0.0.0.0:2375", false);
+        check("tcp://127.0.0.2:2375", "tcp://127.0.0.1:2375", false);
+        check("tcp://localhost:2376", "tcp://127.0.0.1:2375", false);
+        check("unix:///a", "unix:///a", true);
+        check("unix:///a", "unix:///b", false);
+    }
+
+    #[test]
+    fn what_only_a_unix_socket_has_is_refused_at_a_port() {
+        let wrong =
+            load("listeners:\n  - listen: tcp://127.0.0.1:1\n    mode: \"0600\"\n    owner: \"1:2\"\n").unwrap_err();
+        assert_eq!(
+            wrong,
+            [
+                "3:5: \"mode\" of a TCP listener, expected it only at unix:///path",
+                "4:5: \"owner\" of a TCP listener, expected it only at unix:///path",
+            ]
+        );
+    }
+
+    #[test]
     fn without_arguments_it_listens_for_this_user() {
         let environment = Environment { runtime_directory: Some("/run/user/1".into()), ..Environment::default() };
         let config = Config::load(&Serve::default(), &environment).unwrap();
         let addresses: Vec<String> = config.listeners.iter().map(|listener| listener.address.to_string()).collect();
         assert_eq!(addresses, ["unix:///run/user/1/dockveil/docker.sock", "tcp://127.0.0.1:2375"]);
+        assert_eq!(config.listeners[1].hosts, ["localhost", "127.0.0.1"]);
         assert_eq!(
             (config.upstream.to_string().as_str(), config.listeners[0].policy.name()),
             (DEFAULT_UPSTREAM, "dashboard")

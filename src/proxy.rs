@@ -13,7 +13,7 @@ mod trace;
 use std::sync::Arc;
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, ORIGIN, UPGRADE};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, TRANSFER_ENCODING, UPGRADE};
 use hyper::{HeaderMap, Request, Response, StatusCode, Version as HttpVersion};
 
 use self::body::Filtered;
@@ -90,10 +90,10 @@ impl Proxy {
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let route = route::find(request.method().as_str(), target)?.ok_or(Error::NoRoute)?;
         trace.operation(route.operation.id);
-        check_body(&route, &request)?;
         match self.policy.decide(&route) {
             Decision::Deny(denial) => Err(Error::Denied(denial)),
             Decision::Relay(reason) => {
+                check_body(&route, &request)?;
                 trace.decision("relay");
                 if opens_a_stream(&route, &request) {
                     return self.open(&route, request).await.map(Carried::Opening);
@@ -101,6 +101,7 @@ impl Proxy {
                 self.relay(&route, request, &reason).await.map(Carried::Answer)
             }
             Decision::Filter(plan) => {
+                check_body(&route, &request)?;
                 trace.decision("filter");
                 self.filter(&route, request, plan, trace).await.map(Carried::Answer)
             }
@@ -192,6 +193,7 @@ impl Proxy {
         reason: &Reason,
     ) -> Result<Response<Filtered>, Error> {
         let head = request.method() == hyper::Method::HEAD;
+        let old = request.version() != HttpVersion::HTTP_11;
         let response = self.checked(route, self.send(route, request).await?).await?;
         let (parts, body) = response.into_parts();
         let mut down = self.headers_down(&parts.headers);
@@ -221,6 +223,14 @@ impl Proxy {
             | Returned::WebSocket
             | Returned::Tar
             | Returned::Octets => {
+                // What is relayed must end in a way that a cut cannot be taken for.
+                let (framed, long) = (is_framed(&parts.headers), body.size_hint().exact().is_none());
+                if !head && !framed {
+                    return Err(Error::Framing);
+                }
+                if !head && old && long {
+                    return Err(Error::HttpVersion);
+                }
                 tracing::debug!(?reason, "relayed");
                 for name in ["content-type", "x-docker-container-path-stat"] {
                     copy_field(&parts.headers, name, &mut down);
@@ -325,6 +335,11 @@ async fn collect(mut body: Incoming) -> Result<Vec<u8>, Error> {
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
+}
+
+/// Whether an answer says where its body ends; otherwise it is where the connection does, and so is a cut.
+fn is_framed(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
 }
 
 fn copy_field(from: &HeaderMap, name: &'static str, to: &mut HeaderMap) {

@@ -100,6 +100,21 @@ struct Demo {
 /// A folder of this process alone, which goes in the end.
 struct Folder(PathBuf);
 
+impl Folder {
+    /// Makes it. One that a process of our number left behind, because it was killed, makes room.
+    fn new(path: PathBuf) -> io::Result<Self> {
+        let make = || std::fs::DirBuilder::new().mode(0o700).create(&path);
+        let made = make();
+        if made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+            std::fs::remove_dir_all(&path)?;
+            make()?;
+        } else {
+            made?;
+        }
+        Ok(Self(path))
+    }
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         // What is left of it is for the system to clean up.
@@ -110,9 +125,7 @@ impl Drop for Folder {
 impl Demo {
     /// Starts both; the system chooses the port.
     fn start() -> Result<Self, Error> {
-        let folder = std::env::temp_dir().join(format!("dockveil-demo-{}", std::process::id()));
-        std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
-        let folder = Folder(folder);
+        let folder = Folder::new(std::env::temp_dir().join(format!("dockveil-demo-{}", std::process::id())))?;
         let engine = folder.0.join("engine.sock");
         let listener = UnixListener::bind(&engine)?;
         std::thread::spawn(move || {
@@ -381,6 +394,17 @@ mod tests {
         let Demo { folder, running } = demo;
         running.stop();
         let path = folder.0.clone();
+        drop(folder);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_folder_that_a_killed_process_left_makes_room() {
+        let path = std::env::temp_dir().join(format!("dockveil-demo-test-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("engine.sock"), "").unwrap();
+        let folder = Folder::new(path.clone()).unwrap();
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
         drop(folder);
         assert!(!path.exists());
     }

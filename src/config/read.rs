@@ -77,6 +77,12 @@ fn listener(node: &Node, mistakes: &mut Mistakes) -> Option<Listener> {
         found.into_iter().map(|(text, _)| text.to_owned()).collect()
     };
     let (hosts, origins) = (texts("hosts", "host names"), texts("origins", "origins"));
+    if let Some(Address::Tcp { .. }) = &address {
+        for (key, _) in ["mode", "owner"].iter().filter_map(|name| members.entry(name)) {
+            let message = format!("{:?} of a TCP listener, expected it only at unix:///path", key.name);
+            mistakes.push(Mistake::new(&key.place, message));
+        }
+    }
     Some(Listener { place: node.place.clone(), address: address?, mode, owner, profile, origins, hosts })
 }
 

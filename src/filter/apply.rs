@@ -1,15 +1,13 @@
 //! The single walk of a plan and a document.
 //!
-//! `serde_json` reads the whole text first and refuses what is not JSON; the walk can then rely on the grammar. It
-//! copies, skips and rewrites by the plan, and keeps no tree.
-
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+//! It goes through the text once, makes certain that it is JSON, and keeps no tree. What stays is written in runs, each
+//! from behind the last place that was changed to the next one: where nothing is hidden, nothing is copied member by
+//! member.
 
 use super::action::blank;
 use super::plan::{Condition, Elements, List, Members, Node, NodeId, Outcome, Plan, Why};
 use super::selector::{Pick, Question};
-use super::text::{Cursor, Keys, Room, key};
+use super::text::{Cursor, Keys, NOT_JSON, Room, Stop};
 use super::{FilterError, Report};
 use crate::schema::Class;
 
@@ -20,11 +18,9 @@ impl Plan {
     /// [`FilterError`], and the document is to be withheld.
     pub fn apply(&self, document: &[u8], out: &mut Vec<u8>) -> Result<Report, FilterError> {
         self.check_size(document)?;
-        let text = valid(document)?;
-        self.restoring(out, |out| {
-            let mut walk = Walk::new(self, text, out);
+        self.walked(document, out, |walk| {
             walk.document()?;
-            Ok(walk.report)
+            walk.finish()
         })
     }
 
@@ -34,11 +30,9 @@ impl Plan {
     /// # Errors
     /// [`FilterError`], and the array is to be withheld; `out` is as it was.
     pub fn apply_array(&self, documents: &[u8], out: &mut Vec<u8>) -> Result<Report, FilterError> {
-        let text = valid(documents)?;
-        self.restoring(out, |out| {
-            let mut walk = Walk::new(self, text, out);
+        self.walked(documents, out, |walk| {
             walk.documents()?;
-            Ok(walk.report)
+            walk.finish()
         })
     }
 
@@ -56,28 +50,27 @@ impl Plan {
         out: &mut Vec<u8>,
         report: &mut Report,
     ) -> Result<Option<usize>, FilterError> {
-        let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
-        let unfinished = || self.check_size(bytes).map(|()| None);
-        match values.next() {
-            None => return unfinished(),
-            Some(Err(error)) if error.is_eof() || ends_inside_number(bytes) => return unfinished(),
-            Some(Err(_)) => return Err(FilterError::NotJson),
-            Some(Ok(IgnoredAny)) => {}
-        }
-        let consumed = values.byte_offset();
-        let value = bytes.get(..consumed).unwrap_or_default();
-        if consumed == bytes.len() && !matches!(value.last(), Some(b'}' | b']')) {
-            return unfinished();
-        }
-        self.check_size(value)?;
-        let text = std::str::from_utf8(value).map_err(|_| FilterError::NotJson)?;
-        let found = self.restoring(out, |out| {
-            let mut walk = Walk::new(self, text, out);
+        let mut end = 0;
+        let found = self.walked(bytes, out, |walk| {
             walk.document()?;
-            Ok(walk.report)
-        })?;
-        report.add(&found);
-        Ok(Some(consumed))
+            end = walk.cursor.at();
+            let value = walk.cursor.since(walk.start)?;
+            match (value.first(), bytes.get(end)) {
+                (Some(b'{' | b'['), _) => {}
+                (_, None) => return Err(Stop::End),
+                (Some(b'"'), _) | (_, Some(b' ' | b'\t' | b'\n' | b'\r' | b',' | b']' | b'}')) => {}
+                (_, Some(_)) => return Err(NOT_JSON),
+            }
+            Ok(self.check_size(value)?)
+        });
+        match found {
+            Ok(found) => {
+                report.add(&found);
+                Ok(Some(end))
+            }
+            Err(Stop::End) => self.check_size(bytes).map(|()| None),
+            Err(Stop::Wrong(error)) => Err(error),
+        }
     }
 
     fn check_size(&self, document: &[u8]) -> Result<(), FilterError> {
@@ -85,42 +78,24 @@ impl Plan {
         if document.len() > limit { Err(FilterError::TooLarge { limit }) } else { Ok(()) }
     }
 
-    /// Runs `write`, and takes back what it wrote if it fails.
-    fn restoring(
+    /// Walks through `text`, and takes back what was written if that fails.
+    fn walked<E: From<Stop>>(
         &self,
+        text: &[u8],
         out: &mut Vec<u8>,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<Report, FilterError>,
-    ) -> Result<Report, FilterError> {
+        walk: impl FnOnce(&mut Walk<'_, '_, '_>) -> Result<(), Stop>,
+    ) -> Result<Report, E> {
         let before = out.len();
-        let result = write(out);
-        if result.is_err() {
-            out.truncate(before);
+        let mut under_way = Walk::new(self, text, out);
+        let result = walk(&mut under_way);
+        let report = under_way.report;
+        match result {
+            Ok(()) => Ok(report),
+            Err(stop) => {
+                out.truncate(before);
+                Err(stop.into())
+            }
         }
-        result
-    }
-}
-
-/// The text of a document that is one JSON value.
-fn valid(document: &[u8]) -> Result<&str, FilterError> {
-    let text = std::str::from_utf8(document).map_err(|_| FilterError::NotJson)?;
-    let mut reader = serde_json::Deserializer::from_str(text);
-    IgnoredAny::deserialize(&mut reader).map_err(|_| FilterError::NotJson)?;
-    reader.end().map_err(|_| FilterError::NotJson)?;
-    Ok(text)
-}
-
-/// Whether a text that is not valid would be unfinished if the number at its end went on: the parser calls `-`, `1.`
-/// and `1e` bad numbers, though the digits may be on their way.
-fn ends_inside_number(bytes: &[u8]) -> bool {
-    if !matches!(bytes.last(), Some(b'-' | b'+' | b'.' | b'e' | b'E')) {
-        return false;
-    }
-    let longer = [bytes, b"0"].concat();
-    let mut values = serde_json::Deserializer::from_slice(&longer).into_iter::<IgnoredAny>();
-    match values.next() {
-        Some(Err(error)) => error.is_eof(),
-        Some(Ok(IgnoredAny)) => values.byte_offset() == longer.len(),
-        None => false,
     }
 }
 
@@ -129,6 +104,8 @@ struct Walk<'p, 'd, 'o> {
     plan: &'p Plan,
     cursor: Cursor<'d>,
     out: &'o mut Vec<u8>,
+    /// Where the text starts that stays and is not written yet.
+    from: usize,
     report: Report,
     keys: Keys<'d>,
     /// Which names of the tables have been met in the objects that are open, a bit each, the innermost last.
@@ -141,63 +118,126 @@ struct Walk<'p, 'd, 'o> {
     start: usize,
 }
 
+/// What has stayed of the container that is walked.
+#[derive(Default)]
+struct Stay {
+    /// Whether its opening bracket is behind the cursor.
+    begun: bool,
+    /// Where the last item that stays ends; behind the opening bracket if none does.
+    end: usize,
+    /// Whether one does.
+    any: bool,
+    /// Whether the last item does not.
+    gap: bool,
+    /// What was written, and up to where, when the last item began.
+    before: (usize, usize),
+}
+
 impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
-    fn new(plan: &'p Plan, text: &'d str, out: &'o mut Vec<u8>) -> Self {
+    fn new(plan: &'p Plan, text: &'d [u8], out: &'o mut Vec<u8>) -> Self {
         let cursor = Cursor::new(text);
         let (report, keys) = (Report::default(), Keys::default());
-        Self { plan, cursor, out, report, keys, met: Vec::new(), kept: false, question: None, start: 0 }
+        Self { plan, cursor, out, from: 0, report, keys, met: Vec::new(), kept: false, question: None, start: 0 }
     }
 
-    /// The one document that the text is.
-    fn document(&mut self) -> Result<(), FilterError> {
+    /// The document at the cursor.
+    fn document(&mut self) -> Result<(), Stop> {
         self.cursor.token()?;
-        self.start = self.cursor.at();
+        (self.start, self.from) = (self.cursor.at(), self.cursor.at());
+        let before = self.out.len();
         if !self.value(self.plan.root, Room::new(self.plan.limits.depth))? {
+            self.out.truncate(before);
             self.out.extend_from_slice(b"null");
+            self.from = self.cursor.at();
         }
-        Ok(())
+        self.write_until(self.cursor.at())
     }
 
-    /// The array of documents that the text is.
-    fn documents(&mut self) -> Result<(), FilterError> {
-        match self.cursor.token()? {
-            b'[' => {}
-            b'n' => {
-                self.out.extend_from_slice(b"null");
-                return Ok(());
-            }
-            _ => return Err(FilterError::NotAnArray),
-        }
+    /// The array of documents at the cursor.
+    fn documents(&mut self) -> Result<(), Stop> {
         let room = Room::new(self.plan.limits.depth);
-        self.cursor.pass();
-        self.out.push(b'[');
-        let mut separator = None;
-        loop {
-            match self.cursor.token()? {
-                b']' => break,
-                b',' => {
-                    self.cursor.pass();
-                    continue;
+        let found = self.cursor.token()?;
+        self.from = self.cursor.at();
+        match found {
+            b'[' => {
+                let mut stay = Stay::default();
+                while self.next(b']', &mut stay)? {
+                    (self.start, self.question) = (self.cursor.at(), None);
+                    let stays = self.value(self.plan.root, room)?;
+                    self.plan.check_size(self.cursor.since(self.start)?)?;
+                    self.close(stays, &mut stay)?;
                 }
-                _ => {}
             }
-            let before = self.out.len();
-            self.out.extend(separator);
-            (self.start, self.question) = (self.cursor.at(), None);
-            if self.value(self.plan.root, room)? {
-                separator = Some(b',');
-            } else {
-                self.out.truncate(before);
+            b'n' => self.cursor.skip(room)?,
+            _ => {
+                self.cursor.skip(room)?;
+                self.cursor.finish()?;
+                return Err(FilterError::NotAnArray.into());
             }
-            self.plan.check_size(self.cursor.since(self.start)?.as_bytes())?;
         }
-        self.out.push(b']');
+        self.write_until(self.cursor.at())
+    }
+
+    /// The end of the text.
+    fn finish(&mut self) -> Result<(), Stop> {
+        self.cursor.finish()?;
+        self.write_until(self.cursor.at())
+    }
+
+    /// Writes the text that stays, up to here.
+    #[inline]
+    fn write_until(&mut self, end: usize) -> Result<(), Stop> {
+        self.out.extend_from_slice(self.cursor.between(self.from, end)?);
+        self.from = end;
         Ok(())
     }
 
-    /// The value at the cursor. Returns whether anything was written in its place.
-    fn value(&mut self, id: NodeId, room: Room) -> Result<bool, FilterError> {
-        let node = self.plan.node(id).ok_or(FilterError::NotJson)?;
+    /// Goes to the next item of the container; behind it, if there is none.
+    #[inline]
+    fn next(&mut self, closing: u8, stay: &mut Stay) -> Result<bool, Stop> {
+        if !stay.begun {
+            stay.begun = true;
+            stay.end = self.cursor.at() + 1;
+            if !self.cursor.first(closing)? {
+                return Ok(false);
+            }
+        } else {
+            self.cursor.token()?;
+            let comma = self.cursor.at();
+            let more = self.cursor.more(closing)?;
+            if std::mem::take(&mut stay.gap) {
+                // Behind what is gone goes on the comma, the next item, or the closing bracket.
+                self.from = if stay.any || !more { comma } else { self.cursor.at() };
+            }
+            if !more {
+                return Ok(false);
+            }
+        }
+        stay.before = (self.out.len(), self.from);
+        Ok(true)
+    }
+
+    /// Behind an item: it stays, or nothing of it does.
+    #[inline]
+    fn close(&mut self, stays: bool, stay: &mut Stay) -> Result<(), Stop> {
+        if stays {
+            (stay.any, stay.end) = (true, self.cursor.at());
+            return Ok(());
+        }
+        let (written, from) = stay.before;
+        self.out.truncate(written);
+        self.from = from;
+        if from < stay.end {
+            self.write_until(stay.end)?;
+        }
+        stay.gap = true;
+        Ok(())
+    }
+
+    /// The value at the cursor. Returns whether anything stays in its place; if not, what was written is to be taken
+    /// back.
+    fn value(&mut self, id: NodeId, room: Room) -> Result<bool, Stop> {
+        let node = self.plan.node(id).ok_or(NOT_JSON)?;
         let outcome = match self.cursor.peek()? {
             b'{' => node.object,
             b'[' => node.array,
@@ -205,13 +245,12 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             _ => node.scalar,
         };
         match outcome {
-            Outcome::Copy => {
-                let text = self.cursor.checked(room, &mut self.keys)?;
-                self.out.extend_from_slice(text.as_bytes());
-            }
+            Outcome::Copy => self.cursor.checked(room, &mut self.keys)?,
             Outcome::Blank => {
-                let text = self.cursor.skip(room)?;
-                blank(text.as_bytes(), self.out);
+                self.write_until(self.cursor.at())?;
+                let text = self.skipped(room)?;
+                blank(text, self.out);
+                self.from = self.cursor.at();
                 self.count(node.why);
             }
             Outcome::Remove => {
@@ -220,9 +259,11 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                 return Ok(false);
             }
             Outcome::Act => {
-                let text = self.cursor.skip(room)?;
-                let action = self.plan.actions.get(node.action).ok_or(FilterError::NotJson)?;
-                action.write(text.as_bytes(), &self.plan.key, self.out);
+                self.write_until(self.cursor.at())?;
+                let text = self.skipped(room)?;
+                let action = self.plan.actions.get(node.action).ok_or(NOT_JSON)?;
+                action.write(text, &self.plan.key, self.out);
+                self.from = self.cursor.at();
                 self.count(node.why);
             }
             Outcome::Walk if node.probe => return self.probe(node, room),
@@ -232,98 +273,77 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         Ok(true)
     }
 
-    fn container(&mut self, node: &'p Node, room: Room) -> Result<(), FilterError> {
+    /// Passes the value at the cursor; its text.
+    #[inline]
+    fn skipped(&mut self, room: Room) -> Result<&'d [u8], Stop> {
+        let start = self.cursor.at();
+        self.cursor.skip(room)?;
+        self.cursor.since(start)
+    }
+
+    fn container(&mut self, node: &'p Node, room: Room) -> Result<(), Stop> {
         match (self.cursor.peek()?, &node.members, &node.elements) {
             (b'{', Some(members), _) => self.object(members, room.inside()?),
-            (b'[', _, Some(elements)) => self.array(elements, room),
-            _ => Err(FilterError::NotJson),
+            (b'[', _, Some(elements)) => self.array(elements, room.inside()?),
+            _ => Err(NOT_JSON),
         }
     }
 
     /// A container that is shown only if a rule keeps something in it.
-    fn probe(&mut self, node: &'p Node, room: Room) -> Result<bool, FilterError> {
-        let (before, report) = (self.out.len(), self.report);
+    fn probe(&mut self, node: &'p Node, room: Room) -> Result<bool, Stop> {
+        let report = self.report;
         let outside = std::mem::replace(&mut self.kept, false);
         self.container(node, room)?;
         let kept = self.kept;
         self.kept |= outside;
         if !kept {
-            self.out.truncate(before);
             self.report = report;
             self.count(node.why);
         }
         Ok(kept)
     }
 
-    fn object(&mut self, members: &'p Members, room: Room) -> Result<(), FilterError> {
-        let (keys, met) = (self.keys.len(), self.met.len());
+    fn object(&mut self, members: &'p Members, room: Room) -> Result<(), Stop> {
+        let (mut keys, met) = (self.keys.open(), self.met.len());
         self.met.resize(met + members.names.len().div_ceil(64), 0);
-        self.cursor.pass();
-        self.out.push(b'{');
-        let mut separator = None;
-        loop {
-            match self.cursor.token()? {
-                b'"' => {}
-                b',' => {
-                    self.cursor.pass();
-                    continue;
-                }
-                _ => break,
-            }
-            let (text, escaped) = self.cursor.string()?;
-            self.cursor.colon()?;
-            self.cursor.token()?;
-            let key = key(text, escaped)?;
-            let row = match members.names.find(key.as_bytes()) {
+        let mut stay = Stay::default();
+        while self.next(b'}', &mut stay)? {
+            let quoted = self.cursor.key()?;
+            let found = match quoted.plain() {
+                Some(name) => members.names.find(name),
+                None => members.names.find(quoted.name()?.as_bytes()),
+            };
+            let row = match found {
                 Some(row) => {
                     let bit = 1 << (row % 64);
-                    let word = self.met.get_mut(met + row / 64).ok_or(FilterError::NotJson)?;
+                    let word = self.met.get_mut(met + row / 64).ok_or(NOT_JSON)?;
                     if *word & bit != 0 {
-                        return Err(FilterError::DuplicateKey);
+                        return Err(FilterError::DuplicateKey.into());
                     }
                     *word |= bit;
                     row
                 }
                 None => {
-                    let row = members.other_row(&key, self.plan);
-                    self.keys.push(key);
+                    let name = quoted.name()?;
+                    let row = members.other_row(&name, self.plan);
+                    self.keys.push(name, &mut keys)?;
                     row
                 }
             };
             let truths = if members.conditions.is_empty() { 0 } else { self.truths(&members.conditions, None, room)? };
-            let target = members.target(row, truths).ok_or(FilterError::NotJson)?;
-            let before = self.out.len();
-            self.out.extend(separator);
-            self.out.extend_from_slice(text.as_bytes());
-            self.out.push(b':');
-            if self.value(target, room)? {
-                separator = Some(b',');
-            } else {
-                self.out.truncate(before);
-            }
+            let target = members.target(row, truths).ok_or(NOT_JSON)?;
+            let stays = self.value(target, room)?;
+            self.close(stays, &mut stay)?;
         }
-        self.cursor.pass();
-        self.out.push(b'}');
         self.met.truncate(met);
         self.keys.close(keys)
     }
 
-    fn array(&mut self, elements: &'p Elements, outside: Room) -> Result<(), FilterError> {
-        let room = outside.inside()?;
+    fn array(&mut self, elements: &'p Elements, room: Room) -> Result<(), Stop> {
         let length = if elements.needs_length { self.cursor.count(room)? } else { i64::MAX };
-        self.cursor.pass();
-        self.out.push(b'[');
-        let mut separator = None;
+        let mut stay = Stay::default();
         let mut index = 0;
-        loop {
-            match self.cursor.token()? {
-                b']' => break,
-                b',' => {
-                    self.cursor.pass();
-                    continue;
-                }
-                _ => {}
-            }
+        while self.next(b']', &mut stay)? {
             let listed = match elements.list {
                 Some(list) => self.is_listed(list)?,
                 None => false,
@@ -334,39 +354,26 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                 self.truths(&elements.conditions, Some((index, length)), room)?
             };
             index += 1;
-            let target = elements.target(listed, truths).ok_or(FilterError::NotJson)?;
-            let before = self.out.len();
-            self.out.extend(separator);
-            if self.value(target, room)? {
-                separator = Some(b',');
-            } else {
-                self.out.truncate(before);
-            }
+            let target = elements.target(listed, truths).ok_or(NOT_JSON)?;
+            let stays = self.value(target, room)?;
+            self.close(stays, &mut stay)?;
         }
-        self.cursor.pass();
-        self.out.push(b']');
         Ok(())
     }
 
     /// Whether the element at the cursor is a text `NAME=value` whose name is in an allow-list.
-    fn is_listed(&self, list: List) -> Result<bool, FilterError> {
+    fn is_listed(&self, list: List) -> Result<bool, Stop> {
         let mut ahead = self.cursor;
         if ahead.peek()? != b'"' {
             return Ok(false);
         }
-        let (text, escaped) = ahead.string()?;
-        let text = key(text, escaped)?;
+        let text = ahead.string()?.name()?;
         let name = text.split_once('=').map_or(&*text, |(name, _)| name);
         Ok(self.plan.globs(list).matches(name))
     }
 
     /// Which conditions are true of the value at the cursor, a bit each. `element` is its index and the array's length.
-    fn truths(
-        &mut self,
-        conditions: &'p [Condition],
-        element: Option<(i64, i64)>,
-        room: Room,
-    ) -> Result<usize, FilterError> {
+    fn truths(&mut self, conditions: &'p [Condition], element: Option<(i64, i64)>, room: Room) -> Result<usize, Stop> {
         let mut truths = 0;
         let mut asked = false;
         for (number, condition) in conditions.iter().enumerate() {
@@ -394,15 +401,17 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
     }
 
     /// Puts the value at the cursor before the filter expressions.
-    fn ask(&mut self, room: Room) -> Result<(), FilterError> {
+    fn ask(&mut self, room: Room) -> Result<(), Stop> {
         let mut ahead = self.cursor;
-        let text = ahead.checked(room, &mut self.keys)?;
+        ahead.checked(room, &mut self.keys)?;
+        let text = ahead.since(self.cursor.at())?;
         let question = match &mut self.question {
             Some(question) => question,
             unasked @ None => {
                 let document = if self.plan.absolute {
                     let mut whole = self.cursor.back_to(self.start);
-                    parsed(whole.checked(Room::new(self.plan.limits.depth), &mut self.keys)?)?
+                    whole.checked(Room::new(self.plan.limits.depth), &mut self.keys)?;
+                    parsed(whole.since(self.start)?)?
                 } else {
                     serde_json::Value::Null
                 };
@@ -429,6 +438,6 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
 }
 
 /// A value as a tree, for a filter expression. The tree's own limit on depth holds beside ours.
-fn parsed(text: &str) -> Result<serde_json::Value, FilterError> {
-    serde_json::from_str(text).map_err(|_| FilterError::NotJson)
+fn parsed(text: &[u8]) -> Result<serde_json::Value, Stop> {
+    serde_json::from_slice(text).map_err(|_| NOT_JSON)
 }

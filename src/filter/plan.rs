@@ -334,7 +334,7 @@ impl Elements {
 /// Names, each found by its exact bytes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
-    names: Vec<String>,
+    names: Vec<(Ends, String)>,
     /// One more than the place of a name, or zero; a power of two of them, at least half of them zero.
     slots: Vec<u32>,
 }
@@ -344,10 +344,12 @@ impl Names {
         if names.is_empty() {
             return Self::default();
         }
+        let names: Vec<(Ends, String)> = names.into_iter().map(|name| (Ends::of(name.as_bytes()), name)).collect();
         let mut slots = vec![0_u32; (names.len() * 4).next_power_of_two()];
-        for (number, name) in (1_u32..).zip(&names) {
-            let mut at = hash(name.as_bytes());
-            while let Some(slot) = slots.get_mut(at & (names.len() * 4).next_power_of_two().wrapping_sub(1)) {
+        let mask = slots.len().wrapping_sub(1);
+        for (number, (ends, _)) in (1_u32..).zip(&names) {
+            let mut at = ends.hash();
+            while let Some(slot) = slots.get_mut(at & mask) {
                 if *slot == 0 {
                     *slot = number;
                     break;
@@ -364,12 +366,15 @@ impl Names {
     }
 
     /// The place of `key` among them.
+    #[inline]
     pub(super) fn find(&self, key: &[u8]) -> Option<usize> {
         let mask = self.slots.len().checked_sub(1)?;
-        let mut at = hash(key);
+        let ends = Ends::of(key);
+        let mut at = ends.hash();
         loop {
             let place = (*self.slots.get(at & mask)? as usize).checked_sub(1)?;
-            if self.names.get(place)?.as_bytes() == key {
+            let (known, name) = self.names.get(place)?;
+            if *known == ends && (ends.is_all() || name.as_bytes() == key) {
                 return Some(place);
             }
             at = at.wrapping_add(1);
@@ -377,19 +382,43 @@ impl Names {
     }
 }
 
-/// Mixes the length and both ends of a key. Not for use where whoever writes the keys could profit from collisions.
-pub(super) fn hash(key: &[u8]) -> usize {
-    const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-    let (first, last) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
-        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-        _ => match (key.first_chunk::<4>(), key.last_chunk::<4>()) {
-            (Some(first), Some(last)) => (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last))),
-            _ => (key.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)), 0),
-        },
-    };
-    let mixed = (first ^ last.rotate_left(23) ^ key.len() as u64).wrapping_mul(MIX);
-    // The upper half is the better mixed one.
-    (mixed >> 32) as usize
+/// The length and both ends of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ends {
+    length: usize,
+    first: u64,
+    last: u64,
+}
+
+impl Ends {
+    #[inline]
+    pub(super) fn of(key: &[u8]) -> Self {
+        let (first, last) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
+            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+            _ => match (key.first_chunk::<4>(), key.last_chunk::<4>()) {
+                (Some(first), Some(last)) => {
+                    (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
+                }
+                _ => (key.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)), 0),
+            },
+        };
+        Self { length: key.len(), first, last }
+    }
+
+    /// Whether there is nothing between the ends.
+    #[inline]
+    fn is_all(self) -> bool {
+        self.length <= 16
+    }
+
+    /// Not for use where whoever writes the keys could profit from collisions.
+    #[inline]
+    pub(super) fn hash(self) -> usize {
+        const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mixed = (self.first ^ self.last.rotate_left(23) ^ self.length as u64).wrapping_mul(MIX);
+        // The upper half is the better mixed one.
+        (mixed >> 32) as usize
+    }
 }
 
 /// Makes equal what readers take for equal without regard to case.

@@ -21,12 +21,21 @@ pub struct Show {
 
 /// An allow-list of names, in which `*` stands for any characters, also none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Globs(Vec<String>);
+pub struct Globs(Vec<Glob>);
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Glob {
+    /// Without a star.
+    Name(String),
+    /// What stands before the first star, between them, and behind the last one.
+    Pattern(String, Vec<String>, String),
+}
 
 impl Globs {
     /// Whether `name` is in the list. Case matters: this list shows.
     pub fn matches(&self, name: &str) -> bool {
-        self.0.iter().any(|glob| glob_matches(glob, name))
+        self.0.iter().any(|glob| glob.matches(name))
     }
 
     /// Whether no name can be in the list.
@@ -35,30 +44,57 @@ impl Globs {
     }
 }
 
-impl<T: Into<String>> FromIterator<T> for Globs {
+impl<T: AsRef<str>> FromIterator<T> for Globs {
     fn from_iter<I: IntoIterator<Item = T>>(globs: I) -> Self {
-        Self(globs.into_iter().map(Into::into).collect())
+        Self(globs.into_iter().map(|glob| Glob::new(glob.as_ref())).collect())
     }
 }
 
 impl fmt::Display for Globs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(", "))
+        for (number, glob) in self.0.iter().enumerate() {
+            let separator = if number == 0 { "" } else { ", " };
+            match glob {
+                Glob::Name(name) => write!(f, "{separator}{name}")?,
+                Glob::Pattern(first, middle, last) => {
+                    write!(f, "{separator}{first}*")?;
+                    middle.iter().try_for_each(|part| write!(f, "{part}*"))?;
+                    f.write_str(last)?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
-/// Takes the parts between stars in turn, each at its first occurrence, and the last one at the end.
-fn glob_matches(glob: &str, name: &str) -> bool {
-    let Some((first, rest)) = glob.split_once('*') else { return glob == name };
-    let Some(mut left) = name.strip_prefix(first) else { return false };
-    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
-    for part in middle.split('*') {
-        match left.split_once(part) {
-            Some((_, after)) => left = after,
-            None => return false,
+impl Glob {
+    fn new(glob: &str) -> Self {
+        let Some((first, rest)) = glob.split_once('*') else { return Self::Name(glob.to_owned()) };
+        match rest.rsplit_once('*') {
+            None => Self::Pattern(first.to_owned(), Vec::new(), rest.to_owned()),
+            Some((middle, last)) => {
+                let middle = middle.split('*').map(str::to_owned).collect();
+                Self::Pattern(first.to_owned(), middle, last.to_owned())
+            }
         }
     }
-    left.ends_with(last)
+
+    /// Takes the parts between stars in turn, each at its first occurrence, and the last one at the end.
+    fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Name(glob) => glob == name,
+            Self::Pattern(first, middle, last) => {
+                let Some(mut left) = name.strip_prefix(first.as_str()) else { return false };
+                for part in middle {
+                    match left.split_once(part.as_str()) {
+                        Some((_, after)) => left = after,
+                        None => return false,
+                    }
+                }
+                left.ends_with(last.as_str())
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ mod selectors {
         check("$..[?@.s == 2]", "remove", before, r#"{"m":[{"t":"bind","s":1}]}"#);
         check("$.m[?@.s == $.n].t", "blank", r#"{"m":[{"t":"x","s":5}],"n":5}"#, r#"{"m":[{"t":"","s":5}],"n":5}"#);
         check("$.m[?@.s != $.n].t", "blank", r#"{"m":[{"t":"x","s":5}],"n":5}"#, r#"{"m":[{"t":"x","s":5}],"n":5}"#);
-        check("$[?@.a]", "remove", r#" [ {"a":1} , {"b": 2} ] "#, r#"[{"b": 2}]"#);
+        check("$[?@.a]", "remove", r#" [ {"a":1} , {"b": 2} ] "#, r#"[{"b": 2} ] "#);
     }
 
     #[test]
@@ -279,18 +279,30 @@ mod fidelity {
     }
 
     #[test]
-    fn whitespace_between_tokens_may_go_and_nothing_else() {
+    fn whitespace_stays_but_for_what_is_before_the_document() {
         check(
             "$.a.b",
             "blank",
             " {\n\t\"a\" : { \"b\" : 1 , \"c\" : \" x \" } , \"d\" : [ 1 , 2 ] }\r\n",
-            r#"{"a":{"b":0,"c":" x "},"d":[ 1 , 2 ]}"#,
+            "{\n\t\"a\" : { \"b\" : 0 , \"c\" : \" x \" } , \"d\" : [ 1 , 2 ] }\r\n",
         );
     }
 
     #[test]
+    fn what_is_removed_takes_its_comma_along() {
+        let removed = |before: &str, after: &str| check("$[?@ == 0]", "remove", before, after);
+        removed("[0]", "[]");
+        removed("[0,1]", "[1]");
+        removed("[1,0]", "[1]");
+        removed("[0,1,0,2,0,0,3,0]", "[1,2,3]");
+        removed("[ 0 , 1 , 0 ]", "[1]");
+        removed("[1 ,0, 2 ]", "[1, 2 ]");
+        removed(r#"{"a":0,"b":[0,1],"c":0,"d":2,"e":0}"#, r#"{"b":[0,1],"d":2}"#);
+    }
+
+    #[test]
     fn scalars_are_documents_too() {
-        check("$.a", "blank", " 1.50 ", "1.50");
+        check("$.a", "blank", " 1.50 ", "1.50 ");
         check("$", "mask", "\"A=1\"", "\"A=[redacted]\"");
         check("$.a", "blank", "null", "null");
     }
@@ -408,7 +420,7 @@ mod arrays_and_streams {
         };
         check(
             r#" [ {"a":1} , {"a":2,"b":[3,4],"c":4}, {"b":[4],"c":3} ] "#,
-            Ok(r#"[{"a":0},{"a":0,"b":[3,"[redacted]"],"c":4},{"b":[4],"c":3}]"#),
+            Ok(r#"[ {"a":0} , {"a":0,"b":[3,"[redacted]"],"c":4}, {"b":[4],"c":3} ] "#),
         );
         check("[]", Ok("[]"));
         check("null", Ok("null"));
@@ -430,8 +442,15 @@ mod arrays_and_streams {
     fn the_next_value_is_whole_or_not_there() {
         let plan = Plan::compile_rules(&rules(&["blank $.a", "mask $.e[*]"])).unwrap();
         let stream = "\n {\"a\": \"ü\\\"}\", \"e\":[\"K=ü\"]}\n[1,\"\\\\\"]  -12.5e-1 \"x\"\ttrue null {\"a\":[{}]}";
-        let whole: Vec<&str> =
-            vec![r#"{"a":"","e":["K=[redacted]"]}"#, r#"[1,"\\"]"#, "-12.5e-1", "\"x\"", "true", "null", r#"{"a":[]}"#];
+        let whole: Vec<&str> = vec![
+            r#"{"a": "", "e":["K=[redacted]"]}"#,
+            r#"[1,"\\"]"#,
+            "-12.5e-1",
+            "\"x\"",
+            "true",
+            "null",
+            r#"{"a":[]}"#,
+        ];
         for split in 0..=stream.len() {
             let (mut found, mut buffer, mut report) = (Vec::new(), Vec::new(), Report::default());
             for part in [stream.as_bytes().get(..split).unwrap(), stream.as_bytes().get(split..).unwrap()] {

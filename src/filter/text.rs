@@ -1,31 +1,67 @@
-//! A cursor over JSON text that is already known to be valid.
+//! A cursor over JSON text, strict (RFC 8259): whatever it passes is valid, and what is not is an error, never a guess.
 //!
-//! `serde_json` has read every byte before a cursor is made, so that the cursor finds the ends of things by the few
-//! characters that matter and asks nothing twice. Should a text turn out not to be what was said of it, that is an
-//! error and never a guess.
+//! It makes nothing of what it reads. Values are told apart by their first byte and found again by where they start
+//! and end, so that they can leave as the bytes they came in.
 
 use std::borrow::Cow;
 
 use super::FilterError;
-use super::plan::hash;
+use super::plan::Ends;
 
-/// More keys than this are sorted to find two of one name; fewer are compared each with each.
-const FEW: usize = 24;
+/// An object with more keys than this is sorted to find two of one name; fewer are compared with those before them.
+const FEW: usize = 64;
+
+/// Why reading stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The text ends here, and the value does not.
+    End,
+    /// It cannot be filtered.
+    Wrong(FilterError),
+}
+
+/// What is no JSON.
+pub(super) const NOT_JSON: Stop = Stop::Wrong(FilterError::NotJson);
+
+impl From<FilterError> for Stop {
+    fn from(error: FilterError) -> Self {
+        Self::Wrong(error)
+    }
+}
+
+impl From<Stop> for FilterError {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::End => Self::NotJson,
+            Stop::Wrong(error) => error,
+        }
+    }
+}
 
 /// A place in a text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'d> {
-    text: &'d str,
+    text: &'d [u8],
     at: usize,
+}
+
+/// A string as it stands in the text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quoted<'d> {
+    /// What is between the quotes; UTF-8.
+    inside: &'d [u8],
+    /// How many escapes are in it.
+    escapes: usize,
 }
 
 impl<'d> Cursor<'d> {
     /// At the start of `text`.
-    pub(super) fn new(text: &'d str) -> Self {
+    pub(super) fn new(text: &'d [u8]) -> Self {
         Self { text, at: 0 }
     }
 
     /// How many bytes are behind it.
+    #[inline]
     pub(super) fn at(&self) -> usize {
         self.at
     }
@@ -37,19 +73,18 @@ impl<'d> Cursor<'d> {
 
     /// The byte here.
     #[inline]
-    pub(super) fn peek(&self) -> Result<u8, FilterError> {
-        self.text.as_bytes().get(self.at).copied().ok_or(FilterError::NotJson)
+    pub(super) fn peek(&self) -> Result<u8, Stop> {
+        self.text.get(self.at).copied().ok_or(Stop::End)
     }
 
     /// The first byte here or later that is not whitespace; the cursor is then at it.
     #[inline]
-    pub(super) fn token(&mut self) -> Result<u8, FilterError> {
+    pub(super) fn token(&mut self) -> Result<u8, Stop> {
         loop {
-            let byte = self.peek()?;
-            if byte > b' ' {
-                return Ok(byte);
+            match self.peek()? {
+                b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
+                byte => return Ok(byte),
             }
-            self.at += 1;
         }
     }
 
@@ -59,46 +94,96 @@ impl<'d> Cursor<'d> {
         self.at += 1;
     }
 
-    /// Passes the colon between key and value.
-    #[inline]
-    pub(super) fn colon(&mut self) -> Result<(), FilterError> {
-        let found = self.token()?;
-        self.pass();
-        if found == b':' { Ok(()) } else { Err(FilterError::NotJson) }
+    /// Makes certain that nothing but whitespace follows.
+    pub(super) fn finish(&mut self) -> Result<(), Stop> {
+        match self.token() {
+            Err(Stop::End) => Ok(()),
+            Ok(_) | Err(Stop::Wrong(_)) => Err(NOT_JSON),
+        }
     }
 
     /// The text from `start` to here.
     #[inline]
-    pub(super) fn since(&self, start: usize) -> Result<&'d str, FilterError> {
-        self.text.get(start..self.at).ok_or(FilterError::NotJson)
+    pub(super) fn since(&self, start: usize) -> Result<&'d [u8], Stop> {
+        self.between(start, self.at)
     }
 
-    /// Passes the string here. Returns its text with the quotes, and whether there are escapes in it.
+    /// The text from `start` to `end`.
     #[inline]
-    pub(super) fn string(&mut self) -> Result<(&'d str, bool), FilterError> {
-        let (start, mut escaped) = (self.at, false);
+    pub(super) fn between(&self, start: usize, end: usize) -> Result<&'d [u8], Stop> {
+        self.text.get(start..end).ok_or(NOT_JSON)
+    }
+
+    /// Passes the opening bracket here. Whether an item follows; the cursor is at it, or behind `closing`.
+    #[inline]
+    pub(super) fn first(&mut self, closing: u8) -> Result<bool, Stop> {
         self.pass();
-        loop {
-            match self.quote_or_backslash()? {
-                b'"' => {
-                    self.pass();
-                    return Ok((self.since(start)?, escaped));
-                }
-                _ => {
-                    escaped = true;
-                    self.at += 2;
-                }
-            }
+        if self.token()? != closing {
+            return Ok(true);
+        }
+        self.pass();
+        Ok(false)
+    }
+
+    /// Passes the comma behind an item. Whether there is one; if not, the cursor is behind `closing`.
+    #[inline]
+    pub(super) fn more(&mut self, closing: u8) -> Result<bool, Stop> {
+        let found = self.token()?;
+        self.pass();
+        match found {
+            b',' => self.token().map(|_| true),
+            byte if byte == closing => Ok(false),
+            _ => Err(NOT_JSON),
         }
     }
 
-    /// Goes to the next quote or backslash, eight bytes at a time.
+    /// Passes the key here, the colon behind it, and the whitespace up to the value.
     #[inline]
-    fn quote_or_backslash(&mut self) -> Result<u8, FilterError> {
-        let bytes = self.text.as_bytes();
-        while let Some(chunk) = bytes.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
+    pub(super) fn key(&mut self) -> Result<Quoted<'d>, Stop> {
+        if self.peek()? != b'"' {
+            return Err(NOT_JSON);
+        }
+        let key = self.string()?;
+        if self.token()? != b':' {
+            return Err(NOT_JSON);
+        }
+        self.pass();
+        self.token()?;
+        Ok(key)
+    }
+
+    /// Passes the string here.
+    #[inline]
+    pub(super) fn string(&mut self) -> Result<Quoted<'d>, Stop> {
+        self.pass();
+        let start = self.at;
+        let (mut escapes, mut ascii) = (0, true);
+        loop {
+            match self.plain(&mut ascii)? {
+                b'"' => break,
+                b'\\' => {
+                    escapes += 1;
+                    self.escape()?;
+                }
+                _ => return Err(NOT_JSON),
+            }
+        }
+        let inside = self.since(start)?;
+        self.pass();
+        if !ascii && std::str::from_utf8(inside).is_err() {
+            return Err(NOT_JSON);
+        }
+        Ok(Quoted { inside, escapes })
+    }
+
+    /// Goes to the next quote, backslash or control character, eight bytes at a time. `ascii` becomes false if there
+    /// may be something else than ASCII on the way.
+    #[inline]
+    fn plain(&mut self, ascii: &mut bool) -> Result<u8, Stop> {
+        while let Some(chunk) = self.text.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
             let word = u64::from_le_bytes(*chunk);
-            let found = zero_bytes(word ^ repeat(b'"')) | zero_bytes(word ^ repeat(b'\\'));
+            *ascii &= word & HIGH == 0;
+            let found = below(word ^ repeat(b'"'), 1) | below(word ^ repeat(b'\\'), 1) | below(word, 0x20);
             if found != 0 {
                 self.at += (found.trailing_zeros() / 8) as usize;
                 return self.peek();
@@ -107,109 +192,170 @@ impl<'d> Cursor<'d> {
         }
         loop {
             match self.peek()? {
-                byte @ (b'"' | b'\\') => return Ok(byte),
-                _ => self.pass(),
+                byte @ (b'"' | b'\\' | 0..0x20) => return Ok(byte),
+                byte => *ascii &= byte.is_ascii(),
             }
+            self.pass();
         }
     }
 
-    /// Passes the scalar here and returns its text.
+    /// Passes the escape here.
+    fn escape(&mut self) -> Result<(), Stop> {
+        self.pass();
+        let kind = self.peek()?;
+        self.pass();
+        match kind {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(()),
+            b'u' => {
+                for _ in 0..4 {
+                    if !self.peek()?.is_ascii_hexdigit() {
+                        return Err(NOT_JSON);
+                    }
+                    self.pass();
+                }
+                Ok(())
+            }
+            _ => Err(NOT_JSON),
+        }
+    }
+
+    /// Passes the number, `true`, `false` or `null` here.
     #[inline]
-    pub(super) fn scalar(&mut self) -> Result<&'d str, FilterError> {
-        if self.peek()? == b'"' {
-            return Ok(self.string()?.0);
+    fn word(&mut self) -> Result<(), Stop> {
+        match self.peek()? {
+            b't' => self.literal(b"true"),
+            b'f' => self.literal(b"false"),
+            b'n' => self.literal(b"null"),
+            _ => self.number(),
         }
-        let start = self.at;
-        while let Some(byte) = self.text.as_bytes().get(self.at) {
-            if matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r') {
-                break;
-            }
-            self.pass();
-        }
-        self.since(start)
     }
 
-    /// Passes the value here, whatever it is, and returns its text. `room` is how deep it may nest.
-    pub(super) fn skip(&mut self, room: Room) -> Result<&'d str, FilterError> {
-        if !matches!(self.peek()?, b'{' | b'[') {
-            return self.scalar();
-        }
-        let (start, mut depth) = (self.at, 0);
-        loop {
-            match self.peek()? {
-                b'"' => {
-                    self.string()?;
-                    continue;
-                }
-                b'{' | b'[' => {
-                    depth += 1;
-                    room.check(depth)?;
-                }
-                b'}' | b']' => depth -= 1,
-                _ => {}
+    fn literal(&mut self, word: &[u8]) -> Result<(), Stop> {
+        for expected in word {
+            if self.peek()? != *expected {
+                return Err(NOT_JSON);
             }
             self.pass();
-            if depth == 0 {
-                return self.since(start);
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), Stop> {
+        if self.peek()? == b'-' {
+            self.pass();
+        }
+        match self.peek()? {
+            b'0' => self.pass(),
+            _ => self.digits()?,
+        }
+        if self.text.get(self.at) == Some(&b'.') {
+            self.pass();
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.text.get(self.at) {
+            self.pass();
+            if let b'+' | b'-' = self.peek()? {
+                self.pass();
             }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), Stop> {
+        if !self.peek()?.is_ascii_digit() {
+            return Err(NOT_JSON);
+        }
+        while self.text.get(self.at).is_some_and(u8::is_ascii_digit) {
+            self.pass();
+        }
+        Ok(())
+    }
+
+    /// Passes the value here, whatever it is. `room` is how deep it may nest.
+    pub(super) fn skip(&mut self, room: Room) -> Result<(), Stop> {
+        match self.peek()? {
+            b'"' => self.string().map(|_| ()),
+            b'{' => {
+                let room = room.inside()?;
+                let mut more = self.first(b'}')?;
+                while more {
+                    self.key()?;
+                    self.skip(room)?;
+                    more = self.more(b'}')?;
+                }
+                Ok(())
+            }
+            b'[' => {
+                let room = room.inside()?;
+                let mut more = self.first(b']')?;
+                while more {
+                    self.skip(room)?;
+                    more = self.more(b']')?;
+                }
+                Ok(())
+            }
+            _ => self.word(),
         }
     }
 
     /// Passes the value here like [`Self::skip`], and makes certain that no object in it has two members of one name.
-    pub(super) fn checked(&mut self, room: Room, keys: &mut Keys<'d>) -> Result<&'d str, FilterError> {
-        if !matches!(self.peek()?, b'{' | b'[') {
-            return self.scalar();
-        }
-        let start = self.at;
-        // For each container around: where its keys start, if it is an object.
-        let mut around: Vec<Option<usize>> = Vec::new();
-        let mut is_key = false;
-        loop {
-            let byte = self.peek()?;
-            match byte {
-                b'"' => {
-                    let (text, escaped) = self.string()?;
-                    if is_key {
-                        keys.push(key(text, escaped)?);
-                        is_key = false;
-                    }
-                    continue;
+    pub(super) fn checked(&mut self, room: Room, keys: &mut Keys<'d>) -> Result<(), Stop> {
+        match self.peek()? {
+            b'"' => self.string().map(|_| ()),
+            b'{' => {
+                let room = room.inside()?;
+                let mut open = keys.open();
+                let mut more = self.first(b'}')?;
+                while more {
+                    let key = self.key()?;
+                    keys.push(key.name()?, &mut open)?;
+                    self.checked(room, keys)?;
+                    more = self.more(b'}')?;
                 }
-                b'{' | b'[' => {
-                    is_key = byte == b'{';
-                    around.push(is_key.then(|| keys.len()));
-                    room.check(around.len())?;
-                }
-                b'}' | b']' => {
-                    if let Some(from) = around.pop().flatten() {
-                        keys.close(from)?;
-                    }
-                    is_key = false;
-                }
-                b',' => is_key = matches!(around.last(), Some(Some(_))),
-                _ => {}
+                keys.close(open)
             }
-            self.pass();
-            if around.is_empty() {
-                return self.since(start);
+            b'[' => {
+                let room = room.inside()?;
+                let mut more = self.first(b']')?;
+                while more {
+                    self.checked(room, keys)?;
+                    more = self.more(b']')?;
+                }
+                Ok(())
             }
+            _ => self.word(),
         }
     }
 
     /// How many elements the array here has.
-    pub(super) fn count(mut self, room: Room) -> Result<i64, FilterError> {
-        self.pass();
+    pub(super) fn count(mut self, room: Room) -> Result<i64, Stop> {
         let mut length = 0;
-        loop {
-            match self.token()? {
-                b']' => return Ok(length),
-                b',' => self.pass(),
-                _ => {
-                    length += 1;
-                    self.skip(room)?;
-                }
-            }
+        let mut more = self.first(b']')?;
+        while more {
+            length += 1;
+            self.skip(room)?;
+            more = self.more(b']')?;
         }
+        Ok(length)
+    }
+}
+
+impl<'d> Quoted<'d> {
+    /// The bytes of the name, if it is written without escapes.
+    #[inline]
+    pub(super) fn plain(&self) -> Option<&'d [u8]> {
+        (self.escapes == 0).then_some(self.inside)
+    }
+
+    /// The name that it stands for.
+    #[inline]
+    pub(super) fn name(&self) -> Result<Cow<'d, str>, Stop> {
+        let text = std::str::from_utf8(self.inside).map_err(|_| NOT_JSON)?;
+        if self.escapes == 0 {
+            return Ok(Cow::Borrowed(text));
+        }
+        serde_json::from_str(&format!("\"{text}\"")).map(Cow::Owned).map_err(|_| NOT_JSON)
     }
 }
 
@@ -217,26 +363,22 @@ impl<'d> Cursor<'d> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     limit: usize,
-    used: usize,
+    left: usize,
 }
 
 impl Room {
     /// All of `limit`.
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, used: 0 }
+        Self { limit, left: limit }
     }
 
     /// What is left inside a container.
     #[inline]
     pub(super) fn inside(self) -> Result<Self, FilterError> {
-        self.check(1)?;
-        Ok(Self { used: self.used + 1, ..self })
-    }
-
-    /// Whether it is enough for `depth`.
-    #[inline]
-    fn check(self, depth: usize) -> Result<(), FilterError> {
-        if self.used + depth > self.limit { Err(FilterError::TooDeep { limit: self.limit }) } else { Ok(()) }
+        match self.left.checked_sub(1) {
+            Some(left) => Ok(Self { left, ..self }),
+            None => Err(FilterError::TooDeep { limit: self.limit }),
+        }
     }
 }
 
@@ -244,60 +386,71 @@ impl Room {
 #[derive(Debug, Default)]
 pub(super) struct Keys<'d>(Vec<(usize, Cow<'d, str>)>);
 
+/// One object that is open.
+#[derive(Debug)]
+pub(super) struct Open {
+    /// Where its keys start.
+    from: usize,
+    /// A bit for each key it has, the same for equal keys.
+    marks: [u64; 4],
+}
+
 impl<'d> Keys<'d> {
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Adds a key of the innermost object.
+    /// Begins an object.
     #[inline]
-    pub(super) fn push(&mut self, key: Cow<'d, str>) {
-        self.0.push((hash(key.as_bytes()), key));
+    pub(super) fn open(&self) -> Open {
+        Open { from: self.0.len(), marks: [0; 4] }
     }
 
-    /// Ends the innermost object, whose keys start at `from`.
+    /// Adds a key of the innermost object. Whether it has it already is found here while there are few, and when the
+    /// object is closed if there are many.
     ///
     /// # Errors
-    /// [`FilterError::DuplicateKey`] if two of them are equal.
+    /// [`FilterError::DuplicateKey`] if it has.
     #[inline]
-    pub(super) fn close(&mut self, from: usize) -> Result<(), FilterError> {
-        if self.0.len() > from {
-            self.compare(from)?;
+    pub(super) fn push(&mut self, key: Cow<'d, str>, open: &mut Open) -> Result<(), Stop> {
+        let hash = Ends::of(key.as_bytes()).hash();
+        let bit = 1 << (hash % 64);
+        if let Some(word) = open.marks.get_mut(hash / 64 % 4) {
+            if *word & bit != 0 {
+                let keys = self.0.get(open.from..).unwrap_or_default();
+                if keys.len() <= FEW && keys.iter().any(|(known, name)| *known == hash && *name == key) {
+                    return Err(FilterError::DuplicateKey.into());
+                }
+            }
+            *word |= bit;
         }
-        self.0.truncate(from);
+        self.0.push((hash, key));
         Ok(())
     }
 
-    fn compare(&mut self, from: usize) -> Result<(), FilterError> {
-        let keys = self.0.get_mut(from..).unwrap_or_default();
-        let twice = if keys.len() <= FEW {
-            keys.iter().enumerate().any(|(at, (hash, key))| {
-                keys.iter().take(at).any(|(other_hash, other)| hash == other_hash && key == other)
-            })
-        } else {
+    /// Ends the innermost object.
+    ///
+    /// # Errors
+    /// [`FilterError::DuplicateKey`] if two of its keys are equal.
+    #[inline]
+    pub(super) fn close(&mut self, open: Open) -> Result<(), Stop> {
+        let keys = self.0.get_mut(open.from..).unwrap_or_default();
+        if keys.len() > FEW {
             keys.sort_unstable();
-            keys.iter().zip(keys.iter().skip(1)).any(|(one, next)| one == next)
-        };
-        if twice { Err(FilterError::DuplicateKey) } else { Ok(()) }
+            if keys.iter().zip(keys.iter().skip(1)).any(|(one, next)| one == next) {
+                return Err(FilterError::DuplicateKey.into());
+            }
+        }
+        self.0.truncate(open.from);
+        Ok(())
     }
 }
 
-/// The name that the text of a string stands for.
-#[inline]
-pub(super) fn key(text: &str, escaped: bool) -> Result<Cow<'_, str>, FilterError> {
-    if escaped {
-        return serde_json::from_str(text).map(Cow::Owned).map_err(|_| FilterError::NotJson);
-    }
-    text.get(1..text.len().saturating_sub(1)).map(Cow::Borrowed).ok_or(FilterError::NotJson)
-}
+/// The highest bit of each byte.
+const HIGH: u64 = repeat(0x80);
 
 /// A word of eight equal bytes.
 const fn repeat(byte: u8) -> u64 {
     0x0101_0101_0101_0101 * byte as u64
 }
 
-/// A word whose lowest set bit is in the lowest byte of `word` that is zero; zero if none is.
-const fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(repeat(1)) & !word & repeat(0x80)
+/// A word whose lowest set bit is in the lowest byte of `word` that is below `limit`; zero if none is.
+const fn below(word: u64, limit: u8) -> u64 {
+    word.wrapping_sub(repeat(limit)) & !word & HIGH
 }

@@ -24,6 +24,8 @@ enum Reads {
     Classes(&'static [Class]),
     /// The labels that its values name, each `key` or `key=value`.
     Labels,
+    /// More than can be filtered: the response is no longer the one document that the plan is for.
+    Unfiltered,
 }
 
 /// One parameter of some operations.
@@ -44,6 +46,8 @@ const PARAMETERS: &[Guard] = &[
         flag: false,
         reads: Reads::Classes(&[Class::Secret, Class::Command]),
     },
+    // Podman: one document after another, without end.
+    Guard { operations: &["ContainerTop"], parameter: "stream", flag: true, reads: Reads::Unfiltered },
     // Each line begins with the labels and variables that the log options name.
     Guard {
         operations: &["ContainerLogs", "ServiceLogs", "TaskLogs"],
@@ -273,6 +277,7 @@ impl Shown<'_> {
     fn all(&self, reads: Reads, values: &[String]) -> bool {
         match reads {
             Reads::Classes(classes) => classes.iter().all(|class| self.whole(*class)),
+            Reads::Unfiltered => false,
             Reads::Labels if self.ruled.contains(Class::FreeText) => false,
             Reads::Labels => {
                 let listed = |value: &String| value.split('=').next().is_some_and(|key| self.show.labels.matches(key));
@@ -545,6 +550,11 @@ mod tests {
             check_needs("ContainerTop", &[("ps_args", value)], &[Secret, Command]);
         }
         check_needs("ContainerTop", &[], &[]);
+        for (value, expected) in
+            [("true", Err(Denial::Oracle)), ("1", Err(Denial::Oracle)), ("0", Ok(())), ("false", Ok(()))]
+        {
+            assert_eq!(said("ContainerTop", &[("stream", value)], &Class::ALL, &[]), expected, "stream={value}");
+        }
         for id in ["ContainerLogs", "ServiceLogs", "TaskLogs"] {
             for value in ["1", "true", "off", "yes"] {
                 check_needs(id, &[("details", value)], &[Secret, FreeText]);

@@ -31,8 +31,10 @@ enum State {
     Next,
     /// Behind an element: a comma or the closing bracket.
     Behind,
-    /// Behind the closing bracket: white space.
+    /// Behind the closing bracket: white space, of which the first line feed is kept.
     End,
+    /// Behind that line feed: white space.
+    Over,
     /// In the word `null`.
     Null,
 }
@@ -116,12 +118,16 @@ impl Elements {
         let held = std::mem::take(&mut self.held);
         let used = self.advance(&held, out, element)?;
         match self.state {
-            State::End => Ok(()),
-            State::Null if held.get(used..).unwrap_or_default().trim_ascii_end() == b"null" => {
+            State::End | State::Over => Ok(()),
+            State::Null => {
+                let rest = held.get(used..).unwrap_or_default();
+                let Some(space) = rest.strip_prefix(b"null").filter(|space| space.iter().all(is_space)) else {
+                    return Err(ElementsError::NotAnArray);
+                };
                 out.extend_from_slice(b"null");
+                out.extend(space.iter().find(|byte| **byte == b'\n'));
                 Ok(())
             }
-            State::Null => Err(ElementsError::NotAnArray),
             State::Start | State::First | State::Next | State::Behind => Err(ElementsError::Truncated),
         }
     }
@@ -141,9 +147,13 @@ impl Elements {
                 }
                 break;
             }
-            rest = rest.trim_ascii_start();
             let Some((&byte, behind)) = rest.split_first() else { break };
             match (self.state, byte) {
+                (State::End, b'\n') => {
+                    out.push(b'\n');
+                    (self.state, rest) = (State::Over, behind);
+                }
+                (_, byte) if is_space(&byte) => rest = behind,
                 (State::Start, b'[') => {
                     out.push(b'[');
                     (self.state, rest) = (State::First, behind);
@@ -176,13 +186,18 @@ impl Elements {
                     rest = rest.get(used..).unwrap_or_default();
                     self.state = State::Behind;
                 }
-                (State::Start | State::Behind | State::End | State::Null, _) => {
+                (State::Start | State::Behind | State::End | State::Over | State::Null, _) => {
                     return Err(ElementsError::NotAnArray);
                 }
             }
         }
         Ok(bytes.len() - rest.len())
     }
+}
+
+/// White space as JSON has it (RFC 8259 §2), which is less than ASCII has.
+fn is_space(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 #[cfg(test)]
@@ -225,9 +240,27 @@ mod tests {
     #[test]
     fn elements_leave_one_by_one() {
         check("[]", Ok("[]"));
-        check(" [ ] \n", Ok("[]"));
+        check(" [ ] ", Ok("[]"));
         check("[a]", Ok("[A]"));
-        check("[ab , cd,\nef ]\n", Ok("[AB,CD,EF]"));
+        check("[ab , cd,\nef ]\r\n", Ok("[AB,CD,EF]\n"));
+    }
+
+    #[test]
+    fn the_line_feed_at_the_end_stays() {
+        check("[]\n", Ok("[]\n"));
+        check("[a] \n\n ", Ok("[A]\n"));
+        check("null \n\n", Ok("null\n"));
+        check("null", Ok("null"));
+    }
+
+    #[test]
+    fn white_space_is_what_json_calls_so() {
+        check("\t\r\n [\t\r\n a\t\r\n ]\t\r", Ok("[A]"));
+        for text in ["\u{c}[]", "[\u{c}]", "[a\u{c}]", "[]\u{c}", "[]\n\u{c}", "[]\u{b}", "null\u{c}"] {
+            for size in 1..=text.len() {
+                assert!(split(text, size, 100).is_err(), "{text:?} in chunks of {size}");
+            }
+        }
     }
 
     #[test]
@@ -238,7 +271,7 @@ mod tests {
 
     #[test]
     fn null_stays_null() {
-        check("null\n", Ok("null"));
+        check("null\n", Ok("null\n"));
         check("nul", Err(ElementsError::NotAnArray));
         check("null x", Err(ElementsError::NotAnArray));
     }

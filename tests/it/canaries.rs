@@ -9,18 +9,6 @@ use dockveil::schema::{Catalogue, Class};
 
 use crate::support::fixture;
 
-/// `container_inspect` of `ContainerInspect`.
-fn snake(id: &str) -> String {
-    let mut out = String::new();
-    for character in id.chars() {
-        if character.is_ascii_uppercase() && !out.is_empty() {
-            out.push('_');
-        }
-        out.push(character.to_ascii_lowercase());
-    }
-    out
-}
-
 fn policies() -> Vec<Policy> {
     let catalogue = Catalogue::built_in().unwrap();
     Profiles::built_in(&catalogue)
@@ -73,7 +61,8 @@ fn no_canary_of_a_hidden_class_comes_out() {
                 .collect();
             assert!(hidden.len() > 20, "{engine} has {} canaries of hidden classes", hidden.len());
             for fixture in fixtures.iter().filter(|fixture| fixture.engine == engine) {
-                for operation in OPERATIONS.iter().filter(|operation| snake(operation.id) == fixture.operation) {
+                for operation in OPERATIONS.iter().filter(|operation| fixture::snake(operation.id) == fixture.operation)
+                {
                     let Some(plan) = plan(&policy, operation) else { continue };
                     let mut out = Vec::new();
                     let applied = if matches!(operation.response, Response::Array(_)) {

@@ -4,7 +4,15 @@
 mod answers;
 mod canaries;
 mod clients;
+mod cut;
+mod hostile;
 mod layering;
+mod listeners;
+mod profiles;
+mod program;
 mod requests;
+mod rules;
+mod snapshots;
 mod streams;
 mod support;
+mod tricks;

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use dockveil::config::{ByteLimit, Limits, Timeouts};
+
 use crate::support::client::{get, status};
 use crate::support::daemon::json;
 use crate::support::proxy::Bench;
@@ -82,6 +84,24 @@ fn what_has_two_readings_is_refused_and_does_not_reach_the_daemon() {
 }
 
 #[test]
+fn a_body_that_is_denied_is_denied_and_not_malformed() {
+    let bench = bench();
+    let post = |target: &str, kind: &str| {
+        format!("POST {target} HTTP/1.1\r\nHost: d\r\nContent-Type: {kind}\r\nContent-Length: 2\r\n\r\n{{}}")
+    };
+    for (request, expected) in [
+        (post("/containers/web/stop", "application/json"), 403),
+        (post("/containers/web/stop", "multipart/form-data"), 403),
+        (post("/containers/web/start", "application/json"), 400),
+        (post("/containers/create", "application/x-www-form-urlencoded"), 400),
+        (post("/containers/create", "multipart/form-data; boundary=a"), 400),
+    ] {
+        assert_eq!(status(&bench.ask(&request)), expected, "{request:?}");
+    }
+    assert_eq!(bench.daemon.requests(), [""; 0]);
+}
+
+#[test]
 fn requests_in_one_piece_are_answered_in_turn() {
     let bench = bench();
     let answers = bench.ask(format!("{}{}{}", get("/_ping"), get("/containers/json"), get("/_ping")));
@@ -99,6 +119,8 @@ fn a_bad_request_behind_a_good_one_ends_the_connection() {
 
 #[test]
 fn headers_of_32_kb_pass_and_2_mb_do_not() {
+    // What is said here holds for the defaults, and the tests run with the same limit.
+    assert_eq!(Limits::default().head, ByteLimit::new(64 << 10));
     let bench = bench();
     let with = |length: usize| format!("GET /_ping HTTP/1.1\r\nHost: d\r\nA: {}\r\n\r\n", "a".repeat(length));
     assert_eq!(status(&bench.ask(with(32 << 10))), 200);
@@ -107,6 +129,8 @@ fn headers_of_32_kb_pass_and_2_mb_do_not() {
 
 #[test]
 fn a_head_that_trickles_in_is_cut_off() {
+    // A second here is ten outside.
+    assert_eq!(Timeouts::default().head, Duration::from_secs(10));
     let bench = bench();
     let started = Instant::now();
     let mut client = bench.client();

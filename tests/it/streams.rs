@@ -168,6 +168,113 @@ fn what_the_daemon_says_last_arrives_while_the_client_goes_on() {
 }
 
 #[test]
+fn the_daemon_may_end_its_direction_and_still_listen() {
+    let (tell, told) = mpsc::channel();
+    let tell = std::sync::Mutex::new(tell);
+    let bench = Bench::start(move |_| {
+        let tell = tell.lock().unwrap().clone();
+        Reply::Then(
+            format!("{UPGRADED}last").into(),
+            Box::new(move |mut stream| {
+                stream.shutdown(Shutdown::Write).unwrap();
+                let mut heard = String::new();
+                stream.read_to_string(&mut heard).unwrap();
+                tell.send(heard).unwrap();
+            }),
+        )
+    });
+    let mut client = bench.client();
+    client.send(attach(true));
+    assert!(client.rest().ends_with("last"));
+    client.send("heard after the end");
+    client.0.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(told.recv_timeout(Duration::from_secs(5)).unwrap(), "heard after the end");
+}
+
+#[test]
+fn attach_takes_a_body_and_exec_goes_without_one() {
+    let with = attach(true).replace("\r\n\r\n", "\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
+    let without = "POST /exec/abc/start HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".to_owned();
+    for (opening, sent) in [(with, "Content-Length: 2\r\n"), (without, "Content-Length: 0\r\n")] {
+        let bench = Bench::start(|_| {
+            Reply::Then(
+                UPGRADED.into(),
+                Box::new(|mut stream| {
+                    let mut heard = String::new();
+                    stream.read_to_string(&mut heard).unwrap();
+                    stream.write_all(format!("heard {heard}").as_bytes()).unwrap();
+                }),
+            )
+        });
+        let mut client = bench.client();
+        client.send(format!("{opening}early"));
+        client.0.shutdown(Shutdown::Write).unwrap();
+        assert!(client.rest().ends_with("\r\n\r\nheard early"), "{opening:?}");
+        let asked = bench.daemon.requests().pop().unwrap();
+        assert!(asked.contains(sent) && asked.contains("Upgrade: tcp\r\n"), "{asked}");
+    }
+}
+
+#[test]
+fn silence_has_no_timeout() {
+    let wait = Duration::from_millis(1200);
+    let short = Duration::from_millis(200);
+    for (opening, head) in [(get("/events"), CHUNKED), (attach(true), UPGRADED), (attach(false), RAW)] {
+        let bench = Bench::with(
+            move |_| {
+                Reply::Then(
+                    head.into(),
+                    Box::new(move |mut stream| {
+                        std::thread::sleep(wait);
+                        stream.write_all(b"4\r\nlate\r\n").unwrap();
+                    }),
+                )
+            },
+            move |config| {
+                (config.timeouts.head, config.timeouts.idle, config.timeouts.response) = (short, short, short);
+            },
+        );
+        let mut client = bench.client();
+        client.send(opening);
+        assert!(client.rest().ends_with("late\r\n"));
+    }
+}
+
+#[test]
+fn the_daemon_is_left_when_the_client_leaves_a_tunnel_or_before_an_answer() {
+    let (tell, told) = mpsc::channel();
+    let tell = std::sync::Mutex::new(tell);
+    let bench = Bench::start(move |request| {
+        let tell = tell.lock().unwrap().clone();
+        let head = if request.contains("/attach") { UPGRADED } else { "" };
+        Reply::Then(
+            head.into(),
+            Box::new(move |mut stream| {
+                let _ = stream.read(&mut [0]);
+                // The end of its input alone could be a half-close: it can no longer be written to either.
+                while stream.write_all(b"anybody?").is_ok() {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                tell.send(Instant::now()).unwrap();
+            }),
+        )
+    });
+    for opening in [attach(true), get("/events"), get("/containers/web/logs?stdout=1&follow=1")] {
+        let mut client = bench.client();
+        client.send(&opening);
+        if opening.contains("attach") {
+            client.read_until("\r\n\r\n");
+        } else {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let left = Instant::now();
+        drop(client);
+        let closed = told.recv_timeout(Duration::from_secs(5)).unwrap();
+        assert!(closed - left < Duration::from_secs(1), "{opening:?}");
+    }
+}
+
+#[test]
 fn a_wait_has_no_timeout() {
     let bench = Bench::start(|_| {
         Reply::Then(

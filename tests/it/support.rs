@@ -4,3 +4,4 @@ pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod fixture;
 pub(crate) mod proxy;
+pub(crate) mod snapshot;

@@ -68,6 +68,23 @@ pub(crate) fn all() -> Vec<Fixture> {
     found
 }
 
+/// One recorded answer, by the file below `fixtures/`.
+pub(crate) fn named(path: &str) -> Fixture {
+    all().into_iter().find(|fixture| fixture.path == path).unwrap_or_else(|| panic!("no fixture {path}"))
+}
+
+/// `container_inspect` of `ContainerInspect`.
+pub(crate) fn snake(id: &str) -> String {
+    let mut out = String::new();
+    for character in id.chars() {
+        if character.is_ascii_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.push(character.to_ascii_lowercase());
+    }
+    out
+}
+
 /// The canaries planted in an engine.
 pub(crate) fn canaries(engine: &str) -> Vec<Canary> {
     let text = std::fs::read_to_string(root().join(engine).join("canaries.tsv")).unwrap();

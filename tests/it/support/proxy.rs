@@ -17,7 +17,8 @@ use super::daemon::{Daemon, Reply};
 /// A profile with everything the tests ask for.
 const PROFILE: &str = "profile: test\nabout: For tests.\nallow: [Ping, SystemVersion, ContainerList, ContainerInspect, \
                        ContainerStats, ContainerLogs, ContainerAttach, ContainerExec, ExecStart, ExecInspect, \
-                       ContainerWait, ContainerStart, ContainerCreate, SystemEvents, ImageCreate]\nshow: [identity, state, topology]\n";
+                       ContainerWait, ContainerStart, ContainerCreate, ContainerExport, \
+                       SystemEvents, SystemInfo, ImageCreate, ImageInspect, NetworkList, NetworkInspect, VolumeInspect]\nshow: [identity, state, topology]\n";
 
 /// A folder that goes when the test ends.
 pub(crate) struct Folder(PathBuf);
@@ -94,17 +95,21 @@ impl Drop for Bench {
     }
 }
 
-fn config(daemon: &Path, listener: &Path) -> Config {
+/// What the tests' profile allows and shows.
+pub(crate) fn policy() -> Arc<Policy> {
     let catalogue = Catalogue::built_in().unwrap();
     let profiles = Profiles::parse(&[("test.yaml", PROFILE)], &catalogue).unwrap();
-    let policy = Policy::compile(profiles.get("test").unwrap(), &catalogue).unwrap();
+    Arc::new(Policy::compile(profiles.get("test").unwrap(), &catalogue).unwrap())
+}
+
+fn config(daemon: &Path, listener: &Path) -> Config {
     Config {
         upstream: Address::Unix(daemon.to_owned()),
         listeners: vec![Listener {
             address: Address::Unix(listener.to_owned()),
             mode: None,
             owner: None,
-            policy: Arc::new(policy),
+            policy: policy(),
             origins: Vec::new(),
             hosts: Vec::new(),
         }],

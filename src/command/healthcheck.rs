@@ -1,0 +1,151 @@
+//! `healthcheck`: asks a running program for a ping.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use super::{Error, FAILED, OK};
+use crate::cli::{self, Environment, Serve};
+use crate::config::Config;
+use crate::socket::Address;
+use crate::yaml::{Mistake, Place};
+
+/// How long connecting may take, and each wait for a byte.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks the listener of `arguments`, by a name that it answers to.
+///
+/// # Errors
+/// [`Error`]; that it does not answer is none, but said on `err` and by the exit code.
+pub fn healthcheck(
+    arguments: &cli::Healthcheck,
+    environment: &Environment,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<u8, Error> {
+    let (address, name) = match &arguments.target {
+        Some(text) => (target(text)?, "localhost".to_owned()),
+        None => first_listener(arguments, environment)?,
+    };
+    match ping(&address, &name) {
+        Ok(()) => {
+            writeln!(out, "{address} answers")?;
+            Ok(OK)
+        }
+        Err(error) => {
+            writeln!(err, "{address}: {error}")?;
+            Ok(FAILED)
+        }
+    }
+}
+
+fn target(text: &str) -> Result<Address, Vec<Mistake>> {
+    text.parse().map_err(|error| vec![Mistake::new(&Place::file("--target"), format!("found {text:?}, {error}"))])
+}
+
+/// The first listener of the configuration, and a name that it answers to.
+fn first_listener(arguments: &cli::Healthcheck, environment: &Environment) -> Result<(Address, String), Error> {
+    let serve = Serve { config: arguments.config.clone(), filters: arguments.filters.clone(), ..Serve::default() };
+    let first = Config::load(&serve, environment)?.listeners.into_iter().next();
+    let listener = first.ok_or_else(|| vec![Mistake::new(&Place::file("--config"), "no listeners")])?;
+    let name = listener.hosts.into_iter().next();
+    Ok((listener.address, name.unwrap_or_else(|| "localhost".to_owned())))
+}
+
+fn ping(address: &Address, name: &str) -> io::Result<()> {
+    match address {
+        Address::Unix(path) => {
+            let stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            ask(stream, name)
+        }
+        Address::Tcp { host, port } => {
+            // A listener on all addresses is asked on the loopback one.
+            let host = match host.as_str() {
+                "0.0.0.0" => "127.0.0.1",
+                "::" => "::1",
+                host => host,
+            };
+            let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+            for address in (host, *port).to_socket_addrs()? {
+                match TcpStream::connect_timeout(&address, PATIENCE) {
+                    Ok(stream) => {
+                        stream.set_read_timeout(Some(PATIENCE))?;
+                        return ask(stream, name);
+                    }
+                    Err(error) => last = error,
+                }
+            }
+            Err(last)
+        }
+    }
+}
+
+fn ask(mut stream: impl Read + Write, name: &str) -> io::Result<()> {
+    write!(stream, "GET /_ping HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer)?;
+    if answer.ends_with(b" 200") {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("answered with {:?}", String::from_utf8_lossy(&answer))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// What a listener that answers with `status` is asked, and what the check says then.
+    fn checked(status: &'static str, hosts: &str) -> (String, u8, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answering = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            let mut byte = [0];
+            while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                request.push(byte[0]);
+            }
+            write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").unwrap();
+            String::from_utf8(request).unwrap()
+        });
+        let file = std::env::temp_dir().join(format!("dockveil-health-{}-{port}.yaml", std::process::id()));
+        let text = format!(
+            "upstream: unix:///nowhere.sock\nlisteners:\n  - listen: tcp://127.0.0.1:{port}\n    hosts: [{hosts}]\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let arguments = cli::Healthcheck { config: Some(file.clone()), ..cli::Healthcheck::default() };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = healthcheck(&arguments, &Environment::default(), &mut out, &mut err).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        out.extend(err);
+        (answering.join().unwrap(), code, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn it_asks_by_a_name_that_the_listener_answers_to() {
+        let (request, code, said) = checked("200 OK", "proxy.internal, other");
+        assert!(request.contains("Host: proxy.internal\r\n"), "{request}");
+        assert_eq!(code, OK, "{said}");
+    }
+
+    #[test]
+    fn another_answer_is_no_health() {
+        let (request, code, said) = checked("503 Service Unavailable", "");
+        assert!(request.contains("Host: localhost\r\n"), "{request}");
+        assert!(code == FAILED && said.contains("503"), "{said}");
+    }
+
+    #[test]
+    fn nobody_there_is_no_health() {
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let arguments = cli::Healthcheck { target: Some(format!("tcp://{nobody}")), ..cli::Healthcheck::default() };
+        let mut err = Vec::new();
+        let code = healthcheck(&arguments, &Environment::default(), &mut Vec::new(), &mut err).unwrap();
+        assert!(code == FAILED && !err.is_empty());
+    }
+}

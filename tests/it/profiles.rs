@@ -1,0 +1,73 @@
+//! What each line of the built-in profiles changes in recorded answers.
+
+use dockveil::filter::Globs;
+use dockveil::policy::Profile;
+use dockveil::route::Operation;
+
+use crate::support::fixture::Fixture;
+use crate::support::snapshot::{Claims, built_in, changed, check};
+
+const VERSIONS: &[&str] = &[
+    "docker-20.10/v1.41/system_version.json",
+    "docker-29/v1.55/system_version.json",
+    "podman-5.8/v1.44/system_version.json",
+];
+const INFOS: &[&str] =
+    &["docker-20.10/v1.24/system_info.json", "docker-28.5/v1.51/system_info.json", "podman-4.3/v1.41/system_info.json"];
+const LABELLED: &[&str] =
+    &["docker-28.5/v1.51/container_inspect.service.json", "docker-29/v1.55/container_inspect.service.json"];
+
+/// The tests of this file.
+pub(crate) const CLAIMS: Claims =
+    &[("dashboard_version", VERSIONS), ("dashboard_info", INFOS), ("dashboard_labels", LABELLED)];
+
+/// What each rule of the dashboard profile changes, taken alone from the others.
+fn rule_by_rule(schema: &str, fixture: &Fixture) -> String {
+    let with = built_in("dashboard");
+    let mut lines = Vec::new();
+    for (at, rule) in with.rules.iter().enumerate() {
+        let mut without = with.clone();
+        without.rules.remove(at);
+        if rule.on == schema {
+            lines.push(format!("{} {}", rule.action.as_str(), rule.selector.as_str()));
+            lines.extend(changed(&without, &with, fixture));
+        }
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn dashboard_version() {
+    check("profiles", "dashboard_version", VERSIONS, |fixture| rule_by_rule("SystemVersion", fixture));
+}
+
+#[test]
+fn dashboard_info() {
+    check("profiles", "dashboard_info", INFOS, |fixture| rule_by_rule("SystemInfo", fixture));
+}
+
+#[test]
+fn dashboard_labels() {
+    check("profiles", "dashboard_labels", LABELLED, |fixture| {
+        let with = built_in("dashboard");
+        let mut without = with.clone();
+        without.show.labels = Globs::default();
+        changed(&without, &with, fixture).join("\n")
+    });
+}
+
+/// What is in the snapshots holds for both profiles.
+#[test]
+fn dashboard_live_filters_what_dashboard_filters_alike() {
+    let [dashboard, live] = ["dashboard", "dashboard-live"].map(built_in);
+    let written = |profile: &Profile| {
+        let rules = profile.rules.iter();
+        rules.map(|rule| (rule.on.clone(), rule.selector.as_str().to_owned(), rule.action.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(written(&dashboard), written(&live));
+    assert_eq!(dashboard.show, live.show);
+    let more: Vec<&str> = live.allow.keys().filter(|id| !dashboard.allow.contains_key(*id)).copied().collect();
+    assert_eq!(more, ["ContainerLogs", "SystemEvents"]);
+    let streams = |operation: &Operation| matches!(operation.response, dockveil::route::Response::Stream(_));
+    assert!(more.iter().all(|id| streams(dockveil::route::operation(id).unwrap())));
+}

@@ -1,0 +1,210 @@
+//! Every way past a naive proxy that is known: refused, or filtered like the plain request.
+
+use std::time::{Duration, Instant};
+
+use crate::support::client::{get, status};
+use crate::support::daemon::json;
+use crate::support::proxy::Bench;
+
+const BODY: &str = r#"{"Id":"1","Name":"/a","Path":"canary","State":{}}"#;
+
+/// A daemon that has a list for lists and a document for everything else.
+fn bench() -> Bench {
+    Bench::start(|request| {
+        let path = request.split([' ', '?']).nth(1).unwrap();
+        let list = path.ends_with("/containers/json") || path.ends_with("/networks");
+        json(&if list { format!("[{BODY}]") } else { BODY.to_owned() })
+    })
+}
+
+/// The request lines that the daemon saw.
+fn lines(bench: &Bench) -> Vec<String> {
+    bench.daemon.requests().iter().map(|request| request.lines().next().unwrap().to_owned()).collect()
+}
+
+/// What has the daemon's own answer goes up in one spelling and comes down filtered.
+#[test]
+fn spellings_that_mean_one_operation_are_written_anew() {
+    for (target, sent) in [
+        ("/containers/json", "/v1.51/containers/json"),
+        ("/%63ontainers/json", "/v1.51/containers/json"),
+        ("/v1.44/containers/%6A%73on", "/v1.44/containers/json"),
+        ("/v1.24/containers/json", "/v1.24/containers/json"),
+        ("/networks", "/v1.51/networks"),
+        ("/networks/", "/v1.51/networks"),
+        ("/containers/json/json", "/v1.51/containers/json/json"),
+        ("/images/x/history/json", "/v1.51/images/x/history/json"),
+        ("/images/get/json", "/v1.51/images/get/json"),
+        ("/networks/create", "/v1.51/networks/create"),
+        ("/volumes/create", "/v1.51/volumes/create"),
+        ("/containers/a/json", "/v1.51/containers/a/json"),
+    ] {
+        let bench = bench();
+        let answer = bench.ask(get(target));
+        assert_eq!(status(&answer), 200, "{target}: {answer}");
+        assert!(!answer.contains("canary"), "{target}: {answer}");
+        assert_eq!(lines(&bench), [format!("GET {sent} HTTP/1.1")], "{target}");
+    }
+}
+
+#[test]
+fn spellings_with_two_readings_do_not_reach_the_daemon() {
+    let bench = bench();
+    for (expected, targets) in [
+        (
+            400,
+            "/containers%2Fjson /v1.44./containers/json /v1.44.0/containers/json /v01.044/containers/json \
+             http://evil/containers/json x:/containers/json //containers/json /x/../containers/json /./containers/json \
+             /containers/%2e%2e/containers/json /containers/a%2F..%2Fb/json /containers//json /V1.44/info \
+             /containers/a%0Ab/json /services/a%2Fb /v1/info /v1..44/info /v2/info /v9.99/info /v1.23/info \
+             /containers/a%/json /containers/%zz/json /info?a;b=1 /info#x /containers/json?all=1&all=0 \
+             /%2563ontainers/json /containers/a%00/json /containers\\json /containers/%ff/json /v1.44%2Finfo \
+             /v1%2E44/info /%76%31.44/info containers/json * ?all=1",
+        ),
+        (
+            404,
+            "/Containers/json /containers/json/ /info/ /v1.44/v1.43/info /networks/x/ /volumes/ /containers/a/logs/json \
+             /libpod/containers/json /v4/libpod/info?x /moby.buildkit.v1.Control/Solve / /v1.44",
+        ),
+        (403, "/images/json /secrets/a /configs /containers/a/attach/ws /debug/pprof/ /swarm /plugins"),
+    ] {
+        for target in targets.split_whitespace() {
+            let answer = bench.ask(get(target));
+            let expected = if target.starts_with("/v4/") { 400 } else { expected };
+            assert_eq!(status(&answer), expected, "{target}: {answer}");
+            assert!(answer.contains("\r\n\r\n{\"message\":\""), "{target}: {answer}");
+        }
+    }
+    assert_eq!(lines(&bench), [""; 0]);
+}
+
+#[test]
+fn methods_are_those_of_the_operation() {
+    let bench = bench();
+    for line in [
+        "HEAD /info",
+        "HEAD /containers/json",
+        "get /info",
+        "Get /containers/json",
+        "OPTIONS /containers/json",
+        "PATCH /containers/json",
+        "TRACE /containers/json",
+        "POST /containers/json",
+        "PROPFIND /",
+        "CONNECT /info",
+    ] {
+        assert_eq!(status(&bench.ask(format!("{line} HTTP/1.1\r\nHost: d\r\n\r\n"))), 404, "{line}");
+    }
+    for line in ["OPTIONS *", "CONNECT d:80", "GET *"] {
+        assert_eq!(status(&bench.ask(format!("{line} HTTP/1.1\r\nHost: d\r\n\r\n"))), 400, "{line}");
+    }
+    for field in ["X-HTTP-Method-Override: DELETE", "X-Original-URL: /secrets", "X-Rewrite-URL: /secrets"] {
+        let answer = bench.ask(format!("GET /containers/a/json HTTP/1.1\r\nHost: d\r\n{field}\r\n\r\n"));
+        assert_eq!(status(&answer), 200, "{field}");
+    }
+    assert_eq!(lines(&bench), ["GET /v1.51/containers/a/json HTTP/1.1"; 3]);
+}
+
+/// None of what a client adds reaches the engine: one clean request does.
+#[test]
+fn headers_that_change_an_answer_stay_here() {
+    let fields = "Accept-Encoding: gzip\r\nTE: trailers\r\nRange: bytes=0-1\r\nIf-Modified-Since: Mon, 01 Jan 2024 00:00:00 GMT\r\n\
+                  Accept: application/json-seq\r\nContent-Type: application/grpc\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\
+                  Connection: Upgrade, HTTP2-Settings, X-Hop\r\nX-Hop: 1\r\nX-Registry-Auth: e30=\r\nX-Meta-A: b\r\n\
+                  Authorization: Basic YQ==\r\nProxy-Authorization: a\r\nForwarded: for=a\r\nX-Forwarded-For: a\r\n";
+    for target in ["/containers/a/json", "/containers/json", "/containers/a/stats?stream=0"] {
+        let bench = bench();
+        let answer = bench.ask(format!("GET {target} HTTP/1.1\r\nHost: evil\r\n{fields}\r\n"));
+        assert_eq!(status(&answer), 200, "{target}: {answer}");
+        assert!(!answer.contains("canary"), "{target}: {answer}");
+        assert_eq!(bench.daemon.requests(), [format!("GET /v1.51{target} HTTP/1.1\r\nhost: docker\r\n\r\n")]);
+    }
+    // On a stream neither; only events let their client choose between framings.
+    let bench = bench();
+    let ask = |target: &str| {
+        let mut client = bench.client();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: evil\r\n{fields}\r\n"));
+        assert_eq!(status(&client.response()), 200, "{target}");
+    };
+    for target in ["/containers/a/logs?stdout=1", "/containers/a/stats"] {
+        ask(target);
+        let sent = bench.daemon.requests().pop().unwrap();
+        assert_eq!(sent, format!("GET /v1.51{target} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n"));
+    }
+    ask("/events");
+    let sent = bench.daemon.requests().pop().unwrap();
+    assert!(sent.contains("Accept: application/json-seq\r\n") && !sent.contains("gzip"), "{sent}");
+}
+
+#[test]
+fn bodies_that_hide_parameters_are_refused() {
+    let bench = bench();
+    for (kind, body) in [
+        ("application/x-www-form-urlencoded", "logs=1&stdout=1"),
+        ("multipart/form-data; boundary=a", "--a--"),
+        ("application/grpc", "a"),
+        ("text/plain", "{}"),
+        ("", "{}"),
+    ] {
+        for line in [
+            "POST /containers/a/attach?logs=0",
+            "POST /exec/a/start",
+            "POST /containers/a/wait",
+            "GET /containers/a/json",
+        ] {
+            let kind = if kind.is_empty() { String::new() } else { format!("Content-Type: {kind}\r\n") };
+            let request = format!("{line} HTTP/1.1\r\nHost: d\r\n{kind}Content-Length: {}\r\n\r\n{body}", body.len());
+            let answer = bench.ask(&request);
+            assert_eq!(status(&answer), 400, "{request:?}: {answer}");
+        }
+    }
+    assert_eq!(lines(&bench), [""; 0]);
+}
+
+#[test]
+fn a_client_that_asks_first_is_told_to_go_on_and_the_daemon_is_not_asked() {
+    let bench = bench();
+    let mut client = bench.client();
+    client.send(
+        "POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+    );
+    client.read_until("HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(lines(&bench).len(), 0);
+    client.send("{}");
+    assert_eq!(status(&client.response()), 200);
+    let sent = bench.daemon.requests().pop().unwrap();
+    assert!(sent.ends_with("\r\n\r\n{}") && !sent.to_lowercase().contains("expect"), "{sent}");
+    // What is denied is denied before a byte of the body has come.
+    let mut client = bench.client();
+    client.send("POST /containers/a/stop HTTP/1.1\r\nHost: d\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    assert_eq!(status(&client.response()), 403);
+}
+
+#[test]
+fn a_request_hidden_in_a_body_stays_in_the_body() {
+    let bench = bench();
+    let hidden = "GET /secrets HTTP/1.1\r\nHost: d\r\n\r\n";
+    let answers = bench.ask(format!(
+        "POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{hidden}{}",
+        hidden.len(),
+        get("/containers/a/json"),
+    ));
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
+    assert_eq!(lines(&bench).len(), 2);
+    assert_eq!(lines(&bench)[1], "GET /v1.51/containers/a/json HTTP/1.1");
+}
+
+#[test]
+fn an_idle_connection_and_a_body_that_stops_are_ended() {
+    let patience = Duration::from_millis(300);
+    let bench = Bench::with(|_| json("{}"), move |config| config.timeouts.idle = patience);
+    let started = Instant::now();
+    assert_eq!(bench.client().rest(), "");
+    assert!(started.elapsed() >= patience && started.elapsed() < Duration::from_secs(3));
+    let mut client = bench.client();
+    client.send(
+        "POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{\"Im",
+    );
+    assert!(!client.rest().contains("200 OK"));
+    assert!(started.elapsed() < Duration::from_secs(6));
+}
