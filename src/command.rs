@@ -12,7 +12,8 @@ use std::io::{self, Read, Write};
 
 use crate::cli::{self, Environment};
 use crate::config::{self, Config, Filters};
-use crate::policy::{Policy, schema_of};
+use crate::filter::{EventFilter, FilterError, Report};
+use crate::policy::{Policy, Streams, schema_of};
 use crate::route::{self, Response};
 use crate::yaml::{Mistake, Place};
 
@@ -127,7 +128,7 @@ pub fn profiles(arguments: &cli::Profiles, environment: &Environment, out: &mut 
     Ok(OK)
 }
 
-/// `filter`: one document from `input` to `out`.
+/// `filter`: one document, or one event behind the other, from `input` to `out`.
 ///
 /// # Errors
 /// [`Error`]; that the document is withheld is none, but said on `err` and by the exit code.
@@ -160,36 +161,62 @@ pub fn filter(
     if !policy.allows(operation.id) {
         writeln!(err, "note: {} is not allowed by profile {}; this is what its plan would show", id, profile.name)?;
     }
-    let plan = crate::filter::Plan::compile(&filters.catalogue, schema, &profile.show, &profile.rules)
-        .map_err(|error| flag("--profile", error.to_string()))?;
-    let mut document = Vec::new();
-    input.read_to_end(&mut document)?;
-    let mut filtered = Vec::with_capacity(document.len());
-    let applied = match operation.response {
-        Response::Array(_) => plan.apply_array(&document, &mut filtered),
-        Response::Document(_)
-        | Response::Text
-        | Response::Empty
-        | Response::Stream(_)
-        | Response::Hijack
-        | Response::WebSocket
-        | Response::Tar
-        | Response::Octets => plan.apply(&document, &mut filtered),
-    };
-    if let Err(error) = applied {
-        writeln!(err, "withheld: {error}")?;
-        return Ok(FAILED);
-    }
-    if arguments.diff {
-        let parse = |bytes: &[u8]| serde_json::from_slice(bytes).map_err(io::Error::from);
-        for line in diff::diff(&parse(&document)?, &parse(&filtered)?) {
-            writeln!(out, "{line}")?;
+    let broken = |error: crate::filter::CompileError| flag("--profile", error.to_string());
+    let (catalogue, show, rules) = (&filters.catalogue, &profile.show, &profile.rules);
+    let plan = crate::filter::Plan::compile(catalogue, schema, show, rules).map_err(broken)?;
+    let events = if matches!(operation.response, Response::Stream(route::Stream::Events)) {
+        if profile.events == Streams::Untouched {
+            writeln!(
+                err,
+                "note: profile {} leaves events untouched; this is what `events: filtered` would show",
+                profile.name
+            )?;
         }
+        Some(EventFilter::compile(catalogue, show, rules).map_err(broken)?)
     } else {
-        out.write_all(&filtered)?;
-        writeln!(out)?;
+        None
+    };
+    let mut text = Vec::new();
+    input.read_to_end(&mut text)?;
+    let documents = if events.is_some() { records(&text) } else { Ok(vec![&*text]) };
+    let documents = match documents {
+        Ok(documents) => documents,
+        Err(error) => {
+            writeln!(err, "withheld: {error}")?;
+            return Ok(FAILED);
+        }
+    };
+    for document in documents {
+        let mut filtered = Vec::with_capacity(document.len());
+        let applied = match &events {
+            Some(events) => events.apply(document, &mut filtered, &mut Report::default()).map(drop),
+            None if matches!(operation.response, Response::Array(_)) => {
+                plan.apply_array(document, &mut filtered).map(drop)
+            }
+            None => plan.apply(document, &mut filtered).map(drop),
+        };
+        if let Err(error) = applied {
+            writeln!(err, "withheld: {error}")?;
+            return Ok(FAILED);
+        }
+        if arguments.diff {
+            let parse = |bytes: &[u8]| serde_json::from_slice(bytes).map_err(io::Error::from);
+            let after = if filtered.is_empty() { serde_json::Value::Null } else { parse(&filtered)? };
+            for line in diff::diff(&parse(document)?, &after) {
+                writeln!(out, "{line}")?;
+            }
+        } else if !filtered.is_empty() {
+            out.write_all(&filtered)?;
+            writeln!(out)?;
+        }
     }
     Ok(OK)
+}
+
+/// The JSON values that stand in a text one behind the other.
+fn records(text: &[u8]) -> Result<Vec<&[u8]>, FilterError> {
+    let values = serde_json::Deserializer::from_slice(text).into_iter::<&serde_json::value::RawValue>();
+    values.map(|value| value.map(|value| value.get().as_bytes()).map_err(|_| FilterError::NotJson)).collect()
 }
 
 fn load(

@@ -6,8 +6,10 @@
 
 mod action;
 mod apply;
+mod event;
 mod file;
 mod plan;
+mod record;
 mod selector;
 mod show;
 mod text;
@@ -18,8 +20,10 @@ mod tests;
 use std::fmt;
 
 pub use action::{Action, BadReplacement, Replacement};
+pub use event::{EventFilter, without_command};
 pub use file::{parse_rule, parse_rules};
 pub use plan::{CompileError, Explained, Plan};
+pub use record::RecordFilter;
 pub use selector::{Selector, SelectorError};
 pub use show::{Globs, Show};
 

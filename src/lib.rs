@@ -1,16 +1,17 @@
 //! dockveil: a response-filtering mediator for the Docker Engine API.
 //!
 //! It stands between a Docker engine and a client nobody vetted. It lets through only the operations that a
-//! profile allows, rewrites the JSON that comes back so that only the fields the profile shows are left, and
-//! passes streams through byte for byte.
+//! profile allows, rewrites the JSON that comes back so that only the fields the profile shows are left, events and
+//! stats record by record where the profile says so, and passes other streams through byte for byte.
 //!
 //! The way of one exchange:
 //!
 //! ```text
 //! listener ──► route ──► policy ──► upstream ──► proxy/body ──► client
 //!  who          what      Deny       request      relay | filter(plan) | hijack
-//!  (profile)    (op,ver)  Relay      rebuilt
+//!  (profile)    (op,ver)  Relay      rebuilt      records(filter)
 //!                         Filter
+//!                         Records
 //! ```
 //!
 //! The modules, in reading order. An arrow means "may use"; `tests/it/layering.rs` holds the code to it:

@@ -9,9 +9,9 @@ mod profile;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-pub use profile::{Profile, Profiles, schema_of, unknown_operation};
+pub use profile::{Profile, Profiles, Streams, schema_of, unknown_operation};
 
-use crate::filter::{Action, Limits, Plan, Rule};
+use crate::filter::{Action, EventFilter, Limits, Plan, RecordFilter, Rule};
 use crate::route::{Operation, Response, Route, Stream, operation};
 use crate::schema::{Catalogue, Class, ClassSet};
 use crate::yaml::{Mistake, Mistakes};
@@ -31,6 +31,8 @@ pub struct Policy {
 #[derive(Clone, Debug)]
 struct Allowed {
     way: Way,
+    /// The way of a stream, where parameters ask for a stream in place of a document.
+    streamed: Option<Way>,
     /// The classes of what rules hide in its response.
     ruled: ClassSet,
 }
@@ -40,10 +42,10 @@ struct Allowed {
 enum Way {
     /// Every response is JSON.
     Filter(Arc<Plan>),
-    /// No response can be filtered.
+    /// No response can be filtered, or none is to be.
     Relay(Reason),
-    /// One JSON document, unless the parameters ask for a stream of them.
-    Either(Arc<Plan>, Reason),
+    /// Every response is a stream of records.
+    Records(RecordFilter),
 }
 
 /// What is to be done with one exchange.
@@ -56,6 +58,8 @@ pub enum Decision {
     /// The response is JSON and goes through the plan: whole, or element by element where the operation answers with
     /// an array.
     Filter(Arc<Plan>),
+    /// The response is a stream, and each record goes through the filter as it passes.
+    Records(RecordFilter),
 }
 
 /// Why a request is denied.
@@ -137,19 +141,34 @@ impl Policy {
         let error = plan(ERROR, &mut mistakes);
         let mut allowed = HashMap::new();
         for known in profile.allow.keys().filter_map(|id| operation(id)) {
-            let way = match (schema_of(known), relayed(known)) {
-                (Some(schema), None) => plan(schema, &mut mistakes).map(Way::Filter),
-                (Some(schema), Some(reason)) => plan(schema, &mut mistakes).map(|plan| Way::Either(plan, reason)),
-                (None, Some(reason)) => Some(Way::Relay(reason)),
-                // No response is neither; if one were, its operation would stay denied.
-                (None, None) => None,
+            let mut streamed = None;
+            let way = match (relayed(known), schema_of(known)) {
+                (Relayed::Never, Some(schema)) => plan(schema, &mut mistakes).map(Way::Filter),
+                (Relayed::Events, Some(_)) if profile.events == Streams::Filtered => {
+                    let compiled = EventFilter::compile(catalogue, &profile.show, &profile.rules);
+                    let compiled = compiled.map_err(|error| Mistake::new(&profile.place, error.to_string()));
+                    let filter = mistakes.keep(compiled).map(|filter| filter.with_limits(limits));
+                    filter.map(|filter| Way::Records(RecordFilter::Event(Arc::new(filter))))
+                }
+                (Relayed::Stats, Some(schema)) => {
+                    let plan = plan(schema, &mut mistakes);
+                    streamed = match (&plan, profile.stats) {
+                        (Some(plan), Streams::Filtered) => Some(Way::Records(RecordFilter::Document(Arc::clone(plan)))),
+                        (Some(_) | None, _) => Some(Way::Relay(Reason::Stream)),
+                    };
+                    plan.map(Way::Filter)
+                }
+                (Relayed::Events, _) => Some(Way::Relay(Reason::Stream)),
+                (Relayed::Always(reason), _) => Some(Way::Relay(reason)),
+                // There is no such response; if there were one, its operation would stay denied.
+                (Relayed::Never | Relayed::Stats, None) => None,
             };
             let ruled = if guard::concerns(known) {
                 mistakes.keep(ruled(known, profile, catalogue)).unwrap_or(ClassSet::ALL)
             } else {
                 ClassSet::EMPTY
             };
-            allowed.extend(way.map(|way| (known.id, Allowed { way, ruled })));
+            allowed.extend(way.map(|way| (known.id, Allowed { way, streamed, ruled })));
         }
         // A rule for an operation that is not allowed yet is compiled as well: a mistake in it is no smaller.
         for schema in profile.rules.iter().filter_map(|rule| catalogue.schema(&rule.on)) {
@@ -199,14 +218,15 @@ impl Policy {
         let Some(allowed) = self.allowed.get(route.operation.id) else {
             return Decision::Deny(Denial::NotAllowed);
         };
-        if let Err(denial) = guard::check(route, &self.profile.show, allowed.ruled) {
+        let way = allowed.streamed.as_ref().filter(|_| route.streams()).unwrap_or(&allowed.way);
+        let untouched = matches!(way, Way::Relay(_));
+        if let Err(denial) = guard::check(route, &self.profile.show, allowed.ruled, untouched) {
             return Decision::Deny(denial);
         }
-        match &allowed.way {
+        match way {
             Way::Filter(plan) => Decision::Filter(Arc::clone(plan)),
             Way::Relay(reason) => Decision::Relay(*reason),
-            Way::Either(_, reason) if route.streams() => Decision::Relay(*reason),
-            Way::Either(plan, _) => Decision::Filter(Arc::clone(plan)),
+            Way::Records(filter) => Decision::Records(filter.clone()),
         }
     }
 }
@@ -236,17 +256,28 @@ fn ruled(operation: &Operation, profile: &Profile, catalogue: &Catalogue) -> Res
     Ok(ruled)
 }
 
-/// Why responses of an operation can be relayed, if any can.
-fn relayed(operation: &Operation) -> Option<Reason> {
+/// When responses of an operation are relayed.
+enum Relayed {
+    /// They are filtered.
+    Never,
+    /// They cannot be filtered.
+    Always(Reason),
+    /// They are events, which the profile decides on.
+    Events,
+    /// They are statistics: one document is filtered, the profile decides on a stream.
+    Stats,
+}
+
+fn relayed(operation: &Operation) -> Relayed {
     match operation.response {
-        Response::Document(_) | Response::Array(_) => None,
-        Response::Text => Some(Reason::Text),
-        Response::Empty => Some(Reason::Empty),
-        Response::Stream(Stream::Logs | Stream::Events | Stream::Stats | Stream::Progress | Stream::Wait) => {
-            Some(Reason::Stream)
-        }
-        Response::Hijack | Response::WebSocket => Some(Reason::Hijack),
-        Response::Tar | Response::Octets => Some(Reason::Archive),
+        Response::Document(_) | Response::Array(_) => Relayed::Never,
+        Response::Text => Relayed::Always(Reason::Text),
+        Response::Empty => Relayed::Always(Reason::Empty),
+        Response::Stream(Stream::Events) => Relayed::Events,
+        Response::Stream(Stream::Stats) => Relayed::Stats,
+        Response::Stream(Stream::Logs | Stream::Progress | Stream::Wait) => Relayed::Always(Reason::Stream),
+        Response::Hijack | Response::WebSocket => Relayed::Always(Reason::Hijack),
+        Response::Tar | Response::Octets => Relayed::Always(Reason::Archive),
     }
 }
 
@@ -268,6 +299,7 @@ mod tests {
             Decision::Deny(denial) => denial.public().to_owned(),
             Decision::Relay(reason) => format!("relay: {}", reason.as_str()),
             Decision::Filter(_) => "filter".to_owned(),
+            Decision::Records(_) => "filter records".to_owned(),
         }
     }
 
@@ -310,6 +342,36 @@ mod tests {
             ("POST", "/images/create?fromImage=a", "relay: stream"),
         ] {
             check(&policy, method, target, expected);
+        }
+    }
+
+    #[test]
+    fn streams_of_records_are_filtered_if_the_profile_says_so() {
+        for (keys, events, stats) in [
+            ("", "relay: stream", "relay: stream"),
+            ("events: filtered\n", "filter records", "relay: stream"),
+            ("stats: filtered\n", "relay: stream", "filter records"),
+        ] {
+            let policy = policy(&format!("profile: p\nallow: [SystemEvents, ContainerStats]\n{keys}"));
+            check(&policy, "GET", "/events", events);
+            check(&policy, "GET", "/containers/web/stats", stats);
+            check(&policy, "GET", "/containers/web/stats?stream=0", "filter");
+        }
+    }
+
+    #[test]
+    fn filters_of_events_are_read_where_events_are_filtered() {
+        const HIDDEN: &str = "denied by policy: this query parameter reads hidden fields";
+        let text = "profile: p\nallow: [SystemEvents]\nshow: [identity]\nlabels: [app]\n";
+        let (untouched, filtered) = (policy(text), policy(&format!("{text}events: filtered\n")));
+        for (filters, expected) in [
+            (r#"{%22label%22:[%22app=1%22]}"#, "filter records"),
+            (r#"{%22label%22:[%22token=1%22]}"#, HIDDEN),
+            (r#"{%22event%22:[%22exec_start%22,%22exec_create:%20sh%22]}"#, HIDDEN),
+            ("x", "denied by policy: the filters of this request cannot be read"),
+        ] {
+            check(&untouched, "GET", &format!("/events?filters={filters}"), "relay: stream");
+            check(&filtered, "GET", &format!("/events?filters={filters}"), expected);
         }
     }
 
@@ -374,7 +436,7 @@ mod tests {
         let policy = policy("profile: p\nallow: [VolumeInspect, VolumeCreate]\n");
         let plan = |method: &str, target: &str| match policy.decide(&find(method, target).unwrap().unwrap()) {
             Decision::Filter(plan) => plan,
-            other @ (Decision::Deny(_) | Decision::Relay(_)) => panic!("{other:?}"),
+            other @ (Decision::Deny(_) | Decision::Relay(_) | Decision::Records(_)) => panic!("{other:?}"),
         };
         assert!(Arc::ptr_eq(&plan("GET", "/volumes/a"), &plan("POST", "/volumes/create")));
     }

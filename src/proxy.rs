@@ -6,6 +6,7 @@
 pub mod body;
 mod error;
 mod headers;
+mod records;
 pub mod relay;
 mod respond;
 mod trace;
@@ -18,6 +19,7 @@ use hyper::{HeaderMap, Request, Response, StatusCode, Version as HttpVersion};
 
 use self::body::Filtered;
 pub use self::error::Error;
+use self::records::Filtering;
 use self::relay::Takeover;
 use self::trace::Trace;
 use crate::filter::Plan;
@@ -99,6 +101,12 @@ impl Proxy {
                     return self.open(&route, request).await.map(Carried::Opening);
                 }
                 self.relay(&route, request, &reason).await.map(Carried::Answer)
+            }
+            Decision::Records(filter) => {
+                trace.decision("filter");
+                let mut takeover = self.open(&route, request).await?;
+                takeover.filtered(Filtering { filter, limit: self.element_limit });
+                Ok(Carried::Opening(takeover))
             }
             Decision::Filter(plan) => {
                 check_body(&route, &request)?;

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use super::{Error, FAILED, OK, load};
 use crate::cli::{self, Environment};
-use crate::filter::{Explained, Plan};
+use crate::filter::{EventFilter, Explained, Plan, RecordFilter};
 use crate::policy::{Decision, Denial, Policy, schema_of};
 use crate::route::{self, Route};
 use crate::yaml::{Mistake, Place};
@@ -49,13 +49,23 @@ pub fn explain(arguments: &cli::Explain, environment: &Environment, out: &mut dy
             writeln!(out, "decision  relay: passed on untouched ({})", reason.as_str())?;
             write_place(allowed, out)?;
         }
-        Decision::Filter(_) => {
-            writeln!(out, "decision  filter")?;
+        decision @ (Decision::Filter(_) | Decision::Records(_)) => {
+            let (catalogue, show, rules) = (&filters.catalogue, &profile.show, &profile.rules);
+            let schema = schema_of(route.operation).unwrap_or_default();
+            let (how, explained) = match decision {
+                Decision::Records(RecordFilter::Event(_)) => {
+                    ("filter: each record as it passes", EventFilter::explain(catalogue, show, rules))
+                }
+                Decision::Records(RecordFilter::Document(_)) => {
+                    ("filter: each record as it passes", Plan::explain(catalogue, schema, show, rules))
+                }
+                Decision::Filter(_) | Decision::Deny(_) | Decision::Relay(_) => {
+                    ("filter", Plan::explain(catalogue, schema, show, rules))
+                }
+            };
+            writeln!(out, "decision  {how}")?;
             write_place(allowed, out)?;
-            if let Some(schema) = schema_of(route.operation) {
-                let explained = Plan::explain(&filters.catalogue, schema, &profile.show, &profile.rules);
-                write_fields(&explained.map_err(|error| vec![Mistake::new(&profile.place, error.to_string())])?, out)?;
-            }
+            write_fields(&explained.map_err(|error| vec![Mistake::new(&profile.place, error.to_string())])?, out)?;
         }
     }
     Ok(OK)

@@ -83,7 +83,7 @@ fn ping(address: &Address, name: &str) -> io::Result<()> {
 }
 
 fn ask(mut stream: impl Read + Write, name: &str) -> io::Result<()> {
-    write!(stream, "GET /_ping HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n")?;
+    stream.write_all(format!("GET /_ping HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut answer = [0; 12];
     stream.read_exact(&mut answer)?;
     if answer.ends_with(b" 200") {
@@ -142,8 +142,8 @@ mod tests {
 
     #[test]
     fn nobody_there_is_no_health() {
-        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let arguments = cli::Healthcheck { target: Some(format!("tcp://{nobody}")), ..cli::Healthcheck::default() };
+        let nobody = format!("unix:///nowhere/dockveil-{}.sock", std::process::id());
+        let arguments = cli::Healthcheck { target: Some(nobody), ..cli::Healthcheck::default() };
         let mut err = Vec::new();
         let code = healthcheck(&arguments, &Environment::default(), &mut Vec::new(), &mut err).unwrap();
         assert!(code == FAILED && !err.is_empty());

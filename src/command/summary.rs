@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use crate::config::Config;
-use crate::policy::Policy;
+use crate::policy::{Policy, Streams};
 use crate::route::{Operation, Response, Stream};
 use crate::schema::Class;
 use crate::socket::Address;
@@ -70,20 +70,44 @@ pub(super) fn of_policy(policy: &Policy) -> String {
     if !mutating.is_empty() {
         line(&mut text, format_args!("  warning: can change things: {}", mutating.join(", ")));
     }
-    let untouched: BTreeSet<&str> = operations.iter().filter_map(|operation| untouched(operation)).collect();
+    let filtered: Vec<&str> = operations.iter().filter_map(|operation| filtered(operation, policy)).collect();
+    if !filtered.is_empty() {
+        line(&mut text, format_args!("  streams filtered: {}", filtered.join(", ")));
+    }
+    let untouched: BTreeSet<String> = operations.iter().filter_map(|operation| untouched(operation, policy)).collect();
     for shown in untouched {
         line(&mut text, format_args!("  warning: passes untouched: {shown}"));
     }
     text
 }
 
+/// The name of the stream that an operation answers with, if its records are filtered.
+fn filtered(operation: &Operation, policy: &Policy) -> Option<&'static str> {
+    let profile = policy.profile();
+    let (stream, name) = match operation.response {
+        Response::Stream(Stream::Events) => (profile.events, "events"),
+        Response::Stream(Stream::Stats) => (profile.stats, "stats"),
+        Response::Document(_)
+        | Response::Array(_)
+        | Response::Text
+        | Response::Empty
+        | Response::Stream(Stream::Logs | Stream::Progress | Stream::Wait)
+        | Response::Hijack
+        | Response::WebSocket
+        | Response::Tar
+        | Response::Octets => return None,
+    };
+    (stream == Streams::Filtered).then_some(name)
+}
+
 /// What an operation shows that passes untouched.
-fn untouched(operation: &Operation) -> Option<&'static str> {
-    match operation.response {
-        Response::Stream(Stream::Events) => {
-            Some("events, with every label of every container and the command lines of execs and health probes")
-        }
+fn untouched(operation: &Operation, policy: &Policy) -> Option<String> {
+    let profile = policy.profile();
+    let shown = match operation.response {
+        Response::Stream(Stream::Events) if profile.events == Streams::Filtered => None,
+        Response::Stream(Stream::Events) => return Some(events(policy)),
         Response::Stream(Stream::Logs) => Some("logs, with whatever the programs print"),
+        Response::Stream(Stream::Stats) if profile.stats == Streams::Filtered => None,
         Response::Stream(Stream::Stats) => Some("stats as a stream: numbers, names of containers and interfaces"),
         Response::Stream(Stream::Progress) => Some("progress of pulls and builds, with image names and error texts"),
         Response::Stream(Stream::Wait) => Some("the exit code a container ends with, and its error text"),
@@ -95,7 +119,21 @@ fn untouched(operation: &Operation) -> Option<&'static str> {
             Some("debug pages of the engine")
         }
         Response::Document(_) | Response::Array(_) | Response::Text | Response::Empty => None,
-    }
+    };
+    shown.map(str::to_owned)
+}
+
+/// What untouched events show, first of all what the profile hides everywhere else.
+fn events(policy: &Policy) -> String {
+    const LABELS: &str = "every label of every container and image";
+    const COMMANDS: &str = "the command lines of execs and health probes";
+    let hidden = match (policy.shows(Class::FreeText), policy.shows(Class::Command)) {
+        (true, true) => return format!("events, with {LABELS} and {COMMANDS}"),
+        (false, false) => format!("{LABELS} and {COMMANDS}"),
+        (false, true) => LABELS.to_owned(),
+        (true, false) => COMMANDS.to_owned(),
+    };
+    format!("events, with {hidden}, which this profile hides elsewhere; `events: filtered` takes them out")
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -106,4 +144,65 @@ fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     // Writing to a string does not fail.
     let _ = text.write_fmt(arguments);
     text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Profiles;
+    use crate::schema::Catalogue;
+
+    /// What is said of the streams of a profile with these lines.
+    #[track_caller]
+    fn check(lines: &str, expected: &[&str]) {
+        let catalogue = Catalogue::built_in().unwrap();
+        let text = format!("profile: p\nallow: [ContainerStats, SystemEvents]\n{lines}");
+        let profiles = Profiles::parse(&[("p.yaml", &text)], &catalogue).unwrap();
+        let policy = Policy::compile(profiles.get("p").unwrap(), &catalogue).unwrap();
+        let said = of_policy(&policy);
+        let said: Vec<&str> = said
+            .lines()
+            .filter_map(|line| line.strip_prefix("  "))
+            .filter(|line| ["untouched", "filtered"].iter().any(|word| line.contains(word)))
+            .collect();
+        assert_eq!(said, expected, "{lines}");
+    }
+
+    #[test]
+    fn what_untouched_streams_show_is_said() {
+        const STATS: &str = "warning: passes untouched: stats as a stream: numbers, names of containers and interfaces";
+        check(
+            "show: [state]\n",
+            &[
+                "warning: passes untouched: events, with every label of every container and image and the command lines of \
+                 execs and health probes, which this profile hides elsewhere; `events: filtered` takes them out",
+                STATS,
+            ],
+        );
+        check(
+            "show: [free-text]\n",
+            &[
+                "warning: passes untouched: events, with the command lines of execs and health probes, which this profile \
+                 hides elsewhere; `events: filtered` takes them out",
+                STATS,
+            ],
+        );
+        check(
+            "hide: [free-text]\n",
+            &[
+                "warning: passes untouched: events, with every label of every container and image, which this profile hides \
+                 elsewhere; `events: filtered` takes them out",
+                STATS,
+            ],
+        );
+        check(
+            "show: all\nstats: filtered\n",
+            &[
+                "streams filtered: stats",
+                "warning: passes untouched: events, with every label of every container and image and the command lines of \
+                 execs and health probes",
+            ],
+        );
+        check("events: filtered\nstats: filtered\n", &["streams filtered: stats, events"]);
+    }
 }

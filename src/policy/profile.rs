@@ -48,8 +48,31 @@ const BUILT_IN: &[(&str, &str)] = built_in![
 ];
 
 /// The keys of a profile file.
-const KEYS: [&str; 11] =
-    ["profile", "about", "extends", "allow", "show", "hide", "unknown", "labels", "env", "annotations", "rules"];
+const KEYS: [&str; 13] = [
+    "profile",
+    "about",
+    "extends",
+    "allow",
+    "show",
+    "hide",
+    "unknown",
+    "labels",
+    "env",
+    "annotations",
+    "rules",
+    "events",
+    "stats",
+];
+
+/// What happens to a stream whose records could be filtered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Streams {
+    /// It passes as it is.
+    #[default]
+    Untouched,
+    /// Each record is filtered.
+    Filtered,
+}
 
 /// What one kind of client may ask and see. Every name in it is known.
 #[derive(Clone, Debug)]
@@ -68,6 +91,10 @@ pub struct Profile {
     pub classes: BTreeMap<Class, Place>,
     /// The rules that refine it, in the order written; `on` is the name of a schema.
     pub rules: Vec<Rule>,
+    /// What happens to events.
+    pub events: Streams,
+    /// What happens to statistics that come as a stream.
+    pub stats: Streams,
 }
 
 /// Profiles by name.
@@ -169,6 +196,8 @@ struct Sheet {
     env: Vec<String>,
     annotations: Vec<String>,
     rules: Vec<Rule>,
+    events: Option<Streams>,
+    stats: Option<Streams>,
 }
 
 impl Sheet {
@@ -189,13 +218,17 @@ impl Sheet {
         let env = globs(members, "env", mistakes);
         let annotations = globs(members, "annotations", mistakes);
         let rules = members.get("rules").map(|node| rules(node, catalogue, mistakes)).unwrap_or_default();
+        let mut streams = |name: &str| members.get(name).and_then(|node| mistakes.keep(streams(node)));
+        let (events, stats) = (streams("events"), streams("stats"));
         let Some((name, place)) = named else {
             if members.get("profile").is_none() {
                 mistakes.push(document.mistake("expected `profile`, the name of the profile"));
             }
             return None;
         };
-        Some(Self { name, place, about, extends, allow, said, unknown, labels, env, annotations, rules })
+        let sheet =
+            Self { name, place, about, extends, allow, said, unknown, labels, env, annotations, rules, events, stats };
+        Some(sheet)
     }
 
     /// The profile with all that it extends: operations, labels, variables and rules are added; `show` adds classes,
@@ -229,6 +262,8 @@ impl Sheet {
             show: Show::default(),
             classes: BTreeMap::new(),
             rules: Vec::new(),
+            events: Streams::default(),
+            stats: Streams::default(),
         };
         let (mut labels, mut env, mut annotations) = (Vec::new(), Vec::new(), Vec::new());
         for sheet in chain.into_iter().rev() {
@@ -241,6 +276,8 @@ impl Sheet {
             env.extend(sheet.env.iter().cloned());
             annotations.extend(sheet.annotations.iter().cloned());
             profile.rules.extend(sheet.rules.iter().cloned());
+            profile.events = sheet.events.unwrap_or(profile.events);
+            profile.stats = sheet.stats.unwrap_or(profile.stats);
         }
         profile.show.labels = labels.into_iter().collect();
         profile.show.env = env.into_iter().collect();
@@ -327,6 +364,15 @@ fn shown_or_hidden(node: &Node) -> Result<bool, Mistake> {
     }
 }
 
+/// Reads `events` or `stats`.
+fn streams(node: &Node) -> Result<Streams, Mistake> {
+    match node.text("`untouched` or `filtered`")? {
+        "untouched" => Ok(Streams::Untouched),
+        "filtered" => Ok(Streams::Filtered),
+        other => Err(node.mistake(format!("found {other:?}, expected `untouched` or `filtered`"))),
+    }
+}
+
 /// Reads `allow`.
 fn allowed(node: &Node, mistakes: &mut Mistakes) -> BTreeMap<&'static str, Place> {
     let mut allow = BTreeMap::new();
@@ -352,12 +398,14 @@ pub fn unknown_operation(text: &str) -> String {
     }
 }
 
-/// The schema of the JSON that an operation answers with: of the document, or of each element of an array.
+/// The schema of the JSON that an operation answers with: of the document, of each element of an array, or of each record
+/// of a stream that can be filtered.
 pub fn schema_of(operation: &Operation) -> Option<&'static str> {
     match operation.response {
         Response::Document(schema) | Response::Array(schema) => Some(schema),
         Response::Stream(Stream::Stats) => Some("ContainerStats"),
-        Response::Stream(Stream::Logs | Stream::Events | Stream::Progress | Stream::Wait)
+        Response::Stream(Stream::Events) => Some("Event"),
+        Response::Stream(Stream::Logs | Stream::Progress | Stream::Wait)
         | Response::Text
         | Response::Empty
         | Response::Hijack
@@ -449,6 +497,9 @@ mod tests {
         for profile in profiles.iter() {
             assert!(!profile.about.is_empty() && !profile.show.unknown, "{}", profile.name);
             assert!(!profile.show.classes.contains(Class::Secret), "{}", profile.name);
+            // Untouched events are an exception, for a profile that says so in its name.
+            let untouched = profile.allow.contains_key("SystemEvents") && profile.events == Streams::Untouched;
+            assert_eq!(untouched, profile.name == "dashboard-live", "{}", profile.name);
             for operation in profile.allow.keys().filter_map(|id| operation(id)) {
                 let named = WRITES.contains(&(profile.name.as_str(), operation.id));
                 assert!(!operation.mutating || named, "{} allows {}", profile.name, operation.id);
@@ -541,6 +592,38 @@ mod tests {
         let places: Vec<String> = profile.rules.iter().map(|rule| rule.place.file.to_string()).collect();
         assert_eq!(places, ["p.yaml", "c.yaml"]);
         assert_eq!(shown(profiles.get("parent").unwrap()), ["host", "state"]);
+    }
+
+    #[test]
+    fn streams_are_untouched_unless_the_last_word_is_another() {
+        use Streams::{Filtered, Untouched};
+        let files = [
+            ("a.yaml", "profile: a\nallow: [SystemEvents, ContainerStats]\n"),
+            ("b.yaml", "profile: b\nextends: a\nevents: filtered\nstats: filtered\n"),
+            ("c.yaml", "profile: c\nextends: b\n"),
+            ("d.yaml", "profile: d\nextends: c\nevents: untouched\n"),
+        ];
+        let profiles = parse(&files).unwrap();
+        for (name, events, stats) in [
+            ("a", Untouched, Untouched),
+            ("b", Filtered, Filtered),
+            ("c", Filtered, Filtered),
+            ("d", Untouched, Filtered),
+        ] {
+            let profile = profiles.get(name).unwrap();
+            assert_eq!((profile.events, profile.stats), (events, stats), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_untouched_or_filtered() {
+        check_mistakes(
+            "profile: p\nevents: filter\nstats: [filtered]\n",
+            &[
+                "p.yaml:2:9: found \"filter\", expected `untouched` or `filtered`",
+                "p.yaml:3:8: found a list, expected `untouched` or `filtered`",
+            ],
+        );
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! A stream, carried on the two sockets themselves.
 //!
-//! Logs, events, stats, progress and hijacked connections pass byte for byte, chunk framing included, and what arrives
-//! in one read leaves in one write. The client's socket is taken from the HTTP reader, the daemon's was never with one,
-//! and neither is used for a second request: whatever a client sends behind a stream's request cannot reach the daemon
-//! as a request of its own.
+//! Logs, progress and hijacked connections pass byte for byte, chunk framing included, and what arrives in one read
+//! leaves in one write; so do events and stats, where they are not filtered (see [`super::records`]). The client's socket
+//! is taken from the HTTP reader, the daemon's was never with one, and neither is used for a second request: whatever a
+//! client sends behind a stream's request cannot reach the daemon as a request of its own.
 //!
 //! A connection becomes a tunnel in both directions only when the *answer* proves that the daemon has handed over its
 //! side: 101 to a request that asked for it, or 200 with a stream's content type and no length. Bytes the client sends
@@ -20,6 +20,7 @@ use hyper::header::HeaderValue;
 use tokio::io::Interest;
 
 use super::body::error_document;
+use super::records::{Filtering, Rewriter};
 use super::trace::Trace;
 use super::{Error, headers, respond};
 use crate::route::{Operation, Response as Returned, Stream};
@@ -33,7 +34,7 @@ const EARLY_LIMIT: usize = 64 * 1024;
 const LINGER: Duration = Duration::from_secs(60);
 
 /// The media types of events that differ in framing only; a client's choice among them is passed on.
-const EVENT_TYPES: [&str; 4] =
+pub(super) const EVENT_TYPES: [&str; 4] =
     ["application/json", "application/jsonl", "application/x-ndjson", "application/json-seq"];
 
 /// What opens a stream.
@@ -57,6 +58,7 @@ pub struct Takeover {
     operation: &'static Operation,
     upgrade: bool,
     request: Vec<u8>,
+    filtering: Option<Filtering>,
     trace: Option<Trace>,
 }
 
@@ -72,6 +74,8 @@ enum Opened {
     Tunnel,
     /// A body that goes down, framed as it came.
     Stream,
+    /// A body whose records are filtered.
+    Records(Box<Rewriter>),
     /// Nothing but the head.
     Empty,
 }
@@ -109,7 +113,12 @@ impl Takeover {
         }
         line(&[]);
         request.extend_from_slice(body);
-        Self { engine, operation, upgrade: hijack && *upgrade, request, trace: None }
+        Self { engine, operation, upgrade: hijack && *upgrade, request, filtering: None, trace: None }
+    }
+
+    /// The same stream, its records filtered.
+    pub(super) fn filtered(&mut self, filtering: Filtering) {
+        self.filtering = Some(filtering);
     }
 
     pub(super) fn trace(&mut self, trace: Trace) {
@@ -122,7 +131,8 @@ impl Takeover {
     pub async fn run(self, client: Socket, early: Vec<u8>) {
         let mut trace = self.trace;
         let mut client = Client { socket: client, early };
-        let stream = Carrier { engine: self.engine, operation: self.operation, upgrade: self.upgrade };
+        let Self { engine, operation, upgrade, filtering, .. } = self;
+        let stream = Carrier { engine, operation, upgrade, filtering };
         let result = stream.carry(self.request, &mut client, &mut trace).await;
         let Err(failure) = result else {
             if let Some(trace) = &mut trace {
@@ -151,7 +161,7 @@ impl Takeover {
 }
 
 /// Why a stream did not come to its end.
-enum Failure {
+pub(super) enum Failure {
     /// It was not opened; nothing has been said to the client yet.
     Refused(Error),
     /// It broke off on the daemon's side.
@@ -200,6 +210,7 @@ struct Carrier {
     engine: Arc<Engine>,
     operation: &'static Operation,
     upgrade: bool,
+    filtering: Option<Filtering>,
 }
 
 impl Carrier {
@@ -225,6 +236,11 @@ impl Carrier {
                 write(&client.socket, &down).await?;
                 drop((head, down, behind));
                 stream(&daemon, &client.socket, trace).await
+            }
+            Opened::Records(rewriter) => {
+                write(&client.socket, &down).await?;
+                drop((head, down));
+                rewriter.carry(&daemon, &client.socket, behind, trace).await
             }
             Opened::Tunnel => {
                 down.append(&mut behind);
@@ -278,7 +294,10 @@ impl Carrier {
             (101, Framing::Close) if self.upgrade => Ok(Opened::Tunnel),
             (200, Framing::Close) if hijack && is_stream_type(head) => Ok(Opened::Tunnel),
             (200, Framing::Length(0)) if hijack => Ok(Opened::Empty),
-            (200, _) if !hijack => Ok(Opened::Stream),
+            (200, _) if !hijack => match &self.filtering {
+                Some(filtering) => Ok(Opened::Records(Box::new(Rewriter::new(head, filtering)?))),
+                None => Ok(Opened::Stream),
+            },
             (400..600, _) => Err(Error::Engine { status: head.status, operation: self.operation }),
             _ => Err(Error::Framing),
         }
@@ -286,6 +305,9 @@ impl Carrier {
 
     /// The head that goes down: the daemon's status, framing and named fields, nothing else.
     fn head_down(&self, head: &Head, opened: &Opened) -> Vec<u8> {
+        if let Opened::Records(rewriter) = opened {
+            return rewriter.head_down(head);
+        }
         let mut down = Vec::with_capacity(512);
         let mut line = |text: &str| {
             down.extend_from_slice(text.as_bytes());
@@ -305,7 +327,7 @@ impl Carrier {
                 line(&format!("Content-Length: {length}\r\nConnection: close"))
             }
             (Opened::Stream, Framing::Close) => line("Connection: close"),
-            (Opened::Empty, _) => line("Content-Length: 0\r\nConnection: close"),
+            (Opened::Empty | Opened::Records(_), _) => line("Content-Length: 0\r\nConnection: close"),
         }
         line("");
         down

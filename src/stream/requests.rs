@@ -9,6 +9,8 @@
 
 use std::fmt;
 
+use super::chunks::{Chunk, shorter};
+
 /// How many header fields a head may have.
 const FIELD_LIMIT: usize = 100;
 
@@ -27,27 +29,8 @@ enum State {
     Head,
     /// In a body with this many bytes to come.
     Body(u64),
-    /// In a chunked body.
+    /// In a chunked body; never at its end, which is before the next head.
     Chunked(Chunk),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Chunk {
-    /// In the size, with as many digits seen.
-    Size {
-        size: u64,
-        digits: u8,
-    },
-    /// Behind the size: a line feed.
-    SizeLf(u64),
-    /// In the data, with this many bytes to come.
-    Data(u64),
-    /// Behind the data: carriage return, line feed.
-    DataCr,
-    DataLf,
-    /// Behind the last chunk: carriage return, line feed. Trailers are refused.
-    EndCr,
-    EndLf,
 }
 
 /// Why a request is refused.
@@ -178,55 +161,21 @@ impl Requests {
                 }
                 State::Chunked(Chunk::Data(left)) => {
                     let taken = shorter(left, rest.len());
-                    let left = left - taken as u64;
-                    used += taken;
-                    if left > 0 {
-                        self.state = State::Chunked(Chunk::Data(left));
+                    if taken == 0 {
                         return Ok(used);
                     }
-                    self.state = State::Chunked(Chunk::DataCr);
+                    self.state = State::Chunked(Chunk::after_data(left, taken));
+                    used += taken;
                 }
                 State::Chunked(chunk) => {
                     let Some(&byte) = rest.first() else { return Ok(used) };
-                    self.state = after(chunk, byte)?;
+                    let next = chunk.after(byte).ok_or(Refusal::Chunk)?;
+                    self.state = if next == Chunk::End { State::Head } else { State::Chunked(next) };
                     used += 1;
                 }
             }
         }
     }
-}
-
-/// The smaller of a count of bytes to come and a length in memory.
-fn shorter(left: u64, length: usize) -> usize {
-    usize::try_from(left).unwrap_or(usize::MAX).min(length)
-}
-
-/// The state behind one byte of chunk framing.
-fn after(chunk: Chunk, byte: u8) -> Result<State, Refusal> {
-    let next = match (chunk, byte) {
-        (Chunk::Size { size, digits }, byte) if byte.is_ascii_hexdigit() && digits < 15 => {
-            let digit = (byte as char).to_digit(16).ok_or(Refusal::Chunk)?;
-            Chunk::Size { size: size << 4 | u64::from(digit), digits: digits + 1 }
-        }
-        (Chunk::Size { size, digits: 1.. }, b'\r') => Chunk::SizeLf(size),
-        (Chunk::SizeLf(0), b'\n') => Chunk::EndCr,
-        (Chunk::SizeLf(size), b'\n') => Chunk::Data(size),
-        (Chunk::DataCr, b'\r') => Chunk::DataLf,
-        (Chunk::DataLf, b'\n') => Chunk::Size { size: 0, digits: 0 },
-        (Chunk::EndCr, b'\r') => Chunk::EndLf,
-        (Chunk::EndLf, b'\n') => return Ok(State::Head),
-        (
-            Chunk::Size { .. }
-            | Chunk::SizeLf(_)
-            | Chunk::Data(_)
-            | Chunk::DataCr
-            | Chunk::DataLf
-            | Chunk::EndCr
-            | Chunk::EndLf,
-            _,
-        ) => return Err(Refusal::Chunk),
-    };
-    Ok(State::Chunked(next))
 }
 
 /// Checks a whole head, the empty line included, and says how its body is framed.
@@ -268,7 +217,7 @@ fn check_head(head: &[u8]) -> Result<State, Refusal> {
     }
     match (length, chunked) {
         (Some(_), true) => Err(Refusal::Length),
-        (None, true) => Ok(State::Chunked(Chunk::Size { size: 0, digits: 0 })),
+        (None, true) => Ok(State::Chunked(Chunk::START)),
         (None | Some(0), false) => Ok(State::Head),
         (Some(length), false) => Ok(State::Body(length)),
     }

@@ -226,6 +226,25 @@ fn docker_shows_the_same_but_for_what_is_hidden() {
 }
 
 #[test]
+fn docker_shows_the_same_events_without_labels() {
+    let Some((engine, proxy)) = stage("docker-cli") else { return };
+    let body = json!({"Image": seed::BASE, "Cmd": ["true"], "Labels": {"owner": "canary-label"},
+        "HostConfig": {"NetworkMode": "none", "AutoRemove": true}});
+    seed::container(&engine.socket(), "midge", body);
+    let said = |socket: &Path, format: &str| {
+        let program =
+            ["docker", "events", "--since", "1", "--until", "0s", "--filter", "container=midge", "--format", format];
+        installed::shown(socket, &program)
+    };
+    let actions = "{{.Type}} {{.Action}} {{.Actor.ID}} {{.Actor.Attributes.name}} {{.Actor.Attributes.image}}";
+    assert!(eventually(client::PATIENCE, || said(&engine.socket(), actions).contains("container destroy")));
+    assert_eq!(said(&proxy.socket(), actions), said(&engine.socket(), actions));
+    let whole = "{{json .}}";
+    assert!(said(&engine.socket(), whole).contains("canary-label"));
+    assert_no_canary("docker events", &said(&proxy.socket(), whole));
+}
+
+#[test]
 fn docker_follows_logs_through_a_profile_to_look() {
     let Some((_engine, proxy)) = stage("docker-cli") else { return };
     let mut logs = Running::start(&proxy.socket(), &["logs", "--follow", "--tail", "1", "ticker"]);

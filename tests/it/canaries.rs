@@ -25,7 +25,8 @@ fn plan(policy: &Policy, operation: &Operation) -> Option<std::sync::Arc<Plan>> 
     let route = route::find(operation.method.as_str(), &target).ok()??;
     match policy.decide(&route) {
         Decision::Filter(plan) => Some(plan),
-        Decision::Deny(_) | Decision::Relay(_) => None,
+        // Streams of records are in `events`.
+        Decision::Deny(_) | Decision::Relay(_) | Decision::Records(_) => None,
     }
 }
 

@@ -769,6 +769,46 @@ fn every_client_profile_is_replayed() {
     assert_eq!(replayed, clients.map(|profile| profile.name.as_str()).collect::<Vec<_>>());
 }
 
+/// The events that each client listens to: what it acts on is there, and no label that is not addressed to it.
+#[test]
+fn events_say_what_happened_to_which_container() {
+    let type_container = "filters=%7B%22type%22:%7B%22container%22:true%7D%7D";
+    let since = "since=1&until=2";
+    for (profile, query) in [
+        ("caddy", type_container),
+        ("datadog", since),
+        ("docker-cli", since),
+        ("dozzle", since),
+        ("nginx-proxy", ""),
+        ("portainer", since),
+        ("traefik", type_container),
+        ("whats-up-docker", type_container),
+    ] {
+        let path = fixture::root().join(ENGINE).join(VERSION).join("system_events.ndjson");
+        let said = std::fs::read_to_string(path).unwrap();
+        let shown = Stage::new(profile).ask(&format!("/v1.51/events?{query}"), &said);
+        let parse = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+        let of_containers = |event: &Value| event["Type"] == "container";
+        let before: Vec<Value> = said.lines().map(parse).filter(of_containers).collect();
+        let after: Vec<Value> = shown.lines().map(parse).filter(of_containers).collect();
+        assert!(before.len() > 5 && after.len() == before.len(), "{profile}: {shown}");
+        for (before, after) in before.iter().zip(&after) {
+            for field in ["id", "Type", "time", "timeNano", "scope"] {
+                assert_eq!(after[field], before[field], "{profile} {field}: {after}");
+            }
+            assert_eq!(after["Actor"]["ID"], before["Actor"]["ID"], "{profile}: {after}");
+            for field in ["Action", "status"] {
+                let (before, after) = (before[field].as_str().unwrap(), after[field].as_str().unwrap());
+                let word = if before.starts_with("exec_") { before.split(':').next().unwrap() } else { before };
+                assert_eq!(after, word, "{profile} {field}");
+            }
+        }
+        let mut left = secrets(&shown);
+        left.remove("canary_containerlabeltraefikbasicauth_37");
+        assert!(!secrets(&said).is_empty() && left.is_empty(), "{profile}: {left:?}");
+    }
+}
+
 /// Uptime Kuma takes an answer for a list of containers when its first row has this key, whatever is in it.
 #[test]
 fn a_hidden_image_id_is_still_a_key() {

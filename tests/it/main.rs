@@ -5,6 +5,7 @@ mod answers;
 mod canaries;
 mod clients;
 mod cut;
+mod events;
 mod hostile;
 mod layering;
 mod listeners;

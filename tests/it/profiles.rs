@@ -1,7 +1,7 @@
 //! What each line of the built-in profiles changes in recorded answers.
 
 use dockveil::filter::Globs;
-use dockveil::policy::Profile;
+use dockveil::policy::{Profile, Streams};
 use dockveil::route::Operation;
 
 use crate::support::fixture::Fixture;
@@ -67,7 +67,9 @@ fn dashboard_live_filters_what_dashboard_filters_alike() {
     assert_eq!(written(&dashboard), written(&live));
     assert_eq!(dashboard.show, live.show);
     let more: Vec<&str> = live.allow.keys().filter(|id| !dashboard.allow.contains_key(*id)).copied().collect();
-    assert_eq!(more, ["ContainerLogs", "SystemEvents"]);
+    assert_eq!(more, ["ContainerLogs"]);
     let streams = |operation: &Operation| matches!(operation.response, dockveil::route::Response::Stream(_));
     assert!(more.iter().all(|id| streams(dockveil::route::operation(id).unwrap())));
+    assert_eq!((dashboard.events, live.events), (Streams::Filtered, Streams::Untouched));
+    assert_eq!((dashboard.stats, live.stats), (Streams::Filtered, Streams::Filtered));
 }

@@ -73,6 +73,11 @@ impl Bench {
         Self { daemon, running: Some(running), folder }
     }
 
+    /// As [`Bench::start`], with this profile, called `test`.
+    pub(crate) fn profiled(profile: &str, answer: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+        Self::with(answer, |config| config.listeners[0].policy = policy_of(profile))
+    }
+
     /// A new connection to the listener.
     pub(crate) fn client(&self) -> Client {
         Client::connect(&self.folder.path("listener"))
@@ -97,8 +102,13 @@ impl Drop for Bench {
 
 /// What the tests' profile allows and shows.
 pub(crate) fn policy() -> Arc<Policy> {
+    policy_of(PROFILE)
+}
+
+/// What the profile `test` in this file allows and shows.
+fn policy_of(profile: &str) -> Arc<Policy> {
     let catalogue = Catalogue::built_in().unwrap();
-    let profiles = Profiles::parse(&[("test.yaml", PROFILE)], &catalogue).unwrap();
+    let profiles = Profiles::parse(&[("test.yaml", profile)], &catalogue).unwrap();
     Arc::new(Policy::compile(profiles.get("test").unwrap(), &catalogue).unwrap())
 }
 
