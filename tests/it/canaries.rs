@@ -31,7 +31,7 @@ fn plan(policy: &Policy, operation: &Operation) -> Option<std::sync::Arc<Plan>> 
 }
 
 /// Secrets in labels that are addressed to the one client whose profile shows them.
-const ADDRESSED: &[(&str, &str)] =
+pub(crate) const ADDRESSED: &[(&str, &str)] =
     &[("homepage", "container.label.homepage.widget.key"), ("traefik", "container.label.traefik.basicauth")];
 
 /// The classes of which some field is shown: all of them, or one that a rule keeps.

@@ -13,7 +13,7 @@ use dockveil::schema::Catalogue;
 use jsonpath_rust::JsonPath;
 use serde_json::Value;
 
-use crate::support::client::{get, status};
+use crate::support::client::status;
 use crate::support::daemon::json;
 use crate::support::fixture;
 use crate::support::proxy::Bench;
@@ -696,7 +696,10 @@ impl Stage {
     #[track_caller]
     fn ask(&self, target: &str, body: &str) -> String {
         body.clone_into(&mut self.answer.lock().unwrap());
-        let answer = self.bench.ask(get(target));
+        // Our direction stays open: who ends it does not listen to events any longer.
+        let mut client = self.bench.client();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n"));
+        let answer = client.rest();
         assert_eq!(status(&answer), 200, "GET {target}: {answer}");
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunked(body) } else { body.to_owned() }
@@ -791,7 +794,7 @@ fn events_say_what_happened_to_which_container() {
         let of_containers = |event: &Value| event["Type"] == "container";
         let before: Vec<Value> = said.lines().map(parse).filter(of_containers).collect();
         let after: Vec<Value> = shown.lines().map(parse).filter(of_containers).collect();
-        assert!(before.len() > 5 && after.len() == before.len(), "{profile}: {shown}");
+        assert!(before.len() >= 5 && after.len() == before.len(), "{profile}: {shown}");
         for (before, after) in before.iter().zip(&after) {
             for field in ["id", "Type", "time", "timeNano", "scope"] {
                 assert_eq!(after[field], before[field], "{profile} {field}: {after}");
