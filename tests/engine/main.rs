@@ -10,6 +10,8 @@ mod clients;
 #[cfg(test)]
 mod denied;
 #[cfg(test)]
+mod deploy;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod image;

@@ -5,6 +5,7 @@ mod answers;
 mod canaries;
 mod clients;
 mod cut;
+mod deploy;
 mod events;
 mod hostile;
 mod layering;
