@@ -236,7 +236,7 @@ impl Config {
                 None
             }
         };
-        let mut listeners = Vec::with_capacity(raw.listeners.len());
+        let mut listeners: Vec<Listener> = Vec::with_capacity(raw.listeners.len());
         for listener in raw.listeners {
             let flag = Place::file("--profile");
             let (name, place) = match (&listener.profile, &arguments.profile) {
@@ -244,7 +244,10 @@ impl Config {
                 (None, Some(name)) => (name.as_str(), &flag),
                 (None, None) => (DEFAULT_PROFILE, &listener.place),
             };
-            match filters.as_ref().map(|filters| filters.policy(name, place, raw.limits)) {
+            // Listeners of one profile share its policy.
+            let known = listeners.iter().find(|known| known.policy.name() == name).map(|known| known.policy.clone());
+            let compiled = known.map(Ok).or_else(|| Some(filters.as_ref()?.policy(name, place, raw.limits)));
+            match compiled {
                 Some(Ok(policy)) => listeners.push(Listener {
                     address: listener.address,
                     mode: listener.mode,

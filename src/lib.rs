@@ -23,7 +23,7 @@
 //! | [`cli`] | arguments and environment, as typed | files, sockets |
 //! | [`command`] | the subcommands that do not serve: check, explain, filter, profiles, healthcheck, demo | how a body is filtered |
 //! | [`config`] | arguments + filter files → one checked, immutable `Config` | the network |
-//! | [`server`] | listeners, accept loop, connection limit, graceful stop | routes, JSON |
+//! | [`server`] | listeners, accept loop, connection limit, graceful stop, the log | routes, JSON |
 //! | [`proxy`] | the life of one exchange, where HTTP meets JSON | listeners, files |
 //! | [`policy`] | route → decision | bodies, sockets |
 //! | [`route`] | request line → operation | JSON, policy, I/O |

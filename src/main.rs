@@ -54,6 +54,5 @@ fn start_log(log: Log) {
         Log::Info => tracing::Level::INFO,
         Log::Debug => tracing::Level::DEBUG,
     };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_writer(stderr);
-    log.with_ansi(stderr().is_terminal()).init();
+    dockveil::server::log::start(level, stderr().is_terminal());
 }

@@ -190,7 +190,7 @@ impl Proxy {
         let mut response = Response::new(filtered);
         *response.status_mut() = parts.status;
         *response.headers_mut() = self.headers_down(&parts.headers);
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
         Ok(response)
     }
 
@@ -208,10 +208,10 @@ impl Proxy {
         let filtered = match route.operation.response {
             // What an engine answers to a ping is known; whatever else it might be is not passed on.
             Returned::Text if route.operation.id.starts_with("SystemPing") => {
-                down.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+                down.insert(CONTENT_TYPE, const { HeaderValue::from_static("text/plain; charset=utf-8") });
                 down.insert(
                     hyper::header::CACHE_CONTROL,
-                    HeaderValue::from_static("no-cache, no-store, must-revalidate"),
+                    const { HeaderValue::from_static("no-cache, no-store, must-revalidate") },
                 );
                 drop(body.collect(OPENING_LIMIT).await?);
                 Filtered::own("OK")

@@ -273,7 +273,7 @@ impl Reader {
     }
 
     /// The members of a file's mapping that are called `names`, in that order; others are mistakes.
-    fn members<const N: usize>(&mut self, node: &Node, names: [&str; N]) -> Option<[Option<Node>; N]> {
+    fn members<'n, const N: usize>(&mut self, node: &'n Node, names: [&str; N]) -> Option<[Option<&'n Node>; N]> {
         let entries = self.keep(node.mapping("a mapping"))?;
         for (key, _) in entries {
             if !names.contains(&key.name.as_str()) {
@@ -282,7 +282,7 @@ impl Reader {
                 self.mistakes.push(Mistake::new(&key.place, message));
             }
         }
-        let find = |name: &str| entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node.clone());
+        let find = |name: &str| entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node);
         Some(names.map(find))
     }
 

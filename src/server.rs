@@ -5,6 +5,7 @@
 
 mod gate;
 mod listen;
+pub mod log;
 
 use std::fmt;
 use std::future::Future;
@@ -120,19 +121,24 @@ pub fn start(config: Config) -> Result<Running, Error> {
             upstream,
             patience: timeouts.shutdown,
         };
-        let runtime = runtime().map_err(Error::Worker)?;
+        let runtime = runtime().on_thread_park(log::write).build().map_err(Error::Worker)?;
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            log::gather();
             runtime.block_on(worker.serve(served));
             // What is still open now is cut, not waited for.
             runtime.shutdown_background();
+            log::write();
         });
         workers.push(thread.map_err(Error::Worker)?);
     }
     Ok(Running { addresses, stop, workers, _bound: bound })
 }
 
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
+/// A runtime of one thread.
+fn runtime() -> tokio::runtime::Builder {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all();
+    runtime
 }
 
 /// Raises the limit of open descriptors as far as the system lets us; answers what it is then.
@@ -166,7 +172,7 @@ impl Running {
     /// # Errors
     /// [`Error::Signal`].
     pub fn until_told(self) -> Result<(), Error> {
-        let runtime = runtime().map_err(Error::Signal)?;
+        let runtime = runtime().build().map_err(Error::Signal)?;
         runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
             let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signal)?;

@@ -171,7 +171,7 @@ impl Body for RequestBody {
     }
 }
 
-/// One connection with what drives it.
+/// One connection with what drives it. It is large, so it stays where it is and its box is handed on.
 struct Connection {
     sender: http1::SendRequest<RequestBody>,
     driver: http1::Connection<TokioIo<Socket>, RequestBody>,
@@ -190,11 +190,18 @@ impl fmt::Debug for Connection {
     }
 }
 
+/// A connection that waits to be used again.
+#[derive(Debug)]
+struct Idle {
+    connection: Box<Connection>,
+    since: Instant,
+}
+
 /// The connections of one worker to the daemon.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     engine: Arc<Engine>,
-    idle: Arc<Mutex<Vec<(Connection, Instant)>>>,
+    idle: Arc<Mutex<Vec<Idle>>>,
 }
 
 impl Upstream {
@@ -224,38 +231,39 @@ impl Upstream {
 
     /// Sends a request and waits for the head of its answer.
     ///
-    /// A request without a body is sent again over a new connection when a pooled one turns out to be dead.
+    /// What may be sent twice (RFC 9110 §9.2.2) and has no body goes over a pooled connection, and again over another
+    /// one when that turns out to be dead. All else has a connection that nothing was sent over before.
     /// Cancel safety: dropped half-way, the connection is closed, which is how an engine learns that nobody waits.
     ///
     /// # Errors
     /// [`UpstreamError`].
     pub async fn send(&self, mut request: Request<RequestBody>) -> Result<Response<UpstreamBody>, UpstreamError> {
-        request.headers_mut().insert(HOST, HeaderValue::from_static("docker"));
+        request.headers_mut().insert(HOST, const { HeaderValue::from_static("docker") });
         let answer = tokio::time::timeout(self.engine.response, self.exchange(request)).await;
         answer.map_err(|_| UpstreamError::Timeout)?
     }
 
     async fn exchange(&self, mut request: Request<RequestBody>) -> Result<Response<UpstreamBody>, UpstreamError> {
-        while let Some(connection) = self.reuse().await {
-            let again = match request.body() {
-                RequestBody::Empty => Some(repeat(&request)),
-                RequestBody::Client(_) => None,
-            };
-            match (self.send_over(connection, request).await, again) {
-                (Ok(response), _) => return Ok(response),
-                (Err(error), None) => return Err(error),
-                (Err(_), Some(again)) => request = again,
+        let is_repeatable = match request.body() {
+            RequestBody::Empty => request.method().is_idempotent(),
+            RequestBody::Client(_) => false,
+        };
+        while is_repeatable && let Some(connection) = self.reuse().await {
+            let again = repeat(&request);
+            match self.send_over(connection, request).await {
+                Ok(response) => return Ok(response),
+                Err(_) => request = again,
             }
         }
         let socket = self.engine.open().await?;
         let (sender, driver) = http1::handshake(TokioIo::new(socket)).await?;
-        self.send_over(Connection { sender, driver }, request).await
+        self.send_over(Box::new(Connection { sender, driver }), request).await
     }
 
     /// A pooled connection that is still alive.
-    async fn reuse(&self) -> Option<Connection> {
+    async fn reuse(&self) -> Option<Box<Connection>> {
         loop {
-            let (mut connection, since) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            let Idle { mut connection, since } = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
             let dead = std::future::poll_fn(|cx| Poll::Ready(connection.drive(cx))).await;
             if dead {
                 // The daemon closed it: it may have been started anew.
@@ -268,7 +276,7 @@ impl Upstream {
 
     async fn send_over(
         &self,
-        mut connection: Connection,
+        mut connection: Box<Connection>,
         request: Request<RequestBody>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let response = {
@@ -294,10 +302,10 @@ impl Upstream {
         Ok(Response::from_parts(parts, body))
     }
 
-    fn keep(&self, connection: Connection) {
+    fn keep(&self, connection: Box<Connection>) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_LIMIT {
-            idle.push((connection, Instant::now()));
+            idle.push(Idle { connection, since: Instant::now() });
         }
     }
 }
@@ -317,7 +325,7 @@ fn repeat(request: &Request<RequestBody>) -> Request<RequestBody> {
 #[derive(Debug)]
 pub struct UpstreamBody {
     incoming: Incoming,
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     upstream: Upstream,
 }
 

@@ -110,7 +110,8 @@ mod tests {
             while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
                 request.push(byte[0]);
             }
-            write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").unwrap();
+            // The check leaves once it has read the status.
+            let _ = stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes());
             String::from_utf8(request).unwrap()
         });
         let file = std::env::temp_dir().join(format!("dockveil-health-{}-{port}.yaml", std::process::id()));

@@ -32,9 +32,13 @@ const WITH_REGISTRY: [&str; 10] = [
     "ServiceUpdate",
 ];
 
+/// How many fields an engine's answer has, by and large.
+const FIELDS_OF_AN_ANSWER: usize = 12;
+
 /// The fields of a request that go up with it.
 pub(super) fn of_request(from: &HeaderMap, operation: &str, with_body: bool) -> HeaderMap {
-    let mut up = HeaderMap::new();
+    // The map comes back with the fields of the answer in it, for which it has room.
+    let mut up = HeaderMap::with_capacity(FIELDS_OF_AN_ANSWER);
     if with_body && let Some(value) = from.get(CONTENT_TYPE) {
         up.insert(CONTENT_TYPE, value.clone());
     }
@@ -46,7 +50,7 @@ pub(super) fn of_request(from: &HeaderMap, operation: &str, with_body: bool) -> 
 
 /// The fields of an answer that go down with it; `host` adds those which describe the host.
 pub(super) fn of_response(from: &HeaderMap, host: bool) -> HeaderMap {
-    let mut down = HeaderMap::with_capacity(8);
+    let mut down = HeaderMap::with_capacity(6);
     copy(from, &FROM_ENGINE, &mut down);
     if host {
         copy(from, &FROM_ENGINE_OF_THE_HOST, &mut down);

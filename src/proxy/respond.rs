@@ -17,7 +17,7 @@ pub(super) fn error(error: &Error, engine: Option<u16>) -> Response<Filtered> {
     let mut response = Response::new(Filtered::error(message));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
     if let Some(value) = engine.and_then(|version| HeaderValue::try_from(format!("1.{version}")).ok()) {
         headers.insert("api-version", value);
     }

@@ -78,14 +78,14 @@ impl Trace {
 impl Drop for Trace {
     fn drop(&mut self) {
         let Self { operation, decision, status, bytes, hidden, .. } = *self;
-        let elapsed = self.started.elapsed();
+        let elapsed_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         match &self.end {
-            End::Done => tracing::info!(operation, decision, status, bytes, hidden, ?elapsed, "exchange"),
+            End::Done => tracing::info!(operation, decision, status, bytes, hidden, elapsed_us, "exchange"),
             End::Open => {
-                tracing::info!(operation, decision, status, bytes, hidden, ?elapsed, "exchange left by the client");
+                tracing::info!(operation, decision, status, bytes, hidden, elapsed_us, "exchange left by the client");
             }
             End::Broken(error) => {
-                tracing::warn!(operation, decision, status, bytes, hidden, ?elapsed, %error, "exchange broken");
+                tracing::warn!(operation, decision, status, bytes, hidden, elapsed_us, %error, "exchange broken");
             }
         }
     }

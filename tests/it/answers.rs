@@ -1,5 +1,6 @@
 //! What a daemon may answer, and what of it reaches the client.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::client::{get, status};
@@ -122,6 +123,28 @@ fn connections_to_the_daemon_are_used_again() {
         client.read_until("[]");
     }
     assert!(bench.daemon.connections() <= 3, "{} connections", bench.daemon.connections());
+}
+
+#[test]
+fn a_write_that_the_daemon_may_have_heard_is_not_sent_again() {
+    // The first answer keeps the connection, which then dies under the next request.
+    let asked = AtomicUsize::new(0);
+    let bench = Bench::start(move |request| match (asked.fetch_add(1, Ordering::Relaxed), request) {
+        (0 | 2, _) => json("[]"),
+        (1, _) => Reply::Close(Vec::new()),
+        (_, request) if request.starts_with("POST") => Reply::Close(Vec::new()),
+        _ => json("[]"),
+    });
+    let mut client = bench.client();
+    client.send(get("/containers/json"));
+    client.read_until("[]");
+    client.send(get("/containers/json"));
+    client.read_until("[]");
+    assert_eq!(bench.daemon.requests().len(), 3, "a read is asked again");
+    client.send("POST /v1.44/containers/web/start HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    client.read_until("HTTP/1.1 50");
+    let writes = bench.daemon.requests().iter().filter(|request| request.starts_with("POST")).count();
+    assert_eq!(writes, 1, "a write is not");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod events;
 mod hostile;
 mod layering;
 mod listeners;
+mod log;
 mod profiles;
 mod program;
 mod requests;
