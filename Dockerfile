@@ -14,9 +14,15 @@ FROM scratch
 COPY --from=build /out/dockveil /dockveil
 COPY deploy/dockveil.yaml /etc/dockveil.yaml
 COPY LICENSE /LICENSE
-ENV DOCKVEIL_CONFIG=/etc/dockveil.yaml
-# Nobody in particular. Who may use the engine's socket is for --group-add to say.
-USER 65532:65532
+# Read when nothing else says what to serve: no DOCKVEIL_CONFIG, and no variables of another socket proxy.
+ENV DOCKVEIL_DEFAULT_CONFIG=/etc/dockveil.yaml
+# In the place of another socket proxy whose variables all have their defaults: 11notes, tecnativa or linuxserver.
+ARG COMPAT=
+ENV DOCKVEIL_COMPAT=${COMPAT}
+# Nobody in particular. Who may use the engine's socket is for --group-add to say. In the place of a proxy that is
+# started as root, RUN_USER=0:0 does without, and becomes nobody in particular by itself.
+ARG RUN_USER=65532:65532
+USER ${RUN_USER}
 EXPOSE 2375
 ENTRYPOINT ["/dockveil"]
 CMD ["serve"]

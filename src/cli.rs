@@ -3,7 +3,9 @@
 //! Nothing here is checked beyond its shape: what a URL, a directory or a profile means is for `config` to say, which
 //! can then name every mistake at once.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -21,6 +23,13 @@ Environment:
   DOCKER_HOST       the engine, when neither --upstream nor the file names it
   DOCKVEIL_CONFIG   the configuration file, when --config is not given
   DOCKVEIL_LOG      error, warn, info (default), debug or off
+  DOCKVEIL_COMPAT   11notes, tecnativa or linuxserver: read the variables of that socket proxy, which
+                    are also recognised by themselves when there is no --config and no --profile; or off
+  DOCKVEIL_SHOW     with them: classes to show as well, or all
+  DOCKVEIL_LABELS, DOCKVEIL_ENV
+                    with them: labels and environment variables to show as well, by name
+  DOCKVEIL_DEFAULT_CONFIG
+                    the configuration file when nothing else says what to serve
   XDG_RUNTIME_DIR   where the default socket is made
 
 Exit codes: 0 well, 1 unhealthy or withheld, 64 bad arguments, 70 cannot serve, 78 bad configuration.";
@@ -43,6 +52,9 @@ struct Arguments {
     command: Option<Command>,
     #[command(flatten)]
     serve: Serve,
+    /// What the probe of 11notes/socket-proxy is called with.
+    #[arg(long, hide = true)]
+    healthcheck: bool,
 }
 
 /// One subcommand with its arguments.
@@ -62,6 +74,8 @@ pub enum Command {
     Healthcheck(Healthcheck),
     /// List the profiles with what they allow and show
     Profiles(Profiles),
+    /// Turn what runs another socket proxy into a configuration of dockveil
+    Migrate(Migrate),
     /// Show what dockveil does, without Docker: an engine inside the program, and the real proxy before it
     Demo,
 }
@@ -151,6 +165,17 @@ pub struct Profiles {
     pub filters: Vec<PathBuf>,
 }
 
+/// The arguments of `migrate`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Migrate {
+    /// The Compose file, or a list of variables and arguments, one per line; standard input when it is not given
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The service of the Compose file, when several run a socket proxy
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+}
+
 /// Why there is no command to run: help or a version was asked for, or the arguments are wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -166,8 +191,12 @@ pub enum Stop {
 /// [`Stop`] when there is nothing to run.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Stop> {
     match Arguments::try_parse_from(arguments) {
-        Ok(Arguments { command: Some(command), serve: _ }) => Ok(command),
-        Ok(Arguments { command: None, serve }) => Ok(Command::Serve(serve)),
+        Ok(Arguments { command: Some(command), serve: _, healthcheck: _ }) => Ok(command),
+        Ok(Arguments { command: None, serve, healthcheck: true }) => {
+            let Serve { config, filters, .. } = serve;
+            Ok(Command::Healthcheck(Healthcheck { target: None, config, filters }))
+        }
+        Ok(Arguments { command: None, serve, healthcheck: false }) => Ok(Command::Serve(serve)),
         Err(error) if error.use_stderr() => Err(Stop::Usage(error.render().to_string())),
         Err(error) => Err(Stop::Help(error.render().to_string())),
     }
@@ -198,8 +227,41 @@ pub struct Environment {
     pub runtime_directory: Option<PathBuf>,
     /// `DOCKVEIL_CONFIG`: the configuration file when `--config` is not given.
     pub config: Option<PathBuf>,
+    /// `DOCKVEIL_DEFAULT_CONFIG`: the configuration file when nothing else says what to serve.
+    pub default_config: Option<PathBuf>,
     /// `DOCKVEIL_LOG`: what [`Environment::log`] reads.
     pub log: Option<OsString>,
+    /// All of them, for those that other socket proxies read.
+    pub variables: Variables,
+}
+
+/// Environment variables by name. An empty one is there. What is not UTF-8 is read as far as it is.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Variables(BTreeMap<String, String>);
+
+impl Variables {
+    /// The value of the variable called `name`.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The names of all of them, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Variables {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+/// Names only: values may be secrets of whoever started us.
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
 }
 
 impl Environment {
@@ -211,7 +273,11 @@ impl Environment {
             docker_host: variable("DOCKER_HOST"),
             runtime_directory: variable("XDG_RUNTIME_DIR").map(PathBuf::from),
             config: variable("DOCKVEIL_CONFIG").map(PathBuf::from),
+            default_config: variable("DOCKVEIL_DEFAULT_CONFIG").map(PathBuf::from),
             log: variable("DOCKVEIL_LOG"),
+            variables: std::env::vars_os()
+                .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+                .collect(),
         }
     }
 
@@ -280,6 +346,17 @@ mod tests {
         check_usage("filter", "--operation <ID>");
         check_usage("--profile a check", "check");
         check_usage("explain", "<REQUEST>");
+    }
+
+    #[test]
+    fn the_probe_of_11notes_is_a_healthcheck() {
+        check("--healthcheck", Command::Healthcheck(Healthcheck::default()));
+    }
+
+    #[test]
+    fn values_of_variables_are_not_printed() {
+        let variables: Variables = [("NAME", "canary")].into_iter().collect();
+        assert_eq!(format!("{variables:?}"), r#"["NAME"]"#);
     }
 
     #[test]

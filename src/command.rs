@@ -6,12 +6,13 @@ pub mod demo;
 pub mod diff;
 mod explain;
 mod healthcheck;
+pub mod migrate;
 mod summary;
 
 use std::io::{self, Read, Write};
 
 use crate::cli::{self, Environment};
-use crate::config::{self, Config, Filters};
+use crate::config::{self, Config, Filters, Sources};
 use crate::filter::{EventFilter, FilterError, Report};
 use crate::policy::{Policy, Streams, schema_of};
 use crate::route::{self, Response};
@@ -224,5 +225,5 @@ fn load(
     folders: &[std::path::PathBuf],
     environment: &Environment,
 ) -> Result<Filters, Vec<Mistake>> {
-    Filters::load(&config::filter_folders(file, folders, environment)?)
+    Filters::load(&Sources::find(file, folders, environment)?)
 }

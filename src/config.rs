@@ -2,6 +2,7 @@
 //!
 //! A start with mistakes reports all of them, each with its place and what was expected there, and starts nothing.
 
+pub mod compat;
 mod read;
 
 use std::net::IpAddr;
@@ -14,7 +15,9 @@ use crate::filter;
 use crate::policy::{Policy, Profiles};
 use crate::schema::Catalogue;
 use crate::socket::Address;
-use crate::yaml::{Mistake, Mistakes, Place};
+use crate::yaml::{Mistake, Mistakes, Node, Place};
+
+use self::compat::{Compat, RunAs};
 
 /// Where an engine listens unless somebody says otherwise.
 const DEFAULT_UPSTREAM: &str = "unix:///var/run/docker.sock";
@@ -32,6 +35,19 @@ pub struct Config {
     pub limits: Limits,
     /// How long anything may take.
     pub timeouts: Timeouts,
+    /// What starting takes beyond listening.
+    pub startup: Startup,
+}
+
+/// What starting takes beyond listening.
+#[derive(Debug, Default)]
+pub struct Startup {
+    /// Who a process that is root becomes when all listeners are open; nobody else if not said.
+    pub run_as: Option<RunAs>,
+    /// Whether to end at once when the engine's socket may not be opened.
+    pub must_reach_engine: bool,
+    /// What a person who starts it should know beyond what is exposed.
+    pub notes: Vec<String>,
 }
 
 /// One way in.
@@ -131,15 +147,16 @@ pub struct Filters {
 }
 
 impl Filters {
-    /// Reads the files inside the program and those in `folders`: `profile/*.yaml` and `class/*.yaml`, or the same
-    /// files in the folder itself. They add; a name or field that is taken is a mistake.
+    /// Reads the files inside the program, those in the folders (`profile/*.yaml` and `class/*.yaml`, or the same files
+    /// in the folder itself) and the profiles of the configuration. They add; a name or field that is taken is a
+    /// mistake.
     ///
     /// # Errors
     /// Every mistake in all the files.
-    pub fn load(folders: &[PathBuf]) -> Result<Self, Vec<Mistake>> {
+    pub fn load(sources: &Sources) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Mistakes::default();
         let (mut profiles, mut classes) = (Vec::new(), Vec::new());
-        for folder in folders {
+        for folder in &sources.folders {
             for file in mistakes.keep(read::yaml_files(folder)).unwrap_or_default() {
                 let Some((name, text)) = mistakes.keep(read::file(&file)) else { continue };
                 if text.lines().any(|line| line.starts_with("class:")) {
@@ -160,8 +177,13 @@ impl Filters {
                 Catalogue::built_in()?
             }
         };
-        match Profiles::built_in_with(&borrowed(&profiles), &catalogue) {
-            Ok(profiles) => mistakes.or_value(Self { catalogue, profiles }),
+        match Profiles::built_in_and(&borrowed(&profiles), &sources.profiles, &catalogue) {
+            Ok(mut profiles) => {
+                if let (Some(compat), Some(base)) = (&sources.compat, profiles.get(compat::BASE)) {
+                    profiles.add(compat.profile(base));
+                }
+                mistakes.or_value(Self { catalogue, profiles })
+            }
             Err(wrong) => {
                 mistakes.extend(wrong);
                 mistakes.or_value(()).and(Err(Vec::new()))
@@ -181,22 +203,108 @@ impl Filters {
     }
 }
 
-/// The directories of filters that arguments and file name.
-///
-/// # Errors
-/// Every mistake in the file, if there is one.
-pub fn filter_folders(
-    file: Option<&Path>,
-    folders: &[PathBuf],
-    environment: &Environment,
-) -> Result<Vec<PathBuf>, Vec<Mistake>> {
-    let mut mistakes = Mistakes::default();
-    let mut all = match file.or(environment.config.as_deref()) {
-        Some(file) => read::Raw::read(file, &mut mistakes).filters,
-        None => Vec::new(),
+/// Where filters come from besides the program itself.
+#[derive(Debug, Default)]
+pub struct Sources {
+    folders: Vec<PathBuf>,
+    profiles: Vec<Node>,
+    compat: Option<Compat>,
+}
+
+impl Sources {
+    /// What arguments, environment and file name.
+    ///
+    /// # Errors
+    /// Every mistake in them.
+    pub fn find(file: Option<&Path>, folders: &[PathBuf], environment: &Environment) -> Result<Self, Vec<Mistake>> {
+        let mut mistakes = Mistakes::default();
+        let said = Said::find(file, None, environment, &mut mistakes);
+        mistakes.or_value(said.sources(folders))
+    }
+}
+
+/// What says what to serve: a file, or the variables of another socket proxy, or neither.
+#[derive(Debug, Default)]
+struct Said {
+    file: Option<PathBuf>,
+    raw: read::Raw,
+    compat: Option<Compat>,
+    notes: Vec<String>,
+}
+
+impl Said {
+    /// A file that is named comes first, then variables of another proxy, then the file for when there is nothing else.
+    fn find(file: Option<&Path>, profile: Option<&str>, environment: &Environment, mistakes: &mut Mistakes) -> Self {
+        let mut said = Self { file: file.or(environment.config.as_deref()).map(Path::to_owned), ..Self::default() };
+        match Compat::find(&environment.variables) {
+            Err(wrong) => mistakes.extend(wrong),
+            Ok(None) => {}
+            Ok(Some(compat)) => {
+                let instead =
+                    said.file.as_ref().map(|file| file.display().to_string()).or(profile.map(ToOwned::to_owned));
+                match instead {
+                    Some(instead) => said.notes.push(format!(
+                        "note: the variables of {} are set and not read, because there is {instead}",
+                        compat.table.about
+                    )),
+                    None => said.compat = Some(compat),
+                }
+            }
+        }
+        if let Some(compat) = &said.compat {
+            said.raw = raw_of(compat);
+            said.notes.push(format!("compat: {}", compat.table.name));
+            let set: Vec<&str> = compat.set(&environment.variables).collect();
+            said.notes.push(format!("  set: {}", set.join(", ")));
+            said.notes.extend(compat.notes.iter().map(|note| format!("  {note}")));
+            let unread = environment.default_config.as_ref().map(|file| format!("  {} is not read", file.display()));
+            said.notes.extend(unread);
+            if let Some(RunAs { user, group }) = said.compat.as_ref().and_then(|compat| compat.run_as)
+                && !may_change_user()
+                && rustix::process::geteuid().as_raw() != user
+            {
+                said.notes.push(format!("  not root: stays who it is, and does not become {user}:{group}"));
+            }
+        } else {
+            said.file = said.file.or(environment.default_config.clone());
+            said.raw = said.file.as_deref().map(|file| read::Raw::read(file, mistakes)).unwrap_or_default();
+        }
+        said
+    }
+
+    /// Where its filters come from, with more folders.
+    fn sources(self, folders: &[PathBuf]) -> Sources {
+        let mut all = self.raw.filters;
+        all.extend_from_slice(folders);
+        Sources { folders: all, profiles: self.raw.profiles, compat: self.compat }
+    }
+}
+
+/// Whether this process may become somebody else.
+fn may_change_user() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The configuration file that would say what the variables say.
+fn raw_of(compat: &Compat) -> read::Raw {
+    let place = Place::file(&compat.profile_name());
+    let owner = compat.run_as.filter(|_| may_change_user()).map(|who| (Some(who.user), Some(who.group)));
+    let listener = |address: &Address| {
+        let unix = matches!(address, Address::Unix(_));
+        read::Listener {
+            // Made by the user it belongs to, under the usual mask: nobody else may write to it.
+            mode: unix.then_some(0o600),
+            owner: owner.filter(|_| unix),
+            profile: Some((compat.profile_name(), place.clone())),
+            ..read::Listener::at(address.clone(), place.clone())
+        }
     };
-    all.extend_from_slice(folders);
-    mistakes.or_value(all)
+    read::Raw {
+        upstream: Some(compat.upstream.clone()),
+        listeners: compat.listeners.iter().map(listener).collect(),
+        timeouts: compat.timeouts,
+        ..read::Raw::default()
+    }
 }
 
 impl Config {
@@ -206,10 +314,10 @@ impl Config {
     /// Every mistake in arguments, environment and files.
     pub fn load(arguments: &Serve, environment: &Environment) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Mistakes::default();
-        let file = arguments.config.as_deref().or(environment.config.as_deref());
-        let mut raw = file.map(|file| read::Raw::read(file, &mut mistakes)).unwrap_or_default();
-        raw.filters.extend_from_slice(&arguments.filters);
-        let upstream = match (&arguments.upstream, raw.upstream, &environment.docker_host) {
+        let mut said =
+            Said::find(arguments.config.as_deref(), arguments.profile.as_deref(), environment, &mut mistakes);
+        let file = said.file.take();
+        let upstream = match (&arguments.upstream, said.raw.upstream.take(), &environment.docker_host) {
             (Some(text), ..) => mistakes.keep(read::address(text, &Place::file("--upstream"))),
             (None, Some(address), _) => Some(address),
             (None, None, Some(text)) => {
@@ -217,27 +325,37 @@ impl Config {
             }
             (None, None, None) => DEFAULT_UPSTREAM.parse().ok(),
         };
+        let mut raw_listeners = std::mem::take(&mut said.raw.listeners);
         if !arguments.listen.is_empty() {
             let place = Place::file("--listen");
             let asked = arguments.listen.iter().filter_map(|text| mistakes.keep(read::address(text, &place)));
-            raw.listeners = asked.map(|address| read::Listener::at(address, place.clone())).collect();
-        } else if raw.listeners.is_empty() && file.is_none() {
+            let profile = said.compat.as_ref().map(|compat| (compat.profile_name(), place.clone()));
+            let listener =
+                |address| read::Listener { profile: profile.clone(), ..read::Listener::at(address, place.clone()) };
+            raw_listeners = asked.map(listener).collect();
+        } else if raw_listeners.is_empty() && file.is_none() {
             let place = Place::file("the default listeners");
-            raw.listeners = default_listeners(environment, &place);
-        } else if raw.listeners.is_empty() && mistakes.is_empty() {
+            raw_listeners = default_listeners(environment, &place);
+        } else if raw_listeners.is_empty() && mistakes.is_empty() {
             let place = Place::file(&file.map(|file| file.display().to_string()).unwrap_or_default());
             mistakes.push(Mistake::new(&place, "no listeners, expected at least one"));
         }
-        check_addresses(upstream.as_ref(), &raw.listeners, &mut mistakes);
-        let filters = match Filters::load(&raw.filters) {
+        check_addresses(upstream.as_ref(), &raw_listeners, &mut mistakes);
+        let (limits, timeouts) = (said.raw.limits, said.raw.timeouts);
+        let startup = Startup {
+            run_as: said.compat.as_ref().and_then(|compat| compat.run_as),
+            must_reach_engine: said.compat.is_some(),
+            notes: std::mem::take(&mut said.notes),
+        };
+        let filters = match Filters::load(&said.sources(&arguments.filters)) {
             Ok(filters) => Some(filters),
             Err(wrong) => {
                 mistakes.extend(wrong);
                 None
             }
         };
-        let mut listeners: Vec<Listener> = Vec::with_capacity(raw.listeners.len());
-        for listener in raw.listeners {
+        let mut listeners: Vec<Listener> = Vec::with_capacity(raw_listeners.len());
+        for listener in raw_listeners {
             let flag = Place::file("--profile");
             let (name, place) = match (&listener.profile, &arguments.profile) {
                 (Some((name, place)), _) => (name.as_str(), place),
@@ -246,7 +364,7 @@ impl Config {
             };
             // Listeners of one profile share its policy.
             let known = listeners.iter().find(|known| known.policy.name() == name).map(|known| known.policy.clone());
-            let compiled = known.map(Ok).or_else(|| Some(filters.as_ref()?.policy(name, place, raw.limits)));
+            let compiled = known.map(Ok).or_else(|| Some(filters.as_ref()?.policy(name, place, limits)));
             match compiled {
                 Some(Ok(policy)) => listeners.push(Listener {
                     address: listener.address,
@@ -260,9 +378,8 @@ impl Config {
                 None => {}
             }
         }
-        let (limits, timeouts) = (raw.limits, raw.timeouts);
         match upstream {
-            Some(upstream) => mistakes.or_value(Self { upstream, listeners, limits, timeouts }),
+            Some(upstream) => mistakes.or_value(Self { upstream, listeners, limits, timeouts, startup }),
             None => mistakes.or_value(()).and(Err(Vec::new())),
         }
     }
@@ -407,6 +524,19 @@ mod tests {
                 "4:5: \"owner\" of a TCP listener, expected it only at unix:///path",
             ]
         );
+    }
+
+    #[test]
+    fn profiles_may_stand_in_the_file_itself() {
+        let listener = "listeners:\n  - {listen: \"tcp://127.0.0.1:1\", profile: own}\n";
+        let config =
+            load(&format!("{listener}profiles:\n  - {{profile: own, extends: dashboard, show: [host]}}\n")).unwrap();
+        let policy = &config.listeners[0].policy;
+        assert!(policy.shows(crate::schema::Class::Host) && policy.allows("ContainerList"));
+        let wrong = load(&format!("{listener}profiles:\n  - profile: own\n    alow: []\n  - profile: dashboard\n"))
+            .unwrap_err();
+        assert_eq!(wrong[0], "5:5: unknown key \"alow\", did you mean \"allow\"?");
+        assert!(wrong[1].starts_with("6:14: the profile \"dashboard\" is in built-in:"), "{wrong:?}");
     }
 
     #[test]

@@ -21,7 +21,7 @@
 //! | module | purpose | knows nothing of |
 //! |---|---|---|
 //! | [`cli`] | arguments and environment, as typed | files, sockets |
-//! | [`command`] | the subcommands that do not serve: check, explain, filter, profiles, healthcheck, demo | how a body is filtered |
+//! | [`command`] | the subcommands that do not serve: check, explain, filter, profiles, healthcheck, migrate, demo | how a body is filtered |
 //! | [`config`] | arguments + filter files → one checked, immutable `Config` | the network |
 //! | [`server`] | listeners, accept loop, connection limit, graceful stop, the log | routes, JSON |
 //! | [`proxy`] | the life of one exchange, where HTTP meets JSON | listeners, files |

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use dockveil::cli::{self, Command, Environment, Log, Stop};
 use dockveil::command;
+use dockveil::config::compat;
 
 fn main() -> ExitCode {
     let environment = Environment::read();
     let (mut out, mut err) = (stdout(), stderr());
     let code = match cli::parse(std::env::args_os()) {
-        Ok(asked) => match environment.log() {
+        Ok(asked) => match log(&environment) {
             Ok(log) => run(&asked, &environment, log, &mut out, &mut err),
             Err(message) => {
                 let _ = writeln!(err, "dockveil: {message}");
@@ -29,6 +30,14 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// How much is to be logged, where our own variable says nothing by that of another proxy.
+fn log(environment: &Environment) -> Result<Log, String> {
+    match compat::log(&environment.variables) {
+        Some(log) if environment.log.is_none() => Ok(log),
+        Some(_) | None => environment.log(),
+    }
+}
+
 fn run(asked: &Command, environment: &Environment, log: Log, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     start_log(log);
     let done = match asked {
@@ -38,6 +47,7 @@ fn run(asked: &Command, environment: &Environment, log: Log, out: &mut dyn Write
         Command::Filter(arguments) => command::filter(arguments, environment, &mut stdin(), out, err),
         Command::Healthcheck(arguments) => command::healthcheck(arguments, environment, out, err),
         Command::Profiles(arguments) => command::profiles(arguments, environment, out),
+        Command::Migrate(arguments) => command::migrate::run(arguments, &mut stdin(), out),
         Command::Demo => command::demo::run(out),
     };
     match done {

@@ -4,6 +4,7 @@
 //! no exchange waits for another thread.
 
 mod gate;
+mod identity;
 mod listen;
 pub mod log;
 
@@ -47,6 +48,8 @@ pub enum Error {
         /// What the system said.
         error: io::Error,
     },
+    /// The process could not become who it was to be, or cannot open the engine's socket as that.
+    Identity(identity::Error),
     /// A worker could not be started.
     Worker(io::Error),
     /// The signals that stop us could not be waited for.
@@ -57,6 +60,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            Self::Identity(error) => write!(f, "{error}"),
             Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
             Self::Signal(error) => write!(f, "cannot wait for signals: {error}"),
         }
@@ -73,7 +77,7 @@ pub fn run(config: Config) -> Result<(), Error> {
     start(config)?.until_told()
 }
 
-/// Opens all listeners and serves in threads of its own.
+/// Opens all listeners, becomes who it is to be, and serves in threads of its own.
 ///
 /// # Errors
 /// [`Error`]; nothing is left listening.
@@ -85,9 +89,19 @@ pub fn start(config: Config) -> Result<Running, Error> {
     let engine = Arc::new(Engine::new(config.upstream.clone(), timeouts.connect, timeouts.response));
     let mut bound = Vec::with_capacity(config.listeners.len());
     for listener in &config.listeners {
+        if let Some(who) = config.startup.run_as {
+            identity::give_folder(who, &listener.address).map_err(Error::Identity)?;
+        }
         let opened = Bound::open(&listener.address, listener.mode, listener.owner)
             .map_err(|error| Error::Listen { address: listener.address.clone(), error })?;
         bound.push(opened);
+    }
+    if let Some(who) = config.startup.run_as {
+        identity::become_user(who, &config.upstream).map_err(Error::Identity)?;
+        tracing::info!("runs as {}", identity::description());
+    }
+    if config.startup.must_reach_engine {
+        identity::check_engine(&config.upstream, config.startup.run_as).map_err(Error::Identity)?;
     }
     let addresses = bound.iter().map(|bound| bound.address().clone()).collect();
     let shared = Arc::new(Shared {

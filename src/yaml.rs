@@ -5,6 +5,7 @@
 
 mod members;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 /// How deep collections may nest.
 const DEPTH_LIMIT: usize = 64;
+/// How many values the aliases of a document may bring in.
+const ALIAS_LIMIT: usize = 10_000;
 
 /// Where something is written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -164,8 +167,20 @@ impl Node {
 /// # Errors
 /// The first thing that is not such a document.
 pub fn parse(file: &str, text: &str) -> Result<Node, Mistake> {
+    read(file, text, None)
+}
+
+/// As [`parse`], for a file that was not written for us: aliases become copies of what they stand for, tags are left out.
+///
+/// # Errors
+/// The first thing that is not such a document.
+pub fn parse_foreign(file: &str, text: &str) -> Result<Node, Mistake> {
+    read(file, text, Some(Anchors::default()))
+}
+
+fn read(file: &str, text: &str, anchors: Option<Anchors>) -> Result<Node, Mistake> {
     let file: Arc<str> = file.into();
-    let mut reader = Reader { file: file.clone(), parser: Parser::new_from_str(text) };
+    let mut reader = Reader { file: file.clone(), parser: Parser::new_from_str(text), anchors };
     let mut document = None;
     loop {
         let (event, span) = reader.next()?;
@@ -191,6 +206,33 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Mistake> {
 struct Reader<'t> {
     file: Arc<str>,
     parser: Parser<'t, saphyr_parser::StrInput<'t>>,
+    /// `None` where anchors are mistakes.
+    anchors: Option<Anchors>,
+}
+
+/// The values that aliases may stand for.
+#[derive(Default)]
+struct Anchors {
+    known: BTreeMap<usize, Node>,
+    copied: usize,
+}
+
+impl Anchors {
+    /// A copy of the value behind an alias; `None` if there is none, or were too many.
+    fn copy(&mut self, anchor: usize) -> Option<Node> {
+        let node = self.known.get(&anchor)?;
+        self.copied += count(node);
+        (self.copied <= ALIAS_LIMIT).then(|| node.clone())
+    }
+}
+
+/// How many values a value consists of.
+fn count(node: &Node) -> usize {
+    1 + match &node.value {
+        Value::Scalar { .. } | Value::Null => 0,
+        Value::Sequence(items) => items.iter().map(count).sum(),
+        Value::Mapping(entries) => entries.iter().map(|(_, node)| count(node)).sum(),
+    }
 }
 
 impl<'t> Reader<'t> {
@@ -219,8 +261,22 @@ impl<'t> Reader<'t> {
         if depth > DEPTH_LIMIT {
             return Err(Mistake::new(&place, format!("nested deeper than {DEPTH_LIMIT}")));
         }
+        let anchored = match &event {
+            Event::Scalar(_, _, anchor, _) | Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
+                *anchor
+            }
+            Event::Alias(_)
+            | Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd
+            | Event::SequenceEnd
+            | Event::MappingEnd => 0,
+        };
+        let foreign = self.anchors.is_some();
         let plain = |anchor: usize, tagged: bool| {
-            if anchor != 0 || tagged {
+            if !foreign && (anchor != 0 || tagged) {
                 return Err(Mistake::new(&place, "anchors and tags are not read here"));
             }
             Ok(())
@@ -250,7 +306,14 @@ impl<'t> Reader<'t> {
                 plain(anchor, tag.is_some())?;
                 self.entries(depth)?
             }
-            Event::Alias(_) => return Err(Mistake::new(&place, "aliases are not read here")),
+            Event::Alias(anchor) => {
+                let copy = self.anchors.as_mut().map(|anchors| anchors.copy(anchor));
+                return match copy {
+                    Some(Some(node)) => Ok(node),
+                    Some(None) => Err(Mistake::new(&place, "an alias of nothing, or too many of them")),
+                    None => Err(Mistake::new(&place, "aliases are not read here")),
+                };
+            }
             Event::Nothing
             | Event::StreamStart
             | Event::StreamEnd
@@ -259,7 +322,11 @@ impl<'t> Reader<'t> {
             | Event::SequenceEnd
             | Event::MappingEnd => return Err(Mistake::new(&place, "not YAML: a value was expected")),
         };
-        Ok(Node { place, value })
+        let node = Node { place, value };
+        if let Some(anchors) = self.anchors.as_mut().filter(|_| anchored != 0) {
+            anchors.known.insert(anchored, node.clone());
+        }
+        Ok(node)
     }
 
     fn entries(&mut self, depth: usize) -> Result<Value, Mistake> {
@@ -316,6 +383,20 @@ mod tests {
     fn aliases_and_tags_are_mistakes() {
         check_mistake("a: &x 1\n", "f.yaml:1:4: anchors and tags are not read here");
         check_mistake("a: !t 1\n", "f.yaml:1:4: anchors and tags are not read here");
+    }
+
+    #[test]
+    fn a_foreign_file_may_have_aliases_and_tags() {
+        let node = parse_foreign("f.yaml", "a: &x [1, !t 2]\nb: *x\n").unwrap();
+        let entries = node.mapping("m").unwrap();
+        assert_eq!(entries[0].1.value, entries[1].1.value);
+        assert!(parse_foreign("f.yaml", "b: *x\n").is_err());
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for n in 1..9 {
+            let below = format!("*a{}", n - 1);
+            bomb += &format!("a{n}: &a{n} [{}]\n", [below.as_str(); 10].join(", "));
+        }
+        assert!(parse_foreign("f.yaml", &bomb).unwrap_err().to_string().contains("too many"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::{Error, OK};
-use crate::config::{Config, Filters, Limits, Listener, Timeouts};
+use crate::config::{Config, Filters, Limits, Listener, Sources, Startup, Timeouts};
 use crate::server::{self, Running};
 use crate::socket::Address;
 use crate::yaml::Place;
@@ -133,7 +133,7 @@ impl Demo {
                 std::thread::spawn(move || serve(&stream));
             }
         });
-        let filters = Filters::load(&[])?;
+        let filters = Filters::load(&Sources::default())?;
         let policy = filters.policy("dashboard-live", &Place::file("demo"), Limits::default())?;
         let listen = |address| Listener {
             address,
@@ -149,6 +149,7 @@ impl Demo {
             listeners: vec![listen(Address::Unix(folder.0.join("docker.sock"))), listen(tcp)],
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            startup: Startup::default(),
         };
         Ok(Self { running: server::start(config)?, folder })
     }

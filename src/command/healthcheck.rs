@@ -61,14 +61,18 @@ fn ping(address: &Address, name: &str) -> io::Result<()> {
             ask(stream, name)
         }
         Address::Tcp { host, port } => {
-            // A listener on all addresses is asked on the loopback one.
-            let host = match host.as_str() {
-                "0.0.0.0" => "127.0.0.1",
-                "::" => "::1",
-                host => host,
+            // A listener on all addresses is asked on the loopback one; a container often has none of IPv6.
+            let hosts: &[&str] = match host.as_str() {
+                "0.0.0.0" => &["127.0.0.1"],
+                "::" => &["::1", "127.0.0.1"],
+                host => &[host],
             };
+            let mut addresses = Vec::new();
+            for host in hosts {
+                addresses.extend((*host, *port).to_socket_addrs()?);
+            }
             let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-            for address in (host, *port).to_socket_addrs()? {
+            for address in addresses {
                 match TcpStream::connect_timeout(&address, PATIENCE) {
                     Ok(stream) => {
                         stream.set_read_timeout(Some(PATIENCE))?;

@@ -12,6 +12,9 @@ use crate::socket::Address;
 /// What clients of each listener may ask and see.
 pub fn summary(config: &Config) -> String {
     let mut text = format!("engine  {}\n", config.upstream);
+    for note in &config.startup.notes {
+        line(&mut text, format_args!("{note}"));
+    }
     for listener in &config.listeners {
         line(&mut text, format_args!("\nlisten  {}  profile {}", listener.address, listener.policy.name()));
         text.push_str(&of_policy(&listener.policy));

@@ -13,6 +13,8 @@ pub(super) struct Raw {
     pub(super) upstream: Option<Address>,
     pub(super) listeners: Vec<Listener>,
     pub(super) filters: Vec<PathBuf>,
+    /// Profiles that stand in the file itself.
+    pub(super) profiles: Vec<Node>,
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
 }
@@ -41,7 +43,7 @@ impl Raw {
     pub(super) fn read(path: &Path, mistakes: &mut Mistakes) -> Self {
         let Some((name, text)) = mistakes.keep(file(path)) else { return Self::default() };
         let Some(node) = mistakes.keep(yaml::parse(&name, &text)) else { return Self::default() };
-        let keys = ["upstream", "listeners", "filters", "limits", "timeouts"];
+        let keys = ["upstream", "listeners", "filters", "profiles", "limits", "timeouts"];
         let Some(members) = mistakes.members(&node, "a configuration", &keys) else { return Self::default() };
         let upstream = members.get("upstream").and_then(|node| mistakes.keep(address_of(node)));
         let mut listeners = Vec::new();
@@ -51,9 +53,11 @@ impl Raw {
         let folder = path.parent().unwrap_or(Path::new("."));
         let filters = members.get("filters").map(|node| mistakes.texts(node, "directories")).unwrap_or_default();
         let filters = filters.into_iter().map(|(text, _)| folder.join(text)).collect();
+        let profiles = members.get("profiles").and_then(|node| mistakes.keep(node.list("a list of profiles")));
+        let profiles = profiles.unwrap_or_default().to_vec();
         let limits = members.get("limits").map(|node| limits(node, mistakes)).unwrap_or_default();
         let timeouts = members.get("timeouts").map(|node| timeouts(node, mistakes)).unwrap_or_default();
-        Self { upstream, listeners, filters, limits, timeouts }
+        Self { upstream, listeners, filters, profiles, limits, timeouts }
     }
 }
 
@@ -106,7 +110,7 @@ fn limits(node: &Node, mistakes: &mut Mistakes) -> Limits {
     limits
 }
 
-fn timeouts(node: &Node, mistakes: &mut Mistakes) -> Timeouts {
+pub(super) fn timeouts(node: &Node, mistakes: &mut Mistakes) -> Timeouts {
     let mut timeouts = Timeouts::default();
     let names = ["connect", "head", "idle", "response", "shutdown"];
     let Some(members) = mistakes.members(node, "timeouts", &names) else { return timeouts };
@@ -187,7 +191,7 @@ fn mode(node: &Node) -> Result<u32, Mistake> {
     u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777).ok_or_else(|| expected(node, text, WHAT))
 }
 
-fn owner(node: &Node) -> Result<(Option<u32>, Option<u32>), Mistake> {
+pub(super) fn owner(node: &Node) -> Result<(Option<u32>, Option<u32>), Mistake> {
     const WHAT: &str = "numbers uid:gid in quotes, such as \"1000:1000\"; either may be left out";
     let text = node.text(WHAT)?;
     let number = |text: &str| if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) };

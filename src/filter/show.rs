@@ -44,6 +44,12 @@ impl Globs {
     }
 }
 
+impl Extend<String> for Globs {
+    fn extend<I: IntoIterator<Item = String>>(&mut self, globs: I) {
+        self.0.extend(globs.into_iter().map(|glob| Glob::new(&glob)));
+    }
+}
+
 impl<T: AsRef<str>> FromIterator<T> for Globs {
     fn from_iter<I: IntoIterator<Item = T>>(globs: I) -> Self {
         Self(globs.into_iter().map(|glob| Glob::new(glob.as_ref())).collect())

@@ -21,6 +21,7 @@ macro_rules! built_in {
 const BUILT_IN: &[(&str, &str)] = built_in![
     "dashboard",
     "dashboard-live",
+    "drop-in",
     "client/autoheal",
     "client/beszel",
     "client/caddy",
@@ -125,11 +126,28 @@ impl Profiles {
     /// # Errors
     /// Every mistake in all the files, in the order of their places.
     pub fn parse(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Vec<Mistake>> {
+        Self::read(files, &[], catalogue)
+    }
+
+    /// As [`Profiles::built_in_with`], with profiles that stand in another file.
+    ///
+    /// # Errors
+    /// Every mistake in all of them; a name that is taken is one.
+    pub fn built_in_and(
+        files: &[(&str, &str)],
+        documents: &[Node],
+        catalogue: &Catalogue,
+    ) -> Result<Self, Vec<Mistake>> {
+        Self::read(&[BUILT_IN, files].concat(), documents, catalogue)
+    }
+
+    fn read(files: &[(&str, &str)], documents: &[Node], catalogue: &Catalogue) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Mistakes::default();
         let mut sheets: BTreeMap<String, Sheet> = BTreeMap::new();
-        for (file, text) in files {
-            let Some(document) = mistakes.keep(yaml::parse(file, text)) else { continue };
-            let Some(sheet) = Sheet::read(&document, catalogue, &mut mistakes) else { continue };
+        let parsed: Vec<Node> =
+            files.iter().filter_map(|(file, text)| mistakes.keep(yaml::parse(file, text))).collect();
+        for document in parsed.iter().chain(documents) {
+            let Some(sheet) = Sheet::read(document, catalogue, &mut mistakes) else { continue };
             match sheets.get(&sheet.name) {
                 Some(known) => {
                     let message = format!("the profile {:?} is in {} already", sheet.name, known.place);
@@ -152,6 +170,11 @@ impl Profiles {
     /// The profile called `name`.
     pub fn get(&self, name: &str) -> Option<&Profile> {
         self.known.get(name)
+    }
+
+    /// One more, in place of another of its name.
+    pub fn add(&mut self, profile: Profile) {
+        self.known.insert(profile.name.clone(), profile);
     }
 
     /// All of them, by name.

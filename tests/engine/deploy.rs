@@ -57,7 +57,7 @@ fn the_stack_answers_on_the_overlay_network_of_a_swarm() {
     };
     let socket = engine.socket();
     seed::import(&socket);
-    image::build(&socket, &std::fs::read(binary).unwrap());
+    image::build(&socket, &std::fs::read(binary).unwrap(), "test", "");
     let docker = |arguments: &[&str]| installed::shown(&socket, &[&["docker"], arguments].concat());
     docker(&["swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377"]);
     let file = engine.directory().join("stack.yaml");

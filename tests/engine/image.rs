@@ -24,26 +24,26 @@ fn last_stage() -> String {
     format!("FROM built:1 AS build\n{}", &dockerfile[start + 1..])
 }
 
-/// Builds the image `dockveil:test`.
+/// Builds the image `dockveil:<tag>`; `arguments` are those of the Dockerfile, as the engine reads them.
 #[track_caller]
-pub(crate) fn build(socket: &Path, binary: &[u8]) {
+pub(crate) fn build(socket: &Path, binary: &[u8], tag: &str, arguments: &str) {
     let built = Tar::default().directory("out", 0o755).file("out/dockveil", 0o755, binary).finish();
     seed::load(socket, "/images/create?fromSrc=-&repo=built&tag=1", &built);
     let mut context = Tar::default().directory("deploy", 0o755).file("Dockerfile", 0o644, last_stage().as_bytes());
     for path in ["LICENSE", "deploy/dockveil.yaml"] {
         context = context.file(path, 0o644, &file(path));
     }
-    seed::load(socket, "/build?t=dockveil:test", &context.finish());
+    seed::load(socket, &format!("/build?t=dockveil:{tag}{arguments}"), &context.finish());
 }
 
-/// Runs a shell line in a container that shares the network of `veil`; its code and its output.
+/// Runs a shell line in a container that shares the network of `proxy`; its code and its output.
 #[track_caller]
-fn beside(socket: &Path, name: &str, line: &str) -> (i64, String) {
+fn beside(socket: &Path, proxy: &str, name: &str, line: &str) -> (i64, String) {
     seed::container(
         socket,
         name,
         json!({"Image": seed::BASE, "Cmd": ["sh", "-c", line],
-        "HostConfig": {"NetworkMode": "container:veil"}}),
+        "HostConfig": {"NetworkMode": format!("container:{proxy}")}}),
     );
     let ended = client::post(socket, &format!("/containers/{name}/wait"), &Value::Null).json();
     let log = client::get(socket, &format!("/containers/{name}/logs?stdout=1&stderr=1"));
@@ -58,7 +58,7 @@ fn the_image_runs_unprivileged_and_filters() {
         return engine::without("DOCKVEIL_STATIC_BINARY does not name a static binary");
     };
     let socket = engine.socket();
-    build(&socket, &fs::read(&binary).unwrap());
+    build(&socket, &fs::read(&binary).unwrap(), "test", "");
 
     let image = client::get(&socket, "/images/dockveil:test/json").json();
     assert_eq!(image["Config"]["User"], "65532:65532");
@@ -84,16 +84,58 @@ fn the_image_runs_unprivileged_and_filters() {
     let log = client::get(&socket, "/containers/veil/logs?stdout=1&stderr=1").text();
     assert!(healthy, "{:#}\n{log}", inspect()["State"]);
 
-    let (code, list) = beside(&socket, "reader", "wget -q -O - http://127.0.0.1:2375/containers/json?all=1");
+    let (code, list) = beside(&socket, "veil", "reader", "wget -q -O - http://127.0.0.1:2375/containers/json?all=1");
     assert_eq!(code, 0, "{list}");
     assert!(list.contains("shop/web:1"), "{list}");
     assert_no_canary("the list", &list);
     let (code, denied) =
-        beside(&socket, "writer", "wget -q -O - --post-data= http://127.0.0.1:2375/containers/web/kill");
+        beside(&socket, "veil", "writer", "wget -q -O - --post-data= http://127.0.0.1:2375/containers/web/kill");
     assert_eq!(code, 1, "{denied}");
     assert!(denied.contains("403"), "{denied}");
 
     client::request(&socket, "DELETE", "/containers/veil?force=1", &[], b"");
+}
+
+#[test]
+fn the_image_stands_in_for_another_proxy() {
+    let Some(engine) = engine::shared() else { return };
+    let Some(binary) = variable("DOCKVEIL_STATIC_BINARY") else {
+        return engine::without("DOCKVEIL_STATIC_BINARY does not name a static binary");
+    };
+    let socket = engine.socket();
+    build(&socket, &fs::read(&binary).unwrap(), "11notes", "&buildargs=%7B%22COMPAT%22%3A%2211notes%22%7D");
+
+    let group = fs::metadata(&socket).unwrap().gid();
+    // What a Compose file for the other proxy has: the user that its message asks for, the socket, a volume.
+    seed::container(
+        &socket,
+        "swap",
+        json!({
+            "Image": "dockveil:11notes", "User": format!("0:{group}"), "Env": ["TZ=Europe/Zurich"],
+            "Healthcheck": {"Interval": 1_000_000_000_u64},
+            "HostConfig": {
+                "Binds": [format!("{}:/run/docker.sock:ro", socket.display()), "swap-proxy:/run/proxy".to_owned()],
+                "NetworkMode": "none", "ReadonlyRootfs": true,
+            },
+        }),
+    );
+    let inspect = || client::get(&socket, "/containers/swap/json").json();
+    let healthy = eventually(PATIENCE, || inspect()["State"]["Health"]["Status"] == "healthy");
+    let log = client::get(&socket, "/containers/swap/logs?stdout=1&stderr=1").text();
+    assert!(healthy, "{:#}\n{log}", inspect()["State"]);
+    assert!(log.contains("compat: 11notes") && log.contains("runs as user 1000, group 1000"), "{log}");
+    let top = client::get(&socket, "/containers/swap/top?ps_args=-o%20pid,uid,gid").json();
+    assert!(top["Processes"].as_array().unwrap().iter().all(|row| row[1] == "1000" && row[2] == "1000"), "{top}");
+
+    let (code, list) = beside(&socket, "swap", "lister", "wget -q -O - http://127.0.0.1:2375/containers/json?all=1");
+    assert_eq!(code, 0, "{list}");
+    assert!(list.contains("shop/web:1"), "{list}");
+    assert_no_canary("the list", &list);
+    let (code, denied) =
+        beside(&socket, "swap", "exporter", "wget -q -O - http://127.0.0.1:2375/containers/web/export");
+    assert!(code == 1 && denied.contains("403"), "{denied}");
+
+    client::request(&socket, "DELETE", "/containers/swap?force=1&v=1", &[], b"");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
-use dockveil::config::{Config, Limits, Listener, Timeouts};
+use dockveil::config::{Config, Limits, Listener, Startup, Timeouts};
 use dockveil::server;
 use dockveil::socket::Address;
 
@@ -19,7 +19,7 @@ fn listener(address: Address) -> Listener {
 
 fn config(upstream: Address, listeners: Vec<Listener>) -> Config {
     let timeouts = Timeouts { shutdown: Duration::from_millis(200), ..Timeouts::default() };
-    Config { upstream, listeners, limits: Limits::default(), timeouts }
+    Config { upstream, listeners, limits: Limits::default(), timeouts, startup: Startup::default() }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod answers;
 mod canaries;
 mod clients;
+mod compat;
 mod cut;
 mod deploy;
 mod events;

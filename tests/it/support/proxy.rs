@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dockveil::config::{ByteLimit, Config, Limits, Listener, Timeouts};
+use dockveil::config::{ByteLimit, Config, Limits, Listener, Startup, Timeouts};
 use dockveil::policy::{Policy, Profiles};
 use dockveil::schema::Catalogue;
 use dockveil::server::{self, Running};
@@ -136,5 +136,6 @@ fn config(daemon: &Path, listener: &Path) -> Config {
             response: Duration::from_secs(2),
             shutdown: Duration::from_millis(200),
         },
+        startup: Startup::default(),
     }
 }

@@ -1,0 +1,121 @@
+//! Regular expressions over paths, read as sets of operations.
+
+use regex::Regex;
+
+use crate::route::Operation;
+
+/// The versions that are tried in front of every path, and none.
+const PREFIXES: [&str; 5] = ["", "/v1.24", "/v1.41", "/v1.44", "/v1.51"];
+/// Names as objects have them.
+const NAMES: [&str; 4] =
+    ["web", "my-app_1.example", "4c01db0b339c", "4c01db0b339c9b2b1e4c0f8b5f7d4a3c2e1d0f9a8b7c6d5e4f3a2b1c0d9e8f7a"];
+/// References as images and plugins have them, as well.
+const REFERENCES: [&str; 2] = ["library/nginx:1.27", "registry.example.com:5000/team/app"];
+
+/// How much of an operation some patterns match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Matched {
+    /// All of it, whatever the name of the object.
+    Whole,
+    /// For some names only; one of them.
+    Names(String),
+    /// Nothing.
+    Nothing,
+}
+
+/// The pattern as wollomatic/socket-proxy anchors it: an alternative keeps the anchor of its own end only.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
+    Regex::new(&format!("^{pattern}$")).map_err(|error| error.to_string().lines().last().unwrap_or_default().to_owned())
+}
+
+/// How much of `operation` the patterns match. The version in front is the client's choice and counts for nothing.
+pub(super) fn matched(operation: &Operation, patterns: &[Regex], sources: &[String]) -> Matched {
+    let matches = |name: &str| {
+        let path: Vec<&str> =
+            operation.template.split('/').map(|part| if part.starts_with('{') { name } else { part }).collect();
+        let path = path.join("/");
+        PREFIXES.iter().any(|prefix| {
+            let path = format!("{prefix}{path}");
+            patterns.iter().any(|pattern| pattern.is_match(&path))
+        })
+    };
+    if !operation.takes_name() {
+        return if matches("") { Matched::Whole } else { Matched::Nothing };
+    }
+    let references = REFERENCES.iter().filter(|_| operation.takes_reference());
+    let usual: Vec<&str> = NAMES.iter().chain(references).copied().collect();
+    if usual.iter().all(|name| matches(name)) {
+        return Matched::Whole;
+    }
+    // A name that stands in the pattern itself.
+    let own =
+        sources.iter().flat_map(|source| source.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_'));
+    let mut names = own.filter(|word| !word.is_empty()).chain(usual.iter().copied());
+    match names.find(|name| matches(name)) {
+        Some(name) => Matched::Names(name.to_owned()),
+        None => Matched::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::{Method, OPERATIONS};
+
+    /// The operations that GET patterns match, those for some names only with that name.
+    fn found(pattern: &str) -> Vec<String> {
+        let compiled = [compile(pattern).unwrap()];
+        let reads = OPERATIONS.iter().filter(|operation| operation.method == Method::Get);
+        reads
+            .filter_map(|operation| match matched(operation, &compiled, &[pattern.to_owned()]) {
+                Matched::Whole => Some(operation.id.to_owned()),
+                Matched::Names(name) => Some(format!("{} {name}", operation.id)),
+                Matched::Nothing => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_pattern_is_the_operations_it_matches() {
+        assert_eq!(
+            found("/v1\\..{1,2}/(version|containers/.*|events.*)"),
+            [
+                "SystemVersion",
+                "SystemEvents",
+                "ContainerList",
+                "ContainerInspect",
+                "ContainerTop",
+                "ContainerLogs",
+                "ContainerChanges",
+                "ContainerExport",
+                "ContainerStats",
+                "ContainerArchive",
+                "ContainerAttachWebsocket",
+                "CheckpointList",
+            ]
+        );
+        assert_eq!(found("/(v1\\.\\d+/)?containers/json"), ["ContainerList"]);
+        assert_eq!(found("/v1.44/containers/[a-zA-Z0-9_.-]+/json"), ["ContainerInspect"]);
+        assert!(found("/v2/.*").is_empty());
+        assert_eq!(found(".*").len(), OPERATIONS.iter().filter(|operation| operation.method == Method::Get).count());
+    }
+
+    #[test]
+    fn names_in_a_pattern_are_told_from_all_names() {
+        assert_eq!(found("/containers/(frontend|api)/logs"), ["ContainerLogs frontend"]);
+        assert_eq!(found("/containers/[a-f0-9]{64}/json"), [format!("ContainerInspect {}", NAMES[3])]);
+        // No slash: images with one are not meant.
+        assert_eq!(found("/images/[a-z]+/json"), ["ImageInspect images"]);
+    }
+
+    #[test]
+    fn an_alternative_has_one_anchor() {
+        // Reads as `^/version` or `/json$`, at any place of the path.
+        let found = found("/version|/json");
+        assert!(found.contains(&"SystemVersion".to_owned()) && found.contains(&"ContainerInspect".to_owned()));
+        assert!(compile("(").is_err());
+    }
+}

@@ -1,0 +1,215 @@
+//! The configuration that is written, with the comments in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::Source;
+use crate::config::compat::BASE;
+use crate::config::{Filters, Timeouts};
+use crate::filter::Plan;
+use crate::policy::schema_of;
+use crate::route::operation;
+use crate::schema::Class;
+use crate::socket::Address;
+use crate::yaml::Mistake;
+
+/// The name of the profile that is written.
+const PROFILE: &str = "migrated";
+/// How long a line of comment may be.
+const WIDTH: usize = 110;
+
+/// What is to be written.
+#[derive(Debug)]
+pub(super) struct Sheet {
+    about: String,
+    upstream: Address,
+    listeners: Vec<(Address, Option<u32>)>,
+    /// How long anything may take.
+    pub(super) timeouts: Timeouts,
+    /// The operations that are allowed, each with what opened it.
+    pub(super) allow: BTreeMap<&'static str, String>,
+    /// The operations that were open and are not, each with the reason.
+    pub(super) left_out: BTreeMap<&'static str, String>,
+    /// What else is not as it was.
+    pub(super) differences: Vec<String>,
+}
+
+impl Sheet {
+    /// For the proxy called `about`, in front of `upstream`; nothing is allowed yet.
+    pub(super) fn new(about: &str, upstream: Address) -> Self {
+        Self {
+            about: about.to_owned(),
+            upstream,
+            listeners: Vec::new(),
+            timeouts: Timeouts::default(),
+            allow: BTreeMap::new(),
+            left_out: BTreeMap::new(),
+            differences: Vec::new(),
+        }
+    }
+
+    /// One more listener; `mode` is that of a Unix socket.
+    pub(super) fn listen(&mut self, address: Address, mode: Option<u32>) {
+        let mode = match address {
+            Address::Unix(_) => mode,
+            Address::Tcp { .. } => None,
+        };
+        self.listeners.push((address, mode));
+    }
+
+    /// The text of the file.
+    ///
+    /// # Errors
+    /// None in a program whose tests have passed.
+    pub(super) fn written(&self, source: &Source, filters: &Filters) -> Result<String, Vec<Mistake>> {
+        let mut text = String::new();
+        comment(&mut text, &format!("Written by `dockveil migrate` from {}: {}.", source.whence, self.about));
+        comment(&mut text, "");
+        self.write_exposed(&mut text, filters)?;
+        comment(&mut text, "");
+        comment(&mut text, "What else is not as it was:");
+        for difference in self.differences.iter().chain(&source.notes) {
+            comment(&mut text, &format!("- {difference}"));
+        }
+        comment(
+            &mut text,
+            "- paths are decided on as operations: another spelling of a path is the same operation, or refused",
+        );
+        line(&mut text, format_args!("upstream: {}", quoted(&self.upstream.to_string())));
+        line(&mut text, format_args!("listeners:"));
+        for (address, mode) in &self.listeners {
+            line(&mut text, format_args!("  - listen: {}", quoted(&address.to_string())));
+            if let Some(mode) = mode {
+                line(&mut text, format_args!("    mode: \"{mode:04o}\""));
+            }
+            line(&mut text, format_args!("    profile: {PROFILE}"));
+        }
+        self.write_timeouts(&mut text);
+        line(&mut text, format_args!("profiles:\n  - profile: {PROFILE}"));
+        line(&mut text, format_args!("    about: {}", quoted(&format!("What {} let through.", self.about))));
+        line(
+            &mut text,
+            format_args!("    # What is shown of it. `show: all` in addition shows what the other proxy did."),
+        );
+        line(&mut text, format_args!("    extends: {BASE}"));
+        self.write_operations(&mut text);
+        Ok(text)
+    }
+
+    /// What its clients could read in whole answers, and cannot any more.
+    fn write_exposed(&self, text: &mut String, filters: &Filters) -> Result<(), Vec<Mistake>> {
+        let mut exposed: BTreeMap<Class, BTreeSet<&str>> = BTreeMap::new();
+        let base = filters.profiles.get(BASE);
+        for id in self.allow.keys() {
+            let Some((schema, base)) = operation(id).and_then(schema_of).zip(base) else { continue };
+            let fields = Plan::explain(&filters.catalogue, schema, &base.show, &base.rules)
+                .map_err(|error| vec![Mistake::new(&base.place, error.to_string())])?;
+            let hidden = fields.iter().filter_map(|field| field.class);
+            for class in hidden.filter(|class| !base.show.classes.contains(*class)) {
+                exposed.entry(class).or_default().insert(id);
+            }
+        }
+        comment(text, "It passed every answer on as it came. What its clients could read, and cannot with this file:");
+        if exposed.is_empty() {
+            comment(text, "- nothing");
+        }
+        for (class, ids) in exposed {
+            let ids: Vec<&str> = ids.into_iter().collect();
+            comment(text, &format!("- {} ({}): in {}", class.as_str(), meaning(class), ids.join(", ")));
+        }
+        Ok(())
+    }
+
+    fn write_timeouts(&self, text: &mut String) {
+        let usual = Timeouts::default();
+        let times = [
+            ("connect", self.timeouts.connect, usual.connect),
+            ("head", self.timeouts.head, usual.head),
+            ("idle", self.timeouts.idle, usual.idle),
+            ("response", self.timeouts.response, usual.response),
+            ("shutdown", self.timeouts.shutdown, usual.shutdown),
+        ];
+        let changed = times.iter().filter(|(_, time, usual)| time != usual);
+        let changed: Vec<String> = changed.map(|(name, time, _)| format!("{name}: {}", written_time(*time))).collect();
+        if !changed.is_empty() {
+            line(text, format_args!("timeouts: {{{}}}", changed.join(", ")));
+        }
+    }
+
+    fn write_operations(&self, text: &mut String) {
+        // Whoever may ping may ping with HEAD: to name both is a mistake.
+        let implied = |id: &str| id == "SystemPingHead" && self.allow.contains_key("SystemPing");
+        let allow: Vec<_> = self.allow.iter().filter(|(id, _)| !implied(id)).collect();
+        let left_out: Vec<_> = self.left_out.iter().filter(|(id, _)| !self.allow.contains_key(*id)).collect();
+        let width = allow.iter().chain(&left_out).map(|(id, _)| id.len()).max().unwrap_or_default();
+        line(text, format_args!("    allow:{}", if allow.is_empty() { " []" } else { "" }));
+        for (id, why) in allow {
+            line(text, format_args!("      - {id:width$}  # {}", one_line(why)));
+        }
+        if !left_out.is_empty() {
+            line(text, format_args!("    # Left out; each is ready to be made a line of `allow`:"));
+        }
+        for (id, why) in left_out {
+            line(text, format_args!("    #  - {id:width$}  # {}", one_line(why)));
+        }
+    }
+}
+
+/// What a class is, in a word or two.
+fn meaning(class: Class) -> &'static str {
+    match class {
+        Class::Secret => "environments, driver options, tokens",
+        Class::Command => "command lines, arguments, probes",
+        Class::FreeText => "labels, output of probes, error texts",
+        Class::HostPath => "paths, bind mounts",
+        Class::Topology => "addresses, ports, networks",
+        Class::Host => "kernel, hardware, daemon",
+        Class::Identity => "names, images, ids",
+        Class::State => "states, sizes, times",
+    }
+}
+
+/// A time that a configuration file reads.
+fn written_time(time: Duration) -> String {
+    if time.subsec_nanos() == 0 { format!("{}s", time.as_secs()) } else { format!("{}ms", time.as_millis()) }
+}
+
+/// A text in quotes, as YAML reads it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", one_line(text).replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A text without what would end a line, or a comment.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() || matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}') { ' ' } else { c })
+        .collect()
+}
+
+/// Lines of comment.
+fn comment(text: &mut String, words: &str) {
+    let words = one_line(words);
+    let hanging = if words.starts_with("- ") { "#   " } else { "# " };
+    let mut current = "#".to_owned();
+    for word in words.split(' ') {
+        if current.len() + 1 + word.len() > WIDTH && current.len() > hanging.len() {
+            line(text, format_args!("{current}"));
+            current = hanging.trim_end().to_owned();
+            if hanging.len() > 2 {
+                current = "#  ".to_owned();
+            }
+        }
+        if !word.is_empty() {
+            current.push(' ');
+            current.push_str(word);
+        }
+    }
+    line(text, format_args!("{current}"));
+}
+
+fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // Writing to a string does not fail.
+    let _ = text.write_fmt(arguments);
+    text.push('\n');
+}

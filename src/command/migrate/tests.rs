@@ -1,0 +1,230 @@
+//! Compose files in, configurations out; every one of them is loaded as `check` does.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::cli::{Environment, Serve};
+use crate::config::Config;
+use crate::route::operations_named;
+
+/// What `migrate` writes for a text, or what is wrong with it.
+fn migrated(text: &str, service: Option<&str>) -> Result<String, Vec<String>> {
+    let arguments = cli::Migrate { file: None, service: service.map(ToOwned::to_owned) };
+    let mut out = Vec::new();
+    match run(&arguments, &mut text.as_bytes(), &mut out) {
+        Ok(code) => {
+            assert_eq!(code, OK);
+            Ok(String::from_utf8(out).unwrap())
+        }
+        Err(Error::Mistakes(mistakes)) => Err(mistakes.iter().map(ToString::to_string).collect()),
+        Err(other @ (Error::Io(_) | Error::Server(_))) => panic!("{other:?}"),
+    }
+}
+
+/// The configuration that a text of ours is.
+fn loaded(text: &str) -> Config {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("dockveil-migrate-{}-{}.yaml", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    let path: PathBuf = std::env::temp_dir().join(name);
+    std::fs::write(&path, text).unwrap();
+    let arguments = Serve { config: Some(path.clone()), ..Serve::default() };
+    let config = Config::load(&arguments, &Environment::default());
+    std::fs::remove_file(&path).unwrap();
+    config.unwrap_or_else(|mistakes| panic!("{mistakes:#?}\n{text}"))
+}
+
+/// The operations that the first listener allows.
+fn allowed(config: &Config) -> BTreeSet<&'static str> {
+    config.listeners[0].policy.operations().map(|operation| operation.id).collect()
+}
+
+/// Migrates, loads, and compares engine, listeners and operations; answers the text.
+#[track_caller]
+fn check(text: &str, upstream: &str, listeners: &[&str], operations: &[&str]) -> String {
+    let written = migrated(text, None).unwrap();
+    let config = loaded(&written);
+    assert_eq!(config.upstream.to_string(), upstream);
+    let found: Vec<String> = config.listeners.iter().map(|listener| listener.address.to_string()).collect();
+    assert_eq!(found, listeners);
+    let expected: BTreeSet<&str> =
+        operations.iter().flat_map(|name| operations_named(name)).map(|known| known.id).collect();
+    assert_eq!(allowed(&config), expected, "{written}");
+    assert!(config.listeners.iter().all(|listener| !listener.policy.shows(crate::schema::Class::Secret)));
+    written
+}
+
+#[track_caller]
+fn check_mistake(text: &str, service: Option<&str>, part: &str) {
+    let mistakes = migrated(text, service).unwrap_err();
+    assert!(mistakes.iter().any(|mistake| mistake.contains(part)), "{mistakes:?}");
+}
+
+#[test]
+fn tecnativa_in_a_compose_file() {
+    let text = "x-env: &env {EVENTS: 0}\nservices:\n  web:\n    image: nginx\n  dockerproxy:\n    image: \
+                ghcr.io/tecnativa/docker-socket-proxy:0.3\n    environment:\n      <<: *env\n      CONTAINERS: 1\n      \
+                IMAGES: ${IMAGES:-0}\n      ALLOW_START: \"true\"\n      LOG_LEVEL: warning\n";
+    let written = check(
+        text,
+        "unix:///var/run/docker.sock",
+        &["tcp://[::]:2375"],
+        &[
+            "SystemPing",
+            "SystemVersion",
+            "ContainerList",
+            "ContainerInspect",
+            "ContainerTop",
+            "ContainerLogs",
+            "ContainerChanges",
+            "ContainerStats",
+            "CheckpointList",
+            "ContainerStart",
+        ],
+    );
+    for part in [
+        "service \"dockerproxy\" of standard input: Tecnativa/docker-socket-proxy",
+        "- secret (environments, driver options, tokens): in ContainerInspect",
+        "#  - ContainerExport",
+        "ALLOW_START=true",
+        "DOCKVEIL_LOG=warn",
+        "IMAGES: IMAGES is not known here, its default was taken",
+        "timeouts: {response: 600s}",
+    ] {
+        assert!(written.replace("\n#   ", " ").contains(part), "{part}\n{written}");
+    }
+}
+
+#[test]
+fn linuxserver_keeps_logs_to_their_own_variable() {
+    let text = "services:\n  p:\n    image: lscr.io/linuxserver/socket-proxy\n    environment:\n      - CONTAINERS=1\n      \
+                - ALLOW_TOP=1\n      - VERSION=0\n      - SOCKET_PATH=/run/engine.sock\n      - DISABLE_IPV6=1\n";
+    check(
+        text,
+        "unix:///run/engine.sock",
+        &["tcp://0.0.0.0:2375"],
+        &[
+            "SystemPing",
+            "SystemEvents",
+            "ContainerList",
+            "ContainerInspect",
+            "ContainerStats",
+            "CheckpointList",
+            "ContainerTop",
+        ],
+    );
+}
+
+#[test]
+fn the_variables_of_11notes_on_standard_input() {
+    let written =
+        migrated("SOCKET_PROXY_VOLUME=/run/p/\nexport SOCKET_PROXY_TIMEOUT='5s'\nTZ=Europe/Zurich\n", None).unwrap();
+    let config = loaded(&written);
+    assert_eq!(config.listeners[0].address.to_string(), "unix:///run/p/docker.sock");
+    assert_eq!(config.listeners[0].mode, Some(0o600));
+    assert_eq!(config.listeners[1].address.to_string(), "tcp://0.0.0.0:2375");
+    assert_eq!(config.timeouts.connect, std::time::Duration::from_secs(5));
+    assert!(allowed(&config).contains("ImageAttestations") && !allowed(&config).contains("SecretList"));
+    assert!(!allowed(&config).contains("DebugPprofNamed") && written.contains("#  - DebugPprofNamed"));
+    assert!(written.contains("user: \"1000:<group"), "{written}");
+}
+
+#[test]
+fn the_patterns_of_wollomatic() {
+    let text = "services:\n  proxy:\n    image: wollomatic/socket-proxy:1\n    command:\n      - '-loglevel=debug'\n      \
+                - '-listenip=0.0.0.0'\n      - '-allowfrom=traefik'\n      - \
+                '-allowGET=/v1\\..{1,2}/(version|containers/.*|events.*)'\n      - \
+                '-allowHEAD=/_ping'\n      - '-allowPOST=/v1\\..{2}/containers/(watchtower|web)/restart'\n      - \
+                '-shutdowngracetime=5'\n      - '-stoponwatchdog'\n";
+    let written = check(
+        text,
+        "unix:///var/run/docker.sock",
+        &["tcp://0.0.0.0:2375"],
+        &[
+            "SystemPingHead",
+            "SystemVersion",
+            "SystemEvents",
+            "ContainerList",
+            "ContainerInspect",
+            "ContainerTop",
+            "ContainerLogs",
+            "ContainerChanges",
+            "ContainerStats",
+            "CheckpointList",
+        ],
+    );
+    for part in [
+        "-allowfrom=traefik",
+        "-stoponwatchdog",
+        "-loglevel",
+        "was open for some names only, watchtower",
+        "#  - ContainerExport",
+    ] {
+        assert!(written.contains(part), "{part}\n{written}");
+    }
+    assert_eq!(loaded(&written).timeouts.shutdown, std::time::Duration::from_secs(5));
+}
+
+#[test]
+fn the_variables_of_wollomatic_give_way_to_its_arguments() {
+    let text = "SP_ALLOW_GET=/version\nSP_ALLOW_GET_0=/info\nSP_ALLOW_POST=/containers/create\n\
+                SP_ALLOWBINDMOUNTFROM=/srv\nSP_PROXYSOCKETENDPOINT=/run/p.sock\nSP_SOCKETPATH=/run/e.sock\n";
+    let written = check(text, "unix:///run/e.sock", &["unix:///run/p.sock"], &["SystemVersion", "SystemInfo"]);
+    assert!(written.contains("#  - ContainerCreate"), "{written}");
+    check(&format!("{text}-allowGET=/_ping\n"), "unix:///run/e.sock", &["unix:///run/p.sock"], &["SystemPing"]);
+}
+
+#[test]
+fn whom_wollomatic_let_in_from_the_loopback_address_stays_there() {
+    check(
+        "-allowGET=/version -listenip 0.0.0.0\n",
+        "unix:///var/run/docker.sock",
+        &["tcp://127.0.0.1:2375"],
+        &["SystemVersion"],
+    );
+}
+
+#[test]
+fn the_selection_of_foxxmd_is_not_widened() {
+    let text = "services:\n  filter:\n    image: foxxmd/docker-proxy-filter\n    environment:\n      - \
+                PROXY_URL=http://socket-proxy:2375\n      - SCRUB_ENVS=true\n";
+    let all = migrated(text, None).unwrap();
+    let config = loaded(&all);
+    assert_eq!(config.upstream.to_string(), "tcp://socket-proxy:2375");
+    assert!(allowed(&config).contains("ContainerInspect") && !allowed(&config).contains("ContainerStart"));
+    assert!(!allowed(&config).contains("ContainerExport") && all.contains("#  - ContainerExport"));
+    let some = migrated(&format!("{text}      - CONTAINER_NAMES=web\n"), None).unwrap();
+    let config = loaded(&some);
+    for id in ["ContainerList", "ContainerInspect", "ContainerLogs", "SystemEvents", "NetworkInspect"] {
+        assert!(!allowed(&config).contains(id), "{id}");
+        assert!(some.contains(&format!("#  - {id} ")), "{id}\n{some}");
+    }
+    assert!(allowed(&config).contains("ImageList"));
+}
+
+#[test]
+fn what_cannot_be_read_says_so() {
+    check_mistake("services:\n  web:\n    image: nginx\n", None, "2:3: no service runs a known socket proxy");
+    let two = "services:\n  a:\n    image: 11notes/socket-proxy\n  b:\n    image: wollomatic/socket-proxy\n";
+    check_mistake(two, None, "several services run a socket proxy (a, b), expected --service");
+    check_mistake(two, Some("c"), "no service \"c\"");
+    assert!(migrated(two, Some("a")).is_ok());
+    check_mistake("hello\n", None, "standard input:1: expected NAME=value");
+    check_mistake("FOO=1\n", None, "no variable of a known socket proxy");
+    check_mistake("CONTAINERS=yes\n", None, "CONTAINERS: found \"yes\"");
+    check_mistake("-allowGET=(\n", None, "the pattern \"(\" of GET");
+    check_mistake("-alowGET=/version\n", None, "unknown argument -alowGET, did you mean -allowGET?");
+    check_mistake("SP_ALLOW_GETS=/version\n", None, "unknown variable SP_ALLOW_GETS");
+    check_mistake("PROXY_URL=/run/docker.sock\n", None, "PROXY_URL: found \"/run/docker.sock\"");
+    check_mistake("services:\n  - a\n b: [\n", None, "not YAML");
+}
+
+#[test]
+fn nothing_from_a_file_can_end_a_comment() {
+    let text = "services:\n  \"p\\nupstream: tcp://evil:1\":\n    image: 11notes/socket-proxy\n";
+    let config = loaded(&migrated(text, None).unwrap());
+    assert_eq!(config.upstream.to_string(), "unix:///run/docker.sock");
+    let text = "-allowGET=/version\n'-allowfrom=a\u{85}listeners: []'\n";
+    assert_eq!(loaded(&migrated(text, None).unwrap()).listeners.len(), 1);
+}

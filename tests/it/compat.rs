@@ -1,0 +1,573 @@
+//! The program in the place of another socket proxy: its variables and nothing else.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use dockveil::cli::{Environment, Serve};
+use dockveil::config::Config;
+use dockveil::config::compat::{Table, tables};
+use dockveil::filter::Plan;
+use dockveil::policy::Decision;
+use dockveil::route::{self, OPERATIONS, Response};
+use dockveil::schema::Class;
+use dockveil::server::{self, Running};
+use dockveil::socket::Address;
+
+use crate::support::client::{Client, get, status};
+use crate::support::daemon::{Daemon, json};
+use crate::support::fixture;
+use crate::support::proxy::Folder;
+
+/// The configuration that variables come to.
+fn config(variables: &[(&str, &str)]) -> Config {
+    let environment = Environment { variables: variables.iter().copied().collect(), ..Environment::default() };
+    Config::load(&Serve::default(), &environment).unwrap()
+}
+
+/// A recorded answer of Docker 28.5.
+fn recorded(name: &str) -> String {
+    std::fs::read_to_string(fixture::root().join("docker-28.5/v1.51").join(name)).unwrap()
+}
+
+/// The program in place of another proxy, on ports of the system's choice.
+struct Swapped {
+    running: Option<Running>,
+    _daemon: Daemon,
+    _folder: Folder,
+}
+
+impl Swapped {
+    /// `socket` is the variable that names the engine's socket.
+    fn start(socket: &str, variables: &[(&str, &str)]) -> Self {
+        let folder = Folder::new();
+        let daemon = Daemon::start(&folder.path("engine"), |request| {
+            let path = request.split(' ').nth(1).unwrap().split('?').next().unwrap();
+            json(&match path.trim_start_matches("/v1.51") {
+                "/containers/json" => recorded("container_list.json"),
+                "/containers/web/json" => recorded("container_inspect.json"),
+                "/images/web/json" => recorded("image_inspect.json"),
+                "/info" => recorded("system_info.json"),
+                "/events" => recorded("system_events.ndjson"),
+                "/networks" => recorded("network_list.json"),
+                "/volumes" => recorded("volume_list.json"),
+                _ => "{}".to_owned(),
+            })
+        });
+        let (engine, volume) = (daemon.path.to_str().unwrap().to_owned(), folder.path("volume"));
+        let mut all = variables.to_vec();
+        all.push((socket, &engine));
+        if socket == "SOCKET_PROXY_DOCKER_SOCKET" {
+            all.push(("SOCKET_PROXY_VOLUME", volume.to_str().unwrap()));
+        }
+        let mut config = config(&all);
+        for listener in &mut config.listeners {
+            if let Address::Tcp { host, port } = &mut listener.address {
+                // The others may be taken, by another test or by an engine.
+                assert_eq!(std::mem::replace(port, 0), 2375);
+                "127.0.0.1".clone_into(host);
+            }
+        }
+        // Tests run in threads.
+        config.startup.run_as = None;
+        Self { running: Some(server::start(config).unwrap()), _daemon: daemon, _folder: folder }
+    }
+
+    /// The answer to a request, at each of the listeners: it is the same.
+    #[track_caller]
+    fn ask(&self, method: &str, target: &str) -> String {
+        let request =
+            format!("{method} {target} HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let mut answers: Vec<String> = Vec::new();
+        for address in self.running.as_ref().unwrap().addresses() {
+            answers.push(match address {
+                Address::Unix(path) => {
+                    let mut client = Client::connect(path);
+                    client.send(&request);
+                    client.rest()
+                }
+                Address::Tcp { host, port } => {
+                    let mut stream = TcpStream::connect((host.as_str(), *port)).unwrap();
+                    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                    stream.write_all(request.as_bytes()).unwrap();
+                    let mut bytes = Vec::new();
+                    let _ = stream.read_to_end(&mut bytes);
+                    String::from_utf8_lossy(&bytes).into_owned()
+                }
+            });
+        }
+        assert!(answers.iter().all(|answer| status(answer) == status(&answers[0])), "{answers:?}");
+        answers.swap_remove(0)
+    }
+
+    /// Requests that are answered by the engine, and requests that are refused.
+    #[track_caller]
+    fn check(&self, open: &[&str], closed: &[&str]) {
+        for (lines, is_open) in [(open, true), (closed, false)] {
+            for line in lines {
+                let (method, target) = line.split_once(' ').unwrap();
+                let answer = self.ask(method, target);
+                assert_eq!(status(&answer) != 403, is_open, "{line}: {answer}");
+                assert!(![400, 404].contains(&status(&answer)), "{line}: {answer}");
+            }
+        }
+    }
+}
+
+impl Drop for Swapped {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop();
+        }
+    }
+}
+
+#[test]
+fn in_place_of_11notes() {
+    let swapped = Swapped::start("SOCKET_PROXY_DOCKER_SOCKET", &[]);
+    assert_eq!(swapped.running.as_ref().unwrap().addresses().len(), 2);
+    swapped.check(
+        &[
+            "GET /_ping",
+            "HEAD /_ping",
+            "GET /version",
+            "GET /v1.44/containers/json",
+            "GET /containers/web/json",
+            "GET /containers/secrets/json",
+            "GET /containers/configs/logs?stdout=1",
+            "GET /images/web/json",
+            "GET /images/a/b/history",
+            "GET /info",
+            "GET /system/df",
+            "GET /networks",
+            "GET /swarm",
+            "GET /services",
+            "GET /tasks",
+            "GET /distribution/a/b/json",
+        ],
+        &[
+            "GET /secrets",
+            "GET /%73ecrets",
+            "GET /v1.44/configs/a",
+            "GET /swarm/unlockkey",
+            "GET /images/get?names=a",
+            "GET /images/web/get",
+            "GET /containers/web/export",
+            "GET /containers/web/%65xport",
+            "GET /containers/web/archive?path=/etc",
+            "HEAD /containers/web/archive?path=/etc",
+            "GET /containers/web/attach/ws",
+            "GET /debug/pprof/heap",
+            "POST /containers/web/start",
+            "POST /containers/web/wait",
+            "POST /build",
+            "DELETE /containers/web",
+            "PUT /containers/web/archive?path=/",
+        ],
+    );
+}
+
+#[test]
+fn in_place_of_tecnativa() {
+    let swapped = Swapped::start(
+        "SOCKET_PATH",
+        &[("CONTAINERS", "1"), ("NETWORKS", "true"), ("ALLOW_START", "1"), ("VERSION", "0")],
+    );
+    swapped.check(
+        &[
+            "GET /_ping",
+            "GET /events?until=1",
+            "GET /containers/json",
+            "GET /v1.44/containers/web/json",
+            "GET /containers/web/logs?stdout=1",
+            "GET /containers/web/top",
+            "GET /networks/a",
+            "POST /containers/web/start",
+        ],
+        &[
+            "GET /version",
+            "GET /info",
+            "GET /images/json",
+            "GET /volumes",
+            "GET /secrets",
+            "GET /containers/web/export",
+            "GET /containers/web/archive?path=/etc",
+            "GET /containers/web/attach/ws",
+            "POST /containers/web/stop",
+            "POST /containers/web/exec",
+            "POST /networks/create",
+        ],
+    );
+    // Where prefixes opened more than they said.
+    assert_eq!(status(&swapped.ask("GET", "/CONTAINERS/json")), 404);
+    assert_eq!(status(&swapped.ask("GET", "/containersXYZ")), 404);
+}
+
+#[test]
+fn in_place_of_tecnativa_with_everything_that_writes() {
+    let swapped = Swapped::start("SOCKET_PATH", &[("CONTAINERS", "1"), ("POST", "1"), ("IMAGES", "1")]);
+    swapped.check(
+        &[
+            "POST /containers/web/stop",
+            "POST /containers/web/restart",
+            "DELETE /containers/web",
+            "POST /images/create?fromImage=a",
+            "DELETE /images/a",
+        ],
+        &[
+            "POST /exec/a/start",
+            "POST /build",
+            "POST /networks/create",
+            "GET /images/get?names=a",
+            "POST /commit?container=a",
+        ],
+    );
+}
+
+#[test]
+fn in_place_of_linuxserver() {
+    let swapped = Swapped::start(
+        "SOCKET_PATH",
+        &[("CONTAINERS", "1"), ("ALLOW_TOP", "1"), ("ALLOW_RESTARTS", "1"), ("INFO", "TRUE")],
+    );
+    swapped.check(
+        &[
+            "GET /version",
+            "GET /info",
+            "GET /containers/json",
+            "GET /containers/web/json",
+            "GET /containers/web/top",
+            "POST /containers/web/restart",
+            "POST /containers/web/kill",
+        ],
+        &[
+            "GET /containers/web/logs?stdout=1",
+            "GET /containers/web/changes",
+            "GET /containers/web/export",
+            "POST /containers/web/start",
+            "POST /containers/web/pause",
+            "GET /images/json",
+        ],
+    );
+}
+
+/// The tokens of canaries in an answer, by whether their class is one that is hidden.
+fn canaries(answer: &str, hidden: bool) -> Vec<String> {
+    let answer = answer.to_lowercase();
+    let hides = |class: &str| matches!(class, "secret" | "command" | "free-text" | "host-path");
+    let all = fixture::canaries("docker-28.5").into_iter().filter(|canary| hides(&canary.class) == hidden);
+    all.map(|canary| canary.token).filter(|token| answer.contains(&token.to_lowercase())).collect()
+}
+
+/// Secrets are hidden with the variables of a proxy, and shown with one more.
+#[track_caller]
+fn check_canaries(socket: &str, variables: &[(&str, &str)]) {
+    let targets = [
+        "/events?until=1",
+        "/containers/json",
+        "/containers/web/json",
+        "/images/web/json",
+        "/info",
+        "/networks",
+        "/volumes",
+    ];
+    let swapped = Swapped::start(socket, variables);
+    for target in targets {
+        let answer = swapped.ask("GET", target);
+        assert_eq!(status(&answer), 200, "{target}");
+        assert_eq!(canaries(&answer, true), Vec::<String>::new(), "{target}");
+    }
+    assert!(!canaries(&swapped.ask("GET", "/containers/web/json"), false).is_empty());
+    let mut open = variables.to_vec();
+    open.push(("DOCKVEIL_SHOW", "all"));
+    let swapped = Swapped::start(socket, &open);
+    let shown: usize = targets.iter().map(|target| canaries(&swapped.ask("GET", target), true).len()).sum();
+    assert!(shown > 40, "{shown} canaries shown");
+}
+
+#[test]
+fn secrets_are_hidden_until_they_are_asked_for() {
+    let sections = ["CONTAINERS", "IMAGES", "INFO", "NETWORKS", "VOLUMES"].map(|name| (name, "1"));
+    check_canaries("SOCKET_PROXY_DOCKER_SOCKET", &[]);
+    check_canaries("SOCKET_PATH", &sections);
+    check_canaries("SOCKET_PATH", &[&sections[..], &[("ALLOW_LOGS", "1")]].concat());
+}
+
+#[test]
+fn what_all_shows_is_what_the_engine_said() {
+    let swapped = Swapped::start("SOCKET_PATH", &[("CONTAINERS", "1"), ("DOCKVEIL_SHOW", "all")]);
+    let answer = swapped.ask("GET", "/containers/web/json");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(body.contains(recorded("container_inspect.json").trim()), "{body}");
+}
+
+#[test]
+fn more_labels_and_variables_are_shown_by_name() {
+    let variables = [("CONTAINERS", "1"), ("DOCKVEIL_LABELS", "traefik.*, homepage.*"), ("DOCKVEIL_SHOW", "command")];
+    let config = config(&variables);
+    let show = &config.listeners[0].policy.profile().show;
+    assert!(
+        show.labels.matches("traefik.http.middlewares.a.basicauth.users") && show.labels.matches("homepage.widget.key")
+    );
+    assert!(show.classes.contains(Class::Command) && !show.classes.contains(Class::Secret) && !show.unknown);
+    let config = self::config(&[("CONTAINERS", "1"), ("DOCKVEIL_ENV", "APP_*")]);
+    let show = &config.listeners[0].policy.profile().show;
+    assert!(show.env.matches("APP_NAME") && !show.env.matches("PASSWORD"));
+    for label in ["traefik.http.middlewares.a.basicauth.users", "homepage.widget.key", "caddy_1.basicauth.bob"] {
+        assert!(!show.labels.matches(label), "{label}");
+    }
+    assert!(show.labels.matches("traefik.http.routers.web.rule"));
+}
+
+#[test]
+fn no_recorded_answer_shows_a_canary_to_any_of_them() {
+    let all_of = |table: &'static Table| -> Vec<(&'static str, &'static str)> {
+        let mut variables: Vec<_> = table.switches().map(|(name, _)| (name, "1")).collect();
+        variables.push(("DOCKVEIL_COMPAT", table.name.as_str()));
+        variables
+    };
+    let fixtures = fixture::all();
+    let mut filtered = 0;
+    let mut leaks = BTreeSet::new();
+    for table in tables().unwrap() {
+        let config = config(&all_of(table));
+        let policy = &config.listeners[0].policy;
+        for engine in fixture::engines() {
+            let hidden: Vec<_> = fixture::canaries(&engine)
+                .into_iter()
+                .filter(|canary| !policy.shows(canary.class.parse::<Class>().unwrap()))
+                .collect();
+            for fixture in fixtures.iter().filter(|fixture| fixture.engine == engine) {
+                let Some(operation) = OPERATIONS.iter().find(|operation| snake(operation.id) == fixture.operation)
+                else {
+                    continue;
+                };
+                let target = operation.template.replace(['{', '}'], "");
+                let target = if operation.id == "ContainerStats" { format!("{target}?stream=0") } else { target };
+                let route = route::find(operation.method.as_str(), &target).unwrap().unwrap();
+                let Decision::Filter(plan) = policy.decide(&route) else { continue };
+                let text = applied(&plan, matches!(operation.response, Response::Array(_)), &fixture.body);
+                filtered += 1;
+                for canary in hidden.iter().filter(|canary| text.contains(&canary.token.to_lowercase())) {
+                    leaks.insert(format!("{} {} {}", table.name, fixture.path, canary.token));
+                }
+            }
+        }
+    }
+    assert!(filtered > 600, "{filtered} answers filtered");
+    assert!(leaks.is_empty(), "{leaks:#?}");
+}
+
+fn applied(plan: &Plan, array: bool, body: &[u8]) -> String {
+    let mut out = Vec::new();
+    let done = if array { plan.apply_array(body, &mut out) } else { plan.apply(body, &mut out) };
+    done.unwrap();
+    String::from_utf8(out).unwrap().to_lowercase()
+}
+
+/// `container_inspect` of `ContainerInspect`.
+fn snake(id: &str) -> String {
+    let mut out = String::new();
+    for character in id.chars() {
+        if character.is_ascii_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.push(character.to_ascii_lowercase());
+    }
+    out
+}
+
+/// The program as it is started.
+fn program(variables: &[(&str, &str)], arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dockveil"));
+    command.env_clear().envs(variables.iter().copied()).args(arguments);
+    command
+}
+
+#[test]
+fn mistakes_name_the_variable_and_end_with_78() {
+    let ended = program(&[("CONTAINERS", "yes"), ("ALLOW_STRAT", "1")], &[]).output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(78), "{said}");
+    assert!(said.contains("CONTAINERS: found \"yes\"") && said.contains("did you mean ALLOW_START?"), "{said}");
+}
+
+#[test]
+fn check_says_which_proxy_it_stands_for_and_how_loud_it_is() {
+    let check = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let ended = program(variables, arguments).output().unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+        String::from_utf8(ended.stdout).unwrap()
+    };
+    let said = check(&[("SOCKET_PROXY_KEEPALIVE", "5s")], &["check"]);
+    assert!(said.contains("\ncompat: 11notes\n") && said.contains("SOCKET_PROXY_KEEPALIVE: not supported"), "{said}");
+    assert!(!said.contains("DOCKVEIL_SHOW=all"), "{said}");
+    let said = check(&[("IMAGES", "1"), ("DOCKVEIL_SHOW", "all")], &["check"]);
+    assert!(said.contains("compat: tecnativa") && said.contains("warning: DOCKVEIL_SHOW=all"), "{said}");
+    let said = check(&[("IMAGES", "1")], &["check", "--profile", "dashboard"]);
+    assert!(!said.contains("compat:") && said.contains("note: the variables of Tecnativa"), "{said}");
+    let said = check(&[("IMAGES", "1"), ("DOCKVEIL_DEFAULT_CONFIG", "/etc/x.yaml")], &["check"]);
+    assert!(said.contains("compat: tecnativa") && said.contains("/etc/x.yaml is not read"), "{said}");
+    let said = check(&[("IMAGES", "1")], &["explain", "--profile", "compat:tecnativa", "GET /images/json"]);
+    assert!(said.contains("allowed by IMAGES"), "{said}");
+}
+
+#[test]
+fn root_opens_the_listeners_and_becomes_an_ordinary_user() {
+    let networks = Command::new("unshare").args(["--net", "true"]).output();
+    if !rustix::process::geteuid().is_root() || !networks.is_ok_and(|ended| ended.status.success()) {
+        eprintln!("not run: it takes root, and a network of its own");
+        return;
+    }
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    // As the engine of a distribution has it: for root, and for a group.
+    std::os::unix::fs::chown(&daemon.path, Some(0), Some(7991)).unwrap();
+    std::fs::set_permissions(&daemon.path, std::os::unix::fs::PermissionsExt::from_mode(0o660)).unwrap();
+    let volume = folder.path("proxy");
+    let variables = [
+        ("SOCKET_PROXY_DOCKER_SOCKET", daemon.path.to_str().unwrap()),
+        ("SOCKET_PROXY_VOLUME", volume.to_str().unwrap()),
+        ("SOCKET_PROXY_UID", "7001"),
+        ("SOCKET_PROXY_GID", "7002"),
+    ];
+    let socket = volume.join("docker.sock");
+    // The port is the one of the other proxy, so it is opened in a network of its own.
+    let mut command = Command::new("unshare");
+    command.args(["--net", env!("CARGO_BIN_EXE_dockveil")]).env_clear().envs(variables);
+    command.env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !socket.exists() && Instant::now() < deadline && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut client = Client::connect(&socket);
+    client.send(get("/containers/json"));
+    let answer = client.read_until("[]");
+    let threads: Vec<String> = std::fs::read_dir(format!("/proc/{}/task", child.id()))
+        .unwrap()
+        .map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap())
+        .collect();
+    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&socket).unwrap());
+    let probed = program(&variables, &["--healthcheck"]).output().unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+
+    assert_eq!(status(&answer), 200, "{said}");
+    assert!(threads.len() > 1, "{threads:?}");
+    for status in threads {
+        for line in [
+            "Uid:\t7001\t7001\t7001\t7001\n",
+            "Gid:\t7002\t7002\t7002\t7002\n",
+            "Groups:\t7991 \n",
+            "CapEff:\t0000000000000000\n",
+            "CapPrm:\t0000000000000000\n",
+            "NoNewPrivs:\t1\n",
+        ] {
+            assert!(status.contains(line), "{line:?} in {status}");
+        }
+    }
+    assert_eq!(owner, 7001);
+    assert_eq!(probed.status.code(), Some(0), "{}", String::from_utf8_lossy(&probed.stderr));
+    assert!(ended.status.success() && !socket.exists(), "{said}");
+    assert!(
+        said.contains("compat: 11notes") && said.contains("runs as user 7001, group 7002, further groups: 7991"),
+        "{said}"
+    );
+}
+
+#[test]
+fn who_may_not_open_the_engine_reads_the_line_that_helps() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not run: it takes root");
+        return;
+    }
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    std::os::unix::fs::chown(&daemon.path, Some(0), Some(7991)).unwrap();
+    std::fs::set_permissions(&daemon.path, std::os::unix::fs::PermissionsExt::from_mode(0o660)).unwrap();
+    let listen =
+        format!("unix://{}", std::env::temp_dir().join(format!("dockveil-denied-{}", std::process::id())).display());
+    let variables = [("CONTAINERS", "1"), ("SOCKET_PATH", daemon.path.to_str().unwrap())];
+    let mut command = Command::new("setpriv");
+    command.args([
+        "--reuid=7001",
+        "--regid=7002",
+        "--clear-groups",
+        env!("CARGO_BIN_EXE_dockveil"),
+        "--listen",
+        &listen,
+    ]);
+    command.env_clear().envs(variables).env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
+    let ended = command.output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(70), "{said}");
+    assert!(said.contains("belongs to 0:7991") && said.contains("user: \"65532:7991\""), "{said}");
+}
+
+/// The variables that the other proxies read, by the names they give them.
+const READ: &[(&str, &str)] = &[
+    (
+        "11notes",
+        "DEBUG SOCKET_PROXY_DOCKER_SOCKET SOCKET_PROXY_GID SOCKET_PROXY_KEEPALIVE SOCKET_PROXY_TIMEOUT \
+         SOCKET_PROXY_UID SOCKET_PROXY_VOLUME TZ",
+    ),
+    (
+        "linuxserver",
+        "ALLOW_ARCHIVE ALLOW_CHANGES ALLOW_EXPORT ALLOW_LOGS ALLOW_PAUSE ALLOW_RESTARTS ALLOW_START ALLOW_STOP \
+         ALLOW_TOP ALLOW_UNPAUSE AUTH BUILD COMMIT CONFIGS CONTAINERS DISABLE_IPV6 DISTRIBUTION EVENTS EXEC GRPC \
+         IMAGES INFO LIBPOD_ALLOW_PAUSE LIBPOD_ALLOW_POD_PAUSE LIBPOD_ALLOW_POD_RESTARTS LIBPOD_ALLOW_POD_START \
+         LIBPOD_ALLOW_POD_STOP LIBPOD_ALLOW_POD_UNPAUSE LIBPOD_ALLOW_RESTARTS LIBPOD_ALLOW_START LIBPOD_ALLOW_STOP \
+         LIBPOD_ALLOW_UNPAUSE LIBPOD_CONTAINERS LIBPOD_EVENTS LIBPOD_EXEC LIBPOD_GENERATE LIBPOD_IMAGES LIBPOD_INFO \
+         LIBPOD_MANIFESTS LIBPOD_NETWORKS LIBPOD_PING LIBPOD_PLAY LIBPOD_PODS LIBPOD_SECRETS LIBPOD_SYSTEM \
+         LIBPOD_VERSION LIBPOD_VOLUMES LOG_LEVEL NETWORKS NODES PING PLUGINS POST SECRETS SERVICES SESSION \
+         SOCKET_PATH SWARM SYSTEM TASKS TZ VERSION VOLUMES",
+    ),
+    (
+        "tecnativa",
+        "ALLOW_RESTARTS ALLOW_START ALLOW_STOP AUTH BIND_CONFIG BUILD COMMIT CONFIGS CONTAINERS DISABLE_IPV6 \
+         DISTRIBUTION EVENTS EXEC GRPC IMAGES INFO LOG_LEVEL NETWORKS NODES PING PLUGINS POST SECRETS SERVICES \
+         SESSION SOCKET_PATH SWARM SYSTEM TASKS VERSION VOLUMES",
+    ),
+];
+
+#[test]
+fn every_variable_of_the_other_proxies_has_a_row() {
+    for (name, variables) in READ {
+        let table = tables().unwrap().iter().find(|table| table.name == *name).unwrap();
+        let found: Vec<&str> = table.variables.keys().map(String::as_str).collect();
+        assert_eq!(found, variables.split_whitespace().collect::<Vec<_>>(), "{name}");
+    }
+}
+
+/// The rows of `docs/drop-in.md`, as the tables have them.
+fn rows() -> String {
+    let tables = tables().unwrap();
+    let names: BTreeSet<&str> = tables.iter().flat_map(|table| table.variables.keys()).map(String::as_str).collect();
+    let heads: Vec<&str> = tables.iter().map(|table| table.about.as_str()).collect();
+    let mut text = format!("| variable | {} |\n|---|{}\n", heads.join(" | "), "---|".repeat(tables.len()));
+    for name in names {
+        let cells: Vec<String> = tables
+            .iter()
+            .map(|table| match table.variables.get(name) {
+                None => "–".to_owned(),
+                Some(variable) => {
+                    let (verdict, why) = variable.verdict.words();
+                    let default = if variable.default.is_empty() { "none" } else { &variable.default };
+                    format!("`{default}`: **{verdict}**, {why}")
+                }
+            })
+            .collect();
+        text += &format!("| `{name}` | {} |\n", cells.join(" | "));
+    }
+    text
+}
+
+#[test]
+fn the_document_has_the_rows_of_the_tables() {
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/drop-in.md")).unwrap();
+    assert!(document.contains(&rows()), "docs/drop-in.md is to have these rows:\n{}", rows());
+}
