@@ -18,7 +18,6 @@
 #[expect(dead_code, reason = "one event and one inspected container are for the bench of exchanges")]
 #[path = "support/documents.rs"]
 mod documents;
-#[expect(dead_code, reason = "here nothing is to stay below a figure")]
 #[path = "support/figures.rs"]
 mod figures;
 

@@ -134,6 +134,7 @@ enum Layer {
 struct Known {
     loose: bool,
     lifted: bool,
+    kept: bool,
     name: Name,
 }
 
@@ -188,7 +189,12 @@ impl<'c> Reference<'c> {
                 let value = acted(&rule.action, value);
                 return Left { kept: value.is_some(), value };
             }
-            (place.layer, kept) = (Layer::Shown, true);
+            kept = true;
+            place.layer = match (place.field, place.layer) {
+                (None, _) | (_, Layer::Shown) => Layer::Shown,
+                (Some(_), Layer::Known(known)) => Layer::Known(Known { kept, ..known }),
+                (Some(_), Layer::Hidden) => Layer::Known(Known { loose: true, kept, ..Known::default() }),
+            };
         }
         let left = self.by_layer(place, path, value);
         Left { kept: kept || left.kept, ..left }
@@ -197,7 +203,9 @@ impl<'c> Reference<'c> {
     fn by_layer(&mut self, place: Place<'c>, path: String, value: &Value) -> Left {
         let (field, layer) = (place.field, place.layer);
         let said = field.and_then(|field| field.opaque.as_ref().or(field.class.as_ref()));
-        let shown = |known: Known| said.is_none_or(|(class, _)| known.lifted || self.show.classes.contains(*class));
+        let shown = |known: Known| {
+            said.is_none_or(|(class, _)| known.lifted || known.kept || self.show.classes.contains(*class))
+        };
         let opaque = field.is_some_and(|field| field.opaque.is_some());
         let known = match layer {
             Layer::Shown => return self.inside(place, layer, path, value),
@@ -283,13 +291,14 @@ impl<'c> Reference<'c> {
         let shows = |class: Class| self.show.classes.contains(class);
         let key_class = field.and_then(|field| field.key_class.as_ref()).map(|(class, _)| *class);
         let layer = match (named, any, key_class) {
-            (Some(_), ..) => Layer::Known(Known { name: called(key), ..Known::default() }),
+            (Some(_), ..) => Layer::Known(Known { name: called(key), kept: known.kept, ..Known::default() }),
+            (None, Some(_), _) if known.kept => Layer::Known(Known { loose: true, kept: true, ..Known::default() }),
             (None, Some(value), _) if self.is_listed_key(known.name, value, key) => {
                 Layer::Known(Known { loose: true, lifted: true, ..Known::default() })
             }
             (None, _, Some(class)) => {
-                if shows(class) {
-                    Layer::Known(Known::default())
+                if known.kept || shows(class) {
+                    Layer::Known(Known { kept: known.kept, ..Known::default() })
                 } else {
                     Layer::Hidden
                 }
@@ -332,7 +341,7 @@ impl<'c> Reference<'c> {
                 let name = element.as_str().map(|text| text.split('=').next().unwrap_or(text));
                 let lifted = value.class.is_some() && name.is_some_and(|name| self.is_listed(known.name, name));
                 let name = if value.any_member.is_some() { known.name } else { Name::Other };
-                Layer::Known(Known { loose: true, lifted, name })
+                Layer::Known(Known { loose: true, lifted, kept: known.kept, name })
             }
             None if self.show.unknown => Layer::Shown,
             None => Layer::Hidden,

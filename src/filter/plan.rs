@@ -7,8 +7,9 @@
 //!
 //! What holds at a place, from the strongest:
 //!
-//! 1. The last rule that matches the place. One that hides swallows everything below. A `keep` makes everything below
-//!    shown, unless another rule hides it.
+//! 1. The last rule that matches the place. One that hides swallows everything below. A `keep` shows everything below
+//!    that the schema knows, whatever its class, unless another rule hides it; and all there is below a place that the
+//!    schema does not know.
 //! 2. The nearest `keep` above.
 //! 3. The class of the field. Hidden members with a fixed name are blanked, so that typed clients keep decoding;
 //!    hidden elements and hidden members of maps are removed. Without a catalogue everything is shown.
@@ -490,6 +491,8 @@ struct Known {
     loose: bool,
     /// Whether it is in an allow-list: shown whatever its class.
     lifted: bool,
+    /// Whether a rule keeps it or something around it: shown whatever its class, with all below that the schema knows.
+    kept: bool,
     /// The allow-list for what is below.
     list: Option<List>,
 }
@@ -644,7 +647,7 @@ impl<'c> Builder<'c> {
                     let blank = field.map_or(Blank::OfType, |field| field.0.blank);
                     return self.identify(Identity::Act { rule, blank });
                 }
-                (false, ..) => (layer, kept) = (Layer::Shown, Some(rule)),
+                (false, ..) => (layer, kept) = (self.kept(field, layer), Some(rule)),
             }
         }
         states.retain(|state| !self.is_match(state));
@@ -664,13 +667,24 @@ impl<'c> Builder<'c> {
         match layer {
             Layer::Known(_) => {}
             Layer::Shown | Layer::Hidden(_) => {
-                field = field.filter(|field| self.nests_rules(field.0));
-                if field.is_none() && !states.iter().any(|state| self.matters(state, layer)) {
+                let nests = field.is_some_and(|field| self.nests_rules(field.0));
+                if !nests && !states.iter().any(|state| self.matters(state, layer)) {
+                    field = None;
                     states.clear();
                 }
             }
         }
         self.identify(Identity::Spot(Spot { field, layer, states: states.into(), kept }))
+    }
+
+    /// What holds where a rule keeps a value: of a field, what the schema knows of it; of anything else, all.
+    fn kept(&self, field: Option<FieldRef<'c>>, layer: Layer) -> Layer {
+        let is_described = field.is_some_and(|field| !std::ptr::eq(field.0, self.nothing));
+        match layer {
+            Layer::Known(known) if is_described => Layer::Known(Known { kept: true, ..known }),
+            Layer::Hidden(_) if is_described => Layer::Known(Known { loose: true, kept: true, ..Known::default() }),
+            Layer::Shown | Layer::Known(_) | Layer::Hidden(_) => Layer::Shown,
+        }
     }
 
     /// Goes on into the schema that is nested here, whose rules begin.
@@ -768,7 +782,8 @@ impl<'c> Builder<'c> {
         };
         let known = Known { loose: known.loose || field.blank == Blank::Absent, ..known };
         let shown = self.shows(*class, known);
-        let masked = self.show.mask && (known.lifted || matches!(class, Class::Command | Class::FreeText));
+        let is_maskable = known.lifted || matches!(class, Class::Command | Class::FreeText);
+        let masked = self.show.mask && is_maskable && !known.kept;
         let hide = if known.loose { Outcome::Remove } else { Outcome::Blank };
         let (scalar, null) = match (shown, known.loose) {
             (true, _) => (if masked { Outcome::Mask } else { Outcome::Copy }, Outcome::Copy),
@@ -936,7 +951,7 @@ impl<'c> Builder<'c> {
 
     /// Whether a class is shown at a field.
     fn shows(&self, class: Class, known: Known) -> bool {
-        known.lifted || self.show.classes.contains(class)
+        known.lifted || known.kept || self.show.classes.contains(class)
     }
 
     /// What no schema knows.
@@ -964,12 +979,18 @@ impl<'c> Builder<'c> {
         let below = named.map(|(_, field)| field).or(field.any_member.as_deref());
         let Layer::Known(known) = spot.layer else { return (below.map(FieldRef), spot.layer) };
         let layer = match (named, below) {
-            (Some((name, _)), _) => Layer::Known(Known { loose: false, lifted: false, list: list_called(name) }),
+            (Some((name, _)), _) => {
+                Layer::Known(Known { kept: known.kept, list: list_called(name), ..Known::default() })
+            }
+            (None, Some(_)) if known.kept => Layer::Known(Known { loose: true, kept: true, ..Known::default() }),
             (None, Some(value)) => self.map_member(field, value, self.is_listed(spot, key)),
             (None, None) => match (&field.key_class, self.inside(field, known)) {
                 (_, Some(layer)) if field.members.is_empty() => layer,
-                (Some((class, _)), _) if self.show.classes.contains(*class) => {
-                    return (Some(FieldRef(self.nothing)), Layer::Known(Known::default()));
+                (Some((class, _)), _) if known.kept || self.show.classes.contains(*class) => {
+                    return (
+                        Some(FieldRef(self.nothing)),
+                        Layer::Known(Known { kept: known.kept, ..Known::default() }),
+                    );
                 }
                 (Some((class, _)), _) => Layer::Hidden(Some(*class)),
                 (None, _) => self.unknown(),
@@ -1011,7 +1032,7 @@ impl<'c> Builder<'c> {
     /// The layer of a value of a map.
     fn map_member(&self, map: &Field, value: &Field, lifted: bool) -> Layer {
         if lifted {
-            return Layer::Known(Known { loose: true, lifted: true, list: None });
+            return Layer::Known(Known { loose: true, lifted: true, ..Known::default() });
         }
         match &map.key_class {
             Some((class, _)) if self.show.classes.contains(*class) => Layer::Known(Known::default()),
@@ -1038,7 +1059,7 @@ impl<'c> Builder<'c> {
             Some(below) => {
                 // An array of maps is one map, cut up.
                 let list = known.list.filter(|_| below.any_member.is_some());
-                Layer::Known(Known { loose: true, lifted: listed, list })
+                Layer::Known(Known { loose: true, lifted: listed, kept: known.kept, list })
             }
             None => self.inside(field, known).unwrap_or_else(|| self.unknown()),
         };
@@ -1147,6 +1168,7 @@ impl<'c> Builder<'c> {
         }
         let Some(node) = plan.node(id) else { return };
         let rule = if node.is_decided() { Some(node.action) } else { above };
+        let mut keys = None;
         for (said, suffix) in [(&field.class, ""), (&field.key_class, ".*~"), (&field.opaque, "..*")] {
             let Some((class, place)) = said else { continue };
             let decided = rule.and_then(|rule| self.rules.get(rule));
@@ -1155,6 +1177,7 @@ impl<'c> Builder<'c> {
                 None => (self.outcome(node, *class, suffix == ".*~").to_owned(), place),
             };
             let path = format!("{path}{suffix}");
+            keys = (suffix == ".*~").then_some(lines.len()).or(keys);
             lines.push(Explained { path, class: Some(*class), outcome, place: Some(place.clone()) });
         }
         let length = path.len();
@@ -1176,6 +1199,14 @@ impl<'c> Builder<'c> {
             path.push_str(".*");
             let before = lines.len();
             self.explain_field(plan, below, member(None), path, rule, around, lines);
+            // What rules keep in a member comes out under its key.
+            let inside = lines.get(before..).unwrap_or_default();
+            let keeping = inside.iter().find(|line| line.outcome == "rule: keep").map(|line| line.place.clone());
+            if let (Some(keys), Some(place)) = (keys, keeping)
+                && let Some(line) = lines.get_mut(keys).filter(|line| line.outcome.starts_with("hidden"))
+            {
+                (line.outcome, line.place) = ("rule: keep".to_owned(), place);
+            }
             let list = node.members.as_deref().and_then(|members| members.list);
             mark_listed(list, lines.get_mut(before));
             path.truncate(length);

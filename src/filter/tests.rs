@@ -589,11 +589,7 @@ mod classes {
             before,
             r#"{"Inner":[{"Ok":1,"Key":"[redacted]"}],"Map":{"a":{"Ok":1,"Key":"[redacted]"}}}"#,
         );
-        check_with(
-            &["B: remove $.Key", "A: keep $.Inner"],
-            before,
-            r#"{"Inner":[{"Ok":1,"X":3}],"Map":{"a":{"Ok":1}}}"#,
-        );
+        check_with(&["B: remove $.Key", "A: keep $.Inner"], before, r#"{"Inner":[{"Ok":1}],"Map":{"a":{"Ok":1}}}"#);
         check_with(
             &["B: keep $.Key", "A: remove $.Inner[*].Key"],
             before,
@@ -616,8 +612,11 @@ mod classes {
         check_with(
             &["keep $.Deep", "hash $.none"],
             r#"{"Deep":{"X":{"Key":1},"New":2}}"#,
-            r#"{"Deep":{"X":{"Key":1},"New":2}}"#,
+            r#"{"Deep":{"X":{"Key":1}}}"#,
         );
+        check_with(&["keep $.Blind"], r#"{"Blind":{"a":{"Ok":1,"New":2}}}"#, r#"{"Blind":{"a":{"Ok":1}}}"#);
+        check_with(&["keep $.New"], r#"{"New":{"a":[1]},"Newer":1}"#, r#"{"New":{"a":[1]}}"#);
+        check_unknown(&["keep $.Deep"], r#"{"Deep":{"X":{"Key":1},"New":2}}"#, r#"{"Deep":{"X":{"Key":1},"New":2}}"#);
         check_with(&["keep $.Env[0]"], r#"{"Env":["A=1","B=2"]}"#, r#"{"Env":["A=1"]}"#);
         check_with(&["keep $.Opts.a"], r#"{"Opts":{"a":"1","b":"2"}}"#, r#"{"Opts":{"a":"1"}}"#);
         check_with(&["keep $.Shut.a"], r#"{"Shut":{"a":[1],"b":2}}"#, r#"{"Shut":{"a":[1]}}"#);

@@ -241,6 +241,10 @@ const PRUNE: &[(&str, Reads)] =
 /// What secrets and configs have in common.
 const NAMED: &[(&str, Reads)] = &[("id", IDENTITY), ("label", Reads::Labels), ("name", IDENTITY), ("names", IDENTITY)];
 
+/// Labels of which it says nothing that a container has one, whatever its value: Compose asks for its own containers by
+/// the presence of this one. The value is a digest of the whole service, and stays hidden.
+const EVERYWHERE: &[&str] = &["com.docker.compose.config-hash"];
+
 /// Whether the parameters of `route` read only what is shown: what `show` shows and no rule hides again. `ruled` are the
 /// classes of the fields that rules hide in the rows of this operation. Where the response passes `untouched`, its filters
 /// select from what is shown anyway.
@@ -302,7 +306,8 @@ impl Shown<'_> {
                 let masked = |value: &String| {
                     self.show.mask && value.split_once('=').is_some_and(|(_, guess)| looks_like_credential(guess))
                 };
-                !values.iter().any(masked) && (self.whole(Class::FreeText) || values.iter().all(listed))
+                let harmless = |value: &String| EVERYWHERE.contains(&value.as_str()) || listed(value);
+                !values.iter().any(masked) && (self.whole(Class::FreeText) || values.iter().all(harmless))
             }
             Reads::Actions => {
                 let bare = |value: &String| without_command(value) == value;
@@ -526,6 +531,9 @@ mod tests {
             check_filter(id, r#"{"label":["app"]}"#, Ok(()));
             check_filter(id, r#"{"label":["app=x=y","com.example.a"]}"#, Ok(()));
             check_filter(id, r#"{"label":{"app=x":true}}"#, Ok(()));
+            check_filter(id, r#"{"label":["app","com.docker.compose.config-hash"]}"#, Ok(()));
+            check_filter(id, r#"{"label":["com.docker.compose.config-hash=a"]}"#, Err(Denial::Oracle));
+            check_filter(id, r#"{"label":["com.docker.compose.config-hash="]}"#, Err(Denial::Oracle));
             check_filter(id, r#"{"label":["token"]}"#, Err(Denial::Oracle));
             check_filter(id, r#"{"label":["token=a"]}"#, Err(Denial::Oracle));
             check_filter(id, r#"{"label":["app","token=a"]}"#, Err(Denial::Oracle));

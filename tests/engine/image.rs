@@ -26,7 +26,7 @@ fn last_stage() -> String {
 
 /// Builds the image `dockveil:<tag>`; `arguments` are those of the Dockerfile, as the engine reads them.
 #[track_caller]
-fn build(socket: &Path, binary: &[u8], tag: &str, arguments: &str) {
+pub(crate) fn build(socket: &Path, binary: &[u8], tag: &str, arguments: &str) {
     let built = Tar::default().directory("out", 0o755).file("out/dockveil", 0o755, binary).finish();
     seed::load(socket, "/images/create?fromSrc=-&repo=built&tag=1", &built);
     let mut context = Tar::default().directory("deploy", 0o755).file("Dockerfile", 0o644, last_stage().as_bytes());

@@ -10,6 +10,8 @@ mod clients;
 #[cfg(test)]
 mod denied;
 #[cfg(test)]
+mod deploy;
+#[cfg(test)]
 mod drift;
 #[cfg(test)]
 mod events;
@@ -17,6 +19,8 @@ mod events;
 mod image;
 #[cfg(test)]
 mod outage;
+#[cfg(test)]
+mod profiles;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]

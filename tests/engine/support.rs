@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod docker;
 pub(crate) mod engine;
+pub(crate) mod installed;
 #[expect(dead_code, reason = "shared with the tests without an engine, which look at more")]
 #[path = "../it/support/leaves.rs"]
 pub(crate) mod leaves;

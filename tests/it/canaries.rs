@@ -24,6 +24,10 @@ const HEAD: &str = "Api-Version: 1.51\r\nServer: Docker/canary-server (canary-os
                     Warning: 199 canary-warning\r\nSet-Cookie: canary-cookie\r\nLocation: /canary-location\r\n\
                     X-Canary: canary-header\r\nLibpod-API-Version: canary-libpod";
 
+/// Secrets in labels that are addressed to the one client whose profile shows them.
+pub(crate) const ADDRESSED: &[(&str, &str)] =
+    &[("homepage", "container.label.homepage.widget.key"), ("traefik", "container.label.traefik.basicauth")];
+
 /// The built-in profiles, and the catalogue they are about.
 fn profiles() -> (Profiles, Catalogue) {
     let catalogue = Catalogue::built_in().unwrap();
@@ -176,7 +180,8 @@ fn cell(stage: &Stage, profile: &Profile, engine: &str, fixtures: &[Fixture], ca
     let canaries: Vec<(Canary, bool)> = fixture::canaries(engine)
         .into_iter()
         .map(|canary| {
-            let shown = profile.show.classes.contains(canary.class.parse::<Class>().unwrap());
+            let addressed = ADDRESSED.contains(&(profile.name.as_str(), canary.place.as_str()));
+            let shown = addressed || profile.show.classes.contains(canary.class.parse::<Class>().unwrap());
             (canary, shown)
         })
         .collect();
@@ -223,7 +228,10 @@ fn no_canary_of_a_hidden_class_comes_out() {
         for engine in &engines {
             let cell = cell(&stage, profile, engine, &fixtures, &catalogue);
             assert!(cell.hidden.len() > 20, "{engine} has {} canaries of hidden classes", cell.hidden.len());
-            assert!(cell.answers > 5 && !cell.shown.is_empty(), "{} shows nothing of {engine}", profile.name);
+            // A profile of one client allows little, shows single names, and may be for a swarm, which Podman has not.
+            let broad = !profile.place.file.contains("/client/");
+            let answered = cell.answers > 5 && !cell.shown.is_empty();
+            assert!(answered || !broad, "{} shows nothing of {engine}", profile.name);
             leaks.extend(cell.leaks.iter().map(|leak| format!("{}: {leak}", profile.name)));
             by_name.extend(cell.by_name.clone());
             let withheld = cell.hidden.difference(&cell.by_name).count();

@@ -26,10 +26,16 @@ fn command(program: &[&str], socket: &Path) -> Command {
 /// Runs `docker` to its end with `input` on its standard input; one that hangs is killed and fails the test.
 #[track_caller]
 pub(crate) fn run(socket: &Path, arguments: &[&str], input: &str) -> Output {
+    run_program(socket, &[&["docker"], arguments].concat(), input)
+}
+
+/// As [`run`], any program that looks for its engine at `DOCKER_HOST`.
+#[track_caller]
+pub(crate) fn run_program(socket: &Path, program: &[&str], input: &str) -> Output {
     let limit = PATIENCE.as_secs().to_string();
-    let program = [&["timeout", "--kill-after", "1", &limit, "docker"], arguments].concat();
-    let output = finish(command(&program, socket), input);
-    assert_ne!(output.status.code(), Some(124), "docker {arguments:?} did not end: {output:?}");
+    let limited = [&["timeout", "--kill-after", "1", &limit], program].concat();
+    let output = finish(command(&limited, socket), input);
+    assert_ne!(output.status.code(), Some(124), "{program:?} did not end: {output:?}");
     output
 }
 

@@ -1,0 +1,59 @@
+// What dockerode shows of the engine at DOCKER_HOST: the containers that are named, and all else, as JSON.
+
+const { createHash } = require("node:crypto");
+
+const Docker = require("dockerode");
+
+// What comes of a call that a profile may refuse.
+async function outcome(call) {
+  try {
+    await call();
+    return "done";
+  } catch (error) {
+    return `${error.statusCode}: ${error.json && error.json.message}`;
+  }
+}
+
+// A text in a form that is short in a report.
+function digest(bytes) {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+async function main(names) {
+  const docker = new Docker({ socketPath: process.env.DOCKER_HOST.slice("unix://".length) });
+  const [web] = names.map((name) => docker.getContainer(name));
+  const version = await docker.version();
+  const sample = await web.stats({ stream: false });
+  return {
+    version: { ApiVersion: version.ApiVersion, Version: version.Version },
+    ping: String(await docker.ping()),
+    info: await docker.info().then(({ NCPU, MemTotal, Driver }) => ({ NCPU, MemTotal, Driver })),
+    containers: await Promise.all(
+      names.map(async (name) => {
+        const { Id, Name, State, Config, NetworkSettings } = await docker.getContainer(name).inspect();
+        return { Id, Name, status: State.Status, tty: Config.Tty, image: Config.Image, ports: NetworkSettings.Ports };
+      }),
+    ),
+    list: (await docker.listContainers({ all: true, filters: { name: ["web"] } })).map((row) => ({ ...row, Status: "" })),
+    inspect: await web.inspect(),
+    usage: { name: sample.name, limit: sample.memory_stats.limit, networks: Object.keys(sample.networks) },
+    logs: digest(await docker.getContainer("story").logs({ stdout: true, stderr: true, follow: false })),
+    images: (await docker.listImages()).flatMap((image) => image.RepoTags || []).sort(),
+    networks: (await docker.listNetworks()).map((network) => network.Name).sort(),
+    volumes: (await docker.listVolumes()).Volumes.map((volume) => volume.Name).sort(),
+    refused: {
+      exec: await outcome(() => web.exec({ Cmd: ["true"] })),
+      top: await outcome(() => web.top()),
+      archive: await outcome(() => web.getArchive({ path: "/etc/passwd" })),
+    },
+  };
+}
+
+main(process.argv.slice(2)).then(
+  // An archive that nobody reads would keep the program waiting.
+  (shown) => process.stdout.write(JSON.stringify(shown), () => process.exit(0)),
+  (error) => {
+    console.error(error);
+    process.exit(1);
+  },
+);

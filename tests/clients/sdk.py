@@ -1,0 +1,65 @@
+"""What the Docker SDK for Python shows of the engine at DOCKER_HOST: the containers that are named, and all else, as JSON."""
+
+import json
+import sys
+
+import docker
+
+
+def outcome(call):
+    """What comes of a call that a profile may refuse."""
+    try:
+        call()
+    except docker.errors.APIError as error:
+        return f"{error.status_code}: {error.explanation}"
+    return "done"
+
+
+def usage(container):
+    """The figures of a sample that do not change from one to the next."""
+    sample = container.stats(stream=False)
+    return {
+        "name": sample["name"],
+        "limit": sample["memory_stats"]["limit"],
+        "cpus": sample["cpu_stats"]["online_cpus"],
+        "networks": sorted(sample.get("networks", {})),
+    }
+
+
+client = docker.from_env()
+containers = [client.containers.get(name) for name in sys.argv[1:]]
+web = containers[0]
+version = client.version()
+shown = {
+    "version": {key: version[key] for key in ["ApiVersion", "MinAPIVersion", "Version", "Os", "Arch"]},
+    "ping": client.ping(),
+    "info": {key: client.info()[key] for key in ["NCPU", "MemTotal", "OSType", "Driver", "ServerVersion"]},
+    "containers": [
+        {
+            "id": container.id,
+            "name": container.name,
+            "status": container.status,
+            "health": container.health,
+            "image": container.image.tags,
+            "ports": container.ports,
+            "project": container.labels.get("com.docker.compose.project"),
+            "labels": container.labels,
+        }
+        for container in containers
+    ],
+    "inspect": web.attrs,
+    "list": sorted(container.name for container in client.containers.list(filters={"name": "web"})),
+    "usage": usage(web),
+    "logs": [container.logs(stream=False).decode() for container in containers if container.status == "exited"],
+    "images": sorted(tag for image in client.images.list() for tag in image.tags),
+    "image": client.images.get("shop/web:1").attrs,
+    "networks": sorted(network.name for network in client.networks.list()),
+    "network": client.networks.get("shop").attrs["IPAM"],
+    "volumes": sorted(volume.name for volume in client.volumes.list()),
+    "refused": {
+        "exec": outcome(lambda: web.exec_run("true")),
+        "top": outcome(web.top),
+        "archive": outcome(lambda: web.get_archive("/etc/passwd")),
+    },
+}
+json.dump(shown, sys.stdout)
