@@ -12,7 +12,9 @@ mod respond;
 mod trace;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, TRANSFER_ENCODING, UPGRADE};
 use hyper::{HeaderMap, Request, Response, StatusCode, Version as HttpVersion};
@@ -33,6 +35,8 @@ pub const NEWEST_KNOWN: u16 = Version::NEWEST.number();
 
 /// How long the body of a request that opens a stream may be, in bytes: the few settings of an exec.
 const OPENING_LIMIT: usize = 1024 * 1024;
+/// How long the body of a request that is denied is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a listener lets in, and what becomes of it.
 #[derive(Clone, Debug)]
@@ -93,7 +97,10 @@ impl Proxy {
         let route = route::find(request.method().as_str(), target)?.ok_or(Error::NoRoute)?;
         trace.operation(route.operation.id);
         match self.policy.decide(&route) {
-            Decision::Deny(denial) => Err(Error::Denied(denial)),
+            Decision::Deny(denial) => {
+                swallow(request.into_body()).await;
+                Err(Error::Denied(denial))
+            }
             Decision::Relay(reason) => {
                 check_body(&route, &request)?;
                 trace.decision("relay");
@@ -330,6 +337,21 @@ fn check_body(route: &Route, request: &Request<Incoming>) -> Result<(), Error> {
         ],
     };
     if headers::has_media_type(request.headers(), types) { Ok(()) } else { Err(Error::BodyType) }
+}
+
+/// Reads the body of a request that is denied, as far as it is short and at hand: a client that is still writing it when
+/// the connection closes never reads why.
+async fn swallow(mut body: Incoming) {
+    let mut left = OPENING_LIMIT;
+    let reading = async {
+        while let Some(Ok(frame)) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await {
+            match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                Some(less) => left = less,
+                None => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(PATIENCE, reading).await;
 }
 
 /// Reads the body of a request that opens a stream.

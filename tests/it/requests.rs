@@ -102,6 +102,27 @@ fn a_body_that_is_denied_is_denied_and_not_malformed() {
 }
 
 #[test]
+fn who_is_still_writing_reads_why_it_is_denied() {
+    let bench = bench();
+    let mut client = bench.client();
+    let head = "POST /containers/web/stop HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: 3000\r\n\r\n";
+    client.send(head);
+    std::thread::sleep(Duration::from_millis(200));
+    client.send("x".repeat(1500));
+    std::thread::sleep(Duration::from_millis(200));
+    client.send("x".repeat(1500));
+    assert_eq!(status(&client.response()), 403);
+    client.send(get("/_ping"));
+    assert_eq!(status(&client.response()), 200, "the connection is of use after that");
+
+    let mut silent = bench.client();
+    let start = Instant::now();
+    silent.send(head);
+    assert_eq!(status(&silent.response()), 403);
+    assert!(start.elapsed() < Duration::from_secs(5), "a body that does not come is not waited for");
+}
+
+#[test]
 fn requests_in_one_piece_are_answered_in_turn() {
     let bench = bench();
     let answers = bench.ask(format!("{}{}{}", get("/_ping"), get("/containers/json"), get("/_ping")));
