@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, TRANSFER_ENCODING, UPGRADE};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN, TRANSFER_ENCODING, UPGRADE};
 use hyper::{HeaderMap, Request, Response, StatusCode, Version as HttpVersion};
 
 use self::body::Filtered;
@@ -98,7 +98,10 @@ impl Proxy {
         trace.operation(route.operation.id);
         match self.policy.decide(&route) {
             Decision::Deny(denial) => {
-                swallow(request.into_body()).await;
+                // Who asks first whether to send a body is told no by the answer, and does not send it.
+                if !request.headers().contains_key(EXPECT) {
+                    swallow(request.into_body()).await;
+                }
                 Err(Error::Denied(denial))
             }
             Decision::Relay(reason) => {
