@@ -18,6 +18,8 @@ mod events;
 #[cfg(test)]
 mod image;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod profiles;
