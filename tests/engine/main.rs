@@ -8,6 +8,8 @@ mod canaries;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod compose;
+#[cfg(test)]
 mod denied;
 #[cfg(test)]
 mod deploy;
