@@ -146,6 +146,6 @@ fn the_image_stands_in_for_another_proxy() {
 fn the_dockerfile_makes_the_binary_that_the_tests_are_given() {
     let dockerfile = String::from_utf8(file("Dockerfile")).unwrap();
     let ci = String::from_utf8(file(".ci/run")).unwrap();
-    let flags = "RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target \"$target\"";
+    let flags = "RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' cargo build --release --locked --target \"$target\"";
     assert!(dockerfile.contains(flags) && ci.contains(flags));
 }
