@@ -1,17 +1,23 @@
-# A static binary and nothing else. The engine's socket belongs to a group of the host: run the image with
+# A static binary and nothing else, for the architecture that it is built on: amd64 and arm64 have the same file. The
+# engine's socket belongs to a group of the host: run the image with
 #   docker run --read-only --cap-drop ALL --group-add "$(stat -c %g /var/run/docker.sock)" \
 #     --volume /var/run/docker.sock:/var/run/docker.sock dockveil
 
+# Needs glibc 2.36 or newer. Since 2.34 its resolver is a part of a static binary, so that names in tcp://name:port mean
+# something there; since 2.36 it reads packed relocations, which take 4 KB and not 280 (ld for arm64 leaves them as they are).
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /source
 COPY . .
 RUN target=$(rustc --print host-tuple) \
- && RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$target" \
- && install -D "target/$target/release/dockveil" /out/dockveil
+ && RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' cargo build --release --locked --target "$target" \
+ && install -D "target/$target/release/dockveil" /out/dockveil \
+ && install -d /out/run/dockveil
 
 # The tests build everything from here on with a binary of their own in place of the stage above.
 FROM scratch
 COPY --from=build /out/dockveil /dockveil
+# For a socket that other containers share: a new volume gets the owner of the folder that it is mounted over.
+COPY --from=build --chown=1000:1000 /out/run /run
 COPY deploy/dockveil.yaml /etc/dockveil.yaml
 COPY LICENSE /LICENSE
 # Read when nothing else says what to serve: no DOCKVEIL_CONFIG, and no variables of another socket proxy.
@@ -21,7 +27,7 @@ ARG COMPAT=
 ENV DOCKVEIL_COMPAT=${COMPAT}
 # Nobody in particular. Who may use the engine's socket is for --group-add to say. In the place of a proxy that is
 # started as root, RUN_USER=0:0 does without, and becomes nobody in particular by itself.
-ARG RUN_USER=65532:65532
+ARG RUN_USER=1000:1000
 USER ${RUN_USER}
 EXPOSE 2375
 ENTRYPOINT ["/dockveil"]

@@ -7,7 +7,7 @@ use super::{Error, FAILED, OK, load};
 use crate::cli::{self, Environment};
 use crate::filter::{EventFilter, Explained, Plan, RecordFilter};
 use crate::policy::{Decision, Denial, Policy, schema_of};
-use crate::route::{self, Route};
+use crate::route::{self, Route, TargetError};
 use crate::yaml::{Mistake, Place};
 
 /// Says what happens to the request of `arguments`.
@@ -29,7 +29,8 @@ pub fn explain(arguments: &cli::Explain, environment: &Environment, out: &mut dy
             return Ok(FAILED);
         }
         Err(error) => {
-            writeln!(out, "route     none\ndecision  400: {}", error.public())?;
+            let status = if error == TargetError::Libpod { 404 } else { 400 };
+            writeln!(out, "route     none\ndecision  {status}: {}", error.public())?;
             return Ok(FAILED);
         }
     };

@@ -71,11 +71,15 @@ fn copy(from: &HeaderMap, names: &[HeaderName], to: &mut HeaderMap) {
     }
 }
 
-/// Whether an answer says that it is JSON, and nothing else, as it is.
+/// Whether an answer may be read as JSON: it says that it is, and is not encoded.
+///
+/// One that names no type may be: Podman names none for statistics and processes. What it holds is for the filter to read,
+/// which passes on nothing that it cannot.
 pub(super) fn is_plain_json(headers: &HeaderMap) -> bool {
     let encoded =
         headers.get(CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    !encoded && media_type(headers.get(CONTENT_TYPE)) == Some("application/json")
+    let named = headers.get(CONTENT_TYPE);
+    !encoded && (named.is_none() || media_type(named) == Some("application/json"))
 }
 
 /// Whether a request says that its body is of one of these media types.
@@ -127,10 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_json_is_json() {
+    fn json_is_what_names_no_other_type_and_no_coding() {
         assert!(is_plain_json(&fields(&[("content-type", "application/json; charset=utf-8")])));
         assert!(!is_plain_json(&fields(&[("content-type", "text/plain")])));
-        assert!(!is_plain_json(&fields(&[])));
+        assert!(!is_plain_json(&fields(&[("content-type", "")])));
+        assert!(is_plain_json(&fields(&[])));
+        assert!(!is_plain_json(&fields(&[("content-encoding", "gzip")])));
         assert!(!is_plain_json(&fields(&[("content-type", "application/json"), ("content-encoding", "gzip")])));
     }
 }

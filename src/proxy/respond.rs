@@ -8,7 +8,7 @@ use hyper::{Response, StatusCode};
 
 use super::Error;
 use super::body::Filtered;
-use crate::route::Operation;
+use crate::route::{Operation, TargetError};
 use crate::upstream::UpstreamError;
 
 /// The answer for an exchange that failed. `engine` is the API version to name, as clients negotiate by any answer.
@@ -27,6 +27,8 @@ pub(super) fn error(error: &Error, engine: Option<u16>) -> Response<Filtered> {
 /// The status and the text of an error: all that a client learns of it.
 pub(super) fn public(error: &Error) -> (u16, &'static str) {
     match error {
+        // Where Docker has nothing either, so that a client that looks for Podman finds none.
+        Error::Target(error @ TargetError::Libpod) => (404, error.public()),
         Error::Target(error) => (400, error.public()),
         Error::NoRoute => (404, "page not found"),
         Error::Denied(denial) => (403, denial.public()),

@@ -152,16 +152,21 @@ impl<'r> Target<'r> {
         }
         let trailing_slash = path.ends_with('/');
         let mut target = Self { version: None, segments: Vec::with_capacity(8), trailing_slash, query };
+        let mut version = Ok(());
         for (position, raw) in path.split('/').filter(|raw| !raw.is_empty()).enumerate() {
             let segment = segment(raw)?;
             if position == 0 && looks_like_version(&segment) {
-                let version = raw.strip_prefix('v').ok_or(TargetError::Version)?;
-                target.version = Some(version.parse()?);
+                let written = raw.strip_prefix('v').ok_or(TargetError::Version).and_then(str::parse);
+                version = written.map(|written| target.version = Some(written));
             } else {
                 target.segments.push(segment);
             }
         }
-        Ok(target)
+        // The versions of Podman's own API are Podman's: its clients should read what is wrong, and not what is wrong first.
+        if target.segments.first().is_some_and(|first| first == "libpod") {
+            return Err(TargetError::Libpod);
+        }
+        version.map(|()| target)
     }
 
     /// The version in front of the path.
@@ -242,6 +247,8 @@ pub enum TargetError {
     TooOld,
     /// A number that no version will ever have.
     TooNew,
+    /// Podman's own API, which no operation of Docker's is in.
+    Libpod,
     /// A `;` in the query.
     Semicolon,
     /// A parameter that the operation does not have.
@@ -268,6 +275,7 @@ impl TargetError {
             Self::Version => "api version must be written v1.N",
             Self::TooOld => "client version is too old, the minimum supported api version is 1.24",
             Self::TooNew => "client version is too new",
+            Self::Libpod => "the api under /libpod is podman's own and not served, use its docker-compatible api",
             Self::Semicolon => "request query holds a semicolon",
             Self::UnknownParameter => "request query holds a parameter that the operation does not have",
             Self::RepeatedParameter => "request query holds a parameter twice",

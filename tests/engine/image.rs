@@ -27,8 +27,11 @@ fn last_stage() -> String {
 /// Builds the image `dockveil:<tag>`; `arguments` are those of the Dockerfile, as the engine reads them.
 #[track_caller]
 pub(crate) fn build(socket: &Path, binary: &[u8], tag: &str, arguments: &str) {
-    let built = Tar::default().directory("out", 0o755).file("out/dockveil", 0o755, binary).finish();
-    seed::load(socket, "/images/create?fromSrc=-&repo=built&tag=1", &built);
+    let built = ["out", "out/run", "out/run/dockveil"]
+        .into_iter()
+        .fold(Tar::default(), |tar, folder| tar.directory(folder, 0o755))
+        .file("out/dockveil", 0o755, binary);
+    seed::load(socket, "/images/create?fromSrc=-&repo=built&tag=1", &built.finish());
     let mut context = Tar::default().directory("deploy", 0o755).file("Dockerfile", 0o644, last_stage().as_bytes());
     for path in ["LICENSE", "deploy/dockveil.yaml"] {
         context = context.file(path, 0o644, &file(path));
@@ -61,7 +64,8 @@ fn the_image_runs_unprivileged_and_filters() {
     build(&socket, &fs::read(&binary).unwrap(), "test", "");
 
     let image = client::get(&socket, "/images/dockveil:test/json").json();
-    assert_eq!(image["Config"]["User"], "65532:65532");
+    assert_eq!(image["Config"]["User"], "1000:1000");
+    assert!(image["Size"].as_u64().unwrap() < 10_000_000, "{}", image["Size"]);
     assert_eq!(image["Config"]["Entrypoint"], json!(["/dockveil"]));
 
     let group = fs::metadata(&socket).unwrap().gid().to_string();
@@ -142,6 +146,6 @@ fn the_image_stands_in_for_another_proxy() {
 fn the_dockerfile_makes_the_binary_that_the_tests_are_given() {
     let dockerfile = String::from_utf8(file("Dockerfile")).unwrap();
     let ci = String::from_utf8(file(".ci/run")).unwrap();
-    let flags = "RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target \"$target\"";
+    let flags = "RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' cargo build --release --locked --target \"$target\"";
     assert!(dockerfile.contains(flags) && ci.contains(flags));
 }

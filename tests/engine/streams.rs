@@ -11,7 +11,7 @@ use super::support::proxy::Proxy;
 use super::support::{assert_no_canary, engine, eventually, seed};
 
 /// What a client sends to have a connection handed over.
-const UPGRADE: [&str; 2] = ["Connection: Upgrade", "Upgrade: tcp"];
+pub(crate) const UPGRADE: [&str; 2] = ["Connection: Upgrade", "Upgrade: tcp"];
 
 /// The shared engine with a proxy that allows a session.
 fn session() -> Option<(&'static Engine, Proxy)> {
@@ -21,11 +21,11 @@ fn session() -> Option<(&'static Engine, Proxy)> {
 
 /// Everything that a client could tell one transport of a hijacked connection from another by.
 #[derive(Debug, PartialEq)]
-struct Transcript {
-    status: u16,
+pub(crate) struct Transcript {
+    pub(crate) status: u16,
     kind: Option<String>,
     upgrade: Option<String>,
-    output: String,
+    pub(crate) output: String,
 }
 
 /// Talks over a hijacked connection whose other end is `cat`: a line, its echo, end of input, the rest.
@@ -45,7 +45,7 @@ fn converse(connection: &mut Connection, head: &client::Head, echo: &[u8]) -> Tr
 }
 
 /// One frame of multiplexed output.
-fn frame(stream: u8, text: &str) -> Vec<u8> {
+pub(crate) fn frame(stream: u8, text: &str) -> Vec<u8> {
     let mut frame = vec![stream, 0, 0, 0];
     frame.extend_from_slice(&u32::try_from(text.len()).unwrap().to_be_bytes());
     frame.extend_from_slice(text.as_bytes());
@@ -124,7 +124,7 @@ fn a_followed_log_arrives_line_by_line() {
 
 /// Attaches to a container that echoes its input, through `socket`.
 #[track_caller]
-fn attach(engine: &Engine, socket: &Path, name: &str, headers: &[&str]) -> Transcript {
+pub(crate) fn attach(engine: &Engine, socket: &Path, name: &str, headers: &[&str]) -> Transcript {
     remove(engine, name);
     seed::create(
         &engine.socket(),
@@ -157,7 +157,7 @@ fn attach_is_two_pipes_with_upgrade_and_without() {
 
 /// Starts an exec that echoes its input, through `socket`.
 #[track_caller]
-fn start(engine: &Engine, socket: &Path, headers: &[&str]) -> Transcript {
+pub(crate) fn start(engine: &Engine, socket: &Path, headers: &[&str]) -> Transcript {
     let id = exec(socket, &cat());
     let mut connection = Connection::open(socket);
     let head = connection.ask("POST", &format!("/exec/{id}/start"), headers, br#"{"Detach":false,"Tty":false}"#);

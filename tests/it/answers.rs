@@ -32,6 +32,17 @@ fn a_list_is_filtered_whatever_its_success_status() {
 }
 
 #[test]
+fn an_answer_that_names_no_type_is_filtered_or_withheld() {
+    let bench = Bench::start(|_| raw("200 OK", &format!("[{ELEMENT}]")));
+    let answer = bench.ask(get("/containers/json"));
+    assert!(answer.contains(r#"[{"Id":"1","Command":"","State":"running"}]"#), "{answer}");
+    assert!(answer.contains("content-type: application/json"), "{answer}");
+    check_withheld(|_| raw("200 OK", "canary"), 502);
+    check_withheld(|_| raw("200 OK", "[canary]"), 502);
+    check_withheld(|_| raw("200 OK", ""), 502);
+}
+
+#[test]
 fn the_line_feed_behind_a_document_stays() {
     let bench = Bench::start(|request| {
         json(if request.contains("/containers/json") { "[{\"Id\":\"1\"}]\n" } else { "{\"Id\":\"1\"}\n" })
@@ -49,7 +60,7 @@ fn what_cannot_be_filtered_is_withheld() {
     check_withheld(|_| with_status("301 Moved Permanently", "canary"), 502);
     check_withheld(|_| with_status("206 Partial Content", "[]"), 502);
     check_withheld(|_| raw("200 OK\r\nContent-Type: text/plain", "canary"), 502);
-    check_withheld(|_| raw("200 OK", "canary"), 502);
+    check_withheld(|_| raw("200 OK\r\nContent-Type: ", "[]"), 502);
     check_withheld(|_| json("canary"), 502);
     check_withheld(|_| json(r#"{"Command":"canary"}"#), 502);
     check_withheld(|_| json(r#"[{"Id":"1","Id":"canary"}]"#), 502);

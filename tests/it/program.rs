@@ -36,6 +36,19 @@ fn run(arguments: &[&str], input: &[u8]) -> Output {
 }
 
 #[test]
+fn explain_says_why_a_target_of_podmans_own_api_is_refused() {
+    for (request, said) in [
+        ("GET /v4.3.1/libpod/info", "decision  404: the api under /libpod is podman's own"),
+        ("GET /v4.3.1/info", "decision  400: api version must be written v1.N"),
+        ("GET /v1.44/nothing", "decision  404: there is no such operation"),
+    ] {
+        let run = run(&["explain", "--profile", "dashboard", request], b"");
+        let out = String::from_utf8_lossy(&run.stdout).into_owned();
+        assert!(run.status.code() == Some(1) && out.contains(said), "{request}: {out}");
+    }
+}
+
+#[test]
 fn an_engine_newer_than_the_catalogue_is_named_once_and_what_is_new_in_it_is_hidden() {
     let folder = Folder::new();
     let (engine, listener) = (folder.path("engine"), folder.path("listener"));

@@ -1,4 +1,4 @@
-//! A Docker engine of the tests' own: private directories, private namespaces, gone when its owner is.
+//! An engine of the tests' own, Docker or Podman: private directories, private namespaces, gone when its owner is.
 
 use std::fs;
 use std::io::Write;
@@ -17,7 +17,39 @@ const INSIDE: &str = r#"
 D=$1; shift
 busybox ip link set lo up
 dockerd --config-file "$D/daemon.json" --data-root "$D/data" --exec-root "$D/exec" --pidfile "$D/pid" \
-  --host "unix://$D/docker.sock" --bridge none --iptables=false --ip6tables=false "$@" </dev/null &
+  --host "unix://$D/docker.sock" --cgroup-parent "/${D##*/}" --bridge none --iptables=false --ip6tables=false "$@" </dev/null &
+wait
+"#;
+
+/// The same for Podman, whose settings are files: nothing of the machine's own Podman is read or changed.
+///
+/// What it keeps in fixed places, and its layers, is in memory, where an overlay is always possible. Its runtime knows
+/// one kind of control groups at a time.
+const INSIDE_PODMAN: &str = r#"
+D=$1
+busybox ip link set lo up
+umount /sys/fs/cgroup/unified 2>/dev/null
+mkdir "$D/data" "$D/networks"
+for place in "$D/data" /dev/shm /run /var/lib; do
+  mount -t tmpfs tmpfs "$place"
+done
+cat >"$D/containers.conf" <<END
+[containers]
+log_driver = "k8s-file"
+[network]
+network_config_dir = "$D/networks"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+END
+cat >"$D/storage.conf" <<END
+[storage]
+driver = "overlay"
+graphroot = "$D/data/layers"
+runroot = "$D/data/run"
+END
+export CONTAINERS_CONF="$D/containers.conf" CONTAINERS_STORAGE_CONF="$D/storage.conf"
+podman --tmpdir "$D/data/tmp" system service --time=0 "unix://$D/docker.sock" </dev/null &
 wait
 "#;
 
@@ -50,18 +82,30 @@ impl Engine {
     /// # Errors
     /// What is missing on this machine, or the end of the engine's log if it did not come up.
     pub(crate) fn start(name: &str) -> Result<Engine, String> {
-        missing()?;
+        missing("dockerd")?;
+        Engine::launch(name, INSIDE, &seed::DAEMON_FLAGS, &seed::DAEMON_ENVIRONMENT)
+    }
+
+    /// As [`Engine::start`], with Podman in the place of Docker.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub(crate) fn start_podman(name: &str) -> Result<Engine, String> {
+        missing("podman")?;
+        Engine::launch(name, INSIDE_PODMAN, &[], &[])
+    }
+
+    /// Runs a shell script in the namespaces of a new engine and waits until it answers.
+    fn launch(name: &str, script: &str, flags: &[&str], environment: &[(&str, &str)]) -> Result<Engine, String> {
         let directory = std::env::temp_dir().join(format!("dockveil-engine-{}-{name}", std::process::id()));
         fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
         fs::write(directory.join("daemon.json"), "{}").map_err(|error| error.to_string())?;
-        let cgroup = format!("/{}", directory.file_name().unwrap_or_default().to_string_lossy());
         let keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
             .arg(&directory)
-            .arg(INSIDE)
-            .args(["--cgroup-parent", &cgroup])
-            .args(seed::DAEMON_FLAGS)
-            .envs(seed::DAEMON_ENVIRONMENT)
+            .arg(script)
+            .args(flags)
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -97,7 +141,7 @@ impl Engine {
         }
         let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        Err(format!("dockerd did not come up:\n{}", lines[lines.len().saturating_sub(5)..].join("\n")))
+        Err(format!("the engine did not come up:\n{}", lines[lines.len().saturating_sub(5)..].join("\n")))
     }
 }
 
@@ -122,6 +166,11 @@ pub(crate) fn shared() -> Option<&'static Engine> {
         Ok(engine)
     });
     usable(started.as_ref())
+}
+
+/// A Podman of one test's own, not seeded; `None` where there can be none.
+pub(crate) fn private_podman(name: &str) -> Option<Engine> {
+    usable(Engine::start_podman(name))
 }
 
 /// An engine of one test's own, not seeded; `None` where there can be none.
@@ -159,12 +208,12 @@ pub(crate) fn required() -> bool {
 }
 
 /// What this machine lacks for an engine of our own.
-fn missing() -> Result<(), String> {
-    for program in ["dockerd", "docker", "busybox", "unshare"] {
+fn missing(engine: &str) -> Result<(), String> {
+    for program in [engine, "docker", "busybox", "unshare"] {
         find(program).ok_or_else(|| format!("no {program} on this machine"))?;
     }
     let root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
-    if root { Ok(()) } else { Err("a private dockerd needs root".to_owned()) }
+    if root { Ok(()) } else { Err("a private engine needs root".to_owned()) }
 }
 
 /// Where a program is, searched as a shell would.
