@@ -436,7 +436,7 @@ mod tests {
         assert_eq!(open, ["SystemEvents", "SystemPing", "SystemPingHead", "SystemVersion"]);
         assert_eq!(
             (tecnativa.listeners[0].to_string().as_str(), tecnativa.run_as),
-            ("tcp://[::]:2375", Some(RunAs { user: 65532, group: 65532 }))
+            ("tcp://[::]:2375", Some(RunAs { user: 1000, group: 1000 }))
         );
         assert_eq!(tecnativa.upstream.to_string(), "unix:///var/run/docker.sock");
         assert_eq!(

@@ -505,7 +505,7 @@ fn who_may_not_open_the_engine_reads_the_line_that_helps() {
     let ended = command.output().unwrap();
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(70), "{said}");
-    assert!(said.contains("belongs to 0:7991") && said.contains("user: \"65532:7991\""), "{said}");
+    assert!(said.contains("belongs to 0:7991") && said.contains("user: \"1000:7991\""), "{said}");
 }
 
 /// The variables that the other proxies read, by the names they give them.
