@@ -12,9 +12,11 @@ use super::{client, seed, variable};
 
 /// Starts the engine inside its namespaces. Arguments: the engine's directory, then what dockerd is told besides.
 ///
-/// The shell stays: it is process 1 there, and reaps what containers leave behind.
+/// The shell stays: it is process 1 there, and reaps what containers leave behind. With DOCKVEIL_ENGINE_ROOT, a folder in
+/// which packages of another Debian are unpacked, everything runs from there: `/usr` is that one's, inside.
 const INSIDE: &str = r#"
 D=$1; shift
+[ -z "$DOCKVEIL_ENGINE_ROOT" ] || mount --bind "$DOCKVEIL_ENGINE_ROOT/usr" /usr
 busybox ip link set lo up
 dockerd --config-file "$D/daemon.json" --data-root "$D/data" --exec-root "$D/exec" --pidfile "$D/pid" \
   --host "unix://$D/docker.sock" --cgroup-parent "/${D##*/}" --bridge none --iptables=false --ip6tables=false "$@" </dev/null &
