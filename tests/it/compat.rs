@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use dockveil::cli::{Environment, Serve};
 use dockveil::config::Config;
-use dockveil::config::compat::{Table, tables};
+use dockveil::config::compat::{Compat, Table, tables};
 use dockveil::filter::Plan;
 use dockveil::policy::Decision;
-use dockveil::route::{self, OPERATIONS, Response};
+use dockveil::route::{self, OPERATIONS, Response, operations_named};
 use dockveil::schema::Class;
 use dockveil::server::{self, Running};
 use dockveil::socket::Address;
@@ -570,4 +570,109 @@ fn rows() -> String {
 fn the_document_has_the_rows_of_the_tables() {
     let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/drop-in.md")).unwrap();
     assert!(document.contains(&rows()), "docs/drop-in.md is to have these rows:\n{}", rows());
+}
+
+/// Whether a proxy with these variables on, which is what HAProxy's rules say of Tecnativa's and linuxserver's, let a
+/// request through. A variable that is on opens the paths that begin with its name, `PING` that of the ping.
+fn haproxy(linuxserver: bool, on: &BTreeSet<&str>, method: &str, path: &str) -> bool {
+    // Patterns are open at their end.
+    let object = |words: &str| {
+        let rest = path.strip_prefix("/containers/").and_then(|rest| rest.split_once('/'));
+        rest.is_some_and(|(_, rest)| words.split('|').any(|word| rest.starts_with(word)))
+    };
+    let is_on = |name: &str| on.contains(name);
+    let acts = (is_on("ALLOW_RESTARTS") && object("stop|restart|kill"))
+        || (is_on("ALLOW_START") && object("start"))
+        || (is_on("ALLOW_STOP") && object("stop"))
+        || (linuxserver && is_on("ALLOW_PAUSE") && object("pause"))
+        || (linuxserver && is_on("ALLOW_UNPAUSE") && object("unpause"));
+    let apart = [
+        ("ALLOW_ARCHIVE", "archive"),
+        ("ALLOW_CHANGES", "change"),
+        ("ALLOW_EXPORT", "export"),
+        ("ALLOW_LOGS", "logs"),
+        ("ALLOW_TOP", "top"),
+    ];
+    if linuxserver && apart.iter().any(|(name, word)| !is_on(name) && object(word)) {
+        return false;
+    }
+    let may_write = ["GET", "HEAD"].contains(&method) || is_on("POST");
+    if linuxserver && acts {
+        return true;
+    }
+    let section = |name: &&str| {
+        let prefix = if *name == "PING" { "_ping".to_owned() } else { name.to_lowercase() };
+        path.strip_prefix('/').is_some_and(|path| path.starts_with(&prefix))
+    };
+    may_write && (acts || on.iter().any(|name| section(name)))
+}
+
+/// Whether 11notes/socket-proxy let a request through.
+fn eleven_notes(method: &str, path: &str) -> bool {
+    let of_container = |word: &str| path.starts_with("/containers/") && path.contains(&format!("/{word}"));
+    let denied = ["attach/ws", "export", "archive"].into_iter().any(of_container)
+        || ["secrets", "configs", "swarm/unlockkey", "images/get"].iter().any(|word| path.contains(word));
+    ["GET", "HEAD"].contains(&method) && !denied
+}
+
+/// What is not as it was there, on purpose: the operation, whether it is open here, and when.
+const ON_PURPOSE: &[(&str, &str, bool)] = &[
+    // Its hole: the archive of one image has a name in front.
+    ("11notes", "ImageGet", false),
+    // A GET that writes to a process.
+    ("tecnativa", "ContainerAttachWebsocket", false),
+    ("linuxserver", "ContainerAttachWebsocket", false),
+    // The variables that name an action had no effect without POST.
+    ("tecnativa", "ContainerKill", true),
+    ("tecnativa", "ContainerRestart", true),
+    ("tecnativa", "ContainerStart", true),
+    ("tecnativa", "ContainerStop", true),
+];
+
+#[test]
+fn what_is_open_is_what_the_rules_of_the_other_proxy_opened() {
+    // With everything shown, so that archives count.
+    let mut seen = BTreeSet::new();
+    for table in tables().unwrap() {
+        let switches: Vec<&str> =
+            table.switches().map(|(name, _)| name).filter(|name| *name != "DISABLE_IPV6").collect();
+        // Every variable alone, and each of some hundred sets of them, with and without POST.
+        let mut sets: Vec<BTreeSet<&str>> = switches.iter().map(|name| BTreeSet::from([*name])).collect();
+        let mut state: u64 = 42;
+        for _ in 0..if switches.is_empty() { 1 } else { 100 } {
+            let mut draw = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                state >> 62 == 0
+            };
+            sets.push(switches.iter().copied().filter(|_| draw()).collect());
+        }
+        for mut on in sets.into_iter().flat_map(|set| [set.clone(), &set | &BTreeSet::from(["POST"])]) {
+            on.retain(|name| switches.contains(name) || *name == "POST");
+            let mut variables: Vec<(&str, &str)> =
+                switches.iter().map(|name| (*name, if on.contains(name) { "1" } else { "0" })).collect();
+            variables.extend([("DOCKVEIL_COMPAT", table.name.as_str()), ("DOCKVEIL_SHOW", "all")]);
+            if table.variables.contains_key("POST") {
+                variables.push(("POST", if on.contains("POST") { "1" } else { "0" }));
+            }
+            let compat = Compat::find(&variables.into_iter().collect()).unwrap().unwrap();
+            let open: BTreeSet<&str> =
+                compat.allow.keys().flat_map(|id| operations_named(id)).map(|one| one.id).collect();
+            for operation in OPERATIONS {
+                let path = operation.template.replace("{id}", "web").replace(['{', '}'], "");
+                let method = operation.method.as_str();
+                let there = match table.name.as_str() {
+                    "11notes" => eleven_notes(method, &path),
+                    name => haproxy(name == "linuxserver", &on, method, &path),
+                };
+                let here = open.contains(operation.id);
+                if here == there {
+                    continue;
+                }
+                let known = (table.name.as_str(), operation.id, here);
+                assert!(ON_PURPOSE.contains(&known), "{known:?}, with {on:?}");
+                seen.insert(known);
+            }
+        }
+    }
+    assert_eq!(seen.len(), ON_PURPOSE.len(), "no difference any more: {seen:?}");
 }
