@@ -17,7 +17,7 @@ use dockveil::server::{self, Running};
 use dockveil::socket::Address;
 
 use crate::support::client::{Client, get, status};
-use crate::support::daemon::{Daemon, json};
+use crate::support::daemon::{Daemon, Reply, json};
 use crate::support::fixture;
 use crate::support::proxy::Folder;
 
@@ -45,7 +45,7 @@ impl Swapped {
         let folder = Folder::new();
         let daemon = Daemon::start(&folder.path("engine"), |request| {
             let path = request.split(' ').nth(1).unwrap().split('?').next().unwrap();
-            json(&match path.trim_start_matches("/v1.51") {
+            let answer = json(&match path.trim_start_matches("/v1.51") {
                 "/containers/json" => recorded("container_list.json"),
                 "/containers/web/json" => recorded("container_inspect.json"),
                 "/images/web/json" => recorded("image_inspect.json"),
@@ -54,7 +54,12 @@ impl Swapped {
                 "/networks" => recorded("network_list.json"),
                 "/volumes" => recorded("volume_list.json"),
                 _ => "{}".to_owned(),
-            })
+            });
+            // As engines do when they are told that one answer is enough.
+            match answer {
+                Reply::Keep(bytes) if request.contains("\r\nConnection: close\r\n") => Reply::Close(bytes),
+                answer @ (Reply::Keep(_) | Reply::Close(_) | Reply::Then(..)) => answer,
+            }
         });
         let (engine, volume) = (daemon.path.to_str().unwrap().to_owned(), folder.path("volume"));
         let mut all = variables.to_vec();
