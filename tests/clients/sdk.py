@@ -26,6 +26,13 @@ def usage(container):
     }
 
 
+def top(container):
+    """The first process of a container, without what changes from one look to the next."""
+    said = container.top()
+    row = said["Processes"][0]
+    return {"titles": said["Titles"], "user": row[0], "pid": row[1], "command": row[7] if len(row) > 7 else None}
+
+
 client = docker.from_env()
 containers = [client.containers.get(name) for name in sys.argv[1:]]
 web = containers[0]
@@ -50,6 +57,7 @@ shown = {
     "inspect": web.attrs,
     "list": sorted(container.name for container in client.containers.list(filters={"name": "web"})),
     "usage": usage(web),
+    "top": top(web),
     "logs": [container.logs(stream=False).decode() for container in containers if container.status == "exited"],
     "images": sorted(tag for image in client.images.list() for tag in image.tags),
     "image": client.images.get("shop/web:1").attrs,
@@ -58,7 +66,6 @@ shown = {
     "volumes": sorted(volume.name for volume in client.volumes.list()),
     "refused": {
         "exec": outcome(lambda: web.exec_run("true")),
-        "top": outcome(web.top),
         "archive": outcome(lambda: web.get_archive("/etc/passwd")),
     },
 }

@@ -173,7 +173,6 @@ const REFUSED: &[&[&str]] = &[
     &["exec", "-it", "web", "true"],
     &["exec", "web", "true"],
     &["attach", "ticker"],
-    &["top", "web"],
     &["diff", "web"],
     &["history", "shop/web:1"],
     &["kill", "web"],
@@ -226,6 +225,30 @@ fn docker_shows_the_same_but_for_what_is_hidden() {
 }
 
 #[test]
+fn docker_shows_the_same_processes_without_commands() {
+    let Some((engine, proxy)) = stage("docker-cli") else { return };
+    let rows = |socket: &Path| -> BTreeMap<String, Vec<String>> {
+        let said = installed::shown(socket, &["docker", "top", "web"]);
+        let (titles, rows) = said.split_once('\n').unwrap();
+        assert_eq!(
+            titles.split_whitespace().collect::<Vec<_>>(),
+            ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
+        );
+        let rows = rows.lines().map(|row| row.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>());
+        rows.map(|row| (row[1].clone(), row)).collect()
+    };
+    let (direct, through) = (rows(&engine.socket()), rows(&proxy.socket()));
+    let canary = |rows: &BTreeMap<String, Vec<String>>| rows.values().flatten().any(|word| word.contains("canary-"));
+    assert!(canary(&direct) && !canary(&through), "{direct:?} {through:?}");
+    // Health probes come and go between the two looks.
+    let both: Vec<_> = through.iter().filter_map(|(pid, row)| Some((direct.get(pid)?, row))).collect();
+    assert!(!both.is_empty());
+    for (direct, through) in both {
+        assert_eq!((through.len(), &through[..3]), (7, &direct[..3]));
+    }
+}
+
+#[test]
 fn docker_shows_the_same_events_without_labels() {
     let Some((engine, proxy)) = stage("docker-cli") else { return };
     let body = json!({"Image": seed::BASE, "Cmd": ["true"], "Labels": {"owner": "canary-label"},
@@ -262,7 +285,7 @@ fn the_sdk_for_python_shows_the_same_but_for_what_is_hidden() {
     let script = installed::script("sdk.py");
     let program = [&python, script.as_str(), "web", "terminal", "story"];
     let (direct, through) = (installed::shown(&engine.socket(), &program), installed::shown(&proxy.socket(), &program));
-    let (direct, through) = (ran(&direct), refused(&through, &["exec", "top", "archive"]));
+    let (direct, through) = (ran(&direct), refused(&through, &["exec", "archive"]));
     check_json(
         "Docker SDK for Python 7.2.0",
         &direct,
@@ -278,13 +301,22 @@ fn the_sdk_for_python_shows_the_same_but_for_what_is_hidden() {
             "/network/Config",
             "/volumes",
             "/usage",
+            "/top/titles",
+            "/top/user",
+            "/top/pid",
             "/containers/0/ports",
             "/containers/0/image",
             "/containers/0/health",
             "/containers/0/project",
             "/containers/2/status",
         ],
-        &["$.inspect.Config.Env", "$.inspect.HostConfig.Binds", "$.containers[*].labels.owner", "$.image.Config.Env"],
+        &[
+            "$.inspect.Config.Env",
+            "$.top.command",
+            "$.inspect.HostConfig.Binds",
+            "$.containers[*].labels.owner",
+            "$.image.Config.Env",
+        ],
     );
 }
 
@@ -297,7 +329,7 @@ fn dockerode_shows_the_same_but_for_what_is_hidden() {
     let script = installed::script("sdk.js");
     let program = ["env", &modules, &node, script.as_str(), "web", "terminal", "story"];
     let (direct, through) = (installed::shown(&engine.socket(), &program), installed::shown(&proxy.socket(), &program));
-    let (direct, through) = (ran(&direct), refused(&through, &["exec", "top", "archive"]));
+    let (direct, through) = (ran(&direct), refused(&through, &["exec", "archive"]));
     check_json(
         "dockerode 5.0.1",
         &direct,
@@ -308,13 +340,16 @@ fn dockerode_shows_the_same_but_for_what_is_hidden() {
             "/info",
             "/containers",
             "/usage",
+            "/top/titles",
+            "/top/user",
+            "/top/pid",
             "/logs",
             "/images",
             "/networks",
             "/volumes",
             "/list/0/Ports",
         ],
-        &["$.inspect.Config.Env", "$.list[*].Command", "$.list[*].Labels.owner"],
+        &["$.inspect.Config.Env", "$.top.command", "$.list[*].Command", "$.list[*].Labels.owner"],
     );
 }
 
@@ -324,7 +359,7 @@ fn bollard_shows_the_same_but_for_what_is_hidden() {
     let Some((engine, proxy)) = stage("docker-cli") else { return };
     let program = [bollard.as_str(), "web", "terminal", "story"];
     let (direct, through) = (installed::shown(&engine.socket(), &program), installed::shown(&proxy.socket(), &program));
-    let (direct, through) = (ran(&direct), refused(&through, &["exec", "top"]));
+    let (direct, through) = (ran(&direct), refused(&through, &["exec"]));
     check_json(
         "bollard 0.21.1",
         &direct,
@@ -335,13 +370,16 @@ fn bollard_shows_the_same_but_for_what_is_hidden() {
             "/cpus",
             "/containers",
             "/usage",
+            "/top/titles",
+            "/top/user",
+            "/top/pid",
             "/logs",
             "/images",
             "/networks",
             "/volumes",
             "/list/0/Ports",
         ],
-        &["$.inspect.Config.Env", "$.list[*].Command", "$.image.Config.Env"],
+        &["$.inspect.Config.Env", "$.top.command", "$.list[*].Command", "$.image.Config.Env"],
     );
 }
 

@@ -192,6 +192,7 @@ const CLIENTS: &[Client] = &[
                 "container_inspect",
                 &["$.Id", "$.Name", "$.Config.Tty", "$.Config.OpenStdin", "$.NetworkSettings.Ports", "$.State.Running"],
             ),
+            Ask("/v1.51/containers/web/top", "container_top.aux", &["$.Titles"]),
             Ask("/v1.51/containers/web/stats?stream=0", "container_stats", SAMPLE),
             Ask(
                 "/v1.51/system/df",
@@ -206,7 +207,7 @@ const CLIENTS: &[Client] = &[
             "POST /v1.51/containers/create",
             "POST /v1.51/containers/web/exec",
             "POST /v1.51/containers/web/attach",
-            "GET /v1.51/containers/web/top",
+            "GET /v1.51/containers/web/top?ps_args=aux",
             "GET /v1.51/containers/web/archive?path=/etc/passwd",
             "GET /v1.51/containers/web/export",
         ],

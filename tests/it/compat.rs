@@ -372,6 +372,30 @@ fn applied(plan: &Plan, array: bool, body: &[u8]) -> String {
     String::from_utf8(out).unwrap().to_lowercase()
 }
 
+#[test]
+fn processes_are_shown_without_their_commands() {
+    let config = config(&[("CONTAINERS", "1")]);
+    let shown = |rows: &str| {
+        let route = route::find("GET", "/containers/web/top").unwrap().unwrap();
+        let Decision::Filter(plan) = config.listeners[0].policy.decide(&route) else { panic!("not filtered") };
+        let said = applied(&plan, false, format!("{{\"Processes\":{rows}}}").as_bytes());
+        said.strip_prefix("{\"processes\":").unwrap().strip_suffix('}').unwrap().to_owned()
+    };
+    // As procps, BusyBox and Podman write them.
+    for (row, expected) in [
+        (r#"["root","7","1","0","10:00","?","00:00:00","canary"]"#, r#"["root","7","1","0","10:00","?","00:00:00"]"#),
+        (r#"["7","root","0:00","canary"]"#, r#"["7","root","0:00"]"#),
+        // A command line with a tab in it is more than one column to Podman.
+        (r#"["root","7","1","0.000","1h","?","0s","sh","canary"]"#, "[]"),
+        (r#"["root","7","canary"]"#, "[]"),
+        (r#"["canary"]"#, "[]"),
+        ("[]", "[]"),
+        ("null", "null"),
+    ] {
+        assert_eq!(shown(&format!("[{row}]")), format!("[{expected}]"));
+    }
+}
+
 /// `container_inspect` of `ContainerInspect`.
 fn snake(id: &str) -> String {
     let mut out = String::new();

@@ -37,6 +37,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     list.iter_mut().for_each(|row| row.status = None);
     let sampled = StatsOptions { stream: false, ..Default::default() };
     let sample = docker.stats("web", Some(sampled)).next().await.ok_or("no sample")??;
+    let top = docker.top_processes("web", None::<TopOptions>).await?;
+    let first = top.processes.and_then(|rows| rows.into_iter().next()).ok_or("no process")?;
     let written = LogsOptions { stdout: true, stderr: true, ..Default::default() };
     let mut logs = String::new();
     let mut lines = docker.logs("story", Some(written));
@@ -53,6 +55,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "list": list,
         "inspect": docker.inspect_container("web", None::<InspectContainerOptions>).await?,
         "usage": {"name": sample.name, "limit": sample.memory_stats.and_then(|memory| memory.limit)},
+        "top": {"titles": top.titles, "user": first.first(), "pid": first.get(1), "command": first.get(7)},
         "logs": logs,
         "images": sorted(images.into_iter().flat_map(|image| image.repo_tags)),
         "image": docker.inspect_image("shop/web:1").await?,
@@ -62,7 +65,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ),
         "refused": {
             "exec": outcome(docker.create_exec("web", exec).await),
-            "top": outcome(docker.top_processes("web", None::<TopOptions>).await),
         },
     });
     println!("{shown}");
