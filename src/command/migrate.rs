@@ -35,14 +35,22 @@ pub fn run(arguments: &cli::Migrate, input: &mut dyn Read, out: &mut dyn Write) 
     };
     read.map_err(|error| vec![Mistake::new(&Place::file(&name), format!("cannot be read: {error}"))])?;
     let source = source::read(&name, &text, arguments.service.as_deref())?;
-    let sheet = match source.proxy {
-        Proxy::Table(table) => of_table(&Compat::read(table, &source.variables)?, &source),
-        Proxy::Wollomatic => wollomatic(&source)?,
-        Proxy::FoxxMd => foxxmd(&source)?,
-    };
+    let sheet = sheet(&source)?;
     let filters = Filters::load(&Sources::default())?;
     write!(out, "{}", sheet.written(&source, &filters)?)?;
     Ok(OK)
+}
+
+/// What is to be written of what runs another proxy.
+///
+/// # Errors
+/// What cannot be read of it.
+fn sheet(source: &Source) -> Result<Sheet, Vec<Mistake>> {
+    match source.proxy {
+        Proxy::Table(table) => Ok(of_table(&Compat::read(table, &source.variables)?, source)),
+        Proxy::Wollomatic => wollomatic(source),
+        Proxy::FoxxMd => foxxmd(source),
+    }
 }
 
 /// What the variables of a drop-in mode come to.
@@ -64,14 +72,15 @@ fn of_table(compat: &Compat, source: &Source) -> Sheet {
         }
     }
     if let Some(who) = compat.run_as.filter(|who| compat.table.run_as != Some(*who)) {
+        sheet.user = who.user;
         sheet.differences.push(format!(
-            "it started as root and became {user}:{group}: give the container `user: \"{user}:<group of the engine's \
-             socket>\"`, which needs no root",
-            user = who.user,
-            group = who.group
+            "it started as root and became {}:{}: the `user` below needs no root at all",
+            who.user, who.group
         ));
     }
-    for name in compat.set(&source.variables) {
+    // What is closed, and was, is no difference.
+    let closed = |name: &str| compat.table.switches().any(|(switch, _)| switch == name) && !compat.is_on(name);
+    for name in compat.set(&source.variables).filter(|name| !closed(name)) {
         if let Some(Verdict::Different(why) | Verdict::Missing(why)) =
             compat.table.variables.get(name).map(|variable| &variable.verdict)
         {

@@ -6,7 +6,7 @@
 mod table;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use table::{Means, Table, Variable, Verdict, tables};
@@ -47,6 +47,8 @@ pub struct Compat {
     pub log: Option<Log>,
     /// The operations that are open, each with the variable that opens it.
     pub allow: BTreeMap<&'static str, String>,
+    /// The switches that are on.
+    on: BTreeSet<&'static str>,
     /// What is shown beyond the base profile.
     pub shown: Shown,
     /// What a person who starts it should know.
@@ -109,9 +111,9 @@ impl Compat {
             }
         }
         let mut reader = Reader { table, variables, mistakes: &mut mistakes };
-        let on: BTreeMap<&str, bool> =
-            table.switches().filter_map(|(name, variable)| Some((name, reader.switch(name, variable)?))).collect();
-        let is_on = |name: &str| on.get(name).copied().unwrap_or(false);
+        let on: BTreeSet<&'static str> =
+            table.switches().filter_map(|(name, variable)| reader.switch(name, variable)?.then_some(name)).collect();
+        let is_on = |name: &str| on.contains(name);
         let upstream = reader.value(Means::Socket, value::engine);
         let connect = reader.value(Means::Connect, value::go_duration);
         reader.value(Means::Duration, value::go_duration);
@@ -131,7 +133,7 @@ impl Compat {
         });
         let listeners = own.into_iter().chain(tcp).collect();
 
-        notes.extend(on.iter().filter(|(_, on)| **on).filter_map(|(name, _)| {
+        notes.extend(on.iter().filter_map(|name| {
             let word = variables.get(name).filter(|text| text.eq_ignore_ascii_case("true"))?;
             let switch = table.variables.get(*name)?.means != Means::Ipv4;
             switch
@@ -168,7 +170,7 @@ impl Compat {
         let run_as = user.zip(group).map(|(user, group)| RunAs { user, group }).or(table.run_as);
         match upstream {
             Some(upstream) => {
-                mistakes.or_value(Self { table, upstream, listeners, timeouts, run_as, log, allow, shown, notes })
+                mistakes.or_value(Self { table, upstream, listeners, timeouts, run_as, log, allow, on, shown, notes })
             }
             None => mistakes.or_value(()).and(Err(Vec::new())),
         }
@@ -182,6 +184,11 @@ impl Compat {
     /// The variables of this proxy that are set.
     pub fn set<'v>(&self, variables: &'v Variables) -> impl Iterator<Item = &'v str> {
         variables.names().filter(|name| self.table.variables.contains_key(*name))
+    }
+
+    /// Whether a switch is on.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.on.contains(name)
     }
 
     /// The profile of its clients, made from the base profile.

@@ -633,7 +633,7 @@ fn haproxy(linuxserver: bool, on: &BTreeSet<&str>, method: &str, path: &str) -> 
         let prefix = if *name == "PING" { "_ping".to_owned() } else { name.to_lowercase() };
         path.strip_prefix('/').is_some_and(|path| path.starts_with(&prefix))
     };
-    may_write && (acts || on.iter().any(|name| section(name)))
+    may_write && (acts || on.iter().any(section))
 }
 
 /// Whether 11notes/socket-proxy let a request through.
@@ -685,7 +685,7 @@ fn what_is_open_is_what_the_rules_of_the_other_proxy_opened() {
             }
             let compat = Compat::find(&variables.into_iter().collect()).unwrap().unwrap();
             let open: BTreeSet<&str> =
-                compat.allow.keys().flat_map(|id| operations_named(id)).map(|one| one.id).collect();
+                compat.allow.keys().copied().flat_map(operations_named).map(|one| one.id).collect();
             for operation in OPERATIONS {
                 let path = operation.template.replace("{id}", "web").replace(['{', '}'], "");
                 let method = operation.method.as_str();

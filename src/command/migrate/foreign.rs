@@ -235,29 +235,21 @@ pub(super) fn foxxmd(source: &Source) -> Result<Sheet, Vec<Mistake>> {
     let (Some(upstream), Some(listener)) = (upstream, listener) else {
         return mistakes.or_value(()).and(Err(Vec::new()));
     };
-    let mut sheet = Sheet::new("FoxxMD/docker-proxy-filter", upstream);
+    let mut sheet = match &source.behind {
+        Some(behind) => super::sheet(behind)?.in_front("FoxxMD/docker-proxy-filter", &behind.notes),
+        None => passed_on(upstream),
+    };
     sheet.listen(listener, None);
     let selected = ["CONTAINER_NAMES", "CONTAINER_LABELS"].into_iter().filter(|name| get(name).is_some());
     let selected: Vec<&str> = selected.collect();
-    for operation in OPERATIONS {
-        let reads = matches!(operation.method, Method::Get | Method::Head) && !operation.mutating;
-        let why = if is_raw(operation) && reads {
-            "was open: bytes from which nothing can be cut".to_owned()
-        } else if !reads {
-            "was passed on to the proxy behind it, if that allows it".to_owned()
-        } else if !selected.is_empty() && shows_containers(operation) {
-            format!("was open for the containers of {} only", selected.join(" and "))
-        } else {
-            sheet.allow.insert(operation.id, "was passed on".to_owned());
-            continue;
-        };
-        sheet.left_out.insert(operation.id, why);
+    if !selected.is_empty() {
+        for operation in OPERATIONS.iter().filter(|operation| shows_containers(operation)) {
+            if sheet.allow.remove(operation.id).is_some() {
+                let why = format!("was open for the containers of {} only", selected.join(" and "));
+                sheet.left_out.insert(operation.id, why);
+            }
+        }
     }
-    sheet.differences.push(
-        "it decided on no operation, but left that to the proxy behind it: that one still does. dockveil needs none \
-         behind it: let `upstream` be the engine's socket, and keep below what the client uses"
-            .to_owned(),
-    );
     for name in selected {
         sheet.differences.push(format!(
             "{name}: not supported, dockveil hides what is in a container and not that it is there: what shows \
@@ -275,6 +267,29 @@ pub(super) fn foxxmd(source: &Source) -> Result<Sheet, Vec<Mistake>> {
         sheet.differences.push("RUST_LOG: the log level is set by DOCKVEIL_LOG".to_owned());
     }
     mistakes.or_value(sheet)
+}
+
+/// What FoxxMD/docker-proxy-filter passes on to a proxy that nobody knows.
+fn passed_on(upstream: Address) -> Sheet {
+    let mut sheet = Sheet::new("FoxxMD/docker-proxy-filter", upstream);
+    for operation in OPERATIONS {
+        let reads = matches!(operation.method, Method::Get | Method::Head) && !operation.mutating;
+        let why = if is_raw(operation) && reads {
+            "was open: bytes from which nothing can be cut".to_owned()
+        } else if !reads {
+            "was passed on to the proxy behind it, if that allows it".to_owned()
+        } else {
+            sheet.allow.insert(operation.id, "was passed on".to_owned());
+            continue;
+        };
+        sheet.left_out.insert(operation.id, why);
+    }
+    sheet.differences.push(
+        "it decided on no operation, but left that to the proxy behind it: that one still does. dockveil needs none \
+         behind it: let `upstream` be the engine's socket, and keep below what the client uses"
+            .to_owned(),
+    );
+    sheet
 }
 
 /// Whether an answer names containers. Streams of the engine name all of them.

@@ -25,6 +25,8 @@ pub(super) struct Sheet {
     about: String,
     upstream: Address,
     listeners: Vec<(Address, Option<u32>)>,
+    /// The user of the container.
+    pub(super) user: u32,
     /// How long anything may take.
     pub(super) timeouts: Timeouts,
     /// The operations that are allowed, each with what opened it.
@@ -42,6 +44,7 @@ impl Sheet {
             about: about.to_owned(),
             upstream,
             listeners: Vec::new(),
+            user: 1000,
             timeouts: Timeouts::default(),
             allow: BTreeMap::new(),
             left_out: BTreeMap::new(),
@@ -56,6 +59,19 @@ impl Sheet {
             Address::Tcp { .. } => None,
         };
         self.listeners.push((address, mode));
+    }
+
+    /// The same for a proxy called `about` in front of this one: it listens elsewhere, and this one goes. `notes` are
+    /// what could not be read of this one for certain.
+    pub(super) fn in_front(mut self, about: &str, notes: &[String]) -> Self {
+        self.differences.extend_from_slice(notes);
+        self.differences.push(format!(
+            "{} behind it is not needed any more: dockveil asks the engine, with the operations of that one",
+            self.about
+        ));
+        self.about = format!("{about} in front of {}", self.about);
+        self.listeners.clear();
+        self
     }
 
     /// The text of the file.
@@ -76,6 +92,7 @@ impl Sheet {
             &mut text,
             "- paths are decided on as operations: another spelling of a path is the same operation, or refused",
         );
+        self.write_service(&mut text);
         line(&mut text, format_args!("upstream: {}", quoted(&self.upstream.to_string())));
         line(&mut text, format_args!("listeners:"));
         for (address, mode) in &self.listeners {
@@ -119,6 +136,22 @@ impl Sheet {
             comment(text, &format!("- {} ({}): in {}", class.as_str(), meaning(class), ids.join(", ")));
         }
         Ok(())
+    }
+
+    /// What the container has in place of the other proxy's.
+    fn write_service(&self, text: &mut String) {
+        comment(text, "");
+        comment(
+            text,
+            "With this file beside the Compose file, the service has, besides the volumes, networks and ports it had:",
+        );
+        line(text, format_args!("#     image: dockveil"));
+        if matches!(self.upstream, Address::Unix(_)) {
+            let user = self.user;
+            line(text, format_args!("#     user: \"{user}:991\"  # 991 stands for the group of the engine's socket"));
+        }
+        line(text, format_args!("#     environment: {{DOCKVEIL_CONFIG: /dockveil.yaml}}"));
+        line(text, format_args!("#     volumes: [\"./dockveil.yaml:/dockveil.yaml:ro\"]"));
     }
 
     fn write_timeouts(&self, text: &mut String) {

@@ -26,6 +26,8 @@ pub(super) struct Source {
     pub(super) arguments: Vec<String>,
     /// What could not be read for certain.
     pub(super) notes: Vec<String>,
+    /// The proxy between this one and the engine.
+    pub(super) behind: Option<Box<Source>>,
 }
 
 /// Reads a Compose file, or lines of variables and arguments.
@@ -49,13 +51,25 @@ fn read_compose(name: &str, document: &Node, wanted: Option<&str>) -> Result<Sou
     for (key, service) in services.mapping("services")? {
         let image = member(service, "image").and_then(|node| node.text("an image").ok());
         if let Some(proxy) = image.and_then(proxy_of_image) {
-            found.push((key, service, proxy));
+            found.push(Service { key, node: service, proxy });
         }
     }
-    let names = found.iter().map(|(key, ..)| key.name.as_str()).collect::<Vec<_>>().join(", ");
-    let chosen = found.iter().filter(|(key, ..)| wanted.is_none_or(|wanted| key.name == wanted)).collect::<Vec<_>>();
+    let names = found.iter().map(|service| service.key.name.as_str()).collect::<Vec<_>>().join(", ");
+    let mut chosen: Vec<&Service> =
+        found.iter().filter(|service| wanted.is_none_or(|wanted| service.key.name == wanted)).collect();
+    // A filter in front of another proxy stands for both.
+    let mut behind = None;
+    if let Some(front) = chosen.iter().find(|service| matches!(service.proxy, Proxy::FoxxMd)).copied() {
+        let address = of_service(name, front)?.variables.get("PROXY_URL").map(ToOwned::to_owned).unwrap_or_default();
+        behind = found.iter().find(|service| service.is_at(&address) && !matches!(service.proxy, Proxy::FoxxMd));
+        chosen.retain(|service| behind.is_none_or(|behind| behind.key.name != service.key.name));
+    }
     match (chosen.as_slice(), wanted) {
-        ([(key, service, proxy)], _) => of_service(name, key, service, *proxy),
+        ([service], _) => {
+            let mut source = of_service(name, service)?;
+            source.behind = behind.map(|behind| of_service(name, behind)).transpose()?.map(Box::new);
+            Ok(source)
+        }
         ([], Some(wanted)) => Err(services.mistake(format!(
             "no service {wanted:?} that runs a known socket proxy, expected one of {}",
             if names.is_empty() { "those with an image of one" } else { &names }
@@ -63,6 +77,22 @@ fn read_compose(name: &str, document: &Node, wanted: Option<&str>) -> Result<Sou
         ([], None) => Err(services
             .mistake(format!("no service runs a known socket proxy, expected an image of {}", KNOWN.join(", ")))),
         (_, _) => Err(services.mistake(format!("several services run a socket proxy ({names}), expected --service"))),
+    }
+}
+
+/// A service that runs a proxy we know.
+struct Service<'n> {
+    key: &'n Key,
+    node: &'n Node,
+    proxy: Proxy,
+}
+
+impl Service<'_> {
+    /// Whether a URL leads to it: other containers know it by the name of the service, or of the container.
+    fn is_at(&self, url: &str) -> bool {
+        let host = url.split_once("://").map_or(url, |(_, rest)| rest).split([':', '/']).next().unwrap_or_default();
+        let named = member(self.node, "container_name").and_then(|node| node.text("a name").ok());
+        self.key.name == host || named.is_some_and(|name| name == host)
     }
 }
 
@@ -91,7 +121,8 @@ fn proxy_of_image(image: &str) -> Option<Proxy> {
     }
 }
 
-fn of_service(file: &str, key: &Key, service: &Node, proxy: Proxy) -> Result<Source, Mistake> {
+fn of_service(file: &str, service: &Service<'_>) -> Result<Source, Mistake> {
+    let Service { key, node: service, proxy } = *service;
     let mut notes = Vec::new();
     let mut variables = Vec::new();
     match member(service, "environment") {
@@ -139,6 +170,7 @@ fn of_service(file: &str, key: &Key, service: &Node, proxy: Proxy) -> Result<Sou
         variables: ours_left_out(variables),
         arguments,
         notes,
+        behind: None,
     })
 }
 
@@ -183,7 +215,7 @@ fn read_lines(name: &str, text: &str) -> Result<Source, Vec<Mistake>> {
         }
     };
     let whence = name.to_owned();
-    Ok(Source { proxy, whence, place: Place::file(name), variables, arguments, notes: Vec::new() })
+    Ok(Source { proxy, whence, place: Place::file(name), variables, arguments, notes: Vec::new(), behind: None })
 }
 
 /// All but the variables of this program, which say nothing of the other one.

@@ -127,7 +127,7 @@ fn the_variables_of_11notes_on_standard_input() {
     assert_eq!(config.timeouts.connect, std::time::Duration::from_secs(5));
     assert!(allowed(&config).contains("ImageAttestations") && !allowed(&config).contains("SecretList"));
     assert!(!allowed(&config).contains("DebugPprofNamed") && written.contains("#  - DebugPprofNamed"));
-    assert!(written.contains("user: \"1000:<group"), "{written}");
+    assert!(written.contains("#     user: \"1000:991\""), "{written}");
 }
 
 #[test]
@@ -201,6 +201,43 @@ fn the_selection_of_foxxmd_is_not_widened() {
         assert!(some.contains(&format!("#  - {id} ")), "{id}\n{some}");
     }
     assert!(allowed(&config).contains("ImageList"));
+}
+
+#[test]
+fn foxxmd_in_front_of_a_proxy_stands_for_both() {
+    let text = "services:\n  filter:\n    image: foxxmd/docker-proxy-filter\n    environment:\n      - \
+                PROXY_URL=http://socket-proxy:2375\n  behind:\n    container_name: socket-proxy\n    image: \
+                tecnativa/docker-socket-proxy\n    environment: {CONTAINERS: 1, POST: 1, SOCKET_PATH: /run/e.sock, \
+                IMAGES: \"${IMAGES}\"}\n";
+    let written = migrated(text, None).unwrap();
+    let config = loaded(&written);
+    assert_eq!(config.upstream.to_string(), "unix:///run/e.sock");
+    let listeners: Vec<String> = config.listeners.iter().map(|listener| listener.address.to_string()).collect();
+    assert_eq!(listeners, ["tcp://0.0.0.0:2375"]);
+    let open = allowed(&config);
+    assert!(open.contains("ContainerStart") && open.contains("ContainerInspect") && !open.contains("ImageList"));
+    let flat = written.replace("\n#   ", " ").replace("\n# ", " ");
+    for part in [
+        "FoxxMD/docker-proxy-filter in front of Tecnativa/docker-socket-proxy.",
+        "- Tecnativa/docker-socket-proxy behind it is not needed any more",
+        "- IMAGES: ${IMAGES} is not known here",
+        "- CONTAINERS: exports and archives",
+    ] {
+        assert!(flat.contains(part), "{part}\n{written}");
+    }
+    let some = migrated(&text.replace("2375\n", "2375\n      - CONTAINER_LABELS=a=b\n"), None).unwrap();
+    let open = allowed(&loaded(&some));
+    assert!(!open.iter().any(|id| id.starts_with("Container")), "{open:?}");
+    assert!(some.contains("#  - ContainerStart "), "{some}");
+    // Each by itself, where it is asked for.
+    assert!(allowed(&loaded(&migrated(text, Some("behind")).unwrap())).contains("ContainerStart"));
+    assert!(allowed(&loaded(&migrated(text, Some("filter")).unwrap())).contains("ContainerStart"));
+}
+
+#[test]
+fn what_is_closed_is_no_difference() {
+    let written = migrated("CONTAINERS=1\nALLOW_LOGS=0\nALLOW_START=0\nALLOW_RESTARTS=1\n", None).unwrap();
+    assert!(written.contains("# - ALLOW_RESTARTS: ") && !written.contains("# - ALLOW_START: "), "{written}");
 }
 
 #[test]
