@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, Listener};
 use crate::policy::{Policy, Streams};
 use crate::route::{Operation, Response, Stream};
 use crate::schema::Class;
@@ -15,34 +16,38 @@ pub fn summary(config: &Config) -> String {
     for note in &config.startup.notes {
         line(&mut text, format_args!("{note}"));
     }
-    for listener in &config.listeners {
-        line(&mut text, format_args!("\nlisten  {}  profile {}", listener.address, listener.policy.name()));
-        text.push_str(&of_policy(&listener.policy));
-        if !listener.hosts.is_empty() {
-            line(&mut text, format_args!("  host names: {}", listener.hosts.join(", ")));
+    // Listeners that show the same are told together.
+    for listeners in config.listeners.chunk_by(|one, next| Arc::ptr_eq(&one.policy, &next.policy)) {
+        text.push('\n');
+        for listener in listeners {
+            line(&mut text, format_args!("listen  {}  profile {}", listener.address, listener.policy.name()));
         }
-        if !listener.origins.is_empty() {
-            line(&mut text, format_args!("  web pages of: {}", listener.origins.join(", ")));
-        }
-        if let Address::Tcp { host, .. } = &listener.address
-            && !is_loopback(host)
-        {
-            line(
-                &mut text,
-                format_args!("  warning: whoever reaches {} is let in: there is no authentication", listener.address),
-            );
-            if listener.hosts.is_empty() {
-                line(
-                    &mut text,
-                    format_args!(
-                        "  warning: no hosts are listed, so a web page can reach it by a name it makes up (DNS rebinding)"
-                    ),
-                );
-            }
-        }
+        let Some(first) = listeners.first() else { continue };
+        text.push_str(&of_policy(&first.policy));
+        listeners.iter().for_each(|listener| of_clients(&mut text, listener));
     }
     text.push('\n');
     text
+}
+
+/// Who may come in.
+fn of_clients(text: &mut String, listener: &Listener) {
+    let address = &listener.address;
+    if !listener.hosts.is_empty() {
+        line(text, format_args!("  host names at {address}: {}", listener.hosts.join(", ")));
+    }
+    if !listener.origins.is_empty() {
+        line(text, format_args!("  web pages at {address}: {}", listener.origins.join(", ")));
+    }
+    if let Address::Tcp { host, .. } = address
+        && !is_loopback(host)
+    {
+        line(text, format_args!("  warning: whoever reaches {address} is let in: there is no authentication"));
+        if listener.hosts.is_empty() {
+            let message = "no hosts are listed, so a web page can reach it by a name it makes up (DNS rebinding)";
+            line(text, format_args!("  warning: {message}"));
+        }
+    }
 }
 
 /// What one policy allows and shows.
@@ -63,13 +68,13 @@ pub(super) fn of_policy(policy: &Policy) -> String {
     if show.unknown {
         line(&mut text, format_args!("  warning: shows fields that no class file knows"));
     }
-    for (what, globs) in [
-        ("labels", &show.labels),
-        ("variables", &show.env),
-        ("annotations", &show.annotations),
-        ("options", &show.options),
+    for (what, class, globs) in [
+        ("labels", Class::FreeText, &show.labels),
+        ("variables", Class::Secret, &show.env),
+        ("annotations", Class::FreeText, &show.annotations),
+        ("options", Class::Secret, &show.options),
     ] {
-        if !globs.is_empty() {
+        if !globs.is_empty() && !policy.shows(class) {
             line(&mut text, format_args!("  {what} shown: {globs}"));
         }
     }
