@@ -8,6 +8,7 @@ use crate::cli::{self, Environment};
 use crate::filter::{EventFilter, Explained, Plan, RecordFilter};
 use crate::policy::{Decision, Denial, Policy, schema_of};
 use crate::route::{self, Route, TargetError};
+use crate::schema::Catalogue;
 use crate::yaml::{Mistake, Place};
 
 /// Says what happens to the request of `arguments`.
@@ -21,7 +22,13 @@ pub fn explain(arguments: &cli::Explain, environment: &Environment, out: &mut dy
         return Err(Error::Mistakes(vec![Mistake::new(&Place::file("--profile"), message)]));
     };
     let policy = Policy::compile(profile, &filters.catalogue)?;
-    let (method, target) = arguments.request.trim().split_once(' ').unwrap_or(("GET", arguments.request.trim()));
+    of_request(&arguments.request, &policy, &filters.catalogue, out)
+}
+
+/// Says what a policy does with a request, a method and a target.
+fn of_request(request: &str, policy: &Policy, catalogue: &Catalogue, out: &mut dyn Write) -> Result<u8, Error> {
+    let profile = policy.profile();
+    let (method, target) = request.trim().split_once(' ').unwrap_or(("GET", request.trim()));
     let route = match route::find(method, target.trim()) {
         Ok(Some(route)) => route,
         Ok(None) => {
@@ -51,7 +58,7 @@ pub fn explain(arguments: &cli::Explain, environment: &Environment, out: &mut dy
             write_place(allowed, out)?;
         }
         decision @ (Decision::Filter(_) | Decision::Records(_)) => {
-            let (catalogue, show, rules) = (&filters.catalogue, &profile.show, &profile.rules);
+            let (show, rules) = (&profile.show, &profile.rules);
             let schema = schema_of(route.operation).unwrap_or_default();
             let (how, explained) = match decision {
                 Decision::Records(RecordFilter::Event(_)) => {
@@ -131,17 +138,14 @@ mod tests {
     fn a_refusal_says_why() {
         let filters = load(None, &[], &Environment::default()).unwrap();
         let mut refused = 0;
-        for operation in OPERATIONS.iter().filter(|operation| !operation.about.is_empty()) {
-            let target = operation.template.replace(['{', '}'], "");
-            for profile in filters.profiles.iter().filter(|profile| !profile.allow.contains_key(operation.id)) {
-                let arguments = cli::Explain {
-                    config: None,
-                    filters: Vec::new(),
-                    profile: profile.name.clone(),
-                    request: format!("{} {target}", operation.method.as_str()),
-                };
+        for profile in filters.profiles.iter() {
+            let policy = Policy::compile(profile, &filters.catalogue).unwrap();
+            let reasoned = OPERATIONS.iter().filter(|operation| !operation.about.is_empty());
+            for operation in reasoned.filter(|operation| !profile.allow.contains_key(operation.id)) {
+                let target = operation.template.replace(['{', '}'], "");
                 let mut out = Vec::new();
-                explain(&arguments, &Environment::default(), &mut out).unwrap();
+                let request = format!("{} {target}", operation.method.as_str());
+                of_request(&request, &policy, &filters.catalogue, &mut out).unwrap();
                 let text = String::from_utf8(out).unwrap();
                 assert!(text.contains("403: denied") && text.contains(operation.about), "{}: {text}", operation.id);
                 refused += 1;
