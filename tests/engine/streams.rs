@@ -23,7 +23,7 @@ fn session() -> Option<(&'static Engine, Proxy)> {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Transcript {
     pub(crate) status: u16,
-    kind: Option<String>,
+    pub(crate) kind: Option<String>,
     upgrade: Option<String>,
     pub(crate) output: String,
 }

@@ -26,9 +26,13 @@ wait
 /// The same for Podman, whose settings are files: nothing of the machine's own Podman is read or changed.
 ///
 /// What it keeps in fixed places, and its layers, is in memory, where an overlay is always possible. Its runtime knows
-/// one kind of control groups at a time.
+/// one kind of control groups at a time. DOCKVEIL_ENGINE_ROOT means what it means for Docker, `/etc/containers` included.
 const INSIDE_PODMAN: &str = r#"
 D=$1
+if [ -n "$DOCKVEIL_ENGINE_ROOT" ]; then
+  mount --bind "$DOCKVEIL_ENGINE_ROOT/etc/containers" /etc/containers
+  mount --bind "$DOCKVEIL_ENGINE_ROOT/usr" /usr
+fi
 busybox ip link set lo up
 umount /sys/fs/cgroup/unified 2>/dev/null
 mkdir "$D/data" "$D/networks"
