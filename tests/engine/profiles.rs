@@ -3,12 +3,10 @@
 //!
 //! `.ci/clients` installs them. Those that cannot be had are replayed, in `tests/it/clients.rs`.
 
+mod prometheus;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -390,89 +388,6 @@ fn glances_shows_the_same_but_for_commands() {
         assert_eq!(through["command"], "[redacted]", "{name}");
     }
     check_canaries("Glances 4.5.8", &format!("{:?}", &direct["web"]), &format!("{through:?}"));
-}
-
-/// A program that runs until it is dropped.
-struct Background(Child);
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// The body of a GET of a page on this machine; empty while nobody listens.
-fn page(port: u16, target: &str) -> String {
-    let mut answer = String::new();
-    if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
-        let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-        let asked = write!(stream, "GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n");
-        let _ = asked.and_then(|()| stream.read_to_string(&mut answer));
-    }
-    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
-}
-
-/// One Prometheus with two jobs, which discover the same containers at the engine and through the profile.
-#[test]
-fn prometheus_finds_the_same_targets_with_fewer_labels() {
-    let Some(prometheus) = installed::client("prometheus") else { return };
-    let Some((engine, proxy)) = stage("prometheus") else { return };
-    let job = |name: &str, socket: &Path| {
-        format!(
-            "  - job_name: {name}\n    docker_sd_configs: [{{host: \"unix://{}\", refresh_interval: 1s}}]\n",
-            socket.display()
-        )
-    };
-    let folder = proxy.socket().with_file_name("prometheus");
-    std::fs::create_dir_all(&folder).unwrap();
-    let jobs = job("direct", &engine.socket()) + &job("through", &proxy.socket());
-    std::fs::write(folder.join("prometheus.yml"), format!("scrape_configs:\n{jobs}")).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let log = std::fs::File::create(folder.join("log")).unwrap();
-    let _running = Background(
-        Command::new(prometheus)
-            .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap(),
-    );
-    // The labels of the targets of `web`, by job.
-    let discovered = |name: &str| -> Vec<BTreeMap<String, String>> {
-        let targets: Value = serde_json::from_str(&page(port, "/api/v1/targets")).unwrap_or_default();
-        let targets = targets["data"]["activeTargets"].as_array().cloned().unwrap_or_default().into_iter();
-        let labels =
-            targets.map(|target| serde_json::from_value::<BTreeMap<_, _>>(target["discoveredLabels"].clone()).unwrap());
-        let of_web = |labels: &BTreeMap<String, String>| {
-            labels["job"] == name && labels["__meta_docker_container_name"] == "/web"
-        };
-        let mut found: Vec<_> = labels.filter(of_web).collect();
-        found.sort();
-        found
-    };
-    let both = eventually(client::PATIENCE, || !discovered("direct").is_empty() && !discovered("through").is_empty());
-    assert!(both, "{}", std::fs::read_to_string(folder.join("log")).unwrap());
-    let (direct, through) = (discovered("direct"), discovered("through"));
-    assert_eq!(through.len(), direct.len());
-    for (direct, through) in direct.iter().zip(&through) {
-        assert_eq!(through["__address__"], direct["__address__"]);
-        assert_eq!(through["__meta_docker_container_label_com_docker_compose_project"], "shop");
-        for (label, value) in direct {
-            match through.get(label) {
-                Some(other) => assert!(other == value || label == "job", "{label}: {other} and {value}"),
-                None => assert!(
-                    label.starts_with("__meta_docker_container_label_")
-                        || label.starts_with("__meta_docker_network_label_"),
-                    "{label} is missing"
-                ),
-            }
-        }
-    }
-    check_canaries("Prometheus 2.42.0", &format!("{direct:?}"), &format!("{through:?}"));
 }
 
 /// A project of two containers, one with a secret.
