@@ -3,6 +3,7 @@
 //!
 //! `.ci/clients` installs them. Those that cannot be had are replayed, in `tests/it/clients.rs`.
 
+mod monitors;
 mod prometheus;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,8 +56,10 @@ fn parse(text: &str) -> Value {
                         probes.truncate(1);
                         probes.iter_mut().for_each(order);
                     }
-                    ("Mounts", Value::Array(mounts)) => {
-                        mounts.sort_by_key(|mount| format!("{} {} {}", mount["Type"], mount["Name"], mount["RW"]));
+                    ("Mounts" | "mounts", Value::Array(mounts)) => {
+                        // The name last: where it is hidden, what is left of these is the same.
+                        let key = |mount: &Value| ["Type", "RW", "Mode", "Name"].map(|part| mount[part].to_string());
+                        mounts.sort_by_key(key);
                         mounts.iter_mut().for_each(order);
                     }
                     (_, member) => order(member),
@@ -340,6 +343,57 @@ fn bollard_shows_the_same_but_for_what_is_hidden() {
             "/list/0/Ports",
         ],
         &["$.inspect.Config.Env", "$.list[*].Command", "$.image.Config.Env"],
+    );
+}
+
+#[test]
+fn an_mcp_server_shows_the_same_but_for_what_is_hidden() {
+    let Some(_server) = installed::client("python/bin/mcp-server-docker") else { return };
+    let Some(python) = installed::client("python/bin/python") else { return };
+    let Some((engine, proxy)) = stage("mcp") else { return };
+    let script = installed::script("mcp.py");
+    let program = [&python, script.as_str(), "web", "terminal", "story"];
+    let direct = ran(&installed::shown(&engine.socket(), &program));
+    let run = docker::run_program(&proxy.socket(), &program, "");
+    assert!(run.status.success(), "{}", installed::told(&run));
+    assert_no_canary("what the MCP server logs", &String::from_utf8_lossy(&run.stderr));
+    let mut through: Value = serde_json::from_slice(&run.stdout).unwrap();
+    let outcomes = through["refused"].take();
+    for (call, outcome) in outcomes.as_object().unwrap() {
+        // It tells the agent no reason; its log has it.
+        assert!(outcome.as_str().is_some_and(|outcome| outcome.starts_with("error: ")), "{call}: {outcomes}");
+    }
+    let denied = String::from_utf8_lossy(&run.stderr).matches("(\"denied by policy\")").count();
+    assert!(outcomes.as_object().unwrap().len() == 3 && denied >= 3, "{}", installed::told(&run));
+    check_json(
+        "mcp-server-docker 0.3.0",
+        &direct,
+        &through.to_string(),
+        &[
+            "/server",
+            "/tools",
+            "/labelled",
+            "/usage",
+            "/prompt",
+            "/containers/web/id",
+            "/containers/web/status",
+            "/containers/web/ports",
+            "/containers/web/networks",
+            "/containers/web/config/image",
+            "/containers/story/state/FinishedAt",
+            "/images/shop~1web:1/repo_tags",
+            "/images/shop~1web:1/size",
+            "/networks/shop/id",
+            "/volumes/archive/id",
+        ],
+        &[
+            "$.containers.web.labels.owner",
+            "$.containers.web.mounts[*].Source",
+            "$.containers.web.state.Health.Log[*].Output",
+            "$.images.shop/web:1.labels.image.key",
+            "$.networks.shop.labels.owner",
+            "$.volumes.archive.mountpoint",
+        ],
     );
 }
 
