@@ -50,6 +50,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "client/uptime-kuma",
     "client/watchtower",
     "client/whats-up-docker",
+    "client/zabbix",
 ];
 
 /// The keys of a profile file.

@@ -8,8 +8,13 @@ use super::image;
 use super::support::{assert_no_canary, client, docker, engine, eventually, installed, seed, variable};
 
 /// Variables that the files ask for.
-const VARIABLES: [(&str, &str); 4] =
-    [("DOCKER_GID", "999"), ("KEY", "key"), ("DD_API_KEY", "key"), ("SECRET_ENCRYPTION_KEY", "key")];
+const VARIABLES: [(&str, &str); 5] = [
+    ("DOCKER_GID", "999"),
+    ("KEY", "key"),
+    ("DD_API_KEY", "key"),
+    ("SECRET_ENCRYPTION_KEY", "key"),
+    ("ZABBIX_SERVER", "zabbix"),
+];
 
 /// Has Compose read every file of a folder and resolve it.
 fn check_read(program: &str, folder: &str) {

@@ -3,12 +3,11 @@
 //!
 //! `.ci/clients` installs them. Those that cannot be had are replayed, in `tests/it/clients.rs`.
 
+mod monitors;
+mod prometheus;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -57,8 +56,10 @@ fn parse(text: &str) -> Value {
                         probes.truncate(1);
                         probes.iter_mut().for_each(order);
                     }
-                    ("Mounts", Value::Array(mounts)) => {
-                        mounts.sort_by_key(|mount| format!("{} {} {}", mount["Type"], mount["Name"], mount["RW"]));
+                    ("Mounts" | "mounts", Value::Array(mounts)) => {
+                        // The name last: where it is hidden, what is left of these is the same.
+                        let key = |mount: &Value| ["Type", "RW", "Mode", "Name"].map(|part| mount[part].to_string());
+                        mounts.sort_by_key(key);
                         mounts.iter_mut().for_each(order);
                     }
                     (_, member) => order(member),
@@ -383,6 +384,57 @@ fn bollard_shows_the_same_but_for_what_is_hidden() {
     );
 }
 
+#[test]
+fn an_mcp_server_shows_the_same_but_for_what_is_hidden() {
+    let Some(_server) = installed::client("python/bin/mcp-server-docker") else { return };
+    let Some(python) = installed::client("python/bin/python") else { return };
+    let Some((engine, proxy)) = stage("mcp") else { return };
+    let script = installed::script("mcp.py");
+    let program = [&python, script.as_str(), "web", "terminal", "story"];
+    let direct = ran(&installed::shown(&engine.socket(), &program));
+    let run = docker::run_program(&proxy.socket(), &program, "");
+    assert!(run.status.success(), "{}", installed::told(&run));
+    assert_no_canary("what the MCP server logs", &String::from_utf8_lossy(&run.stderr));
+    let mut through: Value = serde_json::from_slice(&run.stdout).unwrap();
+    let outcomes = through["refused"].take();
+    for (call, outcome) in outcomes.as_object().unwrap() {
+        // It tells the agent no reason; its log has it.
+        assert!(outcome.as_str().is_some_and(|outcome| outcome.starts_with("error: ")), "{call}: {outcomes}");
+    }
+    let denied = String::from_utf8_lossy(&run.stderr).matches("(\"denied by policy\")").count();
+    assert!(outcomes.as_object().unwrap().len() == 3 && denied >= 3, "{}", installed::told(&run));
+    check_json(
+        "mcp-server-docker 0.3.0",
+        &direct,
+        &through.to_string(),
+        &[
+            "/server",
+            "/tools",
+            "/labelled",
+            "/usage",
+            "/prompt",
+            "/containers/web/id",
+            "/containers/web/status",
+            "/containers/web/ports",
+            "/containers/web/networks",
+            "/containers/web/config/image",
+            "/containers/story/state/FinishedAt",
+            "/images/shop~1web:1/repo_tags",
+            "/images/shop~1web:1/size",
+            "/networks/shop/id",
+            "/volumes/archive/id",
+        ],
+        &[
+            "$.containers.web.labels.owner",
+            "$.containers.web.mounts[*].Source",
+            "$.containers.web.state.Health.Log[*].Output",
+            "$.images.shop/web:1.labels.image.key",
+            "$.networks.shop.labels.owner",
+            "$.volumes.archive.mountpoint",
+        ],
+    );
+}
+
 /// What an SDK showed at the engine, where no call is refused, without the outcomes of those calls.
 #[track_caller]
 fn ran(shown: &str) -> String {
@@ -428,89 +480,6 @@ fn glances_shows_the_same_but_for_commands() {
         assert_eq!(through["command"], "[redacted]", "{name}");
     }
     check_canaries("Glances 4.5.8", &format!("{:?}", &direct["web"]), &format!("{through:?}"));
-}
-
-/// A program that runs until it is dropped.
-struct Background(Child);
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// The body of a GET of a page on this machine; empty while nobody listens.
-fn page(port: u16, target: &str) -> String {
-    let mut answer = String::new();
-    if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
-        let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-        let asked = write!(stream, "GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n");
-        let _ = asked.and_then(|()| stream.read_to_string(&mut answer));
-    }
-    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
-}
-
-/// One Prometheus with two jobs, which discover the same containers at the engine and through the profile.
-#[test]
-fn prometheus_finds_the_same_targets_with_fewer_labels() {
-    let Some(prometheus) = installed::client("prometheus") else { return };
-    let Some((engine, proxy)) = stage("prometheus") else { return };
-    let job = |name: &str, socket: &Path| {
-        format!(
-            "  - job_name: {name}\n    docker_sd_configs: [{{host: \"unix://{}\", refresh_interval: 1s}}]\n",
-            socket.display()
-        )
-    };
-    let folder = proxy.socket().with_file_name("prometheus");
-    std::fs::create_dir_all(&folder).unwrap();
-    let jobs = job("direct", &engine.socket()) + &job("through", &proxy.socket());
-    std::fs::write(folder.join("prometheus.yml"), format!("scrape_configs:\n{jobs}")).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let log = std::fs::File::create(folder.join("log")).unwrap();
-    let _running = Background(
-        Command::new(prometheus)
-            .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap(),
-    );
-    // The labels of the targets of `web`, by job.
-    let discovered = |name: &str| -> Vec<BTreeMap<String, String>> {
-        let targets: Value = serde_json::from_str(&page(port, "/api/v1/targets")).unwrap_or_default();
-        let targets = targets["data"]["activeTargets"].as_array().cloned().unwrap_or_default().into_iter();
-        let labels =
-            targets.map(|target| serde_json::from_value::<BTreeMap<_, _>>(target["discoveredLabels"].clone()).unwrap());
-        let of_web = |labels: &BTreeMap<String, String>| {
-            labels["job"] == name && labels["__meta_docker_container_name"] == "/web"
-        };
-        let mut found: Vec<_> = labels.filter(of_web).collect();
-        found.sort();
-        found
-    };
-    let both = eventually(client::PATIENCE, || !discovered("direct").is_empty() && !discovered("through").is_empty());
-    assert!(both, "{}", std::fs::read_to_string(folder.join("log")).unwrap());
-    let (direct, through) = (discovered("direct"), discovered("through"));
-    assert_eq!(through.len(), direct.len());
-    for (direct, through) in direct.iter().zip(&through) {
-        assert_eq!(through["__address__"], direct["__address__"]);
-        assert_eq!(through["__meta_docker_container_label_com_docker_compose_project"], "shop");
-        for (label, value) in direct {
-            match through.get(label) {
-                Some(other) => assert!(other == value || label == "job", "{label}: {other} and {value}"),
-                None => assert!(
-                    label.starts_with("__meta_docker_container_label_")
-                        || label.starts_with("__meta_docker_network_label_"),
-                    "{label} is missing"
-                ),
-            }
-        }
-    }
-    check_canaries("Prometheus 2.42.0", &format!("{direct:?}"), &format!("{through:?}"));
 }
 
 /// A project of two containers, one with a secret.

@@ -672,6 +672,58 @@ const CLIENTS: &[Client] = &[
         ],
         refused: &["POST /containers/create?name=x", "POST /containers/x/stop", "POST /images/create?fromImage=x"],
     },
+    Client {
+        profile: "zabbix",
+        asks: &[
+            Ask(
+                "/info",
+                "system_info",
+                &[
+                    "$.Name",
+                    "$.Containers",
+                    "$.ContainersPaused",
+                    "$.Images",
+                    "$.NFd",
+                    "$.NGoroutines",
+                    "$.NCPU",
+                    "$.MemTotal",
+                    "$.ServerVersion",
+                    "$.KernelVersion",
+                    "$.Driver",
+                    "$.LoggingDriver",
+                    "$.CgroupDriver",
+                    "$.MemoryLimit",
+                    "$.PidsLimit",
+                    "$.LiveRestoreEnabled",
+                ],
+            ),
+            Ask("/containers/json?all=true", "container_list", &["$[*].Id", "$[*].Names", "$[*].Image", "$[*].State"]),
+            Ask("/images/json", "image_list", &["$[*].Id", "$[*].RepoTags", "$[*].Created", "$[*].Size"]),
+            Ask(
+                "/containers/web/json",
+                "container_inspect",
+                &[
+                    "$.Id",
+                    "$.Name",
+                    "$.Created",
+                    "$.Image",
+                    "$.RestartCount",
+                    "$.State.Status",
+                    "$.State.ExitCode",
+                    "$.State.StartedAt",
+                    "$.State.FinishedAt",
+                    "$.State.Health.Status",
+                ],
+            ),
+            Ask("/containers/web/stats?stream=false", "container_stats", SAMPLE),
+            Ask(
+                "/system/df",
+                "system_data_usage",
+                &["$.LayersSize", "$.Images[*].Size", "$.Containers[*].SizeRootFs", "$.Volumes[*].UsageData.Size"],
+            ),
+        ],
+        refused: &["GET /version", "GET /containers/web/logs?stdout=1", "POST /containers/web/restart"],
+    },
 ];
 
 /// The program with a profile, before an engine that says what it is told to.
