@@ -300,6 +300,30 @@ fn the_sdk_for_python_sees_the_same() {
     });
 }
 
+/// Glances joins the words of each command, and ends where there are none: it takes one variable more.
+#[test]
+fn glances_sees_the_same_with_the_class_of_commands() {
+    let Some(glances) = installed::client("python/bin/glances") else { return };
+    let Some(engine) = engine::shared() else { return };
+    let proxy = TECNATIVA.with(engine, &[("DOCKVEIL_SHOW", "command")]);
+    let program =
+        [&glances, "--stdout-json", "containers", "--stop-after", "4", "--time", "2", "--disable-check-update"];
+    let web = |socket: &Path| -> Value {
+        let said = installed::shown(socket, &program);
+        let line = said.lines().rfind(|line| line.starts_with("{\"containers\"")).unwrap_or_else(|| panic!("{said}"));
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["containers"].as_array().unwrap().iter().find(|row| row["name"] == "web").unwrap().clone()
+    };
+    let (direct, through) = std::thread::scope(|scope| {
+        let direct = scope.spawn(|| web(&engine.socket()));
+        let through = web(&proxy.socket());
+        (direct.join().unwrap(), through)
+    });
+    for field in ["id", "status", "created", "ports", "image", "engine", "command"] {
+        assert_eq!(through[field], direct[field], "{field}");
+    }
+}
+
 /// Every read that 11notes/socket-proxy passes on is answered as the engine answers it; the reads that it denies, and
 /// files, are not.
 #[test]
