@@ -205,6 +205,7 @@ impl Compat {
         }
         if self.shown.all {
             profile.show.unknown = true;
+            profile.show.mask = false;
             profile.rules.clear();
             (profile.events, profile.stats) = (Streams::Untouched, Streams::Untouched);
         }

@@ -17,6 +17,8 @@ mod deploy;
 #[cfg(test)]
 mod drift;
 #[cfg(test)]
+mod dropin;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod image;

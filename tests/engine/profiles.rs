@@ -23,7 +23,7 @@ fn stage(profile: &str) -> Option<(&'static Engine, Proxy)> {
 }
 
 /// The different canaries in a text.
-fn canaries(text: &str) -> BTreeSet<&str> {
+pub(crate) fn canaries(text: &str) -> BTreeSet<&str> {
     let starts = text.match_indices("canary-").map(|(at, _)| &text[at..]);
     starts.map(|rest| rest.split(|c: char| !(c.is_ascii_lowercase() || c == '-')).next().unwrap_or(rest)).collect()
 }
@@ -46,7 +46,7 @@ fn check_canaries(row: &str, direct: &str, through: &str) {
 
 /// JSON without what changes from one look to the next: the order of mounts, and the health probes that ran.
 #[track_caller]
-fn parse(text: &str) -> Value {
+pub(crate) fn parse(text: &str) -> Value {
     fn order(value: &mut Value) {
         match value {
             Value::Object(members) => {
@@ -76,7 +76,7 @@ fn parse(text: &str) -> Value {
 
 /// Collects the paths of what is in `direct` and hidden in `through`. Anything else that is not equal is a failure.
 #[track_caller]
-fn hidden(path: &str, direct: &Value, through: &Value, found: &mut BTreeSet<String>) {
+pub(crate) fn hidden(path: &str, direct: &Value, through: &Value, found: &mut BTreeSet<String>) {
     match (direct, through) {
         (direct, through) if direct == through => {}
         (Value::Object(direct), Value::Object(through)) => {
@@ -147,8 +147,32 @@ const SAME: &[&[&str]] = &[
     &["inspect", "--format", "{{.State.Health.Status}} {{.RestartCount}} {{json .NetworkSettings.Ports}}", "web"],
 ];
 
+/// The commands whose output is the same show the same at the engine and through a proxy.
+#[track_caller]
+pub(crate) fn check_same(name: &str, engine: &Path, proxy: &Path) {
+    let told = |socket: &Path, arguments: &[&str]| -> String {
+        let mut run = docker::run(socket, arguments, "");
+        // An engine measures its disk for one client at a time, and fails for others.
+        eventually(client::PATIENCE, || {
+            run.status.success() || {
+                run = docker::run(socket, arguments, "");
+                false
+            }
+        });
+        assert!(
+            run.status.success() && !run.stdout.is_empty(),
+            "{name}: docker {arguments:?}: {}",
+            installed::told(&run)
+        );
+        installed::told(&run)
+    };
+    for arguments in SAME {
+        assert_eq!(told(proxy, arguments), told(engine, arguments), "{name}: docker {arguments:?}");
+    }
+}
+
 /// Commands that print JSON, of which a part is hidden, and some of the paths that are.
-const SHOWN_IN_PART: &[(&[&str], &[&str])] = &[
+pub(crate) const SHOWN_IN_PART: &[(&[&str], &[&str])] = &[
     (
         &["inspect", "web"],
         &[
@@ -188,16 +212,7 @@ const REFUSED: &[&[&str]] = &[
 #[test]
 fn docker_shows_the_same_but_for_what_is_hidden() {
     let Some((engine, proxy)) = stage("docker-cli") else { return };
-    for arguments in SAME {
-        let direct = docker::run(&engine.socket(), arguments, "");
-        let through = docker::run(&proxy.socket(), arguments, "");
-        assert!(
-            direct.status.success() && !direct.stdout.is_empty(),
-            "docker {arguments:?}: {}",
-            installed::told(&direct)
-        );
-        assert_eq!(installed::told(&through), installed::told(&direct), "docker {arguments:?}");
-    }
+    check_same("docker-cli", &engine.socket(), &proxy.socket());
     let (mut direct_all, mut through_all) = (String::new(), String::new());
     for (arguments, expected) in SHOWN_IN_PART {
         let program = [&["docker"], *arguments].concat();
@@ -437,7 +452,7 @@ fn an_mcp_server_shows_the_same_but_for_what_is_hidden() {
 
 /// What an SDK showed at the engine, where no call is refused, without the outcomes of those calls.
 #[track_caller]
-fn ran(shown: &str) -> String {
+pub(crate) fn ran(shown: &str) -> String {
     let mut shown: Value = serde_json::from_str(shown).unwrap();
     let outcomes = shown["refused"].take();
     assert!(outcomes.as_object().unwrap().values().all(|outcome| outcome == "done"), "{outcomes}");

@@ -306,6 +306,8 @@ fn what_all_shows_is_what_the_engine_said() {
     let answer = swapped.ask("GET", "/containers/web/json");
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(body.contains(recorded("container_inspect.json").trim()), "{body}");
+    let shows = config(&[("IMAGES", "1"), ("DOCKVEIL_SHOW", "all")]).listeners[0].policy.profile().show.clone();
+    assert!(shows.unknown && !shows.mask);
 }
 
 #[test]

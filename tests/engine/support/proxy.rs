@@ -71,27 +71,46 @@ impl Proxy {
     /// Starts the program with a built-in profile, `session` or `bare`, in front of an engine.
     #[track_caller]
     pub(crate) fn start(engine: &Path, profile: &str) -> Proxy {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let directory = std::env::temp_dir().join(format!("dockveil-proxy-{}-{count}", std::process::id()));
+        let directory = directory();
         fs::create_dir_all(directory.join("filters/profile")).unwrap();
         for (name, text) in [("session", SESSION), ("bare", BARE)] {
             fs::write(directory.join(format!("filters/profile/{name}.yaml")), text).unwrap();
         }
-        let log = fs::File::create(directory.join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_dockveil"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dockveil"));
+        command
             .arg("serve")
             .args(["--upstream", &format!("unix://{}", engine.display())])
             .args(["--listen", &format!("unix://{}", directory.join("docker.sock").display())])
             .args(["--profile", profile])
             .args(["--filters", &directory.join("filters").display().to_string()])
             .env_remove("DOCKER_HOST")
-            .env_remove("DOCKVEIL_CONFIG")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+            .env_remove("DOCKVEIL_CONFIG");
+        Proxy::spawn(command, directory)
+    }
+
+    /// Starts the program with the variables of another socket proxy and no others, as the image exchanged for it would.
+    ///
+    /// `engine` is the variable that names the engine's socket. The port of these proxies is always the same, so it is opened
+    /// in a network of its own, or, by a proxy that opens nothing else, replaced with a socket.
+    #[track_caller]
+    pub(crate) fn in_place(engine: (&str, &Path), variables: &[(&str, &str)]) -> Proxy {
+        let directory = directory();
+        let mut command = Command::new("unshare");
+        command.args(["--net", env!("CARGO_BIN_EXE_dockveil")]).env_clear();
+        if engine.0 == "SOCKET_PROXY_DOCKER_SOCKET" {
+            command.env("SOCKET_PROXY_VOLUME", &directory);
+        } else {
+            command.args(["--listen", &format!("unix://{}", directory.join("docker.sock").display())]);
+        }
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env(engine.0, engine.1).envs(variables.iter().copied());
+        Proxy::spawn(command, directory)
+    }
+
+    /// Starts a command that listens in a directory, and waits until it does.
+    #[track_caller]
+    fn spawn(mut command: Command, directory: PathBuf) -> Proxy {
+        let log = fs::File::create(directory.join("log")).unwrap();
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let mut proxy = Proxy { child, directory };
         let socket = proxy.socket();
         let listens = eventually(Duration::from_secs(20), || UnixStream::connect(&socket).is_ok() || !proxy.lives());
@@ -133,4 +152,13 @@ impl Drop for Proxy {
         }
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// A new directory.
+fn directory() -> PathBuf {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let directory = std::env::temp_dir().join(format!("dockveil-proxy-{}-{count}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    directory
 }
