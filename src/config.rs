@@ -179,7 +179,9 @@ impl Filters {
         };
         match Profiles::built_in_and(&borrowed(&profiles), &sources.profiles, &catalogue) {
             Ok(mut profiles) => {
-                if let (Some(compat), Some(base)) = (&sources.compat, profiles.get(compat::BASE)) {
+                if let Some(compat) = &sources.compat
+                    && let Some(base) = profiles.get(compat.base())
+                {
                     profiles.add(compat.profile(base));
                 }
                 mistakes.or_value(Self { catalogue, profiles })

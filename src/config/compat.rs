@@ -19,8 +19,10 @@ use crate::schema::{Class, ClassSet};
 use crate::socket::Address;
 use crate::yaml::{Mistake, Mistakes, Place, nearest};
 
-/// The profile that says what clients are shown.
-pub const BASE: &str = "drop-in";
+/// The profile that says what clients are shown that may make containers of it, or see commands.
+const BASE: &str = "drop-in";
+/// The profile that says what all others are shown.
+const VIEW: &str = "drop-in-view";
 /// Names a table, or `off`.
 const CHOICE: &str = "DOCKVEIL_COMPAT";
 /// Shows more classes, or `all`.
@@ -191,6 +193,11 @@ impl Compat {
         self.on.contains(name)
     }
 
+    /// The name of the profile that its clients' is made from.
+    pub fn base(&self) -> &'static str {
+        base(self.shown.all || self.shown.classes.contains(Class::Command), |id| self.allow.contains_key(id))
+    }
+
     /// The profile of its clients, made from the base profile.
     pub fn profile(&self, base: &Profile) -> Profile {
         let mut profile = base.clone();
@@ -213,6 +220,12 @@ impl Compat {
         profile.show.env.extend(self.shown.env.iter().cloned());
         profile
     }
+}
+
+/// The name of the profile for clients that are shown commands or not, and may do what `allows` says.
+pub fn base(commands: bool, allows: impl Fn(&str) -> bool) -> &'static str {
+    let makes = ["ContainerCreate", "ServiceCreate", "ServiceUpdate"].into_iter().any(allows);
+    if commands || makes { BASE } else { VIEW }
 }
 
 /// The table whose variables are set.

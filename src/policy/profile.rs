@@ -23,6 +23,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "dashboard-live",
     "discovery",
     "drop-in",
+    "drop-in-view",
     "inventory",
     "monitoring",
     "read-only",

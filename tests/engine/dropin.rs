@@ -112,7 +112,9 @@ fn check(replaced: &Replaced) {
         let mut found = BTreeSet::new();
         hidden("$", &parse(&direct), &parse(&through), &mut found);
         for path in *expected {
-            assert!(found.contains(*path), "{}: {arguments:?}: {path} is not hidden: {found:?}", replaced.name);
+            // A word that stands for a command is in a list as long as the command's.
+            let is_hidden = found.contains(*path) || found.contains(&format!("{path}[*]"));
+            assert!(is_hidden, "{}: {arguments:?}: {path} is not hidden: {found:?}", replaced.name);
         }
         before.extend(canaries(&direct).into_iter().map(str::to_owned));
     }
@@ -282,10 +284,9 @@ fn the_sdk_for_python_sees_the_same() {
         assert_no_secret(replaced.name, &said);
         let mut found = BTreeSet::new();
         hidden("$", &direct, &through, &mut found);
-        for path in ["$.inspect.Config.Env", "$.containers[*].labels.owner", "$.image.Config.Env"] {
+        for path in ["$.inspect.Config.Env", "$.containers[*].labels.owner", "$.image.Config.Env", "$.top.command"] {
             assert!(found.contains(path), "{}: {path} is not hidden: {found:?}", replaced.name);
         }
-        assert_eq!(outcomes["top"], "done", "{}: {outcomes}", replaced.name);
         for call in ["exec", "archive"] {
             let outcome = outcomes[call].as_str().unwrap();
             assert!(outcome.starts_with("403: "), "{}: {call}: {outcomes}", replaced.name);
@@ -300,12 +301,12 @@ fn the_sdk_for_python_sees_the_same() {
     });
 }
 
-/// Glances joins the words of each command, and ends where there are none: it takes one variable more.
+/// Glances joins the words of each command, and ends where there are none.
 #[test]
-fn glances_sees_the_same_with_the_class_of_commands() {
+fn glances_sees_the_same() {
     let Some(glances) = installed::client("python/bin/glances") else { return };
     let Some(engine) = engine::shared() else { return };
-    let proxy = TECNATIVA.with(engine, &[("DOCKVEIL_SHOW", "command")]);
+    let (proxy, shown) = (TECNATIVA.with(engine, &[]), TECNATIVA.with(engine, &[("DOCKVEIL_SHOW", "command")]));
     let program =
         [&glances, "--stdout-json", "containers", "--stop-after", "4", "--time", "2", "--disable-check-update"];
     let web = |socket: &Path| -> Value {
@@ -314,14 +315,17 @@ fn glances_sees_the_same_with_the_class_of_commands() {
         let line: Value = serde_json::from_str(line).unwrap();
         line["containers"].as_array().unwrap().iter().find(|row| row["name"] == "web").unwrap().clone()
     };
-    let (direct, through) = std::thread::scope(|scope| {
-        let direct = scope.spawn(|| web(&engine.socket()));
-        let through = web(&proxy.socket());
-        (direct.join().unwrap(), through)
+    let [direct, through, shown] = std::thread::scope(|scope| {
+        let sockets = [engine.socket(), proxy.socket(), shown.socket()];
+        let web = &web;
+        sockets.map(|socket| scope.spawn(move || web(&socket))).map(|running| running.join().unwrap())
     });
-    for field in ["id", "status", "created", "ports", "image", "engine", "command"] {
+    for field in ["id", "status", "created", "ports", "image", "engine"] {
         assert_eq!(through[field], direct[field], "{field}");
     }
+    assert_eq!(shown["command"], direct["command"]);
+    assert_eq!(through["command"], "[redacted]");
+    assert_no_secret("Glances", &through.to_string());
 }
 
 /// Every read that 11notes/socket-proxy passes on is answered as the engine answers it; the reads that it denies, and

@@ -93,7 +93,8 @@ pub(crate) fn hidden(path: &str, direct: &Value, through: &Value, found: &mut BT
             direct.iter().zip(through).for_each(|(one, other)| hidden(&format!("{path}[*]"), one, other, found));
         }
         (Value::Array(direct), Value::Array(through)) => {
-            assert!(through.iter().all(|item| direct.contains(item)), "{path}: {through:?} is not of {direct:?}");
+            let known = |item: &Value| direct.contains(item) || item == "[redacted]";
+            assert!(through.iter().all(known), "{path}: {through:?} is not of {direct:?}");
             found.insert(path.to_owned());
         }
         (direct, through) => {

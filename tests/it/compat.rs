@@ -398,6 +398,27 @@ fn processes_are_shown_without_their_commands() {
     }
 }
 
+#[test]
+fn a_command_is_a_word_where_nobody_can_run_it() {
+    let commands = |variables: &[(&str, &str)]| -> String {
+        let config = config(variables);
+        let route = route::find("GET", "/containers/web/json").unwrap().unwrap();
+        let Decision::Filter(plan) = config.listeners[0].policy.decide(&route) else { panic!("not filtered") };
+        applied(&plan, false, br#"{"Config":{"Cmd":["sh","canary"],"Entrypoint":["canary"]}}"#)
+    };
+    let word = r#"{"config":{"cmd":["[redacted]"],"entrypoint":[]}}"#;
+    assert_eq!(commands(&[("CONTAINERS", "1")]), word);
+    assert_eq!(commands(&[("CONTAINERS", "1"), ("IMAGES", "1"), ("POST", "0")]), word);
+    assert_eq!(commands(&[("SOCKET_PROXY_UID", "1000")]), word);
+    // Whoever makes a container of what it reads makes it with the command of its image.
+    let none = r#"{"config":{"cmd":[],"entrypoint":[]}}"#;
+    assert_eq!(commands(&[("CONTAINERS", "1"), ("POST", "1")]), none);
+    assert_eq!(commands(&[("CONTAINERS", "1"), ("SERVICES", "1"), ("POST", "1")]), none);
+    let shown = r#"{"config":{"cmd":["sh","canary"],"entrypoint":["canary"]}}"#;
+    assert_eq!(commands(&[("CONTAINERS", "1"), ("DOCKVEIL_SHOW", "command")]), shown);
+    assert_eq!(commands(&[("CONTAINERS", "1"), ("DOCKVEIL_SHOW", "all")]), shown);
+}
+
 /// `container_inspect` of `ContainerInspect`.
 fn snake(id: &str) -> String {
     let mut out = String::new();

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::Source;
-use crate::config::compat::BASE;
+use crate::config::compat;
 use crate::config::{Filters, Timeouts};
 use crate::filter::Plan;
 use crate::policy::schema_of;
@@ -74,6 +74,11 @@ impl Sheet {
         self
     }
 
+    /// The name of the profile that is extended.
+    fn base(&self) -> &'static str {
+        compat::base(false, |id| self.allow.contains_key(id))
+    }
+
     /// The text of the file.
     ///
     /// # Errors
@@ -107,9 +112,11 @@ impl Sheet {
         line(&mut text, format_args!("    about: {}", quoted(&format!("What {} let through.", self.about))));
         line(
             &mut text,
-            format_args!("    # What is shown of it. `show: all` in addition shows what the other proxy did."),
+            format_args!(
+                "    # What is shown of it. `extends: drop-in` and `show: all` show what the other proxy did."
+            ),
         );
-        line(&mut text, format_args!("    extends: {BASE}"));
+        line(&mut text, format_args!("    extends: {}", self.base()));
         self.write_operations(&mut text);
         Ok(text)
     }
@@ -117,7 +124,7 @@ impl Sheet {
     /// What its clients could read in whole answers, and cannot any more.
     fn write_exposed(&self, text: &mut String, filters: &Filters) -> Result<(), Vec<Mistake>> {
         let mut exposed: BTreeMap<Class, BTreeSet<&str>> = BTreeMap::new();
-        let base = filters.profiles.get(BASE);
+        let base = filters.profiles.get(self.base());
         for id in self.allow.keys() {
             let Some((schema, base)) = operation(id).and_then(schema_of).zip(base) else { continue };
             let fields = Plan::explain(&filters.catalogue, schema, &base.show, &base.rules)
