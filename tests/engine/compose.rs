@@ -42,10 +42,22 @@ fn file(socket: &Path, group: u32) -> String {
     networks: [docker]"
         )
     };
+    // No network at all, the user of the image, and the programs of this machine.
+    let over_socket = format!(
+        "
+  over-socket:
+    image: {}
+    user: \"1000:1000\"
+    command: [sleep, \"1000\"]
+    depends_on: {{dockveil: {{condition: service_healthy}}}}
+    volumes: [\"socket:/run/dockveil\", \"/usr:/usr:ro\", \"/lib:/lib:ro\", \"/lib64:/lib64:ro\"]
+    network_mode: none",
+        seed::BASE
+    );
     let by_name = second("by-name", "tcp://dockveil:2375", "");
     let by_socket = second("by-socket", "unix:///run/dockveil/docker.sock", "\"socket:/run/dockveil\"");
     format!(
-        "services:{first}{by_name}{by_socket}
+        "services:{first}{by_name}{by_socket}{over_socket}
   client:
     image: {}
     command: [sleep, \"1000\"]
@@ -151,6 +163,19 @@ fn clients_reach_the_image_by_name_and_over_a_shared_socket() {
         let refused = project.ask("--post-data=", &format!("http://{service}:2375/containers/web/kill"));
         assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("403"), "{refused:?}");
     }
+    // The docker command in a container that has nothing but the socket.
+    let docker = engine::find("docker").unwrap();
+    let over_socket = |arguments: &[&str]| {
+        let command = ["exec", "-T", "over-socket", docker.to_str().unwrap(), "-H", "unix:///run/dockveil/docker.sock"];
+        project.run(&[&command[..], arguments].concat())
+    };
+    let inspect = over_socket(&["inspect", "web"]);
+    let text = String::from_utf8_lossy(&inspect.stdout).into_owned();
+    assert!(inspect.status.success() && text.contains("\"/web\""), "{inspect:?}");
+    assert_no_canary("over the socket", &text);
+    let refused = over_socket(&["kill", "web"]);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && told.contains("denied by policy"), "{refused:?}");
     // The client itself can reach nothing else: no engine, and no way out.
     let client = container(&engine, "client");
     assert_eq!(client["Mounts"].as_array().map(Vec::len), Some(0));

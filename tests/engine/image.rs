@@ -92,6 +92,10 @@ fn the_image_runs_unprivileged_and_filters() {
     assert_eq!(code, 0, "{list}");
     assert!(list.contains("shop/web:1"), "{list}");
     assert_no_canary("the list", &list);
+    let top = client::get(&socket, "/containers/veil/top?ps_args=-o%20pid,rss").json();
+    let resident: u64 = top["Processes"][0][1].as_str().unwrap().parse().unwrap();
+    assert!(resident < 16 * 1024, "{resident} KiB");
+    eprintln!("image: {} bytes; resident: {resident} KiB", image["Size"]);
     let (code, denied) =
         beside(&socket, "veil", "writer", "wget -q -O - --post-data= http://127.0.0.1:2375/containers/web/kill");
     assert_eq!(code, 1, "{denied}");
