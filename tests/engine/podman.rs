@@ -1,7 +1,8 @@
 //! The program in front of Podman, through the API that it has for Docker's clients.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::support::client::{self, Answer, Connection, PATIENCE};
 use super::support::docker;
 use super::support::engine::Engine;
 use super::support::proxy::Proxy;
-use super::support::{assert_no_canary, engine, seed};
+use super::support::{assert_no_canary, engine, seed, variable};
 
 /// The Podman that these tests share, seeded; `None`, said once, where there can be none.
 ///
@@ -342,4 +343,34 @@ fn the_docker_command_works_with_podman() {
     assert_eq!(said(&["exec", "--interactive", "web", "cat"], "a line\n", 0), "a line\n");
     assert_eq!(said(&["exec", "web", "sh", "-c", "echo done; exit 3"], "", 3), "done\n");
     assert_eq!(said(&["inspect", "--format", "{{.State.Status}} {{.Config.Env}}", "web"], "", 0), "running []\n");
+}
+
+/// The quadlets of `deploy/podman` become units; Podman 4.3 knows none.
+#[test]
+fn quadlets_become_units() {
+    let Some(root) = variable("DOCKVEIL_ENGINE_ROOT").map(PathBuf::from) else { return };
+    // A program of another Debian, with the libraries of that one.
+    let run = Command::new(root.join("usr/lib64/ld-linux-x86-64.so.2"))
+        .arg("--library-path")
+        .arg(root.join("usr/lib/x86_64-linux-gnu"))
+        .arg(root.join("usr/libexec/podman/quadlet"))
+        .args(["-dryrun", "-user"])
+        .env("QUADLET_UNIT_DIRS", Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/podman"))
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{run:?}");
+    let units = String::from_utf8(run.stdout).unwrap();
+    for part in [
+        "---dockveil.service---",
+        "---dockveil-network.service---",
+        "podman network create --ignore --internal dockveil",
+        "Requires=dockveil-network.service",
+        "--security-opt=no-new-privileges",
+        "--cap-drop all --read-only --userns keep-id:uid=1000,gid=1000",
+        "-v %t/podman/podman.sock:/var/run/docker.sock",
+        "--health-cmd",
+        "localhost/dockveil serve --profile dashboard",
+    ] {
+        assert!(units.contains(part), "{part}: {units}");
+    }
 }
