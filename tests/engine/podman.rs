@@ -14,7 +14,7 @@ use super::support::client::{self, Answer, Connection, PATIENCE};
 use super::support::docker;
 use super::support::engine::Engine;
 use super::support::proxy::Proxy;
-use super::support::{assert_no_canary, engine, seed, variable};
+use super::support::{assert_no_canary, engine, eventually, seed, variable};
 
 /// The Podman that these tests share, seeded; `None`, said once, where there can be none.
 ///
@@ -72,6 +72,8 @@ fn plant(engine: &Engine) {
         },
     });
     seed::container(&socket, "web", web);
+    let said = || client::get(&socket, "/containers/web/logs?stdout=1&stderr=1").text();
+    assert!(eventually(PATIENCE, || ["canary-log", "canary-error-log"].iter().all(|line| said().contains(line))));
     let script = "n=0; while [ $n -lt 50 ]; do n=$((n+1)); echo out $n; echo error $n >&2; done";
     seed::container(&socket, "story", quiet(engine, &["sh", "-c", script]));
     let ended = client::post(&socket, "/containers/story/wait", &Value::Null);
