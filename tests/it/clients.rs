@@ -118,7 +118,7 @@ const CLIENTS: &[Client] = &[
                     "$.RestartCount",
                     "$.HostConfig.NetworkMode",
                     "$.NetworkSettings.IPAddress",
-                    "$.GraphDriver.Data",
+                    "$.GraphDriver.Name",
                 ],
             ),
         ],
