@@ -33,7 +33,7 @@ use support::engine;
 use support::figures::{self, Figures, Goal};
 use support::load;
 use support::process::{self, Folder, Process, ourselves};
-use support::wire::Place;
+use support::wire::Location;
 
 /// What ends a run that does not end by itself.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -73,10 +73,10 @@ enum Log {
 /// Where something answers: a proxy with its process, or the engine itself.
 struct Peer {
     name: &'static str,
-    unix: Place,
-    tcp: Option<Place>,
+    unix: Location,
+    tcp: Option<Location>,
     /// Dockveil's second listener, which hides nothing.
-    relay: Option<Place>,
+    relay: Option<Location>,
     process: Option<Process>,
     /// From its start to its first answer.
     started: Duration,
@@ -163,9 +163,9 @@ impl Bench {
         let goal = Goal::AtMost(1.4, 1.0);
         for (kind, log) in [("unix", Log::Each), ("tcp", Log::Each), ("quiet", Log::Off)] {
             let (dockveil, haproxy) = (self.dockveil(log)?, self.haproxy(log)?);
-            let place = |peer: &Peer| if kind == "tcp" { peer.tcp.clone() } else { Some(peer.unix.clone()) };
-            let subjects: Vec<(&Peer, Place)> = haproxy.iter().map(|peer| (peer, place(peer).unwrap())).collect();
-            let ours = (&dockveil, place(&dockveil).unwrap());
+            let location = |peer: &Peer| if kind == "tcp" { peer.tcp.clone() } else { Some(peer.unix.clone()) };
+            let subjects: Vec<(&Peer, Location)> = haproxy.iter().map(|peer| (peer, location(peer).unwrap())).collect();
+            let ours = (&dockveil, location(&dockveil).unwrap());
             self.cpu(&format!("ping/{kind}/64"), ours, &subjects, "/_ping", 64, 50_000, Goal::None, goal)?;
         }
         Ok(())
@@ -405,7 +405,7 @@ impl Bench {
         ratio: Goal,
     ) -> Result<(), Failed> {
         let relay = dockveil.relay.clone().ok_or("no unfiltered listener")?;
-        let bytes = |place| Ok::<_, Failed>(self.load("requests", place, target, &[1, 1])?[1]);
+        let bytes = |location| Ok::<_, Failed>(self.load("requests", location, target, &[1, 1])?[1]);
         let (whole, shown, hidden) = (bytes(&self.direct().unix)?, bytes(&relay)?, bytes(&dockveil.unix)?);
         // The line end after a document may go.
         if whole - shown > 1.0 || shown > whole || hidden >= whole {
@@ -421,25 +421,25 @@ impl Bench {
     fn cpu(
         &mut self,
         name: &str,
-        ours: (&Peer, Place),
-        beside: &[(&Peer, Place)],
+        ours: (&Peer, Location),
+        beside: &[(&Peer, Location)],
         target: &str,
         connections: u64,
         total: u64,
         goal: Goal,
         ratio: Goal,
     ) -> Result<(), Failed> {
-        let subjects: Vec<&(&Peer, Place)> = std::iter::once(&ours).chain(beside).collect();
+        let subjects: Vec<&(&Peer, Location)> = std::iter::once(&ours).chain(beside).collect();
         let mut costs: Vec<Vec<f64>> = vec![Vec::new(); subjects.len()];
         let mut rates = costs.clone();
         for run in 0..self.runs {
-            for (at, (peer, place)) in subjects.iter().enumerate() {
+            for (at, (peer, location)) in subjects.iter().enumerate() {
                 if run == 0 {
-                    self.load("requests", place, target, &[connections, WARM])?;
+                    self.load("requests", location, target, &[connections, WARM])?;
                 }
                 let process = peer.process.as_ref().unwrap();
                 let before = process.cpu();
-                let numbers = self.load("requests", place, target, &[connections, total])?;
+                let numbers = self.load("requests", location, target, &[connections, total])?;
                 costs[at].push((process.cpu() - before) / total as f64 * 1e4);
                 rates[at].push(total as f64 / numbers[0]);
             }
@@ -462,19 +462,19 @@ impl Bench {
     }
 
     /// Runs the load in a role; what it printed.
-    fn text(&self, role: &str, place: &Place, target: &str, numbers: &[u64]) -> Result<String, Failed> {
+    fn text(&self, role: &str, location: &Location, target: &str, numbers: &[u64]) -> Result<String, Failed> {
         let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
         let mut arguments = vec![role, target];
-        let place = place.to_string();
-        arguments.insert(1, &place);
+        let location = location.to_string();
+        arguments.insert(1, &location);
         arguments.extend(numbers.iter().map(String::as_str));
         let output = Process::start(&mut ourselves("__load", &arguments))?.output();
-        Ok(output.map_err(|error| format!("{role} {place} {target}: {error}"))?)
+        Ok(output.map_err(|error| format!("{role} {location} {target}: {error}"))?)
     }
 
     /// Runs the load in a role; the numbers it printed.
-    fn load(&self, role: &str, place: &Place, target: &str, numbers: &[u64]) -> Result<Vec<f64>, Failed> {
-        let text = self.text(role, place, target, numbers)?;
+    fn load(&self, role: &str, location: &Location, target: &str, numbers: &[u64]) -> Result<Vec<f64>, Failed> {
+        let text = self.text(role, location, target, numbers)?;
         Ok(text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?)
     }
 
@@ -518,7 +518,7 @@ impl Bench {
 
     /// No proxy.
     fn direct(&self) -> Peer {
-        let unix = Place::Unix(self.engine.clone());
+        let unix = Location::Unix(self.engine.clone());
         Peer { name: "direct", unix, tcp: None, relay: None, process: None, started: Duration::ZERO }
     }
 
@@ -529,7 +529,7 @@ impl Bench {
         fs::write(filters.join("bench.yaml"), HIDING)?;
         fs::write(filters.join("bench-all.yaml"), SHOWING)?;
         let (socket, relay) = (self.folder.join("dockveil.sock"), self.folder.join("dockveil-all.sock"));
-        let (unix, all, tcp) = (Place::Unix(socket.clone()), Place::Unix(relay), free_port()?);
+        let (unix, all, tcp) = (Location::Unix(socket.clone()), Location::Unix(relay), free_port()?);
         let config = self.folder.join("dockveil.yaml");
         let text = format!(
             "upstream: unix://{}\nlisteners:\n  - listen: {unix}\n    profile: bench\n  - listen: {tcp}\n    profile: bench\n  \
@@ -556,8 +556,8 @@ impl Bench {
     fn haproxy(&self, log: Log) -> Result<Option<Peer>, Failed> {
         let Some(binary) = &self.haproxy else { return Ok(None) };
         let socket = self.folder.join("haproxy.sock");
-        let (unix, tcp) = (Place::Unix(socket.clone()), free_port()?);
-        let Place::Tcp(port) = tcp else { return Err("not a port".into()) };
+        let (unix, tcp) = (Location::Unix(socket.clone()), free_port()?);
+        let Location::Tcp(port) = tcp else { return Err("not a port".into()) };
         let config = self.folder.join("haproxy.cfg");
         let log = match log {
             Log::Each => "log stdout format raw daemon info",
@@ -598,8 +598,8 @@ impl Bench {
 }
 
 /// A TCP port that nothing listens on.
-fn free_port() -> Result<Place, Failed> {
-    Ok(Place::Tcp(TcpListener::bind("127.0.0.1:0")?.local_addr()?))
+fn free_port() -> Result<Location, Failed> {
+    Ok(Location::Tcp(TcpListener::bind("127.0.0.1:0")?.local_addr()?))
 }
 
 /// The first line that a program says about itself.

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use dockveil::filter::{Action, Plan, Rule, Show};
 use dockveil::policy::Profiles;
 use dockveil::schema::{Catalogue, Class, ClassSet};
-use dockveil::yaml::Place;
+use dockveil::yaml::Location;
 use figures::{Figures, Goal, machine};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -90,7 +90,7 @@ fn rule(path: &str, action: Action) -> Rule {
     let step = |step: &str| if step == "*" { "[*]".to_owned() } else { format!("['{step}']") };
     let selector: String = steps(path).into_iter().map(step).collect();
     let selector = format!("${selector}").parse().unwrap();
-    Rule { place: Place::file("bench"), on: "ContainerSummary".to_owned(), selector, action }
+    Rule { location: Location::file("bench"), on: "ContainerSummary".to_owned(), selector, action }
 }
 
 fn rules() -> Vec<Rule> {

@@ -17,7 +17,7 @@ use crate::config::{self, Config, Filters, Sources};
 use crate::filter::{EventFilter, FilterError, Report};
 use crate::policy::{Policy, Streams, schema_of};
 use crate::route::{self, Response};
-use crate::yaml::{Mistake, Place};
+use crate::yaml::{Diagnostic, Location};
 
 pub use self::catalogue::catalogue;
 pub use self::explain::explain;
@@ -39,16 +39,16 @@ pub const CONFIGURATION: u8 = 78;
 #[derive(Debug)]
 pub enum Error {
     /// The configuration is wrong.
-    Mistakes(Vec<Mistake>),
+    Diagnostics(Vec<Diagnostic>),
     /// What it was to write to, or to read from, broke.
     Io(io::Error),
     /// The server did not start.
     Server(crate::server::Error),
 }
 
-impl From<Vec<Mistake>> for Error {
-    fn from(mistakes: Vec<Mistake>) -> Self {
-        Self::Mistakes(mistakes)
+impl From<Vec<Diagnostic>> for Error {
+    fn from(diagnostics: Vec<Diagnostic>) -> Self {
+        Self::Diagnostics(diagnostics)
     }
 }
 
@@ -69,11 +69,12 @@ impl Error {
     pub fn report(&self, err: &mut dyn Write) -> u8 {
         // Where there is no standard error there is nobody to tell.
         match self {
-            Self::Mistakes(mistakes) => {
-                for mistake in mistakes {
-                    let _ = writeln!(err, "{mistake}");
+            Self::Diagnostics(diagnostics) => {
+                for diagnostic in diagnostics {
+                    let _ = writeln!(err, "{diagnostic}");
                 }
-                let _ = writeln!(err, "dockveil: {} in the configuration, nothing was started", count(mistakes.len()));
+                let _ =
+                    writeln!(err, "dockveil: {} in the configuration, nothing was started", count(diagnostics.len()));
                 CONFIGURATION
             }
             // Whoever reads the output has read enough.
@@ -90,8 +91,8 @@ impl Error {
     }
 }
 
-fn count(mistakes: usize) -> String {
-    if mistakes == 1 { "1 mistake".to_owned() } else { format!("{mistakes} mistakes") }
+fn count(diagnostics: usize) -> String {
+    if diagnostics == 1 { "1 mistake".to_owned() } else { format!("{diagnostics} mistakes") }
 }
 
 /// `serve`: listens until told to stop. The summary of what is exposed goes to `err`, where the log goes too.
@@ -123,7 +124,7 @@ pub fn profiles(arguments: &cli::Profiles, environment: &Environment, out: &mut 
     let filters = load(arguments.config.as_deref(), &arguments.filters, environment)?;
     for profile in filters.profiles.iter() {
         let policy = Policy::compile(profile, &filters.catalogue)?;
-        writeln!(out, "{}  ({})", profile.name, profile.place)?;
+        writeln!(out, "{}  ({})", profile.name, profile.location)?;
         writeln!(out, "  {}", profile.about)?;
         write!(out, "{}", summary::of_policy(&policy))?;
         writeln!(out)?;
@@ -143,8 +144,8 @@ pub fn filter(
     err: &mut dyn Write,
 ) -> Result<u8, Error> {
     let filters = load(arguments.config.as_deref(), &arguments.filters, environment)?;
-    let flag = |name: &str, message: String| Error::Mistakes(vec![Mistake::new(&Place::file(name), message)]);
-    let place = Place::file("--profile");
+    let flag = |name: &str, message: String| Error::Diagnostics(vec![Diagnostic::new(&Location::file(name), message)]);
+    let location = Location::file("--profile");
     let profile = filters.profiles.get(&arguments.profile);
     let profile = profile.ok_or_else(|| flag("--profile", filters.profiles.unknown(&arguments.profile)))?;
     let id = &arguments.operation;
@@ -160,7 +161,7 @@ pub fn filter(
         }
     }
     let limits = config::Limits::default();
-    let policy = filters.policy(&profile.name, &place, limits)?;
+    let policy = filters.policy(&profile.name, &location, limits)?;
     if !policy.allows(operation.id) {
         writeln!(err, "note: {} is not allowed by profile {}; this is what its plan would show", id, profile.name)?;
     }
@@ -226,6 +227,6 @@ fn load(
     file: Option<&std::path::Path>,
     folders: &[std::path::PathBuf],
     environment: &Environment,
-) -> Result<Filters, Vec<Mistake>> {
+) -> Result<Filters, Vec<Diagnostic>> {
     Filters::load(&Sources::find(file, folders, environment)?)
 }

@@ -15,7 +15,7 @@ use crate::filter;
 use crate::policy::{Policy, Profiles};
 use crate::schema::Catalogue;
 use crate::socket::Address;
-use crate::yaml::{Mistake, Mistakes, Node, Place};
+use crate::yaml::{Diagnostic, Diagnostics, Location, Node};
 
 use self::compat::{Compat, RunAs};
 
@@ -153,12 +153,12 @@ impl Filters {
     ///
     /// # Errors
     /// Every mistake in all the files.
-    pub fn load(sources: &Sources) -> Result<Self, Vec<Mistake>> {
-        let mut mistakes = Mistakes::default();
+    pub fn load(sources: &Sources) -> Result<Self, Vec<Diagnostic>> {
+        let mut diagnostics = Diagnostics::default();
         let (mut profiles, mut classes) = (Vec::new(), Vec::new());
         for folder in &sources.folders {
-            for file in mistakes.keep(read::yaml_files(folder)).unwrap_or_default() {
-                let Some((name, text)) = mistakes.keep(read::file(&file)) else { continue };
+            for file in diagnostics.keep(read::yaml_files(folder)).unwrap_or_default() {
+                let Some((name, text)) = diagnostics.keep(read::file(&file)) else { continue };
                 if text.lines().any(|line| line.starts_with("class:")) {
                     classes.push((name, text));
                 } else {
@@ -172,7 +172,7 @@ impl Filters {
         let catalogue = match Catalogue::built_in_with(&borrowed(&classes)) {
             Ok(catalogue) => catalogue,
             Err(wrong) => {
-                mistakes.extend(wrong);
+                diagnostics.extend(wrong);
                 // What the profiles say is checked against the program's own knowledge.
                 Catalogue::built_in()?
             }
@@ -184,11 +184,11 @@ impl Filters {
                 {
                     profiles.add(compat.profile(base));
                 }
-                mistakes.or_value(Self { catalogue, profiles })
+                diagnostics.or_value(Self { catalogue, profiles })
             }
             Err(wrong) => {
-                mistakes.extend(wrong);
-                mistakes.or_value(()).and(Err(Vec::new()))
+                diagnostics.extend(wrong);
+                diagnostics.or_value(()).and(Err(Vec::new()))
             }
         }
     }
@@ -197,10 +197,10 @@ impl Filters {
     ///
     /// # Errors
     /// That there is no such profile, or what its rules cannot be compiled for.
-    pub fn policy(&self, name: &str, place: &Place, limits: Limits) -> Result<Arc<Policy>, Vec<Mistake>> {
+    pub fn policy(&self, name: &str, location: &Location, limits: Limits) -> Result<Arc<Policy>, Vec<Diagnostic>> {
         match self.profiles.get(name) {
             Some(profile) => Policy::compile_within(profile, &self.catalogue, limits.of_a_document()).map(Arc::new),
-            None => Err(vec![Mistake::new(place, self.profiles.unknown(name))]),
+            None => Err(vec![Diagnostic::new(location, self.profiles.unknown(name))]),
         }
     }
 }
@@ -218,10 +218,10 @@ impl Sources {
     ///
     /// # Errors
     /// Every mistake in them.
-    pub fn find(file: Option<&Path>, folders: &[PathBuf], environment: &Environment) -> Result<Self, Vec<Mistake>> {
-        let mut mistakes = Mistakes::default();
-        let said = Said::find(file, None, environment, &mut mistakes);
-        mistakes.or_value(said.sources(folders))
+    pub fn find(file: Option<&Path>, folders: &[PathBuf], environment: &Environment) -> Result<Self, Vec<Diagnostic>> {
+        let mut diagnostics = Diagnostics::default();
+        let said = Said::find(file, None, environment, &mut diagnostics);
+        diagnostics.or_value(said.sources(folders))
     }
 }
 
@@ -236,10 +236,15 @@ struct Said {
 
 impl Said {
     /// A file that is named comes first, then variables of another proxy, then the file for when there is nothing else.
-    fn find(file: Option<&Path>, profile: Option<&str>, environment: &Environment, mistakes: &mut Mistakes) -> Self {
+    fn find(
+        file: Option<&Path>,
+        profile: Option<&str>,
+        environment: &Environment,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
         let mut said = Self { file: file.or(environment.config.as_deref()).map(Path::to_owned), ..Self::default() };
         match Compat::find(&environment.variables) {
-            Err(wrong) => mistakes.extend(wrong),
+            Err(wrong) => diagnostics.extend(wrong),
             Ok(None) => {}
             Ok(Some(compat)) => {
                 let instead =
@@ -269,7 +274,7 @@ impl Said {
             }
         } else {
             said.file = said.file.or(environment.default_config.clone());
-            said.raw = said.file.as_deref().map(|file| read::Raw::read(file, mistakes)).unwrap_or_default();
+            said.raw = said.file.as_deref().map(|file| read::Raw::read(file, diagnostics)).unwrap_or_default();
         }
         said
     }
@@ -289,7 +294,7 @@ fn may_change_user() -> bool {
 
 /// The configuration file that would say what the variables say.
 fn raw_of(compat: &Compat) -> read::Raw {
-    let place = Place::file(&compat.profile_name());
+    let location = Location::file(&compat.profile_name());
     let owner = compat.run_as.filter(|_| may_change_user()).map(|who| (Some(who.user), Some(who.group)));
     let listener = |address: &Address| {
         let unix = matches!(address, Address::Unix(_));
@@ -297,8 +302,8 @@ fn raw_of(compat: &Compat) -> read::Raw {
             // Made by the user it belongs to, under the usual mask: nobody else may write to it.
             mode: unix.then_some(0o600),
             owner: owner.filter(|_| unix),
-            profile: Some((compat.profile_name(), place.clone())),
-            ..read::Listener::at(address.clone(), place.clone())
+            profile: Some((compat.profile_name(), location.clone())),
+            ..read::Listener::at(address.clone(), location.clone())
         }
     };
     read::Raw {
@@ -314,35 +319,35 @@ impl Config {
     ///
     /// # Errors
     /// Every mistake in arguments, environment and files.
-    pub fn load(arguments: &Serve, environment: &Environment) -> Result<Self, Vec<Mistake>> {
-        let mut mistakes = Mistakes::default();
+    pub fn load(arguments: &Serve, environment: &Environment) -> Result<Self, Vec<Diagnostic>> {
+        let mut diagnostics = Diagnostics::default();
         let mut said =
-            Said::find(arguments.config.as_deref(), arguments.profile.as_deref(), environment, &mut mistakes);
+            Said::find(arguments.config.as_deref(), arguments.profile.as_deref(), environment, &mut diagnostics);
         let file = said.file.take();
         let upstream = match (&arguments.upstream, said.raw.upstream.take(), &environment.docker_host) {
-            (Some(text), ..) => mistakes.keep(read::address(text, &Place::file("--upstream"))),
+            (Some(text), ..) => diagnostics.keep(read::address(text, &Location::file("--upstream"))),
             (None, Some(address), _) => Some(address),
             (None, None, Some(text)) => {
-                mistakes.keep(read::address(&text.to_string_lossy(), &Place::file("DOCKER_HOST")))
+                diagnostics.keep(read::address(&text.to_string_lossy(), &Location::file("DOCKER_HOST")))
             }
             (None, None, None) => DEFAULT_UPSTREAM.parse().ok(),
         };
         let mut raw_listeners = std::mem::take(&mut said.raw.listeners);
         if !arguments.listen.is_empty() {
-            let place = Place::file("--listen");
-            let asked = arguments.listen.iter().filter_map(|text| mistakes.keep(read::address(text, &place)));
-            let profile = said.compat.as_ref().map(|compat| (compat.profile_name(), place.clone()));
+            let location = Location::file("--listen");
+            let asked = arguments.listen.iter().filter_map(|text| diagnostics.keep(read::address(text, &location)));
+            let profile = said.compat.as_ref().map(|compat| (compat.profile_name(), location.clone()));
             let listener =
-                |address| read::Listener { profile: profile.clone(), ..read::Listener::at(address, place.clone()) };
+                |address| read::Listener { profile: profile.clone(), ..read::Listener::at(address, location.clone()) };
             raw_listeners = asked.map(listener).collect();
         } else if raw_listeners.is_empty() && file.is_none() {
-            let place = Place::file("the default listeners");
-            raw_listeners = default_listeners(environment, &place);
-        } else if raw_listeners.is_empty() && mistakes.is_empty() {
-            let place = Place::file(&file.map(|file| file.display().to_string()).unwrap_or_default());
-            mistakes.push(Mistake::new(&place, "no listeners, expected at least one"));
+            let location = Location::file("the default listeners");
+            raw_listeners = default_listeners(environment, &location);
+        } else if raw_listeners.is_empty() && diagnostics.is_empty() {
+            let location = Location::file(&file.map(|file| file.display().to_string()).unwrap_or_default());
+            diagnostics.push(Diagnostic::new(&location, "no listeners, expected at least one"));
         }
-        check_addresses(upstream.as_ref(), &raw_listeners, &mut mistakes);
+        check_addresses(upstream.as_ref(), &raw_listeners, &mut diagnostics);
         let (limits, timeouts) = (said.raw.limits, said.raw.timeouts);
         let startup = Startup {
             run_as: said.compat.as_ref().and_then(|compat| compat.run_as),
@@ -352,21 +357,21 @@ impl Config {
         let filters = match Filters::load(&said.sources(&arguments.filters)) {
             Ok(filters) => Some(filters),
             Err(wrong) => {
-                mistakes.extend(wrong);
+                diagnostics.extend(wrong);
                 None
             }
         };
         let mut listeners: Vec<Listener> = Vec::with_capacity(raw_listeners.len());
         for listener in raw_listeners {
-            let flag = Place::file("--profile");
-            let (name, place) = match (&listener.profile, &arguments.profile) {
-                (Some((name, place)), _) => (name.as_str(), place),
+            let flag = Location::file("--profile");
+            let (name, location) = match (&listener.profile, &arguments.profile) {
+                (Some((name, location)), _) => (name.as_str(), location),
                 (None, Some(name)) => (name.as_str(), &flag),
-                (None, None) => (DEFAULT_PROFILE, &listener.place),
+                (None, None) => (DEFAULT_PROFILE, &listener.location),
             };
             // Listeners of one profile share its policy.
             let known = listeners.iter().find(|known| known.policy.name() == name).map(|known| known.policy.clone());
-            let compiled = known.map(Ok).or_else(|| Some(filters.as_ref()?.policy(name, place, limits)));
+            let compiled = known.map(Ok).or_else(|| Some(filters.as_ref()?.policy(name, location, limits)));
             match compiled {
                 Some(Ok(policy)) => listeners.push(Listener {
                     address: listener.address,
@@ -376,20 +381,20 @@ impl Config {
                     origins: listener.origins,
                     hosts: listener.hosts,
                 }),
-                Some(Err(wrong)) => mistakes.extend(wrong),
+                Some(Err(wrong)) => diagnostics.extend(wrong),
                 None => {}
             }
         }
         match upstream {
-            Some(upstream) => mistakes.or_value(Self { upstream, listeners, limits, timeouts, startup }),
-            None => mistakes.or_value(()).and(Err(Vec::new())),
+            Some(upstream) => diagnostics.or_value(Self { upstream, listeners, limits, timeouts, startup }),
+            None => diagnostics.or_value(()).and(Err(Vec::new())),
         }
     }
 }
 
 /// Where we listen when nobody says: a socket of this user's own, and the loopback address, by its own names alone so
 /// that no web page reaches it by a name that it makes up.
-fn default_listeners(environment: &Environment, place: &Place) -> Vec<read::Listener> {
+fn default_listeners(environment: &Environment, location: &Location) -> Vec<read::Listener> {
     let user = rustix::process::getuid();
     let folder = match &environment.runtime_directory {
         Some(folder) => folder.join("dockveil"),
@@ -399,20 +404,20 @@ fn default_listeners(environment: &Environment, place: &Place) -> Vec<read::List
     let loopback = Address::Tcp { host: "127.0.0.1".to_owned(), port: 2375 };
     let hosts = ["localhost", "127.0.0.1"].map(str::to_owned).to_vec();
     vec![
-        read::Listener::at(Address::Unix(folder.join("docker.sock")), place.clone()),
-        read::Listener { hosts, ..read::Listener::at(loopback, place.clone()) },
+        read::Listener::at(Address::Unix(folder.join("docker.sock")), location.clone()),
+        read::Listener { hosts, ..read::Listener::at(loopback, location.clone()) },
     ]
 }
 
 /// Refuses a listener that is there twice, and one that is the engine itself.
-fn check_addresses(upstream: Option<&Address>, listeners: &[read::Listener], mistakes: &mut Mistakes) {
+fn check_addresses(upstream: Option<&Address>, listeners: &[read::Listener], diagnostics: &mut Diagnostics) {
     for (number, listener) in listeners.iter().enumerate() {
         let fixed = !matches!(listener.address, Address::Tcp { port: 0, .. });
         if fixed && listeners.iter().take(number).any(|other| other.address == listener.address) {
-            mistakes.push(Mistake::new(&listener.place, format!("a second listener on {}", listener.address)));
+            diagnostics.push(Diagnostic::new(&listener.location, format!("a second listener on {}", listener.address)));
         }
         if upstream.is_some_and(|upstream| leads_to(upstream, &listener.address)) {
-            mistakes.push(Mistake::new(&listener.place, format!("{} is the engine itself", listener.address)));
+            diagnostics.push(Diagnostic::new(&listener.location, format!("{} is the engine itself", listener.address)));
         }
     }
 }

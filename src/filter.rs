@@ -30,13 +30,13 @@ pub use shape::looks_like_credential;
 pub use show::{Globs, Show};
 
 use crate::schema::Class;
-use crate::yaml::Place;
+use crate::yaml::Location;
 
 /// One rule of a filter file: what happens to each match of a path in the documents of one schema.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// Where it is written.
-    pub place: Place,
+    pub location: Location,
     /// The name of the schema whose documents it is for.
     pub on: String,
     /// Which places in such a document.

@@ -14,7 +14,7 @@ pub use profile::{Profile, Profiles, Streams, schema_of, unknown_operation};
 use crate::filter::{Action, EventFilter, Limits, Plan, RecordFilter, Rule};
 use crate::route::{Operation, Response, Route, Stream, operation};
 use crate::schema::{Catalogue, Class, ClassSet};
-use crate::yaml::{Mistake, Mistakes};
+use crate::yaml::{Diagnostic, Diagnostics};
 
 /// The schema of the engine's error responses.
 const ERROR: &str = "Error";
@@ -117,7 +117,7 @@ impl Policy {
     ///
     /// # Errors
     /// The rules that cannot be compiled for the schema they are about, and schemas that the catalogue does not have.
-    pub fn compile(profile: &Profile, catalogue: &Catalogue) -> Result<Self, Vec<Mistake>> {
+    pub fn compile(profile: &Profile, catalogue: &Catalogue) -> Result<Self, Vec<Diagnostic>> {
         Self::compile_within(profile, catalogue, Limits::default())
     }
 
@@ -125,33 +125,33 @@ impl Policy {
     ///
     /// # Errors
     /// As [`Policy::compile`].
-    pub fn compile_within(profile: &Profile, catalogue: &Catalogue, limits: Limits) -> Result<Self, Vec<Mistake>> {
-        let mut mistakes = Mistakes::default();
+    pub fn compile_within(profile: &Profile, catalogue: &Catalogue, limits: Limits) -> Result<Self, Vec<Diagnostic>> {
+        let mut diagnostics = Diagnostics::default();
         let mut plans: BTreeMap<&str, Arc<Plan>> = BTreeMap::new();
-        let mut plan = |schema: &'static str, mistakes: &mut Mistakes| {
+        let mut plan = |schema: &'static str, diagnostics: &mut Diagnostics| {
             if let Some(plan) = plans.get(schema) {
                 return Some(Arc::clone(plan));
             }
             let compiled = Plan::compile(catalogue, schema, &profile.show, &profile.rules);
-            let compiled = compiled.map_err(|error| Mistake::new(&profile.place, error.to_string()));
-            let plan = Arc::new(mistakes.keep(compiled)?.with_limits(limits));
+            let compiled = compiled.map_err(|error| Diagnostic::new(&profile.location, error.to_string()));
+            let plan = Arc::new(diagnostics.keep(compiled)?.with_limits(limits));
             plans.insert(schema, Arc::clone(&plan));
             Some(plan)
         };
-        let error = plan(ERROR, &mut mistakes);
+        let error = plan(ERROR, &mut diagnostics);
         let mut allowed = HashMap::new();
         for known in profile.allow.keys().filter_map(|id| operation(id)) {
             let mut streamed = None;
             let way = match (relayed(known), schema_of(known)) {
-                (Relayed::Never, Some(schema)) => plan(schema, &mut mistakes).map(Way::Filter),
+                (Relayed::Never, Some(schema)) => plan(schema, &mut diagnostics).map(Way::Filter),
                 (Relayed::Events, Some(_)) if profile.events == Streams::Filtered => {
                     let compiled = EventFilter::compile(catalogue, &profile.show, &profile.rules);
-                    let compiled = compiled.map_err(|error| Mistake::new(&profile.place, error.to_string()));
-                    let filter = mistakes.keep(compiled).map(|filter| filter.with_limits(limits));
+                    let compiled = compiled.map_err(|error| Diagnostic::new(&profile.location, error.to_string()));
+                    let filter = diagnostics.keep(compiled).map(|filter| filter.with_limits(limits));
                     filter.map(|filter| Way::Records(RecordFilter::Event(Arc::new(filter))))
                 }
                 (Relayed::Stats, Some(schema)) => {
-                    let plan = plan(schema, &mut mistakes);
+                    let plan = plan(schema, &mut diagnostics);
                     streamed = match (&plan, profile.stats) {
                         (Some(plan), Streams::Filtered) => Some(Way::Records(RecordFilter::Document(Arc::clone(plan)))),
                         (Some(_) | None, _) => Some(Way::Relay(Reason::Stream)),
@@ -164,7 +164,7 @@ impl Policy {
                 (Relayed::Never | Relayed::Stats, None) => None,
             };
             let ruled = if guard::concerns(known) {
-                mistakes.keep(ruled(known, profile, catalogue)).unwrap_or(ClassSet::ALL)
+                diagnostics.keep(ruled(known, profile, catalogue)).unwrap_or(ClassSet::ALL)
             } else {
                 ClassSet::EMPTY
             };
@@ -174,12 +174,12 @@ impl Policy {
         for schema in profile.rules.iter().filter_map(|rule| catalogue.schema(&rule.on)) {
             if !plans.contains_key(schema.name()) {
                 let compiled = Plan::compile(catalogue, schema.name(), &profile.show, &profile.rules);
-                mistakes.keep(compiled.map_err(|error| Mistake::new(&profile.place, error.to_string())));
+                diagnostics.keep(compiled.map_err(|error| Diagnostic::new(&profile.location, error.to_string())));
             }
         }
-        match (error, mistakes.is_empty()) {
+        match (error, diagnostics.is_empty()) {
             (Some(error), true) => Ok(Self { profile: profile.clone(), allowed, error }),
-            (Some(_) | None, _) => mistakes.or_value(()).and_then(|()| Err(Vec::new())),
+            (Some(_) | None, _) => diagnostics.or_value(()).and_then(|()| Err(Vec::new())),
         }
     }
 
@@ -234,7 +234,7 @@ impl Policy {
 /// The classes of the fields that the rules of a profile hide in the response of an operation.
 ///
 /// A rule that may hide a field and may not, or hides one that no class file knows, counts for all classes.
-fn ruled(operation: &Operation, profile: &Profile, catalogue: &Catalogue) -> Result<ClassSet, Mistake> {
+fn ruled(operation: &Operation, profile: &Profile, catalogue: &Catalogue) -> Result<ClassSet, Diagnostic> {
     let mut ruled = ClassSet::EMPTY;
     let Some(schema) = schema_of(operation) else { return Ok(ruled) };
     let schemas = catalogue.with_nested(schema);
@@ -244,10 +244,10 @@ fn ruled(operation: &Operation, profile: &Profile, catalogue: &Catalogue) -> Res
         return Ok(ruled);
     }
     let explained = Plan::explain(catalogue, schema, &profile.show, &profile.rules);
-    let explained = explained.map_err(|error| Mistake::new(&profile.place, error.to_string()))?;
-    let fields: Vec<_> = explained.iter().filter_map(|line| Some((line.class?, line.place.as_ref()?))).collect();
+    let explained = explained.map_err(|error| Diagnostic::new(&profile.location, error.to_string()))?;
+    let fields: Vec<_> = explained.iter().filter_map(|line| Some((line.class?, line.location.as_ref()?))).collect();
     for rule in hiding {
-        let mut hidden = fields.iter().filter(|(_, place)| **place == rule.place).peekable();
+        let mut hidden = fields.iter().filter(|(_, location)| **location == rule.location).peekable();
         match hidden.peek() {
             Some(_) => ruled = hidden.fold(ruled, |ruled, (class, _)| ruled.with(*class)),
             None => return Ok(ClassSet::ALL),

@@ -23,7 +23,7 @@ pub fn filter_agrees_on_rules(rules: &[Rule], document: &Value) -> bool {
     let Ok(plan) = Plan::compile_rules(rules) else { return false };
     let mut reference = Reference::new(None, Show { unknown: true, ..Show::default() }, rules);
     reference.decide("", document, None);
-    let expected = reference.value(Place { field: None, layer: Layer::Shown }, "$".to_owned(), document).value;
+    let expected = reference.value(Location { field: None, layer: Layer::Shown }, "$".to_owned(), document).value;
     assert_agree(&plan.with_hash_key(HASH_KEY), document, expected);
     true
 }
@@ -43,8 +43,8 @@ pub fn filter_agrees_on_classes(
     let Some(root) = catalogue.schema(schema).map(crate::schema::Schema::root) else { return false };
     let mut reference = Reference::new(Some(catalogue), show.clone(), rules);
     reference.decide("", document, Some(schema));
-    let place = Place { field: Some(root), layer: Layer::Known(Known::default()) };
-    let expected = reference.value(place, "$".to_owned(), document).value;
+    let location = Location { field: Some(root), layer: Layer::Known(Known::default()) };
+    let expected = reference.value(location, "$".to_owned(), document).value;
     assert_agree(&plan.with_hash_key(HASH_KEY), document, expected);
     true
 }
@@ -118,7 +118,7 @@ struct Reference<'c> {
 
 /// A place in the schema, and what holds there before rules.
 #[derive(Clone, Copy)]
-struct Place<'c> {
+struct Location<'c> {
     field: Option<&'c Field>,
     layer: Layer,
 }
@@ -167,21 +167,21 @@ impl<'c> Reference<'c> {
                 continue;
             }
             for found in document.query_only_path(rule.selector.as_str()).unwrap_or_default() {
-                let place = match path {
+                let location = match path {
                     "" => found,
                     _ => format!("{path}{}", found.strip_prefix('$').unwrap_or(&found)),
                 };
-                let last = self.decided.entry(place).or_insert(at);
+                let last = self.decided.entry(location).or_insert(at);
                 *last = at.max(*last);
             }
         }
     }
 
-    fn value(&mut self, mut place: Place<'c>, path: String, value: &Value) -> Left {
-        let nested = place.field.and_then(|field| field.nested.as_deref());
+    fn value(&mut self, mut location: Location<'c>, path: String, value: &Value) -> Left {
+        let nested = location.field.and_then(|field| field.nested.as_deref());
         if let (Some(name), Some(catalogue)) = (nested, self.catalogue) {
             self.decide(&path, value, Some(name));
-            place.field = catalogue.schema(name).map(crate::schema::Schema::root);
+            location.field = catalogue.schema(name).map(crate::schema::Schema::root);
         }
         let mut kept = false;
         if let Some(rule) = self.decided.get(&path).and_then(|rule| self.rules.get(*rule)) {
@@ -190,28 +190,28 @@ impl<'c> Reference<'c> {
                 return Left { kept: value.is_some(), value };
             }
             kept = true;
-            place.layer = match (place.field, place.layer) {
+            location.layer = match (location.field, location.layer) {
                 (None, _) | (_, Layer::Shown) => Layer::Shown,
                 (Some(_), Layer::Known(known)) => Layer::Known(Known { kept, ..known }),
                 (Some(_), Layer::Hidden) => Layer::Known(Known { loose: true, kept, ..Known::default() }),
             };
         }
-        let left = self.by_layer(place, path, value);
+        let left = self.by_layer(location, path, value);
         Left { kept: kept || left.kept, ..left }
     }
 
-    fn by_layer(&mut self, place: Place<'c>, path: String, value: &Value) -> Left {
-        let (field, layer) = (place.field, place.layer);
+    fn by_layer(&mut self, location: Location<'c>, path: String, value: &Value) -> Left {
+        let (field, layer) = (location.field, location.layer);
         let said = field.and_then(|field| field.opaque.as_ref().or(field.class.as_ref()));
         let shown = |known: Known| {
             said.is_none_or(|(class, _)| known.lifted || known.kept || self.show.classes.contains(*class))
         };
         let opaque = field.is_some_and(|field| field.opaque.is_some());
         let known = match layer {
-            Layer::Shown => return self.inside(place, layer, path, value),
-            Layer::Known(known) if opaque && shown(known) => return self.inside(place, Layer::Shown, path, value),
-            Layer::Hidden => return self.probed(place, path, value),
-            Layer::Known(known) if opaque && known.loose => return self.probed(place, path, value),
+            Layer::Shown => return self.inside(location, layer, path, value),
+            Layer::Known(known) if opaque && shown(known) => return self.inside(location, Layer::Shown, path, value),
+            Layer::Hidden => return self.probed(location, path, value),
+            Layer::Known(known) if opaque && known.loose => return self.probed(location, path, value),
             Layer::Known(known) => known,
         };
         let (is_shown, has_class) = (shown(known), said.is_some());
@@ -223,11 +223,11 @@ impl<'c> Reference<'c> {
         });
         let is_container = value.is_object() || value.is_array();
         if is_container && (described || !has_class) {
-            return self.inside(place, layer, path, value);
+            return self.inside(location, layer, path, value);
         }
         if is_container && leaf {
             // A container where a scalar should be: only what rules keep in it.
-            let hidden = Place { field, layer: Layer::Hidden };
+            let hidden = Location { field, layer: Layer::Hidden };
             if !is_shown && known.loose {
                 return self.probed(hidden, path, value);
             }
@@ -243,17 +243,17 @@ impl<'c> Reference<'c> {
     }
 
     /// A value that is hidden but for what rules keep in it.
-    fn probed(&mut self, place: Place<'c>, path: String, value: &Value) -> Left {
+    fn probed(&mut self, location: Location<'c>, path: String, value: &Value) -> Left {
         if !value.is_object() && !value.is_array() {
             return Left { value: None, kept: false };
         }
-        let left = self.inside(place, Layer::Hidden, path, value);
+        let left = self.inside(location, Layer::Hidden, path, value);
         Left { value: left.value.filter(|_| left.kept), kept: left.kept }
     }
 
     /// The members and elements of a value.
-    fn inside(&mut self, place: Place<'c>, layer: Layer, path: String, value: &Value) -> Left {
-        let field = place.field;
+    fn inside(&mut self, location: Location<'c>, layer: Layer, path: String, value: &Value) -> Left {
+        let field = location.field;
         let mut kept = false;
         let value = match value {
             Value::Object(members) => {
@@ -283,11 +283,11 @@ impl<'c> Reference<'c> {
         Left { value: Some(value), kept }
     }
 
-    fn member(&self, field: Option<&'c Field>, layer: Layer, key: &str) -> Place<'c> {
+    fn member(&self, field: Option<&'c Field>, layer: Layer, key: &str) -> Location<'c> {
         let named = field.and_then(|field| field.members.get(key));
         let any = field.and_then(|field| field.any_member.as_deref());
         let below = named.or(any);
-        let Layer::Known(known) = layer else { return Place { field: below, layer } };
+        let Layer::Known(known) = layer else { return Location { field: below, layer } };
         let shows = |class: Class| self.show.classes.contains(class);
         let key_class = field.and_then(|field| field.key_class.as_ref()).map(|(class, _)| *class);
         let layer = match (named, any, key_class) {
@@ -315,7 +315,7 @@ impl<'c> Reference<'c> {
             (None, None, None) if self.show.unknown => Layer::Shown,
             (None, None, None) => Layer::Hidden,
         };
-        Place { field: below, layer }
+        Location { field: below, layer }
     }
 
     fn is_listed_key(&self, name: Name, value: &Field, key: &str) -> bool {
@@ -333,9 +333,9 @@ impl<'c> Reference<'c> {
         }
     }
 
-    fn element(&self, field: Option<&'c Field>, layer: Layer, element: &Value) -> Place<'c> {
+    fn element(&self, field: Option<&'c Field>, layer: Layer, element: &Value) -> Location<'c> {
         let below = field.and_then(|field| field.elements.as_deref());
-        let Layer::Known(known) = layer else { return Place { field: below, layer } };
+        let Layer::Known(known) = layer else { return Location { field: below, layer } };
         let layer = match below {
             Some(value) => {
                 let name = element.as_str().map(|text| text.split('=').next().unwrap_or(text));
@@ -346,7 +346,7 @@ impl<'c> Reference<'c> {
             None if self.show.unknown => Layer::Shown,
             None => Layer::Hidden,
         };
-        Place { field: below, layer }
+        Location { field: below, layer }
     }
 
     /// Whether something at a field or below can be shown by its class.
@@ -394,7 +394,7 @@ fn acted(action: &Action, value: &Value) -> Option<Value> {
 /// The digest that the filter makes of a value that stands alone.
 fn hashed(value: &Value) -> Value {
     let rule = "$".parse().ok().map(|selector| Rule {
-        place: crate::yaml::Place::file("properties"),
+        location: crate::yaml::Location::file("properties"),
         on: String::new(),
         selector,
         action: Action::Hash,
@@ -422,7 +422,7 @@ fn zero(value: &Value) -> Value {
 mod tests {
     use super::*;
     use crate::schema::ClassSet;
-    use crate::yaml::Place as Line;
+    use crate::yaml::Location as Line;
     use proptest::collection::vec;
     use proptest::prelude::*;
     use proptest::sample::select;
@@ -527,7 +527,7 @@ mod tests {
 
     fn rules(on: &'static [&'static str], count: usize) -> impl Strategy<Value = Vec<Rule>> {
         let rule = (vec(segment(), 0..4), action(), select(on)).prop_map(|(segments, action, on)| Rule {
-            place: Line::file("case"),
+            location: Line::file("case"),
             on: on.to_owned(),
             selector: format!("${}", segments.concat()).parse().unwrap(),
             action,

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use class::{Class, ClassSet, UnknownClass};
 use path::{Part, Path, Step};
 
-use crate::yaml::{self, Mistake, Node, Place, Value};
+use crate::yaml::{self, Diagnostic, Location, Node, Value};
 
 /// The list of schemas inside the program: file name and text.
 const SCHEMAS: (&str, &str) = ("built-in:schemas.yaml", include_str!("../filters/schemas.yaml"));
@@ -41,7 +41,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// The mistakes in the files, none in a program whose tests have passed.
-    pub fn built_in() -> Result<Self, Vec<Mistake>> {
+    pub fn built_in() -> Result<Self, Vec<Diagnostic>> {
         Self::built_in_with(&[])
     }
 
@@ -49,7 +49,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// Every mistake in all the files; a field that has a class already is one.
-    pub fn built_in_with(files: &[(&str, &str)]) -> Result<Self, Vec<Mistake>> {
+    pub fn built_in_with(files: &[(&str, &str)]) -> Result<Self, Vec<Diagnostic>> {
         Self::read(SCHEMAS, &[CLASSES, files].concat(), Some(BLANKS))
     }
 
@@ -57,7 +57,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// Every mistake in all the files, in the order of their places.
-    pub fn parse(schemas: (&str, &str), classes: &[(&str, &str)]) -> Result<Self, Vec<Mistake>> {
+    pub fn parse(schemas: (&str, &str), classes: &[(&str, &str)]) -> Result<Self, Vec<Diagnostic>> {
         Self::read(schemas, classes, None)
     }
 
@@ -65,8 +65,8 @@ impl Catalogue {
         schemas: (&str, &str),
         classes: &[(&str, &str)],
         blanks: Option<(&str, &str)>,
-    ) -> Result<Self, Vec<Mistake>> {
-        let mut reader = Reader { schemas: BTreeMap::new(), mistakes: Vec::new() };
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let mut reader = Reader { schemas: BTreeMap::new(), diagnostics: Vec::new() };
         reader.schemas_file(schemas);
         for file in classes {
             reader.class_file(*file);
@@ -74,11 +74,11 @@ impl Catalogue {
         if let Some(file) = blanks {
             reader.blanks_file(file);
         }
-        if reader.mistakes.is_empty() {
+        if reader.diagnostics.is_empty() {
             Ok(Self { schemas: reader.schemas })
         } else {
-            reader.mistakes.sort();
-            Err(reader.mistakes)
+            reader.diagnostics.sort();
+            Err(reader.diagnostics)
         }
     }
 
@@ -142,7 +142,7 @@ pub struct Leaf {
     /// Its class.
     pub class: Class,
     /// The line that says so.
-    pub place: Place,
+    pub location: Location,
 }
 
 /// One place in the documents of a schema, and what is below it.
@@ -152,9 +152,9 @@ pub struct Leaf {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Field {
     /// The class of the value, when it is not an object or array described below.
-    pub class: Option<(Class, Place)>,
+    pub class: Option<(Class, Location)>,
     /// The class of the keys, of a map whose keys are data.
-    pub key_class: Option<(Class, Place)>,
+    pub key_class: Option<(Class, Location)>,
     /// The members with a fixed name.
     pub members: BTreeMap<String, Field>,
     /// Every other member.
@@ -162,7 +162,7 @@ pub struct Field {
     /// The elements of an array.
     pub elements: Option<Box<Field>>,
     /// The class of the value and all that is in it, keys too, whatever its shape. Nothing else is set beside it.
-    pub opaque: Option<(Class, Place)>,
+    pub opaque: Option<(Class, Location)>,
     /// The schema that is here. Nothing else is set beside it.
     pub nested: Option<String>,
     /// What stands in its place when it is hidden.
@@ -202,10 +202,10 @@ impl Field {
     }
 
     /// The first line that says something about this field or one below it.
-    fn first_place(&self) -> Option<&Place> {
+    fn first_place(&self) -> Option<&Location> {
         [&self.class, &self.key_class, &self.opaque]
             .into_iter()
-            .find_map(|said| said.as_ref().map(|(_, place)| place))
+            .find_map(|said| said.as_ref().map(|(_, location)| location))
             .or_else(|| self.children().find_map(|(_, field)| field.first_place()))
     }
 
@@ -213,9 +213,9 @@ impl Field {
         for (said, part) in
             [(&self.class, Part::Value), (&self.key_class, Part::Keys), (&self.opaque, Part::Everything)]
         {
-            if let Some((class, place)) = said {
+            if let Some((class, location)) = said {
                 let path = Path { steps: steps.clone(), part }.to_string();
-                leaves.push(Leaf { path, class: *class, place: place.clone() });
+                leaves.push(Leaf { path, class: *class, location: location.clone() });
             }
         }
         for (step, field) in self.children() {
@@ -226,19 +226,19 @@ impl Field {
     }
 
     /// Says that what `path` leads to has a class.
-    fn classify(&mut self, path: &Path, class: Class, place: &Place) -> Result<(), Mistake> {
+    fn classify(&mut self, path: &Path, class: Class, location: &Location) -> Result<(), Diagnostic> {
         let mut field = self;
         for step in &path.steps {
-            field.open(place)?;
+            field.open(location)?;
             field = field.below(step);
         }
-        field.open(place)?;
+        field.open(location)?;
         let beside = match path.part {
             Part::Everything => field.first_place(),
             Part::Value | Part::Keys => None,
         };
         if let Some(known) = beside {
-            return Err(twice(place, known));
+            return Err(twice(location, known));
         }
         let said = match path.part {
             Part::Value => &mut field.class,
@@ -246,59 +246,59 @@ impl Field {
             Part::Everything => &mut field.opaque,
         };
         match said {
-            Some((_, known)) => Err(twice(place, known)),
+            Some((_, known)) => Err(twice(location, known)),
             None => {
-                *said = Some((class, place.clone()));
+                *said = Some((class, location.clone()));
                 Ok(())
             }
         }
     }
 
     /// Says that another schema is where `path` leads to.
-    fn nest(&mut self, path: &Path, schema: &str, place: &Place) -> Result<(), Mistake> {
+    fn nest(&mut self, path: &Path, schema: &str, location: &Location) -> Result<(), Diagnostic> {
         if path.part != Part::Value || path.steps.is_empty() {
-            return Err(Mistake::new(place, "a schema nests at a member, `.*` or `[*]`"));
+            return Err(Diagnostic::new(location, "a schema nests at a member, `.*` or `[*]`"));
         }
         let mut field = self;
         for step in &path.steps {
-            field.open(place)?;
+            field.open(location)?;
             field = field.below(step);
         }
-        field.open(place)?;
+        field.open(location)?;
         if field.children().next().is_some() {
-            return Err(Mistake::new(place, "another schema nests below this one"));
+            return Err(Diagnostic::new(location, "another schema nests below this one"));
         }
         field.nested = Some(schema.to_owned());
         Ok(())
     }
 
     /// Whether something may still be said about this field or one below it.
-    fn open(&self, place: &Place) -> Result<(), Mistake> {
+    fn open(&self, location: &Location) -> Result<(), Diagnostic> {
         if let Some(schema) = &self.nested {
-            return Err(Mistake::new(place, format!("this is inside {schema}: classify it in that schema")));
+            return Err(Diagnostic::new(location, format!("this is inside {schema}: classify it in that schema")));
         }
         match &self.opaque {
-            Some((_, known)) => Err(twice(place, known)),
+            Some((_, known)) => Err(twice(location, known)),
             None => Ok(()),
         }
     }
 }
 
 /// A field is in two lines.
-fn twice(place: &Place, known: &Place) -> Mistake {
-    Mistake::new(place, format!("classified twice: {known} has it already"))
+fn twice(location: &Location, known: &Location) -> Diagnostic {
+    Diagnostic::new(location, format!("classified twice: {known} has it already"))
 }
 
 /// Collects schemas and mistakes while files are read.
 struct Reader {
     schemas: BTreeMap<String, Schema>,
-    mistakes: Vec<Mistake>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 impl Reader {
     /// Keeps a value, or the mistake in its stead.
-    fn keep<T>(&mut self, result: Result<T, Mistake>) -> Option<T> {
-        result.map_err(|mistake| self.mistakes.push(mistake)).ok()
+    fn keep<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
+        result.map_err(|diagnostic| self.diagnostics.push(diagnostic)).ok()
     }
 
     /// The members of a file's mapping that are called `names`, in that order; others are mistakes.
@@ -308,7 +308,7 @@ impl Reader {
             if !names.contains(&key.name.as_str()) {
                 let expected = names.join(" or ");
                 let message = format!("unknown key {:?}, expected {expected}", key.name);
-                self.mistakes.push(Mistake::new(&key.place, message));
+                self.diagnostics.push(Diagnostic::new(&key.location, message));
             }
         }
         let find = |name: &str| entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node);
@@ -319,7 +319,7 @@ impl Reader {
         let Some(document) = self.keep(yaml::parse(file, text)) else { return };
         let Some([schemas]) = self.members(&document, ["schemas"]) else { return };
         let Some(schemas) = schemas else {
-            self.mistakes.push(document.mistake("expected `schemas`"));
+            self.diagnostics.push(document.diagnostic("expected `schemas`"));
             return;
         };
         let Some(entries) = self.keep(schemas.mapping("schemas by name")) else { return };
@@ -327,7 +327,7 @@ impl Reader {
             let schema = Schema { name: key.name.clone(), root: Field::default() };
             self.schemas.insert(key.name.clone(), schema);
         }
-        let before = self.mistakes.len();
+        let before = self.diagnostics.len();
         for (key, node) in entries {
             if node.value == Value::Null {
                 continue;
@@ -341,29 +341,29 @@ impl Reader {
                 }
             }
         }
-        if self.mistakes.len() == before {
+        if self.diagnostics.len() == before {
             for (key, _) in entries {
-                let result = self.check_cycle(&key.name, &key.place);
+                let result = self.check_cycle(&key.name, &key.location);
                 self.keep(result);
             }
         }
     }
 
     /// One nesting point.
-    fn nest(&mut self, outer: &str, path: &yaml::Key, inner: &Node) -> Result<(), Mistake> {
+    fn nest(&mut self, outer: &str, path: &yaml::Key, inner: &Node) -> Result<(), Diagnostic> {
         let name = inner.text("the name of a schema")?;
         if !self.schemas.contains_key(name) {
-            return Err(inner.mistake(format!("unknown schema {name:?}")));
+            return Err(inner.diagnostic(format!("unknown schema {name:?}")));
         }
-        let parsed = path.name.parse::<Path>().map_err(|error| Mistake::new(&path.place, error.to_string()))?;
+        let parsed = path.name.parse::<Path>().map_err(|error| Diagnostic::new(&path.location, error.to_string()))?;
         match self.schemas.get_mut(outer) {
-            Some(schema) => schema.root.nest(&parsed, name, &path.place),
+            Some(schema) => schema.root.nest(&parsed, name, &path.location),
             None => Ok(()),
         }
     }
 
     /// Refuses a schema that contains itself: its documents would have no end.
-    fn check_cycle(&self, name: &str, place: &Place) -> Result<(), Mistake> {
+    fn check_cycle(&self, name: &str, location: &Location) -> Result<(), Diagnostic> {
         let mut inside = BTreeSet::new();
         let mut waiting = vec![name];
         while let Some(next) = waiting.pop() {
@@ -372,7 +372,7 @@ impl Reader {
                 fields.extend(field.children().map(|(_, field)| field));
                 if let Some(nested) = field.nested.as_deref() {
                     if nested == name {
-                        return Err(Mistake::new(place, format!("the schema {name} is inside itself")));
+                        return Err(Diagnostic::new(location, format!("the schema {name} is inside itself")));
                     }
                     if inside.insert(nested) {
                         waiting.push(nested);
@@ -387,11 +387,12 @@ impl Reader {
         let Some(document) = self.keep(yaml::parse(file, text)) else { return };
         let Some([class, fields]) = self.members(&document, ["class", "fields"]) else { return };
         let (Some(class), Some(fields)) = (class, fields) else {
-            self.mistakes.push(document.mistake("expected `class` and `fields`"));
+            self.diagnostics.push(document.diagnostic("expected `class` and `fields`"));
             return;
         };
         let name = class.text("the name of a class");
-        let parsed = name.and_then(|name| name.parse().map_err(|error: UnknownClass| class.mistake(error.to_string())));
+        let parsed =
+            name.and_then(|name| name.parse().map_err(|error: UnknownClass| class.diagnostic(error.to_string())));
         let Some(class) = self.keep(parsed) else { return };
         if fields.value == Value::Null {
             return;
@@ -410,11 +411,11 @@ impl Reader {
     }
 
     /// Hands over each path of lists of paths by schema.
-    fn each_path(&mut self, lists: &Node, mut read: impl FnMut(&mut Self, &str, &Node) -> Result<(), Mistake>) {
+    fn each_path(&mut self, lists: &Node, mut read: impl FnMut(&mut Self, &str, &Node) -> Result<(), Diagnostic>) {
         let Some(entries) = self.keep(lists.mapping("paths by schema")) else { return };
         for (key, node) in entries {
             if !self.schemas.contains_key(&key.name) {
-                self.mistakes.push(Mistake::new(&key.place, format!("unknown schema {:?}", key.name)));
+                self.diagnostics.push(Diagnostic::new(&key.location, format!("unknown schema {:?}", key.name)));
             }
             let Some(paths) = self.keep(node.list("a list of paths")) else { continue };
             for path in paths {
@@ -425,25 +426,25 @@ impl Reader {
     }
 
     /// One line of the file of blanks: a field that has a class.
-    fn set_blank(&mut self, schema: &str, node: &Node, blank: Blank) -> Result<(), Mistake> {
-        let path = node.text("a path")?.parse::<Path>().map_err(|error| node.mistake(error.to_string()))?;
+    fn set_blank(&mut self, schema: &str, node: &Node, blank: Blank) -> Result<(), Diagnostic> {
+        let path = node.text("a path")?.parse::<Path>().map_err(|error| node.diagnostic(error.to_string()))?;
         let Some(schema) = self.schemas.get_mut(schema) else { return Ok(()) };
         let mut field = &mut schema.root;
         for step in &path.steps {
             field = field.below(step);
         }
         if field.class.is_none() {
-            return Err(node.mistake("expected a field that is in a class file"));
+            return Err(node.diagnostic("expected a field that is in a class file"));
         }
         field.blank = blank;
         Ok(())
     }
 
     /// One line of a class file.
-    fn classify(&mut self, schema: &str, node: &Node, class: Class) -> Result<(), Mistake> {
-        let path = node.text("a path")?.parse::<Path>().map_err(|error| node.mistake(error.to_string()))?;
+    fn classify(&mut self, schema: &str, node: &Node, class: Class) -> Result<(), Diagnostic> {
+        let path = node.text("a path")?.parse::<Path>().map_err(|error| node.diagnostic(error.to_string()))?;
         match self.schemas.get_mut(schema) {
-            Some(schema) => schema.root.classify(&path, class, &node.place),
+            Some(schema) => schema.root.classify(&path, class, &node.location),
             None => Ok(()),
         }
     }
@@ -457,11 +458,11 @@ mod tests {
 
     fn parse(schemas: &str, classes: &[(&str, &str)]) -> Result<Catalogue, Vec<String>> {
         Catalogue::parse(("s.yaml", schemas), classes)
-            .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+            .map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect())
     }
 
     #[track_caller]
-    fn check_mistakes(schemas: &str, classes: &[(&str, &str)], expected: &[&str]) {
+    fn check_diagnostics(schemas: &str, classes: &[(&str, &str)], expected: &[&str]) {
         assert_eq!(parse(schemas, classes).unwrap_err(), expected);
     }
 
@@ -520,7 +521,7 @@ mod tests {
             .unwrap()
             .leaves()
             .iter()
-            .map(|leaf| format!("{} {} {}", leaf.path, leaf.class, leaf.place))
+            .map(|leaf| format!("{} {} {}", leaf.path, leaf.class, leaf.location))
             .collect();
         assert_eq!(
             leaves,
@@ -539,7 +540,7 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_reported_at_once() {
-        check_mistakes(
+        check_diagnostics(
             NESTED,
             &[
                 ("a.yaml", "class: secret\nfields:\n  Inner:\n    - $.Env[*]\n    - $.Env[0]\n  Nowhere:\n    - $.a\n"),
@@ -560,7 +561,7 @@ mod tests {
 
     #[test]
     fn a_field_inside_a_nested_schema_is_a_mistake() {
-        check_mistakes(
+        check_diagnostics(
             NESTED,
             &[(
                 "a.yaml",
@@ -576,7 +577,7 @@ mod tests {
 
     #[test]
     fn nothing_is_said_beside_an_opaque_field() {
-        check_mistakes(
+        check_diagnostics(
             NESTED,
             &[(
                 "a.yaml",
@@ -593,7 +594,7 @@ mod tests {
 
     #[test]
     fn mistakes_in_the_list_of_schemas_are_reported() {
-        check_mistakes(
+        check_diagnostics(
             "schemas:\n  A:\n    - $.b: B\n    - $.b: A\n    - $..*: A\n    - $: A\n    - x\n  B: 1\n",
             &[],
             &[
@@ -604,8 +605,8 @@ mod tests {
                 "s.yaml:8:6: found text, expected a list of `path: schema`, or nothing",
             ],
         );
-        check_mistakes("schemas:\n  A:\n    - $.b: C\n", &[], &["s.yaml:3:12: unknown schema \"C\""]);
-        check_mistakes(
+        check_diagnostics("schemas:\n  A:\n    - $.b: C\n", &[], &["s.yaml:3:12: unknown schema \"C\""]);
+        check_diagnostics(
             "other:\n",
             &[],
             &["s.yaml:1:1: expected `schemas`", "s.yaml:1:1: unknown key \"other\", expected schemas"],
@@ -614,7 +615,7 @@ mod tests {
 
     #[test]
     fn a_schema_inside_itself_is_a_mistake() {
-        check_mistakes(
+        check_diagnostics(
             "schemas:\n  A:\n    - $.b: B\n  B:\n    - $.c[*]: C\n  C:\n    - $.b: B\n",
             &[],
             &["s.yaml:4:3: the schema B is inside itself", "s.yaml:6:3: the schema C is inside itself"],
@@ -623,7 +624,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_yaml_is_one_mistake() {
-        let mistakes = parse(NESTED, &[("a.yaml", "class: [")]).unwrap_err();
-        assert_eq!(mistakes.len(), 1);
+        let diagnostics = parse(NESTED, &[("a.yaml", "class: [")]).unwrap_err();
+        assert_eq!(diagnostics.len(), 1);
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub use members::{Members, Mistakes, nearest};
+pub use members::{Diagnostics, Members, nearest};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 /// How deep collections may nest.
@@ -19,7 +19,7 @@ const ALIAS_LIMIT: usize = 10_000;
 
 /// Where something is written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
+pub struct Location {
     /// The file, as the operator named it; `built-in:…` for a file inside the program.
     pub file: Arc<str>,
     /// Counted from one; zero where a file as a whole is meant.
@@ -28,14 +28,14 @@ pub struct Place {
     pub column: u32,
 }
 
-impl Place {
+impl Location {
     /// A place that is a whole file, or an argument on the command line.
     pub fn file(file: &str) -> Self {
         Self { file: file.into(), line: 0, column: 0 }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.line, self.column) {
             (0, _) => write!(f, "{}", self.file),
@@ -47,23 +47,23 @@ impl fmt::Display for Place {
 
 /// Something wrong in a file, and what was expected there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mistake {
+pub struct Diagnostic {
     /// Where it is.
-    pub place: Place,
+    pub location: Location,
     /// What was found and what was expected; lower case, no full stop.
     pub message: String,
 }
 
-impl Mistake {
+impl Diagnostic {
     /// A mistake at `place`.
-    pub fn new(place: &Place, message: impl Into<String>) -> Self {
-        Self { place: place.clone(), message: message.into() }
+    pub fn new(location: &Location, message: impl Into<String>) -> Self {
+        Self { location: location.clone(), message: message.into() }
     }
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
+        write!(f, "{}: {}", self.location, self.message)
     }
 }
 
@@ -71,7 +71,7 @@ impl fmt::Display for Mistake {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// Where it starts.
-    pub place: Place,
+    pub location: Location,
     /// What it is.
     pub value: Value,
 }
@@ -98,7 +98,7 @@ pub enum Value {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Key {
     /// Where it is written.
-    pub place: Place,
+    pub location: Location,
     /// Its text.
     pub name: String,
 }
@@ -115,19 +115,19 @@ impl Node {
     }
 
     /// A mistake here.
-    pub fn mistake(&self, message: impl Into<String>) -> Mistake {
-        Mistake::new(&self.place, message)
+    pub fn diagnostic(&self, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(&self.location, message)
     }
 
     /// The text of a scalar.
     ///
     /// # Errors
     /// A mistake that says `what` was expected.
-    pub fn text(&self, what: &str) -> Result<&str, Mistake> {
+    pub fn text(&self, what: &str) -> Result<&str, Diagnostic> {
         match &self.value {
             Value::Scalar { text, .. } => Ok(text),
             Value::Null | Value::Sequence(_) | Value::Mapping(_) => {
-                Err(self.mistake(format!("found {}, expected {what}", self.kind())))
+                Err(self.diagnostic(format!("found {}, expected {what}", self.kind())))
             }
         }
     }
@@ -136,11 +136,11 @@ impl Node {
     ///
     /// # Errors
     /// A mistake that says `what` was expected.
-    pub fn list(&self, what: &str) -> Result<&[Node], Mistake> {
+    pub fn list(&self, what: &str) -> Result<&[Node], Diagnostic> {
         match &self.value {
             Value::Sequence(items) => Ok(items),
             Value::Scalar { .. } | Value::Null | Value::Mapping(_) => {
-                Err(self.mistake(format!("found {}, expected {what}", self.kind())))
+                Err(self.diagnostic(format!("found {}, expected {what}", self.kind())))
             }
         }
     }
@@ -149,11 +149,11 @@ impl Node {
     ///
     /// # Errors
     /// A mistake that says `what` was expected.
-    pub fn mapping(&self, what: &str) -> Result<&[(Key, Node)], Mistake> {
+    pub fn mapping(&self, what: &str) -> Result<&[(Key, Node)], Diagnostic> {
         match &self.value {
             Value::Mapping(entries) => Ok(entries),
             Value::Scalar { .. } | Value::Null | Value::Sequence(_) => {
-                Err(self.mistake(format!("found {}, expected {what}", self.kind())))
+                Err(self.diagnostic(format!("found {}, expected {what}", self.kind())))
             }
         }
     }
@@ -166,7 +166,7 @@ impl Node {
 ///
 /// # Errors
 /// The first thing that is not such a document.
-pub fn parse(file: &str, text: &str) -> Result<Node, Mistake> {
+pub fn parse(file: &str, text: &str) -> Result<Node, Diagnostic> {
     read(file, text, None)
 }
 
@@ -174,11 +174,11 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Mistake> {
 ///
 /// # Errors
 /// The first thing that is not such a document.
-pub fn parse_foreign(file: &str, text: &str) -> Result<Node, Mistake> {
+pub fn parse_foreign(file: &str, text: &str) -> Result<Node, Diagnostic> {
     read(file, text, Some(Anchors::default()))
 }
 
-fn read(file: &str, text: &str, anchors: Option<Anchors>) -> Result<Node, Mistake> {
+fn read(file: &str, text: &str, anchors: Option<Anchors>) -> Result<Node, Diagnostic> {
     let file: Arc<str> = file.into();
     let mut reader = Reader { file: file.clone(), parser: Parser::new_from_str(text), anchors };
     let mut document = None;
@@ -194,13 +194,13 @@ fn read(file: &str, text: &str, anchors: Option<Anchors>) -> Result<Node, Mistak
             | Event::MappingStart(..)
             | Event::MappingEnd) => {
                 if document.is_some() {
-                    return Err(Mistake::new(&reader.place(span), "a second document, expected one"));
+                    return Err(Diagnostic::new(&reader.location(span), "a second document, expected one"));
                 }
                 document = Some(reader.node(other, span, 0)?);
             }
         }
     }
-    Ok(document.unwrap_or(Node { place: Place { file, line: 1, column: 1 }, value: Value::Null }))
+    Ok(document.unwrap_or(Node { location: Location { file, line: 1, column: 1 }, value: Value::Null }))
 }
 
 struct Reader<'t> {
@@ -236,30 +236,30 @@ fn count(node: &Node) -> usize {
 }
 
 impl<'t> Reader<'t> {
-    fn next(&mut self) -> Result<(Event<'t>, Span), Mistake> {
+    fn next(&mut self) -> Result<(Event<'t>, Span), Diagnostic> {
         match self.parser.next_event() {
             Some(Ok(found)) => Ok(found),
             Some(Err(error)) => {
                 let marker = *error.marker();
-                Err(Mistake::new(&self.place(Span::empty(marker)), format!("not YAML: {}", error.info())))
+                Err(Diagnostic::new(&self.location(Span::empty(marker)), format!("not YAML: {}", error.info())))
             }
             None => Ok((Event::StreamEnd, Span::default())),
         }
     }
 
-    fn place(&self, span: Span) -> Place {
+    fn location(&self, span: Span) -> Location {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Place {
+        Location {
             file: self.file.clone(),
             line: number(span.start.line()),
             column: number(span.start.col()).saturating_add(1),
         }
     }
 
-    fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Mistake> {
-        let place = self.place(span);
+    fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Diagnostic> {
+        let location = self.location(span);
         if depth > DEPTH_LIMIT {
-            return Err(Mistake::new(&place, format!("nested deeper than {DEPTH_LIMIT}")));
+            return Err(Diagnostic::new(&location, format!("nested deeper than {DEPTH_LIMIT}")));
         }
         let anchored = match &event {
             Event::Scalar(_, _, anchor, _) | Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
@@ -277,7 +277,7 @@ impl<'t> Reader<'t> {
         let foreign = self.anchors.is_some();
         let plain = |anchor: usize, tagged: bool| {
             if !foreign && (anchor != 0 || tagged) {
-                return Err(Mistake::new(&place, "anchors and tags are not read here"));
+                return Err(Diagnostic::new(&location, "anchors and tags are not read here"));
             }
             Ok(())
         };
@@ -310,8 +310,8 @@ impl<'t> Reader<'t> {
                 let copy = self.anchors.as_mut().map(|anchors| anchors.copy(anchor));
                 return match copy {
                     Some(Some(node)) => Ok(node),
-                    Some(None) => Err(Mistake::new(&place, "an alias of nothing, or too many of them")),
-                    None => Err(Mistake::new(&place, "aliases are not read here")),
+                    Some(None) => Err(Diagnostic::new(&location, "an alias of nothing, or too many of them")),
+                    None => Err(Diagnostic::new(&location, "aliases are not read here")),
                 };
             }
             Event::Nothing
@@ -320,16 +320,16 @@ impl<'t> Reader<'t> {
             | Event::DocumentStart(_)
             | Event::DocumentEnd
             | Event::SequenceEnd
-            | Event::MappingEnd => return Err(Mistake::new(&place, "not YAML: a value was expected")),
+            | Event::MappingEnd => return Err(Diagnostic::new(&location, "not YAML: a value was expected")),
         };
-        let node = Node { place, value };
+        let node = Node { location, value };
         if let Some(anchors) = self.anchors.as_mut().filter(|_| anchored != 0) {
             anchors.known.insert(anchored, node.clone());
         }
         Ok(node)
     }
 
-    fn entries(&mut self, depth: usize) -> Result<Value, Mistake> {
+    fn entries(&mut self, depth: usize) -> Result<Value, Diagnostic> {
         let mut entries: Vec<(Key, Node)> = Vec::new();
         loop {
             let (event, span) = self.next()?;
@@ -339,11 +339,11 @@ impl<'t> Reader<'t> {
             let key = self.node(event, span, depth + 1)?;
             let name = key.text("a key")?.to_owned();
             if entries.iter().any(|(known, _)| known.name == name) {
-                return Err(key.mistake(format!("the key {name:?} stands here twice")));
+                return Err(key.diagnostic(format!("the key {name:?} stands here twice")));
             }
             let (event, span) = self.next()?;
             let node = self.node(event, span, depth + 1)?;
-            entries.push((Key { place: key.place, name }, node));
+            entries.push((Key { location: key.location, name }, node));
         }
     }
 }
@@ -362,9 +362,9 @@ mod tests {
         let node = parse("f.yaml", "a: 1\nb:\n  - x\n  - 'y'\n").unwrap();
         let entries = node.mapping("m").unwrap();
         let (key, list) = entries.last().unwrap();
-        assert_eq!((key.place.line, key.place.column), (2, 1));
+        assert_eq!((key.location.line, key.location.column), (2, 1));
         let last = list.list("l").unwrap().last().unwrap();
-        assert_eq!((last.place.line, last.place.column), (4, 5));
+        assert_eq!((last.location.line, last.location.column), (4, 5));
         assert_eq!(last.value, Value::Scalar { text: "y".into(), quoted: true });
     }
 

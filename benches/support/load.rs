@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::wire::{self, Connection, Place};
+use super::wire::{self, Connection, Location};
 
 /// How long an answer's head may take before it counts as none.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -16,33 +16,34 @@ const OPENING: u32 = 64;
 
 /// Plays the role that `arguments` name: its name, the place, the target, and numbers.
 pub(crate) fn run(arguments: &[String]) -> io::Result<()> {
-    let [role, place, target, numbers @ ..] = arguments else { return Err(io::Error::other("arguments")) };
-    let place: Place = place.parse().map_err(io::Error::other)?;
+    let [role, location, target, numbers @ ..] = arguments else { return Err(io::Error::other("arguments")) };
+    let location: Location = location.parse().map_err(io::Error::other)?;
     let numbers: Vec<u64> = numbers.iter().map(|number| number.parse().unwrap()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match (role.as_str(), &numbers[..]) {
-            ("requests", [connections, total]) => requests(place, target, *connections, *total).await,
-            ("document", []) => document(&place, target).await,
-            ("lines", []) => lines(&place, target).await,
-            ("heads", [count]) => heads(&place, target, *count).await,
-            ("leave", []) => leave(&place, target).await,
-            ("hold", [count]) => hold(place, target, *count).await,
+            ("requests", [connections, total]) => requests(location, target, *connections, *total).await,
+            ("document", []) => document(&location, target).await,
+            ("lines", []) => lines(&location, target).await,
+            ("heads", [count]) => heads(&location, target, *count).await,
+            ("leave", []) => leave(&location, target).await,
+            ("hold", [count]) => hold(location, target, *count).await,
             _ => Err(io::Error::other(format!("no role {role} with {} numbers", numbers.len()))),
         }
     })
 }
 
 /// `total` requests over that many connections: seconds, body bytes.
-async fn requests(place: Place, target: &str, connections: u64, total: u64) -> io::Result<()> {
+async fn requests(location: Location, target: &str, connections: u64, total: u64) -> io::Result<()> {
     let left = Arc::new(AtomicI64::new(total as i64));
     let bytes = Arc::new(AtomicU64::new(0));
     let start = Instant::now();
     let mut clients = JoinSet::new();
     for _ in 0..connections {
-        let (place, target, left, bytes) = (place.clone(), target.to_owned(), Arc::clone(&left), Arc::clone(&bytes));
+        let (location, target, left, bytes) =
+            (location.clone(), target.to_owned(), Arc::clone(&left), Arc::clone(&bytes));
         clients.spawn(async move {
-            let mut connection = Connection::open(&place, true).await?;
+            let mut connection = Connection::open(&location, true).await?;
             while left.fetch_sub(1, Ordering::Relaxed) > 0 {
                 connection.get(&target).await?;
                 expect_ok(connection.head().await?)?;
@@ -58,8 +59,8 @@ async fn requests(place: Place, target: &str, connections: u64, total: u64) -> i
 }
 
 /// One request: seconds to the first and to the last byte of the body, and how many there were.
-async fn document(place: &Place, target: &str) -> io::Result<()> {
-    let mut connection = Connection::open(place, true).await?;
+async fn document(location: &Location, target: &str) -> io::Result<()> {
+    let mut connection = Connection::open(location, true).await?;
     let start = Instant::now();
     connection.get(target).await?;
     expect_ok(connection.head().await?)?;
@@ -70,8 +71,8 @@ async fn document(place: &Place, target: &str) -> io::Result<()> {
 }
 
 /// The delay of each event, from the time it says it was sent: median, 99th percentile, and greatest, in microseconds.
-async fn lines(place: &Place, target: &str) -> io::Result<()> {
-    let mut connection = Connection::open(place, true).await?;
+async fn lines(location: &Location, target: &str) -> io::Result<()> {
+    let mut connection = Connection::open(location, true).await?;
     connection.get(target).await?;
     expect_ok(connection.head().await?)?;
     let mut delays = Vec::new();
@@ -94,10 +95,10 @@ async fn lines(place: &Place, target: &str) -> io::Result<()> {
 
 /// The time from a request on a new connection to the head of its answer, `count` times one after the other: median
 /// and greatest, in microseconds.
-async fn heads(place: &Place, target: &str, count: u64) -> io::Result<()> {
+async fn heads(location: &Location, target: &str, count: u64) -> io::Result<()> {
     let mut delays = Vec::new();
     for _ in 0..count {
-        let mut connection = Connection::open(place, false).await?;
+        let mut connection = Connection::open(location, false).await?;
         let start = Instant::now();
         connection.get(target).await?;
         expect_ok(connection.head().await?)?;
@@ -108,8 +109,8 @@ async fn heads(place: &Place, target: &str, count: u64) -> io::Result<()> {
 }
 
 /// Opens one stream and leaves it: the time at which it left.
-async fn leave(place: &Place, target: &str) -> io::Result<()> {
-    let mut connection = Connection::open(place, false).await?;
+async fn leave(location: &Location, target: &str) -> io::Result<()> {
+    let mut connection = Connection::open(location, false).await?;
     connection.get(target).await?;
     expect_ok(connection.head().await?)?;
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -119,17 +120,17 @@ async fn leave(place: &Place, target: &str) -> io::Result<()> {
 }
 
 /// Opens `count` streams and holds them until its standard input ends: how many were answered 200, 503, and otherwise.
-async fn hold(place: Place, target: &str, count: u64) -> io::Result<()> {
+async fn hold(location: Location, target: &str, count: u64) -> io::Result<()> {
     let mut open = Vec::new();
     let (mut refused, mut other) = (0_u32, 0_u32);
     let mut opening = JoinSet::new();
     for started in 0..count + u64::from(OPENING) {
         // Whoever leaves as many without an answer will leave them all.
         if started < count && other < OPENING {
-            let (place, target) = (place.clone(), target.to_owned());
+            let (location, target) = (location.clone(), target.to_owned());
             opening.spawn(async move {
                 let attempt = async {
-                    let mut connection = Connection::open(&place, false).await?;
+                    let mut connection = Connection::open(&location, false).await?;
                     connection.get(&target).await?;
                     Ok::<_, io::Error>((connection.head().await?, connection))
                 };

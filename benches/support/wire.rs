@@ -18,31 +18,31 @@ const READ: usize = 256 * 1024;
 
 /// Where a process listens.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub(crate) enum Location {
     /// A Unix socket.
     Unix(PathBuf),
     /// A TCP port.
     Tcp(SocketAddr),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Unix(path) => write!(f, "unix://{}", path.display()),
-            Place::Tcp(address) => write!(f, "tcp://{address}"),
+            Location::Unix(path) => write!(f, "unix://{}", path.display()),
+            Location::Tcp(address) => write!(f, "tcp://{address}"),
         }
     }
 }
 
-impl FromStr for Place {
+impl FromStr for Location {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Place, String> {
+    fn from_str(text: &str) -> Result<Location, String> {
         if let Some(path) = text.strip_prefix("unix://") {
-            return Ok(Place::Unix(path.into()));
+            return Ok(Location::Unix(path.into()));
         }
         let address = text.strip_prefix("tcp://").ok_or_else(|| format!("{text}: neither unix:// nor tcp://"))?;
-        address.parse().map(Place::Tcp).map_err(|error| format!("{text}: {error}"))
+        address.parse().map(Location::Tcp).map_err(|error| format!("{text}: {error}"))
     }
 }
 
@@ -56,10 +56,10 @@ pub(crate) enum Socket {
 
 impl Socket {
     /// Connects to `place`.
-    pub(crate) async fn connect(place: &Place) -> io::Result<Socket> {
-        match place {
-            Place::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
-            Place::Tcp(address) => {
+    pub(crate) async fn connect(location: &Location) -> io::Result<Socket> {
+        match location {
+            Location::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+            Location::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
                 Ok(Socket::Tcp(stream))
@@ -115,9 +115,9 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects to `place`; a large `buffer` is for those who read large bodies, and there may be thousands of others.
-    pub(crate) async fn open(place: &Place, large: bool) -> io::Result<Connection> {
+    pub(crate) async fn open(location: &Location, large: bool) -> io::Result<Connection> {
         let buffer = vec![0; if large { READ } else { 1024 }];
-        Ok(Connection { socket: Socket::connect(place).await?, buffer, start: 0, end: 0, body: Body::Ended })
+        Ok(Connection { socket: Socket::connect(location).await?, buffer, start: 0, end: 0, body: Body::Ended })
     }
 
     /// Sends a GET for `target`.

@@ -7,7 +7,7 @@ use super::{Error, OK, load};
 use crate::cli::{self, Environment};
 use crate::route::{OPERATIONS, Version, operation};
 use crate::schema::{Catalogue, Field, Schema};
-use crate::yaml::{Mistake, Place, nearest};
+use crate::yaml::{Diagnostic, Location, nearest};
 
 /// Type and versions of every field, by schema.
 const FIELDS: &str = include_str!("../../filters/fields.tsv");
@@ -47,7 +47,7 @@ fn known(schema: &str) -> BTreeMap<&'static str, Known> {
 /// [`Error`].
 pub fn catalogue(arguments: &cli::Catalogue, environment: &Environment, out: &mut dyn Write) -> Result<u8, Error> {
     let filters = load(arguments.config.as_deref(), &arguments.filters, environment)?;
-    let flag = |name: &str, message: String| Error::Mistakes(vec![Mistake::new(&Place::file(name), message)]);
+    let flag = |name: &str, message: String| Error::Diagnostics(vec![Diagnostic::new(&Location::file(name), message)]);
     let version = match &arguments.api {
         None => None,
         Some(text) => Some(
@@ -149,7 +149,7 @@ mod tests {
         let mut out = Vec::new();
         match catalogue(&arguments, &Environment::default(), &mut out) {
             Ok(code) => assert_eq!(code, OK),
-            Err(Error::Mistakes(mistakes)) => return Err(mistakes[0].to_string()),
+            Err(Error::Diagnostics(diagnostics)) => return Err(diagnostics[0].to_string()),
             Err(error @ (Error::Io(_) | Error::Server(_))) => panic!("{error:?}"),
         }
         Ok(String::from_utf8(out).unwrap())

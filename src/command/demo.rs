@@ -15,7 +15,7 @@ use super::{Error, OK};
 use crate::config::{Config, Filters, Limits, Listener, Sources, Startup, Timeouts};
 use crate::server::{self, Running};
 use crate::socket::Address;
-use crate::yaml::Place;
+use crate::yaml::Location;
 
 /// A container of the engine.
 struct Container {
@@ -134,7 +134,7 @@ impl Demo {
             }
         });
         let filters = Filters::load(&Sources::default())?;
-        let policy = filters.policy("dashboard-live", &Place::file("demo"), Limits::default())?;
+        let policy = filters.policy("dashboard-live", &Location::file("demo"), Limits::default())?;
         let listen = |address| Listener {
             address,
             mode: None,

@@ -9,7 +9,7 @@ use crate::filter::{EventFilter, Explained, Plan, RecordFilter};
 use crate::policy::{Decision, Denial, Policy, schema_of};
 use crate::route::{self, Route, TargetError};
 use crate::schema::Catalogue;
-use crate::yaml::{Mistake, Place};
+use crate::yaml::{Diagnostic, Location};
 
 /// Says what happens to the request of `arguments`.
 ///
@@ -19,7 +19,7 @@ pub fn explain(arguments: &cli::Explain, environment: &Environment, out: &mut dy
     let filters = load(arguments.config.as_deref(), &arguments.filters, environment)?;
     let Some(profile) = filters.profiles.get(&arguments.profile) else {
         let message = filters.profiles.unknown(&arguments.profile);
-        return Err(Error::Mistakes(vec![Mistake::new(&Place::file("--profile"), message)]));
+        return Err(Error::Diagnostics(vec![Diagnostic::new(&Location::file("--profile"), message)]));
     };
     let policy = Policy::compile(profile, &filters.catalogue)?;
     of_request(&arguments.request, &policy, &filters.catalogue, out)
@@ -45,7 +45,7 @@ fn of_request(request: &str, policy: &Policy, catalogue: &Catalogue, out: &mut d
     let allowed = profile.allow.get(route.operation.id);
     match policy.decide(&route) {
         Decision::Deny(Denial::NotAllowed) => {
-            writeln!(out, "decision  403: denied, profile {} does not allow it ({})", profile.name, profile.place)?;
+            writeln!(out, "decision  403: denied, profile {} does not allow it ({})", profile.name, profile.location)?;
             if !route.operation.about.is_empty() {
                 writeln!(out, "          {}", route.operation.about)?;
             }
@@ -73,7 +73,10 @@ fn of_request(request: &str, policy: &Policy, catalogue: &Catalogue, out: &mut d
             };
             writeln!(out, "decision  {how}")?;
             write_place(allowed, out)?;
-            write_fields(&explained.map_err(|error| vec![Mistake::new(&profile.place, error.to_string())])?, out)?;
+            write_fields(
+                &explained.map_err(|error| vec![Diagnostic::new(&profile.location, error.to_string())])?,
+                out,
+            )?;
         }
     }
     Ok(OK)
@@ -92,9 +95,9 @@ fn write_route(route: &Route, out: &mut dyn Write) -> Result<(), Error> {
     Ok(())
 }
 
-fn write_place(place: Option<&Place>, out: &mut dyn Write) -> Result<(), Error> {
-    if let Some(place) = place {
-        writeln!(out, "          allowed by {place}")?;
+fn write_place(location: Option<&Location>, out: &mut dyn Write) -> Result<(), Error> {
+    if let Some(location) = location {
+        writeln!(out, "          allowed by {location}")?;
     }
     Ok(())
 }
@@ -111,8 +114,8 @@ fn write_fields(fields: &[Explained], out: &mut dyn Write) -> Result<(), Error> 
         for field in fields {
             let class = field.class.map_or("rule", |class| class.as_str());
             write!(out, "  {:width$}  {class:9}  {}", field.path, field.outcome)?;
-            match &field.place {
-                Some(place) => writeln!(out, "  ({place})")?,
+            match &field.location {
+                Some(location) => writeln!(out, "  ({location})")?,
                 None => writeln!(out)?,
             }
         }

@@ -17,7 +17,7 @@ use crate::policy::{Profile, Streams};
 use crate::route::{Method, operation};
 use crate::schema::{Class, ClassSet};
 use crate::socket::Address;
-use crate::yaml::{Mistake, Mistakes, Place, nearest};
+use crate::yaml::{Diagnostic, Diagnostics, Location, nearest};
 
 /// The profile that says what clients are shown that may make containers of it, or see commands.
 const BASE: &str = "drop-in";
@@ -81,17 +81,17 @@ impl Compat {
     ///
     /// # Errors
     /// Every variable whose value cannot be read.
-    pub fn find(variables: &Variables) -> Result<Option<Self>, Vec<Mistake>> {
+    pub fn find(variables: &Variables) -> Result<Option<Self>, Vec<Diagnostic>> {
         match choose(variables)? {
             Some(table) => Self::read(table, variables).map(Some),
             None => {
-                let mut mistakes = Mistakes::default();
+                let mut diagnostics = Diagnostics::default();
                 for name in [SHOW, LABELS, ENV].into_iter().filter(|name| variables.get(name).is_some()) {
                     let message = "is read only together with the variables of another socket proxy, \
                                    expected a profile to say what is shown";
-                    mistakes.push(Mistake::new(&Place::file(name), message));
+                    diagnostics.push(Diagnostic::new(&Location::file(name), message));
                 }
-                mistakes.or_value(None)
+                diagnostics.or_value(None)
             }
         }
     }
@@ -100,8 +100,8 @@ impl Compat {
     ///
     /// # Errors
     /// Every variable whose value cannot be read.
-    pub fn read(table: &'static Table, variables: &Variables) -> Result<Self, Vec<Mistake>> {
-        let mut mistakes = Mistakes::default();
+    pub fn read(table: &'static Table, variables: &Variables) -> Result<Self, Vec<Diagnostic>> {
+        let mut diagnostics = Diagnostics::default();
         let mut notes = Vec::new();
         for name in variables.names().filter(|name| table.prefixes.iter().any(|prefix| name.starts_with(prefix))) {
             if !table.variables.contains_key(name) {
@@ -109,10 +109,10 @@ impl Compat {
                     Some(near) => format!("did you mean {near}?"),
                     None => format!("expected one that {} reads", table.about),
                 };
-                mistakes.push(Mistake::new(&Place::file(name), format!("unknown variable, {expected}")));
+                diagnostics.push(Diagnostic::new(&Location::file(name), format!("unknown variable, {expected}")));
             }
         }
-        let mut reader = Reader { table, variables, mistakes: &mut mistakes };
+        let mut reader = Reader { table, variables, diagnostics: &mut diagnostics };
         let on: BTreeSet<&'static str> =
             table.switches().filter_map(|(name, variable)| reader.switch(name, variable)?.then_some(name)).collect();
         let is_on = |name: &str| on.contains(name);
@@ -171,10 +171,19 @@ impl Compat {
         let timeouts = Timeouts { connect: connect.unwrap_or(table.timeouts.connect), ..table.timeouts };
         let run_as = user.zip(group).map(|(user, group)| RunAs { user, group }).or(table.run_as);
         match upstream {
-            Some(upstream) => {
-                mistakes.or_value(Self { table, upstream, listeners, timeouts, run_as, log, allow, on, shown, notes })
-            }
-            None => mistakes.or_value(()).and(Err(Vec::new())),
+            Some(upstream) => diagnostics.or_value(Self {
+                table,
+                upstream,
+                listeners,
+                timeouts,
+                run_as,
+                log,
+                allow,
+                on,
+                shown,
+                notes,
+            }),
+            None => diagnostics.or_value(()).and(Err(Vec::new())),
         }
     }
 
@@ -202,12 +211,12 @@ impl Compat {
     pub fn profile(&self, base: &Profile) -> Profile {
         let mut profile = base.clone();
         profile.name = self.profile_name();
-        profile.place = Place::file(&profile.name);
+        profile.location = Location::file(&profile.name);
         profile.about = format!("What {} let through, with the variables that are set.", self.table.about);
-        profile.allow = self.allow.iter().map(|(id, variable)| (*id, Place::file(variable))).collect();
+        profile.allow = self.allow.iter().map(|(id, variable)| (*id, Location::file(variable))).collect();
         let classes = if self.shown.all { ClassSet::ALL } else { self.shown.classes };
         for class in classes.iter() {
-            profile.classes.insert(class, Place::file(SHOW));
+            profile.classes.insert(class, Location::file(SHOW));
             profile.show.classes = profile.show.classes.with(class);
         }
         if self.shown.all {
@@ -232,9 +241,9 @@ pub fn base(commands: bool, allows: impl Fn(&str) -> bool) -> &'static str {
 ///
 /// # Errors
 /// A name that no table has, or variables of two proxies.
-pub fn choose(variables: &Variables) -> Result<Option<&'static Table>, Vec<Mistake>> {
+pub fn choose(variables: &Variables) -> Result<Option<&'static Table>, Vec<Diagnostic>> {
     let tables = tables()?;
-    let wrong = |message: String| Err(vec![Mistake::new(&Place::file(CHOICE), message)]);
+    let wrong = |message: String| Err(vec![Diagnostic::new(&Location::file(CHOICE), message)]);
     match variables.get(CHOICE).filter(|text| !text.is_empty()) {
         Some("off") => return Ok(None),
         Some(name) => {
@@ -292,7 +301,7 @@ fn allowed(table: &Table, is_on: impl Fn(&str) -> bool, post: bool, all: bool) -
 struct Reader<'r> {
     table: &'static Table,
     variables: &'r Variables,
-    mistakes: &'r mut Mistakes,
+    diagnostics: &'r mut Diagnostics,
 }
 
 impl Reader<'_> {
@@ -301,14 +310,14 @@ impl Reader<'_> {
         let text = self.variables.get(name).unwrap_or(&variable.default);
         let words = variable.means == Means::Ipv4;
         let read = value::switch(text, words);
-        self.mistakes.keep(read.map_err(|expected| wrong(name, text, expected)))
+        self.diagnostics.keep(read.map_err(|expected| wrong(name, text, expected)))
     }
 
     /// The value of the variable with this meaning; empty is as if it were not set.
     fn value<T>(&mut self, means: Means, read: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
         let (name, variable) = self.table.meaning(means)?;
         let text = self.variables.get(name).filter(|text| !text.is_empty()).unwrap_or(&variable.default);
-        self.mistakes.keep(read(text).map_err(|expected| wrong(name, text, expected)))
+        self.diagnostics.keep(read(text).map_err(|expected| wrong(name, text, expected)))
     }
 
     /// What is shown beyond the base profile.
@@ -321,7 +330,7 @@ impl Reader<'_> {
         for (variable, names) in [(LABELS, &shown.labels), (ENV, &shown.env)] {
             let odd = names.iter().filter(|name| name.contains(|c: char| "?[]{}=".contains(c) || c.is_whitespace()));
             let odd = odd.map(|name| wrong(variable, name, "a name in which only `*` is special"));
-            self.mistakes.extend(odd);
+            self.diagnostics.extend(odd);
         }
         for item in list(SHOW) {
             match item.parse::<Class>() {
@@ -330,7 +339,7 @@ impl Reader<'_> {
                 Err(_) => {
                     let names: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
                     let message = format!("found {item:?}, expected `all` or classes: {}", names.join(", "));
-                    self.mistakes.push(Mistake::new(&Place::file(SHOW), message));
+                    self.diagnostics.push(Diagnostic::new(&Location::file(SHOW), message));
                 }
             }
         }
@@ -338,8 +347,8 @@ impl Reader<'_> {
     }
 }
 
-fn wrong(name: &str, text: &str, expected: &str) -> Mistake {
-    Mistake::new(&Place::file(name), format!("found {text:?}, expected {expected}"))
+fn wrong(name: &str, text: &str, expected: &str) -> Diagnostic {
+    Diagnostic::new(&Location::file(name), format!("found {text:?}, expected {expected}"))
 }
 
 /// How much the variables of another proxy say is logged; what is wrong with them is for [`Compat::find`] to say.
@@ -353,7 +362,7 @@ mod tests {
 
     fn found(variables: &[(&str, &str)]) -> Result<Option<Compat>, Vec<String>> {
         let found = Compat::find(&variables.iter().copied().collect());
-        found.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+        found.map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect())
     }
 
     fn compat(variables: &[(&str, &str)]) -> Compat {
@@ -367,7 +376,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_mistakes(variables: &[(&str, &str)], expected: &[&str]) {
+    fn check_diagnostics(variables: &[(&str, &str)], expected: &[&str]) {
         assert_eq!(found(variables).map(|_| ()).unwrap_err(), expected);
     }
 
@@ -382,12 +391,12 @@ mod tests {
         check_choice(&[("CONTAINERS", "1"), (CHOICE, "linuxserver")], Some("linuxserver"));
         check_choice(&[(CHOICE, "11notes")], Some("11notes"));
         check_choice(&[("CONTAINERS", "1"), (CHOICE, "off")], None);
-        check_mistakes(
+        check_diagnostics(
             &[("CONTAINERS", "1"), ("SOCKET_PROXY_GID", "1")],
             &["DOCKVEIL_COMPAT: SOCKET_PROXY_GID belongs to 11notes/socket-proxy and CONTAINERS to \
                Tecnativa/docker-socket-proxy, expected the variables of one, or its name here"],
         );
-        check_mistakes(
+        check_diagnostics(
             &[(CHOICE, "haproxy")],
             &["DOCKVEIL_COMPAT: found \"haproxy\", expected one of 11notes, linuxserver, tecnativa, off"],
         );
@@ -395,7 +404,7 @@ mod tests {
 
     #[test]
     fn every_value_that_cannot_be_read_is_named() {
-        check_mistakes(
+        check_diagnostics(
             &[
                 ("CONTAINERS", "yes"),
                 ("IMAGES", "2"),
@@ -414,7 +423,7 @@ mod tests {
                 "SOCKET_PATH: found \"x\", expected the path of a socket, or host:port",
             ],
         );
-        check_mistakes(
+        check_diagnostics(
             &[
                 ("SOCKET_PROXY_UID", "root"),
                 ("SOCKET_PROXY_TIMEOUT", "30"),
@@ -428,14 +437,14 @@ mod tests {
                 "SOCKET_PROXY_VOLUME: found \"run\", expected the absolute path of a folder, short enough for a socket in it",
             ],
         );
-        check_mistakes(
+        check_diagnostics(
             &[("IMAGES", "1"), (LABELS, "a.*, b=1"), (ENV, "A B")],
             &[
                 "DOCKVEIL_ENV: found \"A B\", expected a name in which only `*` is special",
                 "DOCKVEIL_LABELS: found \"b=1\", expected a name in which only `*` is special",
             ],
         );
-        check_mistakes(
+        check_diagnostics(
             &[(SHOW, "all")],
             &[
                 "DOCKVEIL_SHOW: is read only together with the variables of another socket proxy, expected a profile to \

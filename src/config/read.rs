@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{ByteLimit, Limits, Timeouts};
 use crate::socket::Address;
-use crate::yaml::{self, Members, Mistake, Mistakes, Node, Place};
+use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node};
 
 /// What a configuration file says. Profiles are not looked up yet.
 #[derive(Debug, Default)]
@@ -22,98 +22,99 @@ pub(super) struct Raw {
 /// One listener of a configuration file.
 #[derive(Debug)]
 pub(super) struct Listener {
-    pub(super) place: Place,
+    pub(super) location: Location,
     pub(super) address: Address,
     pub(super) mode: Option<u32>,
     pub(super) owner: Option<(Option<u32>, Option<u32>)>,
-    pub(super) profile: Option<(String, Place)>,
+    pub(super) profile: Option<(String, Location)>,
     pub(super) origins: Vec<String>,
     pub(super) hosts: Vec<String>,
 }
 
 impl Listener {
     /// A listener with nothing said but where it is.
-    pub(super) fn at(address: Address, place: Place) -> Self {
-        Self { place, address, mode: None, owner: None, profile: None, origins: Vec::new(), hosts: Vec::new() }
+    pub(super) fn at(address: Address, location: Location) -> Self {
+        Self { location, address, mode: None, owner: None, profile: None, origins: Vec::new(), hosts: Vec::new() }
     }
 }
 
 impl Raw {
     /// Reads a file, as far as it can be read.
-    pub(super) fn read(path: &Path, mistakes: &mut Mistakes) -> Self {
-        let Some((name, text)) = mistakes.keep(file(path)) else { return Self::default() };
-        let Some(node) = mistakes.keep(yaml::parse(&name, &text)) else { return Self::default() };
+    pub(super) fn read(path: &Path, diagnostics: &mut Diagnostics) -> Self {
+        let Some((name, text)) = diagnostics.keep(file(path)) else { return Self::default() };
+        let Some(node) = diagnostics.keep(yaml::parse(&name, &text)) else { return Self::default() };
         let keys = ["upstream", "listeners", "filters", "profiles", "limits", "timeouts"];
-        let Some(members) = mistakes.members(&node, "a configuration", &keys) else { return Self::default() };
-        let upstream = members.get("upstream").and_then(|node| mistakes.keep(address_of(node)));
+        let Some(members) = diagnostics.members(&node, "a configuration", &keys) else { return Self::default() };
+        let upstream = members.get("upstream").and_then(|node| diagnostics.keep(address_of(node)));
         let mut listeners = Vec::new();
-        if let Some(list) = members.get("listeners").and_then(|node| mistakes.keep(node.list("a list of listeners"))) {
-            listeners.extend(list.iter().filter_map(|node| listener(node, mistakes)));
+        if let Some(list) = members.get("listeners").and_then(|node| diagnostics.keep(node.list("a list of listeners")))
+        {
+            listeners.extend(list.iter().filter_map(|node| listener(node, diagnostics)));
         }
         let folder = path.parent().unwrap_or(Path::new("."));
-        let filters = members.get("filters").map(|node| mistakes.texts(node, "directories")).unwrap_or_default();
+        let filters = members.get("filters").map(|node| diagnostics.texts(node, "directories")).unwrap_or_default();
         let filters = filters.into_iter().map(|(text, _)| folder.join(text)).collect();
-        let profiles = members.get("profiles").and_then(|node| mistakes.keep(node.list("a list of profiles")));
+        let profiles = members.get("profiles").and_then(|node| diagnostics.keep(node.list("a list of profiles")));
         let profiles = profiles.unwrap_or_default().to_vec();
-        let limits = members.get("limits").map(|node| limits(node, mistakes)).unwrap_or_default();
-        let timeouts = members.get("timeouts").map(|node| timeouts(node, mistakes)).unwrap_or_default();
+        let limits = members.get("limits").map(|node| limits(node, diagnostics)).unwrap_or_default();
+        let timeouts = members.get("timeouts").map(|node| timeouts(node, diagnostics)).unwrap_or_default();
         Self { upstream, listeners, filters, profiles, limits, timeouts }
     }
 }
 
-fn listener(node: &Node, mistakes: &mut Mistakes) -> Option<Listener> {
+fn listener(node: &Node, diagnostics: &mut Diagnostics) -> Option<Listener> {
     let keys = ["listen", "mode", "owner", "profile", "hosts", "origins"];
-    let members = mistakes.members(node, "a listener", &keys)?;
+    let members = diagnostics.members(node, "a listener", &keys)?;
     let address = match members.get("listen") {
-        Some(node) => mistakes.keep(address_of(node)),
+        Some(node) => diagnostics.keep(address_of(node)),
         None => {
-            mistakes.push(node.mistake("no listen: expected unix:///path or tcp://host:port"));
+            diagnostics.push(node.diagnostic("no listen: expected unix:///path or tcp://host:port"));
             None
         }
     };
-    let mode = members.get("mode").and_then(|node| mistakes.keep(mode(node)));
-    let owner = members.get("owner").and_then(|node| mistakes.keep(owner(node)));
+    let mode = members.get("mode").and_then(|node| diagnostics.keep(mode(node)));
+    let owner = members.get("owner").and_then(|node| diagnostics.keep(owner(node)));
     let profile = members.get("profile").and_then(|node| {
-        mistakes.keep(node.text("the name of a profile").map(|text| (text.to_owned(), node.place.clone())))
+        diagnostics.keep(node.text("the name of a profile").map(|text| (text.to_owned(), node.location.clone())))
     });
     let mut texts = |name: &str, what: &str| -> Vec<String> {
-        let found = members.get(name).map(|node| mistakes.texts(node, what)).unwrap_or_default();
+        let found = members.get(name).map(|node| diagnostics.texts(node, what)).unwrap_or_default();
         found.into_iter().map(|(text, _)| text.to_owned()).collect()
     };
     let (hosts, origins) = (texts("hosts", "host names"), texts("origins", "origins"));
     if let Some(Address::Tcp { .. }) = &address {
         for (key, _) in ["mode", "owner"].iter().filter_map(|name| members.entry(name)) {
             let message = format!("{:?} of a TCP listener, expected it only at unix:///path", key.name);
-            mistakes.push(Mistake::new(&key.place, message));
+            diagnostics.push(Diagnostic::new(&key.location, message));
         }
     }
-    Some(Listener { place: node.place.clone(), address: address?, mode, owner, profile, origins, hosts })
+    Some(Listener { location: node.location.clone(), address: address?, mode, owner, profile, origins, hosts })
 }
 
-fn limits(node: &Node, mistakes: &mut Mistakes) -> Limits {
+fn limits(node: &Node, diagnostics: &mut Diagnostics) -> Limits {
     let mut limits = Limits::default();
-    let Some(members) = mistakes.members(node, "limits", &["element", "depth", "head", "connections"]) else {
+    let Some(members) = diagnostics.members(node, "limits", &["element", "depth", "head", "connections"]) else {
         return limits;
     };
     let mut size = |name: &str, limit: &mut ByteLimit| {
-        if let Some(found) = members.get(name).and_then(|node| mistakes.keep(size(node))) {
+        if let Some(found) = members.get(name).and_then(|node| diagnostics.keep(size(node))) {
             *limit = found;
         }
     };
     size("element", &mut limits.element);
     size("head", &mut limits.head);
     let mut number = |name: &str, range: std::ops::RangeInclusive<usize>| {
-        members.get(name).and_then(|node| mistakes.keep(number(node, range)))
+        members.get(name).and_then(|node| diagnostics.keep(number(node, range)))
     };
     limits.depth = number("depth", 8..=128).unwrap_or(limits.depth);
     limits.connections = number("connections", 1..=1_000_000);
     limits
 }
 
-pub(super) fn timeouts(node: &Node, mistakes: &mut Mistakes) -> Timeouts {
+pub(super) fn timeouts(node: &Node, diagnostics: &mut Diagnostics) -> Timeouts {
     let mut timeouts = Timeouts::default();
     let names = ["connect", "head", "idle", "response", "shutdown"];
-    let Some(members) = mistakes.members(node, "timeouts", &names) else { return timeouts };
+    let Some(members) = diagnostics.members(node, "timeouts", &names) else { return timeouts };
     for (name, timeout) in [
         ("connect", &mut timeouts.connect),
         ("head", &mut timeouts.head),
@@ -121,16 +122,16 @@ pub(super) fn timeouts(node: &Node, mistakes: &mut Mistakes) -> Timeouts {
         ("response", &mut timeouts.response),
         ("shutdown", &mut timeouts.shutdown),
     ] {
-        if let Some(found) = time_in(&members, name, mistakes) {
+        if let Some(found) = time_in(&members, name, diagnostics) {
             *timeout = found;
         }
     }
     timeouts
 }
 
-fn time_in(members: &Members<'_>, name: &str, mistakes: &mut Mistakes) -> Option<Duration> {
+fn time_in(members: &Members<'_>, name: &str, diagnostics: &mut Diagnostics) -> Option<Duration> {
     let node = members.get(name)?;
-    mistakes.keep(time(node))
+    diagnostics.keep(time(node))
 }
 
 /// The number in front of a unit, and the unit.
@@ -140,11 +141,11 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
     Some((digits.parse().ok()?, unit.trim_start()))
 }
 
-fn expected(node: &Node, text: &str, what: &str) -> Mistake {
-    node.mistake(format!("found {text:?}, expected {what}"))
+fn expected(node: &Node, text: &str, what: &str) -> Diagnostic {
+    node.diagnostic(format!("found {text:?}, expected {what}"))
 }
 
-fn size(node: &Node) -> Result<ByteLimit, Mistake> {
+fn size(node: &Node) -> Result<ByteLimit, Diagnostic> {
     const WHAT: &str = "a size such as 64KiB or 16MiB";
     let text = node.text(WHAT)?;
     let factor = |unit: &str| match unit {
@@ -162,7 +163,7 @@ fn size(node: &Node) -> Result<ByteLimit, Mistake> {
         .ok_or_else(|| expected(node, text, WHAT))
 }
 
-fn time(node: &Node) -> Result<Duration, Mistake> {
+fn time(node: &Node) -> Result<Duration, Diagnostic> {
     const WHAT: &str = "a time such as 500ms, 10s or 2m";
     let text = node.text(WHAT)?;
     let factor = |unit: &str| match unit {
@@ -179,19 +180,19 @@ fn time(node: &Node) -> Result<Duration, Mistake> {
         .ok_or_else(|| expected(node, text, WHAT))
 }
 
-fn number(node: &Node, range: std::ops::RangeInclusive<usize>) -> Result<usize, Mistake> {
+fn number(node: &Node, range: std::ops::RangeInclusive<usize>) -> Result<usize, Diagnostic> {
     let what = format!("a number from {} to {}", range.start(), range.end());
     let text = node.text(&what)?;
     text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| expected(node, text, &what))
 }
 
-fn mode(node: &Node) -> Result<u32, Mistake> {
+fn mode(node: &Node) -> Result<u32, Diagnostic> {
     const WHAT: &str = "an octal mode in quotes, such as \"0660\"";
     let text = node.text(WHAT)?;
     u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777).ok_or_else(|| expected(node, text, WHAT))
 }
 
-pub(super) fn owner(node: &Node) -> Result<(Option<u32>, Option<u32>), Mistake> {
+pub(super) fn owner(node: &Node) -> Result<(Option<u32>, Option<u32>), Diagnostic> {
     const WHAT: &str = "numbers uid:gid in quotes, such as \"1000:1000\"; either may be left out";
     let text = node.text(WHAT)?;
     let number = |text: &str| if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) };
@@ -200,26 +201,26 @@ pub(super) fn owner(node: &Node) -> Result<(Option<u32>, Option<u32>), Mistake> 
         .ok_or_else(|| expected(node, text, WHAT))
 }
 
-fn address_of(node: &Node) -> Result<Address, Mistake> {
-    address(node.text("unix:///path or tcp://host:port")?, &node.place)
+fn address_of(node: &Node) -> Result<Address, Diagnostic> {
+    address(node.text("unix:///path or tcp://host:port")?, &node.location)
 }
 
 /// An address that is written at `place`.
-pub(super) fn address(text: &str, place: &Place) -> Result<Address, Mistake> {
-    text.parse().map_err(|error| Mistake::new(place, format!("found {text:?}, {error}")))
+pub(super) fn address(text: &str, location: &Location) -> Result<Address, Diagnostic> {
+    text.parse().map_err(|error| Diagnostic::new(location, format!("found {text:?}, {error}")))
 }
 
 /// The name and the text of a file.
-pub(super) fn file(path: &Path) -> Result<(String, String), Mistake> {
+pub(super) fn file(path: &Path) -> Result<(String, String), Diagnostic> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => Ok((name, text)),
-        Err(error) => Err(Mistake::new(&Place::file(&name), format!("cannot be read: {error}"))),
+        Err(error) => Err(Diagnostic::new(&Location::file(&name), format!("cannot be read: {error}"))),
     }
 }
 
 /// The YAML files of a directory of filters, in a fixed order.
-pub(super) fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, Mistake> {
+pub(super) fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     let listed = |folder: &Path| -> std::io::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         for entry in std::fs::read_dir(folder)? {
@@ -232,7 +233,7 @@ pub(super) fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, Mistake> {
         Ok(files)
     };
     let cannot = |error: std::io::Error| {
-        Mistake::new(&Place::file(&folder.display().to_string()), format!("cannot be read: {error}"))
+        Diagnostic::new(&Location::file(&folder.display().to_string()), format!("cannot be read: {error}"))
     };
     let mut files = listed(folder).map_err(cannot)?;
     for inner in ["class", "profile"].map(|name| folder.join(name)).iter().filter(|inner| inner.is_dir()) {

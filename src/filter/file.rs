@@ -9,7 +9,7 @@
 //! ```
 
 use super::{Action, Replacement, Rule};
-use crate::yaml::{Key, Mistake, Node, Value};
+use crate::yaml::{Diagnostic, Key, Node, Value};
 
 /// The actions, as keys of a rule.
 const ACTIONS: [&str; 7] = ["keep", "blank", "remove", "redact", "mask", "hash", "replace"];
@@ -18,24 +18,24 @@ const ACTIONS: [&str; 7] = ["keep", "blank", "remove", "redact", "mask", "hash",
 ///
 /// # Errors
 /// Every mistake in all of them.
-pub fn parse_rules(node: &Node, knows: impl Fn(&str) -> bool) -> Result<Vec<Rule>, Vec<Mistake>> {
-    let (mut rules, mut mistakes) = (Vec::new(), Vec::new());
-    for item in node.list("a list of rules").map_err(|mistake| vec![mistake])? {
+pub fn parse_rules(node: &Node, knows: impl Fn(&str) -> bool) -> Result<Vec<Rule>, Vec<Diagnostic>> {
+    let (mut rules, mut diagnostics) = (Vec::new(), Vec::new());
+    for item in node.list("a list of rules").map_err(|diagnostic| vec![diagnostic])? {
         match parse_rule(item, &knows) {
             Ok(rule) => rules.push(rule),
-            Err(more) => mistakes.extend(more),
+            Err(more) => diagnostics.extend(more),
         }
     }
-    if mistakes.is_empty() { Ok(rules) } else { Err(mistakes) }
+    if diagnostics.is_empty() { Ok(rules) } else { Err(diagnostics) }
 }
 
 /// Reads one rule.
 ///
 /// # Errors
 /// Every mistake in it.
-pub fn parse_rule(node: &Node, knows: impl Fn(&str) -> bool) -> Result<Rule, Vec<Mistake>> {
-    let mut mistakes = Vec::new();
-    let entries = node.mapping("a rule: `on` and an action with a path").map_err(|mistake| vec![mistake])?;
+pub fn parse_rule(node: &Node, knows: impl Fn(&str) -> bool) -> Result<Rule, Vec<Diagnostic>> {
+    let mut diagnostics = Vec::new();
+    let entries = node.mapping("a rule: `on` and an action with a path").map_err(|diagnostic| vec![diagnostic])?;
     let (mut on, mut with) = (None, None);
     let mut actions: Vec<&(Key, Node)> = Vec::new();
     for entry in entries {
@@ -46,22 +46,22 @@ pub fn parse_rule(node: &Node, knows: impl Fn(&str) -> bool) -> Result<Rule, Vec
             (name, _) => {
                 let expected = ACTIONS.join(", ");
                 let message = format!("unknown key {name:?}, expected on, with or an action: {expected}");
-                mistakes.push(Mistake::new(&entry.0.place, message));
+                diagnostics.push(Diagnostic::new(&entry.0.location, message));
             }
         }
     }
     let on = match on.map(|on| on.text("the name of a schema").map(|name| (on, name))) {
         Some(Ok((_, name))) if knows(name) => Some(name.to_owned()),
         Some(Ok((on, name))) => {
-            mistakes.push(on.mistake(format!("unknown schema {name:?}")));
+            diagnostics.push(on.diagnostic(format!("unknown schema {name:?}")));
             None
         }
-        Some(Err(mistake)) => {
-            mistakes.push(mistake);
+        Some(Err(diagnostic)) => {
+            diagnostics.push(diagnostic);
             None
         }
         None => {
-            mistakes.push(node.mistake("expected `on` with the name of a schema"));
+            diagnostics.push(node.diagnostic("expected `on` with the name of a schema"));
             None
         }
     };
@@ -69,38 +69,38 @@ pub fn parse_rule(node: &Node, knows: impl Fn(&str) -> bool) -> Result<Rule, Vec
     match actions.as_slice() {
         [(name, path)] => match selector(path) {
             Ok(selector) => found = Some((name, selector)),
-            Err(mistake) => mistakes.push(mistake),
+            Err(diagnostic) => diagnostics.push(diagnostic),
         },
-        [] => mistakes.push(node.mistake(format!("expected an action: one of {}", ACTIONS.join(", ")))),
+        [] => diagnostics.push(node.diagnostic(format!("expected an action: one of {}", ACTIONS.join(", ")))),
         [_, more @ ..] => {
-            let twice = more.iter().map(|(name, _)| Mistake::new(&name.place, "a second action, expected one"));
-            mistakes.extend(twice);
+            let twice = more.iter().map(|(name, _)| Diagnostic::new(&name.location, "a second action, expected one"));
+            diagnostics.extend(twice);
         }
     }
     let is_replace = actions.iter().any(|(name, _)| name.name == "replace");
     let replacement = match (is_replace, with) {
-        (true, Some((_, value))) => replacement(value).map_err(|mistake| mistakes.push(mistake)).ok(),
+        (true, Some((_, value))) => replacement(value).map_err(|diagnostic| diagnostics.push(diagnostic)).ok(),
         (true, None) => {
-            mistakes.push(node.mistake("expected `with` and what to put in place"));
+            diagnostics.push(node.diagnostic("expected `with` and what to put in place"));
             None
         }
         (false, Some((key, _))) => {
-            mistakes.push(Mistake::new(&key.place, "`with` goes with `replace` only"));
+            diagnostics.push(Diagnostic::new(&key.location, "`with` goes with `replace` only"));
             None
         }
         (false, None) => None,
     };
     let action = found.as_ref().and_then(|(name, _)| action(&name.name, replacement));
     match (on, found, action) {
-        (Some(on), Some((_, selector)), Some(action)) if mistakes.is_empty() => {
-            Ok(Rule { place: node.place.clone(), on, selector, action })
+        (Some(on), Some((_, selector)), Some(action)) if diagnostics.is_empty() => {
+            Ok(Rule { location: node.location.clone(), on, selector, action })
         }
-        _ => Err(mistakes),
+        _ => Err(diagnostics),
     }
 }
 
-fn selector(path: &Node) -> Result<super::Selector, Mistake> {
-    path.text("a path")?.parse().map_err(|error: super::SelectorError| path.mistake(error.to_string()))
+fn selector(path: &Node) -> Result<super::Selector, Diagnostic> {
+    path.text("a path")?.parse().map_err(|error: super::SelectorError| path.diagnostic(error.to_string()))
 }
 
 fn action(name: &str, replacement: Option<Replacement>) -> Option<Action> {
@@ -117,12 +117,12 @@ fn action(name: &str, replacement: Option<Replacement>) -> Option<Action> {
 }
 
 /// JSON text, or plain words for a text. What is quoted is JSON too if it reads as such; `'"1"'` is the text `1`.
-fn replacement(value: &Node) -> Result<Replacement, Mistake> {
+fn replacement(value: &Node) -> Result<Replacement, Diagnostic> {
     match &value.value {
         Value::Scalar { text, .. } => Ok(text.parse().unwrap_or_else(|_| Replacement::text(text))),
-        Value::Null => "null".parse().map_err(|_| value.mistake("expected a value")),
+        Value::Null => "null".parse().map_err(|_| value.diagnostic("expected a value")),
         Value::Sequence(_) | Value::Mapping(_) => {
-            Err(value.mistake(format!("found {}, expected a value as JSON in quotes", value.kind())))
+            Err(value.diagnostic(format!("found {}, expected a value as JSON in quotes", value.kind())))
         }
     }
 }
@@ -134,7 +134,7 @@ mod tests {
 
     fn parse(text: &str) -> Result<Vec<Rule>, Vec<String>> {
         parse_rules(&yaml::parse("f.yaml", text).unwrap(), |name| name == "A")
-            .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+            .map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect())
     }
 
     #[track_caller]
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_mistakes(text: &str, expected: &[&str]) {
+    fn check_diagnostics(text: &str, expected: &[&str]) {
         let found = parse(text).unwrap_err();
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for (found, expected) in found.iter().zip(expected) {
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_reported_at_once() {
-        check_mistakes(
+        check_diagnostics(
             "- {on: B, mask: $.a}\n- {on: A}\n- {on: A, mask: $.a, keep: $.b}\n- {mask: a, whith: 1}\n- x\n",
             &[
                 "f.yaml:1:8: unknown schema \"B\"",
@@ -188,10 +188,10 @@ mod tests {
                 "f.yaml:5:3: found text, expected a rule",
             ],
         );
-        check_mistakes("- {on: A, replace: $.a}", &["f.yaml:1:3: expected `with`"]);
-        check_mistakes("- {on: A, mask: $.a, with: 1}", &["f.yaml:1:22: `with` goes with `replace` only"]);
-        check_mistakes("- {on: A, replace: $.a, with: [1]}", &["f.yaml:1:31: found a list, expected a value"]);
-        check_mistakes("- {on: A, mask: '$[?match(@.a, \"[\")]'}", &["f.yaml:1:17: bad path: bad pattern"]);
-        check_mistakes("a: 1", &["f.yaml:1:1: found a mapping, expected a list of rules"]);
+        check_diagnostics("- {on: A, replace: $.a}", &["f.yaml:1:3: expected `with`"]);
+        check_diagnostics("- {on: A, mask: $.a, with: 1}", &["f.yaml:1:22: `with` goes with `replace` only"]);
+        check_diagnostics("- {on: A, replace: $.a, with: [1]}", &["f.yaml:1:31: found a list, expected a value"]);
+        check_diagnostics("- {on: A, mask: '$[?match(@.a, \"[\")]'}", &["f.yaml:1:17: bad path: bad pattern"]);
+        check_diagnostics("a: 1", &["f.yaml:1:1: found a mapping, expected a list of rules"]);
     }
 }

@@ -32,7 +32,7 @@ use super::selector::{Pick, Segment};
 use super::show::{Globs, Show};
 use super::{Action, Limits, Rule};
 use crate::schema::{Blank, Catalogue, Class, Field, Schema};
-use crate::yaml::Place;
+use crate::yaml::Location;
 
 /// How many nodes a plan may have.
 const NODE_LIMIT: usize = 1 << 14;
@@ -242,7 +242,7 @@ pub struct Explained {
     /// What happens.
     pub outcome: String,
     /// The line that decided: of a rule if one did, else of the class file.
-    pub place: Option<Place>,
+    pub location: Option<Location>,
 }
 
 /// Why there is no plan.
@@ -258,13 +258,13 @@ pub enum CompileError {
     /// Too many filter expressions, indexes and slices are about the elements or members of one place.
     TooManyConditions {
         /// One of the rules.
-        place: Place,
+        location: Location,
     },
     /// A rule has a `$` inside a filter expression, and its documents stand inside others: which one is meant is not
     /// certain.
     AbsoluteInNested {
         /// The rule.
-        place: Place,
+        location: Location,
     },
     /// The system gave no random key for digests.
     NoRandom,
@@ -275,13 +275,13 @@ impl fmt::Display for CompileError {
         match self {
             Self::UnknownSchema { name } => write!(f, "unknown schema {name:?}"),
             Self::TooManyStates => write!(f, "the rules combine in too many ways, expected fewer `..` or filters"),
-            Self::TooManyConditions { place } => write!(
+            Self::TooManyConditions { location } => write!(
                 f,
-                "{place}: more than {CONDITION_LIMIT} different filters, indexes and slices meet at one place, expected \
+                "{location}: more than {CONDITION_LIMIT} different filters, indexes and slices meet at one place, expected \
                  them joined in fewer rules"
             ),
-            Self::AbsoluteInNested { place } => {
-                write!(f, "{place}: `$` inside a filter of a schema that is nested in others, expected only `@`")
+            Self::AbsoluteInNested { location } => {
+                write!(f, "{location}: `$` inside a filter of a schema that is nested in others, expected only `@`")
             }
             Self::NoRandom => write!(f, "the system gave no random key"),
         }
@@ -380,10 +380,10 @@ impl Names {
         let ends = Ends::of(key);
         let mut at = ends.hash();
         loop {
-            let place = (*self.slots.get(at & mask)? as usize).checked_sub(1)?;
-            let (known, name) = self.names.get(place)?;
+            let location = (*self.slots.get(at & mask)? as usize).checked_sub(1)?;
+            let (known, name) = self.names.get(location)?;
             if *known == ends && (ends.is_all() || name.as_bytes() == key) {
-                return Some(place);
+                return Some(location);
             }
             at = at.wrapping_add(1);
         }
@@ -603,8 +603,8 @@ impl<'c> Builder<'c> {
     fn finish(&mut self, root: NodeId, schema: Option<&str>) -> Result<Plan, CompileError> {
         while let Some((id, spot)) = self.waiting.pop() {
             let node = self.build(&spot)?;
-            if let Some(place) = self.nodes.get_mut(id.0 as usize) {
-                *place = node;
+            if let Some(location) = self.nodes.get_mut(id.0 as usize) {
+                *location = node;
             }
         }
         let Show { labels, env, annotations, options, .. } = self.show.clone();
@@ -699,7 +699,7 @@ impl<'c> Builder<'c> {
         let starts = self.starts(name);
         for rule in starts.iter().filter_map(|state| self.rules.get(state.rule)) {
             if rule.selector.is_absolute() {
-                return Err(CompileError::AbsoluteInNested { place: rule.place.clone() });
+                return Err(CompileError::AbsoluteInNested { location: rule.location.clone() });
             }
         }
         states.extend(starts);
@@ -913,7 +913,7 @@ impl<'c> Builder<'c> {
                 conditions.all.push(condition);
             }
             if let (true, Some(rule)) = (conditions.all.len() > CONDITION_LIMIT, self.rules.get(state.rule)) {
-                return Err(CompileError::TooManyConditions { place: rule.place.clone() });
+                return Err(CompileError::TooManyConditions { location: rule.location.clone() });
             }
         }
         Ok(conditions)
@@ -1068,8 +1068,9 @@ impl<'c> Builder<'c> {
 
     /// Whether anything below a field, or itself, can be shown.
     fn any_shown(&self, field: &Field) -> bool {
-        let shown =
-            |said: &Option<(Class, Place)>| said.as_ref().is_some_and(|(class, _)| self.show.classes.contains(*class));
+        let shown = |said: &Option<(Class, Location)>| {
+            said.as_ref().is_some_and(|(class, _)| self.show.classes.contains(*class))
+        };
         let nested = || field.nested.as_deref().and_then(|name| self.catalogue?.schema(name));
         self.show.unknown
             || shown(&field.class)
@@ -1140,7 +1141,7 @@ impl<'c> Builder<'c> {
                 path: if rule.on == schema.name() { path } else { format!("{}: {path}", rule.on) },
                 class: None,
                 outcome: format!("rule: {}", rule.action.as_str()),
-                place: Some(rule.place.clone()),
+                location: Some(rule.location.clone()),
             });
         }
         lines
@@ -1170,15 +1171,15 @@ impl<'c> Builder<'c> {
         let rule = if node.is_decided() { Some(node.action) } else { above };
         let mut keys = None;
         for (said, suffix) in [(&field.class, ""), (&field.key_class, ".*~"), (&field.opaque, "..*")] {
-            let Some((class, place)) = said else { continue };
+            let Some((class, location)) = said else { continue };
             let decided = rule.and_then(|rule| self.rules.get(rule));
-            let (outcome, place) = match decided {
-                Some(rule) => (format!("rule: {}", rule.action.as_str()), &rule.place),
-                None => (self.outcome(node, *class, suffix == ".*~").to_owned(), place),
+            let (outcome, location) = match decided {
+                Some(rule) => (format!("rule: {}", rule.action.as_str()), &rule.location),
+                None => (self.outcome(node, *class, suffix == ".*~").to_owned(), location),
             };
             let path = format!("{path}{suffix}");
             keys = (suffix == ".*~").then_some(lines.len()).or(keys);
-            lines.push(Explained { path, class: Some(*class), outcome, place: Some(place.clone()) });
+            lines.push(Explained { path, class: Some(*class), outcome, location: Some(location.clone()) });
         }
         let length = path.len();
         let member = |name: Option<&str>| {
@@ -1201,11 +1202,11 @@ impl<'c> Builder<'c> {
             self.explain_field(plan, below, member(None), path, rule, around, lines);
             // What rules keep in a member comes out under its key.
             let inside = lines.get(before..).unwrap_or_default();
-            let keeping = inside.iter().find(|line| line.outcome == "rule: keep").map(|line| line.place.clone());
-            if let (Some(keys), Some(place)) = (keys, keeping)
+            let keeping = inside.iter().find(|line| line.outcome == "rule: keep").map(|line| line.location.clone());
+            if let (Some(keys), Some(location)) = (keys, keeping)
                 && let Some(line) = lines.get_mut(keys).filter(|line| line.outcome.starts_with("hidden"))
             {
-                (line.outcome, line.place) = ("rule: keep".to_owned(), place);
+                (line.outcome, line.location) = ("rule: keep".to_owned(), location);
             }
             let list = node.members.as_deref().and_then(|members| members.list);
             mark_listed(list, lines.get_mut(before));
@@ -1262,8 +1263,8 @@ fn simplify(nodes: &mut [Node]) {
             if node.array != Outcome::Walk {
                 node.elements = None;
             }
-            if let Some(place) = nodes.get_mut(at) {
-                *place = node;
+            if let Some(location) = nodes.get_mut(at) {
+                *location = node;
             }
         }
     }

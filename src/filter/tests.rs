@@ -20,7 +20,7 @@ fn rule(text: &str) -> Rule {
         "replace" => Action::Replace("{\"new\": 1.0}".parse().unwrap()),
         other => panic!("{other}"),
     };
-    Rule { place: Place::file(text), on: on.to_owned(), selector: path.parse().unwrap(), action }
+    Rule { location: Location::file(text), on: on.to_owned(), selector: path.parse().unwrap(), action }
 }
 
 fn rules(texts: &[&str]) -> Vec<Rule> {
@@ -739,7 +739,7 @@ mod classes {
             .iter()
             .map(|line| {
                 let class = line.class.map_or("-", Class::as_str);
-                format!("{} {class} {} ({})", line.path, line.outcome, line.place.as_ref().unwrap())
+                format!("{} {class} {} ({})", line.path, line.outcome, line.location.as_ref().unwrap())
             })
             .collect();
         let expected = [

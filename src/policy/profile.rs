@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::filter::{Rule, Show, parse_rule};
 use crate::route::{OPERATIONS, Operation, Response, Stream, operation, operations_named};
 use crate::schema::{Catalogue, Class, ClassSet};
-use crate::yaml::{self, Members, Mistake, Mistakes, Node, Place, nearest};
+use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node, nearest};
 
 /// Files of `filters/profile` by name, each as file name and text.
 macro_rules! built_in {
@@ -89,15 +89,15 @@ pub struct Profile {
     /// Its name, by which listeners refer to it.
     pub name: String,
     /// Where the name is written.
-    pub place: Place,
+    pub location: Location,
     /// What it is for, in the words of its author.
     pub about: String,
     /// The operations it allows by their ids, each with the line that says so.
-    pub allow: BTreeMap<&'static str, Place>,
+    pub allow: BTreeMap<&'static str, Location>,
     /// The classes, labels and variables it shows.
     pub show: Show,
     /// For each class, the line that decides whether it is shown.
-    pub classes: BTreeMap<Class, Place>,
+    pub classes: BTreeMap<Class, Location>,
     /// The rules that refine it, in the order written; `on` is the name of a schema.
     pub rules: Vec<Rule>,
     /// What happens to events.
@@ -117,7 +117,7 @@ impl Profiles {
     ///
     /// # Errors
     /// The mistakes in the files, none in a program whose tests have passed.
-    pub fn built_in(catalogue: &Catalogue) -> Result<Self, Vec<Mistake>> {
+    pub fn built_in(catalogue: &Catalogue) -> Result<Self, Vec<Diagnostic>> {
         Self::built_in_with(&[], catalogue)
     }
 
@@ -125,7 +125,7 @@ impl Profiles {
     ///
     /// # Errors
     /// Every mistake in all the files; a name that is taken is one.
-    pub fn built_in_with(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Vec<Mistake>> {
+    pub fn built_in_with(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Vec<Diagnostic>> {
         Self::parse(&[BUILT_IN, files].concat(), catalogue)
     }
 
@@ -133,7 +133,7 @@ impl Profiles {
     ///
     /// # Errors
     /// Every mistake in all the files, in the order of their places.
-    pub fn parse(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Vec<Mistake>> {
+    pub fn parse(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Vec<Diagnostic>> {
         Self::read(files, &[], catalogue)
     }
 
@@ -145,21 +145,21 @@ impl Profiles {
         files: &[(&str, &str)],
         documents: &[Node],
         catalogue: &Catalogue,
-    ) -> Result<Self, Vec<Mistake>> {
+    ) -> Result<Self, Vec<Diagnostic>> {
         Self::read(&[BUILT_IN, files].concat(), documents, catalogue)
     }
 
-    fn read(files: &[(&str, &str)], documents: &[Node], catalogue: &Catalogue) -> Result<Self, Vec<Mistake>> {
-        let mut mistakes = Mistakes::default();
+    fn read(files: &[(&str, &str)], documents: &[Node], catalogue: &Catalogue) -> Result<Self, Vec<Diagnostic>> {
+        let mut diagnostics = Diagnostics::default();
         let mut sheets: BTreeMap<String, Sheet> = BTreeMap::new();
         let parsed: Vec<Node> =
-            files.iter().filter_map(|(file, text)| mistakes.keep(yaml::parse(file, text))).collect();
+            files.iter().filter_map(|(file, text)| diagnostics.keep(yaml::parse(file, text))).collect();
         for document in parsed.iter().chain(documents) {
-            let Some(sheet) = Sheet::read(document, catalogue, &mut mistakes) else { continue };
+            let Some(sheet) = Sheet::read(document, catalogue, &mut diagnostics) else { continue };
             match sheets.get(&sheet.name) {
                 Some(known) => {
-                    let message = format!("the profile {:?} is in {} already", sheet.name, known.place);
-                    mistakes.push(Mistake::new(&sheet.place, message));
+                    let message = format!("the profile {:?} is in {} already", sheet.name, known.location);
+                    diagnostics.push(Diagnostic::new(&sheet.location, message));
                 }
                 None => {
                     sheets.insert(sheet.name.clone(), sheet);
@@ -168,11 +168,11 @@ impl Profiles {
         }
         let mut known = BTreeMap::new();
         for sheet in sheets.values() {
-            if let Some(profile) = mistakes.keep(sheet.profile(&sheets)) {
+            if let Some(profile) = diagnostics.keep(sheet.profile(&sheets)) {
                 known.insert(profile.name.clone(), profile);
             }
         }
-        mistakes.or_value(Self { known })
+        diagnostics.or_value(Self { known })
     }
 
     /// The profile called `name`.
@@ -204,11 +204,11 @@ impl Profiles {
 #[derive(Clone, Debug)]
 enum Said {
     /// `show: all`.
-    All(Place),
+    All(Location),
     /// `show: [..]`: these, each with its line.
-    Show(Vec<(Class, Place)>, Place),
+    Show(Vec<(Class, Location)>, Location),
     /// `hide: [..]`: all but these, each with its line.
-    Hide(Vec<(Class, Place)>, Place),
+    Hide(Vec<(Class, Location)>, Location),
     /// Neither.
     Nothing,
 }
@@ -217,10 +217,10 @@ enum Said {
 #[derive(Clone, Debug)]
 struct Sheet {
     name: String,
-    place: Place,
+    location: Location,
     about: String,
-    extends: Option<(String, Place)>,
-    allow: BTreeMap<&'static str, Place>,
+    extends: Option<(String, Location)>,
+    allow: BTreeMap<&'static str, Location>,
     said: Said,
     unknown: Option<bool>,
     labels: Vec<String>,
@@ -235,35 +235,35 @@ struct Sheet {
 
 impl Sheet {
     /// Reads a file; `None` when it has no name. Other mistakes leave the part out.
-    fn read(document: &Node, catalogue: &Catalogue, mistakes: &mut Mistakes) -> Option<Self> {
-        let members = mistakes.members(document, "a profile", &KEYS)?;
-        let text = |name: &str, what: &str, mistakes: &mut Mistakes| {
+    fn read(document: &Node, catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let members = diagnostics.members(document, "a profile", &KEYS)?;
+        let text = |name: &str, what: &str, diagnostics: &mut Diagnostics| {
             let node = members.get(name)?;
-            mistakes.keep(node.text(what)).map(|text| (text.to_owned(), node.place.clone()))
+            diagnostics.keep(node.text(what)).map(|text| (text.to_owned(), node.location.clone()))
         };
-        let named = text("profile", "the name of the profile", mistakes);
-        let about = text("about", "what the profile is for", mistakes).map(|(about, _)| about).unwrap_or_default();
-        let extends = text("extends", "the name of a profile", mistakes);
-        let allow = members.get("allow").map(|node| allowed(node, mistakes)).unwrap_or_default();
-        let said = Said::read(members, mistakes);
-        let unknown = members.get("unknown").and_then(|node| mistakes.keep(shown_or_hidden(node)));
-        let labels = globs(members, "labels", mistakes);
-        let env = globs(members, "env", mistakes);
-        let annotations = globs(members, "annotations", mistakes);
-        let options = globs(members, "options", mistakes);
-        let mask = members.get("mask-values").and_then(|node| mistakes.keep(yes_or_no(node)));
-        let rules = members.get("rules").map(|node| rules(node, catalogue, mistakes)).unwrap_or_default();
-        let mut streams = |name: &str| members.get(name).and_then(|node| mistakes.keep(streams(node)));
+        let named = text("profile", "the name of the profile", diagnostics);
+        let about = text("about", "what the profile is for", diagnostics).map(|(about, _)| about).unwrap_or_default();
+        let extends = text("extends", "the name of a profile", diagnostics);
+        let allow = members.get("allow").map(|node| allowed(node, diagnostics)).unwrap_or_default();
+        let said = Said::read(members, diagnostics);
+        let unknown = members.get("unknown").and_then(|node| diagnostics.keep(shown_or_hidden(node)));
+        let labels = globs(members, "labels", diagnostics);
+        let env = globs(members, "env", diagnostics);
+        let annotations = globs(members, "annotations", diagnostics);
+        let options = globs(members, "options", diagnostics);
+        let mask = members.get("mask-values").and_then(|node| diagnostics.keep(yes_or_no(node)));
+        let rules = members.get("rules").map(|node| rules(node, catalogue, diagnostics)).unwrap_or_default();
+        let mut streams = |name: &str| members.get(name).and_then(|node| diagnostics.keep(streams(node)));
         let (events, stats) = (streams("events"), streams("stats"));
-        let Some((name, place)) = named else {
+        let Some((name, location)) = named else {
             if members.get("profile").is_none() {
-                mistakes.push(document.mistake("expected `profile`, the name of the profile"));
+                diagnostics.push(document.diagnostic("expected `profile`, the name of the profile"));
             }
             return None;
         };
         Some(Self {
             name,
-            place,
+            location,
             about,
             extends,
             allow,
@@ -282,11 +282,11 @@ impl Sheet {
 
     /// The profile with all that it extends: operations, labels, variables and rules are added; `show` adds classes,
     /// `hide` takes them away.
-    fn profile(&self, sheets: &BTreeMap<String, Self>) -> Result<Profile, Mistake> {
+    fn profile(&self, sheets: &BTreeMap<String, Self>) -> Result<Profile, Diagnostic> {
         let mut chain = vec![self];
         let mut seen = BTreeSet::from([self.name.as_str()]);
         let mut last = self;
-        while let Some((parent, place)) = &last.extends {
+        while let Some((parent, location)) = &last.extends {
             let Some(sheet) = sheets.get(parent) else {
                 let names = sheets.keys().map(String::as_str);
                 let message = match nearest(parent, names.clone()) {
@@ -295,17 +295,17 @@ impl Sheet {
                         format!("unknown profile {parent:?}, expected one of {}", names.collect::<Vec<_>>().join(", "))
                     }
                 };
-                return Err(Mistake::new(place, message));
+                return Err(Diagnostic::new(location, message));
             };
             if !seen.insert(&sheet.name) {
-                return Err(Mistake::new(place, format!("the profile {parent:?} extends itself")));
+                return Err(Diagnostic::new(location, format!("the profile {parent:?} extends itself")));
             }
             chain.push(sheet);
             last = sheet;
         }
         let mut profile = Profile {
             name: self.name.clone(),
-            place: self.place.clone(),
+            location: self.location.clone(),
             about: self.about.clone(),
             allow: BTreeMap::new(),
             show: Show { mask: true, ..Show::default() },
@@ -316,10 +316,10 @@ impl Sheet {
         };
         let (mut labels, mut env, mut annotations, mut options) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for sheet in chain.into_iter().rev() {
-            for (id, place) in &sheet.allow {
-                profile.allow.entry(id).or_insert_with(|| place.clone());
+            for (id, location) in &sheet.allow {
+                profile.allow.entry(id).or_insert_with(|| location.clone());
             }
-            sheet.said.add_to(&mut profile, sheet.extends.is_none(), &sheet.place);
+            sheet.said.add_to(&mut profile, sheet.extends.is_none(), &sheet.location);
             profile.show.unknown = sheet.unknown.unwrap_or(profile.show.unknown);
             profile.show.mask = sheet.mask.unwrap_or(profile.show.mask);
             labels.extend(sheet.labels.iter().cloned());
@@ -339,41 +339,42 @@ impl Sheet {
 }
 
 impl Said {
-    fn read(members: Members<'_>, mistakes: &mut Mistakes) -> Self {
-        let classes = |node: &Node, mistakes: &mut Mistakes| {
+    fn read(members: Members<'_>, diagnostics: &mut Diagnostics) -> Self {
+        let classes = |node: &Node, diagnostics: &mut Diagnostics| {
             let mut found = Vec::new();
-            for (text, item) in mistakes.texts(node, "classes") {
-                let class = text.parse::<Class>().map_err(|error| item.mistake(error.to_string()));
-                found.extend(mistakes.keep(class).map(|class| (class, item.place.clone())));
+            for (text, item) in diagnostics.texts(node, "classes") {
+                let class = text.parse::<Class>().map_err(|error| item.diagnostic(error.to_string()));
+                found.extend(diagnostics.keep(class).map(|class| (class, item.location.clone())));
             }
             found
         };
         match (members.entry("show"), members.entry("hide")) {
             (None, None) => Self::Nothing,
             (Some(_), Some((hide, _))) => {
-                mistakes.push(Mistake::new(&hide.place, "`show` and `hide` stand here both, expected one of them"));
+                diagnostics
+                    .push(Diagnostic::new(&hide.location, "`show` and `hide` stand here both, expected one of them"));
                 Self::Nothing
             }
             (Some((key, node)), None) => match node.text("") {
-                Ok("all") => Self::All(node.place.clone()),
+                Ok("all") => Self::All(node.location.clone()),
                 Ok(_) => {
-                    mistakes.push(node.mistake("found text, expected `all` or a list of classes"));
+                    diagnostics.push(node.diagnostic("found text, expected `all` or a list of classes"));
                     Self::Nothing
                 }
-                Err(_) => Self::Show(classes(node, mistakes), key.place.clone()),
+                Err(_) => Self::Show(classes(node, diagnostics), key.location.clone()),
             },
-            (None, Some((key, node))) => Self::Hide(classes(node, mistakes), key.place.clone()),
+            (None, Some((key, node))) => Self::Hide(classes(node, diagnostics), key.location.clone()),
         }
     }
 
     /// Changes what `profile` shows; `first` says that it extends nothing.
-    fn add_to(&self, profile: &mut Profile, first: bool, sheet: &Place) {
-        let mut decide = |class: Class, place: &Place| {
-            profile.classes.insert(class, place.clone());
+    fn add_to(&self, profile: &mut Profile, first: bool, sheet: &Location) {
+        let mut decide = |class: Class, location: &Location| {
+            profile.classes.insert(class, location.clone());
         };
         match self {
-            Self::All(place) => {
-                Class::ALL.into_iter().for_each(|class| decide(class, place));
+            Self::All(location) => {
+                Class::ALL.into_iter().for_each(|class| decide(class, location));
                 profile.show.classes = ClassSet::ALL;
                 profile.show.unknown = true;
                 profile.show.mask = false;
@@ -382,8 +383,8 @@ impl Said {
                 if first {
                     Class::ALL.into_iter().for_each(|class| decide(class, key));
                 }
-                for (class, place) in classes {
-                    decide(*class, place);
+                for (class, location) in classes {
+                    decide(*class, location);
                     profile.show.classes = profile.show.classes.with(*class);
                 }
             }
@@ -394,8 +395,8 @@ impl Said {
                     profile.show.unknown = true;
                 }
                 let hidden: ClassSet = classes.iter().map(|(class, _)| *class).collect();
-                for (class, place) in classes {
-                    decide(*class, place);
+                for (class, location) in classes {
+                    decide(*class, location);
                 }
                 profile.show.classes = profile.show.classes.iter().filter(|class| !hidden.contains(*class)).collect();
             }
@@ -409,43 +410,44 @@ impl Said {
 }
 
 /// Reads `unknown`.
-fn shown_or_hidden(node: &Node) -> Result<bool, Mistake> {
+fn shown_or_hidden(node: &Node) -> Result<bool, Diagnostic> {
     match node.text("`show` or `hide`")? {
         "show" => Ok(true),
         "hide" => Ok(false),
-        other => Err(node.mistake(format!("found {other:?}, expected `show` or `hide`"))),
+        other => Err(node.diagnostic(format!("found {other:?}, expected `show` or `hide`"))),
     }
 }
 
 /// Reads `mask-values`.
-fn yes_or_no(node: &Node) -> Result<bool, Mistake> {
+fn yes_or_no(node: &Node) -> Result<bool, Diagnostic> {
     match node.text("`true` or `false`")? {
         "true" => Ok(true),
         "false" => Ok(false),
-        other => Err(node.mistake(format!("found {other:?}, expected `true` or `false`"))),
+        other => Err(node.diagnostic(format!("found {other:?}, expected `true` or `false`"))),
     }
 }
 
 /// Reads `events` or `stats`.
-fn streams(node: &Node) -> Result<Streams, Mistake> {
+fn streams(node: &Node) -> Result<Streams, Diagnostic> {
     match node.text("`untouched` or `filtered`")? {
         "untouched" => Ok(Streams::Untouched),
         "filtered" => Ok(Streams::Filtered),
-        other => Err(node.mistake(format!("found {other:?}, expected `untouched` or `filtered`"))),
+        other => Err(node.diagnostic(format!("found {other:?}, expected `untouched` or `filtered`"))),
     }
 }
 
 /// Reads `allow`.
-fn allowed(node: &Node, mistakes: &mut Mistakes) -> BTreeMap<&'static str, Place> {
+fn allowed(node: &Node, diagnostics: &mut Diagnostics) -> BTreeMap<&'static str, Location> {
     let mut allow = BTreeMap::new();
-    for (text, item) in mistakes.texts(node, "operation ids") {
+    for (text, item) in diagnostics.texts(node, "operation ids") {
         let mut known = operations_named(text).peekable();
         if known.peek().is_none() {
-            mistakes.push(item.mistake(unknown_operation(text)));
+            diagnostics.push(item.diagnostic(unknown_operation(text)));
         }
         for operation in known {
-            if let Some(first) = allow.insert(operation.id, item.place.clone()) {
-                mistakes.push(item.mistake(format!("the operation {text} stands here twice: {first} has it already")));
+            if let Some(first) = allow.insert(operation.id, item.location.clone()) {
+                diagnostics
+                    .push(item.diagnostic(format!("the operation {text} stands here twice: {first} has it already")));
             }
         }
     }
@@ -478,16 +480,17 @@ pub fn schema_of(operation: &Operation) -> Option<&'static str> {
 }
 
 /// Reads a list of names that may hold `*`.
-fn globs(members: Members<'_>, name: &str, mistakes: &mut Mistakes) -> Vec<String> {
+fn globs(members: Members<'_>, name: &str, diagnostics: &mut Diagnostics) -> Vec<String> {
     let Some(node) = members.get(name) else { return Vec::new() };
     let mut found = Vec::new();
-    for (text, item) in mistakes.texts(node, "names, in which `*` stands for any text") {
+    for (text, item) in diagnostics.texts(node, "names, in which `*` stands for any text") {
         let wrong = text.chars().find(|c| "?[]{}=".contains(*c) || c.is_whitespace());
         match wrong {
-            None if text.is_empty() => mistakes.push(item.mistake("an empty name, expected one")),
+            None if text.is_empty() => diagnostics.push(item.diagnostic("an empty name, expected one")),
             None => found.push(text.to_owned()),
             Some(c) => {
-                mistakes.push(item.mistake(format!("{c:?} in {text:?}, expected a name in which only `*` is special")));
+                diagnostics
+                    .push(item.diagnostic(format!("{c:?} in {text:?}, expected a name in which only `*` is special")));
             }
         }
     }
@@ -495,17 +498,17 @@ fn globs(members: Members<'_>, name: &str, mistakes: &mut Mistakes) -> Vec<Strin
 }
 
 /// Reads `rules`. A rule may name an operation in place of a schema: then it is about the schema of its response.
-fn rules(node: &Node, catalogue: &Catalogue, mistakes: &mut Mistakes) -> Vec<Rule> {
+fn rules(node: &Node, catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> Vec<Rule> {
     let mut found = Vec::new();
-    for item in mistakes.keep(node.list("a list of rules")).unwrap_or_default() {
+    for item in diagnostics.keep(node.list("a list of rules")).unwrap_or_default() {
         match parse_rule(item, |_| true) {
-            Err(wrong) => mistakes.extend(wrong),
+            Err(wrong) => diagnostics.extend(wrong),
             Ok(mut rule) => match schema_named(&rule.on, catalogue) {
                 Ok(schema) => {
                     rule.on = schema;
                     found.push(rule);
                 }
-                Err(message) => mistakes.push(Mistake::new(&rule.place, message)),
+                Err(message) => diagnostics.push(Diagnostic::new(&rule.location, message)),
             },
         }
     }
@@ -536,11 +539,11 @@ mod tests {
 
     fn parse(files: &[(&str, &str)]) -> Result<Profiles, Vec<String>> {
         let catalogue = Catalogue::built_in().unwrap();
-        Profiles::parse(files, &catalogue).map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+        Profiles::parse(files, &catalogue).map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect())
     }
 
     #[track_caller]
-    fn check_mistakes(text: &str, expected: &[&str]) {
+    fn check_diagnostics(text: &str, expected: &[&str]) {
         assert_eq!(parse(&[("p.yaml", text)]).map(|_| ()).unwrap_err(), expected);
     }
 
@@ -589,7 +592,7 @@ mod tests {
         names.sort_unstable();
         assert_eq!(names, files_below(&folder, ""));
         for profile in Profiles::built_in(&Catalogue::built_in().unwrap()).unwrap().iter() {
-            let file = std::path::Path::new(&*profile.place.file).file_stem().unwrap();
+            let file = std::path::Path::new(&*profile.location.file).file_stem().unwrap();
             assert_eq!(file.to_str(), Some(profile.name.as_str()));
         }
     }
@@ -694,7 +697,7 @@ mod tests {
             let profiles = parse(&[("p.yaml", &format!("profile: p\n{text}\n"))]).unwrap();
             assert_eq!(profiles.get("p").unwrap().show.mask, masked, "{text}");
         }
-        check_mistakes("profile: p\nmask-values: no\n", &["p.yaml:2:14: found \"no\", expected `true` or `false`"]);
+        check_diagnostics("profile: p\nmask-values: no\n", &["p.yaml:2:14: found \"no\", expected `true` or `false`"]);
     }
 
     #[test]
@@ -707,9 +710,9 @@ mod tests {
     #[test]
     fn each_class_has_the_line_that_decides_it() {
         let profiles = parse(&[("p.yaml", "profile: p\nshow:\n  - state\n  - host\n")]).unwrap();
-        let place = |class| profiles.get("p").unwrap().classes.get(&class).unwrap().to_string();
-        assert_eq!(place(Class::Host), "p.yaml:4:5");
-        assert_eq!(place(Class::Secret), "p.yaml:2:1");
+        let location = |class| profiles.get("p").unwrap().classes.get(&class).unwrap().to_string();
+        assert_eq!(location(Class::Host), "p.yaml:4:5");
+        assert_eq!(location(Class::Secret), "p.yaml:2:1");
     }
 
     #[test]
@@ -726,7 +729,7 @@ mod tests {
         assert_eq!(shown(profile), ["identity", "state"]);
         assert!(profile.show.unknown && !profiles.get("child").unwrap().show.unknown);
         assert!(profile.show.labels.matches("a") && profile.show.labels.matches("b.c"));
-        let places: Vec<String> = profile.rules.iter().map(|rule| rule.place.file.to_string()).collect();
+        let places: Vec<String> = profile.rules.iter().map(|rule| rule.location.file.to_string()).collect();
         assert_eq!(places, ["p.yaml", "c.yaml"]);
         assert_eq!(shown(profiles.get("parent").unwrap()), ["host", "state"]);
     }
@@ -754,7 +757,7 @@ mod tests {
 
     #[test]
     fn a_stream_is_untouched_or_filtered() {
-        check_mistakes(
+        check_diagnostics(
             "profile: p\nevents: filter\nstats: [filtered]\n",
             &[
                 "p.yaml:2:9: found \"filter\", expected `untouched` or `filtered`",
@@ -781,7 +784,7 @@ mod tests {
 
     #[test]
     fn every_mistake_of_a_file_is_reported() {
-        check_mistakes(
+        check_diagnostics(
             "profile: p\nabout: [x]\nalow: []\nallow: [ContainerLst, Everything, ContainerList, ContainerList]\n\
              show: [public, state]\nunknown: maybe\nlabels: [\"\", \"a b\", \"a?\"]\nenv: TZ\n",
             &[
@@ -804,8 +807,8 @@ mod tests {
 
     #[test]
     fn a_profile_needs_a_name_of_its_own() {
-        check_mistakes("about: x\n", &["p.yaml:1:1: expected `profile`, the name of the profile"]);
-        check_mistakes("[]", &["p.yaml:1:1: found a list, expected a profile"]);
+        check_diagnostics("about: x\n", &["p.yaml:1:1: expected `profile`, the name of the profile"]);
+        check_diagnostics("[]", &["p.yaml:1:1: found a list, expected a profile"]);
         let wrong = parse(&[("a.yaml", "profile: p\n"), ("b.yaml", "profile: p\n")]).unwrap_err();
         assert_eq!(wrong, ["b.yaml:1:10: the profile \"p\" is in a.yaml:1:10 already"]);
         let catalogue = Catalogue::built_in().unwrap();
@@ -818,17 +821,17 @@ mod tests {
 
     #[test]
     fn show_and_hide_do_not_go_together() {
-        check_mistakes(
+        check_diagnostics(
             "profile: p\nshow: [state]\nhide: [secret]\n",
             &["p.yaml:3:1: `show` and `hide` stand here both, expected one of them"],
         );
-        check_mistakes("profile: p\nshow: some\n", &["p.yaml:2:7: found text, expected `all` or a list of classes"]);
+        check_diagnostics("profile: p\nshow: some\n", &["p.yaml:2:7: found text, expected `all` or a list of classes"]);
     }
 
     #[test]
     fn what_is_extended_is_there_and_not_the_profile_itself() {
-        check_mistakes("profile: p\nextends: p\n", &["p.yaml:2:10: the profile \"p\" extends itself"]);
-        check_mistakes(
+        check_diagnostics("profile: p\nextends: p\n", &["p.yaml:2:10: the profile \"p\" extends itself"]);
+        check_diagnostics(
             "profile: some\nextends: sume\n",
             &["p.yaml:2:10: unknown profile \"sume\", did you mean \"some\"?"],
         );
@@ -841,7 +844,7 @@ mod tests {
 
     #[test]
     fn a_rule_is_about_json_that_there_is() {
-        check_mistakes(
+        check_diagnostics(
             "profile: p\nrules:\n  - {on: ContainerInspct, blank: $.Name}\n  - {on: ContainerLogs, blank: $.Name}\n\
              \x20 - {on: Volume, blank: Name}\n  - {on: Volume, blnk: $.Name}\n  - {on: Volume}\n",
             &[

@@ -16,14 +16,14 @@ pub const MARK: u8 = 0x1e;
 #[derive(Debug)]
 pub struct Records {
     held: Vec<u8>,
-    place: Place,
+    location: Location,
     marked: bool,
     limit: usize,
 }
 
 /// Where in the stream the next byte is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Location {
     /// Between records.
     Between,
     /// Behind a mark.
@@ -67,7 +67,7 @@ impl Records {
     /// A splitter that refuses a record of more than `limit` bytes. `marked` says that there is a [`MARK`] before each
     /// record; otherwise there may be none.
     pub fn new(marked: bool, limit: usize) -> Self {
-        Self { held: Vec::new(), place: Place::Between, marked, limit }
+        Self { held: Vec::new(), location: Location::Between, marked, limit }
     }
 
     /// Takes the next chunk and shows each record that is now whole to `record`: the object, nothing around it.
@@ -81,19 +81,19 @@ impl Records {
     ) -> Result<(), RecordsError<E>> {
         let mut start = 0;
         for (at, byte) in chunk.iter().enumerate() {
-            let before = self.place;
-            self.place = self.after(*byte).ok_or(RecordsError::NotARecord)?;
+            let before = self.location;
+            self.location = self.after(*byte).ok_or(RecordsError::NotARecord)?;
             if before.is_between() {
                 start = at;
                 continue;
             }
-            if self.place == Place::Between {
+            if self.location == Location::Between {
                 self.hold(chunk.get(start..=at).unwrap_or_default())?;
                 record(&self.held).map_err(RecordsError::Record)?;
                 self.held.clear();
             }
         }
-        if self.place.is_between() {
+        if self.location.is_between() {
             // A burst of large records should not cost a silent stream its memory.
             self.held = Vec::new();
             return Ok(());
@@ -106,7 +106,7 @@ impl Records {
     /// # Errors
     /// [`RecordsError::Truncated`] if it ended inside a record, or behind a mark.
     pub fn finish<E>(self) -> Result<(), RecordsError<E>> {
-        if self.place == Place::Between { Ok(()) } else { Err(RecordsError::Truncated) }
+        if self.location == Location::Between { Ok(()) } else { Err(RecordsError::Truncated) }
     }
 
     fn hold<E>(&mut self, bytes: &[u8]) -> Result<(), RecordsError<E>> {
@@ -118,26 +118,26 @@ impl Records {
     }
 
     /// The place behind `byte`; `None` if there should be none here.
-    fn after(&self, byte: u8) -> Option<Place> {
-        let inside = |depth| if depth == 0 { Place::Between } else { Place::Record { depth } };
-        match (self.place, byte) {
-            (Place::Between | Place::Marked, b' ' | b'\t' | b'\r' | b'\n') => Some(self.place),
-            (Place::Between, MARK) => self.marked.then_some(Place::Marked),
-            (Place::Between, b'{') => (!self.marked).then_some(Place::Record { depth: 1 }),
-            (Place::Marked, b'{') => Some(Place::Record { depth: 1 }),
-            (Place::Between | Place::Marked, _) => None,
-            (Place::Record { depth }, b'"') => Some(Place::Text { depth }),
-            (Place::Record { depth }, b'{' | b'[') => Some(Place::Record { depth: depth + 1 }),
-            (Place::Record { depth }, b'}' | b']') => Some(inside(depth.saturating_sub(1))),
-            (Place::Text { depth }, b'"') => Some(inside(depth)),
-            (Place::Text { depth }, b'\\') => Some(Place::Escape { depth }),
-            (Place::Escape { depth }, _) => Some(Place::Text { depth }),
-            (Place::Record { .. } | Place::Text { .. }, _) => Some(self.place),
+    fn after(&self, byte: u8) -> Option<Location> {
+        let inside = |depth| if depth == 0 { Location::Between } else { Location::Record { depth } };
+        match (self.location, byte) {
+            (Location::Between | Location::Marked, b' ' | b'\t' | b'\r' | b'\n') => Some(self.location),
+            (Location::Between, MARK) => self.marked.then_some(Location::Marked),
+            (Location::Between, b'{') => (!self.marked).then_some(Location::Record { depth: 1 }),
+            (Location::Marked, b'{') => Some(Location::Record { depth: 1 }),
+            (Location::Between | Location::Marked, _) => None,
+            (Location::Record { depth }, b'"') => Some(Location::Text { depth }),
+            (Location::Record { depth }, b'{' | b'[') => Some(Location::Record { depth: depth + 1 }),
+            (Location::Record { depth }, b'}' | b']') => Some(inside(depth.saturating_sub(1))),
+            (Location::Text { depth }, b'"') => Some(inside(depth)),
+            (Location::Text { depth }, b'\\') => Some(Location::Escape { depth }),
+            (Location::Escape { depth }, _) => Some(Location::Text { depth }),
+            (Location::Record { .. } | Location::Text { .. }, _) => Some(self.location),
         }
     }
 }
 
-impl Place {
+impl Location {
     /// Whether it is in no record.
     fn is_between(self) -> bool {
         matches!(self, Self::Between | Self::Marked)

@@ -1,25 +1,25 @@
 //! What the readers of configuration share: members by name, and a list of mistakes that grows while they read on.
 
-use super::{Key, Mistake, Node, Value};
+use super::{Diagnostic, Key, Node, Value};
 
 /// The mistakes found so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mistakes(Vec<Mistake>);
+pub struct Diagnostics(Vec<Diagnostic>);
 
-impl Mistakes {
+impl Diagnostics {
     /// One more.
-    pub fn push(&mut self, mistake: Mistake) {
-        self.0.push(mistake);
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.0.push(diagnostic);
     }
 
     /// Some more.
-    pub fn extend(&mut self, mistakes: impl IntoIterator<Item = Mistake>) {
-        self.0.extend(mistakes);
+    pub fn extend(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
+        self.0.extend(diagnostics);
     }
 
     /// The value, or nothing when there was a mistake in its stead.
-    pub fn keep<T>(&mut self, result: Result<T, Mistake>) -> Option<T> {
-        result.map_err(|mistake| self.0.push(mistake)).ok()
+    pub fn keep<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
+        result.map_err(|diagnostic| self.0.push(diagnostic)).ok()
     }
 
     /// Whether there are none.
@@ -31,7 +31,7 @@ impl Mistakes {
     ///
     /// # Errors
     /// All of them, in the order of their places, each once.
-    pub fn or_value<T>(mut self, value: T) -> Result<T, Vec<Mistake>> {
+    pub fn or_value<T>(mut self, value: T) -> Result<T, Vec<Diagnostic>> {
         if self.0.is_empty() {
             return Ok(value);
         }
@@ -49,7 +49,7 @@ impl Mistakes {
                     Some(near) => format!("did you mean {near:?}?"),
                     None => format!("expected one of {}", names.join(", ")),
                 };
-                self.push(Mistake::new(&key.place, format!("unknown key {:?}, {expected}", key.name)));
+                self.push(Diagnostic::new(&key.location, format!("unknown key {:?}, {expected}", key.name)));
             }
         }
         Some(Members { entries })
@@ -134,10 +134,10 @@ mod tests {
     #[test]
     fn unknown_keys_are_all_mistakes() {
         let node = parse("f.yaml", "one: 1\nonne: 2\nother: 3\nthree:\n").unwrap();
-        let mut mistakes = Mistakes::default();
-        let members = mistakes.members(&node, "numbers", &["one", "three"]).unwrap();
+        let mut diagnostics = Diagnostics::default();
+        let members = diagnostics.members(&node, "numbers", &["one", "three"]).unwrap();
         assert!(members.get("one").is_some() && members.get("three").is_none());
-        let found: Vec<String> = mistakes.or_value(()).unwrap_err().iter().map(ToString::to_string).collect();
+        let found: Vec<String> = diagnostics.or_value(()).unwrap_err().iter().map(ToString::to_string).collect();
         assert_eq!(
             found,
             [

@@ -128,7 +128,7 @@ fn without_the_proxy_every_canary_is_there() {
     let Some(engine) = engine::shared() else { return };
     let reads: String = READS.map(|target| client::get(&engine.socket(), target).text()).concat();
     let missing: Vec<&str> =
-        PLACES.split_whitespace().filter(|place| !reads.contains(&format!("canary-{place}"))).collect();
+        PLACES.split_whitespace().filter(|location| !reads.contains(&format!("canary-{location}"))).collect();
     assert!(missing.is_empty(), "the engine shows none of {missing:?}");
 }
 
@@ -138,8 +138,8 @@ fn fewer_classes_show_less() {
     let dashboard = Proxy::start(&engine.socket(), "dashboard");
     let shown = |proxy: &Proxy| -> String { READS.map(|target| check(&proxy.socket(), "GET", target).text()).concat() };
     let text = shown(&dashboard);
-    for place in ["dns-search", "alias", "user"] {
-        assert!(text.contains(&format!("shown-{place}")), "the dashboard shows no {place}");
+    for location in ["dns-search", "alias", "user"] {
+        assert!(text.contains(&format!("shown-{location}")), "the dashboard shows no {location}");
     }
     let bare = Proxy::start(&engine.socket(), "bare");
     let text = shown(&bare);

@@ -49,8 +49,9 @@ fn paths(operation: &Operation) -> Vec<String> {
         return vec![template.to_owned()];
     }
     let filled = |name: &&str| {
-        let with_name =
-            ["{id}", "{reference}", "{name}"].iter().fold(template.to_owned(), |path, place| path.replace(place, name));
+        let with_name = ["{id}", "{reference}", "{name}"]
+            .iter()
+            .fold(template.to_owned(), |path, location| path.replace(location, name));
         with_name.replace("{checkpoint}", "missing")
     };
     names.iter().map(filled).collect()

@@ -151,7 +151,7 @@ fn a_dashboard_sees_what_podman_has_and_no_canary() {
         }
     }
     let missing: Vec<&str> =
-        PLACES.split_whitespace().filter(|place| !direct_text.contains(&format!("canary-{place}"))).collect();
+        PLACES.split_whitespace().filter(|location| !direct_text.contains(&format!("canary-{location}"))).collect();
     assert!(missing.is_empty(), "Podman shows none of {missing:?}");
 
     let inspect = client::get(&proxy.socket(), "/containers/web/json").json();
@@ -203,8 +203,8 @@ fn the_api_of_podmans_own_is_refused_by_name() {
             assert_no_canary(&target, &through.text());
         }
     }
-    for place in ["env", "label", "volume-option"] {
-        assert!(shown.contains(&format!("canary-{place}")), "Podman itself shows no {place}");
+    for location in ["env", "label", "volume-option"] {
+        assert!(shown.contains(&format!("canary-{location}")), "Podman itself shows no {location}");
     }
     for (method, target) in [
         ("POST", "/v4.0.0/libpod/containers/web/stop"),

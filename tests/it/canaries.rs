@@ -137,7 +137,7 @@ impl Cell {
                 self.hidden.insert(token.clone());
             }
             if head.to_lowercase().contains(&token) {
-                self.leaks.insert(format!("{} in a header: {}", fixture.path, canary.place));
+                self.leaks.insert(format!("{} in a header: {}", fixture.path, canary.location));
             }
             match (text.contains(&token), shown) {
                 (false, _) => {}
@@ -146,7 +146,7 @@ impl Cell {
                     self.by_name.insert(token);
                 }
                 (true, false) => {
-                    self.leaks.insert(format!("{}: {} ({}, {})", fixture.path, token, canary.class, canary.place));
+                    self.leaks.insert(format!("{}: {} ({}, {})", fixture.path, token, canary.class, canary.location));
                 }
             }
         }
@@ -180,7 +180,7 @@ fn cell(stage: &Stage, profile: &Profile, engine: &str, fixtures: &[Fixture], ca
     let canaries: Vec<(Canary, bool)> = fixture::canaries(engine)
         .into_iter()
         .map(|canary| {
-            let addressed = ADDRESSED.contains(&(profile.name.as_str(), canary.place.as_str()));
+            let addressed = ADDRESSED.contains(&(profile.name.as_str(), canary.location.as_str()));
             let shown = addressed || profile.show.classes.contains(canary.class.parse::<Class>().unwrap());
             (canary, shown)
         })
@@ -229,7 +229,7 @@ fn no_canary_of_a_hidden_class_comes_out() {
             let cell = cell(&stage, profile, engine, &fixtures, &catalogue);
             assert!(cell.hidden.len() > 20, "{engine} has {} canaries of hidden classes", cell.hidden.len());
             // A profile of one client allows little, shows single names, and may be for a swarm, which Podman has not.
-            let broad = !profile.place.file.contains("/client/");
+            let broad = !profile.location.file.contains("/client/");
             let answered = cell.answers > 5 && !cell.shown.is_empty();
             assert!(answered || !broad, "{} shows nothing of {engine}", profile.name);
             leaks.extend(cell.leaks.iter().map(|leak| format!("{}: {leak}", profile.name)));

@@ -171,11 +171,11 @@ fn every_documented_field_has_a_class() {
     let is_mistake = |field: &str, (schema, prefix): &(&str, &str)| {
         field.strip_prefix(schema).is_some_and(|path| path.trim_start().starts_with(prefix))
     };
-    for mistake in MISTAKES {
-        assert!(missing.iter().any(|field| is_mistake(field, mistake)), "{mistake:?} is no mistake any more");
+    for diagnostic in MISTAKES {
+        assert!(missing.iter().any(|field| is_mistake(field, diagnostic)), "{diagnostic:?} is no mistake any more");
     }
     let missing: Vec<&String> =
-        missing.iter().filter(|field| !MISTAKES.iter().any(|mistake| is_mistake(field, mistake))).collect();
+        missing.iter().filter(|field| !MISTAKES.iter().any(|diagnostic| is_mistake(field, diagnostic))).collect();
     assert!(missing.is_empty(), "{} fields in no class file: {missing:#?}", missing.len());
 }
 

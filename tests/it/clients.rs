@@ -820,7 +820,7 @@ fn what_a_client_does_not_need_is_refused() {
 fn every_client_profile_is_replayed() {
     let catalogue = Catalogue::built_in().unwrap();
     let profiles = Profiles::built_in(&catalogue).unwrap();
-    let clients = profiles.iter().filter(|profile| profile.place.file.contains("/client/"));
+    let clients = profiles.iter().filter(|profile| profile.location.file.contains("/client/"));
     let replayed: Vec<&str> = CLIENTS.iter().map(|client| client.profile).collect();
     assert_eq!(replayed, clients.map(|profile| profile.name.as_str()).collect::<Vec<_>>());
 }

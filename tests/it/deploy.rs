@@ -78,7 +78,7 @@ fn every_client_has_a_file_that_serves_its_profile() {
         }
     }
     let profiles = Profiles::built_in(&Catalogue::built_in().unwrap()).unwrap();
-    for profile in profiles.iter().filter(|profile| profile.place.file.contains("/client/")) {
+    for profile in profiles.iter().filter(|profile| profile.location.file.contains("/client/")) {
         let name = profile.name.strip_suffix("-swarm").unwrap_or(&profile.name);
         assert!(served_profiles.contains(name), "no file serves {name}");
     }

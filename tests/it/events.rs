@@ -430,7 +430,7 @@ fn no_recorded_event_shows_a_canary_of_a_hidden_class() {
                     let class = canary.class.parse::<Class>().unwrap();
                     !policy.shows(class) && (names || !is_name(class))
                 })
-                .filter(|canary| !ADDRESSED.contains(&(profile.name.as_str(), canary.place.as_str())))
+                .filter(|canary| !ADDRESSED.contains(&(profile.name.as_str(), canary.location.as_str())))
                 .collect();
             for (_, file, event) in events.iter().filter(|(known, ..)| *known == engine) {
                 let mut out = Vec::new();
@@ -462,7 +462,7 @@ fn no_recorded_event_shows_a_canary_of_a_hidden_class() {
                     if text.contains(&token) {
                         leaks.insert(format!(
                             "{} {file} {} ({}, {})",
-                            profile.name, canary.token, canary.class, canary.place
+                            profile.name, canary.token, canary.class, canary.location
                         ));
                     }
                 }

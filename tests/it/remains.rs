@@ -80,7 +80,7 @@ fn says_something(leaf: &Leaf, sent: &[Value]) -> bool {
 /// The profiles of the program that are for no client by name; the live dashboard filters documents as `dashboard` does.
 fn profiles(catalogue: &Catalogue) -> Vec<Profile> {
     let profiles = Profiles::built_in(catalogue).unwrap();
-    let wanted = |profile: &&Profile| !profile.place.file.contains("client/") && profile.name != "dashboard-live";
+    let wanted = |profile: &&Profile| !profile.location.file.contains("client/") && profile.name != "dashboard-live";
     profiles.iter().filter(wanted).cloned().collect()
 }
 

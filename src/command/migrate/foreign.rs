@@ -8,7 +8,7 @@ use super::sheet::Sheet;
 use super::source::Source;
 use crate::route::{Method, OPERATIONS, Operation, Response};
 use crate::socket::Address;
-use crate::yaml::{Mistake, Mistakes, nearest};
+use crate::yaml::{Diagnostic, Diagnostics, nearest};
 
 /// The methods that wollomatic/socket-proxy has patterns for, and that there are operations with.
 const METHODS: [Method; 5] = [Method::Get, Method::Head, Method::Post, Method::Put, Method::Delete];
@@ -43,13 +43,13 @@ struct Options<'s> {
 }
 
 impl<'s> Options<'s> {
-    fn read(source: &'s Source, mistakes: &mut Mistakes) -> Self {
+    fn read(source: &'s Source, diagnostics: &mut Diagnostics) -> Self {
         let mut arguments: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut rest = source.arguments.iter().peekable();
         while let Some(argument) = rest.next() {
             let Some(argument) = argument.strip_prefix("--").or(argument.strip_prefix('-')) else {
-                mistakes.push(Mistake::new(
-                    &source.place,
+                diagnostics.push(Diagnostic::new(
+                    &source.location,
                     format!("found the argument {argument:?}, expected -name=value"),
                 ));
                 continue;
@@ -70,14 +70,14 @@ impl<'s> Options<'s> {
             let expected =
                 nearest(name, known.iter().map(String::as_str)).map(|near| format!(", did you mean -{near}?"));
             let message = format!("unknown argument -{name}{}", expected.unwrap_or_default());
-            mistakes.push(Mistake::new(&source.place, message));
+            diagnostics.push(Diagnostic::new(&source.location, message));
         }
         let variables = source.variables.names().filter_map(|name| Some((name, name.strip_prefix("SP_")?)));
         for (name, option) in variables {
             let pattern =
                 methods().any(|method| option.strip_prefix("ALLOW_").is_some_and(|rest| numbered(rest, method)));
             if !pattern && !OPTIONS.contains(&option.to_ascii_lowercase().as_str()) {
-                mistakes.push(Mistake::new(&source.place, format!("unknown variable {name}")));
+                diagnostics.push(Diagnostic::new(&source.location, format!("unknown variable {name}")));
             }
         }
         Self { source, arguments }
@@ -111,10 +111,10 @@ fn numbered(text: &str, method: &str) -> bool {
 }
 
 /// What the options of wollomatic/socket-proxy come to.
-pub(super) fn wollomatic(source: &Source) -> Result<Sheet, Vec<Mistake>> {
-    let mut mistakes = Mistakes::default();
-    let options = Options::read(source, &mut mistakes);
-    let mut wrong = |text: String| mistakes.push(Mistake::new(&source.place, text));
+pub(super) fn wollomatic(source: &Source) -> Result<Sheet, Vec<Diagnostic>> {
+    let mut diagnostics = Diagnostics::default();
+    let options = Options::read(source, &mut diagnostics);
+    let mut wrong = |text: String| diagnostics.push(Diagnostic::new(&source.location, text));
     let mut parse = |text: String| match text.parse::<Address>() {
         Ok(address) => Some(address),
         Err(error) => {
@@ -136,7 +136,7 @@ pub(super) fn wollomatic(source: &Source) -> Result<Sheet, Vec<Mistake>> {
         }
     };
     let (Some(upstream), Some(listener)) = (upstream, listener) else {
-        return mistakes.or_value(()).and(Err(Vec::new()));
+        return diagnostics.or_value(()).and(Err(Vec::new()));
     };
     let mut sheet = Sheet::new("wollomatic/socket-proxy", upstream);
     let mode = options.get("proxysocketendpointfilemode").map(|text| u32::from_str_radix(text, 8));
@@ -202,7 +202,7 @@ pub(super) fn wollomatic(source: &Source) -> Result<Sheet, Vec<Mistake>> {
          front of a path is the client's choice"
             .to_owned(),
     );
-    mistakes.or_value(sheet)
+    diagnostics.or_value(sheet)
 }
 
 /// The options that are something else here, or nothing.
@@ -218,22 +218,20 @@ const WOLLOMATIC_OPTIONS: &[(&str, &str)] = &[
 ];
 
 /// What the variables of FoxxMD/docker-proxy-filter come to.
-pub(super) fn foxxmd(source: &Source) -> Result<Sheet, Vec<Mistake>> {
-    let mut mistakes = Mistakes::default();
+pub(super) fn foxxmd(source: &Source) -> Result<Sheet, Vec<Diagnostic>> {
+    let mut diagnostics = Diagnostics::default();
     let get = |name: &str| source.variables.get(name).filter(|value| !value.is_empty());
     let url = get("PROXY_URL").unwrap_or_default();
     let host = url.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
     let port = if host.rsplit(']').next().is_some_and(|rest| rest.contains(':')) { "" } else { ":80" };
-    let upstream = mistakes.keep(
-        format!("tcp://{host}{port}")
-            .parse::<Address>()
-            .map_err(|_| Mistake::new(&source.place, format!("PROXY_URL: found {url:?}, expected http://host:port"))),
-    );
+    let upstream = diagnostics.keep(format!("tcp://{host}{port}").parse::<Address>().map_err(|_| {
+        Diagnostic::new(&source.location, format!("PROXY_URL: found {url:?}, expected http://host:port"))
+    }));
     let listener = format!("tcp://0.0.0.0:{}", get("PORT").unwrap_or("2375"));
-    let listener = mistakes
-        .keep(listener.parse::<Address>().map_err(|error| Mistake::new(&source.place, format!("PORT: {error}"))));
+    let listener = diagnostics
+        .keep(listener.parse::<Address>().map_err(|error| Diagnostic::new(&source.location, format!("PORT: {error}"))));
     let (Some(upstream), Some(listener)) = (upstream, listener) else {
-        return mistakes.or_value(()).and(Err(Vec::new()));
+        return diagnostics.or_value(()).and(Err(Vec::new()));
     };
     let mut sheet = match &source.behind {
         Some(behind) => super::sheet(behind)?.in_front("FoxxMD/docker-proxy-filter", &behind.notes),
@@ -266,7 +264,7 @@ pub(super) fn foxxmd(source: &Source) -> Result<Sheet, Vec<Mistake>> {
     if get("RUST_LOG").is_some() {
         sheet.differences.push("RUST_LOG: the log level is set by DOCKVEIL_LOG".to_owned());
     }
-    mistakes.or_value(sheet)
+    diagnostics.or_value(sheet)
 }
 
 /// What FoxxMD/docker-proxy-filter passes on to a proxy that nobody knows.

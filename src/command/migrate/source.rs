@@ -2,7 +2,7 @@
 
 use crate::cli::Variables;
 use crate::config::compat::{self, Table, tables};
-use crate::yaml::{self, Key, Mistake, Node, Place, Value};
+use crate::yaml::{self, Diagnostic, Key, Location, Node, Value};
 
 /// A proxy that can be read.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Source {
     pub(super) proxy: Proxy,
     /// Where it was read, for the first line of what is written.
     pub(super) whence: String,
-    pub(super) place: Place,
+    pub(super) location: Location,
     pub(super) variables: Variables,
     pub(super) arguments: Vec<String>,
     /// What could not be read for certain.
@@ -34,19 +34,19 @@ pub(super) struct Source {
 ///
 /// # Errors
 /// What cannot be read, or that nothing in it is known.
-pub(super) fn read(name: &str, text: &str, service: Option<&str>) -> Result<Source, Vec<Mistake>> {
+pub(super) fn read(name: &str, text: &str, service: Option<&str>) -> Result<Source, Vec<Diagnostic>> {
     let compose = text.lines().any(|line| line.trim_end().starts_with("services:"));
     if !compose {
         return read_lines(name, text);
     }
-    let document = yaml::parse_foreign(name, text).map_err(|mistake| vec![mistake])?;
-    read_compose(name, &document, service).map_err(|mistake| vec![mistake])
+    let document = yaml::parse_foreign(name, text).map_err(|diagnostic| vec![diagnostic])?;
+    read_compose(name, &document, service).map_err(|diagnostic| vec![diagnostic])
 }
 
 /// The services that run a proxy we know; one of them.
-fn read_compose(name: &str, document: &Node, wanted: Option<&str>) -> Result<Source, Mistake> {
+fn read_compose(name: &str, document: &Node, wanted: Option<&str>) -> Result<Source, Diagnostic> {
     let services = member(document, "services");
-    let services = services.ok_or_else(|| document.mistake("expected services"))?;
+    let services = services.ok_or_else(|| document.diagnostic("expected services"))?;
     let mut found = Vec::new();
     for (key, service) in services.mapping("services")? {
         let image = member(service, "image").and_then(|node| node.text("an image").ok());
@@ -70,13 +70,15 @@ fn read_compose(name: &str, document: &Node, wanted: Option<&str>) -> Result<Sou
             source.behind = behind.map(|behind| of_service(name, behind)).transpose()?.map(Box::new);
             Ok(source)
         }
-        ([], Some(wanted)) => Err(services.mistake(format!(
+        ([], Some(wanted)) => Err(services.diagnostic(format!(
             "no service {wanted:?} that runs a known socket proxy, expected one of {}",
             if names.is_empty() { "those with an image of one" } else { &names }
         ))),
         ([], None) => Err(services
-            .mistake(format!("no service runs a known socket proxy, expected an image of {}", KNOWN.join(", ")))),
-        (_, _) => Err(services.mistake(format!("several services run a socket proxy ({names}), expected --service"))),
+            .diagnostic(format!("no service runs a known socket proxy, expected an image of {}", KNOWN.join(", ")))),
+        (_, _) => {
+            Err(services.diagnostic(format!("several services run a socket proxy ({names}), expected --service")))
+        }
     }
 }
 
@@ -121,7 +123,7 @@ fn proxy_of_image(image: &str) -> Option<Proxy> {
     }
 }
 
-fn of_service(file: &str, service: &Service<'_>) -> Result<Source, Mistake> {
+fn of_service(file: &str, service: &Service<'_>) -> Result<Source, Diagnostic> {
     let Service { key, node: service, proxy } = *service;
     let mut notes = Vec::new();
     let mut variables = Vec::new();
@@ -143,7 +145,7 @@ fn of_service(file: &str, service: &Service<'_>) -> Result<Source, Mistake> {
                     Value::Scalar { text, .. } => {
                         variables.push((key.name.clone(), resolved(text, &key.name, &mut notes)));
                     }
-                    Value::Sequence(_) | Value::Mapping(_) => return Err(value.mistake("expected a value")),
+                    Value::Sequence(_) | Value::Mapping(_) => return Err(value.diagnostic("expected a value")),
                 }
             }
         }
@@ -166,7 +168,7 @@ fn of_service(file: &str, service: &Service<'_>) -> Result<Source, Mistake> {
     Ok(Source {
         proxy,
         whence: format!("service {:?} of {file}", key.name),
-        place: key.place.clone(),
+        location: key.location.clone(),
         variables: ours_left_out(variables),
         arguments,
         notes,
@@ -175,8 +177,8 @@ fn of_service(file: &str, service: &Service<'_>) -> Result<Source, Mistake> {
 }
 
 /// Lines of `NAME=value` and `-argument`.
-fn read_lines(name: &str, text: &str) -> Result<Source, Vec<Mistake>> {
-    let (mut variables, mut arguments, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
+fn read_lines(name: &str, text: &str) -> Result<Source, Vec<Diagnostic>> {
+    let (mut variables, mut arguments, mut diagnostics) = (Vec::new(), Vec::new(), Vec::new());
     for (number, line) in text.lines().enumerate() {
         let mut line = line.trim();
         for prefix in ["export ", "- ", "-e ", "--env "] {
@@ -191,13 +193,13 @@ fn read_lines(name: &str, text: &str) -> Result<Source, Vec<Mistake>> {
             _ if unquoted(line).starts_with('-') => arguments.extend(words(line)),
             Some(_) | None => {
                 let line = u32::try_from(number + 1).unwrap_or(u32::MAX);
-                let place = Place { line, ..Place::file(name) };
-                mistakes.push(Mistake::new(&place, "expected NAME=value, an argument, or a Compose file"));
+                let location = Location { line, ..Location::file(name) };
+                diagnostics.push(Diagnostic::new(&location, "expected NAME=value, an argument, or a Compose file"));
             }
         }
     }
-    if !mistakes.is_empty() {
-        return Err(mistakes);
+    if !diagnostics.is_empty() {
+        return Err(diagnostics);
     }
     let variables = ours_left_out(variables);
     let has = |prefixes: &[&str]| variables.names().any(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)));
@@ -210,12 +212,12 @@ fn read_lines(name: &str, text: &str) -> Result<Source, Vec<Mistake>> {
             Some(table) => Proxy::Table(table),
             None => {
                 let message = format!("no variable of a known socket proxy, expected those of {}", KNOWN.join(", "));
-                return Err(vec![Mistake::new(&Place::file(name), message)]);
+                return Err(vec![Diagnostic::new(&Location::file(name), message)]);
             }
         }
     };
     let whence = name.to_owned();
-    Ok(Source { proxy, whence, place: Place::file(name), variables, arguments, notes: Vec::new(), behind: None })
+    Ok(Source { proxy, whence, location: Location::file(name), variables, arguments, notes: Vec::new(), behind: None })
 }
 
 /// All but the variables of this program, which say nothing of the other one.

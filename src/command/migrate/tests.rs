@@ -18,7 +18,7 @@ fn migrated(text: &str, service: Option<&str>) -> Result<String, Vec<String>> {
             assert_eq!(code, OK);
             Ok(String::from_utf8(out).unwrap())
         }
-        Err(Error::Mistakes(mistakes)) => Err(mistakes.iter().map(ToString::to_string).collect()),
+        Err(Error::Diagnostics(diagnostics)) => Err(diagnostics.iter().map(ToString::to_string).collect()),
         Err(other @ (Error::Io(_) | Error::Server(_))) => panic!("{other:?}"),
     }
 }
@@ -32,7 +32,7 @@ fn loaded(text: &str) -> Config {
     let arguments = Serve { config: Some(path.clone()), ..Serve::default() };
     let config = Config::load(&arguments, &Environment::default());
     std::fs::remove_file(&path).unwrap();
-    config.unwrap_or_else(|mistakes| panic!("{mistakes:#?}\n{text}"))
+    config.unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}\n{text}"))
 }
 
 /// The operations that the first listener allows.
@@ -57,8 +57,8 @@ fn check(text: &str, upstream: &str, listeners: &[&str], operations: &[&str]) ->
 
 #[track_caller]
 fn check_mistake(text: &str, service: Option<&str>, part: &str) {
-    let mistakes = migrated(text, service).unwrap_err();
-    assert!(mistakes.iter().any(|mistake| mistake.contains(part)), "{mistakes:?}");
+    let diagnostics = migrated(text, service).unwrap_err();
+    assert!(diagnostics.iter().any(|diagnostic| diagnostic.contains(part)), "{diagnostics:?}");
 }
 
 #[test]

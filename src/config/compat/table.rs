@@ -7,7 +7,7 @@ use crate::config::{Timeouts, read};
 use crate::policy::unknown_operation;
 use crate::route::operations_named;
 use crate::socket::Address;
-use crate::yaml::{self, Members, Mistake, Mistakes, Node};
+use crate::yaml::{self, Diagnostic, Diagnostics, Members, Node};
 
 use super::RunAs;
 
@@ -121,17 +121,17 @@ impl Verdict {
 ///
 /// # Errors
 /// The mistakes in the files, none in a program whose tests have passed.
-pub fn tables() -> Result<&'static [Table], Vec<Mistake>> {
-    static TABLES: LazyLock<Result<Vec<Table>, Vec<Mistake>>> = LazyLock::new(|| {
-        let mut mistakes = Mistakes::default();
-        let tables = FILES.iter().filter_map(|(file, text)| Table::parse(file, text, &mut mistakes)).collect();
-        mistakes.or_value(tables)
+pub fn tables() -> Result<&'static [Table], Vec<Diagnostic>> {
+    static TABLES: LazyLock<Result<Vec<Table>, Vec<Diagnostic>>> = LazyLock::new(|| {
+        let mut diagnostics = Diagnostics::default();
+        let tables = FILES.iter().filter_map(|(file, text)| Table::parse(file, text, &mut diagnostics)).collect();
+        diagnostics.or_value(tables)
     });
     TABLES.as_deref().map_err(Clone::clone)
 }
 
 impl Table {
-    fn parse(file: &str, text: &str, mistakes: &mut Mistakes) -> Option<Self> {
+    fn parse(file: &str, text: &str, diagnostics: &mut Diagnostics) -> Option<Self> {
         let keys = [
             "compat",
             "about",
@@ -145,26 +145,29 @@ impl Table {
             "raw",
             "variables",
         ];
-        let document = mistakes.keep(yaml::parse(file, text))?;
-        let members = mistakes.members(&document, "a table of variables", &keys)?;
-        let text = |name: &str, mistakes: &mut Mistakes| text_of(&document, members, name, mistakes);
-        let texts = |name: &str, mistakes: &mut Mistakes| -> Vec<String> {
-            let found = members.get(name).map(|node| mistakes.texts(node, "names")).unwrap_or_default();
+        let document = diagnostics.keep(yaml::parse(file, text))?;
+        let members = diagnostics.members(&document, "a table of variables", &keys)?;
+        let text = |name: &str, diagnostics: &mut Diagnostics| text_of(&document, members, name, diagnostics);
+        let texts = |name: &str, diagnostics: &mut Diagnostics| -> Vec<String> {
+            let found = members.get(name).map(|node| diagnostics.texts(node, "names")).unwrap_or_default();
             found.into_iter().map(|(text, _)| text.to_owned()).collect()
         };
-        let (name, about, image) = (text("compat", mistakes)?, text("about", mistakes)?, text("image", mistakes)?);
-        let (marks, prefixes) = (texts("marks", mistakes), texts("prefixes", mistakes));
-        let listen = members.get("listen").map(|node| mistakes.texts(node, "addresses")).unwrap_or_default();
-        let listen =
-            listen.into_iter().filter_map(|(text, node)| mistakes.keep(read::address(text, &node.place))).collect();
-        let run_as = members.get("run_as").and_then(|node| mistakes.keep(read::owner(node)));
+        let (name, about, image) =
+            (text("compat", diagnostics)?, text("about", diagnostics)?, text("image", diagnostics)?);
+        let (marks, prefixes) = (texts("marks", diagnostics), texts("prefixes", diagnostics));
+        let listen = members.get("listen").map(|node| diagnostics.texts(node, "addresses")).unwrap_or_default();
+        let listen = listen
+            .into_iter()
+            .filter_map(|(text, node)| diagnostics.keep(read::address(text, &node.location)))
+            .collect();
+        let run_as = members.get("run_as").and_then(|node| diagnostics.keep(read::owner(node)));
         let run_as = run_as.and_then(|(user, group)| Some(RunAs { user: user?, group: group? }));
-        let timeouts = members.get("timeouts").map(|node| read::timeouts(node, mistakes)).unwrap_or_default();
-        let (allow, raw) = (operations(members, "allow", mistakes), operations(members, "raw", mistakes));
+        let timeouts = members.get("timeouts").map(|node| read::timeouts(node, diagnostics)).unwrap_or_default();
+        let (allow, raw) = (operations(members, "allow", diagnostics), operations(members, "raw", diagnostics));
         let mut variables = BTreeMap::new();
-        let entries = members.get("variables").and_then(|node| mistakes.keep(node.mapping("variables")));
+        let entries = members.get("variables").and_then(|node| diagnostics.keep(node.mapping("variables")));
         for (key, node) in entries.unwrap_or_default() {
-            if let Some(variable) = Variable::read(node, mistakes) {
+            if let Some(variable) = Variable::read(node, diagnostics) {
                 variables.insert(key.name.clone(), variable);
             }
         }
@@ -197,10 +200,10 @@ impl Table {
 }
 
 impl Variable {
-    fn read(node: &Node, mistakes: &mut Mistakes) -> Option<Self> {
+    fn read(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
         let keys = ["means", "default", "needs", "allow", "with_post", "raw", "same", "different", "missing"];
-        let members = mistakes.members(node, "a variable", &keys)?;
-        let means = text_of(node, members, "means", mistakes)?;
+        let members = diagnostics.members(node, "a variable", &keys)?;
+        let means = text_of(node, members, "means", diagnostics)?;
         let means = match means.as_str() {
             "switch" => Means::Switch,
             "action" => Means::Action,
@@ -216,7 +219,7 @@ impl Variable {
             "nothing" => Means::Nothing,
             "unsupported" => Means::Unsupported,
             other => {
-                mistakes.push(node.mistake(format!("unknown meaning {other:?}")));
+                diagnostics.push(node.diagnostic(format!("unknown meaning {other:?}")));
                 return None;
             }
         };
@@ -227,41 +230,41 @@ impl Variable {
             ("missing", Verdict::Missing),
         ] {
             if members.get(key).is_some() {
-                verdicts.extend(text_of(node, members, key, mistakes).map(verdict));
+                verdicts.extend(text_of(node, members, key, diagnostics).map(verdict));
             }
         }
         let (Some(verdict), true) = (verdicts.pop(), verdicts.is_empty()) else {
-            mistakes.push(node.mistake("expected one of same, different, missing"));
+            diagnostics.push(node.diagnostic("expected one of same, different, missing"));
             return None;
         };
-        let needs = members.get("needs").and_then(|node| mistakes.keep(node.text("a variable")));
+        let needs = members.get("needs").and_then(|node| diagnostics.keep(node.text("a variable")));
         Some(Self {
             means,
-            default: text_of(node, members, "default", mistakes)?,
+            default: text_of(node, members, "default", diagnostics)?,
             needs: needs.map(ToOwned::to_owned),
-            allow: operations(members, "allow", mistakes),
-            with_post: operations(members, "with_post", mistakes),
-            raw: operations(members, "raw", mistakes),
+            allow: operations(members, "allow", diagnostics),
+            with_post: operations(members, "with_post", diagnostics),
+            raw: operations(members, "raw", diagnostics),
             verdict,
         })
     }
 }
 
-fn text_of(whole: &Node, members: Members<'_>, name: &str, mistakes: &mut Mistakes) -> Option<String> {
+fn text_of(whole: &Node, members: Members<'_>, name: &str, diagnostics: &mut Diagnostics) -> Option<String> {
     let Some(node) = members.get(name) else {
-        mistakes.push(whole.mistake(format!("expected `{name}`")));
+        diagnostics.push(whole.diagnostic(format!("expected `{name}`")));
         return None;
     };
-    mistakes.keep(node.text("text")).map(ToOwned::to_owned)
+    diagnostics.keep(node.text("text")).map(ToOwned::to_owned)
 }
 
-fn operations(members: Members<'_>, name: &str, mistakes: &mut Mistakes) -> Vec<&'static str> {
+fn operations(members: Members<'_>, name: &str, diagnostics: &mut Diagnostics) -> Vec<&'static str> {
     let mut found = Vec::new();
-    for (text, node) in members.get(name).map(|node| mistakes.texts(node, "operation ids")).unwrap_or_default() {
+    for (text, node) in members.get(name).map(|node| diagnostics.texts(node, "operation ids")).unwrap_or_default() {
         let before = found.len();
         found.extend(operations_named(text).map(|operation| operation.id));
         if found.len() == before {
-            mistakes.push(node.mistake(unknown_operation(text)));
+            diagnostics.push(node.diagnostic(unknown_operation(text)));
         }
     }
     found

@@ -36,7 +36,7 @@ fi
 busybox ip link set lo up
 umount /sys/fs/cgroup/unified 2>/dev/null
 mkdir "$D/data" "$D/networks"
-for place in "$D/data" /dev/shm /run /var/lib; do
+for location in "$D/data" /dev/shm /run /var/lib; do
   mount -t tmpfs tmpfs "$place"
 done
 cat >"$D/containers.conf" <<END

@@ -54,7 +54,7 @@ pub(crate) struct Canary {
     /// The class of the field it was planted in.
     pub(crate) class: String,
     /// Where it was planted.
-    pub(crate) place: String,
+    pub(crate) location: String,
 }
 
 /// The folder of the fixtures.
@@ -125,7 +125,7 @@ pub(crate) fn canaries(engine: &str) -> Vec<Canary> {
     rows.map(|row| {
         let mut columns = row.split('\t').map(str::to_owned);
         let mut next = || columns.next().unwrap();
-        Canary { token: next(), class: next(), place: next() }
+        Canary { token: next(), class: next(), location: next() }
     })
     .collect()
 }
