@@ -37,7 +37,7 @@ busybox ip link set lo up
 umount /sys/fs/cgroup/unified 2>/dev/null
 mkdir "$D/data" "$D/networks"
 for location in "$D/data" /dev/shm /run /var/lib; do
-  mount -t tmpfs tmpfs "$place"
+  mount -t tmpfs tmpfs "$location"
 done
 cat >"$D/containers.conf" <<END
 [containers]
