@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use dockveil::cli::{self, Command, Environment, Log, Stop};
 use dockveil::command;
+use dockveil::command::demo::Colour;
 use dockveil::config::compat;
 
 fn main() -> ExitCode {
     let environment = Environment::read();
     let (mut out, mut err) = (stdout(), stderr());
     let code = match cli::parse(std::env::args_os()) {
-        Ok(asked) => match log(&environment) {
+        Ok(asked) => match log(&asked, &environment) {
             Ok(log) => run(&asked, &environment, log, &mut out, &mut err),
             Err(message) => {
                 let _ = writeln!(err, "dockveil: {message}");
@@ -30,8 +31,11 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// How much is to be logged, where our own variable says nothing by that of another proxy.
-fn log(environment: &Environment) -> Result<Log, String> {
+/// How much is logged: as `DOCKVEIL_LOG` says, else as the variable of another proxy says. The demo's text is no log.
+fn log(asked: &Command, environment: &Environment) -> Result<Log, String> {
+    if *asked == Command::Demo && environment.log.is_none() {
+        return Ok(Log::Warn);
+    }
     match compat::log(&environment.variables) {
         Some(log) if environment.log.is_none() => Ok(log),
         Some(_) | None => environment.log(),
@@ -49,7 +53,7 @@ fn run(asked: &Command, environment: &Environment, log: Log, out: &mut dyn Write
         Command::Profiles(arguments) => command::profiles(arguments, environment, out),
         Command::Migrate(arguments) => command::migrate::run(arguments, &mut stdin(), out),
         Command::Catalogue(arguments) => command::catalogue(arguments, environment, out),
-        Command::Demo => command::demo::run(out),
+        Command::Demo => command::demo::run(Colour::choose(stdout().is_terminal(), environment), out),
     };
     match done {
         Ok(code) => code,

@@ -1,7 +1,7 @@
-//! `demo`: an engine inside the program, which needs no Docker, and the real proxy before it.
+//! `demo`: a scripted engine inside the program, which needs no Docker, and the real proxy in front of it.
 //!
-//! The engine replays recorded answers, with events, logs and stats that look alive. What the demonstration prints has
-//! been fetched: once from that engine, once through the proxy.
+//! The engine replays recorded answers, with events, logs and statistics that look live. The comparison is real: the demo
+//! fetches one container twice, once from that engine and once through the proxy.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::{Error, OK};
+use crate::cli::Environment;
 use crate::config::{Config, Filters, Limits, Listener, Sources, Startup, Timeouts};
 use crate::server::{self, Running};
 use crate::socket::Address;
@@ -21,20 +22,20 @@ use crate::yaml::Location;
 struct Container {
     /// Its name, without the slash.
     name: &'static str,
-    /// What `inspect` says of it.
+    /// The answer to an inspection.
     inspect: &'static str,
-    /// What it has printed, line by line.
+    /// The lines it has printed.
     logs: &'static str,
 }
 
 /// All containers of the engine.
 const CONTAINERS: [Container; 4] = [
     Container {
-        name: SHOWN,
+        name: "shop-web-1",
         inspect: include_str!("../../fixtures/demo/container_inspect.web.json"),
         logs: include_str!("../../fixtures/demo/container_logs.web.txt"),
     },
-    Container { name: "shop-api-1", inspect: include_str!("../../fixtures/demo/container_inspect.api.json"), logs: "" },
+    Container { name: SHOWN, inspect: include_str!("../../fixtures/demo/container_inspect.api.json"), logs: "" },
     Container { name: "shop-db-1", inspect: include_str!("../../fixtures/demo/container_inspect.db.json"), logs: "" },
     Container {
         name: "shop-worker-1",
@@ -42,7 +43,7 @@ const CONTAINERS: [Container; 4] = [
         logs: include_str!("../../fixtures/demo/container_logs.worker.txt"),
     },
 ];
-/// Everything else that answers with one document.
+/// The other answers that are one document.
 const DOCUMENTS: [(&str, &str); 6] = [
     ("/version", include_str!("../../fixtures/demo/version.json")),
     ("/info", include_str!("../../fixtures/demo/info.json")),
@@ -53,55 +54,125 @@ const DOCUMENTS: [(&str, &str); 6] = [
 ];
 const STATS: &str = include_str!("../../fixtures/demo/container_stats.ndjson");
 const EVENTS: &str = include_str!("../../fixtures/demo/system_events.ndjson");
-/// The container that is shown side by side, and what of it.
-const SHOWN: &str = "shop-web-1";
-const FIELDS: [&str; 14] = [
-    "/Name",
-    "/Config/Image",
-    "/State/Status",
-    "/State/Health/Status",
-    "/NetworkSettings/Ports",
-    "/NetworkSettings/Networks/shop_default/IPAddress",
-    "/Config/Env",
-    "/Args",
-    "/Config/Cmd",
-    "/HostConfig/Binds",
-    "/Mounts/0/Source",
-    "/HostConfig/LogConfig",
-    "/State/Health/Log/0/Output",
-    "/Config/Labels",
+
+/// The profile of the demo.
+const PROFILE: &str = "dashboard";
+/// The container of the comparison.
+const SHOWN: &str = "shop-api-1";
+/// The rows of the comparison: a heading, and the JSON pointer of its value.
+const FIELDS: [(&str, &str); 13] = [
+    ("Name", "/Name"),
+    ("Image", "/Config/Image"),
+    ("Status", "/State/Status"),
+    ("Health", "/State/Health/Status"),
+    ("Network", "/HostConfig/NetworkMode"),
+    ("IPAddress", "/NetworkSettings/Networks/shop_default/IPAddress"),
+    ("Env", "/Config/Env"),
+    ("Cmd", "/Config/Cmd"),
+    ("Healthcheck", "/Config/Healthcheck/Test"),
+    ("Health log", "/State/Health/Log/0/Output"),
+    ("Binds", "/HostConfig/Binds"),
+    ("Log driver", "/HostConfig/LogConfig/Config"),
+    ("Labels", "/Config/Labels"),
 ];
-/// How wide the names of fields are in the comparison.
-const NAMES: usize = 24;
-/// How wide a column of the comparison is.
-const COLUMN: usize = 41;
-/// The media type of logs, of which each piece says whether it is output or error, and its length.
+/// The width of the headings in the comparison, in characters.
+const HEADINGS: usize = 11;
+/// The width of each of its two columns, in characters: with two spaces between them, a row fits 80 columns.
+const COLUMN: usize = 32;
+
+/// A request that the demo suggests.
+struct Example {
+    /// The method and the target.
+    request: (&'static str, &'static str),
+    /// The status of the answer.
+    status: u16,
+    /// A comment on the answer.
+    about: &'static str,
+}
+
+/// The requests that the demo suggests.
+const EXAMPLES: [Example; 9] = [
+    Example { request: ("GET", "/containers/json"), status: 200, about: "filtered" },
+    Example { request: ("GET", "/containers/shop-db-1/json"), status: 200, about: "no password" },
+    Example { request: ("GET", "/events"), status: 200, about: "event by event" },
+    Example { request: ("GET", "/containers/shop-web-1/stats"), status: 200, about: "one by one" },
+    Example { request: ("GET", "/v1.24/%63ontainers/shop-db-1/json"), status: 200, about: "filtered too" },
+    Example { request: ("GET", "/containers//json"), status: 400, about: "malformed" },
+    Example { request: ("GET", "/containers/shop-web-1/logs?stdout=1"), status: 403, about: "denied" },
+    Example { request: ("POST", "/containers/shop-web-1/stop"), status: 403, about: "denied" },
+    Example { request: ("GET", "/events?filters={%22label%22:[%22a=b%22]}"), status: 403, about: "guesses a label" },
+];
+
+/// The media type of logs in frames, each with the name of its stream and its length.
 const FRAMED: &str = "application/vnd.docker.multiplexed-stream";
-/// The media type of everything else but a ping.
+/// The media type of every other answer except a ping.
 const JSON: &str = "application/json";
 
-/// Runs the demonstration until the process is told to stop.
+/// Whether the demo prints in colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// Text alone.
+    Never,
+    /// Escape sequences of ANSI terminals.
+    Ansi,
+}
+
+/// What a piece of text is to the reader, which chooses its colour.
+#[derive(Clone, Copy)]
+enum Tone {
+    /// A heading or a comment.
+    Heading,
+    /// A value that the client sees unchanged.
+    Shown,
+    /// A value that the client does not see.
+    Hidden,
+}
+
+impl Colour {
+    /// Colour on a terminal, unless `NO_COLOR` is set (<https://no-color.org/>) or the terminal is a dumb one.
+    pub fn choose(terminal: bool, environment: &Environment) -> Self {
+        let variable = |name: &str| environment.variables.get(name).unwrap_or_default();
+        let plain = !variable("NO_COLOR").is_empty() || variable("TERM") == "dumb";
+        if terminal && !plain { Self::Ansi } else { Self::Never }
+    }
+
+    /// The text in the colour of its tone.
+    fn paint(self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Heading => "1",
+            Tone::Shown => "32",
+            Tone::Hidden => "31",
+        };
+        match self {
+            Self::Ansi if !text.trim().is_empty() => format!("\x1b[{code}m{text}\x1b[0m"),
+            Self::Ansi | Self::Never => text.to_owned(),
+        }
+    }
+}
+
+/// Runs the demo until the process is told to stop.
 ///
 /// # Errors
 /// [`Error`].
-pub fn run(out: &mut dyn Write) -> Result<u8, Error> {
-    let demo = Demo::start()?;
-    demo.show(out)?;
+pub fn run(colour: Colour, out: &mut dyn Write) -> Result<u8, Error> {
+    let demo = Demo::start(std::env::temp_dir().join(format!("dockveil-demo-{}", std::process::id())))?;
+    demo.compare(colour, out)?;
+    demo.suggest(colour, out)?;
     demo.running.until_told()?;
     Ok(OK)
 }
 
-/// The engine and the proxy, both up.
+/// The engine and the proxy, both running.
 struct Demo {
     folder: Folder,
     running: Running,
 }
 
-/// A folder of this process alone, which goes in the end.
+/// A folder that only this user can read. Dropping it removes it.
 struct Folder(PathBuf);
 
 impl Folder {
-    /// Makes it. One that a process of our number left behind, because it was killed, makes room.
+    /// Makes the folder, in place of one that a killed process with the same id left behind.
     fn new(path: PathBuf) -> io::Result<Self> {
         let make = || std::fs::DirBuilder::new().mode(0o700).create(&path);
         let made = make();
@@ -117,15 +188,15 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What is left of it is for the system to clean up.
+        // If this fails, the system cleans up its folder for temporary files.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
 impl Demo {
-    /// Starts both; the system chooses the port.
-    fn start() -> Result<Self, Error> {
-        let folder = Folder::new(std::env::temp_dir().join(format!("dockveil-demo-{}", std::process::id())))?;
+    /// Starts both, with their sockets in a new folder. The system chooses the port.
+    fn start(folder: PathBuf) -> Result<Self, Error> {
+        let folder = Folder::new(folder)?;
         let engine = folder.0.join("engine.sock");
         let listener = UnixListener::bind(&engine)?;
         std::thread::spawn(move || {
@@ -134,7 +205,7 @@ impl Demo {
             }
         });
         let filters = Filters::load(&Sources::default())?;
-        let policy = filters.policy("dashboard-live", &Location::file("demo"), Limits::default())?;
+        let policy = filters.policy(PROFILE, &Location::file("demo"), Limits::default())?;
         let listen = |address| Listener {
             address,
             mode: None,
@@ -154,80 +225,116 @@ impl Demo {
         Ok(Self { running: server::start(config)?, folder })
     }
 
-    fn show(&self, out: &mut dyn Write) -> Result<(), Error> {
+    /// Prints one container as the engine answers, and as the client sees it.
+    fn compare(&self, colour: Colour, out: &mut dyn Write) -> Result<(), Error> {
         let target = format!("/v1.51/containers/{SHOWN}/json");
         let before = fetch(&self.folder.0.join("engine.sock"), &target)?;
         let after = fetch(&self.folder.0.join("docker.sock"), &target)?;
-        writeln!(out, "\nGET {target}\n")?;
-        writeln!(out, "{:NAMES$}  {:COLUMN$}  through dockveil (dashboard-live)", "", "what the engine says")?;
-        writeln!(out, "{:-<NAMES$}  {:-<COLUMN$}  {:-<COLUMN$}", "", "", "")?;
-        for field in FIELDS {
-            let side = |document: &Value| document.pointer(field).map_or_else(|| vec!["(gone)".to_owned()], lines);
-            let (left, right) = (side(&before), side(&after));
-            let name = label(field);
-            for number in 0..left.len().max(right.len()) {
-                let name = if number == 0 { name.as_str() } else { "" };
-                let at = |lines: &[String]| lines.get(number).cloned().unwrap_or_default();
-                let line = format!("{name:NAMES$}  {:COLUMN$}  {}", at(&left), at(&right));
+        let headings = format!("{:HEADINGS$}  {:COLUMN$}  through dockveil", "", "from the engine");
+        writeln!(out, "\nGET {target}  (profile {PROFILE})\n")?;
+        writeln!(out, "{}", colour.paint(Tone::Heading, &headings))?;
+        writeln!(out, "{:-<HEADINGS$}  {:-<COLUMN$}  {:-<COLUMN$}", "", "", "")?;
+        for (heading, pointer) in FIELDS {
+            let mut heading = heading;
+            for (left, right) in rows(before.pointer(pointer), after.pointer(pointer)) {
+                let tone = if left == right { Tone::Shown } else { Tone::Hidden };
+                let cell = colour.paint(tone, &format!("{left:COLUMN$}"));
+                let line = format!("{heading:HEADINGS$}  {cell}  {}", colour.paint(Tone::Shown, &right));
                 writeln!(out, "{}", line.trim_end())?;
+                heading = "";
             }
         }
-        let tcp = self.running.addresses().iter().find_map(|address| match address {
+        let count = |document: &Value| document.to_string().matches("canary-").count();
+        writeln!(
+            out,
+            "\nPlanted secrets (canary-…): {} from the engine, {} through dockveil.",
+            count(&before),
+            count(&after)
+        )?;
+        Ok(())
+    }
+
+    /// Prints what to try while the demo runs.
+    fn suggest(&self, colour: Colour, out: &mut dyn Write) -> Result<(), Error> {
+        let url = self.running.addresses().iter().find_map(|address| match address {
             Address::Tcp { host, port } => Some(format!("http://{host}:{port}")),
             Address::Unix(_) => None,
         });
-        writeln!(out, "\nTry it in another shell while this runs (end it with Ctrl-C):\n")?;
-        writeln!(out, "  D={}", tcp.unwrap_or_default())?;
-        for (line, what) in [
-            ("curl -s $D/containers/json", "the list, filtered"),
-            ("curl -s $D/containers/shop-db-1/json", "a database without its password"),
-            ("curl -s $D/v1.24/%63ontainers/shop-db-1/json", "an odd spelling: filtered alike"),
-            ("curl -sN $D/events", "a stream, untouched"),
-            ("curl -sN \"$D/containers/shop-web-1/logs?stdout=1&follow=1\" --output -", "logs, untouched"),
-            ("curl -s \"$D/containers/shop-web-1/stats?stream=false\"", "one sample of stats"),
-            ("curl -s $D/containers//json", "an odd spelling: refused, 400"),
-            ("curl -s -X POST $D/containers/shop-web-1/stop", "a write: refused, 403"),
-            (
-                "curl -s \"$D/containers/json?filters=%7B%22label%22%3A%5B%22a%3Db%22%5D%7D\"",
-                "reads labels: refused, 403",
-            ),
-        ] {
-            writeln!(out, "  {line:73}  # {what}")?;
+        writeln!(out, "\nTry it in another shell while this runs (Ctrl-C ends it):\n")?;
+        writeln!(out, "  D={}", url.unwrap_or_default())?;
+        for example in &EXAMPLES {
+            let comment = format!("# {}, {}", example.status, example.about);
+            writeln!(out, "  {:54}  {}", example.command(), colour.paint(Tone::Heading, &comment))?;
         }
-        writeln!(out, "\nOr any client, at the socket:\n")?;
-        writeln!(out, "  DOCKER_HOST=unix://{} docker ps", self.folder.0.join("docker.sock").display())?;
-        writeln!(out)?;
+        writeln!(out, "\nOr point any client at the socket:\n")?;
+        writeln!(out, "  DOCKER_HOST=unix://{} docker ps\n", self.folder.0.join("docker.sock").display())?;
         out.flush()?;
         Ok(())
     }
 }
 
-/// The name of a field, from its end as far as it fits: `…ttings.Ports` says more than `NetworkSett…`.
-fn label(field: &str) -> String {
-    let name = field.trim_start_matches('/').replace('/', ".");
-    match name.chars().count().checked_sub(NAMES) {
-        None | Some(0) => name,
-        Some(over) => ['…'].into_iter().chain(name.chars().skip(over + 1)).collect(),
+impl Example {
+    /// The command line that sends the request to `$D`.
+    fn command(&self) -> String {
+        let (method, target) = self.request;
+        let method = if method == "GET" { String::new() } else { format!("-X {method} ") };
+        let quote = if target.contains(['?', '{']) { "\"" } else { "" };
+        // `-g`: curl leaves braces alone.
+        let options = if target.contains('{') { "-sg" } else { "-s" };
+        format!("curl {options} {method}{quote}$D{target}{quote}")
     }
 }
 
-/// A value as lines of a column.
-fn lines(value: &Value) -> Vec<String> {
-    let texts: Vec<String> = match value {
-        Value::String(text) => vec![text.trim_end().to_owned()],
-        Value::Array(items) if !items.is_empty() => items.iter().map(plain).collect(),
-        Value::Object(members) if !members.is_empty() => {
-            members.iter().map(|(name, value)| format!("{name}: {}", plain(value))).collect()
+/// The rows of one field: each entry before, beside the entry of the same name after.
+fn rows(before: Option<&Value>, after: Option<&Value>) -> Vec<(String, String)> {
+    let (left, mut right) = (entries(before), entries(after));
+    let mut rows: Vec<(String, String)> = Vec::new();
+    for (name, text) in left {
+        let at = right.iter().position(|(other, _)| *other == name);
+        rows.push((text, at.map_or_else(String::new, |at| right.remove(at).1)));
+    }
+    let mut free = rows.iter_mut().filter(|(_, right)| right.is_empty());
+    let mut more = Vec::new();
+    for (_, text) in right {
+        match free.next() {
+            Some((_, cell)) => *cell = text,
+            None => more.push((String::new(), text)),
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => vec![value.to_string()],
-    };
-    texts.iter().map(|text| cut(text)).collect()
+    }
+    rows.extend(more);
+    rows
 }
 
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+/// A value as lines of a column, each with its name: the member of an object, the variable of `NAME=value`.
+fn entries(value: Option<&Value>) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), |text| text.trim_end().to_owned());
+    match value {
+        None => vec![(String::new(), "(absent)".to_owned())],
+        Some(Value::Array(items)) if !items.is_empty() => {
+            let named = |text: String| (text.split('=').next().unwrap_or_default().to_owned(), cut(&text));
+            items.iter().map(text).map(named).collect()
+        }
+        Some(Value::Object(members)) if !members.is_empty() => {
+            members.iter().map(|(name, value)| (name.clone(), member(name, &text(value)))).collect()
+        }
+        Some(Value::String(said)) if said.is_empty() => vec![(String::new(), "\"\"".to_owned())],
+        Some(value) => vec![(String::new(), cut(&text(value)))],
+    }
 }
 
+/// `name: value`, without the first parts of a dotted name where the line is too long.
+fn member(name: &str, value: &str) -> String {
+    let (mut line, mut rest) = (format!("{name}: {value}"), name);
+    while line.chars().count() > COLUMN
+        && let Some((_, tail)) = rest.split_once('.')
+    {
+        line = format!("….{tail}: {value}");
+        rest = tail;
+    }
+    cut(&line)
+}
+
+/// The text as far as it fits a column.
 fn cut(text: &str) -> String {
     if text.chars().count() <= COLUMN {
         return text.to_owned();
@@ -235,7 +342,7 @@ fn cut(text: &str) -> String {
     text.chars().take(COLUMN - 1).chain(['…']).collect()
 }
 
-/// Fetches a document over a Unix socket, as HTTP/1.0, so that no answer comes in chunks.
+/// Fetches a document over a Unix socket. The request is HTTP/1.0, so that the answer is not in chunks.
 fn fetch(socket: &Path, target: &str) -> Result<Value, Error> {
     let mut stream = UnixStream::connect(socket)?;
     write!(stream, "GET {target} HTTP/1.0\r\nHost: demo\r\nConnection: close\r\n\r\n")?;
@@ -245,7 +352,7 @@ fn fetch(socket: &Path, target: &str) -> Result<Value, Error> {
     serde_json::from_str(body).map_err(|error| Error::Io(error.into()))
 }
 
-/// Answers the requests of one connection. Who asks is the proxy: heads are well-formed and bodies do not come.
+/// Answers the requests of one connection. The proxy sends them, so heads are well-formed and there are no bodies.
 fn serve(stream: &UnixStream) {
     let mut reader = BufReader::new(stream);
     loop {
@@ -315,7 +422,7 @@ fn whole(media_type: &str, body: &[u8], out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn missing(out: &mut dyn Write) -> io::Result<()> {
-    let body = r#"{"message":"not in the demonstration"}"#;
+    let body = r#"{"message":"not part of the demo"}"#;
     let length = body.len();
     write!(
         out,
@@ -323,7 +430,7 @@ fn missing(out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
-/// A line of a log as the engine frames it: standard output, and its length.
+/// A line of a log in the frame of the engine: standard output, and the length.
 fn frame(line: &str) -> Vec<u8> {
     let length = u32::try_from(line.len() + 1).unwrap_or(0);
     let mut frame = vec![1, 0, 0, 0];
@@ -338,7 +445,7 @@ fn line_of(line: &str) -> Vec<u8> {
     [line.as_bytes(), b"\n"].concat()
 }
 
-/// A stream: the lines over and over, one at a time; it ends at once when there are none.
+/// A stream that repeats the lines, one at a time. It ends at once if there are none.
 fn live(
     media_type: &str,
     lines: &str,
@@ -357,7 +464,7 @@ fn live(
     out.write_all(b"0\r\n\r\n")
 }
 
-/// An event that happens now.
+/// The event, with the time of now.
 fn fresh_event(line: &str) -> Vec<u8> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let Ok(Value::Object(mut event)) = serde_json::from_str(line) else { return line_of(line) };
@@ -368,23 +475,34 @@ fn fresh_event(line: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    /// A demo for the test called `name`.
+    fn start(name: &str) -> Demo {
+        Demo::start(std::env::temp_dir().join(format!("dockveil-demo-{name}-{}", std::process::id()))).unwrap()
+    }
+
+    /// What a started demo prints.
+    fn printed(demo: &Demo, colour: Colour) -> String {
+        let mut out = Vec::new();
+        demo.compare(colour, &mut out).unwrap();
+        demo.suggest(colour, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
 
     #[test]
     fn secrets_are_on_the_left_only() {
-        let demo = Demo::start().unwrap();
-        let mut out = Vec::new();
-        demo.show(&mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        let (mut left, mut right) = (String::new(), String::new());
-        for line in text.lines() {
-            // The path of the socket is as long as the system has it.
-            assert!(line.chars().count() <= 110 || line.contains("DOCKER_HOST"), "{line}");
-            left.extend(line.chars().take(NAMES + 2 + COLUMN).chain(['\n']));
-            right.extend(line.chars().skip(NAMES + 2 + COLUMN).chain(['\n']));
-        }
-        assert!(left.matches("canary").count() > 3, "{text}");
-        assert_eq!(right.matches("canary").count(), 0, "{text}");
+        let demo = start("secrets");
+        let text = printed(&demo, Colour::Never);
+        let comparison = text.split("\nPlanted").next().unwrap();
+        let split = HEADINGS + 2 + COLUMN;
+        let left: Vec<String> = comparison.lines().map(|line| line.chars().take(split).collect()).collect();
+        let right: Vec<String> = comparison.lines().map(|line| line.chars().skip(split).collect()).collect();
+        assert!(left.concat().matches("canary").count() > 3, "{text}");
+        assert_eq!(right.concat().matches("canary").count(), 0, "{text}");
+        assert!(text.contains("13 from the engine, 0 through dockveil"), "{text}");
         let documents = DOCUMENTS.iter().map(|(path, document)| ((*path).to_owned(), *document));
         let inspects = CONTAINERS.iter().map(|one| (format!("/containers/{}/json", one.name), one.inspect));
         for (target, document) in documents.chain(inspects) {
@@ -400,7 +518,71 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_a_killed_process_left_makes_room() {
+    fn lines_fit_80_columns_and_colour_changes_no_text() {
+        let demo = start("width");
+        let plain = printed(&demo, Colour::Never);
+        for line in plain.lines() {
+            // The path of the socket is as long as that of the folder for temporary files.
+            assert!(line.chars().count() <= 80 || line.contains("DOCKER_HOST"), "{line}");
+        }
+        assert!(!plain.contains('\x1b'), "{plain}");
+        let coloured = printed(&demo, Colour::Ansi);
+        assert!(coloured.contains("\x1b[31mJWT_SECRET=canary-api-jwt-secret"), "{coloured}");
+        let mut stripped = coloured.clone();
+        for code in ["\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m"] {
+            stripped = stripped.replace(code, "");
+        }
+        let trimmed = |text: &str| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+        assert_eq!(trimmed(&stripped), trimmed(&plain));
+        demo.running.stop();
+    }
+
+    #[test]
+    fn colour_is_for_terminals_whose_user_did_not_refuse_it() {
+        let choose = |terminal, variables: &[(&str, &str)]| {
+            let variables = variables.iter().copied().collect();
+            Colour::choose(terminal, &Environment { variables, ..Environment::default() })
+        };
+        assert_eq!(choose(true, &[("TERM", "xterm"), ("NO_COLOR", "")]), Colour::Ansi);
+        assert_eq!(choose(false, &[("TERM", "xterm")]), Colour::Never);
+        assert_eq!(choose(true, &[("NO_COLOR", "1")]), Colour::Never);
+        assert_eq!(choose(true, &[("TERM", "dumb")]), Colour::Never);
+    }
+
+    #[test]
+    fn the_suggested_requests_get_the_printed_status() {
+        let demo = start("suggestions");
+        for Example { request: (method, target), status, .. } in EXAMPLES {
+            let mut stream = UnixStream::connect(demo.folder.0.join("docker.sock")).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+            write!(stream, "{method} {target} HTTP/1.1\r\nHost: demo\r\nContent-Length: 0\r\n\r\n").unwrap();
+            let mut line = String::new();
+            BufReader::new(stream).read_line(&mut line).unwrap();
+            assert!(line.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {target}: {line}");
+        }
+        demo.running.stop();
+    }
+
+    #[test]
+    fn rows_pair_entries_by_name() {
+        #[track_caller]
+        fn check(before: Value, after: Value, expected: &[(&str, &str)]) {
+            let found = rows(Some(&before), Some(&after));
+            let found: Vec<(&str, &str)> = found.iter().map(|(left, right)| (&**left, &**right)).collect();
+            assert_eq!(found, expected);
+        }
+        check(json!(["A=1", "B=2"]), json!(["B=[redacted]"]), &[("A=1", ""), ("B=2", "B=[redacted]")]);
+        check(json!(["A=1", "B=2"]), json!([]), &[("A=1", "[]"), ("B=2", "")]);
+        check(json!({"a": "1", "b": 2}), json!({"b": 2, "c": 3}), &[("a: 1", "c: 3"), ("b: 2", "b: 2")]);
+        check(json!("text"), json!(""), &[("text", "\"\"")]);
+        check(json!([]), json!(["A=1"]), &[("[]", "A=1")]);
+        assert_eq!(rows(Some(&json!(true)), None), [("true".to_owned(), "(absent)".to_owned())]);
+        let name = "com.docker.compose.project.working_dir";
+        check(json!({name: "/srv/shop"}), json!({}), &[("….project.working_dir: /srv/shop", "{}")]);
+    }
+
+    #[test]
+    fn a_new_folder_replaces_one_that_a_killed_process_left() {
         let path = std::env::temp_dir().join(format!("dockveil-demo-test-{}", std::process::id()));
         std::fs::create_dir(&path).unwrap();
         std::fs::write(path.join("engine.sock"), "").unwrap();
@@ -411,7 +593,7 @@ mod tests {
     }
 
     #[test]
-    fn logs_are_those_of_the_container() {
+    fn logs_belong_to_the_container() {
         let answered = |target: &str| {
             let mut out = Vec::new();
             answer("GET", target, &mut out).unwrap();
