@@ -25,8 +25,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use dockveil::filter::{Action, Plan, Rule, Show};
-use dockveil::policy::Profiles;
-use dockveil::schema::{Catalogue, Class, ClassSet};
+use dockveil::profile::Profiles;
+use dockveil::schema::{Class, ClassSet};
 use dockveil::yaml::Location;
 use figures::{Figures, Goal, machine};
 use serde::Deserialize;
@@ -104,7 +104,7 @@ fn classes() -> Plan {
     let shown: ClassSet = [Class::Identity, Class::State, Class::Topology].into_iter().collect();
     let labels = ["com.docker.compose.project", "com.docker.compose.service", "traefik.enable"];
     let show = Show { classes: shown, labels: labels.into_iter().collect(), ..Show::default() };
-    Plan::compile(&Catalogue::built_in().unwrap(), "ContainerSummary", &show, &[]).unwrap()
+    Plan::compile(&dockveil::api::catalogue::built_in().unwrap(), "ContainerSummary", &show, &[]).unwrap()
 }
 
 /// Goes down the steps and does to what is there what `edit` does.
@@ -168,7 +168,7 @@ fn milliseconds<T>(work: impl FnOnce() -> T) -> f64 {
 /// What a start has to do before the first document.
 fn start(figures: &mut Figures, runs: usize) {
     let load = || {
-        let catalogue = Catalogue::built_in().unwrap();
+        let catalogue = dockveil::api::catalogue::built_in().unwrap();
         let profiles = Profiles::built_in(&catalogue).unwrap();
         (catalogue, profiles)
     };

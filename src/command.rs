@@ -12,11 +12,13 @@ mod summary;
 
 use std::io::{self, Read, Write};
 
+use crate::api::Response;
 use crate::cli::{self, Environment};
 use crate::config::{self, Config, Filters, Sources};
 use crate::filter::{EventFilter, FilterError, Report};
-use crate::policy::{Policy, Streams, schema_of};
-use crate::route::{self, Response};
+use crate::policy::Policy;
+use crate::profile::Streams;
+
 use crate::yaml::{Diagnostic, Location};
 
 pub use self::catalogue::catalogue;
@@ -149,11 +151,11 @@ pub fn filter(
     let profile = filters.profiles.get(&arguments.profile);
     let profile = profile.ok_or_else(|| flag("--profile", filters.profiles.unknown(&arguments.profile)))?;
     let id = &arguments.operation;
-    let operation = route::operation(id).ok_or_else(|| flag("--operation", crate::policy::unknown_operation(id)))?;
-    let schema = schema_of(operation);
+    let operation = crate::api::operation(id).ok_or_else(|| flag("--operation", crate::api::unknown_operation(id)))?;
+    let schema = operation.filtered_schema();
     let schema = schema.ok_or_else(|| flag("--operation", format!("{id} does not answer with a JSON document")))?;
     if let Some(text) = &arguments.api {
-        let version: route::Version =
+        let version: crate::api::ApiVersion =
             text.parse().map_err(|_| flag("--api", format!("found {text:?}, expected a version such as 1.44")))?;
         let (first, last) = (operation.versions.first, operation.versions.last);
         if version < first || last.is_some_and(|last| version > last) {
@@ -168,7 +170,7 @@ pub fn filter(
     let broken = |error: crate::filter::CompileError| flag("--profile", error.to_string());
     let (catalogue, show, rules) = (&filters.catalogue, &profile.show, &profile.rules);
     let plan = crate::filter::Plan::compile(catalogue, schema, show, rules).map_err(broken)?;
-    let events = if matches!(operation.response, Response::Stream(route::Stream::Events)) {
+    let events = if matches!(operation.response, Response::Stream(crate::api::Stream::Events)) {
         if profile.events == Streams::Untouched {
             writeln!(
                 err,

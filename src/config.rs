@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use crate::cli::{Environment, Serve};
 use crate::filter;
-use crate::policy::{Policy, Profiles};
+use crate::policy::Policy;
+use crate::profile::Profiles;
 use crate::schema::Catalogue;
 use crate::socket::Address;
 use crate::yaml::{Diagnostic, Diagnostics, Location, Node};
@@ -169,12 +170,12 @@ impl Filters {
         fn borrowed(files: &[(String, String)]) -> Vec<(&str, &str)> {
             files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect()
         }
-        let catalogue = match Catalogue::built_in_with(&borrowed(&classes)) {
+        let catalogue = match crate::api::catalogue::built_in_with(&borrowed(&classes)) {
             Ok(catalogue) => catalogue,
             Err(wrong) => {
                 diagnostics.extend(wrong);
                 // What the profiles say is checked against the program's own knowledge.
-                Catalogue::built_in()?
+                crate::api::catalogue::built_in()?
             }
         };
         match Profiles::built_in_and(&borrowed(&profiles), &sources.profiles, &catalogue) {

@@ -6,14 +6,14 @@
 
 mod action;
 mod apply;
+mod credential;
 mod event;
 mod file;
+mod json;
 mod plan;
 mod record;
 mod selector;
-mod shape;
 mod show;
-mod text;
 
 #[cfg(test)]
 mod tests;
@@ -21,12 +21,12 @@ mod tests;
 use std::fmt;
 
 pub use action::{Action, BadReplacement, Replacement};
+pub use credential::looks_like_credential;
 pub use event::{EventFilter, without_command};
 pub use file::{parse_rule, parse_rules};
 pub use plan::{CompileError, Explained, Plan};
 pub use record::RecordFilter;
 pub use selector::{Selector, SelectorError};
-pub use shape::looks_like_credential;
 pub use show::{Globs, Show};
 
 use crate::schema::Class;

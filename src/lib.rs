@@ -15,19 +15,21 @@
 //! ```
 //!
 //! The modules, in reading order. An arrow means "may use"; `tests/it/layering.rs` holds the code to it:
-//! `main → {cli, command, server} → proxy → {policy, route, filter, stream, upstream}`, `policy → {route, filter, schema}`,
-//! and on the way in `config → {cli, policy, filter, schema, route, yaml}`.
+//! `main → {cli, command, server} → proxy → {policy, route, filter, stream, upstream}`,
+//! `policy → {api, route, filter, profile}`, and on the way in `config → {cli, profile, policy, filter, yaml}`.
 //!
 //! | module | purpose | knows nothing of |
 //! |---|---|---|
 //! | [`cli`] | arguments and environment, as typed | files, sockets |
 //! | [`command`] | the subcommands that do not serve: check, explain, filter, profiles, catalogue, healthcheck, migrate, demo | how a body is filtered |
-//! | [`config`] | arguments + filter files → one checked, immutable `Config` | the network |
+//! | [`config`] | arguments and files → one checked, immutable `Config` | the network |
 //! | [`server`] | listeners, accept loop, connection limit, graceful stop, the log | routes, JSON |
 //! | [`proxy`] | the life of one exchange, where HTTP meets JSON | listeners, files |
-//! | [`policy`] | route → decision | bodies, sockets |
-//! | [`route`] | request line → operation | JSON, policy, I/O |
-//! | [`schema`] | what the API returns: schemas, how they nest, the class of every field | HTTP, I/O |
+//! | [`profile`] | profile files, read, merged and checked | the network |
+//! | [`policy`] | route → decision; guards of query parameters | bodies, sockets |
+//! | [`route`] | request line → operation: canonical target, parameters | JSON, policy, I/O |
+//! | [`api`] | everything that is Docker: operations, versions, the catalogue of schemas and classes | HTTP, I/O, plans |
+//! | [`schema`] | what a document may hold, in general: schemas, how they nest, classes | Docker |
 //! | [`filter`] | rules applied to one JSON document | HTTP, async, files |
 //! | [`stream`] | chunks in, frames out | JSON, sockets |
 //! | [`upstream`] | connections to the daemon, Unix socket or TCP | policy, JSON |
@@ -44,7 +46,11 @@ pub mod proxy;
 
 pub mod policy;
 
+pub mod profile;
+
 pub mod route;
+
+pub mod api;
 
 pub mod schema;
 

@@ -4,15 +4,14 @@
 //! to be done with the response. To decide has no effect and looks at nothing but the route.
 
 mod guard;
-mod profile;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-pub use profile::{Profile, Profiles, Streams, schema_of, unknown_operation};
-
+use crate::api::{Operation, Response, Stream, operation};
 use crate::filter::{Action, EventFilter, Limits, Plan, RecordFilter, Rule};
-use crate::route::{Operation, Response, Route, Stream, operation};
+use crate::profile::{Profile, Streams};
+use crate::route::Route;
 use crate::schema::{Catalogue, Class, ClassSet};
 use crate::yaml::{Diagnostic, Diagnostics};
 
@@ -142,7 +141,7 @@ impl Policy {
         let mut allowed = HashMap::new();
         for known in profile.allow.keys().filter_map(|id| operation(id)) {
             let mut streamed = None;
-            let way = match (relayed(known), schema_of(known)) {
+            let way = match (relayed(known), known.filtered_schema()) {
                 (Relayed::Never, Some(schema)) => plan(schema, &mut diagnostics).map(Way::Filter),
                 (Relayed::Events, Some(_)) if profile.events == Streams::Filtered => {
                     let compiled = EventFilter::compile(catalogue, &profile.show, &profile.rules);
@@ -236,7 +235,7 @@ impl Policy {
 /// A rule that may hide a field and may not, or hides one that no class file knows, counts for all classes.
 fn ruled(operation: &Operation, profile: &Profile, catalogue: &Catalogue) -> Result<ClassSet, Diagnostic> {
     let mut ruled = ClassSet::EMPTY;
-    let Some(schema) = schema_of(operation) else { return Ok(ruled) };
+    let Some(schema) = operation.filtered_schema() else { return Ok(ruled) };
     let schemas = catalogue.with_nested(schema);
     let is_hiding = |rule: &&Rule| rule.action != Action::Keep && schemas.contains(&rule.on.as_str());
     let mut hiding = profile.rules.iter().filter(is_hiding).peekable();
@@ -284,11 +283,12 @@ fn relayed(operation: &Operation) -> Relayed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::Profiles;
     use crate::route::find;
 
     /// The policy of one profile file.
     fn policy(text: &str) -> Policy {
-        let catalogue = Catalogue::built_in().unwrap();
+        let catalogue = crate::api::catalogue::built_in().unwrap();
         let profiles = Profiles::parse(&[("p.yaml", text)], &catalogue).unwrap();
         Policy::compile(profiles.iter().next().unwrap(), &catalogue).unwrap()
     }
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn what_is_not_allowed_is_denied() {
         let policy = policy("profile: p\nallow: [ContainerList]\n");
-        for operation in crate::route::OPERATIONS.iter().filter(|operation| operation.id != "ContainerList") {
+        for operation in crate::api::OPERATIONS.iter().filter(|operation| operation.id != "ContainerList") {
             let path = operation.template.replace(['{', '}'], "");
             check(&policy, operation.method.as_str(), &path, "denied by policy");
         }
@@ -423,10 +423,10 @@ mod tests {
 
     #[test]
     fn every_operation_can_be_allowed() {
-        let ids: Vec<&str> = crate::route::OPERATIONS.iter().map(|operation| operation.id).collect();
+        let ids: Vec<&str> = crate::api::OPERATIONS.iter().map(|operation| operation.id).collect();
         let ids: Vec<&str> = ids.into_iter().filter(|id| *id != "SystemPingHead").collect();
         let policy = policy(&format!("profile: p\nallow: [{}]\nshow: all\n", ids.join(", ")));
-        for operation in crate::route::OPERATIONS {
+        for operation in crate::api::OPERATIONS {
             assert!(policy.allows(operation.id), "{}", operation.id);
         }
     }

@@ -24,14 +24,12 @@ pub use self::error::Error;
 use self::records::Filtering;
 use self::relay::Takeover;
 use self::trace::Trace;
+use crate::api::{ApiVersion, RequestBody as Expected, Response as Returned, Stream};
 use crate::filter::Plan;
 use crate::policy::{Decision, Policy, Reason};
-use crate::route::{self, RequestBody as Expected, Response as Returned, Route, Stream, Version};
+use crate::route::{self, Route};
 use crate::schema::Class;
 use crate::upstream::{RequestBody, Upstream, UpstreamBody};
-
-/// The N of the newest API version 1.N whose fields the catalogue knows.
-pub const NEWEST_KNOWN: u16 = Version::NEWEST.number();
 
 /// How long the body of a request that opens a stream may be, in bytes: the few settings of an exec.
 const OPENING_LIMIT: usize = 1024 * 1024;
@@ -158,9 +156,10 @@ impl Proxy {
     async fn target(&self, route: &Route) -> Result<String, Error> {
         let newest = self.upstream.version().await?;
         let version = match route.version {
-            Some(asked) if asked.number() > newest => return Err(Error::NewerThanEngine),
+            Some(asked) if asked > newest => return Err(Error::NewerThanEngine),
             Some(asked) => asked,
-            None => Version::new(newest).ok_or(Error::Unroutable)?,
+            None if newest < ApiVersion::MIN => return Err(Error::Unroutable),
+            None => newest,
         };
         let mut target = String::with_capacity(128);
         route.upstream_target(version, &mut target);

@@ -9,16 +9,14 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-mod operations;
+use crate::api::{ApiVersion, Method, OPERATIONS, Operation, Response, Stream, operation};
+
 mod percent;
 mod query;
 mod target;
 
-pub use operations::{
-    OPERATIONS, Operation, Parameter, RequestBody, Response, Stream, Versions, operation, operations_named,
-};
 pub use query::Query;
-pub use target::{Method, Target, TargetError, UnknownMethod, Version};
+pub use target::{Target, TargetError};
 
 /// One request, understood: which operation it is, and with what.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +24,7 @@ pub struct Route {
     /// The row of the table.
     pub operation: &'static Operation,
     /// The version the client asked for; `None` where it left the choice to the daemon.
-    pub version: Option<Version>,
+    pub version: Option<ApiVersion>,
     /// The container, image, network … of the path, decoded; empty where the path names none.
     pub name: String,
     /// The second name of the path, a checkpoint; empty for every other operation.
@@ -60,7 +58,7 @@ pub fn find(method: &str, raw_target: &str) -> Result<Option<Route>, TargetError
 
 impl Route {
     /// Appends the target to send upstream: canonical, and the same however the client spelled its own.
-    pub fn upstream_target(&self, version: Version, out: &mut String) {
+    pub fn upstream_target(&self, version: ApiVersion, out: &mut String) {
         let _ = write!(out, "/v{version}");
         let mut names = [&self.name, &self.second].into_iter();
         for piece in self.operation.template.split('/').skip(1).map(Piece::of) {
@@ -230,7 +228,7 @@ mod tests {
 
     fn rewritten(route: &Route) -> String {
         let mut target = String::new();
-        route.upstream_target(Version::NEWEST, &mut target);
+        route.upstream_target(ApiVersion::NEWEST, &mut target);
         target.split_off("/v1.55".len())
     }
 
@@ -480,7 +478,7 @@ mod tests {
         let version = |target| find("GET", target).map(|route| route.unwrap().version);
         assert_eq!(version("/info"), Ok(None));
         assert_eq!(version("/v1.44/info"), Ok("1.44".parse().ok()));
-        assert_eq!(Version::NEWEST.to_string(), "1.55");
+        assert_eq!(ApiVersion::NEWEST.to_string(), "1.55");
     }
 
     #[test]
@@ -734,9 +732,9 @@ mod tests {
             let Ok(Some(mut route)) = find(operation.method.as_str(), &target) else { continue };
             found += 1;
             let mut written = String::new();
-            route.upstream_target(Version::NEWEST, &mut written);
+            route.upstream_target(ApiVersion::NEWEST, &mut written);
             let again = find(operation.method.as_str(), &written).unwrap().unwrap();
-            route.version = Some(Version::NEWEST);
+            route.version = Some(ApiVersion::NEWEST);
             assert_eq!(again, route, "{target} became {written}");
 
             let path = rewritten(&route);

@@ -14,22 +14,6 @@ use path::{Part, Path, Step};
 
 use crate::yaml::{self, Diagnostic, Location, Node, Value};
 
-/// The list of schemas inside the program: file name and text.
-const SCHEMAS: (&str, &str) = ("built-in:schemas.yaml", include_str!("../filters/schemas.yaml"));
-/// What the program puts in the place of hidden texts.
-const BLANKS: (&str, &str) = ("built-in:blanks.yaml", include_str!("../filters/blanks.yaml"));
-/// The class files inside the program, one per class.
-const CLASSES: &[(&str, &str)] = &[
-    ("built-in:class/secret.yaml", include_str!("../filters/class/secret.yaml")),
-    ("built-in:class/command.yaml", include_str!("../filters/class/command.yaml")),
-    ("built-in:class/free-text.yaml", include_str!("../filters/class/free-text.yaml")),
-    ("built-in:class/host-path.yaml", include_str!("../filters/class/host-path.yaml")),
-    ("built-in:class/topology.yaml", include_str!("../filters/class/topology.yaml")),
-    ("built-in:class/host.yaml", include_str!("../filters/class/host.yaml")),
-    ("built-in:class/identity.yaml", include_str!("../filters/class/identity.yaml")),
-    ("built-in:class/state.yaml", include_str!("../filters/class/state.yaml")),
-];
-
 /// Every schema, with the class of every field. Schemas nest without cycles.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Catalogue {
@@ -37,31 +21,19 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// The catalogue inside the program.
-    ///
-    /// # Errors
-    /// The mistakes in the files, none in a program whose tests have passed.
-    pub fn built_in() -> Result<Self, Vec<Diagnostic>> {
-        Self::built_in_with(&[])
-    }
-
-    /// The catalogue inside the program, and the class files of the operator's, which add to it.
-    ///
-    /// # Errors
-    /// Every mistake in all the files; a field that has a class already is one.
-    pub fn built_in_with(files: &[(&str, &str)]) -> Result<Self, Vec<Diagnostic>> {
-        Self::read(SCHEMAS, &[CLASSES, files].concat(), Some(BLANKS))
-    }
-
     /// Reads a list of schemas and any number of class files, each given as file name and text.
     ///
     /// # Errors
     /// Every mistake in all the files, in the order of their places.
     pub fn parse(schemas: (&str, &str), classes: &[(&str, &str)]) -> Result<Self, Vec<Diagnostic>> {
-        Self::read(schemas, classes, None)
+        Self::parse_with_blanks(schemas, classes, None)
     }
 
-    fn read(
+    /// As [`Catalogue::parse`], with a file that says what stands for hidden values.
+    ///
+    /// # Errors
+    /// As [`Catalogue::parse`].
+    pub fn parse_with_blanks(
         schemas: (&str, &str),
         classes: &[(&str, &str)],
         blanks: Option<(&str, &str)>,
@@ -194,7 +166,7 @@ impl Field {
     }
 
     /// The fields one step below, each with its step.
-    fn children(&self) -> impl Iterator<Item = (Step, &Self)> {
+    pub(crate) fn children(&self) -> impl Iterator<Item = (Step, &Self)> {
         let members = self.members.iter().map(|(name, field)| (Step::Member(name.clone()), field));
         let others = self.any_member.iter().map(|field| (Step::AnyMember, &**field));
         let elements = self.elements.iter().map(|field| (Step::Elements, &**field));
@@ -464,51 +436,6 @@ mod tests {
     #[track_caller]
     fn check_diagnostics(schemas: &str, classes: &[(&str, &str)], expected: &[&str]) {
         assert_eq!(parse(schemas, classes).unwrap_err(), expected);
-    }
-
-    #[test]
-    fn the_built_in_catalogue_has_no_mistakes() {
-        let catalogue = Catalogue::built_in();
-        let found: Vec<String> = catalogue.as_ref().err().into_iter().flatten().map(ToString::to_string).collect();
-        assert_eq!(found, Vec::<String>::new());
-        for schema in catalogue.unwrap().schemas() {
-            let nests = schema.root.children().next().is_some();
-            assert!(nests || !schema.leaves().is_empty(), "{} has no field", schema.name());
-        }
-    }
-
-    /// Calls `look` with each field of the catalogue and its place.
-    fn each_field(look: &mut dyn FnMut(&str, &Field)) {
-        fn walk(path: &str, field: &Field, look: &mut dyn FnMut(&str, &Field)) {
-            look(path, field);
-            for (step, below) in field.children() {
-                walk(&format!("{path}{step}"), below, look);
-            }
-        }
-        for schema in Catalogue::built_in().unwrap().schemas() {
-            walk(schema.name(), schema.root(), look);
-        }
-    }
-
-    #[test]
-    fn the_keys_of_every_map_have_a_class() {
-        each_field(&mut |path, field| {
-            assert_eq!(field.any_member.is_some(), field.key_class.is_some(), "{path}: `.*` and `.*~` go together");
-        });
-    }
-
-    /// Typed clients read `Id` and `ID` alike, so a class that depends on the case would not hold.
-    #[test]
-    fn members_that_differ_only_in_case_are_alike() {
-        each_field(&mut |path, field| {
-            for (name, one) in &field.members {
-                for (other, two) in field.members.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name)) {
-                    let class = |field: &Field| field.class.as_ref().map(|(class, _)| *class);
-                    assert_eq!(class(one), class(two), "{path}: {name} and {other}");
-                    assert_eq!(one.nested, two.nested, "{path}: {name} and {other}");
-                }
-            }
-        });
     }
 
     #[test]

@@ -27,6 +27,7 @@ use tokio::sync::{Notify, watch};
 
 use self::gate::{Gate, Patience};
 use self::listen::{Acceptor, Bound};
+use crate::api::ApiVersion;
 use crate::config::Config;
 use crate::proxy::relay::{Takeover, close, own_response};
 use crate::proxy::{Outcome, Proxy};
@@ -276,11 +277,11 @@ impl Worker {
 async fn introduce(upstream: Upstream) {
     let address = upstream.engine().address().to_string();
     match upstream.version().await {
-        Ok(version) if version > crate::proxy::NEWEST_KNOWN => tracing::warn!(
-            "the engine at {address} speaks API 1.{version}, newer than the 1.{} this program knows: what is new in it stays hidden",
-            crate::proxy::NEWEST_KNOWN,
+        Ok(version) if version > ApiVersion::NEWEST => tracing::warn!(
+            "the engine at {address} speaks API {version}, newer than the {} this program knows: what is new in it stays hidden",
+            ApiVersion::NEWEST,
         ),
-        Ok(version) => tracing::info!("the engine at {address} speaks API 1.{version}"),
+        Ok(version) => tracing::info!("the engine at {address} speaks API {version}"),
         Err(error) => tracing::warn!("the engine at {address} is not to be had ({error}): answering 503 until it is"),
     }
 }
@@ -307,7 +308,7 @@ async fn accept(acceptor: Acceptor, proxy: Arc<Proxy>, shared: Arc<Shared>, mut 
 }
 
 /// Answers a client for whom there is no room.
-async fn turn_away(socket: Socket, engine: Option<u16>) {
+async fn turn_away(socket: Socket, engine: Option<ApiVersion>) {
     tracing::warn!("too many connections");
     let _ = socket.write_all(&own_response(503, "too many connections", engine)).await;
     close(socket).await;

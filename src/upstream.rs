@@ -22,6 +22,7 @@ use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 
+use crate::api::ApiVersion;
 use crate::socket::{Address, Socket};
 
 /// How many idle connections a pool keeps.
@@ -70,7 +71,7 @@ pub struct Engine {
     address: Address,
     connect: Duration,
     response: Duration,
-    /// The N of the API version 1.N it speaks; 0 while that is unknown.
+    /// The minor number of the API version it speaks; 0 while that is unknown.
     version: AtomicU16,
 }
 
@@ -90,9 +91,9 @@ impl Engine {
         self.response
     }
 
-    /// The N of the API version 1.N it speaks, if that is known.
-    pub fn version(&self) -> Option<u16> {
-        Some(self.version.load(Ordering::Relaxed)).filter(|version| *version != 0)
+    /// The API version it speaks, if that is known.
+    pub fn version(&self) -> Option<ApiVersion> {
+        Some(self.version.load(Ordering::Relaxed)).filter(|minor| *minor != 0).map(ApiVersion::new)
     }
 
     /// Opens a connection.
@@ -116,18 +117,13 @@ impl Engine {
 
     /// Learns the version from the headers of an answer.
     fn learn(&self, value: Option<&HeaderValue>) {
-        let version = value.and_then(|value| value.to_str().ok()).and_then(parse_version);
+        let version = value.and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<ApiVersion>().ok());
         if let Some(version) = version
-            && self.version.swap(version, Ordering::Relaxed) != version
+            && self.version.swap(version.minor(), Ordering::Relaxed) != version.minor()
         {
-            tracing::debug!(version, "engine API version");
+            tracing::debug!(%version, "engine API version");
         }
     }
-}
-
-/// The N of `1.N`.
-fn parse_version(text: &str) -> Option<u16> {
-    text.strip_prefix("1.")?.parse().ok().filter(|version| *version != 0)
 }
 
 /// The body of a request that goes up.
@@ -219,7 +215,7 @@ impl Upstream {
     ///
     /// # Errors
     /// [`UpstreamError`].
-    pub async fn version(&self) -> Result<u16, UpstreamError> {
+    pub async fn version(&self) -> Result<ApiVersion, UpstreamError> {
         if let Some(version) = self.engine.version() {
             return Ok(version);
         }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use super::{Error, OK, load};
+use crate::api::{ApiVersion, OPERATIONS, operation};
 use crate::cli::{self, Environment};
-use crate::route::{OPERATIONS, Version, operation};
 use crate::schema::{Catalogue, Field, Schema};
 use crate::yaml::{Diagnostic, Location, nearest};
 
@@ -22,10 +22,10 @@ struct Known {
 
 impl Known {
     /// Whether a version has the field; one of which no version is known may be in any.
-    fn is_in(self, version: Version) -> bool {
+    fn is_in(self, version: ApiVersion) -> bool {
         let (first, last) = self.versions.split_once('-').unwrap_or((self.versions, ""));
-        !first.parse().is_ok_and(|first: Version| version < first)
-            && !last.parse().is_ok_and(|last: Version| version > last)
+        !first.parse().is_ok_and(|first: ApiVersion| version < first)
+            && !last.parse().is_ok_and(|last: ApiVersion| version > last)
     }
 }
 
@@ -51,7 +51,7 @@ pub fn catalogue(arguments: &cli::Catalogue, environment: &Environment, out: &mu
     let version = match &arguments.api {
         None => None,
         Some(text) => Some(
-            text.parse::<Version>()
+            text.parse::<ApiVersion>()
                 .map_err(|_| flag("--api", format!("found {text:?}, expected a version such as 1.44")))?,
         ),
     };
@@ -76,7 +76,7 @@ pub fn catalogue(arguments: &cli::Catalogue, environment: &Environment, out: &mu
 }
 
 /// Every schema, with the number of its fields and the operations that answer with it.
-fn list(catalogue: &Catalogue, version: Option<Version>, out: &mut dyn Write) -> Result<(), Error> {
+fn list(catalogue: &Catalogue, version: Option<ApiVersion>, out: &mut dyn Write) -> Result<(), Error> {
     let width = catalogue.schemas().map(|schema| schema.name().len()).max().unwrap_or(0);
     for schema in catalogue.schemas() {
         let known = known(schema.name());
@@ -90,7 +90,7 @@ fn list(catalogue: &Catalogue, version: Option<Version>, out: &mut dyn Write) ->
 }
 
 /// The fields of one schema, then the schemas inside it.
-fn fields(schema: &Schema, version: Option<Version>, out: &mut dyn Write) -> Result<(), Error> {
+fn fields(schema: &Schema, version: Option<ApiVersion>, out: &mut dyn Write) -> Result<(), Error> {
     let known = known(schema.name());
     let unknown = Known { kind: "-", versions: "-" };
     let rows: Vec<_> = schema
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn every_schema_of_the_catalogue_has_its_fields_in_the_table() {
-        for schema in Catalogue::built_in().unwrap().schemas() {
+        for schema in crate::api::catalogue::built_in().unwrap().schemas() {
             let known = known(schema.name());
             let leaves = schema.leaves();
             assert_eq!(known.len(), leaves.len(), "{}", schema.name());

@@ -6,7 +6,7 @@ use std::io::Write;
 use super::{Error, FAILED, OK, load};
 use crate::cli::{self, Environment};
 use crate::filter::{EventFilter, Explained, Plan, RecordFilter};
-use crate::policy::{Decision, Denial, Policy, schema_of};
+use crate::policy::{Decision, Denial, Policy};
 use crate::route::{self, Route, TargetError};
 use crate::schema::Catalogue;
 use crate::yaml::{Diagnostic, Location};
@@ -59,7 +59,7 @@ fn of_request(request: &str, policy: &Policy, catalogue: &Catalogue, out: &mut d
         }
         decision @ (Decision::Filter(_) | Decision::Records(_)) => {
             let (show, rules) = (&profile.show, &profile.rules);
-            let schema = schema_of(route.operation).unwrap_or_default();
+            let schema = route.operation.filtered_schema().unwrap_or_default();
             let (how, explained) = match decision {
                 Decision::Records(RecordFilter::Event(_)) => {
                     ("filter: each record as it passes", EventFilter::explain(catalogue, show, rules))
@@ -134,7 +134,7 @@ fn group(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::OPERATIONS;
+    use crate::api::OPERATIONS;
 
     /// What the built-in profiles refuse because it cannot be made safe is refused with the reason.
     #[test]

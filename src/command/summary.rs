@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use crate::api::{Operation, Response, Stream};
 use crate::config::{Config, Listener};
-use crate::policy::{Policy, Streams};
-use crate::route::{Operation, Response, Stream};
+use crate::policy::Policy;
+use crate::profile::Streams;
 use crate::schema::Class;
 use crate::socket::Address;
 
@@ -162,13 +163,12 @@ fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Profiles;
-    use crate::schema::Catalogue;
+    use crate::profile::Profiles;
 
     /// What is said of the streams of a profile with these lines.
     #[track_caller]
     fn check(lines: &str, expected: &[&str]) {
-        let catalogue = Catalogue::built_in().unwrap();
+        let catalogue = crate::api::catalogue::built_in().unwrap();
         let text = format!("profile: p\nallow: [ContainerStats, SystemEvents]\n{lines}");
         let profiles = Profiles::parse(&[("p.yaml", &text)], &catalogue).unwrap();
         let policy = Policy::compile(profiles.get("p").unwrap(), &catalogue).unwrap();

@@ -12,9 +12,9 @@ use std::time::Duration;
 pub use table::{Means, Table, Variable, Verdict, tables};
 
 use super::Timeouts;
+use crate::api::{Method, operation};
 use crate::cli::{Log, Variables};
-use crate::policy::{Profile, Streams};
-use crate::route::{Method, operation};
+use crate::profile::{Profile, Streams};
 use crate::schema::{Class, ClassSet};
 use crate::socket::Address;
 use crate::yaml::{Diagnostic, Diagnostics, Location, nearest};

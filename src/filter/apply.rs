@@ -7,10 +7,10 @@
 use std::borrow::Cow;
 
 use super::action::blank;
+use super::credential;
+use super::json::{Cursor, Keys, NOT_JSON, Room, Stop};
 use super::plan::{Condition, Elements, List, Members, Node, NodeId, Outcome, Plan, Why};
 use super::selector::{Pick, Question};
-use super::shape;
-use super::text::{Cursor, Keys, NOT_JSON, Room, Stop};
 use super::{Action, FilterError, Report};
 use crate::schema::Class;
 
@@ -296,7 +296,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             return self.cursor.skip(room);
         }
         let text = self.cursor.string()?.name()?;
-        if let Cow::Owned(masked) = shape::mask(&text) {
+        if let Cow::Owned(masked) = credential::mask(&text) {
             self.write_until(start)?;
             serde_json::to_writer(&mut *self.out, &masked).map_err(|_| NOT_JSON)?;
             self.from = self.cursor.at();

@@ -411,7 +411,7 @@ mod tests {
             labels: labels.iter().copied().collect::<Globs>(),
             ..Show::default()
         };
-        EventFilter::compile(&Catalogue::built_in().unwrap(), &show, &[]).unwrap()
+        EventFilter::compile(&crate::api::catalogue::built_in().unwrap(), &show, &[]).unwrap()
     }
 
     /// What is left of an event, if anything is.
@@ -534,7 +534,7 @@ mod tests {
         let rules = crate::yaml::parse("p.yaml", "- {on: Event, redact: \"$.Actor.Attributes['app']\"}\n").unwrap();
         let rules = crate::filter::parse_rules(&rules, |_| true);
         let show = Show { labels: ["app", "b"].into_iter().collect(), ..Show::default() };
-        let filter = EventFilter::compile(&Catalogue::built_in().unwrap(), &show, &rules.unwrap()).unwrap();
+        let filter = EventFilter::compile(&crate::api::catalogue::built_in().unwrap(), &show, &rules.unwrap()).unwrap();
         check(&filter, "container", json!({"app": "canary", "b": "b"}), json!({"app": "[redacted]", "b": "b"}));
     }
 

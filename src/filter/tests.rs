@@ -827,7 +827,7 @@ mod built_in {
 
     #[test]
     fn allow_lists_hold_wherever_their_maps_are() {
-        let catalogue = Catalogue::built_in().unwrap();
+        let catalogue = crate::api::catalogue::built_in().unwrap();
         let globs = || ["shown.*"].into_iter().collect();
         let classes =
             Class::ALL.into_iter().filter(|class| !matches!(class, Class::Secret | Class::FreeText)).collect();
@@ -859,7 +859,7 @@ mod built_in {
     /// What a profile with labels, variables and command lines makes of a document with `mask`, and without.
     #[track_caller]
     fn check_masked(schema: &str, before: &Value, masked: &Value, plain: &Value) {
-        let catalogue = Catalogue::built_in().unwrap();
+        let catalogue = crate::api::catalogue::built_in().unwrap();
         for (mask, after) in [(true, masked), (false, plain)] {
             let all = || ["*"].into_iter().collect();
             let classes = ClassSet::EMPTY.with(Class::Command).with(Class::State);
@@ -887,7 +887,7 @@ mod built_in {
 
     #[test]
     fn allow_lists_hold_for_texts_with_an_equals_sign() {
-        let catalogue = Catalogue::built_in().unwrap();
+        let catalogue = crate::api::catalogue::built_in().unwrap();
         let globs = || ["shown.*"].into_iter().collect();
         let show = Show { labels: globs(), env: globs(), annotations: globs(), options: globs(), ..Show::default() };
         for (schema, before, after) in [
@@ -905,7 +905,7 @@ mod built_in {
 
     #[test]
     fn every_schema_compiles() {
-        let catalogue = Catalogue::built_in().unwrap();
+        let catalogue = crate::api::catalogue::built_in().unwrap();
         let (show, rules) = dashboard(&catalogue);
         for schema in catalogue.schemas() {
             Plan::compile(&catalogue, schema.name(), &show, &rules).unwrap();

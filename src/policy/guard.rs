@@ -10,8 +10,9 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Denial;
+use crate::api::Operation;
 use crate::filter::{Show, looks_like_credential, without_command};
-use crate::route::{Operation, Query, Route};
+use crate::route::{Query, Route};
 use crate::schema::{Class, ClassSet};
 
 /// How long the text of `filters` may be, in bytes.
@@ -400,8 +401,9 @@ pub(super) fn concerns(operation: &Operation) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{OPERATIONS, operation};
     use crate::filter::Globs;
-    use crate::route::{OPERATIONS, find, operation};
+    use crate::route::find;
 
     /// What `show` with these classes says to `parameters` of an operation.
     fn said(id: &str, parameters: &[(&str, &str)], classes: &[Class], ruled: &[Class]) -> Result<(), Denial> {

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use super::body::ArrayError;
+use crate::api::Operation;
 use crate::filter::FilterError;
 use crate::policy::Denial;
-use crate::route::{Operation, TargetError};
+use crate::route::TargetError;
 use crate::upstream::UpstreamError;
 
 /// Why an exchange failed. Only [`super::respond`] knows what status that is.

@@ -23,7 +23,7 @@ use super::body::error_document;
 use super::records::{Filtering, Rewriter};
 use super::trace::Trace;
 use super::{Error, headers, respond};
-use crate::route::{Operation, Response as Returned, Stream};
+use crate::api::{ApiVersion, Operation, Response as Returned, Stream};
 use crate::socket::Socket;
 use crate::upstream::raw::{self, Framing, Head};
 use crate::upstream::{Engine, UpstreamError};
@@ -480,16 +480,16 @@ fn sent(trace: &mut Option<Trace>, count: usize) {
 }
 
 /// An error as a whole response, for a connection that has left the HTTP reader.
-pub fn error_response(error: &Error, engine: Option<u16>) -> Vec<u8> {
+pub fn error_response(error: &Error, engine: Option<ApiVersion>) -> Vec<u8> {
     let (status, message) = respond::public(error);
     own_response(status, message, engine)
 }
 
 /// A response of our own as bytes. The connection ends behind it.
-pub fn own_response(status: u16, message: &'static str, engine: Option<u16>) -> Vec<u8> {
+pub fn own_response(status: u16, message: &'static str, engine: Option<ApiVersion>) -> Vec<u8> {
     let reason = hyper::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     let body = error_document(message);
-    let version = engine.map(|version| format!("Api-Version: 1.{version}\r\n")).unwrap_or_default();
+    let version = engine.map(|version| format!("Api-Version: {version}\r\n")).unwrap_or_default();
     let head = format!(
         "HTTP/1.1 {status} {}\r\n{version}Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         reason.unwrap_or("Error"),

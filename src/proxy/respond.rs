@@ -8,17 +8,18 @@ use hyper::{Response, StatusCode};
 
 use super::Error;
 use super::body::Filtered;
-use crate::route::{Operation, TargetError};
+use crate::api::{ApiVersion, Operation};
+use crate::route::TargetError;
 use crate::upstream::UpstreamError;
 
 /// The answer for an exchange that failed. `engine` is the API version to name, as clients negotiate by any answer.
-pub(super) fn error(error: &Error, engine: Option<u16>) -> Response<Filtered> {
+pub(super) fn error(error: &Error, engine: Option<ApiVersion>) -> Response<Filtered> {
     let (status, message) = public(error);
     let mut response = Response::new(Filtered::error(message));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
-    if let Some(value) = engine.and_then(|version| HeaderValue::try_from(format!("1.{version}")).ok()) {
+    if let Some(value) = engine.and_then(|version| HeaderValue::try_from(version.to_string()).ok()) {
         headers.insert("api-version", value);
     }
     response

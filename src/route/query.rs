@@ -1,6 +1,7 @@
 //! The parameters after `?`.
 
-use super::{Parameter, TargetError, percent};
+use super::{TargetError, percent};
+use crate::api::Parameter;
 
 /// The query of one request: known names only, decoded once.
 ///

@@ -5,118 +5,18 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::str::FromStr;
 
 use super::percent;
+use crate::api::{ApiVersion, VersionError};
 
 /// The longest target, in bytes.
 const LIMIT: usize = 8 * 1024;
-
-/// The method of a request. HEAD is an operation of its own and never a short GET.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "RFC 9110 §9.3 says what they are")]
-pub enum Method {
-    Get,
-    Head,
-    Post,
-    Put,
-    Delete,
-}
-
-impl Method {
-    /// The method as it is written in a request line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Delete => "DELETE",
-        }
-    }
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A method that no operation has, or one in the wrong case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownMethod;
-
-impl FromStr for Method {
-    type Err = UnknownMethod;
-
-    fn from_str(text: &str) -> Result<Self, UnknownMethod> {
-        match text {
-            "GET" => Ok(Self::Get),
-            "HEAD" => Ok(Self::Head),
-            "POST" => Ok(Self::Post),
-            "PUT" => Ok(Self::Put),
-            "DELETE" => Ok(Self::Delete),
-            _ => Err(UnknownMethod),
-        }
-    }
-}
-
-/// A version of the API: the `N` of `1.N`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version(u16);
-
-impl Version {
-    /// The oldest that is let through; below it responses have other shapes.
-    pub const MIN: Self = Self(24);
-    /// The newest whose fields are all listed in the class files.
-    pub const NEWEST: Self = Self(55);
-
-    /// The version 1.`minor`; `None` below [`Version::MIN`].
-    pub fn new(minor: u16) -> Option<Self> {
-        (minor >= Self::MIN.0).then_some(Self(minor))
-    }
-
-    /// The N of 1.N.
-    pub const fn number(self) -> u16 {
-        self.0
-    }
-
-    /// For the table.
-    pub(super) const fn minor(minor: u16) -> Self {
-        Self(minor)
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "1.{}", self.0)
-    }
-}
-
-impl FromStr for Version {
-    type Err = TargetError;
-
-    /// Reads `1.N`, N decimal and without leading zeros. The daemon itself takes `1.44.0`, `01.044` and more.
-    ///
-    /// # Errors
-    /// [`TargetError::Version`] for any other form, [`TargetError::TooOld`] below [`Version::MIN`]. A version newer than
-    /// [`Version::NEWEST`] is one: what is unknown of it stays hidden, and whether the daemon speaks it is for it to say.
-    fn from_str(text: &str) -> Result<Self, TargetError> {
-        let minor = text.strip_prefix("1.").ok_or(TargetError::Version)?;
-        let digits = !minor.is_empty() && minor.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits || (minor.starts_with('0') && minor != "0") {
-            return Err(TargetError::Version);
-        }
-        let version = Self(minor.parse().map_err(|_| TargetError::TooNew)?);
-        if version < Self::MIN { Err(TargetError::TooOld) } else { Ok(version) }
-    }
-}
 
 /// A request target taken apart: version, decoded segments, and the query still raw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target<'r> {
     /// What stood before the path.
-    version: Option<Version>,
+    version: Option<ApiVersion>,
     /// Never empty, never `.` or `..`; a slash in one was `%2F`.
     segments: Vec<Cow<'r, str>>,
     /// Whether the path ended with a slash.
@@ -156,7 +56,7 @@ impl<'r> Target<'r> {
         for (position, raw) in path.split('/').filter(|raw| !raw.is_empty()).enumerate() {
             let segment = segment(raw)?;
             if position == 0 && looks_like_version(&segment) {
-                let written = raw.strip_prefix('v').ok_or(TargetError::Version).and_then(str::parse);
+                let written = raw.strip_prefix('v').ok_or(TargetError::Version).and_then(version_of);
                 version = written.map(|written| target.version = Some(written));
             } else {
                 target.segments.push(segment);
@@ -170,7 +70,7 @@ impl<'r> Target<'r> {
     }
 
     /// The version in front of the path.
-    pub const fn version(&self) -> Option<Version> {
+    pub const fn version(&self) -> Option<ApiVersion> {
         self.version
     }
 
@@ -210,6 +110,15 @@ fn segment(raw: &str) -> Result<Cow<'_, str>, TargetError> {
     Ok(segment)
 }
 
+/// The version in front of a path, if clients may ask for it.
+fn version_of(text: &str) -> Result<ApiVersion, TargetError> {
+    let version = text.parse::<ApiVersion>().map_err(|error| match error {
+        VersionError::Form => TargetError::Version,
+        VersionError::TooLarge => TargetError::TooNew,
+    })?;
+    if version < ApiVersion::MIN { Err(TargetError::TooOld) } else { Ok(version) }
+}
+
 /// Whether a daemon of any age might take a segment for a version.
 fn looks_like_version(segment: &str) -> bool {
     let mut bytes = segment.bytes();
@@ -243,7 +152,7 @@ pub enum TargetError {
     EncodedSlash,
     /// A version that is not written `v1.N`.
     Version,
-    /// Below [`Version::MIN`].
+    /// Below [`ApiVersion::MIN`].
     TooOld,
     /// A number that no version will ever have.
     TooNew,

@@ -23,7 +23,7 @@ pub(super) struct Path {
 
 /// One step down.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// To a member by name.
     Member(String),
     /// To each member's value.

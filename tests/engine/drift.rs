@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use dockveil::policy::{Profile, Profiles};
-use dockveil::route::{Method, OPERATIONS, Operation, Response, Stream};
-use dockveil::schema::Catalogue;
+use dockveil::api::{Method, OPERATIONS, Operation, Response, Stream};
+use dockveil::profile::{Profile, Profiles};
 use serde_json::Value;
 
 use super::support::engine::Engine;
@@ -112,7 +111,7 @@ fn get(socket: &Path, target: &str) -> client::Answer {
 /// What an engine answers to every request of [`targets`], under several versions, held against the catalogue: the fields
 /// that are in no class file, how many are, and the schemas seen.
 pub(crate) fn compared(socket: &Path) -> (BTreeSet<String>, usize, BTreeSet<&'static str>) {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
     let (mut unknown, mut schemas, mut known) = (BTreeSet::new(), BTreeSet::new(), 0);
     for prefix in ["", "/v1.24", "/v1.40", "/v1.44"] {
         for operation in operations().filter(|operation| operation.response != Response::Stream(Stream::Events)) {
@@ -152,7 +151,7 @@ fn every_field_of_a_live_answer_is_in_the_catalogue() {
 #[test]
 fn no_operation_with_any_parameter_shows_a_canary() {
     let Some(engine) = engine::shared() else { return };
-    let profiles = Profiles::built_in(&Catalogue::built_in().unwrap()).unwrap();
+    let profiles = Profiles::built_in(&dockveil::api::catalogue::built_in().unwrap()).unwrap();
     // One sample of statistics takes an engine up to a second: each profile waits for its own.
     let answered = std::thread::scope(|scope| {
         let each = profiles.iter().map(|profile| scope.spawn(|| check_profile(engine, profile)));

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use bollard_stubs::models;
+use dockveil::api::operation;
 use dockveil::filter::{Plan, Rule, Show, parse_rules};
-use dockveil::policy::{Policy, Profiles};
-use dockveil::route::operation;
+use dockveil::policy::Policy;
+use dockveil::profile::Profiles;
 use dockveil::schema::{Blank, Catalogue, Class, ClassSet, Field};
 use dockveil::yaml;
 use serde::de::DeserializeOwned;
@@ -141,7 +142,7 @@ fn samples_and_the_judge_agree() {
 
 #[test]
 fn every_blank_is_one_of_its_type() {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
     let mut blanks = 0;
     for [schema, path, kind] in typed_fields() {
         let document = document(&path, &kind);
@@ -198,7 +199,7 @@ fn the_times_are_those_that_are_parsed() {
         }
     }
     let mut listed = Vec::new();
-    for schema in Catalogue::built_in().unwrap().schemas() {
+    for schema in dockveil::api::catalogue::built_in().unwrap().schemas() {
         times(schema.root(), &format!("{} $", schema.name()), &mut listed);
     }
     let fields = typed_fields().into_iter().filter(|[_, _, kind]| kind == "time.Time");
@@ -262,7 +263,7 @@ fn decodable() -> Vec<(Fixture, &'static str, Value)> {
 
 #[test]
 fn bollard_decodes_what_every_profile_leaves() {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
     let profiles = Profiles::built_in(&catalogue).unwrap();
     let documents = decodable();
     // One that allows nothing is there to be extended.
@@ -285,7 +286,7 @@ fn bollard_decodes_what_every_profile_leaves() {
 
 #[test]
 fn bollard_decodes_documents_with_any_class_hidden() {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
     let documents = decodable();
     let all_but_one = Class::ALL.map(|hidden| Class::ALL.into_iter().filter(|class| *class != hidden).collect());
     for classes in all_but_one.into_iter().chain([ClassSet::EMPTY]) {

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
+use dockveil::api::{OPERATIONS, Operation};
 use dockveil::filter::Plan;
-use dockveil::policy::{Policy, Profile, Profiles};
-use dockveil::route::{self, OPERATIONS, Operation};
+use dockveil::policy::Policy;
+use dockveil::profile::{Profile, Profiles};
+use dockveil::route::{self};
 use dockveil::schema::{Catalogue, Class};
 
 use crate::support::client::status;
@@ -30,7 +32,7 @@ pub(crate) const ADDRESSED: &[(&str, &str)] =
 
 /// The built-in profiles, and the catalogue they are about.
 fn profiles() -> (Profiles, Catalogue) {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
     (Profiles::built_in(&catalogue).unwrap(), catalogue)
 }
 
@@ -45,7 +47,7 @@ fn request(operation: &Operation) -> String {
 /// The fields of hidden classes that a profile shows by name, with a rule, in the answers that it allows.
 fn kept(profile: &Profile, catalogue: &Catalogue) -> BTreeMap<String, Class> {
     let mut kept = BTreeMap::new();
-    let answers = profile.allow.keys().filter_map(|id| route::operation(id)?.schema());
+    let answers = profile.allow.keys().filter_map(|id| dockveil::api::operation(id)?.schema());
     for schema in answers.collect::<BTreeSet<_>>() {
         for line in Plan::explain(catalogue, schema, &profile.show, &profile.rules).unwrap() {
             let Some(class) = line.class.filter(|class| !profile.show.classes.contains(*class)) else { continue };
@@ -299,7 +301,7 @@ fn the_canaries_are_in_the_recordings() {
 /// Without this, the first test could pass because it looks at nothing.
 #[test]
 fn a_profile_that_shows_everything_lets_canaries_out() {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
     let file = "profile: open\nabout: Shows all.\nallow: [ContainerInspect, ContainerList]\nshow: all\n";
     let profiles = Profiles::parse(&[("open.yaml", file)], &catalogue).unwrap();
     let stage = Stage::new(Policy::compile(profiles.get("open").unwrap(), &catalogue).unwrap());
@@ -313,7 +315,7 @@ fn a_profile_that_shows_everything_lets_canaries_out() {
 /// Flattening a real answer finds no field that no class file has.
 #[test]
 fn every_field_of_every_recording_is_in_the_catalogue() {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
     let (mut unknown, mut known) = (BTreeSet::new(), 0);
     for fixture in fixture::all() {
         for document in fixture.documents() {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use dockveil::route::{self, Response};
+use dockveil::api::Response;
 use dockveil::schema::Catalogue;
 use serde_json::Value;
 
@@ -117,7 +117,7 @@ fn schema_of(operation: &str) -> (&'static str, &'static str) {
     if operation == "Error" {
         return ("Error", "$");
     }
-    let operation = route::operation(operation).unwrap_or_else(|| panic!("no operation {operation}"));
+    let operation = dockveil::api::operation(operation).unwrap_or_else(|| panic!("no operation {operation}"));
     let in_array = matches!(operation.response, Response::Array(_));
     (operation.schema().unwrap_or_else(|| panic!("{}", operation.id)), if in_array { "$[*]" } else { "$" })
 }
@@ -165,7 +165,7 @@ fn table(catalogue: &Catalogue) -> (BTreeMap<(String, String), Known>, Vec<Strin
 
 #[test]
 fn every_documented_field_has_a_class() {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
     let (known, missing) = table(&catalogue);
     assert!(known.len() > 1_000, "{}", known.len());
     let is_mistake = |field: &str, (schema, prefix): &(&str, &str)| {
@@ -202,7 +202,7 @@ fn add_recorded(catalogue: &Catalogue, known: &mut BTreeMap<(String, String), Kn
 
 #[test]
 fn the_table_in_the_program_is_the_table_of_all_fields() {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
     let (mut known, _) = table(&catalogue);
     add_recorded(&catalogue, &mut known);
     let mut text = ABOUT.to_owned();

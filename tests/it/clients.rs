@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
-use dockveil::policy::{Policy, Profiles};
-use dockveil::schema::Catalogue;
+use dockveil::policy::Policy;
+use dockveil::profile::Profiles;
 use jsonpath_rust::JsonPath;
 use serde_json::Value;
 
@@ -734,7 +734,7 @@ struct Stage {
 
 impl Stage {
     fn new(profile: &str) -> Self {
-        let catalogue = Catalogue::built_in().unwrap();
+        let catalogue = dockveil::api::catalogue::built_in().unwrap();
         let profiles = Profiles::built_in(&catalogue).unwrap();
         let policy =
             Policy::compile(profiles.get(profile).unwrap_or_else(|| panic!("no {profile}")), &catalogue).unwrap();
@@ -818,7 +818,7 @@ fn what_a_client_does_not_need_is_refused() {
 
 #[test]
 fn every_client_profile_is_replayed() {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
     let profiles = Profiles::built_in(&catalogue).unwrap();
     let clients = profiles.iter().filter(|profile| profile.location.file.contains("/client/"));
     let replayed: Vec<&str> = CLIENTS.iter().map(|client| client.profile).collect();

@@ -6,12 +6,13 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use dockveil::api::{OPERATIONS, Response, operations_named};
 use dockveil::cli::{Environment, Serve};
 use dockveil::config::Config;
 use dockveil::config::compat::{Compat, Table, tables};
 use dockveil::filter::Plan;
 use dockveil::policy::Decision;
-use dockveil::route::{self, OPERATIONS, Response, operations_named};
+use dockveil::route::{self};
 use dockveil::schema::Class;
 use dockveil::server::{self, Running};
 use dockveil::socket::Address;

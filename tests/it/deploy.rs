@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dockveil::policy::Profiles;
-use dockveil::schema::Catalogue;
+use dockveil::profile::Profiles;
 
 /// The folder.
 fn deploy() -> PathBuf {
@@ -77,7 +76,7 @@ fn every_client_has_a_file_that_serves_its_profile() {
             served_profiles.insert(words[at].clone());
         }
     }
-    let profiles = Profiles::built_in(&Catalogue::built_in().unwrap()).unwrap();
+    let profiles = Profiles::built_in(&dockveil::api::catalogue::built_in().unwrap()).unwrap();
     for profile in profiles.iter().filter(|profile| profile.location.file.contains("/client/")) {
         let name = profile.name.strip_suffix("-swarm").unwrap_or(&profile.name);
         assert!(served_profiles.contains(name), "no file serves {name}");

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use dockveil::cli;
 use dockveil::command;
 use dockveil::filter::{RecordFilter, Report};
-use dockveil::policy::{Decision, Policy, Profiles};
+use dockveil::policy::{Decision, Policy};
+use dockveil::profile::Profiles;
 use dockveil::route;
-use dockveil::schema::{Catalogue, Class};
+use dockveil::schema::Class;
 use serde_json::Value;
 
 use crate::canaries::ADDRESSED;
@@ -410,7 +411,7 @@ fn recorded() -> Vec<(String, String, String)> {
 
 #[test]
 fn no_recorded_event_shows_a_canary_of_a_hidden_class() {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
     let profiles = Profiles::built_in(&catalogue).unwrap();
     let events = recorded();
     assert!(events.len() > 100, "{} events", events.len());

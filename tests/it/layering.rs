@@ -7,19 +7,24 @@ use std::path::Path;
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli", "command", "config", "server"]),
     ("cli", &["socket"]),
-    ("command", &["cli", "config", "filter", "policy", "route", "schema", "server", "socket", "yaml"]),
-    ("config", &["cli", "filter", "policy", "route", "schema", "socket", "yaml"]),
-    ("server", &["config", "proxy", "socket", "stream", "upstream"]),
-    ("proxy", &["filter", "policy", "route", "schema", "socket", "stream", "upstream"]),
-    ("policy", &["filter", "route", "schema", "yaml"]),
-    ("route", &[]),
+    (
+        "command",
+        &["api", "cli", "config", "filter", "policy", "profile", "route", "schema", "server", "socket", "yaml"],
+    ),
+    ("config", &["api", "cli", "filter", "policy", "profile", "schema", "socket", "yaml"]),
+    ("server", &["api", "config", "proxy", "socket", "stream", "upstream"]),
+    ("proxy", &["api", "filter", "policy", "route", "schema", "socket", "stream", "upstream"]),
+    ("policy", &["api", "filter", "profile", "route", "schema", "yaml"]),
+    ("profile", &["api", "filter", "schema", "yaml"]),
+    ("route", &["api"]),
+    ("api", &["schema", "yaml"]),
     ("schema", &["yaml"]),
     ("filter", &["schema", "yaml"]),
     ("stream", &[]),
-    ("upstream", &["socket"]),
+    ("upstream", &["api", "socket"]),
     ("socket", &[]),
     ("yaml", &[]),
-    ("properties", &["filter", "route", "schema", "stream", "yaml"]),
+    ("properties", &["api", "filter", "route", "schema", "stream", "yaml"]),
 ];
 
 /// A third-party crate and the files that may name it.
@@ -60,7 +65,7 @@ fn modules_use_only_those_below_them() {
     let mut wrong = BTreeSet::new();
     for (file, text) in sources() {
         let module = module(&file);
-        if module == "lib" {
+        if module == "lib" || file.ends_with("/tests.rs") {
             continue;
         }
         let (_, allowed) = ARROWS.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("{module} is new"));

@@ -1,8 +1,8 @@
 //! What each line of the built-in profiles changes in recorded answers.
 
+use dockveil::api::Operation;
 use dockveil::filter::Globs;
-use dockveil::policy::{Profile, Streams};
-use dockveil::route::Operation;
+use dockveil::profile::{Profile, Streams};
 
 use crate::support::fixture::Fixture;
 use crate::support::snapshot::{Claims, built_in, changed, check};
@@ -68,8 +68,8 @@ fn dashboard_live_filters_what_dashboard_filters_alike() {
     assert_eq!(dashboard.show, live.show);
     let more: Vec<&str> = live.allow.keys().filter(|id| !dashboard.allow.contains_key(*id)).copied().collect();
     assert_eq!(more, ["ContainerLogs"]);
-    let streams = |operation: &Operation| matches!(operation.response, dockveil::route::Response::Stream(_));
-    assert!(more.iter().all(|id| streams(dockveil::route::operation(id).unwrap())));
+    let streams = |operation: &Operation| matches!(operation.response, dockveil::api::Response::Stream(_));
+    assert!(more.iter().all(|id| streams(dockveil::api::operation(id).unwrap())));
     assert_eq!((dashboard.events, live.events), (Streams::Filtered, Streams::Untouched));
     assert_eq!((dashboard.stats, live.stats), (Streams::Filtered, Streams::Filtered));
 }

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use dockveil::api::operation;
 use dockveil::filter::Plan;
-use dockveil::policy::{Profile, Profiles};
-use dockveil::route::operation;
+use dockveil::profile::{Profile, Profiles};
 use dockveil::schema::Catalogue;
 use serde_json::Value;
 
@@ -89,7 +89,7 @@ type Remains = BTreeMap<(String, &'static str), BTreeMap<BTreeSet<String>, Vec<u
 
 fn remains() -> &'static Remains {
     static REMAINS: LazyLock<Remains> = LazyLock::new(|| {
-        let catalogue = Catalogue::built_in().unwrap();
+        let catalogue = dockveil::api::catalogue::built_in().unwrap();
         let versions = by_version();
         let fixtures = fixture::all();
         let mut found = Remains::new();

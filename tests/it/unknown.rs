@@ -1,8 +1,8 @@
 //! A field that no class file has: an engine of tomorrow sends it, at every level of every answer.
 
 use dockveil::filter::{Plan, Show};
-use dockveil::policy::Profiles;
-use dockveil::schema::{Catalogue, ClassSet};
+use dockveil::profile::Profiles;
+use dockveil::schema::ClassSet;
 use serde_json::{Value, json};
 
 use crate::support::fixture;
@@ -39,7 +39,7 @@ fn times(text: &str) -> usize {
 
 #[test]
 fn a_new_field_comes_out_of_no_built_in_profile() {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
     let profiles = Profiles::built_in(&catalogue).unwrap();
     let fixtures = fixture::all();
     let mut looked_at = 0;
@@ -67,7 +67,7 @@ fn a_new_field_comes_out_of_no_built_in_profile() {
 
 #[test]
 fn a_new_field_comes_out_where_only_some_classes_are_hidden() {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
     let file = "profile: open\nallow: [ContainerList]\nhide: [secret]\n";
     let profiles = Profiles::parse(&[("open.yaml", file)], &catalogue).unwrap();
     let hiding = &profiles.get("open").unwrap().show;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::patterns::{Matched, compile, matched};
 use super::sheet::Sheet;
 use super::source::Source;
-use crate::route::{Method, OPERATIONS, Operation, Response};
+use crate::api::{Method, OPERATIONS, Operation, Response};
 use crate::socket::Address;
 use crate::yaml::{Diagnostic, Diagnostics, nearest};
 

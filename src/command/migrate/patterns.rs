@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use crate::route::Operation;
+use crate::api::Operation;
 
 /// The versions that are tried in front of every path, and none.
 const PREFIXES: [&str; 5] = ["", "/v1.24", "/v1.41", "/v1.44", "/v1.51"];
@@ -63,7 +63,7 @@ pub(super) fn matched(operation: &Operation, patterns: &[Regex], sources: &[Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::{Method, OPERATIONS};
+    use crate::api::{Method, OPERATIONS};
 
     /// The operations that GET patterns match, those for some names only with that name.
     fn found(pattern: &str) -> Vec<String> {

@@ -5,11 +5,10 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::Source;
+use crate::api::{Operation, operation};
 use crate::config::compat;
 use crate::config::{Filters, Timeouts};
 use crate::filter::Plan;
-use crate::policy::schema_of;
-use crate::route::operation;
 use crate::schema::Class;
 use crate::socket::Address;
 use crate::yaml::Diagnostic;
@@ -126,7 +125,7 @@ impl Sheet {
         let mut exposed: BTreeMap<Class, BTreeSet<&str>> = BTreeMap::new();
         let base = filters.profiles.get(self.base());
         for id in self.allow.keys() {
-            let Some((schema, base)) = operation(id).and_then(schema_of).zip(base) else { continue };
+            let Some((schema, base)) = operation(id).and_then(Operation::filtered_schema).zip(base) else { continue };
             let fields = Plan::explain(&filters.catalogue, schema, &base.show, &base.rules)
                 .map_err(|error| vec![Diagnostic::new(&base.location, error.to_string())])?;
             let hidden = fields.iter().filter_map(|field| field.class);

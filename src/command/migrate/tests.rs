@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::api::operations_named;
 use crate::cli::{Environment, Serve};
 use crate::config::Config;
-use crate::route::operations_named;
 
 /// What `migrate` writes for a text, or what is wrong with it.
 fn migrated(text: &str, service: Option<&str>) -> Result<String, Vec<String>> {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use crate::api::operations_named;
+use crate::api::unknown_operation;
 use crate::config::{Timeouts, read};
-use crate::policy::unknown_operation;
-use crate::route::operations_named;
 use crate::socket::Address;
 use crate::yaml::{self, Diagnostic, Diagnostics, Members, Node};
 
@@ -275,7 +275,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::route::{Method, OPERATIONS};
+    use crate::api::{Method, OPERATIONS};
 
     fn table(name: &str) -> &'static Table {
         tables().unwrap().iter().find(|table| table.name == name).unwrap()
@@ -368,7 +368,7 @@ mod tests {
         for table in tables().unwrap() {
             for (name, variable) in table.switches().filter(|(_, variable)| variable.means == Means::Switch) {
                 for id in &variable.allow {
-                    let operation = crate::route::operation(id).unwrap();
+                    let operation = crate::api::operation(id).unwrap();
                     assert!(matches!(operation.method, Method::Get | Method::Head), "{name}: {id}");
                     assert!(!operation.mutating, "{name}: {id}");
                 }

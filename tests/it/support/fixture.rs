@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dockveil::route::{OPERATIONS, Operation, Response};
+use dockveil::api::{OPERATIONS, Operation, Response};
 use serde_json::Value;
 
 /// One recorded answer.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dockveil::config::{ByteLimit, Config, Limits, Listener, Startup, Timeouts};
-use dockveil::policy::{Policy, Profiles};
-use dockveil::schema::Catalogue;
+use dockveil::policy::Policy;
+use dockveil::profile::Profiles;
 use dockveil::server::{self, Running};
 use dockveil::socket::Address;
 
@@ -107,7 +107,7 @@ pub(crate) fn policy() -> Arc<Policy> {
 
 /// What the profile `test` in this file allows and shows.
 fn policy_of(profile: &str) -> Arc<Policy> {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
     let profiles = Profiles::parse(&[("test.yaml", profile)], &catalogue).unwrap();
     Arc::new(Policy::compile(profiles.get("test").unwrap(), &catalogue).unwrap())
 }

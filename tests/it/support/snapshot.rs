@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use dockveil::api::{OPERATIONS, Operation, Response};
 use dockveil::command::diff::diff;
 use dockveil::filter::Plan;
-use dockveil::policy::{Profile, Profiles, schema_of};
-use dockveil::route::{OPERATIONS, Operation, Response};
-use dockveil::schema::Catalogue;
+use dockveil::profile::{Profile, Profiles};
 use serde_json::Value;
 
 use super::fixture::{self, Fixture};
@@ -49,14 +48,14 @@ pub(crate) fn check(file: &str, test: &str, fixtures: &[&str], changed: impl Fn(
 
 /// The profile of a file.
 pub(crate) fn profile(text: &str) -> Profile {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
     let profiles = Profiles::built_in_with(&[("case.yaml", text)], &catalogue).unwrap();
     profiles.get("case").unwrap().clone()
 }
 
 /// A profile of the program.
 pub(crate) fn built_in(name: &str) -> Profile {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
     Profiles::built_in(&catalogue).unwrap().get(name).unwrap().clone()
 }
 
@@ -67,8 +66,8 @@ fn operation(fixture: &Fixture) -> &'static Operation {
 
 /// What a profile makes of a fixture.
 pub(crate) fn filtered(profile: &Profile, fixture: &Fixture) -> Value {
-    let (catalogue, operation) = (Catalogue::built_in().unwrap(), operation(fixture));
-    let plan = Plan::compile(&catalogue, schema_of(operation).unwrap(), &profile.show, &profile.rules).unwrap();
+    let (catalogue, operation) = (dockveil::api::catalogue::built_in().unwrap(), operation(fixture));
+    let plan = Plan::compile(&catalogue, operation.filtered_schema().unwrap(), &profile.show, &profile.rules).unwrap();
     let (plan, mut out) = (plan.with_hash_key(HASH_KEY), Vec::new());
     if matches!(operation.response, Response::Array(_)) {
         plan.apply_array(&fixture.body, &mut out).unwrap();

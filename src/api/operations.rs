@@ -4,7 +4,8 @@
 //! Two things the daemon answers are no operations here and therefore always refused: `OPTIONS` on any path, and gRPC
 //! over HTTP/2, which never meets the daemon's router.
 
-use super::{Method, Version};
+use super::{ApiVersion, Method};
+use crate::yaml::nearest;
 
 /// One operation: a row of the table.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,10 +34,10 @@ pub struct Operation {
 /// From when to when daemons had an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Versions {
-    /// The version that brought it; [`Version::MIN`] for everything older.
-    pub first: Version,
+    /// The version that brought it; [`ApiVersion::MIN`] for everything older.
+    pub first: ApiVersion,
     /// The last version that had it, if that is past.
-    pub last: Option<Version>,
+    pub last: Option<ApiVersion>,
 }
 
 /// What a successful response is made of.
@@ -145,6 +146,30 @@ impl Operation {
             | Response::Tar
             | Response::Octets => None,
         }
+    }
+
+    /// [`Operation::schema`], if a plan can filter the response: a document, an array, events or stats.
+    pub const fn filtered_schema(&self) -> Option<&'static str> {
+        match self.response {
+            Response::Stream(Stream::Progress | Stream::Wait) => None,
+            Response::Document(_)
+            | Response::Array(_)
+            | Response::Stream(Stream::Logs | Stream::Events | Stream::Stats)
+            | Response::Text
+            | Response::Empty
+            | Response::Hijack
+            | Response::WebSocket
+            | Response::Tar
+            | Response::Octets => self.schema(),
+        }
+    }
+}
+
+/// Error text for an unknown operation id.
+pub fn unknown_operation(id: &str) -> String {
+    match nearest(id, OPERATIONS.iter().map(|operation| operation.id)) {
+        Some(near) => format!("unknown operation {id:?}, did you mean {near:?}?"),
+        None => format!("unknown operation {id:?}, expected an operation id of the Docker API such as ContainerList"),
     }
 }
 
@@ -377,7 +402,7 @@ const fn row(
     response: Response,
     mutating: bool,
 ) -> Operation {
-    let versions = Versions { first: Version::MIN, last: None };
+    let versions = Versions { first: ApiVersion::MIN, last: None };
     Operation { id, method, template, versions, response, mutating, query: &[], body: RequestBody::None, about: "" }
 }
 
@@ -390,13 +415,13 @@ impl Operation {
 
     /// Not before this minor version.
     const fn since(mut self, minor: u16) -> Self {
-        self.versions.first = Version::minor(minor);
+        self.versions.first = ApiVersion::new(minor);
         self
     }
 
     /// Gone after this minor version.
     const fn until(mut self, minor: u16) -> Self {
-        self.versions.last = Some(Version::minor(minor));
+        self.versions.last = Some(ApiVersion::new(minor));
         self
     }
 
@@ -475,7 +500,7 @@ mod tests {
             let Operation { id, template, versions, query, about, .. } = operation;
             assert!(template.starts_with('/') && !template.contains("//"), "{id}");
             assert!(id.chars().all(|letter| letter.is_ascii_alphanumeric()), "{id}");
-            assert!(versions.first >= Version::MIN && versions.first <= Version::NEWEST, "{id}");
+            assert!(versions.first >= ApiVersion::MIN && versions.first <= ApiVersion::NEWEST, "{id}");
             assert!(versions.last.is_none_or(|last| last >= versions.first), "{id}");
             assert!(about.is_empty() || about.ends_with('.'), "{id}");
             let names: HashSet<_> = query.iter().map(|parameter| parameter.name).collect();

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::api::{OPERATIONS, operation, operations_named, unknown_operation};
 use crate::filter::{Rule, Show, parse_rule};
-use crate::route::{OPERATIONS, Operation, Response, Stream, operation, operations_named};
 use crate::schema::{Catalogue, Class, ClassSet};
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node, nearest};
 
@@ -12,7 +12,7 @@ macro_rules! built_in {
     ($($name:literal),* $(,)?) => {
         &[$((
             concat!("built-in:profile/", $name, ".yaml"),
-            include_str!(concat!("../../filters/profile/", $name, ".yaml")),
+            include_str!(concat!("../filters/profile/", $name, ".yaml")),
         )),*]
     };
 }
@@ -454,31 +454,6 @@ fn allowed(node: &Node, diagnostics: &mut Diagnostics) -> BTreeMap<&'static str,
     allow
 }
 
-/// What a person who wrote an operation that there is not wants to read.
-pub fn unknown_operation(text: &str) -> String {
-    match nearest(text, OPERATIONS.iter().map(|operation| operation.id)) {
-        Some(near) => format!("unknown operation {text:?}, did you mean {near:?}?"),
-        None => format!("unknown operation {text:?}, expected an operation id of the Docker API such as ContainerList"),
-    }
-}
-
-/// The schema of the JSON that an operation answers with: of the document, of each element of an array, or of each record
-/// of a stream that can be filtered.
-pub fn schema_of(operation: &Operation) -> Option<&'static str> {
-    match operation.response {
-        Response::Document(schema) | Response::Array(schema) => Some(schema),
-        Response::Stream(Stream::Stats) => Some("ContainerStats"),
-        Response::Stream(Stream::Events) => Some("Event"),
-        Response::Stream(Stream::Logs | Stream::Progress | Stream::Wait)
-        | Response::Text
-        | Response::Empty
-        | Response::Hijack
-        | Response::WebSocket
-        | Response::Tar
-        | Response::Octets => None,
-    }
-}
-
 /// Reads a list of names that may hold `*`.
 fn globs(members: Members<'_>, name: &str, diagnostics: &mut Diagnostics) -> Vec<String> {
     let Some(node) = members.get(name) else { return Vec::new() };
@@ -521,7 +496,8 @@ fn schema_named(on: &str, catalogue: &Catalogue) -> Result<String, String> {
         return Ok(on.to_owned());
     }
     if let Some(operation) = operation(on) {
-        return schema_of(operation)
+        return operation
+            .filtered_schema()
             .map(ToOwned::to_owned)
             .ok_or_else(|| format!("the response of {on} is not a JSON document: no rule can apply"));
     }
@@ -536,9 +512,10 @@ fn schema_named(on: &str, catalogue: &Catalogue) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{Operation, Response, Stream};
 
     fn parse(files: &[(&str, &str)]) -> Result<Profiles, Vec<String>> {
-        let catalogue = Catalogue::built_in().unwrap();
+        let catalogue = crate::api::catalogue::built_in().unwrap();
         Profiles::parse(files, &catalogue).map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect())
     }
 
@@ -557,7 +534,7 @@ mod tests {
 
     #[test]
     fn the_built_in_profiles_have_no_mistakes() {
-        let catalogue = Catalogue::built_in().unwrap();
+        let catalogue = crate::api::catalogue::built_in().unwrap();
         let profiles = Profiles::built_in(&catalogue).unwrap();
         for profile in profiles.iter() {
             assert!(!profile.about.is_empty() && !profile.show.unknown, "{}", profile.name);
@@ -591,7 +568,7 @@ mod tests {
             BUILT_IN.iter().map(|(file, _)| file.strip_prefix("built-in:profile/").unwrap()).collect();
         names.sort_unstable();
         assert_eq!(names, files_below(&folder, ""));
-        for profile in Profiles::built_in(&Catalogue::built_in().unwrap()).unwrap().iter() {
+        for profile in Profiles::built_in(&crate::api::catalogue::built_in().unwrap()).unwrap().iter() {
             let file = std::path::Path::new(&*profile.location.file).file_stem().unwrap();
             assert_eq!(file.to_str(), Some(profile.name.as_str()));
         }
@@ -604,7 +581,7 @@ mod tests {
 
     #[test]
     fn what_only_reads_is_allowed_by_a_built_in_profile_or_says_why_not() {
-        let profiles = Profiles::built_in(&Catalogue::built_in().unwrap()).unwrap();
+        let profiles = Profiles::built_in(&crate::api::catalogue::built_in().unwrap()).unwrap();
         for operation in OPERATIONS.iter().filter(|operation| !operation.mutating) {
             assert!(is_allowed_by_one(&profiles, operation) || !operation.about.is_empty(), "{}", operation.id);
         }
@@ -613,7 +590,7 @@ mod tests {
     /// Logs are relayed by profiles that say so in what they are about; everything else with a reason against it, by none.
     #[test]
     fn what_cannot_be_made_safe_is_allowed_by_no_built_in_profile() {
-        let profiles = Profiles::built_in(&Catalogue::built_in().unwrap()).unwrap();
+        let profiles = Profiles::built_in(&crate::api::catalogue::built_in().unwrap()).unwrap();
         for operation in OPERATIONS.iter().filter(|operation| !operation.about.is_empty()) {
             let is_logs = operation.response == Response::Stream(Stream::Logs);
             let allowing = profiles.iter().filter(|profile| profile.allow.contains_key(operation.id));
@@ -652,7 +629,7 @@ mod tests {
 
     #[test]
     fn a_client_that_may_write_has_a_profile_that_says_so() {
-        let profiles = Profiles::built_in(&Catalogue::built_in().unwrap()).unwrap();
+        let profiles = Profiles::built_in(&crate::api::catalogue::built_in().unwrap()).unwrap();
         for (name, id) in WRITES {
             let profile = profiles.get(name).unwrap();
             assert!(profile.allow.contains_key(id), "{name} does not allow {id}");
@@ -811,7 +788,7 @@ mod tests {
         check_diagnostics("[]", &["p.yaml:1:1: found a list, expected a profile"]);
         let wrong = parse(&[("a.yaml", "profile: p\n"), ("b.yaml", "profile: p\n")]).unwrap_err();
         assert_eq!(wrong, ["b.yaml:1:10: the profile \"p\" is in a.yaml:1:10 already"]);
-        let catalogue = Catalogue::built_in().unwrap();
+        let catalogue = crate::api::catalogue::built_in().unwrap();
         let wrong = Profiles::built_in_with(&[("b.yaml", "profile: dashboard\n")], &catalogue).unwrap_err();
         assert_eq!(
             wrong.first().map(ToString::to_string).as_deref(),

@@ -1,0 +1,89 @@
+//! API versions.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A version of the Docker Engine API: the `N` of `1.N`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApiVersion(u16);
+
+impl ApiVersion {
+    /// The oldest version that clients may ask for. Older responses have other shapes.
+    pub const MIN: Self = Self(24);
+    /// The newest version whose fields are all in the class files.
+    pub const NEWEST: Self = Self(55);
+
+    /// The version 1.`minor`.
+    pub const fn new(minor: u16) -> Self {
+        Self(minor)
+    }
+
+    /// The `N` of `1.N`.
+    pub const fn minor(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for ApiVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "1.{}", self.0)
+    }
+}
+
+/// Why a text is not an API version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionError {
+    /// It is not written `1.N` with a decimal `N` without leading zeros.
+    Form,
+    /// `N` is larger than any version can be.
+    TooLarge,
+}
+
+impl fmt::Display for VersionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Form => "expected a version such as 1.44",
+            Self::TooLarge => "no API version is that large",
+        })
+    }
+}
+
+impl std::error::Error for VersionError {}
+
+impl FromStr for ApiVersion {
+    type Err = VersionError;
+
+    /// Reads `1.N`. The engine itself also accepts `1.44.0`, `01.044` and more; one spelling is enough.
+    ///
+    /// # Errors
+    /// [`VersionError`] for any other form. Versions below [`ApiVersion::MIN`] and above [`ApiVersion::NEWEST`] parse:
+    /// whether one is served is for the caller to decide.
+    fn from_str(text: &str) -> Result<Self, VersionError> {
+        let minor = text.strip_prefix("1.").ok_or(VersionError::Form)?;
+        let is_decimal = !minor.is_empty() && minor.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_decimal || (minor.starts_with('0') && minor != "0") {
+            return Err(VersionError::Form);
+        }
+        minor.parse().map(Self).map_err(|_| VersionError::TooLarge)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_spelling_of_a_version_parses() {
+        assert_eq!("1.44".parse(), Ok(ApiVersion::new(44)));
+        assert_eq!("1.0".parse(), Ok(ApiVersion::new(0)));
+        for text in ["", "1", "1.", "2.0", "v1.44", "1.044", "1.44.0", "01.44", "1.4x", "1.-4", "1.+4", " 1.44"] {
+            assert_eq!(text.parse::<ApiVersion>(), Err(VersionError::Form), "{text}");
+        }
+        assert_eq!("1.65536".parse::<ApiVersion>(), Err(VersionError::TooLarge));
+    }
+
+    #[test]
+    fn a_version_is_displayed_as_it_parses() {
+        assert_eq!(ApiVersion::NEWEST.to_string().parse(), Ok(ApiVersion::NEWEST));
+    }
+}
