@@ -4,6 +4,7 @@
 //! an operator or a reviewer wants to read are data files in `filters/`; tables that only code reads are code.
 
 pub mod catalogue;
+pub mod errors;
 mod method;
 mod operations;
 mod version;

@@ -270,7 +270,7 @@ enum Relayed {
 fn relayed(operation: &Operation) -> Relayed {
     match operation.response {
         Response::Document(_) | Response::Array(_) => Relayed::Never,
-        Response::Text => Relayed::Always(Reason::Text),
+        Response::Ping | Response::Text => Relayed::Always(Reason::Text),
         Response::Empty => Relayed::Always(Reason::Empty),
         Response::Stream(Stream::Events) => Relayed::Events,
         Response::Stream(Stream::Stats) => Relayed::Stats,

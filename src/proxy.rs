@@ -148,7 +148,7 @@ impl Proxy {
         let mut up = Request::new(if with_body { RequestBody::Client(body) } else { RequestBody::Empty });
         *up.method_mut() = parts.method;
         *up.uri_mut() = self.target(route).await?.parse().map_err(|_| Error::Unroutable)?;
-        *up.headers_mut() = headers::of_request(&parts.headers, route.operation.id, with_body);
+        *up.headers_mut() = headers::of_request(&parts.headers, route.operation, with_body);
         Ok(self.upstream.send(up).await?)
     }
 
@@ -190,6 +190,7 @@ impl Proxy {
             }
             Returned::Text
             | Returned::Empty
+            | Returned::Ping
             | Returned::Stream(_)
             | Returned::Hijack
             | Returned::WebSocket
@@ -216,7 +217,7 @@ impl Proxy {
         let mut down = self.headers_down(&parts.headers);
         let filtered = match route.operation.response {
             // What an engine answers to a ping is known; whatever else it might be is not passed on.
-            Returned::Text if route.operation.id.starts_with("SystemPing") => {
+            Returned::Ping => {
                 down.insert(CONTENT_TYPE, const { HeaderValue::from_static("text/plain; charset=utf-8") });
                 down.insert(
                     hyper::header::CACHE_CONTROL,
@@ -226,9 +227,6 @@ impl Proxy {
                 Filtered::own("OK")
             }
             Returned::Empty => {
-                if route.operation.id == "ContainerArchiveInfo" {
-                    copy_field(&parts.headers, "x-docker-container-path-stat", &mut down);
-                }
                 drop(body.collect(OPENING_LIMIT).await?);
                 Filtered::empty()
             }
@@ -249,12 +247,13 @@ impl Proxy {
                     return Err(Error::HttpVersion);
                 }
                 tracing::debug!(?reason, "relayed");
-                for name in ["content-type", "x-docker-container-path-stat"] {
-                    copy_field(&parts.headers, name, &mut down);
-                }
+                copy_field(&parts.headers, "content-type", &mut down);
                 Filtered::relay(body)
             }
         };
+        if route.operation.path_stat {
+            copy_field(&parts.headers, "x-docker-container-path-stat", &mut down);
+        }
         let mut response = Response::new(if head { Filtered::empty() } else { filtered });
         *response.status_mut() = parts.status;
         *response.headers_mut() = down;
@@ -291,7 +290,7 @@ impl Proxy {
         let (parts, body) = request.into_parts();
         let upgrade = parts.headers.contains_key(UPGRADE);
         let body = collect(body).await?;
-        let fields = headers::of_request(&parts.headers, route.operation.id, !body.is_empty());
+        let fields = headers::of_request(&parts.headers, route.operation, !body.is_empty());
         let accept = parts.headers.get(hyper::header::ACCEPT);
         let opening = relay::Opening { operation: route.operation, target: &target, fields: &fields, accept, upgrade };
         Ok(Box::new(Takeover::new(self.upstream.engine().clone(), &opening, &body)))
@@ -314,6 +313,7 @@ fn opens_a_stream(route: &Route, request: &Request<Incoming>) -> bool {
         Returned::Hijack => true,
         Returned::Document(_)
         | Returned::Array(_)
+        | Returned::Ping
         | Returned::Text
         | Returned::Empty
         | Returned::WebSocket

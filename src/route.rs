@@ -85,7 +85,7 @@ impl Route {
             | Response::WebSocket
             | Response::Tar
             | Response::Octets => true,
-            Response::Document(_) | Response::Array(_) | Response::Text | Response::Empty => false,
+            Response::Document(_) | Response::Array(_) | Response::Ping | Response::Text | Response::Empty => false,
         }
     }
 }

@@ -26,6 +26,10 @@ pub struct Operation {
     pub query: &'static [Parameter],
     /// What the client may send along.
     pub body: RequestBody,
+    /// Whether the engine calls a registry for the client, with the credentials in the request's header.
+    pub calls_registry: bool,
+    /// Whether the head of the answer describes a file of a container, in `X-Docker-Container-Path-Stat`.
+    pub path_stat: bool,
     /// Why no built-in profile allows it, or, of logs, why few do; empty where one does, or where changing things says
     /// enough.
     pub about: &'static str,
@@ -47,7 +51,9 @@ pub enum Response {
     Document(&'static str),
     /// A JSON array, or `null`, with elements of this schema.
     Array(&'static str),
-    /// Text that is no JSON.
+    /// The text `OK`.
+    Ping,
+    /// Text that is no JSON: pages for those who debug the daemon.
     Text,
     /// Nothing but a head.
     Empty,
@@ -139,6 +145,7 @@ impl Operation {
             Response::Stream(Stream::Progress) => Some("Progress"),
             Response::Stream(Stream::Wait) => Some("ContainerWait"),
             Response::Stream(Stream::Logs)
+            | Response::Ping
             | Response::Text
             | Response::Empty
             | Response::Hijack
@@ -155,6 +162,7 @@ impl Operation {
             Response::Document(_)
             | Response::Array(_)
             | Response::Stream(Stream::Logs | Stream::Events | Stream::Stats)
+            | Response::Ping
             | Response::Text
             | Response::Empty
             | Response::Hijack
@@ -180,7 +188,7 @@ macro_rules! names {
     (@ many) => { true };
 }
 
-use Response::{Array, Document, Empty, Hijack, Octets, Tar, Text, WebSocket};
+use Response::{Array, Document, Empty, Hijack, Octets, Ping, Tar, Text, WebSocket};
 
 /// Progress of a pull, push, load or build.
 const PROGRESS: Response = Response::Stream(Stream::Progress);
@@ -220,7 +228,7 @@ const OUTPUT: &str = "Output is text that no rule can clean.";
 /// The table. An operation that is not here does not exist for any client.
 #[rustfmt::skip]
 pub static OPERATIONS: &[Operation] = &[
-    get("SystemPing", "/_ping", Text),
+    get("SystemPing", "/_ping", Ping),
     head("SystemPingHead", "/_ping").since(40),
     get("SystemVersion", "/version", Document("SystemVersion")),
     get("SystemInfo", "/info", Document("SystemInfo")),
@@ -235,8 +243,8 @@ pub static OPERATIONS: &[Operation] = &[
     get("ContainerChanges", "/containers/{id}/changes", Array("ContainerChange")),
     get("ContainerExport", "/containers/{id}/export", Tar).about("The whole root file system."),
     get("ContainerStats", "/containers/{id}/stats", Response::Stream(Stream::Stats)).query(names!["stream", "one-shot"]),
-    get("ContainerArchive", "/containers/{id}/archive", Tar).query(names!["path"]).about(ARCHIVE),
-    head("ContainerArchiveInfo", "/containers/{id}/archive").query(names!["path"]).about("Tells whether any file exists, its size and where a link leads."),
+    get("ContainerArchive", "/containers/{id}/archive", Tar).query(names!["path"]).with_path_stat().about(ARCHIVE),
+    head("ContainerArchiveInfo", "/containers/{id}/archive").query(names!["path"]).with_path_stat().about("Tells whether any file exists, its size and where a link leads."),
     put("PutContainerArchive", "/containers/{id}/archive", Empty).query(names!["path", "noOverwriteDirNonDir", "copyUIDGID"]).tar().about(ARCHIVE),
     post("ContainerCopy", "/containers/{id}/copy", Tar).json().reads().until(24).about("Reads files, on daemons up to 24. Long undocumented; the id is ours."),
     get("ContainerAttachWebsocket", "/containers/{id}/attach/ws", WebSocket).query(ATTACH).raw().writes().about("A GET that writes to the process, open to any web page below an unprotected listener."),
@@ -270,10 +278,10 @@ pub static OPERATIONS: &[Operation] = &[
     get("ImageAttestations", "/images/{reference}/attestations", Array("ImageAttestation")).query(names!["platform" many, "type" many, "statement"]).since(55),
     get("ImageGet", "/images/{reference}/get", Tar).query(names!["platform" many]).about(IMAGE_TAR),
     get("ImageGetAll", "/images/get", Tar).query(names!["names" many, "platform" many]).about(IMAGE_TAR),
-    get("ImageSearch", "/images/search", Array("ImageSearch")).query(names!["term", "limit", "filters"]).about(CALLS_OUT),
-    post("ImageCreate", "/images/create", PROGRESS).query(names!["fromImage", "fromSrc", "repo", "tag", "message", "changes" many, "platform", "registry"]).optional_tar().about(CALLS_OUT),
+    get("ImageSearch", "/images/search", Array("ImageSearch")).query(names!["term", "limit", "filters"]).with_registry().about(CALLS_OUT),
+    post("ImageCreate", "/images/create", PROGRESS).query(names!["fromImage", "fromSrc", "repo", "tag", "message", "changes" many, "platform", "registry"]).optional_tar().with_registry().about(CALLS_OUT),
     post("ImageLoad", "/images/load", PROGRESS).query(names!["quiet", "platform" many]).tar(),
-    post("ImagePush", "/images/{reference}/push", PROGRESS).query(names!["tag", "platform"]).about(CALLS_OUT),
+    post("ImagePush", "/images/{reference}/push", PROGRESS).query(names!["tag", "platform"]).with_registry().about(CALLS_OUT),
     post("ImageTag", "/images/{reference}/tag", Empty).query(names!["repo", "tag", "force"]),
     post("ImagePrune", "/images/prune", Document("ImagePrune")).query(FILTERS).since(25),
     delete("ImageDelete", "/images/{reference}", Array("ImageDeleted")).query(names!["force", "noprune", "platforms" many]),
@@ -284,13 +292,13 @@ pub static OPERATIONS: &[Operation] = &[
         "cpusetcpus", "cpusetmems", "cpuperiod", "cpuquota", "cgroupparent", "buildargs", "shmsize", "ulimits", "squash", "labels",
         "networkmode", "extrahosts" many, "securityopt" many, "isolation", "platform", "target", "version", "outputs" many,
         "session", "buildid"
-    ]).optional_tar().about(BUILD),
+    ]).optional_tar().with_registry().about(BUILD),
     post("BuildCancel", "/build/cancel", Empty).query(names!["id"]).since(38).about("Ends a build. Undocumented; the id is ours."),
     post("BuildPrune", "/build/prune", Document("BuildPrune")).query(names!["keep-storage", "reserved-space", "max-used-space", "min-free-space", "all", "filters"]).since(31),
     post("Session", "/session", Hijack).raw().since(31).about(BUILDKIT),
     post("Grpc", "/grpc", Hijack).raw().since(40).about("A tunnel to BuildKit, past every rule: secrets, ssh agents, content of images. Undocumented; the id is ours."),
 
-    get("DistributionInspect", "/distribution/{reference}/json", Document("Distribution")).since(30).about(CALLS_OUT),
+    get("DistributionInspect", "/distribution/{reference}/json", Document("Distribution")).since(30).with_registry().about(CALLS_OUT),
 
     get("VolumeList", "/volumes", Document("VolumeList")).query(FILTERS),
     get("VolumeInspect", "/volumes/{name}", Document("Volume")),
@@ -311,12 +319,12 @@ pub static OPERATIONS: &[Operation] = &[
     get("PluginInspect", "/plugins/{reference}/json", Document("Plugin")).since(25),
     get("PluginInspectEarly", "/plugins/{name}", Document("Plugin")).until(24).about("Plugins of experimental builds of 1.12, whose answers nobody has recorded. The id is ours."),
     get("GetPluginPrivileges", "/plugins/privileges", Array("PluginPrivilege")).query(names!["name", "remote"]).since(25).about(CALLS_OUT),
-    post("PluginPull", "/plugins/pull", PROGRESS).query(names!["remote", "name"]).json().about(CALLS_OUT),
+    post("PluginPull", "/plugins/pull", PROGRESS).query(names!["remote", "name"]).json().with_registry().about(CALLS_OUT),
     post("PluginCreate", "/plugins/create", Empty).query(names!["name"]).tar().since(25),
     post("PluginEnable", "/plugins/{reference}/enable", Empty).query(names!["timeout"]),
     post("PluginDisable", "/plugins/{reference}/disable", Empty).query(names!["force"]),
-    post("PluginUpgrade", "/plugins/{reference}/upgrade", PROGRESS).query(names!["remote"]).json().since(26).about(CALLS_OUT),
-    post("PluginPush", "/plugins/{reference}/push", PROGRESS).about(CALLS_OUT),
+    post("PluginUpgrade", "/plugins/{reference}/upgrade", PROGRESS).query(names!["remote"]).json().since(26).with_registry().about(CALLS_OUT),
+    post("PluginPush", "/plugins/{reference}/push", PROGRESS).with_registry().about(CALLS_OUT),
     post("PluginSet", "/plugins/{reference}/set", Empty).json(),
     delete("PluginDelete", "/plugins/{reference}", Empty).query(names!["force"]),
 
@@ -336,8 +344,8 @@ pub static OPERATIONS: &[Operation] = &[
     get("ServiceList", "/services", Array("Service")).query(names!["filters", "status"]),
     get("ServiceInspect", "/services/{id}", Document("Service")).query(names!["insertDefaults"]),
     get("ServiceLogs", "/services/{id}/logs", LOGS).query(SWARM_LOGS).since(25).about(OUTPUT),
-    post("ServiceCreate", "/services/create", Document("ServiceCreated")).json(),
-    post("ServiceUpdate", "/services/{id}/update", Document("ServiceUpdated")).query(names!["version", "registryAuthFrom", "rollback"]).json(),
+    post("ServiceCreate", "/services/create", Document("ServiceCreated")).json().with_registry(),
+    post("ServiceUpdate", "/services/{id}/update", Document("ServiceUpdated")).query(names!["version", "registryAuthFrom", "rollback"]).json().with_registry(),
     delete("ServiceDelete", "/services/{id}", Empty),
 
     get("TaskList", "/tasks", Array("Task")).query(FILTERS),
@@ -403,7 +411,19 @@ const fn row(
     mutating: bool,
 ) -> Operation {
     let versions = Versions { first: ApiVersion::MIN, last: None };
-    Operation { id, method, template, versions, response, mutating, query: &[], body: RequestBody::None, about: "" }
+    Operation {
+        id,
+        method,
+        template,
+        versions,
+        response,
+        mutating,
+        query: &[],
+        body: RequestBody::None,
+        calls_registry: false,
+        path_stat: false,
+        about: "",
+    }
 }
 
 impl Operation {
@@ -464,6 +484,18 @@ impl Operation {
     /// With bytes for the other end.
     const fn raw(mut self) -> Self {
         self.body = RequestBody::Raw;
+        self
+    }
+
+    /// The engine calls a registry with the client's credentials.
+    const fn with_registry(mut self) -> Self {
+        self.calls_registry = true;
+        self
+    }
+
+    /// The head of the answer describes a file.
+    const fn with_path_stat(mut self) -> Self {
+        self.path_stat = true;
         self
     }
 

@@ -103,6 +103,7 @@ fn filtered(operation: &Operation, policy: &Policy) -> Option<&'static str> {
         Response::Stream(Stream::Stats) => (profile.stats, "stats"),
         Response::Document(_)
         | Response::Array(_)
+        | Response::Ping
         | Response::Text
         | Response::Empty
         | Response::Stream(Stream::Logs | Stream::Progress | Stream::Wait)
@@ -129,10 +130,8 @@ fn untouched(operation: &Operation, policy: &Policy) -> Option<String> {
             Some("attached streams: all that a process prints, and all that the client types into it")
         }
         Response::Tar | Response::Octets => Some("archives and profiles, with files, environments and memory"),
-        Response::Text if operation.id.starts_with("Debug") || operation.id.starts_with("Stray") => {
-            Some("debug pages of the engine")
-        }
-        Response::Document(_) | Response::Array(_) | Response::Text | Response::Empty => None,
+        Response::Text => Some("debug pages of the engine"),
+        Response::Document(_) | Response::Array(_) | Response::Ping | Response::Empty => None,
     };
     shown.map(str::to_owned)
 }

@@ -3,6 +3,8 @@
 use hyper::HeaderMap;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 
+use crate::api::Operation;
+
 /// What the daemon says of itself in every answer, and clients negotiate by.
 const FROM_ENGINE: [HeaderName; 3] = [
     HeaderName::from_static("api-version"),
@@ -18,31 +20,17 @@ const FROM_ENGINE_OF_THE_HOST: [HeaderName; 2] =
 const FOR_REGISTRIES: [HeaderName; 2] =
     [HeaderName::from_static("x-registry-auth"), HeaderName::from_static("x-registry-config")];
 
-/// The operations in which the engine speaks to a registry for the client.
-const WITH_REGISTRY: [&str; 10] = [
-    "ImageCreate",
-    "ImagePush",
-    "ImageBuild",
-    "ImageSearch",
-    "DistributionInspect",
-    "PluginPull",
-    "PluginPush",
-    "PluginUpgrade",
-    "ServiceCreate",
-    "ServiceUpdate",
-];
-
 /// How many fields an engine's answer has, by and large.
 const FIELDS_OF_AN_ANSWER: usize = 12;
 
 /// The fields of a request that go up with it.
-pub(super) fn of_request(from: &HeaderMap, operation: &str, with_body: bool) -> HeaderMap {
+pub(super) fn of_request(from: &HeaderMap, operation: &Operation, with_body: bool) -> HeaderMap {
     // The map comes back with the fields of the answer in it, for which it has room.
     let mut up = HeaderMap::with_capacity(FIELDS_OF_AN_ANSWER);
     if with_body && let Some(value) = from.get(CONTENT_TYPE) {
         up.insert(CONTENT_TYPE, value.clone());
     }
-    if WITH_REGISTRY.contains(&operation) {
+    if operation.calls_registry {
         copy(from, &FOR_REGISTRIES, &mut up);
     }
     up
@@ -95,6 +83,7 @@ fn media_type(value: Option<&HeaderValue>) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::operation;
 
     fn fields(list: &[(&'static str, &'static str)]) -> HeaderMap {
         list.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
@@ -113,9 +102,10 @@ mod tests {
             ("upgrade", "h2c"),
             ("x-registry-auth", "e30="),
         ]);
-        assert_eq!(names(&of_request(&from, "ContainerCreate", true)), ["content-type"]);
-        assert_eq!(names(&of_request(&from, "ImageCreate", false)), ["x-registry-auth"]);
-        assert!(of_request(&from, "ContainerList", false).is_empty());
+        let of_request = |id, with_body| of_request(&from, operation(id).unwrap(), with_body);
+        assert_eq!(names(&of_request("ContainerCreate", true)), ["content-type"]);
+        assert_eq!(names(&of_request("ImageCreate", false)), ["x-registry-auth"]);
+        assert!(of_request("ContainerList", false).is_empty());
     }
 
     #[test]

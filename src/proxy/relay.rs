@@ -258,6 +258,7 @@ impl Carrier {
             Returned::Stream(Stream::Wait) => None,
             Returned::Document(_)
             | Returned::Array(_)
+            | Returned::Ping
             | Returned::Text
             | Returned::Empty
             | Returned::Stream(Stream::Logs | Stream::Events | Stream::Stats | Stream::Progress)

@@ -1,14 +1,13 @@
 //! Error to response: the daemon's form, our words.
 //!
-//! An error text of the daemon's names hosts, paths, options and other containers, so none is passed on. Clients go by
-//! the status; the words are those a client of this operation knows.
+//! No error text of the daemon's is passed on: see [`errors`].
 
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::Error;
 use super::body::Filtered;
-use crate::api::{ApiVersion, Operation};
+use crate::api::{ApiVersion, errors};
 use crate::route::TargetError;
 use crate::upstream::UpstreamError;
 
@@ -48,7 +47,7 @@ pub(super) fn public(error: &Error) -> (u16, &'static str) {
         Error::Upstream(UpstreamError::Broken(_) | UpstreamError::Version) => {
             (502, "docker daemon gave no valid answer")
         }
-        Error::Engine { status, operation } => (*status, of_engine(*status, operation)),
+        Error::Engine { status, operation } => (*status, errors::phrase(*status, operation)),
         Error::Unroutable
         | Error::Status
         | Error::NotJson
@@ -56,38 +55,5 @@ pub(super) fn public(error: &Error) -> (u16, &'static str) {
         | Error::Filter(_)
         | Error::Elements(_)
         | Error::Framing => (502, "response withheld by policy"),
-    }
-}
-
-/// What to say for a status of the daemon's.
-fn of_engine(status: u16, operation: &Operation) -> &'static str {
-    match status {
-        400 => "bad parameter",
-        401 | 403 => "denied by the docker daemon",
-        404 => missing(operation),
-        406 => "not acceptable",
-        409 => "conflict with the current state",
-        501 => "not implemented by the docker daemon",
-        503 => "not available on this node, which may be no swarm manager",
-        _ if status < 500 => "refused by the docker daemon",
-        _ => "the docker daemon failed to answer",
-    }
-}
-
-/// What is missing, by what the operation is about.
-fn missing(operation: &Operation) -> &'static str {
-    match operation.template.split('/').nth(1) {
-        Some("containers") => "No such container",
-        Some("images" | "distribution") => "No such image",
-        Some("exec") => "No such exec instance",
-        Some("networks") => "network not found",
-        Some("volumes") => "no such volume",
-        Some("services") => "service not found",
-        Some("tasks") => "task not found",
-        Some("nodes") => "node not found",
-        Some("secrets") => "secret not found",
-        Some("configs") => "config not found",
-        Some("plugins") => "plugin not found",
-        _ => "not found",
     }
 }

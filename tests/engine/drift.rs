@@ -23,6 +23,7 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         let ends = match operation.response {
             Response::Document(_) | Response::Array(_) | Response::Stream(Stream::Stats | Stream::Events) => true,
             Response::Stream(Stream::Logs | Stream::Progress | Stream::Wait)
+            | Response::Ping
             | Response::Text
             | Response::Empty
             | Response::Hijack
@@ -80,6 +81,7 @@ fn targets(operation: &Operation) -> Vec<String> {
         Response::Document(_)
         | Response::Array(_)
         | Response::Stream(Stream::Logs | Stream::Progress | Stream::Wait)
+        | Response::Ping
         | Response::Text
         | Response::Empty
         | Response::Hijack

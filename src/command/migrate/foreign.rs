@@ -303,6 +303,7 @@ fn is_raw(operation: &Operation) -> bool {
         Response::Tar | Response::Octets | Response::WebSocket => true,
         Response::Document(_)
         | Response::Array(_)
+        | Response::Ping
         | Response::Text
         | Response::Empty
         | Response::Stream(_)
