@@ -15,7 +15,7 @@ use crate::filter;
 use crate::policy::Policy;
 use crate::profile::Profiles;
 use crate::schema::Catalogue;
-use crate::socket::Address;
+use crate::socket::{Address, SocketOwner};
 use crate::yaml::{Diagnostic, Diagnostics, Location, Node};
 
 use self::compat::{Compat, RunAs};
@@ -58,8 +58,8 @@ pub struct Listener {
     pub address: Address,
     /// The permissions of a Unix socket; 0660 if not said.
     pub mode: Option<u32>,
-    /// The user and group of a Unix socket; those of the process if not said.
-    pub owner: Option<(Option<u32>, Option<u32>)>,
+    /// The user and group of a Unix socket.
+    pub owner: SocketOwner,
     /// What its clients may ask and see.
     pub policy: Arc<Policy>,
     /// Origins of web pages that may send requests; none but these.
@@ -296,13 +296,15 @@ fn may_change_user() -> bool {
 /// The configuration file that would say what the variables say.
 fn raw_of(compat: &Compat) -> read::Raw {
     let location = Location::file(&compat.profile_name());
-    let owner = compat.run_as.filter(|_| may_change_user()).map(|who| (Some(who.user), Some(who.group)));
+    let run_as = compat.run_as.filter(|_| may_change_user());
+    let owner =
+        run_as.map_or_else(SocketOwner::default, |who| SocketOwner { user: Some(who.user), group: Some(who.group) });
     let listener = |address: &Address| {
         let unix = matches!(address, Address::Unix(_));
         read::Listener {
             // Made by the user it belongs to, under the usual mask: nobody else may write to it.
             mode: unix.then_some(0o600),
-            owner: owner.filter(|_| unix),
+            owner: if unix { owner } else { SocketOwner::default() },
             profile: Some((compat.profile_name(), location.clone())),
             ..read::Listener::at(address.clone(), location.clone())
         }
@@ -463,7 +465,7 @@ mod tests {
         )
         .unwrap();
         let listener = &config.listeners[0];
-        assert_eq!((listener.mode, listener.owner), (Some(0o600), Some((Some(1), Some(2)))));
+        assert_eq!((listener.mode, listener.owner), (Some(0o600), SocketOwner { user: Some(1), group: Some(2) }));
         assert_eq!(listener.policy.name(), "dashboard-live");
         assert_eq!((config.limits.element.bytes(), config.limits.connections), (1 << 20, Some(10)));
         assert_eq!(

@@ -32,6 +32,15 @@ pub enum Address {
     },
 }
 
+/// Who owns a Unix socket that is listened on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketOwner {
+    /// The number of a user; the user of the process if `None`.
+    pub user: Option<u32>,
+    /// The number of a group; the group of the process if `None`.
+    pub group: Option<u32>,
+}
+
 /// Why a text is not an [`Address`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressError {

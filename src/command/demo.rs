@@ -15,7 +15,7 @@ use super::{Error, OK};
 use crate::cli::Environment;
 use crate::config::{Config, Filters, Limits, Listener, Sources, Startup, Timeouts};
 use crate::server::{self, Running};
-use crate::socket::Address;
+use crate::socket::{Address, SocketOwner};
 use crate::yaml::Location;
 
 /// A container of the engine.
@@ -209,7 +209,7 @@ impl Demo {
         let listen = |address| Listener {
             address,
             mode: None,
-            owner: None,
+            owner: SocketOwner::default(),
             policy: policy.clone(),
             origins: Vec::new(),
             hosts: Vec::new(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{ByteLimit, Limits, Timeouts};
-use crate::socket::Address;
+use crate::socket::{Address, SocketOwner};
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node};
 
 /// What a configuration file says. Profiles are not looked up yet.
@@ -25,7 +25,7 @@ pub(super) struct Listener {
     pub(super) location: Location,
     pub(super) address: Address,
     pub(super) mode: Option<u32>,
-    pub(super) owner: Option<(Option<u32>, Option<u32>)>,
+    pub(super) owner: SocketOwner,
     pub(super) profile: Option<(String, Location)>,
     pub(super) origins: Vec<String>,
     pub(super) hosts: Vec<String>,
@@ -34,7 +34,15 @@ pub(super) struct Listener {
 impl Listener {
     /// A listener with nothing said but where it is.
     pub(super) fn at(address: Address, location: Location) -> Self {
-        Self { location, address, mode: None, owner: None, profile: None, origins: Vec::new(), hosts: Vec::new() }
+        Self {
+            location,
+            address,
+            mode: None,
+            owner: SocketOwner::default(),
+            profile: None,
+            origins: Vec::new(),
+            hosts: Vec::new(),
+        }
     }
 }
 
@@ -73,7 +81,7 @@ fn listener(node: &Node, diagnostics: &mut Diagnostics) -> Option<Listener> {
         }
     };
     let mode = members.get("mode").and_then(|node| diagnostics.keep(mode(node)));
-    let owner = members.get("owner").and_then(|node| diagnostics.keep(owner(node)));
+    let owner = members.get("owner").and_then(|node| diagnostics.keep(owner(node))).unwrap_or_default();
     let profile = members.get("profile").and_then(|node| {
         diagnostics.keep(node.text("the name of a profile").map(|text| (text.to_owned(), node.location.clone())))
     });
@@ -192,12 +200,12 @@ fn mode(node: &Node) -> Result<u32, Diagnostic> {
     u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777).ok_or_else(|| expected(node, text, WHAT))
 }
 
-pub(super) fn owner(node: &Node) -> Result<(Option<u32>, Option<u32>), Diagnostic> {
+pub(super) fn owner(node: &Node) -> Result<SocketOwner, Diagnostic> {
     const WHAT: &str = "numbers uid:gid in quotes, such as \"1000:1000\"; either may be left out";
     let text = node.text(WHAT)?;
     let number = |text: &str| if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) };
     text.split_once(':')
-        .and_then(|(user, group)| Some((number(user)?, number(group)?)))
+        .and_then(|(user, group)| Some(SocketOwner { user: number(user)?, group: number(group)? }))
         .ok_or_else(|| expected(node, text, WHAT))
 }
 

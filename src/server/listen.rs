@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use crate::socket::{Address, Socket};
+use crate::socket::{Address, Socket, SocketOwner};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -41,11 +41,7 @@ impl Bound {
     ///
     /// # Errors
     /// What the system said; a Unix socket on which somebody listens is in use.
-    pub(super) fn open(
-        address: &Address,
-        mode: Option<u32>,
-        owner: Option<(Option<u32>, Option<u32>)>,
-    ) -> io::Result<Self> {
+    pub(super) fn open(address: &Address, mode: Option<u32>, owner: SocketOwner) -> io::Result<Self> {
         match address {
             Address::Unix(path) => {
                 let listener = open_unix(path, mode, owner)?;
@@ -84,7 +80,7 @@ impl Bound {
 
 /// Opens a Unix socket so that it never stands there with other rights than it is to have: it is made under another
 /// name, and gets its own when it is ready.
-fn open_unix(path: &Path, mode: Option<u32>, owner: Option<(Option<u32>, Option<u32>)>) -> io::Result<UnixListener> {
+fn open_unix(path: &Path, mode: Option<u32>, owner: SocketOwner) -> io::Result<UnixListener> {
     if let Ok(found) = std::fs::symlink_metadata(path) {
         if !found.file_type().is_socket() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no socket stands there"));
@@ -106,8 +102,8 @@ fn open_unix(path: &Path, mode: Option<u32>, owner: Option<(Option<u32>, Option<
     let listener = UnixListener::bind(&made)?;
     let made = SocketFile(made);
     std::fs::set_permissions(&made.0, std::fs::Permissions::from_mode(mode.unwrap_or(0o660)))?;
-    if let Some((user, group)) = owner {
-        std::os::unix::fs::chown(&made.0, user, group)?;
+    if owner != SocketOwner::default() {
+        std::os::unix::fs::chown(&made.0, owner.user, owner.group)?;
     }
     std::fs::rename(&made.0, path)?;
     Ok(listener)

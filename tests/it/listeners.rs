@@ -7,14 +7,21 @@ use std::time::Duration;
 
 use dockveil::config::{Config, Limits, Listener, Startup, Timeouts};
 use dockveil::server;
-use dockveil::socket::Address;
+use dockveil::socket::{Address, SocketOwner};
 
 use crate::support::client::{get, status};
 use crate::support::daemon::json;
 use crate::support::proxy::{Bench, Folder, policy};
 
 fn listener(address: Address) -> Listener {
-    Listener { address, mode: None, owner: None, policy: policy(), origins: Vec::new(), hosts: Vec::new() }
+    Listener {
+        address,
+        mode: None,
+        owner: SocketOwner::default(),
+        policy: policy(),
+        origins: Vec::new(),
+        hosts: Vec::new(),
+    }
 }
 
 fn config(upstream: Address, listeners: Vec<Listener>) -> Config {
@@ -30,7 +37,7 @@ fn mode_and_owner_of_a_socket_are_as_configured() {
         |_| json("[]"),
         move |config| {
             config.listeners[0].mode = Some(0o604);
-            config.listeners[0].owner = Some((Some(owner.0), Some(owner.1)));
+            config.listeners[0].owner = SocketOwner { user: Some(owner.0), group: Some(owner.1) };
         },
     );
     let found = std::fs::metadata(bench.folder.path("listener")).unwrap();

@@ -161,7 +161,7 @@ impl Table {
             .filter_map(|(text, node)| diagnostics.keep(read::address(text, &node.location)))
             .collect();
         let run_as = members.get("run_as").and_then(|node| diagnostics.keep(read::owner(node)));
-        let run_as = run_as.and_then(|(user, group)| Some(RunAs { user: user?, group: group? }));
+        let run_as = run_as.and_then(|who| Some(RunAs { user: who.user?, group: who.group? }));
         let timeouts = members.get("timeouts").map(|node| read::timeouts(node, diagnostics)).unwrap_or_default();
         let (allow, raw) = (operations(members, "allow", diagnostics), operations(members, "raw", diagnostics));
         let mut variables = BTreeMap::new();

@@ -9,7 +9,7 @@ use dockveil::config::{ByteLimit, Config, Limits, Listener, Startup, Timeouts};
 use dockveil::policy::Policy;
 use dockveil::profile::Profiles;
 use dockveil::server::{self, Running};
-use dockveil::socket::Address;
+use dockveil::socket::{Address, SocketOwner};
 
 use super::client::Client;
 use super::daemon::{Daemon, Reply};
@@ -118,7 +118,7 @@ fn config(daemon: &Path, listener: &Path) -> Config {
         listeners: vec![Listener {
             address: Address::Unix(listener.to_owned()),
             mode: None,
-            owner: None,
+            owner: SocketOwner::default(),
             policy: policy(),
             origins: Vec::new(),
             hosts: Vec::new(),
