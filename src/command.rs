@@ -19,7 +19,7 @@ use crate::filter::{EventFilter, FilterError, Report};
 use crate::policy::Policy;
 use crate::profile::Streams;
 
-use crate::yaml::{Diagnostic, Location};
+use crate::yaml::{Diagnostic, Diagnostics, Location};
 
 pub use self::catalogue::catalogue;
 pub use self::explain::explain;
@@ -41,16 +41,22 @@ pub const CONFIGURATION: u8 = 78;
 #[derive(Debug)]
 pub enum Error {
     /// The configuration is wrong.
-    Diagnostics(Vec<Diagnostic>),
+    Diagnostics(Diagnostics),
     /// What it was to write to, or to read from, broke.
     Io(io::Error),
     /// The server did not start.
     Server(crate::server::Error),
 }
 
-impl From<Vec<Diagnostic>> for Error {
-    fn from(diagnostics: Vec<Diagnostic>) -> Self {
+impl From<Diagnostics> for Error {
+    fn from(diagnostics: Diagnostics) -> Self {
         Self::Diagnostics(diagnostics)
+    }
+}
+
+impl From<Diagnostic> for Error {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Diagnostics(diagnostic.into())
     }
 }
 
@@ -146,7 +152,7 @@ pub fn filter(
     err: &mut dyn Write,
 ) -> Result<u8, Error> {
     let filters = load(arguments.config.as_deref(), &arguments.filters, environment)?;
-    let flag = |name: &str, message: String| Error::Diagnostics(vec![Diagnostic::new(&Location::file(name), message)]);
+    let flag = |name: &str, message: String| Error::from(Diagnostic::new(&Location::file(name), message));
     let location = Location::file("--profile");
     let profile = filters.profiles.get(&arguments.profile);
     let profile = profile.ok_or_else(|| flag("--profile", filters.profiles.unknown(&arguments.profile)))?;
@@ -229,6 +235,6 @@ fn load(
     file: Option<&std::path::Path>,
     folders: &[std::path::PathBuf],
     environment: &Environment,
-) -> Result<Filters, Vec<Diagnostic>> {
+) -> Result<Filters, Diagnostics> {
     Filters::load(&Sources::find(file, folders, environment)?)
 }

@@ -154,12 +154,12 @@ impl Filters {
     ///
     /// # Errors
     /// Every mistake in all the files.
-    pub fn load(sources: &Sources) -> Result<Self, Vec<Diagnostic>> {
+    pub fn load(sources: &Sources) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
         let (mut profiles, mut classes) = (Vec::new(), Vec::new());
         for folder in &sources.folders {
-            for file in diagnostics.keep(read::yaml_files(folder)).unwrap_or_default() {
-                let Some((name, text)) = diagnostics.keep(read::file(&file)) else { continue };
+            for file in diagnostics.ok(read::yaml_files(folder)).unwrap_or_default() {
+                let Some((name, text)) = diagnostics.ok(read::file(&file)) else { continue };
                 if text.lines().any(|line| line.starts_with("class:")) {
                     classes.push((name, text));
                 } else {
@@ -185,11 +185,11 @@ impl Filters {
                 {
                     profiles.add(compat.profile(base));
                 }
-                diagnostics.or_value(Self { catalogue, profiles })
+                diagnostics.finish(Self { catalogue, profiles })
             }
             Err(wrong) => {
                 diagnostics.extend(wrong);
-                diagnostics.or_value(()).and(Err(Vec::new()))
+                Err(diagnostics)
             }
         }
     }
@@ -198,10 +198,10 @@ impl Filters {
     ///
     /// # Errors
     /// That there is no such profile, or what its rules cannot be compiled for.
-    pub fn policy(&self, name: &str, location: &Location, limits: Limits) -> Result<Arc<Policy>, Vec<Diagnostic>> {
+    pub fn policy(&self, name: &str, location: &Location, limits: Limits) -> Result<Arc<Policy>, Diagnostics> {
         match self.profiles.get(name) {
             Some(profile) => Policy::compile_within(profile, &self.catalogue, limits.of_a_document()).map(Arc::new),
-            None => Err(vec![Diagnostic::new(location, self.profiles.unknown(name))]),
+            None => Err(Diagnostic::new(location, self.profiles.unknown(name)).into()),
         }
     }
 }
@@ -219,10 +219,10 @@ impl Sources {
     ///
     /// # Errors
     /// Every mistake in them.
-    pub fn find(file: Option<&Path>, folders: &[PathBuf], environment: &Environment) -> Result<Self, Vec<Diagnostic>> {
+    pub fn find(file: Option<&Path>, folders: &[PathBuf], environment: &Environment) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
         let said = Said::find(file, None, environment, &mut diagnostics);
-        diagnostics.or_value(said.sources(folders))
+        diagnostics.finish(said.sources(folders))
     }
 }
 
@@ -322,23 +322,23 @@ impl Config {
     ///
     /// # Errors
     /// Every mistake in arguments, environment and files.
-    pub fn load(arguments: &Serve, environment: &Environment) -> Result<Self, Vec<Diagnostic>> {
+    pub fn load(arguments: &Serve, environment: &Environment) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
         let mut said =
             Said::find(arguments.config.as_deref(), arguments.profile.as_deref(), environment, &mut diagnostics);
         let file = said.file.take();
         let upstream = match (&arguments.upstream, said.raw.upstream.take(), &environment.docker_host) {
-            (Some(text), ..) => diagnostics.keep(read::address(text, &Location::file("--upstream"))),
+            (Some(text), ..) => diagnostics.ok(read::address(text, &Location::file("--upstream"))),
             (None, Some(address), _) => Some(address),
             (None, None, Some(text)) => {
-                diagnostics.keep(read::address(&text.to_string_lossy(), &Location::file("DOCKER_HOST")))
+                diagnostics.ok(read::address(&text.to_string_lossy(), &Location::file("DOCKER_HOST")))
             }
             (None, None, None) => DEFAULT_UPSTREAM.parse().ok(),
         };
         let mut raw_listeners = std::mem::take(&mut said.raw.listeners);
         if !arguments.listen.is_empty() {
             let location = Location::file("--listen");
-            let asked = arguments.listen.iter().filter_map(|text| diagnostics.keep(read::address(text, &location)));
+            let asked = arguments.listen.iter().filter_map(|text| diagnostics.ok(read::address(text, &location)));
             let profile = said.compat.as_ref().map(|compat| (compat.profile_name(), location.clone()));
             let listener =
                 |address| read::Listener { profile: profile.clone(), ..read::Listener::at(address, location.clone()) };
@@ -348,7 +348,7 @@ impl Config {
             raw_listeners = default_listeners(environment, &location);
         } else if raw_listeners.is_empty() && diagnostics.is_empty() {
             let location = Location::file(&file.map(|file| file.display().to_string()).unwrap_or_default());
-            diagnostics.push(Diagnostic::new(&location, "no listeners, expected at least one"));
+            diagnostics.report(&location, "no listeners, expected at least one");
         }
         check_addresses(upstream.as_ref(), &raw_listeners, &mut diagnostics);
         let (limits, timeouts) = (said.raw.limits, said.raw.timeouts);
@@ -388,10 +388,8 @@ impl Config {
                 None => {}
             }
         }
-        match upstream {
-            Some(upstream) => diagnostics.or_value(Self { upstream, listeners, limits, timeouts, startup }),
-            None => diagnostics.or_value(()).and(Err(Vec::new())),
-        }
+        let config = upstream.map(|upstream| Self { upstream, listeners, limits, timeouts, startup });
+        diagnostics.finish_option(config)
     }
 }
 
@@ -417,10 +415,10 @@ fn check_addresses(upstream: Option<&Address>, listeners: &[read::Listener], dia
     for (number, listener) in listeners.iter().enumerate() {
         let fixed = !matches!(listener.address, Address::Tcp { port: 0, .. });
         if fixed && listeners.iter().take(number).any(|other| other.address == listener.address) {
-            diagnostics.push(Diagnostic::new(&listener.location, format!("a second listener on {}", listener.address)));
+            diagnostics.report(&listener.location, format!("a second listener on {}", listener.address));
         }
         if upstream.is_some_and(|upstream| leads_to(upstream, &listener.address)) {
-            diagnostics.push(Diagnostic::new(&listener.location, format!("{} is the engine itself", listener.address)));
+            diagnostics.report(&listener.location, format!("{} is the engine itself", listener.address));
         }
     }
 }

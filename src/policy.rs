@@ -116,7 +116,7 @@ impl Policy {
     ///
     /// # Errors
     /// The rules that cannot be compiled for the schema they are about, and schemas that the catalogue does not have.
-    pub fn compile(profile: &Profile, catalogue: &Catalogue) -> Result<Self, Vec<Diagnostic>> {
+    pub fn compile(profile: &Profile, catalogue: &Catalogue) -> Result<Self, Diagnostics> {
         Self::compile_within(profile, catalogue, Limits::default())
     }
 
@@ -124,7 +124,7 @@ impl Policy {
     ///
     /// # Errors
     /// As [`Policy::compile`].
-    pub fn compile_within(profile: &Profile, catalogue: &Catalogue, limits: Limits) -> Result<Self, Vec<Diagnostic>> {
+    pub fn compile_within(profile: &Profile, catalogue: &Catalogue, limits: Limits) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
         let mut plans: BTreeMap<&str, Arc<Plan>> = BTreeMap::new();
         let mut plan = |schema: &'static str, diagnostics: &mut Diagnostics| {
@@ -133,7 +133,7 @@ impl Policy {
             }
             let compiled = Plan::compile(catalogue, schema, &profile.show, &profile.rules);
             let compiled = compiled.map_err(|error| Diagnostic::new(&profile.location, error.to_string()));
-            let plan = Arc::new(diagnostics.keep(compiled)?.with_limits(limits));
+            let plan = Arc::new(diagnostics.ok(compiled)?.with_limits(limits));
             plans.insert(schema, Arc::clone(&plan));
             Some(plan)
         };
@@ -146,7 +146,7 @@ impl Policy {
                 (Relayed::Events, Some(_)) if profile.events == Streams::Filtered => {
                     let compiled = EventFilter::compile(catalogue, &profile.show, &profile.rules);
                     let compiled = compiled.map_err(|error| Diagnostic::new(&profile.location, error.to_string()));
-                    let filter = diagnostics.keep(compiled).map(|filter| filter.with_limits(limits));
+                    let filter = diagnostics.ok(compiled).map(|filter| filter.with_limits(limits));
                     filter.map(|filter| Way::Records(RecordFilter::Event(Arc::new(filter))))
                 }
                 (Relayed::Stats, Some(schema)) => {
@@ -163,7 +163,7 @@ impl Policy {
                 (Relayed::Never | Relayed::Stats, None) => None,
             };
             let ruled = if guard::concerns(known) {
-                diagnostics.keep(ruled(known, profile, catalogue)).unwrap_or(ClassSet::ALL)
+                diagnostics.ok(ruled(known, profile, catalogue)).unwrap_or(ClassSet::ALL)
             } else {
                 ClassSet::EMPTY
             };
@@ -173,13 +173,10 @@ impl Policy {
         for schema in profile.rules.iter().filter_map(|rule| catalogue.schema(&rule.on)) {
             if !plans.contains_key(schema.name()) {
                 let compiled = Plan::compile(catalogue, schema.name(), &profile.show, &profile.rules);
-                diagnostics.keep(compiled.map_err(|error| Diagnostic::new(&profile.location, error.to_string())));
+                diagnostics.ok(compiled.map_err(|error| Diagnostic::new(&profile.location, error.to_string())));
             }
         }
-        match (error, diagnostics.is_empty()) {
-            (Some(error), true) => Ok(Self { profile: profile.clone(), allowed, error }),
-            (Some(_) | None, _) => diagnostics.or_value(()).and_then(|()| Err(Vec::new())),
-        }
+        diagnostics.finish_option(error.map(|error| Self { profile: profile.clone(), allowed, error }))
     }
 
     /// The name of the profile.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::api::{OPERATIONS, operation, operations_named, unknown_operation};
 use crate::filter::{Rule, Show, parse_rule};
 use crate::schema::{Catalogue, Class, ClassSet};
-use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node, nearest};
+use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node, unknown, unknown_or};
 
 /// Files of `filters/profile` by name, each as file name and text.
 macro_rules! built_in {
@@ -117,7 +117,7 @@ impl Profiles {
     ///
     /// # Errors
     /// The mistakes in the files, none in a program whose tests have passed.
-    pub fn built_in(catalogue: &Catalogue) -> Result<Self, Vec<Diagnostic>> {
+    pub fn built_in(catalogue: &Catalogue) -> Result<Self, Diagnostics> {
         Self::built_in_with(&[], catalogue)
     }
 
@@ -125,7 +125,7 @@ impl Profiles {
     ///
     /// # Errors
     /// Every mistake in all the files; a name that is taken is one.
-    pub fn built_in_with(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Vec<Diagnostic>> {
+    pub fn built_in_with(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Diagnostics> {
         Self::parse(&[BUILT_IN, files].concat(), catalogue)
     }
 
@@ -133,7 +133,7 @@ impl Profiles {
     ///
     /// # Errors
     /// Every mistake in all the files, in the order of their places.
-    pub fn parse(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Vec<Diagnostic>> {
+    pub fn parse(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Diagnostics> {
         Self::read(files, &[], catalogue)
     }
 
@@ -145,21 +145,21 @@ impl Profiles {
         files: &[(&str, &str)],
         documents: &[Node],
         catalogue: &Catalogue,
-    ) -> Result<Self, Vec<Diagnostic>> {
+    ) -> Result<Self, Diagnostics> {
         Self::read(&[BUILT_IN, files].concat(), documents, catalogue)
     }
 
-    fn read(files: &[(&str, &str)], documents: &[Node], catalogue: &Catalogue) -> Result<Self, Vec<Diagnostic>> {
+    fn read(files: &[(&str, &str)], documents: &[Node], catalogue: &Catalogue) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
         let mut sheets: BTreeMap<String, Sheet> = BTreeMap::new();
         let parsed: Vec<Node> =
-            files.iter().filter_map(|(file, text)| diagnostics.keep(yaml::parse(file, text))).collect();
+            files.iter().filter_map(|(file, text)| diagnostics.ok(yaml::parse(file, text))).collect();
         for document in parsed.iter().chain(documents) {
             let Some(sheet) = Sheet::read(document, catalogue, &mut diagnostics) else { continue };
             match sheets.get(&sheet.name) {
                 Some(known) => {
                     let message = format!("the profile {:?} is in {} already", sheet.name, known.location);
-                    diagnostics.push(Diagnostic::new(&sheet.location, message));
+                    diagnostics.report(&sheet.location, message);
                 }
                 None => {
                     sheets.insert(sheet.name.clone(), sheet);
@@ -168,11 +168,11 @@ impl Profiles {
         }
         let mut known = BTreeMap::new();
         for sheet in sheets.values() {
-            if let Some(profile) = diagnostics.keep(sheet.profile(&sheets)) {
+            if let Some(profile) = diagnostics.ok(sheet.profile(&sheets)) {
                 known.insert(profile.name.clone(), profile);
             }
         }
-        diagnostics.or_value(Self { known })
+        diagnostics.finish(Self { known })
     }
 
     /// The profile called `name`.
@@ -190,13 +190,9 @@ impl Profiles {
         self.known.values()
     }
 
-    /// What a person who named a profile that there is not wants to read.
+    /// The error text for an unknown profile.
     pub fn unknown(&self, name: &str) -> String {
-        let names: Vec<&str> = self.known.keys().map(String::as_str).collect();
-        match nearest(name, names.iter().copied()) {
-            Some(near) => format!("unknown profile {name:?}, did you mean {near:?}?"),
-            None => format!("unknown profile {name:?}, expected one of {}", names.join(", ")),
-        }
+        unknown("profile", name, self.known.keys().map(String::as_str))
     }
 }
 
@@ -239,21 +235,21 @@ impl Sheet {
         let members = diagnostics.members(document, "a profile", &KEYS)?;
         let text = |name: &str, what: &str, diagnostics: &mut Diagnostics| {
             let node = members.get(name)?;
-            diagnostics.keep(node.text(what)).map(|text| (text.to_owned(), node.location.clone()))
+            diagnostics.ok(node.text(what)).map(|text| (text.to_owned(), node.location.clone()))
         };
         let named = text("profile", "the name of the profile", diagnostics);
         let about = text("about", "what the profile is for", diagnostics).map(|(about, _)| about).unwrap_or_default();
         let extends = text("extends", "the name of a profile", diagnostics);
         let allow = members.get("allow").map(|node| allowed(node, diagnostics)).unwrap_or_default();
         let said = Said::read(members, diagnostics);
-        let unknown = members.get("unknown").and_then(|node| diagnostics.keep(shown_or_hidden(node)));
+        let unknown = members.get("unknown").and_then(|node| diagnostics.ok(shown_or_hidden(node)));
         let labels = globs(members, "labels", diagnostics);
         let env = globs(members, "env", diagnostics);
         let annotations = globs(members, "annotations", diagnostics);
         let options = globs(members, "options", diagnostics);
-        let mask = members.get("mask-values").and_then(|node| diagnostics.keep(yes_or_no(node)));
+        let mask = members.get("mask-values").and_then(|node| diagnostics.ok(yes_or_no(node)));
         let rules = members.get("rules").map(|node| rules(node, catalogue, diagnostics)).unwrap_or_default();
-        let mut streams = |name: &str| members.get(name).and_then(|node| diagnostics.keep(streams(node)));
+        let mut streams = |name: &str| members.get(name).and_then(|node| diagnostics.ok(streams(node)));
         let (events, stats) = (streams("events"), streams("stats"));
         let Some((name, location)) = named else {
             if members.get("profile").is_none() {
@@ -289,13 +285,7 @@ impl Sheet {
         while let Some((parent, location)) = &last.extends {
             let Some(sheet) = sheets.get(parent) else {
                 let names = sheets.keys().map(String::as_str);
-                let message = match nearest(parent, names.clone()) {
-                    Some(near) => format!("unknown profile {parent:?}, did you mean {near:?}?"),
-                    None => {
-                        format!("unknown profile {parent:?}, expected one of {}", names.collect::<Vec<_>>().join(", "))
-                    }
-                };
-                return Err(Diagnostic::new(location, message));
+                return Err(Diagnostic::new(location, unknown("profile", parent, names)));
             };
             if !seen.insert(&sheet.name) {
                 return Err(Diagnostic::new(location, format!("the profile {parent:?} extends itself")));
@@ -344,15 +334,14 @@ impl Said {
             let mut found = Vec::new();
             for (text, item) in diagnostics.texts(node, "classes") {
                 let class = text.parse::<Class>().map_err(|error| item.diagnostic(error.to_string()));
-                found.extend(diagnostics.keep(class).map(|class| (class, item.location.clone())));
+                found.extend(diagnostics.ok(class).map(|class| (class, item.location.clone())));
             }
             found
         };
         match (members.entry("show"), members.entry("hide")) {
             (None, None) => Self::Nothing,
             (Some(_), Some((hide, _))) => {
-                diagnostics
-                    .push(Diagnostic::new(&hide.location, "`show` and `hide` stand here both, expected one of them"));
+                diagnostics.report(&hide.location, "`show` and `hide` exclude each other: expected one of them");
                 Self::Nothing
             }
             (Some((key, node)), None) => match node.text("") {
@@ -446,8 +435,7 @@ fn allowed(node: &Node, diagnostics: &mut Diagnostics) -> BTreeMap<&'static str,
         }
         for operation in known {
             if let Some(first) = allow.insert(operation.id, item.location.clone()) {
-                diagnostics
-                    .push(item.diagnostic(format!("the operation {text} stands here twice: {first} has it already")));
+                diagnostics.push(item.diagnostic(format!("duplicate operation {text}: {first} already lists it")));
             }
         }
     }
@@ -475,16 +463,14 @@ fn globs(members: Members<'_>, name: &str, diagnostics: &mut Diagnostics) -> Vec
 /// Reads `rules`. A rule may name an operation in place of a schema: then it is about the schema of its response.
 fn rules(node: &Node, catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> Vec<Rule> {
     let mut found = Vec::new();
-    for item in diagnostics.keep(node.list("a list of rules")).unwrap_or_default() {
-        match parse_rule(item, |_| true) {
-            Err(wrong) => diagnostics.extend(wrong),
-            Ok(mut rule) => match schema_named(&rule.on, catalogue) {
-                Ok(schema) => {
-                    rule.on = schema;
-                    found.push(rule);
-                }
-                Err(message) => diagnostics.push(Diagnostic::new(&rule.location, message)),
-            },
+    for item in diagnostics.ok(node.list("a list of rules")).unwrap_or_default() {
+        let Some(mut rule) = diagnostics.ok(parse_rule(item, |_| true)) else { continue };
+        match schema_named(&rule.on, catalogue) {
+            Ok(schema) => {
+                rule.on = schema;
+                found.push(rule);
+            }
+            Err(message) => diagnostics.report(&rule.location, message),
         }
     }
     found
@@ -503,10 +489,7 @@ fn schema_named(on: &str, catalogue: &Catalogue) -> Result<String, String> {
     }
     let names = catalogue.schemas().map(crate::schema::Schema::name);
     let names = names.chain(OPERATIONS.iter().map(|operation| operation.id));
-    Err(match nearest(on, names) {
-        Some(near) => format!("unknown schema {on:?}, did you mean {near:?}?"),
-        None => format!("unknown schema {on:?}, expected a schema or an operation id, such as ContainerInspect"),
-    })
+    Err(unknown_or("schema", on, names, "a schema or an operation id, such as ContainerInspect"))
 }
 
 #[cfg(test)]
@@ -770,7 +753,7 @@ mod tests {
                 "p.yaml:4:9: unknown operation \"ContainerLst\", did you mean \"ContainerList\"?",
                 "p.yaml:4:23: unknown operation \"Everything\", expected an operation id of the Docker API such as \
                  ContainerList",
-                "p.yaml:4:50: the operation ContainerList stands here twice: p.yaml:4:35 has it already",
+                "p.yaml:4:50: duplicate operation ContainerList: p.yaml:4:35 already lists it",
                 "p.yaml:5:8: unknown class \"public\", expected one of secret, command, free-text, host-path, topology, \
                  host, identity, state",
                 "p.yaml:6:10: found \"maybe\", expected `show` or `hide`",
@@ -791,7 +774,7 @@ mod tests {
         let catalogue = crate::api::catalogue::built_in().unwrap();
         let wrong = Profiles::built_in_with(&[("b.yaml", "profile: dashboard\n")], &catalogue).unwrap_err();
         assert_eq!(
-            wrong.first().map(ToString::to_string).as_deref(),
+            wrong.iter().next().map(ToString::to_string).as_deref(),
             Some("b.yaml:1:10: the profile \"dashboard\" is in built-in:profile/dashboard.yaml:6:10 already")
         );
     }
@@ -800,7 +783,7 @@ mod tests {
     fn show_and_hide_do_not_go_together() {
         check_diagnostics(
             "profile: p\nshow: [state]\nhide: [secret]\n",
-            &["p.yaml:3:1: `show` and `hide` stand here both, expected one of them"],
+            &["p.yaml:3:1: `show` and `hide` exclude each other: expected one of them"],
         );
         check_diagnostics("profile: p\nshow: some\n", &["p.yaml:2:7: found text, expected `all` or a list of classes"]);
     }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use class::{Class, ClassSet, UnknownClass};
 use path::{Part, Path, Step};
 
-use crate::yaml::{self, Diagnostic, Location, Node, Value};
+use crate::yaml::{self, Diagnostic, Diagnostics, Location, Node, Value};
 
 /// Every schema, with the class of every field. Schemas nest without cycles.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +25,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// Every mistake in all the files, in the order of their places.
-    pub fn parse(schemas: (&str, &str), classes: &[(&str, &str)]) -> Result<Self, Vec<Diagnostic>> {
+    pub fn parse(schemas: (&str, &str), classes: &[(&str, &str)]) -> Result<Self, Diagnostics> {
         Self::parse_with_blanks(schemas, classes, None)
     }
 
@@ -37,8 +37,8 @@ impl Catalogue {
         schemas: (&str, &str),
         classes: &[(&str, &str)],
         blanks: Option<(&str, &str)>,
-    ) -> Result<Self, Vec<Diagnostic>> {
-        let mut reader = Reader { schemas: BTreeMap::new(), diagnostics: Vec::new() };
+    ) -> Result<Self, Diagnostics> {
+        let mut reader = CatalogueReader::default();
         reader.schemas_file(schemas);
         for file in classes {
             reader.class_file(*file);
@@ -46,12 +46,7 @@ impl Catalogue {
         if let Some(file) = blanks {
             reader.blanks_file(file);
         }
-        if reader.diagnostics.is_empty() {
-            Ok(Self { schemas: reader.schemas })
-        } else {
-            reader.diagnostics.sort();
-            Err(reader.diagnostics)
-        }
+        reader.diagnostics.finish(Self { schemas: reader.schemas })
     }
 
     /// The schema called `name`.
@@ -261,40 +256,28 @@ fn twice(location: &Location, known: &Location) -> Diagnostic {
     Diagnostic::new(location, format!("classified twice: {known} has it already"))
 }
 
-/// Collects schemas and mistakes while files are read.
-struct Reader {
+/// Collects schemas and errors while files are read.
+#[derive(Default)]
+struct CatalogueReader {
     schemas: BTreeMap<String, Schema>,
-    diagnostics: Vec<Diagnostic>,
+    diagnostics: Diagnostics,
 }
 
-impl Reader {
-    /// Keeps a value, or the mistake in its stead.
-    fn keep<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
-        result.map_err(|diagnostic| self.diagnostics.push(diagnostic)).ok()
-    }
-
-    /// The members of a file's mapping that are called `names`, in that order; others are mistakes.
+impl CatalogueReader {
+    /// The members of a file's mapping that are called `names`, in that order; any other is an error.
     fn members<'n, const N: usize>(&mut self, node: &'n Node, names: [&str; N]) -> Option<[Option<&'n Node>; N]> {
-        let entries = self.keep(node.mapping("a mapping"))?;
-        for (key, _) in entries {
-            if !names.contains(&key.name.as_str()) {
-                let expected = names.join(" or ");
-                let message = format!("unknown key {:?}, expected {expected}", key.name);
-                self.diagnostics.push(Diagnostic::new(&key.location, message));
-            }
-        }
-        let find = |name: &str| entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node);
-        Some(names.map(find))
+        let members = self.diagnostics.members(node, "a mapping", &names)?;
+        Some(names.map(|name| members.get_or_empty(name)))
     }
 
     fn schemas_file(&mut self, (file, text): (&str, &str)) {
-        let Some(document) = self.keep(yaml::parse(file, text)) else { return };
+        let Some(document) = self.diagnostics.ok(yaml::parse(file, text)) else { return };
         let Some([schemas]) = self.members(&document, ["schemas"]) else { return };
         let Some(schemas) = schemas else {
             self.diagnostics.push(document.diagnostic("expected `schemas`"));
             return;
         };
-        let Some(entries) = self.keep(schemas.mapping("schemas by name")) else { return };
+        let Some(entries) = self.diagnostics.ok(schemas.mapping("schemas by name")) else { return };
         for (key, _) in entries {
             let schema = Schema { name: key.name.clone(), root: Field::default() };
             self.schemas.insert(key.name.clone(), schema);
@@ -304,19 +287,19 @@ impl Reader {
             if node.value == Value::Null {
                 continue;
             }
-            let Some(points) = self.keep(node.list("a list of `path: schema`, or nothing")) else { continue };
+            let Some(points) = self.diagnostics.ok(node.list("a list of `path: schema`, or nothing")) else { continue };
             for point in points {
-                let Some(pairs) = self.keep(point.mapping("`path: schema`")) else { continue };
+                let Some(pairs) = self.diagnostics.ok(point.mapping("`path: schema`")) else { continue };
                 for (path, inner) in pairs {
                     let result = self.nest(&key.name, path, inner);
-                    self.keep(result);
+                    self.diagnostics.ok(result);
                 }
             }
         }
         if self.diagnostics.len() == before {
             for (key, _) in entries {
                 let result = self.check_cycle(&key.name, &key.location);
-                self.keep(result);
+                self.diagnostics.ok(result);
             }
         }
     }
@@ -356,7 +339,7 @@ impl Reader {
     }
 
     fn class_file(&mut self, (file, text): (&str, &str)) {
-        let Some(document) = self.keep(yaml::parse(file, text)) else { return };
+        let Some(document) = self.diagnostics.ok(yaml::parse(file, text)) else { return };
         let Some([class, fields]) = self.members(&document, ["class", "fields"]) else { return };
         let (Some(class), Some(fields)) = (class, fields) else {
             self.diagnostics.push(document.diagnostic("expected `class` and `fields`"));
@@ -365,7 +348,7 @@ impl Reader {
         let name = class.text("the name of a class");
         let parsed =
             name.and_then(|name| name.parse().map_err(|error: UnknownClass| class.diagnostic(error.to_string())));
-        let Some(class) = self.keep(parsed) else { return };
+        let Some(class) = self.diagnostics.ok(parsed) else { return };
         if fields.value == Value::Null {
             return;
         }
@@ -373,7 +356,7 @@ impl Reader {
     }
 
     fn blanks_file(&mut self, (file, text): (&str, &str)) {
-        let Some(document) = self.keep(yaml::parse(file, text)) else { return };
+        let Some(document) = self.diagnostics.ok(yaml::parse(file, text)) else { return };
         let Some(lists) = self.members(&document, ["times", "unknown", "absent"]) else { return };
         for (list, blank) in lists.into_iter().zip([Blank::Time, Blank::Unknown, Blank::Absent]) {
             if let Some(list) = list {
@@ -384,15 +367,15 @@ impl Reader {
 
     /// Hands over each path of lists of paths by schema.
     fn each_path(&mut self, lists: &Node, mut read: impl FnMut(&mut Self, &str, &Node) -> Result<(), Diagnostic>) {
-        let Some(entries) = self.keep(lists.mapping("paths by schema")) else { return };
+        let Some(entries) = self.diagnostics.ok(lists.mapping("paths by schema")) else { return };
         for (key, node) in entries {
             if !self.schemas.contains_key(&key.name) {
-                self.diagnostics.push(Diagnostic::new(&key.location, format!("unknown schema {:?}", key.name)));
+                self.diagnostics.report(&key.location, format!("unknown schema {:?}", key.name));
             }
-            let Some(paths) = self.keep(node.list("a list of paths")) else { continue };
+            let Some(paths) = self.diagnostics.ok(node.list("a list of paths")) else { continue };
             for path in paths {
                 let result = read(self, &key.name, path);
-                self.keep(result);
+                self.diagnostics.ok(result);
             }
         }
     }
@@ -479,7 +462,7 @@ mod tests {
                 "a.yaml:6:3: unknown schema \"Nowhere\"",
                 "b.yaml:4:7: classified twice: a.yaml:4:7 has it already",
                 "b.yaml:5:7: classified twice: a.yaml:4:7 has it already",
-                "b.yaml:6:1: unknown key \"other\", expected class or fields",
+                "b.yaml:6:1: unknown key \"other\", expected one of class, fields",
                 "c.yaml:1:8: unknown class \"public\", expected one of secret, command, free-text, host-path, topology, \
                  host, identity, state",
             ],
@@ -536,7 +519,7 @@ mod tests {
         check_diagnostics(
             "other:\n",
             &[],
-            &["s.yaml:1:1: expected `schemas`", "s.yaml:1:1: unknown key \"other\", expected schemas"],
+            &["s.yaml:1:1: expected `schemas`", "s.yaml:1:1: unknown key \"other\", expected one of schemas"],
         );
     }
 

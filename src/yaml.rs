@@ -3,13 +3,17 @@
 //! The readers of configuration walk this tree themselves, because a person with five mistakes in a file is to
 //! read about all five: a reader that stops at the first would make them start the program five times.
 
+mod diagnostics;
 mod members;
+mod nearest;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub use members::{Diagnostics, Members, nearest};
+pub use diagnostics::{Diagnostic, Diagnostics};
+pub use members::Members;
+pub use nearest::{nearest, unknown, unknown_or};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 /// How deep collections may nest.
@@ -42,28 +46,6 @@ impl fmt::Display for Location {
             (line, 0) => write!(f, "{}:{line}", self.file),
             (line, column) => write!(f, "{}:{line}:{column}", self.file),
         }
-    }
-}
-
-/// Something wrong in a file, and what was expected there.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Diagnostic {
-    /// Where it is.
-    pub location: Location,
-    /// What was found and what was expected; lower case, no full stop.
-    pub message: String,
-}
-
-impl Diagnostic {
-    /// A mistake at `place`.
-    pub fn new(location: &Location, message: impl Into<String>) -> Self {
-        Self { location: location.clone(), message: message.into() }
-    }
-}
-
-impl fmt::Display for Diagnostic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.location, self.message)
     }
 }
 

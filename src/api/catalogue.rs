@@ -4,7 +4,7 @@
 //! YAML and not code.
 
 use crate::schema::Catalogue;
-use crate::yaml::Diagnostic;
+use crate::yaml::Diagnostics;
 
 /// The schemas: file name and text.
 const SCHEMAS: (&str, &str) = ("built-in:schemas.yaml", include_str!("../../filters/schemas.yaml"));
@@ -26,7 +26,7 @@ const CLASSES: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// Every mistake in the files; none in a program whose tests pass.
-pub fn built_in() -> Result<Catalogue, Vec<Diagnostic>> {
+pub fn built_in() -> Result<Catalogue, Diagnostics> {
     built_in_with(&[])
 }
 
@@ -34,7 +34,7 @@ pub fn built_in() -> Result<Catalogue, Vec<Diagnostic>> {
 ///
 /// # Errors
 /// Every mistake in all the files. A second class for a field is one.
-pub fn built_in_with(files: &[(&str, &str)]) -> Result<Catalogue, Vec<Diagnostic>> {
+pub fn built_in_with(files: &[(&str, &str)]) -> Result<Catalogue, Diagnostics> {
     Catalogue::parse_with_blanks(SCHEMAS, &[CLASSES, files].concat(), Some(BLANKS))
 }
 

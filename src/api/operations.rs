@@ -5,7 +5,7 @@
 //! over HTTP/2, which never meets the daemon's router.
 
 use super::{ApiVersion, Method};
-use crate::yaml::nearest;
+use crate::yaml::unknown_or;
 
 /// One operation: a row of the table.
 #[derive(Debug, PartialEq, Eq)]
@@ -175,10 +175,8 @@ impl Operation {
 
 /// Error text for an unknown operation id.
 pub fn unknown_operation(id: &str) -> String {
-    match nearest(id, OPERATIONS.iter().map(|operation| operation.id)) {
-        Some(near) => format!("unknown operation {id:?}, did you mean {near:?}?"),
-        None => format!("unknown operation {id:?}, expected an operation id of the Docker API such as ContainerList"),
-    }
+    let known = OPERATIONS.iter().map(|operation| operation.id);
+    unknown_or("operation", id, known, "an operation id of the Docker API such as ContainerList")
 }
 
 /// The names of parameters; `many` after one says that it repeats.

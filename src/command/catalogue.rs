@@ -7,7 +7,7 @@ use super::{Error, OK, load};
 use crate::api::{ApiVersion, OPERATIONS, operation};
 use crate::cli::{self, Environment};
 use crate::schema::{Catalogue, Field, Schema};
-use crate::yaml::{Diagnostic, Location, nearest};
+use crate::yaml::{Diagnostic, Location, unknown_or};
 
 /// Type and versions of every field, by schema.
 const FIELDS: &str = include_str!("../../filters/fields.tsv");
@@ -47,7 +47,7 @@ fn known(schema: &str) -> BTreeMap<&'static str, Known> {
 /// [`Error`].
 pub fn catalogue(arguments: &cli::Catalogue, environment: &Environment, out: &mut dyn Write) -> Result<u8, Error> {
     let filters = load(arguments.config.as_deref(), &arguments.filters, environment)?;
-    let flag = |name: &str, message: String| Error::Diagnostics(vec![Diagnostic::new(&Location::file(name), message)]);
+    let flag = |name: &str, message: String| Error::from(Diagnostic::new(&Location::file(name), message));
     let version = match &arguments.api {
         None => None,
         Some(text) => Some(
@@ -63,13 +63,8 @@ pub fn catalogue(arguments: &cli::Catalogue, environment: &Environment, out: &mu
     let Some(schema) = filters.catalogue.schema(named) else {
         let names = filters.catalogue.schemas().map(Schema::name);
         let names = names.chain(OPERATIONS.iter().filter(|known| known.schema().is_some()).map(|known| known.id));
-        return Err(flag(
-            "SCHEMA",
-            match nearest(name, names) {
-                Some(near) => format!("unknown schema {name:?}, did you mean {near:?}?"),
-                None => format!("unknown schema {name:?}: `dockveil catalogue` lists them"),
-            },
-        ));
+        let expected = "one that `dockveil catalogue` lists";
+        return Err(flag("SCHEMA", unknown_or("schema", name, names, expected)));
     };
     fields(schema, version, out)?;
     Ok(OK)
@@ -149,7 +144,7 @@ mod tests {
         let mut out = Vec::new();
         match catalogue(&arguments, &Environment::default(), &mut out) {
             Ok(code) => assert_eq!(code, OK),
-            Err(Error::Diagnostics(diagnostics)) => return Err(diagnostics[0].to_string()),
+            Err(Error::Diagnostics(diagnostics)) => return Err(diagnostics.iter().next().unwrap().to_string()),
             Err(error @ (Error::Io(_) | Error::Server(_))) => panic!("{error:?}"),
         }
         Ok(String::from_utf8(out).unwrap())

@@ -19,7 +19,7 @@ pub fn explain(arguments: &cli::Explain, environment: &Environment, out: &mut dy
     let filters = load(arguments.config.as_deref(), &arguments.filters, environment)?;
     let Some(profile) = filters.profiles.get(&arguments.profile) else {
         let message = filters.profiles.unknown(&arguments.profile);
-        return Err(Error::Diagnostics(vec![Diagnostic::new(&Location::file("--profile"), message)]));
+        return Err(Diagnostic::new(&Location::file("--profile"), message).into());
     };
     let policy = Policy::compile(profile, &filters.catalogue)?;
     of_request(&arguments.request, &policy, &filters.catalogue, out)
@@ -73,10 +73,7 @@ fn of_request(request: &str, policy: &Policy, catalogue: &Catalogue, out: &mut d
             };
             writeln!(out, "decision  {how}")?;
             write_place(allowed, out)?;
-            write_fields(
-                &explained.map_err(|error| vec![Diagnostic::new(&profile.location, error.to_string())])?,
-                out,
-            )?;
+            write_fields(&explained.map_err(|error| Diagnostic::new(&profile.location, error.to_string()))?, out)?;
         }
     }
     Ok(OK)

@@ -40,15 +40,15 @@ pub fn healthcheck(
     }
 }
 
-fn target(text: &str) -> Result<Address, Vec<Diagnostic>> {
-    text.parse().map_err(|error| vec![Diagnostic::new(&Location::file("--target"), format!("found {text:?}, {error}"))])
+fn target(text: &str) -> Result<Address, Diagnostic> {
+    text.parse().map_err(|error| Diagnostic::new(&Location::file("--target"), format!("found {text:?}, {error}")))
 }
 
 /// The first listener of the configuration, and a name that it answers to.
 fn first_listener(arguments: &cli::Healthcheck, environment: &Environment) -> Result<(Address, String), Error> {
     let serve = Serve { config: arguments.config.clone(), filters: arguments.filters.clone(), ..Serve::default() };
     let first = Config::load(&serve, environment)?.listeners.into_iter().next();
-    let listener = first.ok_or_else(|| vec![Diagnostic::new(&Location::file("--config"), "no listeners")])?;
+    let listener = first.ok_or_else(|| Diagnostic::new(&Location::file("--config"), "no listeners"))?;
     let name = listener.hosts.into_iter().next();
     Ok((listener.address, name.unwrap_or_else(|| "localhost".to_owned())))
 }

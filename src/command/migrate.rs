@@ -17,7 +17,7 @@ use super::{Error, OK};
 use crate::cli;
 use crate::config::compat::{Compat, Verdict};
 use crate::config::{Filters, Sources};
-use crate::yaml::{Diagnostic, Location};
+use crate::yaml::{Diagnostic, Diagnostics, Location};
 
 /// How much is read.
 const SIZE_LIMIT: u64 = 1 << 20;
@@ -33,7 +33,7 @@ pub fn run(arguments: &cli::Migrate, input: &mut dyn Read, out: &mut dyn Write) 
         Some(file) => std::fs::File::open(file).and_then(|file| file.take(SIZE_LIMIT).read_to_string(&mut text)),
         None => input.take(SIZE_LIMIT).read_to_string(&mut text),
     };
-    read.map_err(|error| vec![Diagnostic::new(&Location::file(&name), format!("cannot be read: {error}"))])?;
+    read.map_err(|error| Diagnostic::new(&Location::file(&name), format!("cannot be read: {error}")))?;
     let source = source::read(&name, &text, arguments.service.as_deref())?;
     let sheet = sheet(&source)?;
     let filters = Filters::load(&Sources::default())?;
@@ -45,7 +45,7 @@ pub fn run(arguments: &cli::Migrate, input: &mut dyn Read, out: &mut dyn Write) 
 ///
 /// # Errors
 /// What cannot be read of it.
-fn sheet(source: &Source) -> Result<Sheet, Vec<Diagnostic>> {
+fn sheet(source: &Source) -> Result<Sheet, Diagnostics> {
     match source.proxy {
         Proxy::Table(table) => Ok(of_table(&Compat::read(table, &source.variables)?, source)),
         Proxy::Wollomatic => wollomatic(source),

@@ -81,7 +81,7 @@ impl Compat {
     ///
     /// # Errors
     /// Every variable whose value cannot be read.
-    pub fn find(variables: &Variables) -> Result<Option<Self>, Vec<Diagnostic>> {
+    pub fn find(variables: &Variables) -> Result<Option<Self>, Diagnostics> {
         match choose(variables)? {
             Some(table) => Self::read(table, variables).map(Some),
             None => {
@@ -89,9 +89,9 @@ impl Compat {
                 for name in [SHOW, LABELS, ENV].into_iter().filter(|name| variables.get(name).is_some()) {
                     let message = "is read only together with the variables of another socket proxy, \
                                    expected a profile to say what is shown";
-                    diagnostics.push(Diagnostic::new(&Location::file(name), message));
+                    diagnostics.report(&Location::file(name), message);
                 }
-                diagnostics.or_value(None)
+                diagnostics.finish(None)
             }
         }
     }
@@ -100,7 +100,7 @@ impl Compat {
     ///
     /// # Errors
     /// Every variable whose value cannot be read.
-    pub fn read(table: &'static Table, variables: &Variables) -> Result<Self, Vec<Diagnostic>> {
+    pub fn read(table: &'static Table, variables: &Variables) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
         let mut notes = Vec::new();
         for name in variables.names().filter(|name| table.prefixes.iter().any(|prefix| name.starts_with(prefix))) {
@@ -109,7 +109,7 @@ impl Compat {
                     Some(near) => format!("did you mean {near}?"),
                     None => format!("expected one that {} reads", table.about),
                 };
-                diagnostics.push(Diagnostic::new(&Location::file(name), format!("unknown variable, {expected}")));
+                diagnostics.report(&Location::file(name), format!("unknown variable, {expected}"));
             }
         }
         let mut reader = Reader { table, variables, diagnostics: &mut diagnostics };
@@ -170,21 +170,19 @@ impl Compat {
         let connect = connect.map(|time| if time.is_zero() { Duration::from_secs(7 * 24 * 3600) } else { time });
         let timeouts = Timeouts { connect: connect.unwrap_or(table.timeouts.connect), ..table.timeouts };
         let run_as = user.zip(group).map(|(user, group)| RunAs { user, group }).or(table.run_as);
-        match upstream {
-            Some(upstream) => diagnostics.or_value(Self {
-                table,
-                upstream,
-                listeners,
-                timeouts,
-                run_as,
-                log,
-                allow,
-                on,
-                shown,
-                notes,
-            }),
-            None => diagnostics.or_value(()).and(Err(Vec::new())),
-        }
+        let compat = upstream.map(|upstream| Self {
+            table,
+            upstream,
+            listeners,
+            timeouts,
+            run_as,
+            log,
+            allow,
+            on,
+            shown,
+            notes,
+        });
+        diagnostics.finish_option(compat)
     }
 
     /// The name of the profile that listeners are given.
@@ -241,9 +239,9 @@ pub fn base(commands: bool, allows: impl Fn(&str) -> bool) -> &'static str {
 ///
 /// # Errors
 /// A name that no table has, or variables of two proxies.
-pub fn choose(variables: &Variables) -> Result<Option<&'static Table>, Vec<Diagnostic>> {
+pub fn choose(variables: &Variables) -> Result<Option<&'static Table>, Diagnostics> {
     let tables = tables()?;
-    let wrong = |message: String| Err(vec![Diagnostic::new(&Location::file(CHOICE), message)]);
+    let wrong = |message: String| Err(Diagnostic::new(&Location::file(CHOICE), message).into());
     match variables.get(CHOICE).filter(|text| !text.is_empty()) {
         Some("off") => return Ok(None),
         Some(name) => {
@@ -310,14 +308,14 @@ impl Reader<'_> {
         let text = self.variables.get(name).unwrap_or(&variable.default);
         let words = variable.means == Means::Ipv4;
         let read = value::switch(text, words);
-        self.diagnostics.keep(read.map_err(|expected| wrong(name, text, expected)))
+        self.diagnostics.ok(read.map_err(|expected| wrong(name, text, expected)))
     }
 
     /// The value of the variable with this meaning; empty is as if it were not set.
     fn value<T>(&mut self, means: Means, read: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
         let (name, variable) = self.table.meaning(means)?;
         let text = self.variables.get(name).filter(|text| !text.is_empty()).unwrap_or(&variable.default);
-        self.diagnostics.keep(read(text).map_err(|expected| wrong(name, text, expected)))
+        self.diagnostics.ok(read(text).map_err(|expected| wrong(name, text, expected)))
     }
 
     /// What is shown beyond the base profile.
@@ -339,7 +337,7 @@ impl Reader<'_> {
                 Err(_) => {
                     let names: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
                     let message = format!("found {item:?}, expected `all` or classes: {}", names.join(", "));
-                    self.diagnostics.push(Diagnostic::new(&Location::file(SHOW), message));
+                    self.diagnostics.report(&Location::file(SHOW), message);
                 }
             }
         }

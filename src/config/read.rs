@@ -49,20 +49,19 @@ impl Listener {
 impl Raw {
     /// Reads a file, as far as it can be read.
     pub(super) fn read(path: &Path, diagnostics: &mut Diagnostics) -> Self {
-        let Some((name, text)) = diagnostics.keep(file(path)) else { return Self::default() };
-        let Some(node) = diagnostics.keep(yaml::parse(&name, &text)) else { return Self::default() };
+        let Some((name, text)) = diagnostics.ok(file(path)) else { return Self::default() };
+        let Some(node) = diagnostics.ok(yaml::parse(&name, &text)) else { return Self::default() };
         let keys = ["upstream", "listeners", "filters", "profiles", "limits", "timeouts"];
         let Some(members) = diagnostics.members(&node, "a configuration", &keys) else { return Self::default() };
-        let upstream = members.get("upstream").and_then(|node| diagnostics.keep(address_of(node)));
+        let upstream = members.get("upstream").and_then(|node| diagnostics.ok(address_of(node)));
         let mut listeners = Vec::new();
-        if let Some(list) = members.get("listeners").and_then(|node| diagnostics.keep(node.list("a list of listeners")))
-        {
+        if let Some(list) = members.get("listeners").and_then(|node| diagnostics.ok(node.list("a list of listeners"))) {
             listeners.extend(list.iter().filter_map(|node| listener(node, diagnostics)));
         }
         let folder = path.parent().unwrap_or(Path::new("."));
         let filters = members.get("filters").map(|node| diagnostics.texts(node, "directories")).unwrap_or_default();
         let filters = filters.into_iter().map(|(text, _)| folder.join(text)).collect();
-        let profiles = members.get("profiles").and_then(|node| diagnostics.keep(node.list("a list of profiles")));
+        let profiles = members.get("profiles").and_then(|node| diagnostics.ok(node.list("a list of profiles")));
         let profiles = profiles.unwrap_or_default().to_vec();
         let limits = members.get("limits").map(|node| limits(node, diagnostics)).unwrap_or_default();
         let timeouts = members.get("timeouts").map(|node| timeouts(node, diagnostics)).unwrap_or_default();
@@ -74,16 +73,16 @@ fn listener(node: &Node, diagnostics: &mut Diagnostics) -> Option<Listener> {
     let keys = ["listen", "mode", "owner", "profile", "hosts", "origins"];
     let members = diagnostics.members(node, "a listener", &keys)?;
     let address = match members.get("listen") {
-        Some(node) => diagnostics.keep(address_of(node)),
+        Some(node) => diagnostics.ok(address_of(node)),
         None => {
             diagnostics.push(node.diagnostic("no listen: expected unix:///path or tcp://host:port"));
             None
         }
     };
-    let mode = members.get("mode").and_then(|node| diagnostics.keep(mode(node)));
-    let owner = members.get("owner").and_then(|node| diagnostics.keep(owner(node))).unwrap_or_default();
+    let mode = members.get("mode").and_then(|node| diagnostics.ok(mode(node)));
+    let owner = members.get("owner").and_then(|node| diagnostics.ok(owner(node))).unwrap_or_default();
     let profile = members.get("profile").and_then(|node| {
-        diagnostics.keep(node.text("the name of a profile").map(|text| (text.to_owned(), node.location.clone())))
+        diagnostics.ok(node.text("the name of a profile").map(|text| (text.to_owned(), node.location.clone())))
     });
     let mut texts = |name: &str, what: &str| -> Vec<String> {
         let found = members.get(name).map(|node| diagnostics.texts(node, what)).unwrap_or_default();
@@ -93,7 +92,7 @@ fn listener(node: &Node, diagnostics: &mut Diagnostics) -> Option<Listener> {
     if let Some(Address::Tcp { .. }) = &address {
         for (key, _) in ["mode", "owner"].iter().filter_map(|name| members.entry(name)) {
             let message = format!("{:?} of a TCP listener, expected it only at unix:///path", key.name);
-            diagnostics.push(Diagnostic::new(&key.location, message));
+            diagnostics.report(&key.location, message);
         }
     }
     Some(Listener { location: node.location.clone(), address: address?, mode, owner, profile, origins, hosts })
@@ -105,14 +104,14 @@ fn limits(node: &Node, diagnostics: &mut Diagnostics) -> Limits {
         return limits;
     };
     let mut size = |name: &str, limit: &mut ByteLimit| {
-        if let Some(found) = members.get(name).and_then(|node| diagnostics.keep(size(node))) {
+        if let Some(found) = members.get(name).and_then(|node| diagnostics.ok(size(node))) {
             *limit = found;
         }
     };
     size("element", &mut limits.element);
     size("head", &mut limits.head);
     let mut number = |name: &str, range: std::ops::RangeInclusive<usize>| {
-        members.get(name).and_then(|node| diagnostics.keep(number(node, range)))
+        members.get(name).and_then(|node| diagnostics.ok(number(node, range)))
     };
     limits.depth = number("depth", 8..=128).unwrap_or(limits.depth);
     limits.connections = number("connections", 1..=1_000_000);
@@ -139,7 +138,7 @@ pub(super) fn timeouts(node: &Node, diagnostics: &mut Diagnostics) -> Timeouts {
 
 fn time_in(members: &Members<'_>, name: &str, diagnostics: &mut Diagnostics) -> Option<Duration> {
     let node = members.get(name)?;
-    diagnostics.keep(time(node))
+    diagnostics.ok(time(node))
 }
 
 /// The number in front of a unit, and the unit.

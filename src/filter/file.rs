@@ -9,7 +9,7 @@
 //! ```
 
 use super::{Action, Replacement, Rule};
-use crate::yaml::{Diagnostic, Key, Node, Value};
+use crate::yaml::{Diagnostic, Diagnostics, Key, Node, Value};
 
 /// The actions, as keys of a rule.
 const ACTIONS: [&str; 7] = ["keep", "blank", "remove", "redact", "mask", "hash", "replace"];
@@ -18,24 +18,20 @@ const ACTIONS: [&str; 7] = ["keep", "blank", "remove", "redact", "mask", "hash",
 ///
 /// # Errors
 /// Every mistake in all of them.
-pub fn parse_rules(node: &Node, knows: impl Fn(&str) -> bool) -> Result<Vec<Rule>, Vec<Diagnostic>> {
-    let (mut rules, mut diagnostics) = (Vec::new(), Vec::new());
-    for item in node.list("a list of rules").map_err(|diagnostic| vec![diagnostic])? {
-        match parse_rule(item, &knows) {
-            Ok(rule) => rules.push(rule),
-            Err(more) => diagnostics.extend(more),
-        }
-    }
-    if diagnostics.is_empty() { Ok(rules) } else { Err(diagnostics) }
+pub fn parse_rules(node: &Node, knows: impl Fn(&str) -> bool) -> Result<Vec<Rule>, Diagnostics> {
+    let mut diagnostics = Diagnostics::default();
+    let items = node.list("a list of rules")?;
+    let rules = items.iter().filter_map(|item| diagnostics.ok(parse_rule(item, &knows))).collect();
+    diagnostics.finish(rules)
 }
 
 /// Reads one rule.
 ///
 /// # Errors
 /// Every mistake in it.
-pub fn parse_rule(node: &Node, knows: impl Fn(&str) -> bool) -> Result<Rule, Vec<Diagnostic>> {
-    let mut diagnostics = Vec::new();
-    let entries = node.mapping("a rule: `on` and an action with a path").map_err(|diagnostic| vec![diagnostic])?;
+pub fn parse_rule(node: &Node, knows: impl Fn(&str) -> bool) -> Result<Rule, Diagnostics> {
+    let mut diagnostics = Diagnostics::default();
+    let entries = node.mapping("a rule: `on` and an action with a path")?;
     let (mut on, mut with) = (None, None);
     let mut actions: Vec<&(Key, Node)> = Vec::new();
     for entry in entries {
@@ -46,57 +42,47 @@ pub fn parse_rule(node: &Node, knows: impl Fn(&str) -> bool) -> Result<Rule, Vec
             (name, _) => {
                 let expected = ACTIONS.join(", ");
                 let message = format!("unknown key {name:?}, expected on, with or an action: {expected}");
-                diagnostics.push(Diagnostic::new(&entry.0.location, message));
+                diagnostics.report(&entry.0.location, message);
             }
         }
     }
-    let on = match on.map(|on| on.text("the name of a schema").map(|name| (on, name))) {
-        Some(Ok((_, name))) if knows(name) => Some(name.to_owned()),
-        Some(Ok((on, name))) => {
-            diagnostics.push(on.diagnostic(format!("unknown schema {name:?}")));
-            None
-        }
-        Some(Err(diagnostic)) => {
-            diagnostics.push(diagnostic);
-            None
-        }
-        None => {
-            diagnostics.push(node.diagnostic("expected `on` with the name of a schema"));
+    let on = match on {
+        Some(on) => diagnostics.ok(schema_name(on, knows)),
+        None => diagnostics.ok(Err(node.diagnostic("expected `on` with the name of a schema"))),
+    };
+    let found = match actions.as_slice() {
+        [(name, path)] => diagnostics.ok(selector(path)).map(|selector| (name, selector)),
+        [] => diagnostics.ok(Err(node.diagnostic(format!("expected an action: one of {}", ACTIONS.join(", "))))),
+        [_, more @ ..] => {
+            for (name, _) in more {
+                diagnostics.report(&name.location, "a second action, expected one");
+            }
             None
         }
     };
-    let mut found = None;
-    match actions.as_slice() {
-        [(name, path)] => match selector(path) {
-            Ok(selector) => found = Some((name, selector)),
-            Err(diagnostic) => diagnostics.push(diagnostic),
-        },
-        [] => diagnostics.push(node.diagnostic(format!("expected an action: one of {}", ACTIONS.join(", ")))),
-        [_, more @ ..] => {
-            let twice = more.iter().map(|(name, _)| Diagnostic::new(&name.location, "a second action, expected one"));
-            diagnostics.extend(twice);
-        }
-    }
     let is_replace = actions.iter().any(|(name, _)| name.name == "replace");
     let replacement = match (is_replace, with) {
-        (true, Some((_, value))) => replacement(value).map_err(|diagnostic| diagnostics.push(diagnostic)).ok(),
-        (true, None) => {
-            diagnostics.push(node.diagnostic("expected `with` and what to put in place"));
-            None
-        }
+        (true, Some((_, value))) => diagnostics.ok(replacement(value)),
+        (true, None) => diagnostics.ok(Err(node.diagnostic("expected `with` and the value to put in place"))),
         (false, Some((key, _))) => {
-            diagnostics.push(Diagnostic::new(&key.location, "`with` goes with `replace` only"));
+            diagnostics.report(&key.location, "`with` goes with `replace` only");
             None
         }
         (false, None) => None,
     };
     let action = found.as_ref().and_then(|(name, _)| action(&name.name, replacement));
-    match (on, found, action) {
-        (Some(on), Some((_, selector)), Some(action)) if diagnostics.is_empty() => {
-            Ok(Rule { location: node.location.clone(), on, selector, action })
+    let rule = match (on, found, action) {
+        (Some(on), Some((_, selector)), Some(action)) => {
+            Some(Rule { location: node.location.clone(), on, selector, action })
         }
-        _ => Err(diagnostics),
-    }
+        _ => None,
+    };
+    diagnostics.finish_option(rule)
+}
+
+fn schema_name(on: &Node, knows: impl Fn(&str) -> bool) -> Result<String, Diagnostic> {
+    let name = on.text("the name of a schema")?;
+    if knows(name) { Ok(name.to_owned()) } else { Err(on.diagnostic(format!("unknown schema {name:?}"))) }
 }
 
 fn selector(path: &Node) -> Result<super::Selector, Diagnostic> {
@@ -182,9 +168,9 @@ mod tests {
                 "f.yaml:1:8: unknown schema \"B\"",
                 "f.yaml:2:3: expected an action: one of keep,",
                 "f.yaml:3:22: a second action, expected one",
-                "f.yaml:4:13: unknown key \"whith\", expected on, with or an action: keep,",
                 "f.yaml:4:3: expected `on`",
                 "f.yaml:4:10: bad path: ",
+                "f.yaml:4:13: unknown key \"whith\", expected on, with or an action: keep,",
                 "f.yaml:5:3: found text, expected a rule",
             ],
         );

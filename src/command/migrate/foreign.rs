@@ -48,10 +48,7 @@ impl<'s> Options<'s> {
         let mut rest = source.arguments.iter().peekable();
         while let Some(argument) = rest.next() {
             let Some(argument) = argument.strip_prefix("--").or(argument.strip_prefix('-')) else {
-                diagnostics.push(Diagnostic::new(
-                    &source.location,
-                    format!("found the argument {argument:?}, expected -name=value"),
-                ));
+                diagnostics.report(&source.location, format!("found the argument {argument:?}, expected -name=value"));
                 continue;
             };
             let (name, value) = match argument.split_once('=') {
@@ -70,14 +67,14 @@ impl<'s> Options<'s> {
             let expected =
                 nearest(name, known.iter().map(String::as_str)).map(|near| format!(", did you mean -{near}?"));
             let message = format!("unknown argument -{name}{}", expected.unwrap_or_default());
-            diagnostics.push(Diagnostic::new(&source.location, message));
+            diagnostics.report(&source.location, message);
         }
         let variables = source.variables.names().filter_map(|name| Some((name, name.strip_prefix("SP_")?)));
         for (name, option) in variables {
             let pattern =
                 methods().any(|method| option.strip_prefix("ALLOW_").is_some_and(|rest| numbered(rest, method)));
             if !pattern && !OPTIONS.contains(&option.to_ascii_lowercase().as_str()) {
-                diagnostics.push(Diagnostic::new(&source.location, format!("unknown variable {name}")));
+                diagnostics.report(&source.location, format!("unknown variable {name}"));
             }
         }
         Self { source, arguments }
@@ -111,10 +108,10 @@ fn numbered(text: &str, method: &str) -> bool {
 }
 
 /// What the options of wollomatic/socket-proxy come to.
-pub(super) fn wollomatic(source: &Source) -> Result<Sheet, Vec<Diagnostic>> {
+pub(super) fn wollomatic(source: &Source) -> Result<Sheet, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let options = Options::read(source, &mut diagnostics);
-    let mut wrong = |text: String| diagnostics.push(Diagnostic::new(&source.location, text));
+    let mut wrong = |text: String| diagnostics.report(&source.location, text);
     let mut parse = |text: String| match text.parse::<Address>() {
         Ok(address) => Some(address),
         Err(error) => {
@@ -136,7 +133,7 @@ pub(super) fn wollomatic(source: &Source) -> Result<Sheet, Vec<Diagnostic>> {
         }
     };
     let (Some(upstream), Some(listener)) = (upstream, listener) else {
-        return diagnostics.or_value(()).and(Err(Vec::new()));
+        return Err(diagnostics);
     };
     let mut sheet = Sheet::new("wollomatic/socket-proxy", upstream);
     let mode = options.get("proxysocketendpointfilemode").map(|text| u32::from_str_radix(text, 8));
@@ -202,7 +199,7 @@ pub(super) fn wollomatic(source: &Source) -> Result<Sheet, Vec<Diagnostic>> {
          front of a path is the client's choice"
             .to_owned(),
     );
-    diagnostics.or_value(sheet)
+    diagnostics.finish(sheet)
 }
 
 /// The options that are something else here, or nothing.
@@ -218,20 +215,20 @@ const WOLLOMATIC_OPTIONS: &[(&str, &str)] = &[
 ];
 
 /// What the variables of FoxxMD/docker-proxy-filter come to.
-pub(super) fn foxxmd(source: &Source) -> Result<Sheet, Vec<Diagnostic>> {
+pub(super) fn foxxmd(source: &Source) -> Result<Sheet, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let get = |name: &str| source.variables.get(name).filter(|value| !value.is_empty());
     let url = get("PROXY_URL").unwrap_or_default();
     let host = url.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
     let port = if host.rsplit(']').next().is_some_and(|rest| rest.contains(':')) { "" } else { ":80" };
-    let upstream = diagnostics.keep(format!("tcp://{host}{port}").parse::<Address>().map_err(|_| {
+    let upstream = diagnostics.ok(format!("tcp://{host}{port}").parse::<Address>().map_err(|_| {
         Diagnostic::new(&source.location, format!("PROXY_URL: found {url:?}, expected http://host:port"))
     }));
     let listener = format!("tcp://0.0.0.0:{}", get("PORT").unwrap_or("2375"));
     let listener = diagnostics
-        .keep(listener.parse::<Address>().map_err(|error| Diagnostic::new(&source.location, format!("PORT: {error}"))));
+        .ok(listener.parse::<Address>().map_err(|error| Diagnostic::new(&source.location, format!("PORT: {error}"))));
     let (Some(upstream), Some(listener)) = (upstream, listener) else {
-        return diagnostics.or_value(()).and(Err(Vec::new()));
+        return Err(diagnostics);
     };
     let mut sheet = match &source.behind {
         Some(behind) => super::sheet(behind)?.in_front("FoxxMD/docker-proxy-filter", &behind.notes),
@@ -264,7 +261,7 @@ pub(super) fn foxxmd(source: &Source) -> Result<Sheet, Vec<Diagnostic>> {
     if get("RUST_LOG").is_some() {
         sheet.differences.push("RUST_LOG: the log level is set by DOCKVEIL_LOG".to_owned());
     }
-    diagnostics.or_value(sheet)
+    diagnostics.finish(sheet)
 }
 
 /// What FoxxMD/docker-proxy-filter passes on to a proxy that nobody knows.

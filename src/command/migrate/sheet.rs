@@ -11,7 +11,7 @@ use crate::config::{Filters, Timeouts};
 use crate::filter::Plan;
 use crate::schema::Class;
 use crate::socket::Address;
-use crate::yaml::Diagnostic;
+use crate::yaml::{Diagnostic, Diagnostics};
 
 /// The name of the profile that is written.
 const PROFILE: &str = "migrated";
@@ -82,7 +82,7 @@ impl Sheet {
     ///
     /// # Errors
     /// None in a program whose tests have passed.
-    pub(super) fn written(&self, source: &Source, filters: &Filters) -> Result<String, Vec<Diagnostic>> {
+    pub(super) fn written(&self, source: &Source, filters: &Filters) -> Result<String, Diagnostics> {
         let mut text = String::new();
         comment(&mut text, &format!("Written by `dockveil migrate` from {}: {}.", source.whence, self.about));
         comment(&mut text, "");
@@ -121,13 +121,13 @@ impl Sheet {
     }
 
     /// What its clients could read in whole answers, and cannot any more.
-    fn write_exposed(&self, text: &mut String, filters: &Filters) -> Result<(), Vec<Diagnostic>> {
+    fn write_exposed(&self, text: &mut String, filters: &Filters) -> Result<(), Diagnostics> {
         let mut exposed: BTreeMap<Class, BTreeSet<&str>> = BTreeMap::new();
         let base = filters.profiles.get(self.base());
         for id in self.allow.keys() {
             let Some((schema, base)) = operation(id).and_then(Operation::filtered_schema).zip(base) else { continue };
             let fields = Plan::explain(&filters.catalogue, schema, &base.show, &base.rules)
-                .map_err(|error| vec![Diagnostic::new(&base.location, error.to_string())])?;
+                .map_err(|error| Diagnostic::new(&base.location, error.to_string()))?;
             let hidden = fields.iter().filter_map(|field| field.class);
             for class in hidden.filter(|class| !base.show.classes.contains(*class)) {
                 exposed.entry(class).or_default().insert(id);

@@ -2,7 +2,7 @@
 
 use crate::cli::Variables;
 use crate::config::compat::{self, Table, tables};
-use crate::yaml::{self, Diagnostic, Key, Location, Node, Value};
+use crate::yaml::{self, Diagnostic, Diagnostics, Key, Location, Node, Value};
 
 /// A proxy that can be read.
 #[derive(Clone, Copy, Debug)]
@@ -34,13 +34,13 @@ pub(super) struct Source {
 ///
 /// # Errors
 /// What cannot be read, or that nothing in it is known.
-pub(super) fn read(name: &str, text: &str, service: Option<&str>) -> Result<Source, Vec<Diagnostic>> {
+pub(super) fn read(name: &str, text: &str, service: Option<&str>) -> Result<Source, Diagnostics> {
     let compose = text.lines().any(|line| line.trim_end().starts_with("services:"));
     if !compose {
         return read_lines(name, text);
     }
-    let document = yaml::parse_foreign(name, text).map_err(|diagnostic| vec![diagnostic])?;
-    read_compose(name, &document, service).map_err(|diagnostic| vec![diagnostic])
+    let document = yaml::parse_foreign(name, text)?;
+    Ok(read_compose(name, &document, service)?)
 }
 
 /// The services that run a proxy we know; one of them.
@@ -177,8 +177,8 @@ fn of_service(file: &str, service: &Service<'_>) -> Result<Source, Diagnostic> {
 }
 
 /// Lines of `NAME=value` and `-argument`.
-fn read_lines(name: &str, text: &str) -> Result<Source, Vec<Diagnostic>> {
-    let (mut variables, mut arguments, mut diagnostics) = (Vec::new(), Vec::new(), Vec::new());
+fn read_lines(name: &str, text: &str) -> Result<Source, Diagnostics> {
+    let (mut variables, mut arguments, mut diagnostics) = (Vec::new(), Vec::new(), Diagnostics::default());
     for (number, line) in text.lines().enumerate() {
         let mut line = line.trim();
         for prefix in ["export ", "- ", "-e ", "--env "] {
@@ -194,7 +194,7 @@ fn read_lines(name: &str, text: &str) -> Result<Source, Vec<Diagnostic>> {
             Some(_) | None => {
                 let line = u32::try_from(number + 1).unwrap_or(u32::MAX);
                 let location = Location { line, ..Location::file(name) };
-                diagnostics.push(Diagnostic::new(&location, "expected NAME=value, an argument, or a Compose file"));
+                diagnostics.report(&location, "expected NAME=value, an argument, or a Compose file");
             }
         }
     }
@@ -212,7 +212,7 @@ fn read_lines(name: &str, text: &str) -> Result<Source, Vec<Diagnostic>> {
             Some(table) => Proxy::Table(table),
             None => {
                 let message = format!("no variable of a known socket proxy, expected those of {}", KNOWN.join(", "));
-                return Err(vec![Diagnostic::new(&Location::file(name), message)]);
+                return Err(Diagnostic::new(&Location::file(name), message).into());
             }
         }
     };

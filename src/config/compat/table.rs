@@ -7,7 +7,7 @@ use crate::api::operations_named;
 use crate::api::unknown_operation;
 use crate::config::{Timeouts, read};
 use crate::socket::Address;
-use crate::yaml::{self, Diagnostic, Diagnostics, Members, Node};
+use crate::yaml::{self, Diagnostics, Members, Node};
 
 use super::RunAs;
 
@@ -121,11 +121,11 @@ impl Verdict {
 ///
 /// # Errors
 /// The mistakes in the files, none in a program whose tests have passed.
-pub fn tables() -> Result<&'static [Table], Vec<Diagnostic>> {
-    static TABLES: LazyLock<Result<Vec<Table>, Vec<Diagnostic>>> = LazyLock::new(|| {
+pub fn tables() -> Result<&'static [Table], Diagnostics> {
+    static TABLES: LazyLock<Result<Vec<Table>, Diagnostics>> = LazyLock::new(|| {
         let mut diagnostics = Diagnostics::default();
         let tables = FILES.iter().filter_map(|(file, text)| Table::parse(file, text, &mut diagnostics)).collect();
-        diagnostics.or_value(tables)
+        diagnostics.finish(tables)
     });
     TABLES.as_deref().map_err(Clone::clone)
 }
@@ -145,7 +145,7 @@ impl Table {
             "raw",
             "variables",
         ];
-        let document = diagnostics.keep(yaml::parse(file, text))?;
+        let document = diagnostics.ok(yaml::parse(file, text))?;
         let members = diagnostics.members(&document, "a table of variables", &keys)?;
         let text = |name: &str, diagnostics: &mut Diagnostics| text_of(&document, members, name, diagnostics);
         let texts = |name: &str, diagnostics: &mut Diagnostics| -> Vec<String> {
@@ -156,16 +156,14 @@ impl Table {
             (text("compat", diagnostics)?, text("about", diagnostics)?, text("image", diagnostics)?);
         let (marks, prefixes) = (texts("marks", diagnostics), texts("prefixes", diagnostics));
         let listen = members.get("listen").map(|node| diagnostics.texts(node, "addresses")).unwrap_or_default();
-        let listen = listen
-            .into_iter()
-            .filter_map(|(text, node)| diagnostics.keep(read::address(text, &node.location)))
-            .collect();
-        let run_as = members.get("run_as").and_then(|node| diagnostics.keep(read::owner(node)));
+        let listen =
+            listen.into_iter().filter_map(|(text, node)| diagnostics.ok(read::address(text, &node.location))).collect();
+        let run_as = members.get("run_as").and_then(|node| diagnostics.ok(read::owner(node)));
         let run_as = run_as.and_then(|who| Some(RunAs { user: who.user?, group: who.group? }));
         let timeouts = members.get("timeouts").map(|node| read::timeouts(node, diagnostics)).unwrap_or_default();
         let (allow, raw) = (operations(members, "allow", diagnostics), operations(members, "raw", diagnostics));
         let mut variables = BTreeMap::new();
-        let entries = members.get("variables").and_then(|node| diagnostics.keep(node.mapping("variables")));
+        let entries = members.get("variables").and_then(|node| diagnostics.ok(node.mapping("variables")));
         for (key, node) in entries.unwrap_or_default() {
             if let Some(variable) = Variable::read(node, diagnostics) {
                 variables.insert(key.name.clone(), variable);
@@ -237,7 +235,7 @@ impl Variable {
             diagnostics.push(node.diagnostic("expected one of same, different, missing"));
             return None;
         };
-        let needs = members.get("needs").and_then(|node| diagnostics.keep(node.text("a variable")));
+        let needs = members.get("needs").and_then(|node| diagnostics.ok(node.text("a variable")));
         Some(Self {
             means,
             default: text_of(node, members, "default", diagnostics)?,
@@ -255,7 +253,7 @@ fn text_of(whole: &Node, members: Members<'_>, name: &str, diagnostics: &mut Dia
         diagnostics.push(whole.diagnostic(format!("expected `{name}`")));
         return None;
     };
-    diagnostics.keep(node.text("text")).map(ToOwned::to_owned)
+    diagnostics.ok(node.text("text")).map(ToOwned::to_owned)
 }
 
 fn operations(members: Members<'_>, name: &str, diagnostics: &mut Diagnostics) -> Vec<&'static str> {
