@@ -1,7 +1,7 @@
 //! Chunks in, frames out.
 //!
-//! A framing owns a buffer and a limit, takes chunks as they arrive, and knows neither sockets nor time, so that
-//! every one of them is tested whole and in chunks of every size.
+//! A framing owns a buffer and a limit, and takes chunks as they arrive. It knows neither sockets nor time, so every
+//! framing is tested with the whole input and with chunks of every size.
 
 pub mod chunks;
 pub mod elements;

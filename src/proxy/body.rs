@@ -16,7 +16,7 @@ use tokio::time::Sleep;
 use super::Error;
 use super::trace::Trace;
 use crate::filter::{FilterError, Plan, Report};
-use crate::stream::elements::{Elements, ElementsError};
+use crate::stream::elements::{ArrayError, ArraySplitter};
 use crate::upstream::{UpstreamBody, UpstreamError};
 
 /// A response body that policy has dealt with.
@@ -88,7 +88,7 @@ impl Filtered {
     ) -> Result<Self, Error> {
         let mut rewriter = Rewriter {
             body,
-            elements: Some(Elements::new(limit)),
+            elements: Some(ArraySplitter::new(limit)),
             plan,
             report: Report::default(),
             out: Vec::new(),
@@ -142,7 +142,7 @@ pub(super) fn error_document(message: &'static str) -> Bytes {
 struct Rewriter {
     body: UpstreamBody,
     /// Gone once the array has ended.
-    elements: Option<Elements>,
+    elements: Option<ArraySplitter>,
     plan: Arc<Plan>,
     report: Report,
     /// Rewritten and not yet handed on.
@@ -255,4 +255,4 @@ impl Body for Filtered {
 }
 
 /// What the elements of an array are refused for.
-pub(super) type ArrayError = ElementsError<FilterError>;
+pub(super) type ElementError = ArrayError<FilterError>;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::body::ArrayError;
+use super::body::ElementError;
 use crate::api::Operation;
 use crate::filter::FilterError;
 use crate::policy::Denial;
@@ -57,7 +57,7 @@ pub enum Error {
     /// The filter could not be applied.
     Filter(FilterError),
     /// The filter could not be applied to a list.
-    Elements(ArrayError),
+    Elements(ElementError),
     /// The answer to a request for a stream is framed in no way that a stream is.
     Framing,
 }

@@ -19,8 +19,8 @@ use super::trace::Trace;
 use super::{Error, headers};
 use crate::filter::{FilterError, RecordFilter, Report};
 use crate::socket::Socket;
-use crate::stream::chunks::{BadChunk, Body};
-use crate::stream::records::{MARK, Records, RecordsError};
+use crate::stream::chunks::{BadChunk, BodyDecoder};
+use crate::stream::records::{MARK, Marks, RecordError, RecordSplitter};
 use crate::upstream::raw::{Framing, Head};
 
 /// How many bytes may wait for the client: some thousand events.
@@ -40,9 +40,9 @@ pub(super) struct Filtering {
 /// A body that is rewritten record by record.
 pub(super) struct Rewriter {
     kind: Option<&'static str>,
-    body: Body,
-    records: Records,
-    marked: bool,
+    body: BodyDecoder,
+    records: RecordSplitter,
+    marks: Marks,
     filter: RecordFilter,
     report: Report,
     /// One record, while it is rewritten.
@@ -53,7 +53,7 @@ pub(super) struct Rewriter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unreadable {
     Chunk,
-    Record(RecordsError<FilterError>),
+    Record(RecordError<FilterError>),
     Cut,
 }
 
@@ -73,8 +73,8 @@ impl From<BadChunk> for Unreadable {
     }
 }
 
-impl From<RecordsError<FilterError>> for Unreadable {
-    fn from(error: RecordsError<FilterError>) -> Self {
+impl From<RecordError<FilterError>> for Unreadable {
+    fn from(error: RecordError<FilterError>) -> Self {
         Self::Record(error)
     }
 }
@@ -86,8 +86,8 @@ impl Rewriter {
     /// [`Error::NotJson`] if it is something else, [`Error::Framing`] if its end cannot be told from a cut.
     pub(super) fn new(head: &Head, Filtering { filter, limit }: &Filtering) -> Result<Self, Error> {
         let body = match head.framing {
-            Framing::Chunked => Body::chunked(),
-            Framing::Length(length) => Body::of_length(length),
+            Framing::Chunked => BodyDecoder::chunked(),
+            Framing::Length(length) => BodyDecoder::of_length(length),
             Framing::Close => return Err(Error::Framing),
         };
         if head.field("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
@@ -100,12 +100,12 @@ impl Rewriter {
                 Some(*EVENT_TYPES.iter().find(|known| **known == name).ok_or(Error::NotJson)?)
             }
         };
-        let marked = kind == Some("application/json-seq");
+        let marks = if kind == Some("application/json-seq") { Marks::Required } else { Marks::Forbidden };
         Ok(Self {
             kind,
             body,
-            records: Records::new(marked, *limit),
-            marked,
+            records: RecordSplitter::new(marks, *limit),
+            marks,
             filter: filter.clone(),
             report: Report::default(),
             record: Vec::new(),
@@ -134,11 +134,11 @@ impl Rewriter {
 
     /// Takes what has arrived and appends the chunks that it makes; answers whether the body has ended.
     fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<bool, Unreadable> {
-        let Self { body, records, marked, filter, report, record, .. } = self;
+        let Self { body, records, marks, filter, report, record, .. } = self;
         while let Some(data) = body.data(&mut bytes)? {
             records.push(data, |found| {
                 record.clear();
-                if *marked {
+                if *marks == Marks::Required {
                     record.push(MARK);
                 }
                 if filter.apply(found, record, report)? {
@@ -154,7 +154,7 @@ impl Rewriter {
             return Ok(false);
         }
         // The end of the body must not be inside a record.
-        std::mem::replace(&mut self.records, Records::new(false, 0)).finish::<FilterError>()?;
+        std::mem::replace(&mut self.records, RecordSplitter::new(Marks::Forbidden, 0)).finish::<FilterError>()?;
         out.extend_from_slice(b"0\r\n\r\n");
         Ok(true)
     }

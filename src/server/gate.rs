@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use crate::socket::Socket;
-use crate::stream::requests::{Refusal, Requests};
+use crate::stream::requests::{RequestError, RequestFraming};
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -27,11 +27,11 @@ pub(super) struct Patience {
 #[derive(Debug)]
 pub(super) struct Gate {
     socket: Socket,
-    requests: Requests,
+    requests: RequestFraming,
     held: Vec<u8>,
     /// How many bytes at the front of `held` may pass.
     passing: usize,
-    refusal: Option<Refusal>,
+    refusal: Option<RequestError>,
     patience: Patience,
     /// Since when the bytes that are missing now are awaited.
     waiting: Option<Instant>,
@@ -43,7 +43,7 @@ impl Gate {
     pub(super) fn new(socket: Socket, limit: usize, patience: Patience) -> Self {
         Self {
             socket,
-            requests: Requests::new(limit),
+            requests: RequestFraming::new(limit),
             held: Vec::new(),
             passing: 0,
             refusal: None,
@@ -54,7 +54,7 @@ impl Gate {
     }
 
     /// Why the last request was refused.
-    pub(super) fn refusal(&self) -> Option<Refusal> {
+    pub(super) fn refusal(&self) -> Option<RequestError> {
         self.refusal
     }
 
@@ -91,7 +91,7 @@ impl Gate {
 
     /// Ends the connection when the client has taken too long; `true` if it has.
     fn expired(&mut self, cx: &mut Context<'_>) -> bool {
-        let in_head = self.requests.between() && !self.held.is_empty();
+        let in_head = self.requests.in_head() && !self.held.is_empty();
         let since = *self.waiting.get_or_insert_with(Instant::now);
         let deadline = since + if in_head { self.patience.head } else { self.patience.idle };
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
@@ -101,7 +101,7 @@ impl Gate {
         while alarm.as_mut().poll(cx).is_ready() {
             if Instant::now() >= deadline {
                 if in_head {
-                    self.refusal = Some(Refusal::Slow);
+                    self.refusal = Some(RequestError::Slow);
                 }
                 return true;
             }

@@ -1,36 +1,36 @@
-//! The data of a body, told apart from what frames it.
+//! Decodes a message body: separates its data from the chunk framing.
 
-/// Where one is in a chunked body.
+/// The position in a chunked body.
 ///
-/// Extensions and trailers are refused: no engine sends any, and no client has a reason to.
+/// Extensions and trailers are refused: no engine sends any, and no client needs them.
 ///
 /// Source: RFC 9112 §7.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chunk {
-    /// In the size, with as many digits seen.
+pub(super) enum ChunkState {
+    /// In the size, after this many digits.
     Size {
         size: u64,
         digits: u8,
     },
-    /// Behind the size: a line feed.
+    /// After the size: a line feed.
     SizeLf(u64),
-    /// In the data, with this many bytes to come.
+    /// In the data, with this many bytes left.
     Data(u64),
-    /// Behind the data: carriage return, line feed.
+    /// After the data: carriage return, line feed.
     DataCr,
     DataLf,
-    /// Behind the last chunk: carriage return, line feed.
+    /// After the last chunk: carriage return, line feed.
     EndCr,
     EndLf,
-    /// Behind all of it.
+    /// After the body.
     End,
 }
 
-impl Chunk {
+impl ChunkState {
     /// Before the first chunk.
     pub(super) const START: Self = Self::Size { size: 0, digits: 0 };
 
-    /// Behind one byte of framing; `None` if it is not the one that belongs here.
+    /// The position after one byte of framing; `None` if the byte does not belong here.
     pub(super) fn after(self, byte: u8) -> Option<Self> {
         Some(match (self, byte) {
             (Self::Size { size, digits }, byte) if byte.is_ascii_hexdigit() && digits < 15 => {
@@ -58,7 +58,7 @@ impl Chunk {
         })
     }
 
-    /// Behind `taken` bytes of data, of which there were `left`.
+    /// The position after `taken` of the `left` bytes of data.
     pub(super) fn after_data(left: u64, taken: usize) -> Self {
         match left.saturating_sub(taken as u64) {
             0 => Self::DataCr,
@@ -67,69 +67,69 @@ impl Chunk {
     }
 }
 
-/// The smaller of a count of bytes to come and a length in memory.
+/// The smaller of `left` bytes to come and `length` bytes in memory.
 pub(super) fn shorter(left: u64, length: usize) -> usize {
     usize::try_from(left).unwrap_or(usize::MAX).min(length)
 }
 
-/// Follows a body and answers its data.
+/// Follows the framing of a body and returns its data.
 #[derive(Debug)]
-pub struct Body(State);
+pub struct BodyDecoder(Remaining);
 
 #[derive(Debug)]
-enum State {
+enum Remaining {
     Length(u64),
-    Chunked(Chunk),
+    Chunked(ChunkState),
 }
 
-/// A chunked body that is not plainly chunked.
+/// A chunked body that is malformed, or has extensions or trailers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadChunk;
 
-impl Body {
+impl BodyDecoder {
     /// A body of this many bytes.
     pub fn of_length(length: u64) -> Self {
-        Self(State::Length(length))
+        Self(Remaining::Length(length))
     }
 
     /// A chunked body.
     pub fn chunked() -> Self {
-        Self(State::Chunked(Chunk::START))
+        Self(Remaining::Chunked(ChunkState::START))
     }
 
-    /// Takes the next run of data from the front of `bytes`; `None` when they, or the body, have no more of it.
+    /// Takes the next run of data from the front of `bytes`. `None` if `bytes` or the body has no more data.
     ///
     /// # Errors
-    /// [`BadChunk`]; the body is then of no more use.
+    /// [`BadChunk`]; the decoder cannot be used after it.
     pub fn data<'b>(&mut self, bytes: &mut &'b [u8]) -> Result<Option<&'b [u8]>, BadChunk> {
         loop {
             match self.0 {
-                State::Length(left) => {
+                Remaining::Length(left) => {
                     let data = take(bytes, left);
-                    self.0 = State::Length(left.saturating_sub(data.len() as u64));
+                    self.0 = Remaining::Length(left.saturating_sub(data.len() as u64));
                     return Ok(Some(data).filter(|data| !data.is_empty()));
                 }
-                State::Chunked(Chunk::End) => return Ok(None),
-                State::Chunked(Chunk::Data(left)) => {
+                Remaining::Chunked(ChunkState::End) => return Ok(None),
+                Remaining::Chunked(ChunkState::Data(left)) => {
                     let data = take(bytes, left);
                     if data.is_empty() {
                         return Ok(None);
                     }
-                    self.0 = State::Chunked(Chunk::after_data(left, data.len()));
+                    self.0 = Remaining::Chunked(ChunkState::after_data(left, data.len()));
                     return Ok(Some(data));
                 }
-                State::Chunked(chunk) => {
+                Remaining::Chunked(chunk) => {
                     let Some((byte, behind)) = bytes.split_first() else { return Ok(None) };
-                    self.0 = State::Chunked(chunk.after(*byte).ok_or(BadChunk)?);
+                    self.0 = Remaining::Chunked(chunk.after(*byte).ok_or(BadChunk)?);
                     *bytes = behind;
                 }
             }
         }
     }
 
-    /// Whether it has come to its end.
+    /// Whether the body has ended.
     pub fn has_ended(&self) -> bool {
-        matches!(self.0, State::Length(0) | State::Chunked(Chunk::End))
+        matches!(self.0, Remaining::Length(0) | Remaining::Chunked(ChunkState::End))
     }
 }
 
@@ -144,8 +144,8 @@ fn take<'b>(bytes: &mut &'b [u8], count: u64) -> &'b [u8] {
 mod tests {
     use super::*;
 
-    /// The data of a body that arrives in pieces of this size, and whether it has ended.
-    fn data(mut body: Body, text: &str, size: usize) -> Result<(String, bool), BadChunk> {
+    /// The data of a body that arrives in pieces of this size, and whether the body has ended.
+    fn data(mut body: BodyDecoder, text: &str, size: usize) -> Result<(String, bool), BadChunk> {
         let mut found = Vec::new();
         for mut piece in text.as_bytes().chunks(size) {
             while let Some(data) = body.data(&mut piece)? {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(body: fn() -> Body, text: &str, expected: Result<(&str, bool), BadChunk>) {
+    fn check(body: fn() -> BodyDecoder, text: &str, expected: Result<(&str, bool), BadChunk>) {
         for size in 1..=text.len().max(1) {
             let found = data(body(), text, size);
             assert_eq!(found, expected.map(|(data, ended)| (data.to_owned(), ended)), "{text:?} in pieces of {size}");
@@ -165,27 +165,27 @@ mod tests {
     }
 
     #[test]
-    fn a_chunked_body_is_its_data() {
-        check(Body::chunked, "3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n", Ok(("abcd", true)));
-        check(Body::chunked, "00a\r\n0123456789\r\n", Ok(("0123456789", false)));
-        check(Body::chunked, "0\r\n\r\nbehind", Ok(("", true)));
-        check(Body::chunked, "5\r\nab", Ok(("ab", false)));
-        check(Body::chunked, "", Ok(("", false)));
+    fn the_data_of_a_chunked_body_is_returned() {
+        check(BodyDecoder::chunked, "3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n", Ok(("abcd", true)));
+        check(BodyDecoder::chunked, "00a\r\n0123456789\r\n", Ok(("0123456789", false)));
+        check(BodyDecoder::chunked, "0\r\n\r\nbehind", Ok(("", true)));
+        check(BodyDecoder::chunked, "5\r\nab", Ok(("ab", false)));
+        check(BodyDecoder::chunked, "", Ok(("", false)));
     }
 
     #[test]
-    fn a_body_of_a_length_is_as_long() {
-        check(|| Body::of_length(3), "abcd", Ok(("abc", true)));
-        check(|| Body::of_length(3), "ab", Ok(("ab", false)));
-        check(|| Body::of_length(0), "a", Ok(("", true)));
+    fn a_body_with_a_length_ends_there() {
+        check(|| BodyDecoder::of_length(3), "abcd", Ok(("abc", true)));
+        check(|| BodyDecoder::of_length(3), "ab", Ok(("ab", false)));
+        check(|| BodyDecoder::of_length(0), "a", Ok(("", true)));
     }
 
     #[test]
-    fn what_is_not_plainly_chunked_is_refused() {
+    fn a_malformed_chunk_is_refused() {
         for text in
             ["x", "\r\n", "3;a=b\r\nabc\r\n", "3\nabc\n", "3\r\nabcd\r\n", "0\r\nA: b\r\n\r\n", "1000000000000000\r\n"]
         {
-            check(Body::chunked, text, Err(BadChunk));
+            check(BodyDecoder::chunked, text, Err(BadChunk));
         }
     }
 }

@@ -1,46 +1,55 @@
-//! A stream of JSON objects, one behind the other, split into records as chunks arrive.
+//! Splits a sequence of JSON objects into records as chunks arrive.
 //!
-//! That is what engines send as `application/json`, `application/jsonl`, `application/x-ndjson` and, with a mark before
-//! each object, as `application/json-seq` (RFC 7464). A record ends with its closing brace: it leaves without waiting
-//! for the line feed behind it.
+//! Engines send such a sequence as `application/json`, `application/jsonl`, `application/x-ndjson` and, with a mark
+//! before each object, as `application/json-seq` (RFC 7464). A record ends with its closing brace: it leaves without
+//! waiting for the line feed after it.
 
 use std::fmt;
 
 /// The mark before each record of `application/json-seq`.
 pub const MARK: u8 = 0x1e;
 
-/// Splits a stream into its records. Holds one unfinished record, of `limit` bytes at most.
+/// Whether each record has a [`MARK`] before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marks {
+    /// Every record has one, as in `application/json-seq`.
+    Required,
+    /// No record has one.
+    Forbidden,
+}
+
+/// Splits a stream into its records. Holds one incomplete record, of `limit` bytes at most.
 ///
-/// Whether a record is valid JSON is for the caller to say: here strings and brackets are told apart, which is enough
-/// to find the end of an object, and to find it wrong in none that is valid.
+/// It tells strings from brackets and does not check that a record is valid JSON; the caller does. That is enough to find
+/// the end of every valid object.
 #[derive(Debug)]
-pub struct Records {
+pub struct RecordSplitter {
     held: Vec<u8>,
-    location: Location,
-    marked: bool,
+    position: Position,
+    marks: Marks,
     limit: usize,
 }
 
-/// Where in the stream the next byte is.
+/// The position of the next byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Location {
+enum Position {
     /// Between records.
     Between,
-    /// Behind a mark.
+    /// After a mark.
     Marked,
     /// In a record, inside this many brackets.
     Record { depth: usize },
     /// In a string of a record.
     Text { depth: usize },
-    /// Behind a backslash in a string.
+    /// After a backslash in a string.
     Escape { depth: usize },
 }
 
-/// Why a stream is not a run of records.
+/// Why a stream cannot be split into records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordsError<E> {
-    /// Something that is no object, or an object without its mark, or a mark where there should be none.
-    NotARecord,
+pub enum RecordError<E> {
+    /// Something other than an object, an object without its mark, or an unexpected mark.
+    NotRecord,
     /// A record is longer than the limit.
     TooLong {
         /// The limit, in bytes.
@@ -52,10 +61,10 @@ pub enum RecordsError<E> {
     Record(E),
 }
 
-impl<E: fmt::Display> fmt::Display for RecordsError<E> {
+impl<E: fmt::Display> fmt::Display for RecordError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotARecord => f.write_str("not a run of JSON objects"),
+            Self::NotRecord => f.write_str("not a sequence of JSON objects"),
             Self::TooLong { limit } => write!(f, "a record longer than {limit} bytes"),
             Self::Truncated => f.write_str("a record is cut short"),
             Self::Record(error) => write!(f, "record: {error}"),
@@ -63,38 +72,37 @@ impl<E: fmt::Display> fmt::Display for RecordsError<E> {
     }
 }
 
-impl Records {
-    /// A splitter that refuses a record of more than `limit` bytes. `marked` says that there is a [`MARK`] before each
-    /// record; otherwise there may be none.
-    pub fn new(marked: bool, limit: usize) -> Self {
-        Self { held: Vec::new(), location: Location::Between, marked, limit }
+impl RecordSplitter {
+    /// A splitter that refuses a record of more than `limit` bytes.
+    pub fn new(marks: Marks, limit: usize) -> Self {
+        Self { held: Vec::new(), position: Position::Between, marks, limit }
     }
 
-    /// Takes the next chunk and shows each record that is now whole to `record`: the object, nothing around it.
+    /// Takes the next chunk and calls `record` with each complete record: the object, without white space or mark.
     ///
     /// # Errors
-    /// [`RecordsError`]; the stream is then of no more use. What came whole before has been shown.
+    /// [`RecordError`]; the splitter cannot be used after it. Records before the error have been passed to `record`.
     pub fn push<E>(
         &mut self,
         chunk: &[u8],
         mut record: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), RecordsError<E>> {
+    ) -> Result<(), RecordError<E>> {
         let mut start = 0;
         for (at, byte) in chunk.iter().enumerate() {
-            let before = self.location;
-            self.location = self.after(*byte).ok_or(RecordsError::NotARecord)?;
+            let before = self.position;
+            self.position = self.after(*byte).ok_or(RecordError::NotRecord)?;
             if before.is_between() {
                 start = at;
                 continue;
             }
-            if self.location == Location::Between {
+            if self.position == Position::Between {
                 self.hold(chunk.get(start..=at).unwrap_or_default())?;
-                record(&self.held).map_err(RecordsError::Record)?;
+                record(&self.held).map_err(RecordError::Record)?;
                 self.held.clear();
             }
         }
-        if self.location.is_between() {
-            // A burst of large records should not cost a silent stream its memory.
+        if self.position.is_between() {
+            // After a burst of large records, a silent stream holds no buffer.
             self.held = Vec::new();
             return Ok(());
         }
@@ -104,41 +112,41 @@ impl Records {
     /// Ends the stream.
     ///
     /// # Errors
-    /// [`RecordsError::Truncated`] if it ended inside a record, or behind a mark.
-    pub fn finish<E>(self) -> Result<(), RecordsError<E>> {
-        if self.location == Location::Between { Ok(()) } else { Err(RecordsError::Truncated) }
+    /// [`RecordError::Truncated`] if it ended inside a record, or after a mark.
+    pub fn finish<E>(self) -> Result<(), RecordError<E>> {
+        if self.position == Position::Between { Ok(()) } else { Err(RecordError::Truncated) }
     }
 
-    fn hold<E>(&mut self, bytes: &[u8]) -> Result<(), RecordsError<E>> {
+    fn hold<E>(&mut self, bytes: &[u8]) -> Result<(), RecordError<E>> {
         if self.held.len() + bytes.len() > self.limit {
-            return Err(RecordsError::TooLong { limit: self.limit });
+            return Err(RecordError::TooLong { limit: self.limit });
         }
         self.held.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// The place behind `byte`; `None` if there should be none here.
-    fn after(&self, byte: u8) -> Option<Location> {
-        let inside = |depth| if depth == 0 { Location::Between } else { Location::Record { depth } };
-        match (self.location, byte) {
-            (Location::Between | Location::Marked, b' ' | b'\t' | b'\r' | b'\n') => Some(self.location),
-            (Location::Between, MARK) => self.marked.then_some(Location::Marked),
-            (Location::Between, b'{') => (!self.marked).then_some(Location::Record { depth: 1 }),
-            (Location::Marked, b'{') => Some(Location::Record { depth: 1 }),
-            (Location::Between | Location::Marked, _) => None,
-            (Location::Record { depth }, b'"') => Some(Location::Text { depth }),
-            (Location::Record { depth }, b'{' | b'[') => Some(Location::Record { depth: depth + 1 }),
-            (Location::Record { depth }, b'}' | b']') => Some(inside(depth.saturating_sub(1))),
-            (Location::Text { depth }, b'"') => Some(inside(depth)),
-            (Location::Text { depth }, b'\\') => Some(Location::Escape { depth }),
-            (Location::Escape { depth }, _) => Some(Location::Text { depth }),
-            (Location::Record { .. } | Location::Text { .. }, _) => Some(self.location),
+    /// The position after `byte`; `None` if `byte` does not belong here.
+    fn after(&self, byte: u8) -> Option<Position> {
+        let inside = |depth| if depth == 0 { Position::Between } else { Position::Record { depth } };
+        match (self.position, byte) {
+            (Position::Between | Position::Marked, b' ' | b'\t' | b'\r' | b'\n') => Some(self.position),
+            (Position::Between, MARK) => (self.marks == Marks::Required).then_some(Position::Marked),
+            (Position::Between, b'{') => (self.marks == Marks::Forbidden).then_some(Position::Record { depth: 1 }),
+            (Position::Marked, b'{') => Some(Position::Record { depth: 1 }),
+            (Position::Between | Position::Marked, _) => None,
+            (Position::Record { depth }, b'"') => Some(Position::Text { depth }),
+            (Position::Record { depth }, b'{' | b'[') => Some(Position::Record { depth: depth + 1 }),
+            (Position::Record { depth }, b'}' | b']') => Some(inside(depth.saturating_sub(1))),
+            (Position::Text { depth }, b'"') => Some(inside(depth)),
+            (Position::Text { depth }, b'\\') => Some(Position::Escape { depth }),
+            (Position::Escape { depth }, _) => Some(Position::Text { depth }),
+            (Position::Record { .. } | Position::Text { .. }, _) => Some(self.position),
         }
     }
 }
 
-impl Location {
-    /// Whether it is in no record.
+impl Position {
+    /// Whether it is outside a record.
     fn is_between(self) -> bool {
         matches!(self, Self::Between | Self::Marked)
     }
@@ -148,11 +156,11 @@ impl Location {
 mod tests {
     use super::*;
 
-    type Split = (Vec<String>, Result<(), RecordsError<&'static str>>);
+    type Split = (Vec<String>, Result<(), RecordError<&'static str>>);
 
-    /// The records of a stream that arrives in these pieces; one that holds `!` is refused.
-    fn split<'t>(pieces: impl IntoIterator<Item = &'t [u8]>, marked: bool, limit: usize) -> Split {
-        let mut records = Records::new(marked, limit);
+    /// The records of a stream that arrives in these pieces; a record with `!` is refused.
+    fn split<'t>(pieces: impl IntoIterator<Item = &'t [u8]>, marks: Marks, limit: usize) -> Split {
+        let mut records = RecordSplitter::new(marks, limit);
         let mut found = Vec::new();
         for piece in pieces {
             let pushed = records.push(piece, |record| {
@@ -173,24 +181,24 @@ mod tests {
 
     /// The same records and the same end, whole, cut in two at every place, and in pieces of every size.
     #[track_caller]
-    fn check_in(marked: bool, text: &str, records: &[&str], end: Result<(), RecordsError<&'static str>>) {
+    fn check_in(marks: Marks, text: &str, records: &[&str], end: Result<(), RecordError<&'static str>>) {
         let expected = (records.iter().map(|record| (*record).to_owned()).collect::<Vec<_>>(), end);
         for cut in 0..=text.len() {
             let (one, two) = text.as_bytes().split_at(cut);
-            assert_eq!(split([one, two], marked, 100), expected, "{text:?} cut at {cut}");
+            assert_eq!(split([one, two], marks, 100), expected, "{text:?} cut at {cut}");
         }
         for size in 1..=text.len().max(1) {
-            assert_eq!(split(text.as_bytes().chunks(size), marked, 100), expected, "{text:?} in pieces of {size}");
+            assert_eq!(split(text.as_bytes().chunks(size), marks, 100), expected, "{text:?} in pieces of {size}");
         }
     }
 
     #[track_caller]
-    fn check(text: &str, records: &[&str], end: Result<(), RecordsError<&'static str>>) {
-        check_in(false, text, records, end);
+    fn check(text: &str, records: &[&str], end: Result<(), RecordError<&'static str>>) {
+        check_in(Marks::Forbidden, text, records, end);
     }
 
     #[test]
-    fn records_are_told_apart_whatever_stands_between() {
+    fn records_are_separated_whatever_comes_between() {
         check("", &[], Ok(()));
         check("\n", &[], Ok(()));
         check("{}\n{\"a\":1}\n", &["{}", "{\"a\":1}"], Ok(()));
@@ -207,49 +215,49 @@ mod tests {
 
     #[test]
     fn each_record_of_a_sequence_has_its_mark() {
-        check_in(true, "\u{1e}{}\n\u{1e}{\"a\":1}\n", &["{}", "{\"a\":1}"], Ok(()));
-        check_in(true, "\u{1e}{}\n{}\n", &["{}"], Err(RecordsError::NotARecord));
-        check_in(true, "{}\n", &[], Err(RecordsError::NotARecord));
-        check_in(true, "\u{1e}{}\n\u{1e}\u{1e}{}\n", &["{}"], Err(RecordsError::NotARecord));
-        check_in(true, "\u{1e}{}\n\u{1e}", &["{}"], Err(RecordsError::Truncated));
-        check("{}\n\u{1e}{}\n", &["{}"], Err(RecordsError::NotARecord));
+        check_in(Marks::Required, "\u{1e}{}\n\u{1e}{\"a\":1}\n", &["{}", "{\"a\":1}"], Ok(()));
+        check_in(Marks::Required, "\u{1e}{}\n{}\n", &["{}"], Err(RecordError::NotRecord));
+        check_in(Marks::Required, "{}\n", &[], Err(RecordError::NotRecord));
+        check_in(Marks::Required, "\u{1e}{}\n\u{1e}\u{1e}{}\n", &["{}"], Err(RecordError::NotRecord));
+        check_in(Marks::Required, "\u{1e}{}\n\u{1e}", &["{}"], Err(RecordError::Truncated));
+        check("{}\n\u{1e}{}\n", &["{}"], Err(RecordError::NotRecord));
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn anything_but_an_object_is_refused() {
         for text in ["null", "[]", "1", "\"{}\"", "a{}", "}", "\0{}", "data: {}"] {
-            check(text, &[], Err(RecordsError::NotARecord));
+            check(text, &[], Err(RecordError::NotRecord));
         }
-        check("{},{}", &["{}"], Err(RecordsError::NotARecord));
+        check("{},{}", &["{}"], Err(RecordError::NotRecord));
     }
 
     #[test]
     fn a_stream_that_ends_inside_a_record_is_truncated() {
         for text in ["{", "{\"a", "{\"a\\", "{\"a\":[", "{\"a\":[]"] {
-            check(text, &[], Err(RecordsError::Truncated));
+            check(text, &[], Err(RecordError::Truncated));
         }
-        check("{}\n{", &["{}"], Err(RecordsError::Truncated));
+        check("{}\n{", &["{}"], Err(RecordError::Truncated));
     }
 
     #[test]
     fn a_record_the_caller_refuses_ends_it() {
-        check("{}{\"!\":1}{}", &["{}"], Err(RecordsError::Record("no")));
+        check("{}{\"!\":1}{}", &["{}"], Err(RecordError::Record("no")));
     }
 
     #[test]
     fn a_record_over_the_limit_is_too_long() {
         let text = |length: usize| format!("{{}}{{\"a\":\"{}\"}}{{}}", "a".repeat(length - 8));
         for size in 1..110 {
-            let (found, end) = split(text(101).as_bytes().chunks(size), false, 100);
-            assert_eq!((found.len(), end), (1, Err(RecordsError::TooLong { limit: 100 })), "in pieces of {size}");
-            let (found, end) = split(text(100).as_bytes().chunks(size), false, 100);
+            let (found, end) = split(text(101).as_bytes().chunks(size), Marks::Forbidden, 100);
+            assert_eq!((found.len(), end), (1, Err(RecordError::TooLong { limit: 100 })), "in pieces of {size}");
+            let (found, end) = split(text(100).as_bytes().chunks(size), Marks::Forbidden, 100);
             assert_eq!((found.len(), end), (3, Ok(())), "in pieces of {size}");
         }
     }
 
     #[test]
-    fn a_record_leaves_with_its_last_brace() {
-        let (mut records, mut found) = (Records::new(false, 100), 0);
+    fn a_record_leaves_with_its_closing_brace() {
+        let (mut records, mut found) = (RecordSplitter::new(Marks::Forbidden, 100), 0);
         records
             .push(b"{\"a\":1}", |_| {
                 found += 1;
