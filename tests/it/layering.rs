@@ -24,16 +24,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("upstream", &["api", "socket"]),
     ("socket", &[]),
     ("yaml", &[]),
-    ("properties", &["api", "filter", "route", "schema", "stream", "yaml"]),
+    (
+        "properties",
+        &["api", "cli", "command", "config", "filter", "policy", "profile", "route", "schema", "stream", "yaml"],
+    ),
 ];
 
 /// A third-party crate and the files that may name it.
 const DOORS: &[(&str, &[&str])] = &[
-    ("jsonpath_rust", &["src/filter/selector.rs", "src/properties.rs"]),
+    ("jsonpath_rust", &["src/filter/selector.rs", "src/properties"]),
     ("hyper", &["src/server", "src/proxy", "src/upstream"]),
     ("saphyr_parser", &["src/yaml"]),
     ("clap", &["src/cli"]),
-    ("httparse", &["src/upstream/raw.rs"]),
+    ("httparse", &["src/upstream/raw.rs", "src/properties"]),
 ];
 
 fn files(folder: &Path, found: &mut Vec<(String, String)>) {

@@ -1,0 +1,363 @@
+//! A slow and simple model of the filter, which the plans are compared with.
+//!
+//! It works as one would first think of it: the document is a tree, the path library finds the matches of each path, and
+//! one recursion decides about each value. It knows nothing of plans, and takes no other spelling of a name for that name.
+
+use std::collections::BTreeMap;
+
+use jsonpath_rust::JsonPath;
+use serde_json::{Map, Value};
+
+use super::plan::HASH_KEY;
+use crate::filter::{Action, Plan, Rule, Show};
+use crate::schema::{Catalogue, Class, Field, Schema};
+
+/// What is left of a document when only `rules` decide; `None` if nothing is.
+pub(super) fn left_by_rules(rules: &[Rule], document: &Value) -> Option<Value> {
+    let mut reference = Reference::new(None, Show { unknown: true, ..Show::default() }, rules);
+    reference.decide("", document, None);
+    let root = Position { field: None, visibility: Visibility::Shown };
+    reference.value(root, "$".to_owned(), document).value
+}
+
+/// What is left of a document of `schema`; `None` if nothing is.
+pub(super) fn left_by_classes(
+    catalogue: &Catalogue,
+    schema: &Schema,
+    show: &Show,
+    rules: &[Rule],
+    document: &Value,
+) -> Option<Value> {
+    let mut reference = Reference::new(Some(catalogue), show.clone(), rules);
+    reference.decide("", document, Some(schema.name()));
+    let root = Position { field: Some(schema.root()), visibility: Visibility::BySchema(BySchema::default()) };
+    reference.value(root, "$".to_owned(), document).value
+}
+
+/// The model, with what it has found out about one document.
+struct Reference<'c> {
+    catalogue: Option<&'c Catalogue>,
+    show: Show,
+    rules: &'c [Rule],
+    /// The last rule that matches a place, by its normalized path (RFC 9535 §2.7).
+    decided: BTreeMap<String, usize>,
+}
+
+/// A place in the schema.
+#[derive(Clone, Copy)]
+struct Position<'c> {
+    field: Option<&'c Field>,
+    visibility: Visibility,
+}
+
+/// What holds at a place unless a rule decides.
+#[derive(Clone, Copy, PartialEq)]
+enum Visibility {
+    /// Shown, with everything below.
+    Shown,
+    /// The schema and the classes decide.
+    BySchema(BySchema),
+    /// Hidden, with everything below.
+    Hidden,
+}
+
+/// How the schema describes a place.
+#[derive(Clone, Copy, Default, PartialEq)]
+struct BySchema {
+    /// An element or a member of a map: removed when hidden, where others are blanked.
+    loose: bool,
+    /// In an allow-list: shown whatever its class.
+    lifted: bool,
+    /// Kept by a rule here or above.
+    kept: bool,
+    /// The allow-list for what is below.
+    name: AllowList,
+}
+
+/// The allow-list for the contents of a member.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum AllowList {
+    Labels,
+    Env,
+    Annotations,
+    Options,
+    #[default]
+    Other,
+}
+
+/// What is left of a value, and whether a rule kept part of it.
+struct Remainder {
+    value: Option<Value>,
+    kept: bool,
+}
+
+impl<'c> Reference<'c> {
+    fn new(catalogue: Option<&'c Catalogue>, show: Show, rules: &'c [Rule]) -> Self {
+        Self { catalogue, show, rules, decided: BTreeMap::new() }
+    }
+
+    /// Finds the matches of the rules for `schema` in a document that stands at `path`; of all rules without one.
+    fn decide(&mut self, path: &str, document: &Value, schema: Option<&str>) {
+        for (at, rule) in self.rules.iter().enumerate() {
+            if schema.is_some_and(|schema| schema != rule.on) {
+                continue;
+            }
+            for found in document.query_only_path(rule.selector.as_str()).unwrap_or_default() {
+                let location = match path {
+                    "" => found,
+                    _ => format!("{path}{}", found.strip_prefix('$').unwrap_or(&found)),
+                };
+                let last = self.decided.entry(location).or_insert(at);
+                *last = at.max(*last);
+            }
+        }
+    }
+
+    fn value(&mut self, mut location: Position<'c>, path: String, value: &Value) -> Remainder {
+        let nested = location.field.and_then(|field| field.nested.as_deref());
+        if let (Some(name), Some(catalogue)) = (nested, self.catalogue) {
+            self.decide(&path, value, Some(name));
+            location.field = catalogue.schema(name).map(Schema::root);
+        }
+        let mut kept = false;
+        if let Some(rule) = self.decided.get(&path).and_then(|rule| self.rules.get(*rule)) {
+            if rule.action != Action::Keep {
+                let value = acted(&rule.action, value);
+                return Remainder { kept: value.is_some(), value };
+            }
+            kept = true;
+            location.visibility = match (location.field, location.visibility) {
+                (None, _) | (_, Visibility::Shown) => Visibility::Shown,
+                (Some(_), Visibility::BySchema(known)) => Visibility::BySchema(BySchema { kept, ..known }),
+                (Some(_), Visibility::Hidden) => {
+                    Visibility::BySchema(BySchema { loose: true, kept, ..BySchema::default() })
+                }
+            };
+        }
+        let left = self.by_layer(location, path, value);
+        Remainder { kept: kept || left.kept, ..left }
+    }
+
+    fn by_layer(&mut self, location: Position<'c>, path: String, value: &Value) -> Remainder {
+        let (field, visibility) = (location.field, location.visibility);
+        let said = field.and_then(|field| field.opaque.as_ref().or(field.class.as_ref()));
+        let shown = |known: BySchema| {
+            said.is_none_or(|(class, _)| known.lifted || known.kept || self.show.classes.contains(*class))
+        };
+        let opaque = field.is_some_and(|field| field.opaque.is_some());
+        let known = match visibility {
+            Visibility::Shown => return self.inside(location, visibility, path, value),
+            Visibility::BySchema(known) if opaque && shown(known) => {
+                return self.inside(location, Visibility::Shown, path, value);
+            }
+            Visibility::Hidden => return self.probed(location, path, value),
+            Visibility::BySchema(known) if opaque && known.loose => return self.probed(location, path, value),
+            Visibility::BySchema(known) => known,
+        };
+        let (is_shown, has_class) = (shown(known), said.is_some());
+        let leaf = field
+            .is_none_or(|field| field.members.is_empty() && field.any_member.is_none() && field.elements.is_none());
+        let described = field.is_some_and(|field| {
+            (value.is_object() && (!field.members.is_empty() || field.any_member.is_some()))
+                || (value.is_array() && field.elements.is_some())
+        });
+        let is_container = value.is_object() || value.is_array();
+        if is_container && (described || !has_class) {
+            return self.inside(location, visibility, path, value);
+        }
+        if is_container && leaf {
+            // A container where a scalar should be: only what rules keep in it.
+            let hidden = Position { field, visibility: Visibility::Hidden };
+            if !is_shown && known.loose {
+                return self.probed(hidden, path, value);
+            }
+            return self.inside(hidden, Visibility::Hidden, path, value);
+        }
+        if has_class && is_shown && !is_container {
+            return Remainder { value: Some(value.clone()), kept: false };
+        }
+        if has_class && !is_shown && known.loose {
+            return Remainder { value: None, kept: false };
+        }
+        Remainder { value: Some(zero(value)), kept: false }
+    }
+
+    /// A value that is hidden but for what rules keep in it.
+    fn probed(&mut self, location: Position<'c>, path: String, value: &Value) -> Remainder {
+        if !value.is_object() && !value.is_array() {
+            return Remainder { value: None, kept: false };
+        }
+        let left = self.inside(location, Visibility::Hidden, path, value);
+        Remainder { value: left.value.filter(|_| left.kept), kept: left.kept }
+    }
+
+    /// The members and elements of a value.
+    fn inside(&mut self, location: Position<'c>, visibility: Visibility, path: String, value: &Value) -> Remainder {
+        let field = location.field;
+        let mut kept = false;
+        let value = match value {
+            Value::Object(members) => {
+                let mut left = Map::new();
+                for (key, member) in members {
+                    let below = self.member(field, visibility, key);
+                    let found = self.value(below, format!("{path}['{key}']"), member);
+                    kept |= found.kept;
+                    if let Some(value) = found.value {
+                        left.insert(key.clone(), value);
+                    }
+                }
+                Value::Object(left)
+            }
+            Value::Array(elements) => {
+                let mut left = Vec::new();
+                for (at, element) in elements.iter().enumerate() {
+                    let below = self.element(field, visibility, element);
+                    let found = self.value(below, format!("{path}[{at}]"), element);
+                    kept |= found.kept;
+                    left.extend(found.value);
+                }
+                Value::Array(left)
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+        };
+        Remainder { value: Some(value), kept }
+    }
+
+    fn member(&self, field: Option<&'c Field>, visibility: Visibility, key: &str) -> Position<'c> {
+        let named = field.and_then(|field| field.members.get(key));
+        let any = field.and_then(|field| field.any_member.as_deref());
+        let below = named.or(any);
+        let Visibility::BySchema(known) = visibility else { return Position { field: below, visibility } };
+        let shows = |class: Class| self.show.classes.contains(class);
+        let key_class = field.and_then(|field| field.key_class.as_ref()).map(|(class, _)| *class);
+        let visibility = match (named, any, key_class) {
+            (Some(_), ..) => {
+                Visibility::BySchema(BySchema { name: called(key), kept: known.kept, ..BySchema::default() })
+            }
+            (None, Some(_), _) if known.kept => {
+                Visibility::BySchema(BySchema { loose: true, kept: true, ..BySchema::default() })
+            }
+            (None, Some(value), _) if self.is_listed_key(known.name, value, key) => {
+                Visibility::BySchema(BySchema { loose: true, lifted: true, ..BySchema::default() })
+            }
+            (None, _, Some(class)) => {
+                if known.kept || shows(class) {
+                    Visibility::BySchema(BySchema { kept: known.kept, ..BySchema::default() })
+                } else {
+                    Visibility::Hidden
+                }
+            }
+            (None, Some(value), None) => {
+                if value.class.is_some() || value.opaque.is_some() {
+                    Visibility::BySchema(BySchema { loose: true, ..BySchema::default() })
+                } else if self.shows_some(value) {
+                    Visibility::BySchema(BySchema::default())
+                } else {
+                    Visibility::Hidden
+                }
+            }
+            (None, None, None) if self.show.unknown => Visibility::Shown,
+            (None, None, None) => Visibility::Hidden,
+        };
+        Position { field: below, visibility }
+    }
+
+    fn is_listed_key(&self, name: AllowList, value: &Field, key: &str) -> bool {
+        let Some((class, _)) = &value.class else { return false };
+        self.is_listed(name, key) && !self.show.classes.contains(*class)
+    }
+
+    fn is_listed(&self, name: AllowList, text: &str) -> bool {
+        match name {
+            AllowList::Labels => self.show.labels.matches(text),
+            AllowList::Env => self.show.env.matches(text),
+            AllowList::Annotations => self.show.annotations.matches(text),
+            AllowList::Options => self.show.options.matches(text),
+            AllowList::Other => false,
+        }
+    }
+
+    fn element(&self, field: Option<&'c Field>, visibility: Visibility, element: &Value) -> Position<'c> {
+        let below = field.and_then(|field| field.elements.as_deref());
+        let Visibility::BySchema(known) = visibility else { return Position { field: below, visibility } };
+        let visibility = match below {
+            Some(value) => {
+                let name = element.as_str().map(|text| text.split('=').next().unwrap_or(text));
+                let lifted = value.class.is_some() && name.is_some_and(|name| self.is_listed(known.name, name));
+                let name = if value.any_member.is_some() { known.name } else { AllowList::Other };
+                Visibility::BySchema(BySchema { loose: true, lifted, kept: known.kept, name })
+            }
+            None if self.show.unknown => Visibility::Shown,
+            None => Visibility::Hidden,
+        };
+        Position { field: below, visibility }
+    }
+
+    /// Whether something at a field or below can be shown by its class.
+    fn shows_some(&self, field: &Field) -> bool {
+        let said = [&field.class, &field.key_class, &field.opaque].into_iter().flatten();
+        let nested = field.nested.as_deref().and_then(|name| self.catalogue?.schema(name));
+        let below = field.members.values().chain(field.any_member.as_deref()).chain(field.elements.as_deref());
+        self.show.unknown
+            || said.into_iter().any(|(class, _)| self.show.classes.contains(*class))
+            || below.into_iter().chain(nested.map(Schema::root)).any(|field| self.shows_some(field))
+    }
+}
+
+fn called(name: &str) -> AllowList {
+    match name {
+        "Labels" | "labels" => AllowList::Labels,
+        "Env" | "env" => AllowList::Env,
+        "Annotations" | "annotations" => AllowList::Annotations,
+        "Options" | "DriverOpts" | "Config" | "StorageOpt" => AllowList::Options,
+        _ => AllowList::Other,
+    }
+}
+
+/// What a rule that hides makes of a value.
+fn acted(action: &Action, value: &Value) -> Option<Value> {
+    const REDACTED: &str = "[redacted]";
+    match action {
+        Action::Keep => Some(value.clone()),
+        Action::Blank => Some(zero(value)),
+        Action::Remove => None,
+        Action::Redact => Some(REDACTED.into()),
+        Action::Mask => Some(match value {
+            Value::Null => Value::Null,
+            Value::String(text) => match text.split_once('=') {
+                Some((name, _)) => format!("{name}={REDACTED}").into(),
+                None => REDACTED.into(),
+            },
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => REDACTED.into(),
+        }),
+        Action::Hash => Some(hashed(value)),
+        Action::Replace(replacement) => serde_json::from_str(replacement.as_json()).ok(),
+    }
+}
+
+/// The digest that the filter makes of a value that stands alone.
+fn hashed(value: &Value) -> Value {
+    let rule = "$".parse().ok().map(|selector| Rule {
+        location: crate::yaml::Location::file("properties"),
+        on: String::new(),
+        selector,
+        action: Action::Hash,
+    });
+    let mut out = Vec::new();
+    if let Some(Ok(plan)) = rule.map(|rule| Plan::compile_rules(&[rule])) {
+        let applied = plan.with_hash_key(HASH_KEY).apply(value.to_string().as_bytes(), &mut out);
+        assert!(applied.is_ok(), "a value that was parsed is one");
+    }
+    serde_json::from_slice(&out).unwrap_or_default()
+}
+
+fn zero(value: &Value) -> Value {
+    match value {
+        Value::Null => Value::Null,
+        Value::Bool(_) => false.into(),
+        Value::Number(_) => 0.into(),
+        Value::String(_) => "".into(),
+        Value::Array(_) => Value::Array(Vec::new()),
+        Value::Object(_) => Value::Object(Map::new()),
+    }
+}
