@@ -223,8 +223,8 @@ impl Field {
 
     /// Says that another schema is where `path` leads to.
     fn nest(&mut self, path: &Path, schema: &str, location: &Location) -> Result<(), Diagnostic> {
-        if path.part != Part::Value || path.steps.is_empty() {
-            return Err(Diagnostic::new(location, "a schema nests at a member, `.*` or `[*]`"));
+        if path.part != Part::Value {
+            return Err(Diagnostic::new(location, "a schema nests at `$`, a member, `.*` or `[*]`"));
         }
         let mut field = self;
         for step in &path.steps {
@@ -298,7 +298,8 @@ impl CatalogueReader {
         }
         if self.diagnostics.len() == before {
             for (key, _) in entries {
-                let result = self.check_cycle(&key.name, &key.location);
+                let cycle = self.check_cycle(&key.name, &key.location);
+                let result = cycle.and_then(|()| self.check_same(&key.name, &key.location));
                 self.diagnostics.ok(result);
             }
         }
@@ -334,6 +335,24 @@ impl CatalogueReader {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Refuses to nest a schema that is only another name for a third one, so that plans follow at most one name.
+    fn check_same(&self, name: &str, location: &Location) -> Result<(), Diagnostic> {
+        let mut fields: Vec<&Field> = self.schemas.get(name).map(Schema::root).into_iter().collect();
+        while let Some(field) = fields.pop() {
+            fields.extend(field.children().map(|(_, field)| field));
+            let nested = field.nested.as_deref();
+            let Some(same) = nested.and_then(|nested| self.schemas.get(nested)?.root.nested.as_deref()) else {
+                continue;
+            };
+            let nested = nested.unwrap_or_default();
+            return Err(Diagnostic::new(
+                location,
+                format!("{nested} inside {name} is the same as {same}: nest {same}"),
+            ));
         }
         Ok(())
     }
@@ -509,8 +528,8 @@ mod tests {
             &[],
             &[
                 "s.yaml:4:7: this is inside B: classify it in that schema",
-                "s.yaml:5:7: a schema nests at a member, `.*` or `[*]`",
-                "s.yaml:6:7: a schema nests at a member, `.*` or `[*]`",
+                "s.yaml:5:7: a schema nests at `$`, a member, `.*` or `[*]`",
+                "s.yaml:6:7: another schema nests below this one",
                 "s.yaml:7:7: found text, expected `path: schema`",
                 "s.yaml:8:6: found text, expected a list of `path: schema`, or nothing",
             ],
@@ -530,6 +549,25 @@ mod tests {
             &[],
             &["s.yaml:4:3: the schema B is inside itself", "s.yaml:6:3: the schema C is inside itself"],
         );
+    }
+
+    #[test]
+    fn a_schema_can_be_the_same_as_another_one() {
+        let schemas = "schemas:\n  A:\n    - $: B\n  B:\n";
+        let catalogue = parse(schemas, &[("a.yaml", "class: state\nfields:\n  B:\n    - $.c\n")]).unwrap();
+        assert_eq!(catalogue.schema("A").unwrap().root().nested.as_deref(), Some("B"));
+        assert_eq!(catalogue.with_nested("A"), ["A", "B"]);
+        check_diagnostics(
+            schemas,
+            &[("a.yaml", "class: state\nfields:\n  A:\n    - $.c\n")],
+            &["a.yaml:4:7: this is inside B: classify it in that schema"],
+        );
+        check_diagnostics(
+            "schemas:\n  A:\n    - $: B\n  B:\n  C:\n    - $.d: A\n",
+            &[],
+            &["s.yaml:5:3: A inside C is the same as B: nest B"],
+        );
+        check_diagnostics("schemas:\n  A:\n    - $: A\n", &[], &["s.yaml:2:3: the schema A is inside itself"]);
     }
 
     #[test]

@@ -66,17 +66,23 @@ pub fn catalogue(arguments: &cli::Catalogue, environment: &Environment, out: &mu
         let expected = "one that `dockveil catalogue` lists";
         return Err(flag("SCHEMA", unknown_or("schema", name, names, expected)));
     };
-    fields(schema, version, out)?;
+    fields(&filters.catalogue, schema, version, out)?;
     Ok(OK)
+}
+
+/// The schema that has the fields of `schema`: itself, or the one that it is another name of.
+fn described<'c>(catalogue: &'c Catalogue, schema: &'c Schema) -> &'c Schema {
+    schema.root().nested.as_deref().and_then(|name| catalogue.schema(name)).unwrap_or(schema)
 }
 
 /// Every schema, with the number of its fields and the operations that answer with it.
 fn list(catalogue: &Catalogue, version: Option<ApiVersion>, out: &mut dyn Write) -> Result<(), Error> {
     let width = catalogue.schemas().map(|schema| schema.name().len()).max().unwrap_or(0);
     for schema in catalogue.schemas() {
-        let known = known(schema.name());
+        let described = described(catalogue, schema);
+        let known = known(described.name());
         let is_in = |path: &str| version.is_none_or(|version| known.get(path).is_none_or(|known| known.is_in(version)));
-        let count = schema.leaves().iter().filter(|leaf| is_in(&leaf.path)).count();
+        let count = described.leaves().iter().filter(|leaf| is_in(&leaf.path)).count();
         let answering = OPERATIONS.iter().filter(|operation| operation.schema() == Some(schema.name()));
         let answering: Vec<&str> = answering.map(|operation| operation.id).collect();
         writeln!(out, "{:width$}  {count:3} fields  {}", schema.name(), answering.join(", "))?;
@@ -85,10 +91,16 @@ fn list(catalogue: &Catalogue, version: Option<ApiVersion>, out: &mut dyn Write)
 }
 
 /// The fields of one schema, then the schemas inside it.
-fn fields(schema: &Schema, version: Option<ApiVersion>, out: &mut dyn Write) -> Result<(), Error> {
-    let known = known(schema.name());
+fn fields(
+    catalogue: &Catalogue,
+    schema: &Schema,
+    version: Option<ApiVersion>,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    let described = described(catalogue, schema);
+    let known = known(described.name());
     let unknown = Known { kind: "-", versions: "-" };
-    let rows: Vec<_> = schema
+    let rows: Vec<_> = described
         .leaves()
         .into_iter()
         .map(|leaf| {
@@ -108,7 +120,7 @@ fn fields(schema: &Schema, version: Option<ApiVersion>, out: &mut dyn Write) -> 
         writeln!(out, "  {:path$}  {:kind$}  {:9}  {}{and_later}", leaf.path, known.kind, leaf.class, known.versions)?;
     }
     let mut inside = BTreeSet::new();
-    nested(schema.root(), &mut "$".to_owned(), &mut inside);
+    nested(described.root(), &mut "$".to_owned(), &mut inside);
     for (path, name) in inside {
         writeln!(out, "  {path}  is {name}")?;
     }

@@ -70,7 +70,8 @@ enum Found {
 
 /// What a path from the documents of `schema` on leads to.
 fn find(catalogue: &Catalogue, schema: &str, path: &str) -> Found {
-    let mut schema = schema.to_owned();
+    let root = catalogue.schema(schema).unwrap().root();
+    let mut schema = root.nested.clone().unwrap_or_else(|| schema.to_owned());
     let mut field = catalogue.schema(&schema).unwrap().root();
     let mut way = "$".to_owned();
     for step in steps(path) {
