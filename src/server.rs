@@ -23,6 +23,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use self::gate::{Gate, Patience};
@@ -75,7 +76,43 @@ impl std::error::Error for Error {}
 /// # Errors
 /// [`Error`]; nothing is left listening.
 pub fn run(config: Config) -> Result<(), Error> {
-    start(config)?.until_told()
+    // Before anything is opened, so that a signal during the start leaves no socket behind.
+    let signals = Signals::listen()?;
+    start(config)?.until_told(signals);
+    Ok(())
+}
+
+/// The signals that stop the program: `SIGTERM` and `SIGINT`.
+#[derive(Debug)]
+pub struct Signals {
+    runtime: tokio::runtime::Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes over both signals. From here on they no longer end the process by themselves.
+    ///
+    /// # Errors
+    /// [`Error::Signal`].
+    pub fn listen() -> Result<Self, Error> {
+        let runtime = runtime().build().map_err(Error::Signal)?;
+        let entered = runtime.enter();
+        let terminate = signal(SignalKind::terminate()).map_err(Error::Signal)?;
+        let interrupt = signal(SignalKind::interrupt()).map_err(Error::Signal)?;
+        drop(entered);
+        Ok(Self { runtime, terminate, interrupt })
+    }
+
+    /// Waits for one of them.
+    fn wait(mut self) {
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+        });
+    }
 }
 
 /// Opens all listeners, becomes who it is to be, and serves in threads of its own.
@@ -182,25 +219,11 @@ impl Running {
         &self.addresses
     }
 
-    /// Goes on until the process is told to stop (`SIGTERM`, `SIGINT`), and stops then.
-    ///
-    /// # Errors
-    /// [`Error::Signal`].
-    pub fn until_told(self) -> Result<(), Error> {
-        let runtime = runtime().build().map_err(Error::Signal)?;
-        runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signal)?;
-            let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signal)?;
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            Ok(())
-        })?;
+    /// Serves until one of the signals comes, and then stops.
+    pub fn until_told(self, signals: Signals) {
+        signals.wait();
         tracing::info!("stopping");
         self.stop();
-        Ok(())
     }
 
     /// Stops: no new connections, what is under way may finish for a while, streams are cut. Waits until all is over.

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{Error, OK};
 use crate::cli::Environment;
 use crate::config::{Config, Filters, Limits, Listener, Sources, Startup, Timeouts};
-use crate::server::{self, Running};
+use crate::server::{self, Running, Signals};
 use crate::socket::{Address, SocketOwner};
 use crate::yaml::Location;
 
@@ -155,10 +155,11 @@ impl Colour {
 /// # Errors
 /// [`Error`].
 pub fn run(colour: Colour, out: &mut dyn Write) -> Result<u8, Error> {
+    let signals = Signals::listen()?;
     let demo = Demo::start(std::env::temp_dir().join(format!("dockveil-demo-{}", std::process::id())))?;
     demo.compare(colour, out)?;
     demo.suggest(colour, out)?;
-    demo.running.until_told()?;
+    demo.running.until_told(signals);
     Ok(OK)
 }
 
@@ -328,7 +329,7 @@ fn member(name: &str, value: &str) -> String {
     while line.chars().count() > COLUMN
         && let Some((_, tail)) = rest.split_once('.')
     {
-        line = format!("….{tail}: {value}");
+        line = format!("…{tail}: {value}");
         rest = tail;
     }
     cut(&line)
@@ -578,7 +579,7 @@ mod tests {
         check(json!([]), json!(["A=1"]), &[("[]", "A=1")]);
         assert_eq!(rows(Some(&json!(true)), None), [("true".to_owned(), "(absent)".to_owned())]);
         let name = "com.docker.compose.project.working_dir";
-        check(json!({name: "/srv/shop"}), json!({}), &[("….project.working_dir: /srv/shop", "{}")]);
+        check(json!({name: "/srv/shop"}), json!({}), &[("…project.working_dir: /srv/shop", "{}")]);
     }
 
     #[test]
