@@ -9,6 +9,7 @@ mod clients;
 mod compat;
 mod cut;
 mod deploy;
+mod docs;
 mod events;
 mod hostile;
 mod layering;
