@@ -1,7 +1,7 @@
-//! Arguments and environment, as typed.
+//! Command-line arguments and environment variables, as typed.
 //!
-//! Nothing here is checked beyond its shape: what a URL, a directory or a profile means is for `config` to say, which
-//! can then name every mistake at once.
+//! Only their form is checked here. What a URL, a directory or a profile means is checked by `config`, which can then
+//! report every error at once.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,34 +10,43 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// What a person who asks for help reads after the options.
+/// Printed after the options of `--help`. No line is longer than 80 columns, so that none is wrapped in a terminal.
 const EXAMPLES: &str = "\
 Examples:
-  dockveil                                       serve with the built-in profile \"dashboard\"
-  dockveil serve --config dockveil.yaml          serve what a file says
-  dockveil check --config dockveil.yaml          read the file, report every mistake, list what it exposes
-  dockveil profiles                              what the built-in profiles allow and show
-  dockveil explain --profile dashboard 'GET /v1.44/containers/web/json'
+  dockveil                                 serve the built-in profile \"dashboard\"
+  dockveil serve --config dockveil.yaml    serve what a configuration file says
+  dockveil check --config dockveil.yaml    check the file and list what it exposes
+  dockveil profiles                        list the built-in profiles
+  dockveil explain 'GET /v1.44/containers/web/json'
+                                           show what happens to one request
 
 Environment:
-  DOCKER_HOST       the engine, when neither --upstream nor the file names it
-  DOCKVEIL_CONFIG   the configuration file, when --config is not given
-  DOCKVEIL_LOG      error, warn, info (default), debug or off
-  DOCKVEIL_COMPAT   11notes, tecnativa or linuxserver: read the variables of that socket proxy, which
-                    are also recognised by themselves when there is no --config and no --profile; or off
-  DOCKVEIL_SHOW     with them: classes to show as well, or all
-  DOCKVEIL_LABELS, DOCKVEIL_ENV
-                    with them: labels and environment variables to show as well, by name
+  DOCKER_HOST      the engine, if neither --upstream nor the file names one
+  DOCKVEIL_CONFIG  the configuration file, if --config is not given
   DOCKVEIL_DEFAULT_CONFIG
-                    the configuration file when nothing else says what to serve
-  XDG_RUNTIME_DIR   where the default socket is made
+                   the configuration file, if nothing else says what to serve
+  DOCKVEIL_LOG     the log level: error, warn, info (default), debug or off
+  XDG_RUNTIME_DIR  the directory of the default socket
 
-Exit codes: 0 well, 1 unhealthy or withheld, 64 bad arguments, 70 cannot serve, 78 bad configuration.";
+Environment in place of another socket proxy:
+  DOCKVEIL_COMPAT  whose variables to read: 11notes, tecnativa, linuxserver, or
+                   off; by default they are recognised by themselves, unless
+                   --config or --profile is given
+  DOCKVEIL_SHOW    more classes to show, or all
+  DOCKVEIL_LABELS  more labels to show, by name
+  DOCKVEIL_ENV     more environment variables to show, by name
 
-/// Shows a client of the Docker Engine API what it needs to see, and nothing of what is in it.
+Exit status:
+   0  success
+   1  unhealthy, or the document was withheld
+  64  bad arguments
+  70  cannot serve
+  78  bad configuration";
+
+/// Shows a client of the Docker Engine API what it needs to see, without the secrets.
 ///
-/// dockveil listens like a Docker engine, asks the real engine, and lets through only the operations that a profile
-/// allows and only the fields that it shows. Without a subcommand it serves.
+/// dockveil listens like a Docker engine and forwards requests to the real one. It lets through only the operations that a
+/// profile allows and only the fields that it shows. Without a subcommand it serves.
 #[derive(Parser, Debug)]
 #[command(
     name = "dockveil",
@@ -51,8 +60,8 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    serve: Serve,
-    /// What the probe of 11notes/socket-proxy is called with.
+    serve: ServeArgs,
+    /// The health check of the 11notes/socket-proxy image calls its program with this flag.
     #[arg(long, hide = true)]
     healthcheck: bool,
 }
@@ -60,201 +69,216 @@ struct Arguments {
 /// One subcommand with its arguments.
 #[derive(Subcommand, Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Listen, and mediate between clients and the engine (the default)
-    Serve(Serve),
-    /// Read a configuration, report every mistake in it, and list what it exposes
-    Check(Serve),
-    /// Say what happens to one request, and which line of which file decided it
-    Explain(Explain),
+    /// Serve clients (the default)
+    Serve(ServeArgs),
+    /// Check a configuration: report every error, or list what it exposes
+    Check(ServeArgs),
+    /// Show what happens to one request, and which line of which file decides it
+    Explain(ExplainArgs),
     /// Filter the body of one response from standard input to standard output
     ///
-    /// Exits with 1 when the document is withheld; the reason is on standard error.
-    Filter(Filter),
-    /// Ask a running dockveil for /_ping; exits with 0 when it answers, 1 when it does not
-    Healthcheck(Healthcheck),
-    /// List the profiles with what they allow and show
-    Profiles(Profiles),
-    /// Turn what runs another socket proxy into a configuration of dockveil
-    Migrate(Migrate),
-    /// List what the API answers with: schemas, or the fields of one with type, class and versions
-    Catalogue(Catalogue),
-    /// Show what dockveil does, without Docker: an engine inside the program, and the real proxy before it
+    /// If the document is withheld, the exit status is 1 and the reason is on standard error.
+    Filter(FilterArgs),
+    /// Ask a running dockveil whether it is healthy
+    ///
+    /// Sends GET /_ping to a listener. The exit status is 0 if the answer is 200, and 1 otherwise.
+    Healthcheck(HealthcheckArgs),
+    /// List the profiles, with what they allow and show
+    Profiles(ProfilesArgs),
+    /// Convert the configuration of another socket proxy
+    ///
+    /// Reads a Compose file, or variables and arguments, and writes a configuration file for dockveil. The comments in it say
+    /// what differs.
+    Migrate(MigrateArgs),
+    /// List the schemas of the API, or the fields of one with type, class and versions
+    Catalogue(CatalogueArgs),
+    /// Show what dockveil does, without Docker
+    ///
+    /// Runs the proxy in front of an engine that is part of the program.
     Demo,
 }
 
-/// The arguments of `serve` and `check`: they complete the configuration file, or stand in for it.
+/// The files that every command but `migrate` and `demo` reads.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Serve {
+pub struct ConfigFiles {
     /// Configuration file (YAML)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The engine: unix:///path/to/docker.sock or tcp://host:port
-    #[arg(long, value_name = "URL")]
-    pub upstream: Option<String>,
-    /// Where to listen, unix:///path or tcp://host:port; repeatable; takes the place of the file's listeners
-    #[arg(long, value_name = "URL")]
-    pub listen: Vec<String>,
-    /// The profile of the listeners given by --listen, and of every listener that names none
-    #[arg(long, value_name = "NAME")]
-    pub profile: Option<String>,
-    /// Directory with more profiles and classes: profile/*.yaml, class/*.yaml; repeatable
+    /// Directory of more profiles and classes (profile/*.yaml, class/*.yaml); repeatable
     #[arg(long, value_name = "DIR")]
     pub filters: Vec<PathBuf>,
+}
+
+/// The arguments of `serve` and `check`. They complete the configuration file, or replace it.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServeArgs {
+    /// The files to read.
+    #[command(flatten)]
+    pub files: ConfigFiles,
+    /// Docker engine: unix:///path/to/docker.sock or tcp://host:port
+    #[arg(long, value_name = "URL")]
+    pub upstream: Option<String>,
+    /// Listen here: unix:///path or tcp://host:port; repeatable; replaces the listeners of the file
+    #[arg(long, value_name = "URL")]
+    pub listen: Vec<String>,
+    /// Profile of every listener that names none, such as those of --listen [default: dashboard]
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
 }
 
 /// The arguments of `explain`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub struct Explain {
-    /// Configuration file, for the filter directories that it names
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Directory with more profiles and classes; repeatable
-    #[arg(long, value_name = "DIR")]
-    pub filters: Vec<PathBuf>,
-    /// The profile to explain
+pub struct ExplainArgs {
+    /// The files to read.
+    #[command(flatten)]
+    pub files: ConfigFiles,
+    /// Profile of the client
     #[arg(long, value_name = "NAME", default_value = "dashboard")]
     pub profile: String,
-    /// Method and target, in one argument: 'GET /v1.44/containers/web/json'
+    /// Method and target as one argument: 'GET /v1.44/containers/web/json'
     #[arg(value_name = "REQUEST")]
     pub request: String,
 }
 
 /// The arguments of `catalogue`.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Catalogue {
-    /// Configuration file, for the filter directories that it names
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Directory with more profiles and classes; repeatable
-    #[arg(long, value_name = "DIR")]
-    pub filters: Vec<PathBuf>,
-    /// Only the fields that this API version has
+pub struct CatalogueArgs {
+    /// The files to read.
+    #[command(flatten)]
+    pub files: ConfigFiles,
+    /// List only fields that this API version has
     #[arg(long, value_name = "VERSION")]
     pub api: Option<String>,
-    /// A schema, or an operation that answers with one, such as ContainerInspect; by default all are listed
+    /// Schema, or an operation that returns one, such as ContainerInspect [default: list all schemas]
     #[arg(value_name = "SCHEMA")]
     pub schema: Option<String>,
 }
 
 /// The arguments of `filter`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub struct Filter {
-    /// Configuration file, for the filter directories that it names
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Directory with more profiles and classes; repeatable
-    #[arg(long, value_name = "DIR")]
-    pub filters: Vec<PathBuf>,
-    /// The profile to apply
+pub struct FilterArgs {
+    /// The files to read.
+    #[command(flatten)]
+    pub files: ConfigFiles,
+    /// Profile to apply
     #[arg(long, value_name = "NAME", default_value = "dashboard")]
     pub profile: String,
-    /// The operation whose response is on standard input, such as ContainerInspect
+    /// Operation whose response is on standard input, such as ContainerInspect
     #[arg(long, value_name = "ID")]
     pub operation: String,
-    /// The API version that the document was read with; refused when the operation does not exist there
+    /// API version of the document; an error if it does not have the operation
     #[arg(long, value_name = "VERSION")]
     pub api: Option<String>,
-    /// Print what changed, one path per line, in place of the document
+    /// Print what changed, one path per line, instead of the document
     #[arg(long)]
     pub diff: bool,
 }
 
 /// The arguments of `healthcheck`.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Healthcheck {
-    /// The listener to ask, unix:///path or tcp://host:port; by default the first one of the configuration
+pub struct HealthcheckArgs {
+    /// Listener to ask: unix:///path or tcp://host:port [default: the first one of the configuration]
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
-    /// Configuration file
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Directory with more profiles and classes; repeatable
-    #[arg(long, value_name = "DIR")]
-    pub filters: Vec<PathBuf>,
+    /// The files to read.
+    #[command(flatten)]
+    pub files: ConfigFiles,
 }
 
 /// The arguments of `profiles`.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Profiles {
-    /// Configuration file, for the filter directories that it names
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Directory with more profiles and classes; repeatable
-    #[arg(long, value_name = "DIR")]
-    pub filters: Vec<PathBuf>,
+pub struct ProfilesArgs {
+    /// The files to read.
+    #[command(flatten)]
+    pub files: ConfigFiles,
 }
 
 /// The arguments of `migrate`.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Migrate {
-    /// The Compose file, or a list of variables and arguments, one per line; standard input when it is not given
+pub struct MigrateArgs {
+    /// Compose file, or a list of variables and arguments, one per line [default: standard input]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// The service of the Compose file, when several run a socket proxy
+    /// Service of the Compose file, if several run a socket proxy
     #[arg(long, value_name = "NAME")]
     pub service: Option<String>,
 }
 
-/// Why there is no command to run: help or a version was asked for, or the arguments are wrong.
+/// Text to print in place of running a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// Text that was asked for; belongs on standard output.
+pub enum EarlyExit {
+    /// The help or version that was asked for; for standard output.
     Help(String),
-    /// What is wrong with the arguments, and how they are used.
+    /// What is wrong with the arguments, and how to use them; for standard error.
     Usage(String),
 }
 
-/// Reads the arguments; the first one is the name of the program.
+/// Parses the arguments; the first one is the name of the program.
 ///
 /// # Errors
-/// [`Stop`] when there is nothing to run.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Stop> {
+/// [`EarlyExit`] if there is no command to run.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, EarlyExit> {
     match Arguments::try_parse_from(arguments) {
         Ok(Arguments { command: Some(command), serve: _, healthcheck: _ }) => Ok(command),
         Ok(Arguments { command: None, serve, healthcheck: true }) => {
-            let Serve { config, filters, .. } = serve;
-            Ok(Command::Healthcheck(Healthcheck { target: None, config, filters }))
+            Ok(Command::Healthcheck(HealthcheckArgs { target: None, files: serve.files }))
         }
         Ok(Arguments { command: None, serve, healthcheck: false }) => Ok(Command::Serve(serve)),
-        Err(error) if error.use_stderr() => Err(Stop::Usage(error.render().to_string())),
-        Err(error) => Err(Stop::Help(error.render().to_string())),
+        Err(error) if error.use_stderr() => Err(EarlyExit::Usage(error.render().to_string())),
+        Err(error) => Err(EarlyExit::Help(error.render().to_string())),
     }
 }
 
-/// How much is logged.
+/// The lowest severity that is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Log {
-    /// Nothing.
+pub enum LogLevel {
+    /// Log nothing.
     Off,
-    /// What went wrong.
+    /// Errors.
     Error,
-    /// What looks wrong.
+    /// And warnings.
     Warn,
-    /// One line per exchange.
+    /// And one line per exchange.
     #[default]
     Info,
-    /// What a developer of this program wants to know.
+    /// And details for developers of this program.
     Debug,
+}
+
+impl LogLevel {
+    /// The levels, from the quietest.
+    const ALL: [Self; 5] = [Self::Off, Self::Error, Self::Warn, Self::Info, Self::Debug];
+
+    /// Its name in `DOCKVEIL_LOG`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
 }
 
 /// The environment variables that this program reads. An empty variable counts as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
-    /// `DOCKER_HOST`: the engine that Docker's own clients would ask.
+    /// `DOCKER_HOST`: the engine that Docker's own clients use.
     pub docker_host: Option<OsString>,
-    /// `XDG_RUNTIME_DIR`: a directory for sockets that belongs to this user alone.
+    /// `XDG_RUNTIME_DIR`: this user's private directory for sockets.
     pub runtime_directory: Option<PathBuf>,
-    /// `DOCKVEIL_CONFIG`: the configuration file when `--config` is not given.
+    /// `DOCKVEIL_CONFIG`: the configuration file, if `--config` is not given.
     pub config: Option<PathBuf>,
-    /// `DOCKVEIL_DEFAULT_CONFIG`: the configuration file when nothing else says what to serve.
+    /// `DOCKVEIL_DEFAULT_CONFIG`: the configuration file, if nothing else says what to serve.
     pub default_config: Option<PathBuf>,
-    /// `DOCKVEIL_LOG`: what [`Environment::log`] reads.
+    /// `DOCKVEIL_LOG`: the log level, parsed by [`Environment::log_level`].
     pub log: Option<OsString>,
-    /// All of them, for those that other socket proxies read.
+    /// All variables, among them those of other socket proxies.
     pub variables: Variables,
 }
 
-/// Environment variables by name. An empty one is there. What is not UTF-8 is read as far as it is.
+/// All environment variables by name, empty ones included. Bytes that are not UTF-8 are replaced by U+FFFD.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Variables(BTreeMap<String, String>);
 
@@ -264,7 +288,7 @@ impl Variables {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The names of all of them, in order.
+    /// All names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
@@ -276,7 +300,7 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Variables {
     }
 }
 
-/// Names only: values may be secrets of whoever started us.
+/// Prints names only: values may be secrets.
 impl fmt::Debug for Variables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.keys()).finish()
@@ -300,20 +324,18 @@ impl Environment {
         }
     }
 
-    /// How much is to be logged.
+    /// The log level that `DOCKVEIL_LOG` sets; the default if it is not set.
     ///
     /// # Errors
-    /// Text for the person who set the variable to something else.
-    pub fn log(&self) -> Result<Log, String> {
-        match self.log.as_ref().map(|value| value.to_string_lossy().to_ascii_lowercase()).as_deref() {
-            None => Ok(Log::default()),
-            Some("off") => Ok(Log::Off),
-            Some("error") => Ok(Log::Error),
-            Some("warn") => Ok(Log::Warn),
-            Some("info") => Ok(Log::Info),
-            Some("debug") => Ok(Log::Debug),
-            Some(other) => Err(format!("DOCKVEIL_LOG: found {other:?}, expected one of off, error, warn, info, debug")),
-        }
+    /// The text of an error if it is set to anything else.
+    pub fn log_level(&self) -> Result<LogLevel, String> {
+        let Some(value) = &self.log else { return Ok(LogLevel::default()) };
+        let value = value.to_string_lossy().to_ascii_lowercase();
+        let known = LogLevel::ALL.into_iter().find(|level| level.as_str() == value);
+        known.ok_or_else(|| {
+            let names = LogLevel::ALL.map(LogLevel::as_str).join(", ");
+            format!("DOCKVEIL_LOG: found {value:?}, expected one of {names}")
+        })
     }
 }
 
@@ -321,7 +343,7 @@ impl Environment {
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> Result<Command, Stop> {
+    fn parsed(line: &str) -> Result<Command, EarlyExit> {
         parse(std::iter::once("dockveil").chain(line.split_whitespace()).map(OsString::from))
     }
 
@@ -333,21 +355,21 @@ mod tests {
     #[track_caller]
     fn check_usage(line: &str, part: &str) {
         match parsed(line) {
-            Err(Stop::Usage(text)) => assert!(text.contains(part), "{text}"),
+            Err(EarlyExit::Usage(text)) => assert!(text.contains(part), "{text}"),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn without_a_subcommand_it_serves() {
-        check("", Command::Serve(Serve::default()));
-        let serve = Serve {
+        check("", Command::Serve(ServeArgs::default()));
+        let serve = ServeArgs {
             upstream: Some("tcp://a:1".into()),
             listen: vec!["unix:///a".into(), "tcp://b:2".into()],
-            filters: vec!["f".into()],
-            ..Serve::default()
+            files: ConfigFiles { config: Some("c".into()), filters: vec!["f".into()] },
+            ..ServeArgs::default()
         };
-        let flags = "--upstream tcp://a:1 --listen unix:///a --listen tcp://b:2 --filters f";
+        let flags = "--upstream tcp://a:1 --listen unix:///a --listen tcp://b:2 --config c --filters f";
         check(flags, Command::Serve(serve.clone()));
         check(&format!("serve {flags}"), Command::Serve(serve));
     }
@@ -360,37 +382,50 @@ mod tests {
     }
 
     #[test]
-    fn bad_arguments_say_what_is_wrong() {
+    fn a_usage_error_names_the_argument() {
         check_usage("--nonsense", "--nonsense");
         check_usage("filter", "--operation <ID>");
         check_usage("--profile a check", "check");
+        check_usage("--lisen tcp://a:1", "--listen");
+        check_usage("chek", "check");
         check_usage("explain", "<REQUEST>");
     }
 
     #[test]
-    fn the_probe_of_11notes_is_a_healthcheck() {
-        check("--healthcheck", Command::Healthcheck(Healthcheck::default()));
+    fn help_is_at_most_100_columns_wide() {
+        let commands =
+            ["", "serve", "check", "explain", "filter", "healthcheck", "profiles", "migrate", "catalogue", "demo"];
+        for command in commands {
+            let Err(EarlyExit::Help(text)) = parsed(&format!("{command} --help")) else { panic!("{command}") };
+            assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        }
+        assert!(EXAMPLES.lines().all(|line| line.len() <= 80));
     }
 
     #[test]
-    fn values_of_variables_are_not_printed() {
+    fn the_health_check_flag_of_11notes_works() {
+        check("--healthcheck", Command::Healthcheck(HealthcheckArgs::default()));
+    }
+
+    #[test]
+    fn debug_output_has_no_values_of_variables() {
         let variables: Variables = [("NAME", "canary")].into_iter().collect();
         assert_eq!(format!("{variables:?}"), r#"["NAME"]"#);
     }
 
     #[test]
-    fn help_and_version_are_not_mistakes() {
+    fn help_and_version_are_not_errors() {
         for line in ["--help", "--version", "explain --help", "-h", "-V"] {
-            assert!(matches!(parsed(line), Err(Stop::Help(_))), "{line}");
+            assert!(matches!(parsed(line), Err(EarlyExit::Help(_))), "{line}");
         }
     }
 
     #[test]
     fn the_log_level_is_one_of_five() {
-        let with = |text: &str| Environment { log: Some(text.into()), ..Environment::default() }.log();
-        assert_eq!(Environment::default().log(), Ok(Log::Info));
-        assert_eq!(with("DEBUG"), Ok(Log::Debug));
-        assert_eq!(with("off"), Ok(Log::Off));
+        let with = |text: &str| Environment { log: Some(text.into()), ..Environment::default() }.log_level();
+        assert_eq!(Environment::default().log_level(), Ok(LogLevel::Info));
+        assert_eq!(with("DEBUG"), Ok(LogLevel::Debug));
+        assert_eq!(with("off"), Ok(LogLevel::Off));
         assert_eq!(
             with("loud"),
             Err("DOCKVEIL_LOG: found \"loud\", expected one of off, error, warn, info, debug".into())

@@ -107,7 +107,7 @@ fn count(diagnostics: usize) -> String {
 ///
 /// # Errors
 /// [`Error`].
-pub fn serve(arguments: &cli::Serve, environment: &Environment, err: &mut dyn Write) -> Result<u8, Error> {
+pub fn serve(arguments: &cli::ServeArgs, environment: &Environment, err: &mut dyn Write) -> Result<u8, Error> {
     let config = Config::load(arguments, environment)?;
     write!(err, "{}", summary(&config))?;
     crate::server::run(config)?;
@@ -118,7 +118,7 @@ pub fn serve(arguments: &cli::Serve, environment: &Environment, err: &mut dyn Wr
 ///
 /// # Errors
 /// [`Error`].
-pub fn check(arguments: &cli::Serve, environment: &Environment, out: &mut dyn Write) -> Result<u8, Error> {
+pub fn check(arguments: &cli::ServeArgs, environment: &Environment, out: &mut dyn Write) -> Result<u8, Error> {
     let config = Config::load(arguments, environment)?;
     write!(out, "{}", summary(&config))?;
     Ok(OK)
@@ -128,8 +128,8 @@ pub fn check(arguments: &cli::Serve, environment: &Environment, out: &mut dyn Wr
 ///
 /// # Errors
 /// [`Error`].
-pub fn profiles(arguments: &cli::Profiles, environment: &Environment, out: &mut dyn Write) -> Result<u8, Error> {
-    let filters = load(arguments.config.as_deref(), &arguments.filters, environment)?;
+pub fn profiles(arguments: &cli::ProfilesArgs, environment: &Environment, out: &mut dyn Write) -> Result<u8, Error> {
+    let filters = load(&arguments.files, environment)?;
     for profile in filters.profiles.iter() {
         let policy = Policy::compile(profile, &filters.catalogue)?;
         writeln!(out, "{}  ({})", profile.name, profile.location)?;
@@ -145,13 +145,13 @@ pub fn profiles(arguments: &cli::Profiles, environment: &Environment, out: &mut 
 /// # Errors
 /// [`Error`]; that the document is withheld is none, but said on `err` and by the exit code.
 pub fn filter(
-    arguments: &cli::Filter,
+    arguments: &cli::FilterArgs,
     environment: &Environment,
     input: &mut dyn Read,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<u8, Error> {
-    let filters = load(arguments.config.as_deref(), &arguments.filters, environment)?;
+    let filters = load(&arguments.files, environment)?;
     let flag = |name: &str, message: String| Error::from(Diagnostic::new(&Location::file(name), message));
     let location = Location::file("--profile");
     let profile = filters.profiles.get(&arguments.profile);
@@ -231,10 +231,7 @@ fn records(text: &[u8]) -> Result<Vec<&[u8]>, FilterError> {
     values.map(|value| value.map(|value| value.get().as_bytes()).map_err(|_| FilterError::NotJson)).collect()
 }
 
-fn load(
-    file: Option<&std::path::Path>,
-    folders: &[std::path::PathBuf],
-    environment: &Environment,
-) -> Result<Filters, Diagnostics> {
-    Filters::load(&Sources::find(file, folders, environment)?)
+/// Loads the filter files that the arguments, the environment and the configuration file name.
+fn load(files: &cli::ConfigFiles, environment: &Environment) -> Result<Filters, Diagnostics> {
+    Filters::load(&Sources::find(files, environment)?)
 }

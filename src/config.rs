@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::{Environment, Serve};
+use crate::cli::{ConfigFiles, Environment, ServeArgs};
 use crate::filter;
 use crate::policy::Policy;
 use crate::profile::Profiles;
@@ -219,10 +219,10 @@ impl Sources {
     ///
     /// # Errors
     /// Every mistake in them.
-    pub fn find(file: Option<&Path>, folders: &[PathBuf], environment: &Environment) -> Result<Self, Diagnostics> {
+    pub fn find(files: &ConfigFiles, environment: &Environment) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
-        let said = Said::find(file, None, environment, &mut diagnostics);
-        diagnostics.finish(said.sources(folders))
+        let said = Said::find(files.config.as_deref(), None, environment, &mut diagnostics);
+        diagnostics.finish(said.sources(&files.filters))
     }
 }
 
@@ -322,10 +322,10 @@ impl Config {
     ///
     /// # Errors
     /// Every mistake in arguments, environment and files.
-    pub fn load(arguments: &Serve, environment: &Environment) -> Result<Self, Diagnostics> {
+    pub fn load(arguments: &ServeArgs, environment: &Environment) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
         let mut said =
-            Said::find(arguments.config.as_deref(), arguments.profile.as_deref(), environment, &mut diagnostics);
+            Said::find(arguments.files.config.as_deref(), arguments.profile.as_deref(), environment, &mut diagnostics);
         let file = said.file.take();
         let upstream = match (&arguments.upstream, said.raw.upstream.take(), &environment.docker_host) {
             (Some(text), ..) => diagnostics.ok(read::address(text, &Location::file("--upstream"))),
@@ -357,7 +357,7 @@ impl Config {
             must_reach_engine: said.compat.is_some(),
             notes: std::mem::take(&mut said.notes),
         };
-        let filters = match Filters::load(&said.sources(&arguments.filters)) {
+        let filters = match Filters::load(&said.sources(&arguments.files.filters)) {
             Ok(filters) => Some(filters),
             Err(wrong) => {
                 diagnostics.extend(wrong);
@@ -449,7 +449,8 @@ mod tests {
         let name = format!("dockveil-config-{}-{}.yaml", std::process::id(), text.len());
         let path = std::env::temp_dir().join(&name);
         std::fs::write(&path, text).unwrap();
-        let arguments = Serve { config: Some(path.clone()), ..Serve::default() };
+        let files = ConfigFiles { config: Some(path.clone()), ..ConfigFiles::default() };
+        let arguments = ServeArgs { files, ..ServeArgs::default() };
         let loaded = Config::load(&arguments, &Environment::default());
         let prefix = format!("{}:", path.display());
         std::fs::remove_file(&path).unwrap();
@@ -550,7 +551,7 @@ mod tests {
     #[test]
     fn without_arguments_it_listens_for_this_user() {
         let environment = Environment { runtime_directory: Some("/run/user/1".into()), ..Environment::default() };
-        let config = Config::load(&Serve::default(), &environment).unwrap();
+        let config = Config::load(&ServeArgs::default(), &environment).unwrap();
         let addresses: Vec<String> = config.listeners.iter().map(|listener| listener.address.to_string()).collect();
         assert_eq!(addresses, ["unix:///run/user/1/dockveil/docker.sock", "tcp://127.0.0.1:2375"]);
         assert_eq!(config.listeners[1].hosts, ["localhost", "127.0.0.1"]);

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::process::ExitCode;
 
-use dockveil::cli::{self, Command, Environment, Log, Stop};
+use dockveil::cli::{self, Command, EarlyExit, Environment, LogLevel};
 use dockveil::command;
 use dockveil::command::demo::Colour;
 use dockveil::config::compat;
@@ -19,11 +19,11 @@ fn main() -> ExitCode {
                 command::CONFIGURATION
             }
         },
-        Err(Stop::Help(text)) => {
+        Err(EarlyExit::Help(text)) => {
             let _ = write!(out, "{text}");
             command::OK
         }
-        Err(Stop::Usage(text)) => {
+        Err(EarlyExit::Usage(text)) => {
             let _ = write!(err, "{text}");
             command::USAGE
         }
@@ -32,17 +32,17 @@ fn main() -> ExitCode {
 }
 
 /// How much is logged: as `DOCKVEIL_LOG` says, else as the variable of another proxy says. The demo's text is no log.
-fn log(asked: &Command, environment: &Environment) -> Result<Log, String> {
+fn log(asked: &Command, environment: &Environment) -> Result<LogLevel, String> {
     if *asked == Command::Demo && environment.log.is_none() {
-        return Ok(Log::Warn);
+        return Ok(LogLevel::Warn);
     }
     match compat::log(&environment.variables) {
         Some(log) if environment.log.is_none() => Ok(log),
-        Some(_) | None => environment.log(),
+        Some(_) | None => environment.log_level(),
     }
 }
 
-fn run(asked: &Command, environment: &Environment, log: Log, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+fn run(asked: &Command, environment: &Environment, log: LogLevel, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     start_log(log);
     let done = match asked {
         Command::Serve(arguments) => command::serve(arguments, environment, err),
@@ -61,13 +61,13 @@ fn run(asked: &Command, environment: &Environment, log: Log, out: &mut dyn Write
     }
 }
 
-fn start_log(log: Log) {
+fn start_log(log: LogLevel) {
     let level = match log {
-        Log::Off => return,
-        Log::Error => tracing::Level::ERROR,
-        Log::Warn => tracing::Level::WARN,
-        Log::Info => tracing::Level::INFO,
-        Log::Debug => tracing::Level::DEBUG,
+        LogLevel::Off => return,
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
     };
     dockveil::server::log::start(level, stderr().is_terminal());
 }

@@ -45,8 +45,8 @@ fn known(schema: &str) -> BTreeMap<&'static str, Known> {
 ///
 /// # Errors
 /// [`Error`].
-pub fn catalogue(arguments: &cli::Catalogue, environment: &Environment, out: &mut dyn Write) -> Result<u8, Error> {
-    let filters = load(arguments.config.as_deref(), &arguments.filters, environment)?;
+pub fn catalogue(arguments: &cli::CatalogueArgs, environment: &Environment, out: &mut dyn Write) -> Result<u8, Error> {
+    let filters = load(&arguments.files, environment)?;
     let flag = |name: &str, message: String| Error::from(Diagnostic::new(&Location::file(name), message));
     let version = match &arguments.api {
         None => None,
@@ -148,10 +148,10 @@ mod tests {
     use super::*;
 
     fn printed(schema: Option<&str>, api: Option<&str>) -> Result<String, String> {
-        let arguments = cli::Catalogue {
+        let arguments = cli::CatalogueArgs {
             schema: schema.map(ToOwned::to_owned),
             api: api.map(ToOwned::to_owned),
-            ..cli::Catalogue::default()
+            ..cli::CatalogueArgs::default()
         };
         let mut out = Vec::new();
         match catalogue(&arguments, &Environment::default(), &mut out) {

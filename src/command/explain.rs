@@ -15,8 +15,8 @@ use crate::yaml::{Diagnostic, Location};
 ///
 /// # Errors
 /// [`Error`].
-pub fn explain(arguments: &cli::Explain, environment: &Environment, out: &mut dyn Write) -> Result<u8, Error> {
-    let filters = load(arguments.config.as_deref(), &arguments.filters, environment)?;
+pub fn explain(arguments: &cli::ExplainArgs, environment: &Environment, out: &mut dyn Write) -> Result<u8, Error> {
+    let filters = load(&arguments.files, environment)?;
     let Some(profile) = filters.profiles.get(&arguments.profile) else {
         let message = filters.profiles.unknown(&arguments.profile);
         return Err(Diagnostic::new(&Location::file("--profile"), message).into());
@@ -136,7 +136,7 @@ mod tests {
     /// What the built-in profiles refuse because it cannot be made safe is refused with the reason.
     #[test]
     fn a_refusal_says_why() {
-        let filters = load(None, &[], &Environment::default()).unwrap();
+        let filters = load(&cli::ConfigFiles::default(), &Environment::default()).unwrap();
         let mut refused = 0;
         for profile in filters.profiles.iter() {
             let policy = Policy::compile(profile, &filters.catalogue).unwrap();

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use super::{Error, FAILED, OK};
-use crate::cli::{self, Environment, Serve};
+use crate::cli::{self, Environment, ServeArgs};
 use crate::config::Config;
 use crate::socket::Address;
 use crate::yaml::{Diagnostic, Location};
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// # Errors
 /// [`Error`]; that it does not answer is none, but said on `err` and by the exit code.
 pub fn healthcheck(
-    arguments: &cli::Healthcheck,
+    arguments: &cli::HealthcheckArgs,
     environment: &Environment,
     out: &mut dyn Write,
     err: &mut dyn Write,
@@ -45,8 +45,8 @@ fn target(text: &str) -> Result<Address, Diagnostic> {
 }
 
 /// The first listener of the configuration, and a name that it answers to.
-fn first_listener(arguments: &cli::Healthcheck, environment: &Environment) -> Result<(Address, String), Error> {
-    let serve = Serve { config: arguments.config.clone(), filters: arguments.filters.clone(), ..Serve::default() };
+fn first_listener(arguments: &cli::HealthcheckArgs, environment: &Environment) -> Result<(Address, String), Error> {
+    let serve = ServeArgs { files: arguments.files.clone(), ..ServeArgs::default() };
     let first = Config::load(&serve, environment)?.listeners.into_iter().next();
     let listener = first.ok_or_else(|| Diagnostic::new(&Location::file("--config"), "no listeners"))?;
     let name = listener.hosts.into_iter().next();
@@ -123,7 +123,8 @@ mod tests {
             "upstream: unix:///nowhere.sock\nlisteners:\n  - listen: tcp://127.0.0.1:{port}\n    hosts: [{hosts}]\n"
         );
         std::fs::write(&file, text).unwrap();
-        let arguments = cli::Healthcheck { config: Some(file.clone()), ..cli::Healthcheck::default() };
+        let files = cli::ConfigFiles { config: Some(file.clone()), ..cli::ConfigFiles::default() };
+        let arguments = cli::HealthcheckArgs { files, ..cli::HealthcheckArgs::default() };
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let code = healthcheck(&arguments, &Environment::default(), &mut out, &mut err).unwrap();
         std::fs::remove_file(&file).unwrap();
@@ -148,7 +149,7 @@ mod tests {
     #[test]
     fn nobody_there_is_no_health() {
         let nobody = format!("unix:///nowhere/dockveil-{}.sock", std::process::id());
-        let arguments = cli::Healthcheck { target: Some(nobody), ..cli::Healthcheck::default() };
+        let arguments = cli::HealthcheckArgs { target: Some(nobody), ..cli::HealthcheckArgs::default() };
         let mut err = Vec::new();
         let code = healthcheck(&arguments, &Environment::default(), &mut Vec::new(), &mut err).unwrap();
         assert!(code == FAILED && !err.is_empty());

@@ -26,7 +26,7 @@ const SIZE_LIMIT: u64 = 1 << 20;
 ///
 /// # Errors
 /// [`Error`].
-pub fn run(arguments: &cli::Migrate, input: &mut dyn Read, out: &mut dyn Write) -> Result<u8, Error> {
+pub fn run(arguments: &cli::MigrateArgs, input: &mut dyn Read, out: &mut dyn Write) -> Result<u8, Error> {
     let name = arguments.file.as_ref().map_or("standard input".to_owned(), |file| file.display().to_string());
     let mut text = String::new();
     let read = match &arguments.file {
@@ -89,7 +89,7 @@ fn of_table(compat: &Compat, source: &Source) -> Sheet {
     }
     sheet.differences.extend(compat.notes.iter().filter(|note| note.contains("HAProxy")).cloned());
     if let Some(log) = compat.log {
-        sheet.differences.push(format!("the log level is set by DOCKVEIL_LOG={}", format!("{log:?}").to_lowercase()));
+        sheet.differences.push(format!("the log level is set by DOCKVEIL_LOG={}", log.as_str()));
     }
     if compat.allow.contains_key("ContainerCreate") {
         sheet.differences.push(

@@ -13,7 +13,7 @@ pub use table::{Means, Table, Variable, Verdict, tables};
 
 use super::Timeouts;
 use crate::api::{Method, operation};
-use crate::cli::{Log, Variables};
+use crate::cli::{LogLevel, Variables};
 use crate::profile::{Profile, Streams};
 use crate::schema::{Class, ClassSet};
 use crate::socket::Address;
@@ -46,7 +46,7 @@ pub struct Compat {
     /// The user and group to become, and to give the Unix socket to.
     pub run_as: Option<RunAs>,
     /// How much to log.
-    pub log: Option<Log>,
+    pub log: Option<LogLevel>,
     /// The operations that are open, each with the variable that opens it.
     pub allow: BTreeMap<&'static str, String>,
     /// The switches that are on.
@@ -350,7 +350,7 @@ fn wrong(name: &str, text: &str, expected: &str) -> Diagnostic {
 }
 
 /// How much the variables of another proxy say is logged; what is wrong with them is for [`Compat::find`] to say.
-pub fn log(variables: &Variables) -> Option<Log> {
+pub fn log(variables: &Variables) -> Option<LogLevel> {
     Compat::find(variables).ok().flatten()?.log
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dockveil::api::{OPERATIONS, Response, operations_named};
-use dockveil::cli::{Environment, Serve};
+use dockveil::cli::{Environment, ServeArgs};
 use dockveil::config::Config;
 use dockveil::config::compat::{Compat, Table, tables};
 use dockveil::filter::Plan;
@@ -25,7 +25,7 @@ use crate::support::proxy::Folder;
 /// The configuration that variables come to.
 fn config(variables: &[(&str, &str)]) -> Config {
     let environment = Environment { variables: variables.iter().copied().collect(), ..Environment::default() };
-    Config::load(&Serve::default(), &environment).unwrap()
+    Config::load(&ServeArgs::default(), &environment).unwrap()
 }
 
 /// A recorded answer of Docker 28.5.

@@ -357,11 +357,10 @@ fn what_engines_sent_comes_out_record_by_record() {
 #[test]
 fn the_command_filters_events_one_behind_the_other() {
     let filter = |text: &str| {
-        let arguments = cli::Filter {
+        let arguments = cli::FilterArgs {
             profile: "dashboard".to_owned(),
             operation: "SystemEvents".to_owned(),
-            config: None,
-            filters: Vec::new(),
+            files: cli::ConfigFiles::default(),
             api: None,
             diff: false,
         };

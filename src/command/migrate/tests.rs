@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::api::operations_named;
-use crate::cli::{Environment, Serve};
+use crate::cli::{ConfigFiles, Environment, ServeArgs};
 use crate::config::Config;
 
 /// What `migrate` writes for a text, or what is wrong with it.
 fn migrated(text: &str, service: Option<&str>) -> Result<String, Vec<String>> {
-    let arguments = cli::Migrate { file: None, service: service.map(ToOwned::to_owned) };
+    let arguments = cli::MigrateArgs { file: None, service: service.map(ToOwned::to_owned) };
     let mut out = Vec::new();
     match run(&arguments, &mut text.as_bytes(), &mut out) {
         Ok(code) => {
@@ -29,7 +29,8 @@ fn loaded(text: &str) -> Config {
     let name = format!("dockveil-migrate-{}-{}.yaml", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
     let path: PathBuf = std::env::temp_dir().join(name);
     std::fs::write(&path, text).unwrap();
-    let arguments = Serve { config: Some(path.clone()), ..Serve::default() };
+    let files = ConfigFiles { config: Some(path.clone()), ..ConfigFiles::default() };
+    let arguments = ServeArgs { files, ..ServeArgs::default() };
     let config = Config::load(&arguments, &Environment::default());
     std::fs::remove_file(&path).unwrap();
     config.unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}\n{text}"))

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::Log;
+use crate::cli::LogLevel;
 use crate::socket::Address;
 
 /// Whether something is on; `words` adds `yes` and `no`.
@@ -77,12 +77,12 @@ pub(super) fn go_duration(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// How much HAProxy logs, in our steps.
-pub(super) fn severity(text: &str) -> Result<Log, &'static str> {
+pub(super) fn severity(text: &str) -> Result<LogLevel, &'static str> {
     match text {
-        "emerg" | "alert" | "crit" | "err" => Ok(Log::Error),
-        "warning" | "notice" => Ok(Log::Warn),
-        "info" => Ok(Log::Info),
-        "debug" => Ok(Log::Debug),
+        "emerg" | "alert" | "crit" | "err" => Ok(LogLevel::Error),
+        "warning" | "notice" => Ok(LogLevel::Warn),
+        "info" => Ok(LogLevel::Info),
+        "debug" => Ok(LogLevel::Debug),
         _ => Err("one of emerg, alert, crit, err, warning, notice, info, debug"),
     }
 }
