@@ -15,7 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   dockveil                                 serve the built-in profile \"dashboard\"
   dockveil serve --config dockveil.yaml    serve what a configuration file says
-  dockveil check --config dockveil.yaml    check the file and list what it exposes
+  dockveil check --config dockveil.yaml    check it and list what it exposes
   dockveil profiles                        list the built-in profiles
   dockveil explain 'GET /v1.44/containers/web/json'
                                            show what happens to one request
