@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 /// Printed after the options of `--help`. No line is longer than 80 columns, so that none is wrapped in a terminal.
 const EXAMPLES: &str = "\
 Examples:
-  dockveil                                 serve the built-in profile \"dashboard\"
+  dockveil                                 serve the profile \"dashboard\"
   dockveil serve --config dockveil.yaml    serve what a configuration file says
   dockveil check --config dockveil.yaml    check it and list what it exposes
   dockveil profiles                        list the built-in profiles
