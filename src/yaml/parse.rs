@@ -1,0 +1,267 @@
+//! Text to tree.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
+
+use super::{Diagnostic, Key, Location, Node, Value};
+
+/// The number of levels that collections may nest.
+const DEPTH_LIMIT: usize = 64;
+/// The number of values that the aliases of a document may copy.
+const ALIAS_LIMIT: usize = 10_000;
+
+/// Parses one YAML document. `file` is the name for locations.
+///
+/// Anchors, aliases, tags, duplicate keys and second documents are errors: in a file that decides what is hidden,
+/// everything is written where it applies.
+///
+/// # Errors
+/// The first error.
+pub fn parse(file: &str, text: &str) -> Result<Node, Diagnostic> {
+    TreeReader::new(file, text, None).document()
+}
+
+/// As [`parse`], for a file that was not written for this program: aliases are replaced by what they stand for, tags are
+/// ignored.
+///
+/// # Errors
+/// The first error.
+pub fn parse_foreign(file: &str, text: &str) -> Result<Node, Diagnostic> {
+    TreeReader::new(file, text, Some(Anchors::default())).document()
+}
+
+/// Builds the tree from the events of the parser.
+struct TreeReader<'t> {
+    file: Arc<str>,
+    parser: Parser<'t, StrInput<'t>>,
+    /// `None` if anchors and tags are errors.
+    anchors: Option<Anchors>,
+}
+
+/// The values that aliases may stand for.
+#[derive(Default)]
+struct Anchors {
+    known: BTreeMap<usize, Node>,
+    copied: usize,
+}
+
+impl Anchors {
+    /// A copy of the value that an alias stands for; `None` if it is unknown or the limit is reached.
+    fn copy(&mut self, anchor: usize) -> Option<Node> {
+        let node = self.known.get(&anchor)?;
+        self.copied += count(node);
+        (self.copied <= ALIAS_LIMIT).then(|| node.clone())
+    }
+}
+
+/// The number of values in a tree.
+fn count(node: &Node) -> usize {
+    1 + match &node.value {
+        Value::Scalar { .. } | Value::Null => 0,
+        Value::Sequence(items) => items.iter().map(count).sum(),
+        Value::Mapping(entries) => entries.iter().map(|(_, node)| count(node)).sum(),
+    }
+}
+
+impl<'t> TreeReader<'t> {
+    fn new(file: &str, text: &'t str, anchors: Option<Anchors>) -> Self {
+        Self { file: file.into(), parser: Parser::new_from_str(text), anchors }
+    }
+
+    fn next(&mut self) -> Result<(Event<'t>, Span), Diagnostic> {
+        match self.parser.next_event() {
+            Some(Ok(found)) => Ok(found),
+            Some(Err(error)) => {
+                let location = self.location(Span::empty(*error.marker()));
+                Err(Diagnostic::new(&location, format!("not YAML: {}", error.info())))
+            }
+            None => Ok((Event::StreamEnd, Span::default())),
+        }
+    }
+
+    fn location(&self, span: Span) -> Location {
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Location {
+            file: self.file.clone(),
+            line: number(span.start.line()),
+            column: number(span.start.col()).saturating_add(1),
+        }
+    }
+
+    /// The one document of the text; an empty text is [`Value::Null`].
+    fn document(mut self) -> Result<Node, Diagnostic> {
+        let mut document = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamEnd => break,
+                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+                other @ (Event::Alias(_)
+                | Event::Scalar(..)
+                | Event::SequenceStart(..)
+                | Event::SequenceEnd
+                | Event::MappingStart(..)
+                | Event::MappingEnd) => {
+                    if document.is_some() {
+                        return Err(Diagnostic::new(&self.location(span), "a second document, expected only one"));
+                    }
+                    document = Some(self.node(other, span, 0)?);
+                }
+            }
+        }
+        let start = Location { file: self.file, line: 1, column: 1 };
+        Ok(document.unwrap_or(Node { location: start, value: Value::Null }))
+    }
+
+    /// The node that starts with `event`.
+    fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Diagnostic> {
+        let location = self.location(span);
+        if depth > DEPTH_LIMIT {
+            return Err(Diagnostic::new(&location, format!("nested deeper than {DEPTH_LIMIT} levels")));
+        }
+        let (anchor, value) = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                self.check_plain(&location, anchor, tag.as_ref())?;
+                (anchor, scalar(text.into_owned(), style))
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.check_plain(&location, anchor, tag.as_ref())?;
+                (anchor, Value::Sequence(self.items(depth)?))
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.check_plain(&location, anchor, tag.as_ref())?;
+                (anchor, Value::Mapping(self.entries(depth)?))
+            }
+            Event::Alias(anchor) => {
+                let Some(anchors) = &mut self.anchors else {
+                    return Err(Diagnostic::new(&location, "aliases are not allowed"));
+                };
+                let copy = anchors.copy(anchor);
+                return copy.ok_or_else(|| Diagnostic::new(&location, "an unknown alias, or too many aliases"));
+            }
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd
+            | Event::SequenceEnd
+            | Event::MappingEnd => return Err(Diagnostic::new(&location, "not YAML: expected a value")),
+        };
+        let node = Node { location, value };
+        // The parser counts anchors from one.
+        if let Some(anchors) = self.anchors.as_mut().filter(|_| anchor != 0) {
+            anchors.known.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    /// Refuses anchors and tags, except in a foreign file.
+    fn check_plain<T>(&self, location: &Location, anchor: usize, tag: Option<&T>) -> Result<(), Diagnostic> {
+        if self.anchors.is_none() && (anchor != 0 || tag.is_some()) {
+            return Err(Diagnostic::new(location, "anchors and tags are not allowed"));
+        }
+        Ok(())
+    }
+
+    fn items(&mut self, depth: usize) -> Result<Vec<Node>, Diagnostic> {
+        let mut items = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::SequenceEnd {
+                return Ok(items);
+            }
+            items.push(self.node(event, span, depth + 1)?);
+        }
+    }
+
+    fn entries(&mut self, depth: usize) -> Result<Vec<(Key, Node)>, Diagnostic> {
+        let mut entries: Vec<(Key, Node)> = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::MappingEnd {
+                return Ok(entries);
+            }
+            let key = self.node(event, span, depth + 1)?;
+            let name = key.text("a key")?.to_owned();
+            if entries.iter().any(|(known, _)| known.name == name) {
+                return Err(key.diagnostic(format!("duplicate key {name:?}")));
+            }
+            let (event, span) = self.next()?;
+            let node = self.node(event, span, depth + 1)?;
+            entries.push((Key { location: key.location, name }, node));
+        }
+    }
+}
+
+fn scalar(text: String, style: ScalarStyle) -> Value {
+    let quoted = style != ScalarStyle::Plain;
+    if !quoted && matches!(&*text, "" | "~" | "null" | "Null" | "NULL") {
+        Value::Null
+    } else {
+        Value::Scalar { text, quoted }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_error(text: &str, expected: &str) {
+        assert_eq!(parse("f.yaml", text).unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn every_node_knows_its_location() {
+        let node = parse("f.yaml", "a: 1\nb:\n  - x\n  - 'y'\n").unwrap();
+        let entries = node.mapping("m").unwrap();
+        let (key, list) = entries.last().unwrap();
+        assert_eq!((key.location.line, key.location.column), (2, 1));
+        let last = list.list("l").unwrap().last().unwrap();
+        assert_eq!((last.location.line, last.location.column), (4, 5));
+        assert_eq!(last.value, Value::Scalar { text: "y".into(), quoted: true });
+    }
+
+    #[test]
+    fn an_empty_value_is_null() {
+        assert_eq!(parse("f.yaml", "").unwrap().value, Value::Null);
+        assert_eq!(parse("f.yaml", "a:\n").unwrap().mapping("m").unwrap().first().unwrap().1.value, Value::Null);
+    }
+
+    #[test]
+    fn a_duplicate_key_is_an_error() {
+        check_error("a: 1\na: 2\n", "f.yaml:2:1: duplicate key \"a\"");
+    }
+
+    #[test]
+    fn anchors_aliases_and_tags_are_errors() {
+        check_error("a: &x 1\n", "f.yaml:1:4: anchors and tags are not allowed");
+        check_error("a: !t 1\n", "f.yaml:1:4: anchors and tags are not allowed");
+    }
+
+    #[test]
+    fn a_foreign_file_may_have_aliases_and_tags() {
+        let node = parse_foreign("f.yaml", "a: &x [1, !t 2]\nb: *x\n").unwrap();
+        let entries = node.mapping("m").unwrap();
+        assert_eq!(entries[0].1.value, entries[1].1.value);
+        assert!(parse_foreign("f.yaml", "b: *x\n").is_err());
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for n in 1..9 {
+            let below = format!("*a{}", n - 1);
+            bomb += &format!("a{n}: &a{n} [{}]\n", [below.as_str(); 10].join(", "));
+        }
+        assert!(parse_foreign("f.yaml", &bomb).unwrap_err().to_string().contains("too many"));
+    }
+
+    #[test]
+    fn a_second_document_is_an_error() {
+        check_error("a: 1\n---\nb: 1\n", "f.yaml:3:1: a second document, expected only one");
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error() {
+        assert!(parse("f.yaml", &"[".repeat(500)).is_err());
+    }
+}
