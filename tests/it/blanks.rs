@@ -246,13 +246,13 @@ fn decoded(schema: &str, document: &Value) -> Option<Result<(), String>> {
 }
 
 /// The documents that bollard decodes as the engine sends them, with the recording and its schema.
-fn decodable() -> Vec<(Fixture, &'static str, Value)> {
+fn decodable() -> Vec<(&'static Fixture, &'static str, &'static Value)> {
     let mut found = Vec::new();
     for fixture in fixture::all() {
         let schema = fixture.schema();
         for document in fixture.documents() {
-            if decoded(schema, &document) == Some(Ok(())) {
-                found.push((fixture.clone(), schema, document));
+            if decoded(schema, document) == Some(Ok(())) {
+                found.push((fixture, schema, document));
             }
         }
     }

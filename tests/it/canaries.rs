@@ -168,8 +168,7 @@ fn is_in_kept(
     kept: &BTreeMap<String, Class>,
     catalogue: &Catalogue,
 ) -> bool {
-    let filtered = Fixture { body: body.as_bytes().to_vec(), ..fixture.clone() };
-    filtered.documents().iter().all(|document| {
+    fixture.documents_in(body.as_bytes()).iter().all(|document| {
         leaves(catalogue, fixture.schema(), document)
             .iter()
             .filter(|leaf| leaf.value.to_string().to_lowercase().contains(token))
@@ -227,8 +226,8 @@ fn no_canary_of_a_hidden_class_comes_out() {
         let stage = Stage::new(Policy::compile(profile, &catalogue).unwrap());
         write!(rows, "| `{}` |", profile.name).unwrap();
         let mut by_name = BTreeSet::new();
-        for engine in &engines {
-            let cell = cell(&stage, profile, engine, &fixtures, &catalogue);
+        for engine in engines {
+            let cell = cell(&stage, profile, engine, fixtures, &catalogue);
             assert!(cell.hidden.len() > 20, "{engine} has {} canaries of hidden classes", cell.hidden.len());
             // A profile of one client allows little, shows single names, and may be for a swarm, which Podman has not.
             let broad = !profile.location.file.contains("/client/");
@@ -283,10 +282,10 @@ fn the_canaries_are_in_the_recordings() {
     for engine in fixture::engines() {
         let bodies: Vec<String> = fixtures
             .iter()
-            .filter(|fixture| fixture.engine == engine)
+            .filter(|fixture| fixture.engine == *engine)
             .map(|fixture| String::from_utf8_lossy(&fixture.body).to_lowercase())
             .collect();
-        let canaries = fixture::canaries(&engine);
+        let canaries = fixture::canaries(engine);
         let seen =
             canaries.iter().filter(|canary| bodies.iter().any(|body| body.contains(&canary.token.to_lowercase())));
         let seen = seen.count();
@@ -319,7 +318,7 @@ fn every_field_of_every_recording_is_in_the_catalogue() {
     let (mut unknown, mut known) = (BTreeSet::new(), 0);
     for fixture in fixture::all() {
         for document in fixture.documents() {
-            for leaf in leaves(&catalogue, fixture.schema(), &document) {
+            for leaf in leaves(&catalogue, fixture.schema(), document) {
                 match leaf.class {
                     Some(_) => known += 1,
                     None => drop(unknown.insert(format!("{}: {}", fixture.path, leaf.name()))),

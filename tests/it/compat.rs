@@ -343,11 +343,11 @@ fn no_recorded_answer_shows_a_canary_to_any_of_them() {
         let config = config(&all_of(table));
         let policy = &config.listeners[0].policy;
         for engine in fixture::engines() {
-            let hidden: Vec<_> = fixture::canaries(&engine)
+            let hidden: Vec<_> = fixture::canaries(engine)
                 .into_iter()
                 .filter(|canary| !policy.shows(canary.class.parse::<Class>().unwrap()))
                 .collect();
-            for fixture in fixtures.iter().filter(|fixture| fixture.engine == engine) {
+            for fixture in fixtures.iter().filter(|fixture| fixture.engine == *engine) {
                 let Some(operation) = OPERATIONS.iter().find(|operation| snake(operation.id) == fixture.operation)
                 else {
                     continue;

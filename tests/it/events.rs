@@ -330,7 +330,7 @@ fn filters_that_guess_at_what_is_hidden_do_not_reach_the_daemon() {
 fn what_engines_sent_comes_out_record_by_record() {
     let mut events = 0;
     for engine in fixture::engines() {
-        let recorded = std::fs::read(fixture::root().join(&engine).join("wire/events_follow.txt")).unwrap();
+        let recorded = std::fs::read(fixture::root().join(engine).join("wire/events_follow.txt")).unwrap();
         let marker = b"=== response\n";
         let start = recorded.windows(marker.len()).position(|window| window == marker).unwrap() + marker.len();
         let response = recorded[start..].to_vec();
@@ -391,7 +391,7 @@ fn event_filter(policy: &Policy) -> Option<RecordFilter> {
 fn recorded() -> Vec<(String, String, String)> {
     let mut found = Vec::new();
     for engine in fixture::engines() {
-        for folder in std::fs::read_dir(fixture::root().join(&engine)).unwrap() {
+        for folder in std::fs::read_dir(fixture::root().join(engine)).unwrap() {
             let folder = folder.unwrap().path();
             let file = folder.join("system_events.ndjson");
             if let Ok(text) = std::fs::read_to_string(&file) {
@@ -424,7 +424,7 @@ fn no_recorded_event_shows_a_canary_of_a_hidden_class() {
         let names = policy.shows(Class::Identity) && policy.shows(Class::Topology);
         let is_name = |class: Class| matches!(class, Class::Identity | Class::Topology | Class::Host);
         for engine in fixture::engines() {
-            let hidden: Vec<_> = fixture::canaries(&engine)
+            let hidden: Vec<_> = fixture::canaries(engine)
                 .into_iter()
                 .filter(|canary| {
                     let class = canary.class.parse::<Class>().unwrap();
@@ -432,7 +432,7 @@ fn no_recorded_event_shows_a_canary_of_a_hidden_class() {
                 })
                 .filter(|canary| !ADDRESSED.contains(&(profile.name.as_str(), canary.location.as_str())))
                 .collect();
-            for (_, file, event) in events.iter().filter(|(known, ..)| *known == engine) {
+            for (_, file, event) in events.iter().filter(|(known, ..)| known == engine) {
                 let mut out = Vec::new();
                 let left = filter.apply(event.as_bytes(), &mut out, &mut Report::default()).unwrap();
                 let text = String::from_utf8(out).unwrap();

@@ -119,13 +119,13 @@ fn an_engine_that_is_down_is_503_and_the_process_lives() {
 
 #[test]
 fn a_document_is_filtered_or_withheld_by_its_exit_code() {
-    let document = fixture::named("docker-28.5/v1.51/container_inspect.json").body;
-    let filtered = run(&["filter", "--operation", "ContainerInspect", "--api", "1.51"], &document);
+    let document = &fixture::named("docker-28.5/v1.51/container_inspect.json").body;
+    let filtered = run(&["filter", "--operation", "ContainerInspect", "--api", "1.51"], document);
     assert_eq!(filtered.status.code(), Some(0));
     let text = String::from_utf8(filtered.stdout).unwrap();
     assert!(text.contains("\"/canary-web\"") && !text.contains("CANARY_CONTAINERCONFIGENV"), "{text}");
 
-    let changed = run(&["filter", "--operation", "ContainerInspect", "--diff"], &document);
+    let changed = run(&["filter", "--operation", "ContainerInspect", "--diff"], document);
     assert_eq!(changed.status.code(), Some(0));
     let text = String::from_utf8(changed.stdout).unwrap();
     assert!(text.lines().any(|line| line == "~ $.Config.Env = []"), "{text}");

@@ -1,45 +1,51 @@
-//! What is left of the recordings for the clients of each built-in profile: the fields with something in them, by schema and API
-//! version. A dashboard without names, states and ports would be safe and of no use.
+//! What reaches the clients of each built-in profile: the fields that still hold a value after the recordings have been filtered.
+//! A dashboard without names, states and ports would be safe and useless.
 //!
-//! One snapshot for each profile and schema, and for each set of API versions that leaves the same; its name ends with them.
+//! `tests/it/snapshots/remains/<profile>/<schema>.txt` lists these fields, one a line, each with the engines and API versions
+//! whose recordings leave it: `docker 20.10-28.5, docker 29 (1.40-1.47), podman | $.Image`. A file with the line
+//! `like dashboard` lists only what differs from the file of that profile, and `none` stands for a field that only that one has.
+//!
+//! `DOCKVEIL_GENERATE=1 cargo test --test it remains::` writes the files.
+
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use dockveil::api::operation;
 use dockveil::filter::Plan;
-use dockveil::profile::{Profile, Profiles};
-use dockveil::schema::Catalogue;
+use dockveil::profile::Profile;
 use serde_json::Value;
 
+use self::table::{Recordings, Table, every_recording};
+use crate::support::built_in::{catalogue, is_for_one_client, plan, profiles};
 use crate::support::fixture::{self, Fixture};
+use crate::support::generated;
 use crate::support::leaves::{Leaf, leaves};
-use crate::support::snapshot::folder;
 
-/// The minor version of a recording.
-fn minor(fixture: &Fixture) -> u16 {
-    let version = fixture.path.split('/').nth(1).unwrap();
-    version.strip_prefix("v1.").unwrap().parse().unwrap()
-}
+/// The folder of the files, below the package.
+const FOLDER: &str = "tests/it/snapshots/remains";
 
-/// The recordings that stand for each API version, by their paths. A folder of an older version has only what differs from the newest one.
-fn by_version() -> BTreeMap<u16, Vec<String>> {
-    let name = |fixture: &Fixture| fixture.path.rsplit('/').next().unwrap().to_owned();
-    let mut found: BTreeMap<u16, Vec<String>> = BTreeMap::new();
-    for engine in fixture::engines() {
-        let all: Vec<Fixture> = fixture::all().into_iter().filter(|fixture| fixture.engine == engine).collect();
-        let versions: BTreeSet<u16> = all.iter().map(minor).collect();
-        let newest = *versions.last().unwrap();
-        for version in versions {
-            let own: Vec<&Fixture> = all.iter().filter(|fixture| minor(fixture) == version).collect();
-            let names: BTreeSet<String> = own.iter().map(|fixture| name(fixture)).collect();
-            let same = all.iter().filter(|fixture| minor(fixture) == newest && !names.contains(&name(fixture)));
-            let paths = own.into_iter().chain(same).map(|fixture| fixture.path.clone());
-            found.entry(version).or_default().extend(paths);
-        }
-    }
-    found
+/// The profile whose files are written whole. So are those of other profiles for schemas that this one does not allow.
+const FIRST: &str = "dashboard";
+
+/// A table for each profile and schema.
+type Remains = BTreeMap<(&'static str, &'static str), Table>;
+
+/// The recordings that a file stands for: its own, and if it is of the newest version of its engine, those of the older
+/// versions that have no file of its name. The folder of an older version has only what differs from the newest one.
+fn stands_for(fixture: &Fixture) -> Recordings {
+    let of_engine = every_recording().iter().filter(|recording| recording.engine == fixture.engine);
+    let newest = of_engine.clone().map(|recording| recording.version).max();
+    let has_its_own = |version: u16| {
+        let path = format!("{}/v1.{version}/{}", fixture.engine, fixture.file_name());
+        fixture::all().iter().any(|other| other.path == path)
+    };
+    let stands = of_engine.filter(|recording| {
+        recording.version == fixture.version || Some(fixture.version) == newest && !has_its_own(recording.version)
+    });
+    stands.copied().collect()
 }
 
 /// How a leaf is listed: its path, and of labels and variables, which are shown by name, the name.
@@ -54,60 +60,44 @@ fn line(leaf: &Leaf) -> String {
     }
 }
 
-/// The fields that have something in them after a plan has been applied to a recording.
-fn remaining(catalogue: &Catalogue, plan: &Plan, fixture: &Fixture) -> BTreeSet<String> {
+/// The fields that hold a value after a plan has been applied to a recording.
+fn remaining(plan: &Plan, fixture: &Fixture) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
     for document in fixture.documents() {
         let mut out = Vec::new();
         plan.apply(document.to_string().as_bytes(), &mut out).unwrap();
         let left: Value = serde_json::from_slice(&out).unwrap();
         let mut sent: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        for leaf in leaves(catalogue, fixture.schema(), &document) {
+        for leaf in leaves(catalogue(), fixture.schema(), document) {
             sent.entry(leaf.from_root).or_default().push(leaf.value);
         }
-        let left = leaves(catalogue, fixture.schema(), &left);
-        lines.extend(left.iter().filter(|leaf| says_something(leaf, &sent[&leaf.from_root])).map(line));
+        let left = leaves(catalogue(), fixture.schema(), &left);
+        lines.extend(left.iter().filter(|leaf| holds_a_value(leaf, &sent[&leaf.from_root])).map(line));
     }
     lines
 }
 
-/// Whether a leaf holds what the engine said; a zero in the place of something else stands for what is hidden.
-fn says_something(leaf: &Leaf, sent: &[Value]) -> bool {
+/// Whether a leaf holds a value of the engine. A zero that replaces something else stands for what is hidden.
+fn holds_a_value(leaf: &Leaf, sent: &[Value]) -> bool {
     let is_zero = leaf.value == 0 || leaf.value == false || leaf.value == "0001-01-01T00:00:00Z";
     leaf.value != "" && (!is_zero || sent.iter().all(|sent| *sent == leaf.value))
 }
 
-/// The profiles of the program that are for no client by name; the live dashboard filters documents as `dashboard` does.
-fn profiles(catalogue: &Catalogue) -> Vec<Profile> {
-    let profiles = Profiles::built_in(catalogue).unwrap();
-    let wanted = |profile: &&Profile| !profile.location.file.contains("client/") && profile.name != "dashboard-live";
-    profiles.iter().filter(wanted).cloned().collect()
+/// The built-in profiles that are not for one client. `dashboard-live` filters documents as `dashboard` does.
+fn general_profiles() -> impl Iterator<Item = &'static Profile> {
+    profiles().iter().filter(|profile| !is_for_one_client(profile) && profile.name != "dashboard-live")
 }
-
-/// The sets of fields that remain, for each profile and schema, each with the API versions that leave it.
-type Remains = BTreeMap<(String, &'static str), BTreeMap<BTreeSet<String>, Vec<u16>>>;
 
 fn remains() -> &'static Remains {
     static REMAINS: LazyLock<Remains> = LazyLock::new(|| {
-        let catalogue = dockveil::api::catalogue::built_in().unwrap();
-        let versions = by_version();
-        let fixtures = fixture::all();
         let mut found = Remains::new();
-        for profile in profiles(&catalogue) {
+        for profile in general_profiles() {
             let schemas: BTreeSet<&str> = profile.allow.keys().filter_map(|id| operation(id)?.schema()).collect();
-            for schema in schemas {
-                let plan = Plan::compile(&catalogue, schema, &profile.show, &profile.rules).unwrap();
-                let of_schema = fixtures.iter().filter(|fixture| fixture.schema() == schema);
-                let lines: BTreeMap<&str, BTreeSet<String>> =
-                    of_schema.map(|fixture| (fixture.path.as_str(), remaining(&catalogue, &plan, fixture))).collect();
-                if lines.is_empty() {
-                    // Events are recorded as streams.
-                    continue;
-                }
-                let groups = found.entry((profile.name.clone(), schema)).or_default();
-                for (version, fixtures) in &versions {
-                    let lines = fixtures.iter().filter_map(|path| lines.get(path.as_str())).flatten().cloned();
-                    groups.entry(lines.collect()).or_default().push(*version);
+            for fixture in fixture::all().iter().filter(|fixture| schemas.contains(fixture.schema())) {
+                let table = found.entry((&profile.name, fixture.schema())).or_default();
+                let recordings = stands_for(fixture);
+                for line in remaining(&plan(&profile.name, fixture.schema()), fixture) {
+                    table.entry(line).or_default().extend(&recordings);
                 }
             }
         }
@@ -116,38 +106,54 @@ fn remains() -> &'static Remains {
     &REMAINS
 }
 
-/// The end of a snapshot's name: `v1.24_v1.35`.
-fn suffix(versions: &[u16]) -> String {
-    versions.iter().map(|version| format!("v1.{version}")).collect::<Vec<_>>().join("_")
+/// The profile whose table of `schema` is written whole: the others are differences from it.
+fn base(remains: &Remains, schema: &str) -> &'static str {
+    let having = || remains.keys().filter(|(_, of)| *of == schema).map(|(profile, _)| *profile);
+    having().find(|profile| *profile == FIRST).or_else(|| having().next()).unwrap()
 }
 
-/// The snapshots of this file, which `snapshots` holds against the folder.
-pub(crate) fn files() -> BTreeSet<PathBuf> {
-    let names = remains().iter().flat_map(|((profile, schema), groups)| {
-        groups.values().map(move |versions| format!("it__remains__{profile}__{schema}@{}.snap", suffix(versions)))
+/// The files, by their paths in the folder.
+fn written(remains: &Remains) -> BTreeMap<String, String> {
+    let files = remains.iter().map(|((profile, schema), table)| {
+        let base = base(remains, schema);
+        let about = format!(
+            "# Fields of {schema} that reach clients of the profile {profile}, and from which engines. See tests/it/remains.rs.\n"
+        );
+        let lines = if base == *profile {
+            table::write(table)
+        } else {
+            let differences = table::differences(&remains[&(base, *schema)], table);
+            format!("like {base}\n{}", table::write(&differences))
+        };
+        (format!("{profile}/{schema}.txt"), about + &lines)
     });
-    names.map(|name| folder().join("remains").join(name)).collect()
+    files.collect()
 }
 
-#[test]
-fn what_remains_is_what_a_client_needs() {
-    for ((profile, schema), groups) in remains() {
-        for (lines, versions) in groups {
-            let mut settings = insta::Settings::new();
-            settings.set_snapshot_path(folder().join("remains"));
-            settings.set_prepend_module_to_snapshot(false);
-            settings.set_omit_expression(true);
-            settings.set_snapshot_suffix(suffix(versions));
-            let text = lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
-            settings.bind(|| insta::assert_snapshot!(format!("it__remains__{profile}__{schema}"), text));
-        }
+/// The table of one profile and schema, from the text of its file and of the file that it is like.
+fn read(profile: &str, schema: &str) -> Table {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FOLDER).join(profile).join(format!("{schema}.txt"));
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let (_about, lines) = text.split_once('\n').unwrap();
+    match lines.strip_prefix("like ").map(|rest| rest.split_once('\n').unwrap()) {
+        Some((base, differences)) => table::changed(read(base, schema), table::read(differences)),
+        None => table::read(lines),
     }
 }
 
-/// Held apart from the snapshots, which a hasty reviewer accepts.
+/// The files are up to date, there are no others, and nothing is lost in writing them.
+#[test]
+fn what_remains_is_what_the_files_say() {
+    generated::check_folder(FOLDER, &written(remains()));
+    assert!(remains().len() > 50, "{} tables", remains().len());
+    for ((profile, schema), table) in remains() {
+        assert_eq!(read(profile, schema), *table, "{profile} {schema}");
+    }
+}
+
+/// Kept apart from the files, which a hasty reviewer accepts.
 #[test]
 fn a_dashboard_still_gets_names_states_images_health_ports_and_labels() {
-    let remains = remains();
     let needed = [
         ("ContainerSummary", "$.Names[*] $.State $.Status $.Image $.ImageID $.Ports[*].PublicPort $.Created"),
         ("ContainerSummary", "$.Labels['com.docker.compose.project']"),
@@ -163,10 +169,11 @@ fn a_dashboard_still_gets_names_states_images_health_ports_and_labels() {
     ];
     for profile in ["dashboard", "monitoring", "read-only"] {
         for (schema, paths) in needed {
-            for (lines, versions) in &remains[&(profile.to_owned(), schema)] {
-                for path in paths.split(' ') {
-                    assert!(lines.contains(path), "{profile} {schema} {versions:?}: no {path}");
-                }
+            let table = &remains()[&(profile, schema)];
+            for path in paths.split(' ') {
+                let found = table.get(path).cloned().unwrap_or_default();
+                let missing: Vec<_> = every_recording().difference(&found).collect();
+                assert!(missing.is_empty(), "{profile} {schema}: no {path} from {missing:?}");
             }
         }
     }

@@ -6,25 +6,15 @@ use std::path::{Path, PathBuf};
 use dockveil::schema::Class;
 
 use crate::support::fixture;
+use crate::support::generated;
 use crate::support::snapshot::{built_in, file_name, folder};
-use crate::{profiles, remains, rules};
+use crate::{profiles, rules};
 
-/// Every snapshot there is, by its path.
+/// All snapshots.
 fn files() -> BTreeSet<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut folders = vec![root.join("src"), root.join("tests")];
-    let mut found = BTreeSet::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.to_str().unwrap().contains(".snap") {
-                found.insert(path);
-            }
-        }
-    }
-    found
+    let files = ["src", "tests"].into_iter().flat_map(|folder| generated::files(&root.join(folder)));
+    files.filter(|path| path.to_str().unwrap().contains(".snap")).collect()
 }
 
 #[test]
@@ -36,7 +26,6 @@ fn every_snapshot_has_a_test_and_every_test_its_snapshots() {
         .flat_map(|(file, test, fixtures)| {
             fixtures.iter().map(move |fixture| folder().join(file_name(file, test, fixture)))
         })
-        .chain(remains::files())
         .collect();
     let (found, none) = (files(), Vec::<&PathBuf>::new());
     assert_eq!(found.difference(&claimed).collect::<Vec<_>>(), none, "snapshots without a test");
@@ -49,14 +38,15 @@ fn no_snapshot_holds_a_canary_of_a_hidden_class() {
     let dashboard = built_in("dashboard");
     let mut hidden = BTreeSet::new();
     for engine in fixture::engines() {
-        for canary in fixture::canaries(&engine) {
+        for canary in fixture::canaries(engine) {
             if !dashboard.show.classes.contains(canary.class.parse::<Class>().unwrap()) {
                 hidden.insert(canary.token.to_lowercase());
             }
         }
     }
     assert!(hidden.len() > 100, "{} canaries", hidden.len());
-    for file in files() {
+    let remains = generated::files(&folder().join("remains"));
+    for file in files().into_iter().chain(remains) {
         let text = std::fs::read_to_string(&file).unwrap().to_lowercase();
         let found: Vec<&String> = hidden.iter().filter(|canary| text.contains(*canary)).collect();
         assert!(found.is_empty(), "{}: {found:?}", file.display());

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod built_in;
 pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod fixture;

@@ -44,14 +44,14 @@ fn a_new_field_comes_out_of_no_built_in_profile() {
     let fixtures = fixture::all();
     let mut looked_at = 0;
     for profile in profiles.iter() {
-        for fixture in &fixtures {
+        for fixture in fixtures {
             let answered = fixture.answered().is_none_or(|operation| profile.allow.contains_key(operation.id));
             if !answered {
                 continue;
             }
             let plan = Plan::compile(&catalogue, fixture.schema(), &profile.show, &profile.rules).unwrap();
             for document in fixture.documents() {
-                let new = grown(&document, &mut looked_at);
+                let new = grown(document, &mut looked_at);
                 let text = applied(&plan, &new);
                 let left = leaves(&catalogue, fixture.schema(), &serde_json::from_str(&text).unwrap());
                 // What is one field whatever is in it goes as its class says.
@@ -76,7 +76,7 @@ fn a_new_field_comes_out_where_only_some_classes_are_hidden() {
         let plans = [hiding, &showing].map(|show| Plan::compile(&catalogue, "ContainerInspect", show, &[]).unwrap());
         for document in fixture.documents() {
             let mut objects = 0;
-            let new = grown(&document, &mut objects);
+            let new = grown(document, &mut objects);
             let [with, without] = plans.each_ref().map(|plan| times(&applied(plan, &new)));
             assert!(with > 10 && with <= objects && without < with, "{}: {with}, {without} of {objects}", fixture.path);
         }

@@ -1,6 +1,7 @@
 //! Recorded answers of real engines: `fixtures/<engine>/v1.NN/<operation>[.<variant>].json`.
 
 use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, OnceLock};
 
 use dockveil::api::{OPERATIONS, Operation, Response};
 use serde_json::Value;
@@ -12,20 +13,34 @@ pub(crate) struct Fixture {
     pub(crate) path: String,
     /// The engine it was recorded from.
     pub(crate) engine: String,
+    /// The minor version of the API it was recorded in.
+    pub(crate) version: u16,
     /// The operation it answers, as `container_inspect`.
     pub(crate) operation: String,
-    /// What it says.
+    /// The bytes of the body.
     pub(crate) body: Vec<u8>,
+    /// The documents in the body, parsed when they are first asked for.
+    documents: OnceLock<Vec<Value>>,
 }
 
 impl Fixture {
-    /// The documents in it, each of the schema that the operation has: the elements, where that answers with an array.
-    pub(crate) fn documents(&self) -> Vec<Value> {
+    /// The name of its file, without the folder.
+    pub(crate) fn file_name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap()
+    }
+
+    /// The documents in its body.
+    pub(crate) fn documents(&self) -> &[Value] {
+        self.documents.get_or_init(|| self.documents_in(&self.body))
+    }
+
+    /// The documents in a body that answers its operation: the elements if that answers with an array, else the whole.
+    pub(crate) fn documents_in(&self, body: &[u8]) -> Vec<Value> {
         if self.is_array() {
-            let elements: Option<Vec<Value>> = serde_json::from_slice(&self.body).unwrap();
+            let elements: Option<Vec<Value>> = serde_json::from_slice(body).unwrap();
             return elements.unwrap_or_default();
         }
-        vec![serde_json::from_slice(&self.body).unwrap()]
+        vec![serde_json::from_slice(body).unwrap()]
     }
 
     /// The operation it answers; an error answers any.
@@ -62,48 +77,55 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-/// The engines with recordings.
-pub(crate) fn engines() -> Vec<String> {
-    let mut engines: Vec<String> = std::fs::read_dir(root())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.join("canaries.tsv").exists())
-        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
-        .collect();
-    engines.sort();
-    engines
+/// The engines with recordings, by name.
+pub(crate) fn engines() -> &'static [String] {
+    static ENGINES: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let folders = std::fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path());
+        let recorded = folders.filter(|folder| folder.join("canaries.tsv").exists());
+        let mut engines: Vec<String> =
+            recorded.map(|folder| folder.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+        engines.sort();
+        engines
+    });
+    &ENGINES
 }
 
-/// All recorded JSON answers.
-pub(crate) fn all() -> Vec<Fixture> {
+/// All recorded JSON answers, by path.
+pub(crate) fn all() -> &'static [Fixture] {
+    static ALL: LazyLock<Vec<Fixture>> = LazyLock::new(|| {
+        let mut found: Vec<Fixture> = engines().iter().flat_map(|engine| of_engine(engine)).collect();
+        found.sort_by(|one, other| one.path.cmp(&other.path));
+        found
+    });
+    &ALL
+}
+
+/// The recorded JSON answers of one engine.
+fn of_engine(engine: &str) -> Vec<Fixture> {
     let mut found = Vec::new();
-    for engine in engines() {
-        for version in std::fs::read_dir(root().join(&engine)).unwrap() {
-            let version = version.unwrap().path();
-            if !version.file_name().unwrap().to_str().unwrap().starts_with('v') {
-                continue;
-            }
-            for file in std::fs::read_dir(&version).unwrap() {
-                let file = file.unwrap().path();
-                let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-                if let Some(stem) = name.strip_suffix(".json") {
-                    found.push(Fixture {
-                        path: file.strip_prefix(root()).unwrap().to_str().unwrap().to_owned(),
-                        engine: engine.clone(),
-                        operation: stem.split('.').next().unwrap().to_owned(),
-                        body: std::fs::read(&file).unwrap(),
-                    });
-                }
-            }
+    for folder in std::fs::read_dir(root().join(engine)).unwrap() {
+        let folder = folder.unwrap().path();
+        let Some(version) = folder.file_name().unwrap().to_str().unwrap().strip_prefix("v1.") else { continue };
+        let version = version.parse().unwrap();
+        for file in std::fs::read_dir(&folder).unwrap() {
+            let file = file.unwrap().path();
+            let Some(stem) = file.file_name().unwrap().to_str().unwrap().strip_suffix(".json") else { continue };
+            found.push(Fixture {
+                path: file.strip_prefix(root()).unwrap().to_str().unwrap().to_owned(),
+                engine: engine.to_owned(),
+                version,
+                operation: stem.split('.').next().unwrap().to_owned(),
+                body: std::fs::read(&file).unwrap(),
+                documents: OnceLock::new(),
+            });
         }
     }
-    found.sort_by(|one, other| one.path.cmp(&other.path));
     found
 }
 
 /// One recorded answer, by the file below `fixtures/`.
-pub(crate) fn named(path: &str) -> Fixture {
-    all().into_iter().find(|fixture| fixture.path == path).unwrap_or_else(|| panic!("no fixture {path}"))
+pub(crate) fn named(path: &str) -> &'static Fixture {
+    all().iter().find(|fixture| fixture.path == path).unwrap_or_else(|| panic!("no fixture {path}"))
 }
 
 /// `container_inspect` of `ContainerInspect`.

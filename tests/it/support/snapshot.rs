@@ -41,7 +41,7 @@ pub(crate) fn check(file: &str, test: &str, fixtures: &[&str], changed: impl Fn(
         settings.set_prepend_module_to_snapshot(false);
         settings.set_omit_expression(true);
         settings.set_snapshot_suffix(suffix(path));
-        let lines = changed(&fixture::named(path));
+        let lines = changed(fixture::named(path));
         settings.bind(|| insta::assert_snapshot!(format!("it__{file}__{test}"), lines));
     }
 }
