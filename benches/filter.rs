@@ -24,7 +24,8 @@ mod figures;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use dockveil::filter::{Action, Plan, Rule, Show};
+use dockveil::api::lists::LABELS;
+use dockveil::filter::{Action, NamesShown, Plan, Rule, Show};
 use dockveil::profile::Profiles;
 use dockveil::schema::{Class, ClassSet};
 use dockveil::yaml::Location;
@@ -103,7 +104,8 @@ fn rules() -> Vec<Rule> {
 fn classes() -> Plan {
     let shown: ClassSet = [Class::Identity, Class::State, Class::Topology].into_iter().collect();
     let labels = ["com.docker.compose.project", "com.docker.compose.service", "traefik.enable"];
-    let show = Show { classes: shown, labels: labels.into_iter().collect(), ..Show::default() };
+    let names = NamesShown::default().with(LABELS, labels);
+    let show = Show { classes: shown, names, ..Show::default() };
     Plan::compile(&dockveil::api::catalogue::built_in().unwrap(), "ContainerSummary", &show, &[]).unwrap()
 }
 

@@ -5,8 +5,10 @@
 
 pub mod catalogue;
 pub mod errors;
+pub mod lists;
 mod method;
 mod operations;
+pub mod queries;
 mod version;
 
 pub use method::{Method, UnknownMethod};

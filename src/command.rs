@@ -15,9 +15,9 @@ use std::io::{self, Read, Write};
 use crate::api::Response;
 use crate::cli::{self, Environment};
 use crate::config::{self, Config, Filters, Sources};
-use crate::filter::{EventFilter, FilterError, Report};
+use crate::filter::{DocumentLimits, FilterError, RecordFilter, Report};
 use crate::policy::Policy;
-use crate::profile::Streams;
+use crate::profile::StreamHandling;
 
 use crate::yaml::{Diagnostic, Diagnostics, Location};
 
@@ -177,14 +177,14 @@ pub fn filter(
     let (catalogue, show, rules) = (&filters.catalogue, &profile.show, &profile.rules);
     let plan = crate::filter::Plan::compile(catalogue, schema, show, rules).map_err(broken)?;
     let events = if matches!(operation.response, Response::Stream(crate::api::Stream::Events)) {
-        if profile.events == Streams::Untouched {
+        if profile.events == StreamHandling::Untouched {
             writeln!(
                 err,
                 "note: profile {} leaves events untouched; this is what `events: filtered` would show",
                 profile.name
             )?;
         }
-        Some(EventFilter::compile(catalogue, show, rules).map_err(broken)?)
+        Some(RecordFilter::compile(catalogue, schema, show, rules, DocumentLimits::default()).map_err(broken)?)
     } else {
         None
     };

@@ -99,8 +99,8 @@ pub struct Limits {
 
 impl Limits {
     /// What one document may cost.
-    fn of_a_document(self) -> filter::Limits {
-        filter::Limits { size: self.element.bytes(), depth: self.depth }
+    fn of_a_document(self) -> filter::DocumentLimits {
+        filter::DocumentLimits { size: self.element.bytes(), depth: self.depth }
     }
 }
 

@@ -1,19 +1,22 @@
 //! Rules applied to one JSON document.
 //!
-//! A [`Plan`] is what a profile shows of one schema, together with its rules, compiled into one table; applying it
-//! is a walk through the document's text. What the plan shows leaves as the bytes it came in, what it hides is
-//! skipped, and nothing becomes a tree of values, but for the elements that a filter expression asks about.
+//! A [`Plan`] is what a profile shows of one schema, together with its rules, compiled into one table. Applying it is one
+//! walk over the document's text: what the plan shows leaves as the bytes it came in, what it hides is skipped. Nothing
+//! becomes a tree of values, except the elements that a filter expression asks about.
+//!
+//! This module knows JSON, selectors and plans. What the documents are about, it does not know: schemas, classes and lists
+//! of names come from a [`crate::schema::Catalogue`].
 
 mod action;
 mod apply;
 mod credential;
-mod event;
-mod file;
 mod json;
 mod plan;
 mod record;
+mod rule;
 mod selector;
 mod show;
+mod variant;
 
 #[cfg(test)]
 mod tests;
@@ -22,59 +25,52 @@ use std::fmt;
 
 pub use action::{Action, BadReplacement, Replacement};
 pub use credential::looks_like_credential;
-pub use event::{EventFilter, without_command};
-pub use file::{parse_rule, parse_rules};
-pub use plan::{CompileError, Explained, Plan};
+pub use plan::{CompileError, Explained, Plan, Treatment};
 pub use record::RecordFilter;
+pub use rule::{Rule, parse_rule, parse_rules};
 pub use selector::{Selector, SelectorError};
-pub use show::{Globs, Show};
+pub use show::{Globs, NamesShown, Show};
+pub use variant::VariantFilter;
 
 use crate::schema::Class;
-use crate::yaml::Location;
 
-/// One rule of a filter file: what happens to each match of a path in the documents of one schema.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rule {
-    /// Where it is written.
-    pub location: Location,
-    /// The name of the schema whose documents it is for.
-    pub on: String,
-    /// Which places in such a document.
-    pub selector: Selector,
-    /// What happens there.
-    pub action: Action,
-}
-
-/// What a document may cost.
+/// Limits on one document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// How many bytes one document may have.
+pub struct DocumentLimits {
+    /// The most bytes a document may have.
     pub size: usize,
-    /// How deep arrays and objects may nest.
+    /// The deepest that arrays and objects may nest.
     pub depth: usize,
 }
 
-impl Default for Limits {
+impl Default for DocumentLimits {
     fn default() -> Self {
         Self { size: 16 << 20, depth: 128 }
     }
 }
 
-/// How much was hidden; never what.
+/// How much was hidden, and never what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Places hidden because their class is not shown, in the order of [`Class::ALL`].
+    /// Locations hidden because their class is not shown, in the order of [`Class::ALL`].
     pub by_class: [u64; Class::ALL.len()],
-    /// Places hidden because no schema knows them, or because their shape is not the schema's.
+    /// Locations hidden because no schema knows them, or because their shape is not the schema's.
     pub unknown: u64,
-    /// Places that a rule changed.
+    /// Locations that a rule changed.
     pub by_rule: u64,
 }
 
 impl Report {
-    /// Everything that was hidden or changed.
+    /// The number of locations that were hidden or changed.
     pub fn hidden(&self) -> u64 {
         self.by_class.iter().sum::<u64>().saturating_add(self.unknown).saturating_add(self.by_rule)
+    }
+
+    /// Counts one location that is hidden because of its class.
+    pub(crate) fn count_class(&mut self, class: Class) {
+        if let Some(counter) = self.by_class.get_mut(class.index()) {
+            *counter = counter.saturating_add(1);
+        }
     }
 
     /// Adds the counts of another document.
@@ -87,7 +83,7 @@ impl Report {
     }
 }
 
-/// Why a document cannot be filtered for certain. The document is then withheld.
+/// Why a document cannot be filtered with certainty. The document is then withheld.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterError {
     /// It is not one JSON value in UTF-8.
@@ -104,7 +100,9 @@ pub enum FilterError {
     },
     /// An object has two members of one name: which of them a reader takes is not certain.
     DuplicateKey,
-    /// It is a JSON value, but no array where one was expected.
+    /// A filter expression could not be evaluated.
+    Expression,
+    /// It is a JSON value, but not the array that was expected.
     NotAnArray,
 }
 
@@ -114,7 +112,8 @@ impl fmt::Display for FilterError {
             Self::NotJson => write!(f, "document: expected one JSON value"),
             Self::TooLarge { limit } => write!(f, "document: over the limit of {limit} bytes"),
             Self::TooDeep { limit } => write!(f, "document: nested deeper than {limit}"),
-            Self::DuplicateKey => write!(f, "document: an object with two members of one name"),
+            Self::DuplicateKey => write!(f, "document: duplicate key in an object"),
+            Self::Expression => write!(f, "document: a filter expression of a rule failed"),
             Self::NotAnArray => write!(f, "document: expected an array"),
         }
     }

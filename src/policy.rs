@@ -1,61 +1,61 @@
 //! Route to decision.
 //!
-//! A [`Profile`] is what an operator wrote; a [`Policy`] is the same, compiled: for each operation it allows, what is
-//! to be done with the response. To decide has no effect and looks at nothing but the route.
+//! A [`Profile`] is what an operator wrote. A [`Policy`] is the same, compiled: for each operation that the profile allows,
+//! what happens to the response. [`Policy::decide`] has no effect and looks at nothing but the route.
 
 mod guard;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use self::guard::Visible;
+use crate::api::queries::{self, QueryTable};
 use crate::api::{Operation, Response, Stream, operation};
-use crate::filter::{Action, EventFilter, Limits, Plan, RecordFilter, Rule};
-use crate::profile::{Profile, Streams};
+use crate::filter::{Action, CompileError, DocumentLimits, Plan, RecordFilter, Rule};
+use crate::profile::{Profile, StreamHandling};
 use crate::route::Route;
-use crate::schema::{Catalogue, Class, ClassSet};
+use crate::schema::{Catalogue, Class, ClassSet, Words};
 use crate::yaml::{Diagnostic, Diagnostics};
 
-/// The schema of the engine's error responses.
-const ERROR: &str = "Error";
-
-/// All that one listener's clients may ask and see, ready to be applied.
+/// Everything that the clients of one listener may ask and see, ready to be applied.
 #[derive(Debug)]
 pub struct Policy {
     profile: Profile,
     allowed: HashMap<&'static str, Allowed>,
-    error: Arc<Plan>,
+    queries: &'static QueryTable,
 }
 
 /// One operation that is allowed.
 #[derive(Clone, Debug)]
 struct Allowed {
-    way: Way,
-    /// The way of a stream, where parameters ask for a stream in place of a document.
-    streamed: Option<Way>,
-    /// The classes of what rules hide in its response.
-    ruled: ClassSet,
+    handling: Handling,
+    /// How a stream is handled, where parameters ask for a stream instead of a document.
+    streamed: Option<Handling>,
+    /// The classes of the fields that rules hide in the response.
+    hidden_by_rules: ClassSet,
+    /// The actions of events, if the response is events.
+    words: Option<Words>,
 }
 
-/// What is to be done with the response of an operation that is allowed.
+/// How the response of an allowed operation is handled.
 #[derive(Clone, Debug)]
-enum Way {
-    /// Every response is JSON.
+enum Handling {
+    /// Every response is JSON and goes through the plan.
     Filter(Arc<Plan>),
-    /// No response can be filtered, or none is to be.
-    Relay(Reason),
-    /// Every response is a stream of records.
+    /// No response can be filtered, or none should be.
+    Relay(RelayReason),
+    /// Every response is a stream, and each record goes through the filter.
     Records(RecordFilter),
 }
 
-/// What is to be done with one exchange.
+/// What happens to one exchange.
 #[derive(Clone, Debug)]
 pub enum Decision {
-    /// The engine does not hear of it.
+    /// The engine never sees the request.
     Deny(Denial),
-    /// The response goes to the client as it comes.
-    Relay(Reason),
-    /// The response is JSON and goes through the plan: whole, or element by element where the operation answers with
-    /// an array.
+    /// The response goes to the client as it is.
+    Relay(RelayReason),
+    /// The response is JSON and goes through the plan: whole, or element by element where the operation returns an array.
     Filter(Arc<Plan>),
     /// The response is a stream, and each record goes through the filter as it passes.
     Records(RecordFilter),
@@ -68,38 +68,38 @@ pub enum Denial {
     NotAllowed,
     /// A query parameter reads what the profile hides.
     Oracle,
-    /// The `filters` parameter is not what the API says it is, so that nobody can tell what it reads.
+    /// The `filters` parameter does not parse, so that what it reads is unknown.
     Filters,
 }
 
 impl Denial {
-    /// What the client reads.
+    /// The message for the client.
     pub const fn public(self) -> &'static str {
         match self {
             Self::NotAllowed => "denied by policy",
             Self::Oracle => "denied by policy: this query parameter reads hidden fields",
-            Self::Filters => "denied by policy: the filters of this request cannot be read",
+            Self::Filters => "denied by policy: the filters of this request cannot be parsed",
         }
     }
 }
 
 /// Why a response is relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum RelayReason {
     /// It is a line of text, such as the answer to a ping.
     Text,
     /// It has no body.
     Empty,
-    /// It is a stream, and streams are not touched.
+    /// It is a stream that is not filtered.
     Stream,
     /// The connection becomes two byte pipes.
     Hijack,
-    /// It is an archive or another run of octets.
+    /// It is an archive or other binary data.
     Archive,
 }
 
-impl Reason {
-    /// For the log and for people.
+impl RelayReason {
+    /// The text for logs and people.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -112,71 +112,32 @@ impl Reason {
 }
 
 impl Policy {
-    /// Makes the plans of everything that `profile` allows.
+    /// Compiles the plans of everything that `profile` allows.
     ///
     /// # Errors
-    /// The rules that cannot be compiled for the schema they are about, and schemas that the catalogue does not have.
+    /// A diagnostic for every rule that cannot be compiled for its schema, and for schemas that the catalogue does not have.
     pub fn compile(profile: &Profile, catalogue: &Catalogue) -> Result<Self, Diagnostics> {
-        Self::compile_within(profile, catalogue, Limits::default())
+        Self::compile_within(profile, catalogue, DocumentLimits::default())
     }
 
-    /// As [`Policy::compile`]; a document may cost no more than `limits`.
+    /// As [`Policy::compile`], with limits on each document.
     ///
     /// # Errors
     /// As [`Policy::compile`].
-    pub fn compile_within(profile: &Profile, catalogue: &Catalogue, limits: Limits) -> Result<Self, Diagnostics> {
-        let mut diagnostics = Diagnostics::default();
-        let mut plans: BTreeMap<&str, Arc<Plan>> = BTreeMap::new();
-        let mut plan = |schema: &'static str, diagnostics: &mut Diagnostics| {
-            if let Some(plan) = plans.get(schema) {
-                return Some(Arc::clone(plan));
-            }
-            let compiled = Plan::compile(catalogue, schema, &profile.show, &profile.rules);
-            let compiled = compiled.map_err(|error| Diagnostic::new(&profile.location, error.to_string()));
-            let plan = Arc::new(diagnostics.ok(compiled)?.with_limits(limits));
-            plans.insert(schema, Arc::clone(&plan));
-            Some(plan)
-        };
-        let error = plan(ERROR, &mut diagnostics);
+    pub fn compile_within(
+        profile: &Profile,
+        catalogue: &Catalogue,
+        limits: DocumentLimits,
+    ) -> Result<Self, Diagnostics> {
+        let queries = queries::built_in()?;
+        let mut compiler =
+            PolicyCompiler { profile, catalogue, limits, plans: BTreeMap::new(), diagnostics: Diagnostics::default() };
         let mut allowed = HashMap::new();
-        for known in profile.allow.keys().filter_map(|id| operation(id)) {
-            let mut streamed = None;
-            let way = match (relayed(known), known.filtered_schema()) {
-                (Relayed::Never, Some(schema)) => plan(schema, &mut diagnostics).map(Way::Filter),
-                (Relayed::Events, Some(_)) if profile.events == Streams::Filtered => {
-                    let compiled = EventFilter::compile(catalogue, &profile.show, &profile.rules);
-                    let compiled = compiled.map_err(|error| Diagnostic::new(&profile.location, error.to_string()));
-                    let filter = diagnostics.ok(compiled).map(|filter| filter.with_limits(limits));
-                    filter.map(|filter| Way::Records(RecordFilter::Event(Arc::new(filter))))
-                }
-                (Relayed::Stats, Some(schema)) => {
-                    let plan = plan(schema, &mut diagnostics);
-                    streamed = match (&plan, profile.stats) {
-                        (Some(plan), Streams::Filtered) => Some(Way::Records(RecordFilter::Document(Arc::clone(plan)))),
-                        (Some(_) | None, _) => Some(Way::Relay(Reason::Stream)),
-                    };
-                    plan.map(Way::Filter)
-                }
-                (Relayed::Events, _) => Some(Way::Relay(Reason::Stream)),
-                (Relayed::Always(reason), _) => Some(Way::Relay(reason)),
-                // There is no such response; if there were one, its operation would stay denied.
-                (Relayed::Never | Relayed::Stats, None) => None,
-            };
-            let ruled = if guard::concerns(known) {
-                diagnostics.ok(ruled(known, profile, catalogue)).unwrap_or(ClassSet::ALL)
-            } else {
-                ClassSet::EMPTY
-            };
-            allowed.extend(way.map(|way| (known.id, Allowed { way, streamed, ruled })));
+        for operation in profile.allow.keys().filter_map(|id| operation(id)) {
+            allowed.extend(compiler.allowed(operation, queries).map(|entry| (operation.id, entry)));
         }
-        // A rule for an operation that is not allowed yet is compiled as well: a mistake in it is no smaller.
-        for schema in profile.rules.iter().filter_map(|rule| catalogue.schema(&rule.on)) {
-            if !plans.contains_key(schema.name()) {
-                let compiled = Plan::compile(catalogue, schema.name(), &profile.show, &profile.rules);
-                diagnostics.ok(compiled.map_err(|error| Diagnostic::new(&profile.location, error.to_string())));
-            }
-        }
-        diagnostics.finish_option(error.map(|error| Self { profile: profile.clone(), allowed, error }))
+        compiler.check_unused_rules();
+        compiler.diagnostics.finish(Self { profile: profile.clone(), allowed, queries })
     }
 
     /// The name of the profile.
@@ -204,76 +165,134 @@ impl Policy {
         self.profile.show.classes.contains(class)
     }
 
-    /// What the engine's error responses go through, whatever the operation.
-    pub fn error_plan(&self) -> &Arc<Plan> {
-        &self.error
-    }
-
-    /// What is to be done with one exchange.
+    /// What happens to one exchange.
     pub fn decide(&self, route: &Route) -> Decision {
         let Some(allowed) = self.allowed.get(route.operation.id) else {
             return Decision::Deny(Denial::NotAllowed);
         };
-        let way = allowed.streamed.as_ref().filter(|_| route.streams()).unwrap_or(&allowed.way);
-        let untouched = matches!(way, Way::Relay(_));
-        if let Err(denial) = guard::check(route, &self.profile.show, allowed.ruled, untouched) {
+        let handling = allowed.streamed.as_ref().filter(|_| route.streams()).unwrap_or(&allowed.handling);
+        let visible = Visible {
+            show: &self.profile.show,
+            hidden_by_rules: allowed.hidden_by_rules,
+            words: allowed.words.as_ref(),
+        };
+        // Events that pass untouched show everything that their filters read.
+        let shows_all = allowed.words.is_some() && matches!(handling, Handling::Relay(_));
+        let checked = if shows_all {
+            guard::check_parameters(route, self.queries, &visible)
+        } else {
+            guard::check(route, self.queries, &visible)
+        };
+        if let Err(denial) = checked {
             return Decision::Deny(denial);
         }
-        match way {
-            Way::Filter(plan) => Decision::Filter(Arc::clone(plan)),
-            Way::Relay(reason) => Decision::Relay(*reason),
-            Way::Records(filter) => Decision::Records(filter.clone()),
+        match handling {
+            Handling::Filter(plan) => Decision::Filter(Arc::clone(plan)),
+            Handling::Relay(reason) => Decision::Relay(*reason),
+            Handling::Records(filter) => Decision::Records(filter.clone()),
         }
     }
 }
 
-/// The classes of the fields that the rules of a profile hide in the response of an operation.
-///
-/// A rule that may hide a field and may not, or hides one that no class file knows, counts for all classes.
-fn ruled(operation: &Operation, profile: &Profile, catalogue: &Catalogue) -> Result<ClassSet, Diagnostic> {
-    let mut ruled = ClassSet::EMPTY;
-    let Some(schema) = operation.filtered_schema() else { return Ok(ruled) };
-    let schemas = catalogue.with_nested(schema);
-    let is_hiding = |rule: &&Rule| rule.action != Action::Keep && schemas.contains(&rule.on.as_str());
-    let mut hiding = profile.rules.iter().filter(is_hiding).peekable();
-    if hiding.peek().is_none() {
-        return Ok(ruled);
+/// Compiles what one profile allows. Operations of one schema share a plan.
+struct PolicyCompiler<'p> {
+    profile: &'p Profile,
+    catalogue: &'p Catalogue,
+    limits: DocumentLimits,
+    plans: BTreeMap<&'static str, Arc<Plan>>,
+    diagnostics: Diagnostics,
+}
+
+impl PolicyCompiler<'_> {
+    /// An allowed operation; `None` if it stays denied.
+    fn allowed(&mut self, operation: &Operation, queries: &QueryTable) -> Option<Allowed> {
+        let (handling, streamed) = match operation.response {
+            Response::Document(schema) | Response::Array(schema) => (Handling::Filter(self.plan(schema)?), None),
+            Response::Stream(Stream::Events) => (self.events(operation)?, None),
+            Response::Stream(Stream::Stats) => {
+                let plan = self.plan(operation.schema()?)?;
+                let streamed = match self.profile.stats {
+                    StreamHandling::Filtered => Handling::Records(RecordFilter::Plain(Arc::clone(&plan))),
+                    StreamHandling::Untouched => Handling::Relay(RelayReason::Stream),
+                };
+                (Handling::Filter(plan), Some(streamed))
+            }
+            Response::Stream(Stream::Logs | Stream::Progress | Stream::Wait) => {
+                (Handling::Relay(RelayReason::Stream), None)
+            }
+            Response::Ping | Response::Text => (Handling::Relay(RelayReason::Text), None),
+            Response::Empty => (Handling::Relay(RelayReason::Empty), None),
+            Response::Hijack | Response::WebSocket => (Handling::Relay(RelayReason::Hijack), None),
+            Response::Tar | Response::Octets => (Handling::Relay(RelayReason::Archive), None),
+        };
+        let hidden_by_rules =
+            if queries.concerns(operation) { self.hidden_by_rules(operation) } else { ClassSet::EMPTY };
+        let variants = operation.schema().and_then(|schema| self.catalogue.variants(schema));
+        let words = variants.map(|variants| variants.words.clone());
+        Some(Allowed { handling, streamed, hidden_by_rules, words })
     }
-    let explained = Plan::explain(catalogue, schema, &profile.show, &profile.rules);
-    let explained = explained.map_err(|error| Diagnostic::new(&profile.location, error.to_string()))?;
-    let fields: Vec<_> = explained.iter().filter_map(|line| Some((line.class?, line.location.as_ref()?))).collect();
-    for rule in hiding {
-        let mut hidden = fields.iter().filter(|(_, location)| **location == rule.location).peekable();
-        match hidden.peek() {
-            Some(_) => ruled = hidden.fold(ruled, |ruled, (class, _)| ruled.with(*class)),
-            None => return Ok(ClassSet::ALL),
+
+    /// The plan of a schema, compiled once.
+    fn plan(&mut self, schema: &'static str) -> Option<Arc<Plan>> {
+        if let Some(plan) = self.plans.get(schema) {
+            return Some(Arc::clone(plan));
+        }
+        let compiled = Plan::compile(self.catalogue, schema, &self.profile.show, &self.profile.rules);
+        let plan = Arc::new(self.keep(compiled)?.with_limits(self.limits));
+        self.plans.insert(schema, Arc::clone(&plan));
+        Some(plan)
+    }
+
+    fn events(&mut self, operation: &Operation) -> Option<Handling> {
+        match self.profile.events {
+            StreamHandling::Untouched => Some(Handling::Relay(RelayReason::Stream)),
+            StreamHandling::Filtered => {
+                let Profile { show, rules, .. } = self.profile;
+                let compiled = RecordFilter::compile(self.catalogue, operation.schema()?, show, rules, self.limits);
+                self.keep(compiled).map(Handling::Records)
+            }
         }
     }
-    Ok(ruled)
-}
 
-/// When responses of an operation are relayed.
-enum Relayed {
-    /// They are filtered.
-    Never,
-    /// They cannot be filtered.
-    Always(Reason),
-    /// They are events, which the profile decides on.
-    Events,
-    /// They are statistics: one document is filtered, the profile decides on a stream.
-    Stats,
-}
+    /// Compiles the rules for operations that are not allowed too: a mistake in one of them is a mistake all the same.
+    fn check_unused_rules(&mut self) {
+        let Profile { show, rules, .. } = self.profile;
+        for schema in rules.iter().filter_map(|rule| self.catalogue.schema(&rule.on)) {
+            if !self.plans.contains_key(schema.name()) {
+                let compiled = Plan::compile(self.catalogue, schema.name(), show, rules);
+                self.keep(compiled);
+            }
+        }
+    }
 
-fn relayed(operation: &Operation) -> Relayed {
-    match operation.response {
-        Response::Document(_) | Response::Array(_) => Relayed::Never,
-        Response::Ping | Response::Text => Relayed::Always(Reason::Text),
-        Response::Empty => Relayed::Always(Reason::Empty),
-        Response::Stream(Stream::Events) => Relayed::Events,
-        Response::Stream(Stream::Stats) => Relayed::Stats,
-        Response::Stream(Stream::Logs | Stream::Progress | Stream::Wait) => Relayed::Always(Reason::Stream),
-        Response::Hijack | Response::WebSocket => Relayed::Always(Reason::Hijack),
-        Response::Tar | Response::Octets => Relayed::Always(Reason::Archive),
+    fn keep<T>(&mut self, compiled: Result<T, CompileError>) -> Option<T> {
+        self.diagnostics.ok(compiled.map_err(|error| Diagnostic::new(&self.profile.location, error.to_string())))
+    }
+
+    /// The classes of the fields that rules hide in the response of an operation.
+    ///
+    /// A rule that hides a field on some condition, or hides one that no class file knows, counts for all classes.
+    fn hidden_by_rules(&mut self, operation: &Operation) -> ClassSet {
+        let Some(schema) = operation.filtered_schema() else { return ClassSet::EMPTY };
+        let Profile { show, rules, .. } = self.profile;
+        let schemas = self.catalogue.with_nested(schema);
+        let is_hiding = |rule: &&Rule| rule.action != Action::Keep && schemas.contains(&rule.on.as_str());
+        let hiding: Vec<&Rule> = rules.iter().filter(is_hiding).collect();
+        if hiding.is_empty() {
+            return ClassSet::EMPTY;
+        }
+        let explained = self.keep(Plan::explain(self.catalogue, schema, show, rules));
+        let Some(explained) = explained else { return ClassSet::ALL };
+        let mut hidden = ClassSet::EMPTY;
+        for rule in hiding {
+            let by_rule = explained.iter().filter(|line| line.location.as_ref() == Some(&rule.location));
+            let mut classes = by_rule.filter_map(|line| line.class).peekable();
+            match classes.peek() {
+                Some(_) => hidden = classes.fold(hidden, ClassSet::with),
+                None => return ClassSet::ALL,
+            }
+        }
+        hidden
     }
 }
 
@@ -365,7 +384,7 @@ mod tests {
             (r#"{%22label%22:[%22app=1%22]}"#, "filter records"),
             (r#"{%22label%22:[%22token=1%22]}"#, HIDDEN),
             (r#"{%22event%22:[%22exec_start%22,%22exec_create:%20sh%22]}"#, HIDDEN),
-            ("x", "denied by policy: the filters of this request cannot be read"),
+            ("x", "denied by policy: the filters of this request cannot be parsed"),
         ] {
             check(&untouched, "GET", &format!("/events?filters={filters}"), "relay: stream");
             check(&filtered, "GET", &format!("/events?filters={filters}"), expected);
@@ -381,7 +400,7 @@ mod tests {
         check(&policy, "GET", r#"/containers/json?filters={%22status%22:[%22running%22]}"#, HIDDEN);
         check(&policy, "GET", r#"/volumes?filters={%22name%22:[%22a%22]}"#, "filter");
         check(&policy, "GET", r#"/volumes?filters={%22driver%22:[%22a%22]}"#, HIDDEN);
-        check(&policy, "GET", "/volumes?filters=x", "denied by policy: the filters of this request cannot be read");
+        check(&policy, "GET", "/volumes?filters=x", "denied by policy: the filters of this request cannot be parsed");
     }
 
     /// Whether the rows of a list may be selected by name and by state, beside this rule.

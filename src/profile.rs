@@ -1,81 +1,18 @@
 //! Profile files: what one kind of client may ask and see.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod built_in;
+mod raw;
 
-use crate::api::{OPERATIONS, operation, operations_named, unknown_operation};
-use crate::filter::{Rule, Show, parse_rule};
-use crate::schema::{Catalogue, Class, ClassSet};
-use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node, unknown, unknown_or};
+use std::collections::BTreeMap;
 
-/// Files of `filters/profile` by name, each as file name and text.
-macro_rules! built_in {
-    ($($name:literal),* $(,)?) => {
-        &[$((
-            concat!("built-in:profile/", $name, ".yaml"),
-            include_str!(concat!("../filters/profile/", $name, ".yaml")),
-        )),*]
-    };
-}
-
-/// The profiles inside the program. A test holds this list against the folder.
-const BUILT_IN: &[(&str, &str)] = built_in![
-    "dashboard",
-    "dashboard-live",
-    "discovery",
-    "drop-in",
-    "drop-in-view",
-    "inventory",
-    "monitoring",
-    "read-only",
-    "client/autoheal",
-    "client/beszel",
-    "client/caddy",
-    "client/cadvisor",
-    "client/datadog",
-    "client/diun",
-    "client/docker-cli",
-    "client/dozzle",
-    "client/glances",
-    "client/homarr",
-    "client/homepage",
-    "client/mcp",
-    "client/netdata",
-    "client/nginx-proxy",
-    "client/portainer",
-    "client/prometheus",
-    "client/prometheus-swarm",
-    "client/promtail",
-    "client/telegraf",
-    "client/traefik",
-    "client/traefik-swarm",
-    "client/uptime-kuma",
-    "client/watchtower",
-    "client/whats-up-docker",
-    "client/zabbix",
-];
-
-/// The keys of a profile file.
-const KEYS: [&str; 15] = [
-    "profile",
-    "about",
-    "extends",
-    "allow",
-    "show",
-    "hide",
-    "unknown",
-    "labels",
-    "env",
-    "annotations",
-    "options",
-    "mask-values",
-    "rules",
-    "events",
-    "stats",
-];
+use self::raw::RawProfile;
+use crate::filter::{Rule, Show};
+use crate::schema::{Catalogue, Class};
+use crate::yaml::{self, Diagnostics, Location, Node};
 
 /// What happens to a stream whose records could be filtered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Streams {
+pub enum StreamHandling {
     /// It passes as it is.
     #[default]
     Untouched,
@@ -101,9 +38,9 @@ pub struct Profile {
     /// The rules that refine it, in the order written; `on` is the name of a schema.
     pub rules: Vec<Rule>,
     /// What happens to events.
-    pub events: Streams,
+    pub events: StreamHandling,
     /// What happens to statistics that come as a stream.
-    pub stats: Streams,
+    pub stats: StreamHandling,
 }
 
 /// Profiles by name.
@@ -126,7 +63,7 @@ impl Profiles {
     /// # Errors
     /// Every mistake in all the files; a name that is taken is one.
     pub fn built_in_with(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Diagnostics> {
-        Self::parse(&[BUILT_IN, files].concat(), catalogue)
+        Self::parse(&[built_in::FILES, files].concat(), catalogue)
     }
 
     /// Reads profile files, given as file name and text.
@@ -146,29 +83,29 @@ impl Profiles {
         documents: &[Node],
         catalogue: &Catalogue,
     ) -> Result<Self, Diagnostics> {
-        Self::read(&[BUILT_IN, files].concat(), documents, catalogue)
+        Self::read(&[built_in::FILES, files].concat(), documents, catalogue)
     }
 
     fn read(files: &[(&str, &str)], documents: &[Node], catalogue: &Catalogue) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
-        let mut sheets: BTreeMap<String, Sheet> = BTreeMap::new();
+        let mut raw_profiles: BTreeMap<String, RawProfile> = BTreeMap::new();
         let parsed: Vec<Node> =
             files.iter().filter_map(|(file, text)| diagnostics.ok(yaml::parse(file, text))).collect();
         for document in parsed.iter().chain(documents) {
-            let Some(sheet) = Sheet::read(document, catalogue, &mut diagnostics) else { continue };
-            match sheets.get(&sheet.name) {
+            let Some(raw) = RawProfile::read(document, catalogue, &mut diagnostics) else { continue };
+            match raw_profiles.get(&raw.name) {
                 Some(known) => {
-                    let message = format!("the profile {:?} is in {} already", sheet.name, known.location);
-                    diagnostics.report(&sheet.location, message);
+                    let message = format!("the profile {:?} is in {} already", raw.name, known.location);
+                    diagnostics.report(&raw.location, message);
                 }
                 None => {
-                    sheets.insert(sheet.name.clone(), sheet);
+                    raw_profiles.insert(raw.name.clone(), raw);
                 }
             }
         }
         let mut known = BTreeMap::new();
-        for sheet in sheets.values() {
-            if let Some(profile) = diagnostics.ok(sheet.profile(&sheets)) {
+        for raw in raw_profiles.values() {
+            if let Some(profile) = diagnostics.ok(raw.profile(&raw_profiles)) {
                 known.insert(profile.name.clone(), profile);
             }
         }
@@ -190,312 +127,17 @@ impl Profiles {
         self.known.values()
     }
 
-    /// The error text for an unknown profile.
+    /// Error text for an unknown profile.
     pub fn unknown(&self, name: &str) -> String {
-        unknown("profile", name, self.known.keys().map(String::as_str))
+        yaml::unknown("profile", name, self.known.keys().map(String::as_str))
     }
-}
-
-/// What a file says about classes.
-#[derive(Clone, Debug)]
-enum Said {
-    /// `show: all`.
-    All(Location),
-    /// `show: [..]`: these, each with its line.
-    Show(Vec<(Class, Location)>, Location),
-    /// `hide: [..]`: all but these, each with its line.
-    Hide(Vec<(Class, Location)>, Location),
-    /// Neither.
-    Nothing,
-}
-
-/// One profile file by itself, before what it extends is looked up.
-#[derive(Clone, Debug)]
-struct Sheet {
-    name: String,
-    location: Location,
-    about: String,
-    extends: Option<(String, Location)>,
-    allow: BTreeMap<&'static str, Location>,
-    said: Said,
-    unknown: Option<bool>,
-    labels: Vec<String>,
-    env: Vec<String>,
-    annotations: Vec<String>,
-    options: Vec<String>,
-    mask: Option<bool>,
-    rules: Vec<Rule>,
-    events: Option<Streams>,
-    stats: Option<Streams>,
-}
-
-impl Sheet {
-    /// Reads a file; `None` when it has no name. Other mistakes leave the part out.
-    fn read(document: &Node, catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> Option<Self> {
-        let members = diagnostics.members(document, "a profile", &KEYS)?;
-        let text = |name: &str, what: &str, diagnostics: &mut Diagnostics| {
-            let node = members.get(name)?;
-            diagnostics.ok(node.text(what)).map(|text| (text.to_owned(), node.location.clone()))
-        };
-        let named = text("profile", "the name of the profile", diagnostics);
-        let about = text("about", "what the profile is for", diagnostics).map(|(about, _)| about).unwrap_or_default();
-        let extends = text("extends", "the name of a profile", diagnostics);
-        let allow = members.get("allow").map(|node| allowed(node, diagnostics)).unwrap_or_default();
-        let said = Said::read(members, diagnostics);
-        let unknown = members.get("unknown").and_then(|node| diagnostics.ok(shown_or_hidden(node)));
-        let labels = globs(members, "labels", diagnostics);
-        let env = globs(members, "env", diagnostics);
-        let annotations = globs(members, "annotations", diagnostics);
-        let options = globs(members, "options", diagnostics);
-        let mask = members.get("mask-values").and_then(|node| diagnostics.ok(yes_or_no(node)));
-        let rules = members.get("rules").map(|node| rules(node, catalogue, diagnostics)).unwrap_or_default();
-        let mut streams = |name: &str| members.get(name).and_then(|node| diagnostics.ok(streams(node)));
-        let (events, stats) = (streams("events"), streams("stats"));
-        let Some((name, location)) = named else {
-            if members.get("profile").is_none() {
-                diagnostics.push(document.diagnostic("expected `profile`, the name of the profile"));
-            }
-            return None;
-        };
-        Some(Self {
-            name,
-            location,
-            about,
-            extends,
-            allow,
-            said,
-            unknown,
-            labels,
-            env,
-            annotations,
-            options,
-            mask,
-            rules,
-            events,
-            stats,
-        })
-    }
-
-    /// The profile with all that it extends: operations, labels, variables and rules are added; `show` adds classes,
-    /// `hide` takes them away.
-    fn profile(&self, sheets: &BTreeMap<String, Self>) -> Result<Profile, Diagnostic> {
-        let mut chain = vec![self];
-        let mut seen = BTreeSet::from([self.name.as_str()]);
-        let mut last = self;
-        while let Some((parent, location)) = &last.extends {
-            let Some(sheet) = sheets.get(parent) else {
-                let names = sheets.keys().map(String::as_str);
-                return Err(Diagnostic::new(location, unknown("profile", parent, names)));
-            };
-            if !seen.insert(&sheet.name) {
-                return Err(Diagnostic::new(location, format!("the profile {parent:?} extends itself")));
-            }
-            chain.push(sheet);
-            last = sheet;
-        }
-        let mut profile = Profile {
-            name: self.name.clone(),
-            location: self.location.clone(),
-            about: self.about.clone(),
-            allow: BTreeMap::new(),
-            show: Show { mask: true, ..Show::default() },
-            classes: BTreeMap::new(),
-            rules: Vec::new(),
-            events: Streams::default(),
-            stats: Streams::default(),
-        };
-        let (mut labels, mut env, mut annotations, mut options) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for sheet in chain.into_iter().rev() {
-            for (id, location) in &sheet.allow {
-                profile.allow.entry(id).or_insert_with(|| location.clone());
-            }
-            sheet.said.add_to(&mut profile, sheet.extends.is_none(), &sheet.location);
-            profile.show.unknown = sheet.unknown.unwrap_or(profile.show.unknown);
-            profile.show.mask = sheet.mask.unwrap_or(profile.show.mask);
-            labels.extend(sheet.labels.iter().cloned());
-            env.extend(sheet.env.iter().cloned());
-            annotations.extend(sheet.annotations.iter().cloned());
-            options.extend(sheet.options.iter().cloned());
-            profile.rules.extend(sheet.rules.iter().cloned());
-            profile.events = sheet.events.unwrap_or(profile.events);
-            profile.stats = sheet.stats.unwrap_or(profile.stats);
-        }
-        profile.show.labels = labels.into_iter().collect();
-        profile.show.env = env.into_iter().collect();
-        profile.show.annotations = annotations.into_iter().collect();
-        profile.show.options = options.into_iter().collect();
-        Ok(profile)
-    }
-}
-
-impl Said {
-    fn read(members: Members<'_>, diagnostics: &mut Diagnostics) -> Self {
-        let classes = |node: &Node, diagnostics: &mut Diagnostics| {
-            let mut found = Vec::new();
-            for (text, item) in diagnostics.texts(node, "classes") {
-                let class = text.parse::<Class>().map_err(|error| item.diagnostic(error.to_string()));
-                found.extend(diagnostics.ok(class).map(|class| (class, item.location.clone())));
-            }
-            found
-        };
-        match (members.entry("show"), members.entry("hide")) {
-            (None, None) => Self::Nothing,
-            (Some(_), Some((hide, _))) => {
-                diagnostics.report(&hide.location, "`show` and `hide` exclude each other: expected one of them");
-                Self::Nothing
-            }
-            (Some((key, node)), None) => match node.text("") {
-                Ok("all") => Self::All(node.location.clone()),
-                Ok(_) => {
-                    diagnostics.push(node.diagnostic("found text, expected `all` or a list of classes"));
-                    Self::Nothing
-                }
-                Err(_) => Self::Show(classes(node, diagnostics), key.location.clone()),
-            },
-            (None, Some((key, node))) => Self::Hide(classes(node, diagnostics), key.location.clone()),
-        }
-    }
-
-    /// Changes what `profile` shows; `first` says that it extends nothing.
-    fn add_to(&self, profile: &mut Profile, first: bool, sheet: &Location) {
-        let mut decide = |class: Class, location: &Location| {
-            profile.classes.insert(class, location.clone());
-        };
-        match self {
-            Self::All(location) => {
-                Class::ALL.into_iter().for_each(|class| decide(class, location));
-                profile.show.classes = ClassSet::ALL;
-                profile.show.unknown = true;
-                profile.show.mask = false;
-            }
-            Self::Show(classes, key) => {
-                if first {
-                    Class::ALL.into_iter().for_each(|class| decide(class, key));
-                }
-                for (class, location) in classes {
-                    decide(*class, location);
-                    profile.show.classes = profile.show.classes.with(*class);
-                }
-            }
-            Self::Hide(classes, key) => {
-                if first {
-                    Class::ALL.into_iter().for_each(|class| decide(class, key));
-                    profile.show.classes = ClassSet::ALL;
-                    profile.show.unknown = true;
-                }
-                let hidden: ClassSet = classes.iter().map(|(class, _)| *class).collect();
-                for (class, location) in classes {
-                    decide(*class, location);
-                }
-                profile.show.classes = profile.show.classes.iter().filter(|class| !hidden.contains(*class)).collect();
-            }
-            Self::Nothing => {
-                if first {
-                    Class::ALL.into_iter().for_each(|class| decide(class, sheet));
-                }
-            }
-        }
-    }
-}
-
-/// Reads `unknown`.
-fn shown_or_hidden(node: &Node) -> Result<bool, Diagnostic> {
-    match node.text("`show` or `hide`")? {
-        "show" => Ok(true),
-        "hide" => Ok(false),
-        other => Err(node.diagnostic(format!("found {other:?}, expected `show` or `hide`"))),
-    }
-}
-
-/// Reads `mask-values`.
-fn yes_or_no(node: &Node) -> Result<bool, Diagnostic> {
-    match node.text("`true` or `false`")? {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        other => Err(node.diagnostic(format!("found {other:?}, expected `true` or `false`"))),
-    }
-}
-
-/// Reads `events` or `stats`.
-fn streams(node: &Node) -> Result<Streams, Diagnostic> {
-    match node.text("`untouched` or `filtered`")? {
-        "untouched" => Ok(Streams::Untouched),
-        "filtered" => Ok(Streams::Filtered),
-        other => Err(node.diagnostic(format!("found {other:?}, expected `untouched` or `filtered`"))),
-    }
-}
-
-/// Reads `allow`.
-fn allowed(node: &Node, diagnostics: &mut Diagnostics) -> BTreeMap<&'static str, Location> {
-    let mut allow = BTreeMap::new();
-    for (text, item) in diagnostics.texts(node, "operation ids") {
-        let mut known = operations_named(text).peekable();
-        if known.peek().is_none() {
-            diagnostics.push(item.diagnostic(unknown_operation(text)));
-        }
-        for operation in known {
-            if let Some(first) = allow.insert(operation.id, item.location.clone()) {
-                diagnostics.push(item.diagnostic(format!("duplicate operation {text}: {first} already lists it")));
-            }
-        }
-    }
-    allow
-}
-
-/// Reads a list of names that may hold `*`.
-fn globs(members: Members<'_>, name: &str, diagnostics: &mut Diagnostics) -> Vec<String> {
-    let Some(node) = members.get(name) else { return Vec::new() };
-    let mut found = Vec::new();
-    for (text, item) in diagnostics.texts(node, "names, in which `*` stands for any text") {
-        let wrong = text.chars().find(|c| "?[]{}=".contains(*c) || c.is_whitespace());
-        match wrong {
-            None if text.is_empty() => diagnostics.push(item.diagnostic("an empty name, expected one")),
-            None => found.push(text.to_owned()),
-            Some(c) => {
-                diagnostics
-                    .push(item.diagnostic(format!("{c:?} in {text:?}, expected a name in which only `*` is special")));
-            }
-        }
-    }
-    found
-}
-
-/// Reads `rules`. A rule may name an operation in place of a schema: then it is about the schema of its response.
-fn rules(node: &Node, catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> Vec<Rule> {
-    let mut found = Vec::new();
-    for item in diagnostics.ok(node.list("a list of rules")).unwrap_or_default() {
-        let Some(mut rule) = diagnostics.ok(parse_rule(item, |_| true)) else { continue };
-        match schema_named(&rule.on, catalogue) {
-            Ok(schema) => {
-                rule.on = schema;
-                found.push(rule);
-            }
-            Err(message) => diagnostics.report(&rule.location, message),
-        }
-    }
-    found
-}
-
-/// The schema that `on` names, itself or by an operation.
-fn schema_named(on: &str, catalogue: &Catalogue) -> Result<String, String> {
-    if catalogue.schema(on).is_some() {
-        return Ok(on.to_owned());
-    }
-    if let Some(operation) = operation(on) {
-        return operation
-            .filtered_schema()
-            .map(ToOwned::to_owned)
-            .ok_or_else(|| format!("the response of {on} is not a JSON document: no rule can apply"));
-    }
-    let names = catalogue.schemas().map(crate::schema::Schema::name);
-    let names = names.chain(OPERATIONS.iter().map(|operation| operation.id));
-    Err(unknown_or("schema", on, names, "a schema or an operation id, such as ContainerInspect"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Operation, Response, Stream};
+    use crate::api::lists::{LABELS, OPTIONS};
+    use crate::api::{OPERATIONS, Operation, Response, Stream, operation};
 
     fn parse(files: &[(&str, &str)]) -> Result<Profiles, Vec<String>> {
         let catalogue = crate::api::catalogue::built_in().unwrap();
@@ -523,7 +165,7 @@ mod tests {
             assert!(!profile.about.is_empty() && !profile.show.unknown, "{}", profile.name);
             assert!(!profile.show.classes.contains(Class::Secret), "{}", profile.name);
             // Untouched events are an exception, for a profile that says so in its name.
-            let untouched = profile.allow.contains_key("SystemEvents") && profile.events == Streams::Untouched;
+            let untouched = profile.allow.contains_key("SystemEvents") && profile.events == StreamHandling::Untouched;
             assert_eq!(untouched, profile.name == "dashboard-live", "{}", profile.name);
             for operation in profile.allow.keys().filter_map(|id| operation(id)) {
                 let named = WRITES.contains(&(profile.name.as_str(), operation.id));
@@ -532,7 +174,7 @@ mod tests {
         }
     }
 
-    /// The files in a folder of profiles and in the folders inside it, by their names in `BUILT_IN`.
+    /// The files in a folder of profiles and in the folders inside it, by their names in `built_in::FILES`.
     fn files_below(folder: &std::path::Path, prefix: &str) -> Vec<String> {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -548,7 +190,7 @@ mod tests {
     fn every_profile_file_is_built_in_and_called_as_its_profile() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("filters/profile");
         let mut names: Vec<&str> =
-            BUILT_IN.iter().map(|(file, _)| file.strip_prefix("built-in:profile/").unwrap()).collect();
+            built_in::FILES.iter().map(|(file, _)| file.strip_prefix("built-in:profile/").unwrap()).collect();
         names.sort_unstable();
         assert_eq!(names, files_below(&folder, ""));
         for profile in Profiles::built_in(&crate::api::catalogue::built_in().unwrap()).unwrap().iter() {
@@ -664,7 +306,7 @@ mod tests {
     fn options_are_shown_by_name() {
         let profiles = parse(&[("p.yaml", "profile: p\noptions: [max-*]\n")]).unwrap();
         let show = &profiles.get("p").unwrap().show;
-        assert!(show.options.matches("max-size") && !show.options.matches("splunk-token"));
+        assert!(show.names.of(OPTIONS).matches("max-size") && !show.names.of(OPTIONS).matches("splunk-token"));
     }
 
     #[test]
@@ -688,7 +330,7 @@ mod tests {
         assert_eq!(profile.allow.keys().copied().collect::<Vec<_>>(), ["ContainerList", "VolumeList"]);
         assert_eq!(shown(profile), ["identity", "state"]);
         assert!(profile.show.unknown && !profiles.get("child").unwrap().show.unknown);
-        assert!(profile.show.labels.matches("a") && profile.show.labels.matches("b.c"));
+        assert!(profile.show.names.of(LABELS).matches("a") && profile.show.names.of(LABELS).matches("b.c"));
         let places: Vec<String> = profile.rules.iter().map(|rule| rule.location.file.to_string()).collect();
         assert_eq!(places, ["p.yaml", "c.yaml"]);
         assert_eq!(shown(profiles.get("parent").unwrap()), ["host", "state"]);
@@ -696,7 +338,7 @@ mod tests {
 
     #[test]
     fn streams_are_untouched_unless_the_last_word_is_another() {
-        use Streams::{Filtered, Untouched};
+        use StreamHandling::{Filtered, Untouched};
         let files = [
             ("a.yaml", "profile: a\nallow: [SystemEvents, ContainerStats]\n"),
             ("b.yaml", "profile: b\nextends: a\nevents: filtered\nstats: filtered\n"),

@@ -26,7 +26,7 @@ use self::relay::Takeover;
 use self::trace::Trace;
 use crate::api::{ApiVersion, RequestBody as Expected, Response as Returned, Stream};
 use crate::filter::Plan;
-use crate::policy::{Decision, Policy, Reason};
+use crate::policy::{Decision, Policy, RelayReason};
 use crate::route::{self, Route};
 use crate::schema::Class;
 use crate::upstream::{RequestBody, Upstream, UpstreamBody};
@@ -208,7 +208,7 @@ impl Proxy {
         &self,
         route: &Route,
         request: Request<Incoming>,
-        reason: &Reason,
+        reason: &RelayReason,
     ) -> Result<Response<Filtered>, Error> {
         let head = request.method() == hyper::Method::HEAD;
         let old = request.version() != HttpVersion::HTTP_11;

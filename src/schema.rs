@@ -5,12 +5,17 @@
 //! treated alike wherever it comes back.
 
 mod class;
+mod list;
 mod path;
+mod variant;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use class::{Class, ClassSet, UnknownClass};
-use path::{Part, Path, Step};
+pub use list::NameList;
+use path::Path;
+pub(crate) use path::{Part, Step};
+pub use variant::{Entries, Kind, Look, Variants, Words};
 
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Node, Value};
 
@@ -18,35 +23,62 @@ use crate::yaml::{self, Diagnostic, Diagnostics, Location, Node, Value};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Catalogue {
     schemas: BTreeMap<String, Schema>,
+    variants: Vec<Variants>,
+}
+
+/// The files that a catalogue is read from, each as file name and text.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CatalogueFiles<'f> {
+    /// The schemas and where they nest.
+    pub schemas: (&'f str, &'f str),
+    /// The classes of fields: any number of files.
+    pub classes: &'f [(&'f str, &'f str)],
+    /// What stands for hidden texts.
+    pub blanks: Option<(&'f str, &'f str)>,
+    /// Which members hold entries of which list, and the lists there are.
+    pub lists: Option<((&'f str, &'f str), &'f [NameList])>,
+    /// How the documents of one schema differ by kind.
+    pub variants: Option<(&'f str, &'f str)>,
 }
 
 impl Catalogue {
     /// Reads a list of schemas and any number of class files, each given as file name and text.
     ///
     /// # Errors
-    /// Every mistake in all the files, in the order of their places.
+    /// Every mistake in all the files, in the order of their locations.
     pub fn parse(schemas: (&str, &str), classes: &[(&str, &str)]) -> Result<Self, Diagnostics> {
-        Self::parse_with_blanks(schemas, classes, None)
+        Self::parse_files(CatalogueFiles { schemas, classes, ..CatalogueFiles::default() })
     }
 
-    /// As [`Catalogue::parse`], with a file that says what stands for hidden values.
+    /// Reads all files of a catalogue.
     ///
     /// # Errors
-    /// As [`Catalogue::parse`].
-    pub fn parse_with_blanks(
-        schemas: (&str, &str),
-        classes: &[(&str, &str)],
-        blanks: Option<(&str, &str)>,
-    ) -> Result<Self, Diagnostics> {
+    /// Every mistake in all the files, in the order of their locations.
+    pub fn parse_files(files: CatalogueFiles<'_>) -> Result<Self, Diagnostics> {
         let mut reader = CatalogueReader::default();
-        reader.schemas_file(schemas);
-        for file in classes {
+        reader.schemas_file(files.schemas);
+        for file in files.classes {
             reader.class_file(*file);
         }
-        if let Some(file) = blanks {
+        if let Some(file) = files.blanks {
             reader.blanks_file(file);
         }
-        reader.diagnostics.finish(Self { schemas: reader.schemas })
+        if let Some((file, lists)) = files.lists {
+            reader.lists_file(file, lists);
+        }
+        let mut variants = Vec::new();
+        if let Some(file) = files.variants {
+            match Variants::parse(file, files.lists.map_or(&[], |(_, lists)| lists)) {
+                Ok(found) => variants.push(found),
+                Err(wrong) => reader.diagnostics.extend(wrong),
+            }
+        }
+        reader.diagnostics.finish(Self { schemas: reader.schemas, variants })
+    }
+
+    /// How the documents of the schema called `name` differ by kind, if they do.
+    pub fn variants(&self, name: &str) -> Option<&Variants> {
+        self.variants.iter().find(|variants| variants.schema == name)
     }
 
     /// The schema called `name`.
@@ -64,8 +96,7 @@ impl Catalogue {
         let mut names = vec![name];
         let mut fields: Vec<&Field> = self.schema(name).map(Schema::root).into_iter().collect();
         while let Some(field) = fields.pop() {
-            let below = field.members.values().chain(field.any_member.as_deref()).chain(field.elements.as_deref());
-            fields.extend(below);
+            fields.extend(field.fields_below());
             if let Some(nested) = field.nested.as_deref().filter(|nested| !names.contains(nested)) {
                 names.push(nested);
                 fields.extend(self.schema(nested).map(Schema::root));
@@ -134,6 +165,8 @@ pub struct Field {
     pub nested: Option<String>,
     /// What stands in its place when it is hidden.
     pub blank: Blank,
+    /// The list whose entries its members or elements are.
+    pub list: Option<NameList>,
 }
 
 /// What stands in the place of a hidden value.
@@ -160,6 +193,11 @@ impl Field {
         }
     }
 
+    /// The fields one step below.
+    pub(crate) fn fields_below(&self) -> impl Iterator<Item = &Self> {
+        self.members.values().chain(self.any_member.as_deref()).chain(self.elements.as_deref())
+    }
+
     /// The fields one step below, each with its step.
     pub(crate) fn children(&self) -> impl Iterator<Item = (Step, &Self)> {
         let members = self.members.iter().map(|(name, field)| (Step::Member(name.clone()), field));
@@ -169,11 +207,11 @@ impl Field {
     }
 
     /// The first line that says something about this field or one below it.
-    fn first_place(&self) -> Option<&Location> {
+    fn first_location(&self) -> Option<&Location> {
         [&self.class, &self.key_class, &self.opaque]
             .into_iter()
             .find_map(|said| said.as_ref().map(|(_, location)| location))
-            .or_else(|| self.children().find_map(|(_, field)| field.first_place()))
+            .or_else(|| self.fields_below().find_map(Self::first_location))
     }
 
     fn collect(&self, steps: &mut Vec<Step>, leaves: &mut Vec<Leaf>) {
@@ -201,7 +239,7 @@ impl Field {
         }
         field.open(location)?;
         let beside = match path.part {
-            Part::Everything => field.first_place(),
+            Part::Everything => field.first_location(),
             Part::Value | Part::Keys => None,
         };
         if let Some(known) = beside {
@@ -218,6 +256,17 @@ impl Field {
                 *said = Some((class, location.clone()));
                 Ok(())
             }
+        }
+    }
+
+    /// Sets the list of every member here and below that `by_name` has.
+    fn set_lists(&mut self, by_name: &BTreeMap<String, NameList>) {
+        for (name, member) in &mut self.members {
+            member.list = by_name.get(name).copied();
+            member.set_lists(by_name);
+        }
+        for below in self.any_member.iter_mut().chain(&mut self.elements) {
+            below.set_lists(by_name);
         }
     }
 
@@ -282,7 +331,6 @@ impl CatalogueReader {
             let schema = Schema { name: key.name.clone(), root: Field::default() };
             self.schemas.insert(key.name.clone(), schema);
         }
-        let before = self.diagnostics.len();
         for (key, node) in entries {
             if node.value == Value::Null {
                 continue;
@@ -296,7 +344,7 @@ impl CatalogueReader {
                 }
             }
         }
-        if self.diagnostics.len() == before {
+        if self.diagnostics.is_empty() {
             for (key, _) in entries {
                 let cycle = self.check_cycle(&key.name, &key.location);
                 let result = cycle.and_then(|()| self.check_same(&key.name, &key.location));
@@ -325,7 +373,7 @@ impl CatalogueReader {
         while let Some(next) = waiting.pop() {
             let mut fields: Vec<&Field> = self.schemas.get(next).map(Schema::root).into_iter().collect();
             while let Some(field) = fields.pop() {
-                fields.extend(field.children().map(|(_, field)| field));
+                fields.extend(field.fields_below());
                 if let Some(nested) = field.nested.as_deref() {
                     if nested == name {
                         return Err(Diagnostic::new(location, format!("the schema {name} is inside itself")));
@@ -384,7 +432,26 @@ impl CatalogueReader {
         }
     }
 
-    /// Hands over each path of lists of paths by schema.
+    /// The file that says which members hold entries of which list: the names of members by the key of a list.
+    fn lists_file(&mut self, (file, text): (&str, &str), lists: &[NameList]) {
+        let Some(document) = self.diagnostics.ok(yaml::parse(file, text)) else { return };
+        let keys: Vec<&str> = lists.iter().map(|list| list.key()).collect();
+        let Some(members) = self.diagnostics.members(&document, "names of members by list", &keys) else { return };
+        let mut by_name = BTreeMap::new();
+        for list in lists {
+            let Some(names) = members.get(list.key()) else { continue };
+            for (name, item) in self.diagnostics.texts(names, "names of members") {
+                if by_name.insert(name.to_owned(), *list).is_some() {
+                    self.diagnostics.push(item.diagnostic(format!("{name:?} is in two lists")));
+                }
+            }
+        }
+        for schema in self.schemas.values_mut() {
+            schema.root.set_lists(&by_name);
+        }
+    }
+
+    /// Calls `read` with each path of a file that has lists of paths by schema.
     fn each_path(&mut self, lists: &Node, mut read: impl FnMut(&mut Self, &str, &Node) -> Result<(), Diagnostic>) {
         let Some(entries) = self.diagnostics.ok(lists.mapping("paths by schema")) else { return };
         for (key, node) in entries {

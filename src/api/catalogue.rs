@@ -1,15 +1,19 @@
 //! The catalogue inside the program: every schema of the API with the class of every field.
 //!
-//! It is read from `filters/schemas.yaml`, `filters/blanks.yaml` and `filters/class/*.yaml`, so that a reviewer reads
-//! YAML and not code.
+//! It is read from files in `filters/`, so that a reviewer reads YAML and not code: `schemas.yaml` (schemas and how they
+//! nest), `class/*.yaml` (the class of every field), `blanks.yaml` (what stands for hidden texts), `lists.yaml` (which
+//! members hold labels, variables, annotations and options) and `events.yaml` (the types of events).
 
-use crate::schema::Catalogue;
+use super::lists;
+use crate::schema::{Catalogue, CatalogueFiles};
 use crate::yaml::Diagnostics;
 
 /// The schemas: file name and text.
 const SCHEMAS: (&str, &str) = ("built-in:schemas.yaml", include_str!("../../filters/schemas.yaml"));
 /// What stands for hidden texts.
 const BLANKS: (&str, &str) = ("built-in:blanks.yaml", include_str!("../../filters/blanks.yaml"));
+/// The types of events.
+const EVENTS: (&str, &str) = ("built-in:events.yaml", include_str!("../../filters/events.yaml"));
 /// The class files, one per class.
 const CLASSES: &[(&str, &str)] = &[
     ("built-in:class/secret.yaml", include_str!("../../filters/class/secret.yaml")),
@@ -35,7 +39,13 @@ pub fn built_in() -> Result<Catalogue, Diagnostics> {
 /// # Errors
 /// Every mistake in all the files. A second class for a field is one.
 pub fn built_in_with(files: &[(&str, &str)]) -> Result<Catalogue, Diagnostics> {
-    Catalogue::parse_with_blanks(SCHEMAS, &[CLASSES, files].concat(), Some(BLANKS))
+    Catalogue::parse_files(CatalogueFiles {
+        schemas: SCHEMAS,
+        classes: &[CLASSES, files].concat(),
+        blanks: Some(BLANKS),
+        lists: Some((lists::FILE, &lists::ALL)),
+        variants: Some(EVENTS),
+    })
 }
 
 #[cfg(test)]

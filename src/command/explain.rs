@@ -5,7 +5,7 @@ use std::io::Write;
 
 use super::{Error, FAILED, OK, load};
 use crate::cli::{self, Environment};
-use crate::filter::{EventFilter, Explained, Plan, RecordFilter};
+use crate::filter::{Explained, Plan, RecordFilter};
 use crate::policy::{Decision, Denial, Policy};
 use crate::route::{self, Route, TargetError};
 use crate::schema::Catalogue;
@@ -61,11 +61,8 @@ fn of_request(request: &str, policy: &Policy, catalogue: &Catalogue, out: &mut d
             let (show, rules) = (&profile.show, &profile.rules);
             let schema = route.operation.filtered_schema().unwrap_or_default();
             let (how, explained) = match decision {
-                Decision::Records(RecordFilter::Event(_)) => {
-                    ("filter: each record as it passes", EventFilter::explain(catalogue, show, rules))
-                }
-                Decision::Records(RecordFilter::Document(_)) => {
-                    ("filter: each record as it passes", Plan::explain(catalogue, schema, show, rules))
+                Decision::Records(_) => {
+                    ("filter: each record as it passes", RecordFilter::explain(catalogue, schema, show, rules))
                 }
                 Decision::Filter(_) | Decision::Deny(_) | Decision::Relay(_) => {
                     ("filter", Plan::explain(catalogue, schema, show, rules))
@@ -110,7 +107,7 @@ fn write_fields(fields: &[Explained], out: &mut dyn Write) -> Result<(), Error> 
         let width = fields.iter().map(|field| field.path.len()).max().unwrap_or(0).min(60);
         for field in fields {
             let class = field.class.map_or("rule", |class| class.as_str());
-            write!(out, "  {:width$}  {class:9}  {}", field.path, field.outcome)?;
+            write!(out, "  {:width$}  {class:9}  {}", field.path, field.treatment)?;
             match &field.location {
                 Some(location) => writeln!(out, "  ({location})")?,
                 None => writeln!(out)?,

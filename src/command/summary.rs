@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::api::{Operation, Response, Stream};
+use crate::api::{Operation, Response, Stream, lists};
 use crate::config::{Config, Listener};
 use crate::policy::Policy;
-use crate::profile::Streams;
+use crate::profile::StreamHandling;
 use crate::schema::Class;
 use crate::socket::Address;
 
@@ -69,14 +69,15 @@ pub(super) fn of_policy(policy: &Policy) -> String {
     if show.unknown {
         line(&mut text, format_args!("  warning: shows fields that no class file knows"));
     }
-    for (what, class, globs) in [
-        ("labels", Class::FreeText, &show.labels),
-        ("variables", Class::Secret, &show.env),
-        ("annotations", Class::FreeText, &show.annotations),
-        ("options", Class::Secret, &show.options),
+    for (list, class) in [
+        (lists::LABELS, Class::FreeText),
+        (lists::ENV, Class::Secret),
+        (lists::ANNOTATIONS, Class::FreeText),
+        (lists::OPTIONS, Class::Secret),
     ] {
+        let globs = show.names.of(list);
         if !globs.is_empty() && !policy.shows(class) {
-            line(&mut text, format_args!("  {what} shown: {globs}"));
+            line(&mut text, format_args!("  {list} shown: {globs}"));
         }
     }
     let mutating: Vec<&str> =
@@ -112,17 +113,17 @@ fn filtered(operation: &Operation, policy: &Policy) -> Option<&'static str> {
         | Response::Tar
         | Response::Octets => return None,
     };
-    (stream == Streams::Filtered).then_some(name)
+    (stream == StreamHandling::Filtered).then_some(name)
 }
 
 /// What an operation shows that passes untouched.
 fn untouched(operation: &Operation, policy: &Policy) -> Option<String> {
     let profile = policy.profile();
     let shown = match operation.response {
-        Response::Stream(Stream::Events) if profile.events == Streams::Filtered => None,
+        Response::Stream(Stream::Events) if profile.events == StreamHandling::Filtered => None,
         Response::Stream(Stream::Events) => return Some(events(policy)),
         Response::Stream(Stream::Logs) => Some("logs, with whatever the programs print"),
-        Response::Stream(Stream::Stats) if profile.stats == Streams::Filtered => None,
+        Response::Stream(Stream::Stats) if profile.stats == StreamHandling::Filtered => None,
         Response::Stream(Stream::Stats) => Some("stats as a stream: numbers, names of containers and interfaces"),
         Response::Stream(Stream::Progress) => Some("progress of pulls and builds, with image names and error texts"),
         Response::Stream(Stream::Wait) => Some("the exit code a container ends with, and its error text"),

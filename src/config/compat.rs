@@ -12,9 +12,10 @@ use std::time::Duration;
 pub use table::{Means, Table, Variable, Verdict, tables};
 
 use super::Timeouts;
+use crate::api::lists;
 use crate::api::{Method, operation};
 use crate::cli::{LogLevel, Variables};
-use crate::profile::{Profile, Streams};
+use crate::profile::{Profile, StreamHandling};
 use crate::schema::{Class, ClassSet};
 use crate::socket::Address;
 use crate::yaml::{Diagnostic, Diagnostics, Location, nearest};
@@ -221,10 +222,10 @@ impl Compat {
             profile.show.unknown = true;
             profile.show.mask = false;
             profile.rules.clear();
-            (profile.events, profile.stats) = (Streams::Untouched, Streams::Untouched);
+            (profile.events, profile.stats) = (StreamHandling::Untouched, StreamHandling::Untouched);
         }
-        profile.show.labels.extend(self.shown.labels.iter().cloned());
-        profile.show.env.extend(self.shown.env.iter().cloned());
+        profile.show.names.extend(lists::LABELS, &self.shown.labels);
+        profile.show.names.extend(lists::ENV, &self.shown.env);
         profile
     }
 }

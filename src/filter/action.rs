@@ -10,27 +10,27 @@ use sha2::Sha256;
 
 use crate::schema::Blank;
 
-/// The text that stands for a hidden one.
+/// What replaces a redacted value.
 const REDACTED: &[u8] = b"\"[redacted]\"";
-/// How many bytes of a digest are shown.
+/// The number of bytes of a digest that are shown.
 const DIGEST_BYTES: usize = 8;
 
 /// What a rule does to the value it matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Shows it and all below it, although the class is hidden. Later rules may still hide what is below.
+    /// Shows the value and everything below it, although its class is hidden. Later rules may hide what is below.
     Keep,
-    /// Puts the zero of its own type in its place: `""`, `0`, `false`, `[]`, `{}`; null stays.
+    /// Replaces the value with the zero of its type: `""`, `0`, `false`, `[]`, `{}`; null stays.
     Blank,
-    /// Takes the member or element away. A whole document becomes `null`.
+    /// Removes the member or element. A whole document becomes `null`.
     Remove,
-    /// Puts the text `[redacted]` in its place.
+    /// Replaces the value with the text `[redacted]`.
     Redact,
-    /// Keeps the name of a text `NAME=value` and redacts the rest; anything else is redacted whole, null stays.
+    /// Keeps the name of a text `name=value` and redacts the rest. Redacts anything else as a whole; null stays.
     Mask,
-    /// Puts a keyed digest in its place, so that equal values can be told to be equal; null stays.
+    /// Replaces the value with a keyed digest: equal values stay equal; null stays.
     Hash,
-    /// Puts a value of the operator's in its place.
+    /// Replaces the value with one of the operator's.
     Replace(Replacement),
 }
 
@@ -56,12 +56,12 @@ impl Action {
         }
     }
 
-    /// Writes what stands in the place of `value`, the text of one valid JSON value.
+    /// Writes what replaces `value`, the text of one valid JSON value.
     pub(super) fn write(&self, value: &[u8], key: &HashKey, out: &mut Vec<u8>) {
         match self {
             Self::Keep => out.extend_from_slice(value),
             Self::Remove => out.extend_from_slice(b"null"),
-            Self::Blank => blank(value, Blank::OfType, out),
+            Self::Blank => write_blank(value, Blank::OfType, out),
             Self::Redact => out.extend_from_slice(REDACTED),
             Self::Mask => mask(value, out),
             Self::Hash => hash(value, key, out),
@@ -70,7 +70,7 @@ impl Action {
     }
 }
 
-/// The value that `replace` puts in place: the text of one JSON value.
+/// The value that `replace` writes: the text of one JSON value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replacement(String);
 
@@ -80,7 +80,7 @@ impl Replacement {
         Self(Value::from(text).to_string())
     }
 
-    /// The JSON it is.
+    /// Its JSON text.
     pub fn as_json(&self) -> &str {
         &self.0
     }
@@ -90,14 +90,14 @@ impl FromStr for Replacement {
     type Err = BadReplacement;
 
     fn from_str(json: &str) -> Result<Self, BadReplacement> {
-        // Asking for a tree as well refuses what nests too deep and what no reader could decode.
+        // Parsing a tree as well refuses what nests too deep and what no reader can decode.
         serde_json::from_str::<Value>(json).map_err(|_| BadReplacement)?;
         let value: Box<RawValue> = serde_json::from_str(json).map_err(|_| BadReplacement)?;
         Ok(Self(value.get().to_owned()))
     }
 }
 
-/// The text of a replacement is not one JSON value.
+/// The error for a replacement that is not one JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadReplacement;
 
@@ -109,12 +109,12 @@ impl fmt::Display for BadReplacement {
 
 impl std::error::Error for BadReplacement {}
 
-/// The key of the digests of one process: nobody else can make the same digest from a guess.
+/// The key of the digests of one process. Nobody else can compute the digest of a guess.
 #[derive(Clone)]
 pub(super) struct HashKey([u8; 32]);
 
 impl HashKey {
-    /// A key that nobody knows.
+    /// A random key.
     pub(super) fn random() -> Result<Self, getrandom::Error> {
         let mut key = [0; 32];
         getrandom::fill(&mut key)?;
@@ -133,8 +133,8 @@ impl fmt::Debug for HashKey {
     }
 }
 
-/// Writes the zero of the type that `value` has, or what the field has in place of it.
-pub(super) fn blank(value: &[u8], of: Blank, out: &mut Vec<u8>) {
+/// Writes the zero of the type of `value`, or the blank of the field.
+pub(super) fn write_blank(value: &[u8], of: Blank, out: &mut Vec<u8>) {
     let zero: &[u8] = match value.first() {
         Some(b'"') if of == Blank::Time => b"\"0001-01-01T00:00:00Z\"",
         Some(b'"') if of == Blank::Unknown => b"\"unknown\"",
@@ -162,7 +162,7 @@ fn mask(value: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Splits the text of a JSON string at its first `=`, which may be written as an escape.
+/// Splits the text of a JSON string at its first `=`, which may be an escape.
 fn equals_sign(string: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut at = 0;
     loop {

@@ -1,52 +1,51 @@
 //! The single walk of a plan and a document.
 //!
-//! It goes through the text once, makes certain that it is JSON, and keeps no tree. What stays is written in runs, each
-//! from behind the last place that was changed to the next one: where nothing is hidden, nothing is copied member by
-//! member.
+//! The walk reads the text once, checks that it is JSON, and builds no tree. What is shown is written in runs, each from
+//! the end of one change to the start of the next: where nothing is hidden, nothing is copied member by member.
 
 use std::borrow::Cow;
 
-use super::action::blank;
+use super::action::write_blank;
 use super::credential;
-use super::json::{Cursor, Keys, NOT_JSON, Room, Stop};
-use super::plan::{Condition, Elements, List, Members, Node, NodeId, Outcome, Plan, Why};
+use super::json::{Cursor, DepthBudget, KeySet, NOT_JSON, Stop};
+use super::plan::{Cause, Condition, Effect, ElementTable, MemberTable, Plan, State, StateId};
 use super::selector::{Pick, Question};
 use super::{Action, FilterError, Report};
-use crate::schema::Class;
+use crate::schema::NameList;
 
 impl Plan {
-    /// Filters one whole document and adds what is left to `out`, which an error leaves as it was.
+    /// Filters one whole document and appends what is left to `out`, which an error leaves as it was.
     ///
     /// # Errors
-    /// [`FilterError`], and the document is to be withheld.
+    /// [`FilterError`]: the document must be withheld.
     pub fn apply(&self, document: &[u8], out: &mut Vec<u8>) -> Result<Report, FilterError> {
         self.check_size(document)?;
-        self.walked(document, out, |walk| {
+        self.run(document, out, |walk| {
             walk.document()?;
             walk.finish()
         })
     }
 
-    /// Filters a whole array, each element of which is one document; `null` in its place stays. The limit on size
-    /// holds for each element.
+    /// Filters a whole array whose elements are documents; `null` instead of an array stays. The size limit holds for each
+    /// element.
     ///
     /// # Errors
-    /// [`FilterError`], and the array is to be withheld; `out` is as it was.
+    /// [`FilterError`]: the array must be withheld; `out` is as it was.
     pub fn apply_array(&self, documents: &[u8], out: &mut Vec<u8>) -> Result<Report, FilterError> {
-        self.walked(documents, out, |walk| {
+        self.run(documents, out, |walk| {
             walk.documents()?;
             walk.finish()
         })
     }
 
-    /// Filters the value at the start of `bytes`, adds what is left to `out`, and returns how many bytes it had with
-    /// the whitespace before it; `None`, and nothing happened, if `bytes` end before the value does. A scalar that
-    /// touches the end may go on, so it has not ended.
+    /// Filters the value at the start of `bytes`, appends what is left to `out`, and returns the number of bytes read,
+    /// including whitespace before the value. Returns `None` and changes nothing if `bytes` end before the value does. A
+    /// scalar that touches the end may go on, so it has not ended.
     ///
-    /// Reads `bytes` from the start each time: call again when they have grown by a good part, not by a little.
+    /// Each call reads `bytes` from the start: call again when they have grown by a good part, not by a little.
     ///
     /// # Errors
-    /// [`FilterError`], and the value is to be withheld with all that follows.
+    /// [`FilterError`]: the value must be withheld with all that follows.
     pub fn apply_next(
         &self,
         bytes: &[u8],
@@ -54,7 +53,7 @@ impl Plan {
         report: &mut Report,
     ) -> Result<Option<usize>, FilterError> {
         let mut end = 0;
-        let found = self.walked(bytes, out, |walk| {
+        let found = self.run(bytes, out, |walk| {
             walk.document()?;
             end = walk.cursor.at();
             let value = walk.cursor.since(walk.start)?;
@@ -81,17 +80,17 @@ impl Plan {
         if document.len() > limit { Err(FilterError::TooLarge { limit }) } else { Ok(()) }
     }
 
-    /// Walks through `text`, and takes back what was written if that fails.
-    fn walked<E: From<Stop>>(
+    /// Walks `text` with `walk`, and takes back what was written if that fails.
+    fn run<E: From<Stop>>(
         &self,
         text: &[u8],
         out: &mut Vec<u8>,
         walk: impl FnOnce(&mut Walk<'_, '_, '_>) -> Result<(), Stop>,
     ) -> Result<Report, E> {
         let before = out.len();
-        let mut under_way = Walk::new(self, text, out);
-        let result = walk(&mut under_way);
-        let report = under_way.report;
+        let mut running = Walk::new(self, text, out);
+        let result = walk(&mut running);
+        let report = running.report;
         match result {
             Ok(()) => Ok(report),
             Err(stop) => {
@@ -107,73 +106,84 @@ struct Walk<'p, 'd, 'o> {
     plan: &'p Plan,
     cursor: Cursor<'d>,
     out: &'o mut Vec<u8>,
-    /// Where the text starts that stays and is not written yet.
-    from: usize,
+    /// The start of the text that is shown and not written yet.
+    unwritten: usize,
     report: Report,
-    keys: Keys<'d>,
-    /// Which names of the tables have been met in the objects that are open, a bit each, the innermost last.
-    met: Vec<u64>,
-    /// Whether a rule has kept something since a container began that is shown only if one does.
-    kept: bool,
-    /// What filter expressions are asked, once the first one is.
+    keys: KeySet<'d>,
+    /// The names of the tables that occurred in the open objects, a bit each, the innermost object last.
+    seen: Vec<u64>,
+    /// Whether a rule has kept something since the start of the innermost composite that is shown only if one does.
+    has_kept: bool,
+    /// The value that filter expressions are about, once the first one is evaluated.
     question: Option<Question>,
-    /// Where the document starts.
+    /// The start of the document.
     start: usize,
 }
 
-/// What has stayed of the container that is walked.
+/// How much of the composite (object or array) under way is shown.
 #[derive(Default)]
-struct Stay {
-    /// Whether its opening bracket is behind the cursor.
-    begun: bool,
-    /// Where the last item that stays ends; behind the opening bracket if none does.
+struct Progress {
+    /// Whether the cursor is past the opening bracket.
+    has_begun: bool,
+    /// The end of the last item that is shown; just past the opening bracket if none is.
     end: usize,
-    /// Whether one does.
+    /// Whether an item is shown.
     any: bool,
-    /// Whether the last item does not.
+    /// Whether the last item is not.
     gap: bool,
-    /// What was written, and up to where, when the last item began.
+    /// The length of the output, and `unwritten`, at the start of the last item.
     before: (usize, usize),
 }
 
 impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
     fn new(plan: &'p Plan, text: &'d [u8], out: &'o mut Vec<u8>) -> Self {
         let cursor = Cursor::new(text);
-        let (report, keys) = (Report::default(), Keys::default());
-        Self { plan, cursor, out, from: 0, report, keys, met: Vec::new(), kept: false, question: None, start: 0 }
+        let (report, keys) = (Report::default(), KeySet::default());
+        Self {
+            plan,
+            cursor,
+            out,
+            unwritten: 0,
+            report,
+            keys,
+            seen: Vec::new(),
+            has_kept: false,
+            question: None,
+            start: 0,
+        }
     }
 
-    /// The document at the cursor.
+    /// Walks the document at the cursor.
     fn document(&mut self) -> Result<(), Stop> {
         self.cursor.token()?;
-        (self.start, self.from) = (self.cursor.at(), self.cursor.at());
+        (self.start, self.unwritten) = (self.cursor.at(), self.cursor.at());
         let before = self.out.len();
-        if !self.value(self.plan.root, Room::new(self.plan.limits.depth))? {
+        if !self.value(self.plan.root, DepthBudget::new(self.plan.limits.depth))? {
             self.out.truncate(before);
             self.out.extend_from_slice(b"null");
-            self.from = self.cursor.at();
+            self.unwritten = self.cursor.at();
         }
         self.write_until(self.cursor.at())
     }
 
-    /// The array of documents at the cursor.
+    /// Walks the array of documents at the cursor.
     fn documents(&mut self) -> Result<(), Stop> {
-        let room = Room::new(self.plan.limits.depth);
+        let depth = DepthBudget::new(self.plan.limits.depth);
         let found = self.cursor.token()?;
-        self.from = self.cursor.at();
+        self.unwritten = self.cursor.at();
         match found {
             b'[' => {
-                let mut stay = Stay::default();
-                while self.next(b']', &mut stay)? {
+                let mut progress = Progress::default();
+                while self.next(b']', &mut progress)? {
                     (self.start, self.question) = (self.cursor.at(), None);
-                    let stays = self.value(self.plan.root, room)?;
+                    let is_shown = self.value(self.plan.root, depth)?;
                     self.plan.check_size(self.cursor.since(self.start)?)?;
-                    self.close(stays, &mut stay)?;
+                    self.end_item(is_shown, &mut progress)?;
                 }
             }
-            b'n' => self.cursor.skip(room)?,
+            b'n' => self.cursor.skip(depth)?,
             _ => {
-                self.cursor.skip(room)?;
+                self.cursor.skip(depth)?;
                 self.cursor.finish()?;
                 return Err(FilterError::NotAnArray.into());
             }
@@ -181,26 +191,26 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         self.write_until(self.cursor.at())
     }
 
-    /// The end of the text.
+    /// Checks that the text ends here.
     fn finish(&mut self) -> Result<(), Stop> {
         self.cursor.finish()?;
         self.write_until(self.cursor.at())
     }
 
-    /// Writes the text that stays, up to here.
+    /// Writes the text that is shown, up to `end`.
     #[inline]
     fn write_until(&mut self, end: usize) -> Result<(), Stop> {
-        self.out.extend_from_slice(self.cursor.between(self.from, end)?);
-        self.from = end;
+        self.out.extend_from_slice(self.cursor.between(self.unwritten, end)?);
+        self.unwritten = end;
         Ok(())
     }
 
-    /// Goes to the next item of the container; behind it, if there is none.
+    /// Moves to the next item of the composite, or past its end. Returns whether there is one.
     #[inline]
-    fn next(&mut self, closing: u8, stay: &mut Stay) -> Result<bool, Stop> {
-        if !stay.begun {
-            stay.begun = true;
-            stay.end = self.cursor.at() + 1;
+    fn next(&mut self, closing: u8, progress: &mut Progress) -> Result<bool, Stop> {
+        if !progress.has_begun {
+            progress.has_begun = true;
+            progress.end = self.cursor.at() + 1;
             if !self.cursor.first(closing)? {
                 return Ok(false);
             }
@@ -208,139 +218,139 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             self.cursor.token()?;
             let comma = self.cursor.at();
             let more = self.cursor.more(closing)?;
-            if std::mem::take(&mut stay.gap) {
-                // Behind what is gone goes on the comma, the next item, or the closing bracket.
-                self.from = if stay.any || !more { comma } else { self.cursor.at() };
+            if std::mem::take(&mut progress.gap) {
+                // After a gap the text goes on with the comma, the next item, or the closing bracket.
+                self.unwritten = if progress.any || !more { comma } else { self.cursor.at() };
             }
             if !more {
                 return Ok(false);
             }
         }
-        stay.before = (self.out.len(), self.from);
+        progress.before = (self.out.len(), self.unwritten);
         Ok(true)
     }
 
-    /// Behind an item: it stays, or nothing of it does.
+    /// Ends an item, which is shown or not.
     #[inline]
-    fn close(&mut self, stays: bool, stay: &mut Stay) -> Result<(), Stop> {
-        if stays {
-            (stay.any, stay.end) = (true, self.cursor.at());
+    fn end_item(&mut self, is_shown: bool, progress: &mut Progress) -> Result<(), Stop> {
+        if is_shown {
+            (progress.any, progress.end) = (true, self.cursor.at());
             return Ok(());
         }
-        let (written, from) = stay.before;
+        let (written, unwritten) = progress.before;
         self.out.truncate(written);
-        self.from = from;
-        if from < stay.end {
-            self.write_until(stay.end)?;
+        self.unwritten = unwritten;
+        if unwritten < progress.end {
+            self.write_until(progress.end)?;
         }
-        stay.gap = true;
+        progress.gap = true;
         Ok(())
     }
 
-    /// The value at the cursor. Returns whether anything stays in its place; if not, what was written is to be taken
-    /// back.
-    fn value(&mut self, id: NodeId, room: Room) -> Result<bool, Stop> {
-        let node = self.plan.node(id).ok_or(NOT_JSON)?;
-        let outcome = match self.cursor.peek()? {
-            b'{' => node.object,
-            b'[' => node.array,
-            b'n' => node.null,
-            _ => node.scalar,
+    /// Walks the value at the cursor. Returns whether anything is shown in its place; if not, the caller takes back what
+    /// was written.
+    fn value(&mut self, id: StateId, depth: DepthBudget) -> Result<bool, Stop> {
+        let state = self.plan.state(id).ok_or(NOT_JSON)?;
+        let effect = match self.cursor.peek()? {
+            b'{' => state.object,
+            b'[' => state.array,
+            b'n' => state.null,
+            _ => state.scalar,
         };
-        match outcome {
-            Outcome::Copy => self.cursor.checked(room, &mut self.keys)?,
-            Outcome::Blank => {
+        match effect {
+            Effect::Copy => self.cursor.checked(depth, &mut self.keys)?,
+            Effect::Blank => {
                 self.write_until(self.cursor.at())?;
-                let text = self.skipped(room)?;
-                blank(text, node.blank, self.out);
-                self.from = self.cursor.at();
-                self.count(node.why);
+                let text = self.skipped(depth)?;
+                write_blank(text, state.blank, self.out);
+                self.unwritten = self.cursor.at();
+                self.count(state.cause);
             }
-            Outcome::Remove => {
-                self.cursor.skip(room)?;
-                self.count(node.why);
+            Effect::Remove => {
+                self.cursor.skip(depth)?;
+                self.count(state.cause);
                 return Ok(false);
             }
-            Outcome::Act => {
+            Effect::Act => {
                 self.write_until(self.cursor.at())?;
-                let text = self.skipped(room)?;
-                let action = self.plan.actions.get(node.action).ok_or(NOT_JSON)?;
+                let text = self.skipped(depth)?;
+                let action = self.plan.actions.get(state.action).ok_or(NOT_JSON)?;
                 if *action == Action::Blank {
-                    blank(text, node.blank, self.out);
+                    write_blank(text, state.blank, self.out);
                 } else {
                     action.write(text, &self.plan.key, self.out);
                 }
-                self.from = self.cursor.at();
-                self.count(node.why);
+                self.unwritten = self.cursor.at();
+                self.count(state.cause);
             }
-            Outcome::Mask => self.masked(node, room)?,
-            Outcome::Walk if node.probe => return self.probe(node, room),
-            Outcome::Walk => self.container(node, room)?,
+            Effect::Mask => self.masked(state, depth)?,
+            Effect::Walk if state.needs_kept => return self.composite_if_kept(state, depth),
+            Effect::Walk => self.composite(state, depth)?,
         }
-        self.kept |= node.kept;
+        self.has_kept |= state.is_kept;
         Ok(true)
     }
 
-    /// Passes the value at the cursor; its text.
+    /// Skips the value at the cursor and returns its text.
     #[inline]
-    fn skipped(&mut self, room: Room) -> Result<&'d [u8], Stop> {
+    fn skipped(&mut self, depth: DepthBudget) -> Result<&'d [u8], Stop> {
         let start = self.cursor.at();
-        self.cursor.skip(room)?;
+        self.cursor.skip(depth)?;
         self.cursor.since(start)
     }
 
-    /// A scalar without what looks like a credential in it.
-    fn masked(&mut self, node: &'p Node, room: Room) -> Result<(), Stop> {
+    /// Shows a scalar without what looks like a credential.
+    fn masked(&mut self, state: &'p State, depth: DepthBudget) -> Result<(), Stop> {
         let start = self.cursor.at();
         if self.cursor.peek()? != b'"' {
-            return self.cursor.skip(room);
+            return self.cursor.skip(depth);
         }
-        let text = self.cursor.string()?.name()?;
+        let text = self.cursor.string()?.text()?;
         if let Cow::Owned(masked) = credential::mask(&text) {
             self.write_until(start)?;
             serde_json::to_writer(&mut *self.out, &masked).map_err(|_| NOT_JSON)?;
-            self.from = self.cursor.at();
-            self.count(node.why);
+            self.unwritten = self.cursor.at();
+            self.count(state.cause);
         }
         Ok(())
     }
 
-    fn container(&mut self, node: &'p Node, room: Room) -> Result<(), Stop> {
-        match (self.cursor.peek()?, &node.members, &node.elements) {
-            (b'{', Some(members), _) => self.object(members, room.inside()?),
-            (b'[', _, Some(elements)) => self.array(elements, room.inside()?),
+    fn composite(&mut self, state: &'p State, depth: DepthBudget) -> Result<(), Stop> {
+        match (self.cursor.peek()?, &state.members, &state.elements) {
+            (b'{', Some(members), _) => self.object(members, depth.inside()?),
+            (b'[', _, Some(elements)) => self.array(elements, depth.inside()?),
             _ => Err(NOT_JSON),
         }
     }
 
-    /// A container that is shown only if a rule keeps something in it.
-    fn probe(&mut self, node: &'p Node, room: Room) -> Result<bool, Stop> {
+    /// Walks a composite that is shown only if a rule keeps something in it.
+    fn composite_if_kept(&mut self, state: &'p State, depth: DepthBudget) -> Result<bool, Stop> {
         let report = self.report;
-        let outside = std::mem::replace(&mut self.kept, false);
-        self.container(node, room)?;
-        let kept = self.kept;
-        self.kept |= outside;
+        let outside = std::mem::replace(&mut self.has_kept, false);
+        self.composite(state, depth)?;
+        let kept = self.has_kept;
+        self.has_kept |= outside;
         if !kept {
             self.report = report;
-            self.count(node.why);
+            self.count(state.cause);
         }
         Ok(kept)
     }
 
-    fn object(&mut self, members: &'p Members, room: Room) -> Result<(), Stop> {
-        let (mut keys, met) = (self.keys.open(), self.met.len());
-        self.met.resize(met + members.names.len().div_ceil(64), 0);
-        let mut stay = Stay::default();
-        while self.next(b'}', &mut stay)? {
-            let quoted = self.cursor.key()?;
-            let found = match quoted.plain() {
+    fn object(&mut self, members: &'p MemberTable, depth: DepthBudget) -> Result<(), Stop> {
+        let (mut keys, seen) = (self.keys.open(), self.seen.len());
+        self.seen.resize(seen + members.names.len().div_ceil(64), 0);
+        let mut progress = Progress::default();
+        while self.next(b'}', &mut progress)? {
+            let key = self.cursor.key()?;
+            let found = match key.plain() {
                 Some(name) => members.names.find(name),
-                None => members.names.find(quoted.name()?.as_bytes()),
+                None => members.names.find(key.text()?.as_bytes()),
             };
             let row = match found {
                 Some(row) => {
                     let bit = 1 << (row % 64);
-                    let word = self.met.get_mut(met + row / 64).ok_or(NOT_JSON)?;
+                    let word = self.seen.get_mut(seen + row / 64).ok_or(NOT_JSON)?;
                     if *word & bit != 0 {
                         return Err(FilterError::DuplicateKey.into());
                     }
@@ -348,26 +358,26 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                     row
                 }
                 None => {
-                    let name = quoted.name()?;
+                    let name = key.text()?;
                     let row = members.other_row(&name, self.plan);
                     self.keys.push(name, &mut keys)?;
                     row
                 }
             };
-            let truths = if members.conditions.is_empty() { 0 } else { self.truths(&members.conditions, None, room)? };
+            let truths = if members.conditions.is_empty() { 0 } else { self.truths(&members.conditions, None, depth)? };
             let target = members.target(row, truths).ok_or(NOT_JSON)?;
-            let stays = self.value(target, room)?;
-            self.close(stays, &mut stay)?;
+            let is_shown = self.value(target, depth)?;
+            self.end_item(is_shown, &mut progress)?;
         }
-        self.met.truncate(met);
+        self.seen.truncate(seen);
         self.keys.close(keys)
     }
 
-    fn array(&mut self, elements: &'p Elements, room: Room) -> Result<(), Stop> {
-        let length = if elements.needs_length { self.cursor.count(room)? } else { i64::MAX };
-        let mut stay = Stay::default();
+    fn array(&mut self, elements: &'p ElementTable, depth: DepthBudget) -> Result<(), Stop> {
+        let length = if elements.needs_length { self.cursor.count(depth)? } else { i64::MAX };
+        let mut progress = Progress::default();
         let mut index = 0;
-        while self.next(b']', &mut stay)? {
+        while self.next(b']', &mut progress)? {
             let listed = match elements.list {
                 Some(list) => self.is_listed(list)?,
                 None => false,
@@ -375,31 +385,36 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             let truths = if elements.conditions.is_empty() {
                 0
             } else {
-                self.truths(&elements.conditions, Some((index, length)), room)?
+                self.truths(&elements.conditions, Some((index, length)), depth)?
             };
             index += 1;
             let target = elements.target(listed, truths).ok_or(NOT_JSON)?;
-            let stays = self.value(target, room)?;
-            self.close(stays, &mut stay)?;
+            let is_shown = self.value(target, depth)?;
+            self.end_item(is_shown, &mut progress)?;
         }
         Ok(())
     }
 
-    /// Whether the element at the cursor is a text `NAME=value` whose name is in an allow-list.
-    fn is_listed(&self, list: List) -> Result<bool, Stop> {
+    /// Whether the element at the cursor is a text `name=value` whose name is in an allow-list.
+    fn is_listed(&self, list: NameList) -> Result<bool, Stop> {
         let mut ahead = self.cursor;
         if ahead.peek()? != b'"' {
             return Ok(false);
         }
-        let text = ahead.string()?.name()?;
+        let text = ahead.string()?.text()?;
         let name = text.split_once('=').map_or(&*text, |(name, _)| name);
-        Ok(self.plan.globs(list).matches(name))
+        Ok(self.plan.names(list).matches(name))
     }
 
-    /// Which conditions are true of the value at the cursor, a bit each. `element` is its index and the array's length.
-    fn truths(&mut self, conditions: &'p [Condition], element: Option<(i64, i64)>, room: Room) -> Result<usize, Stop> {
+    /// The conditions that are true of the value at the cursor, a bit each. `element` is its index and the array's length.
+    fn truths(
+        &mut self,
+        conditions: &'p [Condition],
+        element: Option<(i64, i64)>,
+        depth: DepthBudget,
+    ) -> Result<usize, Stop> {
         let mut truths = 0;
-        let mut asked = false;
+        let mut is_asked = false;
         for (number, condition) in conditions.iter().enumerate() {
             for pick in &condition.picks {
                 let is_true = match (pick, element) {
@@ -407,11 +422,14 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                     (Pick::Index(index), Some((at, length))) => length.checked_add(*index) == Some(at),
                     (Pick::Slice(slice), Some((at, length))) => slice.contains(at, length),
                     (Pick::Test(test), _) => {
-                        if !asked {
-                            self.ask(room)?;
-                            asked = true;
+                        if !is_asked {
+                            self.ask(depth)?;
+                            is_asked = true;
                         }
-                        self.question.as_ref().is_some_and(|question| test.is_true(question))
+                        match &self.question {
+                            Some(question) => test.is_true(question)?,
+                            None => return Err(FilterError::Expression.into()),
+                        }
                     }
                     (Pick::Index(_) | Pick::Slice(_), None) | (Pick::Name(_) | Pick::Any, _) => false,
                 };
@@ -424,39 +442,33 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         Ok(truths)
     }
 
-    /// Puts the value at the cursor before the filter expressions.
-    fn ask(&mut self, room: Room) -> Result<(), Stop> {
+    /// Makes the value at the cursor the one that filter expressions are about.
+    fn ask(&mut self, depth: DepthBudget) -> Result<(), Stop> {
         let mut ahead = self.cursor;
-        ahead.checked(room, &mut self.keys)?;
+        ahead.checked(depth, &mut self.keys)?;
         let text = ahead.since(self.cursor.at())?;
         let question = match &mut self.question {
             Some(question) => question,
-            unasked @ None => {
-                let document = if self.plan.absolute {
+            none @ None => {
+                let document = if self.plan.is_absolute {
                     let mut whole = self.cursor.back_to(self.start);
-                    whole.checked(Room::new(self.plan.limits.depth), &mut self.keys)?;
+                    whole.checked(DepthBudget::new(self.plan.limits.depth), &mut self.keys)?;
                     parsed(whole.since(self.start)?)?
                 } else {
                     serde_json::Value::Null
                 };
-                unasked.insert(Question::new(document))
+                none.insert(Question::new(document))
             }
         };
         question.ask(parsed(text)?);
         Ok(())
     }
 
-    fn count(&mut self, why: Why) {
-        let counter = match why {
-            Why::Class(class) => {
-                let at = Class::ALL.iter().position(|known| *known == class);
-                at.and_then(|at| self.report.by_class.get_mut(at))
-            }
-            Why::Unknown => Some(&mut self.report.unknown),
-            Why::Rule => Some(&mut self.report.by_rule),
-        };
-        if let Some(counter) = counter {
-            *counter += 1;
+    fn count(&mut self, cause: Cause) {
+        match cause {
+            Cause::Class(class) => self.report.count_class(class),
+            Cause::Unknown => self.report.unknown = self.report.unknown.saturating_add(1),
+            Cause::Rule => self.report.by_rule = self.report.by_rule.saturating_add(1),
         }
     }
 }

@@ -1,31 +1,34 @@
-//! What looks like a credential inside a text that is shown.
+//! Masks what looks like a credential inside a text that is shown.
 //!
-//! An extra, no mechanism: a text is hidden by its class, and only where a profile shows labels, variables, options or
-//! command lines this takes out of them what has the shape of a credential. A password that looks like a word stays.
+//! This is an extra, not a mechanism: a text is hidden by its class. Only where a profile shows a text does this take out
+//! what has the shape of a credential. A password that looks like a word stays.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// What stands for a credential.
+/// What replaces a credential.
 const MASK: &str = "[redacted]";
 
-/// A shape, with what stays of a match: the name that introduces a credential, and what ends it.
-struct Shape {
+/// The shape of a credential, and what replaces a match: the name before the credential, the mask, and what ends it.
+struct CredentialShape {
     pattern: Regex,
-    with: String,
+    replacement: String,
 }
 
-/// The shapes, in the order they are looked for. None of the patterns can fail: a test compiles them all.
-static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
-    PATTERNS
+/// The shapes, in the order they are looked for; `None` if one of the patterns does not compile.
+static SHAPES: LazyLock<Option<Vec<CredentialShape>>> = LazyLock::new(|| compile(PATTERNS));
+
+fn compile(patterns: &[(&str, &str, &str)]) -> Option<Vec<CredentialShape>> {
+    patterns
         .iter()
-        .filter_map(|(pattern, before, after)| {
-            Some(Shape { pattern: Regex::new(pattern).ok()?, with: format!("{before}{MASK}{after}") })
+        .map(|(pattern, before, after)| {
+            let pattern = Regex::new(pattern).ok()?;
+            Some(CredentialShape { pattern, replacement: format!("{before}{MASK}{after}") })
         })
         .collect()
-});
+}
 
 /// The pattern of a name that introduces a credential.
 macro_rules! name {
@@ -34,14 +37,14 @@ macro_rules! name {
     };
 }
 
-/// Each pattern with what is written before and after the mask.
+/// Each pattern, and what is written before and after the mask.
 const PATTERNS: &[(&str, &str, &str)] = &[
-    // PEM, from one dashed line to the other or to the end: keys, and certificates with them.
+    // PEM, from one dashed line to the other or to the end: keys, and certificates too.
     (r"-----BEGIN [A-Z0-9 ]+-----(?s:.*?)(?:-----END [A-Z0-9 ]+-----|$)", "", ""),
-    // The password of a URL; of a web address also a user without one, which is a token.
+    // The password of a URL. In a web address a user without a password is a token.
     (r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/?#:@]*:)[^\s/?#]*@", "$1", "@"),
     (r"(https?://)[^\s/?#:@]+@", "$1", "@"),
-    // Passwords hashed for basic and digest authentication, each `$` perhaps doubled for Compose.
+    // Passwords hashed for basic and digest authentication. Some files double each `$`.
     (r"\$?\$(?:apr1|1|2[abxy]?|5|6|7|y|gy|sha1|argon2[a-z]*|scrypt|pbkdf2[a-z0-9-]*)\$[^\s,;'\x22]+", "", ""),
     (r"\{(?:SHA|SSHA|SHA256|SSHA256|SHA512|SSHA512|MD5|SMD5|CRYPT)\}[^\s,;'\x22]+", "", ""),
     (r"(:)[0-9a-f]{32}\b", "$1", ""),
@@ -65,7 +68,7 @@ const PATTERNS: &[(&str, &str, &str)] = &[
     ),
     // `--password …`, `-token …`.
     (concat!(r"((?:^|\s)-", name!(), r#"\s+["']?)[^\s"'-][^\s"']*"#), "$1", ""),
-    // Tokens with a prefix of their own: GitHub, GitLab, Slack, AWS, Docker, the swarm.
+    // Tokens with a prefix of their own, as forges, clouds, chats and registries issue them.
     (
         r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[abeprs]-[A-Za-z0-9-]{10,}|AKIA[0-9A-Z]{16}|dckr_pat_[A-Za-z0-9_-]{16,}|SWM(?:TKN|KEY)-1-[A-Za-z0-9+/-]+)",
         "",
@@ -73,18 +76,24 @@ const PATTERNS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The text without what looks like a credential; borrowed if there is nothing.
+/// The text without what looks like a credential; borrowed if there is nothing of the kind.
 pub(super) fn mask(text: &str) -> Cow<'_, str> {
+    mask_with(SHAPES.as_deref(), text)
+}
+
+/// [`mask`] with other shapes. Without shapes nothing can be told from a credential, so everything is masked.
+fn mask_with<'t>(shapes: Option<&[CredentialShape]>, text: &'t str) -> Cow<'t, str> {
+    let Some(shapes) = shapes else { return Cow::Owned(MASK.to_owned()) };
     let mut masked = Cow::Borrowed(text);
-    for shape in &*SHAPES {
-        if let Cow::Owned(changed) = shape.pattern.replace_all(&masked, shape.with.as_str()) {
+    for shape in shapes {
+        if let Cow::Owned(changed) = shape.pattern.replace_all(&masked, shape.replacement.as_str()) {
             masked = Cow::Owned(changed);
         }
     }
     masked
 }
 
-/// Whether something in a text is masked where a profile says so.
+/// Whether masking changes a text.
 pub fn looks_like_credential(text: &str) -> bool {
     matches!(mask(text), Cow::Owned(_))
 }
@@ -101,7 +110,14 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        assert_eq!(SHAPES.len(), PATTERNS.len());
+        assert_eq!(SHAPES.as_ref().map(Vec::len), Some(PATTERNS.len()));
+    }
+
+    #[test]
+    fn a_pattern_that_does_not_compile_masks_everything() {
+        let shapes = compile(&[("a+", "", ""), ("(", "", "")]);
+        assert!(shapes.is_none());
+        assert_eq!(mask_with(shapes.as_deref(), "harmless"), MASK);
     }
 
     #[test]

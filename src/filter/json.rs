@@ -1,26 +1,26 @@
-//! A cursor over JSON text, strict (RFC 8259): whatever it passes is valid, and what is not is an error, never a guess.
+//! A strict cursor over JSON text (RFC 8259): whatever it passes is valid; anything else is an error, never a guess.
 //!
-//! It makes nothing of what it reads. Values are told apart by their first byte and found again by where they start
-//! and end, so that they can leave as the bytes they came in.
+//! The cursor builds nothing. A value is told by its first byte and found again by its start and end, so that it can leave
+//! as the bytes it came in. Our own code, because byte-exact output, duplicate keys and limits are what this program is for.
 
 use std::borrow::Cow;
 
 use super::FilterError;
-use super::plan::Ends;
+use super::plan::KeyDigest;
 
-/// An object with more keys than this is sorted to find two of one name; fewer are compared with those before them.
-const FEW: usize = 64;
+/// Up to this many keys of an object are compared in pairs to find duplicates; more are sorted.
+const PAIRWISE_LIMIT: usize = 64;
 
-/// Why reading stopped.
+/// Why the cursor stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// The text ends here, and the value does not.
+    /// The text ended before the value.
     End,
-    /// It cannot be filtered.
+    /// The document cannot be filtered.
     Wrong(FilterError),
 }
 
-/// What is no JSON.
+/// The text is not JSON.
 pub(super) const NOT_JSON: Stop = Stop::Wrong(FilterError::NotJson);
 
 impl From<FilterError> for Stop {
@@ -38,19 +38,19 @@ impl From<Stop> for FilterError {
     }
 }
 
-/// A place in a text.
+/// A position in a text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'d> {
     text: &'d [u8],
     at: usize,
 }
 
-/// A string as it stands in the text.
+/// A string as it is written in the text.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Quoted<'d> {
-    /// What is between the quotes; UTF-8.
+pub(super) struct JsonString<'d> {
+    /// The text between the quotes; valid UTF-8.
     inside: &'d [u8],
-    /// How many escapes are in it.
+    /// The number of escapes in it.
     escapes: usize,
 }
 
@@ -60,13 +60,13 @@ impl<'d> Cursor<'d> {
         Self { text, at: 0 }
     }
 
-    /// How many bytes are behind it.
+    /// The number of bytes passed.
     #[inline]
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// The same text, at another place.
+    /// The same text at another position.
     pub(super) fn back_to(self, at: usize) -> Self {
         Self { at, ..self }
     }
@@ -77,7 +77,7 @@ impl<'d> Cursor<'d> {
         self.text.get(self.at).copied().ok_or(Stop::End)
     }
 
-    /// The first byte here or later that is not whitespace; the cursor is then at it.
+    /// Skips whitespace and returns the byte after it, which the cursor is then at.
     #[inline]
     pub(super) fn token(&mut self) -> Result<u8, Stop> {
         loop {
@@ -94,7 +94,7 @@ impl<'d> Cursor<'d> {
         self.at += 1;
     }
 
-    /// Makes certain that nothing but whitespace follows.
+    /// Checks that nothing but whitespace follows.
     pub(super) fn finish(&mut self) -> Result<(), Stop> {
         match self.token() {
             Err(Stop::End) => Ok(()),
@@ -114,7 +114,7 @@ impl<'d> Cursor<'d> {
         self.text.get(start..end).ok_or(NOT_JSON)
     }
 
-    /// Passes the opening bracket here. Whether an item follows; the cursor is at it, or behind `closing`.
+    /// Passes the opening bracket here. Returns whether an item follows; the cursor is then at it, else past `closing`.
     #[inline]
     pub(super) fn first(&mut self, closing: u8) -> Result<bool, Stop> {
         self.pass();
@@ -125,7 +125,7 @@ impl<'d> Cursor<'d> {
         Ok(false)
     }
 
-    /// Passes the comma behind an item. Whether there is one; if not, the cursor is behind `closing`.
+    /// Passes the comma after an item. Returns whether there is one; if not, the cursor is past `closing`.
     #[inline]
     pub(super) fn more(&mut self, closing: u8) -> Result<bool, Stop> {
         let found = self.token()?;
@@ -137,9 +137,9 @@ impl<'d> Cursor<'d> {
         }
     }
 
-    /// Passes the key here, the colon behind it, and the whitespace up to the value.
+    /// Passes the key here, its colon, and the whitespace before the value.
     #[inline]
-    pub(super) fn key(&mut self) -> Result<Quoted<'d>, Stop> {
+    pub(super) fn key(&mut self) -> Result<JsonString<'d>, Stop> {
         if self.peek()? != b'"' {
             return Err(NOT_JSON);
         }
@@ -154,7 +154,7 @@ impl<'d> Cursor<'d> {
 
     /// Passes the string here.
     #[inline]
-    pub(super) fn string(&mut self) -> Result<Quoted<'d>, Stop> {
+    pub(super) fn string(&mut self) -> Result<JsonString<'d>, Stop> {
         self.pass();
         let start = self.at;
         let (mut escapes, mut ascii) = (0, true);
@@ -173,11 +173,11 @@ impl<'d> Cursor<'d> {
         if !ascii && std::str::from_utf8(inside).is_err() {
             return Err(NOT_JSON);
         }
-        Ok(Quoted { inside, escapes })
+        Ok(JsonString { inside, escapes })
     }
 
-    /// Goes to the next quote, backslash or control character, eight bytes at a time. `ascii` becomes false if there
-    /// may be something else than ASCII on the way.
+    /// Moves to the next quote, backslash or control character, eight bytes at a time. Sets `ascii` to false if it passes
+    /// anything that may not be ASCII.
     #[inline]
     fn plain(&mut self, ascii: &mut bool) -> Result<u8, Stop> {
         while let Some(chunk) = self.text.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
@@ -272,25 +272,25 @@ impl<'d> Cursor<'d> {
         Ok(())
     }
 
-    /// Passes the value here, whatever it is. `room` is how deep it may nest.
-    pub(super) fn skip(&mut self, room: Room) -> Result<(), Stop> {
+    /// Passes the value here. `depth` bounds its nesting.
+    pub(super) fn skip(&mut self, depth: DepthBudget) -> Result<(), Stop> {
         match self.peek()? {
             b'"' => self.string().map(|_| ()),
             b'{' => {
-                let room = room.inside()?;
+                let depth = depth.inside()?;
                 let mut more = self.first(b'}')?;
                 while more {
                     self.key()?;
-                    self.skip(room)?;
+                    self.skip(depth)?;
                     more = self.more(b'}')?;
                 }
                 Ok(())
             }
             b'[' => {
-                let room = room.inside()?;
+                let depth = depth.inside()?;
                 let mut more = self.first(b']')?;
                 while more {
-                    self.skip(room)?;
+                    self.skip(depth)?;
                     more = self.more(b']')?;
                 }
                 Ok(())
@@ -299,27 +299,27 @@ impl<'d> Cursor<'d> {
         }
     }
 
-    /// Passes the value here like [`Self::skip`], and makes certain that no object in it has two members of one name.
-    pub(super) fn checked(&mut self, room: Room, keys: &mut Keys<'d>) -> Result<(), Stop> {
+    /// Passes the value here like [`Self::skip`], and checks that no object in it has a duplicate key.
+    pub(super) fn checked(&mut self, depth: DepthBudget, keys: &mut KeySet<'d>) -> Result<(), Stop> {
         match self.peek()? {
             b'"' => self.string().map(|_| ()),
             b'{' => {
-                let room = room.inside()?;
+                let depth = depth.inside()?;
                 let mut open = keys.open();
                 let mut more = self.first(b'}')?;
                 while more {
                     let key = self.key()?;
-                    keys.push(key.name()?, &mut open)?;
-                    self.checked(room, keys)?;
+                    keys.push(key.text()?, &mut open)?;
+                    self.checked(depth, keys)?;
                     more = self.more(b'}')?;
                 }
                 keys.close(open)
             }
             b'[' => {
-                let room = room.inside()?;
+                let depth = depth.inside()?;
                 let mut more = self.first(b']')?;
                 while more {
-                    self.checked(room, keys)?;
+                    self.checked(depth, keys)?;
                     more = self.more(b']')?;
                 }
                 Ok(())
@@ -328,29 +328,29 @@ impl<'d> Cursor<'d> {
         }
     }
 
-    /// How many elements the array here has.
-    pub(super) fn count(mut self, room: Room) -> Result<i64, Stop> {
+    /// The number of elements of the array here.
+    pub(super) fn count(mut self, depth: DepthBudget) -> Result<i64, Stop> {
         let mut length = 0;
         let mut more = self.first(b']')?;
         while more {
             length += 1;
-            self.skip(room)?;
+            self.skip(depth)?;
             more = self.more(b']')?;
         }
         Ok(length)
     }
 }
 
-impl<'d> Quoted<'d> {
-    /// The bytes of the name, if it is written without escapes.
+impl<'d> JsonString<'d> {
+    /// The bytes of the text, if it is written without escapes.
     #[inline]
     pub(super) fn plain(&self) -> Option<&'d [u8]> {
         (self.escapes == 0).then_some(self.inside)
     }
 
-    /// The name that it stands for.
+    /// The text, with its escapes decoded.
     #[inline]
-    pub(super) fn name(&self) -> Result<Cow<'d, str>, Stop> {
+    pub(super) fn text(&self) -> Result<Cow<'d, str>, Stop> {
         let text = std::str::from_utf8(self.inside).map_err(|_| NOT_JSON)?;
         if self.escapes == 0 {
             return Ok(Cow::Borrowed(text));
@@ -359,20 +359,20 @@ impl<'d> Quoted<'d> {
     }
 }
 
-/// How much deeper a document may nest.
+/// How much deeper a value may nest.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(super) struct DepthBudget {
     limit: usize,
     left: usize,
 }
 
-impl Room {
-    /// All of `limit`.
+impl DepthBudget {
+    /// The whole budget.
     pub(super) fn new(limit: usize) -> Self {
         Self { limit, left: limit }
     }
 
-    /// What is left inside a container.
+    /// The budget inside an object or array.
     #[inline]
     pub(super) fn inside(self) -> Result<Self, FilterError> {
         match self.left.checked_sub(1) {
@@ -382,39 +382,39 @@ impl Room {
     }
 }
 
-/// The keys met so far in the objects that are open, the innermost last.
+/// The keys of the open objects, the innermost object last.
 #[derive(Debug, Default)]
-pub(super) struct Keys<'d>(Vec<(usize, Cow<'d, str>)>);
+pub(super) struct KeySet<'d>(Vec<(usize, Cow<'d, str>)>);
 
-/// One object that is open.
+/// An open object.
 #[derive(Debug)]
-pub(super) struct Open {
-    /// Where its keys start.
+pub(super) struct OpenObject {
+    /// The index of its first key.
     from: usize,
-    /// A bit for each key it has, the same for equal keys.
+    /// A bit for each key, the same for equal keys.
     marks: [u64; 4],
 }
 
-impl<'d> Keys<'d> {
-    /// Begins an object.
+impl<'d> KeySet<'d> {
+    /// Opens an object.
     #[inline]
-    pub(super) fn open(&self) -> Open {
-        Open { from: self.0.len(), marks: [0; 4] }
+    pub(super) fn open(&self) -> OpenObject {
+        OpenObject { from: self.0.len(), marks: [0; 4] }
     }
 
-    /// Adds a key of the innermost object. Whether it has it already is found here while there are few, and when the
-    /// object is closed if there are many.
+    /// Adds a key of the innermost object. Finds a duplicate at once while there are few keys, and at the end of the
+    /// object if there are many.
     ///
     /// # Errors
-    /// [`FilterError::DuplicateKey`] if it has.
+    /// [`FilterError::DuplicateKey`] if the object has the key already.
     #[inline]
-    pub(super) fn push(&mut self, key: Cow<'d, str>, open: &mut Open) -> Result<(), Stop> {
-        let hash = Ends::of(key.as_bytes()).hash();
+    pub(super) fn push(&mut self, key: Cow<'d, str>, open: &mut OpenObject) -> Result<(), Stop> {
+        let hash = KeyDigest::of(key.as_bytes()).hash();
         let bit = 1 << (hash % 64);
         if let Some(word) = open.marks.get_mut(hash / 64 % 4) {
             if *word & bit != 0 {
                 let keys = self.0.get(open.from..).unwrap_or_default();
-                if keys.len() <= FEW && keys.iter().any(|(known, name)| *known == hash && *name == key) {
+                if keys.len() <= PAIRWISE_LIMIT && keys.iter().any(|(known, name)| *known == hash && *name == key) {
                     return Err(FilterError::DuplicateKey.into());
                 }
             }
@@ -424,14 +424,14 @@ impl<'d> Keys<'d> {
         Ok(())
     }
 
-    /// Ends the innermost object.
+    /// KeyDigest the innermost object.
     ///
     /// # Errors
     /// [`FilterError::DuplicateKey`] if two of its keys are equal.
     #[inline]
-    pub(super) fn close(&mut self, open: Open) -> Result<(), Stop> {
+    pub(super) fn close(&mut self, open: OpenObject) -> Result<(), Stop> {
         let keys = self.0.get_mut(open.from..).unwrap_or_default();
-        if keys.len() > FEW {
+        if keys.len() > PAIRWISE_LIMIT {
             keys.sort_unstable();
             if keys.iter().zip(keys.iter().skip(1)).any(|(one, next)| one == next) {
                 return Err(FilterError::DuplicateKey.into());

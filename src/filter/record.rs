@@ -2,27 +2,65 @@
 
 use std::sync::Arc;
 
-use super::{EventFilter, FilterError, Plan, Report};
+use super::variant::VariantFilter;
+use super::{CompileError, DocumentLimits, Explained, FilterError, Plan, Report, Rule, Show};
+use crate::schema::Catalogue;
 
 /// Applied to one record after another. Immutable, shared between exchanges.
 #[derive(Clone, Debug)]
 pub enum RecordFilter {
-    /// Each is an event.
-    Event(Arc<EventFilter>),
-    /// Each is a document of one schema.
-    Document(Arc<Plan>),
+    /// Each record is a document of one schema.
+    Plain(Arc<Plan>),
+    /// Each record is a document of one schema, and documents differ by kind.
+    Variant(Arc<VariantFilter>),
 }
 
 impl RecordFilter {
-    /// Filters one record and adds what is left to `out`, which an error leaves as it was. Answers whether anything
+    /// Compiles what `show` and `rules` make of records of `schema`.
+    ///
+    /// # Errors
+    /// As [`Plan::compile`].
+    pub fn compile(
+        catalogue: &Catalogue,
+        schema: &str,
+        show: &Show,
+        rules: &[Rule],
+        limits: DocumentLimits,
+    ) -> Result<Self, CompileError> {
+        Ok(match catalogue.variants(schema) {
+            Some(variants) => {
+                let filter = VariantFilter::compile(catalogue, variants, show, rules)?;
+                Self::Variant(Arc::new(filter.with_limits(limits)))
+            }
+            None => Self::Plain(Arc::new(Plan::compile(catalogue, schema, show, rules)?.with_limits(limits))),
+        })
+    }
+
+    /// Explains what a filter with the same arguments does; see [`Plan::explain`].
+    ///
+    /// # Errors
+    /// As [`Plan::compile`].
+    pub fn explain(
+        catalogue: &Catalogue,
+        schema: &str,
+        show: &Show,
+        rules: &[Rule],
+    ) -> Result<Vec<Explained>, CompileError> {
+        match catalogue.variants(schema) {
+            Some(variants) => VariantFilter::explain(catalogue, variants, show, rules),
+            None => Plan::explain(catalogue, schema, show, rules),
+        }
+    }
+
+    /// Filters one record and appends what is left to `out`, which an error leaves as it was. Returns whether anything
     /// is left.
     ///
     /// # Errors
-    /// [`FilterError`], and the record is to be withheld with all that follow.
+    /// [`FilterError`]: the record must be withheld with all that follow.
     pub fn apply(&self, record: &[u8], out: &mut Vec<u8>, report: &mut Report) -> Result<bool, FilterError> {
         match self {
-            Self::Event(filter) => filter.apply(record, out, report),
-            Self::Document(plan) => {
+            Self::Variant(filter) => filter.apply(record, out, report),
+            Self::Plain(plan) => {
                 report.add(&plan.apply(record, out)?);
                 Ok(true)
             }

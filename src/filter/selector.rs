@@ -16,6 +16,8 @@ use jsonpath_rust::query::js_path_process;
 use regex::Regex;
 use serde_json::Value;
 
+use super::FilterError;
+
 /// The member under which the asked value stands, in an array of its own.
 const ASKED: &str = "asked";
 /// The member under which the whole document stands.
@@ -115,9 +117,15 @@ impl Question {
 
 impl Test {
     /// Whether the expression is true of the value asked about.
-    pub(super) fn is_true(&self, question: &Question) -> bool {
-        // No expression that passed `check_filter` makes the library answer with an error.
-        js_path_process(&self.query, &question.0).is_ok_and(|found| !found.is_empty())
+    ///
+    /// # Errors
+    /// [`FilterError::Expression`] if the library cannot evaluate it: whether the rule matches is then not known, so the
+    /// document must be withheld.
+    pub(super) fn is_true(&self, question: &Question) -> Result<bool, FilterError> {
+        match js_path_process(&self.query, &question.0) {
+            Ok(found) => Ok(!found.is_empty()),
+            Err(_) => Err(FilterError::Expression),
+        }
     }
 }
 
@@ -665,7 +673,7 @@ mod tests {
         let [Pick::Test(test)] = picks.as_slice() else { panic!("{expression}") };
         let mut question = Question::new(json!({"d": {"e": 1, "l": [1, 2]}}));
         question.ask(value);
-        assert_eq!(test.is_true(&question), expected, "{expression}");
+        assert_eq!(test.is_true(&question), Ok(expected), "{expression}");
     }
 
     #[test]

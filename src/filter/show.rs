@@ -2,38 +2,78 @@
 
 use std::fmt;
 
-use crate::schema::ClassSet;
+use crate::schema::{ClassSet, NameList};
 
 /// What a profile shows of every document.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Show {
-    /// The classes shown.
+    /// The classes that are shown.
     pub classes: ClassSet,
     /// Whether members that no schema knows are shown.
     pub unknown: bool,
-    /// The labels shown although the class of labels is hidden.
-    pub labels: Globs,
-    /// The environment variables shown although their class is hidden.
-    pub env: Globs,
-    /// The annotations shown although their class is hidden.
-    pub annotations: Globs,
-    /// The options of drivers shown although their class is hidden.
-    pub options: Globs,
-    /// Whether what looks like a credential is masked in texts that an allow-list shows, and in shown texts of the classes
-    /// `command` and `free-text`.
+    /// The entries of each list that are shown although their class is hidden.
+    pub names: NamesShown,
+    /// Whether what looks like a credential is masked in texts that an allow-list shows, and in shown texts of classes
+    /// that may hold credentials.
     pub mask: bool,
 }
 
-/// An allow-list of names, in which `*` stands for any characters, also none.
+/// An allow-list of names for each [`NameList`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamesShown(Vec<Globs>);
+
+impl NamesShown {
+    /// The names of a list that are shown.
+    pub fn of(&self, list: NameList) -> &Globs {
+        static NONE: Globs = Globs(Vec::new());
+        self.0.get(list.index()).unwrap_or(&NONE)
+    }
+
+    /// Shows more names of a list, in which `*` stands for any characters.
+    pub fn extend<T: AsRef<str>>(&mut self, list: NameList, names: impl IntoIterator<Item = T>) {
+        if self.0.len() <= list.index() {
+            self.0.resize(list.index() + 1, Globs::default());
+        }
+        if let Some(globs) = self.0.get_mut(list.index()) {
+            globs.0.extend(names.into_iter().map(|name| Glob::new(name.as_ref())));
+        }
+    }
+
+    /// Shows everything that `other` shows too.
+    pub fn merge(&mut self, other: &Self) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), Globs::default());
+        }
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            mine.0.extend(theirs.0.iter().cloned());
+        }
+    }
+
+    /// These names, and more names of a list.
+    #[must_use]
+    pub fn with<T: AsRef<str>>(mut self, list: NameList, names: impl IntoIterator<Item = T>) -> Self {
+        self.extend(list, names);
+        self
+    }
+
+    /// Shows no name of a list.
+    pub fn clear(&mut self, list: NameList) {
+        if let Some(globs) = self.0.get_mut(list.index()) {
+            *globs = Globs::default();
+        }
+    }
+}
+
+/// An allow-list of names, in which `*` stands for any number of characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Globs(Vec<Glob>);
 
-/// One of them.
+/// One name or pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Glob {
-    /// Without a star.
+    /// A name without a star.
     Name(String),
-    /// What stands before the first star, between them, and behind the last one.
+    /// The text before the first star, between the stars, and after the last one.
     Pattern(String, Vec<String>, String),
 }
 
@@ -43,15 +83,9 @@ impl Globs {
         self.0.iter().any(|glob| glob.matches(name))
     }
 
-    /// Whether no name can be in the list.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-}
-
-impl Extend<String> for Globs {
-    fn extend<I: IntoIterator<Item = String>>(&mut self, globs: I) {
-        self.0.extend(globs.into_iter().map(|glob| Glob::new(&glob)));
     }
 }
 
@@ -90,7 +124,7 @@ impl Glob {
         }
     }
 
-    /// Takes the parts between stars in turn, each at its first occurrence, and the last one at the end.
+    /// Matches the parts between stars in turn, each at its first occurrence, and the last one at the end.
     fn matches(&self, name: &str) -> bool {
         match self {
             Self::Name(glob) => glob == name,

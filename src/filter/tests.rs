@@ -1,8 +1,9 @@
 //! What plans make of documents.
 
 use super::*;
-use crate::schema::{Catalogue, ClassSet};
-use crate::yaml;
+use crate::api::lists;
+use crate::schema::{Catalogue, CatalogueFiles, ClassSet};
+use crate::yaml::{self, Location};
 
 const KEY: [u8; 32] = [7; 32];
 
@@ -312,7 +313,7 @@ mod limits {
     use super::*;
 
     fn plan(texts: &[&str], size: usize, depth: usize) -> Plan {
-        Plan::compile_rules(&rules(texts)).unwrap().with_limits(Limits { size, depth })
+        Plan::compile_rules(&rules(texts)).unwrap().with_limits(DocumentLimits { size, depth })
     }
 
     #[test]
@@ -496,7 +497,13 @@ mod classes {
     const TEXT: &str = "class: free-text\nfields:\n  A: ['$.Labels.*', '$.Spec.Labels.*~', '$.Spec.Labels.*', '$.Annotations.*', $.Labelled]\n  B: ['$.Labels.*']\n";
 
     fn catalogue() -> Catalogue {
-        Catalogue::parse(("s", SCHEMAS), &[("state", STATE), ("secret", SECRET), ("text", TEXT)]).unwrap()
+        Catalogue::parse_files(CatalogueFiles {
+            schemas: ("s", SCHEMAS),
+            classes: &[("state", STATE), ("secret", SECRET), ("text", TEXT)],
+            lists: Some((lists::FILE, &lists::ALL)),
+            ..CatalogueFiles::default()
+        })
+        .unwrap()
     }
 
     fn show() -> Show {
@@ -670,12 +677,11 @@ mod classes {
 
     #[test]
     fn allow_lists_show_single_labels_and_variables() {
-        let show = Show {
-            labels: ["com.docker.compose.*", "x=y"].into_iter().collect(),
-            env: ["TZ", "LC_*"].into_iter().collect(),
-            annotations: ["a*"].into_iter().collect(),
-            ..show()
-        };
+        let names = NamesShown::default()
+            .with(lists::LABELS, ["com.docker.compose.*", "x=y"])
+            .with(lists::ENV, ["TZ", "LC_*"])
+            .with(lists::ANNOTATIONS, ["a*"]);
+        let show = Show { names, ..show() };
         let check = |texts: &[&str], before: &str, after: &str| {
             assert_eq!(applied(&plan(&show, texts), before).as_deref(), Ok(after));
         };
@@ -732,14 +738,15 @@ mod classes {
 
     #[test]
     fn explain_names_the_line_that_decided() {
-        let show = Show { labels: ["x"].into_iter().collect(), env: ["TZ"].into_iter().collect(), ..show() };
+        let names = NamesShown::default().with(lists::LABELS, ["x"]).with(lists::ENV, ["TZ"]);
+        let show = Show { names, ..show() };
         let rules = rules(&["mask $.Env[*]", "keep $.Deep", "blank $.Deep.X.Ok", "B: keep $.Key"]);
         let explained = Plan::explain(&catalogue(), "A", &show, &rules).unwrap();
         let lines: Vec<String> = explained
             .iter()
             .map(|line| {
                 let class = line.class.map_or("-", Class::as_str);
-                format!("{} {class} {} ({})", line.path, line.outcome, line.location.as_ref().unwrap())
+                format!("{} {class} {} ({})", line.path, line.treatment, line.location.as_ref().unwrap())
             })
             .collect();
         let expected = [
@@ -791,16 +798,20 @@ mod built_in {
         let show = Show {
             classes: texts(&node, "show").iter().map(|name| name.parse::<Class>().unwrap()).collect(),
             unknown: false,
-            labels: texts(&node, "labels").into_iter().collect(),
-            env: texts(&node, "env").into_iter().collect(),
-            annotations: texts(&node, "annotations").into_iter().collect(),
-            options: texts(&node, "options").into_iter().collect(),
+            names: lists::ALL
+                .into_iter()
+                .fold(NamesShown::default(), |names, list| names.with(list, texts(&node, list.key()))),
             mask: true,
         };
         let entries = node.mapping("a profile").unwrap();
         let rules = entries.iter().find(|(key, _)| key.name == "rules");
         let rules = rules.map(|(_, rules)| parse_rules(rules, |name| catalogue.schema(name).is_some()).unwrap());
         (show, rules.unwrap_or_default())
+    }
+
+    /// The same names in every list.
+    fn every_list<const N: usize>(names: [&str; N]) -> NamesShown {
+        lists::ALL.into_iter().fold(NamesShown::default(), |shown, list| shown.with(list, names))
     }
 
     /// The maps of a schema with secrets or free text under keys that are data, each as the way there.
@@ -828,11 +839,9 @@ mod built_in {
     #[test]
     fn allow_lists_hold_wherever_their_maps_are() {
         let catalogue = crate::api::catalogue::built_in().unwrap();
-        let globs = || ["shown.*"].into_iter().collect();
         let classes =
             Class::ALL.into_iter().filter(|class| !matches!(class, Class::Secret | Class::FreeText)).collect();
-        let show =
-            Show { classes, labels: globs(), env: globs(), annotations: globs(), options: globs(), ..Show::default() };
+        let show = Show { classes, names: every_list(["shown.*"]), ..Show::default() };
         let mut places = 0;
         for schema in catalogue.schemas() {
             let mut found = Vec::new();
@@ -861,9 +870,8 @@ mod built_in {
     fn check_masked(schema: &str, before: &Value, masked: &Value, plain: &Value) {
         let catalogue = crate::api::catalogue::built_in().unwrap();
         for (mask, after) in [(true, masked), (false, plain)] {
-            let all = || ["*"].into_iter().collect();
             let classes = ClassSet::EMPTY.with(Class::Command).with(Class::State);
-            let show = Show { classes, labels: all(), env: all(), mask, ..Show::default() };
+            let show = Show { classes, names: every_list(["*"]), mask, ..Show::default() };
             let plan = Plan::compile(&catalogue, schema, &show, &[]).unwrap();
             let mut out = Vec::new();
             let report = plan.apply(before.to_string().as_bytes(), &mut out).unwrap();
@@ -888,8 +896,7 @@ mod built_in {
     #[test]
     fn allow_lists_hold_for_texts_with_an_equals_sign() {
         let catalogue = crate::api::catalogue::built_in().unwrap();
-        let globs = || ["shown.*"].into_iter().collect();
-        let show = Show { labels: globs(), env: globs(), annotations: globs(), options: globs(), ..Show::default() };
+        let show = Show { names: every_list(["shown.*"]), ..Show::default() };
         for (schema, before, after) in [
             ("SystemInfo", json!({"Labels": ["shown.a=1", "other=2"]}), json!({"Labels": ["shown.a=1"]})),
             ("ContainerConfig", json!({"Env": ["shown.a=1", "other=shown.b"]}), json!({"Env": ["shown.a=1"]})),

@@ -1,276 +1,62 @@
-//! Query parameters that read what the response does not show.
+//! Guards against query parameters that read what the response does not show.
 //!
-//! A filter that matches hides or shows a row, so a client can guess a hidden value bit by bit and watch the row come
-//! and go; other parameters make the engine put more into a response than its schema has. The tables below say what
-//! each of them reads. A parameter is let through when the profile shows that, and a filter that no table knows is
-//! never let through.
+//! `filters/queries.yaml` says what each parameter reads. A request passes if the profile shows all of it. A key of
+//! `filters` that the table does not have never passes.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Denial;
-use crate::api::Operation;
-use crate::filter::{Show, looks_like_credential, without_command};
+use crate::api::lists::LABELS;
+use crate::api::queries::{QueryTable, Reads, is_true};
+use crate::filter::{Show, looks_like_credential};
 use crate::route::{Query, Route};
-use crate::schema::{Class, ClassSet};
+use crate::schema::{Class, ClassSet, Words};
 
-/// How long the text of `filters` may be, in bytes.
+/// The longest text of `filters`, in bytes.
 const FILTERS_LIMIT: usize = 64 * 1024;
 
-/// What a parameter, or one key of `filters`, reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reads {
-    /// Fields of these classes; all of them must be shown. None: nothing that is ever hidden.
-    Classes(&'static [Class]),
-    /// The labels that its values name, each `key` or `key=value`.
-    Labels,
-    /// More than can be filtered: the response is no longer the one document that the plan is for.
-    Unfiltered,
-    /// Actions of events, and the command line behind the colon in those values that have one.
-    Actions,
+/// What a client can see in the rows of one operation.
+pub(super) struct Visible<'p> {
+    /// What the profile shows.
+    pub(super) show: &'p Show,
+    /// The classes of the fields that rules hide in these rows.
+    pub(super) hidden_by_rules: ClassSet,
+    /// The actions of events, if the operation returns events.
+    pub(super) words: Option<&'p Words>,
 }
 
-/// One parameter of some operations.
-struct Guard {
-    operations: &'static [&'static str],
-    parameter: &'static str,
-    /// Harmless when the parameter is present but false.
-    flag: bool,
-    reads: Reads,
-}
-
-/// Parameters other than `filters`.
-const PARAMETERS: &[Guard] = &[
-    // The engine hands it to `ps` on the host, which prints environments when asked to.
-    Guard {
-        operations: &["ContainerTop"],
-        parameter: "ps_args",
-        flag: false,
-        reads: Reads::Classes(&[Class::Secret, Class::Command]),
-    },
-    // Podman: one document after another, without end.
-    Guard { operations: &["ContainerTop"], parameter: "stream", flag: true, reads: Reads::Unfiltered },
-    // Each line begins with the labels and variables that the log options name.
-    Guard {
-        operations: &["ContainerLogs", "ServiceLogs", "TaskLogs"],
-        parameter: "details",
-        flag: true,
-        reads: Reads::Classes(&[Class::Secret, Class::FreeText]),
-    },
-    // The whole in-toto document: build arguments, environment, sources.
-    Guard {
-        operations: &["ImageAttestations"],
-        parameter: "statement",
-        flag: true,
-        reads: Reads::Classes(&[Class::Secret]),
-    },
-    // Lists, or deletes below, any directory of the host.
-    Guard {
-        operations: &["CheckpointList", "CheckpointDelete"],
-        parameter: "dir",
-        flag: false,
-        reads: Reads::Classes(&[Class::HostPath]),
-    },
-    // Tells whether any directory of the host is there.
-    Guard {
-        operations: &["ContainerStart"],
-        parameter: "checkpoint-dir",
-        flag: false,
-        reads: Reads::Classes(&[Class::HostPath]),
-    },
-    // The glob of old versions, over all names of an image.
-    Guard { operations: &["ImageList"], parameter: "filter", flag: false, reads: Reads::Classes(&[Class::Identity]) },
-    // Rows older or younger than a named one.
-    Guard {
-        operations: &["ContainerList"],
-        parameter: "before",
-        flag: false,
-        reads: Reads::Classes(&[Class::Identity]),
-    },
-    Guard {
-        operations: &["ContainerList"],
-        parameter: "since",
-        flag: false,
-        reads: Reads::Classes(&[Class::Identity]),
-    },
-];
-
-const NOTHING: Reads = Reads::Classes(&[]);
-const COMMAND: Reads = Reads::Classes(&[Class::Command]);
-const HOST: Reads = Reads::Classes(&[Class::Host]);
-const IDENTITY: Reads = Reads::Classes(&[Class::Identity]);
-const STATE: Reads = Reads::Classes(&[Class::State]);
-const TOPOLOGY: Reads = Reads::Classes(&[Class::Topology]);
-
-/// The keys that `filters` may have, by operation.
-const FILTERS: &[(&str, &[(&str, Reads)])] = &[
-    (
-        "ContainerList",
-        &[
-            ("ancestor", IDENTITY),
-            ("before", IDENTITY),
-            // Podman: a regular expression over the first argument.
-            ("command", COMMAND),
-            ("exited", STATE),
-            ("expose", TOPOLOGY),
-            ("health", STATE),
-            ("id", IDENTITY),
-            ("is-task", STATE),
-            ("isolation", HOST),
-            ("label", Reads::Labels),
-            ("label!", Reads::Labels),
-            ("name", IDENTITY),
-            ("network", TOPOLOGY),
-            ("publish", TOPOLOGY),
-            ("since", IDENTITY),
-            ("status", STATE),
-            // The name of a volume, but also the path of a bind mount on the host or in the container.
-            ("volume", Reads::Classes(&[Class::HostPath, Class::Identity])),
-        ],
-    ),
-    ("ContainerPrune", PRUNE),
-    (
-        "ImageList",
-        &[
-            ("before", IDENTITY),
-            ("dangling", STATE),
-            ("label", Reads::Labels),
-            ("label!", Reads::Labels),
-            ("reference", IDENTITY),
-            ("since", IDENTITY),
-            ("until", STATE),
-        ],
-    ),
-    ("ImagePrune", PRUNE),
-    ("ImageSearch", &[("is-automated", NOTHING), ("is-official", NOTHING), ("stars", NOTHING)]),
-    (
-        "VolumeList",
-        &[
-            ("dangling", STATE),
-            ("driver", HOST),
-            ("label", Reads::Labels),
-            ("label!", Reads::Labels),
-            ("name", IDENTITY),
-        ],
-    ),
-    ("VolumePrune", PRUNE),
-    (
-        "NetworkList",
-        &[
-            ("dangling", STATE),
-            ("driver", HOST),
-            ("id", TOPOLOGY),
-            ("label", Reads::Labels),
-            ("label!", Reads::Labels),
-            ("name", TOPOLOGY),
-            ("scope", STATE),
-            ("type", STATE),
-        ],
-    ),
-    ("NetworkPrune", PRUNE),
-    (
-        "BuildPrune",
-        &[
-            ("description", COMMAND),
-            ("id", IDENTITY),
-            ("inuse", STATE),
-            ("parent", IDENTITY),
-            ("private", STATE),
-            ("shared", STATE),
-            ("type", STATE),
-            ("until", STATE),
-        ],
-    ),
-    (
-        "ServiceList",
-        &[("id", IDENTITY), ("label", Reads::Labels), ("mode", STATE), ("name", IDENTITY), ("runtime", STATE)],
-    ),
-    (
-        "TaskList",
-        &[
-            ("_up-to-date", STATE),
-            ("desired-state", STATE),
-            ("id", IDENTITY),
-            ("label", Reads::Labels),
-            ("name", IDENTITY),
-            ("node", IDENTITY),
-            ("runtime", STATE),
-            ("service", IDENTITY),
-        ],
-    ),
-    (
-        "NodeList",
-        &[
-            ("id", IDENTITY),
-            ("label", Reads::Labels),
-            ("membership", STATE),
-            ("name", IDENTITY),
-            ("node.label", Reads::Labels),
-            ("role", STATE),
-        ],
-    ),
-    ("SecretList", NAMED),
-    ("ConfigList", NAMED),
-    ("PluginList", &[("capability", IDENTITY), ("enable", STATE), ("enabled", STATE)]),
-    (
-        "SystemEvents",
-        &[
-            ("config", IDENTITY),
-            ("container", IDENTITY),
-            // The engine compares a part of the name of its host, and of those of nodes and networks.
-            ("daemon", TOPOLOGY),
-            // Compared from the start, if some words are in the list: a command line can be guessed letter by letter.
-            ("event", Reads::Actions),
-            ("image", IDENTITY),
-            ("label", Reads::Labels),
-            ("network", TOPOLOGY),
-            ("node", TOPOLOGY),
-            ("plugin", IDENTITY),
-            ("scope", STATE),
-            ("secret", IDENTITY),
-            ("service", IDENTITY),
-            ("type", STATE),
-            ("volume", IDENTITY),
-        ],
-    ),
-];
-
-/// What prunes have in common.
-const PRUNE: &[(&str, Reads)] =
-    &[("all", STATE), ("dangling", STATE), ("label", Reads::Labels), ("label!", Reads::Labels), ("until", STATE)];
-/// What secrets and configs have in common.
-const NAMED: &[(&str, Reads)] = &[("id", IDENTITY), ("label", Reads::Labels), ("name", IDENTITY), ("names", IDENTITY)];
-
-/// Labels of which it says nothing that a container has one, whatever its value: Compose asks for its own containers by
-/// the presence of this one. The value is a digest of the whole service, and stays hidden.
-const EVERYWHERE: &[&str] = &["com.docker.compose.config-hash"];
-
-/// Whether the parameters of `route` read only what is shown: what `show` shows and no rule hides again. `ruled` are the
-/// classes of the fields that rules hide in the rows of this operation. Where the response passes `untouched`, its filters
-/// select from what is shown anyway.
+/// Checks that the parameters of `route` read only what is visible.
 ///
 /// # Errors
-/// [`Denial::Oracle`] if one reads more, or is a filter that is not known; [`Denial::Filters`] if the filters cannot be
-/// read.
-pub(super) fn check(route: &Route, show: &Show, ruled: ClassSet, untouched: bool) -> Result<(), Denial> {
-    let id = route.operation.id;
-    let shown = Shown { show, ruled };
-    for guard in PARAMETERS.iter().filter(|guard| guard.operations.contains(&id)) {
-        let used = values(&route.query, guard.parameter).next().is_some();
-        let harmless = guard.flag && !values(&route.query, guard.parameter).any(is_true);
-        if used && !harmless && !shown.all(guard.reads, &[]) {
+/// [`Denial::Oracle`] if one reads more, or is a filter that the table does not have; [`Denial::Filters`] if the filters
+/// cannot be parsed.
+pub(super) fn check(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Result<(), Denial> {
+    check_parameters(route, table, visible)?;
+    check_filters(route, table, visible)
+}
+
+/// Checks the parameters other than `filters`.
+///
+/// # Errors
+/// [`Denial::Oracle`].
+pub(super) fn check_parameters(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Result<(), Denial> {
+    for parameter in table.parameters(route.operation) {
+        let is_used = values(&route.query, &parameter.name).next().is_some();
+        let is_harmless = parameter.is_flag && !values(&route.query, &parameter.name).any(is_true);
+        if is_used && !is_harmless && !visible.all(parameter.reads, &[], table) {
             return Err(Denial::Oracle);
         }
     }
-    if untouched && id == "SystemEvents" {
-        return Ok(());
-    }
-    let known = FILTERS.iter().find(|(operation, _)| *operation == id).map_or(&[][..], |(_, keys)| keys);
+    Ok(())
+}
+
+fn check_filters(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Result<(), Denial> {
     for text in values(&route.query, "filters").filter(|text| !text.is_empty()) {
         for (key, values) in parse(text)? {
-            let reads = known.iter().find(|(name, _)| *name == key).map(|(_, reads)| reads);
-            if !reads.is_some_and(|reads| shown.all(*reads, &values)) {
+            let reads = table.filter(route.operation, &key);
+            if !reads.is_some_and(|reads| visible.all(reads, &values, table)) {
                 return Err(Denial::Oracle);
             }
         }
@@ -278,54 +64,49 @@ pub(super) fn check(route: &Route, show: &Show, ruled: ClassSet, untouched: bool
     Ok(())
 }
 
-/// The values of every parameter called `name`, in any case: some engines do not mind the case.
+/// The values of every parameter called `name`, in any case: some engines ignore the case.
 fn values<'q>(query: &'q Query, name: &str) -> impl Iterator<Item = &'q str> {
     query.pairs().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
-/// The engine's reading of a flag.
-fn is_true(value: &str) -> bool {
-    !matches!(value.trim().to_ascii_lowercase().as_str(), "" | "0" | "no" | "false" | "none")
-}
-
-/// What a client can see in the rows of one operation.
-struct Shown<'p> {
-    show: &'p Show,
-    ruled: ClassSet,
-}
-
-impl Shown<'_> {
-    /// Whether all that is read is shown.
-    fn all(&self, reads: Reads, values: &[String]) -> bool {
+impl Visible<'_> {
+    /// Whether everything that is read is visible.
+    fn all(&self, reads: Reads, values: &[String], table: &QueryTable) -> bool {
         match reads {
-            Reads::Classes(classes) => classes.iter().all(|class| self.whole(*class)),
+            Reads::Classes(classes) => classes.iter().all(|class| self.shows_all_of(class)),
             Reads::Unfiltered => false,
-            Reads::Labels if self.ruled.contains(Class::FreeText) => false,
-            Reads::Labels => {
-                let listed = |value: &String| value.split('=').next().is_some_and(|key| self.show.labels.matches(key));
-                // A guess that hits what is masked has its shape.
-                let masked = |value: &String| {
-                    self.show.mask && value.split_once('=').is_some_and(|(_, guess)| looks_like_credential(guess))
-                };
-                let harmless = |value: &String| EVERYWHERE.contains(&value.as_str()) || listed(value);
-                !values.iter().any(masked) && (self.whole(Class::FreeText) || values.iter().all(harmless))
-            }
+            Reads::Labels => self.shows_labels(values, table),
             Reads::Actions => {
-                let bare = |value: &String| without_command(value) == value;
-                self.whole(Class::State) && (self.whole(Class::Command) || values.iter().all(bare))
+                let is_word = |value: &String| self.words.is_some_and(|words| words.word(value) == value);
+                self.shows_all_of(Class::State) && (self.shows_all_of(Class::Command) || values.iter().all(is_word))
             }
         }
     }
 
-    /// Whether every field of a class is shown.
-    fn whole(&self, class: Class) -> bool {
-        self.show.classes.contains(class) && !self.ruled.contains(class)
+    /// Whether every label that the values name, as `key` or `key=value`, is visible.
+    fn shows_labels(&self, values: &[String], table: &QueryTable) -> bool {
+        if self.hidden_by_rules.contains(Class::FreeText) {
+            return false;
+        }
+        let labels = self.show.names.of(LABELS);
+        let is_listed = |value: &String| value.split('=').next().is_some_and(|key| labels.matches(key));
+        // A guess that hits a masked value has the shape of a credential.
+        let is_masked = |value: &String| {
+            self.show.mask && value.split_once('=').is_some_and(|(_, guess)| looks_like_credential(guess))
+        };
+        let is_harmless = |value: &String| table.is_harmless_label(value) || is_listed(value);
+        !values.iter().any(is_masked) && (self.shows_all_of(Class::FreeText) || values.iter().all(is_harmless))
+    }
+
+    /// Whether every field of a class is visible.
+    fn shows_all_of(&self, class: Class) -> bool {
+        self.show.classes.contains(class) && !self.hidden_by_rules.contains(class)
     }
 }
 
 /// Reads `filters`: `{"key": ["value"]}`, or `{"key": {"value": true}}` of older clients.
 ///
-/// A key or value that stands there twice is given twice, so that it does not matter which of them the engine takes.
+/// Returns duplicate keys and values too, so that it does not matter which of them the engine takes.
 fn parse(text: &str) -> Result<Vec<(String, Vec<String>)>, Denial> {
     if text.len() > FILTERS_LIMIT {
         return Err(Denial::Filters);
@@ -381,7 +162,7 @@ impl<'de> Deserialize<'de> for Values {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Values, A::Error> {
                 let mut values = Vec::new();
-                // The engine does not look at the booleans.
+                // The engine ignores the booleans.
                 while let Some((value, _)) = map.next_entry::<String, bool>()? {
                     values.push(value);
                 }
@@ -392,18 +173,17 @@ impl<'de> Deserialize<'de> for Values {
     }
 }
 
-/// Whether a table of this file is about the rows of an operation.
-pub(super) fn concerns(operation: &Operation) -> bool {
-    let filters = FILTERS.iter().any(|(id, _)| *id == operation.id);
-    filters || PARAMETERS.iter().any(|guard| guard.operations.contains(&operation.id))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
-    use crate::api::{OPERATIONS, operation};
-    use crate::filter::Globs;
+    use crate::api::{OPERATIONS, Operation, operation, queries};
+    use crate::filter::NamesShown;
     use crate::route::find;
+    use crate::schema::Catalogue;
+
+    static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| crate::api::catalogue::built_in().unwrap());
 
     /// What `show` with these classes says to `parameters` of an operation.
     fn said(id: &str, parameters: &[(&str, &str)], classes: &[Class], ruled: &[Class]) -> Result<(), Denial> {
@@ -417,10 +197,12 @@ mod tests {
         assert_eq!(route.operation.id, id, "{target}");
         let show = Show {
             classes: classes.iter().copied().collect(),
-            labels: Globs::from_iter(["app", "com.example.*"]),
+            names: NamesShown::default().with(LABELS, ["app", "com.example.*"]),
             ..Show::default()
         };
-        check(&route, &show, ruled.iter().copied().collect(), false)
+        let words = CATALOGUE.variants("Event").map(|variants| &variants.words);
+        let visible = Visible { show: &show, hidden_by_rules: ruled.iter().copied().collect(), words };
+        check(&route, queries::built_in().unwrap(), &visible)
     }
 
     /// `parameters` pass when exactly these classes are shown, and not when one of them is hidden.
@@ -493,9 +275,10 @@ mod tests {
         let tested = |id: &str, key: &str| {
             rows.iter().any(|(known, keys, _)| *known == id && keys.split(' ').any(|one| one == key))
         };
-        for (id, keys) in FILTERS {
-            for (key, reads) in *keys {
-                assert!(*reads == Reads::Labels || tested(id, key), "{id} {key} has no row above");
+        for operation in OPERATIONS {
+            for (key, reads) in queries::built_in().unwrap().filters(operation) {
+                let id = operation.id;
+                assert!(reads == Reads::Labels || tested(id, key), "{id} {key} has no row above");
             }
         }
     }
@@ -506,8 +289,10 @@ mod tests {
         let route = find("GET", target).unwrap().unwrap();
         for classes in [ClassSet::EMPTY, ClassSet::EMPTY.with(Class::FreeText)] {
             for (mask, expected) in [(true, Err(Denial::Oracle)), (false, Ok(()))] {
-                let show = Show { classes, labels: Globs::from_iter(["app"]), mask, ..Show::default() };
-                assert_eq!(check(&route, &show, ClassSet::EMPTY, false), expected, "{classes:?} {mask}");
+                let names = NamesShown::default().with(LABELS, ["app"]);
+                let show = Show { classes, names, mask, ..Show::default() };
+                let visible = Visible { show: &show, hidden_by_rules: ClassSet::EMPTY, words: None };
+                assert_eq!(check(&route, queries::built_in().unwrap(), &visible), expected, "{classes:?} {mask}");
             }
         }
     }
@@ -561,7 +346,8 @@ mod tests {
     #[test]
     fn unknown_filters_are_denied_even_when_all_is_shown() {
         let unknown = [("filters", r#"{"environment":["x"]}"#)];
-        for (id, _) in FILTERS {
+        let has_filters = |one: &&Operation| one.query.iter().any(|parameter| parameter.name == "filters");
+        for id in OPERATIONS.iter().filter(has_filters).map(|operation| operation.id) {
             assert_eq!(said(id, &unknown, &Class::ALL, &[]), Err(Denial::Oracle), "{id}");
         }
     }
@@ -641,22 +427,6 @@ mod tests {
             assert_eq!(said("SystemEvents", &[("filters", &filters)], &[State, Command], &[]), Ok(()), "{events}");
             let ruled = said("SystemEvents", &[("filters", &filters)], &[State, Command], &[Command]);
             assert_eq!(ruled, Err(Denial::Oracle), "{events}");
-        }
-    }
-
-    #[test]
-    fn the_tables_know_every_operation_that_has_filters() {
-        for operation in OPERATIONS.iter().filter(|one| one.query.iter().any(|parameter| parameter.name == "filters")) {
-            assert!(concerns(operation), "{}", operation.id);
-        }
-        for guard in PARAMETERS {
-            for id in guard.operations {
-                let found = operation(id).unwrap_or_else(|| panic!("{id}"));
-                assert!(found.query.iter().any(|parameter| parameter.name == guard.parameter), "{id}");
-            }
-        }
-        for (id, _) in FILTERS {
-            assert!(operation(id).is_some(), "{id}");
         }
     }
 }

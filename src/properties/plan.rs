@@ -66,6 +66,7 @@ pub fn any_bytes_are_survived(plan: &Plan, bytes: &[u8]) {
             | FilterError::TooLarge { .. }
             | FilterError::TooDeep { .. }
             | FilterError::DuplicateKey
+            | FilterError::Expression
             | FilterError::NotAnArray,
         ) => {}
     }

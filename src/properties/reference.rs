@@ -9,6 +9,7 @@ use jsonpath_rust::JsonPath;
 use serde_json::{Map, Value};
 
 use super::plan::HASH_KEY;
+use crate::api::lists;
 use crate::filter::{Action, Plan, Rule, Show};
 use crate::schema::{Catalogue, Class, Field, Schema};
 
@@ -269,10 +270,10 @@ impl<'c> Reference<'c> {
 
     fn is_listed(&self, name: AllowList, text: &str) -> bool {
         match name {
-            AllowList::Labels => self.show.labels.matches(text),
-            AllowList::Env => self.show.env.matches(text),
-            AllowList::Annotations => self.show.annotations.matches(text),
-            AllowList::Options => self.show.options.matches(text),
+            AllowList::Labels => self.show.names.of(lists::LABELS).matches(text),
+            AllowList::Env => self.show.names.of(lists::ENV).matches(text),
+            AllowList::Annotations => self.show.names.of(lists::ANNOTATIONS).matches(text),
+            AllowList::Options => self.show.names.of(lists::OPTIONS).matches(text),
             AllowList::Other => false,
         }
     }

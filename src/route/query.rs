@@ -2,6 +2,7 @@
 
 use super::{TargetError, percent};
 use crate::api::Parameter;
+use crate::api::queries::is_true;
 
 /// The query of one request: known names only, decoded once.
 ///
@@ -68,9 +69,7 @@ impl Query {
     /// No is the empty text, `0`, `no`, `false` and `none`, in any case and with spaces around. Everything else, `off`
     /// too, is yes.
     pub fn flag_or(&self, name: &str, absent: bool) -> bool {
-        let Some(value) = self.get(name) else { return absent };
-        let value = value.trim();
-        !["", "0", "no", "false", "none"].iter().any(|no| value.eq_ignore_ascii_case(no))
+        self.get(name).map_or(absent, is_true)
     }
 
     /// Appends `?name=value&…` in canonical form, or nothing.

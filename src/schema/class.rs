@@ -51,6 +51,19 @@ impl Class {
         }
     }
 
+    /// Whether a shown text of this class may hold credentials among other words, so that those are worth masking.
+    pub const fn may_hold_credentials(self) -> bool {
+        match self {
+            Self::Command | Self::FreeText => true,
+            Self::Secret | Self::HostPath | Self::Topology | Self::Host | Self::Identity | Self::State => false,
+        }
+    }
+
+    /// Its index in [`Class::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
     /// Its bit in a [`ClassSet`].
     const fn bit(self) -> u8 {
         match self {

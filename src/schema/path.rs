@@ -14,11 +14,11 @@ use std::str::FromStr;
 
 /// Where a field is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Path {
+pub(crate) struct Path {
     /// The way there from the document.
-    pub(super) steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
     /// What is meant of the value found there.
-    pub(super) part: Part,
+    pub(crate) part: Part,
 }
 
 /// One step down.
@@ -34,7 +34,7 @@ pub(crate) enum Step {
 
 /// What a path means of the value it leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// The value.
     Value,
     /// The keys of the map it is.
@@ -45,7 +45,7 @@ pub(super) enum Part {
 
 /// Text that is no path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PathError {
+pub(crate) struct PathError {
     /// Characters before the place.
     offset: usize,
     expected: &'static str,
@@ -140,17 +140,23 @@ impl fmt::Display for Step {
     }
 }
 
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Value => "",
+            Self::Keys => ".*~",
+            Self::Everything => "..*",
+        })
+    }
+}
+
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("$")?;
         for step in &self.steps {
             step.fmt(f)?;
         }
-        f.write_str(match self.part {
-            Part::Value => "",
-            Part::Keys => ".*~",
-            Part::Everything => "..*",
-        })
+        self.part.fmt(f)
     }
 }
 

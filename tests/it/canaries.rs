@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
-use dockveil::api::{OPERATIONS, Operation};
-use dockveil::filter::Plan;
+use dockveil::api::{OPERATIONS, Operation, lists};
+use dockveil::filter::{Action, Plan, Treatment};
 use dockveil::policy::Policy;
 use dockveil::profile::{Profile, Profiles};
 use dockveil::route::{self};
@@ -51,7 +51,7 @@ fn kept(profile: &Profile, catalogue: &Catalogue) -> BTreeMap<String, Class> {
     for schema in answers.collect::<BTreeSet<_>>() {
         for line in Plan::explain(catalogue, schema, &profile.show, &profile.rules).unwrap() {
             let Some(class) = line.class.filter(|class| !profile.show.classes.contains(*class)) else { continue };
-            if line.outcome == "rule: keep" {
+            if line.treatment == Treatment::Rule(Action::Keep) {
                 kept.insert(format!("{schema} {}", line.path), class);
             }
         }
@@ -244,10 +244,10 @@ fn no_canary_of_a_hidden_class_comes_out() {
         let hidden: Vec<&str> = hidden.map(Class::as_str).collect();
         writeln!(names, "Hides {}.", hidden.join(", ")).unwrap();
         for (what, globs) in [
-            ("Labels", &profile.show.labels),
-            ("Variables", &profile.show.env),
-            ("Annotations", &profile.show.annotations),
-            ("Options", &profile.show.options),
+            ("Labels", profile.show.names.of(lists::LABELS)),
+            ("Variables", profile.show.names.of(lists::ENV)),
+            ("Annotations", profile.show.names.of(lists::ANNOTATIONS)),
+            ("Options", profile.show.names.of(lists::OPTIONS)),
         ] {
             if !globs.is_empty() {
                 let line = format!("{what} shown by name: `{}`.", globs.to_string().replace(", ", "`, `"));

@@ -317,16 +317,20 @@ fn more_labels_and_variables_are_shown_by_name() {
     let config = config(&variables);
     let show = &config.listeners[0].policy.profile().show;
     assert!(
-        show.labels.matches("traefik.http.middlewares.a.basicauth.users") && show.labels.matches("homepage.widget.key")
+        show.names.of(dockveil::api::lists::LABELS).matches("traefik.http.middlewares.a.basicauth.users")
+            && show.names.of(dockveil::api::lists::LABELS).matches("homepage.widget.key")
     );
     assert!(show.classes.contains(Class::Command) && !show.classes.contains(Class::Secret) && !show.unknown);
     let config = self::config(&[("CONTAINERS", "1"), ("DOCKVEIL_ENV", "APP_*")]);
     let show = &config.listeners[0].policy.profile().show;
-    assert!(show.env.matches("APP_NAME") && !show.env.matches("PASSWORD"));
+    assert!(
+        show.names.of(dockveil::api::lists::ENV).matches("APP_NAME")
+            && !show.names.of(dockveil::api::lists::ENV).matches("PASSWORD")
+    );
     for label in ["traefik.http.middlewares.a.basicauth.users", "homepage.widget.key", "caddy_1.basicauth.bob"] {
-        assert!(!show.labels.matches(label), "{label}");
+        assert!(!show.names.of(dockveil::api::lists::LABELS).matches(label), "{label}");
     }
-    assert!(show.labels.matches("traefik.http.routers.web.rule"));
+    assert!(show.names.of(dockveil::api::lists::LABELS).matches("traefik.http.routers.web.rule"));
 }
 
 #[test]

@@ -98,3 +98,74 @@ fn third_party_crates_come_in_by_their_doors() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// Words of Docker, in lower case. The filter engine works on any JSON, so none of them belongs in it.
+const DOCKER: &[&str] = &[
+    "docker",
+    "podman",
+    "swarm",
+    "compose",
+    "container",
+    "containers",
+    "image",
+    "images",
+    "volume",
+    "volumes",
+    "network",
+    "networks",
+    "service",
+    "services",
+    "label",
+    "labels",
+    "env",
+    "environment",
+    "annotation",
+    "annotations",
+    "mounts",
+    "daemon",
+    "exec",
+    "actor",
+    "attributes",
+];
+
+/// The part of a file that is not compiled for tests only.
+fn product(file: &str, text: &str) -> String {
+    if file.ends_with("/tests.rs") {
+        return String::new();
+    }
+    text[..text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len())].to_owned()
+}
+
+/// The words of a line in lower case; `ContainerInspect` is two.
+fn words(line: &str) -> impl Iterator<Item = String> {
+    let mut spaced = String::new();
+    for c in line.chars() {
+        if c.is_ascii_uppercase() {
+            spaced.push(' ');
+        }
+        spaced.push(c);
+    }
+    let words: Vec<String> = spaced.split(|c: char| !c.is_ascii_alphabetic()).map(str::to_ascii_lowercase).collect();
+    words.into_iter()
+}
+
+#[test]
+fn a_word_is_found_inside_a_name() {
+    let found: Vec<String> = words("fn of(ContainerInspect, \"$.HostConfig\") // a_label").collect();
+    for word in ["container", "inspect", "host", "config", "label"] {
+        assert!(found.iter().any(|found| found == word), "{word}");
+    }
+}
+
+#[test]
+fn the_filter_engine_names_nothing_of_docker() {
+    let mut wrong = BTreeSet::new();
+    for (file, text) in sources().iter().filter(|(file, _)| file.starts_with("src/filter")) {
+        for (number, line) in product(file, text).lines().enumerate() {
+            for word in words(line).filter(|word| DOCKER.contains(&word.as_str())) {
+                wrong.insert(format!("{file}:{}: {word}", number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

@@ -1,8 +1,7 @@
 //! What each line of the built-in profiles changes in recorded answers.
 
 use dockveil::api::Operation;
-use dockveil::filter::Globs;
-use dockveil::profile::{Profile, Streams};
+use dockveil::profile::{Profile, StreamHandling};
 
 use crate::support::fixture::Fixture;
 use crate::support::snapshot::{Claims, built_in, changed, check};
@@ -51,7 +50,7 @@ fn dashboard_labels() {
     check("profiles", "dashboard_labels", LABELLED, |fixture| {
         let with = built_in("dashboard");
         let mut without = with.clone();
-        without.show.labels = Globs::default();
+        without.show.names.clear(dockveil::api::lists::LABELS);
         changed(&without, &with, fixture).join("\n")
     });
 }
@@ -70,6 +69,6 @@ fn dashboard_live_filters_what_dashboard_filters_alike() {
     assert_eq!(more, ["ContainerLogs"]);
     let streams = |operation: &Operation| matches!(operation.response, dockveil::api::Response::Stream(_));
     assert!(more.iter().all(|id| streams(dockveil::api::operation(id).unwrap())));
-    assert_eq!((dashboard.events, live.events), (Streams::Filtered, Streams::Untouched));
-    assert_eq!((dashboard.stats, live.stats), (Streams::Filtered, Streams::Filtered));
+    assert_eq!((dashboard.events, live.events), (StreamHandling::Filtered, StreamHandling::Untouched));
+    assert_eq!((dashboard.stats, live.stats), (StreamHandling::Filtered, StreamHandling::Filtered));
 }

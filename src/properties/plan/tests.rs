@@ -1,8 +1,9 @@
 //! Generated documents, rules and catalogues for the properties of plans.
 
 use super::*;
-use crate::filter::Action;
-use crate::schema::{Class, ClassSet};
+use crate::api::lists;
+use crate::filter::{Action, NamesShown};
+use crate::schema::{CatalogueFiles, Class, ClassSet};
 use crate::yaml::Location as Line;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -162,7 +163,13 @@ fn read(lines: &[(bool, &str, String)]) -> Option<Catalogue> {
     };
     let schemas = "schemas:\n  A:\n    - $.b: B\n    - $.c[*]: B\n  B:\n";
     let (state, secret) = (class("state", true), class("secret", false));
-    Catalogue::parse(("schemas", schemas), &[("state", &state), ("secret", &secret)]).ok()
+    Catalogue::parse_files(CatalogueFiles {
+        schemas: ("schemas", schemas),
+        classes: &[("state", &state), ("secret", &secret)],
+        lists: Some((lists::FILE, &lists::ALL)),
+        ..CatalogueFiles::default()
+    })
+    .ok()
 }
 
 fn show() -> impl Strategy<Value = Show> {
@@ -175,9 +182,10 @@ fn show() -> impl Strategy<Value = Show> {
     (classes, any::<bool>(), globs(), globs()).prop_map(|(classes, unknown, labels, env)| Show {
         classes,
         unknown,
-        labels: labels.into_iter().collect(),
-        options: env.clone().into_iter().collect(),
-        env: env.into_iter().collect(),
+        names: NamesShown::default()
+            .with(lists::LABELS, labels)
+            .with(lists::OPTIONS, env.clone())
+            .with(lists::ENV, env),
         ..Show::default()
     })
 }

@@ -1,0 +1,708 @@
+//! Profile and rules to automaton: a subset construction over the fields of a schema and the positions of the rules.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
+use std::rc::Rc;
+
+use super::fold::{equal_folded, equals_folded_name, fold};
+use super::names::Names;
+use super::tables::{Cause, Condition, Effect, ElementTable, MemberTable, State, StateId};
+use super::{CompileError, Plan};
+use crate::filter::action::HashKey;
+use crate::filter::selector::{Pick, Segment};
+use crate::filter::show::Show;
+use crate::filter::{Action, DocumentLimits, Rule};
+use crate::schema::{Blank, Catalogue, Class, Field, NameList, Schema};
+
+/// The most states of a plan.
+const STATE_LIMIT: usize = 1 << 14;
+/// The most steps of rules that are looked at to make the tables of a plan.
+const WORK_LIMIT: usize = 1 << 22;
+/// The most different conditions (filter expressions, indexes, slices) that may meet at one location.
+pub(super) const CONDITION_LIMIT: usize = 8;
+
+/// A field, compared by identity.
+#[derive(Clone, Copy)]
+struct FieldRef<'c>(&'c Field);
+
+impl PartialEq for FieldRef<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for FieldRef<'_> {}
+
+impl Hash for FieldRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::ptr::from_ref(self.0).hash(state);
+    }
+}
+
+/// What holds at a location before any rule is looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Layer {
+    /// Shown, with everything below.
+    Shown,
+    /// As the schema and the classes say.
+    Known(Reached),
+    /// Removed, with everything below: because of a class, or because it is unknown.
+    Hidden(Option<Class>),
+}
+
+/// How a field of the schema was reached.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+struct Reached {
+    /// Whether it is an element or a member of a map: these are removed when hidden, others are blanked.
+    is_item: bool,
+    /// Whether it is in an allow-list: shown whatever its class.
+    is_listed: bool,
+    /// Whether a rule keeps it or something around it: shown whatever its class, with everything below that the schema
+    /// knows.
+    is_kept: bool,
+    /// The list of its members or elements.
+    list: Option<NameList>,
+}
+
+/// A position of a rule: how far it has matched on the path to a location.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Position {
+    rule: usize,
+    /// The number of its steps that were taken.
+    taken: usize,
+    /// Whether a name on the path was another spelling of the rule's name.
+    is_folded: bool,
+}
+
+/// What makes two states the same.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum StateKey<'c> {
+    /// A rule hides what is here.
+    Hidden { rule: usize, blank: Blank },
+    /// Anything else.
+    Subset(Subset<'c>),
+}
+
+/// A set of positions together with the field and layer they stand at.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Subset<'c> {
+    field: Option<FieldRef<'c>>,
+    layer: Layer,
+    positions: Rc<[Position]>,
+    /// The rule that keeps what is here.
+    kept_by: Option<usize>,
+}
+
+/// How a member's key was found.
+#[derive(Clone, Copy)]
+enum KeyMatch<'k> {
+    /// It is a name of the table.
+    Exact(&'k str),
+    /// It is none, but folds to this.
+    Folded(&'k str),
+    /// It is none, and in the allow-list.
+    Listed,
+    /// It is none.
+    Other,
+}
+
+/// A key that is another spelling of a name, or of several, and is not taken for it.
+struct Ambiguous;
+
+/// The conditions on the children of a location, and for each position that has one, which.
+struct Conditions {
+    all: Vec<Condition>,
+    of: Vec<Option<usize>>,
+}
+
+/// Which kind of children a step leads to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Children {
+    Members,
+    Elements,
+}
+
+/// A field that says nothing about what it holds.
+static SHAPELESS: Field = Field {
+    class: None,
+    key_class: None,
+    members: BTreeMap::new(),
+    any_member: None,
+    elements: None,
+    opaque: None,
+    nested: None,
+    blank: Blank::OfType,
+    list: None,
+};
+
+/// The subset construction.
+pub(super) struct Compiler<'c> {
+    catalogue: Option<&'c Catalogue>,
+    show: &'c Show,
+    rules: &'c [Rule],
+    interned: HashMap<StateKey<'c>, StateId>,
+    worklist: Vec<(StateId, Subset<'c>)>,
+    states: Vec<State>,
+    work: usize,
+    /// Whether rules start at a field or below it.
+    nested_rules: HashMap<*const Field, bool>,
+}
+
+impl<'c> Compiler<'c> {
+    pub(super) fn new(catalogue: Option<&'c Catalogue>, show: &'c Show, rules: &'c [Rule]) -> Self {
+        Self {
+            catalogue,
+            show,
+            rules,
+            interned: HashMap::new(),
+            worklist: Vec::new(),
+            states: Vec::new(),
+            work: 0,
+            nested_rules: HashMap::new(),
+        }
+    }
+
+    /// The plan for the documents of a schema, with every state as it was made.
+    pub(super) fn compile(mut self, schema: &'c Schema) -> Result<Plan, CompileError> {
+        let positions = self.starts(schema.name());
+        let root = self.transition(Some(FieldRef(schema.root())), Layer::Known(Reached::default()), positions)?;
+        self.finish(root, Some(schema.name()))
+    }
+
+    /// The plan of the rules alone.
+    pub(super) fn compile_rules(mut self) -> Result<Plan, CompileError> {
+        let positions = (0..self.rules.len()).map(|rule| Position { rule, taken: 0, is_folded: false }).collect();
+        let root = self.transition(None, Layer::Shown, positions)?;
+        self.finish(root, None)
+    }
+
+    /// The positions with which the documents of a schema begin.
+    fn starts(&self, schema: &str) -> Vec<Position> {
+        let of_schema = self.rules.iter().enumerate().filter(|(_, rule)| rule.on == schema);
+        of_schema.map(|(rule, _)| Position { rule, taken: 0, is_folded: false }).collect()
+    }
+
+    /// Works through the worklist and takes the plan out.
+    fn finish(mut self, root: StateId, schema: Option<&str>) -> Result<Plan, CompileError> {
+        while let Some((id, subset)) = self.worklist.pop() {
+            let state = self.build(&subset)?;
+            if let Some(slot) = self.states.get_mut(id.index()) {
+                *slot = state;
+            }
+        }
+        let is_of_schema = |rule: &&Rule| schema.is_none_or(|name| rule.on == name);
+        Ok(Plan {
+            states: self.states,
+            root,
+            actions: self.rules.iter().map(|rule| rule.action.clone()).collect(),
+            names: self.show.names.clone(),
+            limits: DocumentLimits::default(),
+            key: HashKey::random().map_err(|_| CompileError::NoRandom)?,
+            is_absolute: self.rules.iter().filter(is_of_schema).any(|rule| rule.selector.is_absolute()),
+        })
+    }
+
+    /// The state for a location: interned, or new and put on the worklist.
+    fn transition(
+        &mut self,
+        field: Option<FieldRef<'c>>,
+        layer: Layer,
+        positions: Vec<Position>,
+    ) -> Result<StateId, CompileError> {
+        let (mut field, mut layer, mut positions) = self.enter_nested(field, layer, positions)?;
+        let last_match = positions
+            .iter()
+            .filter(|position| self.is_match(position))
+            .max_by_key(|position| (position.rule, !position.is_folded));
+        let mut kept_by = None;
+        if let Some(Position { rule, is_folded, .. }) = last_match.copied() {
+            let hides = self.rules.get(rule).is_some_and(|rule| rule.action.hides());
+            match (hides, is_folded, layer) {
+                // Another spelling of a name is unknown. What is removed anyway needs nothing in its place.
+                (true, true, Layer::Hidden(_)) => return self.transition(None, layer, Vec::new()),
+                (true, ..) => {
+                    let blank = field.map_or(Blank::OfType, |field| field.0.blank);
+                    return self.intern(StateKey::Hidden { rule, blank });
+                }
+                (false, ..) => (layer, kept_by) = (kept_layer(field, layer), Some(rule)),
+            }
+        }
+        positions.retain(|position| !self.is_match(position));
+        positions.sort_unstable();
+        positions.dedup_by_key(|position| (position.rule, position.taken));
+        layer = self.opaque_layer(field, layer);
+        match layer {
+            Layer::Known(_) => {}
+            Layer::Shown | Layer::Hidden(_) => {
+                let has_nested_rules = field.is_some_and(|field| self.has_nested_rules(field.0));
+                if !has_nested_rules && !positions.iter().any(|position| self.matters(position, layer)) {
+                    field = None;
+                    positions.clear();
+                }
+            }
+        }
+        self.intern(StateKey::Subset(Subset { field, layer, positions: positions.into(), kept_by }))
+    }
+
+    /// The layer of a field whose class holds for everything in it.
+    fn opaque_layer(&self, field: Option<FieldRef<'c>>, layer: Layer) -> Layer {
+        match (layer, field.and_then(|field| field.0.opaque.as_ref())) {
+            (Layer::Known(reached), Some((class, _))) if self.shows(*class, reached) => Layer::Shown,
+            (Layer::Known(reached), Some((class, _))) if reached.is_item => Layer::Hidden(Some(*class)),
+            (Layer::Shown | Layer::Hidden(_) | Layer::Known(_), _) => layer,
+        }
+    }
+
+    /// Goes on into the schema that nests here, whose rules begin.
+    fn enter_nested(
+        &self,
+        field: Option<FieldRef<'c>>,
+        layer: Layer,
+        mut positions: Vec<Position>,
+    ) -> Result<(Option<FieldRef<'c>>, Layer, Vec<Position>), CompileError> {
+        let nested = field.and_then(|field| field.0.nested.as_deref());
+        let (Some(catalogue), Some(name)) = (self.catalogue, nested) else { return Ok((field, layer, positions)) };
+        let starts = self.starts(name);
+        for rule in starts.iter().filter_map(|position| self.rules.get(position.rule)) {
+            if rule.selector.is_absolute() {
+                return Err(CompileError::AbsoluteInNested { location: rule.location.clone() });
+            }
+        }
+        positions.extend(starts);
+        let root = catalogue.schema(name).map_or(&SHAPELESS, Schema::root);
+        Ok((Some(FieldRef(root)), layer, positions))
+    }
+
+    fn intern(&mut self, key: StateKey<'c>) -> Result<StateId, CompileError> {
+        if let Some(id) = self.interned.get(&key) {
+            return Ok(*id);
+        }
+        if self.states.len() >= STATE_LIMIT {
+            return Err(CompileError::TooManyStates);
+        }
+        let id = StateId(u32::try_from(self.states.len()).map_err(|_| CompileError::TooManyStates)?);
+        match &key {
+            StateKey::Hidden { rule, blank } => self.states.push(self.hidden_state(*rule, *blank)),
+            StateKey::Subset(subset) => {
+                self.states.push(State::of(Effect::Remove, Cause::Unknown));
+                self.worklist.push((id, subset.clone()));
+            }
+        }
+        self.interned.insert(key, id);
+        Ok(id)
+    }
+
+    /// The state of a location where a rule hides the value.
+    fn hidden_state(&self, rule: usize, blank: Blank) -> State {
+        match self.rules.get(rule).map(|rule| &rule.action) {
+            Some(Action::Blank) if blank == Blank::Absent => {
+                State { action: rule, ..State::of(Effect::Remove, Cause::Rule) }
+            }
+            Some(Action::Remove) | None => State { action: rule, ..State::of(Effect::Remove, Cause::Rule) },
+            Some(Action::Keep | Action::Blank | Action::Redact | Action::Mask | Action::Hash | Action::Replace(_)) => {
+                State { action: rule, is_kept: true, blank, ..State::of(Effect::Act, Cause::Rule) }
+            }
+        }
+    }
+
+    /// The state of a subset, with its tables.
+    fn build(&mut self, subset: &Subset<'c>) -> Result<State, CompileError> {
+        let is_active = !subset.positions.is_empty() || subset.field.is_some();
+        let mut state = match subset.layer {
+            Layer::Shown => {
+                let walked = if is_active { Effect::Walk } else { Effect::Copy };
+                State { object: walked, array: walked, ..State::of(Effect::Copy, Cause::Rule) }
+            }
+            Layer::Hidden(class) => {
+                let cause = class.map_or(Cause::Unknown, Cause::Class);
+                let walked = if is_active { Effect::Walk } else { Effect::Remove };
+                State { object: walked, array: walked, needs_kept: true, ..State::of(Effect::Remove, cause) }
+            }
+            Layer::Known(reached) => {
+                let has_rules = !subset.positions.is_empty();
+                self.field_state(subset.field.map_or(&SHAPELESS, |field| field.0), reached, has_rules)
+            }
+        };
+        if let Some(rule) = subset.kept_by {
+            (state.is_kept, state.action) = (true, rule);
+        }
+        if state.object == Effect::Walk {
+            state.members = Some(Box::new(self.member_table(subset)?));
+        }
+        if state.array == Effect::Walk {
+            state.elements = Some(Box::new(self.element_table(subset)?));
+        }
+        Ok(state)
+    }
+
+    /// The state of a field as the classes have it. `has_rules` says that rules may match below.
+    fn field_state(&self, field: &Field, reached: Reached, has_rules: bool) -> State {
+        let Some((class, _)) = field.opaque.as_ref().or(field.class.as_ref()) else {
+            // Only a path to other fields: the shape stays. A scalar in its place is not the schema's.
+            return State {
+                scalar: Effect::Blank,
+                null: Effect::Copy,
+                object: Effect::Walk,
+                array: Effect::Walk,
+                ..State::of(Effect::Walk, first_class(field).map_or(Cause::Unknown, Cause::Class))
+            };
+        };
+        let reached = Reached { is_item: reached.is_item || field.blank == Blank::Absent, ..reached };
+        let is_shown = self.shows(*class, reached);
+        let may_be_masked = reached.is_listed || class.may_hold_credentials();
+        let is_masked = self.show.mask && may_be_masked && !reached.is_kept;
+        let hide = if reached.is_item { Effect::Remove } else { Effect::Blank };
+        let (scalar, null) = match (is_shown, reached.is_item) {
+            (true, _) => (if is_masked { Effect::Mask } else { Effect::Copy }, Effect::Copy),
+            (false, true) => (Effect::Remove, Effect::Remove),
+            (false, false) => (Effect::Blank, Effect::Copy),
+        };
+        // An object or array where the schema has a scalar is never copied. Rules may keep something in it.
+        let is_leaf = field.members.is_empty() && field.any_member.is_none() && field.elements.is_none();
+        let inside = match (has_rules && is_leaf, is_shown) {
+            (true, _) => Effect::Walk,
+            (false, true) => Effect::Blank,
+            (false, false) => hide,
+        };
+        let object = if field.members.is_empty() && field.any_member.is_none() { inside } else { Effect::Walk };
+        let array = if field.elements.is_none() { inside } else { Effect::Walk };
+        let cause = if is_shown && !is_masked { Cause::Unknown } else { Cause::Class(*class) };
+        let needs_kept = !is_shown && reached.is_item && is_leaf;
+        State { scalar, null, object, array, needs_kept, blank: field.blank, ..State::of(scalar, cause) }
+    }
+
+    fn member_table(&mut self, subset: &Subset<'c>) -> Result<MemberTable, CompileError> {
+        let mut names: BTreeSet<&str> = BTreeSet::new();
+        if let Some(field) = subset.field {
+            names.extend(field.0.members.keys().map(String::as_str));
+        }
+        for segment in subset.positions.iter().filter_map(|position| self.segment(position)) {
+            names.extend(segment.picks.iter().filter_map(|pick| match pick {
+                Pick::Name(name) => Some(name.as_str()),
+                Pick::Any | Pick::Index(_) | Pick::Slice(_) | Pick::Test(_) => None,
+            }));
+        }
+        let folds: BTreeSet<String> = names.iter().map(|name| fold(name)).collect();
+        let list = self.list_of_members(subset);
+        let conditions = self.conditions(subset, Children::Members)?;
+        let mut keys: Vec<KeyMatch<'_>> = names.iter().map(|name| KeyMatch::Exact(name)).collect();
+        keys.extend(folds.iter().map(|fold| KeyMatch::Folded(fold)));
+        keys.extend(list.map(|_| KeyMatch::Listed));
+        let other = keys.len();
+        keys.push(KeyMatch::Other);
+        let mut targets = Vec::new();
+        for key in keys {
+            for truths in 0..1_usize << conditions.all.len() {
+                self.spend(subset)?;
+                let (field, layer) = self.member(subset, key);
+                let positions = self.advance(subset, &conditions, truths, Some(key));
+                targets.push(self.transition(field, layer, positions)?);
+            }
+        }
+        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+        // A row that equals the last one is as good as none.
+        let row = |row: usize| targets.get(row << conditions.all.len()..(row + 1) << conditions.all.len());
+        let differs = |index: &usize| list.is_some() || row(*index) != row(other);
+        let folded = folds.into_iter().zip(names.len()..).filter(|(_, index)| differs(index)).collect();
+        Ok(MemberTable { names: Names::new(names), folded, list, conditions: conditions.all, targets, other })
+    }
+
+    fn element_table(&mut self, subset: &Subset<'c>) -> Result<ElementTable, CompileError> {
+        let list = self.list_of_elements(subset);
+        let conditions = self.conditions(subset, Children::Elements)?;
+        let mut targets = Vec::new();
+        for is_listed in [false, true] {
+            if is_listed && list.is_none() {
+                continue;
+            }
+            for truths in 0..1_usize << conditions.all.len() {
+                self.spend(subset)?;
+                let (field, layer) = self.element(subset, is_listed);
+                let positions = self.advance(subset, &conditions, truths, None);
+                targets.push(self.transition(field, layer, positions)?);
+            }
+        }
+        let needs_length = conditions.all.iter().flat_map(|condition| &condition.picks).any(|pick| match pick {
+            Pick::Index(index) => *index < 0,
+            Pick::Slice(slice) => slice.needs_length(),
+            Pick::Name(_) | Pick::Any | Pick::Test(_) => false,
+        });
+        Ok(ElementTable { list, conditions: conditions.all, needs_length, targets })
+    }
+
+    /// Counts the cost of one entry of a table.
+    fn spend(&mut self, subset: &Subset<'c>) -> Result<(), CompileError> {
+        self.work += 1 + subset.positions.len();
+        if self.work > WORK_LIMIT { Err(CompileError::TooManyStates) } else { Ok(()) }
+    }
+
+    /// The next step of a rule.
+    fn segment(&self, position: &Position) -> Option<&'c Segment> {
+        self.rules.get(position.rule)?.selector.segments().get(position.taken)
+    }
+
+    fn is_match(&self, position: &Position) -> bool {
+        self.rules.get(position.rule).is_some_and(|rule| rule.selector.segments().len() == position.taken)
+    }
+
+    /// Whether what a position may come to changes anything below a location.
+    fn matters(&self, position: &Position, layer: Layer) -> bool {
+        let Some(rule) = self.rules.get(position.rule) else { return false };
+        match layer {
+            Layer::Shown => rule.action.hides(),
+            Layer::Hidden(_) => !position.is_folded && rule.action != Action::Remove,
+            Layer::Known(_) => true,
+        }
+    }
+
+    /// The conditions at a location.
+    fn conditions(&self, subset: &Subset<'c>, children: Children) -> Result<Conditions, CompileError> {
+        let mut conditions = Conditions { all: Vec::new(), of: Vec::new() };
+        for position in &*subset.positions {
+            let picks: Vec<Pick> = self.segment(position).map_or(&[][..], |segment| &segment.picks).to_vec();
+            let is_certain = picks.contains(&Pick::Any);
+            let picks: Vec<Pick> = picks
+                .into_iter()
+                .filter(|pick| match pick {
+                    Pick::Test(_) => !is_certain,
+                    Pick::Index(_) | Pick::Slice(_) => children == Children::Elements && !is_certain,
+                    Pick::Name(_) | Pick::Any => false,
+                })
+                .collect();
+            if picks.is_empty() {
+                conditions.of.push(None);
+                continue;
+            }
+            let condition = Condition { picks };
+            let known = conditions.all.iter().position(|known| *known == condition);
+            conditions.of.push(Some(known.unwrap_or(conditions.all.len())));
+            if known.is_none() {
+                conditions.all.push(condition);
+            }
+            if let (true, Some(rule)) = (conditions.all.len() > CONDITION_LIMIT, self.rules.get(position.rule)) {
+                return Err(CompileError::TooManyConditions { location: rule.location.clone() });
+            }
+        }
+        Ok(conditions)
+    }
+
+    /// The positions after one step down: to a member by its key, or to an element.
+    fn advance(
+        &self,
+        subset: &Subset<'c>,
+        conditions: &Conditions,
+        truths: usize,
+        key: Option<KeyMatch<'_>>,
+    ) -> Vec<Position> {
+        let mut next = Vec::new();
+        for (position, condition) in subset.positions.iter().zip(&conditions.of) {
+            let Some(segment) = self.segment(position) else { continue };
+            if segment.descendant {
+                next.push(*position);
+            }
+            let hides = self.rules.get(position.rule).is_some_and(|rule| rule.action.hides());
+            let mut is_exact = condition.is_some_and(|condition| truths & (1 << condition) != 0);
+            let mut is_folded = false;
+            for pick in &segment.picks {
+                match (pick, key) {
+                    (Pick::Any, _) => is_exact = true,
+                    (Pick::Name(name), Some(KeyMatch::Exact(key))) => {
+                        is_exact |= name == key;
+                        is_folded |= hides && equal_folded(name, key);
+                    }
+                    (Pick::Name(name), Some(KeyMatch::Folded(key))) => {
+                        is_folded |= hides && equals_folded_name(name, key);
+                    }
+                    (Pick::Name(_), Some(KeyMatch::Listed | KeyMatch::Other) | None)
+                    | (Pick::Index(_) | Pick::Slice(_) | Pick::Test(_), _) => {}
+                }
+            }
+            if is_exact || is_folded {
+                let is_folded = position.is_folded || !is_exact;
+                next.push(Position { taken: position.taken + 1, is_folded, ..*position });
+            }
+        }
+        next
+    }
+
+    /// Whether a class is shown at a field.
+    fn shows(&self, class: Class, reached: Reached) -> bool {
+        reached.is_listed || reached.is_kept || self.show.classes.contains(class)
+    }
+
+    /// The layer of what no schema knows.
+    fn unknown(&self) -> Layer {
+        if self.show.unknown { Layer::Shown } else { Layer::Hidden(None) }
+    }
+
+    /// The layer inside an object or array that a field should not be, or that is hidden as a whole.
+    fn inside(&self, field: &Field, reached: Reached) -> Option<Layer> {
+        let (class, _) = field.opaque.as_ref().or(field.class.as_ref())?;
+        Some(Layer::Hidden((!self.shows(*class, reached)).then_some(*class)))
+    }
+
+    /// The field and layer of a member.
+    fn member(&self, subset: &Subset<'c>, key: KeyMatch<'_>) -> (Option<FieldRef<'c>>, Layer) {
+        let field = subset.field.map_or(&SHAPELESS, |field| field.0);
+        let named = match key {
+            KeyMatch::Exact(name) => {
+                field.members.get(name).map_or_else(|| self.alike(field, &fold(name)), |it| Ok(Some(it)))
+            }
+            KeyMatch::Folded(folded) => self.alike(field, folded),
+            KeyMatch::Listed | KeyMatch::Other => Ok(None),
+        };
+        let Ok(named) = named else { return (None, under(subset, Layer::Hidden(None))) };
+        let below = named.or(field.any_member.as_deref());
+        let Layer::Known(reached) = subset.layer else { return (below.map(FieldRef), subset.layer) };
+        let is_kept = reached.is_kept;
+        let layer = match (named, below) {
+            (Some(member), _) => Layer::Known(Reached { is_kept, list: member.list, ..Reached::default() }),
+            (None, Some(_)) if is_kept => Layer::Known(Reached { is_item: true, is_kept, ..Reached::default() }),
+            (None, Some(value)) => self.map_member(field, value, self.is_listed(subset, key)),
+            (None, None) => match (&field.key_class, self.inside(field, reached)) {
+                (_, Some(layer)) if field.members.is_empty() => layer,
+                (Some((class, _)), _) if is_kept || self.show.classes.contains(*class) => {
+                    return (Some(FieldRef(&SHAPELESS)), Layer::Known(Reached { is_kept, ..Reached::default() }));
+                }
+                (Some((class, _)), _) => Layer::Hidden(Some(*class)),
+                (None, _) => self.unknown(),
+            },
+        };
+        (below.map(FieldRef), layer)
+    }
+
+    /// The named member that a key of another spelling stands for: none, or an error if that is not certain.
+    fn alike<'f>(&self, field: &'f Field, folded: &str) -> Result<Option<&'f Field>, Ambiguous> {
+        let mut alike = field.members.iter().filter(|(name, _)| equals_folded_name(name, folded));
+        match (alike.next(), alike.next()) {
+            (None, _) => Ok(None),
+            (Some((_, one)), None) if self.show.unknown => Ok(Some(one)),
+            (Some(_), _) => Err(Ambiguous),
+        }
+    }
+
+    /// Whether a key is in the allow-list of a location.
+    fn is_listed(&self, subset: &Subset<'c>, key: KeyMatch<'_>) -> bool {
+        match key {
+            KeyMatch::Listed => true,
+            KeyMatch::Exact(name) => match self.list_of_members(subset) {
+                Some(list) => self.show.names.of(list).matches(name),
+                None => false,
+            },
+            KeyMatch::Folded(_) | KeyMatch::Other => false,
+        }
+    }
+
+    /// The layer of a value of a map.
+    fn map_member(&self, map: &Field, value: &Field, is_listed: bool) -> Layer {
+        if is_listed {
+            return Layer::Known(Reached { is_item: true, is_listed, ..Reached::default() });
+        }
+        match &map.key_class {
+            Some((class, _)) if self.show.classes.contains(*class) => Layer::Known(Reached::default()),
+            Some((class, _)) => Layer::Hidden(Some(*class)),
+            None => {
+                let is_leaf = value.class.is_some() || value.opaque.is_some();
+                if is_leaf {
+                    Layer::Known(Reached { is_item: true, ..Reached::default() })
+                } else if self.shows_any(value) {
+                    Layer::Known(Reached::default())
+                } else {
+                    Layer::Hidden(first_class(value))
+                }
+            }
+        }
+    }
+
+    /// The field and layer of an element.
+    fn element(&self, subset: &Subset<'c>, is_listed: bool) -> (Option<FieldRef<'c>>, Layer) {
+        let field = subset.field.map_or(&SHAPELESS, |field| field.0);
+        let below = field.elements.as_deref();
+        let Layer::Known(reached) = subset.layer else { return (below.map(FieldRef), subset.layer) };
+        let layer = match below {
+            Some(below) => {
+                // An array of maps is one map in parts.
+                let list = reached.list.filter(|_| below.any_member.is_some());
+                Layer::Known(Reached { is_item: true, is_listed, is_kept: reached.is_kept, list })
+            }
+            None => self.inside(field, reached).unwrap_or_else(|| self.unknown()),
+        };
+        (below.map(FieldRef), layer)
+    }
+
+    /// Whether a field, or anything below it, can be shown.
+    fn shows_any(&self, field: &Field) -> bool {
+        let is_shown = |classified: &Option<(Class, _)>| {
+            classified.as_ref().is_some_and(|(class, _)| self.show.classes.contains(*class))
+        };
+        let nested = || field.nested.as_deref().and_then(|name| self.catalogue?.schema(name));
+        self.show.unknown
+            || is_shown(&field.class)
+            || is_shown(&field.key_class)
+            || is_shown(&field.opaque)
+            || field.fields_below().any(|below| self.shows_any(below))
+            || nested().is_some_and(|schema| self.shows_any(schema.root()))
+    }
+
+    /// Whether rules of a nested schema start at a field or below it.
+    fn has_nested_rules(&mut self, field: &'c Field) -> bool {
+        if let Some(known) = self.nested_rules.get(&std::ptr::from_ref(field)) {
+            return *known;
+        }
+        let mut found = false;
+        if let (Some(catalogue), Some(name)) = (self.catalogue, field.nested.as_deref()) {
+            let inner = catalogue.schema(name);
+            found = !self.starts(name).is_empty() || inner.is_some_and(|schema| self.has_nested_rules(schema.root()));
+        }
+        for below in field.fields_below() {
+            found = found || self.has_nested_rules(below);
+        }
+        self.nested_rules.insert(std::ptr::from_ref(field), found);
+        found
+    }
+
+    /// The allow-list that the keys of a map are looked up in.
+    fn list_of_members(&self, subset: &Subset<'c>) -> Option<NameList> {
+        let any = subset.field?.0.any_member.as_deref();
+        self.list_of(subset, any?)
+    }
+
+    /// The allow-list that the elements of an array are looked up in.
+    fn list_of_elements(&self, subset: &Subset<'c>) -> Option<NameList> {
+        let elements = subset.field?.0.elements.as_deref();
+        self.list_of(subset, elements?)
+    }
+
+    /// The allow-list of a location, if it can show a value of `below` that its class hides.
+    fn list_of(&self, subset: &Subset<'c>, below: &Field) -> Option<NameList> {
+        let Layer::Known(Reached { list: Some(list), .. }) = subset.layer else { return None };
+        let (class, _) = below.class.as_ref()?;
+        (!self.show.names.of(list).is_empty() && !self.show.classes.contains(*class)).then_some(list)
+    }
+}
+
+/// The layer where a rule keeps a value: of a field, what the schema knows of it; of anything else, everything.
+fn kept_layer(field: Option<FieldRef<'_>>, layer: Layer) -> Layer {
+    let is_described = field.is_some_and(|field| !std::ptr::eq(field.0, &SHAPELESS));
+    match layer {
+        Layer::Known(reached) if is_described => Layer::Known(Reached { is_kept: true, ..reached }),
+        Layer::Hidden(_) if is_described => {
+            Layer::Known(Reached { is_item: true, is_kept: true, ..Reached::default() })
+        }
+        Layer::Shown | Layer::Known(_) | Layer::Hidden(_) => Layer::Shown,
+    }
+}
+
+/// `otherwise` where the schema decides; the layer of the location where it does not.
+fn under(subset: &Subset<'_>, otherwise: Layer) -> Layer {
+    match subset.layer {
+        Layer::Shown | Layer::Hidden(_) => subset.layer,
+        Layer::Known(_) => otherwise,
+    }
+}
+
+/// The class of the first classified field at a field or below it.
+fn first_class(field: &Field) -> Option<Class> {
+    let classified = field.class.as_ref().or(field.opaque.as_ref()).or(field.key_class.as_ref());
+    classified.map(|(class, _)| *class).or_else(|| field.fields_below().find_map(first_class))
+}

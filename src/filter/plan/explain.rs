@@ -1,0 +1,211 @@
+//! What a plan does, for people: an entry for each field and each rule.
+
+use std::fmt;
+
+use super::Plan;
+use super::tables::{Effect, State, StateId};
+use crate::filter::show::Show;
+use crate::filter::{Action, Rule};
+use crate::schema::{Catalogue, Class, Field, NameList, Part, Schema, Step};
+use crate::yaml::Location;
+
+/// What happens to one field, or what one rule does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explained {
+    /// The field as class files write it, or the path of the rule.
+    pub path: String,
+    /// The class of the field; `None` for a rule.
+    pub class: Option<Class>,
+    /// What happens.
+    pub treatment: Treatment,
+    /// The line that decided: of a rule if one did, else of the class file.
+    pub location: Option<Location>,
+}
+
+/// What happens to a field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Treatment {
+    /// It is shown.
+    Shown,
+    /// It is shown without what looks like a credential.
+    Masked,
+    /// It is blanked.
+    Blanked,
+    /// It is removed.
+    Removed,
+    /// Entries whose names the profile lists are shown.
+    Listed(NameList),
+    /// A key is shown if its entry is.
+    WithEntry,
+    /// Of a text, the word before its colon is shown.
+    Word,
+    /// The action of a rule.
+    Rule(Action),
+}
+
+impl Treatment {
+    /// Whether the field is hidden by its class.
+    pub fn is_hidden(&self) -> bool {
+        match self {
+            Self::Blanked | Self::Removed => true,
+            Self::Shown | Self::Masked | Self::Listed(_) | Self::WithEntry | Self::Word | Self::Rule(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Treatment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shown => f.write_str("shown"),
+            Self::Masked => f.write_str("shown, credentials masked"),
+            Self::Blanked => f.write_str("hidden: blank"),
+            Self::Removed => f.write_str("hidden: removed"),
+            Self::Listed(list) => write!(f, "{list} in the allow-list are shown"),
+            Self::WithEntry => f.write_str("shown with its entry"),
+            Self::Word => f.write_str("shown up to its colon"),
+            Self::Rule(action) => write!(f, "rule: {}", action.as_str()),
+        }
+    }
+}
+
+/// Explains every field of a schema and every rule about it.
+pub(super) fn explain(
+    plan: &Plan,
+    catalogue: &Catalogue,
+    schema: &Schema,
+    show: &Show,
+    rules: &[Rule],
+) -> Vec<Explained> {
+    let mut explainer = Explainer {
+        plan,
+        catalogue,
+        show,
+        rules,
+        path: "$".to_owned(),
+        schemas: vec![schema.name()],
+        lines: Vec::new(),
+    };
+    explainer.field(schema.root(), plan.root, None);
+    let mut lines = explainer.lines;
+    let about = catalogue.with_nested(schema.name());
+    for rule in rules.iter().filter(|rule| about.contains(&rule.on.as_str())) {
+        let path = rule.selector.to_string();
+        lines.push(Explained {
+            path: if rule.on == schema.name() { path } else { format!("{}: {path}", rule.on) },
+            class: None,
+            treatment: Treatment::Rule(rule.action.clone()),
+            location: Some(rule.location.clone()),
+        });
+    }
+    lines
+}
+
+/// One recursion over fields and states together.
+struct Explainer<'e> {
+    plan: &'e Plan,
+    catalogue: &'e Catalogue,
+    show: &'e Show,
+    rules: &'e [Rule],
+    /// The path to the field.
+    path: String,
+    /// The schemas that the field is in, the innermost last: a schema inside itself is explained once.
+    schemas: Vec<&'e str>,
+    lines: Vec<Explained>,
+}
+
+impl<'e> Explainer<'e> {
+    /// Explains a field and all below it. `above` is the rule that decided above it.
+    fn field(&mut self, field: &'e Field, id: StateId, above: Option<usize>) {
+        let nested = field.nested.as_deref().filter(|name| !self.schemas.contains(name));
+        if let Some(schema) = nested.and_then(|name| self.catalogue.schema(name)) {
+            self.schemas.push(schema.name());
+            self.field(schema.root(), id, above);
+            self.schemas.pop();
+            return;
+        }
+        let Some(state) = self.plan.state(id) else { return };
+        let rule = if state.is_decided() { Some(state.action) } else { above };
+        let keys = self.classes(field, state, rule);
+        for (name, below) in &field.members {
+            let members = state.members.as_deref();
+            let target = members.and_then(|members| members.target(members.row(Some(name)), 0));
+            self.below(&Step::Member(name.clone()), below, target.unwrap_or(id), rule);
+        }
+        if let Some(below) = &field.any_member {
+            let members = state.members.as_deref();
+            let target = members.and_then(|members| members.target(members.row(None), 0));
+            let first = self.below(&Step::AnyMember, below, target.unwrap_or(id), rule);
+            self.keep_keys(keys, first);
+            self.mark_listed(first, members.and_then(|members| members.list));
+        }
+        if let Some(below) = &field.elements {
+            let elements = state.elements.as_deref();
+            let target = elements.and_then(|elements| elements.target(false, 0));
+            let first = self.below(&Step::Elements, below, target.unwrap_or(id), rule);
+            self.mark_listed(first, elements.and_then(|elements| elements.list));
+        }
+    }
+
+    /// Explains what is one step below; returns the index of its first line.
+    fn below(&mut self, step: &Step, below: &'e Field, id: StateId, rule: Option<usize>) -> usize {
+        let (length, first) = (self.path.len(), self.lines.len());
+        self.path.push_str(&step.to_string());
+        self.field(below, id, rule);
+        self.path.truncate(length);
+        first
+    }
+
+    /// A line for each class of a field; returns the index of the line about its keys.
+    fn classes(&mut self, field: &'e Field, state: &State, rule: Option<usize>) -> Option<usize> {
+        let mut keys = None;
+        let rule = rule.and_then(|rule| self.rules.get(rule));
+        let parts = [(&field.class, Part::Value), (&field.key_class, Part::Keys), (&field.opaque, Part::Everything)];
+        for (classified, part) in parts {
+            let Some((class, location)) = classified else { continue };
+            let (treatment, location) = match (rule, part) {
+                (Some(rule), _) => (Treatment::Rule(rule.action.clone()), &rule.location),
+                (None, Part::Keys) => (self.keys(*class), location),
+                (None, Part::Value | Part::Everything) => (value(state), location),
+            };
+            if part == Part::Keys {
+                keys = Some(self.lines.len());
+            }
+            let path = format!("{}{part}", self.path);
+            self.lines.push(Explained { path, class: Some(*class), treatment, location: Some(location.clone()) });
+        }
+        keys
+    }
+
+    fn keys(&self, class: Class) -> Treatment {
+        if self.show.classes.contains(class) { Treatment::Shown } else { Treatment::Removed }
+    }
+
+    /// What rules keep in a member of a map comes out under its key.
+    fn keep_keys(&mut self, keys: Option<usize>, first: usize) {
+        let inside = self.lines.get(first..).unwrap_or_default();
+        let keeping = inside.iter().find(|line| line.treatment == Treatment::Rule(Action::Keep));
+        let Some(location) = keeping.map(|line| line.location.clone()) else { return };
+        if let Some(line) = keys.and_then(|keys| self.lines.get_mut(keys)).filter(|line| line.treatment.is_hidden()) {
+            (line.treatment, line.location) = (Treatment::Rule(Action::Keep), location);
+        }
+    }
+
+    /// Says of a hidden value that an allow-list may show it.
+    fn mark_listed(&mut self, first: usize, list: Option<NameList>) {
+        if let (Some(list), Some(line)) = (list, self.lines.get_mut(first))
+            && line.treatment.is_hidden()
+        {
+            line.treatment = Treatment::Listed(list);
+        }
+    }
+}
+
+/// What happens to the value of a field.
+fn value(state: &State) -> Treatment {
+    match state.scalar {
+        Effect::Copy => Treatment::Shown,
+        Effect::Mask => Treatment::Masked,
+        Effect::Blank => Treatment::Blanked,
+        Effect::Remove | Effect::Walk | Effect::Act => Treatment::Removed,
+    }
+}

@@ -1,0 +1,195 @@
+//! The table of a plan: its states, and where members and elements lead.
+
+use super::names::Names;
+use super::{Plan, equals_folded_name};
+use crate::filter::selector::Pick;
+use crate::schema::{Blank, Class, NameList};
+
+/// The index of a state in [`Plan::states`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(in crate::filter) struct StateId(pub(super) u32);
+
+impl StateId {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What happens to a value, by its type.
+#[derive(Clone, Debug)]
+pub(in crate::filter) struct State {
+    pub(in crate::filter) scalar: Effect,
+    pub(in crate::filter) null: Effect,
+    pub(in crate::filter) object: Effect,
+    pub(in crate::filter) array: Effect,
+    /// Why something is hidden here.
+    pub(in crate::filter) cause: Cause,
+    /// Whether a rule keeps what is here. An object or array that is shown only for what rules keep in it is then shown.
+    pub(in crate::filter) is_kept: bool,
+    /// Whether a walked object or array is shown only if a rule keeps something in it.
+    pub(in crate::filter) needs_kept: bool,
+    /// The rule that decided, as the index of its action in [`Plan::actions`], if a rule did.
+    pub(in crate::filter) action: usize,
+    /// What a blank is here.
+    pub(in crate::filter) blank: Blank,
+    pub(in crate::filter) members: Option<Box<MemberTable>>,
+    pub(in crate::filter) elements: Option<Box<ElementTable>>,
+}
+
+/// What happens to a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::filter) enum Effect {
+    /// Its text is copied.
+    Copy,
+    /// The zero of its type replaces it.
+    Blank,
+    /// The member or element is not written.
+    Remove,
+    /// A rule's action writes what replaces it.
+    Act,
+    /// Its text is copied without what looks like a credential. Only of scalars.
+    Mask,
+    /// Its members or elements are looked at one by one.
+    Walk,
+}
+
+/// Why something is hidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::filter) enum Cause {
+    /// Its class is not shown.
+    Class(Class),
+    /// No schema knows it, or its shape is not the schema's.
+    Unknown,
+    /// A rule.
+    Rule,
+}
+
+/// The states that the members of an object lead to.
+///
+/// `targets` has a row for each name, then one for each name in folded form, then one for keys in the allow-list, then
+/// one for all other keys. A row has a column for each combination of conditions that are true.
+#[derive(Clone, Debug)]
+pub(in crate::filter) struct MemberTable {
+    pub(in crate::filter) names: Names,
+    pub(super) folded: Vec<(String, usize)>,
+    pub(super) list: Option<NameList>,
+    pub(in crate::filter) conditions: Vec<Condition>,
+    pub(super) targets: Vec<StateId>,
+    /// The row of all other keys.
+    pub(super) other: usize,
+}
+
+/// The states that the elements of an array lead to: a row for all of them, then one for those in the allow-list.
+#[derive(Clone, Debug)]
+pub(in crate::filter) struct ElementTable {
+    pub(in crate::filter) list: Option<NameList>,
+    pub(in crate::filter) conditions: Vec<Condition>,
+    /// Whether a condition counts from the end.
+    pub(in crate::filter) needs_length: bool,
+    pub(super) targets: Vec<StateId>,
+}
+
+/// A condition on an element or member that only the document can answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::filter) struct Condition {
+    /// Only indexes, slices and tests. The condition is true if one of them is.
+    pub(in crate::filter) picks: Vec<Pick>,
+}
+
+impl State {
+    /// A state with one effect for every type.
+    pub(super) fn of(effect: Effect, cause: Cause) -> Self {
+        Self {
+            scalar: effect,
+            null: effect,
+            object: effect,
+            array: effect,
+            cause,
+            is_kept: false,
+            needs_kept: false,
+            action: 0,
+            blank: Blank::OfType,
+            members: None,
+            elements: None,
+        }
+    }
+
+    /// Whether a rule decided what happens here.
+    pub(super) fn is_decided(&self) -> bool {
+        self.is_kept || self.scalar == Effect::Act || (self.is_removed() && self.cause == Cause::Rule)
+    }
+
+    /// Whether the value's text is copied, whatever its type.
+    fn is_copied(&self) -> bool {
+        [self.scalar, self.null, self.object, self.array] == [Effect::Copy; 4]
+    }
+
+    /// Whether the member or element is not written, whatever its type.
+    fn is_removed(&self) -> bool {
+        [self.scalar, self.null, self.object, self.array] == [Effect::Remove; 4]
+    }
+}
+
+impl MemberTable {
+    /// The state for the member in `row`, with the conditions in the bit set `truths` true.
+    pub(in crate::filter) fn target(&self, row: usize, truths: usize) -> Option<StateId> {
+        self.targets.get((row << self.conditions.len()) | truths).copied()
+    }
+
+    /// The row of a key that is none of the names.
+    pub(in crate::filter) fn other_row(&self, key: &str, plan: &Plan) -> usize {
+        if let Some((_, row)) = self.folded.iter().find(|(name, _)| equals_folded_name(key, name)) {
+            return *row;
+        }
+        match self.list {
+            Some(list) if plan.names(list).matches(key) => self.other.saturating_sub(1),
+            Some(_) | None => self.other,
+        }
+    }
+
+    /// The row of the member called `name`, or of all other keys.
+    pub(super) fn row(&self, name: Option<&str>) -> usize {
+        name.and_then(|name| self.names.find(name.as_bytes())).unwrap_or(self.other)
+    }
+}
+
+impl ElementTable {
+    /// The state for an element with the conditions in the bit set `truths` true.
+    pub(in crate::filter) fn target(&self, is_listed: bool, truths: usize) -> Option<StateId> {
+        self.targets.get((usize::from(is_listed) << self.conditions.len()) | truths).copied()
+    }
+}
+
+/// Copies or skips objects and arrays as a whole where everything inside is copied or removed.
+pub(super) fn simplify(states: &mut [State]) {
+    let all = |states: &[State], targets: &[StateId], is: fn(&State) -> bool| {
+        targets.iter().all(|target| states.get(target.index()).is_some_and(is))
+    };
+    // Most states come before those they lead to, so few rounds do nearly everything.
+    for _ in 0..4 {
+        for index in (0..states.len()).rev() {
+            let Some(mut state) = states.get(index).cloned() else { continue };
+            let needs_kept = state.needs_kept;
+            let collapse = |effect: &mut Effect, targets: Option<&[StateId]>| {
+                let Some(targets) = targets else { return };
+                // An empty object or array is shown by itself, but not where only something kept inside shows it.
+                if !needs_kept && all(states, targets, State::is_copied) {
+                    *effect = Effect::Copy;
+                } else if all(states, targets, State::is_removed) {
+                    *effect = if needs_kept { Effect::Remove } else { Effect::Blank };
+                }
+            };
+            collapse(&mut state.object, state.members.as_deref().map(|members| members.targets.as_slice()));
+            collapse(&mut state.array, state.elements.as_deref().map(|elements| elements.targets.as_slice()));
+            if state.object != Effect::Walk {
+                state.members = None;
+            }
+            if state.array != Effect::Walk {
+                state.elements = None;
+            }
+            if let Some(slot) = states.get_mut(index) {
+                *slot = state;
+            }
+        }
+    }
+}

@@ -1,0 +1,465 @@
+//! Filters documents of a schema that has several kinds; see [`crate::schema::Variants`].
+//!
+//! A plan cannot tell the members of such a document apart by names alone. So a document is first *normalised*: texts are
+//! cut to their word, free entries that are not shown go, and a member of the kind stays only if its value looks like it.
+//! Then it goes through the plan of its schema like every other document.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::plan::{CompileError, Explained, Plan, Treatment, equal_folded};
+use super::{DocumentLimits, FilterError, Report, Rule, Show};
+use crate::schema::{Catalogue, Entries, Kind, Variants};
+
+/// What happens to the documents of a schema with several kinds. Immutable, shared between exchanges.
+#[derive(Debug)]
+pub struct VariantFilter {
+    plan: Plan,
+    show: Show,
+    variants: Variants,
+}
+
+impl VariantFilter {
+    /// Compiles what `show` and `rules` make of such documents.
+    ///
+    /// # Errors
+    /// As [`Plan::compile`].
+    pub fn compile(
+        catalogue: &Catalogue,
+        variants: &Variants,
+        show: &Show,
+        rules: &[Rule],
+    ) -> Result<Self, CompileError> {
+        let plan = Plan::compile(catalogue, &variants.schema, &show_of_plan(variants, show), rules)?;
+        Ok(Self { plan, show: show.clone(), variants: variants.clone() })
+    }
+
+    /// Explains what a filter with the same arguments does; see [`Plan::explain`].
+    ///
+    /// # Errors
+    /// As [`Plan::compile`].
+    pub fn explain(
+        catalogue: &Catalogue,
+        variants: &Variants,
+        show: &Show,
+        rules: &[Rule],
+    ) -> Result<Vec<Explained>, CompileError> {
+        let plan = show_of_plan(variants, show);
+        let is_listed = plan.classes != show.classes;
+        let [outer, inner] = &variants.entries.path;
+        let entries = format!("$.{outer}.{inner}.*");
+        let keys = format!("{entries}~");
+        let words: Vec<String> = variants.words.members.iter().map(|name| format!("$.{name}")).collect();
+        let cuts = !show.classes.contains(variants.words.rest);
+        let mut explained = Plan::explain(catalogue, &variants.schema, &plan, rules)?;
+        for line in explained.iter_mut().filter(|line| line.treatment == Treatment::Shown) {
+            if is_listed && line.path == entries {
+                line.treatment = Treatment::Listed(variants.entries.list);
+            } else if is_listed && line.path == keys {
+                line.treatment = Treatment::WithEntry;
+            } else if cuts && words.contains(&line.path) {
+                line.treatment = Treatment::Word;
+            }
+        }
+        Ok(explained)
+    }
+
+    /// This filter with other limits for each document.
+    #[must_use]
+    pub fn with_limits(self, limits: DocumentLimits) -> Self {
+        Self { plan: self.plan.with_limits(limits), ..self }
+    }
+
+    /// Filters one document and appends what is left to `out`, which an error leaves as it was. Returns whether anything
+    /// is left: a document about what is hidden goes as a whole.
+    ///
+    /// # Errors
+    /// [`FilterError`]: the document must be withheld.
+    pub fn apply(&self, document: &[u8], out: &mut Vec<u8>, report: &mut Report) -> Result<bool, FilterError> {
+        let mut normalised = Vec::with_capacity(document.len());
+        let mut found = Report::default();
+        if !self.normalise(document, &mut normalised, &mut found)? {
+            report.add(&found);
+            return Ok(false);
+        }
+        found.add(&self.plan.apply(&normalised, out)?);
+        report.add(&found);
+        Ok(true)
+    }
+
+    /// Writes the document without free text behind words and without free entries that are not shown. Returns `false` if
+    /// it is about what is hidden.
+    fn normalise(&self, document: &[u8], out: &mut Vec<u8>, report: &mut Report) -> Result<bool, FilterError> {
+        let Variants { tag, words, entries, kinds, .. } = &self.variants;
+        let document: Object<'_> = serde_json::from_slice(document).map_err(|_| FilterError::NotJson)?;
+        document.check_keys(words.members.iter().chain([tag, outer(entries)]))?;
+        let kind = document.get(tag).map(text).transpose()?;
+        let kind = kind.and_then(|kind| kinds.get(&*kind));
+        if let Some(class) = kind.and_then(|kind| kind.about)
+            && !self.show.classes.contains(class)
+        {
+            report.count_class(class);
+            return Ok(false);
+        }
+        let cuts = !self.show.classes.contains(words.rest);
+        let mut members = ObjectWriter::open(out);
+        for (name, value) in &document.0 {
+            if cuts && words.members.iter().any(|word| word == name) {
+                let whole = text(value)?;
+                let word = words.word(&whole);
+                if word.len() < whole.len() {
+                    report.count_class(words.rest);
+                }
+                members.text(name, word)?;
+            } else if name == outer(entries) && value.get() != "null" {
+                self.outer(value, kind, members.name(name)?, report)?;
+            } else {
+                members.name(name)?.extend_from_slice(value.get().as_bytes());
+            }
+        }
+        members.close();
+        Ok(true)
+    }
+
+    /// Writes the object that holds the object of entries.
+    fn outer(
+        &self,
+        value: &RawValue,
+        kind: Option<&Kind>,
+        out: &mut Vec<u8>,
+        report: &mut Report,
+    ) -> Result<(), FilterError> {
+        let [_, inner] = &self.variants.entries.path;
+        let object: Object<'_> = object(value)?;
+        object.check_keys([inner])?;
+        let mut members = ObjectWriter::open(out);
+        for (name, value) in &object.0 {
+            if name == inner && value.get() != "null" {
+                self.entries(value, kind, members.name(name)?, report)?;
+            } else {
+                members.name(name)?.extend_from_slice(value.get().as_bytes());
+            }
+        }
+        members.close();
+        Ok(())
+    }
+
+    /// Writes the members of the kind, and the free entries that are shown.
+    fn entries(
+        &self,
+        value: &RawValue,
+        kind: Option<&Kind>,
+        out: &mut Vec<u8>,
+        report: &mut Report,
+    ) -> Result<(), FilterError> {
+        let object: Object<'_> = object(value)?;
+        object.check_keys([])?;
+        let mut members = ObjectWriter::open(out);
+        for (name, value) in &object.0 {
+            let value = text(value)?;
+            let look = kind.and_then(|kind| kind.members.get(&**name));
+            if look.is_some_and(|look| look.fits(&value)) || self.shows_entry(name) {
+                members.text(name, &value)?;
+            } else {
+                report.count_class(self.variants.entries.class);
+            }
+        }
+        members.close();
+        Ok(())
+    }
+
+    fn shows_entry(&self, name: &str) -> bool {
+        let entries = &self.variants.entries;
+        self.show.classes.contains(entries.class) || self.show.names.of(entries.list).matches(name)
+    }
+}
+
+/// What the plan shows. Free entries in the allow-list are chosen before the plan, which cannot tell what is one; those
+/// that are left pass it, unless a rule hides them.
+fn show_of_plan(variants: &Variants, show: &Show) -> Show {
+    let entries = &variants.entries;
+    let classes = if show.names.of(entries.list).is_empty() { show.classes } else { show.classes.with(entries.class) };
+    Show { classes, ..show.clone() }
+}
+
+/// The member of the document that holds the object of entries.
+fn outer(entries: &Entries) -> &String {
+    let [outer, _] = &entries.path;
+    outer
+}
+
+/// The members of an object in their order, each value as its text.
+struct Object<'d>(Vec<(Cow<'d, str>, &'d RawValue)>);
+
+impl<'d> Object<'d> {
+    fn get(&self, name: &str) -> Option<&'d RawValue> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
+    }
+
+    /// Refuses two members of one name, and a member that is another spelling of one of `names`.
+    fn check_keys<'n>(&self, names: impl IntoIterator<Item = &'n String>) -> Result<(), FilterError> {
+        let is_other_spelling = |found: &str, name: &str| found != name && equal_folded(found, name);
+        for name in names {
+            if self.0.iter().any(|(found, _)| is_other_spelling(found, name)) {
+                return Err(FilterError::DuplicateKey);
+            }
+        }
+        let mut keys: Vec<&str> = self.0.iter().map(|(key, _)| &**key).collect();
+        keys.sort_unstable();
+        if keys.array_windows().any(|[one, next]| one == next) { Err(FilterError::DuplicateKey) } else { Ok(()) }
+    }
+}
+
+impl<'de: 'd, 'd> Deserialize<'de> for Object<'d> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+                let mut members: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
+                while let Some((Text(name), value)) = map.next_entry()? {
+                    members.push((name, value));
+                }
+                Ok(Object(members))
+            }
+        }
+        from.deserialize_map(InOrder)
+    }
+}
+
+/// A text, borrowed where it has no escapes.
+#[derive(serde::Deserialize)]
+struct Text<'d>(#[serde(borrow)] Cow<'d, str>);
+
+fn object(value: &RawValue) -> Result<Object<'_>, FilterError> {
+    serde_json::from_str(value.get()).map_err(|_| FilterError::NotJson)
+}
+
+fn text(value: &RawValue) -> Result<Cow<'_, str>, FilterError> {
+    serde_json::from_str(value.get()).map(|Text(text)| text).map_err(|_| FilterError::NotJson)
+}
+
+/// Writes one object.
+struct ObjectWriter<'o> {
+    out: &'o mut Vec<u8>,
+    first: bool,
+}
+
+impl<'o> ObjectWriter<'o> {
+    fn open(out: &'o mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, first: true }
+    }
+
+    /// Writes a name. The caller writes its value.
+    fn name(&mut self, name: &str) -> Result<&mut Vec<u8>, FilterError> {
+        if !std::mem::take(&mut self.first) {
+            self.out.push(b',');
+        }
+        serde_json::to_writer(&mut *self.out, name).map_err(|_| FilterError::NotJson)?;
+        self.out.push(b':');
+        Ok(self.out)
+    }
+
+    fn text(&mut self, name: &str, value: &str) -> Result<(), FilterError> {
+        serde_json::to_writer(self.name(name)?, value).map_err(|_| FilterError::NotJson)
+    }
+
+    fn close(self) {
+        self.out.push(b'}');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::lists::LABELS;
+    use crate::filter::NamesShown;
+    use crate::schema::Class;
+
+    const SHOWN: [Class; 3] = [Class::Identity, Class::State, Class::Topology];
+
+    fn filter(classes: &[Class], labels: &[&str]) -> VariantFilter {
+        let show = Show {
+            classes: classes.iter().copied().collect(),
+            names: NamesShown::default().with(LABELS, labels),
+            ..Show::default()
+        };
+        compile(&show, &[])
+    }
+
+    /// The filter of the built-in catalogue for events.
+    fn compile(show: &Show, rules: &[Rule]) -> VariantFilter {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        VariantFilter::compile(&catalogue, catalogue.variants("Event").unwrap(), show, rules).unwrap()
+    }
+
+    /// What is left of an event, if anything is.
+    fn filtered(filter: &VariantFilter, event: &Value) -> Option<Value> {
+        let mut out = Vec::new();
+        let left = filter.apply(event.to_string().as_bytes(), &mut out, &mut Report::default()).unwrap();
+        assert_eq!(left, !out.is_empty());
+        left.then(|| serde_json::from_slice(&out).unwrap())
+    }
+
+    fn container(action: &str, attributes: Value) -> Value {
+        json!({"Type": "container", "Action": action, "status": action, "id": "c0", "from": "web:1",
+               "Actor": {"ID": "c0", "Attributes": attributes}, "scope": "local", "time": 1, "timeNano": 1_000_000_007})
+    }
+
+    /// The attributes that are left of those of an event of this type.
+    #[track_caller]
+    fn check(filter: &VariantFilter, kind: &str, before: Value, after: Value) {
+        let mut event = container("create", before);
+        event["Type"] = json!(kind);
+        let left = filtered(filter, &event).unwrap_or_default();
+        assert_eq!(left["Actor"]["Attributes"], after, "{kind}");
+    }
+
+    #[test]
+    fn an_action_is_cut_at_its_colon() {
+        for (action, word) in [
+            ("exec_create: /bin/sh -c canary", "exec_create"),
+            ("exec_start:canary", "exec_start"),
+            ("exec_create: sh -c health_status: healthy", "exec_create"),
+            ("health_status: canary", "health_status"),
+            ("health_status: healthy: canary", "health_status"),
+            ("health_status: healthy", "health_status: healthy"),
+            ("health_status: unhealthy", "health_status: unhealthy"),
+            ("exec_die", "exec_die"),
+            (": canary", ""),
+            ("", ""),
+        ] {
+            let left = filtered(&filter(&SHOWN, &[]), &container(action, json!({}))).unwrap();
+            assert_eq!(left["Action"], word);
+            assert_eq!(left["status"], word);
+            let all = filter(&[&SHOWN[..], &[Class::Command]].concat(), &[]);
+            assert_eq!(filtered(&all, &container(action, json!({}))).unwrap()["Action"], action);
+        }
+    }
+
+    #[test]
+    fn an_action_is_cut_wherever_its_colon_is_written() {
+        let event = r#"{"Type":"container","Action":"exec_start\u003a canary","Actor":null}"#;
+        let mut out = Vec::new();
+        assert_eq!(filter(&SHOWN, &[]).apply(event.as_bytes(), &mut out, &mut Report::default()), Ok(true));
+        assert_eq!(String::from_utf8(out).unwrap(), r#"{"Type":"container","Action":"exec_start","Actor":null}"#);
+    }
+
+    #[test]
+    fn labels_are_shown_by_the_allow_list() {
+        let labels = json!({"app": "a", "com.example.b": "b", "token": "canary", "App": "canary", "name": "web"});
+        let (listed, unlisted) = (filter(&SHOWN, &["app", "com.example.*"]), filter(&SHOWN, &[]));
+        for kind in ["container", "image"] {
+            check(&listed, kind, labels.clone(), json!({"app": "a", "com.example.b": "b", "name": "web"}));
+            check(&unlisted, kind, labels.clone(), json!({"name": "web"}));
+        }
+        let all = filter(&[Class::FreeText, Class::Identity], &[]);
+        check(&all, "other", labels.clone(), labels.clone());
+        check(&listed, "other", labels, json!({"app": "a", "com.example.b": "b"}));
+    }
+
+    #[test]
+    fn what_the_engine_sets_is_shown_by_its_class() {
+        let set = json!({"name": "/web", "image": "r.io:5000/a/web:1@sha256:0f", "exitCode": "-1", "signal": "9",
+                         "execID": "0af", "execDuration": "4", "oldName": "/old", "imageRef": ""});
+        check(&filter(&SHOWN, &[]), "container", set.clone(), set.clone());
+        let state = json!({"exitCode": "-1", "signal": "9", "execDuration": "4", "name": "", "image": "", "execID": "",
+                           "oldName": "", "imageRef": ""});
+        check(&filter(&[Class::State], &[]), "container", set, state);
+        let volume = json!({"container": "c0", "destination": "/canary", "driver": "local", "read/write": "true"});
+        let left = json!({"container": "c0", "destination": "", "driver": "", "read/write": "true"});
+        check(&filter(&SHOWN, &[]), "volume", volume, left);
+    }
+
+    #[test]
+    fn podman_tells_health_apart() {
+        let mut event = container("health_status", json!({"podId": "", "name": "web", "error": "canary"}));
+        event["HealthStatus"] = json!("healthy");
+        let left = filtered(&filter(&SHOWN, &[]), &event).unwrap();
+        assert_eq!((&left["Action"], &left["HealthStatus"]), (&json!("health_status"), &json!("healthy")));
+        assert_eq!(left["Actor"]["Attributes"], json!({"podId": "", "name": "web"}));
+    }
+
+    #[test]
+    fn a_label_called_like_an_attribute_is_a_label() {
+        let labels = json!({"driver": "canary", "destination": "/canary", "exitCode": "canary", "execID": "canary",
+                            "signal": "canary 1", "updatestate.new": "canary", "comment": "canary", "name": "a name"});
+        check(&filter(&SHOWN, &[]), "container", labels, json!({}));
+        check(&filter(&SHOWN, &[]), "image", json!({"exitCode": "0", "container": "canary"}), json!({}));
+        check(&filter(&SHOWN, &["driver"]), "container", json!({"driver": "d"}), json!({"driver": ""}));
+    }
+
+    #[test]
+    fn an_event_about_what_is_hidden_goes() {
+        for kind in ["network", "node", "daemon"] {
+            let event =
+                json!({"Type": kind, "Action": "update", "Actor": {"ID": "n", "Attributes": {"name": "canary"}}});
+            assert_eq!(filtered(&filter(&[Class::Identity, Class::State], &[]), &event), None);
+            assert_eq!(filtered(&filter(&SHOWN, &[]), &event).unwrap(), event);
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_goes() {
+        let mut event = container("die", json!({}));
+        event["HealthLog"] = json!("canary");
+        event["Actor"]["Command"] = json!("canary");
+        assert!(!filtered(&filter(&SHOWN, &["*"]), &event).unwrap().to_string().contains("canary"));
+    }
+
+    #[test]
+    fn a_rule_hides_a_label_of_the_allow_list() {
+        let rules = crate::yaml::parse("p.yaml", "- {on: Event, redact: \"$.Actor.Attributes['app']\"}\n").unwrap();
+        let rules = crate::filter::parse_rules(&rules, |_| true);
+        let show = Show { names: NamesShown::default().with(LABELS, ["app", "b"]), ..Show::default() };
+        let filter = compile(&show, &rules.unwrap());
+        check(&filter, "container", json!({"app": "canary", "b": "b"}), json!({"app": "[redacted]", "b": "b"}));
+    }
+
+    #[test]
+    fn an_event_that_cannot_be_told_for_certain_is_withheld() {
+        let filter = filter(&SHOWN, &["*"]);
+        for event in [
+            "",
+            "null",
+            "[]",
+            "{} {}",
+            r#"{"Action":1}"#,
+            r#"{"Type":null}"#,
+            r#"{"Action":"a","Action":"b"}"#,
+            r#"{"Action":"a","action":"b"}"#,
+            r#"{"Statu\u017f":"a"}"#,
+            r#"{"Actor":[]}"#,
+            r#"{"Actor":{"Attributes":[]}}"#,
+            r#"{"Actor":{"attributes":{}}}"#,
+            r#"{"Actor":{"Attributes":{"a":1}}}"#,
+            r#"{"Actor":{"Attributes":{"a":"1","a":"2"}}}"#,
+            r#"{"Actor":{"Attributes":{"a":"\ud800"}}}"#,
+            r#"{"time":1,"time":2}"#,
+        ] {
+            let mut out = b"before".to_vec();
+            let applied = filter.apply(event.as_bytes(), &mut out, &mut Report::default());
+            assert!(applied.is_err(), "{event}");
+            assert_eq!(out, b"before", "{event}");
+        }
+    }
+
+    #[test]
+    fn what_was_hidden_is_counted() {
+        let mut report = Report::default();
+        let event = container("exec_start: canary", json!({"a": "canary", "b": "canary"})).to_string();
+        filter(&SHOWN, &[]).apply(event.as_bytes(), &mut Vec::new(), &mut report).unwrap();
+        assert_eq!(report.hidden(), 4);
+    }
+}

@@ -1,0 +1,48 @@
+//! The profiles inside the program.
+
+/// Files of `filters/profile` by name, each as file name and text.
+macro_rules! built_in {
+    ($($name:literal),* $(,)?) => {
+        &[$((
+            concat!("built-in:profile/", $name, ".yaml"),
+            include_str!(concat!("../../filters/profile/", $name, ".yaml")),
+        )),*]
+    };
+}
+
+/// The profile files inside the program, each as file name and text. A test compares this list with the folder.
+pub(super) const FILES: &[(&str, &str)] = built_in![
+    "dashboard",
+    "dashboard-live",
+    "discovery",
+    "drop-in",
+    "drop-in-view",
+    "inventory",
+    "monitoring",
+    "read-only",
+    "client/autoheal",
+    "client/beszel",
+    "client/caddy",
+    "client/cadvisor",
+    "client/datadog",
+    "client/diun",
+    "client/docker-cli",
+    "client/dozzle",
+    "client/glances",
+    "client/homarr",
+    "client/homepage",
+    "client/mcp",
+    "client/netdata",
+    "client/nginx-proxy",
+    "client/portainer",
+    "client/prometheus",
+    "client/prometheus-swarm",
+    "client/promtail",
+    "client/telegraf",
+    "client/traefik",
+    "client/traefik-swarm",
+    "client/uptime-kuma",
+    "client/watchtower",
+    "client/whats-up-docker",
+    "client/zabbix",
+];

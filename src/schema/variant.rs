@@ -1,0 +1,257 @@
+//! Schemas whose documents are of several kinds.
+//!
+//! Some documents cannot be described by names alone: one member, the *tag*, says which kind of document it is; an
+//! object inside mixes members that only this kind has with free entries of a [`NameList`]; and some texts are a word
+//! with free text behind a colon. [`Variants`] describes such a schema; it is read from a file:
+//!
+//! ```yaml
+//! schema: Measurement
+//! tag: Kind
+//! words: {members: [Step], rest: command, whole: ["done: ok"]}
+//! entries: {path: [Source, Details], list: tags, class: free-text}
+//! kinds:
+//!   probe:
+//!     about: topology            # the class of what the document is about, if not shown wherever the document is
+//!     members: {count: number, owner: name}
+//! ```
+
+use std::collections::BTreeMap;
+
+use super::{Class, NameList, UnknownClass};
+use crate::yaml::{self, Diagnostics, Node};
+
+/// How the documents of one schema differ by kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variants {
+    /// The schema.
+    pub schema: String,
+    /// The member of the document that names its kind.
+    pub tag: String,
+    /// The texts that begin with a word.
+    pub words: Words,
+    /// The object that mixes members of the kind with free entries.
+    pub entries: Entries,
+    /// The kinds by name. A document of another kind has free entries only.
+    pub kinds: BTreeMap<String, Kind>,
+}
+
+/// Members of the document whose text is a word, with free text behind its first colon.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Words {
+    /// The members.
+    pub members: Vec<String>,
+    /// The class of the free text.
+    pub rest: Class,
+    /// Texts that are one word although they have a colon.
+    pub whole: Vec<String>,
+}
+
+/// An object two levels below the document that mixes members of a kind with free entries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entries {
+    /// The member of the document that holds it, then its own name.
+    pub path: [String; 2],
+    /// What the free entries are.
+    pub list: NameList,
+    /// The class of the free entries.
+    pub class: Class,
+}
+
+/// Documents of one kind.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Kind {
+    /// The class of what such a document is about, unless that is shown wherever the document is. Without this class the
+    /// whole document is hidden.
+    pub about: Option<Class>,
+    /// The members that documents of this kind have among their entries, each with what its value looks like.
+    pub members: BTreeMap<String, Look>,
+}
+
+/// What a value looks like. It must not look like a free entry of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Decimal digits, with or without a minus sign.
+    Number,
+    /// Hexadecimal digits.
+    Hex,
+    /// A name: letters, digits and `/ . _ : @ + -`.
+    Name,
+    /// Anything. Documents of this kind have no free entries.
+    Any,
+}
+
+impl Look {
+    const ALL: [(&'static str, Self); 4] =
+        [("number", Self::Number), ("hex", Self::Hex), ("name", Self::Name), ("any", Self::Any)];
+
+    /// Whether a value looks like this. An empty value says nothing, and does.
+    pub fn fits(self, value: &str) -> bool {
+        match self {
+            Self::Number => value.strip_prefix('-').unwrap_or(value).bytes().all(|byte| byte.is_ascii_digit()),
+            Self::Hex => value.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            Self::Name => value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._:@+-".contains(&byte)),
+            Self::Any => true,
+        }
+    }
+}
+
+impl Words {
+    /// The word that a text begins with: everything before the first colon, or the text itself if it is one word.
+    pub fn word<'t>(&self, text: &'t str) -> &'t str {
+        if self.whole.iter().any(|whole| whole == text) {
+            return text;
+        }
+        text.split(':').next().unwrap_or_default()
+    }
+}
+
+impl Variants {
+    /// Reads a file, given as file name and text. `lists` are the lists that it may name.
+    ///
+    /// # Errors
+    /// Every mistake in the file.
+    pub fn parse((file, text): (&str, &str), lists: &[NameList]) -> Result<Self, Diagnostics> {
+        let mut diagnostics = Diagnostics::default();
+        let document = yaml::parse(file, text)?;
+        let found = Self::read(&document, lists, &mut diagnostics);
+        diagnostics.finish_option(found)
+    }
+
+    fn read(document: &Node, lists: &[NameList], diagnostics: &mut Diagnostics) -> Option<Self> {
+        let members =
+            diagnostics.members(document, "a description of kinds", &["schema", "tag", "words", "entries", "kinds"])?;
+        let mut required = |name: &str| {
+            let found = members.get(name);
+            if found.is_none() {
+                diagnostics.push(document.diagnostic(format!("expected `{name}`")));
+            }
+            found
+        };
+        let (schema, tag) = (required("schema"), required("tag"));
+        let (words, entries, kinds) = (required("words"), required("entries"), required("kinds"));
+        let schema = diagnostics.ok(schema?.text("the name of a schema"))?.to_owned();
+        let tag = diagnostics.ok(tag?.text("the name of a member"))?.to_owned();
+        let words = Words::read(words?, diagnostics)?;
+        let entries = Entries::read(entries?, lists, diagnostics)?;
+        let mut by_name = BTreeMap::new();
+        for (key, node) in diagnostics.ok(kinds?.mapping("kinds by name"))? {
+            by_name.insert(key.name.clone(), Kind::read(node, diagnostics)?);
+        }
+        Some(Self { schema, tag, words, entries, kinds: by_name })
+    }
+}
+
+impl Words {
+    fn read(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let members = diagnostics.members(node, "words", &["members", "rest", "whole"])?;
+        let texts = |name: &str, diagnostics: &mut Diagnostics| {
+            let found = members.get(name).map(|node| diagnostics.texts(node, "texts")).unwrap_or_default();
+            found.into_iter().map(|(text, _)| text.to_owned()).collect::<Vec<_>>()
+        };
+        let (words, whole) = (texts("members", diagnostics), texts("whole", diagnostics));
+        let rest = class(members.get("rest").unwrap_or(node), diagnostics)?;
+        Some(Self { members: words, rest, whole })
+    }
+}
+
+impl Entries {
+    fn read(node: &Node, lists: &[NameList], diagnostics: &mut Diagnostics) -> Option<Self> {
+        let members = diagnostics.members(node, "entries", &["path", "list", "class"])?;
+        let path = members.get("path").unwrap_or(node);
+        let steps: Vec<String> =
+            diagnostics.texts(path, "two names of members").into_iter().map(|(text, _)| text.to_owned()).collect();
+        let path = steps.try_into().map_err(|_| path.diagnostic("expected the names of two members"));
+        let path = diagnostics.ok(path)?;
+        let list = members.get("list").unwrap_or(node);
+        let name = diagnostics.ok(list.text("the name of a list"))?;
+        let found = lists.iter().copied().find(|known| known.key() == name);
+        let list = diagnostics.ok(found.ok_or_else(|| list.diagnostic(format!("unknown list {name:?}"))))?;
+        let class = class(members.get("class").unwrap_or(node), diagnostics)?;
+        Some(Self { path, list, class })
+    }
+}
+
+impl Kind {
+    fn read(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let members = diagnostics.members(node, "a kind", &["about", "members"])?;
+        let about = match members.get("about") {
+            Some(node) => Some(class(node, diagnostics)?),
+            None => None,
+        };
+        let mut looks = BTreeMap::new();
+        if let Some(node) = members.get("members") {
+            for (key, look) in diagnostics.ok(node.mapping("members by name"))? {
+                let name = diagnostics.ok(look.text("what a value looks like"))?;
+                let found = Look::ALL.iter().find(|(known, _)| *known == name).map(|(_, look)| *look);
+                let expected = "expected number, hex, name or any";
+                let found = found.ok_or_else(|| look.diagnostic(format!("found {name:?}, {expected}")));
+                looks.insert(key.name.clone(), diagnostics.ok(found)?);
+            }
+        }
+        Some(Self { about, members: looks })
+    }
+}
+
+fn class(node: &Node, diagnostics: &mut Diagnostics) -> Option<Class> {
+    let name = diagnostics.ok(node.text("the name of a class"))?;
+    diagnostics.ok(name.parse().map_err(|error: UnknownClass| node.diagnostic(error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TAGS: NameList = NameList::new(0, "tags", "tags");
+    const GOOD: &str = "schema: M\ntag: Kind\nwords: {members: [Step], rest: command, whole: ['done: ok']}\n\
+                        entries: {path: [Source, Details], list: tags, class: free-text}\n\
+                        kinds:\n  probe: {about: topology, members: {count: number}}\n  other: {}\n";
+
+    #[test]
+    fn a_file_describes_kinds() {
+        let variants = Variants::parse(("v.yaml", GOOD), &[TAGS]).unwrap();
+        assert_eq!((variants.schema.as_str(), variants.tag.as_str()), ("M", "Kind"));
+        assert_eq!(variants.kinds["probe"].about, Some(Class::Topology));
+        assert_eq!(variants.kinds["probe"].members["count"], Look::Number);
+        assert_eq!(variants.kinds["other"], Kind::default());
+        assert_eq!(variants.entries.list, TAGS);
+    }
+
+    #[track_caller]
+    fn check(from: &str, to: &str, expected: &str) {
+        let text = GOOD.replace(from, to);
+        assert_ne!(text, GOOD);
+        let found = Variants::parse(("v.yaml", &text), &[TAGS]).unwrap_err();
+        assert!(found.iter().any(|found| found.to_string().contains(expected)), "{found:?}");
+    }
+
+    #[test]
+    fn every_part_is_checked() {
+        check("tag: Kind\n", "", "expected `tag`");
+        check("list: tags", "list: others", "unknown list \"others\"");
+        check("rest: command", "rest: public", "unknown class \"public\"");
+        check("[Source, Details]", "[Source]", "expected the names of two members");
+        check("number", "numeral", "expected number, hex, name or any");
+        check("about", "abut", "unknown key \"abut\"");
+    }
+
+    #[test]
+    fn a_word_ends_at_the_first_colon() {
+        let words = Variants::parse(("v.yaml", GOOD), &[TAGS]).unwrap().words;
+        for (text, word) in [("a: b: c", "a"), ("done: ok", "done: ok"), ("done: ok: x", "done"), (": x", ""), ("", "")]
+        {
+            assert_eq!(words.word(text), word);
+        }
+    }
+
+    #[test]
+    fn values_are_told_apart_by_their_looks() {
+        for (look, fits, not) in [
+            (Look::Number, ["0", "-12", ""], ["1a", "1.5", "--1"]),
+            (Look::Hex, ["0aF", "00", ""], ["0x1", "g", " "]),
+            (Look::Name, ["/web", "r.io:5000/a@sha256:0f", ""], ["a b", "a,b", "{}"]),
+        ] {
+            assert!(fits.iter().all(|value| look.fits(value)) && !not.iter().any(|value| look.fits(value)), "{look:?}");
+        }
+        assert!(Look::Any.fits("a b, c"));
+    }
+}
