@@ -484,7 +484,7 @@ mod tests {
             [
                 "1:1: unknown key \"upstrem\", did you mean \"upstream\"?",
                 "2:11: found \"http://x\", expected unix:///path or tcp://host:port",
-                "4:13: found \"unix://x\", expected an absolute path behind unix://",
+                "4:13: found \"unix://x\", expected an absolute path after unix://",
                 "5:11: found \"999\", expected an octal mode in quotes, such as \"0660\"",
                 "7:14: unknown profile \"dashbord\", did you mean \"dashboard\"?",
                 "8:19: found \"big\", expected a size such as 64KiB or 16MiB",

@@ -7,12 +7,16 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
-/// How much one read of a stream takes at most, in bytes.
+/// The most that one read takes, in bytes.
 const SCRATCH_SIZE: usize = 256 * 1024;
+
+/// How often to look whether the other side has closed.
+const CLOSED_INTERVAL: Duration = Duration::from_millis(50);
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_SIZE]);
@@ -50,7 +54,7 @@ pub enum AddressError {
     RelativePath,
     /// A Unix socket path longer than the 107 bytes a socket address holds.
     LongPath,
-    /// No host, no port, or something behind them.
+    /// No host, no port, or something after the port.
     HostPort,
 }
 
@@ -58,9 +62,9 @@ impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Scheme => "expected unix:///path or tcp://host:port",
-            Self::RelativePath => "expected an absolute path behind unix://",
+            Self::RelativePath => "expected an absolute path after unix://",
             Self::LongPath => "the path is longer than the 107 bytes a socket address holds",
-            Self::HostPort => "expected tcp://host:port and nothing behind the port",
+            Self::HostPort => "expected tcp://host:port and nothing after the port",
         })
     }
 }
@@ -118,7 +122,7 @@ impl Socket {
     /// Connects to `address`; a name is resolved first.
     ///
     /// # Errors
-    /// What the system said.
+    /// The error of the system.
     pub async fn connect(address: &Address) -> io::Result<Self> {
         match address {
             Address::Unix(path) => Ok(Self::Unix(UnixStream::connect(path).await?)),
@@ -133,7 +137,7 @@ impl Socket {
     /// Waits until the socket is ready for `interest`. Cancel safety: nothing is lost.
     ///
     /// # Errors
-    /// What the system said.
+    /// The error of the system.
     pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         match self {
             Self::Unix(socket) => socket.ready(interest).await,
@@ -141,13 +145,13 @@ impl Socket {
         }
     }
 
-    /// Waits for bytes, reads what is there and shows it to `take`; answers how many bytes that were, zero at the end.
+    /// Waits for bytes, passes what has arrived to `take`, and returns the number of bytes, zero at the end.
     ///
-    /// The bytes stand in a buffer that all sockets of a thread share, so that a silent one holds none.
+    /// All sockets of a thread share one buffer, so a silent socket holds none.
     /// Cancel safety: nothing is lost.
     ///
     /// # Errors
-    /// What the system said.
+    /// The error of the system.
     pub async fn read_some(&self, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
         loop {
             self.ready(Interest::READABLE).await?;
@@ -163,10 +167,10 @@ impl Socket {
         }
     }
 
-    /// Reads what is there; `WouldBlock` if nothing is.
+    /// Reads what has arrived; `WouldBlock` if nothing has.
     ///
     /// # Errors
-    /// What the system said.
+    /// The error of the system.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Unix(socket) => socket.try_read(buffer),
@@ -174,10 +178,10 @@ impl Socket {
         }
     }
 
-    /// Writes what there is room for; `WouldBlock` if there is none.
+    /// Writes what there is room for and returns its length; `WouldBlock` if there is none.
     ///
     /// # Errors
-    /// What the system said.
+    /// The error of the system.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Unix(socket) => socket.try_write(bytes),
@@ -185,10 +189,10 @@ impl Socket {
         }
     }
 
-    /// Writes all of `bytes`. Cancel safety: dropped half-way, a part has been written.
+    /// Writes all of `bytes`. Cancel safety: when dropped, a part has been written.
     ///
     /// # Errors
-    /// What the system said.
+    /// The error of the system.
     pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.try_write(bytes) {
@@ -203,16 +207,27 @@ impl Socket {
         Ok(())
     }
 
-    /// Ends our direction (`FIN`); the other stays open.
+    /// Ends our direction (`FIN`). The other stays open.
     ///
     /// # Errors
-    /// What the system said.
+    /// The error of the system.
     pub fn finish(&self) -> io::Result<()> {
         match self {
             Self::Unix(socket) => rustix::net::shutdown(socket, rustix::net::Shutdown::Write)?,
             Self::Tcp(socket) => rustix::net::shutdown(socket, rustix::net::Shutdown::Write)?,
         }
         Ok(())
+    }
+
+    /// Waits until the other side has closed both directions. Cancel safety: nothing is lost.
+    pub async fn closed(&self) {
+        while let Ok(ready) = self.ready(Interest::WRITABLE).await {
+            if ready.is_write_closed() {
+                return;
+            }
+            // The socket is merely writable. No event reports a full close, so look again.
+            tokio::time::sleep(CLOSED_INTERVAL).await;
+        }
     }
 }
 
@@ -267,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_read_and_written_alike() {
+    fn an_address_is_displayed_as_it_parses() {
         for text in ["unix:///run/docker.sock", "tcp://127.0.0.1:2375", "tcp://engine:0", "tcp://[::1]:2375"] {
             check(text, Ok(text));
         }
@@ -275,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn anything_but_an_address_is_refused() {
         check("/run/docker.sock", Err(AddressError::Scheme));
         check("http://127.0.0.1:2375", Err(AddressError::Scheme));
         check("unix://run/docker.sock", Err(AddressError::RelativePath));

@@ -159,7 +159,7 @@ pub fn run(colour: Colour, out: &mut dyn Write) -> Result<u8, Error> {
     let demo = Demo::start(std::env::temp_dir().join(format!("dockveil-demo-{}", std::process::id())))?;
     demo.compare(colour, out)?;
     demo.suggest(colour, out)?;
-    demo.running.until_told(signals);
+    demo.running.run_until_signal(signals);
     Ok(OK)
 }
 

@@ -1,99 +1,113 @@
-//! What may leave: the only place where a response body is made.
+//! What may leave: every byte of a body that a client reads is made here.
 //!
-//! Read the constructors of [`Filtered`] and you have read every exit.
+//! There are two ways out, and each has a type whose field is private to this file:
+//!
+//! - [`Filtered`] is the only body that the HTTP writer of the server accepts. hyper writes the head before it, from the
+//!   header fields that [`super::headers`] lets through, and by itself only heads without a body.
+//! - [`Outgoing`] is all that [`super::Downstream`] accepts, the client's connection once it has left the HTTP reader: the
+//!   heads and bytes of streams and tunnels, and the answers to malformed requests.
+//!
+//! Read the constructors of [`Filtered`], [`Outgoing`] and [`OutgoingBuffer`] and you have read every exit.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use hyper::StatusCode;
 use tokio::time::Sleep;
 
-use super::Error;
-use super::trace::Trace;
-use crate::filter::{FilterError, Plan, Report};
+use super::access_log::AccessLog;
+use super::{Error, headers};
+use crate::api::ApiVersion;
+use crate::filter::{FilterError, Plan, RecordFilter, Report};
+use crate::policy::RelayReason;
 use crate::stream::elements::{ArrayError, ArraySplitter};
+use crate::stream::records::{MARK, Marks};
+use crate::upstream::raw::ResponseHead;
 use crate::upstream::{UpstreamBody, UpstreamError};
 
 /// A response body that policy has dealt with.
 #[derive(Debug)]
 pub struct Filtered {
-    inner: Inner,
-    /// Writes the line of the exchange when the body has left, or was given up.
-    trace: Option<Trace>,
+    content: Content,
+    /// Written when the body has been sent, or was given up.
+    log: AccessLog,
 }
 
 #[derive(Debug)]
-enum Inner {
+enum Content {
     Empty,
     Whole(Bytes),
-    Rewritten(Box<Rewriter>),
+    Array(Box<ArrayRewriter>),
     Relayed(Box<UpstreamBody>),
 }
 
-/// Why a body ended before its end. The connection breaks: never a short, well-formed answer.
+/// Why a body ended early. The connection is then broken off: a client never reads a short, well-formed answer.
 #[derive(Debug)]
-pub struct Broken(Error);
+pub struct BodyError(Error);
 
-impl fmt::Display for Broken {
+impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
     }
 }
 
-impl std::error::Error for Broken {}
+impl std::error::Error for BodyError {}
 
 impl Filtered {
-    /// Nothing.
-    pub fn empty() -> Self {
-        Self { inner: Inner::Empty, trace: None }
+    /// No body.
+    pub(super) fn empty() -> Self {
+        Self::of(Content::Empty)
     }
 
-    /// Text of our own making, never anything from upstream.
-    pub fn own(text: &'static str) -> Self {
-        Self { inner: Inner::Whole(Bytes::from_static(text.as_bytes())), trace: None }
+    /// Our own text, never anything from upstream.
+    pub(super) fn own(text: &'static str) -> Self {
+        Self::of(Content::Whole(Bytes::from_static(text.as_bytes())))
     }
 
-    /// An error in the daemon's own form, `{"message": "…"}`.
-    pub fn error(message: &'static str) -> Self {
-        Self { inner: Inner::Whole(error_document(message)), trace: None }
+    /// An error in the engine's form, `{"message": "…"}`.
+    pub(super) fn error(message: &'static str) -> Self {
+        Self::of(Content::Whole(error_document(message).into()))
     }
 
     /// One document, rewritten by `plan`.
     ///
     /// # Errors
-    /// [`Error::Filter`] if it is longer than `limit` or the plan cannot be applied; [`Error::Upstream`].
+    /// [`Error::TooLong`] if it is longer than `limit`, [`Error::Filter`] if the plan cannot be applied,
+    /// [`Error::Upstream`].
     pub(super) async fn document(body: UpstreamBody, plan: &Plan, limit: usize) -> Result<(Self, Report), Error> {
         let document = body.collect(limit).await?.ok_or(Error::TooLong { limit })?;
         let mut out = Vec::with_capacity(document.len());
         let report = plan.apply(&document, &mut out).map_err(Error::Filter)?;
-        Ok((Self { inner: Inner::Whole(out.into()), trace: None }, report))
+        Ok((Self::of(Content::Whole(out.into())), report))
     }
 
-    /// An array of documents, each rewritten by `plan`; the first leaves before the last has arrived.
+    /// An array of documents, each rewritten by `plan`. The first leaves before the last has arrived.
     ///
-    /// Waits for the first of them, so that an answer which is no such array is withheld and not cut short.
+    /// Waits for the first element, so that an answer which is no such array is withheld and not cut short. `timeout` is
+    /// how long to wait for each chunk.
     ///
     /// # Errors
-    /// [`Error::Elements`] if it is no array, or its first element is refused; [`Error::Upstream`].
+    /// [`Error::Elements`] if it is no array or its first element is refused, [`Error::Upstream`].
     pub(super) async fn array(
         body: UpstreamBody,
         plan: Arc<Plan>,
         limit: usize,
-        stall: Duration,
+        timeout: Duration,
     ) -> Result<Self, Error> {
-        let mut rewriter = Rewriter {
+        let mut rewriter = ArrayRewriter {
             body,
             elements: Some(ArraySplitter::new(limit)),
             plan,
             report: Report::default(),
             out: Vec::new(),
-            stall,
-            alarm: None,
+            timeout,
+            timer: None,
         };
         // The opening bracket alone says nothing about what follows it.
         let mut first = Vec::new();
@@ -103,61 +117,111 @@ impl Filtered {
             first.extend_from_slice(&chunk?);
         }
         if rewriter.elements.is_none() {
-            return Ok(Self { inner: Inner::Whole(first.into()), trace: None });
+            return Ok(Self::of(Content::Whole(first.into())));
         }
         rewriter.out = first;
-        Ok(Self { inner: Inner::Rewritten(Box::new(rewriter)), trace: None })
+        Ok(Self::of(Content::Array(Box::new(rewriter))))
     }
 
-    /// Bytes that policy lets through as they are.
-    pub(super) fn relay(body: UpstreamBody) -> Self {
-        Self { inner: Inner::Relayed(Box::new(body)), trace: None }
+    /// The engine's bytes as they are. Policy gives the reason.
+    pub(super) fn relay(body: UpstreamBody, _reason: RelayReason) -> Self {
+        Self::of(Content::Relayed(Box::new(body)))
     }
 
-    /// The same body, which ends the line of its exchange.
-    pub(super) fn traced(mut self, mut trace: Trace) -> Self {
+    fn of(content: Content) -> Self {
+        Self { content, log: AccessLog::default() }
+    }
+
+    /// The same body, which writes the log line of its exchange.
+    pub(super) fn logged(mut self, mut log: AccessLog) -> Self {
         if self.is_end_stream() {
-            trace.done();
+            log.complete();
         }
-        self.trace = Some(trace);
+        self.log = log;
         self
     }
-}
 
-/// `{"message":"…"}` and a line feed, as the daemon writes it.
-pub(super) fn error_document(message: &'static str) -> Bytes {
-    let mut text = String::with_capacity(message.len() + 16);
-    text.push_str("{\"message\":\"");
-    for character in message.chars() {
-        if matches!(character, '"' | '\\') {
-            text.push('\\');
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        match &mut self.content {
+            Content::Empty => Poll::Ready(None),
+            Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Content::Whole(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
+            Content::Array(rewriter) => rewriter.poll_chunk(cx),
+            Content::Relayed(body) => Poll::Ready(match ready!(Pin::new(&mut **body).poll_frame(cx)) {
+                None => None,
+                Some(Ok(frame)) => Some(Ok(frame.into_data().unwrap_or_default())),
+                Some(Err(error)) => Some(Err(Error::Upstream(error))),
+            }),
         }
-        text.push(character);
     }
-    text.push_str("\"}\n");
-    text.into()
 }
 
-/// An array that is rewritten as it arrives.
-struct Rewriter {
+impl Body for Filtered {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let chunk = ready!(this.poll_chunk(cx));
+        match &chunk {
+            Some(Ok(bytes)) => {
+                this.log.sent(bytes.len());
+                // hyper does not ask a whole body for its end.
+                if matches!(this.content, Content::Whole(_)) {
+                    this.log.complete();
+                }
+            }
+            Some(Err(error)) => this.log.broken(error),
+            None => {
+                if let Content::Array(rewriter) = &this.content {
+                    this.log.hidden(&rewriter.report);
+                }
+                this.log.complete();
+            }
+        }
+        Poll::Ready(chunk.map(|chunk| chunk.map(Frame::data).map_err(BodyError)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Empty => true,
+            Content::Whole(bytes) => bytes.is_empty(),
+            Content::Array(_) => false,
+            Content::Relayed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Empty => SizeHint::with_exact(0),
+            Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Array(_) => SizeHint::default(),
+            Content::Relayed(body) => body.size_hint(),
+        }
+    }
+}
+
+/// Rewrites an array as it arrives.
+struct ArrayRewriter {
     body: UpstreamBody,
-    /// Gone once the array has ended.
+    /// `None` once the array has ended.
     elements: Option<ArraySplitter>,
     plan: Arc<Plan>,
     report: Report,
-    /// Rewritten and not yet handed on.
+    /// Rewritten bytes that have not been handed on.
     out: Vec<u8>,
-    stall: Duration,
-    alarm: Option<Pin<Box<Sleep>>>,
+    /// How long to wait for a chunk.
+    timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl fmt::Debug for Rewriter {
+impl fmt::Debug for ArrayRewriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Rewriter")
+        f.write_str("ArrayRewriter")
     }
 }
 
-impl Rewriter {
+impl ArrayRewriter {
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
             if !self.out.is_empty() {
@@ -168,7 +232,7 @@ impl Rewriter {
             let mut apply = |bytes: &[u8], out: &mut Vec<u8>| plan.apply_next(bytes, out, report);
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    self.alarm = None;
+                    self.timer = None;
                     let Ok(chunk) = frame.into_data() else { continue };
                     self.out.reserve(chunk.len());
                     if let Err(error) = elements.push(&chunk, &mut self.out, &mut apply) {
@@ -184,75 +248,219 @@ impl Rewriter {
                     }
                 }
                 Poll::Pending => {
-                    let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.stall)));
-                    if alarm.as_mut().poll(cx).is_ready() {
-                        return Poll::Ready(Some(Err(Error::Upstream(UpstreamError::Timeout))));
-                    }
-                    return Poll::Pending;
+                    let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.timeout)));
+                    ready!(timer.as_mut().poll(cx));
+                    return Poll::Ready(Some(Err(Error::Upstream(UpstreamError::Timeout))));
                 }
             }
         }
     }
 }
 
-impl Body for Filtered {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let this = self.get_mut();
-        let polled = match &mut this.inner {
-            Inner::Empty => Poll::Ready(None),
-            Inner::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Inner::Whole(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
-            Inner::Rewritten(rewriter) => rewriter.poll_chunk(cx),
-            Inner::Relayed(body) => match Pin::new(&mut **body).poll_frame(cx) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(None) => Poll::Ready(None),
-                Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame.into_data().unwrap_or_default()))),
-                Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Error::Upstream(error)))),
-            },
-        };
-        if let Some(trace) = &mut this.trace {
-            match &polled {
-                Poll::Ready(Some(Ok(bytes))) => {
-                    trace.sent(bytes.len());
-                    // A body that is whole is not asked for its end.
-                    if matches!(this.inner, Inner::Whole(_)) {
-                        trace.done();
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => trace.broke(error),
-                Poll::Ready(None) => {
-                    if let Inner::Rewritten(rewriter) = &this.inner {
-                        trace.hid(&rewriter.report);
-                    }
-                    trace.done();
-                }
-                Poll::Pending => {}
-            }
-        }
-        polled.map(|chunk| chunk.map(|chunk| chunk.map(Frame::data).map_err(Broken)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.inner {
-            Inner::Empty => true,
-            Inner::Whole(bytes) => bytes.is_empty(),
-            Inner::Rewritten(_) => false,
-            Inner::Relayed(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.inner {
-            Inner::Empty => SizeHint::with_exact(0),
-            Inner::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Inner::Rewritten(_) => SizeHint::default(),
-            Inner::Relayed(body) => body.size_hint(),
-        }
-    }
-}
-
-/// What the elements of an array are refused for.
+/// Why the elements of an array are refused.
 pub(super) type ElementError = ArrayError<FilterError>;
+
+/// Bytes that may go to a client whose connection has left the HTTP reader.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outgoing<'b>(&'b [u8]);
+
+impl<'b> Outgoing<'b> {
+    /// The engine's bytes as they are. Policy gives the reason.
+    pub(super) fn relayed(bytes: &'b [u8], _reason: RelayReason) -> Self {
+        Self(bytes)
+    }
+
+    /// All but the first `count` bytes.
+    pub(super) fn skip(self, count: usize) -> Self {
+        Self(self.0.get(count..).unwrap_or_default())
+    }
+
+    /// The bytes, to be written.
+    pub(super) fn bytes(self) -> &'b [u8] {
+        self.0
+    }
+}
+
+/// Outgoing bytes that wait to be sent.
+#[derive(Debug, Default)]
+pub(super) struct OutgoingBuffer {
+    bytes: Vec<u8>,
+    /// How many bytes at the front have been sent.
+    sent: usize,
+}
+
+/// How the body behind the head of a stream is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StreamFraming {
+    /// The connection is upgraded: 101, and then raw bytes.
+    Upgraded,
+    /// Raw bytes to the end of the connection, which is not said to end. That is how Docker hijacks a connection.
+    Hijacked,
+    /// Chunks.
+    Chunked,
+    /// This many bytes.
+    Length(u64),
+    /// All bytes to the end of the connection.
+    UntilClose,
+}
+
+impl OutgoingBuffer {
+    /// A whole error response of our own, behind which the connection ends.
+    pub(super) fn error_response(status: u16, message: &'static str, engine: Option<ApiVersion>) -> Self {
+        let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+        let body = error_document(message);
+        let version = engine.map(|version| format!("Api-Version: {version}\r\n")).unwrap_or_default();
+        let response = format!(
+            "HTTP/1.1 {status} {}\r\n{version}Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            reason.unwrap_or("Error"),
+            body.len(),
+        );
+        Self { bytes: response.into_bytes(), sent: 0 }
+    }
+
+    /// The head of a stream: our own status line and framing, and those fields of the engine's that may pass.
+    pub(super) fn stream_head(from: &ResponseHead, content_type: Option<&str>, framing: StreamFraming) -> Self {
+        let mut bytes = Vec::with_capacity(512);
+        let mut line = |parts: &[&str]| {
+            for part in parts {
+                bytes.extend_from_slice(part.as_bytes());
+            }
+            bytes.extend_from_slice(b"\r\n");
+        };
+        line(&[if framing == StreamFraming::Upgraded { "HTTP/1.1 101 UPGRADED" } else { "HTTP/1.1 200 OK" }]);
+        for (name, value) in from.fields.iter().filter(|(name, _)| headers::passes_down(name)) {
+            line(&[name, ": ", value]);
+        }
+        if let Some(content_type) = content_type {
+            line(&["Content-Type: ", content_type]);
+        }
+        match framing {
+            StreamFraming::Upgraded => line(&["Connection: Upgrade\r\nUpgrade: tcp"]),
+            StreamFraming::Hijacked => {}
+            StreamFraming::Chunked => line(&["Transfer-Encoding: chunked\r\nConnection: close"]),
+            StreamFraming::Length(length) => line(&["Content-Length: ", &length.to_string(), "\r\nConnection: close"]),
+            StreamFraming::UntilClose => line(&["Connection: close"]),
+        }
+        line(&[]);
+        Self { bytes, sent: 0 }
+    }
+
+    /// Adds bytes that may leave.
+    pub(super) fn push(&mut self, bytes: Outgoing<'_>) {
+        self.bytes.extend_from_slice(bytes.0);
+    }
+
+    /// Adds what the filter leaves of a record, as a chunk of its own.
+    ///
+    /// # Errors
+    /// [`FilterError`]; nothing is added.
+    pub(super) fn push_record(
+        &mut self,
+        record: &[u8],
+        marks: Marks,
+        filter: &RecordFilter,
+        report: &mut Report,
+    ) -> Result<(), FilterError> {
+        let start = self.bytes.len();
+        if marks == Marks::Required {
+            self.bytes.push(MARK);
+        }
+        let kept = filter.apply(record, &mut self.bytes, report);
+        if !matches!(kept, Ok(true)) {
+            self.bytes.truncate(start);
+            return kept.map(drop);
+        }
+        self.bytes.push(b'\n');
+        let size = format!("{:x}\r\n", self.bytes.len() - start);
+        self.bytes.extend_from_slice(size.as_bytes());
+        if let Some(chunk) = self.bytes.get_mut(start..) {
+            chunk.rotate_right(size.len());
+        }
+        self.bytes.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+
+    /// Adds the last chunk.
+    pub(super) fn push_last_chunk(&mut self) {
+        self.bytes.extend_from_slice(b"0\r\n\r\n");
+    }
+
+    /// What has not been sent.
+    pub(super) fn unsent(&self) -> Outgoing<'_> {
+        Outgoing(self.bytes.get(self.sent..).unwrap_or_default())
+    }
+
+    /// How many bytes have not been sent.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// Whether everything has been sent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The first `count` unsent bytes have been sent. An empty buffer holds no memory.
+    pub(super) fn mark_sent(&mut self, count: usize) {
+        self.sent += count;
+        if self.is_empty() {
+            *self = Self::default();
+        } else if self.sent > self.bytes.len() / 2 {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+}
+
+/// `{"message":"…"}` and a line feed, as the engine writes it.
+fn error_document(message: &'static str) -> String {
+    let mut document = serde_json::json!({ "message": message }).to_string();
+    document.push('\n');
+    document
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_valid_json_whatever_its_text() {
+        assert_eq!(error_document("no \"such\" thing\\"), "{\"message\":\"no \\\"such\\\" thing\\\\\"}\n");
+    }
+
+    #[test]
+    fn what_has_been_sent_is_forgotten() {
+        let mut buffer = OutgoingBuffer::default();
+        buffer.push(Outgoing::relayed(b"abcdef", RelayReason::Stream));
+        buffer.mark_sent(2);
+        assert_eq!((buffer.unsent().bytes(), buffer.len()), (&b"cdef"[..], 4));
+        buffer.mark_sent(3);
+        buffer.push(Outgoing::relayed(b"g", RelayReason::Stream).skip(0));
+        assert_eq!(buffer.unsent().bytes(), b"fg");
+        buffer.mark_sent(2);
+        assert!(buffer.is_empty() && buffer.bytes.capacity() == 0);
+    }
+
+    #[test]
+    fn a_head_has_our_framing_and_only_named_fields() {
+        let head = ResponseHead {
+            status: 200,
+            framing: crate::upstream::raw::BodyFraming::Chunked,
+            fields: [("Api-Version", "1.51"), ("Server", "canary"), ("Transfer-Encoding", "chunked")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        };
+        let text = |framing| {
+            let buffer = OutgoingBuffer::stream_head(&head, Some("text/x"), framing);
+            String::from_utf8(buffer.unsent().bytes().to_vec()).unwrap()
+        };
+        assert_eq!(
+            text(StreamFraming::Length(5)),
+            "HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nContent-Type: text/x\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
+        );
+        assert_eq!(
+            text(StreamFraming::Upgraded),
+            "HTTP/1.1 101 UPGRADED\r\nApi-Version: 1.51\r\nContent-Type: text/x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+        );
+    }
+}

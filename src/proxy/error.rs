@@ -1,4 +1,4 @@
-//! Why an exchange has no answer of the daemon's.
+//! Why an exchange failed.
 
 use std::fmt;
 
@@ -9,47 +9,47 @@ use crate::policy::Denial;
 use crate::route::TargetError;
 use crate::upstream::UpstreamError;
 
-/// Why an exchange failed. Only [`super::respond`] knows what status that is.
+/// Why an exchange failed. Only [`super::respond`] knows the status of the answer.
 #[derive(Debug)]
 pub enum Error {
-    /// The target cannot be read in one way only.
+    /// The target is malformed or ambiguous.
     Target(TargetError),
-    /// There is no such operation.
+    /// No operation has this method and path.
     NoRoute,
-    /// Policy says no.
+    /// Policy denies it.
     Denied(Denial),
     /// A web page sent it.
     Origin,
-    /// It is addressed to a name we do not answer to.
+    /// It is addressed to a host name that the listener does not answer to.
     Host,
-    /// A body where the operation takes none.
+    /// A body, and the operation takes none.
     Body,
-    /// A body of a media type the operation does not take.
+    /// A body of a media type that the operation does not take.
     BodyType,
-    /// The body is longer than may be.
+    /// The body is longer than the limit.
     BodyTooLong,
     /// The client did not send all of the body.
     BodyBroken,
-    /// A stream was asked for over HTTP/1.0, in which a cut cannot be told from an end.
+    /// A stream over HTTP/1.0, which cannot tell a cut from an end.
     HttpVersion,
-    /// The client asks for a newer API version than the daemon speaks.
+    /// A newer API version than the engine supports.
     NewerThanEngine,
-    /// The route cannot be written as a target.
+    /// The operation cannot be requested from this engine.
     Unroutable,
-    /// The daemon gave no usable answer.
+    /// The engine gave no usable answer.
     Upstream(UpstreamError),
-    /// The daemon said no.
+    /// The engine answered with an error.
     Engine {
-        /// With this status.
+        /// Its status.
         status: u16,
-        /// To this operation.
+        /// The operation.
         operation: &'static Operation,
     },
-    /// A status that no operation answers with: a redirect, a part of a document.
+    /// A status that no operation has: a redirect, a part of a document.
     Status,
-    /// The answer does not say that it is plain JSON.
+    /// The answer is not plain JSON.
     NotJson,
-    /// The answer is longer than may be.
+    /// The answer is longer than the limit.
     TooLong {
         /// The limit, in bytes.
         limit: usize,
@@ -58,13 +58,13 @@ pub enum Error {
     Filter(FilterError),
     /// The filter could not be applied to a list.
     Elements(ElementError),
-    /// The answer to a request for a stream is framed in no way that a stream is.
+    /// The answer does not mark where it ends, or is not framed as a stream.
     Framing,
 }
 
 impl Error {
-    /// Whether an operator should know of it: nothing the client did.
-    pub(super) fn is_ours_or_the_engines(&self) -> bool {
+    /// Whether the fault is the engine's or ours, and not the client's. Such an error is a warning in the log.
+    pub(super) fn is_server_fault(&self) -> bool {
         match self {
             Self::Target(_)
             | Self::NoRoute
@@ -96,23 +96,23 @@ impl fmt::Display for Error {
             Self::Target(error) => write!(f, "target: {error}"),
             Self::NoRoute => f.write_str("no such operation"),
             Self::Denied(denial) => f.write_str(denial.public()),
-            Self::Origin => f.write_str("a request of a web page"),
-            Self::Host => f.write_str("addressed to another host name"),
-            Self::Body => f.write_str("a body where the operation takes none"),
-            Self::BodyType => f.write_str("a body of a type the operation does not take"),
-            Self::BodyTooLong => f.write_str("the body of the request is too long"),
-            Self::BodyBroken => f.write_str("the body of the request broke off"),
+            Self::Origin => f.write_str("a request from a web page"),
+            Self::Host => f.write_str("a request for another host name"),
+            Self::Body => f.write_str("a request body that the operation does not take"),
+            Self::BodyType => f.write_str("a request body of an unsupported content type"),
+            Self::BodyTooLong => f.write_str("the request body is too long"),
+            Self::BodyBroken => f.write_str("the request body is incomplete"),
             Self::HttpVersion => f.write_str("a stream over HTTP/1.0"),
-            Self::NewerThanEngine => f.write_str("an API version newer than the daemon's"),
-            Self::Unroutable => f.write_str("the route cannot be written as a target"),
-            Self::Upstream(error) => write!(f, "upstream: {error}"),
-            Self::Engine { status, operation } => write!(f, "upstream: status {status} to {}", operation.id),
-            Self::Status => f.write_str("upstream: a status that no operation answers with"),
+            Self::NewerThanEngine => f.write_str("an API version newer than the engine's"),
+            Self::Unroutable => f.write_str("the operation cannot be requested from this engine"),
+            Self::Upstream(error) => write!(f, "engine: {error}"),
+            Self::Engine { status, operation } => write!(f, "engine: status {status} for {}", operation.id),
+            Self::Status => f.write_str("engine: unexpected status"),
             Self::NotJson => f.write_str("withheld: the answer is not plain JSON"),
             Self::TooLong { limit } => write!(f, "withheld: the answer is longer than {limit} bytes"),
             Self::Filter(error) => write!(f, "withheld: {error}"),
             Self::Elements(error) => write!(f, "withheld: {error}"),
-            Self::Framing => f.write_str("withheld: the answer is not framed as a stream"),
+            Self::Framing => f.write_str("withheld: the answer does not mark where it ends"),
         }
     }
 }

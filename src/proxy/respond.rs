@@ -1,6 +1,6 @@
-//! Error to response: the daemon's form, our words.
+//! The answer to an error: in the engine's form, in our own words.
 //!
-//! No error text of the daemon's is passed on: see [`errors`].
+//! No error text of the engine's is passed on: see [`errors`].
 
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -11,7 +11,7 @@ use crate::api::{ApiVersion, errors};
 use crate::route::TargetError;
 use crate::upstream::UpstreamError;
 
-/// The answer for an exchange that failed. `engine` is the API version to name, as clients negotiate by any answer.
+/// The answer for an exchange that failed. Clients negotiate by any answer, so it names the API version of the `engine`.
 pub(super) fn error(error: &Error, engine: Option<ApiVersion>) -> Response<Filtered> {
     let (status, message) = public(error);
     let mut response = Response::new(Filtered::error(message));
@@ -24,28 +24,28 @@ pub(super) fn error(error: &Error, engine: Option<ApiVersion>) -> Response<Filte
     response
 }
 
-/// The status and the text of an error: all that a client learns of it.
+/// The status and the text of an error: all that a client learns.
 pub(super) fn public(error: &Error) -> (u16, &'static str) {
     match error {
-        // Where Docker has nothing either, so that a client that looks for Podman finds none.
+        // As Docker answers, so that a client that looks for Podman finds none.
         Error::Target(error @ TargetError::Libpod) => (404, error.public()),
         Error::Target(error) => (400, error.public()),
         Error::NoRoute => (404, "page not found"),
         Error::Denied(denial) => (403, denial.public()),
-        Error::Origin => (403, "denied by policy: requests of web pages are not allowed"),
-        Error::Host => (403, "denied by policy: this listener is not known by that host name"),
+        Error::Origin => (403, "denied by policy: requests from web pages are not allowed"),
+        Error::Host => (403, "denied by policy: this listener does not answer to that host name"),
         Error::Body => (400, "this operation takes no request body"),
-        Error::BodyType => (400, "unsupported content type of the request body"),
+        Error::BodyType => (400, "unsupported content type of the request"),
         Error::BodyTooLong => (413, "the request body is too long"),
         Error::BodyBroken => (400, "the request body is incomplete"),
         Error::HttpVersion => (505, "streams need HTTP/1.1"),
         Error::NewerThanEngine => {
-            (400, "client version is too new: the engine speaks the version in Api-Version at most")
+            (400, "client version is too new: the engine supports no version above the one in Api-Version")
         }
         Error::Upstream(UpstreamError::Unavailable(_)) => (503, "docker daemon unavailable"),
         Error::Upstream(UpstreamError::Timeout) => (504, "docker daemon did not answer in time"),
         Error::Upstream(UpstreamError::Broken(_) | UpstreamError::Version) => {
-            (502, "docker daemon gave no valid answer")
+            (502, "invalid answer from the docker daemon")
         }
         Error::Engine { status, operation } => (*status, errors::phrase(*status, operation)),
         Error::Unroutable

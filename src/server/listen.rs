@@ -1,4 +1,4 @@
-//! A listener, opened once and shared by all workers.
+//! Listening sockets, opened once and shared by all workers.
 
 use std::io;
 use std::net::TcpListener;
@@ -11,17 +11,17 @@ use crate::socket::{Address, Socket, SocketOwner};
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// A listener that is open.
+/// An open listener.
 #[derive(Debug)]
-pub(super) struct Bound {
+pub(super) struct BoundListener {
     address: Address,
-    listener: Listener,
-    /// Removes the socket from the file system in the end.
+    socket: ListeningSocket,
+    /// Removes the socket file when dropped.
     _file: Option<SocketFile>,
 }
 
 #[derive(Debug)]
-enum Listener {
+enum ListeningSocket {
     Unix(UnixListener),
     Tcp(TcpListener),
 }
@@ -31,16 +31,16 @@ struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Somebody else may have removed it; there is nothing left to do then.
+        // If somebody else has removed it, nothing is left to do.
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
-impl Bound {
-    /// Opens a listener. `mode` and `owner` are those of a Unix socket.
+impl BoundListener {
+    /// Opens a listener. `mode` and `owner` are for a Unix socket.
     ///
     /// # Errors
-    /// What the system said; a Unix socket on which somebody listens is in use.
+    /// The error of the system. A Unix socket that another process listens on is in use.
     pub(super) fn open(address: &Address, mode: Option<u32>, owner: SocketOwner) -> io::Result<Self> {
         match address {
             Address::Unix(path) => {
@@ -48,7 +48,7 @@ impl Bound {
                 listener.set_nonblocking(true)?;
                 rustix::net::listen(&listener, BACKLOG)?;
                 let file = SocketFile(path.clone());
-                Ok(Self { address: address.clone(), listener: Listener::Unix(listener), _file: Some(file) })
+                Ok(Self { address: address.clone(), socket: ListeningSocket::Unix(listener), _file: Some(file) })
             }
             Address::Tcp { host, port } => {
                 let listener = TcpListener::bind((host.as_str(), *port))?;
@@ -56,48 +56,48 @@ impl Bound {
                 rustix::net::listen(&listener, BACKLOG)?;
                 let port = listener.local_addr()?.port();
                 let address = Address::Tcp { host: host.clone(), port };
-                Ok(Self { address, listener: Listener::Tcp(listener), _file: None })
+                Ok(Self { address, socket: ListeningSocket::Tcp(listener), _file: None })
             }
         }
     }
 
-    /// Where it listens; a port the system chose is filled in.
+    /// Its address, with the port that the system chose.
     pub(super) fn address(&self) -> &Address {
         &self.address
     }
 
-    /// The same listener for a worker.
+    /// A handle on the same listener, for a worker.
     ///
     /// # Errors
-    /// What the system said.
-    pub(super) fn share(&self) -> io::Result<Shared> {
-        Ok(Shared(match &self.listener {
-            Listener::Unix(listener) => Listener::Unix(listener.try_clone()?),
-            Listener::Tcp(listener) => Listener::Tcp(listener.try_clone()?),
+    /// The error of the system.
+    pub(super) fn share(&self) -> io::Result<ListenerHandle> {
+        Ok(ListenerHandle(match &self.socket {
+            ListeningSocket::Unix(listener) => ListeningSocket::Unix(listener.try_clone()?),
+            ListeningSocket::Tcp(listener) => ListeningSocket::Tcp(listener.try_clone()?),
         }))
     }
 }
 
-/// Opens a Unix socket so that it never stands there with other rights than it is to have: it is made under another
-/// name, and gets its own when it is ready.
+/// Opens a Unix socket that never has other permissions than it should: it is made under another name and renamed when it
+/// is ready.
 fn open_unix(path: &Path, mode: Option<u32>, owner: SocketOwner) -> io::Result<UnixListener> {
     if let Ok(found) = std::fs::symlink_metadata(path) {
         if !found.file_type().is_socket() {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no socket stands there"));
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is not a socket exists there"));
         }
         if UnixStream::connect(path).is_ok() {
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there already"));
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there"));
         }
     }
-    if let Some(folder) = path.parent()
-        && !folder.exists()
+    if let Some(directory) = path.parent()
+        && !directory.exists()
     {
-        std::fs::create_dir_all(folder)?;
+        std::fs::create_dir_all(directory)?;
     }
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", std::process::id()));
     let made = path.with_file_name(name);
-    // Left by a process of our number that was killed.
+    // A killed process with our process ID may have left it.
     let _ = std::fs::remove_file(&made);
     let listener = UnixListener::bind(&made)?;
     let made = SocketFile(made);
@@ -109,19 +109,19 @@ fn open_unix(path: &Path, mode: Option<u32>, owner: SocketOwner) -> io::Result<U
     Ok(listener)
 }
 
-/// A listener on its way to a worker.
+/// A listener for a worker.
 #[derive(Debug)]
-pub(super) struct Shared(Listener);
+pub(super) struct ListenerHandle(ListeningSocket);
 
-impl Shared {
-    /// The listener inside the worker's runtime.
+impl ListenerHandle {
+    /// The listener in the runtime of the worker.
     ///
     /// # Errors
-    /// What the system said.
+    /// The error of the system.
     pub(super) fn into_acceptor(self) -> io::Result<Acceptor> {
         match self.0 {
-            Listener::Unix(listener) => Ok(Acceptor::Unix(tokio::net::UnixListener::from_std(listener)?)),
-            Listener::Tcp(listener) => Ok(Acceptor::Tcp(tokio::net::TcpListener::from_std(listener)?)),
+            ListeningSocket::Unix(listener) => Ok(Acceptor::Unix(tokio::net::UnixListener::from_std(listener)?)),
+            ListeningSocket::Tcp(listener) => Ok(Acceptor::Tcp(tokio::net::TcpListener::from_std(listener)?)),
         }
     }
 }
@@ -137,13 +137,13 @@ impl Acceptor {
     /// The next connection. Cancel safety: none is lost.
     ///
     /// # Errors
-    /// What the system said.
+    /// The error of the system.
     pub(super) async fn accept(&self) -> io::Result<Socket> {
         match self {
             Self::Unix(listener) => Ok(Socket::Unix(listener.accept().await?.0)),
             Self::Tcp(listener) => {
                 let (socket, _) = listener.accept().await?;
-                // A socket that is gone already says so at its first use.
+                // If the client is already gone, the first read reports it.
                 let _ = socket.set_nodelay(true);
                 Ok(Socket::Tcp(socket))
             }

@@ -1,54 +1,55 @@
-//! A connection for one stream: the request written and the head of the answer read by us, so that what follows can be
-//! relayed as the bytes it arrives in. It is never used for a second request.
+//! The head of an answer, read from the socket itself: a stream's, whose body is relayed as the bytes it arrives in.
+//!
+//! Such a connection is never used for a second request.
 
 use super::UpstreamError;
 use crate::socket::Socket;
 
-/// How long the head of an answer may be, in bytes.
+/// The longest head of an answer, in bytes.
 const HEAD_LIMIT: usize = 64 * 1024;
-/// How many header fields it may have.
+/// The most header fields it may have.
 const FIELD_LIMIT: usize = 64;
 
 /// The head of an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct ResponseHead {
     /// The status code.
     pub status: u16,
     /// How the body is framed.
-    pub framing: Framing,
-    /// The names and values of all fields, in the order they came.
+    pub framing: BodyFraming,
+    /// The names and values of all fields, in order.
     pub fields: Vec<(String, String)>,
 }
 
-/// Where a body ends.
+/// How the end of a body is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// After this many bytes.
+pub enum BodyFraming {
+    /// It has this many bytes.
     Length(u64),
-    /// Where its chunks say.
+    /// It is chunked.
     Chunked,
-    /// Where the connection ends.
+    /// It ends with the connection.
     Close,
 }
 
-impl Head {
+impl ResponseHead {
     /// The value of the first field of this name.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
-/// Reads the head of the answer. What came behind it is left in `buffer`.
+/// Reads the head of the answer. Bytes after it are left in `buffer`.
 ///
-/// Cancel safety: what has been read is in `buffer`; call it again with the same one.
+/// Cancel safety: what has been read is in `buffer`. Call it again with the same buffer.
 ///
 /// # Errors
-/// [`UpstreamError::Broken`] if the connection ends before the head does, or it is no head of an HTTP/1.1 answer.
-pub async fn read_head(socket: &Socket, buffer: &mut Vec<u8>) -> Result<Head, UpstreamError> {
+/// [`UpstreamError::Broken`] if the connection ends first, or the head is malformed.
+pub async fn read_head(socket: &Socket, buffer: &mut Vec<u8>) -> Result<ResponseHead, UpstreamError> {
     loop {
         if let Some((head, length)) = parse_head(buffer)? {
             buffer.drain(..length);
-            // An interim answer is followed by the real one.
+            // An interim answer comes before the final one.
             if head.status == 101 || !(100..200).contains(&head.status) {
                 return Ok(head);
             }
@@ -69,8 +70,8 @@ fn broken(why: &str) -> UpstreamError {
     UpstreamError::Broken(why.to_owned())
 }
 
-/// Parses the head at the start of `bytes`, if it is all there; answers it with its length.
-fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, UpstreamError> {
+/// Parses the head at the start of `bytes`, if it is complete; returns it with its length.
+fn parse_head(bytes: &[u8]) -> Result<Option<(ResponseHead, usize)>, UpstreamError> {
     let mut fields = [httparse::EMPTY_HEADER; FIELD_LIMIT];
     let mut response = httparse::Response::new(&mut fields);
     let length = match response.parse(bytes) {
@@ -86,7 +87,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, UpstreamError> {
         if field.name.eq_ignore_ascii_case("content-length") {
             let parsed = value.parse::<u64>().map_err(|_| broken("the length of the answer is malformed"))?;
             if declared.replace(parsed).is_some() {
-                return Err(broken("the length of the answer is said twice"));
+                return Err(broken("the length of the answer is ambiguous"));
             }
         } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
             if chunked || !value.eq_ignore_ascii_case("chunked") {
@@ -97,12 +98,12 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, UpstreamError> {
         fields.push((field.name.to_owned(), value));
     }
     let framing = match (declared, chunked) {
-        (Some(_), true) => return Err(broken("the length of the answer is said twice")),
-        (Some(length), false) => Framing::Length(length),
-        (None, true) => Framing::Chunked,
-        (None, false) => Framing::Close,
+        (Some(_), true) => return Err(broken("the length of the answer is ambiguous")),
+        (Some(length), false) => BodyFraming::Length(length),
+        (None, true) => BodyFraming::Chunked,
+        (None, false) => BodyFraming::Close,
     };
-    Ok(Some((Head { status, framing, fields }, length)))
+    Ok(Some((ResponseHead { status, framing, fields }, length)))
 }
 
 #[cfg(test)]
@@ -110,16 +111,16 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(head: &str, expected: Option<(u16, Framing)>) {
+    fn check(head: &str, expected: Option<(u16, BodyFraming)>) {
         let parsed = parse_head(head.as_bytes());
         assert_eq!(parsed.ok().flatten().map(|(head, _)| (head.status, head.framing)), expected);
     }
 
     #[test]
-    fn the_framing_of_an_answer_is_told() {
-        check("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", Some((200, Framing::Length(5))));
-        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", Some((200, Framing::Chunked)));
-        check("HTTP/1.1 101 UPGRADED\r\nUpgrade: tcp\r\n\r\n\x01", Some((101, Framing::Close)));
+    fn the_framing_of_an_answer_is_recognised() {
+        check("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", Some((200, BodyFraming::Length(5))));
+        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", Some((200, BodyFraming::Chunked)));
+        check("HTTP/1.1 101 UPGRADED\r\nUpgrade: tcp\r\n\r\n\x01", Some((101, BodyFraming::Close)));
     }
 
     #[test]

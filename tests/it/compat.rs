@@ -535,7 +535,7 @@ fn root_opens_the_listeners_and_becomes_an_ordinary_user() {
     assert_eq!(probed.status.code(), Some(0), "{}", String::from_utf8_lossy(&probed.stderr));
     assert!(ended.status.success() && !socket.exists(), "{said}");
     assert!(
-        said.contains("compat: 11notes") && said.contains("runs as user 7001, group 7002, further groups: 7991"),
+        said.contains("compat: 11notes") && said.contains("runs as user 7001, group 7002, supplementary groups 7991"),
         "{said}"
     );
 }

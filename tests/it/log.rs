@@ -35,7 +35,7 @@ impl Program {
         let lines = lines(child.stderr.take().unwrap());
         let program = Self { child, lines, folder, _daemon: daemon };
         // What it says of the engine is its first line, and comes when it listens.
-        while !program.line().contains("speaks API 1.51") {}
+        while !program.line().contains("engine reached") {}
         program
     }
 

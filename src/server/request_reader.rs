@@ -1,4 +1,4 @@
-//! What stands between a client's socket and the HTTP reader: passes one strictly checked request at a time.
+//! The reader between a client's socket and the HTTP parser: it passes one strictly checked request at a time.
 
 use std::io;
 use std::pin::Pin;
@@ -8,62 +8,64 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use crate::proxy::Downstream;
 use crate::socket::Socket;
 use crate::stream::requests::{RequestError, RequestFraming};
 
-/// How long a client may take.
+/// How long to wait for a client.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    /// For a head, from its first byte.
+pub(super) struct ClientTimeouts {
+    /// For a whole head, from its first byte.
     pub(super) head: Duration,
-    /// Between two requests, and between two bytes of a body.
+    /// For the next request, and for the next byte of a body.
     pub(super) idle: Duration,
 }
 
 /// A client's socket, read one request at a time.
 ///
-/// A request that is refused reads as the end of the connection; [`Gate::refusal`] then says why. Bytes behind a
-/// request stay here until the reader asks for the next one.
+/// To the HTTP parser, a malformed request is the end of the connection; [`RequestReader::error`] returns the reason. Bytes
+/// after a request stay here until the parser asks for the next one.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct RequestReader {
     socket: Socket,
-    requests: RequestFraming,
+    framing: RequestFraming,
+    /// Bytes that have been read and not passed.
     held: Vec<u8>,
     /// How many bytes at the front of `held` may pass.
     passing: usize,
-    refusal: Option<RequestError>,
-    patience: Patience,
-    /// Since when the bytes that are missing now are awaited.
-    waiting: Option<Instant>,
-    alarm: Option<Pin<Box<Sleep>>>,
+    error: Option<RequestError>,
+    timeouts: ClientTimeouts,
+    /// When the wait for the missing bytes began.
+    waiting_since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Gate {
-    /// Watches over `socket`; heads may be `limit` bytes long.
-    pub(super) fn new(socket: Socket, limit: usize, patience: Patience) -> Self {
+impl RequestReader {
+    /// Reads from `socket`. A head may be `limit` bytes long.
+    pub(super) fn new(socket: Socket, limit: usize, timeouts: ClientTimeouts) -> Self {
         Self {
             socket,
-            requests: RequestFraming::new(limit),
+            framing: RequestFraming::new(limit),
             held: Vec::new(),
             passing: 0,
-            refusal: None,
-            patience,
-            waiting: None,
-            alarm: None,
+            error: None,
+            timeouts,
+            waiting_since: None,
+            timer: None,
         }
     }
 
     /// Why the last request was refused.
-    pub(super) fn refusal(&self) -> Option<RequestError> {
-        self.refusal
+    pub(super) fn error(&self) -> Option<RequestError> {
+        self.error
     }
 
-    /// The socket, and the bytes that came behind the last request.
-    pub(super) fn into_parts(self) -> (Socket, Vec<u8>) {
-        (self.socket, self.held)
+    /// The connection, with the bytes after the last request. From here on it sends only what may leave.
+    pub(super) fn into_downstream(self) -> Downstream {
+        Downstream::new(self.socket, self.held)
     }
 
-    /// Passes on what may pass of `held`, as much as fits.
+    /// Passes as much of `held` as may pass and fits.
     fn deliver(&mut self, buf: &mut ReadBuf<'_>) {
         let count = self.passing.min(buf.remaining());
         buf.put_slice(self.held.get(..count).unwrap_or_default());
@@ -71,59 +73,59 @@ impl Gate {
         self.passing -= count;
     }
 
-    /// Reads into `buf` and keeps back what may not pass yet; `true` if something passed or the connection ended.
+    /// Reads into `buf` and keeps what may not pass yet. Returns whether something passed or the connection ended.
     fn take(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
         let before = buf.filled().len();
         if ready!(Pin::new(&mut self.socket).poll_read(cx, buf)).is_err() || buf.filled().len() == before {
             return Poll::Ready(Ok(true));
         }
-        self.waiting = None;
+        self.waiting_since = None;
         let read = buf.filled().get(before..).unwrap_or_default();
-        let passed = if self.held.is_empty() { self.requests.pass(read) } else { Ok(0) };
-        let passed = passed.unwrap_or_else(|refusal| {
-            self.refusal = Some(refusal);
+        let passed = if self.held.is_empty() { self.framing.pass(read) } else { Ok(0) };
+        let passed = passed.unwrap_or_else(|error| {
+            self.error = Some(error);
             0
         });
         self.held.extend_from_slice(read.get(passed..).unwrap_or_default());
         buf.set_filled(before + passed);
-        Poll::Ready(Ok(passed > 0 || self.refusal.is_some()))
+        Poll::Ready(Ok(passed > 0 || self.error.is_some()))
     }
 
-    /// Ends the connection when the client has taken too long; `true` if it has.
-    fn expired(&mut self, cx: &mut Context<'_>) -> bool {
-        let in_head = self.requests.in_head() && !self.held.is_empty();
-        let since = *self.waiting.get_or_insert_with(Instant::now);
-        let deadline = since + if in_head { self.patience.head } else { self.patience.idle };
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if alarm.deadline() > deadline {
-            alarm.as_mut().reset(deadline);
+    /// Whether the client has taken too long.
+    fn has_timed_out(&mut self, cx: &mut Context<'_>) -> bool {
+        let in_head = self.framing.in_head() && !self.held.is_empty();
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        let deadline = since + if in_head { self.timeouts.head } else { self.timeouts.idle };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
         }
-        while alarm.as_mut().poll(cx).is_ready() {
+        while timer.as_mut().poll(cx).is_ready() {
             if Instant::now() >= deadline {
                 if in_head {
-                    self.refusal = Some(RequestError::Slow);
+                    self.error = Some(RequestError::Slow);
                 }
                 return true;
             }
-            // It was set for an earlier wait.
-            alarm.as_mut().reset(deadline);
+            // The timer was set for an earlier wait.
+            timer.as_mut().reset(deadline);
         }
         false
     }
 }
 
-impl AsyncRead for Gate {
+impl AsyncRead for RequestReader {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
-            if this.refusal.is_some() {
+            if this.error.is_some() {
                 return Poll::Ready(Ok(()));
             }
             if this.passing == 0 && !this.held.is_empty() {
-                match this.requests.pass(&this.held) {
+                match this.framing.pass(&this.held) {
                     Ok(passing) => this.passing = passing,
-                    Err(refusal) => {
-                        this.refusal = Some(refusal);
+                    Err(error) => {
+                        this.error = Some(error);
                         continue;
                     }
                 }
@@ -132,20 +134,20 @@ impl AsyncRead for Gate {
                 this.deliver(buf);
                 return Poll::Ready(Ok(()));
             }
-            // The time of a head runs from its first byte: it is not prolonged by the ones that trickle in.
-            let since = this.waiting.filter(|_| !this.held.is_empty());
+            // The timeout of a head runs from its first byte. Later bytes do not prolong it.
+            let since = this.waiting_since.filter(|_| !this.held.is_empty());
             match this.take(cx, buf) {
                 Poll::Ready(Ok(true)) => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(false)) => this.waiting = since.or_else(|| Some(Instant::now())),
+                Poll::Ready(Ok(false)) => this.waiting_since = since.or_else(|| Some(Instant::now())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending if this.expired(cx) => return Poll::Ready(Ok(())),
+                Poll::Pending if this.has_timed_out(cx) => return Poll::Ready(Ok(())),
                 Poll::Pending => return Poll::Pending,
             }
         }
     }
 }
 
-impl AsyncWrite for Gate {
+impl AsyncWrite for RequestReader {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().socket).poll_write(cx, bytes)
     }

@@ -1,0 +1,143 @@
+//! The client's connection after the HTTP reader: of a stream, of a tunnel, or of a malformed request.
+
+use std::future::pending;
+use std::io;
+use std::time::Duration;
+
+use tokio::io::Interest;
+
+use super::body::{Outgoing, OutgoingBuffer};
+use crate::api::ApiVersion;
+use crate::socket::Socket;
+
+/// How many bytes of a client are held before its stream is open.
+const EARLY_LIMIT: usize = 64 * 1024;
+/// How long a client has to read the last bytes of a connection that we end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The client's connection. It sends [`Outgoing`] and nothing else.
+#[derive(Debug)]
+pub struct Downstream {
+    socket: Socket,
+    /// What the client sent behind its request.
+    early: Vec<u8>,
+}
+
+impl Downstream {
+    /// Takes over `socket`; `early` has been read from it behind the last request.
+    pub fn new(socket: Socket, early: Vec<u8>) -> Self {
+        Self { socket, early }
+    }
+
+    /// Answers with an error of our own and ends the connection. `engine` is the API version in the answer.
+    pub async fn refuse(self, status: u16, message: &'static str, engine: Option<ApiVersion>) {
+        let response = OutgoingBuffer::error_response(status, message, engine);
+        // A client that is gone reads nothing.
+        let _ = self.send(response.unsent()).await;
+        self.close().await;
+    }
+
+    /// Ends the connection so that the client can read the last bytes: its own bytes are read first, for a second.
+    pub(super) async fn close(&self) {
+        let _ = self.socket.finish();
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.discard_input()).await;
+    }
+
+    /// Sends all of `bytes`. Cancel safety: when dropped, a part has been sent.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub(super) async fn send(&self, bytes: Outgoing<'_>) -> io::Result<()> {
+        self.socket.write_all(bytes.bytes()).await
+    }
+
+    /// Sends what there is room for and returns its length; `WouldBlock` if there is none.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub(super) fn try_send(&self, bytes: Outgoing<'_>) -> io::Result<usize> {
+        self.socket.try_write(bytes.bytes())
+    }
+
+    /// Sends as much of `buffer` as there is room for; returns how much.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub(super) fn flush(&self, buffer: &mut OutgoingBuffer) -> io::Result<usize> {
+        let before = buffer.len();
+        while !buffer.is_empty() {
+            match self.try_send(buffer.unsent()) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => buffer.mark_sent(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(before - buffer.len())
+    }
+
+    /// Ends our direction; the client may go on sending.
+    pub(super) fn finish(&self) {
+        // A client that is gone needs no end.
+        let _ = self.socket.finish();
+    }
+
+    /// Waits until there is room to send. Cancel safety: nothing is lost.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        self.socket.ready(Interest::WRITABLE).await.map(drop)
+    }
+
+    /// As [`Socket::read_some`].
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub(super) async fn read_some(&self, take: impl FnMut(&[u8])) -> io::Result<usize> {
+        self.socket.read_some(take).await
+    }
+
+    /// Takes the bytes that the client has sent so far.
+    pub(super) fn take_early(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.early)
+    }
+
+    /// Waits until the client ends its direction. Holds what it sends, up to a limit.
+    ///
+    /// Cancel safety: what has been read is held.
+    pub(super) async fn hold_input(&mut self) {
+        loop {
+            if self.early.len() >= EARLY_LIMIT {
+                return pending().await;
+            }
+            let early = &mut self.early;
+            match self.socket.read_some(|bytes| early.extend_from_slice(bytes)).await {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Waits until the client ends its direction. Discards what it sends: the head of a stream says that the connection
+    /// closes behind it, so no further request is read.
+    ///
+    /// Cancel safety: nothing that matters is lost.
+    pub(super) async fn discard_input(&self) {
+        while matches!(self.socket.read_some(|_| {}).await, Ok(1..)) {}
+    }
+
+    /// Waits until the client has closed both directions.
+    pub(super) async fn closed(&self) {
+        self.socket.closed().await;
+    }
+
+    /// Waits until the system reports that the client is gone, and not just done sending. It cannot always tell.
+    pub(super) async fn gone(&self) {
+        while let Ok(ready) = self.socket.ready(Interest::ERROR).await {
+            if ready.is_error() || ready.is_write_closed() {
+                break;
+            }
+        }
+    }
+}

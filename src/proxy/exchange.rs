@@ -1,0 +1,374 @@
+//! One request and its answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Either, Empty, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
+
+use super::access_log::AccessLog;
+use super::body::Filtered;
+use super::records::RecordFiltering;
+use super::stream_request::{StreamHandling, StreamParts, StreamRequest};
+use super::{Error, headers, respond};
+use crate::api::{ApiVersion, RequestBody, Response as ResponseKind, Stream};
+use crate::filter::Plan;
+use crate::policy::{Decision, Policy, RelayReason};
+use crate::route::{self, Route};
+use crate::schema::Class;
+use crate::upstream::{Upstream, UpstreamBody};
+
+/// The longest body of a request that opens a stream, in bytes. An exec has only a few settings.
+const STREAM_REQUEST_LIMIT: usize = 1024 * 1024;
+/// How much of the body of a denied request is read, in bytes.
+const DENIED_BODY_LIMIT: usize = 1024 * 1024;
+/// How long the body of a denied request is read.
+const DENIED_BODY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How much of a body that is not passed on is read to keep the connection, in bytes.
+const DRAIN_LIMIT: usize = 1024 * 1024;
+
+/// A listener's policy, and the engine behind it.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    /// The connections of this worker to the engine.
+    pub upstream: Upstream,
+    /// What is allowed and shown.
+    pub policy: Arc<Policy>,
+    /// The origins whose web pages may send requests. Empty: none.
+    pub origins: Arc<[String]>,
+    /// The host names that clients may use. Empty: any.
+    pub hosts: Arc<[String]>,
+    /// The longest document, list element or record, in bytes.
+    pub element_limit: usize,
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one per exchange, moved on at once; a box would cost every answer")]
+pub enum Answer {
+    /// A response.
+    Response(Response<Filtered>),
+    /// A stream, which takes over the connection.
+    Stream(Box<StreamRequest>),
+}
+
+impl Proxy {
+    /// Sends one request to the engine and returns its filtered answer.
+    ///
+    /// Errors are answered too, in the engine's form and in our own words.
+    /// Cancel safety: when dropped, the connection to the engine is closed.
+    pub async fn exchange(&self, request: Request<Incoming>) -> Answer {
+        let mut log = AccessLog::start();
+        let response = match self.answer(request, &mut log).await {
+            Ok(Answer::Response(response)) => response,
+            Ok(stream @ Answer::Stream(_)) => return stream,
+            Err(error) => {
+                if error.is_server_fault() {
+                    tracing::warn!(%error, "exchange failed");
+                } else {
+                    tracing::debug!(%error, "request refused");
+                }
+                respond::error(&error, self.upstream.engine().version())
+            }
+        };
+        log.status(response.status().as_u16());
+        Answer::Response(response.map(|body| body.logged(log)))
+    }
+
+    async fn answer(&self, request: Request<Incoming>, log: &mut AccessLog) -> Result<Answer, Error> {
+        self.admit(request.headers())?;
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        let route = route::find(request.method().as_str(), target)?.ok_or(Error::NoRoute)?;
+        log.operation(route.operation);
+        let decision = self.policy.decide(&route);
+        // A denial is answered as such, whatever the body.
+        if !matches!(decision, Decision::Deny(_) | Decision::Records(_)) {
+            check_body(&route, &request)?;
+        }
+        match decision {
+            Decision::Deny(denial) => {
+                drain_denied(request).await;
+                Err(Error::Denied(denial))
+            }
+            Decision::Relay(reason) => {
+                log.decision("relay");
+                if opens_stream(&route, &request) {
+                    return self.open(&route, request, StreamHandling::Relay(reason), log).await;
+                }
+                self.relay(&route, request, reason).await.map(Answer::Response)
+            }
+            Decision::Records(filter) => {
+                log.decision("filter");
+                let filtering = RecordFiltering { filter, limit: self.element_limit };
+                self.open(&route, request, StreamHandling::Filter(filtering), log).await
+            }
+            Decision::Filter(plan) => {
+                log.decision("filter");
+                self.filter(&route, request, plan, log).await.map(Answer::Response)
+            }
+        }
+    }
+
+    /// Refuses requests of web pages, and requests for another host name.
+    fn admit(&self, headers: &HeaderMap) -> Result<(), Error> {
+        if let Some(origin) = headers.get(ORIGIN)
+            && !self.origins.iter().any(|allowed| origin.as_bytes() == allowed.as_bytes())
+        {
+            return Err(Error::Origin);
+        }
+        if !self.hosts.is_empty() {
+            let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+            let name = without_port(host);
+            if !self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)) {
+                return Err(Error::Host);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the canonical form of the request, and checks the status of the answer.
+    async fn send(&self, route: &Route, request: Request<Incoming>) -> Result<Response<UpstreamBody>, Error> {
+        let (parts, body) = request.into_parts();
+        let with_body = !body.is_end_stream();
+        let mut up = Request::new(if with_body { Either::Right(body) } else { Either::Left(Empty::new()) });
+        *up.method_mut() = parts.method;
+        *up.uri_mut() = self.target(route).await?.parse().map_err(|_| Error::Unroutable)?;
+        *up.headers_mut() = headers::of_request(&parts.headers, route.operation, with_body);
+        check_status(route, self.upstream.send(up).await?).await
+    }
+
+    /// The target to request. A client that names no API version gets the engine's own, and is pinned to it.
+    async fn target(&self, route: &Route) -> Result<String, Error> {
+        let newest = self.upstream.version().await?;
+        let version = match route.version {
+            Some(asked) if asked > newest => return Err(Error::NewerThanEngine),
+            Some(asked) => asked,
+            None if newest < ApiVersion::MIN => return Err(Error::Unroutable),
+            None => newest,
+        };
+        let mut target = String::with_capacity(128);
+        route.upstream_target(version, &mut target);
+        Ok(target)
+    }
+
+    async fn filter(
+        &self,
+        route: &Route,
+        request: Request<Incoming>,
+        plan: Arc<Plan>,
+        log: &mut AccessLog,
+    ) -> Result<Response<Filtered>, Error> {
+        let (parts, body) = self.send(route, request).await?.into_parts();
+        if !headers::is_plain_json(&parts.headers) {
+            return Err(Error::NotJson);
+        }
+        let filtered = match route.operation.response {
+            ResponseKind::Array(_) => {
+                let timeout = self.upstream.engine().response_timeout();
+                Filtered::array(body, plan, self.element_limit, timeout).await?
+            }
+            ResponseKind::Document(_) | ResponseKind::Stream(Stream::Stats) => {
+                let (filtered, report) = Filtered::document(body, &plan, self.element_limit).await?;
+                log.hidden(&report);
+                filtered
+            }
+            ResponseKind::Ping
+            | ResponseKind::Text
+            | ResponseKind::Empty
+            | ResponseKind::Stream(_)
+            | ResponseKind::Hijack
+            | ResponseKind::WebSocket
+            | ResponseKind::Tar
+            | ResponseKind::Octets => return Err(Error::NotJson),
+        };
+        let mut response = Response::new(filtered);
+        *response.status_mut() = parts.status;
+        *response.headers_mut() = self.headers_down(&parts.headers);
+        response.headers_mut().insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
+        Ok(response)
+    }
+
+    async fn relay(
+        &self,
+        route: &Route,
+        request: Request<Incoming>,
+        reason: RelayReason,
+    ) -> Result<Response<Filtered>, Error> {
+        let (is_head, version) = (request.method() == Method::HEAD, request.version());
+        let (parts, body) = self.send(route, request).await?.into_parts();
+        let mut down = self.headers_down(&parts.headers);
+        if route.operation.path_stat {
+            headers::copy_path_stat(&parts.headers, &mut down);
+        }
+        let filtered = match route.operation.response {
+            // The answer to a ping is known; anything else the engine might say is not passed on.
+            ResponseKind::Ping => {
+                headers::describe_ping(&mut down);
+                drop(body.collect(DRAIN_LIMIT).await?);
+                Filtered::own("OK")
+            }
+            ResponseKind::Empty => {
+                drop(body.collect(DRAIN_LIMIT).await?);
+                Filtered::empty()
+            }
+            ResponseKind::Text
+            | ResponseKind::Document(_)
+            | ResponseKind::Array(_)
+            | ResponseKind::Stream(_)
+            | ResponseKind::Hijack
+            | ResponseKind::WebSocket
+            | ResponseKind::Tar
+            | ResponseKind::Octets => {
+                if !is_head {
+                    check_end_is_marked(&parts.headers, &body, version)?;
+                }
+                tracing::debug!(reason = reason.as_str(), "relaying the body");
+                headers::copy_content_type(&parts.headers, &mut down);
+                Filtered::relay(body, reason)
+            }
+        };
+        let mut response = Response::new(if is_head { Filtered::empty() } else { filtered });
+        *response.status_mut() = parts.status;
+        *response.headers_mut() = down;
+        Ok(response)
+    }
+
+    fn headers_down(&self, from: &HeaderMap) -> HeaderMap {
+        headers::of_response(from, self.policy.shows(Class::Host))
+    }
+
+    /// Prepares a stream, which takes over the connection and writes the log line of the exchange.
+    async fn open(
+        &self,
+        route: &Route,
+        request: Request<Incoming>,
+        handling: StreamHandling,
+        log: &mut AccessLog,
+    ) -> Result<Answer, Error> {
+        if request.version() != Version::HTTP_11 {
+            return Err(Error::HttpVersion);
+        }
+        let target = self.target(route).await?;
+        let (parts, body) = request.into_parts();
+        let body = collect(body).await?;
+        let parts = StreamParts { operation: route.operation, target: &target, headers: &parts.headers, body: &body };
+        let engine = self.upstream.engine().clone();
+        Ok(Answer::Stream(Box::new(StreamRequest::new(engine, &parts, handling, std::mem::take(log)))))
+    }
+}
+
+/// Whether the answer is carried on the two sockets themselves.
+///
+/// A stream whose request has a body of any length (a build, a load) is relayed by the HTTP client instead.
+fn opens_stream(route: &Route, request: &Request<Incoming>) -> bool {
+    match route.operation.response {
+        ResponseKind::Stream(Stream::Progress) => request.body().is_end_stream(),
+        ResponseKind::Stream(_) => route.streams(),
+        ResponseKind::Hijack => true,
+        ResponseKind::Document(_)
+        | ResponseKind::Array(_)
+        | ResponseKind::Ping
+        | ResponseKind::Text
+        | ResponseKind::Empty
+        | ResponseKind::WebSocket
+        | ResponseKind::Tar
+        | ResponseKind::Octets => false,
+    }
+}
+
+/// Refuses a body where the operation takes none, and a media type in which parameters could hide.
+fn check_body(route: &Route, request: &Request<Incoming>) -> Result<(), Error> {
+    if request.body().is_end_stream() {
+        return Ok(());
+    }
+    let types: &[&str] = match route.operation.body {
+        RequestBody::None => return Err(Error::Body),
+        RequestBody::Json | RequestBody::OptionalJson | RequestBody::Raw => &["application/json"],
+        RequestBody::Tar | RequestBody::OptionalTar => &[
+            "application/x-tar",
+            "application/tar",
+            "application/octet-stream",
+            "application/gzip",
+            "application/x-gzip",
+        ],
+    };
+    if headers::has_media_type(request.headers(), types) { Ok(()) } else { Err(Error::BodyType) }
+}
+
+/// Passes on a success. Any other answer becomes an error, in our own words.
+async fn check_status(route: &Route, response: Response<UpstreamBody>) -> Result<Response<UpstreamBody>, Error> {
+    let status = response.status();
+    if status.is_success() && status != StatusCode::PARTIAL_CONTENT {
+        return Ok(response);
+    }
+    if status == StatusCode::NOT_MODIFIED && route.operation.response == ResponseKind::Empty {
+        return Ok(response);
+    }
+    // Reading the body to its end keeps the connection. The text is not passed on.
+    let _ = response.into_body().collect(DRAIN_LIMIT).await;
+    if status.is_client_error() || status.is_server_error() {
+        return Err(Error::Engine { status: status.as_u16(), operation: route.operation });
+    }
+    Err(Error::Status)
+}
+
+/// Refuses to relay a body whose end the client could not tell from a cut.
+fn check_end_is_marked(headers: &HeaderMap, body: &UpstreamBody, version: Version) -> Result<(), Error> {
+    if !headers::marks_end(headers) {
+        return Err(Error::Framing);
+    }
+    if version != Version::HTTP_11 && body.size_hint().exact().is_none() {
+        return Err(Error::HttpVersion);
+    }
+    Ok(())
+}
+
+/// Reads the body of a denied request, if it is short and arrives soon: a client that is still writing when the
+/// connection closes never reads the reason.
+///
+/// A client that sent `Expect: 100-continue` does not send the body at all.
+async fn drain_denied(request: Request<Incoming>) {
+    if request.headers().contains_key(EXPECT) {
+        return;
+    }
+    let body = Limited::new(request.into_body(), DENIED_BODY_LIMIT);
+    let _ = tokio::time::timeout(DENIED_BODY_TIMEOUT, body.collect()).await;
+}
+
+/// Reads the body of a request that opens a stream.
+async fn collect(body: Incoming) -> Result<Bytes, Error> {
+    match Limited::new(body, STREAM_REQUEST_LIMIT).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Error::BodyTooLong),
+        Err(_) => Err(Error::BodyBroken),
+    }
+}
+
+/// The name in a `Host` field.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some(_) | None => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_compared_without_its_port() {
+        for (host, name) in [
+            ("dockveil:2375", "dockveil"),
+            ("dockveil", "dockveil"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("", ""),
+        ] {
+            assert_eq!(without_port(host), name);
+        }
+    }
+}

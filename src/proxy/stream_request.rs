@@ -1,0 +1,278 @@
+//! Opening a stream, and what the engine's answer proves.
+//!
+//! A stream is carried on the two sockets themselves. The client's socket is taken from the HTTP reader; the engine's is
+//! new. Neither is used for a second request, so nothing that a client sends behind the request of a stream can reach the
+//! engine as a request.
+//!
+//! A connection becomes a tunnel only when the *answer* proves that the engine has hijacked its side: 101 to a request for
+//! an upgrade, or 200 with the content type of a stream and no length. Bytes that the client sends before that are held,
+//! because the engine would lose them.
+
+use std::fmt;
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+
+use hyper::HeaderMap;
+use hyper::header::{ACCEPT, UPGRADE};
+
+use super::access_log::AccessLog;
+use super::body::{Outgoing, OutgoingBuffer, StreamFraming};
+use super::downstream::Downstream;
+use super::records::{RecordFiltering, RecordRewriter};
+use super::relay::relay;
+use super::tunnel::tunnel;
+use super::{Error, headers, respond};
+use crate::api::{Method, Operation, Response as ResponseKind, Stream};
+use crate::policy::RelayReason;
+use crate::socket::Socket;
+use crate::upstream::raw::{self, BodyFraming, ResponseHead};
+use crate::upstream::{Engine, UpstreamError};
+
+/// The parts of a request that opens a stream.
+#[derive(Debug)]
+pub(super) struct StreamParts<'r> {
+    /// The operation.
+    pub(super) operation: &'static Operation,
+    /// The canonical target.
+    pub(super) target: &'r str,
+    /// The client's header fields.
+    pub(super) headers: &'r HeaderMap,
+    /// The client's body.
+    pub(super) body: &'r [u8],
+}
+
+/// What is done with the bytes of a stream.
+#[derive(Debug)]
+pub(super) enum StreamHandling {
+    /// They are relayed.
+    Relay(RelayReason),
+    /// They are filtered record by record.
+    Filter(RecordFiltering),
+}
+
+/// A stream that is to be opened, once it has the client's connection.
+pub struct StreamRequest {
+    engine: Arc<Engine>,
+    operation: &'static Operation,
+    /// Whether the request asks the engine to upgrade the connection.
+    asks_upgrade: bool,
+    /// The request, as it is sent.
+    request: Vec<u8>,
+    handling: StreamHandling,
+    log: AccessLog,
+}
+
+impl fmt::Debug for StreamRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamRequest").field("operation", &self.operation.id).finish_non_exhaustive()
+    }
+}
+
+/// What an answer turned out to be.
+enum Opened {
+    /// A connection that is hijacked.
+    Tunnel(RelayReason),
+    /// A body that is relayed, framed as it came.
+    Relay(RelayReason),
+    /// A body whose records are filtered.
+    Records(Box<RecordRewriter>),
+    /// Only a head.
+    Empty,
+}
+
+/// Why a stream did not come to its end.
+#[derive(Debug)]
+pub(super) enum StreamError {
+    /// It was not opened. The client has read nothing yet.
+    NotOpened(Error),
+    /// It broke off, on the engine's side or on ours.
+    Broken(io::Error),
+    /// The client left.
+    ClientLeft,
+}
+
+impl From<Error> for StreamError {
+    fn from(error: Error) -> Self {
+        Self::NotOpened(error)
+    }
+}
+
+impl From<UpstreamError> for StreamError {
+    fn from(error: UpstreamError) -> Self {
+        Self::NotOpened(Error::Upstream(error))
+    }
+}
+
+impl StreamRequest {
+    pub(super) fn new(engine: Arc<Engine>, parts: &StreamParts<'_>, handling: StreamHandling, log: AccessLog) -> Self {
+        let operation = parts.operation;
+        let asks_upgrade = is_hijack(operation) && parts.headers.contains_key(UPGRADE);
+        Self { engine, operation, asks_upgrade, request: request_bytes(parts, asks_upgrade), handling, log }
+    }
+
+    /// Opens the stream and carries it to its end.
+    ///
+    /// Cancel safety: when dropped, both connections are closed, which the client sees as a cut.
+    pub async fn run(mut self, mut client: Downstream) {
+        // The line is written when the stream ends, whatever ends it.
+        let mut log = std::mem::take(&mut self.log);
+        match self.carry(&mut client, &mut log).await {
+            Ok(()) => log.complete(),
+            Err(StreamError::NotOpened(error)) => {
+                if error.is_server_fault() {
+                    tracing::warn!(%error, "stream not opened");
+                }
+                let (status, message) = respond::public(&error);
+                log.status(status);
+                client.refuse(status, message, self.engine.version()).await;
+                log.complete();
+            }
+            Err(StreamError::Broken(error)) => log.broken(&error),
+            Err(StreamError::ClientLeft) => {}
+        }
+    }
+
+    async fn carry(&mut self, client: &mut Downstream, log: &mut AccessLog) -> Result<(), StreamError> {
+        let engine = self.engine.connect().await?;
+        let request = std::mem::take(&mut self.request);
+        engine.write_all(&request).await.map_err(|error| UpstreamError::Broken(error.to_string()))?;
+        drop(request);
+        // What arrives with the head is the start of the body.
+        let mut start = Vec::new();
+        let head = self.read_head(&engine, &mut start, client).await?;
+        let opened = self.opened(&head)?;
+        log.status(head.status);
+        let mut out = head_down(&head, &opened);
+        if let Opened::Relay(reason) | Opened::Tunnel(reason) = opened {
+            out.push(Outgoing::relayed(&start, reason));
+            log.sent(start.len());
+            start = Vec::new();
+        }
+        client.send(out.unsent()).await.map_err(|_| StreamError::ClientLeft)?;
+        // A stream may be silent for days: it keeps no more than it needs.
+        drop((head, out));
+        match opened {
+            Opened::Empty => {
+                client.close().await;
+                Ok(())
+            }
+            Opened::Relay(reason) => relay(&engine, client, reason, log).await,
+            Opened::Records(rewriter) => rewriter.run(&engine, client, start, log).await,
+            Opened::Tunnel(reason) => tunnel(&engine, client, reason, log).await,
+        }
+    }
+
+    /// Waits for the head of the answer, or for the client to leave.
+    async fn read_head(
+        &self,
+        engine: &Socket,
+        buffer: &mut Vec<u8>,
+        client: &mut Downstream,
+    ) -> Result<ResponseHead, StreamError> {
+        let timeout = async {
+            // An old API version is silent until the container ends that it waits for.
+            if self.operation.response == ResponseKind::Stream(Stream::Wait) {
+                return pending().await;
+            }
+            tokio::time::sleep(self.engine.response_timeout()).await;
+        };
+        let left = async {
+            client.hold_input().await;
+            // A client that has ended its direction still reads. In a hijacked connection that is its right.
+            if is_hijack(self.operation) {
+                pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            head = raw::read_head(engine, buffer) => Ok(head?),
+            () = timeout => Err(UpstreamError::Timeout.into()),
+            () = left => Err(StreamError::ClientLeft),
+        }
+    }
+
+    /// What the head of the answer proves.
+    fn opened(&self, head: &ResponseHead) -> Result<Opened, Error> {
+        let reason = match &self.handling {
+            StreamHandling::Relay(reason) => *reason,
+            StreamHandling::Filter(filtering) if head.status == 200 => {
+                return Ok(Opened::Records(Box::new(RecordRewriter::new(head, filtering)?)));
+            }
+            StreamHandling::Filter(_) => return Err(self.refusal(head)),
+        };
+        match (head.status, head.framing) {
+            (101, BodyFraming::Close) if self.asks_upgrade => Ok(Opened::Tunnel(reason)),
+            (200, BodyFraming::Close) if is_hijack(self.operation) && headers::is_raw_stream(head) => {
+                Ok(Opened::Tunnel(reason))
+            }
+            (200, BodyFraming::Length(0)) if is_hijack(self.operation) => Ok(Opened::Empty),
+            (200, _) if !is_hijack(self.operation) => Ok(Opened::Relay(reason)),
+            (_, _) => Err(self.refusal(head)),
+        }
+    }
+
+    /// The error for a head that opens no stream.
+    fn refusal(&self, head: &ResponseHead) -> Error {
+        match head.status {
+            400..=599 => Error::Engine { status: head.status, operation: self.operation },
+            200 => Error::Framing,
+            _ => Error::Status,
+        }
+    }
+}
+
+fn is_hijack(operation: &Operation) -> bool {
+    operation.response == ResponseKind::Hijack
+}
+
+/// The request as it is sent to the engine.
+fn request_bytes(parts: &StreamParts<'_>, asks_upgrade: bool) -> Vec<u8> {
+    let StreamParts { operation, target, headers, body } = parts;
+    let mut request = Vec::with_capacity(512 + body.len());
+    let mut line = |parts: &[&[u8]]| {
+        for part in parts {
+            request.extend_from_slice(part);
+        }
+        request.extend_from_slice(b"\r\n");
+    };
+    line(&[operation.method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1"]);
+    line(&[b"Host: docker"]);
+    for (name, value) in &headers::of_request(headers, operation, !body.is_empty()) {
+        line(&[name.as_str().as_bytes(), b": ", value.as_bytes()]);
+    }
+    if operation.response == ResponseKind::Stream(Stream::Events)
+        && let Some(accept) = headers.get(ACCEPT).filter(|accept| headers::is_event_type(accept.as_bytes()))
+    {
+        line(&[b"Accept: ", accept.as_bytes()]);
+    }
+    if !body.is_empty() {
+        line(&[b"Content-Length: ", body.len().to_string().as_bytes()]);
+    } else if operation.method == Method::Post {
+        line(&[b"Content-Length: 0"]);
+    }
+    if asks_upgrade {
+        line(&[b"Connection: Upgrade\r\nUpgrade: tcp"]);
+    } else if !is_hijack(operation) {
+        line(&[b"Connection: close"]);
+    }
+    line(&[]);
+    request.extend_from_slice(body);
+    request
+}
+
+/// The head that goes down.
+fn head_down(head: &ResponseHead, opened: &Opened) -> OutgoingBuffer {
+    let content_type = match opened {
+        Opened::Records(rewriter) => rewriter.content_type(),
+        Opened::Tunnel(_) | Opened::Relay(_) | Opened::Empty => head.field("content-type"),
+    };
+    let framing = match (opened, head.framing) {
+        (Opened::Tunnel(_), _) if head.status == 101 => StreamFraming::Upgraded,
+        (Opened::Tunnel(_), _) => StreamFraming::Hijacked,
+        (Opened::Relay(_), BodyFraming::Chunked) | (Opened::Records(_), _) => StreamFraming::Chunked,
+        (Opened::Relay(_), BodyFraming::Length(length)) => StreamFraming::Length(length),
+        (Opened::Relay(_), BodyFraming::Close) => StreamFraming::UntilClose,
+        (Opened::Empty, _) => StreamFraming::Length(0),
+    };
+    OutgoingBuffer::stream_head(head, content_type, framing)
+}

@@ -1,0 +1,79 @@
+//! A hijacked connection: bytes in both directions, each of which ends on its own.
+
+use std::future::pending;
+use std::io;
+use std::time::Duration;
+
+use super::access_log::AccessLog;
+use super::downstream::Downstream;
+use super::relay::copy_down;
+use super::stream_request::StreamError;
+use crate::policy::RelayReason;
+use crate::socket::Socket;
+
+/// How long a client may go on sending after the engine has ended its direction.
+const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Carries bytes in both directions until both have ended.
+pub(super) async fn tunnel(
+    engine: &Socket,
+    client: &mut Downstream,
+    reason: RelayReason,
+    log: &mut AccessLog,
+) -> Result<(), StreamError> {
+    let early = client.take_early();
+    let client = &*client;
+    if engine.write_all(&early).await.is_err() {
+        // The engine no longer reads. What it still writes goes down.
+        tracing::debug!("the engine did not take the client's first bytes");
+    }
+    drop(early);
+    let up = async {
+        copy_up(client, engine).await?;
+        let _ = engine.finish();
+        Ok::<_, StreamError>(())
+    };
+    let down = async {
+        copy_down(engine, client, reason, log).await?;
+        client.finish();
+        Ok::<_, StreamError>(())
+    };
+    tokio::pin!(up, down);
+    let (mut up_ended, mut down_ended) = (false, false);
+    while !(up_ended && down_ended) {
+        tokio::select! {
+            ended = &mut up, if !up_ended => { ended?; up_ended = true; }
+            ended = &mut down, if !down_ended => { ended?; down_ended = true; }
+            () = client.gone() => return Err(StreamError::ClientLeft),
+            // The engine has closed both directions: nobody reads what the client still sends.
+            () = engine.closed(), if down_ended => return Ok(()),
+            // The client has closed both directions, and not only its own.
+            () = client.closed(), if up_ended => return Err(StreamError::ClientLeft),
+            () = tokio::time::sleep(HALF_CLOSED_TIMEOUT), if down_ended => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// Copies bytes from the client to the engine until the client ends its direction. If the engine no longer reads, waits
+/// for its own end, which comes down.
+///
+/// Cancel safety: when dropped while the engine is slow, bytes are lost.
+async fn copy_up(client: &Downstream, engine: &Socket) -> Result<(), StreamError> {
+    loop {
+        // Holds what the engine does not take at once.
+        let mut rest = Vec::new();
+        let mut engine_stopped = false;
+        let read = client.read_some(|bytes| match engine.try_write(bytes) {
+            Ok(written) => rest.extend_from_slice(bytes.get(written..).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => rest.extend_from_slice(bytes),
+            Err(_) => engine_stopped = true,
+        });
+        if read.await.map_err(|_| StreamError::ClientLeft)? == 0 {
+            return Ok(());
+        }
+        if engine_stopped || engine.write_all(&rest).await.is_err() {
+            return pending().await;
+        }
+    }
+}

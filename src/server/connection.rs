@@ -1,0 +1,96 @@
+//! One connection: requests one after another, until it ends or becomes a stream.
+
+use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::sync::watch;
+
+use super::request_reader::RequestReader;
+use super::worker::{ConnectionPermit, ServerState};
+use crate::proxy::{Answer, Proxy, StreamRequest};
+use crate::socket::Socket;
+
+/// Serves a connection to its end. When the server stops, an exchange may finish and a stream is cut.
+pub(super) async fn serve(
+    socket: Socket,
+    proxy: Arc<Proxy>,
+    permit: ConnectionPermit,
+    mut stopping: watch::Receiver<bool>,
+) {
+    // In its own box, so that a connection that has become a stream no longer holds the HTTP parser.
+    let requests = Box::pin(serve_requests(socket, proxy, permit.state().clone(), stopping.clone()));
+    let (reader, stream) = requests.await;
+    let error = reader.error();
+    let client = reader.into_downstream();
+    if let Some(stream) = stream {
+        tokio::spawn(async move {
+            let _permit = permit;
+            tokio::select! {
+                () = stream.run(client) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+            }
+        });
+    } else if let Some(error) = error {
+        tracing::debug!(%error, "request refused");
+        client.refuse(error.status(), error.public(), permit.state().engine().version()).await;
+    }
+}
+
+/// Answers requests until the connection ends, one is malformed, or one opens a stream.
+async fn serve_requests(
+    socket: Socket,
+    proxy: Arc<Proxy>,
+    state: Arc<ServerState>,
+    mut stopping: watch::Receiver<bool>,
+) -> (RequestReader, Option<Box<StreamRequest>>) {
+    // A request that opens a stream is handed out here; its exchange never answers.
+    let handed_out = Arc::new(Mutex::new(None));
+    let service = service_fn(|request: Request<Incoming>| {
+        let (proxy, handed_out) = (proxy.clone(), handed_out.clone());
+        // In a box, so that the connection can be polled in place and taken apart.
+        Box::pin(async move {
+            match proxy.exchange(request).await {
+                Answer::Response(response) => Ok::<_, Infallible>(response),
+                Answer::Stream(stream) => {
+                    *handed_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+                    pending().await
+                }
+            }
+        })
+    });
+    let reader = RequestReader::new(socket, state.head_limit(), state.timeouts());
+    // A client that has sent its request and ended its direction still reads the answer.
+    let mut connection = http1::Builder::new().half_close(true).serve_connection(TokioIo::new(reader), service);
+    let stream = {
+        let mut is_stopping = false;
+        let mut stop = pin!(stopping.wait_for(|stopping| *stopping));
+        poll_fn(|cx| {
+            let ended = connection.poll_without_shutdown(cx);
+            if let Some(stream) = handed_out.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return Poll::Ready(Some(stream));
+            }
+            if let Poll::Ready(ended) = ended {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended");
+                }
+                return Poll::Ready(None);
+            }
+            if !is_stopping && stop.as_mut().poll(cx).is_ready() {
+                is_stopping = true;
+                Pin::new(&mut connection).graceful_shutdown();
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending
+        })
+        .await
+    };
+    (connection.into_parts().io.into_inner(), stream)
+}
