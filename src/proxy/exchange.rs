@@ -85,7 +85,7 @@ impl Proxy {
         log.operation(route.operation);
         let decision = self.policy.decide(&route);
         // A denial is answered as such, whatever the body.
-        if !matches!(decision, Decision::Deny(_) | Decision::Records(_)) {
+        if !matches!(decision, Decision::Deny(_)) {
             check_body(&route, &request)?;
         }
         match decision {

@@ -102,6 +102,25 @@ fn a_body_that_is_denied_is_denied_and_not_malformed() {
 }
 
 #[test]
+fn a_body_is_checked_on_a_filtered_stream_too() {
+    let bench = Bench::start(|_| json(r#"{"Type":"container"}"#));
+    let request = |target: &str, body: &str| format!("GET {target} HTTP/1.1\r\nHost: d\r\n{body}");
+    for target in ["/events", "/containers/web/stats", "/containers/web/logs?stdout=1"] {
+        for body in [
+            "Content-Length: 6\r\n\r\nsize=1",
+            "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+            "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        ] {
+            assert_eq!(status(&bench.ask(request(target, body))), 400, "{target} {body:?}");
+        }
+        assert_eq!(bench.daemon.requests(), [""; 0], "{target}");
+    }
+    // Without a body the same requests reach the daemon.
+    bench.ask(request("/events", "\r\n"));
+    assert_eq!(bench.daemon.requests().len(), 1);
+}
+
+#[test]
 fn who_is_still_writing_reads_why_it_is_denied() {
     let bench = bench();
     let mut client = bench.client();
