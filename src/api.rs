@@ -1,7 +1,23 @@
 //! Everything that is Docker: the one home of facts about the Docker Engine API.
 //!
-//! No other module names an operation's path, a schema, a field, an event type or a phrase of the engine. Tables that
-//! an operator or a reviewer wants to read are data files in `filters/`; tables that only code reads are code.
+//! A table is a data file in `filters/` if an operator or a reviewer reads it to learn what clients see. It is code if
+//! the compiler should check it, or if the program matches on its values.
+//!
+//! | fact | where | why there |
+//! |---|---|---|
+//! | schemas and how they nest | `filters/schemas.yaml` | class files and rules refer to it |
+//! | the class of each field | `filters/class/*.yaml` | a reviewer checks it line by line; operators add to it |
+//! | what replaces a hidden text | `filters/blanks.yaml` | a list of fields, like the classes |
+//! | event types, their attributes and actions | `filters/events.yaml` | it decides what a client sees of an event |
+//! | which members hold labels, variables, annotations, options | `filters/lists.yaml` | it decides what `labels: [..]` in a profile applies to |
+//! | what a query parameter or a key of `filters` reads | `filters/queries.yaml` | it decides which requests are denied |
+//! | the lists themselves | [`lists`] | each list is a key of profile files and has an index |
+//! | operations, their parameters and bodies | [`OPERATIONS`] | a row refers to the enums that `policy`, `route` and `proxy` match on |
+//! | methods and API versions | [`Method`], [`ApiVersion`] | types with a parser |
+//! | texts that replace the engine's error texts | [`errors`] | a `&'static str` cannot quote the engine |
+//!
+//! A few facts about HTTP stay with the code that speaks it: header names are in `proxy`, and the ping that asks an
+//! engine for its version is in `upstream`.
 
 pub mod catalogue;
 pub mod errors;

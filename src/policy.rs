@@ -225,8 +225,7 @@ impl PolicyCompiler<'_> {
             Response::Hijack | Response::WebSocket => (Handling::Relay(RelayReason::Hijack), None),
             Response::Tar | Response::Octets => (Handling::Relay(RelayReason::Archive), None),
         };
-        let hidden_by_rules =
-            if queries.concerns(operation) { self.hidden_by_rules(operation) } else { ClassSet::EMPTY };
+        let hidden_by_rules = if queries.covers(operation) { self.hidden_by_rules(operation) } else { ClassSet::EMPTY };
         let variants = operation.schema().and_then(|schema| self.catalogue.variants(schema));
         let words = variants.map(|variants| variants.words.clone());
         Some(Allowed { handling, streamed, hidden_by_rules, words })

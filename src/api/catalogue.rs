@@ -1,16 +1,16 @@
-//! The catalogue inside the program: every schema of the API with the class of every field.
+//! The built-in catalogue: every schema of the API with the class of every field.
 //!
 //! It is read from files in `filters/`, so that a reviewer reads YAML and not code: `schemas.yaml` (schemas and how they
-//! nest), `class/*.yaml` (the class of every field), `blanks.yaml` (what stands for hidden texts), `lists.yaml` (which
-//! members hold labels, variables, annotations and options) and `events.yaml` (the types of events).
+//! nest), `class/*.yaml` (the class of every field), `blanks.yaml` (what replaces a hidden text), `lists.yaml` (which
+//! members hold labels, variables, annotations and options) and `events.yaml` (types of events and their attributes).
 
 use super::lists;
 use crate::schema::{Catalogue, CatalogueFiles};
 use crate::yaml::Diagnostics;
 
-/// The schemas: file name and text.
+/// The schemas, as file name and text.
 const SCHEMAS: (&str, &str) = ("built-in:schemas.yaml", include_str!("../../filters/schemas.yaml"));
-/// What stands for hidden texts.
+/// What replaces hidden texts.
 const BLANKS: (&str, &str) = ("built-in:blanks.yaml", include_str!("../../filters/blanks.yaml"));
 /// The types of events.
 const EVENTS: (&str, &str) = ("built-in:events.yaml", include_str!("../../filters/events.yaml"));
@@ -26,18 +26,18 @@ const CLASSES: &[(&str, &str)] = &[
     ("built-in:class/state.yaml", include_str!("../../filters/class/state.yaml")),
 ];
 
-/// The built-in catalogue.
+/// Reads the built-in catalogue.
 ///
 /// # Errors
-/// Every mistake in the files; none in a program whose tests pass.
+/// Every mistake in the files. A test makes sure that there is none.
 pub fn built_in() -> Result<Catalogue, Diagnostics> {
     built_in_with(&[])
 }
 
-/// The built-in catalogue and the operator's own class files, which add to it. Each file is a name and a text.
+/// Reads the built-in catalogue and adds the operator's own class files, each given as file name and text.
 ///
 /// # Errors
-/// Every mistake in all the files. A second class for a field is one.
+/// Every mistake in all the files. A field with two classes is a mistake.
 pub fn built_in_with(files: &[(&str, &str)]) -> Result<Catalogue, Diagnostics> {
     Catalogue::parse_files(CatalogueFiles {
         schemas: SCHEMAS,
@@ -64,16 +64,16 @@ mod tests {
         }
     }
 
-    /// Calls `look` with each field of the catalogue and its place.
-    fn each_field(look: &mut dyn FnMut(&str, &Field)) {
-        fn walk(path: &str, field: &Field, look: &mut dyn FnMut(&str, &Field)) {
-            look(path, field);
+    /// Calls `visit` with the path of each field of the catalogue and the field.
+    fn each_field(visit: &mut dyn FnMut(&str, &Field)) {
+        fn walk(path: &str, field: &Field, visit: &mut dyn FnMut(&str, &Field)) {
+            visit(path, field);
             for (step, below) in field.children() {
-                walk(&format!("{path}{step}"), below, look);
+                walk(&format!("{path}{step}"), below, visit);
             }
         }
         for schema in built_in().unwrap().schemas() {
-            walk(schema.name(), schema.root(), look);
+            walk(schema.name(), schema.root(), visit);
         }
     }
 
@@ -84,9 +84,9 @@ mod tests {
         });
     }
 
-    /// Typed clients read `Id` and `ID` alike, so a class that depends on the case would not hold.
+    /// Clients written in Go take `Id` for `ID`, so both must have one class.
     #[test]
-    fn members_that_differ_only_in_case_are_alike() {
+    fn members_that_differ_only_in_case_have_the_same_class() {
         each_field(&mut |path, field| {
             for (name, one) in &field.members {
                 for (other, two) in field.members.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name)) {

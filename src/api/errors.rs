@@ -1,11 +1,11 @@
-//! What is said for an error of the engine.
+//! Texts that replace the engine's error texts.
 //!
-//! The engine's own text names hosts, paths, options and other containers, so none is passed on. Clients go by the
-//! status; these are the phrases that a client of the operation knows.
+//! The engine's own text can name hosts, paths, options and other containers, so it never reaches a client. Clients
+//! decide by the status code. For a missing object the phrase is the engine's, because some clients search for it.
 
 use super::Operation;
 
-/// What an object is called that does not exist, by the first segment of the operation's path.
+/// The text for an object that does not exist, by the first segment of the operation's path.
 const MISSING: &[(&str, &str)] = &[
     ("containers", "No such container"),
     ("images", "No such image"),
@@ -21,7 +21,7 @@ const MISSING: &[(&str, &str)] = &[
     ("plugins", "plugin not found"),
 ];
 
-/// The text for an error with this status, as the engine answers it to `operation`.
+/// Returns the text for an error response of the engine to `operation`.
 pub fn phrase(status: u16, operation: &Operation) -> &'static str {
     match status {
         400 => "bad parameter",
@@ -30,13 +30,13 @@ pub fn phrase(status: u16, operation: &Operation) -> &'static str {
         406 => "not acceptable",
         409 => "conflict with the current state",
         501 => "not implemented by the docker daemon",
-        503 => "not available on this node, which may be no swarm manager",
+        503 => "not available on this node, which may not be a swarm manager",
         _ if status < 500 => "refused by the docker daemon",
         _ => "the docker daemon failed to answer",
     }
 }
 
-/// What is missing, by what the operation is about.
+/// Returns the text for a missing object of the kind that the operation is about.
 fn missing(operation: &Operation) -> &'static str {
     let subject = operation.template.split('/').nth(1);
     MISSING.iter().find(|(segment, _)| subject == Some(*segment)).map_or("not found", |(_, phrase)| phrase)
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_object_is_called_what_it_is() {
+    fn the_text_for_a_missing_object_names_its_kind() {
         check(404, "ContainerInspect", "No such container");
         check(404, "ContainerExec", "No such container");
         check(404, "ExecStart", "No such exec instance");
@@ -65,6 +65,6 @@ mod tests {
     fn every_status_has_a_phrase() {
         check(418, "ContainerInspect", "refused by the docker daemon");
         check(500, "ContainerInspect", "the docker daemon failed to answer");
-        check(503, "ContainerInspect", "not available on this node, which may be no swarm manager");
+        check(503, "ContainerInspect", "not available on this node, which may not be a swarm manager");
     }
 }

@@ -1,11 +1,11 @@
-//! The methods of requests.
+//! Request methods.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The method of a request. HEAD is an operation of its own and never a short GET.
+/// A method that some operation has. A HEAD is an operation of its own: allowing a GET does not allow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "RFC 9110 §9.3 says what they are")]
+#[expect(missing_docs, reason = "RFC 9110 §9.3 defines them")]
 pub enum Method {
     Get,
     Head,
@@ -15,7 +15,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The method as it is written in a request line.
+    /// The method as written in a request line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -33,7 +33,7 @@ impl fmt::Display for Method {
     }
 }
 
-/// A method that no operation has, or one in the wrong case.
+/// The error for a method that no operation has, or that is in the wrong case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownMethod;
 

@@ -1,50 +1,55 @@
-//! Every operation of the Docker Engine API, 1.24 to 1.55: documented or not, allowed by some profile or by none.
+//! Every operation of the Docker Engine API from 1.24 to 1.55, documented or not.
 //!
-//! The daemon has a handful of routes that its API documents never named; their ids are ours and `about` says so.
-//! Two things the daemon answers are no operations here and therefore always refused: `OPTIONS` on any path, and gRPC
-//! over HTTP/2, which never meets the daemon's router.
+//! The engine serves a few routes that its API documents never mention. Their ids are ours, and `about` says so. Two
+//! kinds of request that the engine answers are left out on purpose, so every client is refused them: `OPTIONS` on any
+//! path, and gRPC over HTTP/2, which bypasses the engine's router.
+//!
+//! Sources: the [API documents](https://docs.docker.com/reference/api/engine/version-history/) and the routers in
+//! <https://github.com/moby/moby>.
 
 use super::{ApiVersion, Method};
 use crate::yaml::unknown_or;
 
-/// One operation: a row of the table.
+/// One operation of the API: a row of [`OPERATIONS`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// The `operationId` of the API documents, or ours where they have none.
+    /// The `operationId` in the API documents, or an id of ours if they have none.
     pub id: &'static str,
-    /// The one method it answers.
+    /// The request method.
     pub method: Method,
-    /// The path without a version. `{reference}` may hold slashes, every other placeholder is one segment.
+    /// The path without the version. `{reference}` may contain slashes; every other placeholder is one segment.
     pub template: &'static str,
-    /// The versions whose daemons have it. For the reader: daemons serve it under every version prefix they accept.
+    /// The versions that have the operation. No decision depends on them: an engine serves an operation under every
+    /// version prefix that it accepts.
     pub versions: Versions,
-    /// What comes back.
+    /// The body of a successful response.
     pub response: Response,
-    /// Whether it changes something that a profile could mean to protect.
+    /// Whether the operation changes anything, on the engine or inside a container.
     pub mutating: bool,
-    /// The query parameters, of all versions together.
+    /// The query parameters of all versions. A request with any other parameter is refused.
     pub query: &'static [Parameter],
-    /// What the client may send along.
+    /// The body that a request may have.
     pub body: RequestBody,
-    /// Whether the engine calls a registry for the client, with the credentials in the request's header.
+    /// Whether the engine calls a registry with credentials from the request header `X-Registry-Auth` or
+    /// `X-Registry-Config`.
     pub calls_registry: bool,
-    /// Whether the head of the answer describes a file of a container, in `X-Docker-Container-Path-Stat`.
+    /// Whether the response has the header `X-Docker-Container-Path-Stat`, which describes a file of the container.
     pub path_stat: bool,
-    /// Why no built-in profile allows it, or, of logs, why few do; empty where one does, or where changing things says
-    /// enough.
+    /// Why no built-in profile allows the operation; of logs, why few do. Printed by `dockveil explain`. Empty if a
+    /// built-in profile allows it, or if being `mutating` is the whole reason.
     pub about: &'static str,
 }
 
-/// From when to when daemons had an operation.
+/// The API versions that have an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Versions {
-    /// The version that brought it; [`ApiVersion::MIN`] for everything older.
+    /// The first version that has it, or [`ApiVersion::MIN`] if it is older than that.
     pub first: ApiVersion,
-    /// The last version that had it, if that is past.
+    /// The last version that had it; `None` if it is still there.
     pub last: Option<ApiVersion>,
 }
 
-/// What a successful response is made of.
+/// The body of a successful response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Response {
     /// One JSON document of this schema.
@@ -53,69 +58,70 @@ pub enum Response {
     Array(&'static str),
     /// The text `OK`.
     Ping,
-    /// Text that is no JSON: pages for those who debug the daemon.
+    /// Other plain text: pages for debugging the engine.
     Text,
-    /// Nothing but a head.
+    /// No body.
     Empty,
-    /// Parts that arrive one by one.
+    /// A stream of records.
     Stream(Stream),
     /// Raw bytes in both directions.
     Hijack,
     /// WebSocket frames in both directions.
     WebSocket,
-    /// An archive.
+    /// A tar archive.
     Tar,
-    /// Binary data.
+    /// Other binary data.
     Octets,
 }
 
-/// What a stream consists of.
+/// The records of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
-    /// Frames or raw output of a container.
+    /// Output of a container: raw, or in frames that name stdout and stderr.
     Logs,
     /// One `Event` per line.
     Events,
     /// One `ContainerStats` per second; with `stream=0` a single document.
     Stats,
-    /// One `Progress` after another.
+    /// One `Progress` for each step of the work.
     Progress,
-    /// One `ContainerWait` after minutes or days.
+    /// One `ContainerWait`, sent when the container stops.
     Wait,
 }
 
-/// What a request may carry.
+/// The body that a request may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestBody {
-    /// Nothing.
+    /// No body.
     None,
     /// A JSON document.
     Json,
-    /// A JSON document or nothing.
+    /// A JSON document or no body.
     OptionalJson,
-    /// An archive.
+    /// A tar archive.
     Tar,
-    /// An archive or nothing.
+    /// A tar archive or no body.
     OptionalTar,
-    /// Bytes for whatever listens at the other end of a hijacked connection.
+    /// Raw bytes, sent over a hijacked connection.
     Raw,
 }
 
 /// A query parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameter {
-    /// Its name, in the one case that is accepted.
+    /// The name. The case must match.
     pub name: &'static str,
-    /// Whether it may be there more than once.
+    /// Whether a request may have the parameter more than once.
     pub repeats: bool,
 }
 
-/// The operation with this id. `Ping` and `Version` are `SystemPing` and `SystemVersion`.
+/// Finds an operation by its id. `Ping` and `Version` are short for `SystemPing` and `SystemVersion`.
 pub fn operation(id: &str) -> Option<&'static Operation> {
     operations_named(id).next()
 }
 
-/// The operations that a profile means by a name: one, or none, except that whoever may ping may ping with HEAD.
+/// Finds the operations that a name in a profile stands for: `SystemPing` also allows `SystemPingHead`; any other name
+/// stands for at most one operation.
 pub fn operations_named(name: &str) -> impl Iterator<Item = &'static Operation> {
     let (id, also) = match name {
         "Ping" | "SystemPing" => ("SystemPing", "SystemPingHead"),
@@ -126,17 +132,18 @@ pub fn operations_named(name: &str) -> impl Iterator<Item = &'static Operation> 
 }
 
 impl Operation {
-    /// Whether the name in the path is an image, plugin or distribution reference, which may hold slashes.
+    /// Whether the path contains the reference of an image or a plugin, which may contain slashes.
     pub fn takes_reference(&self) -> bool {
         self.template.contains("{reference}")
     }
 
-    /// Whether the path names an object.
+    /// Whether the path contains the name of an object.
     pub fn takes_name(&self) -> bool {
         self.template.contains('{')
     }
 
-    /// The schema of the document, of each element, or of each part of the stream.
+    /// The schema of the document, of each element of the array, or of each record of the stream. `None` if the response
+    /// is not JSON.
     pub const fn schema(&self) -> Option<&'static str> {
         match self.response {
             Response::Document(schema) | Response::Array(schema) => Some(schema),
@@ -155,7 +162,7 @@ impl Operation {
         }
     }
 
-    /// [`Operation::schema`], if a plan can filter the response: a document, an array, events or stats.
+    /// The same as [`Operation::schema`] if the response can be filtered: a document, an array, events or stats.
     pub const fn filtered_schema(&self) -> Option<&'static str> {
         match self.response {
             Response::Stream(Stream::Progress | Stream::Wait) => None,
@@ -179,122 +186,125 @@ pub fn unknown_operation(id: &str) -> String {
     unknown_or("operation", id, known, "an operation id of the Docker API such as ContainerList")
 }
 
-/// The names of parameters; `many` after one says that it repeats.
-macro_rules! names {
-    ($($name:literal $($many:ident)?),*) => { &[$(Parameter { name: $name, repeats: names!(@ $($many)?) }),*] };
+/// Makes a list of parameters from their names. `many` after a name lets that parameter repeat.
+macro_rules! parameters {
+    ($($name:literal $($many:ident)?),*) => { &[$(Parameter { name: $name, repeats: parameters!(@ $($many)?) }),*] };
     (@) => { false };
     (@ many) => { true };
 }
 
 use Response::{Array, Document, Empty, Hijack, Octets, Ping, Tar, Text, WebSocket};
 
-/// Progress of a pull, push, load or build.
+/// The progress of a pull, push, load or build.
 const PROGRESS: Response = Response::Stream(Stream::Progress);
-/// Output of a container.
+/// The output of a container.
 const LOGS: Response = Response::Stream(Stream::Logs);
-/// All parameters of a list that has only filters.
-const FILTERS: &[Parameter] = names!["filters"];
-/// All parameters of a change to one version of an object.
-const OF_VERSION: &[Parameter] = names!["version"];
-/// All parameters of attaching.
-const ATTACH: &[Parameter] = names!["detachKeys", "logs", "stream", "stdin", "stdout", "stderr"];
-/// All parameters of swarm logs.
+/// The parameters of a list that has only filters.
+const FILTERS: &[Parameter] = parameters!["filters"];
+/// The parameters of an update that names the version of the object.
+const OF_VERSION: &[Parameter] = parameters!["version"];
+/// The parameters of attaching to a container.
+const ATTACH: &[Parameter] = parameters!["detachKeys", "logs", "stream", "stdin", "stdout", "stderr"];
+/// The parameters of the logs of a service or task.
 const SWARM_LOGS: &[Parameter] =
-    names!["details", "follow", "stdout", "stderr", "since", "timestamps", "tail", "until"];
+    parameters!["details", "follow", "stdout", "stderr", "since", "timestamps", "tail", "until"];
 
-/// Why Go's profiler is never allowed.
-const PROFILER: &str = "The daemon's profiler shows its memory, arguments and traffic. Undocumented; the id is ours.";
-/// Why the stray profiler is never allowed.
-const STRAY: &str = "The daemon's debug data, by accident also here on listeners of 17.07 to 23.0. The id is ours.";
-/// Why checkpoints are never allowed.
-const CHECKPOINT: &str = "Reads or writes process memory below any host directory. Undocumented; the id is ours.";
-/// Why attaching is never allowed.
-const ATTACHED: &str = "Gives the raw output, and writes to the process.";
-/// Why archives of containers are never allowed.
-const ARCHIVE: &str = "Reaches any file of the container, its volumes and bind mounts.";
-/// Why archives of images are never allowed.
-const IMAGE_TAR: &str = "Holds the image whole: environment, history and files.";
-/// Why operations that take an address are never allowed.
-const CALLS_OUT: &str = "Makes the daemon call a registry of the client's choice.";
-/// Why BuildKit is never allowed.
-const BUILDKIT: &str = "A tunnel to BuildKit, past every rule: secrets, ssh agents, content of images.";
-/// Why builds are never allowed.
-const BUILD: &str = "Runs commands of the client's choice.";
-/// Why logs need an explicit decision.
-const OUTPUT: &str = "Output is text that no rule can clean.";
+/// Why no built-in profile allows Go's profiler.
+const PROFILER: &str =
+    "Exposes the memory, arguments and traffic of the engine. Undocumented: the id is dockveil's own.";
+/// Why no built-in profile allows the debug data at paths without `/debug`.
+const STRAY: &str =
+    "Exposes debug data of the engine, which Docker 17.07 to 23.0 serves here by mistake. The id is dockveil's own.";
+/// Why no built-in profile allows checkpoints.
+const CHECKPOINT: &str =
+    "Reads or writes process memory in any directory of the host. Undocumented: the id is dockveil's own.";
+/// Why no built-in profile allows attaching.
+const ATTACHED: &str = "Returns raw output and lets the client write to the process.";
+/// Why no built-in profile allows archives of containers.
+const ARCHIVE: &str = "Reaches any file of the container, its volumes and its bind mounts.";
+/// Why no built-in profile allows archives of images.
+const IMAGE_TAR: &str = "Returns the whole image: environment, history and files.";
+/// Why no built-in profile allows operations that take the address of a registry.
+const CALLS_OUT: &str = "Makes the engine call a registry that the client chooses.";
+/// Why no built-in profile allows BuildKit.
+const BUILDKIT: &str = "Opens a tunnel to BuildKit that bypasses every rule: secrets, SSH agents, contents of images.";
+/// Why no built-in profile allows builds.
+const BUILD: &str = "Runs commands that the client chooses.";
+/// Why few built-in profiles allow logs.
+const OUTPUT: &str = "Returns program output, which no rule can clean.";
 
-/// The table. An operation that is not here does not exist for any client.
+/// Every operation. A request for any other operation is refused.
 #[rustfmt::skip]
 pub static OPERATIONS: &[Operation] = &[
     get("SystemPing", "/_ping", Ping),
     head("SystemPingHead", "/_ping").since(40),
     get("SystemVersion", "/version", Document("SystemVersion")),
     get("SystemInfo", "/info", Document("SystemInfo")),
-    get("SystemDataUsage", "/system/df", Document("SystemDataUsage")).query(names!["type" many, "verbose"]).since(25),
-    get("SystemEvents", "/events", Response::Stream(Stream::Events)).query(names!["since", "until", "filters", "stream"]),
-    post("SystemAuth", "/auth", Document("SystemAuth")).json().reads().about("Carries credentials, and makes the daemon call the registry they are for."),
+    get("SystemDataUsage", "/system/df", Document("SystemDataUsage")).query(parameters!["type" many, "verbose"]).since(25),
+    get("SystemEvents", "/events", Response::Stream(Stream::Events)).query(parameters!["since", "until", "filters", "stream"]),
+    post("SystemAuth", "/auth", Document("SystemAuth")).json().reads().about("Carries credentials, which the engine sends to a registry."),
 
-    get("ContainerList", "/containers/json", Array("ContainerSummary")).query(names!["all", "limit", "size", "filters", "since", "before", "trunc_cmd"]),
-    get("ContainerInspect", "/containers/{id}/json", Document("ContainerInspect")).query(names!["size"]),
-    get("ContainerTop", "/containers/{id}/top", Document("ContainerTop")).query(names!["ps_args", "stream"]),
-    get("ContainerLogs", "/containers/{id}/logs", LOGS).query(names!["details", "follow", "stdout", "stderr", "since", "until", "timestamps", "tail", "format"]).about(OUTPUT),
+    get("ContainerList", "/containers/json", Array("ContainerSummary")).query(parameters!["all", "limit", "size", "filters", "since", "before", "trunc_cmd"]),
+    get("ContainerInspect", "/containers/{id}/json", Document("ContainerInspect")).query(parameters!["size"]),
+    get("ContainerTop", "/containers/{id}/top", Document("ContainerTop")).query(parameters!["ps_args", "stream"]),
+    get("ContainerLogs", "/containers/{id}/logs", LOGS).query(parameters!["details", "follow", "stdout", "stderr", "since", "until", "timestamps", "tail", "format"]).about(OUTPUT),
     get("ContainerChanges", "/containers/{id}/changes", Array("ContainerChange")),
-    get("ContainerExport", "/containers/{id}/export", Tar).about("The whole root file system."),
-    get("ContainerStats", "/containers/{id}/stats", Response::Stream(Stream::Stats)).query(names!["stream", "one-shot"]),
-    get("ContainerArchive", "/containers/{id}/archive", Tar).query(names!["path"]).with_path_stat().about(ARCHIVE),
-    head("ContainerArchiveInfo", "/containers/{id}/archive").query(names!["path"]).with_path_stat().about("Tells whether any file exists, its size and where a link leads."),
-    put("PutContainerArchive", "/containers/{id}/archive", Empty).query(names!["path", "noOverwriteDirNonDir", "copyUIDGID"]).tar().about(ARCHIVE),
-    post("ContainerCopy", "/containers/{id}/copy", Tar).json().reads().until(24).about("Reads files, on daemons up to 24. Long undocumented; the id is ours."),
-    get("ContainerAttachWebsocket", "/containers/{id}/attach/ws", WebSocket).query(ATTACH).raw().writes().about("A GET that writes to the process, open to any web page below an unprotected listener."),
+    get("ContainerExport", "/containers/{id}/export", Tar).about("Returns the whole root file system."),
+    get("ContainerStats", "/containers/{id}/stats", Response::Stream(Stream::Stats)).query(parameters!["stream", "one-shot"]),
+    get("ContainerArchive", "/containers/{id}/archive", Tar).query(parameters!["path"]).with_path_stat().about(ARCHIVE),
+    head("ContainerArchiveInfo", "/containers/{id}/archive").query(parameters!["path"]).with_path_stat().about("Tells whether any file exists, how large it is and where a link points."),
+    put("PutContainerArchive", "/containers/{id}/archive", Empty).query(parameters!["path", "noOverwriteDirNonDir", "copyUIDGID"]).tar().about(ARCHIVE),
+    post("ContainerCopy", "/containers/{id}/copy", Tar).json().reads().until(24).about("Reads any file of the container, on Docker up to 24. No longer documented: the id is dockveil's own."),
+    get("ContainerAttachWebsocket", "/containers/{id}/attach/ws", WebSocket).query(ATTACH).raw().writes().about("Lets the client write to the process. It is a GET, so any web page can open it on an unprotected listener."),
     post("ContainerAttach", "/containers/{id}/attach", Hijack).query(ATTACH).raw().about(ATTACHED),
-    post("ContainerCreate", "/containers/create", Document("ContainerCreated")).query(names!["name", "platform"]).json(),
-    post("ContainerStart", "/containers/{id}/start", Empty).query(names!["detachKeys", "checkpoint", "checkpoint-dir"]),
-    post("ContainerStop", "/containers/{id}/stop", Empty).query(names!["t", "signal"]),
-    post("ContainerRestart", "/containers/{id}/restart", Empty).query(names!["t", "signal"]),
-    post("ContainerKill", "/containers/{id}/kill", Empty).query(names!["signal"]),
+    post("ContainerCreate", "/containers/create", Document("ContainerCreated")).query(parameters!["name", "platform"]).json(),
+    post("ContainerStart", "/containers/{id}/start", Empty).query(parameters!["detachKeys", "checkpoint", "checkpoint-dir"]),
+    post("ContainerStop", "/containers/{id}/stop", Empty).query(parameters!["t", "signal"]),
+    post("ContainerRestart", "/containers/{id}/restart", Empty).query(parameters!["t", "signal"]),
+    post("ContainerKill", "/containers/{id}/kill", Empty).query(parameters!["signal"]),
     post("ContainerPause", "/containers/{id}/pause", Empty),
     post("ContainerUnpause", "/containers/{id}/unpause", Empty),
-    post("ContainerRename", "/containers/{id}/rename", Empty).query(names!["name"]),
-    post("ContainerResize", "/containers/{id}/resize", Empty).query(names!["h", "w"]),
+    post("ContainerRename", "/containers/{id}/rename", Empty).query(parameters!["name"]),
+    post("ContainerResize", "/containers/{id}/resize", Empty).query(parameters!["h", "w"]),
     post("ContainerUpdate", "/containers/{id}/update", Document("ContainerUpdated")).json(),
-    post("ContainerWait", "/containers/{id}/wait", Response::Stream(Stream::Wait)).query(names!["condition"]).reads().about("Answers when the container ends, with an error text that is relayed as it comes."),
+    post("ContainerWait", "/containers/{id}/wait", Response::Stream(Stream::Wait)).query(parameters!["condition"]).reads().about("Returns when the container stops, with an error text that is not filtered."),
     post("ContainerExec", "/containers/{id}/exec", Document("ExecCreated")).json(),
     post("ContainerPrune", "/containers/prune", Document("ContainerPrune")).query(FILTERS).since(25),
-    delete("ContainerDelete", "/containers/{id}", Empty).query(names!["v", "force", "link"]),
+    delete("ContainerDelete", "/containers/{id}", Empty).query(parameters!["v", "force", "link"]),
 
-    get("CheckpointList", "/containers/{id}/checkpoints", Array("Checkpoint")).query(names!["dir"]).since(25).about(CHECKPOINT),
+    get("CheckpointList", "/containers/{id}/checkpoints", Array("Checkpoint")).query(parameters!["dir"]).since(25).about(CHECKPOINT),
     post("CheckpointCreate", "/containers/{id}/checkpoints", Empty).json().since(25).about(CHECKPOINT),
-    delete("CheckpointDelete", "/containers/{id}/checkpoints/{checkpoint}", Empty).query(names!["dir"]).since(25).about(CHECKPOINT),
+    delete("CheckpointDelete", "/containers/{id}/checkpoints/{checkpoint}", Empty).query(parameters!["dir"]).since(25).about(CHECKPOINT),
 
     get("ExecInspect", "/exec/{id}/json", Document("ExecInspect")),
     post("ExecStart", "/exec/{id}/start", Hijack).json().about(ATTACHED),
-    post("ExecResize", "/exec/{id}/resize", Empty).query(names!["h", "w"]),
+    post("ExecResize", "/exec/{id}/resize", Empty).query(parameters!["h", "w"]),
 
-    get("ImageList", "/images/json", Array("ImageSummary")).query(names!["all", "filters", "filter", "digests", "shared-size", "manifests", "identity", "only_ids"]),
-    get("ImageInspect", "/images/{reference}/json", Document("ImageInspect")).query(names!["manifests", "platform"]),
-    get("ImageHistory", "/images/{reference}/history", Array("ImageHistory")).query(names!["platform"]),
-    get("ImageAttestations", "/images/{reference}/attestations", Array("ImageAttestation")).query(names!["platform" many, "type" many, "statement"]).since(55),
-    get("ImageGet", "/images/{reference}/get", Tar).query(names!["platform" many]).about(IMAGE_TAR),
-    get("ImageGetAll", "/images/get", Tar).query(names!["names" many, "platform" many]).about(IMAGE_TAR),
-    get("ImageSearch", "/images/search", Array("ImageSearch")).query(names!["term", "limit", "filters"]).with_registry().about(CALLS_OUT),
-    post("ImageCreate", "/images/create", PROGRESS).query(names!["fromImage", "fromSrc", "repo", "tag", "message", "changes" many, "platform", "registry"]).optional_tar().with_registry().about(CALLS_OUT),
-    post("ImageLoad", "/images/load", PROGRESS).query(names!["quiet", "platform" many]).tar(),
-    post("ImagePush", "/images/{reference}/push", PROGRESS).query(names!["tag", "platform"]).with_registry().about(CALLS_OUT),
-    post("ImageTag", "/images/{reference}/tag", Empty).query(names!["repo", "tag", "force"]),
+    get("ImageList", "/images/json", Array("ImageSummary")).query(parameters!["all", "filters", "filter", "digests", "shared-size", "manifests", "identity", "only_ids"]),
+    get("ImageInspect", "/images/{reference}/json", Document("ImageInspect")).query(parameters!["manifests", "platform"]),
+    get("ImageHistory", "/images/{reference}/history", Array("ImageHistory")).query(parameters!["platform"]),
+    get("ImageAttestations", "/images/{reference}/attestations", Array("ImageAttestation")).query(parameters!["platform" many, "type" many, "statement"]).since(55),
+    get("ImageGet", "/images/{reference}/get", Tar).query(parameters!["platform" many]).about(IMAGE_TAR),
+    get("ImageGetAll", "/images/get", Tar).query(parameters!["names" many, "platform" many]).about(IMAGE_TAR),
+    get("ImageSearch", "/images/search", Array("ImageSearch")).query(parameters!["term", "limit", "filters"]).with_registry().about(CALLS_OUT),
+    post("ImageCreate", "/images/create", PROGRESS).query(parameters!["fromImage", "fromSrc", "repo", "tag", "message", "changes" many, "platform", "registry"]).optional_tar().with_registry().about(CALLS_OUT),
+    post("ImageLoad", "/images/load", PROGRESS).query(parameters!["quiet", "platform" many]).tar(),
+    post("ImagePush", "/images/{reference}/push", PROGRESS).query(parameters!["tag", "platform"]).with_registry().about(CALLS_OUT),
+    post("ImageTag", "/images/{reference}/tag", Empty).query(parameters!["repo", "tag", "force"]),
     post("ImagePrune", "/images/prune", Document("ImagePrune")).query(FILTERS).since(25),
-    delete("ImageDelete", "/images/{reference}", Array("ImageDeleted")).query(names!["force", "noprune", "platforms" many]),
-    post("ImageCommit", "/commit", Document("ImageCommitted")).query(names!["container", "repo", "tag", "comment", "author", "pause", "changes" many]).optional_json(),
+    delete("ImageDelete", "/images/{reference}", Array("ImageDeleted")).query(parameters!["force", "noprune", "platforms" many]),
+    post("ImageCommit", "/commit", Document("ImageCommitted")).query(parameters!["container", "repo", "tag", "comment", "author", "pause", "changes" many]).optional_json(),
 
-    post("ImageBuild", "/build", PROGRESS).query(names![
+    post("ImageBuild", "/build", PROGRESS).query(parameters![
         "dockerfile", "t" many, "remote", "q", "nocache", "cachefrom" many, "pull", "rm", "forcerm", "memory", "memswap", "cpushares",
         "cpusetcpus", "cpusetmems", "cpuperiod", "cpuquota", "cgroupparent", "buildargs", "shmsize", "ulimits", "squash", "labels",
         "networkmode", "extrahosts" many, "securityopt" many, "isolation", "platform", "target", "version", "outputs" many,
         "session", "buildid"
     ]).optional_tar().with_registry().about(BUILD),
-    post("BuildCancel", "/build/cancel", Empty).query(names!["id"]).since(38).about("Ends a build. Undocumented; the id is ours."),
-    post("BuildPrune", "/build/prune", Document("BuildPrune")).query(names!["keep-storage", "reserved-space", "max-used-space", "min-free-space", "all", "filters"]).since(31),
+    post("BuildCancel", "/build/cancel", Empty).query(parameters!["id"]).since(38).about("Cancels a build. Undocumented: the id is dockveil's own."),
+    post("BuildPrune", "/build/prune", Document("BuildPrune")).query(parameters!["keep-storage", "reserved-space", "max-used-space", "min-free-space", "all", "filters"]).since(31),
     post("Session", "/session", Hijack).raw().since(31).about(BUILDKIT),
-    post("Grpc", "/grpc", Hijack).raw().since(40).about("A tunnel to BuildKit, past every rule: secrets, ssh agents, content of images. Undocumented; the id is ours."),
+    post("Grpc", "/grpc", Hijack).raw().since(40).about("Opens a tunnel to BuildKit that bypasses every rule: secrets, SSH agents, contents of images. Undocumented: the id is dockveil's own."),
 
     get("DistributionInspect", "/distribution/{reference}/json", Document("Distribution")).since(30).with_registry().about(CALLS_OUT),
 
@@ -303,10 +313,10 @@ pub static OPERATIONS: &[Operation] = &[
     post("VolumeCreate", "/volumes/create", Document("Volume")).optional_json(),
     post("VolumePrune", "/volumes/prune", Document("VolumePrune")).query(FILTERS).since(25),
     put("VolumeUpdate", "/volumes/{name}", Empty).query(OF_VERSION).json().since(42),
-    delete("VolumeDelete", "/volumes/{name}", Empty).query(names!["force"]),
+    delete("VolumeDelete", "/volumes/{name}", Empty).query(parameters!["force"]),
 
     get("NetworkList", "/networks", Array("NetworkSummary")).query(FILTERS),
-    get("NetworkInspect", "/networks/{id}", Document("NetworkInspect")).query(names!["verbose", "scope"]),
+    get("NetworkInspect", "/networks/{id}", Document("NetworkInspect")).query(parameters!["verbose", "scope"]),
     post("NetworkCreate", "/networks/create", Document("NetworkCreated")).json(),
     post("NetworkConnect", "/networks/{id}/connect", Empty).json(),
     post("NetworkDisconnect", "/networks/{id}/disconnect", Empty).json(),
@@ -315,35 +325,35 @@ pub static OPERATIONS: &[Operation] = &[
 
     get("PluginList", "/plugins", Array("Plugin")).query(FILTERS),
     get("PluginInspect", "/plugins/{reference}/json", Document("Plugin")).since(25),
-    get("PluginInspectEarly", "/plugins/{name}", Document("Plugin")).until(24).about("Plugins of experimental builds of 1.12, whose answers nobody has recorded. The id is ours."),
-    get("GetPluginPrivileges", "/plugins/privileges", Array("PluginPrivilege")).query(names!["name", "remote"]).since(25).about(CALLS_OUT),
-    post("PluginPull", "/plugins/pull", PROGRESS).query(names!["remote", "name"]).json().with_registry().about(CALLS_OUT),
-    post("PluginCreate", "/plugins/create", Empty).query(names!["name"]).tar().since(25),
-    post("PluginEnable", "/plugins/{reference}/enable", Empty).query(names!["timeout"]),
-    post("PluginDisable", "/plugins/{reference}/disable", Empty).query(names!["force"]),
-    post("PluginUpgrade", "/plugins/{reference}/upgrade", PROGRESS).query(names!["remote"]).json().since(26).with_registry().about(CALLS_OUT),
+    get("PluginInspectEarly", "/plugins/{name}", Document("Plugin")).until(24).about("Exists only in experimental builds of Docker 1.12, and no response was ever recorded. The id is dockveil's own."),
+    get("GetPluginPrivileges", "/plugins/privileges", Array("PluginPrivilege")).query(parameters!["name", "remote"]).since(25).about(CALLS_OUT),
+    post("PluginPull", "/plugins/pull", PROGRESS).query(parameters!["remote", "name"]).json().with_registry().about(CALLS_OUT),
+    post("PluginCreate", "/plugins/create", Empty).query(parameters!["name"]).tar().since(25),
+    post("PluginEnable", "/plugins/{reference}/enable", Empty).query(parameters!["timeout"]),
+    post("PluginDisable", "/plugins/{reference}/disable", Empty).query(parameters!["force"]),
+    post("PluginUpgrade", "/plugins/{reference}/upgrade", PROGRESS).query(parameters!["remote"]).json().since(26).with_registry().about(CALLS_OUT),
     post("PluginPush", "/plugins/{reference}/push", PROGRESS).with_registry().about(CALLS_OUT),
     post("PluginSet", "/plugins/{reference}/set", Empty).json(),
-    delete("PluginDelete", "/plugins/{reference}", Empty).query(names!["force"]),
+    delete("PluginDelete", "/plugins/{reference}", Empty).query(parameters!["force"]),
 
     get("SwarmInspect", "/swarm", Document("Swarm")),
-    get("SwarmUnlockkey", "/swarm/unlockkey", Document("SwarmUnlockKey")).since(25).about("Is nothing but the key to the swarm's stored state."),
+    get("SwarmUnlockkey", "/swarm/unlockkey", Document("SwarmUnlockKey")).since(25).about("Returns the key that decrypts the stored state of the swarm."),
     post("SwarmInit", "/swarm/init", Document("SwarmInit")).json(),
     post("SwarmJoin", "/swarm/join", Empty).json(),
-    post("SwarmLeave", "/swarm/leave", Empty).query(names!["force"]),
-    post("SwarmUpdate", "/swarm/update", Empty).query(names!["version", "rotateWorkerToken", "rotateManagerToken", "rotateManagerUnlockKey"]).json(),
+    post("SwarmLeave", "/swarm/leave", Empty).query(parameters!["force"]),
+    post("SwarmUpdate", "/swarm/update", Empty).query(parameters!["version", "rotateWorkerToken", "rotateManagerToken", "rotateManagerUnlockKey"]).json(),
     post("SwarmUnlock", "/swarm/unlock", Empty).json().since(25),
 
     get("NodeList", "/nodes", Array("Node")).query(FILTERS),
     get("NodeInspect", "/nodes/{id}", Document("Node")),
     post("NodeUpdate", "/nodes/{id}/update", Empty).query(OF_VERSION).json(),
-    delete("NodeDelete", "/nodes/{id}", Empty).query(names!["force"]),
+    delete("NodeDelete", "/nodes/{id}", Empty).query(parameters!["force"]),
 
-    get("ServiceList", "/services", Array("Service")).query(names!["filters", "status"]),
-    get("ServiceInspect", "/services/{id}", Document("Service")).query(names!["insertDefaults"]),
+    get("ServiceList", "/services", Array("Service")).query(parameters!["filters", "status"]),
+    get("ServiceInspect", "/services/{id}", Document("Service")).query(parameters!["insertDefaults"]),
     get("ServiceLogs", "/services/{id}/logs", LOGS).query(SWARM_LOGS).since(25).about(OUTPUT),
     post("ServiceCreate", "/services/create", Document("ServiceCreated")).json().with_registry(),
-    post("ServiceUpdate", "/services/{id}/update", Document("ServiceUpdated")).query(names!["version", "registryAuthFrom", "rollback"]).json().with_registry(),
+    post("ServiceUpdate", "/services/{id}/update", Document("ServiceUpdated")).query(parameters!["version", "registryAuthFrom", "rollback"]).json().with_registry(),
     delete("ServiceDelete", "/services/{id}", Empty),
 
     get("TaskList", "/tasks", Array("Task")).query(FILTERS),
@@ -362,52 +372,46 @@ pub static OPERATIONS: &[Operation] = &[
     post("ConfigUpdate", "/configs/{id}/update", Empty).query(OF_VERSION).json().since(30),
     delete("ConfigDelete", "/configs/{id}", Empty).since(30),
 
-    get("DebugVars", "/debug/vars", Document("DebugVars")).about("The daemon's arguments and memory figures. Undocumented; the id is ours."),
+    get("DebugVars", "/debug/vars", Document("DebugVars")).about("Exposes the arguments and memory figures of the engine. Undocumented: the id is dockveil's own."),
     get("DebugPprof", "/debug/pprof/", Text).about(PROFILER),
     get("DebugPprofCmdline", "/debug/pprof/cmdline", Text).about(PROFILER),
-    get("DebugPprofProfile", "/debug/pprof/profile", Octets).query(names!["seconds"]).about(PROFILER),
+    get("DebugPprofProfile", "/debug/pprof/profile", Octets).query(parameters!["seconds"]).about(PROFILER),
     get("DebugPprofSymbol", "/debug/pprof/symbol", Text).about(PROFILER),
-    get("DebugPprofTrace", "/debug/pprof/trace", Octets).query(names!["seconds"]).about(PROFILER),
-    get("DebugPprofNamed", "/debug/pprof/{name}", Text).query(names!["debug", "gc", "seconds"]).about(PROFILER),
+    get("DebugPprofTrace", "/debug/pprof/trace", Octets).query(parameters!["seconds"]).about(PROFILER),
+    get("DebugPprofNamed", "/debug/pprof/{name}", Text).query(parameters!["debug", "gc", "seconds"]).about(PROFILER),
     get("StrayVars", "/vars", Document("DebugVars")).since(31).until(42).about(STRAY),
     get("StrayPprof", "/pprof/", Text).since(31).until(42).about(STRAY),
     get("StrayPprofCmdline", "/pprof/cmdline", Text).since(31).until(42).about(STRAY),
-    get("StrayPprofNamed", "/pprof/{name}", Text).query(names!["debug", "gc", "seconds"]).since(31).until(42).about(STRAY),
+    get("StrayPprofNamed", "/pprof/{name}", Text).query(parameters!["debug", "gc", "seconds"]).since(31).until(42).about(STRAY),
 ];
 
-/// A row that only reads.
+/// A row for `GET`, which reads.
 const fn get(id: &'static str, template: &'static str, response: Response) -> Operation {
-    row(id, Method::Get, template, response, false)
+    row(id, Method::Get, template, response)
 }
 
-/// A row that has only a head.
+/// A row for `HEAD`, which reads and has no response body.
 const fn head(id: &'static str, template: &'static str) -> Operation {
-    row(id, Method::Head, template, Empty, false)
+    row(id, Method::Head, template, Empty)
 }
 
-/// A row that changes something.
+/// A row for `POST`, which writes.
 const fn post(id: &'static str, template: &'static str, response: Response) -> Operation {
-    row(id, Method::Post, template, response, true)
+    row(id, Method::Post, template, response).writes()
 }
 
-/// A row that changes something.
+/// A row for `PUT`, which writes.
 const fn put(id: &'static str, template: &'static str, response: Response) -> Operation {
-    row(id, Method::Put, template, response, true)
+    row(id, Method::Put, template, response).writes()
 }
 
-/// A row that changes something.
+/// A row for `DELETE`, which writes.
 const fn delete(id: &'static str, template: &'static str, response: Response) -> Operation {
-    row(id, Method::Delete, template, response, true)
+    row(id, Method::Delete, template, response).writes()
 }
 
-/// A row without parameters and body, as old as the API.
-const fn row(
-    id: &'static str,
-    method: Method,
-    template: &'static str,
-    response: Response,
-    mutating: bool,
-) -> Operation {
+/// A row that reads, in every version, without parameters and without a request body.
+const fn row(id: &'static str, method: Method, template: &'static str, response: Response) -> Operation {
     let versions = Versions { first: ApiVersion::MIN, last: None };
     Operation {
         id,
@@ -415,7 +419,7 @@ const fn row(
         template,
         versions,
         response,
-        mutating,
+        mutating: false,
         query: &[],
         body: RequestBody::None,
         calls_registry: false,
@@ -425,13 +429,13 @@ const fn row(
 }
 
 impl Operation {
-    /// With these parameters.
+    /// Takes these parameters.
     const fn query(mut self, query: &'static [Parameter]) -> Self {
         self.query = query;
         self
     }
 
-    /// Not before this minor version.
+    /// New in this minor version.
     const fn since(mut self, minor: u16) -> Self {
         self.versions.first = ApiVersion::new(minor);
         self
@@ -443,61 +447,61 @@ impl Operation {
         self
     }
 
-    /// Changes something, whatever the method says.
+    /// Changes something, whatever the method.
     const fn writes(mut self) -> Self {
         self.mutating = true;
         self
     }
 
-    /// Changes nothing, whatever the method says.
+    /// Changes nothing, whatever the method.
     const fn reads(mut self) -> Self {
         self.mutating = false;
         self
     }
 
-    /// With a JSON body.
+    /// Takes a JSON body.
     const fn json(mut self) -> Self {
         self.body = RequestBody::Json;
         self
     }
 
-    /// With a JSON body or none.
+    /// Takes a JSON body or none.
     const fn optional_json(mut self) -> Self {
         self.body = RequestBody::OptionalJson;
         self
     }
 
-    /// With an archive.
+    /// Takes a tar archive.
     const fn tar(mut self) -> Self {
         self.body = RequestBody::Tar;
         self
     }
 
-    /// With an archive or none.
+    /// Takes a tar archive or none.
     const fn optional_tar(mut self) -> Self {
         self.body = RequestBody::OptionalTar;
         self
     }
 
-    /// With bytes for the other end.
+    /// Takes raw bytes over a hijacked connection.
     const fn raw(mut self) -> Self {
         self.body = RequestBody::Raw;
         self
     }
 
-    /// The engine calls a registry with the client's credentials.
+    /// Makes the engine call a registry with the client's credentials.
     const fn with_registry(mut self) -> Self {
         self.calls_registry = true;
         self
     }
 
-    /// The head of the answer describes a file.
+    /// Has a response header that describes a file.
     const fn with_path_stat(mut self) -> Self {
         self.path_stat = true;
         self
     }
 
-    /// With a word on why no built-in profile allows it.
+    /// Says why no built-in profile allows it.
     const fn about(mut self, about: &'static str) -> Self {
         self.about = about;
         self
@@ -511,7 +515,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn table_is_whole_and_unambiguous() {
+    fn ids_and_paths_are_unique() {
         assert_eq!(OPERATIONS.len(), 126);
         let ids: HashSet<_> = OPERATIONS.iter().map(|operation| operation.id).collect();
         assert_eq!(ids.len(), OPERATIONS.len());
@@ -519,9 +523,9 @@ mod tests {
             let parts = template.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
             parts.collect::<Vec<_>>().join("/")
         };
-        let places: HashSet<_> =
+        let paths: HashSet<_> =
             OPERATIONS.iter().map(|operation| (operation.method, shape(operation.template))).collect();
-        assert_eq!(places.len(), OPERATIONS.len());
+        assert_eq!(paths.len(), OPERATIONS.len());
     }
 
     #[test]
@@ -542,7 +546,7 @@ mod tests {
     }
 
     #[test]
-    fn raw_responses_say_why_they_are_dangerous() {
+    fn every_raw_response_has_a_reason_against_it() {
         for operation in OPERATIONS {
             if matches!(operation.response, Hijack | WebSocket | Tar | Octets | LOGS) {
                 assert!(!operation.about.is_empty(), "{}", operation.id);
@@ -558,7 +562,7 @@ mod tests {
     }
 
     #[test]
-    fn short_names_stand_for_operations() {
+    fn ping_and_version_are_short_names() {
         check("Ping", &["SystemPing", "SystemPingHead"]);
         check("SystemPing", &["SystemPing", "SystemPingHead"]);
         check("SystemPingHead", &["SystemPingHead"]);

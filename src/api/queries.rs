@@ -1,70 +1,72 @@
-//! What query parameters read, from `filters/queries.yaml`, and how the engine reads their values.
+//! What query parameters read, from `filters/queries.yaml`, and which values the engine takes for true.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::operations::{Operation, operation, unknown_operation};
 use crate::schema::{ClassSet, UnknownClass};
-use crate::yaml::{self, Diagnostic, Diagnostics, Members, Node};
+use crate::yaml::{self, Diagnostic, Diagnostics, Key, Members, Node};
 
-/// The file inside the program.
+/// The built-in table, as file name and text.
 const FILE: (&str, &str) = ("built-in:queries.yaml", include_str!("../../filters/queries.yaml"));
 
+/// The built-in table, parsed once.
 static BUILT_IN: LazyLock<Result<QueryTable, Diagnostics>> = LazyLock::new(|| QueryTable::parse(FILE));
 
-/// The built-in table.
+/// Returns the built-in table.
 ///
 /// # Errors
-/// Every mistake in the file; none in a program whose tests pass.
+/// Every mistake in the file. A test makes sure that there is none.
 pub fn built_in() -> Result<&'static QueryTable, Diagnostics> {
     BUILT_IN.as_ref().map_err(Clone::clone)
 }
 
-/// Whether the engine reads the value of a parameter as true.
+/// Whether the engine takes the value of a boolean parameter for true.
 ///
-/// False are the empty text, `0`, `no`, `false` and `none`, in any case and with spaces around. Everything else is true,
-/// `off` too.
+/// An empty value, `0`, `no`, `false` and `none` are false, in any case and with spaces around them. Every other value is
+/// true, even `off`. Source: `httputils.BoolValue` in moby.
 pub fn is_true(value: &str) -> bool {
     let value = value.trim();
     !["", "0", "no", "false", "none"].iter().any(|no| value.eq_ignore_ascii_case(no))
 }
 
-/// What a parameter, or one key of `filters`, reads.
+/// What a query parameter, or a key of `filters`, reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {
-    /// Fields of these classes. None: nothing that a profile could hide.
+    /// Fields of these classes. An empty set is nothing that a profile could hide.
     Classes(ClassSet),
-    /// The labels that its values name, each `key` or `key=value`.
+    /// The labels that the values name, each as `key` or `key=value`.
     Labels,
-    /// Actions of events, and the command line behind the colon of those that have one.
+    /// Actions of events. Some actions have a command line after a colon.
     Actions,
-    /// More than a plan can filter.
+    /// More than any plan can filter.
     Unfiltered,
 }
 
-/// A parameter that reads more than the response shows.
+/// A query parameter that reads more than the response shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadingParameter {
-    /// Its name.
+pub struct GuardedParameter {
+    /// The name of the parameter.
     pub name: String,
-    /// The operations it is a parameter of.
+    /// The ids of the operations that have it.
     pub operations: Vec<&'static str>,
-    /// Whether it is harmless when present but false.
+    /// Whether the parameter is harmless if its value is false.
     pub is_flag: bool,
     /// What it reads.
     pub reads: Reads,
 }
 
-/// What parameters and keys of `filters` read, by operation.
+/// What query parameters and the keys of `filters` read, by operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueryTable {
-    parameters: Vec<ReadingParameter>,
+    parameters: Vec<GuardedParameter>,
+    /// By operation id, then by key.
     filters: BTreeMap<&'static str, BTreeMap<String, Reads>>,
     harmless_labels: Vec<String>,
 }
 
 impl QueryTable {
-    /// Reads a table, given as file name and text.
+    /// Reads a table from a file, given as file name and text.
     ///
     /// # Errors
     /// Every mistake in the file.
@@ -83,19 +85,12 @@ impl QueryTable {
     fn read(&mut self, members: Members<'_>, diagnostics: &mut Diagnostics) {
         if let Some(node) = members.get("parameters") {
             for item in diagnostics.ok(node.list("parameters")).unwrap_or_default() {
-                self.parameters.extend(ReadingParameter::read(item, diagnostics));
+                self.parameters.extend(GuardedParameter::read(item, diagnostics));
             }
         }
         if let Some(node) = members.get("filters") {
-            for (key, keys) in diagnostics.ok(node.mapping("keys of `filters` by operation")).unwrap_or_default() {
-                let found = operation(&key.name);
-                let found = found.ok_or_else(|| Diagnostic::new(&key.location, unknown_operation(&key.name)));
-                let Some(operation) = diagnostics.ok(found) else { continue };
-                let mut table = BTreeMap::new();
-                for (key, reads) in diagnostics.ok(keys.mapping("what keys of `filters` read")).unwrap_or_default() {
-                    table.extend(Reads::read(reads, diagnostics).map(|reads| (key.name.clone(), reads)));
-                }
-                self.filters.insert(operation.id, table);
+            for (id, keys) in diagnostics.ok(node.mapping("keys of `filters` by operation")).unwrap_or_default() {
+                self.read_keys(id, keys, diagnostics);
             }
         }
         if let Some(node) = members.get("harmless-labels") {
@@ -103,34 +98,44 @@ impl QueryTable {
         }
     }
 
-    /// The parameters of an operation that read something, other than `filters`.
-    pub fn parameters(&self, operation: &Operation) -> impl Iterator<Item = &ReadingParameter> {
+    /// Reads the keys of `filters` of one operation.
+    fn read_keys(&mut self, id: &Key, keys: &Node, diagnostics: &mut Diagnostics) {
+        let found = operation(&id.name).ok_or_else(|| Diagnostic::new(&id.location, unknown_operation(&id.name)));
+        let Some(operation) = diagnostics.ok(found) else { return };
+        let table = self.filters.entry(operation.id).or_default();
+        for (key, reads) in diagnostics.ok(keys.mapping("what keys of `filters` read")).unwrap_or_default() {
+            table.extend(Reads::read(reads, diagnostics).map(|reads| (key.name.clone(), reads)));
+        }
+    }
+
+    /// The parameters of an operation, other than `filters`, that read more than the response shows.
+    pub fn parameters(&self, operation: &Operation) -> impl Iterator<Item = &GuardedParameter> {
         let id = operation.id;
         self.parameters.iter().filter(move |parameter| parameter.operations.contains(&id))
     }
 
-    /// What a key of `filters` of an operation reads, if it is known.
+    /// What a key of an operation's `filters` reads. `None` if the table does not have the key.
     pub fn filter(&self, operation: &Operation, key: &str) -> Option<Reads> {
         self.filters.get(operation.id)?.get(key).copied()
     }
 
-    /// The keys of `filters` that are known of an operation, each with what it reads.
+    /// The known keys of an operation's `filters`, each with what it reads.
     pub fn filters(&self, operation: &Operation) -> impl Iterator<Item = (&str, Reads)> {
         self.filters.get(operation.id).into_iter().flatten().map(|(key, reads)| (key.as_str(), *reads))
     }
 
-    /// Whether the presence of a label says nothing, whatever the profile shows.
+    /// Whether it is safe to tell any client which objects have a label.
     pub fn is_harmless_label(&self, label: &str) -> bool {
         self.harmless_labels.iter().any(|known| known == label)
     }
 
-    /// Whether the table says anything about an operation.
-    pub fn concerns(&self, operation: &Operation) -> bool {
+    /// Whether the table has anything about an operation.
+    pub fn covers(&self, operation: &Operation) -> bool {
         self.filters.contains_key(operation.id) || self.parameters(operation).next().is_some()
     }
 }
 
-impl ReadingParameter {
+impl GuardedParameter {
     fn read(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
         let members = diagnostics.members(node, "a parameter", &["parameter", "of", "flag", "reads"])?;
         let name = diagnostics.ok(members.get("parameter").unwrap_or(node).text("the name of a parameter"))?;
@@ -185,7 +190,7 @@ mod tests {
     use crate::api::OPERATIONS;
 
     #[test]
-    fn the_table_knows_every_operation_that_has_filters_and_nothing_else() {
+    fn the_table_covers_exactly_the_parameters_that_exist() {
         let table = built_in().unwrap();
         for operation in OPERATIONS {
             let has_filters = operation.query.iter().any(|parameter| parameter.name == "filters");
@@ -200,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_reported() {
+    fn every_mistake_is_reported() {
         let text = "parameters:\n  - {parameter: a, of: [Nothing], flag: yes, reads: [public]}\n\
                     filters:\n  ContainerLst: {a: [state]}\n  ImageList: {b: some}\n";
         let found = QueryTable::parse(("q.yaml", text)).unwrap_err();

@@ -8,7 +8,7 @@ use std::str::FromStr;
 pub struct ApiVersion(u16);
 
 impl ApiVersion {
-    /// The oldest version that clients may ask for. Older responses have other shapes.
+    /// The oldest version that clients can ask for. Older responses have shapes that the catalogue does not describe.
     pub const MIN: Self = Self(24);
     /// The newest version whose fields are all in the class files.
     pub const NEWEST: Self = Self(55);
@@ -30,12 +30,12 @@ impl fmt::Display for ApiVersion {
     }
 }
 
-/// Why a text is not an API version.
+/// The reason why a text is not an API version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionError {
-    /// It is not written `1.N` with a decimal `N` without leading zeros.
+    /// It is not `1.N` with a decimal `N` that has no leading zero.
     Form,
-    /// `N` is larger than any version can be.
+    /// `N` does not fit into 16 bits.
     TooLarge,
 }
 
@@ -53,11 +53,11 @@ impl std::error::Error for VersionError {}
 impl FromStr for ApiVersion {
     type Err = VersionError;
 
-    /// Reads `1.N`. The engine itself also accepts `1.44.0`, `01.044` and more; one spelling is enough.
+    /// Reads `1.N`. The engine also accepts `1.44.0`, `01.044` and more, but no client needs a second spelling.
     ///
     /// # Errors
-    /// [`VersionError`] for any other form. Versions below [`ApiVersion::MIN`] and above [`ApiVersion::NEWEST`] parse:
-    /// whether one is served is for the caller to decide.
+    /// [`VersionError`] for any other form. Versions below [`ApiVersion::MIN`] and above [`ApiVersion::NEWEST`] parse;
+    /// the caller decides which of them to serve.
     fn from_str(text: &str) -> Result<Self, VersionError> {
         let minor = text.strip_prefix("1.").ok_or(VersionError::Form)?;
         let is_decimal = !minor.is_empty() && minor.bytes().all(|byte| byte.is_ascii_digit());
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_spelling_of_a_version_parses() {
+    fn a_version_has_exactly_one_spelling() {
         assert_eq!("1.44".parse(), Ok(ApiVersion::new(44)));
         assert_eq!("1.0".parse(), Ok(ApiVersion::new(0)));
         for text in ["", "1", "1.", "2.0", "v1.44", "1.044", "1.44.0", "01.44", "1.4x", "1.-4", "1.+4", " 1.44"] {
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_displayed_as_it_parses() {
+    fn a_displayed_version_parses_back() {
         assert_eq!(ApiVersion::NEWEST.to_string().parse(), Ok(ApiVersion::NEWEST));
     }
 }
