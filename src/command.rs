@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 
 use crate::api::Response;
 use crate::cli::{self, Environment};
-use crate::config::{self, Config, Filters, Sources};
+use crate::config::{self, Config, FilterSources, Filters};
 use crate::filter::{DocumentLimits, FilterError, RecordFilter, Report};
 use crate::policy::Policy;
 use crate::profile::StreamHandling;
@@ -233,5 +233,5 @@ fn records(text: &[u8]) -> Result<Vec<&[u8]>, FilterError> {
 
 /// Loads the filter files that the arguments, the environment and the configuration file name.
 fn load(files: &cli::ConfigFiles, environment: &Environment) -> Result<Filters, Diagnostics> {
-    Filters::load(&Sources::find(files, environment)?)
+    Filters::load(&FilterSources::find(files, environment)?)
 }

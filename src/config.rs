@@ -1,70 +1,75 @@
-//! Arguments, environment and files made into one checked, immutable [`Config`].
+//! Arguments, environment and files, merged into one checked, immutable [`Config`].
 //!
-//! A start with mistakes reports all of them, each with its place and what was expected there, and starts nothing.
+//! If there are errors, all of them are reported, each with its location and what was expected, and nothing starts.
 
 pub mod compat;
-mod read;
+mod filters;
+mod note;
+mod raw;
+mod source;
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::{ConfigFiles, Environment, ServeArgs};
+use crate::cli::{Environment, ServeArgs};
 use crate::filter;
 use crate::policy::Policy;
-use crate::profile::Profiles;
-use crate::schema::Catalogue;
 use crate::socket::{Address, SocketOwner};
-use crate::yaml::{Diagnostic, Diagnostics, Location, Node};
+use crate::yaml::{Diagnostics, Location};
 
-use self::compat::{Compat, RunAs};
+use self::compat::RunAs;
+pub use self::filters::{FilterSources, Filters};
+pub use self::note::Note;
+use self::raw::RawListener;
+use self::source::ConfigSource;
 
-/// Where an engine listens unless somebody says otherwise.
+/// The engine, if nothing names one.
 const DEFAULT_UPSTREAM: &str = "unix:///var/run/docker.sock";
 /// The profile of a listener that names none.
 const DEFAULT_PROFILE: &str = "dashboard";
 
-/// Everything that serving takes.
+/// Everything that is needed to serve.
 #[derive(Debug)]
 pub struct Config {
-    /// The engine.
+    /// The address of the engine.
     pub upstream: Address,
-    /// Where clients come in; at least one.
+    /// Where clients connect; at least one.
     pub listeners: Vec<Listener>,
-    /// How much anything may take.
+    /// Limits of size, depth and number.
     pub limits: Limits,
-    /// How long anything may take.
+    /// Limits of time.
     pub timeouts: Timeouts,
-    /// What starting takes beyond listening.
+    /// What happens at start besides listening.
     pub startup: Startup,
 }
 
-/// What starting takes beyond listening.
+/// What happens at start besides listening.
 #[derive(Debug, Default)]
 pub struct Startup {
-    /// Who a process that is root becomes when all listeners are open; nobody else if not said.
+    /// The user that a process started as root becomes once all listeners are open; `None` to stay root.
     pub run_as: Option<RunAs>,
-    /// Whether to end at once when the engine's socket may not be opened.
+    /// Whether to exit if this process has no permission to connect to the engine's socket.
     pub must_reach_engine: bool,
-    /// What a person who starts it should know beyond what is exposed.
-    pub notes: Vec<String>,
+    /// What the operator should know, for the summary.
+    pub notes: Vec<Note>,
 }
 
-/// One way in.
+/// One address to listen on, with its policy.
 #[derive(Debug)]
 pub struct Listener {
-    /// Where it listens.
+    /// The address.
     pub address: Address,
-    /// The permissions of a Unix socket; 0660 if not said.
+    /// The permissions of a Unix socket; 0660 if `None`.
     pub mode: Option<u32>,
     /// The user and group of a Unix socket.
     pub owner: SocketOwner,
-    /// What its clients may ask and see.
+    /// What its clients may request and see.
     pub policy: Arc<Policy>,
-    /// Origins of web pages that may send requests; none but these.
+    /// The origins whose web pages may send requests. If empty, no web page may.
     pub origins: Vec<String>,
-    /// Names under which clients may address it; any if empty.
+    /// The host names that requests may use. If empty, any.
     pub hosts: Vec<String>,
 }
 
@@ -73,32 +78,32 @@ pub struct Listener {
 pub struct ByteLimit(usize);
 
 impl ByteLimit {
-    /// This many bytes, or one for none.
+    /// A limit of `bytes`, or of one if `bytes` is zero.
     pub const fn new(bytes: usize) -> Self {
         Self(if bytes == 0 { 1 } else { bytes })
     }
 
-    /// How many.
+    /// The number of bytes.
     pub const fn bytes(self) -> usize {
         self.0
     }
 }
 
-/// How much anything may take.
+/// Limits of size, depth and number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// One document, or one element of a list.
+    /// The size of one document, or of one element of a list.
     pub element: ByteLimit,
-    /// How deep a document may nest.
+    /// The number of levels that a document may nest.
     pub depth: usize,
-    /// The head of a request.
+    /// The size of a request head.
     pub head: ByteLimit,
-    /// Connections at a time; as many as there are descriptors for if not said.
+    /// The number of connections at a time; as many as the file descriptors allow if `None`.
     pub connections: Option<usize>,
 }
 
 impl Limits {
-    /// What one document may cost.
+    /// The limits of one document.
     fn of_a_document(self) -> filter::DocumentLimits {
         filter::DocumentLimits { size: self.element.bytes(), depth: self.depth }
     }
@@ -110,18 +115,18 @@ impl Default for Limits {
     }
 }
 
-/// How long anything may take.
+/// Limits of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// Connecting to the engine.
     pub connect: Duration,
-    /// A request head, from its first byte.
+    /// Receiving a request head, from its first byte.
     pub head: Duration,
-    /// Between two requests of a connection, and between two bytes of a request body.
+    /// Waiting for the next request of a connection, or for the next byte of a request body.
     pub idle: Duration,
-    /// The head of an answer, and the time between two pieces of a document.
+    /// Waiting for a response head, or for the next part of a document.
     pub response: Duration,
-    /// What is under way when we are told to stop.
+    /// Finishing what is in progress at shutdown.
     pub shutdown: Duration,
 }
 
@@ -138,264 +143,79 @@ impl Default for Timeouts {
     }
 }
 
-/// The knowledge of the program and of the directories added to it.
-#[derive(Debug)]
-pub struct Filters {
-    /// Schemas and classes.
-    pub catalogue: Catalogue,
-    /// Profiles.
-    pub profiles: Profiles,
-}
-
-impl Filters {
-    /// Reads the files inside the program, those in the folders (`profile/*.yaml` and `class/*.yaml`, or the same files
-    /// in the folder itself) and the profiles of the configuration. They add; a name or field that is taken is a
-    /// mistake.
-    ///
-    /// # Errors
-    /// Every mistake in all the files.
-    pub fn load(sources: &Sources) -> Result<Self, Diagnostics> {
-        let mut diagnostics = Diagnostics::default();
-        let (mut profiles, mut classes) = (Vec::new(), Vec::new());
-        for folder in &sources.folders {
-            for file in diagnostics.ok(read::yaml_files(folder)).unwrap_or_default() {
-                let Some((name, text)) = diagnostics.ok(read::file(&file)) else { continue };
-                if text.lines().any(|line| line.starts_with("class:")) {
-                    classes.push((name, text));
-                } else {
-                    profiles.push((name, text));
-                }
-            }
-        }
-        fn borrowed(files: &[(String, String)]) -> Vec<(&str, &str)> {
-            files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect()
-        }
-        let catalogue = match crate::api::catalogue::built_in_with(&borrowed(&classes)) {
-            Ok(catalogue) => catalogue,
-            Err(wrong) => {
-                diagnostics.extend(wrong);
-                // What the profiles say is checked against the program's own knowledge.
-                crate::api::catalogue::built_in()?
-            }
-        };
-        match Profiles::built_in_and(&borrowed(&profiles), &sources.profiles, &catalogue) {
-            Ok(mut profiles) => {
-                if let Some(compat) = &sources.compat
-                    && let Some(base) = profiles.get(compat.base())
-                {
-                    profiles.add(compat.profile(base));
-                }
-                diagnostics.finish(Self { catalogue, profiles })
-            }
-            Err(wrong) => {
-                diagnostics.extend(wrong);
-                Err(diagnostics)
-            }
-        }
-    }
-
-    /// The policy of the profile called `name`, which `place` asks for.
-    ///
-    /// # Errors
-    /// That there is no such profile, or what its rules cannot be compiled for.
-    pub fn policy(&self, name: &str, location: &Location, limits: Limits) -> Result<Arc<Policy>, Diagnostics> {
-        match self.profiles.get(name) {
-            Some(profile) => Policy::compile_within(profile, &self.catalogue, limits.of_a_document()).map(Arc::new),
-            None => Err(Diagnostic::new(location, self.profiles.unknown(name)).into()),
-        }
-    }
-}
-
-/// Where filters come from besides the program itself.
-#[derive(Debug, Default)]
-pub struct Sources {
-    folders: Vec<PathBuf>,
-    profiles: Vec<Node>,
-    compat: Option<Compat>,
-}
-
-impl Sources {
-    /// What arguments, environment and file name.
-    ///
-    /// # Errors
-    /// Every mistake in them.
-    pub fn find(files: &ConfigFiles, environment: &Environment) -> Result<Self, Diagnostics> {
-        let mut diagnostics = Diagnostics::default();
-        let said = Said::find(files.config.as_deref(), None, environment, &mut diagnostics);
-        diagnostics.finish(said.sources(&files.filters))
-    }
-}
-
-/// What says what to serve: a file, or the variables of another socket proxy, or neither.
-#[derive(Debug, Default)]
-struct Said {
-    file: Option<PathBuf>,
-    raw: read::Raw,
-    compat: Option<Compat>,
-    notes: Vec<String>,
-}
-
-impl Said {
-    /// A file that is named comes first, then variables of another proxy, then the file for when there is nothing else.
-    fn find(
-        file: Option<&Path>,
-        profile: Option<&str>,
-        environment: &Environment,
-        diagnostics: &mut Diagnostics,
-    ) -> Self {
-        let mut said = Self { file: file.or(environment.config.as_deref()).map(Path::to_owned), ..Self::default() };
-        match Compat::find(&environment.variables) {
-            Err(wrong) => diagnostics.extend(wrong),
-            Ok(None) => {}
-            Ok(Some(compat)) => {
-                let instead =
-                    said.file.as_ref().map(|file| file.display().to_string()).or(profile.map(ToOwned::to_owned));
-                match instead {
-                    Some(instead) => said.notes.push(format!(
-                        "note: the variables of {} are set and not read, because there is {instead}",
-                        compat.table.about
-                    )),
-                    None => said.compat = Some(compat),
-                }
-            }
-        }
-        if let Some(compat) = &said.compat {
-            said.raw = raw_of(compat);
-            said.notes.push(format!("compat: {}", compat.table.name));
-            let set: Vec<&str> = compat.set(&environment.variables).collect();
-            said.notes.push(format!("  set: {}", set.join(", ")));
-            said.notes.extend(compat.notes.iter().map(|note| format!("  {note}")));
-            let unread = environment.default_config.as_ref().map(|file| format!("  {} is not read", file.display()));
-            said.notes.extend(unread);
-            if let Some(RunAs { user, group }) = said.compat.as_ref().and_then(|compat| compat.run_as)
-                && !may_change_user()
-                && rustix::process::geteuid().as_raw() != user
-            {
-                said.notes.push(format!("  not root: stays who it is, and does not become {user}:{group}"));
-            }
-        } else {
-            said.file = said.file.or(environment.default_config.clone());
-            said.raw = said.file.as_deref().map(|file| read::Raw::read(file, diagnostics)).unwrap_or_default();
-        }
-        said
-    }
-
-    /// Where its filters come from, with more folders.
-    fn sources(self, folders: &[PathBuf]) -> Sources {
-        let mut all = self.raw.filters;
-        all.extend_from_slice(folders);
-        Sources { folders: all, profiles: self.raw.profiles, compat: self.compat }
-    }
-}
-
-/// Whether this process may become somebody else.
-fn may_change_user() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-/// The configuration file that would say what the variables say.
-fn raw_of(compat: &Compat) -> read::Raw {
-    let location = Location::file(&compat.profile_name());
-    let run_as = compat.run_as.filter(|_| may_change_user());
-    let owner =
-        run_as.map_or_else(SocketOwner::default, |who| SocketOwner { user: Some(who.user), group: Some(who.group) });
-    let listener = |address: &Address| {
-        let unix = matches!(address, Address::Unix(_));
-        read::Listener {
-            // Made by the user it belongs to, under the usual mask: nobody else may write to it.
-            mode: unix.then_some(0o600),
-            owner: if unix { owner } else { SocketOwner::default() },
-            profile: Some((compat.profile_name(), location.clone())),
-            ..read::Listener::at(address.clone(), location.clone())
-        }
-    };
-    read::Raw {
-        upstream: Some(compat.upstream.clone()),
-        listeners: compat.listeners.iter().map(listener).collect(),
-        timeouts: compat.timeouts,
-        ..read::Raw::default()
-    }
-}
-
 impl Config {
-    /// Reads everything.
+    /// Reads arguments, environment and files.
     ///
     /// # Errors
-    /// Every mistake in arguments, environment and files.
+    /// Every error in them.
     pub fn load(arguments: &ServeArgs, environment: &Environment) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
-        let mut said =
-            Said::find(arguments.files.config.as_deref(), arguments.profile.as_deref(), environment, &mut diagnostics);
-        let file = said.file.take();
-        let upstream = match (&arguments.upstream, said.raw.upstream.take(), &environment.docker_host) {
-            (Some(text), ..) => diagnostics.ok(read::address(text, &Location::file("--upstream"))),
-            (None, Some(address), _) => Some(address),
-            (None, None, Some(text)) => {
-                diagnostics.ok(read::address(&text.to_string_lossy(), &Location::file("DOCKER_HOST")))
-            }
-            (None, None, None) => DEFAULT_UPSTREAM.parse().ok(),
-        };
-        let mut raw_listeners = std::mem::take(&mut said.raw.listeners);
-        if !arguments.listen.is_empty() {
-            let location = Location::file("--listen");
-            let asked = arguments.listen.iter().filter_map(|text| diagnostics.ok(read::address(text, &location)));
-            let profile = said.compat.as_ref().map(|compat| (compat.profile_name(), location.clone()));
-            let listener =
-                |address| read::Listener { profile: profile.clone(), ..read::Listener::at(address, location.clone()) };
-            raw_listeners = asked.map(listener).collect();
-        } else if raw_listeners.is_empty() && file.is_none() {
-            let location = Location::file("the default listeners");
-            raw_listeners = default_listeners(environment, &location);
-        } else if raw_listeners.is_empty() && diagnostics.is_empty() {
-            let location = Location::file(&file.map(|file| file.display().to_string()).unwrap_or_default());
-            diagnostics.report(&location, "no listeners, expected at least one");
-        }
-        check_addresses(upstream.as_ref(), &raw_listeners, &mut diagnostics);
-        let (limits, timeouts) = (said.raw.limits, said.raw.timeouts);
+        let source = ConfigSource::find(&arguments.files, arguments.profile.as_deref(), environment, &mut diagnostics);
+        let upstream = diagnostics.ok(upstream(arguments, environment, &source));
+        let raw = raw_listeners(arguments, environment, &source, &mut diagnostics);
+        check_addresses(upstream.as_ref(), &raw, &mut diagnostics);
+        let filters = diagnostics.ok(Filters::load(&source.filter_sources(&arguments.files)));
+        let limits = source.raw.limits;
+        let listeners = filters.map(|filters| {
+            let profile = default_profile(arguments);
+            compile(raw, &profile, |name, location| filters.policy(name, location, limits), &mut diagnostics)
+        });
         let startup = Startup {
-            run_as: said.compat.as_ref().and_then(|compat| compat.run_as),
-            must_reach_engine: said.compat.is_some(),
-            notes: std::mem::take(&mut said.notes),
+            run_as: source.compat.as_ref().and_then(|compat| compat.run_as),
+            must_reach_engine: source.compat.is_some(),
+            notes: source.notes,
         };
-        let filters = match Filters::load(&said.sources(&arguments.files.filters)) {
-            Ok(filters) => Some(filters),
-            Err(wrong) => {
-                diagnostics.extend(wrong);
-                None
-            }
-        };
-        let mut listeners: Vec<Listener> = Vec::with_capacity(raw_listeners.len());
-        for listener in raw_listeners {
-            let flag = Location::file("--profile");
-            let (name, location) = match (&listener.profile, &arguments.profile) {
-                (Some((name, location)), _) => (name.as_str(), location),
-                (None, Some(name)) => (name.as_str(), &flag),
-                (None, None) => (DEFAULT_PROFILE, &listener.location),
-            };
-            // Listeners of one profile share its policy.
-            let known = listeners.iter().find(|known| known.policy.name() == name).map(|known| known.policy.clone());
-            let compiled = known.map(Ok).or_else(|| Some(filters.as_ref()?.policy(name, location, limits)));
-            match compiled {
-                Some(Ok(policy)) => listeners.push(Listener {
-                    address: listener.address,
-                    mode: listener.mode,
-                    owner: listener.owner,
-                    policy,
-                    origins: listener.origins,
-                    hosts: listener.hosts,
-                }),
-                Some(Err(wrong)) => diagnostics.extend(wrong),
-                None => {}
-            }
-        }
-        let config = upstream.map(|upstream| Self { upstream, listeners, limits, timeouts, startup });
+        let timeouts = source.raw.timeouts;
+        let config = upstream.zip(listeners);
+        let config = config.map(|(upstream, listeners)| Self { upstream, listeners, limits, timeouts, startup });
         diagnostics.finish_option(config)
     }
 }
 
-/// Where we listen when nobody says: a socket of this user's own, and the loopback address, by its own names alone so
-/// that no web page reaches it by a name that it makes up.
-fn default_listeners(environment: &Environment, location: &Location) -> Vec<read::Listener> {
+/// The address of the engine: of the argument, else of the file, else of `DOCKER_HOST`, else the default.
+fn upstream(arguments: &ServeArgs, environment: &Environment, source: &ConfigSource) -> Result<Address, Diagnostics> {
+    let address = match (&arguments.upstream, &source.raw.upstream, &environment.docker_host) {
+        (Some(text), ..) => raw::address(text, &Location::file("--upstream")),
+        (None, Some(address), _) => Ok(address.clone()),
+        (None, None, Some(text)) => raw::address(&text.to_string_lossy(), &Location::file("DOCKER_HOST")),
+        (None, None, None) => raw::address(DEFAULT_UPSTREAM, &Location::file("the default engine")),
+    };
+    Ok(address?)
+}
+
+/// The listeners of the arguments, else of the file or variables. There are default listeners if there is no file.
+fn raw_listeners(
+    arguments: &ServeArgs,
+    environment: &Environment,
+    source: &ConfigSource,
+    diagnostics: &mut Diagnostics,
+) -> Vec<RawListener> {
+    if !arguments.listen.is_empty() {
+        let location = Location::file("--listen");
+        let profile = source.compat.as_ref().map(|compat| (compat.profile_name(), location.clone()));
+        let addresses = arguments.listen.iter().filter_map(|text| diagnostics.ok(raw::address(text, &location)));
+        return addresses
+            .map(|address| RawListener { profile: profile.clone(), ..RawListener::at(address, location.clone()) })
+            .collect();
+    }
+    match &source.file {
+        _ if !source.raw.listeners.is_empty() => source.raw.listeners.clone(),
+        None => default_listeners(environment),
+        Some(file) => {
+            // A file that could not be read has been reported.
+            if diagnostics.is_empty() {
+                let location = Location::file(&file.display().to_string());
+                diagnostics.report(&location, "no listeners, expected at least one");
+            }
+            Vec::new()
+        }
+    }
+}
+
+/// Where we listen if nothing says where: a socket of this user, and the loopback address. The loopback listener answers
+/// to its own names only, so that no web page can reach it by a name of its own (DNS rebinding).
+fn default_listeners(environment: &Environment) -> Vec<RawListener> {
+    let location = Location::file("the default listeners");
     let user = rustix::process::getuid();
     let folder = match &environment.runtime_directory {
         Some(folder) => folder.join("dockveil"),
@@ -405,16 +225,52 @@ fn default_listeners(environment: &Environment, location: &Location) -> Vec<read
     let loopback = Address::Tcp { host: "127.0.0.1".to_owned(), port: 2375 };
     let hosts = ["localhost", "127.0.0.1"].map(str::to_owned).to_vec();
     vec![
-        read::Listener::at(Address::Unix(folder.join("docker.sock")), location.clone()),
-        read::Listener { hosts, ..read::Listener::at(loopback, location.clone()) },
+        RawListener::at(Address::Unix(folder.join("docker.sock")), location.clone()),
+        RawListener { hosts, ..RawListener::at(loopback, location) },
     ]
 }
 
-/// Refuses a listener that is there twice, and one that is the engine itself.
-fn check_addresses(upstream: Option<&Address>, listeners: &[read::Listener], diagnostics: &mut Diagnostics) {
+/// The profile of listeners that name none; no location if it is the default.
+fn default_profile(arguments: &ServeArgs) -> (String, Option<Location>) {
+    match &arguments.profile {
+        Some(name) => (name.clone(), Some(Location::file("--profile"))),
+        None => (DEFAULT_PROFILE.to_owned(), None),
+    }
+}
+
+/// Gives each listener the policy of its profile. Listeners of one profile share its policy.
+fn compile(
+    raw: Vec<RawListener>,
+    (default, asked): &(String, Option<Location>),
+    policy: impl Fn(&str, &Location) -> Result<Arc<Policy>, Diagnostics>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Listener> {
+    let mut listeners: Vec<Listener> = Vec::with_capacity(raw.len());
+    for listener in raw {
+        let (name, location) = match &listener.profile {
+            Some((name, location)) => (name, location),
+            None => (default, asked.as_ref().unwrap_or(&listener.location)),
+        };
+        let known = listeners.iter().find(|known| known.policy.name() == name).map(|known| known.policy.clone());
+        let policy = known.or_else(|| diagnostics.ok(policy(name, location)));
+        listeners.extend(policy.map(|policy| Listener {
+            address: listener.address,
+            mode: listener.mode,
+            owner: listener.owner,
+            policy,
+            origins: listener.origins,
+            hosts: listener.hosts,
+        }));
+    }
+    listeners
+}
+
+/// Reports listeners with the same address, and a listener with the address of the engine.
+fn check_addresses(upstream: Option<&Address>, listeners: &[RawListener], diagnostics: &mut Diagnostics) {
     for (number, listener) in listeners.iter().enumerate() {
-        let fixed = !matches!(listener.address, Address::Tcp { port: 0, .. });
-        if fixed && listeners.iter().take(number).any(|other| other.address == listener.address) {
+        // The system chooses another port each time.
+        let any_port = matches!(listener.address, Address::Tcp { port: 0, .. });
+        if !any_port && listeners.iter().take(number).any(|other| other.address == listener.address) {
             diagnostics.report(&listener.location, format!("a second listener on {}", listener.address));
         }
         if upstream.is_some_and(|upstream| leads_to(upstream, &listener.address)) {
@@ -423,7 +279,7 @@ fn check_addresses(upstream: Option<&Address>, listeners: &[read::Listener], dia
     }
 }
 
-/// Whether who connects to `upstream` reaches a listener at `address`, as far as the texts tell.
+/// Whether a connection to `upstream` would reach a listener at `address`, as far as their texts tell.
 fn leads_to(upstream: &Address, address: &Address) -> bool {
     match (upstream, address) {
         (Address::Tcp { host: to, port }, Address::Tcp { host: at, port: listening }) => {
@@ -444,6 +300,7 @@ fn leads_to(upstream: &Address, address: &Address) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::ConfigFiles;
 
     fn load(text: &str) -> Result<Config, Vec<String>> {
         let name = format!("dockveil-config-{}-{}.yaml", std::process::id(), text.len());
@@ -474,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_reported_with_its_place() {
+    fn every_error_is_reported_with_its_location() {
         let wrong = load(
             "upstrem: x\nupstream: http://x\nlisteners:\n  - listen: unix://x\n    mode: \"999\"\n  - listen: tcp://127.0.0.1:1\n    profile: dashbord\nlimits: {element: big}\ntimeouts: {idle: soon}\n",
         )
@@ -494,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_twice_or_on_the_engine_is_a_mistake() {
+    fn a_duplicate_listener_or_one_on_the_engine_is_an_error() {
         let wrong = load(
             "upstream: unix:///run/e.sock\nlisteners:\n  - listen: tcp://127.0.0.1:1\n  - listen: tcp://127.0.0.1:1\n  - listen: unix:///run/e.sock\n",
         )
@@ -506,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_would_be_a_listener_of_ours_is_a_mistake() {
+    fn an_upstream_that_leads_to_a_listener_is_recognised() {
         #[track_caller]
         fn check(upstream: &str, listener: &str, expected: bool) {
             assert_eq!(leads_to(&upstream.parse().unwrap(), &listener.parse().unwrap()), expected);
@@ -523,20 +380,17 @@ mod tests {
     }
 
     #[test]
-    fn what_only_a_unix_socket_has_is_refused_at_a_port() {
+    fn mode_and_owner_of_a_tcp_listener_are_errors() {
         let wrong =
             load("listeners:\n  - listen: tcp://127.0.0.1:1\n    mode: \"0600\"\n    owner: \"1:2\"\n").unwrap_err();
         assert_eq!(
             wrong,
-            [
-                "3:5: \"mode\" of a TCP listener, expected it only at unix:///path",
-                "4:5: \"owner\" of a TCP listener, expected it only at unix:///path",
-            ]
+            ["3:5: \"mode\" does not apply to a TCP listener", "4:5: \"owner\" does not apply to a TCP listener",]
         );
     }
 
     #[test]
-    fn profiles_may_stand_in_the_file_itself() {
+    fn profiles_can_be_in_the_configuration_file() {
         let listener = "listeners:\n  - {listen: \"tcp://127.0.0.1:1\", profile: own}\n";
         let config =
             load(&format!("{listener}profiles:\n  - {{profile: own, extends: dashboard, show: [host]}}\n")).unwrap();
@@ -549,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn without_arguments_it_listens_for_this_user() {
+    fn without_arguments_it_listens_for_the_current_user() {
         let environment = Environment { runtime_directory: Some("/run/user/1".into()), ..Environment::default() };
         let config = Config::load(&ServeArgs::default(), &environment).unwrap();
         let addresses: Vec<String> = config.listeners.iter().map(|listener| listener.address.to_string()).collect();

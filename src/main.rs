@@ -36,7 +36,7 @@ fn log(asked: &Command, environment: &Environment) -> Result<LogLevel, String> {
     if *asked == Command::Demo && environment.log.is_none() {
         return Ok(LogLevel::Warn);
     }
-    match compat::log(&environment.variables) {
+    match compat::log_level(&environment.variables) {
         Some(log) if environment.log.is_none() => Ok(log),
         Some(_) | None => environment.log_level(),
     }

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{Error, OK};
 use crate::cli::Environment;
-use crate::config::{Config, Filters, Limits, Listener, Sources, Startup, Timeouts};
+use crate::config::{Config, Filters, Limits, Listener, Startup, Timeouts};
 use crate::server::{self, Running, Signals};
 use crate::socket::{Address, SocketOwner};
 use crate::yaml::Location;
@@ -205,7 +205,7 @@ impl Demo {
                 std::thread::spawn(move || serve(&stream));
             }
         });
-        let filters = Filters::load(&Sources::default())?;
+        let filters = Filters::built_in()?;
         let policy = filters.policy(PROFILE, &Location::file("demo"), Limits::default())?;
         let listen = |address| Listener {
             address,

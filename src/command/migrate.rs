@@ -15,8 +15,8 @@ use self::sheet::Sheet;
 use self::source::{Proxy, Source};
 use super::{Error, OK};
 use crate::cli;
-use crate::config::compat::{Compat, Verdict};
-use crate::config::{Filters, Sources};
+use crate::config::Filters;
+use crate::config::compat::{Compat, CompatNote, Verdict};
 use crate::yaml::{Diagnostic, Diagnostics, Location};
 
 /// How much is read.
@@ -36,7 +36,7 @@ pub fn run(arguments: &cli::MigrateArgs, input: &mut dyn Read, out: &mut dyn Wri
     read.map_err(|error| Diagnostic::new(&Location::file(&name), format!("cannot be read: {error}")))?;
     let source = source::read(&name, &text, arguments.service.as_deref())?;
     let sheet = sheet(&source)?;
-    let filters = Filters::load(&Sources::default())?;
+    let filters = Filters::built_in()?;
     write!(out, "{}", sheet.written(&source, &filters)?)?;
     Ok(OK)
 }
@@ -87,8 +87,9 @@ fn of_table(compat: &Compat, source: &Source) -> Sheet {
             sheet.differences.push(format!("{name}: {why}"));
         }
     }
-    sheet.differences.extend(compat.notes.iter().filter(|note| note.contains("HAProxy")).cloned());
-    if let Some(log) = compat.log {
+    let open = compat.notes.iter().filter(|note| matches!(note, CompatNote::OpenHere { .. }));
+    sheet.differences.extend(open.map(ToString::to_string));
+    if let Some(log) = compat.log_level {
         sheet.differences.push(format!("the log level is set by DOCKVEIL_LOG={}", log.as_str()));
     }
     if compat.allow.contains_key("ContainerCreate") {

@@ -1,75 +1,80 @@
-//! Drop-in modes: the variables of another socket proxy in place of a configuration file.
+//! Drop-in modes: the environment variables of another socket proxy, in place of a configuration file.
 //!
-//! Which proxy is meant is read off the variables that are set; what each of them says is in `filters/compat`. What comes
-//! of it is what a configuration file would have said: an engine, listeners, a profile.
+//! The variables that are set tell which proxy is replaced; `filters/compat` says what each of them means. The result is
+//! what a configuration file would say: an engine, listeners, a profile.
 
+mod note;
+mod reader;
 mod table;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-pub use table::{Means, Table, Variable, Verdict, tables};
+pub use note::CompatNote;
+pub use table::{Means, SharedVariables, Table, Variable, Verdict, tables};
 
+use self::reader::VariableReader;
 use super::Timeouts;
-use crate::api::lists;
-use crate::api::{Method, operation};
+use crate::api::{Method, lists, operation};
 use crate::cli::{LogLevel, Variables};
 use crate::profile::{Profile, StreamHandling};
 use crate::schema::{Class, ClassSet};
 use crate::socket::Address;
 use crate::yaml::{Diagnostic, Diagnostics, Location, nearest};
 
-/// The profile that says what clients are shown that may make containers of it, or see commands.
+/// The base profile of clients that may see commands, or create containers from what they read.
 const BASE: &str = "drop-in";
-/// The profile that says what all others are shown.
+/// The base profile of all other clients.
 const VIEW: &str = "drop-in-view";
-/// Names a table, or `off`.
+/// The variable that names a table, or is `off`.
 const CHOICE: &str = "DOCKVEIL_COMPAT";
-/// Shows more classes, or `all`.
+/// The variable of more classes to show, or `all`.
 const SHOW: &str = "DOCKVEIL_SHOW";
-/// Shows more labels.
+/// The variable of more labels to show.
 const LABELS: &str = "DOCKVEIL_LABELS";
-/// Shows more environment variables.
+/// The variable of more environment variables to show.
 const ENV: &str = "DOCKVEIL_ENV";
+/// For Go, a timeout of zero is none. This is the longest there is here.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// What the variables of another proxy come to.
-#[derive(Debug)]
+/// What the variables of another proxy amount to.
+#[derive(Clone, Debug)]
 pub struct Compat {
     /// The proxy.
     pub table: &'static Table,
     /// The engine.
     pub upstream: Address,
-    /// Where clients come in.
+    /// Where clients connect.
     pub listeners: Vec<Address>,
-    /// How long anything may take.
+    /// Limits of time.
     pub timeouts: Timeouts,
-    /// The user and group to become, and to give the Unix socket to.
+    /// The user that the process becomes, which also owns the Unix socket.
     pub run_as: Option<RunAs>,
-    /// How much to log.
-    pub log: Option<LogLevel>,
-    /// The operations that are open, each with the variable that opens it.
+    /// The log level.
+    pub log_level: Option<LogLevel>,
+    /// The operations that are allowed, each with the variable that allows it.
     pub allow: BTreeMap<&'static str, String>,
     /// The switches that are on.
-    on: BTreeSet<&'static str>,
-    /// What is shown beyond the base profile.
-    pub shown: Shown,
-    /// What a person who starts it should know.
-    pub notes: Vec<String>,
+    switches: Switches,
+    /// What is shown in addition to the base profile.
+    pub extra: ExtraShow,
+    /// What the operator should know.
+    pub notes: Vec<CompatNote>,
 }
 
-/// Who the process becomes when it has opened what only root may open.
+/// The user and group that a process started as root becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunAs {
-    /// The user.
+    /// The number of the user.
     pub user: u32,
-    /// The group.
+    /// The number of the group.
     pub group: u32,
 }
 
-/// What is shown beyond the base profile.
-#[derive(Debug, Default)]
-pub struct Shown {
+/// What is shown in addition to the base profile.
+#[derive(Clone, Debug, Default)]
+pub struct ExtraShow {
     /// Everything, as the other proxy did.
     pub all: bool,
     classes: ClassSet,
@@ -77,116 +82,83 @@ pub struct Shown {
     env: Vec<String>,
 }
 
+/// The switches of a table that are on.
+#[derive(Clone, Debug)]
+struct Switches {
+    table: &'static Table,
+    on: BTreeSet<&'static str>,
+}
+
+impl Switches {
+    fn is_on(&self, name: &str) -> bool {
+        self.on.contains(name)
+    }
+
+    /// Whether the one switch with this meaning is on.
+    fn means(&self, means: Means) -> bool {
+        self.table.meaning(means).is_some_and(|(name, _)| self.is_on(name))
+    }
+}
+
 impl Compat {
-    /// What the variables mean; `None` when they are of no other proxy.
+    /// What the variables mean; `None` if they are of no other proxy.
     ///
     /// # Errors
     /// Every variable whose value cannot be read.
     pub fn find(variables: &Variables) -> Result<Option<Self>, Diagnostics> {
-        match choose(variables)? {
-            Some(table) => Self::read(table, variables).map(Some),
-            None => {
-                let mut diagnostics = Diagnostics::default();
-                for name in [SHOW, LABELS, ENV].into_iter().filter(|name| variables.get(name).is_some()) {
-                    let message = "is read only together with the variables of another socket proxy, \
-                                   expected a profile to say what is shown";
-                    diagnostics.report(&Location::file(name), message);
-                }
-                diagnostics.finish(None)
-            }
+        if let Some(table) = choose(variables)? {
+            return Self::read(table, variables).map(Some);
         }
+        let mut diagnostics = Diagnostics::default();
+        for name in [SHOW, LABELS, ENV].into_iter().filter(|name| variables.get(name).is_some()) {
+            let message = "only read in place of another socket proxy: use a profile to choose what is shown";
+            diagnostics.report(&Location::file(name), message);
+        }
+        diagnostics.finish(None)
     }
 
-    /// What the variables of this proxy mean.
+    /// What the variables of the proxy in `table` mean.
     ///
     /// # Errors
     /// Every variable whose value cannot be read.
     pub fn read(table: &'static Table, variables: &Variables) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
-        let mut notes = Vec::new();
-        for name in variables.names().filter(|name| table.prefixes.iter().any(|prefix| name.starts_with(prefix))) {
-            if !table.variables.contains_key(name) {
-                let expected = match nearest(name, table.variables.keys().map(String::as_str)) {
-                    Some(near) => format!("did you mean {near}?"),
-                    None => format!("expected one that {} reads", table.about),
-                };
-                diagnostics.report(&Location::file(name), format!("unknown variable, {expected}"));
-            }
-        }
-        let mut reader = Reader { table, variables, diagnostics: &mut diagnostics };
-        let on: BTreeSet<&'static str> =
-            table.switches().filter_map(|(name, variable)| reader.switch(name, variable)?.then_some(name)).collect();
-        let is_on = |name: &str| on.contains(name);
+        check_names(table, variables, &mut diagnostics);
+        let mut reader = VariableReader { table, variables, diagnostics: &mut diagnostics };
+        let switches = reader.switches();
         let upstream = reader.value(Means::Socket, value::engine);
         let connect = reader.value(Means::Connect, value::go_duration);
         reader.value(Means::Duration, value::go_duration);
-        let log = reader.value(Means::Log, value::severity);
+        let log_level = reader.value(Means::Log, value::severity);
         let volume = reader.value(Means::Volume, value::folder);
         let user = reader.value(Means::User, value::number);
         let group = reader.value(Means::Group, value::number);
-        let shown = reader.shown();
-        let post = table.meaning(Means::Post).is_some_and(|(name, _)| is_on(name));
-        let allow = allowed(table, is_on, post, shown.all);
+        let extra = reader.extra();
 
-        let ipv4 = table.meaning(Means::Ipv4).is_some_and(|(name, _)| is_on(name));
-        let own = volume.map(|folder| Address::Unix(folder.join("docker.sock")));
-        let tcp = table.listen.iter().cloned().map(|address| match address {
-            Address::Tcp { port, .. } if ipv4 => Address::Tcp { host: "0.0.0.0".to_owned(), port },
-            address @ (Address::Tcp { .. } | Address::Unix(_)) => address,
-        });
-        let listeners = own.into_iter().chain(tcp).collect();
-
-        notes.extend(on.iter().filter_map(|name| {
-            let word = variables.get(name).filter(|text| text.eq_ignore_ascii_case("true"))?;
-            let switch = table.variables.get(*name)?.means != Means::Ipv4;
-            switch
-                .then(|| format!("{name}={word}: HAProxy takes words for 0, so this was closed there; it is open here"))
-        }));
-        for (name, variable) in &table.variables {
-            let Verdict::Missing(why) = &variable.verdict else { continue };
-            let set = variables.get(name).filter(|text| !matches!(*text, "" | "0" | "false"));
-            notes.extend(set.map(|_| format!("{name}: not supported: {why}")));
-        }
-        if table.name == "tecnativa" && variables.get(CHOICE).is_none_or(str::is_empty) {
-            notes.push(
-                "linuxserver/socket-proxy reads the same variables: in its place, set DOCKVEIL_COMPAT=linuxserver, \
-                 and CONTAINERS does not include logs, top and changes"
-                    .to_owned(),
-            );
-        }
-        if shown.all {
-            notes.push(format!(
-                "warning: DOCKVEIL_SHOW=all: every environment, command line, label, path and archive that {} let \
-                 through is shown",
-                table.about
-            ));
-        } else if allow.contains_key("ContainerCreate") {
-            notes.push(
-                "warning: a client that makes containers anew from what it reads (Watchtower, an edit in Portainer) \
-                 makes them without what is hidden; such a client needs DOCKVEIL_SHOW=all"
-                    .to_owned(),
-            );
-        }
-        // To Go, no time at all is no limit.
-        let connect = connect.map(|time| if time.is_zero() { Duration::from_secs(7 * 24 * 3600) } else { time });
+        let connect = connect.map(|time| if time.is_zero() { LONGEST } else { time });
         let timeouts = Timeouts { connect: connect.unwrap_or(table.timeouts.connect), ..table.timeouts };
         let run_as = user.zip(group).map(|(user, group)| RunAs { user, group }).or(table.run_as);
+        let allow = allowed(&switches, &extra);
+        let mut notes = note::of_switches(&switches, variables);
+        notes.extend(note::of_missing(table, variables));
+        notes.extend(note::of_table(table, variables));
+        notes.extend(note::of_shown(table, &extra, &allow));
         let compat = upstream.map(|upstream| Self {
             table,
             upstream,
-            listeners,
+            listeners: listeners(volume, &switches),
             timeouts,
             run_as,
-            log,
+            log_level,
             allow,
-            on,
-            shown,
+            switches,
+            extra,
             notes,
         });
         diagnostics.finish_option(compat)
     }
 
-    /// The name of the profile that listeners are given.
+    /// The name of the profile of its clients.
     pub fn profile_name(&self) -> String {
         format!("compat:{}", self.table.name)
     }
@@ -198,12 +170,13 @@ impl Compat {
 
     /// Whether a switch is on.
     pub fn is_on(&self, name: &str) -> bool {
-        self.on.contains(name)
+        self.switches.is_on(name)
     }
 
-    /// The name of the profile that its clients' is made from.
+    /// The name of the profile that the profile of its clients is made from.
     pub fn base(&self) -> &'static str {
-        base(self.shown.all || self.shown.classes.contains(Class::Command), |id| self.allow.contains_key(id))
+        let commands = self.extra.all || self.extra.classes.contains(Class::Command);
+        if commands { BASE } else { base(|id| self.allow.contains_key(id)) }
     }
 
     /// The profile of its clients, made from the base profile.
@@ -213,43 +186,44 @@ impl Compat {
         profile.location = Location::file(&profile.name);
         profile.about = format!("What {} let through, with the variables that are set.", self.table.about);
         profile.allow = self.allow.iter().map(|(id, variable)| (*id, Location::file(variable))).collect();
-        let classes = if self.shown.all { ClassSet::ALL } else { self.shown.classes };
+        let classes = if self.extra.all { ClassSet::ALL } else { self.extra.classes };
         for class in classes.iter() {
             profile.classes.insert(class, Location::file(SHOW));
             profile.show.classes = profile.show.classes.with(class);
         }
-        if self.shown.all {
+        if self.extra.all {
             profile.show.unknown = true;
             profile.show.mask = false;
             profile.rules.clear();
             (profile.events, profile.stats) = (StreamHandling::Untouched, StreamHandling::Untouched);
         }
-        profile.show.names.extend(lists::LABELS, &self.shown.labels);
-        profile.show.names.extend(lists::ENV, &self.shown.env);
+        profile.show.names.extend(lists::LABELS, &self.extra.labels);
+        profile.show.names.extend(lists::ENV, &self.extra.env);
         profile
     }
 }
 
-/// The name of the profile for clients that are shown commands or not, and may do what `allows` says.
-pub fn base(commands: bool, allows: impl Fn(&str) -> bool) -> &'static str {
-    let makes = ["ContainerCreate", "ServiceCreate", "ServiceUpdate"].into_iter().any(allows);
-    if commands || makes { BASE } else { VIEW }
+/// The name of the base profile for clients that may do what `allows` says. Clients that only look are shown that there is
+/// a command; those that create containers would create them with that placeholder.
+pub fn base(allows: impl Fn(&str) -> bool) -> &'static str {
+    let creates = ["ContainerCreate", "ServiceCreate", "ServiceUpdate"].into_iter().any(allows);
+    if creates { BASE } else { VIEW }
 }
 
-/// The table whose variables are set.
+/// The table of the proxy whose variables are set.
 ///
 /// # Errors
-/// A name that no table has, or variables of two proxies.
+/// An unknown name in `DOCKVEIL_COMPAT`, or variables of two proxies.
 pub fn choose(variables: &Variables) -> Result<Option<&'static Table>, Diagnostics> {
     let tables = tables()?;
-    let wrong = |message: String| Err(Diagnostic::new(&Location::file(CHOICE), message).into());
+    let error = |message: String| Err(Diagnostic::new(&Location::file(CHOICE), message).into());
     match variables.get(CHOICE).filter(|text| !text.is_empty()) {
         Some("off") => return Ok(None),
         Some(name) => {
             let names = tables.iter().map(|table| table.name.as_str());
             return match tables.iter().find(|table| table.name == name) {
                 Some(table) => Ok(Some(table)),
-                None => wrong(format!("found {name:?}, expected one of {}, off", names.collect::<Vec<_>>().join(", "))),
+                None => error(format!("found {name:?}, expected one of {}, off", names.collect::<Vec<_>>().join(", "))),
             };
         }
         None => {}
@@ -260,32 +234,48 @@ pub fn choose(variables: &Variables) -> Result<Option<&'static Table>, Diagnosti
     };
     let mut found = tables.iter().filter_map(marked);
     match (found.next(), found.next()) {
-        // The variables of linuxserver are those of Tecnativa and more.
+        (None, _) => Ok(None),
         (Some((table, _)), None) => Ok(Some(table)),
-        (Some((table, _)), Some((other, _))) if table.name == "linuxserver" && other.name == "tecnativa" => {
-            Ok(Some(table))
-        }
-        (Some((table, one)), Some((other, two))) => wrong(format!(
-            "{one} belongs to {} and {two} to {}, expected the variables of one, or its name here",
+        (Some((table, _)), Some((other, _))) if table.shares_with(other) => Ok(Some(table)),
+        (Some((table, one)), Some((other, two))) => error(format!(
+            "{one} belongs to {} and {two} to {}: set the variables of one only, or name it here",
             table.about, other.about
         )),
-        (None, _) => Ok(None),
     }
 }
 
-/// The operations that are open, each with the variable that opens it.
-fn allowed(table: &Table, is_on: impl Fn(&str) -> bool, post: bool, all: bool) -> BTreeMap<&'static str, String> {
-    let mut allow = BTreeMap::new();
+/// The log level that the variables of another proxy set. Errors in them are reported by [`Compat::find`].
+pub fn log_level(variables: &Variables) -> Option<LogLevel> {
+    Compat::find(variables).ok().flatten()?.log_level
+}
+
+/// Reports variables that look like those of a table and are not in it.
+fn check_names(table: &Table, variables: &Variables, diagnostics: &mut Diagnostics) {
+    let prefixed = |name: &&str| table.prefixes.iter().any(|prefix| name.starts_with(prefix));
+    for name in variables.names().filter(prefixed).filter(|name| !table.variables.contains_key(*name)) {
+        let expected = match nearest(name, table.variables.keys().map(String::as_str)) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("expected one that {} reads", table.about),
+        };
+        diagnostics.report(&Location::file(name), format!("unknown variable, {expected}"));
+    }
+}
+
+/// The operations that are allowed, each with the variable that allows it.
+fn allowed(switches: &Switches, extra: &ExtraShow) -> BTreeMap<&'static str, String> {
+    let table = switches.table;
+    let post = switches.means(Means::Post);
     let reads =
         |id: &str| operation(id).is_some_and(|operation| matches!(operation.method, Method::Get | Method::Head));
     let raw = |ids: &[&'static str]| -> Vec<&'static str> {
-        ids.iter().copied().filter(|id| all && (post || reads(id))).collect()
+        ids.iter().copied().filter(|id| extra.all && (post || reads(id))).collect()
     };
+    let mut allow = BTreeMap::new();
     for id in table.allow.iter().copied().chain(raw(&table.raw)) {
         allow.insert(id, table.about.clone());
     }
     for (name, variable) in table.switches() {
-        if !is_on(name) || variable.needs.as_deref().is_some_and(|needed| !is_on(needed)) {
+        if !switches.is_on(name) || variable.needs.as_deref().is_some_and(|needed| !switches.is_on(needed)) {
             continue;
         }
         let with_post = variable.with_post.iter().filter(|_| post);
@@ -296,63 +286,14 @@ fn allowed(table: &Table, is_on: impl Fn(&str) -> bool, post: bool, all: bool) -
     allow
 }
 
-/// Reads values, and keeps what is wrong with them.
-struct Reader<'r> {
-    table: &'static Table,
-    variables: &'r Variables,
-    diagnostics: &'r mut Diagnostics,
-}
-
-impl Reader<'_> {
-    /// Whether a switch is on. Empty is off, as it was there.
-    fn switch(&mut self, name: &str, variable: &Variable) -> Option<bool> {
-        let text = self.variables.get(name).unwrap_or(&variable.default);
-        let words = variable.means == Means::Ipv4;
-        let read = value::switch(text, words);
-        self.diagnostics.ok(read.map_err(|expected| wrong(name, text, expected)))
-    }
-
-    /// The value of the variable with this meaning; empty is as if it were not set.
-    fn value<T>(&mut self, means: Means, read: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
-        let (name, variable) = self.table.meaning(means)?;
-        let text = self.variables.get(name).filter(|text| !text.is_empty()).unwrap_or(&variable.default);
-        self.diagnostics.ok(read(text).map_err(|expected| wrong(name, text, expected)))
-    }
-
-    /// What is shown beyond the base profile.
-    fn shown(&mut self) -> Shown {
-        let list = |name: &str| -> Vec<String> {
-            let text = self.variables.get(name).unwrap_or_default();
-            text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(ToOwned::to_owned).collect()
-        };
-        let mut shown = Shown { labels: list(LABELS), env: list(ENV), ..Shown::default() };
-        for (variable, names) in [(LABELS, &shown.labels), (ENV, &shown.env)] {
-            let odd = names.iter().filter(|name| name.contains(|c: char| "?[]{}=".contains(c) || c.is_whitespace()));
-            let odd = odd.map(|name| wrong(variable, name, "a name in which only `*` is special"));
-            self.diagnostics.extend(odd);
-        }
-        for item in list(SHOW) {
-            match item.parse::<Class>() {
-                Ok(class) => shown.classes = shown.classes.with(class),
-                Err(_) if item == "all" => shown.all = true,
-                Err(_) => {
-                    let names: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
-                    let message = format!("found {item:?}, expected `all` or classes: {}", names.join(", "));
-                    self.diagnostics.report(&Location::file(SHOW), message);
-                }
-            }
-        }
-        shown
-    }
-}
-
-fn wrong(name: &str, text: &str, expected: &str) -> Diagnostic {
-    Diagnostic::new(&Location::file(name), format!("found {text:?}, expected {expected}"))
-}
-
-/// How much the variables of another proxy say is logged; what is wrong with them is for [`Compat::find`] to say.
-pub fn log(variables: &Variables) -> Option<LogLevel> {
-    Compat::find(variables).ok().flatten()?.log
+/// Where the other proxy listened: in its folder, if it had one, and on TCP.
+fn listeners(folder: Option<std::path::PathBuf>, switches: &Switches) -> Vec<Address> {
+    let socket = folder.map(|folder| Address::Unix(folder.join("docker.sock")));
+    let tcp = switches.table.listen.iter().cloned().map(|address| match address {
+        Address::Tcp { port, .. } if switches.means(Means::Ipv4) => Address::Tcp { host: "0.0.0.0".to_owned(), port },
+        address @ (Address::Tcp { .. } | Address::Unix(_)) => address,
+    });
+    socket.into_iter().chain(tcp).collect()
 }
 
 #[cfg(test)]
@@ -380,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn the_proxy_is_read_off_its_variables() {
+    fn the_variables_tell_which_proxy_is_replaced() {
         check_choice(&[], None);
         check_choice(&[("VERSION", "1.2"), ("TZ", "UTC"), ("LOG_LEVEL", "loud"), ("BUILD", "x")], None);
         check_choice(&[("CONTAINERS", "")], None);
@@ -393,7 +334,7 @@ mod tests {
         check_diagnostics(
             &[("CONTAINERS", "1"), ("SOCKET_PROXY_GID", "1")],
             &["DOCKVEIL_COMPAT: SOCKET_PROXY_GID belongs to 11notes/socket-proxy and CONTAINERS to \
-               Tecnativa/docker-socket-proxy, expected the variables of one, or its name here"],
+               Tecnativa/docker-socket-proxy: set the variables of one only, or name it here"],
         );
         check_diagnostics(
             &[(CHOICE, "haproxy")],
@@ -402,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_that_cannot_be_read_is_named() {
+    fn every_bad_value_is_reported() {
         check_diagnostics(
             &[
                 ("CONTAINERS", "yes"),
@@ -445,10 +386,7 @@ mod tests {
         );
         check_diagnostics(
             &[(SHOW, "all")],
-            &[
-                "DOCKVEIL_SHOW: is read only together with the variables of another socket proxy, expected a profile to \
-               say what is shown",
-            ],
+            &["DOCKVEIL_SHOW: only read in place of another socket proxy: use a profile to choose what is shown"],
         );
     }
 
@@ -529,19 +467,42 @@ mod tests {
         check(&[("CONTAINERS", "1"), ("POST", "1"), (SHOW, "all")], &["ContainerCopy"], &[]);
         check(&[(CHOICE, "11notes")], &["ContainerLogs"], &["DebugPprofNamed", "ContainerExport", "SecretList"]);
         check(&[(CHOICE, "11notes"), (SHOW, "all")], &["DebugPprofNamed"], &["ContainerExport", "ImageGet"]);
-        let notes = compat(&[("CONTAINERS", "1"), (SHOW, "all")]).notes;
-        assert!(notes.iter().any(|note| note.starts_with("warning: DOCKVEIL_SHOW=all")), "{notes:?}");
+        let all = compat(&[("CONTAINERS", "1"), (SHOW, "all")]);
+        assert!(all.notes.contains(&CompatNote::ShowsAll { proxy: &all.table.about }), "{:?}", all.notes);
     }
 
     #[test]
-    fn what_is_not_supported_is_said() {
-        let notes = compat(&[("LIBPOD_IMAGES", "1"), ("LIBPOD_INFO", "0"), ("TZ", "UTC"), ("CONTAINERS", "true")])
-            .notes
-            .join("\n");
-        for part in ["LIBPOD_IMAGES: not supported", "TZ: not supported", "CONTAINERS=true: HAProxy takes words for 0"]
-        {
-            assert!(notes.contains(part), "{part} in {notes}");
-        }
-        assert!(!notes.contains("LIBPOD_INFO"), "{notes}");
+    fn notes_are_about_what_is_not_as_it_was() {
+        let notes =
+            compat(&[("LIBPOD_IMAGES", "1"), ("LIBPOD_INFO", "0"), ("TZ", "UTC"), ("CONTAINERS", "True")]).notes;
+        assert!(
+            notes.contains(&CompatNote::OpenHere { variable: "CONTAINERS", value: "True".to_owned() }),
+            "{notes:?}"
+        );
+        let missing: Vec<&str> = notes
+            .iter()
+            .filter_map(
+                |note| if let CompatNote::NotSupported { variable, .. } = note { Some(*variable) } else { None },
+            )
+            .collect();
+        assert_eq!(missing, ["LIBPOD_IMAGES", "TZ"]);
+    }
+
+    #[test]
+    fn shared_variables_are_noted_unless_the_proxy_is_named() {
+        let shared = |variables: &[(&str, &str)]| {
+            compat(variables).notes.iter().any(|note| matches!(note, CompatNote::SharedVariables { .. }))
+        };
+        assert!(shared(&[("CONTAINERS", "1")]));
+        assert!(!shared(&[("CONTAINERS", "1"), (CHOICE, "tecnativa")]));
+        assert!(!shared(&[("CONTAINERS", "1"), ("ALLOW_LOGS", "1")]));
+    }
+
+    #[test]
+    fn creating_containers_is_warned_about_unless_everything_is_shown() {
+        let create = [("CONTAINERS", "1"), ("POST", "1")];
+        assert!(compat(&create).notes.contains(&CompatNote::LosesHidden));
+        assert!(!compat(&[create[0], create[1], (SHOW, "all")]).notes.contains(&CompatNote::LosesHidden));
+        assert!(!compat(&create[..1]).notes.contains(&CompatNote::LosesHidden));
     }
 }

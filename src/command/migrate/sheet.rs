@@ -75,7 +75,7 @@ impl Sheet {
 
     /// The name of the profile that is extended.
     fn base(&self) -> &'static str {
-        compat::base(false, |id| self.allow.contains_key(id))
+        compat::base(|id| self.allow.contains_key(id))
     }
 
     /// The text of the file.

@@ -1,113 +1,124 @@
-//! The tables of `filters/compat`: what each variable of another socket proxy means in operations.
+//! The tables in `filters/compat`: which operations each variable of another socket proxy allows.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::api::operations_named;
 use crate::api::unknown_operation;
-use crate::config::{Timeouts, read};
+use crate::config::{Timeouts, raw};
 use crate::socket::Address;
 use crate::yaml::{self, Diagnostics, Members, Node};
 
 use super::RunAs;
 
-/// The files inside the program, in the order in which they are asked whether the variables are theirs.
+/// The files inside the program, in the order in which they are tried.
 const FILES: [(&str, &str); 3] = [
     ("built-in:compat/11notes.yaml", include_str!("../../../filters/compat/11notes.yaml")),
     ("built-in:compat/linuxserver.yaml", include_str!("../../../filters/compat/linuxserver.yaml")),
     ("built-in:compat/tecnativa.yaml", include_str!("../../../filters/compat/tecnativa.yaml")),
 ];
 
-/// What one other proxy read, and what comes of it here.
-#[derive(Debug)]
+/// The variables of one other proxy, and what they mean here.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Table {
-    /// Its short name, as reported at start.
+    /// Its short name, which is reported at start.
     pub name: String,
-    /// Its whole name.
+    /// Its full name.
     pub about: String,
-    /// What its image is called, without registry and tag.
+    /// The name of its image, without registry and tag.
     pub image: String,
-    /// The variables that only a person sets who runs it.
+    /// The variables that tell that it is replaced: others may be set for another reason.
     pub marks: Vec<String>,
-    /// A variable that begins like this belongs to it, or is misspelt.
+    /// A variable with such a prefix belongs to it, or is misspelt.
     pub prefixes: Vec<String>,
     /// Where it listened on TCP.
     pub listen: Vec<Address>,
-    /// How long it waited.
+    /// Its limits of time.
     pub timeouts: Timeouts,
-    /// Who a process becomes that is started as root, where no variable says it.
+    /// The user that a process started as root becomes, if no variable says.
     pub run_as: Option<RunAs>,
-    /// What it served whatever its variables said.
+    /// The operations that it always allowed.
     pub allow: Vec<&'static str>,
-    /// As `allow`, of bytes that no filter can read.
+    /// As `allow`, for responses that no filter can read; they need `DOCKVEIL_SHOW=all`.
     pub raw: Vec<&'static str>,
+    /// The proxy whose variables it reads too.
+    pub shares: Option<SharedVariables>,
     /// Its variables.
     pub variables: BTreeMap<String, Variable>,
 }
 
+/// One proxy reads all variables of another, and more. If only shared ones are set, they are read as those of the other.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SharedVariables {
+    /// The short name of the other proxy.
+    pub with: String,
+    /// What differs for shared variables.
+    pub differs: String,
+}
+
 /// One variable of another proxy.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// What it says.
+    /// Its meaning.
     pub means: Means,
-    /// What it was when nobody set it.
+    /// Its value when it is not set.
     pub default: String,
-    /// A switch that must be on as well.
+    /// Another switch that must be on.
     pub needs: Option<String>,
-    /// The operations that it opens.
+    /// The operations that it allows.
     pub allow: Vec<&'static str>,
-    /// The operations that it opens together with the switch for writing.
+    /// The operations that it allows together with the switch for writing.
     pub with_post: Vec<&'static str>,
-    /// The operations that it opens when everything is to be shown.
+    /// The operations that it allows if everything is shown.
     pub raw: Vec<&'static str>,
-    /// Whether that is what it was there.
+    /// Whether it means what it meant for the other proxy.
     pub verdict: Verdict,
 }
 
-/// What a variable says.
+/// The meaning of a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Means {
-    /// Whether a part of the API is open.
+    /// Allows a part of the API.
     Switch,
-    /// Whether a part of the API that changes things is open, whatever the switch for writing says.
+    /// Allows a part of the API that changes things, even if the switch for writing is off.
     Action,
-    /// Whether anything may be changed.
+    /// The switch for writing: allows to change things.
     Post,
     /// The engine's socket.
     Socket,
     /// The folder of the proxy's own socket.
     Volume,
-    /// Who the process becomes.
+    /// The user that the process becomes.
     User,
-    /// The group it becomes.
+    /// The group that the process becomes.
     Group,
-    /// How long connecting to the engine may take.
+    /// The timeout for connecting to the engine.
     Connect,
     /// A time that has no effect.
     Duration,
-    /// How much is logged.
+    /// The log level.
     Log,
-    /// Whether to listen on IPv4 alone.
+    /// Listens on IPv4 only.
     Ipv4,
     /// Nothing, here or there.
     Nothing,
-    /// Something that there is not here.
+    /// Something that does not exist here.
     Unsupported,
 }
 
-/// Whether a variable is here what it was there.
+/// Whether a variable means what it meant for the other proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is; what it does.
+    /// Yes, and what it does.
     Same(String),
-    /// On purpose not, and why.
+    /// No, on purpose, and why.
     Different(String),
-    /// There is nothing like it, and why.
+    /// It has no effect here, and why.
     Missing(String),
 }
 
 impl Verdict {
-    /// In a table for people: the verdict, and its reason.
+    /// The verdict and its reason, for a table in the documentation.
     pub fn words(&self) -> (&'static str, &str) {
         match self {
             Self::Same(why) => ("same", why),
@@ -120,7 +131,7 @@ impl Verdict {
 /// The tables inside the program.
 ///
 /// # Errors
-/// The mistakes in the files, none in a program whose tests have passed.
+/// The errors in the files; none in a program whose tests pass.
 pub fn tables() -> Result<&'static [Table], Diagnostics> {
     static TABLES: LazyLock<Result<Vec<Table>, Diagnostics>> = LazyLock::new(|| {
         let mut diagnostics = Diagnostics::default();
@@ -141,6 +152,7 @@ impl Table {
             "listen",
             "run_as",
             "timeouts",
+            "shares",
             "allow",
             "raw",
             "variables",
@@ -157,10 +169,11 @@ impl Table {
         let (marks, prefixes) = (texts("marks", diagnostics), texts("prefixes", diagnostics));
         let listen = members.get("listen").map(|node| diagnostics.texts(node, "addresses")).unwrap_or_default();
         let listen =
-            listen.into_iter().filter_map(|(text, node)| diagnostics.ok(read::address(text, &node.location))).collect();
-        let run_as = members.get("run_as").and_then(|node| diagnostics.ok(read::owner(node)));
+            listen.into_iter().filter_map(|(text, node)| diagnostics.ok(raw::address(text, &node.location))).collect();
+        let run_as = members.get("run_as").and_then(|node| diagnostics.ok(raw::owner(node)));
         let run_as = run_as.and_then(|who| Some(RunAs { user: who.user?, group: who.group? }));
-        let timeouts = members.get("timeouts").map(|node| read::timeouts(node, diagnostics)).unwrap_or_default();
+        let timeouts = members.get("timeouts").map(|node| raw::timeouts(node, diagnostics)).unwrap_or_default();
+        let shares = members.get("shares").and_then(|node| SharedVariables::read(node, diagnostics));
         let (allow, raw) = (operations(members, "allow", diagnostics), operations(members, "raw", diagnostics));
         let mut variables = BTreeMap::new();
         let entries = members.get("variables").and_then(|node| diagnostics.ok(node.mapping("variables")));
@@ -169,10 +182,15 @@ impl Table {
                 variables.insert(key.name.clone(), variable);
             }
         }
-        Some(Self { name, about, image, marks, prefixes, listen, run_as, timeouts, allow, raw, variables })
+        Some(Self { name, about, image, marks, prefixes, listen, run_as, timeouts, shares, allow, raw, variables })
     }
 
-    /// The variables that say whether something is open.
+    /// Whether this proxy reads all variables of another, and more.
+    pub fn shares_with(&self, other: &Self) -> bool {
+        self.shares.as_ref().is_some_and(|shares| shares.with == other.name)
+    }
+
+    /// The variables that allow something, or do not.
     pub fn switches(&self) -> impl Iterator<Item = (&str, &Variable)> {
         self.variables.iter().map(|(name, variable)| (name.as_str(), variable)).filter(|(_, variable)| {
             match variable.means {
@@ -194,6 +212,14 @@ impl Table {
     pub fn meaning(&self, means: Means) -> Option<(&str, &Variable)> {
         let mut all = self.variables.iter().map(|(name, variable)| (name.as_str(), variable));
         all.find(|(_, variable)| variable.means == means)
+    }
+}
+
+impl SharedVariables {
+    fn read(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let members = diagnostics.members(node, "the name of a table and what differs", &["with", "differs"])?;
+        let with = text_of(node, members, "with", diagnostics)?;
+        Some(Self { with, differs: text_of(node, members, "differs", diagnostics)? })
     }
 }
 
@@ -285,10 +311,11 @@ mod tests {
     }
 
     #[test]
-    fn the_tables_have_no_mistakes() {
+    fn the_tables_have_no_errors() {
         let names: Vec<&str> = tables().unwrap().iter().map(|table| table.name.as_str()).collect();
         assert_eq!(names, ["11notes", "linuxserver", "tecnativa"]);
         for table in tables().unwrap() {
+            assert!(table.shares.as_ref().is_none_or(|shares| names.contains(&shares.with.as_str())));
             for mark in &table.marks {
                 assert!(table.variables.contains_key(mark), "{}: {mark}", table.name);
             }
@@ -301,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn every_read_of_11notes_is_served_or_on_its_deny_list() {
+    fn every_read_is_allowed_for_11notes_or_on_its_deny_list() {
         let table = table("11notes");
         let denied = [
             "ContainerArchive",
@@ -362,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_get_needs_post() {
+    fn everything_but_get_and_head_needs_post() {
         for table in tables().unwrap() {
             for (name, variable) in table.switches().filter(|(_, variable)| variable.means == Means::Switch) {
                 for id in &variable.allow {

@@ -1,4 +1,4 @@
-//! The values that other proxies read, as they read them. What cannot be read answers with what was expected.
+//! The values that other proxies read, in the form that they read them. An error is what was expected.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,18 +6,25 @@ use std::time::Duration;
 use crate::cli::LogLevel;
 use crate::socket::Address;
 
-/// Whether something is on; `words` adds `yes` and `no`.
-pub(super) fn switch(text: &str, words: bool) -> Result<bool, &'static str> {
+/// Whether something is on.
+pub(super) fn switch(text: &str) -> Result<bool, &'static str> {
     match text.trim().to_ascii_lowercase().as_str() {
         "1" | "true" => Ok(true),
         "0" | "false" | "" => Ok(false),
-        "yes" if words => Ok(true),
-        "no" if words => Ok(false),
         _ => Err("1, 0, true or false"),
     }
 }
 
-/// The engine: a path, or what HAProxy takes for an address.
+/// As [`switch`], with `yes` and `no`.
+pub(super) fn switch_or_word(text: &str) -> Result<bool, &'static str> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        other => switch(other),
+    }
+}
+
+/// The engine: a path, or an address as HAProxy reads it.
 pub(super) fn engine(text: &str) -> Result<Address, &'static str> {
     const WHAT: &str = "the path of a socket, or host:port";
     let url = match text.strip_prefix("unix@").unwrap_or(text) {
@@ -28,7 +35,7 @@ pub(super) fn engine(text: &str) -> Result<Address, &'static str> {
     url.parse().map_err(|_| WHAT)
 }
 
-/// A folder, slashes at the end cut off.
+/// A folder, without slashes at the end.
 pub(super) fn folder(text: &str) -> Result<PathBuf, &'static str> {
     const WHAT: &str = "the absolute path of a folder, short enough for a socket in it";
     let path = text.trim_end_matches('/');
@@ -41,7 +48,7 @@ pub(super) fn folder(text: &str) -> Result<PathBuf, &'static str> {
 
 /// The number of a user or a group.
 pub(super) fn number(text: &str) -> Result<u32, &'static str> {
-    // The last number stands for "none" in system calls.
+    // System calls read the highest number as "none".
     text.parse().ok().filter(|number| *number != u32::MAX).ok_or("a number such as 1000")
 }
 
@@ -76,7 +83,7 @@ pub(super) fn go_duration(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
-/// How much HAProxy logs, in our steps.
+/// The log level that corresponds to one of HAProxy.
 pub(super) fn severity(text: &str) -> Result<LogLevel, &'static str> {
     match text {
         "emerg" | "alert" | "crit" | "err" => Ok(LogLevel::Error),
@@ -92,18 +99,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_switch_is_one_of_four_words() {
+    fn a_switch_is_1_0_true_or_false() {
         for (text, on) in [("1", true), ("true", true), ("TRUE", true), ("0", false), ("False", false), ("", false)] {
-            assert_eq!(switch(text, false), Ok(on), "{text}");
+            assert_eq!((switch(text), switch_or_word(text)), (Ok(on), Ok(on)), "{text}");
         }
         for text in ["2", "-1", "yes", "on", "1x", "tru"] {
-            assert!(switch(text, false).is_err(), "{text}");
+            assert!(switch(text).is_err(), "{text}");
         }
-        assert_eq!((switch("yes", true), switch("no", true)), (Ok(true), Ok(false)));
+        assert_eq!((switch_or_word("yes"), switch_or_word("no")), (Ok(true), Ok(false)));
     }
 
     #[test]
-    fn times_are_those_of_go() {
+    fn durations_are_those_of_go() {
         for (text, milliseconds) in [
             ("30s", 30_000),
             ("1m30s", 90_000),

@@ -1,4 +1,4 @@
-//! The configuration file, member by member.
+//! The configuration file as written, before profiles are looked up.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,21 +7,22 @@ use super::{ByteLimit, Limits, Timeouts};
 use crate::socket::{Address, SocketOwner};
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node};
 
-/// What a configuration file says. Profiles are not looked up yet.
+/// The contents of a configuration file.
 #[derive(Debug, Default)]
-pub(super) struct Raw {
+pub(super) struct RawConfig {
     pub(super) upstream: Option<Address>,
-    pub(super) listeners: Vec<Listener>,
+    pub(super) listeners: Vec<RawListener>,
+    /// Directories of filter files.
     pub(super) filters: Vec<PathBuf>,
-    /// Profiles that stand in the file itself.
+    /// Profiles inside the file.
     pub(super) profiles: Vec<Node>,
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
 }
 
 /// One listener of a configuration file.
-#[derive(Debug)]
-pub(super) struct Listener {
+#[derive(Clone, Debug)]
+pub(super) struct RawListener {
     pub(super) location: Location,
     pub(super) address: Address,
     pub(super) mode: Option<u32>,
@@ -31,8 +32,8 @@ pub(super) struct Listener {
     pub(super) hosts: Vec<String>,
 }
 
-impl Listener {
-    /// A listener with nothing said but where it is.
+impl RawListener {
+    /// A listener of which only the address is given.
     pub(super) fn at(address: Address, location: Location) -> Self {
         Self {
             location,
@@ -46,8 +47,8 @@ impl Listener {
     }
 }
 
-impl Raw {
-    /// Reads a file, as far as it can be read.
+impl RawConfig {
+    /// Reads a file. What cannot be read is reported and left out.
     pub(super) fn read(path: &Path, diagnostics: &mut Diagnostics) -> Self {
         let Some((name, text)) = diagnostics.ok(file(path)) else { return Self::default() };
         let Some(node) = diagnostics.ok(yaml::parse(&name, &text)) else { return Self::default() };
@@ -69,13 +70,13 @@ impl Raw {
     }
 }
 
-fn listener(node: &Node, diagnostics: &mut Diagnostics) -> Option<Listener> {
+fn listener(node: &Node, diagnostics: &mut Diagnostics) -> Option<RawListener> {
     let keys = ["listen", "mode", "owner", "profile", "hosts", "origins"];
     let members = diagnostics.members(node, "a listener", &keys)?;
     let address = match members.get("listen") {
         Some(node) => diagnostics.ok(address_of(node)),
         None => {
-            diagnostics.push(node.diagnostic("no listen: expected unix:///path or tcp://host:port"));
+            diagnostics.push(node.diagnostic("expected `listen` with unix:///path or tcp://host:port"));
             None
         }
     };
@@ -91,11 +92,11 @@ fn listener(node: &Node, diagnostics: &mut Diagnostics) -> Option<Listener> {
     let (hosts, origins) = (texts("hosts", "host names"), texts("origins", "origins"));
     if let Some(Address::Tcp { .. }) = &address {
         for (key, _) in ["mode", "owner"].iter().filter_map(|name| members.entry(name)) {
-            let message = format!("{:?} of a TCP listener, expected it only at unix:///path", key.name);
+            let message = format!("{:?} does not apply to a TCP listener", key.name);
             diagnostics.report(&key.location, message);
         }
     }
-    Some(Listener { location: node.location.clone(), address: address?, mode, owner, profile, origins, hosts })
+    Some(RawListener { location: node.location.clone(), address: address?, mode, owner, profile, origins, hosts })
 }
 
 fn limits(node: &Node, diagnostics: &mut Diagnostics) -> Limits {
@@ -141,7 +142,7 @@ fn time_in(members: &Members<'_>, name: &str, diagnostics: &mut Diagnostics) -> 
     diagnostics.ok(time(node))
 }
 
-/// The number in front of a unit, and the unit.
+/// Splits a text into a number and its unit.
 fn split_unit(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at_checked(end)?;
@@ -212,21 +213,26 @@ fn address_of(node: &Node) -> Result<Address, Diagnostic> {
     address(node.text("unix:///path or tcp://host:port")?, &node.location)
 }
 
-/// An address that is written at `place`.
+/// Parses an address that is written at `location`.
 pub(super) fn address(text: &str, location: &Location) -> Result<Address, Diagnostic> {
     text.parse().map_err(|error| Diagnostic::new(location, format!("found {text:?}, {error}")))
 }
 
-/// The name and the text of a file.
+/// Reads a file; returns its name and text.
 pub(super) fn file(path: &Path) -> Result<(String, String), Diagnostic> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => Ok((name, text)),
-        Err(error) => Err(Diagnostic::new(&Location::file(&name), format!("cannot be read: {error}"))),
+        Err(error) => Err(unreadable(&name, &error)),
     }
 }
 
-/// The YAML files of a directory of filters, in a fixed order.
+/// The error for a file that cannot be read.
+pub(crate) fn unreadable(name: &str, error: &std::io::Error) -> Diagnostic {
+    Diagnostic::new(&Location::file(name), format!("cannot be read: {error}"))
+}
+
+/// The YAML files of a directory of filter files, and of its folders `class` and `profile`, sorted.
 pub(super) fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     let listed = |folder: &Path| -> std::io::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
@@ -239,9 +245,7 @@ pub(super) fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
         files.sort();
         Ok(files)
     };
-    let cannot = |error: std::io::Error| {
-        Diagnostic::new(&Location::file(&folder.display().to_string()), format!("cannot be read: {error}"))
-    };
+    let cannot = |error: std::io::Error| unreadable(&folder.display().to_string(), &error);
     let mut files = listed(folder).map_err(cannot)?;
     for inner in ["class", "profile"].map(|name| folder.join(name)).iter().filter(|inner| inner.is_dir()) {
         files.extend(listed(inner).map_err(cannot)?);

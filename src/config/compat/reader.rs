@@ -1,0 +1,75 @@
+//! Reads the values of variables and records errors.
+
+use std::collections::BTreeSet;
+
+use super::table::{Means, Table, Variable};
+use super::{ENV, ExtraShow, LABELS, SHOW, Switches, value};
+use crate::cli::Variables;
+use crate::schema::Class;
+use crate::yaml::{Diagnostic, Diagnostics, Location};
+
+/// Reads the variables of one table.
+pub(super) struct VariableReader<'r> {
+    pub(super) table: &'static Table,
+    pub(super) variables: &'r Variables,
+    pub(super) diagnostics: &'r mut Diagnostics,
+}
+
+impl VariableReader<'_> {
+    pub(super) fn switches(&mut self) -> Switches {
+        let table = self.table;
+        let on: BTreeSet<&'static str> =
+            table.switches().filter_map(|(name, variable)| self.switch(name, variable)?.then_some(name)).collect();
+        Switches { table, on }
+    }
+
+    /// Whether a switch is on. If it is empty it is off, as for the other proxy.
+    fn switch(&mut self, name: &str, variable: &Variable) -> Option<bool> {
+        let text = self.variables.get(name).unwrap_or(&variable.default);
+        let on = if variable.means == Means::Ipv4 { value::switch_or_word(text) } else { value::switch(text) };
+        self.diagnostics.ok(on.map_err(|expected| unexpected(name, text, expected)))
+    }
+
+    /// The value of the variable with this meaning. If it is empty, it counts as not set.
+    pub(super) fn value<T>(&mut self, means: Means, read: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
+        let (name, variable) = self.table.meaning(means)?;
+        let text = self.variables.get(name).filter(|text| !text.is_empty()).unwrap_or(&variable.default);
+        self.diagnostics.ok(read(text).map_err(|expected| unexpected(name, text, expected)))
+    }
+
+    /// What is shown in addition to the base profile.
+    pub(super) fn extra(&mut self) -> ExtraShow {
+        let mut extra = ExtraShow { labels: self.names(LABELS), env: self.names(ENV), ..ExtraShow::default() };
+        for item in self.list(SHOW) {
+            match item.parse::<Class>() {
+                Ok(class) => extra.classes = extra.classes.with(class),
+                Err(_) if item == "all" => extra.all = true,
+                Err(_) => {
+                    let names: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
+                    let expected = format!("`all` or classes: {}", names.join(", "));
+                    self.diagnostics.push(unexpected(SHOW, &item, &expected));
+                }
+            }
+        }
+        extra
+    }
+
+    /// The names in a list, in which `*` stands for any text.
+    fn names(&mut self, variable: &str) -> Vec<String> {
+        let names = self.list(variable);
+        for name in names.iter().filter(|name| name.contains(|c: char| "?[]{}=".contains(c) || c.is_whitespace())) {
+            self.diagnostics.push(unexpected(variable, name, "a name in which only `*` is special"));
+        }
+        names
+    }
+
+    /// The items of a list that is separated by commas.
+    fn list(&self, variable: &str) -> Vec<String> {
+        let text = self.variables.get(variable).unwrap_or_default();
+        text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(ToOwned::to_owned).collect()
+    }
+}
+
+fn unexpected(variable: &str, text: &str, expected: &str) -> Diagnostic {
+    Diagnostic::new(&Location::file(variable), format!("found {text:?}, expected {expected}"))
+}

@@ -1,0 +1,156 @@
+//! The filter files: those inside the program, and those that the operator adds.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::compat::Compat;
+use super::{Limits, raw};
+use crate::api::catalogue;
+use crate::policy::Policy;
+use crate::profile::Profiles;
+use crate::schema::Catalogue;
+use crate::yaml::{self, Diagnostic, Diagnostics, Location, Node};
+
+/// The catalogue and the profiles of all filter files.
+#[derive(Debug)]
+pub struct Filters {
+    /// Schemas, and the class of each field.
+    pub catalogue: Catalogue,
+    /// Profiles.
+    pub profiles: Profiles,
+}
+
+/// Where filters come from besides the program itself.
+#[derive(Debug, Default)]
+pub struct FilterSources {
+    /// Directories of filter files.
+    pub(super) folders: Vec<PathBuf>,
+    /// Profiles inside the configuration file.
+    pub(super) profiles: Vec<Node>,
+    /// The drop-in mode, which has a profile of its own.
+    pub(super) compat: Option<Compat>,
+}
+
+/// The filter files of some directories, by kind.
+#[derive(Default)]
+struct FilterFiles {
+    /// File name and text.
+    classes: Vec<(String, String)>,
+    profiles: Vec<Node>,
+}
+
+impl Filters {
+    /// Loads the filter files inside the program.
+    ///
+    /// # Errors
+    /// Every error in them; none in a program whose tests pass.
+    pub fn built_in() -> Result<Self, Diagnostics> {
+        Self::load(&FilterSources::default())
+    }
+
+    /// Loads the filter files inside the program and adds those of `sources`. A profile or a class of a field that exists
+    /// already is an error.
+    ///
+    /// # Errors
+    /// Every error in all the files.
+    pub fn load(sources: &FilterSources) -> Result<Self, Diagnostics> {
+        let mut diagnostics = Diagnostics::default();
+        let mut files = FilterFiles::default();
+        for folder in &sources.folders {
+            for path in diagnostics.ok(raw::yaml_files(folder)).unwrap_or_default() {
+                diagnostics.ok(raw::file(&path).and_then(|(name, text)| files.add(name, text)));
+            }
+        }
+        let classes: Vec<_> = files.classes.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let catalogue = match diagnostics.ok(catalogue::built_in_with(&classes)) {
+            Some(catalogue) => catalogue,
+            // Profiles are checked even then.
+            None => catalogue::built_in()?,
+        };
+        files.profiles.extend_from_slice(&sources.profiles);
+        let profiles = diagnostics.ok(Profiles::built_in_and(&[], &files.profiles, &catalogue));
+        let filters = profiles.map(|mut profiles| {
+            if let Some(compat) = &sources.compat
+                && let Some(base) = profiles.get(compat.base())
+            {
+                profiles.add(compat.profile(base));
+            }
+            Self { catalogue, profiles }
+        });
+        diagnostics.finish_option(filters)
+    }
+
+    /// The policy of the profile called `name`. `location` is where it is named.
+    ///
+    /// # Errors
+    /// The profile is unknown, or its rules cannot be compiled.
+    pub fn policy(&self, name: &str, location: &Location, limits: Limits) -> Result<Arc<Policy>, Diagnostics> {
+        match self.profiles.get(name) {
+            Some(profile) => Policy::compile_within(profile, &self.catalogue, limits.of_a_document()).map(Arc::new),
+            None => Err(Diagnostic::new(location, self.profiles.unknown(name)).into()),
+        }
+    }
+}
+
+impl FilterFiles {
+    /// Adds the file called `name`. Its top-level keys say what it is: `class` a class file, `profile` a profile.
+    fn add(&mut self, name: String, text: String) -> Result<(), Diagnostic> {
+        let document = yaml::parse(&name, &text)?;
+        let entries = document.mapping("a class file or a profile")?;
+        let find = |name: &str| entries.iter().map(|(key, _)| key).find(|key| key.name == name);
+        match (find("class"), find("profile")) {
+            (Some(_), None) => self.classes.push((name, text)),
+            (None, Some(_)) => self.profiles.push(document),
+            (Some(class), Some(profile)) => {
+                let second = (&class.location).max(&profile.location);
+                let message = "`class` and `profile` exclude each other: a file is a class file or a profile";
+                return Err(Diagnostic::new(second, message));
+            }
+            (None, None) => {
+                return Err(document.diagnostic("expected `class` (a class file) or `profile` (a profile)"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn added(text: &str) -> Result<FilterFiles, String> {
+        let mut files = FilterFiles::default();
+        files.add("f.yaml".to_owned(), text.to_owned()).map_err(|error| error.to_string())?;
+        Ok(files)
+    }
+
+    #[track_caller]
+    fn check(text: &str, classes: usize, profiles: usize) {
+        let files = added(text).unwrap();
+        assert_eq!((files.classes.len(), files.profiles.len()), (classes, profiles), "{text}");
+    }
+
+    #[test]
+    fn a_filter_file_is_recognised_by_its_top_level_keys() {
+        check("class: state\nfields:\n", 1, 0);
+        check("# class: state\n{fields: {}, 'class': state}\n", 1, 0);
+        check("profile: p\nabout: |\n  One line is\nallow: []\n", 0, 1);
+        check("{about: 'not a\n class: file', profile: p}\n", 0, 1);
+    }
+
+    #[test]
+    fn a_file_of_both_kinds_or_neither_is_an_error() {
+        let both = "`class` and `profile` exclude each other: a file is a class file or a profile";
+        let neither = "expected `class` (a class file) or `profile` (a profile)";
+        for (text, expected) in [
+            ("class: state\nfields:\nprofile: p\n", format!("f.yaml:3:1: {both}")),
+            ("profile: p\nclass: state\n", format!("f.yaml:2:1: {both}")),
+            ("clas: state\nfields:\n", format!("f.yaml:1:1: {neither}")),
+            ("- profile: p\n", "f.yaml:1:1: found a list, expected a class file or a profile".to_owned()),
+            ("", "f.yaml:1:1: found nothing, expected a class file or a profile".to_owned()),
+        ] {
+            assert_eq!(added(text).map(|_| ()), Err(expected), "{text}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What the operator should know about the configuration at start.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::compat::{CompatNote, RunAs};
+
+/// A line or two of the summary. Those about a drop-in mode are indented below its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The variables of another proxy are set, but a file or a profile is named.
+    VariablesIgnored {
+        /// The other proxy.
+        proxy: &'static str,
+        /// The file or the profile.
+        preferred: String,
+    },
+    /// A drop-in mode is in effect.
+    Mode {
+        /// Its name.
+        name: &'static str,
+        /// The variables that are set.
+        set: Vec<String>,
+    },
+    /// About the drop-in mode.
+    Compat(CompatNote),
+    /// The drop-in mode takes precedence over the default configuration file.
+    DefaultFileIgnored(PathBuf),
+    /// The process was not started as root, and cannot become this user.
+    KeepsUser(RunAs),
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::VariablesIgnored { proxy, preferred } => {
+                write!(f, "note: the variables of {proxy} are set, but ignored: {preferred} takes precedence")
+            }
+            Self::Mode { name, set } => write!(f, "compat: {name}\n  set: {}", set.join(", ")),
+            Self::Compat(note) => write!(f, "  {note}"),
+            Self::DefaultFileIgnored(file) => write!(f, "  {} is not read", file.display()),
+            Self::KeepsUser(RunAs { user, group }) => {
+                write!(f, "  not started as root: keeps its user, does not become {user}:{group}")
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Where the configuration comes from: a file, the variables of another socket proxy, or neither.
+
+use std::path::PathBuf;
+
+use super::compat::{Compat, RunAs};
+use super::filters::FilterSources;
+use super::note::Note;
+use super::raw::{RawConfig, RawListener};
+use crate::cli::{ConfigFiles, Environment};
+use crate::socket::{Address, SocketOwner};
+use crate::yaml::{Diagnostics, Location};
+
+/// The configuration as written, and where that was.
+#[derive(Debug, Default)]
+pub(super) struct ConfigSource {
+    /// The configuration file, if there is one.
+    pub(super) file: Option<PathBuf>,
+    /// Its contents, or their equivalent.
+    pub(super) raw: RawConfig,
+    /// The drop-in mode, if the variables of another proxy decide.
+    pub(super) compat: Option<Compat>,
+    pub(super) notes: Vec<Note>,
+}
+
+impl ConfigSource {
+    /// Chooses the source: a file that is named, else the variables of another proxy unless a profile is named, else the
+    /// default file.
+    pub(super) fn find(
+        files: &ConfigFiles,
+        profile: Option<&str>,
+        environment: &Environment,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let compat = diagnostics.ok(Compat::find(&environment.variables)).flatten();
+        let named = files.config.as_ref().or(environment.config.as_ref());
+        let preferred = named.map(|file| file.display().to_string()).or(profile.map(ToOwned::to_owned));
+        let mut notes = Vec::new();
+        match (compat, preferred) {
+            (Some(compat), None) => return Self::from_variables(compat, environment),
+            (Some(compat), Some(preferred)) => {
+                notes.push(Note::VariablesIgnored { proxy: &compat.table.about, preferred });
+            }
+            (None, _) => {}
+        }
+        let file = named.or(environment.default_config.as_ref()).cloned();
+        let raw = file.as_deref().map(|file| RawConfig::read(file, diagnostics)).unwrap_or_default();
+        Self { file, raw, compat: None, notes }
+    }
+
+    /// The configuration that the variables of another proxy amount to.
+    fn from_variables(compat: Compat, environment: &Environment) -> Self {
+        let set = compat.set(&environment.variables).map(ToOwned::to_owned).collect();
+        let mut notes = vec![Note::Mode { name: &compat.table.name, set }];
+        notes.extend(compat.notes.iter().cloned().map(Note::Compat));
+        notes.extend(environment.default_config.iter().cloned().map(Note::DefaultFileIgnored));
+        if let Some(run_as) = compat.run_as
+            && !may_change_user()
+            && rustix::process::geteuid().as_raw() != run_as.user
+        {
+            notes.push(Note::KeepsUser(run_as));
+        }
+        Self { file: None, raw: raw_config(&compat), compat: Some(compat), notes }
+    }
+
+    /// Where its filters come from, with those of the arguments.
+    pub(super) fn filter_sources(&self, files: &ConfigFiles) -> FilterSources {
+        let folders = self.raw.filters.iter().chain(&files.filters).cloned().collect();
+        FilterSources { folders, profiles: self.raw.profiles.clone(), compat: self.compat.clone() }
+    }
+}
+
+impl FilterSources {
+    /// The sources that arguments, environment and configuration name.
+    ///
+    /// # Errors
+    /// Every error in them.
+    pub fn find(files: &ConfigFiles, environment: &Environment) -> Result<Self, Diagnostics> {
+        let mut diagnostics = Diagnostics::default();
+        let source = ConfigSource::find(files, None, environment, &mut diagnostics);
+        diagnostics.finish(source.filter_sources(files))
+    }
+}
+
+/// Whether this process may change its user.
+fn may_change_user() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The configuration file that says what the variables say.
+fn raw_config(compat: &Compat) -> RawConfig {
+    let location = Location::file(&compat.profile_name());
+    let owner = match compat.run_as.filter(|_| may_change_user()) {
+        Some(RunAs { user, group }) => SocketOwner { user: Some(user), group: Some(group) },
+        None => SocketOwner::default(),
+    };
+    let listener = |address: &Address| {
+        // Only the owner may connect, as to the socket of the other proxy.
+        let (mode, owner) = match address {
+            Address::Unix(_) => (Some(0o600), owner),
+            Address::Tcp { .. } => (None, SocketOwner::default()),
+        };
+        let profile = Some((compat.profile_name(), location.clone()));
+        RawListener { mode, owner, profile, ..RawListener::at(address.clone(), location.clone()) }
+    };
+    RawConfig {
+        upstream: Some(compat.upstream.clone()),
+        listeners: compat.listeners.iter().map(listener).collect(),
+        timeouts: compat.timeouts,
+        ..RawConfig::default()
+    }
+}
