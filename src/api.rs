@@ -21,12 +21,14 @@
 
 pub mod catalogue;
 pub mod errors;
+mod fields;
 pub mod lists;
 mod method;
 mod operations;
 pub mod queries;
 mod version;
 
+pub use fields::{FieldFacts, FieldTable};
 pub use method::{Method, UnknownMethod};
 pub use operations::{
     OPERATIONS, Operation, Parameter, RequestBody, Response, Stream, Versions, operation, operations_named,

@@ -21,7 +21,7 @@ use crate::profile::StreamHandling;
 
 use crate::yaml::{Diagnostic, Diagnostics, Location};
 
-pub use self::catalogue::catalogue;
+pub use self::catalogue::{catalogue, describe};
 pub use self::explain::explain;
 pub use self::healthcheck::healthcheck;
 pub use self::summary::summary;

@@ -1,47 +1,15 @@
 //! `catalogue`: every field of a schema, with its type, its class and the versions that have it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::collections::BTreeSet;
+use std::io::{self, Write};
 
 use super::{Error, OK, load};
-use crate::api::{ApiVersion, OPERATIONS, operation};
+use crate::api::{ApiVersion, FieldFacts, FieldTable, OPERATIONS, operation};
 use crate::cli::{self, Environment};
 use crate::schema::{Catalogue, Field, Schema};
 use crate::yaml::{Diagnostic, Location, unknown_or};
 
-/// Type and versions of every field, by schema.
-const FIELDS: &str = include_str!("../../filters/fields.tsv");
-
-/// What the table says of one field.
-#[derive(Clone, Copy)]
-struct Known {
-    kind: &'static str,
-    /// As the table has them: `1.24`, `1.24-1.51`, or `-`.
-    versions: &'static str,
-}
-
-impl Known {
-    /// Whether a version has the field; one of which no version is known may be in any.
-    fn is_in(self, version: ApiVersion) -> bool {
-        let (first, last) = self.versions.split_once('-').unwrap_or((self.versions, ""));
-        !first.parse().is_ok_and(|first: ApiVersion| version < first)
-            && !last.parse().is_ok_and(|last: ApiVersion| version > last)
-    }
-}
-
-/// The part of the table that is about one schema, by path.
-fn known(schema: &str) -> BTreeMap<&'static str, Known> {
-    let lines = FIELDS.lines().filter(|line| !line.starts_with('#'));
-    let fields = lines.skip_while(|line| *line != schema).skip(1).take_while(|line| line.contains('\t'));
-    fields
-        .filter_map(|line| {
-            let mut columns = line.split('\t');
-            Some((columns.next()?, Known { kind: columns.next()?, versions: columns.next()? }))
-        })
-        .collect()
-}
-
-/// Lists the schemas, or the fields of the one that `arguments` name.
+/// Writes the list of schemas, or the fields of the schema that `arguments` name.
 ///
 /// # Errors
 /// [`Error`].
@@ -66,22 +34,22 @@ pub fn catalogue(arguments: &cli::CatalogueArgs, environment: &Environment, out:
         let expected = "one that `dockveil catalogue` lists";
         return Err(flag("SCHEMA", unknown_or("schema", name, names, expected)));
     };
-    fields(&filters.catalogue, schema, version, out)?;
+    describe(&filters.catalogue, &FieldTable::built_in(), schema, version, out)?;
     Ok(OK)
 }
 
-/// The schema that has the fields of `schema`: itself, or the one that it is another name of.
+/// The schema that has the fields of `schema`: itself, or the one that it is another name for.
 fn described<'c>(catalogue: &'c Catalogue, schema: &'c Schema) -> &'c Schema {
     schema.root().nested.as_deref().and_then(|name| catalogue.schema(name)).unwrap_or(schema)
 }
 
-/// Every schema, with the number of its fields and the operations that answer with it.
-fn list(catalogue: &Catalogue, version: Option<ApiVersion>, out: &mut dyn Write) -> Result<(), Error> {
+/// Writes every schema, with the number of its fields and the operations that answer with it.
+fn list(catalogue: &Catalogue, version: Option<ApiVersion>, out: &mut dyn Write) -> io::Result<()> {
+    let table = FieldTable::built_in();
     let width = catalogue.schemas().map(|schema| schema.name().len()).max().unwrap_or(0);
     for schema in catalogue.schemas() {
         let described = described(catalogue, schema);
-        let known = known(described.name());
-        let is_in = |path: &str| version.is_none_or(|version| known.get(path).is_none_or(|known| known.is_in(version)));
+        let is_in = |path: &str| is_in(table.find(described.name(), path), version);
         let count = described.leaves().iter().filter(|leaf| is_in(&leaf.path)).count();
         let answering = OPERATIONS.iter().filter(|operation| operation.schema() == Some(schema.name()));
         let answering: Vec<&str> = answering.map(|operation| operation.id).collect();
@@ -90,44 +58,46 @@ fn list(catalogue: &Catalogue, version: Option<ApiVersion>, out: &mut dyn Write)
     Ok(())
 }
 
-/// The fields of one schema, then the schemas inside it.
-fn fields(
+/// Whether a version has a field. A field that the table lacks, of a class file of the operator, may be in any.
+fn is_in(facts: Option<FieldFacts<'_>>, version: Option<ApiVersion>) -> bool {
+    facts.zip(version).is_none_or(|(facts, version)| facts.is_in(version))
+}
+
+/// Writes the fields of a schema that `version` has, or all, each with type, class and versions; then the schemas that
+/// nest in it.
+///
+/// # Errors
+/// Those of `out`.
+pub fn describe(
     catalogue: &Catalogue,
+    table: &FieldTable<'_>,
     schema: &Schema,
     version: Option<ApiVersion>,
     out: &mut dyn Write,
-) -> Result<(), Error> {
+) -> io::Result<()> {
     let described = described(catalogue, schema);
-    let known = known(described.name());
-    let unknown = Known { kind: "-", versions: "-" };
-    let rows: Vec<_> = described
-        .leaves()
-        .into_iter()
-        .map(|leaf| {
-            let known = known.get(leaf.path.as_str()).copied().unwrap_or(unknown);
-            (leaf, known)
-        })
-        .filter(|(_, known)| version.is_none_or(|version| known.is_in(version)))
-        .collect();
-    let path = rows.iter().map(|(leaf, _)| leaf.path.len()).max().unwrap_or(0);
-    let kind = rows.iter().map(|(_, known)| known.kind.len()).max().unwrap_or(0);
+    let find = |path: &str| table.find(described.name(), path);
+    let unknown = FieldFacts { kind: "-", versions: None };
+    let leaves = described.leaves().into_iter().filter(|leaf| is_in(find(&leaf.path), version));
+    let rows: Vec<_> = leaves.map(|leaf| (find(&leaf.path).unwrap_or(unknown), leaf)).collect();
+    let path = rows.iter().map(|(_, leaf)| leaf.path.len()).max().unwrap_or(0);
+    let kind = rows.iter().map(|(facts, _)| facts.kind.len()).max().unwrap_or(0);
     match version {
         Some(version) => writeln!(out, "{}  API {version}", schema.name())?,
         None => writeln!(out, "{}", schema.name())?,
     }
-    for (leaf, known) in rows {
-        let and_later = if known.versions.contains('-') { "" } else { "+" };
-        writeln!(out, "  {:path$}  {:kind$}  {:9}  {}{and_later}", leaf.path, known.kind, leaf.class, known.versions)?;
+    for (facts, leaf) in rows {
+        writeln!(out, "  {:path$}  {:kind$}  {:9}  {facts}", leaf.path, facts.kind, leaf.class)?;
     }
     let mut inside = BTreeSet::new();
     nested(described.root(), &mut "$".to_owned(), &mut inside);
-    for (path, name) in inside {
+    for (path, name) in inside.iter().filter(|(path, _)| is_in(find(path), version)) {
         writeln!(out, "  {path}  is {name}")?;
     }
     Ok(())
 }
 
-/// Collects where other schemas are.
+/// Collects the places where other schemas nest, each with the name of the schema.
 fn nested(field: &Field, path: &mut String, found: &mut BTreeSet<(String, String)>) {
     if let Some(name) = &field.nested {
         found.insert((path.clone(), name.clone()));
@@ -163,16 +133,6 @@ mod tests {
     }
 
     #[test]
-    fn every_schema_of_the_catalogue_has_its_fields_in_the_table() {
-        for schema in crate::api::catalogue::built_in().unwrap().schemas() {
-            let known = known(schema.name());
-            let leaves = schema.leaves();
-            assert_eq!(known.len(), leaves.len(), "{}", schema.name());
-            assert!(leaves.iter().all(|leaf| known.contains_key(leaf.path.as_str())), "{}", schema.name());
-        }
-    }
-
-    #[test]
     fn fields_have_type_class_and_versions() {
         let text = printed(Some("HealthConfig"), None).unwrap();
         let lines: Vec<String> =
@@ -198,11 +158,19 @@ mod tests {
             |api, field: &str| printed(Some("ImageInspect"), Some(api)).unwrap().contains(&format!("  $.{field} "));
         assert!(has("1.24", "Container") && !has("1.55", "Container") && has("1.55", "Id"));
         assert!(!printed(Some("HealthConfig"), Some("1.43")).unwrap().contains("StartInterval"));
+        assert!(printed(Some("SystemDataUsage"), Some("1.52")).unwrap().contains("$.VolumeUsage.Items[*]  is Volume"));
+        assert!(!printed(Some("SystemDataUsage"), Some("1.51")).unwrap().contains("$.VolumeUsage.Items[*]  is Volume"));
         assert!(printed(None, None).unwrap().contains("ContainerInspect"));
     }
 
     #[test]
-    fn what_there_is_not_is_said() {
+    fn another_name_of_a_schema_has_the_same_fields() {
+        let [network, summary] = ["Network", "NetworkSummary"].map(|schema| printed(Some(schema), None).unwrap());
+        assert_eq!(summary, network.replacen("Network", "NetworkSummary", 1));
+    }
+
+    #[test]
+    fn an_unknown_schema_or_version_is_an_error() {
         assert_eq!(
             printed(Some("ContainerInspct"), None),
             Err("SCHEMA: unknown schema \"ContainerInspct\", did you mean \"ContainerInspect\"?".to_owned())

@@ -1,230 +1,315 @@
-//! What the program knows of the API, held against the table of all fields in `fixtures/fields.tsv` and against recordings.
+//! The catalogue against what is known of the API: every field that the OpenAPI documents or recordings have is in a class file.
+//!
+//! The same tests make `filters/fields.tsv`, the table of all fields: see "A new API version" in CONTRIBUTING.md.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
+mod openapi;
+mod table;
+mod versions;
+mod walk;
 
-use dockveil::api::Response;
-use dockveil::schema::Catalogue;
-use serde_json::Value;
+use std::path::{Path, PathBuf};
 
-use crate::support::fixture;
+use dockveil::api::{ApiVersion, FieldTable};
+use dockveil::command::describe;
+use dockveil::filter::Plan;
+use dockveil::profile::Profiles;
+use serde_json::{Value, json};
+
+use self::openapi::Documents;
+use self::table::Sources;
 use crate::support::generated;
-use crate::support::leaves::leaves;
 
-/// A row of the table of all fields.
-struct Row {
-    operation: String,
-    path: String,
-    kind: String,
-    /// The first and the last minor version.
-    first: u16,
-    last: u16,
+/// The folder of the package.
+fn package() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The newest minor version of the table.
-const NEWEST: u16 = 55;
+/// The OpenAPI documents to add: those named in `DOCKVEIL_OPENAPI`, with colons between them.
+#[expect(clippy::disallowed_methods, reason = "the program reads its environment in `cli`, a test where it is")]
+fn new_documents() -> Vec<PathBuf> {
+    std::env::var_os("DOCKVEIL_OPENAPI").map(|paths| std::env::split_paths(&paths).collect()).unwrap_or_default()
+}
 
-fn rows() -> Vec<Row> {
-    let text = std::fs::read_to_string(fixture::root().join("fields.tsv")).unwrap();
-    let minor = |version: &str| version.strip_prefix("1.").unwrap().parse().unwrap();
+#[test]
+fn the_table_has_every_field_and_every_field_has_a_class() {
+    let mut sources = Sources::read(package());
+    for path in new_documents() {
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        sources.documents.add(&path.display().to_string(), &text);
+    }
+    generated::check("fixtures/openapi.tsv", &sources.documents.write());
+    let table =
+        sources.table().unwrap_or_else(|problems| panic!("{} problems:\n{}", problems.len(), problems.join("\n")));
+    assert!(table.lines().count() > 1_300, "{} lines", table.lines().count());
+    generated::check("filters/fields.tsv", &table);
+}
+
+/// A copy of the files that the table is made from, in a folder that goes away with it.
+struct Copy(PathBuf);
+
+impl Copy {
+    /// A copy for the test called `name`.
+    fn new(name: &str) -> Self {
+        fn copy(from: &Path, to: &Path) {
+            std::fs::create_dir_all(to).unwrap();
+            for entry in std::fs::read_dir(from).unwrap() {
+                let entry = entry.unwrap();
+                let to = to.join(entry.file_name());
+                if entry.path().is_dir() {
+                    copy(&entry.path(), &to);
+                } else {
+                    std::fs::copy(entry.path(), to).unwrap();
+                }
+            }
+        }
+        let folder = std::env::temp_dir().join(format!("dockveil-{name}-{}", std::process::id()));
+        for part in ["filters", "fixtures"] {
+            copy(&package().join(part), &folder.join(part));
+        }
+        Self(folder)
+    }
+
+    fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.0.join(path)).unwrap()
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.0.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// Adds a line to a class file.
+    fn classify(&self, file: &str, schema: &str, field: &str) {
+        let (before, after) = (format!("\n  {schema}:\n"), format!("\n  {schema}:\n    - {field}\n"));
+        let text = self.read(file);
+        assert_eq!(text.matches(&before).count(), 1, "{file}");
+        self.write(file, &text.replace(&before, &after));
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The name of a field that no engine has, and what is in it.
+const INVENTED: (&str, &str) = ("InventedField", "invented-value");
+
+/// Adds a recording of a newer API version, whose list of containers has [`INVENTED`].
+fn record_invented(copy: &Copy, newer: ApiVersion) -> Value {
+    let mut list: Value = serde_json::from_str(&copy.read("fixtures/docker-29/v1.55/container_list.json")).unwrap();
+    let container = &mut list.as_array_mut().unwrap()[0];
+    container.as_object_mut().unwrap().insert(INVENTED.0.to_owned(), json!(INVENTED.1));
+    let container = container.clone();
+    copy.write(&format!("fixtures/docker-99/v{newer}/container_list.json"), &list.to_string());
+    container
+}
+
+/// What the profile `dashboard` leaves of a container in a list.
+fn through_dashboard(sources: &Sources, container: &Value) -> String {
+    let profiles = Profiles::built_in(&sources.catalogue).unwrap();
+    let dashboard = profiles.get("dashboard").unwrap();
+    let plan = Plan::compile(&sources.catalogue, "ContainerSummary", &dashboard.show, &dashboard.rules).unwrap();
+    let mut out = Vec::new();
+    plan.apply(container.to_string().as_bytes(), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// What `dockveil catalogue --api VERSION ContainerSummary` writes with another table.
+fn described(sources: &Sources, table: &str, version: ApiVersion) -> String {
+    let schema = sources.catalogue.schema("ContainerSummary").unwrap();
+    let mut out = Vec::new();
+    describe(&sources.catalogue, &FieldTable::parse(table), schema, Some(version), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// What CONTRIBUTING.md promises: a recording, a line in a class file, and the generator.
+#[test]
+fn a_new_api_version_takes_a_recording_a_line_and_a_command() {
+    let known = Sources::read(package()).table().unwrap();
+    let newest: ApiVersion = known.lines().next().unwrap().strip_prefix("# API 1.24 to ").unwrap().parse().unwrap();
+    let newer = ApiVersion::new(newest.minor() + 1);
+    let line = format!("ContainerSummary\t$.{}\tstring\t{newer}\t", INVENTED.0);
+    for (class, is_shown) in [("state", true), ("secret", false)] {
+        let copy = Copy::new(&format!("new-version-{class}"));
+        let container = record_invented(&copy, newer);
+
+        copy.classify(&format!("filters/class/{class}.yaml"), "ContainerSummary", &format!("$.{}", INVENTED.0));
+        let sources = Sources::read(&copy.0);
+        let table = sources.table().unwrap();
+
+        let new: Vec<&str> = table.lines().filter(|line| !known.lines().any(|known| known == *line)).collect();
+        assert_eq!(new, [format!("# API 1.24 to {newer}"), line.clone()]);
+        assert_eq!(table.lines().count(), known.lines().count() + 1);
+        let [before, after] = [newest, newer].map(|version| described(&sources, &table, version));
+        assert!(!before.contains(INVENTED.0), "{before}");
+        let of_field = after.lines().find(|line| line.contains(INVENTED.0)).unwrap();
+        let of_field: Vec<&str> = of_field.split_whitespace().collect();
+        assert_eq!(of_field, [&format!("$.{}", INVENTED.0), "string", class, &format!("{newer}+")]);
+        assert_eq!(through_dashboard(&sources, &container).contains(INVENTED.1), is_shown, "{class}");
+    }
+}
+
+#[test]
+fn a_new_field_without_a_class_is_reported_and_hidden() {
+    let newer = ApiVersion::new(99);
+    let copy = Copy::new("no-class");
+    let container = record_invented(&copy, newer);
+    let sources = Sources::read(&copy.0);
+    let file = format!("docker-99/v{newer}/container_list.json");
+    assert_eq!(
+        sources.table(),
+        Err(vec![format!("ContainerSummary $.{} is in {file} and in no class file", INVENTED.0)])
+    );
+    let left = through_dashboard(&sources, &container);
+    assert!(!left.contains(INVENTED.0) && !left.contains(INVENTED.1), "{left}");
+}
+
+/// An OpenAPI document as its authors write them: with a bracket and a quoted text that are continued at the margin.
+const DOCUMENT: &str = r##"
+swagger: "2.0"
+info:
+  version: "1.VERSION"
+  description: |
+    Not read: {
+paths:
+  /containers/json:
+    get:
+      summary: "A text
+      over two lines"
+      responses:
+        200:
+          description: "no error"
+          schema:
+            type: "array"
+            items:
+              $ref: "#/definitions/ContainerSummary"
+        400:
+          description: "bad parameter"
+          schema:
+            $ref: "#/definitions/ErrorResponse"
+  /containers/{name}/export:
+    get:
+      responses:
+        200:
+          description: "an archive"
+          schema:
+            type: "string"
+definitions:
+  ContainerSummary:
+    allOf:
+      - $ref: "#/definitions/Sizes"
+      - type: "object"
+        required: ["Id"]
+        properties:
+          Id:
+            type: "string"
+          Labels:
+            type: "object"
+            additionalProperties:
+              type: "string"
+            example: {
+              "a": "b"
+            }
+          os.version:
+            type: ["string", "array"]
+  Sizes:
+    properties:
+      SizeRw:
+        type: "integer"
+        format: "int64"
+  ErrorResponse:
+    type: "object"
+    required: [message]
+    properties:
+      message:
+        type: "string"
+  NotReferredTo:
+    type: "object"
+"##;
+
+/// What is kept of the facts of some documents, without the comments.
+fn facts(documents: &Documents) -> Vec<String> {
+    let text = documents.write();
     text.lines()
         .filter(|line| !line.starts_with('#'))
-        .map(|line| {
-            let columns: Vec<&str> = line.split('\t').collect();
-            let [operation, path, kind, first, last] = columns.try_into().unwrap();
-            let (operation, path, kind) = (operation.to_owned(), path.to_owned(), kind.to_owned());
-            Row { operation, path, kind, first: minor(first), last: minor(last) }
-        })
+        .map(|line| line.replace('\t', " ").trim_end().to_owned())
         .collect()
 }
 
-/// The steps of a path: a name, `*` for any member, `[*]` for an element, `~` for the keys.
-fn steps(path: &str) -> Vec<String> {
-    let (mut steps, mut rest) = (Vec::new(), path.strip_prefix('$').unwrap());
-    while !rest.is_empty() {
-        let (step, after) = if let Some(after) = rest.strip_prefix("[*]") {
-            ("[*]", after)
-        } else if let Some(quoted) = rest.strip_prefix("['") {
-            quoted.split_once("']").unwrap()
-        } else if let Some(after) = rest.strip_prefix(".*~") {
-            ("~", after)
-        } else {
-            let name = rest.strip_prefix('.').unwrap();
-            name.split_at(name.find(['.', '[']).unwrap_or(name.len()))
-        };
-        steps.push(step.to_owned());
-        rest = after;
-    }
-    steps
-}
+#[test]
+fn openapi_documents_become_facts_without_texts() {
+    let document = |version: &str| DOCUMENT.replace("VERSION", version);
+    let mut documents = Documents::default();
+    documents.add("v1.40.yaml", &document("40"));
+    let expected = [
+        "ContainerSummary $ Sizes 1.40+",
+        "ContainerSummary $ object 1.40+",
+        "ContainerSummary $.Id string 1.40+ 1.40+",
+        "ContainerSummary $.Labels object 1.40+",
+        "ContainerSummary $.Labels.* string 1.40+",
+        "ContainerSummary $['os.version'] string|array 1.40+",
+        "ErrorResponse $ object 1.40+",
+        "ErrorResponse $.message string 1.40+ 1.40+",
+        "GET /containers/json $ array 1.40+",
+        "GET /containers/json $[*] ContainerSummary 1.40+",
+        "Sizes $ object 1.40+",
+        "Sizes $.SizeRw integer 1.40+",
+        "error $ ErrorResponse 1.40+",
+    ];
+    assert_eq!(facts(&documents), expected);
+    assert_eq!(Documents::parse(&documents.write()), documents);
 
-/// What a path of the table leads to.
-enum Found {
-    /// A classified field: the innermost schema, and the field as class files write it.
-    Leaf(String, String),
-    /// An object or array on the way to fields.
-    Way,
-    /// Nothing that a class file has.
-    Nothing,
-}
-
-/// What a path from the documents of `schema` on leads to.
-fn find(catalogue: &Catalogue, schema: &str, path: &str) -> Found {
-    let root = catalogue.schema(schema).unwrap().root();
-    let mut schema = root.nested.clone().unwrap_or_else(|| schema.to_owned());
-    let mut field = catalogue.schema(&schema).unwrap().root();
-    let mut way = "$".to_owned();
-    for step in steps(path) {
-        if field.opaque.is_some() {
-            break;
-        }
-        if step == "~" {
-            let leaf = field.key_class.as_ref().map(|_| Found::Leaf(schema, format!("{way}.*~")));
-            return leaf.unwrap_or(Found::Nothing);
-        }
-        let below = match step.as_str() {
-            "*" => field.any_member.as_deref().map(|below| (below, ".*".to_owned())),
-            "[*]" => field.elements.as_deref().map(|below| (below, "[*]".to_owned())),
-            name => field.members.get(name).map(|below| (below, member(name))),
-        };
-        let Some((below, step)) = below else { return Found::Nothing };
-        way.push_str(&step);
-        field = below;
-        if let Some(nested) = &field.nested {
-            (schema, way) = (nested.clone(), "$".to_owned());
-            field = catalogue.schema(nested).unwrap().root();
-        }
-    }
-    let has_more = !field.members.is_empty() || field.any_member.is_some() || field.elements.is_some();
-    match (&field.opaque, &field.class) {
-        (Some(_), _) => Found::Leaf(schema, format!("{way}..*")),
-        (None, Some(_)) => Found::Leaf(schema, way),
-        (None, None) if has_more => Found::Way,
-        (None, None) => Found::Nothing,
-    }
-}
-
-/// A step to a member, as class files write it.
-fn member(name: &str) -> String {
-    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-        format!(".{name}")
-    } else {
-        format!("['{name}']")
-    }
-}
-
-/// The schema of an operation's documents, and its path in the answer.
-fn schema_of(operation: &str) -> (&'static str, &'static str) {
-    if operation == "Error" {
-        return ("Error", "$");
-    }
-    let operation = dockveil::api::operation(operation).unwrap_or_else(|| panic!("no operation {operation}"));
-    let in_array = matches!(operation.response, Response::Array(_));
-    (operation.schema().unwrap_or_else(|| panic!("{}", operation.id)), if in_array { "$[*]" } else { "$" })
-}
-
-/// Fields that documents have by mistake and no engine sends: schema of the answer, and how their paths begin.
-const MISTAKES: &[(&str, &str)] = &[
-    // A specification of a swarm inside a node, and one of a service inside a secret.
-    ("Node", "$.Description.TLSInfo."),
-    ("Secret", "$.Spec."),
-    // An array of arrays of containers.
-    ("SystemDataUsage", "$.Containers[*][*]"),
-    // A range of addresses as a map with keys of any name.
-    ("NetworkSummary", "$.IPAM.Config[*].*"),
-    ("NetworkInspect", "$.IPAM.Config[*].*"),
-    ("Task", "$.NetworksAttachments[*].Network.IPAM.Config[*].*"),
-];
-
-/// What the table says of one field.
-#[derive(Default)]
-struct Known {
-    kinds: BTreeSet<String>,
-    versions: Option<(u16, u16)>,
-}
-
-/// The fields of the table by schema and path, and the rows that lead to none.
-fn table(catalogue: &Catalogue) -> (BTreeMap<(String, String), Known>, Vec<String>) {
-    let (mut known, mut missing) = (BTreeMap::<_, Known>::new(), Vec::new());
-    for row in rows() {
-        let (schema, prefix) = schema_of(&row.operation);
-        let path = format!("${}", row.path.strip_prefix(prefix).unwrap_or_else(|| panic!("{}", row.path)));
-        match find(catalogue, schema, &path) {
-            Found::Leaf(schema, path) => {
-                let kind = if path.ends_with("..*") { "any" } else { row.kind.as_str() };
-                let known = known.entry((schema, path)).or_default();
-                known.kinds.insert(kind.to_owned());
-                let (first, last) = known.versions.unwrap_or((row.first, row.last));
-                known.versions = Some((first.min(row.first), last.max(row.last)));
-            }
-            Found::Way if row.kind == "object" || row.kind == "any" => {}
-            Found::Way | Found::Nothing => missing.push(format!("{schema} {path}")),
-        }
-    }
-    (known, missing)
+    let newer = document("41").replace("SizeRw", "SizeRootFs").replace("[\"Id\"]", "[]");
+    documents.add("v1.41.yaml", &newer);
+    let changed: Vec<String> =
+        facts(&documents).into_iter().filter(|fact| !expected.contains(&fact.as_str())).collect();
+    assert_eq!(
+        changed,
+        ["ContainerSummary $.Id string 1.40+ 1.40", "Sizes $.SizeRootFs integer 1.41+", "Sizes $.SizeRw integer 1.40"]
+    );
+    let both = documents.clone();
+    documents.add("v1.41.yaml", &newer);
+    assert_eq!(documents, both, "a document that is read again changes nothing");
 }
 
 #[test]
-fn every_documented_field_has_a_class() {
-    let catalogue = dockveil::api::catalogue::built_in().unwrap();
-    let (known, missing) = table(&catalogue);
-    assert!(known.len() > 1_000, "{}", known.len());
-    let is_mistake = |field: &str, (schema, prefix): &(&str, &str)| {
-        field.strip_prefix(schema).is_some_and(|path| path.trim_start().starts_with(prefix))
+#[should_panic(expected = "operations that src does not list: [\"GET /containers/{name}/invented\"]")]
+fn an_unknown_operation_in_a_document_is_reported() {
+    let document = DOCUMENT.replace("VERSION", "40").replace("/{name}/export", "/{name}/invented");
+    Documents::default().add("v1.40.yaml", &document);
+}
+
+#[test]
+fn sources_that_contradict_each_other_are_reported() {
+    let mut sources = Sources::read(package());
+    let mut problems = |line: &str| {
+        let known = sources.overrides.len();
+        sources.overrides.extend(table::overrides(line));
+        let problems = sources.table().err().unwrap_or_default();
+        sources.overrides.truncate(known);
+        problems
     };
-    for diagnostic in MISTAKES {
-        assert!(missing.iter().any(|field| is_mistake(field, diagnostic)), "{diagnostic:?} is no mistake any more");
+    let expected = [
+        // Documents or class files have overtaken an override.
+        ("ContainerSummary\t$.Id\t\t1.24\t", "override ContainerSummary $.Id: the documents say the same without it"),
+        ("ContainerSummary\t$.Idd\tstring\t1.24\t", "override ContainerSummary $.Idd: no class file has this field"),
+        ("Volume\t$.Idd\tmistake\t1.24\t1.30", "override Volume $.Idd: the documents do not have this mistake"),
+        // Recordings show that an override is wrong.
+        (
+            "ContainerSummary\t$.Id\t\t1.24\t1.54",
+            "ContainerSummary $.Id is in docker-29/v1.55/container_list.json, but only 1.24-1.54 has it",
+        ),
+        (
+            "ContainerSummary\t$.State\tinteger\t1.24\t",
+            "ContainerSummary $.State is string in docker-20.10/v1.24/container_list.json, expected integer",
+        ),
+    ];
+    for (line, problem) in expected {
+        let found = problems(line);
+        assert!(found.iter().any(|found| found == problem), "{line:?}: {found:#?}");
     }
-    let missing: Vec<&String> =
-        missing.iter().filter(|field| !MISTAKES.iter().any(|diagnostic| is_mistake(field, diagnostic))).collect();
-    assert!(missing.is_empty(), "{} fields in no class file: {missing:#?}", missing.len());
+    assert_eq!(problems(""), Vec::<String>::new());
 }
-
-/// Adds the fields that no table has and only recordings show, as those of Podman.
-fn add_recorded(catalogue: &Catalogue, known: &mut BTreeMap<(String, String), Known>) {
-    let documented: BTreeSet<_> = known.keys().cloned().collect();
-    for fixture in fixture::all() {
-        for leaf in fixture.documents().iter().flat_map(|document| leaves(catalogue, fixture.schema(), document)) {
-            let field = (leaf.schema, leaf.path);
-            if !documented.contains(&field) {
-                let kind = match leaf.value {
-                    _ if field.1.ends_with("..*") => "any",
-                    _ if field.1.ends_with(".*~") => "map-key",
-                    Value::String(_) => "string",
-                    Value::Bool(_) => "boolean",
-                    Value::Number(_) => "integer",
-                    Value::Null | Value::Array(_) | Value::Object(_) => "any",
-                };
-                known.entry(field).or_default().kinds.insert(kind.to_owned());
-            }
-        }
-    }
-}
-
-#[test]
-fn the_table_in_the_program_is_the_table_of_all_fields() {
-    let catalogue = dockveil::api::catalogue::built_in().unwrap();
-    let (mut known, _) = table(&catalogue);
-    add_recorded(&catalogue, &mut known);
-    let mut text = ABOUT.to_owned();
-    for schema in catalogue.schemas() {
-        writeln!(text, "{}", schema.name()).unwrap();
-        for leaf in schema.leaves() {
-            let field = known.remove(&(schema.name().to_owned(), leaf.path.clone())).unwrap_or_default();
-            let kinds = if field.kinds.is_empty() { "any".to_owned() } else { Vec::from_iter(field.kinds).join("|") };
-            let versions = match field.versions {
-                None => "-".to_owned(),
-                Some((first, NEWEST)) => format!("1.{first}"),
-                Some((first, last)) => format!("1.{first}-1.{last}"),
-            };
-            writeln!(text, "{}\t{kinds}\t{versions}", leaf.path).unwrap();
-        }
-    }
-    assert!(known.is_empty(), "{:#?}", known.keys());
-    generated::check("filters/fields.tsv", &text);
-}
-
-/// How the table in the program begins.
-const ABOUT: &str = "# Type and versions of every field, for `dockveil catalogue`. Made from fixtures/fields.tsv by tests/it/catalogue.rs.\n\
-    # Schema, then its fields: path, type, first version and, if it is past, the last one; `-` for a field that only recordings\n\
-    # of other engines (Podman) or structures without a document have.\n";

@@ -120,7 +120,7 @@ impl Walk<'_> {
 }
 
 /// A step to a member, as class files write it.
-fn step(name: &str) -> String {
+pub(crate) fn step(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if plain { format!(".{name}") } else { format!("['{}']", name.replace('\\', "\\\\").replace('\'', "\\'")) }
