@@ -177,7 +177,7 @@ fn offline(command: &str) -> Option<String> {
         (None, Some(rest)) => format!("dockveil {rest}"),
         (None, None) => command.to_owned(),
     };
-    let mut words = command.split_whitespace();
+    let mut words = command.split_whitespace().skip_while(|word| word.contains('=') && !word.starts_with('-'));
     let runs = words.next() == Some("dockveil") && words.next().is_some_and(|word| OFFLINE.contains(&word));
     runs.then_some(command)
 }
@@ -243,9 +243,11 @@ fn agrees(said: &[String], printed: &[&str]) -> bool {
 
 /// What the demo prints up to its suggestions. It is then told to stop, and must end well.
 fn demo() -> String {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_dockveil"))
-        .arg("demo")
+    // `timeout` passes the signal on, and ends with the exit code of the program.
+    let mut child = Command::new("timeout")
+        .args([SECONDS, env!("CARGO_BIN_EXE_dockveil"), "demo"])
         .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
