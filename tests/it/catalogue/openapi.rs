@@ -47,8 +47,7 @@ impl Documents {
     /// Reads the kept file.
     pub(crate) fn parse(text: &str) -> Self {
         let versions = text.lines().find_map(|line| line.strip_prefix("# documents: ")).unwrap();
-        let versions =
-            versions.split(' ').map(|version| VersionSet::one(minor(version))).fold(VersionSet::NONE, VersionSet::or);
+        let versions = VersionSet::read(versions, VersionSet::ALL);
         let facts = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
             let columns: Vec<&str> = line.split('\t').collect();
             let [name, path, kind, stated, required] =
@@ -62,10 +61,8 @@ impl Documents {
 
     /// The text of the kept file.
     pub(crate) fn write(&self) -> String {
-        let (oldest, newest) = self.versions.bounds().unwrap_or_default();
-        let versions = (oldest..=newest).filter(|minor| self.versions.has(*minor));
-        let versions: Vec<String> = versions.map(|minor| format!("1.{minor}")).collect();
-        let mut text = format!("{ABOUT}# documents: {}\n# name\tpath\ttype\tversions\trequired\n", versions.join(" "));
+        let versions = self.versions.write(VersionSet::ALL);
+        let mut text = format!("{ABOUT}# documents: {versions}\n# name\tpath\ttype\tversions\trequired\n");
         for (Fact { name, path, kind }, stated) in &self.facts {
             let [versions, required] = [stated.versions, stated.required].map(|versions| versions.write(self.versions));
             writeln!(text, "{name}\t{path}\t{kind}\t{versions}\t{required}").unwrap();

@@ -60,7 +60,7 @@ impl VersionSet {
         let mut run: Option<(u16, u16)> = None;
         let (oldest, newest) = known.bounds().unwrap_or_default();
         for minor in (oldest..=newest + 1).filter(|minor| *minor > newest || known.has(*minor)) {
-            if self.has(minor) && minor <= newest {
+            if minor <= newest && self.has(minor) {
                 run = Some((run.map_or(minor, |(first, _)| first), minor));
             } else if let Some((first, last)) = run.take() {
                 text.push_str(if text.is_empty() { "" } else { "," });
@@ -102,5 +102,6 @@ fn sets_of_versions_are_read_as_written() {
     for text in ["1.25+", "1.30", "1.25-1.31,1.39-1.51", "1.25,1.30+", "1.55+", "1.57+", "", "1.54-1.55"] {
         assert_eq!(VersionSet::read(text, known).write(known), text);
     }
+    assert_eq!(VersionSet::range(24, 30).write(VersionSet::ALL), "1.24-1.30");
     assert_eq!(VersionSet::read("1.55+", known).bounds(), Some((55, 57)));
 }
