@@ -76,7 +76,7 @@ shown = {
         "networks": sorted(sample.get("networks", {})),
     },
     "prompt": server.outcome(server.ask("prompts/get", compose)),
-    "refused": {
+    "denied": {
         "fetch_container_logs": server.outcome(server.call("fetch_container_logs", container_id=names[0])),
         "logs": server.outcome(server.ask("resources/read", {"uri": f"{resource}/logs"})),
         # It runs, so that nothing happens where this is allowed.

@@ -47,7 +47,7 @@ async function main(names) {
     images: (await docker.listImages()).flatMap((image) => image.RepoTags || []).sort(),
     networks: (await docker.listNetworks()).map((network) => network.Name).sort(),
     volumes: (await docker.listVolumes()).Volumes.map((volume) => volume.Name).sort(),
-    refused: {
+    denied: {
       exec: await outcome(() => web.exec({ Cmd: ["true"] })),
       archive: await outcome(() => web.getArchive({ path: "/etc/passwd" })),
     },

@@ -64,7 +64,7 @@ shown = {
     "networks": sorted(network.name for network in client.networks.list()),
     "network": client.networks.get("shop").attrs["IPAM"],
     "volumes": sorted(volume.name for volume in client.volumes.list()),
-    "refused": {
+    "denied": {
         "exec": outcome(lambda: web.exec_run("true")),
         "archive": outcome(lambda: web.get_archive("/etc/passwd")),
     },

@@ -1,14 +1,24 @@
-//! What the profile `dashboard` shows of a seeded engine: enough to draw a dashboard, and no canary anywhere.
+//! What the profile `dashboard` shows of a seeded engine: enough to draw a dashboard, and no canary.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::Value;
 
-use super::support::proxy::Proxy;
-use super::support::{assert_no_canary, client, engine, seed};
+use crate::harness::{Outcome, Test, tests};
+use crate::support::proxy::Proxy;
+use crate::support::{assert_no_canary, client, engine, seed};
 
-/// Every GET of the API with the names of the seed, streams cut short by their own parameters.
+pub(crate) const TESTS: &[Test] = tests![
+    without_the_proxy_every_canary_is_there,
+    fewer_classes_show_less,
+    a_dashboard_sees_state_and_no_canary,
+    no_read_of_any_version_shows_a_canary,
+    every_version_that_the_engine_speaks_is_served,
+    no_spelling_and_no_method_shows_a_canary,
+    the_engine_is_not_named_in_a_header,
+];
+
+/// Every GET of the API, with the names of the seed. Streams have parameters that end them.
 const READS: [&str; 51] = [
     "/_ping",
     "/version",
@@ -63,7 +73,7 @@ const READS: [&str; 51] = [
     "/exec/missing/json",
 ];
 
-/// Other ways to write a request for the container `web`, or for a list.
+/// Other spellings of a request for the container `web`, or for a list.
 const SPELLINGS: [&str; 26] = [
     "/%63ontainers/json?all=1",
     "/containers/%77eb/json",
@@ -93,16 +103,18 @@ const SPELLINGS: [&str; 26] = [
     "http://docker/containers/web/json",
 ];
 
-/// One request of which neither head nor body may hold a canary.
+/// Sends a request through the proxy. Neither the head nor the body of the response may contain a canary.
 #[track_caller]
-fn check(socket: &Path, method: &str, target: &str) -> client::Answer {
-    let answer = client::exchange(socket, method, target, &[], b"", Duration::from_secs(5));
-    assert_no_canary(&format!("{method} {target}"), &answer.text());
-    assert!((200..=599).contains(&answer.status()) && answer.status() != 502, "{method} {target}: {}", answer.text());
-    answer
+fn check(socket: &Path, method: &str, target: &str) -> client::Response {
+    let response = client::request(socket, method, target, &[], b"");
+    assert_no_canary(&format!("{method} {target}"), &response.text());
+    let status = response.status();
+    assert!((200..=599).contains(&status) && status != 502, "{method} {target}: {}", response.text());
+    assert!(response.complete, "{method} {target}: {}", response.text());
+    response
 }
 
-/// The version prefixes of a path: none, and every version from 1.24 to one that no engine here knows.
+/// The version prefixes of a path: none, and every version from 1.24 to one that no engine knows yet.
 fn prefixes() -> impl Iterator<Item = String> {
     std::iter::once(String::new()).chain((24..=56).map(|minor| format!("/v1.{minor}")))
 }
@@ -110,12 +122,13 @@ fn prefixes() -> impl Iterator<Item = String> {
 /// The element of a list of containers that has this name.
 #[track_caller]
 fn named<'list>(list: &'list Value, name: &str) -> &'list Value {
-    let found = list.as_array().unwrap().iter().find(|container| container["Names"][0] == format!("/{name}"));
+    let is_named = |container: &&Value| container["Names"].as_array().unwrap().contains(&format!("/{name}").into());
+    let found = list.as_array().unwrap().iter().find(is_named);
     found.unwrap_or_else(|| panic!("no {name} in {list:#}"))
 }
 
-/// Places of the seed that the engine shows to whoever asks it.
-const PLACES: &str = "env env-url env-name env-json command entrypoint label label-name label-directory health-output \
+/// The fields whose canaries the engine itself shows.
+const FIELDS: &str = "env env-url env-name env-json command entrypoint label label-name label-directory health-output \
     health-command bind-source bind-target tmpfs tmpfs-option mount-target mount-label log-tag log-labels log-env log-option \
     endpoint-option working-directory volume-target network-option network-label volume-option \
     volume-device volume-label device device-option sysctl seccomp security-option cgroup-parent container-id-file shell \
@@ -123,33 +136,32 @@ const PLACES: &str = "env env-url env-name env-json command entrypoint label lab
     image-volume image-onbuild build-argument import-message daemon-label daemon-proxy daemon-no-proxy registry-mirror \
     insecure-registry log error-log";
 
-#[test]
-fn without_the_proxy_every_canary_is_there() {
-    let Some(engine) = engine::shared() else { return };
+fn without_the_proxy_every_canary_is_there() -> Outcome {
+    let engine = engine::read_only()?;
     let reads: String = READS.map(|target| client::get(&engine.socket(), target).text()).concat();
     let missing: Vec<&str> =
-        PLACES.split_whitespace().filter(|location| !reads.contains(&format!("canary-{location}"))).collect();
+        FIELDS.split_whitespace().filter(|field| !reads.contains(&format!("canary-{field}"))).collect();
     assert!(missing.is_empty(), "the engine shows none of {missing:?}");
+    Ok(())
 }
 
-#[test]
-fn fewer_classes_show_less() {
-    let Some(engine) = engine::shared() else { return };
+fn fewer_classes_show_less() -> Outcome {
+    let engine = engine::read_only()?;
     let dashboard = Proxy::start(&engine.socket(), "dashboard");
     let shown = |proxy: &Proxy| -> String { READS.map(|target| check(&proxy.socket(), "GET", target).text()).concat() };
     let text = shown(&dashboard);
-    for location in ["dns-search", "alias", "user"] {
-        assert!(text.contains(&format!("shown-{location}")), "the dashboard shows no {location}");
+    for field in ["dns-search", "alias", "user"] {
+        assert!(text.contains(&format!("shown-{field}")), "the dashboard shows no {field}");
     }
     let bare = Proxy::start(&engine.socket(), "bare");
     let text = shown(&bare);
-    assert!(text.contains("\"running\""), "not even the state is shown: {text}");
-    assert!(!text.contains("shown-"), "a class that is not shown is shown: {text}");
+    assert!(text.contains("\"running\""), "the class that is shown is missing: {text}");
+    assert!(!text.contains("shown-"), "a class that is hidden is shown: {text}");
+    Ok(())
 }
 
-#[test]
-fn a_dashboard_sees_state_and_no_canary() {
-    let Some(engine) = engine::shared() else { return };
+fn a_dashboard_sees_state_and_no_canary() -> Outcome {
+    let engine = engine::read_only()?;
     let proxy = Proxy::start(&engine.socket(), "dashboard");
     let socket = proxy.socket();
 
@@ -163,7 +175,9 @@ fn a_dashboard_sees_state_and_no_canary() {
     let list = check(&socket, "GET", "/containers/json?all=1");
     assert_eq!(list.status(), 200);
     let list = list.json();
-    assert_eq!(list.as_array().map(Vec::len), Some(6), "{list:#}");
+    for name in seed::CONTAINERS {
+        named(&list, name);
+    }
     let web = named(&list, "web");
     assert_eq!(web["Image"], seed::IMAGE);
     assert_eq!(web["State"], "running");
@@ -183,23 +197,23 @@ fn a_dashboard_sees_state_and_no_canary() {
         assert_eq!(inspect["State"]["Health"]["Status"], "healthy");
         assert_eq!(inspect["Config"]["Image"], seed::IMAGE);
     }
+    Ok(())
 }
 
-#[test]
-fn no_read_of_any_version_shows_a_canary() {
-    let Some(engine) = engine::shared() else { return };
+fn no_read_of_any_version_shows_a_canary() -> Outcome {
+    let engine = engine::read_only()?;
     let proxy = Proxy::start(&engine.socket(), "dashboard");
     for prefix in prefixes() {
-        // A sample of a running container takes the engine a second; once, without a prefix, is enough.
+        // The engine takes a second for a sample of statistics, so there is only one, without a prefix.
         for target in READS.iter().filter(|target| prefix.is_empty() || !target.contains("/stats")) {
             check(&proxy.socket(), "GET", &format!("{prefix}{target}"));
         }
     }
+    Ok(())
 }
 
-#[test]
-fn every_version_that_the_engine_speaks_is_served() {
-    let Some(engine) = engine::shared() else { return };
+fn every_version_that_the_engine_speaks_is_served() -> Outcome {
+    let engine = engine::read_only()?;
     let proxy = Proxy::start(&engine.socket(), "dashboard");
     for prefix in prefixes() {
         for target in ["/containers/json", "/containers/web/json"] {
@@ -208,11 +222,11 @@ fn every_version_that_the_engine_speaks_is_served() {
             assert_eq!(check(&proxy.socket(), "GET", &target).status(), direct, "{target}");
         }
     }
+    Ok(())
 }
 
-#[test]
-fn no_spelling_and_no_method_shows_a_canary() {
-    let Some(engine) = engine::shared() else { return };
+fn no_spelling_and_no_method_shows_a_canary() -> Outcome {
+    let engine = engine::read_only()?;
     let proxy = Proxy::start(&engine.socket(), "dashboard");
     for target in SPELLINGS {
         for method in ["GET", "HEAD", "get", "OPTIONS", "POST"] {
@@ -222,14 +236,15 @@ fn no_spelling_and_no_method_shows_a_canary() {
     for target in READS {
         check(&proxy.socket(), "HEAD", target);
     }
+    Ok(())
 }
 
-#[test]
-fn the_engine_is_not_named_in_a_header() {
-    let Some(engine) = engine::shared() else { return };
+fn the_engine_is_not_named_in_a_header() -> Outcome {
+    let engine = engine::read_only()?;
     let proxy = Proxy::start(&engine.socket(), "dashboard");
     for target in ["/_ping", "/version", "/containers/json", "/containers/missing/json", "/nothing"] {
-        let answer = check(&proxy.socket(), "GET", target);
-        assert!(!answer.head.raw.contains("Docker/"), "{target}: {}", answer.head.raw);
+        let response = check(&proxy.socket(), "GET", target);
+        assert!(!response.head.raw.contains("Docker/"), "{target}: {}", response.head.raw);
     }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The image as people run it: by Compose, on an internal network, with a socket that containers share.
+//! The image under Compose: on an internal network, and with a socket that containers share.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -7,12 +7,15 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use super::image;
-use super::support::client::{self, PATIENCE};
-use super::support::engine::Engine;
-use super::support::{assert_no_canary, engine, eventually, seed, variable};
+use crate::harness::{Outcome, Test, tests};
+use crate::image;
+use crate::support::client::{self, TIMEOUT};
+use crate::support::engine::Engine;
+use crate::support::{assert_no_canary, engine, eventually, installed, seed};
 
-/// What all services of the image have: nothing to write to, no capability, and the image's own probe, more often.
+pub(crate) const TESTS: &[Test] = tests![clients_reach_the_image_by_name_and_over_a_shared_socket];
+
+/// The settings of every service with the image: a read-only root, no capabilities, and the probe of the image, more often.
 const LOCKED: &str = "
     image: dockveil:test
     read_only: true
@@ -20,8 +23,8 @@ const LOCKED: &str = "
     security_opt: [\"no-new-privileges:true\"]
     healthcheck: {interval: 1s}";
 
-/// The services. `by-name` and `by-socket` are mediators in front of the first one: their engine is a name that only
-/// the engine's own name server knows, and a socket in a volume that is new.
+/// The Compose file. `by-name` and `by-socket` run dockveil in front of the service `dockveil`: they reach it by a name that
+/// only the engine's name server knows, and over a socket in a new volume.
 fn file(socket: &Path, group: u32) -> String {
     let first = format!(
         "
@@ -42,7 +45,7 @@ fn file(socket: &Path, group: u32) -> String {
     networks: [docker]"
         )
     };
-    // No network at all, the user of the image, and the programs of this machine.
+    // A client without a network, as the user of the image, with the programs of this machine.
     let over_socket = format!(
         "
   over-socket:
@@ -72,9 +75,9 @@ networks:
     )
 }
 
-/// A project of Compose. Dropping it takes it down.
+/// A Compose project. Dropping it takes it down.
 struct Project {
-    program: PathBuf,
+    program: String,
     file: PathBuf,
     socket: PathBuf,
 }
@@ -94,8 +97,8 @@ impl Project {
             .unwrap()
     }
 
-    /// What `wget` in the client's container says of a target.
-    fn ask(&self, options: &str, target: &str) -> Output {
+    /// Runs `wget` in the container of the service `client`.
+    fn wget(&self, options: &str, target: &str) -> Output {
         self.run(&["exec", "-T", "client", "sh", "-c", &format!("wget -q -O - {options} {target}")])
     }
 }
@@ -106,27 +109,20 @@ impl Drop for Project {
     }
 }
 
-/// The project on this engine, up; `None` where it cannot be.
-fn up(engine: &Engine) -> Option<Project> {
-    let Some(binary) = variable("DOCKVEIL_STATIC_BINARY") else {
-        engine::without("DOCKVEIL_STATIC_BINARY does not name a static binary");
-        return None;
-    };
-    let Some(program) = engine::find("docker-compose") else {
-        engine::without("no docker-compose on this machine");
-        return None;
-    };
+/// Builds the image from a static binary and brings the project up.
+#[track_caller]
+fn up(engine: &Engine, program: String, binary: &Path) -> Project {
     let socket = engine.socket();
     image::build(&socket, &fs::read(binary).unwrap(), "test", "");
-    let path = engine.directory().join("compose.yaml");
+    let path = engine.folder().join("compose.yaml");
     fs::write(&path, file(&socket, fs::metadata(&socket).unwrap().gid())).unwrap();
     let project = Project { program, file: path, socket };
     let started = project.run(&["up", "--detach"]);
     assert!(started.status.success(), "{started:?}");
-    Some(project)
+    project
 }
 
-/// The container of a service, as the engine has it.
+/// What the engine shows of the container of a service.
 #[track_caller]
 fn container(engine: &Engine, service: &str) -> Value {
     let filter = format!(
@@ -137,33 +133,33 @@ fn container(engine: &Engine, service: &str) -> Value {
     client::get(&engine.socket(), &format!("/containers/{id}/json")).json()
 }
 
-#[test]
-fn clients_reach_the_image_by_name_and_over_a_shared_socket() {
-    // An engine of its own: the tests of the shared one count its containers.
-    let Some(engine) = engine::private("compose") else { return };
+fn clients_reach_the_image_by_name_and_over_a_shared_socket() -> Outcome {
+    let (program, binary) = (installed::program("docker-compose")?, installed::static_binary()?);
+    let engine = engine::private("compose")?;
     seed::import(&engine.socket());
-    let web = json!({"Image": seed::BASE, "Cmd": ["sh", "-c", "sleep 1000", "canary-command"], "Env": ["TOKEN=canary-env"],
-                     "Labels": {"owner": "canary-label"}, "StopSignal": "SIGKILL", "HostConfig": {"NetworkMode": "none"}});
-    seed::container(&engine.socket(), "web", web);
+    let mut web = seed::detached(&["sh", "-c", "sleep 1000", "canary-command"]);
+    web["Env"] = json!(["TOKEN=canary-env"]);
+    web["Labels"] = json!({"owner": "canary-label"});
+    seed::start(&engine.socket(), "web", &web);
     assert!(client::get(&engine.socket(), "/containers/json").text().contains("canary-label"));
-    let Some(project) = up(&engine) else { return };
+    let project = up(&engine, program, &binary);
     for service in ["dockveil", "by-name", "by-socket"] {
         let inspect = container(&engine, service);
         assert!(
-            eventually(PATIENCE, || container(&engine, service)["State"]["Health"]["Status"] == "healthy"),
+            eventually(TIMEOUT, || container(&engine, service)["State"]["Health"]["Status"] == "healthy"),
             "{inspect:#}"
         );
         assert_eq!(inspect["Config"]["User"], "1000:1000");
         assert_eq!(inspect["HostConfig"]["ReadonlyRootfs"], true);
         assert_eq!(inspect["HostConfig"]["CapDrop"][0], "ALL");
-        let list = project.ask("", &format!("http://{service}:2375/containers/json?all=1"));
+        let list = project.wget("", &format!("http://{service}:2375/containers/json?all=1"));
         let text = String::from_utf8_lossy(&list.stdout).into_owned();
         assert!(list.status.success() && text.contains("\"/web\""), "{service}: {list:?}");
         assert_no_canary(service, &text);
-        let refused = project.ask("--post-data=", &format!("http://{service}:2375/containers/web/kill"));
+        let refused = project.wget("--post-data=", &format!("http://{service}:2375/containers/web/kill"));
         assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("403"), "{refused:?}");
     }
-    // The docker command in a container that has nothing but the socket.
+    // The docker command in a container that can reach the socket and nothing else.
     let docker = engine::find("docker").unwrap();
     let over_socket = |arguments: &[&str]| {
         let command = ["exec", "-T", "over-socket", docker.to_str().unwrap(), "-H", "unix:///run/dockveil/docker.sock"];
@@ -176,10 +172,11 @@ fn clients_reach_the_image_by_name_and_over_a_shared_socket() {
     let refused = over_socket(&["kill", "web"]);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && told.contains("denied by policy"), "{refused:?}");
-    // The client itself can reach nothing else: no engine, and no way out.
+    // The client can reach nothing but the services: it has no engine, and no way out.
     let client = container(&engine, "client");
     assert_eq!(client["Mounts"].as_array().map(Vec::len), Some(0));
     let networks = client["NetworkSettings"]["Networks"].as_object().unwrap();
     assert_eq!(networks.keys().collect::<Vec<_>>(), ["box_docker"]);
     assert_eq!(client::get(&engine.socket(), "/networks/box_docker").json()["Internal"], true);
+    Ok(())
 }

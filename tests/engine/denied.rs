@@ -1,14 +1,22 @@
-//! What the profile `dashboard` refuses, and the words it does that with.
+//! What the profile `dashboard` denies, and what the client reads then.
 
 use std::path::Path;
 
 use serde_json::json;
 
-use super::support::proxy::Proxy;
-use super::support::{client, engine};
+use crate::harness::{Outcome, Test, tests};
+use crate::support::proxy::Proxy;
+use crate::support::{assert_no_canary, client, engine};
 
-/// Requests that change something, or that read what no dashboard needs.
-const REFUSED: [(&str, &str); 40] = [
+pub(crate) const TESTS: &[Test] = tests![
+    what_a_dashboard_may_not_do_is_denied_and_not_done,
+    an_upgrade_of_a_denied_operation_is_denied,
+    an_error_for_a_missing_object_does_not_quote_its_name,
+    an_error_for_a_bad_parameter_does_not_quote_it,
+];
+
+/// Requests that change something, or that read what a dashboard does not need.
+const DENIED: [(&str, &str); 40] = [
     ("POST", "/containers/create?name=canary-created"),
     ("POST", "/containers/web/start"),
     ("POST", "/containers/web/stop"),
@@ -51,35 +59,34 @@ const REFUSED: [(&str, &str); 40] = [
     ("GET", "/debug/pprof/cmdline"),
 ];
 
-/// An answer with one of these statuses whose body is the engine's error form and quotes nothing of the request.
+/// Sends a request. The status is one of these, and the body an error that quotes nothing of the request.
 #[track_caller]
 fn check(socket: &Path, method: &str, target: &str, headers: &[&str], statuses: &[u16]) {
-    check_answer(&client::request(socket, method, target, headers, b""), method, target, statuses);
+    check_response(&client::request(socket, method, target, headers, b""), method, target, statuses);
 }
 
-/// See [`check`].
+/// Checks a response as [`check`] does.
 #[track_caller]
-fn check_answer(answer: &client::Answer, method: &str, target: &str, statuses: &[u16]) {
-    let text = answer.text();
-    assert!(statuses.contains(&answer.status()), "{method} {target}: {text}");
-    assert!(answer.complete, "{method} {target}: {text}");
-    super::support::assert_no_canary(target, &text);
+fn check_response(response: &client::Response, method: &str, target: &str, statuses: &[u16]) {
+    let text = response.text();
+    assert!(statuses.contains(&response.status()), "{method} {target}: {text}");
+    assert!(response.complete, "{method} {target}: {text}");
+    assert_no_canary(target, &text);
     if method != "HEAD" {
-        assert_eq!(answer.head.get("content-type"), Some("application/json"), "{method} {target}: {text}");
-        let error = answer.json();
+        assert_eq!(response.head.get("content-type"), Some("application/json"), "{method} {target}: {text}");
+        let error = response.json();
         assert!(error["message"].is_string() && error.as_object().unwrap().len() == 1, "{method} {target}: {text}");
     }
 }
 
-#[test]
-fn what_a_dashboard_may_not_do_is_denied_and_not_done() {
-    let Some(engine) = engine::shared() else { return };
+fn what_a_dashboard_may_not_do_is_denied_and_not_done() -> Outcome {
+    let engine = engine::read_only()?;
     let proxy = Proxy::start(&engine.socket(), "dashboard");
     let state = || client::get(&engine.socket(), "/containers/web/json").json()["State"]["StartedAt"].clone();
     let before = state();
-    for (method, target) in REFUSED {
+    for (method, target) in DENIED {
         for prefix in ["", "/v1.41", "/v1.24"] {
-            // A template that has no such version does not exist there.
+            // An operation that this version does not have is not found.
             let statuses: &[u16] = if prefix == "/v1.24" { &[403, 404] } else { &[403] };
             check(&proxy.socket(), method, &format!("{prefix}{target}"), &[], statuses);
         }
@@ -87,8 +94,8 @@ fn what_a_dashboard_may_not_do_is_denied_and_not_done() {
     for target in
         ["/containers/create?name=canary-created", "/containers/web/exec", "/volumes/create", "/networks/create"]
     {
-        let answer = client::post(&proxy.socket(), target, &json!({"Name": "canary-body", "Cmd": ["canary-body"]}));
-        check_answer(&answer, "POST", target, &[403]);
+        let response = client::post(&proxy.socket(), target, &json!({"Name": "canary-body", "Cmd": ["canary-body"]}));
+        check_response(&response, "POST", target, &[403]);
     }
     assert_eq!(state(), before);
     for gone in ["/containers/canary-created/json", "/containers/canary-renamed/json", "/images/canary-tag/json"] {
@@ -97,11 +104,11 @@ fn what_a_dashboard_may_not_do_is_denied_and_not_done() {
     for kept in ["/networks/shop", "/volumes/archive", "/images/shop/web:1/json"] {
         assert_eq!(client::get(&engine.socket(), kept).status(), 200, "{kept}");
     }
+    Ok(())
 }
 
-#[test]
-fn an_upgrade_of_a_denied_operation_is_denied() {
-    let Some(engine) = engine::shared() else { return };
+fn an_upgrade_of_a_denied_operation_is_denied() -> Outcome {
+    let engine = engine::read_only()?;
     let proxy = Proxy::start(&engine.socket(), "dashboard");
     for protocol in ["tcp", "h2c", "websocket"] {
         let upgrade = format!("Upgrade: {protocol}");
@@ -111,11 +118,11 @@ fn an_upgrade_of_a_denied_operation_is_denied() {
             check(&proxy.socket(), "POST", target, &["Connection: Upgrade", &upgrade], &[403]);
         }
     }
+    Ok(())
 }
 
-#[test]
-fn what_does_not_exist_is_said_not_to_without_quoting_it() {
-    let Some(engine) = engine::shared() else { return };
+fn an_error_for_a_missing_object_does_not_quote_its_name() -> Outcome {
+    let engine = engine::read_only()?;
     let proxy = Proxy::start(&engine.socket(), "dashboard");
     for target in ["/containers/canary-missing/json", "/v1.41/containers/canary-missing/json?size=1"] {
         check(&proxy.socket(), "GET", target, &[], &[404]);
@@ -123,11 +130,11 @@ fn what_does_not_exist_is_said_not_to_without_quoting_it() {
     for (method, target) in [("GET", "/canary-path"), ("GET", "/v1.41/canary-path/json"), ("PUT", "/containers/json")] {
         check(&proxy.socket(), method, target, &[], &[403, 404, 405]);
     }
+    Ok(())
 }
 
-#[test]
-fn a_mistake_in_a_parameter_is_answered_without_quoting_it() {
-    let Some(engine) = engine::shared() else { return };
+fn an_error_for_a_bad_parameter_does_not_quote_it() -> Outcome {
+    let engine = engine::read_only()?;
     let proxy = Proxy::start(&engine.socket(), "dashboard");
     for target in [
         "/containers/json?limit=canary-limit",
@@ -137,4 +144,5 @@ fn a_mistake_in_a_parameter_is_answered_without_quoting_it() {
     ] {
         check(&proxy.socket(), "GET", target, &[], &[400, 403, 404, 500]);
     }
+    Ok(())
 }

@@ -1,23 +1,26 @@
-//! Every operation that answers with JSON, with every parameter it has, asked of the seeded engine: what comes is in the
-//! catalogue, and what goes through a built-in profile holds no canary.
+//! Every operation that returns JSON, with every parameter it has: each field that an engine sends is in the catalogue, and
+//! no built-in profile lets a canary through.
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 use dockveil::api::{Method, OPERATIONS, Operation, Response, Stream};
 use dockveil::profile::{Profile, Profiles};
 use serde_json::Value;
 
-use super::support::engine::Engine;
-use super::support::leaves::leaves;
-use super::support::proxy::Proxy;
-use super::support::{assert_no_canary, client, engine, seed};
+use crate::harness::{Outcome, Test, tests};
+use crate::support::engine::Engine;
+use crate::support::leaves::leaves;
+use crate::support::proxy::Proxy;
+use crate::support::{assert_no_canary, client, engine, seed};
 
-/// The containers of the seed that differ in what they show.
+pub(crate) const TESTS: &[Test] =
+    tests![every_field_of_a_live_answer_is_in_the_catalogue, no_operation_with_any_parameter_shows_a_canary];
+
+/// The containers of the seed that show different fields.
 const CONTAINERS: [&str; 5] = ["web", "terminal", "story", "odd", "broken"];
 
-/// The operations that read and answer with JSON that ends.
+/// The operations that read, and return JSON that ends.
 fn operations() -> impl Iterator<Item = &'static Operation> {
     OPERATIONS.iter().filter(|operation| {
         let ends = match operation.response {
@@ -35,7 +38,7 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
     })
 }
 
-/// The paths of an operation, each with the name of something that is there.
+/// The paths of an operation, with the names of objects that exist.
 fn paths(operation: &Operation) -> Vec<String> {
     let template = operation.template;
     let names: &[&str] = match template.split('/').nth(1) {
@@ -51,13 +54,13 @@ fn paths(operation: &Operation) -> Vec<String> {
     let filled = |name: &&str| {
         let with_name = ["{id}", "{reference}", "{name}"]
             .iter()
-            .fold(template.to_owned(), |path, location| path.replace(location, name));
+            .fold(template.to_owned(), |path, placeholder| path.replace(placeholder, name));
         with_name.replace("{checkpoint}", "missing")
     };
     names.iter().map(filled).collect()
 }
 
-/// A value of a parameter with which it does something.
+/// A value with which a parameter has an effect.
 fn value(parameter: &str) -> &'static str {
     match parameter {
         "filters" => "%7B%7D",
@@ -73,7 +76,7 @@ fn value(parameter: &str) -> &'static str {
     }
 }
 
-/// The requests for an operation: without a parameter, with each, and with all.
+/// The targets of an operation: without parameters, with each of them, and with all.
 fn targets(operation: &Operation) -> Vec<String> {
     let fixed = match operation.response {
         Response::Stream(Stream::Stats) => "stream=0&one-shot=1",
@@ -106,22 +109,18 @@ fn targets(operation: &Operation) -> Vec<String> {
     found
 }
 
-fn get(socket: &Path, target: &str) -> client::Answer {
-    client::exchange(socket, "GET", target, &[], b"", Duration::from_secs(5))
-}
-
-/// What an engine answers to every request of [`targets`], under several versions, held against the catalogue: the fields
-/// that are in no class file, how many are, and the schemas seen.
+/// Compares the responses of an engine to all [`targets`], in several versions, with the catalogue. Returns the fields
+/// that no class file has, the number of those that one has, and the schemas of the responses.
 pub(crate) fn compared(socket: &Path) -> (BTreeSet<String>, usize, BTreeSet<&'static str>) {
     let catalogue = dockveil::api::catalogue::built_in().unwrap();
     let (mut unknown, mut schemas, mut known) = (BTreeSet::new(), BTreeSet::new(), 0);
     for prefix in ["", "/v1.24", "/v1.40", "/v1.44"] {
         for operation in operations().filter(|operation| operation.response != Response::Stream(Stream::Events)) {
             for target in targets(operation) {
-                let answer = get(socket, &format!("{prefix}{target}"));
-                let Ok(document) = serde_json::from_slice::<Value>(&answer.body) else { continue };
-                // Podman 5 has sent a status of 200 before it finds that a container does not run and has no figures.
-                let failed = answer.status() >= 300 || document.get("cause").is_some();
+                let response = client::get(socket, &format!("{prefix}{target}"));
+                let Ok(document) = serde_json::from_slice::<Value>(&response.body) else { continue };
+                // Podman 5 sends the status 200 before it finds that a container does not run and has no statistics.
+                let failed = response.status() >= 300 || document.get("cause").is_some();
                 let schema = if failed { "Error" } else { operation.schema().unwrap() };
                 schemas.insert(schema);
                 let documents = match document {
@@ -142,37 +141,37 @@ pub(crate) fn compared(socket: &Path) -> (BTreeSet<String>, usize, BTreeSet<&'st
     (unknown, known, schemas)
 }
 
-#[test]
-fn every_field_of_a_live_answer_is_in_the_catalogue() {
-    let Some(engine) = engine::shared() else { return };
+fn every_field_of_a_live_answer_is_in_the_catalogue() -> Outcome {
+    let engine = engine::read_only()?;
     let (unknown, known, schemas) = compared(&engine.socket());
     assert!(unknown.is_empty(), "{} fields in no class file: {unknown:#?}", unknown.len());
     assert!(known > 10_000 && schemas.len() > 10, "{known} leaves of {schemas:?}");
+    Ok(())
 }
 
-#[test]
-fn no_operation_with_any_parameter_shows_a_canary() {
-    let Some(engine) = engine::shared() else { return };
+fn no_operation_with_any_parameter_shows_a_canary() -> Outcome {
+    let engine = engine::read_only()?;
     let profiles = Profiles::built_in(&dockveil::api::catalogue::built_in().unwrap()).unwrap();
-    // One sample of statistics takes an engine up to a second: each profile waits for its own.
+    // The engine takes up to a second for a sample of statistics: the profiles wait at the same time.
     let answered = std::thread::scope(|scope| {
         let each = profiles.iter().map(|profile| scope.spawn(|| check_profile(engine, profile)));
         let running: Vec<_> = each.collect();
         running.into_iter().map(|one| one.join().unwrap()).sum::<usize>()
     });
-    assert!(answered > 900, "{answered} answers");
+    assert!(answered > 900, "{answered} responses");
+    Ok(())
 }
 
-/// Asks everything that a profile allows; answers how often the engine had an answer.
+/// Requests everything that a profile allows. Returns the number of requests with the status 200.
 fn check_profile(engine: &Engine, profile: &Profile) -> usize {
     let (name, proxy) = (profile.name.as_str(), Proxy::start(&engine.socket(), &profile.name));
     let mut answered = 0;
     for operation in operations().filter(|operation| profile.allow.contains_key(operation.id)) {
         for target in targets(operation) {
-            let answer = get(&proxy.socket(), &target);
-            assert_no_canary(&format!("{name}: {target}"), &answer.text());
-            assert_ne!(answer.status(), 502, "{name}: {target}: {}", answer.text());
-            answered += usize::from(answer.status() == 200);
+            let response = client::get(&proxy.socket(), &target);
+            assert_no_canary(&format!("{name}: {target}"), &response.text());
+            assert_ne!(response.status(), 502, "{name}: {target}: {}", response.text());
+            answered += usize::from(response.status() == 200);
         }
     }
     answered

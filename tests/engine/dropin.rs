@@ -1,35 +1,48 @@
-//! Real clients of another socket proxy, of which the image was exchanged and nothing else: they see what they see at the
-//! engine but for what is hidden, and with one variable more, all of it.
+//! Dockveil as a drop-in for another socket proxy: clients see what the engine shows them, except for what is hidden, and
+//! with one more variable they see all of it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Once;
 
 use serde_json::{Value, json};
 
-use super::profiles::{SHOWN_IN_PART, canaries, check_same, hidden, parse, ran};
-use super::support::engine::Engine;
-use super::support::proxy::Proxy;
-use super::support::{assert_no_canary, client, docker, engine, eventually, installed, seed};
+use crate::harness::{Outcome, Test, tests};
+use crate::profiles::{SHOWN_IN_PART, canaries, check_same, hidden, parse, without_outcomes};
+use crate::support::engine::Engine;
+use crate::support::proxy::Proxy;
+use crate::support::{assert_no_canary, cli, client, engine, installed, now, seed};
 
-/// A proxy that is replaced.
-struct Replaced {
-    /// Its name, as the start says it.
+pub(crate) const TESTS: &[Test] = tests![
+    the_sdk_for_python_sees_the_same,
+    glances_sees_the_same,
+    docker_sees_the_same_in_place_of_11notes,
+    docker_sees_the_same_in_place_of_tecnativa,
+    docker_sees_the_same_in_place_of_linuxserver,
+    docker_sees_everything_again_with_one_variable,
+    what_is_not_opened_is_denied,
+    a_container_is_restarted_where_a_variable_says_so,
+    docker_sees_the_same_events,
+    every_read_of_11notes_is_served,
+];
+
+/// Another socket proxy, and its settings.
+struct OtherProxy {
+    /// The name in the log.
     name: &'static str,
     /// The variable that names the engine's socket.
     engine: &'static str,
-    /// What is set.
+    /// The variables that are set.
     variables: &'static [(&'static str, &'static str)],
-    /// Whether it lets its clients read which files of a container have changed, and the history of an image.
+    /// Whether clients may read the changed files of a container and the history of an image.
     changes: bool,
 }
 
-/// As its Compose file has it: everything that reads.
-const NOTES: Replaced =
-    Replaced { name: "11notes", engine: "SOCKET_PROXY_DOCKER_SOCKET", variables: &[], changes: true };
+/// As in its Compose file: everything that reads.
+const NOTES: OtherProxy =
+    OtherProxy { name: "11notes", engine: "SOCKET_PROXY_DOCKER_SOCKET", variables: &[], changes: true };
 
-/// What a dashboard is given.
-const TECNATIVA: Replaced = Replaced {
+/// What a dashboard needs.
+const TECNATIVA: OtherProxy = OtherProxy {
     name: "tecnativa",
     engine: "SOCKET_PATH",
     variables: &[
@@ -44,8 +57,8 @@ const TECNATIVA: Replaced = Replaced {
     changes: true,
 };
 
-/// The same, where logs and processes are variables of their own.
-const LINUXSERVER: Replaced = Replaced {
+/// The same for a proxy with separate variables for logs and processes.
+const LINUXSERVER: OtherProxy = OtherProxy {
     name: "linuxserver",
     engine: "SOCKET_PATH",
     variables: &[
@@ -61,27 +74,27 @@ const LINUXSERVER: Replaced = Replaced {
     changes: false,
 };
 
-impl Replaced {
-    /// The program in its place, with these variables besides.
+impl OtherProxy {
+    /// Starts dockveil in its place, with further variables.
     #[track_caller]
-    fn with(&self, engine: &Engine, more: &[(&str, &str)]) -> Proxy {
-        let proxy = Proxy::in_place((self.engine, &engine.socket()), &[self.variables, more].concat());
+    fn replaced(&self, engine: &Engine, more: &[(&str, &str)]) -> Proxy {
+        let proxy = Proxy::drop_in((self.engine, &engine.socket()), &[self.variables, more].concat());
         assert!(proxy.log().contains(&format!("compat: {}\n", self.name)), "{}", proxy.log());
         proxy
     }
 }
 
-/// Canaries of the class `host`, which these clients are shown, as they were before.
+/// Canaries of the class `host`, which all these proxies show.
 const HOST: [&str; 1] = ["canary-sysctl"];
 
-/// Fails if a text holds a canary of a class that is hidden.
+/// Fails if a text contains a canary of a hidden class.
 #[track_caller]
 fn assert_no_secret(what: &str, text: &str) {
     assert_no_canary(what, &HOST.iter().fold(text.to_owned(), |text, shown| text.replace(shown, "")));
 }
 
-/// Commands that no proxy which only reads lets through.
-const REFUSED: &[&[&str]] = &[
+/// Commands that a proxy for reading denies.
+const DENIED: &[&[&str]] = &[
     &["restart", "web"],
     &["stop", "web"],
     &["kill", "web"],
@@ -97,221 +110,205 @@ const REFUSED: &[&[&str]] = &[
     &["image", "rm", "shop/web:1"],
 ];
 
-/// The docker command sees what it sees at the engine, secrets apart, and changes nothing.
-#[track_caller]
-fn check(replaced: &Replaced) {
-    let Some(engine) = stage() else { return };
-    let proxy = replaced.with(engine, &[]);
-    check_same(replaced.name, &engine.socket(), &proxy.socket());
-    let mut before = BTreeSet::new();
+/// The docker command shows the same as at the engine, except for secrets, and changes nothing.
+fn check(other: &OtherProxy) -> Outcome {
+    let engine = engine::read_only()?;
+    let proxy = other.replaced(engine, &[]);
+    check_same(other.name, &engine.socket(), &proxy.socket());
+    let before = client::get(&engine.socket(), "/containers/web/json").json()["State"]["StartedAt"].clone();
+    let mut shown = BTreeSet::new();
     for (arguments, expected) in SHOWN_IN_PART {
         let program = [&["docker"], *arguments].concat();
-        let direct = installed::shown(&engine.socket(), &program);
-        let through = installed::shown(&proxy.socket(), &program);
-        assert_no_secret(&format!("{}: {arguments:?}", replaced.name), &through);
+        let direct = cli::stdout(&engine.socket(), &program);
+        let through = cli::stdout(&proxy.socket(), &program);
+        assert_no_secret(&format!("{}: {arguments:?}", other.name), &through);
         let mut found = BTreeSet::new();
         hidden("$", &parse(&direct), &parse(&through), &mut found);
         for path in *expected {
-            // A word that stands for a command is in a list as long as the command's.
+            // Lists keep their length, and their elements are hidden.
             let is_hidden = found.contains(*path) || found.contains(&format!("{path}[*]"));
-            assert!(is_hidden, "{}: {arguments:?}: {path} is not hidden: {found:?}", replaced.name);
+            assert!(is_hidden, "{}: {arguments:?}: {path} is not hidden: {found:?}", other.name);
         }
-        before.extend(canaries(&direct).into_iter().map(str::to_owned));
+        shown.extend(canaries(&direct).into_iter().map(str::to_owned));
     }
-    assert!(before.len() > 30, "{before:?}");
-    for arguments in in_rows(replaced) {
+    assert!(shown.len() > 30, "the engine shows too few canaries to prove anything: {shown:?}");
+    for arguments in tables(other, &["top", "idle"]) {
         let program = [&["docker"], arguments].concat();
-        let direct = installed::shown(&engine.socket(), &program);
-        let through = installed::shown(&proxy.socket(), &program);
+        let direct = cli::stdout(&engine.socket(), &program);
+        let through = cli::stdout(&proxy.socket(), &program);
         assert!(direct.contains("canary-"), "{arguments:?}: {direct}");
-        assert_no_secret(&format!("{}: {arguments:?}", replaced.name), &through);
-        assert_eq!(through.lines().count(), direct.lines().count(), "{}: {arguments:?}: {through}", replaced.name);
+        assert_no_secret(&format!("{}: {arguments:?}", other.name), &through);
+        assert_eq!(through.lines().count(), direct.lines().count(), "{}: {arguments:?}: {through}", other.name);
     }
-    let list = installed::shown(&proxy.socket(), &["docker", "ps", "--all", "--no-trunc"]);
-    assert_no_secret(&format!("{}: ps", replaced.name), &list);
-    for arguments in REFUSED {
-        let refused = docker::run(&proxy.socket(), arguments, "");
-        assert!(!refused.status.success(), "{}: {arguments:?}: {}", replaced.name, installed::told(&refused));
-        assert_no_secret(&format!("{}: {arguments:?}", replaced.name), &installed::told(&refused));
+    let list = cli::stdout(&proxy.socket(), &["docker", "ps", "--all", "--no-trunc"]);
+    assert_no_secret(&format!("{}: ps", other.name), &list);
+    for arguments in DENIED {
+        let denied = cli::docker(&proxy.socket(), arguments, "");
+        assert!(!denied.status.success(), "{}: {arguments:?}: {}", other.name, cli::outputs(&denied));
+        assert_no_secret(&format!("{}: {arguments:?}", other.name), &cli::outputs(&denied));
     }
-    let inspect = |socket: &Path| client::get(socket, "/containers/web/json").json()["State"]["StartedAt"].clone();
-    assert_eq!(inspect(&proxy.socket()), inspect(&engine.socket()), "{}: it still runs", replaced.name);
+    let started = |socket: &Path| client::get(socket, "/containers/web/json").json()["State"]["StartedAt"].clone();
+    assert_eq!(started(&proxy.socket()), before, "{}: web was restarted", other.name);
+    Ok(())
 }
 
-/// Commands whose rows keep their number, although what they say is a secret.
-fn in_rows(replaced: &Replaced) -> Vec<&'static [&'static str]> {
-    let mut commands: Vec<&[&str]> = vec![&["top", "idle"]];
-    if replaced.changes {
+/// Commands that print a row for each object, with secrets in it: `top`, and what else this proxy allows.
+fn tables(other: &OtherProxy, top: &'static [&'static str]) -> Vec<&'static [&'static str]> {
+    let mut commands = vec![top];
+    if other.changes {
         commands.push(&["diff", "web"]);
-        commands.push(&["history", "shop/web:1"]);
+        commands.push(&["history", "--no-trunc", "--format", "{{.ID}} {{.Size}} {{.CreatedBy}}", "shop/web:1"]);
     }
     commands
 }
 
-/// The shared engine, with a container that has the same two processes at every look.
-fn stage() -> Option<&'static Engine> {
-    static MADE: Once = Once::new();
-    let engine = engine::shared()?;
-    let body = json!({"Image": seed::BASE, "Cmd": ["sh", "-c", "while :; do sleep 1000; done", "canary-command"],
-        "HostConfig": {"NetworkMode": "none"}});
-    MADE.call_once(|| seed::container(&engine.socket(), "idle", body));
-    Some(engine)
-}
-
-/// With `DOCKVEIL_SHOW=all` the docker command sees what it sees at the engine.
+/// With `DOCKVEIL_SHOW=all` the docker command shows the same as at the engine.
 #[track_caller]
-fn check_all(replaced: &Replaced) {
-    let Some(engine) = stage() else { return };
-    let proxy = replaced.with(engine, &[("DOCKVEIL_SHOW", "all")]);
+fn check_all(engine: &Engine, other: &OtherProxy) {
+    let proxy = other.replaced(engine, &[("DOCKVEIL_SHOW", "all")]);
     for arguments in SHOWN_IN_PART.iter().map(|(arguments, _)| *arguments) {
         let program = [&["docker"], arguments].concat();
-        let direct = installed::shown(&engine.socket(), &program);
-        assert_eq!(parse(&installed::shown(&proxy.socket(), &program)), parse(&direct), "{arguments:?}");
+        let direct = cli::stdout(&engine.socket(), &program);
+        assert_eq!(parse(&cli::stdout(&proxy.socket(), &program)), parse(&direct), "{arguments:?}");
     }
-    for arguments in in_rows(replaced) {
+    // These columns of `ps` do not change while the processes run.
+    for arguments in tables(other, &["top", "idle", "-o", "pid,ppid,user,args"]) {
         let program = [&["docker"], arguments].concat();
-        // In an order that the engine does not keep.
-        let rows = |socket: &Path| -> BTreeSet<String> {
-            installed::shown(socket, &program).lines().map(str::to_owned).collect()
-        };
-        // Ages and times go on between two looks.
-        let same = eventually(client::PATIENCE, || rows(&proxy.socket()) == rows(&engine.socket()));
-        assert!(same, "{}: {arguments:?}: {:?}", replaced.name, rows(&proxy.socket()));
+        // The engine returns the changed files in any order.
+        let rows =
+            |socket: &Path| -> BTreeSet<String> { cli::stdout(socket, &program).lines().map(str::to_owned).collect() };
+        assert_eq!(rows(&proxy.socket()), rows(&engine.socket()), "{}: {arguments:?}", other.name);
     }
 }
 
-#[test]
-fn docker_sees_the_same_in_place_of_11notes() {
-    check(&NOTES);
+fn docker_sees_the_same_in_place_of_11notes() -> Outcome {
+    check(&NOTES)
 }
 
-#[test]
-fn docker_sees_the_same_in_place_of_tecnativa() {
-    check(&TECNATIVA);
+fn docker_sees_the_same_in_place_of_tecnativa() -> Outcome {
+    check(&TECNATIVA)
 }
 
-#[test]
-fn docker_sees_the_same_in_place_of_linuxserver() {
-    check(&LINUXSERVER);
+fn docker_sees_the_same_in_place_of_linuxserver() -> Outcome {
+    check(&LINUXSERVER)
 }
 
-#[test]
-fn docker_sees_everything_again_with_one_variable() {
-    [NOTES, TECNATIVA, LINUXSERVER].iter().for_each(check_all);
+fn docker_sees_everything_again_with_one_variable() -> Outcome {
+    let engine = engine::read_only()?;
+    [NOTES, TECNATIVA, LINUXSERVER].iter().for_each(|other| check_all(engine, other));
+    Ok(())
 }
 
-/// What each variable of a part is for, seen from the docker command.
-#[test]
-fn what_is_not_opened_is_refused() {
-    let Some(engine) = engine::shared() else { return };
-    let refused: [(&Replaced, &[&str]); 4] = [
+/// What no variable opens is denied, and the docker command shows the reason.
+fn what_is_not_opened_is_denied() -> Outcome {
+    let engine = engine::read_only()?;
+    let denied: [(&OtherProxy, &[&str]); 4] = [
         (&LINUXSERVER, &["diff", "web"]),
         (&LINUXSERVER, &["plugin", "ls"]),
         (&TECNATIVA, &["service", "ls"]),
         (&NOTES, &["secret", "ls"]),
     ];
-    for (replaced, arguments) in refused {
-        let proxy = replaced.with(engine, &[]);
-        let told = installed::told(&docker::run(&proxy.socket(), arguments, ""));
-        assert!(told.to_lowercase().contains("denied by policy"), "{}: {arguments:?}: {told}", replaced.name);
+    for (other, arguments) in denied {
+        let proxy = other.replaced(engine, &[]);
+        let text = cli::outputs(&cli::docker(&proxy.socket(), arguments, ""));
+        assert!(text.to_lowercase().contains("denied by policy"), "{}: {arguments:?}: {text}", other.name);
     }
+    Ok(())
 }
 
-/// One variable opens restarts of containers, and nothing else that writes.
-#[test]
-fn a_container_is_restarted_where_a_variable_says_so() {
-    let Some(engine) = engine::shared() else { return };
-    let body = json!({"Image": seed::BASE, "Cmd": ["sh", "-c", "while :; do sleep 1000; done"], "StopSignal": "SIGKILL",
-        "HostConfig": {"NetworkMode": "none"}});
-    seed::container(&engine.socket(), "phoenix", body);
+/// One variable allows to restart containers, and no other write.
+fn a_container_is_restarted_where_a_variable_says_so() -> Outcome {
+    let engine = engine::read_write()?;
+    seed::start(&engine.socket(), "phoenix", &seed::detached(&["sleep", "1000"]));
     let started = || client::get(&engine.socket(), "/containers/phoenix/json").json()["State"]["StartedAt"].clone();
-    for replaced in [TECNATIVA, LINUXSERVER] {
-        let proxy = replaced.with(engine, &[("ALLOW_RESTARTS", "1")]);
+    for other in [TECNATIVA, LINUXSERVER] {
+        let proxy = other.replaced(engine, &[("ALLOW_RESTARTS", "1")]);
         let before = started();
-        assert_eq!(installed::shown(&proxy.socket(), &["docker", "restart", "phoenix"]), "phoenix\n");
-        assert_ne!(started(), before, "{}", replaced.name);
+        assert_eq!(cli::stdout(&proxy.socket(), &["docker", "restart", "phoenix"]), "phoenix\n");
+        assert_ne!(started(), before, "{}", other.name);
         for arguments in [&["start", "odd"][..], &["rm", "--force", "phoenix"], &["exec", "phoenix", "true"]] {
-            let told = installed::told(&docker::run(&proxy.socket(), arguments, ""));
-            assert!(told.to_lowercase().contains("denied by policy"), "{}: {arguments:?}: {told}", replaced.name);
+            let text = cli::outputs(&cli::docker(&proxy.socket(), arguments, ""));
+            assert!(text.to_lowercase().contains("denied by policy"), "{}: {arguments:?}: {text}", other.name);
         }
     }
-    client::request(&engine.socket(), "DELETE", "/containers/phoenix?force=1", &[], b"");
+    seed::remove(&engine.socket(), "phoenix");
+    Ok(())
 }
 
-/// Events arrive with their names and without labels and commands.
-#[test]
-fn docker_sees_the_same_events() {
-    let Some(engine) = engine::shared() else { return };
-    let body = json!({"Image": seed::BASE, "Cmd": ["true"], "Labels": {"owner": "canary-label"},
-        "HostConfig": {"NetworkMode": "none", "AutoRemove": true}});
-    seed::container(&engine.socket(), "moth", body);
-    let said = |socket: &Path, format: &str| {
+/// Events arrive with names, and without labels and commands.
+fn docker_sees_the_same_events() -> Outcome {
+    let engine = engine::read_write()?;
+    let mut body = seed::detached(&["true"]);
+    body["Labels"] = json!({"owner": "canary-label"});
+    seed::run_and_remove(&engine.socket(), "moth", &body);
+    let until = now();
+    let events = |socket: &Path, format: &str| {
         let program =
-            ["docker", "events", "--since", "1", "--until", "0s", "--filter", "container=moth", "--format", format];
-        installed::shown(socket, &program)
+            ["docker", "events", "--since", "1", "--until", &until, "--filter", "container=moth", "--format", format];
+        cli::stdout(socket, &program)
     };
     let actions = "{{.Type}} {{.Action}} {{.Actor.ID}} {{.Actor.Attributes.name}} {{.Actor.Attributes.image}}";
-    assert!(eventually(client::PATIENCE, || said(&engine.socket(), actions).contains("container destroy")));
-    assert!(said(&engine.socket(), "{{json .}}").contains("canary-label"));
-    for replaced in [NOTES, TECNATIVA, LINUXSERVER] {
-        let proxy = replaced.with(engine, &[]);
-        assert_eq!(said(&proxy.socket(), actions), said(&engine.socket(), actions), "{}", replaced.name);
-        assert_no_secret("docker events", &said(&proxy.socket(), "{{json .}}"));
-        let proxy = replaced.with(engine, &[("DOCKVEIL_SHOW", "all")]);
-        assert_eq!(said(&proxy.socket(), "{{json .}}"), said(&engine.socket(), "{{json .}}"), "{}", replaced.name);
+    assert!(events(&engine.socket(), actions).contains("container destroy"));
+    assert!(events(&engine.socket(), "{{json .}}").contains("canary-label"));
+    for other in [NOTES, TECNATIVA, LINUXSERVER] {
+        let proxy = other.replaced(engine, &[]);
+        assert_eq!(events(&proxy.socket(), actions), events(&engine.socket(), actions), "{}", other.name);
+        assert_no_secret("docker events", &events(&proxy.socket(), "{{json .}}"));
+        let proxy = other.replaced(engine, &[("DOCKVEIL_SHOW", "all")]);
+        assert_eq!(events(&proxy.socket(), "{{json .}}"), events(&engine.socket(), "{{json .}}"), "{}", other.name);
     }
+    Ok(())
 }
 
-/// The SDK for Python, whose script reads what a dashboard does, and tries what only some may.
-#[test]
-fn the_sdk_for_python_sees_the_same() {
-    let Some(python) = installed::client("python/bin/python") else { return };
-    let Some(engine) = engine::shared() else { return };
+/// The script for the Python SDK reads what a dashboard reads, and makes two calls that these proxies deny.
+fn the_sdk_for_python_sees_the_same() -> Outcome {
+    let python = installed::client("python/bin/python")?;
+    let engine = engine::read_only()?;
     let script = installed::script("sdk.py");
     let program = [&python, script.as_str(), "web", "terminal", "story"];
-    let direct = parse(&ran(&installed::shown(&engine.socket(), &program)));
-    let check = |replaced: Replaced| {
+    let direct = parse(&without_outcomes(&cli::stdout(&engine.socket(), &program)));
+    let check = |other: OtherProxy| {
         let shown = |more: &[(&str, &str)]| -> (Value, Value, String) {
-            let proxy = replaced.with(engine, more);
-            let said = installed::shown(&proxy.socket(), &program);
-            let mut value = parse(&said);
-            let outcomes = value["refused"].take();
-            (value, outcomes, said)
+            let proxy = other.replaced(engine, more);
+            let text = cli::stdout(&proxy.socket(), &program);
+            let mut value = parse(&text);
+            let outcomes = value["denied"].take();
+            (value, outcomes, text)
         };
         let (all, _, _) = shown(&[("DOCKVEIL_SHOW", "all")]);
-        assert_eq!(all, direct, "{}", replaced.name);
-        let (through, outcomes, said) = shown(&[]);
-        assert_no_secret(replaced.name, &said);
+        assert_eq!(all, direct, "{}", other.name);
+        let (through, outcomes, text) = shown(&[]);
+        assert_no_secret(other.name, &text);
         let mut found = BTreeSet::new();
         hidden("$", &direct, &through, &mut found);
         for path in ["$.inspect.Config.Env", "$.containers[*].labels.owner", "$.image.Config.Env", "$.top.command"] {
-            assert!(found.contains(path), "{}: {path} is not hidden: {found:?}", replaced.name);
+            assert!(found.contains(path), "{}: {path} is not hidden: {found:?}", other.name);
         }
         for (call, outcome) in outcomes.as_object().unwrap() {
-            let refused = outcome.as_str().unwrap().starts_with("403: ");
-            assert_eq!(refused, ["exec", "archive"].contains(&call.as_str()), "{}: {call}: {outcomes}", replaced.name);
+            let denied = outcome.as_str().unwrap().starts_with("403: ");
+            assert_eq!(denied, ["exec", "archive"].contains(&call.as_str()), "{}: {call}: {outcomes}", other.name);
         }
     };
-    // Each waits for samples most of the time.
+    // Each waits for samples of statistics most of the time.
     std::thread::scope(|scope| {
-        for replaced in [NOTES, TECNATIVA, LINUXSERVER] {
+        for other in [NOTES, TECNATIVA, LINUXSERVER] {
             let check = &check;
-            scope.spawn(move || check(replaced));
+            scope.spawn(move || check(other));
         }
     });
+    Ok(())
 }
 
-/// Glances joins the words of each command, and ends where there are none.
-#[test]
-fn glances_sees_the_same() {
-    let Some(glances) = installed::client("python/bin/glances") else { return };
-    let Some(engine) = engine::shared() else { return };
-    let (proxy, shown) = (TECNATIVA.with(engine, &[]), TECNATIVA.with(engine, &[("DOCKVEIL_SHOW", "command")]));
+/// Glances joins the words of each command, and fails if there are none.
+fn glances_sees_the_same() -> Outcome {
+    let glances = installed::client("python/bin/glances")?;
+    let engine = engine::read_only()?;
+    let (proxy, shown) = (TECNATIVA.replaced(engine, &[]), TECNATIVA.replaced(engine, &[("DOCKVEIL_SHOW", "command")]));
     let program =
         [&glances, "--stdout-json", "containers", "--stop-after", "4", "--time", "2", "--disable-check-update"];
     let web = |socket: &Path| -> Value {
-        let said = installed::shown(socket, &program);
-        let line = said.lines().rfind(|line| line.starts_with("{\"containers\"")).unwrap_or_else(|| panic!("{said}"));
+        let text = cli::stdout(socket, &program);
+        let line = text.lines().rfind(|line| line.starts_with("{\"containers\"")).unwrap_or_else(|| panic!("{text}"));
         let line: Value = serde_json::from_str(line).unwrap();
         line["containers"].as_array().unwrap().iter().find(|row| row["name"] == "web").unwrap().clone()
     };
@@ -326,12 +323,11 @@ fn glances_sees_the_same() {
     assert_eq!(shown["command"], direct["command"]);
     assert_eq!(through["command"], "[redacted]");
     assert_no_secret("Glances", &through.to_string());
+    Ok(())
 }
 
-/// Every read that 11notes/socket-proxy passes on is answered as the engine answers it; the reads that it denies, and
-/// files, are not.
-#[test]
-fn every_read_of_11notes_is_served() {
+/// Every read that 11notes/socket-proxy allows gets the engine's status. The reads that it denies, and files, are denied.
+fn every_read_of_11notes_is_served() -> Outcome {
     const SERVED: &[&str] = &[
         "/_ping",
         "/version",
@@ -376,16 +372,15 @@ fn every_read_of_11notes_is_served() {
         "/images/get?names=base:1",
         "/images/base:1/get",
     ];
-    let Some(engine) = engine::shared() else { return };
-    let web = client::get(&engine.socket(), "/containers/web/json").json();
-    let exec = web["ExecIDs"][0].as_str().unwrap();
-    let proxy = NOTES.with(engine, &[]);
+    let engine = engine::read_only()?;
+    let exec = seed::exec(&engine.socket(), "web", &json!({"Cmd": ["true"]}));
+    let proxy = NOTES.replaced(engine, &[]);
     for target in SERVED {
-        let target = target.replace("EXEC", exec);
+        let target = target.replace("EXEC", &exec);
         let (direct, through) = (client::get(&engine.socket(), &target), client::get(&proxy.socket(), &target));
         assert_eq!(through.status(), direct.status(), "GET {target}: {}", through.text());
         assert!(through.complete, "GET {target}");
-        // What a program prints is passed as it comes.
+        // The output of a program is not filtered.
         if !target.contains("/logs") {
             assert_no_secret(&format!("GET {target}"), &through.text());
         }
@@ -393,4 +388,5 @@ fn every_read_of_11notes_is_served() {
     for target in DENIED {
         assert_eq!(client::get(&proxy.socket(), target).status(), 403, "GET {target}");
     }
+    Ok(())
 }

@@ -1,16 +1,21 @@
-//! The image: the last stage of the Dockerfile, built on the engine around a static binary made on this machine.
+//! The image: the last stage of the Dockerfile, built by the engine around a static binary that exists already.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::OnceLock;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::support::client::{self, PATIENCE};
-use super::support::engine::Engine;
-use super::support::tar::Tar;
-use super::support::{assert_no_canary, engine, eventually, seed, variable};
+use crate::harness::{self, Outcome, Test, tests};
+use crate::support::client::{self, TIMEOUT};
+use crate::support::tar::Tar;
+use crate::support::{assert_no_canary, engine, eventually, installed, seed};
+
+pub(crate) const TESTS: &[Test] = tests![
+    the_image_runs_unprivileged_and_filters,
+    the_image_stands_in_for_another_proxy,
+    the_dockerfile_makes_the_binary_that_the_tests_are_given,
+];
 
 /// A file of the repository.
 fn file(path: &str) -> Vec<u8> {
@@ -19,14 +24,14 @@ fn file(path: &str) -> Vec<u8> {
 
 /// The Dockerfile from its last `FROM` on.
 ///
-/// The stages before it make `/out/dockveil` and need a registry: an image that already holds the file stands for them.
+/// The stages before it make `/out/dockveil` and need a registry. An image that holds this file replaces them.
 fn last_stage() -> String {
     let dockerfile = String::from_utf8(file("Dockerfile")).unwrap();
     let start = dockerfile.rfind("\nFROM scratch\n").expect("a last stage that starts from scratch");
     format!("FROM built:1 AS build\n{}", &dockerfile[start + 1..])
 }
 
-/// Builds the image `dockveil:<tag>`; `arguments` are those of the Dockerfile, as the engine reads them.
+/// Builds the image `dockveil:<tag>`. `arguments` continues the query, for the build arguments.
 #[track_caller]
 pub(crate) fn build(socket: &Path, binary: &[u8], tag: &str, arguments: &str) {
     let built = ["out", "out/run", "out/run/dockveil"]
@@ -41,34 +46,21 @@ pub(crate) fn build(socket: &Path, binary: &[u8], tag: &str, arguments: &str) {
     seed::load(socket, &format!("/build?t=dockveil:{tag}{arguments}"), &context.finish());
 }
 
-/// Runs a shell line in a container that shares the network of `proxy`; its code and its output.
+/// Runs a shell line in a new container that shares the network of the container `proxy`. Returns its exit code and output.
 #[track_caller]
 fn beside(socket: &Path, proxy: &str, name: &str, line: &str) -> (i64, String) {
-    seed::container(
-        socket,
-        name,
-        json!({"Image": seed::BASE, "Cmd": ["sh", "-c", line],
-        "HostConfig": {"NetworkMode": format!("container:{proxy}")}}),
-    );
-    let ended = client::post(socket, &format!("/containers/{name}/wait"), &Value::Null).json();
+    let body = json!({"Image": seed::BASE, "Cmd": ["sh", "-c", line],
+        "HostConfig": {"NetworkMode": format!("container:{proxy}")}});
+    seed::start(socket, name, &body);
+    let code = seed::wait(socket, name);
     let log = client::get(socket, &format!("/containers/{name}/logs?stdout=1&stderr=1"));
-    client::request(socket, "DELETE", &format!("/containers/{name}?force=1&v=1"), &[], b"");
-    (ended["StatusCode"].as_i64().unwrap(), log.text())
+    seed::remove(socket, name);
+    (code, log.text())
 }
 
-/// An engine for these tests, seeded: others compare what two looks at the images of theirs show.
-fn seeded() -> Option<&'static Engine> {
-    static SEEDED: OnceLock<Option<Engine>> = OnceLock::new();
-    let plant_in = |engine: &Engine| seed::plant(engine);
-    SEEDED.get_or_init(|| engine::private("image").inspect(plant_in)).as_ref()
-}
-
-#[test]
-fn the_image_runs_unprivileged_and_filters() {
-    let Some(engine) = seeded() else { return };
-    let Some(binary) = variable("DOCKVEIL_STATIC_BINARY") else {
-        return engine::without("DOCKVEIL_STATIC_BINARY does not name a static binary");
-    };
+fn the_image_runs_unprivileged_and_filters() -> Outcome {
+    let binary = installed::static_binary()?;
+    let engine = engine::read_write()?;
     let socket = engine.socket();
     build(&socket, &fs::read(&binary).unwrap(), "test", "");
 
@@ -78,12 +70,12 @@ fn the_image_runs_unprivileged_and_filters() {
     assert_eq!(image["Config"]["Entrypoint"], json!(["/dockveil"]));
 
     let group = fs::metadata(&socket).unwrap().gid().to_string();
-    seed::container(
+    seed::start(
         &socket,
         "veil",
-        json!({
+        &json!({
             "Image": "dockveil:test",
-            // The image's own probe, more often.
+            // The probe of the image, more often.
             "Healthcheck": {"Interval": 1_000_000_000_u64},
             "HostConfig": {
                 "Binds": [format!("{}:/var/run/docker.sock", socket.display())],
@@ -93,7 +85,7 @@ fn the_image_runs_unprivileged_and_filters() {
         }),
     );
     let inspect = || client::get(&socket, "/containers/veil/json").json();
-    let healthy = eventually(PATIENCE, || inspect()["State"]["Health"]["Status"] == "healthy");
+    let healthy = eventually(TIMEOUT, || inspect()["State"]["Health"]["Status"] == "healthy");
     let log = client::get(&socket, "/containers/veil/logs?stdout=1&stderr=1").text();
     assert!(healthy, "{:#}\n{log}", inspect()["State"]);
 
@@ -104,30 +96,28 @@ fn the_image_runs_unprivileged_and_filters() {
     let top = client::get(&socket, "/containers/veil/top?ps_args=-o%20pid,rss").json();
     let resident: u64 = top["Processes"][0][1].as_str().unwrap().parse().unwrap();
     assert!(resident < 16 * 1024, "{resident} KiB");
-    eprintln!("image: {} bytes; resident: {resident} KiB", image["Size"]);
+    harness::note(&format!("image: {} bytes; resident: {resident} KiB", image["Size"]));
     let (code, denied) =
         beside(&socket, "veil", "writer", "wget -q -O - --post-data= http://127.0.0.1:2375/containers/web/kill");
     assert_eq!(code, 1, "{denied}");
     assert!(denied.contains("403"), "{denied}");
 
-    client::request(&socket, "DELETE", "/containers/veil?force=1", &[], b"");
+    seed::remove(&socket, "veil");
+    Ok(())
 }
 
-#[test]
-fn the_image_stands_in_for_another_proxy() {
-    let Some(engine) = seeded() else { return };
-    let Some(binary) = variable("DOCKVEIL_STATIC_BINARY") else {
-        return engine::without("DOCKVEIL_STATIC_BINARY does not name a static binary");
-    };
+fn the_image_stands_in_for_another_proxy() -> Outcome {
+    let binary = installed::static_binary()?;
+    let engine = engine::read_write()?;
     let socket = engine.socket();
     build(&socket, &fs::read(&binary).unwrap(), "11notes", "&buildargs=%7B%22COMPAT%22%3A%2211notes%22%7D");
 
     let group = fs::metadata(&socket).unwrap().gid();
-    // What a Compose file for the other proxy has: the user that its message asks for, the socket, a volume.
-    seed::container(
+    // As a Compose file for the other proxy has it: its user, the socket, and a volume.
+    seed::start(
         &socket,
         "swap",
-        json!({
+        &json!({
             "Image": "dockveil:11notes", "User": format!("0:{group}"), "Env": ["TZ=Europe/Zurich"],
             "Healthcheck": {"Interval": 1_000_000_000_u64},
             "HostConfig": {
@@ -137,7 +127,7 @@ fn the_image_stands_in_for_another_proxy() {
         }),
     );
     let inspect = || client::get(&socket, "/containers/swap/json").json();
-    let healthy = eventually(PATIENCE, || inspect()["State"]["Health"]["Status"] == "healthy");
+    let healthy = eventually(TIMEOUT, || inspect()["State"]["Health"]["Status"] == "healthy");
     let log = client::get(&socket, "/containers/swap/logs?stdout=1&stderr=1").text();
     assert!(healthy, "{:#}\n{log}", inspect()["State"]);
     assert!(log.contains("compat: 11notes") && log.contains("runs as user 1000, group 1000"), "{log}");
@@ -152,10 +142,10 @@ fn the_image_stands_in_for_another_proxy() {
         beside(&socket, "swap", "exporter", "wget -q -O - http://127.0.0.1:2375/containers/web/export");
     assert!(code == 1 && denied.contains("403"), "{denied}");
 
-    client::request(&socket, "DELETE", "/containers/swap?force=1&v=1", &[], b"");
+    seed::remove(&socket, "swap");
+    Ok(())
 }
 
-#[test]
 fn the_dockerfile_makes_the_binary_that_the_tests_are_given() {
     let dockerfile = String::from_utf8(file("Dockerfile")).unwrap();
     let ci = String::from_utf8(file(".ci/run")).unwrap();

@@ -1,11 +1,13 @@
-//! The program in front of a real engine: a dockerd or a Podman that these tests start for themselves, and throw away.
+//! The program in front of a real engine: a Docker or a Podman that these tests start for themselves and throw away.
 //!
-//! They need root, `dockerd`, `podman`, `docker`, `docker-compose`, `busybox` (a static one) and no network. Where
-//! something is missing they say so and pass, so that `cargo test` works on any machine;
-//! `DOCKVEIL_ENGINE_TESTS=require` turns that into a failure.
+//! The tests need root and no network. `.ci/run` lists the packages and installs the clients. A test that lacks something is
+//! reported as ignored, with the reason; with `DOCKVEIL_ENGINE_TESTS=require` it fails.
+#![deny(dead_code)]
 
 #[cfg(test)]
 mod canaries;
+#[cfg(test)]
+mod cleanup;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
@@ -20,6 +22,8 @@ mod drift;
 mod dropin;
 #[cfg(test)]
 mod events;
+#[path = "../support/harness.rs"]
+mod harness;
 #[cfg(test)]
 mod image;
 #[cfg(test)]
@@ -34,3 +38,41 @@ mod profiles;
 mod streams;
 #[cfg(test)]
 mod support;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use harness::{Missing, Suite};
+use support::variable;
+
+fn main() -> ExitCode {
+    if variable(cleanup::VARIABLE).is_some() {
+        return cleanup::hang();
+    }
+    let required = variable("DOCKVEIL_ENGINE_TESTS").is_some_and(|value| value == "require");
+    harness::run(&Suite {
+        tests: &[
+            compose::TESTS,
+            deploy::TESTS,
+            profiles::TESTS,
+            profiles::monitors::TESTS,
+            profiles::prometheus::TESTS,
+            dropin::TESTS,
+            drift::TESTS,
+            image::TESTS,
+            podman::TESTS,
+            outage::TESTS,
+            events::TESTS,
+            streams::TESTS,
+            clients::TESTS,
+            canaries::TESTS,
+            denied::TESTS,
+            names::TESTS,
+            cleanup::TESTS,
+        ],
+        limit: Duration::from_secs(180),
+        // They wait for engines and clients most of the time.
+        threads: Some(4),
+        missing: if required { Missing::Fails } else { Missing::Ignores },
+    })
+}

@@ -1,41 +1,57 @@
-//! Real clients, each run twice: at the engine, and through the profile that is made for it. What it shows is the same, but
-//! for what the profile hides; and of the canaries it shows at the engine none is left.
+//! Real clients, each run twice: at the engine, and through the profile for it. Both times a client shows the same, except
+//! for what the profile hides, and through the profile it shows no canary.
 //!
-//! `.ci/clients` installs them. Those that cannot be had are replayed, in `tests/it/clients.rs`.
+//! `.ci/clients` installs the clients. Requests of other clients are replayed in `tests/it/clients.rs`.
 
-mod monitors;
-mod prometheus;
+pub(crate) mod monitors;
+pub(crate) mod prometheus;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::support::docker::{self, Running};
-use super::support::engine::Engine;
-use super::support::proxy::Proxy;
-use super::support::{assert_no_canary, client, engine, eventually, installed, seed};
+use crate::harness::{Ignored, Outcome, Test, tests};
+use crate::support::cli::{self, Running};
+use crate::support::engine::Engine;
+use crate::support::proxy::Proxy;
+use crate::support::{assert_no_canary, client, engine, installed, now, seed};
 
-/// The shared engine with a proxy.
-fn stage(profile: &str) -> Option<(&'static Engine, Proxy)> {
-    let engine = engine::shared()?;
-    Some((engine, Proxy::start(&engine.socket(), profile)))
+pub(crate) const TESTS: &[Test] = tests![
+    compose_of_the_system_shows_a_project_and_cannot_change_it,
+    compose_v2_shows_a_project_and_cannot_change_it,
+    glances_shows_the_same_but_for_commands,
+    an_mcp_server_shows_the_same_but_for_what_is_hidden,
+    docker_shows_the_same_but_for_what_is_hidden,
+    docker_shows_the_same_processes_without_commands,
+    docker_shows_the_same_events_without_labels,
+    docker_follows_logs_through_a_profile_for_reading,
+    the_sdk_for_python_shows_the_same_but_for_what_is_hidden,
+    dockerode_shows_the_same_but_for_what_is_hidden,
+    bollard_shows_the_same_but_for_what_is_hidden,
+];
+
+/// The engine for tests that only read, and a proxy in front of it.
+fn behind(profile: &str) -> Result<(&'static Engine, Proxy), Ignored> {
+    let engine = engine::read_only()?;
+    Ok((engine, Proxy::start(&engine.socket(), profile)))
 }
 
-/// The different canaries in a text.
+/// The distinct canaries in a text.
 pub(crate) fn canaries(text: &str) -> BTreeSet<&str> {
     let starts = text.match_indices("canary-").map(|(at, _)| &text[at..]);
     starts.map(|rest| rest.split(|c: char| !(c.is_ascii_lowercase() || c == '-')).next().unwrap_or(rest)).collect()
 }
 
-/// Holds what a client showed at the engine and through a profile to the row of `docs/clients.md` that begins with it.
+/// Checks what a client shows at the engine and through a profile: the canaries, and their number in the row of
+/// `docs/clients.md` that begins with the client.
 #[track_caller]
 fn check_canaries(row: &str, direct: &str, through: &str) {
     assert_no_canary(&format!("{row} through its profile"), through);
     let before = canaries(direct);
-    assert!(!before.is_empty(), "{row} shows no canary at the engine, so that it proves nothing");
-    // The figures of the table are those of one engine; others show a few more or less.
-    let engine = client::get(&engine::shared().unwrap().socket(), "/version").json();
+    assert!(!before.is_empty(), "{row} shows no canary at the engine, which proves nothing");
+    // The table has the numbers for one version of the engine. Others show a few more or less.
+    let engine = client::get(&engine::read_only().unwrap().socket(), "/version").json();
     if engine["Version"].as_str().is_some_and(|version| version.starts_with("20.10.")) {
         let table = include_str!("../../docs/clients.md");
         let found = table.lines().find(|line| line.starts_with(&format!("| {row} ")));
@@ -44,7 +60,7 @@ fn check_canaries(row: &str, direct: &str, through: &str) {
     }
 }
 
-/// JSON without what changes from one look to the next: the order of mounts, and the health probes that ran.
+/// JSON without what differs between two reads: the order of mounts, and the health probes that ran.
 #[track_caller]
 pub(crate) fn parse(text: &str) -> Value {
     fn order(value: &mut Value) {
@@ -57,7 +73,7 @@ pub(crate) fn parse(text: &str) -> Value {
                         probes.iter_mut().for_each(order);
                     }
                     ("Mounts" | "mounts", Value::Array(mounts)) => {
-                        // The name last: where it is hidden, what is left of these is the same.
+                        // The name comes last: if it is hidden, what remains of the mounts is the same.
                         let key = |mount: &Value| ["Type", "RW", "Mode", "Name"].map(|part| mount[part].to_string());
                         mounts.sort_by_key(key);
                         mounts.iter_mut().for_each(order);
@@ -74,7 +90,7 @@ pub(crate) fn parse(text: &str) -> Value {
     value
 }
 
-/// Collects the paths of what is in `direct` and hidden in `through`. Anything else that is not equal is a failure.
+/// Collects the paths of what `direct` has and `through` hides. Any other difference is a failure.
 #[track_caller]
 pub(crate) fn hidden(path: &str, direct: &Value, through: &Value, found: &mut BTreeSet<String>) {
     match (direct, through) {
@@ -87,7 +103,7 @@ pub(crate) fn hidden(path: &str, direct: &Value, through: &Value, found: &mut BT
                 }
             }
             let added: Vec<_> = through.keys().filter(|name| !direct.contains_key(*name)).collect();
-            assert!(added.is_empty(), "{path} has {added:?}, which the engine did not say");
+            assert!(added.is_empty(), "{path} has {added:?}, which the engine does not show");
         }
         (Value::Array(direct), Value::Array(through)) if direct.len() == through.len() => {
             direct.iter().zip(through).for_each(|(one, other)| hidden(&format!("{path}[*]"), one, other, found));
@@ -99,13 +115,14 @@ pub(crate) fn hidden(path: &str, direct: &Value, through: &Value, found: &mut BT
         }
         (direct, through) => {
             let blank = [json!(""), json!(0), json!(false), json!(null), json!("[redacted]"), json!("'[redacted]'")];
-            assert!(blank.contains(through), "{path}: {through}, where the engine says {direct}");
+            assert!(blank.contains(through), "{path}: {through}, and the engine shows {direct}");
             found.insert(path.to_owned());
         }
     }
 }
 
-/// What one client showed at the engine and through a profile, both as JSON.
+/// Checks what a client shows at the engine and through a profile, both as JSON: these pointers are the same, and these
+/// paths are hidden.
 #[track_caller]
 fn check_json(row: &str, direct: &str, through: &str, same: &[&str], expected: &[&str]) {
     check_canaries(row, direct, through);
@@ -121,7 +138,7 @@ fn check_json(row: &str, direct: &str, through: &str, same: &[&str], expected: &
     }
 }
 
-/// Commands whose output is the same: what is shown of fields that the profile shows.
+/// Commands whose output is the same, because the profiles show the fields in it.
 const SAME: &[&[&str]] = &[
     &["version", "--format", "{{.Server.APIVersion}} {{.Server.Version}}"],
     &["info", "--format", "{{.ServerVersion}} {{.NCPU}} {{.MemTotal}} {{.OSType}} {{.Driver}} {{.OperatingSystem}}"],
@@ -148,31 +165,21 @@ const SAME: &[&[&str]] = &[
     &["inspect", "--format", "{{.State.Health.Status}} {{.RestartCount}} {{json .NetworkSettings.Ports}}", "web"],
 ];
 
-/// The commands whose output is the same show the same at the engine and through a proxy.
+/// Each command of [`SAME`] prints the same at the engine and through a proxy.
 #[track_caller]
 pub(crate) fn check_same(name: &str, engine: &Path, proxy: &Path) {
-    let told = |socket: &Path, arguments: &[&str]| -> String {
-        let mut run = docker::run(socket, arguments, "");
-        // An engine measures its disk for one client at a time, and fails for others.
-        eventually(client::PATIENCE, || {
-            run.status.success() || {
-                run = docker::run(socket, arguments, "");
-                false
-            }
-        });
-        assert!(
-            run.status.success() && !run.stdout.is_empty(),
-            "{name}: docker {arguments:?}: {}",
-            installed::told(&run)
-        );
-        installed::told(&run)
+    let printed = |socket: &Path, arguments: &[&str]| -> String {
+        let output = cli::docker(socket, arguments, "");
+        let text = cli::outputs(&output);
+        assert!(output.status.success() && !output.stdout.is_empty(), "{name}: docker {arguments:?}: {text}");
+        text
     };
     for arguments in SAME {
-        assert_eq!(told(proxy, arguments), told(engine, arguments), "{name}: docker {arguments:?}");
+        assert_eq!(printed(proxy, arguments), printed(engine, arguments), "{name}: docker {arguments:?}");
     }
 }
 
-/// Commands that print JSON, of which a part is hidden, and some of the paths that are.
+/// Commands that print JSON with hidden parts, and the paths of some of these.
 pub(crate) const SHOWN_IN_PART: &[(&[&str], &[&str])] = &[
     (
         &["inspect", "web"],
@@ -193,8 +200,8 @@ pub(crate) const SHOWN_IN_PART: &[(&[&str], &[&str])] = &[
     (&["volume", "inspect", "archive"], &["$[*].Options.o", "$[*].Labels.owner", "$[*].Mountpoint"]),
 ];
 
-/// Commands that change or read what nobody vetted, and those whose output nothing would be left of.
-const REFUSED: &[&[&str]] = &[
+/// Commands that change something or read files, and those of whose output nothing would remain.
+const DENIED: &[&[&str]] = &[
     &["cp", "web:/etc/passwd", "-"],
     &["exec", "-it", "web", "true"],
     &["exec", "web", "true"],
@@ -210,15 +217,14 @@ const REFUSED: &[&[&str]] = &[
     &["pull", "127.0.0.1:9/nothing:1"],
 ];
 
-#[test]
-fn docker_shows_the_same_but_for_what_is_hidden() {
-    let Some((engine, proxy)) = stage("docker-cli") else { return };
+fn docker_shows_the_same_but_for_what_is_hidden() -> Outcome {
+    let (engine, proxy) = behind("docker-cli")?;
     check_same("docker-cli", &engine.socket(), &proxy.socket());
     let (mut direct_all, mut through_all) = (String::new(), String::new());
     for (arguments, expected) in SHOWN_IN_PART {
         let program = [&["docker"], *arguments].concat();
-        let direct = installed::shown(&engine.socket(), &program);
-        let through = installed::shown(&proxy.socket(), &program);
+        let direct = cli::stdout(&engine.socket(), &program);
+        let through = cli::stdout(&proxy.socket(), &program);
         let mut found = BTreeSet::new();
         hidden("$", &parse(&direct), &parse(&through), &mut found);
         for path in *expected {
@@ -228,25 +234,25 @@ fn docker_shows_the_same_but_for_what_is_hidden() {
         through_all.push_str(&through);
     }
     check_canaries("docker 28.2.2", &direct_all, &through_all);
-    for arguments in REFUSED {
-        let refused = docker::run(&proxy.socket(), arguments, "");
-        assert!(!refused.status.success(), "docker {arguments:?}: {}", installed::told(&refused));
-        let error = installed::told(&refused).to_lowercase();
-        // Without a terminal -t is refused by the client itself; of an upgrade it says no more than the status; and while
-        // it still sends a body, the end of the connection may reach it before the refusal.
+    for arguments in DENIED {
+        let denied = cli::docker(&proxy.socket(), arguments, "");
+        assert!(!denied.status.success(), "docker {arguments:?}: {}", cli::outputs(&denied));
+        let error = cli::outputs(&denied).to_lowercase();
+        // The command itself refuses -t without a terminal. For an upgrade it prints the status only. While it still sends
+        // a body, it may see the end of the connection before the response.
         let known =
             ["denied by policy", "not a tty", "received 403", "broken pipe"].iter().any(|text| error.contains(text));
         assert!(known, "docker {arguments:?}: {error}");
         assert_no_canary(&format!("docker {arguments:?}"), &error);
     }
+    Ok(())
 }
 
-#[test]
-fn docker_shows_the_same_processes_without_commands() {
-    let Some((engine, proxy)) = stage("docker-cli") else { return };
+fn docker_shows_the_same_processes_without_commands() -> Outcome {
+    let (engine, proxy) = behind("docker-cli")?;
     let rows = |socket: &Path| -> BTreeMap<String, Vec<String>> {
-        let said = installed::shown(socket, &["docker", "top", "web"]);
-        let (titles, rows) = said.split_once('\n').unwrap();
+        let text = cli::stdout(socket, &["docker", "top", "web"]);
+        let (titles, rows) = text.split_once('\n').unwrap();
         assert_eq!(
             titles.split_whitespace().collect::<Vec<_>>(),
             ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
@@ -257,52 +263,54 @@ fn docker_shows_the_same_processes_without_commands() {
     let (direct, through) = (rows(&engine.socket()), rows(&proxy.socket()));
     let canary = |rows: &BTreeMap<String, Vec<String>>| rows.values().flatten().any(|word| word.contains("canary-"));
     assert!(canary(&direct) && !canary(&through), "{direct:?} {through:?}");
-    // Health probes come and go between the two looks.
+    // A health probe may run at one of the two reads.
     let both: Vec<_> = through.iter().filter_map(|(pid, row)| Some((direct.get(pid)?, row))).collect();
     assert!(!both.is_empty());
     for (direct, through) in both {
         assert_eq!((through.len(), &through[..3]), (7, &direct[..3]));
     }
+    Ok(())
 }
 
-#[test]
-fn docker_shows_the_same_events_without_labels() {
-    let Some((engine, proxy)) = stage("docker-cli") else { return };
-    let body = json!({"Image": seed::BASE, "Cmd": ["true"], "Labels": {"owner": "canary-label"},
-        "HostConfig": {"NetworkMode": "none", "AutoRemove": true}});
-    seed::container(&engine.socket(), "midge", body);
-    let said = |socket: &Path, format: &str| {
+fn docker_shows_the_same_events_without_labels() -> Outcome {
+    let engine = engine::read_write()?;
+    let proxy = Proxy::start(&engine.socket(), "docker-cli");
+    let mut body = seed::detached(&["true"]);
+    body["Labels"] = json!({"owner": "canary-label"});
+    seed::run_and_remove(&engine.socket(), "midge", &body);
+    let until = now();
+    let events = |socket: &Path, format: &str| {
         let program =
-            ["docker", "events", "--since", "1", "--until", "0s", "--filter", "container=midge", "--format", format];
-        installed::shown(socket, &program)
+            ["docker", "events", "--since", "1", "--until", &until, "--filter", "container=midge", "--format", format];
+        cli::stdout(socket, &program)
     };
     let actions = "{{.Type}} {{.Action}} {{.Actor.ID}} {{.Actor.Attributes.name}} {{.Actor.Attributes.image}}";
-    assert!(eventually(client::PATIENCE, || said(&engine.socket(), actions).contains("container destroy")));
-    assert_eq!(said(&proxy.socket(), actions), said(&engine.socket(), actions));
+    assert!(events(&engine.socket(), actions).contains("container destroy"));
+    assert_eq!(events(&proxy.socket(), actions), events(&engine.socket(), actions));
     let whole = "{{json .}}";
-    assert!(said(&engine.socket(), whole).contains("canary-label"));
-    assert_no_canary("docker events", &said(&proxy.socket(), whole));
+    assert!(events(&engine.socket(), whole).contains("canary-label"));
+    assert_no_canary("docker events", &events(&proxy.socket(), whole));
+    Ok(())
 }
 
-#[test]
-fn docker_follows_logs_through_a_profile_to_look() {
-    let Some((_engine, proxy)) = stage("docker-cli") else { return };
-    let mut logs = Running::start(&proxy.socket(), &["logs", "--follow", "--tail", "1", "ticker"]);
+fn docker_follows_logs_through_a_profile_for_reading() -> Outcome {
+    let (_engine, proxy) = behind("docker-cli")?;
+    let mut logs = Running::docker(&proxy.socket(), &["logs", "--follow", "--tail", "1", "ticker"]);
     let number = |line: String| -> u64 { line.trim_start_matches("tick ").parse().unwrap() };
-    let first = number(logs.expect("tick"));
+    let first = number(logs.expect(&["tick"]));
     for next in first + 1..first + 4 {
-        assert_eq!(number(logs.expect("tick")), next);
+        assert_eq!(number(logs.expect(&["tick"])), next);
     }
+    Ok(())
 }
 
-#[test]
-fn the_sdk_for_python_shows_the_same_but_for_what_is_hidden() {
-    let Some(python) = installed::client("python/bin/python") else { return };
-    let Some((engine, proxy)) = stage("docker-cli") else { return };
+fn the_sdk_for_python_shows_the_same_but_for_what_is_hidden() -> Outcome {
+    let python = installed::client("python/bin/python")?;
+    let (engine, proxy) = behind("docker-cli")?;
     let script = installed::script("sdk.py");
     let program = [&python, script.as_str(), "web", "terminal", "story"];
-    let (direct, through) = (installed::shown(&engine.socket(), &program), installed::shown(&proxy.socket(), &program));
-    let (direct, through) = (ran(&direct), refused(&through, &["exec", "archive"]));
+    let (direct, through) = (cli::stdout(&engine.socket(), &program), cli::stdout(&proxy.socket(), &program));
+    let (direct, through) = (without_outcomes(&direct), without_denials(&through, &["exec", "archive"]));
     check_json(
         "Docker SDK for Python 7.2.0",
         &direct,
@@ -335,18 +343,18 @@ fn the_sdk_for_python_shows_the_same_but_for_what_is_hidden() {
             "$.image.Config.Env",
         ],
     );
+    Ok(())
 }
 
-#[test]
-fn dockerode_shows_the_same_but_for_what_is_hidden() {
-    let Some(dockerode) = installed::client("node_modules/dockerode/package.json") else { return };
-    let Some(node) = installed::of_the_system("node") else { return };
-    let Some((engine, proxy)) = stage("docker-cli") else { return };
+fn dockerode_shows_the_same_but_for_what_is_hidden() -> Outcome {
+    let dockerode = installed::client("node_modules/dockerode/package.json")?;
+    let node = installed::program("node")?;
+    let (engine, proxy) = behind("docker-cli")?;
     let modules = format!("NODE_PATH={}", Path::new(&dockerode).ancestors().nth(2).unwrap().display());
     let script = installed::script("sdk.js");
     let program = ["env", &modules, &node, script.as_str(), "web", "terminal", "story"];
-    let (direct, through) = (installed::shown(&engine.socket(), &program), installed::shown(&proxy.socket(), &program));
-    let (direct, through) = (ran(&direct), refused(&through, &["exec", "archive"]));
+    let (direct, through) = (cli::stdout(&engine.socket(), &program), cli::stdout(&proxy.socket(), &program));
+    let (direct, through) = (without_outcomes(&direct), without_denials(&through, &["exec", "archive"]));
     check_json(
         "dockerode 5.0.1",
         &direct,
@@ -368,15 +376,15 @@ fn dockerode_shows_the_same_but_for_what_is_hidden() {
         ],
         &["$.inspect.Config.Env", "$.top.command", "$.list[*].Command", "$.list[*].Labels.owner"],
     );
+    Ok(())
 }
 
-#[test]
-fn bollard_shows_the_same_but_for_what_is_hidden() {
-    let Some(bollard) = installed::client("bollard-client") else { return };
-    let Some((engine, proxy)) = stage("docker-cli") else { return };
+fn bollard_shows_the_same_but_for_what_is_hidden() -> Outcome {
+    let bollard = installed::client("bollard-client")?;
+    let (engine, proxy) = behind("docker-cli")?;
     let program = [bollard.as_str(), "web", "terminal", "story"];
-    let (direct, through) = (installed::shown(&engine.socket(), &program), installed::shown(&proxy.socket(), &program));
-    let (direct, through) = (ran(&direct), refused(&through, &["exec"]));
+    let (direct, through) = (cli::stdout(&engine.socket(), &program), cli::stdout(&proxy.socket(), &program));
+    let (direct, through) = (without_outcomes(&direct), without_denials(&through, &["exec"]));
     check_json(
         "bollard 0.21.1",
         &direct,
@@ -398,27 +406,27 @@ fn bollard_shows_the_same_but_for_what_is_hidden() {
         ],
         &["$.inspect.Config.Env", "$.top.command", "$.list[*].Command", "$.image.Config.Env"],
     );
+    Ok(())
 }
 
-#[test]
-fn an_mcp_server_shows_the_same_but_for_what_is_hidden() {
-    let Some(_server) = installed::client("python/bin/mcp-server-docker") else { return };
-    let Some(python) = installed::client("python/bin/python") else { return };
-    let Some((engine, proxy)) = stage("mcp") else { return };
+fn an_mcp_server_shows_the_same_but_for_what_is_hidden() -> Outcome {
+    let _server = installed::client("python/bin/mcp-server-docker")?;
+    let python = installed::client("python/bin/python")?;
+    let (engine, proxy) = behind("mcp")?;
     let script = installed::script("mcp.py");
     let program = [&python, script.as_str(), "web", "terminal", "story"];
-    let direct = ran(&installed::shown(&engine.socket(), &program));
-    let run = docker::run_program(&proxy.socket(), &program, "");
-    assert!(run.status.success(), "{}", installed::told(&run));
+    let direct = without_outcomes(&cli::stdout(&engine.socket(), &program));
+    let run = cli::run(&proxy.socket(), &program, "");
+    assert!(run.status.success(), "{}", cli::outputs(&run));
     assert_no_canary("what the MCP server logs", &String::from_utf8_lossy(&run.stderr));
     let mut through: Value = serde_json::from_slice(&run.stdout).unwrap();
-    let outcomes = through["refused"].take();
+    let outcomes = through["denied"].take();
     for (call, outcome) in outcomes.as_object().unwrap() {
-        // It tells the agent no reason; its log has it.
+        // The server logs the reason, and does not send it to the agent.
         assert!(outcome.as_str().is_some_and(|outcome| outcome.starts_with("error: ")), "{call}: {outcomes}");
     }
     let denied = String::from_utf8_lossy(&run.stderr).matches("(\"denied by policy\")").count();
-    assert!(outcomes.as_object().unwrap().len() == 3 && denied >= 3, "{}", installed::told(&run));
+    assert!(outcomes.as_object().unwrap().len() == 3 && denied >= 3, "{}", cli::outputs(&run));
     check_json(
         "mcp-server-docker 0.3.0",
         &direct,
@@ -449,39 +457,39 @@ fn an_mcp_server_shows_the_same_but_for_what_is_hidden() {
             "$.volumes.archive.mountpoint",
         ],
     );
+    Ok(())
 }
 
-/// What an SDK showed at the engine, where no call is refused, without the outcomes of those calls.
+/// What an SDK shows at the engine, without the outcomes of the calls that a profile denies: here they succeed.
 #[track_caller]
-pub(crate) fn ran(shown: &str) -> String {
+pub(crate) fn without_outcomes(shown: &str) -> String {
     let mut shown: Value = serde_json::from_str(shown).unwrap();
-    let outcomes = shown["refused"].take();
+    let outcomes = shown["denied"].take();
     assert!(outcomes.as_object().unwrap().values().all(|outcome| outcome == "done"), "{outcomes}");
     shown.to_string()
 }
 
-/// What an SDK showed through a profile that refuses these calls, without the outcomes of them.
+/// What an SDK shows through a profile, without the outcomes of the calls that it denies.
 #[track_caller]
-fn refused(shown: &str, calls: &[&str]) -> String {
+fn without_denials(shown: &str, calls: &[&str]) -> String {
     let mut shown: Value = serde_json::from_str(shown).unwrap();
-    let outcomes = shown["refused"].take();
+    let outcomes = shown["denied"].take();
     for call in calls {
-        // Of a stream that was refused, dockerode says no more than the status.
+        // For a stream, dockerode has the status only.
         assert!(outcomes[call].as_str().is_some_and(|outcome| outcome.starts_with("403: ")), "{call}: {outcomes}");
     }
     shown.to_string()
 }
 
-#[test]
-fn glances_shows_the_same_but_for_commands() {
-    let Some(glances) = installed::client("python/bin/glances") else { return };
-    let Some((engine, proxy)) = stage("glances") else { return };
+fn glances_shows_the_same_but_for_commands() -> Outcome {
+    let glances = installed::client("python/bin/glances")?;
+    let (engine, proxy) = behind("glances")?;
     let program =
         [&glances, "--stdout-json", "containers", "--stop-after", "6", "--time", "2", "--disable-check-update"];
-    // What it says first is from before it has looked.
+    // The last line, because Glances prints the first ones before it has read anything.
     let last = |socket: &Path| -> BTreeMap<String, Value> {
-        let said = installed::shown(socket, &program);
-        let line = said.lines().rfind(|line| line.starts_with("{\"containers\"")).unwrap_or_else(|| panic!("{said}"));
+        let text = cli::stdout(socket, &program);
+        let line = text.lines().rfind(|line| line.starts_with("{\"containers\"")).unwrap_or_else(|| panic!("{text}"));
         let line: Value = serde_json::from_str(line).unwrap();
         let rows = line["containers"].as_array().unwrap().iter().cloned();
         rows.map(|row| (row["name"].as_str().unwrap().to_owned(), row)).collect()
@@ -496,9 +504,10 @@ fn glances_shows_the_same_but_for_commands() {
         assert_eq!(through["command"], "[redacted]", "{name}");
     }
     check_canaries("Glances 4.5.8", &format!("{:?}", &direct["web"]), &format!("{through:?}"));
+    Ok(())
 }
 
-/// A project of two containers, one with a secret.
+/// A Compose project of two containers, one of them with a secret.
 const PROJECT: &str = r#"
 services:
   shop:
@@ -514,61 +523,58 @@ services:
     command: ["sh", "-c", "echo worked"]
 "#;
 
-/// Compose brings a project up at the engine; through the profile it shows it, and cannot change it.
-fn check_compose(program: &str, name: &str) {
-    let Some(engine) = engine::private(name) else { return };
+/// Compose brings a project up at the engine. Through the profile it shows the project, and cannot change it.
+fn check_compose(program: &str, name: &str) -> Outcome {
+    let engine = engine::private(name)?;
     seed::import(&engine.socket());
     let proxy = Proxy::start(&engine.socket(), "docker-cli");
-    let file = engine.directory().join("compose.yaml");
+    let file = engine.folder().join("compose.yaml");
     std::fs::write(&file, PROJECT).unwrap();
     let file = file.to_str().unwrap();
     let compose = |socket: &Path, arguments: &[&str]| {
-        docker::run_program(socket, &[&[program, "--project-name", "stack", "--file", file], arguments].concat(), "")
+        cli::run(socket, &[&[program, "--project-name", "stack", "--file", file], arguments].concat(), "")
     };
     let up = compose(&engine.socket(), &["up", "--detach"]);
-    assert!(up.status.success(), "{}", installed::told(&up));
-    let inspected = || {
-        let list = client::get(&engine.socket(), "/containers/json?all=1").json();
+    assert!(up.status.success(), "{}", cli::outputs(&up));
+    let containers = |query: &str| {
+        let list = client::get(&engine.socket(), &format!("/containers/json?{query}")).json();
         let ids = list.as_array().unwrap().iter().map(|row| row["Id"].as_str().unwrap().to_owned());
         ids.collect::<BTreeSet<String>>()
     };
-    let before = inspected();
+    let before = containers("all=1");
     assert_eq!(before.len(), 2);
-    let ended =
-        |socket: &Path| client::get(socket, "/containers/json?filters=%7B%22status%22:%5B%22exited%22%5D%7D").json();
-    assert!(eventually(client::PATIENCE, || ended(&engine.socket()).as_array().unwrap().len() == 1));
+    for id in containers("all=1&filters=%7B%22label%22%3A%5B%22com.docker.compose.service%3Dworker%22%5D%7D") {
+        assert_eq!(seed::wait(&engine.socket(), &id), 0);
+    }
     for arguments in
         [&["ps", "--quiet"][..], &["ps", "--services"], &["logs", "--no-color", "worker"], &["images", "--quiet"]]
     {
         let (direct, through) = (compose(&engine.socket(), arguments), compose(&proxy.socket(), arguments));
-        assert!(direct.status.success() && !direct.stdout.is_empty(), "{}", installed::told(&direct));
-        assert_eq!(installed::told(&through), installed::told(&direct), "{program} {arguments:?}");
+        assert!(direct.status.success() && !direct.stdout.is_empty(), "{}", cli::outputs(&direct));
+        assert_eq!(cli::outputs(&through), cli::outputs(&direct), "{program} {arguments:?}");
     }
     let (direct, through) = (compose(&engine.socket(), &["ps"]), compose(&proxy.socket(), &["ps"]));
-    assert!(installed::told(&direct).contains("sh -c"), "{}", installed::told(&direct));
-    assert!(through.status.success() && !installed::told(&through).contains("sh -c"), "{}", installed::told(&through));
-    assert!(installed::told(&through).contains("Up"), "{}", installed::told(&through));
+    assert!(cli::outputs(&direct).contains("sh -c"), "{}", cli::outputs(&direct));
+    assert!(through.status.success() && !cli::outputs(&through).contains("sh -c"), "{}", cli::outputs(&through));
+    assert!(cli::outputs(&through).contains("Up"), "{}", cli::outputs(&through));
     for arguments in
         [&["up", "--detach"][..], &["up", "--detach", "--force-recreate"], &["restart"], &["down"], &["stop"]]
     {
-        let refused = compose(&proxy.socket(), arguments);
-        // The older Compose says what went wrong, and ends with 0.
-        let told = installed::told(&refused);
-        assert!(told.to_lowercase().contains("denied by policy"), "{program} {arguments:?}: {told}");
-        assert_eq!(inspected(), before, "{program} {arguments:?}");
+        // Compose 1 prints the error, and exits with 0.
+        let text = cli::outputs(&compose(&proxy.socket(), arguments));
+        assert!(text.to_lowercase().contains("denied by policy"), "{program} {arguments:?}: {text}");
+        assert_eq!(containers("all=1"), before, "{program} {arguments:?}");
     }
-    let running = client::get(&engine.socket(), "/containers/json").json();
-    assert_eq!(running.as_array().map(Vec::len), Some(1), "{running:#}");
+    assert_eq!(containers("all=0").len(), 1);
+    Ok(())
 }
 
-#[test]
-fn compose_of_the_system_shows_a_project_and_cannot_change_it() {
-    let Some(program) = installed::of_the_system("docker-compose") else { return };
-    check_compose(&program, "compose-system");
+fn compose_of_the_system_shows_a_project_and_cannot_change_it() -> Outcome {
+    let program = installed::program("docker-compose")?;
+    check_compose(&program, "compose-system")
 }
 
-#[test]
-fn compose_v2_shows_a_project_and_cannot_change_it() {
-    let Some(program) = installed::client("docker-compose") else { return };
-    check_compose(&program, "compose-v2");
+fn compose_v2_shows_a_project_and_cannot_change_it() -> Outcome {
+    let program = installed::client("docker-compose")?;
+    check_compose(&program, "compose-v2")
 }

@@ -1,44 +1,62 @@
-//! Streams and hijacked connections, byte by byte: what comes through the proxy is what the engine sent.
+//! Streams and upgraded connections, byte by byte: the proxy passes on what the engine sends.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::support::client::{self, Answer, Connection, PATIENCE};
-use super::support::engine::Engine;
-use super::support::proxy::Proxy;
-use super::support::{assert_no_canary, engine, eventually, seed};
+use crate::harness::{Ignored, Outcome, Test, tests};
+use crate::support::client::{self, Connection, TIMEOUT};
+use crate::support::engine::Engine;
+use crate::support::proxy::Proxy;
+use crate::support::{assert_no_canary, engine, eventually, now, seed};
 
-/// What a client sends to have a connection handed over.
+pub(crate) const TESTS: &[Test] = tests![
+    logs_are_the_engines_bytes,
+    a_whole_log_arrives,
+    a_followed_log_arrives_line_by_line,
+    attach_is_two_pipes_with_upgrade_and_without,
+    exec_is_two_pipes_with_upgrade_and_without,
+    output_goes_on_after_the_clients_input_has_ended,
+    input_sent_too_early_is_held_until_the_engine_listens,
+    an_answer_that_is_not_a_stream_opens_no_tunnel,
+    a_detached_exec_is_answered_and_is_no_stream,
+    a_websocket_is_denied_and_opens_no_tunnel,
+    events_are_the_engines_bytes_as_they_happen,
+    past_events_are_the_engines_bytes,
+    statistics_come_once_or_every_second,
+    the_head_of_a_wait_comes_before_its_end,
+    a_client_that_leaves_takes_its_upstream_connection_with_it,
+];
+
+/// The headers that ask for an upgrade.
 pub(crate) const UPGRADE: [&str; 2] = ["Connection: Upgrade", "Upgrade: tcp"];
 
-/// The shared engine with a proxy that allows a session.
-fn session() -> Option<(&'static Engine, Proxy)> {
-    let engine = engine::shared()?;
-    Some((engine, Proxy::start(&engine.socket(), "session")))
+/// The engine for tests that write, and a proxy in front of it with the profile for sessions.
+fn session() -> Result<(&'static Engine, Proxy), Ignored> {
+    let engine = engine::read_write()?;
+    Ok((engine, Proxy::start(&engine.socket(), "session")))
 }
 
-/// Everything that a client could tell one transport of a hijacked connection from another by.
+/// What a client sees of an upgraded connection.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Transcript {
     pub(crate) status: u16,
-    pub(crate) kind: Option<String>,
+    pub(crate) content_type: Option<String>,
     upgrade: Option<String>,
     pub(crate) output: String,
 }
 
-/// Talks over a hijacked connection whose other end is `cat`: a line, its echo, end of input, the rest.
+/// Talks to `cat` over an upgraded connection: a line, its echo, another line, and the end of the input.
 #[track_caller]
-fn converse(connection: &mut Connection, head: &client::Head, echo: &[u8]) -> Transcript {
+fn talk_to_cat(connection: &mut Connection, head: &client::Head, echo: &[u8]) -> Transcript {
     connection.send("hello\n");
-    let first = connection.take(echo.len(), PATIENCE).unwrap_or_default();
+    let first = connection.read_exact(echo.len(), TIMEOUT).unwrap_or_default();
     connection.send("again\n");
     connection.half_close();
-    let output = [first, connection.rest()].concat();
+    let output = [first, connection.read_to_end()].concat();
     Transcript {
         status: head.status,
-        kind: head.get("content-type").map(str::to_owned),
+        content_type: head.get("content-type").map(str::to_owned),
         upgrade: head.get("upgrade").map(str::to_owned),
         output: String::from_utf8_lossy(&output).into_owned(),
     }
@@ -55,9 +73,7 @@ pub(crate) fn frame(stream: u8, text: &str) -> Vec<u8> {
 /// Creates an exec in `web` and returns its id.
 #[track_caller]
 fn exec(socket: &Path, body: &Value) -> String {
-    let created = client::post(socket, "/containers/web/exec", body);
-    assert_eq!(created.status(), 201, "{}", created.text());
-    created.json()["Id"].as_str().unwrap().to_owned()
+    seed::exec(socket, "web", body)
 }
 
 /// An exec that echoes its input.
@@ -65,14 +81,8 @@ fn cat() -> Value {
     json!({"AttachStdin": true, "AttachStdout": true, "AttachStderr": true, "Cmd": ["cat"]})
 }
 
-/// Removes a container.
-fn remove(engine: &Engine, name: &str) {
-    client::request(&engine.socket(), "DELETE", &format!("/containers/{name}?force=1"), &[], b"");
-}
-
-#[test]
-fn logs_are_the_engines_bytes() {
-    let Some((engine, proxy)) = session() else { return };
+fn logs_are_the_engines_bytes() -> Outcome {
+    let (engine, proxy) = session()?;
     for name in ["story", "terminal", "web"] {
         for query in [
             "stdout=1&stderr=1",
@@ -94,58 +104,57 @@ fn logs_are_the_engines_bytes() {
                 );
                 assert!(through.complete, "{target}");
                 if direct.status() == 200 {
-                    assert!(through.body == direct.body, "{target}: {:?}", through.text());
+                    assert!(through.body == direct.body, "{target}: {}", through.text());
                 }
             }
         }
     }
+    Ok(())
 }
 
-#[test]
-fn a_whole_log_arrives() {
-    let Some((_engine, proxy)) = session() else { return };
+fn a_whole_log_arrives() -> Outcome {
+    let (_engine, proxy) = session()?;
     let log = client::get(&proxy.socket(), "/containers/story/logs?stdout=1");
     let expected: Vec<u8> = (1..=seed::STORY_LINES).flat_map(|n| frame(1, &format!("out {n}\n"))).collect();
     assert!(log.body == expected, "{}", log.text());
+    Ok(())
 }
 
-#[test]
-fn a_followed_log_arrives_line_by_line() {
-    let Some((_engine, proxy)) = session() else { return };
+fn a_followed_log_arrives_line_by_line() -> Outcome {
+    let (_engine, proxy) = session()?;
     let mut connection = Connection::open(&proxy.socket());
-    let head = connection.ask("GET", "/containers/ticker/logs?stdout=1&follow=1&tail=1", &[], b"");
+    let head = connection.request("GET", "/containers/ticker/logs?stdout=1&follow=1&tail=1", &[], b"");
     assert_eq!(head.status, 200);
     for _ in 0..5 {
-        let chunk = connection.chunk(Duration::from_secs(5)).expect("a line five times a second");
+        let chunk = connection.read_chunk(TIMEOUT).expect("a line five times a second");
         assert_eq!(chunk.first(), Some(&1));
         assert_eq!(chunk.last(), Some(&b'\n'));
     }
+    Ok(())
 }
 
-/// Attaches to a container that echoes its input, through `socket`.
+/// Attaches to a new container that echoes its input, through `socket`.
 #[track_caller]
 pub(crate) fn attach(engine: &Engine, socket: &Path, name: &str, headers: &[&str]) -> Transcript {
-    remove(engine, name);
-    seed::create(
-        &engine.socket(),
-        name,
-        &json!({"Image": seed::BASE, "Cmd": ["cat"], "OpenStdin": true, "StdinOnce": true,
-        "AttachStdin": true, "AttachStdout": true, "HostConfig": {"NetworkMode": "none"}}),
-    );
+    let body = json!({"Image": seed::BASE, "Cmd": ["cat"], "OpenStdin": true, "StdinOnce": true,
+        "AttachStdin": true, "AttachStdout": true, "HostConfig": {"NetworkMode": "none"}});
+    seed::create(&engine.socket(), name, &body);
     let mut connection = Connection::open(socket);
-    let head =
-        connection.ask("POST", &format!("/containers/{name}/attach?stream=1&stdin=1&stdout=1&stderr=1"), headers, b"");
+    let head = connection.request(
+        "POST",
+        &format!("/containers/{name}/attach?stream=1&stdin=1&stdout=1&stderr=1"),
+        headers,
+        b"",
+    );
     assert_eq!(client::post(&engine.socket(), &format!("/containers/{name}/start"), &Value::Null).status(), 204);
-    let transcript = converse(&mut connection, &head, &frame(1, "hello\n"));
-    let ended = client::post(&engine.socket(), &format!("/containers/{name}/wait"), &Value::Null);
-    assert_eq!(ended.json()["StatusCode"], 0);
-    remove(engine, name);
+    let transcript = talk_to_cat(&mut connection, &head, &frame(1, "hello\n"));
+    assert_eq!(seed::wait(&engine.socket(), name), 0);
+    seed::remove(&engine.socket(), name);
     transcript
 }
 
-#[test]
-fn attach_is_two_pipes_with_upgrade_and_without() {
-    let Some((engine, proxy)) = session() else { return };
+fn attach_is_two_pipes_with_upgrade_and_without() -> Outcome {
+    let (engine, proxy) = session()?;
     for (name, headers, status) in [("attach-upgrade", &UPGRADE[..], 101), ("attach-plain", &[], 200)] {
         let direct = attach(engine, &engine.socket(), name, headers);
         let through = attach(engine, &proxy.socket(), name, headers);
@@ -153,6 +162,15 @@ fn attach_is_two_pipes_with_upgrade_and_without() {
         assert_eq!(through.status, status);
         assert_eq!(through.output.as_bytes(), [frame(1, "hello\n"), frame(1, "again\n")].concat());
     }
+    Ok(())
+}
+
+/// The exit code of an exec, once it has ended.
+#[track_caller]
+fn exit_code(engine: &Engine, id: &str) -> Value {
+    let code = || client::get(&engine.socket(), &format!("/exec/{id}/json")).json()["ExitCode"].clone();
+    assert!(eventually(TIMEOUT, || !code().is_null()), "the exec does not end");
+    code()
 }
 
 /// Starts an exec that echoes its input, through `socket`.
@@ -160,17 +178,14 @@ fn attach_is_two_pipes_with_upgrade_and_without() {
 pub(crate) fn start(engine: &Engine, socket: &Path, headers: &[&str]) -> Transcript {
     let id = exec(socket, &cat());
     let mut connection = Connection::open(socket);
-    let head = connection.ask("POST", &format!("/exec/{id}/start"), headers, br#"{"Detach":false,"Tty":false}"#);
-    let transcript = converse(&mut connection, &head, &frame(1, "hello\n"));
-    let ended =
-        eventually(PATIENCE, || client::get(&engine.socket(), &format!("/exec/{id}/json")).json()["ExitCode"] == 0);
-    assert!(ended);
+    let head = connection.request("POST", &format!("/exec/{id}/start"), headers, br#"{"Detach":false,"Tty":false}"#);
+    let transcript = talk_to_cat(&mut connection, &head, &frame(1, "hello\n"));
+    assert_eq!(exit_code(engine, &id), 0);
     transcript
 }
 
-#[test]
-fn exec_is_two_pipes_with_upgrade_and_without() {
-    let Some((engine, proxy)) = session() else { return };
+fn exec_is_two_pipes_with_upgrade_and_without() -> Outcome {
+    let (engine, proxy) = session()?;
     for (headers, status) in [(&UPGRADE[..], 101), (&[], 200)] {
         let direct = start(engine, &engine.socket(), headers);
         let through = start(engine, &proxy.socket(), headers);
@@ -178,44 +193,52 @@ fn exec_is_two_pipes_with_upgrade_and_without() {
         assert_eq!(through.status, status);
         assert_eq!(through.output.as_bytes(), [frame(1, "hello\n"), frame(1, "again\n")].concat());
     }
+    Ok(())
 }
 
-#[test]
-fn output_goes_on_after_the_clients_input_has_ended() {
-    let Some((_engine, proxy)) = session() else { return };
-    let body = json!({"AttachStdin": true, "AttachStdout": true, "Cmd": ["sh", "-c", "cat; sleep 1; echo last"]});
+fn output_goes_on_after_the_clients_input_has_ended() -> Outcome {
+    let (engine, proxy) = session()?;
+    let script = "busybox mkfifo /tmp/output; cat; echo ended; cat /tmp/output";
+    let body = json!({"AttachStdin": true, "AttachStdout": true, "Cmd": ["sh", "-c", script]});
     let id = exec(&proxy.socket(), &body);
     let mut connection = Connection::open(&proxy.socket());
-    let head = connection.ask("POST", &format!("/exec/{id}/start"), &UPGRADE, b"{}");
+    let head = connection.request("POST", &format!("/exec/{id}/start"), &UPGRADE, b"{}");
     assert_eq!(head.status, 101);
     connection.half_close();
-    assert_eq!(connection.rest(), frame(1, "last\n"));
+    assert_eq!(connection.read_exact(frame(1, "ended\n").len(), TIMEOUT), Some(frame(1, "ended\n")));
+    // The end of the input has arrived, and the output is still open.
+    let id = exec(&engine.socket(), &json!({"Cmd": ["sh", "-c", "echo last >/tmp/output"]}));
+    assert_eq!(client::post(&engine.socket(), &format!("/exec/{id}/start"), &json!({"Detach": true})).status(), 200);
+    assert_eq!(connection.read_to_end(), frame(1, "last\n"));
+    Ok(())
 }
 
-#[test]
-fn input_sent_too_early_is_held_until_the_engine_listens() {
-    let Some((_engine, proxy)) = session() else { return };
+fn input_sent_too_early_is_held_until_the_engine_listens() -> Outcome {
+    let (_engine, proxy) = session()?;
     let id = exec(&proxy.socket(), &cat());
     let mut connection = Connection::open(&proxy.socket());
     connection.send(format!(
         "POST /exec/{id}/start HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\
          Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}early\n"
     ));
-    assert_eq!(connection.head().status, 101);
+    assert_eq!(connection.read_head().status, 101);
     connection.half_close();
-    assert_eq!(connection.rest(), frame(1, "early\n"));
+    assert_eq!(connection.read_to_end(), frame(1, "early\n"));
+    Ok(())
 }
 
-/// After an answer that handed nothing over, a second request on the same connection is a request like any other, or none.
+/// After a response that is no upgrade, dockveil closes the connection or reads a second request in it, and filters that one
+/// as any other.
 #[track_caller]
 fn check_no_tunnel(connection: &mut Connection) {
-    let _ = connection.ends_within(Duration::from_millis(500));
-    assert_no_canary("the request after", &String::from_utf8_lossy(connection.held()));
+    let Some(head) = connection.next_head() else { return };
+    let (body, complete) = connection.read_body(&head, TIMEOUT);
+    assert!(complete && head.status == 200, "{} {}", head.raw, String::from_utf8_lossy(&body));
+    assert_no_canary("the next response", &String::from_utf8_lossy(&body));
 }
 
-#[test]
-fn an_answer_that_is_not_a_stream_opens_no_tunnel() {
-    let Some((_engine, proxy)) = session() else { return };
+fn an_answer_that_is_not_a_stream_opens_no_tunnel() -> Outcome {
+    let (_engine, proxy) = session()?;
     let detached = exec(&proxy.socket(), &json!({"Cmd": ["true"]}));
     for (path, body, statuses) in [
         ("/exec/nope/start", "{}", [404, 404]),
@@ -229,130 +252,108 @@ fn an_answer_that_is_not_a_stream_opens_no_tunnel() {
              Content-Length: {}\r\n\r\n{body}GET /v1.41/containers/web/json HTTP/1.1\r\nHost: docker\r\n\r\n",
             body.len()
         ));
-        let head = connection.head();
+        let head = connection.read_head();
         assert!(statuses.contains(&head.status), "{path}: {}", head.raw);
-        let (body, complete) = connection.body(&head, PATIENCE);
+        let (body, complete) = connection.read_body(&head, TIMEOUT);
         assert!(complete, "{path}: {} {}", head.raw, String::from_utf8_lossy(&body));
         check_no_tunnel(&mut connection);
     }
+    Ok(())
 }
 
-#[test]
-fn a_detached_exec_is_answered_and_is_no_stream() {
-    let Some((engine, proxy)) = session() else { return };
+fn a_detached_exec_is_answered_and_is_no_stream() -> Outcome {
+    let (engine, proxy) = session()?;
     let id = exec(&proxy.socket(), &json!({"Cmd": ["sh", "-c", "exit 5"]}));
     let started = client::post(&proxy.socket(), &format!("/exec/{id}/start"), &json!({"Detach": true}));
     assert_eq!((started.status(), started.body.len(), started.complete), (200, 0, true), "{}", started.text());
-    let code = || client::get(&engine.socket(), &format!("/exec/{id}/json")).json()["ExitCode"].clone();
-    assert!(eventually(PATIENCE, || code() == 5));
+    assert_eq!(exit_code(engine, &id), 5);
     assert_eq!(client::get(&proxy.socket(), &format!("/exec/{id}/json")).json()["ExitCode"], 5);
+    Ok(())
 }
 
-#[test]
-fn a_websocket_is_refused_and_opens_no_tunnel() {
-    let Some((_engine, proxy)) = session() else { return };
+fn a_websocket_is_denied_and_opens_no_tunnel() -> Outcome {
+    let (_engine, proxy) = session()?;
     let mut connection = Connection::open(&proxy.socket());
     connection.send(
         "GET /v1.41/containers/ticker/attach/ws?stream=1&stdout=1 HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\n\
          Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\
          GET /v1.41/containers/web/json HTTP/1.1\r\nHost: docker\r\n\r\n",
     );
-    let head = connection.head();
+    let head = connection.read_head();
     assert!((400..500).contains(&head.status), "{}", head.raw);
-    assert!(connection.body(&head, PATIENCE).1);
+    assert!(connection.read_body(&head, TIMEOUT).1);
     check_no_tunnel(&mut connection);
+    Ok(())
 }
 
-/// Makes a container live and die; its events are all that a filter on its name selects.
-#[track_caller]
-fn live_and_die(engine: &Engine, name: &str) {
-    seed::container(
-        &engine.socket(),
-        name,
-        json!({"Image": seed::BASE, "Cmd": ["true"], "HostConfig": {"NetworkMode": "none"}}),
-    );
-    client::post(&engine.socket(), &format!("/containers/{name}/wait"), &Value::Null);
-    remove(engine, name);
-}
-
-#[test]
-fn events_are_the_engines_bytes_as_they_happen() {
-    let Some((engine, proxy)) = session() else { return };
+fn events_are_the_engines_bytes_as_they_happen() -> Outcome {
+    let (engine, proxy) = session()?;
     let target = "/events?filters=%7B%22container%22%3A%7B%22mayfly%22%3Atrue%7D%7D";
     let mut direct = Connection::open(&engine.socket());
     let mut through = Connection::open(&proxy.socket());
-    assert_eq!(direct.ask("GET", target, &[], b"").status, 200);
-    let head = through.ask("GET", target, &[], b"");
+    assert_eq!(direct.request("GET", target, &[], b"").status, 200);
+    let head = through.request("GET", target, &[], b"");
     assert_eq!(head.status, 200);
     assert_eq!(head.get("content-type"), Some("application/json"));
-    live_and_die(engine, "mayfly");
+    seed::run_and_remove(&engine.socket(), "mayfly", &seed::detached(&["true"]));
     loop {
-        let expected = direct.chunk(PATIENCE).unwrap();
-        let event = through.chunk(Duration::from_secs(5)).expect("the same event");
+        let expected = direct.read_chunk(TIMEOUT).unwrap();
+        let event = through.read_chunk(TIMEOUT).expect("the same event");
         assert_eq!(String::from_utf8_lossy(&event), String::from_utf8_lossy(&expected));
         if String::from_utf8_lossy(&expected).contains("\"Action\":\"destroy\"") {
             break;
         }
     }
+    Ok(())
 }
 
-#[test]
-fn past_events_are_the_engines_bytes() {
-    let Some((engine, proxy)) = session() else { return };
-    live_and_die(engine, "moth");
-    for query in ["since=1&until=2", "since=1&until=4102444800&filters=%7B%22container%22%3A%7B%22moth%22%3Atrue%7D%7D"]
-    {
-        // The second never ends by itself: what is there is there at once.
-        let ask = |socket: &Path| -> Answer {
-            client::exchange(socket, "GET", &format!("/events?{query}"), &[], b"", Duration::from_secs(2))
-        };
-        let (direct, through) = (ask(&engine.socket()), ask(&proxy.socket()));
-        assert_eq!((through.status(), through.complete), (direct.status(), direct.complete));
-        assert_eq!(String::from_utf8_lossy(&through.body), String::from_utf8_lossy(&direct.body));
+fn past_events_are_the_engines_bytes() -> Outcome {
+    let (engine, proxy) = session()?;
+    seed::run_and_remove(&engine.socket(), "bumblebee", &seed::detached(&["true"]));
+    let filter = "filters=%7B%22container%22%3A%7B%22bumblebee%22%3Atrue%7D%7D";
+    for query in ["since=1&until=2", &format!("since=1&until={}&{filter}", now())] {
+        let target = format!("/events?{query}");
+        let (direct, through) = (client::get(&engine.socket(), &target), client::get(&proxy.socket(), &target));
+        assert_eq!((through.status(), through.complete), (direct.status(), true), "{target}");
+        assert_eq!(String::from_utf8_lossy(&through.body), String::from_utf8_lossy(&direct.body), "{target}");
+        assert_eq!(direct.text().contains("\"destroy\""), query.contains("bumblebee"), "{target}: {}", direct.text());
     }
+    Ok(())
 }
 
-#[test]
-fn statistics_come_once_or_every_second() {
-    let Some((_engine, proxy)) = session() else { return };
+fn statistics_come_once_or_every_second() -> Outcome {
+    let (_engine, proxy) = session()?;
     let once = client::get(&proxy.socket(), "/containers/web/stats?stream=0");
     assert!(once.complete && once.json()["pids_stats"]["current"].is_number(), "{}", once.text());
     let mut connection = Connection::open(&proxy.socket());
-    assert_eq!(connection.ask("GET", "/containers/web/stats", &[], b"").status, 200);
+    assert_eq!(connection.request("GET", "/containers/web/stats", &[], b"").status, 200);
     for _ in 0..3 {
-        let chunk = connection.chunk(Duration::from_secs(10)).expect("a sample every second");
+        let chunk = connection.read_chunk(TIMEOUT).expect("a sample every second");
         let sample: Value = serde_json::from_slice(&chunk).unwrap();
         assert!(sample["cpu_stats"]["cpu_usage"]["total_usage"].is_number(), "{sample:#}");
     }
+    Ok(())
 }
 
-#[test]
-fn the_head_of_a_wait_comes_before_its_end() {
-    let Some((engine, proxy)) = session() else { return };
-    remove(engine, "waited");
-    seed::container(
-        &engine.socket(),
-        "waited",
-        json!({"Image": seed::BASE, "Cmd": ["sleep", "1000"], "StopSignal": "SIGKILL",
-        "HostConfig": {"NetworkMode": "none"}}),
-    );
+fn the_head_of_a_wait_comes_before_its_end() -> Outcome {
+    let (engine, proxy) = session()?;
+    seed::start(&engine.socket(), "waited", &seed::detached(&["sleep", "1000"]));
     let mut connection = Connection::open(&proxy.socket());
-    let head = connection.ask("POST", "/containers/waited/wait", &[], b"");
+    let head = connection.request("POST", "/containers/waited/wait", &[], b"");
     assert_eq!(head.status, 200);
     assert_eq!(client::post(&engine.socket(), "/containers/waited/stop", &Value::Null).status(), 204);
-    let (body, complete) = connection.body(&head, PATIENCE);
+    let (body, complete) = connection.read_body(&head, TIMEOUT);
     assert!(complete);
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["StatusCode"], 137);
-    remove(engine, "waited");
+    seed::remove(&engine.socket(), "waited");
+    Ok(())
 }
 
-#[test]
-fn a_client_that_leaves_takes_its_upstream_connection_with_it() {
-    let Some((_engine, proxy)) = session() else { return };
+fn a_client_that_leaves_takes_its_upstream_connection_with_it() -> Outcome {
+    let (_engine, proxy) = session()?;
     assert_eq!(client::get(&proxy.socket(), "/_ping").status(), 200);
-    let idle = || proxy.sockets();
-    // The connection that the ping was made with may stay, for the next request.
-    let before = idle();
+    // The upstream connection of the ping may stay open for the next request.
+    let before = proxy.sockets();
     let id = exec(&proxy.socket(), &cat());
     for (method, target, headers, body) in [
         ("GET", "/events", &[][..], ""),
@@ -366,12 +367,13 @@ fn a_client_that_leaves_takes_its_upstream_connection_with_it() {
         let mut connections: Vec<Connection> =
             (0..if body.is_empty() { 4 } else { 1 }).map(|_| Connection::open(&proxy.socket())).collect();
         for connection in &mut connections {
-            let head = connection.ask(method, target, headers, body.as_bytes());
+            let head = connection.request(method, target, headers, body.as_bytes());
             assert!(matches!(head.status, 200 | 101), "{target}: {}", head.raw);
         }
-        let during = idle();
+        let during = proxy.sockets();
         drop(connections);
-        let gone = eventually(Duration::from_secs(1), || idle() <= before + 1);
-        assert!(gone, "{target}: {before} sockets before, {during} during, {} after", idle());
+        let gone = eventually(TIMEOUT, || proxy.sockets() <= before + 1);
+        assert!(gone, "{target}: {before} sockets before, {during} during, {} after", proxy.sockets());
     }
+    Ok(())
 }

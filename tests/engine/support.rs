@@ -1,17 +1,19 @@
-//! What the engine tests are made with.
+//! What the engine tests share.
 
+pub(crate) mod cli;
 pub(crate) mod client;
-pub(crate) mod docker;
 pub(crate) mod engine;
 pub(crate) mod installed;
-#[expect(dead_code, reason = "shared with the tests without an engine, which look at more")]
+#[expect(dead_code, reason = "shared with the tests without an engine, which use more of it")]
 #[path = "../it/support/leaves.rs"]
 pub(crate) mod leaves;
+pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod seed;
 pub(crate) mod tar;
 
-use std::time::{Duration, Instant};
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A variable of the test run's environment.
 #[expect(clippy::disallowed_methods, reason = "a test run has no command line of its own")]
@@ -19,11 +21,12 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Asks `holds` again and again until it is true or `patience` is over.
-pub(crate) fn eventually(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + patience;
+/// Whether a condition becomes true in time. It is checked again and again, so this is for what gives no sign when it
+/// happens; where there is an event, a line or an end of a process, a test waits for that.
+pub(crate) fn eventually(timeout: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + timeout;
     loop {
-        if holds() {
+        if condition() {
             return true;
         }
         if Instant::now() > deadline {
@@ -33,7 +36,19 @@ pub(crate) fn eventually(patience: Duration, mut holds: impl FnMut() -> bool) ->
     }
 }
 
-/// Fails if a text holds a canary, and shows where.
+/// The time, as the parameters of the API take it: seconds since 1970 with nine decimal places.
+pub(crate) fn now() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    format!("{}.{:09}", now.as_secs(), now.subsec_nanos())
+}
+
+/// An address of this machine that only this run uses: every port of it is free.
+pub(crate) fn loopback(last: u8) -> Ipv4Addr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high | 1, low, last)
+}
+
+/// Fails if a text contains a canary, and shows where.
 #[track_caller]
 pub(crate) fn assert_no_canary(what: &str, text: &str) {
     if let Some(at) = text.to_ascii_lowercase().find("canary") {

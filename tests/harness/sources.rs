@@ -29,7 +29,7 @@ fn read(path: &Path) -> String {
 /// The compiler refuses a function that no list names, because it is dead code. One with `#[test]` it removes before it looks.
 fn every_test_is_in_a_list() {
     let suites = suites();
-    assert!(!suites.is_empty(), "{suites:?}");
+    assert!(suites.len() > 1, "{suites:?}");
     for suite in suites {
         assert!(read(&suite.join("main.rs")).contains("\n#![deny(dead_code)]\n"), "{}", suite.display());
         for file in files(&suite) {

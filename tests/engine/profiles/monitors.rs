@@ -1,4 +1,4 @@
-//! What monitors read of single containers: Zabbix agent 2, and the script by which Netdata names cgroups.
+//! Monitors of single containers: Zabbix agent 2, and the script with which Netdata names control groups.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,79 +6,62 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::super::support::{assert_no_canary, client, engine, eventually, installed, seed};
-use super::{check_canaries, hidden, parse, stage};
+use super::{behind, check_canaries, hidden, parse};
+use crate::harness::{Outcome, Test, tests};
+use crate::support::{assert_no_canary, cli, client, engine, installed};
 
-/// A Zabbix agent that knows where its engine is.
+pub(crate) const TESTS: &[Test] =
+    tests![zabbix_shows_the_same_but_for_what_is_hidden, netdata_names_a_control_group_and_reads_nothing_else];
+
+/// A Zabbix agent and the configuration file that names its engine.
 struct Zabbix {
     program: String,
     configuration: String,
 }
 
 impl Zabbix {
-    /// Writes its configuration beside the socket of a proxy.
-    fn new(program: &str, beside: &Path, name: &str, socket: &Path) -> Zabbix {
-        let configuration = beside.with_file_name(format!("zabbix-{name}.conf"));
+    /// Writes the configuration into a folder.
+    fn new(program: &str, folder: &Path, name: &str, socket: &Path) -> Zabbix {
+        let configuration = folder.join(format!("zabbix-{name}.conf"));
         let endpoint = format!("Plugins.Docker.Endpoint=unix://{}", socket.display());
         std::fs::write(&configuration, format!("Server=127.0.0.1\nLogType=console\nTimeout=30\n{endpoint}\n")).unwrap();
         Zabbix { program: program.to_owned(), configuration: configuration.to_str().unwrap().to_owned() }
     }
 
-    /// The value of an item, or what it says in place of one.
-    fn item(&self, key: &str) -> Result<String, String> {
-        let run =
-            Command::new("timeout").args(["30", &self.program, "-c", &self.configuration, "-t", key]).output().unwrap();
-        let told = String::from_utf8_lossy(&run.stdout).into_owned();
-        let value = told.split_once("[s|").and_then(|(_, value)| value.trim_end().strip_suffix(']'));
-        value.map(str::to_owned).ok_or_else(|| installed::told(&run))
+    /// The value of an item.
+    #[track_caller]
+    fn item(&self, key: &str) -> String {
+        let mut command = Command::new("timeout");
+        let output = command.args(["60", &self.program, "-c", &self.configuration, "-t", key]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let value = text.split_once("[s|").and_then(|(_, value)| value.trim_end().strip_suffix(']'));
+        value.map(str::to_owned).unwrap_or_else(|| panic!("{key}: {}", cli::outputs(&output)))
     }
 
-    /// The values of many items. Each takes a second of waiting, so they are asked for at once.
+    /// The values of many items. The agent takes a second for each, so they are requested at the same time.
     #[track_caller]
     fn items(&self, keys: &[&str]) -> Vec<String> {
-        let item = |key: &&str| -> String {
-            let mut value = Err(String::new());
-            // An engine refuses to measure its disk for two at once, and a list changes while it is inspected.
-            eventually(client::PATIENCE, || {
-                value = self.item(key);
-                value.is_ok()
-            });
-            value.unwrap_or_else(|told| panic!("{key}: {told}"))
-        };
+        let _measuring = engine::disk_usage_lock();
         std::thread::scope(|scope| {
-            let asked: Vec<_> = keys.iter().map(|key| scope.spawn(move || item(key))).collect();
-            asked.into_iter().map(|thread| thread.join().unwrap()).collect()
+            let threads: Vec<_> = keys.iter().map(|key| scope.spawn(|| self.item(key))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         })
     }
 }
 
-/// The containers and images of the seed that stay as they are.
-const STILL: [&str; 6] = ["/web", "/story", "/odd", "/broken", seed::BASE, seed::IMAGE];
-
-/// An item as JSON without what changes from one look to the next: figures, and what other tests start.
+/// An item as JSON without what differs between two reads: counts, ages and the order of lists.
 #[track_caller]
 fn steady(value: &str) -> Value {
     fn settle(value: &mut Value) {
         match value {
             Value::Object(members) => members.iter_mut().for_each(|(name, member)| match name.as_str() {
-                "NFd" | "NGoroutines" | "NEventsListener" | "Images" | "Containers" | "ContainersRunning"
-                | "ContainersStopped" | "ContainersPaused"
-                    if member.is_number() =>
-                {
-                    *member = Value::Null;
-                }
+                "NFd" | "NGoroutines" | "NEventsListener" => *member = Value::Null,
                 // "Up 3 seconds (healthy)".
                 "Status" if member.as_str().is_some_and(|status| status.contains(' ')) => *member = Value::Null,
                 _ => settle(member),
             }),
             Value::Array(items) => {
-                items.retain(|item| {
-                    let first = |member: &str| item.get(member).and_then(|names| names.get(0));
-                    let name = first("Names").or_else(|| first("RepoTags")).or_else(|| item.get("{#NAME}"));
-                    let is_image = item.get("RepoTags").is_some();
-                    name.and_then(Value::as_str).map_or(!is_image, |name| STILL.contains(&name))
-                });
-                // What was made in the same second comes in any order.
+                // Objects of the same second are in any order.
                 let key = |item: &Value| {
                     ["Id", "{#ID}", "CreatedAt", "UsageData"].map(|part| item.get(part).map(Value::to_string))
                 };
@@ -93,12 +76,11 @@ fn steady(value: &str) -> Value {
     value
 }
 
-#[test]
-fn zabbix_shows_the_same_but_for_what_is_hidden() {
+fn zabbix_shows_the_same_but_for_what_is_hidden() -> Outcome {
     /// Items that are the same on both sides.
     const SAME: [&str; 4] =
         ["docker.ping", "docker.containers.discovery[true]", "docker.images", "docker.images.discovery"];
-    /// Items of which a part is hidden, and some of the paths that are.
+    /// Items with hidden parts, and the paths of some of these.
     const IN_PART: [(&str, &[&str]); 5] = [
         ("docker.info", &["$.DockerRootDir", "$.Id", "$.SecurityOptions"]),
         ("docker.containers", &["$[*].Command", "$[*].Mounts[*].Source"]),
@@ -106,9 +88,9 @@ fn zabbix_shows_the_same_but_for_what_is_hidden() {
         ("docker.container_info[web,full]", &["$.Config.Env", "$.Config.Cmd", "$.Config.Labels.owner"]),
         ("docker.data_usage", &["$.Containers[*].Command", "$.Volumes[*].Mountpoint"]),
     ];
-    let Some(program) = installed::client("zabbix_agent2") else { return };
-    let Some((engine, proxy)) = stage("zabbix") else { return };
-    let agent = |name: &str, socket: &Path| Zabbix::new(&program, &proxy.socket(), name, socket);
+    let program = installed::client("zabbix_agent2")?;
+    let (engine, proxy) = behind("zabbix")?;
+    let agent = |name: &str, socket: &Path| Zabbix::new(&program, proxy.folder(), name, socket);
     let (at_engine, at_proxy) = (agent("direct", &engine.socket()), agent("through", &proxy.socket()));
     let keys: Vec<&str> = SAME.into_iter().chain(IN_PART.map(|(key, _)| key)).collect();
     let (direct, through) = (at_engine.items(&keys), at_proxy.items(&keys));
@@ -132,7 +114,6 @@ fn zabbix_shows_the_same_but_for_what_is_hidden() {
     }
     let state = |side: &[String]| read(side, 2)["State"]["StartedAt"].clone();
     assert!(state(through_part).is_number() && state(through_part) == state(direct_part));
-    // Of one container, because others come and go.
     check_canaries("Zabbix agent 2 6.0.14", &direct_part[3], &through.concat());
 
     let sample = |agent: &Zabbix| steady(&agent.items(&["docker.container_stats[web]"])[0]);
@@ -144,29 +125,28 @@ fn zabbix_shows_the_same_but_for_what_is_hidden() {
         let figure = |side: &Value| side.pointer(pointer).and_then(Value::as_u64);
         assert_eq!(figure(&through).is_some_and(|figure| figure > 0), figure(&direct).is_some_and(|figure| figure > 0));
     }
+    Ok(())
 }
 
-/// The script asks by curl where there is no docker command, as in Netdata's own image, and by the command otherwise.
-#[test]
-fn netdata_names_a_cgroup_and_reads_nothing_else() {
+/// The script uses curl if there is no docker command, as in Netdata's image, and the command otherwise.
+fn netdata_names_a_control_group_and_reads_nothing_else() -> Outcome {
     const TOOLS: [&str; 7] = ["bash", "basename", "curl", "date", "grep", "jq", "sed"];
-    let Some(script) = installed::client("cgroup-name.sh") else { return };
-    let Some((engine, proxy)) = stage("netdata") else { return };
-    let tools = proxy.socket().with_file_name("tools");
+    let script = installed::client("cgroup-name.sh")?;
+    let (engine, proxy) = behind("netdata")?;
+    let tools = proxy.folder().join("tools");
     std::fs::create_dir_all(&tools).unwrap();
     for tool in TOOLS {
-        let Some(found) = installed::of_the_system(tool) else { return };
-        std::os::unix::fs::symlink(found, tools.join(tool)).unwrap();
+        std::os::unix::fs::symlink(installed::program(tool)?, tools.join(tool)).unwrap();
     }
     let web = client::get(&engine.socket(), "/containers/web/json").json();
     let id = web["Id"].as_str().unwrap();
-    // What it prints, and its trace, which has all that it reads.
+    // What the script prints, and its trace, which shows all that it reads.
     let named = |socket: &str, path: &str| -> (String, String) {
         let mut command = Command::new(engine::find("bash").unwrap());
         command.args(["-x", &script, &format!("/docker/{id}"), &format!("docker_{id}")]);
         let run = command.env("PATH", path).env("DOCKER_HOST", socket).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        assert!(run.status.success(), "{}", installed::told(&run));
+        assert!(run.status.success(), "{}", cli::outputs(&run));
         (text(run.stdout), text(run.stderr))
     };
     let by_curl = |socket: &Path| named(socket.to_str().unwrap(), tools.to_str().unwrap());
@@ -178,4 +158,5 @@ fn netdata_names_a_cgroup_and_reads_nothing_else() {
     let (name, trace) = named(&format!("unix://{}", proxy.socket().display()), &path);
     assert!(name == "web\n" && trace.contains("docker inspect"), "{trace}");
     assert_no_canary("the trace of the docker command's answer", &trace);
+    Ok(())
 }

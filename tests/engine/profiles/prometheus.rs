@@ -1,55 +1,60 @@
-//! What Prometheus discovers: the same targets at the engine and through a profile, with fewer labels.
+//! Prometheus discovers the same targets at the engine and through a profile, with fewer labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::super::support::proxy::Proxy;
-use super::super::support::{client, engine, eventually, installed, seed};
-use super::{check_canaries, stage};
+use super::{behind, check_canaries};
+use crate::harness::{Outcome, Test, tests};
+use crate::support::client::TIMEOUT;
+use crate::support::process::{Folder, Process};
+use crate::support::proxy::Proxy;
+use crate::support::{cli, client, engine, eventually, installed, loopback, seed};
 
-/// The labels of one target before any relabelling.
+pub(crate) const TESTS: &[Test] =
+    tests![prometheus_finds_the_same_swarm_with_fewer_labels, prometheus_finds_the_same_containers_with_fewer_labels,];
+
+/// The labels of a target before relabelling.
 type Labels = BTreeMap<String, String>;
 
-/// A Prometheus that runs until it is dropped.
+/// A running Prometheus. Dropping it kills it and removes its folder.
 struct Prometheus {
-    child: Child,
-    port: u16,
-    folder: PathBuf,
+    _process: Process,
+    address: SocketAddr,
+    folder: Folder,
 }
 
 impl Prometheus {
-    /// Starts it with these jobs, and keeps what it writes in a folder beside a proxy's socket.
-    fn start(program: &str, beside: &Path, jobs: &[String]) -> Prometheus {
-        let folder = beside.with_file_name("prometheus");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("prometheus.yml"), format!("scrape_configs:\n{}", jobs.concat())).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(program)
-            .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(folder.join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        Prometheus { child, port, folder }
+    /// Starts it with these jobs in a new folder. It listens on an address that ends in `last`.
+    fn start(program: &str, name: &str, last: u8, jobs: &[String]) -> Prometheus {
+        let folder = Folder::new(name);
+        let configuration = folder.path().join("prometheus.yml");
+        std::fs::write(&configuration, format!("scrape_configs:\n{}", jobs.concat())).unwrap();
+        let address = SocketAddr::from((loopback(last), 9090));
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let mut command = Command::new(program);
+        command
+            .arg(format!("--config.file={}", configuration.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        let process = Process::spawn(&mut command, &folder, "prometheus");
+        Prometheus { _process: process, address, folder }
     }
 
-    /// The targets of a job whose labels are as asked for, in the order of their labels; none while it does not answer.
-    fn targets(&self, job: &str, asked: impl Fn(&Labels) -> bool) -> Vec<Labels> {
-        let targets: Value = serde_json::from_str(&page(self.port, "/api/v1/targets")).unwrap_or_default();
+    /// The targets of a job that satisfy a condition, ordered by their labels. There are none before Prometheus answers.
+    fn targets(&self, job: &str, condition: impl Fn(&Labels) -> bool) -> Vec<Labels> {
+        let targets: Value = serde_json::from_str(&page(self.address, "/api/v1/targets")).unwrap_or_default();
         let targets = targets["data"]["activeTargets"].as_array().cloned().unwrap_or_default().into_iter();
         let labels =
             targets.map(|target| serde_json::from_value::<Labels>(target["discoveredLabels"].clone()).unwrap());
-        let mut found: Vec<_> = labels.filter(|labels| labels["job"] == job && asked(labels)).collect();
-        // By what is the same on both sides.
+        let mut found: Vec<_> = labels.filter(|labels| labels["job"] == job && condition(labels)).collect();
+        // By the labels that are the same on both sides.
         found.sort_by_key(|labels| {
             let same = labels.iter().filter(|(label, _)| !label.contains("_label_") && *label != "job");
             same.map(|(label, value)| format!("{label}={value}")).collect::<Vec<_>>()
@@ -59,29 +64,23 @@ impl Prometheus {
 
     /// What it has logged.
     fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }
 
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// The body of a page, by GET. It is empty while nobody listens at the address.
+fn page(address: SocketAddr, target: &str) -> String {
+    let mut response = String::new();
+    if let Ok(mut stream) = TcpStream::connect(address) {
+        let _ = stream.set_read_timeout(Some(TIMEOUT));
+        let sent = write!(stream, "GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        let _ = sent.and_then(|()| stream.read_to_string(&mut response));
     }
+    response.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
 }
 
-/// The body of a GET of a page on this machine; empty while nobody listens.
-fn page(port: u16, target: &str) -> String {
-    let mut answer = String::new();
-    if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
-        let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-        let asked = write!(stream, "GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n");
-        let _ = asked.and_then(|()| stream.read_to_string(&mut answer));
-    }
-    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
-}
-
-/// Targets are the same, but for labels that begin in one of these ways: they are missing. Gives those that are.
+/// The targets on both sides are the same, except that labels with one of these prefixes may be missing. Returns the missing
+/// labels.
 #[track_caller]
 fn check_targets(direct: &[Labels], through: &[Labels], may_be_missing: &[&str]) -> BTreeSet<String> {
     assert_eq!(through.len(), direct.len(), "{direct:#?}\n{through:#?}");
@@ -103,18 +102,17 @@ fn check_targets(direct: &[Labels], through: &[Labels], may_be_missing: &[&str])
 }
 
 /// One Prometheus with two jobs, which discover the same containers at the engine and through the profile.
-#[test]
-fn prometheus_finds_the_same_containers_with_fewer_labels() {
-    let Some(program) = installed::client("prometheus") else { return };
-    let Some((engine, proxy)) = stage("prometheus") else { return };
+fn prometheus_finds_the_same_containers_with_fewer_labels() -> Outcome {
+    let program = installed::client("prometheus")?;
+    let (engine, proxy) = behind("prometheus")?;
     let job = |name: &str, socket: &Path| {
         let socket = socket.display();
         format!("  - job_name: {name}\n    docker_sd_configs: [{{host: \"unix://{socket}\", refresh_interval: 1s}}]\n")
     };
     let jobs = [job("direct", &engine.socket()), job("through", &proxy.socket())];
-    let prometheus = Prometheus::start(&program, &proxy.socket(), &jobs);
+    let prometheus = Prometheus::start(&program, "prometheus", 201, &jobs);
     let discovered = |job: &str| prometheus.targets(job, |labels| labels["__meta_docker_container_name"] == "/web");
-    let both = eventually(client::PATIENCE, || !discovered("direct").is_empty() && !discovered("through").is_empty());
+    let both = eventually(TIMEOUT, || !discovered("direct").is_empty() && !discovered("through").is_empty());
     assert!(both, "{}", prometheus.log());
     let (direct, through) = (discovered("direct"), discovered("through"));
     check_targets(&direct, &through, &["__meta_docker_container_label_", "__meta_docker_network_label_"]);
@@ -122,16 +120,16 @@ fn prometheus_finds_the_same_containers_with_fewer_labels() {
         assert_eq!(target["__meta_docker_container_label_com_docker_compose_project"], "shop");
     }
     check_canaries("Prometheus 2.42.0, docker_sd", &format!("{direct:?}"), &format!("{through:?}"));
+    Ok(())
 }
 
 /// One Prometheus with two jobs for each role, which discover the same swarm of one node.
-#[test]
-fn prometheus_finds_the_same_swarm_with_fewer_labels() {
-    let Some(program) = installed::client("prometheus") else { return };
-    let Some(engine) = engine::private("prometheus-swarm") else { return };
+fn prometheus_finds_the_same_swarm_with_fewer_labels() -> Outcome {
+    let program = installed::client("prometheus")?;
+    let engine = engine::private("prometheus-swarm")?;
     let socket = engine.socket();
     seed::import(&socket);
-    let docker = |arguments: &[&str]| installed::shown(&socket, &[&["docker"], arguments].concat());
+    let docker = |arguments: &[&str]| cli::stdout(&socket, &[&["docker"], arguments].concat());
     docker(&["swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377"]);
     let node = docker(&["info", "--format", "{{.Swarm.NodeID}}"]);
     let labels = ["--label-add", "owner=canary-node-label", "--label-add", "prometheus-zone=a"];
@@ -151,10 +149,10 @@ fn prometheus_finds_the_same_swarm_with_fewer_labels() {
         "Mode": {"Replicated": {"Replicas": 2}},
         "EndpointSpec": {"Ports": [{"Protocol": "tcp", "TargetPort": 9100, "PublishMode": "host"}]},
     });
-    let made = client::post(&socket, "/services/create", &service);
-    assert_eq!(made.status(), 201, "{}", made.text());
+    let created = client::post(&socket, "/services/create", &service);
+    assert_eq!(created.status(), 201, "{}", created.text());
     let tasks = || client::get(&socket, "/tasks?filters=%7B%22desired-state%22:%5B%22running%22%5D%7D").json();
-    let run = eventually(client::PATIENCE * 2, || {
+    let run = eventually(TIMEOUT * 2, || {
         tasks().as_array().unwrap().iter().filter(|task| task["Status"]["State"] == "running").count() == 2
     });
     assert!(run, "{:#}", tasks());
@@ -170,9 +168,9 @@ fn prometheus_finds_the_same_swarm_with_fewer_labels() {
         .iter()
         .flat_map(|(side, socket)| roles.map(|role| job(side, role, socket)))
         .collect();
-    let prometheus = Prometheus::start(&program, &proxy.socket(), &jobs);
+    let prometheus = Prometheus::start(&program, "prometheus-of-swarm", 202, &jobs);
     let discovered = |side: &str, role: &str| prometheus.targets(&format!("{side}-{role}"), |_| true);
-    let all = eventually(client::PATIENCE, || {
+    let all = eventually(TIMEOUT, || {
         roles.iter().all(|role| !discovered("direct", role).is_empty() && !discovered("through", role).is_empty())
     });
     assert!(all, "{}", prometheus.log());
@@ -198,4 +196,5 @@ fn prometheus_finds_the_same_swarm_with_fewer_labels() {
     }
     assert!(through_all.contains("\"__meta_dockerswarm_service_label_prometheus_job\": \"shop\""), "{through_all}");
     check_canaries("Prometheus 2.42.0, dockerswarm_sd", &direct_all, &through_all);
+    Ok(())
 }

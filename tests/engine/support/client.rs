@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client that hides nothing: raw bytes over a Unix socket, with a deadline on every read.
+//! An HTTP/1.1 client over Unix sockets that shows the bytes as they are. Every read has a timeout.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -8,15 +8,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// How long a test waits for bytes that must come. Generous: the machine may have two busy cores.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+use super::engine;
 
-/// The head of a response, exactly as it came.
+/// How long a test waits for what must happen. It is long because the machine may be busy; no test waits it out to pass.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The head of a response.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
     /// The status code.
     pub(crate) status: u16,
-    /// Status line and headers as bytes-turned-text, without the empty line.
+    /// The status line and the headers as they came, without the empty line.
     pub(crate) raw: String,
 }
 
@@ -29,30 +31,30 @@ impl Head {
         })
     }
 
-    /// Whether the body is sent in chunks.
+    /// Whether the body is chunked.
     fn chunked(&self) -> bool {
         self.get("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
     }
 }
 
-/// One whole answer.
+/// A whole response.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     /// The head.
     pub(crate) head: Head,
     /// The body, its chunks joined.
     pub(crate) body: Vec<u8>,
-    /// Whether the body ended the way its framing says it must.
+    /// Whether the body is as long as its framing says.
     pub(crate) complete: bool,
 }
 
-impl Answer {
+impl Response {
     /// The status code.
     pub(crate) fn status(&self) -> u16 {
         self.head.status
     }
 
-    /// Head and body as one text: where canaries are looked for.
+    /// Head and body as one text, to search for canaries.
     pub(crate) fn text(&self) -> String {
         format!("{}\n\n{}", self.head.raw, String::from_utf8_lossy(&self.body))
     }
@@ -64,11 +66,11 @@ impl Answer {
     }
 }
 
-/// A connection whose bytes the test decides itself.
+/// A connection on which a test sends any bytes.
 pub(crate) struct Connection {
     stream: UnixStream,
-    /// Bytes that have arrived and have not been taken.
-    held: Vec<u8>,
+    /// Bytes that have arrived and were not read by the test.
+    buffer: Vec<u8>,
     /// Whether the other side has ended the stream.
     ended: bool,
 }
@@ -78,7 +80,7 @@ impl Connection {
     #[track_caller]
     pub(crate) fn open(socket: &Path) -> Connection {
         let stream = UnixStream::connect(socket).unwrap_or_else(|error| panic!("{}: {error}", socket.display()));
-        Connection { stream, held: Vec::new(), ended: false }
+        Connection { stream, buffer: Vec::new(), ended: false }
     }
 
     /// Sends bytes as they are.
@@ -87,16 +89,16 @@ impl Connection {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Ends our direction; theirs stays open.
+    /// Ends our direction. The other stays open.
     #[track_caller]
     pub(crate) fn half_close(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Sends a request with a body of known length (none if empty; JSON unless a header says otherwise) and reads the
-    /// head of the response.
+    /// Sends a request and reads the head of the response. A body has a `Content-Length`, and is JSON unless a header
+    /// says otherwise.
     #[track_caller]
-    pub(crate) fn ask(&mut self, method: &str, target: &str, headers: &[&str], body: &[u8]) -> Head {
+    pub(crate) fn request(&mut self, method: &str, target: &str, headers: &[&str], body: &[u8]) -> Head {
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: docker\r\n");
         for header in headers {
             head.push_str(header);
@@ -110,30 +112,38 @@ impl Connection {
         }
         head.push_str("\r\n");
         self.send([head.as_bytes(), body].concat());
-        self.head()
+        self.read_head()
     }
 
     /// Reads the head of a response.
     #[track_caller]
-    pub(crate) fn head(&mut self) -> Head {
-        let raw = self.take_until(b"\r\n\r\n", PATIENCE).unwrap_or_else(|| {
-            panic!("no response head; ended: {}; got {:?}", self.ended, String::from_utf8_lossy(&self.held))
-        });
-        let raw = String::from_utf8_lossy(&raw[..raw.len() - 4]).into_owned();
-        let status = raw.split(' ').nth(1).and_then(|code| code.parse().ok());
-        Head { status: status.unwrap_or_else(|| panic!("no status in {raw:?}")), raw }
+    pub(crate) fn read_head(&mut self) -> Head {
+        self.next_head().unwrap_or_else(|| panic!("no response head, but the end of the connection"))
     }
 
-    /// Reads the body that `head` announces, for at most `patience`.
-    pub(crate) fn body(&mut self, head: &Head, patience: Duration) -> (Vec<u8>, bool) {
-        let deadline = Instant::now() + patience;
+    /// Reads the head of the next response. `None` is the end of the connection.
+    #[track_caller]
+    pub(crate) fn next_head(&mut self) -> Option<Head> {
+        let Some(raw) = self.read_until(b"\r\n\r\n", TIMEOUT) else {
+            let text = String::from_utf8_lossy(&self.buffer);
+            assert!(self.ended && text.is_empty(), "no response head; ended: {}; got {text:?}", self.ended);
+            return None;
+        };
+        let raw = String::from_utf8_lossy(&raw[..raw.len() - 4]).into_owned();
+        let status = raw.split(' ').nth(1).and_then(|code| code.parse().ok());
+        Some(Head { status: status.unwrap_or_else(|| panic!("no status in {raw:?}")), raw })
+    }
+
+    /// Reads the body that belongs to a head, for at most `timeout`, and whether it was complete by then.
+    pub(crate) fn read_body(&mut self, head: &Head, timeout: Duration) -> (Vec<u8>, bool) {
+        let deadline = Instant::now() + timeout;
         let mut body = Vec::new();
         if matches!(head.status, 101 | 204 | 304) {
             return (body, true);
         }
         if head.chunked() {
             loop {
-                match self.chunk(deadline.saturating_duration_since(Instant::now())) {
+                match self.read_chunk(deadline.saturating_duration_since(Instant::now())) {
                     Some(chunk) if chunk.is_empty() => return (body, true),
                     Some(chunk) => body.extend_from_slice(&chunk),
                     None => return (body, false),
@@ -141,32 +151,32 @@ impl Connection {
             }
         }
         let length = head.get("content-length").map(|value| value.parse().unwrap());
-        while length.is_none_or(|length| self.held.len() < length) {
+        while length.is_none_or(|length| self.buffer.len() < length) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || !self.fill(left) {
                 break;
             }
         }
-        let take = length.unwrap_or(usize::MAX).min(self.held.len());
-        body = self.held.drain(..take).collect();
+        let take = length.unwrap_or(usize::MAX).min(self.buffer.len());
+        body = self.buffer.drain(..take).collect();
         (body, length.map_or(self.ended, |length| take == length))
     }
 
-    /// The next chunk of a chunked body; empty for the last one, `None` if it does not come whole.
-    pub(crate) fn chunk(&mut self, patience: Duration) -> Option<Vec<u8>> {
-        let line = self.take_until(b"\r\n", patience)?;
+    /// Reads a chunk of a chunked body. The last one is empty; `None` is one that did not arrive whole.
+    pub(crate) fn read_chunk(&mut self, timeout: Duration) -> Option<Vec<u8>> {
+        let line = self.read_until(b"\r\n", timeout)?;
         let size = usize::from_str_radix(String::from_utf8_lossy(&line).trim(), 16).unwrap();
-        let mut chunk = self.take(size + 2, patience)?;
+        let mut chunk = self.read_exact(size + 2, timeout)?;
         chunk.truncate(size);
         Some(chunk)
     }
 
-    /// Bytes up to and including `end`, or `None` if they do not come in time; then nothing is taken.
-    pub(crate) fn take_until(&mut self, end: &[u8], patience: Duration) -> Option<Vec<u8>> {
-        let deadline = Instant::now() + patience;
+    /// Reads up to and including `end`. `None`, with nothing read, if that does not arrive in time.
+    pub(crate) fn read_until(&mut self, end: &[u8], timeout: Duration) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + timeout;
         loop {
-            if let Some(at) = self.held.windows(end.len()).position(|window| window == end) {
-                return Some(self.held.drain(..at + end.len()).collect());
+            if let Some(at) = self.buffer.windows(end.len()).position(|window| window == end) {
+                return Some(self.buffer.drain(..at + end.len()).collect());
             }
             if !self.fill(deadline.saturating_duration_since(Instant::now())) {
                 return None;
@@ -174,48 +184,41 @@ impl Connection {
         }
     }
 
-    /// Exactly `count` bytes, or `None` if they do not come in time.
-    pub(crate) fn take(&mut self, count: usize, patience: Duration) -> Option<Vec<u8>> {
-        let deadline = Instant::now() + patience;
-        while self.held.len() < count {
+    /// Reads that many bytes. `None`, with nothing read, if they do not arrive in time.
+    pub(crate) fn read_exact(&mut self, count: usize, timeout: Duration) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + timeout;
+        while self.buffer.len() < count {
             if !self.fill(deadline.saturating_duration_since(Instant::now())) {
                 return None;
             }
         }
-        Some(self.held.drain(..count).collect())
+        Some(self.buffer.drain(..count).collect())
     }
 
-    /// What has arrived and has not been taken.
-    pub(crate) fn held(&self) -> &[u8] {
-        &self.held
-    }
-
-    /// Everything until the other side ends the stream.
+    /// Reads until the other side ends the stream, which it must.
     #[track_caller]
-    pub(crate) fn rest(&mut self) -> Vec<u8> {
-        let deadline = Instant::now() + PATIENCE;
-        while self.fill(deadline.saturating_duration_since(Instant::now())) {}
-        assert!(self.ended, "the stream did not end; got {:?}", String::from_utf8_lossy(&self.held));
-        std::mem::take(&mut self.held)
+    pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
+        assert!(self.ends(), "the stream did not end; got {:?}", String::from_utf8_lossy(&self.buffer));
+        std::mem::take(&mut self.buffer)
     }
 
-    /// Whether the other side ends the stream, cleanly or not, within `patience`.
-    pub(crate) fn ends_within(&mut self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
+    /// Whether the other side ends the stream, cleanly or not.
+    pub(crate) fn ends(&mut self) -> bool {
+        let deadline = Instant::now() + TIMEOUT;
         while self.fill(deadline.saturating_duration_since(Instant::now())) {}
         self.ended
     }
 
-    /// Waits for more bytes. False when the stream has ended or nothing came in time.
-    fn fill(&mut self, patience: Duration) -> bool {
-        if self.ended || patience.is_zero() {
+    /// Waits for more bytes. False if the stream has ended, or nothing arrived in time.
+    fn fill(&mut self, timeout: Duration) -> bool {
+        if self.ended || timeout.is_zero() {
             return false;
         }
-        self.stream.set_read_timeout(Some(patience)).unwrap();
-        let mut buffer = [0; 65_536];
-        match self.stream.read(&mut buffer) {
+        self.stream.set_read_timeout(Some(timeout)).unwrap();
+        let mut bytes = [0; 65_536];
+        match self.stream.read(&mut bytes) {
             Ok(0) => self.ended = true,
-            Ok(count) => self.held.extend_from_slice(&buffer[..count]),
+            Ok(count) => self.buffer.extend_from_slice(&bytes[..count]),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return false,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => self.ended = true,
@@ -224,38 +227,45 @@ impl Connection {
     }
 }
 
-/// One exchange on a connection of its own.
+/// A request on a connection of its own, and its response.
 #[track_caller]
-pub(crate) fn request(socket: &Path, method: &str, target: &str, headers: &[&str], body: &[u8]) -> Answer {
-    exchange(socket, method, target, headers, body, PATIENCE)
+pub(crate) fn request(socket: &Path, method: &str, target: &str, headers: &[&str], body: &[u8]) -> Response {
+    request_within(socket, method, target, headers, body, TIMEOUT)
 }
 
 /// A GET on a connection of its own.
 #[track_caller]
-pub(crate) fn get(socket: &Path, target: &str) -> Answer {
+pub(crate) fn get(socket: &Path, target: &str) -> Response {
     request(socket, "GET", target, &[], b"")
 }
 
-/// A POST of JSON on a connection of its own.
+/// A POST of JSON, or of nothing for null, on a connection of its own.
 #[track_caller]
-pub(crate) fn post(socket: &Path, target: &str, body: &Value) -> Answer {
+pub(crate) fn post(socket: &Path, target: &str, body: &Value) -> Response {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     request(socket, "POST", target, &[], body.as_bytes())
 }
 
-/// One exchange of which the body is read for at most `patience`: an endless stream is cut, and said not to be complete.
+/// A DELETE on a connection of its own.
 #[track_caller]
-pub(crate) fn exchange(
+pub(crate) fn delete(socket: &Path, target: &str) -> Response {
+    request(socket, "DELETE", target, &[], b"")
+}
+
+/// As [`request`], but the body is read for at most `timeout`. An endless one is cut, and not complete.
+#[track_caller]
+pub(crate) fn request_within(
     socket: &Path,
     method: &str,
     target: &str,
     headers: &[&str],
     body: &[u8],
-    patience: Duration,
-) -> Answer {
+    timeout: Duration,
+) -> Response {
+    let _measuring = target.contains("/system/df").then(engine::disk_usage_lock);
     let mut connection = Connection::open(socket);
     let headers = [headers, &["Connection: close"]].concat();
-    let head = connection.ask(method, target, &headers, body);
-    let (body, complete) = if method == "HEAD" { (Vec::new(), true) } else { connection.body(&head, patience) };
-    Answer { head, body, complete }
+    let head = connection.request(method, target, &headers, body);
+    let (body, complete) = if method == "HEAD" { (Vec::new(), true) } else { connection.read_body(&head, timeout) };
+    Response { head, body, complete }
 }

@@ -1,51 +1,41 @@
-//! The clients that `.ci/clients` installs, each run with an engine of the test's choice.
+//! The clients that the tests run: those that `.ci/clients` installs, and those of the system.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
-use super::{docker, engine, variable};
+use super::{engine, variable};
+use crate::harness::Ignored;
 
-/// A client, or `None`, said once, where `.ci/clients` has not put it: `DOCKVEIL_CLIENTS`, else `target/clients`.
+/// The path of a client in the folder that `.ci/clients` fills: `DOCKVEIL_CLIENTS`, or `target/clients`.
 ///
-/// # Panics
-/// With `DOCKVEIL_ENGINE_TESTS=require`, where `None` would be the answer.
-pub(crate) fn client(name: &str) -> Option<String> {
+/// # Errors
+/// It is not there.
+pub(crate) fn client(name: &str) -> Result<String, Ignored> {
     let folder = variable("DOCKVEIL_CLIENTS")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients"), PathBuf::from);
     let client = folder.join(name);
-    if client.is_file() {
-        return client.to_str().map(str::to_owned);
-    }
-    engine::without(&format!("no {name}, which .ci/clients installs"));
-    None
+    let missing = || Ignored::Missing(format!("no {name}, which .ci/clients installs"));
+    client.is_file().then(|| client.display().to_string()).ok_or_else(missing)
 }
 
-/// A client of the system, or `None`, said once, where it has none.
+/// The path of a program of the system.
 ///
-/// # Panics
-/// As [`client`].
-pub(crate) fn of_the_system(name: &str) -> Option<String> {
-    let found = engine::find(name).and_then(|path| path.to_str().map(str::to_owned));
-    if found.is_none() {
-        engine::without(&format!("no {name} on this machine"));
-    }
-    found
+/// # Errors
+/// There is none.
+pub(crate) fn program(name: &str) -> Result<String, Ignored> {
+    let found = engine::find(name).map(|path| path.display().to_string());
+    found.ok_or_else(|| Ignored::Missing(format!("no {name} on this machine")))
 }
 
-/// A file of `tests/clients`.
+/// The path of the static binary that goes into the image.
+///
+/// # Errors
+/// The variable that names it is not set.
+pub(crate) fn static_binary() -> Result<PathBuf, Ignored> {
+    let missing = || Ignored::Missing("DOCKVEIL_STATIC_BINARY does not name a static binary".to_owned());
+    variable("DOCKVEIL_STATIC_BINARY").map(PathBuf::from).ok_or_else(missing)
+}
+
+/// The path of a file in `tests/clients`.
 pub(crate) fn script(name: &str) -> String {
     format!("{}/tests/clients/{name}", env!("CARGO_MANIFEST_DIR"))
-}
-
-/// What a client that must end well says on its standard output.
-#[track_caller]
-pub(crate) fn shown(socket: &Path, program: &[&str]) -> String {
-    let run = docker::run_program(socket, program, "");
-    assert!(run.status.success(), "{program:?}: {}", told(&run));
-    String::from_utf8(run.stdout).unwrap()
-}
-
-/// Both outputs of a client, for a message.
-pub(crate) fn told(run: &Output) -> String {
-    format!("{}\n{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr))
 }

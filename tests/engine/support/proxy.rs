@@ -1,20 +1,21 @@
-//! The program under test, as a child process with a Unix socket of its own.
+//! The program under test: a child process that listens on a Unix socket of its own.
 
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
+use super::client::TIMEOUT;
 use super::eventually;
+use super::process::{Folder, Process};
+use crate::harness;
 
-/// A profile of our own that lets a person work in a container, which no built-in profile does.
-///
-/// It shows no more than it must: what these tests see of a container comes through streams.
+/// A profile for work in a container, which no built-in profile allows. It shows little, because what these tests compare
+/// comes through streams.
 const SESSION: &str = "\
 profile: session
-about: Everything a session in a container needs, for the engine tests.
+about: What a session in a container needs, for the engine tests.
 allow:
   - Ping
   - SystemVersion
@@ -40,10 +41,10 @@ allow:
 show: [identity, state]
 ";
 
-/// The operations of the profile `dashboard` with hardly any of what it shows.
+/// A profile with most operations of `dashboard` that shows one class only.
 const BARE: &str = "\
 profile: bare
-about: Whether things run, and nothing else, for the engine tests.
+about: Whether containers run, and nothing else, for the engine tests.
 allow:
   - Ping
   - SystemVersion
@@ -61,104 +62,104 @@ allow:
 show: [state]
 ";
 
-/// A running dockveil. Dropping it kills it and removes its directory.
+/// A running dockveil. Dropping it kills it and removes its folder.
 pub(crate) struct Proxy {
-    child: Child,
-    directory: PathBuf,
+    process: Process,
+    folder: Folder,
 }
 
 impl Proxy {
-    /// Starts the program with a built-in profile, `session` or `bare`, in front of an engine.
+    /// Starts the program in front of an engine's socket, with a built-in profile, `session` or `bare`.
     #[track_caller]
     pub(crate) fn start(engine: &Path, profile: &str) -> Proxy {
-        let directory = directory();
-        fs::create_dir_all(directory.join("filters/profile")).unwrap();
+        let folder = new_folder();
+        let filters = folder.path().join("filters");
+        fs::create_dir_all(filters.join("profile")).unwrap();
         for (name, text) in [("session", SESSION), ("bare", BARE)] {
-            fs::write(directory.join(format!("filters/profile/{name}.yaml")), text).unwrap();
+            fs::write(filters.join(format!("profile/{name}.yaml")), text).unwrap();
         }
         let mut command = Command::new(env!("CARGO_BIN_EXE_dockveil"));
         command
             .arg("serve")
             .args(["--upstream", &format!("unix://{}", engine.display())])
-            .args(["--listen", &format!("unix://{}", directory.join("docker.sock").display())])
-            .args(["--profile", profile])
-            .args(["--filters", &directory.join("filters").display().to_string()])
+            .args(["--listen", &format!("unix://{}", folder.path().join("docker.sock").display())])
+            .args(["--profile", profile, "--filters"])
+            .arg(filters)
             .env_remove("DOCKER_HOST")
             .env_remove("DOCKVEIL_CONFIG");
-        Proxy::spawn(command, directory)
+        Proxy::spawn(command, folder)
     }
 
-    /// Starts the program with the variables of another socket proxy and no others, as the image exchanged for it would.
+    /// Starts the program as a drop-in for another socket proxy: with its environment variables and no others. `engine`
+    /// is the variable that names the engine's socket, and its value.
     ///
-    /// `engine` is the variable that names the engine's socket. The port of these proxies is always the same, so it is opened
-    /// in a network of its own, or, by a proxy that opens nothing else, replaced with a socket.
+    /// These proxies listen on a fixed port, which tests cannot share. 11notes also listens on a socket in a volume, and
+    /// gets a network of its own for the port. For the others `--listen` replaces the port.
     #[track_caller]
-    pub(crate) fn in_place(engine: (&str, &Path), variables: &[(&str, &str)]) -> Proxy {
-        let directory = directory();
+    pub(crate) fn drop_in(engine: (&str, &Path), variables: &[(&str, &str)]) -> Proxy {
+        let folder = new_folder();
         let mut command = Command::new("unshare");
         command.args(["--net", env!("CARGO_BIN_EXE_dockveil")]).env_clear();
         if engine.0 == "SOCKET_PROXY_DOCKER_SOCKET" {
-            command.env("SOCKET_PROXY_VOLUME", &directory);
+            command.env("SOCKET_PROXY_VOLUME", folder.path());
         } else {
-            command.args(["--listen", &format!("unix://{}", directory.join("docker.sock").display())]);
+            command.args(["--listen", &format!("unix://{}", folder.path().join("docker.sock").display())]);
         }
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env(engine.0, engine.1).envs(variables.iter().copied());
-        Proxy::spawn(command, directory)
+        Proxy::spawn(command, folder)
     }
 
-    /// Starts a command that listens in a directory, and waits until it does.
+    /// Starts a command that listens on `docker.sock` in a folder, and waits until it does.
     #[track_caller]
-    fn spawn(mut command: Command, directory: PathBuf) -> Proxy {
-        let log = fs::File::create(directory.join("log")).unwrap();
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        let mut proxy = Proxy { child, directory };
+    fn spawn(mut command: Command, folder: Folder) -> Proxy {
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let process = Process::spawn(command.stdout(log.try_clone().unwrap()).stderr(log), &folder, "dockveil");
+        let mut proxy = Proxy { process, folder };
         let socket = proxy.socket();
-        let listens = eventually(Duration::from_secs(20), || UnixStream::connect(&socket).is_ok() || !proxy.lives());
-        assert!(listens && proxy.lives(), "dockveil did not start:\n{}", proxy.log());
+        let listens = eventually(TIMEOUT, || UnixStream::connect(&socket).is_ok() || !proxy.is_running());
+        assert!(listens && proxy.is_running(), "dockveil did not start:\n{}", proxy.log());
         proxy
     }
 
-    /// Where clients connect.
+    /// The socket where clients connect.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.directory.join("docker.sock")
+        self.folder.path().join("docker.sock")
     }
 
-    /// Whether the process still runs.
-    pub(crate) fn lives(&mut self) -> bool {
-        self.child.try_wait().is_ok_and(|ended| ended.is_none())
+    /// The folder of the socket, in which a test may keep files for a client.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Whether the process has not ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.process.is_running()
     }
 
     /// What the program has printed and logged so far.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// How many sockets the process holds, the listening one included.
+    /// The number of sockets that the process holds, the one where it listens included.
     pub(crate) fn sockets(&self) -> usize {
-        let files = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
-        files
-            .filter_map(|file| fs::read_link(file.ok()?.path()).ok())
-            .filter(|target| target.to_string_lossy().starts_with("socket:"))
-            .count()
+        let files = fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap();
+        let targets = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- the program's log ---\n{}", self.log());
+            harness::note(&format!("--- the program's log ---\n{}", self.log()));
         }
-        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
-/// A new directory.
-fn directory() -> PathBuf {
+/// A folder for one proxy.
+#[track_caller]
+fn new_folder() -> Folder {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let directory = std::env::temp_dir().join(format!("dockveil-proxy-{}-{count}", std::process::id()));
-    fs::create_dir_all(&directory).unwrap();
-    directory
+    Folder::new(&format!("proxy-{}", COUNT.fetch_add(1, Ordering::Relaxed)))
 }

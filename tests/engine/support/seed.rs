@@ -1,19 +1,19 @@
-//! What the shared engine holds: images, containers, networks and volumes that carry a canary in every place where
-//! people keep what is nobody's business.
+//! The objects in a seeded engine: images, containers, networks and volumes, with a canary in every field that may hold
+//! something private.
 //!
-//! A canary is `canary-<place>`, or `shown-<place>` where the class of the place is one that the profile `dashboard` shows.
-//! Names that a client has to know to ask for a thing carry none.
+//! A canary is `canary-<field>`, or `shown-<field>` if the profile `dashboard` shows the class of the field. The names by
+//! which clients ask for an object are no canaries.
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::client::{self, PATIENCE};
+use super::client::{self, TIMEOUT};
 use super::engine::Engine;
 use super::eventually;
 use super::tar::Tar;
 
-/// Flags of dockerd that show in `/info`.
+/// Flags of dockerd that `/info` shows.
 pub(crate) const DAEMON_FLAGS: [&str; 6] = [
     "--label",
     "owner=canary-daemon-label",
@@ -23,92 +23,126 @@ pub(crate) const DAEMON_FLAGS: [&str; 6] = [
     "https://canary-registry-mirror.test/",
 ];
 
-/// Environment of dockerd that shows in `/info`. The proxy is not there, so that nothing asks a registry.
+/// Environment variables of dockerd that `/info` shows. The proxy does not exist, so that no registry is asked.
 pub(crate) const DAEMON_ENVIRONMENT: [(&str, &str); 3] = [
     ("HTTP_PROXY", "http://user:password@canary-daemon-proxy.test:9"),
     ("HTTPS_PROXY", "http://user:password@canary-daemon-proxy.test:9"),
     ("NO_PROXY", "canary-daemon-no-proxy.test"),
 ];
 
-/// The image with only a shell in it.
+/// The image that holds a shell and nothing else.
 pub(crate) const BASE: &str = "base:1";
 
-/// The image built on it, with canaries of its own.
+/// An image based on it, with canaries of its own.
 pub(crate) const IMAGE: &str = "shop/web:1";
 
-/// How many lines the container `story` has written to each of its outputs.
+/// The containers of the seed.
+pub(crate) const CONTAINERS: [&str; 7] = ["web", "idle", "terminal", "ticker", "story", "odd", "broken"];
+
+/// The number of lines that the container `story` has written to each of its outputs.
 pub(crate) const STORY_LINES: usize = 300;
 
 /// Fills an engine.
 ///
 /// | container | what it is |
 /// |---|---|
-/// | `web` | running and healthy; every option that a running container can have |
-/// | `terminal` | running with a terminal, reading its input |
-/// | `ticker` | running, writes a line five times a second |
-/// | `story` | ended with 0; a log of known length on both outputs |
-/// | `odd` | never started; options that no engine here could honour |
-/// | `broken` | could not be started; the engine's error quotes its command |
-pub(crate) fn plant(engine: &Engine) {
+/// | `web` | runs and is healthy; has every option that a running container can have |
+/// | `idle` | runs the same two processes all the time |
+/// | `terminal` | runs with a terminal and reads its input |
+/// | `ticker` | runs and writes a line five times a second |
+/// | `story` | has exited with 0; its log has a known length on both outputs |
+/// | `odd` | was never started; has options that no engine here could apply |
+/// | `broken` | failed to start; the engine's error quotes its command |
+pub(crate) fn populate(engine: &Engine) {
     let socket = engine.socket();
     import(&socket);
     build(&socket);
-    make(&socket, "/networks/create", network());
-    make(&socket, "/volumes/create", volume());
-    std::fs::create_dir_all(engine.directory().join("canary-bind-source")).unwrap();
-    container(&socket, "web", web(engine.directory()));
-    container(
+    create_object(&socket, "/networks/create", network());
+    create_object(&socket, "/volumes/create", volume());
+    std::fs::create_dir_all(engine.folder().join("canary-bind-source")).unwrap();
+    start(&socket, "web", &web(engine.folder()));
+    start(&socket, "idle", &detached(&["sh", "-c", "while :; do sleep 1000; done", "canary-command"]));
+    start(
         &socket,
         "terminal",
-        json!({"Image": BASE, "Tty": true, "OpenStdin": true,
-        "Cmd": ["sh", "-c", "echo canary-terminal-log; cat"]}),
+        &json!({"Image": BASE, "Tty": true, "OpenStdin": true, "Cmd": ["sh", "-c", "echo canary-terminal-log; cat"]}),
     );
-    container(
+    start(
         &socket,
         "ticker",
-        json!({"Image": BASE,
-        "Cmd": ["sh", "-c", "n=0; while :; do n=$((n+1)); echo tick $n; sleep 0.2; done"]}),
+        &json!({"Image": BASE, "Cmd": ["sh", "-c", "n=0; while :; do n=$((n+1)); echo tick $n; sleep 0.2; done"]}),
     );
-    container(
+    start(
         &socket,
         "story",
-        json!({"Image": BASE, "Cmd": ["sh", "-c", format!(
+        &json!({"Image": BASE, "Cmd": ["sh", "-c", format!(
         "n=0; while [ $n -lt {STORY_LINES} ]; do n=$((n+1)); echo out $n; echo error $n >&2; done")]}),
     );
     create(&socket, "odd", &odd());
     create(&socket, "broken", &json!({"Image": BASE, "Entrypoint": ["/nonexistent/canary-state-error"]}));
     let failed = client::post(&socket, "/containers/broken/start", &Value::Null);
     assert!(failed.text().contains("canary-state-error"), "{}", failed.text());
-    exec(&socket);
-    let inspect = |name: &str| client::get(&socket, &format!("/containers/{name}/json")).json();
-    let settled = eventually(PATIENCE, || {
-        inspect("web")["State"]["Health"]["Status"] == "healthy" && inspect("story")["State"]["Status"] == "exited"
-    });
-    assert!(settled, "{:#}", inspect("web")["State"]);
+    start_exec(&socket);
+    assert_eq!(wait(&socket, "story"), 0);
+    let state = || client::get(&socket, "/containers/web/json").json()["State"].clone();
+    assert!(eventually(TIMEOUT, || state()["Health"]["Status"] == "healthy"), "{:#}", state());
+}
+
+/// A container of the base image without a network, which ends at once when it is stopped.
+pub(crate) fn detached(command: &[&str]) -> Value {
+    json!({"Image": BASE, "Cmd": command, "StopSignal": "SIGKILL", "HostConfig": {"NetworkMode": "none"}})
 }
 
 /// Creates a container and starts it.
 #[track_caller]
-pub(crate) fn container(socket: &Path, name: &str, body: Value) {
-    create(socket, name, &body);
+pub(crate) fn start(socket: &Path, name: &str, body: &Value) {
+    create(socket, name, body);
     let started = client::post(socket, &format!("/containers/{name}/start"), &Value::Null);
     assert_eq!(started.status(), 204, "{}", started.text());
 }
 
-/// Creates a container and leaves it at that.
+/// Creates a container.
 #[track_caller]
 pub(crate) fn create(socket: &Path, name: &str, body: &Value) {
-    make(socket, &format!("/containers/create?name={name}"), body.clone());
+    create_object(socket, &format!("/containers/create?name={name}"), body.clone());
+}
+
+/// Waits until a container has ended, and returns its exit code.
+#[track_caller]
+pub(crate) fn wait(socket: &Path, name: &str) -> i64 {
+    let ended = client::post(socket, &format!("/containers/{name}/wait"), &Value::Null);
+    ended.json()["StatusCode"].as_i64().unwrap_or_else(|| panic!("{name}: {}", ended.text()))
+}
+
+/// Runs a container to its end and removes it. When this returns, all its events have been written.
+#[track_caller]
+pub(crate) fn run_and_remove(socket: &Path, name: &str, body: &Value) {
+    start(socket, name, body);
+    wait(socket, name);
+    remove(socket, name);
+}
+
+/// Creates an exec and returns its id.
+#[track_caller]
+pub(crate) fn exec(socket: &Path, container: &str, body: &Value) -> String {
+    let created = client::post(socket, &format!("/containers/{container}/exec"), body);
+    assert_eq!(created.status(), 201, "{}", created.text());
+    created.json()["Id"].as_str().unwrap().to_owned()
+}
+
+/// Removes a container, if there is one, with its volumes.
+pub(crate) fn remove(socket: &Path, name: &str) {
+    client::delete(socket, &format!("/containers/{name}?force=1&v=1"));
 }
 
 /// A POST that must create something.
 #[track_caller]
-fn make(socket: &Path, target: &str, body: Value) {
+pub(crate) fn create_object(socket: &Path, target: &str, body: Value) {
     let answer = client::post(socket, target, &body);
     assert_eq!(answer.status(), 201, "{target}: {}", answer.text());
 }
 
-/// The image `base:1`: a static busybox under the names that the tests use, imported without a registry.
+/// Imports the image `base:1`: a static busybox under the names that the tests use.
 #[track_caller]
 pub(crate) fn import(socket: &Path) {
     let busybox = std::fs::read(super::engine::find("busybox").unwrap()).unwrap();
@@ -127,7 +161,7 @@ pub(crate) fn import(socket: &Path) {
     load(socket, &target, &tar.finish());
 }
 
-/// A POST of an archive, of which the progress must not end in an error.
+/// A POST of an archive. The progress that comes back must not report an error.
 #[track_caller]
 pub(crate) fn load(socket: &Path, target: &str, archive: &[u8]) {
     let answer = client::request(socket, "POST", target, &["Content-Type: application/x-tar"], archive);
@@ -135,7 +169,7 @@ pub(crate) fn load(socket: &Path, target: &str, archive: &[u8]) {
     assert!(!answer.text().contains("\"error\""), "{}", answer.text());
 }
 
-/// The image `shop/web:1`: canaries in its configuration and in its history.
+/// Builds the image `shop/web:1`, with canaries in its configuration and its history.
 #[track_caller]
 fn build(socket: &Path) {
     let dockerfile = format!(
@@ -162,7 +196,7 @@ fn network() -> Value {
     })
 }
 
-/// A volume with options, on a file server with a password.
+/// A volume with options: it is on a file server that asks for a password.
 fn volume() -> Value {
     json!({
         "Name": "archive", "Driver": "local",
@@ -171,8 +205,8 @@ fn volume() -> Value {
     })
 }
 
-/// The container that stands for a real one. `directory` is on the engine's machine.
-fn web(directory: &Path) -> Value {
+/// A container with the options that real ones have. `folder` is the engine's.
+fn web(folder: &Path) -> Value {
     json!({
         "Image": IMAGE,
         "Entrypoint": ["sh", "-c", "echo canary-log; echo canary-error-log >&2; while :; do sleep 1000; done", "canary-entrypoint"],
@@ -187,7 +221,7 @@ fn web(directory: &Path) -> Value {
         "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/canary-volume-target": {}},
         "Healthcheck": {"Test": ["CMD-SHELL", "echo canary-health-output; true canary-health-command"], "Interval": 1_000_000_000_u64},
         "HostConfig": {
-            "Binds": [format!("{}:/canary-bind-target:ro", directory.join("canary-bind-source").display())],
+            "Binds": [format!("{}:/canary-bind-target:ro", folder.join("canary-bind-source").display())],
             "Tmpfs": {"/canary-tmpfs": "size=65536"},
             "Mounts": [{"Type": "volume", "Source": "data", "Target": "/canary-mount-target", "VolumeOptions": {
                 "Labels": {"owner": "canary-mount-label"}}}],
@@ -204,7 +238,7 @@ fn web(directory: &Path) -> Value {
     })
 }
 
-/// A container of options that would not start.
+/// A container with options that keep it from starting.
 fn odd() -> Value {
     json!({
         "Image": IMAGE, "Cmd": ["true"], "Shell": ["/bin/sh", "-c", "canary-shell"], "OnBuild": ["RUN canary-onbuild"],
@@ -222,12 +256,11 @@ fn odd() -> Value {
     })
 }
 
-/// A process in `web` whose command line and environment are canaries; it goes on running.
+/// Starts a process in `web` that goes on running, with canaries in its command line and its environment.
 #[track_caller]
-fn exec(socket: &Path) {
+fn start_exec(socket: &Path) {
     let body = json!({"Cmd": ["sh", "-c", "while :; do sleep 1000; done", "canary-exec-command"], "Env": ["TOKEN=canary-exec-env"]});
-    let created = client::post(socket, "/containers/web/exec", &body).json();
-    let id = created["Id"].as_str().unwrap();
+    let id = exec(socket, "web", &body);
     let started = client::post(socket, &format!("/exec/{id}/start"), &json!({"Detach": true}));
     assert_eq!(started.status(), 200, "{}", started.text());
 }

@@ -1,6 +1,6 @@
-//! A tar archive (POSIX ustar), built in memory: what images and build contexts are made of.
+//! Tar archives (POSIX ustar) in memory, for images and build contexts.
 
-/// An archive under construction; entries are kept in the order they were added.
+/// An archive under construction. Its entries keep the order in which they were added.
 #[derive(Default)]
 pub(crate) struct Tar {
     bytes: Vec<u8>,
@@ -27,7 +27,7 @@ impl Tar {
         self
     }
 
-    /// The whole archive, ended by its two empty blocks.
+    /// The whole archive: the entries and two empty blocks.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.bytes.resize(self.bytes.len() + 1024, 0);
         self.bytes

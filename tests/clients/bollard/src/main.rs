@@ -63,7 +63,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "volumes": sorted(
             docker.list_volumes(None::<ListVolumesOptions>).await?.volumes.unwrap_or_default().into_iter().map(|one| one.name)
         ),
-        "refused": {
+        "denied": {
             "exec": outcome(docker.create_exec("web", exec).await),
         },
     });
