@@ -1,8 +1,8 @@
-//! Request line to operation.
+//! Request line → operation.
 //!
-//! The client's target is read once, strictly, into a [`Route`]: one operation of the table, an API version, names and
-//! query parameters, all decoded. What goes upstream is written anew from the route and never holds a byte as the client
-//! spelled it, so the daemon cannot read a request differently from us. What has two readings is refused.
+//! [`find`] parses the client's target once, strictly, into a [`Route`]: an operation of the table, an API version, names
+//! and query parameters, all decoded. The target for the engine is written anew from the route, so the engine cannot read
+//! a request differently from us. An ambiguous request is refused.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -18,32 +18,32 @@ mod target;
 pub use query::Query;
 pub use target::{Target, TargetError};
 
-/// One request, understood: which operation it is, and with what.
+/// A parsed request line: the operation and its arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    /// The row of the table.
+    /// The operation.
     pub operation: &'static Operation,
-    /// The version the client asked for; `None` where it left the choice to the daemon.
+    /// The version that the client asked for; `None` if it leaves the choice to the engine.
     pub version: Option<ApiVersion>,
-    /// The container, image, network … of the path, decoded; empty where the path names none.
+    /// The decoded name of the object in the path: a container, an image, a network. Empty if the path has none.
     pub name: String,
-    /// The second name of the path, a checkpoint; empty for every other operation.
-    pub second: String,
-    /// The parameters after `?`.
+    /// The decoded second name in the path, which is that of a checkpoint. Empty for every other operation.
+    pub second_name: String,
+    /// The query parameters.
     pub query: Query,
 }
 
-/// Finds the operation that a request line stands for.
+/// Finds the operation that a request line asks for.
 ///
-/// `Ok(None)` means that the daemon has no such operation either, or none that a client should know of: a 404.
+/// Returns `Ok(None)` if there is no such operation. The client gets a 404.
 ///
 /// # Errors
-/// A [`TargetError`] if the target has more than one reading, or none. That is a 400.
+/// A [`TargetError`] if the target is malformed or ambiguous. The client gets a 400.
 pub fn find(method: &str, raw_target: &str) -> Result<Option<Route>, TargetError> {
     let target = Target::parse(raw_target)?;
     let Ok(method) = method.parse::<Method>() else { return Ok(None) };
-    let Some((pattern, names)) = look_up(method, &target) else {
-        // Only references have slashes of their own. Anywhere else an encoded one is an attempt at a second reading.
+    let Some((pattern, names)) = find_pattern(method, &target) else {
+        // Only references contain slashes. In any other place an escaped slash is there to be read in two ways.
         return if target.has_encoded_slash() { Err(TargetError::EncodedSlash) } else { Ok(None) };
     };
     let query = Query::parse(target.query(), pattern.operation.query)?;
@@ -51,16 +51,16 @@ pub fn find(method: &str, raw_target: &str) -> Result<Option<Route>, TargetError
         operation: pattern.operation,
         version: target.version(),
         name: names.first.join("/"),
-        second: names.second.join("/"),
+        second_name: names.second.join("/"),
         query,
     }))
 }
 
 impl Route {
-    /// Appends the target to send upstream: canonical, and the same however the client spelled its own.
+    /// Appends the target to send upstream. It is canonical: it does not depend on how the client wrote its own.
     pub fn upstream_target(&self, version: ApiVersion, out: &mut String) {
         let _ = write!(out, "/v{version}");
-        let mut names = [&self.name, &self.second].into_iter();
+        let mut names = [&self.name, &self.second_name].into_iter();
         for piece in self.operation.template.split('/').skip(1).map(Piece::of) {
             out.push('/');
             match piece {
@@ -75,11 +75,11 @@ impl Route {
         self.query.write(out);
     }
 
-    /// Whether the response, with these parameters, is raw or unending: bytes to pass on as they arrive, and nothing
-    /// to read whole.
+    /// Whether the response is passed on as it arrives and never read whole. For stats, that depends on a parameter.
     pub fn streams(&self) -> bool {
         match self.operation.response {
-            Response::Stream(Stream::Stats) => self.query.flag_or("stream", true),
+            // Without the parameter the engine streams.
+            Response::Stream(Stream::Stats) => self.query.flag("stream").unwrap_or(true),
             Response::Stream(Stream::Logs | Stream::Events | Stream::Progress | Stream::Wait)
             | Response::Hijack
             | Response::WebSocket
@@ -93,16 +93,16 @@ impl Route {
 /// One part of a template, between two slashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Piece {
-    /// Must be there as it is.
+    /// Matches a segment with this text.
     Literal(&'static str),
-    /// Any one segment.
+    /// Matches any segment that contains no slash.
     Name,
-    /// One segment or more: the name of an image or a plugin.
+    /// Matches one segment or more: the reference of an image or a plugin.
     Reference,
 }
 
 impl Piece {
-    /// Reads one part of a template.
+    /// Parses one part of a template.
     fn of(text: &'static str) -> Self {
         match text {
             "{reference}" => Self::Reference,
@@ -112,34 +112,34 @@ impl Piece {
     }
 }
 
-/// A template, ready to be compared.
+/// A template, parsed for matching.
 struct Pattern {
-    /// What it leads to.
+    /// The operation that the template belongs to.
     operation: &'static Operation,
-    /// The parts after the first, which is the key of [`PATTERNS`].
+    /// The parts after the first one, which is the key of [`PATTERNS`].
     pieces: Vec<Piece>,
-    /// Whether the path ends with a slash.
+    /// Whether the template ends with a slash.
     trailing_slash: bool,
 }
 
-/// The segments of a path that stand where a template has its placeholders.
+/// The segments of a path that match the placeholders of a template.
 #[derive(Clone, Copy, Default)]
-struct Names<'t> {
-    /// Of the first placeholder; empty where there is none.
+struct PathNames<'t> {
+    /// The segments for the first placeholder; empty if the template has none.
     first: &'t [Cow<'t, str>],
-    /// Of the second.
+    /// The segments for the second placeholder; empty if the template has fewer than two.
     second: &'t [Cow<'t, str>],
 }
 
-/// Second spellings under which the daemon answers, as operation and template.
-const ALSO: &[(&str, &str)] = &[("NetworkList", "/networks/")];
+/// Second paths of operations, as operation id and template. The engine serves them too.
+const ALIASES: &[(&str, &str)] = &[("NetworkList", "/networks/")];
 
-/// All patterns under the first part of their template; of two that match, the one the daemon prefers comes first.
+/// All patterns, by the first part of their templates. If two match, the one that the engine prefers comes first.
 static PATTERNS: LazyLock<HashMap<&'static str, Vec<Pattern>>> = LazyLock::new(|| {
     let rows = OPERATIONS.iter().map(|operation| (operation, operation.template));
-    let also = ALSO.iter().filter_map(|(id, template)| Some((operation(id)?, *template)));
+    let aliases = ALIASES.iter().filter_map(|(id, template)| Some((operation(id)?, *template)));
     let mut patterns: HashMap<_, Vec<Pattern>> = HashMap::new();
-    for (operation, template) in rows.chain(also) {
+    for (operation, template) in rows.chain(aliases) {
         let (first, pattern) = Pattern::of(operation, template);
         patterns.entry(first).or_default().push(pattern);
     }
@@ -149,8 +149,8 @@ static PATTERNS: LazyLock<HashMap<&'static str, Vec<Pattern>>> = LazyLock::new(|
     patterns
 });
 
-/// The pattern that the daemon would choose.
-fn look_up<'t>(method: Method, target: &'t Target<'_>) -> Option<(&'static Pattern, Names<'t>)> {
+/// Finds the pattern that the engine would choose, and the names in the path.
+fn find_pattern<'t>(method: Method, target: &'t Target<'_>) -> Option<(&'static Pattern, PathNames<'t>)> {
     let (first, rest) = target.segments().split_first()?;
     let family = PATTERNS.get(first.as_ref())?;
     family
@@ -169,16 +169,16 @@ impl Pattern {
         (first, Self { operation, pieces: parts.map(Piece::of).collect(), trailing_slash })
     }
 
-    /// The daemon's precedence as a number: names cost, literals win.
+    /// A sort key for the engine's precedence: fewer placeholders first, then more literals.
     fn rank(&self) -> (usize, usize) {
         let literals = self.pieces.iter().filter(|piece| matches!(piece, Piece::Literal(_))).count();
         let names = self.pieces.len().saturating_sub(literals);
         (names, usize::MAX.saturating_sub(literals))
     }
 
-    /// The names in `segments` if they are a path of this pattern.
-    fn names<'t>(&self, segments: &'t [Cow<'t, str>]) -> Option<Names<'t>> {
-        let mut names = Names::default();
+    /// Matches the segments after the first one. Returns the names in them, or `None` if they do not match.
+    fn names<'t>(&self, segments: &'t [Cow<'t, str>]) -> Option<PathNames<'t>> {
+        let mut names = PathNames::default();
         let mut rest = segments;
         let mut pieces = self.pieces.iter();
         while let Some(piece) = pieces.next() {
@@ -216,7 +216,7 @@ impl Pattern {
 mod tests {
     use super::*;
 
-    /// What `find` makes of a request line: the operation and its target at the newest version, `404`, or `400` and why.
+    /// What `find` returns for a request line: the operation and its upstream target, `404`, or `400` and the error.
     fn outcome(line: &str) -> String {
         let (method, target) = line.split_once(' ').unwrap();
         match find(method, target) {
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_a_path_is_written_in_one_way() {
+    fn every_spelling_of_a_target_has_one_canonical_form() {
         check(
             &[
                 "GET /containers/json",
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_literal_decides_and_literals_come_first() {
+    fn literals_are_preferred_to_names() {
         check(&["GET /containers/json/json"], "ContainerInspect /containers/json/json");
         check(&["GET /containers/prune/json"], "ContainerInspect /containers/prune/json");
         check(&["GET /images/json/json"], "ImageInspect /images/json/json");
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn references_may_hold_slashes() {
+    fn a_reference_may_contain_slashes() {
         check(
             &["GET /images/r.io:5000/a/b:1/json", "GET /images/r.io%3A5000%2Fa%2fb%3A1/json"],
             "ImageInspect /images/r.io:5000/a/b:1/json",
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn names_hold_no_slash() {
+    fn a_name_cannot_contain_a_slash() {
         check(
             &[
                 "GET /containers/a/logs/json",
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_with_a_second_reading_are_refused() {
+    fn an_ambiguous_target_is_refused() {
         check(
             &[
                 "GET //containers/json",
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_have_one_form() {
+    fn a_version_has_one_form() {
         check(
             &[
                 "GET /v1.44./containers/json",
@@ -481,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn podmans_own_api_is_refused_by_name_whatever_its_version() {
+    fn podmans_own_api_is_refused_under_every_version() {
         for target in [
             "/libpod/info",
             "/v4.3.1/libpod/info",
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_daemon_does_not_have_is_not_found() {
+    fn an_unknown_operation_is_not_found() {
         check(
             &[
                 "GET /Containers/json",
@@ -537,7 +537,7 @@ mod tests {
     }
 
     #[test]
-    fn queries_are_as_strict_as_paths() {
+    fn a_query_is_parsed_as_strictly_as_a_path() {
         check(&["GET /info?a;b=1", "GET /containers/json?all=1;size=1"], "400 Semicolon");
         check(
             &["GET /info?all=1", "GET /secrets/a?showsecret=true", "GET /containers/json?ALL=1"],
@@ -558,7 +558,7 @@ mod tests {
     }
 
     #[test]
-    fn long_targets_are_refused() {
+    fn a_target_over_8_kib_is_refused() {
         let target = |length: usize| format!("/images/{}/json", "a".repeat(length - "/images//json".len()));
         assert!(matches!(find("GET", &target(8192)), Ok(Some(_))));
         assert_eq!(find("GET", &target(8193)), Err(TargetError::TooLong));
@@ -566,7 +566,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_depend_on_the_parameters_of_stats() {
+    fn stats_stream_unless_a_parameter_says_otherwise() {
         let streams = |method, target: &str| find(method, target).map(|route| route.unwrap().streams());
         for raw in [
             "/containers/a/stats",
@@ -589,7 +589,7 @@ mod tests {
         }
     }
 
-    /// A target of an operation with names that are also literals of other templates.
+    /// Fills the placeholders of an operation's template with `name`.
     fn sample(operation: &Operation, name: &str) -> String {
         let reference = if name.contains(':') { format!("r.io:5000/{name}") } else { format!("{name}/{name}") };
         let path = operation.template.replace("{reference}", &reference).replace("{checkpoint}", "b");
@@ -611,7 +611,7 @@ mod tests {
     }
 
     #[test]
-    fn every_parameter_of_every_operation_survives() {
+    fn every_parameter_of_every_operation_goes_upstream() {
         for operation in OPERATIONS {
             let mut query: Vec<String> = operation.query.iter().map(|known| format!("{}=1", known.name)).collect();
             query.extend(operation.query.iter().filter(|known| known.repeats).map(|known| format!("{}=2", known.name)));
@@ -622,8 +622,8 @@ mod tests {
         }
     }
 
-    /// Whether the daemon's own pattern of a template matches: names there are greedy or one segment.
-    fn daemon_matches(template: &str, path: &str) -> bool {
+    /// Whether the engine's own pattern for a template matches. A placeholder there is greedy or one segment.
+    fn engine_matches(template: &str, path: &str) -> bool {
         let Some((before, rest)) = template.split_once('{') else { return template == path };
         let (_, after) = rest.split_once('}').unwrap();
         let Some(rest) = path.strip_prefix(before) else { return false };
@@ -631,14 +631,14 @@ mod tests {
         let greedy = families.contains(&before) && !after.contains('{');
         (0..=rest.len()).filter(|&end| rest.is_char_boundary(end)).any(|end| {
             let (name, rest) = rest.split_at(end);
-            (greedy || (!name.is_empty() && !name.contains('/'))) && daemon_matches(after, rest)
+            (greedy || (!name.is_empty() && !name.contains('/'))) && engine_matches(after, rest)
         })
     }
 
-    /// Numbers that look random and are the same in every run.
-    struct Numbers(u64);
+    /// Pseudo-random numbers (xorshift), the same in every run.
+    struct Random(u64);
 
-    impl Numbers {
+    impl Random {
         fn below(&mut self, end: usize) -> usize {
             self.0 ^= self.0 << 13;
             self.0 ^= self.0 >> 7;
@@ -652,7 +652,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_upstream_reads_the_same_to_us_and_to_the_daemon() {
+    fn the_upstream_target_means_the_same_to_us_and_to_the_engine() {
         const PARTS: &[&str] = &[
             "/",
             "//",
@@ -702,30 +702,30 @@ mod tests {
             "%2Fjson",
             "%2fget",
         ];
-        // A literal that is registered before the greedy name, and two that are gone wherever the first exists.
+        // One pair where the engine tries the longer template first, and two where no engine has both operations.
         const PREFERRED: &[(&str, &str)] = &[
             ("CheckpointDelete", "ContainerDelete"),
             ("PluginInspect", "PluginInspectEarly"),
             ("GetPluginPrivileges", "PluginInspectEarly"),
         ];
-        let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
+        let mut random = Random(0x9E37_79B9_7F4A_7C15);
         let mut found = 0_u32;
         for round in 0..60_000 {
-            let operation = &OPERATIONS[numbers.below(OPERATIONS.len())];
-            let mut target = sample(operation, numbers.one_of(&["web", "a:1", "json", "create"]));
+            let operation = &OPERATIONS[random.below(OPERATIONS.len())];
+            let mut target = sample(operation, random.one_of(&["web", "a:1", "json", "create"]));
             if let Some(parameter) = operation.query.first().filter(|_| round % 2 == 0) {
                 target.push_str(&format!("?{}=a%20+b", parameter.name));
             }
-            for _ in 0..numbers.below(4) {
-                let mut at = numbers.below(target.len() + 1);
+            for _ in 0..random.below(4) {
+                let mut at = random.below(target.len() + 1);
                 while !target.is_char_boundary(at) {
                     at -= 1;
                 }
-                if numbers.below(3) == 0 {
+                if random.below(3) == 0 {
                     let tail = target.split_off(at);
                     target.extend(tail.chars().skip(1));
                 } else {
-                    target.insert_str(at, numbers.one_of(PARTS));
+                    target.insert_str(at, random.one_of(PARTS));
                 }
             }
             let Ok(Some(mut route)) = find(operation.method.as_str(), &target) else { continue };
@@ -741,24 +741,24 @@ mod tests {
             for other in
                 OPERATIONS.iter().filter(|other| other.method == operation.method && **other != *route.operation)
             {
-                if daemon_matches(other.template, &path) {
+                if engine_matches(other.template, &path) {
                     let preferred = PREFERRED.contains(&(route.operation.id, other.id));
                     let literal = other.template.contains("/pprof/{") && path.ends_with("cmdline");
                     let literal = literal || route.operation.template.starts_with("/debug/pprof/");
                     assert!(
                         preferred || literal,
-                        "{path} is {} to us and maybe {} there",
+                        "{path} is {} to us and could be {} to the engine",
                         route.operation.id,
                         other.id
                     );
                 }
             }
         }
-        assert!(found > 10_000, "only {found} of the mutated targets meant anything");
+        assert!(found > 10_000, "only {found} of the mutated targets were found");
     }
 
     #[test]
-    fn errors_quote_nothing() {
+    fn an_error_quotes_nothing_from_the_request() {
         let error = find("GET", "/containers/json?token=canary").unwrap_err();
         assert_eq!(error.to_string(), error.public());
         assert!(!format!("{error} {error:?}").contains("canary"));

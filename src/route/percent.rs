@@ -1,10 +1,10 @@
-//! Percent-encoding (RFC 3986 §2.1): decoded exactly once, and written in one canonical way.
+//! Percent-encoding (RFC 3986 §2.1): decodes exactly once, and encodes in one canonical form.
 
 use std::borrow::Cow;
 
 use super::TargetError;
 
-/// Decodes a segment of a path. A `+` is a plus.
+/// Decodes a segment of a path. A `+` stays a plus.
 ///
 /// # Errors
 /// As [`decode`].
@@ -12,7 +12,7 @@ pub(super) fn decode_path(raw: &str) -> Result<Cow<'_, str>, TargetError> {
     decode(raw, b'+')
 }
 
-/// Decodes a name or value of a query. A `+` is a space.
+/// Decodes a name or value of a query. A `+` becomes a space.
 ///
 /// # Errors
 /// As [`decode`].
@@ -20,11 +20,11 @@ pub(super) fn decode_query(raw: &str) -> Result<Cow<'_, str>, TargetError> {
     decode(raw, b' ')
 }
 
-/// Decodes once; `plus` is what a `+` stands for.
+/// Decodes once. A `+` becomes `plus`.
 ///
 /// # Errors
-/// [`TargetError::Escape`] if a `%` is not followed by two hexadecimal digits, [`TargetError::NotUtf8`] and
-/// [`TargetError::Control`] for what comes out.
+/// [`TargetError::Escape`] if a `%` is not followed by two hexadecimal digits; [`TargetError::NotUtf8`] or
+/// [`TargetError::Control`] if the decoded text is not UTF-8 or contains a control character.
 fn decode(raw: &str, plus: u8) -> Result<Cow<'_, str>, TargetError> {
     if !raw.bytes().any(|byte| byte == b'%' || byte == b'+') {
         return Ok(Cow::Borrowed(raw));
@@ -45,7 +45,7 @@ fn decode(raw: &str, plus: u8) -> Result<Cow<'_, str>, TargetError> {
     Ok(Cow::Owned(text))
 }
 
-/// The value of one hexadecimal digit.
+/// Returns the value of a hexadecimal digit.
 fn digit(byte: Option<u8>) -> Result<u8, TargetError> {
     match byte {
         Some(digit @ b'0'..=b'9') => Ok(digit - b'0'),
@@ -55,10 +55,10 @@ fn digit(byte: Option<u8>) -> Result<u8, TargetError> {
     }
 }
 
-/// Writes a name, or a part of a query, in canonical form.
+/// Appends a name, or a part of a query, in canonical form.
 ///
-/// Escapes all but the unreserved characters of RFC 3986 §2.3 and `/`, `:`, `@`, which mean themselves both in the
-/// middle of a path and in a query.
+/// Escapes every byte except the unreserved characters (RFC 3986 §2.3) and `/`, `:` and `@`, which need no escape in a
+/// path or a query.
 pub(super) fn encode(text: &str, out: &mut String) {
     out.reserve(text.len());
     for byte in text.bytes() {
@@ -71,7 +71,7 @@ pub(super) fn encode(text: &str, out: &mut String) {
     }
 }
 
-/// The upper-case digit of a number below sixteen.
+/// Returns the upper-case digit of a number below sixteen.
 fn hexadecimal(number: u8) -> char {
     match number {
         0..=9 => char::from(b'0' + number),

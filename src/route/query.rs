@@ -1,26 +1,26 @@
-//! The parameters after `?`.
+//! Parses the query: the parameters after `?`.
 
 use super::{TargetError, percent};
 use crate::api::Parameter;
 use crate::api::queries::is_true;
 
-/// The query of one request: known names only, decoded once.
+/// The parameters of one request, decoded once. Every name is one that the operation has.
 ///
-/// Pairs keep the client's order, which means something to the daemon where a parameter repeats.
+/// The parameters keep the client's order, which matters to the engine if a parameter repeats.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// Name and value; the name is the table's own text.
+    /// Name and value. The name is the text from the table of operations, not the client's.
     pairs: Vec<(&'static str, String)>,
 }
 
 impl Query {
-    /// Reads the text after `?`. `parameters` are all that the operation knows, compared by exact case.
+    /// Parses the text after `?`. `parameters` are those of the operation; the case of a name must match.
     ///
-    /// Empty pairs (`?`, `?a=1&`) mean nothing to the daemon and are dropped.
+    /// Empty pairs (`?`, `?a=1&`) mean nothing to the engine and are dropped.
     ///
     /// # Errors
-    /// A [`TargetError`] for what daemons and their libraries read in different ways: a `;`, a bad escape, a parameter that is
-    /// there twice, and a name that is not in the table.
+    /// A [`TargetError`] if the query has a `;`, a malformed escape, an unknown parameter, or a parameter twice that does
+    /// not repeat. Engines and their libraries disagree about the meaning of each of these.
     pub(super) fn parse(raw: &str, parameters: &'static [Parameter]) -> Result<Self, TargetError> {
         if raw.contains(';') {
             return Err(TargetError::Semicolon);
@@ -39,40 +39,32 @@ impl Query {
         Ok(query)
     }
 
-    /// The first value of a parameter, which is the one the daemon takes.
+    /// The first value of a parameter, which is the one that the engine takes.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values(name).next()
     }
 
-    /// All values of a parameter that may repeat.
+    /// All values of a parameter, in the client's order.
     pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
         self.pairs().filter_map(move |(known, value)| (known == name).then_some(value))
     }
 
-    /// All parameters, in the client's order.
+    /// All parameters as name and value, in the client's order.
     pub fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.pairs.iter().map(|(name, value)| (*name, value.as_str()))
     }
 
-    /// Whether there is none.
+    /// Whether the request has no parameter.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
-    /// A parameter as the daemon's yes or no. Absent is no.
-    pub fn flag(&self, name: &str) -> bool {
-        self.flag_or(name, false)
+    /// The value of a boolean parameter, read as [`is_true`] reads it. `None` if the request does not have it.
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        self.get(name).map(is_true)
     }
 
-    /// A parameter as the daemon's yes or no, for one whose absence means `absent`.
-    ///
-    /// No is the empty text, `0`, `no`, `false` and `none`, in any case and with spaces around. Everything else, `off`
-    /// too, is yes.
-    pub fn flag_or(&self, name: &str, absent: bool) -> bool {
-        self.get(name).map_or(absent, is_true)
-    }
-
-    /// Appends `?name=value&…` in canonical form, or nothing.
+    /// Appends `?name=value&…` in canonical form, or nothing if there is no parameter.
     pub(super) fn write(&self, out: &mut String) {
         let mut mark = '?';
         for (name, value) in self.pairs() {
@@ -107,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn query_is_written_in_one_way() {
+    fn a_query_has_one_canonical_form() {
         check("", Ok(""));
         check("&", Ok(""));
         check("all=1", Ok("?all=1"));
@@ -125,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn query_with_two_readings_is_refused() {
+    fn an_ambiguous_query_is_refused() {
         check("all=1;filters=a", Err(TargetError::Semicolon));
         check("all=1&all=1", Err(TargetError::RepeatedParameter));
         check("all=0&%61ll=1", Err(TargetError::RepeatedParameter));
@@ -141,20 +133,19 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_read_as_the_daemon_reads_them() {
+    fn flags_are_read_as_the_engine_reads_them() {
         let flag = |raw: &str| Query::parse(raw, KNOWN).map(|query| query.flag("all"));
-        for no in ["", "all", "all=", "all=0", "all=no", "all=False", "all=NONE", "all=+false+", "all=%20"] {
-            assert_eq!(flag(no), Ok(false), "{no}");
+        for no in ["all", "all=", "all=0", "all=no", "all=False", "all=NONE", "all=+false+", "all=%20"] {
+            assert_eq!(flag(no), Ok(Some(false)), "{no}");
         }
         for yes in ["all=1", "all=2", "all=true", "all=off", "all=n", "all=00", "all=nope"] {
-            assert_eq!(flag(yes), Ok(true), "{yes}");
+            assert_eq!(flag(yes), Ok(Some(true)), "{yes}");
         }
-        let absent = Query::default();
-        assert!(absent.flag_or("all", true) && !absent.flag_or("all", false));
+        assert_eq!(flag(""), Ok(None));
     }
 
     #[test]
-    fn values_are_all_of_one_parameter() {
+    fn values_returns_every_value_of_one_parameter() {
         let query = Query::parse("names=a&all=1&names=b", KNOWN).unwrap();
         assert_eq!(query.values("names").collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(query.get("names"), Some("a"));

@@ -1,7 +1,7 @@
-//! The request line as the client wrote it, made canonical or refused.
+//! Parses the request target (RFC 9112 §3.2) strictly: one canonical form, or a refusal.
 //!
-//! Real clients send nothing that is refused here. The daemon accepts some of it, and the daemon and the programs
-//! before it have disagreed about all of it.
+//! No real client sends what is refused here. Engines accept some of it, and engines and the proxies in front of them
+//! have disagreed about the meaning of all of it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,25 +12,25 @@ use crate::api::{ApiVersion, VersionError};
 /// The longest target, in bytes.
 const LIMIT: usize = 8 * 1024;
 
-/// A request target taken apart: version, decoded segments, and the query still raw.
+/// A parsed request target: the version, the decoded segments of the path, and the raw query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target<'r> {
-    /// What stood before the path.
+    /// The version in front of the path.
     version: Option<ApiVersion>,
-    /// Never empty, never `.` or `..`; a slash in one was `%2F`.
+    /// The segments of the path. None is empty, `.` or `..`. A slash inside a segment was written `%2F`.
     segments: Vec<Cow<'r, str>>,
-    /// Whether the path ended with a slash.
+    /// Whether the path ends with a slash.
     trailing_slash: bool,
-    /// What followed the first `?`.
+    /// The text after the first `?`.
     query: &'r str,
 }
 
 impl<'r> Target<'r> {
-    /// Takes a target apart. Only the origin form is one (RFC 9112 §3.2.1): a client of a proxy like ours has no reason to
-    /// name an authority, and the daemon would ignore it.
+    /// Parses a target in origin form (RFC 9112 §3.2.1). The other forms are refused: a client of dockveil has no reason
+    /// to name an authority in the target, and the engine would ignore it.
     ///
     /// # Errors
-    /// A [`TargetError`] for whatever has more than one reading.
+    /// A [`TargetError`] if the target is malformed or ambiguous.
     pub fn parse(raw: &'r (impl AsRef<[u8]> + ?Sized)) -> Result<Self, TargetError> {
         let raw = raw.as_ref();
         if raw.len() > LIMIT {
@@ -62,40 +62,41 @@ impl<'r> Target<'r> {
                 target.segments.push(segment);
             }
         }
-        // The versions of Podman's own API are Podman's: its clients should read what is wrong, and not what is wrong first.
+        // Podman's own API has versions of another form. Its clients should read that the API is not supported, rather
+        // than that the version is malformed.
         if target.segments.first().is_some_and(|first| first == "libpod") {
             return Err(TargetError::Libpod);
         }
         version.map(|()| target)
     }
 
-    /// The version in front of the path.
+    /// The version in front of the path, if there is one.
     pub const fn version(&self) -> Option<ApiVersion> {
         self.version
     }
 
-    /// The path, decoded and without the version.
+    /// The decoded segments of the path, without the version.
     pub fn segments(&self) -> &[Cow<'r, str>] {
         &self.segments
     }
 
-    /// Whether the path ended with a slash.
+    /// Whether the path ends with a slash.
     pub const fn has_trailing_slash(&self) -> bool {
         self.trailing_slash
     }
 
-    /// Whether a segment holds a slash, which the client then wrote as `%2F`.
+    /// Whether a segment contains a slash, which the client wrote as `%2F`.
     pub fn has_encoded_slash(&self) -> bool {
         self.segments.iter().any(|segment| segment.contains('/'))
     }
 
-    /// What followed `?`, as the client wrote it.
+    /// The text after `?`, as the client wrote it.
     pub const fn query(&self) -> &'r str {
         self.query
     }
 }
 
-/// Decodes one segment, and refuses what a path cleaner or a second decoder would change.
+/// Decodes one segment. Refuses a segment that path cleaning or a second decoding would change.
 fn segment(raw: &str) -> Result<Cow<'_, str>, TargetError> {
     let segment = percent::decode_path(raw)?;
     if segment.contains('%') {
@@ -110,7 +111,7 @@ fn segment(raw: &str) -> Result<Cow<'_, str>, TargetError> {
     Ok(segment)
 }
 
-/// The version in front of a path, if clients may ask for it.
+/// Parses a version that clients can ask for.
 fn version_of(text: &str) -> Result<ApiVersion, TargetError> {
     let version = text.parse::<ApiVersion>().map_err(|error| match error {
         VersionError::Form => TargetError::Version,
@@ -119,75 +120,75 @@ fn version_of(text: &str) -> Result<ApiVersion, TargetError> {
     if version < ApiVersion::MIN { Err(TargetError::TooOld) } else { Ok(version) }
 }
 
-/// Whether a daemon of any age might take a segment for a version.
+/// Whether an engine of any age could take a segment for a version.
 fn looks_like_version(segment: &str) -> bool {
     let mut bytes = segment.bytes();
     matches!(bytes.next(), Some(b'v' | b'V')) && matches!(bytes.next(), Some(b'0'..=b'9' | b'.'))
 }
 
-/// Why a request target is refused. The fault is always the client's.
+/// Why a request target is refused. It is always the client's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetError {
-    /// Longer than 8 KiB.
+    /// The target is longer than 8 KiB.
     TooLong,
-    /// Not the origin form: it does not start with `/`.
+    /// The target is not in origin form: it does not start with `/`.
     Form,
-    /// A byte that is not visible ASCII.
+    /// The target contains a byte that is not printable ASCII.
     Byte,
-    /// A `#`.
+    /// The target contains a `#`.
     Fragment,
-    /// A `%` without two hexadecimal digits.
+    /// A `%` is not followed by two hexadecimal digits.
     Escape,
-    /// An escape that hides another.
+    /// The decoded path still contains a `%`.
     DoubleEscape,
-    /// An escape of a control character.
+    /// An escape stands for a control character.
     Control,
-    /// Escapes that are not UTF-8.
+    /// The decoded target is not UTF-8.
     NotUtf8,
-    /// A backslash in the path.
+    /// The path contains a backslash.
     Backslash,
-    /// An empty segment, `.` or `..`.
+    /// A segment of the path is empty, `.` or `..`.
     Segment,
-    /// `%2F` where the API has no name with slashes.
+    /// The path contains `%2F` in a place where no operation has a name with slashes.
     EncodedSlash,
-    /// A version that is not written `v1.N`.
+    /// The version does not have the form `v1.N`.
     Version,
-    /// Below [`ApiVersion::MIN`].
+    /// The version is below [`ApiVersion::MIN`].
     TooOld,
-    /// A number that no version will ever have.
+    /// The version number does not fit into 16 bits.
     TooNew,
-    /// Podman's own API, which no operation of Docker's is in.
+    /// The path is in Podman's own API, which is not Docker's.
     Libpod,
-    /// A `;` in the query.
+    /// The query contains a `;`, which some servers take for a separator.
     Semicolon,
-    /// A parameter that the operation does not have.
+    /// The query has a parameter that the operation does not have.
     UnknownParameter,
-    /// A parameter twice that is taken once.
+    /// The query has a parameter twice that the operation takes once.
     RepeatedParameter,
 }
 
 impl TargetError {
-    /// What the client may read. It quotes nothing, so it is fit for the log too.
+    /// The text for the client. It quotes nothing from the request, so it can be logged too.
     pub const fn public(self) -> &'static str {
         match self {
             Self::TooLong => "request target is too long",
             Self::Form => "request target must be a path",
-            Self::Byte => "request target holds a byte that is not visible ascii",
-            Self::Fragment => "request target holds a fragment",
-            Self::Escape => "request target holds a malformed escape",
+            Self::Byte => "request target contains a byte that is not printable ascii",
+            Self::Fragment => "request target contains a fragment",
+            Self::Escape => "request target contains a malformed escape",
             Self::DoubleEscape => "request target is escaped twice",
-            Self::Control => "request target holds an escaped control character",
+            Self::Control => "request target contains an escaped control character",
             Self::NotUtf8 => "request target is not utf-8",
-            Self::Backslash => "request path holds a backslash",
-            Self::Segment => "request path holds an empty or dot segment",
-            Self::EncodedSlash => "request path holds an escaped slash",
-            Self::Version => "api version must be written v1.N",
+            Self::Backslash => "request path contains a backslash",
+            Self::Segment => "request path contains an empty segment or a dot segment",
+            Self::EncodedSlash => "request path contains an escaped slash",
+            Self::Version => "api version must have the form v1.N",
             Self::TooOld => "client version is too old, the minimum supported api version is 1.24",
             Self::TooNew => "client version is too new",
-            Self::Libpod => "the api under /libpod is podman's own and not served, use its docker-compatible api",
-            Self::Semicolon => "request query holds a semicolon",
-            Self::UnknownParameter => "request query holds a parameter that the operation does not have",
-            Self::RepeatedParameter => "request query holds a parameter twice",
+            Self::Libpod => "podman's own api under /libpod is not supported, use its docker-compatible api",
+            Self::Semicolon => "request query contains a semicolon",
+            Self::UnknownParameter => "request query contains a parameter that the operation does not have",
+            Self::RepeatedParameter => "request query contains a parameter twice",
         }
     }
 }

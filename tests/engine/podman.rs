@@ -196,7 +196,7 @@ fn podmans_own_api_is_not_found() -> Outcome {
             let through = client::get(&proxy.socket(), &target);
             assert_eq!(through.status(), 404, "{target}: {}", through.text());
             let message = through.json()["message"].to_string();
-            assert!(message.contains("/libpod is podman's own"), "{target}: {message}");
+            assert!(message.contains("podman's own api under /libpod is not supported"), "{target}: {message}");
             assert_no_canary(&target, &through.text());
         }
     }

@@ -38,8 +38,8 @@ fn run(arguments: &[&str], input: &[u8]) -> Output {
 #[test]
 fn explain_says_why_a_target_of_podmans_own_api_is_refused() {
     for (request, said) in [
-        ("GET /v4.3.1/libpod/info", "decision  404: the api under /libpod is podman's own"),
-        ("GET /v4.3.1/info", "decision  400: api version must be written v1.N"),
+        ("GET /v4.3.1/libpod/info", "decision  404: podman's own api under /libpod is not supported"),
+        ("GET /v4.3.1/info", "decision  400: api version must have the form v1.N"),
         ("GET /v1.44/nothing", "decision  404: there is no such operation"),
     ] {
         let run = run(&["explain", "--profile", "dashboard", request], b"");
