@@ -1,8 +1,9 @@
-//! What the Docker API returns: its schemas, how they nest, and the class of every field.
+//! What JSON documents contain, in general: schemas, how they nest, and the class of every field.
 //!
-//! All of it is read from `filters/schemas.yaml` and `filters/class/*.yaml`, which are part of the program. A field
-//! belongs to exactly one class, and a schema that stands inside another is described once, so that a field is
-//! treated alike wherever it comes back.
+//! A [`Catalogue`] is read from a file of schemas and from class files. A field has exactly one class. A schema that
+//! occurs inside others is described once, so a field is treated alike wherever it occurs. Some schemas have documents
+//! of several kinds; see [`Variants`]. Nothing here is about Docker: what Docker's documents contain is in `filters/`,
+//! which the module `api` reads.
 
 mod class;
 mod list;
@@ -15,11 +16,11 @@ pub use class::{Class, ClassSet, UnknownClass};
 pub use list::NameList;
 use path::Path;
 pub(crate) use path::{Part, Step};
-pub use variant::{Entries, Kind, Look, Variants, Words};
+pub use variant::{Entries, Kind, ValueFormat, Variants, Words};
 
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Node, Value};
 
-/// Every schema, with the class of every field. Schemas nest without cycles.
+/// Every schema, with the class of every field. No schema contains itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Catalogue {
     schemas: BTreeMap<String, Schema>,
@@ -31,18 +32,18 @@ pub struct Catalogue {
 pub struct CatalogueFiles<'f> {
     /// The schemas and where they nest.
     pub schemas: (&'f str, &'f str),
-    /// The classes of fields: any number of files.
+    /// The class files.
     pub classes: &'f [(&'f str, &'f str)],
-    /// What stands for hidden texts.
+    /// What replaces hidden texts.
     pub blanks: Option<(&'f str, &'f str)>,
-    /// Which members hold entries of which list, and the lists there are.
+    /// The members that hold entries of each list, and the lists themselves.
     pub lists: Option<((&'f str, &'f str), &'f [NameList])>,
     /// How the documents of one schema differ by kind.
     pub variants: Option<(&'f str, &'f str)>,
 }
 
 impl Catalogue {
-    /// Reads a list of schemas and any number of class files, each given as file name and text.
+    /// Reads a file of schemas and any number of class files, each given as file name and text.
     ///
     /// # Errors
     /// Every mistake in all the files, in the order of their locations.
@@ -76,22 +77,22 @@ impl Catalogue {
         reader.diagnostics.finish(Self { schemas: reader.schemas, variants })
     }
 
-    /// How the documents of the schema called `name` differ by kind, if they do.
+    /// How the documents of a schema differ by kind. `None` if they are all of one kind.
     pub fn variants(&self, name: &str) -> Option<&Variants> {
         self.variants.iter().find(|variants| variants.schema == name)
     }
 
-    /// The schema called `name`.
+    /// Finds a schema by its name.
     pub fn schema(&self, name: &str) -> Option<&Schema> {
         self.schemas.get(name)
     }
 
-    /// All of them, by name.
+    /// All schemas, in the order of their names.
     pub fn schemas(&self) -> impl Iterator<Item = &Schema> {
         self.schemas.values()
     }
 
-    /// The schema called `name`, and all that stand inside it.
+    /// The names of a schema and of all schemas nested in it, at any depth.
     pub fn with_nested<'c>(&'c self, name: &'c str) -> Vec<&'c str> {
         let mut names = vec![name];
         let mut fields: Vec<&Field> = self.schema(name).map(Schema::root).into_iter().collect();
@@ -106,7 +107,7 @@ impl Catalogue {
     }
 }
 
-/// The shape of one kind of document.
+/// The fields of one sort of document.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schema {
     name: String,
@@ -114,17 +115,17 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// Its name, as in `filters/schemas.yaml`.
+    /// The name of the schema.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The document itself.
+    /// The document as a whole.
     pub fn root(&self) -> &Field {
         &self.root
     }
 
-    /// Every classified field, in the order of their names. Fields of a nested schema belong to that schema.
+    /// Every field that has a class, in the order of their names. The fields of a nested schema are not included.
     pub fn leaves(&self) -> Vec<Leaf> {
         let mut leaves = Vec::new();
         self.root.collect(&mut Vec::new(), &mut leaves);
@@ -132,26 +133,26 @@ impl Schema {
     }
 }
 
-/// One classified field of a schema.
+/// One field of a schema that has a class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Leaf {
-    /// Where it is, as class files write it.
+    /// The path of the field, as class files write it.
     pub path: String,
-    /// Its class.
+    /// The class of the field.
     pub class: Class,
-    /// The line that says so.
+    /// The line that sets the class.
     pub location: Location,
 }
 
-/// One place in the documents of a schema, and what is below it.
+/// One place in the documents of a schema, with the fields inside it.
 ///
-/// A field with neither class nor `opaque` is only a way to others. A field may have a class and elements: the API
-/// has members that are text in one version and an array of texts in another.
+/// A field without `class` and `opaque` only leads to others. A field can have both a class and elements: some members
+/// are a text in one version of an API and an array of texts in another.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Field {
-    /// The class of the value, when it is not an object or array described below.
+    /// The class of a scalar value, with the line that sets it.
     pub class: Option<(Class, Location)>,
-    /// The class of the keys, of a map whose keys are data.
+    /// The class of the keys, if the field is a map whose keys are data.
     pub key_class: Option<(Class, Location)>,
     /// The members with a fixed name.
     pub members: BTreeMap<String, Field>,
@@ -159,32 +160,32 @@ pub struct Field {
     pub any_member: Option<Box<Field>>,
     /// The elements of an array.
     pub elements: Option<Box<Field>>,
-    /// The class of the value and all that is in it, keys too, whatever its shape. Nothing else is set beside it.
+    /// The class of the value with everything inside it, keys included, whatever its shape. Excludes everything else.
     pub opaque: Option<(Class, Location)>,
-    /// The schema that is here. Nothing else is set beside it.
+    /// The name of the schema that the value belongs to. Excludes everything else.
     pub nested: Option<String>,
-    /// What stands in its place when it is hidden.
+    /// What replaces the value if it is hidden.
     pub blank: Blank,
-    /// The list whose entries its members or elements are.
+    /// The list to which the members or elements belong.
     pub list: Option<NameList>,
 }
 
-/// What stands in the place of a hidden value.
+/// What replaces a hidden value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Blank {
-    /// The zero of the type that is found.
+    /// The zero of the value's own JSON type: `""`, `0`, `false`, `{}` or `[]`.
     #[default]
     OfType,
-    /// Of a text, a time that readers can parse.
+    /// For a text: a time that clients can parse.
     Time,
-    /// Of a text, the value of an enumeration that says nothing.
+    /// For a text: a value of the enumeration that says nothing.
     Unknown,
-    /// Nothing: the member is removed.
+    /// Nothing. The member is removed.
     Absent,
 }
 
 impl Field {
-    /// The field one step below, made if it is not there yet.
+    /// The field one step below, which is added if it is missing.
     fn below(&mut self, step: &Step) -> &mut Self {
         match step {
             Step::Member(name) => self.members.entry(name.clone()).or_default(),
@@ -206,19 +207,20 @@ impl Field {
         members.chain(others).chain(elements)
     }
 
-    /// The first line that says something about this field or one below it.
+    /// The line that sets the first class of this field or of one below it.
     fn first_location(&self) -> Option<&Location> {
         [&self.class, &self.key_class, &self.opaque]
             .into_iter()
-            .find_map(|said| said.as_ref().map(|(_, location)| location))
+            .find_map(|class| class.as_ref().map(|(_, location)| location))
             .or_else(|| self.fields_below().find_map(Self::first_location))
     }
 
+    /// Appends every leaf of this field and those below it. `steps` lead to this field.
     fn collect(&self, steps: &mut Vec<Step>, leaves: &mut Vec<Leaf>) {
-        for (said, part) in
+        for (class, part) in
             [(&self.class, Part::Value), (&self.key_class, Part::Keys), (&self.opaque, Part::Everything)]
         {
-            if let Some((class, location)) = said {
+            if let Some((class, location)) = class {
                 let path = Path { steps: steps.clone(), part }.to_string();
                 leaves.push(Leaf { path, class: *class, location: location.clone() });
             }
@@ -230,36 +232,28 @@ impl Field {
         }
     }
 
-    /// Says that what `path` leads to has a class.
+    /// Sets the class of the field that `path` leads to.
+    ///
+    /// # Errors
+    /// A diagnostic at `location` if the field has a class already or is inside a nested schema.
     fn classify(&mut self, path: &Path, class: Class, location: &Location) -> Result<(), Diagnostic> {
-        let mut field = self;
-        for step in &path.steps {
-            field.open(location)?;
-            field = field.below(step);
-        }
-        field.open(location)?;
-        let beside = match path.part {
-            Part::Everything => field.first_location(),
-            Part::Value | Part::Keys => None,
-        };
-        if let Some(known) = beside {
-            return Err(twice(location, known));
-        }
-        let said = match path.part {
-            Part::Value => &mut field.class,
-            Part::Keys => &mut field.key_class,
-            Part::Everything => &mut field.opaque,
-        };
-        match said {
-            Some((_, known)) => Err(twice(location, known)),
-            None => {
-                *said = Some((class, location.clone()));
-                Ok(())
+        let field = self.open_path(path, location)?;
+        let (slot, known) = match path.part {
+            Part::Value => (&mut field.class, None),
+            Part::Keys => (&mut field.key_class, None),
+            Part::Everything => {
+                let known = field.first_location().cloned();
+                (&mut field.opaque, known)
             }
+        };
+        if let Some(known) = slot.as_ref().map(|(_, known)| known).or(known.as_ref()) {
+            return Err(classified_twice(location, known));
         }
+        *slot = Some((class, location.clone()));
+        Ok(())
     }
 
-    /// Sets the list of every member here and below that `by_name` has.
+    /// Sets the list of every member, here and below, whose name is in `by_name`.
     fn set_lists(&mut self, by_name: &BTreeMap<String, NameList>) {
         for (name, member) in &mut self.members {
             member.list = by_name.get(name).copied();
@@ -270,42 +264,57 @@ impl Field {
         }
     }
 
-    /// Says that another schema is where `path` leads to.
+    /// Nests another schema in the field that `path` leads to.
+    ///
+    /// # Errors
+    /// A diagnostic at `location` if `path` does not lead to a value, or leads to one that is described already.
     fn nest(&mut self, path: &Path, schema: &str, location: &Location) -> Result<(), Diagnostic> {
         if path.part != Part::Value {
-            return Err(Diagnostic::new(location, "a schema nests at `$`, a member, `.*` or `[*]`"));
+            return Err(Diagnostic::new(location, "a schema can nest only at `$`, a member, `.*` or `[*]`"));
         }
-        let mut field = self;
-        for step in &path.steps {
-            field.open(location)?;
-            field = field.below(step);
-        }
-        field.open(location)?;
+        let field = self.open_path(path, location)?;
         if field.children().next().is_some() {
-            return Err(Diagnostic::new(location, "another schema nests below this one"));
+            return Err(Diagnostic::new(location, "another schema nests below this path"));
         }
         field.nested = Some(schema.to_owned());
         Ok(())
     }
 
-    /// Whether something may still be said about this field or one below it.
-    fn open(&self, location: &Location) -> Result<(), Diagnostic> {
+    /// Follows a path and adds the fields that are missing.
+    ///
+    /// # Errors
+    /// As [`Field::check_open`], for any field on the path.
+    fn open_path(&mut self, path: &Path, location: &Location) -> Result<&mut Self, Diagnostic> {
+        let mut field = self;
+        for step in &path.steps {
+            field.check_open(location)?;
+            field = field.below(step);
+        }
+        field.check_open(location)?;
+        Ok(field)
+    }
+
+    /// Checks that this field and those below it can still be described.
+    ///
+    /// # Errors
+    /// A diagnostic at `location` if the field belongs to a nested schema or is opaque.
+    fn check_open(&self, location: &Location) -> Result<(), Diagnostic> {
         if let Some(schema) = &self.nested {
-            return Err(Diagnostic::new(location, format!("this is inside {schema}: classify it in that schema")));
+            return Err(Diagnostic::new(location, format!("this field is inside {schema}: classify it there")));
         }
         match &self.opaque {
-            Some((_, known)) => Err(twice(location, known)),
+            Some((_, known)) => Err(classified_twice(location, known)),
             None => Ok(()),
         }
     }
 }
 
-/// A field is in two lines.
-fn twice(location: &Location, known: &Location) -> Diagnostic {
-    Diagnostic::new(location, format!("classified twice: {known} has it already"))
+/// The error for a field that has two classes.
+fn classified_twice(location: &Location, known: &Location) -> Diagnostic {
+    Diagnostic::new(location, format!("classified twice: {known} already classifies it"))
 }
 
-/// Collects schemas and errors while files are read.
+/// Reads the files of a catalogue. Collects schemas and errors.
 #[derive(Default)]
 struct CatalogueReader {
     schemas: BTreeMap<String, Schema>,
@@ -313,12 +322,13 @@ struct CatalogueReader {
 }
 
 impl CatalogueReader {
-    /// The members of a file's mapping that are called `names`, in that order; any other is an error.
+    /// Returns the values of the keys `names` of a mapping, in that order. Reports any other key.
     fn members<'n, const N: usize>(&mut self, node: &'n Node, names: [&str; N]) -> Option<[Option<&'n Node>; N]> {
         let members = self.diagnostics.members(node, "a mapping", &names)?;
         Some(names.map(|name| members.get_or_empty(name)))
     }
 
+    /// Reads the file of schemas: for each name, a list of `path: schema`.
     fn schemas_file(&mut self, (file, text): (&str, &str)) {
         let Some(document) = self.diagnostics.ok(yaml::parse(file, text)) else { return };
         let Some([schemas]) = self.members(&document, ["schemas"]) else { return };
@@ -331,29 +341,29 @@ impl CatalogueReader {
             let schema = Schema { name: key.name.clone(), root: Field::default() };
             self.schemas.insert(key.name.clone(), schema);
         }
-        for (key, node) in entries {
-            if node.value == Value::Null {
-                continue;
-            }
-            let Some(points) = self.diagnostics.ok(node.list("a list of `path: schema`, or nothing")) else { continue };
-            for point in points {
-                let Some(pairs) = self.diagnostics.ok(point.mapping("`path: schema`")) else { continue };
-                for (path, inner) in pairs {
-                    let result = self.nest(&key.name, path, inner);
-                    self.diagnostics.ok(result);
-                }
-            }
+        for (key, node) in entries.iter().filter(|(_, node)| node.value != Value::Null) {
+            self.nested_schemas(&key.name, node);
         }
         if self.diagnostics.is_empty() {
             for (key, _) in entries {
                 let cycle = self.check_cycle(&key.name, &key.location);
-                let result = cycle.and_then(|()| self.check_same(&key.name, &key.location));
+                let result = cycle.and_then(|()| self.check_alias(&key.name, &key.location));
                 self.diagnostics.ok(result);
             }
         }
     }
 
-    /// One nesting point.
+    /// Reads the list of `path: schema` of one schema.
+    fn nested_schemas(&mut self, outer: &str, node: &Node) {
+        for item in self.diagnostics.ok(node.list("a list of `path: schema`, or nothing")).unwrap_or_default() {
+            for (path, inner) in self.diagnostics.ok(item.mapping("`path: schema`")).unwrap_or_default() {
+                let result = self.nest(outer, path, inner);
+                self.diagnostics.ok(result);
+            }
+        }
+    }
+
+    /// Reads one `path: schema`.
     fn nest(&mut self, outer: &str, path: &yaml::Key, inner: &Node) -> Result<(), Diagnostic> {
         let name = inner.text("the name of a schema")?;
         if !self.schemas.contains_key(name) {
@@ -366,7 +376,7 @@ impl CatalogueReader {
         }
     }
 
-    /// Refuses a schema that contains itself: its documents would have no end.
+    /// Refuses a schema that contains itself, because its plan would have no end.
     fn check_cycle(&self, name: &str, location: &Location) -> Result<(), Diagnostic> {
         let mut inside = BTreeSet::new();
         let mut waiting = vec![name];
@@ -376,7 +386,7 @@ impl CatalogueReader {
                 fields.extend(field.fields_below());
                 if let Some(nested) = field.nested.as_deref() {
                     if nested == name {
-                        return Err(Diagnostic::new(location, format!("the schema {name} is inside itself")));
+                        return Err(Diagnostic::new(location, format!("schema {name} contains itself")));
                     }
                     if inside.insert(nested) {
                         waiting.push(nested);
@@ -387,8 +397,8 @@ impl CatalogueReader {
         Ok(())
     }
 
-    /// Refuses to nest a schema that is only another name for a third one, so that plans follow at most one name.
-    fn check_same(&self, name: &str, location: &Location) -> Result<(), Diagnostic> {
+    /// Refuses to nest a schema that is only another name for a third one. A plan follows one such name at most.
+    fn check_alias(&self, name: &str, location: &Location) -> Result<(), Diagnostic> {
         let mut fields: Vec<&Field> = self.schemas.get(name).map(Schema::root).into_iter().collect();
         while let Some(field) = fields.pop() {
             fields.extend(field.children().map(|(_, field)| field));
@@ -399,12 +409,13 @@ impl CatalogueReader {
             let nested = nested.unwrap_or_default();
             return Err(Diagnostic::new(
                 location,
-                format!("{nested} inside {name} is the same as {same}: nest {same}"),
+                format!("{nested} inside {name} is another name for {same}: nest {same}"),
             ));
         }
         Ok(())
     }
 
+    /// Reads a class file: a class, and lists of paths by schema.
     fn class_file(&mut self, (file, text): (&str, &str)) {
         let Some(document) = self.diagnostics.ok(yaml::parse(file, text)) else { return };
         let Some([class, fields]) = self.members(&document, ["class", "fields"]) else { return };
@@ -422,6 +433,7 @@ impl CatalogueReader {
         self.each_path(fields, |reader, schema, path| reader.classify(schema, path, class));
     }
 
+    /// Reads the file of blanks: lists of paths by schema, by what replaces the value.
     fn blanks_file(&mut self, (file, text): (&str, &str)) {
         let Some(document) = self.diagnostics.ok(yaml::parse(file, text)) else { return };
         let Some(lists) = self.members(&document, ["times", "unknown", "absent"]) else { return };
@@ -432,7 +444,7 @@ impl CatalogueReader {
         }
     }
 
-    /// The file that says which members hold entries of which list: the names of members by the key of a list.
+    /// Reads the file of lists: names of members by the key of a list.
     fn lists_file(&mut self, (file, text): (&str, &str), lists: &[NameList]) {
         let Some(document) = self.diagnostics.ok(yaml::parse(file, text)) else { return };
         let keys: Vec<&str> = lists.iter().map(|list| list.key()).collect();
@@ -442,7 +454,7 @@ impl CatalogueReader {
             let Some(names) = members.get(list.key()) else { continue };
             for (name, item) in self.diagnostics.texts(names, "names of members") {
                 if by_name.insert(name.to_owned(), *list).is_some() {
-                    self.diagnostics.push(item.diagnostic(format!("{name:?} is in two lists")));
+                    self.diagnostics.push(item.diagnostic(format!("duplicate member {name:?}")));
                 }
             }
         }
@@ -451,7 +463,7 @@ impl CatalogueReader {
         }
     }
 
-    /// Calls `read` with each path of a file that has lists of paths by schema.
+    /// Reads lists of paths by schema. Calls `read` with each schema and path.
     fn each_path(&mut self, lists: &Node, mut read: impl FnMut(&mut Self, &str, &Node) -> Result<(), Diagnostic>) {
         let Some(entries) = self.diagnostics.ok(lists.mapping("paths by schema")) else { return };
         for (key, node) in entries {
@@ -466,7 +478,7 @@ impl CatalogueReader {
         }
     }
 
-    /// One line of the file of blanks: a field that has a class.
+    /// Sets what replaces the value at a path. The field must have a class.
     fn set_blank(&mut self, schema: &str, node: &Node, blank: Blank) -> Result<(), Diagnostic> {
         let path = node.text("a path")?.parse::<Path>().map_err(|error| node.diagnostic(error.to_string()))?;
         let Some(schema) = self.schemas.get_mut(schema) else { return Ok(()) };
@@ -475,13 +487,13 @@ impl CatalogueReader {
             field = field.below(step);
         }
         if field.class.is_none() {
-            return Err(node.diagnostic("expected a field that is in a class file"));
+            return Err(node.diagnostic("expected a field that has a class"));
         }
         field.blank = blank;
         Ok(())
     }
 
-    /// One line of a class file.
+    /// Sets the class of the field at a path.
     fn classify(&mut self, schema: &str, node: &Node, class: Class) -> Result<(), Diagnostic> {
         let path = node.text("a path")?.parse::<Path>().map_err(|error| node.diagnostic(error.to_string()))?;
         match self.schemas.get_mut(schema) {
@@ -508,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_carry_class_and_place() {
+    fn a_leaf_has_its_path_class_and_line() {
         let secret = "class: secret\nfields:\n  Inner:\n    - $.Env[*]\n    - \"$.Options.*\"\n";
         let state = "class: state\nfields:\n  Inner:\n    - $.Options.*~\n    - $['a b']..*\n    - $\n";
         let catalogue = parse(NESTED, &[("a.yaml", secret), ("b.yaml", state)]).unwrap();
@@ -546,8 +558,8 @@ mod tests {
             &[
                 "a.yaml:5:7: bad path: expected `.name`, `['name']`, `.*` or `[*]` at character 6",
                 "a.yaml:6:3: unknown schema \"Nowhere\"",
-                "b.yaml:4:7: classified twice: a.yaml:4:7 has it already",
-                "b.yaml:5:7: classified twice: a.yaml:4:7 has it already",
+                "b.yaml:4:7: classified twice: a.yaml:4:7 already classifies it",
+                "b.yaml:5:7: classified twice: a.yaml:4:7 already classifies it",
                 "b.yaml:6:1: unknown key \"other\", expected one of class, fields",
                 "c.yaml:1:8: unknown class \"public\", expected one of secret, command, free-text, host-path, topology, \
                  host, identity, state",
@@ -564,15 +576,15 @@ mod tests {
                 "class: state\nfields:\n  Outer:\n    - $.One.Id\n    - $.One\n    - $.List[*].a.b\n    - $.List\n",
             )],
             &[
-                "a.yaml:4:7: this is inside Inner: classify it in that schema",
-                "a.yaml:5:7: this is inside Inner: classify it in that schema",
-                "a.yaml:6:7: this is inside Inner: classify it in that schema",
+                "a.yaml:4:7: this field is inside Inner: classify it there",
+                "a.yaml:5:7: this field is inside Inner: classify it there",
+                "a.yaml:6:7: this field is inside Inner: classify it there",
             ],
         );
     }
 
     #[test]
-    fn nothing_is_said_beside_an_opaque_field() {
+    fn an_opaque_field_excludes_all_fields_inside_it() {
         check_diagnostics(
             NESTED,
             &[(
@@ -580,23 +592,23 @@ mod tests {
                 "class: state\nfields:\n  Inner:\n    - $.a..*\n    - $.a\n    - $.a.b\n    - $.b.c\n    - $.b..*\n    - $.a..*\n",
             )],
             &[
-                "a.yaml:5:7: classified twice: a.yaml:4:7 has it already",
-                "a.yaml:6:7: classified twice: a.yaml:4:7 has it already",
-                "a.yaml:8:7: classified twice: a.yaml:7:7 has it already",
-                "a.yaml:9:7: classified twice: a.yaml:4:7 has it already",
+                "a.yaml:5:7: classified twice: a.yaml:4:7 already classifies it",
+                "a.yaml:6:7: classified twice: a.yaml:4:7 already classifies it",
+                "a.yaml:8:7: classified twice: a.yaml:7:7 already classifies it",
+                "a.yaml:9:7: classified twice: a.yaml:4:7 already classifies it",
             ],
         );
     }
 
     #[test]
-    fn mistakes_in_the_list_of_schemas_are_reported() {
+    fn every_mistake_in_the_file_of_schemas_is_reported() {
         check_diagnostics(
             "schemas:\n  A:\n    - $.b: B\n    - $.b: A\n    - $..*: A\n    - $: A\n    - x\n  B: 1\n",
             &[],
             &[
-                "s.yaml:4:7: this is inside B: classify it in that schema",
-                "s.yaml:5:7: a schema nests at `$`, a member, `.*` or `[*]`",
-                "s.yaml:6:7: another schema nests below this one",
+                "s.yaml:4:7: this field is inside B: classify it there",
+                "s.yaml:5:7: a schema can nest only at `$`, a member, `.*` or `[*]`",
+                "s.yaml:6:7: another schema nests below this path",
                 "s.yaml:7:7: found text, expected `path: schema`",
                 "s.yaml:8:6: found text, expected a list of `path: schema`, or nothing",
             ],
@@ -610,16 +622,16 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_inside_itself_is_a_mistake() {
+    fn a_schema_that_contains_itself_is_a_mistake() {
         check_diagnostics(
             "schemas:\n  A:\n    - $.b: B\n  B:\n    - $.c[*]: C\n  C:\n    - $.b: B\n",
             &[],
-            &["s.yaml:4:3: the schema B is inside itself", "s.yaml:6:3: the schema C is inside itself"],
+            &["s.yaml:4:3: schema B contains itself", "s.yaml:6:3: schema C contains itself"],
         );
     }
 
     #[test]
-    fn a_schema_can_be_the_same_as_another_one() {
+    fn a_schema_can_be_another_name_for_a_second_one_but_not_for_a_third() {
         let schemas = "schemas:\n  A:\n    - $: B\n  B:\n";
         let catalogue = parse(schemas, &[("a.yaml", "class: state\nfields:\n  B:\n    - $.c\n")]).unwrap();
         assert_eq!(catalogue.schema("A").unwrap().root().nested.as_deref(), Some("B"));
@@ -627,18 +639,18 @@ mod tests {
         check_diagnostics(
             schemas,
             &[("a.yaml", "class: state\nfields:\n  A:\n    - $.c\n")],
-            &["a.yaml:4:7: this is inside B: classify it in that schema"],
+            &["a.yaml:4:7: this field is inside B: classify it there"],
         );
         check_diagnostics(
             "schemas:\n  A:\n    - $: B\n  B:\n  C:\n    - $.d: A\n",
             &[],
-            &["s.yaml:5:3: A inside C is the same as B: nest B"],
+            &["s.yaml:5:3: A inside C is another name for B: nest B"],
         );
-        check_diagnostics("schemas:\n  A:\n    - $: A\n", &[], &["s.yaml:2:3: the schema A is inside itself"]);
+        check_diagnostics("schemas:\n  A:\n    - $: A\n", &[], &["s.yaml:2:3: schema A contains itself"]);
     }
 
     #[test]
-    fn a_file_that_is_not_yaml_is_one_mistake() {
+    fn a_file_that_is_not_yaml_is_reported_once() {
         let diagnostics = parse(NESTED, &[("a.yaml", "class: [")]).unwrap_err();
         assert_eq!(diagnostics.len(), 1);
     }

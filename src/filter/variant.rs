@@ -160,8 +160,8 @@ impl VariantFilter {
         let mut members = ObjectWriter::open(out);
         for (name, value) in &object.0 {
             let value = text(value)?;
-            let look = kind.and_then(|kind| kind.members.get(&**name));
-            if look.is_some_and(|look| look.fits(&value)) || self.shows_entry(name) {
+            let format = kind.and_then(|kind| kind.members.get(&**name));
+            if format.is_some_and(|format| format.matches(&value)) || self.shows_entry(name) {
                 members.text(name, &value)?;
             } else {
                 report.count_class(self.variants.entries.class);

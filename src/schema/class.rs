@@ -1,22 +1,22 @@
-//! How sensitive a field is.
+//! Classes: how sensitive a field is.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// How sensitive a field is. Ordered from the most to the least: a field that could be two is the earlier one.
+/// How sensitive a field is, from the most to the least. A field that fits two classes belongs to the earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// Values that are, or routinely hold, credentials.
+    /// Credentials, and values that often contain them.
     Secret,
-    /// Command lines, arguments, probes, build steps.
+    /// Command lines, arguments, health checks, build steps.
     Command,
-    /// Labels, annotations, errors, descriptions, output: whatever a person or a program wrote.
+    /// Labels, annotations, errors, descriptions, output: any text that a person or a program wrote.
     FreeText,
-    /// File system paths, of the host or inside a container.
+    /// File system paths, on the host or inside a container.
     HostPath,
-    /// Addresses, ports, host names, networks and who is on them.
+    /// Addresses, ports, host names, networks and their members.
     Topology,
-    /// Kernel, hardware, configuration of the engine, drivers, capabilities.
+    /// The kernel, hardware, configuration of the engine, drivers, capabilities.
     Host,
     /// Ids, names, image references, digests, certificates.
     Identity,
@@ -37,7 +37,7 @@ impl Class {
         Self::State,
     ];
 
-    /// Its name in files and on the command line.
+    /// The name of the class, in files and on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Secret => "secret",
@@ -51,7 +51,7 @@ impl Class {
         }
     }
 
-    /// Whether a shown text of this class may hold credentials among other words, so that those are worth masking.
+    /// Whether a text of this class can contain credentials among other words. If it is shown, they are masked.
     pub const fn may_hold_credentials(self) -> bool {
         match self {
             Self::Command | Self::FreeText => true,
@@ -59,12 +59,12 @@ impl Class {
         }
     }
 
-    /// Its index in [`Class::ALL`].
+    /// The index of the class in [`Class::ALL`].
     pub fn index(self) -> usize {
         self as usize
     }
 
-    /// Its bit in a [`ClassSet`].
+    /// The bit of the class in a [`ClassSet`].
     const fn bit(self) -> u8 {
         match self {
             Self::Secret => 1,
@@ -96,7 +96,7 @@ impl FromStr for Class {
     }
 }
 
-/// Text that is no class.
+/// The error for a text that is not the name of a class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownClass {
     found: String,
@@ -124,18 +124,18 @@ impl ClassSet {
     /// Every class.
     pub const ALL: Self = Self(u8::MAX);
 
-    /// This set and `class`.
+    /// Adds `class` to the set.
     #[must_use]
     pub const fn with(self, class: Class) -> Self {
         Self(self.0 | class.bit())
     }
 
-    /// Whether `class` is in it.
+    /// Whether `class` is in the set.
     pub const fn contains(self, class: Class) -> bool {
         self.0 & class.bit() != 0
     }
 
-    /// Its classes, the most sensitive first.
+    /// The classes in the set, the most sensitive first.
     pub fn iter(self) -> impl Iterator<Item = Class> {
         Class::ALL.into_iter().filter(move |class| self.contains(*class))
     }
@@ -152,14 +152,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_reads_back() {
+    fn every_name_parses_back() {
         for class in Class::ALL {
             assert_eq!(class.as_str().parse(), Ok(class));
         }
     }
 
     #[test]
-    fn an_unknown_name_is_told_the_known_ones() {
+    fn the_error_for_an_unknown_class_lists_the_known_ones() {
         assert_eq!(
             "Secret".parse::<Class>().map_err(|error| error.to_string()),
             Err("unknown class \"Secret\", expected one of secret, command, free-text, host-path, topology, host, \
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_holds_what_was_put_in() {
+    fn a_set_contains_what_was_added() {
         let set: ClassSet = [Class::State, Class::Secret].into_iter().collect();
         assert_eq!(set.iter().collect::<Vec<_>>(), [Class::Secret, Class::State]);
         assert_eq!(ClassSet::ALL.iter().count(), 8);

@@ -1,11 +1,12 @@
-//! Kinds of named entries that a profile may show by name.
+//! Lists of named entries, of which a profile can show some by name.
 
 use std::fmt;
 
-/// A kind of named entries, such as the members of one sort of map, of which a profile may show some by their names.
+/// A list of named entries, such as labels. The entries are members of maps, or texts `name=value` in arrays, in any
+/// number of schemas. A profile can show some of them by name.
 ///
-/// Whoever knows what the documents are about defines the lists and says which members hold entries of each; see
-/// [`super::Field::list`].
+/// The module that knows what the documents mean defines the lists. [`super::Field::list`] tells which fields hold the
+/// entries of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NameList {
     index: u8,
@@ -14,17 +15,17 @@ pub struct NameList {
 }
 
 impl NameList {
-    /// The list number `index`. Files call it `key`; people call its entries `noun`, a plural.
+    /// Makes the list number `index`. Files call it `key`; messages call its entries `noun`, a plural.
     pub const fn new(index: u8, key: &'static str, noun: &'static str) -> Self {
         Self { index, key, noun }
     }
 
-    /// The number of the list, counted from zero.
+    /// The number of the list, from zero.
     pub fn index(self) -> usize {
         usize::from(self.index)
     }
 
-    /// The name of the list in files.
+    /// The key of the list in profile files.
     pub const fn key(self) -> &'static str {
         self.key
     }

@@ -1,53 +1,54 @@
-//! The paths of class files: a small dialect of JSONPath that says where a field is in every document of a schema.
+//! Paths in class files: a small dialect of JSONPath that tells where a field is in the documents of a schema.
 //!
-//! | written | means |
+//! | syntax | selects |
 //! |---|---|
-//! | `$` | the document itself |
-//! | `.Name`, `['any name']` | the member of that name |
-//! | `.*` | each member's value of a map, whatever its key |
-//! | `[*]` | each element of an array |
+//! | `$` | the document |
+//! | `.Name`, `['any name']` | the member with that name |
+//! | `.*` | every member of a map |
+//! | `[*]` | every element of an array |
 //! | `.*~`, at the end | the keys of a map |
-//! | `..*`, at the end | the value, of whatever shape, and all that is in it, keys too |
+//! | `..*`, at the end | the value with everything inside it, keys included, whatever its shape |
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Where a field is.
+/// The path of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path {
-    /// The way there from the document.
+    /// The steps from the document to the value.
     pub(crate) steps: Vec<Step>,
-    /// What is meant of the value found there.
+    /// Which part of that value the path selects.
     pub(crate) part: Part,
 }
 
-/// One step down.
+/// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// To a member by name.
+    /// To the member with this name.
     Member(String),
-    /// To each member's value.
+    /// To every member.
     AnyMember,
-    /// To each element.
+    /// To every element.
     Elements,
 }
 
-/// What a path means of the value it leads to.
+/// The part of a value that a path selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// The value.
+    /// The value, if it is a scalar.
     Value,
-    /// The keys of the map it is.
+    /// The keys of a map.
     Keys,
-    /// All of it, whatever it is.
+    /// The value with everything inside it, whatever its shape.
     Everything,
 }
 
-/// Text that is no path.
+/// The error for a text that is not a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PathError {
-    /// Characters before the place.
+    /// The number of characters before the mistake.
     offset: usize,
+    /// What the parser expected there.
     expected: &'static str,
 }
 
@@ -95,7 +96,7 @@ impl FromStr for Path {
                 let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
                 let (name, after_name) = after.split_at(end);
                 if !is_plain(name) {
-                    return fail(after, "a name, `*`, or `.*` to end with");
+                    return fail(after, "a name, `*` or a final `.*`");
                 }
                 steps.push(Step::Member(name.to_owned()));
                 rest = after_name;
@@ -106,7 +107,7 @@ impl FromStr for Path {
     }
 }
 
-/// A name up to `']`, in which `\'` and `\\` stand for the second character, and what comes after.
+/// Parses a name up to `']`, in which `\'` and `\\` stand for their second character. Returns the name and the rest.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let mut name = String::new();
     let mut characters = text.chars();
@@ -122,7 +123,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// Whether a name can be written after a dot.
+/// Whether a name can follow a dot without quotes.
 fn is_plain(name: &str) -> bool {
     !name.is_empty()
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_read_back_as_written() {
+    fn a_path_is_displayed_as_it_was_written() {
         check_same("$");
         check_same("$.Config.Env[*]");
         check_same("$.NetworkSettings.Networks.*.DriverOpts.*");
@@ -190,22 +191,22 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_name_in_brackets_is_the_same_member() {
+    fn a_plain_name_in_brackets_means_the_same_as_after_a_dot() {
         assert_eq!("$['Config']".parse::<Path>(), "$.Config".parse());
     }
 
     #[test]
-    fn bad_paths_are_refused() {
+    fn a_malformed_path_is_refused() {
         check_refused("", "`$` at character 1");
         check_refused("Config", "`$` at character 1");
-        check_refused("$.", "a name, `*`, or `.*` to end with at character 3");
-        check_refused("$..Env", "a name, `*`, or `.*` to end with at character 3");
-        check_refused("$.os.1", "a name, `*`, or `.*` to end with at character 6");
+        check_refused("$.", "a name, `*` or a final `.*` at character 3");
+        check_refused("$..Env", "a name, `*` or a final `.*` at character 3");
+        check_refused("$.os.1", "a name, `*` or a final `.*` at character 6");
         check_refused("$.os-version", "`.name`, `['name']`, `.*` or `[*]` at character 5");
         check_refused("$.a[0]", "`.name`, `['name']`, `.*` or `[*]` at character 4");
         check_refused("$.a['b", "a name that ends with `']` at character 6");
         check_refused(r"$['\n']", "a name that ends with `']` at character 4");
-        check_refused("$.a..*.b", "a name, `*`, or `.*` to end with at character 5");
+        check_refused("$.a..*.b", "a name, `*` or a final `.*` at character 5");
         check_refused("$.*~.b", "`.name`, `['name']`, `.*` or `[*]` at character 4");
         check_refused("$.a~", "`.name`, `['name']`, `.*` or `[*]` at character 4");
         check_refused("$.a ", "`.name`, `['name']`, `.*` or `[*]` at character 4");

@@ -1,8 +1,8 @@
 //! Schemas whose documents are of several kinds.
 //!
-//! Some documents cannot be described by names alone: one member, the *tag*, says which kind of document it is; an
-//! object inside mixes members that only this kind has with free entries of a [`NameList`]; and some texts are a word
-//! with free text behind a colon. [`Variants`] describes such a schema; it is read from a file:
+//! Field names alone cannot describe some documents. One member, the *tag*, names the kind of the document. An object
+//! inside mixes members that only this kind has with free entries of a [`NameList`]. Some texts are a word, a colon and
+//! free text. [`Variants`] describes such a schema. It is read from a file:
 //!
 //! ```yaml
 //! schema: Measurement
@@ -11,7 +11,7 @@
 //! entries: {path: [Source, Details], list: tags, class: free-text}
 //! kinds:
 //!   probe:
-//!     about: topology            # the class of what the document is about, if not shown wherever the document is
+//!     about: topology            # without this class, documents of the kind are hidden as a whole
 //!     members: {count: number, owner: name}
 //! ```
 
@@ -23,7 +23,7 @@ use crate::yaml::{self, Diagnostics, Node};
 /// How the documents of one schema differ by kind.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Variants {
-    /// The schema.
+    /// The name of the schema.
     pub schema: String,
     /// The member of the document that names its kind.
     pub tag: String,
@@ -31,61 +31,60 @@ pub struct Variants {
     pub words: Words,
     /// The object that mixes members of the kind with free entries.
     pub entries: Entries,
-    /// The kinds by name. A document of another kind has free entries only.
+    /// The kinds by name. A document of any other kind has free entries only.
     pub kinds: BTreeMap<String, Kind>,
 }
 
-/// Members of the document whose text is a word, with free text behind its first colon.
+/// Members of the document whose text is a word, or a word, a colon and free text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Words {
-    /// The members.
+    /// The names of the members.
     pub members: Vec<String>,
-    /// The class of the free text.
+    /// The class of the free text after the first colon.
     pub rest: Class,
-    /// Texts that are one word although they have a colon.
+    /// Texts that count as one word although they contain a colon.
     pub whole: Vec<String>,
 }
 
 /// An object two levels below the document that mixes members of a kind with free entries.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entries {
-    /// The member of the document that holds it, then its own name.
+    /// The names of two members: the outer one, in the document, and the object inside it.
     pub path: [String; 2],
-    /// What the free entries are.
+    /// The list to which the free entries belong.
     pub list: NameList,
     /// The class of the free entries.
     pub class: Class,
 }
 
-/// Documents of one kind.
+/// One kind of document.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Kind {
-    /// The class of what such a document is about, unless that is shown wherever the document is. Without this class the
-    /// whole document is hidden.
+    /// A class that a profile must show; without it, every document of this kind is hidden as a whole.
     pub about: Option<Class>,
-    /// The members that documents of this kind have among their entries, each with what its value looks like.
-    pub members: BTreeMap<String, Look>,
+    /// The members that documents of this kind have among their entries, each with the format of its value.
+    pub members: BTreeMap<String, ValueFormat>,
 }
 
-/// What a value looks like. It must not look like a free entry of the same name.
+/// The format of a member's value. A free entry can have the same name; only a value in this format is the member's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum ValueFormat {
     /// Decimal digits, with or without a minus sign.
     Number,
     /// Hexadecimal digits.
     Hex,
     /// A name: letters, digits and `/ . _ : @ + -`.
     Name,
-    /// Anything. Documents of this kind have no free entries.
+    /// Any text. This is for kinds without free entries.
     Any,
 }
 
-impl Look {
+impl ValueFormat {
     const ALL: [(&'static str, Self); 4] =
         [("number", Self::Number), ("hex", Self::Hex), ("name", Self::Name), ("any", Self::Any)];
 
-    /// Whether a value looks like this. An empty value says nothing, and does.
-    pub fn fits(self, value: &str) -> bool {
+    /// Whether a value has this format. An empty value has every format.
+    pub fn matches(self, value: &str) -> bool {
         match self {
             Self::Number => value.strip_prefix('-').unwrap_or(value).bytes().all(|byte| byte.is_ascii_digit()),
             Self::Hex => value.bytes().all(|byte| byte.is_ascii_hexdigit()),
@@ -96,7 +95,7 @@ impl Look {
 }
 
 impl Words {
-    /// The word that a text begins with: everything before the first colon, or the text itself if it is one word.
+    /// The word that a text begins with: the part before the first colon, or the whole text if it counts as one word.
     pub fn word<'t>(&self, text: &'t str) -> &'t str {
         if self.whole.iter().any(|whole| whole == text) {
             return text;
@@ -106,7 +105,7 @@ impl Words {
 }
 
 impl Variants {
-    /// Reads a file, given as file name and text. `lists` are the lists that it may name.
+    /// Reads a file, given as file name and text. `lists` are the lists that it can refer to.
     ///
     /// # Errors
     /// Every mistake in the file.
@@ -178,20 +177,21 @@ impl Kind {
             Some(node) => Some(class(node, diagnostics)?),
             None => None,
         };
-        let mut looks = BTreeMap::new();
+        let mut formats = BTreeMap::new();
         if let Some(node) = members.get("members") {
-            for (key, look) in diagnostics.ok(node.mapping("members by name"))? {
-                let name = diagnostics.ok(look.text("what a value looks like"))?;
-                let found = Look::ALL.iter().find(|(known, _)| *known == name).map(|(_, look)| *look);
+            for (key, format) in diagnostics.ok(node.mapping("members by name"))? {
+                let name = diagnostics.ok(format.text("the format of a value"))?;
+                let found = ValueFormat::ALL.iter().find(|(known, _)| *known == name).map(|(_, known)| *known);
                 let expected = "expected number, hex, name or any";
-                let found = found.ok_or_else(|| look.diagnostic(format!("found {name:?}, {expected}")));
-                looks.insert(key.name.clone(), diagnostics.ok(found)?);
+                let found = found.ok_or_else(|| format.diagnostic(format!("found {name:?}, {expected}")));
+                formats.insert(key.name.clone(), diagnostics.ok(found)?);
             }
         }
-        Some(Self { about, members: looks })
+        Some(Self { about, members: formats })
     }
 }
 
+/// Reads the name of a class.
 fn class(node: &Node, diagnostics: &mut Diagnostics) -> Option<Class> {
     let name = diagnostics.ok(node.text("the name of a class"))?;
     diagnostics.ok(name.parse().map_err(|error: UnknownClass| node.diagnostic(error.to_string())))
@@ -211,7 +211,7 @@ mod tests {
         let variants = Variants::parse(("v.yaml", GOOD), &[TAGS]).unwrap();
         assert_eq!((variants.schema.as_str(), variants.tag.as_str()), ("M", "Kind"));
         assert_eq!(variants.kinds["probe"].about, Some(Class::Topology));
-        assert_eq!(variants.kinds["probe"].members["count"], Look::Number);
+        assert_eq!(variants.kinds["probe"].members["count"], ValueFormat::Number);
         assert_eq!(variants.kinds["other"], Kind::default());
         assert_eq!(variants.entries.list, TAGS);
     }
@@ -244,14 +244,19 @@ mod tests {
     }
 
     #[test]
-    fn values_are_told_apart_by_their_looks() {
-        for (look, fits, not) in [
-            (Look::Number, ["0", "-12", ""], ["1a", "1.5", "--1"]),
-            (Look::Hex, ["0aF", "00", ""], ["0x1", "g", " "]),
-            (Look::Name, ["/web", "r.io:5000/a@sha256:0f", ""], ["a b", "a,b", "{}"]),
+    fn a_format_tells_values_apart() {
+        for (format, good, bad) in [
+            (ValueFormat::Number, ["0", "-12", ""], ["1a", "1.5", "--1"]),
+            (ValueFormat::Hex, ["0aF", "00", ""], ["0x1", "g", " "]),
+            (ValueFormat::Name, ["/web", "r.io:5000/a@sha256:0f", ""], ["a b", "a,b", "{}"]),
         ] {
-            assert!(fits.iter().all(|value| look.fits(value)) && !not.iter().any(|value| look.fits(value)), "{look:?}");
+            for value in good {
+                assert!(format.matches(value), "{format:?} {value}");
+            }
+            for value in bad {
+                assert!(!format.matches(value), "{format:?} {value}");
+            }
         }
-        assert!(Look::Any.fits("a b, c"));
+        assert!(ValueFormat::Any.matches("a b, c"));
     }
 }
