@@ -1,10 +1,11 @@
-//! What each line of the built-in profiles changes in recorded answers.
+//! What the lines of the profile `dashboard` change in recorded answers.
 
 use dockveil::api::Operation;
 use dockveil::profile::{Profile, StreamHandling};
 
+use crate::support::built_in::profile;
 use crate::support::fixture::Fixture;
-use crate::support::snapshot::{Claims, built_in, changed, check};
+use crate::support::snapshot::{Snapshots, changed, check};
 
 const VERSIONS: &[&str] = &[
     "docker-20.10/v1.41/system_version.json",
@@ -16,20 +17,20 @@ const INFOS: &[&str] =
 const LABELLED: &[&str] =
     &["docker-28.5/v1.51/container_inspect.service.json", "docker-29/v1.55/container_inspect.service.json"];
 
-/// The tests of this file.
-pub(crate) const CLAIMS: Claims =
+/// The snapshots of this file.
+pub(crate) const SNAPSHOTS: Snapshots =
     &[("dashboard_version", VERSIONS), ("dashboard_info", INFOS), ("dashboard_labels", LABELLED)];
 
-/// What each rule of the dashboard profile changes, taken alone from the others.
+/// What each rule of the dashboard changes: the difference that it makes to take this rule away.
 fn rule_by_rule(schema: &str, fixture: &Fixture) -> String {
-    let with = built_in("dashboard");
+    let with = profile("dashboard");
     let mut lines = Vec::new();
     for (at, rule) in with.rules.iter().enumerate() {
         let mut without = with.clone();
         without.rules.remove(at);
         if rule.on == schema {
             lines.push(format!("{} {}", rule.action.as_str(), rule.selector.as_str()));
-            lines.extend(changed(&without, &with, fixture));
+            lines.extend(changed(&without, with, fixture));
         }
     }
     lines.join("\n")
@@ -48,22 +49,22 @@ fn dashboard_info() {
 #[test]
 fn dashboard_labels() {
     check("profiles", "dashboard_labels", LABELLED, |fixture| {
-        let with = built_in("dashboard");
+        let with = profile("dashboard");
         let mut without = with.clone();
         without.show.names.clear(dockveil::api::lists::LABELS);
-        changed(&without, &with, fixture).join("\n")
+        changed(&without, with, fixture).join("\n")
     });
 }
 
-/// What is in the snapshots holds for both profiles.
+/// So these snapshots hold for both profiles.
 #[test]
-fn dashboard_live_filters_what_dashboard_filters_alike() {
-    let [dashboard, live] = ["dashboard", "dashboard-live"].map(built_in);
+fn dashboard_live_filters_documents_as_dashboard_does() {
+    let [dashboard, live] = ["dashboard", "dashboard-live"].map(profile);
     let written = |profile: &Profile| {
         let rules = profile.rules.iter();
         rules.map(|rule| (rule.on.clone(), rule.selector.as_str().to_owned(), rule.action.clone())).collect::<Vec<_>>()
     };
-    assert_eq!(written(&dashboard), written(&live));
+    assert_eq!(written(dashboard), written(live));
     assert_eq!(dashboard.show, live.show);
     let more: Vec<&str> = live.allow.keys().filter(|id| !dashboard.allow.contains_key(*id)).copied().collect();
     assert_eq!(more, ["ContainerLogs"]);

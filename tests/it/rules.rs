@@ -1,12 +1,12 @@
-//! What each action of a rule changes in recorded answers, and that it changes nothing else.
+//! What each action of a rule changes in recorded answers. Each snapshot lists all changes.
 
-use crate::support::snapshot::{Claims, changed, check, profile};
+use crate::support::snapshot::{Snapshots, changed, check, profile};
 
 const ALL_SHOWN: &str =
     "profile: case\nallow: [ContainerInspect, ContainerList, SystemInfo]\nshow: all\nunknown: show\n";
 const DASHBOARD: &str = "profile: case\nextends: dashboard\n";
 
-/// A test for each rule: what it changes beside `$base` in the fixtures.
+/// Makes a test for each rule: what it changes in the fixtures when it is added to `$base`.
 macro_rules! rules {
     ($($test:ident: $base:ident, $rule:literal, [$($fixture:literal),*];)*) => {
         $(
@@ -20,8 +20,8 @@ macro_rules! rules {
                 });
             }
         )*
-        /// All of them.
-        pub(crate) const CLAIMS: Claims = &[$((stringify!($test), &[$($fixture),*])),*];
+        /// The snapshots of these tests.
+        pub(crate) const SNAPSHOTS: Snapshots = &[$((stringify!($test), &[$($fixture),*])),*];
     };
 }
 

@@ -1,13 +1,12 @@
-//! Streams and hijacked connections: byte for byte, and never a tunnel that the daemon's answer does not prove.
+//! Streams and hijacked connections: every byte passes as it is, and nothing becomes a tunnel unless the daemon's answer proves it.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::os::unix::net::UnixStream;
 
 use crate::support::client::{get, status};
-use crate::support::daemon::{Reply, json};
-use crate::support::proxy::Bench;
+use crate::support::daemon::{Reply, handing, json, wait_until_closed};
+use crate::support::proxy::{Bench, short_timeouts};
 
 const CHUNKED: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: canary\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -26,6 +25,13 @@ fn exec(upgrade: bool) -> String {
     )
 }
 
+/// Reads all that a client sends until it ends its direction.
+fn all_from(daemon: &mut UnixStream) -> String {
+    let mut text = String::new();
+    daemon.read_to_string(&mut text).unwrap();
+    text
+}
+
 #[test]
 fn a_stream_passes_byte_for_byte_with_its_chunks() {
     let body = "3\r\nabc\r\n5\r\nd\0e\nf\r\n0\r\n\r\n";
@@ -42,33 +48,21 @@ fn a_stream_passes_byte_for_byte_with_its_chunks() {
 }
 
 #[test]
-fn an_event_is_not_held_back_and_the_head_of_a_silent_stream_neither() {
-    let (say, said) = mpsc::channel::<&'static str>();
-    let said = std::sync::Mutex::new(Some(said));
-    let bench = Bench::start(move |_| {
-        let said = said.lock().unwrap().take().unwrap();
-        Reply::Then(
-            CHUNKED.into(),
-            Box::new(move |mut stream| {
-                for text in said {
-                    stream.write_all(text.as_bytes()).unwrap();
-                }
-            }),
-        )
-    });
+fn the_head_and_each_event_arrive_before_the_daemon_sends_more() {
+    let (answer, connections) = handing(CHUNKED);
+    let bench = Bench::start(answer);
     let mut client = bench.client();
     client.send(get("/events"));
     client.read_until("\r\n\r\n");
+    let mut daemon = connections.next();
     for _ in 0..5 {
-        let sent = Instant::now();
-        say.send("3\r\n{}\n\r\n").unwrap();
+        daemon.write_all(b"3\r\n{}\n\r\n").unwrap();
         client.read_until("{}\n\r\n");
-        assert!(sent.elapsed() < Duration::from_millis(200));
     }
 }
 
 #[test]
-fn a_stream_cut_short_is_seen_to_be() {
+fn a_stream_that_is_cut_short_has_no_end() {
     let bench = Bench::start(|_| Reply::Close(format!("{CHUNKED}10\r\nabc").into_bytes()));
     let mut client = bench.client();
     client.send(get("/events"));
@@ -77,27 +71,15 @@ fn a_stream_cut_short_is_seen_to_be() {
 }
 
 #[test]
-fn the_daemon_is_left_when_the_client_leaves() {
-    let (tell, told) = mpsc::channel();
-    let tell = std::sync::Mutex::new(tell);
-    let bench = Bench::start(move |_| {
-        let tell = tell.lock().unwrap().clone();
-        Reply::Then(
-            CHUNKED.into(),
-            Box::new(move |mut stream| {
-                let _ = stream.read(&mut [0]);
-                tell.send(Instant::now()).unwrap();
-            }),
-        )
-    });
+fn the_connection_to_the_daemon_is_closed_when_the_client_leaves_a_stream() {
+    let (answer, connections) = handing(CHUNKED);
+    let bench = Bench::start(answer);
     for target in ["/events", "/containers/web/logs?stdout=1&follow=1", "/containers/web/stats"] {
         let mut client = bench.client();
         client.send(get(target));
         client.read_until("\r\n\r\n");
-        let left = Instant::now();
         drop(client);
-        let closed = told.recv_timeout(Duration::from_secs(2)).unwrap();
-        assert!(closed - left < Duration::from_millis(500), "{target}");
+        assert_eq!(all_from(&mut connections.next()), "", "{target}");
     }
 }
 
@@ -114,9 +96,9 @@ fn no_tunnel_without_proof() {
             let bench = Bench::start(move |_| Reply::Keep(refusal.into()));
             let mut client = bench.client();
             client.send(format!("{opening}GET /containers/t1/json HTTP/1.1\r\nHost: d\r\n\r\n"));
-            std::thread::sleep(Duration::from_millis(50));
+            let head = client.read_until("\r\n\r\n");
             client.send("GET /containers/t2/json HTTP/1.1\r\nHost: d\r\n\r\n");
-            let answer = client.rest();
+            let answer = head + &client.rest();
             assert_eq!(bench.daemon.requests().len(), 1, "{refusal:?} {opening:?}");
             assert!(!answer.contains("canary"), "{answer}");
             assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
@@ -125,7 +107,7 @@ fn no_tunnel_without_proof() {
 }
 
 #[test]
-fn a_101_that_nobody_asked_for_is_no_tunnel() {
+fn a_101_without_a_request_for_it_is_no_tunnel() {
     let bench = Bench::start(|_| Reply::Keep(UPGRADED.into()));
     assert_eq!(status(&bench.ask(attach(false))), 502);
 }
@@ -134,17 +116,8 @@ fn a_101_that_nobody_asked_for_is_no_tunnel() {
 fn a_tunnel_passes_both_ways_and_each_way_ends_on_its_own() {
     for (upgrade, head) in [(true, UPGRADED), (false, RAW)] {
         for opening in [attach(upgrade), exec(upgrade)] {
-            let bench = Bench::start(move |_| {
-                Reply::Then(
-                    format!("{head}first\n").into(),
-                    Box::new(|mut stream| {
-                        // All that the client says, and an answer after it has ended its direction.
-                        let mut heard = String::new();
-                        stream.read_to_string(&mut heard).unwrap();
-                        stream.write_all(format!("heard {heard}").as_bytes()).unwrap();
-                    }),
-                )
-            });
+            let (answer, connections) = handing(&format!("{head}first\n"));
+            let bench = Bench::start(answer);
             let mut client = bench.client();
             // Early bytes are held until the tunnel is open.
             client.send(format!("{opening}early "));
@@ -152,142 +125,105 @@ fn a_tunnel_passes_both_ways_and_each_way_ends_on_its_own() {
             assert_eq!(status(&answer), if upgrade { 101 } else { 200 });
             client.send("late");
             client.0.shutdown(Shutdown::Write).unwrap();
-            assert_eq!(client.rest(), "heard early late");
+            let mut daemon = connections.next();
+            assert_eq!(all_from(&mut daemon), "early late");
+            daemon.write_all(b"answer").unwrap();
+            drop(daemon);
+            assert_eq!(client.rest(), "answer");
         }
     }
 }
 
 #[test]
-fn what_the_daemon_says_last_arrives_while_the_client_goes_on() {
-    let bench = Bench::start(|_| Reply::Then(format!("{UPGRADED}last").into(), Box::new(drop)));
+fn the_last_bytes_of_the_daemon_arrive_while_the_client_keeps_its_direction_open() {
+    let bench = Bench::start(|_| Reply::Close(format!("{UPGRADED}last").into()));
     let mut client = bench.client();
     client.send(attach(true));
-    let started = Instant::now();
     assert!(client.rest().ends_with("last"));
-    assert!(started.elapsed() < Duration::from_secs(2));
 }
 
 #[test]
-fn the_daemon_may_end_its_direction_and_still_listen() {
-    let (tell, told) = mpsc::channel();
-    let tell = std::sync::Mutex::new(tell);
-    let bench = Bench::start(move |_| {
-        let tell = tell.lock().unwrap().clone();
-        Reply::Then(
-            format!("{UPGRADED}last").into(),
-            Box::new(move |mut stream| {
-                stream.shutdown(Shutdown::Write).unwrap();
-                let mut heard = String::new();
-                stream.read_to_string(&mut heard).unwrap();
-                tell.send(heard).unwrap();
-            }),
-        )
-    });
+fn the_daemon_may_end_its_direction_and_still_receive() {
+    let (answer, connections) = handing(&format!("{UPGRADED}last"));
+    let bench = Bench::start(answer);
     let mut client = bench.client();
     client.send(attach(true));
+    let mut daemon = connections.next();
+    daemon.shutdown(Shutdown::Write).unwrap();
     assert!(client.rest().ends_with("last"));
-    client.send("heard after the end");
+    client.send("sent after the end");
     client.0.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(told.recv_timeout(Duration::from_secs(5)).unwrap(), "heard after the end");
+    assert_eq!(all_from(&mut daemon), "sent after the end");
 }
 
 #[test]
-fn attach_takes_a_body_and_exec_goes_without_one() {
+fn attach_takes_a_body_and_exec_needs_none() {
     let with = attach(true).replace("\r\n\r\n", "\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
     let without = "POST /exec/abc/start HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".to_owned();
     for (opening, sent) in [(with, "Content-Length: 2\r\n"), (without, "Content-Length: 0\r\n")] {
-        let bench = Bench::start(|_| {
-            Reply::Then(
-                UPGRADED.into(),
-                Box::new(|mut stream| {
-                    let mut heard = String::new();
-                    stream.read_to_string(&mut heard).unwrap();
-                    stream.write_all(format!("heard {heard}").as_bytes()).unwrap();
-                }),
-            )
-        });
+        let (answer, connections) = handing(UPGRADED);
+        let bench = Bench::start(answer);
         let mut client = bench.client();
         client.send(format!("{opening}early"));
         client.0.shutdown(Shutdown::Write).unwrap();
-        assert!(client.rest().ends_with("\r\n\r\nheard early"), "{opening:?}");
-        let asked = bench.daemon.requests().pop().unwrap();
-        assert!(asked.contains(sent) && asked.contains("Upgrade: tcp\r\n"), "{asked}");
+        assert_eq!(all_from(&mut connections.next()), "early", "{opening:?}");
+        assert!(client.rest().ends_with("\r\n\r\n"), "{opening:?}");
+        let request = bench.daemon.requests().pop().unwrap();
+        assert!(request.contains(sent) && request.contains("Upgrade: tcp\r\n"), "{request}");
     }
 }
 
 #[test]
-fn silence_has_no_timeout() {
-    let wait = Duration::from_millis(1200);
-    let short = Duration::from_millis(200);
+fn a_silent_stream_has_no_timeout() {
     for (opening, head) in [(get("/events"), CHUNKED), (attach(true), UPGRADED), (attach(false), RAW)] {
-        let bench = Bench::with(
-            move |_| {
-                Reply::Then(
-                    head.into(),
-                    Box::new(move |mut stream| {
-                        std::thread::sleep(wait);
-                        stream.write_all(b"4\r\nlate\r\n").unwrap();
-                    }),
-                )
-            },
-            move |config| {
-                (config.timeouts.head, config.timeouts.idle, config.timeouts.response) = (short, short, short);
-            },
-        );
+        let (answer, connections) = handing(head);
+        let bench = Bench::with(answer, short_timeouts);
         let mut client = bench.client();
         client.send(opening);
-        assert!(client.rest().ends_with("late\r\n"));
-    }
-}
-
-#[test]
-fn the_daemon_is_left_when_the_client_leaves_a_tunnel_or_before_an_answer() {
-    let (tell, told) = mpsc::channel();
-    let tell = std::sync::Mutex::new(tell);
-    let bench = Bench::start(move |request| {
-        let tell = tell.lock().unwrap().clone();
-        let head = if request.contains("/attach") { UPGRADED } else { "" };
-        Reply::Then(
-            head.into(),
-            Box::new(move |mut stream| {
-                let _ = stream.read(&mut [0]);
-                // The end of its input alone could be a half-close: it can no longer be written to either.
-                while stream.write_all(b"anybody?").is_ok() {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                tell.send(Instant::now()).unwrap();
-            }),
-        )
-    });
-    for opening in [attach(true), get("/events"), get("/containers/web/logs?stdout=1&follow=1")] {
-        let mut client = bench.client();
-        client.send(&opening);
-        if opening.contains("attach") {
-            client.read_until("\r\n\r\n");
-        } else {
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        let left = Instant::now();
-        drop(client);
-        let closed = told.recv_timeout(Duration::from_secs(5)).unwrap();
-        assert!(closed - left < Duration::from_secs(1), "{opening:?}");
+        client.read_until("\r\n\r\n");
+        bench.outlast_idle();
+        connections.next().write_all(b"4\r\nlate\r\n").unwrap();
+        assert_eq!(client.rest(), "4\r\nlate\r\n");
     }
 }
 
 #[test]
 fn a_wait_has_no_timeout() {
-    let bench = Bench::start(|_| {
-        Reply::Then(
-            Vec::new(),
-            Box::new(|mut stream| {
-                std::thread::sleep(Duration::from_secs(3));
-                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{\"StatusCode\":0}").unwrap();
-            }),
-        )
-    });
+    let (answer, connections) = handing("");
+    let bench = Bench::with(answer, short_timeouts);
     let mut client = bench.client();
     client.send("POST /v1.24/containers/web/wait HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n");
+    let mut daemon = connections.next();
+    bench.outlast_idle();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n";
+    daemon.write_all(format!("{head}{{\"StatusCode\":0}}").as_bytes()).unwrap();
+    drop(daemon);
     assert!(client.rest().ends_with(r#"{"StatusCode":0}"#));
+}
+
+/// The end of one direction could be a half-close, so these tests wait until the daemon can no longer send either.
+#[test]
+fn the_connection_to_the_daemon_is_closed_when_the_client_leaves_a_tunnel() {
+    let (answer, connections) = handing(UPGRADED);
+    let bench = Bench::start(answer);
+    let mut client = bench.client();
+    client.send(attach(true));
+    client.read_until("\r\n\r\n");
+    drop(client);
+    wait_until_closed(connections.next());
+}
+
+#[test]
+fn the_connection_to_the_daemon_is_closed_when_the_client_leaves_before_the_answer() {
+    let (answer, connections) = handing("");
+    let bench = Bench::start(answer);
+    for target in ["/events", "/containers/web/logs?stdout=1&follow=1"] {
+        let mut client = bench.client();
+        client.send(get(target));
+        let daemon = connections.next();
+        drop(client);
+        wait_until_closed(daemon);
+    }
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! What the tests share.
 
 pub(crate) mod built_in;
+pub(crate) mod canary;
 pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod fixture;
 pub(crate) mod generated;
 pub(crate) mod leaves;
+pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod snapshot;
+pub(crate) mod stage;

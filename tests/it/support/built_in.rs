@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use dockveil::filter::Plan;
+use dockveil::policy::Policy;
 use dockveil::profile::{Profile, Profiles};
 use dockveil::schema::Catalogue;
 
@@ -29,7 +30,7 @@ pub(crate) fn is_for_one_client(profile: &Profile) -> bool {
     profile.location.file.contains("/client/")
 }
 
-/// The plan of the built-in profile called `profile` for documents of `schema`.
+/// The plan of the built-in profile called `name` for documents of `schema`.
 pub(crate) fn plan(name: &str, schema: &'static str) -> Arc<Plan> {
     static PLANS: Mutex<BTreeMap<(String, &str), Arc<Plan>>> = Mutex::new(BTreeMap::new());
     let compile = || {
@@ -37,4 +38,11 @@ pub(crate) fn plan(name: &str, schema: &'static str) -> Arc<Plan> {
         Arc::new(Plan::compile(catalogue(), schema, &profile.show, &profile.rules).unwrap())
     };
     PLANS.lock().unwrap().entry((name.to_owned(), schema)).or_insert_with(compile).clone()
+}
+
+/// The policy of the built-in profile called `name`.
+pub(crate) fn policy(name: &str) -> Arc<Policy> {
+    static POLICIES: Mutex<BTreeMap<String, Arc<Policy>>> = Mutex::new(BTreeMap::new());
+    let compile = || Arc::new(Policy::compile(profile(name), catalogue()).unwrap());
+    POLICIES.lock().unwrap().entry(name.to_owned()).or_insert_with(compile).clone()
 }

@@ -1,9 +1,15 @@
-//! A client that speaks raw bytes.
+//! A client that sends and receives raw bytes.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
+
+use dockveil::api::Operation;
+
+/// How long to wait for the program. No test waits for as long unless it fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One connection.
 pub(crate) struct Client(pub(crate) UnixStream);
@@ -12,16 +18,16 @@ impl Client {
     /// Connects to the listener at `path`.
     pub(crate) fn connect(path: &Path) -> Self {
         let stream = UnixStream::connect(path).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self(stream)
     }
 
-    /// Sends bytes. A listener that has closed already is for the reading side to notice.
+    /// Sends bytes. If the listener has closed already, the next read finds that out.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.0.write_all(bytes.as_ref());
     }
 
-    /// Reads until `marker` has come; panics if the connection ends before.
+    /// Reads up to and including `marker`. Panics if the connection ends before.
     pub(crate) fn read_until(&mut self, marker: &str) -> String {
         let mut bytes = Vec::new();
         let mut byte = [0];
@@ -32,29 +38,50 @@ impl Client {
         String::from_utf8(bytes).unwrap()
     }
 
-    /// Reads a response with a `Content-Length`.
+    /// Reads a response that has a `Content-Length`.
     pub(crate) fn response(&mut self) -> String {
         let head = self.read_until("\r\n\r\n");
-        let length = head.lines().find_map(|line| {
-            line.to_ascii_lowercase().strip_prefix("content-length: ").map(|length| length.parse::<usize>().unwrap())
-        });
-        let mut body = vec![0; length.unwrap_or_else(|| panic!("no length in {head:?}"))];
+        let mut body = vec![0; content_length(&head).unwrap_or_else(|| panic!("no length in {head:?}"))];
         self.0.read_exact(&mut body).unwrap();
         head + &String::from_utf8(body).unwrap()
     }
 
     /// Reads to the end of the connection, however it ends.
+    #[track_caller]
     pub(crate) fn rest(&mut self) -> String {
-        let mut bytes = Vec::new();
-        let mut chunk = [0; 4096];
-        while let Ok(read @ 1..) = self.0.read(&mut chunk) {
-            bytes.extend_from_slice(&chunk[..read]);
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
+        rest(&mut self.0)
     }
 }
 
-/// A GET with nothing unusual.
+/// Reads to the end of a connection. It may end with a reset, but it must end.
+#[track_caller]
+fn rest(stream: &mut impl Read) -> String {
+    let mut bytes = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut bytes) {
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(error.kind() != ErrorKind::WouldBlock, "the connection stays open after {text:?}");
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Sends a request to a TCP port of this machine and reads to the end of the connection, however it ends.
+pub(crate) fn ask_port(port: u16, request: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    rest(&mut stream)
+}
+
+/// A target of an operation, for an object called `web`. That of statistics asks for one sample.
+pub(crate) fn target_of(operation: &Operation) -> String {
+    let query = if operation.id == "ContainerStats" { "?stream=0" } else { "" };
+    let path = ["{name}", "{id}", "{reference}"]
+        .iter()
+        .fold(operation.template.to_owned(), |path, name| path.replace(name, "web"));
+    path + query
+}
+
+/// A GET request with nothing unusual.
 pub(crate) fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: d\r\n\r\n")
 }
@@ -63,4 +90,31 @@ pub(crate) fn get(target: &str) -> String {
 #[track_caller]
 pub(crate) fn status(response: &str) -> u16 {
     response.get(9..12).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status in {response:?}"))
+}
+
+/// The length that a head announces.
+pub(crate) fn content_length(head: &str) -> Option<usize> {
+    head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok())
+}
+
+/// The body of a response, joined if it came in chunks, and whether its end came too.
+#[track_caller]
+pub(crate) fn body(response: &str) -> (String, bool) {
+    let (head, mut rest) = response.split_once("\r\n\r\n").unwrap();
+    let head = head.to_ascii_lowercase();
+    if !head.contains("transfer-encoding: chunked") {
+        return (rest.to_owned(), content_length(&head).is_none_or(|length| length == rest.len()));
+    }
+    let mut body = String::new();
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            assert_eq!(after, "\r\n", "bytes after the last chunk");
+            return (body, true);
+        }
+        body.push_str(&after[..size]);
+        rest = after[size..].strip_prefix("\r\n").unwrap();
+    }
+    assert_eq!(rest, "", "half a chunk");
+    (body, false)
 }

@@ -1,36 +1,37 @@
-//! A scripted daemon on a Unix socket: what it is asked is recorded, what it answers is said by the test.
+//! A scripted daemon on a Unix socket. It records what it is asked, and the test decides what it answers.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, mpsc};
+
+use super::client::{PATIENCE, content_length};
 
 /// One answer.
 pub(crate) enum Reply {
-    /// These bytes, and the connection stays open.
+    /// Sends these bytes and keeps the connection open.
     Keep(Vec<u8>),
-    /// These bytes, and the connection ends.
+    /// Sends these bytes and closes the connection.
     Close(Vec<u8>),
-    /// These bytes, and then whatever the test does with the connection.
+    /// Sends these bytes and hands the connection to the test.
     Then(Vec<u8>, Box<dyn FnOnce(UnixStream) + Send>),
 }
 
-/// A daemon that is up.
+/// A running daemon.
 pub(crate) struct Daemon {
-    /// Where it listens.
+    /// The socket it listens on.
     pub(crate) path: PathBuf,
     requests: Arc<Mutex<Vec<String>>>,
     connections: Arc<Mutex<usize>>,
 }
 
 impl Daemon {
-    /// Starts one at `path`. It answers pings by itself; everything else is for `answer`, which gets head and body.
+    /// Starts one at `path`. It answers pings itself and everything else with `answer`, which gets head and body.
     pub(crate) fn start(path: &Path, answer: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         Self::speaking(path, 51, answer)
     }
 
-    /// As [`Daemon::start`], speaking API 1.`version`.
+    /// As [`Daemon::start`], with a daemon that speaks API 1.`version`.
     pub(crate) fn speaking(path: &Path, version: u16, answer: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         let _ = std::fs::remove_file(path);
         let listener = UnixListener::bind(path).unwrap();
@@ -47,19 +48,19 @@ impl Daemon {
         Self { path: path.to_owned(), requests, connections }
     }
 
-    /// What it was asked, pings left out: head and body of each request.
+    /// The head and body of each request it has received, except pings.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 
-    /// How many connections it has taken.
+    /// How many connections it has accepted.
     pub(crate) fn connections(&self) -> usize {
         *self.connections.lock().unwrap()
     }
 }
 
 fn serve(mut stream: UnixStream, log: &Mutex<Vec<String>>, version: u16, answer: &dyn Fn(&str) -> Reply) {
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     loop {
         let Some(request) = read_request(&mut stream) else { return };
         if request.contains("/_ping HTTP/1.1\r\n") {
@@ -68,7 +69,7 @@ fn serve(mut stream: UnixStream, log: &Mutex<Vec<String>>, version: u16, answer:
             continue;
         }
         log.lock().unwrap().push(request.clone());
-        // Who asked may be gone already.
+        // The client may be gone already.
         match answer(&request) {
             Reply::Keep(bytes) => drop(stream.write_all(&bytes)),
             Reply::Close(bytes) => return drop(stream.write_all(&bytes)),
@@ -80,7 +81,44 @@ fn serve(mut stream: UnixStream, log: &Mutex<Vec<String>>, version: u16, answer:
     }
 }
 
-/// Reads a head and the body it announces, and not a byte more.
+/// Answers each request with `head` and hands the connection to the test, which receives it.
+pub(crate) fn handing(head: &str) -> (impl Fn(&str) -> Reply + Send + Sync + 'static, Connections) {
+    let (sender, receiver) = mpsc::channel();
+    let (sender, head) = (Mutex::new(sender), head.to_owned());
+    let answer = move |_: &str| {
+        let sender = sender.lock().unwrap().clone();
+        let hand_over = move |stream: UnixStream| {
+            // A test that has ended takes none.
+            let _ = sender.send(stream);
+        };
+        Reply::Then(head.clone().into_bytes(), Box::new(hand_over))
+    };
+    (answer, Connections(receiver))
+}
+
+/// The connections on which a daemon has answered; made by [`handing`].
+pub(crate) struct Connections(mpsc::Receiver<UnixStream>);
+
+impl Connections {
+    /// Waits for the next one.
+    #[track_caller]
+    pub(crate) fn next(&self) -> UnixStream {
+        self.0.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("the daemon is not asked: {error}"))
+    }
+}
+
+/// Waits until the other side has closed a connection altogether: what is sent to it is not taken any more.
+pub(crate) fn wait_until_closed(mut stream: UnixStream) {
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    let error = loop {
+        if let Err(error) = stream.write_all(&[b'.'; 4096]) {
+            break error;
+        }
+    };
+    assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
+}
+
+/// Reads a head and the body it announces, and not a byte more; `None` if the connection ends before.
 fn read_request(stream: &mut UnixStream) -> Option<String> {
     let mut bytes = Vec::new();
     let mut byte = [0];
@@ -91,23 +129,17 @@ fn read_request(stream: &mut UnixStream) -> Option<String> {
         bytes.push(byte[0]);
     }
     let head = String::from_utf8(bytes).unwrap();
-    let length = head
-        .lines()
-        .find_map(|line| {
-            line.to_ascii_lowercase().strip_prefix("content-length: ").map(|n| n.trim().parse::<usize>().unwrap())
-        })
-        .unwrap_or(0);
-    let mut body = vec![0; length];
+    let mut body = vec![0; content_length(&head).unwrap_or(0)];
     stream.read_exact(&mut body).ok()?;
     Some(head + &String::from_utf8(body).unwrap())
 }
 
-/// A whole JSON answer.
+/// A complete JSON answer.
 pub(crate) fn json(body: &str) -> Reply {
     with_status("200 OK", body)
 }
 
-/// A whole JSON answer with this status.
+/// A complete JSON answer with this status.
 pub(crate) fn with_status(status: &str, body: &str) -> Reply {
     Reply::Keep(
         format!(

@@ -4,29 +4,65 @@ use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, OnceLock};
 
 use dockveil::api::{OPERATIONS, Operation, Response};
+use dockveil::filter::Plan;
 use serde_json::Value;
 
+use super::built_in::catalogue;
+use super::leaves::{Leaf, leaves};
+
 /// One recorded answer.
-#[derive(Clone)]
 pub(crate) struct Fixture {
-    /// The file below `fixtures/`.
+    /// The file, below `fixtures/`.
     pub(crate) path: String,
     /// The engine it was recorded from.
     pub(crate) engine: String,
     /// The minor version of the API it was recorded in.
     pub(crate) version: u16,
-    /// The operation it answers, as `container_inspect`.
-    pub(crate) operation: String,
+    /// The operation it answers; `None` for an error, which answers any.
+    pub(crate) operation: Option<&'static Operation>,
     /// The bytes of the body.
     pub(crate) body: Vec<u8>,
-    /// The documents in the body, parsed when they are first asked for.
     documents: OnceLock<Vec<Value>>,
+    leaves: OnceLock<Vec<Leaf>>,
 }
 
 impl Fixture {
+    /// The recording in a file that is called `name`.
+    fn read(file: &Path, name: &str, engine: &str, version: u16) -> Self {
+        let path = file.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        let stem = name.split('.').next().unwrap();
+        let operation = OPERATIONS.iter().find(|operation| snake(operation.id) == stem);
+        assert!(operation.is_some() || stem == "error", "{path}: no such operation");
+        Self {
+            path,
+            engine: engine.to_owned(),
+            version,
+            operation,
+            body: std::fs::read(file).unwrap(),
+            documents: OnceLock::new(),
+            leaves: OnceLock::new(),
+        }
+    }
+
     /// The name of its file, without the folder.
     pub(crate) fn file_name(&self) -> &str {
         self.path.rsplit('/').next().unwrap()
+    }
+
+    /// Whether it answers the operation with this id.
+    pub(crate) fn answers(&self, id: &str) -> bool {
+        self.operation.is_some_and(|operation| operation.id == id)
+    }
+
+    /// The schema of its documents.
+    pub(crate) fn schema(&self) -> &'static str {
+        let schema = self.operation.map_or(Some("Error"), Operation::schema);
+        schema.unwrap_or_else(|| panic!("{}: no schema", self.path))
+    }
+
+    /// Whether its body is an array of documents.
+    fn is_array(&self) -> bool {
+        self.operation.is_some_and(|operation| matches!(operation.response, Response::Array(_)))
     }
 
     /// The documents in its body.
@@ -43,33 +79,21 @@ impl Fixture {
         vec![serde_json::from_slice(body).unwrap()]
     }
 
-    /// The operation it answers; an error answers any.
-    pub(crate) fn answered(&self) -> Option<&'static Operation> {
-        OPERATIONS.iter().find(|operation| snake(operation.id) == self.operation)
+    /// The leaves of its documents.
+    pub(crate) fn leaves(&self) -> &[Leaf] {
+        let of_all =
+            |documents: &[Value]| documents.iter().flat_map(|one| leaves(catalogue(), self.schema(), one)).collect();
+        self.leaves.get_or_init(|| of_all(self.documents()))
     }
 
-    /// The schema of its documents.
-    pub(crate) fn schema(&self) -> &'static str {
-        if self.operation == "error" {
-            return "Error";
-        }
-        let operation = self.answered().unwrap_or_else(|| panic!("{}: no such operation", self.path));
-        operation.schema().unwrap_or_else(|| panic!("{}: no schema", self.path))
+    /// Its body as a plan leaves it.
+    pub(crate) fn filtered(&self, plan: &Plan) -> Vec<u8> {
+        let mut out = Vec::new();
+        let done =
+            if self.is_array() { plan.apply_array(&self.body, &mut out) } else { plan.apply(&self.body, &mut out) };
+        done.unwrap_or_else(|error| panic!("{}: {error}", self.path));
+        out
     }
-
-    fn is_array(&self) -> bool {
-        self.answered().is_some_and(|operation| matches!(operation.response, Response::Array(_)))
-    }
-}
-
-/// A canary of an engine.
-pub(crate) struct Canary {
-    /// The text to look for.
-    pub(crate) token: String,
-    /// The class of the field it was planted in.
-    pub(crate) class: String,
-    /// Where it was planted.
-    pub(crate) location: String,
 }
 
 /// The folder of the fixtures.
@@ -109,15 +133,9 @@ fn of_engine(engine: &str) -> Vec<Fixture> {
         let version = version.parse().unwrap();
         for file in std::fs::read_dir(&folder).unwrap() {
             let file = file.unwrap().path();
-            let Some(stem) = file.file_name().unwrap().to_str().unwrap().strip_suffix(".json") else { continue };
-            found.push(Fixture {
-                path: file.strip_prefix(root()).unwrap().to_str().unwrap().to_owned(),
-                engine: engine.to_owned(),
-                version,
-                operation: stem.split('.').next().unwrap().to_owned(),
-                body: std::fs::read(&file).unwrap(),
-                documents: OnceLock::new(),
-            });
+            if let Some(name) = file.file_name().unwrap().to_str().unwrap().strip_suffix(".json") {
+                found.push(Fixture::read(&file, name, engine, version));
+            }
         }
     }
     found
@@ -128,8 +146,8 @@ pub(crate) fn named(path: &str) -> &'static Fixture {
     all().iter().find(|fixture| fixture.path == path).unwrap_or_else(|| panic!("no fixture {path}"))
 }
 
-/// `container_inspect` of `ContainerInspect`.
-pub(crate) fn snake(id: &str) -> String {
+/// `container_inspect` for `ContainerInspect`.
+fn snake(id: &str) -> String {
     let mut out = String::new();
     for character in id.chars() {
         if character.is_ascii_uppercase() && !out.is_empty() {
@@ -138,16 +156,4 @@ pub(crate) fn snake(id: &str) -> String {
         out.push(character.to_ascii_lowercase());
     }
     out
-}
-
-/// The canaries planted in an engine.
-pub(crate) fn canaries(engine: &str) -> Vec<Canary> {
-    let text = std::fs::read_to_string(root().join(engine).join("canaries.tsv")).unwrap();
-    let rows = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    rows.map(|row| {
-        let mut columns = row.split('\t').map(str::to_owned);
-        let mut next = || columns.next().unwrap();
-        Canary { token: next(), class: next(), location: next() }
-    })
-    .collect()
 }

@@ -1,4 +1,4 @@
-//! Files that a test makes from others and that are kept, so that a reviewer reads what changed.
+//! Generated files that are kept in the repository, so that a review shows what changed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Words in lines of at most 120 bytes, where one word has no more.
+/// Joins words to lines of at most 120 bytes, unless a single word is longer.
 pub(crate) fn wrapped<'w>(words: impl Iterator<Item = &'w str>) -> String {
     let (mut text, mut width) = (String::new(), 0);
     for word in words {

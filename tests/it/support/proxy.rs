@@ -1,8 +1,8 @@
-//! The whole program between a scripted daemon and a raw client.
+//! The whole program, between a scripted daemon and a raw client.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use dockveil::config::{ByteLimit, Config, Limits, Listener, Startup, Timeouts};
@@ -11,16 +11,17 @@ use dockveil::profile::Profiles;
 use dockveil::server::{self, Running};
 use dockveil::socket::{Address, SocketOwner};
 
+use super::built_in::catalogue;
 use super::client::Client;
 use super::daemon::{Daemon, Reply};
 
-/// A profile with everything the tests ask for.
+/// A profile that allows all that the tests ask for.
 const PROFILE: &str = "profile: test\nabout: For tests.\nallow: [Ping, SystemVersion, ContainerList, ContainerInspect, \
                        ContainerStats, ContainerLogs, ContainerAttach, ContainerExec, ExecStart, ExecInspect, \
                        ContainerWait, ContainerStart, ContainerCreate, ContainerExport, \
                        SystemEvents, SystemInfo, ImageCreate, ImageInspect, NetworkList, NetworkInspect, VolumeInspect]\nshow: [identity, state, topology]\n";
 
-/// A folder that goes when the test ends.
+/// A folder that is removed when the test ends.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -33,7 +34,7 @@ impl Folder {
         Self(path)
     }
 
-    /// A path inside.
+    /// The path of `name` in it.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
@@ -45,22 +46,22 @@ impl Drop for Folder {
     }
 }
 
-/// The program, its daemon, and where to reach it.
+/// The program and its daemon.
 pub(crate) struct Bench {
-    /// The daemon; tests may replace it.
+    /// The daemon. Tests may replace it.
     pub(crate) daemon: Daemon,
     running: Option<Running>,
-    /// The folder of the sockets.
+    /// The folder with their sockets.
     pub(crate) folder: Folder,
 }
 
 impl Bench {
-    /// Starts both; everything but pings is answered by `answer`.
+    /// Starts both. The daemon answers everything but pings with `answer`.
     pub(crate) fn start(answer: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         Self::with(answer, |_| {})
     }
 
-    /// As [`Bench::start`], with the configuration changed.
+    /// As [`Bench::start`], with a change of the configuration.
     pub(crate) fn with(
         answer: impl Fn(&str) -> Reply + Send + Sync + 'static,
         change: impl FnOnce(&mut Config),
@@ -73,7 +74,7 @@ impl Bench {
         Self { daemon, running: Some(running), folder }
     }
 
-    /// As [`Bench::start`], with this profile, called `test`.
+    /// As [`Bench::start`], with the profile `test` of this text.
     pub(crate) fn profiled(profile: &str, answer: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         Self::with(answer, |config| config.listeners[0].policy = policy_of(profile))
     }
@@ -83,7 +84,12 @@ impl Bench {
         Client::connect(&self.folder.path("listener"))
     }
 
-    /// Sends `bytes` over a new connection and reads to its end. Ends our direction behind them.
+    /// Waits for longer than a client may be idle: twice, until a connection on which nothing is sent is closed.
+    pub(crate) fn outlast_idle(&self) {
+        assert_eq!([self.client().rest(), self.client().rest()], ["", ""]);
+    }
+
+    /// Sends `bytes` over a new connection, ends this direction, and reads to the end of the other.
     pub(crate) fn ask(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut client = self.client();
         client.send(bytes);
@@ -100,16 +106,22 @@ impl Drop for Bench {
     }
 }
 
-/// What the tests' profile allows and shows.
-pub(crate) fn policy() -> Arc<Policy> {
-    policy_of(PROFILE)
+/// Shortens the timeouts for idle clients, for their heads, and for the daemon's answers, so that a test can wait for them.
+pub(crate) fn short_timeouts(config: &mut Config) {
+    let short = Duration::from_millis(100);
+    (config.timeouts.idle, config.timeouts.head, config.timeouts.response) = (short, short, short);
 }
 
-/// What the profile `test` in this file allows and shows.
-fn policy_of(profile: &str) -> Arc<Policy> {
-    let catalogue = dockveil::api::catalogue::built_in().unwrap();
-    let profiles = Profiles::parse(&[("test.yaml", profile)], &catalogue).unwrap();
-    Arc::new(Policy::compile(profiles.get("test").unwrap(), &catalogue).unwrap())
+/// The policy of the profile that allows all that the tests ask for.
+pub(crate) fn policy() -> Arc<Policy> {
+    static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| policy_of(PROFILE));
+    POLICY.clone()
+}
+
+/// The policy of the profile `test` in a text.
+pub(crate) fn policy_of(profile: &str) -> Arc<Policy> {
+    let profiles = Profiles::parse(&[("test.yaml", profile)], catalogue()).unwrap();
+    Arc::new(Policy::compile(profiles.get("test").unwrap(), catalogue()).unwrap())
 }
 
 fn config(daemon: &Path, listener: &Path) -> Config {

@@ -1,0 +1,76 @@
+//! The program as a process.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::client::PATIENCE;
+
+/// What a line of the log holds that says whether the engine answers.
+const ABOUT_ENGINE: [&str; 3] = ["the engine at ", "engine reached", "engine unreachable"];
+
+/// The program, with these variables and no others, and these arguments.
+pub(crate) fn command(variables: &[(&str, &str)], arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dockveil"));
+    command.env_clear().envs(variables.iter().copied()).args(arguments);
+    command
+}
+
+/// A running program. It is killed when the test ends.
+pub(crate) struct Program {
+    child: Child,
+    log: Receiver<String>,
+}
+
+impl Program {
+    /// Starts a command and reads its log.
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, log) = channel();
+        std::thread::spawn(move || {
+            for line in lines {
+                // A test that has ended reads no more.
+                let _ = sender.send(line.unwrap());
+            }
+        });
+        Self { child, log }
+    }
+
+    /// Waits until it listens, and returns the lines of the log up to then. The last one is about the engine.
+    pub(crate) fn listening(&self) -> Vec<String> {
+        let mut lines = vec![self.line()];
+        while !ABOUT_ENGINE.iter().any(|words| lines.last().unwrap().contains(words)) {
+            lines.push(self.line());
+        }
+        lines
+    }
+
+    /// The next line of its log.
+    #[track_caller]
+    pub(crate) fn line(&self) -> String {
+        self.log.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("no line of the log: {error}"))
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Tells it to stop, and returns how it ended and the lines of its log that were not read before.
+    pub(crate) fn stop(mut self) -> (ExitStatus, Vec<String>) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let status = self.child.wait().unwrap();
+        (status, std::iter::from_fn(|| self.log.recv_timeout(PATIENCE).ok()).collect())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
