@@ -1,18 +1,20 @@
-//! What a daemon may answer, and what of it reaches the client.
+//! Answers of the daemon, and what the client gets of them.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use crate::support::client::{get, status};
-use crate::support::daemon::{Daemon, Reply, json, with_status};
-use crate::support::proxy::Bench;
+use crate::support::daemon::{Daemon, Reply, handing, json, with_status};
+use crate::support::proxy::{Bench, short_timeouts};
 
 const ELEMENT: &str = r#"{"Id":"1","Command":"canary-command","State":"running"}"#;
 
+/// An answer of which the head and the body are given as they are.
 fn raw(head: &str, body: &str) -> Reply {
     Reply::Close(format!("HTTP/1.1 {head}\r\n\r\n{body}").into_bytes())
 }
 
+/// Demands that a list is answered with this status and an error message, and that no canary comes out.
 #[track_caller]
 fn check_withheld(answer: impl Fn(&str) -> Reply + Send + Sync + 'static, expected: u16) {
     let bench = Bench::start(answer);
@@ -23,7 +25,7 @@ fn check_withheld(answer: impl Fn(&str) -> Reply + Send + Sync + 'static, expect
 }
 
 #[test]
-fn a_list_is_filtered_whatever_its_success_status() {
+fn a_list_is_filtered_with_any_status_of_success() {
     for status_line in ["200 OK", "203 Non-Authoritative Information"] {
         let bench = Bench::start(move |_| with_status(status_line, &format!("[{ELEMENT}]")));
         let answer = bench.ask(get("/containers/json"));
@@ -32,7 +34,7 @@ fn a_list_is_filtered_whatever_its_success_status() {
 }
 
 #[test]
-fn an_answer_that_names_no_type_is_filtered_or_withheld() {
+fn an_answer_without_a_media_type_is_filtered_or_withheld() {
     let bench = Bench::start(|_| raw("200 OK", &format!("[{ELEMENT}]")));
     let answer = bench.ask(get("/containers/json"));
     assert!(answer.contains(r#"[{"Id":"1","Command":"","State":"running"}]"#), "{answer}");
@@ -43,7 +45,7 @@ fn an_answer_that_names_no_type_is_filtered_or_withheld() {
 }
 
 #[test]
-fn the_line_feed_behind_a_document_stays() {
+fn the_line_feed_after_a_document_stays() {
     let bench = Bench::start(|request| {
         json(if request.contains("/containers/json") { "[{\"Id\":\"1\"}]\n" } else { "{\"Id\":\"1\"}\n" })
     });
@@ -72,27 +74,24 @@ fn what_cannot_be_filtered_is_withheld() {
 }
 
 #[test]
-fn the_first_element_leaves_before_the_last_arrives() {
-    let bench = Bench::start(|_| {
-        Reply::Then(
-            format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n[{ELEMENT},\r\n", ELEMENT.len() + 2).into_bytes(),
-            Box::new(|_| std::thread::sleep(Duration::from_millis(1500))),
-        )
-    });
-    let started = Instant::now();
+fn the_first_element_is_sent_before_the_last_one_arrives() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let (answer, connections) = handing(&format!("{head}{:x}\r\n[{ELEMENT},\r\n", ELEMENT.len() + 2));
+    let bench = Bench::start(answer);
     let mut client = bench.client();
     client.send(get("/containers/json"));
     client.read_until(r#""State":"running"}"#);
-    assert!(started.elapsed() < Duration::from_secs(1));
+    connections.next().write_all(format!("{:x}\r\n{ELEMENT}]\r\n0\r\n\r\n", ELEMENT.len() + 1).as_bytes()).unwrap();
+    assert!(client.read_until("0\r\n\r\n").contains(r#""State":"running"}"#));
 }
 
 #[test]
-fn a_daemon_that_is_down_is_503_and_comes_back_by_itself() {
+fn the_answer_is_503_until_the_daemon_is_back() {
     let mut bench = Bench::start(|_| json("[]"));
     let engine = bench.folder.path("engine");
     std::fs::remove_file(&engine).unwrap();
     let answer = bench.ask(get("/containers/json"));
-    // The connection that was opened at start may still be there; the next one is not.
+    // The connection that was opened at start may still answer. No other one can be opened.
     let answer = if status(&answer) == 200 { bench.ask(get("/events")) } else { answer };
     assert_eq!(status(&answer), 503, "{answer}");
     assert!(answer.contains("docker daemon unavailable"));
@@ -101,7 +100,7 @@ fn a_daemon_that_is_down_is_503_and_comes_back_by_itself() {
 }
 
 #[test]
-fn an_unversioned_request_is_pinned_again_after_the_daemon_came_back() {
+fn after_a_restart_of_the_daemon_requests_without_a_version_get_its_new_version() {
     let mut bench = Bench::start(|_| {
         Reply::Close(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]".to_vec())
     });
@@ -117,8 +116,10 @@ fn an_unversioned_request_is_pinned_again_after_the_daemon_came_back() {
 }
 
 #[test]
-fn a_daemon_that_does_not_answer_is_504() {
-    let bench = Bench::start(|_| Reply::Then(Vec::new(), Box::new(|_| std::thread::sleep(Duration::from_secs(5)))));
+fn if_the_daemon_does_not_answer_in_time_the_answer_is_504() {
+    // The connections stay open, and nothing is sent on them.
+    let (answer, _connections) = handing("");
+    let bench = Bench::with(answer, short_timeouts);
     assert_eq!(status(&bench.ask(get("/containers/json"))), 504);
     let mut client = bench.client();
     client.send(get("/events"));
@@ -126,7 +127,7 @@ fn a_daemon_that_does_not_answer_is_504() {
 }
 
 #[test]
-fn connections_to_the_daemon_are_used_again() {
+fn connections_to_the_daemon_are_reused() {
     let bench = Bench::start(|_| json("[]"));
     let mut client = bench.client();
     for _ in 0..20 {
@@ -137,8 +138,8 @@ fn connections_to_the_daemon_are_used_again() {
 }
 
 #[test]
-fn a_write_that_the_daemon_may_have_heard_is_not_sent_again() {
-    // The first answer keeps the connection, which then dies under the next request.
+fn a_write_that_the_daemon_may_have_received_is_not_sent_again() {
+    // The first answer keeps the connection. The daemon closes it in place of the second.
     let asked = AtomicUsize::new(0);
     let bench = Bench::start(move |request| match (asked.fetch_add(1, Ordering::Relaxed), request) {
         (0 | 2, _) => json("[]"),
@@ -151,15 +152,15 @@ fn a_write_that_the_daemon_may_have_heard_is_not_sent_again() {
     client.read_until("[]");
     client.send(get("/containers/json"));
     client.read_until("[]");
-    assert_eq!(bench.daemon.requests().len(), 3, "a read is asked again");
+    assert_eq!(bench.daemon.requests().len(), 3, "a read is sent again");
     client.send("POST /v1.44/containers/web/start HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
     client.read_until("HTTP/1.1 50");
     let writes = bench.daemon.requests().iter().filter(|request| request.starts_with("POST")).count();
-    assert_eq!(writes, 1, "a write is not");
+    assert_eq!(writes, 1, "a write is sent once");
 }
 
 #[test]
-fn eight_inspects_at_once_names_of_one_letter_and_3_mb() {
+fn eight_documents_of_3_mb_are_filtered_at_once() {
     let long = "x".repeat(3 << 20);
     let bench = Bench::with(
         move |request| {

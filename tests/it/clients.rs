@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::support::built_in::{is_for_one_client, policy, profiles};
 use crate::support::canary;
-use crate::support::client::{self, status};
+use crate::support::client::{self, closing_get, status};
 use crate::support::fixture;
 use crate::support::stage::Stage;
 
@@ -736,7 +736,7 @@ fn ask(stage: &Stage, target: &str, body: &str) -> String {
     stage.answer("200 OK\r\nApi-Version: 1.51", body.as_bytes());
     // This direction stays open: a client that ends it has stopped listening to events.
     let mut client = stage.bench.client();
-    client.send(format!("GET {target} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n"));
+    client.send(closing_get(target));
     let answer = client.rest();
     assert_eq!(status(&answer), 200, "GET {target}: {answer}");
     let (body, is_whole) = client::body(&answer);

@@ -1,104 +1,105 @@
-//! An answer that is cut short upstream is seen to be cut short downstream, whatever its framing.
-
-use std::time::Duration;
+//! An answer that is cut short upstream is recognisably cut short downstream, however its end is marked.
 
 use crate::support::client::status;
-use crate::support::daemon::Reply;
+use crate::support::daemon::handing;
 use crate::support::proxy::Bench;
 
-/// How a daemon says where a body ends.
+/// How a daemon marks the end of a body.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Framing {
+enum BodyEnd {
     Length,
-    Chunked,
+    Chunk,
     Close,
 }
 
-const FRAMINGS: [Framing; 3] = [Framing::Length, Framing::Chunked, Framing::Close];
+const BODY_ENDS: [BodyEnd; 3] = [BodyEnd::Length, BodyEnd::Chunk, BodyEnd::Close];
 
-/// The start of an answer of which more was to come.
-fn half(media_type: &str, framing: Framing, body: &str) -> Vec<u8> {
+/// An answer that announces more than this body.
+fn half(media_type: &str, end: BodyEnd, body: &str) -> String {
     let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\n");
-    match framing {
-        Framing::Length => format!("{head}Content-Length: 1000\r\n\r\n{body}"),
-        Framing::Chunked => format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n", body.len()),
-        Framing::Close => format!("{head}\r\n{body}"),
+    match end {
+        BodyEnd::Length => format!("{head}Content-Length: 1000\r\n\r\n{body}"),
+        BodyEnd::Chunk => format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n", body.len()),
+        BodyEnd::Close => format!("{head}\r\n{body}"),
     }
-    .into_bytes()
 }
 
-/// What a client gets that asks for `target` while the daemon answers with half of `body` and closes a little later.
-fn answer(target: &str, version: &str, media_type: &'static str, framing: Framing, body: &'static str) -> String {
-    let bench = Bench::start(move |_| {
-        let later = Duration::from_millis(50);
-        Reply::Then(half(media_type, framing, body), Box::new(move |_| std::thread::sleep(later)))
-    });
+/// What a client gets if the daemon closes the connection in the middle of an answer, after `arrives` has come through.
+fn ask(request: &str, half: &str, arrives: &str) -> String {
+    let (answer, connections) = handing(half);
+    let bench = Bench::start(answer);
     let mut client = bench.client();
-    client.send(format!("GET {target} {version}\r\nHost: d\r\nConnection: close\r\n\r\n"));
-    client.rest()
+    client.send(format!("GET {request}\r\nHost: d\r\nConnection: close\r\n\r\n"));
+    let daemon = connections.next();
+    let first = client.read_until(arrives);
+    drop(daemon);
+    first + &client.rest()
 }
 
 #[test]
 fn half_a_document_is_withheld() {
-    for framing in FRAMINGS {
+    let ask = |end, body| ask("/containers/web/json HTTP/1.1", &half("application/json", end, body), "");
+    for end in BODY_ENDS {
         for body in ["", "{\"Id\":", "{\"Id\":\"1\",\"State\":{}"] {
-            let answer = answer("/containers/web/json", "HTTP/1.1", "application/json", framing, body);
-            assert_eq!(status(&answer), 502, "{framing:?} {body:?}: {answer}");
+            let answer = ask(end, body);
+            assert_eq!(status(&answer), 502, "{end:?} {body:?}: {answer}");
             assert!(!answer.contains("\"Id\""), "{answer}");
         }
     }
-    // All of a document, but less than was announced.
-    for framing in [Framing::Length, Framing::Chunked] {
-        let answer = answer("/containers/web/json", "HTTP/1.1", "application/json", framing, "{\"Id\":\"1\"}");
-        assert_eq!(status(&answer), 502, "{framing:?}: {answer}");
+    // The document is complete, but shorter than announced.
+    for end in [BodyEnd::Length, BodyEnd::Chunk] {
+        let answer = ask(end, "{\"Id\":\"1\"}");
+        assert_eq!(status(&answer), 502, "{end:?}: {answer}");
     }
 }
 
 #[test]
-fn half_a_list_is_not_ended() {
+fn half_a_list_has_no_end() {
     const ELEMENT: &str = r#"{"Id":"1","Command":"","State":"running"}"#;
-    for framing in FRAMINGS {
+    let ask = |version, end, body, arrives| {
+        ask(&format!("/containers/json {version}"), &half("application/json", end, body), arrives)
+    };
+    for end in BODY_ENDS {
         for version in ["HTTP/1.1", "HTTP/1.0"] {
-            let body = r#"[{"Id":"1","Command":"canary","State":"running"},"#;
-            let answer = answer("/containers/json", version, "application/json", framing, body);
-            assert!(answer.contains(ELEMENT), "{framing:?}: {answer}");
-            assert!(!answer.ends_with("0\r\n\r\n") && !answer.contains(']'), "{framing:?}: {answer}");
+            let answer = ask(version, end, r#"[{"Id":"1","Command":"canary","State":"running"},"#, ELEMENT);
+            assert!(!answer.ends_with("0\r\n\r\n") && !answer.contains(']'), "{end:?}: {answer}");
         }
-        let answer = answer("/containers/json", "HTTP/1.1", "application/json", framing, "[{\"Id\":");
-        assert_eq!(status(&answer), 502, "{framing:?}: {answer}");
+        let answer = ask("HTTP/1.1", end, "[{\"Id\":", "");
+        assert_eq!(status(&answer), 502, "{end:?}: {answer}");
     }
-    // All of a list, but less than was announced.
-    for framing in [Framing::Length, Framing::Chunked] {
-        let answer = answer("/containers/json", "HTTP/1.1", "application/json", framing, "[{\"Id\":\"1\"}]");
-        assert!(!answer.ends_with("0\r\n\r\n"), "{framing:?}: {answer}");
+    // The list is complete, but shorter than announced.
+    for end in [BodyEnd::Length, BodyEnd::Chunk] {
+        let answer = ask("HTTP/1.1", end, "[{\"Id\":\"1\"}]", "");
+        assert!(!answer.ends_with("0\r\n\r\n"), "{end:?}: {answer}");
     }
 }
 
 #[test]
-fn half_an_archive_is_not_ended() {
-    for framing in FRAMINGS {
-        let answer = answer("/containers/web/export", "HTTP/1.1", "application/x-tar", framing, "half");
-        match framing {
-            Framing::Length => assert!(answer.to_lowercase().contains("content-length: 1000"), "{answer}"),
-            Framing::Chunked => assert!(answer.ends_with("4\r\nhalf\r\n"), "{answer}"),
-            // Nobody could tell half of it from all of it.
-            Framing::Close => assert_eq!(status(&answer), 502, "{answer}"),
-        }
-        assert_eq!(answer.contains("half"), framing != Framing::Close, "{answer}");
-    }
-    // Neither could a client of HTTP/1.0, which knows no chunks.
-    let answer = answer("/containers/web/export", "HTTP/1.0", "application/x-tar", Framing::Chunked, "half");
+fn half_an_archive_has_no_end() {
+    let ask = |version, end, arrives| {
+        ask(&format!("/containers/web/export {version}"), &half("application/x-tar", end, "half"), arrives)
+    };
+    let answer = ask("HTTP/1.1", BodyEnd::Length, "half");
+    assert!(answer.to_lowercase().contains("content-length: 1000"), "{answer}");
+    let answer = ask("HTTP/1.1", BodyEnd::Chunk, "half");
+    assert!(answer.ends_with("4\r\nhalf\r\n"), "{answer}");
+    // Half of it looks like all of it.
+    let answer = ask("HTTP/1.1", BodyEnd::Close, "");
+    assert!(status(&answer) == 502 && !answer.contains("half"), "{answer}");
+    // It does so to a client of HTTP/1.0, which knows no chunks.
+    let answer = ask("HTTP/1.0", BodyEnd::Chunk, "");
     assert_eq!(status(&answer), 505, "{answer}");
 }
 
 #[test]
-fn half_a_stream_is_not_ended() {
-    for framing in FRAMINGS {
-        let answer = answer("/containers/web/logs?stdout=1", "HTTP/1.1", "application/octet-stream", framing, "half");
+fn half_a_stream_has_no_end() {
+    for end in BODY_ENDS {
+        let half = half("application/octet-stream", end, "half");
+        let answer = ask("/containers/web/logs?stdout=1 HTTP/1.1", &half, "half");
         let head = answer.split("\r\n\r\n").next().unwrap().to_lowercase();
         assert_eq!(status(&answer), 200);
-        assert_eq!(head.contains("content-length: 1000"), framing == Framing::Length, "{answer}");
-        assert_eq!(head.contains("transfer-encoding: chunked"), framing == Framing::Chunked, "{answer}");
-        assert!(!answer.ends_with("0\r\n\r\n") && answer.contains("half"), "{answer}");
+        assert_eq!(head.contains("content-length: 1000"), end == BodyEnd::Length, "{answer}");
+        assert_eq!(head.contains("transfer-encoding: chunked"), end == BodyEnd::Chunk, "{answer}");
+        assert!(!answer.ends_with("0\r\n\r\n"), "{answer}");
     }
 }

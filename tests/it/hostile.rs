@@ -1,11 +1,11 @@
-//! Documents that no engine should send: withheld, or survived without a canary.
+//! Documents that no engine should send: they are withheld, or come out without a canary.
 
-use crate::support::client::{get, status};
+use crate::support::client::{body, get, status};
 use crate::support::daemon::{Reply, json};
 use crate::support::fixture;
 use crate::support::proxy::Bench;
 
-/// What a client gets when the daemon answers `target` with a file of `fixtures/hostile`.
+/// What a client gets for `target` if the daemon answers with a file of `fixtures/hostile`.
 fn answer(target: &str, file: &str) -> String {
     let body = std::fs::read(fixture::root().join("hostile").join(file)).unwrap();
     let bench = Bench::start(move |_| {
@@ -16,6 +16,7 @@ fn answer(target: &str, file: &str) -> String {
     bench.ask(get(target))
 }
 
+/// Demands these statuses for the file as the answer to an inspect and to a list.
 #[track_caller]
 fn check(file: &str, inspect: u16, list: u16) {
     for (target, expected) in [("/containers/web/json", inspect), ("/containers/json", list)] {
@@ -39,24 +40,24 @@ fn what_is_not_one_json_document_is_withheld() {
     ] {
         check(file, 502, 502);
     }
-    // An array is no container, though it is the list that has bytes behind its end.
+    // This file is a list with bytes after its end, and no container.
     assert_eq!(status(&answer("/containers/web/json", "trailing_bytes.json")), 502);
 }
 
 #[test]
-fn bytes_behind_a_list_are_not_passed_on() {
+fn bytes_after_a_list_are_not_passed_on() {
     let answer = answer("/containers/json", "trailing_bytes.json");
     assert!(!answer.contains("canary") && !answer.ends_with("0\r\n\r\n"), "{answer}");
 }
 
 #[test]
-fn odd_documents_are_survived() {
+fn odd_documents_do_no_harm() {
     for file in ["kelvin_key.json", "lone_surrogate.json", "null_document.json"] {
         let answer = answer("/containers/web/json", file);
         assert!([200, 502].contains(&status(&answer)), "{file}: {answer}");
         assert!(!answer.to_lowercase().contains("canary"), "{file}: {answer}");
     }
-    // A text where a truth value should be is shown as one of its class; containers and hidden fields are emptied.
+    // A string in place of a boolean is treated by the class of its field. Objects, arrays and hidden fields are emptied.
     let answer = answer("/containers/web/json", "wrong_types.json");
     let body =
         r#"{"Id":[],"Name":{},"State":"","Config":{"Env":"","Labels":[],"Tty":"canary-text-for-boolean"},"Mounts":{}}"#;
@@ -64,7 +65,7 @@ fn odd_documents_are_survived() {
 }
 
 #[test]
-fn numbers_beyond_every_type_leave_as_they_came() {
+fn numbers_that_fit_no_type_pass_unchanged() {
     let body = fixture::root().join("hostile/huge_numbers.json");
     let body = std::fs::read_to_string(body).unwrap();
     let answer = answer("/containers/web/stats?stream=0", "huge_numbers.json");
@@ -72,19 +73,48 @@ fn numbers_beyond_every_type_leave_as_they_came() {
     assert!(answer.contains("\"limit\":340282366920938463463374607431768211455"), "{answer}");
 }
 
+/// What a client gets for `target` if the daemon sends a file of `fixtures/hostile` as a stream.
+fn stream(target: &str, file: &str) -> String {
+    let profile = "profile: test\nallow: [ContainerLogs, SystemEvents]\nshow: [identity, state]\nevents: filtered\n";
+    let body = std::fs::read(fixture::root().join("hostile").join(file)).unwrap();
+    let bench = Bench::profiled(profile, move |_| {
+        let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len());
+        Reply::Close([head.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat())
+    });
+    let mut client = bench.client();
+    client.send(get(target));
+    client.rest()
+}
+
 #[test]
-fn every_hostile_document_is_looked_at() {
-    let files = std::fs::read_dir(fixture::root().join("hostile")).unwrap();
-    let text = include_str!("hostile.rs");
-    for file in files {
-        let name = file.unwrap().file_name().into_string().unwrap();
-        // The others are for framings of streams, which are relayed.
-        assert!(text.contains(&name) || name.ends_with(".mux") || name.ends_with(".ndjson"), "{name}");
+fn events_are_filtered_up_to_one_that_is_cut_short() {
+    let (events, ended) = body(&stream("/events", "no_newline.ndjson"));
+    assert!(!ended && events.lines().count() == 1 && events.contains(r#""Action":"start""#), "{events}");
+}
+
+/// Nothing in them is filtered.
+#[test]
+fn logs_pass_byte_for_byte_whatever_their_frames() {
+    for file in ["bad_stream.mux", "truncated.mux"] {
+        let recorded = std::fs::read(fixture::root().join("hostile").join(file)).unwrap();
+        let answer = stream("/containers/web/logs?stdout=1", file);
+        let expected = format!("{:x}\r\n{}\r\n0\r\n\r\n", recorded.len(), String::from_utf8_lossy(&recorded));
+        assert!(answer.ends_with(&expected), "{file}: {answer:?}");
     }
 }
 
 #[test]
-fn what_the_daemon_says_in_headers_stays_there() {
+fn every_hostile_document_has_a_test() {
+    let files = std::fs::read_dir(fixture::root().join("hostile")).unwrap();
+    let text = include_str!("hostile.rs");
+    for file in files {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        assert!(text.contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn headers_of_the_daemon_are_not_passed_on() {
     let bench = Bench::start(|_| {
         Reply::Keep(
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nServer: canary\r\nLocation: /canary\r\n\
@@ -101,7 +131,7 @@ fn what_the_daemon_says_in_headers_stays_there() {
 }
 
 #[test]
-fn a_name_in_another_case_is_hidden_too() {
+fn a_member_in_another_case_is_hidden_too() {
     let bench = Bench::start(|_| {
         json(
             r#"{"Id":"1","Config":{"env":["canary=1"],"\u0045nv":["canary=2"],"ENV":["canary=3"]},"PATH":"canary","State":{}}"#,

@@ -1,4 +1,4 @@
-//! Where we listen and what we speak to: Unix sockets and TCP.
+//! Listeners and the connection to the engine, on Unix sockets and on TCP.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use dockveil::config::{Config, Limits, Listener, Startup, Timeouts};
 use dockveil::server;
 use dockveil::socket::{Address, SocketOwner};
 
-use crate::support::client::{get, status};
+use crate::support::client::{ask_port, closing_get, get, status};
 use crate::support::daemon::json;
 use crate::support::proxy::{Bench, Folder, policy};
 
@@ -46,31 +46,20 @@ fn mode_and_owner_of_a_socket_are_as_configured() {
 }
 
 #[test]
-fn a_socket_goes_when_its_server_stops() {
+fn a_socket_is_removed_when_its_server_stops() {
     let folder = Folder::new();
     let path = folder.path("listener");
     let config = || config(Address::Unix(folder.path("engine")), vec![listener(Address::Unix(path.clone()))]);
-    // One that nobody listens on any more makes room.
+    // The socket of a program that has ended is replaced.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let running = server::start(config()).unwrap();
     assert!(path.exists());
-    assert!(server::start(config()).is_err(), "somebody listens there");
+    assert!(server::start(config()).is_err(), "a socket that is in use was replaced");
     running.stop();
     assert!(!path.exists());
     std::fs::write(&path, "a file").unwrap();
-    assert!(server::start(config()).is_err(), "something that is no socket stands there");
+    assert!(server::start(config()).is_err(), "a file that is no socket was replaced");
     assert_eq!(std::fs::read(&path).unwrap(), b"a file");
-}
-
-/// One request to `port`, read to the end of the connection.
-fn ask(port: u16, request: &str) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 #[test]
@@ -108,13 +97,11 @@ fn tcp_on_both_sides_filters_and_streams() {
     let local = |host: &str| listener(Address::Tcp { host: host.to_owned(), port: 0 });
     let running = server::start(config(upstream, vec![local("127.0.0.1")])).unwrap();
     let Address::Tcp { port, .. } = running.addresses()[0].clone() else { panic!("no port") };
-    assert!(ask(port, &get("/containers/web/json")).ends_with("{\"Id\":\"1\",\"Path\":\"\"}\n"));
-    assert!(ask(port, &get("/v1.51/containers/a/json")).ends_with("{\"Id\":\"1\",\"Path\":\"\"}\n"));
-    let mut events = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    events.write_all(get("/events").as_bytes()).unwrap();
-    events.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let mut answer = String::new();
-    events.read_to_string(&mut answer).unwrap();
+    for target in ["/containers/web/json", "/v1.51/containers/a/json"] {
+        let answer = ask_port(port, &closing_get(target));
+        assert!(answer.ends_with("{\"Id\":\"1\",\"Path\":\"\"}\n"), "{answer}");
+    }
+    let answer = ask_port(port, &get("/events"));
     assert!(answer.ends_with("3\r\n{}\n\r\n0\r\n\r\n"), "{answer}");
     running.stop();
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());

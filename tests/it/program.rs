@@ -1,42 +1,25 @@
-//! The program itself, as a process.
+//! The program as a process.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::io::Write;
+use std::process::{Output, Stdio};
 
-use crate::support::client::{Client, status};
+use crate::support::client::{Client, closing_get, status};
 use crate::support::daemon::{Daemon, Reply, json};
 use crate::support::fixture;
+use crate::support::program::{Program, command};
 use crate::support::proxy::Folder;
 
-fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dockveil"));
-    command.env_clear().env("DOCKVEIL_LOG", "info");
-    command
-}
-
-/// A process that is ended with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Runs it to its end with `input`.
+/// Runs it with `input` until it ends.
 fn run(arguments: &[&str], input: &[u8]) -> Output {
-    let mut command = program();
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // A program that refuses its arguments reads nothing.
+    let mut command = command(&[], arguments);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // If the arguments are wrong, it ends without reading.
     let _ = child.stdin.take().unwrap().write_all(input);
     child.wait_with_output().unwrap()
 }
 
 #[test]
-fn explain_says_why_a_target_of_podmans_own_api_is_refused() {
+fn explain_states_why_a_target_of_podmans_own_api_is_denied() {
     for (request, said) in [
         ("GET /v4.3.1/libpod/info", "decision  404: podman's own api under /libpod is not supported"),
         ("GET /v4.3.1/info", "decision  400: api version must have the form v1.N"),
@@ -49,60 +32,42 @@ fn explain_says_why_a_target_of_podmans_own_api_is_refused() {
 }
 
 #[test]
-fn an_engine_newer_than_the_catalogue_is_named_once_and_what_is_new_in_it_is_hidden() {
+fn an_engine_newer_than_the_catalogue_is_logged_once_and_its_new_fields_are_hidden() {
     let folder = Folder::new();
-    let (engine, listener) = (folder.path("engine"), folder.path("listener"));
     let body =
         r#"[{"Id":"1","State":"running","NewIn199":{"Env":["canary"]},"Mounts":[{"Type":"new","NewIn199":"canary"}]}]"#;
-    let daemon = Daemon::speaking(&engine, 99, move |_| {
+    let daemon = Daemon::speaking(&folder.path("engine"), 99, move |_| {
         let head = "HTTP/1.1 200 OK\r\nApi-Version: 1.99\r\nContent-Type: application/json\r\n";
         Reply::Keep(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes())
     });
-    let url = |path: &std::path::Path| format!("unix://{}", path.display());
-    let mut command = program();
-    command.args(["--upstream", &url(&engine), "--listen", &url(&listener)]);
-    let mut process = Process(command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap());
-    let mut log = BufReader::new(process.0.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("the engine at") {
-        line.clear();
-        assert!(log.read_line(&mut line).unwrap() > 0, "nothing is said of the engine");
-    }
-    assert!(line.contains("WARN") && line.contains("API 1.99, newer than the 1.55"), "{line}");
+    let program = Program::between(&folder);
+    let line = program.listening().pop().unwrap();
+    assert!(line.contains("WARN") && line.contains("newer than API 1.55") && line.contains("api=1.99"), "{line}");
     for (target, version) in [("/containers/json", 99), ("/v1.99/containers/json", 99), ("/v1.44/containers/json", 44)]
     {
-        let mut client = Client::connect(&listener);
-        client.send(format!("GET {target} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n"));
+        let mut client = Client::connect(&folder.path("listener"));
+        client.send(closing_get(target));
         let answer = client.rest();
         assert_eq!(status(&answer), 200, "{answer}");
         assert!(answer.contains("\"running\"") && !answer.contains("New") && !answer.contains("canary"), "{answer}");
         let sent = daemon.requests().pop().unwrap();
         assert!(sent.starts_with(&format!("GET /v1.{version}/containers/json ")), "{sent}");
     }
-    rustix::process::kill_process(rustix::process::Pid::from_child(&process.0), rustix::process::Signal::TERM).unwrap();
-    let mut rest = String::new();
-    log.read_to_string(&mut rest).unwrap();
-    assert!(process.0.wait().unwrap().success(), "{rest}");
-    assert!(!rest.contains("newer"), "{rest}");
-    assert!(!rest.contains("canary"), "{rest}");
-    assert!(!listener.exists());
+    let (ended, log) = program.stop();
+    let log = log.join("\n");
+    assert!(ended.success(), "{log}");
+    assert!(!log.contains("newer") && !log.contains("canary"), "{log}");
+    assert!(!folder.path("listener").exists());
 }
 
 #[test]
-fn an_engine_that_is_down_is_503_and_the_process_lives() {
+fn while_the_engine_is_down_the_answer_is_503_and_the_program_goes_on() {
     let folder = Folder::new();
-    let (engine, listener) = (folder.path("engine"), folder.path("listener"));
-    let url = |path: &std::path::Path| format!("unix://{}", path.display());
-    let mut command = program();
-    command.args(["--upstream", &url(&engine), "--listen", &url(&listener)]);
-    let mut process = Process(command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
-    while !listener.exists() {
-        assert!(process.0.try_wait().unwrap().is_none(), "it did not start");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let mut program = Program::between(&folder);
+    program.listening();
     let ask = || {
-        let mut client = Client::connect(&listener);
-        client.send("GET /containers/json HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n");
+        let mut client = Client::connect(&folder.path("listener"));
+        client.send(closing_get("/containers/json"));
         client.rest()
     };
     for _ in 0..3 {
@@ -112,13 +77,13 @@ fn an_engine_that_is_down_is_503_and_the_process_lives() {
             answer.contains("application/json") && answer.ends_with("{\"message\":\"docker daemon unavailable\"}\n")
         );
     }
-    let _daemon = Daemon::start(&engine, |_| json("[]"));
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
     assert_eq!(status(&ask()), 200);
-    assert!(process.0.try_wait().unwrap().is_none());
+    assert!(program.is_running());
 }
 
 #[test]
-fn a_document_is_filtered_or_withheld_by_its_exit_code() {
+fn the_filter_command_reports_a_withheld_document_by_its_exit_code() {
     let document = &fixture::named("docker-28.5/v1.51/container_inspect.json").body;
     let filtered = run(&["filter", "--operation", "ContainerInspect", "--api", "1.51"], document);
     assert_eq!(filtered.status.code(), Some(0));
@@ -146,7 +111,7 @@ fn a_document_is_filtered_or_withheld_by_its_exit_code() {
 }
 
 #[test]
-fn health_is_told_by_the_exit_code() {
+fn healthcheck_reports_by_its_exit_code() {
     let folder = Folder::new();
     let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
     let target = |name: &str| format!("unix://{}", folder.path(name).display());

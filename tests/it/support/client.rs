@@ -86,6 +86,11 @@ pub(crate) fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: d\r\n\r\n")
 }
 
+/// A GET request after whose answer the connection is closed.
+pub(crate) fn closing_get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n")
+}
+
 /// The status of a response.
 #[track_caller]
 pub(crate) fn status(response: &str) -> u16 {

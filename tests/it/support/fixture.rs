@@ -147,7 +147,7 @@ pub(crate) fn named(path: &str) -> &'static Fixture {
 }
 
 /// `container_inspect` for `ContainerInspect`.
-fn snake(id: &str) -> String {
+pub(crate) fn snake(id: &str) -> String {
     let mut out = String::new();
     for character in id.chars() {
         if character.is_ascii_uppercase() && !out.is_empty() {

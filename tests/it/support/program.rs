@@ -7,9 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::client::PATIENCE;
-
-/// What a line of the log holds that says whether the engine answers.
-const ABOUT_ENGINE: [&str; 3] = ["the engine at ", "engine reached", "engine unreachable"];
+use super::proxy::Folder;
 
 /// The program, with these variables and no others, and these arguments.
 pub(crate) fn command(variables: &[(&str, &str)], arguments: &[&str]) -> Command {
@@ -25,6 +23,12 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// Starts the program on the socket `listener` of a folder, in front of the socket `engine` there.
+    pub(crate) fn between(folder: &Folder) -> Self {
+        let [engine, listener] = ["engine", "listener"].map(|name| format!("unix://{}", folder.path(name).display()));
+        Self::start(command(&[("DOCKVEIL_LOG", "info")], &["--upstream", &engine, "--listen", &listener]))
+    }
+
     /// Starts a command and reads its log.
     pub(crate) fn start(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -43,7 +47,7 @@ impl Program {
     /// Waits until it listens, and returns the lines of the log up to then. The last one is about the engine.
     pub(crate) fn listening(&self) -> Vec<String> {
         let mut lines = vec![self.line()];
-        while !ABOUT_ENGINE.iter().any(|words| lines.last().unwrap().contains(words)) {
+        while !lines.last().unwrap().contains(" engine=") {
             lines.push(self.line());
         }
         lines
@@ -55,9 +59,14 @@ impl Program {
         self.log.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("no line of the log: {error}"))
     }
 
-    /// Its process.
+    /// The number of its process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Tells it to stop, and returns how it ended and the lines of its log that were not read before.
