@@ -131,7 +131,7 @@ fn a_new_api_version_takes_a_recording_a_line_and_a_command() {
     let known = Sources::read(package()).table().unwrap();
     let newest: ApiVersion = known.lines().next().unwrap().strip_prefix("# API 1.24 to ").unwrap().parse().unwrap();
     let newer = ApiVersion::new(newest.minor() + 1);
-    let line = format!("ContainerSummary\t$.{}\tstring\t{newer}\t", INVENTED.0);
+    let line = format!("ContainerSummary\t$.{}\tstring\t{newer}\t\tsometimes", INVENTED.0);
     for (class, is_shown) in [("state", true), ("secret", false)] {
         let copy = Copy::new(&format!("new-version-{class}"));
         let container = record_invented(&copy, newer);
@@ -312,4 +312,16 @@ fn sources_that_contradict_each_other_are_reported() {
         assert!(found.iter().any(|found| found == problem), "{line:?}: {found:#?}");
     }
     assert_eq!(problems(""), Vec::<String>::new());
+    let mut claims = |field: &str| {
+        let name = ("ContainerSummary".to_owned(), field.to_owned());
+        sources.always.insert(name.clone(), (24, None));
+        let problems = sources.table().err().unwrap_or_default();
+        sources.always.remove(&name);
+        problems
+    };
+    assert_eq!(
+        claims("$.SizeRw")[0],
+        "ContainerSummary $.SizeRw is in always.tsv, but not in every object of docker-20.10/v1.41/container_list.json"
+    );
+    assert_eq!(claims("$.Idd"), ["ContainerSummary $.Idd is in always.tsv and in no class file"]);
 }

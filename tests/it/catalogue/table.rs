@@ -20,6 +20,8 @@ pub(crate) struct Sources {
     pub(crate) catalogue: Catalogue,
     pub(crate) documents: Documents,
     pub(crate) overrides: Vec<Override>,
+    /// The members that engines always write, with the first and the last version in which they do.
+    pub(crate) always: BTreeMap<FieldName, (u16, Option<u16>)>,
     pub(crate) recordings: Vec<Recording>,
 }
 
@@ -78,6 +80,7 @@ impl Sources {
             catalogue: catalogue.unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}")),
             documents: Documents::parse(&read("fixtures/openapi.tsv")),
             overrides: overrides(&read("fixtures/overrides.tsv")),
+            always: always(&read("fixtures/always.tsv")),
             recordings: recordings(&repository.join("fixtures")),
         }
     }
@@ -99,6 +102,17 @@ pub(crate) fn overrides(text: &str) -> Vec<Override> {
             },
         };
         Override { name: (schema.to_owned(), path.to_owned()), statement }
+    };
+    lines.map(parse).collect()
+}
+
+/// Reads `fixtures/always.tsv`.
+fn always(text: &str) -> BTreeMap<FieldName, (u16, Option<u16>)> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let parse = |line: &str| {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [schema, path, first, last] = columns.try_into().unwrap_or_else(|_| panic!("four columns: {line:?}"));
+        ((schema.to_owned(), path.to_owned()), (minor(first), (!last.is_empty()).then(|| minor(last))))
     };
     lines.map(parse).collect()
 }
@@ -179,7 +193,7 @@ impl Sources {
         let mut trees = BTreeMap::<&str, Tree>::new();
         for recording in recordings {
             let tree = trees.entry(recording.schema).or_default();
-            recording.documents.iter().for_each(|document| tree.add(document, VersionSet::one(recording.minor)));
+            recording.documents.iter().for_each(|document| tree.add(document, recording.minor));
         }
         let none = BTreeMap::new();
         let mut walk = Walk::new(&self.catalogue, &none);
@@ -263,23 +277,47 @@ impl Sources {
 
     /// Every field of the catalogue, and every place where a schema nests.
     fn fields(&self) -> BTreeSet<FieldName> {
-        fn nested(schema: &str, path: &str, field: &Field, found: &mut BTreeSet<FieldName>) {
-            if field.nested.is_some() {
-                found.insert((schema.to_owned(), path.to_owned()));
-            }
-            for (name, below) in &field.members {
-                nested(schema, &format!("{path}{}", step(name)), below, found);
-            }
-            for (step, below) in [(".*", &field.any_member), ("[*]", &field.elements)] {
-                below.iter().for_each(|below| nested(schema, &format!("{path}{step}"), below, found));
-            }
-        }
         let mut found = BTreeSet::new();
         for schema in self.catalogue.schemas() {
             found.extend(schema.leaves().into_iter().map(|leaf| (schema.name().to_owned(), leaf.path)));
-            nested(schema.name(), "$", schema.root(), &mut found);
         }
+        self.each_place(&mut |name, field, _| found.extend(field.nested.as_ref().map(|_| name.clone())));
         found
+    }
+
+    /// Every member of the catalogue, whether it is a field or only holds fields.
+    fn members(&self) -> BTreeMap<FieldName, &Field> {
+        let mut found = BTreeMap::new();
+        self.each_place(&mut |name, field, is_member| found.extend(is_member.then(|| (name.clone(), field))));
+        found
+    }
+
+    /// Calls `look` with every place of the catalogue, and with whether it is a member with a name.
+    fn each_place<'c>(&'c self, look: &mut dyn FnMut(&FieldName, &'c Field, bool)) {
+        fn walk<'c>(
+            name: FieldName,
+            field: &'c Field,
+            is_member: bool,
+            look: &mut dyn FnMut(&FieldName, &'c Field, bool),
+        ) {
+            look(&name, field, is_member);
+            let below = |step: &str| (name.0.clone(), format!("{}{step}", name.1));
+            for (member, field) in &field.members {
+                walk(below(&step(member)), field, true, look);
+            }
+            for (step, field) in [(".*", &field.any_member), ("[*]", &field.elements)] {
+                field.iter().for_each(|field| walk(below(step), field, false, look));
+            }
+        }
+        for schema in self.catalogue.schemas() {
+            walk((schema.name().to_owned(), "$".to_owned()), schema.root(), false, look);
+        }
+    }
+
+    /// Whether 1.`minor` always writes a member.
+    fn is_always(&self, member: &FieldName, minor: u16) -> bool {
+        let always = self.always.get(member);
+        always.is_some_and(|(first, last)| *first <= minor && last.is_none_or(|last| minor <= last))
     }
 }
 
@@ -329,6 +367,13 @@ impl Draft<'_> {
                 let file = self.sources.file_with(engine, |found| found.unclassified.contains_key(name));
                 let (schema, path) = name;
                 self.problems.push(format!("{schema} {path} is in {file} and in no class file"));
+            }
+            let lacks = |found: &Found, name| found.lacking.get(name).is_some_and(|versions| versions.has(newest));
+            for name in found.lacking.keys().filter(|name| docker.is_some() && lacks(&found, name)) {
+                if self.sources.is_always(name, newest) {
+                    let (file, (schema, path)) = (self.sources.file_with(engine, |found| lacks(found, name)), name);
+                    self.problems.push(format!("{schema} {path} is in always.tsv, but not in every object of {file}"));
+                }
             }
             for (name, known) in found.known {
                 match self.rows.get(&name) {
@@ -388,24 +433,75 @@ impl Draft<'_> {
         (first..=last).find(|minor| *minor > self.newest_document && known.versions.has(*minor))
     }
 
+    /// Adds the members that only hold fields: they have the versions of what is below them.
+    fn add_holders(&mut self, members: &BTreeMap<FieldName, &Field>) {
+        let held: BTreeSet<FieldName> =
+            self.rows.keys().map(|(schema, path)| (schema.clone(), holder(path).to_owned())).collect();
+        for (name, field) in members.iter().filter(|(name, _)| !held.contains(*name)) {
+            let (schema, path) = name;
+            let is_below = |of: &FieldName| {
+                of.0 == *schema && of.1.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with(['.', '[']))
+            };
+            let below: Vec<_> =
+                self.rows.iter().filter(|(name, _)| is_below(name)).map(|(_, row)| row.versions).collect();
+            let first = below.iter().flatten().map(|(first, _)| *first).min();
+            let last = below.iter().flatten().map(|(_, last)| last.unwrap_or(u16::MAX)).max();
+            let versions = first.zip(last).map(|(first, last)| (first, (last < u16::MAX).then_some(last)));
+            let kind = if field.elements.is_some() { "array" } else { "object" };
+            self.rows.insert(name.clone(), Row { kinds: BTreeSet::from([kind.to_owned()]), versions });
+        }
+    }
+
+    /// How engines write the member that holds a field: `always`, `sometimes`, or the versions in which it is always.
+    fn presence(&self, (schema, path): &FieldName, row: &Row) -> String {
+        let holder = holder(path);
+        let always = self.sources.always.get(&(schema.clone(), holder.to_owned()));
+        match (row.versions, always) {
+            _ if holder == "$" => "always".to_owned(),
+            (None, _) | (_, None) => "sometimes".to_owned(),
+            (Some((first, last)), Some((since, until))) => {
+                let (since, until) = (first.max(*since), last.into_iter().chain(*until).min());
+                match (since == first, until == last, until) {
+                    _ if until.is_some_and(|until| until < since) => "sometimes".to_owned(),
+                    (true, true, _) => "always".to_owned(),
+                    (_, _, Some(until)) if until == since => format!("1.{since}"),
+                    (_, _, None) => format!("1.{since}+"),
+                    (_, _, Some(until)) => format!("1.{since}-1.{until}"),
+                }
+            }
+        }
+    }
+
     /// The text, if every one of `fields` has a row and there was no problem.
     fn finish(mut self, fields: &BTreeSet<FieldName>) -> Result<String, Vec<String>> {
         for (schema, path) in fields.iter().filter(|name| !self.rows.contains_key(*name)) {
             self.problems
                 .push(format!("{schema} {path} is in a class file, but in no document, recording or override"));
         }
+        let members = self.sources.members();
+        for (schema, path) in self.sources.always.keys().filter(|name| !members.contains_key(*name)) {
+            self.problems.push(format!("{schema} {path} is in always.tsv and in no class file"));
+        }
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
+        self.add_holders(&members);
         let mut text = format!("# API 1.24 to 1.{}\n{ABOUT}", self.newest);
-        for ((schema, path), Row { kinds, versions }) in self.rows {
-            let kinds = Vec::from_iter(kinds).join("|");
-            let first = versions.map_or("-".to_owned(), |(first, _)| format!("1.{first}"));
-            let last = versions.and_then(|(_, last)| last).map(|last| format!("1.{last}")).unwrap_or_default();
-            writeln!(text, "{schema}\t{path}\t{kinds}\t{first}\t{last}").unwrap();
+        for (name, row) in &self.rows {
+            let (schema, path) = name;
+            let kinds = Vec::from_iter(row.kinds.iter().map(String::as_str)).join("|");
+            let first = row.versions.map_or("-".to_owned(), |(first, _)| format!("1.{first}"));
+            let last = row.versions.and_then(|(_, last)| last).map(|last| format!("1.{last}")).unwrap_or_default();
+            writeln!(text, "{schema}\t{path}\t{kinds}\t{first}\t{last}\t{}", self.presence(name, row)).unwrap();
         }
         Ok(text)
     }
+}
+
+/// The member that holds the field at `path`: of elements, of the keys or values of a map, the array or the map.
+fn holder(path: &str) -> &str {
+    let ends = ["..*", ".*~", ".*", "[*]"];
+    ends.iter().find_map(|end| path.strip_suffix(end)).map_or(path, holder)
 }
 
 /// How the table begins, after the versions it is about.
@@ -415,5 +511,23 @@ const ABOUT: &str = "\
 # where one nests.
 # first, last: the versions that have the field. Without a last version the newest still has it. `-` where no version is
 # known: the field is in no document of the API, but in recordings, most of them of Podman, or older than 1.24.
-# schema\tpath\ttype\tfirst\tlast
+# presence: `always` if engines write the member even when it is empty, `sometimes` if they may leave it out, or the
+# versions in which they always write it. Elements, keys and values are as the array or the map that holds them.
+# schema\tpath\ttype\tfirst\tlast\tpresence
 ";
+
+#[test]
+fn a_field_is_held_by_its_member() {
+    for (path, member) in [
+        ("$.Id", "$.Id"),
+        ("$.Names[*]", "$.Names"),
+        ("$.Labels.*~", "$.Labels"),
+        ("$.Labels.*", "$.Labels"),
+        ("$.DriverStatus[*][*]", "$.DriverStatus"),
+        ("$.Ports.*[*].HostIp", "$.Ports.*[*].HostIp"),
+        ("$.Statement..*", "$.Statement"),
+        ("$.*..*", "$"),
+    ] {
+        assert_eq!(holder(path), member);
+    }
+}

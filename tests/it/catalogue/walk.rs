@@ -19,6 +19,10 @@ pub(crate) struct Tree {
     kinds: BTreeMap<String, VersionSet>,
     /// By step, as class files write it.
     below: BTreeMap<String, Self>,
+    /// How often something was recorded here, by minor version.
+    times: BTreeMap<u16, usize>,
+    /// How often it was an object.
+    objects: BTreeMap<u16, usize>,
 }
 
 /// What the definitions and operations of documents say, by name.
@@ -39,8 +43,9 @@ pub(crate) fn documented(documents: &Documents) -> BTreeMap<String, Tree> {
 }
 
 impl Tree {
-    /// Adds a recorded value. A null may stand for any type.
-    pub(crate) fn add(&mut self, value: &Value, versions: VersionSet) {
+    /// Adds a value that was recorded for 1.`minor`. A null may stand for any type.
+    pub(crate) fn add(&mut self, value: &Value, minor: u16) {
+        *self.times.entry(minor).or_default() += 1;
         let kind = match value {
             Value::Null => "any",
             Value::Bool(_) => "boolean",
@@ -48,20 +53,27 @@ impl Tree {
             Value::Number(_) => "integer",
             Value::String(_) => "string",
             Value::Array(elements) => {
-                elements
-                    .iter()
-                    .for_each(|element| self.below.entry("[*]".to_owned()).or_default().add(element, versions));
+                elements.iter().for_each(|element| self.below.entry("[*]".to_owned()).or_default().add(element, minor));
                 "array"
             }
             Value::Object(members) => {
+                *self.objects.entry(minor).or_default() += 1;
                 for (name, member) in members {
-                    self.below.entry(step(name)).or_default().add(member, versions);
+                    self.below.entry(step(name)).or_default().add(member, minor);
                 }
                 "object"
             }
         };
         let known = self.kinds.entry(kind.to_owned()).or_default();
-        *known = known.or(versions);
+        *known = known.or(VersionSet::one(minor));
+    }
+
+    /// The versions in which an object was recorded here without the member at `step`.
+    fn lacking(&self, step: &str) -> VersionSet {
+        let written = self.below.get(step).map(|member| &member.times);
+        let times = |minor| written.and_then(|times| times.get(minor)).copied().unwrap_or_default();
+        let lacking = self.objects.iter().filter(|(minor, objects)| times(minor) < **objects);
+        lacking.fold(VersionSet::NONE, |all, (minor, _)| all.or(VersionSet::one(*minor)))
     }
 }
 
@@ -89,6 +101,8 @@ pub(crate) struct Found {
     pub(crate) known: BTreeMap<FieldName, Known>,
     /// Places that no class file has.
     pub(crate) unclassified: BTreeMap<FieldName, VersionSet>,
+    /// Members of the catalogue that some recorded object does not have, and the versions of these objects.
+    pub(crate) lacking: BTreeMap<FieldName, VersionSet>,
 }
 
 /// A walk over documents and the catalogue at the same time.
@@ -190,6 +204,14 @@ impl<'s> Walk<'s> {
                 "object" | "array" | "any" if is_way => {}
                 _ if field.class.is_some() => self.record(&place, "", kind, versions),
                 _ => self.record_unclassified(&place, versions),
+            }
+        }
+        for name in field.members.keys().map(|name| step(name)) {
+            let lacking = trees.iter().fold(VersionSet::NONE, |all, (tree, _)| all.or(tree.lacking(&name)));
+            if !lacking.is_empty() {
+                let known =
+                    self.found.lacking.entry((place.schema.clone(), format!("{}{name}", place.path))).or_default();
+                *known = known.or(lacking);
             }
         }
         let steps: BTreeSet<&str> = trees.iter().flat_map(|(tree, _)| tree.below.keys().map(String::as_str)).collect();
