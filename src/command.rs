@@ -17,7 +17,7 @@ use crate::cli::{self, Environment};
 use crate::config::{self, Config, FilterSources, Filters};
 use crate::filter::{DocumentLimits, FilterError, RecordFilter, Report};
 use crate::policy::Policy;
-use crate::profile::StreamHandling;
+use crate::profile::StreamMode;
 
 use crate::yaml::{Diagnostic, Diagnostics, Location};
 
@@ -177,7 +177,7 @@ pub fn filter(
     let (catalogue, show, rules) = (&filters.catalogue, &profile.show, &profile.rules);
     let plan = crate::filter::Plan::compile(catalogue, schema, show, rules).map_err(broken)?;
     let events = if matches!(operation.response, Response::Stream(crate::api::Stream::Events)) {
-        if profile.events == StreamHandling::Untouched {
+        if profile.events == StreamMode::Untouched {
             writeln!(
                 err,
                 "note: profile {} leaves events untouched; this is what `events: filtered` would show",

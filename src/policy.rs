@@ -12,7 +12,7 @@ use self::guard::Visible;
 use crate::api::queries::{self, QueryTable};
 use crate::api::{Operation, Response, Stream, operation};
 use crate::filter::{Action, CompileError, DocumentLimits, Plan, RecordFilter, Rule};
-use crate::profile::{Profile, StreamHandling};
+use crate::profile::{Profile, StreamMode};
 use crate::route::Route;
 use crate::schema::{Catalogue, Class, ClassSet, Words};
 use crate::yaml::{Diagnostic, Diagnostics};
@@ -212,8 +212,8 @@ impl PolicyCompiler<'_> {
             Response::Stream(Stream::Stats) => {
                 let plan = self.plan(operation.schema()?)?;
                 let streamed = match self.profile.stats {
-                    StreamHandling::Filtered => Handling::Records(RecordFilter::Plain(Arc::clone(&plan))),
-                    StreamHandling::Untouched => Handling::Relay(RelayReason::Stream),
+                    StreamMode::Filtered => Handling::Records(RecordFilter::Plain(Arc::clone(&plan))),
+                    StreamMode::Untouched => Handling::Relay(RelayReason::Stream),
                 };
                 (Handling::Filter(plan), Some(streamed))
             }
@@ -244,8 +244,8 @@ impl PolicyCompiler<'_> {
 
     fn events(&mut self, operation: &Operation) -> Option<Handling> {
         match self.profile.events {
-            StreamHandling::Untouched => Some(Handling::Relay(RelayReason::Stream)),
-            StreamHandling::Filtered => {
+            StreamMode::Untouched => Some(Handling::Relay(RelayReason::Stream)),
+            StreamMode::Filtered => {
                 let Profile { show, rules, .. } = self.profile;
                 let compiled = RecordFilter::compile(self.catalogue, operation.schema()?, show, rules, self.limits);
                 self.keep(compiled).map(Handling::Records)

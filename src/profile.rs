@@ -1,4 +1,7 @@
-//! Profile files: what one kind of client may ask and see.
+//! Profile files → [`Profile`]: what one kind of client can ask and see.
+//!
+//! A profile file is read into a raw profile, then merged with the profiles that it extends. `docs/profiles.md` describes
+//! the format. The built-in profiles are in `filters/profile`.
 
 mod built_in;
 mod raw;
@@ -10,74 +13,75 @@ use crate::filter::{Rule, Show};
 use crate::schema::{Catalogue, Class};
 use crate::yaml::{self, Diagnostics, Location, Node};
 
-/// What happens to a stream whose records could be filtered.
+/// What a profile does to a stream of records: to events, or to stats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StreamHandling {
-    /// It passes as it is.
+pub enum StreamMode {
+    /// The stream passes unchanged.
     #[default]
     Untouched,
     /// Each record is filtered.
     Filtered,
 }
 
-/// What one kind of client may ask and see. Every name in it is known.
+/// What one kind of client can ask and see. Every operation, class and schema in it exists.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// Its name, by which listeners refer to it.
+    /// The name, by which listeners refer to the profile.
     pub name: String,
-    /// Where the name is written.
+    /// The line of the name.
     pub location: Location,
-    /// What it is for, in the words of its author.
+    /// What the profile is for, in the words of its author.
     pub about: String,
-    /// The operations it allows by their ids, each with the line that says so.
+    /// The allowed operations by their ids, each with the line that allows it.
     pub allow: BTreeMap<&'static str, Location>,
-    /// The classes, labels and variables it shows.
+    /// The classes and the named entries that clients can see.
     pub show: Show,
     /// For each class, the line that decides whether it is shown.
     pub classes: BTreeMap<Class, Location>,
-    /// The rules that refine it, in the order written; `on` is the name of a schema.
+    /// The rules, in the order written. `on` is the name of a schema.
     pub rules: Vec<Rule>,
-    /// What happens to events.
-    pub events: StreamHandling,
-    /// What happens to statistics that come as a stream.
-    pub stats: StreamHandling,
+    /// What happens to the stream of events.
+    pub events: StreamMode,
+    /// What happens to a stream of stats. A single document of stats is always filtered.
+    pub stats: StreamMode,
 }
 
-/// Profiles by name.
+/// All known profiles.
 #[derive(Clone, Debug)]
 pub struct Profiles {
+    /// By name.
     known: BTreeMap<String, Profile>,
 }
 
 impl Profiles {
-    /// The profiles inside the program.
+    /// Reads the built-in profiles.
     ///
     /// # Errors
-    /// The mistakes in the files, none in a program whose tests have passed.
+    /// Every mistake in the files. A test makes sure that there is none.
     pub fn built_in(catalogue: &Catalogue) -> Result<Self, Diagnostics> {
         Self::built_in_with(&[], catalogue)
     }
 
-    /// The profiles inside the program and those of more files, given as file name and text.
+    /// Reads the built-in profiles and more files, each given as file name and text.
     ///
     /// # Errors
-    /// Every mistake in all the files; a name that is taken is one.
+    /// Every mistake in all the files. A duplicate name is a mistake.
     pub fn built_in_with(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Diagnostics> {
         Self::parse(&[built_in::FILES, files].concat(), catalogue)
     }
 
-    /// Reads profile files, given as file name and text.
+    /// Reads profile files, each given as file name and text, without the built-in profiles.
     ///
     /// # Errors
-    /// Every mistake in all the files, in the order of their places.
+    /// Every mistake in all the files, in the order of their locations. A duplicate name is a mistake.
     pub fn parse(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Diagnostics> {
         Self::read(files, &[], catalogue)
     }
 
-    /// As [`Profiles::built_in_with`], with profiles that stand in another file.
+    /// Reads the built-in profiles, more files, and `documents`: profiles that are part of some other YAML file.
     ///
     /// # Errors
-    /// Every mistake in all of them; a name that is taken is one.
+    /// As [`Profiles::built_in_with`].
     pub fn built_in_and(
         files: &[(&str, &str)],
         documents: &[Node],
@@ -95,7 +99,7 @@ impl Profiles {
             let Some(raw) = RawProfile::read(document, catalogue, &mut diagnostics) else { continue };
             match raw_profiles.get(&raw.name) {
                 Some(known) => {
-                    let message = format!("the profile {:?} is in {} already", raw.name, known.location);
+                    let message = format!("duplicate profile {:?}: {} already defines it", raw.name, known.location);
                     diagnostics.report(&raw.location, message);
                 }
                 None => {
@@ -112,17 +116,17 @@ impl Profiles {
         diagnostics.finish(Self { known })
     }
 
-    /// The profile called `name`.
+    /// Finds a profile by its name.
     pub fn get(&self, name: &str) -> Option<&Profile> {
         self.known.get(name)
     }
 
-    /// One more, in place of another of its name.
+    /// Adds a profile. It replaces another with the same name.
     pub fn add(&mut self, profile: Profile) {
         self.known.insert(profile.name.clone(), profile);
     }
 
-    /// All of them, by name.
+    /// All profiles, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Profile> {
         self.known.values()
     }
@@ -149,23 +153,23 @@ mod tests {
         assert_eq!(parse(&[("p.yaml", text)]).map(|_| ()).unwrap_err(), expected);
     }
 
-    /// What a profile shows, as names of classes.
+    /// The names of the classes that a profile shows.
     fn shown(profile: &Profile) -> Vec<&'static str> {
         profile.show.classes.iter().map(Class::as_str).collect()
     }
 
-    /// What built-in profiles allow although it changes something: it is what their clients are for.
+    /// The writing operations that built-in profiles allow, because their clients exist to do just that.
     const WRITES: &[(&str, &str)] = &[("autoheal", "ContainerRestart"), ("watchtower", "ImageCreate")];
 
     #[test]
-    fn the_built_in_profiles_have_no_mistakes() {
+    fn built_in_profiles_show_no_secret_and_write_only_as_listed() {
         let catalogue = crate::api::catalogue::built_in().unwrap();
         let profiles = Profiles::built_in(&catalogue).unwrap();
         for profile in profiles.iter() {
             assert!(!profile.about.is_empty() && !profile.show.unknown, "{}", profile.name);
             assert!(!profile.show.classes.contains(Class::Secret), "{}", profile.name);
-            // Untouched events are an exception, for a profile that says so in its name.
-            let untouched = profile.allow.contains_key("SystemEvents") && profile.events == StreamHandling::Untouched;
+            // Untouched events are the exception, and the name of that profile says so.
+            let untouched = profile.allow.contains_key("SystemEvents") && profile.events == StreamMode::Untouched;
             assert_eq!(untouched, profile.name == "dashboard-live", "{}", profile.name);
             for operation in profile.allow.keys().filter_map(|id| operation(id)) {
                 let named = WRITES.contains(&(profile.name.as_str(), operation.id));
@@ -174,7 +178,7 @@ mod tests {
         }
     }
 
-    /// The files in a folder of profiles and in the folders inside it, by their names in `built_in::FILES`.
+    /// The files in a folder and in the folders inside it, named as in `built_in::FILES`.
     fn files_below(folder: &std::path::Path, prefix: &str) -> Vec<String> {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -187,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn every_profile_file_is_built_in_and_called_as_its_profile() {
+    fn every_profile_file_is_built_in_and_has_the_name_of_its_profile() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("filters/profile");
         let mut names: Vec<&str> =
             built_in::FILES.iter().map(|(file, _)| file.strip_prefix("built-in:profile/").unwrap()).collect();
@@ -205,16 +209,16 @@ mod tests {
     }
 
     #[test]
-    fn what_only_reads_is_allowed_by_a_built_in_profile_or_says_why_not() {
+    fn every_reading_operation_is_allowed_by_a_built_in_profile_or_has_a_reason_against_it() {
         let profiles = Profiles::built_in(&crate::api::catalogue::built_in().unwrap()).unwrap();
         for operation in OPERATIONS.iter().filter(|operation| !operation.mutating) {
             assert!(is_allowed_by_one(&profiles, operation) || !operation.about.is_empty(), "{}", operation.id);
         }
     }
 
-    /// Logs are relayed by profiles that say so in what they are about; everything else with a reason against it, by none.
+    /// Logs are the exception: profiles that allow them say so in their description.
     #[test]
-    fn what_cannot_be_made_safe_is_allowed_by_no_built_in_profile() {
+    fn no_built_in_profile_allows_an_operation_with_a_reason_against_it() {
         let profiles = Profiles::built_in(&crate::api::catalogue::built_in().unwrap()).unwrap();
         for operation in OPERATIONS.iter().filter(|operation| !operation.about.is_empty()) {
             let is_logs = operation.response == Response::Stream(Stream::Logs);
@@ -253,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_may_write_has_a_profile_that_says_so() {
+    fn a_built_in_profile_that_writes_says_so_in_its_description() {
         let profiles = Profiles::built_in(&crate::api::catalogue::built_in().unwrap()).unwrap();
         for (name, id) in WRITES {
             let profile = profiles.get(name).unwrap();
@@ -264,14 +268,14 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_without_a_word_allows_and_shows_nothing() {
+    fn an_empty_profile_allows_and_shows_nothing() {
         let profiles = parse(&[("p.yaml", "profile: p\n")]).unwrap();
         let profile = profiles.get("p").unwrap();
         assert!(profile.allow.is_empty() && shown(profile).is_empty() && !profile.show.unknown);
     }
 
     #[test]
-    fn classes_are_shown_one_by_one_or_all_or_all_but_some() {
+    fn show_and_hide_choose_the_classes() {
         for (text, classes, unknown) in [
             ("show: [state, identity]", "identity state", false),
             ("show: []", "", false),
@@ -288,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_masked_unless_everything_is_shown_or_the_profile_says_not() {
+    fn credentials_are_masked_unless_the_profile_shows_all_or_says_otherwise() {
         for (text, masked) in [
             ("show: [state, command]", true),
             ("show: all", false),
@@ -331,14 +335,14 @@ mod tests {
         assert_eq!(shown(profile), ["identity", "state"]);
         assert!(profile.show.unknown && !profiles.get("child").unwrap().show.unknown);
         assert!(profile.show.names.of(LABELS).matches("a") && profile.show.names.of(LABELS).matches("b.c"));
-        let places: Vec<String> = profile.rules.iter().map(|rule| rule.location.file.to_string()).collect();
-        assert_eq!(places, ["p.yaml", "c.yaml"]);
+        let files: Vec<String> = profile.rules.iter().map(|rule| rule.location.file.to_string()).collect();
+        assert_eq!(files, ["p.yaml", "c.yaml"]);
         assert_eq!(shown(profiles.get("parent").unwrap()), ["host", "state"]);
     }
 
     #[test]
-    fn streams_are_untouched_unless_the_last_word_is_another() {
-        use StreamHandling::{Filtered, Untouched};
+    fn a_profile_overrides_the_stream_mode_of_the_profile_it_extends() {
+        use StreamMode::{Filtered, Untouched};
         let files = [
             ("a.yaml", "profile: a\nallow: [SystemEvents, ContainerStats]\n"),
             ("b.yaml", "profile: b\nextends: a\nevents: filtered\nstats: filtered\n"),
@@ -358,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_untouched_or_filtered() {
+    fn a_stream_mode_is_untouched_or_filtered() {
         check_diagnostics(
             "profile: p\nevents: filter\nstats: [filtered]\n",
             &[
@@ -378,19 +382,19 @@ mod tests {
     }
 
     #[test]
-    fn who_may_ping_may_ping_with_head() {
+    fn ping_also_allows_a_ping_with_head() {
         let profiles = parse(&[("p.yaml", "profile: p\nallow: [Ping]\n")]).unwrap();
         let ids: Vec<&str> = profiles.get("p").unwrap().allow.keys().copied().collect();
         assert_eq!(ids, ["SystemPing", "SystemPingHead"]);
     }
 
     #[test]
-    fn every_mistake_of_a_file_is_reported() {
+    fn every_mistake_in_a_file_is_reported() {
         check_diagnostics(
             "profile: p\nabout: [x]\nalow: []\nallow: [ContainerLst, Everything, ContainerList, ContainerList]\n\
              show: [public, state]\nunknown: maybe\nlabels: [\"\", \"a b\", \"a?\"]\nenv: TZ\n",
             &[
-                "p.yaml:2:8: found a list, expected what the profile is for",
+                "p.yaml:2:8: found a list, expected a description of the profile",
                 "p.yaml:3:1: unknown key \"alow\", did you mean \"allow\"?",
                 "p.yaml:4:9: unknown operation \"ContainerLst\", did you mean \"ContainerList\"?",
                 "p.yaml:4:23: unknown operation \"Everything\", expected an operation id of the Docker API such as \
@@ -399,40 +403,42 @@ mod tests {
                 "p.yaml:5:8: unknown class \"public\", expected one of secret, command, free-text, host-path, topology, \
                  host, identity, state",
                 "p.yaml:6:10: found \"maybe\", expected `show` or `hide`",
-                "p.yaml:7:10: an empty name, expected one",
-                "p.yaml:7:14: ' ' in \"a b\", expected a name in which only `*` is special",
-                "p.yaml:7:21: '?' in \"a?\", expected a name in which only `*` is special",
+                "p.yaml:7:10: found an empty text, expected a name",
+                "p.yaml:7:14: found ' ' in \"a b\", expected a name in which only `*` is special",
+                "p.yaml:7:21: found '?' in \"a?\", expected a name in which only `*` is special",
                 "p.yaml:8:6: found text, expected a list of names, in which `*` stands for any text",
             ],
         );
     }
 
     #[test]
-    fn a_profile_needs_a_name_of_its_own() {
+    fn a_profile_needs_a_unique_name() {
         check_diagnostics("about: x\n", &["p.yaml:1:1: expected `profile`, the name of the profile"]);
         check_diagnostics("[]", &["p.yaml:1:1: found a list, expected a profile"]);
         let wrong = parse(&[("a.yaml", "profile: p\n"), ("b.yaml", "profile: p\n")]).unwrap_err();
-        assert_eq!(wrong, ["b.yaml:1:10: the profile \"p\" is in a.yaml:1:10 already"]);
+        assert_eq!(wrong, ["b.yaml:1:10: duplicate profile \"p\": a.yaml:1:10 already defines it"]);
         let catalogue = crate::api::catalogue::built_in().unwrap();
         let wrong = Profiles::built_in_with(&[("b.yaml", "profile: dashboard\n")], &catalogue).unwrap_err();
         assert_eq!(
             wrong.iter().next().map(ToString::to_string).as_deref(),
-            Some("b.yaml:1:10: the profile \"dashboard\" is in built-in:profile/dashboard.yaml:6:10 already")
+            Some(
+                "b.yaml:1:10: duplicate profile \"dashboard\": built-in:profile/dashboard.yaml:6:10 already defines it"
+            )
         );
     }
 
     #[test]
-    fn show_and_hide_do_not_go_together() {
+    fn show_and_hide_exclude_each_other() {
         check_diagnostics(
             "profile: p\nshow: [state]\nhide: [secret]\n",
-            &["p.yaml:3:1: `show` and `hide` exclude each other: expected one of them"],
+            &["p.yaml:3:1: `show` and `hide` exclude each other: use one of them"],
         );
         check_diagnostics("profile: p\nshow: some\n", &["p.yaml:2:7: found text, expected `all` or a list of classes"]);
     }
 
     #[test]
-    fn what_is_extended_is_there_and_not_the_profile_itself() {
-        check_diagnostics("profile: p\nextends: p\n", &["p.yaml:2:10: the profile \"p\" extends itself"]);
+    fn a_profile_can_extend_only_another_profile_that_exists() {
+        check_diagnostics("profile: p\nextends: p\n", &["p.yaml:2:10: profile \"p\" extends itself"]);
         check_diagnostics(
             "profile: some\nextends: sume\n",
             &["p.yaml:2:10: unknown profile \"sume\", did you mean \"some\"?"],
@@ -440,12 +446,12 @@ mod tests {
         let wrong = parse(&[("a.yaml", "profile: one\nextends: two\n"), ("b.yaml", "profile: two\nextends: one\n")]);
         assert_eq!(
             wrong.map(|_| ()).unwrap_err(),
-            ["a.yaml:2:10: the profile \"two\" extends itself", "b.yaml:2:10: the profile \"one\" extends itself",]
+            ["a.yaml:2:10: profile \"two\" extends itself", "b.yaml:2:10: profile \"one\" extends itself",]
         );
     }
 
     #[test]
-    fn a_rule_is_about_json_that_there_is() {
+    fn a_rule_must_apply_to_a_known_json_response() {
         check_diagnostics(
             "profile: p\nrules:\n  - {on: ContainerInspct, blank: $.Name}\n  - {on: ContainerLogs, blank: $.Name}\n\
              \x20 - {on: Volume, blank: Name}\n  - {on: Volume, blnk: $.Name}\n  - {on: Volume}\n",

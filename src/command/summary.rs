@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::api::{Operation, Response, Stream, lists};
 use crate::config::{Config, Listener};
 use crate::policy::Policy;
-use crate::profile::StreamHandling;
+use crate::profile::StreamMode;
 use crate::schema::Class;
 use crate::socket::Address;
 
@@ -113,17 +113,17 @@ fn filtered(operation: &Operation, policy: &Policy) -> Option<&'static str> {
         | Response::Tar
         | Response::Octets => return None,
     };
-    (stream == StreamHandling::Filtered).then_some(name)
+    (stream == StreamMode::Filtered).then_some(name)
 }
 
 /// What an operation shows that passes untouched.
 fn untouched(operation: &Operation, policy: &Policy) -> Option<String> {
     let profile = policy.profile();
     let shown = match operation.response {
-        Response::Stream(Stream::Events) if profile.events == StreamHandling::Filtered => None,
+        Response::Stream(Stream::Events) if profile.events == StreamMode::Filtered => None,
         Response::Stream(Stream::Events) => return Some(events(policy)),
         Response::Stream(Stream::Logs) => Some("logs, with whatever the programs print"),
-        Response::Stream(Stream::Stats) if profile.stats == StreamHandling::Filtered => None,
+        Response::Stream(Stream::Stats) if profile.stats == StreamMode::Filtered => None,
         Response::Stream(Stream::Stats) => Some("stats as a stream: numbers, names of containers and interfaces"),
         Response::Stream(Stream::Progress) => Some("progress of pulls and builds, with image names and error texts"),
         Response::Stream(Stream::Wait) => Some("the exit code a container ends with, and its error text"),

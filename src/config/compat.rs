@@ -18,7 +18,7 @@ use self::reader::VariableReader;
 use super::Timeouts;
 use crate::api::{Method, lists, operation};
 use crate::cli::{LogLevel, Variables};
-use crate::profile::{Profile, StreamHandling};
+use crate::profile::{Profile, StreamMode};
 use crate::schema::{Class, ClassSet};
 use crate::socket::Address;
 use crate::yaml::{Diagnostic, Diagnostics, Location, nearest};
@@ -195,7 +195,7 @@ impl Compat {
             profile.show.unknown = true;
             profile.show.mask = false;
             profile.rules.clear();
-            (profile.events, profile.stats) = (StreamHandling::Untouched, StreamHandling::Untouched);
+            (profile.events, profile.stats) = (StreamMode::Untouched, StreamMode::Untouched);
         }
         profile.show.names.extend(lists::LABELS, &self.extra.labels);
         profile.show.names.extend(lists::ENV, &self.extra.env);

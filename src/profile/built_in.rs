@@ -1,6 +1,6 @@
-//! The profiles inside the program.
+//! The built-in profiles.
 
-/// Files of `filters/profile` by name, each as file name and text.
+/// Makes a list of files in `filters/profile` from their names, each as file name and text.
 macro_rules! built_in {
     ($($name:literal),* $(,)?) => {
         &[$((
@@ -10,7 +10,7 @@ macro_rules! built_in {
     };
 }
 
-/// The profile files inside the program, each as file name and text. A test compares this list with the folder.
+/// The built-in profile files, each as file name and text. A test compares this list with the folder.
 pub(super) const FILES: &[(&str, &str)] = built_in![
     "dashboard",
     "dashboard-live",

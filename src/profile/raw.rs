@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Profile, StreamHandling};
+use super::{Profile, StreamMode};
 use crate::api::{OPERATIONS, lists, operation, operations_named, unknown_operation};
 use crate::filter::{NamesShown, Rule, Show, parse_rule};
 use crate::schema::{Catalogue, Class, ClassSet, Schema};
@@ -27,20 +27,20 @@ const KEYS: [&str; 15] = [
     "stats",
 ];
 
-/// What a profile file says about classes.
+/// The classes that a profile file shows or hides.
 #[derive(Clone, Debug)]
 enum RawClasses {
-    /// `show: all`.
+    /// `show: all`, with the line of the value.
     All(Location),
-    /// `show: [..]`: these classes, each with its line, and the line of the key.
+    /// `show: [..]`: each class with its line, and the line of the key.
     Show(Vec<(Class, Location)>, Location),
-    /// `hide: [..]`: all classes but these, each with its line, and the line of the key.
+    /// `hide: [..]`: each class with its line, and the line of the key.
     Hide(Vec<(Class, Location)>, Location),
-    /// Neither.
+    /// Neither key.
     Nothing,
 }
 
-/// One profile file as written, before the profile that it extends is looked up.
+/// A profile file as written. The profile that it extends has not been looked up.
 #[derive(Clone, Debug)]
 pub(super) struct RawProfile {
     pub(super) name: String,
@@ -53,12 +53,12 @@ pub(super) struct RawProfile {
     names: NamesShown,
     mask: Option<bool>,
     rules: Vec<Rule>,
-    events: Option<StreamHandling>,
-    stats: Option<StreamHandling>,
+    events: Option<StreamMode>,
+    stats: Option<StreamMode>,
 }
 
 impl RawProfile {
-    /// Reads a file; `None` when it has no name. Other mistakes leave the part out.
+    /// Reads a profile file and reports every mistake in it. Returns `None` if the profile has no name.
     pub(super) fn read(document: &Node, catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> Option<Self> {
         let members = diagnostics.members(document, "a profile", &KEYS)?;
         let text = |name: &str, what: &str, diagnostics: &mut Diagnostics| {
@@ -66,7 +66,8 @@ impl RawProfile {
             diagnostics.ok(node.text(what)).map(|text| (text.to_owned(), node.location.clone()))
         };
         let named = text("profile", "the name of the profile", diagnostics);
-        let about = text("about", "what the profile is for", diagnostics).map(|(about, _)| about).unwrap_or_default();
+        let about =
+            text("about", "a description of the profile", diagnostics).map(|(about, _)| about).unwrap_or_default();
         let extends = text("extends", "the name of a profile", diagnostics);
         let allow = members.get("allow").map(|node| allowed(node, diagnostics)).unwrap_or_default();
         let classes = RawClasses::read(members, diagnostics);
@@ -75,10 +76,10 @@ impl RawProfile {
         for list in lists::ALL {
             names.extend(list, globs(members, list.key(), diagnostics));
         }
-        let mask = members.get("mask-values").and_then(|node| diagnostics.ok(yes_or_no(node)));
+        let mask = members.get("mask-values").and_then(|node| diagnostics.ok(true_or_false(node)));
         let rules = members.get("rules").map(|node| rules(node, catalogue, diagnostics)).unwrap_or_default();
-        let mut streams = |name: &str| members.get(name).and_then(|node| diagnostics.ok(streams(node)));
-        let (events, stats) = (streams("events"), streams("stats"));
+        let mut mode = |name: &str| members.get(name).and_then(|node| diagnostics.ok(stream_mode(node)));
+        let (events, stats) = (mode("events"), mode("stats"));
         let Some((name, location)) = named else {
             if members.get("profile").is_none() {
                 diagnostics.push(document.diagnostic("expected `profile`, the name of the profile"));
@@ -88,23 +89,13 @@ impl RawProfile {
         Some(Self { name, location, about, extends, allow, classes, unknown, names, mask, rules, events, stats })
     }
 
-    /// The profile with all that it extends: operations, labels, variables and rules are added; `show` adds classes,
-    /// `hide` takes them away.
+    /// Merges the profile with those that it extends. Operations, named entries and rules are added up; `show` adds
+    /// classes and `hide` removes them; every other key overrides that of the extended profile.
+    ///
+    /// # Errors
+    /// A diagnostic if an extended profile does not exist, or if the profile extends itself.
     pub(super) fn profile(&self, raw_profiles: &BTreeMap<String, Self>) -> Result<Profile, Diagnostic> {
-        let mut chain = vec![self];
-        let mut seen = BTreeSet::from([self.name.as_str()]);
-        let mut last = self;
-        while let Some((parent, location)) = &last.extends {
-            let Some(raw) = raw_profiles.get(parent) else {
-                let message = unknown("profile", parent, raw_profiles.keys().map(String::as_str));
-                return Err(Diagnostic::new(location, message));
-            };
-            if !seen.insert(&raw.name) {
-                return Err(Diagnostic::new(location, format!("the profile {parent:?} extends itself")));
-            }
-            chain.push(raw);
-            last = raw;
-        }
+        let ancestry = self.ancestry(raw_profiles)?;
         let mut profile = Profile {
             name: self.name.clone(),
             location: self.location.clone(),
@@ -113,26 +104,54 @@ impl RawProfile {
             show: Show { mask: true, ..Show::default() },
             classes: BTreeMap::new(),
             rules: Vec::new(),
-            events: StreamHandling::default(),
-            stats: StreamHandling::default(),
+            events: StreamMode::default(),
+            stats: StreamMode::default(),
         };
-        for raw in chain.into_iter().rev() {
-            for (id, location) in &raw.allow {
-                profile.allow.entry(id).or_insert_with(|| location.clone());
-            }
-            raw.classes.add_to(&mut profile, raw.extends.is_none(), &raw.location);
-            profile.show.unknown = raw.unknown.unwrap_or(profile.show.unknown);
-            profile.show.mask = raw.mask.unwrap_or(profile.show.mask);
-            profile.show.names.merge(&raw.names);
-            profile.rules.extend(raw.rules.iter().cloned());
-            profile.events = raw.events.unwrap_or(profile.events);
-            profile.stats = raw.stats.unwrap_or(profile.stats);
+        if let Some(root) = ancestry.last() {
+            root.classes.start(&mut profile, &root.location);
+        }
+        for raw in ancestry.into_iter().rev() {
+            raw.add_to(&mut profile);
         }
         Ok(profile)
+    }
+
+    /// This profile, the one that it extends, the one that this extends, and so on.
+    fn ancestry<'p>(&'p self, raw_profiles: &'p BTreeMap<String, Self>) -> Result<Vec<&'p Self>, Diagnostic> {
+        let mut ancestry = vec![self];
+        let mut seen = BTreeSet::from([self.name.as_str()]);
+        let mut last = self;
+        while let Some((parent, location)) = &last.extends {
+            let Some(raw) = raw_profiles.get(parent) else {
+                let message = unknown("profile", parent, raw_profiles.keys().map(String::as_str));
+                return Err(Diagnostic::new(location, message));
+            };
+            if !seen.insert(&raw.name) {
+                return Err(Diagnostic::new(location, format!("profile {parent:?} extends itself")));
+            }
+            ancestry.push(raw);
+            last = raw;
+        }
+        Ok(ancestry)
+    }
+
+    /// Adds the keys of this file to `profile`, which has those of the extended profiles.
+    fn add_to(&self, profile: &mut Profile) {
+        for (id, location) in &self.allow {
+            profile.allow.entry(id).or_insert_with(|| location.clone());
+        }
+        self.classes.add_to(profile);
+        profile.show.unknown = self.unknown.unwrap_or(profile.show.unknown);
+        profile.show.mask = self.mask.unwrap_or(profile.show.mask);
+        profile.show.names.merge(&self.names);
+        profile.rules.extend(self.rules.iter().cloned());
+        profile.events = self.events.unwrap_or(profile.events);
+        profile.stats = self.stats.unwrap_or(profile.stats);
     }
 }
 
 impl RawClasses {
+    /// Reads `show` or `hide`.
     fn read(members: Members<'_>, diagnostics: &mut Diagnostics) -> Self {
         let classes = |node: &Node, diagnostics: &mut Diagnostics| {
             let mut found = Vec::new();
@@ -145,7 +164,7 @@ impl RawClasses {
         match (members.entry("show"), members.entry("hide")) {
             (None, None) => Self::Nothing,
             (Some(_), Some((hide, _))) => {
-                diagnostics.report(&hide.location, "`show` and `hide` exclude each other: expected one of them");
+                diagnostics.report(&hide.location, "`show` and `hide` exclude each other: use one of them");
                 Self::Nothing
             }
             (Some((key, node)), None) => match node.text("") {
@@ -160,44 +179,41 @@ impl RawClasses {
         }
     }
 
-    /// Changes what `profile` shows; `first` says that it extends nothing.
-    fn add_to(&self, profile: &mut Profile, first: bool, raw: &Location) {
-        let mut decide = |class: Class, location: &Location| {
-            profile.classes.insert(class, location.clone());
+    /// Sets what a profile shows that extends no other, before any class is added or removed: everything if it has the
+    /// key `hide`, else nothing. The key decides every class, or the line of the name if there is no key.
+    fn start(&self, profile: &mut Profile, name: &Location) {
+        let location = match self {
+            Self::All(location) | Self::Show(_, location) => location,
+            Self::Hide(_, location) => {
+                profile.show.classes = ClassSet::ALL;
+                profile.show.unknown = true;
+                location
+            }
+            Self::Nothing => name,
         };
+        profile.classes = Class::ALL.into_iter().map(|class| (class, location.clone())).collect();
+    }
+
+    /// Adds classes to what `profile` shows, or removes them. The line of a class decides it from now on.
+    fn add_to(&self, profile: &mut Profile) {
         match self {
             Self::All(location) => {
-                Class::ALL.into_iter().for_each(|class| decide(class, location));
+                profile.classes = Class::ALL.into_iter().map(|class| (class, location.clone())).collect();
                 profile.show.classes = ClassSet::ALL;
                 profile.show.unknown = true;
                 profile.show.mask = false;
             }
-            Self::Show(classes, key) => {
-                if first {
-                    Class::ALL.into_iter().for_each(|class| decide(class, key));
-                }
-                for (class, location) in classes {
-                    decide(*class, location);
-                    profile.show.classes = profile.show.classes.with(*class);
-                }
+            Self::Show(classes, _) => {
+                profile.classes.extend(classes.iter().cloned());
+                profile.show.classes =
+                    classes.iter().fold(profile.show.classes, |shown, (class, _)| shown.with(*class));
             }
-            Self::Hide(classes, key) => {
-                if first {
-                    Class::ALL.into_iter().for_each(|class| decide(class, key));
-                    profile.show.classes = ClassSet::ALL;
-                    profile.show.unknown = true;
-                }
+            Self::Hide(classes, _) => {
+                profile.classes.extend(classes.iter().cloned());
                 let hidden: ClassSet = classes.iter().map(|(class, _)| *class).collect();
-                for (class, location) in classes {
-                    decide(*class, location);
-                }
                 profile.show.classes = profile.show.classes.iter().filter(|class| !hidden.contains(*class)).collect();
             }
-            Self::Nothing => {
-                if first {
-                    Class::ALL.into_iter().for_each(|class| decide(class, raw));
-                }
-            }
+            Self::Nothing => {}
         }
     }
 }
@@ -212,7 +228,7 @@ fn shown_or_hidden(node: &Node) -> Result<bool, Diagnostic> {
 }
 
 /// Reads `mask-values`.
-fn yes_or_no(node: &Node) -> Result<bool, Diagnostic> {
+fn true_or_false(node: &Node) -> Result<bool, Diagnostic> {
     match node.text("`true` or `false`")? {
         "true" => Ok(true),
         "false" => Ok(false),
@@ -221,10 +237,10 @@ fn yes_or_no(node: &Node) -> Result<bool, Diagnostic> {
 }
 
 /// Reads `events` or `stats`.
-fn streams(node: &Node) -> Result<StreamHandling, Diagnostic> {
+fn stream_mode(node: &Node) -> Result<StreamMode, Diagnostic> {
     match node.text("`untouched` or `filtered`")? {
-        "untouched" => Ok(StreamHandling::Untouched),
-        "filtered" => Ok(StreamHandling::Filtered),
+        "untouched" => Ok(StreamMode::Untouched),
+        "filtered" => Ok(StreamMode::Filtered),
         other => Err(node.diagnostic(format!("found {other:?}, expected `untouched` or `filtered`"))),
     }
 }
@@ -246,25 +262,25 @@ fn allowed(node: &Node, diagnostics: &mut Diagnostics) -> BTreeMap<&'static str,
     allow
 }
 
-/// Reads a list of names that may hold `*`.
+/// Reads a list of names, in which `*` stands for any text.
 fn globs(members: Members<'_>, name: &str, diagnostics: &mut Diagnostics) -> Vec<String> {
     let Some(node) = members.get(name) else { return Vec::new() };
     let mut found = Vec::new();
     for (text, item) in diagnostics.texts(node, "names, in which `*` stands for any text") {
         let wrong = text.chars().find(|c| "?[]{}=".contains(*c) || c.is_whitespace());
         match wrong {
-            None if text.is_empty() => diagnostics.push(item.diagnostic("an empty name, expected one")),
+            None if text.is_empty() => diagnostics.push(item.diagnostic("found an empty text, expected a name")),
             None => found.push(text.to_owned()),
             Some(c) => {
-                diagnostics
-                    .push(item.diagnostic(format!("{c:?} in {text:?}, expected a name in which only `*` is special")));
+                let message = format!("found {c:?} in {text:?}, expected a name in which only `*` is special");
+                diagnostics.push(item.diagnostic(message));
             }
         }
     }
     found
 }
 
-/// Reads `rules`. A rule may name an operation in place of a schema: then it is about the schema of its response.
+/// Reads `rules`. A rule that names an operation applies to the schema of its response.
 fn rules(node: &Node, catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> Vec<Rule> {
     let mut found = Vec::new();
     for item in diagnostics.ok(node.list("a list of rules")).unwrap_or_default() {
@@ -282,7 +298,7 @@ fn rules(node: &Node, catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> V
     found
 }
 
-/// The schema that `on` names, itself or by an operation.
+/// Finds the schema that `on` names, either directly or by an operation.
 fn schema_named(on: &str, catalogue: &Catalogue) -> Result<String, String> {
     if catalogue.schema(on).is_some() {
         return Ok(on.to_owned());
