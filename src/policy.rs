@@ -1,7 +1,7 @@
-//! Route to decision.
+//! Route → decision.
 //!
-//! A [`Profile`] is what an operator wrote. A [`Policy`] is the same, compiled: for each operation that the profile allows,
-//! what happens to the response. [`Policy::decide`] has no effect and looks at nothing but the route.
+//! A [`Profile`] is what an operator wrote. A [`Policy`] is a compiled profile: it knows, for each operation that the
+//! profile allows, how the response is handled. [`Policy::decide`] looks at nothing but the route and has no side effect.
 
 mod guard;
 
@@ -17,47 +17,49 @@ use crate::route::Route;
 use crate::schema::{Catalogue, Class, ClassSet, Words};
 use crate::yaml::{Diagnostic, Diagnostics};
 
-/// Everything that the clients of one listener may ask and see, ready to be applied.
+/// What the clients of one listener can ask and see: a compiled profile.
 #[derive(Debug)]
 pub struct Policy {
     profile: Profile,
+    /// The allowed operations by their ids.
     allowed: HashMap<&'static str, Allowed>,
     queries: &'static QueryTable,
 }
 
-/// One operation that is allowed.
+/// An allowed operation.
 #[derive(Clone, Debug)]
 struct Allowed {
+    /// How the response is handled.
     handling: Handling,
-    /// How a stream is handled, where parameters ask for a stream instead of a document.
+    /// How the response is handled instead if the request's parameters ask for a stream.
     streamed: Option<Handling>,
-    /// The classes of the fields that rules hide in the response.
+    /// The classes that have fields in the response that rules hide.
     hidden_by_rules: ClassSet,
-    /// The actions of events, if the response is events.
+    /// How actions of events are written, if the response is events.
     words: Option<Words>,
 }
 
 /// How the response of an allowed operation is handled.
 #[derive(Clone, Debug)]
 enum Handling {
-    /// Every response is JSON and goes through the plan.
+    /// It is JSON, and the plan filters it.
     Filter(Arc<Plan>),
-    /// No response can be filtered, or none should be.
+    /// It passes unchanged.
     Relay(RelayReason),
-    /// Every response is a stream, and each record goes through the filter.
+    /// It is a stream, and the filter is applied to each record.
     Records(RecordFilter),
 }
 
-/// What happens to one exchange.
+/// What happens to one request and its response.
 #[derive(Clone, Debug)]
 pub enum Decision {
-    /// The engine never sees the request.
+    /// The request does not reach the engine.
     Deny(Denial),
-    /// The response goes to the client as it is.
+    /// The response reaches the client unchanged.
     Relay(RelayReason),
-    /// The response is JSON and goes through the plan: whole, or element by element where the operation returns an array.
+    /// The response is JSON, and the plan filters it: as a whole, or element by element if the operation returns an array.
     Filter(Arc<Plan>),
-    /// The response is a stream, and each record goes through the filter as it passes.
+    /// The response is a stream, and the filter is applied to each record as it passes.
     Records(RecordFilter),
 }
 
@@ -66,14 +68,14 @@ pub enum Decision {
 pub enum Denial {
     /// The profile does not allow the operation.
     NotAllowed,
-    /// A query parameter reads what the profile hides.
+    /// A query parameter reads fields that the profile hides, so the response would reveal them.
     Oracle,
-    /// The `filters` parameter does not parse, so that what it reads is unknown.
+    /// The parameter `filters` cannot be parsed, so what it reads is unknown.
     Filters,
 }
 
 impl Denial {
-    /// The message for the client.
+    /// The text for the client.
     pub const fn public(self) -> &'static str {
         match self {
             Self::NotAllowed => "denied by policy",
@@ -83,23 +85,23 @@ impl Denial {
     }
 }
 
-/// Why a response is relayed.
+/// Why a response is relayed unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelayReason {
-    /// It is a line of text, such as the answer to a ping.
+    /// It is plain text, such as the response to a ping.
     Text,
     /// It has no body.
     Empty,
-    /// It is a stream that is not filtered.
+    /// It is a stream that the profile does not filter, or that cannot be filtered.
     Stream,
-    /// The connection becomes two byte pipes.
+    /// The connection carries raw bytes in both directions.
     Hijack,
     /// It is an archive or other binary data.
     Archive,
 }
 
 impl RelayReason {
-    /// The text for logs and people.
+    /// The text for the log and for `dockveil explain`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -112,15 +114,15 @@ impl RelayReason {
 }
 
 impl Policy {
-    /// Compiles the plans of everything that `profile` allows.
+    /// Compiles a profile, with the default limits on each document.
     ///
     /// # Errors
-    /// A diagnostic for every rule that cannot be compiled for its schema, and for schemas that the catalogue does not have.
+    /// A diagnostic for every rule that cannot be compiled for its schema, and for every unknown schema.
     pub fn compile(profile: &Profile, catalogue: &Catalogue) -> Result<Self, Diagnostics> {
         Self::compile_within(profile, catalogue, DocumentLimits::default())
     }
 
-    /// As [`Policy::compile`], with limits on each document.
+    /// Compiles a profile, with these limits on each document.
     ///
     /// # Errors
     /// As [`Policy::compile`].
@@ -145,7 +147,7 @@ impl Policy {
         &self.profile.name
     }
 
-    /// What the operator wrote.
+    /// The profile that the policy was compiled from.
     pub fn profile(&self) -> &Profile {
         &self.profile
     }
@@ -155,17 +157,17 @@ impl Policy {
         self.allowed.contains_key(id)
     }
 
-    /// The operations that are allowed, by their ids.
+    /// The allowed operations, in the order of their ids.
     pub fn operations(&self) -> impl Iterator<Item = &'static Operation> {
         self.profile.allow.keys().filter_map(|id| operation(id))
     }
 
-    /// Whether fields of a class are shown.
+    /// Whether the profile shows fields of a class.
     pub fn shows(&self, class: Class) -> bool {
         self.profile.show.classes.contains(class)
     }
 
-    /// What happens to one exchange.
+    /// Decides what happens to a request and its response.
     pub fn decide(&self, route: &Route) -> Decision {
         let Some(allowed) = self.allowed.get(route.operation.id) else {
             return Decision::Deny(Denial::NotAllowed);
@@ -176,7 +178,7 @@ impl Policy {
             hidden_by_rules: allowed.hidden_by_rules,
             words: allowed.words.as_ref(),
         };
-        // Events that pass untouched show everything that their filters read.
+        // Untouched events show everything that a filter on events can read.
         let shows_all = allowed.words.is_some() && matches!(handling, Handling::Relay(_));
         let checked = if shows_all {
             guard::check_parameters(route, self.queries, &visible)
@@ -194,7 +196,7 @@ impl Policy {
     }
 }
 
-/// Compiles what one profile allows. Operations of one schema share a plan.
+/// Compiles one profile. Operations with the same schema share a plan.
 struct PolicyCompiler<'p> {
     profile: &'p Profile,
     catalogue: &'p Catalogue,
@@ -204,7 +206,7 @@ struct PolicyCompiler<'p> {
 }
 
 impl PolicyCompiler<'_> {
-    /// An allowed operation; `None` if it stays denied.
+    /// Compiles an allowed operation. Returns `None` after a mistake.
     fn allowed(&mut self, operation: &Operation, queries: &QueryTable) -> Option<Allowed> {
         let (handling, streamed) = match operation.response {
             Response::Document(schema) | Response::Array(schema) => (Handling::Filter(self.plan(schema)?), None),
@@ -231,46 +233,48 @@ impl PolicyCompiler<'_> {
         Some(Allowed { handling, streamed, hidden_by_rules, words })
     }
 
-    /// The plan of a schema, compiled once.
+    /// Returns the plan of a schema. Compiles it the first time.
     fn plan(&mut self, schema: &'static str) -> Option<Arc<Plan>> {
         if let Some(plan) = self.plans.get(schema) {
             return Some(Arc::clone(plan));
         }
         let compiled = Plan::compile(self.catalogue, schema, &self.profile.show, &self.profile.rules);
-        let plan = Arc::new(self.keep(compiled)?.with_limits(self.limits));
+        let plan = Arc::new(self.ok(compiled)?.with_limits(self.limits));
         self.plans.insert(schema, Arc::clone(&plan));
         Some(plan)
     }
 
+    /// Compiles the filter of events.
     fn events(&mut self, operation: &Operation) -> Option<Handling> {
         match self.profile.events {
             StreamMode::Untouched => Some(Handling::Relay(RelayReason::Stream)),
             StreamMode::Filtered => {
                 let Profile { show, rules, .. } = self.profile;
                 let compiled = RecordFilter::compile(self.catalogue, operation.schema()?, show, rules, self.limits);
-                self.keep(compiled).map(Handling::Records)
+                self.ok(compiled).map(Handling::Records)
             }
         }
     }
 
-    /// Compiles the rules for operations that are not allowed too: a mistake in one of them is a mistake all the same.
+    /// Compiles the rules for schemas that no allowed operation returns, so that mistakes in them are reported too.
     fn check_unused_rules(&mut self) {
         let Profile { show, rules, .. } = self.profile;
         for schema in rules.iter().filter_map(|rule| self.catalogue.schema(&rule.on)) {
             if !self.plans.contains_key(schema.name()) {
                 let compiled = Plan::compile(self.catalogue, schema.name(), show, rules);
-                self.keep(compiled);
+                self.ok(compiled);
             }
         }
     }
 
-    fn keep<T>(&mut self, compiled: Result<T, CompileError>) -> Option<T> {
+    /// Takes the result, or reports the error.
+    fn ok<T>(&mut self, compiled: Result<T, CompileError>) -> Option<T> {
         self.diagnostics.ok(compiled.map_err(|error| Diagnostic::new(&self.profile.location, error.to_string())))
     }
 
-    /// The classes of the fields that rules hide in the response of an operation.
+    /// The classes that have fields in the response of an operation that rules hide.
     ///
-    /// A rule that hides a field on some condition, or hides one that no class file knows, counts for all classes.
+    /// If a rule hides fields on a condition, or hides a field without a class, this is every class.
     fn hidden_by_rules(&mut self, operation: &Operation) -> ClassSet {
         let Some(schema) = operation.filtered_schema() else { return ClassSet::EMPTY };
         let Profile { show, rules, .. } = self.profile;
@@ -280,7 +284,7 @@ impl PolicyCompiler<'_> {
         if hiding.is_empty() {
             return ClassSet::EMPTY;
         }
-        let explained = self.keep(Plan::explain(self.catalogue, schema, show, rules));
+        let explained = self.ok(Plan::explain(self.catalogue, schema, show, rules));
         let Some(explained) = explained else { return ClassSet::ALL };
         let mut hidden = ClassSet::EMPTY;
         for rule in hiding {
@@ -301,14 +305,14 @@ mod tests {
     use crate::profile::Profiles;
     use crate::route::find;
 
-    /// The policy of one profile file.
+    /// Compiles one profile file.
     fn policy(text: &str) -> Policy {
         let catalogue = crate::api::catalogue::built_in().unwrap();
         let profiles = Profiles::parse(&[("p.yaml", text)], &catalogue).unwrap();
         Policy::compile(profiles.iter().next().unwrap(), &catalogue).unwrap()
     }
 
-    /// What it decides, in a word.
+    /// The decision in a few words.
     fn decided(policy: &Policy, method: &str, target: &str) -> String {
         match policy.decide(&find(method, target).unwrap().unwrap()) {
             Decision::Deny(denial) => denial.public().to_owned(),
@@ -324,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_allowed_is_denied() {
+    fn every_operation_that_is_not_allowed_is_denied() {
         let policy = policy("profile: p\nallow: [ContainerList]\n");
         for operation in crate::api::OPERATIONS.iter().filter(|operation| operation.id != "ContainerList") {
             let path = operation.template.replace(['{', '}'], "");
@@ -333,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_filtered_and_everything_else_relayed_for_a_reason() {
+    fn json_is_filtered_and_other_responses_are_relayed() {
         let policy = policy(
             "profile: p\nallow: [Ping, ContainerList, ContainerInspect, ContainerStats, ContainerLogs, SystemEvents, \
              ContainerExport, ContainerAttach, ContainerAttachWebsocket, ContainerStart, ContainerWait, ImageCreate]\n",
@@ -361,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_of_records_are_filtered_if_the_profile_says_so() {
+    fn events_and_stats_are_filtered_if_the_profile_says_so() {
         for (keys, events, stats) in [
             ("", "relay: stream", "relay: stream"),
             ("events: filtered\n", "filter records", "relay: stream"),
@@ -375,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_of_events_are_read_where_events_are_filtered() {
+    fn filters_on_events_are_checked_unless_events_are_untouched() {
         const HIDDEN: &str = "denied by policy: this query parameter reads hidden fields";
         let text = "profile: p\nallow: [SystemEvents]\nshow: [identity]\nlabels: [app]\n";
         let (untouched, filtered) = (policy(text), policy(&format!("{text}events: filtered\n")));
@@ -402,7 +406,7 @@ mod tests {
         check(&policy, "GET", "/volumes?filters=x", "denied by policy: the filters of this request cannot be parsed");
     }
 
-    /// Whether the rows of a list may be selected by name and by state, beside this rule.
+    /// Checks whether a client can filter a list by name and by state, under a profile with this rule.
     #[track_caller]
     fn check_rule(rule: &str, by_name: bool, by_state: bool) {
         let text = format!("profile: p\nallow: [ContainerList, VolumeList]\nshow: all\nrules:\n  - {rule}\n");
@@ -414,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_rule_hides_cannot_be_asked_for_either() {
+    fn a_filter_cannot_read_what_a_rule_hides() {
         check_rule("{on: ContainerInspect, blank: $.Name}", true, true);
         check_rule("{on: ContainerSummary, keep: \"$.Names\"}", true, true);
         check_rule("{on: ContainerSummary, blank: \"$.Names\"}", false, true);
@@ -425,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_a_schema_inside_the_response_count() {
+    fn a_filter_cannot_read_what_a_rule_of_a_nested_schema_hides() {
         let policy = policy("profile: p\nallow: [VolumeList]\nshow: all\nrules:\n  - {on: Volume, redact: $.Name}\n");
         check(&policy, "GET", "/volumes?filters={%22dangling%22:[%22true%22]}", "filter");
         check(

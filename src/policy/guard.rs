@@ -1,7 +1,8 @@
-//! Guards against query parameters that read what the response does not show.
+//! Denies query parameters that read fields which the profile hides.
 //!
-//! `filters/queries.yaml` says what each parameter reads. A request passes if the profile shows all of it. A key of
-//! `filters` that the table does not have never passes.
+//! A list filter that matches shows a row, and one that does not match hides it. A client that filters by a hidden field
+//! can guess its value. `filters/queries.yaml` says what each parameter reads. A request passes if the profile shows all
+//! of it. A key of `filters` that is not in the table never passes.
 
 use std::fmt;
 
@@ -14,24 +15,24 @@ use crate::filter::{Show, looks_like_credential};
 use crate::route::{Query, Route};
 use crate::schema::{Class, ClassSet, Words};
 
-/// The longest text of `filters`, in bytes.
+/// The longest value of `filters`, in bytes.
 const FILTERS_LIMIT: usize = 64 * 1024;
 
-/// What a client can see in the rows of one operation.
+/// What a client can see in the response of one operation.
 pub(super) struct Visible<'p> {
     /// What the profile shows.
     pub(super) show: &'p Show,
-    /// The classes of the fields that rules hide in these rows.
+    /// The classes that have fields in the response that rules hide.
     pub(super) hidden_by_rules: ClassSet,
-    /// The actions of events, if the operation returns events.
+    /// How actions of events are written, if the response is events.
     pub(super) words: Option<&'p Words>,
 }
 
-/// Checks that the parameters of `route` read only what is visible.
+/// Checks that the query parameters read only what is visible.
 ///
 /// # Errors
-/// [`Denial::Oracle`] if one reads more, or is a filter that the table does not have; [`Denial::Filters`] if the filters
-/// cannot be parsed.
+/// [`Denial::Oracle`] if one reads more, or if `filters` has an unknown key; [`Denial::Filters`] if `filters` cannot be
+/// parsed.
 pub(super) fn check(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Result<(), Denial> {
     check_parameters(route, table, visible)?;
     check_filters(route, table, visible)
@@ -40,23 +41,27 @@ pub(super) fn check(route: &Route, table: &QueryTable, visible: &Visible<'_>) ->
 /// Checks the parameters other than `filters`.
 ///
 /// # Errors
-/// [`Denial::Oracle`].
+/// [`Denial::Oracle`] if one reads more than is visible.
 pub(super) fn check_parameters(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Result<(), Denial> {
     for parameter in table.parameters(route.operation) {
         let is_used = values(&route.query, &parameter.name).next().is_some();
         let is_harmless = parameter.is_flag && !values(&route.query, &parameter.name).any(is_true);
-        if is_used && !is_harmless && !visible.all(parameter.reads, &[], table) {
+        if is_used && !is_harmless && !visible.covers(parameter.reads, &[], table) {
             return Err(Denial::Oracle);
         }
     }
     Ok(())
 }
 
+/// Checks the keys of `filters`.
+///
+/// # Errors
+/// As [`check`].
 fn check_filters(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Result<(), Denial> {
     for text in values(&route.query, "filters").filter(|text| !text.is_empty()) {
-        for (key, values) in parse(text)? {
+        for (key, values) in parse_filters(text)? {
             let reads = table.filter(route.operation, &key);
-            if !reads.is_some_and(|reads| visible.all(reads, &values, table)) {
+            if !reads.is_some_and(|reads| visible.covers(reads, &values, table)) {
                 return Err(Denial::Oracle);
             }
         }
@@ -64,14 +69,14 @@ fn check_filters(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Re
     Ok(())
 }
 
-/// The values of every parameter called `name`, in any case: some engines ignore the case.
+/// The values of every parameter with this name in any case, because some engines ignore the case.
 fn values<'q>(query: &'q Query, name: &str) -> impl Iterator<Item = &'q str> {
     query.pairs().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
 impl Visible<'_> {
-    /// Whether everything that is read is visible.
-    fn all(&self, reads: Reads, values: &[String], table: &QueryTable) -> bool {
+    /// Whether everything that a parameter or key with these values reads is visible.
+    fn covers(&self, reads: Reads, values: &[String], table: &QueryTable) -> bool {
         match reads {
             Reads::Classes(classes) => classes.iter().all(|class| self.shows_all_of(class)),
             Reads::Unfiltered => false,
@@ -90,7 +95,7 @@ impl Visible<'_> {
         }
         let labels = self.show.names.of(LABELS);
         let is_listed = |value: &String| value.split('=').next().is_some_and(|key| labels.matches(key));
-        // A guess that hits a masked value has the shape of a credential.
+        // Only a value that looks like a credential is masked, so only such a guess could hit a masked value.
         let is_masked = |value: &String| {
             self.show.mask && value.split_once('=').is_some_and(|(_, guess)| looks_like_credential(guess))
         };
@@ -104,72 +109,75 @@ impl Visible<'_> {
     }
 }
 
-/// Reads `filters`: `{"key": ["value"]}`, or `{"key": {"value": true}}` of older clients.
+/// Parses `filters`: `{"key": ["value"]}`, or `{"key": {"value": true}}` from older clients.
 ///
-/// Returns duplicate keys and values too, so that it does not matter which of them the engine takes.
-fn parse(text: &str) -> Result<Vec<(String, Vec<String>)>, Denial> {
+/// Returns every duplicate key and value, so all of them are checked, whichever of them the engine uses.
+///
+/// # Errors
+/// [`Denial::Filters`] if the text is too long or has another shape.
+fn parse_filters(text: &str) -> Result<Vec<(String, Vec<String>)>, Denial> {
     if text.len() > FILTERS_LIMIT {
         return Err(Denial::Filters);
     }
-    serde_json::from_str::<Filters>(text).map(|filters| filters.0).map_err(|_| Denial::Filters)
+    serde_json::from_str::<FilterKeys>(text).map(|keys| keys.0).map_err(|_| Denial::Filters)
 }
 
-/// The keys of `filters` with their values.
-struct Filters(Vec<(String, Vec<String>)>);
+/// The keys of `filters`, each with its values.
+struct FilterKeys(Vec<(String, Vec<String>)>);
 
-impl<'de> Deserialize<'de> for Filters {
+impl<'de> Deserialize<'de> for FilterKeys {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Keys;
-        impl<'de> Visitor<'de> for Keys {
-            type Value = Filters;
+        struct KeysVisitor;
+        impl<'de> Visitor<'de> for KeysVisitor {
+            type Value = FilterKeys;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object of filters")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Filters, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FilterKeys, A::Error> {
                 let mut keys = Vec::new();
-                while let Some((key, Values(values))) = map.next_entry()? {
+                while let Some((key, FilterValues(values))) = map.next_entry()? {
                     keys.push((key, values));
                 }
-                Ok(Filters(keys))
+                Ok(FilterKeys(keys))
             }
         }
-        from.deserialize_map(Keys)
+        from.deserialize_map(KeysVisitor)
     }
 }
 
-/// The values of one key.
-struct Values(Vec<String>);
+/// The values of one key of `filters`.
+struct FilterValues(Vec<String>);
 
-impl<'de> Deserialize<'de> for Values {
+impl<'de> Deserialize<'de> for FilterValues {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Values;
+        struct ValuesVisitor;
+        impl<'de> Visitor<'de> for ValuesVisitor {
+            type Value = FilterValues;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an array of values, or an object of values that are true")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Values, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<FilterValues, A::Error> {
                 let mut values = Vec::new();
                 while let Some(value) = items.next_element()? {
                     values.push(value);
                 }
-                Ok(Values(values))
+                Ok(FilterValues(values))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Values, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FilterValues, A::Error> {
                 let mut values = Vec::new();
                 // The engine ignores the booleans.
                 while let Some((value, _)) = map.next_entry::<String, bool>()? {
                     values.push(value);
                 }
-                Ok(Values(values))
+                Ok(FilterValues(values))
             }
         }
-        from.deserialize_any(Either)
+        from.deserialize_any(ValuesVisitor)
     }
 }
 
@@ -185,8 +193,8 @@ mod tests {
 
     static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| crate::api::catalogue::built_in().unwrap());
 
-    /// What `show` with these classes says to `parameters` of an operation.
-    fn said(id: &str, parameters: &[(&str, &str)], classes: &[Class], ruled: &[Class]) -> Result<(), Denial> {
+    /// Checks `parameters` of an operation under a profile that shows `classes` and has rules that hide `ruled`.
+    fn checked(id: &str, parameters: &[(&str, &str)], classes: &[Class], ruled: &[Class]) -> Result<(), Denial> {
         let operation = operation(id).unwrap();
         let path = operation.template.replace("{id}", "x").replace("{reference}", "x").replace("{checkpoint}", "y");
         let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
@@ -205,15 +213,19 @@ mod tests {
         check(&route, queries::built_in().unwrap(), &visible)
     }
 
-    /// `parameters` pass when exactly these classes are shown, and not when one of them is hidden.
+    /// Checks that `parameters` pass if exactly these classes are shown, and that they fail if any of them is hidden.
     #[track_caller]
     fn check_needs(id: &str, parameters: &[(&str, &str)], needs: &[Class]) {
-        assert_eq!(said(id, parameters, needs, &[]), Ok(()), "{id} {parameters:?} shown");
+        assert_eq!(checked(id, parameters, needs, &[]), Ok(()), "{id} {parameters:?} shown");
         for missing in needs {
             let others: Vec<Class> = Class::ALL.into_iter().filter(|class| class != missing).collect();
-            assert_eq!(said(id, parameters, &others, &[]), Err(Denial::Oracle), "{id} {parameters:?} hides {missing}");
             assert_eq!(
-                said(id, parameters, &Class::ALL, &[*missing]),
+                checked(id, parameters, &others, &[]),
+                Err(Denial::Oracle),
+                "{id} {parameters:?} hides {missing}"
+            );
+            assert_eq!(
+                checked(id, parameters, &Class::ALL, &[*missing]),
                 Err(Denial::Oracle),
                 "{id} {parameters:?}, {missing} hidden by a rule"
             );
@@ -223,7 +235,7 @@ mod tests {
     #[track_caller]
     fn check_filter(id: &str, filters: &str, expected: Result<(), Denial>) {
         let classes = [Class::Identity, Class::State, Class::Topology];
-        assert_eq!(said(id, &[("filters", filters)], &classes, &[]), expected, "{id} {filters}");
+        assert_eq!(checked(id, &[("filters", filters)], &classes, &[]), expected, "{id} {filters}");
     }
 
     #[test]
@@ -284,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_that_is_masked_cannot_be_guessed() {
+    fn a_masked_label_cannot_be_guessed() {
         let target = "/containers/json?filters={%22label%22:[%22app=http%3A%2F%2Fu%3Aguess%40db%22]}";
         let route = find("GET", target).unwrap().unwrap();
         for classes in [ClassSet::EMPTY, ClassSet::EMPTY.with(Class::FreeText)] {
@@ -298,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_compared_by_the_keys_that_are_shown() {
+    fn a_filter_on_labels_can_name_only_labels_that_are_shown() {
         for id in [
             "ContainerList",
             "ImageList",
@@ -328,8 +340,8 @@ mod tests {
             check_filter(id, r#"{"label":["App"]}"#, Err(Denial::Oracle));
             check_filter(id, r#"{"label":[""]}"#, Err(Denial::Oracle));
             let token = [("filters", r#"{"label":["token=a"]}"#)];
-            assert_eq!(said(id, &token, &[Class::FreeText], &[]), Ok(()), "{id}");
-            assert_eq!(said(id, &token, &Class::ALL, &[Class::FreeText]), Err(Denial::Oracle), "{id}");
+            assert_eq!(checked(id, &token, &[Class::FreeText], &[]), Ok(()), "{id}");
+            assert_eq!(checked(id, &token, &Class::ALL, &[Class::FreeText]), Err(Denial::Oracle), "{id}");
         }
         check_filter("ContainerList", r#"{"label!":["token"]}"#, Err(Denial::Oracle));
         check_filter("NodeList", r#"{"node.label":["token"]}"#, Err(Denial::Oracle));
@@ -337,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_there_twice_is_checked_twice() {
+    fn duplicate_keys_are_all_checked() {
         check_filter("ContainerList", r#"{"label":["token"],"label":["app"]}"#, Err(Denial::Oracle));
         check_filter("ContainerList", r#"{"label":["app"],"label":["token"]}"#, Err(Denial::Oracle));
         check_filter("ContainerList", r#"{"name":["a"],"\u006cabel":["token"]}"#, Err(Denial::Oracle));
@@ -348,12 +360,12 @@ mod tests {
         let unknown = [("filters", r#"{"environment":["x"]}"#)];
         let has_filters = |one: &&Operation| one.query.iter().any(|parameter| parameter.name == "filters");
         for id in OPERATIONS.iter().filter(has_filters).map(|operation| operation.id) {
-            assert_eq!(said(id, &unknown, &Class::ALL, &[]), Err(Denial::Oracle), "{id}");
+            assert_eq!(checked(id, &unknown, &Class::ALL, &[]), Err(Denial::Oracle), "{id}");
         }
     }
 
     #[test]
-    fn filters_that_cannot_be_read_are_denied() {
+    fn malformed_filters_are_denied() {
         for text in [
             "x",
             "null",
@@ -370,7 +382,7 @@ mod tests {
             check_filter("ContainerList", text, Err(Denial::Filters));
         }
         let long = format!("{{\"name\":[\"{}\"]}}", "a".repeat(FILTERS_LIMIT));
-        assert!(parse(&long).is_err_and(|denial| denial == Denial::Filters));
+        assert!(parse_filters(&long).is_err_and(|denial| denial == Denial::Filters));
         for text in ["", "{}", r#"{"name":[]}"#, r#"{"name":{}}"#] {
             check_filter("ContainerList", text, Ok(()));
         }
@@ -386,7 +398,7 @@ mod tests {
         for (value, expected) in
             [("true", Err(Denial::Oracle)), ("1", Err(Denial::Oracle)), ("0", Ok(())), ("false", Ok(()))]
         {
-            assert_eq!(said("ContainerTop", &[("stream", value)], &Class::ALL, &[]), expected, "stream={value}");
+            assert_eq!(checked("ContainerTop", &[("stream", value)], &Class::ALL, &[]), expected, "stream={value}");
         }
         for id in ["ContainerLogs", "ServiceLogs", "TaskLogs"] {
             for value in ["1", "true", "off", "yes"] {
@@ -410,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn the_events_that_are_asked_for_have_no_command_line() {
+    fn a_filter_on_actions_cannot_guess_a_hidden_command_line() {
         use Class::{Command, State};
         for events in [r#"["exec_start"]"#, r#"["die","health_status: unhealthy"]"#, "[]", r#"{"start":true}"#] {
             check_filter("SystemEvents", &format!("{{\"event\":{events}}}"), Ok(()));
@@ -424,8 +436,8 @@ mod tests {
         ] {
             let filters = format!("{{\"event\":{events}}}");
             check_filter("SystemEvents", &filters, Err(Denial::Oracle));
-            assert_eq!(said("SystemEvents", &[("filters", &filters)], &[State, Command], &[]), Ok(()), "{events}");
-            let ruled = said("SystemEvents", &[("filters", &filters)], &[State, Command], &[Command]);
+            assert_eq!(checked("SystemEvents", &[("filters", &filters)], &[State, Command], &[]), Ok(()), "{events}");
+            let ruled = checked("SystemEvents", &[("filters", &filters)], &[State, Command], &[Command]);
             assert_eq!(ruled, Err(Denial::Oracle), "{events}");
         }
     }
