@@ -145,8 +145,9 @@ pub(super) fn wollomatic(source: &Source) -> Result<Sheet, Diagnostics> {
         }
     }
     match options.get("shutdowngracetime").unwrap_or("10").parse() {
-        Ok(seconds) => sheet.timeouts.shutdown = Duration::from_secs(seconds),
-        Err(_) => wrong("shutdowngracetime: expected a number of seconds".to_owned()),
+        // A configuration file takes no longer time.
+        Ok(seconds) if seconds <= 7 * 24 * 3600 => sheet.timeouts.shutdown = Duration::from_secs(seconds),
+        Ok(_) | Err(_) => wrong("shutdowngracetime: expected a number of seconds, at most seven days".to_owned()),
     }
     for method in METHODS {
         let sources = options.patterns(method.as_str());
