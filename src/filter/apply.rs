@@ -39,7 +39,7 @@ impl Plan {
     }
 
     /// Filters the value at the start of `bytes`, appends what is left to `out`, and returns the number of bytes read,
-    /// including whitespace before the value. Returns `None` and changes nothing if `bytes` end before the value does. A
+    /// including whitespace before the value. Nothing is left of a value that a rule removes. Returns `None` and changes nothing if `bytes` end before the value does. A
     /// scalar that touches the end may go on, so it has not ended.
     ///
     /// Each call reads `bytes` from the start: call again when they have grown by a good part, not by a little.
@@ -54,7 +54,7 @@ impl Plan {
     ) -> Result<Option<usize>, FilterError> {
         let mut end = 0;
         let found = self.run(bytes, out, |walk| {
-            walk.document()?;
+            walk.value_or_nothing()?;
             end = walk.cursor.at();
             let value = walk.cursor.since(walk.start)?;
             match (value.first(), bytes.get(end)) {
@@ -70,7 +70,8 @@ impl Plan {
                 report.add(&found);
                 Ok(Some(end))
             }
-            Err(Stop::End) => self.check_size(bytes).map(|()| None),
+            // The limit is the value's; whitespace before it does not count.
+            Err(Stop::End) => self.check_size(bytes.trim_ascii_start()).map(|()| None),
             Err(Stop::Wrong(error)) => Err(error),
         }
     }
@@ -153,17 +154,26 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         }
     }
 
-    /// Walks the document at the cursor.
+    /// Walks the document at the cursor. Writes `null` if nothing of it stays.
     fn document(&mut self) -> Result<(), Stop> {
+        if !self.value_or_nothing()? {
+            self.out.extend_from_slice(b"null");
+        }
+        Ok(())
+    }
+
+    /// Walks the document at the cursor. Returns whether anything of it stays; if not, nothing is written.
+    fn value_or_nothing(&mut self) -> Result<bool, Stop> {
         self.cursor.token()?;
         (self.start, self.unwritten) = (self.cursor.at(), self.cursor.at());
         let before = self.out.len();
-        if !self.value(self.plan.root, DepthBudget::new(self.plan.limits.depth))? {
+        let stays = self.value(self.plan.root, DepthBudget::new(self.plan.limits.depth))?;
+        if !stays {
             self.out.truncate(before);
-            self.out.extend_from_slice(b"null");
             self.unwritten = self.cursor.at();
         }
-        self.write_until(self.cursor.at())
+        self.write_until(self.cursor.at())?;
+        Ok(stays)
     }
 
     /// Walks the array of documents at the cursor.

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 
 use jsonpath_rust::JsonPath;
+use jsonpath_rust::parser::model::{Segment, Selector};
+use jsonpath_rust::parser::parse_json_path;
 use serde_json::{Map, Value};
 
 use super::plan::HASH_KEY;
 use crate::api::lists;
 use crate::filter::{Action, Plan, Rule, Show};
-use crate::schema::{Catalogue, Class, Field, Schema};
+use crate::schema::{Blank, Catalogue, Class, Field, Schema};
 
 /// What is left of a document when only `rules` decide; `None` if nothing is.
 pub(super) fn left_by_rules(rules: &[Rule], document: &Value) -> Option<Value> {
@@ -103,7 +105,7 @@ impl<'c> Reference<'c> {
             if schema.is_some_and(|schema| schema != rule.on) {
                 continue;
             }
-            for found in document.query_only_path(rule.selector.as_str()).unwrap_or_default() {
+            for found in document.query_only_path(&as_the_rfc_counts(rule.selector.as_str())).unwrap_or_default() {
                 let location = match path {
                     "" => found,
                     _ => format!("{path}{}", found.strip_prefix('$').unwrap_or(&found)),
@@ -123,7 +125,7 @@ impl<'c> Reference<'c> {
         let mut kept = false;
         if let Some(rule) = self.decided.get(&path).and_then(|rule| self.rules.get(*rule)) {
             if rule.action != Action::Keep {
-                let value = acted(&rule.action, value);
+                let value = acted(&rule.action, location.field.map_or(Blank::OfType, |field| field.blank), value);
                 return Remainder { kept: value.is_some(), value };
             }
             kept = true;
@@ -155,6 +157,8 @@ impl<'c> Reference<'c> {
             Visibility::BySchema(known) if opaque && known.loose => return self.probed(location, path, value),
             Visibility::BySchema(known) => known,
         };
+        let blank = field.map_or(Blank::OfType, |field| field.blank);
+        let known = BySchema { loose: known.loose || (said.is_some() && blank == Blank::Absent), ..known };
         let (is_shown, has_class) = (shown(known), said.is_some());
         let leaf = field
             .is_none_or(|field| field.members.is_empty() && field.any_member.is_none() && field.elements.is_none());
@@ -180,7 +184,7 @@ impl<'c> Reference<'c> {
         if has_class && !is_shown && known.loose {
             return Remainder { value: None, kept: false };
         }
-        Remainder { value: Some(zero(value)), kept: false }
+        Remainder { value: Some(zero(value, blank)), kept: false }
     }
 
     /// A value that is hidden but for what rules keep in it.
@@ -315,12 +319,123 @@ fn called(name: &str) -> AllowList {
     }
 }
 
+/// Shows `add` the names that a path has outside of filter expressions.
+pub(super) fn names_of_path(path: &str, add: &mut impl FnMut(&str)) {
+    fn of_segment(segment: &Segment, add: &mut impl FnMut(&str)) {
+        let selectors = match segment {
+            Segment::Descendant(below) => return of_segment(below, add),
+            Segment::Selector(one) => std::slice::from_ref(one),
+            Segment::Selectors(many) => many,
+        };
+        for selector in selectors {
+            if let Selector::Name(name) = selector {
+                add(name);
+            }
+        }
+    }
+    if let Ok(query) = parse_json_path(path) {
+        query.segments.iter().for_each(|segment| of_segment(segment, add));
+    }
+}
+
+/// A path for which the library finds what RFC 9535 means.
+///
+/// A known difference: where a query finds nothing, `count()` is zero (RFC 9535 §2.4.6), but the library takes it for the
+/// special result Nothing, which is equal to no number and not less than any. So `$[?count(@.*) <= 2]` misses the values
+/// that have no children. What a comparison says about zero is written out beside it; a test fails when a version of the
+/// library counts as the RFC does, and this function can go.
+pub(super) fn as_the_rfc_counts(path: &str) -> String {
+    let Some(call) = find_outside_quotes(path, "count(") else { return path.to_owned() };
+    let (before, from) = path.split_at(call);
+    let Some((query, behind)) = inside_parentheses(from.get("count(".len()..).unwrap_or_default()) else {
+        return path.to_owned();
+    };
+    let number = |text: &str| -> Option<i64> { text.trim().parse().ok() };
+    let query = as_the_rfc_counts(query);
+    // `count(…) < 2`, or `2 > count(…)`.
+    let (before, comparison, zero, behind) = match operator_at_start(behind) {
+        Some((operator, right)) => {
+            let digits =
+                right.len() - right.trim_start().trim_start_matches(|c: char| c == '-' || c.is_ascii_digit()).len();
+            let (literal, behind) = right.split_at(digits);
+            let Some(number) = number(literal) else { return path.to_owned() };
+            (before, format!("count({query}) {operator} {number}"), holds(0, operator, number), behind)
+        }
+        None => {
+            let Some((left, operator)) = operator_at_end(before) else { return path.to_owned() };
+            let outside = left.trim_end().trim_end_matches(|c: char| c == '-' || c.is_ascii_digit());
+            let Some(number) = number(left.get(outside.len()..).unwrap_or_default()) else { return path.to_owned() };
+            (outside, format!("{number} {operator} count({query})"), holds(number, operator, 0), behind)
+        }
+    };
+    let whole = if zero { format!("({comparison} || !{query})") } else { format!("({comparison} && {query})") };
+    format!("{before}{whole}{}", as_the_rfc_counts(behind))
+}
+
+/// Where `mark` stands in a path, outside of texts in quotes.
+fn find_outside_quotes(path: &str, mark: &str) -> Option<usize> {
+    let mut quote = None;
+    let mut escaped = false;
+    path.char_indices().find_map(|(at, c)| {
+        match quote {
+            Some(_) if escaped => escaped = false,
+            Some(_) if c == '\\' => escaped = true,
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if matches!(c, '\'' | '"') => quote = Some(c),
+            None => return path.get(at..).filter(|rest| rest.starts_with(mark)).map(|_| at),
+        }
+        None
+    })
+}
+
+/// What stands before the parenthesis that closes, and behind it.
+fn inside_parentheses(text: &str) -> Option<(&str, &str)> {
+    let mut from = 0;
+    let mut depth = 1;
+    loop {
+        let rest = text.get(from..)?;
+        let next = [find_outside_quotes(rest, "("), find_outside_quotes(rest, ")")].into_iter().flatten().min()?;
+        let at = from + next;
+        depth = if text.get(at..)?.starts_with('(') { depth + 1 } else { depth - 1 };
+        if depth == 0 {
+            return Some((text.get(..at)?, text.get(at + 1..)?));
+        }
+        from = at + 1;
+    }
+}
+
+/// The operators of comparisons; one that begins like another comes first.
+const OPERATORS: [&str; 6] = ["==", "!=", "<=", ">=", "<", ">"];
+
+fn operator_at_start(text: &str) -> Option<(&'static str, &str)> {
+    let text = text.trim_start();
+    OPERATORS.into_iter().find_map(|operator| Some((operator, text.strip_prefix(operator)?)))
+}
+
+fn operator_at_end(text: &str) -> Option<(&str, &'static str)> {
+    let text = text.trim_end();
+    OPERATORS.into_iter().find_map(|operator| Some((text.strip_suffix(operator)?, operator)))
+}
+
+fn holds(left: i64, operator: &str, right: i64) -> bool {
+    match operator {
+        "==" => left == right,
+        "!=" => left != right,
+        "<=" => left <= right,
+        ">=" => left >= right,
+        "<" => left < right,
+        _ => left > right,
+    }
+}
+
 /// What a rule that hides makes of a value.
-fn acted(action: &Action, value: &Value) -> Option<Value> {
+fn acted(action: &Action, blank: Blank, value: &Value) -> Option<Value> {
     const REDACTED: &str = "[redacted]";
     match action {
         Action::Keep => Some(value.clone()),
-        Action::Blank => Some(zero(value)),
+        Action::Blank if blank == Blank::Absent => None,
+        Action::Blank => Some(zero(value, blank)),
         Action::Remove => None,
         Action::Redact => Some(REDACTED.into()),
         Action::Mask => Some(match value {
@@ -352,13 +467,48 @@ fn hashed(value: &Value) -> Value {
     serde_json::from_slice(&out).unwrap_or_default()
 }
 
-fn zero(value: &Value) -> Value {
+fn zero(value: &Value, blank: Blank) -> Value {
     match value {
         Value::Null => Value::Null,
         Value::Bool(_) => false.into(),
         Value::Number(_) => 0.into(),
-        Value::String(_) => "".into(),
+        Value::String(_) => match blank {
+            Blank::Time => "0001-01-01T00:00:00Z".into(),
+            Blank::Unknown => "unknown".into(),
+            Blank::OfType | Blank::Absent => "".into(),
+        },
         Value::Array(_) => Value::Array(Vec::new()),
         Value::Object(_) => Value::Object(Map::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_library_still_counts_nothing_as_nothing() {
+        let document = json!([1, {}, {"a": 1}, [1, 2, 3]]);
+        let found = |path: &str| document.query_only_path(path).unwrap();
+        assert_eq!(found("$[?count(@.*) <= 2]"), ["$[2]"], "the known difference is gone: drop `as_the_rfc_counts`");
+        assert_eq!(found(&as_the_rfc_counts("$[?count(@.*) <= 2]")), ["$[0]", "$[1]", "$[2]"]);
+    }
+
+    #[test]
+    fn only_comparisons_with_counts_are_written_anew() {
+        for (path, expected) in [
+            ("$.a[?@.b == 1]", "$.a[?@.b == 1]"),
+            ("$['count(@) == 0']", "$['count(@) == 0']"),
+            ("$[?count(@.*)==0]", "$[?(count(@.*) == 0 || !@.*)]"),
+            ("$[?@.a && 2 <= count(@['(',')'])]", "$[?@.a && (2 <= count(@['(',')']) && @['(',')'])]"),
+            (
+                "$[?count(@.a[?count(@.*) > -1]) != 1 || @.b]",
+                "$[?(count(@.a[?(count(@.*) > -1 || !@.*)]) != 1 || !@.a[?(count(@.*) > -1 || !@.*)]) || @.b]",
+            ),
+        ] {
+            assert_eq!(as_the_rfc_counts(path), expected);
+        }
     }
 }

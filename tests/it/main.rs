@@ -20,6 +20,7 @@ mod program;
 mod remains;
 mod requests;
 mod rules;
+mod seeds;
 mod snapshots;
 mod streams;
 mod support;

@@ -1,0 +1,5 @@
+//! Runs every fuzz target, one after the other.
+
+fn main() -> std::process::ExitCode {
+    dockveil_fuzz::main(None)
+}
