@@ -1,9 +1,10 @@
-//! The path of a rule: JSONPath (RFC 9535), compiled.
+//! Selectors: the paths of rules, in JSONPath (RFC 9535), compiled.
 //!
-//! The path library parses the text. Names, indexes, slices, wildcards and descendants are matched by our own walk;
-//! a filter expression (`[?…]`) is asked of the library, about one value at a time. What the library would
-//! misread in silence is refused here, because a rule that never matches hides nothing.
+//! The library `jsonpath-rust` parses the text. Our own code matches names, indexes, slices, wildcards and descendants;
+//! the library evaluates filter expressions (`[?…]`), on one value at a time. The library silently misreads some texts.
+//! They are refused here, because a rule that never matches hides nothing.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -18,43 +19,43 @@ use serde_json::Value;
 
 use super::FilterError;
 
-/// The member under which the asked value stands, in an array of its own.
+/// The member of a [`Question`] that holds an array with the value to test.
 const ASKED: &str = "asked";
-/// The member under which the whole document stands.
+/// The member of a [`Question`] that holds the whole document.
 const DOCUMENT: &str = "document";
 
-/// Which places of a document a rule is about.
+/// Selects values in a document: a compiled JSONPath.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selector {
     text: String,
     segments: Vec<Segment>,
 }
 
-/// One step of a path.
+/// One segment of a path (RFC 9535 §2.5).
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Segment {
-    /// Whether it may be taken from any depth (`..`).
+    /// Whether it is a descendant segment (`..`), which also selects at any depth below.
     pub(super) descendant: bool,
-    /// What it picks of an object or array: the union of these.
+    /// What it selects from an object or array: the union of these.
     pub(super) picks: Vec<Pick>,
 }
 
-/// What a step picks.
+/// One selector of a segment (RFC 9535 §2.3).
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Pick {
-    /// The member of this name.
+    /// The member with this name.
     Name(String),
     /// Every member and element.
     Any,
-    /// The element at an index; from the end if negative.
+    /// The element at this index. A negative index counts from the end.
     Index(i64),
-    /// Elements by range.
+    /// The elements in a range.
     Slice(Slice),
     /// The members and elements for which an expression is true.
     Test(Test),
 }
 
-/// A range of elements, as RFC 9535 §2.3.4 defines it.
+/// A range of elements (RFC 9535 §2.3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slice {
     start: Option<i64>,
@@ -63,12 +64,12 @@ pub(super) struct Slice {
 }
 
 impl Slice {
-    /// Whether it can only be told once the length of the array is known.
+    /// Whether the range depends on the length of the array.
     pub(super) fn needs_length(self) -> bool {
         self.step < 0 || self.start.is_some_and(i64::is_negative) || self.end.is_some_and(i64::is_negative)
     }
 
-    /// Whether the element at `index` of `length` elements is in it.
+    /// Whether the element at `index` is in the range, in an array of `length` elements.
     pub(super) fn contains(self, index: i64, length: i64) -> bool {
         let from_start = |bound: i64| if bound < 0 { length.saturating_add(bound) } else { bound };
         let (start, end) = (self.start.map(from_start), self.end.map(from_start));
@@ -85,21 +86,22 @@ impl Slice {
     }
 }
 
-/// A filter expression.
+/// A filter expression (RFC 9535 §2.3.5).
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Test {
-    /// Picks the elements of the `asked` array for which the expression is true; `$` inside it is `document`.
+    /// Selects the elements of the array [`ASKED`] for which the expression is true. A `$` in the expression means
+    /// [`DOCUMENT`].
     query: JpQuery,
-    /// Whether it looks at the whole document.
+    /// Whether the expression refers to the whole document (`$`).
     pub(super) absolute: bool,
 }
 
-/// A value to ask filter expressions about, and the document it is from if they look at it.
+/// The input of filter expressions: the value to test, and the whole document if an expression refers to it.
 #[derive(Debug)]
 pub(super) struct Question(Value);
 
 impl Question {
-    /// A question about values of `document`.
+    /// Makes the input for values of `document`.
     pub(super) fn new(document: Value) -> Self {
         let mut members = serde_json::Map::new();
         members.insert(ASKED.to_owned(), Value::Array(Vec::new()));
@@ -107,7 +109,7 @@ impl Question {
         Self(Value::Object(members))
     }
 
-    /// Puts `value` in the place of the value asked about.
+    /// Sets the value to test.
     pub(super) fn ask(&mut self, value: Value) {
         if let Some(asked) = self.0.get_mut(ASKED) {
             *asked = Value::Array(vec![value]);
@@ -116,11 +118,11 @@ impl Question {
 }
 
 impl Test {
-    /// Whether the expression is true of the value asked about.
+    /// Whether the expression is true for the value.
     ///
     /// # Errors
-    /// [`FilterError::Expression`] if the library cannot evaluate it: whether the rule matches is then not known, so the
-    /// document must be withheld.
+    /// [`FilterError::Expression`] if the library cannot evaluate the expression. It is then unknown whether the rule
+    /// matches, so the document must be withheld.
     pub(super) fn is_true(&self, question: &Question) -> Result<bool, FilterError> {
         match js_path_process(&self.query, &question.0) {
             Ok(found) => Ok(!found.is_empty()),
@@ -130,17 +132,17 @@ impl Test {
 }
 
 impl Selector {
-    /// The path as it was written.
+    /// The path as written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Its steps, from the document down.
+    /// The segments, from the document down.
     pub(super) fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
-    /// Whether it asks about the document as a whole inside a filter expression.
+    /// Whether a filter expression in the path refers to the whole document (`$`).
     pub(super) fn is_absolute(&self) -> bool {
         let picks = self.segments.iter().flat_map(|segment| &segment.picks);
         picks.into_iter().any(|pick| matches!(pick, Pick::Test(test) if test.absolute))
@@ -164,7 +166,7 @@ impl FromStr for Selector {
     }
 }
 
-/// Why a text is no selector.
+/// The reason why a text is not a selector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelectorError {
     message: String,
@@ -184,7 +186,7 @@ impl fmt::Display for SelectorError {
 
 impl std::error::Error for SelectorError {}
 
-/// The library's message as one line: the position and what it expected, without the drawing.
+/// Shortens the library's error message to one line: what it expected, and where.
 fn reason(message: &str) -> String {
     let column = message.split_once("-->").and_then(|(_, rest)| rest.lines().next()?.split(':').nth(1));
     let expected = message.lines().filter_map(|line| line.trim().strip_prefix("= ")).next_back();
@@ -194,10 +196,10 @@ fn reason(message: &str) -> String {
     }
 }
 
-/// Refuses whitespace that the library drops or takes into a name.
+/// Refuses whitespace that the library drops or takes for a part of a name.
 ///
-/// It reads `$.a b` as the name `a b`, and drops whitespace beyond ASCII at the end of a name. RFC 9535 has no place
-/// for either: between two names there is always punctuation, and a name with other characters stands in quotes.
+/// The library reads `$.a b` as the name `a b`, and drops non-ASCII whitespace after a name. RFC 9535 allows neither:
+/// there is always punctuation between two names, and a name with such characters is in quotes.
 fn check_whitespace(text: &str) -> Result<(), SelectorError> {
     let is_name = |c: char| c.is_alphanumeric() || c == '_' || !c.is_ascii();
     let (mut quote, mut escaped, mut before, mut gap) = (None, false, None::<char>, false);
@@ -212,7 +214,7 @@ fn check_whitespace(text: &str) -> Result<(), SelectorError> {
             }
             None if c.is_ascii_whitespace() => gap = true,
             None if c.is_whitespace() || c.is_control() => {
-                return Err(SelectorError::new(format!("{c:?} outside quotes")));
+                return Err(SelectorError::new(format!("found {c:?} outside quotes")));
             }
             None => {
                 if gap && is_name(c) && before.is_some_and(is_name) {
@@ -228,6 +230,7 @@ fn check_whitespace(text: &str) -> Result<(), SelectorError> {
     Ok(())
 }
 
+/// Compiles one segment.
 fn segment(parsed: ParsedSegment) -> Result<Segment, SelectorError> {
     let (descendant, parsed) = match parsed {
         ParsedSegment::Descendant(below) => (true, *below),
@@ -236,12 +239,13 @@ fn segment(parsed: ParsedSegment) -> Result<Segment, SelectorError> {
     let picks = match parsed {
         ParsedSegment::Selector(one) => vec![one],
         ParsedSegment::Selectors(many) => many,
-        ParsedSegment::Descendant(_) => return Err(SelectorError::new("`..` twice")),
+        ParsedSegment::Descendant(_) => return Err(SelectorError::new("found `..` twice")),
     };
     let picks = picks.into_iter().map(pick).collect::<Result<_, _>>()?;
     Ok(Segment { descendant, picks })
 }
 
+/// Compiles one selector of a segment.
 fn pick(parsed: ParsedSelector) -> Result<Pick, SelectorError> {
     Ok(match parsed {
         ParsedSelector::Name(name) => Pick::Name(name),
@@ -252,21 +256,22 @@ fn pick(parsed: ParsedSelector) -> Result<Pick, SelectorError> {
     })
 }
 
+/// Compiles a filter expression.
 fn test(filter: Filter) -> Result<Test, SelectorError> {
-    let mut reader = Reader { absolute: false };
-    let filter = reader.filter(filter)?;
+    let mut compiler = ExpressionCompiler { absolute: false };
+    let filter = compiler.filter(filter)?;
     let asked = ParsedSegment::Selector(ParsedSelector::Name(ASKED.to_owned()));
     let picked = ParsedSegment::Selector(ParsedSelector::Filter(filter));
-    Ok(Test { query: JpQuery::new(vec![asked, picked]), absolute: reader.absolute })
+    Ok(Test { query: JpQuery::new(vec![asked, picked]), absolute: compiler.absolute })
 }
 
-/// Checks an expression and makes it say to the library what RFC 9535 means by it.
-struct Reader {
-    /// Whether the expression looks at the whole document.
+/// Checks a filter expression, and rewrites it so that the library evaluates it as RFC 9535 defines.
+struct ExpressionCompiler {
+    /// Whether the expression refers to the whole document.
     absolute: bool,
 }
 
-impl Reader {
+impl ExpressionCompiler {
     fn filter(&mut self, filter: Filter) -> Result<Filter, SelectorError> {
         Ok(match filter {
             Filter::Or(parts) => Filter::Or(self.filters(parts)?),
@@ -290,16 +295,10 @@ impl Reader {
     fn test(&mut self, test: ParsedTest) -> Result<ParsedTest, SelectorError> {
         match test {
             ParsedTest::Function(function) => match *function {
-                TestFunction::Search(text, pattern) => {
-                    let (text, pattern) = self.pattern(text, pattern, "search")?;
-                    Ok(ParsedTest::Function(Box::new(TestFunction::Search(text, pattern))))
-                }
-                TestFunction::Match(text, pattern) => {
-                    let (text, pattern) = self.pattern(text, pattern, "match")?;
-                    Ok(ParsedTest::Function(Box::new(TestFunction::Match(text, pattern))))
-                }
+                TestFunction::Search(text, pattern) => self.pattern_test(text, pattern, TestFunction::Search),
+                TestFunction::Match(text, pattern) => self.pattern_test(text, pattern, TestFunction::Match),
                 TestFunction::Length(_) | TestFunction::Count(_) | TestFunction::Value(_) => {
-                    Err(SelectorError::new("the result of a function is to be compared with something"))
+                    Err(SelectorError::new("length(), count() and value() must be compared with something"))
                 }
                 TestFunction::Custom(name, _) => Err(unknown_function(&name)),
             },
@@ -307,11 +306,11 @@ impl Reader {
         }
     }
 
-    /// A query inside an expression, `$` made to mean the document.
+    /// A query inside an expression. A `$` in it is made to mean the document.
     fn query(&mut self, query: ParsedTest) -> Result<ParsedTest, SelectorError> {
         match query {
             ParsedTest::RelQuery(segments) => {
-                // The library takes the value itself for the child that a filter is about.
+                // The library applies such a filter to the value itself instead of its children.
                 if segments.first().is_some_and(has_filter) {
                     return Err(SelectorError::new("a filter right after `@` is not supported"));
                 }
@@ -352,23 +351,28 @@ impl Reader {
         })
     }
 
-    /// The arguments of match() or search(): a text, and a pattern that is certain to compile.
-    fn pattern(&mut self, text: FnArg, pattern: FnArg, function: &str) -> Result<(FnArg, FnArg), SelectorError> {
+    /// A call of `match()` or `search()`, with a pattern that is sure to compile.
+    fn pattern_test(
+        &mut self,
+        text: FnArg,
+        pattern: FnArg,
+        function: PatternFunction,
+    ) -> Result<ParsedTest, SelectorError> {
         let text = self.value(text)?;
         let FnArg::Literal(Literal::String(written)) = &pattern else {
-            return Err(SelectorError::new(format!("the pattern of {function}() must be a text in quotes")));
+            return Err(SelectorError::new("the pattern of match() or search() must be a text in quotes"));
         };
         Regex::new(written).map_err(|error| {
             let last = error.to_string().lines().last().map(|line| line.trim().to_owned()).unwrap_or_default();
             SelectorError::new(format!("bad pattern {written:?}: {last}"))
         })?;
-        if !library_takes(written, function == "search") {
+        if !library_accepts(written, function) {
             return Err(SelectorError::new(format!("bad pattern {written:?}")));
         }
-        Ok((text, pattern))
+        Ok(ParsedTest::Function(Box::new(function(text, pattern))))
     }
 
-    /// An argument that stands for one value: a literal, a function's result, or a query for at most one place.
+    /// An argument that is one value: a literal, the result of a function, or a query that selects at most one value.
     fn value(&mut self, argument: FnArg) -> Result<FnArg, SelectorError> {
         match argument {
             FnArg::Literal(_) => Ok(argument),
@@ -378,7 +382,7 @@ impl Reader {
                 }
                 query @ (ParsedTest::RelQuery(_) | ParsedTest::AbsQuery(_)) => {
                     if !is_singular(&query) {
-                        return Err(SelectorError::new("expected a query for one value, as an argument"));
+                        return Err(SelectorError::new("expected an argument that is a query for one value"));
                     }
                     Ok(FnArg::Test(Box::new(self.query(query)?)))
                 }
@@ -387,24 +391,24 @@ impl Reader {
         }
     }
 
-    /// An argument that stands for any number of places.
+    /// An argument that is a query for any number of values.
     fn nodes(&mut self, argument: FnArg) -> Result<FnArg, SelectorError> {
         match argument {
             FnArg::Test(test) => Ok(FnArg::Test(Box::new(self.query(*test)?))),
-            FnArg::Literal(_) | FnArg::Filter(_) => Err(SelectorError::new("expected a query, as an argument")),
+            FnArg::Literal(_) | FnArg::Filter(_) => Err(SelectorError::new("expected an argument that is a query")),
         }
     }
 
-    /// A function whose result is a value.
+    /// A call of a function that returns a value.
     fn function(&mut self, function: TestFunction) -> Result<TestFunction, SelectorError> {
         Ok(match function {
             TestFunction::Length(argument) => TestFunction::Length(Box::new(self.value(*argument)?)),
             TestFunction::Value(argument) => TestFunction::Value(self.nodes(argument)?),
             TestFunction::Count(_) => {
-                return Err(SelectorError::new("count() is to be compared with a number"));
+                return Err(SelectorError::new("count() must be compared with a number"));
             }
             TestFunction::Search(..) | TestFunction::Match(..) => {
-                return Err(SelectorError::new("match() and search() are true or false, not values"));
+                return Err(SelectorError::new("match() and search() return true or false, not a value"));
             }
             TestFunction::Custom(name, _) => return Err(unknown_function(&name)),
         })
@@ -413,10 +417,12 @@ impl Reader {
     fn comparison(&mut self, comparison: Comparison) -> Result<FilterAtom, SelectorError> {
         let (left, right) = comparison.vals();
         match (left.clone(), right.clone()) {
-            (Comparable::Function(TestFunction::Count(counted)), other) => {
-                self.count(comparison, counted, other, false)
+            (Comparable::Function(TestFunction::Count(counted)), number) => {
+                self.count(&comparison, counted, number, Side::Left)
             }
-            (other, Comparable::Function(TestFunction::Count(counted))) => self.count(comparison, counted, other, true),
+            (number, Comparable::Function(TestFunction::Count(counted))) => {
+                self.count(&comparison, counted, number, Side::Right)
+            }
             (left, right) => {
                 let (left, right) = (self.comparable(left)?, self.comparable(right)?);
                 Ok(FilterAtom::cmp(Box::new(rebuilt(&comparison, left, right))))
@@ -424,38 +430,35 @@ impl Reader {
         }
     }
 
-    /// A comparison with count(). The library counts no places as nothing, where RFC 9535 §2.4.6 has zero, so what the
-    /// comparison says about zero is written out beside it.
+    /// A comparison with `count()`, which is on this `side` of it.
+    ///
+    /// If a query selects nothing, its count is zero (RFC 9535 §2.4.6), but the library has no value for it. The result
+    /// of the comparison for zero is therefore added to the expression.
     fn count(
         &mut self,
-        comparison: Comparison,
+        comparison: &Comparison,
         counted: FnArg,
-        other: Comparable,
-        reversed: bool,
+        number: Comparable,
+        side: Side,
     ) -> Result<FilterAtom, SelectorError> {
-        let Comparable::Literal(Literal::Int(number)) = other else {
-            return Err(SelectorError::new("count() is to be compared with a whole number"));
+        let Comparable::Literal(Literal::Int(number)) = number else {
+            return Err(SelectorError::new("count() must be compared with a whole number"));
         };
         let counted = self.nodes(counted)?;
-        let FnArg::Test(places) = counted.clone() else {
-            return Err(SelectorError::new("expected a query, as an argument"));
+        let FnArg::Test(query) = counted.clone() else {
+            return Err(SelectorError::new("expected an argument that is a query"));
         };
         let count = Comparable::Function(TestFunction::Count(counted));
-        let other = Comparable::Literal(Literal::Int(number));
-        let (zero, left, right) =
-            if reversed { (number.cmp(&0), other, count) } else { (0.cmp(&number), count, other) };
-        let true_of_zero = match comparison {
-            Comparison::Eq(..) => zero.is_eq(),
-            Comparison::Ne(..) => zero.is_ne(),
-            Comparison::Gt(..) => zero.is_gt(),
-            Comparison::Gte(..) => zero.is_ge(),
-            Comparison::Lt(..) => zero.is_lt(),
-            Comparison::Lte(..) => zero.is_le(),
+        let literal = Comparable::Literal(Literal::Int(number));
+        let (zero, left, right) = match side {
+            Side::Left => (0.cmp(&number), count, literal),
+            Side::Right => (number.cmp(&0), literal, count),
         };
-        let compared = Filter::Atom(FilterAtom::cmp(Box::new(rebuilt(&comparison, left, right))));
-        let some = Filter::Atom(FilterAtom::test((*places).clone(), false));
-        let none = Filter::Atom(FilterAtom::test(*places, true));
-        let whole = if true_of_zero { Filter::Or(vec![compared, none]) } else { Filter::And(vec![compared, some]) };
+        let compared = Filter::Atom(FilterAtom::cmp(Box::new(rebuilt(comparison, left, right))));
+        let some = Filter::Atom(FilterAtom::test((*query).clone(), false));
+        let none = Filter::Atom(FilterAtom::test(*query, true));
+        let whole =
+            if holds(comparison, zero) { Filter::Or(vec![compared, none]) } else { Filter::And(vec![compared, some]) };
         Ok(FilterAtom::filter(whole, false))
     }
 
@@ -473,7 +476,29 @@ impl Reader {
     }
 }
 
-/// The same comparison of other things.
+/// A side of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+/// Makes a call of `match()` or `search()` from a text and a pattern.
+type PatternFunction = fn(FnArg, FnArg) -> TestFunction;
+
+/// Whether a comparison is true if its sides have this order.
+fn holds(comparison: &Comparison, order: Ordering) -> bool {
+    match comparison {
+        Comparison::Eq(..) => order.is_eq(),
+        Comparison::Ne(..) => order.is_ne(),
+        Comparison::Gt(..) => order.is_gt(),
+        Comparison::Gte(..) => order.is_ge(),
+        Comparison::Lt(..) => order.is_lt(),
+        Comparison::Lte(..) => order.is_le(),
+    }
+}
+
+/// Makes the same comparison between other sides.
 fn rebuilt(comparison: &Comparison, left: Comparable, right: Comparable) -> Comparison {
     match comparison {
         Comparison::Eq(..) => Comparison::Eq(left, right),
@@ -485,11 +510,12 @@ fn rebuilt(comparison: &Comparison, left: Comparable, right: Comparable) -> Comp
     }
 }
 
+/// The error for a function that RFC 9535 does not define.
 fn unknown_function(name: &str) -> SelectorError {
-    SelectorError::new(format!("{name}() is no function of RFC 9535"))
+    SelectorError::new(format!("{name}() is not a function of RFC 9535"))
 }
 
-/// Whether a segment has a filter among its selectors.
+/// Whether a segment has a filter expression among its selectors.
 fn has_filter(segment: &ParsedSegment) -> bool {
     let is_filter = |selector: &ParsedSelector| matches!(selector, ParsedSelector::Filter(_));
     match segment {
@@ -499,7 +525,7 @@ fn has_filter(segment: &ParsedSegment) -> bool {
     }
 }
 
-/// Whether a query leads to at most one place, whatever the document.
+/// Whether a query selects at most one value in any document (RFC 9535 §2.3.5.1, a singular query).
 fn is_singular(query: &ParsedTest) -> bool {
     let single = |segment: &ParsedSegment| {
         matches!(segment, ParsedSegment::Selector(ParsedSelector::Name(_) | ParsedSelector::Index(_)))
@@ -511,14 +537,15 @@ fn is_singular(query: &ParsedTest) -> bool {
     }
 }
 
-/// Asks the library whether it can use a pattern: with an empty alternative in front, a pattern that compiles matches
-/// the empty text, and one that does not compile matches nothing.
-fn library_takes(pattern: &str, search: bool) -> bool {
+/// Whether the library can compile a pattern.
+///
+/// The library takes a pattern that it cannot compile for one that matches nothing. With an empty alternative in front,
+/// every pattern that compiles matches the empty text.
+fn library_accepts(pattern: &str, function: PatternFunction) -> bool {
     let itself = FnArg::Test(Box::new(ParsedTest::RelQuery(Vec::new())));
     let with_empty = FnArg::Literal(Literal::String(format!("|{pattern}")));
-    let function =
-        if search { TestFunction::Search(itself, with_empty) } else { TestFunction::Match(itself, with_empty) };
-    let filter = Filter::Atom(FilterAtom::test(ParsedTest::Function(Box::new(function)), false));
+    let call = ParsedTest::Function(Box::new(function(itself, with_empty)));
+    let filter = Filter::Atom(FilterAtom::test(call, false));
     let query = JpQuery::new(vec![ParsedSegment::Selector(ParsedSelector::Filter(filter))]);
     js_path_process(&query, &Value::Array(vec![Value::from("")])).is_ok_and(|found| !found.is_empty())
 }
@@ -566,7 +593,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_is_refused() {
+    fn a_malformed_path_is_refused() {
         for path in
             ["", "a", "$.", "$a", "$.a.", "$[", "$['a]", "$[1", "$.a[?]", " $", "$ ", "$.1", "$[01]", "$..", "$. a"]
         {
@@ -576,13 +603,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_library_would_misread_is_refused() {
+    fn a_path_that_the_library_would_misread_is_refused() {
         check_refused("$.a b", "whitespace inside a name");
         check_refused("$.a\u{a0}", "outside quotes");
         check_refused("$.a[?@.b c == 1]", "whitespace inside a name");
         check_refused("$.a[?@[?@.b == 1]]", "right after `@`");
         check_refused("$.a[?@..[?@.b == 1]]", "right after `@`");
-        check_refused("$.a[?in(@.b, $.c)]", "no function of RFC 9535");
+        check_refused("$.a[?in(@.b, $.c)]", "not a function of RFC 9535");
         check_refused("$.a[?match(@.*, 'x')]", "for one value");
         check_refused("$.a[?length(@..b) == 1]", "for one value");
     }
@@ -601,7 +628,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_selector_is_read() {
+    fn every_kind_of_path_is_accepted() {
         for path in [
             "$",
             "$.a.b",
@@ -649,7 +676,7 @@ mod tests {
     }
 
     #[test]
-    fn slices_hold_what_the_rfc_says() {
+    fn slices_select_what_the_rfc_defines() {
         check_slice("$[1:3]", 5, &[1, 2]);
         check_slice("$[3:]", 5, &[3, 4]);
         check_slice("$[1:5:2]", 7, &[1, 3]);
@@ -677,7 +704,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_are_asked_about_the_value() {
+    fn an_expression_is_evaluated_on_the_value() {
         check_test("@.a == 1", json!({"a": 1}), true);
         check_test("@.a == 1", json!({"a": 2}), false);
         check_test("@.a", json!({"a": null}), true);
@@ -693,7 +720,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dollar_inside_is_the_document() {
+    fn a_dollar_in_an_expression_is_the_document() {
         check_test("@ == $.d.e", json!(1), true);
         check_test("@ == $.d.e", json!(2), false);
         check_test("$.d.e", json!(2), true);
@@ -703,7 +730,7 @@ mod tests {
 
     #[test]
     fn counting_nothing_is_zero() {
-        for (expression, of_none, of_two) in [
+        for (expression, for_none, for_two) in [
             ("count(@.*) == 0", true, false),
             ("count(@.*) != 0", false, true),
             ("count(@.*) < 1", true, false),
@@ -716,9 +743,9 @@ mod tests {
             ("2 <= count(@.*)", false, true),
             ("!(count(@.*) == 0)", false, true),
         ] {
-            check_test(expression, json!({}), of_none);
-            check_test(expression, json!(1), of_none);
-            check_test(expression, json!({"a": 1, "b": 2}), of_two);
+            check_test(expression, json!({}), for_none);
+            check_test(expression, json!(1), for_none);
+            check_test(expression, json!({"a": 1, "b": 2}), for_two);
         }
     }
 }
