@@ -1,4 +1,4 @@
-//! What plans make of documents.
+//! Tests of plans: rules and classes, a document, and what is left of it.
 
 use super::*;
 use crate::api::lists;
@@ -7,7 +7,7 @@ use crate::yaml::{self, Location};
 
 const KEY: [u8; 32] = [7; 32];
 
-/// A rule written `action path`, for the schema `A` unless one stands before it: `B: action path`.
+/// Parses a rule written `action path`, which is for the schema `A`, or `B: action path`, which is for the schema `B`.
 fn rule(text: &str) -> Rule {
     let (on, text) = text.split_once(": ").unwrap_or(("A", text));
     let (action, path) = text.split_once(' ').unwrap();
@@ -60,7 +60,7 @@ mod selectors {
     use super::*;
 
     #[test]
-    fn names() {
+    fn a_name_selects_a_member() {
         check("$.a.b", "redact", r#"{"a":{"b":1,"c":2}}"#, r#"{"a":{"b":"[redacted]","c":2}}"#);
         check("$['a b']", "redact", r#"{"a b":1}"#, r#"{"a b":"[redacted]"}"#);
         check("$.a", "redact", r#"[{"a":1}]"#, r#"[{"a":1}]"#);
@@ -71,7 +71,7 @@ mod selectors {
     }
 
     #[test]
-    fn indexes() {
+    fn an_index_selects_an_element() {
         check("$[0]", "redact", "[1,2,3]", r#"["[redacted]",2,3]"#);
         check("$[-1]", "redact", "[1,2,3]", r#"[1,2,"[redacted]"]"#);
         check("$[3]", "redact", "[1,2,3]", "[1,2,3]");
@@ -81,7 +81,7 @@ mod selectors {
     }
 
     #[test]
-    fn slices() {
+    fn a_slice_selects_a_range() {
         check("$[1:3]", "remove", "[0,1,2,3]", "[0,3]");
         check("$[:2]", "remove", "[0,1,2,3]", "[2,3]");
         check("$[::2]", "remove", "[0,1,2,3]", "[1,3]");
@@ -92,14 +92,14 @@ mod selectors {
     }
 
     #[test]
-    fn wildcards() {
+    fn a_wildcard_selects_every_child() {
         check("$.*", "redact", r#"{"a":1,"b":[2]}"#, r#"{"a":"[redacted]","b":"[redacted]"}"#);
         check("$[*]", "remove", "[1,2]", "[]");
         check("$.*.a", "remove", r#"{"x":{"a":1},"y":[{"a":1}]}"#, r#"{"x":{},"y":[{"a":1}]}"#);
     }
 
     #[test]
-    fn unions() {
+    fn a_union_selects_what_any_part_of_it_selects() {
         check("$['a','c']", "remove", r#"{"a":1,"b":2,"c":3}"#, r#"{"b":2}"#);
         check("$[0,-1,1:2]", "remove", "[0,1,2,3,4]", "[2,3]");
         check("$['a',0]", "remove", "[0,1]", "[1]");
@@ -107,7 +107,7 @@ mod selectors {
     }
 
     #[test]
-    fn descendants() {
+    fn a_descendant_segment_selects_at_any_depth() {
         check("$..a", "remove", r#"{"a":1,"b":[{"a":2,"c":{"a":3,"d":4}}]}"#, r#"{"b":[{"c":{"d":4}}]}"#);
         check("$..*", "remove", r#"{"a":1}"#, "{}");
         check("$..[0]", "remove", "[[1,2],[3,[4,5]]]", "[[[5]]]");
@@ -116,7 +116,7 @@ mod selectors {
     }
 
     #[test]
-    fn filters() {
+    fn a_filter_expression_selects_where_it_is_true() {
         let before = r#"{"m":[{"t":"bind","s":1},{"t":"volume","s":2}]}"#;
         check("$.m[?@.t=='bind']", "remove", before, r#"{"m":[{"t":"volume","s":2}]}"#);
         check("$.m[?@.t=='bind'].s", "blank", before, r#"{"m":[{"t":"bind","s":0},{"t":"volume","s":2}]}"#);
@@ -131,7 +131,7 @@ mod selectors {
     }
 
     #[test]
-    fn rules_that_meet_in_one_array() {
+    fn several_rules_can_apply_to_one_array() {
         let before = r#"[{"a":1,"b":1},{"a":2,"b":2},{"a":1,"b":3}]"#;
         check_rules(
             &["blank $[?@.a==1].b", "remove $[-1]", "redact $[0,1].a"],
@@ -141,7 +141,7 @@ mod selectors {
     }
 
     #[test]
-    fn filters_on_the_same_condition_share_it() {
+    fn rules_with_the_same_condition_share_it() {
         let texts: Vec<String> = (0..30).map(|at| format!("blank $.m[?@.t=='x'].f{at}")).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         check_rules(
@@ -169,7 +169,7 @@ mod precedence {
     use super::*;
 
     #[test]
-    fn the_last_matching_rule_holds() {
+    fn the_last_matching_rule_wins() {
         check_rules(&["redact $.a", "blank $.a"], r#"{"a":1}"#, r#"{"a":0}"#);
         check_rules(&["blank $.a", "keep $.a"], r#"{"a":1}"#, r#"{"a":1}"#);
         check_rules(&["keep $.a", "blank $.*"], r#"{"a":1}"#, r#"{"a":0}"#);
@@ -177,13 +177,13 @@ mod precedence {
     }
 
     #[test]
-    fn hiding_swallows_what_is_below() {
+    fn a_hidden_value_hides_everything_inside_it() {
         check_rules(&["redact $.a", "keep $.a.b"], r#"{"a":{"b":1}}"#, r#"{"a":"[redacted]"}"#);
         check_rules(&["keep $.a.b", "blank $.a"], r#"{"a":{"b":1}}"#, r#"{"a":{}}"#);
     }
 
     #[test]
-    fn below_a_keep_rules_still_hide() {
+    fn rules_still_hide_fields_inside_a_kept_value() {
         check_rules(
             &["blank $.a", "keep $.a", "mask $.a.e[*]"],
             r#"{"a":{"e":["K=v"],"x":1}}"#,
@@ -202,7 +202,7 @@ mod keys {
     use super::*;
 
     #[test]
-    fn other_spellings_are_hidden_too() {
+    fn a_rule_hides_every_spelling_of_a_name() {
         for spelling in ["Env", "env", "ENV", "eNV"] {
             check("$.Env", "redact", &format!(r#"{{"{spelling}":1}}"#), &format!(r#"{{"{spelling}":"[redacted]"}}"#));
             check("$..Env", "remove", &format!(r#"{{"x":[{{"{spelling}":1}}]}}"#), r#"{"x":[{}]}"#);
@@ -214,14 +214,14 @@ mod keys {
     }
 
     #[test]
-    fn a_keep_is_for_one_spelling() {
+    fn a_keep_rule_applies_to_one_spelling() {
         check_rules(&["remove $.*", "keep $.Env"], r#"{"env":1,"Env":2,"ENV":3}"#, r#"{"Env":2}"#);
         check_rules(&["remove $.Env", "keep $.env"], r#"{"env":1,"Env":2,"ENV":3}"#, r#"{"env":1}"#);
         check_rules(&["keep $.env", "remove $.Env"], r#"{"env":1,"Env":2,"ENV":3}"#, "{}");
     }
 
     #[test]
-    fn escapes_are_read_before_comparing() {
+    fn escapes_in_names_are_decoded_before_comparing() {
         check("$.Env", "redact", r#"{"\u0045nv":1}"#, r#"{"\u0045nv":"[redacted]"}"#);
         check("$.Env", "redact", r#"{"\u0065nv":1}"#, r#"{"\u0065nv":"[redacted]"}"#);
         check("$['a\"b']", "redact", r#"{"a\"b":1}"#, r#"{"a\"b":"[redacted]"}"#);
@@ -230,7 +230,7 @@ mod keys {
     }
 
     #[test]
-    fn two_members_of_one_name_are_refused() {
+    fn duplicate_names_are_refused() {
         for before in [
             r#"{"a":1,"a":2}"#,
             r#"{"b":1,"b":2}"#,
@@ -251,7 +251,7 @@ mod keys {
     }
 
     #[test]
-    fn many_names_at_one_place_are_told_apart() {
+    fn many_names_in_one_object_are_told_apart() {
         let texts: Vec<String> = (0..300).map(|at| format!("blank $.name{at}")).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let before: Vec<String> = (0..400).map(|at| format!("\"name{at}\":1")).collect();
@@ -261,7 +261,7 @@ mod keys {
     }
 
     #[test]
-    fn a_key_that_is_no_text_is_refused() {
+    fn a_name_that_is_not_unicode_is_refused() {
         check_error(&["blank $.a"], r#"{"\ud800":1}"#, FilterError::NotJson);
     }
 }
@@ -270,7 +270,7 @@ mod fidelity {
     use super::*;
 
     #[test]
-    fn what_no_rule_touches_leaves_as_it_came() {
+    fn what_no_rule_matches_is_unchanged() {
         let text = r#"{"z":1.0e5,"a":-0,"big":18446744073709551615,"bigger":123456789012345678901234567890,"e":1E+2,"s":"\u0041\/\n\ud83d","t":[true,null,{}],"k\u0065y":[]}"#;
         check_rules(&[], text, text);
         check("$.none", "blank", text, text);
@@ -280,7 +280,7 @@ mod fidelity {
     }
 
     #[test]
-    fn whitespace_stays_but_for_what_is_before_the_document() {
+    fn only_whitespace_before_the_document_is_dropped() {
         check(
             "$.a.b",
             "blank",
@@ -290,7 +290,7 @@ mod fidelity {
     }
 
     #[test]
-    fn what_is_removed_takes_its_comma_along() {
+    fn a_removed_member_takes_its_comma_along() {
         let removed = |before: &str, after: &str| check("$[?@ == 0]", "remove", before, after);
         removed("[0]", "[]");
         removed("[0,1]", "[1]");
@@ -302,7 +302,7 @@ mod fidelity {
     }
 
     #[test]
-    fn scalars_are_documents_too() {
+    fn a_scalar_is_a_document() {
         check("$.a", "blank", " 1.50 ", "1.50 ");
         check("$", "mask", "\"A=1\"", "\"A=[redacted]\"");
         check("$.a", "blank", "null", "null");
@@ -317,7 +317,7 @@ mod limits {
     }
 
     #[test]
-    fn what_is_no_json_is_refused() {
+    fn malformed_json_is_refused() {
         for before in [
             "",
             " ",
@@ -392,7 +392,7 @@ mod limits {
     }
 
     #[test]
-    fn deep_nesting_needs_no_stack() {
+    fn deep_nesting_does_not_overflow_the_stack() {
         let nested = format!("{{\"a\":{}1{}}}", "[".repeat(1_000_000), "]".repeat(1_000_000));
         for texts in [&[][..], &["remove $.a"], &["blank $..x"], &["blank $..[?@==2]"]] {
             assert_eq!(applied(&plan(texts, usize::MAX, 128), &nested), Err(FilterError::TooDeep { limit: 128 }));
@@ -401,7 +401,7 @@ mod limits {
     }
 
     #[test]
-    fn filters_stop_at_the_depth_of_trees() {
+    fn expressions_refuse_nesting_that_serde_json_refuses() {
         let nested = format!("{}1{}", "[".repeat(300), "]".repeat(300));
         assert_eq!(applied(&plan(&["blank $..[?@==2]"], 10_000, 400), &nested), Err(FilterError::NotJson));
     }
@@ -411,7 +411,7 @@ mod arrays_and_streams {
     use super::*;
 
     #[test]
-    fn each_element_is_a_document() {
+    fn each_element_is_filtered_as_a_document() {
         let plan = Plan::compile_rules(&rules(&["blank $.a", "remove $[?@.gone]", "redact $.b[?@ == $.c]"])).unwrap();
         let check = |before: &str, after: Result<&str, FilterError>| {
             let mut out = Vec::new();
@@ -432,7 +432,7 @@ mod arrays_and_streams {
     }
 
     #[test]
-    fn a_document_removed_leaves_no_gap() {
+    fn removed_elements_leave_no_gap() {
         let plan = Plan::compile_rules(&rules(&["remove $"])).unwrap();
         let mut out = Vec::new();
         plan.apply_array(b"[1,{},3]", &mut out).unwrap();
@@ -440,7 +440,7 @@ mod arrays_and_streams {
     }
 
     #[test]
-    fn the_next_value_is_whole_or_not_there() {
+    fn apply_next_takes_only_complete_values() {
         let plan = Plan::compile_rules(&rules(&["blank $.a", "mask $.e[*]"])).unwrap();
         let stream = "\n {\"a\": \"ü\\\"}\", \"e\":[\"K=ü\"]}\n[1,\"\\\\\"]  -12.5e-1 \"x\"\ttrue null {\"a\":[{}]}";
         let whole: Vec<&str> = vec![
@@ -473,7 +473,7 @@ mod arrays_and_streams {
     }
 
     #[test]
-    fn a_scalar_at_the_end_may_go_on() {
+    fn a_scalar_at_the_end_of_the_buffer_is_incomplete() {
         let plan = Plan::compile_rules(&[]).unwrap();
         for text in
             ["1", "1.", "[1e", "{\"a\":-", "[1E+", "tru", "true", "\"x\"", "-", "", "  ", "[", "{\"a\"", "\"\u{e9}"]
@@ -531,7 +531,7 @@ mod classes {
     }
 
     #[test]
-    fn shown_leaves_are_copied_and_hidden_ones_blanked() {
+    fn shown_fields_are_copied_and_hidden_ones_blanked() {
         check(r#"{"State":1.0e5,"Env":"x"}"#, r#"{"State":1.0e5,"Env":""}"#);
         check(r#"{"State":null,"Env":null}"#, r#"{"State":null,"Env":null}"#);
         check(r#"{"Deep":{"X":{"Ok":"a\u0041","Key":7}}}"#, r#"{"Deep":{"X":{"Ok":"a\u0041","Key":0}}}"#);
@@ -547,7 +547,7 @@ mod classes {
     }
 
     #[test]
-    fn another_shape_than_the_schema_has_is_blanked() {
+    fn a_value_of_an_unexpected_shape_is_blanked() {
         check(r#"{"State":{"a":1}}"#, r#"{"State":{}}"#);
         check(r#"{"State":[1]}"#, r#"{"State":[]}"#);
         check(r#"{"Deep":"x"}"#, r#"{"Deep":""}"#);
@@ -561,7 +561,7 @@ mod classes {
     }
 
     #[test]
-    fn a_field_that_is_text_or_a_list_has_a_class_for_each() {
+    fn a_field_can_have_one_class_as_text_and_another_as_a_list() {
         check(r#"{"Both":"x"}"#, r#"{"Both":"x"}"#);
         check(r#"{"Both":["x"]}"#, r#"{"Both":[]}"#);
         check(r#"{"Both":{"x":1}}"#, r#"{"Both":{}}"#);
@@ -577,7 +577,7 @@ mod classes {
     }
 
     #[test]
-    fn the_keys_of_a_map_go_with_their_class_or_their_values() {
+    fn keys_of_a_map_are_hidden_by_their_class_or_with_their_values() {
         check(r#"{"Nets":{"front":"secret"}}"#, r#"{"Nets":{"front":""}}"#);
         check(r#"{"Ports":{"80/tcp":{}}}"#, r#"{"Ports":{"80/tcp":{}}}"#);
         check(r#"{"Ports":{"80/tcp":{"x":1}}}"#, r#"{"Ports":{"80/tcp":{}}}"#);
@@ -612,7 +612,7 @@ mod classes {
     }
 
     #[test]
-    fn rules_come_before_classes() {
+    fn rules_override_classes() {
         check_with(&["keep $.Env[*]"], r#"{"Env":["A=1"]}"#, r#"{"Env":["A=1"]}"#);
         check_with(&["mask $.Env[*]"], r#"{"Env":["A=1"]}"#, r#"{"Env":["A=[redacted]"]}"#);
         check_with(&["remove $.State"], r#"{"State":1,"Codes":[]}"#, r#"{"Codes":[]}"#);
@@ -632,7 +632,7 @@ mod classes {
     }
 
     #[test]
-    fn what_is_unknown_is_shown_for_what_a_rule_keeps_in_it() {
+    fn an_unknown_field_is_shown_only_as_far_as_a_rule_keeps_it() {
         check_with(&["keep $.New.a"], r#"{"New":{"a":1,"b":2}}"#, r#"{"New":{"a":1}}"#);
         check_with(&["keep $.New.a"], r#"{"New":{"b":2}}"#, "{}");
         check_with(&["keep $.New[*].a"], r#"{"New":[{"b":1},{"a":1},{}]}"#, r#"{"New":[{"a":1}]}"#);
@@ -676,7 +676,7 @@ mod classes {
     }
 
     #[test]
-    fn allow_lists_show_single_labels_and_variables() {
+    fn allow_lists_show_labels_and_variables_by_name() {
         let names = NamesShown::default()
             .with(lists::LABELS, ["com.docker.compose.*", "x=y"])
             .with(lists::ENV, ["TZ", "LC_*"])
@@ -715,7 +715,7 @@ mod classes {
     }
 
     #[test]
-    fn everything_shown_is_shown() {
+    fn a_profile_that_shows_everything_changes_nothing() {
         let show = Show { classes: ClassSet::ALL, unknown: true, ..Show::default() };
         let text = r#"{"Env":["a"],"New":[1],"Labels":{"a":"b"},"Nets":{"x":"y"},"Inner":[{"Key":1}]}"#;
         assert_eq!(applied(&plan(&show, &[]), text).as_deref(), Ok(text));
@@ -728,7 +728,7 @@ mod classes {
     }
 
     #[test]
-    fn the_report_counts_by_class_and_holds_no_value() {
+    fn the_report_counts_hidden_fields_by_class() {
         let plan = plan(&show(), &["mask $.Env[0]"]);
         let before = r#"{"State":1,"Env":["A=1","B=2","C=3"],"Opts":{"a":"1"},"Labelled":"x","New":{"a":1}}"#;
         let report = plan.apply(before.as_bytes(), &mut Vec::new()).unwrap();
@@ -792,7 +792,7 @@ mod built_in {
         found.list("names").unwrap().iter().map(|item| item.text("a name").unwrap().to_owned()).collect()
     }
 
-    /// What the built-in profile shows, and its rules.
+    /// What the built-in profile `dashboard` shows, and its rules.
     fn dashboard(catalogue: &Catalogue) -> (Show, Vec<Rule>) {
         let node = yaml::parse("dashboard.yaml", include_str!("../../filters/profile/dashboard.yaml")).unwrap();
         let show = Show {
@@ -814,7 +814,7 @@ mod built_in {
         lists::ALL.into_iter().fold(NamesShown::default(), |shown, list| shown.with(list, names))
     }
 
-    /// The maps of a schema with secrets or free text under keys that are data, each as the way there.
+    /// The maps of a schema that hold secrets or free text under any key, each as the steps that lead there.
     fn maps(catalogue: &Catalogue, field: &Field, way: &mut Vec<Option<String>>, found: &mut Vec<Vec<Option<String>>>) {
         if let Some(nested) = &field.nested {
             return maps(catalogue, catalogue.schema(nested).unwrap().root(), way, found);
@@ -833,11 +833,11 @@ mod built_in {
         }
     }
 
-    /// Maps that no list is for: contexts that a plugin of storage keeps for itself, and attributes of an event.
+    /// Maps that belong to no list: contexts of storage plugins, and attributes of events.
     const NO_LIST: [&str; 3] = ["VolumeContext", "PublishContext", "Attributes"];
 
     #[test]
-    fn allow_lists_hold_wherever_their_maps_are() {
+    fn allow_lists_apply_to_every_map_of_their_list() {
         let catalogue = crate::api::catalogue::built_in().unwrap();
         let classes =
             Class::ALL.into_iter().filter(|class| !matches!(class, Class::Secret | Class::FreeText)).collect();
@@ -865,7 +865,7 @@ mod built_in {
         assert!(places > 60, "{places}");
     }
 
-    /// What a profile with labels, variables and command lines makes of a document with `mask`, and without.
+    /// Checks a document under a profile that shows labels, variables and command lines, with masking and without.
     #[track_caller]
     fn check_masked(schema: &str, before: &Value, masked: &Value, plain: &Value) {
         let catalogue = crate::api::catalogue::built_in().unwrap();
@@ -881,7 +881,7 @@ mod built_in {
     }
 
     #[test]
-    fn what_looks_like_a_credential_is_masked_in_labels_variables_and_commands() {
+    fn credentials_are_masked_in_labels_variables_and_commands() {
         let label = json!({"Labels": {"a": "x:$apr1$H6uskkkW$IgXLP6ewTr", "b": "\"plain\" \u{e9}"}});
         let masked = json!({"Labels": {"a": "x:[redacted]", "b": "\"plain\" \u{e9}"}});
         check_masked("ContainerConfig", &label, &masked, &label);
@@ -894,7 +894,7 @@ mod built_in {
     }
 
     #[test]
-    fn allow_lists_hold_for_texts_with_an_equals_sign() {
+    fn allow_lists_apply_to_texts_with_an_equals_sign() {
         let catalogue = crate::api::catalogue::built_in().unwrap();
         let show = Show { names: every_list(["shown.*"]), ..Show::default() };
         for (schema, before, after) in [
