@@ -134,7 +134,7 @@ fn container(engine: &Engine, service: &str) -> Value {
 }
 
 fn clients_reach_the_image_by_name_and_over_a_shared_socket() -> Outcome {
-    let (program, binary) = (installed::program("docker-compose")?, installed::static_binary()?);
+    let (program, binary) = (installed::client("docker-compose")?, installed::static_binary()?);
     let engine = engine::private("compose")?;
     seed::import(&engine.socket());
     let mut web = seed::detached(&["sh", "-c", "sleep 1000", "canary-command"]);
