@@ -31,7 +31,7 @@ mod version;
 pub use fields::{FieldFacts, FieldTable};
 pub use method::{Method, UnknownMethod};
 pub use operations::{
-    OPERATIONS, Operation, Parameter, RequestBody, Response, Stream, Versions, operation, operations_named,
+    OPERATIONS, Operation, Parameter, RequestBody, ResponseKind, StreamKind, Versions, operation, operations_named,
     unknown_operation,
 };
 pub use version::{ApiVersion, VersionError};

@@ -12,7 +12,7 @@ mod summary;
 
 use std::io::{self, Read, Write};
 
-use crate::api::Response;
+use crate::api::ResponseKind;
 use crate::cli::{self, Environment};
 use crate::config::{self, Config, FilterSources, Filters};
 use crate::filter::{DocumentLimits, FilterError, RecordFilter, Report};
@@ -176,7 +176,7 @@ pub fn filter(
     let broken = |error: crate::filter::CompileError| flag("--profile", error.to_string());
     let (catalogue, show, rules) = (&filters.catalogue, &profile.show, &profile.rules);
     let plan = crate::filter::Plan::compile(catalogue, schema, show, rules).map_err(broken)?;
-    let events = if matches!(operation.response, Response::Stream(crate::api::Stream::Events)) {
+    let events = if matches!(operation.response, ResponseKind::Stream(crate::api::StreamKind::Events)) {
         if profile.events == StreamMode::Untouched {
             writeln!(
                 err,
@@ -202,7 +202,7 @@ pub fn filter(
         let mut filtered = Vec::with_capacity(document.len());
         let applied = match &events {
             Some(events) => events.apply(document, &mut filtered, &mut Report::default()).map(drop),
-            None if matches!(operation.response, Response::Array(_)) => {
+            None if matches!(operation.response, ResponseKind::Array(_)) => {
                 plan.apply_array(document, &mut filtered).map(drop)
             }
             None => plan.apply(document, &mut filtered).map(drop),

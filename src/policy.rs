@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use self::guard::Visible;
 use crate::api::queries::{self, QueryTable};
-use crate::api::{Operation, Response, Stream, operation};
+use crate::api::{Operation, ResponseKind, StreamKind, operation};
 use crate::filter::{Action, CompileError, DocumentLimits, Plan, RecordFilter, Rule};
 use crate::profile::{Profile, StreamMode};
 use crate::route::Route;
@@ -209,9 +209,11 @@ impl PolicyCompiler<'_> {
     /// Compiles an allowed operation. Returns `None` after a mistake.
     fn allowed(&mut self, operation: &Operation, queries: &QueryTable) -> Option<Allowed> {
         let (handling, streamed) = match operation.response {
-            Response::Document(schema) | Response::Array(schema) => (Handling::Filter(self.plan(schema)?), None),
-            Response::Stream(Stream::Events) => (self.events(operation)?, None),
-            Response::Stream(Stream::Stats) => {
+            ResponseKind::Document(schema) | ResponseKind::Array(schema) => {
+                (Handling::Filter(self.plan(schema)?), None)
+            }
+            ResponseKind::Stream(StreamKind::Events) => (self.events(operation)?, None),
+            ResponseKind::Stream(StreamKind::Stats) => {
                 let plan = self.plan(operation.schema()?)?;
                 let streamed = match self.profile.stats {
                     StreamMode::Filtered => Handling::Records(RecordFilter::Plain(Arc::clone(&plan))),
@@ -219,13 +221,13 @@ impl PolicyCompiler<'_> {
                 };
                 (Handling::Filter(plan), Some(streamed))
             }
-            Response::Stream(Stream::Logs | Stream::Progress | Stream::Wait) => {
+            ResponseKind::Stream(StreamKind::Logs | StreamKind::Progress | StreamKind::Wait) => {
                 (Handling::Relay(RelayReason::Stream), None)
             }
-            Response::Ping | Response::Text => (Handling::Relay(RelayReason::Text), None),
-            Response::Empty => (Handling::Relay(RelayReason::Empty), None),
-            Response::Hijack | Response::WebSocket => (Handling::Relay(RelayReason::Hijack), None),
-            Response::Tar | Response::Octets => (Handling::Relay(RelayReason::Archive), None),
+            ResponseKind::Ping | ResponseKind::Text => (Handling::Relay(RelayReason::Text), None),
+            ResponseKind::Empty => (Handling::Relay(RelayReason::Empty), None),
+            ResponseKind::Hijack | ResponseKind::WebSocket => (Handling::Relay(RelayReason::Hijack), None),
+            ResponseKind::Tar | ResponseKind::Octets => (Handling::Relay(RelayReason::Archive), None),
         };
         let hidden_by_rules = if queries.covers(operation) { self.hidden_by_rules(operation) } else { ClassSet::EMPTY };
         let variants = operation.schema().and_then(|schema| self.catalogue.variants(schema));

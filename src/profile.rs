@@ -141,7 +141,7 @@ impl Profiles {
 mod tests {
     use super::*;
     use crate::api::lists::{LABELS, OPTIONS};
-    use crate::api::{OPERATIONS, Operation, Response, Stream, operation};
+    use crate::api::{OPERATIONS, Operation, ResponseKind, StreamKind, operation};
 
     fn parse(files: &[(&str, &str)]) -> Result<Profiles, Vec<String>> {
         let catalogue = crate::api::catalogue::built_in().unwrap();
@@ -221,7 +221,7 @@ mod tests {
     fn no_built_in_profile_allows_an_operation_with_a_reason_against_it() {
         let profiles = Profiles::built_in(&crate::api::catalogue::built_in().unwrap()).unwrap();
         for operation in OPERATIONS.iter().filter(|operation| !operation.about.is_empty()) {
-            let is_logs = operation.response == Response::Stream(Stream::Logs);
+            let is_logs = operation.response == ResponseKind::Stream(StreamKind::Logs);
             let allowing = profiles.iter().filter(|profile| profile.allow.contains_key(operation.id));
             for profile in allowing.filter(|profile| !WRITES.contains(&(profile.name.as_str(), operation.id))) {
                 assert!(is_logs && profile.about.contains("logs"), "{} allows {}", profile.name, operation.id);

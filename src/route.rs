@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use crate::api::{ApiVersion, Method, OPERATIONS, Operation, Response, Stream, operation};
+use crate::api::{ApiVersion, Method, OPERATIONS, Operation, ResponseKind, StreamKind, operation};
 
 mod percent;
 mod query;
@@ -79,13 +79,17 @@ impl Route {
     pub fn streams(&self) -> bool {
         match self.operation.response {
             // Without the parameter the engine streams.
-            Response::Stream(Stream::Stats) => self.query.flag("stream").unwrap_or(true),
-            Response::Stream(Stream::Logs | Stream::Events | Stream::Progress | Stream::Wait)
-            | Response::Hijack
-            | Response::WebSocket
-            | Response::Tar
-            | Response::Octets => true,
-            Response::Document(_) | Response::Array(_) | Response::Ping | Response::Text | Response::Empty => false,
+            ResponseKind::Stream(StreamKind::Stats) => self.query.flag("stream").unwrap_or(true),
+            ResponseKind::Stream(StreamKind::Logs | StreamKind::Events | StreamKind::Progress | StreamKind::Wait)
+            | ResponseKind::Hijack
+            | ResponseKind::WebSocket
+            | ResponseKind::Tar
+            | ResponseKind::Octets => true,
+            ResponseKind::Document(_)
+            | ResponseKind::Array(_)
+            | ResponseKind::Ping
+            | ResponseKind::Text
+            | ResponseKind::Empty => false,
         }
     }
 }

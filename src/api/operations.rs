@@ -23,7 +23,7 @@ pub struct Operation {
     /// version prefix that it accepts.
     pub versions: Versions,
     /// The body of a successful response.
-    pub response: Response,
+    pub response: ResponseKind,
     /// Whether the operation changes anything, on the engine or inside a container.
     pub mutating: bool,
     /// The query parameters of all versions. A request with any other parameter is refused.
@@ -51,7 +51,7 @@ pub struct Versions {
 
 /// The body of a successful response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Response {
+pub enum ResponseKind {
     /// One JSON document of this schema.
     Document(&'static str),
     /// A JSON array, or `null`, with elements of this schema.
@@ -63,7 +63,7 @@ pub enum Response {
     /// No body.
     Empty,
     /// A stream of records.
-    Stream(Stream),
+    Stream(StreamKind),
     /// Raw bytes in both directions.
     Hijack,
     /// WebSocket frames in both directions.
@@ -76,7 +76,7 @@ pub enum Response {
 
 /// The records of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
+pub enum StreamKind {
     /// Output of a container: raw, or in frames that name stdout and stderr.
     Logs,
     /// One `Event` per line.
@@ -146,36 +146,36 @@ impl Operation {
     /// is not JSON.
     pub const fn schema(&self) -> Option<&'static str> {
         match self.response {
-            Response::Document(schema) | Response::Array(schema) => Some(schema),
-            Response::Stream(Stream::Events) => Some("Event"),
-            Response::Stream(Stream::Stats) => Some("ContainerStats"),
-            Response::Stream(Stream::Progress) => Some("Progress"),
-            Response::Stream(Stream::Wait) => Some("ContainerWait"),
-            Response::Stream(Stream::Logs)
-            | Response::Ping
-            | Response::Text
-            | Response::Empty
-            | Response::Hijack
-            | Response::WebSocket
-            | Response::Tar
-            | Response::Octets => None,
+            ResponseKind::Document(schema) | ResponseKind::Array(schema) => Some(schema),
+            ResponseKind::Stream(StreamKind::Events) => Some("Event"),
+            ResponseKind::Stream(StreamKind::Stats) => Some("ContainerStats"),
+            ResponseKind::Stream(StreamKind::Progress) => Some("Progress"),
+            ResponseKind::Stream(StreamKind::Wait) => Some("ContainerWait"),
+            ResponseKind::Stream(StreamKind::Logs)
+            | ResponseKind::Ping
+            | ResponseKind::Text
+            | ResponseKind::Empty
+            | ResponseKind::Hijack
+            | ResponseKind::WebSocket
+            | ResponseKind::Tar
+            | ResponseKind::Octets => None,
         }
     }
 
     /// The same as [`Operation::schema`] if the response can be filtered: a document, an array, events or stats.
     pub const fn filtered_schema(&self) -> Option<&'static str> {
         match self.response {
-            Response::Stream(Stream::Progress | Stream::Wait) => None,
-            Response::Document(_)
-            | Response::Array(_)
-            | Response::Stream(Stream::Logs | Stream::Events | Stream::Stats)
-            | Response::Ping
-            | Response::Text
-            | Response::Empty
-            | Response::Hijack
-            | Response::WebSocket
-            | Response::Tar
-            | Response::Octets => self.schema(),
+            ResponseKind::Stream(StreamKind::Progress | StreamKind::Wait) => None,
+            ResponseKind::Document(_)
+            | ResponseKind::Array(_)
+            | ResponseKind::Stream(StreamKind::Logs | StreamKind::Events | StreamKind::Stats)
+            | ResponseKind::Ping
+            | ResponseKind::Text
+            | ResponseKind::Empty
+            | ResponseKind::Hijack
+            | ResponseKind::WebSocket
+            | ResponseKind::Tar
+            | ResponseKind::Octets => self.schema(),
         }
     }
 }
@@ -193,12 +193,12 @@ macro_rules! parameters {
     (@ many) => { true };
 }
 
-use Response::{Array, Document, Empty, Hijack, Octets, Ping, Tar, Text, WebSocket};
+use ResponseKind::{Array, Document, Empty, Hijack, Octets, Ping, Tar, Text, WebSocket};
 
 /// The progress of a pull, push, load or build.
-const PROGRESS: Response = Response::Stream(Stream::Progress);
+const PROGRESS: ResponseKind = ResponseKind::Stream(StreamKind::Progress);
 /// The output of a container.
-const LOGS: Response = Response::Stream(Stream::Logs);
+const LOGS: ResponseKind = ResponseKind::Stream(StreamKind::Logs);
 /// The parameters of a list that has only filters.
 const FILTERS: &[Parameter] = parameters!["filters"];
 /// The parameters of an update that names the version of the object.
@@ -241,7 +241,7 @@ pub static OPERATIONS: &[Operation] = &[
     get("SystemVersion", "/version", Document("SystemVersion")),
     get("SystemInfo", "/info", Document("SystemInfo")),
     get("SystemDataUsage", "/system/df", Document("SystemDataUsage")).query(parameters!["type" many, "verbose"]).since(25),
-    get("SystemEvents", "/events", Response::Stream(Stream::Events)).query(parameters!["since", "until", "filters", "stream"]),
+    get("SystemEvents", "/events", ResponseKind::Stream(StreamKind::Events)).query(parameters!["since", "until", "filters", "stream"]),
     post("SystemAuth", "/auth", Document("SystemAuth")).json().reads().about("Carries credentials, which the engine sends to a registry."),
 
     get("ContainerList", "/containers/json", Array("ContainerSummary")).query(parameters!["all", "limit", "size", "filters", "since", "before", "trunc_cmd"]),
@@ -250,7 +250,7 @@ pub static OPERATIONS: &[Operation] = &[
     get("ContainerLogs", "/containers/{id}/logs", LOGS).query(parameters!["details", "follow", "stdout", "stderr", "since", "until", "timestamps", "tail", "format"]).about(OUTPUT),
     get("ContainerChanges", "/containers/{id}/changes", Array("ContainerChange")),
     get("ContainerExport", "/containers/{id}/export", Tar).about("Returns the whole root file system."),
-    get("ContainerStats", "/containers/{id}/stats", Response::Stream(Stream::Stats)).query(parameters!["stream", "one-shot"]),
+    get("ContainerStats", "/containers/{id}/stats", ResponseKind::Stream(StreamKind::Stats)).query(parameters!["stream", "one-shot"]),
     get("ContainerArchive", "/containers/{id}/archive", Tar).query(parameters!["path"]).with_path_stat().about(ARCHIVE),
     head("ContainerArchiveInfo", "/containers/{id}/archive").query(parameters!["path"]).with_path_stat().about("Tells whether any file exists, how large it is and where a link points."),
     put("PutContainerArchive", "/containers/{id}/archive", Empty).query(parameters!["path", "noOverwriteDirNonDir", "copyUIDGID"]).tar().about(ARCHIVE),
@@ -267,7 +267,7 @@ pub static OPERATIONS: &[Operation] = &[
     post("ContainerRename", "/containers/{id}/rename", Empty).query(parameters!["name"]),
     post("ContainerResize", "/containers/{id}/resize", Empty).query(parameters!["h", "w"]),
     post("ContainerUpdate", "/containers/{id}/update", Document("ContainerUpdated")).json(),
-    post("ContainerWait", "/containers/{id}/wait", Response::Stream(Stream::Wait)).query(parameters!["condition"]).reads().about("Returns when the container stops, with an error text that is not filtered."),
+    post("ContainerWait", "/containers/{id}/wait", ResponseKind::Stream(StreamKind::Wait)).query(parameters!["condition"]).reads().about("Returns when the container stops, with an error text that is not filtered."),
     post("ContainerExec", "/containers/{id}/exec", Document("ExecCreated")).json(),
     post("ContainerPrune", "/containers/prune", Document("ContainerPrune")).query(FILTERS).since(25),
     delete("ContainerDelete", "/containers/{id}", Empty).query(parameters!["v", "force", "link"]),
@@ -386,7 +386,7 @@ pub static OPERATIONS: &[Operation] = &[
 ];
 
 /// A row for `GET`, which reads.
-const fn get(id: &'static str, template: &'static str, response: Response) -> Operation {
+const fn get(id: &'static str, template: &'static str, response: ResponseKind) -> Operation {
     row(id, Method::Get, template, response)
 }
 
@@ -396,22 +396,22 @@ const fn head(id: &'static str, template: &'static str) -> Operation {
 }
 
 /// A row for `POST`, which writes.
-const fn post(id: &'static str, template: &'static str, response: Response) -> Operation {
+const fn post(id: &'static str, template: &'static str, response: ResponseKind) -> Operation {
     row(id, Method::Post, template, response).writes()
 }
 
 /// A row for `PUT`, which writes.
-const fn put(id: &'static str, template: &'static str, response: Response) -> Operation {
+const fn put(id: &'static str, template: &'static str, response: ResponseKind) -> Operation {
     row(id, Method::Put, template, response).writes()
 }
 
 /// A row for `DELETE`, which writes.
-const fn delete(id: &'static str, template: &'static str, response: Response) -> Operation {
+const fn delete(id: &'static str, template: &'static str, response: ResponseKind) -> Operation {
     row(id, Method::Delete, template, response).writes()
 }
 
 /// A row that reads, in every version, without parameters and without a request body.
-const fn row(id: &'static str, method: Method, template: &'static str, response: Response) -> Operation {
+const fn row(id: &'static str, method: Method, template: &'static str, response: ResponseKind) -> Operation {
     let versions = Versions { first: ApiVersion::MIN, last: None };
     Operation {
         id,

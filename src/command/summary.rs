@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::api::{Operation, Response, Stream, lists};
+use crate::api::{Operation, ResponseKind, StreamKind, lists};
 use crate::config::{Config, Listener};
 use crate::policy::Policy;
 use crate::profile::StreamMode;
@@ -100,18 +100,18 @@ pub(super) fn of_policy(policy: &Policy) -> String {
 fn filtered(operation: &Operation, policy: &Policy) -> Option<&'static str> {
     let profile = policy.profile();
     let (stream, name) = match operation.response {
-        Response::Stream(Stream::Events) => (profile.events, "events"),
-        Response::Stream(Stream::Stats) => (profile.stats, "stats"),
-        Response::Document(_)
-        | Response::Array(_)
-        | Response::Ping
-        | Response::Text
-        | Response::Empty
-        | Response::Stream(Stream::Logs | Stream::Progress | Stream::Wait)
-        | Response::Hijack
-        | Response::WebSocket
-        | Response::Tar
-        | Response::Octets => return None,
+        ResponseKind::Stream(StreamKind::Events) => (profile.events, "events"),
+        ResponseKind::Stream(StreamKind::Stats) => (profile.stats, "stats"),
+        ResponseKind::Document(_)
+        | ResponseKind::Array(_)
+        | ResponseKind::Ping
+        | ResponseKind::Text
+        | ResponseKind::Empty
+        | ResponseKind::Stream(StreamKind::Logs | StreamKind::Progress | StreamKind::Wait)
+        | ResponseKind::Hijack
+        | ResponseKind::WebSocket
+        | ResponseKind::Tar
+        | ResponseKind::Octets => return None,
     };
     (stream == StreamMode::Filtered).then_some(name)
 }
@@ -120,19 +120,23 @@ fn filtered(operation: &Operation, policy: &Policy) -> Option<&'static str> {
 fn untouched(operation: &Operation, policy: &Policy) -> Option<String> {
     let profile = policy.profile();
     let shown = match operation.response {
-        Response::Stream(Stream::Events) if profile.events == StreamMode::Filtered => None,
-        Response::Stream(Stream::Events) => return Some(events(policy)),
-        Response::Stream(Stream::Logs) => Some("logs, with whatever the programs print"),
-        Response::Stream(Stream::Stats) if profile.stats == StreamMode::Filtered => None,
-        Response::Stream(Stream::Stats) => Some("stats as a stream: numbers, names of containers and interfaces"),
-        Response::Stream(Stream::Progress) => Some("progress of pulls and builds, with image names and error texts"),
-        Response::Stream(Stream::Wait) => Some("the exit code a container ends with, and its error text"),
-        Response::Hijack | Response::WebSocket => {
+        ResponseKind::Stream(StreamKind::Events) if profile.events == StreamMode::Filtered => None,
+        ResponseKind::Stream(StreamKind::Events) => return Some(events(policy)),
+        ResponseKind::Stream(StreamKind::Logs) => Some("logs, with whatever the programs print"),
+        ResponseKind::Stream(StreamKind::Stats) if profile.stats == StreamMode::Filtered => None,
+        ResponseKind::Stream(StreamKind::Stats) => {
+            Some("stats as a stream: numbers, names of containers and interfaces")
+        }
+        ResponseKind::Stream(StreamKind::Progress) => {
+            Some("progress of pulls and builds, with image names and error texts")
+        }
+        ResponseKind::Stream(StreamKind::Wait) => Some("the exit code a container ends with, and its error text"),
+        ResponseKind::Hijack | ResponseKind::WebSocket => {
             Some("attached streams: all that a process prints, and all that the client types into it")
         }
-        Response::Tar | Response::Octets => Some("archives and profiles, with files, environments and memory"),
-        Response::Text => Some("debug pages of the engine"),
-        Response::Document(_) | Response::Array(_) | Response::Ping | Response::Empty => None,
+        ResponseKind::Tar | ResponseKind::Octets => Some("archives and profiles, with files, environments and memory"),
+        ResponseKind::Text => Some("debug pages of the engine"),
+        ResponseKind::Document(_) | ResponseKind::Array(_) | ResponseKind::Ping | ResponseKind::Empty => None,
     };
     shown.map(str::to_owned)
 }

@@ -14,7 +14,7 @@ use super::body::Filtered;
 use super::records::RecordFiltering;
 use super::stream_request::{StreamHandling, StreamParts, StreamRequest};
 use super::{Error, headers, respond};
-use crate::api::{ApiVersion, RequestBody, Response as ResponseKind, Stream};
+use crate::api::{ApiVersion, RequestBody, ResponseKind, StreamKind};
 use crate::filter::Plan;
 use crate::policy::{Decision, Policy, RelayReason};
 use crate::route::{self, Route};
@@ -170,7 +170,7 @@ impl Proxy {
                 let timeout = self.upstream.engine().response_timeout();
                 Filtered::array(body, plan, self.element_limit, timeout).await?
             }
-            ResponseKind::Document(_) | ResponseKind::Stream(Stream::Stats) => {
+            ResponseKind::Document(_) | ResponseKind::Stream(StreamKind::Stats) => {
                 let (filtered, report) = Filtered::document(body, &plan, self.element_limit).await?;
                 log.hidden(&report);
                 filtered
@@ -265,7 +265,7 @@ impl Proxy {
 /// A stream whose request has a body of any length (a build, a load) is relayed by the HTTP client instead.
 fn opens_stream(route: &Route, request: &Request<Incoming>) -> bool {
     match route.operation.response {
-        ResponseKind::Stream(Stream::Progress) => request.body().is_end_stream(),
+        ResponseKind::Stream(StreamKind::Progress) => request.body().is_end_stream(),
         ResponseKind::Stream(_) => route.streams(),
         ResponseKind::Hijack => true,
         ResponseKind::Document(_)

@@ -23,7 +23,7 @@ use super::records::{RecordFiltering, RecordRewriter};
 use super::relay::relay;
 use super::tunnel::tunnel;
 use super::{Error, headers, respond};
-use crate::api::{Method, Operation, Response as ResponseKind, Stream};
+use crate::api::{Method, Operation, ResponseKind, StreamKind};
 use crate::policy::RelayReason;
 use crate::socket::Socket;
 use crate::upstream::raw::{self, BodyFraming, ResponseHead};
@@ -172,7 +172,7 @@ impl StreamRequest {
     ) -> Result<ResponseHead, StreamError> {
         let timeout = async {
             // An old API version is silent until the container ends that it waits for.
-            if self.operation.response == ResponseKind::Stream(Stream::Wait) {
+            if self.operation.response == ResponseKind::Stream(StreamKind::Wait) {
                 return pending().await;
             }
             tokio::time::sleep(self.engine.response_timeout()).await;
@@ -240,7 +240,7 @@ fn request_bytes(parts: &StreamParts<'_>, asks_upgrade: bool) -> Vec<u8> {
     for (name, value) in &headers::of_request(headers, operation, !body.is_empty()) {
         line(&[name.as_str().as_bytes(), b": ", value.as_bytes()]);
     }
-    if operation.response == ResponseKind::Stream(Stream::Events)
+    if operation.response == ResponseKind::Stream(StreamKind::Events)
         && let Some(accept) = headers.get(ACCEPT).filter(|accept| headers::is_event_type(accept.as_bytes()))
     {
         line(&[b"Accept: ", accept.as_bytes()]);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use dockveil::api::{Method, OPERATIONS, Operation, Response, Stream};
+use dockveil::api::{Method, OPERATIONS, Operation, ResponseKind, StreamKind};
 use dockveil::profile::{Profile, Profiles};
 use serde_json::Value;
 
@@ -24,15 +24,17 @@ const CONTAINERS: [&str; 5] = ["web", "terminal", "story", "odd", "broken"];
 fn operations() -> impl Iterator<Item = &'static Operation> {
     OPERATIONS.iter().filter(|operation| {
         let ends = match operation.response {
-            Response::Document(_) | Response::Array(_) | Response::Stream(Stream::Stats | Stream::Events) => true,
-            Response::Stream(Stream::Logs | Stream::Progress | Stream::Wait)
-            | Response::Ping
-            | Response::Text
-            | Response::Empty
-            | Response::Hijack
-            | Response::WebSocket
-            | Response::Tar
-            | Response::Octets => false,
+            ResponseKind::Document(_)
+            | ResponseKind::Array(_)
+            | ResponseKind::Stream(StreamKind::Stats | StreamKind::Events) => true,
+            ResponseKind::Stream(StreamKind::Logs | StreamKind::Progress | StreamKind::Wait)
+            | ResponseKind::Ping
+            | ResponseKind::Text
+            | ResponseKind::Empty
+            | ResponseKind::Hijack
+            | ResponseKind::WebSocket
+            | ResponseKind::Tar
+            | ResponseKind::Octets => false,
         };
         operation.method == Method::Get && ends
     })
@@ -79,18 +81,18 @@ fn value(parameter: &str) -> &'static str {
 /// The targets of an operation: without parameters, with each of them, and with all.
 fn targets(operation: &Operation) -> Vec<String> {
     let fixed = match operation.response {
-        Response::Stream(Stream::Stats) => "stream=0&one-shot=1",
-        Response::Stream(Stream::Events) => "since=0&until=1",
-        Response::Document(_)
-        | Response::Array(_)
-        | Response::Stream(Stream::Logs | Stream::Progress | Stream::Wait)
-        | Response::Ping
-        | Response::Text
-        | Response::Empty
-        | Response::Hijack
-        | Response::WebSocket
-        | Response::Tar
-        | Response::Octets => "",
+        ResponseKind::Stream(StreamKind::Stats) => "stream=0&one-shot=1",
+        ResponseKind::Stream(StreamKind::Events) => "since=0&until=1",
+        ResponseKind::Document(_)
+        | ResponseKind::Array(_)
+        | ResponseKind::Stream(StreamKind::Logs | StreamKind::Progress | StreamKind::Wait)
+        | ResponseKind::Ping
+        | ResponseKind::Text
+        | ResponseKind::Empty
+        | ResponseKind::Hijack
+        | ResponseKind::WebSocket
+        | ResponseKind::Tar
+        | ResponseKind::Octets => "",
     };
     let mut found = Vec::new();
     for path in paths(operation) {
@@ -115,7 +117,8 @@ pub(crate) fn compared(socket: &Path) -> (BTreeSet<String>, usize, BTreeSet<&'st
     let catalogue = dockveil::api::catalogue::built_in().unwrap();
     let (mut unknown, mut schemas, mut known) = (BTreeSet::new(), BTreeSet::new(), 0);
     for prefix in ["", "/v1.24", "/v1.40", "/v1.44"] {
-        for operation in operations().filter(|operation| operation.response != Response::Stream(Stream::Events)) {
+        for operation in operations().filter(|operation| operation.response != ResponseKind::Stream(StreamKind::Events))
+        {
             for target in targets(operation) {
                 let response = client::get(socket, &format!("{prefix}{target}"));
                 let Ok(document) = serde_json::from_slice::<Value>(&response.body) else { continue };

@@ -68,7 +68,7 @@ fn dashboard_live_filters_documents_as_dashboard_does() {
     assert_eq!(dashboard.show, live.show);
     let more: Vec<&str> = live.allow.keys().filter(|id| !dashboard.allow.contains_key(*id)).copied().collect();
     assert_eq!(more, ["ContainerLogs"]);
-    let streams = |operation: &Operation| matches!(operation.response, dockveil::api::Response::Stream(_));
+    let streams = |operation: &Operation| matches!(operation.response, dockveil::api::ResponseKind::Stream(_));
     assert!(more.iter().all(|id| streams(dockveil::api::operation(id).unwrap())));
     assert_eq!((dashboard.events, live.events), (StreamMode::Filtered, StreamMode::Untouched));
     assert_eq!((dashboard.stats, live.stats), (StreamMode::Filtered, StreamMode::Filtered));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::patterns::{Matched, compile, matched};
 use super::sheet::Sheet;
 use super::source::Source;
-use crate::api::{Method, OPERATIONS, Operation, Response};
+use crate::api::{Method, OPERATIONS, Operation, ResponseKind};
 use crate::socket::Address;
 use crate::yaml::{Diagnostic, Diagnostics, nearest};
 
@@ -298,14 +298,14 @@ fn shows_containers(operation: &Operation) -> bool {
 /// Whether what comes back is bytes from which nothing can be cut, beyond the output that a profile allows by its name.
 fn is_raw(operation: &Operation) -> bool {
     let raw = match operation.response {
-        Response::Tar | Response::Octets | Response::WebSocket => true,
-        Response::Document(_)
-        | Response::Array(_)
-        | Response::Ping
-        | Response::Text
-        | Response::Empty
-        | Response::Stream(_)
-        | Response::Hijack => false,
+        ResponseKind::Tar | ResponseKind::Octets | ResponseKind::WebSocket => true,
+        ResponseKind::Document(_)
+        | ResponseKind::Array(_)
+        | ResponseKind::Ping
+        | ResponseKind::Text
+        | ResponseKind::Empty
+        | ResponseKind::Stream(_)
+        | ResponseKind::Hijack => false,
     };
     raw || ["Debug", "Stray", "ContainerArchive"].iter().any(|prefix| operation.id.starts_with(prefix))
 }

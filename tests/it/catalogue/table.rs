@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use dockveil::api::lists::ALL;
-use dockveil::api::{OPERATIONS, Operation, Response};
+use dockveil::api::{OPERATIONS, Operation, ResponseKind};
 use dockveil::schema::{Catalogue, CatalogueFiles, Field};
 use serde_json::Value;
 
@@ -154,7 +154,7 @@ fn recordings(fixtures: &Path) -> Vec<Recording> {
 /// The schema of an operation's documents, and whether it answers with an array of them.
 fn described(operation: &Operation) -> (&'static str, bool) {
     let schema = operation.schema().unwrap_or_else(|| panic!("{} does not answer with JSON", operation.id));
-    (schema, matches!(operation.response, Response::Array(_)))
+    (schema, matches!(operation.response, ResponseKind::Array(_)))
 }
 
 impl Sources {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, OnceLock};
 
-use dockveil::api::{OPERATIONS, Operation, Response};
+use dockveil::api::{OPERATIONS, Operation, ResponseKind};
 use dockveil::filter::Plan;
 use serde_json::Value;
 
@@ -62,7 +62,7 @@ impl Fixture {
 
     /// Whether its body is an array of documents.
     fn is_array(&self) -> bool {
-        self.operation.is_some_and(|operation| matches!(operation.response, Response::Array(_)))
+        self.operation.is_some_and(|operation| matches!(operation.response, ResponseKind::Array(_)))
     }
 
     /// The documents in its body.
