@@ -1,18 +1,19 @@
-//! Whole exchanges through the released binary, beside HAProxy and beside no proxy at all, in one run.
+//! Whole exchanges through the release binary, beside HAProxy and beside no proxy, in one run.
 //!
 //! ```text
-//! cargo bench --bench exchange [-- [PART…] [--runs N] [--binary FILE] [--haproxy FILE]]
+//! cargo bench --bench exchange [-- [PART…] [--runs N] [--binary FILE] [--beside FILE] [--haproxy FILE]]
 //! ```
 //!
-//! A PART is (a piece of) one of `ping`, `inspect`, `list`, `large`, `logs`, `events`, `idle`, `leave`, `start`; none
-//! means all. `--binary` measures another build, such as the static one. Sockets are in a temporary folder and on
-//! loopback; the run ends by itself, within [`LIMIT`] at the latest, and ends only what it started.
+//! A PART is (a piece of) `ping`, `inspect`, `list`, `large`, `logs`, `events`, `idle`, `leave` or `start`; none means all.
+//! `--binary` measures another build, such as the static one. `--beside` measures a second build of dockveil in the same
+//! rounds of `ping`, `inspect` and `list`: a change is judged by the ratio within one run. Sockets are in a temporary
+//! folder and on loopback. The run ends by itself, within [`LIMIT`], and ends only what it started.
 //!
-//! The engine and the load are this program again, as processes of their own. CPU time is user and system time of the
-//! proxy's process alone. Rows: `exchange/…` is dockveil with a profile that hides, `relay/…` the same binary with a
-//! profile that shows everything (it reads every document all the same), `haproxy/…` HAProxy as its image for Docker
-//! sockets has it, but with upstream connections kept, which is its best, `direct/…` no proxy. Both proxies log each
-//! exchange to a file, as they come; `quiet` is both without.
+//! The engine and the load are this program again, as processes of their own. CPU time is the user and system time of the
+//! proxy's process. Rows: `exchange/…` is dockveil with a profile that hides, `relay/…` the same binary with a profile
+//! that shows everything (it still reads every document), `beside/…` the second build, `haproxy/…` HAProxy as configured
+//! in its image for Docker sockets, but with upstream connections kept, which is its best, `direct/…` no proxy. Both
+//! proxies log each exchange to a file; `quiet` is both without a log.
 
 #![expect(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 #![expect(clippy::indexing_slicing, reason = "a bench stops at the first surprise")]
@@ -87,6 +88,8 @@ struct Bench {
     folder: PathBuf,
     engine: PathBuf,
     binary: PathBuf,
+    /// The second build.
+    beside: Option<PathBuf>,
     haproxy: Option<PathBuf>,
     runs: usize,
     figures: Figures,
@@ -106,12 +109,14 @@ fn main() -> Result<(), Failed> {
     }
     let mut parts: Vec<String> = Vec::new();
     let mut binary = PathBuf::from(env!("CARGO_BIN_EXE_dockveil"));
+    let mut beside = None;
     let mut haproxy = PathBuf::from("/usr/sbin/haproxy");
     let mut runs = 5;
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--binary" => binary = words.next().ok_or("--binary FILE")?.into(),
+            "--beside" => beside = Some(words.next().ok_or("--beside FILE")?.into()),
             "--haproxy" => haproxy = words.next().ok_or("--haproxy FILE")?.into(),
             "--runs" => runs = words.next().ok_or("--runs N")?.parse()?,
             // What Cargo itself adds.
@@ -130,7 +135,7 @@ fn main() -> Result<(), Failed> {
 
     let path = folder.0.join("engine.sock");
     let mut bench =
-        Bench { folder: folder.0.clone(), engine: path, binary, haproxy, runs, figures: Figures::default() };
+        Bench { folder: folder.0.clone(), engine: path, binary, beside, haproxy, runs, figures: Figures::default() };
     let mut engine = Process::start(&mut ourselves("__engine", &[&bench.engine.to_string_lossy()]))?;
     engine.first_answer(&bench.engine)?;
 
@@ -162,10 +167,12 @@ impl Bench {
     fn ping(&mut self) -> Result<(), Failed> {
         let goal = Goal::AtMost(1.4, 1.0);
         for (kind, log) in [("unix", Log::Each), ("tcp", Log::Each), ("quiet", Log::Off)] {
-            let (dockveil, haproxy) = (self.dockveil(log)?, self.haproxy(log)?);
+            let (dockveil, beside, haproxy) = (self.dockveil(log)?, self.beside(log)?, self.haproxy(log)?);
             let location = |peer: &Peer| if kind == "tcp" { peer.tcp.clone() } else { Some(peer.unix.clone()) };
-            let subjects: Vec<(&Peer, Location)> = haproxy.iter().map(|peer| (peer, location(peer).unwrap())).collect();
+            let peers = haproxy.iter().chain(&beside);
+            let subjects: Vec<(&Peer, Location)> = peers.map(|peer| (peer, location(peer).unwrap())).collect();
             let ours = (&dockveil, location(&dockveil).unwrap());
+            let goal = if haproxy.is_some() { goal } else { Goal::None };
             self.cpu(&format!("ping/{kind}/64"), ours, &subjects, "/_ping", 64, 50_000, Goal::None, goal)?;
         }
         Ok(())
@@ -413,6 +420,8 @@ impl Bench {
         }
         let mut beside = vec![(dockveil, relay)];
         beside.extend(haproxy.map(|peer| (peer, peer.unix.clone())));
+        let second = self.beside(Log::Each)?;
+        beside.extend(second.iter().map(|peer| (peer, peer.unix.clone())));
         self.cpu(name, (dockveil, dockveil.unix.clone()), &beside, target, 10, total, goal, ratio)
     }
 
@@ -524,13 +533,24 @@ impl Bench {
 
     /// Starts dockveil.
     fn dockveil(&self, log: Log) -> Result<Peer, Failed> {
+        self.build(&self.binary, "exchange", log)
+    }
+
+    /// Starts the second build, if there is one.
+    fn beside(&self, log: Log) -> Result<Option<Peer>, Failed> {
+        self.beside.as_ref().map(|binary| self.build(binary, "beside", log)).transpose()
+    }
+
+    /// Starts a build of dockveil.
+    fn build(&self, binary: &Path, name: &'static str, log: Log) -> Result<Peer, Failed> {
         let filters = self.folder.join("filters/profile");
         fs::create_dir_all(&filters)?;
         fs::write(filters.join("bench.yaml"), HIDING)?;
         fs::write(filters.join("bench-all.yaml"), SHOWING)?;
-        let (socket, relay) = (self.folder.join("dockveil.sock"), self.folder.join("dockveil-all.sock"));
+        let path = |end: &str| self.folder.join(format!("{name}{end}"));
+        let (socket, relay) = (path(".sock"), path("-all.sock"));
         let (unix, all, tcp) = (Location::Unix(socket.clone()), Location::Unix(relay), free_port()?);
-        let config = self.folder.join("dockveil.yaml");
+        let config = path(".yaml");
         let text = format!(
             "upstream: unix://{}\nlisteners:\n  - listen: {unix}\n    profile: bench\n  - listen: {tcp}\n    profile: bench\n  \
              - listen: {all}\n    profile: bench-all\n",
@@ -538,7 +558,7 @@ impl Bench {
         );
         fs::write(&config, text)?;
         fs::remove_file(&socket).unwrap_or_default();
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new(binary);
         command.arg("serve").arg("--config").arg(&config);
         command.arg("--filters").arg(self.folder.join("filters"));
         command.env(
@@ -548,8 +568,8 @@ impl Bench {
                 Log::Off => "off",
             },
         );
-        let (process, started) = self.launch(command, &socket, "dockveil")?;
-        Ok(Peer { name: "exchange", unix, tcp: Some(tcp), relay: Some(all), process: Some(process), started })
+        let (process, started) = self.launch(command, &socket, name)?;
+        Ok(Peer { name, unix, tcp: Some(tcp), relay: Some(all), process: Some(process), started })
     }
 
     /// Starts HAProxy, if there is one.
