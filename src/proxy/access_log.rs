@@ -32,12 +32,12 @@ struct Entry {
     bytes: u64,
     hidden: u64,
     started: Instant,
-    end: End,
+    end: ExchangeEnd,
 }
 
 /// How an exchange ended.
 #[derive(Debug)]
-enum End {
+enum ExchangeEnd {
     Aborted,
     Complete,
     Broken(String),
@@ -53,7 +53,7 @@ impl AccessLog {
             bytes: 0,
             hidden: 0,
             started: Instant::now(),
-            end: End::Aborted,
+            end: ExchangeEnd::Aborted,
         }))
     }
 
@@ -84,12 +84,12 @@ impl AccessLog {
 
     /// The answer was sent to its end.
     pub(super) fn complete(&mut self) {
-        self.set(|entry| entry.end = End::Complete);
+        self.set(|entry| entry.end = ExchangeEnd::Complete);
     }
 
     /// The answer was broken off, by us or by the engine.
     pub(super) fn broken(&mut self, error: &impl ToString) {
-        self.set(|entry| entry.end = End::Broken(error.to_string()));
+        self.set(|entry| entry.end = ExchangeEnd::Broken(error.to_string()));
     }
 
     fn set(&mut self, change: impl FnOnce(&mut Entry)) {
@@ -105,8 +105,8 @@ impl Drop for AccessLog {
         let Entry { operation, decision, status, bytes, hidden, started, end } = entry;
         let elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         match end {
-            End::Complete => tracing::info!(operation, decision, status, bytes, hidden, elapsed_us, "exchange"),
-            End::Aborted => {
+            ExchangeEnd::Complete => tracing::info!(operation, decision, status, bytes, hidden, elapsed_us, "exchange"),
+            ExchangeEnd::Aborted => {
                 tracing::info!(
                     operation,
                     decision,
@@ -117,7 +117,7 @@ impl Drop for AccessLog {
                     "exchange aborted by the client"
                 );
             }
-            End::Broken(error) => {
+            ExchangeEnd::Broken(error) => {
                 tracing::warn!(operation, decision, status, bytes, hidden, elapsed_us, error, "exchange broken");
             }
         }

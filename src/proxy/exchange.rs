@@ -11,8 +11,9 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use super::access_log::AccessLog;
 use super::body::Filtered;
+use super::headers::HostFields;
 use super::records::RecordFiltering;
-use super::stream_request::{StreamHandling, StreamParts, StreamRequest};
+use super::stream_request::{StreamMode, StreamParts, StreamRequest};
 use super::{Error, headers, respond};
 use crate::api::{ApiVersion, RequestBody, ResponseKind, StreamKind};
 use crate::filter::Plan;
@@ -96,14 +97,14 @@ impl Proxy {
             Decision::Relay(reason) => {
                 log.decision("relay");
                 if opens_stream(&route, &request) {
-                    return self.open(&route, request, StreamHandling::Relay(reason), log).await;
+                    return self.open(&route, request, StreamMode::Relay(reason), log).await;
                 }
                 self.relay(&route, request, reason).await.map(Answer::Response)
             }
             Decision::Records(filter) => {
                 log.decision("filter");
                 let filtering = RecordFiltering { filter, limit: self.element_limit };
-                self.open(&route, request, StreamHandling::Filter(filtering), log).await
+                self.open(&route, request, StreamMode::Filter(filtering), log).await
             }
             Decision::Filter(plan) => {
                 log.decision("filter");
@@ -132,11 +133,17 @@ impl Proxy {
     /// Sends the canonical form of the request, and checks the status of the answer.
     async fn send(&self, route: &Route, request: Request<Incoming>) -> Result<Response<UpstreamBody>, Error> {
         let (parts, body) = request.into_parts();
-        let with_body = !body.is_end_stream();
-        let mut up = Request::new(if with_body { Either::Right(body) } else { Either::Left(Empty::new()) });
+        let mut fields = headers::of_request(&parts.headers, route.operation);
+        let content = if body.is_end_stream() {
+            Either::Left(Empty::new())
+        } else {
+            headers::copy_content_type(&parts.headers, &mut fields);
+            Either::Right(body)
+        };
+        let mut up = Request::new(content);
         *up.method_mut() = parts.method;
         *up.uri_mut() = self.target(route).await?.parse().map_err(|_| Error::Unroutable)?;
-        *up.headers_mut() = headers::of_request(&parts.headers, route.operation, with_body);
+        *up.headers_mut() = fields;
         check_status(route, self.upstream.send(up).await?).await
     }
 
@@ -237,7 +244,8 @@ impl Proxy {
     }
 
     fn headers_down(&self, from: &HeaderMap) -> HeaderMap {
-        headers::of_response(from, self.policy.shows(Class::Host))
+        let host = if self.policy.shows(Class::Host) { HostFields::Shown } else { HostFields::Hidden };
+        headers::of_response(from, host)
     }
 
     /// Prepares a stream, which takes over the connection and writes the log line of the exchange.
@@ -245,7 +253,7 @@ impl Proxy {
         &self,
         route: &Route,
         request: Request<Incoming>,
-        handling: StreamHandling,
+        mode: StreamMode,
         log: &mut AccessLog,
     ) -> Result<Answer, Error> {
         if request.version() != Version::HTTP_11 {
@@ -256,7 +264,7 @@ impl Proxy {
         let body = collect(body).await?;
         let parts = StreamParts { operation: route.operation, target: &target, headers: &parts.headers, body: &body };
         let engine = self.upstream.engine().clone();
-        Ok(Answer::Stream(Box::new(StreamRequest::new(engine, &parts, handling, std::mem::take(log)))))
+        Ok(Answer::Stream(Box::new(StreamRequest::new(engine, &parts, mode, std::mem::take(log)))))
     }
 }
 

@@ -36,24 +36,28 @@ const RAW_STREAM_TYPES: [&str; 2] = ["application/vnd.docker.raw-stream", "appli
 /// About how many fields an engine's answer has.
 const TYPICAL_FIELDS: usize = 12;
 
-/// The fields of a request that go up with it.
-pub(super) fn of_request(from: &HeaderMap, operation: &Operation, with_body: bool) -> HeaderMap {
+/// The fields of a request that go up, whether or not it has a body; see [`copy_content_type`].
+pub(super) fn of_request(from: &HeaderMap, operation: &Operation) -> HeaderMap {
     // hyper reuses the map for the fields of the answer, so there is room for them.
     let mut up = HeaderMap::with_capacity(TYPICAL_FIELDS);
-    if with_body && let Some(value) = from.get(CONTENT_TYPE) {
-        up.insert(CONTENT_TYPE, value.clone());
-    }
     if operation.calls_registry {
         copy(from, &FOR_REGISTRIES, &mut up);
     }
     up
 }
 
-/// The fields of an answer that go down with it. `host` adds those that describe the host.
-pub(super) fn of_response(from: &HeaderMap, host: bool) -> HeaderMap {
+/// Whether header fields that describe the host pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HostFields {
+    Shown,
+    Hidden,
+}
+
+/// The fields of an answer that go down.
+pub(super) fn of_response(from: &HeaderMap, host: HostFields) -> HeaderMap {
     let mut down = HeaderMap::with_capacity(6);
     copy(from, &FROM_ENGINE, &mut down);
-    if host {
+    if host == HostFields::Shown {
         copy(from, &FROM_ENGINE_OF_THE_HOST, &mut down);
     }
     down
@@ -78,9 +82,9 @@ pub(super) fn describe_ping(down: &mut HeaderMap) {
     down.insert(CACHE_CONTROL, const { HeaderValue::from_static("no-cache, no-store, must-revalidate") });
 }
 
-/// Passes on the media type of a body that is relayed.
-pub(super) fn copy_content_type(from: &HeaderMap, down: &mut HeaderMap) {
-    copy(from, &[CONTENT_TYPE], down);
+/// Passes on the media type of a body that is passed on, in either direction.
+pub(super) fn copy_content_type(from: &HeaderMap, to: &mut HeaderMap) {
+    copy(from, &[CONTENT_TYPE], to);
 }
 
 /// Passes on the description of a file.
@@ -160,10 +164,12 @@ mod tests {
             ("upgrade", "h2c"),
             ("x-registry-auth", "e30="),
         ]);
-        let of_request = |id, with_body| of_request(&from, operation(id).unwrap(), with_body);
-        assert_eq!(names(&of_request("ContainerCreate", true)), ["content-type"]);
-        assert_eq!(names(&of_request("ImageCreate", false)), ["x-registry-auth"]);
-        assert!(of_request("ContainerList", false).is_empty());
+        let of_request = |id| of_request(&from, operation(id).unwrap());
+        assert_eq!(names(&of_request("ImageCreate")), ["x-registry-auth"]);
+        assert!(of_request("ContainerCreate").is_empty());
+        let mut up = of_request("ImageCreate");
+        copy_content_type(&from, &mut up);
+        assert_eq!(names(&up), ["x-registry-auth", "content-type"]);
     }
 
     #[test]
@@ -187,8 +193,8 @@ mod tests {
             ("swarm", "active/manager"),
             ("location", "/x"),
         ]);
-        assert_eq!(names(&of_response(&from, false)), ["api-version"]);
-        assert_eq!(names(&of_response(&from, true)), ["api-version", "swarm"]);
+        assert_eq!(names(&of_response(&from, HostFields::Hidden)), ["api-version"]);
+        assert_eq!(names(&of_response(&from, HostFields::Shown)), ["api-version", "swarm"]);
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl From<RewriteError> for StreamError {
 
 /// Whether more of a body is to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+enum BodyProgress {
     Open,
     Ended,
 }
@@ -121,18 +121,18 @@ impl RecordRewriter {
     }
 
     /// Takes what has arrived and adds the resulting chunks to `out`.
-    fn push(&mut self, mut bytes: &[u8], out: &mut OutgoingBuffer) -> Result<Progress, RewriteError> {
+    fn push(&mut self, mut bytes: &[u8], out: &mut OutgoingBuffer) -> Result<BodyProgress, RewriteError> {
         let Self { body, records, marks, filter, report, .. } = self;
         while let Some(data) = body.data(&mut bytes)? {
             records.push(data, |record| out.push_record(record, *marks, filter, report))?;
         }
         if !body.has_ended() {
-            return Ok(Progress::Open);
+            return Ok(BodyProgress::Open);
         }
         // The body must not end inside a record.
         std::mem::replace(records, RecordSplitter::new(*marks, 0)).finish::<FilterError>()?;
         out.push_last_chunk();
-        Ok(Progress::Ended)
+        Ok(BodyProgress::Ended)
     }
 
     /// Carries the body to its end. `start` has arrived with the head. If the client leaves, it ends at once.
@@ -167,11 +167,11 @@ impl RecordRewriter {
         loop {
             log.sent(client.flush(&mut backlog).map_err(|_| StreamError::ClientLeft)?);
             // What was complete before an error still leaves.
-            if backlog.is_empty() && !matches!(progress, Ok(Progress::Open)) {
+            if backlog.is_empty() && !matches!(progress, Ok(BodyProgress::Open)) {
                 progress?;
                 return Ok(());
             }
-            let is_open = matches!(progress, Ok(Progress::Open));
+            let is_open = matches!(progress, Ok(BodyProgress::Open));
             deadline = backlog_deadline(&backlog, deadline).filter(|_| is_open);
             tokio::select! {
                 read = engine.read_some(|bytes| progress = self.push(bytes, &mut backlog).map_err(StreamError::from)),

@@ -44,7 +44,7 @@ pub(super) struct StreamParts<'r> {
 
 /// What is done with the bytes of a stream.
 #[derive(Debug)]
-pub(super) enum StreamHandling {
+pub(super) enum StreamMode {
     /// They are relayed.
     Relay(RelayReason),
     /// They are filtered record by record.
@@ -59,7 +59,7 @@ pub struct StreamRequest {
     asks_upgrade: bool,
     /// The request, as it is sent.
     request: Vec<u8>,
-    handling: StreamHandling,
+    mode: StreamMode,
     log: AccessLog,
 }
 
@@ -105,10 +105,10 @@ impl From<UpstreamError> for StreamError {
 }
 
 impl StreamRequest {
-    pub(super) fn new(engine: Arc<Engine>, parts: &StreamParts<'_>, handling: StreamHandling, log: AccessLog) -> Self {
+    pub(super) fn new(engine: Arc<Engine>, parts: &StreamParts<'_>, mode: StreamMode, log: AccessLog) -> Self {
         let operation = parts.operation;
         let asks_upgrade = is_hijack(operation) && parts.headers.contains_key(UPGRADE);
-        Self { engine, operation, asks_upgrade, request: request_bytes(parts, asks_upgrade), handling, log }
+        Self { engine, operation, asks_upgrade, request: request_bytes(parts, asks_upgrade), mode, log }
     }
 
     /// Opens the stream and carries it to its end.
@@ -193,12 +193,12 @@ impl StreamRequest {
 
     /// What the head of the answer proves.
     fn opened(&self, head: &ResponseHead) -> Result<Opened, Error> {
-        let reason = match &self.handling {
-            StreamHandling::Relay(reason) => *reason,
-            StreamHandling::Filter(filtering) if head.status == 200 => {
+        let reason = match &self.mode {
+            StreamMode::Relay(reason) => *reason,
+            StreamMode::Filter(filtering) if head.status == 200 => {
                 return Ok(Opened::Records(Box::new(RecordRewriter::new(head, filtering)?)));
             }
-            StreamHandling::Filter(_) => return Err(self.refusal(head)),
+            StreamMode::Filter(_) => return Err(self.refusal(head)),
         };
         match (head.status, head.framing) {
             (101, BodyFraming::Close) if self.asks_upgrade => Ok(Opened::Tunnel(reason)),
@@ -237,7 +237,11 @@ fn request_bytes(parts: &StreamParts<'_>, asks_upgrade: bool) -> Vec<u8> {
     };
     line(&[operation.method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1"]);
     line(&[b"Host: docker"]);
-    for (name, value) in &headers::of_request(headers, operation, !body.is_empty()) {
+    let mut fields = headers::of_request(headers, operation);
+    if !body.is_empty() {
+        headers::copy_content_type(headers, &mut fields);
+    }
+    for (name, value) in &fields {
         line(&[name.as_str().as_bytes(), b": ", value.as_bytes()]);
     }
     if operation.response == ResponseKind::Stream(StreamKind::Events)

@@ -167,24 +167,7 @@ impl ArraySplitter {
                 }
                 (ArrayState::AfterElement, b',') => (self.state, rest) = (ArrayState::Next, behind),
                 (ArrayState::First | ArrayState::Next, _) => {
-                    let before = out.len();
-                    if self.written > 0 {
-                        out.push(b',');
-                    }
-                    let start = out.len();
-                    let Some(used) = element(rest, out).map_err(ArrayError::Element)? else {
-                        out.truncate(before);
-                        break;
-                    };
-                    if used > self.limit {
-                        out.truncate(before);
-                        return Err(ArrayError::TooLong { limit: self.limit });
-                    }
-                    if out.len() == start {
-                        out.truncate(before);
-                    } else {
-                        self.written += 1;
-                    }
+                    let Some(used) = self.replace(rest, out, &mut element)? else { break };
                     rest = rest.get(used..).unwrap_or_default();
                     self.state = ArrayState::AfterElement;
                 }
@@ -201,6 +184,29 @@ impl ArraySplitter {
             }
         }
         Ok(bytes.len() - rest.len())
+    }
+
+    /// Appends the replacement of the element at the start of `bytes`, with a comma where one belongs; returns the length
+    /// of the element, or `None` if it is incomplete.
+    fn replace<E>(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        mut element: impl FnMut(&[u8], &mut Vec<u8>) -> Result<Option<usize>, E>,
+    ) -> Result<Option<usize>, ArrayError<E>> {
+        let before = out.len();
+        if self.written > 0 {
+            out.push(b',');
+        }
+        let start = out.len();
+        let used = element(bytes, out).map_err(ArrayError::Element)?;
+        let too_long = used.is_some_and(|used| used > self.limit);
+        if used.is_none() || too_long || out.len() == start {
+            out.truncate(before);
+        } else {
+            self.written += 1;
+        }
+        if too_long { Err(ArrayError::TooLong { limit: self.limit }) } else { Ok(used) }
     }
 }
 

@@ -25,14 +25,14 @@ pub enum Marks {
 #[derive(Debug)]
 pub struct RecordSplitter {
     held: Vec<u8>,
-    position: Position,
+    position: StreamPosition,
     marks: Marks,
     limit: usize,
 }
 
 /// The position of the next byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Position {
+enum StreamPosition {
     /// Between records.
     Between,
     /// After a mark.
@@ -75,7 +75,7 @@ impl<E: fmt::Display> fmt::Display for RecordError<E> {
 impl RecordSplitter {
     /// A splitter that refuses a record of more than `limit` bytes.
     pub fn new(marks: Marks, limit: usize) -> Self {
-        Self { held: Vec::new(), position: Position::Between, marks, limit }
+        Self { held: Vec::new(), position: StreamPosition::Between, marks, limit }
     }
 
     /// Takes the next chunk and calls `record` with each complete record: the object, without white space or mark.
@@ -95,7 +95,7 @@ impl RecordSplitter {
                 start = at;
                 continue;
             }
-            if self.position == Position::Between {
+            if self.position == StreamPosition::Between {
                 self.hold(chunk.get(start..=at).unwrap_or_default())?;
                 record(&self.held).map_err(RecordError::Record)?;
                 self.held.clear();
@@ -114,7 +114,7 @@ impl RecordSplitter {
     /// # Errors
     /// [`RecordError::Truncated`] if it ended inside a record, or after a mark.
     pub fn finish<E>(self) -> Result<(), RecordError<E>> {
-        if self.position == Position::Between { Ok(()) } else { Err(RecordError::Truncated) }
+        if self.position == StreamPosition::Between { Ok(()) } else { Err(RecordError::Truncated) }
     }
 
     fn hold<E>(&mut self, bytes: &[u8]) -> Result<(), RecordError<E>> {
@@ -126,26 +126,28 @@ impl RecordSplitter {
     }
 
     /// The position after `byte`; `None` if `byte` does not belong here.
-    fn after(&self, byte: u8) -> Option<Position> {
-        let inside = |depth| if depth == 0 { Position::Between } else { Position::Record { depth } };
+    fn after(&self, byte: u8) -> Option<StreamPosition> {
+        let inside = |depth| if depth == 0 { StreamPosition::Between } else { StreamPosition::Record { depth } };
         match (self.position, byte) {
-            (Position::Between | Position::Marked, b' ' | b'\t' | b'\r' | b'\n') => Some(self.position),
-            (Position::Between, MARK) => (self.marks == Marks::Required).then_some(Position::Marked),
-            (Position::Between, b'{') => (self.marks == Marks::Forbidden).then_some(Position::Record { depth: 1 }),
-            (Position::Marked, b'{') => Some(Position::Record { depth: 1 }),
-            (Position::Between | Position::Marked, _) => None,
-            (Position::Record { depth }, b'"') => Some(Position::Text { depth }),
-            (Position::Record { depth }, b'{' | b'[') => Some(Position::Record { depth: depth + 1 }),
-            (Position::Record { depth }, b'}' | b']') => Some(inside(depth.saturating_sub(1))),
-            (Position::Text { depth }, b'"') => Some(inside(depth)),
-            (Position::Text { depth }, b'\\') => Some(Position::Escape { depth }),
-            (Position::Escape { depth }, _) => Some(Position::Text { depth }),
-            (Position::Record { .. } | Position::Text { .. }, _) => Some(self.position),
+            (StreamPosition::Between | StreamPosition::Marked, b' ' | b'\t' | b'\r' | b'\n') => Some(self.position),
+            (StreamPosition::Between, MARK) => (self.marks == Marks::Required).then_some(StreamPosition::Marked),
+            (StreamPosition::Between, b'{') => {
+                (self.marks == Marks::Forbidden).then_some(StreamPosition::Record { depth: 1 })
+            }
+            (StreamPosition::Marked, b'{') => Some(StreamPosition::Record { depth: 1 }),
+            (StreamPosition::Between | StreamPosition::Marked, _) => None,
+            (StreamPosition::Record { depth }, b'"') => Some(StreamPosition::Text { depth }),
+            (StreamPosition::Record { depth }, b'{' | b'[') => Some(StreamPosition::Record { depth: depth + 1 }),
+            (StreamPosition::Record { depth }, b'}' | b']') => Some(inside(depth.saturating_sub(1))),
+            (StreamPosition::Text { depth }, b'"') => Some(inside(depth)),
+            (StreamPosition::Text { depth }, b'\\') => Some(StreamPosition::Escape { depth }),
+            (StreamPosition::Escape { depth }, _) => Some(StreamPosition::Text { depth }),
+            (StreamPosition::Record { .. } | StreamPosition::Text { .. }, _) => Some(self.position),
         }
     }
 }
 
-impl Position {
+impl StreamPosition {
     /// Whether it is outside a record.
     fn is_between(self) -> bool {
         matches!(self, Self::Between | Self::Marked)
