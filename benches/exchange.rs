@@ -36,16 +36,16 @@ use support::load;
 use support::process::{self, Folder, Process, ourselves};
 use support::wire::Location;
 
-/// What ends a run that does not end by itself.
+/// When a run is ended that does not end by itself.
 const LIMIT: Duration = Duration::from_secs(240);
-/// Requests before a measure, so that it starts warm.
+/// Requests before a measurement, to warm up.
 const WARM: u64 = 400;
-/// Descriptors that a proxy may have; everybody else has as many.
+/// The limit of descriptors for each process.
 const DESCRIPTORS: u64 = 20_000;
-/// Silent streams that a proxy must hold with them.
+/// Silent streams that a proxy must hold with that limit.
 const STREAMS: u64 = 9_400;
 
-/// A profile that hides what a dashboard need not see, streams allowed.
+/// A profile that hides what a dashboard does not need. It allows streams.
 const HIDING: &str = "\
 profile: bench
 about: Hides as a dashboard's profile does, with the streams that the bench measures.
@@ -71,7 +71,7 @@ enum Log {
     Off,
 }
 
-/// Where something answers: a proxy with its process, or the engine itself.
+/// A proxy with its process, or the engine itself.
 struct Peer {
     name: &'static str,
     unix: Location,
@@ -79,11 +79,11 @@ struct Peer {
     /// Dockveil's second listener, which hides nothing.
     relay: Option<Location>,
     process: Option<Process>,
-    /// From its start to its first answer.
+    /// The time from its start to its first answer.
     started: Duration,
 }
 
-/// The bench: its arguments, and what it measured.
+/// The arguments of the bench, and its figures.
 struct Bench {
     folder: PathBuf,
     engine: PathBuf,
@@ -95,10 +95,41 @@ struct Bench {
     figures: Figures,
 }
 
-/// Anything that went wrong.
+/// Any error.
 type Failed = Box<dyn Error>;
 /// One part of the bench.
 type Part = fn(&mut Bench) -> Result<(), Failed>;
+
+/// What is measured, and how often.
+struct Arguments {
+    parts: Vec<String>,
+    binary: PathBuf,
+    beside: Option<PathBuf>,
+    haproxy: Option<PathBuf>,
+    runs: usize,
+}
+
+impl Arguments {
+    fn parse(arguments: &[String]) -> Result<Self, Failed> {
+        let binary = PathBuf::from(env!("CARGO_BIN_EXE_dockveil"));
+        let haproxy = Some(PathBuf::from("/usr/sbin/haproxy"));
+        let mut parsed = Self { parts: Vec::new(), binary, beside: None, haproxy, runs: 5 };
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--binary" => parsed.binary = words.next().ok_or("--binary FILE")?.into(),
+                "--beside" => parsed.beside = Some(words.next().ok_or("--beside FILE")?.into()),
+                "--haproxy" => parsed.haproxy = Some(words.next().ok_or("--haproxy FILE")?.into()),
+                "--runs" => parsed.runs = words.next().ok_or("--runs N")?.parse()?,
+                // What Cargo itself adds.
+                "--bench" => {}
+                part => parsed.parts.push(part.to_owned()),
+            }
+        }
+        parsed.haproxy = parsed.haproxy.filter(|binary| binary.exists());
+        Ok(parsed)
+    }
+}
 
 fn main() -> Result<(), Failed> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -107,30 +138,13 @@ fn main() -> Result<(), Failed> {
         Some("__load") => return Ok(load::run(&arguments[1..])?),
         _ => {}
     }
-    let mut parts: Vec<String> = Vec::new();
-    let mut binary = PathBuf::from(env!("CARGO_BIN_EXE_dockveil"));
-    let mut beside = None;
-    let mut haproxy = PathBuf::from("/usr/sbin/haproxy");
-    let mut runs = 5;
-    let mut words = arguments.iter();
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "--binary" => binary = words.next().ok_or("--binary FILE")?.into(),
-            "--beside" => beside = Some(words.next().ok_or("--beside FILE")?.into()),
-            "--haproxy" => haproxy = words.next().ok_or("--haproxy FILE")?.into(),
-            "--runs" => runs = words.next().ok_or("--runs N")?.parse()?,
-            // What Cargo itself adds.
-            "--bench" => {}
-            part => parts.push(part.to_owned()),
-        }
-    }
+    let Arguments { parts, binary, beside, haproxy, runs } = Arguments::parse(&arguments)?;
     process::limit_descriptors(DESCRIPTORS)?;
     let folder = Folder::new()?;
     process::watchdog(LIMIT, folder.0.clone());
     println!("cargo bench --bench exchange -- {}", arguments.join(" "));
     println!("{}", figures::machine());
     println!("dockveil: {}", binary.display());
-    let haproxy = haproxy.exists().then_some(haproxy);
     println!("beside: {}", haproxy.as_deref().map_or("no HAProxy here".into(), version));
 
     let path = folder.0.join("engine.sock");
@@ -225,7 +239,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Log streams: two sizes of frame, in chunks of many frames and in chunks of one.
+    /// Log streams: two frame sizes, with many frames in a chunk and with one.
     fn logs(&mut self) -> Result<(), Failed> {
         let (dockveil, haproxy, direct) = (self.dockveil(Log::Each)?, self.haproxy(Log::Each)?, self.direct());
         let goals = [Goal::AtLeast(1.5, 1.9), Goal::AtLeast(1.2, 1.7)];
@@ -268,7 +282,7 @@ impl Bench {
         Ok(())
     }
 
-    /// What a proxy adds to the delay of an event, and to the head of a stream without events.
+    /// The delay that a proxy adds to an event, and to the head of a stream without events.
     fn events(&mut self) -> Result<(), Failed> {
         let (dockveil, haproxy, direct) = (self.dockveil(Log::Each)?, self.haproxy(Log::Each)?, self.direct());
         let peers: Vec<&Peer> = [&direct, &dockveil].into_iter().chain(haproxy.as_ref()).collect();
@@ -315,7 +329,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Memory at rest and per silent stream, and what happens when the descriptors run out.
+    /// Idle memory, memory per silent stream, and the behaviour when descriptors run out.
     fn idle(&mut self) -> Result<(), Failed> {
         let (mut rest, mut each, mut full) = (Vec::new(), Vec::new(), Vec::new());
         let (mut held, mut refused, mut other) = (Vec::new(), Vec::new(), Vec::new());
@@ -323,7 +337,7 @@ impl Bench {
             let (streams, idle, memory) = self.held(2_000)?;
             rest.push(idle / 1024.0);
             each.push((memory - idle) / streams[0]);
-            // Another proxy, because memory that was used once stays.
+            // Another proxy, because a process keeps the memory it has used.
             let (streams, idle, memory) = self.held(DESCRIPTORS / 2 + 200)?;
             full.push((memory - idle) / streams[0]);
             held.push(streams[0]);
@@ -351,7 +365,7 @@ impl Bench {
         Ok(())
     }
 
-    /// From a client leaving a silent stream to the engine being told.
+    /// The time from a client leaving a silent stream to the engine noticing.
     fn leave(&mut self) -> Result<(), Failed> {
         let (dockveil, haproxy) = (self.dockveil(Log::Each)?, self.haproxy(Log::Each)?);
         for peer in [Some(&dockveil), haproxy.as_ref()].into_iter().flatten() {
@@ -378,7 +392,7 @@ impl Bench {
         Ok(())
     }
 
-    /// The size of the binary, and its way to the first answer.
+    /// The size of the binary, and the time to its first answer.
     fn start(&mut self) -> Result<(), Failed> {
         let bytes = fs::read(&self.binary)?;
         let kind = if support::process::is_static(&bytes) { "static" } else { "dynamic" };
@@ -397,9 +411,9 @@ impl Bench {
     }
 }
 
-/// What the parts share.
+/// Shared by the parts.
 impl Bench {
-    /// A filtered operation over 10 connections: beside our own unfiltered, and beside HAProxy.
+    /// A filtered operation over 10 connections, beside our own unfiltered one, HAProxy and the second build.
     #[expect(clippy::too_many_arguments, reason = "a row of the table")]
     fn filtered(
         &mut self,
@@ -414,7 +428,7 @@ impl Bench {
         let relay = dockveil.relay.clone().ok_or("no unfiltered listener")?;
         let bytes = |location| Ok::<_, Failed>(self.load("requests", location, target, &[1, 1])?[1]);
         let (whole, shown, hidden) = (bytes(&self.direct().unix)?, bytes(&relay)?, bytes(&dockveil.unix)?);
-        // The line end after a document may go.
+        // The line end after a document may be missing.
         if whole - shown > 1.0 || shown > whole || hidden >= whole {
             return Err(format!("{target}: {whole} bytes, {shown} unfiltered, {hidden} filtered").into());
         }
@@ -425,7 +439,7 @@ impl Bench {
         self.cpu(name, (dockveil, dockveil.unix.clone()), &beside, target, 10, total, goal, ratio)
     }
 
-    /// CPU seconds per 10,000 requests, ours and those of the others in turn. `ratio` holds for the first of them.
+    /// CPU seconds per 10,000 requests, ours and those of the others in turn. `ratio` is for the first of them.
     #[expect(clippy::too_many_arguments, reason = "a row of the table")]
     fn cpu(
         &mut self,
@@ -470,7 +484,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Runs the load in a role; what it printed.
+    /// Runs the load in a role; returns what it printed.
     fn text(&self, role: &str, location: &Location, target: &str, numbers: &[u64]) -> Result<String, Failed> {
         let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
         let mut arguments = vec![role, target];
@@ -481,14 +495,14 @@ impl Bench {
         Ok(output.map_err(|error| format!("{role} {location} {target}: {error}"))?)
     }
 
-    /// Runs the load in a role; the numbers it printed.
+    /// Runs the load in a role; returns the numbers it printed.
     fn load(&self, role: &str, location: &Location, target: &str, numbers: &[u64]) -> Result<Vec<f64>, Failed> {
         let text = self.text(role, location, target, numbers)?;
         Ok(text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?)
     }
 
-    /// Opens silent streams through a dockveil of their own: how many were answered 200, 503 and otherwise, and its memory
-    /// before and meanwhile, in KiB.
+    /// Opens silent streams through a new dockveil: the numbers answered with 200, 503 and otherwise, and its memory before
+    /// and meanwhile, in KiB.
     fn held(&self, count: u64) -> Result<(Vec<f64>, f64, f64), Failed> {
         let dockveil = self.dockveil(Log::Each)?;
         let idle = dockveil.process.as_ref().ok_or("no process")?.memory().0;
@@ -496,7 +510,7 @@ impl Bench {
         Ok((streams, idle, memory))
     }
 
-    /// Opens silent streams: how many were answered 200, 503 and otherwise, and the proxy's memory meanwhile, in KiB.
+    /// Opens silent streams: the numbers answered with 200, 503 and otherwise, and the proxy's memory meanwhile, in KiB.
     fn hold(&self, peer: &Peer, count: u64) -> Result<(Vec<f64>, f64), Failed> {
         let arguments = ["hold", &peer.unix.to_string(), "/events", &count.to_string()];
         let mut clients = Process::start(&mut ourselves("__load", &arguments))?;
@@ -513,7 +527,7 @@ impl Bench {
         Ok((line.split_whitespace().map(str::parse).collect::<Result<_, _>>()?, memory))
     }
 
-    /// The engine's silent streams: how many are open, and when the last of them closed.
+    /// The engine's silent streams: the number that are open, and the time at which the last one closed.
     fn streams(&self) -> Result<(usize, u128), Failed> {
         let mut stream = UnixStream::connect(&self.engine)?;
         stream.write_all(b"GET /bench/streams HTTP/1.1\r\n\r\n")?;
@@ -604,7 +618,7 @@ impl Bench {
         Ok(Some(Peer { name: "haproxy", unix, tcp: Some(tcp), relay: None, process: Some(process), started }))
     }
 
-    /// Starts a proxy and waits for its first answer; its log goes to a file, which is shown when there is none.
+    /// Starts a proxy and waits for its first answer. Its log goes to a file, which is printed if there is no answer.
     fn launch(&self, mut command: Command, socket: &Path, name: &str) -> Result<(Process, Duration), Failed> {
         let log = self.folder.join(format!("{name}.log"));
         let file = fs::File::create(&log)?;

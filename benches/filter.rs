@@ -1,15 +1,14 @@
-//! The filter by itself: bytes in, bytes out, no network, beside what one would do without it, in one run.
+//! The filter alone, without a network, beside simpler ways to do the same, in one run.
 //!
 //! ```text
 //! cargo bench --bench filter [-- --runs N]
 //! ```
 //!
-//! Every figure is about lists of containers, 100 (261 kB) and 1,000 (2.6 MB). Rows: `rules/…` is a plan of 34 rules
-//! and nothing else, `test/…` the same with a filter expression that asks about every mount, `classes/…` the plan of
-//! a profile that shows three classes and some labels, `ignored/…` is `serde_json` that reads the text and drops it,
-//! which is as fast as anything that refuses bad JSON can be with it, `tree/…` a tree of values that the same 34 paths
-//! are edited in and that is printed. `compile/…` is the plan that takes longest of all schemas and built-in profiles,
-//! `load` reading every file inside the program.
+//! All figures are for lists of 100 (261 kB) and 1,000 containers (2.6 MB). Rows: `rules/…` is a plan of 34 rules,
+//! `test/…` the same with a filter expression on every mount, `classes/…` the plan of a profile that shows three classes
+//! and some labels. `ignored/…` is `serde_json` reading the text and dropping it: no way that refuses bad JSON with it is
+//! faster. `tree/…` is a tree of values, edited at the same 34 paths and printed. `compile/…` is the slowest plan of all
+//! schemas and built-in profiles, `load` reading every file in the program.
 
 #![expect(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 #![expect(clippy::indexing_slicing, reason = "a bench stops at the first surprise")]
@@ -34,10 +33,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// How long each measure of a run takes at least.
+/// How long each measurement takes at least.
 const LONG: Duration = Duration::from_millis(300);
 
-/// What is blanked, as names from the element down; `*` is every member or element.
+/// What is blanked: names from the element down; `*` is every member or element.
 const BLANKED: [&str; 24] = [
     "Command",
     "Ports.*.IP",
@@ -78,7 +77,7 @@ const REMOVED: [&str; 10] = [
     "SizeRootFs",
 ];
 
-/// A path as its steps. Labels have dots in their names: behind `Labels` there is one step.
+/// The steps of a path. Names of labels have dots: after `Labels` there is one step.
 fn steps(path: &str) -> Vec<&str> {
     match path.strip_prefix("Labels.") {
         Some(label) => vec!["Labels", label],
@@ -109,7 +108,7 @@ fn classes() -> Plan {
     Plan::compile(&dockveil::api::catalogue::built_in().unwrap(), "ContainerSummary", &show, &[]).unwrap()
 }
 
-/// Goes down the steps and does to what is there what `edit` does.
+/// Applies `edit` to everything at the end of the steps.
 fn each(value: &mut Value, steps: &[&str], removes: bool) {
     let Some((step, below)) = steps.split_first() else {
         match value {
@@ -149,7 +148,7 @@ fn tree(document: &[u8], blanked: &[Vec<&str>], removed: &[Vec<&str>]) -> Vec<u8
     serde_json::to_vec(&value).unwrap()
 }
 
-/// Megabytes per second that `work` gets through, by the best of the rounds that fit into [`LONG`].
+/// Megabytes per second of `work`, by the best of the rounds that fit into [`LONG`].
 fn speed(bytes: usize, mut work: impl FnMut()) -> f64 {
     let (start, mut best) = (Instant::now(), Duration::MAX);
     while start.elapsed() < LONG {
@@ -167,7 +166,7 @@ fn milliseconds<T>(work: impl FnOnce() -> T) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
 }
 
-/// What a start has to do before the first document.
+/// What a start does before the first document.
 fn start(figures: &mut Figures, runs: usize) {
     let load = || {
         let catalogue = dockveil::api::catalogue::built_in().unwrap();
@@ -186,7 +185,7 @@ fn start(figures: &mut Figures, runs: usize) {
     figures.add("load", "ms", (0..runs).map(|_| milliseconds(load)).collect(), Goal::AtMost(50.0, 50.0));
 }
 
-/// How many runs the arguments ask for.
+/// The number of runs in the arguments.
 fn runs() -> Result<usize, String> {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     match (arguments.next().as_deref(), arguments.next().map(|text| text.parse())) {

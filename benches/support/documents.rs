@@ -1,5 +1,5 @@
-//! The bodies that the engine serves: one container of a real engine, its names and secrets made up, padded by a
-//! label to the size that the figures are quoted for.
+//! The bodies that the engine serves: a container of a real engine with invented names and secrets, padded by a label to
+//! the size that the figures are quoted for.
 
 /// One element of a list, with placeholders.
 const SUMMARY: &str = include_str!("container_summary.json");
@@ -30,7 +30,7 @@ pub(crate) fn inspect() -> Vec<u8> {
     filled(INSPECT, 1, INSPECT_SIZE).into_bytes()
 }
 
-/// One event as a line; `nanos` is the time it was sent.
+/// An event on a line of its own; `nanos` is the time at which it is sent.
 pub(crate) fn event(nanos: u128) -> String {
     let seconds = nanos / 1_000_000_000;
     format!(
@@ -47,7 +47,7 @@ pub(crate) fn event(nanos: u128) -> String {
     )
 }
 
-/// `template` as the container of that number, padded to `size` bytes where it is shorter.
+/// `template` as the container with this number, padded to at least `size` bytes.
 fn filled(template: &str, number: usize, size: usize) -> String {
     let text = template
         .trim_end()
@@ -58,7 +58,7 @@ fn filled(template: &str, number: usize, size: usize) -> String {
     text.replacen(r#"image.description":""#, &format!(r#"image.description":"{pad}"#), 1)
 }
 
-/// An id of the engine's own length.
+/// An id as long as the engine's.
 fn id(number: usize) -> String {
     format!("{:016x}{:048x}", 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(number as u64 + 1), number)
 }

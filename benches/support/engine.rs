@@ -1,4 +1,4 @@
-//! The upstream: a Docker engine that has every answer ready. One thread; the query of a request says which answer.
+//! The upstream: a Docker engine with every answer prepared. It has one thread; the query of a request selects the answer.
 //!
 //! | request | answer |
 //! |---|---|
@@ -8,8 +8,8 @@
 //! | `/containers/ID/json` | one container |
 //! | `/containers/FRAMING/logs?tail=N` | N MiB of frames, `FRAMING` as in [`Framing::named`] |
 //! | `/events?since=N` | N lines, one every [`PACE`], each with the time it was sent |
-//! | `/events` | a head, and then nothing |
-//! | `/bench/streams` | not an engine's: how many silent streams are open, and when the last of them closed |
+//! | `/events` | a head and no events |
+//! | `/bench/streams` | for the bench only: the number of open silent streams, and the time at which the last one closed |
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -28,12 +28,12 @@ use super::{documents, wire};
 pub(crate) const DELAY: Duration = Duration::from_millis(400);
 /// Time between two event lines.
 const PACE: Duration = Duration::from_millis(2);
-/// Bytes of log written at once.
+/// The size of a write of log frames, in bytes.
 const WRITE: usize = 256 * 1024;
-/// Containers in the lists that are ready.
+/// The sizes of the prepared lists.
 const SIZES: [usize; 3] = [5, 100, 10_000];
 
-/// What every answer of an engine begins with.
+/// The start of every answer of an engine.
 const HEAD: &str = concat!(
     "HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nBuilder-Version: 2\r\nDocker-Experimental: false\r\nOstype: linux\r\n",
     "Server: Docker/28.5.2 (linux)\r\nDate: Mon, 23 Nov 2026 22:49:43 GMT\r\n"
@@ -47,7 +47,7 @@ const VERSION: &str = concat!(
     "\n"
 );
 
-/// The answers that are ready, and the streams that are open.
+/// The prepared answers, and the open streams.
 struct Engine {
     ping: Vec<u8>,
     ping_head: Vec<u8>,
@@ -59,21 +59,21 @@ struct Engine {
     closed: Cell<u128>,
 }
 
-/// A list as it is written, and where its last element begins.
+/// A list as it is written, and the position of its last element.
 struct List {
     whole: Vec<u8>,
     delayed: Vec<u8>,
     last: usize,
 }
 
-/// Log frames as they are written, again and again.
+/// Log frames, which are written again and again.
 struct Framing {
     bytes: Vec<u8>,
-    /// Bytes of the log in them, frame headers included, chunk sizes not.
+    /// Bytes of log in them, with frame headers and without chunk sizes.
     log: usize,
 }
 
-/// Serves on `path` until its standard input ends, which it does when the bench does.
+/// Serves on `path` until standard input ends, which it does when the bench ends.
 pub(crate) fn run(path: &Path) -> io::Result<()> {
     std::thread::spawn(|| {
         io::copy(&mut io::stdin(), &mut io::sink()).unwrap_or_default();
@@ -88,14 +88,14 @@ pub(crate) fn run(path: &Path) -> io::Result<()> {
         loop {
             let (stream, _) = listener.accept().await?;
             let engine = Rc::clone(&engine);
-            // An error is a client that went away, which is his right.
+            // An error means that the client went away.
             tokio::task::spawn_local(async move { engine.serve(stream).await.unwrap_or_default() });
         }
     })
 }
 
 impl Engine {
-    /// An engine with its answers ready.
+    /// Prepares the answers.
     fn new() -> Engine {
         let ping = format!("{HEAD}Content-Type: text/plain; charset=utf-8\r\nContent-Length: 2\r\n\r\n");
         let version = format!("{HEAD}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", VERSION.len());
@@ -140,7 +140,7 @@ impl Engine {
         }
     }
 
-    /// Writes the answer to one request; whether another may follow.
+    /// Writes the answer to one request; returns whether another may follow.
     async fn answer(&self, method: &str, target: &str, stream: &mut UnixStream) -> io::Result<bool> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let number = |name: &str| -> Option<usize> {
@@ -203,7 +203,7 @@ impl Engine {
         stream.write_all(b"0\r\n\r\n").await
     }
 
-    /// Says nothing until the client is gone.
+    /// Sends nothing until the client is gone.
     async fn silence(&self, stream: &mut UnixStream) {
         self.silent.set(self.silent.get() + 1);
         stream.read(&mut [0; 1]).await.unwrap_or_default();
@@ -224,8 +224,8 @@ impl List {
 }
 
 impl Framing {
-    /// `16k` or `128`: the payload of a frame. `batched`: all that is written at once is one chunk. `single`: every
-    /// frame is a chunk of its own, as an engine that flushes each frame sends it.
+    /// `16k` or `128` is the payload of a frame. `batched`: each write is one chunk. `single`: each frame is a chunk, as
+    /// from an engine that flushes each frame.
     fn named(name: &str) -> Framing {
         let payload = if name.starts_with("16k") { 16 * 1024 } else { 128 };
         let mut frame = vec![1, 0, 0, 0];

@@ -1,12 +1,12 @@
-//! What was measured, and the table.
+//! The measurements and their table.
 
 use std::fmt::Write as _;
 use std::fs;
 
-/// What a figure is held against: at least, and the aim.
+/// The goal of a figure: the least acceptable value, and the aim.
 #[derive(Clone, Copy)]
 pub(crate) enum Goal {
-    /// The figure stands for itself.
+    /// There is none.
     None,
     /// No more than.
     AtMost(f64, f64),
@@ -14,7 +14,7 @@ pub(crate) enum Goal {
     AtLeast(f64, f64),
 }
 
-/// One measure, with the result of every run.
+/// One measurement, with the result of every run.
 struct Figure {
     name: String,
     unit: &'static str,
@@ -22,19 +22,19 @@ struct Figure {
     goal: Goal,
 }
 
-/// All that was measured, in the order in which it was.
+/// All measurements, in order.
 #[derive(Default)]
 pub(crate) struct Figures(Vec<Figure>);
 
 impl Figures {
-    /// Adds a measure, and says so at once: the whole takes minutes.
+    /// Adds a measurement and prints it at once, because the whole takes minutes.
     pub(crate) fn add(&mut self, name: impl Into<String>, unit: &'static str, runs: Vec<f64>, goal: Goal) {
         let figure = Figure { name: name.into(), unit, runs, goal };
         eprintln!("{}", figure.row());
         self.0.push(figure);
     }
 
-    /// Adds how often `beside` goes into `ours`, run by run.
+    /// Adds the ratio of `ours` to `beside`, run by run.
     pub(crate) fn add_ratio(&mut self, name: impl Into<String>, ours: &[f64], beside: &[f64], goal: Goal) {
         let ratios = ours.iter().zip(beside).map(|(ours, beside)| ours / beside).collect();
         self.add(name, "ratio", ratios, goal);
@@ -54,7 +54,7 @@ impl Figures {
 }
 
 impl Figure {
-    /// One line of the table. The verdict goes by the median.
+    /// One line of the table. The median decides the verdict.
     fn row(&self) -> String {
         let mut runs = self.runs.clone();
         runs.sort_by(f64::total_cmp);
@@ -74,7 +74,7 @@ impl Figure {
     }
 }
 
-/// How a figure did.
+/// The verdict on a figure.
 fn verdict(least: bool, aim: bool) -> &'static str {
     match (least, aim) {
         (_, true) => "aim",
@@ -83,7 +83,7 @@ fn verdict(least: bool, aim: bool) -> &'static str {
     }
 }
 
-/// A number in as many digits as it deserves.
+/// A number with a sensible number of digits.
 fn short(number: f64) -> String {
     match number.abs() {
         size if size >= 100.0 => format!("{number:.0}"),

@@ -1,4 +1,4 @@
-//! The clients. Each role prints one line of numbers, which the bench reads; nothing else is printed.
+//! The clients. Each role prints one line of numbers, which the bench reads, and nothing else.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use tokio::task::JoinSet;
 
 use super::wire::{self, Connection, Location};
 
-/// How long an answer's head may take before it counts as none.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait for the head of an answer.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections opened at a time by [`hold`].
 const OPENING: u32 = 64;
 
-/// Plays the role that `arguments` name: its name, the place, the target, and numbers.
+/// Plays a role. `arguments` are its name, the location, the target and numbers.
 pub(crate) fn run(arguments: &[String]) -> io::Result<()> {
     let [role, location, target, numbers @ ..] = arguments else { return Err(io::Error::other("arguments")) };
     let location: Location = location.parse().map_err(io::Error::other)?;
@@ -70,7 +70,7 @@ async fn document(location: &Location, target: &str) -> io::Result<()> {
     print(&[first.as_secs_f64(), start.elapsed().as_secs_f64(), bytes as f64])
 }
 
-/// The delay of each event, from the time it says it was sent: median, 99th percentile, and greatest, in microseconds.
+/// The delay of each event since the time in it: median, 99th percentile and maximum, in microseconds.
 async fn lines(location: &Location, target: &str) -> io::Result<()> {
     let mut connection = Connection::open(location, true).await?;
     connection.get(target).await?;
@@ -93,8 +93,8 @@ async fn lines(location: &Location, target: &str) -> io::Result<()> {
     print(&[at(0.5), at(0.99), at(1.0)])
 }
 
-/// The time from a request on a new connection to the head of its answer, `count` times one after the other: median
-/// and greatest, in microseconds.
+/// The time from a request on a new connection to the head of its answer, `count` times in turn: median and maximum, in
+/// microseconds.
 async fn heads(location: &Location, target: &str, count: u64) -> io::Result<()> {
     let mut delays = Vec::new();
     for _ in 0..count {
@@ -108,7 +108,7 @@ async fn heads(location: &Location, target: &str, count: u64) -> io::Result<()> 
     print(&[delays[delays.len() / 2], delays[delays.len() - 1]])
 }
 
-/// Opens one stream and leaves it: the time at which it left.
+/// Opens a stream and leaves it: the time at which it left.
 async fn leave(location: &Location, target: &str) -> io::Result<()> {
     let mut connection = Connection::open(location, false).await?;
     connection.get(target).await?;
@@ -119,7 +119,7 @@ async fn leave(location: &Location, target: &str) -> io::Result<()> {
     writeln!(io::stdout(), "{left}")
 }
 
-/// Opens `count` streams and holds them until its standard input ends: how many were answered 200, 503, and otherwise.
+/// Opens `count` streams and holds them until standard input ends: the numbers answered with 200, 503 and otherwise.
 async fn hold(location: Location, target: &str, count: u64) -> io::Result<()> {
     let mut open = Vec::new();
     let (mut refused, mut other) = (0_u32, 0_u32);
@@ -134,7 +134,7 @@ async fn hold(location: Location, target: &str, count: u64) -> io::Result<()> {
                     connection.get(&target).await?;
                     Ok::<_, io::Error>((connection.head().await?, connection))
                 };
-                tokio::time::timeout(PATIENCE, attempt).await.unwrap_or_else(|late| Err(late.into()))
+                tokio::time::timeout(HEAD_TIMEOUT, attempt).await.unwrap_or_else(|late| Err(late.into()))
             });
         }
         if opening.len() >= OPENING as usize || started >= count {

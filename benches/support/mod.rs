@@ -1,14 +1,14 @@
-//! What the exchange bench is made of. The engine and the load run as processes of their own, so that their CPU
-//! time is never counted as the proxy's.
+//! The parts of the exchange bench. The engine and the load are processes of their own, so that their CPU time is not
+//! counted as the proxy's.
 //!
 //! | module | purpose |
 //! |---|---|
 //! | [`documents`] | the bodies that the engine serves |
 //! | [`engine`] | the upstream: as little work per answer as possible |
-//! | [`load`] | the clients, and what they observe |
-//! | [`wire`] | addresses, and as much HTTP/1.1 as the two need |
-//! | [`process`] | the processes under measurement: CPU, memory, end |
-//! | [`figures`] | what was measured, and the table |
+//! | [`load`] | the clients and what they observe |
+//! | [`wire`] | addresses, and the HTTP/1.1 that the two need |
+//! | [`process`] | the measured processes: CPU, memory, end |
+//! | [`figures`] | the measurements and their table |
 
 pub(crate) mod documents;
 pub(crate) mod engine;

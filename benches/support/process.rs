@@ -1,4 +1,4 @@
-//! The processes under measurement: how they start, what they cost, and that they end.
+//! The measured processes: how they start, what they cost, and that they end.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 
-/// Clock ticks of `/proc/PID/stat` per second; Linux has told user space 100 on every machine for decades.
+/// Clock ticks of `/proc/PID/stat` per second: 100 for user space on every Linux.
 const TICKS: f64 = 100.0;
 
-/// The processes that are running, for the watchdog.
+/// The running processes, for the watchdog.
 static RUNNING: Mutex<Vec<i32>> = Mutex::new(Vec::new());
 
 /// A process of ours. Ends when dropped.
@@ -22,14 +22,14 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command`, silent unless it has been told otherwise.
+    /// Starts `command`.
     pub(crate) fn start(command: &mut Command) -> io::Result<Process> {
         let child = command.spawn()?;
         RUNNING.lock().unwrap().push(child.id() as i32);
         Ok(Process { child })
     }
 
-    /// Asks `/_ping` on the Unix socket until the answer is a 200; how long that took.
+    /// Requests `/_ping` on the Unix socket until the answer is 200; returns how long that took.
     ///
     /// # Errors
     /// No such answer within ten seconds, or the process has ended.
@@ -70,13 +70,13 @@ impl Process {
         (self.child.stdin.take().unwrap(), BufReader::new(self.child.stdout.take().unwrap()))
     }
 
-    /// Waits for its own end; the whole of what it printed.
+    /// Waits until it ends; returns all that it printed.
     pub(crate) fn output(mut self) -> io::Result<String> {
         let (_, output) = self.pipes();
         self.output_ended(output)
     }
 
-    /// Waits for its own end; what was left in `output`.
+    /// Waits until it ends; returns the rest of `output`.
     pub(crate) fn output_ended(mut self, mut output: BufReader<ChildStdout>) -> io::Result<String> {
         let mut text = String::new();
         output.read_to_string(&mut text)?;
@@ -94,7 +94,7 @@ impl Drop for Process {
     }
 }
 
-/// Ends the bench and all that it started once `limit` has passed.
+/// Ends the bench and all that it started after `limit`.
 pub(crate) fn watchdog(limit: Duration, folder: PathBuf) {
     std::thread::spawn(move || {
         std::thread::sleep(limit);
@@ -107,7 +107,7 @@ pub(crate) fn watchdog(limit: Duration, folder: PathBuf) {
     });
 }
 
-/// Lets us, and all that we start, have that many descriptors and no more.
+/// Limits the open descriptors of this process and of those that it starts.
 pub(crate) fn limit_descriptors(count: u64) -> io::Result<()> {
     Ok(setrlimit(Resource::Nofile, Rlimit { current: Some(count), maximum: Some(count) })?)
 }
@@ -143,11 +143,11 @@ fn ping(socket: &Path) -> io::Result<bool> {
     Ok(line.starts_with("HTTP/1.1 200"))
 }
 
-/// A folder of our own that goes when dropped.
+/// A temporary directory, removed when dropped.
 pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    /// A new folder among the temporary ones.
+    /// Makes one.
     pub(crate) fn new() -> io::Result<Folder> {
         let path = std::env::temp_dir().join(format!("dockveil-exchange-{}", std::process::id()));
         fs::create_dir_all(&path)?;

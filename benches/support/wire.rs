@@ -1,5 +1,4 @@
-//! Addresses, and as much HTTP/1.1 as the engine and the load need. Nothing here is lenient: what is not expected
-//! ends the bench.
+//! Addresses, and the HTTP/1.1 that the engine and the load need. It is strict: anything unexpected ends the bench.
 
 use std::fmt;
 use std::io;
@@ -55,7 +54,7 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
-    /// Connects to `place`.
+    /// Connects to `location`.
     pub(crate) async fn connect(location: &Location) -> io::Result<Socket> {
         match location {
             Location::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
@@ -97,16 +96,16 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// Nanoseconds on the clock that all processes of one machine share.
+/// Nanoseconds on the clock that all processes share.
 pub(crate) fn now() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()
 }
 
-/// One client connection with what was read ahead.
+/// A client connection with the bytes read ahead.
 pub(crate) struct Connection {
     socket: Socket,
     buffer: Vec<u8>,
-    /// Where in `buffer` the bytes not yet looked at begin.
+    /// Where the unread bytes in `buffer` begin.
     start: usize,
     /// Where they end.
     end: usize,
@@ -114,7 +113,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects to `place`; a large `buffer` is for those who read large bodies, and there may be thousands of others.
+    /// Connects to `location`. A large `buffer` is for large bodies; there may be thousands of connections without one.
     pub(crate) async fn open(location: &Location, large: bool) -> io::Result<Connection> {
         let buffer = vec![0; if large { READ } else { 1024 }];
         Ok(Connection { socket: Socket::connect(location).await?, buffer, start: 0, end: 0, body: Body::Ended })
@@ -126,7 +125,7 @@ impl Connection {
         self.socket.write_all(head.as_bytes()).await
     }
 
-    /// Reads the head of the answer; its status.
+    /// Reads the head of the answer; returns its status.
     pub(crate) async fn head(&mut self) -> io::Result<u16> {
         loop {
             let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
@@ -140,7 +139,7 @@ impl Connection {
         }
     }
 
-    /// Reads more of the body and gives its next bytes; `None` at its end.
+    /// Reads the next bytes of the body; `None` at its end.
     pub(crate) async fn body(&mut self) -> io::Result<Option<&[u8]>> {
         loop {
             let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
@@ -160,7 +159,7 @@ impl Connection {
         }
     }
 
-    /// Reads the body to its end; the number of its bytes.
+    /// Reads the body to its end; returns its length.
     pub(crate) async fn skip_body(&mut self) -> io::Result<u64> {
         let mut bytes = 0;
         while let Some(part) = self.body().await? {
@@ -169,7 +168,7 @@ impl Connection {
         Ok(bytes)
     }
 
-    /// Reads from the socket into the buffer. The end of the connection is an error: nobody reads unless he expects more.
+    /// Reads from the socket into the buffer. The end of the connection is an error: more is expected.
     async fn fill(&mut self) -> io::Result<()> {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -189,7 +188,7 @@ impl Connection {
     }
 }
 
-/// How much of a body is still to come.
+/// The rest of a body.
 enum Body {
     /// Nothing.
     Ended,
@@ -203,7 +202,7 @@ enum Body {
     Trailer,
 }
 
-/// What a body makes of the bytes at hand.
+/// The next step through a body.
 enum Step {
     /// After `skip` bytes of framing, `length` bytes of body.
     Payload { skip: usize, length: usize },
@@ -214,7 +213,7 @@ enum Step {
 }
 
 impl Body {
-    /// The body that `head`, in lower case, announces.
+    /// The body announced by `head`, which is in lower case.
     fn announced(head: &str) -> Body {
         if head.contains("\r\ntransfer-encoding: chunked") {
             return Body::Size;
@@ -223,7 +222,7 @@ impl Body {
         length.and_then(|digits| digits.trim().parse().ok()).map_or(Body::Ended, Body::Length)
     }
 
-    /// Looks at `bytes` and moves on.
+    /// The next step through `bytes`.
     fn next(&mut self, bytes: &[u8]) -> io::Result<Step> {
         let mut skip = 0;
         loop {
@@ -280,7 +279,7 @@ impl Body {
     }
 }
 
-/// The number that `digits` write.
+/// The number with these digits.
 fn hex(digits: &[u8]) -> Option<u64> {
     let value = |byte: &u8| (*byte as char).to_digit(16).map(u64::from);
     (!digits.is_empty()).then(|| digits.iter().try_fold(0, |sum, byte| Some(sum * 16 + value(byte)?)))?
@@ -291,7 +290,7 @@ pub(crate) fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     bytes.windows(needle.len()).position(|window| window == needle)
 }
 
-/// An answer that is not as the bench expects it.
+/// An unexpected answer.
 fn broken(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
