@@ -7,6 +7,7 @@ use dockveil::cli::{self, Command, EarlyExit, Environment, LogLevel};
 use dockveil::command;
 use dockveil::command::demo::Colour;
 use dockveil::config::compat;
+use dockveil::server::{self, log::LevelStyle};
 
 fn main() -> ExitCode {
     let environment = Environment::read();
@@ -43,7 +44,7 @@ fn log(asked: &Command, environment: &Environment) -> Result<LogLevel, String> {
 }
 
 fn run(asked: &Command, environment: &Environment, log: LogLevel, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    start_log(log);
+    start_log(log, Colour::choose(stderr().is_terminal(), environment));
     let done = match asked {
         Command::Serve(arguments) => command::serve(arguments, environment, err),
         Command::Check(arguments) => command::check(arguments, environment, out),
@@ -61,7 +62,7 @@ fn run(asked: &Command, environment: &Environment, log: LogLevel, out: &mut dyn 
     }
 }
 
-fn start_log(log: LogLevel) {
+fn start_log(log: LogLevel, colour: Colour) {
     let level = match log {
         LogLevel::Off => return,
         LogLevel::Error => tracing::Level::ERROR,
@@ -69,5 +70,9 @@ fn start_log(log: LogLevel) {
         LogLevel::Info => tracing::Level::INFO,
         LogLevel::Debug => tracing::Level::DEBUG,
     };
-    dockveil::server::log::start(level, stderr().is_terminal());
+    let style = match colour {
+        Colour::Ansi => LevelStyle::Coloured,
+        Colour::Never => LevelStyle::Plain,
+    };
+    server::log::start(level, style);
 }

@@ -44,7 +44,7 @@ pub enum Error {
     },
     /// Privileges could not be dropped, or the engine's socket cannot be opened without them.
     Privileges(privileges::Error),
-    /// A worker could not be started.
+    /// A worker or the thread of the log could not be started.
     Worker(io::Error),
     /// The signals that stop the server could not be waited for.
     Signal(io::Error),
@@ -82,6 +82,8 @@ pub fn start(config: Config) -> Result<Running, Error> {
     let limit = connection_limit(config.limits.connections);
     let bound = open_listeners(&config)?;
     drop_privileges(&config)?;
+    // From here on there may be threads, which inherit the user.
+    log::start_writer().map_err(Error::Worker)?;
     let addresses = bound.iter().map(|bound| bound.address().clone()).collect();
     let timeouts = &config.timeouts;
     let engine = Engine::new(config.upstream.clone(), timeouts.connect, timeouts.response);
@@ -159,13 +161,13 @@ fn start_worker(worker: Worker, bound: &[BoundListener], config: &Config) -> io:
         };
         listeners.push((bound.share()?, Arc::new(proxy)));
     }
-    let runtime = runtime().on_thread_park(log::write).build()?;
+    let runtime = runtime().on_thread_park(log::hand_over).build()?;
     std::thread::Builder::new().name(format!("worker-{}", worker.number)).spawn(move || {
         log::gather();
         runtime.block_on(worker.serve(listeners));
         // Connections that are still open are cut.
         runtime.shutdown_background();
-        log::write();
+        log::hand_over();
     })
 }
 
@@ -206,5 +208,6 @@ impl Running {
             // A worker that panicked has reported it.
             let _ = worker.join();
         }
+        log::flush();
     }
 }

@@ -1,303 +1,340 @@
-//! The log: one line for each event, on standard error.
+//! The log: one line of logfmt for each event, on standard error.
 //!
-//! A worker gathers its lines and writes them when it has nothing else to do, so that a line costs no system call of
-//! its own under load and is out at once without it. Every other thread writes each line as it comes.
+//! ```text
+//! ts=2026-01-31T23:59:59.123456Z level=info msg="exchange" operation=ContainerList decision=filter status=200 …
+//! ```
+//!
+//! The log never holds up a client. A worker gathers its lines and hands them over when it has nothing else to do; a thread
+//! of its own writes them. If nobody reads standard error, lines wait up to a limit, and more are dropped and counted: see
+//! [`queue`].
+
+mod queue;
 
 use std::cell::RefCell;
 use std::fmt::{self, Debug, Write as _};
-use std::io::{Write as _, stderr};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::io::{self, Write as _, stderr};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
-/// How many bytes of lines a worker gathers at most.
+use self::queue::LineQueue;
+
+/// How many bytes of lines a worker gathers before it hands them over.
 const GATHERED_LIMIT: usize = 16 * 1024;
+/// How long a thread that is no worker waits until its line is written, so that it stays in order with other output.
+const LINE_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long the end of the program waits for the last lines.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The lines that wait to be written, once there is a thread that writes them.
+static QUEUE: OnceLock<LineQueue> = OnceLock::new();
 
 thread_local! {
-    static PAGE: RefCell<Page> = RefCell::default();
+    static GATHERED: RefCell<GatheredLines> = RefCell::default();
 }
 
-/// Starts the log: events up to `level`, in `colours` for a terminal.
-pub fn start(level: Level, colours: bool) {
-    // Whoever came first keeps the log.
-    if tracing::subscriber::set_global_default(Log { level, colours }).is_err() {
+/// How a level is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LevelStyle {
+    /// As plain text.
+    Plain,
+    /// In colour, for a terminal.
+    Coloured,
+}
+
+/// Starts the log: events up to `level`.
+pub fn start(level: Level, style: LevelStyle) {
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .event_format(Logfmt { style })
+        .with_writer(|| GatheringWriter)
+        .finish();
+    // In tests another subscriber may be first. It keeps the log.
+    if tracing::subscriber::set_global_default(subscriber).is_err() {
         return;
     }
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         // The process may end here, and the lines say what led to it.
-        write();
+        flush();
         report(panic);
     }));
 }
 
-/// From now on the lines of this thread wait for [`write`].
+/// Starts the thread that writes the lines. Until then every line is written at once, by the thread that logs it: a process
+/// that is to drop its privileges must have one thread.
+///
+/// # Errors
+/// The thread could not be started.
+pub(super) fn start_writer() -> io::Result<()> {
+    if LevelFilter::current() == LevelFilter::OFF || QUEUE.set(LineQueue::default()).is_err() {
+        return Ok(());
+    }
+    let Some(queue) = QUEUE.get() else { return Ok(()) };
+    std::thread::Builder::new().name("log".to_owned()).spawn(move || {
+        gather();
+        queue.write_to(stderr(), |lines| {
+            tracing::warn!(lines, "log lines dropped: nobody reads standard error fast enough");
+            hand_over();
+        });
+    })?;
+    Ok(())
+}
+
+/// From now on the lines of this thread wait for [`hand_over`].
 pub(super) fn gather() {
-    let _ = PAGE.try_with(|page| page.borrow_mut().gathers = true);
+    let _ = GATHERED.try_with(|gathered| gathered.borrow_mut().is_worker = true);
 }
 
-/// Writes the lines of this thread that wait.
-pub(super) fn write() {
-    // A panic while a line was being made finds the page taken; that line is not whole.
-    let _ = PAGE.try_with(|page| page.try_borrow_mut().map(|mut page| page.write()));
+/// Hands over the lines of this thread.
+pub(super) fn hand_over() {
+    // A panic while a line is made finds the lines borrowed; that line is incomplete.
+    let _ = GATHERED.try_with(|gathered| gathered.try_borrow_mut().map(|mut gathered| gathered.hand_over()));
 }
 
-/// The lines of one thread that have not been written yet.
+/// Hands over the lines of this thread, and waits until all lines are written, but not for ever.
+pub(super) fn flush() {
+    hand_over();
+    if let Some(queue) = QUEUE.get() {
+        queue.wait_until_written(LAST_LINES_TIMEOUT);
+    }
+}
+
+/// The lines of one thread that have not been handed over.
 #[derive(Default)]
-struct Page {
-    lines: String,
-    gathers: bool,
-    clock: Clock,
+struct GatheredLines {
+    lines: Vec<u8>,
+    is_worker: bool,
 }
 
-impl Page {
-    /// All of them in one piece, so that those of two threads do not mix.
-    fn write(&mut self) {
-        if !self.lines.is_empty() {
-            // Where nobody reads the log there is nobody to tell.
-            let _ = stderr().write_all(self.lines.as_bytes());
-            self.lines.clear();
+impl GatheredLines {
+    /// All of them at once, so that the lines of two threads do not mix.
+    fn hand_over(&mut self) {
+        if self.lines.is_empty() {
+            return;
         }
+        match QUEUE.get() {
+            Some(queue) => queue.push(&self.lines),
+            // If standard error is closed, there is nobody to tell.
+            None => drop(stderr().write_all(&self.lines)),
+        }
+        self.lines.clear();
     }
 }
 
-impl Drop for Page {
+impl Drop for GatheredLines {
     fn drop(&mut self) {
-        self.write();
+        self.hand_over();
     }
 }
 
-/// What makes lines of events. There are no spans in this program.
-struct Log {
-    level: Level,
-    colours: bool,
-}
+/// Adds lines to those of the thread.
+struct GatheringWriter;
 
-impl Subscriber for Log {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= self.level
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.level.into())
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        // A thread that is ending, or an event inside the text of another, has no line.
-        let _ = PAGE.try_with(|page| {
-            let Ok(mut page) = page.try_borrow_mut() else { return };
-            let Page { lines, clock, .. } = &mut *page;
-            clock.stamp(SystemTime::now(), lines);
-            lines.push_str(level(*event.metadata().level(), self.colours));
-            event.record(&mut Line(lines));
-            lines.push('\n');
-            if !page.gathers || page.lines.len() >= GATHERED_LIMIT {
-                page.write();
+impl io::Write for GatheringWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // A thread that is ending has no lines any more.
+        let _ = GATHERED.try_with(|gathered| {
+            let Ok(mut gathered) = gathered.try_borrow_mut() else { return };
+            gathered.lines.extend_from_slice(line);
+            if gathered.lines.len() >= GATHERED_LIMIT || !gathered.is_worker {
+                gathered.hand_over();
+            }
+            if !gathered.is_worker
+                && let Some(queue) = QUEUE.get()
+            {
+                queue.wait_until_written(LINE_TIMEOUT);
             }
         });
+        Ok(line.len())
     }
 
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
-/// How a level is written.
-fn level(level: Level, colours: bool) -> &'static str {
-    match (level, colours) {
-        (Level::ERROR, false) => " ERROR",
-        (Level::WARN, false) => "  WARN",
-        (Level::INFO, false) => "  INFO",
-        (Level::DEBUG, false) => " DEBUG",
-        (Level::TRACE, false) => " TRACE",
-        (Level::ERROR, true) => " \x1b[31mERROR\x1b[0m",
-        (Level::WARN, true) => "  \x1b[33mWARN\x1b[0m",
-        (Level::INFO, true) => "  \x1b[32mINFO\x1b[0m",
-        (Level::DEBUG, true) => " \x1b[34mDEBUG\x1b[0m",
-        (Level::TRACE, true) => " \x1b[35mTRACE\x1b[0m",
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
-/// Writes the fields of an event at the end of a line: the message as it is, others as ` name=value`.
-struct Line<'p>(&'p mut String);
+/// Formats an event as a line of logfmt: time, level, message and fields.
+struct Logfmt {
+    style: LevelStyle,
+}
 
-impl Line<'_> {
-    fn name(&mut self, field: &Field) {
-        self.0.push(' ');
-        if field.name() != "message" {
-            self.0.push_str(field.name());
-            self.0.push('=');
-        }
+impl<S, N> FormatEvent<S, N> for Logfmt
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        line.write_str("ts=")?;
+        SystemTime.format_time(&mut line)?;
+        line.write_str(level(*event.metadata().level(), self.style))?;
+        let mut fields = LogfmtFields { line, result: Ok(()) };
+        event.record(&mut fields);
+        fields.result?;
+        fields.line.write_str("\n")
     }
 }
 
-impl Visit for Line<'_> {
+/// The field of a level.
+fn level(level: Level, style: LevelStyle) -> &'static str {
+    match (level, style) {
+        (Level::ERROR, LevelStyle::Plain) => " level=error",
+        (Level::WARN, LevelStyle::Plain) => " level=warn",
+        (Level::INFO, LevelStyle::Plain) => " level=info",
+        (Level::DEBUG, LevelStyle::Plain) => " level=debug",
+        (Level::TRACE, LevelStyle::Plain) => " level=trace",
+        (Level::ERROR, LevelStyle::Coloured) => " level=\x1b[31merror\x1b[0m",
+        (Level::WARN, LevelStyle::Coloured) => " level=\x1b[33mwarn\x1b[0m",
+        (Level::INFO, LevelStyle::Coloured) => " level=\x1b[32minfo\x1b[0m",
+        (Level::DEBUG, LevelStyle::Coloured) => " level=\x1b[34mdebug\x1b[0m",
+        (Level::TRACE, LevelStyle::Coloured) => " level=\x1b[35mtrace\x1b[0m",
+    }
+}
+
+/// Writes the fields of an event as ` name=value`; the message is `msg`.
+struct LogfmtFields<'l> {
+    line: Writer<'l>,
+    result: fmt::Result,
+}
+
+impl LogfmtFields<'_> {
+    /// Writes a field: its name, and what `value` writes.
+    fn field(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+        let name = if field.name() == "message" { "msg" } else { field.name() };
+        let line = &mut self.line;
+        let parts = [" ", name, "="].into_iter().try_for_each(|part| line.write_str(part));
+        self.result = self.result.and(parts).and_then(|()| value(line));
+    }
+
+    /// Writes a field whose value is quoted.
+    fn quoted(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        self.field(field, |line| {
+            line.write_char('"')?;
+            Escaping(line).write_fmt(value)?;
+            line.write_char('"')
+        });
+    }
+}
+
+impl Visit for LogfmtFields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.name(field);
-        // To write to a string does not fail, and a text that does not want to be written is left off.
-        let _ = write!(OnOneLine(self.0), "{value:?}");
+        if field.name() == "message" {
+            self.quoted(field, format_args!("{value:?}"));
+        } else {
+            self.record_str(field, &format!("{value:?}"));
+        }
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.name(field);
-        let _ = write!(self.0, "{value}");
+        self.field(field, |line| write!(line, "{value}"));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.field(field, |line| write!(line, "{value}"));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.field(field, |line| write!(line, "{value}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.name(field);
-        if value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            self.0.extend(["\"", value, "\""]);
+        if is_bare(value) {
+            self.field(field, |line| line.write_str(value));
         } else {
-            let _ = write!(self.0, "{value:?}");
+            self.quoted(field, format_args!("{value}"));
         }
     }
 }
 
-/// Escapes control characters, so that no text can end the line or paint the terminal.
-struct OnOneLine<'p>(&'p mut String);
+/// Whether a value needs no quotes.
+fn is_bare(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:".contains(&byte))
+}
 
-impl fmt::Write for OnOneLine<'_> {
+/// Writes text for a quoted value. Escapes quotes, backslashes and control characters as JSON does: no text can end the
+/// value or the line, or paint the terminal.
+struct Escaping<'l, 'w>(&'l mut Writer<'w>);
+
+impl fmt::Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if !text.contains(char::is_control) {
-            self.0.push_str(text);
-            return Ok(());
+        // Most text needs no escape. A byte of a longer character may be one of a control character (U+0080 to U+009F).
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+            return self.0.write_str(text);
         }
         for character in text.chars() {
-            if character.is_control() {
-                self.0.extend(character.escape_default());
-            } else {
-                self.0.push(character);
+            match character {
+                '\n' => self.0.write_str("\\n")?,
+                '\r' => self.0.write_str("\\r")?,
+                '\t' => self.0.write_str("\\t")?,
+                '"' | '\\' => write!(self.0, "\\{character}")?,
+                control if control.is_control() => write!(self.0, "\\u{:04x}", u32::from(control))?,
+                other => self.0.write_char(other)?,
             }
         }
         Ok(())
     }
 }
 
-/// Writes times; the part down to the second is made once per second.
-#[derive(Default)]
-struct Clock {
-    second: u64,
-    text: String,
-}
-
-impl Clock {
-    /// Appends a time as `2026-01-31T23:59:59.123456Z`.
-    fn stamp(&mut self, time: SystemTime, line: &mut String) {
-        // A clock that stands before 1970 is not set, and what it shows does not matter.
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        if self.second != since.as_secs() || self.text.is_empty() {
-            self.second = since.as_secs();
-            let (year, month, day) = date(self.second / 86_400);
-            let (hour, minute, second) = (self.second / 3_600 % 24, self.second / 60 % 60, self.second % 60);
-            self.text.clear();
-            let _ = write!(self.text, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.");
-        }
-        line.push_str(&self.text);
-        let _ = write!(line, "{:06}Z", since.subsec_micros());
-    }
-}
-
-/// Year, month and day of the Gregorian calendar, `days` after 1970-01-01.
-fn date(days: u64) -> (u64, u64, u64) {
-    // Years are counted from a first of March, so that the leap day is the last of them, and in turns of 400 years.
-    let days = days + 719_468;
-    let (turn, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (turn * 400 + year + u64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
+    /// The line of what `event` logs, without its time.
+    fn line(style: LevelStyle, event: impl FnOnce()) -> String {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(Level::INFO)
+            .event_format(Logfmt { style })
+            .with_writer(|| GatheringWriter)
+            .finish();
+        gather();
+        tracing::subscriber::with_default(subscriber, event);
+        let lines = GATHERED.with_borrow_mut(|gathered| std::mem::take(&mut gathered.lines));
+        let line = String::from_utf8(lines).unwrap();
+        line.split_once("Z ").map(|(_, line)| line.to_owned()).unwrap_or_default()
+    }
+
     #[track_caller]
-    fn check_time(micros: u64, expected: &str) {
-        let mut line = String::new();
-        Clock::default().stamp(UNIX_EPOCH + Duration::from_micros(micros), &mut line);
-        assert_eq!(line, expected);
-    }
-
-    #[test]
-    fn times_are_those_of_the_calendar() {
-        check_time(0, "1970-01-01T00:00:00.000000Z");
-        check_time(951_782_399_000_001, "2000-02-28T23:59:59.000001Z");
-        check_time(951_782_400_000_000, "2000-02-29T00:00:00.000000Z");
-        check_time(951_868_800_000_000, "2000-03-01T00:00:00.000000Z");
-        check_time(1_767_225_599_999_999, "2025-12-31T23:59:59.999999Z");
-        check_time(1_767_225_600_000_000, "2026-01-01T00:00:00.000000Z");
-        check_time(4_107_542_400_000_000, "2100-03-01T00:00:00.000000Z");
-    }
-
-    #[test]
-    fn the_second_is_never_an_old_one() {
-        let (mut clock, mut line) = (Clock::default(), String::new());
-        for second in [5, 5, 6, 5] {
-            clock.stamp(UNIX_EPOCH + Duration::from_secs(second), &mut line);
-        }
-        let seconds: Vec<&str> = line.split_terminator(".000000Z").map(|time| &time[17..]).collect();
-        assert_eq!(seconds, ["05", "05", "06", "05"]);
-    }
-
-    #[test]
-    fn every_day_of_four_centuries_follows_the_one_before() {
-        let length = |year: u64, month: u64| match month {
-            2 if year.is_multiple_of(400) || (year.is_multiple_of(4) && !year.is_multiple_of(100)) => 29,
-            2 => 28,
-            4 | 6 | 9 | 11 => 30,
-            _ => 31,
-        };
-        let mut expected = (1970, 1, 1);
-        for days in 0..146_097 {
-            assert_eq!(date(days), expected);
-            let (year, month, day) = expected;
-            expected = match (month, day) {
-                (12, 31) => (year + 1, 1, 1),
-                _ if day == length(year, month) => (year, month + 1, 1),
-                _ => (year, month, day + 1),
-            };
-        }
-    }
-
-    /// The line of what `event` says, without its time.
-    fn line(event: impl FnOnce()) -> String {
-        let log = Log { level: Level::INFO, colours: false };
-        PAGE.with_borrow_mut(|page| page.gathers = true);
-        tracing::subscriber::with_default(log, event);
-        let lines = PAGE.with_borrow_mut(|page| std::mem::take(&mut page.lines));
-        lines.split_once('Z').map(|(_, line)| line.to_owned()).unwrap_or_default()
+    fn check(event: impl FnOnce(), expected: &str) {
+        assert_eq!(line(LevelStyle::Plain, event), expected);
     }
 
     #[test]
     fn a_line_has_level_message_and_fields() {
         let error = std::io::Error::other("it broke");
-        assert_eq!(
-            line(|| tracing::info!(operation = "Ping", bytes = 2, %error, "exchange")),
-            "  INFO exchange operation=\"Ping\" bytes=2 error=it broke\n"
+        check(
+            || tracing::info!(operation = "Ping", bytes = 2, %error, "exchange"),
+            "level=info msg=\"exchange\" operation=Ping bytes=2 error=\"it broke\"\n",
         );
-        assert_eq!(line(|| tracing::debug!("more than was asked for")), "");
+        check(|| tracing::debug!("more than is logged"), "");
+    }
+
+    #[test]
+    fn a_value_is_quoted_where_it_must_be() {
+        check(|| tracing::info!(a = "unix:///run/x.sock", b = "", c = "a b", d = %1.5, "m"), {
+            "level=info msg=\"m\" a=unix:///run/x.sock b=\"\" c=\"a b\" d=1.5\n"
+        });
+        check(|| tracing::info!(a = "x=y", b = "\"", c = true, d = -1, "m"), {
+            "level=info msg=\"m\" a=\"x=y\" b=\"\\\"\" c=true d=-1\n"
+        });
     }
 
     #[test]
     fn no_text_ends_the_line_or_paints_the_terminal() {
-        let error = std::io::Error::other("a\nb\x1b[31m");
-        assert_eq!(line(|| tracing::warn!(%error, "bad")), "  WARN bad error=a\\nb\\u{1b}[31m\n");
-        assert_eq!(line(|| tracing::warn!(text = "a\n\"", "bad\r")), "  WARN bad\\r text=\"a\\n\\\"\"\n");
+        let error = std::io::Error::other("a\nb\x1b[31m\u{85}");
+        check(|| tracing::warn!(%error, "bad"), "level=warn msg=\"bad\" error=\"a\\nb\\u001b[31m\\u0085\"\n");
+        check(|| tracing::warn!(text = "a\n\"", "bad\r"), "level=warn msg=\"bad\\r\" text=\"a\\n\\\"\"\n");
+    }
+
+    #[test]
+    fn only_the_level_is_coloured() {
+        let text = line(LevelStyle::Coloured, || tracing::error!(a = 1, "m"));
+        assert_eq!(text, "level=\x1b[31merror\x1b[0m msg=\"m\" a=1\n");
     }
 }

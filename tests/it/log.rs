@@ -1,9 +1,36 @@
-//! The log: every exchange is one line, which is written at once, and no line is lost.
+//! The log: every exchange is one line of logfmt, which is written at once, and the log never holds up a client.
+
+use std::collections::BTreeMap;
+use std::io::Read;
 
 use crate::support::client::{Client, get, status};
 use crate::support::daemon::{Daemon, json};
 use crate::support::program::Program;
 use crate::support::proxy::Folder;
+
+/// The fields of a line, which must be valid logfmt: `name=value`, where a value that is not bare is a JSON string.
+#[track_caller]
+fn fields(line: &str) -> BTreeMap<String, String> {
+    let mut fields = BTreeMap::new();
+    let mut rest = line;
+    while !rest.is_empty() {
+        let (name, value) = rest.split_once('=').unwrap_or_else(|| panic!("{line}"));
+        assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{name:?} in {line}");
+        let (text, length) = if value.starts_with('"') {
+            let mut strings = serde_json::Deserializer::from_str(value).into_iter::<String>();
+            let text = strings.next().unwrap().unwrap_or_else(|error| panic!("{error}: {line}"));
+            (text, strings.byte_offset())
+        } else {
+            let bare = value.split(' ').next().unwrap();
+            assert!(!bare.is_empty() && !bare.contains(['"', '=']), "{line}");
+            (bare.to_owned(), bare.len())
+        };
+        assert!(fields.insert(name.to_owned(), text).is_none(), "{name} twice in {line}");
+        rest = &value[length..];
+        rest = rest.strip_prefix(' ').unwrap_or(rest);
+    }
+    fields
+}
 
 #[test]
 fn the_line_of_an_exchange_is_written_at_once() {
@@ -17,10 +44,12 @@ fn the_line_of_an_exchange_is_written_at_once() {
         client.send(get("/_ping"));
         assert_eq!(status(&client.response()), 200);
         let line = program.line();
-        assert!(
-            line.contains("INFO exchange operation=\"SystemPing\" decision=\"relay\" status=200 bytes=2"),
-            "{line}"
-        );
+        let fields = fields(&line);
+        let text = |name: &str| fields.get(name).map(String::as_str);
+        assert_eq!((text("level"), text("msg")), (Some("info"), Some("exchange")), "{line}");
+        assert_eq!((text("operation"), text("decision")), (Some("SystemPing"), Some("relay")), "{line}");
+        assert_eq!((text("status"), text("bytes"), text("hidden")), (Some("200"), Some("2"), Some("0")), "{line}");
+        assert!(text("elapsed_us").unwrap().parse::<u64>().is_ok() && text("ts").unwrap().ends_with('Z'), "{line}");
     }
 }
 
@@ -47,7 +76,82 @@ fn no_line_is_lost_when_the_program_stops() {
     });
     let (ended, lines) = program.stop();
     assert!(ended.success(), "{ended}");
-    let exchanges = lines.iter().filter(|line| line.contains("INFO exchange operation=\"ContainerList\""));
+    let exchanges = lines.iter().filter(|line| line.contains("msg=\"exchange\" operation=ContainerList"));
     assert_eq!(exchanges.count(), CLIENTS * EXCHANGES);
-    assert!(lines.iter().any(|line| line.ends_with("INFO stopping")));
+    assert!(lines.iter().any(|line| line.ends_with("msg=\"stopping\"")));
+}
+
+#[test]
+fn the_log_holds_nothing_that_a_client_or_the_engine_chose() {
+    let folder = Folder::new();
+    let list = r#"[{"Id":"canary-id","Names":["/canary-name"],"Command":"canary-command"}]"#;
+    let _daemon = Daemon::start(&folder.path("engine"), move |_| json(list));
+    let program = Program::between(&folder);
+    program.listening();
+    let ask = |request: &str| {
+        let mut client = Client::connect(&folder.path("listener"));
+        client.send(request);
+        client.0.shutdown(std::net::Shutdown::Write).unwrap();
+        client.rest();
+    };
+    for target in [
+        "/containers/json?limit=1&canary=1",
+        "/containers/json?limit=canary",
+        "/containers/canary/json",
+        "/containers/%1b%5b31m/json",
+        "/canary",
+        "/images/json?filters=canary",
+        "/events?until=canary",
+    ] {
+        ask(&get(target));
+    }
+    ask("GET /canary HTTP/1.1\nHost: canary\n\n");
+    ask("POST /containers/canary/kill?signal=canary HTTP/1.1\r\nHost: canary\r\nContent-Length: 6\r\n\r\ncanary");
+    let (_, lines) = program.stop();
+    assert!(lines.len() > 6, "{lines:#?}");
+    for line in lines {
+        fields(&line);
+        assert!(!line.contains("canary") && !line.contains('?') && !line.contains(char::is_control), "{line}");
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_no_exchange() {
+    // More lines than the pipe and the queue of the log hold.
+    const EXCHANGES: usize = 12_000;
+    const AT_ONCE: usize = 200;
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let program = Program::between_unread(&folder);
+    let mut client = Client::connect_when_listening(&folder.path("listener"));
+    for _ in 0..EXCHANGES / AT_ONCE {
+        client.send(get("/_ping").repeat(AT_ONCE));
+        let (mut answers, mut chunk) = (Vec::new(), [0; 16 * 1024]);
+        while answers.windows(6).filter(|window| window == b"\r\n\r\nOK").count() < AT_ONCE {
+            match client.0.read(&mut chunk).unwrap() {
+                0 => panic!("the connection ended"),
+                read => answers.extend_from_slice(&chunk[..read]),
+            }
+        }
+    }
+    // When it is read at last, it tells how many lines are missing.
+    let program = program.read();
+    let mut exchanges = 0;
+    let dropped = loop {
+        let line = program.line();
+        if !line.starts_with("ts=") {
+            // What the start prints for people is no log.
+            continue;
+        }
+        let fields = fields(&line);
+        match (fields.get("lines"), fields.get("msg").map(String::as_str)) {
+            (Some(dropped), _) => break dropped.parse::<usize>().unwrap(),
+            (None, Some("exchange")) => exchanges += 1,
+            (None, _) => {}
+        }
+    };
+    assert!(dropped > 0 && exchanges > 0, "{dropped} dropped, {exchanges} written");
+    let (_, rest) = program.stop();
+    exchanges += rest.iter().filter(|line| line.contains("msg=\"exchange\"")).count();
+    assert_eq!(exchanges + dropped, EXCHANGES);
 }

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dockveil::api::Operation;
 
@@ -20,6 +20,16 @@ impl Client {
         let stream = UnixStream::connect(path).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self(stream)
+    }
+
+    /// Connects as soon as the listener at `path` is there.
+    pub(crate) fn connect_when_listening(path: &Path) -> Self {
+        let deadline = Instant::now() + PATIENCE;
+        while UnixStream::connect(path).is_err() {
+            assert!(Instant::now() < deadline, "nobody listens at {}", path.display());
+            std::thread::yield_now();
+        }
+        Self::connect(path)
     }
 
     /// Sends bytes. If the listener has closed already, the next read finds that out.

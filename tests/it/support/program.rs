@@ -16,6 +16,35 @@ pub(crate) fn command(variables: &[(&str, &str)], arguments: &[&str]) -> Command
     command
 }
 
+fn between(folder: &Folder) -> Command {
+    let [engine, listener] = ["engine", "listener"].map(|name| format!("unix://{}", folder.path(name).display()));
+    command(&[("DOCKVEIL_LOG", "info")], &["--upstream", &engine, "--listen", &listener])
+}
+
+fn spawn(mut command: Command) -> Option<Child> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    Some(command.spawn().unwrap())
+}
+
+/// A running program whose log nobody reads. It is killed when the test ends.
+pub(crate) struct UnreadProgram(Option<Child>);
+
+impl UnreadProgram {
+    /// Reads its log from here on.
+    pub(crate) fn read(mut self) -> Program {
+        Program::reading(self.0.take().unwrap())
+    }
+}
+
+impl Drop for UnreadProgram {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 /// A running program. It is killed when the test ends.
 pub(crate) struct Program {
     child: Child,
@@ -25,14 +54,20 @@ pub(crate) struct Program {
 impl Program {
     /// Starts the program on the socket `listener` of a folder, in front of the socket `engine` there.
     pub(crate) fn between(folder: &Folder) -> Self {
-        let [engine, listener] = ["engine", "listener"].map(|name| format!("unix://{}", folder.path(name).display()));
-        Self::start(command(&[("DOCKVEIL_LOG", "info")], &["--upstream", &engine, "--listen", &listener]))
+        Self::start(between(folder))
+    }
+
+    /// As [`Program::between`], but nobody reads its log.
+    pub(crate) fn between_unread(folder: &Folder) -> UnreadProgram {
+        UnreadProgram(spawn(between(folder)))
     }
 
     /// Starts a command and reads its log.
-    pub(crate) fn start(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+    pub(crate) fn start(command: Command) -> Self {
+        UnreadProgram(spawn(command)).read()
+    }
+
+    fn reading(mut child: Child) -> Self {
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = channel();
         std::thread::spawn(move || {

@@ -1,0 +1,167 @@
+//! The lines that wait to be written: as many as the limit allows.
+
+use std::io::Write;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How many bytes of lines may wait.
+const WAITING_LIMIT: usize = 1024 * 1024;
+/// How long the thread lets lines gather, so that it is not woken for each of them.
+const GATHER_TIME: Duration = Duration::from_millis(1);
+/// How large a buffer is kept after a burst, in bytes.
+const KEPT_CAPACITY: usize = 64 * 1024;
+
+/// A bounded queue of lines with one thread that writes them. Pushing never waits for the thread.
+#[derive(Debug, Default)]
+pub(super) struct LineQueue {
+    state: Mutex<QueueState>,
+    /// Lines have come.
+    pushed: Condvar,
+    /// All lines have been written.
+    written: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct QueueState {
+    waiting: Vec<u8>,
+    /// How many lines have been dropped and not reported.
+    dropped: u64,
+    /// Whether the thread is writing; then it looks for more by itself.
+    is_writing: bool,
+}
+
+impl LineQueue {
+    /// Adds whole lines, or drops them if too many wait.
+    pub(super) fn push(&self, lines: &[u8]) {
+        let mut state = self.lock();
+        if state.waiting.len() + lines.len() > WAITING_LIMIT {
+            state.dropped += lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+            return;
+        }
+        state.waiting.extend_from_slice(lines);
+        if !state.is_writing {
+            state.is_writing = true;
+            drop(state);
+            self.pushed.notify_one();
+        }
+    }
+
+    /// Waits until all lines are written, or until `timeout`.
+    pub(super) fn wait_until_written(&self, timeout: Duration) {
+        let _ = self.written.wait_timeout_while(self.lock(), timeout, |state| state.is_writing);
+    }
+
+    /// Writes lines as they come, for ever. Calls `report_dropped` with the number of lines that have been dropped once
+    /// there is room again.
+    pub(super) fn write_to(&self, mut out: impl Write, report_dropped: impl Fn(u64)) {
+        let mut lines = Vec::new();
+        loop {
+            if lines.capacity() > KEPT_CAPACITY {
+                lines = Vec::new();
+            }
+            lines.clear();
+            let dropped = self.next(&mut lines);
+            // If standard error is closed, there is nobody to tell.
+            let _ = out.write_all(&lines);
+            if dropped > 0 {
+                report_dropped(dropped);
+            }
+        }
+    }
+
+    /// Waits for lines and swaps them into `lines`, which is empty; returns how many have been dropped.
+    fn next(&self, lines: &mut Vec<u8>) -> u64 {
+        let mut state = self.lock();
+        if state.waiting.is_empty() {
+            state.is_writing = false;
+            self.written.notify_all();
+            let wait = self.pushed.wait_while(state, |state| !state.is_writing);
+            drop(wait.unwrap_or_else(PoisonError::into_inner));
+            std::thread::sleep(GATHER_TIME);
+            state = self.lock();
+        }
+        std::mem::swap(&mut state.waiting, lines);
+        std::mem::take(&mut state.dropped)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// A reader who reads only when told.
+    struct Gate {
+        open: Receiver<()>,
+        text: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.open.recv().map_err(std::io::Error::other)?;
+            self.text.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Bench {
+        queue: Arc<LineQueue>,
+        open: Sender<()>,
+        text: Arc<Mutex<Vec<u8>>>,
+        dropped: Receiver<u64>,
+    }
+
+    impl Bench {
+        fn start() -> Self {
+            let queue = Arc::new(LineQueue::default());
+            let (open, opened) = channel();
+            let (tell, dropped) = channel();
+            let text = Arc::new(Mutex::new(Vec::new()));
+            let (gate, writer) = (Gate { open: opened, text: text.clone() }, queue.clone());
+            std::thread::spawn(move || writer.write_to(gate, move |lines| tell.send(lines).unwrap()));
+            Self { queue, open, text, dropped }
+        }
+    }
+
+    #[test]
+    fn lines_are_written_in_order() {
+        let bench = Bench::start();
+        bench.queue.push(b"a\n");
+        bench.open.send(()).unwrap();
+        bench.queue.wait_until_written(Duration::from_secs(20));
+        bench.queue.push(b"b\nc\n");
+        bench.open.send(()).unwrap();
+        bench.queue.wait_until_written(Duration::from_secs(20));
+        assert_eq!(*bench.text.lock().unwrap(), b"a\nb\nc\n");
+    }
+
+    #[test]
+    fn a_reader_who_does_not_read_costs_lines_and_no_time() {
+        let bench = Bench::start();
+        let page = [&[b'x'; 1023][..], b"\n"].concat();
+        let pages = WAITING_LIMIT / page.len();
+        // At least one page is dropped, whatever the thread has taken by now.
+        for _ in 0..2 * pages + 1 {
+            bench.queue.push(&page);
+        }
+        bench.queue.wait_until_written(Duration::from_millis(1));
+        for _ in 0..3 {
+            bench.open.send(()).unwrap();
+        }
+        let dropped = bench.dropped.recv_timeout(Duration::from_secs(20)).unwrap();
+        bench.queue.wait_until_written(Duration::from_secs(20));
+        let written = bench.text.lock().unwrap().len() / page.len();
+        assert_eq!(usize::try_from(dropped).unwrap() + written, 2 * pages + 1);
+        assert!(dropped > 0 && written >= pages, "{dropped} dropped, {written} written");
+    }
+}
