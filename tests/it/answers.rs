@@ -86,6 +86,22 @@ fn the_first_element_is_sent_before_the_last_one_arrives() {
 }
 
 #[test]
+fn the_daemon_is_left_when_a_client_leaves_in_the_middle_of_a_list() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\n";
+    let (answer, connections) = handing(head);
+    let bench = Bench::start(answer);
+    let mut client = bench.client();
+    client.send(get("/containers/json"));
+    let mut daemon = connections.next();
+    let element = format!("{:x}\r\n{ELEMENT},\r\n", ELEMENT.len() + 1);
+    daemon.write_all(element.as_bytes()).unwrap();
+    client.read_until(r#""State":"running"}"#);
+    drop(client);
+    // Were it not left, this would not end.
+    while daemon.write_all(element.as_bytes()).is_ok() {}
+}
+
+#[test]
 fn the_answer_is_503_until_the_daemon_is_back() {
     let mut bench = Bench::start(|_| json("[]"));
     let engine = bench.folder.path("engine");

@@ -1,0 +1,102 @@
+//! What hyper-util's client needs to connect to the engine.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use hyper::Uri;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tower_service::Service;
+
+use super::{Engine, UpstreamError};
+use crate::socket::Socket;
+
+/// How soon an engine closes a connection that is not to be used again. One that closes later is idle.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// Opens connections to the engine, whatever the target.
+#[derive(Clone, Debug)]
+pub(super) struct Connector(Arc<Engine>);
+
+impl Connector {
+    /// For this engine.
+    pub(super) fn new(engine: Arc<Engine>) -> Self {
+        Self(engine)
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<EngineConnection>;
+    type Error = UpstreamError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, UpstreamError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let engine = self.0.clone();
+        Box::pin(async move {
+            let socket = engine.connect().await?;
+            Ok(TokioIo::new(EngineConnection { socket, engine, last_read: Instant::now() }))
+        })
+    }
+}
+
+/// A connection to the engine. When the engine closes it while it is idle, the API version is forgotten: the engine may be
+/// restarting as another version.
+#[derive(Debug)]
+pub(super) struct EngineConnection {
+    socket: Socket,
+    engine: Arc<Engine>,
+    last_read: Instant,
+}
+
+impl Connection for EngineConnection {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl AsyncRead for EngineConnection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = ready!(Pin::new(&mut self.socket).poll_read(cx, buf));
+        if read.is_ok() && buf.filled().len() > before {
+            self.last_read = Instant::now();
+        } else if self.last_read.elapsed() > CLOSE_TIME {
+            self.engine.forget();
+        }
+        Poll::Ready(read)
+    }
+}
+
+impl AsyncWrite for EngineConnection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
