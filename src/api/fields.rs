@@ -1,7 +1,7 @@
-//! The type and the versions of every field, read from `filters/fields.tsv`.
+//! The type and the versions of every field, from `filters/fields.tsv`.
 //!
-//! The file is generated from OpenAPI documents and recordings by `tests/it/catalogue`. No decision depends on it: it
-//! tells people what `dockveil catalogue` knows.
+//! `tests/it/catalogue` generates the file from OpenAPI documents and recordings. No decision depends on it;
+//! `dockveil catalogue` prints it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use super::{ApiVersion, Versions};
 /// The generated file.
 const TABLE: &str = include_str!("../../filters/fields.tsv");
 
-/// The minor number of the newest API version that the table is about, which ends its first line; zero if it does not.
+/// The minor number of the newest API version in the table, from the end of its first line. A test checks the line.
 pub(super) const NEWEST: u16 = {
     let (_, number) = TABLE.as_bytes().split_at("# API 1.24 to 1.".len());
     match number {
@@ -20,42 +20,42 @@ pub(super) const NEWEST: u16 = {
     }
 };
 
-/// Types and versions of fields, by schema and path.
+/// The type and the versions of fields, by schema and path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldTable<'t> {
     rows: BTreeMap<(&'t str, &'t str), FieldFacts<'t>>,
 }
 
-/// What is known of one field.
+/// The type and the versions of one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldFacts<'t> {
-    /// A JSON type, or several with `|` between them; `map-key`; `any` where a driver or plugin decides; the name of a
-    /// schema where one nests.
+    /// A JSON type, or several separated by `|`; `map-key`; `any` if a driver or plugin decides; or the name of a nested
+    /// schema.
     pub kind: &'t str,
     /// The versions that have the field; `None` if no version is known.
     pub versions: Option<Versions>,
 }
 
 impl FieldTable<'static> {
-    /// The table inside the program.
+    /// Reads the built-in table.
     pub fn built_in() -> Self {
         Self::parse(TABLE)
     }
 }
 
 impl<'t> FieldTable<'t> {
-    /// Reads a table. Lines that are no rows are left out.
+    /// Reads a table. Skips comments and malformed lines.
     pub fn parse(text: &'t str) -> Self {
         Self { rows: text.lines().filter(|line| !line.starts_with('#')).filter_map(row).collect() }
     }
 
-    /// What is known of the field at `path`, written as in class files.
+    /// Finds a field by its schema and its path, as written in class files.
     pub fn find(&self, schema: &str, path: &str) -> Option<FieldFacts<'t>> {
         self.rows.get(&(schema, path)).copied()
     }
 }
 
-/// One line: schema, path, type, first and last version. The last column, `presence`, is for readers of the file.
+/// Reads a line: schema, path, type, first and last version. The last column, `presence`, is not read.
 fn row(line: &str) -> Option<((&str, &str), FieldFacts<'_>)> {
     let mut columns = line.split('\t');
     let mut next = || columns.next();
@@ -66,7 +66,7 @@ fn row(line: &str) -> Option<((&str, &str), FieldFacts<'_>)> {
 }
 
 impl FieldFacts<'_> {
-    /// Whether `version` has the field. One of which no version is known may be in any.
+    /// Whether `version` has the field. Returns true if no version of the field is known.
     pub fn is_in(&self, version: ApiVersion) -> bool {
         self.versions.is_none_or(|Versions { first, last }| first <= version && last.is_none_or(|last| version <= last))
     }
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_have_a_type_and_versions() {
+    fn a_row_has_a_type_and_versions() {
         check("Schema\t$.Field\tstring\t1.30\t", "1.30+", [(29, false), (30, true), (99, true)]);
         check("Schema\t$.Field\tstring\t1.30\t1.51", "1.30-1.51", [(29, false), (51, true), (52, false)]);
         check("Schema\t$.Field\tstring\t-\t", "-", [(24, true), (51, true), (99, true)]);
