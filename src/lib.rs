@@ -1,41 +1,62 @@
 //! dockveil: a response-filtering mediator for the Docker Engine API.
 //!
-//! It stands between a Docker engine and a client nobody vetted. It lets through only the operations that a
-//! profile allows, rewrites the JSON that comes back so that only the fields the profile shows are left, events and
-//! stats record by record where the profile says so, and passes other streams through byte for byte.
+//! It stands between a Docker engine and clients that nobody vetted. It lets through only the operations that a profile
+//! allows. It rewrites the JSON of the responses, so that only what the profile shows is left. Events and stats are
+//! rewritten record by record if the profile says so. Other streams pass unchanged.
 //!
-//! The way of one exchange:
+//! # The path of a request
+//!
+//! [`proxy::Proxy::exchange`] is this list as code.
 //!
 //! ```text
-//! listener ──► route ──► policy ──► upstream ──► proxy/body ──► client
-//!  who          what      Deny       request      relay | filter(plan) | hijack
-//!  (profile)    (op,ver)  Relay      rebuilt      records(filter)
-//!                         Filter
-//!                         Records
+//! client
+//!   │
+//!   ▼
+//! server           accepts a connection and passes on one strictly checked request at a time
+//!   │
+//!   ▼
+//! route            request line → operation, API version, names, parameters
+//!   │
+//!   ▼
+//! policy           route → deny, relay, filter, or filter records
+//!   │
+//!   ▼
+//! upstream         sends a request to the engine that is rebuilt from the route
+//!   │
+//!   ▼
+//! proxy/body       filters the response with a plan, relays it, or withholds it
+//!   │
+//!   ▼
+//! client
 //! ```
 //!
-//! The modules, in reading order. An arrow means "may use"; `tests/it/layering.rs` holds the code to it:
-//! `main → {cli, command, server} → proxy → {policy, route, filter, stream, upstream}`,
-//! `policy → {api, route, filter, profile}`, and on the way in `config → {cli, profile, policy, filter, yaml}`.
+//! What comes back as a stream leaves by `proxy/relay`, `proxy/records` (record by record, through the filter) or
+//! `proxy/tunnel` (bytes in both directions). `proxy/body` makes the bytes that these write, too.
 //!
-//! | module | purpose | knows nothing of |
-//! |---|---|---|
-//! | [`cli`] | arguments and environment, as typed | files, sockets |
-//! | [`command`] | the subcommands that do not serve: check, explain, filter, profiles, catalogue, healthcheck, migrate, demo | how a body is filtered |
-//! | [`config`] | arguments and files → one checked, immutable `Config` | the network |
-//! | [`server`] | listeners, accept loop, connection limit, graceful stop, the log | routes, JSON |
-//! | [`proxy`] | the life of one exchange, where HTTP meets JSON | listeners, files |
-//! | [`profile`] | profile files, read, merged and checked | the network |
-//! | [`policy`] | route → decision; guards of query parameters | bodies, sockets |
-//! | [`route`] | request line → operation: canonical target, parameters | JSON, policy, I/O |
-//! | [`api`] | everything that is Docker: operations, versions, the catalogue of schemas and classes | HTTP, I/O, plans |
-//! | [`schema`] | what a document may hold, in general: schemas, how they nest, classes | Docker |
-//! | [`filter`] | rules applied to one JSON document | HTTP, async, files |
-//! | [`stream`] | chunks in, frames out | JSON, sockets |
-//! | [`upstream`] | connections to the daemon, Unix socket or TCP | policy, JSON |
-//! | [`socket`] | one connected socket, and the address of one | what it carries |
-//! | [`yaml`] | a YAML file as a tree in which every node knows its line | what the file means |
-//! | [`properties`] | invariants that tests and fuzz targets share | HTTP |
+//! # The modules
+//!
+//! They are declared in reading order. `tests/it/layering.rs` reads the last column and fails if a module uses another
+//! one.
+//!
+//! | module | purpose | knows nothing of | may use |
+//! |---|---|---|---|
+//! | `main` | turns arguments into a command, and its result into an exit code | everything else | cli, command, config, server |
+//! | [`cli`] | arguments and environment variables, as typed | files, sockets | socket |
+//! | [`command`] | the commands that do not serve: `check`, `explain`, `filter`, `profiles`, `catalogue`, `healthcheck`, `migrate`, `demo` | how a body is filtered | api, cli, config, filter, policy, profile, route, schema, server, socket, yaml |
+//! | [`config`] | arguments, environment and files → one checked, immutable `Config`; `compat` for the variables of other socket proxies | the network | api, cli, filter, policy, profile, schema, socket, yaml |
+//! | [`server`] | listeners, workers, the request reader, limits, graceful stop, the log | routes, JSON | api, config, proxy, socket, stream, upstream |
+//! | [`proxy`] | one exchange, where HTTP meets JSON: `exchange`, `body`, streams (`stream_request`, `relay`, `records`, `tunnel`), headers, errors, the access log | listeners, files | api, filter, policy, route, schema, socket, stream, upstream |
+//! | [`policy`] | route → decision; `guard` denies query parameters that read hidden fields | bodies, sockets | api, filter, profile, route, schema, yaml |
+//! | [`profile`] | profile files → profiles, merged and checked | the network | api, filter, schema, yaml |
+//! | [`route`] | request line → operation and parameters, in canonical form | JSON, policy, I/O | api |
+//! | [`api`] | everything that is Docker: operations, versions, the catalogue, lists, queries, events, errors; its data files are in `filters/` | HTTP, I/O, plans | schema, yaml |
+//! | [`schema`] | what JSON documents contain, in general: schemas, how they nest, classes of fields, documents of several kinds | Docker | yaml |
+//! | [`filter`] | rules and classes, compiled to a plan (`plan`) and applied to one JSON document in a single pass (`apply`) | Docker, HTTP, async, files | schema, yaml |
+//! | [`stream`] | chunks in, frames out: message bodies, elements of arrays, records, requests | sockets, schemas | |
+//! | [`upstream`] | connections to the engine, over a Unix socket or TCP | policy, JSON | api, socket |
+//! | [`socket`] | a connected socket, and the address of one | what it carries | |
+//! | [`yaml`] | a YAML file as a tree in which every node knows its location; diagnostics | what the file means | |
+//! | [`properties`] | invariants that tests and fuzz targets share | HTTP | api, cli, command, config, filter, policy, profile, route, schema, stream, yaml |
 
 pub mod cli;
 pub mod command;
