@@ -1,4 +1,4 @@
-//! What the profile `dashboard` denies, and what the client reads then.
+//! What the profile `dashboard` denies, and the errors that clients get.
 
 use std::path::Path;
 

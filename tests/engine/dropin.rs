@@ -216,7 +216,7 @@ fn what_is_not_opened_is_denied() -> Outcome {
     Ok(())
 }
 
-/// One variable allows to restart containers, and no other write.
+/// One variable allows clients to restart containers, and to change nothing else.
 fn a_container_is_restarted_where_a_variable_says_so() -> Outcome {
     let engine = engine::read_write()?;
     seed::start(&engine.socket(), "phoenix", &seed::detached(&["sleep", "1000"]));

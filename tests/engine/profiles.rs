@@ -348,7 +348,7 @@ fn the_sdk_for_python_shows_the_same_but_for_what_is_hidden() -> Outcome {
 
 fn dockerode_shows_the_same_but_for_what_is_hidden() -> Outcome {
     let dockerode = installed::client("node_modules/dockerode/package.json")?;
-    let node = installed::program("node")?;
+    let node = installed::client("python/bin/node")?;
     let (engine, proxy) = behind("docker-cli")?;
     let modules = format!("NODE_PATH={}", Path::new(&dockerode).ancestors().nth(2).unwrap().display());
     let script = installed::script("sdk.js");

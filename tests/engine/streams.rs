@@ -232,7 +232,7 @@ fn input_sent_too_early_is_held_until_the_engine_listens() -> Outcome {
 #[track_caller]
 fn check_no_tunnel(connection: &mut Connection) {
     let Some(head) = connection.next_head() else { return };
-    let (body, complete) = connection.read_body(&head, TIMEOUT);
+    let (body, complete) = connection.read_body(&head);
     assert!(complete && head.status == 200, "{} {}", head.raw, String::from_utf8_lossy(&body));
     assert_no_canary("the next response", &String::from_utf8_lossy(&body));
 }
@@ -254,7 +254,7 @@ fn an_answer_that_is_not_a_stream_opens_no_tunnel() -> Outcome {
         ));
         let head = connection.read_head();
         assert!(statuses.contains(&head.status), "{path}: {}", head.raw);
-        let (body, complete) = connection.read_body(&head, TIMEOUT);
+        let (body, complete) = connection.read_body(&head);
         assert!(complete, "{path}: {} {}", head.raw, String::from_utf8_lossy(&body));
         check_no_tunnel(&mut connection);
     }
@@ -281,7 +281,7 @@ fn a_websocket_is_denied_and_opens_no_tunnel() -> Outcome {
     );
     let head = connection.read_head();
     assert!((400..500).contains(&head.status), "{}", head.raw);
-    assert!(connection.read_body(&head, TIMEOUT).1);
+    assert!(connection.read_body(&head).1);
     check_no_tunnel(&mut connection);
     Ok(())
 }
@@ -342,7 +342,7 @@ fn the_head_of_a_wait_comes_before_its_end() -> Outcome {
     let head = connection.request("POST", "/containers/waited/wait", &[], b"");
     assert_eq!(head.status, 200);
     assert_eq!(client::post(&engine.socket(), "/containers/waited/stop", &Value::Null).status(), 204);
-    let (body, complete) = connection.read_body(&head, TIMEOUT);
+    let (body, complete) = connection.read_body(&head);
     assert!(complete);
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["StatusCode"], 137);
     seed::remove(&engine.socket(), "waited");

@@ -44,7 +44,7 @@ pub(crate) struct Response {
     pub(crate) head: Head,
     /// The body, its chunks joined.
     pub(crate) body: Vec<u8>,
-    /// Whether the body is as long as its framing says.
+    /// Whether the body ended as its framing requires.
     pub(crate) complete: bool,
 }
 
@@ -66,7 +66,7 @@ impl Response {
     }
 }
 
-/// A connection on which a test sends any bytes.
+/// A connection on which a test can send any bytes.
 pub(crate) struct Connection {
     stream: UnixStream,
     /// Bytes that have arrived and were not read by the test.
@@ -134,9 +134,9 @@ impl Connection {
         Some(Head { status: status.unwrap_or_else(|| panic!("no status in {raw:?}")), raw })
     }
 
-    /// Reads the body that belongs to a head, for at most `timeout`, and whether it was complete by then.
-    pub(crate) fn read_body(&mut self, head: &Head, timeout: Duration) -> (Vec<u8>, bool) {
-        let deadline = Instant::now() + timeout;
+    /// Reads the body that belongs to a head. The flag says whether it is complete, or ended early or not in time.
+    pub(crate) fn read_body(&mut self, head: &Head) -> (Vec<u8>, bool) {
+        let deadline = Instant::now() + TIMEOUT;
         let mut body = Vec::new();
         if matches!(head.status, 101 | 204 | 304) {
             return (body, true);
@@ -230,7 +230,12 @@ impl Connection {
 /// A request on a connection of its own, and its response.
 #[track_caller]
 pub(crate) fn request(socket: &Path, method: &str, target: &str, headers: &[&str], body: &[u8]) -> Response {
-    request_within(socket, method, target, headers, body, TIMEOUT)
+    let _measuring = target.contains("/system/df").then(engine::disk_usage_lock);
+    let mut connection = Connection::open(socket);
+    let headers = [headers, &["Connection: close"]].concat();
+    let head = connection.request(method, target, &headers, body);
+    let (body, complete) = if method == "HEAD" { (Vec::new(), true) } else { connection.read_body(&head) };
+    Response { head, body, complete }
 }
 
 /// A GET on a connection of its own.
@@ -250,22 +255,4 @@ pub(crate) fn post(socket: &Path, target: &str, body: &Value) -> Response {
 #[track_caller]
 pub(crate) fn delete(socket: &Path, target: &str) -> Response {
     request(socket, "DELETE", target, &[], b"")
-}
-
-/// As [`request`], but the body is read for at most `timeout`. An endless one is cut, and not complete.
-#[track_caller]
-pub(crate) fn request_within(
-    socket: &Path,
-    method: &str,
-    target: &str,
-    headers: &[&str],
-    body: &[u8],
-    timeout: Duration,
-) -> Response {
-    let _measuring = target.contains("/system/df").then(engine::disk_usage_lock);
-    let mut connection = Connection::open(socket);
-    let headers = [headers, &["Connection: close"]].concat();
-    let head = connection.request(method, target, &headers, body);
-    let (body, complete) = if method == "HEAD" { (Vec::new(), true) } else { connection.read_body(&head, timeout) };
-    Response { head, body, complete }
 }

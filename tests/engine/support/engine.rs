@@ -31,7 +31,8 @@ wait
 /// The same for Podman, which takes its settings from files: it neither reads nor changes those of the machine's own.
 ///
 /// Its layers are in memory, where an overlay is always possible, and so is what it keeps in fixed places. `runroot` may
-/// not be longer than 50 characters. The runtime knows one kind of control groups at a time. With `DOCKVEIL_ENGINE_ROOT`, `/etc/containers` is the other Debian's too.
+/// not be longer than 50 characters. The runtime works with one kind of control groups at a time. With
+/// `DOCKVEIL_ENGINE_ROOT`, `/etc/containers` also comes from that folder.
 const PODMAN: &str = r#"
 folder=$1
 if [ -n "$DOCKVEIL_ENGINE_ROOT" ]; then

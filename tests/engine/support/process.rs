@@ -1,7 +1,7 @@
-//! Folders and processes that are gone when the test process is, however it ends.
+//! Folders and processes that are gone when the test process is, even if a test hangs or the process is killed.
 //!
-//! Everything is below one folder of this run. A shell, the cleaner, waits for the test process to end, by the pipe
-//! between the two, and then kills what is recorded there and removes it: after a test that hangs, and after SIGKILL.
+//! Everything is in one folder of this run. A shell, the cleaner, holds one end of a pipe. When the test process ends, the
+//! pipe closes: the cleaner then kills the processes that are recorded in the folder, and removes it.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -9,27 +9,29 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-/// `sweep NAME` removes the control groups whose path contains a name. They are busy until their processes have ended.
+/// `sweep NAME` removes the control groups of that name, with those in them. They are busy until their processes have ended.
 const SWEEP: &str = r#"
 sweep() {
   for attempt in 1 2 3 4 5 6 7 8 9 10; do
-    find /sys/fs/cgroup -depth -type d -path "*/$1*" -exec rmdir {} + 2>/dev/null && return
+    find /sys/fs/cgroup -depth -type d '(' -name "$1" -o -path "*/$1/*" ')' -exec rmdir {} + 2>/dev/null && return
     sleep 0.2
   done
 }
 "#;
 
-/// The cleaner. Arguments: the folder of the run, which is also how names of its control groups begin.
+/// The cleaner. Its argument is the folder of the run.
 const CLEANER: &str = r#"
 cat >/dev/null
 for record in "$1"/*/*.pid; do
   kill -KILL "$(cat "$record")" 2>/dev/null
 done
-sweep "${1##*/}"
+for folder in "$1"/*; do
+  sweep "${1##*/}-${folder##*/}"
+done
 rm -rf "$1"
 "#;
 
-/// The folder of this run. It is made, and its cleaner started, at the first call.
+/// The folder of this run. The first call makes it and starts the cleaner.
 fn root() -> &'static Path {
     static ROOT: OnceLock<(PathBuf, Child)> = OnceLock::new();
     let (root, _cleaner) = ROOT.get_or_init(|| {
@@ -41,7 +43,7 @@ fn root() -> &'static Path {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Not in the group that gets a SIGINT from the terminal.
+            // In a group of its own, which gets no SIGINT from the terminal.
             .process_group(0)
             .spawn()
             .unwrap();
@@ -106,7 +108,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Whether it has not ended.
+    /// Whether it still runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_none())
     }
@@ -125,7 +127,7 @@ impl Drop for Process {
     }
 }
 
-/// Removes the control groups whose path contains a name.
+/// Removes the control groups of a name, with those in them.
 pub(crate) fn remove_control_groups(name: &str) {
     let _ = Command::new("sh").args(["-c", &format!("{SWEEP}sweep \"$1\""), "sweep", name]).status();
 }

@@ -131,7 +131,7 @@ impl Proxy {
         self.folder.path()
     }
 
-    /// Whether the process has not ended.
+    /// Whether the process still runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.process.is_running()
     }
