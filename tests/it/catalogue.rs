@@ -45,9 +45,9 @@ fn the_table_has_every_field_and_every_field_has_a_class() {
 }
 
 /// A copy of the files that the table is made from, in a folder that goes away with it.
-struct Copy(PathBuf);
+struct RepositoryCopy(PathBuf);
 
-impl Copy {
+impl RepositoryCopy {
     /// A copy for the test called `name`.
     fn new(name: &str) -> Self {
         fn copy(from: &Path, to: &Path) {
@@ -88,7 +88,7 @@ impl Copy {
     }
 }
 
-impl Drop for Copy {
+impl Drop for RepositoryCopy {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
@@ -98,7 +98,7 @@ impl Drop for Copy {
 const INVENTED: (&str, &str) = ("InventedField", "invented-value");
 
 /// Adds a recording of a newer API version, whose list of containers has [`INVENTED`].
-fn record_invented(copy: &Copy, newer: ApiVersion) -> Value {
+fn record_invented(copy: &RepositoryCopy, newer: ApiVersion) -> Value {
     let mut list: Value = serde_json::from_str(&copy.read("fixtures/docker-29/v1.55/container_list.json")).unwrap();
     let container = &mut list.as_array_mut().unwrap()[0];
     container.as_object_mut().unwrap().insert(INVENTED.0.to_owned(), json!(INVENTED.1));
@@ -133,7 +133,7 @@ fn a_new_api_version_takes_a_recording_a_line_and_a_command() {
     let newer = ApiVersion::new(newest.minor() + 1);
     let line = format!("ContainerSummary\t$.{}\tstring\t{newer}\t\tsometimes", INVENTED.0);
     for (class, is_shown) in [("state", true), ("secret", false)] {
-        let copy = Copy::new(&format!("new-version-{class}"));
+        let copy = RepositoryCopy::new(&format!("new-version-{class}"));
         let container = record_invented(&copy, newer);
 
         copy.classify(&format!("filters/class/{class}.yaml"), "ContainerSummary", &format!("$.{}", INVENTED.0));
@@ -155,7 +155,7 @@ fn a_new_api_version_takes_a_recording_a_line_and_a_command() {
 #[test]
 fn a_new_field_without_a_class_is_reported_and_hidden() {
     let newer = ApiVersion::new(99);
-    let copy = Copy::new("no-class");
+    let copy = RepositoryCopy::new("no-class");
     let container = record_invented(&copy, newer);
     let sources = Sources::read(&copy.0);
     let file = format!("docker-99/v{newer}/container_list.json");

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::{Output, Stdio};
 
+use dockveil::api::ApiVersion;
+
 use crate::support::client::{Client, closing_get, status};
 use crate::support::daemon::{Daemon, Reply, json};
 use crate::support::fixture;
@@ -42,7 +44,8 @@ fn an_engine_newer_than_the_catalogue_is_logged_once_and_its_new_fields_are_hidd
     });
     let program = Program::between(&folder);
     let line = program.listening().pop().unwrap();
-    assert!(line.contains("level=warn") && line.contains("newer than API 1.55") && line.contains("api=1.99"), "{line}");
+    let newer = format!("newer than API {}", ApiVersion::NEWEST);
+    assert!(line.contains("level=warn") && line.contains(&newer) && line.contains("api=1.99"), "{line}");
     for (target, version) in [("/containers/json", 99), ("/v1.99/containers/json", 99), ("/v1.44/containers/json", 44)]
     {
         let mut client = Client::connect(&folder.path("listener"));

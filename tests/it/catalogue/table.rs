@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::openapi::{Documents, ERROR, is_same};
 use super::versions::{VersionSet, minor};
-use super::walk::{self, FieldName, Found, Known, Tree, Walk};
+use super::walk::{self, FieldName, FieldWalk, Found, Known, Tree};
 use crate::support::fixture::snake;
 use crate::support::leaves::step;
 
@@ -22,7 +22,7 @@ pub(crate) struct Sources {
     pub(crate) overrides: Vec<Override>,
     /// The members that engines always write, with the first and the last version in which they do.
     pub(crate) always: BTreeMap<FieldName, (u16, Option<u16>)>,
-    pub(crate) recordings: Vec<Recording>,
+    pub(crate) recordings: Vec<RecordedAnswer>,
 }
 
 /// A line of `fixtures/overrides.tsv`: what the documents leave out, or say wrongly.
@@ -40,7 +40,7 @@ enum Statement {
 }
 
 /// One recorded answer.
-pub(crate) struct Recording {
+pub(crate) struct RecordedAnswer {
     /// The file below `fixtures/`.
     path: String,
     /// The folder of the engine.
@@ -118,7 +118,7 @@ fn always(text: &str) -> BTreeMap<FieldName, (u16, Option<u16>)> {
 }
 
 /// The recordings in all folders `<engine>/v1.NN`.
-fn recordings(fixtures: &Path) -> Vec<Recording> {
+fn recordings(fixtures: &Path) -> Vec<RecordedAnswer> {
     let entries = |folder: &Path| {
         let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.collect::<BTreeSet<String>>()
@@ -145,7 +145,7 @@ fn recordings(fixtures: &Path) -> Vec<Recording> {
                 false => vec![value],
             });
             let documents = documents.collect();
-            found.push(Recording { path, engine: engine.clone(), minor: minor(&version[1..]), schema, documents });
+            found.push(RecordedAnswer { path, engine: engine.clone(), minor: minor(&version[1..]), schema, documents });
         }
     }
     found
@@ -161,7 +161,7 @@ impl Sources {
     /// What the documents say.
     fn documented(&self) -> Found {
         let trees = walk::documented(&self.documents);
-        let mut walk = Walk::new(&self.catalogue, &trees);
+        let mut walk = FieldWalk::new(&self.catalogue, &trees);
         for (name, tree) in &trees {
             if name == ERROR {
                 walk.document("Error", false, tree, VersionSet::ALL);
@@ -189,14 +189,14 @@ impl Sources {
     }
 
     /// What some recordings show.
-    fn shown<'r>(&self, recordings: impl Iterator<Item = &'r Recording>) -> Found {
+    fn shown<'r>(&self, recordings: impl Iterator<Item = &'r RecordedAnswer>) -> Found {
         let mut trees = BTreeMap::<&str, Tree>::new();
         for recording in recordings {
             let tree = trees.entry(recording.schema).or_default();
             recording.documents.iter().for_each(|document| tree.add(document, recording.minor));
         }
         let none = BTreeMap::new();
-        let mut walk = Walk::new(&self.catalogue, &none);
+        let mut walk = FieldWalk::new(&self.catalogue, &none);
         for (schema, tree) in &trees {
             walk.document(schema, false, tree, VersionSet::ALL);
         }

@@ -106,7 +106,7 @@ pub(crate) struct Found {
 }
 
 /// A walk over documents and the catalogue at the same time.
-pub(crate) struct Walk<'s> {
+pub(crate) struct FieldWalk<'s> {
     catalogue: &'s Catalogue,
     definitions: &'s BTreeMap<String, Tree>,
     found: Found,
@@ -124,7 +124,7 @@ struct Place<'s> {
     field: Option<&'s Field>,
 }
 
-impl<'s> Walk<'s> {
+impl<'s> FieldWalk<'s> {
     /// A walk that looks up the definitions that trees name in `definitions`.
     pub(crate) fn new(catalogue: &'s Catalogue, definitions: &'s BTreeMap<String, Tree>) -> Self {
         Self { catalogue, definitions, found: Found::default() }
