@@ -399,7 +399,7 @@ mod tests {
         let wrong = load(&format!("{listener}profiles:\n  - profile: own\n    alow: []\n  - profile: dashboard\n"))
             .unwrap_err();
         assert_eq!(wrong[0], "5:5: unknown key \"alow\", did you mean \"allow\"?");
-        assert!(wrong[1].starts_with("6:14: the profile \"dashboard\" is in built-in:"), "{wrong:?}");
+        assert!(wrong[1].starts_with("6:14: duplicate profile \"dashboard\": built-in:"), "{wrong:?}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The `dockveil` program: turns arguments into a command, and its result into an exit code.
+//! The `dockveil` program: parses the arguments, runs the command, and returns its exit status.
 
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::process::ExitCode;
@@ -13,8 +13,8 @@ fn main() -> ExitCode {
     let environment = Environment::read();
     let (mut out, mut err) = (stdout(), stderr());
     let code = match cli::parse(std::env::args_os()) {
-        Ok(asked) => match log(&asked, &environment) {
-            Ok(log) => run(&asked, &environment, log, &mut out, &mut err),
+        Ok(asked) => match log_level(&asked, &environment) {
+            Ok(level) => run(&asked, &environment, level, &mut out, &mut err),
             Err(message) => {
                 let _ = writeln!(err, "dockveil: {message}");
                 command::CONFIGURATION
@@ -32,19 +32,19 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// How much is logged: as `DOCKVEIL_LOG` says, else as the variable of another proxy says. The demo's text is no log.
-fn log(asked: &Command, environment: &Environment) -> Result<LogLevel, String> {
+/// The log level: of `DOCKVEIL_LOG`, else of the variables of another proxy. The demo does not log its own requests.
+fn log_level(asked: &Command, environment: &Environment) -> Result<LogLevel, String> {
     if *asked == Command::Demo && environment.log.is_none() {
         return Ok(LogLevel::Warn);
     }
     match compat::log_level(&environment.variables) {
-        Some(log) if environment.log.is_none() => Ok(log),
+        Some(level) if environment.log.is_none() => Ok(level),
         Some(_) | None => environment.log_level(),
     }
 }
 
-fn run(asked: &Command, environment: &Environment, log: LogLevel, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    start_log(log, Colour::choose(stderr().is_terminal(), environment));
+fn run(asked: &Command, environment: &Environment, level: LogLevel, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    start_log(level, Colour::choose(stderr().is_terminal(), environment));
     let done = match asked {
         Command::Serve(arguments) => command::serve(arguments, environment, err),
         Command::Check(arguments) => command::check(arguments, environment, out),
@@ -62,8 +62,8 @@ fn run(asked: &Command, environment: &Environment, log: LogLevel, out: &mut dyn 
     }
 }
 
-fn start_log(log: LogLevel, colour: Colour) {
-    let level = match log {
+fn start_log(level: LogLevel, colour: Colour) {
+    let level = match level {
         LogLevel::Off => return,
         LogLevel::Error => tracing::Level::ERROR,
         LogLevel::Warn => tracing::Level::WARN,

@@ -188,10 +188,24 @@ impl Policy {
         if let Err(denial) = checked {
             return Decision::Deny(denial);
         }
-        match handling {
-            Handling::Filter(plan) => Decision::Filter(Arc::clone(plan)),
-            Handling::Relay(reason) => Decision::Relay(*reason),
-            Handling::Records(filter) => Decision::Records(filter.clone()),
+        handling.decision()
+    }
+
+    /// What happens to an exchange of the operation called `id`, if the request has no parameters and asks for no stream.
+    pub fn decide_operation(&self, id: &str) -> Decision {
+        match self.allowed.get(id) {
+            Some(allowed) => allowed.handling.decision(),
+            None => Decision::Deny(Denial::NotAllowed),
+        }
+    }
+}
+
+impl Handling {
+    fn decision(&self) -> Decision {
+        match self {
+            Self::Filter(plan) => Decision::Filter(Arc::clone(plan)),
+            Self::Relay(reason) => Decision::Relay(*reason),
+            Self::Records(filter) => Decision::Records(filter.clone()),
         }
     }
 }

@@ -3,26 +3,23 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use super::{Error, OK, load};
+use super::{CommandError, OK, api_version, argument_error, load};
 use crate::api::{ApiVersion, FieldFacts, FieldTable, OPERATIONS, operation};
 use crate::cli::{self, Environment};
 use crate::schema::{Catalogue, Field, Schema};
-use crate::yaml::{Diagnostic, Location, unknown_or};
+use crate::yaml::unknown_or;
 
 /// Writes the list of schemas, or the fields of the schema that `arguments` name.
 ///
 /// # Errors
-/// [`Error`].
-pub fn catalogue(arguments: &cli::CatalogueArgs, environment: &Environment, out: &mut dyn Write) -> Result<u8, Error> {
+/// [`CommandError`].
+pub fn catalogue(
+    arguments: &cli::CatalogueArgs,
+    environment: &Environment,
+    out: &mut dyn Write,
+) -> Result<u8, CommandError> {
     let filters = load(&arguments.files, environment)?;
-    let flag = |name: &str, message: String| Error::from(Diagnostic::new(&Location::file(name), message));
-    let version = match &arguments.api {
-        None => None,
-        Some(text) => Some(
-            text.parse::<ApiVersion>()
-                .map_err(|_| flag("--api", format!("found {text:?}, expected a version such as 1.44")))?,
-        ),
-    };
+    let version = arguments.api.as_deref().map(api_version).transpose()?;
     let Some(name) = &arguments.schema else {
         list(&filters.catalogue, version, out)?;
         return Ok(OK);
@@ -32,7 +29,7 @@ pub fn catalogue(arguments: &cli::CatalogueArgs, environment: &Environment, out:
         let names = filters.catalogue.schemas().map(Schema::name);
         let names = names.chain(OPERATIONS.iter().filter(|known| known.schema().is_some()).map(|known| known.id));
         let expected = "one that `dockveil catalogue` lists";
-        return Err(flag("SCHEMA", unknown_or("schema", name, names, expected)));
+        return Err(argument_error("SCHEMA", unknown_or("schema", name, names, expected)).into());
     };
     describe(&filters.catalogue, &FieldTable::built_in(), schema, version, out)?;
     Ok(OK)
@@ -126,8 +123,8 @@ mod tests {
         let mut out = Vec::new();
         match catalogue(&arguments, &Environment::default(), &mut out) {
             Ok(code) => assert_eq!(code, OK),
-            Err(Error::Diagnostics(diagnostics)) => return Err(diagnostics.iter().next().unwrap().to_string()),
-            Err(error @ (Error::Io(_) | Error::Server(_))) => panic!("{error:?}"),
+            Err(CommandError::Diagnostics(diagnostics)) => return Err(diagnostics.iter().next().unwrap().to_string()),
+            Err(error @ (CommandError::Io(_) | CommandError::Server(_))) => panic!("{error:?}"),
         }
         Ok(String::from_utf8(out).unwrap())
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::{Error, OK};
+use super::{CommandError, OK};
 use crate::cli::Environment;
 use crate::config::{Config, Filters, Limits, Listener, Startup, Timeouts};
 use crate::server::{self, Running, Signals};
@@ -153,8 +153,8 @@ impl Colour {
 /// Runs the demo until the process is told to stop.
 ///
 /// # Errors
-/// [`Error`].
-pub fn run(colour: Colour, out: &mut dyn Write) -> Result<u8, Error> {
+/// [`CommandError`].
+pub fn run(colour: Colour, out: &mut dyn Write) -> Result<u8, CommandError> {
     let signals = Signals::listen()?;
     let demo = Demo::start(std::env::temp_dir().join(format!("dockveil-demo-{}", std::process::id())))?;
     demo.compare(colour, out)?;
@@ -196,7 +196,7 @@ impl Drop for Folder {
 
 impl Demo {
     /// Starts both, with their sockets in a new folder. The system chooses the port.
-    fn start(folder: PathBuf) -> Result<Self, Error> {
+    fn start(folder: PathBuf) -> Result<Self, CommandError> {
         let folder = Folder::new(folder)?;
         let engine = folder.0.join("engine.sock");
         let listener = UnixListener::bind(&engine)?;
@@ -227,7 +227,7 @@ impl Demo {
     }
 
     /// Prints one container as the engine answers, and as the client sees it.
-    fn compare(&self, colour: Colour, out: &mut dyn Write) -> Result<(), Error> {
+    fn compare(&self, colour: Colour, out: &mut dyn Write) -> Result<(), CommandError> {
         let target = format!("/v1.51/containers/{SHOWN}/json");
         let before = fetch(&self.folder.0.join("engine.sock"), &target)?;
         let after = fetch(&self.folder.0.join("docker.sock"), &target)?;
@@ -256,7 +256,7 @@ impl Demo {
     }
 
     /// Prints what to try while the demo runs.
-    fn suggest(&self, colour: Colour, out: &mut dyn Write) -> Result<(), Error> {
+    fn suggest(&self, colour: Colour, out: &mut dyn Write) -> Result<(), CommandError> {
         let url = self.running.addresses().iter().find_map(|address| match address {
             Address::Tcp { host, port } => Some(format!("http://{host}:{port}")),
             Address::Unix(_) => None,
@@ -344,13 +344,13 @@ fn cut(text: &str) -> String {
 }
 
 /// Fetches a document over a Unix socket. The request is HTTP/1.0, so that the answer is not in chunks.
-fn fetch(socket: &Path, target: &str) -> Result<Value, Error> {
+fn fetch(socket: &Path, target: &str) -> Result<Value, CommandError> {
     let mut stream = UnixStream::connect(socket)?;
     write!(stream, "GET {target} HTTP/1.0\r\nHost: demo\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    serde_json::from_str(body).map_err(|error| Error::Io(error.into()))
+    serde_json::from_str(body).map_err(|error| CommandError::Io(error.into()))
 }
 
 /// Answers the requests of one connection. The proxy sends them, so heads are well-formed and there are no bodies.

@@ -1,14 +1,13 @@
-//! What a filter changed, path by path, in new values only.
+//! What a filter changed, path by path. Old values are never printed.
 
 use serde_json::Value;
 
-/// How many pairs of elements are compared to find out which elements of an array are gone.
-const PAIRS: usize = 1 << 16;
+/// The number of pairs of elements that may be compared to find the removed elements of an array.
+const PAIR_LIMIT: usize = 1 << 16;
 
-/// One line for each place that differs: `~ path = new value`, `- path` for what is gone, `+ path = value` for what is new.
+/// A line for each difference: `~ path = new value`, `- path` for what was removed, `+ path = value` for what was added.
 ///
-/// Old values are never in it. Paths are those of the document before: the elements that are left of an array are told
-/// by the places they had.
+/// Paths are those of the document before, so the remaining elements of an array keep their indexes.
 pub fn diff(before: &Value, after: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     compare("$", before, after, &mut lines);
@@ -18,7 +17,7 @@ pub fn diff(before: &Value, after: &Value) -> Vec<String> {
 fn compare(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
     match (before, after) {
         (before, after) if before == after => {}
-        // Of what is empty now, it is told once that it is.
+        // If nothing is left inside, one line says so.
         (Value::Object(before), Value::Object(after)) if !after.is_empty() => {
             for (name, old) in before {
                 let path = format!("{path}{}", step(name));
@@ -37,14 +36,14 @@ fn compare(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
 }
 
 fn elements(path: &str, before: &[Value], after: &[Value], lines: &mut Vec<String>) {
-    let Some(gone) = gone(before, after) else {
+    let Some(removed) = removed(before, after) else {
         let count = before.len() - after.len();
         return lines.push(format!("- {path}: {count} of {} elements, too many to tell which", before.len()));
     };
     let mut left = after.iter();
     for (index, old) in before.iter().enumerate() {
         let path = format!("{path}[{index}]");
-        if gone.contains(&index) {
+        if removed.contains(&index) {
             lines.push(format!("- {path}"));
         } else if let Some(new) = left.next() {
             compare(&path, old, new, lines);
@@ -55,25 +54,26 @@ fn elements(path: &str, before: &[Value], after: &[Value], lines: &mut Vec<Strin
     }
 }
 
-/// The indexes of the elements that are gone: those without which the rest differs least from what is left.
+/// The indexes of the removed elements: those without which `before` differs least from `after`.
 ///
-/// Of two that could be gone, the later one is. `None` if there are too many ways to look at.
-fn gone(before: &[Value], after: &[Value]) -> Option<Vec<usize>> {
+/// Where two choices are equal, the later element counts as removed. `None` if there are too many to compare.
+fn removed(before: &[Value], after: &[Value]) -> Option<Vec<usize>> {
     let excess = before.len().saturating_sub(after.len());
     if excess == 0 {
         return Some(Vec::new());
     }
-    // At the start and at the end, most elements are what they were.
+    // Most elements at the start and at the end are equal.
     let same = |pairs: &mut dyn Iterator<Item = (&Value, &Value)>| pairs.take_while(|(old, new)| old == new).count();
     let start = same(&mut before.iter().zip(after));
     let (old, new) = (before.get(start..)?, after.get(start..)?);
     let end = same(&mut old.iter().rev().zip(new.iter().rev()));
     let (old, new) = (old.get(..old.len() - end)?, new.get(..new.len() - end)?);
     let width = excess + 1;
-    if new.len().checked_mul(width)? > PAIRS {
+    if new.len().checked_mul(width)? > PAIR_LIMIT {
         return None;
     }
-    // `costs[j][k]` is what the elements of `new` from `j` on differ, if `k` of `old` are gone before them.
+    // `costs[j][k]` is the difference of the elements of `new` from `j` on, if `k` elements of `old` are removed before
+    // them.
     let mut costs = vec![vec![0; width]; new.len() + 1];
     for (j, element) in new.iter().enumerate().rev() {
         for k in (0..width).rev() {
@@ -87,18 +87,18 @@ fn gone(before: &[Value], after: &[Value]) -> Option<Vec<usize>> {
         let kept = distance(old.get(j + k)?, new.get(j)?).saturating_add(*costs.get(j + 1)?.get(k)?);
         Some(kept == *costs.get(j)?.get(k)?)
     };
-    let (mut gone, mut k) = (Vec::new(), 0);
+    let (mut removed, mut k) = (Vec::new(), 0);
     for j in 0..new.len() {
         while !kept(j, k)? {
-            gone.push(start + j + k);
+            removed.push(start + j + k);
             k += 1;
         }
     }
-    gone.extend(start + new.len() + k..start + old.len());
-    Some(gone)
+    removed.extend(start + new.len() + k..start + old.len());
+    Some(removed)
 }
 
-/// How little `after` looks like what a filter makes of `before`.
+/// How different two values are; small if a filter could make `after` of `before`.
 fn distance(before: &Value, after: &Value) -> u32 {
     match (before, after) {
         (before, after) if before == after => 0,
@@ -123,7 +123,7 @@ fn distance(before: &Value, after: &Value) -> u32 {
     }
 }
 
-/// A step to a member, as JSONPath writes it.
+/// A step to a member, in JSONPath.
 fn step(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_told_by_path_and_new_value() {
+    fn a_change_has_its_path_and_its_new_value() {
         check(&json!({"a": 1, "b": {"c": "x"}}), &json!({"a": 1, "b": {"c": ""}}), &["~ $.b.c = \"\""]);
         check(&json!({"a": ["x", "y"]}), &json!({"a": ["x"]}), &["- $.a[1]"]);
         check(&json!({"a": ["x", "y"]}), &json!({"a": []}), &["~ $.a = []"]);
@@ -154,7 +154,7 @@ mod tests {
         check(&json!({"a": [1]}), &json!({"a": {}}), &["~ $.a = {}"]);
     }
 
-    /// An array of words, and what is left of it.
+    /// An array of words before and after.
     #[track_caller]
     fn check_words(before: &str, after: &str, expected: &[&str]) {
         let words = |text: &str| text.split_whitespace().map(Value::from).collect::<Value>();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_that_are_gone_are_told_by_their_old_places() {
+    fn removed_elements_have_their_old_indexes() {
         check_words("a b c", "b c", &["- $[0]"]);
         check_words("a b c", "a c", &["- $[1]"]);
         check_words("a b c d e", "b d", &["- $[0]", "- $[2]", "- $[4]"]);
@@ -173,14 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn elements_that_were_changed_are_told_from_those_that_are_gone() {
+    fn changed_elements_are_told_from_removed_ones() {
         let before = json!([{"Type": "bind", "Source": "/a"}, {"Type": "volume", "Name": "v", "Source": "/b"}, {"Type": "tmpfs", "Source": ""}]);
         let after = json!([{"Type": "volume", "Name": "v", "Source": ""}, {"Type": "tmpfs", "Source": ""}]);
         check(&before, &after, &["- $[0]", "~ $[1].Source = \"\""]);
     }
 
     #[test]
-    fn where_there_are_too_many_ways_none_is_made_up() {
+    fn if_there_are_too_many_elements_none_is_named() {
         let before: Value = (0..2_000).map(Value::from).collect();
         let after: Value = (0..1_000).map(|n| Value::from(format!("x{n}"))).collect();
         check(&before, &after, &["- $: 1000 of 2000 elements, too many to tell which"]);

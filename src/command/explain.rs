@@ -1,38 +1,43 @@
-//! `explain`: what happens to one request, and which line decided it.
+//! `explain`: shows what happens to one request, and which line decides it.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use super::{Error, FAILED, OK, load};
+use super::{CommandError, FAILED, OK, load, profile_named};
 use crate::cli::{self, Environment};
-use crate::filter::{Explained, Plan, RecordFilter};
+use crate::filter::{Explained, RecordFilter};
 use crate::policy::{Decision, Denial, Policy};
+use crate::profile::Profile;
 use crate::route::{self, Route, TargetError};
 use crate::schema::Catalogue;
-use crate::yaml::{Diagnostic, Location};
+use crate::yaml::Diagnostic;
 
-/// Says what happens to the request of `arguments`.
+/// Explains the request in `arguments`.
 ///
 /// # Errors
-/// [`Error`].
-pub fn explain(arguments: &cli::ExplainArgs, environment: &Environment, out: &mut dyn Write) -> Result<u8, Error> {
+/// [`CommandError`].
+pub fn explain(
+    arguments: &cli::ExplainArgs,
+    environment: &Environment,
+    out: &mut dyn Write,
+) -> Result<u8, CommandError> {
     let filters = load(&arguments.files, environment)?;
-    let Some(profile) = filters.profiles.get(&arguments.profile) else {
-        let message = filters.profiles.unknown(&arguments.profile);
-        return Err(Diagnostic::new(&Location::file("--profile"), message).into());
-    };
-    let policy = Policy::compile(profile, &filters.catalogue)?;
-    of_request(&arguments.request, &policy, &filters.catalogue, out)
+    let policy = Policy::compile(profile_named(&filters, &arguments.profile)?, &filters.catalogue)?;
+    explain_request(&arguments.request, &policy, &filters.catalogue, out)
 }
 
-/// Says what a policy does with a request, a method and a target.
-fn of_request(request: &str, policy: &Policy, catalogue: &Catalogue, out: &mut dyn Write) -> Result<u8, Error> {
-    let profile = policy.profile();
+/// Explains what a policy does with a request: a method and a target.
+fn explain_request(
+    request: &str,
+    policy: &Policy,
+    catalogue: &Catalogue,
+    out: &mut dyn Write,
+) -> Result<u8, CommandError> {
     let (method, target) = request.trim().split_once(' ').unwrap_or(("GET", request.trim()));
     let route = match route::find(method, target.trim()) {
         Ok(Some(route)) => route,
         Ok(None) => {
-            writeln!(out, "route     none\ndecision  404: there is no such operation")?;
+            writeln!(out, "route     none\ndecision  404: no such operation")?;
             return Ok(FAILED);
         }
         Err(error) => {
@@ -42,41 +47,46 @@ fn of_request(request: &str, policy: &Policy, catalogue: &Catalogue, out: &mut d
         }
     };
     write_route(&route, out)?;
-    let allowed = profile.allow.get(route.operation.id);
+    let (profile, operation) = (policy.profile(), route.operation);
     match policy.decide(&route) {
         Decision::Deny(Denial::NotAllowed) => {
             writeln!(out, "decision  403: denied, profile {} does not allow it ({})", profile.name, profile.location)?;
-            if !route.operation.about.is_empty() {
-                writeln!(out, "          {}", route.operation.about)?;
+            if !operation.about.is_empty() {
+                writeln!(out, "          {}", operation.about)?;
             }
         }
         Decision::Deny(denial @ (Denial::Oracle | Denial::Filters)) => {
-            writeln!(out, "decision  403: {}", denial.public())?
+            writeln!(out, "decision  403: {}", denial.public())?;
         }
         Decision::Relay(reason) => {
-            writeln!(out, "decision  relay: passed on untouched ({})", reason.as_str())?;
-            write_place(allowed, out)?;
+            writeln!(out, "decision  relay: passes untouched ({})", reason.as_str())?;
+            write_permission(&route, profile, out)?;
         }
-        decision @ (Decision::Filter(_) | Decision::Records(_)) => {
-            let (show, rules) = (&profile.show, &profile.rules);
-            let schema = route.operation.filtered_schema().unwrap_or_default();
-            let (how, explained) = match decision {
-                Decision::Records(_) => {
-                    ("filter: each record as it passes", RecordFilter::explain(catalogue, schema, show, rules))
-                }
-                Decision::Filter(_) | Decision::Deny(_) | Decision::Relay(_) => {
-                    ("filter", Plan::explain(catalogue, schema, show, rules))
-                }
-            };
-            writeln!(out, "decision  {how}")?;
-            write_place(allowed, out)?;
-            write_fields(&explained.map_err(|error| Diagnostic::new(&profile.location, error.to_string()))?, out)?;
+        Decision::Filter(_) => {
+            writeln!(out, "decision  filter")?;
+            write_permission(&route, profile, out)?;
+            write_fields(&explained(profile, catalogue, operation.filtered_schema())?, out)?;
+        }
+        Decision::Records(_) => {
+            writeln!(out, "decision  filter: each record as it passes")?;
+            write_permission(&route, profile, out)?;
+            write_fields(&explained(profile, catalogue, operation.filtered_schema())?, out)?;
         }
     }
     Ok(OK)
 }
 
-fn write_route(route: &Route, out: &mut dyn Write) -> Result<(), Error> {
+/// What a profile does with each field of a schema.
+pub(super) fn explained(
+    profile: &Profile,
+    catalogue: &Catalogue,
+    schema: Option<&str>,
+) -> Result<Vec<Explained>, Diagnostic> {
+    RecordFilter::explain(catalogue, schema.unwrap_or_default(), &profile.show, &profile.rules)
+        .map_err(|error| Diagnostic::new(&profile.location, error.to_string()))
+}
+
+fn write_route(route: &Route, out: &mut dyn Write) -> Result<(), CommandError> {
     let operation = route.operation;
     write!(out, "route     {}  {} {}", operation.id, operation.method.as_str(), operation.template)?;
     match route.version {
@@ -89,15 +99,16 @@ fn write_route(route: &Route, out: &mut dyn Write) -> Result<(), Error> {
     Ok(())
 }
 
-fn write_place(location: Option<&Location>, out: &mut dyn Write) -> Result<(), Error> {
-    if let Some(location) = location {
+/// The line of the profile that allows the operation.
+fn write_permission(route: &Route, profile: &Profile, out: &mut dyn Write) -> Result<(), CommandError> {
+    if let Some(location) = profile.allow.get(route.operation.id) {
         writeln!(out, "          allowed by {location}")?;
     }
     Ok(())
 }
 
-/// The fields, grouped by the member of the document they are in.
-fn write_fields(fields: &[Explained], out: &mut dyn Write) -> Result<(), Error> {
+/// The fields, grouped by the top-level member that they are in.
+fn write_fields(fields: &[Explained], out: &mut dyn Write) -> Result<(), CommandError> {
     let mut groups: BTreeMap<&str, Vec<&Explained>> = BTreeMap::new();
     for field in fields {
         groups.entry(group(&field.path)).or_default().push(field);
@@ -130,11 +141,11 @@ mod tests {
     use super::*;
     use crate::api::OPERATIONS;
 
-    /// What the built-in profiles refuse because it cannot be made safe is refused with the reason.
+    /// Operations that no built-in profile allows because they cannot be made safe are denied with the reason.
     #[test]
-    fn a_refusal_says_why() {
+    fn a_denial_says_why() {
         let filters = load(&cli::ConfigFiles::default(), &Environment::default()).unwrap();
-        let mut refused = 0;
+        let mut denied = 0;
         for profile in filters.profiles.iter() {
             let policy = Policy::compile(profile, &filters.catalogue).unwrap();
             let reasoned = OPERATIONS.iter().filter(|operation| !operation.about.is_empty());
@@ -142,12 +153,12 @@ mod tests {
                 let target = operation.template.replace(['{', '}'], "");
                 let mut out = Vec::new();
                 let request = format!("{} {target}", operation.method.as_str());
-                of_request(&request, &policy, &filters.catalogue, &mut out).unwrap();
+                explain_request(&request, &policy, &filters.catalogue, &mut out).unwrap();
                 let text = String::from_utf8(out).unwrap();
                 assert!(text.contains("403: denied") && text.contains(operation.about), "{}: {text}", operation.id);
-                refused += 1;
+                denied += 1;
             }
         }
-        assert!(refused > 100, "{refused} refusals");
+        assert!(denied > 100, "{denied} denials");
     }
 }

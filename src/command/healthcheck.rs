@@ -1,36 +1,36 @@
-//! `healthcheck`: asks a running program for a ping.
+//! `healthcheck`: sends a ping to a running program.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use super::{Error, FAILED, OK};
+use super::{CommandError, FAILED, OK, argument_error};
 use crate::cli::{self, Environment, ServeArgs};
 use crate::config::Config;
 use crate::socket::Address;
-use crate::yaml::{Diagnostic, Location};
+use crate::yaml::Diagnostic;
 
-/// How long connecting may take, and each wait for a byte.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// The timeout for connecting, and for each read.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asks the listener of `arguments`, by a name that it answers to.
+/// Sends a ping to the listener in `arguments`, with a host name that it accepts.
 ///
 /// # Errors
-/// [`Error`]; that it does not answer is none, but said on `err` and by the exit code.
+/// [`CommandError`]. If the listener is not healthy, the reason is written to `err` and the exit status is [`FAILED`].
 pub fn healthcheck(
     arguments: &cli::HealthcheckArgs,
     environment: &Environment,
     out: &mut dyn Write,
     err: &mut dyn Write,
-) -> Result<u8, Error> {
+) -> Result<u8, CommandError> {
     let (address, name) = match &arguments.target {
         Some(text) => (target(text)?, "localhost".to_owned()),
         None => first_listener(arguments, environment)?,
     };
     match ping(&address, &name) {
         Ok(()) => {
-            writeln!(out, "{address} answers")?;
+            writeln!(out, "{address} is healthy")?;
             Ok(OK)
         }
         Err(error) => {
@@ -40,28 +40,33 @@ pub fn healthcheck(
     }
 }
 
+/// The address that `--target` names.
 fn target(text: &str) -> Result<Address, Diagnostic> {
-    text.parse().map_err(|error| Diagnostic::new(&Location::file("--target"), format!("found {text:?}, {error}")))
+    text.parse().map_err(|error| argument_error("--target", format!("found {text:?}, {error}")))
 }
 
-/// The first listener of the configuration, and a name that it answers to.
-fn first_listener(arguments: &cli::HealthcheckArgs, environment: &Environment) -> Result<(Address, String), Error> {
+/// The first listener of the configuration, and a host name that it accepts.
+fn first_listener(
+    arguments: &cli::HealthcheckArgs,
+    environment: &Environment,
+) -> Result<(Address, String), CommandError> {
     let serve = ServeArgs { files: arguments.files.clone(), ..ServeArgs::default() };
     let first = Config::load(&serve, environment)?.listeners.into_iter().next();
-    let listener = first.ok_or_else(|| Diagnostic::new(&Location::file("--config"), "no listeners"))?;
+    let listener = first.ok_or_else(|| argument_error("--config", "no listeners"))?;
     let name = listener.hosts.into_iter().next();
     Ok((listener.address, name.unwrap_or_else(|| "localhost".to_owned())))
 }
 
+/// Sends a ping, and expects status 200.
 fn ping(address: &Address, name: &str) -> io::Result<()> {
     match address {
         Address::Unix(path) => {
             let stream = UnixStream::connect(path)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            ask(stream, name)
+            stream.set_read_timeout(Some(TIMEOUT))?;
+            ping_over(stream, name)
         }
         Address::Tcp { host, port } => {
-            // A listener on all addresses is asked on the loopback one; a container often has none of IPv6.
+            // A listener on all addresses is reached at the loopback address. Containers often have none for IPv6.
             let hosts: &[&str] = match host.as_str() {
                 "0.0.0.0" => &["127.0.0.1"],
                 "::" => &["::1", "127.0.0.1"],
@@ -73,10 +78,10 @@ fn ping(address: &Address, name: &str) -> io::Result<()> {
             }
             let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
             for address in addresses {
-                match TcpStream::connect_timeout(&address, PATIENCE) {
+                match TcpStream::connect_timeout(&address, TIMEOUT) {
                     Ok(stream) => {
-                        stream.set_read_timeout(Some(PATIENCE))?;
-                        return ask(stream, name);
+                        stream.set_read_timeout(Some(TIMEOUT))?;
+                        return ping_over(stream, name);
                     }
                     Err(error) => last = error,
                 }
@@ -86,14 +91,15 @@ fn ping(address: &Address, name: &str) -> io::Result<()> {
     }
 }
 
-fn ask(mut stream: impl Read + Write, name: &str) -> io::Result<()> {
+/// Sends the request over a connected stream.
+fn ping_over(mut stream: impl Read + Write, name: &str) -> io::Result<()> {
     stream.write_all(format!("GET /_ping HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut answer = [0; 12];
     stream.read_exact(&mut answer)?;
     if answer.ends_with(b" 200") {
         return Ok(());
     }
-    Err(io::Error::other(format!("answered with {:?}", String::from_utf8_lossy(&answer))))
+    Err(io::Error::other(format!("unexpected answer {:?}", String::from_utf8_lossy(&answer))))
 }
 
 #[cfg(test)]
@@ -103,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// What a listener that answers with `status` is asked, and what the check says then.
+    /// The request that the check sends to a listener that answers with `status`, its exit status and its output.
     fn checked(status: &'static str, hosts: &str) -> (String, u8, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -133,21 +139,21 @@ mod tests {
     }
 
     #[test]
-    fn it_asks_by_a_name_that_the_listener_answers_to() {
-        let (request, code, said) = checked("200 OK", "proxy.internal, other");
+    fn it_uses_a_host_name_that_the_listener_accepts() {
+        let (request, code, output) = checked("200 OK", "proxy.internal, other");
         assert!(request.contains("Host: proxy.internal\r\n"), "{request}");
-        assert_eq!(code, OK, "{said}");
+        assert_eq!(code, OK, "{output}");
     }
 
     #[test]
-    fn another_answer_is_no_health() {
-        let (request, code, said) = checked("503 Service Unavailable", "");
+    fn any_other_answer_is_unhealthy() {
+        let (request, code, output) = checked("503 Service Unavailable", "");
         assert!(request.contains("Host: localhost\r\n"), "{request}");
-        assert!(code == FAILED && said.contains("503"), "{said}");
+        assert!(code == FAILED && output.contains("503"), "{output}");
     }
 
     #[test]
-    fn nobody_there_is_no_health() {
+    fn no_listener_is_unhealthy() {
         let nobody = format!("unix:///nowhere/dockveil-{}.sock", std::process::id());
         let arguments = cli::HealthcheckArgs { target: Some(nobody), ..cli::HealthcheckArgs::default() };
         let mut err = Vec::new();

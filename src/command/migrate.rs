@@ -13,7 +13,7 @@ use std::io::{Read, Write};
 use self::foreign::{foxxmd, wollomatic};
 use self::sheet::Sheet;
 use self::source::{Proxy, Source};
-use super::{Error, OK};
+use super::{CommandError, OK};
 use crate::cli;
 use crate::config::Filters;
 use crate::config::compat::{Compat, CompatNote, Verdict};
@@ -25,8 +25,8 @@ const SIZE_LIMIT: u64 = 1 << 20;
 /// Reads a Compose file, or variables and arguments, and writes a configuration to `out`.
 ///
 /// # Errors
-/// [`Error`].
-pub fn run(arguments: &cli::MigrateArgs, input: &mut dyn Read, out: &mut dyn Write) -> Result<u8, Error> {
+/// [`CommandError`].
+pub fn run(arguments: &cli::MigrateArgs, input: &mut dyn Read, out: &mut dyn Write) -> Result<u8, CommandError> {
     let name = arguments.file.as_ref().map_or("standard input".to_owned(), |file| file.display().to_string());
     let mut text = String::new();
     let read = match &arguments.file {

@@ -1,4 +1,4 @@
-//! What a configuration exposes, for a person to read.
+//! What a configuration exposes.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -11,13 +11,13 @@ use crate::profile::StreamMode;
 use crate::schema::Class;
 use crate::socket::Address;
 
-/// What clients of each listener may ask and see.
+/// What the clients of each listener may request and see.
 pub fn summary(config: &Config) -> String {
     let mut text = format!("engine  {}\n", config.upstream);
     for note in &config.startup.notes {
         line(&mut text, format_args!("{note}"));
     }
-    // Listeners that show the same are told together.
+    // Listeners that share a policy are one group.
     for listeners in config.listeners.chunk_by(|one, next| Arc::ptr_eq(&one.policy, &next.policy)) {
         text.push('\n');
         for listener in listeners {
@@ -31,22 +31,21 @@ pub fn summary(config: &Config) -> String {
     text
 }
 
-/// Who may come in.
+/// Which clients a listener accepts.
 fn of_clients(text: &mut String, listener: &Listener) {
     let address = &listener.address;
     if !listener.hosts.is_empty() {
         line(text, format_args!("  host names at {address}: {}", listener.hosts.join(", ")));
     }
     if !listener.origins.is_empty() {
-        line(text, format_args!("  web pages at {address}: {}", listener.origins.join(", ")));
+        line(text, format_args!("  origins at {address}: {}", listener.origins.join(", ")));
     }
     if let Address::Tcp { host, .. } = address
         && !is_loopback(host)
     {
-        line(text, format_args!("  warning: whoever reaches {address} is let in: there is no authentication"));
+        line(text, format_args!("  warning: anyone who reaches {address} can use it: there is no authentication"));
         if listener.hosts.is_empty() {
-            let message = "no hosts are listed, so a web page can reach it by a name it makes up (DNS rebinding)";
-            line(text, format_args!("  warning: {message}"));
+            line(text, format_args!("  warning: no `hosts` are listed: a web page can reach it by DNS rebinding"));
         }
     }
 }
@@ -67,7 +66,7 @@ pub(super) fn of_policy(policy: &Policy) -> String {
     line(&mut text, format_args!("  hides:  {}", classes(false)));
     let show = &policy.profile().show;
     if show.unknown {
-        line(&mut text, format_args!("  warning: shows fields that no class file knows"));
+        line(&mut text, format_args!("  warning: shows fields that are in no class file"));
     }
     for (list, class) in [
         (lists::LABELS, Class::FreeText),
@@ -96,7 +95,7 @@ pub(super) fn of_policy(policy: &Policy) -> String {
     text
 }
 
-/// The name of the stream that an operation answers with, if its records are filtered.
+/// The name of the stream that an operation returns, if its records are filtered.
 fn filtered(operation: &Operation, policy: &Policy) -> Option<&'static str> {
     let profile = policy.profile();
     let (stream, name) = match operation.response {
@@ -116,13 +115,13 @@ fn filtered(operation: &Operation, policy: &Policy) -> Option<&'static str> {
     (stream == StreamMode::Filtered).then_some(name)
 }
 
-/// What an operation shows that passes untouched.
+/// What passes untouched in the response of an operation.
 fn untouched(operation: &Operation, policy: &Policy) -> Option<String> {
     let profile = policy.profile();
     let shown = match operation.response {
         ResponseKind::Stream(StreamKind::Events) if profile.events == StreamMode::Filtered => None,
         ResponseKind::Stream(StreamKind::Events) => return Some(events(policy)),
-        ResponseKind::Stream(StreamKind::Logs) => Some("logs, with whatever the programs print"),
+        ResponseKind::Stream(StreamKind::Logs) => Some("logs, with whatever programs print"),
         ResponseKind::Stream(StreamKind::Stats) if profile.stats == StreamMode::Filtered => None,
         ResponseKind::Stream(StreamKind::Stats) => {
             Some("stats as a stream: numbers, names of containers and interfaces")
@@ -130,18 +129,20 @@ fn untouched(operation: &Operation, policy: &Policy) -> Option<String> {
         ResponseKind::Stream(StreamKind::Progress) => {
             Some("progress of pulls and builds, with image names and error texts")
         }
-        ResponseKind::Stream(StreamKind::Wait) => Some("the exit code a container ends with, and its error text"),
+        ResponseKind::Stream(StreamKind::Wait) => Some("exit codes of containers, and their error texts"),
         ResponseKind::Hijack | ResponseKind::WebSocket => {
-            Some("attached streams: all that a process prints, and all that the client types into it")
+            Some("attached streams: everything that a process prints and a client types")
         }
-        ResponseKind::Tar | ResponseKind::Octets => Some("archives and profiles, with files, environments and memory"),
+        ResponseKind::Tar | ResponseKind::Octets => {
+            Some("archives and profiler output, with files, environments and memory")
+        }
         ResponseKind::Text => Some("debug pages of the engine"),
         ResponseKind::Document(_) | ResponseKind::Array(_) | ResponseKind::Ping | ResponseKind::Empty => None,
     };
     shown.map(str::to_owned)
 }
 
-/// What untouched events show, first of all what the profile hides everywhere else.
+/// What untouched events show, above all what the profile hides everywhere else.
 fn events(policy: &Policy) -> String {
     const LABELS: &str = "every label of every container and image";
     const COMMANDS: &str = "the command lines of execs and health probes";
@@ -151,7 +152,7 @@ fn events(policy: &Policy) -> String {
         (false, true) => LABELS.to_owned(),
         (true, false) => COMMANDS.to_owned(),
     };
-    format!("events, with {hidden}, which this profile hides elsewhere; `events: filtered` takes them out")
+    format!("events, with {hidden}, which this profile hides elsewhere; `events: filtered` hides them")
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -169,30 +170,30 @@ mod tests {
     use super::*;
     use crate::profile::Profiles;
 
-    /// What is said of the streams of a profile with these lines.
+    /// The lines about streams, of a profile with these lines.
     #[track_caller]
     fn check(lines: &str, expected: &[&str]) {
         let catalogue = crate::api::catalogue::built_in().unwrap();
         let text = format!("profile: p\nallow: [ContainerStats, SystemEvents]\n{lines}");
         let profiles = Profiles::parse(&[("p.yaml", &text)], &catalogue).unwrap();
         let policy = Policy::compile(profiles.get("p").unwrap(), &catalogue).unwrap();
-        let said = of_policy(&policy);
-        let said: Vec<&str> = said
+        let summary = of_policy(&policy);
+        let found: Vec<&str> = summary
             .lines()
             .filter_map(|line| line.strip_prefix("  "))
             .filter(|line| ["untouched", "filtered"].iter().any(|word| line.contains(word)))
             .collect();
-        assert_eq!(said, expected, "{lines}");
+        assert_eq!(found, expected, "{lines}");
     }
 
     #[test]
-    fn what_untouched_streams_show_is_said() {
+    fn warnings_say_what_untouched_streams_show() {
         const STATS: &str = "warning: passes untouched: stats as a stream: numbers, names of containers and interfaces";
         check(
             "show: [state]\n",
             &[
                 "warning: passes untouched: events, with every label of every container and image and the command lines of \
-                 execs and health probes, which this profile hides elsewhere; `events: filtered` takes them out",
+                 execs and health probes, which this profile hides elsewhere; `events: filtered` hides them",
                 STATS,
             ],
         );
@@ -200,7 +201,7 @@ mod tests {
             "show: [free-text]\n",
             &[
                 "warning: passes untouched: events, with the command lines of execs and health probes, which this profile \
-                 hides elsewhere; `events: filtered` takes them out",
+                 hides elsewhere; `events: filtered` hides them",
                 STATS,
             ],
         );
@@ -208,7 +209,7 @@ mod tests {
             "hide: [free-text]\n",
             &[
                 "warning: passes untouched: events, with every label of every container and image, which this profile hides \
-                 elsewhere; `events: filtered` takes them out",
+                 elsewhere; `events: filtered` hides them",
                 STATS,
             ],
         );

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Outcome;
 use crate::cli::{ConfigFiles, Environment, MigrateArgs, ServeArgs};
-use crate::command::{Error, migrate};
+use crate::command::{CommandError, migrate};
 use crate::config::Config;
 use crate::schema::Class;
 
@@ -19,7 +19,7 @@ pub(super) fn what_is_written_loads_and_opens_nothing_new(bytes: &[u8]) -> Outco
     let mut out = Vec::new();
     let arguments = MigrateArgs { file: None, service: None };
     match migrate::run(&arguments, &mut text.as_bytes(), &mut out) {
-        Err(Error::Diagnostics(diagnostics)) => {
+        Err(CommandError::Diagnostics(diagnostics)) => {
             assert!(!diagnostics.is_empty() && out.is_empty(), "a refusal has a reason and writes nothing");
             return Outcome::Refused;
         }

@@ -25,7 +25,7 @@ fn explain_states_why_a_target_of_podmans_own_api_is_denied() {
     for (request, said) in [
         ("GET /v4.3.1/libpod/info", "decision  404: podman's own api under /libpod is not supported"),
         ("GET /v4.3.1/info", "decision  400: api version must have the form v1.N"),
-        ("GET /v1.44/nothing", "decision  404: there is no such operation"),
+        ("GET /v1.44/nothing", "decision  404: no such operation"),
     ] {
         let run = run(&["explain", "--profile", "dashboard", request], b"");
         let out = String::from_utf8_lossy(&run.stdout).into_owned();

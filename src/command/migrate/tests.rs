@@ -18,8 +18,8 @@ fn migrated(text: &str, service: Option<&str>) -> Result<String, Vec<String>> {
             assert_eq!(code, OK);
             Ok(String::from_utf8(out).unwrap())
         }
-        Err(Error::Diagnostics(diagnostics)) => Err(diagnostics.iter().map(ToString::to_string).collect()),
-        Err(other @ (Error::Io(_) | Error::Server(_))) => panic!("{other:?}"),
+        Err(CommandError::Diagnostics(diagnostics)) => Err(diagnostics.iter().map(ToString::to_string).collect()),
+        Err(other @ (CommandError::Io(_) | CommandError::Server(_))) => panic!("{other:?}"),
     }
 }
 
