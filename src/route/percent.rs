@@ -1,4 +1,7 @@
 //! Percent-encoding (RFC 3986 §2.1): decodes exactly once, and encodes in one canonical form.
+//!
+//! This code is ours because it must be strict: it refuses what the usual crates pass through, such as a `%` without two
+//! digits.
 
 use std::borrow::Cow;
 
