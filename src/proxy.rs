@@ -10,8 +10,8 @@
 //! | [`body`] | every byte that may go to a client |
 //! | [`downstream`] | the client's connection after the HTTP reader |
 //! | [`stream_request`] | opening a stream, and what the answer proves |
-//! | [`relay`] | a stream that goes down byte for byte |
-//! | [`records`] | a stream whose records are filtered |
+//! | [`relay`] | a stream that is relayed byte for byte |
+//! | [`records`] | a stream that is filtered record by record |
 //! | [`tunnel`] | a hijacked connection, in both directions |
 //! | [`headers`] | the header fields that pass |
 //! | [`respond`] | the answer to an error |

@@ -68,7 +68,7 @@ impl std::error::Error for Error {}
 /// # Errors
 /// [`Error`]; nothing is left listening.
 pub fn run(config: Config) -> Result<(), Error> {
-    // Before anything is opened, so that a signal during the start leaves no socket behind.
+    // First, so that a signal during the start leaves no socket file.
     let signals = Signals::listen()?;
     start(config)?.run_until_signal(signals);
     Ok(())
@@ -201,7 +201,7 @@ impl Running {
         self.stop();
     }
 
-    /// Accepts no more connections, lets exchanges finish for a while, cuts streams, and waits until all has ended.
+    /// Stops accepting connections, gives exchanges time to finish, cuts streams, and returns when all have ended.
     pub fn stop(self) {
         let _ = self.stop.send(true);
         for worker in self.workers {

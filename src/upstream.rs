@@ -4,8 +4,8 @@
 //! [`raw`].
 //!
 //! There was a pool of our own, which drove each connection in the task of its exchange. It was replaced because it was
-//! hardly cheaper: by 6 % of the user instructions of a ping, 2 % of those of an inspect (`valgrind --tool=callgrind`), and
-//! by nothing that could be told from noise in CPU time (`cargo bench --bench exchange -- ping --beside FILE`).
+//! less than 10 % cheaper: 6 % of the user instructions of a ping and 2 % of those of an inspect (`valgrind
+//! --tool=callgrind`), and no measurable difference in CPU time (`cargo bench --bench exchange -- ping --beside FILE`).
 
 mod connector;
 pub mod raw;
@@ -145,7 +145,7 @@ impl Engine {
     }
 }
 
-/// A request as it goes up: without a body, or with the client's as it arrives.
+/// A request to the engine: without a body, or with the client's, which is passed on as it arrives.
 ///
 /// It has no trailers: the framing of clients' requests refuses them.
 pub type UpstreamRequest = Request<RequestContent>;

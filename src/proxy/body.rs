@@ -1,11 +1,11 @@
-//! What may leave: every byte of a body that a client reads is made here.
+//! The bytes that a client reads: all of them are made here.
 //!
-//! There are two ways out, and each has a type whose field is private to this file:
+//! There are two ways to a client. Each accepts one type, and only this file can construct it:
 //!
-//! - [`Filtered`] is the only body that the HTTP writer of the server accepts. hyper writes the head before it, from the
-//!   header fields that [`super::headers`] lets through, and by itself only heads without a body.
-//! - [`Outgoing`] is all that [`super::Downstream`] accepts, the client's connection once it has left the HTTP reader: the
-//!   heads and bytes of streams and tunnels, and the answers to malformed requests.
+//! - The server's HTTP writer accepts a [`Filtered`] body. hyper writes the head, with the header fields that
+//!   [`super::headers`] selects. By itself, hyper writes only heads without a body.
+//! - [`super::Downstream`], the client's connection after the HTTP reader, accepts [`Outgoing`] bytes: the heads and bytes of
+//!   streams and tunnels, and the answers to malformed requests.
 //!
 //! Read the constructors of [`Filtered`], [`Outgoing`] and [`OutgoingBuffer`] and you have read every exit.
 
@@ -109,7 +109,7 @@ impl Filtered {
             timeout,
             timer: None,
         };
-        // The opening bracket alone says nothing about what follows it.
+        // After the opening bracket alone, the first element may still be refused.
         let mut first = Vec::new();
         while first.len() <= 1
             && let Some(chunk) = std::future::poll_fn(|cx| rewriter.poll_chunk(cx)).await
@@ -289,12 +289,12 @@ pub(super) struct OutgoingBuffer {
     sent: usize,
 }
 
-/// How the body behind the head of a stream is framed.
+/// How the body of a stream is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StreamFraming {
     /// The connection is upgraded: 101, and then raw bytes.
     Upgraded,
-    /// Raw bytes to the end of the connection, which is not said to end. That is how Docker hijacks a connection.
+    /// Raw bytes to the end of the connection, without `Connection: close`. That is how Docker hijacks a connection.
     Hijacked,
     /// Chunks.
     Chunked,
@@ -305,7 +305,7 @@ pub(super) enum StreamFraming {
 }
 
 impl OutgoingBuffer {
-    /// A whole error response of our own, behind which the connection ends.
+    /// A whole error response of our own. The connection closes after it.
     pub(super) fn error_response(status: u16, message: &'static str, engine: Option<ApiVersion>) -> Self {
         let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
         let body = error_document(message);

@@ -19,12 +19,12 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Downstream {
     socket: Socket,
-    /// What the client sent behind its request.
+    /// What the client sent after its request.
     early: Vec<u8>,
 }
 
 impl Downstream {
-    /// Takes over `socket`; `early` has been read from it behind the last request.
+    /// Takes over `socket`. `early` has been read from it after the last request.
     pub fn new(socket: Socket, early: Vec<u8>) -> Self {
         Self { socket, early }
     }
@@ -119,8 +119,8 @@ impl Downstream {
         }
     }
 
-    /// Waits until the client ends its direction. Discards what it sends: the head of a stream says that the connection
-    /// closes behind it, so no further request is read.
+    /// Waits until the client ends its direction. Discards what it sends: the head of a stream announces that the connection
+    /// closes, so no further request is read.
     ///
     /// Cancel safety: nothing that matters is lost.
     pub(super) async fn discard_input(&self) {

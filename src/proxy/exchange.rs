@@ -31,7 +31,7 @@ const DENIED_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 /// How much of a body that is not passed on is read to keep the connection, in bytes.
 const DRAIN_LIMIT: usize = 1024 * 1024;
 
-/// A listener's policy, and the engine behind it.
+/// The policy of a listener, and the engine.
 #[derive(Clone, Debug)]
 pub struct Proxy {
     /// The connections of this worker to the engine.
@@ -270,7 +270,7 @@ impl Proxy {
 
 /// Whether the answer is carried on the two sockets themselves.
 ///
-/// A stream whose request has a body of any length (a build, a load) is relayed by the HTTP client instead.
+/// A progress stream whose request has a body (a build, a load) goes through the HTTP client, because that body may be long.
 fn opens_stream(route: &Route, request: &Request<Incoming>) -> bool {
     match route.operation.response {
         ResponseKind::Stream(StreamKind::Progress) => request.body().is_end_stream(),
@@ -323,7 +323,7 @@ async fn check_status(route: &Route, response: Response<UpstreamBody>) -> Result
     Err(Error::Status)
 }
 
-/// Refuses to relay a body whose end the client could not tell from a cut.
+/// Refuses to relay a body if the client could not tell its end from a cut.
 fn check_end_is_marked(headers: &HeaderMap, body: &UpstreamBody, version: Version) -> Result<(), Error> {
     if !headers::marks_end(headers) {
         return Err(Error::Framing);

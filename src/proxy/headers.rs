@@ -26,7 +26,7 @@ const FOR_REGISTRIES: [HeaderName; 2] =
 /// The description of a file in a container.
 const PATH_STAT: HeaderName = HeaderName::from_static("x-docker-container-path-stat");
 
-/// The media types of events. They differ in framing only, and a client's choice among them goes up.
+/// The media types of events. They differ only in framing, so a client may choose one.
 const EVENT_TYPES: [&str; 4] =
     ["application/json", "application/jsonl", "application/x-ndjson", "application/json-seq"];
 
@@ -131,7 +131,7 @@ pub(super) fn is_plain_json(headers: &HeaderMap) -> bool {
     !encoded && (named.is_none() || media_type(named) == Some("application/json"))
 }
 
-/// Whether a request says that its body is of one of these media types.
+/// Whether the media type of a request is one of these.
 pub(super) fn has_media_type(headers: &HeaderMap, types: &[&str]) -> bool {
     media_type(headers.get(CONTENT_TYPE)).is_some_and(|found| types.contains(&found))
 }

@@ -1,9 +1,9 @@
-//! A stream whose records are filtered as they pass: events and stats.
+//! A stream that is filtered record by record: events and stats.
 //!
-//! The framing of the engine is undone, each record goes through its filter, and leaves as a chunk of its own as soon as it
-//! is complete. An engine drops events for a slow reader, and waits for it before that. So we read from the engine
-//! whether or not the client keeps up; what the client has not taken waits here, up to a limit. Whatever goes wrong ends
-//! the stream without its last chunk, which no reader takes for an end.
+//! The engine's framing is removed. Each record is filtered as soon as it is complete, and leaves as a chunk of its own. An
+//! engine first waits for a slow reader and then drops events. So we read from the engine even if the client is slow, and
+//! keep what the client has not taken, up to a limit. Any error ends the stream without its last chunk, so no client takes
+//! it for the end.
 
 use std::fmt;
 use std::future::pending;
@@ -25,7 +25,8 @@ use crate::upstream::raw::{BodyFraming, ResponseHead};
 
 /// How many bytes may wait for the client: some thousand events.
 const BACKLOG_LIMIT: usize = 1024 * 1024;
-/// How long a client may be over the limit. The engine is not read meanwhile; it waits as long by itself.
+/// How long the backlog of a client may stay over the limit. Meanwhile we do not read from the engine, which waits as long
+/// for any reader.
 const BACKLOG_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// How records are filtered.
@@ -96,7 +97,7 @@ impl RecordRewriter {
     /// Rewrites the answer with this head, which must be a sequence of JSON objects.
     ///
     /// # Errors
-    /// [`Error::NotJson`] if the head says otherwise, [`Error::Framing`] if it does not mark the end of the body.
+    /// [`Error::NotJson`] if its media type or encoding is another, [`Error::Framing`] if it does not mark the end of the body.
     pub(super) fn new(head: &ResponseHead, filtering: &RecordFiltering) -> Result<Self, Error> {
         let body = match head.framing {
             BodyFraming::Chunked => BodyDecoder::chunked(),

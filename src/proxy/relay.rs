@@ -1,4 +1,4 @@
-//! A stream that goes down byte for byte, chunk framing included: logs, progress, and events and stats that are not
+//! A stream that is relayed byte for byte, chunk framing included: logs, progress, and events and stats that are not
 //! filtered.
 //!
 //! What arrives in one read leaves in one write.

@@ -27,7 +27,7 @@ pub(super) fn error(error: &Error, engine: Option<ApiVersion>) -> Response<Filte
 /// The status and the text of an error: all that a client learns.
 pub(super) fn public(error: &Error) -> (u16, &'static str) {
     match error {
-        // As Docker answers, so that a client that looks for Podman finds none.
+        // As Docker answers, so that a client that probes for Podman finds Docker.
         Error::Target(error @ TargetError::Libpod) => (404, error.public()),
         Error::Target(error) => (400, error.public()),
         Error::NoRoute => (404, "page not found"),

@@ -1,7 +1,7 @@
 //! Opening a stream, and what the engine's answer proves.
 //!
 //! A stream is carried on the two sockets themselves. The client's socket is taken from the HTTP reader; the engine's is
-//! new. Neither is used for a second request, so nothing that a client sends behind the request of a stream can reach the
+//! new. Neither is used for a second request, so nothing that a client sends after the request of a stream can reach the
 //! engine as a request.
 //!
 //! A connection becomes a tunnel only when the *answer* proves that the engine has hijacked its side: 101 to a request for
@@ -75,7 +75,7 @@ enum Opened {
     Tunnel(RelayReason),
     /// A body that is relayed, framed as it came.
     Relay(RelayReason),
-    /// A body whose records are filtered.
+    /// A body that is filtered record by record.
     Records(Box<RecordRewriter>),
     /// Only a head.
     Empty,
@@ -264,7 +264,7 @@ fn request_bytes(parts: &StreamParts<'_>, asks_upgrade: bool) -> Vec<u8> {
     request
 }
 
-/// The head that goes down.
+/// The head for the client.
 fn head_down(head: &ResponseHead, opened: &Opened) -> OutgoingBuffer {
     let content_type = match opened {
         Opened::Records(rewriter) => rewriter.content_type(),

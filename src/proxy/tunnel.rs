@@ -24,7 +24,7 @@ pub(super) async fn tunnel(
     let early = client.take_early();
     let client = &*client;
     if engine.write_all(&early).await.is_err() {
-        // The engine no longer reads. What it still writes goes down.
+        // The engine no longer reads. What it still writes is relayed.
         tracing::debug!("the engine did not take the client's first bytes");
     }
     drop(early);

@@ -31,7 +31,7 @@ struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // If somebody else has removed it, nothing is left to do.
+        // The file may have been removed already.
         let _ = std::fs::remove_file(&self.0);
     }
 }

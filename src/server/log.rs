@@ -4,9 +4,9 @@
 //! ts=2026-01-31T23:59:59.123456Z level=info msg="exchange" operation=ContainerList decision=filter status=200 …
 //! ```
 //!
-//! The log never holds up a client. A worker gathers its lines and hands them over when it has nothing else to do; a thread
-//! of its own writes them. If nobody reads standard error, lines wait up to a limit, and more are dropped and counted: see
-//! [`queue`].
+//! The log never holds up a client. A worker gathers its lines and hands them over when it is idle; the log's own thread
+//! writes them. If nobody reads standard error, lines wait in the [`queue`]. When it is full, further lines are dropped and
+//! counted.
 
 mod queue;
 
@@ -122,7 +122,7 @@ impl GatheredLines {
         }
         match QUEUE.get() {
             Some(queue) => queue.push(&self.lines),
-            // If standard error is closed, there is nobody to tell.
+            // An error of the log cannot be logged.
             None => drop(stderr().write_all(&self.lines)),
         }
         self.lines.clear();

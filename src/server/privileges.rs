@@ -84,7 +84,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// Makes the directory of a Unix socket and gives it to `who`, who can then remove the socket at the end.
+/// Makes the directory of a Unix socket and changes its owner to `who`, who can then remove the socket at the end.
 ///
 /// # Errors
 /// [`Error::Directory`].
@@ -96,7 +96,7 @@ pub(super) fn give_directory(who: RunAs, listener: &Address) -> Result<(), Error
         .map_err(|error| Error::Directory(directory.to_owned(), error))
 }
 
-/// Becomes `who` for good if the process is root; otherwise does nothing.
+/// Changes the user to `who`, irreversibly, if the process is root. Otherwise does nothing.
 ///
 /// # Errors
 /// [`Error`]; the process may then have lost some privileges and must end.

@@ -1,4 +1,4 @@
-//! The head of an answer, read from the socket itself: a stream's, whose body is relayed as the bytes it arrives in.
+//! The head of a stream's answer, read from the socket, so that the body can be relayed as the bytes in which it arrives.
 //!
 //! Such a connection is never used for a second request.
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// How many bytes of lines may wait.
 const WAITING_LIMIT: usize = 1024 * 1024;
-/// How long the thread lets lines gather, so that it is not woken for each of them.
+/// How long lines gather before they are written, so that the thread is not woken for each of them.
 const GATHER_TIME: Duration = Duration::from_millis(1);
 /// How large a buffer is kept after a burst, in bytes.
 const KEPT_CAPACITY: usize = 64 * 1024;
@@ -26,7 +26,7 @@ struct QueueState {
     waiting: Vec<u8>,
     /// How many lines have been dropped and not reported.
     dropped: u64,
-    /// Whether the thread is writing; then it looks for more by itself.
+    /// Whether the thread is awake: it then takes new lines without being notified.
     is_writing: bool,
 }
 
@@ -61,7 +61,7 @@ impl LineQueue {
             }
             lines.clear();
             let dropped = self.next(&mut lines);
-            // If standard error is closed, there is nobody to tell.
+            // An error of the log cannot be logged.
             let _ = out.write_all(&lines);
             if dropped > 0 {
                 report_dropped(dropped);
@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    /// A reader who reads only when told.
+    /// A writer that blocks until it is opened.
     struct Gate {
         open: Receiver<()>,
         text: Arc<Mutex<Vec<u8>>>,
