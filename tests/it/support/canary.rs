@@ -1,14 +1,11 @@
 //! The canaries: texts that were planted in the engines before they were recorded, each for a secret of some kind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use dockveil::schema::Class;
 
 use super::fixture;
-
-/// How many bytes of a token are looked for first.
-const START: usize = 4;
 
 /// One canary.
 pub(crate) struct Canary {
@@ -23,8 +20,10 @@ pub(crate) struct Canary {
 /// The canaries of one engine.
 struct Canaries {
     all: Vec<Canary>,
-    /// Their indices, by the start of the token. Few starts are looked for in a text in place of many tokens.
-    by_start: BTreeMap<String, Vec<usize>>,
+    /// The first bytes of all tokens. These few are looked for in a text in place of the many tokens.
+    starts: BTreeSet<String>,
+    /// The length of the longest token.
+    longest: usize,
 }
 
 impl Canaries {
@@ -34,14 +33,16 @@ impl Canaries {
         let all: Vec<Canary> = rows
             .map(|row| {
                 let [token, class, location] = row.split('\t').collect::<Vec<_>>().try_into().unwrap();
-                Canary { token: token.to_lowercase(), class: class.parse().unwrap(), location: location.to_owned() }
+                Canary {
+                    token: token.to_ascii_lowercase(),
+                    class: class.parse().unwrap(),
+                    location: location.to_owned(),
+                }
             })
             .collect();
-        let mut by_start = BTreeMap::<String, Vec<usize>>::new();
-        for (index, canary) in all.iter().enumerate() {
-            by_start.entry(canary.token[..START].to_owned()).or_default().push(index);
-        }
-        Self { all, by_start }
+        let starts = all.iter().map(|canary| canary.token[..4].to_owned()).collect();
+        let longest = all.iter().map(|canary| canary.token.len()).max().unwrap_or_default();
+        Self { all, starts, longest }
     }
 }
 
@@ -58,16 +59,16 @@ pub(crate) fn planted(engine: &str) -> &'static [Canary] {
 
 /// The canaries of an engine that are in a text, in upper or lower case.
 pub(crate) fn found(engine: &str, text: &str) -> Vec<&'static Canary> {
-    let (canaries, text) = (of_engine(engine), text.to_lowercase());
-    let mut is_found = vec![false; canaries.all.len()];
-    for (start, indices) in &canaries.by_start {
-        for (at, _) in text.match_indices(start.as_str()) {
-            for index in indices {
-                is_found[*index] |= text[at..].starts_with(&canaries.all[*index].token);
-            }
-        }
-    }
-    canaries.all.iter().zip(is_found).filter_map(|(canary, is_found)| is_found.then_some(canary)).collect()
+    let (canaries, text) = (of_engine(engine), text.to_ascii_lowercase());
+    let places = canaries.starts.iter().flat_map(|start| text.match_indices(start.as_str()));
+    // A sorted set of the bytes at each place: those that begin with a token follow where the token would be.
+    let bytes = |at: usize| &text.as_bytes()[at..text.len().min(at + canaries.longest)];
+    let candidates: BTreeSet<&[u8]> = places.map(|(at, _)| bytes(at)).collect();
+    let is_found = |canary: &&Canary| {
+        let token = canary.token.as_bytes();
+        candidates.range(token..).next().is_some_and(|candidate| candidate.starts_with(token))
+    };
+    canaries.all.iter().filter(is_found).collect()
 }
 
 #[test]

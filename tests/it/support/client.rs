@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use dockveil::api::Operation;
+use rustix::net::{RecvFlags, recv};
 
 /// How long to wait for the program. No test waits for as long unless it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,12 +40,8 @@ impl Client {
 
     /// Reads up to and including `marker`. Panics if the connection ends before.
     pub(crate) fn read_until(&mut self, marker: &str) -> String {
-        let mut bytes = Vec::new();
-        let mut byte = [0];
-        while !bytes.ends_with(marker.as_bytes()) {
-            assert_eq!(self.0.read(&mut byte).unwrap(), 1, "ended after {:?}", String::from_utf8_lossy(&bytes));
-            bytes.push(byte[0]);
-        }
+        let (bytes, is_there) = read_until(&mut self.0, marker).unwrap();
+        assert!(is_there, "ended after {:?}", String::from_utf8_lossy(&bytes));
         String::from_utf8(bytes).unwrap()
     }
 
@@ -60,6 +57,25 @@ impl Client {
     #[track_caller]
     pub(crate) fn rest(&mut self) -> String {
         rest(&mut self.0)
+    }
+}
+
+/// Reads from a connection up to and including `marker`, and not a byte more. Returns whether the marker came.
+pub(crate) fn read_until(stream: &mut UnixStream, marker: &str) -> std::io::Result<(Vec<u8>, bool)> {
+    let (mut bytes, mut ahead) = (Vec::new(), [0; 4096]);
+    loop {
+        // What is there is looked at first, and then read as far as it is wanted.
+        let (_, there) = recv(&*stream, &mut ahead, RecvFlags::PEEK)?;
+        let from = bytes.len();
+        bytes.extend_from_slice(&ahead[..there]);
+        let start = (from + 1).saturating_sub(marker.len());
+        let found = bytes[start..].windows(marker.len()).position(|window| window == marker.as_bytes());
+        let end = found.map(|position| start + position + marker.len());
+        bytes.truncate(end.unwrap_or(bytes.len()));
+        stream.read_exact(&mut ahead[..bytes.len() - from])?;
+        if end.is_some() || there == 0 {
+            return Ok((bytes, end.is_some()));
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 
-use super::client::{PATIENCE, content_length};
+use super::client::{PATIENCE, content_length, read_until};
 
 /// One answer.
 pub(crate) enum Reply {
@@ -120,15 +120,8 @@ pub(crate) fn wait_until_closed(mut stream: UnixStream) {
 
 /// Reads a head and the body it announces, and not a byte more; `None` if the connection ends before.
 fn read_request(stream: &mut UnixStream) -> Option<String> {
-    let mut bytes = Vec::new();
-    let mut byte = [0];
-    while !bytes.ends_with(b"\r\n\r\n") {
-        if stream.read(&mut byte).ok()? == 0 {
-            return None;
-        }
-        bytes.push(byte[0]);
-    }
-    let head = String::from_utf8(bytes).unwrap();
+    let (head, true) = read_until(stream, "\r\n\r\n").ok()? else { return None };
+    let head = String::from_utf8(head).unwrap();
     let mut body = vec![0; content_length(&head).unwrap_or(0)];
     stream.read_exact(&mut body).ok()?;
     Some(head + &String::from_utf8(body).unwrap())

@@ -8,6 +8,7 @@ use dockveil::filter::Plan;
 use serde_json::Value;
 
 use super::built_in::catalogue;
+use super::canary::{self, Canary};
 use super::leaves::{Leaf, leaves};
 
 /// One recorded answer.
@@ -24,6 +25,7 @@ pub(crate) struct Fixture {
     pub(crate) body: Vec<u8>,
     documents: OnceLock<Vec<Value>>,
     leaves: OnceLock<Vec<Leaf>>,
+    canaries: OnceLock<Vec<&'static Canary>>,
 }
 
 impl Fixture {
@@ -41,6 +43,7 @@ impl Fixture {
             body: std::fs::read(file).unwrap(),
             documents: OnceLock::new(),
             leaves: OnceLock::new(),
+            canaries: OnceLock::new(),
         }
     }
 
@@ -84,6 +87,11 @@ impl Fixture {
         let of_all =
             |documents: &[Value]| documents.iter().flat_map(|one| leaves(catalogue(), self.schema(), one)).collect();
         self.leaves.get_or_init(|| of_all(self.documents()))
+    }
+
+    /// The canaries in its body.
+    pub(crate) fn canaries(&self) -> &[&'static Canary] {
+        self.canaries.get_or_init(|| canary::found(&self.engine, &String::from_utf8_lossy(&self.body)))
     }
 
     /// Its body as a plan leaves it.
