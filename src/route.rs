@@ -655,63 +655,52 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_upstream_target_means_the_same_to_us_and_to_the_engine() {
-        const PARTS: &[&str] = &[
-            "/",
-            "//",
-            ".",
-            "..",
-            "%2F",
-            "%2e",
-            "%25",
-            "%",
-            "?",
-            "&",
-            "=",
-            ";",
-            "#",
-            "+",
-            "%20",
-            "%C3%A9",
-            "%FF",
-            "%00",
-            "a",
-            "A",
-            ":",
-            "@",
-            "v1.44",
-            "v1.44/",
-            "/json",
-            "/get",
-            "/history",
-            "json",
-            "prune",
-            "create",
-            "/checkpoints/",
-            "/attach/ws",
-            "containers",
-            "images",
-            "networks",
-            "plugins",
-            "?all=1",
-            "&filters={}",
-            "stream=0",
-            "\\",
-            "%5C",
-            "~",
-            "%7E",
-            "%3F",
-            "/push",
-            "%2Fjson",
-            "%2fget",
-        ];
+    /// Texts that a mutation inserts, separated by spaces.
+    const PARTS: &str = "/ // . .. %2F %2e %25 % ? & = ; # + %20 %C3%A9 %FF %00 a A : @ v1.44 v1.44/ /json /get /history \
+                         json prune create /checkpoints/ /attach/ws containers images networks plugins ?all=1 \
+                         &filters={} stream=0 \\ %5C ~ %7E %3F /push %2Fjson %2fget";
+
+    /// Inserts parts into a target, or deletes characters, at up to three places.
+    fn mutate(target: &mut String, random: &mut Random) {
+        let parts: Vec<&str> = PARTS.split(' ').collect();
+        for _ in 0..random.below(4) {
+            let mut at = random.below(target.len() + 1);
+            while !target.is_char_boundary(at) {
+                at -= 1;
+            }
+            if random.below(3) == 0 {
+                let tail = target.split_off(at);
+                target.extend(tail.chars().skip(1));
+            } else {
+                target.insert_str(at, random.one_of(&parts));
+            }
+        }
+    }
+
+    /// Checks that the engine cannot take the upstream target of `route` for another operation.
+    fn check_engine_agrees(route: &Route) {
         // One pair where the engine tries the longer template first, and two where no engine has both operations.
         const PREFERRED: &[(&str, &str)] = &[
             ("CheckpointDelete", "ContainerDelete"),
             ("PluginInspect", "PluginInspectEarly"),
             ("GetPluginPrivileges", "PluginInspectEarly"),
         ];
+        let operation = route.operation;
+        let target = rewritten(route);
+        let path = percent::decode_path(target.split('?').next().unwrap()).unwrap().into_owned();
+        for other in OPERATIONS.iter().filter(|other| other.method == operation.method && **other != *operation) {
+            if engine_matches(other.template, &path) {
+                let preferred = PREFERRED.contains(&(operation.id, other.id));
+                let literal = other.template.contains("/pprof/{") && path.ends_with("cmdline");
+                let literal = literal || operation.template.starts_with("/debug/pprof/");
+                let (ours, theirs) = (operation.id, other.id);
+                assert!(preferred || literal, "{path} is {ours} to us and could be {theirs} to the engine");
+            }
+        }
+    }
+
+    #[test]
+    fn the_upstream_target_means_the_same_to_us_and_to_the_engine() {
         let mut random = Random(0x9E37_79B9_7F4A_7C15);
         let mut found = 0_u32;
         for round in 0..60_000 {
@@ -720,18 +709,7 @@ mod tests {
             if let Some(parameter) = operation.query.first().filter(|_| round % 2 == 0) {
                 target.push_str(&format!("?{}=a%20+b", parameter.name));
             }
-            for _ in 0..random.below(4) {
-                let mut at = random.below(target.len() + 1);
-                while !target.is_char_boundary(at) {
-                    at -= 1;
-                }
-                if random.below(3) == 0 {
-                    let tail = target.split_off(at);
-                    target.extend(tail.chars().skip(1));
-                } else {
-                    target.insert_str(at, random.one_of(PARTS));
-                }
-            }
+            mutate(&mut target, &mut random);
             let Ok(Some(mut route)) = find(operation.method.as_str(), &target) else { continue };
             found += 1;
             let mut written = String::new();
@@ -739,24 +717,7 @@ mod tests {
             let again = find(operation.method.as_str(), &written).unwrap().unwrap();
             route.version = Some(ApiVersion::NEWEST);
             assert_eq!(again, route, "{target} became {written}");
-
-            let path = rewritten(&route);
-            let path = percent::decode_path(path.split('?').next().unwrap()).unwrap().into_owned();
-            for other in
-                OPERATIONS.iter().filter(|other| other.method == operation.method && **other != *route.operation)
-            {
-                if engine_matches(other.template, &path) {
-                    let preferred = PREFERRED.contains(&(route.operation.id, other.id));
-                    let literal = other.template.contains("/pprof/{") && path.ends_with("cmdline");
-                    let literal = literal || route.operation.template.starts_with("/debug/pprof/");
-                    assert!(
-                        preferred || literal,
-                        "{path} is {} to us and could be {} to the engine",
-                        route.operation.id,
-                        other.id
-                    );
-                }
-            }
+            check_engine_agrees(&route);
         }
         assert!(found > 10_000, "only {found} of the mutated targets were found");
     }
