@@ -23,12 +23,16 @@ use self::compat::RunAs;
 pub use self::filters::{FilterSources, Filters};
 pub use self::note::Note;
 use self::raw::RawListener;
+pub(crate) use self::raw::unreadable;
 use self::source::ConfigSource;
 
 /// The engine, if nothing names one.
 const DEFAULT_UPSTREAM: &str = "unix:///var/run/docker.sock";
 /// The profile of a listener that names none.
 const DEFAULT_PROFILE: &str = "dashboard";
+
+/// No timeout is longer.
+pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Everything that is needed to serve.
 #[derive(Debug)]

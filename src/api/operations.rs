@@ -178,6 +178,23 @@ impl Operation {
             | ResponseKind::Octets => self.schema(),
         }
     }
+
+    /// Whether it is a debug page of the daemon, which shows its arguments and its memory.
+    pub fn is_debug_page(&self) -> bool {
+        ["/debug/", "/vars", "/pprof/"].iter().any(|prefix| self.template.starts_with(prefix))
+    }
+
+    /// Whether the response shows containers, or tells that they exist.
+    pub fn shows_containers(&self) -> bool {
+        ["/containers", "/exec", "/events", "/system", "/networks", "/tasks", "/services"]
+            .iter()
+            .any(|prefix| self.template.starts_with(prefix))
+    }
+
+    /// Whether the request can make the daemon mount a path of the host.
+    pub fn can_mount_host_paths(&self) -> bool {
+        ["ContainerCreate", "ContainerUpdate", "ServiceCreate", "ServiceUpdate", "VolumeCreate"].contains(&self.id)
+    }
 }
 
 /// Error text for an unknown operation id.

@@ -1,28 +1,31 @@
-//! `migrate`: what runs another socket proxy, written as a configuration of this one.
+//! `migrate`: converts the configuration of another socket proxy.
 //!
-//! What it writes opens no operation that the other proxy was not told to open. What cannot be said in operations is left
-//! out, in a comment that says why and is ready to be made a line.
+//! The result allows no operation that the other proxy was not told to allow. What cannot be expressed as operations is
+//! left out, in a comment that says why and only has to be uncommented.
 
 mod foreign;
+mod migration;
 mod patterns;
-mod sheet;
 mod source;
 
 use std::io::{Read, Write};
 
 use self::foreign::{foxxmd, wollomatic};
-use self::sheet::Sheet;
-use self::source::{Proxy, Source};
+use self::migration::Migration;
+use self::source::{KnownProxy, Source};
 use super::{CommandError, OK};
+use crate::api::{Operation, ResponseKind};
 use crate::cli;
-use crate::config::Filters;
 use crate::config::compat::{Compat, CompatNote, Verdict};
-use crate::yaml::{Diagnostic, Diagnostics, Location};
+use crate::config::{Filters, unreadable};
+use crate::yaml::Diagnostics;
 
-/// How much is read.
+/// The number of bytes that are read at most.
 const SIZE_LIMIT: u64 = 1 << 20;
+/// Why an operation whose response [`is_unfilterable`] is left out.
+const UNFILTERABLE: &str = "was open: its response cannot be filtered";
 
-/// Reads a Compose file, or variables and arguments, and writes a configuration to `out`.
+/// Reads a Compose file, or variables and arguments, and writes a configuration file to `out`.
 ///
 /// # Errors
 /// [`CommandError`].
@@ -33,73 +36,92 @@ pub fn run(arguments: &cli::MigrateArgs, input: &mut dyn Read, out: &mut dyn Wri
         Some(file) => std::fs::File::open(file).and_then(|file| file.take(SIZE_LIMIT).read_to_string(&mut text)),
         None => input.take(SIZE_LIMIT).read_to_string(&mut text),
     };
-    read.map_err(|error| Diagnostic::new(&Location::file(&name), format!("cannot be read: {error}")))?;
+    read.map_err(|error| unreadable(&name, &error))?;
     let source = source::read(&name, &text, arguments.service.as_deref())?;
-    let sheet = sheet(&source)?;
-    let filters = Filters::built_in()?;
-    write!(out, "{}", sheet.written(&source, &filters)?)?;
+    let migration = migration_of(&source)?;
+    write!(out, "{}", migration.to_yaml(&source, &Filters::built_in()?)?)?;
     Ok(OK)
 }
 
-/// What is to be written of what runs another proxy.
+/// The migration of the proxy that `source` runs.
 ///
 /// # Errors
-/// What cannot be read of it.
-fn sheet(source: &Source) -> Result<Sheet, Diagnostics> {
+/// Every variable or argument that cannot be read.
+fn migration_of(source: &Source) -> Result<Migration, Diagnostics> {
     match source.proxy {
-        Proxy::Table(table) => Ok(of_table(&Compat::read(table, &source.variables)?, source)),
-        Proxy::Wollomatic => wollomatic(source),
-        Proxy::FoxxMd => foxxmd(source),
+        KnownProxy::Table(table) => Ok(of_compat(&Compat::read(table, &source.variables)?, source)),
+        KnownProxy::Wollomatic => wollomatic(source),
+        KnownProxy::FoxxMd => foxxmd(source),
     }
 }
 
-/// What the variables of a drop-in mode come to.
-fn of_table(compat: &Compat, source: &Source) -> Sheet {
-    let mut sheet = Sheet::new(&compat.table.about, compat.upstream.clone());
+/// The migration of a proxy that has a drop-in mode.
+fn of_compat(compat: &Compat, source: &Source) -> Migration {
+    let mut migration = Migration::new(&compat.table.about, compat.upstream.clone());
     for address in &compat.listeners {
-        sheet.listen(address.clone(), Some(0o600));
+        migration.listen(address.clone(), Some(0o600));
     }
-    sheet.timeouts = compat.timeouts;
-    sheet.allow = compat.allow.clone();
-    // What takes DOCKVEIL_SHOW=all in a drop-in mode takes the stroke of a pen here.
+    migration.timeouts = compat.timeouts;
+    migration.allow = compat.allow.clone();
+    // A drop-in mode allows these with DOCKVEIL_SHOW=all. Here the operator uncomments them.
     for id in &compat.table.raw {
-        sheet.left_out.insert(*id, "was open: bytes from which nothing can be cut".to_owned());
+        migration.left_out.insert(*id, UNFILTERABLE.to_owned());
     }
-    let on = |name: &str| compat.allow.values().any(|by| by == name);
-    for (name, variable) in compat.table.switches().filter(|(name, _)| on(name)) {
+    for (name, variable) in compat.table.switches().filter(|(name, _)| compat.allows_by(name)) {
         for id in &variable.raw {
-            sheet.left_out.insert(*id, format!("{name}; was open: bytes from which nothing can be cut"));
+            migration.left_out.insert(*id, format!("{name}; {UNFILTERABLE}"));
         }
     }
     if let Some(who) = compat.run_as.filter(|who| compat.table.run_as != Some(*who)) {
-        sheet.user = who.user;
-        sheet.differences.push(format!(
-            "it started as root and became {}:{}: the `user` below needs no root at all",
+        migration.user = who.user;
+        migration.differences.push(format!(
+            "it started as root and became {}:{}: with the `user` below it is never root",
             who.user, who.group
         ));
     }
-    // What is closed, and was, is no difference.
-    let closed = |name: &str| compat.table.switches().any(|(switch, _)| switch == name) && !compat.is_on(name);
-    for name in compat.set(&source.variables).filter(|name| !closed(name)) {
-        if let Some(Verdict::Different(why) | Verdict::Missing(why)) =
-            compat.table.variables.get(name).map(|variable| &variable.verdict)
-        {
-            sheet.differences.push(format!("{name}: {why}"));
+    migration.differences.extend(differences(compat, source));
+    migration
+}
+
+/// What else differs from a proxy that has a drop-in mode.
+fn differences(compat: &Compat, source: &Source) -> Vec<String> {
+    let mut differences = Vec::new();
+    // If a switch is off, it makes no difference.
+    let off = |name: &str| compat.table.switches().any(|(switch, _)| switch == name) && !compat.is_on(name);
+    for name in compat.set(&source.variables).filter(|name| !off(name)) {
+        match compat.table.variables.get(name).map(|variable| &variable.verdict) {
+            Some(Verdict::Different(why) | Verdict::Missing(why)) => differences.push(format!("{name}: {why}")),
+            Some(Verdict::Same(_)) | None => {}
         }
     }
     let open = compat.notes.iter().filter(|note| matches!(note, CompatNote::OpenHere { .. }));
-    sheet.differences.extend(open.map(ToString::to_string));
-    if let Some(log) = compat.log_level {
-        sheet.differences.push(format!("the log level is set by DOCKVEIL_LOG={}", log.as_str()));
+    differences.extend(open.map(ToString::to_string));
+    if let Some(level) = compat.log_level {
+        differences.push(format!("the log level is set by DOCKVEIL_LOG={}", level.as_str()));
     }
-    if compat.allow.contains_key("ContainerCreate") {
-        sheet.differences.push(
-            "a client that makes containers anew from what it reads (Watchtower, an edit in Portainer) makes them \
-             without what is hidden: for such a client, write `show: all` below"
+    if compat.notes.contains(&CompatNote::LosesHidden) {
+        differences.push(
+            "a client that re-creates containers from what it reads (Watchtower, an edit in Portainer) loses what is \
+             hidden: for such a client, write `show: all` below"
                 .to_owned(),
         );
     }
-    sheet
+    differences
+}
+
+/// Whether a response cannot be filtered, and no profile of a drop-in mode allows its operation by itself. Logs and attached
+/// streams cannot be filtered either, but their operations say so by their names.
+fn is_unfilterable(operation: &Operation) -> bool {
+    let raw = match operation.response {
+        ResponseKind::Tar | ResponseKind::Octets | ResponseKind::WebSocket | ResponseKind::Text => true,
+        ResponseKind::Document(_)
+        | ResponseKind::Array(_)
+        | ResponseKind::Ping
+        | ResponseKind::Empty
+        | ResponseKind::Stream(_)
+        | ResponseKind::Hijack => false,
+    };
+    raw || operation.path_stat || operation.is_debug_page()
 }
 
 #[cfg(test)]

@@ -9,13 +9,12 @@ mod table;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 pub use note::CompatNote;
 pub use table::{Means, SharedVariables, Table, Variable, Verdict, tables};
 
 use self::reader::VariableReader;
-use super::Timeouts;
+use super::{LONGEST_TIMEOUT, Timeouts};
 use crate::api::{Method, lists, operation};
 use crate::cli::{LogLevel, Variables};
 use crate::profile::{Profile, StreamMode};
@@ -35,8 +34,6 @@ const SHOW: &str = "DOCKVEIL_SHOW";
 const LABELS: &str = "DOCKVEIL_LABELS";
 /// The variable of more environment variables to show.
 const ENV: &str = "DOCKVEIL_ENV";
-/// For Go, a timeout of zero is none. This is the longest there is here.
-const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What the variables of another proxy amount to.
 #[derive(Clone, Debug)]
@@ -135,7 +132,8 @@ impl Compat {
         let group = reader.value(Means::Group, value::number);
         let extra = reader.extra();
 
-        let connect = connect.map(|time| if time.is_zero() { LONGEST } else { time });
+        // For Go, a timeout of zero is none.
+        let connect = connect.map(|time| if time.is_zero() { LONGEST_TIMEOUT } else { time });
         let timeouts = Timeouts { connect: connect.unwrap_or(table.timeouts.connect), ..table.timeouts };
         let run_as = user.zip(group).map(|(user, group)| RunAs { user, group }).or(table.run_as);
         let allow = allowed(&switches, &extra);
@@ -166,6 +164,11 @@ impl Compat {
     /// The variables of this proxy that are set.
     pub fn set<'v>(&self, variables: &'v Variables) -> impl Iterator<Item = &'v str> {
         variables.names().filter(|name| self.table.variables.contains_key(*name))
+    }
+
+    /// Whether a variable allows an operation.
+    pub fn allows_by(&self, variable: &str) -> bool {
+        self.allow.values().any(|by| by == variable)
     }
 
     /// Whether a switch is on.
@@ -397,7 +400,7 @@ mod tests {
         assert_eq!(listeners, ["unix:///run/proxy/docker.sock", "tcp://0.0.0.0:2375"]);
         assert_eq!(eleven.upstream.to_string(), "unix:///run/docker.sock");
         assert_eq!(eleven.run_as, Some(RunAs { user: 1000, group: 1000 }));
-        assert_eq!(eleven.timeouts.connect, Duration::from_secs(30));
+        assert_eq!(eleven.timeouts.connect, std::time::Duration::from_secs(30));
         let tecnativa = compat(&[(CHOICE, "tecnativa")]);
         let open: Vec<&str> = tecnativa.allow.keys().copied().collect();
         assert_eq!(open, ["SystemEvents", "SystemPing", "SystemPingHead", "SystemVersion"]);

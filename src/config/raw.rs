@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{ByteLimit, Limits, Timeouts};
+use super::{ByteLimit, LONGEST_TIMEOUT, Limits, Timeouts};
 use crate::socket::{Address, SocketOwner};
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node};
 
@@ -183,8 +183,8 @@ fn time(node: &Node) -> Result<Duration, Diagnostic> {
     };
     split_unit(text)
         .and_then(|(number, unit)| number.checked_mul(factor(unit)?))
-        .filter(|milliseconds| *milliseconds <= 7 * 24 * 3_600_000)
         .map(Duration::from_millis)
+        .filter(|time| *time <= LONGEST_TIMEOUT)
         .ok_or_else(|| expected(node, text, WHAT))
 }
 

@@ -3,21 +3,23 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::migration::Migration;
 use super::patterns::{Matched, compile, matched};
-use super::sheet::Sheet;
 use super::source::Source;
-use crate::api::{Method, OPERATIONS, Operation, ResponseKind};
+use super::{UNFILTERABLE, is_unfilterable};
+use crate::api::{Method, OPERATIONS, Operation};
+use crate::config::LONGEST_TIMEOUT;
 use crate::socket::Address;
 use crate::yaml::{Diagnostic, Diagnostics, nearest};
 
-/// The methods that wollomatic/socket-proxy has patterns for, and that there are operations with.
+/// The methods that wollomatic/socket-proxy has patterns for, and that operations use.
 const METHODS: [Method; 5] = [Method::Get, Method::Head, Method::Post, Method::Put, Method::Delete];
-/// The methods without operations.
+/// The methods that no operation uses.
 const EMPTY_METHODS: [&str; 4] = ["PATCH", "CONNECT", "TRACE", "OPTIONS"];
-/// What can be told about where a bind mount leads.
-const MOUNTING: [&str; 5] = ["ContainerCreate", "ContainerUpdate", "ServiceCreate", "ServiceUpdate", "VolumeCreate"];
+/// The address range that wollomatic/socket-proxy accepts clients from if nothing is set.
+const LOOPBACK: &str = "127.0.0.1/32";
 
-/// The names of its options but for those of methods.
+/// The names of its options, except for those of methods.
 const OPTIONS: [&str; 15] = [
     "allowfrom",
     "allowbindmountfrom",
@@ -36,30 +38,19 @@ const OPTIONS: [&str; 15] = [
     "watchdoginterval",
 ];
 
-/// The options of wollomatic/socket-proxy: `-name=value`, or `SP_NAME=value` where no argument says otherwise.
+/// The options that need no value.
+const FLAGS: [&str; 3] = ["allowhealthcheck", "logjson", "stoponwatchdog"];
+
+/// The options of wollomatic/socket-proxy: arguments `-name=value`, else variables `SP_NAME=value`.
 struct Options<'s> {
     source: &'s Source,
     arguments: BTreeMap<String, Vec<String>>,
 }
 
 impl<'s> Options<'s> {
+    /// Reads the options. Unknown names are errors.
     fn read(source: &'s Source, diagnostics: &mut Diagnostics) -> Self {
-        let mut arguments: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let mut rest = source.arguments.iter().peekable();
-        while let Some(argument) = rest.next() {
-            let Some(argument) = argument.strip_prefix("--").or(argument.strip_prefix('-')) else {
-                diagnostics.report(&source.location, format!("found the argument {argument:?}, expected -name=value"));
-                continue;
-            };
-            let (name, value) = match argument.split_once('=') {
-                Some((name, value)) => (name, value.to_owned()),
-                None if ["allowhealthcheck", "logjson", "stoponwatchdog"].contains(&argument) => {
-                    (argument, "true".to_owned())
-                }
-                None => (argument, rest.next().cloned().unwrap_or_default()),
-            };
-            arguments.entry(name.to_owned()).or_default().push(value);
-        }
+        let arguments = arguments(source, diagnostics);
         let methods = || METHODS.iter().map(|method| method.as_str()).chain(EMPTY_METHODS);
         let known: Vec<String> =
             OPTIONS.into_iter().map(ToOwned::to_owned).chain(methods().map(|m| format!("allow{m}"))).collect();
@@ -87,7 +78,7 @@ impl<'s> Options<'s> {
         argument.map(String::as_str).or_else(variable).filter(|value| !value.is_empty())
     }
 
-    /// The patterns of a method.
+    /// The patterns for a method.
     fn patterns(&self, method: &str) -> Vec<String> {
         if let Some(values) = self.arguments.get(&format!("allow{method}")) {
             return values.clone();
@@ -99,6 +90,26 @@ impl<'s> Options<'s> {
     }
 }
 
+/// The arguments by name. A flag has the value `true`.
+fn arguments(source: &Source, diagnostics: &mut Diagnostics) -> BTreeMap<String, Vec<String>> {
+    let mut arguments: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut rest = source.arguments.iter();
+    while let Some(argument) = rest.next() {
+        let Some(argument) = argument.strip_prefix("--").or(argument.strip_prefix('-')) else {
+            let message = format!("found the argument {argument:?}, expected -name=value");
+            diagnostics.report(&source.location, message);
+            continue;
+        };
+        let (name, value) = match argument.split_once('=') {
+            Some((name, value)) => (name, value.to_owned()),
+            None if FLAGS.contains(&argument) => (argument, "true".to_owned()),
+            None => (argument, rest.next().cloned().unwrap_or_default()),
+        };
+        arguments.entry(name.to_owned()).or_default().push(value);
+    }
+    arguments
+}
+
 /// Whether a text is the name of a method, alone or with a number: `GET`, `GET_0`.
 fn numbered(text: &str, method: &str) -> bool {
     let rest = text.strip_prefix(method);
@@ -107,205 +118,209 @@ fn numbered(text: &str, method: &str) -> bool {
     })
 }
 
-/// What the options of wollomatic/socket-proxy come to.
-pub(super) fn wollomatic(source: &Source) -> Result<Sheet, Diagnostics> {
+/// The migration of wollomatic/socket-proxy.
+pub(super) fn wollomatic(source: &Source) -> Result<Migration, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let options = Options::read(source, &mut diagnostics);
-    let mut wrong = |text: String| diagnostics.report(&source.location, text);
-    let mut parse = |text: String| match text.parse::<Address>() {
-        Ok(address) => Some(address),
-        Err(error) => {
-            wrong(format!("found {text:?}, {error}"));
-            None
+    let upstream = format!("unix://{}", options.get("socketpath").unwrap_or("/var/run/docker.sock"));
+    let upstream = diagnostics.ok(options.address(&upstream));
+    let listener = diagnostics.ok(options.address(&options.listener()));
+    let mode = diagnostics.ok(options.mode());
+    let shutdown = diagnostics.ok(options.shutdown());
+    let mut migration = upstream.map(|upstream| Migration::new("wollomatic/socket-proxy", upstream));
+    if let Some(migration) = &mut migration {
+        if let Some(listener) = listener {
+            migration.listen(listener, mode);
         }
-    };
-    let upstream = parse(format!("unix://{}", options.get("socketpath").unwrap_or("/var/run/docker.sock")));
-    let from = options.get("allowfrom").unwrap_or("127.0.0.1/32");
-    let own = options.get("proxysocketendpoint");
-    let listener = match own {
-        Some(path) => parse(format!("unix://{path}")),
-        None => {
-            let address = options.get("listenip").unwrap_or("127.0.0.1");
-            // Whom it let in from the loopback address alone reaches it there.
-            let address = if from == "127.0.0.1/32" { "127.0.0.1" } else { address };
-            let address = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-            parse(format!("tcp://{address}:{}", options.get("proxyport").unwrap_or("2375")))
+        migration.timeouts.shutdown = shutdown.unwrap_or(migration.timeouts.shutdown);
+        for method in METHODS {
+            options.allow(method, migration, &mut diagnostics);
         }
-    };
-    let (Some(upstream), Some(listener)) = (upstream, listener) else {
-        return Err(diagnostics);
-    };
-    let mut sheet = Sheet::new("wollomatic/socket-proxy", upstream);
-    let mode = options.get("proxysocketendpointfilemode").map(|text| u32::from_str_radix(text, 8));
-    match mode {
-        Some(Ok(mode)) if mode <= 0o777 => sheet.listen(listener, Some(mode)),
-        None => sheet.listen(listener, Some(0o600)),
-        Some(Ok(_) | Err(_)) => {
-            wrong("proxysocketendpointfilemode: expected an octal mode such as 0600".to_owned());
-        }
+        migration.differences.extend(options.differences());
     }
-    match options.get("shutdowngracetime").unwrap_or("10").parse() {
-        // A configuration file takes no longer time.
-        Ok(seconds) if seconds <= 7 * 24 * 3600 => sheet.timeouts.shutdown = Duration::from_secs(seconds),
-        Ok(_) | Err(_) => wrong("shutdowngracetime: expected a number of seconds, at most seven days".to_owned()),
-    }
-    for method in METHODS {
-        let sources = options.patterns(method.as_str());
-        let mut compiled = Vec::new();
-        for pattern in &sources {
-            match compile(pattern) {
-                Ok(pattern) => compiled.push(pattern),
-                Err(error) => wrong(format!("the pattern {pattern:?} of {}: {error}", method.as_str())),
-            }
-        }
-        let why = format!("-allow{}", method.as_str());
-        for operation in OPERATIONS.iter().filter(|operation| operation.method == method) {
-            match matched(operation, &compiled, &sources) {
-                Matched::Nothing => {}
-                Matched::Names(name) => {
-                    let why = format!("{why}; was open for some names only, {name} for one");
-                    sheet.left_out.insert(operation.id, why);
-                }
-                Matched::Whole if is_raw(operation) => {
-                    let why = format!("{why}; was open: bytes from which nothing can be cut");
-                    sheet.left_out.insert(operation.id, why);
-                }
-                Matched::Whole if options.get("allowbindmountfrom").is_some() && MOUNTING.contains(&operation.id) => {
-                    let why = format!("{why}; was open for bind mounts below certain folders only");
-                    sheet.left_out.insert(operation.id, why);
-                }
-                Matched::Whole => {
-                    sheet.allow.insert(operation.id, why.clone());
-                }
-            }
-        }
-    }
-    let method = |method: &&&str| !options.patterns(method).is_empty();
-    for method in EMPTY_METHODS.iter().filter(method) {
-        sheet.differences.push(format!("-allow{method}: the engine has no operation with this method"));
-    }
-    if own.is_none() && from != "127.0.0.1/32" {
-        sheet.differences.push(format!(
-            "-allowfrom={from}: not supported, whoever reaches the listener is let in: put it on a network that only \
-             the client is on"
-        ));
-    }
-    for (name, why) in WOLLOMATIC_OPTIONS {
-        if options.get(name).is_some() {
-            sheet.differences.push(format!("-{name}: {why}"));
-        }
-    }
-    sheet.differences.push(
-        "patterns are read as the operations they match: a path that is no operation is refused, and the version in \
-         front of a path is the client's choice"
-            .to_owned(),
-    );
-    diagnostics.finish(sheet)
+    diagnostics.finish_option(migration)
 }
 
-/// The options that are something else here, or nothing.
+impl Options<'_> {
+    fn address(&self, text: &str) -> Result<Address, Diagnostic> {
+        text.parse().map_err(|error| self.error(format!("found {text:?}, {error}")))
+    }
+
+    fn error(&self, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(&self.source.location, message)
+    }
+
+    /// The addresses that clients may have.
+    fn clients(&self) -> &str {
+        self.get("allowfrom").unwrap_or(LOOPBACK)
+    }
+
+    /// The URL of its listener.
+    fn listener(&self) -> String {
+        if let Some(path) = self.get("proxysocketendpoint") {
+            return format!("unix://{path}");
+        }
+        // Clients that may come from the loopback address only reach it there.
+        let address = match self.get("listenip") {
+            Some(address) if self.clients() != LOOPBACK => address,
+            Some(_) | None => "127.0.0.1",
+        };
+        let address = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+        format!("tcp://{address}:{}", self.get("proxyport").unwrap_or("2375"))
+    }
+
+    /// The permissions of its socket.
+    fn mode(&self) -> Result<u32, Diagnostic> {
+        let Some(text) = self.get("proxysocketendpointfilemode") else { return Ok(0o600) };
+        let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+        mode.ok_or_else(|| self.error("proxysocketendpointfilemode: expected an octal mode such as 0600"))
+    }
+
+    /// The time that exchanges have to finish.
+    fn shutdown(&self) -> Result<Duration, Diagnostic> {
+        let seconds = self.get("shutdowngracetime").unwrap_or("10").parse().ok();
+        let time = seconds.map(Duration::from_secs).filter(|time| *time <= LONGEST_TIMEOUT);
+        time.ok_or_else(|| self.error("shutdowngracetime: expected a number of seconds, at most seven days"))
+    }
+
+    /// Allows the operations that the patterns for one method match.
+    fn allow(&self, method: Method, migration: &mut Migration, diagnostics: &mut Diagnostics) {
+        let sources = self.patterns(method.as_str());
+        let mut compiled = Vec::new();
+        for pattern in &sources {
+            let result = compile(pattern);
+            let result =
+                result.map_err(|error| self.error(format!("bad pattern {pattern:?} for {}: {error}", method.as_str())));
+            compiled.extend(diagnostics.ok(result));
+        }
+        let option = format!("-allow{}", method.as_str());
+        let limits_mounts = self.get("allowbindmountfrom").is_some();
+        for operation in OPERATIONS.iter().filter(|operation| operation.method == method) {
+            let reason = match matched(operation, &compiled, &sources) {
+                Matched::Nothing => continue,
+                Matched::Names(name) => format!("was open for some names only, such as {name}"),
+                Matched::Whole if is_unfilterable(operation) => UNFILTERABLE.to_owned(),
+                Matched::Whole if limits_mounts && operation.can_mount_host_paths() => {
+                    "was open for bind mounts of certain folders only".to_owned()
+                }
+                Matched::Whole => {
+                    migration.allow.insert(operation.id, option.clone());
+                    continue;
+                }
+            };
+            migration.left_out.insert(operation.id, format!("{option}; {reason}"));
+        }
+    }
+
+    /// What else differs.
+    fn differences(&self) -> Vec<String> {
+        let mut differences = Vec::new();
+        for method in EMPTY_METHODS.iter().filter(|method| !self.patterns(method).is_empty()) {
+            differences.push(format!("-allow{method}: the engine has no operation with this method"));
+        }
+        let from = self.clients();
+        if self.get("proxysocketendpoint").is_none() && from != LOOPBACK {
+            differences.push(format!(
+                "-allowfrom={from}: not supported: anyone who reaches the listener can use it, so put it on a network that \
+                 only the client is on"
+            ));
+        }
+        let set = WOLLOMATIC_OPTIONS.iter().filter(|(name, _)| self.get(name).is_some());
+        differences.extend(set.map(|(name, why)| format!("-{name}: {why}")));
+        differences.push(
+            "each pattern became the operations that it matches: a path that is no operation is refused, and clients may \
+             use any API version"
+                .to_owned(),
+        );
+        differences
+    }
+}
+
+/// The options that mean something else here, or nothing.
 const WOLLOMATIC_OPTIONS: &[(&str, &str)] = &[
-    ("allowbindmountfrom", "not supported: what could mount is left out below"),
+    ("allowbindmountfrom", "not supported: operations that can mount are left out below"),
     ("allowhealthcheck", "`dockveil healthcheck` asks the listener itself"),
-    ("loglevel", "set by DOCKVEIL_LOG: error, warn, info, debug or off"),
+    ("loglevel", "set DOCKVEIL_LOG to error, warn, info, debug or off"),
     ("logjson", "not supported: the log is lines of text"),
-    ("watchdoginterval", "not needed: the engine is found again by itself, with 503 until then"),
-    ("stoponwatchdog", "not supported: it does not stop, and `dockveil healthcheck` fails"),
-    ("proxycontainername", "not supported: labels of other containers open nothing"),
-    ("dockerlabelprefix", "not supported: labels of other containers open nothing"),
+    ("watchdoginterval", "not needed: while the engine is unreachable, the answer is 503"),
+    ("stoponwatchdog", "not supported: dockveil does not stop, but `dockveil healthcheck` fails"),
+    ("proxycontainername", "not supported: labels of other containers allow nothing"),
+    ("dockerlabelprefix", "not supported: labels of other containers allow nothing"),
 ];
 
-/// What the variables of FoxxMD/docker-proxy-filter come to.
-pub(super) fn foxxmd(source: &Source) -> Result<Sheet, Diagnostics> {
+/// The migration of FoxxMD/docker-proxy-filter.
+pub(super) fn foxxmd(source: &Source) -> Result<Migration, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let get = |name: &str| source.variables.get(name).filter(|value| !value.is_empty());
+    let error = |message: String| Diagnostic::new(&source.location, message);
     let url = get("PROXY_URL").unwrap_or_default();
     let host = url.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
     let port = if host.rsplit(']').next().is_some_and(|rest| rest.contains(':')) { "" } else { ":80" };
-    let upstream = diagnostics.ok(format!("tcp://{host}{port}").parse::<Address>().map_err(|_| {
-        Diagnostic::new(&source.location, format!("PROXY_URL: found {url:?}, expected http://host:port"))
-    }));
-    let listener = format!("tcp://0.0.0.0:{}", get("PORT").unwrap_or("2375"));
-    let listener = diagnostics
-        .ok(listener.parse::<Address>().map_err(|error| Diagnostic::new(&source.location, format!("PORT: {error}"))));
-    let (Some(upstream), Some(listener)) = (upstream, listener) else {
-        return Err(diagnostics);
+    let upstream = format!("tcp://{host}{port}").parse::<Address>();
+    let upstream =
+        diagnostics.ok(upstream.map_err(|_| error(format!("PROXY_URL: found {url:?}, expected http://host:port"))));
+    let listener = format!("tcp://0.0.0.0:{}", get("PORT").unwrap_or("2375")).parse::<Address>();
+    let listener = diagnostics.ok(listener.map_err(|reason| error(format!("PORT: {reason}"))));
+    let (Some(upstream), Some(listener)) = (upstream, listener) else { return Err(diagnostics) };
+    let mut migration = match &source.behind {
+        Some(behind) => super::migration_of(behind)?.in_front("FoxxMD/docker-proxy-filter", &behind.notes),
+        None => pass_through(upstream),
     };
-    let mut sheet = match &source.behind {
-        Some(behind) => super::sheet(behind)?.in_front("FoxxMD/docker-proxy-filter", &behind.notes),
-        None => passed_on(upstream),
-    };
-    sheet.listen(listener, None);
+    migration.listen(listener, None);
     let selected = ["CONTAINER_NAMES", "CONTAINER_LABELS"].into_iter().filter(|name| get(name).is_some());
-    let selected: Vec<&str> = selected.collect();
-    if !selected.is_empty() {
-        for operation in OPERATIONS.iter().filter(|operation| shows_containers(operation)) {
-            if sheet.allow.remove(operation.id).is_some() {
-                let why = format!("was open for the containers of {} only", selected.join(" and "));
-                sheet.left_out.insert(operation.id, why);
-            }
-        }
-    }
-    for name in selected {
-        sheet.differences.push(format!(
-            "{name}: not supported, dockveil hides what is in a container and not that it is there: what shows \
-             containers is left out below, to be opened when all of them may be seen"
-        ));
-    }
+    leave_out_containers(&mut migration, &selected.collect::<Vec<_>>());
     let scrubbed = get("SCRUB_ENVS").is_some_and(|text| text.eq_ignore_ascii_case("true") || text == "1");
-    sheet.differences.push(if scrubbed {
-        "SCRUB_ENVS emptied the environment of one container read by itself: here it is hidden wherever it occurs"
-            .to_owned()
+    migration.differences.push(if scrubbed {
+        "SCRUB_ENVS emptied the environment where one container is inspected: here it is hidden everywhere".to_owned()
     } else {
         "SCRUB_ENVS was off: here environments are hidden; `env` in the profile shows some by name".to_owned()
     });
     if get("RUST_LOG").is_some() {
-        sheet.differences.push("RUST_LOG: the log level is set by DOCKVEIL_LOG".to_owned());
+        migration.differences.push("RUST_LOG: the log level is set by DOCKVEIL_LOG".to_owned());
     }
-    diagnostics.finish(sheet)
+    diagnostics.finish(migration)
 }
 
-/// What FoxxMD/docker-proxy-filter passes on to a proxy that nobody knows.
-fn passed_on(upstream: Address) -> Sheet {
-    let mut sheet = Sheet::new("FoxxMD/docker-proxy-filter", upstream);
-    for operation in OPERATIONS {
-        let reads = matches!(operation.method, Method::Get | Method::Head) && !operation.mutating;
-        let why = if is_raw(operation) && reads {
-            "was open: bytes from which nothing can be cut".to_owned()
-        } else if !reads {
-            "was passed on to the proxy behind it, if that allows it".to_owned()
-        } else {
-            sheet.allow.insert(operation.id, "was passed on".to_owned());
-            continue;
-        };
-        sheet.left_out.insert(operation.id, why);
+/// Leaves out the operations that show containers, if variables select some of the containers.
+fn leave_out_containers(migration: &mut Migration, selected: &[&str]) {
+    if selected.is_empty() {
+        return;
     }
-    sheet.differences.push(
-        "it decided on no operation, but left that to the proxy behind it: that one still does. dockveil needs none \
-         behind it: let `upstream` be the engine's socket, and keep below what the client uses"
+    let why = format!("was open for the containers of {} only", selected.join(" and "));
+    for operation in OPERATIONS.iter().filter(|operation| operation.shows_containers()) {
+        if migration.allow.remove(operation.id).is_some() {
+            migration.left_out.insert(operation.id, why.clone());
+        }
+    }
+    migration.differences.extend(selected.iter().map(|name| {
+        format!(
+            "{name}: not supported: dockveil hides what is in a container, not the container itself. Operations that show \
+             containers are left out below: allow them if the client may see all containers"
+        )
+    }));
+}
+
+/// FoxxMD/docker-proxy-filter in front of an unknown proxy: every read is passed through.
+fn pass_through(upstream: Address) -> Migration {
+    let mut migration = Migration::new("FoxxMD/docker-proxy-filter", upstream);
+    for operation in OPERATIONS {
+        if !is_read(operation) {
+            let why = "was passed to the proxy behind it, which may have allowed it";
+            migration.left_out.insert(operation.id, why.to_owned());
+        } else if is_unfilterable(operation) {
+            migration.left_out.insert(operation.id, UNFILTERABLE.to_owned());
+        } else {
+            migration.allow.insert(operation.id, "was passed through".to_owned());
+        }
+    }
+    migration.differences.push(
+        "it left it to the proxy behind it to allow operations, and that one still does. dockveil needs no proxy behind it: \
+         set `upstream` to the engine's socket, and keep below what the client uses"
             .to_owned(),
     );
-    sheet
+    migration
 }
 
-/// Whether an answer names containers. Streams of the engine name all of them.
-fn shows_containers(operation: &Operation) -> bool {
-    ["/containers", "/exec", "/events", "/system", "/networks", "/tasks", "/services"]
-        .iter()
-        .any(|prefix| operation.template.starts_with(prefix))
-}
-
-/// Whether what comes back is bytes from which nothing can be cut, beyond the output that a profile allows by its name.
-fn is_raw(operation: &Operation) -> bool {
-    let raw = match operation.response {
-        ResponseKind::Tar | ResponseKind::Octets | ResponseKind::WebSocket => true,
-        ResponseKind::Document(_)
-        | ResponseKind::Array(_)
-        | ResponseKind::Ping
-        | ResponseKind::Text
-        | ResponseKind::Empty
-        | ResponseKind::Stream(_)
-        | ResponseKind::Hijack => false,
-    };
-    raw || ["Debug", "Stray", "ContainerArchive"].iter().any(|prefix| operation.id.starts_with(prefix))
+fn is_read(operation: &Operation) -> bool {
+    matches!(operation.method, Method::Get | Method::Head) && !operation.mutating
 }

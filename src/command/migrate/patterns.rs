@@ -1,37 +1,38 @@
-//! Regular expressions over paths, read as sets of operations.
+//! Regular expressions over paths, turned into sets of operations.
 
 use regex::Regex;
 
 use crate::api::Operation;
 
-/// The versions that are tried in front of every path, and none.
+/// The version prefixes that are tried in front of every path.
 const PREFIXES: [&str; 5] = ["", "/v1.24", "/v1.41", "/v1.44", "/v1.51"];
-/// Names as objects have them.
+/// Names that objects may have.
 const NAMES: [&str; 4] =
     ["web", "my-app_1.example", "4c01db0b339c", "4c01db0b339c9b2b1e4c0f8b5f7d4a3c2e1d0f9a8b7c6d5e4f3a2b1c0d9e8f7a"];
-/// References as images and plugins have them, as well.
+/// References that images and plugins may have in addition.
 const REFERENCES: [&str; 2] = ["library/nginx:1.27", "registry.example.com:5000/team/app"];
 
-/// How much of an operation some patterns match.
+/// For which names an operation matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Matched {
-    /// All of it, whatever the name of the object.
+    /// For every name.
     Whole,
-    /// For some names only; one of them.
+    /// For some names only, such as this one.
     Names(String),
-    /// Nothing.
+    /// For none.
     Nothing,
 }
 
-/// The pattern as wollomatic/socket-proxy anchors it: an alternative keeps the anchor of its own end only.
+/// Compiles a pattern with anchors, as wollomatic/socket-proxy adds them: of several alternatives, the first gets `^` and the
+/// last gets `$`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The error in the pattern.
 pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
     Regex::new(&format!("^{pattern}$")).map_err(|error| error.to_string().lines().last().unwrap_or_default().to_owned())
 }
 
-/// How much of `operation` the patterns match. The version in front is the client's choice and counts for nothing.
+/// For which names the patterns match `operation`. The version prefix does not matter, as the client chooses it.
 pub(super) fn matched(operation: &Operation, patterns: &[Regex], sources: &[String]) -> Matched {
     let matches = |name: &str| {
         let path: Vec<&str> =
@@ -50,7 +51,7 @@ pub(super) fn matched(operation: &Operation, patterns: &[Regex], sources: &[Stri
     if usual.iter().all(|name| matches(name)) {
         return Matched::Whole;
     }
-    // A name that stands in the pattern itself.
+    // A name in the pattern itself makes the best example.
     let own =
         sources.iter().flat_map(|source| source.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_'));
     let mut names = own.filter(|word| !word.is_empty()).chain(usual.iter().copied());
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_the_operations_it_matches() {
+    fn a_pattern_becomes_the_operations_that_it_matches() {
         assert_eq!(
             found("/v1\\..{1,2}/(version|containers/.*|events.*)"),
             [
@@ -104,16 +105,16 @@ mod tests {
     }
 
     #[test]
-    fn names_in_a_pattern_are_told_from_all_names() {
+    fn a_pattern_for_some_names_is_not_one_for_all() {
         assert_eq!(found("/containers/(frontend|api)/logs"), ["ContainerLogs frontend"]);
         assert_eq!(found("/containers/[a-f0-9]{64}/json"), [format!("ContainerInspect {}", NAMES[3])]);
-        // No slash: images with one are not meant.
+        // The pattern has no slash, and a reference may have one.
         assert_eq!(found("/images/[a-z]+/json"), ["ImageInspect images"]);
     }
 
     #[test]
-    fn an_alternative_has_one_anchor() {
-        // Reads as `^/version` or `/json$`, at any place of the path.
+    fn anchors_bind_tighter_than_alternatives() {
+        // `^/version` or `/json$`.
         let found = found("/version|/json");
         assert!(found.contains(&"SystemVersion".to_owned()) && found.contains(&"ContainerInspect".to_owned()));
         assert!(compile("(").is_err());

@@ -9,7 +9,7 @@ use crate::api::operations_named;
 use crate::cli::{ConfigFiles, Environment, ServeArgs};
 use crate::config::Config;
 
-/// What `migrate` writes for a text, or what is wrong with it.
+/// The output of `migrate` for a text, or its errors.
 fn migrated(text: &str, service: Option<&str>) -> Result<String, Vec<String>> {
     let arguments = cli::MigrateArgs { file: None, service: service.map(ToOwned::to_owned) };
     let mut out = Vec::new();
@@ -23,7 +23,7 @@ fn migrated(text: &str, service: Option<&str>) -> Result<String, Vec<String>> {
     }
 }
 
-/// The configuration that a text of ours is.
+/// Loads a configuration file with this text.
 fn loaded(text: &str) -> Config {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let name = format!("dockveil-migrate-{}-{}.yaml", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -41,7 +41,7 @@ fn allowed(config: &Config) -> BTreeSet<&'static str> {
     config.listeners[0].policy.operations().map(|operation| operation.id).collect()
 }
 
-/// Migrates, loads, and compares engine, listeners and operations; answers the text.
+/// Migrates a text, loads the result, and compares engine, listeners and operations; returns the result.
 #[track_caller]
 fn check(text: &str, upstream: &str, listeners: &[&str], operations: &[&str]) -> String {
     let written = migrated(text, None).unwrap();
@@ -57,13 +57,13 @@ fn check(text: &str, upstream: &str, listeners: &[&str], operations: &[&str]) ->
 }
 
 #[track_caller]
-fn check_mistake(text: &str, service: Option<&str>, part: &str) {
+fn check_error(text: &str, service: Option<&str>, part: &str) {
     let diagnostics = migrated(text, service).unwrap_err();
     assert!(diagnostics.iter().any(|diagnostic| diagnostic.contains(part)), "{diagnostics:?}");
 }
 
 #[test]
-fn tecnativa_in_a_compose_file() {
+fn tecnativa_from_a_compose_file() {
     let text = "x-env: &env {EVENTS: 0}\nservices:\n  web:\n    image: nginx\n  dockerproxy:\n    image: \
                 ghcr.io/tecnativa/docker-socket-proxy:0.3\n    environment:\n      <<: *env\n      CONTAINERS: 1\n      \
                 IMAGES: ${IMAGES:-0}\n      ALLOW_START: \"true\"\n      LOG_LEVEL: warning\n";
@@ -90,7 +90,7 @@ fn tecnativa_in_a_compose_file() {
         "#  - ContainerExport",
         "ALLOW_START=true",
         "DOCKVEIL_LOG=warn",
-        "IMAGES: IMAGES is not known here, its default was taken",
+        "IMAGES: IMAGES is not set in this file, its default was used",
         "timeouts: {response: 600s}",
     ] {
         assert!(written.replace("\n#   ", " ").contains(part), "{part}\n{written}");
@@ -98,7 +98,7 @@ fn tecnativa_in_a_compose_file() {
 }
 
 #[test]
-fn linuxserver_keeps_logs_to_their_own_variable() {
+fn linuxserver_has_a_variable_for_logs() {
     let text = "services:\n  p:\n    image: lscr.io/linuxserver/socket-proxy\n    environment:\n      - CONTAINERS=1\n      \
                 - ALLOW_TOP=1\n      - VERSION=0\n      - SOCKET_PATH=/run/engine.sock\n      - DISABLE_IPV6=1\n";
     check(
@@ -118,7 +118,7 @@ fn linuxserver_keeps_logs_to_their_own_variable() {
 }
 
 #[test]
-fn the_variables_of_11notes_on_standard_input() {
+fn variables_of_11notes_on_standard_input() {
     let written =
         migrated("SOCKET_PROXY_VOLUME=/run/p/\nexport SOCKET_PROXY_TIMEOUT='5s'\nTZ=Europe/Zurich\n", None).unwrap();
     let config = loaded(&written);
@@ -132,7 +132,7 @@ fn the_variables_of_11notes_on_standard_input() {
 }
 
 #[test]
-fn the_patterns_of_wollomatic() {
+fn patterns_of_wollomatic() {
     let text = "services:\n  proxy:\n    image: wollomatic/socket-proxy:1\n    command:\n      - '-loglevel=debug'\n      \
                 - '-listenip=0.0.0.0'\n      - '-allowfrom=traefik'\n      - \
                 '-allowGET=/v1\\..{1,2}/(version|containers/.*|events.*)'\n      - \
@@ -159,7 +159,7 @@ fn the_patterns_of_wollomatic() {
         "-allowfrom=traefik",
         "-stoponwatchdog",
         "-loglevel",
-        "was open for some names only, watchtower",
+        "was open for some names only, such as watchtower",
         "#  - ContainerExport",
     ] {
         assert!(written.contains(part), "{part}\n{written}");
@@ -168,7 +168,7 @@ fn the_patterns_of_wollomatic() {
 }
 
 #[test]
-fn the_variables_of_wollomatic_give_way_to_its_arguments() {
+fn arguments_of_wollomatic_override_its_variables() {
     let text = "SP_ALLOW_GET=/version\nSP_ALLOW_GET_0=/info\nSP_ALLOW_POST=/containers/create\n\
                 SP_ALLOWBINDMOUNTFROM=/srv\nSP_PROXYSOCKETENDPOINT=/run/p.sock\nSP_SOCKETPATH=/run/e.sock\n";
     let written = check(text, "unix:///run/e.sock", &["unix:///run/p.sock"], &["SystemVersion", "SystemInfo"]);
@@ -177,7 +177,7 @@ fn the_variables_of_wollomatic_give_way_to_its_arguments() {
 }
 
 #[test]
-fn whom_wollomatic_let_in_from_the_loopback_address_stays_there() {
+fn wollomatic_for_loopback_clients_listens_on_loopback() {
     check(
         "-allowGET=/version -listenip 0.0.0.0\n",
         "unix:///var/run/docker.sock",
@@ -187,7 +187,7 @@ fn whom_wollomatic_let_in_from_the_loopback_address_stays_there() {
 }
 
 #[test]
-fn the_selection_of_foxxmd_is_not_widened() {
+fn foxxmd_with_selected_containers_shows_none() {
     let text = "services:\n  filter:\n    image: foxxmd/docker-proxy-filter\n    environment:\n      - \
                 PROXY_URL=http://socket-proxy:2375\n      - SCRUB_ENVS=true\n";
     let all = migrated(text, None).unwrap();
@@ -205,7 +205,7 @@ fn the_selection_of_foxxmd_is_not_widened() {
 }
 
 #[test]
-fn foxxmd_in_front_of_a_proxy_stands_for_both() {
+fn foxxmd_and_the_proxy_behind_it_become_one() {
     let text = "services:\n  filter:\n    image: foxxmd/docker-proxy-filter\n    environment:\n      - \
                 PROXY_URL=http://socket-proxy:2375\n  behind:\n    container_name: socket-proxy\n    image: \
                 tecnativa/docker-socket-proxy\n    environment: {CONTAINERS: 1, POST: 1, SOCKET_PATH: /run/e.sock, \
@@ -221,7 +221,7 @@ fn foxxmd_in_front_of_a_proxy_stands_for_both() {
     for part in [
         "FoxxMD/docker-proxy-filter in front of Tecnativa/docker-socket-proxy.",
         "- Tecnativa/docker-socket-proxy behind it is not needed any more",
-        "- IMAGES: ${IMAGES} is not known here",
+        "- IMAGES: ${IMAGES} is not set in this file",
         "- CONTAINERS: exports and archives",
     ] {
         assert!(flat.contains(part), "{part}\n{written}");
@@ -230,36 +230,36 @@ fn foxxmd_in_front_of_a_proxy_stands_for_both() {
     let open = allowed(&loaded(&some));
     assert!(!open.iter().any(|id| id.starts_with("Container")), "{open:?}");
     assert!(some.contains("#  - ContainerStart "), "{some}");
-    // Each by itself, where it is asked for.
+    // Each by itself, if it is named.
     assert!(allowed(&loaded(&migrated(text, Some("behind")).unwrap())).contains("ContainerStart"));
     assert!(allowed(&loaded(&migrated(text, Some("filter")).unwrap())).contains("ContainerStart"));
 }
 
 #[test]
-fn what_is_closed_is_no_difference() {
+fn a_switch_that_is_off_is_no_difference() {
     let written = migrated("CONTAINERS=1\nALLOW_LOGS=0\nALLOW_START=0\nALLOW_RESTARTS=1\n", None).unwrap();
     assert!(written.contains("# - ALLOW_RESTARTS: ") && !written.contains("# - ALLOW_START: "), "{written}");
 }
 
 #[test]
-fn what_cannot_be_read_says_so() {
-    check_mistake("services:\n  web:\n    image: nginx\n", None, "2:3: no service runs a known socket proxy");
+fn errors_say_what_was_expected() {
+    check_error("services:\n  web:\n    image: nginx\n", None, "2:3: no service runs a known socket proxy");
     let two = "services:\n  a:\n    image: 11notes/socket-proxy\n  b:\n    image: wollomatic/socket-proxy\n";
-    check_mistake(two, None, "several services run a socket proxy (a, b), expected --service");
-    check_mistake(two, Some("c"), "no service \"c\"");
+    check_error(two, None, "several services run a socket proxy (a, b), expected --service");
+    check_error(two, Some("c"), "service \"c\" runs no known socket proxy, expected one of a, b");
     assert!(migrated(two, Some("a")).is_ok());
-    check_mistake("hello\n", None, "standard input:1: expected NAME=value");
-    check_mistake("FOO=1\n", None, "no variable of a known socket proxy");
-    check_mistake("CONTAINERS=yes\n", None, "CONTAINERS: found \"yes\"");
-    check_mistake("-allowGET=(\n", None, "the pattern \"(\" of GET");
-    check_mistake("-alowGET=/version\n", None, "unknown argument -alowGET, did you mean -allowGET?");
-    check_mistake("SP_ALLOW_GETS=/version\n", None, "unknown variable SP_ALLOW_GETS");
-    check_mistake("PROXY_URL=/run/docker.sock\n", None, "PROXY_URL: found \"/run/docker.sock\"");
-    check_mistake("services:\n  - a\n b: [\n", None, "not YAML");
+    check_error("hello\n", None, "standard input:1: expected NAME=value");
+    check_error("FOO=1\n", None, "no variable of a known socket proxy");
+    check_error("CONTAINERS=yes\n", None, "CONTAINERS: found \"yes\"");
+    check_error("-allowGET=(\n", None, "bad pattern \"(\" for GET");
+    check_error("-alowGET=/version\n", None, "unknown argument -alowGET, did you mean -allowGET?");
+    check_error("SP_ALLOW_GETS=/version\n", None, "unknown variable SP_ALLOW_GETS");
+    check_error("PROXY_URL=/run/docker.sock\n", None, "PROXY_URL: found \"/run/docker.sock\"");
+    check_error("services:\n  - a\n b: [\n", None, "not YAML");
 }
 
 #[test]
-fn nothing_from_a_file_can_end_a_comment() {
+fn no_text_of_the_input_can_end_a_comment() {
     let text = "services:\n  \"p\\nupstream: tcp://evil:1\":\n    image: 11notes/socket-proxy\n";
     let config = loaded(&migrated(text, None).unwrap());
     assert_eq!(config.upstream.to_string(), "unix:///run/docker.sock");

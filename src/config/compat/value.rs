@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::LogLevel;
+use crate::config::LONGEST_TIMEOUT;
 use crate::socket::Address;
 
 /// Whether something is on.
@@ -78,7 +79,7 @@ pub(super) fn go_duration(text: &str) -> Result<Duration, &'static str> {
         rest = behind;
     }
     match Duration::try_from_secs_f64(seconds) {
-        Ok(time) if !text.is_empty() && time <= Duration::from_secs(7 * 24 * 3600) => Ok(time),
+        Ok(time) if !text.is_empty() && time <= LONGEST_TIMEOUT => Ok(time),
         Ok(_) | Err(_) => Err(WHAT),
     }
 }

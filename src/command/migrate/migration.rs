@@ -1,43 +1,43 @@
-//! The configuration that is written, with the comments in it.
+//! The configuration file that replaces another proxy, with comments on what differs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::Source;
+use super::source::Source;
 use crate::api::{Operation, operation};
+use crate::command::explain::explained;
 use crate::config::compat;
 use crate::config::{Filters, Timeouts};
-use crate::filter::Plan;
 use crate::schema::Class;
 use crate::socket::Address;
-use crate::yaml::{Diagnostic, Diagnostics};
+use crate::yaml::Diagnostics;
 
-/// The name of the profile that is written.
+/// The name of the profile in the file.
 const PROFILE: &str = "migrated";
-/// How long a line of comment may be.
+/// The width of a comment, in characters.
 const WIDTH: usize = 110;
 
-/// What is to be written.
+/// The contents of the file.
 #[derive(Debug)]
-pub(super) struct Sheet {
+pub(super) struct Migration {
     about: String,
     upstream: Address,
     listeners: Vec<(Address, Option<u32>)>,
-    /// The user of the container.
+    /// The number of the user that the container runs as.
     pub(super) user: u32,
-    /// How long anything may take.
+    /// Limits of time.
     pub(super) timeouts: Timeouts,
-    /// The operations that are allowed, each with what opened it.
+    /// The operations that are allowed, each with what allowed it in the other proxy.
     pub(super) allow: BTreeMap<&'static str, String>,
-    /// The operations that were open and are not, each with the reason.
+    /// The operations that the other proxy allowed and this file does not, each with the reason.
     pub(super) left_out: BTreeMap<&'static str, String>,
-    /// What else is not as it was.
+    /// What else differs.
     pub(super) differences: Vec<String>,
 }
 
-impl Sheet {
-    /// For the proxy called `about`, in front of `upstream`; nothing is allowed yet.
+impl Migration {
+    /// Starts the migration of the proxy called `about`, in front of `upstream`. Nothing is allowed yet.
     pub(super) fn new(about: &str, upstream: Address) -> Self {
         Self {
             about: about.to_owned(),
@@ -51,7 +51,7 @@ impl Sheet {
         }
     }
 
-    /// One more listener; `mode` is that of a Unix socket.
+    /// Adds a listener. `mode` applies to a Unix socket only.
     pub(super) fn listen(&mut self, address: Address, mode: Option<u32>) {
         let mode = match address {
             Address::Unix(_) => mode,
@@ -60,12 +60,12 @@ impl Sheet {
         self.listeners.push((address, mode));
     }
 
-    /// The same for a proxy called `about` in front of this one: it listens elsewhere, and this one goes. `notes` are
-    /// what could not be read of this one for certain.
+    /// Turns this into the migration of the proxy called `about` in front of this one, which is then not needed any more.
+    /// The listeners are those of the proxy in front; `notes` are those about this one.
     pub(super) fn in_front(mut self, about: &str, notes: &[String]) -> Self {
         self.differences.extend_from_slice(notes);
         self.differences.push(format!(
-            "{} behind it is not needed any more: dockveil asks the engine, with the operations of that one",
+            "{} behind it is not needed any more: dockveil connects to the engine, and allows what that proxy allowed",
             self.about
         ));
         self.about = format!("{about} in front of {}", self.about);
@@ -73,7 +73,7 @@ impl Sheet {
         self
     }
 
-    /// The name of the profile that is extended.
+    /// The name of the profile that the profile in the file extends.
     fn base(&self) -> &'static str {
         compat::base(|id| self.allow.contains_key(id))
     }
@@ -81,20 +81,20 @@ impl Sheet {
     /// The text of the file.
     ///
     /// # Errors
-    /// None in a program whose tests have passed.
-    pub(super) fn written(&self, source: &Source, filters: &Filters) -> Result<String, Diagnostics> {
+    /// None in a program whose tests pass.
+    pub(super) fn to_yaml(&self, source: &Source, filters: &Filters) -> Result<String, Diagnostics> {
         let mut text = String::new();
-        comment(&mut text, &format!("Written by `dockveil migrate` from {}: {}.", source.whence, self.about));
+        comment(&mut text, &format!("Written by `dockveil migrate` from {}: {}.", source.name, self.about));
         comment(&mut text, "");
         self.write_exposed(&mut text, filters)?;
         comment(&mut text, "");
-        comment(&mut text, "What else is not as it was:");
+        comment(&mut text, "Other differences:");
         for difference in self.differences.iter().chain(&source.notes) {
             comment(&mut text, &format!("- {difference}"));
         }
         comment(
             &mut text,
-            "- paths are decided on as operations: another spelling of a path is the same operation, or refused",
+            "- requests are matched by operation: another spelling of a path is the same operation, or is refused",
         );
         self.write_service(&mut text);
         line(&mut text, format_args!("upstream: {}", quoted(&self.upstream.to_string())));
@@ -112,7 +112,7 @@ impl Sheet {
         line(
             &mut text,
             format_args!(
-                "    # What is shown of it. `extends: drop-in` and `show: all` show what the other proxy did."
+                "    # What is shown. With `extends: drop-in` and `show: all`, everything is, as by the other proxy."
             ),
         );
         line(&mut text, format_args!("    extends: {}", self.base()));
@@ -120,20 +120,19 @@ impl Sheet {
         Ok(text)
     }
 
-    /// What its clients could read in whole answers, and cannot any more.
+    /// The classes that its clients could read, and cannot read any more.
     fn write_exposed(&self, text: &mut String, filters: &Filters) -> Result<(), Diagnostics> {
         let mut exposed: BTreeMap<Class, BTreeSet<&str>> = BTreeMap::new();
         let base = filters.profiles.get(self.base());
         for id in self.allow.keys() {
             let Some((schema, base)) = operation(id).and_then(Operation::filtered_schema).zip(base) else { continue };
-            let fields = Plan::explain(&filters.catalogue, schema, &base.show, &base.rules)
-                .map_err(|error| Diagnostic::new(&base.location, error.to_string()))?;
+            let fields = explained(base, &filters.catalogue, Some(schema))?;
             let hidden = fields.iter().filter_map(|field| field.class);
             for class in hidden.filter(|class| !base.show.classes.contains(*class)) {
                 exposed.entry(class).or_default().insert(id);
             }
         }
-        comment(text, "It passed every answer on as it came. What its clients could read, and cannot with this file:");
+        comment(text, "The other proxy filtered no response. Its clients could read this, and cannot with this file:");
         if exposed.is_empty() {
             comment(text, "- nothing");
         }
@@ -144,12 +143,12 @@ impl Sheet {
         Ok(())
     }
 
-    /// What the container has in place of the other proxy's.
+    /// What to change in the Compose file.
     fn write_service(&self, text: &mut String) {
         comment(text, "");
         comment(
             text,
-            "With this file beside the Compose file, the service has, besides the volumes, networks and ports it had:",
+            "Put this file beside the Compose file. In the service, keep volumes, networks and ports, and change:",
         );
         line(text, format_args!("#     image: dockveil"));
         if matches!(self.upstream, Address::Unix(_)) {
@@ -170,14 +169,14 @@ impl Sheet {
             ("shutdown", self.timeouts.shutdown, usual.shutdown),
         ];
         let changed = times.iter().filter(|(_, time, usual)| time != usual);
-        let changed: Vec<String> = changed.map(|(name, time, _)| format!("{name}: {}", written_time(*time))).collect();
+        let changed: Vec<String> = changed.map(|(name, time, _)| format!("{name}: {}", yaml_time(*time))).collect();
         if !changed.is_empty() {
             line(text, format_args!("timeouts: {{{}}}", changed.join(", ")));
         }
     }
 
     fn write_operations(&self, text: &mut String) {
-        // Whoever may ping may ping with HEAD: to name both is a mistake.
+        // `SystemPing` includes it: naming both is an error.
         let implied = |id: &str| id == "SystemPingHead" && self.allow.contains_key("SystemPing");
         let allow: Vec<_> = self.allow.iter().filter(|(id, _)| !implied(id)).collect();
         let left_out: Vec<_> = self.left_out.iter().filter(|(id, _)| !self.allow.contains_key(*id)).collect();
@@ -187,7 +186,7 @@ impl Sheet {
             line(text, format_args!("      - {id:width$}  # {}", one_line(why)));
         }
         if !left_out.is_empty() {
-            line(text, format_args!("    # Left out; each is ready to be made a line of `allow`:"));
+            line(text, format_args!("    # Left out. To allow one, uncomment its line:"));
         }
         for (id, why) in left_out {
             line(text, format_args!("    #  - {id:width$}  # {}", one_line(why)));
@@ -195,7 +194,7 @@ impl Sheet {
     }
 }
 
-/// What a class is, in a word or two.
+/// What a class consists of.
 fn meaning(class: Class) -> &'static str {
     match class {
         Class::Secret => "environments, driver options, tokens",
@@ -209,24 +208,24 @@ fn meaning(class: Class) -> &'static str {
     }
 }
 
-/// A time that a configuration file reads.
-fn written_time(time: Duration) -> String {
+/// A time, as a configuration file writes it.
+fn yaml_time(time: Duration) -> String {
     if time.subsec_nanos() == 0 { format!("{}s", time.as_secs()) } else { format!("{}ms", time.as_millis()) }
 }
 
-/// A text in quotes, as YAML reads it.
+/// A text in double quotes, as YAML writes it.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", one_line(text).replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// A text without what would end a line, or a comment.
+/// A text without characters that end a line, and with it a comment.
 fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() || matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}') { ' ' } else { c })
         .collect()
 }
 
-/// Lines of comment.
+/// Appends a comment, wrapped.
 fn comment(text: &mut String, words: &str) {
     let words = one_line(words);
     let hanging = if words.starts_with("- ") { "#   " } else { "# " };
