@@ -299,10 +299,12 @@ impl<'d> Cursor<'d> {
         }
     }
 
-    /// Passes the value here like [`Self::skip`], and checks that no object in it has a duplicate key.
+    /// Passes the value here like [`Self::skip`], and checks that a reader can decode it: no
+    /// object has a duplicate key, and no string half a surrogate pair.
     pub(super) fn checked(&mut self, depth: DepthBudget, keys: &mut KeySet<'d>) -> Result<(), Stop> {
         match self.peek()? {
-            b'"' => self.string().map(|_| ()),
+            // Readers disagree about half a surrogate pair, so a shown string must decode.
+            b'"' => self.string()?.text().map(|_| ()),
             b'{' => {
                 let depth = depth.inside()?;
                 let mut open = keys.open();
