@@ -12,7 +12,7 @@ use self::guard::Visible;
 use crate::api::queries::{self, QueryTable};
 use crate::api::{Operation, ResponseKind, StreamKind, operation};
 use crate::filter::{Action, CompileError, DocumentLimits, Plan, RecordFilter, Rule};
-use crate::profile::{Profile, StreamMode};
+use crate::profile::{Profile, StreamFiltering};
 use crate::route::Route;
 use crate::schema::{Catalogue, Class, ClassSet, Words};
 use crate::yaml::{Diagnostic, Diagnostics};
@@ -230,8 +230,8 @@ impl PolicyCompiler<'_> {
             ResponseKind::Stream(StreamKind::Stats) => {
                 let plan = self.plan(operation.schema()?)?;
                 let streamed = match self.profile.stats {
-                    StreamMode::Filtered => Handling::Records(RecordFilter::Plain(Arc::clone(&plan))),
-                    StreamMode::Untouched => Handling::Relay(RelayReason::Stream),
+                    StreamFiltering::Filtered => Handling::Records(RecordFilter::Plain(Arc::clone(&plan))),
+                    StreamFiltering::Untouched => Handling::Relay(RelayReason::Stream),
                 };
                 (Handling::Filter(plan), Some(streamed))
             }
@@ -263,8 +263,8 @@ impl PolicyCompiler<'_> {
     /// Compiles the filter of events.
     fn events(&mut self, operation: &Operation) -> Option<Handling> {
         match self.profile.events {
-            StreamMode::Untouched => Some(Handling::Relay(RelayReason::Stream)),
-            StreamMode::Filtered => {
+            StreamFiltering::Untouched => Some(Handling::Relay(RelayReason::Stream)),
+            StreamFiltering::Filtered => {
                 let Profile { show, rules, .. } = self.profile;
                 let compiled = RecordFilter::compile(self.catalogue, operation.schema()?, show, rules, self.limits);
                 self.ok(compiled).map(Handling::Records)

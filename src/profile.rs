@@ -15,7 +15,7 @@ use crate::yaml::{self, Diagnostics, Location, Node};
 
 /// What a profile does to a stream of records: to events, or to stats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StreamMode {
+pub enum StreamFiltering {
     /// The stream passes unchanged.
     #[default]
     Untouched,
@@ -41,9 +41,9 @@ pub struct Profile {
     /// The rules, in the order written. `on` is the name of a schema.
     pub rules: Vec<Rule>,
     /// What happens to the stream of events.
-    pub events: StreamMode,
+    pub events: StreamFiltering,
     /// What happens to a stream of stats. A single document of stats is always filtered.
-    pub stats: StreamMode,
+    pub stats: StreamFiltering,
 }
 
 /// All known profiles.
@@ -169,7 +169,7 @@ mod tests {
             assert!(!profile.about.is_empty() && !profile.show.unknown, "{}", profile.name);
             assert!(!profile.show.classes.contains(Class::Secret), "{}", profile.name);
             // Untouched events are the exception, and the name of that profile says so.
-            let untouched = profile.allow.contains_key("SystemEvents") && profile.events == StreamMode::Untouched;
+            let untouched = profile.allow.contains_key("SystemEvents") && profile.events == StreamFiltering::Untouched;
             assert_eq!(untouched, profile.name == "dashboard-live", "{}", profile.name);
             for operation in profile.allow.keys().filter_map(|id| operation(id)) {
                 let named = WRITES.contains(&(profile.name.as_str(), operation.id));
@@ -341,8 +341,8 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_overrides_the_stream_mode_of_the_profile_it_extends() {
-        use StreamMode::{Filtered, Untouched};
+    fn a_profile_overrides_what_the_profile_it_extends_does_to_streams() {
+        use StreamFiltering::{Filtered, Untouched};
         let files = [
             ("a.yaml", "profile: a\nallow: [SystemEvents, ContainerStats]\n"),
             ("b.yaml", "profile: b\nextends: a\nevents: filtered\nstats: filtered\n"),
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_mode_is_untouched_or_filtered() {
+    fn a_stream_is_untouched_or_filtered() {
         check_diagnostics(
             "profile: p\nevents: filter\nstats: [filtered]\n",
             &[

@@ -11,7 +11,7 @@ use crate::api::{self, Operation, ResponseKind, StreamKind};
 use crate::cli::{self, Environment};
 use crate::filter::{FilterError, Plan, RecordFilter, Report};
 use crate::policy::{Decision, Policy};
-use crate::profile::{Profile, StreamMode};
+use crate::profile::{Profile, StreamFiltering};
 use crate::schema::Catalogue;
 use crate::yaml::{Diagnostic, Location};
 
@@ -79,7 +79,7 @@ fn write_notes(profile: &Profile, operation: &Operation, err: &mut dyn Write) ->
     if !profile.allow.contains_key(id) {
         writeln!(err, "note: profile {name} does not allow {id}; this is what it would show")?;
     }
-    if operation.response == ResponseKind::Stream(StreamKind::Events) && profile.events == StreamMode::Untouched {
+    if operation.response == ResponseKind::Stream(StreamKind::Events) && profile.events == StreamFiltering::Untouched {
         writeln!(err, "note: profile {name} leaves events untouched; this is what `events: filtered` would show")?;
     }
     Ok(())
@@ -100,7 +100,7 @@ impl BodyFilter {
     fn compile(profile: &Profile, operation: &Operation, catalogue: &Catalogue) -> Result<Self, CommandError> {
         let mut profile = profile.clone();
         profile.allow.entry(operation.id).or_insert_with(|| Location::file("--operation"));
-        (profile.events, profile.stats) = (StreamMode::Filtered, StreamMode::Filtered);
+        (profile.events, profile.stats) = (StreamFiltering::Filtered, StreamFiltering::Filtered);
         let policy = Policy::compile(&profile, catalogue)?;
         match (policy.decide_operation(operation.id), operation.response) {
             (Decision::Filter(plan), ResponseKind::Array(_)) => Ok(Self::Array(plan)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::api::{Operation, ResponseKind, StreamKind, lists};
 use crate::config::{Config, Listener};
 use crate::policy::Policy;
-use crate::profile::StreamMode;
+use crate::profile::StreamFiltering;
 use crate::schema::Class;
 use crate::socket::Address;
 
@@ -112,17 +112,17 @@ fn filtered(operation: &Operation, policy: &Policy) -> Option<&'static str> {
         | ResponseKind::Tar
         | ResponseKind::Octets => return None,
     };
-    (stream == StreamMode::Filtered).then_some(name)
+    (stream == StreamFiltering::Filtered).then_some(name)
 }
 
 /// What passes untouched in the response of an operation.
 fn untouched(operation: &Operation, policy: &Policy) -> Option<String> {
     let profile = policy.profile();
     let shown = match operation.response {
-        ResponseKind::Stream(StreamKind::Events) if profile.events == StreamMode::Filtered => None,
+        ResponseKind::Stream(StreamKind::Events) if profile.events == StreamFiltering::Filtered => None,
         ResponseKind::Stream(StreamKind::Events) => return Some(events(policy)),
         ResponseKind::Stream(StreamKind::Logs) => Some("logs, with whatever programs print"),
-        ResponseKind::Stream(StreamKind::Stats) if profile.stats == StreamMode::Filtered => None,
+        ResponseKind::Stream(StreamKind::Stats) if profile.stats == StreamFiltering::Filtered => None,
         ResponseKind::Stream(StreamKind::Stats) => {
             Some("stats as a stream: numbers, names of containers and interfaces")
         }

@@ -17,7 +17,7 @@ use self::reader::VariableReader;
 use super::{LONGEST_TIMEOUT, Timeouts};
 use crate::api::{Method, lists, operation};
 use crate::cli::{LogLevel, Variables};
-use crate::profile::{Profile, StreamMode};
+use crate::profile::{Profile, StreamFiltering};
 use crate::schema::{Class, ClassSet};
 use crate::socket::Address;
 use crate::yaml::{Diagnostic, Diagnostics, Location, nearest};
@@ -198,7 +198,7 @@ impl Compat {
             profile.show.unknown = true;
             profile.show.mask = false;
             profile.rules.clear();
-            (profile.events, profile.stats) = (StreamMode::Untouched, StreamMode::Untouched);
+            (profile.events, profile.stats) = (StreamFiltering::Untouched, StreamFiltering::Untouched);
         }
         profile.show.names.extend(lists::LABELS, &self.extra.labels);
         profile.show.names.extend(lists::ENV, &self.extra.env);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Profile, StreamMode};
+use super::{Profile, StreamFiltering};
 use crate::api::{OPERATIONS, lists, operation, operations_named, unknown_operation};
 use crate::filter::{NamesShown, Rule, Show, parse_rule};
 use crate::schema::{Catalogue, Class, ClassSet, Schema};
@@ -53,8 +53,8 @@ pub(super) struct RawProfile {
     names: NamesShown,
     mask: Option<bool>,
     rules: Vec<Rule>,
-    events: Option<StreamMode>,
-    stats: Option<StreamMode>,
+    events: Option<StreamFiltering>,
+    stats: Option<StreamFiltering>,
 }
 
 impl RawProfile {
@@ -78,8 +78,8 @@ impl RawProfile {
         }
         let mask = members.get("mask-values").and_then(|node| diagnostics.ok(true_or_false(node)));
         let rules = members.get("rules").map(|node| rules(node, catalogue, diagnostics)).unwrap_or_default();
-        let mut mode = |name: &str| members.get(name).and_then(|node| diagnostics.ok(stream_mode(node)));
-        let (events, stats) = (mode("events"), mode("stats"));
+        let mut filtering = |name: &str| members.get(name).and_then(|node| diagnostics.ok(stream_filtering(node)));
+        let (events, stats) = (filtering("events"), filtering("stats"));
         let Some((name, location)) = named else {
             if members.get("profile").is_none() {
                 diagnostics.push(document.diagnostic("expected `profile`, the name of the profile"));
@@ -104,8 +104,8 @@ impl RawProfile {
             show: Show { mask: true, ..Show::default() },
             classes: BTreeMap::new(),
             rules: Vec::new(),
-            events: StreamMode::default(),
-            stats: StreamMode::default(),
+            events: StreamFiltering::default(),
+            stats: StreamFiltering::default(),
         };
         if let Some(root) = ancestry.last() {
             root.classes.start(&mut profile, &root.location);
@@ -237,10 +237,10 @@ fn true_or_false(node: &Node) -> Result<bool, Diagnostic> {
 }
 
 /// Reads `events` or `stats`.
-fn stream_mode(node: &Node) -> Result<StreamMode, Diagnostic> {
+fn stream_filtering(node: &Node) -> Result<StreamFiltering, Diagnostic> {
     match node.text("`untouched` or `filtered`")? {
-        "untouched" => Ok(StreamMode::Untouched),
-        "filtered" => Ok(StreamMode::Filtered),
+        "untouched" => Ok(StreamFiltering::Untouched),
+        "filtered" => Ok(StreamFiltering::Filtered),
         other => Err(node.diagnostic(format!("found {other:?}, expected `untouched` or `filtered`"))),
     }
 }

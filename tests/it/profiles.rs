@@ -1,7 +1,7 @@
 //! What the lines of the profile `dashboard` change in recorded answers.
 
 use dockveil::api::Operation;
-use dockveil::profile::{Profile, StreamMode};
+use dockveil::profile::{Profile, StreamFiltering};
 
 use crate::support::built_in::profile;
 use crate::support::fixture::Fixture;
@@ -70,6 +70,6 @@ fn dashboard_live_filters_documents_as_dashboard_does() {
     assert_eq!(more, ["ContainerLogs"]);
     let streams = |operation: &Operation| matches!(operation.response, dockveil::api::ResponseKind::Stream(_));
     assert!(more.iter().all(|id| streams(dockveil::api::operation(id).unwrap())));
-    assert_eq!((dashboard.events, live.events), (StreamMode::Filtered, StreamMode::Untouched));
-    assert_eq!((dashboard.stats, live.stats), (StreamMode::Filtered, StreamMode::Filtered));
+    assert_eq!((dashboard.events, live.events), (StreamFiltering::Filtered, StreamFiltering::Untouched));
+    assert_eq!((dashboard.stats, live.stats), (StreamFiltering::Filtered, StreamFiltering::Filtered));
 }
