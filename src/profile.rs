@@ -78,16 +78,12 @@ impl Profiles {
         Self::read(files, &[], catalogue)
     }
 
-    /// Reads the built-in profiles, more files, and `documents`: profiles that are part of some other YAML file.
+    /// Reads the built-in profiles and more, which are parsed already.
     ///
     /// # Errors
     /// As [`Profiles::built_in_with`].
-    pub fn built_in_and(
-        files: &[(&str, &str)],
-        documents: &[Node],
-        catalogue: &Catalogue,
-    ) -> Result<Self, Diagnostics> {
-        Self::read(&[built_in::FILES, files].concat(), documents, catalogue)
+    pub fn built_in_and(documents: &[Node], catalogue: &Catalogue) -> Result<Self, Diagnostics> {
+        Self::read(built_in::FILES, documents, catalogue)
     }
 
     fn read(files: &[(&str, &str)], documents: &[Node], catalogue: &Catalogue) -> Result<Self, Diagnostics> {

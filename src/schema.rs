@@ -27,13 +27,15 @@ pub struct Catalogue {
     variants: Vec<Variants>,
 }
 
-/// The files that a catalogue is read from, each as file name and text.
+/// The files that a catalogue is read from, each as file name and text unless it is parsed already.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CatalogueFiles<'f> {
     /// The schemas and where they nest.
     pub schemas: (&'f str, &'f str),
     /// The class files.
     pub classes: &'f [(&'f str, &'f str)],
+    /// More class files, parsed.
+    pub parsed_classes: &'f [Node],
     /// What replaces hidden texts.
     pub blanks: Option<(&'f str, &'f str)>,
     /// The members that hold entries of each list, and the lists themselves.
@@ -58,8 +60,13 @@ impl Catalogue {
     pub fn parse_files(files: CatalogueFiles<'_>) -> Result<Self, Diagnostics> {
         let mut reader = CatalogueReader::default();
         reader.schemas_file(files.schemas);
-        for file in files.classes {
-            reader.class_file(*file);
+        for (file, text) in files.classes {
+            if let Some(document) = reader.diagnostics.ok(yaml::parse(file, text)) {
+                reader.class_file(&document);
+            }
+        }
+        for document in files.parsed_classes {
+            reader.class_file(document);
         }
         if let Some(file) = files.blanks {
             reader.blanks_file(file);
@@ -416,9 +423,8 @@ impl CatalogueReader {
     }
 
     /// Reads a class file: a class, and lists of paths by schema.
-    fn class_file(&mut self, (file, text): (&str, &str)) {
-        let Some(document) = self.diagnostics.ok(yaml::parse(file, text)) else { return };
-        let Some([class, fields]) = self.members(&document, ["class", "fields"]) else { return };
+    fn class_file(&mut self, document: &Node) {
+        let Some([class, fields]) = self.members(document, ["class", "fields"]) else { return };
         let (Some(class), Some(fields)) = (class, fields) else {
             self.diagnostics.push(document.diagnostic("expected `class` and `fields`"));
             return;

@@ -6,7 +6,7 @@
 
 use super::lists;
 use crate::schema::{Catalogue, CatalogueFiles};
-use crate::yaml::Diagnostics;
+use crate::yaml::{Diagnostics, Node};
 
 /// The schemas, as file name and text.
 const SCHEMAS: (&str, &str) = ("built-in:schemas.yaml", include_str!("../../filters/schemas.yaml"));
@@ -34,14 +34,15 @@ pub fn built_in() -> Result<Catalogue, Diagnostics> {
     built_in_with(&[])
 }
 
-/// Reads the built-in catalogue and adds the operator's own class files, each given as file name and text.
+/// Reads the built-in catalogue and adds the operator's own class files.
 ///
 /// # Errors
 /// Every mistake in all the files. A field with two classes is a mistake.
-pub fn built_in_with(files: &[(&str, &str)]) -> Result<Catalogue, Diagnostics> {
+pub fn built_in_with(files: &[Node]) -> Result<Catalogue, Diagnostics> {
     Catalogue::parse_files(CatalogueFiles {
         schemas: SCHEMAS,
-        classes: &[CLASSES, files].concat(),
+        classes: CLASSES,
+        parsed_classes: files,
         blanks: Some(BLANKS),
         lists: Some((lists::FILE, &lists::ALL)),
         variants: Some(EVENTS),

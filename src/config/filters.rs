@@ -34,8 +34,7 @@ pub struct FilterSources {
 /// The filter files of some directories, by kind.
 #[derive(Default)]
 struct FilterFiles {
-    /// File name and text.
-    classes: Vec<(String, String)>,
+    classes: Vec<Node>,
     profiles: Vec<Node>,
 }
 
@@ -58,17 +57,16 @@ impl Filters {
         let mut files = FilterFiles::default();
         for folder in &sources.folders {
             for path in diagnostics.ok(raw::yaml_files(folder)).unwrap_or_default() {
-                diagnostics.ok(raw::file(&path).and_then(|(name, text)| files.add(name, text)));
+                diagnostics.ok(raw::file(&path).and_then(|(name, text)| files.add(yaml::parse(&name, &text)?)));
             }
         }
-        let classes: Vec<_> = files.classes.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-        let catalogue = match diagnostics.ok(catalogue::built_in_with(&classes)) {
+        let catalogue = match diagnostics.ok(catalogue::built_in_with(&files.classes)) {
             Some(catalogue) => catalogue,
             // Profiles are checked even then.
             None => catalogue::built_in()?,
         };
         files.profiles.extend_from_slice(&sources.profiles);
-        let profiles = diagnostics.ok(Profiles::built_in_and(&[], &files.profiles, &catalogue));
+        let profiles = diagnostics.ok(Profiles::built_in_and(&files.profiles, &catalogue));
         let filters = profiles.map(|mut profiles| {
             if let Some(compat) = &sources.compat
                 && let Some(base) = profiles.get(compat.base())
@@ -93,13 +91,12 @@ impl Filters {
 }
 
 impl FilterFiles {
-    /// Adds the file called `name`. Its top-level keys say what it is: `class` a class file, `profile` a profile.
-    fn add(&mut self, name: String, text: String) -> Result<(), Diagnostic> {
-        let document = yaml::parse(&name, &text)?;
+    /// Adds a file. Its top-level keys say what it is: `class` a class file, `profile` a profile.
+    fn add(&mut self, document: Node) -> Result<(), Diagnostic> {
         let entries = document.mapping("a class file or a profile")?;
         let find = |name: &str| entries.iter().map(|(key, _)| key).find(|key| key.name == name);
         match (find("class"), find("profile")) {
-            (Some(_), None) => self.classes.push((name, text)),
+            (Some(_), None) => self.classes.push(document),
             (None, Some(_)) => self.profiles.push(document),
             (Some(class), Some(profile)) => {
                 let second = (&class.location).max(&profile.location);
@@ -121,7 +118,7 @@ mod tests {
     #[track_caller]
     fn added(text: &str) -> Result<FilterFiles, String> {
         let mut files = FilterFiles::default();
-        files.add("f.yaml".to_owned(), text.to_owned()).map_err(|error| error.to_string())?;
+        files.add(yaml::parse("f.yaml", text).unwrap()).map_err(|error| error.to_string())?;
         Ok(files)
     }
 
@@ -152,5 +149,25 @@ mod tests {
         ] {
             assert_eq!(added(text).map(|_| ()), Err(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn the_files_of_a_directory_are_added() {
+        let folder = std::env::temp_dir().join(format!("dockveil-filters-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("class")).unwrap();
+        std::fs::write(folder.join("class/own.yaml"), "{\"class\": host, fields: {SystemVersion: [$.Own]}}\n").unwrap();
+        std::fs::write(folder.join("own.yml"), "{extends: dashboard, profile: own}\n").unwrap();
+        std::fs::write(folder.join("note.txt"), "not a filter file\n").unwrap();
+        let sources = FilterSources { folders: vec![folder.clone()], ..FilterSources::default() };
+        let loaded = Filters::load(&sources);
+        std::fs::write(folder.join("neither.yaml"), "about: nothing\n").unwrap();
+        let refused = Filters::load(&sources);
+        std::fs::remove_dir_all(&folder).unwrap();
+        let filters = loaded.unwrap();
+        assert!(filters.profiles.get("own").unwrap().allow.contains_key("ContainerList"));
+        let leaves = filters.catalogue.schema("SystemVersion").unwrap().leaves();
+        assert!(leaves.iter().any(|leaf| leaf.path == "$.Own" && leaf.class.as_str() == "host"));
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("neither.yaml:1:1: expected `class`"), "{refused}");
     }
 }

@@ -72,6 +72,7 @@ impl Sources {
         let catalogue = Catalogue::parse_files(CatalogueFiles {
             schemas,
             classes: &classes,
+            parsed_classes: &[],
             blanks: Some(blanks),
             lists: Some((lists, &ALL)),
             variants: Some(events),
