@@ -13,7 +13,7 @@ use super::access_log::AccessLog;
 use super::body::Filtered;
 use super::headers::HostFields;
 use super::records::RecordFiltering;
-use super::stream_request::{StreamMode, StreamParts, StreamRequest};
+use super::stream_request::{StreamBody, StreamParts, StreamRequest};
 use super::{Error, headers, respond};
 use crate::api::{ApiVersion, RequestBody, ResponseKind, StreamKind};
 use crate::filter::Plan;
@@ -97,14 +97,14 @@ impl Proxy {
             Decision::Relay(reason) => {
                 log.decision("relay");
                 if opens_stream(&route, &request) {
-                    return self.open(&route, request, StreamMode::Relay(reason), log).await;
+                    return self.open(&route, request, StreamBody::Relayed(reason), log).await;
                 }
                 self.relay(&route, request, reason).await.map(Answer::Response)
             }
             Decision::Records(filter) => {
                 log.decision("filter");
                 let filtering = RecordFiltering { filter, limit: self.element_limit };
-                self.open(&route, request, StreamMode::Filter(filtering), log).await
+                self.open(&route, request, StreamBody::Filtered(filtering), log).await
             }
             Decision::Filter(plan) => {
                 log.decision("filter");
@@ -253,7 +253,7 @@ impl Proxy {
         &self,
         route: &Route,
         request: Request<Incoming>,
-        mode: StreamMode,
+        stream_body: StreamBody,
         log: &mut AccessLog,
     ) -> Result<Answer, Error> {
         if request.version() != Version::HTTP_11 {
@@ -264,7 +264,7 @@ impl Proxy {
         let body = collect(body).await?;
         let parts = StreamParts { operation: route.operation, target: &target, headers: &parts.headers, body: &body };
         let engine = self.upstream.engine().clone();
-        Ok(Answer::Stream(Box::new(StreamRequest::new(engine, &parts, mode, std::mem::take(log)))))
+        Ok(Answer::Stream(Box::new(StreamRequest::new(engine, &parts, stream_body, std::mem::take(log)))))
     }
 }
 

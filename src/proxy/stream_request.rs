@@ -42,13 +42,13 @@ pub(super) struct StreamParts<'r> {
     pub(super) body: &'r [u8],
 }
 
-/// What is done with the bytes of a stream.
+/// What the client gets of the body of a stream.
 #[derive(Debug)]
-pub(super) enum StreamMode {
-    /// They are relayed.
-    Relay(RelayReason),
-    /// They are filtered record by record.
-    Filter(RecordFiltering),
+pub(super) enum StreamBody {
+    /// The bytes as they are.
+    Relayed(RelayReason),
+    /// The records that the filter leaves.
+    Filtered(RecordFiltering),
 }
 
 /// A stream that is to be opened, once it has the client's connection.
@@ -59,7 +59,7 @@ pub struct StreamRequest {
     asks_upgrade: bool,
     /// The request, as it is sent.
     request: Vec<u8>,
-    mode: StreamMode,
+    stream_body: StreamBody,
     log: AccessLog,
 }
 
@@ -105,10 +105,10 @@ impl From<UpstreamError> for StreamError {
 }
 
 impl StreamRequest {
-    pub(super) fn new(engine: Arc<Engine>, parts: &StreamParts<'_>, mode: StreamMode, log: AccessLog) -> Self {
+    pub(super) fn new(engine: Arc<Engine>, parts: &StreamParts<'_>, stream_body: StreamBody, log: AccessLog) -> Self {
         let operation = parts.operation;
         let asks_upgrade = is_hijack(operation) && parts.headers.contains_key(UPGRADE);
-        Self { engine, operation, asks_upgrade, request: request_bytes(parts, asks_upgrade), mode, log }
+        Self { engine, operation, asks_upgrade, request: request_bytes(parts, asks_upgrade), stream_body, log }
     }
 
     /// Opens the stream and carries it to its end.
@@ -193,12 +193,12 @@ impl StreamRequest {
 
     /// What the head of the answer proves.
     fn opened(&self, head: &ResponseHead) -> Result<Opened, Error> {
-        let reason = match &self.mode {
-            StreamMode::Relay(reason) => *reason,
-            StreamMode::Filter(filtering) if head.status == 200 => {
+        let reason = match &self.stream_body {
+            StreamBody::Relayed(reason) => *reason,
+            StreamBody::Filtered(filtering) if head.status == 200 => {
                 return Ok(Opened::Records(Box::new(RecordRewriter::new(head, filtering)?)));
             }
-            StreamMode::Filter(_) => return Err(self.refusal(head)),
+            StreamBody::Filtered(_) => return Err(self.refusal(head)),
         };
         match (head.status, head.framing) {
             (101, BodyFraming::Close) if self.asks_upgrade => Ok(Opened::Tunnel(reason)),

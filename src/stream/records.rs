@@ -158,10 +158,10 @@ impl StreamPosition {
 mod tests {
     use super::*;
 
-    type Split = (Vec<String>, Result<(), RecordError<&'static str>>);
+    type Separated = (Vec<String>, Result<(), RecordError<&'static str>>);
 
     /// The records of a stream that arrives in these pieces; a record with `!` is refused.
-    fn split<'t>(pieces: impl IntoIterator<Item = &'t [u8]>, marks: Marks, limit: usize) -> Split {
+    fn split<'t>(pieces: impl IntoIterator<Item = &'t [u8]>, marks: Marks, limit: usize) -> Separated {
         let mut records = RecordSplitter::new(marks, limit);
         let mut found = Vec::new();
         for piece in pieces {
