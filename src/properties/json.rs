@@ -25,8 +25,8 @@ static PLANS: LazyLock<Vec<(Plan, DocumentLimits)>> = LazyLock::new(|| {
     ]
 });
 
-/// Bytes pass if a second parser takes them for one JSON value in UTF-8 in which no object has two members of one name,
-/// within the limits; then they leave as they came. Everything else is refused.
+/// Bytes pass if a second parser takes them for one JSON value in UTF-8 whose strings decode and in which no object has two
+/// members of one name, within the limits; then they leave as they came. Everything else is refused.
 ///
 /// # Panics
 /// If that is not so.
@@ -87,6 +87,9 @@ fn fault_of(value: &RawValue) -> Option<Fault> {
             return Some(Fault::DuplicateKey);
         }
         return members.into_iter().find_map(|(_, value)| fault_of(value));
+    }
+    if text.starts_with('"') && serde_json::from_str::<String>(text).is_err() {
+        return Some(Fault::NotJson);
     }
     None
 }
