@@ -95,6 +95,7 @@ impl CommandError {
     }
 }
 
+/// The number of errors, in words.
 fn count(errors: usize) -> String {
     if errors == 1 {
         "1 error in the configuration".to_owned()

@@ -43,6 +43,7 @@ fn log_level(asked: &Command, environment: &Environment) -> Result<LogLevel, Str
     }
 }
 
+/// Runs a command; returns the exit status.
 fn run(asked: &Command, environment: &Environment, level: LogLevel, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     start_log(level, Colour::choose(stderr().is_terminal(), environment));
     let done = match asked {
@@ -62,6 +63,7 @@ fn run(asked: &Command, environment: &Environment, level: LogLevel, out: &mut dy
     }
 }
 
+/// Starts the log on standard error.
 fn start_log(level: LogLevel, colour: Colour) {
     let level = match level {
         LogLevel::Off => return,

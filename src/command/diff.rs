@@ -14,6 +14,7 @@ pub fn diff(before: &Value, after: &Value) -> Vec<String> {
     lines
 }
 
+/// Appends the differences of two values at `path`.
 fn compare(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
     match (before, after) {
         (before, after) if before == after => {}
@@ -35,6 +36,7 @@ fn compare(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
     }
 }
 
+/// Appends the differences of two arrays at `path`.
 fn elements(path: &str, before: &[Value], after: &[Value], lines: &mut Vec<String>) {
     let Some(removed) = removed(before, after) else {
         let count = before.len() - after.len();

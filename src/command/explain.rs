@@ -86,6 +86,7 @@ pub(super) fn explained(
         .map_err(|error| Diagnostic::new(&profile.location, error.to_string()))
 }
 
+/// The operation, the API version and the name in the path.
 fn write_route(route: &Route, out: &mut dyn Write) -> Result<(), CommandError> {
     let operation = route.operation;
     write!(out, "route     {}  {} {}", operation.id, operation.method.as_str(), operation.template)?;

@@ -52,6 +52,7 @@ pub fn filter(
     Ok(OK)
 }
 
+/// Writes why a document is withheld.
 fn withheld(error: FilterError, err: &mut dyn Write) -> Result<u8, CommandError> {
     writeln!(err, "withheld: {error}")?;
     Ok(FAILED)
@@ -136,6 +137,7 @@ impl BodyFilter {
     }
 }
 
+/// Writes what changed, a line for each difference.
 fn write_diff(before: &[u8], after: &[u8], out: &mut dyn Write) -> io::Result<()> {
     let before: Value = serde_json::from_slice(before)?;
     let after = if after.is_empty() { Value::Null } else { serde_json::from_slice(after)? };

@@ -155,10 +155,12 @@ fn events(policy: &Policy) -> String {
     format!("events, with {hidden}, which this profile hides elsewhere; `events: filtered` hides them")
 }
 
+/// Whether only this machine can reach a host.
 fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// Appends a line.
 fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     // Writing to a string does not fail.
     let _ = text.write_fmt(arguments);

@@ -87,6 +87,7 @@ struct Switches {
 }
 
 impl Switches {
+    /// Whether a switch is on.
     fn is_on(&self, name: &str) -> bool {
         self.on.contains(name)
     }
@@ -289,7 +290,7 @@ fn allowed(switches: &Switches, extra: &ExtraShow) -> BTreeMap<&'static str, Str
     allow
 }
 
-/// Where the other proxy listened: in its folder, if it had one, and on TCP.
+/// The addresses that the other proxy listened on: a socket in its folder, if it had one, and TCP.
 fn listeners(folder: Option<std::path::PathBuf>, switches: &Switches) -> Vec<Address> {
     let socket = folder.map(|folder| Address::Unix(folder.join("docker.sock")));
     let tcp = switches.table.listen.iter().cloned().map(|address| match address {

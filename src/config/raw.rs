@@ -70,6 +70,7 @@ impl RawConfig {
     }
 }
 
+/// Reads one listener.
 fn listener(node: &Node, diagnostics: &mut Diagnostics) -> Option<RawListener> {
     let keys = ["listen", "mode", "owner", "profile", "hosts", "origins"];
     let members = diagnostics.members(node, "a listener", &keys)?;
@@ -99,6 +100,7 @@ fn listener(node: &Node, diagnostics: &mut Diagnostics) -> Option<RawListener> {
     Some(RawListener { location: node.location.clone(), address: address?, mode, owner, profile, origins, hosts })
 }
 
+/// Reads `limits`.
 fn limits(node: &Node, diagnostics: &mut Diagnostics) -> Limits {
     let mut limits = Limits::default();
     let Some(members) = diagnostics.members(node, "limits", &["element", "depth", "head", "connections"]) else {
@@ -119,6 +121,7 @@ fn limits(node: &Node, diagnostics: &mut Diagnostics) -> Limits {
     limits
 }
 
+/// Reads `timeouts`.
 pub(super) fn timeouts(node: &Node, diagnostics: &mut Diagnostics) -> Timeouts {
     let mut timeouts = Timeouts::default();
     let names = ["connect", "head", "idle", "response", "shutdown"];
@@ -137,6 +140,7 @@ pub(super) fn timeouts(node: &Node, diagnostics: &mut Diagnostics) -> Timeouts {
     timeouts
 }
 
+/// Reads one of `timeouts`.
 fn time_in(members: &Members<'_>, name: &str, diagnostics: &mut Diagnostics) -> Option<Duration> {
     let node = members.get(name)?;
     diagnostics.ok(time(node))
@@ -149,10 +153,12 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
     Some((digits.parse().ok()?, unit.trim_start()))
 }
 
+/// An error at `node`: another text than expected.
 fn expected(node: &Node, text: &str, what: &str) -> Diagnostic {
     node.diagnostic(format!("found {text:?}, expected {what}"))
 }
 
+/// Reads a size, in bytes or with a unit.
 fn size(node: &Node) -> Result<ByteLimit, Diagnostic> {
     const WHAT: &str = "a size such as 64KiB or 16MiB";
     let text = node.text(WHAT)?;
@@ -171,6 +177,7 @@ fn size(node: &Node) -> Result<ByteLimit, Diagnostic> {
         .ok_or_else(|| expected(node, text, WHAT))
 }
 
+/// Reads a time with a unit.
 fn time(node: &Node) -> Result<Duration, Diagnostic> {
     const WHAT: &str = "a time such as 500ms, 10s or 2m";
     let text = node.text(WHAT)?;
@@ -188,18 +195,21 @@ fn time(node: &Node) -> Result<Duration, Diagnostic> {
         .ok_or_else(|| expected(node, text, WHAT))
 }
 
+/// Reads a number in a range.
 fn number(node: &Node, range: std::ops::RangeInclusive<usize>) -> Result<usize, Diagnostic> {
     let what = format!("a number from {} to {}", range.start(), range.end());
     let text = node.text(&what)?;
     text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| expected(node, text, &what))
 }
 
+/// Reads `mode`.
 fn mode(node: &Node) -> Result<u32, Diagnostic> {
     const WHAT: &str = "an octal mode in quotes, such as \"0660\"";
     let text = node.text(WHAT)?;
     u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777).ok_or_else(|| expected(node, text, WHAT))
 }
 
+/// Reads `owner`.
 pub(super) fn owner(node: &Node) -> Result<SocketOwner, Diagnostic> {
     const WHAT: &str = "numbers uid:gid in quotes, such as \"1000:1000\"; either may be left out";
     let text = node.text(WHAT)?;
@@ -209,6 +219,7 @@ pub(super) fn owner(node: &Node) -> Result<SocketOwner, Diagnostic> {
         .ok_or_else(|| expected(node, text, WHAT))
 }
 
+/// Reads an address.
 fn address_of(node: &Node) -> Result<Address, Diagnostic> {
     address(node.text("unix:///path or tcp://host:port")?, &node.location)
 }

@@ -42,6 +42,7 @@ impl<'n> Members<'n> {
         self.find(name).map(|(_, node)| node)
     }
 
+    /// Key and value of the member called `name`, even if the value is empty.
     fn find(&self, name: &str) -> Option<(&'n Key, &'n Node)> {
         self.entries.iter().find(|(key, _)| key.name == name).map(|(key, node)| (key, node))
     }

@@ -66,10 +66,12 @@ fn count(node: &Node) -> usize {
 }
 
 impl<'t> TreeReader<'t> {
+    /// Starts reading a text.
     fn new(file: &str, text: &'t str, anchors: Option<Anchors>) -> Self {
         Self { file: file.into(), parser: Parser::new_from_str(text), anchors }
     }
 
+    /// The next event and its position.
     fn next(&mut self) -> Result<(Event<'t>, Span), Diagnostic> {
         match self.parser.next_event() {
             Some(Ok(found)) => Ok(found),
@@ -81,6 +83,7 @@ impl<'t> TreeReader<'t> {
         }
     }
 
+    /// The location of an event.
     fn location(&self, span: Span) -> Location {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Location {
@@ -165,6 +168,7 @@ impl<'t> TreeReader<'t> {
         Ok(())
     }
 
+    /// The items of a list, up to its end.
     fn items(&mut self, depth: usize) -> Result<Vec<Node>, Diagnostic> {
         let mut items = Vec::new();
         loop {
@@ -176,6 +180,7 @@ impl<'t> TreeReader<'t> {
         }
     }
 
+    /// The entries of a mapping, up to its end.
     fn entries(&mut self, depth: usize) -> Result<Vec<(Key, Node)>, Diagnostic> {
         let mut entries: Vec<(Key, Node)> = Vec::new();
         loop {
@@ -195,6 +200,7 @@ impl<'t> TreeReader<'t> {
     }
 }
 
+/// The value of a scalar.
 fn scalar(text: String, style: ScalarStyle) -> Value {
     let quoted = style != ScalarStyle::Plain;
     if !quoted && matches!(&*text, "" | "~" | "null" | "Null" | "NULL") {

@@ -142,10 +142,12 @@ pub(super) fn wollomatic(source: &Source) -> Result<Migration, Diagnostics> {
 }
 
 impl Options<'_> {
+    /// Parses a URL.
     fn address(&self, text: &str) -> Result<Address, Diagnostic> {
         text.parse().map_err(|error| self.error(format!("found {text:?}, {error}")))
     }
 
+    /// An error in the options.
     fn error(&self, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new(&self.source.location, message)
     }
@@ -321,6 +323,7 @@ fn pass_through(upstream: Address) -> Migration {
     migration
 }
 
+/// Whether an operation only reads.
 fn is_read(operation: &Operation) -> bool {
     matches!(operation.method, Method::Get | Method::Head) && !operation.mutating
 }

@@ -159,6 +159,7 @@ impl Migration {
         line(text, format_args!("#     volumes: [\"./dockveil.yaml:/dockveil.yaml:ro\"]"));
     }
 
+    /// The timeouts that differ from the defaults.
     fn write_timeouts(&self, text: &mut String) {
         let usual = Timeouts::default();
         let times = [
@@ -175,6 +176,7 @@ impl Migration {
         }
     }
 
+    /// The operations that are allowed, and those that are left out.
     fn write_operations(&self, text: &mut String) {
         // `SystemPing` includes it: naming both is an error.
         let implied = |id: &str| id == "SystemPingHead" && self.allow.contains_key("SystemPing");
@@ -246,6 +248,7 @@ fn comment(text: &mut String, words: &str) {
     line(text, format_args!("{current}"));
 }
 
+/// Appends a line.
 fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     // Writing to a string does not fail.
     let _ = text.write_fmt(arguments);

@@ -33,14 +33,14 @@ pub(super) struct Source {
 /// Reads a Compose file, or lines of variables and arguments.
 ///
 /// # Errors
-/// What cannot be read, or that there is no known proxy in it.
+/// Everything that cannot be read, or that it runs no known proxy.
 pub(super) fn read(name: &str, text: &str, service: Option<&str>) -> Result<Source, Diagnostics> {
-    let compose = text.lines().any(|line| line.trim_end().starts_with("services:"));
-    if !compose {
-        return read_lines(name, text);
+    match yaml::parse_foreign(name, text) {
+        Ok(document) if member(&document, "services").is_some() => Ok(read_compose(name, &document, service)?),
+        // A Compose file that is not YAML: its own error says more than one for each line.
+        Err(error) if text.lines().any(|line| line.starts_with("services:")) => Err(error.into()),
+        Ok(_) | Err(_) => read_lines(name, text),
     }
-    let document = yaml::parse_foreign(name, text)?;
-    Ok(read_compose(name, &document, service)?)
 }
 
 /// Reads the one service that runs a known proxy, or the one called `wanted`.
@@ -56,7 +56,7 @@ fn read_compose(name: &str, document: &Node, wanted: Option<&str>) -> Result<Sou
     }
     let mut chosen: Vec<&Service> =
         found.iter().filter(|service| wanted.is_none_or(|wanted| service.key.name == wanted)).collect();
-    // A filter in front of another proxy stands for both.
+    // A filter in front of another proxy is migrated together with it.
     let mut behind = None;
     if let Some(front) = chosen.iter().find(|service| matches!(service.proxy, KnownProxy::FoxxMd)).copied() {
         let address = front.source(name)?.variables.get("PROXY_URL").map(ToOwned::to_owned).unwrap_or_default();
@@ -96,6 +96,7 @@ impl Service<'_> {
         self.key.name == host || named.is_some_and(|name| name == host)
     }
 
+    /// The proxy that it runs, with its variables and arguments.
     fn source(&self, file: &str) -> Result<Source, Diagnostic> {
         let mut notes = Vec::new();
         let variables = self.variables(&mut notes)?;
@@ -153,7 +154,7 @@ impl Service<'_> {
     }
 }
 
-/// The error of a line that a shell would not end.
+/// The error of a line that a shell cannot split.
 const UNBALANCED: &str = "a quote is not closed, or the line ends with a backslash";
 
 /// The images of known proxies.
@@ -215,7 +216,7 @@ struct Line {
 fn read_line(line: &str) -> Result<Line, &'static str> {
     const EXPECTED: &str = "expected NAME=value, an argument, or a Compose file";
     let line = line.trim();
-    // In a command that goes on, each line but the last ends with a backslash.
+    // A command over several lines has a backslash at the end of each but the last.
     let line = line.strip_suffix('\\').unwrap_or(line).trim_end();
     let line =
         ["export ", "- "].iter().fold(line, |line, prefix| line.strip_prefix(prefix).unwrap_or(line).trim_start());
@@ -244,7 +245,7 @@ fn variable(text: &str) -> Option<(String, String)> {
     is_name.then(|| (name.to_owned(), value.to_owned()))
 }
 
-/// Of an option of `docker run` that sets a variable, the text behind its name.
+/// If a word is an option of `docker run` that sets a variable: the text after its name.
 fn run_option(word: &str) -> Option<&str> {
     match word {
         "-e" | "--env" => Some(""),

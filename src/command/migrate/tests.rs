@@ -256,6 +256,8 @@ fn errors_say_what_was_expected() {
     check_error("SP_ALLOW_GETS=/version\n", None, "unknown variable SP_ALLOW_GETS");
     check_error("PROXY_URL=/run/docker.sock\n", None, "PROXY_URL: found \"/run/docker.sock\"");
     check_error("services:\n  - a\n b: [\n", None, "not YAML");
+    let json = r#"{"services": {"p": {"image": "11notes/socket-proxy"}}}"#;
+    assert!(migrated(json, None).is_ok());
 }
 
 #[test]

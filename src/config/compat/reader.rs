@@ -16,6 +16,7 @@ pub(super) struct VariableReader<'r> {
 }
 
 impl VariableReader<'_> {
+    /// The switches that are on.
     pub(super) fn switches(&mut self) -> Switches {
         let table = self.table;
         let on: BTreeSet<&'static str> =
@@ -70,6 +71,7 @@ impl VariableReader<'_> {
     }
 }
 
+/// The error of a variable with a bad value.
 fn unexpected(variable: &str, text: &str, expected: &str) -> Diagnostic {
     Diagnostic::new(&Location::file(variable), format!("found {text:?}, expected {expected}"))
 }

@@ -142,6 +142,7 @@ pub fn tables() -> Result<&'static [Table], Diagnostics> {
 }
 
 impl Table {
+    /// Parses one file.
     fn parse(file: &str, text: &str, diagnostics: &mut Diagnostics) -> Option<Self> {
         let keys = [
             "compat",
@@ -216,6 +217,7 @@ impl Table {
 }
 
 impl SharedVariables {
+    /// Reads `shares`.
     fn read(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
         let members = diagnostics.members(node, "the name of a table and what differs", &["with", "differs"])?;
         let with = text_of(node, members, "with", diagnostics)?;
@@ -224,6 +226,7 @@ impl SharedVariables {
 }
 
 impl Variable {
+    /// Reads one of `variables`.
     fn read(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
         let keys = ["means", "default", "needs", "allow", "with_post", "raw", "same", "different", "missing"];
         let members = diagnostics.members(node, "a variable", &keys)?;
@@ -274,6 +277,7 @@ impl Variable {
     }
 }
 
+/// The text of a required member.
 fn text_of(whole: &Node, members: Members<'_>, name: &str, diagnostics: &mut Diagnostics) -> Option<String> {
     let Some(node) = members.get(name) else {
         diagnostics.push(whole.diagnostic(format!("expected `{name}`")));
@@ -282,6 +286,7 @@ fn text_of(whole: &Node, members: Members<'_>, name: &str, diagnostics: &mut Dia
     diagnostics.ok(node.text("text")).map(ToOwned::to_owned)
 }
 
+/// The operations in a list of ids.
 fn operations(members: Members<'_>, name: &str, diagnostics: &mut Diagnostics) -> Vec<&'static str> {
     let mut found = Vec::new();
     for (text, node) in members.get(name).map(|node| diagnostics.texts(node, "operation ids")).unwrap_or_default() {
@@ -350,7 +355,7 @@ mod tests {
         }
     }
 
-    /// Every operation stands at the variable whose prefix its path has, and at no other but those of single actions.
+    /// Every operation is listed with the variable for the prefix of its path, and with no other section.
     #[track_caller]
     fn check_sections(name: &str, elsewhere: &[(&str, &str)]) {
         let table = table(name);
