@@ -191,6 +191,11 @@ impl Operation {
             .any(|prefix| self.template.starts_with(prefix))
     }
 
+    /// Whether the request says which command new containers run.
+    pub fn creates_containers(&self) -> bool {
+        ["ContainerCreate", "ServiceCreate", "ServiceUpdate"].contains(&self.id)
+    }
+
     /// Whether the request can make the daemon mount a path of the host.
     pub fn can_mount_host_paths(&self) -> bool {
         ["ContainerCreate", "ContainerUpdate", "ServiceCreate", "ServiceUpdate", "VolumeCreate"].contains(&self.id)

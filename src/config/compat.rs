@@ -15,7 +15,7 @@ pub use table::{Means, SharedVariables, Table, Variable, Verdict, tables};
 
 use self::reader::VariableReader;
 use super::{LONGEST_TIMEOUT, Timeouts};
-use crate::api::{Method, lists, operation};
+use crate::api::{Method, OPERATIONS, lists, operation};
 use crate::cli::{LogLevel, Variables};
 use crate::profile::{Profile, StreamFiltering};
 use crate::schema::{Class, ClassSet};
@@ -210,7 +210,7 @@ impl Compat {
 /// The name of the base profile for clients that may do what `allows` says. Clients that only look are shown that there is
 /// a command; those that create containers would create them with that placeholder.
 pub fn base(allows: impl Fn(&str) -> bool) -> &'static str {
-    let creates = ["ContainerCreate", "ServiceCreate", "ServiceUpdate"].into_iter().any(allows);
+    let creates = OPERATIONS.iter().any(|operation| operation.creates_containers() && allows(operation.id));
     if creates { BASE } else { VIEW }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::source::Source;
-use crate::api::{Operation, operation};
+use crate::api::{Operation, operation, operations_named};
 use crate::command::explain::explained;
 use crate::config::compat;
 use crate::config::{Filters, Timeouts};
@@ -178,8 +178,11 @@ impl Migration {
 
     /// The operations that are allowed, and those that are left out.
     fn write_operations(&self, text: &mut String) {
-        // `SystemPing` includes it: naming both is an error.
-        let implied = |id: &str| id == "SystemPingHead" && self.allow.contains_key("SystemPing");
+        // `SystemPing` stands for `SystemPingHead` as well: naming both is an error.
+        let implied = |id: &str| {
+            let others = self.allow.keys().filter(|name| **name != id);
+            others.flat_map(|name| operations_named(name)).any(|operation| operation.id == id)
+        };
         let allow: Vec<_> = self.allow.iter().filter(|(id, _)| !implied(id)).collect();
         let left_out: Vec<_> = self.left_out.iter().filter(|(id, _)| !self.allow.contains_key(*id)).collect();
         let width = allow.iter().chain(&left_out).map(|(id, _)| id.len()).max().unwrap_or_default();
