@@ -3,9 +3,25 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::harness::{Test, tests};
 use crate::support::client::{get, status};
 use crate::support::daemon::{Daemon, Reply, handing, json, with_status};
 use crate::support::proxy::{Bench, short_timeouts};
+
+pub(crate) const TESTS: &[Test] = tests![
+    a_list_is_filtered_with_any_status_of_success,
+    an_answer_without_a_media_type_is_filtered_or_withheld,
+    the_line_feed_after_a_document_stays,
+    what_cannot_be_filtered_is_withheld,
+    the_first_element_is_sent_before_the_last_one_arrives,
+    the_daemon_is_left_when_a_client_leaves_in_the_middle_of_a_list,
+    the_answer_is_503_until_the_daemon_is_back,
+    after_a_restart_of_the_daemon_requests_without_a_version_get_its_new_version,
+    if_the_daemon_does_not_answer_in_time_the_answer_is_504,
+    connections_to_the_daemon_are_reused,
+    a_write_that_the_daemon_may_have_received_is_not_sent_again,
+    eight_documents_of_3_mb_are_filtered_at_once
+];
 
 const ELEMENT: &str = r#"{"Id":"1","Command":"canary-command","State":"running"}"#;
 
@@ -24,7 +40,6 @@ fn check_withheld(answer: impl Fn(&str) -> Reply + Send + Sync + 'static, expect
     assert!(answer.contains(r#"{"message":""#), "{answer}");
 }
 
-#[test]
 fn a_list_is_filtered_with_any_status_of_success() {
     for status_line in ["200 OK", "203 Non-Authoritative Information"] {
         let bench = Bench::start(move |_| with_status(status_line, &format!("[{ELEMENT}]")));
@@ -33,7 +48,6 @@ fn a_list_is_filtered_with_any_status_of_success() {
     }
 }
 
-#[test]
 fn an_answer_without_a_media_type_is_filtered_or_withheld() {
     let bench = Bench::start(|_| raw("200 OK", &format!("[{ELEMENT}]")));
     let answer = bench.ask(get("/containers/json"));
@@ -44,7 +58,6 @@ fn an_answer_without_a_media_type_is_filtered_or_withheld() {
     check_withheld(|_| raw("200 OK", ""), 502);
 }
 
-#[test]
 fn the_line_feed_after_a_document_stays() {
     let bench = Bench::start(|request| {
         json(if request.contains("/containers/json") { "[{\"Id\":\"1\"}]\n" } else { "{\"Id\":\"1\"}\n" })
@@ -54,7 +67,6 @@ fn the_line_feed_after_a_document_stays() {
     assert!(bench.ask(get("/containers/a/json")).ends_with("{\"Id\":\"1\"}\n"));
 }
 
-#[test]
 fn what_cannot_be_filtered_is_withheld() {
     let list = format!("[{ELEMENT}]");
     check_withheld(|_| with_status("500 Internal Server Error", &format!("[{ELEMENT}]")), 500);
@@ -73,7 +85,6 @@ fn what_cannot_be_filtered_is_withheld() {
     check_withheld(|_| Reply::Close(Vec::new()), 502);
 }
 
-#[test]
 fn the_first_element_is_sent_before_the_last_one_arrives() {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
     let (answer, connections) = handing(&format!("{head}{:x}\r\n[{ELEMENT},\r\n", ELEMENT.len() + 2));
@@ -85,7 +96,6 @@ fn the_first_element_is_sent_before_the_last_one_arrives() {
     assert!(client.read_until("0\r\n\r\n").contains(r#""State":"running"}"#));
 }
 
-#[test]
 fn the_daemon_is_left_when_a_client_leaves_in_the_middle_of_a_list() {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\n";
     let (answer, connections) = handing(head);
@@ -101,37 +111,30 @@ fn the_daemon_is_left_when_a_client_leaves_in_the_middle_of_a_list() {
     while daemon.write_all(element.as_bytes()).is_ok() {}
 }
 
-#[test]
 fn the_answer_is_503_until_the_daemon_is_back() {
     let mut bench = Bench::start(|_| json("[]"));
-    let engine = bench.folder.path("engine");
-    std::fs::remove_file(&engine).unwrap();
+    assert_eq!(status(&bench.ask(get("/containers/json"))), 200);
+    bench.daemon.stop();
     let answer = bench.ask(get("/containers/json"));
-    // The connection that was opened at start may still answer. No other one can be opened.
-    let answer = if status(&answer) == 200 { bench.ask(get("/events")) } else { answer };
     assert_eq!(status(&answer), 503, "{answer}");
     assert!(answer.contains("docker daemon unavailable"));
-    bench.daemon = Daemon::speaking(&engine, 44, |_| json("[]"));
+    bench.daemon = Daemon::start(&bench.folder.path("engine"), |_| json("[]"));
     assert_eq!(status(&bench.ask(get("/containers/json"))), 200);
 }
 
-#[test]
 fn after_a_restart_of_the_daemon_requests_without_a_version_get_its_new_version() {
-    let mut bench = Bench::start(|_| {
-        Reply::Close(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]".to_vec())
-    });
+    let mut bench = Bench::start(|_| json("[]"));
     assert_eq!(status(&bench.ask(get("/containers/json"))), 200);
     assert!(bench.daemon.requests()[0].starts_with("GET /v1.51/"));
-    let engine = bench.folder.path("engine");
-    std::fs::remove_file(&engine).unwrap();
+    bench.daemon.stop();
     assert_eq!(status(&bench.ask(get("/events"))), 503);
-    bench.daemon = Daemon::speaking(&engine, 44, |_| raw("200 OK\r\nContent-Type: application/json", "[]"));
+    let answer = |_: &str| raw("200 OK\r\nContent-Type: application/json", "[]");
+    bench.daemon = Daemon::speaking(&bench.folder.path("engine"), 44, answer);
     assert_eq!(status(&bench.ask(get("/containers/json"))), 200);
     assert!(bench.daemon.requests()[0].starts_with("GET /v1.44/"), "{:?}", bench.daemon.requests());
     assert_eq!(status(&bench.ask(get("/v1.45/containers/json"))), 400);
 }
 
-#[test]
 fn if_the_daemon_does_not_answer_in_time_the_answer_is_504() {
     // The connections stay open, and nothing is sent on them.
     let (answer, _connections) = handing("");
@@ -142,7 +145,6 @@ fn if_the_daemon_does_not_answer_in_time_the_answer_is_504() {
     assert_eq!(status(&client.rest()), 504);
 }
 
-#[test]
 fn connections_to_the_daemon_are_reused() {
     let bench = Bench::start(|_| json("[]"));
     let mut client = bench.client();
@@ -153,7 +155,6 @@ fn connections_to_the_daemon_are_reused() {
     assert!(bench.daemon.connections() <= 3, "{} connections", bench.daemon.connections());
 }
 
-#[test]
 fn a_write_that_the_daemon_may_have_received_is_not_sent_again() {
     // The first answer keeps the connection. The daemon closes it in place of the second.
     let asked = AtomicUsize::new(0);
@@ -175,7 +176,6 @@ fn a_write_that_the_daemon_may_have_received_is_not_sent_again() {
     assert_eq!(writes, 1, "a write is sent once");
 }
 
-#[test]
 fn eight_documents_of_3_mb_are_filtered_at_once() {
     let long = "x".repeat(3 << 20);
     let bench = Bench::with(

@@ -13,9 +13,18 @@ use dockveil::yaml;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::harness::{Test, tests};
 use crate::support::built_in::{catalogue, plan, profiles};
 use crate::support::fixture::{self, Fixture};
 use crate::support::leaves::leaves;
+
+pub(crate) const TESTS: &[Test] = tests![
+    samples_decode_and_other_types_do_not,
+    every_blank_is_one_of_its_type,
+    the_times_are_those_that_are_parsed,
+    bollard_decodes_what_every_profile_leaves,
+    bollard_decodes_documents_with_any_class_hidden
+];
 
 /// One field that a Go client parses: schema, path as in class files, type.
 fn typed_fields() -> Vec<[String; 3]> {
@@ -129,7 +138,6 @@ fn found(schema: &str, path: &str, document: &Value) -> Vec<Value> {
     }
 }
 
-#[test]
 fn samples_decode_and_other_types_do_not() {
     for [schema, path, kind] in typed_fields() {
         assert!(decodes(&kind, &sample(&kind)), "{schema} {path}");
@@ -140,7 +148,6 @@ fn samples_decode_and_other_types_do_not() {
     assert!(!decodes("uint64", &json!(-1)) && !decodes("uint16", &json!(70_000)));
 }
 
-#[test]
 fn every_blank_is_one_of_its_type() {
     let mut blanks = 0;
     for [schema, path, kind] in typed_fields() {
@@ -187,7 +194,6 @@ const TEXTS: [&str; 6] = [
 ];
 
 /// `filters/blanks.yaml` and the table agree on times.
-#[test]
 fn the_times_are_those_that_are_parsed() {
     fn times(field: &Field, way: &str, found: &mut Vec<String>) {
         if field.blank == Blank::Time {
@@ -287,7 +293,6 @@ fn decodable() -> &'static BTreeMap<&'static str, Vec<Decodable>> {
     &DECODABLE
 }
 
-#[test]
 fn bollard_decodes_what_every_profile_leaves() {
     // A profile that allows nothing exists to be extended.
     for profile in profiles().iter().filter(|profile| !profile.allow.is_empty()) {
@@ -304,7 +309,6 @@ fn bollard_decodes_what_every_profile_leaves() {
     }
 }
 
-#[test]
 fn bollard_decodes_documents_with_any_class_hidden() {
     for classes in all_but_one().chain([ClassSet::EMPTY]) {
         let show = Show { classes, ..Show::default() };

@@ -12,6 +12,7 @@ use dockveil::profile::{Profile, Profiles};
 use dockveil::route;
 use dockveil::schema::Class;
 
+use crate::harness::{Test, tests};
 use crate::support::built_in::{catalogue, is_for_one_client, policy, profiles};
 use crate::support::canary::{self, Canary};
 use crate::support::client::{body, status, target_of};
@@ -19,6 +20,13 @@ use crate::support::fixture::{self, Fixture};
 use crate::support::generated;
 use crate::support::leaves::leaves;
 use crate::support::stage::Stage;
+
+pub(crate) const TESTS: &[Test] = tests![
+    no_canary_of_a_hidden_class_comes_out,
+    the_canaries_are_in_the_recordings,
+    a_profile_that_shows_everything_lets_canaries_out,
+    every_field_of_every_recording_is_in_the_catalogue
+];
 
 /// The header fields of the engine's answers. There is a canary in each but the three by which clients negotiate.
 const FIELDS: &str = "Api-Version: 1.51\r\nServer: Docker/canary-server (canary-os)\r\nOstype: linux\r\n\
@@ -169,7 +177,6 @@ fn report(profile: &Profile) -> Report {
     Report { row: row + "\n", section: section(profile, &kept, by_name.len()), leaks }
 }
 
-#[test]
 fn no_canary_of_a_hidden_class_comes_out() {
     assert!(fixture::all().len() > 300, "{} fixtures", fixture::all().len());
     // A profile that allows nothing exists to be extended. `compat.rs` tests those that extend it.
@@ -225,7 +232,6 @@ const ABOUT: &str = "# What comes out of the recordings\n\n\
     that came out, of all that the recordings have. Neither number includes canaries in fields that a profile shows by name; these\n\
     fields are listed below. Streams and text are not tested here.\n\n";
 
-#[test]
 fn the_canaries_are_in_the_recordings() {
     for engine in fixture::engines() {
         let recorded = fixture::all().iter().filter(|fixture| fixture.engine == *engine);
@@ -236,7 +242,6 @@ fn the_canaries_are_in_the_recordings() {
 }
 
 /// Without this, the first test could pass because it finds nothing anywhere.
-#[test]
 fn a_profile_that_shows_everything_lets_canaries_out() {
     let file = "profile: open\nabout: Shows all.\nallow: [ContainerInspect, ContainerList]\nshow: all\n";
     let profiles = Profiles::parse(&[("open.yaml", file)], catalogue()).unwrap();
@@ -247,7 +252,6 @@ fn a_profile_that_shows_everything_lets_canaries_out() {
     assert!(shown > 20, "{shown} canaries shown");
 }
 
-#[test]
 fn every_field_of_every_recording_is_in_the_catalogue() {
     let (mut unknown, mut known) = (BTreeSet::new(), 0);
     for fixture in fixture::all() {

@@ -11,11 +11,24 @@ use dockveil::schema::Class;
 use jsonpath_rust::JsonPath;
 use serde_json::Value;
 
+use crate::harness::{Test, tests};
 use crate::support::built_in::{is_for_one_client, policy, profiles};
 use crate::support::canary;
 use crate::support::client::{self, closing_get, status};
 use crate::support::fixture;
 use crate::support::stage::Stage;
+
+pub(crate) const TESTS: &[Test] = tests![
+    each_client_reads_what_it_needs,
+    what_a_client_does_not_need_is_denied,
+    every_client_profile_is_replayed,
+    events_say_what_happened_to_which_container,
+    a_hidden_image_id_is_still_a_key,
+    variables_are_an_array_with_only_those_that_a_profile_names,
+    glances_gets_a_command_with_one_redacted_word,
+    autoheal_restarts_and_does_nothing_else,
+    the_table_of_clients_states_how_many_secrets_are_left
+];
 
 /// The recordings that answer: the newest version of one engine.
 const ENGINE: &str = "docker-28.5";
@@ -756,7 +769,6 @@ fn secrets(text: &str) -> BTreeSet<String> {
     found.filter(|canary| SECRET.contains(&canary.class)).map(|canary| canary.token.clone()).collect()
 }
 
-#[test]
 fn each_client_reads_what_it_needs() {
     for client in CLIENTS {
         let stage = stage(client.profile);
@@ -773,7 +785,6 @@ fn each_client_reads_what_it_needs() {
     }
 }
 
-#[test]
 fn what_a_client_does_not_need_is_denied() {
     for client in CLIENTS {
         let stage = stage(client.profile);
@@ -785,7 +796,6 @@ fn what_a_client_does_not_need_is_denied() {
     }
 }
 
-#[test]
 fn every_client_profile_is_replayed() {
     let clients = profiles().iter().filter(|profile| is_for_one_client(profile));
     let replayed: Vec<&str> = CLIENTS.iter().map(|client| client.profile).collect();
@@ -793,7 +803,6 @@ fn every_client_profile_is_replayed() {
 }
 
 /// What a client acts on arrives, and no label that is not addressed to it.
-#[test]
 fn events_say_what_happened_to_which_container() {
     let type_container = "filters=%7B%22type%22:%7B%22container%22:true%7D%7D";
     let since = "since=1&until=2";
@@ -833,7 +842,6 @@ fn events_say_what_happened_to_which_container() {
 }
 
 /// Uptime Kuma takes an answer for a list of containers if its first row has this key, whatever its value.
-#[test]
 fn a_hidden_image_id_is_still_a_key() {
     let list: Value =
         serde_json::from_str(&ask(&stage("uptime-kuma"), "/containers/json", &recorded("container_list"))).unwrap();
@@ -842,7 +850,6 @@ fn a_hidden_image_id_is_still_a_key() {
 }
 
 /// Netdata's script fails on a `null` here; docker-gen reads variables by name.
-#[test]
 fn variables_are_an_array_with_only_those_that_a_profile_names() {
     let inspect =
         r#"{"Id":"1","Name":"/web","Config":{"Env":["VIRTUAL_HOST=a.test","TOKEN=canary-env","NOMAD_JOB_NAME=j"]}}"#;
@@ -855,14 +862,12 @@ fn variables_are_an_array_with_only_those_that_a_profile_names() {
 }
 
 /// Glances joins the words of the command and fails if there are none.
-#[test]
 fn glances_gets_a_command_with_one_redacted_word() {
     let inspect = r#"{"Id":"1","Config":{"Cmd":["sh","-c","canary-command"],"Entrypoint":["canary-entrypoint"]}}"#;
     let answer = ask(&stage("glances"), "/containers/web/json", inspect);
     assert_eq!(answer, r#"{"Id":"1","Config":{"Cmd":["[redacted]"],"Entrypoint":[]}}"#);
 }
 
-#[test]
 fn autoheal_restarts_and_does_nothing_else() {
     let stage = stage("autoheal");
     let answer = stage.bench.ask("POST /containers/web/restart?t=10 HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n");
@@ -871,7 +876,6 @@ fn autoheal_restarts_and_does_nothing_else() {
     assert!(asked.len() == 1 && asked[0].starts_with("POST /v1.51/containers/web/restart?t=10 "), "{asked:?}");
 }
 
-#[test]
 fn the_table_of_clients_states_how_many_secrets_are_left() {
     let table = include_str!("../../docs/clients.md");
     let (mut wrong, mut before_all, mut after_all) = (String::new(), 0, 0);

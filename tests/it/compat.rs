@@ -14,12 +14,33 @@ use dockveil::schema::Class;
 use dockveil::server::{self, Running};
 use dockveil::socket::Address;
 
+use crate::harness::{Ignored, Outcome, Test, tests};
 use crate::support::canary;
 use crate::support::client::{Client, ask_port, get, status, target_of};
 use crate::support::daemon::{Daemon, Reply, json};
 use crate::support::fixture;
 use crate::support::program::{Program, command};
 use crate::support::proxy::Folder;
+
+pub(crate) const TESTS: &[Test] = tests![
+    in_place_of_11notes,
+    in_place_of_tecnativa,
+    in_place_of_tecnativa_with_everything_that_writes,
+    in_place_of_linuxserver,
+    secrets_are_hidden_until_they_are_asked_for,
+    with_all_shown_an_answer_is_what_the_engine_sent,
+    more_labels_and_variables_are_shown_by_name,
+    no_recorded_answer_shows_a_canary_in_place_of_any_of_them,
+    processes_are_shown_without_their_commands,
+    a_command_is_a_word_where_nobody_can_run_it,
+    errors_name_the_variable_and_end_with_78,
+    check_states_the_proxy_and_warns_of_what_is_shown,
+    root_opens_the_listeners_and_becomes_an_ordinary_user,
+    a_user_who_may_not_open_the_engine_reads_what_to_change,
+    every_variable_of_the_other_proxies_is_in_its_table,
+    the_document_has_the_rows_of_the_tables,
+    what_is_open_is_what_the_rules_of_the_other_proxy_open
+];
 
 /// The configuration that these variables give.
 fn config(variables: &[(&str, &str)]) -> Config {
@@ -122,7 +143,6 @@ impl Drop for Swapped {
     }
 }
 
-#[test]
 fn in_place_of_11notes() {
     let swapped = Swapped::start("SOCKET_PROXY_DOCKER_SOCKET", &[]);
     assert_eq!(swapped.running.as_ref().unwrap().addresses().len(), 2);
@@ -167,7 +187,6 @@ fn in_place_of_11notes() {
     );
 }
 
-#[test]
 fn in_place_of_tecnativa() {
     let swapped = Swapped::start(
         "SOCKET_PATH",
@@ -203,7 +222,6 @@ fn in_place_of_tecnativa() {
     assert_eq!(status(&swapped.ask("GET", "/containersXYZ")), 404);
 }
 
-#[test]
 fn in_place_of_tecnativa_with_everything_that_writes() {
     let swapped = Swapped::start("SOCKET_PATH", &[("CONTAINERS", "1"), ("POST", "1"), ("IMAGES", "1")]);
     swapped.check(
@@ -224,7 +242,6 @@ fn in_place_of_tecnativa_with_everything_that_writes() {
     );
 }
 
-#[test]
 fn in_place_of_linuxserver() {
     let swapped = Swapped::start(
         "SOCKET_PATH",
@@ -283,7 +300,6 @@ fn check_canaries(socket: &str, variables: &[(&str, &str)]) {
     assert!(shown > 40, "{shown} canaries shown");
 }
 
-#[test]
 fn secrets_are_hidden_until_they_are_asked_for() {
     let sections = ["CONTAINERS", "IMAGES", "INFO", "NETWORKS", "VOLUMES"].map(|name| (name, "1"));
     check_canaries("SOCKET_PROXY_DOCKER_SOCKET", &[]);
@@ -291,7 +307,6 @@ fn secrets_are_hidden_until_they_are_asked_for() {
     check_canaries("SOCKET_PATH", &[&sections[..], &[("ALLOW_LOGS", "1")]].concat());
 }
 
-#[test]
 fn with_all_shown_an_answer_is_what_the_engine_sent() {
     let swapped = Swapped::start("SOCKET_PATH", &[("CONTAINERS", "1"), ("DOCKVEIL_SHOW", "all")]);
     let answer = swapped.ask("GET", "/containers/web/json");
@@ -301,7 +316,6 @@ fn with_all_shown_an_answer_is_what_the_engine_sent() {
     assert!(shows.unknown && !shows.mask);
 }
 
-#[test]
 fn more_labels_and_variables_are_shown_by_name() {
     let variables = [("CONTAINERS", "1"), ("DOCKVEIL_LABELS", "traefik.*, homepage.*"), ("DOCKVEIL_SHOW", "command")];
     let config = config(&variables);
@@ -320,7 +334,6 @@ fn more_labels_and_variables_are_shown_by_name() {
     assert!(show.names.of(lists::LABELS).matches("traefik.http.routers.web.rule"));
 }
 
-#[test]
 fn no_recorded_answer_shows_a_canary_in_place_of_any_of_them() {
     let all_of = |table: &'static Table| -> Vec<(&'static str, &'static str)> {
         let mut variables: Vec<_> = table.switches().map(|(name, _)| (name, "1")).collect();
@@ -353,7 +366,6 @@ fn applied(plan: &Plan, document: &str) -> String {
     String::from_utf8(out).unwrap().to_lowercase()
 }
 
-#[test]
 fn processes_are_shown_without_their_commands() {
     let config = config(&[("CONTAINERS", "1")]);
     let shown = |rows: &str| {
@@ -381,7 +393,6 @@ fn processes_are_shown_without_their_commands() {
     }
 }
 
-#[test]
 fn a_command_is_a_word_where_nobody_can_run_it() {
     let commands = |variables: &[(&str, &str)]| -> String {
         let config = config(variables);
@@ -402,7 +413,6 @@ fn a_command_is_a_word_where_nobody_can_run_it() {
     assert_eq!(commands(&[("CONTAINERS", "1"), ("DOCKVEIL_SHOW", "all")]), shown);
 }
 
-#[test]
 fn errors_name_the_variable_and_end_with_78() {
     let ended = command(&[("CONTAINERS", "yes"), ("ALLOW_STRAT", "1")], &[]).output().unwrap();
     let said = String::from_utf8(ended.stderr).unwrap();
@@ -410,7 +420,6 @@ fn errors_name_the_variable_and_end_with_78() {
     assert!(said.contains("CONTAINERS: found \"yes\"") && said.contains("did you mean ALLOW_START?"), "{said}");
 }
 
-#[test]
 fn check_states_the_proxy_and_warns_of_what_is_shown() {
     let check = |variables: &[(&str, &str)], arguments: &[&str]| {
         let ended = command(variables, arguments).output().unwrap();
@@ -430,12 +439,18 @@ fn check_states_the_proxy_and_warns_of_what_is_shown() {
     assert!(said.contains("allowed by IMAGES"), "{said}");
 }
 
-#[test]
-fn root_opens_the_listeners_and_becomes_an_ordinary_user() {
-    let networks = Command::new("unshare").args(["--net", "true"]).output();
-    if !rustix::process::geteuid().is_root() || !networks.is_ok_and(|ended| ended.status.success()) {
-        eprintln!("not run: it takes root, and a network of its own");
-        return;
+/// Only root can become another user.
+fn require_root() -> Result<(), Ignored> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Ignored::Missing("these tests do not run as root".to_owned()))
+}
+
+fn root_opens_the_listeners_and_becomes_an_ordinary_user() -> Outcome {
+    require_root()?;
+    if !Command::new("unshare").args(["--net", "true"]).output().is_ok_and(|ended| ended.status.success()) {
+        return Err(Ignored::Missing("no network namespace can be made here".to_owned()));
     }
     let folder = Folder::new();
     let daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
@@ -488,14 +503,11 @@ fn root_opens_the_listeners_and_becomes_an_ordinary_user() {
     assert!(ended.success() && !socket.exists(), "{log}");
     assert!(log.contains("compat: 11notes"), "{log}");
     assert!(log.contains("runs as user 7001, group 7002, supplementary groups 7991"), "{log}");
+    Ok(())
 }
 
-#[test]
-fn a_user_who_may_not_open_the_engine_reads_what_to_change() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("not run: it takes root");
-        return;
-    }
+fn a_user_who_may_not_open_the_engine_reads_what_to_change() -> Outcome {
+    require_root()?;
     let folder = Folder::new();
     let daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
     std::os::unix::fs::chown(&daemon.path, Some(0), Some(7991)).unwrap();
@@ -517,6 +529,7 @@ fn a_user_who_may_not_open_the_engine_reads_what_to_change() {
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(70), "{said}");
     assert!(said.contains("belongs to 0:7991") && said.contains("user: \"1000:7991\""), "{said}");
+    Ok(())
 }
 
 /// The variables that the other proxies read.
@@ -545,7 +558,6 @@ const READ: &[(&str, &str)] = &[
     ),
 ];
 
-#[test]
 fn every_variable_of_the_other_proxies_is_in_its_table() {
     for (name, variables) in READ {
         let table = tables().unwrap().iter().find(|table| table.name == *name).unwrap();
@@ -577,7 +589,6 @@ fn rows() -> String {
     text
 }
 
-#[test]
 fn the_document_has_the_rows_of_the_tables() {
     let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/drop-in.md")).unwrap();
     assert!(document.contains(&rows()), "docs/drop-in.md must have these rows:\n{}", rows());
@@ -640,7 +651,6 @@ const INTENDED: &[(&str, &str, bool)] = &[
     ("tecnativa", "ContainerStop", true),
 ];
 
-#[test]
 fn what_is_open_is_what_the_rules_of_the_other_proxy_open() {
     let mut seen = BTreeSet::new();
     for table in tables().unwrap() {

@@ -1,8 +1,12 @@
 //! An answer that is cut short upstream is recognisably cut short downstream, however its end is marked.
 
+use crate::harness::{Test, tests};
 use crate::support::client::status;
 use crate::support::daemon::handing;
 use crate::support::proxy::Bench;
+
+pub(crate) const TESTS: &[Test] =
+    tests![half_a_document_is_withheld, half_a_list_has_no_end, half_an_archive_has_no_end, half_a_stream_has_no_end];
 
 /// How a daemon marks the end of a body.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,7 +40,6 @@ fn ask(request: &str, half: &str, arrives: Option<&str>) -> String {
     first + &client.rest()
 }
 
-#[test]
 fn half_a_document_is_withheld() {
     let ask = |end, body| ask("/containers/web/json HTTP/1.1", &half("application/json", end, body), None);
     for end in BODY_ENDS {
@@ -53,7 +56,6 @@ fn half_a_document_is_withheld() {
     }
 }
 
-#[test]
 fn half_a_list_has_no_end() {
     const ELEMENT: &str = r#"{"Id":"1","Command":"","State":"running"}"#;
     let ask = |version, end, body, arrives| {
@@ -74,7 +76,6 @@ fn half_a_list_has_no_end() {
     }
 }
 
-#[test]
 fn half_an_archive_has_no_end() {
     let ask = |version, end, arrives| {
         ask(&format!("/containers/web/export {version}"), &half("application/x-tar", end, "half"), arrives)
@@ -91,7 +92,6 @@ fn half_an_archive_has_no_end() {
     assert_eq!(status(&answer), 505, "{answer}");
 }
 
-#[test]
 fn half_a_stream_has_no_end() {
     for end in BODY_ENDS {
         let half = half("application/octet-stream", end, "half");

@@ -6,6 +6,15 @@ use std::process::Command;
 
 use dockveil::profile::Profiles;
 
+use crate::harness::{Test, tests};
+
+pub(crate) const TESTS: &[Test] = tests![
+    every_configuration_has_no_mistake,
+    every_client_has_a_file_that_serves_its_profile,
+    no_file_gives_the_engine_to_a_client_or_a_door_to_the_network,
+    units_start_the_program_with_options_that_it_knows
+];
+
 /// The folder.
 fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
@@ -52,14 +61,12 @@ fn options(words: &[String]) -> Vec<String> {
     words.iter().skip(1).cloned().collect()
 }
 
-#[test]
 fn every_configuration_has_no_mistake() {
     for path in [deploy().join("dockveil.yaml"), deploy().join("systemd/dockveil.yaml")] {
         check(&path, &["--config".to_owned(), path.to_str().unwrap().to_owned()]);
     }
 }
 
-#[test]
 fn every_client_has_a_file_that_serves_its_profile() {
     let mut served_profiles = BTreeSet::new();
     let stacks = files("swarm", "stack.yaml");
@@ -83,7 +90,6 @@ fn every_client_has_a_file_that_serves_its_profile() {
     }
 }
 
-#[test]
 fn no_file_gives_the_engine_to_a_client_or_a_door_to_the_network() {
     for path in files("compose", ".yaml").iter().chain(&files("swarm", "stack.yaml")) {
         let text = std::fs::read_to_string(path).unwrap();
@@ -99,7 +105,6 @@ fn no_file_gives_the_engine_to_a_client_or_a_door_to_the_network() {
     }
 }
 
-#[test]
 fn units_start_the_program_with_options_that_it_knows() {
     let unit = deploy().join("systemd/dockveil.service");
     let installed = "/etc/dockveil/dockveil.yaml";

@@ -7,7 +7,19 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::harness::{Test, tests};
 use crate::support::proxy::Folder;
+
+pub(crate) const TESTS: &[Test] = tests![
+    examples_run_and_print_what_the_documents_say,
+    examples_that_are_not_run_are_listed_with_the_reason,
+    commands_in_running_text_have_the_options_that_they_name,
+    configurations_in_the_documents_are_accepted,
+    links_lead_somewhere,
+    files_named_in_documents_and_comments_exist,
+    the_readme_is_short_and_shows_what_the_demo_prints,
+    every_promise_names_tests_that_exist
+];
 
 /// The documents whose examples are run.
 const WITH_EXAMPLES: [&str; 9] = [
@@ -266,7 +278,6 @@ fn demo() -> String {
     printed.split(SUGGESTIONS).next().unwrap().trim_matches('\n').to_owned()
 }
 
-#[test]
 fn examples_run_and_print_what_the_documents_say() {
     let folder = sandbox();
     let (mut wrong, mut count) = (String::new(), 0);
@@ -292,7 +303,6 @@ fn examples_run_and_print_what_the_documents_say() {
     assert!(count >= 15, "only {count} examples were run");
 }
 
-#[test]
 fn examples_that_are_not_run_are_listed_with_the_reason() {
     let found = all_examples().into_iter().map(|example| example.command).filter(|command| offline(command).is_none());
     let found: BTreeSet<String> = found.collect();
@@ -303,7 +313,6 @@ fn examples_that_are_not_run_are_listed_with_the_reason() {
 }
 
 /// `dockveil …` in running text and tables: the subcommand and its options exist.
-#[test]
 fn commands_in_running_text_have_the_options_that_they_name() {
     let mut helps: BTreeMap<String, String> = BTreeMap::new();
     let folder = Folder::new();
@@ -343,7 +352,6 @@ fn first_key(text: &str) -> &str {
     line.split(':').next().unwrap()
 }
 
-#[test]
 fn configurations_in_the_documents_are_accepted() {
     let (mut wrong, mut count) = (String::new(), 0);
     for block in all_blocks().filter(|block| block.language == "yaml") {
@@ -402,7 +410,6 @@ fn anchors(text: &str) -> BTreeSet<String> {
     headings.map(|line| anchor(line.trim_start_matches('#'))).collect()
 }
 
-#[test]
 fn links_lead_somewhere() {
     let (mut wrong, mut count) = (String::new(), 0);
     for file in documents() {
@@ -449,7 +456,6 @@ fn prose(file: &str, text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-#[test]
 fn files_named_in_documents_and_comments_exist() {
     let folders = ["src/", "tests/", "filters/", "fixtures/", "docs/", "deploy/", "benches/", "fuzz/", ".ci/"];
     let (mut wrong, mut count) = (String::new(), 0);
@@ -473,7 +479,6 @@ fn files_named_in_documents_and_comments_exist() {
     assert!(count >= 100, "only {count} files are named");
 }
 
-#[test]
 fn the_readme_is_short_and_shows_what_the_demo_prints() {
     let text = read("README.md");
     assert!(text.lines().count() <= 200, "{} lines", text.lines().count());
@@ -489,7 +494,6 @@ fn the_readme_is_short_and_shows_what_the_demo_prints() {
 }
 
 /// Each row of the table of promises ends with the tests that prove it, each as `file::name`.
-#[test]
 fn every_promise_names_tests_that_exist() {
     let text = read("SECURITY.md");
     let rows: Vec<&str> = text

@@ -15,12 +15,31 @@ use dockveil::schema::Class;
 use serde_json::Value;
 
 use crate::canaries::is_addressed;
+use crate::harness::{Test, tests};
 use crate::support::built_in::{policy, profiles};
 use crate::support::canary::{self, Canary};
 use crate::support::client::{Client, PATIENCE, body, get, status};
 use crate::support::daemon::{Reply, handing, json, wait_until_closed};
 use crate::support::fixture;
 use crate::support::proxy::{Bench, policy_of, short_timeouts};
+
+pub(crate) const TESTS: &[Test] = tests![
+    an_event_arrives_without_what_is_hidden_in_every_framing,
+    a_client_chooses_among_the_framings_of_the_engine,
+    an_event_leaves_with_its_last_brace_however_long_it_was_silent,
+    a_broken_stream_has_no_end,
+    an_answer_that_is_no_stream_of_records_is_withheld,
+    the_connection_to_the_daemon_is_closed_when_the_client_leaves,
+    a_slow_client_that_is_not_too_far_behind_loses_nothing,
+    a_client_that_reads_gets_a_burst_larger_than_the_backlog,
+    a_client_that_is_too_far_behind_is_cut_off_and_the_daemon_does_not_wait,
+    stats_are_filtered_sample_by_sample,
+    stats_hide_names_where_identity_is_hidden,
+    filters_that_guess_hidden_values_do_not_reach_the_daemon,
+    recorded_streams_come_out_record_by_record,
+    the_command_filters_one_event_after_another,
+    no_recorded_event_shows_a_canary_of_a_hidden_class
+];
 
 const PROFILE: &str = "profile: test\nallow: [ContainerStats, SystemEvents]\nshow: [identity, state, topology]\n\
                        labels: [\"shop.*\"]\nevents: filtered\nstats: filtered\n";
@@ -77,7 +96,6 @@ fn open(change: impl FnOnce(&mut Config)) -> (Bench, Client, UnixStream) {
     (bench, client, connections.next())
 }
 
-#[test]
 fn an_event_arrives_without_what_is_hidden_in_every_framing() {
     for (kind, mark) in [
         ("application/json", ""),
@@ -108,7 +126,6 @@ fn an_event_arrives_without_what_is_hidden_in_every_framing() {
     }
 }
 
-#[test]
 fn a_client_chooses_among_the_framings_of_the_engine() {
     for (accept, up) in
         [("application/json-seq", true), ("application/jsonl", true), ("*/*", false), ("text/event-stream", false)]
@@ -123,7 +140,6 @@ fn a_client_chooses_among_the_framings_of_the_engine() {
     }
 }
 
-#[test]
 fn an_event_leaves_with_its_last_brace_however_long_it_was_silent() {
     let (bench, mut client, mut daemon) = open(short_timeouts);
     for _ in 0..3 {
@@ -135,7 +151,6 @@ fn an_event_leaves_with_its_last_brace_however_long_it_was_silent() {
     }
 }
 
-#[test]
 fn a_broken_stream_has_no_end() {
     let good = chunk(&format!("{EVENT}\n"));
     for broken in [
@@ -169,7 +184,6 @@ fn a_broken_stream_has_no_end() {
     assert_eq!(records(&ask(&get("/events"), short)), (format!("{LEFT}\n"), false));
 }
 
-#[test]
 fn an_answer_that_is_no_stream_of_records_is_withheld() {
     for head in [
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -185,14 +199,12 @@ fn an_answer_that_is_no_stream_of_records_is_withheld() {
     assert_eq!(status(&ask("GET /events HTTP/1.0\r\n\r\n", head("") + END)), 505);
 }
 
-#[test]
 fn the_connection_to_the_daemon_is_closed_when_the_client_leaves() {
     let (_bench, client, daemon) = open(|_| {});
     drop(client);
     wait_until_closed(daemon);
 }
 
-#[test]
 fn a_slow_client_that_is_not_too_far_behind_loses_nothing() {
     const EVENTS: usize = 2000;
     let (_bench, mut client, mut daemon) = open(|_| {});
@@ -208,7 +220,6 @@ fn a_slow_client_that_is_not_too_far_behind_loses_nothing() {
     assert!(rest.ends_with(END));
 }
 
-#[test]
 fn a_client_that_reads_gets_a_burst_larger_than_the_backlog() {
     const EVENTS: usize = 20_000;
     let (_bench, mut client, mut daemon) = open(|_| {});
@@ -229,7 +240,6 @@ fn a_client_that_reads_gets_a_burst_larger_than_the_backlog() {
     assert_eq!(String::from_utf8(bytes).unwrap().matches(LEFT).count(), EVENTS);
 }
 
-#[test]
 fn a_client_that_is_too_far_behind_is_cut_off_and_the_daemon_does_not_wait() {
     let (_bench, mut client, mut daemon) = open(|_| {});
     // A write that waits for longer fails with another error.
@@ -249,7 +259,6 @@ fn a_client_that_is_too_far_behind_is_cut_off_and_the_daemon_does_not_wait() {
     assert!(!rest.ends_with(END) && !rest.contains("canary"));
 }
 
-#[test]
 fn stats_are_filtered_sample_by_sample() {
     let bench = Bench::profiled(PROFILE, |_| {
         let sample =
@@ -264,7 +273,6 @@ fn stats_are_filtered_sample_by_sample() {
     assert!(!answer.contains("Content-Type"), "{answer}");
 }
 
-#[test]
 fn stats_hide_names_where_identity_is_hidden() {
     let profile = "profile: test\nallow: [ContainerStats]\nshow: [state]\nstats: filtered\n";
     let bench = Bench::profiled(profile, |_| {
@@ -278,7 +286,6 @@ fn stats_hide_names_where_identity_is_hidden() {
     assert!(!answer.contains("canary") && answer.contains(r#""pids_stats":{"current":1}"#), "{answer}");
 }
 
-#[test]
 fn filters_that_guess_hidden_values_do_not_reach_the_daemon() {
     let bench = Bench::profiled(PROFILE, |_| json("{}"));
     for filters in [
@@ -295,7 +302,6 @@ fn filters_that_guess_hidden_values_do_not_reach_the_daemon() {
     assert!(bench.daemon.requests().is_empty());
 }
 
-#[test]
 fn recorded_streams_come_out_record_by_record() {
     let mut events = 0;
     for engine in fixture::engines() {
@@ -323,7 +329,6 @@ fn recorded_streams_come_out_record_by_record() {
     assert!(events > 10, "{events} events");
 }
 
-#[test]
 fn the_command_filters_one_event_after_another() {
     let filter = |text: &str| {
         let arguments = cli::FilterArgs {
@@ -397,7 +402,6 @@ fn check_essentials(policy: &Policy, before: &Value, after: &Value, file: &str) 
     }
 }
 
-#[test]
 fn no_recorded_event_shows_a_canary_of_a_hidden_class() {
     let events = recorded();
     assert!(events.len() > 100, "{} events", events.len());

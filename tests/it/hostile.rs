@@ -1,9 +1,22 @@
 //! Documents that no engine should send: they are withheld, or come out without a canary.
 
+use crate::harness::{Test, tests};
 use crate::support::client::{body, get, status};
 use crate::support::daemon::{Reply, json};
 use crate::support::fixture;
 use crate::support::proxy::Bench;
+
+pub(crate) const TESTS: &[Test] = tests![
+    what_is_not_one_json_document_is_withheld,
+    bytes_after_a_list_are_not_passed_on,
+    odd_documents_do_no_harm,
+    numbers_that_fit_no_type_pass_unchanged,
+    events_are_filtered_up_to_one_that_is_cut_short,
+    logs_pass_byte_for_byte_whatever_their_frames,
+    every_hostile_document_has_a_test,
+    headers_of_the_daemon_are_not_passed_on,
+    a_member_in_another_case_is_hidden_too
+];
 
 /// What a client gets for `target` if the daemon answers with a file of `fixtures/hostile`.
 fn answer(target: &str, file: &str) -> String {
@@ -26,7 +39,6 @@ fn check(file: &str, inspect: u16, list: u16) {
     }
 }
 
-#[test]
 fn what_is_not_one_json_document_is_withheld() {
     for file in [
         "bad_utf8.json",
@@ -44,13 +56,11 @@ fn what_is_not_one_json_document_is_withheld() {
     assert_eq!(status(&answer("/containers/web/json", "trailing_bytes.json")), 502);
 }
 
-#[test]
 fn bytes_after_a_list_are_not_passed_on() {
     let answer = answer("/containers/json", "trailing_bytes.json");
     assert!(!answer.contains("canary") && !answer.ends_with("0\r\n\r\n"), "{answer}");
 }
 
-#[test]
 fn odd_documents_do_no_harm() {
     for file in ["kelvin_key.json", "lone_surrogate.json", "null_document.json"] {
         let answer = answer("/containers/web/json", file);
@@ -64,7 +74,6 @@ fn odd_documents_do_no_harm() {
     assert!(answer.ends_with(&format!("\r\n\r\n{body}\n")), "{answer}");
 }
 
-#[test]
 fn numbers_that_fit_no_type_pass_unchanged() {
     let body = fixture::root().join("hostile/huge_numbers.json");
     let body = std::fs::read_to_string(body).unwrap();
@@ -86,14 +95,12 @@ fn stream(target: &str, file: &str) -> String {
     client.rest()
 }
 
-#[test]
 fn events_are_filtered_up_to_one_that_is_cut_short() {
     let (events, ended) = body(&stream("/events", "no_newline.ndjson"));
     assert!(!ended && events.lines().count() == 1 && events.contains(r#""Action":"start""#), "{events}");
 }
 
 /// Nothing in them is filtered.
-#[test]
 fn logs_pass_byte_for_byte_whatever_their_frames() {
     for file in ["bad_stream.mux", "truncated.mux"] {
         let recorded = std::fs::read(fixture::root().join("hostile").join(file)).unwrap();
@@ -103,7 +110,6 @@ fn logs_pass_byte_for_byte_whatever_their_frames() {
     }
 }
 
-#[test]
 fn every_hostile_document_has_a_test() {
     let files = std::fs::read_dir(fixture::root().join("hostile")).unwrap();
     let text = include_str!("hostile.rs");
@@ -113,7 +119,6 @@ fn every_hostile_document_has_a_test() {
     }
 }
 
-#[test]
 fn headers_of_the_daemon_are_not_passed_on() {
     let bench = Bench::start(|_| {
         Reply::Keep(
@@ -130,7 +135,6 @@ fn headers_of_the_daemon_are_not_passed_on() {
     assert!(answer.to_lowercase().contains("api-version: 1.51\r\n"), "{answer}");
 }
 
-#[test]
 fn a_member_in_another_case_is_hidden_too() {
     let bench = Bench::start(|_| {
         json(

@@ -3,6 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::harness::{Test, tests};
+
+pub(crate) const TESTS: &[Test] = tests![
+    modules_use_only_those_below_them,
+    a_client_is_written_to_in_one_place,
+    bodies_are_made_in_one_place,
+    third_party_crates_come_in_by_their_doors,
+    a_word_is_found_inside_a_name,
+    the_filter_engine_names_nothing_of_docker
+];
+
 /// The map of `lib.rs`: each module, and those that it may use.
 fn map() -> BTreeMap<String, Vec<String>> {
     let mut modules = BTreeMap::new();
@@ -48,7 +59,6 @@ fn module(file: &str) -> &str {
     file.strip_prefix("src/").unwrap().split(['/', '.']).next().unwrap()
 }
 
-#[test]
 fn modules_use_only_those_below_them() {
     let mut wrong = BTreeSet::new();
     let modules = map();
@@ -77,7 +87,6 @@ fn code(text: &str) -> String {
     text[..tested].lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-#[test]
 fn a_client_is_written_to_in_one_place() {
     // hyper writes `Filtered` bodies through the request reader; everything else leaves through `Downstream`, which takes
     // only what `proxy/body.rs` makes. Elsewhere in `proxy`, a socket is the engine's.
@@ -104,7 +113,6 @@ fn a_client_is_written_to_in_one_place() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-#[test]
 fn bodies_are_made_in_one_place() {
     let mut wrong = BTreeSet::new();
     for (file, text) in sources() {
@@ -117,7 +125,6 @@ fn bodies_are_made_in_one_place() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-#[test]
 fn third_party_crates_come_in_by_their_doors() {
     let mut wrong = BTreeSet::new();
     for (file, text) in sources() {
@@ -181,7 +188,6 @@ fn words(line: &str) -> impl Iterator<Item = String> {
     words.into_iter()
 }
 
-#[test]
 fn a_word_is_found_inside_a_name() {
     let found: Vec<String> = words("fn of(ContainerInspect, \"$.HostConfig\") // a_label").collect();
     for word in ["container", "inspect", "host", "config", "label"] {
@@ -189,7 +195,6 @@ fn a_word_is_found_inside_a_name() {
     }
 }
 
-#[test]
 fn the_filter_engine_names_nothing_of_docker() {
     let mut wrong = BTreeSet::new();
     for (file, text) in sources().iter().filter(|(file, _)| file.starts_with("src/filter")) {

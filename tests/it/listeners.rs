@@ -9,9 +9,16 @@ use dockveil::config::{Config, Limits, Listener, Startup, Timeouts};
 use dockveil::server;
 use dockveil::socket::{Address, SocketOwner};
 
+use crate::harness::{Test, tests};
 use crate::support::client::{ask_port, closing_get, get, status};
 use crate::support::daemon::json;
 use crate::support::proxy::{Bench, Folder, policy};
+
+pub(crate) const TESTS: &[Test] = tests![
+    mode_and_owner_of_a_socket_are_as_configured,
+    a_socket_is_removed_when_its_server_stops,
+    tcp_on_both_sides_filters_and_streams
+];
 
 fn listener(address: Address) -> Listener {
     Listener {
@@ -29,7 +36,6 @@ fn config(upstream: Address, listeners: Vec<Listener>) -> Config {
     Config { upstream, listeners, limits: Limits::default(), timeouts, startup: Startup::default() }
 }
 
-#[test]
 fn mode_and_owner_of_a_socket_are_as_configured() {
     let me = std::fs::metadata("/proc/self").unwrap();
     let owner = (me.uid(), me.gid());
@@ -45,7 +51,6 @@ fn mode_and_owner_of_a_socket_are_as_configured() {
     assert_eq!(status(&bench.ask(get("/containers/json"))), 200);
 }
 
-#[test]
 fn a_socket_is_removed_when_its_server_stops() {
     let folder = Folder::new();
     let path = folder.path("listener");
@@ -62,7 +67,6 @@ fn a_socket_is_removed_when_its_server_stops() {
     assert_eq!(std::fs::read(&path).unwrap(), b"a file");
 }
 
-#[test]
 fn tcp_on_both_sides_filters_and_streams() {
     let engine = TcpListener::bind("127.0.0.1:0").unwrap();
     let upstream = Address::Tcp { host: "localhost".to_owned(), port: engine.local_addr().unwrap().port() };

@@ -3,10 +3,18 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
+use crate::harness::{Test, tests};
 use crate::support::client::{Client, get, status};
 use crate::support::daemon::{Daemon, json};
 use crate::support::program::Program;
 use crate::support::proxy::Folder;
+
+pub(crate) const TESTS: &[Test] = tests![
+    the_line_of_an_exchange_is_written_at_once,
+    no_line_is_lost_when_the_program_stops,
+    the_log_holds_nothing_that_a_client_or_the_engine_chose,
+    a_log_that_nobody_reads_stops_no_exchange
+];
 
 /// The fields of a line, which must be valid logfmt: `name=value`, where a value that is not bare is a JSON string.
 #[track_caller]
@@ -32,7 +40,6 @@ fn fields(line: &str) -> BTreeMap<String, String> {
     fields
 }
 
-#[test]
 fn the_line_of_an_exchange_is_written_at_once() {
     let folder = Folder::new();
     let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
@@ -53,7 +60,6 @@ fn the_line_of_an_exchange_is_written_at_once() {
     }
 }
 
-#[test]
 fn no_line_is_lost_when_the_program_stops() {
     const CLIENTS: usize = 8;
     const EXCHANGES: usize = 50;
@@ -81,7 +87,6 @@ fn no_line_is_lost_when_the_program_stops() {
     assert!(lines.iter().any(|line| line.ends_with("msg=\"stopping\"")));
 }
 
-#[test]
 fn the_log_holds_nothing_that_a_client_or_the_engine_chose() {
     let folder = Folder::new();
     let list = r#"[{"Id":"canary-id","Names":["/canary-name"],"Command":"canary-command"}]"#;
@@ -115,7 +120,6 @@ fn the_log_holds_nothing_that_a_client_or_the_engine_chose() {
     }
 }
 
-#[test]
 fn a_log_that_nobody_reads_stops_no_exchange() {
     // More lines than the pipe and the queue of the log hold.
     const EXCHANGES: usize = 12_000;

@@ -1,4 +1,5 @@
-//! Behaviour of the program, a file per behaviour. None of it needs Docker or a network.
+//! The behaviour of the program, a file for each behaviour. These tests need neither Docker nor a network.
+#![deny(dead_code)]
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod answers;
@@ -11,6 +12,8 @@ mod cut;
 mod deploy;
 mod docs;
 mod events;
+#[path = "../support/harness.rs"]
+mod harness;
 mod hostile;
 mod layering;
 mod listeners;
@@ -26,3 +29,49 @@ mod streams;
 mod support;
 mod tricks;
 mod unknown;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use harness::{Missing, Suite};
+
+#[expect(clippy::disallowed_methods, reason = "the program reads its environment in `cli`, a test where it is")]
+fn main() -> ExitCode {
+    let required = std::env::var("DOCKVEIL_ENGINE_TESTS").is_ok_and(|value| value == "require");
+    harness::run(&Suite {
+        tests: &[
+            canaries::TESTS,
+            catalogue::TESTS,
+            catalogue::table::TESTS,
+            catalogue::versions::TESTS,
+            docs::TESTS,
+            seeds::TESTS,
+            blanks::TESTS,
+            unknown::TESTS,
+            remains::TESTS,
+            remains::table::TESTS,
+            compat::TESTS,
+            events::TESTS,
+            deploy::TESTS,
+            clients::TESTS,
+            answers::TESTS,
+            cut::TESTS,
+            hostile::TESTS,
+            layering::TESTS,
+            listeners::TESTS,
+            log::TESTS,
+            profiles::TESTS,
+            program::TESTS,
+            requests::TESTS,
+            rules::TESTS,
+            snapshots::TESTS,
+            streams::TESTS,
+            support::canary::TESTS,
+            tricks::TESTS,
+        ],
+        // None takes a tenth of that on a machine with nothing else to do.
+        limit: Duration::from_secs(120),
+        threads: None,
+        missing: if required { Missing::Fails } else { Missing::Ignores },
+    })
+}

@@ -3,9 +3,13 @@
 use dockveil::api::Operation;
 use dockveil::profile::{Profile, StreamFiltering};
 
+use crate::harness::{Test, tests};
 use crate::support::built_in::profile;
 use crate::support::fixture::Fixture;
 use crate::support::snapshot::{Snapshots, changed, check};
+
+pub(crate) const TESTS: &[Test] =
+    tests![dashboard_version, dashboard_info, dashboard_labels, dashboard_live_filters_documents_as_dashboard_does];
 
 const VERSIONS: &[&str] = &[
     "docker-20.10/v1.41/system_version.json",
@@ -36,17 +40,14 @@ fn rule_by_rule(schema: &str, fixture: &Fixture) -> String {
     lines.join("\n")
 }
 
-#[test]
 fn dashboard_version() {
     check("profiles", "dashboard_version", VERSIONS, |fixture| rule_by_rule("SystemVersion", fixture));
 }
 
-#[test]
 fn dashboard_info() {
     check("profiles", "dashboard_info", INFOS, |fixture| rule_by_rule("SystemInfo", fixture));
 }
 
-#[test]
 fn dashboard_labels() {
     check("profiles", "dashboard_labels", LABELLED, |fixture| {
         let with = profile("dashboard");
@@ -57,7 +58,6 @@ fn dashboard_labels() {
 }
 
 /// So these snapshots hold for both profiles.
-#[test]
 fn dashboard_live_filters_documents_as_dashboard_does() {
     let [dashboard, live] = ["dashboard", "dashboard-live"].map(profile);
     let written = |profile: &Profile| {

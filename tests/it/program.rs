@@ -5,11 +5,20 @@ use std::process::{Output, Stdio};
 
 use dockveil::api::ApiVersion;
 
+use crate::harness::{Test, tests};
 use crate::support::client::{Client, closing_get, status};
 use crate::support::daemon::{Daemon, Reply, json};
 use crate::support::fixture;
 use crate::support::program::{Program, command};
 use crate::support::proxy::Folder;
+
+pub(crate) const TESTS: &[Test] = tests![
+    explain_states_why_a_target_of_podmans_own_api_is_denied,
+    an_engine_newer_than_the_catalogue_is_logged_once_and_its_new_fields_are_hidden,
+    while_the_engine_is_down_the_answer_is_503_and_the_program_goes_on,
+    the_filter_command_reports_a_withheld_document_by_its_exit_code,
+    healthcheck_reports_by_its_exit_code
+];
 
 /// Runs it with `input` until it ends.
 fn run(arguments: &[&str], input: &[u8]) -> Output {
@@ -20,7 +29,6 @@ fn run(arguments: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-#[test]
 fn explain_states_why_a_target_of_podmans_own_api_is_denied() {
     for (request, said) in [
         ("GET /v4.3.1/libpod/info", "decision  404: podman's own api under /libpod is not supported"),
@@ -33,7 +41,6 @@ fn explain_states_why_a_target_of_podmans_own_api_is_denied() {
     }
 }
 
-#[test]
 fn an_engine_newer_than_the_catalogue_is_logged_once_and_its_new_fields_are_hidden() {
     let folder = Folder::new();
     let body =
@@ -63,7 +70,6 @@ fn an_engine_newer_than_the_catalogue_is_logged_once_and_its_new_fields_are_hidd
     assert!(!folder.path("listener").exists());
 }
 
-#[test]
 fn while_the_engine_is_down_the_answer_is_503_and_the_program_goes_on() {
     let folder = Folder::new();
     let mut program = Program::between(&folder);
@@ -85,7 +91,6 @@ fn while_the_engine_is_down_the_answer_is_503_and_the_program_goes_on() {
     assert!(program.is_running());
 }
 
-#[test]
 fn the_filter_command_reports_a_withheld_document_by_its_exit_code() {
     let document = &fixture::named("docker-28.5/v1.51/container_inspect.json").body;
     let filtered = run(&["filter", "--operation", "ContainerInspect", "--api", "1.51"], document);
@@ -113,7 +118,6 @@ fn the_filter_command_reports_a_withheld_document_by_its_exit_code() {
     assert_eq!(run(&["filter"], b"{}").status.code(), Some(64));
 }
 
-#[test]
 fn healthcheck_reports_by_its_exit_code() {
     let folder = Folder::new();
     let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));

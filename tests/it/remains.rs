@@ -7,7 +7,7 @@
 //!
 //! `DOCKVEIL_GENERATE=1 cargo test --test it remains::` writes the files.
 
-mod table;
+pub(crate) mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,10 +19,14 @@ use dockveil::profile::Profile;
 use serde_json::Value;
 
 use self::table::{Recordings, Table, every_recording};
+use crate::harness::{Test, tests};
 use crate::support::built_in::{catalogue, is_for_one_client, plan, profiles};
 use crate::support::fixture::{self, Fixture};
 use crate::support::generated;
 use crate::support::leaves::{Leaf, leaves};
+
+pub(crate) const TESTS: &[Test] =
+    tests![what_remains_is_what_the_files_say, a_dashboard_still_gets_names_states_images_health_ports_and_labels];
 
 /// The folder of the files, below the package.
 const FOLDER: &str = "tests/it/snapshots/remains";
@@ -142,7 +146,6 @@ fn read(profile: &str, schema: &str) -> Table {
 }
 
 /// The files are up to date, there are no others, and nothing is lost in writing them.
-#[test]
 fn what_remains_is_what_the_files_say() {
     generated::check_folder(FOLDER, &written(remains()));
     assert!(remains().len() > 50, "{} tables", remains().len());
@@ -152,7 +155,6 @@ fn what_remains_is_what_the_files_say() {
 }
 
 /// Kept apart from the files, which a hasty reviewer accepts.
-#[test]
 fn a_dashboard_still_gets_names_states_images_health_ports_and_labels() {
     let needed = [
         ("ContainerSummary", "$.Names[*] $.State $.Status $.Image $.ImageID $.Ports[*].PublicPort $.Created"),

@@ -5,9 +5,25 @@ use std::time::Duration;
 
 use dockveil::config::{ByteLimit, Limits, Timeouts};
 
+use crate::harness::{Test, tests};
 use crate::support::client::{PATIENCE, get, status};
 use crate::support::daemon::json;
 use crate::support::proxy::{Bench, short_timeouts};
+
+pub(crate) const TESTS: &[Test] = tests![
+    one_clean_request_reaches_the_daemon,
+    a_malformed_or_ambiguous_request_does_not_reach_the_daemon,
+    a_denied_request_with_a_bad_body_is_denied,
+    a_body_is_checked_on_a_filtered_stream_too,
+    a_client_that_is_still_writing_reads_why_it_is_denied,
+    requests_that_are_sent_at_once_are_answered_in_turn,
+    a_bad_request_after_a_good_one_ends_the_connection,
+    headers_of_32_kb_pass_and_2_mb_do_not,
+    a_head_that_arrives_too_slowly_is_cut_off,
+    web_pages_are_refused_unless_allowed,
+    only_listed_host_names_are_answered_to,
+    beyond_the_limit_of_connections_the_answer_is_503
+];
 
 const LIST: &str =
     r#"[{"Id":"1","Names":["/web"],"Command":"canary-command","State":"running","Labels":{"a":"canary-label"}}]"#;
@@ -16,7 +32,6 @@ fn bench() -> Bench {
     Bench::start(|_| json(LIST))
 }
 
-#[test]
 fn one_clean_request_reaches_the_daemon() {
     let bench = bench();
     let answer = bench.ask(
@@ -29,7 +44,6 @@ fn one_clean_request_reaches_the_daemon() {
     assert!(answer.contains(r#""State":"running""#), "{answer}");
 }
 
-#[test]
 fn a_malformed_or_ambiguous_request_does_not_reach_the_daemon() {
     let bench = bench();
     let list = "/containers/json";
@@ -84,7 +98,6 @@ fn a_malformed_or_ambiguous_request_does_not_reach_the_daemon() {
     assert_eq!(bench.daemon.requests(), [""; 0]);
 }
 
-#[test]
 fn a_denied_request_with_a_bad_body_is_denied() {
     let bench = bench();
     let post = |target: &str, kind: &str| {
@@ -102,7 +115,6 @@ fn a_denied_request_with_a_bad_body_is_denied() {
     assert_eq!(bench.daemon.requests(), [""; 0]);
 }
 
-#[test]
 fn a_body_is_checked_on_a_filtered_stream_too() {
     let bench = Bench::start(|_| json(r#"{"Type":"container"}"#));
     let request = |target: &str, body: &str| format!("GET {target} HTTP/1.1\r\nHost: d\r\n{body}");
@@ -123,7 +135,6 @@ fn a_body_is_checked_on_a_filtered_stream_too() {
     assert_eq!(bench.daemon.requests().len(), 1);
 }
 
-#[test]
 fn a_client_that_is_still_writing_reads_why_it_is_denied() {
     // A socket holds only a part of this, so the client cannot write all of it before the program reads.
     let body = "x".repeat(1 << 20);
@@ -145,7 +156,6 @@ fn a_client_that_is_still_writing_reads_why_it_is_denied() {
     assert_eq!(status(&silent.response()), 403);
 }
 
-#[test]
 fn requests_that_are_sent_at_once_are_answered_in_turn() {
     let bench = bench();
     let answers = bench.ask(format!("{}{}{}", get("/_ping"), get("/containers/json"), get("/_ping")));
@@ -153,7 +163,6 @@ fn requests_that_are_sent_at_once_are_answered_in_turn() {
     assert_eq!(bench.daemon.requests().len(), 1);
 }
 
-#[test]
 fn a_bad_request_after_a_good_one_ends_the_connection() {
     let bench = bench();
     let answers = bench.ask(format!("{}GET /containers/json HTTP/1.1\nHost: d\n\n{}", get("/_ping"), get("/_ping")));
@@ -161,7 +170,6 @@ fn a_bad_request_after_a_good_one_ends_the_connection() {
     assert_eq!(answers.matches("HTTP/1.1 400 ").count(), 1, "{answers}");
 }
 
-#[test]
 fn headers_of_32_kb_pass_and_2_mb_do_not() {
     // The tests run with the default limit.
     assert_eq!(Limits::default().head, ByteLimit::new(64 << 10));
@@ -171,7 +179,6 @@ fn headers_of_32_kb_pass_and_2_mb_do_not() {
     assert_eq!(status(&bench.ask(with(2 << 20))), 431);
 }
 
-#[test]
 fn a_head_that_arrives_too_slowly_is_cut_off() {
     assert_eq!(Timeouts::default().head, Duration::from_secs(10));
     let bench = Bench::with(|_| json(LIST), short_timeouts);
@@ -187,7 +194,6 @@ fn a_head_that_arrives_too_slowly_is_cut_off() {
     assert_eq!(status(&format!("H{}", client.rest())), 408);
 }
 
-#[test]
 fn web_pages_are_refused_unless_allowed() {
     let page = "GET /_ping HTTP/1.1\r\nHost: d\r\nOrigin: http://evil.example\r\n\r\n";
     assert_eq!(status(&bench().ask(page)), 403);
@@ -196,14 +202,12 @@ fn web_pages_are_refused_unless_allowed() {
     assert_eq!(status(&allowing.ask(page)), 200);
 }
 
-#[test]
 fn only_listed_host_names_are_answered_to() {
     let bench = Bench::with(|_| json(LIST), |config| config.listeners[0].hosts = vec!["dockveil".into()]);
     let ask = |host: &str| status(&bench.ask(format!("GET /_ping HTTP/1.1\r\nHost: {host}\r\n\r\n")));
     assert_eq!((ask("dockveil"), ask("DOCKVEIL:2375"), ask("evil.example"), ask("")), (200, 200, 403, 403));
 }
 
-#[test]
 fn beyond_the_limit_of_connections_the_answer_is_503() {
     let bench = Bench::with(|_| json(LIST), |config| config.limits.connections = Some(2));
     let mut first = bench.client();

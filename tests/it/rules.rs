@@ -1,5 +1,6 @@
 //! What each action of a rule changes in recorded answers. Each snapshot lists all changes.
 
+use crate::harness::{Test, tests};
 use crate::support::snapshot::{Snapshots, changed, check, profile};
 
 const ALL_SHOWN: &str =
@@ -10,7 +11,6 @@ const DASHBOARD: &str = "profile: case\nextends: dashboard\n";
 macro_rules! rules {
     ($($test:ident: $base:ident, $rule:literal, [$($fixture:literal),*];)*) => {
         $(
-            #[test]
             fn $test() {
                 let with = profile(&format!("{}rules:\n  - {}\n", $base, $rule));
                 check("rules", stringify!($test), &[$($fixture),*], |fixture| {
@@ -20,6 +20,8 @@ macro_rules! rules {
                 });
             }
         )*
+        pub(crate) const TESTS: &[Test] = tests![$($test),*];
+
         /// The snapshots of these tests.
         pub(crate) const SNAPSHOTS: Snapshots = &[$((stringify!($test), &[$($fixture),*])),*];
     };

@@ -6,6 +6,16 @@ use std::path::{Path, PathBuf};
 
 use dockveil::properties::{ALL, Outcome, Property};
 
+use crate::harness::{Test, tests};
+
+pub(crate) const TESTS: &[Test] = tests![
+    names_that_say_nothing_are_refused,
+    every_seed_keeps_its_promise,
+    every_seed_has_a_name_that_says_what_it_contains,
+    every_property_has_a_target_a_corpus_and_a_dictionary,
+    the_targets_are_built_of_the_same_dependencies
+];
+
 fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
 }
@@ -48,7 +58,6 @@ fn fault(name: &str) -> Option<&'static str> {
     }
 }
 
-#[test]
 fn names_that_say_nothing_are_refused() {
     for good in ["double_encoded_dot", "two_members_of_one_name", "nested_129_deep", "http_0_9"] {
         assert_eq!(fault(good), None, "{good}");
@@ -68,7 +77,6 @@ fn names_that_say_nothing_are_refused() {
     }
 }
 
-#[test]
 fn every_seed_keeps_its_promise() {
     let mut broken = Vec::new();
     for property in ALL {
@@ -96,7 +104,6 @@ fn every_seed_keeps_its_promise() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
-#[test]
 fn every_seed_has_a_name_that_says_what_it_contains() {
     let mut wrong = Vec::new();
     for property in ALL {
@@ -118,7 +125,6 @@ fn every_seed_has_a_name_that_says_what_it_contains() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-#[test]
 fn every_property_has_a_target_a_corpus_and_a_dictionary() {
     let properties: BTreeSet<String> = ALL.iter().map(|property| property.name.to_owned()).collect();
     for folder in ["fuzz_targets", "corpus", "dictionaries"] {
@@ -146,7 +152,6 @@ fn locked(text: &str) -> BTreeMap<&str, BTreeSet<&str>> {
     found
 }
 
-#[test]
 fn the_targets_are_built_of_the_same_dependencies() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let ours = std::fs::read_to_string(root.join("Cargo.lock")).unwrap();

@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::harness::{Test, tests};
 use crate::support::built_in::profile;
 use crate::support::snapshot::{file_name, folder};
 use crate::support::{canary, fixture, generated};
 use crate::{profiles, rules};
+
+pub(crate) const TESTS: &[Test] =
+    tests![every_snapshot_has_a_test_and_every_test_its_snapshots, no_snapshot_holds_a_canary_of_a_hidden_class];
 
 /// All snapshots.
 fn files() -> BTreeSet<PathBuf> {
@@ -15,7 +19,6 @@ fn files() -> BTreeSet<PathBuf> {
     files.filter(|path| path.to_str().unwrap().contains(".snap")).collect()
 }
 
-#[test]
 fn every_snapshot_has_a_test_and_every_test_its_snapshots() {
     let mut expected = BTreeSet::new();
     for (file, tests) in [("rules", rules::SNAPSHOTS), ("profiles", profiles::SNAPSHOTS)] {
@@ -29,7 +32,6 @@ fn every_snapshot_has_a_test_and_every_test_its_snapshots() {
 }
 
 /// Rules that show more than the dashboard does show no canary of a class that it hides.
-#[test]
 fn no_snapshot_holds_a_canary_of_a_hidden_class() {
     let shown = profile("dashboard").show.classes;
     let hidden = |engine| canary::planted(engine).iter().filter(|canary| !shown.contains(canary.class)).count();

@@ -4,9 +4,29 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 
+use crate::harness::{Test, tests};
 use crate::support::client::{get, status};
 use crate::support::daemon::{Reply, handing, json, wait_until_closed};
 use crate::support::proxy::{Bench, short_timeouts};
+
+pub(crate) const TESTS: &[Test] = tests![
+    a_stream_passes_byte_for_byte_with_its_chunks,
+    the_head_and_each_event_arrive_before_the_daemon_sends_more,
+    a_stream_that_is_cut_short_has_no_end,
+    the_connection_to_the_daemon_is_closed_when_the_client_leaves_a_stream,
+    no_tunnel_without_proof,
+    a_101_without_a_request_for_it_is_no_tunnel,
+    a_tunnel_passes_both_ways_and_each_way_ends_on_its_own,
+    the_last_bytes_of_the_daemon_arrive_while_the_client_keeps_its_direction_open,
+    the_daemon_may_end_its_direction_and_still_receive,
+    attach_takes_a_body_and_exec_needs_none,
+    a_silent_stream_has_no_timeout,
+    a_wait_has_no_timeout,
+    the_connection_to_the_daemon_is_closed_when_the_client_leaves_a_tunnel,
+    the_connection_to_the_daemon_is_closed_when_the_client_leaves_before_the_answer,
+    one_sample_of_stats_is_a_document,
+    a_stream_needs_http_1_1
+];
 
 const CHUNKED: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: canary\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -32,7 +52,6 @@ fn all_from(daemon: &mut UnixStream) -> String {
     text
 }
 
-#[test]
 fn a_stream_passes_byte_for_byte_with_its_chunks() {
     let body = "3\r\nabc\r\n5\r\nd\0e\nf\r\n0\r\n\r\n";
     let bench = Bench::start(move |_| Reply::Close(format!("{CHUNKED}{body}").into_bytes()));
@@ -47,7 +66,6 @@ fn a_stream_passes_byte_for_byte_with_its_chunks() {
     );
 }
 
-#[test]
 fn the_head_and_each_event_arrive_before_the_daemon_sends_more() {
     let (answer, connections) = handing(CHUNKED);
     let bench = Bench::start(answer);
@@ -61,7 +79,6 @@ fn the_head_and_each_event_arrive_before_the_daemon_sends_more() {
     }
 }
 
-#[test]
 fn a_stream_that_is_cut_short_has_no_end() {
     let bench = Bench::start(|_| Reply::Close(format!("{CHUNKED}10\r\nabc").into_bytes()));
     let mut client = bench.client();
@@ -70,7 +87,6 @@ fn a_stream_that_is_cut_short_has_no_end() {
     assert!(answer.ends_with("10\r\nabc"), "{answer:?}");
 }
 
-#[test]
 fn the_connection_to_the_daemon_is_closed_when_the_client_leaves_a_stream() {
     let (answer, connections) = handing(CHUNKED);
     let bench = Bench::start(answer);
@@ -83,7 +99,6 @@ fn the_connection_to_the_daemon_is_closed_when_the_client_leaves_a_stream() {
     }
 }
 
-#[test]
 fn no_tunnel_without_proof() {
     for refusal in [
         "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{\"message\":\"canary\"}",
@@ -106,13 +121,11 @@ fn no_tunnel_without_proof() {
     }
 }
 
-#[test]
 fn a_101_without_a_request_for_it_is_no_tunnel() {
     let bench = Bench::start(|_| Reply::Keep(UPGRADED.into()));
     assert_eq!(status(&bench.ask(attach(false))), 502);
 }
 
-#[test]
 fn a_tunnel_passes_both_ways_and_each_way_ends_on_its_own() {
     for (upgrade, head) in [(true, UPGRADED), (false, RAW)] {
         for opening in [attach(upgrade), exec(upgrade)] {
@@ -134,7 +147,6 @@ fn a_tunnel_passes_both_ways_and_each_way_ends_on_its_own() {
     }
 }
 
-#[test]
 fn the_last_bytes_of_the_daemon_arrive_while_the_client_keeps_its_direction_open() {
     let bench = Bench::start(|_| Reply::Close(format!("{UPGRADED}last").into()));
     let mut client = bench.client();
@@ -142,7 +154,6 @@ fn the_last_bytes_of_the_daemon_arrive_while_the_client_keeps_its_direction_open
     assert!(client.rest().ends_with("last"));
 }
 
-#[test]
 fn the_daemon_may_end_its_direction_and_still_receive() {
     let (answer, connections) = handing(&format!("{UPGRADED}last"));
     let bench = Bench::start(answer);
@@ -156,7 +167,6 @@ fn the_daemon_may_end_its_direction_and_still_receive() {
     assert_eq!(all_from(&mut daemon), "sent after the end");
 }
 
-#[test]
 fn attach_takes_a_body_and_exec_needs_none() {
     let with = attach(true).replace("\r\n\r\n", "\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
     let without = "POST /exec/abc/start HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".to_owned();
@@ -173,7 +183,6 @@ fn attach_takes_a_body_and_exec_needs_none() {
     }
 }
 
-#[test]
 fn a_silent_stream_has_no_timeout() {
     for (opening, head) in [(get("/events"), CHUNKED), (attach(true), UPGRADED), (attach(false), RAW)] {
         let (answer, connections) = handing(head);
@@ -187,7 +196,6 @@ fn a_silent_stream_has_no_timeout() {
     }
 }
 
-#[test]
 fn a_wait_has_no_timeout() {
     let (answer, connections) = handing("");
     let bench = Bench::with(answer, short_timeouts);
@@ -202,7 +210,6 @@ fn a_wait_has_no_timeout() {
 }
 
 /// The end of one direction could be a half-close, so these tests wait until the daemon can no longer send either.
-#[test]
 fn the_connection_to_the_daemon_is_closed_when_the_client_leaves_a_tunnel() {
     let (answer, connections) = handing(UPGRADED);
     let bench = Bench::start(answer);
@@ -213,7 +220,6 @@ fn the_connection_to_the_daemon_is_closed_when_the_client_leaves_a_tunnel() {
     wait_until_closed(connections.next());
 }
 
-#[test]
 fn the_connection_to_the_daemon_is_closed_when_the_client_leaves_before_the_answer() {
     let (answer, connections) = handing("");
     let bench = Bench::start(answer);
@@ -226,7 +232,6 @@ fn the_connection_to_the_daemon_is_closed_when_the_client_leaves_before_the_answ
     }
 }
 
-#[test]
 fn one_sample_of_stats_is_a_document() {
     let bench = Bench::start(|_| json(r#"{"name":"/web","id":"1","canary":1}"#));
     let mut client = bench.client();
@@ -235,7 +240,6 @@ fn one_sample_of_stats_is_a_document() {
     assert!(answer.ends_with(r#"{"name":"/web","id":"1"}"#), "{answer}");
 }
 
-#[test]
 fn a_stream_needs_http_1_1() {
     let bench = Bench::start(|_| Reply::Close(CHUNKED.into()));
     assert_eq!(status(&bench.ask("GET /events HTTP/1.0\r\n\r\n")), 505);

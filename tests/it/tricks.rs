@@ -2,9 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use crate::harness::{Test, tests};
 use crate::support::client::{get, status};
 use crate::support::daemon::json;
 use crate::support::proxy::Bench;
+
+pub(crate) const TESTS: &[Test] = tests![
+    all_spellings_of_an_operation_reach_the_daemon_in_one,
+    ambiguous_spellings_do_not_reach_the_daemon,
+    only_the_method_of_an_operation_is_accepted,
+    headers_that_change_an_answer_are_not_passed_on,
+    bodies_that_hide_parameters_are_refused,
+    a_client_that_expects_100_continue_gets_it_from_the_program,
+    a_request_hidden_in_a_body_stays_in_the_body,
+    an_idle_connection_and_an_unfinished_body_time_out
+];
 
 const BODY: &str = r#"{"Id":"1","Name":"/a","Path":"canary","State":{}}"#;
 
@@ -22,7 +34,6 @@ fn lines(bench: &Bench) -> Vec<String> {
     bench.daemon.requests().iter().map(|request| request.lines().next().unwrap().to_owned()).collect()
 }
 
-#[test]
 fn all_spellings_of_an_operation_reach_the_daemon_in_one() {
     for (target, sent) in [
         ("/containers/json", "/v1.51/containers/json"),
@@ -46,7 +57,6 @@ fn all_spellings_of_an_operation_reach_the_daemon_in_one() {
     }
 }
 
-#[test]
 fn ambiguous_spellings_do_not_reach_the_daemon() {
     let bench = bench();
     for (expected, targets) in [
@@ -78,7 +88,6 @@ fn ambiguous_spellings_do_not_reach_the_daemon() {
     assert_eq!(lines(&bench), [""; 0]);
 }
 
-#[test]
 fn only_the_method_of_an_operation_is_accepted() {
     let bench = bench();
     for line in [
@@ -106,7 +115,6 @@ fn only_the_method_of_an_operation_is_accepted() {
 }
 
 /// The engine receives a clean request, without the fields of the client.
-#[test]
 fn headers_that_change_an_answer_are_not_passed_on() {
     let fields = "Accept-Encoding: gzip\r\nTE: trailers\r\nRange: bytes=0-1\r\nIf-Modified-Since: Mon, 01 Jan 2024 00:00:00 GMT\r\n\
                   Accept: application/json-seq\r\nContent-Type: application/grpc\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\
@@ -136,7 +144,6 @@ fn headers_that_change_an_answer_are_not_passed_on() {
     assert!(sent.contains("Accept: application/json-seq\r\n") && !sent.contains("gzip"), "{sent}");
 }
 
-#[test]
 fn bodies_that_hide_parameters_are_refused() {
     let bench = bench();
     for (kind, body) in [
@@ -161,7 +168,6 @@ fn bodies_that_hide_parameters_are_refused() {
     assert_eq!(lines(&bench), [""; 0]);
 }
 
-#[test]
 fn a_client_that_expects_100_continue_gets_it_from_the_program() {
     let bench = bench();
     let mut client = bench.client();
@@ -180,7 +186,6 @@ fn a_client_that_expects_100_continue_gets_it_from_the_program() {
     assert_eq!(status(&client.response()), 403);
 }
 
-#[test]
 fn a_request_hidden_in_a_body_stays_in_the_body() {
     let bench = bench();
     let hidden = "GET /secrets HTTP/1.1\r\nHost: d\r\n\r\n";
@@ -194,7 +199,6 @@ fn a_request_hidden_in_a_body_stays_in_the_body() {
     assert_eq!(lines(&bench)[1], "GET /v1.51/containers/a/json HTTP/1.1");
 }
 
-#[test]
 fn an_idle_connection_and_an_unfinished_body_time_out() {
     let patience = Duration::from_millis(100);
     let bench = Bench::with(|_| json("{}"), move |config| config.timeouts.idle = patience);

@@ -5,9 +5,13 @@ use dockveil::profile::Profiles;
 use dockveil::schema::ClassSet;
 use serde_json::{Value, json};
 
+use crate::harness::{Test, tests};
 use crate::support::built_in::{catalogue, plan, profiles};
 use crate::support::fixture;
 use crate::support::leaves::leaves;
+
+pub(crate) const TESTS: &[Test] =
+    tests![a_new_field_comes_out_of_no_built_in_profile, a_new_field_comes_out_where_only_some_classes_are_hidden];
 
 /// A name that no engine uses.
 const NEW: &str = "TomorrowsField";
@@ -40,7 +44,6 @@ fn occurrences(text: &str) -> usize {
     text.matches(&format!("\"{NEW}\"")).count()
 }
 
-#[test]
 fn a_new_field_comes_out_of_no_built_in_profile() {
     let mut objects = 0;
     for fixture in fixture::all() {
@@ -69,7 +72,6 @@ fn a_new_field_comes_out_of_no_built_in_profile() {
     assert!(objects > 10_000, "{objects} objects");
 }
 
-#[test]
 fn a_new_field_comes_out_where_only_some_classes_are_hidden() {
     let file = "profile: open\nallow: [ContainerList]\nhide: [secret]\n";
     let profiles = Profiles::parse(&[("open.yaml", file)], catalogue()).unwrap();

@@ -57,6 +57,7 @@ pub(crate) enum Ignored {
     /// This machine lacks something that the test needs. Where a suite's tests are required, this is a failure.
     Missing(String),
     /// There is nothing to test in this set-up, whatever is installed.
+    #[allow(dead_code, reason = "not every suite has such a test")]
     NotApplicable(String),
 }
 
@@ -212,6 +213,7 @@ thread_local! {
 
 /// Adds a line to the report of the test that runs on this thread. It is printed if the test fails; at once with
 /// `--nocapture`, and on threads that a test has started.
+#[allow(dead_code, reason = "not every suite has such a test")]
 pub(crate) fn note(line: &str) {
     let report = REPORT.with_borrow(Clone::clone);
     match report {

@@ -12,8 +12,11 @@ use serde_json::Value;
 use super::openapi::{Documents, ERROR, is_same};
 use super::versions::{VersionSet, minor};
 use super::walk::{self, FieldName, FieldWalk, Found, Known, Tree};
+use crate::harness::{Test, tests};
 use crate::support::fixture::snake;
 use crate::support::leaves::step;
+
+pub(crate) const TESTS: &[Test] = tests![a_field_is_held_by_its_member];
 
 /// The sources of the table.
 pub(crate) struct Sources {
@@ -517,7 +520,6 @@ const ABOUT: &str = "\
 # schema\tpath\ttype\tfirst\tlast\tpresence
 ";
 
-#[test]
 fn a_field_is_held_by_its_member() {
     for (path, member) in [
         ("$.Id", "$.Id"),

@@ -2,6 +2,10 @@
 
 use std::fmt::Write;
 
+use crate::harness::{Test, tests};
+
+pub(crate) const TESTS: &[Test] = tests![sets_of_versions_are_read_as_written];
+
 /// A set of API versions, by their minor numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct VersionSet(u128);
@@ -96,7 +100,6 @@ pub(crate) fn minor(version: &str) -> u16 {
     number.unwrap_or_else(|| panic!("found {version:?}, expected a version such as 1.44"))
 }
 
-#[test]
 fn sets_of_versions_are_read_as_written() {
     let known = VersionSet::range(25, 55).or(VersionSet::one(57));
     for text in ["1.25+", "1.30", "1.25-1.31,1.39-1.51", "1.25,1.30+", "1.55+", "1.57+", "", "1.54-1.55"] {

@@ -3,7 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
+use crate::harness::{Test, tests};
 use crate::support::fixture;
+
+pub(crate) const TESTS: &[Test] = tests![
+    every_set_of_recordings_is_read_back,
+    a_set_of_recordings_is_written_in_few_words,
+    differences_lead_from_the_base_to_the_table
+];
 
 /// Everything recorded from one engine in one version of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -166,7 +173,6 @@ pub(crate) fn changed(mut base: Table, differences: Table) -> Table {
     base
 }
 
-#[test]
 fn every_set_of_recordings_is_read_back() {
     let every = every_recording();
     let mut state: u64 = 42;
@@ -184,7 +190,6 @@ fn every_set_of_recordings_is_read_back() {
     }
 }
 
-#[test]
 fn a_set_of_recordings_is_written_in_few_words() {
     for text in [
         "all",
@@ -198,7 +203,6 @@ fn a_set_of_recordings_is_written_in_few_words() {
     }
 }
 
-#[test]
 fn differences_lead_from_the_base_to_the_table() {
     let [base, table] =
         ["all | $.A\ndocker | $.B\nall | $.C\n", "all | $.A\npodman | $.B\ndocker 29 | $.D\n"].map(read);

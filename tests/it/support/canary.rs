@@ -7,6 +7,10 @@ use dockveil::schema::Class;
 
 use super::fixture;
 
+use crate::harness::{Test, tests};
+
+pub(crate) const TESTS: &[Test] = tests![exactly_the_canaries_that_a_text_contains_are_found];
+
 /// One canary.
 pub(crate) struct Canary {
     /// The text to look for, in lower case.
@@ -71,7 +75,6 @@ pub(crate) fn found(engine: &str, text: &str) -> Vec<&'static Canary> {
     canaries.all.iter().filter(is_found).collect()
 }
 
-#[test]
 fn exactly_the_canaries_that_a_text_contains_are_found() {
     for engine in fixture::engines() {
         for recording in fixture::all().iter().filter(|fixture| fixture.engine == *engine) {

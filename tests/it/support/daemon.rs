@@ -1,6 +1,8 @@
 //! A scripted daemon on a Unix socket. It records what it is asked, and the test decides what it answers.
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
@@ -21,8 +23,18 @@ pub(crate) enum Reply {
 pub(crate) struct Daemon {
     /// The socket it listens on.
     pub(crate) path: PathBuf,
-    requests: Arc<Mutex<Vec<String>>>,
-    connections: Arc<Mutex<usize>>,
+    record: Arc<Mutex<Record>>,
+}
+
+/// What a daemon has seen.
+#[derive(Default)]
+struct Record {
+    /// The head and body of each request, except pings.
+    requests: Vec<String>,
+    /// How many connections it has accepted.
+    accepted: usize,
+    /// The connections on which it waits for a request, by their numbers.
+    waiting: BTreeMap<usize, UnixStream>,
 }
 
 impl Daemon {
@@ -35,40 +47,51 @@ impl Daemon {
     pub(crate) fn speaking(path: &Path, version: u16, answer: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         let _ = std::fs::remove_file(path);
         let listener = UnixListener::bind(path).unwrap();
-        let (requests, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(0)));
-        let answer = Arc::new(answer);
-        let (log, count) = (requests.clone(), connections.clone());
+        let record = Arc::<Mutex<Record>>::default();
+        let (answer, for_all) = (Arc::new(answer), record.clone());
         std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (log, answer) = (log.clone(), answer.clone());
-                *count.lock().unwrap() += 1;
-                std::thread::spawn(move || serve(stream.unwrap(), &log, version, &*answer));
+            for (number, stream) in listener.incoming().enumerate() {
+                let (stream, record, answer) = (stream.unwrap(), for_all.clone(), answer.clone());
+                record.lock().unwrap().accepted += 1;
+                std::thread::spawn(move || serve(stream, number, &record, version, &*answer));
             }
         });
-        Self { path: path.to_owned(), requests, connections }
+        Self { path: path.to_owned(), record }
     }
 
     /// The head and body of each request it has received, except pings.
     pub(crate) fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
+        self.record.lock().unwrap().requests.clone()
     }
 
     /// How many connections it has accepted.
     pub(crate) fn connections(&self) -> usize {
-        *self.connections.lock().unwrap()
+        self.record.lock().unwrap().accepted
+    }
+
+    /// Stops as a daemon that ends: no connection can be opened any more, and those that wait for a request are closed.
+    pub(crate) fn stop(&self) {
+        std::fs::remove_file(&self.path).unwrap();
+        for stream in self.record.lock().unwrap().waiting.values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 }
 
-fn serve(mut stream: UnixStream, log: &Mutex<Vec<String>>, version: u16, answer: &dyn Fn(&str) -> Reply) {
+/// Serves one connection.
+fn serve(mut stream: UnixStream, number: usize, record: &Mutex<Record>, version: u16, answer: &dyn Fn(&str) -> Reply) {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     loop {
-        let Some(request) = read_request(&mut stream) else { return };
+        record.lock().unwrap().waiting.insert(number, stream.try_clone().unwrap());
+        let request = read_request(&mut stream);
+        record.lock().unwrap().waiting.remove(&number);
+        let Some(request) = request else { return };
         if request.contains("/_ping HTTP/1.1\r\n") {
             let head = format!("HTTP/1.1 200 OK\r\nApi-Version: 1.{version}\r\nContent-Length: 2\r\n\r\nOK");
-            stream.write_all(head.as_bytes()).unwrap();
+            let _ = stream.write_all(head.as_bytes());
             continue;
         }
-        log.lock().unwrap().push(request.clone());
+        record.lock().unwrap().requests.push(request.clone());
         // The client may be gone already.
         match answer(&request) {
             Reply::Keep(bytes) => drop(stream.write_all(&bytes)),
