@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use serde_json::value::RawValue;
+
 use super::Outcome;
 use super::arrival::for_each_arrival;
 use super::json::compacted;
@@ -23,7 +25,7 @@ static PLANS: LazyLock<Vec<(Plan, usize)>> = LazyLock::new(|| {
 });
 
 /// An array that arrives in pieces leaves as the same elements as one that is filtered whole, and is refused if that one
-/// is.
+/// is. If some elements go, the others leave with one comma between them.
 ///
 /// # Panics
 /// If that is not so.
@@ -53,7 +55,39 @@ pub(super) fn an_array_in_pieces_is_filtered_like_a_whole_one(bytes: &[u8]) -> O
             outcome = Outcome::Accepted;
         }
     }
+    if outcome == Outcome::Accepted {
+        check_commas(bytes);
+    }
     outcome
+}
+
+/// Drops the elements that are not longer than two bytes, and compares what leaves with the others joined.
+fn check_commas(bytes: &[u8]) {
+    let Ok(elements) = serde_json::from_slice::<Vec<&RawValue>>(bytes) else { return };
+    let kept: Vec<&str> = elements.iter().map(|element| element.get()).filter(|element| element.len() > 2).collect();
+    let expected = format!("[{}]", kept.join(","));
+    for_each_arrival(bytes, |pieces| {
+        let (mut splitter, mut out) = (ArraySplitter::new(usize::MAX), Vec::new());
+        let pushed = pieces.iter().try_for_each(|piece| splitter.push(piece, &mut out, long_element));
+        let ended = pushed.and_then(|()| splitter.finish(&mut out, long_element));
+        assert_eq!(ended, Ok(()), "an array that passes a plan passes in {} pieces", pieces.len());
+        assert_eq!(text(out.trim_ascii_end()), expected, "in {} pieces", pieces.len());
+    });
+}
+
+/// Writes the JSON value at the start of `bytes` if it is longer than two bytes; `None` if it has not ended.
+fn long_element(bytes: &[u8], out: &mut Vec<u8>) -> Result<Option<usize>, ()> {
+    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>();
+    let found = values.next().transpose().or_else(|error| if error.is_eof() { Ok(None) } else { Err(()) })?;
+    let (Some(value), end) = (found, values.byte_offset()) else { return Ok(None) };
+    // More of a number or a word may follow.
+    if end == bytes.len() && !value.get().ends_with(['}', ']', '"']) {
+        return Ok(None);
+    }
+    if value.get().len() > 2 {
+        out.extend_from_slice(value.get().as_bytes());
+    }
+    Ok(Some(end))
 }
 
 /// What leaves when an array arrives in `pieces`.

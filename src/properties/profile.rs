@@ -51,6 +51,7 @@ pub(super) fn a_profile_shows_only_its_classes(bytes: &[u8]) -> Outcome {
         }
         (Ok(_), Err(wrong)) | (Err(wrong), Ok(_)) => panic!("only one order of the files is wrong: {wrong:?}"),
     };
+    check_heirs(&profiles, &files, catalogue);
     let mut outcome = Outcome::Refused;
     for profile in profiles.iter() {
         match Policy::compile(profile, catalogue) {
@@ -62,6 +63,31 @@ pub(super) fn a_profile_shows_only_its_classes(bytes: &[u8]) -> Outcome {
         }
     }
     outcome
+}
+
+/// Profiles that extend one of the files: one that hides everything shows nothing, and one that shows everything shows it.
+fn check_heirs(profiles: &Profiles, files: &[(&str, &str)], catalogue: &Catalogue) {
+    let Some(parent) = profiles.iter().next() else { return };
+    let extends = format!("extends: {}\n", serde_json::Value::from(parent.name.as_str()));
+    let classes: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
+    let closed = format!("profile: heir.closed\n{extends}hide: [{}]\nunknown: hide\n", classes.join(", "));
+    let open = format!("profile: heir.open\n{extends}show: all\n");
+    let again = Profiles::parse(&[files, &[("closed.yaml", &closed), ("open.yaml", &open)]].concat(), catalogue);
+    let again = match again {
+        Ok(again) => again,
+        // The name may have what no quotes of ours can write, or be taken.
+        Err(_) if parent.name.contains(|c: char| !c.is_ascii_graphic()) || parent.name.starts_with("heir") => return,
+        Err(wrong) => panic!("a profile can be extended: {wrong:?}"),
+    };
+    for (name, shows) in [("heir.closed", false), ("heir.open", true)] {
+        let Some(heir) = again.get(name) else { panic!("the profile {name} is there") };
+        for class in Class::ALL {
+            assert_eq!(heir.show.classes.contains(class), shows, "{name}, {class}");
+        }
+        assert_eq!((heir.show.unknown, heir.show.mask), (shows, !shows && parent.show.mask), "{name}");
+        assert!(parent.allow.keys().all(|id| heir.allow.contains_key(id)), "{name} allows what it extends");
+        assert_eq!(heir.rules, parent.rules, "{name} has the rules of what it extends");
+    }
 }
 
 fn check(profile: &Profile, policy: &Policy, text: &str) {
