@@ -29,7 +29,9 @@ pub fn check(name: &str, input: &[u8]) -> dockveil::properties::Outcome {
 macro_rules! target {
     ($name:literal) => {
         #[cfg(fuzzing)]
-        $crate::libfuzzer_sys::fuzz_target!(|input: &[u8]| _ = $crate::check($name, input));
+        $crate::libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+            $crate::check($name, input);
+        });
 
         #[cfg(not(fuzzing))]
         fn main() -> std::process::ExitCode {
