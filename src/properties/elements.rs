@@ -75,19 +75,29 @@ fn check_commas(bytes: &[u8]) {
     });
 }
 
-/// Writes the JSON value at the start of `bytes` if it is longer than two bytes; `None` if it has not ended.
+/// Writes the element at the start of `bytes` if it is longer than two bytes; `None` if no comma or bracket ends it.
 fn long_element(bytes: &[u8], out: &mut Vec<u8>) -> Result<Option<usize>, ()> {
-    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>();
-    let found = values.next().transpose().or_else(|error| if error.is_eof() { Ok(None) } else { Err(()) })?;
-    let (Some(value), end) = (found, values.byte_offset()) else { return Ok(None) };
-    // More of a number or a word may follow.
-    if end == bytes.len() && !value.get().ends_with(['}', ']', '"']) {
-        return Ok(None);
+    let (mut depth, mut inside, mut escaped) = (0_usize, false, false);
+    let end = bytes.iter().position(|byte| {
+        match (inside, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (true, b'"') => inside = false,
+            (true, _) => {}
+            (false, b'"') => inside = true,
+            (false, b'[' | b'{') => depth += 1,
+            (false, b',' | b']') if depth == 0 => return true,
+            (false, b']' | b'}') => depth = depth.saturating_sub(1),
+            (false, _) => {}
+        }
+        false
+    });
+    let Some(element) = end.and_then(|end| bytes.get(..end)) else { return Ok(None) };
+    let value = element.trim_ascii();
+    if value.len() > 2 {
+        out.extend_from_slice(value);
     }
-    if value.get().len() > 2 {
-        out.extend_from_slice(value.get().as_bytes());
-    }
-    Ok(Some(end))
+    Ok(Some(element.len()))
 }
 
 /// What leaves when an array arrives in `pieces`.

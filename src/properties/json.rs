@@ -36,7 +36,7 @@ pub(super) fn only_unambiguous_json_passes(bytes: &[u8]) -> Outcome {
         let mut out = Vec::new();
         let applied = plan.apply(bytes, &mut out);
         let within = bytes.len() <= limits.size && depth(bytes) <= limits.depth;
-        // A value that is asked about becomes a tree, which has texts and numbers of its own.
+        // A value that is asked about becomes a tree, which has numbers of its own.
         let asked = number == 2;
         match (&applied, fault) {
             (Ok(report), None) if within => {
@@ -73,9 +73,13 @@ fn fault(bytes: &[u8]) -> Option<Fault> {
     }
 }
 
-/// Goes through a value member by member. Texts and numbers stay as they are written: a reader decides what they are.
+/// Goes through a value member by member. Numbers stay as they are written: a reader decides what they are.
 fn fault_of(value: &RawValue) -> Option<Fault> {
     let text = value.get();
+    // Half a surrogate pair is no character.
+    if text.starts_with('"') && serde_json::from_str::<String>(text).is_err() {
+        return Some(Fault::NotJson);
+    }
     if text.starts_with('[') {
         let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(text) else { return Some(Fault::NotJson) };
         return elements.into_iter().find_map(fault_of);
@@ -119,7 +123,7 @@ impl<'de: 'd, 'd> Deserialize<'de> for Members<'d> {
     }
 }
 
-/// Whether a tree can be made of a text: all its texts can be decoded and its numbers are numbers of the tree.
+/// Whether a tree can be made of a text: its numbers are numbers of the tree.
 fn is_tree(bytes: &[u8]) -> bool {
     serde_json::from_slice::<serde_json::Value>(bytes).is_ok()
 }
