@@ -1,5 +1,6 @@
-"""What an agent reads of the engine at DOCKER_HOST through mcp-server-docker, spoken to over its standard input: its tools,
-the containers that are named, lists of all else, one sample of the first container, and what comes of logs and a write."""
+"""Reads the engine at DOCKER_HOST through mcp-server-docker, as an agent does over the server's standard input, and prints
+what it shows as JSON: the tools, the containers named as arguments, lists of other objects, a sample of statistics of the
+first container, and the outcomes of calls that a profile may deny."""
 
 import json
 import pathlib
@@ -21,7 +22,7 @@ class Server:
         self.process.stdin.flush()
 
     def ask(self, method, parameters):
-        """The answer to a request, past notifications."""
+        """The response to a request. Notifications before it are skipped."""
         self.last += 1
         self.send({"id": self.last, "method": method, "params": parameters})
         for line in self.process.stdout:
@@ -34,13 +35,13 @@ class Server:
         return self.ask("tools/call", {"name": tool, "arguments": arguments})
 
     def listed(self, tool, **arguments):
-        """The rows that a tool lists, by name or tags."""
+        """The rows of a tool that lists objects, by their names or tags."""
         rows = self.call(tool, **arguments)["result"]["structuredContent"]["result"]
         return {row.get("name") or ",".join(sorted(row["tags"])): row for row in rows}
 
     @staticmethod
     def outcome(answer):
-        """What comes of a request that a profile may refuse."""
+        """The outcome of a request that a profile may deny."""
         if "error" in answer:
             return f"error: {answer['error']['message']}"
         result = answer["result"]
@@ -74,7 +75,7 @@ shown = {
     "denied": {
         "fetch_container_logs": server.outcome(server.call("fetch_container_logs", container_id=names[0])),
         "logs": server.outcome(server.ask("resources/read", {"uri": f"{resource}/logs"})),
-        # It runs, so that nothing happens where this is allowed.
+        # The container runs, so that nothing happens if this is allowed.
         "start_container": server.outcome(server.call("start_container", container_id=names[0])),
     },
 }

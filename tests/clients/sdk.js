@@ -1,10 +1,11 @@
-// What dockerode shows of the engine at DOCKER_HOST: the containers that are named, and all else, as JSON.
+// Reads the engine at DOCKER_HOST with dockerode, and prints what it shows as JSON: the containers named as arguments, other
+// objects, and the outcomes of calls that a profile may deny.
 
 const { createHash } = require("node:crypto");
 
 const Docker = require("dockerode");
 
-// What comes of a call that a profile may refuse.
+// The outcome of a call that a profile may deny.
 async function outcome(call) {
   try {
     await call();
@@ -14,12 +15,12 @@ async function outcome(call) {
   }
 }
 
-// The first process of a container, without what changes from one look to the next.
+// The first process of a container, without what differs between two reads.
 function first({ Titles, Processes: [[user, pid, , , , , , command]] }) {
   return { titles: Titles, user, pid, command };
 }
 
-// A text in a form that is short in a report.
+// A digest, which is short in the report of a failure.
 function digest(bytes) {
   return createHash("sha256").update(bytes).digest("hex");
 }
@@ -55,7 +56,7 @@ async function main(names) {
 }
 
 main(process.argv.slice(2)).then(
-  // An archive that nobody reads would keep the program waiting.
+  // An archive that is not read would keep the program from ending.
   (shown) => process.stdout.write(JSON.stringify(shown), () => process.exit(0)),
   (error) => {
     console.error(error);

@@ -1,4 +1,5 @@
-"""What the Docker SDK for Python shows of the engine at DOCKER_HOST: the containers that are named, and all else, as JSON."""
+"""Reads the engine at DOCKER_HOST with the Docker SDK for Python, and prints what it shows as JSON: the containers named as
+arguments, other objects, and the outcomes of calls that a profile may deny."""
 
 import json
 import sys
@@ -7,7 +8,7 @@ import docker
 
 
 def outcome(call):
-    """What comes of a call that a profile may refuse."""
+    """The outcome of a call that a profile may deny."""
     try:
         call()
     except docker.errors.APIError as error:
@@ -16,7 +17,7 @@ def outcome(call):
 
 
 def usage(container):
-    """The figures of a sample that do not change from one to the next."""
+    """The figures of a sample of statistics that are the same in every sample."""
     sample = container.stats(stream=False)
     return {
         "name": sample["name"],
@@ -27,10 +28,10 @@ def usage(container):
 
 
 def top(container):
-    """The first process of a container, without what changes from one look to the next."""
-    said = container.top()
-    row = said["Processes"][0]
-    return {"titles": said["Titles"], "user": row[0], "pid": row[1], "command": row[7] if len(row) > 7 else None}
+    """The first process of a container, without what differs between two reads."""
+    processes = container.top()
+    row = processes["Processes"][0]
+    return {"titles": processes["Titles"], "user": row[0], "pid": row[1], "command": row[7] if len(row) > 7 else None}
 
 
 client = docker.from_env()

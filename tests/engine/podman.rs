@@ -265,7 +265,7 @@ fn what_podman_reads_differently_is_read_as_docker_does_or_refused() -> Outcome 
 fn logs_of_podman_are_its_bytes() -> Outcome {
     let (engine, proxy) = behind(read_only()?, "session");
     for name in ["web", "story"] {
-        for query in ["stdout=1&stderr=1", "stdout=1", "stderr=1&tail=3", "stdout=1&follow=0"] {
+        for query in ["stdout=1&stderr=1", "stdout=1", "stderr=1", "stdout=1&stderr=1&tail=3", "stdout=1&follow=0"] {
             let target = format!("/containers/{name}/logs?{query}");
             let (direct, through) = (client::get(&engine.socket(), &target), client::get(&proxy.socket(), &target));
             assert_eq!((through.status(), through.complete), (200, true), "{target}: {}", through.text());

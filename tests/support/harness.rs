@@ -1,5 +1,5 @@
-//! The test runner of suites that need more than Rust's own offers. It takes the same arguments, prints the same lines
-//! (the crate `libtest-mimic` does both), and adds three things:
+//! A test runner for suites that need more than Rust's own test runner. It takes the same arguments and prints the same
+//! lines, by the crate `libtest-mimic`, and adds three things:
 //!
 //! - A test can find out that it cannot run here. It is then reported as ignored, with the reason.
 //! - Each test has a time limit. A test that exceeds it fails by name, the others go on, and the run ends.

@@ -1,6 +1,7 @@
-//! What bollard shows of the engine at DOCKER_HOST: the containers that are named, and all else, as JSON.
+//! Reads the engine at DOCKER_HOST with bollard, and prints what it shows as JSON: the containers named as arguments, other
+//! objects, and the outcomes of calls that a profile may deny.
 //!
-//! Its types are strict: one text that is none of an enumeration fails the whole answer.
+//! Bollard's types are strict: one unknown value of an enumeration makes it reject the whole response.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -71,14 +72,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Names in their order.
+/// Names in alphabetical order.
 fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut names: Vec<String> = names.collect();
     names.sort();
     names
 }
 
-/// What came of a call that a profile may refuse.
+/// The outcome of a call that a profile may deny.
 fn outcome<T>(result: Result<T, bollard::errors::Error>) -> Value {
     match result {
         Ok(_) => json!("done"),
