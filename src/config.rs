@@ -284,7 +284,7 @@ fn check_addresses(upstream: Option<&Address>, listeners: &[RawListener], diagno
 }
 
 /// Whether a connection to `upstream` would reach a listener at `address`, as far as their texts tell.
-fn leads_to(upstream: &Address, address: &Address) -> bool {
+pub(crate) fn leads_to(upstream: &Address, address: &Address) -> bool {
     match (upstream, address) {
         (Address::Tcp { host: to, port }, Address::Tcp { host: at, port: listening }) => {
             let ip = |host: &str| match host.parse::<IpAddr>() {

@@ -39,6 +39,7 @@ pub fn run(arguments: &cli::MigrateArgs, input: &mut dyn Read, out: &mut dyn Wri
     read.map_err(|error| unreadable(&name, &error))?;
     let source = source::read(&name, &text, arguments.service.as_deref())?;
     let migration = migration_of(&source)?;
+    migration.check_addresses(&source)?;
     write!(out, "{}", migration.to_yaml(&source, &Filters::built_in()?)?)?;
     Ok(OK)
 }

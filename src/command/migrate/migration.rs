@@ -8,7 +8,7 @@ use super::source::Source;
 use crate::api::{Operation, operation, operations_named};
 use crate::command::explain::explained;
 use crate::config::compat;
-use crate::config::{Filters, Timeouts};
+use crate::config::{Filters, Timeouts, leads_to};
 use crate::schema::Class;
 use crate::socket::Address;
 use crate::yaml::Diagnostics;
@@ -37,6 +37,19 @@ pub(super) struct Migration {
 }
 
 impl Migration {
+    /// Checks that no listener has the address of the engine: such a file would not load.
+    ///
+    /// # Errors
+    /// The listeners that have it.
+    pub(super) fn check_addresses(&self, source: &Source) -> Result<(), Diagnostics> {
+        let mut diagnostics = Diagnostics::default();
+        for (listener, _) in self.listeners.iter().filter(|(listener, _)| leads_to(&self.upstream, listener)) {
+            diagnostics
+                .report(&source.location, format!("the proxy listens on {listener}, which is the engine itself"));
+        }
+        diagnostics.finish(())
+    }
+
     /// Starts the migration of the proxy called `about`, in front of `upstream`. Nothing is allowed yet.
     pub(super) fn new(about: &str, upstream: Address) -> Self {
         Self {

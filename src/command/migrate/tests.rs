@@ -249,6 +249,7 @@ fn errors_say_what_was_expected() {
     check_error(two, Some("c"), "service \"c\" runs no known socket proxy, expected one of a, b");
     assert!(migrated(two, Some("a")).is_ok());
     check_error("hello\n", None, "standard input:1: expected NAME=value");
+    check_error("SOCKET_PROXY_VOLUME=/run\n", None, "unix:///run/docker.sock, which is the engine itself");
     check_error("FOO=1\n", None, "no variable of a known socket proxy");
     check_error("CONTAINERS=yes\n", None, "CONTAINERS: found \"yes\"");
     check_error("-allowGET=(\n", None, "bad pattern \"(\" for GET");
