@@ -94,7 +94,7 @@ fn check_stability(plan: &Plan, rules: &[Rule], document: &[u8]) -> bool {
 }
 
 /// Whether the reference understands the names in a document. It takes a name as it is written, where the filter takes
-/// another spelling for it too; and it writes names into paths without escapes.
+/// another spelling for it too.
 pub(super) fn can_be_compared(catalogue: Option<&Catalogue>, rules: &[Rule], document: &Value) -> bool {
     let folded = |name: &str| name.to_uppercase().to_lowercase();
     let mut known: BTreeSet<String> = BTreeSet::new();
@@ -108,7 +108,7 @@ pub(super) fn can_be_compared(catalogue: Option<&Catalogue>, rules: &[Rule], doc
     let mut understood = true;
     names_of_value(document, &mut |name| {
         let is_spelling = spellings.contains(&folded(name)) && !known.contains(name);
-        understood &= !is_spelling && !name.contains("']") && !name.contains(['\u{17f}', '\u{212a}']);
+        understood &= !is_spelling && !name.contains(['\u{17f}', '\u{212a}']);
     });
     understood
 }

@@ -4,6 +4,7 @@
 //! one recursion decides about each value. It knows nothing of plans, and takes no other spelling of a name for that name.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use jsonpath_rust::JsonPath;
 use jsonpath_rust::parser::model::{Segment, Selector};
@@ -205,7 +206,7 @@ impl<'c> Reference<'c> {
                 let mut left = Map::new();
                 for (key, member) in members {
                     let below = self.member(field, visibility, key);
-                    let found = self.value(below, format!("{path}['{key}']"), member);
+                    let found = self.value(below, format!("{path}[{}]", quoted(key)), member);
                     kept |= found.kept;
                     if let Some(value) = found.value {
                         left.insert(key.clone(), value);
@@ -317,6 +318,25 @@ fn called(name: &str) -> AllowList {
         "Options" | "DriverOpts" | "Config" | "StorageOpt" => AllowList::Options,
         _ => AllowList::Other,
     }
+}
+
+/// A name as normalized paths have it (RFC 9535 §2.7).
+fn quoted(name: &str) -> String {
+    let mut quoted = String::from("'");
+    for c in name.chars() {
+        match c {
+            '\'' | '\\' => quoted.extend(['\\', c]),
+            '\u{8}' => quoted.push_str("\\b"),
+            '\t' => quoted.push_str("\\t"),
+            '\n' => quoted.push_str("\\n"),
+            '\u{c}' => quoted.push_str("\\f"),
+            '\r' => quoted.push_str("\\r"),
+            c if c < ' ' => _ = write!(quoted, "\\u{:04x}", u32::from(c)),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('\'');
+    quoted
 }
 
 /// Shows `add` the names that a path has outside of filter expressions.
