@@ -35,6 +35,8 @@ struct Record {
     accepted: usize,
     /// The connections on which it waits for a request, by their numbers.
     waiting: BTreeMap<usize, UnixStream>,
+    /// Whether it has been stopped.
+    stopped: bool,
 }
 
 impl Daemon {
@@ -69,10 +71,12 @@ impl Daemon {
         self.record.lock().unwrap().accepted
     }
 
-    /// Stops as a daemon that ends: no connection can be opened any more, and those that wait for a request are closed.
+    /// Stops it like a daemon that ends: no connection can be opened any more, and each is closed after its last answer.
     pub(crate) fn stop(&self) {
         std::fs::remove_file(&self.path).unwrap();
-        for stream in self.record.lock().unwrap().waiting.values() {
+        let mut record = self.record.lock().unwrap();
+        record.stopped = true;
+        for stream in record.waiting.values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -82,7 +86,12 @@ impl Daemon {
 fn serve(mut stream: UnixStream, number: usize, record: &Mutex<Record>, version: u16, answer: &dyn Fn(&str) -> Reply) {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     loop {
-        record.lock().unwrap().waiting.insert(number, stream.try_clone().unwrap());
+        let mut seen = record.lock().unwrap();
+        if seen.stopped {
+            return;
+        }
+        seen.waiting.insert(number, stream.try_clone().unwrap());
+        drop(seen);
         let request = read_request(&mut stream);
         record.lock().unwrap().waiting.remove(&number);
         let Some(request) = request else { return };
