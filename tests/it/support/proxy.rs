@@ -108,7 +108,7 @@ impl Drop for Bench {
 
 /// Shortens the timeouts for idle clients, for their heads, and for the daemon's answers, so that a test can wait for them.
 pub(crate) fn short_timeouts(config: &mut Config) {
-    let short = Duration::from_millis(100);
+    let short = Duration::from_millis(300);
     (config.timeouts.idle, config.timeouts.head, config.timeouts.response) = (short, short, short);
 }
 
