@@ -128,10 +128,13 @@ fn after_a_restart_of_the_daemon_requests_without_a_version_get_its_new_version(
     assert!(bench.daemon.requests()[0].starts_with("GET /v1.51/"));
     bench.daemon.stop();
     assert_eq!(status(&bench.ask(get("/events"))), 503);
-    let answer = |_: &str| raw("200 OK\r\nContent-Type: application/json", "[]");
+    let answer = |_: &str| raw("200 OK\r\nContent-Type: application/json\r\nApi-Version: 1.44", "[]");
     bench.daemon = Daemon::speaking(&bench.folder.path("engine"), 44, answer);
+    // An answer from before the restart may still arrive and teach the old version; the first new answer corrects it.
     assert_eq!(status(&bench.ask(get("/containers/json"))), 200);
-    assert!(bench.daemon.requests()[0].starts_with("GET /v1.44/"), "{:?}", bench.daemon.requests());
+    assert_eq!(status(&bench.ask(get("/containers/json"))), 200);
+    let requests = bench.daemon.requests();
+    assert!(requests.last().unwrap().starts_with("GET /v1.44/"), "{requests:?}");
     assert_eq!(status(&bench.ask(get("/v1.45/containers/json"))), 400);
 }
 
