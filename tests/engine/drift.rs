@@ -6,13 +6,14 @@ use std::path::Path;
 
 use dockveil::api::{Method, OPERATIONS, Operation, ResponseKind, StreamKind};
 use dockveil::profile::{Profile, Profiles};
+use dockveil::schema::Catalogue;
 use serde_json::Value;
 
 use crate::harness::{Outcome, Test, tests};
 use crate::support::engine::Engine;
 use crate::support::leaves::leaves;
 use crate::support::proxy::Proxy;
-use crate::support::{assert_no_canary, client, engine, seed};
+use crate::support::{assert_no_canary, at_once, client, engine, seed};
 
 pub(crate) const TESTS: &[Test] =
     tests![every_field_of_a_live_answer_is_in_the_catalogue, no_operation_with_any_parameter_shows_a_canary];
@@ -111,42 +112,64 @@ fn targets(operation: &Operation) -> Vec<String> {
     found
 }
 
-/// Compares the responses of an engine to all [`targets`], in several versions, with the catalogue. Returns the fields
-/// that no class file has, the number of those that one has, and the schemas of the responses.
-pub(crate) fn compared(socket: &Path) -> (BTreeSet<String>, usize, BTreeSet<&'static str>) {
-    let catalogue = dockveil::api::catalogue::built_in().unwrap();
-    let (mut unknown, mut schemas, mut known) = (BTreeSet::new(), BTreeSet::new(), 0);
-    for prefix in ["", "/v1.24", "/v1.40", "/v1.44"] {
-        for operation in operations().filter(|operation| operation.response != ResponseKind::Stream(StreamKind::Events))
-        {
-            for target in targets(operation) {
-                let response = client::get(socket, &format!("{prefix}{target}"));
-                let Ok(document) = serde_json::from_slice::<Value>(&response.body) else { continue };
-                // Podman 5 sends the status 200 before it finds that a container does not run and has no statistics.
-                let failed = response.status() >= 300 || document.get("cause").is_some();
-                let schema = if failed { "Error" } else { operation.schema().unwrap() };
-                schemas.insert(schema);
-                let documents = match document {
-                    Value::Array(elements) => elements,
-                    Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-                        vec![document]
-                    }
-                };
-                for leaf in documents.iter().flat_map(|document| leaves(&catalogue, schema, document)) {
-                    known += usize::from(leaf.class.is_some());
-                    if leaf.class.is_none() {
-                        unknown.insert(format!("{prefix}{target}: {}", leaf.name()));
-                    }
-                }
+/// What an engine's responses have, compared with the catalogue.
+#[derive(Default)]
+pub(crate) struct Compared {
+    /// The fields that no class file has, each with the target.
+    pub(crate) unknown: BTreeSet<String>,
+    /// The number of fields that a class file has.
+    pub(crate) known: usize,
+    /// The schemas of the responses.
+    pub(crate) schemas: BTreeSet<&'static str>,
+}
+
+impl Compared {
+    /// Adds the response to a target of an operation.
+    fn add(&mut self, catalogue: &Catalogue, operation: &Operation, target: &str, response: &client::Response) {
+        let Ok(document) = serde_json::from_slice::<Value>(&response.body) else { return };
+        // Podman 5 sends the status 200 before it finds that a container does not run and has no statistics.
+        let failed = response.status() >= 300 || document.get("cause").is_some();
+        let schema = if failed { "Error" } else { operation.schema().unwrap() };
+        self.schemas.insert(schema);
+        let documents = match document {
+            Value::Array(elements) => elements,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => vec![document],
+        };
+        for leaf in documents.iter().flat_map(|document| leaves(catalogue, schema, document)) {
+            self.known += usize::from(leaf.class.is_some());
+            if leaf.class.is_none() {
+                self.unknown.insert(format!("{target}: {}", leaf.name()));
             }
         }
     }
-    (unknown, known, schemas)
+}
+
+/// Compares the responses of an engine to all [`targets`], in several versions, with the catalogue.
+pub(crate) fn compared(socket: &Path) -> Compared {
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
+    // The engine takes up to two seconds for a sample of statistics: the versions wait at the same time.
+    let each = at_once(["", "/v1.24", "/v1.40", "/v1.44"], |prefix| {
+        let mut found = Compared::default();
+        for operation in operations().filter(|operation| operation.response != ResponseKind::Stream(StreamKind::Events))
+        {
+            for target in targets(operation) {
+                let target = format!("{prefix}{target}");
+                found.add(&catalogue, operation, &target, &client::get(socket, &target));
+            }
+        }
+        found
+    });
+    each.into_iter().fold(Compared::default(), |mut all, one| {
+        all.unknown.extend(one.unknown);
+        all.known += one.known;
+        all.schemas.extend(one.schemas);
+        all
+    })
 }
 
 fn every_field_of_a_live_answer_is_in_the_catalogue() -> Outcome {
     let engine = engine::read_only()?;
-    let (unknown, known, schemas) = compared(&engine.socket());
+    let Compared { unknown, known, schemas } = compared(&engine.socket());
     assert!(unknown.is_empty(), "{} fields in no class file: {unknown:#?}", unknown.len());
     assert!(known > 10_000 && schemas.len() > 10, "{known} leaves of {schemas:?}");
     Ok(())

@@ -10,7 +10,7 @@ use crate::harness::{Outcome, Test, tests};
 use crate::profiles::{SHOWN_IN_PART, canaries, check_same, hidden, parse, without_outcomes};
 use crate::support::engine::Engine;
 use crate::support::proxy::Proxy;
-use crate::support::{assert_no_canary, cli, client, engine, installed, now, seed};
+use crate::support::{assert_no_canary, at_once, cli, client, engine, installed, now, seed};
 
 pub(crate) const TESTS: &[Test] = tests![
     the_sdk_for_python_sees_the_same,
@@ -312,11 +312,7 @@ fn glances_sees_the_same() -> Outcome {
         let line: Value = serde_json::from_str(line).unwrap();
         line["containers"].as_array().unwrap().iter().find(|row| row["name"] == "web").unwrap().clone()
     };
-    let [direct, through, shown] = std::thread::scope(|scope| {
-        let sockets = [engine.socket(), proxy.socket(), shown.socket()];
-        let web = &web;
-        sockets.map(|socket| scope.spawn(move || web(&socket))).map(|running| running.join().unwrap())
-    });
+    let [direct, through, shown] = at_once([&engine.socket(), &proxy.socket(), &shown.socket()], |socket| web(socket));
     for field in ["id", "status", "created", "ports", "image", "engine"] {
         assert_eq!(through[field], direct[field], "{field}");
     }

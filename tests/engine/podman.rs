@@ -172,7 +172,7 @@ fn a_dashboard_sees_what_podman_has_and_no_canary() -> Outcome {
 
 fn every_field_of_a_live_answer_of_podman_is_in_the_catalogue() -> Outcome {
     let engine = read_only()?;
-    let (unknown, known, schemas) = drift::compared(&engine.socket());
+    let drift::Compared { unknown, known, schemas } = drift::compared(&engine.socket());
     assert!(unknown.is_empty(), "{} fields in no class file: {unknown:#?}", unknown.len());
     assert!(known > 1_000 && schemas.len() > 10, "{known} leaves of {schemas:?}");
     Ok(())

@@ -15,7 +15,7 @@ use crate::harness::{Ignored, Outcome, Test, tests};
 use crate::support::cli::{self, Running};
 use crate::support::engine::Engine;
 use crate::support::proxy::Proxy;
-use crate::support::{assert_no_canary, client, engine, installed, now, seed};
+use crate::support::{assert_no_canary, at_once, client, engine, installed, now, seed};
 
 pub(crate) const TESTS: &[Test] = tests![
     compose_of_the_system_shows_a_project_and_cannot_change_it,
@@ -415,9 +415,11 @@ fn an_mcp_server_shows_the_same_but_for_what_is_hidden() -> Outcome {
     let (engine, proxy) = behind("mcp")?;
     let script = installed::script("mcp.py");
     let program = [&python, script.as_str(), "web", "terminal", "story"];
-    let direct = without_outcomes(&cli::stdout(&engine.socket(), &program));
-    let run = cli::run(&proxy.socket(), &program, "");
-    assert!(run.status.success(), "{}", cli::outputs(&run));
+    let [direct, run] = at_once([&engine.socket(), &proxy.socket()], |socket| cli::run(socket, &program, ""));
+    for run in [&direct, &run] {
+        assert!(run.status.success(), "{}", cli::outputs(run));
+    }
+    let direct = without_outcomes(&String::from_utf8(direct.stdout).unwrap());
     assert_no_canary("what the MCP server logs", &String::from_utf8_lossy(&run.stderr));
     let mut through: Value = serde_json::from_slice(&run.stdout).unwrap();
     let outcomes = through["denied"].take();
@@ -494,7 +496,7 @@ fn glances_shows_the_same_but_for_commands() -> Outcome {
         let rows = line["containers"].as_array().unwrap().iter().cloned();
         rows.map(|row| (row["name"].as_str().unwrap().to_owned(), row)).collect()
     };
-    let (direct, through) = (last(&engine.socket()), last(&proxy.socket()));
+    let [direct, through] = at_once([&engine.socket(), &proxy.socket()], |socket| last(socket));
     for name in ["web", "ticker", "terminal"] {
         let (direct, through) = (&direct[name], &through[name]);
         for field in ["id", "name", "status", "created", "ports", "image", "engine", "cpu_limit"] {
@@ -546,25 +548,26 @@ fn check_compose(program: &str, name: &str) -> Outcome {
     for id in containers("all=1&filters=%7B%22label%22%3A%5B%22com.docker.compose.service%3Dworker%22%5D%7D") {
         assert_eq!(seed::wait(&engine.socket(), &id), 0);
     }
+    let sockets = [&engine.socket(), &proxy.socket()];
     for arguments in
         [&["ps", "--quiet"][..], &["ps", "--services"], &["logs", "--no-color", "worker"], &["images", "--quiet"]]
     {
-        let (direct, through) = (compose(&engine.socket(), arguments), compose(&proxy.socket(), arguments));
+        let [direct, through] = at_once(sockets, |socket| compose(socket, arguments));
         assert!(direct.status.success() && !direct.stdout.is_empty(), "{}", cli::outputs(&direct));
         assert_eq!(cli::outputs(&through), cli::outputs(&direct), "{program} {arguments:?}");
     }
-    let (direct, through) = (compose(&engine.socket(), &["ps"]), compose(&proxy.socket(), &["ps"]));
+    let [direct, through] = at_once(sockets, |socket| compose(socket, &["ps"]));
     assert!(cli::outputs(&direct).contains("sh -c"), "{}", cli::outputs(&direct));
     assert!(through.status.success() && !cli::outputs(&through).contains("sh -c"), "{}", cli::outputs(&through));
     assert!(cli::outputs(&through).contains("Up"), "{}", cli::outputs(&through));
-    for arguments in
-        [&["up", "--detach"][..], &["up", "--detach", "--force-recreate"], &["restart"], &["down"], &["stop"]]
-    {
+    let writes: [&[&str]; 5] =
+        [&["up", "--detach"], &["up", "--detach", "--force-recreate"], &["restart"], &["down"], &["stop"]];
+    at_once(writes, |arguments| {
         // Compose 1 prints the error, and exits with 0.
         let text = cli::outputs(&compose(&proxy.socket(), arguments));
         assert!(text.to_lowercase().contains("denied by policy"), "{program} {arguments:?}: {text}");
-        assert_eq!(containers("all=1"), before, "{program} {arguments:?}");
-    }
+    });
+    assert_eq!(containers("all=1"), before);
     assert_eq!(containers("all=0").len(), 1);
     Ok(())
 }

@@ -36,6 +36,16 @@ pub(crate) fn eventually(timeout: Duration, mut condition: impl FnMut() -> bool)
     }
 }
 
+/// Does the same with each of `items` at the same time, for work that waits for an engine or a client. Returns the results
+/// in the order of the items.
+pub(crate) fn at_once<I: Send, T: Send, const N: usize>(items: [I; N], work: impl Fn(I) -> T + Sync) -> [T; N] {
+    std::thread::scope(|scope| {
+        let work = &work;
+        let running = items.map(|item| scope.spawn(move || work(item)));
+        running.map(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
 /// The time, as the parameters of the API take it: seconds since 1970 with nine decimal places.
 pub(crate) fn now() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
