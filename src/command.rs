@@ -45,7 +45,7 @@ pub enum CommandError {
     /// Input could not be read or output could not be written.
     Io(io::Error),
     /// The server did not start.
-    Server(crate::server::Error),
+    Server(crate::server::ServerError),
 }
 
 impl From<Diagnostics> for CommandError {
@@ -66,8 +66,8 @@ impl From<io::Error> for CommandError {
     }
 }
 
-impl From<crate::server::Error> for CommandError {
-    fn from(error: crate::server::Error) -> Self {
+impl From<crate::server::ServerError> for CommandError {
+    fn from(error: crate::server::ServerError) -> Self {
         Self::Server(error)
     }
 }

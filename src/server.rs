@@ -34,7 +34,7 @@ const WORKER_LIMIT: usize = 4;
 
 /// Why the server did not start or stopped.
 #[derive(Debug)]
-pub enum Error {
+pub enum ServerError {
     /// A listener could not be opened.
     Listen {
         /// Its address.
@@ -43,14 +43,14 @@ pub enum Error {
         error: io::Error,
     },
     /// Privileges could not be dropped, or the engine's socket cannot be opened without them.
-    Privileges(privileges::Error),
+    Privileges(privileges::PrivilegesError),
     /// A worker or the thread of the log could not be started.
     Worker(io::Error),
     /// The signals that stop the server could not be waited for.
     Signal(io::Error),
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
@@ -61,13 +61,13 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for ServerError {}
 
 /// Serves until a signal (`SIGTERM`, `SIGINT`) stops the process.
 ///
 /// # Errors
-/// [`Error`]; nothing is left listening.
-pub fn run(config: Config) -> Result<(), Error> {
+/// [`ServerError`]; nothing is left listening.
+pub fn run(config: Config) -> Result<(), ServerError> {
     // First, so that a signal during the start leaves no socket file.
     let signals = Signals::listen()?;
     start(config)?.run_until_signal(signals);
@@ -77,13 +77,13 @@ pub fn run(config: Config) -> Result<(), Error> {
 /// Opens all listeners, drops privileges, and serves in threads of its own.
 ///
 /// # Errors
-/// [`Error`]; nothing is left listening.
-pub fn start(config: Config) -> Result<Running, Error> {
+/// [`ServerError`]; nothing is left listening.
+pub fn start(config: Config) -> Result<Running, ServerError> {
     let limit = connection_limit(config.limits.connections);
     let bound = open_listeners(&config)?;
     drop_privileges(&config)?;
     // From here on there may be threads, which inherit the user.
-    log::start_writer().map_err(Error::Worker)?;
+    log::start_writer().map_err(ServerError::Worker)?;
     let addresses = bound.iter().map(|bound| bound.address().clone()).collect();
     let timeouts = &config.timeouts;
     let engine = Engine::new(config.upstream.clone(), timeouts.connect, timeouts.response);
@@ -100,7 +100,7 @@ pub fn start(config: Config) -> Result<Running, Error> {
                 upstream: Upstream::new(state.engine().clone()),
                 shutdown_timeout: timeouts.shutdown,
             };
-            start_worker(worker, &bound, &config).map_err(Error::Worker)
+            start_worker(worker, &bound, &config).map_err(ServerError::Worker)
         })
         .collect::<Result<_, _>>()?;
     Ok(Running { addresses, stop, workers, _bound: bound })
@@ -124,26 +124,26 @@ fn raise_descriptor_limit() -> u64 {
     limit.current.unwrap_or(1 << 20)
 }
 
-fn open_listeners(config: &Config) -> Result<Vec<BoundListener>, Error> {
+fn open_listeners(config: &Config) -> Result<Vec<BoundListener>, ServerError> {
     let mut bound = Vec::with_capacity(config.listeners.len());
     for listener in &config.listeners {
         if let Some(user) = config.startup.run_as {
-            privileges::give_directory(user, &listener.address).map_err(Error::Privileges)?;
+            privileges::give_directory(user, &listener.address).map_err(ServerError::Privileges)?;
         }
         let opened = BoundListener::open(&listener.address, listener.mode, listener.owner)
-            .map_err(|error| Error::Listen { address: listener.address.clone(), error })?;
+            .map_err(|error| ServerError::Listen { address: listener.address.clone(), error })?;
         bound.push(opened);
     }
     Ok(bound)
 }
 
-fn drop_privileges(config: &Config) -> Result<(), Error> {
+fn drop_privileges(config: &Config) -> Result<(), ServerError> {
     if let Some(user) = config.startup.run_as {
-        privileges::drop_privileges(user, &config.upstream).map_err(Error::Privileges)?;
+        privileges::drop_privileges(user, &config.upstream).map_err(ServerError::Privileges)?;
         tracing::info!("runs as {}", privileges::description());
     }
     if config.startup.must_reach_engine {
-        privileges::check_engine_socket(&config.upstream, config.startup.run_as).map_err(Error::Privileges)?;
+        privileges::check_engine_socket(&config.upstream, config.startup.run_as).map_err(ServerError::Privileges)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::json::Members;
+use super::json::JsonMembers;
 use crate::api::operation;
 use crate::filter::looks_like_credential;
 use crate::policy::{Decision, Denial, Policy};
@@ -141,7 +141,7 @@ fn is_allowed(policy: &Policy, id: &str, filters: &Value) -> Option<bool> {
 
 /// The keys with their values, also those of one name; `None` if the text is nothing that an engine reads.
 fn read(text: &str) -> Option<Vec<(String, Vec<String>)>> {
-    let Members(members) = serde_json::from_str(text).ok()?;
+    let JsonMembers(members) = serde_json::from_str(text).ok()?;
     members.into_iter().map(|(key, values)| Some((key, read_values(values)?))).collect()
 }
 
@@ -149,6 +149,6 @@ fn read_values(values: &RawValue) -> Option<Vec<String>> {
     if let Ok(values) = serde_json::from_str::<Vec<String>>(values.get()) {
         return Some(values);
     }
-    let Members(members) = serde_json::from_str(values.get()).ok()?;
+    let JsonMembers(members) = serde_json::from_str(values.get()).ok()?;
     members.into_iter().map(|(value, flag)| matches!(flag.get(), "true" | "false").then_some(value)).collect()
 }

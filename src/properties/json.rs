@@ -85,7 +85,9 @@ fn fault_of(value: &RawValue) -> Option<Fault> {
         return elements.into_iter().find_map(fault_of);
     }
     if text.starts_with('{') {
-        let Ok(Members(members)) = serde_json::from_str::<Members<'_>>(text) else { return Some(Fault::NotJson) };
+        let Ok(JsonMembers(members)) = serde_json::from_str::<JsonMembers<'_>>(text) else {
+            return Some(Fault::NotJson);
+        };
         let names: BTreeSet<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
         if names.len() < members.len() {
             return Some(Fault::DuplicateKey);
@@ -99,24 +101,24 @@ fn fault_of(value: &RawValue) -> Option<Fault> {
 }
 
 /// The members of an object, also those of one name.
-pub(super) struct Members<'d>(pub(super) Vec<(String, &'d RawValue)>);
+pub(super) struct JsonMembers<'d>(pub(super) Vec<(String, &'d RawValue)>);
 
-impl<'de: 'd, 'd> Deserialize<'de> for Members<'d> {
+impl<'de: 'd, 'd> Deserialize<'de> for JsonMembers<'d> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Each;
         impl<'de> Visitor<'de> for Each {
-            type Value = Members<'de>;
+            type Value = JsonMembers<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonMembers<'de>, A::Error> {
                 let mut members = Vec::new();
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
                 }
-                Ok(Members(members))
+                Ok(JsonMembers(members))
             }
         }
         from.deserialize_map(Each)

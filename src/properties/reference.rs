@@ -20,7 +20,7 @@ use crate::schema::{Blank, Catalogue, Class, Field, Schema};
 pub(super) fn left_by_rules(rules: &[Rule], document: &Value) -> Option<Value> {
     let mut reference = Reference::new(None, Show { unknown: true, ..Show::default() }, rules);
     reference.decide("", document, None);
-    let root = Position { field: None, visibility: Visibility::Shown };
+    let root = ValueContext { field: None, visibility: Visibility::Shown };
     reference.value(root, "$".to_owned(), document).value
 }
 
@@ -34,7 +34,7 @@ pub(super) fn left_by_classes(
 ) -> Option<Value> {
     let mut reference = Reference::new(Some(catalogue), show.clone(), rules);
     reference.decide("", document, Some(schema.name()));
-    let root = Position { field: Some(schema.root()), visibility: Visibility::BySchema(BySchema::default()) };
+    let root = ValueContext { field: Some(schema.root()), visibility: Visibility::BySchema(BySchema::default()) };
     reference.value(root, "$".to_owned(), document).value
 }
 
@@ -47,9 +47,9 @@ struct Reference<'c> {
     decided: BTreeMap<String, usize>,
 }
 
-/// A place in the schema.
+/// What is known of a value before its own members: its field, and what holds for it.
 #[derive(Clone, Copy)]
-struct Position<'c> {
+struct ValueContext<'c> {
     field: Option<&'c Field>,
     visibility: Visibility,
 }
@@ -107,30 +107,30 @@ impl<'c> Reference<'c> {
                 continue;
             }
             for found in document.query_only_path(&as_the_rfc_counts(rule.selector.as_str())).unwrap_or_default() {
-                let location = match path {
+                let context = match path {
                     "" => found,
                     _ => format!("{path}{}", found.strip_prefix('$').unwrap_or(&found)),
                 };
-                let last = self.decided.entry(location).or_insert(at);
+                let last = self.decided.entry(context).or_insert(at);
                 *last = at.max(*last);
             }
         }
     }
 
-    fn value(&mut self, mut location: Position<'c>, path: String, value: &Value) -> Remainder {
-        let nested = location.field.and_then(|field| field.nested.as_deref());
+    fn value(&mut self, mut context: ValueContext<'c>, path: String, value: &Value) -> Remainder {
+        let nested = context.field.and_then(|field| field.nested.as_deref());
         if let (Some(name), Some(catalogue)) = (nested, self.catalogue) {
             self.decide(&path, value, Some(name));
-            location.field = catalogue.schema(name).map(Schema::root);
+            context.field = catalogue.schema(name).map(Schema::root);
         }
         let mut kept = false;
         if let Some(rule) = self.decided.get(&path).and_then(|rule| self.rules.get(*rule)) {
             if rule.action != Action::Keep {
-                let value = acted(&rule.action, location.field.map_or(Blank::OfType, |field| field.blank), value);
+                let value = acted(&rule.action, context.field.map_or(Blank::OfType, |field| field.blank), value);
                 return Remainder { kept: value.is_some(), value };
             }
             kept = true;
-            location.visibility = match (location.field, location.visibility) {
+            context.visibility = match (context.field, context.visibility) {
                 (None, _) | (_, Visibility::Shown) => Visibility::Shown,
                 (Some(_), Visibility::BySchema(known)) => Visibility::BySchema(BySchema { kept, ..known }),
                 (Some(_), Visibility::Hidden) => {
@@ -138,24 +138,24 @@ impl<'c> Reference<'c> {
                 }
             };
         }
-        let left = self.by_layer(location, path, value);
+        let left = self.by_layer(context, path, value);
         Remainder { kept: kept || left.kept, ..left }
     }
 
-    fn by_layer(&mut self, location: Position<'c>, path: String, value: &Value) -> Remainder {
-        let (field, visibility) = (location.field, location.visibility);
+    fn by_layer(&mut self, context: ValueContext<'c>, path: String, value: &Value) -> Remainder {
+        let (field, visibility) = (context.field, context.visibility);
         let said = field.and_then(|field| field.opaque.as_ref().or(field.class.as_ref()));
         let shown = |known: BySchema| {
             said.is_none_or(|(class, _)| known.lifted || known.kept || self.show.classes.contains(*class))
         };
         let opaque = field.is_some_and(|field| field.opaque.is_some());
         let known = match visibility {
-            Visibility::Shown => return self.inside(location, visibility, path, value),
+            Visibility::Shown => return self.inside(context, visibility, path, value),
             Visibility::BySchema(known) if opaque && shown(known) => {
-                return self.inside(location, Visibility::Shown, path, value);
+                return self.inside(context, Visibility::Shown, path, value);
             }
-            Visibility::Hidden => return self.probed(location, path, value),
-            Visibility::BySchema(known) if opaque && known.loose => return self.probed(location, path, value),
+            Visibility::Hidden => return self.probed(context, path, value),
+            Visibility::BySchema(known) if opaque && known.loose => return self.probed(context, path, value),
             Visibility::BySchema(known) => known,
         };
         let blank = field.map_or(Blank::OfType, |field| field.blank);
@@ -169,11 +169,11 @@ impl<'c> Reference<'c> {
         });
         let is_container = value.is_object() || value.is_array();
         if is_container && (described || !has_class) {
-            return self.inside(location, visibility, path, value);
+            return self.inside(context, visibility, path, value);
         }
         if is_container && leaf {
             // A container where a scalar should be: only what rules keep in it.
-            let hidden = Position { field, visibility: Visibility::Hidden };
+            let hidden = ValueContext { field, visibility: Visibility::Hidden };
             if !is_shown && known.loose {
                 return self.probed(hidden, path, value);
             }
@@ -189,17 +189,17 @@ impl<'c> Reference<'c> {
     }
 
     /// A value that is hidden but for what rules keep in it.
-    fn probed(&mut self, location: Position<'c>, path: String, value: &Value) -> Remainder {
+    fn probed(&mut self, context: ValueContext<'c>, path: String, value: &Value) -> Remainder {
         if !value.is_object() && !value.is_array() {
             return Remainder { value: None, kept: false };
         }
-        let left = self.inside(location, Visibility::Hidden, path, value);
+        let left = self.inside(context, Visibility::Hidden, path, value);
         Remainder { value: left.value.filter(|_| left.kept), kept: left.kept }
     }
 
     /// The members and elements of a value.
-    fn inside(&mut self, location: Position<'c>, visibility: Visibility, path: String, value: &Value) -> Remainder {
-        let field = location.field;
+    fn inside(&mut self, context: ValueContext<'c>, visibility: Visibility, path: String, value: &Value) -> Remainder {
+        let field = context.field;
         let mut kept = false;
         let value = match value {
             Value::Object(members) => {
@@ -229,11 +229,11 @@ impl<'c> Reference<'c> {
         Remainder { value: Some(value), kept }
     }
 
-    fn member(&self, field: Option<&'c Field>, visibility: Visibility, key: &str) -> Position<'c> {
+    fn member(&self, field: Option<&'c Field>, visibility: Visibility, key: &str) -> ValueContext<'c> {
         let named = field.and_then(|field| field.members.get(key));
         let any = field.and_then(|field| field.any_member.as_deref());
         let below = named.or(any);
-        let Visibility::BySchema(known) = visibility else { return Position { field: below, visibility } };
+        let Visibility::BySchema(known) = visibility else { return ValueContext { field: below, visibility } };
         let shows = |class: Class| self.show.classes.contains(class);
         let key_class = field.and_then(|field| field.key_class.as_ref()).map(|(class, _)| *class);
         let visibility = match (named, any, key_class) {
@@ -265,7 +265,7 @@ impl<'c> Reference<'c> {
             (None, None, None) if self.show.unknown => Visibility::Shown,
             (None, None, None) => Visibility::Hidden,
         };
-        Position { field: below, visibility }
+        ValueContext { field: below, visibility }
     }
 
     fn is_listed_key(&self, name: AllowList, value: &Field, key: &str) -> bool {
@@ -283,9 +283,9 @@ impl<'c> Reference<'c> {
         }
     }
 
-    fn element(&self, field: Option<&'c Field>, visibility: Visibility, element: &Value) -> Position<'c> {
+    fn element(&self, field: Option<&'c Field>, visibility: Visibility, element: &Value) -> ValueContext<'c> {
         let below = field.and_then(|field| field.elements.as_deref());
-        let Visibility::BySchema(known) = visibility else { return Position { field: below, visibility } };
+        let Visibility::BySchema(known) = visibility else { return ValueContext { field: below, visibility } };
         let visibility = match below {
             Some(value) => {
                 let name = element.as_str().map(|text| text.split('=').next().unwrap_or(text));
@@ -296,7 +296,7 @@ impl<'c> Reference<'c> {
             None if self.show.unknown => Visibility::Shown,
             None => Visibility::Hidden,
         };
-        Position { field: below, visibility }
+        ValueContext { field: below, visibility }
     }
 
     /// Whether something at a field or below can be shown by its class.

@@ -21,7 +21,7 @@ use crate::socket::Address;
 
 /// Why privileges could not be dropped.
 #[derive(Debug)]
-pub enum Error {
+pub enum PrivilegesError {
     /// The owner of a listener's directory could not be changed.
     Directory(PathBuf, io::Error),
     /// The engine's socket does not exist, so its group is unknown.
@@ -47,7 +47,7 @@ pub enum Error {
     },
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for PrivilegesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path, error) => write!(f, "cannot change the owner of {}: {error}", path.display()),
@@ -87,26 +87,26 @@ impl fmt::Display for Error {
 /// Makes the directory of a Unix socket and changes its owner to `who`, who can then remove the socket at the end.
 ///
 /// # Errors
-/// [`Error::Directory`].
-pub(super) fn give_directory(who: RunAs, listener: &Address) -> Result<(), Error> {
+/// [`PrivilegesError::Directory`].
+pub(super) fn give_directory(who: RunAs, listener: &Address) -> Result<(), PrivilegesError> {
     let Address::Unix(path) = listener else { return Ok(()) };
     let Some(directory) = path.parent().filter(|_| geteuid().is_root()) else { return Ok(()) };
     std::fs::create_dir_all(directory)
         .and_then(|()| std::os::unix::fs::chown(directory, Some(who.user), Some(who.group)))
-        .map_err(|error| Error::Directory(directory.to_owned(), error))
+        .map_err(|error| PrivilegesError::Directory(directory.to_owned(), error))
 }
 
 /// Changes the user to `who`, irreversibly, if the process is root. Otherwise does nothing.
 ///
 /// # Errors
-/// [`Error`]; the process may then have lost some privileges and must end.
-pub(super) fn drop_privileges(who: RunAs, engine: &Address) -> Result<(), Error> {
+/// [`PrivilegesError`]; the process may then have lost some privileges and must end.
+pub(super) fn drop_privileges(who: RunAs, engine: &Address) -> Result<(), PrivilegesError> {
     if !geteuid().is_root() {
         return Ok(());
     }
     let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count);
     if !matches!(threads, Ok(1)) {
-        return Err(Error::Threads);
+        return Err(PrivilegesError::Threads);
     }
     let groups = match engine {
         Address::Unix(path) => needed_groups(path, who)?,
@@ -117,36 +117,40 @@ pub(super) fn drop_privileges(who: RunAs, engine: &Address) -> Result<(), Error>
         .and_then(|()| set_thread_res_gid(group, group, group))
         .and_then(|()| set_thread_res_uid(user, user, user))
         .and_then(|()| set_no_new_privs(true))
-        .map_err(|error| Error::Refused(who, error.into()))?;
+        .map_err(|error| PrivilegesError::Refused(who, error.into()))?;
     let root = Uid::ROOT;
     if !user.is_root() && set_thread_res_uid(root, root, root).is_ok() {
-        return Err(Error::Reversible(who));
+        return Err(PrivilegesError::Reversible(who));
     }
     Ok(())
 }
 
 /// The groups that `who` needs to open the socket.
-fn needed_groups(path: &Path, who: RunAs) -> Result<Vec<Gid>, Error> {
-    let found = std::fs::metadata(path).map_err(|error| Error::NoEngine(path.to_owned(), error))?;
+fn needed_groups(path: &Path, who: RunAs) -> Result<Vec<Gid>, PrivilegesError> {
+    let found = std::fs::metadata(path).map_err(|error| PrivilegesError::NoEngine(path.to_owned(), error))?;
     // Connecting takes write permission.
     let may = |bit: u32| found.mode() & bit != 0;
     if found.uid() == who.user && may(0o200) || found.gid() == who.group && may(0o020) || may(0o002) {
         return Ok(Vec::new());
     }
-    if may(0o020) { Ok(vec![Gid::from_raw(found.gid())]) } else { Err(Error::OwnerOnly(path.to_owned(), who)) }
+    if may(0o020) {
+        Ok(vec![Gid::from_raw(found.gid())])
+    } else {
+        Err(PrivilegesError::OwnerOnly(path.to_owned(), who))
+    }
 }
 
 /// Checks that the process may open the engine's socket. The engine need not listen yet.
 ///
 /// # Errors
-/// [`Error::EngineSocket`], with the line that fixes it.
-pub(super) fn check_engine_socket(engine: &Address, run_as: Option<RunAs>) -> Result<(), Error> {
+/// [`PrivilegesError::EngineSocket`], with the line that fixes it.
+pub(super) fn check_engine_socket(engine: &Address, run_as: Option<RunAs>) -> Result<(), PrivilegesError> {
     let Address::Unix(path) = engine else { return Ok(()) };
     let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
     match (UnixStream::connect(path), std::fs::metadata(path)) {
         (Err(error), Ok(found)) if denied(&error) => {
             let process = (geteuid().as_raw(), getegid().as_raw());
-            Err(Error::EngineSocket {
+            Err(PrivilegesError::EngineSocket {
                 path: path.clone(),
                 owner: (found.uid(), found.gid()),
                 process,
@@ -174,7 +178,7 @@ mod tests {
             let who = RunAs { user: 1000, group: 1000 };
             // The harness runs tests in threads.
             let result = drop_privileges(who, &"tcp://127.0.0.1:1".parse().unwrap());
-            assert!(matches!(result, Err(Error::Threads)), "{result:?}");
+            assert!(matches!(result, Err(PrivilegesError::Threads)), "{result:?}");
             assert!(geteuid().is_root());
         }
     }
@@ -196,14 +200,14 @@ mod tests {
         assert!(groups(found.uid() + 1, found.gid() + 1).is_empty());
         mode(0o600);
         let stranger = RunAs { user: found.uid() + 1, group: found.gid() + 1 };
-        assert!(matches!(needed_groups(&path, stranger), Err(Error::OwnerOnly(..))));
+        assert!(matches!(needed_groups(&path, stranger), Err(PrivilegesError::OwnerOnly(..))));
         std::fs::remove_file(&path).unwrap();
-        assert!(matches!(needed_groups(&path, RunAs { user: 1, group: 1 }), Err(Error::NoEngine(..))));
+        assert!(matches!(needed_groups(&path, RunAs { user: 1, group: 1 }), Err(PrivilegesError::NoEngine(..))));
     }
 
     #[test]
     fn the_error_has_the_line_that_fixes_it() {
-        let error = Error::EngineSocket {
+        let error = PrivilegesError::EngineSocket {
             path: "/run/docker.sock".into(),
             owner: (0, 991),
             process: (65532, 65532),

@@ -3,7 +3,7 @@
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Error;
+use super::ServerError;
 
 /// `SIGTERM` and `SIGINT`, which no longer end the process by themselves.
 #[derive(Debug)]
@@ -17,12 +17,12 @@ impl Signals {
     /// Takes over both signals.
     ///
     /// # Errors
-    /// [`Error::Signal`].
-    pub fn listen() -> Result<Self, Error> {
-        let runtime = super::runtime().build().map_err(Error::Signal)?;
+    /// [`ServerError::Signal`].
+    pub fn listen() -> Result<Self, ServerError> {
+        let runtime = super::runtime().build().map_err(ServerError::Signal)?;
         let entered = runtime.enter();
-        let terminate = signal(SignalKind::terminate()).map_err(Error::Signal)?;
-        let interrupt = signal(SignalKind::interrupt()).map_err(Error::Signal)?;
+        let terminate = signal(SignalKind::terminate()).map_err(ServerError::Signal)?;
+        let interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Signal)?;
         drop(entered);
         Ok(Self { runtime, terminate, interrupt })
     }

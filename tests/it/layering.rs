@@ -11,7 +11,8 @@ pub(crate) const TESTS: &[Test] = tests![
     bodies_are_made_in_one_place,
     third_party_crates_come_in_by_their_doors,
     a_word_is_found_inside_a_name,
-    the_filter_engine_names_nothing_of_docker
+    the_filter_engine_names_nothing_of_docker,
+    no_two_types_share_a_name
 ];
 
 /// The map of `lib.rs`: each module, and those that it may use.
@@ -205,4 +206,41 @@ fn the_filter_engine_names_nothing_of_docker() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The type that a line defines. Associated types, which a trait names, are none: they are the indented `type` lines.
+fn defined_type(line: &str) -> Option<&str> {
+    let start = line.trim_start();
+    let after_visibility = match start.strip_prefix("pub") {
+        Some(rest) if rest.starts_with('(') => rest.split_once(") ")?.1,
+        Some(rest) => rest.strip_prefix(' ')?,
+        None => start,
+    };
+    let (kind, rest) = after_visibility.split_once(' ')?;
+    let defines = ["struct", "enum", "union", "trait"].contains(&kind) || (kind == "type" && start.len() == line.len());
+    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+    rest.get(..end).filter(|name| defines && name.starts_with(|c: char| c.is_ascii_uppercase()))
+}
+
+fn no_two_types_share_a_name() {
+    for (line, name) in [
+        ("pub(super) struct Members<'d>(Vec<Member>);", Some("Members")),
+        ("    enum Step {", Some("Step")),
+        ("pub type Shared = Arc<Plan>;", Some("Shared")),
+        ("    type Data = Bytes;", None),
+        ("/// A struct Of this kind.", None),
+    ] {
+        assert_eq!(defined_type(line), name, "{line}");
+    }
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (file, text) in sources() {
+        for (number, line) in text.lines().enumerate() {
+            if let Some(name) = defined_type(line) {
+                places.entry(name.to_owned()).or_default().push(format!("{file}:{}", number + 1));
+            }
+        }
+    }
+    assert!(places.len() > 200, "found only {} types", places.len());
+    places.retain(|_, places| places.len() > 1);
+    assert!(places.is_empty(), "{places:#?}");
 }
