@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench filter [-- --runs N]
+//! cargo bench --bench filter -- --apply masked|plain --rounds N
 //! ```
 //!
 //! All figures are for lists of 100 (261 kB) and 1,000 containers (2.6 MB). Rows: `rules/…` is a plan of 34 rules,
@@ -9,6 +10,12 @@
 //! and some labels. `ignored/…` is `serde_json` reading the text and dropping it: no way that refuses bad JSON with it is
 //! faster. `tree/…` is a tree of values, edited at the same 34 paths and printed. `compile/…` is the slowest plan of all
 //! schemas and built-in profiles, `load` reading every file in the program.
+//!
+//! `masked/…` is the built-in profile `dashboard` as it is, `plain/…` the same with `mask-values: false`. Their ratio is
+//! the cost of masking. `as recorded` has nine of the labels that the profile lists, `29 labels` has all of them.
+//!
+//! The second form applies one of these two plans to 100 containers with 29 labels, and does nothing else. It is for
+//! counting instructions: `valgrind --tool=callgrind` with two numbers of rounds, and the difference.
 
 #![expect(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 #![expect(clippy::indexing_slicing, reason = "a bench stops at the first surprise")]
@@ -108,6 +115,106 @@ fn classes() -> Plan {
     Plan::compile(&dockveil::api::catalogue::built_in().unwrap(), "ContainerSummary", &show, &[]).unwrap()
 }
 
+/// The labels that `dashboard` lists, with values as Compose, Swarm, images and dashboards write them.
+const SHOWN_LABELS: [(&str, &str); 29] = [
+    ("com.docker.compose.project", "shop"),
+    ("com.docker.compose.service", "storefront"),
+    ("com.docker.compose.container-number", "1"),
+    ("com.docker.compose.oneoff", "False"),
+    ("com.docker.compose.depends_on", "db:service_healthy:false,cache:service_started:true"),
+    ("com.docker.compose.image", "sha256:45d64f1a8573aceddbc11e0015387e348f4b0cd5f8ca057b740786c42965240c"),
+    ("com.docker.compose.network", "default"),
+    ("com.docker.compose.volume", "data"),
+    ("com.docker.compose.version", "2.32.4"),
+    ("com.docker.stack.namespace", "shop"),
+    ("com.docker.swarm.node.id", "q2lkmyn0adnivvzpcgyoj0ue6"),
+    ("com.docker.swarm.service.id", "8jq1h8zdn1nqmkr6ytiwpsdxr"),
+    ("com.docker.swarm.service.name", "shop_storefront"),
+    ("com.docker.swarm.task.id", "0gqh0ux2t3kwxz2j3a4v5b6c7"),
+    ("com.docker.swarm.task.name", "shop_storefront.1.0gqh0ux2t3kwxz2j3a4v5b6c7"),
+    ("io.podman.compose.project", "shop"),
+    ("io.podman.compose.service", "storefront"),
+    ("org.opencontainers.image.created", "2026-06-30T21:14:08Z"),
+    ("org.opencontainers.image.licenses", "Apache-2.0"),
+    ("org.opencontainers.image.revision", "f567753e1b0c6c2a4f7d8e9a0b1c2d3e4f5a6b7c"),
+    ("org.opencontainers.image.title", "storefront"),
+    ("org.opencontainers.image.vendor", "Example Shop Ltd."),
+    ("org.opencontainers.image.version", "3.14.1"),
+    ("com.centurylinklabs.watchtower.enable", "true"),
+    ("homepage.group", "Shop"),
+    ("homepage.icon", "mdi-cart-outline"),
+    ("homepage.name", "Storefront"),
+    ("homepage.weight", "10"),
+    ("traefik.enable", "true"),
+];
+
+/// The list of the figures with [`SHOWN_LABELS`] on every container, beside the labels it has.
+fn labelled(count: usize) -> Vec<u8> {
+    let mut list: Value = serde_json::from_slice(&documents::list(count)).unwrap();
+    for element in list.as_array_mut().unwrap() {
+        let labels = element["Labels"].as_object_mut().unwrap();
+        labels.extend(SHOWN_LABELS.map(|(name, value)| (name.to_owned(), value.into())));
+        // The padding of the recorded list is for its size only, and no label of it is shown.
+        labels.remove("org.opencontainers.image.description");
+    }
+    serde_json::to_vec(&list).unwrap()
+}
+
+/// The plan of the built-in `dashboard`, as it is or without masking.
+fn dashboard(is_masked: bool) -> Plan {
+    let catalogue = dockveil::api::catalogue::built_in().unwrap();
+    let profiles = Profiles::built_in(&catalogue).unwrap();
+    let profile = profiles.get("dashboard").unwrap();
+    assert!(profile.show.mask, "the built-in profile masks");
+    let show = Show { mask: is_masked, ..profile.show.clone() };
+    Plan::compile(&catalogue, "ContainerSummary", &show, &profile.rules).unwrap()
+}
+
+/// What masking costs in the built-in `dashboard`.
+fn masking(figures: &mut Figures, runs: usize) {
+    let (masked, plain) = (dashboard(true), dashboard(false));
+    for (what, document) in [("as recorded", documents::list(100)), ("29 labels", labelled(100))] {
+        let mut out = Vec::with_capacity(document.len());
+        let mut rows: [Vec<f64>; 2] = Default::default();
+        for _ in 0..runs {
+            // In turn, so that both see the same machine.
+            let (start, mut best) = (Instant::now(), [Duration::MAX; 2]);
+            while start.elapsed() < 2 * LONG {
+                for (best, plan) in best.iter_mut().zip([&masked, &plain]) {
+                    let round = Instant::now();
+                    out.clear();
+                    plan.apply_array(black_box(&document), &mut out).unwrap();
+                    black_box(&out);
+                    *best = round.elapsed().min(*best);
+                }
+            }
+            rows.iter_mut()
+                .zip(best)
+                .for_each(|(row, best)| row.push(document.len() as f64 / best.as_secs_f64() / 1e6));
+        }
+        let [with, without] = &rows;
+        figures.add(format!("masked/100, {what}"), "MB/s", with.clone(), Goal::None);
+        figures.add(format!("plain/100, {what}"), "MB/s", without.clone(), Goal::None);
+        figures.add_ratio(format!("time of masked/100 ÷ plain, {what}"), without, with, Goal::AtMost(1.10, 1.05));
+    }
+}
+
+/// Applies one plan to the list with 29 labels, `rounds` times.
+fn apply(which: &str, rounds: usize) -> Result<(), String> {
+    let plan = match which {
+        "masked" => dashboard(true),
+        "plain" => dashboard(false),
+        other => return Err(format!("found {other:?}, expected masked or plain")),
+    };
+    let (document, mut out) = (labelled(100), Vec::new());
+    for _ in 0..rounds {
+        out.clear();
+        plan.apply_array(black_box(&document), &mut out).unwrap();
+        black_box(&out);
+    }
+    Ok(())
+}
+
 /// Applies `edit` to everything at the end of the steps.
 fn each(value: &mut Value, steps: &[&str], removes: bool) {
     let Some((step, below)) = steps.split_first() else {
@@ -185,18 +292,20 @@ fn start(figures: &mut Figures, runs: usize) {
     figures.add("load", "ms", (0..runs).map(|_| milliseconds(load)).collect(), Goal::AtMost(50.0, 50.0));
 }
 
-/// The number of runs in the arguments.
-fn runs() -> Result<usize, String> {
-    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    match (arguments.next().as_deref(), arguments.next().map(|text| text.parse())) {
-        (None, _) => Ok(5),
-        (Some("--runs"), Some(Ok(runs))) => Ok(runs),
-        (Some(other), _) => Err(format!("found {other:?}, expected --runs N")),
+fn main() -> Result<(), String> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let number = |text: &str| text.parse().map_err(|_| format!("found {text:?}, expected a number"));
+    match arguments[..] {
+        [] => measure(5),
+        ["--runs", runs] => measure(number(runs)?),
+        ["--apply", which, "--rounds", rounds] => apply(which, number(rounds)?),
+        _ => Err("expected --runs N, or --apply masked|plain --rounds N".to_owned()),
     }
 }
 
-fn main() -> Result<(), String> {
-    let runs = runs()?;
+/// Measures everything.
+fn measure(runs: usize) -> Result<(), String> {
     println!("{}", machine());
     let rules = rules();
     let plan = Plan::compile_rules(&rules).unwrap();
@@ -245,6 +354,7 @@ fn main() -> Result<(), String> {
         figures.add_ratio(format!("rules/{count} ÷ tree"), ruled, tree, Goal::AtLeast(5.0, 8.0));
         figures.add_ratio(format!("classes/{count} ÷ tree"), classed, tree, Goal::AtLeast(5.0, 8.0));
     }
+    masking(&mut figures, runs);
     start(&mut figures, runs);
     println!("{}", figures.table());
     Ok(())

@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 
 use super::action::write_blank;
-use super::credential;
-use super::json::{Cursor, DepthBudget, KeySet, NOT_JSON, Stop};
+use super::credential::{self, Arguments};
+use super::json::{Cursor, DepthBudget, JsonString, KeySet, NOT_JSON, Stop};
 use super::plan::{Cause, Condition, Effect, ElementTable, MemberTable, Plan, State, StateId};
 use super::selector::{Pick, Question};
 use super::{Action, FilterError, Report};
@@ -119,6 +119,18 @@ struct Walk<'p, 'd, 'o> {
     question: Option<Question>,
     /// The start of the document.
     start: usize,
+    /// What names the value at the cursor, for masking.
+    naming: Naming<'d>,
+}
+
+/// What names a value.
+enum Naming<'d> {
+    /// Nothing: it is the document.
+    Nothing,
+    /// The key of the member that it is.
+    Member(JsonString<'d>),
+    /// The elements before it.
+    Element(Arguments),
 }
 
 /// How much of the composite (object or array) under way is shown.
@@ -151,6 +163,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             has_kept: false,
             question: None,
             start: 0,
+            naming: Naming::Nothing,
         }
     }
 
@@ -315,8 +328,19 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         if self.cursor.peek()? != b'"' {
             return self.cursor.skip(depth);
         }
-        let text = self.cursor.string()?.text()?;
-        if let Cow::Owned(masked) = credential::mask(&text) {
+        let string = self.cursor.string()?;
+        if let (Naming::Member(key), Some(text)) = (&self.naming, string.plain())
+            && key.plain().is_some_and(|name| credential::is_clean(name, text))
+        {
+            return Ok(());
+        }
+        let text = string.text()?;
+        let masked = match &mut self.naming {
+            Naming::Nothing => credential::mask("", &text),
+            Naming::Member(key) => credential::mask(&key.text()?, &text),
+            Naming::Element(arguments) => credential::mask_element(arguments, &text),
+        };
+        if let Cow::Owned(masked) = masked {
             self.write_until(start)?;
             serde_json::to_writer(&mut *self.out, &masked).map_err(|_| NOT_JSON)?;
             self.unwritten = self.cursor.at();
@@ -376,6 +400,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             };
             let truths = if members.conditions.is_empty() { 0 } else { self.truths(&members.conditions, None, depth)? };
             let target = members.target(row, truths).ok_or(NOT_JSON)?;
+            self.naming = Naming::Member(key);
             let is_shown = self.value(target, depth)?;
             self.end_item(is_shown, &mut progress)?;
         }
@@ -387,6 +412,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         let length = if elements.needs_length { self.cursor.count(depth)? } else { i64::MAX };
         let mut progress = Progress::default();
         let mut index = 0;
+        self.naming = Naming::Element(Arguments::default());
         while self.next(b']', &mut progress)? {
             let listed = match elements.list {
                 Some(list) => self.is_listed(list)?,

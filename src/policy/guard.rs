@@ -95,9 +95,10 @@ impl Visible<'_> {
         }
         let labels = self.show.names.of(LABELS);
         let is_listed = |value: &String| value.split('=').next().is_some_and(|key| labels.matches(key));
-        // Only a value that looks like a credential is masked, so only such a guess could hit a masked value.
+        // Only a credential is masked, so only a guess that is one could hit a masked value. Whether it is depends on the
+        // name of the label as well.
         let is_masked = |value: &String| {
-            self.show.mask && value.split_once('=').is_some_and(|(_, guess)| looks_like_credential(guess))
+            self.show.mask && value.split_once('=').is_some_and(|(name, guess)| looks_like_credential(name, guess))
         };
         let is_harmless = |value: &String| table.is_harmless_label(value) || is_listed(value);
         !values.iter().any(is_masked) && (self.shows_all_of(Class::FreeText) || values.iter().all(is_harmless))
@@ -306,6 +307,29 @@ mod tests {
                 let visible = Visible { show: &show, hidden_by_rules: ClassSet::EMPTY, words: None };
                 assert_eq!(check(&route, queries::built_in().unwrap(), &visible), expected, "{classes:?} {mask}");
             }
+        }
+    }
+
+    #[test]
+    fn the_value_of_a_label_with_the_name_of_a_credential_cannot_be_guessed_at_all() {
+        for (label, expected) in [
+            ("app.password=hunter2", Err(Denial::Oracle)),
+            ("app.password=", Err(Denial::Oracle)),
+            ("app.password=true", Err(Denial::Oracle)),
+            ("app.apiToken=a", Err(Denial::Oracle)),
+            ("app.webhook=https://example.test", Err(Denial::Oracle)),
+            ("app.tile.key=0123456789abcdef0123", Err(Denial::Oracle)),
+            ("app.tile.key=name", Ok(())),
+            ("app.password.length=8", Ok(())),
+            ("app.password", Ok(())),
+        ] {
+            let escaped: String = label.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let target = format!("/containers/json?filters={{%22label%22:[%22{escaped}%22]}}");
+            let route = find("GET", &target).unwrap().unwrap();
+            let names = NamesShown::default().with(LABELS, ["app.*"]);
+            let show = Show { names, mask: true, ..Show::default() };
+            let visible = Visible { show: &show, hidden_by_rules: ClassSet::EMPTY, words: None };
+            assert_eq!(check(&route, queries::built_in().unwrap(), &visible), expected, "{label}");
         }
     }
 

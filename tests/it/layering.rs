@@ -199,8 +199,11 @@ fn a_word_is_found_inside_a_name() {
 fn the_filter_engine_names_nothing_of_docker() {
     let mut wrong = BTreeSet::new();
     for (file, text) in sources().iter().filter(|(file, _)| file.starts_with("src/filter")) {
+        // The shapes of credentials are texts of programs and companies, whatever their names.
+        let is_shape = file.starts_with("src/filter/credential/");
         for (number, line) in product(file, text).lines().enumerate() {
-            for word in words(line).filter(|word| DOCKER.contains(&word.as_str())) {
+            let line = if is_shape { line.split('"').step_by(2).collect() } else { line.to_owned() };
+            for word in words(&line).filter(|word| DOCKER.contains(&word.as_str())) {
                 wrong.insert(format!("{file}:{}: {word}", number + 1));
             }
         }

@@ -8,6 +8,7 @@ mod canaries;
 mod catalogue;
 mod clients;
 mod compat;
+mod credentials;
 mod cut;
 mod deploy;
 mod docs;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
             remains::TESTS,
             remains::table::TESTS,
             compat::TESTS,
+            credentials::TESTS,
             events::TESTS,
             deploy::TESTS,
             clients::TESTS,

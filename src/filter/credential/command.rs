@@ -1,0 +1,254 @@
+//! Credentials among the arguments of a command: `--password …`, and what `-p`, `-a`, `-u` mean to programs that are known.
+
+use std::ops::Range;
+
+use super::name::{self, Kind};
+
+/// What the next argument is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    /// Anything.
+    Anything,
+    /// A credential, because of a name of this kind.
+    Credential(Kind),
+    /// A user, this separator, and a credential.
+    User(u8),
+}
+
+/// What the short options of a program take.
+struct Program {
+    names: &'static [&'static str],
+    /// A word that must be among the arguments too.
+    subcommand: Option<&'static str>,
+    /// Options that take a credential.
+    credential: &'static [&'static str],
+    /// Options with the credential in the same word: `-pabc`.
+    joined: &'static [&'static str],
+    /// Options that take a user and a credential, with `separator` between them.
+    user: &'static [&'static str],
+    separator: u8,
+}
+
+const PROGRAM: Program =
+    Program { names: &[], subcommand: None, credential: &[], joined: &[], user: &[], separator: b':' };
+
+/// The programs, in lower case.
+const PROGRAMS: &[Program] = &[
+    Program {
+        names: &[
+            "mysql",
+            "mysqldump",
+            "mysqladmin",
+            "mysqlimport",
+            "mysqlcheck",
+            "mysqlshow",
+            "mysqlsh",
+            "mysqlbinlog",
+            "mariadb",
+            "mariadb-dump",
+            "mariadb-admin",
+            "mariadb-import",
+            "mariadb-check",
+            "mariadb-backup",
+            "sshpass",
+        ],
+        credential: &["-p"],
+        joined: &["-p"],
+        ..PROGRAM
+    },
+    Program {
+        names: &[
+            "mongo",
+            "mongosh",
+            "mongodump",
+            "mongorestore",
+            "mongoexport",
+            "mongoimport",
+            "cqlsh",
+            "rabbitmqadmin",
+        ],
+        credential: &["-p"],
+        ..PROGRAM
+    },
+    Program { names: &["redis-cli", "valkey-cli", "keydb-cli"], credential: &["-a"], ..PROGRAM },
+    Program {
+        names: &["docker", "podman", "nerdctl", "buildah", "skopeo", "helm", "oras", "crane", "regctl"],
+        subcommand: Some("login"),
+        credential: &["-p"],
+        ..PROGRAM
+    },
+    Program { names: &["skopeo", "buildah", "podman"], user: &["--creds", "--src-creds", "--dest-creds"], ..PROGRAM },
+    Program { names: &["curl"], user: &["-u", "--user", "-U", "--proxy-user"], joined: &["-u"], ..PROGRAM },
+    Program { names: &["httpie", "xh"], user: &["-a"], ..PROGRAM },
+    Program { names: &["lftp"], user: &["-u"], separator: b',', ..PROGRAM },
+    Program { names: &["smbclient", "rpcclient"], user: &["-U"], separator: b'%', ..PROGRAM },
+    Program {
+        names: &["ldapsearch", "ldapadd", "ldapmodify", "ldapdelete", "ldapwhoami", "ldappasswd"],
+        credential: &["-w"],
+        ..PROGRAM
+    },
+    Program { names: &["sqlcmd", "bcp", "tsql", "ipmitool", "zip", "unzip"], credential: &["-P"], ..PROGRAM },
+    Program { names: &["mosquitto_pub", "mosquitto_sub", "mosquitto_rr"], credential: &["-P"], ..PROGRAM },
+    Program { names: &["7z", "7za", "7zr", "rar", "unrar"], joined: &["-p"], ..PROGRAM },
+    Program { names: &["openssl"], credential: &["-k", "-K"], ..PROGRAM },
+];
+
+/// Words without a dash that take a credential: of Redis and ngrok.
+const BARE: &[&str] = &["requirepass", "masterauth", "authtoken", "add-authtoken"];
+
+/// Words that take the name of a variable and its value.
+const SETTERS: &[&str] = &["env", "arg", "set", "setenv", "setx"];
+
+/// The anchors of what [`find`] finds without a name. In lower case.
+pub(super) fn anchors() -> impl Iterator<Item = &'static str> {
+    PROGRAMS.iter().flat_map(|program| program.names).chain(BARE).copied()
+}
+
+/// The arguments of a command so far.
+#[derive(Clone, Debug)]
+pub(in crate::filter) struct Arguments {
+    expected: Expected,
+    /// The programs among them, a bit for each in [`PROGRAMS`].
+    programs: u32,
+    /// The programs whose subcommand is among them, as the same bits.
+    subcommands: u32,
+    /// Whether the last word was one of [`SETTERS`].
+    sets: bool,
+}
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self { expected: Expected::Anything, programs: 0, subcommands: 0, sets: false }
+    }
+}
+
+impl Arguments {
+    /// The part of the next argument that is a credential.
+    pub(super) fn next(&mut self, argument: &str) -> Option<Range<usize>> {
+        let expected = std::mem::replace(&mut self.expected, Expected::Anything);
+        let is_option = argument.starts_with('-');
+        match expected {
+            Expected::Credential(kind) if !is_option => {
+                let is_credential = name::is_credential(kind, argument) && !is_port_mapping(argument);
+                return is_credential.then_some(0..argument.len());
+            }
+            Expected::User(separator) => return behind(argument, separator),
+            Expected::Credential(_) | Expected::Anything => {}
+        }
+        if is_option { self.option(argument) } else { self.word(argument) }
+    }
+
+    /// An option. Returns the credential that is joined to it.
+    fn option(&mut self, option: &str) -> Option<Range<usize>> {
+        for program in self.running() {
+            if program.credential.contains(&option) {
+                self.expected = Expected::Credential(Kind::Secret);
+                return None;
+            }
+            let joined = option.split_once('=').filter(|(name, _)| program.credential.contains(name));
+            if let Some((name, value)) = joined {
+                return name::is_credential(Kind::Secret, value).then_some(name.len() + 1..option.len());
+            }
+            if program.user.contains(&option) {
+                self.expected = Expected::User(program.separator);
+                return None;
+            }
+            for joined in program.joined {
+                match option.strip_prefix(joined) {
+                    Some(value) if program.user.is_empty() && !value.is_empty() => {
+                        return (!is_port_mapping(value)).then_some(2..option.len());
+                    }
+                    Some(value) if !value.is_empty() => {
+                        return behind(value, program.separator).map(|span| span.start + 2..span.end + 2);
+                    }
+                    Some(_) | None => {}
+                }
+            }
+        }
+        // What has a value with it is a name with a value; see `pair`.
+        if !option.contains(['=', ':', ' '])
+            && let Some(kind) = name::kind(option.as_bytes()).filter(|kind| *kind != Kind::Doubtful)
+        {
+            self.expected = Expected::Credential(kind);
+        }
+        None
+    }
+
+    /// The programs whose options count.
+    fn running(&self) -> impl Iterator<Item = &'static Program> + use<> {
+        let Self { programs, subcommands, .. } = *self;
+        let bits = (0..PROGRAMS.len()).map(|index| 1_u32 << index);
+        PROGRAMS.iter().zip(bits).filter_map(move |(program, bit)| {
+            let is_complete = program.subcommand.is_none() || subcommands & bit != 0;
+            (programs & bit != 0 && is_complete).then_some(program)
+        })
+    }
+
+    /// An argument that is no option.
+    fn word(&mut self, word: &str) -> Option<Range<usize>> {
+        let name = word.rsplit('/').next().unwrap_or(word);
+        let is_set = std::mem::replace(&mut self.sets, SETTERS.iter().any(|setter| word.eq_ignore_ascii_case(setter)));
+        // A variable after its setter, and npm's settings of a registry: `//registry/:_authToken`.
+        let is_variable = is_set && !word.bytes().any(|byte| byte.is_ascii_lowercase());
+        let named = if is_variable { Some(word) } else { word.split_once(":_").map(|(_, setting)| setting) };
+        let is_named = |named: &str| !named.contains('=') && name::kind(named.as_bytes()) == Some(Kind::Secret);
+        if BARE.contains(&name) || named.is_some_and(is_named) {
+            self.expected = Expected::Credential(Kind::Secret);
+            return None;
+        }
+        for (index, program) in PROGRAMS.iter().enumerate() {
+            let is_program = program.names.iter().any(|known| name.eq_ignore_ascii_case(known));
+            self.programs |= u32::from(is_program) << index;
+            self.subcommands |= u32::from(program.subcommand == Some(name)) << index;
+        }
+        None
+    }
+}
+
+/// Whether a value is a mapping of ports: `-p 3306:3306` is an option of what runs the program.
+fn is_port_mapping(value: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_digit() || b":.-/tcpud".contains(&byte);
+    value.contains(':') && value.starts_with(|c: char| c.is_ascii_digit()) && value.bytes().all(is_part)
+}
+
+/// What stands behind a separator, if it is no number: `-u 1000:1000` is a user and a group.
+fn behind(text: &str, separator: u8) -> Option<Range<usize>> {
+    let at = text.find(char::from(separator))? + 1;
+    name::is_credential(Kind::Secret, text.get(at..)?).then_some(at..text.len())
+}
+
+/// Finds the credentials among the words of a text.
+pub(super) fn find(text: &str, spans: &mut Vec<Range<usize>>) {
+    let mut arguments = Arguments::default();
+    let mut at = 0;
+    while let Some(word) = next_word(text, at, arguments.expected != Expected::Anything) {
+        at = word.end;
+        let argument = text.get(word.clone()).unwrap_or_default();
+        let trimmed = argument.trim_start_matches(is_wrapping);
+        let start = word.start + argument.len() - trimmed.len();
+        let trimmed = trimmed.trim_end_matches(is_wrapping);
+        spans.extend(arguments.next(trimmed).map(|span| span.start + start..span.end + start));
+    }
+}
+
+/// Whether a character around a word is part of the shell or of JSON rather than of the word.
+fn is_wrapping(c: char) -> bool {
+    matches!(c, '"' | '\'' | '`' | '(' | ')' | '[' | ']' | ',' | ';' | '\\')
+}
+
+/// The next word from `at`. If `is_value`, a text in quotes is one word, up to the end if they do not close.
+fn next_word(text: &str, at: usize, is_value: bool) -> Option<Range<usize>> {
+    let start = at + text.get(at..)?.find(|c: char| !c.is_ascii_whitespace())?;
+    let rest = text.get(start..)?;
+    let quote = rest.chars().next().filter(|c| is_value && matches!(c, '"' | '\''));
+    let length = match quote {
+        Some(quote) => {
+            let inside = rest.get(1..)?;
+            let ends = |at: &usize| !inside.as_bytes().get(at + 1).is_some_and(u8::is_ascii_alphanumeric);
+            let close = inside.match_indices(quote).map(|(at, _)| at).find(ends);
+            close.map_or(rest.len(), |close| close + 2)
+        }
+        None => rest.find(|c: char| c.is_ascii_whitespace()).unwrap_or(rest.len()),
+    };
+    Some(start..start + length)
+}

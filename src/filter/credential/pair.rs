@@ -1,0 +1,446 @@
+//! Names with values inside a text: `name=value`, `name: value`, `"name": "value"`, `<name>value</name>`,
+//! `("name", "value")`, and the same in the query of a URL.
+
+use std::ops::Range;
+
+use super::name::{self, Kind};
+
+/// The most spaces between a name, its separator and its value.
+const SPACES_LIMIT: usize = 64;
+
+/// Names that name a credential in the query of a URL only.
+const QUERY_NAMES: &[&str] = &["key", "sig", "signature", "code", "apitoken", "appid"];
+
+/// Names whose value is the name of a value, and names of that value.
+const NAME_KEYS: &[&str] = &["name", "key", "id", "variable"];
+const VALUE_KEYS: &[&str] = &["value", "val"];
+
+/// Finds the values of all names that name a credential.
+pub(super) fn find(text: &str, spans: &mut Vec<Range<usize>>) {
+    let text = Text(text);
+    let mut quotes = Quotes::default();
+    let mut announced = None;
+    let mut at = 0;
+    while let Some(separator) = text.next_separator(at) {
+        let found = Separator::at(text, separator, &mut announced).and_then(|found| {
+            quotes.advance(text, found.value);
+            found.credential(text, &quotes)
+        });
+        at = separator + 1;
+        if let Some(span) = found {
+            at = at.max(span.end);
+            spans.push(span);
+        }
+    }
+}
+
+/// A text, looked at byte by byte. Everything that is compared is ASCII, so no range cuts a character.
+#[derive(Clone, Copy)]
+struct Text<'t>(&'t str);
+
+impl<'t> Text<'t> {
+    fn byte(self, at: usize) -> Option<u8> {
+        self.0.as_bytes().get(at).copied()
+    }
+
+    /// The byte before `at`.
+    fn before(self, at: usize) -> Option<u8> {
+        self.byte(at.checked_sub(1)?)
+    }
+
+    fn get(self, range: Range<usize>) -> &'t str {
+        self.0.get(range).unwrap_or_default()
+    }
+
+    fn from(self, at: usize) -> &'t [u8] {
+        self.0.as_bytes().get(at..).unwrap_or_default()
+    }
+
+    fn next_separator(self, at: usize) -> Option<usize> {
+        let found = self.from(at).iter().position(|byte| matches!(byte, b'=' | b':' | b'>' | b',' | b'%'))?;
+        Some(at + found)
+    }
+
+    /// The end of the run of bytes that `test` accepts, from `at`.
+    fn end_of(self, at: usize, test: impl Fn(u8) -> bool) -> usize {
+        at + self.from(at).iter().take_while(|byte| test(**byte)).count()
+    }
+
+    /// The start of the run of bytes that `test` accepts, back from `at`.
+    fn start_of(self, at: usize, test: impl Fn(u8) -> bool) -> usize {
+        let before = self.0.as_bytes().get(..at).unwrap_or_default();
+        at - before.iter().rev().take_while(|byte| test(**byte)).count()
+    }
+
+    /// The position after the spaces at `at`, or before those that end at `at`.
+    fn skip_spaces(self, at: usize) -> usize {
+        self.end_of(at, is_space).min(at + SPACES_LIMIT)
+    }
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+fn is_quote(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\'' | b'`')
+}
+
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']' | b'$')
+}
+
+/// Which quotes are open before a position.
+#[derive(Default)]
+struct Quotes {
+    at: usize,
+    open: [bool; 3],
+}
+
+impl Quotes {
+    fn advance(&mut self, text: Text<'_>, to: usize) {
+        let passed = text.0.as_bytes().get(self.at..to).unwrap_or_default();
+        for (offset, byte) in passed.iter().enumerate() {
+            match byte {
+                b'"' => self.toggle(0),
+                b'\'' if !is_apostrophe(text, self.at + offset) => self.toggle(1),
+                b'`' => self.toggle(2),
+                _ => {}
+            }
+        }
+        self.at = self.at.max(to);
+    }
+
+    fn toggle(&mut self, index: usize) {
+        if let Some(open) = self.open.get_mut(index) {
+            *open = !*open;
+        }
+    }
+
+    /// Whether the byte at `at` closes a quote that was open before.
+    fn close(&self, text: Text<'_>, at: usize) -> bool {
+        let [double, single, back] = self.open;
+        match text.byte(at) {
+            Some(b'"') => double,
+            Some(b'\'') => single && !is_apostrophe(text, at),
+            Some(b'`') => back,
+            Some(_) | None => false,
+        }
+    }
+}
+
+/// Whether the single quote at `at` is part of a word.
+fn is_apostrophe(text: Text<'_>, at: usize) -> bool {
+    let is_letter = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+    is_letter(text.before(at)) && is_letter(text.byte(at + 1))
+}
+
+/// What stands between a name and its value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// `=`, and anything with it.
+    Equals,
+    /// `:` with a space after it.
+    Colon,
+    /// `:` after a name in quotes.
+    Json,
+    /// `:` between two bare words, as in `host:port`.
+    TightColon,
+    /// `,` between quoted words.
+    Comma,
+    /// `>` after the name of an XML element.
+    Element,
+}
+
+/// A name with its separator.
+struct Separator {
+    form: Form,
+    kind: Kind,
+    /// Whether the name says password: no host has such a name.
+    is_password: bool,
+    /// Whether the name stands in the query of a URL.
+    in_query: bool,
+    /// Whether this is the header `Cookie`.
+    is_cookie: bool,
+    /// Whether the name stands behind a semicolon.
+    in_settings: bool,
+    /// The start of the value.
+    value: usize,
+}
+
+impl Separator {
+    /// Reads the separator at `at`. Returns `None` unless the name of a credential stands before it.
+    ///
+    /// `announced` is the kind of the last name that was a value itself, as in `{"name": "TOKEN", "value": …}`.
+    fn at(text: Text<'_>, at: usize, announced: &mut Option<Kind>) -> Option<Self> {
+        let byte = text.byte(at)?;
+        let name_end = match byte {
+            b'=' | b':' => {
+                let start = text.start_of(at, is_space);
+                if at - start > SPACES_LIMIT { return None } else { start }
+            }
+            _ => at,
+        };
+        let quoted = text.before(name_end).filter(|byte| is_quote(*byte));
+        let (name, before) = match quoted {
+            Some(quote) => quoted_name(text, name_end, quote)?,
+            None => bare_name(text, name_end)?,
+        };
+        let preceding = text.before(before);
+        let (form, value) = match byte {
+            b'=' => (Form::Equals, text.end_of(at, |byte| matches!(byte, b'=' | b'>' | b'~')).min(at + 3)),
+            b'%' if matches!(text.from(at), [_, b'3', b'd' | b'D', ..]) => (Form::Equals, at + 3),
+            b'%' if matches!(text.from(at), [_, b'3', b'a' | b'A', ..]) => (Form::Colon, at + 3),
+            b':' => match text.from(at + 1) {
+                [b':', ..] | [b'/', b'/', ..] => return None,
+                [b'=', ..] => (Form::Equals, at + 2),
+                _ if quoted.is_some() => (Form::Json, at + 1),
+                [b' ' | b'\t' | b'\r' | b'\n', ..] => (Form::Colon, at + 1),
+                _ if preceding == Some(b'/') => return None,
+                _ => (Form::TightColon, at + 1),
+            },
+            b',' => match (quoted, preceding) {
+                (Some(_), Some(b'(' | b'[')) => (Form::Comma, at + 1),
+                (Some(_), _) if name.starts_with('-') => (Form::Comma, at + 1),
+                _ => return None,
+            },
+            b'>' if preceding == Some(b'<') => (Form::Element, at + 1),
+            _ => return None,
+        };
+        let is_one_of = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
+        if is_one_of(NAME_KEYS) {
+            *announced = announced_kind(text, value);
+        }
+        let in_query = matches!(preceding, Some(b'?' | b'&')) || (before == 0 && name == "sig");
+        let kind = match name::kind(name.as_bytes()) {
+            Some(Kind::Doubtful) | None if in_query && is_one_of(QUERY_NAMES) => Kind::Secret,
+            Some(Kind::Doubtful) => {
+                name::kind(with_word_before(text, before, name_end).as_bytes()).unwrap_or(Kind::Doubtful)
+            }
+            Some(kind) => kind,
+            None if is_one_of(VALUE_KEYS) => announced.take()?,
+            None => return None,
+        };
+        let value = text.skip_spaces(value);
+        // As in `{"secret": {"value": …}}`.
+        if kind == Kind::Secret && text.byte(value) == Some(b'{') {
+            *announced = Some(kind);
+        }
+        let lower = name.to_ascii_lowercase();
+        let is_cookie = form == Form::Colon && lower.ends_with("cookie");
+        let is_password = ["pass", "pwd", "kennwort"].iter().any(|word| lower.contains(word));
+        let in_settings = preceding == Some(b';');
+        Some(Self { form, kind, is_password, is_cookie, in_query, in_settings, value })
+    }
+
+    /// The part of the value that is a credential.
+    fn credential(&self, text: Text<'_>, quotes: &Quotes) -> Option<Range<usize>> {
+        let range = self.value(text, quotes)?;
+        let value = text.get(range.clone());
+        if self.form == Form::TightColon && !self.is_password && is_port_or_tag(value) {
+            return None;
+        }
+        let range = after_scheme(text, range, self.kind);
+        name::is_credential(self.kind, text.get(range.clone())).then_some(range)
+    }
+
+    /// The whole value.
+    fn value(&self, text: Text<'_>, quotes: &Quotes) -> Option<Range<usize>> {
+        let start = self.value;
+        if self.form == Form::Element {
+            return Some(start..text.end_of(start, |byte| byte != b'<'));
+        }
+        let escapes = text.end_of(start, |byte| byte == b'\\');
+        if text.byte(escapes).is_some_and(is_quote) {
+            // A quote here may close one that the name and its separator are in. Then there is no value.
+            let closes = self.form == Form::Equals && escapes == start && quotes.close(text, escapes);
+            let is_empty = closes && !text.byte(escapes + 1).is_some_and(is_name);
+            let quote = text.byte(escapes)?;
+            return (!is_empty).then(|| quoted(text, escapes + 1, quote, escapes - start));
+        }
+        if self.in_query {
+            return Some(start..text.end_of(start, |byte| !b" \t\r\n&#\"'`<>".contains(&byte)));
+        }
+        if self.kind == Kind::Doubtful {
+            let end = text.end_of(start, |byte| byte.is_ascii_alphanumeric() || b"+/_-".contains(&byte));
+            return Some(start..text.end_of(end, |byte| byte == b'='));
+        }
+        let is_apart = text.before(start).is_some_and(is_space);
+        match (self.form, text.from(start)) {
+            (Form::Comma, _) | (_, [] | [b'\r' | b'\n', ..]) => None,
+            // The next argument, not a value.
+            (_, [b'-', b'-', ..]) | (Form::Equals, [b'-', ..]) if is_apart => None,
+            (_, [b'{', b'{', ..]) => Some(start..bare(text, through(text, start, b'}'), quotes)),
+            // An object, whose members are looked at by themselves.
+            (Form::Json | Form::TightColon, [b'{', ..]) => None,
+            (_, [b'{', b'"' | b'\'' | b'\\' | b' ' | b'\r' | b'\n' | b'}', ..]) => None,
+            (Form::Colon, [b'{', ..]) if self.kind == Kind::Scheme => None,
+            // ODBC puts a value into braces.
+            (Form::Equals, [b'{', ..]) => Some(start..bare(text, through(text, start, b'}'), quotes)),
+            (Form::Json, [b'[', ..]) => Some(start..json(text, through(text, start, b']'))),
+            (Form::Json, _) => Some(start..json(text, start)),
+            (_, [b'[', ..]) => Some(start..bare(text, through(text, start, b']'), quotes)),
+            (Form::Colon, [b'|' | b'>', b'\r' | b'\n', ..] | [b'|' | b'>', b'-' | b'+', b'\r' | b'\n', ..]) => {
+                Some(block(text, start))
+            }
+            _ => Some(start..self.with_spaces(text, bare(text, start, quotes), quotes)),
+        }
+    }
+
+    /// The end of a bare value that seems to end at `end`. Between semicolons, a value may have spaces.
+    fn with_spaces(&self, text: Text<'_>, end: usize, quotes: &Quotes) -> usize {
+        // Its value is a list between semicolons.
+        if self.is_cookie {
+            return text.end_of(end, |byte| byte != b'\n' && !is_quote(byte));
+        }
+        if self.form != Form::Equals || !text.byte(end).is_some_and(is_space) {
+            return end;
+        }
+        let stops = |byte: u8| matches!(byte, b';' | b'=' | b'\r' | b'\n' | b'"' | b'\'' | b'`');
+        let stop = text.end_of(end, |byte| !stops(byte));
+        match text.byte(stop) {
+            Some(b';') => stop,
+            None if self.in_settings => stop,
+            Some(_) if self.in_settings && quotes.close(text, stop) => stop,
+            Some(_) | None => end,
+        }
+    }
+}
+
+/// The kind of the name in quotes that is the value at `start`.
+fn announced_kind(text: Text<'_>, start: usize) -> Option<Kind> {
+    let quote = text.end_of(text.skip_spaces(start), |byte| byte == b'\\');
+    let name = quote + 1;
+    let is_quoted = text.byte(quote).is_some_and(is_quote);
+    let kind = name::kind(text.get(name..text.end_of(name, is_name)).as_bytes())?;
+    (is_quoted && kind != Kind::Doubtful).then_some(kind)
+}
+
+/// A bare name that ends at `end`: the name, and its start.
+fn bare_name(text: Text<'_>, end: usize) -> Option<(&str, usize)> {
+    let start = text.start_of(end, is_name);
+    (start < end).then(|| (text.get(start..end), start))
+}
+
+/// A name in quotes that end at `end`: the name, and the start of the opening quote with its backslashes.
+fn quoted_name(text: Text<'_>, end: usize, quote: u8) -> Option<(&str, usize)> {
+    let is_escape = |byte| byte == b'\\';
+    let name_end = text.start_of(end - 1, is_escape);
+    let start = text.start_of(name_end, |byte| is_name(byte) || byte == b' ');
+    let is_opened = start < name_end && text.before(start) == Some(quote);
+    is_opened.then(|| (text.get(start..name_end), text.start_of(start - 1, is_escape)))
+}
+
+/// A name with the word before it, as in `API key`.
+fn with_word_before(text: Text<'_>, start: usize, end: usize) -> &str {
+    match text.before(start) {
+        Some(b' ') => text.get(text.start_of(start - 1, |byte| byte.is_ascii_alphanumeric())..end),
+        _ => text.get(start..end),
+    }
+}
+
+/// Whether what stands after a bare colon is a port, a version or a state, and the name before it a host or a package.
+fn is_port_or_tag(value: &str) -> bool {
+    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
+    let after = value.as_bytes().get(digits);
+    let is_port = (1..=5).contains(&digits) && matches!(after, None | Some(b'/' | b':' | b'?' | b',' | b'-'));
+    let number = value.strip_prefix('v').unwrap_or(value);
+    let is_version = number.split_once('.').is_some_and(|(major, rest)| {
+        !major.is_empty()
+            && major.len() <= 4
+            && major.bytes().all(|byte| byte.is_ascii_digit())
+            && rest.starts_with(|c: char| c.is_ascii_digit())
+    });
+    let is_tag = ["latest", "stable", "main", "edge", "alpine", "service_"].iter().any(|tag| value.starts_with(tag));
+    is_port || is_version || is_tag
+}
+
+/// A value in quotes from `start`, whose opening quote has `escapes` backslashes before it.
+fn quoted(text: Text<'_>, start: usize, quote: u8, escapes: usize) -> Range<usize> {
+    let mut run = 0;
+    for (offset, byte) in text.from(start).iter().enumerate() {
+        if *byte == quote && (run < escapes || ((run - escapes) / (escapes + 1)).is_multiple_of(2)) {
+            return start..start + offset - run.min(escapes);
+        }
+        run = if *byte == b'\\' { run + 1 } else { 0 };
+    }
+    start..text.0.len()
+}
+
+/// The end of a bare value: a space, a quote that closes what was open before, or where the next `name=` begins.
+fn bare(text: Text<'_>, start: usize, quotes: &Quotes) -> usize {
+    for (offset, byte) in text.from(start).iter().enumerate() {
+        let at = start + offset;
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => return at,
+            // The backslashes of an escaped quote are not part of the value.
+            b'"' | b'\'' | b'`' if quotes.close(text, at) => {
+                return text.start_of(at, |byte| byte == b'\\').max(start);
+            }
+            b'&' | b';' | b',' if begins_next(text, at + 1) => return at,
+            b';' if at + 1 == text.0.len() => return at,
+            _ => {}
+        }
+    }
+    text.0.len()
+}
+
+/// The end of a value of JSON without quotes.
+fn json(text: Text<'_>, start: usize) -> usize {
+    text.end_of(start, |byte| !b" \t\r\n,}]".contains(&byte))
+}
+
+/// Whether the next name with a value is at `at`, or a space.
+fn begins_next(text: Text<'_>, at: usize) -> bool {
+    let rest = text.from(at);
+    let name = rest.iter().take(NEXT_NAME_LIMIT).take_while(|byte| is_name(**byte)).count();
+    match rest.get(name) {
+        Some(b'=' | b':') => name > 0,
+        Some(b' ' | b'"' | b'\n') => name == 0,
+        Some(_) | None => false,
+    }
+}
+
+/// The longest name that is looked for behind a value.
+const NEXT_NAME_LIMIT: usize = 64;
+
+/// The end of a value in brackets from `start`: behind the first `closing`, or of the whole text.
+fn through(text: Text<'_>, start: usize, closing: u8) -> usize {
+    let end = text.end_of(start, |byte| byte != closing);
+    (end + 1).min(text.0.len())
+}
+
+/// The lines of a YAML block whose indicator is at `indicator`.
+fn block(text: Text<'_>, indicator: usize) -> Range<usize> {
+    let start = text.end_of(text.end_of(indicator, |byte| byte != b'\n'), |byte| matches!(byte, b'\n' | b' ' | b'\t'));
+    let mut end = start;
+    loop {
+        end = text.end_of(end, |byte| byte != b'\n');
+        match text.from(end) {
+            [_, b' ' | b'\t' | b'\n', ..] => end += 1,
+            _ => return start..end,
+        }
+    }
+}
+
+/// The value without the scheme before it: `Bearer …`, `Basic …`.
+fn after_scheme(text: Text<'_>, range: Range<usize>, kind: Kind) -> Range<usize> {
+    if kind != Kind::Scheme {
+        return range;
+    }
+    let value = text.get(range.clone());
+    let word = value.split([' ', '\t', '"', '\'', '`']).next().unwrap_or_default();
+    let word_end = range.start + word.len();
+    if !name::SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme)) {
+        return range;
+    }
+    let start = text.skip_spaces(word_end);
+    let end = if range.end > start {
+        range.end
+    } else if word.eq_ignore_ascii_case("digest") {
+        text.end_of(start, |byte| byte != b'\n')
+    } else {
+        text.end_of(start, |byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') && !is_quote(byte))
+    };
+    start..end.max(start)
+}

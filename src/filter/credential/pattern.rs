@@ -1,0 +1,187 @@
+//! Shapes of credentials that take a regular expression.
+
+use std::ops::Range;
+
+use regex::bytes::Regex;
+
+/// One shape.
+pub(super) struct Pattern {
+    /// Texts of which every match holds one, in lower case. A text without any of them is not searched.
+    pub(super) anchors: &'static [&'static str],
+    /// What is masked are its groups, or the whole match if it has none.
+    pub(super) expression: &'static str,
+}
+
+/// Every shape.
+pub(super) const PATTERNS: &[Pattern] = &[
+    // PEM, from one dashed line to the other or to the end, in lines or in one: keys, and certificates too.
+    Pattern {
+        anchors: &["-----begin "],
+        expression: r"-----BEGIN [A-Z0-9 ]+-----(?s:.*?)(?:-----END [A-Z0-9 ]+-----|$)",
+    },
+    // Hashes of passwords, as `crypt` and its relatives write them. Some files double each `$`.
+    Pattern {
+        anchors: &[
+            "$1$", "$2", "$5$", "$6$", "$7$", "$y$", "$gy$", "$s$", "$p$", "$h$", "$apr1$", "$sha1$", "$argon2",
+            "$scrypt$", "$pbkdf2", "$bcrypt", "$sm3$",
+        ],
+        expression: concat!(
+            r"\$?\$(?:apr1|1|2[abxy]?|5|6|7|y|gy|sha1|sm3)\$[^\s,:;'\x22]+",
+            // With parameters that have commas between them.
+            r"|\$?\$(?:argon2[a-z]*|scrypt|pbkdf2[a-z0-9-]*|bcrypt-sha256)\$[^\s:;'\x22]+",
+            r"|\$[SPH]\$[./0-9A-Za-z]{20,}",
+        ),
+    },
+    Pattern {
+        anchors: &["{sha", "{ssha", "{md5", "{smd5", "{crypt", "{pbkdf2", "{argon2", "{scram-"],
+        expression: r"\{(?i:S?SHA(?:256|384|512)?|S?MD5|CRYPT|PBKDF2[A-Z0-9-]*|ARGON2|SCRAM-SHA-(?:1|256))\}[^\s,;'\x22]+",
+    },
+    // Of Django, PostgreSQL and MySQL.
+    Pattern {
+        anchors: &["pbkdf2_", "bcrypt_sha256$", "scrypt$", "argon2$", "scram-sha-256$"],
+        expression: r"\b(?:pbkdf2_sha(?:1|256)|bcrypt_sha256|scrypt|argon2|SCRAM-SHA-256)\$[^\s,;'\x22]+",
+    },
+    Pattern { anchors: &["*"], expression: r"(?:^|[^0-9A-Za-z*])(\*[0-9A-F]{40})\b" },
+    // The bots of Telegram.
+    Pattern { anchors: &[":aa"], expression: r"[0-9]{6,12}:AA[A-Za-z0-9_-]{30,}" },
+    // Addresses that accept whatever is sent to them.
+    Pattern {
+        anchors: &[
+            "hooks.slack.com/",
+            "/api/webhooks/",
+            "webhook.office.com/",
+            "/hooks/catch/",
+            "/bot/v2/hook/",
+            "/with/key/",
+            "hc-ping.com/",
+        ],
+        expression: concat!(
+            r"(?i:hooks\.slack\.com/(?:services|workflows|triggers)|/api/webhooks|webhook\.office\.com|/hooks/catch|/bot/v2/hook",
+            r"|/with/key|hc-ping\.com)/([^\s\x22'<>`]{6,})",
+        ),
+    },
+    Pattern {
+        anchors: &["/hook/", "/hooks/", "/webhook/", "/webhooks/"],
+        expression: r"(?i:/(?:web)?hooks?)/((?:[A-Za-z0-9_-]*[0-9][A-Za-z0-9_-]*[a-zA-Z]|[A-Za-z0-9_-]*[a-zA-Z][A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{14,})",
+    },
+    // Secrets of Azure applications, keys of Mailchimp, tokens of Terraform.
+    Pattern { anchors: &["q~"], expression: r"[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,}" },
+    Pattern { anchors: &["-us"], expression: r"\b[0-9a-f]{32}-us[0-9]{1,2}\b" },
+    Pattern { anchors: &[".atlasv1."], expression: r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{40,}" },
+    // `.netrc`, SQL and `chpasswd`.
+    Pattern {
+        anchors: &["password"],
+        expression: r"(?i)\blogin\s+\S+\s+password\s+(\S+)|\bpassword\s+'([^']*)'|\bpassword\s+\x22([^\x22]*)\x22",
+    },
+    Pattern {
+        anchors: &["identified"],
+        expression: r"(?i)\bidentified\s+(?:with\s+\S+\s+)?(?:by|as)\s+['\x22]([^'\x22]*)",
+    },
+    Pattern {
+        anchors: &["chpasswd"],
+        expression: r#"(?i)echo\s+(?:-\S+\s+)*["']?[a-z_][a-z0-9_-]*:([^\s"'|]+)["']?\s*\|\s*(?:\S*/)?chpasswd"#,
+    },
+    Pattern { anchors: &["pass:"], expression: r"-(?:pass|passin|passout)\s+pass:(\S+)" },
+    Pattern {
+        anchors: &["htpasswd"],
+        expression: concat!(
+            r"htpasswd\s+-[A-Za-z]*n[A-Za-z]*\s+(?:-\S+\s+)*[^\s-]\S*\s+(\S+)",
+            r"|htpasswd\s+-[A-Za-z]*b[A-Za-z]*\s+(?:-\S+\s+)*[^\s-]\S*\s+\S+\s+(\S+)",
+        ),
+    },
+    Pattern { anchors: &["openssl"], expression: r"openssl\s+passwd\s+(?:-\S+\s+)*(\S+)" },
+    // As a line of its own or in a sentence, if it has a digit: `password hunter2`, `the password is hunter2`.
+    Pattern {
+        anchors: &["password", "passwd", "passphrase", "secret", "token", "api"],
+        expression: concat!(
+            r"(?im)^[ \t]*(?:password|passwd|passphrase|secret|token|api[ _-]?key)[ \t]+",
+            r#"([^\s"'=:]*[0-9][^\s"'=:]{3,}|[^\s"'=:]{3,}[0-9][^\s"'=:]*)[ \t]*$"#,
+            r"|\b(?:password|passwd|passphrase|secret|token|api[ _-]?key) is:?[ \t]+",
+            r#"["']?([^\s"'=:]*[0-9][^\s"'=:]{3,}|[^\s"'=:]{3,}[0-9][^\s"'=:]*)"#,
+        ),
+    },
+    // Private keys as JSON, keys of PuTTY, vaults of Ansible, tokens of PayPal.
+    Pattern {
+        anchors: &[
+            "\"d\"", "\"p\"", "\"q\"", "\"k\"", "\"dp\"", "\"dq\"", "\"qi\"", "\"d\\", "\"p\\", "\"q\\", "\"k\\",
+            "\"dp\\", "\"dq\\", "\"qi\\",
+        ],
+        expression: r#""(?:d|p|q|dp|dq|qi|k)\\*"\s*:\s*\\*"([A-Za-z0-9_-]{40,})"#,
+    },
+    Pattern { anchors: &["$ansible_vault"], expression: r"(?s)\$ANSIBLE_VAULT.*" },
+    Pattern { anchors: &["access_token$"], expression: r"access_token\$[a-z]+\$[0-9a-z]+\$[0-9a-f]+" },
+    Pattern { anchors: &["putty-user-key-file"], expression: r"(?s)PuTTY-User-Key-File-.*" },
+];
+
+/// The patterns, compiled.
+pub(super) struct Compiled(Vec<Regex>);
+
+impl Compiled {
+    /// Compiles patterns; `None` if one of them is wrong.
+    pub(super) fn new<'p>(patterns: impl IntoIterator<Item = &'p Pattern>) -> Option<Self> {
+        // Without Unicode the expressions are a fraction of the size. Characters beyond ASCII are then single bytes, none of
+        // which begins or ends a match by itself.
+        let compile = |pattern: &Pattern| Regex::new(&format!("(?-u){}", pattern.expression)).ok();
+        patterns.into_iter().map(compile).collect::<Option<_>>().map(Self)
+    }
+
+    /// Finds what pattern number `index` masks.
+    pub(super) fn find(&self, index: usize, text: &str, spans: &mut Vec<Range<usize>>) {
+        let Some(pattern) = self.0.get(index) else { return spans.push(0..text.len()) };
+        if pattern.captures_len() == 1 {
+            return spans.extend(pattern.find_iter(text.as_bytes()).map(|found| found.range()));
+        }
+        for captures in pattern.captures_iter(text.as_bytes()) {
+            spans.extend(captures.iter().skip(1).flatten().map(|group| group.range()));
+        }
+    }
+}
+
+/// The hexadecimal digits of a hash of digest authentication.
+const DIGEST: usize = 32;
+/// The fewest bytes of a text with such a hash.
+pub(super) const DIGEST_LEAST: usize = "u:r:".len() + DIGEST;
+/// The characters before, between and behind the dots of a token of a Discord bot: the fewest of each, and the most.
+const BOT: [(usize, usize); 3] = [(24, 28), (6, 6), (27, usize::MAX)];
+
+/// The fewest bytes of a text with such a token.
+pub(super) const BOT_LEAST: usize = 24 + 6 + 27 + 2;
+
+/// The hashes of digest authentication in a text, as `user:realm:hash`.
+pub(super) fn digests(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let parts = parts(text, b':').skip(2);
+    parts.filter_map(|(start, part)| {
+        let (hash, rest) = part.split_at_checked(DIGEST)?;
+        let is_joined = rest.first().is_some_and(u8::is_ascii_alphanumeric);
+        (!is_joined && hash.iter().all(u8::is_ascii_hexdigit)).then(|| start..start + DIGEST)
+    })
+}
+
+/// The tokens of Discord's bots in a text: three parts with dots between them.
+pub(super) fn bots(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let [(least, most), (middle, _), (last, _)] = BOT;
+    let is_plain = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let mut before: [&[u8]; 2] = [&[]; 2];
+    parts(text, b'.').filter_map(move |(start, part)| {
+        let [first, second] = before;
+        before = [second, part];
+        if second.len() != middle || !second.iter().all(|byte| is_plain(&byte)) {
+            return None;
+        }
+        let head = first.iter().rev().take(most + 1).take_while(is_plain).count();
+        let tail = part.iter().take_while(is_plain).count();
+        let user = first.len().checked_sub(head).and_then(|at| first.get(at))?;
+        let is_token = (least..=most).contains(&head) && b"MNO".contains(user) && tail >= last;
+        is_token.then(|| start - second.len() - head - 2..start + tail)
+    })
+}
+
+/// The parts of a text between `separator`, each with its start.
+fn parts(text: &[u8], separator: u8) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut next = 0;
+    text.split(move |byte| *byte == separator).map(move |part| {
+        let start = next;
+        next += part.len() + 1;
+        (start, part)
+    })
+}

@@ -1,0 +1,359 @@
+//! One pass over a text that tells which shapes it can have.
+//!
+//! Every shape has *anchors*: texts of which one stands wherever the shape does. The pass looks for all anchors at once.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use super::pattern::{self, PATTERNS};
+use super::token::{self, PLAIN_PREFIXES, TOKENS};
+use super::{command, encoded, userinfo};
+
+/// The kinds of shapes that a text can have, a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Candidates(u64);
+
+impl Candidates {
+    pub(super) const NONE: Self = Self(0);
+    pub(super) const TOKEN: Self = Self(1);
+    pub(super) const PAIR: Self = Self(1 << 1);
+    pub(super) const USERINFO: Self = Self(1 << 2);
+    pub(super) const COMMAND: Self = Self(1 << 3);
+    pub(super) const ENCODED: Self = Self(1 << 4);
+    pub(super) const DIGEST: Self = Self(1 << 5);
+    pub(super) const BOT: Self = Self(1 << 6);
+    pub(super) const BASIC: Self = Self(1 << 7);
+    /// Everything.
+    pub(super) const ALL: Self = Self(u64::MAX);
+
+    /// The pattern number `index`.
+    pub(super) const fn pattern(index: usize) -> Self {
+        Self(1 << (8 + index))
+    }
+
+    pub(super) const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+const _: () = assert!(PATTERNS.len() <= 64 - 8, "every pattern has a bit");
+
+/// The anchors of names with values: every name that [`super::pair`] knows holds one.
+const NAME_WORDS: &[&str] = &[
+    "pass",
+    "pwd",
+    "psw",
+    "pw",
+    "kennwort",
+    "secret",
+    "token",
+    "key",
+    "auth",
+    "cred",
+    "bearer",
+    "jwt",
+    "dsn",
+    "hook",
+    "cookie",
+    "salt",
+    "seed",
+    "license",
+    "licence",
+    "signature",
+    "conn",
+    "sas",
+    "slack",
+    "discord",
+    "sig",
+    "code",
+    "appid",
+];
+
+/// The fewest bytes of a text with a token.
+pub(super) const TOKEN_LEAST: usize = 16;
+
+/// Finds every anchor, whatever its case: an Aho–Corasick automaton as a table.
+///
+/// Our own code, because the pass needs to know what an anchor means, not which one it is. That makes the table small, quick
+/// to build, and two look-ups for each byte.
+struct Scanner {
+    /// The column of each byte. Bytes that no anchor has share the first.
+    columns: [u8; 256],
+    /// The table: a row of [`WIDTH`] for each state, with the state that each column leads to. A state is the start of its
+    /// row, so that the next step is one addition and one look-up.
+    targets: Vec<u32>,
+    /// The first state in which an anchor ends; all after it are such states.
+    found: u32,
+    /// What the anchors that end in each state mean.
+    meanings: Vec<Candidates>,
+    /// The tokens whose prefix ends in each state, as indexes in [`TOKENS`].
+    tokens: Vec<Vec<u16>>,
+}
+
+/// The most different bytes of all anchors, and one.
+const WIDTH: usize = 64;
+
+/// The scanner; `None` if there are too many anchors.
+static SCANNER: LazyLock<Option<Scanner>> = LazyLock::new(Scanner::new);
+
+impl Scanner {
+    fn new() -> Option<Self> {
+        let mut new = Tree { columns: [0; 256], ..Tree::default() };
+        new.add_state();
+        for (index, token) in TOKENS.iter().enumerate() {
+            let state = new.add(token.prefix, Candidates::TOKEN)?;
+            new.tokens.get_mut(state)?.push(u16::try_from(index).ok()?);
+        }
+        for word in NAME_WORDS {
+            new.add(word, Candidates::PAIR.with(Candidates::COMMAND))?;
+        }
+        for anchor in command::anchors() {
+            new.add(anchor, Candidates::COMMAND)?;
+        }
+        for anchor in encoded::ANCHORS {
+            new.add(anchor, Candidates::ENCODED)?;
+        }
+        for anchor in userinfo::ANCHORS {
+            new.add(anchor, Candidates::USERINFO)?;
+        }
+        for (index, pattern) in PATTERNS.iter().enumerate() {
+            for anchor in pattern.anchors {
+                new.add(anchor, Candidates::pattern(index))?;
+            }
+        }
+        new.link()?;
+        new.table()
+    }
+
+    /// The state after a byte.
+    #[inline(always)]
+    fn next(&self, state: u32, byte: u8) -> u32 {
+        let column = self.columns.get(usize::from(byte)).copied().unwrap_or_default();
+        self.targets.get(state as usize + usize::from(column)).copied().unwrap_or_default()
+    }
+}
+
+/// The automaton as it is built: states by their numbers, from the first.
+struct Tree {
+    columns: [u8; 256],
+    rows: Vec<[u16; WIDTH]>,
+    meanings: Vec<Candidates>,
+    tokens: Vec<Vec<u16>>,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self { columns: [0; 256], rows: Vec::new(), meanings: Vec::new(), tokens: Vec::new() }
+    }
+}
+
+impl Tree {
+    fn add_state(&mut self) -> usize {
+        self.rows.push([0; WIDTH]);
+        self.meanings.push(Candidates::NONE);
+        self.tokens.push(Vec::new());
+        self.rows.len() - 1
+    }
+
+    /// Adds the states of an anchor to the tree of all anchors. Returns the last one.
+    fn add(&mut self, anchor: &str, meaning: Candidates) -> Option<usize> {
+        let mut state = 0;
+        for byte in anchor.bytes() {
+            let column = self.column(byte)?;
+            let next = *self.rows.get(state)?.get(column)?;
+            state = match next {
+                0 => {
+                    let new = self.add_state();
+                    let id = u16::try_from(new).ok()?;
+                    *self.rows.get_mut(state)?.get_mut(column)? = id;
+                    new
+                }
+                known => usize::from(known),
+            };
+        }
+        let known = self.meanings.get_mut(state)?;
+        *known = known.with(meaning);
+        Some(state)
+    }
+
+    /// The column of a byte of an anchor, which gets one if it has none.
+    fn column(&mut self, byte: u8) -> Option<usize> {
+        let known = usize::from(*self.columns.get(usize::from(byte))?);
+        if known != 0 {
+            return Some(known);
+        }
+        let next = self.columns.iter().max()?.checked_add(1).filter(|next| usize::from(*next) < WIDTH)?;
+        for case in [byte.to_ascii_lowercase(), byte.to_ascii_uppercase()] {
+            *self.columns.get_mut(usize::from(case))? = next;
+        }
+        Some(usize::from(next))
+    }
+
+    /// Makes the tree an automaton: where an anchor does not go on, another that began later may.
+    fn link(&mut self) -> Option<()> {
+        let mut fallbacks = vec![0; self.rows.len()];
+        let mut queue = VecDeque::from([0_usize]);
+        while let Some(state) = queue.pop_front() {
+            let fallback: usize = *fallbacks.get(state)?;
+            let meaning = self.meanings.get(state)?.with(*self.meanings.get(fallback)?);
+            *self.meanings.get_mut(state)? = meaning;
+            if fallback != state {
+                let inherited = self.tokens.get(fallback)?.clone();
+                self.tokens.get_mut(state)?.extend(inherited);
+            }
+            let otherwise = *self.rows.get(fallback)?;
+            for (target, other) in self.rows.get_mut(state)?.iter_mut().zip(otherwise) {
+                match *target {
+                    0 => *target = other,
+                    child => {
+                        queue.push_back(usize::from(child));
+                        *fallbacks.get_mut(usize::from(child))? = if state == 0 { 0 } else { usize::from(other) };
+                    }
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// The table, with the states last in which an anchor ends.
+    fn table(self) -> Option<Scanner> {
+        let is_found = |state: &usize| self.meanings.get(*state).is_some_and(|meaning| *meaning != Candidates::NONE);
+        let states = 0..self.rows.len();
+        let (found, others): (Vec<usize>, Vec<usize>) = states.partition(is_found);
+        let first = u32::try_from(others.len() * WIDTH).ok()?;
+        let order = [others, found].concat();
+        let mut starts = vec![0_u32; order.len()];
+        for (place, state) in order.iter().enumerate() {
+            *starts.get_mut(*state)? = u32::try_from(place * WIDTH).ok()?;
+        }
+        let mut targets = Vec::with_capacity(order.len() * WIDTH);
+        for state in &order {
+            for target in self.rows.get(*state)? {
+                targets.push(*starts.get(usize::from(*target))?);
+            }
+        }
+        let meanings = order.iter().map(|state| self.meanings.get(*state).copied()).collect::<Option<_>>()?;
+        let tokens = order.iter().map(|state| self.tokens.get(*state).cloned()).collect::<Option<_>>()?;
+        Some(Scanner { columns: self.columns, targets, found: first, meanings, tokens })
+    }
+}
+
+/// What the bytes of a text tell about it.
+mod class {
+    /// A byte that is neither a letter, a digit nor a mark within words.
+    pub(super) const SEPARATOR: u8 = 1;
+    /// A capital letter, or a mark within words: `_`, `-`, `.` and `/`.
+    pub(super) const MARK: u8 = 1 << 1;
+    /// A byte that numbers, dates and times do not have.
+    pub(super) const WORD: u8 = 1 << 2;
+}
+
+/// The class of each byte.
+static CLASSES: [u8; 256] = {
+    let mut classes = [class::SEPARATOR | class::WORD; 256];
+    let mut byte = 0_u8;
+    loop {
+        #[expect(clippy::indexing_slicing, reason = "every byte is an index, and this runs in the compiler")]
+        match byte {
+            b'0'..=b'9' => classes[byte as usize] = 0,
+            b'a'..=b'z' => classes[byte as usize] = class::WORD,
+            b'-' | b'.' | b'T' | b'Z' => classes[byte as usize] = class::MARK,
+            b':' | b'+' => classes[byte as usize] = class::SEPARATOR,
+            b'A'..=b'Z' | b'_' | b'/' => classes[byte as usize] = class::MARK | class::WORD,
+            _ => {}
+        }
+        match byte.checked_add(1) {
+            Some(next) => byte = next,
+            None => break classes,
+        }
+    }
+};
+
+/// The classes of all bytes of a text together.
+#[inline]
+fn classes(text: &[u8]) -> u8 {
+    let of = |byte: &u8| CLASSES.get(usize::from(*byte)).copied().unwrap_or(u8::MAX);
+    let eight = |[a, b, c, d, e, f, g, h]: &[u8; 8]| of(a) | of(b) | of(c) | of(d) | of(e) | of(f) | of(g) | of(h);
+    match text.last_chunk() {
+        Some(last) => text.as_chunks().0.iter().fold(eight(last), |all, chunk| all | eight(chunk)),
+        None => text.iter().fold(0, |all, byte| all | of(byte)),
+    }
+}
+
+/// The characters of a digest, as `sha256:…`.
+const SHA256: usize = 7 + 64;
+
+/// The shapes that `text` can have: a superset of those it has.
+#[inline]
+pub(super) fn candidates(text: &[u8]) -> Candidates {
+    let digest = if text.len() == SHA256 { text.strip_prefix(b"sha256:") } else { None };
+    let word = digest.unwrap_or(text);
+    let classes = classes(word);
+    let is_clean = match classes & (class::SEPARATOR | class::MARK) {
+        // A number, a date or a time.
+        _ if classes & class::WORD == 0 => text.len() < pattern::DIGEST_LEAST,
+        // One word of small letters and digits, or a digest: a token if it begins like one.
+        0 => text.len() < TOKEN_LEAST || !PLAIN_PREFIXES.iter().any(|prefix| word.starts_with(prefix.as_bytes())),
+        // Words without anything that separates them: a token if they are long enough.
+        class::MARK => text.len() < TOKEN_LEAST,
+        _ => false,
+    };
+    if is_clean { Candidates::NONE } else { with_anchors(text, classes) }
+}
+
+/// The shapes that a text can have, by the anchors in it.
+fn with_anchors(text: &[u8], classes: u8) -> Candidates {
+    let Some(scanner) = &*SCANNER else { return Candidates::ALL };
+    let mut all = Candidates::NONE;
+    let (_, highest) = text.iter().fold((0, 0), |(state, highest), byte| {
+        let state = scanner.next(state, *byte);
+        (state, highest.max(state))
+    });
+    // Most texts have no anchor. Which ones the others have takes a second look.
+    if highest >= scanner.found {
+        let mut state = 0;
+        for byte in text {
+            state = scanner.next(state, *byte);
+            all = all.with(scanner.meanings.get(state as usize / WIDTH).copied().unwrap_or(Candidates::ALL));
+        }
+    }
+    // These have no anchor.
+    if text.len() >= pattern::DIGEST_LEAST && classes & class::SEPARATOR != 0 && pattern::digests(text).next().is_some()
+    {
+        all = all.with(Candidates::DIGEST);
+    }
+    if encoded::is_basic(text) {
+        all = all.with(Candidates::BASIC);
+    }
+    if text.len() >= pattern::BOT_LEAST && classes & class::MARK != 0 && pattern::bots(text).next().is_some() {
+        all = all.with(Candidates::BOT);
+    }
+    all
+}
+
+/// Finds the tokens in a text.
+pub(super) fn tokens(text: &str, spans: &mut Vec<Range<usize>>) {
+    let Some(scanner) = &*SCANNER else { return spans.push(0..text.len()) };
+    let (mut state, mut end) = (0, 0);
+    for (at, byte) in text.bytes().enumerate() {
+        state = scanner.next(state, byte);
+        if state < scanner.found {
+            continue;
+        }
+        let tokens = scanner.tokens.get(state as usize / WIDTH);
+        for token in tokens.into_iter().flatten().filter_map(|index| TOKENS.get(usize::from(*index))) {
+            let start = (at + 1).saturating_sub(token.prefix.len());
+            if start >= end
+                && let Some(found) = token::at(text, start, token)
+            {
+                end = found.end;
+                spans.push(found);
+            }
+        }
+    }
+}

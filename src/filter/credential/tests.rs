@@ -1,0 +1,209 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// The table of credentials and of texts that are none.
+const TABLE: &str = include_str!("../../../fixtures/credentials.tsv");
+
+/// What `text` becomes as a value without a name.
+#[track_caller]
+fn check(text: &str, after: &str) {
+    assert_eq!(mask("", text), after, "{text}");
+    assert_eq!(mask("", after), after, "masking twice is masking once");
+}
+
+/// What the elements of an array become.
+#[track_caller]
+fn check_elements(elements: &[&str], after: &[&str]) {
+    let mut arguments = Arguments::default();
+    let masked: Vec<_> = elements.iter().map(|element| mask_element(&mut arguments, element)).collect();
+    assert_eq!(masked, after, "{elements:?}");
+    let mut arguments = Arguments::default();
+    let twice: Vec<_> = after.iter().map(|element| mask_element(&mut arguments, element)).collect();
+    assert_eq!(twice, after, "masking twice is masking once");
+}
+
+/// The texts of the table.
+fn texts() -> Vec<String> {
+    let rows = TABLE.lines().filter(|line| !line.starts_with('#'));
+    rows.filter_map(|line| line.split('\t').nth(2)).map(|text| text.replace('␤', "\n")).collect()
+}
+
+#[test]
+fn every_pattern_compiles() {
+    assert!(COMPILED.is_some());
+}
+
+#[test]
+fn a_pattern_that_does_not_compile_masks_everything() {
+    let broken = pattern::Pattern { anchors: &[], expression: "(" };
+    let patterns = Compiled::new(PATTERNS.iter().chain([&broken]));
+    assert!(patterns.is_none());
+    for text in ["harmless", "", "password=x"] {
+        assert_eq!(mask_with(patterns.as_ref(), text, scan::candidates), MASK);
+    }
+}
+
+#[test]
+fn elements_of_an_array_are_variables_or_arguments() {
+    check_elements(&["TZ=UTC", "DB_PASSWORD=a b=c"], &["TZ=UTC", "DB_PASSWORD=[redacted]"]);
+    check_elements(
+        &["A_TOKEN=", "B_TOKEN=true", "X=http://u:p@h"],
+        &["A_TOKEN=", "B_TOKEN=true", "X=http://u:[redacted]@h"],
+    );
+    check_elements(&["app", "--password", "a b", "-v"], &["app", "--password", "[redacted]", "-v"]);
+    check_elements(&["app", "--password", "--verbose"], &["app", "--password", "--verbose"]);
+    check_elements(&["app", "--token=a", "b"], &["app", "--token=[redacted]", "b"]);
+    check_elements(&["/usr/bin/mysql", "-u", "root", "-pabc"], &["/usr/bin/mysql", "-u", "root", "-p[redacted]"]);
+    check_elements(&["mysqldump", "-p", "abc", "shop"], &["mysqldump", "-p", "[redacted]", "shop"]);
+    check_elements(&["curl", "-u", "a:b", "http://c"], &["curl", "-u", "a:[redacted]", "http://c"]);
+    check_elements(&["redis-server", "--requirepass", "a"], &["redis-server", "--requirepass", "[redacted]"]);
+    check_elements(&["docker", "login", "-p", "a"], &["docker", "login", "-p", "[redacted]"]);
+    for same in [
+        &["docker", "run", "-p", "80:80", "-u", "1000:1000", "nginx"][..],
+        &["docker", "run", "--name", "mysql", "-p", "127.0.0.1:3306:3306", "mysql"],
+        &["ssh", "-p", "2222", "a@b"],
+        &["psql", "-p", "5432"],
+        &["sh", "-c", "exec app -p 80"],
+        &["nginx", "-g", "daemon off;"],
+        &["app", "--auth", "oidc", "--no-auth"],
+    ] {
+        check_elements(same, same);
+    }
+}
+
+#[test]
+fn a_quote_ends_a_value_only_if_it_was_open_before() {
+    check("sh -c 'TOKEN=abc exec app'", "sh -c 'TOKEN=[redacted] exec app'");
+    check("don't: PASSWORD=ab'cd x", "don't: PASSWORD=[redacted] x");
+    check("PASSWORD=ab\"cd x", "PASSWORD=[redacted] x");
+    check("sh -c 'PASSWORD=' x", "sh -c 'PASSWORD=' x");
+    check(r#"{"a":"token=abc","b":1}"#, r#"{"a":"token=[redacted]","b":1}"#);
+    check(r#"{"token":"a\\","b":1}"#, r#"{"token":"[redacted]","b":1}"#);
+    check(r#"{"token":"abc"#, r#"{"token":"[redacted]"#);
+}
+
+#[test]
+fn masks_are_left_alone() {
+    for same in
+        ["[redacted]", "password=[redacted]", "http://a:[redacted]@b", "--token [redacted] x", "Bearer [redacted]"]
+    {
+        check(same, same);
+    }
+    check("password=[redacted]abc", "password=[redacted]");
+    check("token ghp_0123456789abcdefghij[redacted]", "token [redacted]");
+}
+
+#[test]
+fn words_that_are_not_ascii_are_kept_whole() {
+    check("naïve password=crème x", "naïve password=[redacted] x");
+    check("пароль password: тайна дальше", "пароль password: [redacted] дальше");
+    check("😀:😀@😀 token=😀", "😀:😀@😀 token=[redacted]");
+}
+
+#[test]
+fn every_word_that_names_a_credential_has_an_anchor() {
+    for word in name::tests::words() {
+        assert!(name::kind(word.as_bytes()).is_some(), "{word}");
+        let text = format!("{word}=0123456789abcdef0123");
+        assert!(scan::candidates(text.as_bytes()).has(Candidates::PAIR), "{word}");
+    }
+}
+
+#[test]
+fn every_token_is_long_enough_for_the_scan() {
+    for (prefix, least) in token::tests::shortest() {
+        assert!(prefix.len() + least >= scan::TOKEN_LEAST, "{prefix}");
+        // Airtable's have a dot.
+        let is_plain = prefix != "pat" && prefix.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        assert_eq!(is_plain, token::PLAIN_PREFIXES.contains(&prefix), "{prefix}");
+    }
+}
+
+#[test]
+fn the_work_on_a_long_text_grows_with_its_length() {
+    // Each of these makes some part look far ahead, or back, if it does so for every match.
+    for part in [
+        "password=",
+        "key=",
+        "auth=basic&",
+        "token: {{a ",
+        "pass='",
+        "key=\\\"",
+        "a:b@",
+        "://",
+        "<http://",
+        "sk-ant-",
+        "pat.",
+        "eyJ.",
+        "Basic ",
+        "--password '",
+        "mysql -p ",
+        "login a password ",
+        ":0123456789abcdef0123456789abcdef,",
+        "[redacted]",
+        "-----BEGIN A-----",
+        "a:b:",
+        "M.aaaaaa.",
+        "password: |\n ",
+        "(\"token\",",
+        "$2$",
+        "=\"",
+        "{\"password\":[",
+        "PASSWORD 'a",
+    ] {
+        let text = part.repeat(300_000 / part.len());
+        let start = std::time::Instant::now();
+        let masked = mask("", &text);
+        assert_eq!(mask("", &masked), masked);
+        // A quadratic part takes minutes.
+        assert!(start.elapsed().as_secs() < 20, "{part:?}: {:?}", start.elapsed());
+    }
+}
+
+/// Texts made of pieces of the table, of its punctuation, and of anything.
+fn pieces() -> impl Strategy<Value = String> {
+    let texts = texts();
+    let piece = prop_oneof![
+        6 => (prop::sample::select(texts.clone()), any::<prop::sample::Index>(), any::<prop::sample::Index>()).prop_map(|(text, one, two)| {
+            let ends: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+            let (one, two) = (*one.get(&ends), *two.get(&ends));
+            text[one.min(two)..one.max(two)].to_owned()
+        }),
+        4 => prop::sample::select(texts),
+        2 => prop::sample::select(vec!["=", ":", " ", "\n", "\"", "'", "\\", "@", "//", "://", "&", "?", "-", ",", ".", "$", "{", "}", "[redacted]", "sha256:"]).prop_map(str::to_owned),
+        1 => "[a-zA-Z0-9]{0,40}",
+        1 => "\\PC{0,8}",
+        1 => "[0-9TZ:.+-]{0,40}",
+    ];
+    prop::collection::vec(piece, 1..6).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_scan_misses_nothing(text in pieces()) {
+        let patterns = COMPILED.as_ref();
+        let with = mask_with(patterns, &text, scan::candidates);
+        let without = mask_with(patterns, &text, |_| Candidates::ALL);
+        prop_assert_eq!(&with, &without, "{:?}", text);
+        prop_assert_eq!(mask_shapes(&with), with.as_ref());
+        if matches!(with, Cow::Owned(_)) {
+            prop_assert!(!is_clean(b"", text.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_masked_text_is_the_text_with_masks(text in pieces(), name in "[a-z._]{0,12}") {
+        let masked = mask(&name, &text);
+        // What is left stands in the text in this order.
+        let mut rest = text.as_str();
+        for part in masked.split(MASK) {
+            let at = rest.find(part);
+            prop_assert!(at.is_some(), "{text:?} {masked:?}");
+            rest = &rest[at.unwrap() + part.len()..];
+        }
+        prop_assert_eq!(mask(&name, &masked), masked.as_ref());
+    }
+}

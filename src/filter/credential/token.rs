@@ -1,0 +1,303 @@
+//! Tokens that are known by how they begin.
+
+use std::ops::Range;
+
+use super::name::looks_random;
+
+/// The characters of a token after its prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Alphabet {
+    /// Capital letters and digits.
+    Capitals,
+    /// Hexadecimal digits.
+    Hex,
+    /// Letters and digits.
+    Plain,
+    /// Letters, digits and `_`.
+    Word,
+    /// Letters, digits, `_` and `-`: base64 for URLs.
+    Url,
+    /// The same, and `.`.
+    Dotted,
+    /// Base64: letters, digits, `+`, `/` and `=`.
+    Base64,
+}
+
+impl Alphabet {
+    fn has(self, byte: u8) -> bool {
+        match self {
+            Self::Capitals => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
+            Self::Hex => byte.is_ascii_hexdigit(),
+            Self::Plain => byte.is_ascii_alphanumeric(),
+            Self::Word => byte.is_ascii_alphanumeric() || byte == b'_',
+            Self::Url => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'),
+            Self::Dotted => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'),
+            Self::Base64 => byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_'),
+        }
+    }
+}
+
+/// How tokens of one kind look.
+pub(super) struct Token {
+    /// How they begin. Case matters.
+    pub(super) prefix: &'static str,
+    alphabet: Alphabet,
+    /// The fewest characters after the prefix.
+    least: usize,
+}
+
+const fn token(prefix: &'static str, alphabet: Alphabet, least: usize) -> Token {
+    Token { prefix, alphabet, least }
+}
+
+/// Every kind. Each is [`super::scan::TOKEN_LEAST`] characters or longer.
+pub(super) const TOKENS: &[Token] = &[
+    // Amazon: keys of users, sessions, and Bedrock.
+    token("AKIA", Alphabet::Capitals, 16),
+    token("ASIA", Alphabet::Capitals, 16),
+    token("ABIA", Alphabet::Capitals, 16),
+    token("ACCA", Alphabet::Capitals, 16),
+    token("ABSK", Alphabet::Base64, 100),
+    // GitHub.
+    token("ghp_", Alphabet::Plain, 20),
+    token("gho_", Alphabet::Plain, 20),
+    token("ghu_", Alphabet::Plain, 20),
+    token("ghs_", Alphabet::Plain, 20),
+    token("ghr_", Alphabet::Plain, 20),
+    token("v1.", Alphabet::Hex, 40),
+    token("github_pat_", Alphabet::Word, 20),
+    // GitLab.
+    token("glpat-", Alphabet::Dotted, 16),
+    token("gldt-", Alphabet::Url, 16),
+    token("glrt-", Alphabet::Dotted, 16),
+    token("glcbt-", Alphabet::Url, 16),
+    token("glptt-", Alphabet::Url, 16),
+    token("glft-", Alphabet::Url, 16),
+    token("glimt-", Alphabet::Url, 16),
+    token("glagent-", Alphabet::Url, 16),
+    token("gloas-", Alphabet::Url, 16),
+    token("glsoat-", Alphabet::Url, 16),
+    token("glffct-", Alphabet::Url, 16),
+    token("GR1348941", Alphabet::Url, 20),
+    // Slack.
+    token("xoxa-", Alphabet::Url, 11),
+    token("xoxb-", Alphabet::Url, 11),
+    token("xoxc-", Alphabet::Url, 11),
+    token("xoxd-", Alphabet::Url, 11),
+    token("xoxe-", Alphabet::Url, 11),
+    token("xoxe.", Alphabet::Dotted, 11),
+    token("xoxo-", Alphabet::Url, 11),
+    token("xoxp-", Alphabet::Url, 11),
+    token("xoxr-", Alphabet::Url, 11),
+    token("xoxs-", Alphabet::Url, 11),
+    token("xapp-", Alphabet::Url, 12),
+    // Stripe. The keys `pk_…` are public.
+    token("sk_live_", Alphabet::Plain, 16),
+    token("sk_test_", Alphabet::Plain, 16),
+    token("rk_live_", Alphabet::Plain, 16),
+    token("rk_test_", Alphabet::Plain, 16),
+    token("whsec_", Alphabet::Base64, 20),
+    // Google: API keys, access tokens, client secrets.
+    token("AIza", Alphabet::Url, 35),
+    token("ya29.", Alphabet::Dotted, 20),
+    token("1//0", Alphabet::Url, 40),
+    token("APA91b", Alphabet::Url, 80),
+    token("GOCSPX-", Alphabet::Url, 20),
+    // Registries of packages.
+    token("npm_", Alphabet::Plain, 36),
+    token("pypi-AgE", Alphabet::Url, 30),
+    token("pypi-AgN", Alphabet::Url, 30),
+    token("rubygems_", Alphabet::Hex, 40),
+    token("dckr_pat_", Alphabet::Url, 16),
+    token("dckr_oat_", Alphabet::Url, 16),
+    token("AKCp", Alphabet::Plain, 60),
+    token("cmVmd", Alphabet::Base64, 50),
+    token("oy2", Alphabet::Plain, 43),
+    token("CLOJARS_", Alphabet::Plain, 40),
+    // Models.
+    token("hf_", Alphabet::Plain, 30),
+    token("api_org_", Alphabet::Plain, 30),
+    token("sk-proj-", Alphabet::Url, 20),
+    token("sk-ant-", Alphabet::Url, 20),
+    token("sk-or-v1-", Alphabet::Hex, 32),
+    token("sk-svcacct-", Alphabet::Url, 20),
+    token("sk-admin-", Alphabet::Url, 20),
+    token("sk-", Alphabet::Plain, 20),
+    token("sk-lf-", Alphabet::Url, 30),
+    token("sess-", Alphabet::Plain, 40),
+    token("gsk_", Alphabet::Plain, 40),
+    token("csk-", Alphabet::Plain, 40),
+    token("pcsk_", Alphabet::Word, 40),
+    token("tgp_v1_", Alphabet::Url, 40),
+    token("tvly-", Alphabet::Url, 20),
+    token("xai-", Alphabet::Plain, 40),
+    token("pplx-", Alphabet::Plain, 40),
+    token("r8_", Alphabet::Plain, 30),
+    token("lsv2_", Alphabet::Word, 36),
+    // Vault.
+    token("hvs.", Alphabet::Url, 20),
+    token("hvb.", Alphabet::Url, 20),
+    token("hvr.", Alphabet::Url, 20),
+    token("s.", Alphabet::Plain, 24),
+    token("b.AAAA", Alphabet::Url, 80),
+    // Swarms.
+    token("SWMTKN-1-", Alphabet::Url, 16),
+    token("SWMKEY-1-", Alphabet::Base64, 16),
+    // Clouds and platforms.
+    token("dop_v1_", Alphabet::Hex, 32),
+    token("doo_v1_", Alphabet::Hex, 32),
+    token("dor_v1_", Alphabet::Hex, 32),
+    token("HRKU-", Alphabet::Url, 30),
+    token("fo1_", Alphabet::Url, 40),
+    token("fm1r_", Alphabet::Base64, 80),
+    token("fm2_", Alphabet::Base64, 80),
+    token("tskey-", Alphabet::Url, 16),
+    token("LTAI", Alphabet::Plain, 16),
+    token("AKID", Alphabet::Plain, 32),
+    token("pscale_tkn_", Alphabet::Dotted, 32),
+    token("pscale_pw_", Alphabet::Dotted, 32),
+    token("sbp_", Alphabet::Hex, 40),
+    token("sb_secret_", Alphabet::Url, 20),
+    token("nfp_", Alphabet::Plain, 36),
+    token("pul-", Alphabet::Hex, 40),
+    token("dapi", Alphabet::Hex, 32),
+    token("pnu_", Alphabet::Plain, 36),
+    token("nbp_", Alphabet::Plain, 30),
+    token("dp.pt.", Alphabet::Plain, 40),
+    token("dp.st.", Alphabet::Dotted, 40),
+    token("dp.ct.", Alphabet::Plain, 40),
+    token("dt0c01.", Alphabet::Dotted, 60),
+    token("v1.0-", Alphabet::Url, 140),
+    token("pat", Alphabet::Dotted, 55),
+    // Mail, messages, payment and shops.
+    token("mfa.", Alphabet::Url, 60),
+    token("SG.", Alphabet::Dotted, 40),
+    token("key-", Alphabet::Hex, 32),
+    token("xkeysib-", Alphabet::Url, 60),
+    token("SK", Alphabet::Hex, 32),
+    token("shpat_", Alphabet::Hex, 32),
+    token("shpca_", Alphabet::Hex, 32),
+    token("shppa_", Alphabet::Hex, 32),
+    token("shpss_", Alphabet::Hex, 32),
+    token("sq0atp-", Alphabet::Url, 20),
+    token("sq0csp-", Alphabet::Url, 40),
+    token("EAA", Alphabet::Plain, 80),
+    token("EAAC", Alphabet::Plain, 40),
+    token("EZAK", Alphabet::Plain, 54),
+    token("FLWSECK-", Alphabet::Url, 20),
+    token("FLWSECK_TEST-", Alphabet::Url, 12),
+    token("shippo_live_", Alphabet::Hex, 40),
+    token("duffel_live_", Alphabet::Url, 40),
+    // Developers' tools and monitoring.
+    token("ATATT3", Alphabet::Base64, 40),
+    token("ATCTT3", Alphabet::Base64, 40),
+    token("ATBB", Alphabet::Plain, 24),
+    token("ATTA", Alphabet::Plain, 60),
+    token("sgp_", Alphabet::Word, 40),
+    token("CFPAT-", Alphabet::Url, 40),
+    token("tfp_", Alphabet::Url, 40),
+    token("hcaik_", Alphabet::Plain, 40),
+    token("eyJrIjoi", Alphabet::Base64, 40),
+    token("PMAK-", Alphabet::Url, 40),
+    token("CCIPAT_", Alphabet::Word, 30),
+    token("bkua_", Alphabet::Plain, 32),
+    token("figd_", Alphabet::Url, 30),
+    token("lin_api_", Alphabet::Plain, 32),
+    token("ntn_", Alphabet::Plain, 40),
+    token("secret_", Alphabet::Plain, 40),
+    token("glsa_", Alphabet::Word, 32),
+    token("glc_", Alphabet::Base64, 32),
+    token("NRAK-", Alphabet::Capitals, 20),
+    token("NRII-", Alphabet::Url, 20),
+    token("NRJS-", Alphabet::Hex, 16),
+    token("sntrys_", Alphabet::Base64, 40),
+    token("sntryu_", Alphabet::Hex, 40),
+    token("sqp_", Alphabet::Hex, 40),
+    token("squ_", Alphabet::Hex, 40),
+    token("sqa_", Alphabet::Hex, 40),
+    token("ico-", Alphabet::Plain, 32),
+    token("aio_", Alphabet::Plain, 24),
+    token("sk.eyJ", Alphabet::Dotted, 40),
+    token("ops_eyJ", Alphabet::Base64, 20),
+    token("amzn.mws.", Alphabet::Url, 30),
+    // Keys in base64: PEM, DER, OpenSSH; and of age.
+    token("MII", Alphabet::Base64, 60),
+    token("MHcCAQEE", Alphabet::Base64, 40),
+    token("MC4CAQAwBQYDK2Vw", Alphabet::Base64, 20),
+    token("b3BlbnNzaC1rZXktdjE", Alphabet::Base64, 20),
+    token("LS0tLS1CRUdJTi", Alphabet::Base64, 16),
+    token("AGE-SECRET-KEY-1", Alphabet::Capitals, 20),
+];
+
+/// The prefixes of tokens that may have nothing but small letters and digits.
+pub(super) const PLAIN_PREFIXES: &[&str] = &["dapi", "oy2"];
+
+/// The characters of the secret of an Amazon key, which often stands beside it.
+const AMAZON_SECRET: usize = 40;
+
+/// The token that begins at `start`, of the kind `token`.
+pub(super) fn at(text: &str, start: usize, token: &Token) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let rest = bytes.get(start..)?.strip_prefix(token.prefix.as_bytes())?;
+    let before = start.checked_sub(1).and_then(|before| bytes.get(before));
+    // `cache-key-…` is the name of a cache.
+    let is_joined =
+        |byte: &u8| byte.is_ascii_alphanumeric() || (token.prefix.starts_with("key") && b"_-".contains(byte));
+    if before.is_some_and(is_joined) {
+        return None;
+    }
+    // Airtable's have a dot behind 14 letters.
+    if token.prefix == "pat" && rest.get(14) != Some(&b'.') {
+        return None;
+    }
+    let run = rest.iter().take_while(|byte| token.alphabet.has(**byte)).count();
+    let end = start + token.prefix.len() + run;
+    let is_exact = match token.prefix {
+        "s." | "SK" => run == token.least,
+        "sk-" => run >= token.least && looks_random(text.get(start..end)?),
+        _ => run >= token.least,
+    };
+    if !is_exact {
+        return None;
+    }
+    Some(start..if token.least == 16 && token.alphabet == Alphabet::Capitals { with_secret(bytes, end) } else { end })
+}
+
+/// The end of an Amazon key, with the secret that stands beside it.
+fn with_secret(text: &[u8], end: usize) -> usize {
+    let rest = text.get(end..).unwrap_or_default();
+    let gap = rest.iter().take(4).take_while(|byte| b" :;,|/\t\n\"'".contains(byte)).count();
+    let secret = rest.get(gap..).unwrap_or_default();
+    let is_secret = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    match secret.iter().take_while(is_secret).count() {
+        AMAZON_SECRET if gap > 0 => end + gap + AMAZON_SECRET,
+        _ => end,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The prefix of each token, and the fewest characters behind it.
+    pub(in crate::filter::credential) fn shortest() -> impl Iterator<Item = (&'static str, usize)> {
+        TOKENS.iter().map(|token| (token.prefix, token.least))
+    }
+
+    #[test]
+    fn a_token_begins_a_word_and_is_long_enough() {
+        for token in TOKENS {
+            let has = |byte: &u8| token.alphabet.has(*byte);
+            let letters: String = b"a1B2".iter().filter(|byte| has(byte)).map(|byte| char::from(*byte)).collect();
+            let mut run = letters.repeat(token.least);
+            run.truncate(token.least);
+            if token.prefix == "pat" {
+                run.replace_range(14..15, ".");
+            }
+            let text = format!("{}{run}", token.prefix);
+            assert_eq!(at(&text, 0, token), Some(0..text.len()), "{text}");
+            assert_eq!(at(&format!("x{text}"), 1, token), None, "{text}");
+            assert_eq!(at(&text[..text.len() - 1], 0, token), None, "{text}");
+        }
+    }
+}
