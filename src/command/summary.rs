@@ -78,6 +78,10 @@ pub(super) fn of_policy(policy: &Policy) -> String {
         if !globs.is_empty() && !policy.shows(class) {
             line(&mut text, format_args!("  {list} shown: {globs}"));
         }
+        if globs.to_string().split(", ").any(|glob| !glob.is_empty() && glob.bytes().all(|byte| byte == b'*')) {
+            let rest = if show.mask { "except values that look like credentials" } else { "credentials included" };
+            line(&mut text, format_args!("  warning: `{}: [\"*\"]` shows all {list}, {rest}", list.key()));
+        }
     }
     let mutating: Vec<&str> =
         operations.iter().filter(|operation| operation.mutating).map(|operation| operation.id).collect();
@@ -186,6 +190,30 @@ mod tests {
             .filter(|line| ["untouched", "filtered"].iter().any(|word| line.contains(word)))
             .collect();
         assert_eq!(found, expected, "{lines}");
+    }
+
+    #[test]
+    fn a_list_that_shows_every_name_is_warned_of() {
+        let warned = |lines: &str| {
+            let catalogue = crate::api::catalogue::built_in().unwrap();
+            let text = format!("profile: p\nallow: [ContainerInspect]\n{lines}");
+            let profiles = Profiles::parse(&[("p.yaml", &text)], &catalogue).unwrap();
+            let policy = Policy::compile(profiles.get("p").unwrap(), &catalogue).unwrap();
+            let said = of_policy(&policy);
+            said.lines().filter_map(|line| line.strip_prefix("  warning: ")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        for (lines, expected) in [
+            ("labels: [\"*\"]", "`labels: [\"*\"]` shows all labels, except values that look like credentials"),
+            ("env: [TZ, \"**\"]", "`env: [\"*\"]` shows all variables, except values that look like credentials"),
+            ("env: [\"*\"]\nmask-values: false", "`env: [\"*\"]` shows all variables, credentials included"),
+            (
+                "show: [free-text]\nlabels: [\"*\"]",
+                "`labels: [\"*\"]` shows all labels, except values that look like credentials",
+            ),
+        ] {
+            assert_eq!(warned(lines), [expected], "{lines}");
+        }
+        assert_eq!(warned("labels: [\"traefik.*\", \"*.enable\"]\nenv: [TZ]"), Vec::<String>::new());
     }
 
     #[test]
