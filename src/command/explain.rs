@@ -55,7 +55,7 @@ fn explain_request(
                 writeln!(out, "          {}", operation.about)?;
             }
         }
-        Decision::Deny(denial @ (Denial::Oracle | Denial::Filters)) => {
+        Decision::Deny(denial @ (Denial::Oracle | Denial::Pattern | Denial::Filters)) => {
             writeln!(out, "decision  403: {}", denial.public())?;
         }
         Decision::Relay(reason) => {

@@ -2,7 +2,8 @@
 //!
 //! A list filter that matches shows a row, and one that does not match hides it. A client that filters by a hidden field
 //! can guess its value. `filters/queries.yaml` says what each parameter reads. A request passes if the profile shows all
-//! of it. A key of `filters` that is not in the table never passes.
+//! of it. A key of `filters` that is not in the table never passes. Neither does a label filter whose key is a pattern:
+//! Podman would match it against every label.
 
 use std::fmt;
 
@@ -17,6 +18,9 @@ use crate::schema::{Class, ClassSet, Words};
 
 /// The longest value of `filters`, in bytes.
 const FILTERS_LIMIT: usize = 64 * 1024;
+/// The characters that make the key of a label filter a pattern. Podman matches a key with `*` anywhere in the key of a
+/// label, and inside such a pattern reads the others as `filepath.Match` in Go does.
+const PATTERN_CHARACTERS: [char; 5] = ['*', '?', '[', ']', '\\'];
 
 /// What a client can see in the response of one operation.
 pub(super) struct Visible<'p> {
@@ -26,13 +30,15 @@ pub(super) struct Visible<'p> {
     pub(super) hidden_by_rules: ClassSet,
     /// How actions of events are written, if the response is events.
     pub(super) words: Option<&'p Words>,
+    /// Whether the response passes untouched, so that a key of `filters` reads nothing that is hidden.
+    pub(super) untouched: bool,
 }
 
 /// Checks that the query parameters read only what is visible.
 ///
 /// # Errors
-/// [`Denial::Oracle`] if one reads more, or if `filters` has an unknown key; [`Denial::Filters`] if `filters` cannot be
-/// parsed.
+/// [`Denial::Oracle`] if one reads more, or if `filters` has an unknown key; [`Denial::Pattern`] if the key of a label filter
+/// is a pattern; [`Denial::Filters`] if `filters` cannot be parsed.
 pub(super) fn check(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Result<(), Denial> {
     check_parameters(route, table, visible)?;
     check_filters(route, table, visible)
@@ -42,7 +48,7 @@ pub(super) fn check(route: &Route, table: &QueryTable, visible: &Visible<'_>) ->
 ///
 /// # Errors
 /// [`Denial::Oracle`] if one reads more than is visible.
-pub(super) fn check_parameters(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Result<(), Denial> {
+fn check_parameters(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Result<(), Denial> {
     for parameter in table.parameters(route.operation) {
         let is_used = values(&route.query, &parameter.name).next().is_some();
         let is_harmless = parameter.is_flag && !values(&route.query, &parameter.name).any(is_true);
@@ -61,12 +67,20 @@ fn check_filters(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Re
     for text in values(&route.query, "filters").filter(|text| !text.is_empty()) {
         for (key, values) in parse_filters(text)? {
             let reads = table.filter(route.operation, &key);
-            if !reads.is_some_and(|reads| visible.covers(reads, &values, table)) {
+            if reads == Some(Reads::Labels) && values.iter().any(|value| is_pattern(value)) {
+                return Err(Denial::Pattern);
+            }
+            if !visible.untouched && !reads.is_some_and(|reads| visible.covers(reads, &values, table)) {
                 return Err(Denial::Oracle);
             }
         }
     }
     Ok(())
+}
+
+/// Whether the key of a label filter, given as `key` or `key=value`, is a pattern for an engine.
+fn is_pattern(label: &str) -> bool {
+    label.split('=').next().is_some_and(|key| key.contains(PATTERN_CHARACTERS))
 }
 
 /// The values of every parameter with this name in any case, because some engines ignore the case.
@@ -210,7 +224,8 @@ mod tests {
             ..Show::default()
         };
         let words = CATALOGUE.variants("Event").map(|variants| &variants.words);
-        let visible = Visible { show: &show, hidden_by_rules: ruled.iter().copied().collect(), words };
+        let visible =
+            Visible { show: &show, hidden_by_rules: ruled.iter().copied().collect(), words, untouched: false };
         check(&route, queries::built_in().unwrap(), &visible)
     }
 
@@ -304,7 +319,7 @@ mod tests {
             for (mask, expected) in [(true, Err(Denial::Oracle)), (false, Ok(()))] {
                 let names = NamesShown::default().with(LABELS, ["app"]);
                 let show = Show { classes, names, mask, ..Show::default() };
-                let visible = Visible { show: &show, hidden_by_rules: ClassSet::EMPTY, words: None };
+                let visible = Visible { show: &show, hidden_by_rules: ClassSet::EMPTY, words: None, untouched: false };
                 assert_eq!(check(&route, queries::built_in().unwrap(), &visible), expected, "{classes:?} {mask}");
             }
         }
@@ -328,7 +343,7 @@ mod tests {
             let route = find("GET", &target).unwrap().unwrap();
             let names = NamesShown::default().with(LABELS, ["app.*"]);
             let show = Show { names, mask: true, ..Show::default() };
-            let visible = Visible { show: &show, hidden_by_rules: ClassSet::EMPTY, words: None };
+            let visible = Visible { show: &show, hidden_by_rules: ClassSet::EMPTY, words: None, untouched: false };
             assert_eq!(check(&route, queries::built_in().unwrap(), &visible), expected, "{label}");
         }
     }
@@ -370,6 +385,34 @@ mod tests {
         check_filter("ContainerList", r#"{"label!":["token"]}"#, Err(Denial::Oracle));
         check_filter("NodeList", r#"{"node.label":["token"]}"#, Err(Denial::Oracle));
         check_filter("NodeList", r#"{"node.label":["app=1"]}"#, Ok(()));
+    }
+
+    /// Podman reads such a key as a pattern and matches it anywhere in the keys of labels, hidden ones included.
+    #[test]
+    fn a_label_filter_whose_key_is_a_pattern_is_denied_whatever_is_shown() {
+        let table = queries::built_in().unwrap();
+        let mut keys = 0;
+        for operation in OPERATIONS {
+            for (key, _) in table.filters(operation).filter(|(_, reads)| *reads == Reads::Labels) {
+                for pattern in
+                    ["com.example.*", "*=guess", "com.example.[a-z]", "com.example.?=a", "com.example.a]", "a\\\\b=c"]
+                {
+                    for filters in [
+                        format!("{{\"{key}\":[\"{pattern}\"]}}"),
+                        format!("{{\"{key}\":{{\"{pattern}\":true}}}}"),
+                        format!("{{\"{key}\":[\"app\",\"{pattern}\"]}}"),
+                    ] {
+                        let checked = checked(operation.id, &[("filters", &filters)], &Class::ALL, &[]);
+                        assert_eq!(checked, Err(Denial::Pattern), "{} {filters}", operation.id);
+                    }
+                }
+                // In a value, engines compare these characters as they are.
+                let value = format!("{{\"{key}\":[\"app=*[a]?\"]}}");
+                assert_eq!(checked(operation.id, &[("filters", &value)], &Class::ALL, &[]), Ok(()), "{value}");
+                keys += 1;
+            }
+        }
+        assert!(keys > 15, "{keys}");
     }
 
     #[test]

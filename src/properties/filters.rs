@@ -102,6 +102,9 @@ fn check_key(profile: usize, key: &str, values: &[String]) {
         let (name, guess) = value.split_once('=').map_or((value.as_str(), None), |(name, guess)| (name, Some(guess)));
         let is_listed = profile == LISTED && (name == "app" || name.starts_with("com.example."));
         let is_everywhere = value == "com.docker.compose.config-hash";
+        if is_label {
+            assert!(!name.contains(['*', '?', '[', ']', '\\']), "a pattern of labels: {value:?}");
+        }
         if is_label && profile <= LISTED {
             assert!(is_listed || is_everywhere, "a label that is hidden: {value:?}");
         }

@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[Test] = tests![
     every_field_of_a_live_answer_of_podman_is_in_the_catalogue,
     podmans_own_api_is_not_found,
     what_podman_reads_differently_is_read_as_docker_does_or_refused,
+    a_label_filter_cannot_match_hidden_labels_by_a_pattern,
     logs_of_podman_are_its_bytes,
     events_of_podman_tell_what_happens_and_no_more,
     attach_and_exec_of_podman_are_two_pipes,
@@ -259,6 +260,30 @@ fn what_podman_reads_differently_is_read_as_docker_does_or_refused() -> Outcome 
     let response = client::request(&proxy.socket(), "GET", "/containers/json", &headers, b"");
     assert_eq!(response.status(), 200, "{}", response.text());
     assert_no_canary("a list requested as gRPC", &response.text());
+    Ok(())
+}
+
+/// Podman matches a key with `*` against every label. With one that a profile shows in part, a client could guess the value
+/// of any other: the label `owner` is hidden here.
+fn a_label_filter_cannot_match_hidden_labels_by_a_pattern() -> Outcome {
+    let (engine, proxy) = behind(read_only()?, "dashboard");
+    let target = |key: &str| {
+        let filters = json!({"label": [key]}).to_string();
+        let escaped: String = filters.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        format!("/containers/json?all=1&filters={escaped}")
+    };
+    for (key, matches) in [("o*r=canary-label", 1), ("*wne*=canary-label", 1), ("o*r=canary-guess", 0)] {
+        let direct = client::get(&engine.socket(), &target(key)).json();
+        assert_eq!(direct.as_array().unwrap().len(), matches, "{key}: {direct:#}");
+        assert_eq!(client::get(&proxy.socket(), &target(key)).status(), 403, "{key}");
+    }
+    for key in
+        ["com.docker.compose.*=shop", "com.docker.compose.projec[t]=shop", "com.docker.compose.?roject", "a\\\\b"]
+    {
+        assert_eq!(client::get(&proxy.socket(), &target(key)).status(), 403, "{key}");
+    }
+    let plain = client::get(&proxy.socket(), &target("com.docker.compose.project=shop")).json();
+    assert_eq!(plain.as_array().unwrap().len(), 1, "{plain:#}");
     Ok(())
 }
 
