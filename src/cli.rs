@@ -30,8 +30,8 @@ Environment:
 
 Environment in place of another socket proxy:
   DOCKVEIL_COMPAT  whose variables to read: 11notes, tecnativa, linuxserver, or
-                   off; by default they are recognised by themselves, unless
-                   --config or --profile is given
+                   off; by default chosen by the variables that are set,
+                   unless --config or --profile is given
   DOCKVEIL_SHOW    more classes to show, or all
   DOCKVEIL_LABELS  more labels to show, by name
   DOCKVEIL_ENV     more environment variables to show, by name

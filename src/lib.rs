@@ -1,6 +1,6 @@
 //! dockveil: a response-filtering mediator for the Docker Engine API.
 //!
-//! It stands between a Docker engine and clients that nobody vetted. It lets through only the operations that a profile
+//! It stands between a Docker engine and clients that the operator does not trust. It lets through only the operations that a profile
 //! allows. It rewrites the JSON of the responses, so that only what the profile shows is left. Events and stats are
 //! rewritten record by record if the profile says so. Other streams pass unchanged.
 //!

@@ -218,7 +218,7 @@ struct PolicyCompiler<'p> {
 }
 
 impl PolicyCompiler<'_> {
-    /// Compiles an allowed operation. Returns `None` after a mistake.
+    /// Compiles an allowed operation. Returns `None` after an error.
     fn allowed(&mut self, operation: &Operation, queries: &QueryTable) -> Option<Allowed> {
         let (handling, streamed) = match operation.response {
             ResponseKind::Document(schema) | ResponseKind::Array(schema) => {
@@ -270,7 +270,7 @@ impl PolicyCompiler<'_> {
         }
     }
 
-    /// Compiles the rules for schemas that no allowed operation returns, so that mistakes in them are reported too.
+    /// Compiles the rules for schemas that no allowed operation returns, so that errors in them are reported too.
     fn check_unused_rules(&mut self) {
         let Profile { show, rules, .. } = self.profile;
         for schema in rules.iter().filter_map(|rule| self.catalogue.schema(&rule.on)) {

@@ -57,7 +57,7 @@ impl Profiles {
     /// Reads the built-in profiles.
     ///
     /// # Errors
-    /// Every mistake in the files. A test makes sure that there is none.
+    /// Every error in the files. A test makes sure that there is none.
     pub fn built_in(catalogue: &Catalogue) -> Result<Self, Diagnostics> {
         Self::built_in_with(&[], catalogue)
     }
@@ -65,7 +65,7 @@ impl Profiles {
     /// Reads the built-in profiles and more files, each given as file name and text.
     ///
     /// # Errors
-    /// Every mistake in all the files. A duplicate name is a mistake.
+    /// Every error in all the files. A duplicate name is an error.
     pub fn built_in_with(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Diagnostics> {
         Self::parse(&[built_in::FILES, files].concat(), catalogue)
     }
@@ -73,7 +73,7 @@ impl Profiles {
     /// Reads profile files, each given as file name and text, without the built-in profiles.
     ///
     /// # Errors
-    /// Every mistake in all the files, in the order of their locations. A duplicate name is a mistake.
+    /// Every error in all the files, in the order of their locations. A duplicate name is an error.
     pub fn parse(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Diagnostics> {
         Self::read(files, &[], catalogue)
     }
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_in_a_file_is_reported() {
+    fn every_error_in_a_file_is_reported() {
         check_diagnostics(
             "profile: p\nabout: [x]\nalow: []\nallow: [ContainerLst, Everything, ContainerList, ContainerList]\n\
              show: [public, state]\nunknown: maybe\nlabels: [\"\", \"a b\", \"a?\"]\nenv: TZ\n",

@@ -48,7 +48,7 @@ impl Catalogue {
     /// Reads a file of schemas and any number of class files, each given as file name and text.
     ///
     /// # Errors
-    /// Every mistake in all the files, in the order of their locations.
+    /// Every error in all the files, in the order of their locations.
     pub fn parse(schemas: (&str, &str), classes: &[(&str, &str)]) -> Result<Self, Diagnostics> {
         Self::parse_files(CatalogueFiles { schemas, classes, ..CatalogueFiles::default() })
     }
@@ -56,7 +56,7 @@ impl Catalogue {
     /// Reads all files of a catalogue.
     ///
     /// # Errors
-    /// Every mistake in all the files, in the order of their locations.
+    /// Every error in all the files, in the order of their locations.
     pub fn parse_files(files: CatalogueFiles<'_>) -> Result<Self, Diagnostics> {
         let mut reader = CatalogueReader::default();
         reader.schemas_file(files.schemas);
@@ -553,7 +553,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_reported_at_once() {
+    fn all_errors_are_reported_at_once() {
         check_diagnostics(
             NESTED,
             &[
@@ -574,7 +574,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_inside_a_nested_schema_is_a_mistake() {
+    fn a_field_inside_a_nested_schema_is_an_error() {
         check_diagnostics(
             NESTED,
             &[(
@@ -607,7 +607,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_in_the_file_of_schemas_is_reported() {
+    fn every_error_in_the_file_of_schemas_is_reported() {
         check_diagnostics(
             "schemas:\n  A:\n    - $.b: B\n    - $.b: A\n    - $..*: A\n    - $: A\n    - x\n  B: 1\n",
             &[],
@@ -628,7 +628,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_contains_itself_is_a_mistake() {
+    fn a_schema_that_contains_itself_is_an_error() {
         check_diagnostics(
             "schemas:\n  A:\n    - $.b: B\n  B:\n    - $.c[*]: C\n  C:\n    - $.b: B\n",
             &[],

@@ -106,7 +106,7 @@ fn change(random: &mut Random, input: &mut Vec<u8>, pool: &[Vec<u8>], words: &[V
             insert(random, input, part);
         }
         9 => {
-            // A number near a limit in the place of a number.
+            // A number near a limit in place of a number.
             let from = random.below(input.len());
             let number = random.pick(&NUMBERS).copied().unwrap_or_default();
             let digit = |byte: &u8| byte.is_ascii_digit();
@@ -117,7 +117,7 @@ fn change(random: &mut Random, input: &mut Vec<u8>, pool: &[Vec<u8>], words: &[V
         }
         10 => lines(random, input),
         11..14 => {
-            // A value in the place of a value.
+            // A value in place of a value.
             let other = random.pick(pool).map(Vec::as_slice).unwrap_or_default();
             let from = value(random, other);
             let value_here = value(random, input);
@@ -134,7 +134,7 @@ fn random_word<'w>(random: &mut Random, words: &'w [Vec<u8>]) -> &'w [u8] {
     random.pick(words).map(Vec::as_slice).unwrap_or(b"\n")
 }
 
-/// A line removed, twice, or in the place of another.
+/// A line removed, twice, or in place of another.
 fn lines(random: &mut Random, input: &mut Vec<u8>) {
     let mut lines: Vec<Vec<u8>> = input.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     let (from, to) = (random.below(lines.len()), random.below(lines.len()));

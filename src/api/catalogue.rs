@@ -29,7 +29,7 @@ const CLASSES: &[(&str, &str)] = &[
 /// Reads the built-in catalogue.
 ///
 /// # Errors
-/// Every mistake in the files. A test makes sure that there is none.
+/// Every error in the files. A test makes sure that there is none.
 pub fn built_in() -> Result<Catalogue, Diagnostics> {
     built_in_with(&[])
 }
@@ -37,7 +37,7 @@ pub fn built_in() -> Result<Catalogue, Diagnostics> {
 /// Reads the built-in catalogue and adds the operator's own class files.
 ///
 /// # Errors
-/// Every mistake in all the files. A field with two classes is a mistake.
+/// Every error in all the files. A field with two classes is an error.
 pub fn built_in_with(files: &[Node]) -> Result<Catalogue, Diagnostics> {
     Catalogue::parse_files(CatalogueFiles {
         schemas: SCHEMAS,
@@ -55,7 +55,7 @@ mod tests {
     use crate::schema::Field;
 
     #[test]
-    fn the_built_in_catalogue_has_no_mistakes() {
+    fn the_built_in_catalogue_has_no_errors() {
         let catalogue = built_in();
         let found: Vec<String> = catalogue.as_ref().err().into_iter().flatten().map(ToString::to_string).collect();
         assert_eq!(found, Vec::<String>::new());

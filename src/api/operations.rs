@@ -235,8 +235,7 @@ const SWARM_LOGS: &[Parameter] =
 const PROFILER: &str =
     "Exposes the memory, arguments and traffic of the engine. Undocumented: the id is dockveil's own.";
 /// Why no built-in profile allows the debug data at paths without `/debug`.
-const STRAY: &str =
-    "Exposes debug data of the engine, which Docker 17.07 to 23.0 serves here by mistake. The id is dockveil's own.";
+const STRAY: &str = "Exposes debug data of the engine, which Docker 17.07 to 23.0 serves here unintentionally. The id is dockveil's own.";
 /// Why no built-in profile allows checkpoints.
 const CHECKPOINT: &str =
     "Reads or writes process memory in any directory of the host. Undocumented: the id is dockveil's own.";

@@ -16,7 +16,7 @@ static BUILT_IN: LazyLock<Result<QueryTable, Diagnostics>> = LazyLock::new(|| Qu
 /// Returns the built-in table.
 ///
 /// # Errors
-/// Every mistake in the file. A test makes sure that there is none.
+/// Every error in the file. A test makes sure that there is none.
 pub fn built_in() -> Result<&'static QueryTable, Diagnostics> {
     BUILT_IN.as_ref().map_err(Clone::clone)
 }
@@ -69,7 +69,7 @@ impl QueryTable {
     /// Reads a table from a file, given as file name and text.
     ///
     /// # Errors
-    /// Every mistake in the file.
+    /// Every error in the file.
     pub fn parse((file, text): (&str, &str)) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
         let mut table = Self::default();
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_reported() {
+    fn every_error_is_reported() {
         let text = "parameters:\n  - {parameter: a, of: [Nothing], flag: yes, reads: [public]}\n\
                     filters:\n  ContainerLst: {a: [state]}\n  ImageList: {b: some}\n";
         let found = QueryTable::parse(("q.yaml", text)).unwrap_err();

@@ -30,7 +30,7 @@ const ACTIONS: [&str; 7] = ["keep", "blank", "remove", "redact", "mask", "hash",
 /// Reads a list of rules. `is_schema` says whether a schema exists.
 ///
 /// # Errors
-/// Every mistake in all of them.
+/// Every error in all of them.
 pub fn parse_rules(node: &Node, is_schema: impl Fn(&str) -> bool) -> Result<Vec<Rule>, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let mut rules = Vec::new();
@@ -43,7 +43,7 @@ pub fn parse_rules(node: &Node, is_schema: impl Fn(&str) -> bool) -> Result<Vec<
 /// Reads one rule.
 ///
 /// # Errors
-/// Every mistake in it.
+/// Every error in it.
 pub fn parse_rule(node: &Node, is_schema: impl Fn(&str) -> bool) -> Result<Rule, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let raw = RawRule::read(node, &mut diagnostics)?;
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_reported_at_once() {
+    fn all_errors_are_reported_at_once() {
         check_diagnostics(
             "- {on: B, mask: $.a}\n- {on: A}\n- {on: A, mask: $.a, keep: $.b}\n- {mask: a, whith: 1}\n- x\n",
             &[

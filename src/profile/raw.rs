@@ -58,7 +58,7 @@ pub(super) struct RawProfile {
 }
 
 impl RawProfile {
-    /// Reads a profile file and reports every mistake in it. Returns `None` if the profile has no name.
+    /// Reads a profile file and reports every error in it. Returns `None` if the profile has no name.
     pub(super) fn read(document: &Node, catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> Option<Self> {
         let members = diagnostics.members(document, "a profile", &KEYS)?;
         let text = |name: &str, what: &str, diagnostics: &mut Diagnostics| {

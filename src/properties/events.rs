@@ -41,7 +41,7 @@ static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
     cases.into_iter().flatten().collect()
 });
 
-/// The text in the place of a hidden value. No engine writes an attribute like it.
+/// The text in place of a hidden value. No engine writes an attribute like it.
 const CANARY: &str = "canary ; 1";
 
 /// An event that passes is an object, stays as it is when it is filtered again, and shows no command line, no label that the
@@ -51,7 +51,7 @@ const CANARY: &str = "canary ; 1";
 /// # Panics
 /// If that is not so.
 pub(super) fn an_event_shows_nothing_that_is_hidden(bytes: &[u8]) -> Outcome {
-    assert_eq!(CASES.len(), 5, "the profiles have no mistakes");
+    assert_eq!(CASES.len(), 5, "the profiles have no errors");
     let mut outcome = Outcome::Refused;
     for case in CASES.iter() {
         let Ok(left) = filtered(&case.filter, bytes) else { continue };
@@ -92,7 +92,7 @@ fn is_word(action: &str) -> bool {
     !action.contains(':') || action.strip_prefix("health_status: ").is_some_and(|found| probed.contains(&found))
 }
 
-/// Nothing is in the event that was not in it before, but for what stands in the place of hidden values.
+/// Nothing is in the event that was not in it before, but for what stands in place of hidden values.
 fn check_additions(left: &Map<String, Value>, before: &Value, case: &Case) {
     for (name, value) in left {
         let Some(was) = before.get(name) else { panic!("the member {name:?} is made up") };

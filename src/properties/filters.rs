@@ -49,7 +49,7 @@ static POLICIES: LazyLock<Vec<Policy>> = LazyLock::new(|| {
 /// # Panics
 /// If that is not so.
 pub(super) fn filters_are_allowed_part_by_part(bytes: &[u8]) -> Outcome {
-    assert_eq!(POLICIES.len(), PROFILES.len(), "the profiles have no mistakes");
+    assert_eq!(POLICIES.len(), PROFILES.len(), "the profiles have no errors");
     let Ok(text) = str::from_utf8(bytes) else { return Outcome::Unusable };
     let Some((id, text)) = text.split_once('\n') else { return Outcome::Unusable };
     let text = text.strip_suffix('\n').unwrap_or(text);

@@ -47,7 +47,7 @@ static CATALOGUES: LazyLock<Option<(Catalogue, Catalogue)>> = LazyLock::new(|| {
 /// # Panics
 /// If that is not so.
 pub(super) fn a_plan_leaves_what_the_reference_leaves(bytes: &[u8]) -> Outcome {
-    let Some((small, built_in)) = CATALOGUES.as_ref() else { panic!("the catalogues have no mistakes") };
+    let Some((small, built_in)) = CATALOGUES.as_ref() else { panic!("the catalogues have no errors") };
     let Some([name, profile, document]) = sections::<3>(bytes) else { return Outcome::Unusable };
     let Some((name, profile)) = str::from_utf8(name).ok().zip(str::from_utf8(profile).ok()) else {
         return Outcome::Unusable;
@@ -139,7 +139,7 @@ pub(super) fn plan_of_rules(rules: &[(&str, &str)]) -> Plan {
     let rules: Option<Vec<Rule>> = rules.iter().map(|(action, path)| rule(action, path)).collect();
     match rules.and_then(|rules| Plan::compile_rules(&rules).ok()) {
         Some(plan) => plan.with_hash_key(HASH_KEY),
-        None => panic!("the rules of a property have no mistakes"),
+        None => panic!("the rules of a property have no errors"),
     }
 }
 

@@ -21,12 +21,12 @@ const CONTAINER: &str = r#"{"Id":"canary-identity","Path":"canary-command","Conf
 
 /// The input is one profile file, or several, each behind a line of three dashes. Whatever they say, a profile shows nothing
 /// of a class that it does not name, unless it names the value; it allows what the profile that it extends allows; and the
-/// order of the files means nothing. Files with a mistake open nothing, and every mistake has its place.
+/// order of the files means nothing. Files with an error open nothing, and every error has its location.
 ///
 /// # Panics
 /// If that is not so.
 pub(super) fn a_profile_shows_only_its_classes(bytes: &[u8]) -> Outcome {
-    let Some(catalogue) = CATALOGUE.as_ref() else { panic!("the catalogue has no mistakes") };
+    let Some(catalogue) = CATALOGUE.as_ref() else { panic!("the catalogue has no errors") };
     let Ok(text) = str::from_utf8(bytes) else { return Outcome::Unusable };
     let names = ["a.yaml", "b.yaml", "c.yaml"];
     let files: Vec<(&str, &str)> = names.into_iter().zip(text.splitn(names.len(), "\n---\n")).collect();
@@ -39,13 +39,13 @@ pub(super) fn a_profile_shows_only_its_classes(bytes: &[u8]) -> Outcome {
             profiles
         }
         (Err(diagnostics), Err(_)) => {
-            assert!(!diagnostics.is_empty(), "files that are refused have a mistake");
+            assert!(!diagnostics.is_empty(), "files that are refused have an error");
             for diagnostic in diagnostics.iter() {
                 let file = files.iter().find(|(name, _)| *name == &*diagnostic.location.file);
                 let Some((_, text)) = file else { panic!("{diagnostic} is in no file") };
                 let lines = text.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count();
                 assert!(diagnostic.location.line as usize <= lines + 1, "{diagnostic} is behind the end");
-                assert!(!diagnostic.message.is_empty(), "a mistake is explained");
+                assert!(!diagnostic.message.is_empty(), "an error is explained");
             }
             return Outcome::Refused;
         }

@@ -46,7 +46,7 @@ pub(crate) enum Part {
 /// The error for a text that is not a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PathError {
-    /// The number of characters before the mistake.
+    /// The number of characters before the error.
     offset: usize,
     /// What the parser expected there.
     expected: &'static str,

@@ -108,7 +108,7 @@ impl Variants {
     /// Reads a file, given as file name and text. `lists` are the lists that it can refer to.
     ///
     /// # Errors
-    /// Every mistake in the file.
+    /// Every error in the file.
     pub fn parse((file, text): (&str, &str), lists: &[NameList]) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
         let document = yaml::parse(file, text)?;

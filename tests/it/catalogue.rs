@@ -301,7 +301,7 @@ fn sources_that_contradict_each_other_are_reported() {
         // Documents or class files have overtaken an override.
         ("ContainerSummary\t$.Id\t\t1.24\t", "override ContainerSummary $.Id: the documents say the same without it"),
         ("ContainerSummary\t$.Idd\tstring\t1.24\t", "override ContainerSummary $.Idd: no class file has this field"),
-        ("Volume\t$.Idd\tmistake\t1.24\t1.30", "override Volume $.Idd: the documents do not have this mistake"),
+        ("Volume\t$.Idd\terror\t1.24\t1.30", "override Volume $.Idd: the documents do not have this error"),
         // Recordings show that an override is wrong.
         (
             "ContainerSummary\t$.Id\t\t1.24\t1.54",

@@ -9,7 +9,7 @@ use dockveil::profile::Profiles;
 use crate::harness::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
-    every_configuration_has_no_mistake,
+    every_configuration_has_no_error,
     every_client_has_a_file_that_serves_its_profile,
     no_file_gives_the_engine_to_a_client_or_a_door_to_the_network,
     units_start_the_program_with_options_that_it_knows
@@ -61,7 +61,7 @@ fn options(words: &[String]) -> Vec<String> {
     words.iter().skip(1).cloned().collect()
 }
 
-fn every_configuration_has_no_mistake() {
+fn every_configuration_has_no_error() {
     for path in [deploy().join("dockveil.yaml"), deploy().join("systemd/dockveil.yaml")] {
         check(&path, &["--config".to_owned(), path.to_str().unwrap().to_owned()]);
     }

@@ -39,7 +39,7 @@ enum Statement {
     /// The field is of this type, if one is given, and in these versions, if any is known.
     Is { kind: Option<String>, versions: Option<(u16, Option<u16>)> },
     /// No engine sends what the documents of these versions have here and below.
-    Mistake(VersionSet),
+    DocumentError(VersionSet),
 }
 
 /// One recorded answer.
@@ -98,7 +98,7 @@ pub(crate) fn overrides(text: &str) -> Vec<Override> {
         let [schema, path, kind, first, last] = columns.try_into().unwrap_or_else(|_| panic!("five columns: {line:?}"));
         let last = (!last.is_empty()).then(|| minor(last));
         let statement = match (kind, first) {
-            ("mistake", first) => Statement::Mistake(VersionSet::range(minor(first), last.unwrap())),
+            ("error", first) => Statement::DocumentError(VersionSet::range(minor(first), last.unwrap())),
             (kind, "-") => Statement::Is { kind: Some(kind.to_owned()), versions: None },
             (kind, first) => Statement::Is {
                 kind: (!kind.is_empty()).then(|| kind.to_owned()),
@@ -331,12 +331,12 @@ impl Draft<'_> {
         for Override { name, statement } in &self.sources.overrides {
             let (schema, path) = name;
             let problem = match statement {
-                Statement::Mistake(versions) => {
+                Statement::DocumentError(versions) => {
                     let before = unclassified.len();
                     unclassified.retain(|(of, place), known| {
                         of != schema || !place.starts_with(path) || !known.without(*versions).is_empty()
                     });
-                    (unclassified.len() == before).then_some("the documents do not have this mistake")
+                    (unclassified.len() == before).then_some("the documents do not have this error")
                 }
                 Statement::Is { .. } if !fields.contains(name) => Some("no class file has this field"),
                 Statement::Is { kind, versions } => {
