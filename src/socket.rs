@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::str::FromStr;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
@@ -14,6 +14,13 @@ use tokio::net::{TcpStream, UnixStream};
 
 /// The most that one read takes, in bytes.
 const SCRATCH_SIZE: usize = 256 * 1024;
+
+/// How long to wait before a Unix socket whose queue is full is tried again, at first and at most.
+const FIRST_CONNECT_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_CONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a TCP client that has ended its direction may go on reading. It cannot be told from one that is gone.
+const HALF_CLOSED_TIME: Duration = Duration::from_secs(1);
 
 /// How often to look whether the other side has closed.
 const CLOSED_INTERVAL: Duration = Duration::from_millis(50);
@@ -119,13 +126,24 @@ pub enum Socket {
 }
 
 impl Socket {
-    /// Connects to `address`; a name is resolved first.
+    /// Connects to `address`; a name is resolved first. Tries again for as long as the queue of the listener is full: the
+    /// caller sets the time limit.
     ///
     /// # Errors
     /// The error of the system.
     pub async fn connect(address: &Address) -> io::Result<Self> {
         match address {
-            Address::Unix(path) => Ok(Self::Unix(UnixStream::connect(path).await?)),
+            Address::Unix(path) => {
+                let mut pause = FIRST_CONNECT_PAUSE;
+                loop {
+                    match UnixStream::connect(path).await {
+                        // No event reports that there is room again.
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(pause).await,
+                        connected => return connected.map(Self::Unix),
+                    }
+                    pause = LONGEST_CONNECT_PAUSE.min(pause * 2);
+                }
+            }
             Address::Tcp { host, port } => {
                 let socket = TcpStream::connect((host.as_str(), *port)).await?;
                 socket.set_nodelay(true)?;
@@ -163,6 +181,56 @@ impl Socket {
             match read {
                 Err(error) if io::Error::kind(&error) == io::ErrorKind::WouldBlock => {}
                 read => return read,
+            }
+        }
+    }
+
+    /// As [`AsyncRead::poll_read`], for a socket that is shared. Only one task may read.
+    ///
+    /// # Errors
+    /// The error of the system.
+    pub fn poll_read_shared(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(match self {
+                Self::Unix(socket) => socket.poll_read_ready(cx),
+                Self::Tcp(socket) => socket.poll_read_ready(cx),
+            })?;
+            let room = buf.remaining();
+            let mut count = 0;
+            // A read that leaves room has emptied the socket. Reported as `WouldBlock`, it saves the next one, as in tokio.
+            let mut take = |read: io::Result<usize>| {
+                count = read?;
+                if (1..room).contains(&count) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            };
+            let read = match self {
+                Self::Unix(socket) => socket.try_io(Interest::READABLE, || take(socket.try_read_buf(buf))),
+                Self::Tcp(socket) => socket.try_io(Interest::READABLE, || take(socket.try_read_buf(buf))),
+            };
+            match read {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Err(error)),
+                Err(_) if count == 0 => {}
+                Ok(()) | Err(_) => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// As [`AsyncWrite::poll_write_vectored`], for a socket that is shared. Only one task may write.
+    ///
+    /// # Errors
+    /// The error of the system.
+    pub fn poll_write_shared(&self, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(match self {
+                Self::Unix(socket) => socket.poll_write_ready(cx),
+                Self::Tcp(socket) => socket.poll_write_ready(cx),
+            })?;
+            let written = match self {
+                Self::Unix(socket) => socket.try_write_vectored(slices),
+                Self::Tcp(socket) => socket.try_write_vectored(slices),
+            };
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
             }
         }
     }
@@ -227,6 +295,29 @@ impl Socket {
             }
             // The socket is merely writable. No event reports a full close, so look again.
             tokio::time::sleep(CLOSED_INTERVAL).await;
+        }
+    }
+}
+
+impl Socket {
+    /// Waits until the other side has ended its direction.
+    async fn ended(&self) {
+        // Of this interest, only the end is reported, whether or not bytes have arrived.
+        while let Ok(ready) = self.ready(Interest::PRIORITY).await {
+            if ready.is_read_closed() {
+                return;
+            }
+            tokio::time::sleep(CLOSED_INTERVAL).await;
+        }
+    }
+
+    /// Waits until the other side is gone, as far as the system tells: over a Unix socket, until it has closed both
+    /// directions; over TCP, until a second after it has ended its own. Cancel safety: nothing is lost.
+    pub async fn left(&self) {
+        self.ended().await;
+        match self {
+            Self::Unix(_) => self.closed().await,
+            Self::Tcp(_) => drop(tokio::time::timeout(HALF_CLOSED_TIME, self.closed()).await),
         }
     }
 }
