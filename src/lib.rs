@@ -52,8 +52,8 @@
 //! | [`api`] | everything that is Docker: operations, versions, the catalogue, lists, queries, events, errors; its data files are in `filters/` | HTTP, I/O, plans | schema, yaml |
 //! | [`schema`] | what JSON documents contain, in general: schemas, how they nest, classes of fields, documents of several kinds | Docker | yaml |
 //! | [`filter`] | rules and classes, compiled to a plan (`plan`) and applied to one JSON document in a single pass (`apply`) | Docker, HTTP, async, files | schema, yaml |
-//! | [`stream`] | chunks in, frames out: message bodies, elements of arrays, records, requests | sockets, schemas | |
-//! | [`upstream`] | connections to the engine, over a Unix socket or TCP | policy, JSON | api, socket |
+//! | [`stream`] | chunks in, frames out: message bodies, elements of arrays, records, requests, responses | sockets, schemas | |
+//! | [`upstream`] | connections to the engine, over a Unix socket or TCP | policy, JSON | api, socket, stream |
 //! | [`socket`] | a connected socket, and the address of one | what it carries | |
 //! | [`yaml`] | a YAML file as a tree in which every node knows its location; diagnostics | what the file means | |
 //! | [`properties`] | invariants that tests and fuzz targets share | HTTP | api, cli, command, config, filter, policy, profile, route, schema, stream, yaml |

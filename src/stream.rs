@@ -7,3 +7,4 @@ pub mod chunks;
 pub mod elements;
 pub mod records;
 pub mod requests;
+pub mod responses;

@@ -25,18 +25,21 @@ use http_body_util::{BodyExt, Either, Empty};
 use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::http::uri::{Authority, Scheme};
-use hyper::{Request, Response, Uri};
+use hyper::{HeaderMap, Request, Response, Uri};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use self::connector::Connector;
 use crate::api::ApiVersion;
 use crate::socket::{Address, Socket};
+use crate::stream::responses::ResponseError;
 
 /// The most idle connections of a worker.
 const IDLE_LIMIT: usize = 64;
 /// How long a connection may be idle and still be used again.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest buffer of a connection, in bytes. The head of an answer must fit.
+const BUFFER_LIMIT: usize = 64 * 1024;
 /// The newest API version of the engine, in each of its answers.
 const API_VERSION: HeaderName = HeaderName::from_static("api-version");
 
@@ -49,6 +52,10 @@ pub enum UpstreamError {
     Timeout,
     /// The connection broke, or what came over it was not HTTP.
     Broken(String),
+    /// The connection was closed before a byte of the answer came. It had been used before.
+    Unanswered,
+    /// The answer is malformed or ambiguous.
+    Malformed(ResponseError),
     /// Its answer to a ping names no API version.
     Version,
 }
@@ -59,6 +66,8 @@ impl fmt::Display for UpstreamError {
             Self::Unavailable(kind) => write!(f, "cannot connect: {kind}"),
             Self::Timeout => f.write_str("no answer in time"),
             Self::Broken(why) => write!(f, "connection broken: {why}"),
+            Self::Unanswered => f.write_str("connection closed before the answer"),
+            Self::Malformed(error) => write!(f, "{error}"),
             Self::Version => f.write_str("no API version in the answer to a ping"),
         }
     }
@@ -68,20 +77,34 @@ impl std::error::Error for UpstreamError {}
 
 impl From<legacy::Error> for UpstreamError {
     fn from(error: legacy::Error) -> Self {
-        match error.source() {
-            Some(source) => match source.downcast_ref::<Self>() {
-                Some(error) => error.clone(),
-                None => Self::Broken(source.to_string()),
-            },
-            None => Self::Broken(error.to_string()),
-        }
+        Self::cause(error.source())
+            .unwrap_or_else(|| Self::Broken(error.source().map_or_else(|| error.to_string(), ToString::to_string)))
     }
 }
 
 impl From<hyper::Error> for UpstreamError {
     fn from(error: hyper::Error) -> Self {
         // The text of a hyper error holds nothing that was sent.
-        Self::Broken(error.to_string())
+        Self::cause(error.source()).unwrap_or_else(|| Self::Broken(error.to_string()))
+    }
+}
+
+impl UpstreamError {
+    /// What the connector or a connection reported, wherever it is in a chain of errors.
+    fn cause(mut error: Option<&(dyn std::error::Error + 'static)>) -> Option<Self> {
+        while let Some(found) = error {
+            let inner = found.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            let inner = inner.map(|inner| inner as &(dyn std::error::Error + 'static));
+            if let Some(known) = found.downcast_ref::<Self>().or_else(|| inner?.downcast_ref()) {
+                return Some(known.clone());
+            }
+            // A request that waited for a connection which closed before it was sent.
+            if found.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+                return Some(Self::Unanswered);
+            }
+            error = found.source();
+        }
+        None
     }
 }
 
@@ -135,8 +158,10 @@ impl Engine {
         self.version.store(0, Ordering::Relaxed);
     }
 
-    /// Learns the version from the header field of an answer.
-    fn learn(&self, value: Option<&HeaderValue>) {
+    /// Learns the version from the head of an answer, if it names exactly one.
+    fn learn(&self, headers: &HeaderMap) {
+        let mut values = headers.get_all(API_VERSION).iter();
+        let value = values.next().filter(|_| values.next().is_none());
         let version = value.and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<ApiVersion>().ok());
         if let Some(version) = version
             && self.version.swap(version.minor(), Ordering::Relaxed) != version.minor()
@@ -172,6 +197,9 @@ impl Upstream {
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(IDLE_TIMEOUT)
                 .pool_max_idle_per_host(idle_limit)
+                // A request is sent again here, once, and not over one idle connection after another.
+                .retry_canceled_requests(false)
+                .http1_max_buf_size(BUFFER_LIMIT)
                 .build(Connector::new(engine.clone()))
         };
         Self { pooled: client(IDLE_LIMIT), unpooled: client(0), engine }
@@ -198,8 +226,9 @@ impl Upstream {
 
     /// Sends a request and waits for the head of its answer.
     ///
-    /// An idempotent request without a body (RFC 9110 §9.2.2) goes over a pooled connection. If that turns out to be dead,
-    /// the request is sent again over a new one. Every other request gets a new connection and is sent once.
+    /// An idempotent request without a body (RFC 9110 §9.2.2) goes over a pooled connection. If that closes before a byte of
+    /// the answer comes, the request is sent once more, over a new one. Every other request gets a new connection and is
+    /// sent once.
     /// Cancel safety: when dropped, the connection is closed, which tells the engine that nobody waits.
     ///
     /// # Errors
@@ -209,7 +238,7 @@ impl Upstream {
         *request.uri_mut() = absolute(std::mem::take(request.uri_mut()))?;
         let answer = tokio::time::timeout(self.engine.response_timeout, self.exchange(request)).await;
         let (parts, incoming) = answer.map_err(|_| UpstreamError::Timeout)??.into_parts();
-        self.engine.learn(parts.headers.get(API_VERSION));
+        self.engine.learn(&parts.headers);
         let timeout = self.engine.response_timeout;
         Ok(Response::from_parts(parts, UpstreamBody { incoming, timeout }))
     }
@@ -220,10 +249,9 @@ impl Upstream {
             return Ok(self.unpooled.request(request).await?);
         }
         let again = copy_of(&request);
-        match self.pooled.request(request).await {
-            Ok(response) => Ok(response),
-            Err(error) if error.is_connect() => Err(error.into()),
-            Err(_) => Ok(self.unpooled.request(again).await?),
+        match self.pooled.request(request).await.map_err(UpstreamError::from) {
+            Err(UpstreamError::Unanswered) => Ok(self.unpooled.request(again).await?),
+            answer => answer,
         }
     }
 }

@@ -22,6 +22,7 @@ use hyper::StatusCode;
 use tokio::time::Sleep;
 
 use super::access_log::AccessLog;
+use super::headers::HostFields;
 use super::{Error, headers};
 use crate::api::ApiVersion;
 use crate::filter::{FilterError, Plan, RecordFilter, Report};
@@ -328,8 +329,8 @@ impl OutgoingBuffer {
             bytes.extend_from_slice(b"\r\n");
         };
         line(&[if framing == StreamFraming::Upgraded { "HTTP/1.1 101 UPGRADED" } else { "HTTP/1.1 200 OK" }]);
-        for (name, value) in from.fields.iter().filter(|(name, _)| headers::passes_down(name)) {
-            line(&[name, ": ", value]);
+        for (name, value) in &headers::of_response(&from.headers, HostFields::Hidden) {
+            line(&[name.as_str(), ": ", value.to_str().unwrap_or_default()]);
         }
         if let Some(content_type) = content_type {
             line(&["Content-Type: ", content_type]);
@@ -421,6 +422,8 @@ fn error_document(message: &'static str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::{HeaderName, HeaderValue};
+
     use super::*;
 
     #[test]
@@ -446,9 +449,10 @@ mod tests {
         let head = ResponseHead {
             status: 200,
             framing: crate::upstream::raw::BodyFraming::Chunked,
-            fields: [("Api-Version", "1.51"), ("Server", "canary"), ("Transfer-Encoding", "chunked")]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into(),
+            headers: [("api-version", "1.51"), ("server", "canary"), ("transfer-encoding", "chunked")]
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+                .into_iter()
+                .collect(),
         };
         let text = |framing| {
             let buffer = OutgoingBuffer::stream_head(&head, Some("text/x"), framing);
@@ -456,11 +460,11 @@ mod tests {
         };
         assert_eq!(
             text(StreamFraming::Length(5)),
-            "HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nContent-Type: text/x\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
+            "HTTP/1.1 200 OK\r\napi-version: 1.51\r\nContent-Type: text/x\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
         );
         assert_eq!(
             text(StreamFraming::Upgraded),
-            "HTTP/1.1 101 UPGRADED\r\nApi-Version: 1.51\r\nContent-Type: text/x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+            "HTTP/1.1 101 UPGRADED\r\napi-version: 1.51\r\nContent-Type: text/x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
         );
     }
 }

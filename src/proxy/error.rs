@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use hyper::header::HeaderName;
+
 use super::body::ElementError;
 use crate::api::Operation;
 use crate::filter::FilterError;
@@ -28,6 +30,8 @@ pub enum Error {
     BodyType,
     /// The body is longer than the limit.
     BodyTooLong,
+    /// A header field that decides something is repeated.
+    Repeated,
     /// The client did not send all of the body.
     BodyBroken,
     /// A stream over HTTP/1.0, which cannot tell a cut from an end.
@@ -47,6 +51,8 @@ pub enum Error {
     },
     /// A status that no operation has: a redirect, a part of a document.
     Status,
+    /// A header field of the answer is malformed or repeated.
+    Field(HeaderName),
     /// The answer is not plain JSON.
     NotJson,
     /// The answer is longer than the limit.
@@ -74,6 +80,7 @@ impl Error {
             | Self::Body
             | Self::BodyType
             | Self::BodyTooLong
+            | Self::Repeated
             | Self::BodyBroken
             | Self::HttpVersion
             | Self::NewerThanEngine
@@ -81,6 +88,7 @@ impl Error {
             Self::Unroutable
             | Self::Upstream(_)
             | Self::Status
+            | Self::Field(_)
             | Self::NotJson
             | Self::TooLong { .. }
             | Self::Filter(_)
@@ -101,6 +109,7 @@ impl fmt::Display for Error {
             Self::Body => f.write_str("a request body that the operation does not take"),
             Self::BodyType => f.write_str("a request body of an unsupported content type"),
             Self::BodyTooLong => f.write_str("the request body is too long"),
+            Self::Repeated => f.write_str("a header field is repeated"),
             Self::BodyBroken => f.write_str("the request body is incomplete"),
             Self::HttpVersion => f.write_str("a stream over HTTP/1.0"),
             Self::NewerThanEngine => f.write_str("an API version newer than the engine's"),
@@ -108,6 +117,7 @@ impl fmt::Display for Error {
             Self::Upstream(error) => write!(f, "engine: {error}"),
             Self::Engine { status, operation } => write!(f, "engine: status {status} for {}", operation.id),
             Self::Status => f.write_str("engine: unexpected status"),
+            Self::Field(name) => write!(f, "withheld: the header field {name} is malformed or repeated"),
             Self::NotJson => f.write_str("withheld: the answer is not plain JSON"),
             Self::TooLong { limit } => write!(f, "withheld: the answer is longer than {limit} bytes"),
             Self::Filter(error) => write!(f, "withheld: {error}"),

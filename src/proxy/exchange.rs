@@ -115,11 +115,11 @@ impl Proxy {
 
     /// Refuses requests of web pages, and requests for another host name.
     fn admit(&self, headers: &HeaderMap) -> Result<(), Error> {
-        if let Some(origin) = headers.get(ORIGIN)
-            && !self.origins.iter().any(|allowed| origin.as_bytes() == allowed.as_bytes())
-        {
+        let is_allowed = |origin: &HeaderValue| self.origins.iter().any(|allowed| origin == allowed.as_str());
+        if !headers.get_all(ORIGIN).iter().all(is_allowed) {
             return Err(Error::Origin);
         }
+        headers::check_request(headers)?;
         if !self.hosts.is_empty() {
             let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
             let name = without_port(host);
@@ -144,7 +144,9 @@ impl Proxy {
         *up.method_mut() = parts.method;
         *up.uri_mut() = self.target(route).await?.parse().map_err(|_| Error::Unroutable)?;
         *up.headers_mut() = fields;
-        check_status(route, self.upstream.send(up).await?).await
+        let response = self.upstream.send(up).await?;
+        headers::check_answer(response.headers())?;
+        check_status(route, response).await
     }
 
     /// The target to request. A client that names no API version gets the engine's own, and is pinned to it.

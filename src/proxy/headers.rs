@@ -2,10 +2,12 @@
 
 use hyper::HeaderMap;
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
+    ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN,
+    TRANSFER_ENCODING,
 };
 
-use crate::api::Operation;
+use super::Error;
+use crate::api::{ApiVersion, Operation};
 use crate::upstream::raw::ResponseHead;
 
 /// In every answer of the engine. Clients negotiate by them.
@@ -63,9 +65,87 @@ pub(super) fn of_response(from: &HeaderMap, host: HostFields) -> HeaderMap {
     down
 }
 
-/// Whether a field passes in the head of a stream.
-pub(super) fn passes_down(name: &str) -> bool {
-    FROM_ENGINE.iter().any(|known| name.eq_ignore_ascii_case(known.as_str()))
+/// Checks the fields of an answer that decide something or pass: each is there once at most, and has the shape of its
+/// kind. An answer may not be encoded, because nobody asks for it.
+///
+/// # Errors
+/// [`Error::Field`].
+pub(super) fn check_answer(headers: &HeaderMap) -> Result<(), Error> {
+    for (name, is_valid) in &OF_ANSWERS {
+        let mut values = headers.get_all(name).iter();
+        let Some(value) = values.next() else { continue };
+        if values.next().is_some() || !value.to_str().is_ok_and(is_valid) {
+            return Err(Error::Field(name.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a value has the shape of its field.
+type IsValid = fn(&str) -> bool;
+
+/// The fields of an answer that decide something or pass, and their shapes.
+static OF_ANSWERS: [(HeaderName, IsValid); 8] = [
+    (HeaderName::from_static("api-version"), |value| value.parse::<ApiVersion>().is_ok()),
+    (HeaderName::from_static("docker-experimental"), |value| matches!(value, "true" | "false")),
+    (HeaderName::from_static("ostype"), is_word),
+    (HeaderName::from_static("builder-version"), |value| value.is_empty() || is_word(value)),
+    // The state of the node, and its role: `active/manager`.
+    (HeaderName::from_static("swarm"), |value| value.is_empty() || value.splitn(2, '/').all(is_word)),
+    (PATH_STAT, is_base64),
+    (CONTENT_TYPE, is_media_type),
+    (CONTENT_ENCODING, |value| value.eq_ignore_ascii_case("identity")),
+];
+
+/// A short word, such as `linux`.
+fn is_word(text: &str) -> bool {
+    (1..=32).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+/// A document in base64 (RFC 4648 §4) of up to 16 KiB: a path may have 4 KiB, and so may the target of a link.
+fn is_base64(text: &str) -> bool {
+    let digits = text.trim_end_matches('=');
+    (1..=16 * 1024).contains(&text.len())
+        && text.len() - digits.len() <= 2
+        && digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+}
+
+/// A media type and its parameters (RFC 9110 §8.3.1), such as `text/plain; charset=utf-8`; or none, as an engine may write.
+fn is_media_type(text: &str) -> bool {
+    let is_token = |text: &str| {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte);
+        !text.is_empty() && text.bytes().all(is_allowed)
+    };
+    let mut parts = text.split(';').map(str::trim);
+    let is_type =
+        parts.next().is_some_and(|name| name.split_once('/').is_some_and(|(a, b)| is_token(a) && is_token(b)));
+    let is_parameter =
+        |part: &str| part.split_once('=').is_some_and(|(a, b)| is_token(a) && is_token(b.trim_matches('"')));
+    text.is_empty() || (text.len() <= 128 && is_type && parts.all(is_parameter))
+}
+
+/// Fields of a request that decide something, of which a second value would be one too many. `Host` and the framing are
+/// checked where requests are read.
+static ONCE_IN_REQUESTS: [HeaderName; 5] = [
+    ACCEPT,
+    CONTENT_TYPE,
+    HeaderName::from_static("x-registry-auth"),
+    HeaderName::from_static("x-registry-config"),
+    ORIGIN,
+];
+
+/// Refuses a request that names twice what may be said once.
+///
+/// # Errors
+/// [`Error::Repeated`].
+pub(super) fn check_request(headers: &HeaderMap) -> Result<(), Error> {
+    // With as many values as names, none is repeated.
+    if headers.len() == headers.keys_len() {
+        return Ok(());
+    }
+    let is_repeated = |name: &HeaderName| headers.get_all(name).iter().nth(1).is_some();
+    if ONCE_IN_REQUESTS.iter().any(is_repeated) { Err(Error::Repeated) } else { Ok(()) }
 }
 
 fn copy(from: &HeaderMap, names: &[HeaderName], to: &mut HeaderMap) {
@@ -105,30 +185,25 @@ pub(super) fn is_event_type(value: &[u8]) -> bool {
 /// The media type of a stream of JSON records; `None` if the head names none, as that of statistics does.
 ///
 /// # Errors
-/// `()` if it names another type, or the body is encoded.
+/// `()` if it names another type.
 pub(super) fn record_type(head: &ResponseHead) -> Result<Option<&'static str>, ()> {
-    if head.field(CONTENT_ENCODING.as_str()).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        return Err(());
-    }
-    let Some(value) = head.field(CONTENT_TYPE.as_str()) else { return Ok(None) };
+    let Some(value) = head.field(&CONTENT_TYPE) else { return Ok(None) };
     let name = value.split(';').next().unwrap_or_default().trim();
     EVENT_TYPES.into_iter().find(|known| *known == name).map(Some).ok_or(())
 }
 
 /// Whether the head names the media type of a hijacked connection.
 pub(super) fn is_raw_stream(head: &ResponseHead) -> bool {
-    RAW_STREAM_TYPES.contains(&head.field(CONTENT_TYPE.as_str()).unwrap_or_default())
+    RAW_STREAM_TYPES.contains(&head.field(&CONTENT_TYPE).unwrap_or_default())
 }
 
-/// Whether an answer may be read as JSON: it is not encoded, and names JSON or no type.
+/// Whether an answer may be read as JSON: it names JSON or no type.
 ///
 /// Podman names no type for statistics and processes. The filter still reads the body, and passes nothing on that it
 /// cannot read.
 pub(super) fn is_plain_json(headers: &HeaderMap) -> bool {
-    let encoded =
-        headers.get(CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
     let named = headers.get(CONTENT_TYPE);
-    !encoded && (named.is_none() || media_type(named) == Some("application/json"))
+    named.is_none() || media_type(named) == Some("application/json")
 }
 
 /// Whether the media type of a request is one of these.
@@ -174,15 +249,14 @@ mod tests {
 
     #[test]
     fn the_media_type_of_records_is_a_known_one() {
-        let head = |fields: &[(&str, &str)]| ResponseHead {
+        let head = |list: &[(&'static str, &'static str)]| ResponseHead {
             status: 200,
             framing: BodyFraming::Chunked,
-            fields: fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            headers: fields(list),
         };
         assert_eq!(record_type(&head(&[])), Ok(None));
-        assert_eq!(record_type(&head(&[("Content-Type", "application/jsonl; a=b")])), Ok(Some("application/jsonl")));
-        assert_eq!(record_type(&head(&[("Content-Type", "text/plain")])), Err(()));
-        assert_eq!(record_type(&head(&[("Content-Encoding", "gzip")])), Err(()));
+        assert_eq!(record_type(&head(&[("content-type", "application/jsonl; a=b")])), Ok(Some("application/jsonl")));
+        assert_eq!(record_type(&head(&[("content-type", "text/plain")])), Err(()));
     }
 
     #[test]
@@ -198,12 +272,62 @@ mod tests {
     }
 
     #[test]
-    fn json_has_no_other_type_and_no_coding() {
+    fn json_has_no_other_type() {
         assert!(is_plain_json(&fields(&[("content-type", "application/json; charset=utf-8")])));
         assert!(!is_plain_json(&fields(&[("content-type", "text/plain")])));
         assert!(!is_plain_json(&fields(&[("content-type", "")])));
         assert!(is_plain_json(&fields(&[])));
-        assert!(!is_plain_json(&fields(&[("content-encoding", "gzip")])));
-        assert!(!is_plain_json(&fields(&[("content-type", "application/json"), ("content-encoding", "gzip")])));
+    }
+
+    #[test]
+    fn a_field_of_an_answer_has_the_shape_of_its_kind() {
+        for (name, valid, invalid) in [
+            ("api-version", &["1.24", "1.51"][..], &["", "1", "1.51 ", "1.51, 1.52", "v1.51", "canary"][..]),
+            ("docker-experimental", &["true", "false"], &["", "True", "canary"]),
+            ("ostype", &["linux", "windows", "freebsd"], &["", "linux canary", "linux;a", "/etc"]),
+            ("builder-version", &["", "1", "2"], &["1 canary", "a/b"]),
+            ("swarm", &["", "inactive", "active/manager", "active/worker"], &["active/", "/", "a/b/c", "a b"]),
+            ("x-docker-container-path-stat", &["eyJuYW1lIjoiYSJ9", "e30="], &["", "canary text", "{}", "e3==="]),
+            (
+                "content-type",
+                &["", "text/plain", "application/json; charset=utf-8", "application/vnd.docker.raw-stream"],
+                &["text", "text/", "text/plain; canary", "text/plain; a=b c", "text/plain, text/html"],
+            ),
+            ("content-encoding", &["identity"], &["gzip", "identity, gzip", ""]),
+        ] {
+            for value in valid {
+                assert!(check_answer(&fields(&[(name, value)])).is_ok(), "{name}: {value:?}");
+                let twice: HeaderMap = {
+                    let mut twice = fields(&[(name, value)]);
+                    twice.append(name, HeaderValue::from_static(value));
+                    twice
+                };
+                assert!(check_answer(&twice).is_err(), "{name}: {value:?} twice");
+            }
+            for value in invalid {
+                assert!(check_answer(&fields(&[(name, value)])).is_err(), "{name}: {value:?}");
+            }
+        }
+    }
+
+    /// The table has every field that passes.
+    #[test]
+    fn every_field_that_passes_has_a_shape() {
+        let passing = FROM_ENGINE.into_iter().chain(FROM_ENGINE_OF_THE_HOST).chain([PATH_STAT, CONTENT_TYPE]);
+        for name in passing {
+            assert!(OF_ANSWERS.iter().any(|(known, _)| *known == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_decides_about_a_request_is_said_once() {
+        for name in &ONCE_IN_REQUESTS {
+            let mut headers = fields(&[("accept-language", "en")]);
+            headers.append("accept-language", HeaderValue::from_static("de"));
+            headers.append(name.clone(), HeaderValue::from_static("a"));
+            assert!(check_request(&headers).is_ok(), "{name}");
+            headers.append(name.clone(), HeaderValue::from_static("b"));
+            assert!(check_request(&headers).is_err(), "{name}");
+        }
     }
 }

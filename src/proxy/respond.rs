@@ -37,6 +37,7 @@ pub(super) fn public(error: &Error) -> (u16, &'static str) {
         Error::Body => (400, "this operation takes no request body"),
         Error::BodyType => (400, "unsupported content type of the request"),
         Error::BodyTooLong => (413, "the request body is too long"),
+        Error::Repeated => (400, "malformed request: a header field is repeated"),
         Error::BodyBroken => (400, "the request body is incomplete"),
         Error::HttpVersion => (505, "streams need HTTP/1.1"),
         Error::NewerThanEngine => {
@@ -44,9 +45,10 @@ pub(super) fn public(error: &Error) -> (u16, &'static str) {
         }
         Error::Upstream(UpstreamError::Unavailable(_)) => (503, "docker daemon unavailable"),
         Error::Upstream(UpstreamError::Timeout) => (504, "docker daemon did not answer in time"),
-        Error::Upstream(UpstreamError::Broken(_) | UpstreamError::Version) => {
-            (502, "invalid answer from the docker daemon")
-        }
+        Error::Upstream(
+            UpstreamError::Broken(_) | UpstreamError::Unanswered | UpstreamError::Malformed(_) | UpstreamError::Version,
+        )
+        | Error::Field(_) => (502, "invalid answer from the docker daemon"),
         Error::Engine { status, operation } => (*status, errors::phrase(*status, operation)),
         Error::Unroutable
         | Error::Status

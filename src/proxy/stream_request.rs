@@ -12,20 +12,22 @@ use std::fmt;
 use std::future::pending;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hyper::HeaderMap;
-use hyper::header::{ACCEPT, UPGRADE};
+use hyper::header::{ACCEPT, CONTENT_TYPE, UPGRADE};
 
 use super::access_log::AccessLog;
 use super::body::{Outgoing, OutgoingBuffer, StreamFraming};
 use super::downstream::Downstream;
 use super::records::{RecordFiltering, RecordRewriter};
-use super::relay::relay;
+use super::relay::{StreamEnd, relay};
 use super::tunnel::tunnel;
 use super::{Error, headers, respond};
 use crate::api::{Method, Operation, ResponseKind, StreamKind};
 use crate::policy::RelayReason;
 use crate::socket::Socket;
+use crate::stream::responses::ResponseError;
 use crate::upstream::raw::{self, BodyFraming, ResponseHead};
 use crate::upstream::{Engine, UpstreamError};
 
@@ -134,17 +136,17 @@ impl StreamRequest {
     }
 
     async fn carry(&mut self, client: &mut Downstream, log: &mut AccessLog) -> Result<(), StreamError> {
-        let engine = self.engine.connect().await?;
-        let request = std::mem::take(&mut self.request);
-        engine.write_all(&request).await.map_err(|error| UpstreamError::Broken(error.to_string()))?;
-        drop(request);
         // What arrives with the head is the start of the body.
         let mut start = Vec::new();
-        let head = self.read_head(&engine, &mut start, client).await?;
+        let (engine, head) = self.ask(&mut start, client).await?;
         let opened = self.opened(&head)?;
         log.status(head.status);
         let mut out = head_down(&head, &opened);
+        let mut body = StreamEnd::of(head.framing);
         if let Opened::Relay(reason) | Opened::Tunnel(reason) = opened {
+            if matches!(opened, Opened::Relay(_)) {
+                start.truncate(body.follow(&start).map_err(|_| Error::Upstream(BAD_CHUNK))?);
+            }
             out.push(Outgoing::relayed(&start, reason));
             log.sent(start.len());
             start = Vec::new();
@@ -157,42 +159,61 @@ impl StreamRequest {
                 client.close().await;
                 Ok(())
             }
-            Opened::Relay(reason) => relay(&engine, client, reason, log).await,
+            Opened::Relay(reason) => relay(&engine, client, body, reason, log).await,
             Opened::Records(rewriter) => rewriter.run(&engine, client, start, log).await,
             Opened::Tunnel(reason) => tunnel(&engine, client, reason, log).await,
         }
     }
 
-    /// Waits for the head of the answer, or for the client to leave.
-    async fn read_head(
-        &self,
-        engine: &Socket,
-        buffer: &mut Vec<u8>,
+    /// Sends the request on a connection of its own and waits for the head of the answer, or for the client to leave.
+    async fn ask(
+        &mut self,
+        start: &mut Vec<u8>,
         client: &mut Downstream,
-    ) -> Result<ResponseHead, StreamError> {
-        let timeout = async {
-            // An old API version is silent until the container ends that it waits for.
-            if self.operation.response == ResponseKind::Stream(StreamKind::Wait) {
-                return pending().await;
-            }
-            tokio::time::sleep(self.engine.response_timeout()).await;
-        };
+    ) -> Result<(Socket, ResponseHead), StreamError> {
+        let request = std::mem::take(&mut self.request);
+        let is_hijack = is_hijack(self.operation);
         let left = async {
             client.hold_input().await;
             // A client that has ended its direction still reads. In a hijacked connection that is its right.
-            if is_hijack(self.operation) {
-                pending::<()>().await;
+            if is_hijack {
+                client.closed().await;
             }
         };
         tokio::select! {
-            head = raw::read_head(engine, buffer) => Ok(head?),
-            () = timeout => Err(UpstreamError::Timeout.into()),
+            asked = self.exchange_heads(&request, start) => asked,
             () = left => Err(StreamError::ClientLeft),
         }
     }
 
+    /// Sends the request and waits for the head of the answer. It may come before the engine has read all of the request.
+    async fn exchange_heads(&self, request: &[u8], start: &mut Vec<u8>) -> Result<(Socket, ResponseHead), StreamError> {
+        let engine = self.engine.connect().await?;
+        let timeout = self.engine.response_timeout();
+        let is_sent = AtomicBool::new(false);
+        let unread = async {
+            // If the engine reads no more, its answer may say why.
+            let Ok(sent) = tokio::time::timeout(timeout, engine.write_all(request)).await else { return };
+            is_sent.store(sent.is_ok(), Ordering::Relaxed);
+            // An old API version is silent until the container ends that it waits for.
+            if self.operation.response == ResponseKind::Stream(StreamKind::Wait) && sent.is_ok() {
+                return pending().await;
+            }
+            tokio::time::sleep(timeout).await;
+        };
+        let head = tokio::select! {
+            head = raw::read_head(&engine, start) => head?,
+            () = unread => return Err(UpstreamError::Timeout.into()),
+        };
+        if head.status < 300 && !is_sent.load(Ordering::Relaxed) {
+            return Err(Error::Framing.into());
+        }
+        Ok((engine, head))
+    }
+
     /// What the head of the answer proves.
     fn opened(&self, head: &ResponseHead) -> Result<Opened, Error> {
+        headers::check_answer(&head.headers)?;
         let reason = match &self.stream_body {
             StreamBody::Relayed(reason) => *reason,
             StreamBody::Filtered(filtering) if head.status == 200 => {
@@ -220,6 +241,9 @@ impl StreamRequest {
         }
     }
 }
+
+/// The error for a body whose first bytes are malformed.
+const BAD_CHUNK: UpstreamError = UpstreamError::Malformed(ResponseError::Chunk);
 
 fn is_hijack(operation: &Operation) -> bool {
     operation.response == ResponseKind::Hijack
@@ -268,7 +292,7 @@ fn request_bytes(parts: &StreamParts<'_>, asks_upgrade: bool) -> Vec<u8> {
 fn head_down(head: &ResponseHead, opened: &Opened) -> OutgoingBuffer {
     let content_type = match opened {
         Opened::Records(rewriter) => rewriter.content_type(),
-        Opened::Tunnel(_) | Opened::Relay(_) | Opened::Empty => head.field("content-type"),
+        Opened::Tunnel(_) | Opened::Relay(_) | Opened::Empty => head.field(&CONTENT_TYPE),
     };
     let framing = match (opened, head.framing) {
         (Opened::Tunnel(_), _) if head.status == 101 => StreamFraming::Upgraded,

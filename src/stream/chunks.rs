@@ -127,6 +127,16 @@ impl BodyDecoder {
         }
     }
 
+    /// Follows `bytes`; returns how many bytes at their front belong to the body, framing included.
+    ///
+    /// # Errors
+    /// [`BadChunk`]; the decoder cannot be used after it.
+    pub fn follow(&mut self, bytes: &[u8]) -> Result<usize, BadChunk> {
+        let mut behind = bytes;
+        while self.data(&mut behind)?.is_some() {}
+        Ok(bytes.len() - behind.len())
+    }
+
     /// Whether the body has ended.
     pub fn has_ended(&self) -> bool {
         matches!(self.0, Remaining::Length(0) | Remaining::Chunked(ChunkState::End))
@@ -178,6 +188,18 @@ mod tests {
         check(|| BodyDecoder::of_length(3), "abcd", Ok(("abc", true)));
         check(|| BodyDecoder::of_length(3), "ab", Ok(("ab", false)));
         check(|| BodyDecoder::of_length(0), "a", Ok(("", true)));
+    }
+
+    #[test]
+    fn bytes_after_a_body_do_not_belong_to_it() {
+        for (mut body, text, length) in [
+            (BodyDecoder::chunked(), "3\r\nabc\r\n0\r\n\r\nbehind", 13),
+            (BodyDecoder::chunked(), "3\r\nab", 5),
+            (BodyDecoder::of_length(3), "abcd", 3),
+        ] {
+            assert_eq!(body.follow(text.as_bytes()), Ok(length), "{text:?}");
+        }
+        assert_eq!(BodyDecoder::chunked().follow(b"3;\0\r\nabc\r\n"), Err(BadChunk));
     }
 
     #[test]

@@ -271,7 +271,7 @@ fn check_request_line(line: &[u8]) -> Result<HttpVersion, RequestError> {
 }
 
 /// Checks one header field and returns its name and its trimmed value.
-fn check_field(line: &[u8]) -> Result<(&[u8], &[u8]), RequestError> {
+pub(super) fn check_field(line: &[u8]) -> Result<(&[u8], &[u8]), RequestError> {
     let colon = line.iter().position(|byte| *byte == b':').ok_or(RequestError::Field)?;
     let (name, value) = line.split_at(colon);
     let value = value.get(1..).unwrap_or_default();
@@ -285,7 +285,7 @@ fn check_field(line: &[u8]) -> Result<(&[u8], &[u8]), RequestError> {
 }
 
 /// A `Content-Length`: digits and nothing else.
-fn parse_length(value: &[u8]) -> Result<u64, RequestError> {
+pub(super) fn parse_length(value: &[u8]) -> Result<u64, RequestError> {
     if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
         return Err(RequestError::Length);
     }

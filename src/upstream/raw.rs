@@ -2,13 +2,13 @@
 //!
 //! Such a connection is never used for a second request.
 
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
+
 use super::UpstreamError;
 use crate::socket::Socket;
-
-/// The longest head of an answer, in bytes.
-const HEAD_LIMIT: usize = 64 * 1024;
-/// The most header fields it may have.
-const FIELD_LIMIT: usize = 64;
+pub use crate::stream::responses::BodyFraming;
+use crate::stream::responses::{CheckedHead, ResponseError};
 
 /// The head of an answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,25 +17,14 @@ pub struct ResponseHead {
     pub status: u16,
     /// How the body is framed.
     pub framing: BodyFraming,
-    /// The names and values of all fields, in order.
-    pub fields: Vec<(String, String)>,
-}
-
-/// How the end of a body is marked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyFraming {
-    /// It has this many bytes.
-    Length(u64),
-    /// It is chunked.
-    Chunked,
-    /// It ends with the connection.
-    Close,
+    /// All header fields.
+    pub headers: HeaderMap,
 }
 
 impl ResponseHead {
-    /// The value of the first field of this name.
-    pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    /// The first value of a header field, if it is visible ASCII.
+    pub fn field(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
     }
 }
 
@@ -44,7 +33,7 @@ impl ResponseHead {
 /// Cancel safety: what has been read is in `buffer`. Call it again with the same buffer.
 ///
 /// # Errors
-/// [`UpstreamError::Broken`] if the connection ends first, or the head is malformed.
+/// [`UpstreamError::Broken`] if the connection ends first, [`UpstreamError::Malformed`] if the head is malformed.
 pub async fn read_head(socket: &Socket, buffer: &mut Vec<u8>) -> Result<ResponseHead, UpstreamError> {
     loop {
         if let Some((head, length)) = parse_head(buffer)? {
@@ -54,9 +43,6 @@ pub async fn read_head(socket: &Socket, buffer: &mut Vec<u8>) -> Result<Response
                 return Ok(head);
             }
             continue;
-        }
-        if buffer.len() > HEAD_LIMIT {
-            return Err(broken("the head of the answer is too long"));
         }
         match socket.read_some(|bytes| buffer.extend_from_slice(bytes)).await {
             Ok(0) => return Err(broken("the connection ended before the head of the answer")),
@@ -72,38 +58,15 @@ fn broken(why: &str) -> UpstreamError {
 
 /// Parses the head at the start of `bytes`, if it is complete; returns it with its length.
 fn parse_head(bytes: &[u8]) -> Result<Option<(ResponseHead, usize)>, UpstreamError> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELD_LIMIT];
-    let mut response = httparse::Response::new(&mut fields);
-    let length = match response.parse(bytes) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(_) => return Err(broken("the head of the answer is malformed")),
-    };
-    let status = response.code.unwrap_or(0);
-    let (mut declared, mut chunked) = (None, false);
-    let mut fields = Vec::with_capacity(response.headers.len());
-    for field in response.headers.iter() {
-        let value = String::from_utf8_lossy(field.value).trim().to_owned();
-        if field.name.eq_ignore_ascii_case("content-length") {
-            let parsed = value.parse::<u64>().map_err(|_| broken("the length of the answer is malformed"))?;
-            if declared.replace(parsed).is_some() {
-                return Err(broken("the length of the answer is ambiguous"));
-            }
-        } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
-            if chunked || !value.eq_ignore_ascii_case("chunked") {
-                return Err(broken("the answer has an unknown transfer coding"));
-            }
-            chunked = true;
-        }
-        fields.push((field.name.to_owned(), value));
+    let Some(head) = CheckedHead::parse(bytes).map_err(UpstreamError::Malformed)? else { return Ok(None) };
+    let mut headers = HeaderMap::new();
+    for (name, value) in head.fields() {
+        let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) else {
+            return Err(UpstreamError::Malformed(ResponseError::Line));
+        };
+        headers.append(name, value);
     }
-    let framing = match (declared, chunked) {
-        (Some(_), true) => return Err(broken("the length of the answer is ambiguous")),
-        (Some(length), false) => BodyFraming::Length(length),
-        (None, true) => BodyFraming::Chunked,
-        (None, false) => BodyFraming::Close,
-    };
-    Ok(Some((ResponseHead { status, framing, fields }, length)))
+    Ok(Some((ResponseHead { status: head.status, framing: head.framing, headers }, head.length)))
 }
 
 #[cfg(test)]
@@ -141,6 +104,6 @@ mod tests {
     #[test]
     fn fields_are_found_whatever_their_case() {
         let (head, length) = parse_head(b"HTTP/1.1 200 OK\r\nAPI-Version: 1.51\r\n\r\nrest").unwrap().unwrap();
-        assert_eq!((head.field("api-version"), length), (Some("1.51"), 38));
+        assert_eq!((head.field(&HeaderName::from_static("api-version")), length), (Some("1.51"), 38));
     }
 }

@@ -1,10 +1,14 @@
 //! Answers of the daemon, and what the client gets of them.
 
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::harness::{Test, tests};
-use crate::support::client::{get, status};
+use crate::support::client::{PATIENCE, closing_get, get, read_until, status};
 use crate::support::daemon::{Daemon, Reply, handing, json, with_status};
 use crate::support::proxy::{Bench, short_timeouts};
 
@@ -20,6 +24,10 @@ pub(crate) const TESTS: &[Test] = tests![
     if_the_daemon_does_not_answer_in_time_the_answer_is_504,
     connections_to_the_daemon_are_reused,
     a_write_that_the_daemon_may_have_received_is_not_sent_again,
+    a_read_that_makes_the_daemon_close_is_sent_twice_at_most,
+    a_read_of_which_a_byte_was_answered_is_not_sent_again,
+    a_daemon_whose_queue_is_full_is_tried_again,
+    a_daemon_whose_queue_stays_full_is_given_up_in_time,
     eight_documents_of_3_mb_are_filtered_at_once
 ];
 
@@ -177,6 +185,105 @@ fn a_write_that_the_daemon_may_have_received_is_not_sent_again() {
     client.read_until("HTTP/1.1 50");
     let writes = bench.daemon.requests().iter().filter(|request| request.starts_with("POST")).count();
     assert_eq!(writes, 1, "a write is sent once");
+}
+
+/// As many connections are idle as there are clients at a time.
+fn fill_the_idle_pool(bench: &Bench, count: usize) {
+    std::thread::scope(|scope| {
+        for _ in 0..count {
+            scope.spawn(|| assert_eq!(status(&bench.ask(get("/containers/json"))), 200));
+        }
+    });
+    assert!(bench.daemon.connections() >= count);
+}
+
+/// Answers lists once `count` of them have been asked for, and everything else with `answer`.
+fn lists_at_once(count: usize, answer: &'static [u8]) -> impl Fn(&str) -> Reply + Send + Sync + 'static {
+    let (barrier, lists) = (Barrier::new(count), AtomicUsize::new(0));
+    move |request| {
+        if !request.contains("/containers/json") {
+            return Reply::Close(answer.into());
+        }
+        if lists.fetch_add(1, Ordering::Relaxed) < count {
+            barrier.wait();
+        }
+        json("[]")
+    }
+}
+
+fn a_read_that_makes_the_daemon_close_is_sent_twice_at_most() {
+    let bench = Bench::start(lists_at_once(40, b""));
+    fill_the_idle_pool(&bench, 40);
+    for target in ["/containers/web/json", "/info", "/networks/web"] {
+        let before = bench.daemon.requests().len();
+        assert_eq!(status(&bench.ask(get(target))), 502, "{target}");
+        let sent = bench.daemon.requests().len() - before;
+        assert!((1..=2).contains(&sent), "{target} was sent {sent} times");
+    }
+    assert_eq!(status(&bench.ask(get("/containers/json"))), 200);
+}
+
+fn a_read_of_which_a_byte_was_answered_is_not_sent_again() {
+    for start in [&b"H"[..], b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"] {
+        let bench = Bench::start(lists_at_once(8, start));
+        fill_the_idle_pool(&bench, 8);
+        assert_eq!(status(&bench.ask(get("/containers/web/json"))), 502, "{start:?}");
+        assert_eq!(bench.daemon.requests().iter().filter(|request| request.contains("/web/json")).count(), 1);
+    }
+}
+
+/// A daemon that takes no connection until it is told to, and whose queue is full.
+struct FullQueue {
+    listener: UnixListener,
+    _waiting: Vec<UnixStream>,
+}
+
+impl FullQueue {
+    fn at(path: &Path) -> Self {
+        let listener = UnixListener::bind(path).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        // The queue takes one more than it is said to.
+        let waiting = vec![UnixStream::connect(path).unwrap()];
+        Self { listener, _waiting: waiting }
+    }
+
+    /// Takes all connections, and answers each with a list, as often as it is asked.
+    fn serve(self) {
+        for stream in self.listener.incoming() {
+            std::thread::spawn(move || {
+                let mut stream = stream.unwrap();
+                while let Ok((_, true)) = read_until(&mut stream, "\r\n\r\n") {
+                    let head = "HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nContent-Type: application/json";
+                    stream.write_all(format!("{head}\r\nContent-Length: 2\r\n\r\n[]").as_bytes()).unwrap();
+                }
+            });
+        }
+    }
+}
+
+fn a_daemon_whose_queue_is_full_is_tried_again() {
+    let bench = Bench::start(|_| json("[]"));
+    bench.daemon.stop();
+    let full = FullQueue::at(&bench.daemon.path);
+    let mut client = bench.client();
+    client.send(closing_get("/containers/json"));
+    // There is no answer while the queue is full.
+    client.0.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let error = client.0.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    std::thread::spawn(|| full.serve());
+    client.0.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(status(&client.rest()), 200);
+}
+
+fn a_daemon_whose_queue_stays_full_is_given_up_in_time() {
+    let timeout = Duration::from_millis(300);
+    let bench = Bench::with(|_| json("[]"), |config| config.timeouts.connect = timeout);
+    bench.daemon.stop();
+    let _full = FullQueue::at(&bench.daemon.path);
+    let start = Instant::now();
+    assert_eq!(status(&bench.ask(get("/containers/json"))), 504);
+    assert!(start.elapsed() >= timeout);
 }
 
 fn eight_documents_of_3_mb_are_filtered_at_once() {

@@ -117,7 +117,7 @@ fn an_event_arrives_without_what_is_hidden_in_every_framing() {
             assert_eq!(records(&answer), (format!("{left}{left}"), true), "{kind}");
             let name = kind.split(';').next().unwrap();
             assert_eq!(answer.contains(&format!("Content-Type: {name}\r\n")), !kind.is_empty(), "{answer}");
-            assert!(answer.starts_with("HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\n"), "{answer}");
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\napi-version: 1.51\r\n"), "{answer}");
         }
         let whole = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", record.len());
         if !kind.is_empty() {

@@ -1,7 +1,9 @@
 //! Documents that no engine should send: they are withheld, or come out without a canary.
 
+use std::sync::{Arc, Mutex};
+
 use crate::harness::{Test, tests};
-use crate::support::client::{body, get, status};
+use crate::support::client::{body, closing_get, get, status};
 use crate::support::daemon::{Reply, json};
 use crate::support::fixture;
 use crate::support::proxy::Bench;
@@ -15,6 +17,7 @@ pub(crate) const TESTS: &[Test] = tests![
     logs_pass_byte_for_byte_whatever_their_frames,
     every_hostile_document_has_a_test,
     headers_of_the_daemon_are_not_passed_on,
+    an_answer_with_two_meanings_is_withheld,
     a_member_in_another_case_is_hidden_too
 ];
 
@@ -124,8 +127,8 @@ fn headers_of_the_daemon_are_not_passed_on() {
         Reply::Keep(
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nServer: canary\r\nLocation: /canary\r\n\
               ETag: canary\r\nDocker-Plugin-Name: canary\r\nX-Docker-Container-Path-Stat: canary\r\nSet-Cookie: canary\r\n\
-              Content-Type: application/json; canary=1\r\nTrailer: X-Canary\r\nTransfer-Encoding: chunked\r\n\r\n\
-              2\r\n[]\r\n0\r\nX-Canary: canary\r\n\r\n"
+              Content-Type: application/json; canary=1\r\nTransfer-Encoding: chunked\r\n\r\n\
+              2\r\n[]\r\n0\r\n\r\n"
                 .to_vec(),
         )
     });
@@ -133,6 +136,67 @@ fn headers_of_the_daemon_are_not_passed_on() {
     assert_eq!(status(&answer), 200, "{answer}");
     assert!(!answer.to_lowercase().contains("canary"), "{answer}");
     assert!(answer.to_lowercase().contains("api-version: 1.51\r\n"), "{answer}");
+}
+
+/// The ends of heads, each with the start of a body of two bytes, that have more than one meaning or a malformed field.
+const AMBIGUOUS: &[&str] = &[
+    "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nBODY\r\n0\r\n\r\n",
+    "Transfer-Encoding: chunked\r\nContent-Length: 12\r\n\r\n2\r\nBODY\r\n0\r\n\r\n",
+    "Content-Length: 2\r\nContent-Length: 2\r\n\r\nBODY",
+    "Content-Length: 2, 2\r\n\r\nBODY",
+    "Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nBODY\r\n0\r\n\r\n",
+    "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nBODY\r\n0\r\n\r\n",
+    "Transfer-Encoding: chunked\r\n\r\n2;canary=\0\r\nBODY\r\n0\r\n\r\n",
+    "Transfer-Encoding: chunked\r\n\r\n2;canary\r\nBODY\r\n0\r\n\r\n",
+    "Transfer-Encoding: chunked\r\n\r\n2\r\nBODY\r\n0;\0canary\r\n\r\n",
+    "Transfer-Encoding: chunked\r\n\r\n2\r\nBODY\r\n0\r\nX-Canary: canary\r\n\r\n",
+    "Transfer-Encoding: chunked\r\n\r\n2\nBODY\n0\n\n",
+    "Content-Length: 2\n\nBODY",
+    "Content-Length: 2\r\nX-A: b\r\n canary\r\n\r\nBODY",
+    "Content-Length: 2\r\nX-A: \0\r\n\r\nBODY",
+    "Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nBODY",
+    "Content-Encoding: identity\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nBODY",
+    "Content-Encoding: identity\r\nContent-Encoding: identity\r\nContent-Length: 2\r\n\r\nBODY",
+    "Api-Version: canary\r\nContent-Length: 2\r\n\r\nBODY",
+    "Api-Version: 1.51\r\nApi-Version: 1.51\r\nContent-Length: 2\r\n\r\nBODY",
+    "Ostype: linux canary\r\nContent-Length: 2\r\n\r\nBODY",
+    "Docker-Experimental: canary\r\nContent-Length: 2\r\n\r\nBODY",
+    "Builder-Version: canary text\r\nContent-Length: 2\r\n\r\nBODY",
+    "Swarm: canary/of/text\r\nContent-Length: 2\r\n\r\nBODY",
+    "X-Docker-Container-Path-Stat: {canary}\r\nContent-Length: 2\r\n\r\nBODY",
+    "Content-Type: application/json\r\nContent-Length: 2\r\n\r\nBODY",
+];
+
+fn an_answer_with_two_meanings_is_withheld() {
+    for (target, media_type, content) in [
+        ("/containers/web/json", "application/json", "{}"),
+        ("/containers/json", "application/json", "[]"),
+        ("/containers/web/stats?stream=0", "application/json", "{}"),
+        ("/containers/web/export", "application/x-tar", "{}"),
+        ("/containers/web/logs?stdout=1", "application/json", "{}"),
+        ("/events", "application/json", "{}"),
+    ] {
+        let next = Arc::new(Mutex::new("Content-Length: 2\r\n\r\nBODY"));
+        let current = next.clone();
+        let bench = Bench::start(move |_| {
+            let end = current.lock().unwrap().replace("BODY", content);
+            Reply::Close(format!("HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\n{end}").into_bytes())
+        });
+        let ask = |target: &str| {
+            let mut client = bench.client();
+            client.send(closing_get(target));
+            client.rest()
+        };
+        let answer = ask(target);
+        assert!(status(&answer) == 200 && body(&answer).1, "{target}: {answer}");
+        for end in AMBIGUOUS {
+            *next.lock().unwrap() = end;
+            let answer = ask(target);
+            // What was checked before the fault may have left: then the answer has no end.
+            assert!(status(&answer) == 502 || !body(&answer).1, "{target} {end:?}: {answer:?}");
+            assert!(!answer.to_lowercase().contains("canary"), "{target} {end:?}: {answer:?}");
+        }
+    }
 }
 
 fn a_member_in_another_case_is_hidden_too() {

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use dockveil::config::{ByteLimit, Limits, Timeouts};
+use dockveil::config::{ByteLimit, Config, Limits, Timeouts};
 
 use crate::harness::{Test, tests};
 use crate::support::client::{PATIENCE, get, status};
@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = tests![
     headers_of_32_kb_pass_and_2_mb_do_not,
     a_head_that_arrives_too_slowly_is_cut_off,
     web_pages_are_refused_unless_allowed,
+    what_decides_about_a_request_is_said_once,
     only_listed_host_names_are_answered_to,
     beyond_the_limit_of_connections_the_answer_is_503
 ];
@@ -200,6 +201,29 @@ fn web_pages_are_refused_unless_allowed() {
     let allowing =
         Bench::with(|_| json(LIST), |config| config.listeners[0].origins = vec!["http://evil.example".into()]);
     assert_eq!(status(&allowing.ask(page)), 200);
+    let second =
+        "GET /_ping HTTP/1.1\r\nHost: d\r\nOrigin: http://evil.example\r\nOrigin: http://other.example\r\n\r\n";
+    assert_eq!(status(&allowing.ask(second)), 403);
+}
+
+fn what_decides_about_a_request_is_said_once() {
+    let allow = |config: &mut Config| config.listeners[0].origins = vec!["http://a".into()];
+    let bench = Bench::with(|_| json(LIST), allow);
+    let create = "POST /images/create?fromImage=a HTTP/1.1\r\nHost: d\r\n";
+    let body = "Content-Length: 2\r\n\r\n{}";
+    for (start, field, end) in [
+        ("GET /_ping HTTP/1.1\r\nHost: d\r\n", "Origin: http://a\r\n", "\r\n"),
+        ("GET /events HTTP/1.1\r\nHost: d\r\n", "Accept: application/json-seq\r\n", "\r\n"),
+        ("POST /containers/create HTTP/1.1\r\nHost: d\r\n", "Content-Type: application/json\r\n", body),
+        (create, "X-Registry-Auth: e30=\r\n", "Content-Length: 0\r\n\r\n"),
+        (create, "X-Registry-Config: e30=\r\n", "Content-Length: 0\r\n\r\n"),
+    ] {
+        let answer = bench.ask(format!("{start}{field}{field}{end}"));
+        assert_eq!(status(&answer), 400, "{field}: {answer}");
+        assert_eq!(bench.daemon.requests(), [""; 0], "{field}");
+    }
+    // Other fields decide nothing.
+    assert_eq!(status(&bench.ask("GET /_ping HTTP/1.1\r\nHost: d\r\nCookie: a\r\nCookie: b\r\n\r\n")), 200);
 }
 
 fn only_listed_host_names_are_answered_to() {
