@@ -130,6 +130,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// Waiting for a response head, or for the next part of a document.
     pub response: Duration,
+    /// Waiting for a client to read more of a document.
+    pub write: Duration,
     /// Finishing what is in progress at shutdown.
     pub shutdown: Duration,
 }
@@ -142,6 +144,7 @@ impl Default for Timeouts {
             head: seconds(10),
             idle: seconds(60),
             response: seconds(60),
+            write: seconds(60),
             shutdown: seconds(10),
         }
     }
@@ -321,7 +324,7 @@ mod tests {
     #[test]
     fn a_whole_file_is_read() {
         let config = load(
-            "upstream: tcp://engine:2375\nlisteners:\n  - listen: unix:///run/x.sock\n    mode: \"0600\"\n    owner: \"1:2\"\n    profile: dashboard-live\n    hosts: [a]\n    origins: [\"http://b\"]\nlimits: {element: 1MiB, depth: 64, head: 8KiB, connections: 10}\ntimeouts: {connect: 1s, head: 500ms, idle: 2m, response: 3s, shutdown: 0s}\n",
+            "upstream: tcp://engine:2375\nlisteners:\n  - listen: unix:///run/x.sock\n    mode: \"0600\"\n    owner: \"1:2\"\n    profile: dashboard-live\n    hosts: [a]\n    origins: [\"http://b\"]\nlimits: {element: 1MiB, depth: 64, head: 8KiB, connections: 10}\ntimeouts: {connect: 1s, head: 500ms, idle: 2m, response: 3s, write: 4s, shutdown: 0s}\n",
         )
         .unwrap();
         let listener = &config.listeners[0];
@@ -329,8 +332,8 @@ mod tests {
         assert_eq!(listener.policy.name(), "dashboard-live");
         assert_eq!((config.limits.element.bytes(), config.limits.connections), (1 << 20, Some(10)));
         assert_eq!(
-            (config.timeouts.head, config.timeouts.idle),
-            (Duration::from_millis(500), Duration::from_secs(120))
+            (config.timeouts.head, config.timeouts.idle, config.timeouts.write),
+            (Duration::from_millis(500), Duration::from_secs(120), Duration::from_secs(4))
         );
     }
 

@@ -87,7 +87,7 @@ pub fn start(config: Config) -> Result<Running, ServerError> {
     let addresses = bound.iter().map(|bound| bound.address().clone()).collect();
     let timeouts = &config.timeouts;
     let engine = Engine::new(config.upstream.clone(), timeouts.connect, timeouts.response);
-    let client_timeouts = ClientTimeouts { head: timeouts.head, idle: timeouts.idle };
+    let client_timeouts = ClientTimeouts { head: timeouts.head, idle: timeouts.idle, write: timeouts.write };
     let state = Arc::new(ServerState::new(limit, config.limits.head.bytes(), client_timeouts, engine));
     let (stop, stopping) = watch::channel(false);
     let count = std::thread::available_parallelism().map_or(1, usize::from).min(WORKER_LIMIT);

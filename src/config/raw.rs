@@ -124,13 +124,14 @@ fn limits(node: &Node, diagnostics: &mut Diagnostics) -> Limits {
 /// Reads `timeouts`.
 pub(super) fn timeouts(node: &Node, diagnostics: &mut Diagnostics) -> Timeouts {
     let mut timeouts = Timeouts::default();
-    let names = ["connect", "head", "idle", "response", "shutdown"];
+    let names = ["connect", "head", "idle", "response", "write", "shutdown"];
     let Some(members) = diagnostics.members(node, "timeouts", &names) else { return timeouts };
     for (name, timeout) in [
         ("connect", &mut timeouts.connect),
         ("head", &mut timeouts.head),
         ("idle", &mut timeouts.idle),
         ("response", &mut timeouts.response),
+        ("write", &mut timeouts.write),
         ("shutdown", &mut timeouts.shutdown),
     ] {
         if let Some(found) = time_in(&members, name, diagnostics) {

@@ -1,7 +1,7 @@
 //! The client's connection after the HTTP reader: of a stream, of a tunnel, or of a malformed request.
 
-use std::future::pending;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -18,22 +18,22 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The client's connection. It sends [`Outgoing`] and nothing else.
 #[derive(Debug)]
 pub struct Downstream {
-    socket: Socket,
+    socket: Arc<Socket>,
     /// What the client sent after its request.
     early: Vec<u8>,
 }
 
 impl Downstream {
     /// Takes over `socket`. `early` has been read from it after the last request.
-    pub fn new(socket: Socket, early: Vec<u8>) -> Self {
+    pub fn new(socket: Arc<Socket>, early: Vec<u8>) -> Self {
         Self { socket, early }
     }
 
     /// Answers with an error of our own and ends the connection. `engine` is the API version in the answer.
     pub async fn refuse(self, status: u16, message: &'static str, engine: Option<ApiVersion>) {
         let response = OutgoingBuffer::error_response(status, message, engine);
-        // A client that is gone reads nothing.
-        let _ = self.send(response.unsent()).await;
+        // A client that is gone reads nothing, and one that reads nothing is not waited for.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.send(response.unsent())).await;
         self.close().await;
     }
 
@@ -109,7 +109,7 @@ impl Downstream {
     pub(super) async fn hold_input(&mut self) {
         loop {
             if self.early.len() >= EARLY_LIMIT {
-                return pending().await;
+                return self.socket.left().await;
             }
             let early = &mut self.early;
             match self.socket.read_some(|bytes| early.extend_from_slice(bytes)).await {

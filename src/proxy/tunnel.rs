@@ -23,12 +23,12 @@ pub(super) async fn tunnel(
 ) -> Result<(), StreamError> {
     let early = client.take_early();
     let client = &*client;
-    if engine.write_all(&early).await.is_err() {
-        // The engine no longer reads. What it still writes is relayed.
-        tracing::debug!("the engine did not take the client's first bytes");
-    }
-    drop(early);
-    let up = async {
+    let up = async move {
+        if engine.write_all(&early).await.is_err() {
+            // The engine no longer reads. What it still writes is relayed.
+            tracing::debug!("the engine did not take the client's first bytes");
+        }
+        drop(early);
         copy_up(client, engine).await?;
         let _ = engine.finish();
         Ok::<_, StreamError>(())

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub(super) struct ClientTimeouts {
     pub(super) head: Duration,
     /// For the next request, and for the next byte of a body.
     pub(super) idle: Duration,
+    /// For room to send more of an answer.
+    pub(super) write: Duration,
 }
 
 /// A client's socket, read one request at a time.
@@ -27,7 +30,7 @@ pub(super) struct ClientTimeouts {
 /// after a request stay here until the parser asks for the next one.
 #[derive(Debug)]
 pub(super) struct RequestReader {
-    socket: Socket,
+    socket: Arc<Socket>,
     framing: RequestFraming,
     /// Bytes that have been read and not passed.
     held: Vec<u8>,
@@ -38,11 +41,13 @@ pub(super) struct RequestReader {
     /// When the wait for the missing bytes began.
     waiting_since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Runs while the client does not take what is sent.
+    write_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl RequestReader {
     /// Reads from `socket`. A head may be `limit` bytes long.
-    pub(super) fn new(socket: Socket, limit: usize, timeouts: ClientTimeouts) -> Self {
+    pub(super) fn new(socket: Arc<Socket>, limit: usize, timeouts: ClientTimeouts) -> Self {
         Self {
             socket,
             framing: RequestFraming::new(limit),
@@ -52,6 +57,7 @@ impl RequestReader {
             timeouts,
             waiting_since: None,
             timer: None,
+            write_timer: None,
         }
     }
 
@@ -76,7 +82,7 @@ impl RequestReader {
     /// Reads into `buf` and keeps what may not pass yet. Returns whether something passed or the connection ended.
     fn take(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
         let before = buf.filled().len();
-        if ready!(Pin::new(&mut self.socket).poll_read(cx, buf)).is_err() || buf.filled().len() == before {
+        if ready!(self.socket.poll_read_shared(cx, buf)).is_err() || buf.filled().len() == before {
             return Poll::Ready(Ok(true));
         }
         self.waiting_since = None;
@@ -89,6 +95,19 @@ impl RequestReader {
         self.held.extend_from_slice(read.get(passed..).unwrap_or_default());
         buf.set_filled(before + passed);
         Poll::Ready(Ok(passed > 0 || self.error.is_some()))
+    }
+
+    /// Sends bytes. A client that takes none for too long is cut off.
+    fn send(&mut self, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = self.socket.poll_write_shared(cx, slices) {
+            self.write_timer = None;
+            return Poll::Ready(written);
+        }
+        let timeout = self.timeouts.write;
+        let timer = self.write_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        ready!(timer.as_mut().poll(cx));
+        tracing::debug!("the client does not read its answer");
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Whether the client has taken too long.
@@ -149,7 +168,7 @@ impl AsyncRead for RequestReader {
 
 impl AsyncWrite for RequestReader {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write(cx, bytes)
+        self.get_mut().send(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -157,18 +176,19 @@ impl AsyncWrite for RequestReader {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write_vectored(cx, slices)
+        self.get_mut().send(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A socket holds nothing back.
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.socket.finish())
     }
 }

@@ -159,5 +159,5 @@ async fn accept(acceptor: Acceptor, proxy: Arc<Proxy>, state: Arc<ServerState>, 
 /// Answers a client that is over the limit.
 async fn turn_away(socket: Socket, engine: Option<ApiVersion>) {
     tracing::warn!("too many connections");
-    Downstream::new(socket, Vec::new()).refuse(503, "too many connections", engine).await;
+    Downstream::new(Arc::new(socket), Vec::new()).refuse(503, "too many connections", engine).await;
 }

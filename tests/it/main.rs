@@ -10,6 +10,7 @@ mod clients;
 mod compat;
 mod credentials;
 mod cut;
+mod departures;
 mod deploy;
 mod docs;
 mod events;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
             clients::TESTS,
             answers::TESTS,
             cut::TESTS,
+            departures::TESTS,
             hostile::TESTS,
             layering::TESTS,
             listeners::TESTS,

@@ -81,7 +81,7 @@ pub(crate) fn read_until(stream: &mut UnixStream, marker: &str) -> std::io::Resu
 
 /// Reads to the end of a connection. It may end with a reset, but it must end.
 #[track_caller]
-fn rest(stream: &mut impl Read) -> String {
+pub(crate) fn rest(stream: &mut impl Read) -> String {
     let mut bytes = Vec::new();
     if let Err(error) = stream.read_to_end(&mut bytes) {
         let text = String::from_utf8_lossy(&bytes);

@@ -150,11 +150,14 @@ pub(crate) fn wait_until_closed(mut stream: UnixStream) {
     assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
 }
 
-/// Reads a head and the body it announces, and not a byte more; `None` if the connection ends before.
+/// How much of a body a daemon reads before it answers, in bytes.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// Reads a head and the body it announces, up to a limit, and not a byte more; `None` if the connection ends before.
 fn read_request(stream: &mut UnixStream) -> Option<String> {
     let (head, true) = read_until(stream, "\r\n\r\n").ok()? else { return None };
     let head = String::from_utf8(head).unwrap();
-    let mut body = vec![0; content_length(&head).unwrap_or(0)];
+    let mut body = vec![0; content_length(&head).unwrap_or(0).min(BODY_LIMIT)];
     stream.read_exact(&mut body).ok()?;
     Some(head + &String::from_utf8(body).unwrap())
 }

@@ -84,6 +84,11 @@ impl Bench {
         Client::connect(&self.folder.path("listener"))
     }
 
+    /// The addresses of the listeners.
+    pub(crate) fn addresses(&self) -> &[Address] {
+        self.running.as_ref().unwrap().addresses()
+    }
+
     /// Waits for longer than a client may be idle: twice, until a connection on which nothing is sent is closed.
     pub(crate) fn outlast_idle(&self) {
         assert_eq!([self.client().rest(), self.client().rest()], ["", ""]);
@@ -146,6 +151,7 @@ fn config(daemon: &Path, listener: &Path) -> Config {
             head: Duration::from_secs(1),
             idle: Duration::from_secs(10),
             response: Duration::from_secs(2),
+            write: Duration::from_secs(10),
             shutdown: Duration::from_millis(200),
         },
         startup: Startup::default(),
