@@ -4,10 +4,6 @@
 
 use std::fmt;
 
-/// An incomplete element below this size is tried again with every chunk. A larger one is tried again only when it has
-/// doubled, so that a large element is not read over and over.
-const EAGER: usize = 64 * 1024;
-
 /// Splits a stream that holds one array, or `null`, into its elements.
 ///
 /// The caller decides what an element is and where it ends: see [`ArraySplitter::push`].
@@ -16,9 +12,55 @@ pub struct ArraySplitter {
     held: Vec<u8>,
     state: ArrayState,
     limit: usize,
-    /// How long `held` must be before the next try.
-    try_at: usize,
+    /// How far the incomplete element in `held` has been read.
+    scan: ElementScan,
     written: u64,
+}
+
+/// Reads an element to where it may end, each byte once: in however many chunks it arrives, the caller tries it once when
+/// it begins and once when it ends. Knows brackets and strings; whether the element is valid is for the caller to say.
+#[derive(Debug, Default)]
+struct ElementScan {
+    /// How many bytes have been read.
+    read: usize,
+    /// How many brackets are open.
+    depth: usize,
+    text: TextState,
+}
+
+/// Whether the next byte is in a string.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum TextState {
+    #[default]
+    Outside,
+    Inside,
+    /// After a backslash.
+    Escape,
+}
+
+impl ElementScan {
+    /// Reads the bytes of `held` that it has not read. Returns whether the element may end among them: with the bracket
+    /// that closes it, or before what follows it in an array.
+    fn may_end(&mut self, held: &[u8]) -> bool {
+        let mut may_end = false;
+        for byte in held.get(self.read..).unwrap_or_default() {
+            match (self.text, byte) {
+                (TextState::Inside, b'"') => self.text = TextState::Outside,
+                (TextState::Inside, b'\\') => self.text = TextState::Escape,
+                (TextState::Inside, _) => {}
+                (TextState::Escape, _) => self.text = TextState::Inside,
+                (TextState::Outside, b'"') => self.text = TextState::Inside,
+                (TextState::Outside, b'{' | b'[') => self.depth += 1,
+                (TextState::Outside, b'}' | b']') => {
+                    self.depth = self.depth.saturating_sub(1);
+                    may_end |= self.depth == 0;
+                }
+                (TextState::Outside, byte) => may_end |= self.depth == 0 && (*byte == b',' || is_space(byte)),
+            }
+        }
+        self.read = held.len();
+        may_end
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +111,7 @@ impl<E: fmt::Display> fmt::Display for ArrayError<E> {
 impl ArraySplitter {
     /// A splitter that refuses an element of more than `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { held: Vec::new(), state: ArrayState::Start, limit, try_at: 0, written: 0 }
+        Self { held: Vec::new(), state: ArrayState::Start, limit, scan: ElementScan::default(), written: 0 }
     }
 
     /// Takes the next chunk and appends to `out` all of the resulting array that is known by now.
@@ -91,15 +133,18 @@ impl ArraySplitter {
             self.held.extend_from_slice(chunk.get(used..).unwrap_or_default());
         } else {
             self.held.extend_from_slice(chunk);
-            if self.held.len() < self.try_at && self.held.len() <= self.limit {
+            let is_complete = self.state == ArrayState::Null || self.scan.may_end(&self.held);
+            if !is_complete && self.held.len() <= self.limit {
                 return Ok(());
             }
             let held = std::mem::take(&mut self.held);
             let used = self.advance(&held, out, element)?;
             self.held = held;
             self.held.drain(..used);
+            if used > 0 {
+                self.scan = ElementScan::default();
+            }
         }
-        self.try_at = if self.held.len() < EAGER { 0 } else { self.held.len().saturating_mul(2) };
         if self.held.len() > self.limit {
             return Err(ArrayError::TooLong { limit: self.limit });
         }
@@ -329,18 +374,54 @@ mod tests {
         assert_eq!(out, b"[A");
     }
 
-    #[test]
-    fn a_large_element_is_not_tried_at_every_chunk() {
-        let (mut elements, mut out, mut tried) = (ArraySplitter::new(1 << 22), Vec::new(), 0);
-        elements.push(b"[", &mut out, letters).unwrap();
-        for _ in 0..1024 {
-            elements
-                .push(&[b'a'; 1024], &mut out, |bytes, out| {
-                    tried += 1;
-                    letters(bytes, out)
-                })
-                .unwrap();
+    /// How many bytes are read to split an array that arrives in chunks of this size.
+    fn bytes_read(text: &str, size: usize) -> usize {
+        let (mut elements, mut out, mut read) = (ArraySplitter::new(1 << 22), Vec::new(), 0);
+        let mut count = |bytes: &[u8], out: &mut Vec<u8>| {
+            let used = letters(bytes, out)?;
+            read += used.unwrap_or(bytes.len());
+            Ok::<_, &'static str>(used)
+        };
+        for chunk in text.as_bytes().chunks(size) {
+            elements.push(chunk, &mut out, &mut count).unwrap();
         }
-        assert!(tried < 80, "tried {tried} times");
+        elements.finish(&mut out, &mut count).unwrap();
+        read
+    }
+
+    #[test]
+    fn an_element_is_tried_when_it_begins_and_when_it_ends() {
+        let [short, long] = [100, 100_000].map(|length| format!("[{}]", vec!["a".repeat(length); 10].join(",")));
+        for text in [&short, &long] {
+            for size in [1, 7, 1000, 65_536] {
+                let read = bytes_read(text, size);
+                assert!(read <= 2 * text.len(), "{read} of {} bytes are read in chunks of {size}", text.len());
+            }
+        }
+    }
+
+    #[test]
+    fn an_element_leaves_with_the_byte_that_ends_it() {
+        let (mut elements, mut out) = (ArraySplitter::new(100), Vec::new());
+        for byte in b"[abc," {
+            elements.push(&[*byte], &mut out, letters).unwrap();
+        }
+        assert_eq!(out, b"[ABC");
+    }
+
+    #[test]
+    fn brackets_and_delimiters_in_strings_end_nothing() {
+        for (text, ends) in [
+            (r#"{"a":[1,{"b":"}]"}]}"#, 20),
+            (r#"{"\"}":"\\"}"#, 12),
+            (r#"["a",[],"]"]"#, 12),
+            ("12,", 3),
+            ("1 ", 2),
+            (r#""a,]" "#, 6),
+        ] {
+            let mut scan = ElementScan::default();
+            let found = (1..=text.len()).find(|end| scan.may_end(&text.as_bytes()[..*end]));
+            assert_eq!(found, Some(ends), "{text}");
+        }
     }
 }
