@@ -102,6 +102,8 @@ pub enum FilterError {
     DuplicateKey,
     /// A filter expression could not be evaluated.
     Expression,
+    /// Evaluating the filter expressions of the rules takes too much work.
+    TooMuchWork,
     /// It is a JSON value, but not the array that was expected.
     NotAnArray,
 }
@@ -114,6 +116,7 @@ impl fmt::Display for FilterError {
             Self::TooDeep { limit } => write!(f, "document: nested deeper than {limit}"),
             Self::DuplicateKey => write!(f, "document: duplicate key in an object"),
             Self::Expression => write!(f, "document: a filter expression of a rule failed"),
+            Self::TooMuchWork => write!(f, "document: the filter expressions of the rules take too long"),
             Self::NotAnArray => write!(f, "document: expected an array"),
         }
     }

@@ -496,8 +496,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                 none.insert(Question::new(document))
             }
         };
-        question.ask(parsed(text)?);
-        Ok(())
+        Ok(question.ask(parsed(text)?, text.len())?)
     }
 
     fn count(&mut self, cause: Cause) {

@@ -29,7 +29,7 @@ fn map() -> BTreeMap<String, Vec<String>> {
 
 /// A third-party crate and the files that may name it.
 const DOORS: &[(&str, &[&str])] = &[
-    ("jsonpath_rust", &["src/filter/selector.rs", "src/properties"]),
+    ("jsonpath_rust", &["src/filter/selector", "src/properties"]),
     ("hyper", &["src/server", "src/proxy", "src/upstream"]),
     ("saphyr_parser", &["src/yaml"]),
     ("clap", &["src/cli"]),

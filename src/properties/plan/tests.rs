@@ -74,6 +74,17 @@ fn expression() -> impl Strategy<Value = String> {
         "@.a[?@ == 1]",
         "@ != @.a",
         "@.a == @.b",
+        "@.a <= @.b",
+        "@[-1] == 1",
+        "@[::2]",
+        "@[1:]",
+        "count(@['a','a']) == 2",
+        "count(@..*) > 2",
+        "value(@.*) == 1",
+        "@.a..[?@ > 0]",
+        "match(@.a, 'A.|x') || search(@, '^[.x]$')",
+        "length(@.a) < 2",
+        "!(@.a && !@.b)",
     ])
     .prop_map(|expression| format!("?{expression}"))
 }
