@@ -29,6 +29,7 @@ mod relay;
 mod respond;
 mod stream_request;
 mod tunnel;
+mod work;
 
 pub use self::body::{BodyError, Filtered};
 pub use self::downstream::Downstream;

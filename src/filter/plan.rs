@@ -55,6 +55,8 @@ pub struct Plan {
     pub(super) key: HashKey,
     /// Whether a filter expression looks at the whole document.
     pub(super) is_absolute: bool,
+    /// Whether there is a filter expression.
+    has_expressions: bool,
 }
 
 impl Plan {
@@ -112,6 +114,11 @@ impl Plan {
     #[must_use]
     pub fn with_hash_key(self, key: [u8; 32]) -> Self {
         Self { key: HashKey::known(key), ..self }
+    }
+
+    /// Whether it evaluates filter expressions, whose work may be the square of the length of a document.
+    pub fn has_expressions(&self) -> bool {
+        self.has_expressions
     }
 
     pub(super) fn state(&self, id: StateId) -> Option<&State> {

@@ -52,6 +52,14 @@ impl RecordFilter {
         }
     }
 
+    /// Whether it evaluates filter expressions, whose work may be the square of the length of a record.
+    pub fn has_expressions(&self) -> bool {
+        match self {
+            Self::Variant(filter) => filter.has_expressions(),
+            Self::Plain(plan) => plan.has_expressions(),
+        }
+    }
+
     /// Filters one record and appends what is left to `out`, which an error leaves as it was. Returns whether anything
     /// is left.
     ///

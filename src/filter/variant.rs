@@ -73,6 +73,11 @@ impl VariantFilter {
         Self { plan: self.plan.with_limits(limits), ..self }
     }
 
+    /// Whether it evaluates filter expressions, whose work may be the square of the length of a document.
+    pub fn has_expressions(&self) -> bool {
+        self.plan.has_expressions()
+    }
+
     /// Filters one document and appends what is left to `out`, which an error leaves as it was. Returns whether anything
     /// is left: a document about what is hidden goes as a whole.
     ///

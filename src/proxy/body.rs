@@ -23,7 +23,7 @@ use tokio::time::Sleep;
 
 use super::access_log::AccessLog;
 use super::headers::HostFields;
-use super::{Error, headers};
+use super::{Error, headers, work};
 use crate::api::ApiVersion;
 use crate::filter::{FilterError, Plan, RecordFilter, Report};
 use crate::policy::RelayReason;
@@ -81,10 +81,15 @@ impl Filtered {
     /// # Errors
     /// [`Error::TooLong`] if it is longer than `limit`, [`Error::Filter`] if the plan cannot be applied,
     /// [`Error::Upstream`].
-    pub(super) async fn document(body: UpstreamBody, plan: &Plan, limit: usize) -> Result<(Self, Report), Error> {
+    pub(super) async fn document(body: UpstreamBody, plan: Arc<Plan>, limit: usize) -> Result<(Self, Report), Error> {
         let document = body.collect(limit).await?.ok_or(Error::TooLong { limit })?;
-        let mut out = Vec::with_capacity(document.len());
-        let report = plan.apply(&document, &mut out).map_err(Error::Filter)?;
+        let is_long = work::is_long(document.len(), plan.has_expressions());
+        let apply = move || {
+            let mut out = Vec::with_capacity(document.len());
+            plan.apply(&document, &mut out).map(|report| (out, report))
+        };
+        let applied = if is_long { work::on_helper(apply).await } else { apply() };
+        let (out, report) = applied.map_err(Error::Filter)?;
         Ok((Self::of(Content::Whole(out.into())), report))
     }
 
@@ -103,10 +108,13 @@ impl Filtered {
     ) -> Result<Self, Error> {
         let mut rewriter = ArrayRewriter {
             body,
-            elements: Some(ArraySplitter::new(limit)),
-            plan,
-            report: Report::default(),
-            out: Vec::new(),
+            filter: Some(ElementFilter {
+                elements: Some(ArraySplitter::new(limit)),
+                plan,
+                report: Report::default(),
+                out: Vec::new(),
+            }),
+            working: None,
             timeout,
             timer: None,
         };
@@ -117,10 +125,10 @@ impl Filtered {
         {
             first.extend_from_slice(&chunk?);
         }
-        if rewriter.elements.is_none() {
+        let Some(filter) = rewriter.filter.as_mut().filter(|filter| filter.elements.is_some()) else {
             return Ok(Self::of(Content::Whole(first.into())));
-        }
-        rewriter.out = first;
+        };
+        filter.out = first;
         Ok(Self::of(Content::Array(Box::new(rewriter))))
     }
 
@@ -174,8 +182,10 @@ impl Body for Filtered {
             }
             Some(Err(error)) => this.log.broken(error),
             None => {
-                if let Content::Array(rewriter) = &this.content {
-                    this.log.hidden(&rewriter.report);
+                if let Content::Array(rewriter) = &this.content
+                    && let Some(filter) = &rewriter.filter
+                {
+                    this.log.hidden(&filter.report);
                 }
                 this.log.complete();
             }
@@ -205,15 +215,52 @@ impl Body for Filtered {
 /// Rewrites an array as it arrives.
 struct ArrayRewriter {
     body: UpstreamBody,
+    /// `None` while it works on a helper thread.
+    filter: Option<ElementFilter>,
+    /// Its work there.
+    working: Option<Pin<Box<dyn Future<Output = FilteredChunk> + Send>>>,
+    /// How long to wait for a chunk.
+    timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// Filters the elements of an array.
+struct ElementFilter {
     /// `None` once the array has ended.
     elements: Option<ArraySplitter>,
     plan: Arc<Plan>,
     report: Report,
     /// Rewritten bytes that have not been handed on.
     out: Vec<u8>,
-    /// How long to wait for a chunk.
-    timeout: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// The filter after a chunk.
+type FilteredChunk = (ElementFilter, Result<(), ElementError>);
+
+impl ElementFilter {
+    /// Takes the next chunk; `None` is the end.
+    fn push(&mut self, chunk: Option<&[u8]>) -> Result<(), ElementError> {
+        let (plan, report) = (&self.plan, &mut self.report);
+        let mut apply = |bytes: &[u8], out: &mut Vec<u8>| plan.apply_next(bytes, out, report);
+        match (&mut self.elements, chunk) {
+            (Some(elements), Some(chunk)) => {
+                self.out.reserve(chunk.len());
+                elements.push(chunk, &mut self.out, &mut apply)
+            }
+            (elements, None) => match elements.take() {
+                Some(elements) => elements.finish(&mut self.out, &mut apply),
+                None => Ok(()),
+            },
+            (None, Some(_)) => Ok(()),
+        }
+    }
+
+    /// Whether taking this chunk is long work.
+    fn is_long(&self, chunk: Option<&[u8]>) -> bool {
+        let due =
+            self.elements.as_ref().map_or(0, |elements| chunk.map_or(elements.held(), |chunk| elements.due(chunk)));
+        work::is_long(due, self.plan.has_expressions())
+    }
 }
 
 impl fmt::Debug for ArrayRewriter {
@@ -225,36 +272,53 @@ impl fmt::Debug for ArrayRewriter {
 impl ArrayRewriter {
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
-            if !self.out.is_empty() {
-                return Poll::Ready(Some(Ok(std::mem::take(&mut self.out).into())));
+            if let Some(working) = &mut self.working {
+                let (filter, result) = ready!(working.as_mut().poll(cx));
+                (self.working, self.filter) = (None, Some(filter));
+                if let Err(error) = result {
+                    return Poll::Ready(Some(Err(Error::Elements(error))));
+                }
             }
-            let Some(elements) = &mut self.elements else { return Poll::Ready(None) };
-            let (plan, report) = (&self.plan, &mut self.report);
-            let mut apply = |bytes: &[u8], out: &mut Vec<u8>| plan.apply_next(bytes, out, report);
-            match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    self.timer = None;
-                    let Ok(chunk) = frame.into_data() else { continue };
-                    self.out.reserve(chunk.len());
-                    if let Err(error) = elements.push(&chunk, &mut self.out, &mut apply) {
-                        return Poll::Ready(Some(Err(Error::Elements(error))));
-                    }
-                }
+            let Some(filter) = &mut self.filter else { return Poll::Ready(None) };
+            if !filter.out.is_empty() {
+                return Poll::Ready(Some(Ok(std::mem::take(&mut filter.out).into())));
+            }
+            if filter.elements.is_none() {
+                return Poll::Ready(None);
+            }
+            let chunk = match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(chunk) => Some(chunk),
+                    Err(_) => continue,
+                },
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(Error::Upstream(error)))),
-                Poll::Ready(None) => {
-                    if let Some(elements) = self.elements.take()
-                        && let Err(error) = elements.finish(&mut self.out, &mut apply)
-                    {
-                        return Poll::Ready(Some(Err(Error::Elements(error))));
-                    }
-                }
+                Poll::Ready(None) => None,
                 Poll::Pending => {
                     let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.timeout)));
                     ready!(timer.as_mut().poll(cx));
                     return Poll::Ready(Some(Err(Error::Upstream(UpstreamError::Timeout))));
                 }
+            };
+            self.timer = None;
+            if let Err(error) = self.take(chunk) {
+                return Poll::Ready(Some(Err(Error::Elements(error))));
             }
         }
+    }
+
+    /// Filters the next chunk, on a helper thread if that is long work; `None` is the end.
+    fn take(&mut self, chunk: Option<Bytes>) -> Result<(), ElementError> {
+        let Some(mut filter) = self.filter.take() else { return Ok(()) };
+        if filter.is_long(chunk.as_deref()) {
+            self.working = Some(Box::pin(work::on_helper(move || {
+                let result = filter.push(chunk.as_deref());
+                (filter, result)
+            })));
+            return Ok(());
+        }
+        let result = filter.push(chunk.as_deref());
+        self.filter = Some(filter);
+        result
     }
 }
 
@@ -379,6 +443,15 @@ impl OutgoingBuffer {
         }
         self.bytes.extend_from_slice(b"\r\n");
         Ok(())
+    }
+
+    /// Adds what another buffer holds.
+    pub(super) fn append(&mut self, mut other: Self) {
+        if self.is_empty() {
+            *self = other;
+        } else {
+            self.bytes.extend(other.bytes.drain(other.sent..));
+        }
     }
 
     /// Adds the last chunk.

@@ -180,7 +180,7 @@ impl Proxy {
                 Filtered::array(body, plan, self.element_limit, timeout).await?
             }
             ResponseKind::Document(_) | ResponseKind::Stream(StreamKind::Stats) => {
-                let (filtered, report) = Filtered::document(body, &plan, self.element_limit).await?;
+                let (filtered, report) = Filtered::document(body, plan, self.element_limit).await?;
                 log.hidden(&report);
                 filtered
             }

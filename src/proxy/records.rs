@@ -16,7 +16,7 @@ use super::access_log::AccessLog;
 use super::body::OutgoingBuffer;
 use super::downstream::Downstream;
 use super::stream_request::StreamError;
-use super::{Error, headers};
+use super::{Error, headers, work};
 use crate::filter::{FilterError, RecordFilter, Report};
 use crate::socket::Socket;
 use crate::stream::chunks::{BadChunk, BodyDecoder};
@@ -28,6 +28,9 @@ const BACKLOG_LIMIT: usize = 1024 * 1024;
 /// How long the backlog of a client may stay over the limit. Meanwhile we do not read from the engine, which waits as long
 /// for any reader.
 const BACKLOG_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// After how many bytes of the engine the other connections of the worker have a turn.
+const TURN: usize = 128 * 1024;
 
 /// How records are filtered.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub(super) struct RecordRewriter {
     marks: Marks,
     filter: RecordFilter,
     report: Report,
+    /// Records that arrived together and are long work.
+    long: Vec<Vec<u8>>,
 }
 
 /// Why a body could not be rewritten to its end. Names no value.
@@ -113,6 +118,7 @@ impl RecordRewriter {
             marks,
             filter: filtering.filter.clone(),
             report: Report::default(),
+            long: Vec::new(),
         })
     }
 
@@ -121,19 +127,40 @@ impl RecordRewriter {
         self.content_type
     }
 
-    /// Takes what has arrived and adds the resulting chunks to `out`.
+    /// Takes what has arrived and adds the resulting chunks to `out`, except those of [`Self::long`].
     fn push(&mut self, mut bytes: &[u8], out: &mut OutgoingBuffer) -> Result<BodyProgress, RewriteError> {
-        let Self { body, records, marks, filter, report, .. } = self;
+        let Self { body, records, marks, filter, report, long, .. } = self;
+        let mut filtered = 0;
         while let Some(data) = body.data(&mut bytes)? {
-            records.push(data, |record| out.push_record(record, *marks, filter, report))?;
+            records.push(data, |record| {
+                filtered += record.len();
+                if long.is_empty() && !work::is_long(filtered, filter.has_expressions()) {
+                    return out.push_record(record, *marks, filter, report);
+                }
+                long.push(std::mem::take(record));
+                Ok(())
+            })?;
         }
         if !body.has_ended() {
             return Ok(BodyProgress::Open);
         }
         // The body must not end inside a record.
         std::mem::replace(records, RecordSplitter::new(*marks, 0)).finish::<FilterError>()?;
-        out.push_last_chunk();
         Ok(BodyProgress::Ended)
+    }
+
+    /// Filters the long records on a helper thread and adds the resulting chunks to `out`.
+    async fn push_long(&mut self, out: &mut OutgoingBuffer) -> Result<(), RewriteError> {
+        let (long, filter, marks) = (std::mem::take(&mut self.long), self.filter.clone(), self.marks);
+        let filtered = work::on_helper(move || {
+            let (mut out, mut report) = (OutgoingBuffer::default(), Report::default());
+            let result = long.into_iter().try_for_each(|record| out.push_record(&record, marks, &filter, &mut report));
+            (out, report, result)
+        });
+        let (filtered, report, result) = filtered.await;
+        out.append(filtered);
+        self.report.add(&report);
+        result.map_err(|error| RewriteError::Record(RecordError::Record(error)))
     }
 
     /// Carries the body to its end. `start` has arrived with the head. If the client leaves, it ends at once.
@@ -164,20 +191,39 @@ impl RecordRewriter {
         let mut backlog = OutgoingBuffer::default();
         let mut progress = self.push(&start, &mut backlog).map_err(StreamError::from);
         drop(start);
+        let (mut has_ended, mut taken) = (false, 0);
         let mut deadline = None;
         loop {
+            if !self.long.is_empty() {
+                log.sent(client.flush(&mut backlog).map_err(|_| StreamError::ClientLeft)?);
+                let pushed = tokio::select! {
+                    pushed = self.push_long(&mut backlog) => pushed,
+                    () = client.discard_input() => return Err(StreamError::ClientLeft),
+                };
+                // An error in what came after them comes second.
+                progress = pushed.map_err(StreamError::from).and(progress);
+            }
+            if matches!(progress, Ok(BodyProgress::Ended)) && !has_ended {
+                has_ended = true;
+                backlog.push_last_chunk();
+            }
             log.sent(client.flush(&mut backlog).map_err(|_| StreamError::ClientLeft)?);
             // What was complete before an error still leaves.
             if backlog.is_empty() && !matches!(progress, Ok(BodyProgress::Open)) {
                 progress?;
                 return Ok(());
             }
+            // An engine that sends all the time must not keep other connections from their turn.
+            if taken > TURN {
+                taken = 0;
+                tokio::task::yield_now().await;
+            }
             let is_open = matches!(progress, Ok(BodyProgress::Open));
             deadline = backlog_deadline(&backlog, deadline).filter(|_| is_open);
             tokio::select! {
                 read = engine.read_some(|bytes| progress = self.push(bytes, &mut backlog).map_err(StreamError::from)),
                     if is_open && deadline.is_none() => match read {
-                        Ok(1..) => {}
+                        Ok(count @ 1..) => taken += count,
                         Ok(0) => progress = Err(RewriteError::Cut.into()),
                         Err(error) => progress = Err(StreamError::Broken(error)),
                     },

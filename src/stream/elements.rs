@@ -19,10 +19,8 @@ pub struct ArraySplitter {
 
 /// Reads an element to where it may end, each byte once: in however many chunks it arrives, the caller tries it once when
 /// it begins and once when it ends. Knows brackets and strings; whether the element is valid is for the caller to say.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct ElementScan {
-    /// How many bytes have been read.
-    read: usize,
     /// How many brackets are open.
     depth: usize,
     text: TextState,
@@ -39,27 +37,30 @@ enum TextState {
 }
 
 impl ElementScan {
-    /// Reads the bytes of `held` that it has not read. Returns whether the element may end among them: with the bracket
-    /// that closes it, or before what follows it in an array.
-    fn may_end(&mut self, held: &[u8]) -> bool {
-        let mut may_end = false;
-        for byte in held.get(self.read..).unwrap_or_default() {
-            match (self.text, byte) {
-                (TextState::Inside, b'"') => self.text = TextState::Outside,
-                (TextState::Inside, b'\\') => self.text = TextState::Escape,
-                (TextState::Inside, _) => {}
-                (TextState::Escape, _) => self.text = TextState::Inside,
-                (TextState::Outside, b'"') => self.text = TextState::Inside,
-                (TextState::Outside, b'{' | b'[') => self.depth += 1,
-                (TextState::Outside, b'}' | b']') => {
-                    self.depth = self.depth.saturating_sub(1);
-                    may_end |= self.depth == 0;
-                }
-                (TextState::Outside, byte) => may_end |= self.depth == 0 && (*byte == b',' || is_space(byte)),
+    /// Reads the next bytes. Returns whether the element may end among them: with the bracket that closes it, or before
+    /// what follows it in an array. Reads no further than that.
+    fn may_end(&mut self, bytes: &[u8]) -> bool {
+        bytes.iter().any(|byte| match (self.text, byte) {
+            (TextState::Inside, b'"') => self.goes_on(TextState::Outside),
+            (TextState::Inside, b'\\') => self.goes_on(TextState::Escape),
+            (TextState::Inside, _) => false,
+            (TextState::Escape, _) => self.goes_on(TextState::Inside),
+            (TextState::Outside, b'"') => self.goes_on(TextState::Inside),
+            (TextState::Outside, b'{' | b'[') => {
+                self.depth += 1;
+                false
             }
-        }
-        self.read = held.len();
-        may_end
+            (TextState::Outside, b'}' | b']') => {
+                self.depth = self.depth.saturating_sub(1);
+                self.depth == 0
+            }
+            (TextState::Outside, byte) => self.depth == 0 && (*byte == b',' || is_space(byte)),
+        })
+    }
+
+    fn goes_on(&mut self, text: TextState) -> bool {
+        self.text = text;
+        false
     }
 }
 
@@ -131,24 +132,38 @@ impl ArraySplitter {
         if self.held.is_empty() {
             let used = self.advance(chunk, out, element)?;
             self.held.extend_from_slice(chunk.get(used..).unwrap_or_default());
+            self.scan = ElementScan::default();
+            self.scan.may_end(&self.held);
         } else {
+            let is_complete = self.state == ArrayState::Null || self.scan.may_end(chunk);
             self.held.extend_from_slice(chunk);
-            let is_complete = self.state == ArrayState::Null || self.scan.may_end(&self.held);
             if !is_complete && self.held.len() <= self.limit {
                 return Ok(());
             }
             let held = std::mem::take(&mut self.held);
             let used = self.advance(&held, out, element)?;
             self.held = held;
-            self.held.drain(..used);
             if used > 0 {
+                self.held.drain(..used);
                 self.scan = ElementScan::default();
+                self.scan.may_end(&self.held);
             }
         }
         if self.held.len() > self.limit {
             return Err(ArrayError::TooLong { limit: self.limit });
         }
         Ok(())
+    }
+
+    /// How many bytes have to be read with the caller's `element` when this chunk is pushed: none while an element goes on.
+    pub fn due(&self, chunk: &[u8]) -> usize {
+        let mut scan = self.scan;
+        if self.held.is_empty() || scan.may_end(chunk) { self.held.len() + chunk.len() } else { 0 }
+    }
+
+    /// How many bytes have to be read with the caller's `element` when the stream ends.
+    pub fn held(&self) -> usize {
+        self.held.len()
     }
 
     /// Ends the stream.
@@ -420,8 +435,8 @@ mod tests {
             (r#""a,]" "#, 6),
         ] {
             let mut scan = ElementScan::default();
-            let found = (1..=text.len()).find(|end| scan.may_end(&text.as_bytes()[..*end]));
-            assert_eq!(found, Some(ends), "{text}");
+            let found = text.bytes().position(|byte| scan.may_end(&[byte]));
+            assert_eq!(found, Some(ends - 1), "{text}");
         }
     }
 }

@@ -78,14 +78,15 @@ impl RecordSplitter {
         Self { held: Vec::new(), position: StreamPosition::Between, marks, limit }
     }
 
-    /// Takes the next chunk and calls `record` with each complete record: the object, without white space or mark.
+    /// Takes the next chunk and calls `record` with each complete record: the object, without white space or mark. It may
+    /// take the bytes away.
     ///
     /// # Errors
     /// [`RecordError`]; the splitter cannot be used after it. Records before the error have been passed to `record`.
     pub fn push<E>(
         &mut self,
         chunk: &[u8],
-        mut record: impl FnMut(&[u8]) -> Result<(), E>,
+        mut record: impl FnMut(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), RecordError<E>> {
         let mut start = 0;
         for (at, byte) in chunk.iter().enumerate() {
@@ -97,7 +98,7 @@ impl RecordSplitter {
             }
             if self.position == StreamPosition::Between {
                 self.hold(chunk.get(start..=at).unwrap_or_default())?;
-                record(&self.held).map_err(RecordError::Record)?;
+                record(&mut self.held).map_err(RecordError::Record)?;
                 self.held.clear();
             }
         }

@@ -30,6 +30,7 @@ mod snapshots;
 mod streams;
 mod support;
 mod tricks;
+mod turns;
 mod unknown;
 
 use std::process::ExitCode;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
             streams::TESTS,
             support::canary::TESTS,
             tricks::TESTS,
+            turns::TESTS,
         ],
         // None takes a tenth of that on a machine with nothing else to do.
         limit: Duration::from_secs(120),

@@ -191,9 +191,11 @@ impl<'c> Compiler<'c> {
             }
         }
         let is_of_schema = |rule: &&Rule| schema.is_none_or(|name| rule.on == name);
+        let has_expressions = self.states.iter().any(State::has_expressions);
         Ok(Plan {
             states: self.states,
             root,
+            has_expressions,
             actions: self.rules.iter().map(|rule| rule.action.clone()).collect(),
             names: self.show.names.clone(),
             limits: DocumentLimits::default(),

@@ -97,6 +97,13 @@ pub(in crate::filter) struct Condition {
 }
 
 impl State {
+    /// Whether a filter expression decides about members or elements.
+    pub(super) fn has_expressions(&self) -> bool {
+        let members = self.members.iter().flat_map(|table| &table.conditions);
+        let elements = self.elements.iter().flat_map(|table| &table.conditions);
+        members.chain(elements).flat_map(|condition| &condition.picks).any(|pick| matches!(pick, Pick::Test(_)))
+    }
+
     /// A state with one effect for every type.
     pub(super) fn of(effect: Effect, cause: Cause) -> Self {
         Self {

@@ -1,0 +1,114 @@
+//! Long work for one client: the others have their turn meanwhile.
+
+use std::sync::mpsc;
+
+use crate::harness::{Test, tests};
+use crate::support::client::{Client, closing_get, get, status};
+use crate::support::daemon::Reply;
+use crate::support::proxy::Bench;
+
+pub(crate) const TESTS: &[Test] = tests![
+    a_long_document_leaves_others_their_turn,
+    a_long_element_of_a_list_leaves_others_their_turn,
+    a_long_event_leaves_others_their_turn,
+    records_around_a_long_one_leave_in_their_order,
+    an_expression_of_too_much_work_withholds_the_document
+];
+
+/// Rules whose expression looks at the whole document for each label: the work is the square of their number.
+const PROFILE: &str = "profile: test\nallow: [Ping, ContainerInspect, ContainerList, SystemEvents]\nevents: filtered\nshow: \
+                       [identity, state, free-text]\nrules:\n  - {on: ContainerInspect, redact: \"$.Config.Labels[?count($..*) == \
+                       0]\"}\n  - {on: ContainerSummary, redact: \"$.Labels[?count($..*) == 0]\"}\n  - {on: Event, redact: \
+                       \"$.Actor.Attributes[?count($..*) == 0]\"}\n";
+/// So many labels keep a thread busy for some tenths of a second.
+const LABELS: usize = 4_000;
+/// More connections than workers, so that every worker has some.
+const OTHERS: usize = 8;
+
+/// So many labels, as an object.
+fn labels(count: usize) -> String {
+    let members: Vec<String> = (0..count).map(|at| format!("\"l{at}\":\"v\"")).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+/// An event of a container with so many labels.
+fn event(count: usize) -> String {
+    format!(r#"{{"Type":"container","Action":"start","Actor":{{"ID":"c{count}","Attributes":{}}}}}"#, labels(count))
+}
+
+/// A whole answer in one chunk.
+fn chunked(body: &str) -> Vec<u8> {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).into_bytes()
+}
+
+/// How often each of the others was answered while one client waited for the answer to `target`, and that answer.
+fn rounds(target: &str, body: String) -> (usize, String) {
+    let (sent, arrived) = mpsc::channel();
+    let bench = Bench::profiled(PROFILE, move |_| {
+        let sent = sent.clone();
+        // The daemon has written the answer when the program has read most of it.
+        Reply::Then(chunked(&body), Box::new(move |_| sent.send(()).unwrap()))
+    });
+    let ping = |client: &mut Client| {
+        client.send(get("/_ping"));
+        assert_eq!(status(&client.response()), 200);
+    };
+    let mut others: Vec<Client> = (0..OTHERS).map(|_| bench.client()).collect();
+    others.iter_mut().for_each(ping);
+    let (done, answer) = mpsc::channel();
+    let mut waiting = bench.client();
+    let request = closing_get(target);
+    let waiter = std::thread::spawn(move || {
+        waiting.send(request);
+        done.send(waiting.rest()).unwrap();
+    });
+    arrived.recv().unwrap();
+    for round in 0.. {
+        if let Ok(answer) = answer.try_recv() {
+            waiter.join().unwrap();
+            return (round, answer);
+        }
+        others.iter_mut().for_each(ping);
+    }
+    unreachable!("the rounds have an end")
+}
+
+#[track_caller]
+fn check(target: &str, body: String) {
+    let (rounds, answer) = rounds(target, body);
+    assert!(answer.contains("\"l3999\":\"v\""), "{target}: {}", answer.get(..300).unwrap_or(&answer));
+    assert!(rounds >= 10, "{target}: others were answered {rounds} times meanwhile");
+}
+
+fn a_long_document_leaves_others_their_turn() {
+    check("/containers/web/json", format!(r#"{{"Id":"c","Config":{{"Labels":{}}}}}"#, labels(LABELS)));
+}
+
+fn a_long_element_of_a_list_leaves_others_their_turn() {
+    check("/containers/json", format!(r#"[{{"Id":"c","Labels":{}}}]"#, labels(LABELS)));
+}
+
+fn a_long_event_leaves_others_their_turn() {
+    check("/events", event(LABELS));
+}
+
+fn records_around_a_long_one_leave_in_their_order() {
+    let sizes = [1, 300, 2, 400, 3, 4];
+    let events: String = sizes.iter().map(|count| event(*count) + "\n").collect();
+    let bench = Bench::profiled(PROFILE, move |_| Reply::Keep(chunked(&events)));
+    let mut client = bench.client();
+    client.send(get("/events"));
+    let answer = client.rest();
+    let ids = sizes.map(|count| format!("\"ID\":\"c{count}\""));
+    let places: Vec<usize> = ids.iter().map(|id| answer.find(id).unwrap_or_else(|| panic!("{id}"))).collect();
+    assert!(places.is_sorted(), "{places:?}");
+    assert!(answer.ends_with("\r\n0\r\n\r\n"), "the stream ends whole");
+}
+
+fn an_expression_of_too_much_work_withholds_the_document() {
+    let body = format!(r#"{{"Id":"c","Config":{{"Labels":{}}}}}"#, labels(20_000));
+    let bench = Bench::profiled(PROFILE, move |_| Reply::Keep(chunked(&body)));
+    let answer = bench.ask(get("/containers/web/json"));
+    assert_eq!(status(&answer), 502, "{}", answer.get(..300).unwrap_or(&answer));
+}
