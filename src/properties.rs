@@ -8,6 +8,7 @@
 
 mod arrival;
 mod chunks;
+pub mod cost;
 mod elements;
 mod events;
 mod filters;

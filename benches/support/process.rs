@@ -49,7 +49,7 @@ impl Process {
 
     /// CPU time of all its threads so far, in seconds.
     pub(crate) fn cpu(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let stat = fs::read_to_string(self.folder().join("stat")).unwrap();
         // The name in parentheses may hold spaces; user and system time are fields 14 and 15.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / TICKS
@@ -57,12 +57,17 @@ impl Process {
 
     /// Resident memory now and at its peak, in KiB.
     pub(crate) fn memory(&self) -> (f64, f64) {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let status = fs::read_to_string(self.folder().join("status")).unwrap();
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
             line.split_whitespace().next().unwrap().parse::<f64>().unwrap()
         };
         (field("VmRSS:"), field("VmHWM:"))
+    }
+
+    /// What the system says about it.
+    pub(crate) fn folder(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}", self.child.id()))
     }
 
     /// The pipes of a process that was started with them.
