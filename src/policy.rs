@@ -12,7 +12,7 @@ use self::guard::Visible;
 use crate::api::queries::{self, QueryTable};
 use crate::api::{Operation, ResponseKind, StreamKind, operation};
 use crate::filter::{Action, CompileError, DocumentLimits, Plan, RecordFilter, Rule};
-use crate::profile::{Profile, StreamFiltering};
+use crate::profile::{Profile, RequestContents, StreamFiltering};
 use crate::route::Route;
 use crate::schema::{Catalogue, Class, ClassSet, Words};
 use crate::yaml::{Diagnostic, Diagnostics};
@@ -29,6 +29,8 @@ pub struct Policy {
 /// An allowed operation.
 #[derive(Clone, Debug)]
 struct Allowed {
+    /// What a request may contain.
+    contents: RequestContents,
     /// How the response is handled.
     handling: Handling,
     /// How the response is handled instead if the request's parameters ask for a stream.
@@ -68,6 +70,10 @@ pub enum Decision {
 pub enum Denial {
     /// The profile does not allow the operation.
     NotAllowed,
+    /// The profile does not allow one of the query parameters.
+    Parameter,
+    /// The profile does not allow a body.
+    Body,
     /// A query parameter reads fields that the profile hides, so the response would reveal them.
     Oracle,
     /// The key of a label filter is a pattern, which some engines match against every label.
@@ -81,6 +87,8 @@ impl Denial {
     pub const fn public(self) -> &'static str {
         match self {
             Self::NotAllowed => "denied by policy",
+            Self::Parameter => "denied by policy: the profile does not allow a query parameter of this request",
+            Self::Body => "denied by policy: the profile does not allow a body with this request",
             Self::Oracle => "denied by policy: this query parameter reads hidden fields",
             Self::Pattern => "denied by policy: the key of a label filter must not contain * ? [ ] or \\",
             Self::Filters => "denied by policy: the filters of this request cannot be parsed",
@@ -170,11 +178,19 @@ impl Policy {
         self.profile.show.classes.contains(class)
     }
 
-    /// Decides what happens to a request and its response.
+    /// Whether a request of an operation may have a body.
+    pub fn allows_body(&self, operation: &Operation) -> bool {
+        self.allowed.get(operation.id).is_some_and(|allowed| allowed.contents.has_body())
+    }
+
+    /// Decides what happens to a request and its response. A body is not looked at: see [`Policy::allows_body`].
     pub fn decide(&self, route: &Route) -> Decision {
         let Some(allowed) = self.allowed.get(route.operation.id) else {
             return Decision::Deny(Denial::NotAllowed);
         };
+        if !route.query.pairs().all(|(name, _)| allowed.contents.has_parameter(name)) {
+            return Decision::Deny(Denial::Parameter);
+        }
         let handling = allowed.streamed.as_ref().filter(|_| route.streams()).unwrap_or(&allowed.handling);
         let visible = Visible {
             show: &self.profile.show,
@@ -244,7 +260,7 @@ impl PolicyCompiler<'_> {
         let hidden_by_rules = if queries.covers(operation) { self.hidden_by_rules(operation) } else { ClassSet::EMPTY };
         let variants = operation.schema().and_then(|schema| self.catalogue.variants(schema));
         let words = variants.map(|variants| variants.words.clone());
-        Some(Allowed { handling, streamed, hidden_by_rules, words })
+        Some(Allowed { contents: self.profile.contents(operation), handling, streamed, hidden_by_rules, words })
     }
 
     /// Returns the plan of a schema. Compiles it the first time.
@@ -412,6 +428,34 @@ mod tests {
             check(&untouched, "GET", &format!("/events?filters={filters}"), expected);
             check(&filtered, "GET", &format!("/events?filters={filters}"), expected);
         }
+    }
+
+    /// Of every operation, under every built-in profile and under one that allows all operations.
+    #[test]
+    fn a_parameter_that_the_profile_does_not_allow_is_denied() {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let ids: Vec<&str> = crate::api::OPERATIONS.iter().map(|operation| operation.id).collect();
+        let ids: Vec<&str> = ids.into_iter().filter(|id| *id != "SystemPingHead").collect();
+        let open = policy(&format!("profile: p\nallow: [{}]\nshow: all\n", ids.join(", ")));
+        let built_in = Profiles::built_in(&catalogue).unwrap();
+        let mut policies: Vec<Policy> =
+            built_in.iter().map(|profile| Policy::compile(profile, &catalogue).unwrap()).collect();
+        policies.push(open);
+        let (mut allowed, mut denied) = (0, 0);
+        for policy in &policies {
+            for operation in policy.operations() {
+                let contents = policy.profile().contents(operation);
+                for parameter in operation.query {
+                    let path = operation.template.replace("{id}", &"a".repeat(64)).replace(['{', '}'], "");
+                    let target = format!("{path}?{}=", parameter.name);
+                    let decided = decided(policy, operation.method.as_str(), &target);
+                    let is_denied = decided == Denial::Parameter.public();
+                    assert_eq!(is_denied, !contents.has_parameter(parameter.name), "{} {target}", policy.name());
+                    if is_denied { denied += 1 } else { allowed += 1 }
+                }
+            }
+        }
+        assert!(allowed > 500 && denied > 50, "{allowed} {denied}");
     }
 
     #[test]

@@ -4,11 +4,14 @@
 //! the format. The built-in profiles are in `filters/profile`.
 
 mod built_in;
+mod contents;
 mod raw;
 
 use std::collections::BTreeMap;
 
+pub use self::contents::RequestContents;
 use self::raw::RawProfile;
+use crate::api::Operation;
 use crate::filter::{Rule, Show};
 use crate::schema::{Catalogue, Class};
 use crate::yaml::{self, Diagnostics, Location, Node};
@@ -34,6 +37,9 @@ pub struct Profile {
     pub about: String,
     /// The allowed operations by their ids, each with the line that allows it.
     pub allow: BTreeMap<&'static str, Location>,
+    /// What the requests of an operation may contain, by its id. Of an operation that is not listed, it is what known
+    /// clients send.
+    pub parameters: BTreeMap<&'static str, RequestContents>,
     /// The classes and the named entries that clients can see.
     pub show: Show,
     /// For each class, the line that decides whether it is shown.
@@ -44,6 +50,13 @@ pub struct Profile {
     pub events: StreamFiltering,
     /// What happens to a stream of stats. A single document of stats is always filtered.
     pub stats: StreamFiltering,
+}
+
+impl Profile {
+    /// What the requests of an operation may contain.
+    pub fn contents(&self, operation: &Operation) -> RequestContents {
+        self.parameters.get(operation.id).cloned().unwrap_or_else(|| RequestContents::usual(operation))
+    }
 }
 
 /// All known profiles.
@@ -137,7 +150,7 @@ impl Profiles {
 mod tests {
     use super::*;
     use crate::api::lists::{LABELS, OPTIONS};
-    use crate::api::{OPERATIONS, Operation, ResponseKind, StreamKind, operation};
+    use crate::api::{OPERATIONS, ResponseKind, StreamKind, operation};
 
     fn parse(files: &[(&str, &str)]) -> Result<Profiles, Vec<String>> {
         let catalogue = crate::api::catalogue::built_in().unwrap();
@@ -300,6 +313,79 @@ mod tests {
             assert_eq!(profiles.get("p").unwrap().show.mask, masked, "{text}");
         }
         check_diagnostics("profile: p\nmask-values: no\n", &["p.yaml:2:14: found \"no\", expected `true` or `false`"]);
+    }
+
+    #[test]
+    fn requests_contain_what_known_clients_send_unless_the_profile_says_otherwise() {
+        let parent = "profile: parent\nallow: [ImageCreate, ContainerRestart, ContainerStart]\n\
+                      parameters: {ImageCreate: [tag, fromImage], ContainerRestart: []}\n";
+        let child = "profile: child\nextends: parent\nallow: [ImageLoad, VolumeCreate]\n\
+                     parameters: {ImageCreate: [fromSrc, body], ImageLoad: [], ContainerStart: all, VolumeCreate: []}\n";
+        let profiles = parse(&[("c.yaml", child), ("p.yaml", parent)]).unwrap();
+        for (profile, id, expected) in [
+            ("parent", "ImageCreate", "tag fromImage"),
+            ("parent", "ContainerRestart", ""),
+            ("parent", "ContainerStart", "detachKeys"),
+            ("child", "ImageCreate", "fromSrc a body"),
+            ("child", "ContainerRestart", ""),
+            ("child", "ContainerStart", "detachKeys checkpoint checkpoint-dir"),
+            // A load without a body is none.
+            ("child", "ImageLoad", "a body"),
+            ("child", "VolumeCreate", ""),
+        ] {
+            let contents = profiles.get(profile).unwrap().contents(operation(id).unwrap());
+            assert_eq!(contents.names().join(" "), expected, "{profile} {id}");
+        }
+        let usual = RequestContents::usual(operation("ImageCreate").unwrap());
+        assert_eq!(usual.names(), ["fromImage", "tag", "platform"]);
+        let all = RequestContents::all(operation("ImageCreate").unwrap());
+        assert_eq!(all.beyond(&usual), ["fromSrc", "repo", "message", "changes", "registry", "a body"]);
+    }
+
+    #[test]
+    fn every_bad_entry_of_parameters_is_reported() {
+        check_diagnostics(
+            "profile: p\nallow: [ImageCreate, ContainerRestart, ContainerPause]\nparameters:\n  ImageCreat: [tag]\n  \
+             ImageCreate: [fromImages, tag, tag]\n  ContainerRestart: [t, body, seconds]\n  ContainerPause: [y]\n  \
+             ContainerStop: [t]\n",
+            &[
+                "p.yaml:4:3: unknown operation \"ImageCreat\", did you mean \"ImageCreate\"?",
+                "p.yaml:5:17: unknown parameter of ImageCreate \"fromImages\", did you mean \"fromImage\"?",
+                "p.yaml:5:34: duplicate parameter \"tag\"",
+                "p.yaml:6:25: ContainerRestart takes no body",
+                "p.yaml:6:31: unknown parameter of ContainerRestart \"seconds\", expected one of t, signal",
+                "p.yaml:7:20: ContainerPause takes no parameters",
+                "p.yaml:8:18: parameters of ContainerStop, which the profile does not allow",
+            ],
+        );
+        check_diagnostics(
+            "profile: p\nallow: [ImageCreate]\nparameters: {ImageCreate: some}\n",
+            &["p.yaml:3:27: found \"some\", expected `all` or a list of parameters"],
+        );
+        check_diagnostics(
+            "profile: p\nparameters: [a]\n",
+            &["p.yaml:2:13: found a list, expected lists of parameters by operation"],
+        );
+    }
+
+    /// What requests of built-in profiles that change something may contain. Everything else is denied.
+    const CONTENTS: &[(&str, &str, &[&str])] =
+        &[("autoheal", "ContainerRestart", &["t"]), ("watchtower", "ImageCreate", &["fromImage", "tag"])];
+
+    #[test]
+    fn built_in_profiles_allow_no_more_in_a_request_than_their_clients_send() {
+        let profiles = Profiles::built_in(&crate::api::catalogue::built_in().unwrap()).unwrap();
+        for profile in profiles.iter() {
+            for operation in profile.allow.keys().filter_map(|id| operation(id)) {
+                let contents = profile.contents(operation);
+                let beyond = contents.beyond(&RequestContents::usual(operation));
+                assert!(beyond.is_empty(), "{} {}: {beyond:?}", profile.name, operation.id);
+                if operation.mutating {
+                    let row = CONTENTS.iter().find(|(name, id, _)| (*name, *id) == (&profile.name, operation.id));
+                    assert_eq!(Some(contents.names().as_slice()), row.map(|row| row.2), "{}", profile.name);
+                }
+            }
+        }
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Operation {
     pub query: &'static [Parameter],
     /// The body that a request may have.
     pub body: RequestBody,
+    /// Whether a request of a known client has no body, although it may have one.
+    pub body_is_rare: bool,
     /// Whether the engine calls a registry with credentials from the request header `X-Registry-Auth` or
     /// `X-Registry-Config`.
     pub calls_registry: bool,
@@ -106,6 +108,16 @@ pub enum RequestBody {
     Raw,
 }
 
+impl RequestBody {
+    /// Whether the operation cannot do without a body.
+    pub const fn is_required(self) -> bool {
+        match self {
+            Self::Json | Self::Tar | Self::Raw => true,
+            Self::None | Self::OptionalJson | Self::OptionalTar => false,
+        }
+    }
+}
+
 /// A query parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameter {
@@ -113,6 +125,8 @@ pub struct Parameter {
     pub name: &'static str,
     /// Whether a request may have the parameter more than once.
     pub repeats: bool,
+    /// Whether no known client needs it. Then a request may have it only if the profile names it.
+    pub rare: bool,
 }
 
 /// Finds an operation by its id. `Ping` and `Version` are short for `SystemPing` and `SystemVersion`.
@@ -191,6 +205,11 @@ impl Operation {
             .any(|prefix| self.template.starts_with(prefix))
     }
 
+    /// Whether the request makes the engine send requests to a host that it names.
+    pub fn calls_out(&self) -> bool {
+        self.calls_registry || ["GetPluginPrivileges", "SystemAuth"].contains(&self.id)
+    }
+
     /// Whether the request says which command new containers run.
     pub fn creates_containers(&self) -> bool {
         ["ContainerCreate", "ServiceCreate", "ServiceUpdate"].contains(&self.id)
@@ -208,11 +227,21 @@ pub fn unknown_operation(id: &str) -> String {
     unknown_or("operation", id, known, "an operation id of the Docker API such as ContainerList")
 }
 
-/// Makes a list of parameters from their names. `many` after a name lets that parameter repeat.
+/// Makes a list of parameters from their names. `many` after a name lets that parameter repeat. `rare` says that no known
+/// client needs it: none of those in `docs/clients.md`, which the tests run or replay, nor the docker command (20.10 to
+/// 28.5), Compose (1.29 and 2.40), docker-py, dockerode and bollard.
 macro_rules! parameters {
-    ($($name:literal $($many:ident)?),*) => { &[$(Parameter { name: $name, repeats: parameters!(@ $($many)?) }),*] };
-    (@) => { false };
-    (@ many) => { true };
+    ($($name:literal $($mark:ident)*),*) => { &[$(Parameter {
+        name: $name,
+        repeats: parameters!(@many $($mark)*),
+        rare: parameters!(@rare $($mark)*),
+    }),*] };
+    (@many many $($rest:ident)*) => { true };
+    (@many rare $($rest:ident)*) => { parameters!(@many $($rest)*) };
+    (@many) => { false };
+    (@rare rare $($rest:ident)*) => { true };
+    (@rare many $($rest:ident)*) => { parameters!(@rare $($rest)*) };
+    (@rare) => { false };
 }
 
 use ResponseKind::{Array, Document, Empty, Hijack, Octets, Ping, Tar, Text, WebSocket};
@@ -262,13 +291,13 @@ pub static OPERATIONS: &[Operation] = &[
     get("SystemVersion", "/version", Document("SystemVersion")),
     get("SystemInfo", "/info", Document("SystemInfo")),
     get("SystemDataUsage", "/system/df", Document("SystemDataUsage")).query(parameters!["type" many, "verbose"]).since(25),
-    get("SystemEvents", "/events", ResponseKind::Stream(StreamKind::Events)).query(parameters!["since", "until", "filters", "stream"]),
+    get("SystemEvents", "/events", ResponseKind::Stream(StreamKind::Events)).query(parameters!["since", "until", "filters", "stream" rare]),
     post("SystemAuth", "/auth", Document("SystemAuth")).json().reads().about("Carries credentials, which the engine sends to a registry."),
 
-    get("ContainerList", "/containers/json", Array("ContainerSummary")).query(parameters!["all", "limit", "size", "filters", "since", "before", "trunc_cmd"]),
+    get("ContainerList", "/containers/json", Array("ContainerSummary")).query(parameters!["all", "limit", "size", "filters", "since" rare, "before" rare, "trunc_cmd"]),
     get("ContainerInspect", "/containers/{id}/json", Document("ContainerInspect")).query(parameters!["size"]),
-    get("ContainerTop", "/containers/{id}/top", Document("ContainerTop")).query(parameters!["ps_args", "stream"]),
-    get("ContainerLogs", "/containers/{id}/logs", LOGS).query(parameters!["details", "follow", "stdout", "stderr", "since", "until", "timestamps", "tail", "format"]).about(OUTPUT),
+    get("ContainerTop", "/containers/{id}/top", Document("ContainerTop")).query(parameters!["ps_args", "stream" rare]),
+    get("ContainerLogs", "/containers/{id}/logs", LOGS).query(parameters!["details", "follow", "stdout", "stderr", "since", "until", "timestamps", "tail", "format" rare]).about(OUTPUT),
     get("ContainerChanges", "/containers/{id}/changes", Array("ContainerChange")),
     get("ContainerExport", "/containers/{id}/export", Tar).about("Returns the whole root file system."),
     get("ContainerStats", "/containers/{id}/stats", ResponseKind::Stream(StreamKind::Stats)).query(parameters!["stream", "one-shot"]),
@@ -279,7 +308,7 @@ pub static OPERATIONS: &[Operation] = &[
     get("ContainerAttachWebsocket", "/containers/{id}/attach/ws", WebSocket).query(ATTACH).raw().writes().about("Lets the client write to the process. It is a GET, so any web page can open it on an unprotected listener."),
     post("ContainerAttach", "/containers/{id}/attach", Hijack).query(ATTACH).raw().about(ATTACHED),
     post("ContainerCreate", "/containers/create", Document("ContainerCreated")).query(parameters!["name", "platform"]).json(),
-    post("ContainerStart", "/containers/{id}/start", Empty).query(parameters!["detachKeys", "checkpoint", "checkpoint-dir"]),
+    post("ContainerStart", "/containers/{id}/start", Empty).query(parameters!["detachKeys", "checkpoint" rare, "checkpoint-dir" rare]),
     post("ContainerStop", "/containers/{id}/stop", Empty).query(parameters!["t", "signal"]),
     post("ContainerRestart", "/containers/{id}/restart", Empty).query(parameters!["t", "signal"]),
     post("ContainerKill", "/containers/{id}/kill", Empty).query(parameters!["signal"]),
@@ -301,14 +330,14 @@ pub static OPERATIONS: &[Operation] = &[
     post("ExecStart", "/exec/{id}/start", Hijack).json().about(ATTACHED),
     post("ExecResize", "/exec/{id}/resize", Empty).query(parameters!["h", "w"]),
 
-    get("ImageList", "/images/json", Array("ImageSummary")).query(parameters!["all", "filters", "filter", "digests", "shared-size", "manifests", "identity", "only_ids"]),
+    get("ImageList", "/images/json", Array("ImageSummary")).query(parameters!["all", "filters", "filter" rare, "digests", "shared-size", "manifests", "identity" rare, "only_ids"]),
     get("ImageInspect", "/images/{reference}/json", Document("ImageInspect")).query(parameters!["manifests", "platform"]),
     get("ImageHistory", "/images/{reference}/history", Array("ImageHistory")).query(parameters!["platform"]),
-    get("ImageAttestations", "/images/{reference}/attestations", Array("ImageAttestation")).query(parameters!["platform" many, "type" many, "statement"]).since(55),
+    get("ImageAttestations", "/images/{reference}/attestations", Array("ImageAttestation")).query(parameters!["platform" many rare, "type" many rare, "statement" rare]).since(55),
     get("ImageGet", "/images/{reference}/get", Tar).query(parameters!["platform" many]).about(IMAGE_TAR),
     get("ImageGetAll", "/images/get", Tar).query(parameters!["names" many, "platform" many]).about(IMAGE_TAR),
     get("ImageSearch", "/images/search", Array("ImageSearch")).query(parameters!["term", "limit", "filters"]).with_registry().about(CALLS_OUT),
-    post("ImageCreate", "/images/create", PROGRESS).query(parameters!["fromImage", "fromSrc", "repo", "tag", "message", "changes" many, "platform", "registry"]).optional_tar().with_registry().about(CALLS_OUT),
+    post("ImageCreate", "/images/create", PROGRESS).query(parameters!["fromImage", "fromSrc" rare, "repo" rare, "tag", "message" rare, "changes" many rare, "platform", "registry" rare]).optional_tar().rarely().with_registry().about(CALLS_OUT),
     post("ImageLoad", "/images/load", PROGRESS).query(parameters!["quiet", "platform" many]).tar(),
     post("ImagePush", "/images/{reference}/push", PROGRESS).query(parameters!["tag", "platform"]).with_registry().about(CALLS_OUT),
     post("ImageTag", "/images/{reference}/tag", Empty).query(parameters!["repo", "tag", "force"]),
@@ -347,7 +376,7 @@ pub static OPERATIONS: &[Operation] = &[
     get("PluginList", "/plugins", Array("Plugin")).query(FILTERS),
     get("PluginInspect", "/plugins/{reference}/json", Document("Plugin")).since(25),
     get("PluginInspectEarly", "/plugins/{name}", Document("Plugin")).until(24).about("Exists only in experimental builds of Docker 1.12, and no response was ever recorded. The id is dockveil's own."),
-    get("GetPluginPrivileges", "/plugins/privileges", Array("PluginPrivilege")).query(parameters!["name", "remote"]).since(25).about(CALLS_OUT),
+    get("GetPluginPrivileges", "/plugins/privileges", Array("PluginPrivilege")).query(parameters!["name" rare, "remote"]).since(25).about(CALLS_OUT),
     post("PluginPull", "/plugins/pull", PROGRESS).query(parameters!["remote", "name"]).json().with_registry().about(CALLS_OUT),
     post("PluginCreate", "/plugins/create", Empty).query(parameters!["name"]).tar().since(25),
     post("PluginEnable", "/plugins/{reference}/enable", Empty).query(parameters!["timeout"]),
@@ -443,6 +472,7 @@ const fn row(id: &'static str, method: Method, template: &'static str, response:
         mutating: false,
         query: &[],
         body: RequestBody::None,
+        body_is_rare: false,
         calls_registry: false,
         path_stat: false,
         about: "",
@@ -453,6 +483,12 @@ impl Operation {
     /// Takes these parameters.
     const fn query(mut self, query: &'static [Parameter]) -> Self {
         self.query = query;
+        self
+    }
+
+    /// Has a body only in requests of no known client.
+    const fn rarely(mut self) -> Self {
+        self.body_is_rare = true;
         self
     }
 

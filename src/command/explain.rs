@@ -55,7 +55,9 @@ fn explain_request(
                 writeln!(out, "          {}", operation.about)?;
             }
         }
-        Decision::Deny(denial @ (Denial::Oracle | Denial::Pattern | Denial::Filters)) => {
+        Decision::Deny(
+            denial @ (Denial::Parameter | Denial::Body | Denial::Oracle | Denial::Pattern | Denial::Filters),
+        ) => {
             writeln!(out, "decision  403: {}", denial.public())?;
         }
         Decision::Relay(reason) => {
@@ -100,10 +102,17 @@ fn write_route(route: &Route, out: &mut dyn Write) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The line of the profile that allows the operation.
+/// The line of the profile that allows the operation, and what a request may contain.
 fn write_permission(route: &Route, profile: &Profile, out: &mut dyn Write) -> Result<(), CommandError> {
     if let Some(location) = profile.allow.get(route.operation.id) {
         writeln!(out, "          allowed by {location}")?;
+    }
+    let contents = profile.contents(route.operation);
+    match (contents.names().as_slice(), &contents.location) {
+        ([], None) => {}
+        ([], Some(location)) => writeln!(out, "          no parameters ({location})")?,
+        (names, None) => writeln!(out, "          may have {}", names.join(", "))?,
+        (names, Some(location)) => writeln!(out, "          may have {} ({location})", names.join(", "))?,
     }
     Ok(())
 }

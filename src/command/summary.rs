@@ -7,9 +7,12 @@ use std::sync::Arc;
 use crate::api::{Operation, ResponseKind, StreamKind, lists};
 use crate::config::{Config, Listener};
 use crate::policy::Policy;
-use crate::profile::StreamFiltering;
+use crate::profile::{RequestContents, StreamFiltering};
 use crate::schema::Class;
 use crate::socket::Address;
+
+/// What it means if a client can create containers.
+const CREATES: &str = "a client can create a container that mounts the whole host, and read everything";
 
 /// What the clients of each listener may request and see.
 pub fn summary(config: &Config) -> String {
@@ -88,6 +91,16 @@ pub(super) fn of_policy(policy: &Policy) -> String {
     if !mutating.is_empty() {
         line(&mut text, format_args!("  warning: can change things: {}", mutating.join(", ")));
     }
+    of_contents(&mut text, &operations, policy);
+    let calling: Vec<&str> =
+        operations.iter().filter(|operation| operation.calls_out()).map(|operation| operation.id).collect();
+    if !calling.is_empty() {
+        let calling = calling.join(", ");
+        line(&mut text, format_args!("  warning: makes the engine call hosts that a client names: {calling}"));
+    }
+    if operations.iter().any(|operation| operation.id == "ContainerCreate") {
+        line(&mut text, format_args!("  warning: {CREATES}"));
+    }
     let filtered: Vec<&str> = operations.iter().filter_map(|operation| filtered(operation, policy)).collect();
     if !filtered.is_empty() {
         line(&mut text, format_args!("  streams filtered: {}", filtered.join(", ")));
@@ -97,6 +110,22 @@ pub(super) fn of_policy(policy: &Policy) -> String {
         line(&mut text, format_args!("  warning: passes untouched: {shown}"));
     }
     text
+}
+
+/// What requests that change things may contain, if the profile says so or if it is more than known clients send.
+fn of_contents(text: &mut String, operations: &[&Operation], policy: &Policy) {
+    for operation in operations.iter().filter(|operation| operation.mutating) {
+        let contents = policy.profile().contents(operation);
+        let beyond = contents.beyond(&RequestContents::usual(operation));
+        if !beyond.is_empty() {
+            let (id, beyond) = (operation.id, beyond.join(", "));
+            line(text, format_args!("  warning: {id} can have more than known clients send: {beyond}"));
+        } else if contents.location.is_some() {
+            let names = contents.names();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            line(text, format_args!("  parameters of {}: {names}", operation.id));
+        }
+    }
 }
 
 /// The name of the stream that an operation returns, if its records are filtered.
@@ -214,6 +243,55 @@ mod tests {
             assert_eq!(warned(lines), [expected], "{lines}");
         }
         assert_eq!(warned("labels: [\"traefik.*\", \"*.enable\"]\nenv: [TZ]"), Vec::<String>::new());
+    }
+
+    /// The lines about requests that change things or reach other hosts, of a profile with these lines.
+    #[track_caller]
+    fn check_requests(lines: &str, expected: &[&str]) {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let profiles = Profiles::parse(&[("p.yaml", &format!("profile: p\n{lines}"))], &catalogue).unwrap();
+        let summary = of_policy(&Policy::compile(profiles.get("p").unwrap(), &catalogue).unwrap());
+        let found: Vec<&str> = summary
+            .lines()
+            .filter_map(|line| line.strip_prefix("  "))
+            .filter(|line| ["can ", "parameters", "a client names"].iter().any(|word| line.contains(word)))
+            .filter(|line| !line.contains("passes untouched"))
+            .collect();
+        assert_eq!(found, expected, "{lines}");
+    }
+
+    #[test]
+    fn warnings_say_what_a_request_can_do() {
+        const PULLS: &str = "warning: makes the engine call hosts that a client names: ImageCreate";
+        const CHANGES: &str = "warning: can change things: ImageCreate";
+        check_requests("allow: [ImageCreate]\n", &[CHANGES, PULLS]);
+        check_requests(
+            "allow: [ImageCreate]\nparameters: {ImageCreate: [fromImage]}\n",
+            &[CHANGES, "parameters of ImageCreate: fromImage", PULLS],
+        );
+        check_requests(
+            "allow: [ImageCreate]\nparameters: {ImageCreate: all}\n",
+            &[
+                CHANGES,
+                "warning: ImageCreate can have more than known clients send: fromSrc, repo, message, changes, registry, a body",
+                PULLS,
+            ],
+        );
+        check_requests(
+            "allow: [ContainerRestart]\nparameters: {ContainerRestart: []}\n",
+            &["warning: can change things: ContainerRestart", "parameters of ContainerRestart: none"],
+        );
+        check_requests(
+            "allow: [ImageSearch, DistributionInspect, ImageList]\n",
+            &["warning: makes the engine call hosts that a client names: DistributionInspect, ImageSearch"],
+        );
+        check_requests(
+            "allow: [ContainerCreate]\n",
+            &[
+                "warning: can change things: ContainerCreate",
+                "warning: a client can create a container that mounts the whole host, and read everything",
+            ],
+        );
     }
 
     #[test]

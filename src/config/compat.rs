@@ -17,7 +17,7 @@ use self::reader::VariableReader;
 use super::{LONGEST_TIMEOUT, Timeouts};
 use crate::api::{Method, OPERATIONS, lists, operation};
 use crate::cli::{LogLevel, Variables};
-use crate::profile::{Profile, StreamFiltering};
+use crate::profile::{Profile, RequestContents, StreamFiltering};
 use crate::schema::{Class, ClassSet};
 use crate::socket::Address;
 use crate::yaml::{Diagnostic, Diagnostics, Location, nearest};
@@ -190,6 +190,12 @@ impl Compat {
         profile.location = Location::file(&profile.name);
         profile.about = format!("What {} let through, with the variables that are set.", self.table.about);
         profile.allow = self.allow.iter().map(|(id, variable)| (*id, Location::file(variable))).collect();
+        // The other proxy looked at no parameter and no body. Of reads that are filtered, the usual parameters are enough.
+        let allowed = self.allow.iter().filter_map(|(id, variable)| Some((operation(id)?, variable)));
+        for (operation, variable) in allowed.filter(|(operation, _)| operation.mutating || self.extra.all) {
+            let all = RequestContents::all(operation).decided_at(Location::file(variable));
+            profile.parameters.insert(operation.id, all);
+        }
         let classes = if self.extra.all { ClassSet::ALL } else { self.extra.classes };
         for class in classes.iter() {
             profile.classes.insert(class, Location::file(SHOW));

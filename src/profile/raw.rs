@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Profile, StreamFiltering};
+use super::{Profile, RequestContents, StreamFiltering};
 use crate::api::{OPERATIONS, lists, operation, operations_named, unknown_operation};
 use crate::filter::{NamesShown, Rule, Show, parse_rule};
 use crate::schema::{Catalogue, Class, ClassSet, Schema};
 use crate::yaml::{Diagnostic, Diagnostics, Location, Members, Node, unknown, unknown_or};
 
 /// The keys of a profile file.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "profile",
     "about",
     "extends",
     "allow",
+    "parameters",
     "show",
     "hide",
     "unknown",
@@ -48,6 +49,7 @@ pub(super) struct RawProfile {
     about: String,
     extends: Option<(String, Location)>,
     allow: BTreeMap<&'static str, Location>,
+    parameters: BTreeMap<&'static str, RequestContents>,
     classes: RawClasses,
     unknown: Option<bool>,
     names: NamesShown,
@@ -70,6 +72,7 @@ impl RawProfile {
             text("about", "a description of the profile", diagnostics).map(|(about, _)| about).unwrap_or_default();
         let extends = text("extends", "the name of a profile", diagnostics);
         let allow = members.get("allow").map(|node| allowed(node, diagnostics)).unwrap_or_default();
+        let parameters = members.get("parameters").map(|node| parameters(node, diagnostics)).unwrap_or_default();
         let classes = RawClasses::read(members, diagnostics);
         let unknown = members.get("unknown").and_then(|node| diagnostics.ok(shown_or_hidden(node)));
         let mut names = NamesShown::default();
@@ -86,14 +89,30 @@ impl RawProfile {
             }
             return None;
         };
-        Some(Self { name, location, about, extends, allow, classes, unknown, names, mask, rules, events, stats })
+        Some(Self {
+            name,
+            location,
+            about,
+            extends,
+            allow,
+            parameters,
+            classes,
+            unknown,
+            names,
+            mask,
+            rules,
+            events,
+            stats,
+        })
     }
 
     /// Merges the profile with those that it extends. Operations, named entries and rules are added up; `show` adds
-    /// classes and `hide` removes them; every other key overrides that of the extended profile.
+    /// classes and `hide` removes them; every other key, and every entry of `parameters`, overrides that of the extended
+    /// profile.
     ///
     /// # Errors
-    /// A diagnostic if an extended profile does not exist, or if the profile extends itself.
+    /// A diagnostic if an extended profile does not exist, if the profile extends itself, or if `parameters` names an
+    /// operation that is not allowed.
     pub(super) fn profile(&self, raw_profiles: &BTreeMap<String, Self>) -> Result<Profile, Diagnostic> {
         let ancestry = self.ancestry(raw_profiles)?;
         let mut profile = Profile {
@@ -101,6 +120,7 @@ impl RawProfile {
             location: self.location.clone(),
             about: self.about.clone(),
             allow: BTreeMap::new(),
+            parameters: BTreeMap::new(),
             show: Show { mask: true, ..Show::default() },
             classes: BTreeMap::new(),
             rules: Vec::new(),
@@ -112,6 +132,12 @@ impl RawProfile {
         }
         for raw in ancestry.into_iter().rev() {
             raw.add_to(&mut profile);
+        }
+        for (id, contents) in &self.parameters {
+            if let Some(location) = contents.location.as_ref().filter(|_| !profile.allow.contains_key(id)) {
+                let message = format!("parameters of {id}, which the profile does not allow");
+                return Err(Diagnostic::new(location, message));
+            }
         }
         Ok(profile)
     }
@@ -140,6 +166,7 @@ impl RawProfile {
         for (id, location) in &self.allow {
             profile.allow.entry(id).or_insert_with(|| location.clone());
         }
+        profile.parameters.extend(self.parameters.iter().map(|(id, contents)| (*id, contents.clone())));
         self.classes.add_to(profile);
         profile.show.unknown = self.unknown.unwrap_or(profile.show.unknown);
         profile.show.mask = self.mask.unwrap_or(profile.show.mask);
@@ -260,6 +287,23 @@ fn allowed(node: &Node, diagnostics: &mut Diagnostics) -> BTreeMap<&'static str,
         }
     }
     allow
+}
+
+/// Reads `parameters`.
+fn parameters(node: &Node, diagnostics: &mut Diagnostics) -> BTreeMap<&'static str, RequestContents> {
+    let mut found = BTreeMap::new();
+    for (key, value) in diagnostics.ok(node.mapping("lists of parameters by operation")).unwrap_or_default() {
+        match operation(&key.name) {
+            Some(operation) => {
+                let contents = RequestContents::read(operation, value, diagnostics);
+                if found.insert(operation.id, contents).is_some() {
+                    diagnostics.report(&key.location, format!("duplicate operation {}", operation.id));
+                }
+            }
+            None => diagnostics.report(&key.location, unknown_operation(&key.name)),
+        }
+    }
+    found
 }
 
 /// Reads a list of names, in which `*` stands for any text.

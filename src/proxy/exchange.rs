@@ -17,7 +17,7 @@ use super::stream_request::{StreamBody, StreamParts, StreamRequest};
 use super::{Error, headers, respond};
 use crate::api::{ApiVersion, RequestBody, ResponseKind, StreamKind};
 use crate::filter::Plan;
-use crate::policy::{Decision, Policy, RelayReason};
+use crate::policy::{Decision, Denial, Policy, RelayReason};
 use crate::route::{self, Route};
 use crate::schema::Class;
 use crate::upstream::{Upstream, UpstreamBody};
@@ -84,7 +84,7 @@ impl Proxy {
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let route = route::find(request.method().as_str(), target)?.ok_or(Error::NoRoute)?;
         log.operation(route.operation);
-        let decision = self.policy.decide(&route);
+        let decision = self.decide(&route, &request);
         // A denial is answered as such, whatever the body.
         if !matches!(decision, Decision::Deny(_)) {
             check_body(&route, &request)?;
@@ -111,6 +111,18 @@ impl Proxy {
                 self.filter(&route, request, plan, log).await.map(Answer::Response)
             }
         }
+    }
+
+    /// Decides what happens to a request. One with a body that the profile does not allow is denied.
+    fn decide(&self, route: &Route, request: &Request<Incoming>) -> Decision {
+        let decision = self.policy.decide(route);
+        // A body where the operation takes none is malformed, whatever the profile says.
+        let takes_body = route.operation.body != RequestBody::None;
+        let has_body = takes_body && !request.body().is_end_stream();
+        if has_body && !matches!(decision, Decision::Deny(_)) && !self.policy.allows_body(route.operation) {
+            return Decision::Deny(Denial::Body);
+        }
+        decision
     }
 
     /// Refuses requests of web pages, and requests for another host name.

@@ -82,10 +82,10 @@ mod tests {
     use super::*;
 
     const KNOWN: &[Parameter] = &[
-        Parameter { name: "all", repeats: false },
-        Parameter { name: "filters", repeats: false },
-        Parameter { name: "one-shot", repeats: false },
-        Parameter { name: "names", repeats: true },
+        Parameter { name: "all", repeats: false, rare: false },
+        Parameter { name: "filters", repeats: false, rare: false },
+        Parameter { name: "one-shot", repeats: false, rare: false },
+        Parameter { name: "names", repeats: true, rare: false },
     ];
 
     #[track_caller]

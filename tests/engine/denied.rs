@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::harness::{Outcome, Test, tests};
 use crate::support::proxy::Proxy;
+use crate::support::tar::Tar;
 use crate::support::{assert_no_canary, client, engine};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -13,6 +14,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_upgrade_of_a_denied_operation_is_denied,
     an_error_for_a_missing_object_does_not_quote_its_name,
     an_error_for_a_bad_parameter_does_not_quote_it,
+    an_import_through_watchtower_replaces_no_image,
 ];
 
 /// Requests that change something, or that read what a dashboard does not need.
@@ -144,5 +146,31 @@ fn an_error_for_a_bad_parameter_does_not_quote_it() -> Outcome {
     ] {
         check(&proxy.socket(), "GET", target, &[], &[400, 403, 404, 500]);
     }
+    Ok(())
+}
+
+/// The profile `watchtower` lets its client pull. The same operation imports a file as an image, under any name.
+fn an_import_through_watchtower_replaces_no_image() -> Outcome {
+    let engine = engine::read_write()?;
+    let proxy = Proxy::start(&engine.socket(), "watchtower");
+    let id = || client::get(&engine.socket(), "/images/victim:1/json").json()["Id"].clone();
+    let import = |socket: &Path, file: &str| {
+        let archive = Tar::default().file(file, 0o644, file.as_bytes()).finish();
+        let headers = ["Content-Type: application/x-tar"];
+        client::request(socket, "POST", "/images/create?fromSrc=-&repo=victim&tag=1", &headers, &archive)
+    };
+    assert_eq!(import(&engine.socket(), "before").status(), 200);
+    let before = id();
+    assert!(before.is_string(), "{before}");
+    check_response(&import(&proxy.socket(), "canary-import"), "POST", "/images/create", &[403]);
+    for query in ["fromSrc=http://192.0.2.1/canary.tar&repo=victim&tag=1", "fromImage=victim&tag=1&changes=CMD+canary"]
+    {
+        check(&proxy.socket(), "POST", &format!("/images/create?{query}"), &[], &[403]);
+    }
+    assert_eq!(id(), before);
+    // At the engine itself it works.
+    assert_eq!(import(&engine.socket(), "after").status(), 200);
+    assert_ne!(id(), before);
+    assert_eq!(client::delete(&engine.socket(), "/images/victim:1?force=1").status(), 200);
     Ok(())
 }

@@ -105,8 +105,11 @@ fn targets(operation: &Operation) -> Vec<String> {
             operation.query.iter().map(|known| format!("{}={}", known.name, value(known.name))).collect();
         found.push(path.clone());
         found.extend(each.iter().map(|query| format!("{path}?{query}")));
-        if each.len() > 1 {
-            found.push(format!("{path}?{}", each.join("&")));
+        let usual = operation.query.iter().filter(|known| !known.rare).map(|known| known.name);
+        let usual: Vec<String> = usual.map(|name| format!("{name}={}", value(name))).collect();
+        // A profile denies a request with a parameter that few clients send, so the others come together too.
+        for all in [each, usual].iter().filter(|all| all.len() > 1) {
+            found.push(format!("{path}?{}", all.join("&")));
         }
     }
     found

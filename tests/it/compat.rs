@@ -429,6 +429,16 @@ fn check_states_the_proxy_and_warns_of_what_is_shown() {
     let said = check(&[("SOCKET_PROXY_KEEPALIVE", "5s")], &["check"]);
     assert!(said.contains("\ncompat: 11notes\n") && said.contains("SOCKET_PROXY_KEEPALIVE: not supported"), "{said}");
     assert!(!said.contains("DOCKVEIL_SHOW=all"), "{said}");
+    // 11notes lets every GET through, also those with which the engine calls another host.
+    let calls = "warning: makes the engine call hosts that a client names: DistributionInspect, GetPluginPrivileges, \
+                 ImageSearch\n";
+    assert!(said.contains(calls), "{said}");
+    let creates = "  warning: a client can create a container that mounts the whole host, and read everything\n";
+    for (post, expected) in [("1", true), ("0", false)] {
+        let said = check(&[("CONTAINERS", "1"), ("POST", post)], &["check"]);
+        assert_eq!(said.contains(creates), expected, "{said}");
+        assert_eq!(said.contains("warning: ContainerStart can have more than known clients send"), expected, "{said}");
+    }
     let said = check(&[("IMAGES", "1"), ("DOCKVEIL_SHOW", "all")], &["check"]);
     assert!(said.contains("compat: tecnativa") && said.contains("warning: DOCKVEIL_SHOW=all"), "{said}");
     let said = check(&[("IMAGES", "1")], &["check", "--profile", "dashboard"]);

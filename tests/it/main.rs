@@ -8,6 +8,7 @@ mod canaries;
 mod catalogue;
 mod clients;
 mod compat;
+mod contents;
 mod credentials;
 mod cut;
 mod departures;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
             remains::TESTS,
             remains::table::TESTS,
             compat::TESTS,
+            contents::TESTS,
             credentials::TESTS,
             events::TESTS,
             deploy::TESTS,

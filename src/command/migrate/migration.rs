@@ -9,6 +9,7 @@ use crate::api::{Operation, operation, operations_named};
 use crate::command::explain::explained;
 use crate::config::compat;
 use crate::config::{Filters, Timeouts, leads_to};
+use crate::profile::RequestContents;
 use crate::schema::Class;
 use crate::socket::Address;
 use crate::yaml::Diagnostics;
@@ -208,6 +209,16 @@ impl Migration {
         }
         for (id, why) in left_out {
             line(text, format_args!("    #  - {id:width$}  # {}", one_line(why)));
+        }
+        let writes = self.allow.keys().filter_map(|id| operation(id)).filter(|operation| operation.mutating);
+        let beyond = |operation: &&Operation| RequestContents::all(operation) != RequestContents::usual(operation);
+        let beyond: Vec<&Operation> = writes.filter(beyond).collect();
+        if !beyond.is_empty() {
+            line(text, format_args!("    # Parameters that few clients send. The other proxy looked at none of them:"));
+            line(text, format_args!("    parameters:"));
+        }
+        for operation in beyond {
+            line(text, format_args!("      {}: all", operation.id));
         }
     }
 }

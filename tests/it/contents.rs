@@ -1,0 +1,126 @@
+//! What requests of an allowed operation may contain: parameters and bodies.
+
+use dockveil::api::{Operation, RequestBody};
+use dockveil::profile::RequestContents;
+
+use crate::harness::{Test, tests};
+use crate::support::built_in::{policy, profiles};
+use crate::support::client::{status, target_of};
+use crate::support::daemon::json;
+use crate::support::proxy::Bench;
+use crate::support::stage::Stage;
+
+pub(crate) const TESTS: &[Test] = tests![
+    watchtower_pulls_and_does_not_import,
+    autoheal_chooses_the_time_and_not_the_signal,
+    no_parameter_and_no_body_beyond_the_profile_reaches_the_daemon,
+    a_profile_allows_a_parameter_and_a_body_by_name
+];
+
+/// A tar archive: an end without a file.
+const TAR: &str = "Content-Type: application/x-tar\r\nContent-Length: 4\r\n\r\n\0\0\0\0";
+const EMPTY: &str = "Content-Length: 0\r\n\r\n";
+
+/// A POST with these last fields and this body.
+fn post(target: &str, rest: &str) -> String {
+    format!("POST {target} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n{rest}")
+}
+
+/// Sends a request and reads the answer. This direction stays open: a client that ends it has stopped listening to a stream.
+fn ask(bench: &Bench, request: &str) -> String {
+    let mut client = bench.client();
+    client.send(request);
+    client.response()
+}
+
+/// The request lines that the daemon received.
+fn lines(bench: &Bench) -> Vec<String> {
+    bench.daemon.requests().iter().map(|request| request.lines().next().unwrap().to_owned()).collect()
+}
+
+/// An import would replace a local image by a file, by one that the engine downloads, or by changes to its configuration.
+fn watchtower_pulls_and_does_not_import() {
+    let stage = Stage::new(policy("watchtower"));
+    for (target, rest) in [
+        ("/v1.51/images/create?fromSrc=-&repo=victim&tag=1", TAR),
+        ("/v1.51/images/create?fromSrc=-&repo=victim&tag=1", EMPTY),
+        ("/v1.51/images/create?fromSrc=http://192.0.2.1/a.tar&repo=victim&tag=1", EMPTY),
+        ("/v1.51/images/create?fromImage=a&tag=1&changes=ENTRYPOINT+evil", EMPTY),
+        ("/v1.51/images/create?fromImage=a&tag=1&message=a", EMPTY),
+        ("/v1.51/images/create?fromImage=a&tag=1&%66romSrc=-", EMPTY),
+        ("/v1.51/images/create?fromImage=a&tag=1&platform=linux/arm64", EMPTY),
+        ("/v1.51/images/create?fromImage=a&tag=1", TAR),
+    ] {
+        let answer = ask(&stage.bench, &post(target, rest));
+        assert_eq!(status(&answer), 403, "{target}: {answer}");
+    }
+    assert_eq!(lines(&stage.bench), [""; 0]);
+    let answer = ask(&stage.bench, &post("/v1.51/images/create?fromImage=a&tag=1", EMPTY));
+    assert_eq!(status(&answer), 200, "{answer}");
+    assert_eq!(lines(&stage.bench), ["POST /v1.51/images/create?fromImage=a&tag=1 HTTP/1.1"]);
+}
+
+fn autoheal_chooses_the_time_and_not_the_signal() {
+    let stage = Stage::new(policy("autoheal"));
+    for (query, rest, expected) in [
+        ("?t=10", EMPTY, 200),
+        ("", EMPTY, 200),
+        ("?t=10&signal=SIGUSR1", EMPTY, 403),
+        ("?signal=SIGKILL", EMPTY, 403),
+        ("?t=10", TAR, 400),
+    ] {
+        let answer = stage.bench.ask(post(&format!("/containers/web/restart{query}"), rest));
+        assert_eq!(status(&answer), expected, "{query}: {answer}");
+    }
+    assert_eq!(lines(&stage.bench).len(), 2);
+}
+
+/// Every built-in profile, every operation that it allows and that takes more than the profile lets through.
+fn no_parameter_and_no_body_beyond_the_profile_reaches_the_daemon() {
+    let (mut profiles_asked, mut denied) = (0, 0);
+    for profile in profiles().iter() {
+        let operations: Vec<&Operation> = policy(&profile.name).operations().collect();
+        let mut requests = Vec::new();
+        for operation in operations {
+            let contents = profile.contents(operation);
+            let (method, target) = (operation.method.as_str(), target_of(operation));
+            for name in RequestContents::all(operation).beyond(&contents) {
+                let (query, rest) = if name == "a body" { (String::new(), TAR) } else { (format!("?{name}=1"), EMPTY) };
+                requests.push(format!("{method} {target}{query} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n{rest}"));
+            }
+        }
+        if requests.is_empty() {
+            continue;
+        }
+        let stage = Stage::new(policy(&profile.name));
+        for request in &requests {
+            let answer = stage.bench.ask(request);
+            assert_eq!(status(&answer), 403, "{} {request}: {answer}", profile.name);
+        }
+        assert_eq!(lines(&stage.bench), [""; 0], "{}", profile.name);
+        profiles_asked += 1;
+        denied += requests.len();
+    }
+    assert!(profiles_asked > 20 && denied > 60, "{profiles_asked} {denied}");
+}
+
+fn a_profile_allows_a_parameter_and_a_body_by_name() {
+    let profile = "profile: test\nallow: [ImageCreate, ContainerList]\nshow: [state]\n";
+    for (more, expected) in [
+        ("", [403, 403, 200]),
+        ("parameters: {ImageCreate: [fromSrc, repo, tag]}\n", [200, 403, 403]),
+        ("parameters: {ImageCreate: [fromSrc, repo, tag, body]}\n", [200, 200, 403]),
+        ("parameters: {ImageCreate: all}\n", [200, 200, 200]),
+        ("parameters: {ImageCreate: []}\n", [403, 403, 403]),
+    ] {
+        let bench = Bench::profiled(&format!("{profile}{more}"), |_| json("[]"));
+        let import = "/images/create?fromSrc=-&repo=a&tag=1";
+        let asked = [post(import, EMPTY), post(import, TAR), post("/images/create?fromImage=a", EMPTY)];
+        let found = asked.map(|request| status(&ask(&bench, &request)));
+        assert_eq!(found, expected, "{more}");
+        // The list of another operation changes nothing for this one.
+        let list = |query: &str| status(&bench.ask(format!("GET /containers/json{query} HTTP/1.1\r\nHost: d\r\n\r\n")));
+        assert_eq!((list("?all=1"), list("?since=a")), (200, 403), "{more}");
+    }
+    assert_eq!(dockveil::api::operation("ContainerList").unwrap().body, RequestBody::None);
+}
