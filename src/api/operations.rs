@@ -91,6 +91,27 @@ pub enum StreamKind {
     Wait,
 }
 
+impl StreamKind {
+    /// The schema of each record; `None` if the records are not JSON.
+    const fn schema(self) -> Option<&'static str> {
+        match self {
+            Self::Logs => None,
+            Self::Events => Some("Event"),
+            Self::Stats => Some("ContainerStats"),
+            Self::Progress => Some("Progress"),
+            Self::Wait => Some("ContainerWait"),
+        }
+    }
+
+    /// Whether the records can be filtered one by one.
+    const fn can_be_filtered(self) -> bool {
+        match self {
+            Self::Events | Self::Stats => true,
+            Self::Logs | Self::Progress | Self::Wait => false,
+        }
+    }
+}
+
 /// The body that a request may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestBody {
@@ -161,12 +182,8 @@ impl Operation {
     pub const fn schema(&self) -> Option<&'static str> {
         match self.response {
             ResponseKind::Document(schema) | ResponseKind::Array(schema) => Some(schema),
-            ResponseKind::Stream(StreamKind::Events) => Some("Event"),
-            ResponseKind::Stream(StreamKind::Stats) => Some("ContainerStats"),
-            ResponseKind::Stream(StreamKind::Progress) => Some("Progress"),
-            ResponseKind::Stream(StreamKind::Wait) => Some("ContainerWait"),
-            ResponseKind::Stream(StreamKind::Logs)
-            | ResponseKind::Ping
+            ResponseKind::Stream(kind) => kind.schema(),
+            ResponseKind::Ping
             | ResponseKind::Text
             | ResponseKind::Empty
             | ResponseKind::Hijack
@@ -178,19 +195,12 @@ impl Operation {
 
     /// The same as [`Operation::schema`] if the response can be filtered: a document, an array, events or stats.
     pub const fn filtered_schema(&self) -> Option<&'static str> {
-        match self.response {
-            ResponseKind::Stream(StreamKind::Progress | StreamKind::Wait) => None,
-            ResponseKind::Document(_)
-            | ResponseKind::Array(_)
-            | ResponseKind::Stream(StreamKind::Logs | StreamKind::Events | StreamKind::Stats)
-            | ResponseKind::Ping
-            | ResponseKind::Text
-            | ResponseKind::Empty
-            | ResponseKind::Hijack
-            | ResponseKind::WebSocket
-            | ResponseKind::Tar
-            | ResponseKind::Octets => self.schema(),
+        if let ResponseKind::Stream(kind) = self.response
+            && !kind.can_be_filtered()
+        {
+            return None;
         }
+        self.schema()
     }
 
     /// Whether it is a debug page of the daemon, which shows its arguments and its memory.

@@ -35,6 +35,21 @@ pub enum Action {
 }
 
 impl Action {
+    /// The action that filter files call `name`; `replacement` is for `replace`. Returns `None` if there is no such
+    /// action, or no replacement for `replace`.
+    pub fn named(name: &str, replacement: Option<Replacement>) -> Option<Self> {
+        match name {
+            "keep" => Some(Self::Keep),
+            "blank" => Some(Self::Blank),
+            "remove" => Some(Self::Remove),
+            "redact" => Some(Self::Redact),
+            "mask" => Some(Self::Mask),
+            "hash" => Some(Self::Hash),
+            "replace" => replacement.map(Self::Replace),
+            _ => None,
+        }
+    }
+
     /// Its name in filter files.
     pub fn as_str(&self) -> &'static str {
         match self {

@@ -88,6 +88,9 @@ impl Plan {
     /// Explains what a plan with the same arguments does: an entry for each field of the schema and of those nested in
     /// it, by its path from the root of the document, then one for each rule about any of them.
     ///
+    /// It compiles such a plan again. One that is applied cannot explain itself: objects and arrays that are copied or
+    /// removed as a whole have no state for each field in it.
+    ///
     /// # Errors
     /// As [`Plan::compile`].
     pub fn explain(

@@ -50,7 +50,7 @@ pub fn parse_rule(node: &Node, is_schema: impl Fn(&str) -> bool) -> Result<Rule,
     let on = raw.schema(node, is_schema, &mut diagnostics);
     let selected = raw.selected(node, &mut diagnostics);
     let replacement = raw.replacement(node, &mut diagnostics);
-    let action = selected.as_ref().and_then(|(name, _)| action(name, replacement));
+    let action = selected.as_ref().and_then(|(name, _)| Action::named(name, replacement));
     let rule = match (on, selected, action) {
         (Some(on), Some((_, selector)), Some(action)) => {
             Some(Rule { location: node.location.clone(), on, selector, action })
@@ -137,19 +137,6 @@ impl<'n> RawRule<'n> {
             }
             (false, None) => None,
         }
-    }
-}
-
-fn action(name: &str, replacement: Option<Replacement>) -> Option<Action> {
-    match name {
-        "keep" => Some(Action::Keep),
-        "blank" => Some(Action::Blank),
-        "remove" => Some(Action::Remove),
-        "redact" => Some(Action::Redact),
-        "mask" => Some(Action::Mask),
-        "hash" => Some(Action::Hash),
-        "replace" => replacement.map(Action::Replace),
-        _ => None,
     }
 }
 

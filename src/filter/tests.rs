@@ -11,16 +11,7 @@ const KEY: [u8; 32] = [7; 32];
 fn rule(text: &str) -> Rule {
     let (on, text) = text.split_once(": ").unwrap_or(("A", text));
     let (action, path) = text.split_once(' ').unwrap();
-    let action = match action {
-        "keep" => Action::Keep,
-        "blank" => Action::Blank,
-        "remove" => Action::Remove,
-        "redact" => Action::Redact,
-        "mask" => Action::Mask,
-        "hash" => Action::Hash,
-        "replace" => Action::Replace("{\"new\": 1.0}".parse().unwrap()),
-        other => panic!("{other}"),
-    };
+    let action = Action::named(action, "{\"new\": 1.0}".parse().ok()).unwrap();
     Rule { location: Location::file(text), on: on.to_owned(), selector: path.parse().unwrap(), action }
 }
 

@@ -163,16 +163,9 @@ pub(super) fn plan_of_rules(rules: &[(&str, &str)]) -> Plan {
     }
 }
 
-/// A rule for documents of any schema; `None` if the path is none.
+/// A rule for documents of any schema; `None` if there is no such action or the path is malformed.
 pub(super) fn rule(action: &str, path: &str) -> Option<Rule> {
-    let action = match action {
-        "keep" => Action::Keep,
-        "blank" => Action::Blank,
-        "remove" => Action::Remove,
-        "redact" => Action::Redact,
-        "mask" => Action::Mask,
-        _ => Action::Hash,
-    };
+    let action = Action::named(action, None)?;
     Some(Rule { location: Location::file("property"), on: String::new(), selector: path.parse().ok()?, action })
 }
 

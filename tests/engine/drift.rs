@@ -21,24 +21,9 @@ pub(crate) const TESTS: &[Test] =
 /// The containers of the seed that show different fields.
 const CONTAINERS: [&str; 5] = ["web", "terminal", "story", "odd", "broken"];
 
-/// The operations that read, and return JSON that ends.
+/// The operations that read, and return JSON that can be filtered.
 fn operations() -> impl Iterator<Item = &'static Operation> {
-    OPERATIONS.iter().filter(|operation| {
-        let ends = match operation.response {
-            ResponseKind::Document(_)
-            | ResponseKind::Array(_)
-            | ResponseKind::Stream(StreamKind::Stats | StreamKind::Events) => true,
-            ResponseKind::Stream(StreamKind::Logs | StreamKind::Progress | StreamKind::Wait)
-            | ResponseKind::Ping
-            | ResponseKind::Text
-            | ResponseKind::Empty
-            | ResponseKind::Hijack
-            | ResponseKind::WebSocket
-            | ResponseKind::Tar
-            | ResponseKind::Octets => false,
-        };
-        operation.method == Method::Get && ends
-    })
+    OPERATIONS.iter().filter(|operation| operation.method == Method::Get && operation.filtered_schema().is_some())
 }
 
 /// The paths of an operation, with the names of objects that exist.
@@ -81,24 +66,13 @@ fn value(parameter: &str) -> &'static str {
 
 /// The targets of an operation: without parameters, with each of them, and with all.
 fn targets(operation: &Operation) -> Vec<String> {
-    let fixed = match operation.response {
-        ResponseKind::Stream(StreamKind::Stats) => "stream=0&one-shot=1",
-        ResponseKind::Stream(StreamKind::Events) => "since=0&until=1",
-        ResponseKind::Document(_)
-        | ResponseKind::Array(_)
-        | ResponseKind::Stream(StreamKind::Logs | StreamKind::Progress | StreamKind::Wait)
-        | ResponseKind::Ping
-        | ResponseKind::Text
-        | ResponseKind::Empty
-        | ResponseKind::Hijack
-        | ResponseKind::WebSocket
-        | ResponseKind::Tar
-        | ResponseKind::Octets => "",
-    };
+    // A stream would not end without these.
+    let ends = [(StreamKind::Stats, "stream=0&one-shot=1"), (StreamKind::Events, "since=0&until=1")];
+    let ends = ends.into_iter().find(|(kind, _)| operation.response == ResponseKind::Stream(*kind));
     let mut found = Vec::new();
     for path in paths(operation) {
-        if !fixed.is_empty() {
-            found.push(format!("{path}?{fixed}"));
+        if let Some((_, query)) = ends {
+            found.push(format!("{path}?{query}"));
             continue;
         }
         let each: Vec<String> =
