@@ -56,7 +56,7 @@ Exit status:
     disable_help_subcommand = true,
     after_help = EXAMPLES
 )]
-struct Arguments {
+struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -218,12 +218,12 @@ pub enum EarlyExit {
 /// # Errors
 /// [`EarlyExit`] if there is no command to run.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, EarlyExit> {
-    match Arguments::try_parse_from(arguments) {
-        Ok(Arguments { command: Some(command), serve: _, healthcheck: _ }) => Ok(command),
-        Ok(Arguments { command: None, serve, healthcheck: true }) => {
+    match CommandLine::try_parse_from(arguments) {
+        Ok(CommandLine { command: Some(command), serve: _, healthcheck: _ }) => Ok(command),
+        Ok(CommandLine { command: None, serve, healthcheck: true }) => {
             Ok(Command::Healthcheck(HealthcheckArgs { target: None, files: serve.files }))
         }
-        Ok(Arguments { command: None, serve, healthcheck: false }) => Ok(Command::Serve(serve)),
+        Ok(CommandLine { command: None, serve, healthcheck: false }) => Ok(Command::Serve(serve)),
         Err(error) if error.use_stderr() => Err(EarlyExit::Usage(error.render().to_string())),
         Err(error) => Err(EarlyExit::Help(error.render().to_string())),
     }

@@ -14,7 +14,7 @@ use crate::api::{Operation, ResponseKind, StreamKind, operation};
 use crate::filter::{Action, CompileError, DocumentLimits, Plan, RecordFilter, Rule};
 use crate::profile::{Profile, RequestContents, StreamFiltering};
 use crate::route::Route;
-use crate::schema::{Catalogue, Class, ClassSet, Words};
+use crate::schema::{Catalogue, Class, ClassSet, VariantWords};
 use crate::yaml::{Diagnostic, Diagnostics};
 
 /// What the clients of one listener can ask and see: a compiled profile.
@@ -38,7 +38,7 @@ struct Allowed {
     /// The classes that have fields in the response that rules hide.
     hidden_by_rules: ClassSet,
     /// How actions of events are written, if the response is events.
-    words: Option<Words>,
+    words: Option<VariantWords>,
 }
 
 /// How the response of an allowed operation is handled.

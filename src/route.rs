@@ -117,7 +117,7 @@ impl Piece {
 }
 
 /// A template, parsed for matching.
-struct Pattern {
+struct PathPattern {
     /// The operation that the template belongs to.
     operation: &'static Operation,
     /// The parts after the first one, which is the key of [`PATTERNS`].
@@ -139,22 +139,22 @@ struct PathNames<'t> {
 const ALIASES: &[(&str, &str)] = &[("NetworkList", "/networks/")];
 
 /// All patterns, by the first part of their templates. If two match, the one that the engine prefers comes first.
-static PATTERNS: LazyLock<HashMap<&'static str, Vec<Pattern>>> = LazyLock::new(|| {
+static PATTERNS: LazyLock<HashMap<&'static str, Vec<PathPattern>>> = LazyLock::new(|| {
     let rows = OPERATIONS.iter().map(|operation| (operation, operation.template));
     let aliases = ALIASES.iter().filter_map(|(id, template)| Some((operation(id)?, *template)));
-    let mut patterns: HashMap<_, Vec<Pattern>> = HashMap::new();
+    let mut patterns: HashMap<_, Vec<PathPattern>> = HashMap::new();
     for (operation, template) in rows.chain(aliases) {
-        let (first, pattern) = Pattern::of(operation, template);
+        let (first, pattern) = PathPattern::of(operation, template);
         patterns.entry(first).or_default().push(pattern);
     }
     for family in patterns.values_mut() {
-        family.sort_by_key(Pattern::rank);
+        family.sort_by_key(PathPattern::rank);
     }
     patterns
 });
 
 /// Finds the pattern that the engine would choose, and the names in the path.
-fn find_pattern<'t>(method: Method, target: &'t Target<'_>) -> Option<(&'static Pattern, PathNames<'t>)> {
+fn find_pattern<'t>(method: Method, target: &'t Target<'_>) -> Option<(&'static PathPattern, PathNames<'t>)> {
     let (first, rest) = target.segments().split_first()?;
     let family = PATTERNS.get(first.as_ref())?;
     family
@@ -163,7 +163,7 @@ fn find_pattern<'t>(method: Method, target: &'t Target<'_>) -> Option<(&'static 
         .find_map(|pattern| Some((pattern, pattern.names(rest)?)))
 }
 
-impl Pattern {
+impl PathPattern {
     /// Splits a template into its first part and the pattern of the rest.
     fn of(operation: &'static Operation, template: &'static str) -> (&'static str, Self) {
         let path = template.strip_prefix('/').unwrap_or(template);

@@ -16,7 +16,7 @@ pub use class::{Class, ClassSet, UnknownClass};
 pub use list::NameList;
 use path::Path;
 pub(crate) use path::{Part, Step};
-pub use variant::{Entries, Kind, ValueFormat, Variants, Words};
+pub use variant::{Entries, ValueFormat, VariantKind, VariantWords, Variants};
 
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Node, Value};
 

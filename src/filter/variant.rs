@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::plan::{CompileError, Explained, Plan, Treatment, equal_folded};
 use super::{DocumentLimits, FilterError, Report, Rule, Show};
-use crate::schema::{Catalogue, Entries, Kind, Variants};
+use crate::schema::{Catalogue, Entries, VariantKind, Variants};
 
 /// What happens to the documents of a schema with several kinds. Immutable, shared between exchanges.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ impl VariantFilter {
     fn outer(
         &self,
         value: &RawValue,
-        kind: Option<&Kind>,
+        kind: Option<&VariantKind>,
         out: &mut Vec<u8>,
         report: &mut Report,
     ) -> Result<(), FilterError> {
@@ -156,7 +156,7 @@ impl VariantFilter {
     fn entries(
         &self,
         value: &RawValue,
-        kind: Option<&Kind>,
+        kind: Option<&VariantKind>,
         out: &mut Vec<u8>,
         report: &mut Report,
     ) -> Result<(), FilterError> {
@@ -230,7 +230,7 @@ impl<'de: 'd, 'd> Deserialize<'de> for Object<'d> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
                 let mut members: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
-                while let Some((Text(name), value)) = map.next_entry()? {
+                while let Some((JsonText(name), value)) = map.next_entry()? {
                     members.push((name, value));
                 }
                 Ok(Object(members))
@@ -242,14 +242,14 @@ impl<'de: 'd, 'd> Deserialize<'de> for Object<'d> {
 
 /// A text, borrowed where it has no escapes.
 #[derive(serde::Deserialize)]
-struct Text<'d>(#[serde(borrow)] Cow<'d, str>);
+struct JsonText<'d>(#[serde(borrow)] Cow<'d, str>);
 
 fn object(value: &RawValue) -> Result<Object<'_>, FilterError> {
     serde_json::from_str(value.get()).map_err(|_| FilterError::NotJson)
 }
 
 fn text(value: &RawValue) -> Result<Cow<'_, str>, FilterError> {
-    serde_json::from_str(value.get()).map(|Text(text)| text).map_err(|_| FilterError::NotJson)
+    serde_json::from_str(value.get()).map(|JsonText(text)| text).map_err(|_| FilterError::NotJson)
 }
 
 /// Writes one object.

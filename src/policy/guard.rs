@@ -14,7 +14,7 @@ use crate::api::lists::LABELS;
 use crate::api::queries::{QueryTable, Reads, is_true};
 use crate::filter::{Show, looks_like_credential};
 use crate::route::{Query, Route};
-use crate::schema::{Class, ClassSet, Words};
+use crate::schema::{Class, ClassSet, VariantWords};
 
 /// The longest value of `filters`, in bytes.
 const FILTERS_LIMIT: usize = 64 * 1024;
@@ -29,7 +29,7 @@ pub(super) struct Visible<'p> {
     /// The classes that have fields in the response that rules hide.
     pub(super) hidden_by_rules: ClassSet,
     /// How actions of events are written, if the response is events.
-    pub(super) words: Option<&'p Words>,
+    pub(super) words: Option<&'p VariantWords>,
     /// Whether the response passes untouched, so that a key of `filters` reads nothing that is hidden.
     pub(super) untouched: bool,
 }

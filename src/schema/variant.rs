@@ -28,16 +28,16 @@ pub struct Variants {
     /// The member of the document that names its kind.
     pub tag: String,
     /// The texts that begin with a word.
-    pub words: Words,
+    pub words: VariantWords,
     /// The object that mixes members of the kind with free entries.
     pub entries: Entries,
     /// The kinds by name. A document of any other kind has free entries only.
-    pub kinds: BTreeMap<String, Kind>,
+    pub kinds: BTreeMap<String, VariantKind>,
 }
 
 /// Members of the document whose text is a word, or a word, a colon and free text.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Words {
+pub struct VariantWords {
     /// The names of the members.
     pub members: Vec<String>,
     /// The class of the free text after the first colon.
@@ -59,7 +59,7 @@ pub struct Entries {
 
 /// One kind of document.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Kind {
+pub struct VariantKind {
     /// A class that a profile must show; without it, every document of this kind is hidden as a whole.
     pub about: Option<Class>,
     /// The members that documents of this kind have among their entries, each with the format of its value.
@@ -94,7 +94,7 @@ impl ValueFormat {
     }
 }
 
-impl Words {
+impl VariantWords {
     /// The word that a text begins with: the part before the first colon, or the whole text if it counts as one word.
     pub fn word<'t>(&self, text: &'t str) -> &'t str {
         if self.whole.iter().any(|whole| whole == text) {
@@ -130,17 +130,17 @@ impl Variants {
         let (words, entries, kinds) = (required("words"), required("entries"), required("kinds"));
         let schema = diagnostics.ok(schema?.text("the name of a schema"))?.to_owned();
         let tag = diagnostics.ok(tag?.text("the name of a member"))?.to_owned();
-        let words = Words::read(words?, diagnostics)?;
+        let words = VariantWords::read(words?, diagnostics)?;
         let entries = Entries::read(entries?, lists, diagnostics)?;
         let mut by_name = BTreeMap::new();
         for (key, node) in diagnostics.ok(kinds?.mapping("kinds by name"))? {
-            by_name.insert(key.name.clone(), Kind::read(node, diagnostics)?);
+            by_name.insert(key.name.clone(), VariantKind::read(node, diagnostics)?);
         }
         Some(Self { schema, tag, words, entries, kinds: by_name })
     }
 }
 
-impl Words {
+impl VariantWords {
     fn read(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
         let members = diagnostics.members(node, "words", &["members", "rest", "whole"])?;
         let texts = |name: &str, diagnostics: &mut Diagnostics| {
@@ -170,7 +170,7 @@ impl Entries {
     }
 }
 
-impl Kind {
+impl VariantKind {
     fn read(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
         let members = diagnostics.members(node, "a kind", &["about", "members"])?;
         let about = match members.get("about") {
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!((variants.schema.as_str(), variants.tag.as_str()), ("M", "Kind"));
         assert_eq!(variants.kinds["probe"].about, Some(Class::Topology));
         assert_eq!(variants.kinds["probe"].members["count"], ValueFormat::Number);
-        assert_eq!(variants.kinds["other"], Kind::default());
+        assert_eq!(variants.kinds["other"], VariantKind::default());
         assert_eq!(variants.entries.list, TAGS);
     }
 
