@@ -56,6 +56,7 @@
 //! | [`upstream`] | connections to the engine, over a Unix socket or TCP | policy, JSON | api, socket, stream |
 //! | [`socket`] | a connected socket, and the address of one | what it carries | |
 //! | [`yaml`] | a YAML file as a tree in which every node knows its location; diagnostics | what the file means | |
+//! | `time_limit` | a limit for unit tests that wait; only in tests | everything else | |
 //! | [`properties`] | invariants that tests and fuzz targets share | HTTP | api, cli, command, config, filter, policy, profile, route, schema, stream, yaml |
 
 pub mod cli;
@@ -84,6 +85,9 @@ pub mod upstream;
 pub mod socket;
 
 pub mod yaml;
+
+#[cfg(test)]
+mod time_limit;
 
 #[doc(hidden)]
 pub mod properties;

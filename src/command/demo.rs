@@ -479,6 +479,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::time_limit::within_time_limit;
 
     /// A demo for the test called `name`.
     fn start(name: &str) -> Demo {
@@ -495,47 +496,51 @@ mod tests {
 
     #[test]
     fn secrets_are_on_the_left_only() {
-        let demo = start("secrets");
-        let text = printed(&demo, Colour::Never);
-        let comparison = text.split("\nPlanted").next().unwrap();
-        let split = HEADINGS + 2 + COLUMN;
-        let left: Vec<String> = comparison.lines().map(|line| line.chars().take(split).collect()).collect();
-        let right: Vec<String> = comparison.lines().map(|line| line.chars().skip(split).collect()).collect();
-        assert!(left.concat().matches("canary").count() > 3, "{text}");
-        assert_eq!(right.concat().matches("canary").count(), 0, "{text}");
-        assert!(text.contains("13 from the engine, 0 through dockveil"), "{text}");
-        let documents = DOCUMENTS.iter().map(|(path, document)| ((*path).to_owned(), *document));
-        let inspects = CONTAINERS.iter().map(|one| (format!("/containers/{}/json", one.name), one.inspect));
-        for (target, document) in documents.chain(inspects) {
-            let seen = fetch(&demo.folder.0.join("docker.sock"), &target).unwrap();
-            assert!(!seen.to_string().contains("canary"), "{target}: {seen}");
-            assert!(document.contains("canary") || target == "/version", "{target}");
-        }
-        let Demo { folder, running } = demo;
-        running.stop();
-        let path = folder.0.clone();
-        drop(folder);
-        assert!(!path.exists());
+        within_time_limit(|| {
+            let demo = start("secrets");
+            let text = printed(&demo, Colour::Never);
+            let comparison = text.split("\nPlanted").next().unwrap();
+            let split = HEADINGS + 2 + COLUMN;
+            let left: Vec<String> = comparison.lines().map(|line| line.chars().take(split).collect()).collect();
+            let right: Vec<String> = comparison.lines().map(|line| line.chars().skip(split).collect()).collect();
+            assert!(left.concat().matches("canary").count() > 3, "{text}");
+            assert_eq!(right.concat().matches("canary").count(), 0, "{text}");
+            assert!(text.contains("13 from the engine, 0 through dockveil"), "{text}");
+            let documents = DOCUMENTS.iter().map(|(path, document)| ((*path).to_owned(), *document));
+            let inspects = CONTAINERS.iter().map(|one| (format!("/containers/{}/json", one.name), one.inspect));
+            for (target, document) in documents.chain(inspects) {
+                let seen = fetch(&demo.folder.0.join("docker.sock"), &target).unwrap();
+                assert!(!seen.to_string().contains("canary"), "{target}: {seen}");
+                assert!(document.contains("canary") || target == "/version", "{target}");
+            }
+            let Demo { folder, running } = demo;
+            running.stop();
+            let path = folder.0.clone();
+            drop(folder);
+            assert!(!path.exists());
+        });
     }
 
     #[test]
     fn lines_fit_80_columns_and_colour_changes_no_text() {
-        let demo = start("width");
-        let plain = printed(&demo, Colour::Never);
-        for line in plain.lines() {
-            // The path of the socket is as long as that of the folder for temporary files.
-            assert!(line.chars().count() <= 80 || line.contains("DOCKER_HOST"), "{line}");
-        }
-        assert!(!plain.contains('\x1b'), "{plain}");
-        let coloured = printed(&demo, Colour::Ansi);
-        assert!(coloured.contains("\x1b[31mJWT_SECRET=canary-api-jwt-secret"), "{coloured}");
-        let mut stripped = coloured.clone();
-        for code in ["\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m"] {
-            stripped = stripped.replace(code, "");
-        }
-        let trimmed = |text: &str| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
-        assert_eq!(trimmed(&stripped), trimmed(&plain));
-        demo.running.stop();
+        within_time_limit(|| {
+            let demo = start("width");
+            let plain = printed(&demo, Colour::Never);
+            for line in plain.lines() {
+                // The path of the socket is as long as that of the folder for temporary files.
+                assert!(line.chars().count() <= 80 || line.contains("DOCKER_HOST"), "{line}");
+            }
+            assert!(!plain.contains('\x1b'), "{plain}");
+            let coloured = printed(&demo, Colour::Ansi);
+            assert!(coloured.contains("\x1b[31mJWT_SECRET=canary-api-jwt-secret"), "{coloured}");
+            let mut stripped = coloured.clone();
+            for code in ["\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m"] {
+                stripped = stripped.replace(code, "");
+            }
+            let trimmed = |text: &str| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+            assert_eq!(trimmed(&stripped), trimmed(&plain));
+            demo.running.stop();
+        });
     }
 
     #[test]
@@ -552,16 +557,18 @@ mod tests {
 
     #[test]
     fn the_suggested_requests_get_the_printed_status() {
-        let demo = start("suggestions");
-        for Example { request: (method, target), status, .. } in EXAMPLES {
-            let mut stream = UnixStream::connect(demo.folder.0.join("docker.sock")).unwrap();
-            stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-            write!(stream, "{method} {target} HTTP/1.1\r\nHost: demo\r\nContent-Length: 0\r\n\r\n").unwrap();
-            let mut line = String::new();
-            BufReader::new(stream).read_line(&mut line).unwrap();
-            assert!(line.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {target}: {line}");
-        }
-        demo.running.stop();
+        within_time_limit(|| {
+            let demo = start("suggestions");
+            for Example { request: (method, target), status, .. } in EXAMPLES {
+                let mut stream = UnixStream::connect(demo.folder.0.join("docker.sock")).unwrap();
+                stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+                write!(stream, "{method} {target} HTTP/1.1\r\nHost: demo\r\nContent-Length: 0\r\n\r\n").unwrap();
+                let mut line = String::new();
+                BufReader::new(stream).read_line(&mut line).unwrap();
+                assert!(line.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {target}: {line}");
+            }
+            demo.running.stop();
+        });
     }
 
     #[test]

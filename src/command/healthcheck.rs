@@ -108,6 +108,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::time_limit::within_time_limit;
 
     /// The request that the check sends to a listener that answers with `status`, its exit status and its output.
     fn checked(status: &'static str, hosts: &str) -> (String, u8, String) {
@@ -140,24 +141,30 @@ mod tests {
 
     #[test]
     fn it_uses_a_host_name_that_the_listener_accepts() {
-        let (request, code, output) = checked("200 OK", "proxy.internal, other");
-        assert!(request.contains("Host: proxy.internal\r\n"), "{request}");
-        assert_eq!(code, OK, "{output}");
+        within_time_limit(|| {
+            let (request, code, output) = checked("200 OK", "proxy.internal, other");
+            assert!(request.contains("Host: proxy.internal\r\n"), "{request}");
+            assert_eq!(code, OK, "{output}");
+        });
     }
 
     #[test]
     fn any_other_answer_is_unhealthy() {
-        let (request, code, output) = checked("503 Service Unavailable", "");
-        assert!(request.contains("Host: localhost\r\n"), "{request}");
-        assert!(code == FAILED && output.contains("503"), "{output}");
+        within_time_limit(|| {
+            let (request, code, output) = checked("503 Service Unavailable", "");
+            assert!(request.contains("Host: localhost\r\n"), "{request}");
+            assert!(code == FAILED && output.contains("503"), "{output}");
+        });
     }
 
     #[test]
     fn no_listener_is_unhealthy() {
-        let nobody = format!("unix:///nowhere/dockveil-{}.sock", std::process::id());
-        let arguments = cli::HealthcheckArgs { target: Some(nobody), ..cli::HealthcheckArgs::default() };
-        let mut err = Vec::new();
-        let code = healthcheck(&arguments, &Environment::default(), &mut Vec::new(), &mut err).unwrap();
-        assert!(code == FAILED && !err.is_empty());
+        within_time_limit(|| {
+            let nobody = format!("unix:///nowhere/dockveil-{}.sock", std::process::id());
+            let arguments = cli::HealthcheckArgs { target: Some(nobody), ..cli::HealthcheckArgs::default() };
+            let mut err = Vec::new();
+            let code = healthcheck(&arguments, &Environment::default(), &mut Vec::new(), &mut err).unwrap();
+            assert!(code == FAILED && !err.is_empty());
+        });
     }
 }

@@ -12,7 +12,8 @@ pub(crate) const TESTS: &[Test] = tests![
     third_party_crates_come_in_by_their_doors,
     a_word_is_found_inside_a_name,
     the_filter_engine_names_nothing_of_docker,
-    no_two_types_share_a_name
+    no_two_types_share_a_name,
+    unit_tests_that_wait_have_a_time_limit
 ];
 
 /// The map of `lib.rs`: each module, and those that it may use.
@@ -246,4 +247,24 @@ fn no_two_types_share_a_name() {
     assert!(places.len() > 200, "found only {} types", places.len());
     places.retain(|_, places| places.len() > 1);
     assert!(places.is_empty(), "{places:#?}");
+}
+
+/// What a test can wait for: sockets, threads, processes, async code.
+const WAITS: &[&str] =
+    &["TcpListener", "TcpStream", "UnixListener", "UnixStream", "thread::", "mpsc", "Command::new", "tokio"];
+
+fn unit_tests_that_wait_have_a_time_limit() {
+    let (mut limited, mut wrong) = (0, BTreeSet::new());
+    for (file, text) in sources() {
+        let tested = if file.ends_with("/tests.rs") { Some(0) } else { text.find("#[cfg(test)]\nmod tests") };
+        let Some(tests) = tested.and_then(|start| text.get(start..)) else { continue };
+        let waits: Vec<&str> = WAITS.iter().copied().filter(|word| tests.contains(word)).collect();
+        if tests.contains("within_time_limit(") {
+            limited += 1;
+        } else if !waits.is_empty() {
+            wrong.insert(format!("{file}: its tests use {}", waits.join(", ")));
+        }
+    }
+    assert!(limited >= 3, "found only {limited} files: has the code moved?");
+    assert!(wrong.is_empty(), "wrap them in `within_time_limit`: {wrong:#?}");
 }

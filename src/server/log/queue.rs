@@ -95,6 +95,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::time_limit::within_time_limit;
 
     /// A writer that blocks until it is opened.
     struct Gate {
@@ -135,33 +136,37 @@ mod tests {
 
     #[test]
     fn lines_are_written_in_order() {
-        let bench = Bench::start();
-        bench.queue.push(b"a\n");
-        bench.open.send(()).unwrap();
-        bench.queue.wait_until_written(Duration::from_secs(20));
-        bench.queue.push(b"b\nc\n");
-        bench.open.send(()).unwrap();
-        bench.queue.wait_until_written(Duration::from_secs(20));
-        assert_eq!(*bench.text.lock().unwrap(), b"a\nb\nc\n");
+        within_time_limit(|| {
+            let bench = Bench::start();
+            bench.queue.push(b"a\n");
+            bench.open.send(()).unwrap();
+            bench.queue.wait_until_written(Duration::from_secs(20));
+            bench.queue.push(b"b\nc\n");
+            bench.open.send(()).unwrap();
+            bench.queue.wait_until_written(Duration::from_secs(20));
+            assert_eq!(*bench.text.lock().unwrap(), b"a\nb\nc\n");
+        });
     }
 
     #[test]
     fn a_reader_who_does_not_read_costs_lines_and_no_time() {
-        let bench = Bench::start();
-        let page = [&[b'x'; 1023][..], b"\n"].concat();
-        let pages = WAITING_LIMIT / page.len();
-        // At least one page is dropped, whatever the thread has taken by now.
-        for _ in 0..2 * pages + 1 {
-            bench.queue.push(&page);
-        }
-        bench.queue.wait_until_written(Duration::from_millis(1));
-        for _ in 0..100 {
-            bench.open.send(()).unwrap();
-        }
-        bench.queue.wait_until_written(Duration::from_secs(20));
-        let dropped: u64 = bench.dropped.try_iter().sum();
-        let written = bench.text.lock().unwrap().len() / page.len();
-        assert_eq!(usize::try_from(dropped).unwrap() + written, 2 * pages + 1);
-        assert!(dropped > 0 && written >= pages, "{dropped} dropped, {written} written");
+        within_time_limit(|| {
+            let bench = Bench::start();
+            let page = [&[b'x'; 1023][..], b"\n"].concat();
+            let pages = WAITING_LIMIT / page.len();
+            // At least one page is dropped, whatever the thread has taken by now.
+            for _ in 0..2 * pages + 1 {
+                bench.queue.push(&page);
+            }
+            bench.queue.wait_until_written(Duration::from_millis(1));
+            for _ in 0..100 {
+                bench.open.send(()).unwrap();
+            }
+            bench.queue.wait_until_written(Duration::from_secs(20));
+            let dropped: u64 = bench.dropped.try_iter().sum();
+            let written = bench.text.lock().unwrap().len() / page.len();
+            assert_eq!(usize::try_from(dropped).unwrap() + written, 2 * pages + 1);
+            assert!(dropped > 0 && written >= pages, "{dropped} dropped, {written} written");
+        });
     }
 }
