@@ -51,6 +51,10 @@ const MASK: &str = "[redacted]";
 /// How often a masked text is masked again until nothing changes. After that it is masked as a whole.
 const ROUNDS: usize = 4;
 
+/// The longest text that is searched, in bytes. A longer one that may hold a credential is masked as a whole: that bounds the
+/// time that one text takes.
+const TEXT_LIMIT: usize = 256 * 1024;
+
 /// The patterns; `None` if one of them does not compile.
 static COMPILED: LazyLock<Option<Compiled>> = LazyLock::new(|| Compiled::new(PATTERNS));
 
@@ -108,6 +112,10 @@ fn mask_with<'t>(
     let Some(patterns) = patterns else { return Cow::Owned(MASK.to_owned()) };
     let mut masked = Cow::Borrowed(text);
     for _ in 0..ROUNDS {
+        // A mask can be longer than what it replaces.
+        if masked.len() > TEXT_LIMIT && candidates(masked.as_bytes()) != Candidates::NONE {
+            break;
+        }
         let spans = find(patterns, &masked, candidates, true);
         if spans.is_empty() {
             return masked;

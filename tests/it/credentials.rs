@@ -44,7 +44,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// What clients get of the configuration of a container if every label and variable is shown, and credentials are masked.
-fn shown(config: &Value) -> Value {
+pub(crate) fn shown(config: &Value) -> Value {
     static PLAN: LazyLock<Plan> = LazyLock::new(|| {
         let names = NamesShown::default().with(LABELS, ["*"]).with(ENV, ["*"]);
         let show = Show { names, mask: true, ..Show::default() };

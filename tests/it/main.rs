@@ -9,6 +9,7 @@ mod catalogue;
 mod clients;
 mod compat;
 mod contents;
+mod credential_formats;
 mod credentials;
 mod cut;
 mod departures;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
             remains::table::TESTS,
             compat::TESTS,
             contents::TESTS,
+            credential_formats::TESTS,
             credentials::TESTS,
             events::TESTS,
             deploy::TESTS,

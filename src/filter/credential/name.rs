@@ -71,6 +71,7 @@ const WORDS: &[(&str, Kind)] = &[
     ("cookie", Kind::Secret),
     ("salt", Kind::Doubtful),
     ("seed", Kind::Doubtful),
+    ("session", Kind::Doubtful),
     ("license", Kind::Doubtful),
     ("licence", Kind::Doubtful),
     ("hook", Kind::Doubtful),
@@ -113,6 +114,7 @@ const PAIRS: &[(&str, &[&str])] = &[
             "recovery",
             "secret",
             "security",
+            "sentry",
             "session",
             "shared",
             "signing",
@@ -525,7 +527,7 @@ fn is_reference(value: &str) -> bool {
 /// An absolute path of two parts or more.
 fn is_path(value: &str) -> bool {
     if ["/run/secrets/", "/var/run/secrets/"].iter().any(|folder| value.starts_with(folder)) {
-        return !value.contains(char::is_whitespace);
+        return value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
     }
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"/._-".contains(&byte);
     value.strip_prefix('/').is_some_and(|rest| rest.contains('/')) && value.bytes().all(is_plain)
@@ -674,7 +676,19 @@ pub(super) mod tests {
         for value in ["/run/secrets/DB", "/etc/app/token.txt"] {
             assert!(!is_credential(Kind::Secret, value), "{value}");
         }
-        for value in ["1000", "a", "$ecret", "$ECRET!", "/abc", "/aB/c+d=", "truely", "{{a}}b", "<1234>"] {
+        for value in [
+            "/run/secrets/a:b",
+            "/run/secrets/a b",
+            "1000",
+            "a",
+            "$ecret",
+            "$ECRET!",
+            "/abc",
+            "/aB/c+d=",
+            "truely",
+            "{{a}}b",
+            "<1234>",
+        ] {
             assert!(is_credential(Kind::Secret, value), "{value}");
         }
         assert!(!is_credential(Kind::Plural, "4096") && is_credential(Kind::Plural, "a,b"));

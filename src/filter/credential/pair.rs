@@ -15,6 +15,9 @@ const QUERY_NAMES: &[&str] = &["key", "sig", "signature", "code", "apitoken", "a
 const NAME_KEYS: &[&str] = &["name", "key", "id", "variable"];
 const VALUE_KEYS: &[&str] = &["value", "val"];
 
+/// Names of the setting before `p=`, if that is a password.
+const USER_NAMES: &[&str] = &["u", "user", "usr", "uid", "username", "user id", "login"];
+
 /// Finds the values of all names that name a credential.
 pub(super) fn find(text: &str, spans: &mut Vec<Range<usize>>) {
     let text = Text(text);
@@ -213,6 +216,7 @@ impl Separator {
         }
         let in_query = matches!(preceding, Some(b'?' | b'&')) || (before == 0 && name == "sig");
         let kind = match name::kind(name.as_bytes()) {
+            None if is_short_password(text, name, before) => Kind::Secret,
             Some(Kind::Doubtful) | None if in_query && is_one_of(QUERY_NAMES) => Kind::Secret,
             Some(Kind::Doubtful) => {
                 name::kind(with_word_before(text, before, name_end).as_bytes()).unwrap_or(Kind::Doubtful)
@@ -235,11 +239,13 @@ impl Separator {
 
     /// The part of the value that is a credential.
     fn credential(&self, text: Text<'_>, quotes: &Quotes) -> Option<Range<usize>> {
-        let range = self.value(text, quotes)?;
-        let value = text.get(range.clone());
-        if self.form == Form::TightColon && !self.is_password && is_port_or_tag(value) {
+        // First what can be told from the start of the value: its end may be far, and is looked for once.
+        let is_tag = self.form == Form::TightColon && !self.is_password && is_port_or_tag(text.from(self.value));
+        let is_directory = self.kind == Kind::Directory && text.byte(self.value) == Some(b'/');
+        if is_tag || is_directory {
             return None;
         }
+        let range = self.value(text, quotes)?;
         let range = after_scheme(text, range, self.kind);
         name::is_credential(self.kind, text.get(range.clone())).then_some(range)
     }
@@ -307,6 +313,18 @@ impl Separator {
     }
 }
 
+/// Whether a name is the `p` of `u=name;p=password`, or of the same in a query.
+fn is_short_password(text: Text<'_>, name: &str, start: usize) -> bool {
+    let is_separator = |byte: u8| matches!(byte, b';' | b'&');
+    if !name.eq_ignore_ascii_case("p") || !text.before(start).is_some_and(is_separator) {
+        return false;
+    }
+    let end = start - 1;
+    let is_inside = |byte: u8| !is_separator(byte) && !matches!(byte, b'?' | b' ' | b'"' | b'\'' | b'\n');
+    let before = text.get(text.start_of(end, is_inside)..end);
+    before.split_once('=').is_some_and(|(name, _)| USER_NAMES.iter().any(|user| name.eq_ignore_ascii_case(user)))
+}
+
 /// The kind of the name in quotes that is the value at `start`.
 fn announced_kind(text: Text<'_>, start: usize) -> Option<Kind> {
     let quote = text.end_of(text.skip_spaces(start), |byte| byte == b'\\');
@@ -319,7 +337,10 @@ fn announced_kind(text: Text<'_>, start: usize) -> Option<Kind> {
 /// A bare name that ends at `end`: the name, and its start.
 fn bare_name(text: Text<'_>, end: usize) -> Option<(&str, usize)> {
     let start = text.start_of(end, is_name);
-    (start < end).then(|| (text.get(start..end), start))
+    let name = text.get(start..end);
+    // A property of Java's, or a variable of CMake's.
+    let name = name.strip_prefix("-D").or_else(|| name.strip_prefix("-P")).unwrap_or(name);
+    (start < end).then_some((name, start))
 }
 
 /// A name in quotes that end at `end`: the name, and the start of the opening quote with its backslashes.
@@ -340,19 +361,16 @@ fn with_word_before(text: Text<'_>, start: usize, end: usize) -> &str {
 }
 
 /// Whether what stands after a bare colon is a port, a version or a state, and the name before it a host or a package.
-fn is_port_or_tag(value: &str) -> bool {
-    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
-    let after = value.as_bytes().get(digits);
-    let is_port = (1..=5).contains(&digits) && matches!(after, None | Some(b'/' | b':' | b'?' | b',' | b'-'));
-    let number = value.strip_prefix('v').unwrap_or(value);
-    let is_version = number.split_once('.').is_some_and(|(major, rest)| {
-        !major.is_empty()
-            && major.len() <= 4
-            && major.bytes().all(|byte| byte.is_ascii_digit())
-            && rest.starts_with(|c: char| c.is_ascii_digit())
-    });
-    let is_tag = ["latest", "stable", "main", "edge", "alpine", "service_"].iter().any(|tag| value.starts_with(tag));
-    is_port || is_version || is_tag
+fn is_port_or_tag(value: &[u8]) -> bool {
+    let digits = |from: usize| value.iter().skip(from).take(6).take_while(|byte| byte.is_ascii_digit()).count();
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || b"/:?,-;&\"'`".contains(byte);
+    let is_port = (1..=5).contains(&digits(0)) && value.get(digits(0)).is_none_or(ends);
+    let start = usize::from(value.starts_with(b"v"));
+    let major = digits(start);
+    let is_version =
+        (1..=4).contains(&major) && value.get(start + major) == Some(&b'.') && digits(start + major + 1) > 0;
+    let tags: [&[u8]; 6] = [b"latest", b"stable", b"main", b"edge", b"alpine", b"service_"];
+    is_port || is_version || tags.iter().any(|tag| value.starts_with(tag))
 }
 
 /// A value in quotes from `start`, whose opening quote has `escapes` backslashes before it.

@@ -26,9 +26,9 @@ pub(super) const PATTERNS: &[Pattern] = &[
             "$scrypt$", "$pbkdf2", "$bcrypt", "$sm3$",
         ],
         expression: concat!(
-            r"\$?\$(?:apr1|1|2[abxy]?|5|6|7|y|gy|sha1|sm3)\$[^\s,:;'\x22]+",
+            r"\$?\$(?:apr1|1|2[abxy]?|5|6|7|y|gy|sha1|sm3)\$[^\s,:;'\x22\\]+",
             // With parameters that have commas between them.
-            r"|\$?\$(?:argon2[a-z]*|scrypt|pbkdf2[a-z0-9-]*|bcrypt-sha256)\$[^\s:;'\x22]+",
+            r"|\$?\$(?:argon2[a-z]*|scrypt|pbkdf2[a-z0-9-]*|bcrypt-sha256)\$+(?:[a-z]+=[^\s,$:;'\x22\\]+[,$]+)*[^\s,:;'\x22\\]+",
             r"|\$[SPH]\$[./0-9A-Za-z]{20,}",
         ),
     },
@@ -82,6 +82,32 @@ pub(super) const PATTERNS: &[Pattern] = &[
         expression: r#"(?i)echo\s+(?:-\S+\s+)*["']?[a-z_][a-z0-9_-]*:([^\s"'|]+)["']?\s*\|\s*(?:\S*/)?chpasswd"#,
     },
     Pattern { anchors: &["pass:"], expression: r"-(?:pass|passin|passout)\s+pass:(\S+)" },
+    // Passwords that a program writes to another: `echo x | … login --password-stdin`, `… login <<< x`.
+    Pattern {
+        anchors: &["login", "sudo", "passwd"],
+        expression: concat!(
+            r#"\b(?:echo|printf)\s+(?:-\S+\s+)*(?:["']?%s(?:\\n)?["']?\s+)?["']?([^\s"'|$][^\s"'|]*)["']?\s*\|\s*"#,
+            r"(?:\S*/)?(?:sudo\s+(?:-\S+\s+)*)?(?:sudo\s+(?:-\S*\s+)*-S|passwd\s+(?:-\S+\s+)*--stdin",
+            r"|(?:docker|podman|nerdctl|buildah|skopeo|helm|crane|oras|regctl|az|gcloud|gh|glab|npm|heroku)\s+(?:\S+\s+){0,2}login)\b",
+            r#"|\blogin\b[^\n|;&]*<<<\s*["']?([^\s"'$][^\s"']*)"#,
+        ),
+    },
+    // Of Windows, as a whole line.
+    Pattern {
+        anchors: &["net user", "net.exe user", "net1 user"],
+        expression: r"(?im)(?:^|[;&|\x22'])[ \t]*net1?(?:\.exe)?[ \t]+user[ \t]+[^\s/]+[ \t]+([^\s/*]\S*)(?:[ \t]+/\S+)*[ \t\r]*(?:$|[;&|\x22'])",
+    },
+    // A table of two columns: `"password","x"`.
+    Pattern {
+        anchors: &["password", "passwd", "secret", "token", "api"],
+        expression: concat!(
+            r"(?im)^[ \t]*\x22[a-z0-9_. -]*(?:password|passwd|passphrase|secret|token|api[ _-]?key)\x22[ \t]*[,;\t][ \t]*",
+            r"\x22([^\x22\r\n]+)\x22[ \t\r]*$",
+        ),
+    },
+    // Of MaxMind, and of Facebook's applications.
+    Pattern { anchors: &["_mmk"], expression: r"\b[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk\b" },
+    Pattern { anchors: &["|", "%7c"], expression: r"\b[0-9]{15,16}(?:\||%7[Cc])[0-9A-Za-z_-]{27,40}" },
     Pattern {
         anchors: &["htpasswd"],
         expression: concat!(
@@ -98,6 +124,8 @@ pub(super) const PATTERNS: &[Pattern] = &[
             r#"([^\s"'=:]*[0-9][^\s"'=:]{3,}|[^\s"'=:]{3,}[0-9][^\s"'=:]*)[ \t]*$"#,
             r"|\b(?:password|passwd|passphrase|secret|token|api[ _-]?key) is:?[ \t]+",
             r#"["']?([^\s"'=:]*[0-9][^\s"'=:]{3,}|[^\s"'=:]{3,}[0-9][^\s"'=:]*)"#,
+            // Or if it is in quotes.
+            r#"|\b(?:password|passwd|passphrase|secret|token|api[ _-]?key) is:?[ \t]+(?:"([^"\n]+)"|'([^'\n]+)')"#,
         ),
     },
     // Private keys as JSON, keys of PuTTY, vaults of Ansible, tokens of PayPal.

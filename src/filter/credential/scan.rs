@@ -72,6 +72,9 @@ const NAME_WORDS: &[&str] = &[
     "sig",
     "code",
     "appid",
+    "session",
+    ";p=",
+    "&p=",
 ];
 
 /// The fewest bytes of a text with a token.

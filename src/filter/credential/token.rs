@@ -9,6 +9,8 @@ use super::name::looks_random;
 enum Alphabet {
     /// Capital letters and digits.
     Capitals,
+    /// The same, and `-`.
+    CapitalsAndDashes,
     /// Hexadecimal digits.
     Hex,
     /// Letters and digits.
@@ -19,6 +21,8 @@ enum Alphabet {
     Url,
     /// The same, and `.`.
     Dotted,
+    /// The same, and `=`.
+    Wide,
     /// Base64: letters, digits, `+`, `/` and `=`.
     Base64,
 }
@@ -27,11 +31,13 @@ impl Alphabet {
     fn has(self, byte: u8) -> bool {
         match self {
             Self::Capitals => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
+            Self::CapitalsAndDashes => Self::Capitals.has(byte) || byte == b'-',
             Self::Hex => byte.is_ascii_hexdigit(),
             Self::Plain => byte.is_ascii_alphanumeric(),
             Self::Word => byte.is_ascii_alphanumeric() || byte == b'_',
             Self::Url => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'),
             Self::Dotted => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'),
+            Self::Wide => Self::Dotted.has(byte) || byte == b'=',
             Self::Base64 => byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_'),
         }
     }
@@ -57,7 +63,9 @@ pub(super) const TOKENS: &[Token] = &[
     token("ASIA", Alphabet::Capitals, 16),
     token("ABIA", Alphabet::Capitals, 16),
     token("ACCA", Alphabet::Capitals, 16),
+    token("A3T", Alphabet::Capitals, 17),
     token("ABSK", Alphabet::Base64, 100),
+    token("bedrock-api-key-", Alphabet::Base64, 20),
     // GitHub.
     token("ghp_", Alphabet::Plain, 20),
     token("gho_", Alphabet::Plain, 20),
@@ -96,6 +104,8 @@ pub(super) const TOKENS: &[Token] = &[
     token("sk_test_", Alphabet::Plain, 16),
     token("rk_live_", Alphabet::Plain, 16),
     token("rk_test_", Alphabet::Plain, 16),
+    token("sk_prod_", Alphabet::Plain, 16),
+    token("rk_prod_", Alphabet::Plain, 16),
     token("whsec_", Alphabet::Base64, 20),
     // Google: API keys, access tokens, client secrets.
     token("AIza", Alphabet::Url, 35),
@@ -103,6 +113,7 @@ pub(super) const TOKENS: &[Token] = &[
     token("1//0", Alphabet::Url, 40),
     token("APA91b", Alphabet::Url, 80),
     token("GOCSPX-", Alphabet::Url, 20),
+    token("GOOG1E", Alphabet::Capitals, 40),
     // Registries of packages.
     token("npm_", Alphabet::Plain, 36),
     token("pypi-AgE", Alphabet::Url, 30),
@@ -134,6 +145,9 @@ pub(super) const TOKENS: &[Token] = &[
     token("pplx-", Alphabet::Plain, 40),
     token("r8_", Alphabet::Plain, 30),
     token("lsv2_", Alphabet::Word, 36),
+    token("nvapi-", Alphabet::Url, 40),
+    token("rpa_", Alphabet::Plain, 40),
+    token("e2b_", Alphabet::Hex, 40),
     // Vault.
     token("hvs.", Alphabet::Url, 20),
     token("hvb.", Alphabet::Url, 20),
@@ -150,12 +164,21 @@ pub(super) const TOKENS: &[Token] = &[
     token("HRKU-", Alphabet::Url, 30),
     token("fo1_", Alphabet::Url, 40),
     token("fm1r_", Alphabet::Base64, 80),
+    token("fm1a_", Alphabet::Base64, 80),
     token("fm2_", Alphabet::Base64, 80),
     token("tskey-", Alphabet::Url, 16),
     token("LTAI", Alphabet::Plain, 16),
+    token("AQVN", Alphabet::Url, 35),
+    token("t1.", Alphabet::Dotted, 90),
+    token("rnd_", Alphabet::Plain, 28),
+    token("tk-us-", Alphabet::Url, 40),
+    token("sha256~", Alphabet::Url, 43),
+    token("4b1d", Alphabet::Plain, 38),
+    token("mdb_sa_sk_", Alphabet::Url, 36),
     token("AKID", Alphabet::Plain, 32),
-    token("pscale_tkn_", Alphabet::Dotted, 32),
-    token("pscale_pw_", Alphabet::Dotted, 32),
+    token("pscale_tkn_", Alphabet::Wide, 32),
+    token("pscale_pw_", Alphabet::Wide, 32),
+    token("pscale_oauth_", Alphabet::Wide, 32),
     token("sbp_", Alphabet::Hex, 40),
     token("sb_secret_", Alphabet::Url, 20),
     token("nfp_", Alphabet::Plain, 36),
@@ -169,6 +192,8 @@ pub(super) const TOKENS: &[Token] = &[
     token("dt0c01.", Alphabet::Dotted, 60),
     token("v1.0-", Alphabet::Url, 140),
     token("pat", Alphabet::Dotted, 55),
+    token("pat.", Alphabet::Dotted, 60),
+    token("sat.", Alphabet::Dotted, 60),
     // Mail, messages, payment and shops.
     token("mfa.", Alphabet::Url, 60),
     token("SG.", Alphabet::Dotted, 40),
@@ -184,10 +209,16 @@ pub(super) const TOKENS: &[Token] = &[
     token("EAA", Alphabet::Plain, 80),
     token("EAAC", Alphabet::Plain, 40),
     token("EZAK", Alphabet::Plain, 54),
+    token("EZTK", Alphabet::Plain, 54),
+    token("EAAA", Alphabet::Url, 40),
+    token("re_", Alphabet::Word, 33),
     token("FLWSECK-", Alphabet::Url, 20),
     token("FLWSECK_TEST-", Alphabet::Url, 12),
     token("shippo_live_", Alphabet::Hex, 40),
-    token("duffel_live_", Alphabet::Url, 40),
+    token("shippo_test_", Alphabet::Hex, 40),
+    token("duffel_live_", Alphabet::Wide, 40),
+    token("duffel_test_", Alphabet::Wide, 40),
+    token("fio-u-", Alphabet::Wide, 60),
     // Developers' tools and monitoring.
     token("ATATT3", Alphabet::Base64, 40),
     token("ATCTT3", Alphabet::Base64, 40),
@@ -195,9 +226,19 @@ pub(super) const TOKENS: &[Token] = &[
     token("ATTA", Alphabet::Plain, 60),
     token("sgp_", Alphabet::Word, 40),
     token("CFPAT-", Alphabet::Url, 40),
-    token("tfp_", Alphabet::Url, 40),
+    token("tfp_", Alphabet::Wide, 40),
     token("hcaik_", Alphabet::Plain, 40),
     token("eyJrIjoi", Alphabet::Base64, 40),
+    // PASETO, and JSON Web Tokens in base64.
+    token("v1.local.", Alphabet::Dotted, 32),
+    token("v1.public.", Alphabet::Dotted, 32),
+    token("v2.local.", Alphabet::Dotted, 32),
+    token("v2.public.", Alphabet::Dotted, 32),
+    token("v3.local.", Alphabet::Dotted, 32),
+    token("v3.public.", Alphabet::Dotted, 32),
+    token("v4.local.", Alphabet::Dotted, 32),
+    token("v4.public.", Alphabet::Dotted, 32),
+    token("ZXlK", Alphabet::Base64, 60),
     token("PMAK-", Alphabet::Url, 40),
     token("CCIPAT_", Alphabet::Word, 30),
     token("bkua_", Alphabet::Plain, 32),
@@ -220,6 +261,17 @@ pub(super) const TOKENS: &[Token] = &[
     token("sk.eyJ", Alphabet::Dotted, 40),
     token("ops_eyJ", Alphabet::Base64, 20),
     token("amzn.mws.", Alphabet::Url, 30),
+    token("A3-", Alphabet::CapitalsAndDashes, 30),
+    token("API-", Alphabet::Capitals, 26),
+    token("p8e-", Alphabet::Plain, 32),
+    token("rdme_", Alphabet::Plain, 60),
+    token("sm_aat_", Alphabet::Plain, 16),
+    token("sm_pat_", Alphabet::Plain, 16),
+    token("sm_sat_", Alphabet::Plain, 16),
+    token("s-s4t2ud-", Alphabet::Hex, 60),
+    token("s-s4t2af-", Alphabet::Hex, 60),
+    token("waka_", Alphabet::Url, 36),
+    token("phx_", Alphabet::Plain, 40),
     // Keys in base64: PEM, DER, OpenSSH; and of age.
     token("MII", Alphabet::Base64, 60),
     token("MHcCAQEE", Alphabet::Base64, 40),
@@ -230,7 +282,7 @@ pub(super) const TOKENS: &[Token] = &[
 ];
 
 /// The prefixes of tokens that may have nothing but small letters and digits.
-pub(super) const PLAIN_PREFIXES: &[&str] = &["dapi", "oy2"];
+pub(super) const PLAIN_PREFIXES: &[&str] = &["4b1d", "dapi", "oy2"];
 
 /// The characters of the secret of an Amazon key, which often stands beside it.
 const AMAZON_SECRET: usize = 40;
@@ -246,14 +298,19 @@ pub(super) fn at(text: &str, start: usize, token: &Token) -> Option<Range<usize>
     if before.is_some_and(is_joined) {
         return None;
     }
-    // Airtable's have a dot behind 14 letters.
-    if token.prefix == "pat" && rest.get(14) != Some(&b'.') {
+    // Airtable's have a dot behind 14 letters, and Resend's a mark behind 8.
+    let inside = match token.prefix {
+        "pat" => Some((14, b'.')),
+        "re_" => Some((8, b'_')),
+        _ => None,
+    };
+    if inside.is_some_and(|(at, mark)| rest.get(at) != Some(&mark)) {
         return None;
     }
     let run = rest.iter().take_while(|byte| token.alphabet.has(**byte)).count();
     let end = start + token.prefix.len() + run;
     let is_exact = match token.prefix {
-        "s." | "SK" => run == token.least,
+        "s." | "SK" | "4b1d" | "re_" => run == token.least,
         "sk-" => run >= token.least && looks_random(text.get(start..end)?),
         _ => run >= token.least,
     };
@@ -291,8 +348,10 @@ pub(super) mod tests {
             let letters: String = b"a1B2".iter().filter(|byte| has(byte)).map(|byte| char::from(*byte)).collect();
             let mut run = letters.repeat(token.least);
             run.truncate(token.least);
-            if token.prefix == "pat" {
-                run.replace_range(14..15, ".");
+            match token.prefix {
+                "pat" => run.replace_range(14..15, "."),
+                "re_" => run.replace_range(8..9, "_"),
+                _ => {}
             }
             let text = format!("{}{run}", token.prefix);
             assert_eq!(at(&text, 0, token), Some(0..text.len()), "{text}");
