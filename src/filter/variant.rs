@@ -1,10 +1,12 @@
 //! Filters documents of a schema that has several kinds; see [`crate::schema::Variants`].
 //!
 //! A plan cannot tell the members of such a document apart by names alone. So a document is first *normalised*: texts are
-//! cut to their word, free entries that are not shown go, and a member of the kind stays only if its value looks like it.
+//! cut to their word, free entries that are not shown go, and a member stays only if documents of this kind and action have
+//! it and its value looks like it.
 //! Then it goes through the plan of its schema like every other document.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -12,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::plan::{CompileError, Explained, Plan, Treatment, equal_folded};
 use super::{DocumentLimits, FilterError, Report, Rule, Show};
-use crate::schema::{Catalogue, Entries, VariantKind, Variants};
+use crate::schema::{Catalogue, Entries, Step, VariantKind, Variants};
 
 /// What happens to the documents of a schema with several kinds. Immutable, shared between exchanges.
 #[derive(Debug)]
@@ -54,10 +56,18 @@ impl VariantFilter {
         let keys = format!("{entries}~");
         let words: Vec<String> = variants.words.members.iter().map(|name| format!("$.{name}")).collect();
         let cuts = !show.classes.contains(variants.words.rest);
+        // A member that no kind has is an entry.
+        let object = format!("$.{outer}.{inner}");
+        let names = variants.kinds.values().flat_map(VariantKind::names);
+        let members: BTreeSet<String> = names.map(|name| format!("{object}{}", Step::Member(name.clone()))).collect();
+        let is_entry = |path: &str| path.starts_with(&object) && path != keys && !members.contains(path);
+        let shows_entries = show.classes.contains(variants.entries.class);
         let mut explained = Plan::explain(catalogue, &variants.schema, &plan, rules)?;
         for line in explained.iter_mut().filter(|line| line.treatment == Treatment::Shown) {
             if is_listed && line.path == entries {
                 line.treatment = Treatment::Listed(variants.entries.list);
+            } else if !shows_entries && line.class.is_some() && line.path.len() > object.len() && is_entry(&line.path) {
+                line.treatment = if is_listed { Treatment::Listed(variants.entries.list) } else { Treatment::Removed };
             } else if is_listed && line.path == keys {
                 line.treatment = Treatment::WithEntry;
             } else if cuts && words.contains(&line.path) {
@@ -98,12 +108,13 @@ impl VariantFilter {
     /// Writes the document without free text behind words and without free entries that are not shown. Returns `false` if
     /// it is about what is hidden.
     fn normalise(&self, document: &[u8], out: &mut Vec<u8>, report: &mut Report) -> Result<bool, FilterError> {
-        let Variants { tag, words, entries, kinds, .. } = &self.variants;
+        let Variants { tag, action, words, entries, kinds, .. } = &self.variants;
         let document: Object<'_> = serde_json::from_slice(document).map_err(|_| FilterError::NotJson)?;
-        document.check_keys(words.members.iter().chain([tag, outer(entries)]))?;
+        document.check_keys(words.members.iter().chain([tag, action, outer(entries)]))?;
         let kind = document.get(tag).map(text).transpose()?;
-        let kind = kind.and_then(|kind| kinds.get(&*kind));
-        if let Some(class) = kind.and_then(|kind| kind.about)
+        let action = document.get(action).map(text).transpose()?.unwrap_or_default();
+        let topic = kind.and_then(|kind| kinds.get(&*kind)).map(|kind| Topic { kind, word: word(&action) });
+        if let Some(class) = topic.and_then(|topic| topic.kind.about)
             && !self.show.classes.contains(class)
         {
             report.count_class(class);
@@ -120,7 +131,7 @@ impl VariantFilter {
                 }
                 members.text(name, word)?;
             } else if name == outer(entries) && value.get() != "null" {
-                self.outer(value, kind, members.name(name)?, report)?;
+                self.outer(value, topic, members.name(name)?, report)?;
             } else {
                 members.name(name)?.extend_from_slice(value.get().as_bytes());
             }
@@ -133,7 +144,7 @@ impl VariantFilter {
     fn outer(
         &self,
         value: &RawValue,
-        kind: Option<&VariantKind>,
+        topic: Option<Topic<'_>>,
         out: &mut Vec<u8>,
         report: &mut Report,
     ) -> Result<(), FilterError> {
@@ -143,7 +154,7 @@ impl VariantFilter {
         let mut members = ObjectWriter::open(out);
         for (name, value) in &object.0 {
             if name == inner && value.get() != "null" {
-                self.entries(value, kind, members.name(name)?, report)?;
+                self.entries(value, topic, members.name(name)?, report)?;
             } else {
                 members.name(name)?.extend_from_slice(value.get().as_bytes());
             }
@@ -152,11 +163,11 @@ impl VariantFilter {
         Ok(())
     }
 
-    /// Writes the members of the kind, and the free entries that are shown.
+    /// Writes the members of the kind and the action, and the free entries that are shown.
     fn entries(
         &self,
         value: &RawValue,
-        kind: Option<&VariantKind>,
+        topic: Option<Topic<'_>>,
         out: &mut Vec<u8>,
         report: &mut Report,
     ) -> Result<(), FilterError> {
@@ -165,7 +176,7 @@ impl VariantFilter {
         let mut members = ObjectWriter::open(out);
         for (name, value) in &object.0 {
             let value = text(value)?;
-            let format = kind.and_then(|kind| kind.members.get(&**name));
+            let format = topic.and_then(|topic| topic.kind.format(topic.word, name));
             if format.is_some_and(|format| format.matches(&value)) || self.shows_entry(name) {
                 members.text(name, &value)?;
             } else {
@@ -180,6 +191,19 @@ impl VariantFilter {
         let entries = &self.variants.entries;
         self.show.classes.contains(entries.class) || self.show.names.of(entries.list).matches(name)
     }
+}
+
+/// What a document is about.
+#[derive(Clone, Copy)]
+struct Topic<'d> {
+    kind: &'d VariantKind,
+    /// The word of its action.
+    word: &'d str,
+}
+
+/// The part of a text before its first colon.
+fn word(text: &str) -> &str {
+    text.split(':').next().unwrap_or_default()
 }
 
 /// What the plan shows. Free entries in the allow-list are chosen before the plan, which cannot tell what is one; those
@@ -375,16 +399,61 @@ mod tests {
     }
 
     #[test]
-    fn what_the_engine_sets_is_shown_by_its_class() {
-        let set = json!({"name": "/web", "image": "r.io:5000/a/web:1@sha256:0f", "exitCode": "-1", "signal": "9",
-                         "execID": "0af", "execDuration": "4", "oldName": "/old", "imageRef": ""});
+    fn what_the_engine_sets_last_is_shown_by_its_class() {
+        let set = json!({"name": "/web", "image": "r.io:5000/a/web:1@sha256:0f"});
         check(&filter(&SHOWN, &[]), "container", set.clone(), set.clone());
-        let state = json!({"exitCode": "-1", "signal": "9", "execDuration": "4", "name": "", "image": "", "execID": "",
-                           "oldName": "", "imageRef": ""});
-        check(&filter(&[Class::State], &[]), "container", set, state);
-        let volume = json!({"container": "c0", "destination": "/canary", "driver": "local", "read/write": "true"});
+        check(&filter(&[Class::State], &[]), "container", set, json!({"name": "", "image": ""}));
+        let volume = json!({"driver": "local"});
+        check(&filter(&SHOWN, &[]), "volume", volume, json!({"driver": ""}));
+    }
+
+    #[test]
+    fn an_attribute_belongs_to_the_actions_that_have_it() {
+        let mounted = json!({"container": "c0", "destination": "/canary", "driver": "local", "read/write": "true"});
         let left = json!({"container": "c0", "destination": "", "driver": "", "read/write": "true"});
-        check(&filter(&SHOWN, &[]), "volume", volume, left);
+        for (kind, action, before, after) in [
+            ("volume", "mount", mounted.clone(), left),
+            ("volume", "unmount", mounted.clone(), json!({"container": "c0", "driver": ""})),
+            ("volume", "create", mounted, json!({"driver": ""})),
+            ("container", "prune", json!({"reclaimed": "1"}), json!({"reclaimed": "1"})),
+            ("container", "prune: canary", json!({"reclaimed": "1"}), json!({"reclaimed": "1"})),
+            ("container", "start", json!({"reclaimed": "1"}), json!({})),
+            ("image", "pull", json!({"reclaimed": "1"}), json!({})),
+            ("service", "update", json!({"name": "a", "replicas.new": "1"}), json!({"name": "a", "replicas.new": "1"})),
+            ("service", "create", json!({"name": "a", "replicas.new": "1"}), json!({"name": "a"})),
+        ] {
+            let event = json!({"Type": kind, "Action": action, "Actor": {"ID": "a", "Attributes": before}});
+            let left = filtered(&filter(&SHOWN, &[]), &event).unwrap();
+            assert_eq!(left["Actor"]["Attributes"], after, "{kind} {action}");
+        }
+    }
+
+    /// An engine sets these before it adds the labels, so a label of the same name takes their place.
+    #[test]
+    fn what_a_label_can_take_the_place_of_is_shown_only_if_it_is_listed() {
+        for (action, name, value) in [
+            ("rename", "oldName", "/canary"),
+            ("die", "exitCode", "137"),
+            ("die", "execDuration", "4"),
+            ("exec_die", "exitCode", "0"),
+            ("exec_die", "execID", "0af"),
+            ("exec_create: sh", "execID", "0af"),
+            ("exec_start: sh", "execID", "0af"),
+            ("exec_detach", "execID", "0af"),
+            ("kill", "signal", "9"),
+            ("resize", "height", "24"),
+            ("resize", "width", "80"),
+            ("commit", "imageID", "sha256:0f"),
+            ("commit", "imageRef", "a:1"),
+            ("start", "podId", "0af"),
+            ("died", "containerExitCode", "1"),
+        ] {
+            let event = container(action, json!({"name": "web", name: value}));
+            let left = filtered(&filter(&SHOWN, &[]), &event).unwrap();
+            assert_eq!(left["Actor"]["Attributes"], json!({"name": "web"}), "{action} {name}");
+            let left = filtered(&filter(&SHOWN, &[name]), &event).unwrap();
+            assert_eq!(left["Actor"]["Attributes"], json!({"name": "web", name: value}), "{action} {name}");
+        }
     }
 
     #[test]
@@ -393,7 +462,7 @@ mod tests {
         event["HealthStatus"] = json!("healthy");
         let left = filtered(&filter(&SHOWN, &[]), &event).unwrap();
         assert_eq!((&left["Action"], &left["HealthStatus"]), (&json!("health_status"), &json!("healthy")));
-        assert_eq!(left["Actor"]["Attributes"], json!({"podId": "", "name": "web"}));
+        assert_eq!(left["Actor"]["Attributes"], json!({"name": "web"}));
     }
 
     #[test]
@@ -441,6 +510,7 @@ mod tests {
             "[]",
             "{} {}",
             r#"{"Action":1}"#,
+            r#"{"Action":null}"#,
             r#"{"Type":null}"#,
             r#"{"Action":"a","Action":"b"}"#,
             r#"{"Action":"a","action":"b"}"#,

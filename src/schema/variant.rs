@@ -1,18 +1,22 @@
 //! Schemas whose documents are of several kinds.
 //!
-//! Field names alone cannot describe some documents. One member, the *tag*, names the kind of the document. An object
-//! inside mixes members that only this kind has with free entries of a [`NameList`]. Some texts are a word, a colon and
-//! free text. [`Variants`] describes such a schema. It is read from a file:
+//! Field names alone cannot describe some documents. One member, the *tag*, names the kind of the document, and another, the
+//! *action*, what it tells. An object inside mixes members that only this kind has, or only this action of this kind, with
+//! free entries of a [`NameList`]. Some texts are a word, a colon and free text. [`Variants`] describes such a schema. It is
+//! read from a file:
 //!
 //! ```yaml
 //! schema: Measurement
 //! tag: Kind
+//! action: Step
 //! words: {members: [Step], rest: command, whole: ["done: ok"]}
 //! entries: {path: [Source, Details], list: tags, class: free-text}
 //! kinds:
 //!   probe:
 //!     about: topology            # without this class, documents of the kind are hidden as a whole
-//!     members: {count: number, owner: name}
+//!     members: {owner: name}
+//!     actions:
+//!       done: {count: number}    # only if `Step` begins with the word `done`
 //! ```
 
 use std::collections::BTreeMap;
@@ -27,6 +31,8 @@ pub struct Variants {
     pub schema: String,
     /// The member of the document that names its kind.
     pub tag: String,
+    /// The member of the document whose word names its action.
+    pub action: String,
     /// The texts that begin with a word.
     pub words: VariantWords,
     /// The object that mixes members of the kind with free entries.
@@ -57,13 +63,30 @@ pub struct Entries {
     pub class: Class,
 }
 
+/// The names of members, each with the format of its value.
+type Formats = BTreeMap<String, ValueFormat>;
+
 /// One kind of document.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VariantKind {
     /// A class that a profile must show; without it, every document of this kind is hidden as a whole.
     pub about: Option<Class>,
-    /// The members that documents of this kind have among their entries, each with the format of its value.
-    pub members: BTreeMap<String, ValueFormat>,
+    /// The members that documents of this kind have among their entries, whatever their action.
+    pub members: Formats,
+    /// The members that only documents of one action have, by the word of the action.
+    pub actions: BTreeMap<String, Formats>,
+}
+
+impl VariantKind {
+    /// The format of a member, if documents of this kind and action have it. `word` is the word of the action.
+    pub fn format(&self, word: &str, name: &str) -> Option<ValueFormat> {
+        self.members.get(name).or_else(|| self.actions.get(word)?.get(name)).copied()
+    }
+
+    /// The names of all members, whatever the action.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.members.keys().chain(self.actions.values().flat_map(BTreeMap::keys))
+    }
 }
 
 /// The format of a member's value. A free entry can have the same name; only a value in this format is the member's.
@@ -117,8 +140,11 @@ impl Variants {
     }
 
     fn read(document: &Node, lists: &[NameList], diagnostics: &mut Diagnostics) -> Option<Self> {
-        let members =
-            diagnostics.members(document, "a description of kinds", &["schema", "tag", "words", "entries", "kinds"])?;
+        let members = diagnostics.members(
+            document,
+            "a description of kinds",
+            &["schema", "tag", "action", "words", "entries", "kinds"],
+        )?;
         let mut required = |name: &str| {
             let found = members.get(name);
             if found.is_none() {
@@ -126,17 +152,18 @@ impl Variants {
             }
             found
         };
-        let (schema, tag) = (required("schema"), required("tag"));
+        let (schema, tag, action) = (required("schema"), required("tag"), required("action"));
         let (words, entries, kinds) = (required("words"), required("entries"), required("kinds"));
         let schema = diagnostics.ok(schema?.text("the name of a schema"))?.to_owned();
         let tag = diagnostics.ok(tag?.text("the name of a member"))?.to_owned();
+        let action = diagnostics.ok(action?.text("the name of a member"))?.to_owned();
         let words = VariantWords::read(words?, diagnostics)?;
         let entries = Entries::read(entries?, lists, diagnostics)?;
         let mut by_name = BTreeMap::new();
         for (key, node) in diagnostics.ok(kinds?.mapping("kinds by name"))? {
             by_name.insert(key.name.clone(), VariantKind::read(node, diagnostics)?);
         }
-        Some(Self { schema, tag, words, entries, kinds: by_name })
+        Some(Self { schema, tag, action, words, entries, kinds: by_name })
     }
 }
 
@@ -172,23 +199,36 @@ impl Entries {
 
 impl VariantKind {
     fn read(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
-        let members = diagnostics.members(node, "a kind", &["about", "members"])?;
+        let members = diagnostics.members(node, "a kind", &["about", "members", "actions"])?;
         let about = match members.get("about") {
             Some(node) => Some(class(node, diagnostics)?),
             None => None,
         };
-        let mut formats = BTreeMap::new();
-        if let Some(node) = members.get("members") {
-            for (key, format) in diagnostics.ok(node.mapping("members by name"))? {
-                let name = diagnostics.ok(format.text("the format of a value"))?;
-                let found = ValueFormat::ALL.iter().find(|(known, _)| *known == name).map(|(_, known)| *known);
-                let expected = "expected number, hex, name or any";
-                let found = found.ok_or_else(|| format.diagnostic(format!("found {name:?}, {expected}")));
-                formats.insert(key.name.clone(), diagnostics.ok(found)?);
+        let of_all = match members.get("members") {
+            Some(node) => formats(node, diagnostics)?,
+            None => Formats::new(),
+        };
+        let mut actions = BTreeMap::new();
+        if let Some(node) = members.get("actions") {
+            for (key, members) in diagnostics.ok(node.mapping("actions by name"))? {
+                actions.insert(key.name.clone(), formats(members, diagnostics)?);
             }
         }
-        Some(Self { about, members: formats })
+        Some(Self { about, members: of_all, actions })
     }
+}
+
+/// Reads members, each with the format of its value.
+fn formats(node: &Node, diagnostics: &mut Diagnostics) -> Option<Formats> {
+    let mut formats = Formats::new();
+    for (key, format) in diagnostics.ok(node.mapping("members by name"))? {
+        let name = diagnostics.ok(format.text("the format of a value"))?;
+        let found = ValueFormat::ALL.iter().find(|(known, _)| *known == name).map(|(_, known)| *known);
+        let expected = "expected number, hex, name or any";
+        let found = found.ok_or_else(|| format.diagnostic(format!("found {name:?}, {expected}")));
+        formats.insert(key.name.clone(), diagnostics.ok(found)?);
+    }
+    Some(formats)
 }
 
 /// Reads the name of a class.
@@ -202,16 +242,20 @@ mod tests {
     use super::*;
 
     const TAGS: NameList = NameList::new(0, "tags", "tags");
-    const GOOD: &str = "schema: M\ntag: Kind\nwords: {members: [Step], rest: command, whole: ['done: ok']}\n\
+    const GOOD: &str = "schema: M\ntag: Kind\naction: Step\nwords: {members: [Step], rest: command, whole: ['done: ok']}\n\
                         entries: {path: [Source, Details], list: tags, class: free-text}\n\
-                        kinds:\n  probe: {about: topology, members: {count: number}}\n  other: {}\n";
+                        kinds:\n  probe: {about: topology, members: {count: number}, actions: {done: {owner: name}}}\n\
+                        \x20 other: {}\n";
 
     #[test]
     fn a_file_describes_kinds() {
         let variants = Variants::parse(("v.yaml", GOOD), &[TAGS]).unwrap();
         assert_eq!((variants.schema.as_str(), variants.tag.as_str()), ("M", "Kind"));
         assert_eq!(variants.kinds["probe"].about, Some(Class::Topology));
-        assert_eq!(variants.kinds["probe"].members["count"], ValueFormat::Number);
+        let probe = &variants.kinds["probe"];
+        assert_eq!([probe.format("done", "count"), probe.format("", "count")], [Some(ValueFormat::Number); 2]);
+        assert_eq!((probe.format("done", "owner"), probe.format("begun", "owner")), (Some(ValueFormat::Name), None));
+        assert_eq!(probe.names().collect::<Vec<_>>(), ["count", "owner"]);
         assert_eq!(variants.kinds["other"], VariantKind::default());
         assert_eq!(variants.entries.list, TAGS);
     }
@@ -227,6 +271,8 @@ mod tests {
     #[test]
     fn every_part_is_checked() {
         check("tag: Kind\n", "", "expected `tag`");
+        check("action: Step\n", "", "expected `action`");
+        check("{owner: name}", "{owner: names}", "found \"names\", expected number, hex, name or any");
         check("list: tags", "list: others", "unknown list \"others\"");
         check("rest: command", "rest: public", "unknown class \"public\"");
         check("[Source, Details]", "[Source]", "expected the names of two members");

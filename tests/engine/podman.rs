@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 
 use crate::drift;
+use crate::events;
 use crate::harness::{Ignored, Outcome, Test, tests};
 use crate::streams::{self, UPGRADE, frame};
 use crate::support::client::{self, Connection, Response, TIMEOUT};
@@ -23,6 +24,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_label_filter_cannot_match_hidden_labels_by_a_pattern,
     logs_of_podman_are_its_bytes,
     events_of_podman_tell_what_happens_and_no_more,
+    a_label_called_like_an_attribute_of_podman_does_not_come_out,
     attach_and_exec_of_podman_are_two_pipes,
     the_docker_command_works_with_podman,
     quadlets_become_units,
@@ -337,6 +339,15 @@ fn events_of_podman_tell_what_happens_and_no_more() -> Outcome {
         seen.insert(event["Action"].as_str().unwrap().to_owned());
     }
     assert!(["create", "start", "die"].iter().all(|action| seen.contains(*action)), "{seen:?}");
+    Ok(())
+}
+
+fn a_label_called_like_an_attribute_of_podman_does_not_come_out() -> Outcome {
+    let (engine, proxy) = behind(read_write()?, "dashboard");
+    let events = events::life_with_labels_like_attributes(engine, &proxy);
+    events::check_labels_like_attributes(&events);
+    let [direct, _] = &events;
+    assert!(direct.iter().any(|event| event["Actor"]["Attributes"]["signal"] == "918273645002"), "{direct:#?}");
     Ok(())
 }
 
