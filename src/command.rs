@@ -75,7 +75,7 @@ impl From<crate::server::ServerError> for CommandError {
 impl CommandError {
     /// Writes the error to `err` and returns the exit status.
     pub fn report(&self, err: &mut dyn Write) -> u8 {
-        // If standard error is closed, nobody can be told.
+        // If standard error is closed, the error cannot be reported.
         match self {
             Self::Diagnostics(diagnostics) => {
                 let _ = writeln!(err, "{diagnostics}dockveil: {}", count(diagnostics.len()));

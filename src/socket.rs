@@ -19,7 +19,7 @@ const SCRATCH_SIZE: usize = 256 * 1024;
 const FIRST_CONNECT_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_CONNECT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a TCP client that has ended its direction may go on reading. It cannot be told from one that is gone.
+/// How long a TCP client that has ended its direction may go on reading. It cannot be distinguished from one that is gone.
 const HALF_CLOSED_TIME: Duration = Duration::from_secs(1);
 
 /// How often to look whether the other side has closed.

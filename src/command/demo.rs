@@ -150,7 +150,7 @@ impl Colour {
     }
 }
 
-/// Runs the demo until the process is told to stop.
+/// Runs the demo until a signal stops the process.
 ///
 /// # Errors
 /// [`CommandError`].
@@ -318,7 +318,7 @@ fn entries(value: Option<&Value>) -> Vec<(String, String)> {
         Some(Value::Object(members)) if !members.is_empty() => {
             members.iter().map(|(name, value)| (name.clone(), member(name, &text(value)))).collect()
         }
-        Some(Value::String(said)) if said.is_empty() => vec![(String::new(), "\"\"".to_owned())],
+        Some(Value::String(text)) if text.is_empty() => vec![(String::new(), "\"\"".to_owned())],
         Some(value) => vec![(String::new(), cut(&text(value)))],
     }
 }

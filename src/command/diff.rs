@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_elements_are_told_from_removed_ones() {
+    fn changed_elements_and_removed_ones_are_distinguished() {
         let before = json!([{"Type": "bind", "Source": "/a"}, {"Type": "volume", "Name": "v", "Source": "/b"}, {"Type": "tmpfs", "Source": ""}]);
         let after = json!([{"Type": "volume", "Name": "v", "Source": ""}, {"Type": "tmpfs", "Source": ""}]);
         check(&before, &after, &["- $[0]", "~ $[1].Source = \"\""]);

@@ -1,6 +1,6 @@
 //! `migrate`: converts the configuration of another socket proxy.
 //!
-//! The result allows no operation that the other proxy was not told to allow. What cannot be expressed as operations is
+//! The result allows only operations that the other proxy allows. What cannot be expressed as operations is
 //! left out, in a comment that says why and only has to be uncommented.
 
 mod foreign;

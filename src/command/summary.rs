@@ -228,8 +228,8 @@ mod tests {
             let text = format!("profile: p\nallow: [ContainerInspect]\n{lines}");
             let profiles = Profiles::parse(&[("p.yaml", &text)], &catalogue).unwrap();
             let policy = Policy::compile(profiles.get("p").unwrap(), &catalogue).unwrap();
-            let said = of_policy(&policy);
-            said.lines().filter_map(|line| line.strip_prefix("  warning: ")).map(str::to_owned).collect::<Vec<_>>()
+            let summary = of_policy(&policy);
+            summary.lines().filter_map(|line| line.strip_prefix("  warning: ")).map(str::to_owned).collect::<Vec<_>>()
         };
         for (lines, expected) in [
             ("labels: [\"*\"]", "`labels: [\"*\"]` shows all labels, except values that look like credentials"),

@@ -1,7 +1,8 @@
 //! A strict cursor over JSON text (RFC 8259): whatever it passes is valid; anything else is an error, never a guess.
 //!
-//! The cursor builds nothing. A value is told by its first byte and found again by its start and end, so that it can leave
-//! as the bytes it came in. Our own code, because byte-exact output, duplicate keys and limits are what this program is for.
+//! The cursor builds nothing. The first byte of a value says what it is, and its start and end are all that is kept of it, so
+//! that it can leave as the bytes it came in. Our own code, because byte-exact output, duplicate keys and limits are what this
+//! program is for.
 
 use std::borrow::Cow;
 

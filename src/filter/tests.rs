@@ -242,7 +242,7 @@ mod keys {
     }
 
     #[test]
-    fn many_names_in_one_object_are_told_apart() {
+    fn many_names_in_one_object_are_distinguished() {
         let texts: Vec<String> = (0..300).map(|at| format!("blank $.name{at}")).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let before: Vec<String> = (0..400).map(|at| format!("\"name{at}\":1")).collect();

@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_cannot_be_told_for_certain_is_withheld() {
+    fn an_event_of_an_uncertain_kind_is_withheld() {
         let filter = filter(&SHOWN, &["*"]);
         for event in [
             "",

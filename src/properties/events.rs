@@ -138,13 +138,13 @@ fn check_attributes(mut event: Value, case: &Case) {
 fn check_canaries(mut event: Value, case: &Case) {
     let kind = event.get("Type").and_then(Value::as_str).unwrap_or_default().to_owned();
     let Some(members) = event.as_object_mut() else { return };
-    let mut told = |name: &str, value: Value| {
+    let mut add = |name: &str, value: Value| {
         if members.get(name).is_some_and(Value::is_string) {
             members.insert(name.to_owned(), value);
         }
     };
-    told("Action", json!(format!("exec_create: {CANARY}-command")));
-    told("status", json!(format!("exec_start: {CANARY}-command")));
+    add("Action", json!(format!("exec_create: {CANARY}-command")));
+    add("status", json!(format!("exec_start: {CANARY}-command")));
     members.insert("Zz".to_owned(), json!(format!("{CANARY}-unknown")));
     // Events of containers and images have labels among their attributes; those of a type that nobody knows have only
     // labels. What stands in the attributes of other types is the engine's.

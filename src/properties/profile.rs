@@ -34,8 +34,8 @@ pub(super) fn a_profile_shows_only_its_classes(bytes: &[u8]) -> Outcome {
     let (profiles, again) = (Profiles::parse(&files, catalogue), Profiles::parse(&backwards, catalogue));
     let profiles = match (profiles, again) {
         (Ok(profiles), Ok(again)) => {
-            let said = |profiles: &Profiles| profiles.iter().map(|one| format!("{one:?}")).collect::<Vec<_>>();
-            assert_eq!(said(&profiles), said(&again), "the order of files means nothing");
+            let printed = |profiles: &Profiles| profiles.iter().map(|one| format!("{one:?}")).collect::<Vec<_>>();
+            assert_eq!(printed(&profiles), printed(&again), "the order of files means nothing");
             profiles
         }
         (Err(diagnostics), Err(_)) => {

@@ -144,9 +144,9 @@ impl<'c> Reference<'c> {
 
     fn by_layer(&mut self, context: ValueContext<'c>, path: String, value: &Value) -> Remainder {
         let (field, visibility) = (context.field, context.visibility);
-        let said = field.and_then(|field| field.opaque.as_ref().or(field.class.as_ref()));
+        let classes = field.and_then(|field| field.opaque.as_ref().or(field.class.as_ref()));
         let shown = |known: BySchema| {
-            said.is_none_or(|(class, _)| known.lifted || known.kept || self.show.classes.contains(*class))
+            classes.is_none_or(|(class, _)| known.lifted || known.kept || self.show.classes.contains(*class))
         };
         let opaque = field.is_some_and(|field| field.opaque.is_some());
         let known = match visibility {
@@ -159,8 +159,8 @@ impl<'c> Reference<'c> {
             Visibility::BySchema(known) => known,
         };
         let blank = field.map_or(Blank::OfType, |field| field.blank);
-        let known = BySchema { loose: known.loose || (said.is_some() && blank == Blank::Absent), ..known };
-        let (is_shown, has_class) = (shown(known), said.is_some());
+        let known = BySchema { loose: known.loose || (classes.is_some() && blank == Blank::Absent), ..known };
+        let (is_shown, has_class) = (shown(known), classes.is_some());
         let leaf = field
             .is_none_or(|field| field.members.is_empty() && field.any_member.is_none() && field.elements.is_none());
         let described = field.is_some_and(|field| {
@@ -301,11 +301,11 @@ impl<'c> Reference<'c> {
 
     /// Whether something at a field or below can be shown by its class.
     fn shows_some(&self, field: &Field) -> bool {
-        let said = [&field.class, &field.key_class, &field.opaque].into_iter().flatten();
+        let classes = [&field.class, &field.key_class, &field.opaque].into_iter().flatten();
         let nested = field.nested.as_deref().and_then(|name| self.catalogue?.schema(name));
         let below = field.members.values().chain(field.any_member.as_deref()).chain(field.elements.as_deref());
         self.show.unknown
-            || said.into_iter().any(|(class, _)| self.show.classes.contains(*class))
+            || classes.into_iter().any(|(class, _)| self.show.classes.contains(*class))
             || below.into_iter().chain(nested.map(Schema::root)).any(|field| self.shows_some(field))
     }
 }

@@ -8,18 +8,18 @@ use crate::stream::requests::{RequestError, RequestFraming};
 const HEAD_LIMIT: usize = 1024;
 
 /// What comes out of a connection: the length of each whole request, and whether what follows is refused.
-type Told = (Vec<usize>, Result<(), RequestError>);
+type SplitRequests = (Vec<usize>, Result<(), RequestError>);
 
-/// Requests are told apart in the same way however their bytes arrive, and every reader agrees on where each of them ends:
+/// Requests are split apart in the same way however their bytes arrive, and every reader agrees on where each of them ends:
 /// one that lets the length win and one that lets the chunks win, one that takes bare line feeds, folded lines, spaces
 /// before colons or chunk extensions, and the parser that reads the head next.
 ///
 /// # Panics
 /// If one does not.
 pub(super) fn a_request_ends_at_the_same_byte_for_every_reader(bytes: &[u8]) -> Outcome {
-    let whole = told(&[bytes]);
+    let whole = split(&[bytes]);
     for_each_arrival(bytes, |pieces| {
-        let (lengths, end) = told(pieces);
+        let (lengths, end) = split(pieces);
         assert_eq!(lengths, whole.0, "requests that passed, in {} pieces", pieces.len());
         // A head over the limit may have another fault as well, which a reader of the whole finds first.
         if bytes.len() < HEAD_LIMIT {
@@ -41,7 +41,7 @@ pub(super) fn a_request_ends_at_the_same_byte_for_every_reader(bytes: &[u8]) -> 
 }
 
 /// Feeds `pieces` as a connection would.
-fn told(pieces: &[&[u8]]) -> Told {
+fn split(pieces: &[&[u8]]) -> SplitRequests {
     let mut framing = RequestFraming::new(HEAD_LIMIT);
     let (mut held, mut lengths, mut current) = (Vec::new(), Vec::new(), 0);
     for piece in pieces {

@@ -49,33 +49,38 @@ mod tests {
     use std::task::{Context, Waker};
 
     use super::*;
+    use crate::time_limit::within_time_limit;
 
     #[test]
     fn other_work_of_the_thread_goes_on_meanwhile() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let (send, receive) = mpsc::channel();
-        let result = runtime.block_on(async {
-            // On the same thread, this would wait for itself.
-            let long = on_helper(move || receive.recv().unwrap());
-            let other = async { send.send(7).unwrap() };
-            tokio::join!(long, other).0
+        within_time_limit(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let (send, receive) = mpsc::channel();
+            let result = runtime.block_on(async {
+                // On the same thread, this would wait for itself.
+                let long = on_helper(move || receive.recv().unwrap());
+                let other = async { send.send(7).unwrap() };
+                tokio::join!(long, other).0
+            });
+            assert_eq!(result, 7);
         });
-        assert_eq!(result, 7);
     }
 
     #[test]
     fn work_that_nobody_waits_for_never_begins() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let count = u32::try_from(available_parallelism().map_or(1, usize::from)).unwrap();
-            let all = HELPERS.acquire_many(count).await.unwrap();
-            {
-                let work = std::pin::pin!(on_helper(|| panic!("this was dropped")));
-                let mut context = Context::from_waker(Waker::noop());
-                assert!(work.poll(&mut context).is_pending(), "every helper is busy");
-            }
-            drop(all);
-            on_helper(|| ()).await;
+        within_time_limit(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let count = u32::try_from(available_parallelism().map_or(1, usize::from)).unwrap();
+                let all = HELPERS.acquire_many(count).await.unwrap();
+                {
+                    let work = std::pin::pin!(on_helper(|| panic!("this was dropped")));
+                    let mut context = Context::from_waker(Waker::noop());
+                    assert!(work.poll(&mut context).is_pending(), "every helper is busy");
+                }
+                drop(all);
+                on_helper(|| ()).await;
+            });
         });
     }
 }
