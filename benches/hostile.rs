@@ -56,6 +56,8 @@ const LARGER: usize = 8;
 const MEANWHILE: Duration = Duration::from_secs(2);
 /// The pause between two pings.
 const PAUSE: Duration = Duration::from_millis(1);
+/// The pause of each client of a soak between two exchanges: the machine is to do other work as well.
+const SOAK_PAUSE: Duration = Duration::from_millis(20);
 /// How often a soak looks at the process, and how long it runs before it does.
 const SAMPLE: Duration = Duration::from_secs(5);
 const WARM: Duration = Duration::from_secs(60);
@@ -276,6 +278,7 @@ impl Bench {
                             return;
                         }
                         let _ = hostile::soak(socket, round);
+                        thread::sleep(SOAK_PAUSE);
                         exchanges.fetch_add(1, Ordering::Relaxed);
                     }
                 });

@@ -154,8 +154,8 @@ pub(crate) fn soak(socket: &Path, round: usize) -> io::Result<()> {
     let mut client = UnixStream::connect(socket)?;
     client.set_read_timeout(Some(Duration::from_secs(30)))?;
     let target = match round % 50 {
-        0 => TARGETS[round / 50 % TARGETS.len()].1,
-        1..10 => "/containers/web/json",
+        0 if round % 500 == 0 => TARGETS[round / 500 % TARGETS.len()].1,
+        0..10 => "/containers/web/json",
         10..20 => "/containers/json?limit=100",
         20 => "/containers/none/none/json",
         21 => "/containers/create",

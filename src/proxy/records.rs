@@ -150,17 +150,20 @@ impl RecordRewriter {
     }
 
     /// Filters the long records on a helper thread and adds the resulting chunks to `out`.
-    async fn push_long(&mut self, out: &mut OutgoingBuffer) -> Result<(), RewriteError> {
+    async fn push_long(&mut self, client: &Downstream, out: &mut OutgoingBuffer) -> Result<(), StreamError> {
         let (long, filter, marks) = (std::mem::take(&mut self.long), self.filter.clone(), self.marks);
         let filtered = work::on_helper(move || {
             let (mut out, mut report) = (OutgoingBuffer::default(), Report::default());
             let result = long.into_iter().try_for_each(|record| out.push_record(&record, marks, &filter, &mut report));
             (out, report, result)
         });
-        let (filtered, report, result) = filtered.await;
+        let (filtered, report, result) = tokio::select! {
+            filtered = filtered => filtered,
+            () = client.discard_input() => return Err(StreamError::ClientLeft),
+        };
         out.append(filtered);
         self.report.add(&report);
-        result.map_err(|error| RewriteError::Record(RecordError::Record(error)))
+        Ok(result.map_err(|error| RewriteError::Record(RecordError::Record(error)))?)
     }
 
     /// Carries the body to its end. `start` has arrived with the head. If the client leaves, it ends at once.
@@ -194,20 +197,17 @@ impl RecordRewriter {
         let (mut has_ended, mut taken) = (false, 0);
         let mut deadline = None;
         loop {
+            log.sent(client.flush(&mut backlog).map_err(|_| StreamError::ClientLeft)?);
             if !self.long.is_empty() {
-                log.sent(client.flush(&mut backlog).map_err(|_| StreamError::ClientLeft)?);
-                let pushed = tokio::select! {
-                    pushed = self.push_long(&mut backlog) => pushed,
-                    () = client.discard_input() => return Err(StreamError::ClientLeft),
-                };
                 // An error in what came after them comes second.
-                progress = pushed.map_err(StreamError::from).and(progress);
+                progress = self.push_long(client, &mut backlog).await.and(progress);
+                continue;
             }
             if matches!(progress, Ok(BodyProgress::Ended)) && !has_ended {
                 has_ended = true;
                 backlog.push_last_chunk();
+                continue;
             }
-            log.sent(client.flush(&mut backlog).map_err(|_| StreamError::ClientLeft)?);
             // What was complete before an error still leaves.
             if backlog.is_empty() && !matches!(progress, Ok(BodyProgress::Open)) {
                 progress?;
