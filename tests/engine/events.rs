@@ -145,27 +145,39 @@ pub(crate) fn life_with_labels_like_attributes(engine: &Engine, proxy: &Proxy) -
     let socket = engine.socket();
     let mut body = seed::detached(&["sleep", "1000"]);
     body["Labels"] = LABELS_LIKE_ATTRIBUTES.into_iter().collect();
-    seed::remove(&socket, "mimic");
-    seed::start(&socket, "mayfly", &body);
+    seed::create(&socket, "mayfly", &body);
+    // Podman sends no head before the first event.
+    let connections = [&socket, &proxy.socket()].map(|socket| {
+        let mut connection = Connection::open(socket);
+        connection.send("GET /events?since=1 HTTP/1.1\r\nHost: docker\r\n\r\n".to_owned());
+        connection
+    });
+    assert_eq!(client::post(&socket, "/containers/mayfly/start", &Value::Null).status(), 204);
     let id = seed::exec(&socket, "mayfly", &json!({"AttachStdout": true, "Cmd": ["true"]}));
     client::post(&socket, &format!("/exec/{id}/start"), &json!({"Detach": false}));
     client::post(&socket, "/containers/mayfly/resize?h=24&w=80", &Value::Null);
     client::post(&socket, "/commit?container=mayfly&repo=mayfly&tag=1&comment=a&pause=0", &json!({}));
+    client::delete(&socket, "/images/mayfly:1");
     assert_eq!(client::post(&socket, "/containers/mayfly/rename?name=mimic", &Value::Null).status(), 204);
     client::post(&socket, "/containers/mimic/kill?signal=KILL", &Value::Null);
     seed::wait(&socket, "mimic");
     seed::remove(&socket, "mimic");
-    client::delete(&socket, "/images/mayfly:1");
-    let target =
-        format!("/events?since=1&until={}&filters=%7B%22type%22%3A%5B%22container%22%2C%22image%22%5D%7D", now());
-    [&socket, &proxy.socket()].map(|socket| {
-        let response = client::get(socket, &target);
-        assert_eq!(response.status(), 200, "{}", response.text());
-        let events = response.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>();
-        let is_ours = |event: &Value| {
-            ["mayfly", "mimic", "mayfly:1"].iter().any(|name| event["Actor"]["Attributes"]["name"] == *name)
-        };
-        events.into_iter().filter(is_ours).collect()
+    connections.map(|mut connection| {
+        assert_eq!(connection.read_head().status, 200);
+        let (mut events, mut is_removed) = (Vec::new(), false);
+        while !is_removed {
+            let chunk = connection.read_chunk(TIMEOUT).expect("the event of the end");
+            for event in
+                String::from_utf8(chunk).unwrap().lines().map(|line| serde_json::from_str::<Value>(line).unwrap())
+            {
+                let name = &event["Actor"]["Attributes"]["name"];
+                is_removed |= *name == "mimic" && ["destroy", "remove"].iter().any(|action| event["Action"] == *action);
+                if ["mayfly", "mimic", "mayfly:1"].iter().any(|ours| *name == *ours) {
+                    events.push(event);
+                }
+            }
+        }
+        events
     })
 }
 
@@ -182,7 +194,9 @@ pub(crate) fn check_labels_like_attributes([direct, through]: &[Vec<Value>; 2]) 
         assert!(!is_last || !is_set, "the engine sets {name} last");
     }
     for event in through.iter().filter(|event| event["Type"] == "container") {
-        assert_eq!(event["Actor"]["Attributes"]["image"], seed::BASE, "{event:#}");
+        // Podman names the registry, too.
+        let image = event["Actor"]["Attributes"]["image"].as_str().unwrap();
+        assert!(image.ends_with(seed::BASE), "{event:#}");
     }
 }
 
