@@ -423,6 +423,59 @@ mod tests {
     }
 
     #[test]
+    fn an_exclusion_of_a_profile_holds_in_those_that_extend_it() {
+        let files = [
+            ("a.yaml", "profile: a\nlabels: [\"x.*\", \"!x.secret.*\"]\n"),
+            ("b.yaml", "profile: b\nextends: a\nlabels: [x.secret.a, y]\n"),
+            ("c.yaml", "profile: c\nextends: b\nshow: all\nlabels: [\"!y\"]\n"),
+        ];
+        let profiles = parse(&files).unwrap();
+        let labels = |name: &str| profiles.get(name).unwrap().show.names.of(LABELS).clone();
+        for name in ["a", "b", "c"] {
+            assert!(labels(name).matches("x.a") && labels(name).excludes("x.secret.a"), "{name}");
+            assert!(!labels(name).matches("x.secret.a"), "{name}");
+        }
+        assert!(labels("b").matches("y") && labels("c").excludes("y"));
+        check_diagnostics(
+            "profile: p\nlabels: [\"!\", a, \"!a\", \"!!b\", \"!c d\"]\n",
+            &[
+                "p.yaml:2:10: found \"!\", expected a name",
+                "p.yaml:2:18: the list has both \"a\" and its exclusion, expected one",
+                "p.yaml:2:24: found '!' in \"!!b\", expected a name in which only `*`, and `!` before it, are special",
+                "p.yaml:2:31: found ' ' in \"!c d\", expected a name in which only `*`, and `!` before it, are special",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_rule_that_hides_an_entry_by_name_hides_it_everywhere() {
+        let rules = "  - {on: ContainerSummary, blank: \"$.Labels['a.b']\"}\n  - {on: Volume, remove: $.Options.device}\n\
+                     \x20 - {on: ContainerSummary, keep: $.Labels.kept}\n  - {on: ImageSummary, redact: $.Labels.*}\n";
+        let text = format!("profile: p\nlabels: [\"*\"]\nrules:\n{rules}");
+        let profiles = parse(&[("p.yaml", &text), ("q.yaml", "profile: q\nextends: p\n")]).unwrap();
+        for name in ["p", "q"] {
+            let names = &profiles.get(name).unwrap().show.names;
+            assert!(names.of(LABELS).excludes("a.b") && names.of(OPTIONS).excludes("device"));
+            assert!(names.of(LABELS).matches("kept") && names.of(LABELS).matches("other"));
+        }
+    }
+
+    #[test]
+    fn a_path_that_leads_nowhere_is_an_error_unless_the_rule_says_so() {
+        check_diagnostics(
+            "profile: p\nrules:\n  - {on: ContainerInspect, redact: \"$.Config.Enviroment[*]\"}\n\
+             \x20 - {on: ContainerInspect, redact: \"$.Config.Enviroment[*]\", unknown: false}\n",
+            &[
+                "p.yaml:3:36: the path matches nothing in ContainerInspect: $.Config has no member \"Enviroment\", did you \
+                 mean \"Env\"?; `unknown: true` accepts it all the same",
+                "p.yaml:4:71: found another value, expected `true`",
+            ],
+        );
+        let text = "profile: p\nrules:\n  - {on: ContainerInspect, redact: \"$.Config.New\", unknown: true}\n";
+        assert_eq!(parse(&[("p.yaml", text)]).unwrap().get("p").unwrap().rules.len(), 1);
+    }
+
+    #[test]
     fn a_profile_overrides_what_the_profile_it_extends_does_to_streams() {
         use StreamFiltering::{Filtered, Untouched};
         let files = [
@@ -485,9 +538,9 @@ mod tests {
                 "p.yaml:5:8: unknown class \"public\", expected one of secret, command, free-text, host-path, topology, \
                  host, identity, state",
                 "p.yaml:6:10: found \"maybe\", expected `show` or `hide`",
-                "p.yaml:7:10: found an empty text, expected a name",
-                "p.yaml:7:14: found ' ' in \"a b\", expected a name in which only `*` is special",
-                "p.yaml:7:21: found '?' in \"a?\", expected a name in which only `*` is special",
+                "p.yaml:7:10: found \"\", expected a name",
+                "p.yaml:7:14: found ' ' in \"a b\", expected a name in which only `*`, and `!` before it, are special",
+                "p.yaml:7:21: found '?' in \"a?\", expected a name in which only `*`, and `!` before it, are special",
                 "p.yaml:8:6: found text, expected a list of names, in which `*` stands for any text",
             ],
         );
@@ -542,8 +595,8 @@ mod tests {
                 "p.yaml:4:5: the response of ContainerLogs is not a JSON document: no rule can apply",
                 "p.yaml:5:25: bad path: expected jp_query at character 1",
                 "p.yaml:6:5: expected an action: one of keep, blank, remove, redact, mask, hash, replace",
-                "p.yaml:6:18: unknown key \"blnk\", expected on, with or an action: keep, blank, remove, redact, mask, hash, \
-                 replace",
+                "p.yaml:6:18: unknown key \"blnk\", expected on, with, unknown or an action: keep, blank, remove, redact, \
+                 mask, hash, replace",
                 "p.yaml:7:5: expected an action: one of keep, blank, remove, redact, mask, hash, replace",
             ],
         );

@@ -78,10 +78,10 @@ pub(super) fn of_policy(policy: &Policy) -> String {
         (lists::OPTIONS, Class::Secret),
     ] {
         let globs = show.names.of(list);
-        if !globs.is_empty() && !policy.shows(class) {
+        if globs.has_exclusions() || (!globs.is_empty() && !policy.shows(class)) {
             line(&mut text, format_args!("  {list} shown: {globs}"));
         }
-        if globs.to_string().split(", ").any(|glob| !glob.is_empty() && glob.bytes().all(|byte| byte == b'*')) {
+        if globs.shows_all() {
             let rest = if show.mask { "except values that look like credentials" } else { "credentials included" };
             line(&mut text, format_args!("  warning: `{}: [\"*\"]` shows all {list}, {rest}", list.key()));
         }

@@ -390,8 +390,8 @@ mod tests {
         check_diagnostics(
             &[("IMAGES", "1"), (LABELS, "a.*, b=1"), (ENV, "A B")],
             &[
-                "DOCKVEIL_ENV: found \"A B\", expected a name in which only `*` is special",
-                "DOCKVEIL_LABELS: found \"b=1\", expected a name in which only `*` is special",
+                "DOCKVEIL_ENV: found \"A B\", expected a name in which only `*`, and `!` before it, are special",
+                "DOCKVEIL_LABELS: found \"b=1\", expected a name in which only `*`, and `!` before it, are special",
             ],
         );
         check_diagnostics(

@@ -64,7 +64,7 @@ impl Action {
     }
 
     /// Whether it hides what it matches.
-    pub(super) fn hides(&self) -> bool {
+    pub fn hides(&self) -> bool {
         match self {
             Self::Keep => false,
             Self::Blank | Self::Remove | Self::Redact | Self::Mask | Self::Hash | Self::Replace(_) => true,

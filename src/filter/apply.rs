@@ -8,10 +8,9 @@ use std::borrow::Cow;
 use super::action::write_blank;
 use super::credential::{self, Arguments};
 use super::json::{Cursor, DepthBudget, JsonString, KeySet, NOT_JSON, Stop};
-use super::plan::{Cause, Condition, Effect, ElementTable, MemberTable, Plan, State, StateId};
+use super::plan::{Cause, Condition, Effect, ElementTable, Listing, MemberTable, Plan, State, StateId};
 use super::selector::{Pick, Question};
 use super::{Action, FilterError, Report};
-use crate::schema::NameList;
 
 impl Plan {
     /// Filters one whole document and appends what is left to `out`, which an error leaves as it was.
@@ -431,15 +430,15 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         Ok(())
     }
 
-    /// Whether the element at the cursor is a text `name=value` whose name is in an allow-list.
-    fn is_listed(&self, list: NameList) -> Result<bool, Stop> {
+    /// Whether the element at the cursor is a text `name=value` whose name is one that is shown.
+    fn is_listed(&self, list: Listing) -> Result<bool, Stop> {
         let mut ahead = self.cursor;
         if ahead.peek()? != b'"' {
             return Ok(false);
         }
         let text = ahead.string()?.text()?;
         let name = text.split_once('=').map_or(&*text, |(name, _)| name);
-        Ok(self.plan.names(list).matches(name))
+        Ok(self.plan.lists(list, name))
     }
 
     /// The conditions that are true of the value at the cursor, a bit each. `element` is its index and the array's length.

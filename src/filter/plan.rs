@@ -33,12 +33,12 @@ use std::fmt;
 pub use explain::{Explained, Treatment};
 pub(super) use fold::{equal_folded, equals_folded_name};
 pub(super) use names::KeyDigest;
-pub(super) use tables::{Cause, Condition, Effect, ElementTable, MemberTable, State, StateId};
+pub(super) use tables::{Cause, Condition, Effect, ElementTable, Listing, MemberTable, State, StateId};
 
 use super::action::HashKey;
-use super::show::{Globs, NamesShown, Show};
+use super::show::{NamesShown, Show};
 use super::{Action, DocumentLimits, Rule};
-use crate::schema::{Catalogue, NameList};
+use crate::schema::Catalogue;
 use crate::yaml::Location;
 
 /// The deepest nesting of a document, whatever the limit: the walk needs stack for each level.
@@ -128,10 +128,16 @@ impl Plan {
         self.states.get(id.index())
     }
 
-    /// The names of a list that are shown.
-    pub(super) fn names(&self, list: NameList) -> &Globs {
-        self.names.of(list)
+    /// Whether a location shows the entry called `name`.
+    pub(super) fn lists(&self, listing: Listing, name: &str) -> bool {
+        is_listed(&self.names, listing, name)
     }
+}
+
+/// Whether a location shows the entry called `name`.
+fn is_listed(names: &NamesShown, Listing { list, is_open }: Listing, name: &str) -> bool {
+    let names = names.of(list);
+    if is_open { !names.excludes(name) } else { names.matches(name) }
 }
 
 /// Why there is no plan.

@@ -6,6 +6,9 @@
 //! - on: Measurement
 //!   replace: "$.Source.Paths"
 //!   with: "[]"
+//! - on: Measurement
+//!   blank: $.Novelty
+//!   unknown: true                      # no schema has it yet
 //! ```
 
 use super::{Action, Replacement, Selector, SelectorError};
@@ -60,6 +63,17 @@ pub fn parse_rule(node: &Node, is_schema: impl Fn(&str) -> bool) -> Result<Rule,
     diagnostics.finish_option(rule)
 }
 
+/// Whether a rule says that its path may lead to what no schema knows.
+pub fn accepts_unknown(rule: &Node) -> bool {
+    rule.mapping("a rule").is_ok_and(|members| members.iter().any(|(key, _)| key.name == "unknown"))
+}
+
+/// The path of a rule, as written.
+pub fn path_of(rule: &Node) -> Option<&Node> {
+    let members = rule.mapping("a rule").ok()?;
+    members.iter().find(|(key, _)| ACTIONS.contains(&key.name.as_str())).map(|(_, path)| path)
+}
+
 /// The keys of a rule as written. Nothing here has been checked.
 #[derive(Default)]
 struct RawRule<'n> {
@@ -75,10 +89,15 @@ impl<'n> RawRule<'n> {
             match key.name.as_str() {
                 "on" => raw.on = Some(value),
                 "with" => raw.with = Some((key, value)),
+                "unknown" => {
+                    if value.text("`true`")? != "true" {
+                        diagnostics.push(value.diagnostic("found another value, expected `true`"));
+                    }
+                }
                 name if ACTIONS.contains(&name) => raw.actions.push((key, value)),
                 name => {
                     let expected = ACTIONS.join(", ");
-                    let message = format!("unknown key {name:?}, expected on, with or an action: {expected}");
+                    let message = format!("unknown key {name:?}, expected on, with, unknown or an action: {expected}");
                     diagnostics.report(&key.location, message);
                 }
             }
@@ -208,7 +227,7 @@ mod tests {
                 "f.yaml:3:22: a second action, expected one",
                 "f.yaml:4:3: expected `on`",
                 "f.yaml:4:10: bad path: ",
-                "f.yaml:4:13: unknown key \"whith\", expected on, with or an action: keep,",
+                "f.yaml:4:13: unknown key \"whith\", expected on, with, unknown or an action: keep,",
                 "f.yaml:5:3: found text, expected a rule",
             ],
         );

@@ -25,27 +25,40 @@ pub struct NamesShown(Vec<Globs>);
 impl NamesShown {
     /// The names of a list that are shown.
     pub fn of(&self, list: NameList) -> &Globs {
-        static NONE: Globs = Globs(Vec::new());
+        static NONE: Globs = Globs { shown: Vec::new(), excluded: Vec::new() };
         self.0.get(list.index()).unwrap_or(&NONE)
     }
 
-    /// Shows more names of a list, in which `*` stands for any characters.
+    /// Shows more names of a list, in which `*` stands for any characters. A name behind `!` is excluded.
     pub fn extend<T: AsRef<str>>(&mut self, list: NameList, names: impl IntoIterator<Item = T>) {
-        if self.0.len() <= list.index() {
-            self.0.resize(list.index() + 1, Globs::default());
-        }
-        if let Some(globs) = self.0.get_mut(list.index()) {
-            globs.0.extend(names.into_iter().map(|name| Glob::new(name.as_ref())));
+        if let Some(globs) = self.of_mut(list) {
+            names.into_iter().for_each(|name| globs.add(name.as_ref()));
         }
     }
 
-    /// Shows everything that `other` shows too.
+    /// Excludes one name of a list, in which `*` has no meaning.
+    pub fn exclude(&mut self, list: NameList, name: &str) {
+        if let Some(globs) = self.of_mut(list) {
+            globs.excluded.push(Glob::Name(name.to_lowercase()));
+        }
+    }
+
+    /// The names of a list, which is added if it is missing.
+    fn of_mut(&mut self, list: NameList) -> Option<&mut Globs> {
+        if self.0.len() <= list.index() {
+            self.0.resize(list.index() + 1, Globs::default());
+        }
+        self.0.get_mut(list.index())
+    }
+
+    /// Shows everything that `other` shows too, and excludes what either excludes.
     pub fn merge(&mut self, other: &Self) {
         if self.0.len() < other.0.len() {
             self.0.resize(other.0.len(), Globs::default());
         }
         for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            mine.0.extend(theirs.0.iter().cloned());
+            mine.shown.extend(theirs.shown.iter().cloned());
+            mine.excluded.extend(theirs.excluded.iter().cloned());
         }
     }
 
@@ -64,9 +77,13 @@ impl NamesShown {
     }
 }
 
-/// An allow-list of names, in which `*` stands for any number of characters.
+/// An allow-list of names, in which `*` stands for any number of characters, and exclusions from it, which win.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Globs(Vec<Glob>);
+pub struct Globs {
+    shown: Vec<Glob>,
+    /// In lower case.
+    excluded: Vec<Glob>,
+}
 
 /// One name or pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,37 +95,75 @@ enum Glob {
 }
 
 impl Globs {
-    /// Whether `name` is in the list. Case matters: this list shows.
+    /// Whether `name` is in the list and not excluded. Case matters: this list shows.
     pub fn matches(&self, name: &str) -> bool {
-        self.0.iter().any(|glob| glob.matches(name))
+        self.shown.iter().any(|glob| glob.matches(name)) && !self.excludes(name)
     }
 
-    /// Whether the list is empty.
+    /// Whether `name` is hidden even where everything is shown. Case does not matter: what reads
+    /// the entries may ignore it.
+    pub fn excludes(&self, name: &str) -> bool {
+        if self.excluded.is_empty() {
+            return false;
+        }
+        let name = name.to_lowercase();
+        self.excluded.iter().any(|glob| glob.matches(&name))
+    }
+
+    /// Whether the list shows no name.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.shown.is_empty()
+    }
+
+    /// Whether any name is excluded.
+    pub fn has_exclusions(&self) -> bool {
+        !self.excluded.is_empty()
+    }
+
+    /// Whether `*` alone is in the list: every name that is not excluded is shown.
+    pub fn shows_all(&self) -> bool {
+        self.shown.iter().any(|glob| glob.to_string().bytes().all(|byte| byte == b'*'))
+    }
+
+    /// Adds a name, or with `!` before it an exclusion.
+    fn add(&mut self, name: &str) {
+        match name.strip_prefix('!') {
+            Some(excluded) => self.excluded.push(Glob::new(&excluded.to_lowercase())),
+            None => self.shown.push(Glob::new(name)),
+        }
     }
 }
 
 impl<T: AsRef<str>> FromIterator<T> for Globs {
     fn from_iter<I: IntoIterator<Item = T>>(globs: I) -> Self {
-        Self(globs.into_iter().map(|glob| Glob::new(glob.as_ref())).collect())
+        let mut all = Self::default();
+        globs.into_iter().for_each(|glob| all.add(glob.as_ref()));
+        all
     }
 }
 
 impl fmt::Display for Globs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, glob) in self.0.iter().enumerate() {
+        let shown = self.shown.iter().map(|glob| ("", glob));
+        let excluded = self.excluded.iter().map(|glob| ("!", glob));
+        for (number, (mark, glob)) in shown.chain(excluded).enumerate() {
             let separator = if number == 0 { "" } else { ", " };
-            match glob {
-                Glob::Name(name) => write!(f, "{separator}{name}")?,
-                Glob::Pattern(first, middle, last) => {
-                    write!(f, "{separator}{first}*")?;
-                    middle.iter().try_for_each(|part| write!(f, "{part}*"))?;
-                    f.write_str(last)?;
-                }
-            }
+            write!(f, "{separator}{mark}{glob}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Pattern(first, middle, last) => {
+                write!(f, "{first}*")?;
+                middle.iter().try_for_each(|part| write!(f, "{part}*"))?;
+                f.write_str(last)
+            }
+        }
     }
 }
 
@@ -168,6 +223,31 @@ mod tests {
         check("ab*ab", &["abab", "abxab"], &["ab", "aba"]);
         check("a?[b]", &["a?[b]"], &["axb", "a?b"]);
     }
+
+    #[test]
+    fn an_exclusion_wins_whatever_its_place_and_case() {
+        for names in [["homepage.*", "!homepage.widget.*"], ["!Homepage.Widget.*", "homepage.*"]] {
+            let globs: Globs = names.into_iter().collect();
+            for name in ["homepage.name", "homepage.widget", "homepage.widgets.a"] {
+                assert!(globs.matches(name) && !globs.excludes(name), "{name}");
+            }
+            for name in ["homepage.widget.key", "homepage.Widget.KEY", "homepage.widget."] {
+                assert!(!globs.matches(name) && globs.excludes(name), "{name}");
+            }
+            // The Kelvin sign is a `k` in lower case.
+            assert!(["homepage.*", "!homepage.key"].into_iter().collect::<Globs>().excludes("homepage.\u{212a}ey"));
+            assert!(!globs.matches("other") && !globs.excludes("other"));
+        }
+        let mut names = NamesShown::default().with(LIST, ["a*"]);
+        names.exclude(LIST, "a*B");
+        assert!(names.of(LIST).matches("axb") && names.of(LIST).excludes("A*b"));
+        assert_eq!(names.of(LIST).to_string(), "a*, !a*b");
+        let mut merged = NamesShown::default().with(LIST, ["a*b"]);
+        merged.merge(&names);
+        assert!(merged.of(LIST).excludes("a*b") && merged.of(LIST).matches("axb"));
+    }
+
+    const LIST: NameList = NameList::new(0, "list", "names");
 
     #[test]
     fn nothing_is_in_an_empty_list() {

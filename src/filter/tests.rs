@@ -808,6 +808,81 @@ mod built_in {
         (show, rules.unwrap_or_default())
     }
 
+    /// Documents with `inside` in every place of the catalogue that holds the entries of a list, each with its schema.
+    fn with_entries(catalogue: &Catalogue, list: crate::schema::NameList, inside: &Value) -> Vec<(String, Value)> {
+        /// Puts what is inside a field into its document.
+        type Wrap<'w> = &'w dyn Fn(Value) -> Value;
+        type Visit<'v> = &'v mut dyn FnMut(&Field, Wrap<'_>);
+        fn walk<'c>(
+            catalogue: &'c Catalogue,
+            field: &'c Field,
+            nested: &mut Vec<&'c str>,
+            visit: Visit<'_>,
+            wrap: Wrap<'_>,
+        ) {
+            if let Some(name) = field.nested.as_deref() {
+                if !nested.contains(&name) {
+                    nested.push(name);
+                    walk(catalogue, catalogue.schema(name).unwrap().root(), nested, visit, wrap);
+                    nested.pop();
+                }
+                return;
+            }
+            visit(field, wrap);
+            for (step, below) in field.children() {
+                let around = |value: Value| match &step {
+                    crate::schema::Step::Member(name) => wrap(json!({name: value})),
+                    crate::schema::Step::AnyMember => wrap(json!({"any": value})),
+                    crate::schema::Step::Elements => wrap(json!([value])),
+                };
+                walk(catalogue, below, nested, visit, &around);
+            }
+        }
+        let mut found = Vec::new();
+        for schema in catalogue.schemas() {
+            let mut visit = |field: &Field, wrap: Wrap<'_>| {
+                let holds_entries = field.any_member.as_deref().or(field.elements.as_deref());
+                if field.list == Some(list) && holds_entries.is_some_and(|entries| entries.class.is_some()) {
+                    let texts = || inside.as_object().unwrap().iter();
+                    let listed =
+                        texts().map(|(name, value)| json!(format!("{name}={}", value.as_str().unwrap()))).collect();
+                    found.push((
+                        schema.name().to_owned(),
+                        wrap(if field.any_member.is_some() { inside.clone() } else { listed }),
+                    ));
+                }
+            };
+            walk(catalogue, schema.root(), &mut Vec::new(), &mut visit, &|value| value);
+        }
+        found
+    }
+
+    #[test]
+    fn what_is_excluded_is_hidden_in_every_schema_whatever_shows_the_rest() {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let entries = json!({"a.x": "seen", "a.secret": "canary", "A.Secret": "canary"});
+        let mut places = 0;
+        for list in lists::ALL {
+            for (schema, document) in with_entries(&catalogue, list, &entries) {
+                places += 1;
+                let names = NamesShown::default().with(list, ["a.*", "A.*", "!a.secret"]);
+                for (classes, kept) in
+                    [(ClassSet::EMPTY, None), (ClassSet::ALL, None), (ClassSet::EMPTY, Some("keep $.*"))]
+                {
+                    let show = Show { classes, unknown: true, names: names.clone(), mask: false };
+                    let rules: Vec<Rule> =
+                        kept.map(|text| Rule { on: schema.clone(), ..rule(text) }).into_iter().collect();
+                    let plan = Plan::compile(&catalogue, &schema, &show, &rules).unwrap();
+                    let left = applied(&plan, &document.to_string()).unwrap();
+                    assert!(!left.contains("canary"), "{schema} {document}: {left}");
+                    let is_shown = left.contains("seen") || schema == "Event";
+                    assert!(is_shown || classes == ClassSet::EMPTY, "{schema} {document}: {left}");
+                }
+            }
+        }
+        assert!(places > 60, "{places}");
+    }
+
     /// The same names in every list.
     fn every_list<const N: usize>(names: [&str; N]) -> NamesShown {
         lists::ALL.into_iter().fold(NamesShown::default(), |shown, list| shown.with(list, names))

@@ -189,7 +189,8 @@ impl VariantFilter {
 
     fn shows_entry(&self, name: &str) -> bool {
         let entries = &self.variants.entries;
-        self.show.classes.contains(entries.class) || self.show.names.of(entries.list).matches(name)
+        let names = self.show.names.of(entries.list);
+        names.matches(name) || (self.show.classes.contains(entries.class) && !names.excludes(name))
     }
 }
 
@@ -393,6 +394,15 @@ mod tests {
             check(&listed, kind, labels.clone(), json!({"app": "a", "com.example.b": "b", "name": "web"}));
             check(&unlisted, kind, labels.clone(), json!({"name": "web"}));
         }
+        let excluding = filter(&SHOWN, &["app", "com.example.*", "!com.example.B", "!name"]);
+        check(&excluding, "container", labels.clone(), json!({"app": "a", "name": "web"}));
+        let excluding = filter(&[Class::FreeText, Class::Identity], &["!token", "!canary*"]);
+        check(
+            &excluding,
+            "other",
+            labels.clone(),
+            json!({"app": "a", "com.example.b": "b", "App": "canary", "name": "web"}),
+        );
         let all = filter(&[Class::FreeText, Class::Identity], &[]);
         check(&all, "other", labels.clone(), labels.clone());
         check(&listed, "other", labels, json!({"app": "a", "com.example.b": "b"}));

@@ -108,19 +108,26 @@ impl Visible<'_> {
             return false;
         }
         let labels = self.show.names.of(LABELS);
-        let is_listed = |value: &String| value.split('=').next().is_some_and(|key| labels.matches(key));
+        let key = |value: &String| value.split('=').next().unwrap_or_default().to_owned();
+        let is_listed = |value: &String| labels.matches(&key(value));
+        // Whatever else shows it.
+        if values.iter().any(|value| labels.excludes(&key(value))) {
+            return false;
+        }
         // Only a credential is masked, so only a guess that is one could hit a masked value. Whether it is depends on the
         // name of the label as well.
         let is_masked = |value: &String| {
             self.show.mask && value.split_once('=').is_some_and(|(name, guess)| looks_like_credential(name, guess))
         };
         let is_harmless = |value: &String| table.is_harmless_label(value) || is_listed(value);
-        !values.iter().any(is_masked) && (self.shows_all_of(Class::FreeText) || values.iter().all(is_harmless))
+        let shows_others = self.show.classes.contains(Class::FreeText);
+        !values.iter().any(is_masked) && (shows_others || values.iter().all(is_harmless))
     }
 
     /// Whether every field of a class is visible.
     fn shows_all_of(&self, class: Class) -> bool {
-        self.show.classes.contains(class) && !self.hidden_by_rules.contains(class)
+        let excludes = class == Class::FreeText && self.show.names.of(LABELS).has_exclusions();
+        self.show.classes.contains(class) && !self.hidden_by_rules.contains(class) && !excludes
     }
 }
 
@@ -347,6 +354,25 @@ mod tests {
             let show = Show { names, mask: true, ..Show::default() };
             let visible = Visible { show: &show, hidden_by_rules: ClassSet::EMPTY, words: None, untouched: false };
             assert_eq!(check(&route, queries::built_in().unwrap(), &visible), expected, "{label}");
+        }
+    }
+
+    #[test]
+    fn a_label_that_is_excluded_cannot_be_guessed() {
+        for classes in [ClassSet::EMPTY, ClassSet::ALL] {
+            for (label, expected) in [
+                ("app.name=a", Ok(())),
+                ("app.inner.a", Err(Denial::Oracle)),
+                ("app.inner.a=b", Err(Denial::Oracle)),
+                ("APP.inner.a=b", Err(Denial::Oracle)),
+            ] {
+                let target = format!("/containers/json?filters={{%22label%22:[%22{label}%22]}}");
+                let route = find("GET", &target).unwrap().unwrap();
+                let names = NamesShown::default().with(LABELS, ["app.*", "!app.inner.*"]);
+                let show = Show { names, classes, ..Show::default() };
+                let visible = Visible { show: &show, hidden_by_rules: ClassSet::EMPTY, words: None, untouched: false };
+                assert_eq!(check(&route, queries::built_in().unwrap(), &visible), expected, "{label}");
+            }
         }
     }
 

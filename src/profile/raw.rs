@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Profile, RequestContents, StreamFiltering};
 use crate::api::{OPERATIONS, lists, operation, operations_named, unknown_operation};
-use crate::filter::{NamesShown, Rule, Show, parse_rule};
-use crate::schema::{Catalogue, Class, ClassSet, Schema};
+use crate::filter::{NamesShown, Rule, Show, accepts_unknown, parse_rule, path_of, reach};
+use crate::schema::{Catalogue, Class, ClassSet, NameList, Schema};
 use crate::yaml::{Diagnostic, Diagnostics, Location, Members, Node, unknown, unknown_or};
 
 /// The keys of a profile file.
@@ -55,6 +55,8 @@ pub(super) struct RawProfile {
     names: NamesShown,
     mask: Option<bool>,
     rules: Vec<Rule>,
+    /// The entries of lists that a rule hides by name: they are hidden in every schema.
+    hidden_names: Vec<(NameList, String)>,
     events: Option<StreamFiltering>,
     stats: Option<StreamFiltering>,
 }
@@ -81,6 +83,8 @@ impl RawProfile {
         }
         let mask = members.get("mask-values").and_then(|node| diagnostics.ok(true_or_false(node)));
         let rules = members.get("rules").map(|node| rules(node, catalogue, diagnostics)).unwrap_or_default();
+        let hiding = rules.iter().filter(|rule| rule.action.hides());
+        let hidden_names = hiding.flat_map(|rule| reach::named_entries(catalogue, rule)).collect();
         let mut filtering = |name: &str| members.get(name).and_then(|node| diagnostics.ok(stream_filtering(node)));
         let (events, stats) = (filtering("events"), filtering("stats"));
         let Some((name, location)) = named else {
@@ -101,6 +105,7 @@ impl RawProfile {
             names,
             mask,
             rules,
+            hidden_names,
             events,
             stats,
         })
@@ -172,6 +177,9 @@ impl RawProfile {
         profile.show.mask = self.mask.unwrap_or(profile.show.mask);
         profile.show.names.merge(&self.names);
         profile.rules.extend(self.rules.iter().cloned());
+        for (list, name) in &self.hidden_names {
+            profile.show.names.exclude(*list, name);
+        }
         profile.events = self.events.unwrap_or(profile.events);
         profile.stats = self.stats.unwrap_or(profile.stats);
     }
@@ -306,18 +314,24 @@ fn parameters(node: &Node, diagnostics: &mut Diagnostics) -> BTreeMap<&'static s
     found
 }
 
-/// Reads a list of names, in which `*` stands for any text.
-fn globs(members: Members<'_>, name: &str, diagnostics: &mut Diagnostics) -> Vec<String> {
-    let Some(node) = members.get(name) else { return Vec::new() };
-    let mut found = Vec::new();
+/// Reads a list of names, in which `*` stands for any text. A name behind `!` is an exclusion.
+fn globs(members: Members<'_>, key: &str, diagnostics: &mut Diagnostics) -> Vec<String> {
+    let Some(node) = members.get(key) else { return Vec::new() };
+    let mut found: Vec<String> = Vec::new();
     for (text, item) in diagnostics.texts(node, "names, in which `*` stands for any text") {
-        let wrong = text.chars().find(|c| "?[]{}=".contains(*c) || c.is_whitespace());
+        let name = text.strip_prefix('!').unwrap_or(text);
+        let opposite = if name == text { format!("!{name}") } else { name.to_owned() };
+        let wrong = name.chars().find(|c| "?[]{}=!".contains(*c) || c.is_whitespace());
         match wrong {
-            None if text.is_empty() => diagnostics.push(item.diagnostic("found an empty text, expected a name")),
+            None if name.is_empty() => diagnostics.push(item.diagnostic(format!("found {text:?}, expected a name"))),
+            None if found.contains(&opposite) => {
+                diagnostics
+                    .push(item.diagnostic(format!("the list has both {name:?} and its exclusion, expected one")));
+            }
             None => found.push(text.to_owned()),
             Some(c) => {
-                let message = format!("found {c:?} in {text:?}, expected a name in which only `*` is special");
-                diagnostics.push(item.diagnostic(message));
+                let expected = "expected a name in which only `*`, and `!` before it, are special";
+                diagnostics.push(item.diagnostic(format!("found {c:?} in {text:?}, {expected}")));
             }
         }
     }
@@ -333,6 +347,9 @@ fn rules(node: &Node, catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> V
             Ok(mut rule) => match schema_named(&rule.on, catalogue) {
                 Ok(schema) => {
                     rule.on = schema;
+                    let reached = if accepts_unknown(item) { Ok(()) } else { reach::check(catalogue, &rule) };
+                    let path = path_of(item).unwrap_or(item);
+                    diagnostics.ok(reached.map_err(|wrong| path.diagnostic(wrong.to_string())));
                     found.push(rule);
                 }
                 Err(message) => diagnostics.report(&rule.location, message),

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::plan::HASH_KEY;
 use crate::api::lists;
-use crate::filter::{Action, Plan, Rule, Show};
+use crate::filter::{Action, Globs, Plan, Rule, Show};
 use crate::schema::{Blank, Catalogue, Class, Field, Schema};
 
 /// What is left of a document when only `rules` decide; `None` if nothing is.
@@ -240,6 +240,7 @@ impl<'c> Reference<'c> {
             (Some(_), ..) => {
                 Visibility::BySchema(BySchema { name: called(key), kept: known.kept, ..BySchema::default() })
             }
+            (None, Some(value), _) if self.is_excluded(known, value, Some(key)) => Visibility::Hidden,
             (None, Some(_), _) if known.kept => {
                 Visibility::BySchema(BySchema { loose: true, kept: true, ..BySchema::default() })
             }
@@ -274,12 +275,23 @@ impl<'c> Reference<'c> {
     }
 
     fn is_listed(&self, name: AllowList, text: &str) -> bool {
+        self.names(name).is_some_and(|names| names.matches(text))
+    }
+
+    /// Whether an entry is hidden by its name although its class, or a rule, shows it.
+    fn is_excluded(&self, known: BySchema, value: &Field, name: Option<&str>) -> bool {
+        let Some((class, _)) = &value.class else { return false };
+        let excludes = |names: &Globs| name.map_or(names.has_exclusions(), |name| names.excludes(name));
+        (known.kept || self.show.classes.contains(*class)) && self.names(known.name).is_some_and(excludes)
+    }
+
+    fn names(&self, name: AllowList) -> Option<&Globs> {
         match name {
-            AllowList::Labels => self.show.names.of(lists::LABELS).matches(text),
-            AllowList::Env => self.show.names.of(lists::ENV).matches(text),
-            AllowList::Annotations => self.show.names.of(lists::ANNOTATIONS).matches(text),
-            AllowList::Options => self.show.names.of(lists::OPTIONS).matches(text),
-            AllowList::Other => false,
+            AllowList::Labels => Some(self.show.names.of(lists::LABELS)),
+            AllowList::Env => Some(self.show.names.of(lists::ENV)),
+            AllowList::Annotations => Some(self.show.names.of(lists::ANNOTATIONS)),
+            AllowList::Options => Some(self.show.names.of(lists::OPTIONS)),
+            AllowList::Other => None,
         }
     }
 
@@ -289,6 +301,9 @@ impl<'c> Reference<'c> {
         let visibility = match below {
             Some(value) => {
                 let name = element.as_str().map(|text| text.split('=').next().unwrap_or(text));
+                if self.is_excluded(known, value, name) {
+                    return ValueContext { field: below, visibility: Visibility::Hidden };
+                }
                 let lifted = value.class.is_some() && name.is_some_and(|name| self.is_listed(known.name, name));
                 let name = if value.any_member.is_some() { known.name } else { AllowList::Other };
                 Visibility::BySchema(BySchema { loose: true, lifted, kept: known.kept, name })

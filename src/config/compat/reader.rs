@@ -55,11 +55,17 @@ impl VariableReader<'_> {
         extra
     }
 
-    /// The names in a list, in which `*` stands for any text.
+    /// The names in a list, in which `*` stands for any text. A name behind `!` is an exclusion.
     fn names(&mut self, variable: &str) -> Vec<String> {
         let names = self.list(variable);
-        for name in names.iter().filter(|name| name.contains(|c: char| "?[]{}=".contains(c) || c.is_whitespace())) {
-            self.diagnostics.push(unexpected(variable, name, "a name in which only `*` is special"));
+        let is_special = |c: char| "?[]{}=!".contains(c) || c.is_whitespace();
+        let is_wrong = |item: &&String| {
+            let name = item.strip_prefix('!').unwrap_or(item);
+            name.is_empty() || name.contains(is_special)
+        };
+        for name in names.iter().filter(is_wrong) {
+            let expected = "a name in which only `*`, and `!` before it, are special";
+            self.diagnostics.push(unexpected(variable, name, expected));
         }
         names
     }

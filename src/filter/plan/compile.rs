@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use super::fold::{equal_folded, equals_folded_name, fold};
 use super::names::Names;
-use super::tables::{Cause, Condition, Effect, ElementTable, MemberTable, State, StateId};
-use super::{CompileError, Plan};
+use super::tables::{Cause, Condition, Effect, ElementTable, Listing, MemberTable, State, StateId};
+use super::{CompileError, Plan, is_listed};
 use crate::filter::action::HashKey;
 use crate::filter::selector::{Pick, Segment};
 use crate::filter::show::Show;
@@ -557,10 +557,13 @@ impl<'c> Compiler<'c> {
         let below = named.or(field.any_member.as_deref());
         let Layer::Known(reached) = subset.layer else { return (below.map(FieldRef), subset.layer) };
         let is_kept = reached.is_kept;
+        let is_listed = self.is_listed(subset, key);
+        let is_open = self.list_of_members(subset).is_some_and(|listing| listing.is_open);
         let layer = match (named, below) {
             (Some(member), _) => Layer::Known(Reached { is_kept, list: member.list, ..Reached::default() }),
+            (None, Some(value)) if is_open && !is_listed => Layer::Hidden(first_class(value)),
             (None, Some(_)) if is_kept => Layer::Known(Reached { is_item: true, is_kept, ..Reached::default() }),
-            (None, Some(value)) => self.map_member(field, value, self.is_listed(subset, key)),
+            (None, Some(value)) => self.map_member(field, value, is_listed && !is_open),
             (None, None) => match (&field.key_class, self.inside(field, reached)) {
                 (_, Some(layer)) if field.members.is_empty() => layer,
                 (Some((class, _)), _) if is_kept || self.show.classes.contains(*class) => {
@@ -588,7 +591,7 @@ impl<'c> Compiler<'c> {
         match key {
             KeyMatch::Listed => true,
             KeyMatch::Exact(name) => match self.list_of_members(subset) {
-                Some(list) => self.show.names.of(list).matches(name),
+                Some(listing) => is_listed(&self.show.names, listing, name),
                 None => false,
             },
             KeyMatch::Folded(_) | KeyMatch::Other => false,
@@ -621,8 +624,11 @@ impl<'c> Compiler<'c> {
         let field = subset.field.map_or(&SHAPELESS, |field| field.0);
         let below = field.elements.as_deref();
         let Layer::Known(reached) = subset.layer else { return (below.map(FieldRef), subset.layer) };
+        let is_open = self.list_of_elements(subset).is_some_and(|listing| listing.is_open);
         let layer = match below {
+            Some(below) if is_open && !is_listed => Layer::Hidden(first_class(below)),
             Some(below) => {
+                let is_listed = is_listed && !is_open;
                 // An array of maps is one map in parts.
                 let list = reached.list.filter(|_| below.any_member.is_some());
                 Layer::Known(Reached { is_item: true, is_listed, is_kept: reached.is_kept, list })
@@ -663,23 +669,26 @@ impl<'c> Compiler<'c> {
         found
     }
 
-    /// The allow-list that the keys of a map are looked up in.
-    fn list_of_members(&self, subset: &Subset<'c>) -> Option<NameList> {
+    /// What the keys of a map are looked up in.
+    fn list_of_members(&self, subset: &Subset<'c>) -> Option<Listing> {
         let any = subset.field?.0.any_member.as_deref();
         self.list_of(subset, any?)
     }
 
-    /// The allow-list that the elements of an array are looked up in.
-    fn list_of_elements(&self, subset: &Subset<'c>) -> Option<NameList> {
+    /// What the elements of an array are looked up in.
+    fn list_of_elements(&self, subset: &Subset<'c>) -> Option<Listing> {
         let elements = subset.field?.0.elements.as_deref();
         self.list_of(subset, elements?)
     }
 
-    /// The allow-list of a location, if it can show a value of `below` that its class hides.
-    fn list_of(&self, subset: &Subset<'c>, below: &Field) -> Option<NameList> {
-        let Layer::Known(Reached { list: Some(list), .. }) = subset.layer else { return None };
+    /// The list of a location, if it can show a value of `below` that its class hides, or hide one that its class shows.
+    fn list_of(&self, subset: &Subset<'c>, below: &Field) -> Option<Listing> {
+        let Layer::Known(Reached { list: Some(list), is_kept, .. }) = subset.layer else { return None };
         let (class, _) = below.class.as_ref()?;
-        (!self.show.names.of(list).is_empty() && !self.show.classes.contains(*class)).then_some(list)
+        let names = self.show.names.of(list);
+        let is_open = is_kept || self.show.classes.contains(*class);
+        let decides = if is_open { names.has_exclusions() } else { !names.is_empty() };
+        decides.then_some(Listing { list, is_open })
     }
 }
 

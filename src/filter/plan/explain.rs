@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Plan;
-use super::tables::{Effect, State, StateId};
+use super::tables::{Effect, Listing, State, StateId};
 use crate::filter::show::Show;
 use crate::filter::{Action, Rule};
 use crate::schema::{Catalogue, Class, Field, NameList, Part, Schema, Step};
@@ -35,6 +35,8 @@ pub enum Treatment {
     Removed,
     /// Entries whose names the profile lists are shown.
     Listed(NameList),
+    /// Entries are shown whose names the profile does not exclude.
+    AllBut(NameList),
     /// A key is shown if its entry is.
     WithEntry,
     /// Of a text, the word before its colon is shown.
@@ -48,7 +50,13 @@ impl Treatment {
     pub fn is_hidden(&self) -> bool {
         match self {
             Self::Blanked | Self::Removed => true,
-            Self::Shown | Self::Masked | Self::Listed(_) | Self::WithEntry | Self::Word | Self::Rule(_) => false,
+            Self::Shown
+            | Self::Masked
+            | Self::Listed(_)
+            | Self::AllBut(_)
+            | Self::WithEntry
+            | Self::Word
+            | Self::Rule(_) => false,
         }
     }
 }
@@ -61,6 +69,7 @@ impl fmt::Display for Treatment {
             Self::Blanked => f.write_str("hidden: blank"),
             Self::Removed => f.write_str("hidden: removed"),
             Self::Listed(list) => write!(f, "{list} in the allow-list are shown"),
+            Self::AllBut(list) => write!(f, "{list} are shown, except those that are excluded"),
             Self::WithEntry => f.write_str("shown with its entry"),
             Self::Word => f.write_str("shown up to its colon"),
             Self::Rule(action) => write!(f, "rule: {}", action.as_str()),
@@ -133,14 +142,15 @@ impl<'e> Explainer<'e> {
         }
         if let Some(below) = &field.any_member {
             let members = state.members.as_deref();
-            let target = members.and_then(|members| members.target(members.row(None), 0));
+            let target = members.and_then(|members| members.target(members.row_of_entries(), 0));
             let first = self.below(&Step::AnyMember, below, target.unwrap_or(id), rule);
             self.keep_keys(keys, first);
             self.mark_listed(first, members.and_then(|members| members.list));
         }
         if let Some(below) = &field.elements {
             let elements = state.elements.as_deref();
-            let target = elements.and_then(|elements| elements.target(false, 0));
+            let is_open = elements.and_then(|elements| elements.list).is_some_and(|listing| listing.is_open);
+            let target = elements.and_then(|elements| elements.target(is_open, 0));
             let first = self.below(&Step::Elements, below, target.unwrap_or(id), rule);
             self.mark_listed(first, elements.and_then(|elements| elements.list));
         }
@@ -190,12 +200,13 @@ impl<'e> Explainer<'e> {
         }
     }
 
-    /// Says of a hidden value that an allow-list may show it.
-    fn mark_listed(&mut self, first: usize, list: Option<NameList>) {
-        if let (Some(list), Some(line)) = (list, self.lines.get_mut(first))
-            && line.treatment.is_hidden()
-        {
-            line.treatment = Treatment::Listed(list);
+    /// Says of a hidden value that an allow-list may show it, and of a shown one that an exclusion may hide it.
+    fn mark_listed(&mut self, first: usize, listing: Option<Listing>) {
+        let (Some(Listing { list, is_open }), Some(line)) = (listing, self.lines.get_mut(first)) else { return };
+        match (is_open, line.treatment.is_hidden()) {
+            (true, false) => line.treatment = Treatment::AllBut(list),
+            (false, true) => line.treatment = Treatment::Listed(list),
+            (true, true) | (false, false) => {}
         }
     }
 }

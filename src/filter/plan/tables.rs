@@ -64,6 +64,14 @@ pub(in crate::filter) enum Cause {
     Rule,
 }
 
+/// Which entries of a list a location shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::filter) struct Listing {
+    pub(super) list: NameList,
+    /// Whether it shows every entry that is not excluded, and not only those in the allow-list.
+    pub(super) is_open: bool,
+}
+
 /// The states that the members of an object lead to.
 ///
 /// `targets` has a row for each name, then one for each name in folded form, then one for keys in the allow-list, then
@@ -72,7 +80,7 @@ pub(in crate::filter) enum Cause {
 pub(in crate::filter) struct MemberTable {
     pub(in crate::filter) names: Names,
     pub(super) folded: Vec<(String, usize)>,
-    pub(super) list: Option<NameList>,
+    pub(super) list: Option<Listing>,
     pub(in crate::filter) conditions: Vec<Condition>,
     pub(super) targets: Vec<StateId>,
     /// The row of all other keys.
@@ -82,7 +90,7 @@ pub(in crate::filter) struct MemberTable {
 /// The states that the elements of an array lead to: a row for all of them, then one for those in the allow-list.
 #[derive(Clone, Debug)]
 pub(in crate::filter) struct ElementTable {
-    pub(in crate::filter) list: Option<NameList>,
+    pub(in crate::filter) list: Option<Listing>,
     pub(in crate::filter) conditions: Vec<Condition>,
     /// Whether a condition counts from the end.
     pub(in crate::filter) needs_length: bool,
@@ -149,7 +157,7 @@ impl MemberTable {
             return *row;
         }
         match self.list {
-            Some(list) if plan.names(list).matches(key) => self.other.saturating_sub(1),
+            Some(list) if plan.lists(list, key) => self.other.saturating_sub(1),
             Some(_) | None => self.other,
         }
     }
@@ -157,6 +165,16 @@ impl MemberTable {
     /// The row of the member called `name`, or of all other keys.
     pub(super) fn row(&self, name: Option<&str>) -> usize {
         name.and_then(|name| self.names.find(name.as_bytes())).unwrap_or(self.other)
+    }
+}
+
+impl MemberTable {
+    /// The row of members that are no names of the table, of those that are shown if that depends on a list of exclusions.
+    pub(super) fn row_of_entries(&self) -> usize {
+        match self.list {
+            Some(Listing { is_open: true, .. }) => self.other.saturating_sub(1),
+            Some(_) | None => self.other,
+        }
     }
 }
 
