@@ -124,6 +124,10 @@ pub struct ServeArgs {
     /// Profile of every listener that names none, such as those of --listen [default: dashboard]
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
+    /// Host name, besides the loopback ones, that TCP listeners without `hosts` accept; repeatable; '*' accepts any
+    /// [default: any, but loopback names only at a loopback address]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub hosts: Vec<String>,
 }
 
 /// The arguments of `explain`.

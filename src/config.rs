@@ -8,7 +8,8 @@ mod note;
 mod raw;
 mod source;
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,7 +166,8 @@ impl Config {
         let limits = source.raw.limits;
         let listeners = filters.map(|filters| {
             let profile = default_profile(arguments);
-            compile(raw, &profile, |name, location| filters.policy(name, location, limits), &mut diagnostics)
+            let policy = |name: &str, location: &Location| filters.policy(name, location, limits);
+            compile(raw, &profile, &arguments.hosts, policy, &mut diagnostics)
         });
         let startup = Startup {
             run_as: source.compat.as_ref().and_then(|compat| compat.run_as),
@@ -219,8 +221,7 @@ fn raw_listeners(
     }
 }
 
-/// Where we listen if nothing says where: a socket of this user, and the loopback address. The loopback listener answers
-/// to its own names only, so that no web page can reach it by a name of its own (DNS rebinding).
+/// Where we listen if nothing says where: a socket of this user, and the loopback address.
 fn default_listeners(environment: &Environment) -> Vec<RawListener> {
     let location = Location::file("the default listeners");
     let user = rustix::process::getuid();
@@ -230,10 +231,9 @@ fn default_listeners(environment: &Environment) -> Vec<RawListener> {
         None => PathBuf::from(format!("/tmp/dockveil-{}", user.as_raw())),
     };
     let loopback = Address::Tcp { host: "127.0.0.1".to_owned(), port: 2375 };
-    let hosts = ["localhost", "127.0.0.1"].map(str::to_owned).to_vec();
     vec![
         RawListener::at(Address::Unix(folder.join("docker.sock")), location.clone()),
-        RawListener { hosts, ..RawListener::at(loopback, location) },
+        RawListener::at(loopback, location),
     ]
 }
 
@@ -249,6 +249,7 @@ fn default_profile(arguments: &ServeArgs) -> (String, Option<Location>) {
 fn compile(
     raw: Vec<RawListener>,
     (default, asked): &(String, Option<Location>),
+    hosts: &[String],
     policy: impl Fn(&str, &Location) -> Result<Arc<Policy>, Diagnostics>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Listener> {
@@ -260,16 +261,56 @@ fn compile(
         };
         let known = listeners.iter().find(|known| known.policy.name() == name).map(|known| known.policy.clone());
         let policy = known.or_else(|| diagnostics.ok(policy(name, location)));
+        let hosts = accepted_hosts(&listener.address, listener.hosts, hosts);
         listeners.extend(policy.map(|policy| Listener {
             address: listener.address,
             mode: listener.mode,
             owner: listener.owner,
             policy,
             origins: listener.origins,
-            hosts: listener.hosts,
+            hosts,
         }));
     }
     listeners
+}
+
+/// The host names that requests to this machine itself use.
+pub(crate) const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+/// The host names that a listener accepts; any if there are none. `listed` are those of the file, `more` those of `--hosts`.
+///
+/// A web page can make its own name resolve to this machine (DNS rebinding). So a loopback listener answers to loopback names
+/// unless something else is said.
+fn accepted_hosts(address: &Address, listed: Vec<String>, more: &[String]) -> Vec<String> {
+    let own = match address {
+        Address::Tcp { host, .. } => Some(host.as_str()),
+        Address::Unix(_) => None,
+    };
+    let mut names = listed;
+    if let (Some(host), true) = (own, names.is_empty()) {
+        if is_loopback(host) || !more.is_empty() {
+            names.extend(LOOPBACK_HOSTS.map(str::to_owned));
+            names.extend(Some(host.to_owned()).filter(|host| is_loopback(host)));
+        }
+        names.extend(more.iter().cloned());
+    }
+    if names.iter().any(|name| name == "*") {
+        return Vec::new();
+    }
+    for name in &mut names {
+        if name.parse::<Ipv6Addr>().is_ok() {
+            *name = format!("[{name}]");
+        }
+    }
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.to_ascii_lowercase()));
+    names
+}
+
+/// Whether only this machine can reach a host.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let is_loopback_address = |address: IpAddr| address.to_canonical().is_loopback();
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback_address)
 }
 
 /// Reports listeners with the same address, and a listener with the address of the engine.
@@ -335,6 +376,35 @@ mod tests {
             (config.timeouts.head, config.timeouts.idle, config.timeouts.write),
             (Duration::from_millis(500), Duration::from_secs(120), Duration::from_secs(4))
         );
+    }
+
+    #[test]
+    fn a_loopback_listener_answers_to_loopback_names_unless_others_are_listed() {
+        const LOOPBACK: &[&str] = &["localhost", "127.0.0.1", "[::1]"];
+        for (address, listed, more, expected) in [
+            ("tcp://127.0.0.1:1", &[][..], &[][..], LOOPBACK),
+            ("tcp://localhost:1", &[], &[], LOOPBACK),
+            ("tcp://[::1]:1", &[], &[], LOOPBACK),
+            ("tcp://127.0.0.5:1", &[], &[], &["localhost", "127.0.0.1", "[::1]", "127.0.0.5"]),
+            ("tcp://127.0.0.1:1", &["dockveil"], &["other"], &["dockveil"]),
+            ("tcp://127.0.0.1:1", &["*"], &[], &[]),
+            (
+                "tcp://127.0.0.1:1",
+                &[],
+                &["Dockveil", "dockveil", "::2"],
+                &["localhost", "127.0.0.1", "[::1]", "Dockveil", "[::2]"],
+            ),
+            ("tcp://0.0.0.0:1", &[], &[], &[]),
+            ("tcp://0.0.0.0:1", &[], &["a"], &["localhost", "127.0.0.1", "[::1]", "a"]),
+            ("tcp://0.0.0.0:1", &[], &["a", "*"], &[]),
+            ("tcp://dockveil:1", &["a"], &["b"], &["a"]),
+            ("unix:///a", &[], &["a"], &[]),
+            ("unix:///a", &["b"], &["a"], &["b"]),
+        ] {
+            let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+            let found = accepted_hosts(&address.parse().unwrap(), owned(listed), &owned(more));
+            assert_eq!(found, expected, "{address} {listed:?} {more:?}");
+        }
     }
 
     #[test]
@@ -415,7 +485,7 @@ mod tests {
         let config = Config::load(&ServeArgs::default(), &environment).unwrap();
         let addresses: Vec<String> = config.listeners.iter().map(|listener| listener.address.to_string()).collect();
         assert_eq!(addresses, ["unix:///run/user/1/dockveil/docker.sock", "tcp://127.0.0.1:2375"]);
-        assert_eq!(config.listeners[1].hosts, ["localhost", "127.0.0.1"]);
+        assert_eq!(config.listeners[1].hosts, LOOPBACK_HOSTS);
         assert_eq!(
             (config.upstream.to_string().as_str(), config.listeners[0].policy.name()),
             (DEFAULT_UPSTREAM, "dashboard")

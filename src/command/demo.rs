@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{CommandError, OK};
 use crate::cli::Environment;
-use crate::config::{Config, Filters, Limits, Listener, Startup, Timeouts};
+use crate::config::{Config, Filters, LOOPBACK_HOSTS, Limits, Listener, Startup, Timeouts};
 use crate::server::{self, Running, Signals};
 use crate::socket::{Address, SocketOwner};
 use crate::yaml::Location;
@@ -207,18 +207,19 @@ impl Demo {
         });
         let filters = Filters::built_in()?;
         let policy = filters.policy(PROFILE, &Location::file("demo"), Limits::default())?;
-        let listen = |address| Listener {
+        let listen = |address, hosts: &[&str]| Listener {
             address,
             mode: None,
             owner: SocketOwner::default(),
             policy: policy.clone(),
             origins: Vec::new(),
-            hosts: Vec::new(),
+            hosts: hosts.iter().map(|name| (*name).to_owned()).collect(),
         };
         let tcp = Address::Tcp { host: "127.0.0.1".to_owned(), port: 0 };
+        let socket = Address::Unix(folder.0.join("docker.sock"));
         let config = Config {
             upstream: Address::Unix(engine),
-            listeners: vec![listen(Address::Unix(folder.0.join("docker.sock"))), listen(tcp)],
+            listeners: vec![listen(socket, &[]), listen(tcp, &LOOPBACK_HOSTS)],
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             startup: Startup::default(),

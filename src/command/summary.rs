@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::api::{Operation, ResponseKind, StreamKind, lists};
-use crate::config::{Config, Listener};
+use crate::config::{Config, Listener, is_loopback};
 use crate::policy::Policy;
 use crate::profile::{RequestContents, StreamFiltering};
 use crate::schema::Class;
@@ -43,13 +43,13 @@ fn of_clients(text: &mut String, listener: &Listener) {
     if !listener.origins.is_empty() {
         line(text, format_args!("  origins at {address}: {}", listener.origins.join(", ")));
     }
-    if let Address::Tcp { host, .. } = address
-        && !is_loopback(host)
-    {
+    let Address::Tcp { host, .. } = address else { return };
+    if !is_loopback(host) {
         line(text, format_args!("  warning: anyone who reaches {address} can use it: there is no authentication"));
-        if listener.hosts.is_empty() {
-            line(text, format_args!("  warning: no `hosts` are listed: a web page can reach it by DNS rebinding"));
-        }
+    }
+    if listener.hosts.is_empty() {
+        let rest = "a web page can reach it by DNS rebinding";
+        line(text, format_args!("  warning: {address} accepts any host name, because no `hosts` are listed: {rest}"));
     }
 }
 
@@ -186,11 +186,6 @@ fn events(policy: &Policy) -> String {
         (true, false) => COMMANDS.to_owned(),
     };
     format!("events, with {hidden}, which this profile hides elsewhere; `events: filtered` hides them")
-}
-
-/// Whether only this machine can reach a host.
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Appends a line.

@@ -132,9 +132,9 @@ impl Proxy {
             return Err(Error::Origin);
         }
         headers::check_request(headers)?;
-        if !self.hosts.is_empty() {
-            let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-            let name = without_port(host);
+        // Only HTTP/1.0 has requests without a host, and no web page can send them.
+        if let (Some(host), false) = (headers.get(HOST), self.hosts.is_empty()) {
+            let name = without_port(host.to_str().unwrap_or_default());
             if !self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)) {
                 return Err(Error::Host);
             }

@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = tests![
     every_configuration_has_no_error,
     every_client_has_a_file_that_serves_its_profile,
     no_file_gives_the_engine_to_a_client_or_a_door_to_the_network,
+    a_port_that_is_published_answers_to_listed_names_only,
     units_start_the_program_with_options_that_it_knows
 ];
 
@@ -103,6 +104,29 @@ fn no_file_gives_the_engine_to_a_client_or_a_door_to_the_network() {
             assert_eq!(text.matches(word).count(), mounts, "{}: {word}", path.display());
         }
     }
+}
+
+fn a_port_that_is_published_answers_to_listed_names_only() {
+    let mut published = 0;
+    for path in files("compose", ".yaml").iter().chain(&files("swarm", "stack.yaml")) {
+        let text = std::fs::read_to_string(path).unwrap();
+        if !text.lines().any(|line| line.contains("ports:") && line.contains(":2375\"]")) {
+            continue;
+        }
+        published += 1;
+        for words in served(path, "command:") {
+            let said = check(path, &options(&words));
+            assert!(
+                said.contains("host names at") && !said.contains("accepts any host name"),
+                "{}: {said}",
+                path.display()
+            );
+        }
+    }
+    assert!(published > 0);
+    let unit = deploy().join("systemd/dockveil.yaml");
+    let said = check(&unit, &["--config".to_owned(), unit.to_str().unwrap().to_owned()]);
+    assert!(said.contains("host names at") && !said.contains("accepts any host name"), "{said}");
 }
 
 fn units_start_the_program_with_options_that_it_knows() {

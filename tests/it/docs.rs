@@ -51,7 +51,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("docker build --build-arg COMPAT=tecnativa --build-arg RUN_USER=0:0 -t dockveil:tecnativa .", ENGINE),
     (
         "docker run -d --read-only --cap-drop ALL --group-add \"$(stat -c %g /var/run/docker.sock)\" \
-         -v /var/run/docker.sock:/var/run/docker.sock:ro -p 127.0.0.1:2375:2375 dockveil",
+         -v /var/run/docker.sock:/var/run/docker.sock:ro -p 127.0.0.1:2375:2375 dockveil serve --hosts localhost",
         ENGINE,
     ),
     ("docker buildx build --platform linux/arm64 --build-context build=arm64 -t dockveil:arm64 .", ENGINE),

@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
+use dockveil::cli::{Environment, ServeArgs};
 use dockveil::config::{Config, Limits, Listener, Startup, Timeouts};
 use dockveil::server;
 use dockveil::socket::{Address, SocketOwner};
@@ -17,7 +18,8 @@ use crate::support::proxy::{Bench, Folder, policy};
 pub(crate) const TESTS: &[Test] = tests![
     mode_and_owner_of_a_socket_are_as_configured,
     a_socket_is_removed_when_its_server_stops,
-    tcp_on_both_sides_filters_and_streams
+    tcp_on_both_sides_filters_and_streams,
+    a_web_page_cannot_reach_a_loopback_listener_by_a_name_of_its_own,
 ];
 
 fn listener(address: Address) -> Listener {
@@ -65,6 +67,40 @@ fn a_socket_is_removed_when_its_server_stops() {
     std::fs::write(&path, "a file").unwrap();
     assert!(server::start(config()).is_err(), "a file that is no socket was replaced");
     assert_eq!(std::fs::read(&path).unwrap(), b"a file");
+}
+
+fn a_web_page_cannot_reach_a_loopback_listener_by_a_name_of_its_own() {
+    let folder = Folder::new();
+    // Nobody is there: a request that is let in gets a 503.
+    let upstream = format!("unix://{}", folder.path("engine").display());
+    for (hosts, refused, answered) in [
+        (
+            &[][..],
+            &["evil.example", "127.0.0.1.evil.example:80", "dockveil", ""][..],
+            &["localhost", "127.0.0.1:2375", "[::1]:80"][..],
+        ),
+        (&["dockveil"], &["evil.example"], &["dockveil:1", "LOCALHOST"]),
+        (&["*"], &[], &["evil.example", "localhost"]),
+    ] {
+        let arguments = ServeArgs {
+            upstream: Some(upstream.clone()),
+            listen: vec!["tcp://127.0.0.1:0".to_owned()],
+            hosts: hosts.iter().map(|name| (*name).to_owned()).collect(),
+            ..ServeArgs::default()
+        };
+        let config = Config::load(&arguments, &Environment::default()).unwrap();
+        let running = server::start(config).unwrap();
+        let Address::Tcp { port, .. } = running.addresses()[0].clone() else { panic!("no port") };
+        let ask = |request: String| status(&ask_port(port, &request));
+        for (names, expected) in [(refused, 403), (answered, 503)] {
+            for name in names {
+                let request = format!("GET /_ping HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n");
+                assert_eq!(ask(request), expected, "{hosts:?} {name}");
+            }
+        }
+        assert_eq!(ask("GET /_ping HTTP/1.0\r\n\r\n".to_owned()), 503, "no browser sends a request without a host");
+        running.stop();
+    }
 }
 
 fn tcp_on_both_sides_filters_and_streams() {
