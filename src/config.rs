@@ -4,6 +4,7 @@
 
 pub mod compat;
 mod filters;
+mod memory;
 mod note;
 mod raw;
 mod source;
@@ -22,6 +23,7 @@ use crate::yaml::{Diagnostics, Location};
 
 use self::compat::RunAs;
 pub use self::filters::{FilterSources, Filters};
+pub use self::memory::{DocumentMemory, MemorySource};
 pub use self::note::Note;
 use self::raw::RawListener;
 pub(crate) use self::raw::unreadable;
@@ -103,6 +105,8 @@ pub struct Limits {
     pub depth: usize,
     /// The size of a request head.
     pub head: ByteLimit,
+    /// What all documents may use at a time; as [`DocumentMemory`] finds it if `None`.
+    pub memory: Option<ByteLimit>,
     /// The number of connections at a time; as many as the file descriptors allow if `None`.
     pub connections: Option<usize>,
 }
@@ -116,7 +120,7 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { element: ByteLimit(16 << 20), depth: 128, head: ByteLimit(64 << 10), connections: None }
+        Self { element: ByteLimit(16 << 20), depth: 128, head: ByteLimit(64 << 10), memory: None, connections: None }
     }
 }
 
@@ -365,13 +369,14 @@ mod tests {
     #[test]
     fn a_whole_file_is_read() {
         let config = load(
-            "upstream: tcp://engine:2375\nlisteners:\n  - listen: unix:///run/x.sock\n    mode: \"0600\"\n    owner: \"1:2\"\n    profile: dashboard-live\n    hosts: [a]\n    origins: [\"http://b\"]\nlimits: {element: 1MiB, depth: 64, head: 8KiB, connections: 10}\ntimeouts: {connect: 1s, head: 500ms, idle: 2m, response: 3s, write: 4s, shutdown: 0s}\n",
+            "upstream: tcp://engine:2375\nlisteners:\n  - listen: unix:///run/x.sock\n    mode: \"0600\"\n    owner: \"1:2\"\n    profile: dashboard-live\n    hosts: [a]\n    origins: [\"http://b\"]\nlimits: {element: 1MiB, depth: 64, head: 8KiB, memory: 8MiB, connections: 10}\ntimeouts: {connect: 1s, head: 500ms, idle: 2m, response: 3s, write: 4s, shutdown: 0s}\n",
         )
         .unwrap();
         let listener = &config.listeners[0];
         assert_eq!((listener.mode, listener.owner), (Some(0o600), SocketOwner { user: Some(1), group: Some(2) }));
         assert_eq!(listener.policy.name(), "dashboard-live");
         assert_eq!((config.limits.element.bytes(), config.limits.connections), (1 << 20, Some(10)));
+        assert_eq!(config.limits.memory, Some(ByteLimit::new(8 << 20)));
         assert_eq!(
             (config.timeouts.head, config.timeouts.idle, config.timeouts.write),
             (Duration::from_millis(500), Duration::from_secs(120), Duration::from_secs(4))

@@ -14,6 +14,7 @@
 //! | [`records`] | a stream that is filtered record by record |
 //! | [`tunnel`] | a hijacked connection, in both directions |
 //! | [`headers`] | the header fields that pass |
+//! | [`memory`] | the memory that documents may use |
 //! | [`respond`] | the answer to an error |
 //! | [`error`] | why an exchange failed |
 //! | [`access_log`] | the log line of an exchange |
@@ -24,6 +25,7 @@ mod downstream;
 mod error;
 mod exchange;
 mod headers;
+mod memory;
 mod records;
 mod relay;
 mod respond;
@@ -35,4 +37,5 @@ pub use self::body::{BodyError, Filtered};
 pub use self::downstream::Downstream;
 pub use self::error::Error;
 pub use self::exchange::{Answer, Proxy};
+pub use self::memory::{MemoryBudget, MemoryError};
 pub use self::stream_request::StreamRequest;

@@ -22,8 +22,8 @@ use self::listen::BoundListener;
 use self::request_reader::ClientTimeouts;
 pub use self::signals::Signals;
 use self::worker::{ServerState, Worker};
-use crate::config::Config;
-use crate::proxy::Proxy;
+use crate::config::{Config, DocumentMemory};
+use crate::proxy::{MemoryBudget, Proxy};
 use crate::socket::Address;
 use crate::upstream::{Engine, Upstream};
 
@@ -90,6 +90,10 @@ pub fn start(config: Config) -> Result<Running, ServerError> {
     let client_timeouts = ClientTimeouts { head: timeouts.head, idle: timeouts.idle, write: timeouts.write };
     let state = Arc::new(ServerState::new(limit, config.limits.head.bytes(), client_timeouts, engine));
     let (stop, stopping) = watch::channel(false);
+    // The largest document, and what the filter leaves of it.
+    let largest = config.limits.element.bytes().saturating_mul(2);
+    let memory = DocumentMemory::of(&config.limits).bytes;
+    let memory = Arc::new(MemoryBudget::new(memory, largest, timeouts.response));
     let count = std::thread::available_parallelism().map_or(1, usize::from).min(WORKER_LIMIT);
     let workers = (0..count)
         .map(|number| {
@@ -100,7 +104,7 @@ pub fn start(config: Config) -> Result<Running, ServerError> {
                 upstream: Upstream::new(state.engine().clone()),
                 shutdown_timeout: timeouts.shutdown,
             };
-            start_worker(worker, &bound, &config).map_err(ServerError::Worker)
+            start_worker(worker, &bound, &config, &memory).map_err(ServerError::Worker)
         })
         .collect::<Result<_, _>>()?;
     Ok(Running { addresses, stop, workers, _bound: bound })
@@ -149,7 +153,12 @@ fn drop_privileges(config: &Config) -> Result<(), ServerError> {
 }
 
 /// Starts the thread of a worker.
-fn start_worker(worker: Worker, bound: &[BoundListener], config: &Config) -> io::Result<JoinHandle<()>> {
+fn start_worker(
+    worker: Worker,
+    bound: &[BoundListener],
+    config: &Config,
+    memory: &Arc<MemoryBudget>,
+) -> io::Result<JoinHandle<()>> {
     let mut listeners = Vec::with_capacity(bound.len());
     for (bound, listener) in bound.iter().zip(&config.listeners) {
         let proxy = Proxy {
@@ -158,6 +167,7 @@ fn start_worker(worker: Worker, bound: &[BoundListener], config: &Config) -> io:
             origins: listener.origins.as_slice().into(),
             hosts: listener.hosts.as_slice().into(),
             element_limit: config.limits.element.bytes(),
+            memory: memory.clone(),
         };
         listeners.push((bound.share()?, Arc::new(proxy)));
     }

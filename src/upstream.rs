@@ -39,7 +39,7 @@ const IDLE_LIMIT: usize = 64;
 /// How long a connection may be idle and still be used again.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest buffer of a connection, in bytes. The head of an answer must fit.
-const BUFFER_LIMIT: usize = 64 * 1024;
+const BUFFER_LIMIT: usize = 32 * 1024;
 /// The newest API version of the engine, in each of its answers.
 const API_VERSION: HeaderName = HeaderName::from_static("api-version");
 
@@ -282,27 +282,25 @@ pub struct UpstreamBody {
 }
 
 impl UpstreamBody {
-    /// Reads the body to its end. `None` if it is longer than `limit` bytes.
+    /// Reads the body to its end, or up to `limit` bytes, so that its connection can be used again.
     ///
     /// # Errors
     /// [`UpstreamError::Broken`] if it is cut short, [`UpstreamError::Timeout`] if a chunk does not come in time.
-    pub async fn collect(mut self, limit: usize) -> Result<Option<Vec<u8>>, UpstreamError> {
-        let expected = usize::try_from(self.incoming.size_hint().lower()).unwrap_or(usize::MAX);
-        if expected > limit {
-            return Ok(None);
+    pub async fn discard(mut self, limit: usize) -> Result<(), UpstreamError> {
+        let mut read = 0;
+        while read <= limit
+            && let Some(chunk) = self.next().await?
+        {
+            read += chunk.len();
         }
-        let mut bytes = Vec::with_capacity(expected);
-        while let Some(chunk) = self.next().await? {
-            if bytes.len() + chunk.len() > limit {
-                return Ok(None);
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(Some(bytes))
+        Ok(())
     }
 
     /// The next chunk, or `None` at the end.
-    async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+    ///
+    /// # Errors
+    /// [`UpstreamError::Broken`] if the body is cut short, [`UpstreamError::Timeout`] if the chunk does not come in time.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         let frame = tokio::time::timeout(self.timeout, self.frame()).await.map_err(|_| UpstreamError::Timeout)?;
         Ok(frame.transpose()?.and_then(|frame| frame.into_data().ok()))
     }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::api::{Operation, ResponseKind, StreamKind, lists};
-use crate::config::{Config, Listener, is_loopback};
+use crate::config::{Config, DocumentMemory, Limits, Listener, is_loopback};
 use crate::policy::Policy;
 use crate::profile::{RequestContents, StreamFiltering};
 use crate::schema::Class;
@@ -17,6 +17,7 @@ const CREATES: &str = "a client can create a container that mounts the whole hos
 /// What the clients of each listener may request and see.
 pub fn summary(config: &Config) -> String {
     let mut text = format!("engine  {}\n", config.upstream);
+    of_memory(&mut text, &config.limits);
     for note in &config.startup.notes {
         line(&mut text, format_args!("{note}"));
     }
@@ -32,6 +33,19 @@ pub fn summary(config: &Config) -> String {
     }
     text.push('\n');
     text
+}
+
+/// How much memory documents may use.
+fn of_memory(text: &mut String, limits: &Limits) {
+    let memory = DocumentMemory::of(limits);
+    line(text, format_args!("memory  {memory}"));
+    // A document, and what the filter leaves of it.
+    if memory.bytes / 2 < limits.element.bytes() {
+        line(
+            text,
+            format_args!("  warning: a document of more than half of that is withheld, whatever `element` allows"),
+        );
+    }
 }
 
 /// Which clients a listener accepts.

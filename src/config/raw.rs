@@ -103,7 +103,8 @@ fn listener(node: &Node, diagnostics: &mut Diagnostics) -> Option<RawListener> {
 /// Reads `limits`.
 fn limits(node: &Node, diagnostics: &mut Diagnostics) -> Limits {
     let mut limits = Limits::default();
-    let Some(members) = diagnostics.members(node, "limits", &["element", "depth", "head", "connections"]) else {
+    let Some(members) = diagnostics.members(node, "limits", &["element", "depth", "head", "memory", "connections"])
+    else {
         return limits;
     };
     let mut size = |name: &str, limit: &mut ByteLimit| {
@@ -113,6 +114,7 @@ fn limits(node: &Node, diagnostics: &mut Diagnostics) -> Limits {
     };
     size("element", &mut limits.element);
     size("head", &mut limits.head);
+    limits.memory = members.get("memory").and_then(|node| diagnostics.ok(self::size(node)));
     let mut number = |name: &str, range: std::ops::RangeInclusive<usize>| {
         members.get(name).and_then(|node| diagnostics.ok(number(node, range)))
     };

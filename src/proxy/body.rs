@@ -23,6 +23,7 @@ use tokio::time::Sleep;
 
 use super::access_log::AccessLog;
 use super::headers::HostFields;
+use super::memory::{Leased, MemoryError, MemoryLease, buffer};
 use super::{Error, headers, work};
 use crate::api::ApiVersion;
 use crate::filter::{FilterError, Plan, RecordFilter, Report};
@@ -76,21 +77,29 @@ impl Filtered {
         Self::of(Content::Whole(error_document(message).into()))
     }
 
-    /// One document, rewritten by `plan`.
+    /// One document, rewritten by `plan`. Its memory is leased until the last byte has been sent.
     ///
     /// # Errors
     /// [`Error::TooLong`] if it is longer than `limit`, [`Error::Filter`] if the plan cannot be applied,
-    /// [`Error::Upstream`].
-    pub(super) async fn document(body: UpstreamBody, plan: Arc<Plan>, limit: usize) -> Result<(Self, Report), Error> {
-        let document = body.collect(limit).await?.ok_or(Error::TooLong { limit })?;
+    /// [`Error::Memory`], [`Error::Upstream`].
+    pub(super) async fn document(
+        body: UpstreamBody,
+        plan: Arc<Plan>,
+        limit: usize,
+        mut memory: MemoryLease,
+    ) -> Result<(Self, Report), Error> {
+        let document = collect(body, limit, &mut memory).await?;
         let is_long = work::is_long(document.len(), plan.has_expressions());
+        // The lease goes along, because the work goes on if nobody waits for it any more.
         let apply = move || {
-            let mut out = Vec::with_capacity(document.len());
-            plan.apply(&document, &mut out).map(|report| (out, report))
+            let mut out = buffer(document.len());
+            let report = plan.apply(&document, &mut out)?;
+            drop(document);
+            Ok((Leased::new(out, memory), report))
         };
         let applied = if is_long { work::on_helper(apply).await } else { apply() };
         let (out, report) = applied.map_err(Error::Filter)?;
-        Ok((Self::of(Content::Whole(out.into())), report))
+        Ok((Self::of(Content::Whole(Bytes::from_owner(out))), report))
     }
 
     /// An array of documents, each rewritten by `plan`. The first leaves before the last has arrived.
@@ -99,12 +108,13 @@ impl Filtered {
     /// how long to wait for each chunk.
     ///
     /// # Errors
-    /// [`Error::Elements`] if it is no array or its first element is refused, [`Error::Upstream`].
+    /// [`Error::Elements`] if it is no array or its first element is refused, [`Error::Memory`], [`Error::Upstream`].
     pub(super) async fn array(
         body: UpstreamBody,
         plan: Arc<Plan>,
         limit: usize,
         timeout: Duration,
+        memory: MemoryLease,
     ) -> Result<Self, Error> {
         let mut rewriter = ArrayRewriter {
             body,
@@ -113,7 +123,9 @@ impl Filtered {
                 plan,
                 report: Report::default(),
                 out: Vec::new(),
+                memory,
             }),
+            arrived: None,
             working: None,
             timeout,
             timer: None,
@@ -212,11 +224,43 @@ impl Body for Filtered {
     }
 }
 
+/// The memory that a list may keep while its elements are small, in bytes.
+const CHUNK_MEMORY: usize = 256 * 1024;
+
+/// Reads a body to its end. Leases twice its size: the filter needs as much again.
+async fn collect(mut body: UpstreamBody, limit: usize, memory: &mut MemoryLease) -> Result<Vec<u8>, Error> {
+    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if expected > limit {
+        return Err(Error::TooLong { limit });
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next().await? {
+        let length = bytes.len() + chunk.len();
+        if length > limit {
+            return Err(Error::TooLong { limit });
+        }
+        if 2 * length > memory.size() {
+            // Doubled, so that a document of unknown size does not ask for each chunk.
+            let doubled = (2 * length.max(expected).max(limit.min(memory.size()))).min(memory.limit());
+            memory.grow(doubled.max(2 * length)).await?;
+        }
+        if length > bytes.capacity() {
+            let mut larger = buffer(length.max(expected).max(2 * bytes.len()));
+            larger.extend_from_slice(&bytes);
+            bytes = larger;
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
 /// Rewrites an array as it arrives.
 struct ArrayRewriter {
     body: UpstreamBody,
     /// `None` while it works on a helper thread.
     filter: Option<ElementFilter>,
+    /// A chunk that waits for memory.
+    arrived: Option<Bytes>,
     /// Its work there.
     working: Option<Pin<Box<dyn Future<Output = FilteredChunk> + Send>>>,
     /// How long to wait for a chunk.
@@ -226,6 +270,8 @@ struct ArrayRewriter {
 
 /// Filters the elements of an array.
 struct ElementFilter {
+    /// For what is held and what is rewritten.
+    memory: MemoryLease,
     /// `None` once the array has ended.
     elements: Option<ArraySplitter>,
     plan: Arc<Plan>,
@@ -238,8 +284,24 @@ struct ElementFilter {
 type FilteredChunk = (ElementFilter, Result<(), ElementError>);
 
 impl ElementFilter {
+    /// Waits for the memory for a chunk of this length: for what is held then, and for what the filter leaves of it.
+    fn poll_memory(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<Result<(), MemoryError>> {
+        let held = self.elements.as_ref().map_or(0, ArraySplitter::held);
+        self.memory.poll_grow(cx, 2 * (held + length))
+    }
+
     /// Takes the next chunk; `None` is the end.
     fn push(&mut self, chunk: Option<&[u8]>) -> Result<(), ElementError> {
+        let pushed = self.filter(chunk);
+        if self.memory.size() > CHUNK_MEMORY {
+            let held = self.elements.as_ref().map_or(0, ArraySplitter::held);
+            self.memory.settle(held + self.out.len());
+        }
+        pushed
+    }
+
+    /// Filters the next chunk; `None` is the end.
+    fn filter(&mut self, chunk: Option<&[u8]>) -> Result<(), ElementError> {
         let (plan, report) = (&self.plan, &mut self.report);
         let mut apply = |bytes: &[u8], out: &mut Vec<u8>| plan.apply_next(bytes, out, report);
         match (&mut self.elements, chunk) {
@@ -286,23 +348,31 @@ impl ArrayRewriter {
             if filter.elements.is_none() {
                 return Poll::Ready(None);
             }
-            let chunk = match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(chunk) => Some(chunk),
-                    Err(_) => continue,
-                },
+            if let Some(chunk) = &self.arrived {
+                if let Err(error) = ready!(filter.poll_memory(cx, chunk.len())) {
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+                let chunk = self.arrived.take();
+                if let Err(error) = self.take(chunk) {
+                    return Poll::Ready(Some(Err(Error::Elements(error))));
+                }
+                continue;
+            }
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => self.arrived = frame.into_data().ok(),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(Error::Upstream(error)))),
-                Poll::Ready(None) => None,
+                Poll::Ready(None) => {
+                    if let Err(error) = self.take(None) {
+                        return Poll::Ready(Some(Err(Error::Elements(error))));
+                    }
+                }
                 Poll::Pending => {
                     let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.timeout)));
                     ready!(timer.as_mut().poll(cx));
                     return Poll::Ready(Some(Err(Error::Upstream(UpstreamError::Timeout))));
                 }
-            };
-            self.timer = None;
-            if let Err(error) = self.take(chunk) {
-                return Poll::Ready(Some(Err(Error::Elements(error))));
             }
+            self.timer = None;
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use hyper::header::HeaderName;
 
 use super::body::ElementError;
+use super::memory::MemoryError;
 use crate::api::Operation;
 use crate::filter::FilterError;
 use crate::policy::Denial;
@@ -60,6 +61,8 @@ pub enum Error {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// There is no memory for the answer.
+    Memory(MemoryError),
     /// The filter could not be applied.
     Filter(FilterError),
     /// The filter could not be applied to a list.
@@ -91,6 +94,7 @@ impl Error {
             | Self::Field(_)
             | Self::NotJson
             | Self::TooLong { .. }
+            | Self::Memory(_)
             | Self::Filter(_)
             | Self::Elements(_)
             | Self::Framing => true,
@@ -120,6 +124,7 @@ impl fmt::Display for Error {
             Self::Field(name) => write!(f, "withheld: the header field {name} is malformed or repeated"),
             Self::NotJson => f.write_str("withheld: the answer is not plain JSON"),
             Self::TooLong { limit } => write!(f, "withheld: the answer is longer than {limit} bytes"),
+            Self::Memory(error) => write!(f, "withheld: {error}"),
             Self::Filter(error) => write!(f, "withheld: {error}"),
             Self::Elements(error) => write!(f, "withheld: {error}"),
             Self::Framing => f.write_str("withheld: the answer does not mark where it ends"),
@@ -132,6 +137,12 @@ impl std::error::Error for Error {}
 impl From<TargetError> for Error {
     fn from(error: TargetError) -> Self {
         Self::Target(error)
+    }
+}
+
+impl From<MemoryError> for Error {
+    fn from(error: MemoryError) -> Self {
+        Self::Memory(error)
     }
 }
 

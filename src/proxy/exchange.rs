@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http_body_util::{BodyExt, Either, Empty, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN};
@@ -12,6 +11,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use super::access_log::AccessLog;
 use super::body::Filtered;
 use super::headers::HostFields;
+use super::memory::{MemoryBudget, MemoryLease};
 use super::records::RecordFiltering;
 use super::stream_request::{StreamBody, StreamParts, StreamRequest};
 use super::{Error, headers, respond};
@@ -44,6 +44,8 @@ pub struct Proxy {
     pub hosts: Arc<[String]>,
     /// The longest document, list element or record, in bytes.
     pub element_limit: usize,
+    /// The memory that the documents of all clients may use.
+    pub memory: Arc<MemoryBudget>,
 }
 
 /// The answer to a request.
@@ -103,7 +105,7 @@ impl Proxy {
             }
             Decision::Records(filter) => {
                 log.decision("filter");
-                let filtering = RecordFiltering { filter, limit: self.element_limit };
+                let filtering = RecordFiltering { filter, limit: self.element_limit, memory: self.memory.clone() };
                 self.open(&route, request, StreamBody::Filtered(filtering), log).await
             }
             Decision::Filter(plan) => {
@@ -182,6 +184,8 @@ impl Proxy {
         plan: Arc<Plan>,
         log: &mut AccessLog,
     ) -> Result<Response<Filtered>, Error> {
+        // Without memory for the answer, the engine is not asked.
+        let memory = self.memory.admit().await?;
         let (parts, body) = self.send(route, request).await?.into_parts();
         if !headers::is_plain_json(&parts.headers) {
             return Err(Error::NotJson);
@@ -189,10 +193,10 @@ impl Proxy {
         let filtered = match route.operation.response {
             ResponseKind::Array(_) => {
                 let timeout = self.upstream.engine().response_timeout();
-                Filtered::array(body, plan, self.element_limit, timeout).await?
+                Filtered::array(body, plan, self.element_limit, timeout, memory).await?
             }
             ResponseKind::Document(_) | ResponseKind::Stream(StreamKind::Stats) => {
-                let (filtered, report) = Filtered::document(body, plan, self.element_limit).await?;
+                let (filtered, report) = Filtered::document(body, plan, self.element_limit, memory).await?;
                 log.hidden(&report);
                 filtered
             }
@@ -228,11 +232,11 @@ impl Proxy {
             // The answer to a ping is known; anything else the engine might say is not passed on.
             ResponseKind::Ping => {
                 headers::describe_ping(&mut down);
-                drop(body.collect(DRAIN_LIMIT).await?);
+                body.discard(DRAIN_LIMIT).await?;
                 Filtered::own("OK")
             }
             ResponseKind::Empty => {
-                drop(body.collect(DRAIN_LIMIT).await?);
+                body.discard(DRAIN_LIMIT).await?;
                 Filtered::empty()
             }
             ResponseKind::Text
@@ -275,10 +279,12 @@ impl Proxy {
         }
         let target = self.target(route).await?;
         let (parts, body) = request.into_parts();
-        let body = collect(body).await?;
+        let mut memory = self.memory.lease();
+        let body = collect(body, &mut memory).await?;
+        memory.settle(2 * body.len());
         let parts = StreamParts { operation: route.operation, target: &target, headers: &parts.headers, body: &body };
         let engine = self.upstream.engine().clone();
-        Ok(Answer::Stream(Box::new(StreamRequest::new(engine, &parts, stream_body, std::mem::take(log)))))
+        Ok(Answer::Stream(Box::new(StreamRequest::new(engine, &parts, stream_body, memory, std::mem::take(log)))))
     }
 }
 
@@ -330,7 +336,7 @@ async fn check_status(route: &Route, response: Response<UpstreamBody>) -> Result
         return Ok(response);
     }
     // Reading the body to its end keeps the connection. The text is not passed on.
-    let _ = response.into_body().collect(DRAIN_LIMIT).await;
+    let _ = response.into_body().discard(DRAIN_LIMIT).await;
     if status.is_client_error() || status.is_server_error() {
         return Err(Error::Engine { status: status.as_u16(), operation: route.operation });
     }
@@ -356,17 +362,25 @@ async fn drain_denied(request: Request<Incoming>) {
     if request.headers().contains_key(EXPECT) {
         return;
     }
-    let body = Limited::new(request.into_body(), DENIED_BODY_LIMIT);
-    let _ = tokio::time::timeout(DENIED_BODY_TIMEOUT, body.collect()).await;
+    let mut body = Limited::new(request.into_body(), DENIED_BODY_LIMIT);
+    let read = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = tokio::time::timeout(DENIED_BODY_TIMEOUT, read).await;
 }
 
 /// Reads the body of a request that opens a stream.
-async fn collect(body: Incoming) -> Result<Bytes, Error> {
-    match Limited::new(body, STREAM_REQUEST_LIMIT).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Error::BodyTooLong),
-        Err(_) => Err(Error::BodyBroken),
+async fn collect(mut body: Incoming, memory: &mut MemoryLease) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Error::BodyBroken)?.into_data() else { continue };
+        let length = bytes.len() + data.len();
+        if length > STREAM_REQUEST_LIMIT {
+            return Err(Error::BodyTooLong);
+        }
+        // It is copied into the request.
+        memory.grow(2 * length).await?;
+        bytes.extend_from_slice(&data);
     }
+    Ok(bytes)
 }
 
 /// The name in a `Host` field.

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::future::pending;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use super::access_log::AccessLog;
 use super::body::OutgoingBuffer;
 use super::downstream::Downstream;
+use super::memory::{MemoryBudget, MemoryError};
 use super::stream_request::StreamError;
 use super::{Error, headers, work};
 use crate::filter::{FilterError, RecordFilter, Report};
@@ -39,6 +41,8 @@ pub(super) struct RecordFiltering {
     pub(super) filter: RecordFilter,
     /// The longest record, in bytes.
     pub(super) limit: usize,
+    /// The memory for long records and slow clients.
+    pub(super) memory: Arc<MemoryBudget>,
 }
 
 /// Rewrites a body record by record.
@@ -51,6 +55,7 @@ pub(super) struct RecordRewriter {
     report: Report,
     /// Records that arrived together and are long work.
     long: Vec<Vec<u8>>,
+    budget: Arc<MemoryBudget>,
 }
 
 /// Why a body could not be rewritten to its end. Names no value.
@@ -60,6 +65,7 @@ enum RewriteError {
     Record(RecordError<FilterError>),
     Cut,
     SlowClient,
+    Memory(MemoryError),
 }
 
 impl fmt::Display for RewriteError {
@@ -69,6 +75,7 @@ impl fmt::Display for RewriteError {
             Self::Record(error) => write!(f, "withheld: {error}"),
             Self::Cut => f.write_str("the engine cut the stream short"),
             Self::SlowClient => f.write_str("the client is too slow"),
+            Self::Memory(error) => write!(f, "withheld: {error}"),
         }
     }
 }
@@ -119,6 +126,7 @@ impl RecordRewriter {
             filter: filtering.filter.clone(),
             report: Report::default(),
             long: Vec::new(),
+            budget: filtering.memory.clone(),
         })
     }
 
@@ -184,6 +192,13 @@ impl RecordRewriter {
         result
     }
 
+    /// The memory to lease before more is read, in bytes: none while little is held. A record that has begun is held, and what
+    /// the filter leaves of it is added to the backlog.
+    fn memory_needed(&self, backlog: &OutgoingBuffer) -> usize {
+        let held = self.records.held() + self.long.iter().map(Vec::len).sum::<usize>();
+        if held + backlog.len() <= SMALL { 0 } else { 2 * (held + SMALL) + backlog.len() }
+    }
+
     async fn copy(
         &mut self,
         engine: &Socket,
@@ -196,6 +211,7 @@ impl RecordRewriter {
         drop(start);
         let (mut has_ended, mut taken) = (false, 0);
         let mut deadline = None;
+        let mut memory = self.budget.lease();
         loop {
             log.sent(client.flush(&mut backlog).map_err(|_| StreamError::ClientLeft)?);
             if !self.long.is_empty() {
@@ -220,9 +236,18 @@ impl RecordRewriter {
             }
             let is_open = matches!(progress, Ok(BodyProgress::Open));
             deadline = backlog_deadline(&backlog, deadline).filter(|_| is_open);
+            let needed = self.memory_needed(&backlog);
+            if needed < memory.size() {
+                memory.settle(needed);
+            }
+            let has_memory = needed <= memory.size();
             tokio::select! {
+                grown = memory.grow(needed), if is_open && !has_memory => match grown {
+                    Ok(()) => memory.settle(needed),
+                    Err(error) => return Err(RewriteError::Memory(error).into()),
+                },
                 read = engine.read_some(|bytes| progress = self.push(bytes, &mut backlog).map_err(StreamError::from)),
-                    if is_open && deadline.is_none() => match read {
+                    if is_open && deadline.is_none() && has_memory => match read {
                         Ok(count @ 1..) => taken += count,
                         Ok(0) => progress = Err(RewriteError::Cut.into()),
                         Err(error) => progress = Err(StreamError::Broken(error)),
@@ -234,6 +259,9 @@ impl RecordRewriter {
         }
     }
 }
+
+/// How much a stream holds without a lease, in bytes.
+const SMALL: usize = 64 * 1024;
 
 /// Until when the backlog may stay over the limit; `None` if it is below.
 fn backlog_deadline(backlog: &OutgoingBuffer, since: Option<Instant>) -> Option<Instant> {

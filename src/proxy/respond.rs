@@ -2,11 +2,12 @@
 //!
 //! No error text of the engine's is passed on: see [`errors`].
 
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
 use super::Error;
 use super::body::Filtered;
+use super::memory::MemoryError;
 use crate::api::{ApiVersion, errors};
 use crate::route::TargetError;
 use crate::upstream::UpstreamError;
@@ -18,6 +19,9 @@ pub(super) fn error(error: &Error, engine: Option<ApiVersion>) -> Response<Filte
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
+    if matches!(error, Error::Memory(MemoryError::Busy)) {
+        headers.insert(RETRY_AFTER, const { HeaderValue::from_static("5") });
+    }
     if let Some(value) = engine.and_then(|version| HeaderValue::try_from(version.to_string()).ok()) {
         headers.insert("api-version", value);
     }
@@ -43,6 +47,7 @@ pub(super) fn public(error: &Error) -> (u16, &'static str) {
         Error::NewerThanEngine => {
             (400, "client version is too new: the engine supports no version above the one in Api-Version")
         }
+        Error::Memory(MemoryError::Busy) => (503, "too many large answers at a time, try again later"),
         Error::Upstream(UpstreamError::Unavailable(_)) => (503, "docker daemon unavailable"),
         Error::Upstream(UpstreamError::Timeout) => (504, "docker daemon did not answer in time"),
         Error::Upstream(
@@ -54,6 +59,7 @@ pub(super) fn public(error: &Error) -> (u16, &'static str) {
         | Error::Status
         | Error::NotJson
         | Error::TooLong { .. }
+        | Error::Memory(MemoryError::TooLarge { .. })
         | Error::Filter(_)
         | Error::Elements(_)
         | Error::Framing => (502, "response withheld by policy"),

@@ -20,6 +20,7 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, UPGRADE};
 use super::access_log::AccessLog;
 use super::body::{Outgoing, OutgoingBuffer, StreamFraming};
 use super::downstream::Downstream;
+use super::memory::MemoryLease;
 use super::records::{RecordFiltering, RecordRewriter};
 use super::relay::{StreamEnd, relay};
 use super::tunnel::tunnel;
@@ -61,6 +62,8 @@ pub struct StreamRequest {
     asks_upgrade: bool,
     /// The request, as it is sent.
     request: Vec<u8>,
+    /// The memory of the request, until it has been sent.
+    memory: MemoryLease,
     stream_body: StreamBody,
     log: AccessLog,
 }
@@ -107,10 +110,16 @@ impl From<UpstreamError> for StreamError {
 }
 
 impl StreamRequest {
-    pub(super) fn new(engine: Arc<Engine>, parts: &StreamParts<'_>, stream_body: StreamBody, log: AccessLog) -> Self {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        parts: &StreamParts<'_>,
+        stream_body: StreamBody,
+        memory: MemoryLease,
+        log: AccessLog,
+    ) -> Self {
         let operation = parts.operation;
         let asks_upgrade = is_hijack(operation) && parts.headers.contains_key(UPGRADE);
-        Self { engine, operation, asks_upgrade, request: request_bytes(parts, asks_upgrade), stream_body, log }
+        Self { engine, operation, asks_upgrade, request: request_bytes(parts, asks_upgrade), memory, stream_body, log }
     }
 
     /// Opens the stream and carries it to its end.
@@ -139,6 +148,7 @@ impl StreamRequest {
         // What arrives with the head is the start of the body.
         let mut start = Vec::new();
         let (engine, head) = self.ask(&mut start, client).await?;
+        self.memory.settle(0);
         let opened = self.opened(&head)?;
         log.status(head.status);
         let mut out = head_down(&head, &opened);

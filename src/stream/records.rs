@@ -78,6 +78,11 @@ impl RecordSplitter {
         Self { held: Vec::new(), position: StreamPosition::Between, marks, limit }
     }
 
+    /// How many bytes of an incomplete record are held.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// Takes the next chunk and calls `record` with each complete record: the object, without white space or mark. It may
     /// take the bytes away.
     ///

@@ -22,6 +22,7 @@ mod hostile;
 mod layering;
 mod listeners;
 mod log;
+mod memory;
 mod profiles;
 mod program;
 mod remains;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
             layering::TESTS,
             listeners::TESTS,
             log::TESTS,
+            memory::TESTS,
             profiles::TESTS,
             program::TESTS,
             requests::TESTS,

@@ -144,6 +144,7 @@ fn config(daemon: &Path, listener: &Path) -> Config {
             element: ByteLimit::new(1 << 20),
             depth: 128,
             head: ByteLimit::new(64 << 10),
+            memory: None,
             connections: None,
         },
         timeouts: Timeouts {

@@ -1,0 +1,172 @@
+//! The memory that the control group of this process may use.
+//!
+//! A container, a systemd unit and a Kubernetes pod each are a control group. Both versions of the interface are read. A group
+//! is also bound by the groups that it is in.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::{ByteLimit, Limits};
+
+/// The memory for documents if no control group sets a limit, in bytes.
+const WITHOUT_LIMIT: usize = 64 << 20;
+/// The most that a limit of a control group leads to, in bytes.
+const MOST: usize = 1 << 30;
+/// Where the interfaces are mounted.
+const MOUNT: &str = "/sys/fs/cgroup";
+
+/// How much memory documents may use at a time, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DocumentMemory {
+    /// In bytes.
+    pub bytes: usize,
+    /// Where the number is from.
+    pub source: MemorySource,
+}
+
+/// Why documents may use so much memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemorySource {
+    /// The configuration says so.
+    Configured,
+    /// It is half of what the control group may use, in bytes.
+    ControlGroup(u64),
+    /// Nothing sets a limit.
+    Default,
+}
+
+impl DocumentMemory {
+    /// What the limits say, or else the control group.
+    pub fn of(limits: &Limits) -> Self {
+        match limits.memory {
+            Some(limit) => Self { bytes: limit.bytes(), source: MemorySource::Configured },
+            None => Self::of_group(control_group_limit()),
+        }
+    }
+
+    fn of_group(limit: Option<u64>) -> Self {
+        // The other half is for connections, and for what the system holds for them.
+        let half = limit.and_then(|limit| usize::try_from(limit / 2).ok());
+        match (limit, half) {
+            (Some(limit), Some(bytes)) => {
+                let bytes = ByteLimit::new(bytes.min(MOST)).bytes();
+                Self { bytes, source: MemorySource::ControlGroup(limit) }
+            }
+            (_, _) => Self { bytes: WITHOUT_LIMIT, source: MemorySource::Default },
+        }
+    }
+}
+
+impl fmt::Display for DocumentMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} for all documents", Size(self.bytes as u64))?;
+        match self.source {
+            MemorySource::Configured => Ok(()),
+            MemorySource::ControlGroup(limit) => write!(f, "; the control group may use {}", Size(limit)),
+            MemorySource::Default => f.write_str("; no control group sets a limit"),
+        }
+    }
+}
+
+/// A number of bytes, in the unit in which it is written in a configuration.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes >= 1 << 20 => write!(f, "{} MiB", bytes >> 20),
+            bytes if bytes >= 1 << 10 => write!(f, "{} KiB", bytes >> 10),
+            bytes => write!(f, "{bytes} bytes"),
+        }
+    }
+}
+
+/// The limit of the control group of this process, in bytes; `None` if there is none.
+fn control_group_limit() -> Option<u64> {
+    let membership = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    limit_under(Path::new(MOUNT), &membership)
+}
+
+/// The smallest limit of the groups in `membership`, which has the lines of `/proc/self/cgroup`.
+///
+/// Source: cgroups(7); `memory.max` and `memory.high` of version 2, `memory.limit_in_bytes` of version 1.
+fn limit_under(mount: &Path, membership: &str) -> Option<u64> {
+    let groups = membership.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        if controllers.is_empty() {
+            return Some((mount.to_owned(), path, &["memory.max", "memory.high"][..]));
+        }
+        let has_memory = controllers.split(',').any(|name| name == "memory");
+        has_memory.then(|| (mount.join("memory"), path, &["memory.limit_in_bytes"][..]))
+    });
+    groups.filter_map(|(root, path, files)| limit_of(&root, path, files)).min()
+}
+
+/// The smallest limit of a group and of those that it is in. Inside a container the path may be that of the host, where there
+/// is nothing, and the root is the group.
+fn limit_of(root: &Path, path: &str, files: &[&str]) -> Option<u64> {
+    let group = root.join(path.trim_start_matches('/'));
+    let folders: Vec<PathBuf> =
+        group.ancestors().take_while(|folder| folder.starts_with(root)).map(Path::to_owned).collect();
+    let read = |file: PathBuf| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
+    let limits = folders.iter().flat_map(|folder| files.iter().map(|file| folder.join(file))).filter_map(read);
+    // Version 1 writes the largest number of pages for "no limit".
+    limits.filter(|limit| *limit < 1 << 60).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// The limit that is found among these files.
+    #[track_caller]
+    fn check(files: &[(&str, &str)], membership: &str, expected: Option<u64>) {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("dockveil-cgroup-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let mount = std::env::temp_dir().join(name);
+        for (file, text) in files {
+            let path = mount.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let found = limit_under(&mount, membership);
+        let _ = std::fs::remove_dir_all(&mount);
+        assert_eq!(found, expected, "{files:?} {membership:?}");
+    }
+
+    #[test]
+    fn the_limit_of_version_2_is_read() {
+        check(&[("memory.max", "134217728\n")], "0::/\n", Some(128 << 20));
+        check(&[("a/b/memory.max", "max\n"), ("a/memory.max", "5000\n")], "0::/a/b\n", Some(5000));
+        check(&[("a/memory.max", "5000\n"), ("a/memory.high", "4000\n")], "0::/a\n", Some(4000));
+        // A container that does not see the path of its host.
+        check(&[("memory.max", "5000\n")], "0::/system.slice/docker-1.scope\n", Some(5000));
+        check(&[("memory.max", "max\n")], "0::/\n", None);
+        check(&[], "0::/\n", None);
+    }
+
+    #[test]
+    fn the_limit_of_version_1_is_read() {
+        let membership = "5:cpu,cpuacct:/x\n4:memory:/a\n0::/\n";
+        check(&[("memory/a/memory.limit_in_bytes", "5000\n")], membership, Some(5000));
+        check(&[("memory/memory.limit_in_bytes", "5000\n")], membership, Some(5000));
+        check(&[("memory/a/memory.limit_in_bytes", "9223372036854771712\n")], membership, None);
+    }
+
+    #[test]
+    fn documents_get_half_of_the_limit() {
+        for (limit, bytes, text) in [
+            (Some(128 << 20), 64 << 20, "64 MiB for all documents; the control group may use 128 MiB"),
+            (Some(64 << 30), 1 << 30, "1024 MiB for all documents; the control group may use 65536 MiB"),
+            (None, 64 << 20, "64 MiB for all documents; no control group sets a limit"),
+        ] {
+            let memory = DocumentMemory::of_group(limit);
+            assert_eq!((memory.bytes, memory.to_string().as_str()), (bytes, text));
+        }
+        let limits = Limits { memory: Some(ByteLimit::new(1 << 20)), ..Limits::default() };
+        assert_eq!(DocumentMemory::of(&limits).to_string(), "1 MiB for all documents");
+    }
+}

@@ -1,0 +1,278 @@
+//! The memory of documents: it has a limit, past which requests wait and are then refused.
+
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use dockveil::config::{ByteLimit, Config};
+
+use crate::harness::{Ignored, Outcome, Test, note, tests};
+use crate::support::client::{Client, PATIENCE, closing_get, get, status};
+use crate::support::daemon::{Daemon, Reply, json};
+use crate::support::program::{Program, command};
+use crate::support::proxy::{Bench, Folder, policy_of};
+
+pub(crate) const TESTS: &[Test] = tests![
+    three_hundred_large_documents_fit_into_a_small_control_group,
+    past_the_budget_a_document_waits_and_is_then_refused,
+    memory_that_comes_back_is_given_to_those_that_wait,
+    an_exchange_that_waits_for_memory_ends_with_its_client,
+    a_document_that_needs_more_than_the_budget_is_withheld,
+    a_record_that_needs_more_than_the_budget_breaks_its_stream,
+    a_list_that_needs_more_than_the_budget_is_withheld_and_small_elements_pass
+];
+
+/// About this much of an answer is in the sockets if nobody reads it, in bytes; a test has far more.
+const DOCUMENT: usize = 1 << 20;
+
+/// Two documents that nobody reads use up this budget.
+fn budget_of_two(config: &mut Config) {
+    config.limits.element = ByteLimit::new(4 << 20);
+    // One that is filtered takes two of it, and one that waits to be read takes one.
+    config.limits.memory = Some(ByteLimit::new(3 * DOCUMENT + DOCUMENT / 2));
+}
+
+fn large_document() -> String {
+    format!(r#"{{"Id":"{}"}}"#, "x".repeat(DOCUMENT))
+}
+
+/// Clients that have got the start of their documents and read no more.
+fn slow_readers(bench: &Bench) -> Vec<UnixStream> {
+    let readers = (0..2).map(|_| {
+        let mut client = bench.client();
+        client.send(get("/containers/web/json"));
+        assert_eq!(status(&client.read_until("\r\n\r\n")), 200);
+        client.0
+    });
+    readers.collect()
+}
+
+fn past_the_budget_a_document_waits_and_is_then_refused() {
+    let document = large_document();
+    let bench = Bench::with(
+        move |_| json(&document),
+        |config| {
+            budget_of_two(config);
+            config.timeouts.response = Duration::from_millis(300);
+        },
+    );
+    let readers = slow_readers(&bench);
+    let start = Instant::now();
+    let answer = bench.ask(get("/containers/web/json"));
+    assert!(start.elapsed() >= Duration::from_millis(300), "refused at once");
+    assert_eq!(status(&answer), 503, "{answer}");
+    assert!(answer.contains("retry-after: 5\r\n") && answer.contains(r#"{"message":"too many large"#), "{answer}");
+    // What needs no memory is answered.
+    assert_eq!(status(&bench.ask(get("/_ping"))), 200);
+    drop(readers);
+    // The program notices at some time that they are gone.
+    while status(&bench.ask(get("/containers/web/json"))) != 200 {}
+}
+
+fn memory_that_comes_back_is_given_to_those_that_wait() {
+    let document = large_document();
+    let bench = Bench::with(move |_| json(&document), budget_of_two);
+    let readers = slow_readers(&bench);
+    let mut waiting = bench.client();
+    waiting.send(closing_get("/containers/web/json"));
+    waiting.0.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert!(waiting.0.read(&mut [0]).is_err(), "it does not wait");
+    drop(readers);
+    waiting.0.set_read_timeout(Some(PATIENCE)).unwrap();
+    let answer = waiting.rest();
+    assert_eq!(status(&answer), 200);
+    assert!(answer.len() > DOCUMENT);
+}
+
+fn an_exchange_that_waits_for_memory_ends_with_its_client() {
+    let folder = Folder::new();
+    let document = large_document();
+    let _daemon = Daemon::start(&folder.path("engine"), move |_| json(&document));
+    let limits = format!("limits: {{element: 4MiB, memory: {}KiB}}\n", (3 * DOCUMENT + DOCUMENT / 2) >> 10);
+    let program = Program::start(configured(&folder, &limits));
+    program.listening();
+    let open = || {
+        let mut client = Client::connect(&folder.path("listener"));
+        client.send(get("/containers/web/json"));
+        client
+    };
+    let mut readers = [open(), open()];
+    for reader in &mut readers {
+        assert_eq!(status(&reader.read_until("\r\n\r\n")), 200);
+    }
+    let mut waiting = open();
+    waiting.0.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert!(waiting.0.read(&mut [0]).is_err(), "it does not wait");
+    drop(waiting);
+    let is_about_it = |line: &String| line.contains("aborted by the client") || line.contains(" status=503 ");
+    let line = std::iter::repeat_with(|| program.line()).find(is_about_it).unwrap();
+    // Without an answer: it was not refused first.
+    assert!(line.contains(" status=0 "), "{line}");
+}
+
+fn a_document_that_needs_more_than_the_budget_is_withheld() {
+    let document = format!(r#"{{"Id":"{}canary"}}"#, "x".repeat(4 * DOCUMENT - 4096));
+    let bench = Bench::with(move |_| json(&document), budget_of_two);
+    let answer = bench.ask(get("/containers/web/json"));
+    assert!(status(&answer) == 502 && !answer.contains("canary"), "{}", &answer[..answer.len().min(500)]);
+}
+
+fn a_record_that_needs_more_than_the_budget_breaks_its_stream() {
+    let profile = "profile: test\nallow: [SystemEvents]\nshow: all\nevents: filtered\n";
+    for (length, passes) in [(DOCUMENT / 2, true), (4 * DOCUMENT - 4096, false)] {
+        let record = format!(r#"{{"Type":"container","Action":"start","id":"{}"}}"#, "x".repeat(length));
+        let bench = Bench::with(
+            move |_| {
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+                Reply::Close(format!("{head}{:x}\r\n{record}\n\r\n0\r\n\r\n", record.len() + 1).into_bytes())
+            },
+            |config| {
+                budget_of_two(config);
+                config.listeners[0].policy = policy_of(profile);
+            },
+        );
+        let mut client = bench.client();
+        client.send(get("/events"));
+        let answer = client.rest();
+        assert_eq!(answer.ends_with("0\r\n\r\n"), passes, "{length}: {} bytes", answer.len());
+        assert_eq!(answer.len() > length, passes);
+    }
+}
+
+fn a_list_that_needs_more_than_the_budget_is_withheld_and_small_elements_pass() {
+    let element = |length: usize| format!(r#"{{"Id":"{}"}}"#, "x".repeat(length));
+    for (elements, expected) in [(vec![element(10 << 10); 800], 200), (vec![element(4 * DOCUMENT - 4096)], 502)] {
+        let list = format!("[{}]", elements.join(","));
+        let length = list.len();
+        let bench = Bench::with(move |_| json(&list), budget_of_two);
+        let answer = bench.ask(closing_get("/containers/json"));
+        assert_eq!(status(&answer), expected);
+        assert_eq!(answer.len() > length, expected == 200);
+        assert_eq!(answer.ends_with("0\r\n\r\n"), expected == 200);
+    }
+}
+
+/// The program between the sockets of a folder, with these lines in its configuration.
+fn configured(folder: &Folder, lines: &str) -> std::process::Command {
+    let [engine, listener, file] = ["engine", "listener", "dockveil.yaml"].map(|name| folder.path(name));
+    let (engine, listener) = (engine.display(), listener.display());
+    let text = format!("upstream: unix://{engine}\nlisteners:\n  - listen: unix://{listener}\n{lines}");
+    std::fs::write(&file, text).unwrap();
+    command(&[("DOCKVEIL_LOG", "info")], &["--config", file.to_str().unwrap()])
+}
+
+/// A control group with a limit of memory. It is removed when the test ends.
+struct ControlGroup {
+    folder: PathBuf,
+    peak: &'static str,
+}
+
+impl ControlGroup {
+    /// Makes one, with either version of the interface.
+    fn new(limit: usize) -> Result<Self, Ignored> {
+        let missing = |error: std::io::Error| Ignored::Missing(format!("no control group can be made: {error}"));
+        let name = format!("dockveil-it-{}", std::process::id());
+        let is_first = Path::new("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists();
+        let (root, file, peak) = if is_first {
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.max_usage_in_bytes")
+        } else {
+            ("/sys/fs/cgroup", "memory.max", "memory.peak")
+        };
+        let group = Self { folder: Path::new(root).join(name), peak };
+        std::fs::create_dir(&group.folder).map_err(missing)?;
+        if !is_first {
+            // It may be on already.
+            let _ = std::fs::write(Path::new(root).join("cgroup.subtree_control"), "+memory");
+        }
+        std::fs::write(group.folder.join(file), limit.to_string()).map_err(missing)?;
+        // What is swapped out would not count.
+        for file in ["memory.memsw.limit_in_bytes", "memory.swap.max"] {
+            let _ = std::fs::write(group.folder.join(file), if is_first { limit.to_string() } else { "0".to_owned() });
+        }
+        Ok(group)
+    }
+
+    /// The most memory that its processes have used at a time, in bytes.
+    fn peak(&self) -> usize {
+        std::fs::read_to_string(self.folder.join(self.peak)).unwrap().trim().parse().unwrap()
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.folder);
+    }
+}
+
+/// The resident memory of a process, in bytes.
+fn resident(process: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<usize>().ok());
+    kib.unwrap_or_else(|| panic!("the process has ended")) * 1024
+}
+
+/// The status of an answer, once all of it has been read; 0 if it was cut off.
+fn ask(listener: &Path) -> u16 {
+    let mut client = UnixStream::connect(listener).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = closing_get("/containers/web/json");
+    std::io::Write::write_all(&mut client, request.as_bytes()).unwrap();
+    let (mut start, mut block, mut length) = (Vec::new(), vec![0; 64 << 10], 0);
+    while let Ok(count @ 1..) = client.read(&mut block) {
+        start.extend_from_slice(&block[..count.min(32_usize.saturating_sub(start.len()))]);
+        length += count;
+    }
+    let status = if start.is_empty() { 0 } else { status(&String::from_utf8_lossy(&start)) };
+    if status == 200 && length < 3 << 20 { 0 } else { status }
+}
+
+fn three_hundred_large_documents_fit_into_a_small_control_group() -> Outcome {
+    const CLIENTS: usize = 300;
+    let group = ControlGroup::new(128 << 20)?;
+    let folder = Folder::new();
+    let answer = {
+        let body = format!(r#"{{"Id":"{}"}}"#, "x".repeat(3 << 20));
+        let head =
+            "HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked";
+        format!("{head}\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).into_bytes()
+    };
+    let _daemon = Daemon::start(&folder.path("engine"), move |_| Reply::Keep(answer.clone()));
+    // Those that have no turn in two seconds are refused: the test need not last longer.
+    let program = configured(&folder, "timeouts: {response: 2s}\n");
+    let mut enter = std::process::Command::new("/bin/sh");
+    enter.env_clear().env("DOCKVEIL_LOG", "info");
+    enter.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(&group.folder);
+    enter.arg(program.get_program()).args(program.get_args());
+    let listener = folder.path("listener");
+    let program = Program::start(enter);
+    let lines = program.listening();
+    assert!(
+        lines.iter().any(|line| line.contains("64 MiB for all documents; the control group may use 128 MiB")),
+        "{lines:?}"
+    );
+    assert_eq!(ask(&listener), 200);
+    let idle = resident(program.id());
+
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| ask(&listener))).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    let count = |wanted: u16| statuses.iter().filter(|status| **status == wanted).count();
+    note(&format!("{} of {CLIENTS} answered with 200, {} with 503", count(200), count(503)));
+    note(&format!("peak of the group {} MiB, idle {} MiB", group.peak() >> 20, idle >> 20));
+    // A daemon on a busy machine may be too slow for two seconds.
+    assert_eq!(count(200) + count(503) + count(504), CLIENTS, "{statuses:?}");
+    assert!(count(200) > 10, "{statuses:?}");
+    let deadline = Instant::now() + PATIENCE;
+    while resident(program.id()) > idle + (24 << 20) {
+        assert!(Instant::now() < deadline, "{} MiB are kept, {} MiB before", resident(program.id()) >> 20, idle >> 20);
+        std::thread::yield_now();
+    }
+    note(&format!("afterwards {} MiB", resident(program.id()) >> 20));
+    assert_eq!(ask(&listener), 200);
+    let (ended, _) = program.stop();
+    assert!(ended.success());
+    Ok(())
+}
