@@ -4,17 +4,21 @@
 //! profile allows, how the response is handled. [`Policy::decide`] looks at nothing but the route and has no side effect.
 
 mod guard;
+mod lookup;
+mod shown;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use self::guard::Visible;
+use self::guard::{EventKinds, Visible};
+pub use self::lookup::{Lookup, LookupKind};
+use self::shown::{ShownFields, selects_by_name};
 use crate::api::queries::{self, QueryTable};
 use crate::api::{Operation, ResponseKind, StreamKind, operation};
 use crate::filter::{Action, CompileError, DocumentLimits, Plan, RecordFilter, Rule};
 use crate::profile::{Profile, RequestContents, StreamFiltering};
 use crate::route::Route;
-use crate::schema::{Catalogue, Class, ClassSet, VariantWords};
+use crate::schema::{Catalogue, Class, ClassSet};
 use crate::yaml::{Diagnostic, Diagnostics};
 
 /// What the clients of one listener can ask and see: a compiled profile.
@@ -24,6 +28,8 @@ pub struct Policy {
     /// The allowed operations by their ids.
     allowed: HashMap<&'static str, Allowed>,
     queries: &'static QueryTable,
+    /// The fields that are shown in full, of the schemas that requests can read.
+    shown: ShownFields,
 }
 
 /// An allowed operation.
@@ -37,8 +43,10 @@ struct Allowed {
     streamed: Option<Handling>,
     /// The classes that have fields in the response that rules hide.
     hidden_by_rules: ClassSet,
-    /// How actions of events are written, if the response is events.
-    words: Option<VariantWords>,
+    /// What events are, if the response is events.
+    events: Option<EventKinds>,
+    /// How a path must name the object. `None`: in any way that the engine understands.
+    lookup: Option<Lookup>,
 }
 
 /// How the response of an allowed operation is handled.
@@ -80,6 +88,8 @@ pub enum Denial {
     Pattern,
     /// The parameter `filters` cannot be parsed, so what it reads is unknown.
     Filters,
+    /// The path does not name the object by its whole id, and the profile hides its name.
+    Name,
 }
 
 impl Denial {
@@ -92,6 +102,7 @@ impl Denial {
             Self::Oracle => "denied by policy: this query parameter reads hidden fields",
             Self::Pattern => "denied by policy: the key of a label filter must not contain * ? [ ] or \\",
             Self::Filters => "denied by policy: the filters of this request cannot be parsed",
+            Self::Name => "denied by policy: the names of these objects are hidden, use a whole id",
         }
     }
 }
@@ -146,11 +157,12 @@ impl Policy {
         let mut compiler =
             PolicyCompiler { profile, catalogue, limits, plans: BTreeMap::new(), diagnostics: Diagnostics::default() };
         let mut allowed = HashMap::new();
+        let shown = compiler.shown(queries);
         for operation in profile.allow.keys().filter_map(|id| operation(id)) {
-            allowed.extend(compiler.allowed(operation, queries).map(|entry| (operation.id, entry)));
+            allowed.extend(compiler.allowed(operation, queries, &shown).map(|entry| (operation.id, entry)));
         }
         compiler.check_unused_rules();
-        compiler.diagnostics.finish(Self { profile: profile.clone(), allowed, queries })
+        compiler.diagnostics.finish(Self { profile: profile.clone(), allowed, queries, shown })
     }
 
     /// The name of the profile.
@@ -195,14 +207,24 @@ impl Policy {
         let visible = Visible {
             show: &self.profile.show,
             hidden_by_rules: allowed.hidden_by_rules,
-            words: allowed.words.as_ref(),
+            shown: &self.shown,
+            events: allowed.events.as_ref(),
             // Untouched events show everything that a filter on events can read.
-            untouched: allowed.words.is_some() && matches!(handling, Handling::Relay(_)),
+            untouched: allowed.events.is_some() && matches!(handling, Handling::Relay(_)),
         };
         if let Err(denial) = guard::check(route, self.queries, &visible) {
             return Decision::Deny(denial);
         }
+        if allowed.lookup.as_ref().is_some_and(|lookup| !lookup.may_be_named(&route.name)) {
+            return Decision::Deny(Denial::Name);
+        }
         handling.decision()
+    }
+
+    /// How to check that the path of an allowed request names the object exactly. `None` if it may name it in any way that
+    /// the engine understands.
+    pub fn lookup(&self, route: &Route) -> Option<&Lookup> {
+        self.allowed.get(route.operation.id)?.lookup.as_ref().filter(|lookup| lookup.is_needed(&route.name))
     }
 
     /// What happens to an exchange of the operation called `id`, if the request has no parameters and asks for no stream.
@@ -234,8 +256,23 @@ struct PolicyCompiler<'p> {
 }
 
 impl PolicyCompiler<'_> {
+    /// The fields that are shown in full, of the schemas that requests of allowed operations can read.
+    fn shown(&mut self, queries: &QueryTable) -> ShownFields {
+        let Profile { show, rules, .. } = self.profile;
+        let operations: Vec<&Operation> = self.profile.allow.keys().filter_map(|id| operation(id)).collect();
+        let schemas = operations.iter().filter_map(|operation| operation.filtered_schema());
+        let returned: Vec<&str> = schemas.flat_map(|schema| self.catalogue.with_nested(schema)).collect();
+        let mut shown = ShownFields::default();
+        for field in operations.iter().flat_map(|operation| queries.fields(operation)) {
+            let is_returned = returned.contains(&field.schema.as_str());
+            let added = shown.add(self.catalogue, &field.schema, show, rules, is_returned);
+            self.ok(added);
+        }
+        shown
+    }
+
     /// Compiles an allowed operation. Returns `None` after an error.
-    fn allowed(&mut self, operation: &Operation, queries: &QueryTable) -> Option<Allowed> {
+    fn allowed(&mut self, operation: &Operation, queries: &'static QueryTable, shown: &ShownFields) -> Option<Allowed> {
         let (handling, streamed) = match operation.response {
             ResponseKind::Document(schema) | ResponseKind::Array(schema) => {
                 (Handling::Filter(self.plan(schema)?), None)
@@ -259,8 +296,16 @@ impl PolicyCompiler<'_> {
         };
         let hidden_by_rules = if queries.covers(operation) { self.hidden_by_rules(operation) } else { ClassSet::EMPTY };
         let variants = operation.schema().and_then(|schema| self.catalogue.variants(schema));
-        let words = variants.map(|variants| variants.words.clone());
-        Some(Allowed { contents: self.profile.contents(operation), handling, streamed, hidden_by_rules, words })
+        let events = variants.map(|variants| EventKinds::new(variants, self.catalogue));
+        let lookup = queries.name(operation).and_then(|name| Lookup::of(name, shown, self.catalogue));
+        Some(Allowed {
+            contents: self.profile.contents(operation),
+            handling,
+            streamed,
+            hidden_by_rules,
+            events,
+            lookup,
+        })
     }
 
     /// Returns the plan of a schema. Compiles it the first time.
@@ -313,6 +358,9 @@ impl PolicyCompiler<'_> {
         let hiding: Vec<&Rule> = rules.iter().filter(is_hiding).collect();
         if hiding.is_empty() {
             return ClassSet::EMPTY;
+        }
+        if !hiding.iter().all(|rule| selects_by_name(rule)) {
+            return ClassSet::ALL;
         }
         let explained = self.ok(Plan::explain(self.catalogue, schema, show, rules));
         let Some(explained) = explained else { return ClassSet::ALL };
@@ -502,6 +550,62 @@ mod tests {
             "/volumes?filters={%22name%22:[%22a%22]}",
             "denied by policy: this query parameter reads hidden fields",
         );
+    }
+
+    /// Every operation whose path names an object of which something could be hidden.
+    #[test]
+    fn a_path_names_a_hidden_object_exactly_or_not_at_all() {
+        let ids: Vec<&str> = crate::api::OPERATIONS.iter().map(|operation| operation.id).collect();
+        let ids: Vec<&str> = ids.into_iter().filter(|id| *id != "SystemPingHead").collect();
+        let policy = |show: &str| policy(&format!("profile: p\nallow: [{}]\nshow: {show}\n", ids.join(", ")));
+        let policies = [policy("[]"), policy("[identity]"), policy("[identity, topology]")];
+        let mut guarded = 0;
+        for operation in crate::api::OPERATIONS.iter().filter(|operation| operation.takes_name()) {
+            let path = operation.template.replace("{checkpoint}", "c");
+            let target = |name: &str| {
+                let path =
+                    ["{id}", "{name}", "{reference}"].iter().fold(path.clone(), |path, one| path.replace(one, name));
+                find(operation.method.as_str(), &path).unwrap().unwrap()
+            };
+            let (short, hex, base36) = ("ab", "ab".repeat(32), "a".repeat(25));
+            // What happens to a name, to a whole id of 64 digits, and to one of 25 characters: it passes, it is compared, or it
+            // is denied.
+            let ways = policies.each_ref().map(|policy| {
+                [short, &hex, &base36].map(|name| match (policy.decide(&target(name)), policy.lookup(&target(name))) {
+                    (Decision::Deny(Denial::Name), _) => "denied",
+                    (_, Some(_)) => "compared",
+                    (_, None) => "passes",
+                })
+            });
+            let free = ["passes"; 3];
+            let expected = match operation.template.split('/').nth(1).unwrap() {
+                "containers" | "images" => [["compared", "passes", "compared"], free, free],
+                "plugins" if operation.takes_reference() => [["compared", "passes", "compared"], free, free],
+                "volumes" => [["compared"; 3], free, free],
+                "networks" => [["denied", "compared", "denied"], ["denied", "compared", "denied"], free],
+                "nodes" => [["denied", "denied", "compared"], ["denied", "denied", "compared"], free],
+                "services" | "secrets" | "configs" => [["compared", "compared", "passes"], free, free],
+                "tasks" => [["denied", "denied", "compared"], free, free],
+                "exec" | "distribution" | "plugins" | "debug" | "pprof" => [free; 3],
+                other => panic!("{other}"),
+            };
+            assert_eq!(ways, expected, "{}", operation.id);
+            guarded += usize::from(ways[0] != free);
+        }
+        assert!(guarded > 60, "{guarded}");
+    }
+
+    /// Clients that see no ids ask by name: a lookup costs one more request to the engine.
+    #[test]
+    fn few_built_in_profiles_need_lookups() {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let mut found = Vec::new();
+        for profile in Profiles::built_in(&catalogue).unwrap().iter() {
+            let policy = Policy::compile(profile, &catalogue).unwrap();
+            let guarded = policy.operations().filter(|operation| policy.allowed[operation.id].lookup.is_some());
+            found.extend(guarded.map(|operation| format!("{} {}", profile.name, operation.id)));
+        }
+        assert_eq!(found, ["traefik-swarm NodeInspect", "uptime-kuma ContainerInspect"]);
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod downstream;
 mod error;
 mod exchange;
 mod headers;
+mod lookup;
 mod memory;
 mod records;
 mod relay;

@@ -56,7 +56,12 @@ fn explain_request(
             }
         }
         Decision::Deny(
-            denial @ (Denial::Parameter | Denial::Body | Denial::Oracle | Denial::Pattern | Denial::Filters),
+            denial @ (Denial::Parameter
+            | Denial::Body
+            | Denial::Oracle
+            | Denial::Pattern
+            | Denial::Filters
+            | Denial::Name),
         ) => {
             writeln!(out, "decision  403: {}", denial.public())?;
         }

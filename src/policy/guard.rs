@@ -5,16 +5,18 @@
 //! of it. A key of `filters` that is not in the table never passes. Neither does a label filter whose key is a pattern:
 //! Podman would match it against every label.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Denial;
+use super::shown::ShownFields;
 use crate::api::lists::LABELS;
 use crate::api::queries::{QueryTable, Reads, is_true};
 use crate::filter::{Show, looks_like_credential};
 use crate::route::{Query, Route};
-use crate::schema::{Class, ClassSet, VariantWords};
+use crate::schema::{Catalogue, Class, ClassSet, Schema, VariantKind, VariantWords, Variants};
 
 /// The longest value of `filters`, in bytes.
 const FILTERS_LIMIT: usize = 64 * 1024;
@@ -28,10 +30,36 @@ pub(super) struct Visible<'p> {
     pub(super) show: &'p Show,
     /// The classes that have fields in the response that rules hide.
     pub(super) hidden_by_rules: ClassSet,
-    /// How actions of events are written, if the response is events.
-    pub(super) words: Option<&'p VariantWords>,
+    /// The fields that are shown in full, of the schemas that parameters read.
+    pub(super) shown: &'p ShownFields,
+    /// What events are, if the response is events.
+    pub(super) events: Option<&'p EventKinds>,
     /// Whether the response passes untouched, so that a key of `filters` reads nothing that is hidden.
     pub(super) untouched: bool,
+}
+
+/// What filters on events read beyond fields.
+#[derive(Clone, Debug)]
+pub(super) struct EventKinds {
+    /// How actions are written.
+    words: VariantWords,
+    /// The classes of the attributes that the engine sets, by name. Every other attribute is a label.
+    attributes: BTreeMap<String, ClassSet>,
+}
+
+impl EventKinds {
+    /// Those of the schema that `variants` describe.
+    pub(super) fn new(variants: &Variants, catalogue: &Catalogue) -> Self {
+        let root = catalogue.schema(&variants.schema).map(Schema::root);
+        let inside = variants.entries.path.iter().fold(root, |field, name| field?.members.get(name));
+        let class = |name: &String| inside?.members.get(name)?.class.as_ref().map(|(class, _)| *class);
+        let of_kinds = variants.kinds.values().flat_map(VariantKind::names);
+        let names = of_kinds.chain(inside.into_iter().flat_map(|field| field.members.keys()));
+        // An attribute without a class is one that nobody may read.
+        let classes = |name: &String| class(name).map_or(ClassSet::ALL, |class| ClassSet::EMPTY.with(class));
+        let attributes = names.map(|name| (name.clone(), classes(name))).collect();
+        Self { words: variants.words.clone(), attributes }
+    }
 }
 
 /// Checks that the query parameters read only what is visible.
@@ -52,7 +80,7 @@ fn check_parameters(route: &Route, table: &QueryTable, visible: &Visible<'_>) ->
     for parameter in table.parameters(route.operation) {
         let is_used = values(&route.query, &parameter.name).next().is_some();
         let is_harmless = parameter.is_flag && !values(&route.query, &parameter.name).any(is_true);
-        if is_used && !is_harmless && !visible.covers(parameter.reads, &[], table) {
+        if is_used && !is_harmless && !visible.covers(&parameter.reads, &[], table) {
             return Err(Denial::Oracle);
         }
     }
@@ -67,7 +95,8 @@ fn check_filters(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Re
     for text in values(&route.query, "filters").filter(|text| !text.is_empty()) {
         for (key, values) in parse_filters(text)? {
             let reads = table.filter(route.operation, &key);
-            if reads == Some(Reads::Labels) && values.iter().any(|value| is_pattern(value)) {
+            let is_label = matches!(reads, Some(Reads::Labels | Reads::Attributes));
+            if is_label && values.iter().any(|value| is_pattern(value)) {
                 return Err(Denial::Pattern);
             }
             if !visible.untouched && !reads.is_some_and(|reads| visible.covers(reads, &values, table)) {
@@ -90,13 +119,16 @@ fn values<'q>(query: &'q Query, name: &str) -> impl Iterator<Item = &'q str> {
 
 impl Visible<'_> {
     /// Whether everything that a parameter or key with these values reads is visible.
-    fn covers(&self, reads: Reads, values: &[String], table: &QueryTable) -> bool {
+    fn covers(&self, reads: &Reads, values: &[String], table: &QueryTable) -> bool {
         match reads {
-            Reads::Classes(classes) => classes.iter().all(|class| self.shows_all_of(class)),
+            Reads::Fields { fields, classes } => {
+                classes.iter().all(|class| self.shows_all_of(class)) && fields.iter().all(|field| self.shown.has(field))
+            }
             Reads::Unfiltered => false,
             Reads::Labels => self.shows_labels(values, table),
+            Reads::Attributes => self.shows_labels(values, table) && self.shows_attributes(values),
             Reads::Actions => {
-                let is_word = |value: &String| self.words.is_some_and(|words| words.word(value) == value);
+                let is_word = |value: &String| self.events.is_some_and(|events| events.words.word(value) == value);
                 self.shows_all_of(Class::State) && (self.shows_all_of(Class::Command) || values.iter().all(is_word))
             }
         }
@@ -122,6 +154,13 @@ impl Visible<'_> {
         let is_harmless = |value: &String| table.is_harmless_label(value) || is_listed(value);
         let shows_others = self.show.classes.contains(Class::FreeText);
         !values.iter().any(is_masked) && (shows_others || values.iter().all(is_harmless))
+    }
+
+    /// Whether the attributes of events with the names of these labels are visible too: the engine compares both.
+    fn shows_attributes(&self, values: &[String]) -> bool {
+        let classes = |value: &String| self.events?.attributes.get(value.split('=').next()?).copied();
+        let mut classes = values.iter().filter_map(classes).flat_map(|classes| classes.iter().collect::<Vec<_>>());
+        classes.all(|class| self.shows_all_of(class))
     }
 
     /// Whether every field of a class is visible.
@@ -205,15 +244,30 @@ impl<'de> Deserialize<'de> for FilterValues {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::LazyLock;
+    use std::sync::{Arc, LazyLock, Mutex};
 
     use super::*;
     use crate::api::{OPERATIONS, Operation, operation, queries};
     use crate::filter::NamesShown;
     use crate::route::find;
-    use crate::schema::Catalogue;
 
     static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| crate::api::catalogue::built_in().unwrap());
+
+    /// The fields of these classes, of every schema that requests read.
+    fn shown(classes: ClassSet) -> Arc<ShownFields> {
+        static KNOWN: Mutex<Vec<(ClassSet, Arc<ShownFields>)>> = Mutex::new(Vec::new());
+        let mut known = KNOWN.lock().unwrap();
+        if let Some((_, found)) = known.iter().find(|(of, _)| *of == classes) {
+            return found.clone();
+        }
+        let show = Show { classes, ..Show::default() };
+        let mut fields = ShownFields::default();
+        for field in OPERATIONS.iter().flat_map(|operation| queries::built_in().unwrap().fields(operation)) {
+            fields.add(&CATALOGUE, &field.schema, &show, &[], true).unwrap();
+        }
+        known.push((classes, Arc::new(fields)));
+        known[known.len() - 1].1.clone()
+    }
 
     /// Checks `parameters` of an operation under a profile that shows `classes` and has rules that hide `ruled`.
     fn checked(id: &str, parameters: &[(&str, &str)], classes: &[Class], ruled: &[Class]) -> Result<(), Denial> {
@@ -230,10 +284,17 @@ mod tests {
             names: NamesShown::default().with(LABELS, ["app", "com.example.*"]),
             ..Show::default()
         };
-        let words = CATALOGUE.variants("Event").map(|variants| &variants.words);
+        let events = CATALOGUE.variants("Event").map(|variants| EventKinds::new(variants, &CATALOGUE));
+        let hidden_by_rules: ClassSet = ruled.iter().copied().collect();
+        let left = classes.iter().copied().filter(|class| !hidden_by_rules.contains(*class)).collect();
+        let shown = shown(left);
         let visible =
-            Visible { show: &show, hidden_by_rules: ruled.iter().copied().collect(), words, untouched: false };
+            Visible { show: &show, hidden_by_rules, shown: &shown, events: events.as_ref(), untouched: false };
         check(&route, queries::built_in().unwrap(), &visible)
+    }
+
+    fn is_label(reads: &Reads) -> bool {
+        matches!(reads, Reads::Labels | Reads::Attributes)
     }
 
     /// Checks that `parameters` pass if exactly these classes are shown, and that they fail if any of them is hidden.
@@ -265,23 +326,26 @@ mod tests {
     fn every_filter_needs_the_classes_it_reads() {
         use Class::{Command, Host, HostPath, Identity, State, Topology};
         let rows: &[(&str, &str, &[Class])] = &[
-            ("ContainerList", "ancestor before id name since", &[Identity]),
+            ("ContainerList", "ancestor id name", &[Identity]),
             ("ContainerList", "exited health is-task status", &[State]),
+            ("ContainerList", "before since", &[Identity, State]),
             ("ContainerList", "expose network publish", &[Topology]),
             ("ContainerList", "command", &[Command]),
             ("ContainerList", "isolation", &[Host]),
             ("ContainerList", "volume", &[HostPath, Identity]),
-            ("ImageList", "before reference since", &[Identity]),
-            ("ImageList", "dangling until", &[State]),
+            ("ImageList", "dangling reference", &[Identity]),
+            ("ImageList", "before since", &[Identity, State]),
+            ("ImageList", "until", &[State]),
             ("VolumeList", "name", &[Identity]),
             ("VolumeList", "dangling", &[State]),
             ("VolumeList", "driver", &[Host]),
-            ("NetworkList", "id name", &[Topology]),
-            ("NetworkList", "dangling scope type", &[State]),
+            ("NetworkList", "dangling id name", &[Topology]),
+            ("NetworkList", "scope type", &[State]),
             ("NetworkList", "driver", &[Host]),
             ("ServiceList", "id name", &[Identity]),
             ("ServiceList", "mode runtime", &[State]),
-            ("TaskList", "id name service", &[Identity]),
+            ("TaskList", "id service", &[Identity]),
+            ("TaskList", "name", &[Identity, State]),
             ("TaskList", "node", &[Identity, Topology]),
             ("TaskList", "_up-to-date desired-state runtime", &[State]),
             ("NodeList", "id", &[Identity]),
@@ -315,7 +379,7 @@ mod tests {
         for operation in OPERATIONS {
             for (key, reads) in queries::built_in().unwrap().filters(operation) {
                 let id = operation.id;
-                assert!(reads == Reads::Labels || tested(id, key), "{id} {key} has no row above");
+                assert!(is_label(reads) || tested(id, key), "{id} {key} has no row above");
             }
         }
     }
@@ -328,7 +392,13 @@ mod tests {
             for (mask, expected) in [(true, Err(Denial::Oracle)), (false, Ok(()))] {
                 let names = NamesShown::default().with(LABELS, ["app"]);
                 let show = Show { classes, names, mask, ..Show::default() };
-                let visible = Visible { show: &show, hidden_by_rules: ClassSet::EMPTY, words: None, untouched: false };
+                let visible = Visible {
+                    show: &show,
+                    hidden_by_rules: ClassSet::EMPTY,
+                    shown: &ShownFields::default(),
+                    events: None,
+                    untouched: false,
+                };
                 assert_eq!(check(&route, queries::built_in().unwrap(), &visible), expected, "{classes:?} {mask}");
             }
         }
@@ -352,7 +422,13 @@ mod tests {
             let route = find("GET", &target).unwrap().unwrap();
             let names = NamesShown::default().with(LABELS, ["app.*"]);
             let show = Show { names, mask: true, ..Show::default() };
-            let visible = Visible { show: &show, hidden_by_rules: ClassSet::EMPTY, words: None, untouched: false };
+            let visible = Visible {
+                show: &show,
+                hidden_by_rules: ClassSet::EMPTY,
+                shown: &ShownFields::default(),
+                events: None,
+                untouched: false,
+            };
             assert_eq!(check(&route, queries::built_in().unwrap(), &visible), expected, "{label}");
         }
     }
@@ -370,7 +446,13 @@ mod tests {
                 let route = find("GET", &target).unwrap().unwrap();
                 let names = NamesShown::default().with(LABELS, ["app.*", "!app.inner.*"]);
                 let show = Show { names, classes, ..Show::default() };
-                let visible = Visible { show: &show, hidden_by_rules: ClassSet::EMPTY, words: None, untouched: false };
+                let visible = Visible {
+                    show: &show,
+                    hidden_by_rules: ClassSet::EMPTY,
+                    shown: &ShownFields::default(),
+                    events: None,
+                    untouched: false,
+                };
                 assert_eq!(check(&route, queries::built_in().unwrap(), &visible), expected, "{label}");
             }
         }
@@ -421,7 +503,7 @@ mod tests {
         let table = queries::built_in().unwrap();
         let mut keys = 0;
         for operation in OPERATIONS {
-            for (key, _) in table.filters(operation).filter(|(_, reads)| *reads == Reads::Labels) {
+            for (key, _) in table.filters(operation).filter(|(_, reads)| is_label(reads)) {
                 for pattern in
                     ["com.example.*", "*=guess", "com.example.[a-z]", "com.example.?=a", "com.example.a]", "a\\\\b=c"]
                 {
@@ -441,6 +523,56 @@ mod tests {
             }
         }
         assert!(keys > 15, "{keys}");
+    }
+
+    /// The engine compares attributes like labels: whoever names a label `destination` asks for paths of mounts.
+    #[test]
+    fn a_filter_on_labels_of_events_cannot_guess_a_hidden_attribute() {
+        use Class::{FreeText, HostPath, Identity, State, Topology};
+        for (label, needs) in [
+            ("destination", HostPath),
+            ("image", Identity),
+            ("exitCode", State),
+            ("driver", Class::Host),
+            ("container", Identity),
+        ] {
+            let filters = format!("{{\"label\":[\"{label}=guess\"]}}");
+            let checked = |classes: &[Class]| checked("SystemEvents", &[("filters", &filters)], classes, &[]);
+            let others: Vec<Class> = Class::ALL.into_iter().filter(|class| *class != needs).collect();
+            assert_eq!(checked(&others), Err(Denial::Oracle), "{label}");
+            assert_eq!(checked(&[FreeText, needs]), Ok(()), "{label}");
+            assert_eq!(checked(&[needs, Topology]), Err(Denial::Oracle), "{label}: not in the list of labels");
+        }
+        check_filter("SystemEvents", r#"{"label":["app=1"]}"#, Ok(()));
+    }
+
+    /// A field that a rule keeps is shown, though its class is not.
+    #[test]
+    fn a_filter_can_read_a_field_that_a_rule_keeps() {
+        let policy = |lines: &str| {
+            let text = format!("profile: p\nallow: [NodeList, ContainerList]\nshow: [identity, state]\n{lines}");
+            let profiles = crate::profile::Profiles::parse(&[("p.yaml", &text)], &CATALOGUE).unwrap();
+            crate::policy::Policy::compile(profiles.get("p").unwrap(), &CATALOGUE).unwrap()
+        };
+        let by_host = "/nodes?filters={%22name%22:[%22a%22]}";
+        let by_port = "/containers/json?filters={%22publish%22:[%2280%22]}";
+        for (lines, host, port) in [
+            ("", false, false),
+            ("rules: [{on: Node, keep: $.Description.Hostname}]\n", true, false),
+            ("rules: [{on: Node, keep: \"$.Description[?@ == 'a']\"}]\n", false, false),
+            ("rules: [{on: ContainerSummary, keep: \"$.Ports[*].PublicPort\"}]\n", false, false),
+            ("rules: [{on: ContainerSummary, keep: \"$.Ports\"}]\n", false, true),
+            ("rules: [{on: ContainerSummary, keep: \"$.Ports[0]\"}]\n", false, false),
+            // Kept in documents that no allowed operation returns.
+            ("rules: [{on: ContainerInspect, keep: \"$.NetworkSettings.Ports\"}]\n", false, false),
+        ] {
+            let policy = policy(lines);
+            for (target, expected) in [(by_host, host), (by_port, port)] {
+                let denied =
+                    matches!(policy.decide(&find("GET", target).unwrap().unwrap()), crate::policy::Decision::Deny(_));
+                assert_eq!(denied, !expected, "{lines} {target}");
+            }
+        }
     }
 
     #[test]
@@ -512,6 +644,7 @@ mod tests {
         check_needs("ImageList", &[("filter", "a*")], &[Identity]);
         check_needs("ContainerList", &[("before", "a")], &[Identity]);
         check_needs("ContainerList", &[("since", "a")], &[Identity]);
+        check_needs("ImageCommit", &[("container", "a")], &[Identity]);
         check_needs("ContainerList", &[("all", "1"), ("limit", "1"), ("size", "1")], &[]);
         check_needs("NetworkInspect", &[("verbose", "1")], &[]);
     }

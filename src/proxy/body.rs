@@ -228,7 +228,7 @@ impl Body for Filtered {
 const CHUNK_MEMORY: usize = 256 * 1024;
 
 /// Reads a body to its end. Leases twice its size: the filter needs as much again.
-async fn collect(mut body: UpstreamBody, limit: usize, memory: &mut MemoryLease) -> Result<Vec<u8>, Error> {
+pub(super) async fn collect(mut body: UpstreamBody, limit: usize, memory: &mut MemoryLease) -> Result<Vec<u8>, Error> {
     let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if expected > limit {
         return Err(Error::TooLong { limit });

@@ -29,7 +29,7 @@ const DENIED_BODY_LIMIT: usize = 1024 * 1024;
 /// How long the body of a denied request is read.
 const DENIED_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 /// How much of a body that is not passed on is read to keep the connection, in bytes.
-const DRAIN_LIMIT: usize = 1024 * 1024;
+pub(super) const DRAIN_LIMIT: usize = 1024 * 1024;
 
 /// The policy of a listener, and the engine.
 #[derive(Clone, Debug)]
@@ -91,6 +91,10 @@ impl Proxy {
         if !matches!(decision, Decision::Deny(_)) {
             check_body(&route, &request)?;
         }
+        let route = match self.policy.lookup(&route) {
+            Some(lookup) if !matches!(decision, Decision::Deny(_)) => self.named_exactly(&route, lookup).await?,
+            Some(_) | None => route,
+        };
         match decision {
             Decision::Deny(denial) => {
                 drain_denied(request).await;
@@ -164,7 +168,7 @@ impl Proxy {
     }
 
     /// The target to request. A client that names no API version gets the engine's own, and is pinned to it.
-    async fn target(&self, route: &Route) -> Result<String, Error> {
+    pub(super) async fn target(&self, route: &Route) -> Result<String, Error> {
         let newest = self.upstream.version().await?;
         let version = match route.version {
             Some(asked) if asked > newest => return Err(Error::NewerThanEngine),

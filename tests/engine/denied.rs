@@ -1,13 +1,15 @@
 //! What the profile `dashboard` denies, and the errors that clients get.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Outcome, Test, tests};
+use crate::support::engine::Engine;
 use crate::support::proxy::Proxy;
 use crate::support::tar::Tar;
-use crate::support::{assert_no_canary, client, engine};
+use crate::support::{assert_no_canary, client, engine, seed};
 
 pub(crate) const TESTS: &[Test] = tests![
     what_a_dashboard_may_not_do_is_denied_and_not_done,
@@ -15,6 +17,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_error_for_a_missing_object_does_not_quote_its_name,
     an_error_for_a_bad_parameter_does_not_quote_it,
     an_import_through_watchtower_replaces_no_image,
+    ids_that_a_client_does_not_see_cannot_be_found,
 ];
 
 /// Requests that change something, or that read what a dashboard does not need.
@@ -173,4 +176,49 @@ fn an_import_through_watchtower_replaces_no_image() -> Outcome {
     assert_ne!(id(), before);
     assert_eq!(client::delete(&engine.socket(), "/images/victim:1?force=1").status(), 200);
     Ok(())
+}
+
+fn ids_that_a_client_does_not_see_cannot_be_found() -> Outcome {
+    check_ids(engine::read_write()?, &seed::detached(&["true"]), &[400, 500]);
+    Ok(())
+}
+
+/// Through the profile `uptime-kuma`, the beginning of an id is answered as if there were no such container, also where
+/// several ids begin like that, to which the engine itself answers with one of `ambiguous`. A name and a whole id find
+/// the container.
+pub(crate) fn check_ids(engine: &Engine, container: &Value, ambiguous: &[u16]) {
+    let (socket, proxy) = (engine.socket(), Proxy::start(&engine.socket(), "uptime-kuma"));
+    // Among seventeen ids, two begin alike.
+    let mut made: BTreeMap<String, (String, String)> = BTreeMap::new();
+    let (twin, first) = (0..17)
+        .find_map(|number| {
+            let name = format!("twin-{number}");
+            seed::create(&socket, &name, container);
+            let id =
+                client::get(&socket, &format!("/containers/{name}/json")).json()["Id"].as_str().unwrap().to_owned();
+            let first = id[..1].to_owned();
+            let twin = made.insert(first.clone(), (name, id));
+            twin.map(|twin| (twin, first))
+        })
+        .expect("two ids that begin alike");
+    let answer = |name: &str| {
+        let response = client::get(&proxy.socket(), &format!("/containers/{name}/json"));
+        assert_no_canary(name, &response.text());
+        (response.status(), response.text())
+    };
+    let absent = answer("missing");
+    assert_eq!(absent.0, 404, "{absent:?}");
+    let direct = |name: &str| client::get(&socket, &format!("/containers/{name}/json")).status();
+    assert!(ambiguous.contains(&direct(&first)), "several containers: {}", direct(&first));
+    assert_eq!(answer(&first), absent);
+    for (name, id) in made.values().chain([&twin]) {
+        assert_eq!(direct(&id[..12]), 200);
+        for length in [1, 2, 12, 63] {
+            assert_eq!(answer(&id[..length]), absent, "{}", &id[..length]);
+        }
+        assert_eq!((answer(name).0, answer(id).0), (200, 200), "{name}");
+    }
+    for (name, _) in made.values().chain([&twin]) {
+        seed::remove(&socket, name);
+    }
 }

@@ -7,14 +7,13 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::drift;
-use crate::events;
 use crate::harness::{Ignored, Outcome, Test, tests};
 use crate::streams::{self, UPGRADE, frame};
 use crate::support::client::{self, Connection, Response, TIMEOUT};
 use crate::support::engine::Engine;
 use crate::support::proxy::Proxy;
 use crate::support::{assert_no_canary, cli, engine, eventually, seed, variable};
+use crate::{denied, drift, events};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_dashboard_sees_what_podman_has_and_no_canary,
@@ -22,6 +21,7 @@ pub(crate) const TESTS: &[Test] = tests![
     podmans_own_api_is_not_found,
     what_podman_reads_differently_is_read_as_docker_does_or_refused,
     a_label_filter_cannot_match_hidden_labels_by_a_pattern,
+    ids_that_a_client_does_not_see_cannot_be_found,
     logs_of_podman_are_its_bytes,
     events_of_podman_tell_what_happens_and_no_more,
     a_label_called_like_an_attribute_of_podman_does_not_come_out,
@@ -287,6 +287,12 @@ fn a_label_filter_cannot_match_hidden_labels_by_a_pattern() -> Outcome {
     }
     let plain = client::get(&proxy.socket(), &target("com.docker.compose.project=shop")).json();
     assert_eq!(plain.as_array().unwrap().len(), 1, "{plain:#}");
+    Ok(())
+}
+
+fn ids_that_a_client_does_not_see_cannot_be_found() -> Outcome {
+    let engine = read_write()?;
+    denied::check_ids(engine, &detached(engine, &["true"]), &[404, 500]);
     Ok(())
 }
 

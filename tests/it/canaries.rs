@@ -11,11 +11,12 @@ use dockveil::policy::Policy;
 use dockveil::profile::{Profile, Profiles};
 use dockveil::route;
 use dockveil::schema::Class;
+use serde_json::Value;
 
 use crate::harness::{Test, tests};
 use crate::support::built_in::{catalogue, is_for_one_client, policy, profiles};
 use crate::support::canary::{self, Canary};
-use crate::support::client::{body, status, target_of};
+use crate::support::client::{ID, body, status, target_of};
 use crate::support::fixture::{self, Fixture};
 use crate::support::generated;
 use crate::support::leaves::leaves;
@@ -50,9 +51,12 @@ pub(crate) fn is_addressed(profile: &Profile, canary: &Canary) -> bool {
     ADDRESSED.contains(&(profile.name.as_str(), canary.location.as_str()))
 }
 
-/// A request for an operation.
-fn request(operation: &Operation) -> String {
-    let target = target_of(operation);
+/// A request for an operation, to which the engine answers with `body`. A node is asked for by its id: the names of hosts are
+/// hidden.
+fn request(operation: &Operation, body: &[u8]) -> String {
+    let document: Value = serde_json::from_slice(body).unwrap_or_default();
+    let id = document["ID"].as_str().filter(|_| operation.template.starts_with("/nodes/"));
+    let target = target_of(operation).replace(ID, id.unwrap_or(ID));
     assert!(route::find(operation.method.as_str(), &target).unwrap().is_some(), "{target}");
     format!("{} {target} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n", operation.method.as_str())
 }
@@ -75,7 +79,7 @@ fn kept(profile: &Profile) -> BTreeMap<String, Class> {
 /// All bytes that a client gets when the engine answers with `body`.
 fn ask(stage: &Stage, operation: &Operation, status: &str, body: &[u8]) -> String {
     stage.answer(&format!("{status}\r\n{FIELDS}"), body);
-    stage.bench.ask(request(operation))
+    stage.bench.ask(request(operation, body))
 }
 
 /// The findings for one profile and one engine.

@@ -623,7 +623,7 @@ const CLIENTS: &[Usage] = &[
                     "$[*].NetworksAttachments[*].Addresses",
                 ],
             ),
-            Ask("/v1.51/nodes/x", "node_inspect", &["$.Status.Addr"]),
+            Ask("/v1.51/nodes/zm8rht3v3zih7dq0ookh65zpn", "node_inspect", &["$.Status.Addr"]),
         ],
         denied: &["GET /v1.51/containers/json", "GET /v1.51/secrets", "GET /v1.51/configs"],
     },
@@ -633,7 +633,7 @@ const CLIENTS: &[Usage] = &[
             // Its connection test looks only for the key.
             Ask("/containers/json?all=true", "container_list", &["$[*].State"]),
             Ask(
-                "/containers/web/json",
+                "/containers/canary-web/json",
                 "container_inspect",
                 &["$.State.Running", "$.State.Paused", "$.State.Restarting", "$.State.Status", "$.State.Health.Status"],
             ),

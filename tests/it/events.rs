@@ -18,7 +18,7 @@ use crate::canaries::is_addressed;
 use crate::harness::{Test, tests};
 use crate::support::built_in::{policy, profiles};
 use crate::support::canary::{self, Canary};
-use crate::support::client::{Client, PATIENCE, body, get, status};
+use crate::support::client::{Client, ID, PATIENCE, body, get, status};
 use crate::support::daemon::{Reply, handing, json, wait_until_closed};
 use crate::support::fixture;
 use crate::support::proxy::{Bench, policy_of, short_timeouts};
@@ -281,7 +281,7 @@ fn stats_hide_names_where_identity_is_hidden() {
         Reply::Close((head("application/json") + &chunk(sample) + END).into_bytes())
     });
     let mut client = bench.client();
-    client.send(get("/containers/web/stats"));
+    client.send(get(&format!("/containers/{ID}/stats")));
     let answer = client.rest();
     assert!(!answer.contains("canary") && answer.contains(r#""pids_stats":{"current":1}"#), "{answer}");
 }

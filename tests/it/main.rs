@@ -22,6 +22,7 @@ mod hostile;
 mod layering;
 mod listeners;
 mod log;
+mod lookup;
 mod memory;
 mod profiles;
 mod program;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
             layering::TESTS,
             listeners::TESTS,
             log::TESTS,
+            lookup::TESTS,
             memory::TESTS,
             profiles::TESTS,
             program::TESTS,

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use crate::harness::{Test, tests};
-use crate::support::client::{Client, closing_get, get, status};
+use crate::support::client::{Client, ID, closing_get, get, status};
 use crate::support::daemon::Reply;
 use crate::support::proxy::Bench;
 
@@ -82,7 +82,7 @@ fn check(target: &str, body: String) {
 }
 
 fn a_long_document_leaves_others_their_turn() {
-    check("/containers/web/json", format!(r#"{{"Id":"c","Config":{{"Labels":{}}}}}"#, labels(LABELS)));
+    check(&format!("/containers/{ID}/json"), format!(r#"{{"Id":"c","Config":{{"Labels":{}}}}}"#, labels(LABELS)));
 }
 
 fn a_long_element_of_a_list_leaves_others_their_turn() {
@@ -109,6 +109,6 @@ fn records_around_a_long_one_leave_in_their_order() {
 fn an_expression_of_too_much_work_withholds_the_document() {
     let body = format!(r#"{{"Id":"c","Config":{{"Labels":{}}}}}"#, labels(20_000));
     let bench = Bench::profiled(PROFILE, move |_| Reply::Keep(chunked(&body)));
-    let answer = bench.ask(get("/containers/web/json"));
+    let answer = bench.ask(get(&format!("/containers/{ID}/json")));
     assert_eq!(status(&answer), 502, "{}", answer.get(..300).unwrap_or(&answer));
 }

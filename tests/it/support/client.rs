@@ -98,12 +98,15 @@ pub(crate) fn ask_port(port: u16, request: &str) -> String {
     rest(&mut stream)
 }
 
-/// A target of an operation, for an object called `web`. That of statistics asks for one sample.
+/// A whole id of a container. An object is found by it whatever a profile shows.
+pub(crate) const ID: &str = "4f0d3c6a5b7e8f901234567890abcdef4f0d3c6a5b7e8f901234567890abcdef";
+
+/// A target of an operation, for an object with this id or called `web`. That of statistics asks for one sample.
 pub(crate) fn target_of(operation: &Operation) -> String {
     let query = if operation.id == "ContainerStats" { "?stream=0" } else { "" };
-    let path = ["{name}", "{id}", "{reference}"]
+    let path = ["{name}", "{reference}"]
         .iter()
-        .fold(operation.template.to_owned(), |path, name| path.replace(name, "web"));
+        .fold(operation.template.replace("{id}", ID), |path, name| path.replace(name, "web"));
     path + query
 }
 

@@ -1,0 +1,161 @@
+//! Finds out whether a path names an object exactly.
+//!
+//! If the profile hides the ids or names of objects, a request for one is preceded by a request of our own: for the object
+//! that the engine finds. Unless its name or id is what the client wrote, the client gets the answer for an object that does
+//! not exist. So it cannot tell that an id begins with what it wrote, nor that several do.
+
+use std::collections::BTreeMap;
+
+use http_body_util::{Either, Empty};
+use hyper::{Method, Request};
+use serde_json::value::RawValue;
+
+use super::body::collect;
+use super::exchange::DRAIN_LIMIT;
+use super::{Error, Proxy, headers};
+use crate::policy::{Lookup, LookupKind};
+use crate::route::{Query, Route};
+
+impl Proxy {
+    /// The same route with the whole id of the object in place of its name, or of an image with the reference as it is.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] with the status 404 if there is no such object, or if the path does not name it exactly; any error
+    /// of the connection to the engine.
+    pub(super) async fn named_exactly(&self, route: &Route, lookup: &Lookup) -> Result<Route, Error> {
+        let absent = || Error::Engine { status: 404, operation: route.operation };
+        let inspection = Route {
+            operation: lookup.inspect,
+            version: route.version,
+            name: route.name.clone(),
+            second_name: String::new(),
+            query: Query::default(),
+        };
+        let mut request = Request::new(Either::Left(Empty::new()));
+        *request.method_mut() = Method::GET;
+        *request.uri_mut() = self.target(&inspection).await?.parse().map_err(|_| Error::Unroutable)?;
+        let mut memory = self.memory.admit().await?;
+        let response = self.upstream.send(request).await?;
+        if !response.status().is_success() || !headers::is_plain_json(response.headers()) {
+            let _ = response.into_body().discard(DRAIN_LIMIT).await;
+            return Err(absent());
+        }
+        let document = match collect(response.into_body(), self.element_limit, &mut memory).await {
+            Err(Error::TooLong { .. }) => return Err(absent()),
+            document => document?,
+        };
+        let name = named_in(&document, &route.name, lookup).ok_or_else(absent)?;
+        Ok(Route { name, ..route.clone() })
+    }
+}
+
+/// The name for the engine of the object in a document, if `text` is its id or one of its names.
+fn named_in(document: &[u8], text: &str, lookup: &Lookup) -> Option<String> {
+    let ids = texts(document, &lookup.id);
+    let id = ids.into_iter().next().filter(|id| !id.is_empty());
+    let names: Vec<String> = lookup.names.iter().flat_map(|path| texts(document, path)).collect();
+    let is_id = id.as_deref().is_some_and(|id| id == text);
+    match lookup.kind {
+        LookupKind::Name => {
+            let is_named = names.iter().any(|name| !text.is_empty() && name.trim_start_matches('/') == text);
+            (is_id || is_named).then(|| id.unwrap_or_else(|| text.to_owned()))
+        }
+        LookupKind::Reference => {
+            let is_bare = id.as_deref().and_then(|id| id.strip_prefix("sha256:")) == Some(text);
+            let asked = familiar(text);
+            let is_named = names.iter().any(|name| familiar(name) == asked);
+            (is_id || is_bare || is_named).then(|| text.to_owned())
+        }
+    }
+}
+
+/// A reference without what Docker and Podman leave out or add: the registry and the folder of Docker's own images, the
+/// registry of images that were made here, the tag `latest`.
+fn familiar(reference: &str) -> String {
+    let short =
+        ["docker.io/library/", "docker.io/", "localhost/"].iter().find_map(|start| reference.strip_prefix(start));
+    let short = short.unwrap_or(reference);
+    let last = short.rsplit('/').next().unwrap_or(short);
+    if last.contains([':', '@']) { short.to_owned() } else { format!("{short}:latest") }
+}
+
+/// The text at a path of members, or the texts in an array there.
+fn texts(document: &[u8], path: &[String]) -> Vec<String> {
+    let Ok(text) = str::from_utf8(document) else { return Vec::new() };
+    let Some((last, outer)) = path.split_last() else { return Vec::new() };
+    let mut at = text;
+    for name in outer.iter().chain([last]) {
+        match serde_json::from_str::<BTreeMap<String, &RawValue>>(at)
+            .ok()
+            .and_then(|members| members.get(name).copied())
+        {
+            Some(value) => at = value.get(),
+            None => return Vec::new(),
+        }
+    }
+    match serde_json::from_str::<String>(at) {
+        Ok(text) => vec![text],
+        Err(_) => serde_json::from_str(at).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Policy;
+    use crate::profile::Profiles;
+    use crate::route::find;
+
+    /// The name for the engine, for a client that sees no ids, or no host names.
+    #[track_caller]
+    fn check(target: &str, document: &str, expected: Option<&str>) {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let text = "profile: p\nallow: [ContainerInspect, ImageInspect, VolumeInspect, NodeInspect, ServiceInspect]\n";
+        let profiles = Profiles::parse(&[("p.yaml", text)], &catalogue).unwrap();
+        let policy = Policy::compile(profiles.get("p").unwrap(), &catalogue).unwrap();
+        let route = find("GET", target).unwrap().unwrap();
+        let lookup = policy.lookup(&route).unwrap();
+        assert_eq!(named_in(document.as_bytes(), &route.name, lookup).as_deref(), expected, "{target} {document}");
+    }
+
+    #[test]
+    fn only_the_exact_name_of_an_object_names_it() {
+        let container = r#"{"State":{"Id":"web"},"Id":"ab12","Name":"/web"}"#;
+        check("/containers/web/json", container, Some("ab12"));
+        check("/containers/ab1/json", container, None);
+        check("/containers/we/json", container, None);
+        check("/containers/web/json", r#"{"Name":"/web"}"#, Some("web"));
+        check("/containers/web/json", r#"{"Id":"ab12"}"#, None);
+        check("/containers/web/json", "[]", None);
+        check("/containers/web/json", "{", None);
+        check("/volumes/data", r#"{"Name":"data"}"#, Some("data"));
+        check("/volumes/dat", r#"{"Name":"data"}"#, None);
+        let service = r#"{"ID":"0123456789abcdefghijklmno","Spec":{"Name":"web"}}"#;
+        check("/services/web", service, Some("0123456789abcdefghijklmno"));
+        check("/services/0123", service, None);
+    }
+
+    #[test]
+    fn an_image_is_named_by_a_whole_reference() {
+        let id = format!("sha256:{}", "ab".repeat(32));
+        let docker =
+            format!(r#"{{"Id":"{id}","RepoTags":["web:latest","reg.test:5000/a/web:1"],"RepoDigests":["web@{id}"]}}"#);
+        for name in ["web", "web:latest", "docker.io/library/web", "reg.test:5000/a/web:1"] {
+            check(&format!("/images/{name}/json"), &docker, Some(name));
+        }
+        check(&format!("/images/web@{id}/json"), &docker, Some(&format!("web@{id}")));
+        for name in ["abab", "sha256:abab", "a/web:1", "web:1", "reg.test:5000/a/web"] {
+            check(&format!("/images/{name}/json"), &docker, None);
+        }
+        check("/images/web/json", r#"{"Id":"x","RepoTags":["localhost/web:latest"]}"#, Some("web"));
+        check("/images/web/json", r#"{"Id":"x","RepoTags":null}"#, None);
+    }
+
+    #[test]
+    fn a_name_of_a_hidden_class_does_not_name_a_node() {
+        let id = "0123456789abcdefghijklmno";
+        let node = format!(r#"{{"ID":"{id}","Description":{{"Hostname":"0123456789abcdefghijklmnx"}}}}"#);
+        check(&format!("/nodes/{id}"), &node, Some(id));
+        check("/nodes/0123456789abcdefghijklmnx", &node, None);
+    }
+}
