@@ -10,10 +10,10 @@
 //! folder and on loopback. The run ends by itself, within [`LIMIT`], and ends only what it started.
 //!
 //! The engine and the load are this program again, as processes of their own. CPU time is the user and system time of the
-//! proxy's process. Rows: `exchange/…` is dockveil with a profile that hides, `relay/…` the same binary with a profile
-//! that shows everything (it still reads every document), `beside/…` the second build, `haproxy/…` HAProxy as configured
-//! in its image for Docker sockets, but with upstream connections kept, which is its best, `direct/…` no proxy. Both
-//! proxies log each exchange to a file; `quiet` is both without a log.
+//! proxy's process. Rows: `exchange/…` is dockveil with the built-in profile `dashboard-live`, `relay/…` the same binary with
+//! a profile that shows everything (it still reads every document), `beside/…` the second build, `haproxy/…` HAProxy as
+//! configured in its image for Docker sockets, but with upstream connections kept, which is its best, `direct/…` no proxy.
+//! Both proxies log each exchange to a file; `quiet` is both without a log.
 
 #![expect(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 #![expect(clippy::indexing_slicing, reason = "a bench stops at the first surprise")]
@@ -45,15 +45,8 @@ const DESCRIPTORS: u64 = 20_000;
 /// Silent streams that a proxy must hold with that limit.
 const STREAMS: u64 = 9_400;
 
-/// A profile that hides what a dashboard does not need. It allows streams.
-const HIDING: &str = "\
-profile: bench
-about: Hides as a dashboard's profile does, with the streams that the bench measures.
-allow: [Ping, SystemVersion, ContainerList, ContainerInspect, ContainerStats, ContainerLogs, SystemEvents]
-show: [identity, state, topology]
-labels: [com.docker.compose.project, com.docker.compose.service, traefik.enable]
-env: [TZ]
-";
+/// The built-in profile that hides, as it is. It allows the streams that the bench measures.
+const HIDING: &str = "dashboard-live";
 /// A profile that hides nothing.
 const SHOWING: &str = "\
 profile: bench-all
@@ -559,14 +552,13 @@ impl Bench {
     fn build(&self, binary: &Path, name: &'static str, log: Log) -> Result<Peer, Failed> {
         let filters = self.folder.join("filters/profile");
         fs::create_dir_all(&filters)?;
-        fs::write(filters.join("bench.yaml"), HIDING)?;
         fs::write(filters.join("bench-all.yaml"), SHOWING)?;
         let path = |end: &str| self.folder.join(format!("{name}{end}"));
         let (socket, relay) = (path(".sock"), path("-all.sock"));
         let (unix, all, tcp) = (Location::Unix(socket.clone()), Location::Unix(relay), free_port()?);
         let config = path(".yaml");
         let text = format!(
-            "upstream: unix://{}\nlisteners:\n  - listen: {unix}\n    profile: bench\n  - listen: {tcp}\n    profile: bench\n  \
+            "upstream: unix://{}\nlisteners:\n  - listen: {unix}\n    profile: {HIDING}\n  - listen: {tcp}\n    profile: {HIDING}\n  \
              - listen: {all}\n    profile: bench-all\n",
             self.engine.display()
         );

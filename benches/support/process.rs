@@ -142,7 +142,7 @@ pub(crate) fn is_static(program: &[u8]) -> bool {
 fn ping(socket: &Path) -> io::Result<bool> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    stream.write_all(b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n")?;
+    stream.write_all(b"GET /_ping HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
     Ok(line.starts_with("HTTP/1.1 200"))

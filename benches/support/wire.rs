@@ -121,7 +121,7 @@ impl Connection {
 
     /// Sends a GET for `target`.
     pub(crate) async fn get(&mut self, target: &str) -> io::Result<()> {
-        let head = format!("GET {target} HTTP/1.1\r\nHost: docker\r\nUser-Agent: bench\r\n\r\n");
+        let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\n\r\n");
         self.socket.write_all(head.as_bytes()).await
     }
 
