@@ -17,6 +17,7 @@ use self::reader::VariableReader;
 use super::{LONGEST_TIMEOUT, Timeouts};
 use crate::api::{Method, OPERATIONS, lists, operation};
 use crate::cli::{LogLevel, Variables};
+use crate::filter::NamesShown;
 use crate::profile::{Profile, RequestContents, StreamFiltering};
 use crate::schema::{Class, ClassSet};
 use crate::socket::Address;
@@ -205,6 +206,8 @@ impl Compat {
             profile.show.unknown = true;
             profile.show.mask = false;
             profile.rules.clear();
+            // The exclusions of the base profile, too.
+            profile.show.names = NamesShown::default();
             (profile.events, profile.stats) = (StreamFiltering::Untouched, StreamFiltering::Untouched);
         }
         profile.show.names.extend(lists::LABELS, &self.extra.labels);

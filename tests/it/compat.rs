@@ -314,6 +314,16 @@ fn with_all_shown_an_answer_is_what_the_engine_sent() {
     assert!(body.contains(recorded("container_inspect.json").trim()), "{body}");
     let shows = config(&[("IMAGES", "1"), ("DOCKVEIL_SHOW", "all")]).listeners[0].policy.profile().show.clone();
     assert!(shows.unknown && !shows.mask);
+    let header = "traefik.http.services.web.loadbalancer.healthcheck.headers.Authorization";
+    let labels = |variables: &[(&str, &str)]| {
+        config(variables).listeners[0].policy.profile().show.names.of(dockveil::api::lists::LABELS).clone()
+    };
+    assert!(labels(&[("CONTAINERS", "1")]).excludes(header));
+    assert!(labels(&[("CONTAINERS", "1"), ("DOCKVEIL_LABELS", "traefik.*")]).excludes(header));
+    assert!(!labels(&[("CONTAINERS", "1"), ("DOCKVEIL_SHOW", "all")]).excludes(header));
+    assert!(
+        labels(&[("CONTAINERS", "1"), ("DOCKVEIL_SHOW", "all"), ("DOCKVEIL_LABELS", "!secret")]).excludes("secret")
+    );
 }
 
 fn more_labels_and_variables_are_shown_by_name() {
