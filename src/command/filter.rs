@@ -30,7 +30,7 @@ pub fn filter(
     let profile = profile_named(&filters, &arguments.profile)?;
     let operation = operation(arguments)?;
     let filter = BodyFilter::compile(profile, operation, &filters.catalogue)?;
-    write_notes(profile, operation, err)?;
+    write_notes(profile, operation, err);
     let mut text = Vec::new();
     input.read_to_end(&mut text)?;
     let documents = match filter.split(&text) {
@@ -54,7 +54,8 @@ pub fn filter(
 
 /// Writes why a document is withheld.
 fn withheld(error: FilterError, err: &mut dyn Write) -> Result<u8, CommandError> {
-    writeln!(err, "withheld: {error}")?;
+    // The exit status says it too, whether or not anybody reads the text.
+    let _ = writeln!(err, "withheld: {error}");
     Ok(FAILED)
 }
 
@@ -75,15 +76,16 @@ fn operation(arguments: &cli::FilterArgs) -> Result<&'static Operation, Diagnost
 }
 
 /// Says what the profile does not do by itself.
-fn write_notes(profile: &Profile, operation: &Operation, err: &mut dyn Write) -> io::Result<()> {
+fn write_notes(profile: &Profile, operation: &Operation, err: &mut dyn Write) {
     let (name, id) = (&profile.name, operation.id);
+    // Nothing depends on a note.
     if !profile.allow.contains_key(id) {
-        writeln!(err, "note: profile {name} does not allow {id}; this is what it would show")?;
+        let _ = writeln!(err, "note: profile {name} does not allow {id}; this is what it would show");
     }
     if operation.response == ResponseKind::Stream(StreamKind::Events) && profile.events == StreamFiltering::Untouched {
-        writeln!(err, "note: profile {name} leaves events untouched; this is what `events: filtered` would show")?;
+        let _ =
+            writeln!(err, "note: profile {name} leaves events untouched; this is what `events: filtered` would show");
     }
-    Ok(())
 }
 
 /// What is applied to the body of one operation.
