@@ -18,6 +18,7 @@ use crate::cli::{self, Environment};
 use crate::config::{Config, FilterSources, Filters};
 use crate::policy::Policy;
 use crate::profile::Profile;
+use crate::server::{self, Signals};
 use crate::yaml::{Diagnostic, Diagnostics, Location};
 
 pub use self::catalogue::{catalogue, describe};
@@ -109,9 +110,12 @@ fn count(errors: usize) -> String {
 /// # Errors
 /// [`CommandError`].
 pub fn serve(arguments: &cli::ServeArgs, environment: &Environment, err: &mut dyn Write) -> Result<u8, CommandError> {
+    // First, so that a signal during the start is not lost and leaves no socket file.
+    let signals = Signals::listen()?;
     let config = Config::load(arguments, environment)?;
-    write!(err, "{}", summary(&config))?;
-    crate::server::run(config)?;
+    // Clients are served whether or not anybody reads the summary.
+    let _ = write!(err, "{}", summary(&config));
+    server::run(config, signals)?;
     Ok(OK)
 }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::cli::{Environment, ServeArgs};
 use crate::filter;
 use crate::policy::Policy;
-use crate::socket::{Address, SocketOwner};
+use crate::socket::{Address, Keepalive, SocketOwner};
 use crate::yaml::{Diagnostics, Location};
 
 use self::compat::RunAs;
@@ -48,6 +48,8 @@ pub struct Config {
     pub limits: Limits,
     /// Limits of time.
     pub timeouts: Timeouts,
+    /// How to find out that the other side of a TCP connection is gone.
+    pub keepalive: Keepalive,
     /// What happens at start besides listening.
     pub startup: Startup,
 }
@@ -78,6 +80,8 @@ pub struct Listener {
     pub origins: Vec<String>,
     /// The host names that requests may use. If empty, any.
     pub hosts: Vec<String>,
+    /// The most connections at a time; as many as all listeners may have if `None`.
+    pub connections: Option<usize>,
 }
 
 /// A number of bytes, at least one.
@@ -107,7 +111,7 @@ pub struct Limits {
     pub head: ByteLimit,
     /// What all documents may use at a time; as [`DocumentMemory`] finds it if `None`.
     pub memory: Option<ByteLimit>,
-    /// The number of connections at a time; as many as the file descriptors allow if `None`.
+    /// The number of connections at a time, of all listeners; as many as the file descriptors allow if `None`.
     pub connections: Option<usize>,
 }
 
@@ -131,7 +135,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// Receiving a request head, from its first byte.
     pub head: Duration,
-    /// Waiting for the next request of a connection, or for the next byte of a request body.
+    /// Waiting for the next request of a connection, or for the next byte of a request body. A connection that waits for a
+    /// request may be closed earlier if another one needs its slot.
     pub idle: Duration,
     /// Waiting for a response head, or for the next part of a document.
     pub response: Duration,
@@ -147,7 +152,7 @@ impl Default for Timeouts {
         Self {
             connect: seconds(10),
             head: seconds(10),
-            idle: seconds(60),
+            idle: seconds(600),
             response: seconds(60),
             write: seconds(60),
             shutdown: seconds(10),
@@ -166,6 +171,7 @@ impl Config {
         let upstream = diagnostics.ok(upstream(arguments, environment, &source));
         let raw = raw_listeners(arguments, environment, &source, &mut diagnostics);
         check_addresses(upstream.as_ref(), &raw, &mut diagnostics);
+        check_connections(&source.raw, &raw, &mut diagnostics);
         let filters = diagnostics.ok(Filters::load(&source.filter_sources(&arguments.files)));
         let limits = source.raw.limits;
         let listeners = filters.map(|filters| {
@@ -178,9 +184,10 @@ impl Config {
             must_reach_engine: source.compat.is_some(),
             notes: source.notes,
         };
-        let timeouts = source.raw.timeouts;
+        let (timeouts, keepalive) = (source.raw.timeouts, source.raw.keepalive);
         let config = upstream.zip(listeners);
-        let config = config.map(|(upstream, listeners)| Self { upstream, listeners, limits, timeouts, startup });
+        let config =
+            config.map(|(upstream, listeners)| Self { upstream, listeners, limits, timeouts, keepalive, startup });
         diagnostics.finish_option(config)
     }
 }
@@ -273,6 +280,7 @@ fn compile(
             policy,
             origins: listener.origins,
             hosts,
+            connections: listener.connections.map(|(number, _)| number),
         }));
     }
     listeners
@@ -327,6 +335,22 @@ fn check_addresses(upstream: Option<&Address>, listeners: &[RawListener], diagno
         }
         if upstream.is_some_and(|upstream| leads_to(upstream, &listener.address)) {
             diagnostics.report(&listener.location, format!("{} is the engine itself", listener.address));
+        }
+    }
+}
+
+/// Reports a limit of connections that leaves a listener without any, and a listener that may have more than all together.
+fn check_connections(file: &raw::RawConfig, listeners: &[RawListener], diagnostics: &mut Diagnostics) {
+    let (Some(limit), Some(location)) = (file.limits.connections, &file.connections_location) else { return };
+    if limit < listeners.len() {
+        let count = listeners.len();
+        diagnostics
+            .report(location, format!("found {limit}, expected at least one connection for each of {count} listeners"));
+    }
+    for (number, location) in listeners.iter().filter_map(|listener| listener.connections.as_ref()) {
+        if *number > limit {
+            diagnostics
+                .report(location, format!("found {number}, expected no more than the {limit} of limits.connections"));
         }
     }
 }
@@ -428,6 +452,45 @@ mod tests {
                 "7:14: unknown profile \"dashbord\", did you mean \"dashboard\"?",
                 "8:19: found \"big\", expected a size such as 64KiB or 16MiB",
                 "9:18: found \"soon\", expected a time such as 500ms, 10s or 2m",
+            ]
+        );
+    }
+
+    #[test]
+    fn limits_of_connections_must_leave_some_for_each_listener() {
+        let listeners =
+            "listeners:\n  - {listen: \"tcp://127.0.0.1:1\", connections: 3}\n  - {listen: \"tcp://127.0.0.1:2\"}\n";
+        let config = load(&format!("{listeners}limits: {{connections: 3}}\n")).unwrap();
+        let limits: Vec<Option<usize>> = config.listeners.iter().map(|listener| listener.connections).collect();
+        assert_eq!((limits, config.limits.connections), (vec![Some(3), None], Some(3)));
+        let wrong = load(&format!("{listeners}limits: {{connections: 1}}\n")).unwrap_err();
+        assert_eq!(
+            wrong,
+            [
+                "2:48: found 3, expected no more than the 1 of limits.connections",
+                "4:23: found 1, expected at least one connection for each of 2 listeners",
+            ]
+        );
+        let wrong = load("listeners:\n  - {listen: \"tcp://127.0.0.1:1\", connections: none}\n").unwrap_err();
+        assert_eq!(wrong, ["2:48: found \"none\", expected a number from 1 to 1000000"]);
+    }
+
+    #[test]
+    fn keepalive_is_counted_in_seconds() {
+        let listener = "listeners: [{listen: \"tcp://127.0.0.1:1\"}]\n";
+        let keepalive = |text: &str| load(&format!("{listener}keepalive: {text}\n")).map(|config| config.keepalive);
+        assert_eq!(load(listener).unwrap().keepalive, Keepalive::default());
+        let seconds = Duration::from_secs;
+        let expected = Keepalive { idle: seconds(120), interval: seconds(5), probes: 9 };
+        assert_eq!(keepalive("{idle: 2m, interval: 5s, probes: 9}"), Ok(expected));
+        assert!(keepalive("{idle: 0s}").unwrap().idle.is_zero());
+        assert_eq!(
+            keepalive("{idle: 1500ms, interval: 0s, probes: 0, every: 1s}").unwrap_err(),
+            [
+                "2:19: found \"1500ms\", expected whole seconds from 0s to 9h",
+                "2:37: found \"0s\", expected whole seconds from 1s to 9h",
+                "2:49: found \"0\", expected a number from 1 to 127",
+                "2:52: unknown key \"every\", expected one of idle, interval, probes",
             ]
         );
     }

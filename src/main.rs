@@ -3,11 +3,12 @@
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::process::ExitCode;
 
-use dockveil::cli::{self, Command, EarlyExit, Environment, LogLevel};
+use dockveil::cli::{self, Command, EarlyExit, Environment, LogLevel, ServeArgs};
 use dockveil::command;
 use dockveil::command::demo::Colour;
 use dockveil::config::compat;
-use dockveil::server::{self, log::LevelStyle};
+use dockveil::server;
+use dockveil::server::log::{LevelStyle, QueuedOutput};
 
 fn main() -> ExitCode {
     let environment = Environment::read();
@@ -47,7 +48,7 @@ fn log_level(asked: &Command, environment: &Environment) -> Result<LogLevel, Str
 fn run(asked: &Command, environment: &Environment, level: LogLevel, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     start_log(level, Colour::choose(stderr().is_terminal(), environment));
     let done = match asked {
-        Command::Serve(arguments) => command::serve(arguments, environment, err),
+        Command::Serve(arguments) => return serve(arguments, environment),
         Command::Check(arguments) => command::check(arguments, environment, out),
         Command::Explain(arguments) => command::explain(arguments, environment, out),
         Command::Filter(arguments) => command::filter(arguments, environment, &mut stdin(), out, err),
@@ -61,6 +62,15 @@ fn run(asked: &Command, environment: &Environment, level: LogLevel, out: &mut dy
         Ok(code) => code,
         Err(error) => error.report(err),
     }
+}
+
+/// Serves. The text on standard error goes through the log, because nobody may read it.
+fn serve(arguments: &ServeArgs, environment: &Environment) -> u8 {
+    let mut err = QueuedOutput::open();
+    let done = command::serve(arguments, environment, &mut err);
+    let code = done.unwrap_or_else(|error| error.report(&mut err));
+    server::log::flush();
+    code
 }
 
 /// Starts the log on standard error.

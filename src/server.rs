@@ -4,33 +4,40 @@
 //! waits for another thread.
 
 mod connection;
+mod descriptors;
 mod listen;
 pub mod log;
 mod privileges;
 mod request_reader;
 mod signals;
+mod slots;
+mod socket_file;
 mod worker;
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
+use self::connection::ConnectionSettings;
+use self::descriptors::DescriptorPlan;
 use self::listen::BoundListener;
 use self::request_reader::ClientTimeouts;
 pub use self::signals::Signals;
-use self::worker::{ServerState, Worker};
+use self::slots::{SlotLimits, Slots};
+use self::worker::{Dispatcher, Worker};
 use crate::config::{Config, DocumentMemory};
 use crate::proxy::{MemoryBudget, Proxy};
 use crate::socket::Address;
 use crate::upstream::{Engine, Upstream};
 
-/// Descriptors that are not for connections.
-const RESERVED_DESCRIPTORS: u64 = 200;
 /// More workers than this gain nothing: one carries gigabytes a second.
 const WORKER_LIMIT: usize = 4;
+/// How much longer than the shutdown timeout the workers may take to end.
+const STOP_MARGIN: Duration = Duration::from_secs(1);
 
 /// Why the server did not start or stopped.
 #[derive(Debug)]
@@ -42,6 +49,8 @@ pub enum ServerError {
         /// The error of the system.
         error: io::Error,
     },
+    /// The limit of open descriptors is too low.
+    Descriptors(descriptors::TooFewDescriptors),
     /// Privileges could not be dropped, or the engine's socket cannot be opened without them.
     Privileges(privileges::PrivilegesError),
     /// A worker or the thread of the log could not be started.
@@ -54,6 +63,7 @@ impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            Self::Descriptors(error) => write!(f, "{error}"),
             Self::Privileges(error) => write!(f, "{error}"),
             Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
             Self::Signal(error) => write!(f, "cannot wait for signals: {error}"),
@@ -63,14 +73,14 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// Serves until a signal (`SIGTERM`, `SIGINT`) stops the process.
+/// Serves until a signal stops the process. A signal that comes during the start stops that.
 ///
 /// # Errors
 /// [`ServerError`]; nothing is left listening.
-pub fn run(config: Config) -> Result<(), ServerError> {
-    // First, so that a signal during the start leaves no socket file.
-    let signals = Signals::listen()?;
-    start(config)?.run_until_signal(signals);
+pub fn run(config: Config, mut signals: Signals) -> Result<(), ServerError> {
+    if let Some(running) = start_unless(config, &mut || signals.has_stopped())? {
+        running.run_until_signal(signals);
+    }
     Ok(())
 }
 
@@ -79,66 +89,90 @@ pub fn run(config: Config) -> Result<(), ServerError> {
 /// # Errors
 /// [`ServerError`]; nothing is left listening.
 pub fn start(config: Config) -> Result<Running, ServerError> {
-    let limit = connection_limit(config.limits.connections);
-    let bound = open_listeners(&config)?;
+    match start_unless(config, &mut || false)? {
+        Some(running) => Ok(running),
+        None => Err(ServerError::Worker(io::ErrorKind::Interrupted.into())),
+    }
+}
+
+/// As [`start`]; `None` if `is_stopped` says between two steps that nobody wants the server any more.
+fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<Option<Running>, ServerError> {
+    let count = std::thread::available_parallelism().map_or(1, usize::from).min(WORKER_LIMIT);
+    let plan = DescriptorPlan::new(descriptors::raise_limit(), config.listeners.len(), count);
+    let slots = plan.slots(config.limits.connections).map_err(ServerError::Descriptors)?;
+    let Some(bound) = open_listeners(&config, is_stopped)? else { return Ok(None) };
     drop_privileges(&config)?;
+    if is_stopped() {
+        return Ok(None);
+    }
     // From here on there may be threads, which inherit the user.
     log::start_writer().map_err(ServerError::Worker)?;
-    let addresses = bound.iter().map(|bound| bound.address().clone()).collect();
-    let timeouts = &config.timeouts;
-    let engine = Engine::new(config.upstream.clone(), timeouts.connect, timeouts.response);
-    let client_timeouts = ClientTimeouts { head: timeouts.head, idle: timeouts.idle, write: timeouts.write };
-    let state = Arc::new(ServerState::new(limit, config.limits.head.bytes(), client_timeouts, engine));
+    let listeners = config.listeners.iter().map(|listener| listener.connections).collect();
+    let slots = Arc::new(Slots::new(&SlotLimits { slots, overflow: plan.overflow, listeners }));
+    let (dispatcher, assigned) = Dispatcher::new(slots.clone(), count);
     let (stop, stopping) = watch::channel(false);
+    let (ending, ended) = mpsc::channel(1);
+    let settings = Arc::new(connection_settings(&config));
+    let memory = Arc::new(memory_budget(&config));
+    let dispatcher = Arc::new(dispatcher);
+    let mut workers = Vec::with_capacity(count);
+    for (number, assigned) in assigned.into_iter().enumerate() {
+        let worker = Worker {
+            number,
+            slots: slots.clone(),
+            settings: settings.clone(),
+            assigned,
+            stopping: stopping.clone(),
+            upstream: Upstream::new(settings.engine.clone(), plan.idle_upstream),
+            shutdown_timeout: config.timeouts.shutdown,
+        };
+        let started = start_worker(worker, dispatcher.clone(), &bound, &config, &memory, ending.clone());
+        workers.push(started.map_err(ServerError::Worker)?);
+    }
+    let addresses = bound.iter().map(|bound| bound.address().clone()).collect();
+    let limit = config.timeouts.shutdown + STOP_MARGIN;
+    Ok(Some(Running { addresses, stop, limit, workers, ended, dispatcher, bound }))
+}
+
+/// The memory of all documents together.
+fn memory_budget(config: &Config) -> MemoryBudget {
     // The largest document, and what the filter leaves of it.
     let largest = config.limits.element.bytes().saturating_mul(2);
-    let memory = DocumentMemory::of(&config.limits).bytes;
-    let memory = Arc::new(MemoryBudget::new(memory, largest, timeouts.response));
-    let count = std::thread::available_parallelism().map_or(1, usize::from).min(WORKER_LIMIT);
-    let workers = (0..count)
-        .map(|number| {
-            let worker = Worker {
-                number,
-                state: state.clone(),
-                stopping: stopping.clone(),
-                upstream: Upstream::new(state.engine().clone()),
-                shutdown_timeout: timeouts.shutdown,
-            };
-            start_worker(worker, &bound, &config, &memory).map_err(ServerError::Worker)
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(Running { addresses, stop, workers, _bound: bound })
+    MemoryBudget::new(DocumentMemory::of(&config.limits).bytes, largest, config.timeouts.response)
 }
 
-/// How many connections may be open: as configured, but no more than the descriptors allow.
-fn connection_limit(configured: Option<usize>) -> usize {
-    // Each has a descriptor on either side.
-    let descriptors = raise_descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS) / 2;
-    let possible = usize::try_from(descriptors).unwrap_or(usize::MAX).max(1);
-    configured.unwrap_or(possible).min(possible)
+/// What holds for every connection.
+fn connection_settings(config: &Config) -> ConnectionSettings {
+    let timeouts = &config.timeouts;
+    let engine = Engine::new(config.upstream.clone(), timeouts.connect, timeouts.response, config.keepalive);
+    ConnectionSettings {
+        head_limit: config.limits.head.bytes(),
+        timeouts: ClientTimeouts { head: timeouts.head, idle: timeouts.idle, write: timeouts.write },
+        keepalive: config.keepalive,
+        engine: Arc::new(engine),
+    }
 }
 
-/// Raises the limit of open descriptors as far as the system allows; returns the new limit.
-fn raise_descriptor_limit() -> u64 {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let limit = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
-    // No limit is as good as a million.
-    limit.current.unwrap_or(1 << 20)
-}
-
-fn open_listeners(config: &Config) -> Result<Vec<BoundListener>, ServerError> {
+/// Opens all listeners; `None` if `is_stopped` says so in between. Nothing is then left listening.
+fn open_listeners(
+    config: &Config,
+    is_stopped: &mut dyn FnMut() -> bool,
+) -> Result<Option<Vec<BoundListener>>, ServerError> {
     let mut bound = Vec::with_capacity(config.listeners.len());
     for listener in &config.listeners {
+        if is_stopped() {
+            return Ok(None);
+        }
         if let Some(user) = config.startup.run_as {
             privileges::give_directory(user, &listener.address).map_err(ServerError::Privileges)?;
         }
-        let opened = BoundListener::open(&listener.address, listener.mode, listener.owner)
-            .map_err(|error| ServerError::Listen { address: listener.address.clone(), error })?;
-        bound.push(opened);
+        match BoundListener::open(listener, is_stopped) {
+            Ok(opened) => bound.push(opened),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(None),
+            Err(error) => return Err(ServerError::Listen { address: listener.address.clone(), error }),
+        }
     }
-    Ok(bound)
+    Ok(Some(bound))
 }
 
 fn drop_privileges(config: &Config) -> Result<(), ServerError> {
@@ -152,12 +186,14 @@ fn drop_privileges(config: &Config) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// Starts the thread of a worker.
+/// Starts the thread of a worker. It holds `ending` until it ends.
 fn start_worker(
     worker: Worker,
+    dispatcher: Arc<Dispatcher>,
     bound: &[BoundListener],
     config: &Config,
     memory: &Arc<MemoryBudget>,
+    ending: mpsc::Sender<()>,
 ) -> io::Result<JoinHandle<()>> {
     let mut listeners = Vec::with_capacity(bound.len());
     for (bound, listener) in bound.iter().zip(&config.listeners) {
@@ -173,8 +209,9 @@ fn start_worker(
     }
     let runtime = runtime().on_thread_park(log::hand_over).build()?;
     std::thread::Builder::new().name(format!("worker-{}", worker.number)).spawn(move || {
+        let _ending = ending;
         log::gather();
-        runtime.block_on(worker.serve(listeners));
+        runtime.block_on(worker.serve(dispatcher, listeners));
         // Connections that are still open are cut.
         runtime.shutdown_background();
         log::hand_over();
@@ -193,9 +230,13 @@ fn runtime() -> tokio::runtime::Builder {
 pub struct Running {
     addresses: Vec<Address>,
     stop: watch::Sender<bool>,
+    /// How long a stop may take.
+    limit: Duration,
     workers: Vec<JoinHandle<()>>,
-    /// Removes the socket files when dropped.
-    _bound: Vec<BoundListener>,
+    /// Closed when all workers have ended.
+    ended: mpsc::Receiver<()>,
+    dispatcher: Arc<Dispatcher>,
+    bound: Vec<BoundListener>,
 }
 
 impl Running {
@@ -204,20 +245,40 @@ impl Running {
         &self.addresses
     }
 
-    /// Waits for one of the signals and stops.
-    pub fn run_until_signal(self, signals: Signals) {
+    /// Waits for a signal and stops. A second signal ends the wait for exchanges in progress. So does a worker that takes
+    /// too long. Their threads end with the process.
+    pub fn run_until_signal(self, mut signals: Signals) {
         signals.wait();
         tracing::info!("stopping");
-        self.stop();
+        let limit = self.limit;
+        let (_, mut ended) = self.close();
+        let ended = signals.wait_or(async { tokio::time::timeout(limit, ended.recv()).await });
+        match ended {
+            Some(Ok(_)) => {}
+            Some(Err(_)) => tracing::warn!("stopping at once: a worker is busy"),
+            None => tracing::warn!("stopping at once: a second signal"),
+        }
+        log::flush();
     }
 
     /// Stops accepting connections, gives exchanges time to finish, cuts streams, and returns when all have ended.
     pub fn stop(self) {
-        let _ = self.stop.send(true);
-        for worker in self.workers {
+        let (workers, _) = self.close();
+        for worker in workers {
             // A worker that panicked has reported it.
             let _ = worker.join();
         }
         log::flush();
+    }
+
+    /// Closes the listeners and tells the workers to stop. Returns what tells when they have.
+    fn close(self) -> (Vec<JoinHandle<()>>, mpsc::Receiver<()>) {
+        let Self { stop, workers, ended, dispatcher, bound, .. } = self;
+        let _ = stop.send(true);
+        for (number, listener) in bound.into_iter().enumerate() {
+            // One for which there is no room is closed.
+            listener.close(|socket| drop(dispatcher.assign(socket, number, 0)));
+        }
+        (workers, ended)
     }
 }

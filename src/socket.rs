@@ -3,12 +3,15 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::net::sockopt;
+use rustix::net::{AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -116,6 +119,62 @@ impl fmt::Display for Address {
     }
 }
 
+/// How to find out that the other side of a silent TCP connection is gone: the system asks it for a sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// How long a connection is silent before the first probe; zero for no probes. The system counts whole seconds.
+    pub idle: Duration,
+    /// How long to wait between two probes.
+    pub interval: Duration,
+    /// How many probes may go unanswered.
+    pub probes: u32,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(60), interval: Duration::from_secs(10), probes: 3 }
+    }
+}
+
+impl Keepalive {
+    /// Sets the options of a TCP socket.
+    ///
+    /// # Errors
+    /// The error of the system.
+    fn apply(self, socket: impl AsFd) -> io::Result<()> {
+        if self.idle.is_zero() {
+            return Ok(());
+        }
+        sockopt::set_tcp_keepidle(&socket, self.idle)?;
+        sockopt::set_tcp_keepintvl(&socket, self.interval)?;
+        sockopt::set_tcp_keepcnt(&socket, self.probes)?;
+        sockopt::set_socket_keepalive(&socket, true)?;
+        Ok(())
+    }
+}
+
+/// Connects to the Unix socket at `path` if that takes no time. The connection blocks.
+///
+/// # Errors
+/// The error of the system; `WouldBlock` if somebody listens there but the queue of connections is full.
+pub fn connect_at_once(path: &Path) -> io::Result<std::os::unix::net::UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let stream = std::os::unix::net::UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+/// An accepted connection of which no runtime knows.
+#[derive(Debug)]
+pub enum AcceptedSocket {
+    /// Over a Unix socket.
+    Unix(std::os::unix::net::UnixStream),
+    /// Over TCP.
+    Tcp(std::net::TcpStream),
+}
+
 /// A connected stream socket.
 #[derive(Debug)]
 pub enum Socket {
@@ -127,11 +186,11 @@ pub enum Socket {
 
 impl Socket {
     /// Connects to `address`; a name is resolved first. Tries again for as long as the queue of the listener is full: the
-    /// caller sets the time limit.
+    /// caller sets the time limit. `keepalive` is for TCP.
     ///
     /// # Errors
     /// The error of the system.
-    pub async fn connect(address: &Address) -> io::Result<Self> {
+    pub async fn connect(address: &Address, keepalive: Keepalive) -> io::Result<Self> {
         match address {
             Address::Unix(path) => {
                 let mut pause = FIRST_CONNECT_PAUSE;
@@ -147,8 +206,43 @@ impl Socket {
             Address::Tcp { host, port } => {
                 let socket = TcpStream::connect((host.as_str(), *port)).await?;
                 socket.set_nodelay(true)?;
+                keepalive.apply(&socket)?;
                 Ok(Self::Tcp(socket))
             }
+        }
+    }
+
+    /// A connection in the runtime of this thread. The socket must not block; `keepalive` is for TCP.
+    ///
+    /// # Errors
+    /// The error of the system.
+    pub fn accepted(socket: AcceptedSocket, keepalive: Keepalive) -> io::Result<Self> {
+        match socket {
+            AcceptedSocket::Unix(socket) => Ok(Self::Unix(UnixStream::from_std(socket)?)),
+            AcceptedSocket::Tcp(socket) => {
+                let socket = TcpStream::from_std(socket)?;
+                // If the client is already gone, the first read reports it.
+                let _ = socket.set_nodelay(true);
+                let _ = keepalive.apply(&socket);
+                Ok(Self::Tcp(socket))
+            }
+        }
+    }
+
+    /// Whether bytes have arrived that were not read. Asks the system, and not the runtime, which may not know yet.
+    pub fn has_unread_bytes(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        matches!(rustix::net::recv(self, &mut [0_u8; 1], flags), Ok((_, 1..)))
+    }
+
+    /// Refuses what the other side sends from now on: on a Unix socket, its writes fail. What it has sent can be read.
+    ///
+    /// On TCP it does nothing: the other side would not be told.
+    pub fn refuse_input(&self) {
+        match self {
+            // It fails only on a connection that has ended.
+            Self::Unix(socket) => drop(rustix::net::shutdown(socket, rustix::net::Shutdown::Read)),
+            Self::Tcp(_) => {}
         }
     }
 
@@ -318,6 +412,15 @@ impl Socket {
         match self {
             Self::Unix(_) => self.closed().await,
             Self::Tcp(_) => drop(tokio::time::timeout(HALF_CLOSED_TIME, self.closed()).await),
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Unix(socket) => socket.as_fd(),
+            Self::Tcp(socket) => socket.as_fd(),
         }
     }
 }

@@ -31,11 +31,9 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use self::connector::Connector;
 use crate::api::ApiVersion;
-use crate::socket::{Address, Socket};
+use crate::socket::{Address, Keepalive, Socket};
 use crate::stream::responses::ResponseError;
 
-/// The most idle connections of a worker.
-const IDLE_LIMIT: usize = 64;
 /// How long a connection may be idle and still be used again.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest buffer of a connection, in bytes. The head of an answer must fit.
@@ -114,14 +112,15 @@ pub struct Engine {
     address: Address,
     connect_timeout: Duration,
     response_timeout: Duration,
+    keepalive: Keepalive,
     /// The minor number of its newest API version; 0 while it is unknown.
     version: AtomicU16,
 }
 
 impl Engine {
     /// The engine at `address`. The timeouts are for a connection, and for the head of an answer.
-    pub fn new(address: Address, connect_timeout: Duration, response_timeout: Duration) -> Self {
-        Self { address, connect_timeout, response_timeout, version: AtomicU16::new(0) }
+    pub fn new(address: Address, connect_timeout: Duration, response_timeout: Duration, keepalive: Keepalive) -> Self {
+        Self { address, connect_timeout, response_timeout, keepalive, version: AtomicU16::new(0) }
     }
 
     /// Its address.
@@ -144,11 +143,12 @@ impl Engine {
     /// # Errors
     /// [`UpstreamError::Unavailable`] or [`UpstreamError::Timeout`]; the API version is then forgotten.
     pub async fn connect(&self) -> Result<Socket, UpstreamError> {
-        let error = match tokio::time::timeout(self.connect_timeout, Socket::connect(&self.address)).await {
-            Ok(Ok(socket)) => return Ok(socket),
-            Ok(Err(error)) => UpstreamError::Unavailable(error.kind()),
-            Err(_) => UpstreamError::Timeout,
-        };
+        let error =
+            match tokio::time::timeout(self.connect_timeout, Socket::connect(&self.address, self.keepalive)).await {
+                Ok(Ok(socket)) => return Ok(socket),
+                Ok(Err(error)) => UpstreamError::Unavailable(error.kind()),
+                Err(_) => UpstreamError::Timeout,
+            };
         self.forget();
         Err(error)
     }
@@ -189,8 +189,8 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// No connections are open.
-    pub fn new(engine: Arc<Engine>) -> Self {
+    /// No connections are open. At most `idle_limit` are kept open while they are idle.
+    pub fn new(engine: Arc<Engine>, idle_limit: usize) -> Self {
         let client = |idle_limit| {
             Client::builder(TokioExecutor::new())
                 .set_host(false)
@@ -202,7 +202,7 @@ impl Upstream {
                 .http1_max_buf_size(BUFFER_LIMIT)
                 .build(Connector::new(engine.clone()))
         };
-        Self { pooled: client(IDLE_LIMIT), unpooled: client(0), engine }
+        Self { pooled: client(idle_limit), unpooled: client(0), engine }
     }
 
     /// The engine.

@@ -15,7 +15,7 @@ use super::{CommandError, OK};
 use crate::cli::Environment;
 use crate::config::{Config, Filters, LOOPBACK_HOSTS, Limits, Listener, Startup, Timeouts};
 use crate::server::{self, Running, Signals};
-use crate::socket::{Address, SocketOwner};
+use crate::socket::{Address, Keepalive, SocketOwner};
 use crate::yaml::Location;
 
 /// A container of the engine.
@@ -214,6 +214,7 @@ impl Demo {
             policy: policy.clone(),
             origins: Vec::new(),
             hosts: hosts.iter().map(|name| (*name).to_owned()).collect(),
+            connections: None,
         };
         let tcp = Address::Tcp { host: "127.0.0.1".to_owned(), port: 0 };
         let socket = Address::Unix(folder.0.join("docker.sock"));
@@ -222,6 +223,7 @@ impl Demo {
             listeners: vec![listen(socket, &[]), listen(tcp, &LOOPBACK_HOSTS)],
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            keepalive: Keepalive::default(),
             startup: Startup::default(),
         };
         Ok(Self { running: server::start(config)?, folder })

@@ -3,16 +3,19 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::{CommandError, FAILED, OK, argument_error};
 use crate::cli::{self, Environment, ServeArgs};
 use crate::config::Config;
-use crate::socket::Address;
+use crate::socket::{Address, connect_at_once};
 use crate::yaml::Diagnostic;
 
 /// The timeout for connecting, and for each read.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// How long to wait before connecting again to a listener whose queue is full.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// Sends a ping to the listener in `arguments`, with a host name that it accepts.
 ///
@@ -28,13 +31,14 @@ pub fn healthcheck(
         Some(text) => (target(text)?, "localhost".to_owned()),
         None => first_listener(arguments, environment)?,
     };
+    // The exit status is the answer, whether or not anybody reads the text.
     match ping(&address, &name) {
         Ok(()) => {
-            writeln!(out, "{address} is healthy")?;
+            let _ = writeln!(out, "{address} is healthy");
             Ok(OK)
         }
         Err(error) => {
-            writeln!(err, "{address}: {error}")?;
+            let _ = writeln!(err, "{address}: {error}");
             Ok(FAILED)
         }
     }
@@ -61,7 +65,7 @@ fn first_listener(
 fn ping(address: &Address, name: &str) -> io::Result<()> {
     match address {
         Address::Unix(path) => {
-            let stream = UnixStream::connect(path)?;
+            let stream = connect_unix(path)?;
             stream.set_read_timeout(Some(TIMEOUT))?;
             ping_over(stream, name)
         }
@@ -87,6 +91,22 @@ fn ping(address: &Address, name: &str) -> io::Result<()> {
                 }
             }
             Err(last)
+        }
+    }
+}
+
+/// Connects to a Unix socket within [`TIMEOUT`].
+fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        match connect_at_once(path) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
+                std::thread::sleep(RETRY);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "its queue of connections is full"));
+            }
+            connected => return connected,
         }
     }
 }

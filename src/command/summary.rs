@@ -54,6 +54,9 @@ fn of_clients(text: &mut String, listener: &Listener) {
     if !listener.hosts.is_empty() {
         line(text, format_args!("  host names at {address}: {}", listener.hosts.join(", ")));
     }
+    if let Some(connections) = listener.connections {
+        line(text, format_args!("  connections at {address}: {connections} at most"));
+    }
     if !listener.origins.is_empty() {
         line(text, format_args!("  origins at {address}: {}", listener.origins.join(", ")));
     }

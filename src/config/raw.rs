@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{ByteLimit, LONGEST_TIMEOUT, Limits, Timeouts};
-use crate::socket::{Address, SocketOwner};
+use crate::socket::{Address, Keepalive, SocketOwner};
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node};
+
+/// How many connections a limit may allow.
+const CONNECTIONS: std::ops::RangeInclusive<usize> = 1..=1_000_000;
 
 /// The contents of a configuration file.
 #[derive(Debug, Default)]
@@ -17,7 +20,10 @@ pub(super) struct RawConfig {
     /// Profiles inside the file.
     pub(super) profiles: Vec<Node>,
     pub(super) limits: Limits,
+    /// Where `limits.connections` is.
+    pub(super) connections_location: Option<Location>,
     pub(super) timeouts: Timeouts,
+    pub(super) keepalive: Keepalive,
 }
 
 /// One listener of a configuration file.
@@ -30,6 +36,7 @@ pub(super) struct RawListener {
     pub(super) profile: Option<(String, Location)>,
     pub(super) origins: Vec<String>,
     pub(super) hosts: Vec<String>,
+    pub(super) connections: Option<(usize, Location)>,
 }
 
 impl RawListener {
@@ -43,6 +50,7 @@ impl RawListener {
             profile: None,
             origins: Vec::new(),
             hosts: Vec::new(),
+            connections: None,
         }
     }
 }
@@ -52,7 +60,7 @@ impl RawConfig {
     pub(super) fn read(path: &Path, diagnostics: &mut Diagnostics) -> Self {
         let Some((name, text)) = diagnostics.ok(file(path)) else { return Self::default() };
         let Some(node) = diagnostics.ok(yaml::parse(&name, &text)) else { return Self::default() };
-        let keys = ["upstream", "listeners", "filters", "profiles", "limits", "timeouts"];
+        let keys = ["upstream", "listeners", "filters", "profiles", "limits", "timeouts", "keepalive"];
         let Some(members) = diagnostics.members(&node, "a configuration", &keys) else { return Self::default() };
         let upstream = members.get("upstream").and_then(|node| diagnostics.ok(address_of(node)));
         let mut listeners = Vec::new();
@@ -64,15 +72,17 @@ impl RawConfig {
         let filters = filters.into_iter().map(|(text, _)| folder.join(text)).collect();
         let profiles = members.get("profiles").and_then(|node| diagnostics.ok(node.list("a list of profiles")));
         let profiles = profiles.unwrap_or_default().to_vec();
-        let limits = members.get("limits").map(|node| limits(node, diagnostics)).unwrap_or_default();
+        let (limits, connections_location) =
+            members.get("limits").map(|node| limits(node, diagnostics)).unwrap_or_default();
         let timeouts = members.get("timeouts").map(|node| timeouts(node, diagnostics)).unwrap_or_default();
-        Self { upstream, listeners, filters, profiles, limits, timeouts }
+        let keepalive = members.get("keepalive").map(|node| keepalive(node, diagnostics)).unwrap_or_default();
+        Self { upstream, listeners, filters, profiles, limits, connections_location, timeouts, keepalive }
     }
 }
 
 /// Reads one listener.
 fn listener(node: &Node, diagnostics: &mut Diagnostics) -> Option<RawListener> {
-    let keys = ["listen", "mode", "owner", "profile", "hosts", "origins"];
+    let keys = ["listen", "mode", "owner", "profile", "hosts", "origins", "connections"];
     let members = diagnostics.members(node, "a listener", &keys)?;
     let address = match members.get("listen") {
         Some(node) => diagnostics.ok(address_of(node)),
@@ -91,21 +101,25 @@ fn listener(node: &Node, diagnostics: &mut Diagnostics) -> Option<RawListener> {
         found.into_iter().map(|(text, _)| text.to_owned()).collect()
     };
     let (hosts, origins) = (texts("hosts", "host names"), texts("origins", "origins"));
+    let connections = members
+        .get("connections")
+        .and_then(|node| diagnostics.ok(number(node, CONNECTIONS)).map(|number| (number, node.location.clone())));
     if let Some(Address::Tcp { .. }) = &address {
         for (key, _) in ["mode", "owner"].iter().filter_map(|name| members.entry(name)) {
             let message = format!("{:?} does not apply to a TCP listener", key.name);
             diagnostics.report(&key.location, message);
         }
     }
-    Some(RawListener { location: node.location.clone(), address: address?, mode, owner, profile, origins, hosts })
+    let location = node.location.clone();
+    Some(RawListener { location, address: address?, mode, owner, profile, origins, hosts, connections })
 }
 
-/// Reads `limits`.
-fn limits(node: &Node, diagnostics: &mut Diagnostics) -> Limits {
+/// Reads `limits`; returns where `connections` is, too.
+fn limits(node: &Node, diagnostics: &mut Diagnostics) -> (Limits, Option<Location>) {
     let mut limits = Limits::default();
     let Some(members) = diagnostics.members(node, "limits", &["element", "depth", "head", "memory", "connections"])
     else {
-        return limits;
+        return (limits, None);
     };
     let mut size = |name: &str, limit: &mut ByteLimit| {
         if let Some(found) = members.get(name).and_then(|node| diagnostics.ok(size(node))) {
@@ -119,8 +133,8 @@ fn limits(node: &Node, diagnostics: &mut Diagnostics) -> Limits {
         members.get(name).and_then(|node| diagnostics.ok(number(node, range)))
     };
     limits.depth = number("depth", 8..=128).unwrap_or(limits.depth);
-    limits.connections = number("connections", 1..=1_000_000);
-    limits
+    limits.connections = number("connections", CONNECTIONS);
+    (limits, members.get("connections").map(|node| node.location.clone()))
 }
 
 /// Reads `timeouts`.
@@ -141,6 +155,21 @@ pub(super) fn timeouts(node: &Node, diagnostics: &mut Diagnostics) -> Timeouts {
         }
     }
     timeouts
+}
+
+/// Reads `keepalive`.
+fn keepalive(node: &Node, diagnostics: &mut Diagnostics) -> Keepalive {
+    let mut keepalive = Keepalive::default();
+    let names = ["idle", "interval", "probes"];
+    let Some(members) = diagnostics.members(node, "keepalive", &names) else { return keepalive };
+    for (name, fewest, time) in [("idle", 0, &mut keepalive.idle), ("interval", 1, &mut keepalive.interval)] {
+        if let Some(found) = members.get(name).and_then(|node| diagnostics.ok(seconds(node, fewest))) {
+            *time = found;
+        }
+    }
+    let probes = members.get("probes").and_then(|node| diagnostics.ok(number(node, 1..=127)));
+    keepalive.probes = probes.and_then(|probes| u32::try_from(probes).ok()).unwrap_or(keepalive.probes);
+    keepalive
 }
 
 /// Reads one of `timeouts`.
@@ -196,6 +225,14 @@ fn time(node: &Node) -> Result<Duration, Diagnostic> {
         .map(Duration::from_millis)
         .filter(|time| *time <= LONGEST_TIMEOUT)
         .ok_or_else(|| expected(node, text, WHAT))
+}
+
+/// Reads a time that the system counts in whole seconds.
+fn seconds(node: &Node, fewest: u64) -> Result<Duration, Diagnostic> {
+    let what = format!("whole seconds from {fewest}s to 9h");
+    let text = node.text(&what)?;
+    let is_whole = |time: &Duration| time.subsec_nanos() == 0 && (fewest..=9 * 3600).contains(&time.as_secs());
+    time(node).ok().filter(is_whole).ok_or_else(|| expected(node, text, &what))
 }
 
 /// Reads a number in a range.

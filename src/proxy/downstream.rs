@@ -37,6 +37,20 @@ impl Downstream {
         self.close().await;
     }
 
+    /// As [`Downstream::refuse`], of a client that has sent nothing. Nothing is waited for.
+    pub fn refuse_at_once(self, status: u16, message: &'static str, engine: Option<ApiVersion>) {
+        let response = OutgoingBuffer::error_response(status, message, engine);
+        // There is room for it, unless the client is gone.
+        let _ = self.try_send(response.unsent());
+    }
+
+    /// Ends the connection after its last answer. A client that goes on sending can read that answer all the same.
+    pub async fn end(self) {
+        if self.socket.has_unread_bytes() {
+            self.close().await;
+        }
+    }
+
     /// Ends the connection so that the client can read the last bytes: its own bytes are read first, for a second.
     pub(super) async fn close(&self) {
         let _ = self.socket.finish();

@@ -81,6 +81,21 @@ impl Proxy {
         Answer::Response(response.map(|body| body.logged(log)))
     }
 
+    /// Whether a request is a ping, by which clients learn whether the server is well.
+    pub fn is_ping(request: &Request<Incoming>) -> bool {
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        let route = route::find(request.method().as_str(), target);
+        matches!(route, Ok(Some(route)) if route.operation.response == ResponseKind::Ping)
+    }
+
+    /// The answer of a server that is too busy for a request.
+    pub fn refuse_busy(&self, message: &'static str) -> Response<Filtered> {
+        let mut log = AccessLog::start();
+        let response = respond::busy(message, self.upstream.engine().version());
+        log.status(response.status().as_u16());
+        response.map(|body| body.logged(log))
+    }
+
     async fn answer(&self, request: Request<Incoming>, log: &mut AccessLog) -> Result<Answer, Error> {
         self.admit(request.headers())?;
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());

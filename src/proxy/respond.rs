@@ -12,16 +12,29 @@ use crate::api::{ApiVersion, errors};
 use crate::route::TargetError;
 use crate::upstream::UpstreamError;
 
-/// The answer for an exchange that failed. Clients negotiate by any answer, so it names the API version of the `engine`.
+/// The answer for an exchange that failed.
 pub(super) fn error(error: &Error, engine: Option<ApiVersion>) -> Response<Filtered> {
     let (status, message) = public(error);
+    let mut response = own(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY), message, engine);
+    if matches!(error, Error::Memory(MemoryError::Busy)) {
+        response.headers_mut().insert(RETRY_AFTER, const { HeaderValue::from_static("5") });
+    }
+    response
+}
+
+/// The answer to a request for which there is no room. The client may try again in a second.
+pub(super) fn busy(message: &'static str, engine: Option<ApiVersion>) -> Response<Filtered> {
+    let mut response = own(StatusCode::SERVICE_UNAVAILABLE, message, engine);
+    response.headers_mut().insert(RETRY_AFTER, const { HeaderValue::from_static("1") });
+    response
+}
+
+/// An answer of our own. Clients negotiate by any answer, so it names the API version of the `engine`.
+fn own(status: StatusCode, message: &'static str, engine: Option<ApiVersion>) -> Response<Filtered> {
     let mut response = Response::new(Filtered::error(message));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
-    if matches!(error, Error::Memory(MemoryError::Busy)) {
-        headers.insert(RETRY_AFTER, const { HeaderValue::from_static("5") });
-    }
     if let Some(value) = engine.and_then(|version| HeaderValue::try_from(version.to_string()).ok()) {
         headers.insert("api-version", value);
     }

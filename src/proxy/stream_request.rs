@@ -191,6 +191,8 @@ impl StreamRequest {
             }
         };
         tokio::select! {
+            // An error that is there already is worth telling, whether or not the client has ended its direction.
+            biased;
             asked = self.exchange_heads(&request, start) => asked,
             () = left => Err(StreamError::ClientLeft),
         }

@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
-use std::pin::{Pin, pin};
+use std::io;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -10,34 +11,66 @@ use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 
-use super::request_reader::RequestReader;
-use super::worker::{ConnectionPermit, ServerState};
+use super::request_reader::{ClientTimeouts, RequestReader};
+use super::slots::{ConnectionSlot, ConnectionState};
 use crate::proxy::{Answer, Proxy, StreamRequest};
-use crate::socket::Socket;
+use crate::socket::{AcceptedSocket, Keepalive, Socket};
+use crate::upstream::Engine;
 
 /// How long a request that changes something goes on without its client.
 const UNSAFE_REQUEST_TIME: Duration = Duration::from_secs(1);
+/// What a client reads for whose connection there is no slot.
+const NO_SLOT: &str = "too many connections";
+
+/// What holds for every connection.
+#[derive(Debug)]
+pub(super) struct ConnectionSettings {
+    /// The longest head of a request, in bytes.
+    pub(super) head_limit: usize,
+    /// How long to wait for the client.
+    pub(super) timeouts: ClientTimeouts,
+    /// For connections over TCP.
+    pub(super) keepalive: Keepalive,
+    /// The engine.
+    pub(super) engine: Arc<Engine>,
+}
+
+impl ConnectionSettings {
+    /// The connection in the runtime of this thread.
+    ///
+    /// # Errors
+    /// The error of the system.
+    pub(super) fn open(&self, socket: AcceptedSocket) -> io::Result<Socket> {
+        Socket::accepted(socket, self.keepalive)
+    }
+}
 
 /// Serves a connection to its end. When the server stops, an exchange may finish and a stream is cut.
 pub(super) async fn serve(
     socket: Socket,
     proxy: Arc<Proxy>,
-    permit: ConnectionPermit,
+    slot: ConnectionSlot,
+    settings: Arc<ConnectionSettings>,
     mut stopping: watch::Receiver<bool>,
 ) {
+    let slot = Arc::new(slot);
     // In its own box, so that a connection that has become a stream no longer holds the HTTP parser.
-    let requests = Box::pin(serve_requests(socket, proxy, permit.state().clone(), stopping.clone()));
+    let socket = Arc::new(socket);
+    let reader = RequestReader::new(socket.clone(), settings.head_limit, settings.timeouts, slot.state().clone());
+    let requests = Box::pin(serve_requests(socket, reader, proxy, slot.clone(), stopping.clone()));
     let (reader, stream) = requests.await;
-    let error = reader.error();
+    let (error, is_unused) = (reader.error(), reader.is_unused());
     let client = reader.into_downstream();
+    let engine = settings.engine.version();
     if let Some(stream) = stream {
         tokio::spawn(async move {
-            let _permit = permit;
+            let _slot = slot;
             tokio::select! {
                 () = stream.run(client) => {}
                 _ = stopping.wait_for(|stopping| *stopping) => {}
@@ -45,28 +78,40 @@ pub(super) async fn serve(
         });
     } else if let Some(error) = error {
         tracing::debug!(%error, "request refused");
-        client.refuse(error.status(), error.public(), permit.state().engine().version()).await;
+        client.refuse(error.status(), error.public(), engine).await;
+    } else if is_unused && !slot.state().has_slot() {
+        // Nothing has been read, and others wait for the room that it takes.
+        client.refuse_at_once(503, NO_SLOT, engine);
+    } else if slot.state().is_ending() {
+        client.end().await;
     }
 }
 
 /// Answers requests until the connection ends, one is malformed, or one opens a stream.
 async fn serve_requests(
-    socket: Socket,
+    socket: Arc<Socket>,
+    reader: RequestReader,
     proxy: Arc<Proxy>,
-    state: Arc<ServerState>,
-    mut stopping: watch::Receiver<bool>,
+    slot: Arc<ConnectionSlot>,
+    stopping: watch::Receiver<bool>,
 ) -> (RequestReader, Option<Box<StreamRequest>>) {
     // A request that opens a stream is handed out here; its exchange never answers.
     let handed_out = Arc::new(Mutex::new(None));
     let is_safe = Arc::new(AtomicBool::new(true));
-    let socket = Arc::new(socket);
+    let has_stopped = stopping.clone();
     let service = service_fn(|request: Request<Incoming>| {
-        let (proxy, handed_out) = (proxy.clone(), handed_out.clone());
+        let (proxy, slot, handed_out) = (proxy.clone(), slot.clone(), handed_out.clone());
+        let has_stopped = has_stopped.clone();
         is_safe.store(request.method().is_safe(), Ordering::Relaxed);
         // In a box, so that the connection can be polled in place and taken apart.
         Box::pin(async move {
-            match proxy.exchange(request).await {
-                Answer::Response(response) => Ok::<_, Infallible>(response),
+            match answer(&proxy, &slot, request).await {
+                Answer::Response(mut response) => {
+                    if slot.must_end_after_answer() || *has_stopped.borrow() {
+                        response.headers_mut().insert(CONNECTION, const { HeaderValue::from_static("close") });
+                    }
+                    Ok::<_, Infallible>(response)
+                }
                 Answer::Stream(stream) => {
                     *handed_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
                     pending().await
@@ -74,12 +119,11 @@ async fn serve_requests(
             }
         })
     });
-    let reader = RequestReader::new(socket.clone(), state.head_limit(), state.timeouts());
     // A client that has sent its request and ended its direction still reads the answer.
     let mut connection = http1::Builder::new().half_close(true).serve_connection(TokioIo::new(reader), service);
     let stream = {
-        let mut is_stopping = false;
-        let mut stop = pin!(stopping.wait_for(|stopping| *stopping));
+        let mut is_ending = false;
+        let mut end = pin!(must_end(slot.state(), stopping));
         let mut left = pin!(client_left(&socket, &is_safe));
         poll_fn(|cx| {
             let ended = connection.poll_without_shutdown(cx);
@@ -97,9 +141,10 @@ async fn serve_requests(
                 tracing::debug!("the client left before its answer");
                 return Poll::Ready(None);
             }
-            if !is_stopping && stop.as_mut().poll(cx).is_ready() {
-                is_stopping = true;
-                Pin::new(&mut connection).graceful_shutdown();
+            if !is_ending && end.as_mut().poll(cx).is_ready() {
+                is_ending = true;
+                slot.state().end_after_exchange();
+                // The reader then ends the connection, unless a request has come.
                 cx.waker().wake_by_ref();
             }
             Poll::Pending
@@ -107,6 +152,23 @@ async fn serve_requests(
         .await
     };
     (connection.into_parts().io.into_inner(), stream)
+}
+
+/// The answer to a request. One without a slot waits a moment for it. A ping needs none: it may be a health check.
+async fn answer(proxy: &Proxy, slot: &ConnectionSlot, request: Request<Incoming>) -> Answer {
+    if slot.state().has_slot() || Proxy::is_ping(&request) || slot.admit().await {
+        return proxy.exchange(request).await;
+    }
+    tracing::warn!("{NO_SLOT}");
+    Answer::Response(proxy.refuse_busy(NO_SLOT))
+}
+
+/// Waits until the server stops, or another connection needs the slot of this one.
+async fn must_end(state: &ConnectionState, mut stopping: watch::Receiver<bool>) {
+    tokio::select! {
+        _ = stopping.wait_for(|stopping| *stopping) => {}
+        () = state.must_end() => {}
+    }
 }
 
 /// Waits until the client is gone, so that nobody waits for the answer: its exchange is given up.

@@ -1,15 +1,21 @@
 //! Listening sockets, opened once and shared by all workers.
 
 use std::io;
-use std::net::TcpListener;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::net::UnixListener;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
-use crate::socket::{Address, Socket, SocketOwner};
+use rustix::net::{Shutdown, listen, shutdown};
+
+use super::socket_file::{self, SocketFile};
+use crate::config::Listener;
+use crate::socket::{AcceptedSocket, Address};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
+/// How often to look whether the start was stopped, while a name is resolved.
+const STOP_INTERVAL: Duration = Duration::from_millis(20);
 
 /// An open listener.
 #[derive(Debug)]
@@ -17,7 +23,7 @@ pub(super) struct BoundListener {
     address: Address,
     socket: ListeningSocket,
     /// Removes the socket file when dropped.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
 }
 
 #[derive(Debug)]
@@ -26,37 +32,25 @@ enum ListeningSocket {
     Tcp(TcpListener),
 }
 
-#[derive(Debug)]
-struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // The file may have been removed already.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 impl BoundListener {
-    /// Opens a listener. `mode` and `owner` are for a Unix socket.
+    /// Opens a listener. `is_stopped` is asked again and again as long as a name is being resolved.
     ///
     /// # Errors
-    /// The error of the system. A Unix socket that another process listens on is in use.
-    pub(super) fn open(address: &Address, mode: Option<u32>, owner: SocketOwner) -> io::Result<Self> {
-        match address {
+    /// The error of the system. A Unix socket that another process listens on is in use. `Interrupted` if the start was
+    /// stopped.
+    pub(super) fn open(listener: &Listener, is_stopped: &mut dyn FnMut() -> bool) -> io::Result<Self> {
+        match &listener.address {
             Address::Unix(path) => {
-                let listener = open_unix(path, mode, owner)?;
-                listener.set_nonblocking(true)?;
-                rustix::net::listen(&listener, BACKLOG)?;
-                let file = SocketFile(path.clone());
-                Ok(Self { address: address.clone(), socket: ListeningSocket::Unix(listener), _file: Some(file) })
+                let (socket, file) = socket_file::open(path, listener.mode, listener.owner, BACKLOG)?;
+                let address = listener.address.clone();
+                Ok(Self { address, socket: ListeningSocket::Unix(socket), file: Some(file) })
             }
             Address::Tcp { host, port } => {
-                let listener = TcpListener::bind((host.as_str(), *port))?;
-                listener.set_nonblocking(true)?;
-                rustix::net::listen(&listener, BACKLOG)?;
-                let port = listener.local_addr()?.port();
-                let address = Address::Tcp { host: host.clone(), port };
-                Ok(Self { address, socket: ListeningSocket::Tcp(listener), _file: None })
+                let socket = TcpListener::bind(resolve(host, *port, is_stopped)?.as_slice())?;
+                socket.set_nonblocking(true)?;
+                listen(&socket, BACKLOG)?;
+                let address = Address::Tcp { host: host.clone(), port: socket.local_addr()?.port() };
+                Ok(Self { address, socket: ListeningSocket::Tcp(socket), file: None })
             }
         }
     }
@@ -76,37 +70,78 @@ impl BoundListener {
             ListeningSocket::Tcp(listener) => ListeningSocket::Tcp(listener.try_clone()?),
         }))
     }
+
+    /// Closes the listener for all that share it, at once. The connections that wait to be accepted go to `take`.
+    pub(super) fn close(self, mut take: impl FnMut(AcceptedSocket)) {
+        // From here on clients find no socket, or that of a successor.
+        drop(self.file);
+        loop {
+            match self.socket.accept() {
+                Ok(socket) => take(socket),
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(_) => break,
+            }
+        }
+        // Workers may be too busy to close their handles.
+        self.socket.shut_down();
+    }
 }
 
-/// Opens a Unix socket that never has other permissions than it should: it is made under another name and renamed when it
-/// is ready.
-fn open_unix(path: &Path, mode: Option<u32>, owner: SocketOwner) -> io::Result<UnixListener> {
-    if let Ok(found) = std::fs::symlink_metadata(path) {
-        if !found.file_type().is_socket() {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is not a socket exists there"));
+impl ListeningSocket {
+    /// The next connection; `WouldBlock` if none waits.
+    fn accept(&self) -> io::Result<AcceptedSocket> {
+        match self {
+            Self::Unix(listener) => {
+                let (socket, _) = listener.accept()?;
+                socket.set_nonblocking(true)?;
+                Ok(AcceptedSocket::Unix(socket))
+            }
+            Self::Tcp(listener) => {
+                let (socket, _) = listener.accept()?;
+                socket.set_nonblocking(true)?;
+                Ok(AcceptedSocket::Tcp(socket))
+            }
         }
-        if UnixStream::connect(path).is_ok() {
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there"));
+    }
+
+    /// Ends the listening for all handles. Whoever waits for a connection gets an error.
+    fn shut_down(&self) {
+        // A listener that is not connected to anything may be reported as such. It is shut down all the same.
+        let _ = match self {
+            Self::Unix(listener) => shutdown(listener, Shutdown::Both),
+            Self::Tcp(listener) => shutdown(listener, Shutdown::Both),
+        };
+    }
+}
+
+/// Whether an error of `accept` is about one connection, which is gone.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted)
+}
+
+/// The addresses of a host. Asks the system in a thread of its own if that may take time, so that the start can be stopped.
+fn resolve(host: &str, port: u16, is_stopped: &mut dyn FnMut() -> bool) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let (sender, receiver) = channel();
+    let host = host.to_owned();
+    let resolving = std::thread::Builder::new().name("resolve".to_owned()).spawn(move || {
+        let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
+        // Nobody receives it if the start was stopped.
+        let _ = sender.send(addresses);
+    })?;
+    loop {
+        match receiver.recv_timeout(STOP_INTERVAL) {
+            Ok(addresses) => {
+                let _ = resolving.join();
+                return addresses;
+            }
+            Err(RecvTimeoutError::Timeout) if !is_stopped() => {}
+            Err(RecvTimeoutError::Timeout) => return Err(io::ErrorKind::Interrupted.into()),
+            Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("the name cannot be resolved")),
         }
     }
-    if let Some(directory) = path.parent()
-        && !directory.exists()
-    {
-        std::fs::create_dir_all(directory)?;
-    }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    let made = path.with_file_name(name);
-    // A killed process with our process ID may have left it.
-    let _ = std::fs::remove_file(&made);
-    let listener = UnixListener::bind(&made)?;
-    let made = SocketFile(made);
-    std::fs::set_permissions(&made.0, std::fs::Permissions::from_mode(mode.unwrap_or(0o660)))?;
-    if owner != SocketOwner::default() {
-        std::os::unix::fs::chown(&made.0, owner.user, owner.group)?;
-    }
-    std::fs::rename(&made.0, path)?;
-    Ok(listener)
 }
 
 /// A listener for a worker.
@@ -134,18 +169,23 @@ pub(super) enum Acceptor {
 }
 
 impl Acceptor {
-    /// The next connection. Cancel safety: none is lost.
+    /// The next connection, for the runtime of any worker. Cancel safety: none is lost.
     ///
     /// # Errors
     /// The error of the system.
-    pub(super) async fn accept(&self) -> io::Result<Socket> {
-        match self {
-            Self::Unix(listener) => Ok(Socket::Unix(listener.accept().await?.0)),
-            Self::Tcp(listener) => {
-                let (socket, _) = listener.accept().await?;
-                // If the client is already gone, the first read reports it.
-                let _ = socket.set_nodelay(true);
-                Ok(Socket::Tcp(socket))
+    pub(super) async fn accept(&self) -> io::Result<AcceptedSocket> {
+        loop {
+            let accepted = match self {
+                Self::Unix(listener) => {
+                    listener.accept().await.and_then(|(socket, _)| Ok(AcceptedSocket::Unix(socket.into_std()?)))
+                }
+                Self::Tcp(listener) => {
+                    listener.accept().await.and_then(|(socket, _)| Ok(AcceptedSocket::Tcp(socket.into_std()?)))
+                }
+            };
+            match accepted {
+                Err(error) if is_of_one_connection(&error) => {}
+                accepted => return accepted,
             }
         }
     }

@@ -4,9 +4,9 @@
 //! ts=2026-01-31T23:59:59.123456Z level=info msg="exchange" operation=ContainerList decision=filter status=200 …
 //! ```
 //!
-//! The log never holds up a client. A worker gathers its lines and hands them over when it is idle; the log's own thread
-//! writes them. If nobody reads standard error, lines wait in the [`queue`]. When it is full, further lines are dropped and
-//! counted.
+//! The log never holds up a client, nor the start and the end of the server. A worker gathers its lines and hands them over
+//! when it is idle; the log's own thread writes them. If nobody reads standard error, lines wait in the [`queue`]. When it is
+//! full, further lines are dropped and counted.
 
 mod queue;
 
@@ -14,6 +14,7 @@ use std::cell::RefCell;
 use std::fmt::{self, Debug, Write as _};
 use std::io::{self, Write as _, stderr};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tracing::field::{Field, Visit};
@@ -33,8 +34,10 @@ const LINE_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long the end of the program waits for the last lines.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The lines that wait to be written, once there is a thread that writes them.
+/// The lines that wait to be written by the log's thread. Without a queue, every line is written at once.
 static QUEUE: OnceLock<LineQueue> = OnceLock::new();
+/// Whether the log's thread has been started.
+static HAS_WRITER: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static GATHERED: RefCell<GatheredLines> = RefCell::default();
@@ -68,16 +71,45 @@ pub fn start(level: Level, style: LevelStyle) {
     }));
 }
 
-/// Starts the thread that writes the lines. Until then every line is written at once, by the thread that logs it: a process
-/// that is to drop its privileges must have one thread.
+/// Standard error for a process that serves: what is written waits in the queue of the log, and in its order.
+#[derive(Debug)]
+pub struct QueuedOutput(());
+
+impl QueuedOutput {
+    /// From now on the lines of the log wait too. [`start_writer`] or [`flush`] writes them.
+    pub fn open() -> Self {
+        QUEUE.get_or_init(LineQueue::default);
+        Self(())
+    }
+}
+
+impl io::Write for QueuedOutput {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        hand_over();
+        if let Some(queue) = QUEUE.get() {
+            queue.push(text);
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Starts the thread that writes the lines, if there are any to write. A process that is to drop its privileges must have
+/// one thread, so this comes after that.
 ///
 /// # Errors
 /// The thread could not be started.
 pub(super) fn start_writer() -> io::Result<()> {
-    if LevelFilter::current() == LevelFilter::OFF || QUEUE.set(LineQueue::default()).is_err() {
+    if QUEUE.get().is_none() && LevelFilter::current() == LevelFilter::OFF {
         return Ok(());
     }
-    let Some(queue) = QUEUE.get() else { return Ok(()) };
+    if HAS_WRITER.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let queue = QUEUE.get_or_init(LineQueue::default);
     std::thread::Builder::new().name("log".to_owned()).spawn(move || {
         gather();
         queue.write_to(stderr(), |lines| {
@@ -100,10 +132,13 @@ pub(super) fn hand_over() {
 }
 
 /// Hands over the lines of this thread, and waits until all lines are written, but not for ever.
-pub(super) fn flush() {
+pub fn flush() {
     hand_over();
     if let Some(queue) = QUEUE.get() {
-        queue.wait_until_written(LAST_LINES_TIMEOUT);
+        // The start may have failed before there was a thread.
+        if start_writer().is_ok() {
+            queue.wait_until_written(LAST_LINES_TIMEOUT);
+        }
     }
 }
 
@@ -148,6 +183,7 @@ impl io::Write for GatheringWriter {
                 gathered.hand_over();
             }
             if !gathered.is_worker
+                && HAS_WRITER.load(Ordering::Relaxed)
                 && let Some(queue) = QUEUE.get()
             {
                 queue.wait_until_written(LINE_TIMEOUT);

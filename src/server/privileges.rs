@@ -10,14 +10,19 @@
 use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::{Gid, Uid, getegid, geteuid, getgroups};
 use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
+use super::socket_file;
 use crate::config::compat::RunAs;
-use crate::socket::Address;
+use crate::socket::{Address, connect_at_once};
+
+/// How often to look whether there is one thread, and how long to wait in between.
+const THREAD_CHECKS: u32 = 20;
+const THREAD_CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Why privileges could not be dropped.
 #[derive(Debug)]
@@ -91,7 +96,7 @@ impl fmt::Display for PrivilegesError {
 pub(super) fn give_directory(who: RunAs, listener: &Address) -> Result<(), PrivilegesError> {
     let Address::Unix(path) = listener else { return Ok(()) };
     let Some(directory) = path.parent().filter(|_| geteuid().is_root()) else { return Ok(()) };
-    std::fs::create_dir_all(directory)
+    socket_file::make_directory(directory)
         .and_then(|()| std::os::unix::fs::chown(directory, Some(who.user), Some(who.group)))
         .map_err(|error| PrivilegesError::Directory(directory.to_owned(), error))
 }
@@ -104,8 +109,7 @@ pub(super) fn drop_privileges(who: RunAs, engine: &Address) -> Result<(), Privil
     if !geteuid().is_root() {
         return Ok(());
     }
-    let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count);
-    if !matches!(threads, Ok(1)) {
+    if !has_one_thread() {
         return Err(PrivilegesError::Threads);
     }
     let groups = match engine {
@@ -123,6 +127,16 @@ pub(super) fn drop_privileges(who: RunAs, engine: &Address) -> Result<(), Privil
         return Err(PrivilegesError::Reversible(who));
     }
     Ok(())
+}
+
+/// Whether the process has one thread. One that has been joined may be listed a moment longer.
+fn has_one_thread() -> bool {
+    (0..THREAD_CHECKS).any(|check| {
+        if check > 0 {
+            std::thread::sleep(THREAD_CHECK_INTERVAL);
+        }
+        matches!(std::fs::read_dir("/proc/self/task").map(Iterator::count), Ok(1))
+    })
 }
 
 /// The groups that `who` needs to open the socket.
@@ -147,7 +161,7 @@ fn needed_groups(path: &Path, who: RunAs) -> Result<Vec<Gid>, PrivilegesError> {
 pub(super) fn check_engine_socket(engine: &Address, run_as: Option<RunAs>) -> Result<(), PrivilegesError> {
     let Address::Unix(path) = engine else { return Ok(()) };
     let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
-    match (UnixStream::connect(path), std::fs::metadata(path)) {
+    match (connect_at_once(path), std::fs::metadata(path)) {
         (Err(error), Ok(found)) if denied(&error) => {
             let process = (geteuid().as_raw(), getegid().as_raw());
             Err(PrivilegesError::EngineSocket {

@@ -9,9 +9,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::slots::ConnectionState;
 use crate::proxy::Downstream;
 use crate::socket::Socket;
 use crate::stream::requests::{RequestError, RequestFraming};
+
+/// How long the rest of a head may take to arrive when the connection is to end.
+const LAST_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long to wait for a client.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +32,9 @@ pub(super) struct ClientTimeouts {
 ///
 /// To the HTTP parser, a malformed request is the end of the connection; [`RequestReader::error`] returns the reason. Bytes
 /// after a request stay here until the parser asks for the next one.
+///
+/// A connection that ends while it waits for a request looks at the socket once more, so that no request is lost that has
+/// arrived by then. On a Unix socket, a later request fails when the client writes it.
 #[derive(Debug)]
 pub(super) struct RequestReader {
     socket: Arc<Socket>,
@@ -38,6 +45,9 @@ pub(super) struct RequestReader {
     passing: usize,
     error: Option<RequestError>,
     timeouts: ClientTimeouts,
+    state: Arc<ConnectionState>,
+    /// Whether a byte has passed.
+    is_used: bool,
     /// When the wait for the missing bytes began.
     waiting_since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -47,7 +57,12 @@ pub(super) struct RequestReader {
 
 impl RequestReader {
     /// Reads from `socket`. A head may be `limit` bytes long.
-    pub(super) fn new(socket: Arc<Socket>, limit: usize, timeouts: ClientTimeouts) -> Self {
+    pub(super) fn new(
+        socket: Arc<Socket>,
+        limit: usize,
+        timeouts: ClientTimeouts,
+        state: Arc<ConnectionState>,
+    ) -> Self {
         Self {
             socket,
             framing: RequestFraming::new(limit),
@@ -55,6 +70,8 @@ impl RequestReader {
             passing: 0,
             error: None,
             timeouts,
+            state,
+            is_used: false,
             waiting_since: None,
             timer: None,
             write_timer: None,
@@ -64,6 +81,11 @@ impl RequestReader {
     /// Why the last request was refused.
     pub(super) fn error(&self) -> Option<RequestError> {
         self.error
+    }
+
+    /// Whether no request has come.
+    pub(super) fn is_unused(&self) -> bool {
+        !self.is_used
     }
 
     /// The connection, with the bytes after the last request. From here on it sends only what may leave.
@@ -77,6 +99,7 @@ impl RequestReader {
         buf.put_slice(self.held.get(..count).unwrap_or_default());
         self.held.drain(..count);
         self.passing -= count;
+        self.is_used = true;
     }
 
     /// Reads into `buf` and keeps what may not pass yet. Returns whether something passed or the connection ended.
@@ -86,6 +109,7 @@ impl RequestReader {
             return Poll::Ready(Ok(true));
         }
         self.waiting_since = None;
+        self.state.mark_busy();
         let read = buf.filled().get(before..).unwrap_or_default();
         let passed = if self.held.is_empty() { self.framing.pass(read) } else { Ok(0) };
         let passed = passed.unwrap_or_else(|error| {
@@ -94,6 +118,7 @@ impl RequestReader {
         });
         self.held.extend_from_slice(read.get(passed..).unwrap_or_default());
         buf.set_filled(before + passed);
+        self.is_used |= passed > 0;
         Poll::Ready(Ok(passed > 0 || self.error.is_some()))
     }
 
@@ -110,24 +135,61 @@ impl RequestReader {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Whether the client has taken too long.
-    fn has_timed_out(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Whether the wait for the client is over: it has taken too long, or the connection must end.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         let in_head = self.framing.in_head() && !self.held.is_empty();
-        let since = *self.waiting_since.get_or_insert_with(Instant::now);
-        let deadline = since + if in_head { self.timeouts.head } else { self.timeouts.idle };
+        let is_idle = self.framing.in_head() && self.held.is_empty();
+        let since = *self.waiting_since.get_or_insert_with(|| {
+            if is_idle {
+                self.state.mark_idle();
+            }
+            Instant::now()
+        });
+        if is_idle && self.state.is_ending() {
+            return !self.has_last_request();
+        }
+        let timeout = match (in_head, self.state.is_ending()) {
+            (true, true) => self.timeouts.head.min(LAST_HEAD_TIMEOUT),
+            (true, false) => self.timeouts.head,
+            // An overflow connection has its first request ready.
+            (false, _) if is_idle && !self.state.has_slot() => self.timeouts.head.min(self.timeouts.idle),
+            (false, _) => self.timeouts.idle,
+        };
+        if !self.has_passed(since + timeout, cx) {
+            return false;
+        }
+        if in_head {
+            self.error = Some(RequestError::Slow);
+        }
+        !(is_idle && self.has_last_request())
+    }
+
+    /// Whether a time has passed. If not, the task is woken then.
+    fn has_passed(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);
         }
         while timer.as_mut().poll(cx).is_ready() {
             if Instant::now() >= deadline {
-                if in_head {
-                    self.error = Some(RequestError::Slow);
-                }
                 return true;
             }
             // The timer was set for an earlier wait.
             timer.as_mut().reset(deadline);
+        }
+        false
+    }
+
+    /// Whether a request has arrived of which the runtime has not told yet. If not, the connection takes none any more.
+    fn has_last_request(&self) -> bool {
+        if self.socket.has_unread_bytes() {
+            return true;
+        }
+        self.socket.refuse_input();
+        if self.socket.has_unread_bytes() {
+            // It has come in the meantime. No other one can.
+            self.state.end_after_exchange();
+            return true;
         }
         false
     }
@@ -159,7 +221,7 @@ impl AsyncRead for RequestReader {
                 Poll::Ready(Ok(true)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(false)) => this.waiting_since = since.or_else(|| Some(Instant::now())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending if this.has_timed_out(cx) => return Poll::Ready(Ok(())),
+                Poll::Pending if this.is_over(cx) => return Poll::Ready(Ok(())),
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -190,5 +252,77 @@ impl AsyncWrite for RequestReader {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.socket.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::{ErrorKind, Write};
+    use std::os::unix::net::UnixStream;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::socket::{AcceptedSocket, Keepalive};
+    use crate::time_limit::within_time_limit;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: d\r\n\r\n";
+
+    /// A reader, and its client.
+    fn reader(idle: Duration) -> (RequestReader, UnixStream) {
+        let (client, server) = UnixStream::pair().unwrap();
+        server.set_nonblocking(true).unwrap();
+        let socket = Socket::accepted(AcceptedSocket::Unix(server), Keepalive::default()).unwrap();
+        let timeouts = ClientTimeouts { head: Duration::from_secs(20), idle, write: Duration::from_secs(20) };
+        (RequestReader::new(Arc::new(socket), 1024, timeouts, Arc::new(ConnectionState::for_test())), client)
+    }
+
+    fn run(test: impl Future<Output = ()> + Send + 'static) {
+        within_time_limit(|| {
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+        });
+    }
+
+    /// Whether a read is over now.
+    async fn is_over_now(reader: &mut RequestReader) -> bool {
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
+        poll_fn(|cx| Poll::Ready(Pin::new(&mut *reader).poll_read(cx, &mut buffer).is_ready())).await
+    }
+
+    /// Reads one request.
+    async fn request(reader: &mut RequestReader) {
+        let mut read = [0; REQUEST.len()];
+        assert_eq!(reader.read_exact(&mut read).await.unwrap(), REQUEST.len());
+        assert_eq!(read, REQUEST);
+    }
+
+    #[test]
+    fn a_request_that_has_arrived_when_the_connection_must_end_is_read() {
+        run(async {
+            let (mut reader, mut client) = reader(Duration::from_secs(20));
+            assert!(!is_over_now(&mut reader).await);
+            client.write_all(REQUEST).unwrap();
+            reader.state.end();
+            assert!(!is_over_now(&mut reader).await);
+            request(&mut reader).await;
+            assert!(reader.state.is_ending() && is_over_now(&mut reader).await);
+        });
+    }
+
+    #[test]
+    fn a_request_after_the_end_is_refused_and_not_lost() {
+        run(async {
+            for idle in [Duration::ZERO, Duration::from_secs(20)] {
+                let (mut reader, mut client) = reader(idle);
+                if !idle.is_zero() {
+                    reader.state.end();
+                }
+                assert_eq!(reader.read(&mut [0]).await.unwrap(), 0);
+                // The socket is still open, but nothing more is taken.
+                assert_eq!(client.write_all(REQUEST).unwrap_err().kind(), ErrorKind::BrokenPipe);
+            }
+        });
     }
 }

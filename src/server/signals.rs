@@ -1,39 +1,87 @@
-//! The signals that stop the program.
+//! The signals that the program handles.
+//!
+//! | signal | effect |
+//! |---|---|
+//! | `SIGTERM`, `SIGINT`, `SIGQUIT` | the first stops the server gracefully, the second at once |
+//! | `SIGHUP`, `SIGUSR1`, `SIGUSR2` | a line in the log: there is nothing to reload |
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ServerError;
 
-/// `SIGTERM` and `SIGINT`, which no longer end the process by themselves.
+/// The signals of the program, none of which ends the process by itself any more.
 #[derive(Debug)]
 pub struct Signals {
     runtime: Runtime,
-    terminate: Signal,
-    interrupt: Signal,
+    /// Those that stop the server.
+    stopping: Vec<Signal>,
+    /// Those that do nothing, with their names.
+    ignored: Vec<(Signal, &'static str)>,
 }
 
 impl Signals {
-    /// Takes over both signals.
+    /// Takes over the signals.
     ///
     /// # Errors
     /// [`ServerError::Signal`].
     pub fn listen() -> Result<Self, ServerError> {
         let runtime = super::runtime().build().map_err(ServerError::Signal)?;
         let entered = runtime.enter();
-        let terminate = signal(SignalKind::terminate()).map_err(ServerError::Signal)?;
-        let interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Signal)?;
+        let listen = |kind| signal(kind).map_err(ServerError::Signal);
+        let stopping = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()];
+        let stopping = stopping.map(listen).into_iter().collect::<Result<_, _>>()?;
+        let ignored = [
+            (SignalKind::hangup(), "SIGHUP"),
+            (SignalKind::user_defined1(), "SIGUSR1"),
+            (SignalKind::user_defined2(), "SIGUSR2"),
+        ];
+        let ignored = ignored.map(|(kind, name)| Ok((listen(kind)?, name)));
+        let ignored = ignored.into_iter().collect::<Result<_, ServerError>>()?;
         drop(entered);
-        Ok(Self { runtime, terminate, interrupt })
+        Ok(Self { runtime, stopping, ignored })
     }
 
-    /// Waits for one of them.
-    pub(super) fn wait(mut self) {
-        self.runtime.block_on(async {
-            tokio::select! {
-                _ = self.terminate.recv() => {}
-                _ = self.interrupt.recv() => {}
-            }
+    /// Waits for a signal that stops the server. Logs the others.
+    pub(super) fn wait(&mut self) {
+        self.wait_or(std::future::pending::<()>());
+    }
+
+    /// Whether a signal that stops the server has come.
+    pub(super) fn has_stopped(&mut self) -> bool {
+        self.wait_or(async { tokio::time::sleep(Duration::ZERO).await }).is_none()
+    }
+
+    /// Waits for a signal that stops the server, or for `other`; returns what came of `other` if it was first.
+    pub(super) fn wait_or<T>(&mut self, other: impl Future<Output = T>) -> Option<T> {
+        let Self { runtime, stopping, ignored } = self;
+        let mut stopped = poll_fn(|cx| {
+            log_ignored(ignored, cx);
+            let mut received = stopping.iter_mut().map(|signal| signal.poll_recv(cx));
+            if received.any(|received| received.is_ready()) { Poll::Ready(()) } else { Poll::Pending }
         });
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = &mut stopped => None,
+                done = other => Some(done),
+            }
+        })
+    }
+}
+
+/// Logs the signals that have come and do nothing.
+fn log_ignored(ignored: &mut [(Signal, &'static str)], cx: &mut Context<'_>) {
+    for (signal, name) in ignored {
+        while signal.poll_recv(cx).is_ready() {
+            tracing::info!(
+                signal = *name,
+                "signal ignored: there is nothing to reload; restart to read the configuration again"
+            );
+        }
     }
 }

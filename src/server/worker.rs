@@ -1,81 +1,80 @@
-//! A worker: it accepts connections up to the limit until it is stopped.
+//! A worker: it accepts connections for all workers, and serves those that are assigned to it, until it is stopped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{mpsc, watch};
 
-use super::connection;
+use super::connection::{self, ConnectionSettings};
 use super::listen::{Acceptor, ListenerHandle};
-use super::request_reader::ClientTimeouts;
+use super::slots::{ConnectionSlot, Slots};
 use crate::api::ApiVersion;
-use crate::proxy::{Downstream, Proxy};
-use crate::socket::Socket;
-use crate::upstream::{Engine, Upstream};
+use crate::proxy::Proxy;
+use crate::socket::AcceptedSocket;
+use crate::upstream::Upstream;
 
 /// How long to wait after a connection could not be accepted.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
-/// How often to look whether all connections have closed. The notification may go to another worker.
-const CLOSED_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The state that all workers share.
+/// A connection for a worker.
 #[derive(Debug)]
-pub(super) struct ServerState {
-    /// How many connections may be open.
-    limit: usize,
-    open: AtomicUsize,
-    /// Notified when a connection closes.
-    closed: Notify,
-    head_limit: usize,
-    timeouts: ClientTimeouts,
-    engine: Arc<Engine>,
+pub(super) struct AssignedConnection {
+    socket: AcceptedSocket,
+    slot: ConnectionSlot,
+    /// The number of its listener.
+    listener: usize,
 }
 
-impl ServerState {
-    /// No connections are open, `limit` may be. `head_limit` is the longest head of a request, in bytes.
-    pub(super) fn new(limit: usize, head_limit: usize, timeouts: ClientTimeouts, engine: Engine) -> Self {
-        let (open, closed) = (AtomicUsize::new(0), Notify::new());
-        Self { limit, open, closed, head_limit, timeouts, engine: Arc::new(engine) }
-    }
-
-    /// The longest head of a request, in bytes.
-    pub(super) fn head_limit(&self) -> usize {
-        self.head_limit
-    }
-
-    /// How long to wait for a client.
-    pub(super) fn timeouts(&self) -> ClientTimeouts {
-        self.timeouts
-    }
-
-    /// The engine.
-    pub(super) fn engine(&self) -> &Arc<Engine> {
-        &self.engine
-    }
+/// Gives each connection to the worker that has the fewest.
+#[derive(Debug)]
+pub(super) struct Dispatcher {
+    slots: Arc<Slots>,
+    workers: Vec<WorkerQueue>,
 }
 
-/// The right to hold a connection open: one of as many as the limit allows.
-pub(super) struct ConnectionPermit(Arc<ServerState>);
-
-impl ConnectionPermit {
-    /// Takes one; `None` if there is none left.
-    fn take(state: &Arc<ServerState>) -> Option<Self> {
-        // The permit exists before the check: dropping it gives the number back.
-        let permit = Self(state.clone());
-        (state.open.fetch_add(1, Ordering::Relaxed) < state.limit).then_some(permit)
-    }
-
-    /// The state that all workers share.
-    pub(super) fn state(&self) -> &Arc<ServerState> {
-        &self.0
-    }
+/// The way to a worker.
+#[derive(Debug)]
+struct WorkerQueue {
+    /// How many connections it has.
+    open: Arc<AtomicUsize>,
+    sender: mpsc::UnboundedSender<AssignedConnection>,
 }
 
-impl Drop for ConnectionPermit {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-        self.0.closed.notify_one();
+impl Dispatcher {
+    /// For `count` workers; returns what each of them receives, too.
+    pub(super) fn new(slots: Arc<Slots>, count: usize) -> (Self, Vec<mpsc::UnboundedReceiver<AssignedConnection>>) {
+        let (workers, receivers) = (0..count)
+            .map(|_| {
+                let (sender, receiver) = mpsc::unbounded_channel();
+                (WorkerQueue { open: Arc::default(), sender }, receiver)
+            })
+            .unzip();
+        (Self { slots, workers }, receivers)
+    }
+
+    /// Gives away a connection of the listener with this number. Worker `accepting` keeps it if no other has fewer.
+    ///
+    /// # Errors
+    /// Returns the connection if there is no room for it. [`Dispatcher::room`] waits for it.
+    pub(super) fn assign(
+        &self,
+        socket: AcceptedSocket,
+        listener: usize,
+        accepting: usize,
+    ) -> Result<(), AcceptedSocket> {
+        let open =
+            |(number, worker): &(usize, &WorkerQueue)| (worker.open.load(Ordering::Relaxed), *number != accepting);
+        let Some((_, worker)) = self.workers.iter().enumerate().min_by_key(open) else { return Err(socket) };
+        let Some(slot) = self.slots.enter(listener, &worker.open) else { return Err(socket) };
+        // A worker that is gone closes it.
+        let _ = worker.sender.send(AssignedConnection { socket, slot, listener });
+        Ok(())
+    }
+
+    /// Waits until there is room for a connection. Cancel safety: nothing is lost.
+    async fn room(&self) {
+        self.slots.room().await;
     }
 }
 
@@ -83,8 +82,12 @@ impl Drop for ConnectionPermit {
 pub(super) struct Worker {
     /// Its number, from 0.
     pub(super) number: usize,
-    /// The state that all workers share.
-    pub(super) state: Arc<ServerState>,
+    /// The connections of all workers.
+    pub(super) slots: Arc<Slots>,
+    /// What holds for each connection.
+    pub(super) settings: Arc<ConnectionSettings>,
+    /// Its connections.
+    pub(super) assigned: mpsc::UnboundedReceiver<AssignedConnection>,
     /// Becomes `true` when the server stops.
     pub(super) stopping: watch::Receiver<bool>,
     /// Its connections to the engine.
@@ -94,27 +97,46 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Serves the clients of these listeners until the server stops.
-    pub(super) async fn serve(self, listeners: Vec<(ListenerHandle, Arc<Proxy>)>) {
-        for (listener, proxy) in listeners {
+    /// Serves clients until the server stops. The listeners and their proxies are in the order of the configuration.
+    pub(super) async fn serve(self, dispatcher: Arc<Dispatcher>, listeners: Vec<(ListenerHandle, Arc<Proxy>)>) {
+        let mut proxies = Vec::with_capacity(listeners.len());
+        for (number, (listener, proxy)) in listeners.into_iter().enumerate() {
+            proxies.push(proxy);
             match listener.into_acceptor() {
                 Ok(acceptor) => {
-                    drop(tokio::spawn(accept(acceptor, proxy, self.state.clone(), self.stopping.clone())));
+                    let at = AcceptingAt { worker: self.number, listener: number };
+                    tokio::spawn(accept(acceptor, dispatcher.clone(), at, self.stopping.clone()));
                 }
                 Err(error) => tracing::error!(%error, "a worker cannot listen"),
             }
         }
+        // When nobody accepts any more, nothing more is assigned.
+        drop(dispatcher);
         if self.number == 0 {
             tokio::spawn(report_engine(self.upstream.clone()));
         }
-        let mut stopping = self.stopping.clone();
+        tokio::spawn(serve_assigned(self.assigned, proxies, self.settings, self.stopping.clone()));
+        let mut stopping = self.stopping;
         let _ = stopping.wait_for(|stopping| *stopping).await;
-        let all_closed = async {
-            while self.state.open.load(Ordering::Relaxed) > 0 {
-                let _ = tokio::time::timeout(CLOSED_INTERVAL, self.state.closed.notified()).await;
+        let _ = tokio::time::timeout(self.shutdown_timeout, self.slots.all_closed()).await;
+    }
+}
+
+/// Serves each connection that is assigned, in a task of its own.
+async fn serve_assigned(
+    mut assigned: mpsc::UnboundedReceiver<AssignedConnection>,
+    proxies: Vec<Arc<Proxy>>,
+    settings: Arc<ConnectionSettings>,
+    stopping: watch::Receiver<bool>,
+) {
+    while let Some(AssignedConnection { socket, slot, listener }) = assigned.recv().await {
+        let Some(proxy) = proxies.get(listener).cloned() else { continue };
+        match settings.open(socket) {
+            Ok(socket) => {
+                tokio::spawn(connection::serve(socket, proxy, slot, settings.clone(), stopping.clone()));
             }
-        };
-        let _ = tokio::time::timeout(self.shutdown_timeout, all_closed).await;
+            Err(error) => tracing::warn!(%error, "cannot serve a connection"),
+        }
     }
 }
 
@@ -135,18 +157,35 @@ async fn report_engine(upstream: Upstream) {
     }
 }
 
+/// Who accepts, and where.
+#[derive(Clone, Copy)]
+struct AcceptingAt {
+    worker: usize,
+    listener: usize,
+}
+
 /// Accepts connections until the server stops.
-async fn accept(acceptor: Acceptor, proxy: Arc<Proxy>, state: Arc<ServerState>, mut stopping: watch::Receiver<bool>) {
+async fn accept(acceptor: Acceptor, dispatcher: Arc<Dispatcher>, at: AcceptingAt, mut stopping: watch::Receiver<bool>) {
     loop {
         let accepted = tokio::select! {
-            accepted = acceptor.accept() => accepted,
+            // In this order: a listener that has been shut down is always ready, and keeps the task busy.
+            biased;
             _ = stopping.wait_for(|stopping| *stopping) => return,
+            accepted = acceptor.accept() => accepted,
         };
         match accepted {
-            Ok(socket) => match ConnectionPermit::take(&state) {
-                Some(permit) => drop(tokio::spawn(connection::serve(socket, proxy.clone(), permit, stopping.clone()))),
-                None => drop(tokio::spawn(turn_away(socket, state.engine.version()))),
-            },
+            Ok(mut socket) => {
+                // Until there is room, further connections wait in the queue of the listener.
+                while let Err(returned) = dispatcher.assign(socket, at.listener, at.worker) {
+                    socket = returned;
+                    tokio::select! {
+                        _ = stopping.wait_for(|stopping| *stopping) => return,
+                        () = dispatcher.room() => {}
+                    }
+                }
+            }
+            // The listener is closed when the server stops.
+            Err(_) if *stopping.borrow() => return,
             Err(error) => {
                 // Most likely there is no descriptor left: connections must close first.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -154,10 +193,4 @@ async fn accept(acceptor: Acceptor, proxy: Arc<Proxy>, state: Arc<ServerState>, 
             }
         }
     }
-}
-
-/// Answers a client that is over the limit.
-async fn turn_away(socket: Socket, engine: Option<ApiVersion>) {
-    tracing::warn!("too many connections");
-    Downstream::new(Arc::new(socket), Vec::new()).refuse(503, "too many connections", engine).await;
 }

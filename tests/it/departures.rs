@@ -83,6 +83,7 @@ fn with_tcp(config: &mut Config) {
         policy: first.policy.clone(),
         origins: Vec::new(),
         hosts: Vec::new(),
+        connections: None,
     };
     config.listeners.push(second);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use dockveil::cli::{Environment, ServeArgs};
 use dockveil::config::{Config, Limits, Listener, Startup, Timeouts};
 use dockveil::server;
-use dockveil::socket::{Address, SocketOwner};
+use dockveil::socket::{Address, Keepalive, SocketOwner};
 
 use crate::harness::{Test, tests};
 use crate::support::client::{ask_port, closing_get, get, status};
@@ -30,12 +30,14 @@ fn listener(address: Address) -> Listener {
         policy: policy(),
         origins: Vec::new(),
         hosts: Vec::new(),
+        connections: None,
     }
 }
 
 fn config(upstream: Address, listeners: Vec<Listener>) -> Config {
     let timeouts = Timeouts { shutdown: Duration::from_millis(200), ..Timeouts::default() };
-    Config { upstream, listeners, limits: Limits::default(), timeouts, startup: Startup::default() }
+    let limits = Limits::default();
+    Config { upstream, listeners, limits, timeouts, keepalive: Keepalive::default(), startup: Startup::default() }
 }
 
 fn mode_and_owner_of_a_socket_are_as_configured() {

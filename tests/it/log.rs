@@ -1,18 +1,20 @@
 //! The log: every exchange is one line of logfmt, which is written at once, and the log never holds up a client.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::harness::{Test, tests};
 use crate::support::client::{Client, get, status};
 use crate::support::daemon::{Daemon, json};
-use crate::support::program::Program;
+use crate::support::program::{Program, UnreadProgram};
 use crate::support::proxy::Folder;
 
 pub(crate) const TESTS: &[Test] = tests![
     the_line_of_an_exchange_is_written_at_once,
     no_line_is_lost_when_the_program_stops,
     the_log_holds_nothing_that_a_client_or_the_engine_chose,
-    a_log_that_nobody_reads_stops_no_exchange
+    a_log_that_nobody_reads_stops_no_exchange,
+    a_log_that_nobody_reads_does_not_keep_the_program_from_ending
 ];
 
 /// The fields of a line, which must be valid logfmt: `name=value`, where a value that is not bare is a JSON string.
@@ -119,13 +121,13 @@ fn the_log_holds_nothing_that_a_client_or_the_engine_chose() {
     }
 }
 
-fn a_log_that_nobody_reads_stops_no_exchange() {
-    // More lines than the pipe and the queue of the log hold.
-    const EXCHANGES: usize = 12_000;
+/// More lines than the pipe and the queue of the log hold.
+const EXCHANGES: usize = 12_000;
+
+/// A program whose log nobody reads, after [`EXCHANGES`].
+fn unread(folder: &Folder) -> UnreadProgram {
     const AT_ONCE: usize = 200;
-    let folder = Folder::new();
-    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
-    let program = Program::between_unread(&folder);
+    let program = Program::between_unread(folder);
     let mut client = Client::connect_when_listening(&folder.path("listener"));
     for _ in 0..EXCHANGES / AT_ONCE {
         client.send(get("/_ping").repeat(AT_ONCE));
@@ -133,6 +135,23 @@ fn a_log_that_nobody_reads_stops_no_exchange() {
             client.read_until("\r\n\r\nOK");
         }
     }
+    program
+}
+
+fn a_log_that_nobody_reads_does_not_keep_the_program_from_ending() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let program = unread(&folder);
+    // The last lines are waited for, but not for long. Exchanges in progress would be waited for longer.
+    let ended = program.stop_within(Duration::from_secs(8));
+    assert!(ended.success(), "{ended}");
+    assert!(!folder.path("listener").exists());
+}
+
+fn a_log_that_nobody_reads_stops_no_exchange() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let program = unread(&folder);
     // When it is read at last, it tells how many lines are missing.
     let program = program.read();
     let mut exchanges = 0;

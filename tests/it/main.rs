@@ -30,6 +30,8 @@ mod remains;
 mod requests;
 mod rules;
 mod seeds;
+mod signals;
+mod slots;
 mod snapshots;
 mod streams;
 mod support;
@@ -53,6 +55,8 @@ fn main() -> ExitCode {
             catalogue::versions::TESTS,
             docs::TESTS,
             seeds::TESTS,
+            signals::TESTS,
+            slots::TESTS,
             blanks::TESTS,
             unknown::TESTS,
             remains::TESTS,

@@ -7,7 +7,7 @@ use dockveil::config::{ByteLimit, Config, Limits, Timeouts};
 
 use crate::harness::{Test, tests};
 use crate::support::client::{PATIENCE, get, status};
-use crate::support::daemon::json;
+use crate::support::daemon::{handing, json};
 use crate::support::proxy::{Bench, short_timeouts};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -233,17 +233,19 @@ fn only_listed_host_names_are_answered_to() {
 }
 
 fn beyond_the_limit_of_connections_the_answer_is_503() {
-    let bench = Bench::with(|_| json(LIST), |config| config.limits.connections = Some(2));
-    let mut first = bench.client();
-    first.send(get("/_ping"));
-    assert_eq!(status(&first.response()), 200);
-    let mut second = bench.client();
-    second.send(get("/_ping"));
-    assert_eq!(status(&second.response()), 200);
-    let third = bench.ask(get("/_ping"));
-    assert_eq!(status(&third), 503);
-    assert!(third.contains("too many connections"));
-    drop(first);
-    // The program notices at some time that the client is gone.
-    while status(&bench.ask(get("/_ping"))) != 200 {}
+    let (answer, connections) = handing("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let bench = Bench::with(answer, |config| config.limits.connections = Some(2));
+    let mut streams = [bench.client(), bench.client()];
+    let _engine = streams.each_mut().map(|client| {
+        client.send(get("/events"));
+        client.read_until("\r\n\r\n");
+        connections.next()
+    });
+    let third = bench.ask(get("/version"));
+    assert!(status(&third) == 503 && third.contains("too many connections"), "{third}");
+    // It is told even if it asks for nothing.
+    let mut silent = bench.client();
+    silent.0.shutdown(std::net::Shutdown::Write).unwrap();
+    let fourth = silent.rest();
+    assert!(status(&fourth) == 503 && fourth.contains("too many connections"), "{fourth}");
 }

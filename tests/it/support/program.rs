@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -16,7 +17,15 @@ pub(crate) fn command(variables: &[(&str, &str)], arguments: &[&str]) -> Command
     command
 }
 
-fn between(folder: &Folder) -> Command {
+/// The program as [`command`] starts it, after a shell has run `first`, such as `umask 0`.
+pub(crate) fn command_after(first: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{first}; exec \"$@\""), "sh", env!("CARGO_BIN_EXE_dockveil")]).args(arguments);
+    command
+}
+
+/// The program on the socket `listener` of a folder, in front of the socket `engine` there.
+pub(crate) fn between(folder: &Folder) -> Command {
     let [engine, listener] = ["engine", "listener"].map(|name| format!("unix://{}", folder.path(name).display()));
     command(&[("DOCKVEIL_LOG", "info")], &["--upstream", &engine, "--listen", &listener])
 }
@@ -26,8 +35,37 @@ fn spawn(mut command: Command) -> Option<Child> {
     Some(command.spawn().unwrap())
 }
 
+/// Waits until a process ends, but not for longer than `limit`; returns how it ended.
+#[track_caller]
+pub(crate) fn end_within(child: &mut Child, limit: Duration) -> ExitStatus {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "it runs after {limit:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A running program whose log nobody reads. It is killed when the test ends.
 pub(crate) struct UnreadProgram(Option<Child>);
+
+impl UnreadProgram {
+    /// Starts a command whose standard error is `err`.
+    pub(crate) fn start(mut command: Command, err: Stdio) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(err);
+        Self(Some(command.spawn().unwrap()))
+    }
+
+    /// Tells it to stop; returns how it ended, which it must within `limit`.
+    #[track_caller]
+    pub(crate) fn stop_within(mut self, limit: Duration) -> ExitStatus {
+        let child = self.0.as_mut().unwrap();
+        kill_process(Pid::from_child(child), Signal::TERM).unwrap();
+        end_within(child, limit)
+    }
+}
 
 impl UnreadProgram {
     /// Reads its log from here on.
@@ -99,16 +137,37 @@ impl Program {
         self.child.id()
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for a line of its log that contains `text`, and returns it.
+    #[track_caller]
+    pub(crate) fn line_with(&self, text: &str) -> String {
+        loop {
+            let line = self.line();
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Waits until it ends, and returns how, with the lines of its log that were not read before.
+    pub(crate) fn ended(mut self) -> (ExitStatus, Vec<String>) {
+        let status = self.child.wait().unwrap();
+        (status, std::iter::from_fn(|| self.log.recv_timeout(PATIENCE).ok()).collect())
+    }
+
     /// Whether it still runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
     /// Tells it to stop, and returns how it ended and the lines of its log that were not read before.
-    pub(crate) fn stop(mut self) -> (ExitStatus, Vec<String>) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        let status = self.child.wait().unwrap();
-        (status, std::iter::from_fn(|| self.log.recv_timeout(PATIENCE).ok()).collect())
+    pub(crate) fn stop(self) -> (ExitStatus, Vec<String>) {
+        self.signal(Signal::TERM);
+        self.ended()
     }
 }
 

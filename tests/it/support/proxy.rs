@@ -9,7 +9,7 @@ use dockveil::config::{ByteLimit, Config, Limits, Listener, Startup, Timeouts};
 use dockveil::policy::Policy;
 use dockveil::profile::Profiles;
 use dockveil::server::{self, Running};
-use dockveil::socket::{Address, SocketOwner};
+use dockveil::socket::{Address, Keepalive, SocketOwner};
 
 use super::built_in::catalogue;
 use super::client::Client;
@@ -129,7 +129,8 @@ pub(crate) fn policy_of(profile: &str) -> Arc<Policy> {
     Arc::new(Policy::compile(profiles.get("test").unwrap(), catalogue()).unwrap())
 }
 
-fn config(daemon: &Path, listener: &Path) -> Config {
+/// A configuration with one listener, in front of a daemon.
+pub(crate) fn config(daemon: &Path, listener: &Path) -> Config {
     Config {
         upstream: Address::Unix(daemon.to_owned()),
         listeners: vec![Listener {
@@ -139,6 +140,7 @@ fn config(daemon: &Path, listener: &Path) -> Config {
             policy: policy(),
             origins: Vec::new(),
             hosts: Vec::new(),
+            connections: None,
         }],
         limits: Limits {
             element: ByteLimit::new(1 << 20),
@@ -155,6 +157,7 @@ fn config(daemon: &Path, listener: &Path) -> Config {
             write: Duration::from_secs(10),
             shutdown: Duration::from_millis(200),
         },
+        keepalive: Keepalive::default(),
         startup: Startup::default(),
     }
 }

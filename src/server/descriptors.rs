@@ -1,0 +1,136 @@
+//! How many connections the limit of open descriptors allows.
+
+use std::fmt;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Descriptors of the process that are there from the start: standard streams, signals, resolving a name, some to spare.
+const PROCESS: usize = 20;
+/// Descriptors of a worker, besides those for listeners and connections.
+const WORKER: usize = 5;
+/// The most overflow connections, and the most idle connections of a worker to the engine.
+const OVERFLOW_LIMIT: usize = 64;
+const IDLE_UPSTREAM_LIMIT: usize = 64;
+/// The fewest connections that are worth a start, if there are fewer listeners.
+const FEWEST_CONNECTIONS: usize = 8;
+
+/// Raises the limit of open descriptors as far as the system allows; returns the new limit.
+pub(super) fn raise_limit() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let limit = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
+    // No limit is as good as a million.
+    limit.current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(1 << 20)
+}
+
+/// The descriptors of the process do not suffice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooFewDescriptors {
+    limit: usize,
+    /// How many connections are possible, how many are wanted, and the limit for that.
+    possible: usize,
+    wanted: usize,
+    needed: usize,
+}
+
+impl fmt::Display for TooFewDescriptors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit, possible, wanted, needed } = self;
+        write!(
+            f,
+            "the limit of open files is {limit}, which is enough for {possible} connections and not for {wanted}: raise it to \
+             {needed} (ulimit -n, LimitNOFILE= or --ulimit nofile=), or lower limits.connections"
+        )
+    }
+}
+
+/// What the descriptors of the process are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DescriptorPlan {
+    limit: usize,
+    /// Descriptors for no connection.
+    fixed: usize,
+    /// The most overflow connections, apart from those that are ending.
+    pub(super) overflow: usize,
+    /// The most idle connections of a worker to the engine.
+    pub(super) idle_upstream: usize,
+    workers: usize,
+    listeners: usize,
+}
+
+impl DescriptorPlan {
+    /// Plans `limit` descriptors for this many listeners and workers.
+    pub(super) fn new(limit: usize, listeners: usize, workers: usize) -> Self {
+        // Each worker, and the process, has a handle of each listener.
+        let fixed = PROCESS + listeners + workers * (WORKER + listeners);
+        let free = limit.saturating_sub(fixed);
+        let overflow = (free / 16).clamp(1, OVERFLOW_LIMIT);
+        let idle_upstream = (free / (8 * workers.max(1))).clamp(1, IDLE_UPSTREAM_LIMIT);
+        Self { limit, fixed, overflow, idle_upstream, workers, listeners }
+    }
+
+    /// Descriptors for anything but connections with a slot.
+    fn reserved(&self) -> usize {
+        // There may be twice as many overflow connections for a moment. One with a ping has a connection to the engine, too.
+        self.fixed + 3 * self.overflow + self.idle_upstream * self.workers
+    }
+
+    /// How many connections may have a slot: as many as are wanted, else as many as possible.
+    ///
+    /// # Errors
+    /// [`TooFewDescriptors`].
+    pub(super) fn slots(&self, wanted: Option<usize>) -> Result<usize, TooFewDescriptors> {
+        // Each has a descriptor on either side.
+        let possible = self.limit.saturating_sub(self.reserved()) / 2;
+        let fewest = wanted.unwrap_or(FEWEST_CONNECTIONS.max(self.listeners));
+        if possible < fewest {
+            // What is reserved grows with the limit: by 3/16 and 1/8 of it, up to their limits.
+            let needed = (self.fixed + fewest * 2 * 16 / 11 + 16).max(self.reserved() + fewest * 2);
+            return Err(TooFewDescriptors { limit: self.limit, possible, wanted: fewest, needed });
+        }
+        Ok(wanted.unwrap_or(possible))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_descriptor_is_planned_for_once() {
+        for limit in 0..5000 {
+            for (listeners, workers) in [(1, 1), (1, 2), (3, 4), (20, 4)] {
+                let plan = DescriptorPlan::new(limit, listeners, workers);
+                let Ok(slots) = plan.slots(None) else { continue };
+                let used = plan.fixed + 3 * plan.overflow + workers * plan.idle_upstream + 2 * slots;
+                assert!(used <= limit && slots >= FEWEST_CONNECTIONS, "{plan:?}: {slots}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_said_to_be_needed_is_enough() {
+        for wanted in [None, Some(1), Some(100), Some(10_000)] {
+            for limit in [0, 20, 64, 200] {
+                let plan = |limit| DescriptorPlan::new(limit, 2, 2).slots(wanted);
+                if let Err(error) = plan(limit) {
+                    assert!(plan(error.needed).is_ok(), "{error}");
+                    assert!(error.needed > limit && error.possible < error.wanted, "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn common_limits_are_used_well() {
+        #[track_caller]
+        fn check(limit: usize, expected: Option<usize>) {
+            assert_eq!(DescriptorPlan::new(limit, 1, 2).slots(None).ok(), expected);
+        }
+        check(1 << 20, Some(524_111));
+        check(20_000, Some(9_823));
+        check(1024, Some(343));
+        check(64, Some(13));
+        check(50, None);
+    }
+}

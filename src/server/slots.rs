@@ -1,0 +1,492 @@
+//! The slots for connections: how many may be open, how many are kept for each listener, and which connection gives way.
+//!
+//! Every listener has slots of its own, so that the clients of one cannot shut out those of another. The others are common.
+//! Connections that wait for their next request give way when there are no free slots, the one that has waited longest
+//! first. A connection without a slot is an overflow connection. It may have a ping answered, because a health check must
+//! not fail when the server is busy. Any other request waits a moment for a slot and is then refused.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+/// How long a request of an overflow connection waits for a slot.
+const ADMISSION_TIMEOUT: Duration = Duration::from_secs(1);
+/// The most slots that are kept for one listener.
+const KEPT_LIMIT: usize = 64;
+/// How long not to look again for a connection that can give way, after none was found. There may be thousands.
+const SEARCH_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How many connections may be open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SlotLimits {
+    /// Those with a slot, of all listeners.
+    pub(super) slots: usize,
+    /// Overflow connections, of all listeners. When there are more, the oldest is ended.
+    pub(super) overflow: usize,
+    /// For each listener, the most connections with a slot; `None` for no limit of its own.
+    pub(super) listeners: Vec<Option<usize>>,
+}
+
+/// The slots of all listeners.
+#[derive(Debug)]
+pub(super) struct Slots {
+    table: Mutex<SlotTable>,
+    /// Notified when a slot becomes free.
+    freed: Notify,
+    /// How many requests wait for a slot.
+    waiting: AtomicUsize,
+    /// What times are counted from.
+    started: Instant,
+}
+
+#[derive(Debug)]
+struct SlotTable {
+    listeners: Vec<ListenerSlots>,
+    /// Slots that are not kept for a listener, and how many of them are taken.
+    common: usize,
+    common_taken: usize,
+    overflow_limit: usize,
+    /// The connections without a slot, of all listeners, by their numbers.
+    overflow: BTreeMap<u64, Arc<ConnectionState>>,
+    /// The number of the next connection.
+    next: u64,
+    /// When to look again for a connection that can give way.
+    search_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct ListenerSlots {
+    /// The most that its connections may take.
+    limit: usize,
+    /// How many are kept for it.
+    kept: usize,
+    /// How many its connections have taken.
+    taken: usize,
+    /// Its connections with a slot, by their numbers.
+    connections: BTreeMap<u64, Arc<ConnectionState>>,
+}
+
+impl Slots {
+    /// All slots are free.
+    pub(super) fn new(limits: &SlotLimits) -> Self {
+        let share = limits.slots / (2 * limits.listeners.len()).max(1);
+        let of_listener = |limit: &Option<usize>| {
+            let limit = limit.unwrap_or(limits.slots);
+            let kept = share.clamp(1, KEPT_LIMIT).min(limit);
+            ListenerSlots { limit, kept, taken: 0, connections: BTreeMap::new() }
+        };
+        let listeners: Vec<ListenerSlots> = limits.listeners.iter().map(of_listener).collect();
+        let kept = listeners.iter().map(|listener| listener.kept).sum();
+        let table = SlotTable {
+            listeners,
+            common: limits.slots.saturating_sub(kept),
+            common_taken: 0,
+            overflow_limit: limits.overflow,
+            overflow: BTreeMap::new(),
+            next: 0,
+            search_at: None,
+        };
+        Self { table: Mutex::new(table), freed: Notify::new(), waiting: AtomicUsize::new(0), started: Instant::now() }
+    }
+
+    /// Enters a new connection of a listener, with or without a slot. `None` if too many have none.
+    ///
+    /// `worker` counts the connections of its worker.
+    pub(super) fn enter(self: &Arc<Self>, listener: usize, worker: &Arc<AtomicUsize>) -> Option<ConnectionSlot> {
+        let mut table = self.table();
+        let has_slot = table.take(listener);
+        if !has_slot {
+            if table.overflow.len() >= table.overflow_limit * 2 {
+                return None;
+            }
+            if table.overflow.len() >= table.overflow_limit {
+                table.end_oldest_overflow();
+            }
+            table.make_room(listener);
+        }
+        let state = Arc::new(ConnectionState::new(self.started, has_slot));
+        let number = table.next;
+        table.next += 1;
+        table.connections(listener, has_slot)?.insert(number, state.clone());
+        worker.fetch_add(1, Ordering::Relaxed);
+        Some(ConnectionSlot { slots: self.clone(), listener, number, state, worker: worker.clone() })
+    }
+
+    /// Waits until there is room for another overflow connection.
+    pub(super) async fn room(&self) {
+        self.until(|table| table.overflow.len() < table.overflow_limit * 2).await;
+    }
+
+    /// Whether a request waits for a slot.
+    pub(super) fn is_short(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Waits until no connection is left.
+    pub(super) async fn all_closed(&self) {
+        self.until(|table| {
+            table.overflow.is_empty() && table.listeners.iter().all(|listener| listener.connections.is_empty())
+        })
+        .await;
+    }
+
+    /// Waits until `is_so`, which only the end of a connection makes true.
+    async fn until(&self, mut is_so: impl FnMut(&mut SlotTable) -> bool) {
+        loop {
+            let mut freed = pin!(self.freed.notified());
+            // From here on no notification is missed.
+            freed.as_mut().enable();
+            if is_so(&mut self.table()) {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, SlotTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SlotTable {
+    /// The connections of a listener with a slot, or those of all listeners without one.
+    fn connections(&mut self, listener: usize, has_slot: bool) -> Option<&mut BTreeMap<u64, Arc<ConnectionState>>> {
+        if has_slot {
+            self.listeners.get_mut(listener).map(|slots| &mut slots.connections)
+        } else {
+            Some(&mut self.overflow)
+        }
+    }
+
+    /// Takes a slot of a listener: one of its own, else a common one.
+    fn take(&mut self, listener: usize) -> bool {
+        let Some(slots) = self.listeners.get_mut(listener) else { return false };
+        if slots.taken >= slots.limit {
+            return false;
+        }
+        if slots.taken >= slots.kept {
+            if self.common_taken >= self.common {
+                return false;
+            }
+            self.common_taken += 1;
+        }
+        slots.taken += 1;
+        true
+    }
+
+    /// Gives a slot back.
+    fn give_back(&mut self, listener: usize) {
+        let Some(slots) = self.listeners.get_mut(listener) else { return };
+        if slots.taken > slots.kept {
+            self.common_taken = self.common_taken.saturating_sub(1);
+        }
+        slots.taken = slots.taken.saturating_sub(1);
+    }
+
+    /// Ends the connection that has waited longest for its next request, among those whose slot this listener could take.
+    fn make_room(&mut self, listener: usize) {
+        if self.search_at.is_some_and(|at| Instant::now() < at) {
+            return;
+        }
+        let is_at_its_limit = self.listeners.get(listener).is_some_and(|slots| slots.taken >= slots.limit);
+        let able = self
+            .listeners
+            .iter()
+            .enumerate()
+            .filter(|(number, slots)| *number == listener || !is_at_its_limit && slots.taken > slots.kept);
+        let idle = able.flat_map(|(_, slots)| slots.connections.values()).filter(|state| state.can_give_way());
+        match idle.min_by_key(|state| state.idle_since.load(Ordering::Relaxed)) {
+            Some(state) => state.end(),
+            None => self.search_at = Some(Instant::now() + SEARCH_INTERVAL),
+        }
+    }
+
+    /// Ends the overflow connection that has waited longest for its first request.
+    fn end_oldest_overflow(&self) {
+        // They are in the order in which they came.
+        if let Some(state) = self.overflow.values().find(|state| state.is_idle() && !state.is_ending()) {
+            state.end();
+        }
+    }
+}
+
+/// A connection that is open, with or without a slot. When dropped, it is no longer counted.
+#[derive(Debug)]
+pub(super) struct ConnectionSlot {
+    slots: Arc<Slots>,
+    listener: usize,
+    number: u64,
+    state: Arc<ConnectionState>,
+    /// Counts the connections of its worker.
+    worker: Arc<AtomicUsize>,
+}
+
+impl ConnectionSlot {
+    /// What others see and do of the connection.
+    pub(super) fn state(&self) -> &Arc<ConnectionState> {
+        &self.state
+    }
+
+    /// Waits a moment for a slot. Returns whether the connection has one.
+    pub(super) async fn admit(&self) -> bool {
+        if self.state.has_slot() {
+            return true;
+        }
+        self.slots.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = CountedDown(&self.slots.waiting);
+        let admitted = self.slots.until(|table| self.try_admit(table));
+        tokio::time::timeout(ADMISSION_TIMEOUT, admitted).await.is_ok()
+    }
+
+    /// Takes a slot for an overflow connection, if there is one.
+    fn try_admit(&self, table: &mut SlotTable) -> bool {
+        if !table.take(self.listener) {
+            return false;
+        }
+        table.overflow.remove(&self.number);
+        if let Some(connections) = table.connections(self.listener, true) {
+            connections.insert(self.number, self.state.clone());
+        }
+        self.state.has_slot.store(true, Ordering::Relaxed);
+        true
+    }
+
+    /// Whether the connection ends with the answer that is about to be sent: it must, or others wait for a slot.
+    pub(super) fn must_end_after_answer(&self) -> bool {
+        if !self.state.has_slot() || self.slots.is_short() {
+            self.state.end_after_exchange();
+        }
+        self.state.is_ending()
+    }
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        let mut table = self.slots.table();
+        let has_slot = self.state.has_slot();
+        if has_slot {
+            table.give_back(self.listener);
+        }
+        if let Some(connections) = table.connections(self.listener, has_slot) {
+            connections.remove(&self.number);
+        }
+        drop(table);
+        self.worker.fetch_sub(1, Ordering::Relaxed);
+        self.slots.freed.notify_waiters();
+    }
+}
+
+/// Takes one from a number when dropped.
+struct CountedDown<'n>(&'n AtomicUsize);
+
+impl Drop for CountedDown<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a connection is doing, for those that want its slot.
+#[derive(Debug)]
+pub(super) struct ConnectionState {
+    /// What times are counted from.
+    origin: Instant,
+    /// Since when it waits for a request, in microseconds from `origin`; 0 if it does not.
+    idle_since: AtomicU64,
+    has_slot: AtomicBool,
+    is_ending: AtomicBool,
+    /// Notified when it must end.
+    must_end: Notify,
+}
+
+impl ConnectionState {
+    fn new(origin: Instant, has_slot: bool) -> Self {
+        let state = Self {
+            origin,
+            idle_since: AtomicU64::new(0),
+            has_slot: AtomicBool::new(has_slot),
+            is_ending: AtomicBool::new(false),
+            must_end: Notify::new(),
+        };
+        state.mark_idle();
+        state
+    }
+
+    /// The state of a connection that has a slot.
+    #[cfg(test)]
+    pub(super) fn for_test() -> Self {
+        Self::new(Instant::now(), true)
+    }
+
+    /// From now on it waits for a request.
+    pub(super) fn mark_idle(&self) {
+        let since = u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX).max(1);
+        self.idle_since.store(since, Ordering::Relaxed);
+    }
+
+    /// A request has come.
+    pub(super) fn mark_busy(&self) {
+        self.idle_since.store(0, Ordering::Relaxed);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.idle_since.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether it has a slot.
+    pub(super) fn has_slot(&self) -> bool {
+        self.has_slot.load(Ordering::Relaxed)
+    }
+
+    /// Whether it ends after the exchange in progress, or now if there is none.
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Relaxed)
+    }
+
+    fn can_give_way(&self) -> bool {
+        self.has_slot() && self.is_idle() && !self.is_ending()
+    }
+
+    /// Lets the task of the connection end it: after the exchange in progress, or now if there is none.
+    pub(super) fn end(&self) {
+        self.end_after_exchange();
+        self.must_end.notify_one();
+    }
+
+    /// As [`ConnectionState::end`], within the task of the connection.
+    pub(super) fn end_after_exchange(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until the connection must end.
+    pub(super) async fn must_end(&self) {
+        self.must_end.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct FilledSlots {
+        slots: Arc<Slots>,
+        worker: Arc<AtomicUsize>,
+    }
+
+    impl FilledSlots {
+        fn new(slots: usize, overflow: usize, listeners: &[Option<usize>]) -> Self {
+            let limits = SlotLimits { slots, overflow, listeners: listeners.to_vec() };
+            Self { slots: Arc::new(Slots::new(&limits)), worker: Arc::default() }
+        }
+
+        fn enter(&self, listener: usize) -> Option<ConnectionSlot> {
+            self.slots.enter(listener, &self.worker)
+        }
+
+        /// Fills a listener with busy connections; returns those with a slot.
+        fn fill(&self, listener: usize) -> Vec<ConnectionSlot> {
+            let mut held = Vec::new();
+            loop {
+                let slot = self.enter(listener).unwrap();
+                if !slot.state().has_slot() {
+                    return held;
+                }
+                slot.state().mark_busy();
+                held.push(slot);
+            }
+        }
+    }
+
+    #[test]
+    fn each_listener_keeps_slots_that_the_others_cannot_take() {
+        #[track_caller]
+        fn check(slots: usize, listeners: &[Option<usize>], first: usize, others: &[usize]) {
+            let slots = FilledSlots::new(slots, 1, listeners);
+            let held = slots.fill(0);
+            assert_eq!(held.len(), first);
+            let held: Vec<_> = (1..listeners.len()).map(|listener| slots.fill(listener)).collect();
+            assert_eq!(held.iter().map(Vec::len).collect::<Vec<_>>(), others);
+            drop(held);
+        }
+        check(10, &[None], 10, &[]);
+        check(10, &[None, None], 8, &[2]);
+        check(2, &[None, None], 1, &[1]);
+        check(10, &[Some(3), None], 3, &[7]);
+        check(10, &[Some(1), Some(4), None], 1, &[4, 5]);
+        check(1000, &[None, None, None], 872, &[64, 64]);
+    }
+
+    #[test]
+    fn slots_come_back_in_any_order() {
+        let slots = FilledSlots::new(10, 4, &[None, None]);
+        for round in 0..50_usize {
+            let mut held = [slots.fill(round % 2), slots.fill((round + 1) % 2)].concat_slots();
+            assert_eq!(held.len(), 10, "round {round}");
+            for turn in 0..held.len() {
+                held.swap_remove((turn * 7 + round) % held.len());
+            }
+            let table = slots.slots.table();
+            assert_eq!((table.common_taken, table.overflow.len()), (0, 0));
+        }
+        assert_eq!(slots.worker.load(Ordering::Relaxed), 0);
+    }
+
+    trait ConcatSlots {
+        fn concat_slots(self) -> Vec<ConnectionSlot>;
+    }
+
+    impl ConcatSlots for [Vec<ConnectionSlot>; 2] {
+        fn concat_slots(self) -> Vec<ConnectionSlot> {
+            self.into_iter().flatten().collect()
+        }
+    }
+
+    #[test]
+    fn the_connection_that_has_waited_longest_gives_way() {
+        let slots = FilledSlots::new(3, 3, &[None]);
+        let held = slots.fill(0);
+        for (number, since) in [(1, 10), (0, 20)] {
+            held[number].state().idle_since.store(since, Ordering::Relaxed);
+        }
+        // The search of `fill` found none.
+        slots.slots.table().search_at = None;
+        let waiting = slots.enter(0).unwrap();
+        let ending: Vec<bool> = held.iter().map(|slot| slot.state().is_ending()).collect();
+        assert_eq!((ending, waiting.state().has_slot()), (vec![false, true, false], false));
+        let second = slots.enter(0).unwrap();
+        assert!(held[0].state().is_ending() && !held[2].state().is_ending());
+        drop((second, waiting));
+    }
+
+    #[test]
+    fn a_listener_makes_no_room_among_slots_that_others_keep() {
+        let slots = FilledSlots::new(4, 3, &[None, None]);
+        let first = slots.fill(0);
+        let second = slots.fill(1);
+        assert_eq!((first.len(), second.len()), (3, 1));
+        second[0].state().mark_idle();
+        slots.slots.table().search_at = None;
+        let waiting = slots.enter(0).unwrap();
+        assert!(!second[0].state().is_ending());
+        first[0].state().mark_idle();
+        slots.slots.table().search_at = None;
+        let other = slots.enter(1).unwrap();
+        assert!(second[0].state().is_ending() != first[0].state().is_ending());
+        drop((waiting, other));
+    }
+
+    #[test]
+    fn the_oldest_overflow_connection_ends_when_there_are_too_many() {
+        let slots = FilledSlots::new(1, 2, &[None]);
+        let _held = slots.fill(0);
+        let overflow: Vec<ConnectionSlot> = (0..4).map_while(|_| slots.enter(0)).collect();
+        let ending: Vec<bool> = overflow.iter().map(|slot| slot.state().is_ending()).collect();
+        assert_eq!(ending, [true, true, false, false]);
+        assert!(slots.enter(0).is_none(), "they have not ended yet");
+        drop(overflow);
+        assert!(slots.enter(0).is_some());
+    }
+}

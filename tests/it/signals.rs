@@ -1,0 +1,165 @@
+//! The signals of the program: what stops it, how fast, and what it leaves.
+
+use std::fs;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::harness::{Test, tests};
+use crate::support::client::{Client, closing_get, get, status};
+use crate::support::daemon::{Daemon, handing, json};
+use crate::support::program::{Program, between, command};
+use crate::support::proxy::Folder;
+
+pub(crate) const TESTS: &[Test] = tests![
+    the_listeners_close_at_once_while_exchanges_finish,
+    a_second_signal_ends_the_wait_for_exchanges,
+    a_request_that_came_before_the_signal_is_answered,
+    a_program_leaves_the_socket_of_its_successor,
+    a_signal_during_the_start_ends_it,
+    signals_without_a_meaning_are_logged
+];
+
+/// More time than anything here takes, and less than the shutdown timeout.
+const SOON: Duration = Duration::from_secs(8);
+
+/// An answer of the engine.
+const LIST: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]";
+
+/// A port that is free now.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn the_listeners_close_at_once_while_exchanges_finish() {
+    let folder = Folder::new();
+    let (answer, connections) = handing("");
+    let _daemon = Daemon::start(&folder.path("engine"), answer);
+    let port = free_port();
+    let start = || {
+        let mut command = between(&folder);
+        command.args(["--listen", &format!("tcp://127.0.0.1:{port}")]);
+        Program::start(command)
+    };
+    let program = start();
+    program.listening();
+    let mut client = Client::connect(&folder.path("listener"));
+    client.send(get("/containers/json"));
+    let mut engine = connections.next();
+    let stopped = Instant::now();
+    program.signal(Signal::TERM);
+    program.line_with("stopping");
+    while folder.path("listener").exists() || TcpStream::connect(("127.0.0.1", port)).is_ok() {
+        assert!(stopped.elapsed() < SOON, "a listener is open");
+        std::thread::yield_now();
+    }
+    // A successor takes both addresses while the first still has work.
+    let successor = start();
+    successor.listening();
+    engine.write_all(LIST.as_bytes()).unwrap();
+    let answer = client.rest();
+    assert!(status(&answer) == 200 && answer.ends_with("0\r\n\r\n"), "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    let (ended, _) = program.ended();
+    assert!(ended.success() && stopped.elapsed() < SOON, "{ended}");
+    let mut client = Client::connect(&folder.path("listener"));
+    client.send(closing_get("/_ping"));
+    assert_eq!(status(&client.rest()), 200);
+    assert!(successor.stop().0.success());
+    assert!(!folder.path("listener").exists());
+}
+
+fn a_second_signal_ends_the_wait_for_exchanges() {
+    for signals in [[Signal::TERM, Signal::TERM], [Signal::INT, Signal::TERM], [Signal::TERM, Signal::QUIT]] {
+        let folder = Folder::new();
+        let (answer, connections) = handing("");
+        let _daemon = Daemon::start(&folder.path("engine"), answer);
+        let program = Program::between(&folder);
+        program.listening();
+        let mut client = Client::connect(&folder.path("listener"));
+        client.send(get("/containers/json"));
+        let _engine = connections.next();
+        let stopped = Instant::now();
+        program.signal(signals[0]);
+        program.line_with("stopping");
+        program.signal(signals[1]);
+        let (ended, log) = program.ended();
+        assert!(ended.success() && stopped.elapsed() < SOON, "{ended}");
+        assert!(log.iter().any(|line| line.contains("a second signal")), "{log:?}");
+        assert!(!folder.path("listener").exists());
+    }
+}
+
+fn a_request_that_came_before_the_signal_is_answered() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let program = Program::between(&folder);
+    program.listening();
+    let mut known = Client::connect(&folder.path("listener"));
+    known.send(get("/_ping"));
+    known.response();
+    // While the program does not run, one request comes over a connection that is idle, and one over a new connection.
+    program.signal(Signal::STOP);
+    known.send(get("/containers/json"));
+    let mut new = Client::connect(&folder.path("listener"));
+    new.send(get("/containers/json"));
+    program.signal(Signal::TERM);
+    program.signal(Signal::CONT);
+    for client in [&mut known, &mut new] {
+        let answer = client.rest();
+        assert!(status(&answer) == 200 && answer.ends_with("0\r\n\r\n"), "{answer}");
+    }
+    assert!(program.ended().0.success());
+}
+
+fn a_program_leaves_the_socket_of_its_successor() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let first = Program::between(&folder);
+    first.listening();
+    // Without its file, nobody can tell that the first program listens.
+    fs::rename(folder.path("listener"), folder.path("moved")).unwrap();
+    let second = Program::between(&folder);
+    second.listening();
+    assert!(first.stop().0.success());
+    let mut client = Client::connect(&folder.path("listener"));
+    client.send(closing_get("/_ping"));
+    assert_eq!(status(&client.rest()), 200);
+    second.stop();
+    assert!(!folder.path("listener").exists());
+}
+
+fn a_signal_during_the_start_ends_it() {
+    let folder = Folder::new();
+    let (pipe, socket) = (folder.path("config.yaml"), folder.path("listener"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let program = Program::start(command(&[("DOCKVEIL_LOG", "info")], &["--config", &pipe.display().to_string()]));
+    // The pipe can be opened as soon as the program reads it.
+    let mut config = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    program.signal(Signal::TERM);
+    writeln!(config, "upstream: unix:///nowhere.sock\nlisteners: [{{listen: \"unix://{}\"}}]", socket.display())
+        .unwrap();
+    drop(config);
+    let (ended, log) = program.ended();
+    assert!(ended.success(), "{ended}: {log:?}");
+    assert!(!socket.exists() && !log.iter().any(|line| line.contains("engine=")), "{log:?}");
+}
+
+fn signals_without_a_meaning_are_logged() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let program = Program::between(&folder);
+    program.listening();
+    let mut client = Client::connect(&folder.path("listener"));
+    for (signal, name) in [(Signal::HUP, "SIGHUP"), (Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")] {
+        program.signal(signal);
+        let line = program.line_with("signal ignored");
+        assert!(line.contains("level=info") && line.ends_with(&format!("signal={name}")), "{line}");
+        client.send(get("/_ping"));
+        assert_eq!(status(&client.response()), 200);
+    }
+    assert!(program.stop().0.success());
+}
