@@ -246,6 +246,8 @@ impl Row {
 struct Draft<'s> {
     sources: &'s Sources,
     rows: BTreeMap<FieldName, Row>,
+    /// The members that an engine was recorded to write in some objects and not in others.
+    varying: BTreeSet<FieldName>,
     problems: Vec<String>,
     /// The newest version that a document describes.
     newest_document: u16,
@@ -268,8 +270,14 @@ impl Sources {
     /// The fields that no class file has, and where the sources contradict each other.
     pub(crate) fn table(&self) -> Result<String, Vec<String>> {
         let newest = self.documents.versions.bounds().unwrap().1;
-        let mut draft =
-            Draft { sources: self, rows: BTreeMap::new(), problems: Vec::new(), newest_document: newest, newest };
+        let mut draft = Draft {
+            sources: self,
+            rows: BTreeMap::new(),
+            varying: BTreeSet::new(),
+            problems: Vec::new(),
+            newest_document: newest,
+            newest,
+        };
         let fields = self.fields();
         let documented = self.documented();
         let rows = documented.known.into_iter().map(|(name, known)| (name, Row::documented(known, newest)));
@@ -379,6 +387,7 @@ impl Draft<'_> {
                     self.problems.push(format!("{schema} {path} is in always.tsv, but not in every object of {file}"));
                 }
             }
+            self.varying.extend(found.varying);
             for (name, known) in found.known {
                 match self.rows.get(&name) {
                     Some(row) => {
@@ -459,9 +468,11 @@ impl Draft<'_> {
     /// How engines write the member that holds a field: `always`, `sometimes`, or the versions in which it is always.
     fn presence(&self, (schema, path): &FieldName, row: &Row) -> String {
         let holder = holder(path);
-        let always = self.sources.always.get(&(schema.clone(), holder.to_owned()));
+        let member = (schema.clone(), holder.to_owned());
+        let always = self.sources.always.get(&member);
         match (row.versions, always) {
             _ if holder == "$" => "always".to_owned(),
+            _ if self.varying.contains(&member) => "sometimes".to_owned(),
             (None, _) | (_, None) => "sometimes".to_owned(),
             (Some((first, last)), Some((since, until))) => {
                 let (since, until) = (first.max(*since), last.into_iter().chain(*until).min());

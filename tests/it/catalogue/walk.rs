@@ -68,12 +68,20 @@ impl Tree {
         *known = known.or(VersionSet::one(minor));
     }
 
+    /// How often the member at `step` was recorded for 1.`minor`.
+    fn times(&self, step: &str, minor: u16) -> usize {
+        self.below.get(step).and_then(|member| member.times.get(&minor)).copied().unwrap_or_default()
+    }
+
     /// The versions in which an object was recorded here without the member at `step`.
     fn lacking(&self, step: &str) -> VersionSet {
-        let written = self.below.get(step).map(|member| &member.times);
-        let times = |minor| written.and_then(|times| times.get(minor)).copied().unwrap_or_default();
-        let lacking = self.objects.iter().filter(|(minor, objects)| times(minor) < **objects);
+        let lacking = self.objects.iter().filter(|(minor, objects)| self.times(step, **minor) < **objects);
         lacking.fold(VersionSet::NONE, |all, (minor, _)| all.or(VersionSet::one(*minor)))
+    }
+
+    /// Whether objects of one version were recorded here with the member at `step` and without it.
+    fn varies(&self, step: &str) -> bool {
+        self.objects.iter().any(|(minor, objects)| (1..*objects).contains(&self.times(step, *minor)))
     }
 }
 
@@ -103,6 +111,8 @@ pub(crate) struct Found {
     pub(crate) unclassified: BTreeMap<FieldName, VersionSet>,
     /// Members of the catalogue that some recorded object does not have, and the versions of these objects.
     pub(crate) lacking: BTreeMap<FieldName, VersionSet>,
+    /// Members that some recorded object has and another one of the same version does not have.
+    pub(crate) varying: BTreeSet<FieldName>,
 }
 
 /// A walk over documents and the catalogue at the same time.
@@ -212,6 +222,9 @@ impl<'s> FieldWalk<'s> {
                 let known =
                     self.found.lacking.entry((place.schema.clone(), format!("{}{name}", place.path))).or_default();
                 *known = known.or(lacking);
+            }
+            if trees.iter().any(|(tree, _)| tree.varies(&name)) {
+                self.found.varying.insert((place.schema.clone(), format!("{}{name}", place.path)));
             }
         }
         let steps: BTreeSet<&str> = trees.iter().flat_map(|(tree, _)| tree.below.keys().map(String::as_str)).collect();
