@@ -9,6 +9,7 @@
 //!
 //! Read the constructors of [`Filtered`], [`Outgoing`] and [`OutgoingBuffer`] and you have read every exit.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -122,7 +123,7 @@ impl Filtered {
                 elements: Some(ArraySplitter::new(limit)),
                 plan,
                 report: Report::default(),
-                out: Vec::new(),
+                out: ChunkedOutput::default(),
                 memory,
             }),
             arrived: None,
@@ -130,17 +131,12 @@ impl Filtered {
             timeout,
             timer: None,
         };
-        // After the opening bracket alone, the first element may still be refused.
-        let mut first = Vec::new();
-        while first.len() <= 1
-            && let Some(chunk) = std::future::poll_fn(|cx| rewriter.poll_chunk(cx)).await
+        // Until an element has passed, the array may still be refused.
+        if let Some(first) = std::future::poll_fn(|cx| rewriter.poll_chunk(cx)).await.transpose()?
+            && let Some(filter) = &mut rewriter.filter
         {
-            first.extend_from_slice(&chunk?);
+            filter.out.ready.push_front(first);
         }
-        let Some(filter) = rewriter.filter.as_mut().filter(|filter| filter.elements.is_some()) else {
-            return Ok(Self::of(Content::Whole(first.into())));
-        };
-        filter.out = first;
         Ok(Self::of(Content::Array(Box::new(rewriter))))
     }
 
@@ -276,8 +272,7 @@ struct ElementFilter {
     elements: Option<ArraySplitter>,
     plan: Arc<Plan>,
     report: Report,
-    /// Rewritten bytes that have not been handed on.
-    out: Vec<u8>,
+    out: ChunkedOutput,
 }
 
 /// The filter after a chunk.
@@ -295,7 +290,7 @@ impl ElementFilter {
         let pushed = self.filter(chunk);
         if self.memory.size() > CHUNK_MEMORY {
             let held = self.elements.as_ref().map_or(0, ArraySplitter::held);
-            self.memory.settle(held + self.out.len());
+            self.memory.settle(held + self.out.size());
         }
         pushed
     }
@@ -303,18 +298,29 @@ impl ElementFilter {
     /// Filters the next chunk; `None` is the end.
     fn filter(&mut self, chunk: Option<&[u8]>) -> Result<(), ElementError> {
         let (plan, report) = (&self.plan, &mut self.report);
-        let mut apply = |bytes: &[u8], out: &mut Vec<u8>| plan.apply_next(bytes, out, report);
+        let ChunkedOutput { bytes: out, ends, .. } = &mut self.out;
+        let mut apply = |bytes: &[u8], out: &mut Vec<u8>| {
+            let start = out.len();
+            let used = plan.apply_next(bytes, out, report)?;
+            if used.is_some() && out.len() > start {
+                ends.push(out.len());
+            }
+            Ok(used)
+        };
         match (&mut self.elements, chunk) {
             (Some(elements), Some(chunk)) => {
-                self.out.reserve(chunk.len());
-                elements.push(chunk, &mut self.out, &mut apply)
+                out.reserve(chunk.len());
+                elements.push(chunk, out, &mut apply)?;
             }
-            (elements, None) => match elements.take() {
-                Some(elements) => elements.finish(&mut self.out, &mut apply),
-                None => Ok(()),
-            },
-            (None, Some(_)) => Ok(()),
+            (elements, None) => {
+                if let Some(elements) = elements.take() {
+                    elements.finish(out, &mut apply)?;
+                }
+            }
+            (None, Some(_)) => {}
         }
+        self.out.cut(self.elements.is_none());
+        Ok(())
     }
 
     /// Whether taking this chunk is long work.
@@ -342,8 +348,8 @@ impl ArrayRewriter {
                 }
             }
             let Some(filter) = &mut self.filter else { return Poll::Ready(None) };
-            if !filter.out.is_empty() {
-                return Poll::Ready(Some(Ok(std::mem::take(&mut filter.out).into())));
+            if let Some(chunk) = filter.out.ready.pop_front() {
+                return Poll::Ready(Some(Ok(chunk)));
             }
             if filter.elements.is_none() {
                 return Poll::Ready(None);
@@ -389,6 +395,52 @@ impl ArrayRewriter {
         let result = filter.push(chunk.as_deref());
         self.filter = Some(filter);
         result
+    }
+}
+
+/// The least size of a chunk of a rewritten array, except of the first and the last one.
+const CHUNK_SIZE: usize = 8 << 10;
+
+/// A rewritten array, in chunks. Where a chunk ends depends on the rewritten bytes alone: after the first element, after each
+/// element with which a chunk is as long as [`CHUNK_SIZE`], and at the end of the array. If it depended on what the engine
+/// has sent, the length of a hidden value would show.
+#[derive(Default)]
+struct ChunkedOutput {
+    /// Rewritten bytes that are in no chunk yet.
+    bytes: Vec<u8>,
+    /// Where elements end in `bytes`.
+    ends: Vec<usize>,
+    /// Whether an element is in a chunk.
+    has_element: bool,
+    /// Chunks to be sent.
+    ready: VecDeque<Bytes>,
+}
+
+impl ChunkedOutput {
+    /// How many bytes wait to be sent.
+    fn size(&self) -> usize {
+        self.bytes.len() + self.ready.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// Makes the chunks that end in the bytes. All that is left goes into the last chunk if the array `is_over`.
+    fn cut(&mut self, is_over: bool) {
+        let mut cut = vec![0];
+        for end in self.ends.drain(..) {
+            let start = cut.last().copied().unwrap_or_default();
+            if !self.has_element || end - start >= CHUNK_SIZE {
+                cut.push(end);
+                self.has_element = true;
+            }
+        }
+        let start = cut.last().copied().unwrap_or_default();
+        if is_over && start < self.bytes.len() {
+            cut.push(self.bytes.len());
+        }
+        if let [_, .., end] = *cut {
+            let rest = self.bytes.split_off(end);
+            let bytes = Bytes::from(std::mem::replace(&mut self.bytes, rest));
+            self.ready.extend(cut.array_windows().map(|[start, end]| bytes.slice(start..end)));
+        }
     }
 }
 
