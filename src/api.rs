@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | schemas and how they nest | `filters/schemas.yaml` | class files and rules refer to it |
 //! | the class of each field | `filters/class/*.yaml` | a reviewer checks it line by line; operators add to it |
-//! | the type and the versions of each field | `filters/fields.tsv` | generated; no decision depends on it |
+//! | the type and the versions of each field | `filters/fields.tsv` | generated; a value of another type is hidden |
 //! | what replaces a hidden text | `filters/blanks.yaml` | a list of fields, like the classes |
 //! | event types, their attributes and actions | `filters/events.yaml` | it decides what a client sees of an event |
 //! | which members hold labels, variables, annotations, options | `filters/lists.yaml` | it decides what `labels: [..]` in a profile applies to |

@@ -8,6 +8,7 @@
 mod class;
 mod list;
 mod path;
+mod types;
 mod variant;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ pub use class::{Class, ClassSet, UnknownClass};
 pub use list::NameList;
 use path::Path;
 pub(crate) use path::{Part, Step};
+pub use types::{JsonType, Presence, TypeSet, UnknownType};
 pub use variant::{Entries, ValueFormat, VariantKind, VariantWords, Variants};
 
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Node, Value};
@@ -38,6 +40,9 @@ pub struct CatalogueFiles<'f> {
     pub parsed_classes: &'f [Node],
     /// What replaces hidden texts.
     pub blanks: Option<(&'f str, &'f str)>,
+    /// The types of each field, and whether it is always written: a line each, in columns separated by tabs. The first three
+    /// are schema, path and types; the sixth is `always` for a member that is written even if it is empty.
+    pub fields: Option<(&'f str, &'f str)>,
     /// The members that hold entries of each list, and the lists themselves.
     pub lists: Option<((&'f str, &'f str), &'f [NameList])>,
     /// How the documents of one schema differ by kind.
@@ -70,6 +75,9 @@ impl Catalogue {
         }
         if let Some(file) = files.blanks {
             reader.blanks_file(file);
+        }
+        if let Some((file, text)) = files.fields {
+            reader.fields_file(file, text);
         }
         if let Some((file, lists)) = files.lists {
             reader.lists_file(file, lists);
@@ -175,6 +183,10 @@ pub struct Field {
     pub blank: Blank,
     /// The list to which the members or elements belong.
     pub list: Option<NameList>,
+    /// The types that the value may have; none if they are not known.
+    pub types: TypeSet,
+    /// Whether the member is always written.
+    pub presence: Presence,
 }
 
 /// What replaces a hidden value.
@@ -199,6 +211,15 @@ impl Field {
             Step::AnyMember => self.any_member.get_or_insert_default(),
             Step::Elements => self.elements.get_or_insert_default(),
         }
+    }
+
+    /// The field that `steps` lead to.
+    fn find_mut(&mut self, steps: &[Step]) -> Option<&mut Self> {
+        steps.iter().try_fold(self, |field, step| match step {
+            Step::Member(name) => field.members.get_mut(name),
+            Step::AnyMember => field.any_member.as_deref_mut(),
+            Step::Elements => field.elements.as_deref_mut(),
+        })
     }
 
     /// The fields one step below.
@@ -480,6 +501,33 @@ impl CatalogueReader {
             for path in paths {
                 let result = read(self, &key.name, path);
                 self.diagnostics.ok(result);
+            }
+        }
+    }
+
+    /// Reads the table of fields. A line about a schema or field that no class file has says nothing here.
+    fn fields_file(&mut self, file: &str, text: &str) {
+        for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+            let location = Location::line(file, number);
+            let columns: Vec<&str> = line.split('\t').collect();
+            let (Some(schema), Some(path), Some(types)) = (columns.first(), columns.get(1), columns.get(2)) else {
+                self.diagnostics.report(&location, "expected a schema, a path and types");
+                continue;
+            };
+            let parsed = path.parse::<Path>().map_err(|error| Diagnostic::new(&location, error.to_string()));
+            let Some(path) = self.diagnostics.ok(parsed) else { continue };
+            let Some(root) = self.schemas.get_mut(*schema).map(|schema| &mut schema.root) else { continue };
+            if path.part != Part::Keys
+                && let Some(field) = root.find_mut(&path.steps)
+                // Otherwise it is the name of the schema that nests here.
+                && let Ok(types) = types.parse()
+            {
+                field.types = types;
+            }
+            if columns.get(5) == Some(&"always")
+                && let Some(member) = root.find_mut(path.member())
+            {
+                member.presence = Presence::Always;
             }
         }
     }

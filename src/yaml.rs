@@ -34,6 +34,11 @@ impl Location {
     pub fn file(file: &str) -> Self {
         Self { file: file.into(), line: 0, column: 0 }
     }
+
+    /// A line of a file, counted from one.
+    pub fn line(file: &str, line: u32) -> Self {
+        Self { file: file.into(), line, column: 0 }
+    }
 }
 
 impl fmt::Display for Location {

@@ -12,6 +12,8 @@ use crate::yaml::{Diagnostics, Node};
 const SCHEMAS: (&str, &str) = ("built-in:schemas.yaml", include_str!("../../filters/schemas.yaml"));
 /// What replaces hidden texts.
 const BLANKS: (&str, &str) = ("built-in:blanks.yaml", include_str!("../../filters/blanks.yaml"));
+/// The types of every field, and whether engines always write it.
+const FIELDS: (&str, &str) = ("built-in:fields.tsv", include_str!("../../filters/fields.tsv"));
 /// The types of events.
 const EVENTS: (&str, &str) = ("built-in:events.yaml", include_str!("../../filters/events.yaml"));
 /// The class files, one per class.
@@ -44,6 +46,7 @@ pub fn built_in_with(files: &[Node]) -> Result<Catalogue, Diagnostics> {
         classes: CLASSES,
         parsed_classes: files,
         blanks: Some(BLANKS),
+        fields: Some(FIELDS),
         lists: Some((lists::FILE, &lists::ALL)),
         variants: Some(EVENTS),
     })

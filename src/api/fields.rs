@@ -1,7 +1,8 @@
 //! The type and the versions of every field, from `filters/fields.tsv`.
 //!
-//! `tests/it/catalogue` generates the file from OpenAPI documents and recordings. No decision depends on it;
-//! `dockveil catalogue` prints it.
+//! `tests/it/catalogue` generates the file from OpenAPI documents and recordings. `dockveil catalogue` prints what is read
+//! here. The catalogue reads types and presence for itself: plans hide a value of another type, and a hidden member that
+//! is always written has a blank.
 
 use std::collections::BTreeMap;
 use std::fmt;

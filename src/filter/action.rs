@@ -8,8 +8,6 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::Sha256;
 
-use crate::schema::Blank;
-
 /// What replaces a redacted value.
 const REDACTED: &[u8] = b"\"[redacted]\"";
 /// The number of bytes of a digest that are shown.
@@ -76,7 +74,7 @@ impl Action {
         match self {
             Self::Keep => out.extend_from_slice(value),
             Self::Remove => out.extend_from_slice(b"null"),
-            Self::Blank => write_blank(value, Blank::OfType, out),
+            Self::Blank => write_zero(value, out),
             Self::Redact => out.extend_from_slice(REDACTED),
             Self::Mask => mask(value, out),
             Self::Hash => hash(value, key, out),
@@ -148,11 +146,9 @@ impl fmt::Debug for HashKey {
     }
 }
 
-/// Writes the zero of the type of `value`, or the blank of the field.
-pub(super) fn write_blank(value: &[u8], of: Blank, out: &mut Vec<u8>) {
+/// Writes the zero of the type of `value`.
+fn write_zero(value: &[u8], out: &mut Vec<u8>) {
     let zero: &[u8] = match value.first() {
-        Some(b'"') if of == Blank::Time => b"\"0001-01-01T00:00:00Z\"",
-        Some(b'"') if of == Blank::Unknown => b"\"unknown\"",
         Some(b'"') => b"\"\"",
         Some(b'{') => b"{}",
         Some(b'[') => b"[]",

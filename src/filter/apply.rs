@@ -5,12 +5,11 @@
 
 use std::borrow::Cow;
 
-use super::action::write_blank;
 use super::credential::{self, Arguments};
 use super::json::{Cursor, DepthBudget, JsonString, KeySet, NOT_JSON, Stop};
-use super::plan::{Cause, Condition, Effect, ElementTable, Listing, MemberTable, Plan, State, StateId};
+use super::plan::{Cause, Condition, Effect, ElementTable, HiddenForm, Listing, MemberTable, Plan, State, StateId};
 use super::selector::{Pick, Question};
-use super::{Action, FilterError, Report};
+use super::{FilterError, Report};
 
 impl Plan {
     /// Filters one whole document and appends what is left to `out`, which an error leaves as it was.
@@ -112,8 +111,8 @@ struct Walk<'p, 'd, 'o> {
     keys: KeySet<'d>,
     /// The names of the tables that occurred in the open objects, a bit each, the innermost object last.
     seen: Vec<u64>,
-    /// Whether a rule has kept something since the start of the innermost composite that is shown only if one does.
-    has_kept: bool,
+    /// Whether something was shown by name since the start of the innermost composite that is shown only for it.
+    has_named: bool,
     /// The value that filter expressions are about, once the first one is evaluated.
     question: Option<Question>,
     /// The start of the document.
@@ -159,7 +158,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             report,
             keys,
             seen: Vec::new(),
-            has_kept: false,
+            has_named: false,
             question: None,
             start: 0,
             naming: Naming::Nothing,
@@ -276,41 +275,49 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         let effect = match self.cursor.peek()? {
             b'{' => state.object,
             b'[' => state.array,
+            b'"' => state.string,
+            b't' | b'f' => state.boolean,
             b'n' => state.null,
-            _ => state.scalar,
+            _ => state.number,
         };
         match effect {
             Effect::Copy => self.cursor.checked(depth, &mut self.keys)?,
-            Effect::Blank => {
-                self.write_until(self.cursor.at())?;
-                let text = self.skipped(depth)?;
-                write_blank(text, state.blank, self.out);
-                self.unwritten = self.cursor.at();
-                self.count(state.cause);
-            }
-            Effect::Remove => {
+            Effect::Hide => {
+                let start = self.cursor.at();
                 self.cursor.skip(depth)?;
-                self.count(state.cause);
-                return Ok(false);
+                if !self.hide(state, start)? {
+                    return Ok(false);
+                }
             }
             Effect::Act => {
                 self.write_until(self.cursor.at())?;
                 let text = self.skipped(depth)?;
                 let action = self.plan.actions.get(state.action).ok_or(NOT_JSON)?;
-                if *action == Action::Blank {
-                    write_blank(text, state.blank, self.out);
-                } else {
-                    action.write(text, &self.plan.key, self.out);
-                }
+                action.write(text, &self.plan.key, self.out);
                 self.unwritten = self.cursor.at();
                 self.count(state.cause);
             }
             Effect::Mask => self.masked(state, depth)?,
-            Effect::Walk if state.needs_kept => return self.composite_if_kept(state, depth),
             Effect::Walk => self.composite(state, depth)?,
+            Effect::WalkForNamed => return self.composite_if_named(state, depth),
         }
-        self.has_kept |= state.is_kept;
+        self.has_named |= state.is_kept || (state.is_listed && effect != Effect::Hide);
         Ok(true)
+    }
+
+    /// Writes what stands for the hidden value from `start` to the cursor. Returns `false` if nothing does.
+    #[inline]
+    fn hide(&mut self, state: &State, start: usize) -> Result<bool, Stop> {
+        self.count(state.cause);
+        match &state.hidden {
+            HiddenForm::Absent => Ok(false),
+            HiddenForm::Text(text) => {
+                self.write_until(start)?;
+                self.out.extend_from_slice(text);
+                self.unwritten = self.cursor.at();
+                Ok(true)
+            }
+        }
     }
 
     /// Skips the value at the cursor and returns its text.
@@ -356,18 +363,20 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         }
     }
 
-    /// Walks a composite that is shown only if a rule keeps something in it.
-    fn composite_if_kept(&mut self, state: &'p State, depth: DepthBudget) -> Result<bool, Stop> {
-        let report = self.report;
-        let outside = std::mem::replace(&mut self.has_kept, false);
+    /// Walks a composite that is shown only if something in it is shown by name.
+    fn composite_if_named(&mut self, state: &'p State, depth: DepthBudget) -> Result<bool, Stop> {
+        let start = self.cursor.at();
+        self.write_until(start)?;
+        let (report, written) = (self.report, self.out.len());
+        let outside = std::mem::replace(&mut self.has_named, false);
         self.composite(state, depth)?;
-        let kept = self.has_kept;
-        self.has_kept |= outside;
-        if !kept {
-            self.report = report;
-            self.count(state.cause);
+        if std::mem::replace(&mut self.has_named, outside) {
+            self.has_named = true;
+            return Ok(true);
         }
-        Ok(kept)
+        self.out.truncate(written);
+        (self.report, self.unwritten) = (report, start);
+        self.hide(state, start)
     }
 
     fn object(&mut self, members: &'p MemberTable, depth: DepthBudget) -> Result<(), Stop> {
@@ -436,7 +445,8 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         if ahead.peek()? != b'"' {
             return Ok(false);
         }
-        let text = ahead.string()?.text()?;
+        // What no reader can decode has no name.
+        let Ok(text) = ahead.string()?.text() else { return Ok(false) };
         let name = text.split_once('=').map_or(&*text, |(name, _)| name);
         Ok(self.plan.lists(list, name))
     }

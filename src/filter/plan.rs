@@ -11,9 +11,14 @@
 //!    below that the schema knows, whatever its class, unless another rule hides it. Below a location that the schema does
 //!    not know, it shows everything.
 //! 2. The nearest `keep` above.
-//! 3. The class of the field. Hidden members with a fixed name are blanked, so that typed clients keep decoding; hidden
-//!    elements and hidden members of maps are removed. Without a catalogue everything is shown.
-//! 4. What no schema knows is removed, unless the profile shows unknown members.
+//! 3. The class of the field. Without a catalogue everything is shown.
+//! 4. What no schema knows is hidden, unless the profile shows unknown members. So is a value of a type that its field does
+//!    not have.
+//!
+//! What stands for a hidden value depends on the schema and never on the value, so that nothing about it can be told: a
+//! member that is always written is replaced by the blank of its type, and every other member is left out. An array or
+//! object in which something can be shown stays with its elements or members, each of them shown or hidden; any other has
+//! one form as a whole. Where an allow-list or a rule shows single entries, it stays only if one of them is there.
 //!
 //! A member of a map whose keys have no class goes with its value: when nothing of the value is shown, the key is removed
 //! too. When the keys have a class, it decides: shown keys stay and their hidden values are blanked; hidden keys are
@@ -33,7 +38,7 @@ use std::fmt;
 pub use explain::{Explained, Treatment};
 pub(super) use fold::{equal_folded, equals_folded_name};
 pub(super) use names::KeyDigest;
-pub(super) use tables::{Cause, Condition, Effect, ElementTable, Listing, MemberTable, State, StateId};
+pub(super) use tables::{Cause, Condition, Effect, ElementTable, HiddenForm, Listing, MemberTable, State, StateId};
 
 use super::action::HashKey;
 use super::show::{NamesShown, Show};

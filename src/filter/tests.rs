@@ -491,12 +491,26 @@ mod classes {
     use super::*;
 
     const SCHEMAS: &str = "schemas:\n  A:\n    - $.Inner[*]: B\n    - $.Map.*: B\n  B:\n";
-    const STATE: &str = "class: state\nfields:\n  A: [$.State, '$.Codes[*]', $.Deep.X.Ok, '$.Both', '$.Open..*', '$.Nets.*~', '$.Ports.*~', $.Sets.*.Ok]\n  B: [$.Ok]\n";
+    const STATE: &str = "class: state\nfields:\n  A: [$.State, '$.Codes[*]', $.Deep.X.Ok, '$.Both', $.Empty, '$.Open..*', '$.Nets.*~', '$.Ports.*~', $.Sets.*.Ok]\n  B: [$.Ok]\n";
     const SECRET: &str = "class: secret\nfields:\n  A: [$.Env, '$.Env[*]', $.Deep.X.Key, '$.Opts.*', '$.Both[*]', '$.Shut..*', '$.Nets.*', '$.Boxes.*.Key', '$.Sets.*.Key', '$.Lists[*].Key', '$.Blind.*~', '$.Blind.*.Ok', '$.Anys[*]..*']\n  B: [$.Key]\n";
     const TEXT: &str = "class: free-text\nfields:\n  A: ['$.Labels.*', '$.Spec.Labels.*~', '$.Spec.Labels.*', '$.Annotations.*', $.Labelled]\n  B: ['$.Labels.*']\n";
 
+    const FIELDS: &str = "A\t$.Env\tstring\t\t\talways\nA\t$.Env[*]\tstring\nA\t$.Deep.X.Ok\tstring\n\
+                          A\t$.Deep.X.Key\tnumber\t\t\talways\nA\t$.Both\tstring\nA\t$.Both[*]\tstring\n\
+                          A\t$.Open..*\tany\nA\t$.Shut..*\tany\nA\t$.Nets.*\tstring\nA\t$.Opts.*\tstring\n\
+                          A\t$.Sets.*.Key\tnumber\t\t\talways\nA\t$.Lists[*].Key\tnumber\n\
+                          A\t$.Labelled\tstring\t\t\talways\nA\t$.Labels.*\tstring\nA\t$.Empty\tobject\n\
+                          A\t$.Annotations.*\tstring\nB\t$.Key\tnumber\t\t\talways\nB\t$.Ok\tnumber|string\n\
+                          A\t$.Deep\t-\t\t\talways\nA\t$.Deep.X\t-\t\t\talways\nA\t$.Codes\t-\t\t\talways\n\
+                          A\t$.Opts\t-\t\t\talways\nA\t$.Shut\t-\t\t\talways\nA\t$.Anys\t-\t\t\talways\n\
+                          A\t$.Blind\t-\t\t\talways\nA\t$.Boxes\t-\t\t\talways\nA\t$.Sets\t-\t\t\talways\n\
+                          A\t$.Labels\t-\t\t\talways\nA\t$.Annotations\t-\t\t\talways\n\
+                          A\t$.Spec\t-\t\t\talways\nA\t$.Spec.Labels\t-\t\t\talways\n\
+                          A\t$.Lists\t-\t\t\talways\n";
+
     fn catalogue() -> Catalogue {
         Catalogue::parse_files(CatalogueFiles {
+            fields: Some(("f", FIELDS)),
             schemas: ("s", SCHEMAS),
             classes: &[("state", STATE), ("secret", SECRET), ("text", TEXT)],
             lists: Some((lists::FILE, &lists::ALL)),
@@ -531,8 +545,8 @@ mod classes {
 
     #[test]
     fn shown_fields_are_copied_and_hidden_ones_blanked() {
-        check(r#"{"State":1.0e5,"Env":"x"}"#, r#"{"State":1.0e5,"Env":""}"#);
-        check(r#"{"State":null,"Env":null}"#, r#"{"State":null,"Env":null}"#);
+        check(r#"{"State":1.0e5,"Env":"x"}"#, r#"{"State":1.0e5,"Env":[]}"#);
+        check(r#"{"State":null,"Labelled":"x"}"#, r#"{"State":null,"Labelled":""}"#);
         check(r#"{"Deep":{"X":{"Ok":"a\u0041","Key":7}}}"#, r#"{"Deep":{"X":{"Ok":"a\u0041","Key":0}}}"#);
         check(r#"{"State":"ok","Unknown":1,"Other":{"a":[1]}}"#, r#"{"State":"ok"}"#);
     }
@@ -546,50 +560,83 @@ mod classes {
     }
 
     #[test]
-    fn a_value_of_an_unexpected_shape_is_blanked() {
-        check(r#"{"State":{"a":1}}"#, r#"{"State":{}}"#);
-        check(r#"{"State":[1]}"#, r#"{"State":[]}"#);
-        check(r#"{"Deep":"x"}"#, r#"{"Deep":""}"#);
-        check(r#"{"Deep":{"X":[{"Ok":1}]}}"#, r#"{"Deep":{"X":[]}}"#);
-        check(r#"{"Deep":null,"Codes":null,"Opts":null}"#, r#"{"Deep":null,"Codes":null,"Opts":null}"#);
-        check(r#"{"Codes":{"a":1}}"#, r#"{"Codes":{}}"#);
-        check(r#"{"Codes":[[1],{"a":1}]}"#, r#"{"Codes":[[],{}]}"#);
-        check(r#"{"Opts":["a"]}"#, r#"{"Opts":[]}"#);
-        check("[1,2]", "[]");
-        check("\"x\"", "\"\"");
+    fn a_hidden_field_that_is_always_written_has_one_form() {
+        for value in ["null", "\"\"", "\"x\"", "[]", "[1,2]", "{}", "{\"a\":[1]}", "0", "true"] {
+            check(&format!("{{\"Env\":{value}}}"), r#"{"Env":[]}"#);
+            check(&format!("{{\"Opts\":{value}}}"), r#"{"Opts":{}}"#);
+            check(&format!("{{\"Shut\":{value}}}"), r#"{"Shut":{}}"#);
+            check(&format!("{{\"Labelled\":{value}}}"), r#"{"Labelled":""}"#);
+            check(&format!("{{\"Deep\":{{\"X\":{{\"Key\":{value}}}}}}}"), r#"{"Deep":{"X":{"Key":0}}}"#);
+        }
+    }
+
+    #[test]
+    fn a_hidden_field_that_is_sometimes_written_is_left_out() {
+        for value in ["null", "\"\"", "\"x\"", "[]", "[1,2]", "{}", "{\"a\":[1]}", "0", "true"] {
+            check(&format!("{{\"State\":1,\"Nets\":{value}}}").replace("Nets", "Hidden"), r#"{"State":1}"#);
+            check_with(&["blank $.State"], &format!("{{\"State\":{value},\"Codes\":[]}}"), r#"{"Codes":[]}"#);
+        }
+        check_with(&["blank $.Env"], r#"{"Env":null}"#, r#"{"Env":[]}"#);
+    }
+
+    #[test]
+    fn an_object_without_known_members_is_empty() {
+        check(r#"{"Empty":{"a":1,"b":{"c":2}}}"#, r#"{"Empty":{}}"#);
+        check(r#"{"Empty":[1]}"#, "{}");
+        check(r#"{"Empty":"x"}"#, "{}");
+    }
+
+    #[test]
+    fn a_value_of_an_unexpected_shape_is_hidden() {
+        check(r#"{"State":{"a":1},"Codes":[]}"#, r#"{"Codes":[]}"#);
+        check(r#"{"State":[1]}"#, "{}");
+        check(r#"{"Deep":"x"}"#, r#"{"Deep":{"X":{"Key":0}}}"#);
+        check(r#"{"Deep":{"X":[{"Ok":1}]}}"#, r#"{"Deep":{"X":{"Key":0}}}"#);
+        check(r#"{"Deep":{"X":{"Ok":1}}}"#, r#"{"Deep":{"X":{}}}"#);
+        check(r#"{"Deep":null,"Codes":null,"Opts":null}"#, r#"{"Deep":null,"Codes":null,"Opts":{}}"#);
+        check(r#"{"Codes":{"a":1}}"#, r#"{"Codes":[]}"#);
+        check(r#"{"Codes":[[1],{"a":1}]}"#, r#"{"Codes":[]}"#);
+        check(r#"{"Opts":["a"]}"#, r#"{"Opts":{}}"#);
+        let blank = r#"{"Annotations":{},"Anys":[],"Blind":{},"Boxes":{},"Codes":[],"Deep":{"X":{"Key":0}},"Env":[],"#;
+        let blank = format!(
+            "{blank}{}",
+            r#""Labelled":"","Labels":{},"Lists":[],"Opts":{},"Sets":{},"Shut":{},"Spec":{"Labels":{}}}"#
+        );
+        check("[1,2]", &blank);
+        check("\"x\"", &blank);
     }
 
     #[test]
     fn a_field_can_have_one_class_as_text_and_another_as_a_list() {
         check(r#"{"Both":"x"}"#, r#"{"Both":"x"}"#);
         check(r#"{"Both":["x"]}"#, r#"{"Both":[]}"#);
-        check(r#"{"Both":{"x":1}}"#, r#"{"Both":{}}"#);
+        check(r#"{"Both":{"x":1}}"#, "{}");
     }
 
     #[test]
     fn opaque_fields_are_copied_or_blanked_as_a_whole() {
         check(r#"{"Open":{"a":[1, {"b":2}]}}"#, r#"{"Open":{"a":[1, {"b":2}]}}"#);
         check(r#"{"Shut":{"a":[1]}}"#, r#"{"Shut":{}}"#);
-        check(r#"{"Shut":[1],"Open":null}"#, r#"{"Shut":[],"Open":null}"#);
-        check(r#"{"Shut":"x","Open":7}"#, r#"{"Shut":"","Open":7}"#);
+        check(r#"{"Shut":[1],"Open":null}"#, r#"{"Shut":{},"Open":null}"#);
+        check(r#"{"Shut":"x","Open":7}"#, r#"{"Shut":{},"Open":7}"#);
         assert_eq!(applied(&plan(&show(), &[]), r#"{"Open":{"a":1,"a":2}}"#), Err(FilterError::DuplicateKey));
     }
 
     #[test]
     fn keys_of_a_map_are_hidden_by_their_class_or_with_their_values() {
         check(r#"{"Nets":{"front":"secret"}}"#, r#"{"Nets":{"front":""}}"#);
-        check(r#"{"Ports":{"80/tcp":{}}}"#, r#"{"Ports":{"80/tcp":{}}}"#);
-        check(r#"{"Ports":{"80/tcp":{"x":1}}}"#, r#"{"Ports":{"80/tcp":{}}}"#);
+        check(r#"{"Nets":{"front":null,"back":[1]}}"#, r#"{"Nets":{"front":"","back":""}}"#);
+        check(r#"{"Ports":{"80/tcp":{"x":1}}}"#, r#"{"Ports":{}}"#);
         check(r#"{"Blind":{"key":{"Ok":1}}}"#, r#"{"Blind":{}}"#);
         check(r#"{"Boxes":{"key":{"Key":1}}}"#, r#"{"Boxes":{}}"#);
         check(r#"{"Sets":{"key":{"Key":1,"Ok":2}}}"#, r#"{"Sets":{"key":{"Key":0,"Ok":2}}}"#);
-        check(r#"{"Lists":[{"Key":1}]}"#, r#"{"Lists":[{"Key":0}]}"#);
+        check(r#"{"Lists":[{"Key":1}]}"#, r#"{"Lists":[]}"#);
     }
 
     #[test]
     fn nested_schemas_have_their_own_classes_and_rules() {
-        let before = r#"{"Inner":[{"Ok":1,"Key":2,"X":3}],"Map":{"a":{"Ok":1,"Key":"k"}}}"#;
-        check(before, r#"{"Inner":[{"Ok":1,"Key":0}],"Map":{"a":{"Ok":1,"Key":""}}}"#);
+        let before = r#"{"Inner":[{"Ok":1,"Key":2,"X":3}],"Map":{"a":{"Ok":1,"Key":7}}}"#;
+        check(before, r#"{"Inner":[{"Ok":1,"Key":0}],"Map":{"a":{"Ok":1,"Key":0}}}"#);
         check_with(
             &["B: redact $.Key"],
             before,
@@ -599,7 +646,7 @@ mod classes {
         check_with(
             &["B: keep $.Key", "A: remove $.Inner[*].Key"],
             before,
-            r#"{"Inner":[{"Ok":1}],"Map":{"a":{"Ok":1,"Key":"k"}}}"#,
+            r#"{"Inner":[{"Ok":1}],"Map":{"a":{"Ok":1,"Key":7}}}"#,
         );
         let absolute = rules(&["B: blank $[?@ == $.x]"]);
         assert!(matches!(
@@ -626,7 +673,7 @@ mod classes {
         check_with(&["keep $.Env[0]"], r#"{"Env":["A=1","B=2"]}"#, r#"{"Env":["A=1"]}"#);
         check_with(&["keep $.Opts.a"], r#"{"Opts":{"a":"1","b":"2"}}"#, r#"{"Opts":{"a":"1"}}"#);
         check_with(&["keep $.Shut.a"], r#"{"Shut":{"a":[1],"b":2}}"#, r#"{"Shut":{"a":[1]}}"#);
-        check_with(&["keep $.Shut.a"], r#"{"Shut":[1],"Env":["x"]}"#, r#"{"Shut":[],"Env":[]}"#);
+        check_with(&["keep $.Shut.a"], r#"{"Shut":[1],"Env":["x"]}"#, r#"{"Shut":{},"Env":[]}"#);
         check_with(&["keep $.State.a"], r#"{"State":{"a":1,"b":2}}"#, r#"{"State":{"a":1}}"#);
     }
 
@@ -658,9 +705,9 @@ mod classes {
     #[test]
     fn another_spelling_of_a_known_name_is_unknown() {
         check(r#"{"state":1,"STATE":2,"\u0053tate":3}"#, r#"{"\u0053tate":3}"#);
-        check_unknown(&[], r#"{"env":"x","ENV":["y"],"state":1}"#, r#"{"env":"","ENV":[],"state":1}"#);
-        check_unknown(&["keep $.env"], r#"{"env":"x","ENV":"y"}"#, r#"{"env":"x","ENV":""}"#);
-        check_unknown(&["blank $.env.x"], r#"{"env":"x"}"#, r#"{"env":""}"#);
+        check_unknown(&[], r#"{"env":"x","ENV":["y"],"state":1}"#, r#"{"env":[],"ENV":[],"state":1}"#);
+        check_unknown(&["keep $.env"], r#"{"env":"x","ENV":"y"}"#, r#"{"env":"x","ENV":[]}"#);
+        check_unknown(&["blank $.env.x"], r#"{"env":"x"}"#, r#"{"env":[]}"#);
     }
 
     #[test]
@@ -668,10 +715,10 @@ mod classes {
         check_unknown(
             &[],
             r#"{"New":{"a":[1, 2]},"Env":"x","Deep":{"Y":1,"X":{"Key":1}}}"#,
-            r#"{"New":{"a":[1, 2]},"Env":"","Deep":{"Y":1,"X":{"Key":0}}}"#,
+            r#"{"New":{"a":[1, 2]},"Env":[],"Deep":{"Y":1,"X":{"Key":0}}}"#,
         );
         check_unknown(&["remove $..a"], r#"{"New":{"a":[1],"b":2}}"#, r#"{"New":{"b":2}}"#);
-        check_unknown(&[], r#"{"State":{"a":1},"Shut":{"a":1}}"#, r#"{"State":{},"Shut":{}}"#);
+        check_unknown(&[], r#"{"State":{"a":1},"Shut":{"a":1}}"#, r#"{"Shut":{}}"#);
     }
 
     #[test]
@@ -693,7 +740,7 @@ mod classes {
         check(
             &[],
             r#"{"Labels":{"com.docker.compose.\u0070":"p","com.docker.compose.x":{"a":1},"com.docker.compose.y":null}}"#,
-            r#"{"Labels":{"com.docker.compose.\u0070":"p","com.docker.compose.x":{},"com.docker.compose.y":null}}"#,
+            r#"{"Labels":{"com.docker.compose.\u0070":"p","com.docker.compose.y":null}}"#,
         );
         check(&[], r#"{"Spec":{"Labels":{"x=y":"1","x":"2"}}}"#, r#"{"Spec":{"Labels":{"x=y":"1"}}}"#);
         check(&[], r#"{"Annotations":{"abc":"1","b":"2"}}"#, r#"{"Annotations":{"abc":"1"}}"#);

@@ -111,8 +111,8 @@ impl VariantFilter {
         let Variants { tag, action, words, entries, kinds, .. } = &self.variants;
         let document: Object<'_> = serde_json::from_slice(document).map_err(|_| FilterError::NotJson)?;
         document.check_keys(words.members.iter().chain([tag, action, outer(entries)]))?;
-        let kind = document.get(tag).map(text).transpose()?;
-        let action = document.get(action).map(text).transpose()?.unwrap_or_default();
+        let kind = document.get(tag).and_then(|kind| text(kind).ok());
+        let action = document.get(action).and_then(|action| text(action).ok()).unwrap_or_default();
         let topic = kind.and_then(|kind| kinds.get(&*kind)).map(|kind| Topic { kind, word: word(&action) });
         if let Some(class) = topic.and_then(|topic| topic.kind.about)
             && !self.show.classes.contains(class)
@@ -123,14 +123,17 @@ impl VariantFilter {
         let cuts = !self.show.classes.contains(words.rest);
         let mut members = ObjectWriter::open(out);
         for (name, value) in &document.0 {
-            if cuts && words.members.iter().any(|word| word == name) {
-                let whole = text(value)?;
+            // What is not of the shape expected here stays as it is, and the plan hides it.
+            if cuts
+                && words.members.iter().any(|word| word == name)
+                && let Ok(whole) = text(value)
+            {
                 let word = words.word(&whole);
                 if word.len() < whole.len() {
                     report.count_class(words.rest);
                 }
                 members.text(name, word)?;
-            } else if name == outer(entries) && value.get() != "null" {
+            } else if name == outer(entries) && is_object(value) {
                 self.outer(value, topic, members.name(name)?, report)?;
             } else {
                 members.name(name)?.extend_from_slice(value.get().as_bytes());
@@ -153,7 +156,7 @@ impl VariantFilter {
         object.check_keys([inner])?;
         let mut members = ObjectWriter::open(out);
         for (name, value) in &object.0 {
-            if name == inner && value.get() != "null" {
+            if name == inner && is_object(value) {
                 self.entries(value, topic, members.name(name)?, report)?;
             } else {
                 members.name(name)?.extend_from_slice(value.get().as_bytes());
@@ -175,12 +178,16 @@ impl VariantFilter {
         object.check_keys([])?;
         let mut members = ObjectWriter::open(out);
         for (name, value) in &object.0 {
-            let value = text(value)?;
             let format = topic.and_then(|topic| topic.kind.format(topic.word, name));
-            if format.is_some_and(|format| format.matches(&value)) || self.shows_entry(name) {
-                members.text(name, &value)?;
-            } else {
-                report.count_class(self.variants.entries.class);
+            let shown = match text(value) {
+                Ok(text) => Some(text)
+                    .filter(|text| format.is_some_and(|format| format.matches(text)) || self.shows_entry(name)),
+                Err(error) if is_text(value) && self.shows_entry(name) => return Err(error),
+                Err(_) => None,
+            };
+            match shown {
+                Some(text) => members.text(name, &text)?,
+                None => report.count_class(self.variants.entries.class),
             }
         }
         members.close();
@@ -268,6 +275,14 @@ impl<'de: 'd, 'd> Deserialize<'de> for Object<'d> {
 /// A text, borrowed where it has no escapes.
 #[derive(serde::Deserialize)]
 struct JsonText<'d>(#[serde(borrow)] Cow<'d, str>);
+
+fn is_object(value: &RawValue) -> bool {
+    value.get().starts_with('{')
+}
+
+fn is_text(value: &RawValue) -> bool {
+    value.get().starts_with('"')
+}
 
 fn object(value: &RawValue) -> Result<Object<'_>, FilterError> {
     serde_json::from_str(value.get()).map_err(|_| FilterError::NotJson)
@@ -412,19 +427,19 @@ mod tests {
     fn what_the_engine_sets_last_is_shown_by_its_class() {
         let set = json!({"name": "/web", "image": "r.io:5000/a/web:1@sha256:0f"});
         check(&filter(&SHOWN, &[]), "container", set.clone(), set.clone());
-        check(&filter(&[Class::State], &[]), "container", set, json!({"name": "", "image": ""}));
+        check(&filter(&[Class::State], &[]), "container", set, json!({}));
         let volume = json!({"driver": "local"});
-        check(&filter(&SHOWN, &[]), "volume", volume, json!({"driver": ""}));
+        check(&filter(&SHOWN, &[]), "volume", volume, json!({}));
     }
 
     #[test]
     fn an_attribute_belongs_to_the_actions_that_have_it() {
         let mounted = json!({"container": "c0", "destination": "/canary", "driver": "local", "read/write": "true"});
-        let left = json!({"container": "c0", "destination": "", "driver": "", "read/write": "true"});
+        let left = json!({"container": "c0", "read/write": "true"});
         for (kind, action, before, after) in [
             ("volume", "mount", mounted.clone(), left),
-            ("volume", "unmount", mounted.clone(), json!({"container": "c0", "driver": ""})),
-            ("volume", "create", mounted, json!({"driver": ""})),
+            ("volume", "unmount", mounted.clone(), json!({"container": "c0"})),
+            ("volume", "create", mounted, json!({})),
             ("container", "prune", json!({"reclaimed": "1"}), json!({"reclaimed": "1"})),
             ("container", "prune: canary", json!({"reclaimed": "1"}), json!({"reclaimed": "1"})),
             ("container", "start", json!({"reclaimed": "1"}), json!({})),
@@ -481,7 +496,7 @@ mod tests {
                             "signal": "canary 1", "updatestate.new": "canary", "comment": "canary", "name": "a name"});
         check(&filter(&SHOWN, &[]), "container", labels, json!({}));
         check(&filter(&SHOWN, &[]), "image", json!({"exitCode": "0", "container": "canary"}), json!({}));
-        check(&filter(&SHOWN, &["driver"]), "container", json!({"driver": "d"}), json!({"driver": ""}));
+        check(&filter(&SHOWN, &["driver"]), "container", json!({"driver": "d"}), json!({}));
     }
 
     #[test]
@@ -519,16 +534,10 @@ mod tests {
             "null",
             "[]",
             "{} {}",
-            r#"{"Action":1}"#,
-            r#"{"Action":null}"#,
-            r#"{"Type":null}"#,
             r#"{"Action":"a","Action":"b"}"#,
             r#"{"Action":"a","action":"b"}"#,
             r#"{"Statu\u017f":"a"}"#,
-            r#"{"Actor":[]}"#,
-            r#"{"Actor":{"Attributes":[]}}"#,
             r#"{"Actor":{"attributes":{}}}"#,
-            r#"{"Actor":{"Attributes":{"a":1}}}"#,
             r#"{"Actor":{"Attributes":{"a":"1","a":"2"}}}"#,
             r#"{"Actor":{"Attributes":{"a":"\ud800"}}}"#,
             r#"{"time":1,"time":2}"#,
@@ -537,6 +546,24 @@ mod tests {
             let applied = filter.apply(event.as_bytes(), &mut out, &mut Report::default());
             assert!(applied.is_err(), "{event}");
             assert_eq!(out, b"before", "{event}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_hidden() {
+        let filter = filter(&SHOWN, &["*"]);
+        for (event, left) in [
+            (json!({"Action": 1, "status": ["a"]}), json!({"Action": ""})),
+            (json!({"Action": null, "Type": null}), json!({"Action": null, "Type": null})),
+            (json!({"Type": {"a": 1}, "time": "a"}), json!({"Type": ""})),
+            (json!({"Actor": []}), json!({"Actor": {"Attributes": {}, "ID": ""}})),
+            (json!({"Actor": {"Attributes": []}}), json!({"Actor": {"Attributes": {}}})),
+            (
+                json!({"Actor": {"Attributes": {"a": 1, "b": null, "c": "1"}}}),
+                json!({"Actor": {"Attributes": {"c": "1"}}}),
+            ),
+        ] {
+            assert_eq!(filtered(&filter, &event), Some(left), "{event}");
         }
     }
 

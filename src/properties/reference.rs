@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::plan::HASH_KEY;
 use crate::api::lists;
 use crate::filter::{Action, Globs, Plan, Rule, Show};
-use crate::schema::{Blank, Catalogue, Class, Field, Schema};
+use crate::schema::{Blank, Catalogue, Class, Field, JsonType, Presence, Schema, TypeSet};
 
 /// What is left of a document when only `rules` decide; `None` if nothing is.
 pub(super) fn left_by_rules(rules: &[Rule], document: &Value) -> Option<Value> {
@@ -34,7 +34,10 @@ pub(super) fn left_by_classes(
 ) -> Option<Value> {
     let mut reference = Reference::new(Some(catalogue), show.clone(), rules);
     reference.decide("", document, Some(schema.name()));
-    let root = ValueContext { field: Some(schema.root()), visibility: Visibility::BySchema(BySchema::default()) };
+    let root = ValueContext {
+        field: Some(schema.root()),
+        visibility: Visibility::BySchema(BySchema { always: true, root: true, ..BySchema::default() }),
+    };
     reference.value(root, "$".to_owned(), document).value
 }
 
@@ -68,8 +71,10 @@ enum Visibility {
 /// How the schema describes a place.
 #[derive(Clone, Copy, Default, PartialEq)]
 struct BySchema {
-    /// An element or a member of a map: removed when hidden, where others are blanked.
-    loose: bool,
+    /// Written whatever its value is: blanked when hidden, where others are removed.
+    always: bool,
+    /// The whole document, which stays if it is an object.
+    root: bool,
     /// In an allow-list: shown whatever its class.
     lifted: bool,
     /// Kept by a rule here or above.
@@ -89,7 +94,7 @@ enum AllowList {
     Other,
 }
 
-/// What is left of a value, and whether a rule kept part of it.
+/// What is left of a value, and whether a rule or an allow-list kept part of it.
 struct Remainder {
     value: Option<Value>,
     kept: bool,
@@ -126,20 +131,22 @@ impl<'c> Reference<'c> {
         let mut kept = false;
         if let Some(rule) = self.decided.get(&path).and_then(|rule| self.rules.get(*rule)) {
             if rule.action != Action::Keep {
-                let value = acted(&rule.action, context.field.map_or(Blank::OfType, |field| field.blank), value);
+                let value = match (&rule.action, context.field, context.visibility) {
+                    (Action::Blank, Some(field), Visibility::BySchema(known)) => self.form(field, known),
+                    (Action::Blank, _, Visibility::Hidden) => None,
+                    (action, _, _) => acted(action, value),
+                };
                 return Remainder { kept: value.is_some(), value };
             }
             kept = true;
             context.visibility = match (context.field, context.visibility) {
                 (None, _) | (_, Visibility::Shown) => Visibility::Shown,
                 (Some(_), Visibility::BySchema(known)) => Visibility::BySchema(BySchema { kept, ..known }),
-                (Some(_), Visibility::Hidden) => {
-                    Visibility::BySchema(BySchema { loose: true, kept, ..BySchema::default() })
-                }
+                (Some(_), Visibility::Hidden) => Visibility::BySchema(BySchema { kept, ..BySchema::default() }),
             };
         }
         let left = self.by_layer(context, path, value);
-        Remainder { kept: kept || left.kept, ..left }
+        Remainder { kept: (kept && left.value.is_some()) || left.kept, ..left }
     }
 
     fn by_layer(&mut self, context: ValueContext<'c>, path: String, value: &Value) -> Remainder {
@@ -155,37 +162,73 @@ impl<'c> Reference<'c> {
                 return self.inside(context, Visibility::Shown, path, value);
             }
             Visibility::Hidden => return self.probed(context, path, value),
-            Visibility::BySchema(known) if opaque && known.loose => return self.probed(context, path, value),
             Visibility::BySchema(known) => known,
         };
-        let blank = field.map_or(Blank::OfType, |field| field.blank);
-        let known = BySchema { loose: known.loose || (classes.is_some() && blank == Blank::Absent), ..known };
-        let (is_shown, has_class) = (shown(known), classes.is_some());
-        let leaf = field
-            .is_none_or(|field| field.members.is_empty() && field.any_member.is_none() && field.elements.is_none());
-        let described = field.is_some_and(|field| {
-            (value.is_object() && (!field.members.is_empty() || field.any_member.is_some()))
-                || (value.is_array() && field.elements.is_some())
-        });
-        let is_container = value.is_object() || value.is_array();
-        if is_container && (described || !has_class) {
-            return self.inside(context, visibility, path, value);
+        let Some(field) = field else { return self.probed(context, path, value) };
+        let is_shown = classes.is_some() && shown(known);
+        let form = self.form(field, known);
+        let types = if field.types.is_empty() { TypeSet::SCALARS } else { field.types };
+        let is_object = !field.members.is_empty() || field.any_member.is_some() || field.key_class.is_some();
+        let is_composite = is_object || field.elements.is_some();
+        let is_visible = is_shown || (is_composite && (known.kept || known.root || self.shows_some(field)));
+        let Some(found) = type_of(value) else {
+            let value = if is_visible { Some(Value::Null) } else { form };
+            return Remainder { value, kept: false };
+        };
+        if !value.is_object() && !value.is_array() {
+            let value = if is_shown && types.contains(found) { Some(value.clone()) } else { form };
+            return Remainder { kept: known.lifted && is_shown && value.is_some(), value };
         }
-        if is_container && leaf {
-            // A container where a scalar should be: only what rules keep in it.
-            let hidden = ValueContext { field, visibility: Visibility::Hidden };
-            if !is_shown && known.loose {
-                return self.probed(hidden, path, value);
-            }
-            return self.inside(hidden, Visibility::Hidden, path, value);
+        let expected = if value.is_object() { is_object } else { field.elements.is_some() };
+        let open = is_shown && !is_composite && field.types.contains(found);
+        let visibility = match (expected, open && self.show.unknown) {
+            (true, _) => visibility,
+            (false, true) => Visibility::Shown,
+            (false, false) => Visibility::Hidden,
+        };
+        let left = self.inside(ValueContext { field: Some(field), visibility }, visibility, path, value);
+        if left.kept || ((expected || open) && is_visible) {
+            return left;
         }
-        if has_class && is_shown && !is_container {
-            return Remainder { value: Some(value.clone()), kept: false };
+        Remainder { value: form, kept: false }
+    }
+
+    /// What stands for a hidden field: the zero of its type if it is always written, else nothing.
+    fn form(&self, field: &Field, known: BySchema) -> Option<Value> {
+        if known.always { self.blank(field) } else { None }
+    }
+
+    /// The zero of a field's type; of an object, its members that are always written. `None` if it has none.
+    fn blank(&self, field: &Field) -> Option<Value> {
+        let nested = field.nested.as_deref().and_then(|name| self.catalogue?.schema(name));
+        let field = nested.map_or(field, Schema::root);
+        match field.blank {
+            Blank::Absent => return None,
+            Blank::Time => return Some("0001-01-01T00:00:00Z".into()),
+            Blank::Unknown => return Some("unknown".into()),
+            Blank::OfType => {}
         }
-        if has_class && !is_shown && known.loose {
-            return Remainder { value: None, kept: false };
+        let always = field.members.iter().filter(|(_, member)| member.presence == Presence::Always);
+        let members: Map<String, Value> =
+            always.filter_map(|(name, member)| Some((name.clone(), self.blank(member)?))).collect();
+        let has = |one| field.types.contains(one);
+        if !field.members.is_empty() || field.any_member.is_some() || field.key_class.is_some() {
+            Some(Value::Object(members))
+        } else if field.elements.is_some() {
+            Some(Value::Array(Vec::new()))
+        } else if has(JsonType::Object) {
+            Some(Value::Object(Map::new()))
+        } else if has(JsonType::Array) {
+            Some(Value::Array(Vec::new()))
+        } else if has(JsonType::String) {
+            Some("".into())
+        } else if has(JsonType::Number) {
+            Some(0.into())
+        } else if has(JsonType::Boolean) {
+            Some(false.into())
+        } else {
+            None
         }
-        Remainder { value: Some(zero(value, blank)), kept: false }
     }
 
     /// A value that is hidden but for what rules keep in it.
@@ -238,26 +281,23 @@ impl<'c> Reference<'c> {
         let key_class = field.and_then(|field| field.key_class.as_ref()).map(|(class, _)| *class);
         let visibility = match (named, any, key_class) {
             (Some(_), ..) => {
-                Visibility::BySchema(BySchema { name: called(key), kept: known.kept, ..BySchema::default() })
+                let always = named.is_some_and(|member| member.presence == Presence::Always);
+                Visibility::BySchema(BySchema { always, name: called(key), kept: known.kept, ..BySchema::default() })
             }
             (None, Some(value), _) if self.is_excluded(known, value, Some(key)) => Visibility::Hidden,
-            (None, Some(_), _) if known.kept => {
-                Visibility::BySchema(BySchema { loose: true, kept: true, ..BySchema::default() })
-            }
+            (None, Some(_), _) if known.kept => Visibility::BySchema(BySchema { kept: true, ..BySchema::default() }),
             (None, Some(value), _) if self.is_listed_key(known.name, value, key) => {
-                Visibility::BySchema(BySchema { loose: true, lifted: true, ..BySchema::default() })
+                Visibility::BySchema(BySchema { lifted: true, ..BySchema::default() })
             }
             (None, _, Some(class)) => {
                 if known.kept || shows(class) {
-                    Visibility::BySchema(BySchema { kept: known.kept, ..BySchema::default() })
+                    Visibility::BySchema(BySchema { always: any.is_some(), kept: known.kept, ..BySchema::default() })
                 } else {
                     Visibility::Hidden
                 }
             }
             (None, Some(value), None) => {
-                if value.class.is_some() || value.opaque.is_some() {
-                    Visibility::BySchema(BySchema { loose: true, ..BySchema::default() })
-                } else if self.shows_some(value) {
+                if value.class.is_some() || value.opaque.is_some() || self.shows_some(value) {
                     Visibility::BySchema(BySchema::default())
                 } else {
                     Visibility::Hidden
@@ -306,7 +346,7 @@ impl<'c> Reference<'c> {
                 }
                 let lifted = value.class.is_some() && name.is_some_and(|name| self.is_listed(known.name, name));
                 let name = if value.any_member.is_some() { known.name } else { AllowList::Other };
-                Visibility::BySchema(BySchema { loose: true, lifted, kept: known.kept, name })
+                Visibility::BySchema(BySchema { lifted, kept: known.kept, name, ..BySchema::default() })
             }
             None if self.show.unknown => Visibility::Shown,
             None => Visibility::Hidden,
@@ -318,11 +358,25 @@ impl<'c> Reference<'c> {
     fn shows_some(&self, field: &Field) -> bool {
         let classes = [&field.class, &field.key_class, &field.opaque].into_iter().flatten();
         let nested = field.nested.as_deref().and_then(|name| self.catalogue?.schema(name));
-        let below = field.members.values().chain(field.any_member.as_deref()).chain(field.elements.as_deref());
+        let keys = field.key_class.as_ref().is_none_or(|(class, _)| self.show.classes.contains(*class));
+        let values = field.any_member.as_deref().filter(|_| keys);
+        let below = field.members.values().chain(values).chain(field.elements.as_deref());
         self.show.unknown
             || classes.into_iter().any(|(class, _)| self.show.classes.contains(*class))
             || below.into_iter().chain(nested.map(Schema::root)).any(|field| self.shows_some(field))
     }
+}
+
+/// The type of a value; `None` of null.
+fn type_of(value: &Value) -> Option<JsonType> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Bool(_) => JsonType::Boolean,
+        Value::Number(_) => JsonType::Number,
+        Value::String(_) => JsonType::String,
+        Value::Array(_) => JsonType::Array,
+        Value::Object(_) => JsonType::Object,
+    })
 }
 
 fn called(name: &str) -> AllowList {
@@ -465,12 +519,11 @@ fn holds(left: i64, operator: &str, right: i64) -> bool {
 }
 
 /// What a rule that hides makes of a value.
-fn acted(action: &Action, blank: Blank, value: &Value) -> Option<Value> {
+fn acted(action: &Action, value: &Value) -> Option<Value> {
     const REDACTED: &str = "[redacted]";
     match action {
         Action::Keep => Some(value.clone()),
-        Action::Blank if blank == Blank::Absent => None,
-        Action::Blank => Some(zero(value, blank)),
+        Action::Blank => Some(zero(value)),
         Action::Remove => None,
         Action::Redact => Some(REDACTED.into()),
         Action::Mask => Some(match value {
@@ -502,16 +555,12 @@ fn hashed(value: &Value) -> Value {
     serde_json::from_slice(&out).unwrap_or_default()
 }
 
-fn zero(value: &Value, blank: Blank) -> Value {
+fn zero(value: &Value) -> Value {
     match value {
         Value::Null => Value::Null,
         Value::Bool(_) => false.into(),
         Value::Number(_) => 0.into(),
-        Value::String(_) => match blank {
-            Blank::Time => "0001-01-01T00:00:00Z".into(),
-            Blank::Unknown => "unknown".into(),
-            Blank::OfType | Blank::Absent => "".into(),
-        },
+        Value::String(_) => "".into(),
         Value::Array(_) => Value::Array(Vec::new()),
         Value::Object(_) => Value::Object(Map::new()),
     }

@@ -21,6 +21,14 @@ pub(crate) struct Path {
     pub(crate) part: Part,
 }
 
+impl Path {
+    /// The steps to the member that holds the value: of elements, and of the keys and values of a map, the array or map.
+    pub(crate) fn member(&self) -> &[Step] {
+        let last = self.steps.iter().rposition(|step| matches!(step, Step::Member(_)));
+        self.steps.get(..last.map_or(0, |last| last + 1)).unwrap_or_default()
+    }
+}
+
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {

@@ -161,7 +161,7 @@ fn a_broken_stream_has_no_end() {
         chunk("[\"canary\"]\n") + END,
         chunk("{\"Action\":\"a\",\"Action\":\"canary\"}\n") + END,
         chunk("{\"Action\":\"a\",\"action\":\"canary\"}\n") + END,
-        chunk("{\"Actor\":{\"Attributes\":{\"name\":[\"canary\"]}}}\n") + END,
+        chunk("{\"Actor\":{\"Attributes\":{\"name\":\"canary\",\"name\":\"b\"}}}\n") + END,
         chunk("\u{1e}{\"Action\":\"canary\"}\n") + END,
         chunk(&format!("{{\"from\":\"{}\"}}\n", "a".repeat(1 << 20))) + END,
         // A record, a chunk and a body that are cut short.
@@ -345,7 +345,7 @@ fn the_command_filters_one_event_after_another() {
     };
     let left = LEFT.replace(r#","shop.tier":"front""#, "");
     assert_eq!(filter(&format!("{EVENT}\n{EVENT}")), (0, format!("{left}\n{left}\n"), String::new()));
-    for broken in ["canary", "{\"Action\":1}", "[\"canary\"]"] {
+    for broken in ["canary", "{\"Action\":1,\"Action\":2}", "[\"canary\"]"] {
         let (code, out, err) = filter(&format!("{EVENT}\n{broken}"));
         assert_eq!(code, 1, "{broken}");
         assert!(err.starts_with("withheld: ") && !(out + &err).contains("canary"), "{err}");

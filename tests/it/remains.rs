@@ -76,7 +76,8 @@ fn remaining(plan: &Plan, fixture: &Fixture) -> BTreeSet<String> {
             sent.entry(leaf.from_root).or_default().push(leaf.value);
         }
         let left = leaves(catalogue(), fixture.schema(), &left);
-        lines.extend(left.iter().filter(|leaf| holds_a_value(leaf, &sent[&leaf.from_root])).map(line));
+        let is_sent = |leaf: &&Leaf| sent.get(&leaf.from_root).is_some_and(|sent| holds_a_value(leaf, sent));
+        lines.extend(left.iter().filter(is_sent).map(line));
     }
     lines
 }

@@ -6,13 +6,13 @@ use std::rc::Rc;
 
 use super::fold::{equal_folded, equals_folded_name, fold};
 use super::names::Names;
-use super::tables::{Cause, Condition, Effect, ElementTable, Listing, MemberTable, State, StateId};
+use super::tables::{Cause, Condition, Effect, ElementTable, HiddenForm, Listing, MemberTable, State, StateId};
 use super::{CompileError, Plan, is_listed};
 use crate::filter::action::HashKey;
 use crate::filter::selector::{Pick, Segment};
 use crate::filter::show::Show;
 use crate::filter::{Action, DocumentLimits, Rule};
-use crate::schema::{Blank, Catalogue, Class, Field, NameList, Schema};
+use crate::schema::{Blank, Catalogue, Class, Field, JsonType, NameList, Presence, Schema, TypeSet};
 
 /// The most states of a plan.
 const STATE_LIMIT: usize = 1 << 14;
@@ -53,8 +53,10 @@ enum Layer {
 /// How a field of the schema was reached.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 struct Reached {
-    /// Whether it is an element or a member of a map: these are removed when hidden, others are blanked.
-    is_item: bool,
+    /// Whether it is written whatever its value is, so that a blank stands for it when it is hidden. It is removed otherwise.
+    is_always: bool,
+    /// Whether it is the whole document: an object stays, whatever of it is shown.
+    is_root: bool,
     /// Whether it is in an allow-list: shown whatever its class.
     is_listed: bool,
     /// Whether a rule keeps it or something around it: shown whatever its class, with everything below that the schema
@@ -78,7 +80,7 @@ struct Position {
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum StateKey<'c> {
     /// A rule hides what is here.
-    Hidden { rule: usize, blank: Blank },
+    Hidden { rule: usize, form: Option<HiddenForm> },
     /// Anything else.
     Subset(Subset<'c>),
 }
@@ -133,7 +135,12 @@ static SHAPELESS: Field = Field {
     nested: None,
     blank: Blank::OfType,
     list: None,
+    types: TypeSet::UNKNOWN,
+    presence: Presence::Sometimes,
 };
+
+/// How a whole document is reached.
+const ROOT: Reached = Reached { is_always: true, is_root: true, is_listed: false, is_kept: false, list: None };
 
 /// The subset construction.
 pub(super) struct Compiler<'c> {
@@ -165,7 +172,7 @@ impl<'c> Compiler<'c> {
     /// The plan for the documents of a schema, with every state as it was made.
     pub(super) fn compile(mut self, schema: &'c Schema) -> Result<Plan, CompileError> {
         let positions = self.starts(schema.name());
-        let root = self.transition(Some(FieldRef(schema.root())), Layer::Known(Reached::default()), positions)?;
+        let root = self.transition(Some(FieldRef(schema.root())), Layer::Known(ROOT), positions)?;
         self.finish(root, Some(schema.name()))
     }
 
@@ -223,8 +230,8 @@ impl<'c> Compiler<'c> {
                 // Another spelling of a name is unknown. What is removed anyway needs nothing in its place.
                 (true, true, Layer::Hidden(_)) => return self.transition(None, layer, Vec::new()),
                 (true, ..) => {
-                    let blank = field.map_or(Blank::OfType, |field| field.0.blank);
-                    return self.intern(StateKey::Hidden { rule, blank });
+                    let form = self.form_of_rule(rule, field, layer);
+                    return self.intern(StateKey::Hidden { rule, form });
                 }
                 (false, ..) => (layer, kept_by) = (kept_layer(field, layer), Some(rule)),
             }
@@ -250,7 +257,7 @@ impl<'c> Compiler<'c> {
     fn opaque_layer(&self, field: Option<FieldRef<'c>>, layer: Layer) -> Layer {
         match (layer, field.and_then(|field| field.0.opaque.as_ref())) {
             (Layer::Known(reached), Some((class, _))) if self.shows(*class, reached) => Layer::Shown,
-            (Layer::Known(reached), Some((class, _))) if reached.is_item => Layer::Hidden(Some(*class)),
+            (Layer::Known(reached), Some((class, _))) if !reached.is_always => Layer::Hidden(Some(*class)),
             (Layer::Shown | Layer::Hidden(_) | Layer::Known(_), _) => layer,
         }
     }
@@ -284,9 +291,9 @@ impl<'c> Compiler<'c> {
         }
         let id = StateId(u32::try_from(self.states.len()).map_err(|_| CompileError::TooManyStates)?);
         match &key {
-            StateKey::Hidden { rule, blank } => self.states.push(self.hidden_state(*rule, *blank)),
+            StateKey::Hidden { rule, form } => self.states.push(self.hidden_state(*rule, form.clone())),
             StateKey::Subset(subset) => {
-                self.states.push(State::of(Effect::Remove, Cause::Unknown));
+                self.states.push(State::of(Effect::Hide, Cause::Unknown));
                 self.worklist.push((id, subset.clone()));
             }
         }
@@ -294,17 +301,84 @@ impl<'c> Compiler<'c> {
         Ok(id)
     }
 
+    /// What stands for a value that a rule blanks: of a field, what stands for it when it is hidden by its class. Nothing
+    /// stands for what is in something hidden. `None` where no schema says what is shown: there it is the zero of the
+    /// value's own type.
+    fn form_of_rule(&self, rule: usize, field: Option<FieldRef<'c>>, layer: Layer) -> Option<HiddenForm> {
+        let blanks = self.rules.get(rule).is_some_and(|rule| rule.action == Action::Blank);
+        match (blanks, field, layer) {
+            (true, Some(field), Layer::Known(reached)) => Some(self.hidden_form(field.0, reached)),
+            (true, _, Layer::Hidden(_)) => Some(HiddenForm::Absent),
+            (_, _, _) => None,
+        }
+    }
+
     /// The state of a location where a rule hides the value.
-    fn hidden_state(&self, rule: usize, blank: Blank) -> State {
-        match self.rules.get(rule).map(|rule| &rule.action) {
-            Some(Action::Blank) if blank == Blank::Absent => {
-                State { action: rule, ..State::of(Effect::Remove, Cause::Rule) }
+    fn hidden_state(&self, rule: usize, form: Option<HiddenForm>) -> State {
+        let state = |effect| State { action: rule, ..State::of(effect, Cause::Rule) };
+        match (self.rules.get(rule).map(|rule| &rule.action), form) {
+            (Some(Action::Blank), Some(form)) => {
+                State { is_kept: form != HiddenForm::Absent, hidden: form, ..state(Effect::Hide) }
             }
-            Some(Action::Remove) | None => State { action: rule, ..State::of(Effect::Remove, Cause::Rule) },
-            Some(Action::Keep | Action::Blank | Action::Redact | Action::Mask | Action::Hash | Action::Replace(_)) => {
-                State { action: rule, is_kept: true, blank, ..State::of(Effect::Act, Cause::Rule) }
+            (Some(Action::Remove) | None, _) => state(Effect::Hide),
+            (
+                Some(Action::Keep | Action::Blank | Action::Redact | Action::Mask | Action::Hash | Action::Replace(_)),
+                _,
+            ) => State { is_kept: true, ..state(Effect::Act) },
+        }
+    }
+
+    /// What stands for a field when it is hidden.
+    fn hidden_form(&self, field: &Field, reached: Reached) -> HiddenForm {
+        let mut text = Vec::new();
+        if reached.is_always && self.write_blank(field, &mut text) {
+            HiddenForm::Text(text.into())
+        } else {
+            HiddenForm::Absent
+        }
+    }
+
+    /// Writes the blank of a field: the zero of its type; of an object, its members that are always written. Returns `false`
+    /// if there is none.
+    fn write_blank(&self, field: &Field, out: &mut Vec<u8>) -> bool {
+        let nested = field.nested.as_deref().and_then(|name| self.catalogue?.schema(name));
+        let field = nested.map_or(field, Schema::root);
+        let has = |one| field.types.contains(one);
+        let text: &[u8] = match field.blank {
+            Blank::Absent => return false,
+            Blank::Time => b"\"0001-01-01T00:00:00Z\"",
+            Blank::Unknown => b"\"unknown\"",
+            Blank::OfType if !field.members.is_empty() => {
+                self.write_blank_object(field, out);
+                return true;
+            }
+            Blank::OfType if is_object(field) => b"{}",
+            Blank::OfType if field.elements.is_some() => b"[]",
+            Blank::OfType if has(JsonType::Object) => b"{}",
+            Blank::OfType if has(JsonType::Array) => b"[]",
+            Blank::OfType if has(JsonType::String) => b"\"\"",
+            Blank::OfType if has(JsonType::Number) => b"0",
+            Blank::OfType if has(JsonType::Boolean) => b"false",
+            Blank::OfType => return false,
+        };
+        out.extend_from_slice(text);
+        true
+    }
+
+    fn write_blank_object(&self, object: &Field, out: &mut Vec<u8>) {
+        out.push(b'{');
+        let mut separator: &[u8] = b"";
+        for (name, member) in object.members.iter().filter(|(_, member)| member.presence == Presence::Always) {
+            let mut value = Vec::new();
+            if self.write_blank(member, &mut value) {
+                out.extend_from_slice(separator);
+                out.extend_from_slice(serde_json::Value::from(name.as_str()).to_string().as_bytes());
+                out.push(b':');
+                out.append(&mut value);
+                separator = b",";
             }
         }
+        out.push(b'}');
     }
 
     /// The state of a subset, with its tables.
@@ -317,21 +391,22 @@ impl<'c> Compiler<'c> {
             }
             Layer::Hidden(class) => {
                 let cause = class.map_or(Cause::Unknown, Cause::Class);
-                let walked = if is_active { Effect::Walk } else { Effect::Remove };
-                State { object: walked, array: walked, needs_kept: true, ..State::of(Effect::Remove, cause) }
+                let walked = if is_active { Effect::WalkForNamed } else { Effect::Hide };
+                State { object: walked, array: walked, ..State::of(Effect::Hide, cause) }
             }
             Layer::Known(reached) => {
-                let has_rules = !subset.positions.is_empty();
-                self.field_state(subset.field.map_or(&SHAPELESS, |field| field.0), reached, has_rules)
+                let field = subset.field.map_or(&SHAPELESS, |field| field.0);
+                let has_rules = !subset.positions.is_empty() || self.has_nested_rules(field);
+                self.field_state(field, reached, has_rules)
             }
         };
         if let Some(rule) = subset.kept_by {
             (state.is_kept, state.action) = (true, rule);
         }
-        if state.object == Effect::Walk {
+        if state.object.is_walk() {
             state.members = Some(Box::new(self.member_table(subset)?));
         }
-        if state.array == Effect::Walk {
+        if state.array.is_walk() {
             state.elements = Some(Box::new(self.element_table(subset)?));
         }
         Ok(state)
@@ -339,38 +414,68 @@ impl<'c> Compiler<'c> {
 
     /// The state of a field as the classes have it. `has_rules` says that rules may match below.
     fn field_state(&self, field: &Field, reached: Reached, has_rules: bool) -> State {
-        let Some((class, _)) = field.opaque.as_ref().or(field.class.as_ref()) else {
-            // Only a path to other fields: the shape stays. A scalar in its place is not the schema's.
-            return State {
-                scalar: Effect::Blank,
-                null: Effect::Copy,
-                object: Effect::Walk,
-                array: Effect::Walk,
-                ..State::of(Effect::Walk, first_class(field).map_or(Cause::Unknown, Cause::Class))
-            };
+        let class = field.opaque.as_ref().or(field.class.as_ref()).map(|(class, _)| *class);
+        let is_shown = class.is_some_and(|class| self.shows(class, reached));
+        let may_be_masked = reached.is_listed || class.is_some_and(Class::may_hold_credentials);
+        let is_masked = is_shown && self.show.mask && may_be_masked && !reached.is_kept;
+        let types = if field.types.is_empty() { TypeSet::SCALARS } else { field.types };
+        let scalar = |one: JsonType, shown: Effect| {
+            if is_shown && types.contains(one) { shown } else { Effect::Hide }
         };
-        let reached = Reached { is_item: reached.is_item || field.blank == Blank::Absent, ..reached };
-        let is_shown = self.shows(*class, reached);
-        let may_be_masked = reached.is_listed || class.may_hold_credentials();
-        let is_masked = self.show.mask && may_be_masked && !reached.is_kept;
-        let hide = if reached.is_item { Effect::Remove } else { Effect::Blank };
-        let (scalar, null) = match (is_shown, reached.is_item) {
-            (true, _) => (if is_masked { Effect::Mask } else { Effect::Copy }, Effect::Copy),
-            (false, true) => (Effect::Remove, Effect::Remove),
-            (false, false) => (Effect::Blank, Effect::Copy),
+        let text = if is_masked { Effect::Mask } else { Effect::Copy };
+        // Objects and arrays are walked where the schema has them, and where rules may keep something in them.
+        let is_composite = is_object(field) || field.elements.is_some();
+        let shows_inside = reached.is_kept || self.shows_any(field);
+        let may_show_inside = has_rules || (is_composite && self.may_show_by_name(field, reached));
+        let is_visible = is_shown || (is_composite && (shows_inside || reached.is_root));
+        let composite = |one: JsonType, has_items: bool| {
+            let is_open = is_shown && !is_composite && field.types.contains(one);
+            let shows_by_class = is_visible && (has_items || is_open);
+            if shows_by_class {
+                Effect::Walk
+            } else if has_rules || (has_items && may_show_inside) {
+                Effect::WalkForNamed
+            } else {
+                Effect::Hide
+            }
         };
-        // An object or array where the schema has a scalar is never copied. Rules may keep something in it.
-        let is_leaf = field.members.is_empty() && field.any_member.is_none() && field.elements.is_none();
-        let inside = match (has_rules && is_leaf, is_shown) {
-            (true, _) => Effect::Walk,
-            (false, true) => Effect::Blank,
-            (false, false) => hide,
+        let object = composite(JsonType::Object, is_object(field));
+        let array = composite(JsonType::Array, field.elements.is_some());
+        State {
+            string: scalar(JsonType::String, text),
+            number: scalar(JsonType::Number, Effect::Copy),
+            boolean: scalar(JsonType::Boolean, Effect::Copy),
+            null: if is_visible { Effect::Copy } else { Effect::Hide },
+            object,
+            array,
+            hidden: self.hidden_form(field, reached),
+            is_listed: reached.is_listed && is_shown,
+            ..State::of(Effect::Hide, self.cause(field, class, is_shown && !is_masked))
+        }
+    }
+
+    /// Why something is hidden at a field: its class or, of what only leads to other fields, the class of the first of them.
+    /// Where the class is shown only what is not of the schema's shape is hidden.
+    fn cause(&self, field: &Field, class: Option<Class>, is_shown: bool) -> Cause {
+        match class.or_else(|| first_class(field)) {
+            Some(class) if !is_shown => Cause::Class(class),
+            Some(_) | None => Cause::Unknown,
+        }
+    }
+
+    /// Whether an allow-list can show something below a field. `reached` has the list of the field itself.
+    fn may_show_by_name(&self, field: &Field, reached: Reached) -> bool {
+        let list = reached.list.filter(|list| !self.show.names.of(*list).is_empty());
+        let items = || field.any_member.as_deref().into_iter().chain(field.elements.as_deref());
+        let nested =
+            |field: &Field| field.nested.as_deref().and_then(|name| Some(self.catalogue?.schema(name)?.root()));
+        let below = |field: &Field, list: Option<NameList>| {
+            let field = nested(field).unwrap_or(field);
+            self.may_show_by_name(field, Reached { list, ..Reached::default() })
         };
-        let object = if field.members.is_empty() && field.any_member.is_none() { inside } else { Effect::Walk };
-        let array = if field.elements.is_none() { inside } else { Effect::Walk };
-        let cause = if is_shown && !is_masked { Cause::Unknown } else { Cause::Class(*class) };
-        let needs_kept = !is_shown && reached.is_item && is_leaf;
-        State { scalar, null, object, array, needs_kept, blank: field.blank, ..State::of(scalar, cause) }
+        (list.is_some() && items().any(|item| item.class.is_some()))
+            || field.members.values().any(|member| below(member, member.list))
+            || items().any(|item| below(item, list.filter(|_| item.any_member.is_some())))
     }
 
     fn member_table(&mut self, subset: &Subset<'c>) -> Result<MemberTable, CompileError> {
@@ -452,7 +557,7 @@ impl<'c> Compiler<'c> {
         let Some(rule) = self.rules.get(position.rule) else { return false };
         match layer {
             Layer::Shown => rule.action.hides(),
-            Layer::Hidden(_) => !position.is_folded && rule.action != Action::Remove,
+            Layer::Hidden(_) => !position.is_folded && !matches!(rule.action, Action::Remove | Action::Blank),
             Layer::Known(_) => true,
         }
     }
@@ -537,10 +642,14 @@ impl<'c> Compiler<'c> {
         if self.show.unknown { Layer::Shown } else { Layer::Hidden(None) }
     }
 
-    /// The layer inside an object or array that a field should not be, or that is hidden as a whole.
-    fn inside(&self, field: &Field, reached: Reached) -> Option<Layer> {
-        let (class, _) = field.opaque.as_ref().or(field.class.as_ref())?;
-        Some(Layer::Hidden((!self.shows(*class, reached)).then_some(*class)))
+    /// The layer inside an object or array where the schema does not have one.
+    fn stray(&self, field: &Field, reached: Reached, one: JsonType) -> Layer {
+        let Some((class, _)) = field.opaque.as_ref().or(field.class.as_ref()) else { return Layer::Hidden(None) };
+        match self.shows(*class, reached) {
+            true if field.types.contains(one) => self.unknown(),
+            true => Layer::Hidden(None),
+            false => Layer::Hidden(Some(*class)),
+        }
     }
 
     /// The field and layer of a member.
@@ -560,17 +669,20 @@ impl<'c> Compiler<'c> {
         let is_listed = self.is_listed(subset, key);
         let is_open = self.list_of_members(subset).is_some_and(|listing| listing.is_open);
         let layer = match (named, below) {
-            (Some(member), _) => Layer::Known(Reached { is_kept, list: member.list, ..Reached::default() }),
+            (Some(member), _) => {
+                let is_always = member.presence == Presence::Always;
+                Layer::Known(Reached { is_always, is_kept, list: member.list, ..Reached::default() })
+            }
             (None, Some(value)) if is_open && !is_listed => Layer::Hidden(first_class(value)),
-            (None, Some(_)) if is_kept => Layer::Known(Reached { is_item: true, is_kept, ..Reached::default() }),
+            (None, Some(_)) if is_kept => Layer::Known(Reached { is_kept, ..Reached::default() }),
             (None, Some(value)) => self.map_member(field, value, is_listed && !is_open),
-            (None, None) => match (&field.key_class, self.inside(field, reached)) {
-                (_, Some(layer)) if field.members.is_empty() => layer,
-                (Some((class, _)), _) if is_kept || self.show.classes.contains(*class) => {
+            (None, None) => match &field.key_class {
+                _ if !is_object(field) => self.stray(field, reached, JsonType::Object),
+                Some((class, _)) if is_kept || self.show.classes.contains(*class) => {
                     return (Some(FieldRef(&SHAPELESS)), Layer::Known(Reached { is_kept, ..Reached::default() }));
                 }
-                (Some((class, _)), _) => Layer::Hidden(Some(*class)),
-                (None, _) => self.unknown(),
+                Some((class, _)) => Layer::Hidden(Some(*class)),
+                None => self.unknown(),
             },
         };
         (below.map(FieldRef), layer)
@@ -601,16 +713,17 @@ impl<'c> Compiler<'c> {
     /// The layer of a value of a map.
     fn map_member(&self, map: &Field, value: &Field, is_listed: bool) -> Layer {
         if is_listed {
-            return Layer::Known(Reached { is_item: true, is_listed, ..Reached::default() });
+            return Layer::Known(Reached { is_listed, ..Reached::default() });
         }
         match &map.key_class {
-            Some((class, _)) if self.show.classes.contains(*class) => Layer::Known(Reached::default()),
+            // A key that is shown stays, whatever its value.
+            Some((class, _)) if self.show.classes.contains(*class) => {
+                Layer::Known(Reached { is_always: true, ..Reached::default() })
+            }
             Some((class, _)) => Layer::Hidden(Some(*class)),
             None => {
                 let is_leaf = value.class.is_some() || value.opaque.is_some();
-                if is_leaf {
-                    Layer::Known(Reached { is_item: true, ..Reached::default() })
-                } else if self.shows_any(value) {
+                if is_leaf || self.shows_any(value) {
                     Layer::Known(Reached::default())
                 } else {
                     Layer::Hidden(first_class(value))
@@ -631,9 +744,9 @@ impl<'c> Compiler<'c> {
                 let is_listed = is_listed && !is_open;
                 // An array of maps is one map in parts.
                 let list = reached.list.filter(|_| below.any_member.is_some());
-                Layer::Known(Reached { is_item: true, is_listed, is_kept: reached.is_kept, list })
+                Layer::Known(Reached { is_listed, is_kept: reached.is_kept, list, ..Reached::default() })
             }
-            None => self.inside(field, reached).unwrap_or_else(|| self.unknown()),
+            None => self.stray(field, reached, JsonType::Array),
         };
         (below.map(FieldRef), layer)
     }
@@ -644,11 +757,14 @@ impl<'c> Compiler<'c> {
             classified.as_ref().is_some_and(|(class, _)| self.show.classes.contains(*class))
         };
         let nested = || field.nested.as_deref().and_then(|name| self.catalogue?.schema(name));
+        // The members of a map go with their keys.
+        let hides_keys = field.key_class.is_some() && !is_shown(&field.key_class);
+        let values = field.any_member.as_deref().filter(|_| !hides_keys);
         self.show.unknown
             || is_shown(&field.class)
             || is_shown(&field.key_class)
             || is_shown(&field.opaque)
-            || field.fields_below().any(|below| self.shows_any(below))
+            || field.members.values().chain(values).chain(field.elements.as_deref()).any(|below| self.shows_any(below))
             || nested().is_some_and(|schema| self.shows_any(schema.root()))
     }
 
@@ -692,14 +808,17 @@ impl<'c> Compiler<'c> {
     }
 }
 
+/// Whether the schema has an object at a field.
+fn is_object(field: &Field) -> bool {
+    !field.members.is_empty() || field.any_member.is_some() || field.key_class.is_some()
+}
+
 /// The layer where a rule keeps a value: of a field, what the schema knows of it; of anything else, everything.
 fn kept_layer(field: Option<FieldRef<'_>>, layer: Layer) -> Layer {
     let is_described = field.is_some_and(|field| !std::ptr::eq(field.0, &SHAPELESS));
     match layer {
         Layer::Known(reached) if is_described => Layer::Known(Reached { is_kept: true, ..reached }),
-        Layer::Hidden(_) if is_described => {
-            Layer::Known(Reached { is_item: true, is_kept: true, ..Reached::default() })
-        }
+        Layer::Hidden(_) if is_described => Layer::Known(Reached { is_kept: true, ..Reached::default() }),
         Layer::Shown | Layer::Known(_) | Layer::Hidden(_) => Layer::Shown,
     }
 }

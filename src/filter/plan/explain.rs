@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Plan;
-use super::tables::{Effect, Listing, State, StateId};
+use super::tables::{Effect, HiddenForm, Listing, State, StateId};
 use crate::filter::show::Show;
 use crate::filter::{Action, Rule};
 use crate::schema::{Catalogue, Class, Field, NameList, Part, Schema, Step};
@@ -144,6 +144,7 @@ impl<'e> Explainer<'e> {
             let members = state.members.as_deref();
             let target = members.and_then(|members| members.target(members.row_of_entries(), 0));
             let first = self.below(&Step::AnyMember, below, target.unwrap_or(id), rule);
+            self.mark_removed(first, target);
             self.keep_keys(keys, first);
             self.mark_listed(first, members.and_then(|members| members.list));
         }
@@ -152,6 +153,7 @@ impl<'e> Explainer<'e> {
             let is_open = elements.and_then(|elements| elements.list).is_some_and(|listing| listing.is_open);
             let target = elements.and_then(|elements| elements.target(is_open, 0));
             let first = self.below(&Step::Elements, below, target.unwrap_or(id), rule);
+            self.mark_removed(first, target);
             self.mark_listed(first, elements.and_then(|elements| elements.list));
         }
     }
@@ -190,6 +192,15 @@ impl<'e> Explainer<'e> {
         if self.show.classes.contains(class) { Treatment::Shown } else { Treatment::Removed }
     }
 
+    /// Says of what is in a hidden map or array, whose items have no states, that it is removed.
+    fn mark_removed(&mut self, first: usize, target: Option<StateId>) {
+        for line in self.lines.get_mut(first..).unwrap_or_default().iter_mut().filter(|_| target.is_none()) {
+            if line.treatment == Treatment::Blanked {
+                line.treatment = Treatment::Removed;
+            }
+        }
+    }
+
     /// What rules keep in a member of a map comes out under its key.
     fn keep_keys(&mut self, keys: Option<usize>, first: usize) {
         let inside = self.lines.get(first..).unwrap_or_default();
@@ -213,10 +224,15 @@ impl<'e> Explainer<'e> {
 
 /// What happens to the value of a field.
 fn value(state: &State) -> Treatment {
-    match state.scalar {
-        Effect::Copy => Treatment::Shown,
-        Effect::Mask => Treatment::Masked,
-        Effect::Blank => Treatment::Blanked,
-        Effect::Remove | Effect::Walk | Effect::Act => Treatment::Removed,
+    let effects = [state.string, state.number, state.boolean, state.object, state.array];
+    if effects.contains(&Effect::Mask) {
+        Treatment::Masked
+    } else if effects.contains(&Effect::Copy) || effects.contains(&Effect::Walk) {
+        Treatment::Shown
+    } else {
+        match state.hidden {
+            HiddenForm::Text(_) => Treatment::Blanked,
+            HiddenForm::Absent => Treatment::Removed,
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::names::Names;
 use super::{Plan, equals_folded_name};
 use crate::filter::selector::Pick;
-use crate::schema::{Blank, Class, NameList};
+use crate::schema::{Class, NameList};
 
 /// The index of a state in [`Plan::states`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,20 +18,22 @@ impl StateId {
 /// What happens to a value, by its type.
 #[derive(Clone, Debug)]
 pub(in crate::filter) struct State {
-    pub(in crate::filter) scalar: Effect,
+    pub(in crate::filter) string: Effect,
+    pub(in crate::filter) number: Effect,
+    pub(in crate::filter) boolean: Effect,
     pub(in crate::filter) null: Effect,
     pub(in crate::filter) object: Effect,
     pub(in crate::filter) array: Effect,
+    /// What stands for a hidden value.
+    pub(in crate::filter) hidden: HiddenForm,
     /// Why something is hidden here.
     pub(in crate::filter) cause: Cause,
-    /// Whether a rule keeps what is here. An object or array that is shown only for what rules keep in it is then shown.
+    /// Whether a rule keeps what is here.
     pub(in crate::filter) is_kept: bool,
-    /// Whether a walked object or array is shown only if a rule keeps something in it.
-    pub(in crate::filter) needs_kept: bool,
+    /// Whether an allow-list shows what is here.
+    pub(in crate::filter) is_listed: bool,
     /// The rule that decided, as the index of its action in [`Plan::actions`], if a rule did.
     pub(in crate::filter) action: usize,
-    /// What a blank is here.
-    pub(in crate::filter) blank: Blank,
     pub(in crate::filter) members: Option<Box<MemberTable>>,
     pub(in crate::filter) elements: Option<Box<ElementTable>>,
 }
@@ -41,16 +43,35 @@ pub(in crate::filter) struct State {
 pub(in crate::filter) enum Effect {
     /// Its text is copied.
     Copy,
-    /// The zero of its type replaces it.
-    Blank,
-    /// The member or element is not written.
-    Remove,
+    /// It is hidden: [`State::hidden`] stands in its place.
+    Hide,
     /// A rule's action writes what replaces it.
     Act,
     /// Its text is copied without what looks like a credential. Only of scalars.
     Mask,
     /// Its members or elements are looked at one by one.
     Walk,
+    /// The same, and it is hidden unless something in it is shown by name: kept by a rule, or listed.
+    WalkForNamed,
+}
+
+impl Effect {
+    /// Whether members or elements are looked at.
+    pub(super) fn is_walk(self) -> bool {
+        match self {
+            Self::Walk | Self::WalkForNamed => true,
+            Self::Copy | Self::Hide | Self::Act | Self::Mask => false,
+        }
+    }
+}
+
+/// What stands for a hidden value. It depends on the schema and never on the value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::filter) enum HiddenForm {
+    /// Nothing: the member or element is not written.
+    Absent,
+    /// This JSON text.
+    Text(Box<[u8]>),
 }
 
 /// Why something is hidden.
@@ -115,15 +136,17 @@ impl State {
     /// A state with one effect for every type.
     pub(super) fn of(effect: Effect, cause: Cause) -> Self {
         Self {
-            scalar: effect,
+            string: effect,
+            number: effect,
+            boolean: effect,
             null: effect,
             object: effect,
             array: effect,
+            hidden: HiddenForm::Absent,
             cause,
             is_kept: false,
-            needs_kept: false,
+            is_listed: false,
             action: 0,
-            blank: Blank::OfType,
             members: None,
             elements: None,
         }
@@ -131,17 +154,27 @@ impl State {
 
     /// Whether a rule decided what happens here.
     pub(super) fn is_decided(&self) -> bool {
-        self.is_kept || self.scalar == Effect::Act || (self.is_removed() && self.cause == Cause::Rule)
+        self.is_kept || self.string == Effect::Act || (self.is_hidden() && self.cause == Cause::Rule)
+    }
+
+    /// The effects of all types.
+    fn effects(&self) -> [Effect; 6] {
+        [self.string, self.number, self.boolean, self.null, self.object, self.array]
     }
 
     /// Whether the value's text is copied, whatever its type.
     fn is_copied(&self) -> bool {
-        [self.scalar, self.null, self.object, self.array] == [Effect::Copy; 4]
+        self.effects() == [Effect::Copy; 6]
+    }
+
+    /// Whether the value is hidden, whatever its type.
+    fn is_hidden(&self) -> bool {
+        self.effects() == [Effect::Hide; 6]
     }
 
     /// Whether the member or element is not written, whatever its type.
-    fn is_removed(&self) -> bool {
-        [self.scalar, self.null, self.object, self.array] == [Effect::Remove; 4]
+    fn is_absent(&self) -> bool {
+        self.is_hidden() && self.hidden == HiddenForm::Absent
     }
 }
 
@@ -194,22 +227,21 @@ pub(super) fn simplify(states: &mut [State]) {
     for _ in 0..4 {
         for index in (0..states.len()).rev() {
             let Some(mut state) = states.get(index).cloned() else { continue };
-            let needs_kept = state.needs_kept;
             let collapse = |effect: &mut Effect, targets: Option<&[StateId]>| {
                 let Some(targets) = targets else { return };
-                // An empty object or array is shown by itself, but not where only something kept inside shows it.
-                if !needs_kept && all(states, targets, State::is_copied) {
+                // An empty object or array is shown by itself, but not where only something named inside shows it.
+                if *effect == Effect::Walk && all(states, targets, State::is_copied) {
                     *effect = Effect::Copy;
-                } else if all(states, targets, State::is_removed) {
-                    *effect = if needs_kept { Effect::Remove } else { Effect::Blank };
+                } else if *effect == Effect::WalkForNamed && all(states, targets, State::is_absent) {
+                    *effect = Effect::Hide;
                 }
             };
             collapse(&mut state.object, state.members.as_deref().map(|members| members.targets.as_slice()));
             collapse(&mut state.array, state.elements.as_deref().map(|elements| elements.targets.as_slice()));
-            if state.object != Effect::Walk {
+            if !state.object.is_walk() {
                 state.members = None;
             }
-            if state.array != Effect::Walk {
+            if !state.array.is_walk() {
                 state.elements = None;
             }
             if let Some(slot) = states.get_mut(index) {

@@ -174,10 +174,22 @@ fn read(lines: &[(bool, &str, String)]) -> Option<Catalogue> {
     };
     let schemas = "schemas:\n  A:\n    - $.b: B\n    - $.c[*]: B\n  B:\n";
     let (state, secret) = (class("state", true), class("secret", false));
+    // Types and presence follow from the text of a path, so that every case has some of each.
+    const TYPES: [&str; 6] = ["string", "number", "boolean|string", "object", "array|string", "any"];
+    let mut fields = String::new();
+    for (_, schema, path) in lines {
+        let seed = path.bytes().fold(path.len(), |seed, byte| seed.wrapping_mul(31) ^ usize::from(byte));
+        fields.push_str(&format!("{schema}\t{path}\t{}\n", TYPES.get(seed % 7).copied().unwrap_or("B")));
+        if seed % 3 != 0 {
+            let ends = path.match_indices(']').map(|(end, _)| end + 1);
+            fields.extend(ends.map(|end| format!("{schema}\t{}\tB\t\t\talways\n", &path[..end])));
+        }
+    }
     Catalogue::parse_files(CatalogueFiles {
         schemas: ("schemas", schemas),
         classes: &[("state", &state), ("secret", &secret)],
         lists: Some((lists::FILE, &lists::ALL)),
+        fields: Some(("fields", &fields)),
         ..CatalogueFiles::default()
     })
     .ok()

@@ -77,6 +77,7 @@ impl Sources {
             classes: &classes,
             parsed_classes: &[],
             blanks: Some(blanks),
+            fields: None,
             lists: Some((lists, &ALL)),
             variants: Some(events),
         });
