@@ -19,6 +19,7 @@ mod events;
 #[path = "../support/harness.rs"]
 mod harness;
 mod hostile;
+mod interference;
 mod layering;
 mod listeners;
 mod log;
@@ -37,6 +38,7 @@ mod streams;
 mod support;
 mod tricks;
 mod turns;
+mod types;
 mod unknown;
 
 use std::process::ExitCode;
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
             cut::TESTS,
             departures::TESTS,
             hostile::TESTS,
+            interference::TESTS,
             layering::TESTS,
             listeners::TESTS,
             log::TESTS,
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
             support::canary::TESTS,
             tricks::TESTS,
             turns::TESTS,
+            types::TESTS,
         ],
         // None takes a tenth of that on a machine with nothing else to do.
         limit: Duration::from_secs(120),

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use dockveil::config::ByteLimit;
 use dockveil::policy::Policy;
 
 use super::daemon::Reply;
@@ -21,7 +22,10 @@ impl Stage {
         let current = answer.clone();
         let bench = Bench::with(
             move |_| Reply::Keep(current.lock().unwrap().clone()),
-            |config| config.listeners[0].policy = policy,
+            |config| {
+                config.listeners[0].policy = policy;
+                config.limits.element = ByteLimit::new(16 << 20);
+            },
         );
         let stage = Self { bench, answer };
         stage.answer("200 OK", b"");
