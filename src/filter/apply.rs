@@ -489,9 +489,6 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
 
     /// Makes the value at the cursor the one that filter expressions are about.
     fn ask(&mut self, depth: DepthBudget) -> Result<(), Stop> {
-        let mut ahead = self.cursor;
-        ahead.checked(depth, &mut self.keys)?;
-        let text = ahead.since(self.cursor.at())?;
         let question = match &mut self.question {
             Some(question) => question,
             none @ None => {
@@ -505,6 +502,13 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                 none.insert(Question::new(document))
             }
         };
+        let mut ahead = self.cursor;
+        // Most questions are about texts, which need no tree.
+        if ahead.peek()? == b'"' {
+            return Ok(question.ask_text(&ahead.string()?.text()?)?);
+        }
+        ahead.checked(depth, &mut self.keys)?;
+        let text = ahead.since(self.cursor.at())?;
         Ok(question.ask(parsed(text)?, text.len())?)
     }
 

@@ -112,6 +112,20 @@ impl Question {
         self.read(length)
     }
 
+    /// Sets the value to test to a text. The memory of the last one is used again.
+    ///
+    /// # Errors
+    /// [`FilterError::TooMuchWork`].
+    pub(in crate::filter) fn ask_text(&mut self, text: &str) -> Result<(), FilterError> {
+        if let Value::String(asked) = &mut self.asked {
+            asked.clear();
+            asked.push_str(text);
+        } else {
+            self.asked = Value::from(text);
+        }
+        self.read(text.len())
+    }
+
     /// Counts one step.
     fn step(&self) -> Result<(), FilterError> {
         self.steps(1)
