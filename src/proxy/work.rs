@@ -4,12 +4,11 @@
 //! others wait for tens of milliseconds, or for seconds. Such work moves to a helper thread, so that the system gives
 //! both a turn. There are as many helpers as processors; more work waits for one in the order in which it came.
 
-use std::future::pending;
-use std::sync::LazyLock;
-use std::thread::available_parallelism;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, mpsc};
+use std::thread::{self, available_parallelism};
 
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use tokio::sync::{Semaphore, oneshot};
 
 /// The most bytes that are filtered on the thread of a worker. The slowest plan without an expression takes some
 /// milliseconds for them.
@@ -17,8 +16,37 @@ const INLINE_LIMIT: usize = 128 * 1024;
 /// The same for a plan with filter expressions, whose work may be the square of the length.
 const INLINE_EXPRESSION_LIMIT: usize = 2 * 1024;
 
-/// One permit for each helper thread of the process.
-static HELPERS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(available_parallelism().map_or(1, usize::from)));
+/// The helper threads of the process.
+///
+/// They are ours, and not those of the runtime: the allocator keeps some memory for each thread, and the runtime starts more
+/// threads than work at a time.
+struct Helpers {
+    /// How many there are.
+    count: usize,
+    /// One permit for each thread.
+    free: Semaphore,
+    jobs: mpsc::Sender<Job>,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+static HELPERS: LazyLock<Helpers> = LazyLock::new(|| {
+    let (jobs, queue) = mpsc::channel::<Job>();
+    let queue = Arc::new(Mutex::new(queue));
+    let start = |number| {
+        let queue = queue.clone();
+        let help = move || {
+            // The channel is never closed.
+            while let Ok(job) = { queue.lock().unwrap_or_else(PoisonError::into_inner).recv() } {
+                job();
+            }
+        };
+        thread::Builder::new().name(format!("helper-{number}")).spawn(help)
+    };
+    let processors = available_parallelism().map_or(1, usize::from);
+    let count = (0..processors).filter_map(|number| start(number).ok()).count();
+    Helpers { count, free: Semaphore::new(count), jobs }
+});
 
 /// Whether filtering so many bytes is long work. `has_expressions` says whether the plan evaluates any.
 pub(super) fn is_long(length: usize, has_expressions: bool) -> bool {
@@ -29,17 +57,24 @@ pub(super) fn is_long(length: usize, has_expressions: bool) -> bool {
 ///
 /// Cancel safety: when dropped before the work has begun, it never begins; later it is done, and its result dropped.
 pub(super) async fn on_helper<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    // Never closed.
-    let permit = HELPERS.acquire().await;
-    let done = spawn_blocking(move || {
+    // Late is better than never, if the system allows no more threads.
+    if HELPERS.count == 0 {
+        return work();
+    }
+    // Without a free helper it waits here, where it can be dropped.
+    let permit = HELPERS.free.acquire().await;
+    let (send, result) = oneshot::channel();
+    let job = move || {
         let _permit = permit;
-        work()
-    });
-    match done.await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The server stops: nobody waits for the result.
-        Err(_) => pending().await,
+        // A client that has left meanwhile reads nothing.
+        let _ = send.send(catch_unwind(AssertUnwindSafe(work)));
+    };
+    // The helpers never end, so both always succeed.
+    let _ = HELPERS.jobs.send(Box::new(job));
+    match result.await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => resume_unwind(panic),
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -71,8 +106,8 @@ mod tests {
         within_time_limit(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(async {
-                let count = u32::try_from(available_parallelism().map_or(1, usize::from)).unwrap();
-                let all = HELPERS.acquire_many(count).await.unwrap();
+                let count = u32::try_from(HELPERS.count).unwrap();
+                let all = HELPERS.free.acquire_many(count).await.unwrap();
                 {
                     let work = std::pin::pin!(on_helper(|| panic!("this was dropped")));
                     let mut context = Context::from_waker(Waker::noop());
@@ -81,6 +116,18 @@ mod tests {
                 drop(all);
                 on_helper(|| ()).await;
             });
+        });
+    }
+
+    #[test]
+    fn a_panic_comes_back_and_its_helper_goes_on() {
+        within_time_limit(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            for _ in 0..=HELPERS.count {
+                let work = || runtime.block_on(on_helper(|| panic!("a fault of the work")));
+                assert!(catch_unwind(AssertUnwindSafe(work)).is_err());
+            }
+            assert_eq!(runtime.block_on(on_helper(|| 7)), 7);
         });
     }
 }
