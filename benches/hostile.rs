@@ -86,6 +86,8 @@ rules:
 
 /// Any error.
 type Failed = Box<dyn Error>;
+/// One part of the bench.
+type Part = fn(&mut Bench) -> Result<(), Failed>;
 
 struct Bench {
     folder: PathBuf,
@@ -112,7 +114,7 @@ fn main() -> Result<(), Failed> {
     process::watchdog(LIMIT + Duration::from_secs(seconds), folder.0.clone());
     println!("{}\n{}", figures::machine(), binary.display());
     let mut bench = Bench { folder: folder.0.clone(), binary, runs, seconds, figures: Figures::default() };
-    let all: [(&str, fn(&mut Bench) -> Result<(), Failed>); 5] = [
+    let all: [(&str, Part); 5] = [
         ("cost", Bench::cost),
         ("expression", Bench::expression),
         ("event", Bench::event),

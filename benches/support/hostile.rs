@@ -154,7 +154,7 @@ pub(crate) fn soak(socket: &Path, round: usize) -> io::Result<()> {
     let mut client = UnixStream::connect(socket)?;
     client.set_read_timeout(Some(Duration::from_secs(30)))?;
     let target = match round % 50 {
-        0 if round % 500 == 0 => TARGETS[round / 500 % TARGETS.len()].1,
+        0 if round.is_multiple_of(500) => TARGETS[round / 500 % TARGETS.len()].1,
         0..10 => "/containers/web/json",
         10..20 => "/containers/json?limit=100",
         20 => "/containers/none/none/json",
@@ -162,7 +162,7 @@ pub(crate) fn soak(socket: &Path, round: usize) -> io::Result<()> {
         _ => "/_ping",
     };
     write!(client, "GET {target} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")?;
-    if round % 7 == 0 {
+    if round.is_multiple_of(7) {
         client.read_exact(&mut [0; 12])?;
         return Ok(());
     }
