@@ -1,6 +1,6 @@
 //! Text to tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
@@ -183,6 +183,7 @@ impl<'t> TreeReader<'t> {
     /// The entries of a mapping, up to its end.
     fn entries(&mut self, depth: usize) -> Result<Vec<(Key, Node)>, Diagnostic> {
         let mut entries: Vec<(Key, Node)> = Vec::new();
+        let mut names = BTreeSet::new();
         loop {
             let (event, span) = self.next()?;
             if event == Event::MappingEnd {
@@ -190,7 +191,7 @@ impl<'t> TreeReader<'t> {
             }
             let key = self.node(event, span, depth + 1)?;
             let name = key.text("a key")?.to_owned();
-            if entries.iter().any(|(known, _)| known.name == name) {
+            if !names.insert(name.clone()) {
                 return Err(key.diagnostic(format!("duplicate key {name:?}")));
             }
             let (event, span) = self.next()?;
