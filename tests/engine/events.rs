@@ -149,7 +149,7 @@ pub(crate) fn life_with_labels_like_attributes(engine: &Engine, proxy: &Proxy) -
     // Podman sends no head before the first event.
     let connections = [&socket, &proxy.socket()].map(|socket| {
         let mut connection = Connection::open(socket);
-        connection.send("GET /events?since=1 HTTP/1.1\r\nHost: docker\r\n\r\n".to_owned());
+        connection.send("GET /events?since=1 HTTP/1.1\r\nHost: docker\r\n\r\n");
         connection
     });
     assert_eq!(client::post(&socket, "/containers/mayfly/start", &Value::Null).status(), 204);
