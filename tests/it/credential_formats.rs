@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[Test] = tests![
     no_part_of_a_credential_of_a_known_format_is_left,
     what_stands_around_a_credential_stays,
     no_part_of_a_value_is_left_whose_name_says_password,
+    no_part_of_a_password_in_an_address_is_left,
 ];
 
 /// The longest part of a credential that may be left, in characters: fewer than the shortest telling prefix.
@@ -97,6 +98,36 @@ const PAIRS: &[&str] = &[
     "<#>@</#>",
     "first: 1\n#: @\nlast: 2",
     "-D#=@",
+];
+
+/// Addresses with a user and a password. `@@` is the place of the password.
+const ADDRESSES: &[&str] = &[
+    "postgres://app:@@@db:5432/shop?sslmode=disable",
+    "postgresql://app:@@@db/shop",
+    "mysql://app:@@@db:3306/shop",
+    "mariadb://app:@@@db/shop",
+    "mongodb://app:@@@a:27017,b:27017/shop?replicaSet=rs0",
+    "mongodb+srv://app:@@@cluster.example.test/shop",
+    "redis://:@@@cache:6379/0",
+    "rediss://default:@@@cache:6379",
+    "amqp://app:@@@mq/vhost",
+    "amqps://app:@@@mq:5671/%2f",
+    "mqtt://app:@@@broker:1883",
+    "nats://app:@@@nats:4222",
+    "ldap://cn=app:@@@ldap:389",
+    "smtp://app:@@@mail:587",
+    "smtps://app%40example.test:@@@mail:465",
+    "imaps://app:@@@mail",
+    "ftp://app:@@@files/pub",
+    "sftp://app:@@@files:22/pub",
+    "clickhouse://app:@@@ch:9000/shop",
+    "sqlserver://sa:@@@db:1433?database=shop",
+    "jdbc:postgresql://app:@@@db/shop",
+    "socks5://app:@@@proxy:1080",
+    "rtsp://app:@@@camera:554/stream",
+    "http://app:@@@proxy:3128",
+    "https://app:@@@example.test/path",
+    "git+https://app:@@@example.test/project.git",
 ];
 
 /// The formats of the table: what they are, and the expression.
@@ -192,6 +223,32 @@ fn spellings(words: &str) -> Vec<String> {
         format!("app.{}", words.join(".")),
         format!("MY_{}_2", words.join("_").to_uppercase()),
     ]
+}
+
+fn no_part_of_a_password_in_an_address_is_left() {
+    let mut wrong = Vec::new();
+    // Characters that RFC 3986 §3.2.1 lets a password have, and percent encoding; then those that people leave unencoded.
+    let values =
+        ["[A-Za-z][A-Za-z0-9._~!$&'()*+;=-]{8,24}", "([A-Za-z]|%2[0-9A-F]|%40){8,16}", "[A-Za-z][A-Za-z0-9@:!#]{8,16}"];
+    let values: Vec<String> = values.iter().flat_map(|expression| samples(expression, 6)).collect();
+    for address in ADDRESSES {
+        for value in &values {
+            let whole = address.replace("@@", value);
+            // In a list and between quotes the end of a password with a comma or a quote is not certain.
+            let is_plain = !value.contains(['\'', ';', ',', '(', ')']);
+            let around: Vec<&str> =
+                SURROUNDINGS.iter().copied().filter(|text| is_plain || *text == "@" || *text == "X=@").collect();
+            let texts: Vec<String> = around.iter().map(|text| text.replace('@', &whole)).collect();
+            for left in masked(&texts) {
+                for (left, around) in left.iter().zip(&around) {
+                    if let Some(part) = remainder(value, left, &format!("{address}{around}"), PASSWORD_REMAINDER) {
+                        wrong.push(format!("{address} in {around:?}: {part:?} of {value:?} is left: {left:?}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 fn no_part_of_a_value_is_left_whose_name_says_password() {
