@@ -47,6 +47,9 @@ fn explain_request(
         }
     };
     write_route(&route, out)?;
+    if policy.lookup(&route).is_some() {
+        writeln!(out, "lookup    the engine is asked first: only the exact name or the whole id is found")?;
+    }
     let (profile, operation) = (policy.profile(), route.operation);
     match policy.decide(&route) {
         Decision::Deny(Denial::NotAllowed) => {
@@ -155,6 +158,25 @@ fn group(path: &str) -> &str {
 mod tests {
     use super::*;
     use crate::api::OPERATIONS;
+
+    #[test]
+    fn a_lookup_is_explained() {
+        let filters = load(&cli::ConfigFiles::default(), &Environment::default()).unwrap();
+        let hex = "ab".repeat(32);
+        for (profile, name, expected) in
+            [("uptime-kuma", "web", true), ("uptime-kuma", hex.as_str(), false), ("dashboard", "web", false)]
+        {
+            let policy = Policy::compile(filters.profiles.get(profile).unwrap(), &filters.catalogue).unwrap();
+            let mut out = Vec::new();
+            explain_request(&format!("GET /containers/{name}/json"), &policy, &filters.catalogue, &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(text.contains("\nlookup    "), expected, "{profile} {name}: {text}");
+            assert_eq!(
+                text.contains("\n          no parameters (built-in:profile/client/uptime-kuma.yaml:"),
+                profile == "uptime-kuma"
+            );
+        }
+    }
 
     /// Operations that no built-in profile allows because they cannot be made safe are denied with the reason.
     #[test]

@@ -115,7 +115,7 @@ pub(super) fn of_policy(policy: &Policy) -> String {
         let calling = calling.join(", ");
         line(&mut text, format_args!("  warning: makes the engine call hosts that a client names: {calling}"));
     }
-    if operations.iter().any(|operation| operation.id == "ContainerCreate") {
+    if operations.iter().any(|operation| operation.creates_containers()) {
         line(&mut text, format_args!("  warning: {CREATES}"));
     }
     let filtered: Vec<&str> = operations.iter().filter_map(|operation| filtered(operation, policy)).collect();
@@ -301,6 +301,15 @@ mod tests {
             "allow: [ContainerCreate]\n",
             &[
                 "warning: can change things: ContainerCreate",
+                "warning: a client can create a container that mounts the whole host, and read everything",
+            ],
+        );
+        // A service is containers too.
+        check_requests(
+            "allow: [ServiceUpdate]\n",
+            &[
+                "warning: can change things: ServiceUpdate",
+                "warning: makes the engine call hosts that a client names: ServiceUpdate",
                 "warning: a client can create a container that mounts the whole host, and read everything",
             ],
         );
