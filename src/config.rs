@@ -172,12 +172,12 @@ impl Config {
         let raw = raw_listeners(arguments, environment, &source, &mut diagnostics);
         check_addresses(upstream.as_ref(), &raw, &mut diagnostics);
         check_connections(&source.raw, &raw, &mut diagnostics);
-        let filters = diagnostics.ok(Filters::load(&source.filter_sources(&arguments.files)));
         let limits = source.raw.limits;
-        let listeners = filters.map(|filters| {
+        let listeners = Filters::during(&source.filter_sources(&arguments.files), |filters| {
+            let filters = diagnostics.ok(filters)?;
             let profile = default_profile(arguments);
             let policy = |name: &str, location: &Location| filters.policy(name, location, limits);
-            compile(raw, &profile, &arguments.hosts, policy, &mut diagnostics)
+            Some(compile(raw, &profile, &arguments.hosts, policy, &mut diagnostics))
         });
         let startup = Startup {
             run_as: source.compat.as_ref().and_then(|compat| compat.run_as),

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 use super::compat::Compat;
 use super::{Limits, raw};
-use crate::api::catalogue;
+use crate::api::{catalogue, queries};
 use crate::policy::Policy;
 use crate::profile::Profiles;
 use crate::schema::Catalogue;
@@ -76,6 +77,30 @@ impl Filters {
             Self { catalogue, profiles }
         });
         diagnostics.finish_option(filters)
+    }
+
+    /// Loads filters for `work` and drops them after it.
+    ///
+    /// This happens in a thread of its own, because the allocator keeps the memory of each thread apart. Loading takes
+    /// several times as much memory as what `work` makes of it. If both lay side by side, none of it could be given back.
+    pub(super) fn during<T>(sources: &FilterSources, work: impl FnOnce(Result<&Self, Diagnostics>) -> T) -> T {
+        // This table stays for good, so it must not lie there either. Its errors are reported by whoever uses it.
+        let _ = queries::built_in();
+        std::thread::scope(|scope| {
+            let (loaded, receiver) = channel();
+            let (done, ended) = channel::<()>();
+            scope.spawn(move || {
+                let filters = Self::load(sources).map(Arc::new);
+                // Both fail only if `work` has panicked.
+                let _ = loaded.send(filters.clone());
+                let _ = ended.recv();
+                drop(filters);
+            });
+            let filters = receiver.recv().unwrap_or_else(|_| Err(Diagnostics::default()));
+            let result = work(filters.as_deref().map_err(Clone::clone));
+            drop((filters, done));
+            result
+        })
     }
 
     /// The policy of the profile called `name`. `location` is where it is named.
