@@ -220,8 +220,8 @@ impl Body for Filtered {
     }
 }
 
-/// The memory that a list may keep while its elements are small, in bytes.
-const CHUNK_MEMORY: usize = 256 * 1024;
+/// What a list leases between two chunks if its elements are small, in bytes: enough for the next chunk.
+const CHUNK_MEMORY: usize = 64 * 1024;
 
 /// Reads a body to its end. Leases twice its size: the filter needs as much again.
 pub(super) async fn collect(mut body: UpstreamBody, limit: usize, memory: &mut MemoryLease) -> Result<Vec<u8>, Error> {
@@ -290,7 +290,7 @@ impl ElementFilter {
         let pushed = self.filter(chunk);
         if self.memory.size() > CHUNK_MEMORY {
             let held = self.elements.as_ref().map_or(0, ArraySplitter::held);
-            self.memory.settle(held + self.out.size());
+            self.memory.settle(CHUNK_MEMORY.max(held + self.out.size()));
         }
         pushed
     }

@@ -89,7 +89,7 @@ impl MemoryBudget {
     pub(super) fn lease(self: &Arc<Self>) -> MemoryLease {
         let mut leases = self.leases();
         leases.next += 1;
-        MemoryLease { budget: self.clone(), id: leases.next, size: 0, timer: None }
+        MemoryLease { budget: self.clone(), id: leases.next, size: 0, is_growing: false, timer: None }
     }
 
     /// A lease for an answer that has not been asked for. Waits for it.
@@ -142,6 +142,8 @@ pub(super) struct MemoryLease {
     id: u64,
     /// As far as this lease knows, in bytes.
     size: usize,
+    /// Whether it has asked for more since it settled.
+    is_growing: bool,
     /// Runs while it waits.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -181,6 +183,7 @@ impl MemoryLease {
 
     /// Asks for a size; returns whether the lease has it.
     fn ask(&mut self, size: usize, waker: &Waker) -> bool {
+        self.is_growing = true;
         let mut leases = self.budget.leases();
         let known = Growing { size: self.size, wanted: size, waker: None };
         let lease = leases.growing.entry(self.id).or_insert(known);
@@ -205,6 +208,14 @@ impl MemoryLease {
         self.size
     }
 
+    /// Settles at `size` if the lease is as large; returns whether it is.
+    pub(super) fn keep(&mut self, size: usize) -> bool {
+        if size < self.size || (size == self.size && self.is_growing) {
+            self.settle(size);
+        }
+        size <= self.size
+    }
+
     /// What is buffered has this size and does not grow for now, so nothing need be set aside for it.
     pub(super) fn settle(&mut self, size: usize) {
         let mut leases = self.budget.leases();
@@ -212,7 +223,7 @@ impl MemoryLease {
         let known = leases.growing.remove(&self.id).map_or(self.size, |lease| lease.size);
         // If the filter has made it larger than expected, it is there already.
         leases.used = leases.used - known + size;
-        self.size = size;
+        (self.size, self.is_growing) = (size, false);
         self.budget.share(&mut leases);
     }
 }

@@ -209,8 +209,7 @@ impl RecordRewriter {
         let mut backlog = OutgoingBuffer::default();
         let mut progress = self.push(&start, &mut backlog).map_err(StreamError::from);
         drop(start);
-        let (mut has_ended, mut taken) = (false, 0);
-        let mut deadline = None;
+        let (mut has_ended, mut taken, mut deadline) = (false, 0, None);
         let mut memory = self.budget.lease();
         loop {
             log.sent(client.flush(&mut backlog).map_err(|_| StreamError::ClientLeft)?);
@@ -237,15 +236,9 @@ impl RecordRewriter {
             let is_open = matches!(progress, Ok(BodyProgress::Open));
             deadline = backlog_deadline(&backlog, deadline).filter(|_| is_open);
             let needed = self.memory_needed(&backlog);
-            if needed < memory.size() {
-                memory.settle(needed);
-            }
-            let has_memory = needed <= memory.size();
+            let has_memory = memory.keep(needed);
             tokio::select! {
-                grown = memory.grow(needed), if is_open && !has_memory => match grown {
-                    Ok(()) => memory.settle(needed),
-                    Err(error) => return Err(RewriteError::Memory(error).into()),
-                },
+                grown = memory.grow(needed), if is_open && !has_memory => grown.map_err(RewriteError::Memory)?,
                 read = engine.read_some(|bytes| progress = self.push(bytes, &mut backlog).map_err(StreamError::from)),
                     if is_open && deadline.is_none() && has_memory => match read {
                         Ok(count @ 1..) => taken += count,

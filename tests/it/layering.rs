@@ -34,7 +34,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper", &["src/server", "src/proxy", "src/upstream"]),
     ("saphyr_parser", &["src/yaml"]),
     ("clap", &["src/cli"]),
-    ("httparse", &["src/upstream/raw.rs", "src/properties"]),
+    ("httparse", &["src/properties"]),
 ];
 
 fn files(folder: &Path, found: &mut Vec<(String, String)>) {
