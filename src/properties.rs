@@ -19,6 +19,7 @@ mod profile;
 mod records;
 mod reference;
 mod requests;
+mod responses;
 mod selector;
 mod target;
 mod yaml;
@@ -58,6 +59,7 @@ pub const ALL: &[Property] = &[
     Property { name: "profile", check: profile::a_profile_shows_only_its_classes },
     Property { name: "records", check: records::a_stream_is_split_into_its_objects },
     Property { name: "requests", check: requests::a_request_ends_at_the_same_byte_for_every_reader },
+    Property { name: "responses", check: responses::a_response_ends_at_the_same_byte_for_every_reader },
     Property { name: "selector", check: selector::a_path_matches_what_the_library_matches },
     Property { name: "target", check: target::a_target_has_one_reading },
     Property { name: "yaml", check: yaml::a_file_has_one_tree },

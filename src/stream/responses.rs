@@ -194,11 +194,16 @@ enum AnswerState {
 impl ResponseFraming {
     /// Bytes of a request are sent. The first of them open it.
     pub fn sending(&mut self, bytes: &[u8]) {
-        if self.state == AnswerState::Idle {
+        if self.is_idle() {
             self.is_head = bytes.starts_with(b"HEAD ");
             self.is_answered = false;
             self.state = AnswerState::Head;
         }
+    }
+
+    /// Whether no answer is open: the last one has ended.
+    pub fn is_idle(&self) -> bool {
+        self.state == AnswerState::Idle
     }
 
     /// Whether a request has been sent, and not a byte of its answer has arrived.
@@ -285,7 +290,7 @@ mod tests {
             let mut framing = ResponseFraming::default();
             framing.sending(request.as_bytes());
             let followed = answer.chunks(size).try_for_each(|piece| framing.follow(piece));
-            let found = followed.map(|()| framing.state == AnswerState::Idle);
+            let found = followed.map(|()| framing.is_idle());
             assert_eq!(found, expected, "{:?} in pieces of {size}", String::from_utf8_lossy(answer));
         }
     }
