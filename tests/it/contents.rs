@@ -14,7 +14,8 @@ pub(crate) const TESTS: &[Test] = tests![
     watchtower_pulls_and_does_not_import,
     autoheal_chooses_the_time_and_not_the_signal,
     no_parameter_and_no_body_beyond_the_profile_reaches_the_daemon,
-    a_profile_allows_a_parameter_and_a_body_by_name
+    a_profile_allows_a_parameter_and_a_body_by_name,
+    no_pattern_in_the_key_of_a_label_filter_reaches_the_daemon
 ];
 
 /// A tar archive: an end without a file.
@@ -123,4 +124,42 @@ fn a_profile_allows_a_parameter_and_a_body_by_name() {
         assert_eq!((list("?all=1"), list("?since=a")), (200, 403), "{more}");
     }
     assert_eq!(dockveil::api::operation("ContainerList").unwrap().body, RequestBody::None);
+}
+
+/// Podman would match it against hidden labels. Every built-in profile, every operation that it allows, every key of labels.
+fn no_pattern_in_the_key_of_a_label_filter_reaches_the_daemon() {
+    let table = dockveil::api::queries::built_in().unwrap();
+    let mut denied = 0;
+    for profile in profiles().iter() {
+        let policy = policy(&profile.name);
+        let mut targets = Vec::new();
+        let filtered = |operation: &&Operation| profile.contents(operation).has_parameter("filters");
+        for operation in policy.operations().filter(filtered) {
+            for (key, _) in table.filters(operation).filter(|(key, _)| key.contains("label")) {
+                for label in
+                    ["traefik.http.middlewares.[a-z.addprefix.]*=guess", "com.docker.compose.*", "?", "a]", "a\\\\b"]
+                {
+                    let filters = format!("{{\"{key}\":[\"{label}\"]}}");
+                    let escaped: String = filters.bytes().map(|byte| format!("%{byte:02x}")).collect();
+                    targets.push(format!("{}?filters={escaped}", target_of(operation)));
+                }
+            }
+        }
+        if targets.is_empty() {
+            continue;
+        }
+        let stage = Stage::new(policy);
+        for target in &targets {
+            let answer = stage.bench.ask(format!("GET {target} HTTP/1.1\r\nHost: d\r\n\r\n"));
+            assert_eq!(status(&answer), 403, "{} {target}: {answer}", profile.name);
+            assert!(
+                answer.contains("the key of a label filter must not contain"),
+                "{} {target}: {answer}",
+                profile.name
+            );
+        }
+        assert_eq!(lines(&stage.bench), [""; 0], "{}", profile.name);
+        denied += targets.len();
+    }
+    assert!(denied > 200, "{denied}");
 }
