@@ -53,7 +53,7 @@ pub(crate) fn is_addressed(profile: &Profile, canary: &Canary) -> bool {
 
 /// A request for an operation, to which the engine answers with `body`. A node is asked for by its id: the names of hosts are
 /// hidden.
-fn request(operation: &Operation, body: &[u8]) -> String {
+pub(crate) fn request(operation: &Operation, body: &[u8]) -> String {
     let document: Value = serde_json::from_slice(body).unwrap_or_default();
     let id = document["ID"].as_str().filter(|_| operation.template.starts_with("/nodes/"));
     let target = target_of(operation).replace(ID, id.unwrap_or(ID));

@@ -17,9 +17,10 @@ use serde_json::{Value, json};
 
 use self::lens::{Lens, Location, Step};
 use self::mutation::{MUTATIONS, Mutation};
+use crate::canaries::request;
 use crate::harness::{Test, tests};
 use crate::support::built_in::{catalogue, policy, profiles};
-use crate::support::client::{closing_get, status, target_of};
+use crate::support::client::status;
 use crate::support::fixture::{self, Fixture};
 use crate::support::stage::Stage;
 
@@ -234,7 +235,7 @@ fn no_hidden_field_changes_a_byte_of_an_answer() {
             let subject = subject(&mut subjects, profile, fixture.schema());
             let body: Value = serde_json::from_slice(&fixture.body).unwrap();
             let is_array = body.is_array();
-            let request = closing_get(&target_of(operation));
+            let request = request(operation, &fixture.body);
             let ask = |body: &Value| {
                 stage.answer("200 OK", body.to_string().as_bytes());
                 // The date of an answer is the time of the answer.
