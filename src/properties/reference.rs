@@ -133,7 +133,7 @@ impl<'c> Reference<'c> {
             if rule.action != Action::Keep {
                 let value = match (&rule.action, context.field, context.visibility) {
                     (Action::Blank, Some(field), Visibility::BySchema(known)) => self.form(field, known),
-                    (Action::Blank, _, Visibility::Hidden) => None,
+                    (Action::Blank, None, Visibility::BySchema(_)) | (Action::Blank, _, Visibility::Hidden) => None,
                     (action, _, _) => acted(action, value),
                 };
                 return Remainder { kept: value.is_some(), value };
@@ -173,7 +173,7 @@ impl<'c> Reference<'c> {
         let is_visible = is_shown || (is_composite && (known.kept || known.root || self.shows_some(field)));
         let Some(found) = type_of(value) else {
             let value = if is_visible { Some(Value::Null) } else { form };
-            return Remainder { value, kept: false };
+            return Remainder { kept: known.lifted && is_shown, value };
         };
         if !value.is_object() && !value.is_array() {
             let value = if is_shown && types.contains(found) { Some(value.clone()) } else { form };
@@ -188,7 +188,7 @@ impl<'c> Reference<'c> {
         };
         let left = self.inside(ValueContext { field: Some(field), visibility }, visibility, path, value);
         if left.kept || ((expected || open) && is_visible) {
-            return left;
+            return Remainder { kept: left.kept || (known.lifted && is_shown), ..left };
         }
         Remainder { value: form, kept: false }
     }

@@ -424,7 +424,7 @@ impl<'c> Compiler<'c> {
         };
         let text = if is_masked { Effect::Mask } else { Effect::Copy };
         // Objects and arrays are walked where the schema has them, and where rules may keep something in them.
-        let is_composite = is_object(field) || field.elements.is_some();
+        let is_composite = is_composite(field);
         let shows_inside = reached.is_kept || self.shows_any(field);
         let may_show_inside = has_rules || (is_composite && self.may_show_by_name(field, reached));
         let is_visible = is_shown || (is_composite && (shows_inside || reached.is_root));
@@ -646,7 +646,7 @@ impl<'c> Compiler<'c> {
     fn stray(&self, field: &Field, reached: Reached, one: JsonType) -> Layer {
         let Some((class, _)) = field.opaque.as_ref().or(field.class.as_ref()) else { return Layer::Hidden(None) };
         match self.shows(*class, reached) {
-            true if field.types.contains(one) => self.unknown(),
+            true if field.types.contains(one) && !is_composite(field) => self.unknown(),
             true => Layer::Hidden(None),
             false => Layer::Hidden(Some(*class)),
         }
@@ -806,6 +806,11 @@ impl<'c> Compiler<'c> {
         let decides = if is_open { names.has_exclusions() } else { !names.is_empty() };
         decides.then_some(Listing { list, is_open })
     }
+}
+
+/// Whether the schema has an object or an array at a field.
+fn is_composite(field: &Field) -> bool {
+    is_object(field) || field.elements.is_some()
 }
 
 /// Whether the schema has an object at a field.
