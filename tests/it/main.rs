@@ -94,7 +94,7 @@ fn main() -> ExitCode {
         // None takes a tenth of that on a machine with nothing else to do.
         limit: Duration::from_secs(120),
         // Many wait for a time limit or for another process most of the time.
-        threads: Some(4),
+        threads: Some(6),
         missing: if required { Missing::Fails } else { Missing::Ignores },
     })
 }
