@@ -50,8 +50,19 @@ fn explain_request(
     if policy.lookup(&route).is_some() {
         writeln!(out, "lookup    the engine is asked first: only the exact name or the whole id is found")?;
     }
+    write_decision(&route, policy, catalogue, out)?;
+    Ok(OK)
+}
+
+/// Writes what a policy decides about a route, and why.
+fn write_decision(
+    route: &Route,
+    policy: &Policy,
+    catalogue: &Catalogue,
+    out: &mut dyn Write,
+) -> Result<(), CommandError> {
     let (profile, operation) = (policy.profile(), route.operation);
-    match policy.decide(&route) {
+    match policy.decide(route) {
         Decision::Deny(Denial::NotAllowed) => {
             writeln!(out, "decision  403: denied, profile {} does not allow it ({})", profile.name, profile.location)?;
             if !operation.about.is_empty() {
@@ -70,20 +81,20 @@ fn explain_request(
         }
         Decision::Relay(reason) => {
             writeln!(out, "decision  relay: passes untouched ({})", reason.as_str())?;
-            write_permission(&route, profile, out)?;
+            write_permission(route, profile, out)?;
         }
         Decision::Filter(_) => {
             writeln!(out, "decision  filter")?;
-            write_permission(&route, profile, out)?;
+            write_permission(route, profile, out)?;
             write_fields(&explained(profile, catalogue, operation.filtered_schema())?, out)?;
         }
         Decision::Records(_) => {
             writeln!(out, "decision  filter: each record as it passes")?;
-            write_permission(&route, profile, out)?;
+            write_permission(route, profile, out)?;
             write_fields(&explained(profile, catalogue, operation.filtered_schema())?, out)?;
         }
     }
-    Ok(OK)
+    Ok(())
 }
 
 /// What a profile does with each field of a schema.

@@ -84,25 +84,10 @@ pub(super) fn of_policy(policy: &Policy) -> String {
     };
     line(&mut text, format_args!("  shows:  {}", classes(true)));
     line(&mut text, format_args!("  hides:  {}", classes(false)));
-    let show = &policy.profile().show;
-    if show.unknown {
+    if policy.profile().show.unknown {
         line(&mut text, format_args!("  warning: shows fields that are in no class file"));
     }
-    for (list, class) in [
-        (lists::LABELS, Class::FreeText),
-        (lists::ENV, Class::Secret),
-        (lists::ANNOTATIONS, Class::FreeText),
-        (lists::OPTIONS, Class::Secret),
-    ] {
-        let globs = show.names.of(list);
-        if globs.has_exclusions() || (!globs.is_empty() && !policy.shows(class)) {
-            line(&mut text, format_args!("  {list} shown: {globs}"));
-        }
-        if globs.shows_all() {
-            let rest = if show.mask { "except values that look like credentials" } else { "credentials included" };
-            line(&mut text, format_args!("  warning: `{}: [\"*\"]` shows all {list}, {rest}", list.key()));
-        }
-    }
+    of_names(&mut text, policy);
     let mutating: Vec<&str> =
         operations.iter().filter(|operation| operation.mutating).map(|operation| operation.id).collect();
     if !mutating.is_empty() {
@@ -127,6 +112,26 @@ pub(super) fn of_policy(policy: &Policy) -> String {
         line(&mut text, format_args!("  warning: passes untouched: {shown}"));
     }
     text
+}
+
+/// The allow-lists of a policy.
+fn of_names(text: &mut String, policy: &Policy) {
+    let show = &policy.profile().show;
+    for (list, class) in [
+        (lists::LABELS, Class::FreeText),
+        (lists::ENV, Class::Secret),
+        (lists::ANNOTATIONS, Class::FreeText),
+        (lists::OPTIONS, Class::Secret),
+    ] {
+        let globs = show.names.of(list);
+        if globs.has_exclusions() || (!globs.is_empty() && !policy.shows(class)) {
+            line(text, format_args!("  {list} shown: {globs}"));
+        }
+        if globs.shows_all() {
+            let rest = if show.mask { "except values that look like credentials" } else { "credentials included" };
+            line(text, format_args!("  warning: `{}: [\"*\"]` shows all {list}, {rest}", list.key()));
+        }
+    }
 }
 
 /// What requests that change things may contain, if the profile says so or if it is more than known clients send.

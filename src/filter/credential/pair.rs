@@ -171,6 +171,41 @@ struct Separator {
     value: usize,
 }
 
+/// The name before a separator.
+struct Label<'t> {
+    name: &'t str,
+    is_quoted: bool,
+    /// The byte before the name and its quote.
+    preceding: Option<u8>,
+}
+
+impl Form {
+    /// What the separator at `at` means after a name, and where the value begins, spaces before it included.
+    fn at(text: Text<'_>, at: usize, label: Label<'_>) -> Option<(Self, usize)> {
+        let byte = text.byte(at)?;
+        Some(match byte {
+            b'=' => (Self::Equals, text.end_of(at, |byte| matches!(byte, b'=' | b'>' | b'~')).min(at + 3)),
+            b'%' if matches!(text.from(at), [_, b'3', b'd' | b'D', ..]) => (Self::Equals, at + 3),
+            b'%' if matches!(text.from(at), [_, b'3', b'a' | b'A', ..]) => (Self::Colon, at + 3),
+            b':' => match text.from(at + 1) {
+                [b':', ..] | [b'/', b'/', ..] => return None,
+                [b'=', ..] => (Self::Equals, at + 2),
+                _ if label.is_quoted => (Self::Json, at + 1),
+                [b' ' | b'\t' | b'\r' | b'\n', ..] => (Self::Colon, at + 1),
+                _ if label.preceding == Some(b'/') => return None,
+                _ => (Self::TightColon, at + 1),
+            },
+            b',' => match (label.is_quoted, label.preceding) {
+                (true, Some(b'(' | b'[')) => (Self::Comma, at + 1),
+                (true, _) if label.name.starts_with('-') => (Self::Comma, at + 1),
+                _ => return None,
+            },
+            b'>' if label.preceding == Some(b'<') => (Self::Element, at + 1),
+            _ => return None,
+        })
+    }
+}
+
 impl Separator {
     /// Reads the separator at `at`. Returns `None` unless the name of a credential stands before it.
     ///
@@ -190,26 +225,7 @@ impl Separator {
             None => bare_name(text, name_end)?,
         };
         let preceding = text.before(before);
-        let (form, value) = match byte {
-            b'=' => (Form::Equals, text.end_of(at, |byte| matches!(byte, b'=' | b'>' | b'~')).min(at + 3)),
-            b'%' if matches!(text.from(at), [_, b'3', b'd' | b'D', ..]) => (Form::Equals, at + 3),
-            b'%' if matches!(text.from(at), [_, b'3', b'a' | b'A', ..]) => (Form::Colon, at + 3),
-            b':' => match text.from(at + 1) {
-                [b':', ..] | [b'/', b'/', ..] => return None,
-                [b'=', ..] => (Form::Equals, at + 2),
-                _ if quoted.is_some() => (Form::Json, at + 1),
-                [b' ' | b'\t' | b'\r' | b'\n', ..] => (Form::Colon, at + 1),
-                _ if preceding == Some(b'/') => return None,
-                _ => (Form::TightColon, at + 1),
-            },
-            b',' => match (quoted, preceding) {
-                (Some(_), Some(b'(' | b'[')) => (Form::Comma, at + 1),
-                (Some(_), _) if name.starts_with('-') => (Form::Comma, at + 1),
-                _ => return None,
-            },
-            b'>' if preceding == Some(b'<') => (Form::Element, at + 1),
-            _ => return None,
-        };
+        let (form, value) = Form::at(text, at, Label { name, is_quoted: quoted.is_some(), preceding })?;
         let is_one_of = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
         if is_one_of(NAME_KEYS) {
             *announced = announced_kind(text, value);
