@@ -86,7 +86,8 @@ fn zabbix_shows_the_same_but_for_what_is_hidden() -> Outcome {
         ("docker.container_info[web]", &["$.Args", "$.Path", "$.HostConfig.Binds", "$.LogPath", "$.State.Pid"]),
         ("docker.container_info[web,full]", &["$.Config.Env", "$.Config.Cmd", "$.Config.Labels.owner"]),
         ("docker.data_usage", &["$.Containers[*].Command", "$.Volumes[*].Mountpoint"]),
-        ("docker.images", &["$[*].RepoDigests"]),
+        // Without digests, some engines write `null`, and the profile shows `[]`.
+        ("docker.images", &[]),
     ];
     let program = installed::client("zabbix_agent2")?;
     let (engine, proxy) = behind("zabbix")?;
