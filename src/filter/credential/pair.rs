@@ -172,7 +172,7 @@ struct Separator {
 }
 
 /// The name before a separator.
-struct Label<'t> {
+struct PairName<'t> {
     name: &'t str,
     is_quoted: bool,
     /// The byte before the name and its quote.
@@ -181,7 +181,7 @@ struct Label<'t> {
 
 impl Form {
     /// What the separator at `at` means after a name, and where the value begins, spaces before it included.
-    fn at(text: Text<'_>, at: usize, label: Label<'_>) -> Option<(Self, usize)> {
+    fn at(text: Text<'_>, at: usize, found: PairName<'_>) -> Option<(Self, usize)> {
         let byte = text.byte(at)?;
         Some(match byte {
             b'=' => (Self::Equals, text.end_of(at, |byte| matches!(byte, b'=' | b'>' | b'~')).min(at + 3)),
@@ -190,17 +190,17 @@ impl Form {
             b':' => match text.from(at + 1) {
                 [b':', ..] | [b'/', b'/', ..] => return None,
                 [b'=', ..] => (Self::Equals, at + 2),
-                _ if label.is_quoted => (Self::Json, at + 1),
+                _ if found.is_quoted => (Self::Json, at + 1),
                 [b' ' | b'\t' | b'\r' | b'\n', ..] => (Self::Colon, at + 1),
-                _ if label.preceding == Some(b'/') => return None,
+                _ if found.preceding == Some(b'/') => return None,
                 _ => (Self::TightColon, at + 1),
             },
-            b',' => match (label.is_quoted, label.preceding) {
+            b',' => match (found.is_quoted, found.preceding) {
                 (true, Some(b'(' | b'[')) => (Self::Comma, at + 1),
-                (true, _) if label.name.starts_with('-') => (Self::Comma, at + 1),
+                (true, _) if found.name.starts_with('-') => (Self::Comma, at + 1),
                 _ => return None,
             },
-            b'>' if label.preceding == Some(b'<') => (Self::Element, at + 1),
+            b'>' if found.preceding == Some(b'<') => (Self::Element, at + 1),
             _ => return None,
         })
     }
@@ -225,7 +225,7 @@ impl Separator {
             None => bare_name(text, name_end)?,
         };
         let preceding = text.before(before);
-        let (form, value) = Form::at(text, at, Label { name, is_quoted: quoted.is_some(), preceding })?;
+        let (form, value) = Form::at(text, at, PairName { name, is_quoted: quoted.is_some(), preceding })?;
         let is_one_of = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
         if is_one_of(NAME_KEYS) {
             *announced = announced_kind(text, value);
