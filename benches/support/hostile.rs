@@ -12,13 +12,19 @@ use super::documents;
 /// Bytes of a large document: a little below the limit.
 const LARGE: usize = 15 << 20;
 
+// By whole ids: a profile that hides names lets clients find an object by nothing shorter.
+const LABELS_DOCUMENT: &str = "/containers/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/json";
+const TEXT_DOCUMENT: &str = "/containers/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb/json";
+const CREDENTIALS_DOCUMENT: &str = "/containers/cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc/json";
+const NESTED_DOCUMENT: &str = "/containers/dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd/json";
+
 /// Hostile answers: what they are, and the target of each.
 pub(crate) const TARGETS: [(&str, &str); 8] = [
     ("event of 600,000 labels", "/events?since=0&until=1"),
-    ("document of 15 MiB of labels", "/containers/labels/json"),
-    ("document with a text of 15 MiB", "/containers/text/json"),
-    ("document with 15 MiB like credentials", "/containers/credentials/json"),
-    ("document of 15 MiB of nested arrays", "/containers/nested/json"),
+    ("document of 15 MiB of labels", LABELS_DOCUMENT),
+    ("document with a text of 15 MiB", TEXT_DOCUMENT),
+    ("document with 15 MiB like credentials", CREDENTIALS_DOCUMENT),
+    ("document of 15 MiB of nested arrays", NESTED_DOCUMENT),
     ("list of one element of 15 MiB", "/containers/json?limit=1"),
     ("list of 5,000", "/containers/json?limit=5000"),
     ("list of elements of 60 kB in chunks of one byte", "/containers/json?limit=2"),
@@ -85,10 +91,10 @@ impl Bodies {
         let path = target.trim_start_matches("/v1.51");
         let body = match path.split_once("?limit=").unwrap_or((path, "")) {
             ("/_ping", _) => return whole(client, "text/plain", b"OK"),
-            ("/containers/labels/json", _) => &self.labels,
-            ("/containers/text/json", _) => &self.text,
-            ("/containers/credentials/json", _) => &self.credentials,
-            ("/containers/nested/json", _) => &self.nested,
+            (LABELS_DOCUMENT, _) => &self.labels,
+            (TEXT_DOCUMENT, _) => &self.text,
+            (CREDENTIALS_DOCUMENT, _) => &self.credentials,
+            (NESTED_DOCUMENT, _) => &self.nested,
             ("/containers/json", "1") => &self.element,
             ("/containers/json", "5000") => &self.list,
             ("/containers/json", "2") => return chunked(client, &self.bytes),
