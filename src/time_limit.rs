@@ -1,9 +1,11 @@
-//! A time limit for unit tests that wait: for a socket, a thread or a process.
+//! Time in unit tests: a limit for those that wait for a socket, a thread or a process, and the CPU time of a thread.
 
 use std::panic::resume_unwind;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// More than any of them takes, on a busy machine too.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -33,6 +35,12 @@ fn within(limit: Duration, body: impl FnOnce() + Send + 'static) {
         }
         Err(RecvTimeoutError::Timeout) => panic!("the test exceeded its limit of {limit:?}"),
     }
+}
+
+/// The CPU time that this thread has used.
+pub(crate) fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
 }
 
 mod tests {

@@ -392,14 +392,7 @@ mod tests {
             for (mask, expected) in [(true, Err(Denial::Oracle)), (false, Ok(()))] {
                 let names = NamesShown::default().with(LABELS, ["app"]);
                 let show = Show { classes, names, mask, ..Show::default() };
-                let visible = Visible {
-                    show: &show,
-                    hidden_by_rules: ClassSet::EMPTY,
-                    shown: &ShownFields::default(),
-                    events: None,
-                    untouched: false,
-                };
-                assert_eq!(check(&route, queries::built_in().unwrap(), &visible), expected, "{classes:?} {mask}");
+                assert_eq!(check_shown(&route, &show), expected, "{classes:?} {mask}");
             }
         }
     }
@@ -422,15 +415,20 @@ mod tests {
             let route = find("GET", &target).unwrap().unwrap();
             let names = NamesShown::default().with(LABELS, ["app.*"]);
             let show = Show { names, mask: true, ..Show::default() };
-            let visible = Visible {
-                show: &show,
-                hidden_by_rules: ClassSet::EMPTY,
-                shown: &ShownFields::default(),
-                events: None,
-                untouched: false,
-            };
-            assert_eq!(check(&route, queries::built_in().unwrap(), &visible), expected, "{label}");
+            assert_eq!(check_shown(&route, &show), expected, "{label}");
         }
+    }
+
+    /// What [`check`] says of a route if only `show` makes anything visible.
+    fn check_shown(route: &Route, show: &Show) -> Result<(), Denial> {
+        let visible = Visible {
+            show,
+            hidden_by_rules: ClassSet::EMPTY,
+            shown: &ShownFields::default(),
+            events: None,
+            untouched: false,
+        };
+        check(route, queries::built_in().unwrap(), &visible)
     }
 
     #[test]
@@ -446,14 +444,7 @@ mod tests {
                 let route = find("GET", &target).unwrap().unwrap();
                 let names = NamesShown::default().with(LABELS, ["app.*", "!app.inner.*"]);
                 let show = Show { names, classes, ..Show::default() };
-                let visible = Visible {
-                    show: &show,
-                    hidden_by_rules: ClassSet::EMPTY,
-                    shown: &ShownFields::default(),
-                    events: None,
-                    untouched: false,
-                };
-                assert_eq!(check(&route, queries::built_in().unwrap(), &visible), expected, "{label}");
+                assert_eq!(check_shown(&route, &show), expected, "{label}");
             }
         }
     }

@@ -333,27 +333,20 @@ fn profile(rules: String) -> Work {
 mod tests {
     use std::time::Duration;
 
-    use rustix::time::{ClockId, clock_gettime};
-
     use super::*;
+    use crate::time_limit::cpu_time;
 
     /// How much larger the larger input is.
     const FACTOR: usize = 4;
     /// How much more it may cost. Linear work costs as much more as the input is larger, quadratic work the square.
     const BOUND: f64 = 9.0;
 
-    /// The CPU time that this thread has used.
-    fn cpu() -> Duration {
-        let time = clock_gettime(ClockId::ThreadCPUTime);
-        Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
-    }
-
     /// The least of three measurements.
     fn measured(work: &mut Work) -> Duration {
         let once = |work: &mut Work| {
-            let start = cpu();
+            let start = cpu_time();
             work();
-            cpu() - start
+            cpu_time() - start
         };
         (0..3).map(|_| once(work)).min().unwrap()
     }
