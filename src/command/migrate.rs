@@ -102,8 +102,8 @@ fn differences(compat: &Compat, source: &Source) -> Vec<String> {
     }
     if compat.notes.contains(&CompatNote::LosesHidden) {
         differences.push(
-            "a client that re-creates containers from what it reads (Watchtower, an edit in Portainer) loses what is \
-             hidden: for such a client, write `show: all` below"
+            "a client that re-creates containers from what it reads (updates by Watchtower, edits in Portainer, \
+             outposts of authentik) loses what is hidden: for such a client, write `show: all` below"
                 .to_owned(),
         );
     }

@@ -9,10 +9,10 @@ use std::fmt::Write;
 
 use dockveil::schema::Class;
 use jsonpath_rust::JsonPath;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Test, tests};
-use crate::support::built_in::{is_for_one_client, policy, profiles};
+use crate::support::built_in::{is_for_one_client, plan, policy, profiles};
 use crate::support::canary;
 use crate::support::client::{self, closing_get, status};
 use crate::support::fixture;
@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Test] = tests![
     variables_are_an_array_with_only_those_that_a_profile_names,
     glances_gets_a_command_with_one_redacted_word,
     autoheal_restarts_and_does_nothing_else,
+    in_place_of_another_proxy_clients_find_their_labels_without_passwords_and_commands,
     the_table_of_clients_states_how_many_secrets_are_left
 ];
 
@@ -874,6 +875,55 @@ fn autoheal_restarts_and_does_nothing_else() {
     assert_eq!(status(&answer), 200, "{answer}");
     let asked = stage.bench.daemon.requests();
     assert!(asked.len() == 1 && asked[0].starts_with("POST /v1.51/containers/web/restart?t=10 "), "{asked:?}");
+}
+
+/// Labels by which clients are configured, and whether they are shown in place of another socket proxy.
+const LABELS: &[(&str, bool)] = &[
+    ("com.getarcaneapp.arcane.icon", true),
+    ("com.getarcaneapp.arcane.updater", true),
+    ("crowdsec.enable", true),
+    ("crowdsec.labels.type", true),
+    ("dev.dozzle.name", true),
+    ("dockhand.port.8080.url", true),
+    ("dockhand.update", true),
+    ("docker-volume-backup.archive-pre", false),
+    ("docker-volume-backup.copy-post", false),
+    ("docker-volume-backup.exec-label", true),
+    ("docker-volume-backup.stop-during-backup", true),
+    ("io.goauthentik.outpost-uuid", true),
+    ("io.hass.type", true),
+    ("ofelia.enabled", true),
+    ("ofelia.job-exec.backup.command", false),
+    ("ofelia.job-exec.backup.environment", false),
+    ("ofelia.job-exec.backup.schedule", true),
+    ("ofelia.job-run.backup.volume", false),
+    ("ofelia.slack-webhook", false),
+    ("ofelia.smtp-password", false),
+    ("sablier.enable", true),
+    ("sablier.group", true),
+    ("supervisor_managed", true),
+    ("tsdproxy.authkey", false),
+    ("tsdproxy.authkeyfile", false),
+    ("tsdproxy.dash.visible", true),
+    ("tsdproxy.enable", true),
+    ("tsdproxy.port.1", true),
+];
+
+/// In lists and inspections, for clients that create containers and for those that only look.
+fn in_place_of_another_proxy_clients_find_their_labels_without_passwords_and_commands() {
+    let labels: Value = LABELS.iter().map(|(name, _)| ((*name).to_owned(), Value::from("a"))).collect();
+    for profile in ["drop-in", "drop-in-view"] {
+        for (schema, pointer) in [("ContainerSummary", "/Labels"), ("ContainerInspect", "/Config/Labels")] {
+            let document = json!({"Labels": labels, "Config": {"Labels": labels}}).to_string();
+            let mut out = Vec::new();
+            plan(profile, schema).apply(document.as_bytes(), &mut out).unwrap();
+            let shown: Value = serde_json::from_slice(&out).unwrap();
+            for (name, is_shown) in LABELS {
+                let value = shown.pointer(pointer).unwrap().get(*name).and_then(Value::as_str);
+                assert_eq!(value, is_shown.then_some("a"), "{profile} {schema} {name}");
+            }
+        }
+    }
 }
 
 fn the_table_of_clients_states_how_many_secrets_are_left() {

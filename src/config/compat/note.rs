@@ -43,10 +43,9 @@ pub enum CompatNote {
 impl fmt::Display for CompatNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OpenHere { variable, value } => write!(
-                f,
-                "{variable}={value}: HAProxy reads a word as 0, so this was closed there; it is open here"
-            ),
+            Self::OpenHere { variable, value } => {
+                write!(f, "{variable}={value}: HAProxy reads a word as 0, so this was closed there; it is open here")
+            }
             Self::NotSupported { variable, reason } => write!(f, "{variable}: not supported: {reason}"),
             Self::SharedVariables { other, differs } => write!(
                 f,
@@ -59,8 +58,8 @@ impl fmt::Display for CompatNote {
                  let through"
             ),
             Self::LosesHidden => f.write_str(
-                "warning: a client that re-creates containers from what it reads (Watchtower, an edit in Portainer) loses \
-                 what is hidden: it needs DOCKVEIL_SHOW=all",
+                "warning: a client that re-creates containers from what it reads (updates by Watchtower, edits in \
+                 Portainer, outposts of authentik) loses what is hidden: it needs DOCKVEIL_SHOW=all",
             ),
         }
     }
