@@ -48,11 +48,11 @@
 //! | [`proxy`] | one exchange, where HTTP meets JSON: `exchange`, `body`, streams (`stream_request`, `relay`, `records`, `tunnel`), headers, errors, the access log | listeners, files | api, filter, policy, route, schema, socket, stream, upstream |
 //! | [`policy`] | route → decision; `guard` denies query parameters that read hidden fields | bodies, sockets | api, filter, profile, route, schema, yaml |
 //! | [`profile`] | profile files → profiles, merged and checked | the network | api, filter, schema, yaml |
-//! | [`route`] | request line → operation and parameters, in canonical form | JSON, policy, I/O | api |
+//! | [`route`] | request line → operation and parameters, in canonical form | JSON, policy, I/O | api, stream |
 //! | [`api`] | everything that is Docker: operations, versions, the catalogue, lists, queries, events, errors; its data files are in `filters/` | HTTP, I/O, plans | schema, yaml |
 //! | [`schema`] | what JSON documents contain, in general: schemas, how they nest, classes of fields, documents of several kinds | Docker | yaml |
 //! | [`filter`] | rules and classes, compiled to a plan (`plan`) and applied to one JSON document in a single pass (`apply`) | Docker, HTTP, async, files | schema, yaml |
-//! | [`stream`] | chunks in, frames out: message bodies, elements of arrays, records, requests, responses | sockets, schemas | |
+//! | [`stream`] | chunks in, frames out: message bodies, elements of arrays, records, requests and their targets, responses | sockets, schemas | |
 //! | [`upstream`] | connections to the engine, over a Unix socket or TCP | policy, JSON | api, socket, stream |
 //! | [`socket`] | a connected socket, and the address of one | what it carries | |
 //! | [`yaml`] | a YAML file as a tree in which every node knows its location; diagnostics | what the file means | |

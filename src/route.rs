@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use crate::api::{ApiVersion, Method, OPERATIONS, Operation, ResponseKind, StreamKind, operation};
+use crate::stream::target::RequestTarget;
 
 mod percent;
 mod query;
@@ -40,7 +41,8 @@ pub struct Route {
 /// # Errors
 /// A [`TargetError`] if the target is malformed or ambiguous. The client gets a 400.
 pub fn find(method: &str, raw_target: &str) -> Result<Option<Route>, TargetError> {
-    let target = Target::parse(raw_target)?;
+    let read = RequestTarget::parse(raw_target.as_bytes())?;
+    let target = Target::parse(&read)?;
     let Ok(method) = method.parse::<Method>() else { return Ok(None) };
     let Some((pattern, names)) = find_pattern(method, &target) else {
         // Only references contain slashes. In any other place an escaped slash is there to be read in two ways.
@@ -273,6 +275,32 @@ mod tests {
     }
 
     #[test]
+    fn a_target_is_read_as_the_engine_reads_it() {
+        check(
+            &[
+                r#"GET /containers/json?filters={"health":["unhealthy"],"label":["autoheal=true"]}"#,
+                "GET /containers/json?filters=%7B%22health%22%3A%5B%22unhealthy%22%5D%2C%22label%22%3A%5B%22autoheal%3Dtrue%22%5D%7D",
+            ],
+            "ContainerList /containers/json?filters=%7B%22health%22:%5B%22unhealthy%22%5D%2C%22label%22:%5B%22autoheal%3Dtrue%22%5D%7D",
+        );
+        check(
+            &["GET /containers/json?filters=|^`<>\\é"],
+            "ContainerList /containers/json?filters=%7C%5E%60%3C%3E%5C%C3%A9",
+        );
+        check(&["GET /networks/é", "GET /networks/%c3%a9", "GET http:/networks/é"], "NetworkInspect /networks/%C3%A9");
+        check(
+            &[
+                "GET http:/info",
+                "GET http://evil/info",
+                "GET https://h:99/v1.44/info",
+                "GET x:/info",
+                "GET http:///info",
+            ],
+            "SystemInfo /info",
+        );
+    }
+
+    #[test]
     fn literals_are_preferred_to_names() {
         check(&["GET /containers/json/json"], "ContainerInspect /containers/json/json");
         check(&["GET /containers/prune/json"], "ContainerInspect /containers/prune/json");
@@ -382,15 +410,15 @@ mod tests {
                 "GET /containers/a%2F..%2Fb/json",
                 "GET /%2F/info",
                 "GET /%2Finfo",
+                "GET http:////info",
+                "GET http://h//info",
+                "GET http://h/../info",
+                "GET http:/%2e%2e/info",
             ],
             "400 Segment",
         );
         check(
             &[
-                "GET http://evil/containers/json",
-                "GET https://h:99/info",
-                "GET http:/x",
-                "GET x:/containers/json",
                 "GET x:containers/json",
                 "GET *",
                 "OPTIONS *",
@@ -400,10 +428,16 @@ mod tests {
                 "GET ?all=1",
                 "GET %2Finfo",
                 "GET user@host/info",
+                "GET http://evil",
+                "GET http://evil?/info",
             ],
-            "400 Form",
+            "400 Unreadable(Path)",
         );
-        check(&["GET /info#x", "GET /info?#", "GET /#/info", "GET #"], "400 Fragment");
+        check(
+            &["GET http://user@evil/info", "GET http://a:b@c/info", "GET unix://%2Frun/info"],
+            "400 Unreadable(Authority)",
+        );
+        check(&["GET /info#x", "GET /info?#", "GET /#/info", "GET #"], "400 Unreadable(Fragment)");
         check(
             &["GET /containers/a%/json", "GET /%zz", "GET /info%", "GET /info%2", "GET /%u0041", "GET /%%36%31"],
             "400 Escape",
@@ -432,12 +466,13 @@ mod tests {
                 "GET /in fo",
                 "GET  /info",
                 "GET /\u{7f}",
-                "GET /é",
                 "GET /info\0",
                 "GET /info?a\tb",
+                "GET http://a b/info",
             ],
-            "400 Byte",
+            "400 Unreadable(Byte)",
         );
+        check(&["GET /info\u{85}", "GET /networks/a\u{80}"], "400 Control");
     }
 
     #[test]

@@ -8,3 +8,4 @@ pub mod elements;
 pub mod records;
 pub mod requests;
 pub mod responses;
+pub mod target;

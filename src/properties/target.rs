@@ -19,7 +19,8 @@ pub(super) fn a_target_has_one_reading(bytes: &[u8]) -> Outcome {
     let Some((method, target)) = text.strip_suffix('\n').unwrap_or(text).split_once(' ') else {
         return Outcome::Unusable;
     };
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let behind_authority = without_authority(target);
+    let (path, query) = behind_authority.split_once('?').unwrap_or((behind_authority, ""));
     match find(method, target) {
         Err(error) => {
             assert!(!error.public().is_empty(), "a refusal has a reason");
@@ -77,6 +78,19 @@ fn check(method: &str, path: &str, query: &str, route: &Route) {
         let known = route.operation.query.iter().find(|known| known.name == name);
         let count = pairs.iter().filter(|(other, _)| other == name).count();
         assert!(known.is_some_and(|known| known.repeats || count == 1), "{name} is there once, and known");
+    }
+}
+
+/// What follows the scheme and the authority of a target, as Go reads it.
+fn without_authority(target: &str) -> &str {
+    let Some((scheme, rest)) = target.split_once(':').filter(|_| !target.starts_with('/')) else { return target };
+    let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.chars().all(is_scheme) {
+        return target;
+    }
+    match rest.strip_prefix("//") {
+        Some(behind) => behind.find(['/', '?']).and_then(|at| behind.get(at..)).unwrap_or_default(),
+        None => rest,
     }
 }
 

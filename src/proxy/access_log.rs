@@ -57,6 +57,15 @@ impl AccessLog {
         }))
     }
 
+    /// The line of a connection that is refused with an answer of this status, whose body has `bytes` bytes.
+    pub(super) fn of_refusal(status: u16, bytes: usize) -> Self {
+        let mut log = Self::start();
+        log.status(status);
+        log.sent(bytes);
+        log.complete();
+        log
+    }
+
     /// Sets the operation.
     pub(super) fn operation(&mut self, operation: &Operation) {
         self.set(|entry| entry.operation = operation.id);

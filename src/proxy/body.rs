@@ -609,7 +609,7 @@ impl OutgoingBuffer {
 }
 
 /// `{"message":"…"}` and a line feed, as the engine writes it.
-fn error_document(message: &'static str) -> String {
+pub(super) fn error_document(message: &'static str) -> String {
     let mut document = serde_json::json!({ "message": message }).to_string();
     document.push('\n');
     document

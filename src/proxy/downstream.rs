@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::io::Interest;
 
-use super::body::{Outgoing, OutgoingBuffer};
+use super::access_log::AccessLog;
+use super::body::{Outgoing, OutgoingBuffer, error_document};
 use crate::api::ApiVersion;
 use crate::socket::Socket;
 
@@ -29,8 +30,14 @@ impl Downstream {
         Self { socket, early }
     }
 
+    /// Answers a request whose head or framing is malformed, as [`Downstream::refuse`] does, and logs it.
+    pub async fn refuse_malformed(self, status: u16, message: &'static str, engine: Option<ApiVersion>) {
+        let _log = AccessLog::of_refusal(status, error_document(message).len());
+        self.refuse(status, message, engine).await;
+    }
+
     /// Answers with an error of our own and ends the connection. `engine` is the API version in the answer.
-    pub async fn refuse(self, status: u16, message: &'static str, engine: Option<ApiVersion>) {
+    pub(super) async fn refuse(self, status: u16, message: &'static str, engine: Option<ApiVersion>) {
         let response = OutgoingBuffer::error_response(status, message, engine);
         // A client that is gone reads nothing, and one that reads nothing is not waited for.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.send(response.unsent())).await;
@@ -39,6 +46,7 @@ impl Downstream {
 
     /// As [`Downstream::refuse`], of a client that has sent nothing. Nothing is waited for.
     pub fn refuse_at_once(self, status: u16, message: &'static str, engine: Option<ApiVersion>) {
+        let _log = AccessLog::of_refusal(status, error_document(message).len());
         let response = OutgoingBuffer::error_response(status, message, engine);
         // There is room for it, unless the client is gone.
         let _ = self.try_send(response.unsent());

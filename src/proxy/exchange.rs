@@ -97,7 +97,7 @@ impl Proxy {
     }
 
     async fn answer(&self, request: Request<Incoming>, log: &mut AccessLog) -> Result<Answer, Error> {
-        self.admit(request.headers())?;
+        self.admit(&request)?;
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let route = route::find(request.method().as_str(), target)?.ok_or(Error::NoRoute)?;
         log.operation(route.operation);
@@ -146,21 +146,21 @@ impl Proxy {
         decision
     }
 
-    /// Refuses requests of web pages, and requests for another host name.
-    fn admit(&self, headers: &HeaderMap) -> Result<(), Error> {
+    /// Refuses requests of web pages, and requests for another host name, whether the target or `Host` names it.
+    fn admit(&self, request: &Request<Incoming>) -> Result<(), Error> {
+        let headers = request.headers();
         let is_allowed = |origin: &HeaderValue| self.origins.iter().any(|allowed| origin == allowed.as_str());
         if !headers.get_all(ORIGIN).iter().all(is_allowed) {
             return Err(Error::Origin);
         }
         headers::check_request(headers)?;
         // Only HTTP/1.0 has requests without a host, and no web page can send them.
-        if let (Some(host), false) = (headers.get(HOST), self.hosts.is_empty()) {
-            let name = without_port(host.to_str().unwrap_or_default());
-            if !self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)) {
-                return Err(Error::Host);
-            }
+        let named = headers.get(HOST).map(|host| without_port(host.to_str().unwrap_or_default()));
+        let is_answered = |name: &str| self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name));
+        if self.hosts.is_empty() || named.into_iter().chain(request.uri().host()).all(is_answered) {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::Host)
     }
 
     /// Sends the canonical form of the request, and checks the status of the answer.

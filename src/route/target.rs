@@ -1,4 +1,4 @@
-//! Parses the request target (RFC 9112 §3.2) strictly: one canonical form, or a refusal.
+//! Parses the path and the query of a request target strictly: one canonical form, or a refusal.
 //!
 //! No real client sends what is refused here. Engines accept some of it, and engines and the proxies in front of them
 //! have disagreed about the meaning of all of it.
@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::percent;
 use crate::api::{ApiVersion, VersionError};
+use crate::stream::target::{RequestTarget, RequestTargetError};
 
 /// The longest target, in bytes.
 const LIMIT: usize = 8 * 1024;
@@ -26,27 +27,16 @@ pub struct Target<'r> {
 }
 
 impl<'r> Target<'r> {
-    /// Parses a target in origin form (RFC 9112 §3.2.1). The other forms are refused: a client of dockveil has no reason
-    /// to name an authority in the target, and the engine would ignore it.
+    /// Parses the path and the query of a request target. A host in front of them means nothing here, nor to the engine.
     ///
     /// # Errors
     /// A [`TargetError`] if the target is malformed or ambiguous.
-    pub fn parse(raw: &'r (impl AsRef<[u8]> + ?Sized)) -> Result<Self, TargetError> {
-        let raw = raw.as_ref();
+    pub fn parse(read: &'r RequestTarget<'_>) -> Result<Self, TargetError> {
+        let raw = &*read.path_and_query;
         if raw.len() > LIMIT {
             return Err(TargetError::TooLong);
         }
-        if !raw.iter().all(u8::is_ascii_graphic) {
-            return Err(TargetError::Byte);
-        }
-        let raw = std::str::from_utf8(raw).map_err(|_| TargetError::Byte)?;
-        if raw.contains('#') {
-            return Err(TargetError::Fragment);
-        }
         let (path, query) = raw.split_once('?').unwrap_or((raw, ""));
-        if !path.starts_with('/') {
-            return Err(TargetError::Form);
-        }
         if path.contains("//") {
             return Err(TargetError::Segment);
         }
@@ -131,12 +121,8 @@ fn looks_like_version(segment: &str) -> bool {
 pub enum TargetError {
     /// The target is longer than 8 KiB.
     TooLong,
-    /// The target is not in origin form: it does not start with `/`.
-    Form,
-    /// The target contains a byte that is not printable ASCII.
-    Byte,
-    /// The target contains a `#`.
-    Fragment,
+    /// The target cannot be read: it has no path, a malformed host, or a byte that no target has.
+    Unreadable(RequestTargetError),
     /// A `%` is not followed by two hexadecimal digits.
     Escape,
     /// The decoded path still contains a `%`.
@@ -172,9 +158,7 @@ impl TargetError {
     pub const fn public(self) -> &'static str {
         match self {
             Self::TooLong => "request target is too long",
-            Self::Form => "request target must be a path",
-            Self::Byte => "request target contains a byte that is not printable ascii",
-            Self::Fragment => "request target contains a fragment",
+            Self::Unreadable(error) => error.public(),
             Self::Escape => "request target contains a malformed escape",
             Self::DoubleEscape => "request target is escaped twice",
             Self::Control => "request target contains an escaped control character",
@@ -200,3 +184,9 @@ impl fmt::Display for TargetError {
 }
 
 impl std::error::Error for TargetError {}
+
+impl From<RequestTargetError> for TargetError {
+    fn from(error: RequestTargetError) -> Self {
+        Self::Unreadable(error)
+    }
+}

@@ -25,6 +25,10 @@ use crate::upstream::Engine;
 
 /// How long a request that changes something goes on without its client.
 const UNSAFE_REQUEST_TIME: Duration = Duration::from_secs(1);
+/// How much the HTTP parser may hold, in bytes, if heads may not be longer.
+const PARSER_BUFFER: usize = 400 << 10;
+/// By how much the reader may prolong a head, in bytes: no target is longer than this after it.
+const ESCAPES: usize = 64 << 10;
 /// What a client reads for whose connection there is no slot.
 const NO_SLOT: &str = "too many connections";
 
@@ -63,7 +67,8 @@ pub(super) async fn serve(
     // In its own box, so that a connection that has become a stream no longer holds the HTTP parser.
     let socket = Arc::new(socket);
     let reader = RequestReader::new(socket.clone(), settings.head_limit, settings.timeouts, slot.state().clone());
-    let requests = Box::pin(serve_requests(socket, reader, proxy, slot.clone(), stopping.clone()));
+    let parser = parser(settings.head_limit);
+    let requests = Box::pin(serve_requests(parser, socket, reader, proxy, slot.clone(), stopping.clone()));
     let (reader, stream) = requests.await;
     let (error, is_unused) = (reader.error(), reader.is_unused());
     let client = reader.into_downstream();
@@ -78,7 +83,7 @@ pub(super) async fn serve(
         });
     } else if let Some(error) = error {
         tracing::debug!(%error, "request refused");
-        client.refuse(error.status(), error.public(), engine).await;
+        client.refuse_malformed(error.status(), error.public(), engine).await;
     } else if is_unused && !slot.state().has_slot() {
         // Nothing has been read, and others wait for the room that it takes.
         client.refuse_at_once(503, NO_SLOT, engine);
@@ -87,8 +92,17 @@ pub(super) async fn serve(
     }
 }
 
+/// The HTTP parser. It reads every head that passes the reader: an answer of its own to a malformed one has no body.
+fn parser(head_limit: usize) -> http1::Builder {
+    let mut parser = http1::Builder::new();
+    // A client that has sent its request and ended its direction still reads the answer.
+    parser.half_close(true).max_buf_size(PARSER_BUFFER.max(head_limit.saturating_add(ESCAPES)));
+    parser
+}
+
 /// Answers requests until the connection ends, one is malformed, or one opens a stream.
 async fn serve_requests(
+    parser: http1::Builder,
     socket: Arc<Socket>,
     reader: RequestReader,
     proxy: Arc<Proxy>,
@@ -119,8 +133,7 @@ async fn serve_requests(
             }
         })
     });
-    // A client that has sent its request and ended its direction still reads the answer.
-    let mut connection = http1::Builder::new().half_close(true).serve_connection(TokioIo::new(reader), service);
+    let mut connection = parser.serve_connection(TokioIo::new(reader), service);
     let stream = {
         let mut is_ending = false;
         let mut end = pin!(must_end(slot.state(), stopping));

@@ -116,6 +116,13 @@ impl RequestReader {
             self.error = Some(error);
             0
         });
+        if let Some((start, length)) = self.framing.rewritten_head(read) {
+            self.held = start;
+            self.passing = self.held.len() + passed - length;
+            self.held.extend_from_slice(read.get(length..).unwrap_or_default());
+            buf.set_filled(before);
+            return Poll::Ready(Ok(false));
+        }
         self.held.extend_from_slice(read.get(passed..).unwrap_or_default());
         buf.set_filled(before + passed);
         self.is_used |= passed > 0;
@@ -210,6 +217,10 @@ impl AsyncRead for RequestReader {
                         continue;
                     }
                 }
+                if let Some((start, length)) = this.framing.rewritten_head(&this.held) {
+                    this.passing = start.len() + this.passing - length;
+                    this.held.splice(..length, start);
+                }
             }
             if this.passing > 0 {
                 this.deliver(buf);
@@ -284,6 +295,62 @@ mod tests {
         });
     }
 
+    /// The head that the parser gets for a request whose target is `raw`; `None` if the request is refused.
+    async fn head_for(raw: &[u8]) -> Option<Vec<u8>> {
+        let (mut reader, mut client) = reader(Duration::from_secs(20));
+        client.write_all(&[b"GET ", raw, b" HTTP/1.0\r\n\r\n"].concat()).unwrap();
+        let mut head = vec![0; 1024];
+        let length = reader.read(&mut head).await.unwrap();
+        head.truncate(length);
+        assert_eq!(reader.error().is_some(), head.is_empty());
+        Some(head).filter(|head| !head.is_empty())
+    }
+
+    #[test]
+    fn the_parser_can_read_every_target_that_passes() {
+        run(async {
+            for byte in 0..=u8::MAX {
+                for start in [&b"/a"[..], b"/a?b", b"http:/a", b"http://a/?", b"http://a"] {
+                    let Some(head) = head_for(&[start, &[byte], b"c/d"].concat()).await else { continue };
+                    let text = String::from_utf8(head).unwrap();
+                    let target = text.split(' ').nth(1).unwrap();
+                    let uri: hyper::Uri = target.parse().unwrap_or_else(|error| panic!("{target}: {error}"));
+                    assert!(uri.path().starts_with('/'), "{target}");
+                    assert_eq!(uri.host().is_some(), start.starts_with(b"http://"), "{target}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_rewritten_request_passes_whole_and_the_next_one_waits() {
+        run(async {
+            let request = "GET http:/a?b={\"c\"} HTTP/1.1\r\nHost: d\r\nContent-Length: 4\r\n\r\n GET";
+            let expected = "GET /a?b=%7B%22c%22%7D HTTP/1.1\r\nHost: d\r\nContent-Length: 4\r\n\r\n GET";
+            for size in 1..=request.len() {
+                let (mut reader, mut client) = reader(Duration::from_secs(20));
+                let mut read = Vec::new();
+                for piece in request.as_bytes().chunks(size) {
+                    client.write_all(piece).unwrap();
+                    let mut buffer = [0; 256];
+                    let mut buffer = ReadBuf::new(&mut buffer);
+                    poll_fn(|cx| {
+                        let _ = Pin::new(&mut reader).poll_read(cx, &mut buffer);
+                        Poll::Ready(())
+                    })
+                    .await;
+                    read.extend_from_slice(buffer.filled());
+                }
+                client.write_all(REQUEST).unwrap();
+                while read.len() < expected.len() {
+                    read.push(reader.read_u8().await.unwrap());
+                }
+                assert_eq!(String::from_utf8(read).unwrap(), expected, "in pieces of {size}");
+                request_is_next(&mut reader).await;
+            }
+        });
+    }
+
     /// Whether a read is over now.
     async fn is_over_now(reader: &mut RequestReader) -> bool {
         let mut byte = [0];
@@ -292,7 +359,7 @@ mod tests {
     }
 
     /// Reads one request.
-    async fn request(reader: &mut RequestReader) {
+    async fn request_is_next(reader: &mut RequestReader) {
         let mut read = [0; REQUEST.len()];
         assert_eq!(reader.read_exact(&mut read).await.unwrap(), REQUEST.len());
         assert_eq!(read, REQUEST);
@@ -306,7 +373,7 @@ mod tests {
             client.write_all(REQUEST).unwrap();
             reader.state.end();
             assert!(!is_over_now(&mut reader).await);
-            request(&mut reader).await;
+            request_is_next(&mut reader).await;
             assert!(reader.state.is_ending() && is_over_now(&mut reader).await);
         });
     }

@@ -12,6 +12,7 @@
 use std::fmt;
 
 use super::chunks::{ChunkState, shorter};
+use super::target::{RequestTarget, RequestTargetError};
 
 /// How many header fields a head may have.
 const FIELD_LIMIT: usize = 100;
@@ -23,6 +24,8 @@ pub struct RequestFraming {
     limit: usize,
     /// How much of an incomplete head has been searched for its end.
     searched: usize,
+    /// The target to read in place of the one in the last head, if that is not what a URI may be.
+    target: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +45,10 @@ pub enum RequestError {
     TooLarge,
     /// A line of the head does not end in CR LF, or holds control characters.
     Line,
-    /// The request line is not `METHOD /target HTTP/1.x`.
+    /// The request line is not `METHOD target HTTP/1.x`.
     RequestLine,
+    /// The target cannot be read.
+    Target(RequestTargetError),
     /// An HTTP version other than 1.0 and 1.1.
     Version,
     /// A header field is folded, or its name is not a token directly before the colon.
@@ -67,11 +72,23 @@ impl RequestError {
     pub fn status(self) -> u16 {
         match self {
             Self::TooLarge => 431,
+            Self::Target(RequestTargetError::TooLong) => 414,
             Self::Version => 505,
             Self::Coding => 501,
             Self::Expectation => 417,
             Self::Slow => 408,
-            Self::Line | Self::RequestLine | Self::Field | Self::Host | Self::Length | Self::Chunk => 400,
+            Self::Line
+            | Self::RequestLine
+            | Self::Target(
+                RequestTargetError::Path
+                | RequestTargetError::Byte
+                | RequestTargetError::Fragment
+                | RequestTargetError::Authority,
+            )
+            | Self::Field
+            | Self::Host
+            | Self::Length
+            | Self::Chunk => 400,
         }
     }
 
@@ -81,6 +98,7 @@ impl RequestError {
             Self::TooLarge => "request header fields too large",
             Self::Line => "malformed request: every line of the head must end in CR LF",
             Self::RequestLine => "malformed request line: expected METHOD /path HTTP/1.1",
+            Self::Target(error) => error.public(),
             Self::Version => "unsupported HTTP version: expected HTTP/1.1",
             Self::Field => "malformed request header field",
             Self::Host => "malformed request: expected exactly one Host field",
@@ -102,7 +120,7 @@ impl fmt::Display for RequestError {
 impl RequestFraming {
     /// A new connection. A head may be `limit` bytes long.
     pub fn new(limit: usize) -> Self {
-        Self { state: RequestState::Head, limit, searched: 0 }
+        Self { state: RequestState::Head, limit, searched: 0, target: None }
     }
 
     /// Whether the next byte belongs to a head.
@@ -120,13 +138,22 @@ impl RequestFraming {
         let head = if self.state == RequestState::Head {
             let Some(length) = self.head_length(bytes)? else { return Ok(0) };
             self.searched = 0;
-            self.state = check_head(bytes.get(..length).unwrap_or_default())?;
+            (self.state, self.target) = check_head(bytes.get(..length).unwrap_or_default())?;
             length
         } else {
             0
         };
         let body = self.body(bytes.get(head..).unwrap_or_default())?;
         Ok(head + body)
+    }
+
+    /// The head that has just passed, at the start of `bytes`, as it is to be read: with a target that any HTTP library can
+    /// read. Returns it with its length in `bytes`; `None` if nothing changes.
+    pub fn rewritten_head(&mut self, bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+        let target = self.target.take()?;
+        let mut spaces = bytes.iter().enumerate().filter(|(_, byte)| **byte == b' ').map(|(at, _)| at);
+        let (start, end) = (spaces.next()? + 1, spaces.next()?);
+        Some(([bytes.get(..start)?, target.as_bytes()].concat(), end))
     }
 
     /// The length of the head at the start of `bytes`, if it is complete.
@@ -180,10 +207,11 @@ impl RequestFraming {
     }
 }
 
-/// Checks a complete head, including the empty line, and returns how its body is framed.
-fn check_head(head: &[u8]) -> Result<RequestState, RequestError> {
+/// Checks a complete head, including the empty line. Returns how its body is framed, and the target to read in place of its
+/// own.
+fn check_head(head: &[u8]) -> Result<(RequestState, Option<String>), RequestError> {
     let mut lines = HeadLines(head);
-    let version = check_request_line(lines.next().ok_or(RequestError::RequestLine)?)?;
+    let (version, target) = check_request_line(lines.next().ok_or(RequestError::RequestLine)?)?;
     let (mut hosts, mut fields) = (0, 0);
     let mut length = None;
     let mut chunked = false;
@@ -217,12 +245,13 @@ fn check_head(head: &[u8]) -> Result<RequestState, RequestError> {
     if hosts > 1 || (hosts == 0 && version == HttpVersion::Http11) {
         return Err(RequestError::Host);
     }
-    match (length, chunked) {
-        (Some(_), true) => Err(RequestError::Length),
-        (None, true) => Ok(RequestState::Chunked(ChunkState::START)),
-        (None | Some(0), false) => Ok(RequestState::Head),
-        (Some(length), false) => Ok(RequestState::Body(length)),
-    }
+    let body = match (length, chunked) {
+        (Some(_), true) => return Err(RequestError::Length),
+        (None, true) => RequestState::Chunked(ChunkState::START),
+        (None | Some(0), false) => RequestState::Head,
+        (Some(length), false) => RequestState::Body(length),
+    };
+    Ok((body, target))
 }
 
 /// The versions of HTTP that clients may use.
@@ -246,8 +275,8 @@ impl<'h> Iterator for HeadLines<'h> {
     }
 }
 
-/// Checks the request line and returns the HTTP version.
-fn check_request_line(line: &[u8]) -> Result<HttpVersion, RequestError> {
+/// Checks the request line. Returns the HTTP version, and the target to read in place of the one in the line.
+fn check_request_line(line: &[u8]) -> Result<(HttpVersion, Option<String>), RequestError> {
     let mut words = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
     else {
@@ -262,12 +291,8 @@ fn check_request_line(line: &[u8]) -> Result<HttpVersion, RequestError> {
         version if version.starts_with(b"HTTP/") => return Err(RequestError::Version),
         _ => return Err(RequestError::RequestLine),
     };
-    // The URI type would cut off a fragment, and a target that is not an origin form names another host.
-    let visible = |byte: &u8| byte.is_ascii_graphic() && *byte != b'#';
-    if !target.starts_with(b"/") || !target.iter().all(visible) {
-        return Err(RequestError::RequestLine);
-    }
-    Ok(version)
+    let read = RequestTarget::parse(target).map_err(RequestError::Target)?.to_text();
+    Ok((version, Some(read).filter(|read| read.as_bytes() != target)))
 }
 
 /// Checks one header field and returns its name and its trimmed value.
@@ -401,13 +426,40 @@ mod tests {
     }
 
     #[test]
-    fn only_the_origin_form_passes() {
-        for target in ["http://evil/containers/json", "x:/containers/json", "*", "d:80", "/info#x", "/a\u{e9}", ""] {
-            check_refused(&format!("GET {target} HTTP/1.1\r\nHost: d\r\n\r\n"), RequestError::RequestLine);
+    fn a_target_without_a_path_is_refused() {
+        for (target, error) in [
+            ("*", RequestTargetError::Path),
+            ("d:80", RequestTargetError::Path),
+            ("", RequestTargetError::Path),
+            ("/info#x", RequestTargetError::Fragment),
+            ("http://a@b/info", RequestTargetError::Authority),
+            ("/a\tb", RequestTargetError::Byte),
+            ("/a\0b", RequestTargetError::Byte),
+        ] {
+            check_refused(&format!("GET {target} HTTP/1.1\r\nHost: d\r\n\r\n"), RequestError::Target(error));
         }
         check_refused("GET /a b HTTP/1.1\r\nHost: d\r\n\r\n", RequestError::RequestLine);
         check_refused("GET\t/a\tHTTP/1.1\r\nHost: d\r\n\r\n", RequestError::RequestLine);
         check_refused("GET /a\r\n\r\n", RequestError::RequestLine);
+    }
+
+    #[test]
+    fn a_head_is_rewritten_if_its_target_is_no_uri() {
+        #[track_caller]
+        fn check(head: &str, expected: Option<&str>) {
+            let bytes = [head.as_bytes(), GET.as_bytes()].concat();
+            let mut framing = RequestFraming::new(2048);
+            assert_eq!(framing.pass(&bytes), Ok(head.len()));
+            let rewritten = framing.rewritten_head(&bytes).map(|(mut start, length)| {
+                start.extend_from_slice(&bytes[length..head.len()]);
+                String::from_utf8(start).unwrap()
+            });
+            assert_eq!(rewritten.as_deref(), expected);
+            assert_eq!(framing.rewritten_head(&bytes), None, "the next one is not");
+        }
+        check(GET, None);
+        check("GET http:/info?a={} HTTP/1.0\r\nA: b c\r\n\r\n", Some("GET /info?a=%7B%7D HTTP/1.0\r\nA: b c\r\n\r\n"));
+        check("GET tcp://a:1/é HTTP/1.0\r\n\r\n", Some("GET http://a/%C3%A9 HTTP/1.0\r\n\r\n"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::support::proxy::Folder;
 pub(crate) const TESTS: &[Test] = tests![
     the_line_of_an_exchange_is_written_at_once,
     no_line_is_lost_when_the_program_stops,
+    a_request_that_is_refused_has_an_answer_and_a_line,
     the_log_holds_nothing_that_a_client_or_the_engine_chose,
     a_log_that_nobody_reads_stops_no_exchange,
     a_log_that_nobody_reads_does_not_keep_the_program_from_ending
@@ -86,6 +87,70 @@ fn no_line_is_lost_when_the_program_stops() {
     let exchanges = lines.iter().filter(|line| line.contains("msg=\"exchange\" operation=ContainerList"));
     assert_eq!(exchanges.count(), CLIENTS * EXCHANGES);
     assert!(lines.iter().any(|line| line.ends_with("msg=\"stopping\"")));
+}
+
+/// Whatever is wrong with a request, and whichever part of the program finds it.
+fn a_request_that_is_refused_has_an_answer_and_a_line() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let program = Program::between(&folder);
+    program.listening();
+    let line = |line: &str| format!("{line}\r\nHost: d\r\n\r\n");
+    let field = |field: &str| format!("GET /_ping HTTP/1.1\r\nHost: d\r\n{field}\r\n\r\n");
+    for (request, expected) in [
+        (line("GET /_ping HTTP/1.1 "), 400),
+        (line("GET /_ping"), 400),
+        (line(" /_ping HTTP/1.1"), 400),
+        (line("G(T /_ping HTTP/1.1"), 400),
+        (line("GET /_ping?a=\u{1} HTTP/1.1"), 400),
+        (line("GET /_ping?a=\u{7f} HTTP/1.1"), 400),
+        (line("GET /_ping?a=\0 HTTP/1.1"), 400),
+        (line("GET /_ping?a=b c HTTP/1.1"), 400),
+        (line("GET /_ping#a HTTP/1.1"), 400),
+        (line("GET * HTTP/1.1"), 400),
+        (line("GET http://a@b/_ping HTTP/1.1"), 400),
+        (line("OPTIONS * HTTP/1.1"), 400),
+        (line("CONNECT d:80 HTTP/1.1"), 400),
+        (line("GET /networks/\u{85} HTTP/1.1"), 400),
+        (line("GET /containers/a%zz/json HTTP/1.1"), 400),
+        (line("GET /containers/a\\b/json HTTP/1.1"), 400),
+        (line("GET /v1.1/_ping HTTP/1.1"), 400),
+        (line("GET /_ping HTTP/1.2"), 505),
+        (line("PRI * HTTP/2.0"), 505),
+        ("GET /_ping HTTP/1.1\nHost: d\n\n".to_owned(), 400),
+        ("GET /_ping HTTP/1.1\r\n\r\n".to_owned(), 400),
+        (field("Host: e"), 400),
+        (field(" a: b"), 400),
+        (field("a b: c"), 400),
+        (field("a: \0"), 400),
+        (field("Content-Length: x"), 400),
+        (field("Content-Length: 1\r\nTransfer-Encoding: chunked"), 400),
+        (field("Transfer-Encoding: gzip"), 501),
+        (field("Expect: more"), 417),
+        (field(&format!("a: {}", "b".repeat(70_000))), 431),
+        (field(&"a: b\r\n".repeat(100)), 431),
+        (line(&format!("GET /_ping?{} HTTP/1.1", "\"".repeat(30_000))), 414),
+    ] {
+        let mut client = Client::connect(&folder.path("listener"));
+        client.send(&request);
+        let answer = client.response();
+        let short: String = request.chars().take(80).collect();
+        assert_eq!(status(&answer), expected, "{short:?}: {answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains(&format!("Content-Length: {}", body.len()))
+                || head.contains(&format!("content-length: {}", body.len())),
+            "{head}"
+        );
+        let message: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert!(message["message"].as_str().is_some_and(|text| !text.is_empty()), "{short:?}: {answer}");
+        let line = program.line_with("msg=\"exchange\"");
+        let fields = fields(&line);
+        let text = |name: &str| fields.get(name).map(String::as_str);
+        assert_eq!(text("status"), Some(expected.to_string().as_str()), "{short:?}: {line}");
+        assert_eq!(text("bytes"), Some(body.len().to_string().as_str()), "{short:?}: {line}");
+        assert_eq!((text("operation"), text("decision")), (Some("-"), Some("deny")), "{short:?}: {line}");
+    }
 }
 
 fn the_log_holds_nothing_that_a_client_or_the_engine_chose() {

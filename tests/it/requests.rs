@@ -6,6 +6,7 @@ use std::time::Duration;
 use dockveil::config::{ByteLimit, Config, Limits, Timeouts};
 
 use crate::harness::{Test, tests};
+use crate::support::built_in;
 use crate::support::client::{PATIENCE, get, status};
 use crate::support::daemon::{handing, json};
 use crate::support::proxy::{Bench, short_timeouts};
@@ -13,6 +14,11 @@ use crate::support::proxy::{Bench, short_timeouts};
 pub(crate) const TESTS: &[Test] = tests![
     one_clean_request_reaches_the_daemon,
     a_malformed_or_ambiguous_request_does_not_reach_the_daemon,
+    a_target_reaches_the_daemon_as_the_daemon_would_read_it,
+    a_request_of_autoheal_reaches_the_daemon,
+    the_host_in_a_target_must_be_listed_as_well,
+    a_head_that_the_limit_allows_is_read_whatever_its_size,
+    a_body_that_breaks_is_answered_once,
     a_denied_request_with_a_bad_body_is_denied,
     a_body_is_checked_on_a_filtered_stream_too,
     a_client_that_is_still_writing_reads_why_it_is_denied,
@@ -53,7 +59,25 @@ fn a_malformed_or_ambiguous_request_does_not_reach_the_daemon() {
         (format!("GET {list} HTTP/1.1\r\nHost: d\r\nA: b\r\n c\r\n\r\n"), 400),
         (format!("GET {list} HTTP/1.1\r\nHost: d\r\nHost: e\r\n\r\n"), 400),
         (format!("GET {list} HTTP/1.1\r\n\r\n"), 400),
-        (format!("GET http://evil{list} HTTP/1.1\r\nHost: d\r\n\r\n"), 400),
+        (format!("GET http://a@evil{list} HTTP/1.1\r\nHost: d\r\n\r\n"), 400),
+        (format!("GET http://evil:x{list} HTTP/1.1\r\nHost: d\r\n\r\n"), 400),
+        (get("http://evil"), 400),
+        (get("x:containers/json"), 400),
+        (get("http://evil//containers/json"), 400),
+        (get("http:/x/../containers/json"), 400),
+        (get("http:/containers/json/"), 404),
+        (get("/containers/json\t"), 400),
+        (get("/containers/json\0"), 400),
+        (get("/containers/json\r"), 400),
+        (get("/containers/json\n"), 400),
+        (get("/containers\\json"), 400),
+        (get("*"), 400),
+        ("OPTIONS * HTTP/1.1\r\nHost: d\r\n\r\n".to_owned(), 400),
+        (format!("OPTIONS {list} HTTP/1.1\r\nHost: d\r\n\r\n"), 404),
+        ("CONNECT d:80 HTTP/1.1\r\nHost: d\r\n\r\n".to_owned(), 400),
+        (format!("CONNECT {list} HTTP/1.1\r\nHost: d\r\n\r\n"), 404),
+        (format!("CONNECT http://d{list} HTTP/1.1\r\nHost: d\r\n\r\n"), 404),
+        (get(&format!("/containers/json?filters={}", "\"".repeat(30_000))), 414),
         (format!("GET {list}#x HTTP/1.1\r\nHost: d\r\n\r\n"), 400),
         (format!("GET {list} HTTP/1.9\r\nHost: d\r\n\r\n"), 505),
         (
@@ -97,6 +121,97 @@ fn a_malformed_or_ambiguous_request_does_not_reach_the_daemon() {
         );
     }
     assert_eq!(bench.daemon.requests(), [""; 0]);
+}
+
+fn a_target_reaches_the_daemon_as_the_daemon_would_read_it() {
+    let bench = bench();
+    for (target, expected) in [
+        ("http:/containers/json", "/containers/json"),
+        ("http:///containers/json?all=1", "/containers/json?all=1"),
+        ("http://evil.example/containers/json", "/containers/json"),
+        ("tcp://127.0.0.1:2375/v1.44/containers/json", "/containers/json"),
+        ("x:/containers/json", "/containers/json"),
+        (
+            r#"/containers/json?filters={"name":["a|b","^c$","`d`","<e>"]}"#,
+            "/containers/json?filters=%7B%22name%22:%5B%22a%7Cb%22%2C%22%5Ec%24%22%2C%22%60d%60%22%2C%22%3Ce%3E%22%5D%7D",
+        ),
+        (
+            r#"/containers/json?filters={"name":["é漢"]}"#,
+            "/containers/json?filters=%7B%22name%22:%5B%22%C3%A9%E6%BC%A2%22%5D%7D",
+        ),
+    ] {
+        let before = bench.daemon.requests().len();
+        let answer = bench.ask(get(target));
+        assert_eq!(status(&answer), 200, "{target}: {answer}");
+        let requests = bench.daemon.requests();
+        let (_, sent) = requests[before].split_once("/v1.").unwrap();
+        assert!(sent[2..].starts_with(&format!("{expected} HTTP/1.1\r\n")), "{target}: {sent}");
+    }
+}
+
+/// The script of autoheal leaves the quotes and brackets of its filter as they are, and so does curl.
+fn a_request_of_autoheal_reaches_the_daemon() {
+    let request = "GET /containers/json?filters={\"health\":[\"unhealthy\"],\"label\":[\"autoheal=true\"]} HTTP/1.1\r\n\
+                   Host: localhost\r\nUser-Agent: curl/8.9.1\r\nAccept: */*\r\n\r\n";
+    let bench = Bench::with(|_| json(LIST), |config| config.listeners[0].policy = built_in::policy("autoheal"));
+    let answer = bench.ask(request);
+    assert_eq!(status(&answer), 200, "{answer}");
+    let filters = "%7B%22health%22:%5B%22unhealthy%22%5D%2C%22label%22:%5B%22autoheal%3Dtrue%22%5D%7D";
+    let expected = format!("GET /v1.51/containers/json?filters={filters} HTTP/1.1\r\nhost: docker\r\n\r\n");
+    assert_eq!(bench.daemon.requests(), [expected]);
+}
+
+fn the_host_in_a_target_must_be_listed_as_well() {
+    let bench = Bench::with(|_| json(LIST), |config| config.listeners[0].hosts = vec!["dockveil".into()]);
+    let ask = |target: &str, fields: &str| {
+        let version = if fields.is_empty() { "1.0" } else { "1.1" };
+        status(&bench.ask(format!("GET {target} HTTP/{version}\r\n{fields}\r\n")))
+    };
+    let (listed, evil) = ("Host: dockveil\r\n", "Host: evil\r\n");
+    for (target, fields, expected) in [
+        ("http://dockveil:80/_ping", listed, 200),
+        ("http://DOCKVEIL/_ping", listed, 200),
+        ("http:/_ping", listed, 200),
+        ("http:///_ping", listed, 200),
+        ("http:/_ping", "", 200),
+        ("http://dockveil/_ping", "", 200),
+        // One of the two is not enough.
+        ("http://evil/_ping", listed, 403),
+        ("http://dockveil/_ping", evil, 403),
+        ("http:/_ping", evil, 403),
+        ("http:///_ping", evil, 403),
+        ("http://evil/_ping", "", 403),
+        ("http://dockveil@evil/_ping", listed, 400),
+        ("http://dockveil:80@evil/_ping", listed, 400),
+        ("http://evil\\@dockveil/_ping", listed, 400),
+        ("http://dockveil.evil/_ping", listed, 403),
+    ] {
+        assert_eq!(ask(target, fields), expected, "{target} {fields:?}");
+    }
+}
+
+fn a_head_that_the_limit_allows_is_read_whatever_its_size() {
+    let bench = Bench::with(|_| json(LIST), |config| config.limits.head = ByteLimit::new(2 << 20));
+    let field = "a".repeat(1 << 20);
+    assert_eq!(status(&bench.ask(format!("GET /_ping HTTP/1.1\r\nHost: d\r\nA: {field}\r\n\r\n"))), 200);
+    let many = "A: b\r\n".repeat(99);
+    assert_eq!(status(&bench.ask(format!("GET /_ping HTTP/1.1\r\nHost: d\r\n{many}\r\n"))), 200);
+    for length in [66_000, 1 << 20] {
+        let answer = bench.ask(get(&format!("/_ping?{}", "a".repeat(length))));
+        assert!(status(&answer) == 414 && answer.contains("target is too long"), "{answer}");
+    }
+}
+
+fn a_body_that_breaks_is_answered_once() {
+    let bench = bench();
+    let head = "POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n";
+    for body in
+        ["Transfer-Encoding: chunked\r\n\r\nzz\r\n", "Transfer-Encoding: chunked\r\n\r\n2;a=b\r\n{}\r\n0\r\n\r\n"]
+    {
+        let answer = bench.ask(format!("{head}{body}"));
+        assert!(status(&answer) == 400 && answer.matches("HTTP/1.1 ").count() == 1, "{answer}");
+        assert!(answer.contains(r#"{"message":""#), "{answer}");
+    }
 }
 
 fn a_denied_request_with_a_bad_body_is_denied() {

@@ -48,6 +48,8 @@ fn all_spellings_of_an_operation_reach_the_daemon_in_one() {
         ("/networks/create", "/v1.51/networks/create"),
         ("/volumes/create", "/v1.51/volumes/create"),
         ("/containers/a/json", "/v1.51/containers/a/json"),
+        ("http://evil/containers/json", "/v1.51/containers/json"),
+        ("x:/v1.44/containers/json", "/v1.44/containers/json"),
     ] {
         let bench = bench();
         let answer = bench.ask(get(target));
@@ -63,7 +65,7 @@ fn ambiguous_spellings_do_not_reach_the_daemon() {
         (
             400,
             "/containers%2Fjson /v1.44./containers/json /v1.44.0/containers/json /v01.044/containers/json \
-             http://evil/containers/json x:/containers/json //containers/json /x/../containers/json /./containers/json \
+             http://a@evil/containers/json x:containers/json //containers/json http://evil/x/../containers/json /x/../containers/json /./containers/json \
              /containers/%2e%2e/containers/json /containers/a%2F..%2Fb/json /containers//json /V1.44/info \
              /containers/a%0Ab/json /services/a%2Fb /v1/info /v1..44/info /v2/info /v9.99/info /v1.23/info \
              /containers/a%/json /containers/%zz/json /info?a;b=1 /info#x /containers/json?all=1&all=0 \
