@@ -59,8 +59,6 @@ pub struct Config {
 pub struct Startup {
     /// The user that a process started as root becomes once all listeners are open; `None` to stay root.
     pub run_as: Option<RunAs>,
-    /// Whether to exit if this process has no permission to connect to the engine's socket.
-    pub must_reach_engine: bool,
     /// What the operator should know, for the summary.
     pub notes: Vec<Note>,
 }
@@ -179,11 +177,7 @@ impl Config {
             let policy = |name: &str, location: &Location| filters.policy(name, location, limits);
             Some(compile(raw, &profile, &arguments.hosts, policy, &mut diagnostics))
         });
-        let startup = Startup {
-            run_as: source.compat.as_ref().and_then(|compat| compat.run_as),
-            must_reach_engine: source.compat.is_some(),
-            notes: source.notes,
-        };
+        let startup = Startup { run_as: source.compat.as_ref().and_then(|compat| compat.run_as), notes: source.notes };
         let (timeouts, keepalive) = (source.raw.timeouts, source.raw.keepalive);
         let config = upstream.zip(listeners);
         let config =

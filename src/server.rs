@@ -180,10 +180,7 @@ fn drop_privileges(config: &Config) -> Result<(), ServerError> {
         privileges::drop_privileges(user, &config.upstream).map_err(ServerError::Privileges)?;
         tracing::info!("runs as {}", privileges::description());
     }
-    if config.startup.must_reach_engine {
-        privileges::check_engine_socket(&config.upstream, config.startup.run_as).map_err(ServerError::Privileges)?;
-    }
-    Ok(())
+    privileges::check_engine_socket(&config.upstream, config.startup.run_as).map_err(ServerError::Privileges)
 }
 
 /// Starts the thread of a worker. It holds `ending` until it ends.

@@ -8,6 +8,7 @@
 //! when there are more: a new thread inherits the user of the thread that starts it.
 
 use std::fmt;
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,15 @@ pub enum PrivilegesError {
         process: (u32, u32),
         /// The user that it should run as.
         wanted: u32,
+        /// Whether it becomes that user if it is started as root.
+        becomes: bool,
+    },
+    /// The engine's socket cannot be opened, whatever its permissions say.
+    EngineForbidden {
+        /// The socket.
+        path: PathBuf,
+        /// The user and group of the process.
+        process: (u32, u32),
     },
 }
 
@@ -72,18 +82,27 @@ impl fmt::Display for PrivilegesError {
             Self::Reversible(RunAs { user, group }) => {
                 write!(f, "became {user}:{group}, but could become root again")
             }
-            Self::EngineSocket { path, owner, process, wanted } => write!(
+            Self::EngineSocket { path, owner, process, wanted, becomes } => {
+                let (path, (user, group)) = (path.display(), owner);
+                write!(
+                    f,
+                    "{path} belongs to {user}:{group} and cannot be opened by {}:{}; in the Compose file, put\n    \
+                     group_add: [\"{group}\"]\nto run as the same user in its group, or\n    \
+                     user: \"{wanted}:{group}\"\nto run as an ordinary user of its group",
+                    process.0, process.1,
+                )?;
+                if *becomes {
+                    write!(f, ", or\n    user: \"{user}:{group}\"\nto start as its owner")?;
+                }
+                write!(f, "; with `docker run`, put\n    --group-add {group}")
+            }
+            Self::EngineForbidden { path, process } => write!(
                 f,
-                "{path} belongs to {}:{} and cannot be opened by {}:{}; in the compose file, put\n    \
-                 user: \"{wanted}:{group}\"\nto run as an ordinary user of its group, or\n    user: \"{}:{group}\"\nto \
-                 start as its owner",
-                owner.0,
-                owner.1,
+                "the permissions of {} let {}:{} open it, but the system does not: is it SELinux or AppArmor? In the \
+                 Compose file, put\n    security_opt: [\"label=disable\"]",
+                path.display(),
                 process.0,
                 process.1,
-                owner.0,
-                path = path.display(),
-                group = owner.1,
             ),
         }
     }
@@ -161,17 +180,33 @@ fn needed_groups(path: &Path, who: RunAs) -> Result<Vec<Gid>, PrivilegesError> {
 pub(super) fn check_engine_socket(engine: &Address, run_as: Option<RunAs>) -> Result<(), PrivilegesError> {
     let Address::Unix(path) = engine else { return Ok(()) };
     let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
-    match (connect_at_once(path), std::fs::metadata(path)) {
-        (Err(error), Ok(found)) if denied(&error) => {
-            let process = (geteuid().as_raw(), getegid().as_raw());
-            Err(PrivilegesError::EngineSocket {
-                path: path.clone(),
-                owner: (found.uid(), found.gid()),
-                process,
-                wanted: run_as.map_or(process.0, |who| who.user),
-            })
-        }
-        (Ok(_) | Err(_), _) => Ok(()),
+    let found = match (connect_at_once(path), std::fs::metadata(path)) {
+        (Err(error), Ok(found)) if denied(&error) => found,
+        (Ok(_) | Err(_), _) => return Ok(()),
+    };
+    let process = (geteuid().as_raw(), getegid().as_raw());
+    if may_open(&found, process) {
+        return Err(PrivilegesError::EngineForbidden { path: path.clone(), process });
+    }
+    let wanted = run_as.map_or(process.0, |who| who.user);
+    let owner = (found.uid(), found.gid());
+    Err(PrivilegesError::EngineSocket { path: path.clone(), owner, process, wanted, becomes: run_as.is_some() })
+}
+
+/// Whether the permissions of a socket let this process connect to it.
+fn may_open(socket: &Metadata, (user, group): (u32, u32)) -> bool {
+    let may = |bit: u32| socket.mode() & bit != 0;
+    let groups = getgroups().unwrap_or_default();
+    let is_member = socket.gid() == group || groups.iter().any(|group| group.as_raw() == socket.gid());
+    // The first that applies decides.
+    if user == 0 {
+        true
+    } else if socket.uid() == user {
+        may(0o200)
+    } else if is_member {
+        may(0o020)
+    } else {
+        may(0o002)
     }
 }
 
@@ -226,8 +261,11 @@ mod tests {
             owner: (0, 991),
             process: (65532, 65532),
             wanted: 1000,
+            becomes: true,
         };
         let text = error.to_string();
-        assert!(text.contains("user: \"1000:991\"") && text.contains("user: \"0:991\""), "{text}");
+        for line in ["user: \"1000:991\"", "user: \"0:991\"", "group_add: [\"991\"]", "--group-add 991"] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
     }
 }

@@ -534,21 +534,38 @@ fn a_user_who_may_not_open_the_engine_reads_what_to_change() -> Outcome {
     std::fs::set_permissions(&daemon.path, std::os::unix::fs::PermissionsExt::from_mode(0o660)).unwrap();
     let listen =
         format!("unix://{}", std::env::temp_dir().join(format!("dockveil-denied-{}", std::process::id())).display());
-    let variables = [("CONTAINERS", "1"), ("SOCKET_PATH", daemon.path.to_str().unwrap())];
-    let mut setpriv = Command::new("setpriv");
-    setpriv.args([
-        "--reuid=7001",
-        "--regid=7002",
-        "--clear-groups",
-        env!("CARGO_BIN_EXE_dockveil"),
-        "--listen",
-        &listen,
-    ]);
-    setpriv.env_clear().envs(variables).env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
-    let ended = setpriv.output().unwrap();
-    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert_eq!(ended.status.code(), Some(70), "{said}");
-    assert!(said.contains("belongs to 0:7991") && said.contains("user: \"1000:7991\""), "{said}");
+    let engine = daemon.path.to_str().unwrap();
+    let file = std::env::temp_dir().join(format!("dockveil-denied-{}.yaml", std::process::id()));
+    std::fs::write(&file, format!("upstream: unix://{engine}\nlisteners:\n  - listen: {listen}\n")).unwrap();
+    let run = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut setpriv = Command::new("setpriv");
+        setpriv.args(["--reuid=7001", "--regid=7002", "--clear-groups", env!("CARGO_BIN_EXE_dockveil")]);
+        setpriv.args(arguments).env_clear().envs(variables.iter().copied());
+        let ended = setpriv.env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").output().unwrap();
+        assert_eq!(ended.status.code(), Some(70), "{}", String::from_utf8_lossy(&ended.stderr));
+        String::from_utf8(ended.stderr).unwrap()
+    };
+    // Each variable that names the engine, the arguments, and a file.
+    let compat = |name, socket| [("DOCKVEIL_COMPAT", name), (socket, engine)];
+    let upstream = format!("unix://{engine}");
+    let ordinary = [
+        run(&[], &["--upstream", &upstream, "--listen", &listen]),
+        run(&[("DOCKER_HOST", &upstream)], &["--listen", &listen]),
+        run(&[("DOCKVEIL_CONFIG", file.to_str().unwrap())], &[]),
+    ];
+    let in_place = [
+        run(&compat("tecnativa", "SOCKET_PATH"), &["--listen", &listen]),
+        run(&compat("linuxserver", "SOCKET_PATH"), &["--listen", &listen]),
+        run(&compat("11notes", "SOCKET_PROXY_DOCKER_SOCKET"), &["--listen", &listen]),
+    ];
+    std::fs::remove_file(&file).unwrap();
+    for (said, user) in ordinary.iter().map(|said| (said, 7001)).chain(in_place.iter().map(|said| (said, 1000))) {
+        for part in
+            ["belongs to 0:7991", "group_add: [\"7991\"]", &format!("user: \"{user}:7991\""), "--group-add 7991"]
+        {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
     Ok(())
 }
 
