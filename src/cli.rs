@@ -233,6 +233,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, E
     }
 }
 
+/// What the names of the variables of this program begin with.
+pub const PREFIX: &str = "DOCKVEIL_";
+/// The variables of this program, without [`PREFIX`].
+pub const VARIABLES: [&str; 7] = ["COMPAT", "CONFIG", "DEFAULT_CONFIG", "ENV", "LABELS", "LOG", "SHOW"];
+
 /// The lowest severity that is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogLevel {
@@ -326,6 +331,11 @@ impl Environment {
                 .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
                 .collect(),
         }
+    }
+
+    /// Whether the program runs from its image, which names a default configuration.
+    pub fn in_image(&self) -> bool {
+        self.default_config.is_some()
     }
 
     /// The log level that `DOCKVEIL_LOG` sets; the default if it is not set.

@@ -165,7 +165,9 @@ impl Config {
     /// Every error in them.
     pub fn load(arguments: &ServeArgs, environment: &Environment) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
-        let source = ConfigSource::find(&arguments.files, arguments.profile.as_deref(), environment, &mut diagnostics);
+        let mut source =
+            ConfigSource::find(&arguments.files, arguments.profile.as_deref(), environment, &mut diagnostics);
+        source.notes.extend(source::check_variables(environment, &mut diagnostics));
         let upstream = diagnostics.ok(upstream(arguments, environment, &source));
         let raw = raw_listeners(arguments, environment, &source, &mut diagnostics);
         check_addresses(upstream.as_ref(), &raw, &mut diagnostics);

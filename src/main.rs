@@ -38,7 +38,7 @@ fn log_level(asked: &Command, environment: &Environment) -> Result<LogLevel, Str
     if *asked == Command::Demo && environment.log.is_none() {
         return Ok(LogLevel::Warn);
     }
-    match compat::log_level(&environment.variables) {
+    match compat::log_level(environment) {
         Some(level) if environment.log.is_none() => Ok(level),
         Some(_) | None => environment.log_level(),
     }

@@ -95,8 +95,8 @@ fn differences(compat: &Compat, source: &Source) -> Vec<String> {
             Some(Verdict::Same(_)) | None => {}
         }
     }
-    let open = compat.notes.iter().filter(|note| matches!(note, CompatNote::OpenHere { .. }));
-    differences.extend(open.map(ToString::to_string));
+    let values = compat.notes.iter().filter(|note| note.is_about_a_value());
+    differences.extend(values.map(ToString::to_string));
     if let Some(level) = compat.log_level {
         differences.push(format!("the log level is set by DOCKVEIL_LOG={}", level.as_str()));
     }

@@ -16,7 +16,7 @@ pub use table::{Means, SharedVariables, Table, Variable, Verdict, tables};
 use self::reader::VariableReader;
 use super::{LONGEST_TIMEOUT, Timeouts};
 use crate::api::{Method, OPERATIONS, lists, operation};
-use crate::cli::{LogLevel, Variables};
+use crate::cli::{Environment, LogLevel, Variables};
 use crate::filter::NamesShown;
 use crate::profile::{Profile, RequestContents, StreamFiltering};
 use crate::schema::{Class, ClassSet};
@@ -35,6 +35,17 @@ const SHOW: &str = "DOCKVEIL_SHOW";
 const LABELS: &str = "DOCKVEIL_LABELS";
 /// The variable of more environment variables to show.
 const ENV: &str = "DOCKVEIL_ENV";
+
+/// The proxy that variables belong to.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice {
+    /// The proxy.
+    pub table: &'static Table,
+    /// The variable that tells.
+    pub by: &'static str,
+    /// Whether the variables can belong to nothing else. One ordinary word such as `INFO` may be in any shell.
+    pub certain: bool,
+}
 
 /// What the variables of another proxy amount to.
 #[derive(Clone, Debug)]
@@ -100,13 +111,14 @@ impl Switches {
 }
 
 impl Compat {
-    /// What the variables mean; `None` if they are of no other proxy.
+    /// What the variables mean; `None` if it is not certain that they are those of another proxy.
     ///
     /// # Errors
     /// Every variable whose value cannot be read.
-    pub fn find(variables: &Variables) -> Result<Option<Self>, Diagnostics> {
-        if let Some(table) = choose(variables)? {
-            return Self::read(table, variables).map(Some);
+    pub fn find(environment: &Environment) -> Result<Option<Self>, Diagnostics> {
+        let variables = &environment.variables;
+        if let Some(choice) = choose(variables, environment.in_image())?.filter(|choice| choice.certain) {
+            return Self::read(choice.table, variables).map(Some);
         }
         let mut diagnostics = Diagnostics::default();
         for name in [SHOW, LABELS, ENV].into_iter().filter(|name| variables.get(name).is_some()) {
@@ -141,6 +153,7 @@ impl Compat {
         let allow = allowed(&switches, &extra);
         let mut notes = note::of_switches(&switches, variables);
         notes.extend(note::of_missing(table, variables));
+        notes.extend(note::of_strangers(table, variables));
         notes.extend(note::of_table(table, variables));
         notes.extend(note::of_shown(table, &extra, &allow));
         let compat = upstream.map(|upstream| Self {
@@ -223,11 +236,12 @@ pub fn base(allows: impl Fn(&str) -> bool) -> &'static str {
     if creates { BASE } else { VIEW }
 }
 
-/// The table of the proxy whose variables are set.
+/// The proxy whose variables are set. In a container (`in_image`) nothing strays into the environment, so one ordinary word is
+/// enough there.
 ///
 /// # Errors
 /// An unknown name in `DOCKVEIL_COMPAT`, or variables of two proxies.
-pub fn choose(variables: &Variables) -> Result<Option<&'static Table>, Diagnostics> {
+pub fn choose(variables: &Variables, in_image: bool) -> Result<Option<Choice>, Diagnostics> {
     let tables = tables()?;
     let error = |message: String| Err(Diagnostic::new(&Location::file(CHOICE), message).into());
     match variables.get(CHOICE).filter(|text| !text.is_empty()) {
@@ -235,31 +249,45 @@ pub fn choose(variables: &Variables) -> Result<Option<&'static Table>, Diagnosti
         Some(name) => {
             let names = tables.iter().map(|table| table.name.as_str());
             return match tables.iter().find(|table| table.name == name) {
-                Some(table) => Ok(Some(table)),
+                Some(table) => Ok(Some(Choice { table, by: CHOICE, certain: true })),
                 None => error(format!("found {name:?}, expected one of {}, off", names.collect::<Vec<_>>().join(", "))),
             };
         }
         None => {}
     }
-    let marked = |table: &'static Table| {
-        let set = |mark: &&String| variables.get(mark).is_some_and(|text| !text.is_empty());
-        table.marks.iter().find(set).map(|mark| (table, mark))
-    };
-    let mut found = tables.iter().filter_map(marked);
-    match (found.next(), found.next()) {
-        (None, _) => Ok(None),
-        (Some((table, _)), None) => Ok(Some(table)),
-        (Some((table, _)), Some((other, _))) if table.shares_with(other) => Ok(Some(table)),
-        (Some((table, one)), Some((other, two))) => error(format!(
-            "{one} belongs to {} and {two} to {}: set the variables of one only, or name it here",
-            table.about, other.about
+    let certain = in_image || [SHOW, LABELS, ENV].iter().any(|name| is_set(variables, name));
+    let found: Vec<Choice> = tables.iter().filter_map(|table| recognised(table, variables, certain)).collect();
+    match found.as_slice() {
+        [] => Ok(None),
+        [choice] => Ok(Some(*choice)),
+        [choice, other, ..] if choice.table.shares_with(other.table) => Ok(Some(*choice)),
+        [one, two, ..] => error(format!(
+            "{} belongs to {} and {} to {}: set the variables of one only, or name it here",
+            one.by, one.table.about, two.by, two.table.about
         )),
     }
 }
 
+/// Whether variables are those of the proxy in `table`, and the variable that tells. One word is enough if it is `certain` that
+/// another proxy is replaced.
+fn recognised(table: &'static Table, variables: &Variables, certain: bool) -> Option<Choice> {
+    if let Some(mark) = table.marks.iter().find(|mark| is_set(variables, mark)) {
+        return Some(Choice { table, by: mark, certain: true });
+    }
+    let by = table.words.iter().find(|word| is_set(variables, word))?;
+    let switches = table.words.iter().filter_map(|word| variables.get(word));
+    let switches = switches.filter(|text| !text.is_empty() && value::is_switch(text)).count();
+    Some(Choice { table, by, certain: certain || switches > 1 })
+}
+
+/// Whether a variable has a value.
+fn is_set(variables: &Variables, name: &str) -> bool {
+    variables.get(name).is_some_and(|text| !text.is_empty())
+}
+
 /// The log level that the variables of another proxy set. Errors in them are reported by [`Compat::find`].
-pub fn log_level(variables: &Variables) -> Option<LogLevel> {
-    Compat::find(variables).ok().flatten()?.log_level
+pub fn log_level(environment: &Environment) -> Option<LogLevel> {
+    Compat::find(environment).ok().flatten()?.log_level
 }
 
 /// Reports variables that look like those of a table and are not in it.
@@ -313,8 +341,11 @@ fn listeners(folder: Option<std::path::PathBuf>, switches: &Switches) -> Vec<Add
 mod tests {
     use super::*;
 
+    /// What variables mean in a container.
     fn found(variables: &[(&str, &str)]) -> Result<Option<Compat>, Vec<String>> {
-        let found = Compat::find(&variables.iter().copied().collect());
+        let default_config = Some("/etc/dockveil.yaml".into());
+        let variables = variables.iter().copied().collect();
+        let found = Compat::find(&Environment { variables, default_config, ..Environment::default() });
         found.map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect())
     }
 
@@ -359,8 +390,7 @@ mod tests {
     fn every_bad_value_is_reported() {
         check_diagnostics(
             &[
-                ("CONTAINERS", "yes"),
-                ("IMAGES", "2"),
+                ("CONTAINERS", "1"),
                 ("LOG_LEVEL", "loud"),
                 ("SOCKET_PATH", "x"),
                 ("ALLOW_STRAT", "1"),
@@ -368,10 +398,8 @@ mod tests {
             ],
             &[
                 "ALLOW_STRAT: unknown variable, did you mean ALLOW_START?",
-                "CONTAINERS: found \"yes\", expected 1, 0, true or false",
                 "DOCKVEIL_SHOW: found \"secrets\", expected `all` or classes: secret, command, free-text, host-path, \
                  topology, host, identity, state",
-                "IMAGES: found \"2\", expected 1, 0, true or false",
                 "LOG_LEVEL: found \"loud\", expected one of emerg, alert, crit, err, warning, notice, info, debug",
                 "SOCKET_PATH: found \"x\", expected the path of a socket, or host:port",
             ],
@@ -445,12 +473,15 @@ mod tests {
             &["ContainerStart", "ContainerAttachWebsocket"],
         );
         check(&[("POST", "1")], &["SystemPing"], &["ContainerStart", "ImageBuild"]);
-        check(&[("POST", "true"), ("CONTAINERS", "TRUE")], &["ContainerStart", "ContainerExec"], &["ExecStart"]);
+        check(&[("POST", "2"), ("CONTAINERS", "1")], &["ContainerStart", "ContainerExec"], &["ExecStart"]);
+        check(&[("POST", "true"), ("CONTAINERS", "1")], &["ContainerList"], &["ContainerStart", "ContainerCreate"]);
         check(
-            &[("ALLOW_RESTARTS", "1")],
+            &[("ALLOW_RESTARTS", "1"), ("POST", "1")],
             &["ContainerRestart", "ContainerStop", "ContainerKill"],
             &["ContainerStart", "ContainerList"],
         );
+        check(&[("ALLOW_RESTARTS", "1"), ("ALLOW_START", "1")], &[], &["ContainerRestart", "ContainerStart"]);
+        check(&[("ALLOW_RESTARTS", "1"), (CHOICE, "linuxserver")], &["ContainerRestart"], &["ContainerStart"]);
         check(
             &[("EVENTS", "0"), ("PING", ""), ("VERSION", "false")],
             &[],
@@ -485,13 +516,51 @@ mod tests {
     }
 
     #[test]
+    fn one_ordinary_word_tells_nothing_outside_a_container() {
+        let certain = |variables: &[(&str, &str)]| {
+            let variables = variables.iter().copied().collect();
+            choose(&variables, false).unwrap().map(|choice| (choice.table.name.as_str(), choice.certain))
+        };
+        for word in tables().unwrap().iter().flat_map(|table| &table.words) {
+            assert_eq!(certain(&[(word, "1")]), Some(("tecnativa", false)), "{word}");
+            assert_eq!(certain(&[(word, "1"), (CHOICE, "tecnativa")]), Some(("tecnativa", true)), "{word}");
+            assert_eq!(certain(&[(word, "1"), ("VERSION", "1.2"), ("LOG_LEVEL", "info")]), Some(("tecnativa", false)));
+        }
+        for mark in tables().unwrap().iter().flat_map(|table| &table.marks) {
+            assert!(certain(&[(mark, "1")]).unwrap().1, "{mark}");
+        }
+        assert_eq!(certain(&[("INFO", "1"), ("POST", "0")]), Some(("tecnativa", true)));
+        assert_eq!(certain(&[("INFO", "1"), ("POST", "")]), Some(("tecnativa", false)));
+        assert_eq!(certain(&[("INFO", "a text"), ("SECRETS", "/srv/secrets")]), Some(("tecnativa", false)));
+        assert_eq!(certain(&[("INFO", "1"), (SHOW, "all")]), Some(("tecnativa", true)));
+        assert_eq!(certain(&[("VERSION", "1"), ("BUILD", "1")]), None);
+    }
+
+    #[test]
     fn notes_are_about_what_is_not_as_it_was() {
-        let notes =
-            compat(&[("LIBPOD_IMAGES", "1"), ("LIBPOD_INFO", "0"), ("TZ", "UTC"), ("CONTAINERS", "True")]).notes;
-        assert!(
-            notes.contains(&CompatNote::OpenHere { variable: "CONTAINERS", value: "True".to_owned() }),
-            "{notes:?}"
-        );
+        let found = compat(&[
+            ("LIBPOD_IMAGES", "1"),
+            ("LIBPOD_INFO", "0"),
+            ("TZ", "UTC"),
+            ("CONTAINERS", "True"),
+            ("IMAGES", "1x"),
+            ("SECRETS", "hunter2"),
+            ("ALLOW_TOP", "1"),
+            ("INFO", "off"),
+        ]);
+        let said: Vec<String> = found.notes.iter().map(ToString::to_string).collect();
+        for expected in [
+            "warning: CONTAINERS=True is off, as in linuxserver/socket-proxy, which reads only a number other than 0 as on: \
+             write CONTAINERS=1",
+            "warning: SECRETS is off, as in linuxserver/socket-proxy, which reads only a number other than 0 as on: write \
+             SECRETS=1",
+            "IMAGES starts with a number that is not 0, so it is on, as in linuxserver/socket-proxy",
+            "ALLOW_TOP has no effect without CONTAINERS=1, there and here",
+        ] {
+            assert!(said.iter().any(|said| said == expected), "{expected}: {said:#?}");
+        }
+        assert!(!said.iter().any(|said| said.contains("INFO") || said.contains("hunter2")), "{said:#?}");
+        let notes = found.notes;
         let missing: Vec<&str> = notes
             .iter()
             .filter_map(

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::compat::{CompatNote, RunAs};
+use super::compat::{CompatNote, RunAs, Table};
 
 /// A line or two of the summary. Those about a drop-in mode are indented below its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,15 @@ pub enum Note {
         /// The file or the profile.
         preferred: String,
     },
+    /// One variable is set that another proxy reads, and perhaps other programs.
+    Hint {
+        /// The variable.
+        variable: &'static str,
+        /// The other proxy.
+        table: &'static Table,
+    },
+    /// A variable has a name like ours, and is not ours.
+    Unknown(String),
     /// A drop-in mode is in effect.
     Mode {
         /// Its name.
@@ -36,6 +45,13 @@ impl fmt::Display for Note {
             Self::VariablesIgnored { proxy, preferred } => {
                 write!(f, "note: the variables of {proxy} are set, but ignored: {preferred} takes precedence")
             }
+            Self::Hint { variable, table } => write!(
+                f,
+                "note: {variable} is set and ignored: one variable does not tell that {} is replaced; if it is, set \
+                 DOCKVEIL_COMPAT={}",
+                table.about, table.name
+            ),
+            Self::Unknown(name) => write!(f, "warning: {name} is not a variable of dockveil and has no effect"),
             Self::Mode { name, set } => write!(f, "compat: {name}\n  set: {}", set.join(", ")),
             Self::Compat(note) => write!(f, "  {note}"),
             Self::DefaultFileIgnored(file) => write!(f, "  {} is not read", file.display()),

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::compat::{Compat, RunAs};
+use super::compat::{self, Choice, Compat, RunAs};
 use super::filters::FilterSources;
 use super::note::Note;
 use super::raw::{RawConfig, RawListener};
-use crate::cli::{ConfigFiles, Environment};
+use crate::cli::{self, ConfigFiles, Environment};
 use crate::socket::{Address, SocketOwner};
-use crate::yaml::{Diagnostics, Location};
+use crate::yaml::{Diagnostics, Location, nearest};
 
 /// The configuration as written, and where that was.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub(super) struct ConfigSource {
     pub(super) raw: RawConfig,
     /// The drop-in mode, if the variables of another proxy decide.
     pub(super) compat: Option<Compat>,
+    /// The drop-in mode that one variable hints at. It decides nothing, but its profile can be named.
+    hinted: Option<Compat>,
     pub(super) notes: Vec<Note>,
 }
 
@@ -31,7 +33,7 @@ impl ConfigSource {
         environment: &Environment,
         diagnostics: &mut Diagnostics,
     ) -> Self {
-        let compat = diagnostics.ok(Compat::find(&environment.variables)).flatten();
+        let compat = diagnostics.ok(Compat::find(environment)).flatten();
         let named = files.config.as_ref().or(environment.config.as_ref());
         let preferred = named.map(|file| file.display().to_string()).or(profile.map(ToOwned::to_owned));
         let mut notes = Vec::new();
@@ -42,9 +44,14 @@ impl ConfigSource {
             }
             (None, _) => {}
         }
+        let hint = hint(environment);
+        if named.is_none() && profile.is_none() {
+            notes.extend(hint.map(|hint| Note::Hint { variable: hint.by, table: hint.table }));
+        }
+        let hinted = hint.and_then(|hint| Compat::read(hint.table, &environment.variables).ok());
         let file = named.or(environment.default_config.as_ref()).cloned();
         let raw = file.as_deref().map(|file| RawConfig::read(file, diagnostics)).unwrap_or_default();
-        Self { file, raw, compat: None, notes }
+        Self { file, raw, compat: None, hinted, notes }
     }
 
     /// The configuration that the variables of another proxy amount to.
@@ -59,13 +66,17 @@ impl ConfigSource {
         {
             notes.push(Note::KeepsUser(run_as));
         }
-        Self { file: None, raw: raw_config(&compat), compat: Some(compat), notes }
+        Self { file: None, raw: raw_config(&compat), compat: Some(compat), hinted: None, notes }
     }
 
     /// Where its filters come from, with those of the arguments.
     pub(super) fn filter_sources(&self, files: &ConfigFiles) -> FilterSources {
         let folders = self.raw.filters.iter().chain(&files.filters).cloned().collect();
-        FilterSources { folders, profiles: self.raw.profiles.clone(), compat: self.compat.clone() }
+        FilterSources {
+            folders,
+            profiles: self.raw.profiles.clone(),
+            compat: self.compat.clone().or(self.hinted.clone()),
+        }
     }
 }
 
@@ -79,6 +90,33 @@ impl FilterSources {
         let source = ConfigSource::find(files, None, environment, &mut diagnostics);
         diagnostics.finish(source.filter_sources(files))
     }
+}
+
+/// Reports variables that have our prefix and misspell one of ours, or name an argument: what they should say is not in effect.
+/// Others are noted. Kubernetes makes such variables for a service called `dockveil`.
+pub(super) fn check_variables(environment: &Environment, diagnostics: &mut Diagnostics) -> Vec<Note> {
+    const ARGUMENTS: [&str; 5] = ["FILTERS", "HOSTS", "LISTEN", "PROFILE", "UPSTREAM"];
+    let mut notes = Vec::new();
+    for name in environment.variables.names() {
+        let Some(rest) = name.strip_prefix(cli::PREFIX).filter(|rest| !cli::VARIABLES.contains(rest)) else { continue };
+        let expected = match nearest(rest, cli::VARIABLES) {
+            _ if ARGUMENTS.contains(&rest) => format!("use the argument --{}", rest.to_ascii_lowercase()),
+            Some(near) => format!("did you mean {}{near}?", cli::PREFIX),
+            None => {
+                notes.push(Note::Unknown(name.to_owned()));
+                continue;
+            }
+        };
+        diagnostics.report(&Location::file(name), format!("unknown variable, {expected}"));
+    }
+    notes
+}
+
+/// The proxy that a variable hints at, if it may as well have been set for something else. Errors are reported by
+/// [`Compat::find`].
+fn hint(environment: &Environment) -> Option<Choice> {
+    let choice = compat::choose(&environment.variables, environment.in_image()).ok().flatten()?;
+    (!choice.certain).then_some(choice)
 }
 
 /// Whether this process may change its user.

@@ -58,6 +58,10 @@ const TECNATIVA: OtherProxy = OtherProxy {
     changes: true,
 };
 
+/// What writes, and no section to write to.
+const TECNATIVA_WRITES: OtherProxy =
+    OtherProxy { name: "tecnativa", engine: "SOCKET_PATH", variables: &[("POST", "1")], changes: false };
+
 /// The same for a proxy with separate variables for logs and processes.
 const LINUXSERVER: OtherProxy = OtherProxy {
     name: "linuxserver",
@@ -224,7 +228,11 @@ fn a_container_is_restarted_where_a_variable_says_so() -> Outcome {
     let engine = engine::read_write()?;
     seed::start(&engine.socket(), "phoenix", &seed::detached(&["sleep", "1000"]));
     let started = || client::get(&engine.socket(), "/containers/phoenix/json").json()["State"]["StartedAt"].clone();
-    for other in [TECNATIVA, LINUXSERVER] {
+    // With POST=0 the variable has no effect for Tecnativa's proxy.
+    let proxy = TECNATIVA.replaced(engine, &[("ALLOW_RESTARTS", "1")]);
+    let text = cli::outputs(&cli::docker(&proxy.socket(), &["restart", "phoenix"], ""));
+    assert!(text.to_lowercase().contains("denied by policy"), "{text}");
+    for other in [TECNATIVA_WRITES, LINUXSERVER] {
         let proxy = other.replaced(engine, &[("ALLOW_RESTARTS", "1")]);
         let before = started();
         assert_eq!(cli::stdout(&proxy.socket(), &["docker", "restart", "phoenix"]), "phoenix\n");

@@ -37,15 +37,24 @@ pub(crate) const TESTS: &[Test] = tests![
     check_states_the_proxy_and_warns_of_what_is_shown,
     root_opens_the_listeners_and_becomes_an_ordinary_user,
     a_user_who_may_not_open_the_engine_reads_what_to_change,
+    a_value_opens_what_haproxy_reads_as_on,
+    the_document_has_the_rows_of_the_values,
+    one_ordinary_word_leaves_a_default_start_as_it_is,
+    variables_without_effect_are_named,
     every_variable_of_the_other_proxies_is_in_its_table,
     the_document_has_the_rows_of_the_tables,
     what_is_open_is_what_the_rules_of_the_other_proxy_open
 ];
 
-/// The configuration that these variables give.
+/// What a container has: these variables, and the default configuration of the image.
+fn in_image(variables: &[(&str, &str)]) -> Environment {
+    let default_config = Some("/etc/dockveil.yaml".into());
+    Environment { variables: variables.iter().copied().collect(), default_config, ..Environment::default() }
+}
+
+/// The configuration that these variables give in a container.
 fn config(variables: &[(&str, &str)]) -> Config {
-    let environment = Environment { variables: variables.iter().copied().collect(), ..Environment::default() };
-    Config::load(&ServeArgs::default(), &environment).unwrap()
+    Config::load(&ServeArgs::default(), &in_image(variables)).unwrap()
 }
 
 /// A recorded answer of Docker 28.5.
@@ -190,7 +199,7 @@ fn in_place_of_11notes() {
 fn in_place_of_tecnativa() {
     let swapped = Swapped::start(
         "SOCKET_PATH",
-        &[("CONTAINERS", "1"), ("NETWORKS", "true"), ("ALLOW_START", "1"), ("VERSION", "0")],
+        &[("CONTAINERS", "1"), ("NETWORKS", "1"), ("ALLOW_START", "1"), ("VERSION", "0"), ("VOLUMES", "true")],
     );
     swapped.check(
         &[
@@ -201,7 +210,6 @@ fn in_place_of_tecnativa() {
             "GET /containers/web/logs?stdout=1",
             "GET /containers/web/top",
             "GET /networks/a",
-            "POST /containers/web/start",
         ],
         &[
             "GET /version",
@@ -212,6 +220,7 @@ fn in_place_of_tecnativa() {
             "GET /containers/web/export",
             "GET /containers/web/archive?path=/etc",
             "GET /containers/web/attach/ws",
+            "POST /containers/web/start",
             "POST /containers/web/stop",
             "POST /containers/web/exec",
             "POST /networks/create",
@@ -245,7 +254,7 @@ fn in_place_of_tecnativa_with_everything_that_writes() {
 fn in_place_of_linuxserver() {
     let swapped = Swapped::start(
         "SOCKET_PATH",
-        &[("CONTAINERS", "1"), ("ALLOW_TOP", "1"), ("ALLOW_RESTARTS", "1"), ("INFO", "TRUE")],
+        &[("CONTAINERS", "1"), ("ALLOW_TOP", "1"), ("ALLOW_RESTARTS", "1"), ("INFO", "1")],
     );
     swapped.check(
         &[
@@ -424,10 +433,25 @@ fn a_command_is_a_word_where_nobody_can_run_it() {
 }
 
 fn errors_name_the_variable_and_end_with_78() {
-    let ended = command(&[("CONTAINERS", "yes"), ("ALLOW_STRAT", "1")], &[]).output().unwrap();
+    let variables = [
+        ("CONTAINERS", "1"),
+        ("IMAGES", "1"),
+        ("LOG_LEVEL", "loud"),
+        ("ALLOW_STRAT", "1"),
+        ("DOCKVEIL_SHOWS", "all"),
+        ("DOCKVEIL_PROFILE", "mcp"),
+    ];
+    let ended = command(&variables, &[]).output().unwrap();
     let said = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(78), "{said}");
-    assert!(said.contains("CONTAINERS: found \"yes\"") && said.contains("did you mean ALLOW_START?"), "{said}");
+    for expected in [
+        "LOG_LEVEL: found \"loud\"",
+        "ALLOW_STRAT: unknown variable, did you mean ALLOW_START?",
+        "DOCKVEIL_SHOWS: unknown variable, did you mean DOCKVEIL_SHOW?",
+        "DOCKVEIL_PROFILE: unknown variable, use the argument --profile",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
 }
 
 fn check_states_the_proxy_and_warns_of_what_is_shown() {
@@ -444,14 +468,14 @@ fn check_states_the_proxy_and_warns_of_what_is_shown() {
                  ImageSearch\n";
     assert!(said.contains(calls), "{said}");
     let creates = "  warning: a client can create a container that mounts the whole host, and read everything\n";
-    for (post, expected) in [("1", true), ("0", false)] {
+    for (post, expected) in [("1", true), ("0", false), ("true", false)] {
         let said = check(&[("CONTAINERS", "1"), ("POST", post)], &["check"]);
         assert_eq!(said.contains(creates), expected, "{said}");
         assert_eq!(said.contains("warning: ContainerStart can have more than known clients send"), expected, "{said}");
     }
     let said = check(&[("IMAGES", "1"), ("DOCKVEIL_SHOW", "all")], &["check"]);
     assert!(said.contains("compat: tecnativa") && said.contains("warning: DOCKVEIL_SHOW=all"), "{said}");
-    let said = check(&[("IMAGES", "1")], &["check", "--profile", "dashboard"]);
+    let said = check(&[("IMAGES", "1"), ("POST", "0")], &["check", "--profile", "dashboard"]);
     assert!(!said.contains("compat:") && said.contains("note: the variables of Tecnativa"), "{said}");
     let said = check(&[("IMAGES", "1"), ("DOCKVEIL_DEFAULT_CONFIG", "/etc/x.yaml")], &["check"]);
     assert!(said.contains("compat: tecnativa") && said.contains("/etc/x.yaml is not read"), "{said}");
@@ -569,6 +593,160 @@ fn a_user_who_may_not_open_the_engine_reads_what_to_change() -> Outcome {
     Ok(())
 }
 
+/// A value, and whether HAProxy reads it as on.
+fn values() -> Vec<(String, bool)> {
+    let recorded = std::fs::read_to_string(fixture::root().join("haproxy-bool.tsv")).unwrap();
+    let rows = recorded.lines().filter(|line| !line.starts_with('#'));
+    rows.map(|row| {
+        let (value, read) = row.split_once('\t').unwrap();
+        (serde_json::from_str(value).unwrap(), read == "on")
+    })
+    .collect()
+}
+
+/// Every switch of both proxies, with every value.
+fn a_value_opens_what_haproxy_reads_as_on() {
+    let values = values();
+    assert!(values.len() > 40);
+    for table in tables().unwrap() {
+        let sections = table.switches().filter(|(name, row)| *name != "DISABLE_IPV6" && !row.allow.is_empty());
+        for (name, row) in sections {
+            // The switch that it needs, and nothing else that opens the same.
+            let needed = row.needs.as_deref().unwrap_or("POST");
+            for (value, on) in &values {
+                let set =
+                    [("DOCKVEIL_COMPAT", table.name.as_str()), ("DOCKVEIL_SHOW", "all"), (needed, "1"), (name, value)];
+                let compat = Compat::find(&in_image(&set)).unwrap().unwrap();
+                let open = row.allow.iter().any(|id| compat.allow.get(id).is_some_and(|by| by == name));
+                assert_eq!(open, *on, "{} {name}={value:?}", table.name);
+            }
+        }
+        for (value, on) in &values {
+            let set = [("DOCKVEIL_COMPAT", table.name.as_str()), ("CONTAINERS", "1"), ("POST", value)];
+            let compat = Compat::find(&in_image(&set)).unwrap().unwrap();
+            let writes = compat.allow.contains_key("ContainerCreate");
+            assert_eq!(writes, *on && table.name != "11notes", "{} POST={value:?}", table.name);
+        }
+    }
+}
+
+/// The rows of `docs/drop-in.md` about values: what each switch of the other proxies is with it, there and here.
+fn rows_of_values() -> String {
+    let mut text =
+        "| value | any other switch: there | here | `DISABLE_IPV6`: Tecnativa | here | linuxserver | here |\n\
+                    |---|---|---|---|---|---|---|\n"
+            .to_owned();
+    let word = |on: bool| if on { "on" } else { "off" };
+    let all = values();
+    let shown =
+        ["1", "0", "", "true", "yes", "on", "false", " 1", "\"1\"", "2", "-1", "01", "1x", "1 # needed", "1.0", "0x1"];
+    for (value, on) in all.iter().filter(|(value, _)| shown.contains(&value.as_str())) {
+        let compat = |name: &str| {
+            let set = [("DOCKVEIL_COMPAT", name), ("INFO", value), ("POST", value), ("DISABLE_IPV6", value)];
+            Compat::find(&in_image(&set)).unwrap().unwrap()
+        };
+        let here = ["tecnativa", "linuxserver"].map(|name| {
+            let compat = compat(name);
+            let is_info = compat.allow.contains_key("SystemInfo");
+            assert!(["POST", "INFO"].iter().all(|switch| compat.is_on(switch) == is_info), "{name}: {value:?}");
+            let is_ipv4 = compat.listeners[0].to_string() == "tcp://0.0.0.0:2375";
+            (is_info, is_ipv4, compat.notes.iter().any(|note| note.to_string().contains("INFO")))
+        });
+        assert_eq!((here[0].0, here[0].2), (here[1].0, here[1].2), "both are HAProxy: {value:?}");
+        // The scripts in front of HAProxy: Tecnativa's lets through three words in any case, linuxserver's one.
+        let ipv4 = [["1", "true", "yes"].contains(&value.to_lowercase().as_str()), value == "1"];
+        let says = if here[0].2 { ", and says so" } else { "" };
+        let cell = if value.is_empty() { "nothing".to_owned() } else { format!("`{value}`") };
+        text += &format!(
+            "| {cell} | {} | {}{says} | {} | {} | {} | {} |\n",
+            word(*on),
+            word(here[0].0),
+            word(ipv4[0]),
+            word(here[0].1),
+            word(ipv4[1]),
+            word(here[1].1),
+        );
+        assert_eq!((*on, ipv4[0], ipv4[1]), (here[0].0, here[0].1, here[1].1), "the same, there and here: {value:?}");
+    }
+    text
+}
+
+fn the_document_has_the_rows_of_the_values() {
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/drop-in.md")).unwrap();
+    assert!(document.contains(&rows_of_values()), "docs/drop-in.md must have these rows:\n{}", rows_of_values());
+}
+
+/// The addresses of a start without a configuration, and what the summary says.
+fn started(variables: &[(&str, &str)], profile: Option<&str>) -> (Vec<String>, String) {
+    let environment = Environment { variables: variables.iter().copied().collect(), ..Environment::default() };
+    let arguments = ServeArgs { profile: profile.map(ToOwned::to_owned), ..ServeArgs::default() };
+    let config = Config::load(&arguments, &environment).unwrap();
+    let addresses = config.listeners.iter().map(|listener| listener.address.to_string()).collect();
+    (addresses, dockveil::command::summary(&config))
+}
+
+fn one_ordinary_word_leaves_a_default_start_as_it_is() {
+    let (usual, _) = started(&[], None);
+    let words = tables().unwrap().iter().flat_map(|table| &table.words);
+    for (word, value) in words.zip(["1", "0", "true", "some text"].into_iter().cycle()) {
+        let stray = [(word.as_str(), value), ("VERSION", "1"), ("LOG_LEVEL", "loud"), ("SOCKET_PATH", "x")];
+        let (addresses, said) = started(&stray, None);
+        assert_eq!(addresses, usual, "{word}={value}");
+        let note = format!(
+            "note: {word} is set and ignored: one variable does not tell that Tecnativa/docker-socket-proxy is replaced; if it \
+             is, set DOCKVEIL_COMPAT=tecnativa\n"
+        );
+        assert!(said.contains(&note), "{said}");
+    }
+    // It can be certain in three ways.
+    for more in [("CONTAINERS", "0"), ("DOCKVEIL_COMPAT", "tecnativa"), ("DOCKVEIL_LABELS", "a.*")] {
+        assert_eq!(started(&[("INFO", "1"), more], None).0, ["tcp://[::]:2375"], "{more:?}");
+    }
+    // The profile can be named. It does not open a port.
+    let (addresses, said) = started(&[("INFO", "1")], Some("compat:tecnativa"));
+    assert_eq!(addresses, usual);
+    assert!(said.contains("SystemInfo") && !said.contains("ContainerList"), "{said}");
+}
+
+fn variables_without_effect_are_named() {
+    let said = |variables: &[(&str, &str)]| started(variables, None).1;
+    let tecnativa = said(&[
+        ("CONTAINERS", "1"),
+        ("POST", "0"),
+        ("DELETE", "1"),
+        ("LOGS", "0"),
+        ("IMAGE", "1"),
+        ("CONTAINERS_CREATE", "1"),
+        ("SOCKET_PROXY_UIDS", "1"),
+        ("DOCKVEIL_SERVICE_HOST", "10.0.0.1"),
+        ("HOME", "/root"),
+        ("SHLVL", "1"),
+        ("COLUMNS", "80"),
+        ("CI", "true"),
+    ]);
+    let stranger = |name: &str, hint: &str| {
+        format!("  warning: {name} is not a variable of Tecnativa/docker-socket-proxy and has no effect: {hint}\n")
+    };
+    for line in [
+        stranger("DELETE", "POST opens every method, also DELETE"),
+        stranger("LOGS", "CONTAINERS includes logs"),
+        stranger("IMAGE", "did you mean IMAGES?"),
+        stranger(
+            "CONTAINERS_CREATE",
+            "CONTAINERS opens that part of the API as a whole, with POST also what it writes",
+        ),
+        "warning: DOCKVEIL_SERVICE_HOST is not a variable of dockveil and has no effect\n".to_owned(),
+    ] {
+        assert!(tecnativa.contains(&line), "{line}{tecnativa}");
+    }
+    assert_eq!(tecnativa.matches("has no effect").count(), 5, "{tecnativa}");
+    let linuxserver = said(&[("ALLOW_TOP", "1"), ("CONTAINERS", "1"), ("LOGS", "1")]);
+    assert!(linuxserver.contains("has no effect: did you mean ALLOW_LOGS?\n"), "{linuxserver}");
+    let notes = said(&[("DOCKVEIL_COMPAT", "11notes"), ("POST", "1")]);
+    assert!(notes.contains("POST is not a variable of 11notes/socket-proxy and has no effect"), "{notes}");
+    assert!(notes.contains("it is one of Tecnativa/docker-socket-proxy"), "{notes}");
+}
+
 /// The variables that the other proxies read.
 const READ: &[(&str, &str)] = &[
     (
@@ -681,11 +859,6 @@ const INTENDED: &[(&str, &str, bool)] = &[
     // A GET request that writes to a process.
     ("tecnativa", "ContainerAttachWebsocket", false),
     ("linuxserver", "ContainerAttachWebsocket", false),
-    // There, variables that name an action have no effect without POST.
-    ("tecnativa", "ContainerKill", true),
-    ("tecnativa", "ContainerRestart", true),
-    ("tecnativa", "ContainerStart", true),
-    ("tecnativa", "ContainerStop", true),
 ];
 
 fn what_is_open_is_what_the_rules_of_the_other_proxy_open() {
@@ -711,7 +884,7 @@ fn what_is_open_is_what_the_rules_of_the_other_proxy_open() {
             if table.variables.contains_key("POST") {
                 variables.push(("POST", if on.contains("POST") { "1" } else { "0" }));
             }
-            let compat = Compat::find(&variables.into_iter().collect()).unwrap().unwrap();
+            let compat = Compat::find(&in_image(&variables)).unwrap().unwrap();
             let open: BTreeSet<&str> =
                 compat.allow.keys().copied().flat_map(operations_named).map(|one| one.id).collect();
             for operation in OPERATIONS {

@@ -276,8 +276,8 @@ fn proxy_of_variables(name: &str, variables: &Variables, arguments: &[String]) -
     if has(&["CONTAINER_NAMES", "CONTAINER_LABELS", "SCRUB_ENVS", "PROXY_URL"]) {
         return Ok(KnownProxy::FoxxMd);
     }
-    match compat::choose(variables)? {
-        Some(table) => Ok(KnownProxy::Table(table)),
+    match compat::choose(variables, true)? {
+        Some(choice) => Ok(KnownProxy::Table(choice.table)),
         None => {
             let message = format!("no variable of a known socket proxy, expected those of {}", KNOWN.join(", "));
             Err(Diagnostic::new(&Location::file(name), message).into())

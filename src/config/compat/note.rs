@@ -3,19 +3,48 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::table::{Means, Table, Verdict, tables};
+use super::table::{Means, Table, Variable, Verdict, tables};
+use super::value::{self, Meant};
 use super::{CHOICE, ExtraShow, Switches};
-use crate::cli::Variables;
+use crate::cli::{self, Variables};
+use crate::yaml::nearest;
 
 /// One difference to the other proxy, or one warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CompatNote {
-    /// A switch is on that was off for the other proxy, which reads words as zero.
-    OpenHere {
+    /// A switch is off although its value seems to mean something else, as for the other proxy.
+    Off {
         /// The variable.
         variable: &'static str,
-        /// Its value.
-        value: String,
+        /// Its value, if it is a word for on. Any other may be a secret.
+        value: Option<String>,
+        /// The other proxy.
+        table: &'static Table,
+    },
+    /// A switch is on because of the number that its value starts with, as for the other proxy.
+    On {
+        /// The variable.
+        variable: &'static str,
+        /// The other proxy.
+        table: &'static Table,
+    },
+    /// A switch is on and needs another one that is off, as for the other proxy.
+    Needs {
+        /// The variable.
+        variable: &'static str,
+        /// The other variable.
+        needed: &'static str,
+        /// A proxy that reads the same variables and needs no other one here.
+        instead: Option<&'static Table>,
+    },
+    /// A variable is set that the other proxy does not read.
+    NoEffect {
+        /// The variable.
+        variable: String,
+        /// What to know about it.
+        hint: String,
+        /// The other proxy.
+        table: &'static Table,
     },
     /// A variable is set that has no effect.
     NotSupported {
@@ -40,11 +69,40 @@ pub enum CompatNote {
     LosesHidden,
 }
 
+impl CompatNote {
+    /// Whether it is about a variable whose value may not mean what it seems to.
+    pub fn is_about_a_value(&self) -> bool {
+        match self {
+            Self::Off { .. } | Self::On { .. } | Self::Needs { .. } | Self::NoEffect { .. } => true,
+            Self::NotSupported { .. } | Self::SharedVariables { .. } | Self::ShowsAll { .. } | Self::LosesHidden => {
+                false
+            }
+        }
+    }
+}
+
 impl fmt::Display for CompatNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OpenHere { variable, value } => {
-                write!(f, "{variable}={value}: HAProxy reads a word as 0, so this was closed there; it is open here")
+            Self::Off { variable, value, table } => {
+                let value = value.as_ref().map(|value| format!("={value}")).unwrap_or_default();
+                let proxy = &table.about;
+                let on = table.variables.get(*variable).map(words_for_on).unwrap_or_default();
+                write!(
+                    f,
+                    "warning: {variable}{value} is off, as in {proxy}, which reads only {on} as on: write {variable}=1"
+                )
+            }
+            Self::On { variable, table } => {
+                write!(f, "{variable} starts with a number that is not 0, so it is on, as in {}", table.about)
+            }
+            Self::Needs { variable, needed, instead } => {
+                write!(f, "{variable} has no effect without {needed}=1, there and here")?;
+                let Some(instead) = instead else { return Ok(()) };
+                write!(f, "; {} needs no {needed} for it: set {CHOICE}={}", instead.about, instead.name)
+            }
+            Self::NoEffect { variable, hint, table } => {
+                write!(f, "warning: {variable} is not a variable of {} and has no effect: {hint}", table.about)
             }
             Self::NotSupported { variable, reason } => write!(f, "{variable}: not supported: {reason}"),
             Self::SharedVariables { other, differs } => write!(
@@ -65,15 +123,78 @@ impl fmt::Display for CompatNote {
     }
 }
 
-/// Switches that are on here and were off there.
+/// The values that are on.
+fn words_for_on(variable: &Variable) -> String {
+    if variable.on.is_empty() { "a number other than 0".to_owned() } else { variable.on.join(", ") }
+}
+
+/// Switches whose values are easily misread, and switches without effect.
 pub(super) fn of_switches(switches: &Switches, variables: &Variables) -> Vec<CompatNote> {
     let table = switches.table;
-    let on = switches.on.iter().filter(|name| table.variables.get(**name).is_some_and(|one| one.means != Means::Ipv4));
-    on.filter_map(|variable| {
-        let value = variables.get(variable).filter(|text| text.eq_ignore_ascii_case("true"))?;
-        Some(CompatNote::OpenHere { variable, value: value.to_owned() })
-    })
-    .collect()
+    let mut notes = Vec::new();
+    for (name, row) in table.switches() {
+        let Some(text) = variables.get(name) else { continue };
+        if switches.is_on(name) {
+            let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+            if row.on.is_empty() && !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                notes.push(CompatNote::On { variable: name, table });
+            }
+            if let Some(needed) = row.needs.as_deref().filter(|needed| !switches.is_on(needed)) {
+                notes.push(CompatNote::Needs { variable: name, needed, instead: without_need(table, name) });
+            }
+            continue;
+        }
+        let value = match value::meant(text) {
+            Meant::Off => continue,
+            Meant::On => Some(text.to_owned()),
+            Meant::Unknown => None,
+        };
+        notes.push(CompatNote::Off { variable: name, value, table });
+    }
+    notes
+}
+
+/// The proxy that reads the variables of `table` too, and needs no other variable for this one.
+fn without_need(table: &Table, name: &str) -> Option<&'static Table> {
+    let mut sharing = tables().unwrap_or_default().iter().filter(|other| other.shares_with(table));
+    sharing.find(|other| other.variables.get(name).is_some_and(|row| row.needs.is_none()))
+}
+
+/// Variables that the other proxy does not read, although their names and values look as if it did.
+pub(super) fn of_strangers(table: &'static Table, variables: &Variables) -> Vec<CompatNote> {
+    let is_ours = |name: &str| name.starts_with(cli::PREFIX) || table.variables.contains_key(name);
+    // An error already.
+    let is_refused = |name: &str| table.prefixes.iter().any(|prefix| name.starts_with(prefix));
+    let strangers = variables.names().filter(|name| !is_ours(name) && !is_refused(name));
+    strangers
+        .filter_map(|name| {
+            let hint = hint(table, name, variables.get(name)?)?;
+            Some(CompatNote::NoEffect { variable: name.to_owned(), hint, table })
+        })
+        .collect()
+}
+
+/// What to know about a variable that is not in `table`; `None` if it is probably not meant for that proxy.
+fn hint(table: &Table, name: &str, text: &str) -> Option<String> {
+    if let Some(why) = table.ineffective.get(name) {
+        return Some(why.clone());
+    }
+    let switches = || table.switches().map(|(switch, _)| switch);
+    let others = tables().unwrap_or_default().iter();
+    if let Some(other) = others.clone().find(|other| other.marks.iter().chain(&other.words).any(|mark| mark == name)) {
+        return Some(format!("it is one of {}", other.about));
+    }
+    if !matches!(text, "1" | "0") && value::meant(text) == Meant::Unknown {
+        return None;
+    }
+    // Forks have variables such as CONTAINERS_CREATE.
+    let section = switches().find(|switch| name.strip_prefix(*switch).is_some_and(|rest| rest.starts_with('_')));
+    if let Some(section) = section {
+        let post = table.meaning(Means::Post).map(|(post, _)| format!(", with {post} also what it writes"));
+        return Some(format!("{section} opens that part of the API as a whole{}", post.unwrap_or_default()));
+    }
+    let near = nearest(name, switches()).filter(|near| near.len().abs_diff(name.len()) <= 1)?;
+    Some(format!("did you mean {near}?"))
 }
 
 /// Variables that are set and not supported.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::table::{Means, Table, Variable};
-use super::{ENV, ExtraShow, LABELS, SHOW, Switches, value};
+use super::{ENV, ExtraShow, LABELS, SHOW, Switches};
 use crate::cli::Variables;
 use crate::schema::Class;
 use crate::yaml::{Diagnostic, Diagnostics, Location};
@@ -17,18 +17,14 @@ pub(super) struct VariableReader<'r> {
 
 impl VariableReader<'_> {
     /// The switches that are on.
-    pub(super) fn switches(&mut self) -> Switches {
+    pub(super) fn switches(&self) -> Switches {
+        let on = |(name, variable): &(&str, &Variable)| {
+            // If it is empty it is off, as for the other proxy.
+            variable.is_on(self.variables.get(name).unwrap_or(&variable.default))
+        };
         let table = self.table;
-        let on: BTreeSet<&'static str> =
-            table.switches().filter_map(|(name, variable)| self.switch(name, variable)?.then_some(name)).collect();
+        let on: BTreeSet<&'static str> = table.switches().filter(on).map(|(name, _)| name).collect();
         Switches { table, on }
-    }
-
-    /// Whether a switch is on. If it is empty it is off, as for the other proxy.
-    fn switch(&mut self, name: &str, variable: &Variable) -> Option<bool> {
-        let text = self.variables.get(name).unwrap_or(&variable.default);
-        let on = if variable.means == Means::Ipv4 { value::switch_or_word(text) } else { value::switch(text) };
-        self.diagnostics.ok(on.map_err(|expected| unexpected(name, text, expected)))
     }
 
     /// The value of the variable with this meaning. If it is empty, it counts as not set.

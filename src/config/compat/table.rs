@@ -9,7 +9,7 @@ use crate::config::{Timeouts, raw};
 use crate::socket::Address;
 use crate::yaml::{self, Diagnostics, Members, Node};
 
-use super::RunAs;
+use super::{RunAs, value};
 
 /// The files inside the program, in the order in which they are tried.
 const FILES: [(&str, &str); 3] = [
@@ -27,8 +27,10 @@ pub struct Table {
     pub about: String,
     /// The name of its image, without registry and tag.
     pub image: String,
-    /// The variables that tell that it is replaced: others may be set for another reason.
+    /// The variables that no other program reads: one of them tells that it is replaced.
     pub marks: Vec<String>,
+    /// Variables that another program may read as well. It takes two of them to tell that it is replaced.
+    pub words: Vec<String>,
     /// A variable with such a prefix belongs to it, or is misspelt.
     pub prefixes: Vec<String>,
     /// Where it listened on TCP.
@@ -45,6 +47,8 @@ pub struct Table {
     pub shares: Option<SharedVariables>,
     /// Its variables.
     pub variables: BTreeMap<String, Variable>,
+    /// Variables that people set although it does not read them, each with what to know about that.
+    pub ineffective: BTreeMap<String, String>,
 }
 
 /// One proxy reads all variables of another, and more. If only shared ones are set, they are read as those of the other.
@@ -65,6 +69,8 @@ pub struct Variable {
     pub default: String,
     /// Another switch that must be on.
     pub needs: Option<String>,
+    /// The words that are on, if it is not read as HAProxy reads a boolean.
+    pub on: Vec<String>,
     /// The operations that it allows.
     pub allow: Vec<&'static str>,
     /// The operations that it allows together with the switch for writing.
@@ -149,6 +155,7 @@ impl Table {
             "about",
             "image",
             "marks",
+            "words",
             "prefixes",
             "listen",
             "run_as",
@@ -157,6 +164,7 @@ impl Table {
             "allow",
             "raw",
             "variables",
+            "ineffective",
         ];
         let document = diagnostics.ok(yaml::parse(file, text))?;
         let members = diagnostics.members(&document, "a table of variables", &keys)?;
@@ -167,7 +175,8 @@ impl Table {
         };
         let (name, about, image) =
             (text("compat", diagnostics)?, text("about", diagnostics)?, text("image", diagnostics)?);
-        let (marks, prefixes) = (texts("marks", diagnostics), texts("prefixes", diagnostics));
+        let (marks, words) = (texts("marks", diagnostics), texts("words", diagnostics));
+        let prefixes = texts("prefixes", diagnostics);
         let listen = members.get("listen").map(|node| diagnostics.texts(node, "addresses")).unwrap_or_default();
         let listen =
             listen.into_iter().filter_map(|(text, node)| diagnostics.ok(raw::address(text, &node.location))).collect();
@@ -183,7 +192,23 @@ impl Table {
                 variables.insert(key.name.clone(), variable);
             }
         }
-        Some(Self { name, about, image, marks, prefixes, listen, run_as, timeouts, shares, allow, raw, variables })
+        let ineffective = ineffective(members, diagnostics);
+        Some(Self {
+            name,
+            about,
+            image,
+            marks,
+            words,
+            prefixes,
+            listen,
+            run_as,
+            timeouts,
+            shares,
+            allow,
+            raw,
+            variables,
+            ineffective,
+        })
     }
 
     /// Whether this proxy reads all variables of another, and more.
@@ -228,7 +253,7 @@ impl SharedVariables {
 impl Variable {
     /// Reads one of `variables`.
     fn read(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
-        let keys = ["means", "default", "needs", "allow", "with_post", "raw", "same", "different", "missing"];
+        let keys = ["means", "default", "needs", "on", "allow", "with_post", "raw", "same", "different", "missing"];
         let members = diagnostics.members(node, "a variable", &keys)?;
         let means = text_of(node, members, "means", diagnostics)?;
         let means = match means.as_str() {
@@ -265,16 +290,40 @@ impl Variable {
             return None;
         };
         let needs = members.get("needs").and_then(|node| diagnostics.ok(node.text("a variable")));
+        let on = members.get("on").map(|node| diagnostics.texts(node, "words")).unwrap_or_default();
         Some(Self {
             means,
             default: text_of(node, members, "default", diagnostics)?,
             needs: needs.map(ToOwned::to_owned),
+            on: on.into_iter().map(|(text, _)| text.to_owned()).collect(),
             allow: operations(members, "allow", diagnostics),
             with_post: operations(members, "with_post", diagnostics),
             raw: operations(members, "raw", diagnostics),
             verdict,
         })
     }
+}
+
+impl Variable {
+    /// Whether a value of a switch is on, as the other proxy reads it.
+    pub fn is_on(&self, text: &str) -> bool {
+        if self.on.is_empty() {
+            return value::is_on(text);
+        }
+        self.on.iter().any(|word| word.eq_ignore_ascii_case(text))
+    }
+}
+
+/// The variables in `ineffective`.
+fn ineffective(members: Members<'_>, diagnostics: &mut Diagnostics) -> BTreeMap<String, String> {
+    let entries = members.get("ineffective").and_then(|node| diagnostics.ok(node.mapping("variables")));
+    let mut found = BTreeMap::new();
+    for (key, node) in entries.unwrap_or_default() {
+        if let Some(text) = diagnostics.ok(node.text("what to know about it")) {
+            found.insert(key.name.clone(), text.to_owned());
+        }
+    }
+    found
 }
 
 /// The text of a required member.
@@ -321,8 +370,13 @@ mod tests {
         assert_eq!(names, ["11notes", "linuxserver", "tecnativa"]);
         for table in tables().unwrap() {
             assert!(table.shares.as_ref().is_none_or(|shares| names.contains(&shares.with.as_str())));
-            for mark in &table.marks {
-                assert!(table.variables.contains_key(mark), "{}: {mark}", table.name);
+            for name in table.marks.iter().chain(&table.words) {
+                assert!(table.variables.contains_key(name), "{}: {name}", table.name);
+            }
+            for (name, why) in &table.ineffective {
+                let is_known = table.variables.contains_key(name);
+                let is_refused = table.prefixes.iter().any(|prefix| name.starts_with(prefix));
+                assert!(!is_known && !is_refused && !why.is_empty(), "{}: {name}", table.name);
             }
             for (name, variable) in &table.variables {
                 let needed = variable.needs.as_ref();

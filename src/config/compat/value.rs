@@ -7,22 +7,37 @@ use crate::cli::LogLevel;
 use crate::config::LONGEST_TIMEOUT;
 use crate::socket::Address;
 
-/// Whether something is on.
-pub(super) fn switch(text: &str) -> Result<bool, &'static str> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "1" | "true" => Ok(true),
-        "0" | "false" | "" => Ok(false),
-        _ => Err("1, 0, true or false"),
+/// Whether HAProxy reads a text as on (`env() -m bool`): it starts with an integer that is not zero. So `true` is off, and
+/// `1x` is on. `fixtures/haproxy-bool.tsv` has what HAProxy itself answers.
+pub(super) fn is_on(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    digits.bytes().take_while(u8::is_ascii_digit).any(|digit| digit != b'0')
+}
+
+/// How the author of a text that [`is_on`] denies may have meant it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meant {
+    /// Off: nothing, a zero, or a word that says so.
+    Off,
+    /// On: a word that says so, or a one in quotes or behind a space.
+    On,
+    /// Anything else, and perhaps a secret: it may not be for this variable at all.
+    Unknown,
+}
+
+/// What a text that is off was probably meant to say.
+pub(super) fn meant(text: &str) -> Meant {
+    let is_mark = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
+    match text.trim_matches(is_mark).to_ascii_lowercase().as_str() {
+        "" | "0" | "00" | "false" | "no" | "off" | "n" | "f" | "none" | "disabled" => Meant::Off,
+        "1" | "true" | "yes" | "on" | "y" | "t" | "enabled" | "enable" => Meant::On,
+        _ => Meant::Unknown,
     }
 }
 
-/// As [`switch`], with `yes` and `no`.
-pub(super) fn switch_or_word(text: &str) -> Result<bool, &'static str> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "yes" => Ok(true),
-        "no" => Ok(false),
-        other => switch(other),
-    }
+/// Whether a text is what people write for a switch, on or off.
+pub(super) fn is_switch(text: &str) -> bool {
+    is_on(text) || meant(text) != Meant::Unknown
 }
 
 /// The engine: a path, or an address as HAProxy reads it.
@@ -100,14 +115,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_switch_is_1_0_true_or_false() {
-        for (text, on) in [("1", true), ("true", true), ("TRUE", true), ("0", false), ("False", false), ("", false)] {
-            assert_eq!((switch(text), switch_or_word(text)), (Ok(on), Ok(on)), "{text}");
+    fn a_switch_is_on_where_haproxy_reads_a_number() {
+        for text in ["1", "2", "-1", "+1", "01", "1x", "1 # needed", "1.0", "99999999999999999999999"] {
+            assert!(is_on(text) && is_switch(text), "{text:?}");
         }
-        for text in ["2", "-1", "yes", "on", "1x", "tru"] {
-            assert!(switch(text).is_err(), "{text}");
+        for (text, guess) in [
+            ("", Meant::Off),
+            ("-0", Meant::Unknown),
+            ("0", Meant::Off),
+            ("False", Meant::Off),
+            ("TRUE", Meant::On),
+            ("yes", Meant::On),
+            (" 1", Meant::On),
+            ("\"1\"", Meant::On),
+            ("--1", Meant::Unknown),
+            ("hunter2", Meant::Unknown),
+            ("\u{ff11}", Meant::Unknown),
+        ] {
+            assert_eq!((is_on(text), meant(text)), (false, guess), "{text:?}");
         }
-        assert_eq!((switch_or_word("yes"), switch_or_word("no")), (Ok(true), Ok(false)));
+        assert!(is_switch("off") && !is_switch("hunter2"));
     }
 
     #[test]
