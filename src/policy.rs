@@ -291,7 +291,9 @@ impl PolicyCompiler<'_> {
             }
             ResponseKind::Ping | ResponseKind::Text => (Handling::Relay(RelayReason::Text), None),
             ResponseKind::Empty => (Handling::Relay(RelayReason::Empty), None),
-            ResponseKind::Hijack | ResponseKind::WebSocket => (Handling::Relay(RelayReason::Hijack), None),
+            ResponseKind::Hijack | ResponseKind::Http2 | ResponseKind::WebSocket => {
+                (Handling::Relay(RelayReason::Hijack), None)
+            }
             ResponseKind::Tar | ResponseKind::Octets => (Handling::Relay(RelayReason::Archive), None),
         };
         let hidden_by_rules = if queries.covers(operation) { self.hidden_by_rules(operation) } else { ClassSet::EMPTY };

@@ -265,6 +265,18 @@ mod tests {
         }
     }
 
+    /// Nothing in such a connection can be filtered.
+    #[test]
+    fn no_built_in_profile_opens_a_tunnel() {
+        let profiles = Profiles::built_in(&crate::api::catalogue::built_in().unwrap()).unwrap();
+        let tunnels = OPERATIONS.iter().filter(|operation| operation.response.upgrade().is_some());
+        let ids: Vec<&str> = tunnels.clone().map(|operation| operation.id).collect();
+        assert_eq!(ids, ["ContainerAttachWebsocket", "ContainerAttach", "ExecStart", "Session", "Grpc"]);
+        for operation in tunnels {
+            assert!(!is_allowed_by_one(&profiles, operation), "{}", operation.id);
+        }
+    }
+
     #[test]
     fn a_built_in_profile_that_writes_says_so_in_its_description() {
         let profiles = Profiles::built_in(&crate::api::catalogue::built_in().unwrap()).unwrap();

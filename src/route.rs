@@ -84,6 +84,7 @@ impl Route {
             ResponseKind::Stream(StreamKind::Stats) => self.query.flag("stream").unwrap_or(true),
             ResponseKind::Stream(StreamKind::Logs | StreamKind::Events | StreamKind::Progress | StreamKind::Wait)
             | ResponseKind::Hijack
+            | ResponseKind::Http2
             | ResponseKind::WebSocket
             | ResponseKind::Tar
             | ResponseKind::Octets => true,

@@ -68,6 +68,8 @@ pub enum ResponseKind {
     Stream(StreamKind),
     /// Raw bytes in both directions.
     Hijack,
+    /// HTTP/2 in both directions: gRPC of BuildKit.
+    Http2,
     /// WebSocket frames in both directions.
     WebSocket,
     /// A tar archive.
@@ -89,6 +91,47 @@ pub enum StreamKind {
     Progress,
     /// One `ContainerWait`, sent when the container stops.
     Wait,
+}
+
+impl ResponseKind {
+    /// The protocol to which the engine upgrades the connection; `None` if it is an ordinary answer.
+    pub const fn upgrade(self) -> Option<Upgrade> {
+        match self {
+            Self::Hijack => Some(Upgrade::Tcp),
+            Self::Http2 => Some(Upgrade::H2c),
+            Self::WebSocket => Some(Upgrade::WebSocket),
+            Self::Document(_)
+            | Self::Array(_)
+            | Self::Ping
+            | Self::Text
+            | Self::Empty
+            | Self::Stream(_)
+            | Self::Tar
+            | Self::Octets => None,
+        }
+    }
+}
+
+/// A protocol to which the engine upgrades a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upgrade {
+    /// Docker's own: raw bytes. The engine hijacks the connection with or without a request for an upgrade.
+    Tcp,
+    /// HTTP/2 in clear text.
+    H2c,
+    /// WebSocket (RFC 6455).
+    WebSocket,
+}
+
+impl Upgrade {
+    /// Its name in the header field `Upgrade`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::H2c => "h2c",
+            Self::WebSocket => "websocket",
+        }
+    }
 }
 
 impl StreamKind {
@@ -187,6 +230,7 @@ impl Operation {
             | ResponseKind::Text
             | ResponseKind::Empty
             | ResponseKind::Hijack
+            | ResponseKind::Http2
             | ResponseKind::WebSocket
             | ResponseKind::Tar
             | ResponseKind::Octets => None,
@@ -254,7 +298,7 @@ macro_rules! parameters {
     (@rare) => { false };
 }
 
-use ResponseKind::{Array, Document, Empty, Hijack, Octets, Ping, Tar, Text, WebSocket};
+use ResponseKind::{Array, Document, Empty, Hijack, Http2, Octets, Ping, Tar, Text, WebSocket};
 
 /// The progress of a pull, push, load or build.
 const PROGRESS: ResponseKind = ResponseKind::Stream(StreamKind::Progress);
@@ -315,7 +359,7 @@ pub static OPERATIONS: &[Operation] = &[
     head("ContainerArchiveInfo", "/containers/{id}/archive").query(parameters!["path"]).with_path_stat().about("Tells whether any file exists, how large it is and where a link points."),
     put("PutContainerArchive", "/containers/{id}/archive", Empty).query(parameters!["path", "noOverwriteDirNonDir", "copyUIDGID"]).tar().about(ARCHIVE),
     post("ContainerCopy", "/containers/{id}/copy", Tar).json().reads().until(24).about("Reads any file of the container, on Docker up to 24. No longer documented: the id is dockveil's own."),
-    get("ContainerAttachWebsocket", "/containers/{id}/attach/ws", WebSocket).query(ATTACH).raw().writes().about("Lets the client write to the process. It is a GET, so any web page can open it on an unprotected listener."),
+    get("ContainerAttachWebsocket", "/containers/{id}/attach/ws", WebSocket).query(ATTACH).writes().about("Lets the client write to the process. It is a GET, so any web page can open it on an unprotected listener."),
     post("ContainerAttach", "/containers/{id}/attach", Hijack).query(ATTACH).raw().about(ATTACHED),
     post("ContainerCreate", "/containers/create", Document("ContainerCreated")).query(parameters!["name", "platform"]).json(),
     post("ContainerStart", "/containers/{id}/start", Empty).query(parameters!["detachKeys", "checkpoint" rare, "checkpoint-dir" rare]),
@@ -363,8 +407,8 @@ pub static OPERATIONS: &[Operation] = &[
     ]).optional_tar().with_registry().about(BUILD),
     post("BuildCancel", "/build/cancel", Empty).query(parameters!["id"]).since(38).about("Cancels a build. Undocumented: the id is dockveil's own."),
     post("BuildPrune", "/build/prune", Document("BuildPrune")).query(parameters!["keep-storage", "reserved-space", "max-used-space", "min-free-space", "all", "filters"]).since(31),
-    post("Session", "/session", Hijack).raw().since(31).about(BUILDKIT),
-    post("Grpc", "/grpc", Hijack).raw().since(40).about("Opens a tunnel to BuildKit that bypasses every rule: secrets, SSH agents, contents of images. Undocumented: the id is dockveil's own."),
+    post("Session", "/session", Http2).since(31).about(BUILDKIT),
+    post("Grpc", "/grpc", Http2).since(40).about("Opens a tunnel to BuildKit that bypasses every rule: secrets, SSH agents, contents of images. Undocumented: the id is dockveil's own."),
 
     get("DistributionInspect", "/distribution/{reference}/json", Document("Distribution")).since(30).with_registry().about(CALLS_OUT),
 
@@ -615,7 +659,7 @@ mod tests {
     #[test]
     fn every_raw_response_has_a_reason_against_it() {
         for operation in OPERATIONS {
-            if matches!(operation.response, Hijack | WebSocket | Tar | Octets | LOGS) {
+            if matches!(operation.response, Hijack | Http2 | WebSocket | Tar | Octets | LOGS) {
                 assert!(!operation.about.is_empty(), "{}", operation.id);
             }
         }

@@ -120,7 +120,8 @@ fn is_unfilterable(operation: &Operation) -> bool {
         | ResponseKind::Ping
         | ResponseKind::Empty
         | ResponseKind::Stream(_)
-        | ResponseKind::Hijack => false,
+        | ResponseKind::Hijack
+        | ResponseKind::Http2 => false,
     };
     raw || operation.path_stat || operation.is_debug_page()
 }

@@ -14,6 +14,10 @@ use crate::socket::Address;
 /// What it means if a client can create containers.
 const CREATES: &str = "a client can create a container that mounts the whole host, and read everything";
 
+/// What it means if a client can open tunnels to BuildKit.
+const BUILDKIT: &str = "tunnels to BuildKit, of which nothing is seen, filtered or logged: a client can run commands in builds, also \
+                        on the network of the host, and read images, build caches and results";
+
 /// What the clients of each listener may request and see.
 pub fn summary(config: &Config) -> String {
     let mut text = format!("engine  {}\n", config.upstream);
@@ -163,6 +167,7 @@ fn filtered(operation: &Operation, policy: &Policy) -> Option<&'static str> {
         | ResponseKind::Empty
         | ResponseKind::Stream(StreamKind::Logs | StreamKind::Progress | StreamKind::Wait)
         | ResponseKind::Hijack
+        | ResponseKind::Http2
         | ResponseKind::WebSocket
         | ResponseKind::Tar
         | ResponseKind::Octets => return None,
@@ -188,6 +193,7 @@ fn untouched(operation: &Operation, policy: &Policy) -> Option<String> {
         ResponseKind::Hijack | ResponseKind::WebSocket => {
             Some("attached streams: everything that a process prints and a client types")
         }
+        ResponseKind::Http2 => Some(BUILDKIT),
         ResponseKind::Tar | ResponseKind::Octets => {
             Some("archives and profiler output, with files, environments and memory")
         }
@@ -236,6 +242,19 @@ mod tests {
             .filter(|line| ["untouched", "filtered"].iter().any(|word| line.contains(word)))
             .collect();
         assert_eq!(found, expected, "{lines}");
+    }
+
+    #[test]
+    fn a_tunnel_to_buildkit_is_warned_of() {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        for (allowed, is_warned) in [("Grpc", true), ("Session", true), ("ImageBuild, ExecStart", false)] {
+            let text = format!("profile: p\nallow: [{allowed}]\n");
+            let profiles = Profiles::parse(&[("p.yaml", &text)], &catalogue).unwrap();
+            let summary = of_policy(&Policy::compile(profiles.get("p").unwrap(), &catalogue).unwrap());
+            let warning =
+                "  warning: passes untouched: tunnels to BuildKit, of which nothing is seen, filtered or logged:";
+            assert_eq!(summary.contains(warning), is_warned, "{summary}");
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ use super::access_log::AccessLog;
 use super::headers::HostFields;
 use super::memory::{Leased, MemoryError, MemoryLease, buffer};
 use super::{Error, headers, work};
-use crate::api::ApiVersion;
+use crate::api::{ApiVersion, Upgrade};
 use crate::filter::{FilterError, Plan, RecordFilter, Report};
 use crate::policy::RelayReason;
 use crate::stream::elements::{ArrayError, ArraySplitter};
@@ -479,8 +479,8 @@ pub(super) struct OutgoingBuffer {
 /// How the body of a stream is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StreamFraming {
-    /// The connection is upgraded: 101, and then raw bytes.
-    Upgraded,
+    /// The connection is upgraded to this protocol: 101, and then its bytes.
+    Upgraded(Upgrade),
     /// Raw bytes to the end of the connection, without `Connection: close`. That is how Docker hijacks a connection.
     Hijacked,
     /// Chunks.
@@ -514,7 +514,13 @@ impl OutgoingBuffer {
             }
             bytes.extend_from_slice(b"\r\n");
         };
-        line(&[if framing == StreamFraming::Upgraded { "HTTP/1.1 101 UPGRADED" } else { "HTTP/1.1 200 OK" }]);
+        line(&[match framing {
+            StreamFraming::Upgraded(Upgrade::Tcp) => "HTTP/1.1 101 UPGRADED",
+            StreamFraming::Upgraded(Upgrade::H2c | Upgrade::WebSocket) => "HTTP/1.1 101 Switching Protocols",
+            StreamFraming::Hijacked | StreamFraming::Chunked | StreamFraming::Length(_) | StreamFraming::UntilClose => {
+                "HTTP/1.1 200 OK"
+            }
+        }]);
         for (name, value) in &headers::of_response(&from.headers, HostFields::Hidden) {
             line(&[name.as_str(), ": ", value.to_str().unwrap_or_default()]);
         }
@@ -522,7 +528,12 @@ impl OutgoingBuffer {
             line(&["Content-Type: ", content_type]);
         }
         match framing {
-            StreamFraming::Upgraded => line(&["Connection: Upgrade\r\nUpgrade: tcp"]),
+            StreamFraming::Upgraded(protocol) => {
+                for (name, value) in &headers::of_handshake(&from.headers, protocol) {
+                    line(&[name.as_str(), ": ", value.to_str().unwrap_or_default()]);
+                }
+                line(&["Connection: Upgrade\r\nUpgrade: ", protocol.as_str()]);
+            }
             StreamFraming::Hijacked => {}
             StreamFraming::Chunked => line(&["Transfer-Encoding: chunked\r\nConnection: close"]),
             StreamFraming::Length(length) => line(&["Content-Length: ", &length.to_string(), "\r\nConnection: close"]),
@@ -658,7 +669,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\napi-version: 1.51\r\nContent-Type: text/x\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
         );
         assert_eq!(
-            text(StreamFraming::Upgraded),
+            text(StreamFraming::Upgraded(Upgrade::Tcp)),
             "HTTP/1.1 101 UPGRADED\r\napi-version: 1.51\r\nContent-Type: text/x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
         );
     }

@@ -6,7 +6,7 @@ use hyper::header::HeaderName;
 
 use super::body::ElementError;
 use super::memory::MemoryError;
-use crate::api::Operation;
+use crate::api::{Operation, Upgrade};
 use crate::filter::FilterError;
 use crate::policy::Denial;
 use crate::route::TargetError;
@@ -35,6 +35,8 @@ pub enum Error {
     Repeated,
     /// The client did not send all of the body.
     BodyBroken,
+    /// The operation needs an upgrade of the connection that the request does not ask for.
+    NoUpgrade(Upgrade),
     /// A stream over HTTP/1.0, which cannot tell a cut from an end.
     HttpVersion,
     /// A newer API version than the engine supports.
@@ -85,6 +87,7 @@ impl Error {
             | Self::BodyTooLong
             | Self::Repeated
             | Self::BodyBroken
+            | Self::NoUpgrade(_)
             | Self::HttpVersion
             | Self::NewerThanEngine
             | Self::Engine { .. } => false,
@@ -115,6 +118,7 @@ impl fmt::Display for Error {
             Self::BodyTooLong => f.write_str("the request body is too long"),
             Self::Repeated => f.write_str("a header field is repeated"),
             Self::BodyBroken => f.write_str("the request body is incomplete"),
+            Self::NoUpgrade(protocol) => write!(f, "no request for an upgrade to {}", protocol.as_str()),
             Self::HttpVersion => f.write_str("a stream over HTTP/1.0"),
             Self::NewerThanEngine => f.write_str("an API version newer than the engine's"),
             Self::Unroutable => f.write_str("the operation cannot be requested from this engine"),

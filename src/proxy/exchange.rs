@@ -1,5 +1,6 @@
 //! One request and its answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -149,7 +150,8 @@ impl Proxy {
     /// Refuses requests of web pages, and requests for another host name, whether the target or `Host` names it.
     fn admit(&self, request: &Request<Incoming>) -> Result<(), Error> {
         let headers = request.headers();
-        let is_allowed = |origin: &HeaderValue| self.origins.iter().any(|allowed| origin == allowed.as_str());
+        let is_listed = |origin: &HeaderValue| self.origins.iter().any(|allowed| origin == allowed.as_str());
+        let is_allowed = |origin: &HeaderValue| is_listed(origin) || self.is_own_origin(origin, headers);
         if !headers.get_all(ORIGIN).iter().all(is_allowed) {
             return Err(Error::Origin);
         }
@@ -161,6 +163,19 @@ impl Proxy {
             return Ok(());
         }
         Err(Error::Host)
+    }
+
+    /// Whether a request for a WebSocket names this listener itself as its origin. Clients that are no browsers do that:
+    /// websocket-client, which the SDK for Python uses. No web page has this origin, because the listener serves none. A
+    /// name that an attacker's name server could point here would have it, so the host must be listed or an address.
+    fn is_own_origin(&self, origin: &HeaderValue, headers: &HeaderMap) -> bool {
+        let (Ok(origin), Some(Ok(host))) = (origin.to_str(), headers.get(HOST).map(HeaderValue::to_str)) else {
+            return false;
+        };
+        let name = without_port(host);
+        let is_address = name == "localhost" || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        let is_certain = is_address || self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name));
+        is_certain && headers::asks_websocket(headers) && origin.strip_prefix("http://") == Some(host)
     }
 
     /// Sends the canonical form of the request, and checks the status of the answer.
@@ -224,6 +239,7 @@ impl Proxy {
             | ResponseKind::Empty
             | ResponseKind::Stream(_)
             | ResponseKind::Hijack
+            | ResponseKind::Http2
             | ResponseKind::WebSocket
             | ResponseKind::Tar
             | ResponseKind::Octets => return Err(Error::NotJson),
@@ -263,6 +279,7 @@ impl Proxy {
             | ResponseKind::Array(_)
             | ResponseKind::Stream(_)
             | ResponseKind::Hijack
+            | ResponseKind::Http2
             | ResponseKind::WebSocket
             | ResponseKind::Tar
             | ResponseKind::Octets => {
@@ -296,6 +313,7 @@ impl Proxy {
         if request.version() != Version::HTTP_11 {
             return Err(Error::HttpVersion);
         }
+        headers::check_upgrade(request.headers(), route.operation)?;
         let target = self.target(route).await?;
         let (parts, body) = request.into_parts();
         let mut memory = self.memory.lease();
@@ -314,13 +332,12 @@ fn opens_stream(route: &Route, request: &Request<Incoming>) -> bool {
     match route.operation.response {
         ResponseKind::Stream(StreamKind::Progress) => request.body().is_end_stream(),
         ResponseKind::Stream(_) => route.streams(),
-        ResponseKind::Hijack => true,
+        ResponseKind::Hijack | ResponseKind::Http2 | ResponseKind::WebSocket => true,
         ResponseKind::Document(_)
         | ResponseKind::Array(_)
         | ResponseKind::Ping
         | ResponseKind::Text
         | ResponseKind::Empty
-        | ResponseKind::WebSocket
         | ResponseKind::Tar
         | ResponseKind::Octets => false,
     }

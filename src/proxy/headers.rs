@@ -2,12 +2,13 @@
 
 use hyper::HeaderMap;
 use hyper::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN,
-    TRANSFER_ENCODING,
+    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN,
+    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE,
 };
 
 use super::Error;
-use crate::api::{ApiVersion, Operation};
+use crate::api::{ApiVersion, Operation, Upgrade};
 use crate::upstream::raw::ResponseHead;
 
 /// In every answer of the engine. Clients negotiate by them.
@@ -28,6 +29,16 @@ const FOR_REGISTRIES: [HeaderName; 2] =
 /// The description of a file in a container.
 const PATH_STAT: HeaderName = HeaderName::from_static("x-docker-container-path-stat");
 
+/// What begins the names of the fields in which a client of BuildKit says which services it has for the engine.
+const SESSION_PREFIX: &str = "x-docker-expose-session-";
+
+/// The handshake of a WebSocket in a request (RFC 6455 §4.1).
+const WEBSOCKET_REQUEST: [HeaderName; 4] =
+    [SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_EXTENSIONS];
+
+/// The handshake of a WebSocket in an answer (RFC 6455 §4.2.2).
+const WEBSOCKET_ANSWER: [HeaderName; 3] = [SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_EXTENSIONS];
+
 /// The media types of events. They differ only in framing, so a client may choose one.
 const EVENT_TYPES: [&str; 4] =
     ["application/json", "application/jsonl", "application/x-ndjson", "application/json-seq"];
@@ -45,7 +56,66 @@ pub(super) fn of_request(from: &HeaderMap, operation: &Operation) -> HeaderMap {
     if operation.calls_registry {
         copy(from, &FOR_REGISTRIES, &mut up);
     }
+    match operation.response.upgrade() {
+        Some(Upgrade::H2c) => {
+            // The names of the services are one field each.
+            let fields = from.iter().filter(|(name, _)| name.as_str().starts_with(SESSION_PREFIX));
+            up.extend(fields.map(|(name, value)| (name.clone(), value.clone())));
+        }
+        Some(Upgrade::WebSocket) => copy(from, &WEBSOCKET_REQUEST, &mut up),
+        Some(Upgrade::Tcp) | None => {}
+    }
     up
+}
+
+/// Refuses a request without the upgrade that its operation cannot do without. The engine would refuse it too.
+///
+/// # Errors
+/// [`Error::NoUpgrade`].
+pub(super) fn check_upgrade(headers: &HeaderMap, operation: &Operation) -> Result<(), Error> {
+    let Some(protocol) = operation.response.upgrade() else { return Ok(()) };
+    let has_upgrade = match protocol {
+        Upgrade::Tcp => true,
+        Upgrade::H2c => asks(headers, protocol),
+        Upgrade::WebSocket => asks_websocket(headers),
+    };
+    if has_upgrade { Ok(()) } else { Err(Error::NoUpgrade(protocol)) }
+}
+
+/// Whether a request has the handshake of a WebSocket.
+pub(super) fn asks_websocket(headers: &HeaderMap) -> bool {
+    asks(headers, Upgrade::WebSocket)
+        && headers.get(SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13")
+        && headers.get(SEC_WEBSOCKET_KEY).is_some_and(|key| key.to_str().is_ok_and(is_base64))
+}
+
+/// Whether a request asks for an upgrade to this protocol and no other.
+fn asks(headers: &HeaderMap, protocol: Upgrade) -> bool {
+    let values = headers.get_all(CONNECTION);
+    let mut options = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let named = headers.get(UPGRADE).and_then(|value| value.to_str().ok());
+    options.any(|option| option.trim().eq_ignore_ascii_case("upgrade"))
+        && named.is_some_and(|name| name.eq_ignore_ascii_case(protocol.as_str()))
+}
+
+/// The fields of the engine's side of a handshake that go down.
+pub(super) fn of_handshake(from: &HeaderMap, protocol: Upgrade) -> HeaderMap {
+    let mut down = HeaderMap::new();
+    match protocol {
+        Upgrade::WebSocket => copy(from, &WEBSOCKET_ANSWER, &mut down),
+        Upgrade::Tcp | Upgrade::H2c => {}
+    }
+    down
+}
+
+/// Whether an answer upgrades the connection to this protocol, as far as it must say so. Docker's own goes by many names.
+pub(super) fn upgrades_to(head: &ResponseHead, protocol: Upgrade) -> bool {
+    let names = || head.field(&UPGRADE).is_some_and(|name| name.eq_ignore_ascii_case(protocol.as_str()));
+    match protocol {
+        Upgrade::Tcp => true,
+        Upgrade::H2c => names(),
+        Upgrade::WebSocket => names() && head.field(&SEC_WEBSOCKET_ACCEPT).is_some(),
+    }
 }
 
 /// Whether header fields that describe the host pass.
@@ -85,7 +155,7 @@ pub(super) fn check_answer(headers: &HeaderMap) -> Result<(), Error> {
 type IsValid = fn(&str) -> bool;
 
 /// The fields of an answer that decide something or pass, and their shapes.
-static OF_ANSWERS: [(HeaderName, IsValid); 8] = [
+static OF_ANSWERS: [(HeaderName, IsValid); 12] = [
     (HeaderName::from_static("api-version"), |value| value.parse::<ApiVersion>().is_ok()),
     (HeaderName::from_static("docker-experimental"), |value| matches!(value, "true" | "false")),
     (HeaderName::from_static("ostype"), is_word),
@@ -95,6 +165,10 @@ static OF_ANSWERS: [(HeaderName, IsValid); 8] = [
     (PATH_STAT, is_base64),
     (CONTENT_TYPE, is_media_type),
     (CONTENT_ENCODING, |value| value.eq_ignore_ascii_case("identity")),
+    (UPGRADE, is_word),
+    (SEC_WEBSOCKET_ACCEPT, |value| value.len() == 28 && is_base64(value)),
+    (SEC_WEBSOCKET_PROTOCOL, is_word),
+    (SEC_WEBSOCKET_EXTENSIONS, |value| value.split([',', ';', '=']).all(|part| is_word(part.trim()))),
 ];
 
 /// A short word, such as `linux`.
@@ -248,6 +322,64 @@ mod tests {
     }
 
     #[test]
+    fn only_the_fields_of_its_upgrade_go_up_with_a_tunnel() {
+        let mut from = fields(&[
+            ("upgrade", "h2c"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-canary", "1"),
+            ("x-docker-expose-session-uuid", "a"),
+            ("x-docker-expose-canary", "1"),
+            ("x-registry-auth", "e30="),
+        ]);
+        let method = "x-docker-expose-session-grpc-method";
+        for value in ["/a/b", "/a/c"] {
+            from.append(method, HeaderValue::from_static(value));
+        }
+        for (id, expected) in [
+            ("Session", &["x-docker-expose-session-uuid", method][..]),
+            ("Grpc", &["x-docker-expose-session-uuid", method]),
+            ("ContainerAttachWebsocket", &["sec-websocket-key", "sec-websocket-version"]),
+            ("ContainerAttach", &[]),
+            ("ContainerInspect", &[]),
+        ] {
+            let up = of_request(&from, operation(id).unwrap());
+            assert_eq!(names(&up), expected, "{id}");
+            assert!(expected.contains(&method) == (up.get_all(method).iter().count() == 2), "{id}");
+        }
+    }
+
+    #[test]
+    fn what_needs_an_upgrade_is_asked_for_it() {
+        let websocket = [("sec-websocket-version", "13"), ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")];
+        for (id, upgrade, is_asked) in [
+            ("Grpc", &[("connection", "Upgrade"), ("upgrade", "h2c")][..], true),
+            ("Session", &[("connection", "keep-alive, upgrade"), ("upgrade", "h2c")], true),
+            ("Grpc", &[("connection", "Upgrade"), ("upgrade", "tcp")], false),
+            ("Grpc", &[("connection", "Upgrade"), ("upgrade", "h2c, tcp")], false),
+            ("Grpc", &[("connection", "close"), ("upgrade", "h2c")], false),
+            ("Grpc", &[("upgrade", "h2c")], false),
+            ("Grpc", &[], false),
+            ("ContainerAttachWebsocket", &[("connection", "Upgrade"), ("upgrade", "WebSocket")], true),
+            ("ContainerAttachWebsocket", &[("connection", "Upgrade"), ("upgrade", "h2c")], false),
+            ("ContainerAttachWebsocket", &[], false),
+            ("ContainerAttach", &[], true),
+            ("ContainerInspect", &[], true),
+        ] {
+            let headers = fields(&[upgrade, &websocket].concat());
+            assert_eq!(check_upgrade(&headers, operation(id).unwrap()).is_ok(), is_asked, "{id} {upgrade:?}");
+            // A handshake is whole.
+            let is_websocket = id == "ContainerAttachWebsocket";
+            let half = fields(&[upgrade, &websocket[..1]].concat());
+            assert_eq!(
+                check_upgrade(&half, operation(id).unwrap()).is_ok(),
+                is_asked && !is_websocket,
+                "{id} {upgrade:?}"
+            );
+        }
+    }
+
+    #[test]
     fn the_media_type_of_records_is_a_known_one() {
         let head = |list: &[(&'static str, &'static str)]| ResponseHead {
             status: 200,
@@ -294,6 +426,18 @@ mod tests {
                 &["text", "text/", "text/plain; canary", "text/plain; a=b c", "text/plain, text/html"],
             ),
             ("content-encoding", &["identity"], &["gzip", "identity, gzip", ""]),
+            ("upgrade", &["tcp", "h2c", "websocket"], &["", "h2c, canary", "a b"]),
+            (
+                "sec-websocket-accept",
+                &["s3pPLMBiTxaQ9kYGzzhZRbK+xOo="],
+                &["", "canary", "s3pPLMBiTxaQ9kYGzzhZRbK xOo="],
+            ),
+            ("sec-websocket-protocol", &["chat"], &["", "chat, canary", "a b"]),
+            (
+                "sec-websocket-extensions",
+                &["permessage-deflate; client_max_window_bits=15"],
+                &["", "a b", "a;;b", "\"a\""],
+            ),
         ] {
             for value in valid {
                 assert!(check_answer(&fields(&[(name, value)])).is_ok(), "{name}: {value:?}");
@@ -314,6 +458,7 @@ mod tests {
     #[test]
     fn every_field_that_passes_has_a_shape() {
         let passing = FROM_ENGINE.into_iter().chain(FROM_ENGINE_OF_THE_HOST).chain([PATH_STAT, CONTENT_TYPE]);
+        let passing = passing.chain(WEBSOCKET_ANSWER);
         for name in passing {
             assert!(OF_ANSWERS.iter().any(|(known, _)| *known == name), "{name}");
         }

@@ -8,7 +8,7 @@ use hyper::{Response, StatusCode};
 use super::Error;
 use super::body::Filtered;
 use super::memory::MemoryError;
-use crate::api::{ApiVersion, errors};
+use crate::api::{ApiVersion, Upgrade, errors};
 use crate::route::TargetError;
 use crate::upstream::UpstreamError;
 
@@ -56,6 +56,9 @@ pub(super) fn public(error: &Error) -> (u16, &'static str) {
         Error::BodyTooLong => (413, "the request body is too long"),
         Error::Repeated => (400, "malformed request: a header field is repeated"),
         Error::BodyBroken => (400, "the request body is incomplete"),
+        Error::NoUpgrade(Upgrade::Tcp) => (400, "this operation needs an upgrade of the connection"),
+        Error::NoUpgrade(Upgrade::H2c) => (400, "this operation needs `Connection: Upgrade` and `Upgrade: h2c`"),
+        Error::NoUpgrade(Upgrade::WebSocket) => (400, "this operation needs a WebSocket handshake, version 13"),
         Error::HttpVersion => (505, "streams need HTTP/1.1"),
         Error::NewerThanEngine => {
             (400, "client version is too new: the engine supports no version above the one in Api-Version")

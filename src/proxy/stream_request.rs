@@ -25,7 +25,7 @@ use super::records::{RecordFiltering, RecordRewriter};
 use super::relay::{StreamEnd, relay};
 use super::tunnel::tunnel;
 use super::{Error, headers, respond};
-use crate::api::{Method, Operation, ResponseKind, StreamKind};
+use crate::api::{Method, Operation, ResponseKind, StreamKind, Upgrade};
 use crate::policy::RelayReason;
 use crate::socket::Socket;
 use crate::stream::responses::ResponseError;
@@ -58,8 +58,8 @@ pub(super) enum StreamBody {
 pub struct StreamRequest {
     engine: Arc<Engine>,
     operation: &'static Operation,
-    /// Whether the request asks the engine to upgrade the connection.
-    asks_upgrade: bool,
+    /// The protocol to which the request asks the engine to upgrade the connection.
+    upgrade: Option<Upgrade>,
     /// The request, as it is sent.
     request: Vec<u8>,
     /// The memory of the request, until it has been sent.
@@ -77,7 +77,7 @@ impl fmt::Debug for StreamRequest {
 /// What an answer turned out to be.
 enum Opened {
     /// A connection that is hijacked.
-    Tunnel(RelayReason),
+    Tunnel(RelayReason, StreamFraming),
     /// A body that is relayed, framed as it came.
     Relay(RelayReason),
     /// A body that is filtered record by record.
@@ -118,8 +118,9 @@ impl StreamRequest {
         log: AccessLog,
     ) -> Self {
         let operation = parts.operation;
-        let asks_upgrade = is_hijack(operation) && parts.headers.contains_key(UPGRADE);
-        Self { engine, operation, asks_upgrade, request: request_bytes(parts, asks_upgrade), memory, stream_body, log }
+        // Docker's own protocol goes by any name, as at the engine. Without the others there is no stream.
+        let upgrade = operation.response.upgrade().filter(|_| parts.headers.contains_key(UPGRADE));
+        Self { engine, operation, upgrade, request: request_bytes(parts, upgrade), memory, stream_body, log }
     }
 
     /// Opens the stream and carries it to its end.
@@ -153,7 +154,7 @@ impl StreamRequest {
         log.status(head.status);
         let mut out = head_down(&head, &opened);
         let mut body = StreamEnd::of(head.framing);
-        if let Opened::Relay(reason) | Opened::Tunnel(reason) = opened {
+        if let Opened::Relay(reason) | Opened::Tunnel(reason, _) = opened {
             if matches!(opened, Opened::Relay(_)) {
                 start.truncate(body.follow(&start).map_err(|_| Error::Upstream(BAD_CHUNK))?);
             }
@@ -171,7 +172,7 @@ impl StreamRequest {
             }
             Opened::Relay(reason) => relay(&engine, client, body, reason, log).await,
             Opened::Records(rewriter) => rewriter.run(&engine, client, start, log).await,
-            Opened::Tunnel(reason) => tunnel(&engine, client, reason, log).await,
+            Opened::Tunnel(reason, _) => tunnel(&engine, client, reason, log).await,
         }
     }
 
@@ -182,11 +183,11 @@ impl StreamRequest {
         client: &mut Downstream,
     ) -> Result<(Socket, ResponseHead), StreamError> {
         let request = std::mem::take(&mut self.request);
-        let is_hijack = is_hijack(self.operation);
+        let takes_over = self.operation.response.upgrade().is_some();
         let left = async {
             client.hold_input().await;
             // A client that has ended its direction still reads. In a hijacked connection that is its right.
-            if is_hijack {
+            if takes_over {
                 client.closed().await;
             }
         };
@@ -233,14 +234,18 @@ impl StreamRequest {
             }
             StreamBody::Filtered(_) => return Err(self.refusal(head)),
         };
-        match (head.status, head.framing) {
-            (101, BodyFraming::Close) if self.asks_upgrade => Ok(Opened::Tunnel(reason)),
-            (200, BodyFraming::Close) if is_hijack(self.operation) && headers::is_raw_stream(head) => {
-                Ok(Opened::Tunnel(reason))
+        match (head.status, head.framing, self.operation.response.upgrade()) {
+            (101, BodyFraming::Close, Some(protocol))
+                if self.upgrade == Some(protocol) && headers::upgrades_to(head, protocol) =>
+            {
+                Ok(Opened::Tunnel(reason, StreamFraming::Upgraded(protocol)))
             }
-            (200, BodyFraming::Length(0)) if is_hijack(self.operation) => Ok(Opened::Empty),
-            (200, _) if !is_hijack(self.operation) => Ok(Opened::Relay(reason)),
-            (_, _) => Err(self.refusal(head)),
+            (200, BodyFraming::Close, Some(Upgrade::Tcp)) if headers::is_raw_stream(head) => {
+                Ok(Opened::Tunnel(reason, StreamFraming::Hijacked))
+            }
+            (200, BodyFraming::Length(0), Some(Upgrade::Tcp)) => Ok(Opened::Empty),
+            (200, _, None) => Ok(Opened::Relay(reason)),
+            (_, _, _) => Err(self.refusal(head)),
         }
     }
 
@@ -257,12 +262,8 @@ impl StreamRequest {
 /// The error for a body whose first bytes are malformed.
 const BAD_CHUNK: UpstreamError = UpstreamError::Malformed(ResponseError::Chunk);
 
-fn is_hijack(operation: &Operation) -> bool {
-    operation.response == ResponseKind::Hijack
-}
-
 /// The request as it is sent to the engine.
-fn request_bytes(parts: &StreamParts<'_>, asks_upgrade: bool) -> Vec<u8> {
+fn request_bytes(parts: &StreamParts<'_>, upgrade: Option<Upgrade>) -> Vec<u8> {
     let StreamParts { operation, target, headers, body } = parts;
     let mut request = Vec::with_capacity(512 + body.len());
     let mut line = |parts: &[&[u8]]| {
@@ -290,9 +291,9 @@ fn request_bytes(parts: &StreamParts<'_>, asks_upgrade: bool) -> Vec<u8> {
     } else if operation.method == Method::Post {
         line(&[b"Content-Length: 0"]);
     }
-    if asks_upgrade {
-        line(&[b"Connection: Upgrade\r\nUpgrade: tcp"]);
-    } else if !is_hijack(operation) {
+    if let Some(protocol) = upgrade {
+        line(&[b"Connection: Upgrade\r\nUpgrade: ", protocol.as_str().as_bytes()]);
+    } else if operation.response.upgrade().is_none() {
         line(&[b"Connection: close"]);
     }
     line(&[]);
@@ -304,11 +305,10 @@ fn request_bytes(parts: &StreamParts<'_>, asks_upgrade: bool) -> Vec<u8> {
 fn head_down(head: &ResponseHead, opened: &Opened) -> OutgoingBuffer {
     let content_type = match opened {
         Opened::Records(rewriter) => rewriter.content_type(),
-        Opened::Tunnel(_) | Opened::Relay(_) | Opened::Empty => head.field(&CONTENT_TYPE),
+        Opened::Tunnel(..) | Opened::Relay(_) | Opened::Empty => head.field(&CONTENT_TYPE),
     };
     let framing = match (opened, head.framing) {
-        (Opened::Tunnel(_), _) if head.status == 101 => StreamFraming::Upgraded,
-        (Opened::Tunnel(_), _) => StreamFraming::Hijacked,
+        (Opened::Tunnel(_, framing), _) => *framing,
         (Opened::Relay(_), BodyFraming::Chunked) | (Opened::Records(_), _) => StreamFraming::Chunked,
         (Opened::Relay(_), BodyFraming::Length(length)) => StreamFraming::Length(length),
         (Opened::Relay(_), BodyFraming::Close) => StreamFraming::UntilClose,

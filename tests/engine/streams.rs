@@ -1,6 +1,6 @@
 //! Streams and upgraded connections, byte by byte: the proxy passes on what the engine sends.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::harness::{Ignored, Outcome, Test, tests};
 use crate::support::client::{self, Connection, TIMEOUT};
 use crate::support::engine::Engine;
 use crate::support::proxy::Proxy;
-use crate::support::{assert_no_canary, engine, eventually, now, seed};
+use crate::support::{assert_no_canary, cli, engine, eventually, installed, now, seed};
 
 pub(crate) const TESTS: &[Test] = tests![
     logs_are_the_engines_bytes,
@@ -20,7 +20,8 @@ pub(crate) const TESTS: &[Test] = tests![
     input_sent_too_early_is_held_until_the_engine_listens,
     an_answer_that_is_not_a_stream_opens_no_tunnel,
     a_detached_exec_is_answered_and_is_no_stream,
-    a_websocket_is_denied_and_opens_no_tunnel,
+    a_websocket_is_two_pipes,
+    a_refused_websocket_opens_no_tunnel,
     events_are_the_engines_bytes_as_they_happen,
     past_events_are_the_engines_bytes,
     statistics_come_once_or_every_second,
@@ -271,18 +272,44 @@ fn a_detached_exec_is_answered_and_is_no_stream() -> Outcome {
     Ok(())
 }
 
-fn a_websocket_is_denied_and_opens_no_tunnel() -> Outcome {
+/// The SDK for Python and its WebSocket client talk to a container, at the engine and through the proxy.
+fn a_websocket_is_two_pipes() -> Outcome {
+    let python = installed::client("python/bin/python")?;
+    let engine = engine::read_write()?;
+    let (proxy, address) = Proxy::start_on_tcp(&engine.socket(), "open");
+    let body = json!({"Image": seed::BASE, "Cmd": ["cat"], "OpenStdin": true, "HostConfig": {"NetworkMode": "none"}});
+    seed::start(&engine.socket(), "websocket", &body);
+    let unix = |socket: PathBuf| format!("unix://{}", socket.display());
+    for host in [unix(engine.socket()), unix(proxy.socket()), address] {
+        let seen = cli::stdout_at(&host, &[&python, &installed::script("attach_ws.py"), "websocket"]);
+        let seen: Value = serde_json::from_str(&seen).unwrap();
+        assert_eq!(seen, json!({"status": 101, "kind": "binary", "seen": "a line\n", "protocol": null}), "{host}");
+    }
+    seed::remove(&engine.socket(), "websocket");
+    Ok(())
+}
+
+fn a_refused_websocket_opens_no_tunnel() -> Outcome {
     let (_engine, proxy) = session()?;
-    let mut connection = Connection::open(&proxy.socket());
-    connection.send(
-        "GET /v1.41/containers/ticker/attach/ws?stream=1&stdout=1 HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\n\
-         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\
-         GET /v1.41/containers/web/json HTTP/1.1\r\nHost: docker\r\n\r\n",
-    );
-    let head = connection.read_head();
-    assert!((400..500).contains(&head.status), "{}", head.raw);
-    assert!(connection.read_body(&head).1);
-    check_no_tunnel(&mut connection);
+    let handshake =
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (name, fields) in [
+        ("nope", handshake),
+        ("ticker", ""),
+        ("ticker", "Upgrade: websocket\r\n"),
+        ("ticker", &handshake.replace("13", "7")),
+        ("ticker", &handshake.replace("websocket", "h2c")),
+    ] {
+        let mut connection = Connection::open(&proxy.socket());
+        connection.send(format!(
+            "GET /v1.41/containers/{name}/attach/ws?stream=1&stdout=1 HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\n\
+             {fields}\r\nGET /v1.41/containers/web/json HTTP/1.1\r\nHost: docker\r\n\r\n",
+        ));
+        let head = connection.read_head();
+        assert_eq!(head.status, if name == "nope" { 404 } else { 400 }, "{fields:?}: {}", head.raw);
+        assert!(connection.read_body(&head).1, "{fields:?}");
+        check_no_tunnel(&mut connection);
+    }
     Ok(())
 }
 

@@ -40,6 +40,7 @@ mod tricks;
 mod turns;
 mod types;
 mod unknown;
+mod upgrades;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
             tricks::TESTS,
             turns::TESTS,
             types::TESTS,
+            upgrades::TESTS,
         ],
         // None takes a tenth of that on a machine with nothing else to do.
         limit: Duration::from_secs(120),

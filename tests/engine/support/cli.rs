@@ -11,11 +11,17 @@ use super::engine;
 
 /// A program with an engine's socket and without a configuration.
 fn command(program: &[&str], socket: &Path) -> Command {
+    let mut command = command_at(program, &format!("unix://{}", socket.display()));
+    command.env("DOCKER_CONFIG", socket.with_file_name("client"));
+    command
+}
+
+/// A program with the address of an engine.
+fn command_at(program: &[&str], host: &str) -> Command {
     let mut command = Command::new(program[0]);
     command
         .args(&program[1..])
-        .env("DOCKER_HOST", format!("unix://{}", socket.display()))
-        .env("DOCKER_CONFIG", socket.with_file_name("client"))
+        .env("DOCKER_HOST", host)
         .env_remove("DOCKER_CONTEXT")
         .env_remove("DOCKER_API_VERSION")
         .stdin(Stdio::piped())
@@ -35,13 +41,19 @@ pub(crate) fn docker(socket: &Path, arguments: &[&str], input: &str) -> Output {
 pub(crate) fn run(socket: &Path, program: &[&str], input: &str) -> Output {
     let _measuring = (program.starts_with(&["docker", "system", "df"])).then(engine::disk_usage_lock);
     let limit = (TIMEOUT * 2).as_secs().to_string();
-    let mut child = command(&[&["timeout", "--kill-after", "1", &limit], program].concat(), socket).spawn().unwrap();
+    finish(command(&[&["timeout", "--kill-after", "1", &limit], program].concat(), socket), input)
+}
+
+/// Runs a command to its end, which has a time limit.
+#[track_caller]
+fn finish(mut command: Command, input: &str) -> Output {
+    let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     // A program may end without reading its input: that breaks the pipe.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
     let output = child.wait_with_output().unwrap();
-    assert_ne!(output.status.code(), Some(124), "{program:?} did not end: {}", outputs(&output));
+    assert_ne!(output.status.code(), Some(124), "{command:?} did not end: {}", outputs(&output));
     output
 }
 
@@ -49,6 +61,15 @@ pub(crate) fn run(socket: &Path, program: &[&str], input: &str) -> Output {
 #[track_caller]
 pub(crate) fn stdout(socket: &Path, program: &[&str]) -> String {
     let output = run(socket, program, "");
+    assert!(output.status.success(), "{program:?}: {}", outputs(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// As [`stdout`], with the address of the engine.
+#[track_caller]
+pub(crate) fn stdout_at(host: &str, program: &[&str]) -> String {
+    let limit = TIMEOUT.as_secs().to_string();
+    let output = finish(command_at(&[&["timeout", "--kill-after", "1", &limit], program].concat(), host), "");
     assert!(output.status.success(), "{program:?}: {}", outputs(&output));
     String::from_utf8(output.stdout).unwrap()
 }

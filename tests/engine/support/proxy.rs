@@ -1,14 +1,17 @@
 //! The program under test: a child process that listens on a Unix socket of its own.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use dockveil::api::OPERATIONS;
+
 use super::client::TIMEOUT;
-use super::eventually;
 use super::process::{Folder, Process};
+use super::{eventually, loopback};
 use crate::harness;
 
 /// A profile for work in a container, which no built-in profile allows. It shows little, because what these tests compare
@@ -69,25 +72,21 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts the program in front of an engine's socket, with a built-in profile, `session` or `bare`.
+    /// Starts the program in front of an engine's socket, with a built-in profile, `session`, `bare` or `open`.
     #[track_caller]
     pub(crate) fn start(engine: &Path, profile: &str) -> Proxy {
         let folder = new_folder();
-        let filters = folder.path().join("filters");
-        fs::create_dir_all(filters.join("profile")).unwrap();
-        for (name, text) in [("session", SESSION), ("bare", BARE)] {
-            fs::write(filters.join(format!("profile/{name}.yaml")), text).unwrap();
-        }
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dockveil"));
-        command
-            .arg("serve")
-            .args(["--upstream", &format!("unix://{}", engine.display())])
-            .args(["--listen", &format!("unix://{}", folder.path().join("docker.sock").display())])
-            .args(["--profile", profile, "--filters"])
-            .arg(filters)
-            .env_remove("DOCKER_HOST")
-            .env_remove("DOCKVEIL_CONFIG");
-        Proxy::spawn(command, folder)
+        Proxy::spawn(serve(engine, profile, &folder), folder)
+    }
+
+    /// As [`Proxy::start`], with a second listener on a free port of loopback. Returns its address, too.
+    #[track_caller]
+    pub(crate) fn start_on_tcp(engine: &Path, profile: &str) -> (Proxy, String) {
+        let address = TcpListener::bind((loopback(1), 0)).unwrap().local_addr().unwrap();
+        let folder = new_folder();
+        let mut command = serve(engine, profile, &folder);
+        command.args(["--listen", &format!("tcp://{address}")]);
+        (Proxy::spawn(command, folder), format!("tcp://{address}"))
     }
 
     /// Starts the program as a drop-in for another socket proxy: with its environment variables and no others. `engine`
@@ -155,6 +154,41 @@ impl Drop for Proxy {
             harness::note(&format!("--- the program's log ---\n{}", self.log()));
         }
     }
+}
+
+/// The command that starts the program with a built-in profile, or one of the tests' own, on a socket in `folder`.
+#[track_caller]
+fn serve(engine: &Path, profile: &str, folder: &Folder) -> Command {
+    let filters = folder.path().join("filters");
+    fs::create_dir_all(filters.join("profile")).unwrap();
+    for (name, text) in [("session", SESSION), ("bare", BARE), ("open", &open())] {
+        fs::write(filters.join(format!("profile/{name}.yaml")), text).unwrap();
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dockveil"));
+    command
+        .arg("serve")
+        .args(["--upstream", &format!("unix://{}", engine.display())])
+        .args(["--listen", &format!("unix://{}", folder.path().join("docker.sock").display())])
+        .args(["--profile", profile, "--filters"])
+        .arg(filters)
+        .env_remove("DOCKER_HOST")
+        .env_remove("DOCKVEIL_CONFIG");
+    command
+}
+
+/// The profile `open`, which allows and shows everything: dockveil as a plain proxy.
+fn open() -> String {
+    // A ping includes that without a body.
+    let ids = OPERATIONS.iter().map(|operation| operation.id).filter(|id| *id != "SystemPingHead");
+    let ids: Vec<&str> = ids.collect();
+    let writing = OPERATIONS.iter().filter(|operation| operation.mutating);
+    let parameters: Vec<String> = writing.map(|operation| format!("{}: all", operation.id)).collect();
+    format!(
+        "profile: open\nabout: Everything, for the engine tests.\nallow: [{}]\nshow: all\nevents: untouched\nstats: untouched\n\
+         parameters: {{{}}}\nlabels: [\"*\"]\nenv: [\"*\"]\nmask-values: false\n",
+        ids.join(", "),
+        parameters.join(", ")
+    )
 }
 
 /// A folder for one proxy.
