@@ -14,7 +14,7 @@ use self::guard::{EventKinds, Visible};
 pub use self::lookup::{Lookup, LookupKind};
 use self::shown::{ShownFields, selects_by_name};
 use crate::api::queries::{self, QueryTable};
-use crate::api::{Operation, ResponseKind, StreamKind, operation};
+use crate::api::{DocumentPart, Operation, ResponseKind, StreamKind, operation};
 use crate::filter::{Action, CompileError, DocumentLimits, Plan, RecordFilter, Rule};
 use crate::profile::{Profile, RequestContents, StreamFiltering};
 use crate::route::Route;
@@ -45,6 +45,9 @@ struct Allowed {
     hidden_by_rules: ClassSet,
     /// What events are, if the response is events.
     events: Option<EventKinds>,
+    /// Whether a client that changes one thing would erase others: it sends back what it has read, and the profile hides some
+    /// of that.
+    erases: bool,
     /// How a path must name the object. `None`: in any way that the engine understands.
     lookup: Option<Lookup>,
 }
@@ -78,6 +81,8 @@ pub enum Decision {
 pub enum Denial {
     /// The profile does not allow the operation.
     NotAllowed,
+    /// Clients send back what they have read, and the profile hides some of that, so it would be erased.
+    Erases,
     /// The profile does not allow one of the query parameters.
     Parameter,
     /// The profile does not allow a body.
@@ -97,6 +102,10 @@ impl Denial {
     pub const fn public(self) -> &'static str {
         match self {
             Self::NotAllowed => "denied by policy",
+            Self::Erases => {
+                "denied by policy: the profile hides parts of the spec, and this write would erase them: it needs `show: all` in \
+                 the profile, or DOCKVEIL_SHOW=all in place of another proxy"
+            }
             Self::Parameter => "denied by policy: the profile does not allow a query parameter of this request",
             Self::Body => "denied by policy: the profile does not allow a body with this request",
             Self::Oracle => "denied by policy: this query parameter reads hidden fields",
@@ -175,14 +184,20 @@ impl Policy {
         &self.profile
     }
 
-    /// Whether the operation called `id` is allowed.
+    /// Whether requests of the operation called `id` can pass.
     pub fn allows(&self, id: &str) -> bool {
-        self.allowed.contains_key(id)
+        self.allowed.get(id).is_some_and(|allowed| !allowed.erases)
     }
 
-    /// The allowed operations, in the order of their ids.
+    /// The operations whose requests can pass, in the order of their ids.
     pub fn operations(&self) -> impl Iterator<Item = &'static Operation> {
-        self.profile.allow.keys().filter_map(|id| operation(id))
+        self.profile.allow.keys().filter_map(|id| operation(id)).filter(|operation| self.allows(operation.id))
+    }
+
+    /// The operations that the profile allows and whose requests are denied all the same, because they would erase what it
+    /// hides: see [`Denial::Erases`].
+    pub fn erasing(&self) -> impl Iterator<Item = &'static Operation> {
+        self.profile.allow.keys().filter_map(|id| operation(id)).filter(|operation| !self.allows(operation.id))
     }
 
     /// Whether the profile shows fields of a class.
@@ -200,6 +215,9 @@ impl Policy {
         let Some(allowed) = self.allowed.get(route.operation.id) else {
             return Decision::Deny(Denial::NotAllowed);
         };
+        if allowed.erases {
+            return Decision::Deny(Denial::Erases);
+        }
         if !route.query.pairs().all(|(name, _)| allowed.contents.has_parameter(name)) {
             return Decision::Deny(Denial::Parameter);
         }
@@ -230,6 +248,7 @@ impl Policy {
     /// What happens to an exchange of the operation called `id`, if the request has no parameters and asks for no stream.
     pub fn decide_operation(&self, id: &str) -> Decision {
         match self.allowed.get(id) {
+            Some(allowed) if allowed.erases => Decision::Deny(Denial::Erases),
             Some(allowed) => allowed.handling.decision(),
             None => Decision::Deny(Denial::NotAllowed),
         }
@@ -300,7 +319,9 @@ impl PolicyCompiler<'_> {
         let variants = operation.schema().and_then(|schema| self.catalogue.variants(schema));
         let events = variants.map(|variants| EventKinds::new(variants, self.catalogue));
         let lookup = queries.name(operation).and_then(|name| Lookup::of(name, shown, self.catalogue));
+        let erases = operation.writes_back.iter().map(|part| self.hides_some(part)).collect::<Option<Vec<bool>>>()?;
         Some(Allowed {
+            erases: erases.contains(&true),
             contents: self.profile.contents(operation),
             handling,
             streamed,
@@ -308,6 +329,12 @@ impl PolicyCompiler<'_> {
             events,
             lookup,
         })
+    }
+
+    /// Whether the profile hides anything in a part of a document, or alters it. Returns `None` after an error.
+    fn hides_some(&mut self, part: &DocumentPart) -> Option<bool> {
+        let plan = self.plan(part.schema)?;
+        Some(!plan.shows_whole(self.catalogue, part.schema, part.path))
     }
 
     /// Returns the plan of a schema. Compiles it the first time.
@@ -575,12 +602,14 @@ mod tests {
             let ways = policies.each_ref().map(|policy| {
                 [short, &hex, &base36].map(|name| match (policy.decide(&target(name)), policy.lookup(&target(name))) {
                     (Decision::Deny(Denial::Name), _) => "denied",
+                    (Decision::Deny(Denial::Erases), _) => "erases",
                     (_, Some(_)) => "compared",
                     (_, None) => "passes",
                 })
             });
             let free = ["passes"; 3];
             let expected = match operation.template.split('/').nth(1).unwrap() {
+                _ if !operation.writes_back.is_empty() => [["erases"; 3]; 3],
                 "containers" | "images" => [["compared", "passes", "compared"], free, free],
                 "plugins" if operation.takes_reference() => [["compared", "passes", "compared"], free, free],
                 "volumes" => [["compared"; 3], free, free],

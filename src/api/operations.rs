@@ -37,9 +37,23 @@ pub struct Operation {
     pub calls_registry: bool,
     /// Whether the response has the header `X-Docker-Container-Path-Stat`, which describes a file of the container.
     pub path_stat: bool,
+    /// The parts of documents that clients read, change in some places, and send back whole. A profile that hides anything in
+    /// them would make such a client erase it. Empty if the request says only what is to change.
+    ///
+    /// The privileges of a plugin are read and sent back, too, but the engine compares them and stores its own.
+    pub writes_back: &'static [DocumentPart],
     /// Why no built-in profile allows the operation; of logs, why few do. Printed by `dockveil explain`. Empty if a
     /// built-in profile allows it, or if being `mutating` is the whole reason.
     pub about: &'static str,
+}
+
+/// A part of the documents of a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DocumentPart {
+    /// The schema.
+    pub schema: &'static str,
+    /// The names of the members on the way to the part, the outer one first.
+    pub path: &'static [&'static str],
 }
 
 /// The API versions that have an operation.
@@ -314,6 +328,19 @@ const ATTACH: &[Parameter] = parameters!["detachKeys", "logs", "stream", "stdin"
 const SWARM_LOGS: &[Parameter] =
     parameters!["details", "follow", "stdout", "stderr", "since", "timestamps", "tail", "until"];
 
+/// What an update of a service sends back. Docker 1.12 has the command send the earlier specification to go back to it.
+const SERVICE_SPEC: &[DocumentPart] = &[part("Service", &["Spec"]), part("Service", &["PreviousSpec"])];
+/// What an update of a node sends back.
+const NODE_SPEC: &[DocumentPart] = &[part("Node", &["Spec"])];
+/// What an update of a swarm sends back, a new token to join it included.
+const SWARM_SPEC: &[DocumentPart] = &[part("Swarm", &["Spec"])];
+/// What an update of a secret sends back: its labels are all that can change.
+const SECRET_SPEC: &[DocumentPart] = &[part("Secret", &["Spec"])];
+/// What an update of a config sends back: its labels are all that can change.
+const CONFIG_SPEC: &[DocumentPart] = &[part("Config", &["Spec"])];
+/// What an update of a volume of a cluster sends back.
+const VOLUME_SPEC: &[DocumentPart] = &[part("Volume", &["ClusterVolume", "Spec"])];
+
 /// Why no built-in profile allows Go's profiler.
 const PROFILER: &str =
     "Exposes the memory, arguments and traffic of the engine. Undocumented: the id is dockveil's own.";
@@ -416,7 +443,7 @@ pub static OPERATIONS: &[Operation] = &[
     get("VolumeInspect", "/volumes/{name}", Document("Volume")),
     post("VolumeCreate", "/volumes/create", Document("Volume")).optional_json(),
     post("VolumePrune", "/volumes/prune", Document("VolumePrune")).query(FILTERS).since(25),
-    put("VolumeUpdate", "/volumes/{name}", Empty).query(OF_VERSION).json().since(42),
+    put("VolumeUpdate", "/volumes/{name}", Empty).query(OF_VERSION).json().writing_back(VOLUME_SPEC).since(42),
     delete("VolumeDelete", "/volumes/{name}", Empty).query(parameters!["force"]),
 
     get("NetworkList", "/networks", Array("NetworkSummary")).query(FILTERS),
@@ -445,19 +472,19 @@ pub static OPERATIONS: &[Operation] = &[
     post("SwarmInit", "/swarm/init", Document("SwarmInit")).json(),
     post("SwarmJoin", "/swarm/join", Empty).json(),
     post("SwarmLeave", "/swarm/leave", Empty).query(parameters!["force"]),
-    post("SwarmUpdate", "/swarm/update", Empty).query(parameters!["version", "rotateWorkerToken", "rotateManagerToken", "rotateManagerUnlockKey"]).json(),
+    post("SwarmUpdate", "/swarm/update", Empty).query(parameters!["version", "rotateWorkerToken", "rotateManagerToken", "rotateManagerUnlockKey"]).json().writing_back(SWARM_SPEC),
     post("SwarmUnlock", "/swarm/unlock", Empty).json().since(25),
 
     get("NodeList", "/nodes", Array("Node")).query(FILTERS),
     get("NodeInspect", "/nodes/{id}", Document("Node")),
-    post("NodeUpdate", "/nodes/{id}/update", Empty).query(OF_VERSION).json(),
+    post("NodeUpdate", "/nodes/{id}/update", Empty).query(OF_VERSION).json().writing_back(NODE_SPEC),
     delete("NodeDelete", "/nodes/{id}", Empty).query(parameters!["force"]),
 
     get("ServiceList", "/services", Array("Service")).query(parameters!["filters", "status"]),
     get("ServiceInspect", "/services/{id}", Document("Service")).query(parameters!["insertDefaults"]),
     get("ServiceLogs", "/services/{id}/logs", LOGS).query(SWARM_LOGS).since(25).about(OUTPUT),
     post("ServiceCreate", "/services/create", Document("ServiceCreated")).json().with_registry(),
-    post("ServiceUpdate", "/services/{id}/update", Document("ServiceUpdated")).query(parameters!["version", "registryAuthFrom", "rollback"]).json().with_registry(),
+    post("ServiceUpdate", "/services/{id}/update", Document("ServiceUpdated")).query(parameters!["version", "registryAuthFrom", "rollback"]).json().writing_back(SERVICE_SPEC).with_registry(),
     delete("ServiceDelete", "/services/{id}", Empty),
 
     get("TaskList", "/tasks", Array("Task")).query(FILTERS),
@@ -467,13 +494,13 @@ pub static OPERATIONS: &[Operation] = &[
     get("SecretList", "/secrets", Array("Secret")).query(FILTERS).since(25),
     get("SecretInspect", "/secrets/{id}", Document("Secret")).since(25),
     post("SecretCreate", "/secrets/create", Document("SecretCreated")).json().since(25),
-    post("SecretUpdate", "/secrets/{id}/update", Empty).query(OF_VERSION).json().since(25),
+    post("SecretUpdate", "/secrets/{id}/update", Empty).query(OF_VERSION).json().writing_back(SECRET_SPEC).since(25),
     delete("SecretDelete", "/secrets/{id}", Empty).since(25),
 
     get("ConfigList", "/configs", Array("Config")).query(FILTERS).since(30),
     get("ConfigInspect", "/configs/{id}", Document("Config")).since(30),
     post("ConfigCreate", "/configs/create", Document("ConfigCreated")).json().since(30),
-    post("ConfigUpdate", "/configs/{id}/update", Empty).query(OF_VERSION).json().since(30),
+    post("ConfigUpdate", "/configs/{id}/update", Empty).query(OF_VERSION).json().writing_back(CONFIG_SPEC).since(30),
     delete("ConfigDelete", "/configs/{id}", Empty).since(30),
 
     get("DebugVars", "/debug/vars", Document("DebugVars")).about("Exposes the arguments and memory figures of the engine. Undocumented: the id is dockveil's own."),
@@ -529,8 +556,14 @@ const fn row(id: &'static str, method: Method, template: &'static str, response:
         body_is_rare: false,
         calls_registry: false,
         path_stat: false,
+        writes_back: &[],
         about: "",
     }
+}
+
+/// A part of the documents of a schema.
+const fn part(schema: &'static str, path: &'static [&'static str]) -> DocumentPart {
+    DocumentPart { schema, path }
 }
 
 impl Operation {
@@ -609,6 +642,12 @@ impl Operation {
     /// Has a response header that describes a file.
     const fn with_path_stat(mut self) -> Self {
         self.path_stat = true;
+        self
+    }
+
+    /// Takes a body in which clients send back what they have read.
+    const fn writing_back(mut self, parts: &'static [DocumentPart]) -> Self {
+        self.writes_back = parts;
         self
     }
 

@@ -70,7 +70,8 @@ fn write_decision(
             }
         }
         Decision::Deny(
-            denial @ (Denial::Parameter
+            denial @ (Denial::Erases
+            | Denial::Parameter
             | Denial::Body
             | Denial::Oracle
             | Denial::Pattern

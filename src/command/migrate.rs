@@ -103,7 +103,7 @@ fn differences(compat: &Compat, source: &Source) -> Vec<String> {
     if compat.notes.contains(&CompatNote::LosesHidden) {
         differences.push(
             "a client that re-creates containers from what it reads (updates by Watchtower, edits in Portainer, \
-             outposts of authentik) loses what is hidden: for such a client, write `show: all` below"
+             outposts of authentik) loses what is hidden: for such a client, write `show: all` in place of `extends`"
                 .to_owned(),
         );
     }

@@ -13,6 +13,9 @@ use crate::socket::Address;
 
 /// What it means if a client can create containers.
 const CREATES: &str = "a client can create a container that mounts the whole host, and read everything";
+/// Why an operation is denied although the profile allows it.
+const ERASES: &str = "clients send back the whole spec that they have read, and would erase the parts that this profile hides; \
+                      `show: all` (DOCKVEIL_SHOW=all in place of another proxy) opens them";
 
 /// What it means if a client can open tunnels to BuildKit.
 const BUILDKIT: &str = "tunnels to BuildKit, of which nothing is seen, filtered or logged: a client can run commands in builds, also \
@@ -97,6 +100,7 @@ pub(super) fn of_policy(policy: &Policy) -> String {
     if !mutating.is_empty() {
         line(&mut text, format_args!("  warning: can change things: {}", mutating.join(", ")));
     }
+    of_erasing(&mut text, policy);
     of_contents(&mut text, &operations, policy);
     let calling: Vec<&str> =
         operations.iter().filter(|operation| operation.calls_out()).map(|operation| operation.id).collect();
@@ -135,6 +139,14 @@ fn of_names(text: &mut String, policy: &Policy) {
             let rest = if show.mask { "except values that look like credentials" } else { "credentials included" };
             line(text, format_args!("  warning: `{}: [\"*\"]` shows all {list}, {rest}", list.key()));
         }
+    }
+}
+
+/// The operations that are denied because they would erase what the profile hides.
+fn of_erasing(text: &mut String, policy: &Policy) {
+    let erasing: Vec<&str> = policy.erasing().map(|operation| operation.id).collect();
+    if !erasing.is_empty() {
+        line(text, format_args!("  warning: denied although allowed: {}: {ERASES}", erasing.join(", ")));
     }
 }
 
@@ -228,6 +240,13 @@ mod tests {
     use super::*;
     use crate::profile::Profiles;
 
+    /// The summary of a profile with these lines.
+    fn summary_of(lines: &str) -> String {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let profiles = Profiles::parse(&[("p.yaml", &format!("profile: p\n{lines}"))], &catalogue).unwrap();
+        of_policy(&Policy::compile(profiles.get("p").unwrap(), &catalogue).unwrap())
+    }
+
     /// The lines about streams, of a profile with these lines.
     #[track_caller]
     fn check(lines: &str, expected: &[&str]) {
@@ -284,9 +303,7 @@ mod tests {
     /// The lines about requests that change things or reach other hosts, of a profile with these lines.
     #[track_caller]
     fn check_requests(lines: &str, expected: &[&str]) {
-        let catalogue = crate::api::catalogue::built_in().unwrap();
-        let profiles = Profiles::parse(&[("p.yaml", &format!("profile: p\n{lines}"))], &catalogue).unwrap();
-        let summary = of_policy(&Policy::compile(profiles.get("p").unwrap(), &catalogue).unwrap());
+        let summary = summary_of(lines);
         let found: Vec<&str> = summary
             .lines()
             .filter_map(|line| line.strip_prefix("  "))
@@ -330,13 +347,37 @@ mod tests {
         );
         // A service is containers too.
         check_requests(
-            "allow: [ServiceUpdate]\n",
+            "allow: [ServiceUpdate]\nshow: all\n",
             &[
                 "warning: can change things: ServiceUpdate",
                 "warning: makes the engine call hosts that a client names: ServiceUpdate",
                 "warning: a client can create a container that mounts the whole host, and read everything",
             ],
         );
+    }
+
+    /// An update of a service that would erase what is hidden is denied, so a client can change nothing by it.
+    #[test]
+    fn what_would_erase_hidden_parts_is_said_to_be_denied() {
+        for (lines, expected) in [
+            ("allow: [NodeUpdate, ServiceUpdate]\n", "  allows: \n"),
+            ("allow: [NodeUpdate, ServiceUpdate]\nshow: all\nmask-values: true\n", "  allows: \n"),
+            (
+                "allow: [NodeUpdate, ServiceUpdate, ServiceList]\nshow: all\nenv: [\"!A\"]\n",
+                "  allows: NodeUpdate, ServiceList\n",
+            ),
+        ] {
+            let summary = summary_of(lines);
+            let denied = if lines.contains("env") { "ServiceUpdate" } else { "NodeUpdate, ServiceUpdate" };
+            assert!(summary.starts_with(expected), "{lines}: {summary}");
+            assert!(
+                summary.contains(&format!("  warning: denied although allowed: {denied}: {ERASES}\n")),
+                "{summary}"
+            );
+            assert_eq!(summary.contains("can change things: NodeUpdate\n"), lines.contains("env"), "{summary}");
+            assert!(!summary.contains(CREATES), "{summary}");
+        }
+        assert!(!summary_of("allow: [NodeUpdate]\nshow: all\n").contains("denied"));
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod explain;
 mod fold;
 mod names;
 mod tables;
+mod whole;
 
 use std::fmt;
 
@@ -109,6 +110,12 @@ impl Plan {
         };
         let plan = compile::Compiler::new(Some(catalogue), show, rules).compile(schema)?;
         Ok(explain::explain(&plan, catalogue, schema, show, rules))
+    }
+
+    /// Whether it leaves the part of a document at `path` as it comes: everything in it is shown, what no schema knows too,
+    /// and nothing is masked. `schema` is the one that the plan was compiled for; `path` has the names of members.
+    pub fn shows_whole(&self, catalogue: &Catalogue, schema: &str, path: &[&str]) -> bool {
+        catalogue.schema(schema).is_some_and(|schema| whole::shows_whole(self, catalogue, schema, path))
     }
 
     /// This plan with other limits.

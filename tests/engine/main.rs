@@ -35,6 +35,8 @@ mod podman;
 #[cfg(test)]
 mod profiles;
 #[cfg(test)]
+mod read_first;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod support;
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
             podman::TESTS,
             outage::TESTS,
             events::TESTS,
+            read_first::TESTS,
             streams::TESTS,
             clients::TESTS,
             canaries::TESTS,

@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[Test] = tests![
     every_field_of_a_live_answer_of_podman_is_in_the_catalogue,
     podmans_own_api_is_not_found,
     what_podman_reads_differently_is_read_as_docker_does_or_refused,
+    nothing_of_podman_can_be_erased_by_a_client_that_reads_first,
     a_label_filter_cannot_match_hidden_labels_by_a_pattern,
     ids_that_a_client_does_not_see_cannot_be_found,
     logs_of_podman_are_its_bytes,
@@ -263,6 +264,29 @@ fn what_podman_reads_differently_is_read_as_docker_does_or_refused() -> Outcome 
     let response = client::request(&proxy.socket(), "GET", "/containers/json", &headers, b"");
     assert_eq!(response.status(), 200, "{}", response.text());
     assert_no_canary("a list requested as gRPC", &response.text());
+    Ok(())
+}
+
+/// Podman has no swarm, and the labels of its secrets cannot be changed. An update of a container leaves as it is what the
+/// request does not have.
+fn nothing_of_podman_can_be_erased_by_a_client_that_reads_first() -> Outcome {
+    let socket = read_write()?.socket();
+    for (method, target) in [
+        ("POST", "/services/x/update?version=1"),
+        ("POST", "/nodes/x/update?version=1"),
+        ("POST", "/swarm/update?version=1"),
+        ("POST", "/configs/x/update?version=1"),
+        ("POST", "/secrets/key/update?version=1"),
+        ("PUT", "/volumes/x?version=1"),
+    ] {
+        let status = client::request(&socket, method, target, &["Content-Type: application/json"], b"{}").status();
+        // It answers 503 as an engine that is in no swarm does.
+        assert!([404, 405, 501, 503].contains(&status), "{method} {target}: {status}");
+    }
+    let settings = || client::get(&socket, "/containers/web/json").json()["HostConfig"].clone();
+    let before = settings();
+    client::post(&socket, "/containers/web/update", &json!({}));
+    assert_eq!(settings(), before);
     Ok(())
 }
 

@@ -27,6 +27,7 @@ mod lookup;
 mod memory;
 mod profiles;
 mod program;
+mod read_first;
 mod remains;
 mod requests;
 mod rules;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
             memory::TESTS,
             profiles::TESTS,
             program::TESTS,
+            read_first::TESTS,
             requests::TESTS,
             rules::TESTS,
             snapshots::TESTS,

@@ -9,6 +9,7 @@ use crate::api::{Operation, operation, operations_named};
 use crate::command::explain::explained;
 use crate::config::compat;
 use crate::config::{Filters, Timeouts, leads_to};
+use crate::policy::Policy;
 use crate::profile::RequestContents;
 use crate::schema::Class;
 use crate::socket::Address;
@@ -106,6 +107,7 @@ impl Migration {
         for difference in self.differences.iter().chain(&source.notes) {
             comment(&mut text, &format!("- {difference}"));
         }
+        self.write_erasing(&mut text, filters)?;
         comment(
             &mut text,
             "- requests are matched by operation: another spelling of a path is the same operation, or is refused",
@@ -126,7 +128,7 @@ impl Migration {
         line(
             &mut text,
             format_args!(
-                "    # What is shown. With `extends: drop-in` and `show: all`, everything is, as by the other proxy."
+                "    # What is shown. With `show: all` in place of the next line, everything is, as by the other proxy."
             ),
         );
         line(&mut text, format_args!("    extends: {}", self.base()));
@@ -153,6 +155,23 @@ impl Migration {
         for (class, ids) in exposed {
             let ids: Vec<&str> = ids.into_iter().collect();
             comment(text, &format!("- {} ({}): in {}", class.as_str(), meaning(class), ids.join(", ")));
+        }
+        Ok(())
+    }
+
+    /// The operations that are in `allow` and denied all the same.
+    fn write_erasing(&self, text: &mut String, filters: &Filters) -> Result<(), Diagnostics> {
+        let writes_back = |id: &&&str| operation(id).is_some_and(|operation| !operation.writes_back.is_empty());
+        let writing: Vec<&str> = self.allow.keys().filter(writes_back).copied().collect();
+        let Some(base) = filters.profiles.get(self.base()).filter(|_| !writing.is_empty()) else { return Ok(()) };
+        let mut profile = base.clone();
+        profile.allow = self.allow.keys().map(|id| (*id, base.location.clone())).collect();
+        let erasing: Vec<&str> =
+            Policy::compile(&profile, &filters.catalogue)?.erasing().map(|operation| operation.id).collect();
+        if !erasing.is_empty() {
+            let rest = "denied although allowed, because clients send back the whole spec that they have read, and would erase \
+                        the parts that this file hides: for such a client, write `show: all` in place of `extends`";
+            comment(text, &format!("- {}: {rest}", erasing.join(", ")));
         }
         Ok(())
     }

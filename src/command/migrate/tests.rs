@@ -271,3 +271,17 @@ fn no_text_of_the_input_can_end_a_comment() {
     let text = "-allowGET=/version\n'-allowfrom=a\u{85}listeners: []'\n";
     assert_eq!(loaded(&migrated(text, None).unwrap()).listeners.len(), 1);
 }
+
+#[test]
+fn operations_that_would_erase_what_is_hidden_are_named() {
+    let written = migrated("SERVICES=1\nNODES=1\nPOST=1\nDOCKVEIL_COMPAT=tecnativa\n", None).unwrap();
+    let comment: String = written.lines().map(|line| line.trim_start_matches(['#', ' '])).collect::<Vec<_>>().join(" ");
+    assert!(comment.contains("- NodeUpdate, ServiceUpdate: denied although allowed, because"), "{written}");
+    let config = loaded(&written);
+    assert!(!allowed(&config).contains("ServiceUpdate") && allowed(&config).contains("ServiceCreate"));
+    // As the comment says.
+    let shown = written.replace("    extends: drop-in\n", "    show: all\n");
+    assert!(allowed(&loaded(&shown)).contains("ServiceUpdate"), "{shown}");
+    let reading = migrated("SERVICES=1\nNODES=1\nDOCKVEIL_COMPAT=tecnativa\n", None).unwrap();
+    assert!(!reading.contains("denied although allowed"), "{reading}");
+}

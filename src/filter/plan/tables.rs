@@ -163,7 +163,7 @@ impl State {
     }
 
     /// Whether the value's text is copied, whatever its type.
-    fn is_copied(&self) -> bool {
+    pub(super) fn is_copied(&self) -> bool {
         self.effects() == [Effect::Copy; 6]
     }
 
