@@ -12,6 +12,7 @@
 //! | event types, their attributes and actions | `filters/events.yaml` | it decides what a client sees of an event |
 //! | which members hold labels, variables, annotations, options | `filters/lists.yaml` | it decides what `labels: [..]` in a profile applies to |
 //! | what a query parameter or a key of `filters` reads | `filters/queries.yaml` | it decides which requests are denied |
+//! | which operations a profile can allow by one name | `filters/groups.yaml` | it decides what `allow: [read]` opens |
 //! | the lists themselves | [`lists`] | each list is a key of profile files and has an index |
 //! | operations, their parameters and bodies | [`OPERATIONS`] | a row refers to the enums that `policy`, `route` and `proxy` match on |
 //! | methods and API versions | [`Method`], [`ApiVersion`] | types with a parser |
@@ -23,6 +24,7 @@
 pub mod catalogue;
 pub mod errors;
 mod fields;
+pub mod groups;
 pub mod lists;
 mod method;
 mod operations;

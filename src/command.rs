@@ -13,7 +13,7 @@ mod summary;
 
 use std::io::{self, Write};
 
-use crate::api::ApiVersion;
+use crate::api::{ApiVersion, groups};
 use crate::cli::{self, Environment};
 use crate::config::{Config, FilterSources, Filters};
 use crate::policy::Policy;
@@ -129,7 +129,7 @@ pub fn check(arguments: &cli::ServeArgs, environment: &Environment, out: &mut dy
     Ok(OK)
 }
 
-/// `profiles`: lists the profiles, with what each allows and shows.
+/// `profiles`: lists the profiles, with what each allows and shows, and the groups of operations.
 ///
 /// # Errors
 /// [`CommandError`].
@@ -146,7 +146,19 @@ pub fn profiles(
         write!(out, "{}", summary::of_policy(&policy))?;
         writeln!(out)?;
     }
+    write_groups(out)?;
     Ok(OK)
+}
+
+/// Writes the groups of operations that profiles can allow or deny.
+fn write_groups(out: &mut dyn Write) -> Result<(), CommandError> {
+    writeln!(out, "groups of operations, for `allow` and `deny`")?;
+    for group in groups::built_in()? {
+        let ids: Vec<&str> = group.operations.iter().map(|operation| operation.id).collect();
+        writeln!(out, "  {}  {}\n    {}", group.name, group.about, ids.join(", "))?;
+    }
+    writeln!(out, "  all  Every operation, and those that dockveil learns later.")?;
+    Ok(())
 }
 
 /// Loads the filter files that the arguments, the environment and the configuration file name.

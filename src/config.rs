@@ -173,12 +173,13 @@ impl Config {
         check_addresses(upstream.as_ref(), &raw, &mut diagnostics);
         check_connections(&source.raw, &raw, &mut diagnostics);
         let limits = source.raw.limits;
-        let listeners = Filters::during(&source.filter_sources(&arguments.files), |filters| {
-            let filters = diagnostics.ok(filters)?;
+        let (listeners, wrong) = Filters::during(&source.filter_sources(&arguments.files), |filters| {
             let profile = default_profile(arguments);
             let policy = |name: &str, location: &Location| filters.policy(name, location, limits);
-            Some(compile(raw, &profile, &arguments.hosts, policy, &mut diagnostics))
+            compile(raw, &profile, &arguments.hosts, policy, &mut diagnostics)
         });
+        // Filters that are valid only in part serve nobody: the rest has been reported.
+        let listeners = diagnostics.ok(wrong.finish(listeners)).flatten();
         let startup = Startup { run_as: source.compat.as_ref().and_then(|compat| compat.run_as), notes: source.notes };
         let (timeouts, keepalive) = (source.raw.timeouts, source.raw.keepalive);
         let config = upstream.zip(listeners);
@@ -541,6 +542,29 @@ mod tests {
             .unwrap_err();
         assert_eq!(wrong[0], "5:5: unknown key \"alow\", did you mean \"allow\"?");
         assert!(wrong[1].starts_with("6:14: duplicate profile \"dashboard\": built-in:"), "{wrong:?}");
+    }
+
+    #[test]
+    fn an_unknown_profile_is_reported_beside_errors_in_profiles() {
+        let wrong = load(
+            "listeners:\n  - {listen: \"tcp://127.0.0.1:1\", profile: dashbord}\n  - {listen: \"tcp://127.0.0.1:2\", \
+             profile: wrong}\n  - {listen: \"tcp://127.0.0.1:3\", profile: child}\n  - {listen: \"tcp://127.0.0.1:4\", \
+             profile: chld}\nprofiles:\n  - {profile: wrong, alow: []}\n  - {profile: child, extends: wrong, allow: \
+             [lifecicle]}\n  - {profile: other, extends: nobody}\n",
+        )
+        .unwrap_err();
+        assert_eq!(
+            wrong,
+            [
+                "2:44: unknown profile \"dashbord\", did you mean \"dashboard\"?",
+                "5:44: unknown profile \"chld\", did you mean \"child\"?",
+                "7:22: unknown key \"alow\", did you mean \"allow\"?",
+                "8:46: unknown operation or group \"lifecicle\", did you mean \"lifecycle\"?",
+                "9:31: unknown profile \"nobody\", expected one of",
+            ]
+            .map(|start| wrong.iter().find(|one| one.starts_with(start)).map_or("", String::as_str))
+        );
+        assert_eq!(wrong.len(), 5, "{wrong:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod built_in;
 mod contents;
 mod raw;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::contents::RequestContents;
 use self::raw::RawProfile;
@@ -37,6 +37,8 @@ pub struct Profile {
     pub about: String,
     /// The allowed operations by their ids, each with the line that allows it.
     pub allow: BTreeMap<&'static str, Location>,
+    /// The operations that `deny` takes away by their ids, each with the line that does. None of them is allowed.
+    pub deny: BTreeMap<&'static str, Location>,
     /// What the requests of an operation may contain, by its id. Of an operation that is not listed, it is what known
     /// clients send.
     pub parameters: BTreeMap<&'static str, RequestContents>,
@@ -64,6 +66,8 @@ impl Profile {
 pub struct Profiles {
     /// By name.
     known: BTreeMap<String, Profile>,
+    /// The names of profiles that have errors, or extend one that has.
+    broken: BTreeSet<String>,
 }
 
 impl Profiles {
@@ -88,24 +92,28 @@ impl Profiles {
     /// # Errors
     /// Every error in all the files, in the order of their locations. A duplicate name is an error.
     pub fn parse(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Diagnostics> {
-        Self::read(files, &[], catalogue)
-    }
-
-    /// Reads the built-in profiles and more, which are parsed already.
-    ///
-    /// # Errors
-    /// As [`Profiles::built_in_with`].
-    pub fn built_in_and(documents: &[Node], catalogue: &Catalogue) -> Result<Self, Diagnostics> {
-        Self::read(built_in::FILES, documents, catalogue)
-    }
-
-    fn read(files: &[(&str, &str)], documents: &[Node], catalogue: &Catalogue) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
+        let profiles = Self::read(files, &[], catalogue, &mut diagnostics);
+        diagnostics.finish(profiles)
+    }
+
+    /// Reads the built-in profiles and more, which are parsed already. Reports every error in them, and returns the profiles
+    /// that have none.
+    pub fn built_in_and(documents: &[Node], catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> Self {
+        Self::read(built_in::FILES, documents, catalogue, diagnostics)
+    }
+
+    fn read(files: &[(&str, &str)], documents: &[Node], catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> Self {
+        let mut broken = BTreeSet::new();
         let mut raw_profiles: BTreeMap<String, RawProfile> = BTreeMap::new();
         let parsed: Vec<Node> =
             files.iter().filter_map(|(file, text)| diagnostics.ok(yaml::parse(file, text))).collect();
         for document in parsed.iter().chain(documents) {
-            let Some(raw) = RawProfile::read(document, catalogue, &mut diagnostics) else { continue };
+            let errors = diagnostics.len();
+            let Some(raw) = RawProfile::read(document, catalogue, diagnostics) else { continue };
+            if diagnostics.len() > errors {
+                broken.insert(raw.name.clone());
+            }
             match raw_profiles.get(&raw.name) {
                 Some(known) => {
                     let message = format!("duplicate profile {:?}: {} already defines it", raw.name, known.location);
@@ -118,16 +126,27 @@ impl Profiles {
         }
         let mut known = BTreeMap::new();
         for raw in raw_profiles.values() {
-            if let Some(profile) = diagnostics.ok(raw.profile(&raw_profiles)) {
-                known.insert(profile.name.clone(), profile);
+            let profile = diagnostics.ok(raw.profile(&raw_profiles));
+            match profile.filter(|_| !raw.ancestors(&raw_profiles).any(|name| broken.contains(name))) {
+                Some(profile) => {
+                    known.insert(raw.name.clone(), profile);
+                }
+                None => {
+                    broken.insert(raw.name.clone());
+                }
             }
         }
-        diagnostics.finish(Self { known })
+        Self { known, broken }
     }
 
     /// Finds a profile by its name.
     pub fn get(&self, name: &str) -> Option<&Profile> {
         self.known.get(name)
+    }
+
+    /// Whether a profile has errors, or extends one that has. They have been reported.
+    pub fn is_broken(&self, name: &str) -> bool {
+        self.broken.contains(name)
     }
 
     /// Adds a profile. It replaces another with the same name.
@@ -142,7 +161,7 @@ impl Profiles {
 
     /// Error text for an unknown profile.
     pub fn unknown(&self, name: &str) -> String {
-        yaml::unknown("profile", name, self.known.keys().map(String::as_str))
+        yaml::unknown("profile", name, self.known.keys().chain(&self.broken).map(String::as_str))
     }
 }
 
@@ -545,6 +564,81 @@ mod tests {
     }
 
     #[test]
+    fn operations_are_allowed_and_denied_by_id_by_group_or_all_together() {
+        let ids = |text: &str| {
+            let profiles = parse(&[("p.yaml", &format!("profile: p\n{text}\n"))]).unwrap();
+            profiles.get("p").unwrap().allow.keys().copied().collect::<Vec<_>>()
+        };
+        let of = |name: &str| {
+            let mut ids: Vec<_> =
+                crate::api::groups::operations_called(name).iter().map(|operation| operation.id).collect();
+            ids.sort_unstable();
+            ids
+        };
+        for all in ["all", "\"*\"", "[all]", "[\"*\"]", "\n  - all", "[all, read]"] {
+            assert_eq!(ids(&format!("allow: {all}")).len(), OPERATIONS.len(), "{all}");
+        }
+        assert_eq!(ids("allow: read"), of("read"));
+        assert_eq!(ids("allow: [logs, VolumeList]"), ["ContainerLogs", "ServiceLogs", "TaskLogs", "VolumeList"]);
+        assert_eq!(ids("allow: [logs]\ndeny: [ContainerLogs]"), ["ServiceLogs", "TaskLogs"]);
+        assert_eq!(ids("allow: all\ndeny: all"), Vec::<&str>::new());
+        assert_eq!(ids("allow: \"\""), Vec::<&str>::new());
+        let most = ids("allow: all\ndeny: [debug, swarm, SystemAuth]");
+        assert_eq!(most.len(), OPERATIONS.len() - of("debug").len() - of("swarm").len() - 1);
+        assert_eq!(ids("deny: [ContainerKill]"), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn the_operations_that_are_printed_can_be_copied_into_a_profile() {
+        for profile in Profiles::built_in(&crate::api::catalogue::built_in().unwrap()).unwrap().iter() {
+            let printed = profile.allow.keys().copied().collect::<Vec<_>>().join(", ");
+            let wrapped = printed.replace(", S", ",\n    S");
+            for text in [format!("allow: {printed}"), format!("allow: [{printed}]"), format!("allow: {wrapped}")] {
+                let copied = parse(&[("p.yaml", &format!("profile: p\n{text}\n"))]).unwrap();
+                let ids = |profile: &Profile| profile.allow.keys().copied().collect::<Vec<_>>();
+                assert_eq!(ids(copied.get("p").unwrap()), ids(profile), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_denied_stays_denied_in_profiles_that_extend_this_one() {
+        let files = [
+            ("a.yaml", "profile: a\nallow: [lifecycle, ContainerList]\n"),
+            ("b.yaml", "profile: b\nextends: a\ndeny: [ContainerKill, ContainerList]\n"),
+            ("c.yaml", "profile: c\nextends: b\nallow: [all]\n"),
+        ];
+        let profiles = parse(&files).unwrap();
+        let allows = |name: &str, id: &str| profiles.get(name).unwrap().allow.contains_key(id);
+        assert!(allows("a", "ContainerKill") && allows("b", "ContainerStop") && allows("c", "ImageBuild"));
+        for id in ["ContainerKill", "ContainerList"] {
+            assert!(!allows("b", id) && !allows("c", id), "{id}");
+            assert_eq!(profiles.get("c").unwrap().deny[id].file.as_ref(), "b.yaml");
+        }
+        let files = [files[0], files[1], ("d.yaml", "profile: d\nextends: b\nallow: [lifecycle, ContainerKill]\n")];
+        let wrong = parse(&files).unwrap_err();
+        assert_eq!(wrong, ["d.yaml:3:20: ContainerKill is allowed here and denied at b.yaml:3:8"]);
+    }
+
+    #[test]
+    fn every_contradiction_of_allow_and_deny_and_every_misspelt_group_is_reported() {
+        check_diagnostics(
+            "profile: p\nallow: [lifecicle, ContainerKill, ContainerStop, logs, logs]\ndeny:\n  - lifecycle\n  - read, \
+             LOGS\n  - {a: b}\nparameters: {ContainerKill: [], ContainerPause: []}\n",
+            &[
+                "p.yaml:2:9: unknown operation or group \"lifecicle\", did you mean \"lifecycle\"?",
+                "p.yaml:2:20: ContainerKill is allowed here and denied at p.yaml:4:5",
+                "p.yaml:2:35: ContainerStop is allowed here and denied at p.yaml:4:5",
+                "p.yaml:2:56: duplicate operation logs: p.yaml:2:50 already lists it",
+                "p.yaml:5:5: unknown operation or group \"LOGS\", did you mean \"logs\"?",
+                "p.yaml:6:5: found a mapping, expected one of a list of ids or groups of operations",
+                "p.yaml:7:29: parameters of ContainerKill, which the profile does not allow",
+                "p.yaml:7:49: parameters of ContainerPause, which the profile does not allow",
+            ],
+        );
+    }
+
+    #[test]
     fn every_error_in_a_file_is_reported() {
         check_diagnostics(
             "profile: p\nabout: [x]\nalow: []\nallow: [ContainerLst, Everything, ContainerList, ContainerList]\n\
@@ -552,9 +646,10 @@ mod tests {
             &[
                 "p.yaml:2:8: found a list, expected a description of the profile",
                 "p.yaml:3:1: unknown key \"alow\", did you mean \"allow\"?",
-                "p.yaml:4:9: unknown operation \"ContainerLst\", did you mean \"ContainerList\"?",
-                "p.yaml:4:23: unknown operation \"Everything\", expected an operation id of the Docker API such as \
-                 ContainerList",
+                "p.yaml:4:9: unknown operation or group \"ContainerLst\", did you mean \"ContainerList\"?",
+                "p.yaml:4:23: unknown operation or group \"Everything\", expected an operation id such as ContainerList, \
+                 all, or a group: read, logs, lifecycle, containers, exec, files, checkpoints, images, registry, build, \
+                 networks, volumes, plugins, swarm, services, debug",
                 "p.yaml:4:50: duplicate operation ContainerList: p.yaml:4:35 already lists it",
                 "p.yaml:5:8: unknown class \"public\", expected one of secret, command, free-text, host-path, topology, \
                  host, identity, state",

@@ -65,6 +65,9 @@ fn write_decision(
     match policy.decide(route) {
         Decision::Deny(Denial::NotAllowed) => {
             writeln!(out, "decision  403: denied, profile {} does not allow it ({})", profile.name, profile.location)?;
+            if let Some(location) = profile.deny.get(operation.id) {
+                writeln!(out, "          denied by {location}")?;
+            }
             if !operation.about.is_empty() {
                 writeln!(out, "          {}", operation.about)?;
             }

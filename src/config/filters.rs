@@ -55,6 +55,12 @@ impl Filters {
     /// Every error in all the files.
     pub fn load(sources: &FilterSources) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
+        let filters = Self::load_what_is_valid(sources, &mut diagnostics);
+        diagnostics.finish_option(filters)
+    }
+
+    /// Loads what has no errors, and reports every error in the rest. `None` if the files inside the program have errors.
+    fn load_what_is_valid(sources: &FilterSources, diagnostics: &mut Diagnostics) -> Option<Self> {
         let mut files = FilterFiles::default();
         for folder in &sources.folders {
             for path in diagnostics.ok(raw::yaml_files(folder)).unwrap_or_default() {
@@ -64,52 +70,51 @@ impl Filters {
         let catalogue = match diagnostics.ok(catalogue::built_in_with(&files.classes)) {
             Some(catalogue) => catalogue,
             // Profiles are checked even then.
-            None => catalogue::built_in()?,
+            None => diagnostics.ok(catalogue::built_in())?,
         };
         files.profiles.extend_from_slice(&sources.profiles);
-        let profiles = diagnostics.ok(Profiles::built_in_and(&files.profiles, &catalogue));
-        let filters = profiles.map(|mut profiles| {
-            if let Some(compat) = &sources.compat
-                && let Some(base) = profiles.get(compat.base())
-            {
-                profiles.add(compat.profile(base));
-            }
-            Self { catalogue, profiles }
-        });
-        diagnostics.finish_option(filters)
+        let mut profiles = Profiles::built_in_and(&files.profiles, &catalogue, diagnostics);
+        if let Some(compat) = &sources.compat
+            && let Some(base) = profiles.get(compat.base())
+        {
+            profiles.add(compat.profile(base));
+        }
+        Some(Self { catalogue, profiles })
     }
 
-    /// Loads filters for `work` and drops them after it.
+    /// Loads what is valid of the filters for `work` and drops it after that. Returns the errors in the rest as well.
     ///
     /// This happens in a thread of its own, because the allocator keeps the memory of each thread apart. Loading takes
     /// several times as much memory as what `work` makes of it. If both lay side by side, none of it could be given back.
-    pub(super) fn during<T>(sources: &FilterSources, work: impl FnOnce(Result<&Self, Diagnostics>) -> T) -> T {
+    pub(super) fn during<T>(sources: &FilterSources, work: impl FnOnce(&Self) -> T) -> (Option<T>, Diagnostics) {
         // This table stays for good, so it must not lie there either. Its errors are reported by whoever uses it.
         let _ = queries::built_in();
         std::thread::scope(|scope| {
             let (loaded, receiver) = channel();
             let (done, ended) = channel::<()>();
             scope.spawn(move || {
-                let filters = Self::load(sources).map(Arc::new);
+                let mut diagnostics = Diagnostics::default();
+                let filters = Self::load_what_is_valid(sources, &mut diagnostics).map(Arc::new);
                 // Both fail only if `work` has panicked.
-                let _ = loaded.send(filters.clone());
+                let _ = loaded.send((filters.clone(), diagnostics));
                 let _ = ended.recv();
                 drop(filters);
             });
-            let filters = receiver.recv().unwrap_or_else(|_| Err(Diagnostics::default()));
-            let result = work(filters.as_deref().map_err(Clone::clone));
+            let (filters, diagnostics) = receiver.recv().unwrap_or_default();
+            let result = filters.as_deref().map(work);
             drop((filters, done));
-            result
+            (result, diagnostics)
         })
     }
 
     /// The policy of the profile called `name`. `location` is where it is named.
     ///
     /// # Errors
-    /// The profile is unknown, or its rules cannot be compiled.
+    /// The profile is unknown, or its rules cannot be compiled. None if it has errors that have been reported.
     pub fn policy(&self, name: &str, location: &Location, limits: Limits) -> Result<Arc<Policy>, Diagnostics> {
         match self.profiles.get(name) {
             Some(profile) => Policy::compile_within(profile, &self.catalogue, limits.of_a_document()).map(Arc::new),
+            None if self.profiles.is_broken(name) => Err(Diagnostics::default()),
             None => Err(Diagnostic::new(location, self.profiles.unknown(name)).into()),
         }
     }

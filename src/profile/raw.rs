@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Profile, RequestContents, StreamFiltering};
-use crate::api::{OPERATIONS, lists, operation, operations_named, unknown_operation};
+use crate::api::{OPERATIONS, groups, lists, operation, operations_named, unknown_operation};
 use crate::filter::{NamesShown, Rule, Show, accepts_unknown, parse_rule, path_of, reach};
 use crate::schema::{Catalogue, Class, ClassSet, NameList, Schema};
 use crate::yaml::{Diagnostic, Diagnostics, Location, Members, Node, unknown, unknown_or};
 
 /// The keys of a profile file.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "profile",
     "about",
     "extends",
     "allow",
+    "deny",
     "parameters",
     "show",
     "hide",
@@ -48,7 +49,8 @@ pub(super) struct RawProfile {
     pub(super) location: Location,
     about: String,
     extends: Option<(String, Location)>,
-    allow: BTreeMap<&'static str, Location>,
+    allow: NamedOperations,
+    deny: NamedOperations,
     parameters: BTreeMap<&'static str, RequestContents>,
     classes: RawClasses,
     unknown: Option<bool>,
@@ -73,7 +75,9 @@ impl RawProfile {
         let about =
             text("about", "a description of the profile", diagnostics).map(|(about, _)| about).unwrap_or_default();
         let extends = text("extends", "the name of a profile", diagnostics);
-        let allow = members.get("allow").map(|node| allowed(node, diagnostics)).unwrap_or_default();
+        let mut named_operations =
+            |key: &str| members.get(key).map(|node| NamedOperations::read(node, diagnostics)).unwrap_or_default();
+        let (allow, deny) = (named_operations("allow"), named_operations("deny"));
         let parameters = members.get("parameters").map(|node| parameters(node, diagnostics)).unwrap_or_default();
         let classes = RawClasses::read(members, diagnostics);
         let unknown = members.get("unknown").and_then(|node| diagnostics.ok(shown_or_hidden(node)));
@@ -99,6 +103,7 @@ impl RawProfile {
             about,
             extends,
             allow,
+            deny,
             parameters,
             classes,
             unknown,
@@ -111,20 +116,22 @@ impl RawProfile {
         })
     }
 
-    /// Merges the profile with those that it extends. Operations, named entries and rules are added up; `show` adds
-    /// classes and `hide` removes them; every other key, and every entry of `parameters`, overrides that of the extended
-    /// profile.
+    /// Merges the profile with those that it extends. Operations, named entries and rules are added up; `deny` takes
+    /// operations away, in this profile and in those that extend it; `show` adds classes and `hide` removes them; every other
+    /// key, and every entry of `parameters`, overrides that of the extended profile.
     ///
     /// # Errors
-    /// A diagnostic if an extended profile does not exist, if the profile extends itself, or if `parameters` names an
-    /// operation that is not allowed.
-    pub(super) fn profile(&self, raw_profiles: &BTreeMap<String, Self>) -> Result<Profile, Diagnostic> {
+    /// Diagnostics if an extended profile does not exist, if the profile extends itself, if an operation is allowed by its id
+    /// that is denied, or if `parameters` names an operation that is not allowed.
+    pub(super) fn profile(&self, raw_profiles: &BTreeMap<String, Self>) -> Result<Profile, Diagnostics> {
+        let mut diagnostics = Diagnostics::default();
         let ancestry = self.ancestry(raw_profiles)?;
         let mut profile = Profile {
             name: self.name.clone(),
             location: self.location.clone(),
             about: self.about.clone(),
             allow: BTreeMap::new(),
+            deny: BTreeMap::new(),
             parameters: BTreeMap::new(),
             show: Show { mask: true, ..Show::default() },
             classes: BTreeMap::new(),
@@ -136,15 +143,20 @@ impl RawProfile {
             root.classes.start(&mut profile, &root.location);
         }
         for raw in ancestry.into_iter().rev() {
-            raw.add_to(&mut profile);
+            raw.add_to(&mut profile, &mut diagnostics);
         }
         for (id, contents) in &self.parameters {
             if let Some(location) = contents.location.as_ref().filter(|_| !profile.allow.contains_key(id)) {
                 let message = format!("parameters of {id}, which the profile does not allow");
-                return Err(Diagnostic::new(location, message));
+                diagnostics.report(location, message);
             }
         }
-        Ok(profile)
+        diagnostics.finish(profile)
+    }
+
+    /// The names of this profile, of the one that it extends, and so on; none if one of them does not exist.
+    pub(super) fn ancestors<'p>(&'p self, raw_profiles: &'p BTreeMap<String, Self>) -> impl Iterator<Item = &'p str> {
+        self.ancestry(raw_profiles).unwrap_or_default().into_iter().map(|raw| raw.name.as_str())
     }
 
     /// This profile, the one that it extends, the one that this extends, and so on.
@@ -167,9 +179,21 @@ impl RawProfile {
     }
 
     /// Adds the keys of this file to `profile`, which has those of the extended profiles.
-    fn add_to(&self, profile: &mut Profile) {
-        for (id, location) in &self.allow {
-            profile.allow.entry(id).or_insert_with(|| location.clone());
+    fn add_to(&self, profile: &mut Profile, diagnostics: &mut Diagnostics) {
+        for (id, named) in &self.deny.0 {
+            profile.allow.remove(id);
+            profile.deny.entry(id).or_insert_with(|| named.location.clone());
+        }
+        for (id, named) in &self.allow.0 {
+            match profile.deny.get(id) {
+                None => {
+                    profile.allow.entry(id).or_insert_with(|| named.location.clone());
+                }
+                Some(denied) if named.by_id => {
+                    diagnostics.report(&named.location, format!("{id} is allowed here and denied at {denied}"));
+                }
+                Some(_) => {}
+            }
         }
         profile.parameters.extend(self.parameters.iter().map(|(id, contents)| (*id, contents.clone())));
         self.classes.add_to(profile);
@@ -182,6 +206,57 @@ impl RawProfile {
         }
         profile.events = self.events.unwrap_or(profile.events);
         profile.stats = self.stats.unwrap_or(profile.stats);
+    }
+}
+
+/// The operations that `allow` or `deny` names, by their ids.
+#[derive(Clone, Debug, Default)]
+struct NamedOperations(BTreeMap<&'static str, NamedOperation>);
+
+/// Where a profile file names an operation.
+#[derive(Clone, Debug)]
+struct NamedOperation {
+    location: Location,
+    /// Whether its id is written, and not only a group that it belongs to.
+    by_id: bool,
+}
+
+impl NamedOperations {
+    /// Reads a list of ids and groups, or a text with such names between commas, as `check` prints them.
+    fn read(node: &Node, diagnostics: &mut Diagnostics) -> Self {
+        let items = match node.text("") {
+            Ok(text) => vec![(text, node)],
+            Err(_) => diagnostics.texts(node, "ids or groups of operations"),
+        };
+        let (mut found, mut seen) = (Self::default(), BTreeMap::new());
+        for (text, item) in items {
+            for name in text.split([',', ' ', '\n']).filter(|name| !name.is_empty()) {
+                match seen.insert(name, &item.location) {
+                    Some(first) => {
+                        let message = format!("duplicate operation {name}: {first} already lists it");
+                        diagnostics.push(item.diagnostic(message));
+                    }
+                    None => found.add(name, item, diagnostics),
+                }
+            }
+        }
+        found
+    }
+
+    /// Adds the operations that `name` stands for.
+    fn add(&mut self, name: &str, item: &Node, diagnostics: &mut Diagnostics) {
+        let operations = groups::operations_called(name);
+        if operations.is_empty() {
+            diagnostics.push(item.diagnostic(groups::unknown_name(name)));
+        }
+        let by_id = operations_named(name).next().is_some();
+        for operation in operations {
+            let location = item.location.clone();
+            let named = self.0.entry(operation.id).or_insert(NamedOperation { location, by_id });
+            if by_id && !named.by_id {
+                *named = NamedOperation { location: item.location.clone(), by_id };
+            }
+        }
     }
 }
 
@@ -278,23 +353,6 @@ fn stream_filtering(node: &Node) -> Result<StreamFiltering, Diagnostic> {
         "filtered" => Ok(StreamFiltering::Filtered),
         other => Err(node.diagnostic(format!("found {other:?}, expected `untouched` or `filtered`"))),
     }
-}
-
-/// Reads `allow`.
-fn allowed(node: &Node, diagnostics: &mut Diagnostics) -> BTreeMap<&'static str, Location> {
-    let mut allow = BTreeMap::new();
-    for (text, item) in diagnostics.texts(node, "operation ids") {
-        let mut known = operations_named(text).peekable();
-        if known.peek().is_none() {
-            diagnostics.push(item.diagnostic(unknown_operation(text)));
-        }
-        for operation in known {
-            if let Some(first) = allow.insert(operation.id, item.location.clone()) {
-                diagnostics.push(item.diagnostic(format!("duplicate operation {text}: {first} already lists it")));
-            }
-        }
-    }
-    allow
 }
 
 /// Reads `parameters`.

@@ -8,8 +8,13 @@ use crate::support::built_in::profile;
 use crate::support::fixture::Fixture;
 use crate::support::snapshot::{Snapshots, changed, check};
 
-pub(crate) const TESTS: &[Test] =
-    tests![dashboard_version, dashboard_info, dashboard_labels, dashboard_live_filters_documents_as_dashboard_does];
+pub(crate) const TESTS: &[Test] = tests![
+    dashboard_version,
+    dashboard_info,
+    dashboard_labels,
+    dashboard_live_filters_documents_as_dashboard_does,
+    the_groups_of_operations_are_documented_as_they_are
+];
 
 const VERSIONS: &[&str] = &[
     "docker-20.10/v1.41/system_version.json",
@@ -72,4 +77,28 @@ fn dashboard_live_filters_documents_as_dashboard_does() {
     assert!(more.iter().all(|id| streams(dockveil::api::operation(id).unwrap())));
     assert_eq!((dashboard.events, live.events), (StreamFiltering::Filtered, StreamFiltering::Untouched));
     assert_eq!((dashboard.stats, live.stats), (StreamFiltering::Filtered, StreamFiltering::Filtered));
+}
+
+/// The table in the documents, and what `profiles` prints, have every group with every operation, in the order of the file.
+fn the_groups_of_operations_are_documented_as_they_are() {
+    let groups = dockveil::api::groups::built_in().unwrap();
+    let documented: Vec<&str> = include_str!("../../docs/profiles.md")
+        .lines()
+        .skip_while(|line| !line.starts_with("| group | what it opens"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    let arguments = dockveil::cli::ProfilesArgs::default();
+    let mut printed = Vec::new();
+    dockveil::command::profiles(&arguments, &dockveil::cli::Environment::default(), &mut printed).unwrap();
+    let printed = String::from_utf8(printed).unwrap();
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let printed = words(printed.split_once("groups of operations").unwrap().1);
+    let mut expected = Vec::new();
+    for group in groups {
+        let ids = group.operations.iter().map(|operation| operation.id).collect::<Vec<_>>().join(", ");
+        assert!(printed.contains(&format!(" {} {} {ids}", group.name, group.about)), "{}: {printed}", group.name);
+        expected.push(format!("| `{}` | {} | {ids} |", group.name, group.about));
+    }
+    assert_eq!(documented, expected);
 }
