@@ -11,12 +11,12 @@
 //! | what replaces a hidden text | `filters/blanks.yaml` | a list of fields, like the classes |
 //! | event types, their attributes and actions | `filters/events.yaml` | it decides what a client sees of an event |
 //! | which members hold labels, variables, annotations, options | `filters/lists.yaml` | it decides what `labels: [..]` in a profile applies to |
+//! | what is said of the engine's errors and warnings | `filters/errors.yaml` | a reviewer checks that no pattern lets a value through |
 //! | what a query parameter or a key of `filters` reads | `filters/queries.yaml` | it decides which requests are denied |
 //! | which operations a profile can allow by one name | `filters/groups.yaml` | it decides what `allow: [read]` opens |
 //! | the lists themselves | [`lists`] | each list is a key of profile files and has an index |
 //! | operations, their parameters and bodies | [`OPERATIONS`] | a row refers to the enums that `policy`, `route` and `proxy` match on |
 //! | methods and API versions | [`Method`], [`ApiVersion`] | types with a parser |
-//! | texts that replace the engine's error texts | [`errors`] | a `&'static str` cannot quote the engine |
 //!
 //! A few facts about HTTP stay with the code that speaks it: header names are in `proxy`, and the ping that asks an
 //! engine for its version is in `upstream`.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use self::guard::{EventKinds, Visible};
 pub use self::lookup::{Lookup, LookupKind};
 use self::shown::{ShownFields, selects_by_name};
+use crate::api::errors::{self, ErrorTable};
 use crate::api::queries::{self, QueryTable};
 use crate::api::{DocumentPart, Operation, ResponseKind, StreamKind, operation};
 use crate::filter::{Action, CompileError, DocumentLimits, Plan, RecordFilter, Rule};
@@ -30,6 +31,10 @@ pub struct Policy {
     queries: &'static QueryTable,
     /// The fields that are shown in full, of the schemas that requests can read.
     shown: ShownFields,
+    /// What is shown of the engine's error documents.
+    errors: Option<Arc<Plan>>,
+    /// What is said of error texts that are hidden.
+    error_table: &'static ErrorTable,
 }
 
 /// An allowed operation.
@@ -162,7 +167,7 @@ impl Policy {
         catalogue: &Catalogue,
         limits: DocumentLimits,
     ) -> Result<Self, Diagnostics> {
-        let queries = queries::built_in()?;
+        let (queries, error_table) = (queries::built_in()?, errors::built_in()?);
         let mut compiler =
             PolicyCompiler { profile, catalogue, limits, plans: BTreeMap::new(), diagnostics: Diagnostics::default() };
         let mut allowed = HashMap::new();
@@ -170,8 +175,9 @@ impl Policy {
         for operation in profile.allow.keys().filter_map(|id| operation(id)) {
             allowed.extend(compiler.allowed(operation, queries, &shown).map(|entry| (operation.id, entry)));
         }
+        let errors = compiler.plan(errors::SCHEMA);
         compiler.check_unused_rules();
-        compiler.diagnostics.finish(Self { profile: profile.clone(), allowed, queries, shown })
+        compiler.diagnostics.finish(Self { profile: profile.clone(), allowed, queries, shown, errors, error_table })
     }
 
     /// The name of the profile.
@@ -237,6 +243,18 @@ impl Policy {
             return Decision::Deny(Denial::Name);
         }
         handling.decision()
+    }
+
+    /// What the profile shows of an error document of the engine. `None` if it cannot be filtered.
+    pub fn shown_error(&self, document: &[u8]) -> Option<Vec<u8>> {
+        let mut shown = Vec::new();
+        self.errors.as_ref()?.apply(document, &mut shown).ok()?;
+        Some(shown)
+    }
+
+    /// What is said of error texts that are hidden.
+    pub fn error_table(&self) -> &'static ErrorTable {
+        self.error_table
     }
 
     /// How to check that the path of an allowed request names the object exactly. `None` if it may name it in any way that

@@ -16,6 +16,7 @@
 //! | [`headers`] | the header fields that pass |
 //! | [`memory`] | the memory that documents may use |
 //! | [`respond`] | the answer to an error |
+//! | [`message`] | what a client reads of an error |
 //! | [`error`] | why an exchange failed |
 //! | [`access_log`] | the log line of an exchange |
 
@@ -27,6 +28,7 @@ mod exchange;
 mod headers;
 mod lookup;
 mod memory;
+mod message;
 mod records;
 mod relay;
 mod respond;
@@ -39,4 +41,5 @@ pub use self::downstream::Downstream;
 pub use self::error::Error;
 pub use self::exchange::{Answer, Proxy};
 pub use self::memory::{MemoryBudget, MemoryError};
+pub use self::message::Message;
 pub use self::stream_request::StreamRequest;

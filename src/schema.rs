@@ -8,6 +8,7 @@
 mod class;
 mod list;
 mod path;
+mod phrase;
 mod types;
 mod variant;
 
@@ -17,6 +18,7 @@ pub use class::{Class, ClassSet, UnknownClass};
 pub use list::NameList;
 use path::Path;
 pub(crate) use path::{Part, Step};
+pub use phrase::{Phrase, PhraseError, Phrases};
 pub use types::{JsonType, Presence, TypeSet, UnknownType};
 pub use variant::{Entries, ValueFormat, VariantKind, VariantWords, Variants};
 

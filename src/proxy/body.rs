@@ -7,7 +7,7 @@
 //! - [`super::Downstream`], the client's connection after the HTTP reader, accepts [`Outgoing`] bytes: the heads and bytes of
 //!   streams and tunnels, and the answers to malformed requests.
 //!
-//! Read the constructors of [`Filtered`], [`Outgoing`] and [`OutgoingBuffer`] and you have read every exit.
+//! Read the constructors of [`Filtered`], [`Outgoing`], [`OutgoingBuffer`] and [`Message`] and you have read every exit.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -25,6 +25,7 @@ use tokio::time::Sleep;
 use super::access_log::AccessLog;
 use super::headers::HostFields;
 use super::memory::{Leased, MemoryError, MemoryLease, buffer};
+use super::message::Message;
 use super::{Error, headers, work};
 use crate::api::{ApiVersion, Upgrade};
 use crate::filter::{FilterError, Plan, RecordFilter, Report};
@@ -74,8 +75,8 @@ impl Filtered {
     }
 
     /// An error in the engine's form, `{"message": "…"}`.
-    pub(super) fn error(message: &'static str) -> Self {
-        Self::of(Content::Whole(error_document(message).into()))
+    pub(super) fn error(message: Message) -> Self {
+        Self::of(Content::Whole(message.into_document().into()))
     }
 
     /// One document, rewritten by `plan`. Its memory is leased until the last byte has been sent.
@@ -492,17 +493,17 @@ pub(super) enum StreamFraming {
 }
 
 impl OutgoingBuffer {
-    /// A whole error response of our own. The connection closes after it.
-    pub(super) fn error_response(status: u16, message: &'static str, engine: Option<ApiVersion>) -> Self {
+    /// A whole error response. The connection closes after it.
+    pub(super) fn error_response(status: u16, message: Message, engine: Option<ApiVersion>) -> Self {
         let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-        let body = error_document(message);
+        let body = message.into_document();
         let version = engine.map(|version| format!("Api-Version: {version}\r\n")).unwrap_or_default();
-        let response = format!(
-            "HTTP/1.1 {status} {}\r\n{version}Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        let head = format!(
+            "HTTP/1.1 {status} {}\r\n{version}Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
             reason.unwrap_or("Error"),
             body.len(),
         );
-        Self { bytes: response.into_bytes(), sent: 0 }
+        Self { bytes: [head.into_bytes(), body].concat(), sent: 0 }
     }
 
     /// The head of a stream: our own status line and framing, and those fields of the engine's that may pass.
@@ -619,23 +620,11 @@ impl OutgoingBuffer {
     }
 }
 
-/// `{"message":"…"}` and a line feed, as the engine writes it.
-pub(super) fn error_document(message: &'static str) -> String {
-    let mut document = serde_json::json!({ "message": message }).to_string();
-    document.push('\n');
-    document
-}
-
 #[cfg(test)]
 mod tests {
     use hyper::header::{HeaderName, HeaderValue};
 
     use super::*;
-
-    #[test]
-    fn an_error_is_valid_json_whatever_its_text() {
-        assert_eq!(error_document("no \"such\" thing\\"), "{\"message\":\"no \\\"such\\\" thing\\\\\"}\n");
-    }
 
     #[test]
     fn what_has_been_sent_is_forgotten() {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::io::Interest;
 
 use super::access_log::AccessLog;
-use super::body::{Outgoing, OutgoingBuffer, error_document};
+use super::body::{Outgoing, OutgoingBuffer};
+use super::message::Message;
 use crate::api::ApiVersion;
 use crate::socket::Socket;
 
@@ -31,13 +32,14 @@ impl Downstream {
     }
 
     /// Answers a request whose head or framing is malformed, as [`Downstream::refuse`] does, and logs it.
-    pub async fn refuse_malformed(self, status: u16, message: &'static str, engine: Option<ApiVersion>) {
-        let _log = AccessLog::of_refusal(status, error_document(message).len());
+    pub async fn refuse_malformed(self, status: u16, message: impl Into<Message>, engine: Option<ApiVersion>) {
+        let message = message.into();
+        let _log = AccessLog::of_refusal(status, message.length());
         self.refuse(status, message, engine).await;
     }
 
-    /// Answers with an error of our own and ends the connection. `engine` is the API version in the answer.
-    pub(super) async fn refuse(self, status: u16, message: &'static str, engine: Option<ApiVersion>) {
+    /// Answers with an error and ends the connection. `engine` is the API version in the answer.
+    pub(super) async fn refuse(self, status: u16, message: Message, engine: Option<ApiVersion>) {
         let response = OutgoingBuffer::error_response(status, message, engine);
         // A client that is gone reads nothing, and one that reads nothing is not waited for.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.send(response.unsent())).await;
@@ -46,7 +48,8 @@ impl Downstream {
 
     /// As [`Downstream::refuse`], of a client that has sent nothing. Nothing is waited for.
     pub fn refuse_at_once(self, status: u16, message: &'static str, engine: Option<ApiVersion>) {
-        let _log = AccessLog::of_refusal(status, error_document(message).len());
+        let message = Message::from(message);
+        let _log = AccessLog::of_refusal(status, message.length());
         let response = OutgoingBuffer::error_response(status, message, engine);
         // There is room for it, unless the client is gone.
         let _ = self.try_send(response.unsent());

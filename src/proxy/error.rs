@@ -6,7 +6,8 @@ use hyper::header::HeaderName;
 
 use super::body::ElementError;
 use super::memory::MemoryError;
-use crate::api::{Operation, Upgrade};
+use super::message::Message;
+use crate::api::{ApiVersion, Operation, Upgrade};
 use crate::filter::FilterError;
 use crate::policy::Denial;
 use crate::route::TargetError;
@@ -40,7 +41,12 @@ pub enum Error {
     /// A stream over HTTP/1.0, which cannot tell a cut from an end.
     HttpVersion,
     /// A newer API version than the engine supports.
-    NewerThanEngine,
+    NewerThanEngine {
+        /// The version that the client asked for.
+        client: ApiVersion,
+        /// The engine's newest.
+        engine: ApiVersion,
+    },
     /// The operation cannot be requested from this engine.
     Unroutable,
     /// The engine gave no usable answer.
@@ -51,6 +57,8 @@ pub enum Error {
         status: u16,
         /// The operation.
         operation: &'static Operation,
+        /// What the client reads.
+        message: Message,
     },
     /// A status that no operation has: a redirect, a part of a document.
     Status,
@@ -89,7 +97,7 @@ impl Error {
             | Self::BodyBroken
             | Self::NoUpgrade(_)
             | Self::HttpVersion
-            | Self::NewerThanEngine
+            | Self::NewerThanEngine { .. }
             | Self::Engine { .. } => false,
             Self::Unroutable
             | Self::Upstream(_)
@@ -120,10 +128,10 @@ impl fmt::Display for Error {
             Self::BodyBroken => f.write_str("the request body is incomplete"),
             Self::NoUpgrade(protocol) => write!(f, "no request for an upgrade to {}", protocol.as_str()),
             Self::HttpVersion => f.write_str("a stream over HTTP/1.0"),
-            Self::NewerThanEngine => f.write_str("an API version newer than the engine's"),
+            Self::NewerThanEngine { client, engine } => write!(f, "client API {client}, engine {engine}"),
             Self::Unroutable => f.write_str("the operation cannot be requested from this engine"),
             Self::Upstream(error) => write!(f, "engine: {error}"),
-            Self::Engine { status, operation } => write!(f, "engine: status {status} for {}", operation.id),
+            Self::Engine { status, operation, .. } => write!(f, "engine: status {status} for {}", operation.id),
             Self::Status => f.write_str("engine: unexpected status"),
             Self::Field(name) => write!(f, "withheld: the header field {name} is malformed or repeated"),
             Self::NotJson => f.write_str("withheld: the answer is not plain JSON"),

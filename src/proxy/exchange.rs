@@ -13,6 +13,7 @@ use super::access_log::AccessLog;
 use super::body::Filtered;
 use super::headers::HostFields;
 use super::memory::{MemoryBudget, MemoryLease};
+use super::message::{ERROR_LIMIT, Message};
 use super::records::RecordFiltering;
 use super::stream_request::{StreamBody, StreamParts, StreamRequest};
 use super::{Error, headers, respond};
@@ -75,7 +76,7 @@ impl Proxy {
                 } else {
                     tracing::debug!(%error, "request refused");
                 }
-                respond::error(&error, self.upstream.engine().version())
+                respond::error(error, self.upstream.engine().version())
             }
         };
         log.status(response.status().as_u16());
@@ -194,14 +195,14 @@ impl Proxy {
         *up.headers_mut() = fields;
         let response = self.upstream.send(up).await?;
         headers::check_answer(response.headers())?;
-        check_status(route, response).await
+        self.check_status(route, response).await
     }
 
     /// The target to request. A client that names no API version gets the engine's own, and is pinned to it.
     pub(super) async fn target(&self, route: &Route) -> Result<String, Error> {
         let newest = self.upstream.version().await?;
         let version = match route.version {
-            Some(asked) if asked > newest => return Err(Error::NewerThanEngine),
+            Some(asked) if asked > newest => return Err(Error::NewerThanEngine { client: asked, engine: newest }),
             Some(asked) => asked,
             None if newest < ApiVersion::MIN => return Err(Error::Unroutable),
             None => newest,
@@ -209,6 +210,28 @@ impl Proxy {
         let mut target = String::with_capacity(128);
         route.upstream_target(version, &mut target);
         Ok(target)
+    }
+
+    /// Passes on a success. Any other answer becomes an error, with as much of its text as the policy allows.
+    async fn check_status(
+        &self,
+        route: &Route,
+        response: Response<UpstreamBody>,
+    ) -> Result<Response<UpstreamBody>, Error> {
+        let status = response.status();
+        if status.is_success() && status != StatusCode::PARTIAL_CONTENT {
+            return Ok(response);
+        }
+        if status == StatusCode::NOT_MODIFIED && route.operation.response == ResponseKind::Empty {
+            return Ok(response);
+        }
+        let body = error_body(response.into_body()).await;
+        if status.is_client_error() || status.is_server_error() {
+            let (status, operation) = (status.as_u16(), route.operation);
+            let message = Message::of_engine(&self.policy, operation, status, body.as_deref());
+            return Err(Error::Engine { status, operation, message });
+        }
+        Err(Error::Status)
     }
 
     async fn filter(
@@ -321,7 +344,9 @@ impl Proxy {
         memory.settle(2 * body.len());
         let parts = StreamParts { operation: route.operation, target: &target, headers: &parts.headers, body: &body };
         let engine = self.upstream.engine().clone();
-        Ok(Answer::Stream(Box::new(StreamRequest::new(engine, &parts, stream_body, memory, std::mem::take(log)))))
+        let policy = self.policy.clone();
+        let stream = StreamRequest::new(engine, policy, &parts, stream_body, memory, std::mem::take(log));
+        Ok(Answer::Stream(Box::new(stream)))
     }
 }
 
@@ -362,21 +387,18 @@ fn check_body(route: &Route, request: &Request<Incoming>) -> Result<(), Error> {
     if headers::has_media_type(request.headers(), types) { Ok(()) } else { Err(Error::BodyType) }
 }
 
-/// Passes on a success. Any other answer becomes an error, in our own words.
-async fn check_status(route: &Route, response: Response<UpstreamBody>) -> Result<Response<UpstreamBody>, Error> {
-    let status = response.status();
-    if status.is_success() && status != StatusCode::PARTIAL_CONTENT {
-        return Ok(response);
+/// Reads the body of an error. `None` if it is long, or does not come to its end.
+async fn error_body(mut body: UpstreamBody) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next().await.ok()? {
+        if bytes.len() + chunk.len() > ERROR_LIMIT {
+            // Reading the body to its end keeps the connection.
+            let _ = body.discard(DRAIN_LIMIT).await;
+            return None;
+        }
+        bytes.extend_from_slice(&chunk);
     }
-    if status == StatusCode::NOT_MODIFIED && route.operation.response == ResponseKind::Empty {
-        return Ok(response);
-    }
-    // Reading the body to its end keeps the connection. The text is not passed on.
-    let _ = response.into_body().discard(DRAIN_LIMIT).await;
-    if status.is_client_error() || status.is_server_error() {
-        return Err(Error::Engine { status: status.as_u16(), operation: route.operation });
-    }
-    Err(Error::Status)
+    Some(bytes)
 }
 
 /// Refuses to relay a body if the client could not tell its end from a cut.

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::body::collect;
 use super::exchange::DRAIN_LIMIT;
+use super::message::Message;
 use super::{Error, Proxy, headers};
 use crate::policy::{Lookup, LookupKind};
 use crate::route::{Query, Route};
@@ -23,7 +24,10 @@ impl Proxy {
     /// [`Error::Engine`] with the status 404 if there is no such object, or if the path does not name it exactly; any error
     /// of the connection to the engine.
     pub(super) async fn named_exactly(&self, route: &Route, lookup: &Lookup) -> Result<Route, Error> {
-        let absent = || Error::Engine { status: 404, operation: route.operation };
+        let absent = || {
+            let message = Message::of_engine(&self.policy, route.operation, 404, None);
+            Error::Engine { status: 404, operation: route.operation, message }
+        };
         let inspection = Route {
             operation: lookup.inspect,
             version: route.version,

@@ -1,6 +1,4 @@
-//! The answer to an error: in the engine's form, in our own words.
-//!
-//! No error text of the engine's is passed on: see [`errors`].
+//! The answer to an error, in the engine's form.
 
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
@@ -8,15 +6,17 @@ use hyper::{Response, StatusCode};
 use super::Error;
 use super::body::Filtered;
 use super::memory::MemoryError;
-use crate::api::{ApiVersion, Upgrade, errors};
+use super::message::Message;
+use crate::api::{ApiVersion, Upgrade};
 use crate::route::TargetError;
 use crate::upstream::UpstreamError;
 
 /// The answer for an exchange that failed.
-pub(super) fn error(error: &Error, engine: Option<ApiVersion>) -> Response<Filtered> {
+pub(super) fn error(error: Error, engine: Option<ApiVersion>) -> Response<Filtered> {
+    let may_retry = matches!(error, Error::Memory(MemoryError::Busy));
     let (status, message) = public(error);
     let mut response = own(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY), message, engine);
-    if matches!(error, Error::Memory(MemoryError::Busy)) {
+    if may_retry {
         response.headers_mut().insert(RETRY_AFTER, const { HeaderValue::from_static("5") });
     }
     response
@@ -24,13 +24,13 @@ pub(super) fn error(error: &Error, engine: Option<ApiVersion>) -> Response<Filte
 
 /// The answer to a request for which there is no room. The client may try again in a second.
 pub(super) fn busy(message: &'static str, engine: Option<ApiVersion>) -> Response<Filtered> {
-    let mut response = own(StatusCode::SERVICE_UNAVAILABLE, message, engine);
+    let mut response = own(StatusCode::SERVICE_UNAVAILABLE, message.into(), engine);
     response.headers_mut().insert(RETRY_AFTER, const { HeaderValue::from_static("1") });
     response
 }
 
 /// An answer of our own. Clients negotiate by any answer, so it names the API version of the `engine`.
-fn own(status: StatusCode, message: &'static str, engine: Option<ApiVersion>) -> Response<Filtered> {
+fn own(status: StatusCode, message: Message, engine: Option<ApiVersion>) -> Response<Filtered> {
     let mut response = Response::new(Filtered::error(message));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -41,9 +41,11 @@ fn own(status: StatusCode, message: &'static str, engine: Option<ApiVersion>) ->
     response
 }
 
-/// The status and the text of an error: all that a client learns.
-pub(super) fn public(error: &Error) -> (u16, &'static str) {
-    match error {
+/// The status and the message of an error: all that a client learns.
+pub(super) fn public(error: Error) -> (u16, Message) {
+    let (status, text) = match error {
+        Error::Engine { status, message, .. } => return (status, message),
+        Error::NewerThanEngine { client, engine } => return (400, Message::too_new(client, engine)),
         // As Docker answers, so that a client that probes for Podman finds Docker.
         Error::Target(error @ TargetError::Libpod) => (404, error.public()),
         Error::Target(error) => (400, error.public()),
@@ -60,9 +62,6 @@ pub(super) fn public(error: &Error) -> (u16, &'static str) {
         Error::NoUpgrade(Upgrade::H2c) => (400, "this operation needs `Connection: Upgrade` and `Upgrade: h2c`"),
         Error::NoUpgrade(Upgrade::WebSocket) => (400, "this operation needs a WebSocket handshake, version 13"),
         Error::HttpVersion => (505, "streams need HTTP/1.1"),
-        Error::NewerThanEngine => {
-            (400, "client version is too new: the engine supports no version above the one in Api-Version")
-        }
         Error::Memory(MemoryError::Busy) => (503, "too many large answers at a time, try again later"),
         Error::Upstream(UpstreamError::Unavailable(_)) => (503, "docker daemon unavailable"),
         Error::Upstream(UpstreamError::Timeout) => (504, "docker daemon did not answer in time"),
@@ -70,7 +69,6 @@ pub(super) fn public(error: &Error) -> (u16, &'static str) {
             UpstreamError::Broken(_) | UpstreamError::Unanswered | UpstreamError::Malformed(_) | UpstreamError::Version,
         )
         | Error::Field(_) => (502, "invalid answer from the docker daemon"),
-        Error::Engine { status, operation } => (*status, errors::phrase(*status, operation)),
         Error::Unroutable
         | Error::Status
         | Error::NotJson
@@ -79,5 +77,6 @@ pub(super) fn public(error: &Error) -> (u16, &'static str) {
         | Error::Filter(_)
         | Error::Elements(_)
         | Error::Framing => (502, "response withheld by policy"),
-    }
+    };
+    (status, text.into())
 }

@@ -13,6 +13,7 @@ use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, CONTENT_TYPE, UPGRADE};
@@ -21,13 +22,15 @@ use super::access_log::AccessLog;
 use super::body::{Outgoing, OutgoingBuffer, StreamFraming};
 use super::downstream::Downstream;
 use super::memory::MemoryLease;
+use super::message::{ERROR_LIMIT, Message};
 use super::records::{RecordFiltering, RecordRewriter};
 use super::relay::{StreamEnd, relay};
 use super::tunnel::tunnel;
 use super::{Error, headers, respond};
 use crate::api::{Method, Operation, ResponseKind, StreamKind, Upgrade};
-use crate::policy::RelayReason;
+use crate::policy::{Policy, RelayReason};
 use crate::socket::Socket;
+use crate::stream::chunks::BodyDecoder;
 use crate::stream::responses::ResponseError;
 use crate::upstream::raw::{self, BodyFraming, ResponseHead};
 use crate::upstream::{Engine, UpstreamError};
@@ -57,6 +60,8 @@ pub(super) enum StreamBody {
 /// A stream that is to be opened, once it has the client's connection.
 pub struct StreamRequest {
     engine: Arc<Engine>,
+    /// What is said of the engine's errors.
+    policy: Arc<Policy>,
     operation: &'static Operation,
     /// The protocol to which the request asks the engine to upgrade the connection.
     upgrade: Option<Upgrade>,
@@ -112,6 +117,7 @@ impl From<UpstreamError> for StreamError {
 impl StreamRequest {
     pub(super) fn new(
         engine: Arc<Engine>,
+        policy: Arc<Policy>,
         parts: &StreamParts<'_>,
         stream_body: StreamBody,
         memory: MemoryLease,
@@ -120,7 +126,8 @@ impl StreamRequest {
         let operation = parts.operation;
         // Docker's own protocol goes by any name, as at the engine. Without the others there is no stream.
         let upgrade = operation.response.upgrade().filter(|_| parts.headers.contains_key(UPGRADE));
-        Self { engine, operation, upgrade, request: request_bytes(parts, upgrade), memory, stream_body, log }
+        let request = request_bytes(parts, upgrade);
+        Self { engine, policy, operation, upgrade, request, memory, stream_body, log }
     }
 
     /// Opens the stream and carries it to its end.
@@ -135,7 +142,7 @@ impl StreamRequest {
                 if error.is_server_fault() {
                     tracing::warn!(%error, "stream not opened");
                 }
-                let (status, message) = respond::public(&error);
+                let (status, message) = respond::public(error);
                 log.status(status);
                 client.refuse(status, message, self.engine.version()).await;
                 log.complete();
@@ -150,6 +157,9 @@ impl StreamRequest {
         let mut start = Vec::new();
         let (engine, head) = self.ask(&mut start, client).await?;
         self.memory.settle(0);
+        if (400..=599).contains(&head.status) {
+            return Err(self.engine_error(&engine, &head, start).await.into());
+        }
         let opened = self.opened(&head)?;
         log.status(head.status);
         let mut out = head_down(&head, &opened);
@@ -232,7 +242,7 @@ impl StreamRequest {
             StreamBody::Filtered(filtering) if head.status == 200 => {
                 return Ok(Opened::Records(Box::new(RecordRewriter::new(head, filtering)?)));
             }
-            StreamBody::Filtered(_) => return Err(self.refusal(head)),
+            StreamBody::Filtered(_) => return Err(refusal(head)),
         };
         match (head.status, head.framing, self.operation.response.upgrade()) {
             (101, BodyFraming::Close, Some(protocol))
@@ -245,16 +255,57 @@ impl StreamRequest {
             }
             (200, BodyFraming::Length(0), Some(Upgrade::Tcp)) => Ok(Opened::Empty),
             (200, _, None) => Ok(Opened::Relay(reason)),
-            (_, _, _) => Err(self.refusal(head)),
+            (_, _, _) => Err(refusal(head)),
         }
     }
 
-    /// The error for a head that opens no stream.
-    fn refusal(&self, head: &ResponseHead) -> Error {
-        match head.status {
-            400..=599 => Error::Engine { status: head.status, operation: self.operation },
-            200 => Error::Framing,
-            _ => Error::Status,
+    /// The error that the engine answers with. `start` is what has arrived of its body.
+    async fn engine_error(&self, engine: &Socket, head: &ResponseHead, start: Vec<u8>) -> Error {
+        if let Err(error) = headers::check_answer(&head.headers) {
+            return error;
+        }
+        let body = tokio::time::timeout(ERROR_TIMEOUT, error_body(engine, head.framing, start)).await;
+        let (status, operation) = (head.status, self.operation);
+        let message = Message::of_engine(&self.policy, operation, status, body.ok().flatten().as_deref());
+        Error::Engine { status, operation, message }
+    }
+}
+
+/// The error for a head that opens no stream.
+fn refusal(head: &ResponseHead) -> Error {
+    if head.status == 200 { Error::Framing } else { Error::Status }
+}
+
+/// How long the body of an error may take. The engine writes it at once.
+const ERROR_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Reads the body of an error. `None` if it is long, malformed, or does not come to its end.
+async fn error_body(engine: &Socket, framing: BodyFraming, mut arrived: Vec<u8>) -> Option<Vec<u8>> {
+    let mut decoder = match framing {
+        BodyFraming::Length(length) => Some(BodyDecoder::of_length(length)),
+        BodyFraming::Chunked => Some(BodyDecoder::chunked()),
+        BodyFraming::Close => None,
+    };
+    let mut body = Vec::new();
+    loop {
+        match &mut decoder {
+            Some(decoder) => {
+                let mut bytes = arrived.as_slice();
+                while let Some(data) = decoder.data(&mut bytes).ok()? {
+                    body.extend_from_slice(data);
+                }
+            }
+            None => body.extend_from_slice(&arrived),
+        }
+        if body.len() > ERROR_LIMIT {
+            return None;
+        }
+        if decoder.as_ref().is_some_and(BodyDecoder::has_ended) {
+            return Some(body);
+        }
+        arrived.clear();
+        if engine.read_some(|bytes| arrived.extend_from_slice(bytes)).await.ok()? == 0 {
+            return decoder.is_none().then_some(body);
         }
     }
 }

@@ -15,6 +15,7 @@ mod cut;
 mod departures;
 mod deploy;
 mod docs;
+mod errors;
 mod events;
 #[path = "../support/harness.rs"]
 mod harness;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
             catalogue::table::TESTS,
             catalogue::versions::TESTS,
             docs::TESTS,
+            errors::TESTS,
             seeds::TESTS,
             signals::TESTS,
             slots::TESTS,
