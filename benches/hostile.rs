@@ -280,7 +280,7 @@ impl Bench {
                         if stop.load(Ordering::Relaxed) {
                             return;
                         }
-                        let _ = hostile::soak(socket, round);
+                        hostile::soak(socket, round).unwrap();
                         thread::sleep(SOAK_PAUSE);
                         exchanges.fetch_add(1, Ordering::Relaxed);
                     }

@@ -17,6 +17,7 @@ mod record;
 mod rule;
 mod selector;
 mod show;
+mod tree;
 mod variant;
 
 #[cfg(test)]

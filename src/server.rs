@@ -136,8 +136,8 @@ fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<
 
 /// The memory of all documents together.
 fn memory_budget(config: &Config) -> MemoryBudget {
-    // The largest document, and what the filter leaves of it.
-    let largest = config.limits.element.bytes().saturating_mul(2);
+    // The largest document, what the filter leaves of it, and its keys.
+    let largest = config.limits.element.bytes().saturating_mul(4);
     MemoryBudget::new(DocumentMemory::of(&config.limits).bytes, largest, config.timeouts.response)
 }
 

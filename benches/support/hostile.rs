@@ -16,6 +16,8 @@ const LARGE: usize = 15 << 20;
 const LABELS_DOCUMENT: &str = "/containers/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/json";
 const TEXT_DOCUMENT: &str = "/containers/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb/json";
 const CREDENTIALS_DOCUMENT: &str = "/containers/cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc/json";
+/// An ordinary document.
+const PLAIN_DOCUMENT: &str = "/containers/eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee/json";
 const NESTED_DOCUMENT: &str = "/containers/dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd/json";
 
 /// Hostile answers: what they are, and the target of each.
@@ -155,22 +157,29 @@ fn serve(mut client: UnixStream, bodies: &Bodies) -> io::Result<()> {
     }
 }
 
-/// One exchange of a soak: every kind in turn, and now and then a client that leaves early.
+/// One exchange of a soak, every kind in turn. Returns an error if the connection breaks.
+///
+/// # Panics
+/// If the status is not the right one for the kind.
 pub(crate) fn soak(socket: &Path, round: usize) -> io::Result<()> {
     let mut client = UnixStream::connect(socket)?;
     client.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let target = match round % 50 {
-        0 if round.is_multiple_of(500) => TARGETS[round / 500 % TARGETS.len()].1,
-        0..10 => "/containers/web/json",
-        10..20 => "/containers/json?limit=100",
-        20 => "/containers/none/none/json",
-        21 => "/containers/create",
-        _ => "/_ping",
+    let (target, expected) = match round % 50 {
+        0 if round.is_multiple_of(500) => (TARGETS[round / 500 % TARGETS.len()].1, &[200, 503][..]),
+        0..10 => (PLAIN_DOCUMENT, &[200][..]),
+        10..20 => ("/containers/json?limit=100", &[200][..]),
+        20 => ("/containers/none/none/json", &[403][..]),
+        21 => ("/containers/create", &[403][..]),
+        _ => ("/_ping", &[200][..]),
     };
     write!(client, "GET {target} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")?;
-    if round.is_multiple_of(7) {
-        client.read_exact(&mut [0; 12])?;
-        return Ok(());
+    let mut start = [0; 12];
+    client.read_exact(&mut start)?;
+    let status = String::from_utf8_lossy(&start).split(' ').nth(1).and_then(|status| status.parse().ok());
+    assert!(status.is_some_and(|status| expected.contains(&status)), "{target}: {status:?}");
+    // Now and then a client leaves early.
+    if !round.is_multiple_of(7) {
+        io::copy(&mut client, &mut io::sink())?;
     }
-    io::copy(&mut client, &mut io::sink()).map(drop)
+    Ok(())
 }

@@ -9,7 +9,7 @@ use super::credential::{self, Arguments};
 use super::json::{Cursor, DepthBudget, JsonString, KeySet, NOT_JSON, Stop};
 use super::plan::{Cause, Condition, Effect, ElementTable, HiddenForm, Listing, MemberTable, Plan, State, StateId};
 use super::selector::{Pick, Question};
-use super::{FilterError, Report};
+use super::{FilterError, Report, tree};
 
 impl Plan {
     /// Filters one whole document and appends what is left to `out`, which an error leaves as it was.
@@ -108,7 +108,7 @@ struct Walk<'p, 'd, 'o> {
     /// The start of the text that is shown and not written yet.
     unwritten: usize,
     report: Report,
-    keys: KeySet<'d>,
+    keys: KeySet,
     /// The names of the tables that occurred in the open objects, a bit each, the innermost object last.
     seen: Vec<u64>,
     /// Whether something was shown by name since the start of the innermost composite that is shown only for it.
@@ -402,7 +402,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                 None => {
                     let name = key.text()?;
                     let row = members.other_row(&name, self.plan);
-                    self.keys.push(name, &mut keys)?;
+                    self.keys.push(key, self.cursor, &mut keys)?;
                     row
                 }
             };
@@ -413,7 +413,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             self.end_item(is_shown, &mut progress)?;
         }
         self.seen.truncate(seen);
-        self.keys.close(keys)
+        self.keys.close(self.cursor, keys)
     }
 
     fn array(&mut self, elements: &'p ElementTable, depth: DepthBudget) -> Result<(), Stop> {
@@ -494,8 +494,9 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             none @ None => {
                 let document = if self.plan.is_absolute {
                     let mut whole = self.cursor.back_to(self.start);
-                    whole.checked(DepthBudget::new(self.plan.limits.depth), &mut self.keys)?;
-                    parsed(whole.since(self.start)?)?
+                    let depth = DepthBudget::new(self.plan.limits.depth);
+                    whole.checked(depth, &mut self.keys)?;
+                    tree::parse(whole.since(self.start)?, depth, self.plan.tree_limit())?
                 } else {
                     serde_json::Value::Null
                 };
@@ -509,7 +510,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         }
         ahead.checked(depth, &mut self.keys)?;
         let text = ahead.since(self.cursor.at())?;
-        Ok(question.ask(parsed(text)?, text.len())?)
+        Ok(question.ask(tree::parse(text, depth, self.plan.tree_limit())?, text.len())?)
     }
 
     fn count(&mut self, cause: Cause) {
@@ -519,9 +520,4 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             Cause::Rule => self.report.by_rule = self.report.by_rule.saturating_add(1),
         }
     }
-}
-
-/// A value as a tree, for a filter expression. The tree's own limit on depth holds beside ours.
-fn parsed(text: &[u8]) -> Result<serde_json::Value, Stop> {
-    serde_json::from_slice(text).map_err(|_| NOT_JSON)
 }

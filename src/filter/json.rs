@@ -5,12 +5,16 @@
 //! program is for.
 
 use std::borrow::Cow;
+use std::hash::{BuildHasher, RandomState};
 
 use super::FilterError;
 use super::plan::KeyDigest;
 
 /// Up to this many keys of an object are compared in pairs to find duplicates; more are sorted.
 const PAIRWISE_LIMIT: usize = 64;
+
+/// From this many keys on, an object is checked for duplicates before its end as well.
+const MANY: usize = 4096;
 
 /// Why the cursor stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +53,8 @@ pub(super) struct Cursor<'d> {
 /// A string as it is written in the text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JsonString<'d> {
+    /// Where its opening quote is.
+    at: usize,
     /// The text between the quotes; valid UTF-8.
     inside: &'d [u8],
     /// The number of escapes in it.
@@ -156,6 +162,7 @@ impl<'d> Cursor<'d> {
     /// Passes the string here.
     #[inline]
     pub(super) fn string(&mut self) -> Result<JsonString<'d>, Stop> {
+        let at = self.at;
         self.pass();
         let start = self.at;
         let (mut escapes, mut ascii) = (0, true);
@@ -174,7 +181,7 @@ impl<'d> Cursor<'d> {
         if !ascii && std::str::from_utf8(inside).is_err() {
             return Err(NOT_JSON);
         }
-        Ok(JsonString { inside, escapes })
+        Ok(JsonString { at, inside, escapes })
     }
 
     /// Moves to the next quote, backslash or control character, eight bytes at a time. Sets `ascii` to false if it passes
@@ -302,7 +309,7 @@ impl<'d> Cursor<'d> {
 
     /// Passes the value here like [`Self::skip`], and checks that a reader can decode it: no
     /// object has a duplicate key, and no string half a surrogate pair.
-    pub(super) fn checked(&mut self, depth: DepthBudget, keys: &mut KeySet<'d>) -> Result<(), Stop> {
+    pub(super) fn checked(&mut self, depth: DepthBudget, keys: &mut KeySet) -> Result<(), Stop> {
         match self.peek()? {
             // Readers disagree about half a surrogate pair, so a shown string must decode.
             b'"' => self.string()?.text().map(|_| ()),
@@ -312,11 +319,13 @@ impl<'d> Cursor<'d> {
                 let mut more = self.first(b'}')?;
                 while more {
                     let key = self.key()?;
-                    keys.push(key.text()?, &mut open)?;
+                    // Readers disagree about half a surrogate pair in a key, too.
+                    key.text()?;
+                    keys.push(key, *self, &mut open)?;
                     self.checked(depth, keys)?;
                     more = self.more(b'}')?;
                 }
-                keys.close(open)
+                keys.close(*self, open)
             }
             b'[' => {
                 let depth = depth.inside()?;
@@ -345,10 +354,23 @@ impl<'d> Cursor<'d> {
 }
 
 impl<'d> JsonString<'d> {
+    /// The text as it is written, between the quotes.
+    #[inline]
+    pub(super) fn written(&self) -> &'d [u8] {
+        self.inside
+    }
+
     /// The bytes of the text, if it is written without escapes.
     #[inline]
     pub(super) fn plain(&self) -> Option<&'d [u8]> {
         (self.escapes == 0).then_some(self.inside)
+    }
+
+    /// Whether the string at `place` is written like this one.
+    #[inline]
+    fn is_written_at(&self, place: u32, cursor: Cursor<'_>) -> bool {
+        let other = cursor.text.get(place as usize..).and_then(|text| text.get(1..self.inside.len().saturating_add(2)));
+        matches!(other, Some([inside @ .., b'"']) if inside == self.inside)
     }
 
     /// The text, with its escapes decoded.
@@ -385,64 +407,117 @@ impl DepthBudget {
     }
 }
 
-/// The keys of the open objects, the innermost object last.
+/// The keys of the open objects, the innermost object last: where each begins in the text. So an object of millions of keys
+/// takes less memory here than its text does.
 #[derive(Debug, Default)]
-pub(super) struct KeySet<'d>(Vec<(usize, Cow<'d, str>)>);
+pub(super) struct KeySet {
+    places: Vec<u32>,
+    /// Hashes keys where there are many. Nobody who writes a document can foresee its hashes.
+    hasher: RandomState,
+}
 
 /// An open object.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct OpenObject {
     /// The index of its first key.
     from: usize,
-    /// A bit for each key, the same for equal keys.
+    /// A bit for each key, the same for keys that are written alike.
     marks: [u64; 4],
+    /// Whether a key has escapes, so that equal keys may be written in several ways.
+    has_escapes: bool,
+    /// How many of its keys are known to be different.
+    checked: usize,
 }
 
-impl<'d> KeySet<'d> {
+impl KeySet {
     /// Opens an object.
     #[inline]
     pub(super) fn open(&self) -> OpenObject {
-        OpenObject { from: self.0.len(), marks: [0; 4] }
+        OpenObject { from: self.places.len(), ..OpenObject::default() }
     }
 
-    /// Adds a key of the innermost object. Finds a duplicate at once while there are few keys, and at the end of the
-    /// object if there are many.
+    /// Adds a key of the innermost object, in the text of `cursor`. Finds a duplicate at once while there are few keys, and
+    /// later if there are many, or if one has escapes.
     ///
     /// # Errors
-    /// [`FilterError::DuplicateKey`] if the object has the key already.
+    /// [`FilterError::DuplicateKey`] if the object has the key already, [`FilterError::TooLarge`] past 4 GiB.
     #[inline]
-    pub(super) fn push(&mut self, key: Cow<'d, str>, open: &mut OpenObject) -> Result<(), Stop> {
-        let hash = KeyDigest::of(key.as_bytes()).hash();
+    pub(super) fn push(&mut self, key: JsonString<'_>, cursor: Cursor<'_>, open: &mut OpenObject) -> Result<(), Stop> {
+        const LIMIT: usize = u32::MAX as usize;
+        let place = u32::try_from(key.at).map_err(|_| FilterError::TooLarge { limit: LIMIT })?;
+        let hash = KeyDigest::of(key.inside).hash();
         let bit = 1 << (hash % 64);
         if let Some(word) = open.marks.get_mut(hash / 64 % 4) {
             if *word & bit != 0 {
-                let keys = self.0.get(open.from..).unwrap_or_default();
-                if keys.len() <= PAIRWISE_LIMIT && keys.iter().any(|(known, name)| *known == hash && *name == key) {
+                let known = self.places.get(open.from..).unwrap_or_default();
+                if known.len() <= PAIRWISE_LIMIT && known.iter().any(|place| key.is_written_at(*place, cursor)) {
                     return Err(FilterError::DuplicateKey.into());
                 }
             }
             *word |= bit;
         }
-        self.0.push((hash, key));
+        open.has_escapes |= key.escapes > 0;
+        if self.places.len() == self.places.capacity() {
+            self.grow(cursor, open)?;
+        }
+        self.places.push(place);
         Ok(())
     }
 
-    /// KeyDigest the innermost object.
+    /// Makes room for more keys: only a little, because they are to take less memory than the text. Where they have doubled
+    /// since the last time, equal keys end it, so that a text of nothing but equal keys stays small.
+    #[cold]
+    fn grow(&mut self, cursor: Cursor<'_>, open: &mut OpenObject) -> Result<(), Stop> {
+        let count = self.places.len() - open.from;
+        if count > MANY && count / 2 > open.checked {
+            self.check_all(cursor, open.from)?;
+            open.checked = count;
+        }
+        self.places.reserve_exact((self.places.len() / 8).max(PAIRWISE_LIMIT));
+        Ok(())
+    }
+
+    /// Closes the innermost object.
     ///
     /// # Errors
     /// [`FilterError::DuplicateKey`] if two of its keys are equal.
     #[inline]
-    pub(super) fn close(&mut self, open: OpenObject) -> Result<(), Stop> {
-        let keys = self.0.get_mut(open.from..).unwrap_or_default();
-        if keys.len() > PAIRWISE_LIMIT {
-            keys.sort_unstable();
-            if keys.iter().zip(keys.iter().skip(1)).any(|(one, next)| one == next) {
-                return Err(FilterError::DuplicateKey.into());
-            }
+    pub(super) fn close(&mut self, cursor: Cursor<'_>, open: OpenObject) -> Result<(), Stop> {
+        if open.has_escapes || self.places.len() - open.from > PAIRWISE_LIMIT {
+            self.check_all(cursor, open.from)?;
         }
-        self.0.truncate(open.from);
+        self.places.truncate(open.from);
         Ok(())
     }
+
+    /// Refuses equal keys among those from `from` on.
+    fn check_all(&self, cursor: Cursor<'_>, from: usize) -> Result<(), Stop> {
+        let places = self.places.get(from..).unwrap_or_default();
+        let mut hashes = Vec::with_capacity(places.len());
+        for place in places {
+            let hash = self.hasher.hash_one(&*text_at(*place, cursor)?);
+            // As many bits of it as a word has room for beside the place.
+            hashes.push(hash >> 32 << 32 | u64::from(*place));
+        }
+        hashes.sort_unstable();
+        // Different keys of one hash are too few to matter.
+        for same in hashes.chunk_by(|one, next| one >> 32 == next >> 32) {
+            for (number, one) in same.iter().enumerate() {
+                let one = text_at(*one as u32, cursor)?;
+                for other in same.iter().skip(number + 1) {
+                    if one == text_at(*other as u32, cursor)? {
+                        return Err(FilterError::DuplicateKey.into());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The text of the key at `place`, read again.
+fn text_at(place: u32, cursor: Cursor<'_>) -> Result<Cow<'_, str>, Stop> {
+    cursor.back_to(place as usize).string()?.text()
 }
 
 /// The highest bit of each byte.

@@ -43,7 +43,7 @@ pub(super) use tables::{Cause, Condition, Effect, ElementTable, HiddenForm, List
 
 use super::action::HashKey;
 use super::show::{NamesShown, Show};
-use super::{Action, DocumentLimits, Rule};
+use super::{Action, DocumentLimits, Rule, tree};
 use crate::schema::Catalogue;
 use crate::yaml::Location;
 
@@ -134,6 +134,19 @@ impl Plan {
     /// Whether it evaluates filter expressions, whose work may be the square of the length of a document.
     pub fn has_expressions(&self) -> bool {
         self.has_expressions
+    }
+
+    /// The most memory that filtering documents of `length` bytes in all takes, in bytes: the documents, what is left of them,
+    /// their keys, and the trees that filter expressions look at.
+    pub fn memory(&self, length: usize) -> usize {
+        let trees = usize::from(self.has_expressions) + usize::from(self.is_absolute);
+        let tree = tree::memory(length, self.tree_limit());
+        length.saturating_mul(4).saturating_add(trees.saturating_mul(tree))
+    }
+
+    /// The most memory that a tree takes, in bytes. However small documents must be, expressions can look at some values.
+    pub(super) fn tree_limit(&self) -> usize {
+        self.limits.size.max(1 << 20)
     }
 
     pub(super) fn state(&self, id: StateId) -> Option<&State> {

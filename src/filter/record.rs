@@ -60,6 +60,14 @@ impl RecordFilter {
         }
     }
 
+    /// The most memory that filtering records of `length` bytes in all takes, in bytes; see [`Plan::memory`].
+    pub fn memory(&self, length: usize) -> usize {
+        match self {
+            Self::Variant(filter) => filter.memory(length),
+            Self::Plain(plan) => plan.memory(length),
+        }
+    }
+
     /// Filters one record and appends what is left to `out`, which an error leaves as it was. Returns whether anything
     /// is left.
     ///

@@ -7,11 +7,8 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
+use super::json::{Cursor, DepthBudget, JsonString, KeySet, Stop};
 use super::plan::{CompileError, Explained, Plan, Treatment, equal_folded};
 use super::{DocumentLimits, FilterError, Report, Rule, Show};
 use crate::schema::{Catalogue, Entries, Step, VariantKind, Variants};
@@ -88,6 +85,12 @@ impl VariantFilter {
         self.plan.has_expressions()
     }
 
+    /// The most memory that filtering documents of `length` bytes in all takes, in bytes; see [`Plan::memory`].
+    pub fn memory(&self, length: usize) -> usize {
+        // And the normalised document.
+        self.plan.memory(length).saturating_add(length)
+    }
+
     /// Filters one document and appends what is left to `out`, which an error leaves as it was. Returns whether anything
     /// is left: a document about what is hidden goes as a whole.
     ///
@@ -109,10 +112,10 @@ impl VariantFilter {
     /// it is about what is hidden.
     fn normalise(&self, document: &[u8], out: &mut Vec<u8>, report: &mut Report) -> Result<bool, FilterError> {
         let Variants { tag, action, words, entries, kinds, .. } = &self.variants;
-        let document: Object<'_> = serde_json::from_slice(document).map_err(|_| FilterError::NotJson)?;
-        document.check_keys(words.members.iter().chain([tag, action, outer(entries)]))?;
-        let kind = document.get(tag).and_then(|kind| text(kind).ok());
-        let action = document.get(action).and_then(|action| text(action).ok()).unwrap_or_default();
+        let depth = DepthBudget::new(self.plan.limits.depth);
+        let document = Object::read(document, depth, words.members.iter().chain([tag, action, outer(entries)]))?;
+        let kind = document.get(tag)?.and_then(|kind| text(kind).ok());
+        let action = document.get(action)?.and_then(|action| text(action).ok()).unwrap_or_default();
         let topic = kind.and_then(|kind| kinds.get(&*kind)).map(|kind| Topic { kind, word: word(&action) });
         if let Some(class) = topic.and_then(|topic| topic.kind.about)
             && !self.show.classes.contains(class)
@@ -122,21 +125,23 @@ impl VariantFilter {
         }
         let cuts = !self.show.classes.contains(words.rest);
         let mut members = ObjectWriter::open(out);
-        for (name, value) in &document.0 {
+        for member in document.members() {
+            let (name, value) = member?;
+            let name = name.text()?;
             // What is not of the shape expected here stays as it is, and the plan hides it.
             if cuts
-                && words.members.iter().any(|word| word == name)
+                && words.members.iter().any(|word| *word == name)
                 && let Ok(whole) = text(value)
             {
                 let word = words.word(&whole);
                 if word.len() < whole.len() {
                     report.count_class(words.rest);
                 }
-                members.text(name, word)?;
-            } else if name == outer(entries) && is_object(value) {
-                self.outer(value, topic, members.name(name)?, report)?;
+                members.text(&name, word)?;
+            } else if name == *outer(entries) && is_object(value) {
+                self.outer(value, depth, topic, members.name(&name)?, report)?;
             } else {
-                members.name(name)?.extend_from_slice(value.get().as_bytes());
+                members.name(&name)?.extend_from_slice(value);
             }
         }
         members.close();
@@ -146,20 +151,21 @@ impl VariantFilter {
     /// Writes the object that holds the object of entries.
     fn outer(
         &self,
-        value: &RawValue,
+        value: &[u8],
+        depth: DepthBudget,
         topic: Option<Topic<'_>>,
         out: &mut Vec<u8>,
         report: &mut Report,
     ) -> Result<(), FilterError> {
         let [_, inner] = &self.variants.entries.path;
-        let object: Object<'_> = object(value)?;
-        object.check_keys([inner])?;
         let mut members = ObjectWriter::open(out);
-        for (name, value) in &object.0 {
-            if name == inner && is_object(value) {
-                self.entries(value, topic, members.name(name)?, report)?;
+        for member in Object::read(value, depth, [inner])?.members() {
+            let (name, value) = member?;
+            let name = name.text()?;
+            if name == *inner && is_object(value) {
+                self.entries(value, depth, topic, members.name(&name)?, report)?;
             } else {
-                members.name(name)?.extend_from_slice(value.get().as_bytes());
+                members.name(&name)?.extend_from_slice(value);
             }
         }
         members.close();
@@ -169,15 +175,16 @@ impl VariantFilter {
     /// Writes the members of the kind and the action, and the free entries that are shown.
     fn entries(
         &self,
-        value: &RawValue,
+        value: &[u8],
+        depth: DepthBudget,
         topic: Option<Topic<'_>>,
         out: &mut Vec<u8>,
         report: &mut Report,
     ) -> Result<(), FilterError> {
-        let object: Object<'_> = object(value)?;
-        object.check_keys([])?;
         let mut members = ObjectWriter::open(out);
-        for (name, value) in &object.0 {
+        for member in Object::read(value, depth, [])?.members() {
+            let (name, value) = member?;
+            let name = &*name.text()?;
             let format = topic.and_then(|topic| topic.kind.format(topic.word, name));
             let shown = match text(value) {
                 Ok(text) => Some(text)
@@ -228,68 +235,106 @@ fn outer(entries: &Entries) -> &String {
     outer
 }
 
-/// The members of an object in their order, each value as its text.
-struct Object<'d>(Vec<(Cow<'d, str>, &'d RawValue)>);
+/// An object. Its members are read from its text each time, because there may be millions.
+#[derive(Clone, Copy)]
+struct Object<'d> {
+    text: &'d [u8],
+    depth: DepthBudget,
+}
 
 impl<'d> Object<'d> {
-    fn get(&self, name: &str) -> Option<&'d RawValue> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
-    }
-
-    /// Refuses two members of one name, and a member that is another spelling of one of `names`.
-    fn check_keys<'n>(&self, names: impl IntoIterator<Item = &'n String>) -> Result<(), FilterError> {
-        let is_other_spelling = |found: &str, name: &str| found != name && equal_folded(found, name);
-        for name in names {
-            if self.0.iter().any(|(found, _)| is_other_spelling(found, name)) {
+    /// Reads the whole object that `text` is. Refuses two members of one name, and a member that is another spelling of one
+    /// of `names`.
+    fn read<'n>(
+        text: &'d [u8],
+        depth: DepthBudget,
+        names: impl IntoIterator<Item = &'n String> + Clone,
+    ) -> Result<Self, FilterError> {
+        let object = Self { text, depth };
+        let mut keys = KeySet::default();
+        let mut open = keys.open();
+        let mut members = object.members();
+        while let Some((name, _)) = members.read()? {
+            let found = name.text()?;
+            let is_other_spelling = |name: &&String| found != **name && equal_folded(&found, name);
+            if names.clone().into_iter().any(|name| is_other_spelling(&name)) {
                 return Err(FilterError::DuplicateKey);
             }
+            keys.push(name, members.cursor, &mut open)?;
         }
-        let mut keys: Vec<&str> = self.0.iter().map(|(key, _)| &**key).collect();
-        keys.sort_unstable();
-        if keys.array_windows().any(|[one, next]| one == next) { Err(FilterError::DuplicateKey) } else { Ok(()) }
+        keys.close(members.cursor, open)?;
+        members.cursor.finish()?;
+        Ok(object)
+    }
+
+    fn get(self, name: &str) -> Result<Option<&'d [u8]>, FilterError> {
+        for member in self.members() {
+            let (known, value) = member?;
+            if known.text()? == name {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The members in their order, each value as its text.
+    fn members(self) -> Members<'d> {
+        Members { cursor: Cursor::new(self.text), depth: self.depth, has_begun: false, has_ended: false }
     }
 }
 
-impl<'de: 'd, 'd> Deserialize<'de> for Object<'d> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Object<'de>;
+/// Reads the members of an object.
+struct Members<'d> {
+    cursor: Cursor<'d>,
+    depth: DepthBudget,
+    has_begun: bool,
+    has_ended: bool,
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
+impl<'d> Members<'d> {
+    fn read(&mut self) -> Result<Option<(JsonString<'d>, &'d [u8])>, Stop> {
+        let is_there = if std::mem::replace(&mut self.has_begun, true) {
+            self.cursor.more(b'}')?
+        } else {
+            match self.cursor.token()? {
+                b'{' => self.cursor.first(b'}')?,
+                _ => return Err(FilterError::NotJson.into()),
             }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut members: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
-                while let Some((JsonText(name), value)) = map.next_entry()? {
-                    members.push((name, value));
-                }
-                Ok(Object(members))
-            }
+        };
+        if !is_there {
+            return Ok(None);
         }
-        from.deserialize_map(InOrder)
+        let name = self.cursor.key()?;
+        let start = self.cursor.at();
+        self.cursor.skip(self.depth.inside()?)?;
+        Ok(Some((name, self.cursor.since(start)?)))
     }
 }
 
-/// A text, borrowed where it has no escapes.
-#[derive(serde::Deserialize)]
-struct JsonText<'d>(#[serde(borrow)] Cow<'d, str>);
+impl<'d> Iterator for Members<'d> {
+    type Item = Result<(JsonString<'d>, &'d [u8]), FilterError>;
 
-fn is_object(value: &RawValue) -> bool {
-    value.get().starts_with('{')
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.has_ended {
+            return None;
+        }
+        let read = self.read().map_err(FilterError::from).transpose();
+        self.has_ended = !matches!(read, Some(Ok(_)));
+        read
+    }
 }
 
-fn is_text(value: &RawValue) -> bool {
-    value.get().starts_with('"')
+fn is_object(value: &[u8]) -> bool {
+    value.starts_with(b"{")
 }
 
-fn object(value: &RawValue) -> Result<Object<'_>, FilterError> {
-    serde_json::from_str(value.get()).map_err(|_| FilterError::NotJson)
+fn is_text(value: &[u8]) -> bool {
+    value.starts_with(b"\"")
 }
 
-fn text(value: &RawValue) -> Result<Cow<'_, str>, FilterError> {
-    serde_json::from_str(value.get()).map(|JsonText(text)| text).map_err(|_| FilterError::NotJson)
+/// The text that a value is.
+fn text(value: &[u8]) -> Result<Cow<'_, str>, FilterError> {
+    if is_text(value) { Ok(Cursor::new(value).string()?.text()?) } else { Err(FilterError::NotJson) }
 }
 
 /// Writes one object.

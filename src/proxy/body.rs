@@ -90,7 +90,8 @@ impl Filtered {
         limit: usize,
         mut memory: MemoryLease,
     ) -> Result<(Self, Report), Error> {
-        let document = collect(body, limit, &mut memory).await?;
+        let needed = |length| plan.memory(length);
+        let document = collect(body, limit, needed, &mut memory).await?;
         let is_long = work::is_long(document.len(), plan.has_expressions());
         // The lease goes along, because the work goes on if nobody waits for it any more.
         let apply = move || {
@@ -224,8 +225,13 @@ impl Body for Filtered {
 /// What a list leases between two chunks if its elements are small, in bytes: enough for the next chunk.
 const CHUNK_MEMORY: usize = 64 * 1024;
 
-/// Reads a body to its end. Leases twice its size: the filter needs as much again.
-pub(super) async fn collect(mut body: UpstreamBody, limit: usize, memory: &mut MemoryLease) -> Result<Vec<u8>, Error> {
+/// Reads a body to its end. Leases what is `needed` for as many bytes as it has.
+pub(super) async fn collect(
+    mut body: UpstreamBody,
+    limit: usize,
+    needed: impl Fn(usize) -> usize,
+    memory: &mut MemoryLease,
+) -> Result<Vec<u8>, Error> {
     let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if expected > limit {
         return Err(Error::TooLong { limit });
@@ -236,10 +242,10 @@ pub(super) async fn collect(mut body: UpstreamBody, limit: usize, memory: &mut M
         if length > limit {
             return Err(Error::TooLong { limit });
         }
-        if 2 * length > memory.size() {
-            // Doubled, so that a document of unknown size does not ask for each chunk.
-            let doubled = (2 * length.max(expected).max(limit.min(memory.size()))).min(memory.limit());
-            memory.grow(doubled.max(2 * length)).await?;
+        if needed(length) > memory.size() {
+            // Twice as much, so that a document of unknown size does not ask for each chunk.
+            let ahead = needed(length.max(expected)).max(2 * memory.size()).min(memory.limit());
+            memory.grow(ahead.max(needed(length))).await?;
         }
         if length > bytes.capacity() {
             let mut larger = buffer(length.max(expected).max(2 * bytes.len()));
@@ -283,7 +289,7 @@ impl ElementFilter {
     /// Waits for the memory for a chunk of this length: for what is held then, and for what the filter leaves of it.
     fn poll_memory(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<Result<(), MemoryError>> {
         let held = self.elements.as_ref().map_or(0, ArraySplitter::held);
-        self.memory.poll_grow(cx, 2 * (held + length))
+        self.memory.poll_grow(cx, self.plan.memory(held + length))
     }
 
     /// Takes the next chunk; `None` is the end.

@@ -4,16 +4,19 @@
 //! that the engine finds. Unless its name or id is what the client wrote, the client gets the answer for an object that does
 //! not exist. So it cannot tell that an id begins with what it wrote, nor that several do.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::fmt;
 
 use http_body_util::{Either, Empty};
 use hyper::{Method, Request};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::body::collect;
 use super::exchange::DRAIN_LIMIT;
 use super::message::Message;
-use super::{Error, Proxy, headers};
+use super::{Error, Proxy, headers, work};
 use crate::policy::{Lookup, LookupKind};
 use crate::route::{Query, Route};
 
@@ -44,11 +47,17 @@ impl Proxy {
             let _ = response.into_body().discard(DRAIN_LIMIT).await;
             return Err(absent());
         }
-        let document = match collect(response.into_body(), self.element_limit, &mut memory).await {
+        let document = match collect(response.into_body(), self.element_limit, |length| 2 * length, &mut memory).await {
             Err(Error::TooLong { .. }) => return Err(absent()),
             document => document?,
         };
-        let name = named_in(&document, &route.name, lookup).ok_or_else(absent)?;
+        let name = if work::is_long(document.len(), false) {
+            let (name, lookup) = (route.name.clone(), lookup.clone());
+            work::on_helper(move || named_in(&document, &name, &lookup)).await
+        } else {
+            named_in(&document, &route.name, lookup)
+        };
+        let name = name.ok_or_else(absent)?;
         Ok(Route { name, ..route.clone() })
     }
 }
@@ -89,12 +98,9 @@ fn texts(document: &[u8], path: &[String]) -> Vec<String> {
     let Some((last, outer)) = path.split_last() else { return Vec::new() };
     let mut at = text;
     for name in outer.iter().chain([last]) {
-        match serde_json::from_str::<BTreeMap<String, &RawValue>>(at)
-            .ok()
-            .and_then(|members| members.get(name).copied())
-        {
-            Some(value) => at = value.get(),
-            None => return Vec::new(),
+        match Member(name).deserialize(&mut serde_json::Deserializer::from_str(at)) {
+            Ok(Some(value)) => at = value.get(),
+            Ok(None) | Err(_) => return Vec::new(),
         }
     }
     match serde_json::from_str::<String>(at) {
@@ -102,6 +108,41 @@ fn texts(document: &[u8], path: &[String]) -> Vec<String> {
         Err(_) => serde_json::from_str(at).unwrap_or_default(),
     }
 }
+
+/// Reads the member of a name from an object, and keeps nothing else of it. Two of them are an error.
+struct Member<'n>(&'n str);
+
+impl<'de> DeserializeSeed<'de> for Member<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Member<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(Name(name)) = map.next_key()? {
+            if name != self.0 {
+                map.next_value::<IgnoredAny>()?;
+            } else if found.replace(map.next_value()?).is_some() {
+                return Err(A::Error::custom("twice"));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A name, borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Name<'d>(#[serde(borrow)] Cow<'d, str>);
 
 #[cfg(test)]
 mod tests {
@@ -132,6 +173,8 @@ mod tests {
         check("/containers/web/json", r#"{"Id":"ab12"}"#, None);
         check("/containers/web/json", "[]", None);
         check("/containers/web/json", "{", None);
+        check("/containers/web/json", r#"{"Id":"ab12","N\u0061me":"/web"}"#, Some("ab12"));
+        check("/containers/web/json", r#"{"Id":"ab12","Name":"/web","Name":"/web"}"#, None);
         check("/volumes/data", r#"{"Name":"data"}"#, Some("data"));
         check("/volumes/dat", r#"{"Name":"data"}"#, None);
         let service = r#"{"ID":"0123456789abcdefghijklmno","Spec":{"Name":"web"}}"#;

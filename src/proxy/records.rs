@@ -196,7 +196,7 @@ impl RecordRewriter {
     /// the filter leaves of it is added to the backlog.
     fn memory_needed(&self, backlog: &OutgoingBuffer) -> usize {
         let held = self.records.held() + self.long.iter().map(Vec::len).sum::<usize>();
-        if held + backlog.len() <= SMALL { 0 } else { 2 * (held + SMALL) + backlog.len() }
+        if held + backlog.len() <= SMALL { 0 } else { self.filter.memory(held + SMALL) + backlog.len() }
     }
 
     async fn copy(

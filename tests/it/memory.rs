@@ -26,11 +26,13 @@ pub(crate) const TESTS: &[Test] = tests![
 /// About this much of an answer is in the sockets if nobody reads it, in bytes; a test has far more.
 const DOCUMENT: usize = 1 << 20;
 
+/// One document that is filtered takes four of it, and one that waits to be read takes one.
+const BUDGET_OF_TWO: usize = 5 * DOCUMENT + DOCUMENT / 2;
+
 /// Two documents that nobody reads use up this budget.
 fn budget_of_two(config: &mut Config) {
     config.limits.element = ByteLimit::new(4 << 20);
-    // One that is filtered takes two of it, and one that waits to be read takes one.
-    config.limits.memory = Some(ByteLimit::new(3 * DOCUMENT + DOCUMENT / 2));
+    config.limits.memory = Some(ByteLimit::new(BUDGET_OF_TWO));
 }
 
 fn large_document() -> String {
@@ -89,7 +91,7 @@ fn an_exchange_that_waits_for_memory_ends_with_its_client() {
     let folder = Folder::new();
     let document = large_document();
     let _daemon = Daemon::start(&folder.path("engine"), move |_| json(&document));
-    let limits = format!("limits: {{element: 4MiB, memory: {}KiB}}\n", (3 * DOCUMENT + DOCUMENT / 2) >> 10);
+    let limits = format!("limits: {{element: 4MiB, memory: {}KiB}}\n", BUDGET_OF_TWO >> 10);
     let program = Program::start(configured(&folder, &limits));
     program.listening();
     let open = || {
