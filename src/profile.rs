@@ -187,7 +187,15 @@ mod tests {
     }
 
     /// The writing operations that built-in profiles allow, because their clients exist to do just that.
-    const WRITES: &[(&str, &str)] = &[("autoheal", "ContainerRestart"), ("watchtower", "ImageCreate")];
+    const WRITES: &[(&str, &str)] = &[
+        ("autoheal", "ContainerRestart"),
+        ("sablier", "ContainerPause"),
+        ("sablier", "ContainerStart"),
+        ("sablier", "ContainerStop"),
+        ("sablier", "ContainerUnpause"),
+        ("sablier", "ContainerWait"),
+        ("watchtower", "ImageCreate"),
+    ];
 
     #[test]
     fn built_in_profiles_show_no_secret_and_write_only_as_listed() {
@@ -302,8 +310,13 @@ mod tests {
         for (name, id) in WRITES {
             let profile = profiles.get(name).unwrap();
             assert!(profile.allow.contains_key(id), "{name} does not allow {id}");
-            let word = if *id == "ContainerRestart" { "restart" } else { "pulls" };
-            assert!(profile.about.contains(word), "{}", profile.about);
+            let word = match *id {
+                "ImageCreate" => "pulls".to_owned(),
+                // It waits for what it has stopped.
+                "ContainerWait" => "stop".to_owned(),
+                id => id.strip_prefix("Container").unwrap().to_lowercase(),
+            };
+            assert!(profile.about.contains(&word), "{}: {word}", profile.about);
         }
     }
 
@@ -404,6 +417,15 @@ mod tests {
     const CONTENTS: &[(&str, &str, &[&str])] = &[
         ("autoheal", "ContainerList", &["filters"]),
         ("autoheal", "ContainerRestart", &["t"]),
+        ("ofelia", "ContainerInspect", &[]),
+        ("ofelia", "ContainerList", &["filters"]),
+        ("sablier", "ContainerInspect", &[]),
+        ("sablier", "ContainerList", &["all", "filters"]),
+        ("sablier", "ContainerPause", &[]),
+        ("sablier", "ContainerStart", &[]),
+        ("sablier", "ContainerStop", &[]),
+        ("sablier", "ContainerUnpause", &[]),
+        ("sablier", "ContainerWait", &["condition"]),
         ("uptime-kuma", "ContainerInspect", &[]),
         ("uptime-kuma", "ContainerList", &["all"]),
         ("watchtower", "ContainerInspect", &[]),

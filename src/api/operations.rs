@@ -372,7 +372,7 @@ pub static OPERATIONS: &[Operation] = &[
     get("SystemVersion", "/version", Document("SystemVersion")),
     get("SystemInfo", "/info", Document("SystemInfo")),
     get("SystemDataUsage", "/system/df", Document("SystemDataUsage")).query(parameters!["type" many, "verbose"]).since(25),
-    get("SystemEvents", "/events", ResponseKind::Stream(StreamKind::Events)).query(parameters!["since", "until", "filters", "stream" rare]),
+    get("SystemEvents", "/events", ResponseKind::Stream(StreamKind::Events)).query(parameters!["since", "until", "filters", "stream"]),
     post("SystemAuth", "/auth", Document("SystemAuth")).json().reads().about("Carries credentials, which the engine sends to a registry."),
 
     get("ContainerList", "/containers/json", Array("ContainerSummary")).query(parameters!["all", "limit", "size", "filters", "since" rare, "before" rare, "trunc_cmd"]),

@@ -19,7 +19,7 @@ use self::lens::{Lens, Location, Step};
 use self::mutation::{MUTATIONS, Mutation};
 use crate::canaries::request;
 use crate::harness::{Test, tests};
-use crate::support::built_in::{catalogue, policy, profiles};
+use crate::support::built_in::{catalogue, is_for_one_client, policy, profiles};
 use crate::support::client::status;
 use crate::support::fixture::{self, Fixture};
 use crate::support::stage::Stage;
@@ -244,7 +244,10 @@ fn no_hidden_field_changes_a_byte_of_an_answer() {
             };
             let before = ask(&body);
             assert_eq!(status(&before), 200, "{} {}: {before}", profile.name, operation.id);
-            for mutation in MUTATIONS {
+            // The plans of all profiles get every change above. What is left to test is how answers are sent: for profiles of
+            // one client, a few changes of each answer are enough, in turns.
+            let step = if is_for_one_client(profile) { 4 } else { 1 };
+            for mutation in MUTATIONS.into_iter().skip(operations.len() % step).step_by(step) {
                 let after = ask(&changed_body(subject, &body, is_array, mutation));
                 assert!(after == before, "{} {} {mutation:?}:\n{before}\n{after}", profile.name, operation.id);
                 answers_read += 1;

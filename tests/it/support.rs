@@ -9,5 +9,6 @@ pub(crate) mod generated;
 pub(crate) mod leaves;
 pub(crate) mod program;
 pub(crate) mod proxy;
+pub(crate) mod recorded;
 pub(crate) mod snapshot;
 pub(crate) mod stage;

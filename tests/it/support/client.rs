@@ -53,6 +53,34 @@ impl Client {
         head + &String::from_utf8(body).unwrap()
     }
 
+    /// Reads one whole response, however its end is told, and leaves the connection open.
+    #[track_caller]
+    pub(crate) fn message(&mut self, is_to_head: bool) -> String {
+        let mut message = self.read_until("\r\n\r\n");
+        let fields = message.to_ascii_lowercase();
+        if is_to_head || status(&message) == 204 {
+            return message;
+        }
+        if fields.contains("transfer-encoding: chunked") {
+            loop {
+                let line = self.read_until("\r\n");
+                let size = usize::from_str_radix(line.trim_end(), 16).unwrap();
+                let mut data = vec![0; size + 2];
+                self.0.read_exact(&mut data).unwrap();
+                message = message + &line + &String::from_utf8(data).unwrap();
+                if size == 0 {
+                    return message;
+                }
+            }
+        }
+        if let Some(length) = content_length(&message) {
+            let mut body = vec![0; length];
+            self.0.read_exact(&mut body).unwrap();
+            return message + &String::from_utf8(body).unwrap();
+        }
+        message + &self.rest()
+    }
+
     /// Reads to the end of the connection, however it ends.
     #[track_caller]
     pub(crate) fn rest(&mut self) -> String {

@@ -96,8 +96,11 @@ fn serve(mut stream: UnixStream, number: usize, record: &Mutex<Record>, version:
         record.lock().unwrap().waiting.remove(&number);
         let Some(request) = request else { return };
         if request.contains("/_ping HTTP/1.1\r\n") {
-            let head = format!("HTTP/1.1 200 OK\r\nApi-Version: 1.{version}\r\nContent-Length: 2\r\n\r\nOK");
-            let _ = stream.write_all(head.as_bytes());
+            // As Docker: the answer to HEAD has no body, and announces none.
+            let body = if request.starts_with("HEAD ") { "" } else { "OK" };
+            let length = body.len();
+            let pong = format!("HTTP/1.1 200 OK\r\nApi-Version: 1.{version}\r\nContent-Length: {length}\r\n\r\n{body}");
+            let _ = stream.write_all(pong.as_bytes());
             continue;
         }
         record.lock().unwrap().requests.push(request.clone());

@@ -32,10 +32,18 @@ impl Stage {
         stage
     }
 
-    /// From now on the engine answers with this head, without its length and end, and this body.
+    /// From now on the engine answers with this head, without its length and end, and this body as JSON.
     pub(crate) fn answer(&self, head: &str, body: &[u8]) {
-        let head =
-            format!("HTTP/1.1 {head}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+        self.answer_with(&format!("{head}\r\nContent-Type: application/json"), body);
+    }
+
+    /// As [`Stage::answer`], with a head that names the type of the body, if there is one.
+    pub(crate) fn answer_with(&self, head: &str, body: &[u8]) {
+        let head = if head.starts_with("204") {
+            format!("HTTP/1.1 {head}\r\n\r\n")
+        } else {
+            format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n", body.len())
+        };
         *self.answer.lock().unwrap() = [head.as_bytes(), body].concat();
     }
 }
