@@ -34,7 +34,7 @@ mod version;
 pub use fields::{FieldFacts, FieldTable};
 pub use method::{Method, UnknownMethod};
 pub use operations::{
-    DocumentPart, OPERATIONS, Operation, Parameter, RequestBody, ResponseKind, StreamKind, Upgrade, Versions,
-    operation, operations_named, unknown_operation,
+    DocumentPart, OPERATIONS, Operation, Parameter, ParameterKind, RequestBody, ResponseKind, StreamKind, Upgrade,
+    Versions, operation, operations_named, unknown_operation,
 };
 pub use version::{ApiVersion, VersionError};

@@ -122,7 +122,7 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { element: ByteLimit(16 << 20), depth: 128, head: ByteLimit(64 << 10), memory: None, connections: None }
+        Self { element: ByteLimit(16 << 20), depth: 128, head: ByteLimit(80 << 10), memory: None, connections: None }
     }
 }
 

@@ -7,7 +7,9 @@ mod guard;
 mod lookup;
 mod shown;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use self::guard::{EventKinds, Visible};
@@ -88,8 +90,8 @@ pub enum Denial {
     NotAllowed,
     /// Clients send back what they have read, and the profile hides some of that, so it would be erased.
     Erases,
-    /// The profile does not allow one of the query parameters.
-    Parameter,
+    /// The profile does not allow this query parameter.
+    Parameter(&'static str),
     /// The profile does not allow a body.
     Body,
     /// A query parameter reads fields that the profile hides, so the response would reveal them.
@@ -104,20 +106,31 @@ pub enum Denial {
 
 impl Denial {
     /// The text for the client.
-    pub const fn public(self) -> &'static str {
-        match self {
+    pub fn public(self) -> Cow<'static, str> {
+        let text = match self {
             Self::NotAllowed => "denied by policy",
             Self::Erases => {
                 "denied by policy: the profile hides parts of the spec, and this write would erase them: it needs `show: all` in \
                  the profile, or DOCKVEIL_SHOW=all in place of another proxy"
             }
-            Self::Parameter => "denied by policy: the profile does not allow a query parameter of this request",
+            Self::Parameter(name) => {
+                return Cow::Owned(format!(
+                    "denied by policy: the profile does not allow the query parameter {name:?}"
+                ));
+            }
             Self::Body => "denied by policy: the profile does not allow a body with this request",
             Self::Oracle => "denied by policy: this query parameter reads hidden fields",
             Self::Pattern => "denied by policy: the key of a label filter must not contain * ? [ ] or \\",
             Self::Filters => "denied by policy: the filters of this request cannot be parsed",
             Self::Name => "denied by policy: the names of these objects are hidden, use a whole id",
-        }
+        };
+        Cow::Borrowed(text)
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.public())
     }
 }
 
@@ -216,6 +229,20 @@ impl Policy {
         self.allowed.get(operation.id).is_some_and(|allowed| allowed.contents.has_body())
     }
 
+    /// Drops the parameters that the profile does not allow and without which the request means the same, or only asks for
+    /// less. [`Policy::decide`] denies the others.
+    ///
+    /// Clients send the defaults of the engine, as `v=0` or an empty text: nobody has to allow these.
+    pub fn trim(&self, route: &mut Route) {
+        let Some(allowed) = self.allowed.get(route.operation.id) else { return };
+        let parameters = route.operation.query;
+        let is_superfluous = |name: &str, value: &str| {
+            let known = parameters.iter().find(|known| known.name == name);
+            known.is_some_and(|known| known.adds || known.is_default(value))
+        };
+        route.query.retain(|name, value| allowed.contents.has_parameter(name) || !is_superfluous(name, value));
+    }
+
     /// Decides what happens to a request and its response. A body is not looked at: see [`Policy::allows_body`].
     pub fn decide(&self, route: &Route) -> Decision {
         let Some(allowed) = self.allowed.get(route.operation.id) else {
@@ -224,8 +251,9 @@ impl Policy {
         if allowed.erases {
             return Decision::Deny(Denial::Erases);
         }
-        if !route.query.pairs().all(|(name, _)| allowed.contents.has_parameter(name)) {
-            return Decision::Deny(Denial::Parameter);
+        let mut names = route.query.pairs().map(|(name, _)| name);
+        if let Some(name) = names.find(|name| !allowed.contents.has_parameter(name)) {
+            return Decision::Deny(Denial::Parameter(name));
         }
         let handling = allowed.streamed.as_ref().filter(|_| route.streams()).unwrap_or(&allowed.handling);
         let visible = Visible {
@@ -427,6 +455,7 @@ impl PolicyCompiler<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::ParameterKind;
     use crate::profile::Profiles;
     use crate::route::find;
 
@@ -439,8 +468,10 @@ mod tests {
 
     /// The decision in a few words.
     fn decided(policy: &Policy, method: &str, target: &str) -> String {
-        match policy.decide(&find(method, target).unwrap().unwrap()) {
-            Decision::Deny(denial) => denial.public().to_owned(),
+        let mut route = find(method, target).unwrap().unwrap();
+        policy.trim(&mut route);
+        match policy.decide(&route) {
+            Decision::Deny(denial) => denial.to_string(),
             Decision::Relay(reason) => format!("relay: {}", reason.as_str()),
             Decision::Filter(_) => "filter".to_owned(),
             Decision::Records(_) => "filter records".to_owned(),
@@ -516,12 +547,9 @@ mod tests {
             check(&untouched, "GET", &format!("/events?filters={filters}"), "relay: stream");
             check(&filtered, "GET", &format!("/events?filters={filters}"), expected);
         }
-        for (filters, expected) in [
-            (r#"{%22label%22:[%22a*%22]}"#, Denial::Pattern.public()),
-            ("x", "denied by policy: the filters of this request cannot be parsed"),
-        ] {
-            check(&untouched, "GET", &format!("/events?filters={filters}"), expected);
-            check(&filtered, "GET", &format!("/events?filters={filters}"), expected);
+        for (filters, expected) in [(r#"{%22label%22:[%22a*%22]}"#, Denial::Pattern), ("x", Denial::Filters)] {
+            check(&untouched, "GET", &format!("/events?filters={filters}"), &expected.public());
+            check(&filtered, "GET", &format!("/events?filters={filters}"), &expected.public());
         }
     }
 
@@ -536,21 +564,76 @@ mod tests {
         let mut policies: Vec<Policy> =
             built_in.iter().map(|profile| Policy::compile(profile, &catalogue).unwrap()).collect();
         policies.push(open);
-        let (mut allowed, mut denied) = (0, 0);
+        let (mut allowed, mut dropped, mut denied) = (0, 0, 0);
         for policy in &policies {
             for operation in policy.operations() {
                 let contents = policy.profile().contents(operation);
-                for parameter in operation.query {
+                for (parameter, value) in
+                    operation.query.iter().flat_map(|known| ["", "0", "1", "x"].map(|value| (known, value)))
+                {
                     let path = operation.template.replace("{id}", &"a".repeat(64)).replace(['{', '}'], "");
-                    let target = format!("{path}?{}=", parameter.name);
-                    let decided = decided(policy, operation.method.as_str(), &target);
-                    let is_denied = decided == Denial::Parameter.public();
-                    assert_eq!(is_denied, !contents.has_parameter(parameter.name), "{} {target}", policy.name());
-                    if is_denied { denied += 1 } else { allowed += 1 }
+                    let target = format!("{path}?{}={value}", parameter.name);
+                    let mut route = find(operation.method.as_str(), &target).unwrap().unwrap();
+                    policy.trim(&mut route);
+                    let is_denied = match policy.decide(&route) {
+                        Decision::Deny(denial) => denial == Denial::Parameter(parameter.name),
+                        Decision::Relay(_) | Decision::Filter(_) | Decision::Records(_) => false,
+                    };
+                    let says_nothing = match parameter.kind {
+                        ParameterKind::Text => value.is_empty(),
+                        ParameterKind::Flag => ["", "0"].contains(&value),
+                        ParameterKind::Switch => ["1", "x"].contains(&value),
+                        ParameterKind::List => false,
+                    };
+                    let (may_have, is_there) = (contents.has_parameter(parameter.name), !route.query.is_empty());
+                    assert_eq!(is_there, may_have || !(says_nothing || parameter.adds), "{} {target}", policy.name());
+                    assert_eq!(is_denied, is_there && !may_have, "{} {target}", policy.name());
+                    *(if is_denied {
+                        &mut denied
+                    } else if is_there {
+                        &mut allowed
+                    } else {
+                        &mut dropped
+                    }) += 1;
                 }
             }
         }
-        assert!(allowed > 500 && denied > 50, "{allowed} {denied}");
+        assert!(allowed > 2000 && dropped > 50 && denied > 50, "{allowed} {dropped} {denied}");
+    }
+
+    /// What goes beyond the profile is either said, or was not needed.
+    #[test]
+    fn a_parameter_is_dropped_if_the_request_then_asks_for_less() {
+        let policy = policy(
+            "profile: p\nallow: [ContainerList, ContainerDelete, ImageCreate, ContainerLogs]\nshow: all\n\
+             parameters: {ContainerList: [all], ContainerDelete: [v], ImageCreate: [fromImage], ContainerLogs: [stdout]}\n",
+        );
+        let up = |method: &str, target: &str| {
+            let mut route = find(method, target).unwrap().unwrap();
+            policy.trim(&mut route);
+            match policy.decide(&route) {
+                Decision::Deny(denial) => denial.to_string(),
+                Decision::Relay(_) | Decision::Filter(_) | Decision::Records(_) => {
+                    route.query.pairs().map(|(name, value)| format!("{name}={value} ")).collect()
+                }
+            }
+        };
+        let denied = |name: &str| format!("denied by policy: the profile does not allow the query parameter {name:?}");
+        for (method, target, expected) in [
+            ("GET", "/containers/json?all=1&size=1&limit=&trunc_cmd=0", "all=1 ".to_owned()),
+            ("GET", "/containers/json?all=1&limit=1", denied("limit")),
+            ("GET", "/containers/json?filters={}", denied("filters")),
+            ("DELETE", "/containers/a?v=1&force=False&link=0", "v=1 ".to_owned()),
+            ("DELETE", "/containers/a?force=1", denied("force")),
+            ("DELETE", "/containers/a/b?link=1", denied("link")),
+            ("POST", "/images/create?fromImage=a&fromSrc=&repo=&message=&platform=", "fromImage=a ".to_owned()),
+            ("POST", "/images/create?fromImage=a&platform=b", denied("platform")),
+            ("POST", "/images/create?fromImage=a&changes=", denied("changes")),
+            ("GET", "/containers/a/logs?stdout=1&details=1&stderr=0", "stdout=1 ".to_owned()),
+            ("GET", "/containers/a/logs?stdout=1&stderr=1", denied("stderr")),
+        ] {
+            assert_eq!(up(method, target), expected, "{target}");
+        }
     }
 
     #[test]

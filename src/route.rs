@@ -9,14 +9,14 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use crate::api::{ApiVersion, Method, OPERATIONS, Operation, ResponseKind, StreamKind, operation};
+use crate::api::{ApiVersion, Method, OPERATIONS, Operation, RequestBody, ResponseKind, StreamKind, operation};
 use crate::stream::target::RequestTarget;
 
 mod percent;
 mod query;
 mod target;
 
-pub use query::Query;
+pub use query::{Query, UnknownName};
 pub use target::{Target, TargetError};
 
 /// A parsed request line: the operation and its arguments.
@@ -45,10 +45,13 @@ pub fn find(method: &str, raw_target: &str) -> Result<Option<Route>, TargetError
     let target = Target::parse(&read)?;
     let Ok(method) = method.parse::<Method>() else { return Ok(None) };
     let Some((pattern, names)) = find_pattern(method, &target) else {
+        if let Some(route) = find_link(method, &target)? {
+            return Ok(Some(route));
+        }
         // Only references contain slashes. In any other place an escaped slash is there to be read in two ways.
         return if target.has_encoded_slash() { Err(TargetError::EncodedSlash) } else { Ok(None) };
     };
-    let query = Query::parse(target.query(), pattern.operation.query)?;
+    let query = Query::parse(target.query(), pattern.operation)?;
     Ok(Some(Route {
         operation: pattern.operation,
         version: target.version(),
@@ -56,6 +59,19 @@ pub fn find(method: &str, raw_target: &str) -> Result<Option<Route>, TargetError
         second_name: names.second.join("/"),
         query,
     }))
+}
+
+/// The route of a request that removes a link: its name is that of a container and the alias in it, with a slash between
+/// them. Without the parameter, the engine would remove the container that the link leads to.
+fn find_link(method: Method, target: &Target<'_>) -> Result<Option<Route>, TargetError> {
+    let Some((first, rest)) = target.segments().split_first() else { return Ok(None) };
+    let name = rest.join("/");
+    let is_link = method == Method::Delete && first == "containers" && name.split('/').count() == 2;
+    let operation = operation("ContainerDelete").filter(|_| is_link && !target.has_trailing_slash());
+    let Some(operation) = operation else { return Ok(None) };
+    let query = Query::parse(target.query(), operation)?;
+    let is_asked = query.flag("link") == Some(true);
+    Ok(is_asked.then(|| Route { operation, version: target.version(), name, second_name: String::new(), query }))
 }
 
 impl Route {
@@ -75,6 +91,18 @@ impl Route {
             }
         }
         self.query.write(out);
+    }
+
+    /// The body that the engine reads. Of a request that pulls an image, it reads none.
+    pub fn body(&self) -> RequestBody {
+        let is_pull = || {
+            let has_image = self.query.get("fromImage").is_some_and(|image| !image.is_empty());
+            has_image || self.query.get("fromSrc") != Some("-")
+        };
+        match self.operation.id {
+            "ImageCreate" if is_pull() => RequestBody::None,
+            _ => self.operation.body,
+        }
     }
 
     /// Whether the response is passed on as it arrives and never read whole. For stats, that depends on a parameter.
@@ -579,11 +607,13 @@ mod tests {
     #[test]
     fn a_query_is_parsed_as_strictly_as_a_path() {
         check(&["GET /info?a;b=1", "GET /containers/json?all=1;size=1"], "400 Semicolon");
+        check(&["GET /info?all=1", "GET /info?%FF"], "SystemInfo /info");
+        check(&["GET /secrets/a?showsecret=true"], "SecretInspect /secrets/a");
         check(
-            &["GET /info?all=1", "GET /secrets/a?showsecret=true", "GET /containers/json?ALL=1"],
-            "400 UnknownParameter",
+            &["GET /containers/json?all=0&all=1", "GET /containers/json?All=1&all=0&%61ll=1"],
+            "ContainerList /containers/json?all=0",
         );
-        check(&["GET /containers/json?all=0&all=1", "GET /containers/json?all=0&%61ll=1"], "400 RepeatedParameter");
+        check(&["DELETE /secrets/a?force=1"], "400 UnknownParameter(UnknownName)");
         check(&["GET /containers/json?all=%zz"], "400 Escape");
         check(&["GET /nothing?a;b=%zz"], "404");
         check(
@@ -598,11 +628,66 @@ mod tests {
     }
 
     #[test]
-    fn a_target_over_8_kib_is_refused() {
+    fn a_path_over_8_kib_and_a_target_over_64_kib_are_refused() {
         let target = |length: usize| format!("/images/{}/json", "a".repeat(length - "/images//json".len()));
         assert!(matches!(find("GET", &target(8192)), Ok(Some(_))));
         assert_eq!(find("GET", &target(8193)), Err(TargetError::TooLong));
-        assert_eq!(find("GET", &format!("/info?{}", "a".repeat(8192))), Err(TargetError::TooLong));
+        let target = |length: usize| format!("/info?{}", "a".repeat(length - "/info?".len()));
+        assert!(matches!(find("GET", &target(65_534)), Ok(Some(_))));
+        assert!(find("GET", &target(65_535)).is_err());
+    }
+
+    #[test]
+    fn a_link_of_a_container_is_removed_only_as_a_link() {
+        check(
+            &[
+                "DELETE /containers/web/db?link=1",
+                "DELETE /v1.44/containers/%77eb/db?%6Cink=1",
+                "DELETE /containers/web%2Fdb?link=1",
+                "DELETE /containers/web/db?link=1&link=0",
+            ],
+            "ContainerDelete /containers/web/db?link=1",
+        );
+        check(&["DELETE /containers/web/db?force=1&link=true"], "ContainerDelete /containers/web/db?force=1&link=true");
+        check(
+            &[
+                "DELETE /containers/web/db",
+                "DELETE /containers/web/db?link=0",
+                "DELETE /containers/web/db?link=0&link=1",
+                "DELETE /containers/web/db?link",
+                "DELETE /containers/web/db/?link=1",
+                "DELETE /containers/web/db/c?link=1",
+                "DELETE /images?link=1",
+                "POST /containers/web/db?link=1",
+            ],
+            "404",
+        );
+        check(&["DELETE /containers/web%2Fdb", "DELETE /containers/web/a%2Fb?link=1"], "400 EncodedSlash");
+        check(&["DELETE /containers/web/db?Link=1&x=1"], "400 UnknownParameter(UnknownName)");
+    }
+
+    /// A client repeats the whole body in the query.
+    #[test]
+    fn a_pull_has_no_body() {
+        let body = |target: &str| find("POST", target).unwrap().unwrap().body();
+        for pull in [
+            "fromImage=a",
+            "fromImage=a&fromSrc=-",
+            "fromImage=a&fromImage=",
+            "",
+            "fromImage=",
+            "fromSrc=http://a",
+            "fromSrc=",
+            "fromSrc=http://a&fromSrc=-",
+        ] {
+            assert_eq!(body(&format!("/images/create?{pull}")), RequestBody::None, "{pull}");
+        }
+        for import in ["fromSrc=-", "fromImage=&fromSrc=-", "fromImage=&fromImage=a&fromSrc=-", "FromImage=a&fromSrc=-"]
+        {
+            assert_eq!(body(&format!("/images/create?{import}")), RequestBody::OptionalTar, "{import}");
+        }
+        assert_eq!(body("/images/load"), RequestBody::Tar);
+        assert_eq!(body("/containers/a/start"), RequestBody::None);
     }
 
     #[test]
@@ -654,7 +739,9 @@ mod tests {
     fn every_parameter_of_every_operation_goes_upstream() {
         for operation in OPERATIONS {
             let mut query: Vec<String> = operation.query.iter().map(|known| format!("{}=1", known.name)).collect();
-            query.extend(operation.query.iter().filter(|known| known.repeats).map(|known| format!("{}=2", known.name)));
+            query.extend(
+                operation.query.iter().filter(|known| known.repeats()).map(|known| format!("{}=2", known.name)),
+            );
             let mark = if query.is_empty() { "" } else { "?" };
             let target = format!("{}{mark}{}", sample(operation, "web"), query.join("&"));
             let route = find(operation.method.as_str(), &target).unwrap().unwrap();
@@ -760,7 +847,7 @@ mod tests {
 
     #[test]
     fn an_error_quotes_nothing_from_the_request() {
-        let error = find("GET", "/containers/json?token=canary").unwrap_err();
+        let error = find("GET", "/containers/json?token=canary;").unwrap_err();
         assert_eq!(error.to_string(), error.public());
         assert!(!format!("{error} {error:?}").contains("canary"));
     }

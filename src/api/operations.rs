@@ -7,6 +7,7 @@
 //! Sources: the [API documents](https://docs.docker.com/reference/api/engine/version-history/) and the routers in
 //! <https://github.com/moby/moby>.
 
+use super::queries::is_true;
 use super::{ApiVersion, Method};
 use crate::yaml::unknown_or;
 
@@ -26,7 +27,7 @@ pub struct Operation {
     pub response: ResponseKind,
     /// Whether the operation changes anything, on the engine or inside a container.
     pub mutating: bool,
-    /// The query parameters of all versions. A request with any other parameter is refused.
+    /// The query parameters of all versions. No other parameter reaches the engine.
     pub query: &'static [Parameter],
     /// The body that a request may have.
     pub body: RequestBody,
@@ -201,11 +202,55 @@ impl RequestBody {
 pub struct Parameter {
     /// The name. The case must match.
     pub name: &'static str,
-    /// Whether a request may have the parameter more than once.
-    pub repeats: bool,
+    /// How the engine reads its values.
+    pub kind: ParameterKind,
     /// Whether no known client needs it. Then a request may have it only if the profile names it.
     pub rare: bool,
+    /// Whether it only adds to the answer. Where the profile does not allow it, the request passes without it, and the client
+    /// gets less.
+    pub adds: bool,
 }
+
+/// How the engine reads the values of a query parameter.
+///
+/// Of a list it reads every value, of all others the first one. Docker reads `r.Form.Get`, `r.FormValue` or `r.Form`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParameterKind {
+    /// A text or a number. An empty value means the same as none.
+    Text,
+    /// A boolean that is false by default.
+    Flag,
+    /// A boolean that is true by default.
+    Switch,
+    /// A list: the parameter may be there more than once.
+    List,
+}
+
+impl Parameter {
+    /// Whether the engine reads every value.
+    pub fn repeats(&self) -> bool {
+        self.kind == ParameterKind::List
+    }
+
+    /// Whether a value asks for nothing but what the engine does without the parameter.
+    pub fn is_default(&self, value: &str) -> bool {
+        match self.kind {
+            ParameterKind::Text => value.is_empty(),
+            ParameterKind::Flag => !is_true(value),
+            ParameterKind::Switch => is_true(value),
+            ParameterKind::List => false,
+        }
+    }
+}
+
+/// Parameters that clients send and that no engine reads, each with the operations that have it; of none, all have it. They
+/// are dropped even where an unknown parameter is refused.
+const UNREAD: &[(&str, &[&str])] = &[
+    // dockerode sends all its options. This one is for itself, and arrives as `{}`.
+    ("abortSignal", &[]),
+    // A client of API 1.56 asks for the progress. Engines up to 1.55 send the report, which is what can be filtered.
+    ("stream", &["ContainerPrune", "ImagePrune", "VolumePrune", "NetworkPrune", "BuildPrune"]),
+];
 
 /// Finds an operation by its id. `Ping` and `Version` are short for `SystemPing` and `SystemVersion`.
 pub fn operation(id: &str) -> Option<&'static Operation> {
@@ -224,6 +269,18 @@ pub fn operations_named(name: &str) -> impl Iterator<Item = &'static Operation> 
 }
 
 impl Operation {
+    /// Whether a parameter that the operation does not have is dropped. If not, it is refused.
+    ///
+    /// A read without it shows what the client may see, and a write with a body says in the body what it does: clients of
+    /// dockerode repeat the body in the query. A write without a body says it in the path and the query alone, so a
+    /// parameter that a newer engine reads could change what it does.
+    pub fn drops_parameter(&self, name: &str) -> bool {
+        let is_unread = |(unread, operations): &(&str, &[&str])| {
+            *unread == name && (operations.is_empty() || operations.contains(&self.id))
+        };
+        !self.mutating || self.body != RequestBody::None || UNREAD.iter().any(is_unread)
+    }
+
     /// Whether the path contains the reference of an image or a plugin, which may contain slashes.
     pub fn takes_reference(&self) -> bool {
         self.template.contains("{reference}")
@@ -295,21 +352,46 @@ pub fn unknown_operation(id: &str) -> String {
     unknown_or("operation", id, known, "an operation id of the Docker API such as ContainerList")
 }
 
-/// Makes a list of parameters from their names. `many` after a name lets that parameter repeat. `rare` says that no known
+/// Makes a list of parameters from their names. After a name, `many` says that it is a list, `flag` and `on` that it is a
+/// boolean, false or true by default, and `adds` that it only adds to the answer. `rare` says that no known
 /// client needs it: none of those in `docs/clients.md`, which the tests run or replay, nor the docker command (20.10 to
 /// 28.5), Compose (1.29 and 2.40), docker-py, dockerode and bollard.
 macro_rules! parameters {
-    ($($name:literal $($mark:ident)*),*) => { &[$(Parameter {
-        name: $name,
-        repeats: parameters!(@many $($mark)*),
-        rare: parameters!(@rare $($mark)*),
-    }),*] };
-    (@many many $($rest:ident)*) => { true };
-    (@many rare $($rest:ident)*) => { parameters!(@many $($rest)*) };
-    (@many) => { false };
-    (@rare rare $($rest:ident)*) => { true };
-    (@rare many $($rest:ident)*) => { parameters!(@rare $($rest)*) };
-    (@rare) => { false };
+    ($($name:literal $($mark:ident)*),*) => {
+        &[$(Parameter {
+            name: $name,
+            kind: ParameterKind::Text,
+            rare: false,
+            adds: false,
+        }$(.$mark())*),*]
+    };
+}
+
+impl Parameter {
+    /// A list.
+    const fn many(self) -> Self {
+        Self { kind: ParameterKind::List, ..self }
+    }
+
+    /// A boolean that is false by default.
+    const fn flag(self) -> Self {
+        Self { kind: ParameterKind::Flag, ..self }
+    }
+
+    /// A boolean that is true by default.
+    const fn on(self) -> Self {
+        Self { kind: ParameterKind::Switch, ..self }
+    }
+
+    /// No known client needs it.
+    const fn rare(self) -> Self {
+        Self { rare: true, ..self }
+    }
+
+    /// It only adds to the answer.
+    const fn adds(self) -> Self {
+        Self { adds: true, ..self }
+    }
 }
 
 use ResponseKind::{Array, Document, Empty, Hijack, Http2, Octets, Ping, Tar, Text, WebSocket};
@@ -323,10 +405,10 @@ const FILTERS: &[Parameter] = parameters!["filters"];
 /// The parameters of an update that names the version of the object.
 const OF_VERSION: &[Parameter] = parameters!["version"];
 /// The parameters of attaching to a container.
-const ATTACH: &[Parameter] = parameters!["detachKeys", "logs", "stream", "stdin", "stdout", "stderr"];
+const ATTACH: &[Parameter] =
+    parameters!["detachKeys", "logs" flag, "stream" flag, "stdin" flag, "stdout" flag, "stderr" flag];
 /// The parameters of the logs of a service or task.
-const SWARM_LOGS: &[Parameter] =
-    parameters!["details", "follow", "stdout", "stderr", "since", "timestamps", "tail", "until"];
+const SWARM_LOGS: &[Parameter] = parameters!["details" flag adds, "follow" flag, "stdout" flag, "stderr" flag, "since", "timestamps" flag, "tail", "until"];
 
 /// What an update of a service sends back. Docker 1.12 has the command send the earlier specification to go back to it.
 const SERVICE_SPEC: &[DocumentPart] = &[part("Service", &["Spec"]), part("Service", &["PreviousSpec"])];
@@ -371,20 +453,20 @@ pub static OPERATIONS: &[Operation] = &[
     head("SystemPingHead", "/_ping").since(40),
     get("SystemVersion", "/version", Document("SystemVersion")),
     get("SystemInfo", "/info", Document("SystemInfo")),
-    get("SystemDataUsage", "/system/df", Document("SystemDataUsage")).query(parameters!["type" many, "verbose"]).since(25),
-    get("SystemEvents", "/events", ResponseKind::Stream(StreamKind::Events)).query(parameters!["since", "until", "filters", "stream"]),
+    get("SystemDataUsage", "/system/df", Document("SystemDataUsage")).query(parameters!["type" many, "verbose" flag adds]).since(25),
+    get("SystemEvents", "/events", ResponseKind::Stream(StreamKind::Events)).query(parameters!["since", "until", "filters", "stream" on]),
     post("SystemAuth", "/auth", Document("SystemAuth")).json().reads().about("Carries credentials, which the engine sends to a registry."),
 
-    get("ContainerList", "/containers/json", Array("ContainerSummary")).query(parameters!["all", "limit", "size", "filters", "since" rare, "before" rare, "trunc_cmd"]),
-    get("ContainerInspect", "/containers/{id}/json", Document("ContainerInspect")).query(parameters!["size"]),
-    get("ContainerTop", "/containers/{id}/top", Document("ContainerTop")).query(parameters!["ps_args", "stream" rare]),
-    get("ContainerLogs", "/containers/{id}/logs", LOGS).query(parameters!["details", "follow", "stdout", "stderr", "since", "until", "timestamps", "tail", "format" rare]).about(OUTPUT),
+    get("ContainerList", "/containers/json", Array("ContainerSummary")).query(parameters!["all" flag, "limit", "size" flag adds, "filters", "since" rare, "before" rare, "trunc_cmd" flag]),
+    get("ContainerInspect", "/containers/{id}/json", Document("ContainerInspect")).query(parameters!["size" flag adds]),
+    get("ContainerTop", "/containers/{id}/top", Document("ContainerTop")).query(parameters!["ps_args", "stream" flag rare]),
+    get("ContainerLogs", "/containers/{id}/logs", LOGS).query(parameters!["details" flag adds, "follow" flag, "stdout" flag, "stderr" flag, "since", "until", "timestamps" flag, "tail", "format" rare]).about(OUTPUT),
     get("ContainerChanges", "/containers/{id}/changes", Array("ContainerChange")),
     get("ContainerExport", "/containers/{id}/export", Tar).about("Returns the whole root file system."),
-    get("ContainerStats", "/containers/{id}/stats", ResponseKind::Stream(StreamKind::Stats)).query(parameters!["stream", "one-shot"]),
+    get("ContainerStats", "/containers/{id}/stats", ResponseKind::Stream(StreamKind::Stats)).query(parameters!["stream" on, "one-shot" flag]),
     get("ContainerArchive", "/containers/{id}/archive", Tar).query(parameters!["path"]).with_path_stat().about(ARCHIVE),
     head("ContainerArchiveInfo", "/containers/{id}/archive").query(parameters!["path"]).with_path_stat().about("Tells whether any file exists, how large it is and where a link points."),
-    put("PutContainerArchive", "/containers/{id}/archive", Empty).query(parameters!["path", "noOverwriteDirNonDir", "copyUIDGID"]).tar().about(ARCHIVE),
+    put("PutContainerArchive", "/containers/{id}/archive", Empty).query(parameters!["path", "noOverwriteDirNonDir" flag, "copyUIDGID" flag]).tar().about(ARCHIVE),
     post("ContainerCopy", "/containers/{id}/copy", Tar).json().reads().until(24).about("Reads any file of the container, on Docker up to 24. No longer documented: the id is dockveil's own."),
     get("ContainerAttachWebsocket", "/containers/{id}/attach/ws", WebSocket).query(ATTACH).writes().about("Lets the client write to the process. It is a GET, so any web page can open it on an unprotected listener."),
     post("ContainerAttach", "/containers/{id}/attach", Hijack).query(ATTACH).raw().about(ATTACHED),
@@ -401,7 +483,7 @@ pub static OPERATIONS: &[Operation] = &[
     post("ContainerWait", "/containers/{id}/wait", ResponseKind::Stream(StreamKind::Wait)).query(parameters!["condition"]).reads().about("Returns when the container stops, with an error text that is not filtered."),
     post("ContainerExec", "/containers/{id}/exec", Document("ExecCreated")).json(),
     post("ContainerPrune", "/containers/prune", Document("ContainerPrune")).query(FILTERS).since(25),
-    delete("ContainerDelete", "/containers/{id}", Empty).query(parameters!["v", "force", "link"]),
+    delete("ContainerDelete", "/containers/{id}", Empty).query(parameters!["v" flag, "force" flag, "link" flag]),
 
     get("CheckpointList", "/containers/{id}/checkpoints", Array("Checkpoint")).query(parameters!["dir"]).since(25).about(CHECKPOINT),
     post("CheckpointCreate", "/containers/{id}/checkpoints", Empty).json().since(25).about(CHECKPOINT),
@@ -411,29 +493,29 @@ pub static OPERATIONS: &[Operation] = &[
     post("ExecStart", "/exec/{id}/start", Hijack).json().about(ATTACHED),
     post("ExecResize", "/exec/{id}/resize", Empty).query(parameters!["h", "w"]),
 
-    get("ImageList", "/images/json", Array("ImageSummary")).query(parameters!["all", "filters", "filter" rare, "digests", "shared-size", "manifests", "identity" rare, "only_ids"]),
-    get("ImageInspect", "/images/{reference}/json", Document("ImageInspect")).query(parameters!["manifests", "platform"]),
+    get("ImageList", "/images/json", Array("ImageSummary")).query(parameters!["all" flag, "filters", "filter" rare, "digests" flag adds, "shared-size" flag adds, "manifests" flag adds, "identity" flag adds rare, "only_ids" flag]),
+    get("ImageInspect", "/images/{reference}/json", Document("ImageInspect")).query(parameters!["manifests" flag adds, "platform"]),
     get("ImageHistory", "/images/{reference}/history", Array("ImageHistory")).query(parameters!["platform"]),
-    get("ImageAttestations", "/images/{reference}/attestations", Array("ImageAttestation")).query(parameters!["platform" many rare, "type" many rare, "statement" rare]).since(55),
+    get("ImageAttestations", "/images/{reference}/attestations", Array("ImageAttestation")).query(parameters!["platform" many rare, "type" many rare, "statement" flag adds rare]).since(55),
     get("ImageGet", "/images/{reference}/get", Tar).query(parameters!["platform" many]).about(IMAGE_TAR),
     get("ImageGetAll", "/images/get", Tar).query(parameters!["names" many, "platform" many]).about(IMAGE_TAR),
     get("ImageSearch", "/images/search", Array("ImageSearch")).query(parameters!["term", "limit", "filters"]).with_registry().about(CALLS_OUT),
     post("ImageCreate", "/images/create", PROGRESS).query(parameters!["fromImage", "fromSrc" rare, "repo" rare, "tag", "message" rare, "changes" many rare, "platform", "registry" rare]).optional_tar().rarely().with_registry().about(CALLS_OUT),
-    post("ImageLoad", "/images/load", PROGRESS).query(parameters!["quiet", "platform" many]).tar(),
+    post("ImageLoad", "/images/load", PROGRESS).query(parameters!["quiet" on, "platform" many]).tar(),
     post("ImagePush", "/images/{reference}/push", PROGRESS).query(parameters!["tag", "platform"]).with_registry().about(CALLS_OUT),
-    post("ImageTag", "/images/{reference}/tag", Empty).query(parameters!["repo", "tag", "force"]),
+    post("ImageTag", "/images/{reference}/tag", Empty).query(parameters!["repo", "tag", "force" flag]),
     post("ImagePrune", "/images/prune", Document("ImagePrune")).query(FILTERS).since(25),
-    delete("ImageDelete", "/images/{reference}", Array("ImageDeleted")).query(parameters!["force", "noprune", "platforms" many]),
-    post("ImageCommit", "/commit", Document("ImageCommitted")).query(parameters!["container", "repo", "tag", "comment", "author", "pause", "changes" many]).optional_json(),
+    delete("ImageDelete", "/images/{reference}", Array("ImageDeleted")).query(parameters!["force" flag, "noprune" flag, "platforms" many]),
+    post("ImageCommit", "/commit", Document("ImageCommitted")).query(parameters!["container", "repo", "tag", "comment", "author", "pause" on, "changes" many]).optional_json(),
 
     post("ImageBuild", "/build", PROGRESS).query(parameters![
-        "dockerfile", "t" many, "remote", "q", "nocache", "cachefrom" many, "pull", "rm", "forcerm", "memory", "memswap", "cpushares",
-        "cpusetcpus", "cpusetmems", "cpuperiod", "cpuquota", "cgroupparent", "buildargs", "shmsize", "ulimits", "squash", "labels",
-        "networkmode", "extrahosts" many, "securityopt" many, "isolation", "platform", "target", "version", "outputs" many,
+        "dockerfile", "t" many, "remote", "q" flag, "nocache" flag, "cachefrom", "pull" flag, "rm" on, "forcerm" flag, "memory", "memswap", "cpushares",
+        "cpusetcpus", "cpusetmems", "cpuperiod", "cpuquota", "cgroupparent", "buildargs", "shmsize", "ulimits", "squash" flag, "labels",
+        "networkmode", "extrahosts" many, "securityopt" many, "isolation", "platform" many, "target", "version", "outputs",
         "session", "buildid"
     ]).optional_tar().with_registry().about(BUILD),
     post("BuildCancel", "/build/cancel", Empty).query(parameters!["id"]).since(38).about("Cancels a build. Undocumented: the id is dockveil's own."),
-    post("BuildPrune", "/build/prune", Document("BuildPrune")).query(parameters!["keep-storage", "reserved-space", "max-used-space", "min-free-space", "all", "filters"]).since(31),
+    post("BuildPrune", "/build/prune", Document("BuildPrune")).query(parameters!["keep-storage", "reserved-space", "max-used-space", "min-free-space", "all" flag, "filters"]).since(31),
     post("Session", "/session", Http2).since(31).about(BUILDKIT),
     post("Grpc", "/grpc", Http2).since(40).about("Opens a tunnel to BuildKit that bypasses every rule: secrets, SSH agents, contents of images. Undocumented: the id is dockveil's own."),
 
@@ -444,10 +526,10 @@ pub static OPERATIONS: &[Operation] = &[
     post("VolumeCreate", "/volumes/create", Document("Volume")).optional_json(),
     post("VolumePrune", "/volumes/prune", Document("VolumePrune")).query(FILTERS).since(25),
     put("VolumeUpdate", "/volumes/{name}", Empty).query(OF_VERSION).json().writing_back(VOLUME_SPEC).since(42),
-    delete("VolumeDelete", "/volumes/{name}", Empty).query(parameters!["force"]),
+    delete("VolumeDelete", "/volumes/{name}", Empty).query(parameters!["force" flag]),
 
     get("NetworkList", "/networks", Array("NetworkSummary")).query(FILTERS),
-    get("NetworkInspect", "/networks/{id}", Document("NetworkInspect")).query(parameters!["verbose", "scope"]),
+    get("NetworkInspect", "/networks/{id}", Document("NetworkInspect")).query(parameters!["verbose" flag adds, "scope"]),
     post("NetworkCreate", "/networks/create", Document("NetworkCreated")).json(),
     post("NetworkConnect", "/networks/{id}/connect", Empty).json(),
     post("NetworkDisconnect", "/networks/{id}/disconnect", Empty).json(),
@@ -461,27 +543,27 @@ pub static OPERATIONS: &[Operation] = &[
     post("PluginPull", "/plugins/pull", PROGRESS).query(parameters!["remote", "name"]).json().with_registry().about(CALLS_OUT),
     post("PluginCreate", "/plugins/create", Empty).query(parameters!["name"]).tar().since(25),
     post("PluginEnable", "/plugins/{reference}/enable", Empty).query(parameters!["timeout"]),
-    post("PluginDisable", "/plugins/{reference}/disable", Empty).query(parameters!["force"]),
+    post("PluginDisable", "/plugins/{reference}/disable", Empty).query(parameters!["force" flag]),
     post("PluginUpgrade", "/plugins/{reference}/upgrade", PROGRESS).query(parameters!["remote"]).json().since(26).with_registry().about(CALLS_OUT),
     post("PluginPush", "/plugins/{reference}/push", PROGRESS).with_registry().about(CALLS_OUT),
     post("PluginSet", "/plugins/{reference}/set", Empty).json(),
-    delete("PluginDelete", "/plugins/{reference}", Empty).query(parameters!["force"]),
+    delete("PluginDelete", "/plugins/{reference}", Empty).query(parameters!["force" flag]),
 
     get("SwarmInspect", "/swarm", Document("Swarm")),
     get("SwarmUnlockkey", "/swarm/unlockkey", Document("SwarmUnlockKey")).since(25).about("Returns the key that decrypts the stored state of the swarm."),
     post("SwarmInit", "/swarm/init", Document("SwarmInit")).json(),
     post("SwarmJoin", "/swarm/join", Empty).json(),
-    post("SwarmLeave", "/swarm/leave", Empty).query(parameters!["force"]),
-    post("SwarmUpdate", "/swarm/update", Empty).query(parameters!["version", "rotateWorkerToken", "rotateManagerToken", "rotateManagerUnlockKey"]).json().writing_back(SWARM_SPEC),
+    post("SwarmLeave", "/swarm/leave", Empty).query(parameters!["force" flag]),
+    post("SwarmUpdate", "/swarm/update", Empty).query(parameters!["version", "rotateWorkerToken" flag, "rotateManagerToken" flag, "rotateManagerUnlockKey" flag]).json().writing_back(SWARM_SPEC),
     post("SwarmUnlock", "/swarm/unlock", Empty).json().since(25),
 
     get("NodeList", "/nodes", Array("Node")).query(FILTERS),
     get("NodeInspect", "/nodes/{id}", Document("Node")),
     post("NodeUpdate", "/nodes/{id}/update", Empty).query(OF_VERSION).json().writing_back(NODE_SPEC),
-    delete("NodeDelete", "/nodes/{id}", Empty).query(parameters!["force"]),
+    delete("NodeDelete", "/nodes/{id}", Empty).query(parameters!["force" flag]),
 
-    get("ServiceList", "/services", Array("Service")).query(parameters!["filters", "status"]),
-    get("ServiceInspect", "/services/{id}", Document("Service")).query(parameters!["insertDefaults"]),
+    get("ServiceList", "/services", Array("Service")).query(parameters!["filters", "status" flag adds]),
+    get("ServiceInspect", "/services/{id}", Document("Service")).query(parameters!["insertDefaults" flag adds]),
     get("ServiceLogs", "/services/{id}/logs", LOGS).query(SWARM_LOGS).since(25).about(OUTPUT),
     post("ServiceCreate", "/services/create", Document("ServiceCreated")).json().with_registry(),
     post("ServiceUpdate", "/services/{id}/update", Document("ServiceUpdated")).query(parameters!["version", "registryAuthFrom", "rollback"]).json().writing_back(SERVICE_SPEC).with_registry(),

@@ -34,7 +34,7 @@ fn explain_request(
     out: &mut dyn Write,
 ) -> Result<u8, CommandError> {
     let (method, target) = request.trim().split_once(' ').unwrap_or(("GET", request.trim()));
-    let route = match route::find(method, target.trim()) {
+    let mut route = match route::find(method, target.trim()) {
         Ok(Some(route)) => route,
         Ok(None) => {
             writeln!(out, "route     none\ndecision  404: no such operation")?;
@@ -46,6 +46,7 @@ fn explain_request(
             return Ok(FAILED);
         }
     };
+    policy.trim(&mut route);
     write_route(&route, out)?;
     if policy.lookup(&route).is_some() {
         writeln!(out, "lookup    the engine is asked first: only the exact name or the whole id is found")?;
@@ -74,7 +75,7 @@ fn write_decision(
         }
         Decision::Deny(
             denial @ (Denial::Erases
-            | Denial::Parameter
+            | Denial::Parameter(_)
             | Denial::Body
             | Denial::Oracle
             | Denial::Pattern

@@ -1,11 +1,12 @@
 //! Request targets.
 
 use super::Outcome;
-use crate::api::{ApiVersion, OPERATIONS, Operation};
+use crate::api::{ApiVersion, OPERATIONS, Operation, ParameterKind, RequestBody};
 use crate::route::{Route, find};
+use crate::stream::target::LONGEST;
 
-/// How long a target may be; one that is written anew may be longer than the client's.
-const TARGET_LIMIT: usize = 8 << 10;
+/// How long a path may be; one that is written anew may be longer than the client's.
+const PATH_LIMIT: usize = 8 << 10;
 
 /// The input is a method, a space and a target. A target that is routed has one reading: what goes upstream is canonical,
 /// is routed to the same operation with the same names and parameters, and stays as it is when it is written again; decoded
@@ -43,7 +44,8 @@ fn check(method: &str, path: &str, query: &str, route: &Route) {
     let written = upstream(route, version);
     let canonical = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:@%?&=".contains(&byte);
     assert!(written.bytes().all(canonical), "a canonical target: {written:?}");
-    if written.len() <= TARGET_LIMIT {
+    let is_short = written.len() <= LONGEST && written.split('?').next().is_some_and(|path| path.len() <= PATH_LIMIT);
+    if is_short {
         let again = find(method, &written);
         assert_eq!(again, Ok(Some(Route { version: Some(version), ..route.clone() })), "the same route: {written:?}");
         let again = again.ok().flatten().map(|route| upstream(&route, version));
@@ -68,17 +70,38 @@ fn check(method: &str, path: &str, query: &str, route: &Route) {
         assert!(!matches!(segment, "" | "." | ".."), "a path cleaner changes {client_path:?}");
         assert!(!segment.contains(['%', '\\']) && !segment.contains(char::is_control), "{client_path:?}");
     }
-    assert_eq!(chosen(method, client_path), Some(route.operation.id), "the engine's operation");
+    let is_link = route.operation.id == "ContainerDelete" && route.name.contains('/');
+    if is_link {
+        assert!(
+            route.query.flag("link") == Some(true) && route.name.matches('/').count() == 1,
+            "a link: {client_path:?}"
+        );
+    } else {
+        assert_eq!(chosen(method, client_path), Some(route.operation.id), "the engine's operation");
+    }
+    check_parameters(query, written_query, route);
+}
 
+/// What goes up is what the engine would have read of the client's query, less what it does not know.
+fn check_parameters(query: &str, written: &str, route: &Route) {
     let pairs: Vec<(String, String)> =
         route.query.pairs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    assert_eq!(parameters(query).as_ref(), Some(&pairs), "the client's parameters");
-    assert_eq!(parameters(written_query).as_ref(), Some(&pairs), "the same parameters upstream");
-    for (name, _) in &pairs {
-        let known = route.operation.query.iter().find(|known| known.name == name);
-        let count = pairs.iter().filter(|(other, _)| other == name).count();
-        assert!(known.is_some_and(|known| known.repeats || count == 1), "{name} is there once, and known");
+    assert_eq!(parameters(written).as_ref(), Some(&pairs), "the same parameters upstream");
+    let mut expected: Vec<(String, String)> = Vec::new();
+    for (name, value) in raw_parameters(query) {
+        let known = decoded(name, true).and_then(|name| route.operation.query.iter().find(|known| known.name == name));
+        let Some(known) = known else {
+            let refuses = route.operation.mutating && route.operation.body == RequestBody::None;
+            let is_unread =
+                ["abortSignal", "stream"].iter().any(|unread| decoded(name, true).as_deref() == Some(unread));
+            assert!(!refuses || is_unread, "an unknown parameter of a write without a body: {name:?}");
+            continue;
+        };
+        if known.kind == ParameterKind::List || !expected.iter().any(|(other, _)| other == known.name) {
+            expected.push((known.name.to_owned(), decoded(value, true).unwrap_or_default()));
+        }
     }
+    assert_eq!(pairs, expected, "the values that the engine reads");
 }
 
 /// What follows the scheme and the authority of a target, as Go reads it.
@@ -124,13 +147,12 @@ fn decoded(text: &str, plus: bool) -> Option<String> {
 
 /// The parameters of a query; empty ones mean nothing.
 fn parameters(query: &str) -> Option<Vec<(String, String)>> {
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Some((decoded(name, true)?, decoded(value, true)?))
-        })
-        .collect()
+    raw_parameters(query).map(|(name, value)| Some((decoded(name, true)?, decoded(value, true)?))).collect()
+}
+
+/// The parameters of a query as they are written.
+fn raw_parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
 /// A path without a version in front.

@@ -26,9 +26,9 @@ pub enum Error {
     Origin,
     /// It is addressed to a host name that the listener does not answer to.
     Host,
-    /// A body, and the operation takes none.
-    Body,
-    /// A body of a media type that the operation does not take.
+    /// A body that is a form, in which an engine would look for parameters.
+    Form,
+    /// A body of a media type that the engine refuses.
     BodyType,
     /// The body is longer than the limit.
     BodyTooLong,
@@ -90,7 +90,7 @@ impl Error {
             | Self::Denied(_)
             | Self::Origin
             | Self::Host
-            | Self::Body
+            | Self::Form
             | Self::BodyType
             | Self::BodyTooLong
             | Self::Repeated
@@ -118,10 +118,10 @@ impl fmt::Display for Error {
         match self {
             Self::Target(error) => write!(f, "target: {error}"),
             Self::NoRoute => f.write_str("no such operation"),
-            Self::Denied(denial) => f.write_str(denial.public()),
+            Self::Denied(denial) => write!(f, "{denial}"),
             Self::Origin => f.write_str("a request from a web page"),
             Self::Host => f.write_str("a request for another host name"),
-            Self::Body => f.write_str("a request body that the operation does not take"),
+            Self::Form => f.write_str("a request body that is a form"),
             Self::BodyType => f.write_str("a request body of an unsupported content type"),
             Self::BodyTooLong => f.write_str("the request body is too long"),
             Self::Repeated => f.write_str("a header field is repeated"),

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Either, Empty, Limited};
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN};
+use http_body_util::{BodyExt, Either, Empty, LengthLimitError, Limited};
+use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN, UPGRADE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use super::access_log::AccessLog;
@@ -17,11 +17,12 @@ use super::message::{ERROR_LIMIT, Message};
 use super::records::RecordFiltering;
 use super::stream_request::{StreamBody, StreamParts, StreamRequest};
 use super::{Error, headers, respond};
-use crate::api::{ApiVersion, RequestBody, ResponseKind, StreamKind};
+use crate::api::{ApiVersion, Operation, RequestBody, ResponseKind, StreamKind};
 use crate::filter::Plan;
 use crate::policy::{Decision, Denial, Policy, RelayReason};
-use crate::route::{self, Route};
+use crate::route::{self, Route, TargetError};
 use crate::schema::Class;
+use crate::stream::target::LONGEST;
 use crate::upstream::{Upstream, UpstreamBody};
 
 /// The longest body of a request that opens a stream, in bytes. An exec has only a few settings.
@@ -30,6 +31,8 @@ const STREAM_REQUEST_LIMIT: usize = 1024 * 1024;
 const DENIED_BODY_LIMIT: usize = 1024 * 1024;
 /// How long the body of a denied request is read.
 const DENIED_BODY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a body is waited for that is not passed on. The engine would not wait for it.
+const DROPPED_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of a body that is not passed on is read to keep the connection, in bytes.
 pub(super) const DRAIN_LIMIT: usize = 1024 * 1024;
 
@@ -101,22 +104,22 @@ impl Proxy {
     async fn answer(&self, request: Request<Incoming>, log: &mut AccessLog) -> Result<Answer, Error> {
         self.admit(&request)?;
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        let route = route::find(request.method().as_str(), target)?.ok_or(Error::NoRoute)?;
+        let mut route = route::find(request.method().as_str(), target)?.ok_or(Error::NoRoute)?;
         log.operation(route.operation);
+        self.policy.trim(&mut route);
         let decision = self.decide(&route, &request);
-        // A denial is answered as such, whatever the body.
-        if !matches!(decision, Decision::Deny(_)) {
-            check_body(&route, &request)?;
+        if let Decision::Deny(denial) = decision {
+            // A denial is answered as such, whatever the body.
+            drain_denied(request).await;
+            return Err(Error::Denied(denial));
         }
+        let request = ClientRequest::read(request, &route).await?;
         let route = match self.policy.lookup(&route) {
-            Some(lookup) if !matches!(decision, Decision::Deny(_)) => self.named_exactly(&route, lookup).await?,
-            Some(_) | None => route,
+            Some(lookup) => self.named_exactly(&route, lookup).await?,
+            None => route,
         };
         match decision {
-            Decision::Deny(denial) => {
-                drain_denied(request).await;
-                Err(Error::Denied(denial))
-            }
+            Decision::Deny(denial) => Err(Error::Denied(denial)),
             Decision::Relay(reason) => {
                 log.decision("relay");
                 if opens_stream(&route, &request) {
@@ -136,13 +139,12 @@ impl Proxy {
         }
     }
 
-    /// Decides what happens to a request. One with a body that the profile does not allow is denied.
+    /// Decides what happens to a request. One with a body that the engine would read and the profile does not allow is
+    /// denied.
     fn decide(&self, route: &Route, request: &Request<Incoming>) -> Decision {
         let decision = self.policy.decide(route);
-        // A body where the operation takes none is malformed, whatever the profile says.
-        let takes_body = route.operation.body != RequestBody::None;
-        let has_body = takes_body && !request.body().is_end_stream();
-        if has_body && !matches!(decision, Decision::Deny(_)) && !self.policy.allows_body(route.operation) {
+        let is_read = route.body() != RequestBody::None && !request.body().is_end_stream();
+        if is_read && !matches!(decision, Decision::Deny(_)) && !self.policy.allows_body(route.operation) {
             return Decision::Deny(Denial::Body);
         }
         decision
@@ -180,17 +182,17 @@ impl Proxy {
     }
 
     /// Sends the canonical form of the request, and checks the status of the answer.
-    async fn send(&self, route: &Route, request: Request<Incoming>) -> Result<Response<UpstreamBody>, Error> {
-        let (parts, body) = request.into_parts();
-        let mut fields = headers::of_request(&parts.headers, route.operation);
-        let content = if body.is_end_stream() {
-            Either::Left(Empty::new())
-        } else {
-            headers::copy_content_type(&parts.headers, &mut fields);
-            Either::Right(body)
+    async fn send(&self, route: &Route, request: ClientRequest) -> Result<Response<UpstreamBody>, Error> {
+        let mut fields = headers::of_request(&request.headers, route.operation);
+        let content = match request.body {
+            Some(body) => {
+                headers::describe_body(route.operation.body, &mut fields);
+                Either::Right(body)
+            }
+            None => Either::Left(Empty::new()),
         };
         let mut up = Request::new(content);
-        *up.method_mut() = parts.method;
+        *up.method_mut() = request.method;
         *up.uri_mut() = self.target(route).await?.parse().map_err(|_| Error::Unroutable)?;
         *up.headers_mut() = fields;
         let response = self.upstream.send(up).await?;
@@ -209,7 +211,8 @@ impl Proxy {
         };
         let mut target = String::with_capacity(128);
         route.upstream_target(version, &mut target);
-        Ok(target)
+        // Escapes make it longer than the client's.
+        if target.len() > LONGEST { Err(Error::Target(TargetError::TooLong)) } else { Ok(target) }
     }
 
     /// Passes on a success. Any other answer becomes an error, with as much of its text as the policy allows.
@@ -237,7 +240,7 @@ impl Proxy {
     async fn filter(
         &self,
         route: &Route,
-        request: Request<Incoming>,
+        request: ClientRequest,
         plan: Arc<Plan>,
         log: &mut AccessLog,
     ) -> Result<Response<Filtered>, Error> {
@@ -277,10 +280,10 @@ impl Proxy {
     async fn relay(
         &self,
         route: &Route,
-        request: Request<Incoming>,
+        request: ClientRequest,
         reason: RelayReason,
     ) -> Result<Response<Filtered>, Error> {
-        let (is_head, version) = (request.method() == Method::HEAD, request.version());
+        let (is_head, version) = (request.method == Method::HEAD, request.version);
         let (parts, body) = self.send(route, request).await?.into_parts();
         let mut down = self.headers_down(&parts.headers);
         if route.operation.path_stat {
@@ -329,20 +332,22 @@ impl Proxy {
     async fn open(
         &self,
         route: &Route,
-        request: Request<Incoming>,
+        request: ClientRequest,
         stream_body: StreamBody,
         log: &mut AccessLog,
     ) -> Result<Answer, Error> {
-        if request.version() != Version::HTTP_11 {
+        if request.version != Version::HTTP_11 {
             return Err(Error::HttpVersion);
         }
-        headers::check_upgrade(request.headers(), route.operation)?;
+        headers::check_upgrade(&request.headers, route.operation)?;
         let target = self.target(route).await?;
-        let (parts, body) = request.into_parts();
         let mut memory = self.memory.lease();
-        let body = collect(body, &mut memory).await?;
+        let body = match request.body {
+            Some(body) => collect(body, &mut memory).await?,
+            None => Vec::new(),
+        };
         memory.settle(2 * body.len());
-        let parts = StreamParts { operation: route.operation, target: &target, headers: &parts.headers, body: &body };
+        let parts = StreamParts { operation: route.operation, target: &target, headers: &request.headers, body: &body };
         let engine = self.upstream.engine().clone();
         let policy = self.policy.clone();
         let stream = StreamRequest::new(engine, policy, &parts, stream_body, memory, std::mem::take(log));
@@ -350,12 +355,61 @@ impl Proxy {
     }
 }
 
+/// A client's request without its target, which the route stands for.
+struct ClientRequest {
+    method: Method,
+    version: Version,
+    headers: HeaderMap,
+    /// The body that goes up. `None` if there is none, or if the engine does not read it.
+    body: Option<Incoming>,
+}
+
+impl ClientRequest {
+    /// Checks the body. One that the engine does not read for this route is read here and dropped.
+    ///
+    /// # Errors
+    /// [`Error::Form`] if the body is a form, in which an engine would look for parameters, [`Error::BodyType`] if the engine
+    /// would refuse it; if it is dropped, [`Error::BodyTooLong`] and [`Error::BodyBroken`].
+    async fn read(request: Request<Incoming>, route: &Route) -> Result<Self, Error> {
+        let (parts, body) = request.into_parts();
+        let is_form = headers::is_form(&parts.headers);
+        let body = match route.body() {
+            _ if body.is_end_stream() => None,
+            // After an upgrade, what looks like a body of no known length is the stream itself. dockerode announces one.
+            RequestBody::None | RequestBody::Raw
+                if opens_tunnel(route.operation)
+                    && parts.headers.contains_key(UPGRADE)
+                    && body.size_hint().exact().is_none() =>
+            {
+                None
+            }
+            RequestBody::None | RequestBody::Raw => {
+                if discard(body).await? > 0 && is_form {
+                    return Err(Error::Form);
+                }
+                None
+            }
+            _ if is_form => return Err(Error::Form),
+            RequestBody::Json | RequestBody::OptionalJson if !headers::is_json(&parts.headers) => {
+                return Err(Error::BodyType);
+            }
+            RequestBody::Json | RequestBody::OptionalJson | RequestBody::Tar | RequestBody::OptionalTar => Some(body),
+        };
+        Ok(Self { method: parts.method, version: parts.version, headers: parts.headers, body })
+    }
+}
+
+/// Whether the connection carries bytes in both directions after the answer.
+fn opens_tunnel(operation: &Operation) -> bool {
+    matches!(operation.response, ResponseKind::Hijack | ResponseKind::Http2 | ResponseKind::WebSocket)
+}
+
 /// Whether the answer is carried on the two sockets themselves.
 ///
 /// A progress stream whose request has a body (a build, a load) goes through the HTTP client, because that body may be long.
-fn opens_stream(route: &Route, request: &Request<Incoming>) -> bool {
+fn opens_stream(route: &Route, request: &ClientRequest) -> bool {
     match route.operation.response {
-        ResponseKind::Stream(StreamKind::Progress) => request.body().is_end_stream(),
+        ResponseKind::Stream(StreamKind::Progress) => request.body.is_none(),
         ResponseKind::Stream(_) => route.streams(),
         ResponseKind::Hijack | ResponseKind::Http2 | ResponseKind::WebSocket => true,
         ResponseKind::Document(_)
@@ -366,25 +420,6 @@ fn opens_stream(route: &Route, request: &Request<Incoming>) -> bool {
         | ResponseKind::Tar
         | ResponseKind::Octets => false,
     }
-}
-
-/// Refuses a body where the operation takes none, and a media type in which parameters could hide.
-fn check_body(route: &Route, request: &Request<Incoming>) -> Result<(), Error> {
-    if request.body().is_end_stream() {
-        return Ok(());
-    }
-    let types: &[&str] = match route.operation.body {
-        RequestBody::None => return Err(Error::Body),
-        RequestBody::Json | RequestBody::OptionalJson | RequestBody::Raw => &["application/json"],
-        RequestBody::Tar | RequestBody::OptionalTar => &[
-            "application/x-tar",
-            "application/tar",
-            "application/octet-stream",
-            "application/gzip",
-            "application/x-gzip",
-        ],
-    };
-    if headers::has_media_type(request.headers(), types) { Ok(()) } else { Err(Error::BodyType) }
 }
 
 /// Reads the body of an error. `None` if it is long, or does not come to its end.
@@ -423,6 +458,22 @@ async fn drain_denied(request: Request<Incoming>) {
     let mut body = Limited::new(request.into_body(), DENIED_BODY_LIMIT);
     let read = async { while let Some(Ok(_)) = body.frame().await {} };
     let _ = tokio::time::timeout(DENIED_BODY_TIMEOUT, read).await;
+}
+
+/// Reads a body that is not passed on. Returns its length.
+async fn discard(body: Incoming) -> Result<usize, Error> {
+    let mut body = Limited::new(body, DRAIN_LIMIT);
+    let read = async {
+        let mut length = 0;
+        while let Some(frame) = body.frame().await {
+            // The limit is the only error that is not one of the connection.
+            let frame = frame
+                .map_err(|error| if error.is::<LengthLimitError>() { Error::BodyTooLong } else { Error::BodyBroken })?;
+            length += frame.data_ref().map_or(0, Bytes::len);
+        }
+        Ok(length)
+    };
+    tokio::time::timeout(DROPPED_BODY_TIMEOUT, read).await.unwrap_or(Err(Error::BodyBroken))
 }
 
 /// Reads the body of a request that opens a stream.

@@ -8,7 +8,7 @@ use hyper::header::{
 };
 
 use super::Error;
-use crate::api::{ApiVersion, Operation, Upgrade};
+use crate::api::{ApiVersion, Operation, RequestBody, Upgrade};
 use crate::upstream::raw::ResponseHead;
 
 /// In every answer of the engine. Clients negotiate by them.
@@ -46,10 +46,13 @@ const EVENT_TYPES: [&str; 4] =
 /// The media types of a hijacked connection.
 const RAW_STREAM_TYPES: [&str; 2] = ["application/vnd.docker.raw-stream", "application/vnd.docker.multiplexed-stream"];
 
+/// The media types of forms (`net/http.Request.ParseForm` and `ParseMultipartForm` in Go).
+const FORM_TYPES: [&str; 2] = ["application/x-www-form-urlencoded", "multipart/form-data"];
+
 /// About how many fields an engine's answer has.
 const TYPICAL_FIELDS: usize = 12;
 
-/// The fields of a request that go up, whether or not it has a body; see [`copy_content_type`].
+/// The fields of a request that go up, whether or not it has a body; see [`describe_body`].
 pub(super) fn of_request(from: &HeaderMap, operation: &Operation) -> HeaderMap {
     // hyper reuses the map for the fields of the answer, so there is room for them.
     let mut up = HeaderMap::with_capacity(TYPICAL_FIELDS);
@@ -200,14 +203,9 @@ fn is_media_type(text: &str) -> bool {
 }
 
 /// Fields of a request that decide something, of which a second value would be one too many. `Host` and the framing are
-/// checked where requests are read.
-static ONCE_IN_REQUESTS: [HeaderName; 5] = [
-    ACCEPT,
-    CONTENT_TYPE,
-    HeaderName::from_static("x-registry-auth"),
-    HeaderName::from_static("x-registry-config"),
-    ORIGIN,
-];
+/// checked where requests are read. A media type may be there twice, as bollard writes it: it does not go up.
+static ONCE_IN_REQUESTS: [HeaderName; 4] =
+    [ACCEPT, HeaderName::from_static("x-registry-auth"), HeaderName::from_static("x-registry-config"), ORIGIN];
 
 /// Refuses a request that names twice what may be said once.
 ///
@@ -236,7 +234,35 @@ pub(super) fn describe_ping(down: &mut HeaderMap) {
     down.insert(CACHE_CONTROL, const { HeaderValue::from_static("no-cache, no-store, must-revalidate") });
 }
 
-/// Passes on the media type of a body that is passed on, in either direction.
+/// Names the media type of a body that goes up: the one that its reader expects, whatever the client wrote.
+pub(super) fn describe_body(body: RequestBody, up: &mut HeaderMap) {
+    let media_type = match body {
+        RequestBody::Json | RequestBody::OptionalJson => "application/json",
+        RequestBody::Tar | RequestBody::OptionalTar => "application/x-tar",
+        RequestBody::None | RequestBody::Raw => return,
+    };
+    up.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+}
+
+/// Whether a request says that its body is a form. Engines look for parameters in forms.
+///
+/// Go's `mime.ParseMediaType` takes what is before the first semicolon, trims it and ignores the case. Some letters beyond
+/// ASCII have lower cases in ASCII, so a type with such letters counts as a form. Of several types it reads the first; here
+/// each counts.
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
+    let is_form = |value: &HeaderValue| {
+        let name = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        !name.is_ascii() || FORM_TYPES.iter().any(|form| name.eq_ignore_ascii_case(form.as_bytes()))
+    };
+    headers.get_all(CONTENT_TYPE).iter().any(is_form)
+}
+
+/// Whether a request says that its body is JSON. The case does not matter.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    media_type(headers.get(CONTENT_TYPE)).is_some_and(|name| name.eq_ignore_ascii_case("application/json"))
+}
+
+/// Passes on the media type of the body of an answer.
 pub(super) fn copy_content_type(from: &HeaderMap, to: &mut HeaderMap) {
     copy(from, &[CONTENT_TYPE], to);
 }
@@ -280,12 +306,7 @@ pub(super) fn is_plain_json(headers: &HeaderMap) -> bool {
     named.is_none() || media_type(named) == Some("application/json")
 }
 
-/// Whether the media type of a request is one of these.
-pub(super) fn has_media_type(headers: &HeaderMap, types: &[&str]) -> bool {
-    media_type(headers.get(CONTENT_TYPE)).is_some_and(|found| types.contains(&found))
-}
-
-/// The media type without its parameters. Lower case only, as every client and engine writes it.
+/// The media type without its parameters.
 fn media_type(value: Option<&HeaderValue>) -> Option<&str> {
     value?.to_str().ok()?.split(';').next().map(str::trim)
 }
@@ -316,9 +337,58 @@ mod tests {
         let of_request = |id| of_request(&from, operation(id).unwrap());
         assert_eq!(names(&of_request("ImageCreate")), ["x-registry-auth"]);
         assert!(of_request("ContainerCreate").is_empty());
-        let mut up = of_request("ImageCreate");
-        copy_content_type(&from, &mut up);
-        assert_eq!(names(&up), ["x-registry-auth", "content-type"]);
+    }
+
+    /// `http.Request.ParseForm` and `mime.ParseMediaType` of Go.
+    #[test]
+    fn a_form_is_what_go_takes_for_one() {
+        for (value, expected) in [
+            ("application/x-www-form-urlencoded", true),
+            ("Application/X-WWW-Form-URLEncoded", true),
+            ("application/x-www-form-urlencoded; charset=utf-8", true),
+            ("\tapplication/x-www-form-urlencoded ;a", true),
+            ("application/x-www-form-urlencoded;; =", true),
+            ("multipart/form-data; boundary=a", true),
+            ("MULTIPART/FORM-DATA", true),
+            ("application/x-www-form-urlencoded, text/plain", false),
+            ("application/x-www-form-urlencoded2", false),
+            ("multipart/mixed; boundary=a", false),
+            ("application/ x-www-form-urlencoded", false),
+            ("text/plain; a=application/x-www-form-urlencoded", false),
+            ("text/plain", false),
+            ("", false),
+        ] {
+            assert_eq!(is_form(&fields(&[("content-type", value)])), expected, "{value:?}");
+        }
+        assert!(!is_form(&fields(&[])));
+        let mut beyond = HeaderMap::new();
+        for (value, expected) in [("APPL\u{130}CATION/x-www-form-urlencoded", true), ("text/plain; a=\u{130}", false)] {
+            beyond.insert(CONTENT_TYPE, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            assert_eq!(is_form(&beyond), expected, "{value}");
+        }
+        beyond.append(CONTENT_TYPE, HeaderValue::from_static("multipart/form-data"));
+        assert!(is_form(&beyond), "the second of two");
+    }
+
+    #[test]
+    fn a_body_goes_up_with_the_type_that_its_reader_expects() {
+        for (id, expected) in [
+            ("ContainerCreate", Some("application/json")),
+            ("VolumeCreate", Some("application/json")),
+            ("PutContainerArchive", Some("application/x-tar")),
+            ("ImageBuild", Some("application/x-tar")),
+            ("ContainerAttach", None),
+            ("ContainerStart", None),
+        ] {
+            let mut up = HeaderMap::new();
+            describe_body(operation(id).unwrap().body, &mut up);
+            assert_eq!(up.get(CONTENT_TYPE).map(|value| value.to_str().unwrap()), expected, "{id}");
+        }
+        for (value, expected) in
+            [("application/json", true), ("Application/JSON; charset=utf-8", true), ("text/json", false), ("", false)]
+        {
+            assert_eq!(is_json(&fields(&[("content-type", value)])), expected, "{value:?}");
+        }
     }
 
     #[test]

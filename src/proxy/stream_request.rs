@@ -327,7 +327,7 @@ fn request_bytes(parts: &StreamParts<'_>, upgrade: Option<Upgrade>) -> Vec<u8> {
     line(&[b"Host: docker"]);
     let mut fields = headers::of_request(headers, operation);
     if !body.is_empty() {
-        headers::copy_content_type(headers, &mut fields);
+        headers::describe_body(operation.body, &mut fields);
     }
     for (name, value) in &fields {
         line(&[name.as_str().as_bytes(), b": ", value.as_bytes()]);

@@ -48,6 +48,21 @@ fn decode(raw: &str, plus: u8) -> Result<Cow<'_, str>, TargetError> {
     Ok(Cow::Owned(text))
 }
 
+/// Checks that every `%` is followed by two hexadecimal digits, of a text that is not needed.
+///
+/// # Errors
+/// [`TargetError::Escape`].
+pub(super) fn check_escapes(raw: &str) -> Result<(), TargetError> {
+    let mut rest = raw.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            digit(rest.next())?;
+            digit(rest.next())?;
+        }
+    }
+    Ok(())
+}
+
 /// Returns the value of a hexadecimal digit.
 fn digit(byte: Option<u8>) -> Result<u8, TargetError> {
     match byte {

@@ -7,11 +7,12 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::percent;
+use super::query::UnknownName;
 use crate::api::{ApiVersion, VersionError};
 use crate::stream::target::{RequestTarget, RequestTargetError};
 
-/// The longest target, in bytes.
-const LIMIT: usize = 8 * 1024;
+/// The longest path, in bytes.
+const PATH_LIMIT: usize = 8 * 1024;
 
 /// A parsed request target: the version, the decoded segments of the path, and the raw query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +34,10 @@ impl<'r> Target<'r> {
     /// A [`TargetError`] if the target is malformed or ambiguous.
     pub fn parse(read: &'r RequestTarget<'_>) -> Result<Self, TargetError> {
         let raw = &*read.path_and_query;
-        if raw.len() > LIMIT {
+        let (path, query) = raw.split_once('?').unwrap_or((raw, ""));
+        if path.len() > PATH_LIMIT {
             return Err(TargetError::TooLong);
         }
-        let (path, query) = raw.split_once('?').unwrap_or((raw, ""));
         if path.contains("//") {
             return Err(TargetError::Segment);
         }
@@ -117,9 +118,9 @@ fn looks_like_version(segment: &str) -> bool {
 }
 
 /// Why a request target is refused. It is always the client's fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetError {
-    /// The target is longer than 8 KiB.
+    /// The path is longer than 8 KiB, or what is to go up is longer than a target may be.
     TooLong,
     /// The target cannot be read: it has no path, a malformed host, or a byte that no target has.
     Unreadable(RequestTargetError),
@@ -147,15 +148,25 @@ pub enum TargetError {
     Libpod,
     /// The query contains a `;`, which some servers take for a separator.
     Semicolon,
-    /// The query has a parameter that the operation does not have.
-    UnknownParameter,
-    /// The query has a parameter twice that the operation takes once.
-    RepeatedParameter,
+    /// The query has a parameter that the operation does not have, and that could change what the request does.
+    UnknownParameter(UnknownName),
 }
 
 impl TargetError {
-    /// The text for the client. It quotes nothing from the request, so it can be logged too.
-    pub const fn public(self) -> &'static str {
+    /// The text for the client. Beyond [`TargetError::log`], it names the unknown parameter.
+    pub fn public(&self) -> Cow<'static, str> {
+        if let Self::UnknownParameter(name) = self
+            && let Some(name) = name.told()
+        {
+            return Cow::Owned(format!(
+                "unknown query parameter {name:?}: this operation does not have it, and it could change what the request does"
+            ));
+        }
+        Cow::Borrowed(self.log())
+    }
+
+    /// The text for the log. It quotes nothing from the request.
+    pub const fn log(&self) -> &'static str {
         match self {
             Self::TooLong => "request target is too long",
             Self::Unreadable(error) => error.public(),
@@ -171,15 +182,14 @@ impl TargetError {
             Self::TooNew => "client version is too new",
             Self::Libpod => "podman's own api under /libpod is not supported, use its docker-compatible api",
             Self::Semicolon => "request query contains a semicolon",
-            Self::UnknownParameter => "request query contains a parameter that the operation does not have",
-            Self::RepeatedParameter => "request query contains a parameter twice",
+            Self::UnknownParameter(_) => "request query contains a parameter that the operation does not have",
         }
     }
 }
 
 impl fmt::Display for TargetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.public())
+        f.write_str(self.log())
     }
 }
 

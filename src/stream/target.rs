@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
 
-/// The longest target in this form, in bytes. Hyper reads none that is longer.
-const LONGEST: usize = 65_534;
+/// The longest target in this form, in bytes: 64 KiB less two. Hyper reads none that is longer.
+pub const LONGEST: usize = 65_534;
 
 /// A request target: a path and a query, and the host in front of them if there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]

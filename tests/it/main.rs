@@ -37,6 +37,7 @@ mod signals;
 mod slots;
 mod snapshots;
 mod streams;
+mod superfluous;
 mod support;
 mod tricks;
 mod turns;
@@ -91,6 +92,7 @@ fn main() -> ExitCode {
             rules::TESTS,
             snapshots::TESTS,
             streams::TESTS,
+            superfluous::TESTS,
             support::canary::TESTS,
             tricks::TESTS,
             turns::TESTS,

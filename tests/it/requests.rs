@@ -20,7 +20,6 @@ pub(crate) const TESTS: &[Test] = tests![
     a_head_that_the_limit_allows_is_read_whatever_its_size,
     a_body_that_breaks_is_answered_once,
     a_denied_request_with_a_bad_body_is_denied,
-    a_body_is_checked_on_a_filtered_stream_too,
     a_client_that_is_still_writing_reads_why_it_is_denied,
     requests_that_are_sent_at_once_are_answered_in_turn,
     a_bad_request_after_a_good_one_ends_the_connection,
@@ -87,7 +86,6 @@ fn a_malformed_or_ambiguous_request_does_not_reach_the_daemon() {
             400,
         ),
         (format!("POST {list} HTTP/1.1\r\nHost: d\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"), 400),
-        (format!("GET {list} HTTP/1.1\r\nHost: d\r\nContent-Length: 6\r\n\r\nsize=1"), 400),
         (format!("TRACE {list} HTTP/1.1\r\nHost: d\r\n\r\n"), 404),
         (format!("get {list} HTTP/1.1\r\nHost: d\r\n\r\n"), 404),
         (format!("HEAD {list} HTTP/1.1\r\nHost: d\r\n\r\n"), 404),
@@ -103,7 +101,7 @@ fn a_malformed_or_ambiguous_request_does_not_reach_the_daemon() {
         (get("/Containers/json"), 404),
         (get("/libpod/containers/json"), 404),
         (get("/containers/json?all=1;x=2"), 400),
-        (get("/containers/json?showsecret=1"), 400),
+        (get("/containers/json?showsecret=%zz"), 400),
         (get("/images/json"), 403),
         (
             get("/containers/json?filters={\"label\":[\"token=a\"]}"
@@ -222,33 +220,14 @@ fn a_denied_request_with_a_bad_body_is_denied() {
     for (request, expected) in [
         (post("/containers/web/stop", "application/json"), 403),
         (post("/containers/web/stop", "multipart/form-data"), 403),
-        (post("/containers/web/start", "application/json"), 400),
+        (post("/containers/web/start", "multipart/form-data"), 400),
         (post("/containers/create", "application/x-www-form-urlencoded"), 400),
+        (post("/containers/create", "text/plain"), 400),
         (post("/containers/create", "multipart/form-data; boundary=a"), 400),
     ] {
         assert_eq!(status(&bench.ask(&request)), expected, "{request:?}");
     }
     assert_eq!(bench.daemon.requests(), [""; 0]);
-}
-
-fn a_body_is_checked_on_a_filtered_stream_too() {
-    let bench = Bench::start(|_| json(r#"{"Type":"container"}"#));
-    let request = |target: &str, body: &str| format!("GET {target} HTTP/1.1\r\nHost: d\r\n{body}");
-    for target in ["/events", "/containers/web/stats", "/containers/web/logs?stdout=1"] {
-        for body in [
-            "Content-Length: 6\r\n\r\nsize=1",
-            "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
-            "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-        ] {
-            assert_eq!(status(&bench.ask(request(target, body))), 400, "{target} {body:?}");
-        }
-        assert_eq!(bench.daemon.requests(), [""; 0], "{target}");
-    }
-    // Without a body the same requests reach the daemon.
-    let mut client = bench.client();
-    client.send(request("/events", "\r\n"));
-    client.read_until("\r\n\r\n");
-    assert_eq!(bench.daemon.requests().len(), 1);
 }
 
 fn a_client_that_is_still_writing_reads_why_it_is_denied() {
@@ -288,7 +267,7 @@ fn a_bad_request_after_a_good_one_ends_the_connection() {
 
 fn headers_of_32_kb_pass_and_2_mb_do_not() {
     // The tests run with the default limit.
-    assert_eq!(Limits::default().head, ByteLimit::new(64 << 10));
+    assert_eq!(Limits::default().head, ByteLimit::new(80 << 10));
     let bench = bench();
     let with = |length: usize| format!("GET /_ping HTTP/1.1\r\nHost: d\r\nA: {}\r\n\r\n", "a".repeat(length));
     assert_eq!(status(&bench.ask(with(32 << 10))), 200);
@@ -325,11 +304,9 @@ fn what_decides_about_a_request_is_said_once() {
     let allow = |config: &mut Config| config.listeners[0].origins = vec!["http://a".into()];
     let bench = Bench::with(|_| json(LIST), allow);
     let create = "POST /images/create?fromImage=a HTTP/1.1\r\nHost: d\r\n";
-    let body = "Content-Length: 2\r\n\r\n{}";
     for (start, field, end) in [
         ("GET /_ping HTTP/1.1\r\nHost: d\r\n", "Origin: http://a\r\n", "\r\n"),
         ("GET /events HTTP/1.1\r\nHost: d\r\n", "Accept: application/json-seq\r\n", "\r\n"),
-        ("POST /containers/create HTTP/1.1\r\nHost: d\r\n", "Content-Type: application/json\r\n", body),
         (create, "X-Registry-Auth: e30=\r\n", "Content-Length: 0\r\n\r\n"),
         (create, "X-Registry-Config: e30=\r\n", "Content-Length: 0\r\n\r\n"),
     ] {

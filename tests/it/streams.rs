@@ -19,7 +19,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_tunnel_passes_both_ways_and_each_way_ends_on_its_own,
     the_last_bytes_of_the_daemon_arrive_while_the_client_keeps_its_direction_open,
     the_daemon_may_end_its_direction_and_still_receive,
-    attach_takes_a_body_and_exec_needs_none,
+    attach_drops_its_body_and_exec_needs_none,
     a_silent_stream_has_no_timeout,
     a_wait_has_no_timeout,
     the_connection_to_the_daemon_is_closed_when_the_client_leaves_a_tunnel,
@@ -167,19 +167,26 @@ fn the_daemon_may_end_its_direction_and_still_receive() {
     assert_eq!(all_from(&mut daemon), "sent after the end");
 }
 
-fn attach_takes_a_body_and_exec_needs_none() {
+fn attach_drops_its_body_and_exec_needs_none() {
     let with = attach(true).replace("\r\n\r\n", "\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
     let without = "POST /exec/abc/start HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".to_owned();
-    for (opening, sent) in [(with, "Content-Length: 2\r\n"), (without, "Content-Length: 0\r\n")] {
+    // As dockerode opens one without options.
+    let chunked = attach(true).replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for opening in [with, without, chunked] {
         let (answer, connections) = handing(UPGRADED);
         let bench = Bench::start(answer);
         let mut client = bench.client();
-        client.send(format!("{opening}early"));
+        client.send(&opening);
+        let mut daemon = connections.next();
+        client.read_until("\r\n\r\n");
+        client.send("late");
         client.0.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(all_from(&mut connections.next()), "early", "{opening:?}");
-        assert!(client.rest().ends_with("\r\n\r\n"), "{opening:?}");
+        assert_eq!(all_from(&mut daemon), "late", "{opening:?}");
+        drop(daemon);
+        assert_eq!(client.rest(), "", "{opening:?}");
         let request = bench.daemon.requests().pop().unwrap();
-        assert!(request.contains(sent) && request.contains("Upgrade: tcp\r\n"), "{request}");
+        assert!(request.contains("Content-Length: 0\r\n") && request.contains("Upgrade: tcp\r\n"), "{request}");
+        assert!(request.ends_with("\r\n\r\n") && !request.contains("chunked"), "{request}");
     }
 }
 

@@ -68,7 +68,7 @@ fn ambiguous_spellings_do_not_reach_the_daemon() {
              http://a@evil/containers/json x:containers/json //containers/json http://evil/x/../containers/json /x/../containers/json /./containers/json \
              /containers/%2e%2e/containers/json /containers/a%2F..%2Fb/json /containers//json /V1.44/info \
              /containers/a%0Ab/json /services/a%2Fb /v1/info /v1..44/info /v2/info /v9.99/info /v1.23/info \
-             /containers/a%/json /containers/%zz/json /info?a;b=1 /info#x /containers/json?all=1&all=0 \
+             /containers/a%/json /containers/%zz/json /info?a;b=1 /info#x /containers/json?x=%zz /containers/json?all=1&all=% \
              /%2563ontainers/json /containers/a%00/json /containers\\json /containers/%ff/json /v1.44%2Finfo \
              /v1%2E44/info /%76%31.44/info containers/json * ?all=1",
         ),
@@ -148,23 +148,37 @@ fn headers_that_change_an_answer_are_not_passed_on() {
 
 fn bodies_that_hide_parameters_are_refused() {
     let bench = bench();
+    let lines_of_requests = [
+        "POST /containers/a/attach?logs=0",
+        "POST /exec/a/start",
+        "POST /containers/a/wait",
+        "POST /containers/create",
+        "GET /containers/a/json",
+    ];
     for (kind, body) in [
         ("application/x-www-form-urlencoded", "logs=1&stdout=1"),
+        ("Application/X-WWW-Form-URLencoded ; charset=utf-8", "logs=1&stdout=1"),
+        ("application/x-tar\r\nContent-Type: application/x-www-form-urlencoded", "logs=1&stdout=1"),
         ("multipart/form-data; boundary=a", "--a--"),
-        ("application/grpc", "a"),
-        ("text/plain", "{}"),
-        ("", "{}"),
     ] {
-        for line in [
-            "POST /containers/a/attach?logs=0",
-            "POST /exec/a/start",
-            "POST /containers/a/wait",
-            "GET /containers/a/json",
-        ] {
-            let kind = if kind.is_empty() { String::new() } else { format!("Content-Type: {kind}\r\n") };
-            let request = format!("{line} HTTP/1.1\r\nHost: d\r\n{kind}Content-Length: {}\r\n\r\n{body}", body.len());
-            let answer = bench.ask(&request);
-            assert_eq!(status(&answer), 400, "{request:?}: {answer}");
+        for line in lines_of_requests {
+            let head = format!("{line} HTTP/1.1\r\nHost: d\r\nContent-Type: {kind}\r\n");
+            let chunk = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+            for rest in [
+                format!("Content-Length: {}\r\n\r\n{body}", body.len()),
+                format!("Transfer-Encoding: chunked\r\n\r\n{chunk}"),
+            ] {
+                let answer = bench.ask(format!("{head}{rest}"));
+                assert_eq!(status(&answer), 400, "{head:?}: {answer}");
+                assert!(answer.contains("the request body is a form"), "{head:?}: {answer}");
+            }
+        }
+    }
+    // The engine takes nothing but JSON here.
+    for kind in ["", "Content-Type: text/plain\r\n", "Content-Type: application/grpc\r\n"] {
+        for line in ["POST /exec/a/start", "POST /containers/create"] {
+            let answer = bench.ask(format!("{line} HTTP/1.1\r\nHost: d\r\n{kind}Content-Length: 2\r\n\r\n{{}}"));
+            assert_eq!(status(&answer), 400, "{line} {kind}: {answer}");
         }
     }
     assert_eq!(lines(&bench), [""; 0]);

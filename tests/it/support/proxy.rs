@@ -145,7 +145,7 @@ pub(crate) fn config(daemon: &Path, listener: &Path) -> Config {
         limits: Limits {
             element: ByteLimit::new(1 << 20),
             depth: 128,
-            head: ByteLimit::new(64 << 10),
+            head: ByteLimit::new(80 << 10),
             memory: None,
             connections: None,
         },
