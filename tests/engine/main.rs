@@ -22,6 +22,8 @@ mod drift;
 mod dropin;
 #[cfg(test)]
 mod events;
+#[cfg(test)]
+mod first_look;
 #[path = "../support/harness.rs"]
 mod harness;
 #[cfg(test)]
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
             profiles::prometheus::TESTS,
             dropin::TESTS,
             drift::TESTS,
+            first_look::TESTS,
             image::TESTS,
             podman::TESTS,
             outage::TESTS,

@@ -451,6 +451,17 @@ fn an_mcp_server_shows_the_same_but_for_what_is_hidden() -> Outcome {
     let direct = without_outcomes(&String::from_utf8(direct.stdout).unwrap());
     assert_no_canary("what the MCP server logs", &String::from_utf8_lossy(&run.stderr));
     let mut through: Value = serde_json::from_slice(&run.stdout).unwrap();
+    // The profile shows where in a container something is mounted: the one path, and a canary here.
+    let direct: Value = serde_json::from_str(&direct).unwrap();
+    let mounts = |shown: &Value| shown["containers"]["web"]["mounts"].as_array().unwrap().clone();
+    for field in ["Type", "Destination", "Mode", "RW", "Propagation"] {
+        let of = |shown: &Value| mounts(shown).iter().map(|mount| mount[field].clone()).collect::<Vec<_>>();
+        assert_eq!(of(&through), of(&direct), "{field}");
+    }
+    assert!(mounts(&direct).len() > 1, "{direct}");
+    for mount in through["containers"]["web"]["mounts"].as_array_mut().unwrap() {
+        mount["Destination"].take();
+    }
     let outcomes = through["denied"].take();
     for (call, outcome) in outcomes.as_object().unwrap() {
         // The server logs the reason, and does not send it to the agent.
@@ -460,7 +471,7 @@ fn an_mcp_server_shows_the_same_but_for_what_is_hidden() -> Outcome {
     assert!(outcomes.as_object().unwrap().len() == 3 && denied >= 3, "{}", cli::outputs(&run));
     check_json(
         "mcp-server-docker 0.3.0",
-        &direct,
+        &direct.to_string(),
         &through.to_string(),
         &[
             "/server",
@@ -474,6 +485,9 @@ fn an_mcp_server_shows_the_same_but_for_what_is_hidden() -> Outcome {
             "/containers/web/networks",
             "/containers/web/config/image",
             "/containers/story/state/FinishedAt",
+            "/containers/web/state/Health/Status",
+            "/containers/web/state/Health/FailingStreak",
+            "/containers/web/labels/com.docker.compose.project",
             "/images/shop~1web:1/repo_tags",
             "/images/shop~1web:1/size",
             "/networks/shop/id",
