@@ -13,6 +13,7 @@
 //! | which members hold labels, variables, annotations, options | `filters/lists.yaml` | it decides what `labels: [..]` in a profile applies to |
 //! | what is said of the engine's errors and warnings | `filters/errors.yaml` | a reviewer checks that no pattern lets a value through |
 //! | what a query parameter or a key of `filters` reads | `filters/queries.yaml` | it decides which requests are denied |
+//! | what changed from one API version to the next | `filters/versions.yaml` | it decides whether an old client is served |
 //! | which operations a profile can allow by one name | `filters/groups.yaml` | it decides what `allow: [read]` opens |
 //! | the lists themselves | [`lists`] | each list is a key of profile files and has an index |
 //! | operations, their parameters and bodies | [`OPERATIONS`] | a row refers to the enums that `policy`, `route` and `proxy` match on |
@@ -22,6 +23,7 @@
 //! engine for its version is in `upstream`.
 
 pub mod catalogue;
+pub mod changes;
 pub mod errors;
 mod fields;
 pub mod groups;
@@ -37,4 +39,4 @@ pub use operations::{
     DocumentPart, OPERATIONS, Operation, Parameter, ParameterKind, RequestBody, ResponseKind, StreamKind, Upgrade,
     Versions, operation, operations_named, unknown_operation,
 };
-pub use version::{ApiVersion, VersionError};
+pub use version::{ApiRange, ApiVersion, VersionError};

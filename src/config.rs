@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::ApiRange;
 use crate::cli::{Environment, ServeArgs};
 use crate::filter;
 use crate::policy::Policy;
@@ -50,6 +51,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How to find out that the other side of a TCP connection is gone.
     pub keepalive: Keepalive,
+    /// The API versions that clients may use.
+    pub api: ApiRange,
     /// What happens at start besides listening.
     pub startup: Startup,
 }
@@ -181,10 +184,10 @@ impl Config {
         // Filters that are valid only in part serve nobody: the rest has been reported.
         let listeners = diagnostics.ok(wrong.finish(listeners)).flatten();
         let startup = Startup { run_as: source.compat.as_ref().and_then(|compat| compat.run_as), notes: source.notes };
-        let (timeouts, keepalive) = (source.raw.timeouts, source.raw.keepalive);
+        let (timeouts, keepalive, api) = (source.raw.timeouts, source.raw.keepalive, source.raw.api);
         let config = upstream.zip(listeners);
         let config =
-            config.map(|(upstream, listeners)| Self { upstream, listeners, limits, timeouts, keepalive, startup });
+            config.map(|(upstream, listeners)| Self { upstream, listeners, limits, timeouts, keepalive, api, startup });
         diagnostics.finish_option(config)
     }
 }
@@ -373,6 +376,7 @@ pub(crate) fn leads_to(upstream: &Address, address: &Address) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::ApiVersion;
     use crate::cli::ConfigFiles;
 
     fn load(text: &str) -> Result<Config, Vec<String>> {
@@ -470,6 +474,35 @@ mod tests {
         );
         let wrong = load("listeners:\n  - {listen: \"tcp://127.0.0.1:1\", connections: none}\n").unwrap_err();
         assert_eq!(wrong, ["2:48: found \"none\", expected a number from 1 to 1000000"]);
+    }
+
+    #[test]
+    fn the_api_versions_of_clients_are_known_and_in_order() {
+        let listener = "listeners: [{listen: \"tcp://127.0.0.1:1\"}]\n";
+        let api = |text: &str| load(&format!("{listener}api: {text}\n")).map(|config| config.api);
+        let version = |text: &str| text.parse::<ApiVersion>().unwrap();
+        assert_eq!(load(listener).unwrap().api, ApiRange::default());
+        let (found, newest) = (api("{min: 1.30, max: 1.44, pin: 1.41}").unwrap(), ApiVersion::NEWEST);
+        assert_eq!((found.min(), found.max(), found.pin()), (version("1.30"), version("1.44"), Some(version("1.41"))));
+        assert_eq!(api("{max: 1.44}").unwrap().min(), ApiVersion::MIN);
+        assert_eq!(
+            api("{min: 1.23, max: 9.9, pin: new, only: 1.44}").unwrap_err(),
+            [
+                format!("2:12: found \"1.23\", expected an API version from 1.24 to {newest}"),
+                format!("2:23: found \"9.9\", expected an API version from 1.24 to {newest}"),
+                format!("2:33: found \"new\", expected an API version from 1.24 to {newest}"),
+                "2:38: unknown key \"only\", expected one of min, max, pin".to_owned(),
+            ]
+        );
+        assert_eq!(api("{max: 1.99}").unwrap_err().len(), 1);
+        assert_eq!(
+            api("{min: 1.44, max: 1.43}").unwrap_err(),
+            ["2:12: found 1.44, expected no more than the 1.43 of api.max"]
+        );
+        assert_eq!(
+            api("{min: 1.30, max: 1.44, pin: 1.45}").unwrap_err(),
+            ["2:34: found 1.45, expected a version from 1.30 to 1.44, which api allows"]
+        );
     }
 
     #[test]

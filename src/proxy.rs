@@ -14,6 +14,7 @@
 //! | [`records`] | a stream that is filtered record by record |
 //! | [`tunnel`] | a hijacked connection, in both directions |
 //! | [`headers`] | the header fields that pass |
+//! | [`versions`] | the API versions that `/version` states |
 //! | [`memory`] | the memory that documents may use |
 //! | [`respond`] | the answer to an error |
 //! | [`message`] | what a client reads of an error |
@@ -34,6 +35,7 @@ mod relay;
 mod respond;
 mod stream_request;
 mod tunnel;
+mod versions;
 mod work;
 
 pub use self::body::{BodyError, Filtered};

@@ -144,7 +144,8 @@ fn memory_budget(config: &Config) -> MemoryBudget {
 /// What holds for every connection.
 fn connection_settings(config: &Config) -> ConnectionSettings {
     let timeouts = &config.timeouts;
-    let engine = Engine::new(config.upstream.clone(), timeouts.connect, timeouts.response, config.keepalive);
+    let engine =
+        Engine::new(config.upstream.clone(), timeouts.connect, timeouts.response, config.keepalive, config.api);
     ConnectionSettings {
         head_limit: config.limits.head.bytes(),
         timeouts: ClientTimeouts { head: timeouts.head, idle: timeouts.idle, write: timeouts.write },

@@ -30,7 +30,7 @@ use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use self::connector::Connector;
-use crate::api::ApiVersion;
+use crate::api::{ApiRange, ApiVersion};
 use crate::socket::{Address, Keepalive, Socket};
 use crate::stream::responses::ResponseError;
 
@@ -113,14 +113,38 @@ pub struct Engine {
     connect_timeout: Duration,
     response_timeout: Duration,
     keepalive: Keepalive,
+    /// The API versions that clients may use.
+    api: ApiRange,
     /// The minor number of its newest API version; 0 while it is unknown.
     version: AtomicU16,
+    /// The minor number of the oldest API version that it accepts; 0 while it is unknown.
+    oldest: AtomicU16,
 }
 
 impl Engine {
-    /// The engine at `address`. The timeouts are for a connection, and for the head of an answer.
-    pub fn new(address: Address, connect_timeout: Duration, response_timeout: Duration, keepalive: Keepalive) -> Self {
-        Self { address, connect_timeout, response_timeout, keepalive, version: AtomicU16::new(0) }
+    /// The engine at `address`. The timeouts are for a connection, and for the head of an answer; clients may use the
+    /// versions in `api`.
+    pub fn new(
+        address: Address,
+        connect_timeout: Duration,
+        response_timeout: Duration,
+        keepalive: Keepalive,
+        api: ApiRange,
+    ) -> Self {
+        Self {
+            address,
+            connect_timeout,
+            response_timeout,
+            keepalive,
+            api,
+            version: AtomicU16::new(0),
+            oldest: AtomicU16::new(0),
+        }
+    }
+
+    /// The API versions that clients may use.
+    pub fn api(&self) -> &ApiRange {
+        &self.api
     }
 
     /// Its address.
@@ -135,7 +159,34 @@ impl Engine {
 
     /// Its newest API version, if that is known.
     pub fn version(&self) -> Option<ApiVersion> {
-        Some(self.version.load(Ordering::Relaxed)).filter(|minor| *minor != 0).map(ApiVersion::new)
+        known(&self.version)
+    }
+
+    /// The oldest API version that it accepts, if that is known.
+    pub fn oldest(&self) -> Option<ApiVersion> {
+        known(&self.oldest)
+    }
+
+    /// Sets the oldest API version that it accepts, which only a document of the engine's tells.
+    pub fn learn_oldest(&self, version: ApiVersion) {
+        self.oldest.store(version.minor(), Ordering::Relaxed);
+    }
+
+    /// The newest API version that clients may use, if the engine's is known: what answers of our own name.
+    pub fn advertised(&self) -> Option<ApiVersion> {
+        self.version().map(|version| self.api.newest_of(version))
+    }
+
+    /// Names the newest API version that clients may use in the head of an answer, in place of a newer one of the engine's.
+    ///
+    /// A field that is malformed or repeated stays, so that its answer is refused.
+    pub fn advertise(&self, headers: &mut HeaderMap) {
+        let max = self.api.max();
+        if version_in(headers).is_some_and(|version| version > max)
+            && let Ok(value) = HeaderValue::try_from(max.to_string())
+        {
+            headers.insert(API_VERSION, value);
+        }
     }
 
     /// Opens a connection.
@@ -153,22 +204,33 @@ impl Engine {
         Err(error)
     }
 
-    /// Forgets the version: the engine that comes back may be another.
+    /// Forgets the versions: the engine that comes back may be another.
     fn forget(&self) {
         self.version.store(0, Ordering::Relaxed);
+        self.oldest.store(0, Ordering::Relaxed);
     }
 
     /// Learns the version from the head of an answer, if it names exactly one.
     fn learn(&self, headers: &HeaderMap) {
-        let mut values = headers.get_all(API_VERSION).iter();
-        let value = values.next().filter(|_| values.next().is_none());
-        let version = value.and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<ApiVersion>().ok());
-        if let Some(version) = version
+        if let Some(version) = version_in(headers)
             && self.version.swap(version.minor(), Ordering::Relaxed) != version.minor()
         {
+            self.oldest.store(0, Ordering::Relaxed);
             tracing::debug!(%version, "API version of the engine");
         }
     }
+}
+
+/// The version with this minor number, unless it is 0.
+fn known(minor: &AtomicU16) -> Option<ApiVersion> {
+    Some(minor.load(Ordering::Relaxed)).filter(|minor| *minor != 0).map(ApiVersion::new)
+}
+
+/// The API version in the head of an answer, if it names exactly one.
+fn version_in(headers: &HeaderMap) -> Option<ApiVersion> {
+    let mut values = headers.get_all(API_VERSION).iter();
+    let value = values.next().filter(|_| values.next().is_none());
+    value?.to_str().ok()?.parse().ok()
 }
 
 /// A request to the engine: without a body, or with the client's, which is passed on as it arrives.
@@ -237,8 +299,9 @@ impl Upstream {
         request.headers_mut().insert(HOST, const { HeaderValue::from_static("docker") });
         *request.uri_mut() = absolute(std::mem::take(request.uri_mut()))?;
         let answer = tokio::time::timeout(self.engine.response_timeout, self.exchange(request)).await;
-        let (parts, incoming) = answer.map_err(|_| UpstreamError::Timeout)??.into_parts();
+        let (mut parts, incoming) = answer.map_err(|_| UpstreamError::Timeout)??.into_parts();
         self.engine.learn(&parts.headers);
+        self.engine.advertise(&mut parts.headers);
         let timeout = self.engine.response_timeout;
         Ok(Response::from_parts(parts, UpstreamBody { incoming, timeout }))
     }

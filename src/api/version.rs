@@ -24,6 +24,51 @@ impl ApiVersion {
     }
 }
 
+/// The versions that clients may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiRange {
+    min: ApiVersion,
+    max: ApiVersion,
+    pin: Option<ApiVersion>,
+}
+
+impl Default for ApiRange {
+    fn default() -> Self {
+        Self { min: ApiVersion::MIN, max: ApiVersion::NEWEST, pin: None }
+    }
+}
+
+impl ApiRange {
+    /// The versions from `min` to `max`, and the one of requests that name none: the newest if `pin` is `None`.
+    ///
+    /// `None` if they are not in order, or beyond the versions that this program knows.
+    pub fn new(min: ApiVersion, max: ApiVersion, pin: Option<ApiVersion>) -> Option<Self> {
+        let is_known = ApiVersion::MIN <= min && max <= ApiVersion::NEWEST;
+        let is_in_order = min <= max && pin.is_none_or(|pin| min <= pin && pin <= max);
+        (is_known && is_in_order).then_some(Self { min, max, pin })
+    }
+
+    /// The oldest version that clients may use.
+    pub const fn min(&self) -> ApiVersion {
+        self.min
+    }
+
+    /// The newest version that clients may use.
+    pub const fn max(&self) -> ApiVersion {
+        self.max
+    }
+
+    /// The version of requests that name none; `None` for the newest that the engine has as well.
+    pub const fn pin(&self) -> Option<ApiVersion> {
+        self.pin
+    }
+
+    /// The newest version that clients may use, of an engine whose newest is this one.
+    pub fn newest_of(&self, engine: ApiVersion) -> ApiVersion {
+        engine.min(self.max)
+    }
+}
+
 impl fmt::Display for ApiVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "1.{}", self.0)
@@ -80,6 +125,21 @@ mod tests {
             assert_eq!(text.parse::<ApiVersion>(), Err(VersionError::Form), "{text}");
         }
         assert_eq!("1.65536".parse::<ApiVersion>(), Err(VersionError::TooLarge));
+    }
+
+    #[test]
+    fn a_range_is_in_order_and_known() {
+        let range = |min, max, pin: Option<u16>| {
+            ApiRange::new(ApiVersion::new(min), ApiVersion::new(max), pin.map(ApiVersion::new)).is_some()
+        };
+        let newest = ApiVersion::NEWEST.minor();
+        assert!(range(24, newest, None) && range(24, 24, Some(24)) && range(30, 44, Some(41)));
+        assert!(!range(23, 44, None) && !range(24, newest + 1, None) && !range(44, 43, None));
+        assert!(!range(30, 44, Some(29)) && !range(30, 44, Some(45)));
+        let default = ApiRange::default();
+        assert_eq!(ApiRange::new(default.min(), default.max(), default.pin()), Some(default));
+        assert_eq!(default.newest_of(ApiVersion::new(99)), ApiVersion::NEWEST);
+        assert_eq!(default.newest_of(ApiVersion::new(30)), ApiVersion::new(30));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::{CommandError, OK};
+use crate::api::ApiRange;
 use crate::cli::Environment;
 use crate::config::{Config, Filters, LOOPBACK_HOSTS, Limits, Listener, Startup, Timeouts};
 use crate::server::{self, Running, Signals};
@@ -224,6 +225,7 @@ impl Demo {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             keepalive: Keepalive::default(),
+            api: ApiRange::default(),
             startup: Startup::default(),
         };
         Ok(Self { running: server::start(config)?, folder })

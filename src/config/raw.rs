@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{ByteLimit, LONGEST_TIMEOUT, Limits, Timeouts};
+use crate::api::{ApiRange, ApiVersion};
 use crate::socket::{Address, Keepalive, SocketOwner};
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node};
 
@@ -24,6 +25,7 @@ pub(super) struct RawConfig {
     pub(super) connections_location: Option<Location>,
     pub(super) timeouts: Timeouts,
     pub(super) keepalive: Keepalive,
+    pub(super) api: ApiRange,
 }
 
 /// One listener of a configuration file.
@@ -60,7 +62,7 @@ impl RawConfig {
     pub(super) fn read(path: &Path, diagnostics: &mut Diagnostics) -> Self {
         let Some((name, text)) = diagnostics.ok(file(path)) else { return Self::default() };
         let Some(node) = diagnostics.ok(yaml::parse(&name, &text)) else { return Self::default() };
-        let keys = ["upstream", "listeners", "filters", "profiles", "limits", "timeouts", "keepalive"];
+        let keys = ["upstream", "listeners", "filters", "profiles", "limits", "timeouts", "keepalive", "api"];
         let Some(members) = diagnostics.members(&node, "a configuration", &keys) else { return Self::default() };
         let upstream = members.get("upstream").and_then(|node| diagnostics.ok(address_of(node)));
         let mut listeners = Vec::new();
@@ -76,7 +78,8 @@ impl RawConfig {
             members.get("limits").map(|node| limits(node, diagnostics)).unwrap_or_default();
         let timeouts = members.get("timeouts").map(|node| timeouts(node, diagnostics)).unwrap_or_default();
         let keepalive = members.get("keepalive").map(|node| keepalive(node, diagnostics)).unwrap_or_default();
-        Self { upstream, listeners, filters, profiles, limits, connections_location, timeouts, keepalive }
+        let api = members.get("api").map(|node| api(node, diagnostics)).unwrap_or_default();
+        Self { upstream, listeners, filters, profiles, limits, connections_location, timeouts, keepalive, api }
     }
 }
 
@@ -170,6 +173,40 @@ fn keepalive(node: &Node, diagnostics: &mut Diagnostics) -> Keepalive {
     let probes = members.get("probes").and_then(|node| diagnostics.ok(number(node, 1..=127)));
     keepalive.probes = probes.and_then(|probes| u32::try_from(probes).ok()).unwrap_or(keepalive.probes);
     keepalive
+}
+
+/// Reads `api`.
+fn api(node: &Node, diagnostics: &mut Diagnostics) -> ApiRange {
+    let default = ApiRange::default();
+    let Some(members) = diagnostics.members(node, "API versions", &["min", "max", "pin"]) else { return default };
+    let errors = diagnostics.len();
+    let mut found = |name: &str| members.get(name).and_then(|node| diagnostics.ok(api_version(node)));
+    let (min, max, pin) = (found("min"), found("max"), found("pin"));
+    if diagnostics.len() > errors {
+        return default;
+    }
+    let (least, most) = (min.unwrap_or(default.min()), max.unwrap_or(default.max()));
+    let at = |name: &str| members.get(name).unwrap_or(node);
+    match (ApiRange::new(least, most, pin), pin) {
+        (Some(range), _) => return range,
+        (None, Some(pin)) if least <= most => {
+            let message = format!("found {pin}, expected a version from {least} to {most}, which api allows");
+            diagnostics.push(at("pin").diagnostic(message));
+        }
+        (None, _) => {
+            let message = format!("found {least}, expected no more than the {most} of api.max");
+            diagnostics.push(at("min").diagnostic(message));
+        }
+    }
+    default
+}
+
+/// Reads an API version that this program knows.
+fn api_version(node: &Node) -> Result<ApiVersion, Diagnostic> {
+    let what = format!("an API version from {} to {}", ApiVersion::MIN, ApiVersion::NEWEST);
+    let text = node.text(&what)?;
+    let is_known = |version: &ApiVersion| (ApiVersion::MIN..=ApiVersion::NEWEST).contains(version);
+    text.parse().ok().filter(is_known).ok_or_else(|| expected(node, text, &what))
 }
 
 /// Reads one of `timeouts`.

@@ -26,8 +26,8 @@ use super::access_log::AccessLog;
 use super::headers::HostFields;
 use super::memory::{Leased, MemoryError, MemoryLease, buffer};
 use super::message::Message;
-use super::{Error, headers, work};
-use crate::api::{ApiVersion, Upgrade};
+use super::{Error, headers, versions, work};
+use crate::api::{ApiRange, ApiVersion, Upgrade};
 use crate::filter::{FilterError, Plan, RecordFilter, Report};
 use crate::policy::RelayReason;
 use crate::stream::elements::{ArrayError, ArraySplitter};
@@ -79,7 +79,8 @@ impl Filtered {
         Self::of(Content::Whole(message.into_document().into()))
     }
 
-    /// One document, rewritten by `plan`. Its memory is leased until the last byte has been sent.
+    /// One document, rewritten by `plan`. If it states API versions, they are those of `api`. Its memory is leased until the
+    /// last byte has been sent.
     ///
     /// # Errors
     /// [`Error::TooLong`] if it is longer than `limit`, [`Error::Filter`] if the plan cannot be applied,
@@ -87,6 +88,7 @@ impl Filtered {
     pub(super) async fn document(
         body: UpstreamBody,
         plan: Arc<Plan>,
+        api: Option<ApiRange>,
         limit: usize,
         mut memory: MemoryLease,
     ) -> Result<(Self, Report), Error> {
@@ -98,6 +100,7 @@ impl Filtered {
             let mut out = buffer(document.len());
             let report = plan.apply(&document, &mut out)?;
             drop(document);
+            out = api.and_then(|api| versions::limited(&out, &api)).unwrap_or(out);
             Ok((Leased::new(out, memory), report))
         };
         let applied = if is_long { work::on_helper(apply).await } else { apply() };

@@ -44,7 +44,14 @@ pub enum Error {
     NewerThanEngine {
         /// The version that the client asked for.
         client: ApiVersion,
-        /// The engine's newest.
+        /// The newest of the engine that clients may use.
+        engine: ApiVersion,
+    },
+    /// An older API version than clients may use, or than the engine accepts.
+    OlderThanEngine {
+        /// The version that the client asked for.
+        client: ApiVersion,
+        /// The oldest that is accepted.
         engine: ApiVersion,
     },
     /// The operation cannot be requested from this engine.
@@ -98,6 +105,7 @@ impl Error {
             | Self::NoUpgrade(_)
             | Self::HttpVersion
             | Self::NewerThanEngine { .. }
+            | Self::OlderThanEngine { .. }
             | Self::Engine { .. } => false,
             Self::Unroutable
             | Self::Upstream(_)
@@ -129,6 +137,7 @@ impl fmt::Display for Error {
             Self::NoUpgrade(protocol) => write!(f, "no request for an upgrade to {}", protocol.as_str()),
             Self::HttpVersion => f.write_str("a stream over HTTP/1.0"),
             Self::NewerThanEngine { client, engine } => write!(f, "client API {client}, engine {engine}"),
+            Self::OlderThanEngine { client, engine } => write!(f, "client API {client}, engine {engine} at least"),
             Self::Unroutable => f.write_str("the operation cannot be requested from this engine"),
             Self::Upstream(error) => write!(f, "engine: {error}"),
             Self::Engine { status, operation, .. } => write!(f, "engine: status {status} for {}", operation.id),

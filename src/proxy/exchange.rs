@@ -17,7 +17,7 @@ use super::message::{ERROR_LIMIT, Message};
 use super::records::RecordFiltering;
 use super::stream_request::{StreamBody, StreamParts, StreamRequest};
 use super::{Error, headers, respond};
-use crate::api::{ApiVersion, Operation, RequestBody, ResponseKind, StreamKind};
+use crate::api::{Operation, RequestBody, ResponseKind, StreamKind};
 use crate::filter::Plan;
 use crate::policy::{Decision, Denial, Policy, RelayReason};
 use crate::route::{self, Route, TargetError};
@@ -79,7 +79,7 @@ impl Proxy {
                 } else {
                     tracing::debug!(%error, "request refused");
                 }
-                respond::error(error, self.upstream.engine().version())
+                respond::error(error, self.upstream.engine().advertised())
             }
         };
         log.status(response.status().as_u16());
@@ -96,7 +96,7 @@ impl Proxy {
     /// The answer of a server that is too busy for a request.
     pub fn refuse_busy(&self, message: &'static str) -> Response<Filtered> {
         let mut log = AccessLog::start();
-        let response = respond::busy(message, self.upstream.engine().version());
+        let response = respond::busy(message, self.upstream.engine().advertised());
         log.status(response.status().as_u16());
         response.map(|body| body.logged(log))
     }
@@ -200,15 +200,9 @@ impl Proxy {
         self.check_status(route, response).await
     }
 
-    /// The target to request. A client that names no API version gets the engine's own, and is pinned to it.
+    /// The target to request.
     pub(super) async fn target(&self, route: &Route) -> Result<String, Error> {
-        let newest = self.upstream.version().await?;
-        let version = match route.version {
-            Some(asked) if asked > newest => return Err(Error::NewerThanEngine { client: asked, engine: newest }),
-            Some(asked) => asked,
-            None if newest < ApiVersion::MIN => return Err(Error::Unroutable),
-            None => newest,
-        };
+        let version = self.version_for(route).await?;
         let mut target = String::with_capacity(128);
         route.upstream_target(version, &mut target);
         // Escapes make it longer than the client's.
@@ -256,7 +250,9 @@ impl Proxy {
                 Filtered::array(body, plan, self.element_limit, timeout, memory).await?
             }
             ResponseKind::Document(_) | ResponseKind::Stream(StreamKind::Stats) => {
-                let (filtered, report) = Filtered::document(body, plan, self.element_limit, memory).await?;
+                let states_versions = route.operation.schema() == Some("SystemVersion");
+                let api = states_versions.then(|| *self.upstream.engine().api());
+                let (filtered, report) = Filtered::document(body, plan, api, self.element_limit, memory).await?;
                 log.hidden(&report);
                 filtered
             }

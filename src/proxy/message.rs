@@ -50,6 +50,11 @@ impl Message {
         Self::text(errors::too_new(client, engine))
     }
 
+    /// For a client that asks for an older API version than it may use.
+    pub(super) fn too_old(client: ApiVersion, engine: ApiVersion) -> Self {
+        Self::text(errors::too_old(client, engine))
+    }
+
     /// What the policy says of an error of the engine. `body` is the body of its answer, if it was read.
     pub(super) fn of_engine(policy: &Policy, operation: &Operation, status: u16, body: Option<&[u8]>) -> Self {
         let document = body.map(as_document);

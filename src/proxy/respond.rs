@@ -46,6 +46,7 @@ pub(super) fn public(error: Error) -> (u16, Message) {
     let (status, text) = match error {
         Error::Engine { status, message, .. } => return (status, message),
         Error::NewerThanEngine { client, engine } => return (400, Message::too_new(client, engine)),
+        Error::OlderThanEngine { client, engine } => return (400, Message::too_old(client, engine)),
         // As Docker answers, so that a client that probes for Podman finds Docker.
         Error::Target(error @ TargetError::Libpod) => return (404, error.public().into()),
         Error::Target(error @ TargetError::TooLong) => return (414, error.public().into()),

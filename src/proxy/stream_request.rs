@@ -144,7 +144,7 @@ impl StreamRequest {
                 }
                 let (status, message) = respond::public(error);
                 log.status(status);
-                client.refuse(status, message, self.engine.version()).await;
+                client.refuse(status, message, self.engine.advertised()).await;
                 log.complete();
             }
             Err(StreamError::Broken(error)) => log.broken(&error),
@@ -225,7 +225,11 @@ impl StreamRequest {
             tokio::time::sleep(timeout).await;
         };
         let head = tokio::select! {
-            head = raw::read_head(&engine, start) => head?,
+            head = raw::read_head(&engine, start) => {
+                let mut head = head?;
+                self.engine.advertise(&mut head.headers);
+                head
+            }
             () = unread => return Err(UpstreamError::Timeout.into()),
         };
         if head.status < 300 && !is_sent.load(Ordering::Relaxed) {

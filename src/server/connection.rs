@@ -72,7 +72,7 @@ pub(super) async fn serve(
     let (reader, stream) = requests.await;
     let (error, is_unused) = (reader.error(), reader.is_unused());
     let client = reader.into_downstream();
-    let engine = settings.engine.version();
+    let engine = settings.engine.advertised();
     if let Some(stream) = stream {
         tokio::spawn(async move {
             let _slot = slot;

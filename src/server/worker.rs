@@ -147,8 +147,9 @@ async fn report_engine(upstream: Upstream) {
         Ok(version) if version > ApiVersion::NEWEST => tracing::warn!(
             engine = address,
             api = %version,
-            "the engine is newer than API {}, the newest this program knows; new fields stay hidden",
+            "the engine is newer than API {}, the newest this program knows: clients are told {}",
             ApiVersion::NEWEST,
+            upstream.engine().api().max(),
         ),
         Ok(version) => tracing::info!(engine = address, api = %version, "engine reached"),
         Err(error) => {

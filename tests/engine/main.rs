@@ -42,6 +42,8 @@ mod read_first;
 mod streams;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod versions;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
             canaries::TESTS,
             denied::TESTS,
             names::TESTS,
+            versions::TESTS,
             cleanup::TESTS,
         ],
         limit: Duration::from_secs(180),

@@ -37,7 +37,15 @@ fn listener(address: Address) -> Listener {
 fn config(upstream: Address, listeners: Vec<Listener>) -> Config {
     let timeouts = Timeouts { shutdown: Duration::from_millis(200), ..Timeouts::default() };
     let limits = Limits::default();
-    Config { upstream, listeners, limits, timeouts, keepalive: Keepalive::default(), startup: Startup::default() }
+    Config {
+        upstream,
+        listeners,
+        limits,
+        timeouts,
+        keepalive: Keepalive::default(),
+        api: Default::default(),
+        startup: Startup::default(),
+    }
 }
 
 fn mode_and_owner_of_a_socket_are_as_configured() {

@@ -44,6 +44,7 @@ mod turns;
 mod types;
 mod unknown;
 mod upgrades;
+mod versions;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
             turns::TESTS,
             types::TESTS,
             upgrades::TESTS,
+            versions::TESTS,
         ],
         // None takes a tenth of that on a machine with nothing else to do.
         limit: Duration::from_secs(120),

@@ -175,6 +175,19 @@ pub(crate) fn private(name: &str) -> Result<Engine, Ignored> {
     Ok(start_docker(name).unwrap_or_else(|error| panic!("{error}")))
 }
 
+/// As [`private`], of a Docker that refuses API versions below `version`, if it is 25 or newer.
+#[track_caller]
+pub(crate) fn refusing_below(name: &str, version: &str) -> Result<Engine, Ignored> {
+    check("dockerd")?;
+    let mut environment = vec![("DOCKER_MIN_API_VERSION", version)];
+    // A newer engine than that of the machine, if there is one.
+    let newer = concat!(env!("CARGO_MANIFEST_DIR"), "/target/engines/sid");
+    if variable("DOCKVEIL_ENGINE_ROOT").is_none() && Path::new(newer).is_dir() {
+        environment.push(("DOCKVEIL_ENGINE_ROOT", newer));
+    }
+    Ok(Engine::start(name, DOCKER, &[], &environment).unwrap_or_else(|error| panic!("{error}")))
+}
+
 /// Starts a Docker without objects.
 fn start_docker(name: &str) -> Result<Engine, String> {
     Engine::start(name, DOCKER, &seed::DAEMON_FLAGS, &seed::DAEMON_ENVIRONMENT)

@@ -29,7 +29,7 @@ pub(crate) struct Daemon {
 /// What a daemon has seen.
 #[derive(Default)]
 struct Record {
-    /// The head and body of each request, except pings.
+    /// The head and body of each request, except pings and those for `/version` without an API version.
     requests: Vec<String>,
     /// How many connections it has accepted.
     accepted: usize,
@@ -40,13 +40,22 @@ struct Record {
 }
 
 impl Daemon {
-    /// Starts one at `path`. It answers pings itself and everything else with `answer`, which gets head and body.
+    /// Starts one at `path`. It answers pings and `/version` itself, and everything else with `answer`, which gets head and body.
     pub(crate) fn start(path: &Path, answer: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         Self::speaking(path, 51, answer)
     }
 
     /// As [`Daemon::start`], with a daemon that speaks API 1.`version`.
     pub(crate) fn speaking(path: &Path, version: u16, answer: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+        Self::accepting(path, (24, version), answer)
+    }
+
+    /// As [`Daemon::start`], with a daemon that accepts the API versions between two minor numbers.
+    pub(crate) fn accepting(
+        path: &Path,
+        versions: (u16, u16),
+        answer: impl Fn(&str) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let _ = std::fs::remove_file(path);
         let listener = UnixListener::bind(path).unwrap();
         let record = Arc::<Mutex<Record>>::default();
@@ -55,7 +64,7 @@ impl Daemon {
             for (number, stream) in listener.incoming().enumerate() {
                 let (stream, record, answer) = (stream.unwrap(), for_all.clone(), answer.clone());
                 record.lock().unwrap().accepted += 1;
-                std::thread::spawn(move || serve(stream, number, &record, version, &*answer));
+                std::thread::spawn(move || serve(stream, number, &record, versions, &*answer));
             }
         });
         Self { path: path.to_owned(), record }
@@ -83,7 +92,13 @@ impl Daemon {
 }
 
 /// Serves one connection.
-fn serve(mut stream: UnixStream, number: usize, record: &Mutex<Record>, version: u16, answer: &dyn Fn(&str) -> Reply) {
+fn serve(
+    mut stream: UnixStream,
+    number: usize,
+    record: &Mutex<Record>,
+    (oldest, newest): (u16, u16),
+    answer: &dyn Fn(&str) -> Reply,
+) {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     loop {
         let mut seen = record.lock().unwrap();
@@ -99,8 +114,15 @@ fn serve(mut stream: UnixStream, number: usize, record: &Mutex<Record>, version:
             // As Docker: the answer to HEAD has no body, and announces none.
             let body = if request.starts_with("HEAD ") { "" } else { "OK" };
             let length = body.len();
-            let pong = format!("HTTP/1.1 200 OK\r\nApi-Version: 1.{version}\r\nContent-Length: {length}\r\n\r\n{body}");
+            let pong = format!("HTTP/1.1 200 OK\r\nApi-Version: 1.{newest}\r\nContent-Length: {length}\r\n\r\n{body}");
             let _ = stream.write_all(pong.as_bytes());
+            continue;
+        }
+        // A request of the program's own: those of clients have a version.
+        if request.starts_with("GET /version HTTP/1.1\r\n") {
+            let body = format!(r#"{{"ApiVersion":"1.{newest}","MinAPIVersion":"1.{oldest}"}}"#);
+            let head = format!("HTTP/1.1 200 OK\r\nApi-Version: 1.{newest}\r\nContent-Length: {}\r\n\r\n", body.len());
+            let _ = stream.write_all((head + &body).as_bytes());
             continue;
         }
         record.lock().unwrap().requests.push(request.clone());

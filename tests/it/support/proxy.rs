@@ -158,6 +158,7 @@ pub(crate) fn config(daemon: &Path, listener: &Path) -> Config {
             shutdown: Duration::from_millis(200),
         },
         keepalive: Keepalive::default(),
+        api: Default::default(),
         startup: Startup::default(),
     }
 }
