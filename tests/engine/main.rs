@@ -39,6 +39,8 @@ mod profiles;
 #[cfg(test)]
 mod read_first;
 #[cfg(test)]
+mod sdk;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod support;
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
             events::TESTS,
             read_first::TESTS,
             streams::TESTS,
+            sdk::TESTS,
             clients::TESTS,
             canaries::TESTS,
             denied::TESTS,

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::client::TIMEOUT;
 use super::engine;
@@ -39,8 +39,14 @@ pub(crate) fn docker(socket: &Path, arguments: &[&str], input: &str) -> Output {
 /// Runs a program to its end with `input` as its standard input. One that hangs is killed, and fails the test.
 #[track_caller]
 pub(crate) fn run(socket: &Path, program: &[&str], input: &str) -> Output {
+    run_within(TIMEOUT * 2, socket, program, input)
+}
+
+/// The same with another time limit.
+#[track_caller]
+pub(crate) fn run_within(limit: Duration, socket: &Path, program: &[&str], input: &str) -> Output {
     let _measuring = (program.starts_with(&["docker", "system", "df"])).then(engine::disk_usage_lock);
-    let limit = (TIMEOUT * 2).as_secs().to_string();
+    let limit = limit.as_secs().to_string();
     finish(command(&[&["timeout", "--kill-after", "1", &limit], program].concat(), socket), input)
 }
 

@@ -10,18 +10,28 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::process::{self, Folder, Process};
-use super::{client, eventually, seed, variable};
+use super::{client, eventually, installed, seed, variable};
 use crate::harness::Ignored;
 
 /// Starts Docker inside its namespaces. Arguments: the engine's folder, the parent of its control groups, and further
 /// flags of dockerd.
 ///
 /// The shell stays, because it is process 1 there and reaps what containers leave behind. With `DOCKVEIL_ENGINE_ROOT`, a
-/// folder with the unpacked packages of another Debian, `/usr` is the one in that folder.
+/// folder with the unpacked packages of another Debian, `/usr` is the one in that folder. With `REGISTRY`, the path of
+/// Debian's docker-registry, an empty registry listens on port 5000 of the same network namespace, which only this engine has.
 const DOCKER: &str = r#"
 folder=$1 parent=$2; shift 2
 [ -z "$DOCKVEIL_ENGINE_ROOT" ] || mount --bind "$DOCKVEIL_ENGINE_ROOT/usr" /usr
 busybox ip link set lo up
+if [ -n "$REGISTRY" ]; then
+  cat >"$folder/registry.yaml" <<END
+version: 0.1
+log: {level: error, accesslog: {disabled: true}}
+storage: {filesystem: {rootdirectory: "$folder/registry"}}
+http: {addr: "127.0.0.1:5000"}
+END
+  "$REGISTRY" serve "$folder/registry.yaml" </dev/null &
+fi
 dockerd --config-file "$folder/daemon.json" --data-root "$folder/data" --exec-root "$folder/exec" \
   --pidfile "$folder/docker-pid" --host "unix://$folder/docker.sock" --cgroup-parent "/$parent" \
   --bridge none --iptables=false --ip6tables=false "$@" </dev/null &
@@ -174,6 +184,29 @@ pub(crate) fn private(name: &str) -> Result<Engine, Ignored> {
     check("dockerd")?;
     Ok(start_docker(name).unwrap_or_else(|error| panic!("{error}")))
 }
+
+/// The newest Docker there is, empty, with a registry of its own at [`REGISTRY`], for tests that need one engine only, whatever
+/// the others run with: that of `DOCKVEIL_ENGINE_ROOT`, or else the newest that `.ci/engines` has unpacked.
+///
+/// # Errors
+/// What is missing on this machine.
+#[track_caller]
+pub(crate) fn newest_with_registry(name: &str) -> Result<Engine, Ignored> {
+    check("dockerd")?;
+    let registry = installed::client("docker-registry")?;
+    let unpacked =
+        ["sid", "trixie"].map(|suite| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/engines").join(suite));
+    let root = variable("DOCKVEIL_ENGINE_ROOT").map(PathBuf::from);
+    let root = root.or_else(|| unpacked.into_iter().find(|root| root.join("usr/sbin/dockerd").is_file()));
+    let root = root.and_then(|root| root.canonicalize().ok());
+    let root = root.ok_or_else(|| Ignored::Missing("no newer engine, which .ci/engines unpacks".to_owned()))?;
+    let environment = [("DOCKVEIL_ENGINE_ROOT", root.to_str().unwrap()), ("REGISTRY", &registry)];
+    // Renaming a running container takes the default network, without which the other engines do.
+    Ok(Engine::start(name, DOCKER, &["--bridge="], &environment).unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// The registry of [`newest_with_registry`], as its engine reaches it.
+pub(crate) const REGISTRY: &str = "127.0.0.1:5000";
 
 /// As [`private`], of a Docker that refuses API versions below `version`, if it is 25 or newer.
 #[track_caller]
