@@ -65,6 +65,7 @@ fn main() -> ExitCode {
             profiles::TESTS,
             profiles::monitors::TESTS,
             profiles::prometheus::TESTS,
+            profiles::scripts::TESTS,
             dropin::TESTS,
             drift::TESTS,
             first_look::TESTS,

@@ -5,6 +5,7 @@
 
 pub(crate) mod monitors;
 pub(crate) mod prometheus;
+pub(crate) mod scripts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -68,12 +69,12 @@ pub(crate) fn parse(text: &str) -> Value {
         match value {
             Value::Object(members) => {
                 members.iter_mut().for_each(|(name, member)| match (name.as_str(), &mut *member) {
-                    ("ExecIDs" | "Start" | "End", member) => *member = Value::Null,
+                    ("ExecIDs" | "docker_execids" | "Start" | "End", member) => *member = Value::Null,
                     ("Log", Value::Array(probes)) => {
                         probes.truncate(1);
                         probes.iter_mut().for_each(order);
                     }
-                    ("Mounts" | "mounts", Value::Array(mounts)) => {
+                    ("Mounts" | "mounts" | "docker_mounts", Value::Array(mounts)) => {
                         // The name comes last: if it is hidden, what remains of the mounts is the same.
                         let key = |mount: &Value| ["Type", "RW", "Mode", "Name"].map(|part| mount[part].to_string());
                         mounts.sort_by_key(key);
