@@ -22,6 +22,8 @@ COPY deploy/dockveil.yaml /etc/dockveil.yaml
 COPY LICENSE /LICENSE
 # Read when nothing else says what to serve: no DOCKVEIL_CONFIG, and no variables of another socket proxy.
 ENV DOCKVEIL_DEFAULT_CONFIG=/etc/dockveil.yaml
+# Large buffers are always mappings of their own, which go back to the system as soon as they are freed.
+ENV GLIBC_TUNABLES=glibc.malloc.mmap_threshold=131072
 # In the place of another socket proxy whose variables all have their defaults: 11notes, tecnativa or linuxserver.
 ARG COMPAT=
 ENV DOCKVEIL_COMPAT=${COMPAT}

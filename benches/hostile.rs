@@ -236,6 +236,8 @@ impl Bench {
         command.arg("serve").arg("--config").arg(path("config.yaml")).arg("--filters").arg(path("filters"));
         let log = fs::File::create(path("log"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).env("DOCKVEIL_LOG", "off");
+        // As in the image and in the unit of systemd.
+        command.env("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=131072");
         let mut process = Process::start(&mut command)?;
         match process.first_answer(&plain) {
             Ok(_) => Ok((process, [plain, ruled])),

@@ -168,8 +168,8 @@ pub(crate) fn soak(socket: &Path, round: usize) -> io::Result<()> {
         0 if round.is_multiple_of(500) => (TARGETS[round / 500 % TARGETS.len()].1, &[200, 503][..]),
         0..10 => (PLAIN_DOCUMENT, &[200][..]),
         10..20 => ("/containers/json?limit=100", &[200][..]),
-        20 => ("/containers/none/none/json", &[403][..]),
-        21 => ("/containers/create", &[403][..]),
+        20 => ("/containers/none/none/json", &[404][..]),
+        21 => ("/images/json", &[403][..]),
         _ => ("/_ping", &[200][..]),
     };
     write!(client, "GET {target} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")?;

@@ -92,8 +92,8 @@ impl Filtered {
         limit: usize,
         mut memory: MemoryLease,
     ) -> Result<(Self, Report), Error> {
-        let needed = |length| plan.memory(length);
-        let document = collect(body, limit, needed, &mut memory).await?;
+        let worst = |length| plan.memory(length);
+        let document = collect(body, limit, worst, &mut memory).await?;
         let is_long = work::is_long(document.len(), plan.has_expressions());
         // The lease goes along, because the work goes on if nobody waits for it any more.
         let apply = move || {
@@ -228,11 +228,11 @@ impl Body for Filtered {
 /// What a list leases between two chunks if its elements are small, in bytes: enough for the next chunk.
 const CHUNK_MEMORY: usize = 64 * 1024;
 
-/// Reads a body to its end. Leases what is `needed` for as many bytes as it has.
+/// Reads a body to its end. Leases memory for as many bytes as it has; `worst` says what so many take at most.
 pub(super) async fn collect(
     mut body: UpstreamBody,
     limit: usize,
-    needed: impl Fn(usize) -> usize,
+    worst: impl Fn(usize) -> usize,
     memory: &mut MemoryLease,
 ) -> Result<Vec<u8>, Error> {
     let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
@@ -245,6 +245,7 @@ pub(super) async fn collect(
         if length > limit {
             return Err(Error::TooLong { limit });
         }
+        let needed = |length| memory.enough(length, worst(length));
         if needed(length) > memory.size() {
             // Twice as much, so that a document of unknown size does not ask for each chunk.
             let ahead = needed(length.max(expected)).max(2 * memory.size()).min(memory.limit());
@@ -292,7 +293,8 @@ impl ElementFilter {
     /// Waits for the memory for a chunk of this length: for what is held then, and for what the filter leaves of it.
     fn poll_memory(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<Result<(), MemoryError>> {
         let held = self.elements.as_ref().map_or(0, ArraySplitter::held);
-        self.memory.poll_grow(cx, self.plan.memory(held + length))
+        let needed = self.memory.enough(held + length, self.plan.memory(held + length));
+        self.memory.poll_grow(cx, needed)
     }
 
     /// Takes the next chunk; `None` is the end.

@@ -203,6 +203,12 @@ impl MemoryLease {
         self.budget.total
     }
 
+    /// What to lease for `length` bytes that take at most `worst`, in bytes. The worst case is rare: where it is more than the
+    /// whole budget, the whole budget will do, if there is room for the bytes and for what the filter leaves of them.
+    pub(super) fn enough(&self, length: usize, worst: usize) -> usize {
+        worst.min(self.limit()).max(length.saturating_mul(2))
+    }
+
     /// Its size, in bytes.
     pub(super) fn size(&self) -> usize {
         self.size

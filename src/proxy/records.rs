@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::access_log::AccessLog;
 use super::body::OutgoingBuffer;
 use super::downstream::Downstream;
-use super::memory::{MemoryBudget, MemoryError};
+use super::memory::{MemoryBudget, MemoryError, MemoryLease};
 use super::stream_request::StreamError;
 use super::{Error, headers, work};
 use crate::filter::{FilterError, RecordFilter, Report};
@@ -194,9 +194,13 @@ impl RecordRewriter {
 
     /// The memory to lease before more is read, in bytes: none while little is held. A record that has begun is held, and what
     /// the filter leaves of it is added to the backlog.
-    fn memory_needed(&self, backlog: &OutgoingBuffer) -> usize {
+    fn memory_needed(&self, backlog: &OutgoingBuffer, memory: &MemoryLease) -> usize {
         let held = self.records.held() + self.long.iter().map(Vec::len).sum::<usize>();
-        if held + backlog.len() <= SMALL { 0 } else { self.filter.memory(held + SMALL) + backlog.len() }
+        if held + backlog.len() <= SMALL {
+            return 0;
+        }
+        let length = held + SMALL + backlog.len();
+        memory.enough(length, self.filter.memory(held + SMALL) + backlog.len())
     }
 
     async fn copy(
@@ -235,7 +239,7 @@ impl RecordRewriter {
             }
             let is_open = matches!(progress, Ok(BodyProgress::Open));
             deadline = backlog_deadline(&backlog, deadline).filter(|_| is_open);
-            let needed = self.memory_needed(&backlog);
+            let needed = self.memory_needed(&backlog, &memory);
             let has_memory = memory.keep(needed);
             tokio::select! {
                 grown = memory.grow(needed), if is_open && !has_memory => grown.map_err(RewriteError::Memory)?,

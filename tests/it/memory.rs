@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Test] = tests![
     memory_that_comes_back_is_given_to_those_that_wait,
     an_exchange_that_waits_for_memory_ends_with_its_client,
     a_document_that_needs_more_than_the_budget_is_withheld,
+    a_document_whose_worst_case_needs_more_takes_the_whole_budget,
     a_record_that_needs_more_than_the_budget_breaks_its_stream,
     a_list_that_needs_more_than_the_budget_is_withheld_and_small_elements_pass
 ];
@@ -118,6 +119,21 @@ fn a_document_that_needs_more_than_the_budget_is_withheld() {
     let bench = Bench::with(move |_| json(&document), budget_of_two);
     let answer = bench.ask(get("/containers/web/json"));
     assert!(status(&answer) == 502 && !answer.contains("canary"), "{}", &answer[..answer.len().min(500)]);
+}
+
+fn a_document_whose_worst_case_needs_more_takes_the_whole_budget() {
+    let document = large_document();
+    let bench = Bench::with(
+        move |_| json(&document),
+        |config| {
+            budget_of_two(config);
+            config.limits.memory = Some(ByteLimit::new(2 * DOCUMENT + DOCUMENT / 2));
+        },
+    );
+    for _ in 0..2 {
+        let answer = bench.ask(closing_get("/containers/web/json"));
+        assert_eq!(status(&answer), 200, "{}", &answer[..answer.len().min(300)]);
+    }
 }
 
 fn a_record_that_needs_more_than_the_budget_breaks_its_stream() {
