@@ -5,6 +5,7 @@
 
 mod guard;
 mod lookup;
+mod refusal;
 mod shown;
 
 use std::borrow::Cow;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use self::guard::{EventKinds, Visible};
 pub use self::lookup::{Lookup, LookupKind};
+pub use self::refusal::Refusal;
 use self::shown::{ShownFields, selects_by_name};
 use crate::api::errors::{self, ErrorTable};
 use crate::api::queries::{self, QueryTable};
@@ -57,6 +59,13 @@ struct Allowed {
     erases: bool,
     /// How a path must name the object. `None`: in any way that the engine understands.
     lookup: Option<Lookup>,
+}
+
+impl Allowed {
+    /// How the response to a request is handled.
+    fn handling(&self, route: &Route) -> &Handling {
+        self.streamed.as_ref().filter(|_| route.streams()).unwrap_or(&self.handling)
+    }
 }
 
 /// How the response of an allowed operation is handled.
@@ -255,22 +264,25 @@ impl Policy {
         if let Some(name) = names.find(|name| !allowed.contents.has_parameter(name)) {
             return Decision::Deny(Denial::Parameter(name));
         }
-        let handling = allowed.streamed.as_ref().filter(|_| route.streams()).unwrap_or(&allowed.handling);
-        let visible = Visible {
-            show: &self.profile.show,
-            hidden_by_rules: allowed.hidden_by_rules,
-            shown: &self.shown,
-            events: allowed.events.as_ref(),
-            // Untouched events show everything that a filter on events can read.
-            untouched: allowed.events.is_some() && matches!(handling, Handling::Relay(_)),
-        };
-        if let Err(denial) = guard::check(route, self.queries, &visible) {
+        if let Err(denial) = guard::check(route, self.queries, &self.visible(allowed, route)) {
             return Decision::Deny(denial);
         }
         if allowed.lookup.as_ref().is_some_and(|lookup| !lookup.may_be_named(&route.name)) {
             return Decision::Deny(Denial::Name);
         }
-        handling.decision()
+        allowed.handling(route).decision()
+    }
+
+    /// What a client can see in the response to an allowed request.
+    fn visible<'p>(&'p self, allowed: &'p Allowed, route: &Route) -> Visible<'p> {
+        Visible {
+            show: &self.profile.show,
+            hidden_by_rules: allowed.hidden_by_rules,
+            shown: &self.shown,
+            events: allowed.events.as_ref(),
+            // Untouched events show everything that a filter on events can read.
+            untouched: allowed.events.is_some() && matches!(allowed.handling(route), Handling::Relay(_)),
+        }
     }
 
     /// What the profile shows of an error document of the engine. `None` if it cannot be filtered.

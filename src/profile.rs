@@ -5,11 +5,13 @@
 
 mod built_in;
 mod contents;
+mod opened_by;
 mod raw;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::contents::RequestContents;
+pub use self::opened_by::{OpenedBy, OpeningVariables};
 use self::raw::RawProfile;
 use crate::api::Operation;
 use crate::filter::{Rule, Show};
@@ -52,6 +54,8 @@ pub struct Profile {
     pub events: StreamFiltering,
     /// What happens to a stream of stats. A single document of stats is always filtered.
     pub stats: StreamFiltering,
+    /// Where the operator opens what it denies.
+    pub opened_by: OpenedBy,
 }
 
 impl Profile {

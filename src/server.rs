@@ -202,6 +202,7 @@ fn start_worker(
             hosts: listener.hosts.as_slice().into(),
             element_limit: config.limits.element.bytes(),
             memory: memory.clone(),
+            listener: bound.address().to_string().into(),
         };
         listeners.push((bound.share()?, Arc::new(proxy)));
     }

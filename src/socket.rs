@@ -229,6 +229,20 @@ impl Socket {
         }
     }
 
+    /// Who is at the other end, for a log: an address, or of a Unix socket the user and, if the system tells, the process.
+    pub fn peer(&self) -> String {
+        match self {
+            Self::Tcp(socket) => socket.peer_addr().map_or_else(|_| "gone".to_owned(), |address| address.to_string()),
+            Self::Unix(socket) => match socket.peer_cred() {
+                Ok(peer) => match peer.pid().filter(|pid| *pid > 0) {
+                    Some(pid) => format!("uid {} pid {pid}", peer.uid()),
+                    None => format!("uid {}", peer.uid()),
+                },
+                Err(_) => "gone".to_owned(),
+            },
+        }
+    }
+
     /// Whether bytes have arrived that were not read. Asks the system, and not the runtime, which may not know yet.
     pub fn has_unread_bytes(&self) -> bool {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;

@@ -4,6 +4,7 @@
 //! what a configuration file would say: an engine, listeners, a profile.
 
 mod note;
+mod opening;
 mod reader;
 mod table;
 mod value;
@@ -18,7 +19,7 @@ use super::{LONGEST_TIMEOUT, Timeouts};
 use crate::api::{Method, OPERATIONS, lists, operation};
 use crate::cli::{Environment, LogLevel, Variables};
 use crate::filter::NamesShown;
-use crate::profile::{Profile, RequestContents, StreamFiltering};
+use crate::profile::{OpenedBy, Profile, RequestContents, StreamFiltering};
 use crate::schema::{Class, ClassSet};
 use crate::socket::Address;
 use crate::yaml::{Diagnostic, Diagnostics, Location, nearest};
@@ -102,6 +103,11 @@ impl Switches {
     /// Whether a switch is on.
     fn is_on(&self, name: &str) -> bool {
         self.on.contains(name)
+    }
+
+    /// Turns a switch on. Returns whether it was off.
+    fn turn_on(&mut self, name: &str) -> bool {
+        self.table.variables.get_key_value(name).is_some_and(|(name, _)| self.on.insert(name))
     }
 
     /// Whether the one switch with this meaning is on.
@@ -225,6 +231,7 @@ impl Compat {
         }
         profile.show.names.extend(lists::LABELS, &self.extra.labels);
         profile.show.names.extend(lists::ENV, &self.extra.env);
+        profile.opened_by = OpenedBy::Variables(opening::opening(&self.switches, &self.extra));
         profile
     }
 }

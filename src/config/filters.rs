@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 
 use super::compat::Compat;
 use super::{Limits, raw};
-use crate::api::{catalogue, queries};
+use crate::api::{catalogue, errors, queries};
 use crate::policy::Policy;
 use crate::profile::Profiles;
 use crate::schema::Catalogue;
@@ -87,8 +87,8 @@ impl Filters {
     /// This happens in a thread of its own, because the allocator keeps the memory of each thread apart. Loading takes
     /// several times as much memory as what `work` makes of it. If both lay side by side, none of it could be given back.
     pub(super) fn during<T>(sources: &FilterSources, work: impl FnOnce(&Self) -> T) -> (Option<T>, Diagnostics) {
-        // This table stays for good, so it must not lie there either. Its errors are reported by whoever uses it.
-        let _ = queries::built_in();
+        // These tables stay for good, so they must not lie there either. Their errors are reported by whoever uses them.
+        let _ = (queries::built_in(), errors::built_in());
         std::thread::scope(|scope| {
             let (loaded, receiver) = channel();
             let (done, ended) = channel::<()>();

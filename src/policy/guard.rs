@@ -107,6 +107,51 @@ fn check_filters(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Re
     Ok(())
 }
 
+/// What a denied request reads that is hidden.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum HiddenRead {
+    /// A label, whose name has letters, digits and `._-/` only.
+    Label(String),
+    /// Fields of these classes, which the profile hides.
+    Classes {
+        /// What reads them: a parameter, or a key of `filters`.
+        what: String,
+        /// The classes.
+        classes: ClassSet,
+    },
+    /// What no key of a profile shows by itself: a rule hides it, or it is unknown.
+    Other {
+        /// What reads it.
+        what: String,
+    },
+}
+
+/// What a request reads that is hidden: why [`check`] found [`Denial::Oracle`]. `None` if nothing is.
+pub(super) fn hidden_read(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Option<HiddenRead> {
+    for parameter in table.parameters(route.operation) {
+        let is_used = values(&route.query, &parameter.name).any(|value| !parameter.is_flag || is_true(value));
+        if is_used && !visible.covers(&parameter.reads, &[], table) {
+            return Some(visible.hidden(&parameter.reads, &[], format!("the parameter {}", parameter.name), table));
+        }
+    }
+    for text in values(&route.query, "filters").filter(|text| !text.is_empty()) {
+        for (key, values) in parse_filters(text).ok()? {
+            match table.filter(route.operation, &key) {
+                Some(reads) if visible.covers(reads, &values, table) => {}
+                Some(reads) => return Some(visible.hidden(reads, &values, format!("the filter {key}"), table)),
+                None => return Some(HiddenRead::Other { what: "a filter".to_owned() }),
+            }
+        }
+    }
+    None
+}
+
+/// Whether a text can be quoted in an answer and in a profile: the name of a label as people write it.
+fn is_plain_name(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/'))
+}
+
 /// Whether the key of a label filter, given as `key` or `key=value`, is a pattern for an engine.
 fn is_pattern(label: &str) -> bool {
     label.split('=').next().is_some_and(|key| key.contains(PATTERN_CHARACTERS))
@@ -131,6 +176,43 @@ impl Visible<'_> {
                 let is_word = |value: &String| self.events.is_some_and(|events| events.words.word(value) == value);
                 self.shows_all_of(Class::State) && (self.shows_all_of(Class::Command) || values.iter().all(is_word))
             }
+        }
+    }
+
+    /// What of all that a parameter or key with these values reads is hidden. `what` names it.
+    fn hidden(&self, reads: &Reads, values: &[String], what: String, table: &QueryTable) -> HiddenRead {
+        let classes = match reads {
+            Reads::Fields { fields, classes } => {
+                let hidden = fields.iter().filter(|field| !self.shown.has(field));
+                let of_fields: Option<ClassSet> = hidden.map(|field| self.shown.hidden_class(field)).collect();
+                of_fields.map(|of_fields| {
+                    classes.iter().filter(|class| !self.shows_all_of(*class)).fold(of_fields, ClassSet::with)
+                })
+            }
+            Reads::Labels | Reads::Attributes => {
+                let is_shown = |value: &&String| self.shows_labels(std::slice::from_ref(*value), table);
+                let label = values.iter().find(|value| !is_shown(value)).and_then(|value| value.split('=').next());
+                // What is excluded, or masked, is not opened by its name.
+                let is_opened_by_name = |label: &&str| {
+                    is_plain_name(label)
+                        && !self.show.names.of(LABELS).matches(label)
+                        && !self.show.names.of(LABELS).excludes(label)
+                        && !self.hidden_by_rules.contains(Class::FreeText)
+                };
+                match label.filter(is_opened_by_name) {
+                    Some(label) => return HiddenRead::Label(label.to_owned()),
+                    None => return HiddenRead::Other { what: "a filter".to_owned() },
+                }
+            }
+            Reads::Actions => {
+                Some([Class::State, Class::Command].into_iter().filter(|class| !self.shows_all_of(*class)).collect())
+            }
+            Reads::Unfiltered => None,
+        };
+        let is_by_class = |classes: &ClassSet| classes.iter().all(|class| !self.show.classes.contains(class));
+        match classes.filter(is_by_class).filter(|classes| *classes != ClassSet::EMPTY) {
+            Some(classes) => HiddenRead::Classes { what, classes },
+            None => HiddenRead::Other { what },
         }
     }
 

@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::queries::ReadField;
 use crate::filter::{Action, CompileError, Plan, Rule, Show, Treatment};
-use crate::schema::Catalogue;
+use crate::schema::{Catalogue, Class};
 
 /// The fields that a profile shows in full, whatever is in the document.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ShownFields {
     /// The paths, by schema.
     by_schema: BTreeMap<String, BTreeSet<String>>,
+    /// The classes of fields that are hidden because of their class, by schema and path.
+    hidden: BTreeMap<String, BTreeMap<String, Class>>,
 }
 
 impl ShownFields {
@@ -35,7 +37,7 @@ impl ShownFields {
         let schemas = catalogue.with_nested(schema);
         let is_hiding = |rule: &&Rule| rule.action != Action::Keep && schemas.contains(&rule.on.as_str());
         // Where such a rule hides is in no explanation.
-        let mut shown = BTreeSet::new();
+        let (mut shown, mut hidden) = (BTreeSet::new(), BTreeMap::new());
         if rules.iter().filter(is_hiding).all(selects_by_name) {
             for line in Plan::explain(catalogue, schema, show, rules)?.into_iter().filter(|line| line.class.is_some()) {
                 let is_shown = match line.treatment {
@@ -50,13 +52,21 @@ impl ShownFields {
                     | Treatment::WithEntry
                     | Treatment::Word => false,
                 };
-                if is_shown {
-                    shown.insert(line.path);
+                match line.class.filter(|_| line.treatment.is_hidden()) {
+                    _ if is_shown => drop(shown.insert(line.path)),
+                    Some(class) => drop(hidden.insert(line.path, class)),
+                    None => {}
                 }
             }
         }
         self.by_schema.insert(schema.to_owned(), shown);
+        self.hidden.insert(schema.to_owned(), hidden);
         Ok(())
+    }
+
+    /// The class of a field, if it is hidden because of its class alone.
+    pub(super) fn hidden_class(&self, field: &ReadField) -> Option<Class> {
+        self.hidden.get(&field.schema)?.get(&field.path).copied()
     }
 
     /// Whether a field is shown in full. Of a schema that has not been added, none is.

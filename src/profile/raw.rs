@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Profile, RequestContents, StreamFiltering};
+use super::{OpenedBy, Profile, RequestContents, StreamFiltering};
 use crate::api::{OPERATIONS, groups, lists, operation, operations_named, unknown_operation};
 use crate::filter::{NamesShown, Rule, Show, accepts_unknown, parse_rule, path_of, reach};
 use crate::schema::{Catalogue, Class, ClassSet, NameList, Schema};
@@ -138,6 +138,7 @@ impl RawProfile {
             rules: Vec::new(),
             events: StreamFiltering::default(),
             stats: StreamFiltering::default(),
+            opened_by: OpenedBy::default(),
         };
         if let Some(root) = ancestry.last() {
             root.classes.start(&mut profile, &root.location);

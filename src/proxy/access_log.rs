@@ -11,12 +11,23 @@
 //! | `error` | why the answer was broken off; only with `exchange broken` |
 //!
 //! The message is `exchange`, `exchange aborted by the client` or, as a warning, `exchange broken`. Apart from sizes,
-//! times and statuses the line holds nothing that a client or the engine chose: no name, no query, no body.
+//! times and statuses the line holds nothing that a client or the engine chose: no name, no query, no body. The line of a
+//! request that the policy denies says more, so that an operator finds the client and what to change:
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `denied` | which profile denies what, and why |
+//! | `opened_by` | the key of the profile or the variable that opens it; empty if nothing does |
+//! | `path` | the path of the request with its names and ids, up to its query |
+//! | `client` | the address of the client, or its user and process |
+//! | `listener` | the address of the listener |
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::api::Operation;
 use crate::filter::Report;
+use crate::policy::Refusal;
 
 /// The log line of an exchange, written when it is dropped.
 ///
@@ -33,6 +44,20 @@ struct Entry {
     hidden: u64,
     started: Instant,
     end: ExchangeEnd,
+    denied: Option<Box<DeniedRequest>>,
+}
+
+/// What the line of a denied request says in addition.
+#[derive(Debug)]
+pub(super) struct DeniedRequest {
+    /// Why.
+    pub(super) refusal: Refusal,
+    /// Its path.
+    pub(super) path: String,
+    /// Who sent it.
+    pub(super) client: String,
+    /// Where.
+    pub(super) listener: Arc<str>,
 }
 
 /// How an exchange ended.
@@ -54,6 +79,7 @@ impl AccessLog {
             hidden: 0,
             started: Instant::now(),
             end: ExchangeEnd::Aborted,
+            denied: None,
         }))
     }
 
@@ -69,6 +95,11 @@ impl AccessLog {
     /// Sets the operation.
     pub(super) fn operation(&mut self, operation: &Operation) {
         self.set(|entry| entry.operation = operation.id);
+    }
+
+    /// Says why the policy denies the request.
+    pub(super) fn denied(&mut self, denied: DeniedRequest) {
+        self.set(|entry| entry.denied = Some(Box::new(denied)));
     }
 
     /// Sets the decision.
@@ -111,8 +142,16 @@ impl AccessLog {
 impl Drop for AccessLog {
     fn drop(&mut self) {
         let Some(entry) = self.0.take() else { return };
-        let Entry { operation, decision, status, bytes, hidden, started, end } = entry;
+        let Entry { operation, decision, status, bytes, hidden, started, end, denied } = entry;
         let elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        if let Some(denied) = denied {
+            let DeniedRequest { refusal, path, client, listener } = *denied;
+            let (denied, opened_by) = (refusal.logged(), refusal.opened_by());
+            tracing::info!(
+                operation, decision, status, bytes, elapsed_us, denied, opened_by, path, client, %listener, "exchange"
+            );
+            return;
+        }
         match end {
             ExchangeEnd::Complete => tracing::info!(operation, decision, status, bytes, hidden, elapsed_us, "exchange"),
             ExchangeEnd::Aborted => {

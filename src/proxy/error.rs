@@ -9,7 +9,7 @@ use super::memory::MemoryError;
 use super::message::Message;
 use crate::api::{ApiVersion, Operation, Upgrade};
 use crate::filter::FilterError;
-use crate::policy::Denial;
+use crate::policy::Refusal;
 use crate::route::TargetError;
 use crate::upstream::UpstreamError;
 
@@ -21,7 +21,7 @@ pub enum Error {
     /// No operation has this method and path.
     NoRoute,
     /// Policy denies it.
-    Denied(Denial),
+    Denied(Refusal),
     /// A web page sent it.
     Origin,
     /// It is addressed to a host name that the listener does not answer to.
@@ -126,7 +126,7 @@ impl fmt::Display for Error {
         match self {
             Self::Target(error) => write!(f, "target: {error}"),
             Self::NoRoute => f.write_str("no such operation"),
-            Self::Denied(denial) => write!(f, "{denial}"),
+            Self::Denied(refusal) => f.write_str(refusal.logged()),
             Self::Origin => f.write_str("a request from a web page"),
             Self::Host => f.write_str("a request for another host name"),
             Self::Form => f.write_str("a request body that is a form"),

@@ -9,7 +9,7 @@ use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN, UPGRADE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
-use super::access_log::AccessLog;
+use super::access_log::{AccessLog, DeniedRequest};
 use super::body::Filtered;
 use super::headers::HostFields;
 use super::memory::{MemoryBudget, MemoryLease};
@@ -22,6 +22,7 @@ use crate::filter::Plan;
 use crate::policy::{Decision, Denial, Policy, RelayReason};
 use crate::route::{self, Route, TargetError};
 use crate::schema::Class;
+use crate::socket::Socket;
 use crate::stream::target::LONGEST;
 use crate::upstream::{Upstream, UpstreamBody};
 
@@ -35,6 +36,9 @@ const DENIED_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 const DROPPED_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of a body that is not passed on is read to keep the connection, in bytes.
 pub(super) const DRAIN_LIMIT: usize = 1024 * 1024;
+
+/// The longest part of a path that is logged, in characters.
+const LOGGED_PATH: usize = 1024;
 
 /// The policy of a listener, and the engine.
 #[derive(Clone, Debug)]
@@ -51,6 +55,8 @@ pub struct Proxy {
     pub element_limit: usize,
     /// The memory that the documents of all clients may use.
     pub memory: Arc<MemoryBudget>,
+    /// The address of the listener, for the log.
+    pub listener: Arc<str>,
 }
 
 /// The answer to a request.
@@ -66,11 +72,11 @@ pub enum Answer {
 impl Proxy {
     /// Sends one request to the engine and returns its filtered answer.
     ///
-    /// Errors are answered too, in the engine's form and in our own words.
+    /// Errors are answered too, in the engine's form. `client` is the connection that the request came from.
     /// Cancel safety: when dropped, the connection to the engine is closed.
-    pub async fn exchange(&self, request: Request<Incoming>) -> Answer {
+    pub async fn exchange(&self, request: Request<Incoming>, client: &Socket) -> Answer {
         let mut log = AccessLog::start();
-        let response = match self.answer(request, &mut log).await {
+        let response = match self.answer(request, client, &mut log).await {
             Ok(Answer::Response(response)) => response,
             Ok(stream @ Answer::Stream(_)) => return stream,
             Err(error) => {
@@ -101,7 +107,7 @@ impl Proxy {
         response.map(|body| body.logged(log))
     }
 
-    async fn answer(&self, request: Request<Incoming>, log: &mut AccessLog) -> Result<Answer, Error> {
+    async fn answer(&self, request: Request<Incoming>, client: &Socket, log: &mut AccessLog) -> Result<Answer, Error> {
         self.admit(&request)?;
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let mut route = route::find(request.method().as_str(), target)?.ok_or(Error::NoRoute)?;
@@ -109,9 +115,16 @@ impl Proxy {
         self.policy.trim(&mut route);
         let decision = self.decide(&route, &request);
         if let Decision::Deny(denial) = decision {
+            let refusal = self.policy.refusal(&route, denial);
+            log.denied(DeniedRequest {
+                refusal: refusal.clone(),
+                path: request.uri().path().chars().take(LOGGED_PATH).collect(),
+                client: client.peer(),
+                listener: self.listener.clone(),
+            });
             // A denial is answered as such, whatever the body.
             drain_denied(request).await;
-            return Err(Error::Denied(denial));
+            return Err(Error::Denied(refusal));
         }
         let request = ClientRequest::read(request, &route).await?;
         let route = match self.policy.lookup(&route) {
@@ -119,7 +132,7 @@ impl Proxy {
             None => route,
         };
         match decision {
-            Decision::Deny(denial) => Err(Error::Denied(denial)),
+            Decision::Deny(denial) => Err(Error::Denied(self.policy.refusal(&route, denial))),
             Decision::Relay(reason) => {
                 log.decision("relay");
                 if opens_stream(&route, &request) {

@@ -45,13 +45,13 @@ fn own(status: StatusCode, message: Message, engine: Option<ApiVersion>) -> Resp
 pub(super) fn public(error: Error) -> (u16, Message) {
     let (status, text) = match error {
         Error::Engine { status, message, .. } => return (status, message),
+        Error::Denied(refusal) => return (403, refusal.public().into()),
         Error::NewerThanEngine { client, engine } => return (400, Message::too_new(client, engine)),
         Error::OlderThanEngine { client, engine } => return (400, Message::too_old(client, engine)),
         // As Docker answers, so that a client that probes for Podman finds Docker.
         Error::Target(error @ TargetError::Libpod) => return (404, error.public().into()),
         Error::Target(error @ TargetError::TooLong) => return (414, error.public().into()),
         Error::Target(error) => return (400, error.public().into()),
-        Error::Denied(denial) => return (403, denial.public().into()),
         Error::NoRoute => (404, "page not found"),
         Error::Origin => (403, "denied by policy: requests from web pages are not allowed"),
         Error::Host => (403, "denied by policy: this listener does not answer to that host name"),

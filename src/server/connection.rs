@@ -115,11 +115,12 @@ async fn serve_requests(
     let has_stopped = stopping.clone();
     let service = service_fn(|request: Request<Incoming>| {
         let (proxy, slot, handed_out) = (proxy.clone(), slot.clone(), handed_out.clone());
+        let client = socket.clone();
         let has_stopped = has_stopped.clone();
         is_safe.store(request.method().is_safe(), Ordering::Relaxed);
         // In a box, so that the connection can be polled in place and taken apart.
         Box::pin(async move {
-            match answer(&proxy, &slot, request).await {
+            match answer(&proxy, &slot, request, &client).await {
                 Answer::Response(mut response) => {
                     if slot.must_end_after_answer() || *has_stopped.borrow() {
                         response.headers_mut().insert(CONNECTION, const { HeaderValue::from_static("close") });
@@ -168,9 +169,9 @@ async fn serve_requests(
 }
 
 /// The answer to a request. One without a slot waits a moment for it. A ping needs none: it may be a health check.
-async fn answer(proxy: &Proxy, slot: &ConnectionSlot, request: Request<Incoming>) -> Answer {
+async fn answer(proxy: &Proxy, slot: &ConnectionSlot, request: Request<Incoming>, client: &Socket) -> Answer {
     if slot.state().has_slot() || Proxy::is_ping(&request) || slot.admit().await {
-        return proxy.exchange(request).await;
+        return proxy.exchange(request, client).await;
     }
     tracing::warn!("{NO_SLOT}");
     Answer::Response(proxy.refuse_busy(NO_SLOT))

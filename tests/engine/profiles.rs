@@ -468,7 +468,7 @@ fn an_mcp_server_shows_the_same_but_for_what_is_hidden() -> Outcome {
         // The server logs the reason, and does not send it to the agent.
         assert!(outcome.as_str().is_some_and(|outcome| outcome.starts_with("error: ")), "{call}: {outcomes}");
     }
-    let denied = String::from_utf8_lossy(&run.stderr).matches("(\"denied by policy\")").count();
+    let denied = String::from_utf8_lossy(&run.stderr).matches("(\"denied by policy: ").count();
     assert!(outcomes.as_object().unwrap().len() == 3 && denied >= 3, "{}", cli::outputs(&run));
     check_json(
         "mcp-server-docker 0.3.0",

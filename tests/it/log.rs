@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = tests![
     no_line_is_lost_when_the_program_stops,
     a_request_that_is_refused_has_an_answer_and_a_line,
     the_log_holds_nothing_that_a_client_or_the_engine_chose,
+    the_line_of_a_denied_request_says_who_sent_what_and_what_opens_it,
     a_log_that_nobody_reads_stops_no_exchange,
     a_log_that_nobody_reads_does_not_keep_the_program_from_ending
 ];
@@ -181,8 +182,53 @@ fn the_log_holds_nothing_that_a_client_or_the_engine_chose() {
     let (_, lines) = program.stop();
     assert!(lines.len() > 6, "{lines:#?}");
     for line in lines {
-        fields(&line);
-        assert!(!line.contains("canary") && !line.contains('?') && !line.contains(char::is_control), "{line}");
+        // Of a request that is denied, the path is logged.
+        let mut fields = fields(&line);
+        let path = fields.remove("path");
+        assert!(
+            path.is_none_or(|path| ["/containers/canary/kill", "/events", "/images/json"].contains(&path.as_str())),
+            "{line}"
+        );
+        for (name, value) in fields {
+            assert!(!value.contains("canary") && !value.contains('?'), "{name}: {line}");
+        }
+        assert!(!line.contains('?') && !line.contains(char::is_control), "{line}");
+    }
+}
+
+fn the_line_of_a_denied_request_says_who_sent_what_and_what_opens_it() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let program = Program::between(&folder);
+    program.listening();
+    let listener = format!("unix://{}", folder.path("listener").display());
+    let client = format!("uid {} pid {}", rustix::process::getuid().as_raw(), std::process::id());
+    let label = "/v1.41/containers/json?filters={%22label%22:[%22canary.label=canary%22]}";
+    for (request, path, denied, opened_by) in [
+        (
+            get("/v1.41/containers/web%2d1/export"),
+            "/v1.41/containers/web%2d1/export",
+            "the profile dashboard does not allow ContainerExport",
+            "allow: [ContainerExport] in a profile that extends it",
+        ),
+        (
+            get(label),
+            "/v1.41/containers/json",
+            "the profile dashboard hides a label that ContainerList is filtered by",
+            "labels: [\"NAME\"] in a profile that extends it",
+        ),
+    ] {
+        let mut connection = Client::connect(&folder.path("listener"));
+        connection.send(&request);
+        let answer = connection.response();
+        let line = program.line_with("msg=\"exchange\"");
+        assert_eq!(status(&answer), 403, "{answer}");
+        let fields = fields(&line);
+        let text = |name: &str| fields.get(name).map_or("", String::as_str);
+        assert_eq!((text("decision"), text("status")), ("deny", "403"), "{line}");
+        assert_eq!((text("path"), text("denied"), text("opened_by")), (path, denied, opened_by), "{line}");
+        assert_eq!((text("client"), text("listener")), (client.as_str(), listener.as_str()), "{line}");
+        assert!(!line.contains("canary"), "{line}");
     }
 }
 

@@ -1,0 +1,240 @@
+//! A denial in words: which operation, which profile, and what opens it.
+
+use std::fmt::Write;
+
+use super::guard::{self, HiddenRead};
+use super::{Denial, Policy};
+use crate::profile::OpenedBy;
+use crate::route::Route;
+use crate::schema::ClassSet;
+
+/// A denial in words.
+///
+/// A client reads the operation, the profile and what opens the request; a label that it filters by is its own. The log has
+/// the same, except for that label: nothing of a query is logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why the request is denied, for the client.
+    why: String,
+    /// The same for the log, where it differs.
+    logged: Option<String>,
+    /// What opens it, if anything does.
+    opened_by: Option<String>,
+    /// The same for the log, where it differs.
+    opened_by_logged: Option<String>,
+}
+
+impl Refusal {
+    fn new(why: String, opened_by: Option<String>) -> Self {
+        Self { why, logged: None, opened_by, opened_by_logged: None }
+    }
+
+    /// The text for the client.
+    pub fn public(&self) -> String {
+        let mut text = format!("denied by policy: {}", self.why);
+        if let Some(opened_by) = &self.opened_by {
+            // Writing to a string does not fail.
+            let _ = write!(text, " ({opened_by} opens it)");
+        }
+        text
+    }
+
+    /// Why, for the log.
+    pub fn logged(&self) -> &str {
+        self.logged.as_deref().unwrap_or(&self.why)
+    }
+
+    /// What opens it, for the log. Empty if nothing does.
+    pub fn opened_by(&self) -> &str {
+        self.opened_by_logged.as_deref().or(self.opened_by.as_deref()).unwrap_or_default()
+    }
+}
+
+impl Policy {
+    /// Says a denial of a request in words.
+    pub fn refusal(&self, route: &Route, denial: Denial) -> Refusal {
+        let (profile, id) = (&self.profile.name, route.operation.id);
+        match denial {
+            Denial::NotAllowed => {
+                let why = format!("the profile {profile} does not allow {id}");
+                let key = match self.profile.deny.get(id) {
+                    Some(location) => format!("taking it out of `deny` ({location})"),
+                    None => format!("allow: [{id}]"),
+                };
+                Refusal::new(why, self.opening_operation(id, key))
+            }
+            Denial::Erases => {
+                let why = format!("the profile {profile} hides parts of the spec, and {id} would erase them");
+                Refusal::new(why, Some(self.opening("show: all".to_owned(), |show, _| format!("{show}=all"))))
+            }
+            Denial::Parameter(name) => {
+                let why = format!("the profile {profile} does not allow the parameter {name} of {id}");
+                Refusal::new(why, Some(self.opening_contents(id, name)))
+            }
+            Denial::Body => {
+                let why = format!("the profile {profile} does not allow a body with {id}");
+                Refusal::new(why, Some(self.opening_contents(id, "body")))
+            }
+            Denial::Oracle => self.oracle(route),
+            Denial::Pattern => {
+                let why = format!("{id}: the key of a label filter must not contain * ? [ ] or \\");
+                Refusal::new(why, None)
+            }
+            Denial::Filters => Refusal::new(format!("the filters of {id} cannot be parsed"), None),
+            Denial::Name => {
+                let why = format!("the profile {profile} hides the names that {id} finds objects by, use a whole id");
+                Refusal::new(why, None)
+            }
+        }
+    }
+
+    /// A denial because a query parameter reads what is hidden.
+    fn oracle(&self, route: &Route) -> Refusal {
+        let (profile, id) = (&self.profile.name, route.operation.id);
+        let allowed = self.allowed.get(id);
+        let read = allowed.and_then(|allowed| guard::hidden_read(route, self.queries, &self.visible(allowed, route)));
+        match read {
+            Some(HiddenRead::Label(label)) => {
+                let hides = |what: &str| format!("the profile {profile} hides {what} that {id} is filtered by");
+                let opening = |label: &str| {
+                    self.opening(format!("labels: [\"{label}\"]"), |_, variable| format!("{variable}={label}"))
+                };
+                Refusal {
+                    why: hides(&format!("the label {label}")),
+                    logged: Some(hides("a label")),
+                    opened_by: Some(opening(&label)),
+                    opened_by_logged: Some(opening("NAME")),
+                }
+            }
+            Some(HiddenRead::Classes { what, classes }) => {
+                let why = format!("the profile {profile} hides what {what} of {id} reads");
+                let names: Vec<&str> = classes.iter().map(crate::schema::Class::as_str).collect();
+                let (names, is_all) = (names.join(", "), classes == ClassSet::ALL);
+                let key = if is_all { "show: all".to_owned() } else { format!("show: [{names}]") };
+                let value = if is_all { "all".to_owned() } else { names.replace(", ", ",") };
+                Refusal::new(why, Some(self.opening(key, |show, _| format!("{show}={value}"))))
+            }
+            Some(HiddenRead::Other { what }) => {
+                Refusal::new(format!("the profile {profile} hides what {what} of {id} reads"), None)
+            }
+            None => Refusal::new(format!("the profile {profile} hides what a parameter of {id} reads"), None),
+        }
+    }
+
+    /// What opens a request: a key of the profile, or a variable, which is made of the names of those of classes and of
+    /// labels.
+    fn opening(&self, key: String, variable: impl Fn(&str, &str) -> String) -> String {
+        match &self.profile.opened_by {
+            OpenedBy::Variables(variables) => variable(variables.show, variables.labels),
+            OpenedBy::Keys if self.profile.location.file.starts_with("built-in:") => {
+                format!("{key} in a profile that extends it")
+            }
+            OpenedBy::Keys => key,
+        }
+    }
+
+    /// What opens an operation, if anything does.
+    fn opening_operation(&self, id: &str, key: String) -> Option<String> {
+        match &self.profile.opened_by {
+            OpenedBy::Variables(variables) => variables.operations.get(id).cloned(),
+            OpenedBy::Keys => Some(self.opening(key, |_, _| String::new())),
+        }
+    }
+
+    /// What opens a parameter of an operation, or its body.
+    fn opening_contents(&self, id: &str, name: &str) -> String {
+        self.opening(format!("parameters: {{{id}: [{name}, …]}}"), |show, _| format!("{show}=all"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::{Decision, Policy};
+    use crate::profile::Profiles;
+    use crate::route::find;
+
+    /// Compiles one profile file, or a built-in profile.
+    fn policy(text: &str) -> Policy {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let profiles = match text.split_once(':') {
+            Some(_) => Profiles::parse(&[("p.yaml", text)], &catalogue).unwrap(),
+            None => Profiles::built_in(&catalogue).unwrap(),
+        };
+        let name = if text.contains(':') { "p" } else { text };
+        Policy::compile(profiles.get(name).unwrap(), &catalogue).unwrap()
+    }
+
+    /// Checks what a client reads, and what is logged if that differs.
+    #[track_caller]
+    fn check(policy: &Policy, method: &str, target: &str, expected: &str, logged: &str) {
+        let route = find(method, target).unwrap().unwrap();
+        let Decision::Deny(denial) = policy.decide(&route) else { panic!("{method} {target} is not denied") };
+        let refusal = policy.refusal(&route, denial);
+        assert_eq!(refusal.public(), format!("denied by policy: {expected}"), "{method} {target}");
+        let log = format!("{} ({} opens it)", refusal.logged(), refusal.opened_by()).replace(" ( opens it)", "");
+        assert_eq!(log, if logged.is_empty() { expected } else { logged }, "{method} {target}");
+    }
+
+    #[test]
+    fn an_operation_is_opened_by_its_name() {
+        let own = policy("profile: p\nallow: [ContainerList]\n");
+        check(&own, "GET", "/info", "the profile p does not allow SystemInfo (allow: [SystemInfo] opens it)", "");
+        check(
+            &policy("dashboard"),
+            "POST",
+            "/containers/a/start",
+            "the profile dashboard does not allow ContainerStart (allow: [ContainerStart] in a profile that extends it opens it)",
+            "",
+        );
+        let denied = policy("profile: p\nallow: all\ndeny: [SystemInfo]\n");
+        check(
+            &denied,
+            "GET",
+            "/info",
+            "the profile p does not allow SystemInfo (taking it out of `deny` (p.yaml:3:8) opens it)",
+            "",
+        );
+    }
+
+    #[test]
+    fn what_a_query_reads_is_opened_by_its_class_or_its_label() {
+        let policy = policy("profile: p\nallow: [ContainerList, ImageCreate, NodeList]\nshow: [identity]\n");
+        check(
+            &policy,
+            "GET",
+            "/containers/json?filters={%22status%22:[%22canary%22]}",
+            "the profile p hides what the filter status of ContainerList reads (show: [state] opens it)",
+            "",
+        );
+        check(
+            &policy,
+            "GET",
+            "/containers/json?filters={%22label%22:[%22com.example.app=canary%22]}",
+            "the profile p hides the label com.example.app that ContainerList is filtered by (labels: [\"com.example.app\"] \
+             opens it)",
+            "the profile p hides a label that ContainerList is filtered by (labels: [\"NAME\"] opens it)",
+        );
+        check(
+            &policy,
+            "GET",
+            "/containers/json?filters={%22label%22:[%22a%20canary%3c=1%22]}",
+            "the profile p hides what a filter of ContainerList reads",
+            "",
+        );
+        check(
+            &policy,
+            "GET",
+            "/containers/json?filters={%22canary%22:[%22a%22]}",
+            "the profile p hides what a filter of ContainerList reads",
+            "",
+        );
+        check(
+            &policy,
+            "POST",
+            "/images/create?fromImage=a&message=canary",
+            "the profile p does not allow the parameter message of ImageCreate (parameters: {ImageCreate: [message, …]} \
+             opens it)",
+            "",
+        );
+    }
+}
