@@ -9,6 +9,9 @@ pub(crate) mod installed;
 pub(crate) mod leaves;
 pub(crate) mod process;
 pub(crate) mod proxy;
+#[path = "../support/recorded.rs"]
+#[expect(dead_code, reason = "what clients read is checked in the tests without an engine")]
+pub(crate) mod recorded;
 pub(crate) mod seed;
 pub(crate) mod tar;
 

@@ -9,6 +9,7 @@ pub(crate) mod generated;
 pub(crate) mod leaves;
 pub(crate) mod program;
 pub(crate) mod proxy;
+#[path = "../support/recorded.rs"]
 pub(crate) mod recorded;
 pub(crate) mod snapshot;
 pub(crate) mod stage;

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::{behind, check_canaries, check_json, hidden, is_hidden, parse};
 use crate::harness::{Ignored, Outcome, Test, tests};
+use crate::support::client::Connection;
 use crate::support::proxy::Proxy;
-use crate::support::{assert_no_canary, at_once, cli, engine, installed, seed};
+use crate::support::{assert_no_canary, at_once, cli, engine, installed, recorded, seed};
 
 pub(crate) const TESTS: &[Test] = tests![
     home_assistant_shows_the_same_and_switches_nothing,
@@ -17,7 +18,8 @@ pub(crate) const TESTS: &[Test] = tests![
     modules_of_ansible_show_the_same_but_for_what_is_hidden,
     systeminformation_shows_the_same_but_for_what_is_hidden,
     check_docker_reports_the_same,
-    uptime_kuma_knows_the_same_states
+    uptime_kuma_knows_the_same_states,
+    recorded_requests_have_the_status_that_the_engine_gives_them
 ];
 
 /// What a script of `tests/clients` prints, at the engine and through a proxy.
@@ -279,5 +281,34 @@ fn uptime_kuma_knows_the_same_states() -> Outcome {
     }
     assert!(after["states"]["nothing"].as_str().is_some_and(|text| text.starts_with("404: ")), "{after}");
     check_canaries("Uptime Kuma 2.5.3, with axios 0.32.0", &direct, &through);
+    Ok(())
+}
+
+/// Requests that clients were recorded with, or that their source makes, byte for byte at the engine and through the profiles.
+/// The objects that they name are not there, so of those the status is that of an absent one.
+fn recorded_requests_have_the_status_that_the_engine_gives_them() -> Outcome {
+    let engine = engine::read_only()?;
+    let profiles: Vec<&str> = recorded::all().iter().map(|client| client.profile.as_str()).collect();
+    let proxy = Proxy::start_with_all(&engine.socket(), &profiles);
+    let _measuring = engine::disk_usage_lock();
+    let status = |socket: &Path, bytes: &[u8]| {
+        let mut connection = Connection::open(socket);
+        connection.send(bytes);
+        connection.read_head().status
+    };
+    let (mut wrong, mut asked) = (Vec::new(), 0);
+    for client in recorded::all() {
+        for request in client.requests.iter().filter(|request| request.has_method("GET") || request.has_method("HEAD"))
+        {
+            let through = status(&proxy.socket_of(&client.profile), &request.bytes);
+            let direct = if request.status == 403 { 403 } else { status(&engine.socket(), &request.bytes) };
+            if through != direct {
+                wrong.push(format!("{} {}: {through}, and the engine says {direct}", client.profile, request.line()));
+            }
+            asked += 1;
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(asked > 250, "{asked}");
     Ok(())
 }

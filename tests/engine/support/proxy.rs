@@ -79,6 +79,25 @@ impl Proxy {
         Proxy::spawn(serve(engine, profile, &folder), folder)
     }
 
+    /// Starts the program with a listener for each of these built-in profiles: one process, because reading the profiles takes
+    /// most of the time to start. The sockets are found by [`Proxy::socket_of`].
+    #[track_caller]
+    pub(crate) fn start_with_all(engine: &Path, profiles: &[&str]) -> Proxy {
+        let folder = new_folder();
+        let listen = |name: &str, profile: &str| {
+            let socket = folder.path().join(format!("{name}.sock"));
+            format!("  - {{listen: \"unix://{}\", profile: {profile}}}\n", socket.display())
+        };
+        let listeners: String = profiles.iter().map(|profile| listen(profile, profile)).collect();
+        let first = listen("docker", "dashboard");
+        let file = folder.path().join("dockveil.yaml");
+        let text = format!("upstream: unix://{}\nlisteners:\n{first}{listeners}", engine.display());
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dockveil"));
+        command.args(["serve", "--config"]).arg(&file).env_remove("DOCKER_HOST").env_remove("DOCKVEIL_CONFIG");
+        Proxy::spawn(command, folder)
+    }
+
     /// As [`Proxy::start`], with a second listener on a free port of loopback. Returns its address, too.
     #[track_caller]
     pub(crate) fn start_on_tcp(engine: &Path, profile: &str) -> (Proxy, String) {
@@ -123,6 +142,11 @@ impl Proxy {
     /// The socket where clients connect.
     pub(crate) fn socket(&self) -> PathBuf {
         self.folder.path().join("docker.sock")
+    }
+
+    /// The socket for one of the profiles of [`Proxy::start_with_all`].
+    pub(crate) fn socket_of(&self, profile: &str) -> PathBuf {
+        self.folder.path().join(format!("{profile}.sock"))
     }
 
     /// The folder of the socket, in which a test may keep files for a client.

@@ -1,8 +1,7 @@
 //! Requests of clients, byte for byte: `fixtures/clients/<profile>.http`. `fixtures/README.md` describes the files.
 
+use std::path::Path;
 use std::sync::LazyLock;
-
-use super::fixture;
 
 /// The requests of one client.
 pub(crate) struct Recorded {
@@ -40,16 +39,16 @@ impl Request {
         String::from_utf8_lossy(&self.bytes[..end]).into_owned()
     }
 
-    /// Whether a line of the head is this one.
-    pub(crate) fn starts_with(&self, method: &str) -> bool {
-        self.bytes.starts_with(method.as_bytes())
+    /// Whether it has this method.
+    pub(crate) fn has_method(&self, method: &str) -> bool {
+        self.bytes.strip_prefix(method.as_bytes()).is_some_and(|rest| rest.starts_with(b" "))
     }
 }
 
 /// The files, in the order of their profiles.
 pub(crate) fn all() -> &'static [Recorded] {
     static ALL: LazyLock<Vec<Recorded>> = LazyLock::new(|| {
-        let folder = fixture::root().join("clients");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/clients");
         let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let read = |file: std::path::PathBuf| read(&file.display().to_string(), &std::fs::read(&file).unwrap());
         let mut all: Vec<Recorded> = files.map(read).collect();
