@@ -172,8 +172,10 @@ impl Proxy {
             return Err(Error::Origin);
         }
         headers::check_request(headers)?;
-        // Only HTTP/1.0 has requests without a host, and no web page can send them.
-        let named = headers.get(HOST).map(|host| without_port(host.to_str().unwrap_or_default()));
+        // Only HTTP/1.0 has requests without a host, and no web page can send them. Nor can one send an empty host, as
+        // go-dockerclient does when it asks for events.
+        let host = headers.get(HOST).filter(|host| !host.is_empty());
+        let named = host.map(|host| without_port(host.to_str().unwrap_or_default()));
         let is_answered = |name: &str| self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name));
         if self.hosts.is_empty() || named.into_iter().chain(request.uri().host()).all(is_answered) {
             return Ok(());

@@ -86,8 +86,8 @@ fn a_web_page_cannot_reach_a_loopback_listener_by_a_name_of_its_own() {
     for (hosts, refused, answered) in [
         (
             &[][..],
-            &["evil.example", "127.0.0.1.evil.example:80", "dockveil", ""][..],
-            &["localhost", "127.0.0.1:2375", "[::1]:80"][..],
+            &["evil.example", "127.0.0.1.evil.example:80", "dockveil", ":80", "\u{e9}", "."][..],
+            &["localhost", "127.0.0.1:2375", "[::1]:80", "", " "][..],
         ),
         (&["dockveil"], &["evil.example"], &["dockveil:1", "LOCALHOST"]),
         (&["*"], &[], &["evil.example", "localhost"]),
