@@ -536,7 +536,14 @@ mod tests {
             ],
             "400 Version",
         );
-        check(&["GET /v1.23/info", "GET /v1.0/info", "POST /v1.12/containers/a/copy", "GET /v1.5/x"], "400 TooOld");
+        check(&["GET /v1.23/info", "POST /v1.23/containers/a/copy", "GET /v1.23/x"], "400 TooOld(ApiVersion(23))");
+        check(&["GET /v1.0/info"], "400 TooOld(ApiVersion(0))");
+        assert_eq!(
+            find("GET", "/v1.23/info").map_err(|error| error.public().into_owned()),
+            Err("client version 1.23 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer \
+                 version"
+                .to_owned())
+        );
         check(&["GET /v1.99999999999999999999/info"], "400 TooNew");
         check(
             &["GET /v1.44/v1.43/info", "GET /v1.44", "GET /v1.44/", "GET /", "GET /?", "GET /version1", "GET /vinfo"],

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::api::{Operation, ResponseKind, StreamKind, lists};
+use crate::api::{ApiRange, Operation, ResponseKind, StreamKind, lists};
 use crate::config::{Config, DocumentMemory, Limits, Listener, is_loopback};
 use crate::policy::Policy;
 use crate::profile::{RequestContents, StreamFiltering};
@@ -25,6 +25,7 @@ const BUILDKIT: &str = "tunnels to BuildKit, of which nothing is seen, filtered 
 pub fn summary(config: &Config) -> String {
     let mut text = format!("engine  {}\n", config.upstream);
     of_memory(&mut text, &config.limits);
+    of_versions(&mut text, &config.api);
     for note in &config.startup.notes {
         line(&mut text, format_args!("{note}"));
     }
@@ -40,6 +41,14 @@ pub fn summary(config: &Config) -> String {
     }
     text.push('\n');
     text
+}
+
+/// The API versions that clients may use, if the configuration says so.
+fn of_versions(text: &mut String, api: &ApiRange) {
+    if *api != ApiRange::default() {
+        let pin = api.pin().map(|pin| format!(", {pin} for requests that name none")).unwrap_or_default();
+        line(text, format_args!("api     {} to {}{pin}", api.min(), api.max()));
+    }
 }
 
 /// How much memory documents may use.

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::percent;
 use super::query::UnknownName;
-use crate::api::{ApiVersion, VersionError};
+use crate::api::{ApiVersion, VersionError, errors};
 use crate::stream::target::{RequestTarget, RequestTargetError};
 
 /// The longest path, in bytes.
@@ -108,7 +108,7 @@ fn version_of(text: &str) -> Result<ApiVersion, TargetError> {
         VersionError::Form => TargetError::Version,
         VersionError::TooLarge => TargetError::TooNew,
     })?;
-    if version < ApiVersion::MIN { Err(TargetError::TooOld) } else { Ok(version) }
+    if version < ApiVersion::MIN { Err(TargetError::TooOld(version)) } else { Ok(version) }
 }
 
 /// Whether an engine of any age could take a segment for a version.
@@ -140,8 +140,8 @@ pub enum TargetError {
     EncodedSlash,
     /// The version does not have the form `v1.N`.
     Version,
-    /// The version is below [`ApiVersion::MIN`].
-    TooOld,
+    /// This version is below [`ApiVersion::MIN`].
+    TooOld(ApiVersion),
     /// The version number does not fit into 16 bits.
     TooNew,
     /// The path is in Podman's own API, which is not Docker's.
@@ -153,8 +153,11 @@ pub enum TargetError {
 }
 
 impl TargetError {
-    /// The text for the client. Beyond [`TargetError::log`], it names the unknown parameter.
+    /// The text for the client. Beyond [`TargetError::log`], it names the unknown parameter, or the versions.
     pub fn public(&self) -> Cow<'static, str> {
+        if let Self::TooOld(version) = self {
+            return Cow::Owned(errors::too_old(*version, ApiVersion::MIN));
+        }
         if let Self::UnknownParameter(name) = self
             && let Some(name) = name.told()
         {
@@ -178,7 +181,7 @@ impl TargetError {
             Self::Segment => "request path contains an empty segment or a dot segment",
             Self::EncodedSlash => "request path contains an escaped slash",
             Self::Version => "api version must have the form v1.N",
-            Self::TooOld => "client version is too old, the minimum supported api version is 1.24",
+            Self::TooOld(_) => "client version is too old",
             Self::TooNew => "client version is too new",
             Self::Libpod => "podman's own api under /libpod is not supported, use its docker-compatible api",
             Self::Semicolon => "request query contains a semicolon",
