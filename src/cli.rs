@@ -184,6 +184,9 @@ pub struct HealthcheckArgs {
     /// Listener to ask: unix:///path or tcp://host:port [default: the first one of the configuration]
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
+    /// Ask at most once in this time: wait first, unless the container has just started
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub every: Option<u16>,
     /// The files to read.
     #[command(flatten)]
     pub files: ConfigFiles,
@@ -225,7 +228,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, E
     match CommandLine::try_parse_from(arguments) {
         Ok(CommandLine { command: Some(command), serve: _, healthcheck: _ }) => Ok(command),
         Ok(CommandLine { command: None, serve, healthcheck: true }) => {
-            Ok(Command::Healthcheck(HealthcheckArgs { target: None, files: serve.files }))
+            Ok(Command::Healthcheck(HealthcheckArgs { target: None, every: None, files: serve.files }))
         }
         Ok(CommandLine { command: None, serve, healthcheck: false }) => Ok(Command::Serve(serve)),
         Err(error) if error.use_stderr() => Err(EarlyExit::Usage(error.render().to_string())),

@@ -14,6 +14,12 @@ use crate::yaml::Diagnostic;
 
 /// The timeout for connecting, and for each read.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a container counts as just started.
+const STARTING: Duration = Duration::from_secs(10);
+/// The interval of the probes of the image, which comes on top of the time that a probe waits.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Units of time in `/proc/PID/stat`, for each second.
+const TICKS: u64 = 100;
 /// How long to wait before connecting again to a listener whose queue is full.
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -27,6 +33,9 @@ pub fn healthcheck(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<u8, CommandError> {
+    if let Some(seconds) = arguments.every {
+        std::thread::sleep(wait_for(seconds, age()));
+    }
     let (address, name) = match &arguments.target {
         Some(text) => (target(text)?, "localhost".to_owned()),
         None => first_listener(arguments, environment)?,
@@ -42,6 +51,28 @@ pub fn healthcheck(
             Ok(FAILED)
         }
     }
+}
+
+/// How long a probe waits so that there is one every `seconds`. Engines before Docker 25 have one interval for a container that
+/// starts and for one that runs: it is short, and a probe of a running container waits.
+fn wait_for(seconds: u16, age: Option<Duration>) -> Duration {
+    match age {
+        Some(age) if age >= STARTING => Duration::from_secs(seconds.into()).saturating_sub(INTERVAL),
+        Some(_) | None => Duration::ZERO,
+    }
+}
+
+/// How long the first process of the container has run; `None` if that cannot be read.
+fn age() -> Option<Duration> {
+    let started = |process: &str| started(&std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?);
+    let ticks = started("self")?.checked_sub(started("1")?)?;
+    Some(Duration::from_secs(ticks / TICKS))
+}
+
+/// When a process started, of its `/proc/PID/stat`: field 22, where field 2 is a name in parentheses.
+fn started(stat: &str) -> Option<u64> {
+    let (_, behind) = stat.rsplit_once(')')?;
+    behind.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// The address that `--target` names.
@@ -157,6 +188,20 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         out.extend(err);
         (answering.join().unwrap(), code, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_probe_waits_unless_the_container_has_just_started() {
+        let after = |seconds: u64| wait_for(30, Some(Duration::from_secs(seconds))).as_secs();
+        assert_eq!((after(0), after(9), after(10), after(3600)), (0, 0, 29, 29));
+        assert_eq!((wait_for(1, Some(STARTING)), wait_for(30, None)), (Duration::ZERO, Duration::ZERO));
+    }
+
+    #[test]
+    fn the_age_of_a_container_is_that_of_its_first_process() {
+        assert_eq!(started("1 (a) b) S 0 1 1 0 -1 4 5 6 7 8 9 10 11 12 20 0 1 0 777 23 24"), Some(777));
+        assert_eq!(started("1 (a"), None);
+        assert!(age().is_some_and(|age| age < Duration::from_secs(400 * 24 * 3600)));
     }
 
     #[test]

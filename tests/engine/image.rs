@@ -58,11 +58,24 @@ fn beside(socket: &Path, proxy: &str, name: &str, line: &str) -> (i64, String) {
     (code, log.text())
 }
 
+/// The seconds between the start of a container and the end of its first successful probe. Both are on one day, or the test
+/// runs again.
+fn healthy_after(state: &serde_json::Value) -> f64 {
+    let seconds = |time: &str| {
+        let (_, time) = time.split_once('T').unwrap();
+        let fields = time.split(['Z', '+']).next().unwrap().split(':').map(|field| field.parse::<f64>().unwrap());
+        fields.fold(0.0, |sum, field| sum * 60.0 + field)
+    };
+    let probes = state["Health"]["Log"].as_array().unwrap();
+    let good = probes.iter().find(|probe| probe["ExitCode"] == 0).unwrap();
+    seconds(good["End"].as_str().unwrap()) - seconds(state["StartedAt"].as_str().unwrap())
+}
+
 fn the_image_runs_unprivileged_and_filters() -> Outcome {
     let binary = installed::static_binary()?;
     let engine = engine::read_write()?;
     let socket = engine.socket();
-    build(&socket, &fs::read(&binary).unwrap(), "test", "");
+    build(&socket, &fs::read(&binary).unwrap(), "test", "&buildargs=%7B%22REVISION%22%3A%22abc%22%7D");
 
     let image = client::get(&socket, "/images/dockveil:test/json").json();
     assert_eq!(image["Config"]["User"], "1000:1000");
@@ -75,8 +88,6 @@ fn the_image_runs_unprivileged_and_filters() -> Outcome {
         "veil",
         &json!({
             "Image": "dockveil:test",
-            // The probe of the image, more often.
-            "Healthcheck": {"Interval": 1_000_000_000_u64},
             "HostConfig": {
                 "Binds": [format!("{}:/var/run/docker.sock", socket.display())],
                 "NetworkMode": "none", "ReadonlyRootfs": true, "CapDrop": ["ALL"], "GroupAdd": [group],
@@ -88,6 +99,11 @@ fn the_image_runs_unprivileged_and_filters() -> Outcome {
     let healthy = eventually(TIMEOUT, || inspect()["State"]["Health"]["Status"] == "healthy");
     let log = client::get(&socket, "/containers/veil/logs?stdout=1&stderr=1").text();
     assert!(healthy, "{:#}\n{log}", inspect()["State"]);
+    let after = healthy_after(&inspect()["State"]);
+    assert!(after < 2.0, "healthy after {after} s");
+    harness::note(&format!("healthy after {after:.2} s"));
+    assert_eq!(image["Config"]["Labels"]["org.opencontainers.image.version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(image["Config"]["Labels"]["org.opencontainers.image.revision"], "abc");
 
     let (code, list) = beside(&socket, "veil", "reader", "wget -q -O - http://127.0.0.1:2375/containers/json?all=1");
     assert_eq!(code, 0, "{list}");
@@ -119,7 +135,6 @@ fn the_image_stands_in_for_another_proxy() -> Outcome {
         "swap",
         &json!({
             "Image": "dockveil:11notes", "User": format!("0:{group}"), "Env": ["TZ=Europe/Zurich"],
-            "Healthcheck": {"Interval": 1_000_000_000_u64},
             "HostConfig": {
                 "Binds": [format!("{}:/run/docker.sock:ro", socket.display()), "swap-proxy:/run/proxy".to_owned()],
                 "NetworkMode": "none", "ReadonlyRootfs": true,

@@ -13,6 +13,8 @@ pub(crate) const TESTS: &[Test] = tests![
     every_client_has_a_file_that_serves_its_profile,
     no_file_gives_the_engine_to_a_client_or_a_door_to_the_network,
     a_port_that_is_published_answers_to_listed_names_only,
+    every_example_restarts,
+    the_image_says_what_it_is,
     units_start_the_program_with_options_that_it_knows
 ];
 
@@ -104,6 +106,43 @@ fn no_file_gives_the_engine_to_a_client_or_a_door_to_the_network() {
             assert_eq!(text.matches(word).count(), mounts, "{}: {word}", path.display());
         }
     }
+}
+
+/// After a restart of the engine or the machine, clients find it again. A swarm restarts its tasks anyway.
+fn every_example_restarts() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let documents =
+        ["README.md", "deploy/README.md", "docs/configuration.md", "docs/drop-in.md"].map(|name| root.join(name));
+    let mut services = 0;
+    for path in files("compose", ".yaml").iter().chain(&documents) {
+        let text = std::fs::read_to_string(path).unwrap();
+        let starts = ["\n  dockveil:\n", "\n  socket-proxy:\n"];
+        for rest in starts.iter().flat_map(|start| text.split(start).skip(1)) {
+            // What is indented deeper belongs to the service.
+            let service: String = rest.split_inclusive('\n').take_while(|line| line.starts_with("    ")).collect();
+            services += 1;
+            assert!(service.contains("    restart: unless-stopped\n"), "{}: {service}", path.display());
+        }
+    }
+    assert!(services > 25, "{services}");
+    let unit = |name: &str| std::fs::read_to_string(deploy().join(name)).unwrap();
+    assert!(unit("podman/dockveil.container").contains("\nRestart=on-failure\n"));
+    assert!(unit("systemd/dockveil.service").contains("\nRestart=on-failure\n"));
+}
+
+fn the_image_says_what_it_is() {
+    let dockerfile = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Dockerfile")).unwrap();
+    for (label, value) in [
+        ("title", env!("CARGO_PKG_NAME")),
+        ("description", env!("CARGO_PKG_DESCRIPTION")),
+        ("source", env!("CARGO_PKG_REPOSITORY")),
+        ("licenses", env!("CARGO_PKG_LICENSE")),
+        ("version", "${VERSION}"),
+        ("revision", "${REVISION}"),
+    ] {
+        assert!(dockerfile.contains(&format!("org.opencontainers.image.{label}=\"{value}\"")), "{label}");
+    }
+    assert!(dockerfile.contains(concat!("\nARG VERSION=", env!("CARGO_PKG_VERSION"), "\n")));
 }
 
 fn a_port_that_is_published_answers_to_listed_names_only() {
