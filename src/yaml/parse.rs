@@ -23,8 +23,8 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Diagnostic> {
     TreeReader::new(file, text, None).document()
 }
 
-/// As [`parse`], for a file that was not written for this program: aliases are replaced by what they stand for, tags are
-/// ignored.
+/// As [`parse`], for a file that was not written for this program: aliases are replaced by what they stand for, tags and empty
+/// documents are ignored.
 ///
 /// # Errors
 /// The first error.
@@ -107,10 +107,15 @@ impl<'t> TreeReader<'t> {
                 | Event::SequenceEnd
                 | Event::MappingStart(..)
                 | Event::MappingEnd) => {
-                    if document.is_some() {
-                        return Err(Diagnostic::new(&self.location(span), "a second document, expected only one"));
+                    let location = self.location(span);
+                    let node = self.node(other, span, 0)?;
+                    // In a foreign file, an empty document is nothing: many end with `---`.
+                    let is_nothing = |node: &Node| node.value == Value::Null;
+                    match document.as_ref().filter(|known| self.anchors.is_none() || !is_nothing(known)) {
+                        None => document = Some(node),
+                        Some(_) if self.anchors.is_some() && is_nothing(&node) => {}
+                        Some(_) => return Err(Diagnostic::new(&location, "a second document, expected only one")),
                     }
-                    document = Some(self.node(other, span, 0)?);
                 }
             }
         }
@@ -265,6 +270,16 @@ mod tests {
     #[test]
     fn a_second_document_is_an_error() {
         check_error("a: 1\n---\nb: 1\n", "f.yaml:3:1: a second document, expected only one");
+    }
+
+    #[test]
+    fn an_empty_document_of_a_foreign_file_is_nothing() {
+        for text in ["a: 1\n---\n", "---\n---\na: 1\n", "---\na: 1\n---\n---\n# end\n", "a: 1\n...\n"] {
+            assert!(parse_foreign("f.yaml", text).unwrap().mapping("m").is_ok(), "{text}");
+        }
+        check_error("a: 1\n---\n", "f.yaml:3:1: a second document, expected only one");
+        let error = parse_foreign("f.yaml", "a: 1\n---\nb: 1\n").unwrap_err();
+        assert_eq!(error.to_string(), "f.yaml:3:1: a second document, expected only one");
     }
 
     #[test]
