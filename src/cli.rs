@@ -87,8 +87,8 @@ pub enum Command {
     Profiles(ProfilesArgs),
     /// Convert the configuration of another socket proxy
     ///
-    /// Reads a Compose file, or variables and arguments, and writes a configuration file for dockveil. The comments in it say
-    /// what differs.
+    /// Reads a Compose file, docker run lines, a quadlet, variables and arguments, or the rules of another proxy, and writes a
+    /// configuration file for dockveil. The comments in it say what differs.
     Migrate(MigrateArgs),
     /// List the schemas of the API, or the fields of one with type, class and versions
     Catalogue(CatalogueArgs),
@@ -203,12 +203,15 @@ pub struct ProfilesArgs {
 /// The arguments of `migrate`.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct MigrateArgs {
-    /// Compose file, or a list of variables and arguments, one per line [default: standard input]
+    /// Compose file, script, quadlet, environment file, or rules of the other proxy [default: standard input]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Service of the Compose file, if several run a socket proxy
+    /// Service or container, if several run a socket proxy
     #[arg(long, value_name = "NAME")]
     pub service: Option<String>,
+    /// The proxy, whatever its image is called: tecnativa for a fork with the same variables
+    #[arg(long = "as", value_name = "PROXY")]
+    pub proxy: Option<String>,
 }
 
 /// Text to print in place of running a command.

@@ -3,16 +3,26 @@
 //! The result allows only operations that the other proxy allows. What cannot be expressed as operations is
 //! left out, in a comment that says why and only has to be uncommented.
 
-mod foreign;
+mod cetusguard;
+mod compose;
+mod container;
+mod foxxmd;
+mod interpolate;
+mod lines;
 mod migration;
-mod patterns;
+mod proxies;
+mod quadlet;
+mod rules;
+mod run;
+mod sockguard;
 mod source;
+mod wollomatic;
 
 use std::io::{Read, Write};
 
-use self::foreign::{foxxmd, wollomatic};
 use self::migration::Migration;
-use self::source::{KnownProxy, Source};
+use self::proxies::KnownProxy;
+use self::source::{Selection, Source};
 use super::{CommandError, OK};
 use crate::api::{Operation, ResponseKind};
 use crate::cli;
@@ -25,7 +35,7 @@ const SIZE_LIMIT: u64 = 1 << 20;
 /// Why an operation whose response [`is_unfilterable`] is left out.
 const UNFILTERABLE: &str = "was open: its response cannot be filtered";
 
-/// Reads a Compose file, or variables and arguments, and writes a configuration file to `out`.
+/// Reads a Compose file, or another text that runs a proxy or configures it, and writes a configuration file to `out`.
 ///
 /// # Errors
 /// [`CommandError`].
@@ -37,8 +47,10 @@ pub fn run(arguments: &cli::MigrateArgs, input: &mut dyn Read, out: &mut dyn Wri
         None => input.take(SIZE_LIMIT).read_to_string(&mut text),
     };
     read.map_err(|error| unreadable(&name, &error))?;
-    let source = source::read(&name, &text, arguments.service.as_deref())?;
-    let migration = migration_of(&source)?;
+    let proxy = arguments.proxy.as_deref().map(proxies::named).transpose()?;
+    let source = source::read(&name, &text, Selection { service: arguments.service.as_deref(), proxy })?;
+    let mut migration = migration_of(&source)?;
+    migration.adapt_to(&source.container);
     migration.check_addresses(&source)?;
     write!(out, "{}", migration.to_yaml(&source, &Filters::built_in()?)?)?;
     Ok(OK)
@@ -50,9 +62,14 @@ pub fn run(arguments: &cli::MigrateArgs, input: &mut dyn Read, out: &mut dyn Wri
 /// Every variable or argument that cannot be read.
 fn migration_of(source: &Source) -> Result<Migration, Diagnostics> {
     match source.proxy {
-        KnownProxy::Table(table) => Ok(of_compat(&Compat::read(table, &source.variables)?, source)),
-        KnownProxy::Wollomatic => wollomatic(source),
-        KnownProxy::FoxxMd => foxxmd(source),
+        KnownProxy::Table(table) => {
+            let compat = Compat::read(table, &source.variables).map_err(|errors| source.located(errors))?;
+            Ok(of_compat(&compat, source))
+        }
+        KnownProxy::Wollomatic => wollomatic::migration(source),
+        KnownProxy::FoxxMd => foxxmd::migration(source),
+        KnownProxy::CetusGuard => cetusguard::migration(source),
+        KnownProxy::SockGuard => sockguard::migration(source),
     }
 }
 
@@ -63,15 +80,13 @@ fn of_compat(compat: &Compat, source: &Source) -> Migration {
         migration.listen(address.clone(), Some(0o600));
     }
     migration.timeouts = compat.timeouts;
-    migration.allow = compat.allow.clone();
+    migration.opened.allow = compat.allow.clone();
+    let left_out = &mut migration.opened.left_out;
+    left_out.extend(compat.table.partly.iter().map(|(id, why)| (*id, why.clone())));
     // A drop-in mode allows these with DOCKVEIL_SHOW=all. Here the operator uncomments them.
-    for id in &compat.table.raw {
-        migration.left_out.insert(*id, UNFILTERABLE.to_owned());
-    }
+    left_out.extend(compat.table.raw.iter().map(|id| (*id, UNFILTERABLE.to_owned())));
     for (name, variable) in compat.table.switches().filter(|(name, _)| compat.allows_by(name)) {
-        for id in &variable.raw {
-            migration.left_out.insert(*id, format!("{name}; {UNFILTERABLE}"));
-        }
+        left_out.extend(variable.raw.iter().map(|id| (*id, format!("{name}; {UNFILTERABLE}"))));
     }
     if let Some(who) = compat.run_as.filter(|who| compat.table.run_as != Some(*who)) {
         migration.user = who.user;

@@ -12,11 +12,11 @@ mod value;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use note::CompatNote;
-pub use table::{Means, SharedVariables, Table, Variable, Verdict, tables};
+pub use table::{Means, SharedVariables, Table, Variable, Verdict, forks, tables};
 
 use self::reader::VariableReader;
 use super::{LONGEST_TIMEOUT, Timeouts};
-use crate::api::{Method, OPERATIONS, lists, operation};
+use crate::api::{Method, OPERATIONS, Operation, lists, operation};
 use crate::cli::{Environment, LogLevel, Variables};
 use crate::filter::NamesShown;
 use crate::profile::{OpenedBy, Profile, RequestContents, StreamFiltering};
@@ -110,6 +110,13 @@ impl Switches {
         self.table.variables.get_key_value(name).is_some_and(|(name, _)| self.on.insert(name))
     }
 
+    /// Whether the switches for writing allow an operation, as far as its method decides.
+    fn writes(&self, operation: &Operation) -> bool {
+        let writing = self.table.variables.iter().filter(|(name, row)| row.means == Means::Post && self.is_on(name));
+        let method = operation.method.as_str();
+        writing.into_iter().any(|(_, row)| row.methods.is_empty() || row.methods.iter().any(|one| one == method))
+    }
+
     /// Whether the one switch with this meaning is on.
     fn means(&self, means: Means) -> bool {
         self.table.meaning(means).is_some_and(|(name, _)| self.is_on(name))
@@ -143,7 +150,9 @@ impl Compat {
         check_names(table, variables, &mut diagnostics);
         let mut reader = VariableReader { table, variables, diagnostics: &mut diagnostics };
         let switches = reader.switches();
-        let upstream = reader.value(Means::Socket, value::engine);
+        reader.check_refused(&switches);
+        let upstream = reader.value(Means::Socket, value::engine).or_else(|| table.engine.clone());
+        let port = reader.value(Means::Port, value::port);
         let connect = reader.value(Means::Connect, value::go_duration);
         reader.value(Means::Duration, value::go_duration);
         let log_level = reader.value(Means::Log, value::severity);
@@ -165,7 +174,7 @@ impl Compat {
         let compat = upstream.map(|upstream| Self {
             table,
             upstream,
-            listeners: listeners(volume, &switches),
+            listeners: listeners(volume, port, &switches),
             timeouts,
             run_as,
             log_level,
@@ -312,11 +321,11 @@ fn check_names(table: &Table, variables: &Variables, diagnostics: &mut Diagnosti
 /// The operations that are allowed, each with the variable that allows it.
 fn allowed(switches: &Switches, extra: &ExtraShow) -> BTreeMap<&'static str, String> {
     let table = switches.table;
-    let post = switches.means(Means::Post);
+    let writes = |id: &str| operation(id).is_some_and(|operation| switches.writes(operation));
     let reads =
         |id: &str| operation(id).is_some_and(|operation| matches!(operation.method, Method::Get | Method::Head));
     let raw = |ids: &[&'static str]| -> Vec<&'static str> {
-        ids.iter().copied().filter(|id| extra.all && (post || reads(id))).collect()
+        ids.iter().copied().filter(|id| extra.all && (writes(id) || reads(id))).collect()
     };
     let mut allow = BTreeMap::new();
     for id in table.allow.iter().copied().chain(raw(&table.raw)) {
@@ -326,7 +335,9 @@ fn allowed(switches: &Switches, extra: &ExtraShow) -> BTreeMap<&'static str, Str
         if !switches.is_on(name) || variable.needs.as_deref().is_some_and(|needed| !switches.is_on(needed)) {
             continue;
         }
-        let with_post = variable.with_post.iter().filter(|_| post);
+        // What reads by its method and writes all the same needs the switch for POST.
+        let post = switches.means(Means::Post);
+        let with_post = variable.with_post.iter().filter(|id| writes(id) || (post && reads(id)));
         for id in variable.allow.iter().chain(with_post).copied().chain(raw(&variable.raw)) {
             allow.entry(id).or_insert_with(|| name.to_owned());
         }
@@ -335,9 +346,13 @@ fn allowed(switches: &Switches, extra: &ExtraShow) -> BTreeMap<&'static str, Str
 }
 
 /// The addresses that the other proxy listened on: a socket in its folder, if it had one, and TCP.
-fn listeners(folder: Option<std::path::PathBuf>, switches: &Switches) -> Vec<Address> {
+fn listeners(folder: Option<std::path::PathBuf>, port: Option<u16>, switches: &Switches) -> Vec<Address> {
     let socket = folder.map(|folder| Address::Unix(folder.join("docker.sock")));
-    let tcp = switches.table.listen.iter().cloned().map(|address| match address {
+    let with_port = |address: Address| match (address, port) {
+        (Address::Tcp { host, .. }, Some(port)) => Address::Tcp { host, port },
+        (address, _) => address,
+    };
+    let tcp = switches.table.listen.iter().cloned().map(with_port).map(|address| match address {
         Address::Tcp { port, .. } if switches.means(Means::Ipv4) => Address::Tcp { host: "0.0.0.0".to_owned(), port },
         address @ (Address::Tcp { .. } | Address::Unix(_)) => address,
     });

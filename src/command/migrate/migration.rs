@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::container::{ProxyContainer, SourceForm};
+use super::rules::{Matched, RequestRule, RuleSet};
 use super::source::Source;
+use super::{UNFILTERABLE, is_unfilterable};
 use crate::api::{Operation, operation, operations_named};
 use crate::command::explain::explained;
 use crate::config::compat;
-use crate::config::{Filters, Timeouts, leads_to};
+use crate::config::{Filters, Timeouts, is_loopback, leads_to};
 use crate::policy::Policy;
 use crate::profile::RequestContents;
 use crate::schema::Class;
@@ -17,6 +20,10 @@ use crate::yaml::Diagnostics;
 
 /// The name of the profile in the file.
 const PROFILE: &str = "migrated";
+/// The health check of the image.
+const PROBE: [&str; 2] = ["/dockveil", "healthcheck"];
+/// The number of characters that a comment shows of a text of the other proxy.
+const SHORT: usize = 60;
 /// The width of a comment, in characters.
 const WIDTH: usize = 110;
 
@@ -25,17 +32,84 @@ const WIDTH: usize = 110;
 pub(super) struct Migration {
     about: String,
     upstream: Address,
-    listeners: Vec<(Address, Option<u32>)>,
+    listeners: Vec<MigratedListener>,
     /// The number of the user that the container runs as.
     pub(super) user: u32,
     /// Limits of time.
     pub(super) timeouts: Timeouts,
+    /// What the clients of the listeners may do.
+    pub(super) opened: OpenedOperations,
+    /// What certain clients may do in addition or instead.
+    pub(super) others: Vec<OtherProfile>,
+    /// What else differs.
+    pub(super) differences: Vec<String>,
+}
+
+/// A listener of the file.
+#[derive(Debug)]
+struct MigratedListener {
+    address: Address,
+    mode: Option<u32>,
+    /// The host names that requests may use. If empty, any.
+    hosts: Vec<String>,
+    profile: String,
+}
+
+/// What another proxy allowed.
+#[derive(Debug, Default)]
+pub(super) struct OpenedOperations {
     /// The operations that are allowed, each with what allowed it in the other proxy.
     pub(super) allow: BTreeMap<&'static str, String>,
     /// The operations that the other proxy allowed and this file does not, each with the reason.
     pub(super) left_out: BTreeMap<&'static str, String>,
-    /// What else differs.
-    pub(super) differences: Vec<String>,
+}
+
+/// A profile besides the main one, of certain clients.
+#[derive(Debug)]
+pub(super) struct OtherProfile {
+    /// Its name in the file.
+    pub(super) name: String,
+    /// Whose it was.
+    pub(super) of: String,
+    pub(super) opened: OpenedOperations,
+}
+
+impl OtherProfile {
+    /// The profile of a client, or one that the other proxy called so.
+    pub(super) fn new(of: &str, opened: OpenedOperations) -> Self {
+        let word: String =
+            of.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+        Self { name: format!("{PROFILE}-{}", word.trim_matches('-')), of: of.to_owned(), opened }
+    }
+}
+
+impl OpenedOperations {
+    /// The operations that rules allow for every name. The others are left out, and those for which `reason` has one.
+    pub(super) fn of_rules(rules: &RuleSet, reason: impl Fn(&Operation) -> Option<&'static str>) -> Self {
+        let mut opened = Self::default();
+        for (operation, matched, RequestRule { text, .. }) in rules.operations() {
+            let why = match matched {
+                Matched::Nothing => continue,
+                Matched::Names(name) => format!("was open for some names only, such as {name}"),
+                Matched::Except(name) => format!("was closed for some names, such as {name}"),
+                Matched::Whole if is_unfilterable(operation) => UNFILTERABLE.to_owned(),
+                Matched::Whole => match reason(operation) {
+                    Some(why) => why.to_owned(),
+                    None => {
+                        opened.allow.insert(operation.id, text.clone());
+                        continue;
+                    }
+                },
+            };
+            opened.left_out.insert(operation.id, format!("{text}; {why}"));
+        }
+        opened
+    }
+
+    /// The name of the profile that its profile extends.
+    fn base(&self) -> &'static str {
+        compat::base(|id| self.allow.contains_key(id))
+    }
 }
 
 impl Migration {
@@ -45,11 +119,54 @@ impl Migration {
     /// The listeners that have it.
     pub(super) fn check_addresses(&self, source: &Source) -> Result<(), Diagnostics> {
         let mut diagnostics = Diagnostics::default();
-        for (listener, _) in self.listeners.iter().filter(|(listener, _)| leads_to(&self.upstream, listener)) {
-            diagnostics
-                .report(&source.location, format!("the proxy listens on {listener}, which is the engine itself"));
+        let addresses = self.listeners.iter().map(|listener| &listener.address);
+        for (number, address) in addresses.clone().enumerate() {
+            if leads_to(&self.upstream, address) {
+                let message = format!("the proxy listens on {address}, which is the engine itself");
+                diagnostics.report(source.location(), message);
+            }
+            if addresses.clone().take(number).any(|other| other == address) {
+                diagnostics.report(source.location(), format!("the proxy listens on {address} twice"));
+            }
         }
         diagnostics.finish(())
+    }
+
+    /// Adapts engine and listeners to the container of the proxy: where the socket is mounted, and where ports are published.
+    pub(super) fn adapt_to(&mut self, container: &ProxyContainer) {
+        let mounted = match &self.upstream {
+            Address::Unix(path) => container.mounted_path(&path.display().to_string()),
+            Address::Tcp { .. } => None,
+        };
+        if let Some(found) =
+            mounted.and_then(|path| format!("unix://{path}").parse().ok()).filter(|found| *found != self.upstream)
+        {
+            self.differences
+                .push(format!("the engine's socket is mounted at {found}: in that image, /run and /var/run are one"));
+            self.upstream = found;
+        }
+        for listener in &mut self.listeners {
+            let Address::Tcp { host, port } = &listener.address else { continue };
+            if is_loopback(host) {
+                continue;
+            }
+            listener.hosts = container.hosts_at(*port);
+            if container.is_public(*port) {
+                self.differences.push(format!(
+                    "port {port} is published on every address of the host: anyone who reaches it can use it, and web pages can \
+                     by DNS rebinding. Publish it as 127.0.0.1:{port}:{port}, or list `hosts`"
+                ));
+            }
+        }
+        if container.privileged {
+            self.differences.push("`privileged` is not needed: remove it".to_owned());
+        }
+        if let Some(probe) = &container.probe {
+            self.differences.push(format!(
+                "the health check runs `{}`, which is not in the image of dockveil: it is replaced below",
+                shortened(probe)
+            ));
+        }
     }
 
     /// Starts the migration of the proxy called `about`, in front of `upstream`. Nothing is allowed yet.
@@ -60,8 +177,8 @@ impl Migration {
             listeners: Vec::new(),
             user: 1000,
             timeouts: Timeouts::default(),
-            allow: BTreeMap::new(),
-            left_out: BTreeMap::new(),
+            opened: OpenedOperations::default(),
+            others: Vec::new(),
             differences: Vec::new(),
         }
     }
@@ -72,7 +189,15 @@ impl Migration {
             Address::Unix(_) => mode,
             Address::Tcp { .. } => None,
         };
-        self.listeners.push((address, mode));
+        self.listeners.push(MigratedListener { address, mode, hosts: Vec::new(), profile: PROFILE.to_owned() });
+    }
+
+    /// Gives the last listener the profile of `client`, if there is one.
+    pub(super) fn give_profile(&mut self, client: Option<&str>) {
+        let found = self.others.iter().find(|other| client.is_some_and(|client| other.of == client));
+        if let Some((listener, other)) = self.listeners.last_mut().zip(found) {
+            listener.profile.clone_from(&other.name);
+        }
     }
 
     /// Turns this into the migration of the proxy called `about` in front of this one, which is then not needed any more.
@@ -88,11 +213,6 @@ impl Migration {
         self
     }
 
-    /// The name of the profile that the profile in the file extends.
-    fn base(&self) -> &'static str {
-        compat::base(|id| self.allow.contains_key(id))
-    }
-
     /// The text of the file.
     ///
     /// # Errors
@@ -104,7 +224,7 @@ impl Migration {
         self.write_exposed(&mut text, filters)?;
         comment(&mut text, "");
         comment(&mut text, "Other differences:");
-        for difference in self.differences.iter().chain(&source.notes) {
+        for difference in self.differences.iter().chain(&source.container.notes) {
             comment(&mut text, &format!("- {difference}"));
         }
         self.write_erasing(&mut text, filters)?;
@@ -112,35 +232,37 @@ impl Migration {
             &mut text,
             "- requests are matched by operation: another spelling of a path is the same operation, or is refused",
         );
-        self.write_service(&mut text);
+        self.write_service(&mut text, &source.container);
         line(&mut text, format_args!("upstream: {}", quoted(&self.upstream.to_string())));
         line(&mut text, format_args!("listeners:"));
-        for (address, mode) in &self.listeners {
-            line(&mut text, format_args!("  - listen: {}", quoted(&address.to_string())));
-            if let Some(mode) = mode {
+        for listener in &self.listeners {
+            line(&mut text, format_args!("  - listen: {}", quoted(&listener.address.to_string())));
+            if let Some(mode) = listener.mode {
                 line(&mut text, format_args!("    mode: \"{mode:04o}\""));
             }
-            line(&mut text, format_args!("    profile: {PROFILE}"));
+            if !listener.hosts.is_empty() {
+                let hosts: Vec<String> = listener.hosts.iter().map(|host| quoted(host)).collect();
+                line(&mut text, format_args!("    # The port is published to this machine only."));
+                line(&mut text, format_args!("    hosts: [{}]", hosts.join(", ")));
+            }
+            line(&mut text, format_args!("    profile: {}", listener.profile));
         }
         self.write_timeouts(&mut text);
-        line(&mut text, format_args!("profiles:\n  - profile: {PROFILE}"));
-        line(&mut text, format_args!("    about: {}", quoted(&format!("What {} let through.", self.about))));
-        line(
-            &mut text,
-            format_args!(
-                "    # What is shown. With `show: all` in place of the next line, everything is, as by the other proxy."
-            ),
-        );
-        line(&mut text, format_args!("    extends: {}", self.base()));
-        self.write_operations(&mut text);
+        line(&mut text, format_args!("profiles:"));
+        write_profile(&mut text, PROFILE, &format!("What {} let through.", self.about), &self.opened);
+        for other in &self.others {
+            write_profile(&mut text, &other.name, &format!("What {} let {} do.", self.about, other.of), &other.opened);
+        }
         Ok(text)
     }
 
     /// The classes that its clients could read, and cannot read any more.
     fn write_exposed(&self, text: &mut String, filters: &Filters) -> Result<(), Diagnostics> {
         let mut exposed: BTreeMap<Class, BTreeSet<&str>> = BTreeMap::new();
-        let base = filters.profiles.get(self.base());
-        for id in self.allow.keys() {
+        let base = filters.profiles.get(self.opened.base());
+        let others = self.others.iter().flat_map(|other| other.opened.allow.keys());
+        let ids: BTreeSet<&str> = self.opened.allow.keys().chain(others).copied().collect();
+        for id in ids {
             let Some((schema, base)) = operation(id).and_then(Operation::filtered_schema).zip(base) else { continue };
             let fields = explained(base, &filters.catalogue, Some(schema))?;
             let hidden = fields.iter().filter_map(|field| field.class);
@@ -161,35 +283,45 @@ impl Migration {
 
     /// The operations that are in `allow` and denied all the same.
     fn write_erasing(&self, text: &mut String, filters: &Filters) -> Result<(), Diagnostics> {
-        let writes_back = |id: &&&str| operation(id).is_some_and(|operation| !operation.writes_back.is_empty());
-        let writing: Vec<&str> = self.allow.keys().filter(writes_back).copied().collect();
-        let Some(base) = filters.profiles.get(self.base()).filter(|_| !writing.is_empty()) else { return Ok(()) };
-        let mut profile = base.clone();
-        profile.allow = self.allow.keys().map(|id| (*id, base.location.clone())).collect();
-        let erasing: Vec<&str> =
-            Policy::compile(&profile, &filters.catalogue)?.erasing().map(|operation| operation.id).collect();
+        let mut erasing = BTreeSet::new();
+        for opened in self.others.iter().map(|other| &other.opened).chain(std::iter::once(&self.opened)) {
+            let writes_back = |id: &&str| operation(id).is_some_and(|operation| !operation.writes_back.is_empty());
+            let base = filters.profiles.get(opened.base()).filter(|_| opened.allow.keys().any(writes_back));
+            let Some(base) = base else { continue };
+            let mut profile = base.clone();
+            profile.allow = opened.allow.keys().map(|id| (*id, base.location.clone())).collect();
+            erasing.extend(Policy::compile(&profile, &filters.catalogue)?.erasing().map(|operation| operation.id));
+        }
         if !erasing.is_empty() {
             let rest = "denied although allowed, because clients send back the whole spec that they have read, and would erase \
                         the parts that this file hides: for such a client, write `show: all` in place of `extends`";
-            comment(text, &format!("- {}: {rest}", erasing.join(", ")));
+            comment(text, &format!("- {}: {rest}", erasing.into_iter().collect::<Vec<_>>().join(", ")));
         }
         Ok(())
     }
 
-    /// What to change in the Compose file.
-    fn write_service(&self, text: &mut String) {
+    /// What to change where the container is written.
+    fn write_service(&self, text: &mut String, container: &ProxyContainer) {
         comment(text, "");
-        comment(
-            text,
-            "Put this file beside the Compose file. In the service, keep volumes, networks and ports, and change:",
-        );
-        line(text, format_args!("#     image: dockveil"));
-        if matches!(self.upstream, Address::Unix(_)) {
-            let user = self.user;
-            line(text, format_args!("#     user: \"{user}:991\"  # 991 stands for the group of the engine's socket"));
+        let user = Some(self.user).filter(|_| matches!(self.upstream, Address::Unix(_)));
+        let (advice, lines) = match container.form {
+            SourceForm::Run => (
+                "Put this file beside you. In the command, keep volumes, networks and ports, and change:",
+                run(user, container),
+            ),
+            SourceForm::Quadlet => (
+                "Put this file beside the quadlet. Keep volumes, networks and ports, and change:",
+                quadlet(user, container),
+            ),
+            SourceForm::Service | SourceForm::Lines | SourceForm::File => (
+                "Put this file beside the Compose file. In the service, keep volumes, networks and ports, and change:",
+                service(user, container),
+            ),
+        };
+        comment(text, advice);
+        for words in lines {
+            line(text, format_args!("#     {words}"));
         }
-        line(text, format_args!("#     environment: {{DOCKVEIL_CONFIG: /dockveil.yaml}}"));
-        line(text, format_args!("#     volumes: [\"./dockveil.yaml:/dockveil.yaml:ro\"]"));
     }
 
     /// The timeouts that differ from the defaults.
@@ -208,37 +340,86 @@ impl Migration {
             line(text, format_args!("timeouts: {{{}}}", changed.join(", ")));
         }
     }
+}
 
-    /// The operations that are allowed, and those that are left out.
-    fn write_operations(&self, text: &mut String) {
-        // `SystemPing` stands for `SystemPingHead` as well: naming both is an error.
-        let implied = |id: &str| {
-            let others = self.allow.keys().filter(|name| **name != id);
-            others.flat_map(|name| operations_named(name)).any(|operation| operation.id == id)
-        };
-        let allow: Vec<_> = self.allow.iter().filter(|(id, _)| !implied(id)).collect();
-        let left_out: Vec<_> = self.left_out.iter().filter(|(id, _)| !self.allow.contains_key(*id)).collect();
-        let width = allow.iter().chain(&left_out).map(|(id, _)| id.len()).max().unwrap_or_default();
-        line(text, format_args!("    allow:{}", if allow.is_empty() { " []" } else { "" }));
-        for (id, why) in allow {
-            line(text, format_args!("      - {id:width$}  # {}", one_line(why)));
-        }
-        if !left_out.is_empty() {
-            line(text, format_args!("    # Left out. To allow one, uncomment its line:"));
-        }
-        for (id, why) in left_out {
-            line(text, format_args!("    #  - {id:width$}  # {}", one_line(why)));
-        }
-        let writes = self.allow.keys().filter_map(|id| operation(id)).filter(|operation| operation.mutating);
-        let beyond = |operation: &&Operation| RequestContents::all(operation) != RequestContents::usual(operation);
-        let beyond: Vec<&Operation> = writes.filter(beyond).collect();
-        if !beyond.is_empty() {
-            line(text, format_args!("    # Parameters that few clients send. The other proxy looked at none of them:"));
-            line(text, format_args!("    parameters:"));
-        }
-        for operation in beyond {
-            line(text, format_args!("      {}: all", operation.id));
-        }
+/// What to change in a service of a Compose file.
+fn service(user: Option<u32>, container: &ProxyContainer) -> Vec<String> {
+    let mut lines = vec!["image: dockveil".to_owned()];
+    lines.extend(user.map(|user| format!("user: \"{user}:991\"  # 991 stands for the group of the engine's socket")));
+    lines.push("environment: {DOCKVEIL_CONFIG: /dockveil.yaml}".to_owned());
+    lines.push("volumes: [\"./dockveil.yaml:/dockveil.yaml:ro\"]".to_owned());
+    lines.extend(Some("command: [serve]".to_owned()).filter(|_| !container.arguments.is_empty()));
+    lines.extend(Some("restart: unless-stopped".to_owned()).filter(|_| !container.restarts));
+    lines.extend(container.probe.as_ref().map(|_| format!("healthcheck: {{test: [CMD, {}]}}", PROBE.join(", "))));
+    lines
+}
+
+/// What to change in a `docker run`.
+fn run(user: Option<u32>, container: &ProxyContainer) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    lines.extend(user.map(|user| format!("--user {user}:991  # 991 stands for the group of the engine's socket")));
+    lines.push("--env DOCKVEIL_CONFIG=/dockveil.yaml".to_owned());
+    lines.push("--volume ./dockveil.yaml:/dockveil.yaml:ro".to_owned());
+    lines.extend(Some("--restart unless-stopped".to_owned()).filter(|_| !container.restarts));
+    lines.extend(container.probe.as_ref().map(|_| format!("--health-cmd '{}'", PROBE.join(" "))));
+    lines.push("dockveil  # the image, and no arguments behind it".to_owned());
+    lines
+}
+
+/// What to change in a quadlet.
+fn quadlet(user: Option<u32>, container: &ProxyContainer) -> Vec<String> {
+    let mut lines = vec!["Image=localhost/dockveil".to_owned()];
+    lines.extend(user.map(|user| format!("UserNS=keep-id:uid={user},gid={user}")));
+    lines.push("Environment=DOCKVEIL_CONFIG=/dockveil.yaml".to_owned());
+    lines.push("Volume=./dockveil.yaml:/dockveil.yaml:ro".to_owned());
+    lines.extend(Some("Exec=serve".to_owned()).filter(|_| !container.arguments.is_empty()));
+    lines.extend(container.probe.as_ref().map(|_| format!("HealthCmd={}", PROBE.join(" "))));
+    lines
+}
+
+/// Writes a profile.
+fn write_profile(text: &mut String, name: &str, about: &str, opened: &OpenedOperations) {
+    line(text, format_args!("  - profile: {name}"));
+    line(text, format_args!("    about: {}", quoted(about)));
+    line(
+        text,
+        format_args!(
+            "    # What is shown. With `show: all` in place of the next line, everything is, as by the other proxy."
+        ),
+    );
+    line(text, format_args!("    extends: {}", opened.base()));
+    write_operations(text, opened);
+}
+
+/// The operations that are allowed, and those that are left out.
+fn write_operations(text: &mut String, opened: &OpenedOperations) {
+    // `SystemPing` stands for `SystemPingHead` as well: naming both is an error.
+    let implied = |id: &str| {
+        let others = opened.allow.keys().filter(|name| **name != id);
+        others.flat_map(|name| operations_named(name)).any(|operation| operation.id == id)
+    };
+    let allow: Vec<_> = opened.allow.iter().filter(|(id, _)| !implied(id)).collect();
+    let left_out: Vec<_> = opened.left_out.iter().filter(|(id, _)| !opened.allow.contains_key(*id)).collect();
+    let width = allow.iter().chain(&left_out).map(|(id, _)| id.len()).max().unwrap_or_default();
+    line(text, format_args!("    allow:{}", if allow.is_empty() { " []" } else { "" }));
+    for (id, why) in allow {
+        line(text, format_args!("      - {id:width$}  # {}", one_line(why)));
+    }
+    if !left_out.is_empty() {
+        line(text, format_args!("    # Left out. To allow one, uncomment its line:"));
+    }
+    for (id, why) in left_out {
+        line(text, format_args!("    #  - {id:width$}  # {}", one_line(why)));
+    }
+    let writes = opened.allow.keys().filter_map(|id| operation(id)).filter(|operation| operation.mutating);
+    let beyond = |operation: &&Operation| RequestContents::all(operation) != RequestContents::usual(operation);
+    let beyond: Vec<&Operation> = writes.filter(beyond).collect();
+    if !beyond.is_empty() {
+        line(text, format_args!("    # Parameters that few clients send. The other proxy looked at none of them:"));
+        line(text, format_args!("    parameters:"));
+    }
+    for operation in beyond {
+        line(text, format_args!("      {}: all", operation.id));
     }
 }
 
@@ -264,6 +445,14 @@ fn yaml_time(time: Duration) -> String {
 /// A text in double quotes, as YAML writes it.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", one_line(text).replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// The start of a text that may be long.
+pub(super) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHORT) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or(text)),
+        None => text.to_owned(),
+    }
 }
 
 /// A text without characters that end a line, and with it a comment.

@@ -11,9 +11,13 @@ use crate::config::Config;
 
 /// The output of `migrate` for a text, or its errors.
 fn migrated(text: &str, service: Option<&str>) -> Result<String, Vec<String>> {
-    let arguments = cli::MigrateArgs { file: None, service: service.map(ToOwned::to_owned) };
+    run_with(&cli::MigrateArgs { service: service.map(ToOwned::to_owned), ..cli::MigrateArgs::default() }, text)
+}
+
+/// The output of `migrate` with these arguments for a text, or its errors.
+fn run_with(arguments: &cli::MigrateArgs, text: &str) -> Result<String, Vec<String>> {
     let mut out = Vec::new();
-    match run(&arguments, &mut text.as_bytes(), &mut out) {
+    match run(arguments, &mut text.as_bytes(), &mut out) {
         Ok(code) => {
             assert_eq!(code, OK);
             Ok(String::from_utf8(out).unwrap())
@@ -284,4 +288,365 @@ fn operations_that_would_erase_what_is_hidden_are_named() {
     assert!(allowed(&loaded(&shown)).contains("ServiceUpdate"), "{shown}");
     let reading = migrated("SERVICES=1\nNODES=1\nDOCKVEIL_COMPAT=tecnativa\n", None).unwrap();
     assert!(!reading.contains("denied although allowed"), "{reading}");
+}
+
+/// A file of `fixtures/migrate`.
+fn file(name: &str) -> String {
+    std::fs::read_to_string(format!("{}/fixtures/migrate/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// What `migrate` writes of a fixture, after [`check`].
+#[track_caller]
+fn check_file(name: &str, listeners: &[&str], operations: &[&str]) -> String {
+    check(&file(name), "unix:///var/run/docker.sock", listeners, operations)
+}
+
+/// What Tecnativa's proxy opens by default, and what CONTAINERS adds to it.
+const DEFAULT: [&str; 3] = ["SystemPing", "SystemVersion", "SystemEvents"];
+const CONTAINERS: [&str; 7] = [
+    "ContainerList",
+    "ContainerInspect",
+    "ContainerTop",
+    "ContainerLogs",
+    "ContainerChanges",
+    "ContainerStats",
+    "CheckpointList",
+];
+
+fn with_containers() -> Vec<&'static str> {
+    DEFAULT.into_iter().chain(CONTAINERS).collect()
+}
+
+/// Demands texts in what was written, wherever the lines of comments end.
+#[track_caller]
+fn check_parts(written: &str, parts: &[&str]) {
+    let flat = written.replace("\n#   ", " ").replace("\n# ", " ");
+    for part in parts {
+        assert!(written.contains(part) || flat.contains(part), "{part}\n{written}");
+    }
+}
+
+#[test]
+fn an_interpolated_image_is_recognised() {
+    let linuxserver: Vec<&str> =
+        DEFAULT.into_iter().chain(["ContainerList", "ContainerInspect", "ContainerStats", "CheckpointList"]).collect();
+    let written = check_file("image-interpolated.yaml", &["tcp://[::]:2375"], &linuxserver);
+    check_parts(
+        &written,
+        &[
+            "linuxserver/socket-proxy",
+            "image: SP_IMAGE is not set in this file, its default was used",
+            "CONTAINERS: SP_CONTAINERS is not set in this file, its default was used",
+            "`.env` was not read: what it sets is missing here",
+            "env_file was not read",
+        ],
+    );
+}
+
+#[test]
+fn of_two_services_each_gets_a_file() {
+    let text = file("two-services.yaml");
+    check_error(&text, None, "several services run a socket proxy (docker-proxy, docker-control), expected --service");
+    let reads = migrated(&text, Some("docker-proxy")).unwrap();
+    check_parts(
+        &reads,
+        &["LOGS is not a variable of Tecnativa/docker-socket-proxy and has no effect: CONTAINERS includes logs"],
+    );
+    assert!(!allowed(&loaded(&reads)).contains("ContainerStart"));
+    let writes = allowed(&loaded(&migrated(&text, Some("docker-control")).unwrap()));
+    assert!(writes.contains("ContainerStart") && writes.contains("ContainerCreate"));
+}
+
+#[test]
+fn labels_of_other_services_are_read() {
+    let operations = [
+        "SystemVersion",
+        "ContainerList",
+        "ContainerInspect",
+        "SystemEvents",
+        "ContainerStart",
+        "ContainerStop",
+        "ContainerWait",
+        "ContainerPause",
+        "ContainerUnpause",
+    ];
+    let written = check_file("wollomatic-labels.yaml", &["tcp://0.0.0.0:2375"], &operations);
+    check_parts(
+        &written,
+        &[
+            "only the container sablier could do what its labels say",
+            "# label socket-proxy.allow.get",
+            "command: [serve]",
+        ],
+    );
+    // With something for everybody, and with a second service, each has a profile of its own.
+    let text =
+        file("wollomatic-labels.yaml").replace("    container_name: socket-proxy\n", "      - -allowGET=/version\n");
+    let written = migrated(&text, None).unwrap();
+    assert_eq!(allowed(&loaded(&written)), BTreeSet::from(["SystemVersion"]));
+    check_parts(&written, &["  - profile: migrated-sablier\n", "      - ContainerPause "]);
+    let written =
+        migrated(&file("wollomatic-labels.yaml").replace("-proxycontainername=socket-proxy", "-logjson"), None)
+            .unwrap();
+    assert!(allowed(&loaded(&written)).is_empty());
+    check_parts(
+        &written.replace("\n#   ", " "),
+        &["labels socket-proxy.allow.… had no effect: -proxycontainername is not set"],
+    );
+}
+
+#[test]
+fn an_environment_file_may_have_comments() {
+    let operations: Vec<&str> = with_containers().into_iter().chain(["SystemInfo"]).collect();
+    check_parts(
+        &migrated(&file("comments.env"), None).unwrap(),
+        &["`docker run --env-file` takes them as part of the value"],
+    );
+    check(&file("comments.env"), "unix:///run/user/1000/docker.sock", &["tcp://[::]:2375"], &operations);
+}
+
+#[test]
+fn a_docker_run_is_read() {
+    let operations: Vec<&str> = with_containers().into_iter().chain(["SystemInfo"]).collect();
+    let written = check_file("run.sh", &["tcp://[::]:2375"], &operations);
+    check_parts(
+        &written,
+        &[
+            "container \"dockerproxy\" of standard input",
+            "hosts: [\"localhost\", \"127.0.0.1\", \"[::1]\", \"dockerproxy\"]",
+            "`privileged` is not needed",
+            "#     --user 1000:991",
+            "#     --restart unless-stopped",
+        ],
+    );
+}
+
+#[test]
+fn a_quadlet_is_read() {
+    let operations: Vec<&str> = DEFAULT
+        .into_iter()
+        .chain(["ContainerList", "ContainerInspect", "ContainerStats", "CheckpointList"])
+        .chain(["ContainerRestart", "ContainerStop", "ContainerKill"])
+        .collect();
+    let written = check_file("socket-proxy.container", &["tcp://[::]:2375"], &operations);
+    check_parts(&written, &["Image=localhost/dockveil", "UserNS=keep-id:uid=1000,gid=1000"]);
+}
+
+#[test]
+fn every_form_of_a_compose_file_is_one() {
+    for name in ["bom-crlf.yaml", "empty-document.yaml", "compose.json", "quoted-key.yaml"] {
+        check_file(name, &["tcp://[::]:2375"], &with_containers());
+    }
+    check_error(
+        &file("mapping-in-list.yaml"),
+        None,
+        "standard input:5:9: found a mapping in a list, which Compose refuses too: write `- CONTAINERS=1`, or leave out the dash",
+    );
+}
+
+#[test]
+fn interpolation_is_that_of_compose() {
+    let operations: Vec<&str> =
+        with_containers().into_iter().chain(["SystemInfo", "TaskList", "TaskInspect", "TaskLogs"]).collect();
+    let written = check_file("interpolation.yaml", &["tcp://[::]:2375"], &operations);
+    check_parts(
+        &written,
+        &[
+            "POST: its value is set outside this file, and missing here",
+            "NETWORKS: NETWORKS is required and not set in this file: its value is missing here",
+            "VOLUMES: VOLUMES is not set in this file, and what takes its place was left out",
+            "TASKS: B is not set in this file, its default was used",
+            "DOCKVEIL_LOG=error",
+        ],
+    );
+    for name in ["required.yaml", "required-path.yaml"] {
+        let written = check_file(name, &["tcp://[::]:2375"], &with_containers());
+        check_parts(&written, &["SOCKET_PATH: SOCK is required and not set in this file: its value is missing here"]);
+    }
+}
+
+#[test]
+fn a_port_that_is_published_to_loopback_answers_to_names() {
+    let written = check(&file("published.yaml"), "unix:///run/docker.sock", &["tcp://[::]:2375"], &with_containers());
+    let config = loaded(&written);
+    assert_eq!(
+        config.listeners[0].hosts,
+        ["localhost", "127.0.0.1", "[::1]", "dockerproxy", "docker-proxy", "socket-proxy"]
+    );
+    check_parts(
+        &written,
+        &[
+            "the engine's socket is mounted at unix:///run/docker.sock",
+            "the health check runs `wget -q -O /dev/null http://localhost:2375/_ping || exit 1`, which is not in the image",
+            "#     healthcheck: {test: [CMD, /dockveil, healthcheck]}",
+            "#     restart: unless-stopped",
+            "`privileged` is not needed",
+        ],
+    );
+    let public = file("published.yaml").replace("${BIND:-127.0.0.1}", "0.0.0.0");
+    let written = migrated(&public, None).unwrap();
+    assert!(loaded(&written).listeners[0].hosts.is_empty());
+    check_parts(&written, &["port 2375 is published on every address of the host"]);
+    for text in [
+        "services:\n  p:\n    image: 11notes/socket-proxy\n    network_mode: host\n",
+        "docker run --net=host -p 127.0.0.1:2375:2375 11notes/socket-proxy\n",
+        "[Container]\nImage=11notes/socket-proxy\nNetwork=host\n",
+    ] {
+        let written = migrated(text, None).unwrap();
+        check_parts(&written, &["port 2375 is published on every address of the host"]);
+        assert!(!written.contains("hosts:"), "{written}");
+    }
+    for probe in ["curl -f http://localhost:2375/version", "nc -z localhost 2375", "[\"CMD\", \"./healthcheck\"]"] {
+        let text = format!(
+            "services:\n  p:\n    image: wollomatic/socket-proxy\n    command: -allowGET=/version\n    healthcheck:\n      test: \
+             {probe}\n"
+        );
+        check_parts(&migrated(&text, None).unwrap(), &["#     healthcheck: {test: [CMD, /dockveil, healthcheck]}"]);
+    }
+    let text =
+        "services:\n  p:\n    image: 11notes/socket-proxy\n    restart: always\n    healthcheck: {test: [NONE]}\n";
+    let written = migrated(text, None).unwrap();
+    assert!(!written.contains("healthcheck") && !written.contains("restart:"), "{written}");
+}
+
+/// Migrates a service with an image and variables, and returns the operations that are allowed.
+#[track_caller]
+fn of_image(image: &str, variables: &str) -> BTreeSet<&'static str> {
+    let text = format!("services:\n  p:\n    image: {image}\n    environment: {{{variables}}}\n");
+    allowed(&loaded(&migrated(&text, None).unwrap()))
+}
+
+#[test]
+fn forks_are_read_by_their_own_tables() {
+    let all = "CONTAINERS: 1, POST: 1";
+    let tecnativa = of_image("need4swede/docker-socket-proxy", all);
+    assert!(tecnativa.contains("ContainerDelete") && tecnativa.contains("PutContainerArchive"));
+    // No DELETE and no PUT by POST.
+    let open = of_image("fluencelabs/docker-socket-proxy", all);
+    assert!(
+        open.contains("ContainerCreate") && !open.contains("ContainerDelete") && !open.contains("PutContainerArchive")
+    );
+    let open = of_image("fluencelabs/docker-socket-proxy", "CONTAINERS: 1, POST: 1, DELETE: 1");
+    assert!(open.contains("ContainerDelete") && !open.contains("ImageDelete"));
+    let open = of_image("fluencelabs/docker-socket-proxy", "CONTAINERS_START: 1, POST: 1, IMAGES_DELETE: 1");
+    assert!(open.contains("ContainerStart") && !open.contains("ContainerStop") && !open.contains("ImageDelete"));
+    let open = of_image("zoeyvid/docker-socket-proxy", "ALLOW_POWER: 1, POST: 1");
+    assert!(open.contains("ContainerKill") && !open.contains("ContainerCreate"));
+    assert!(!of_image("zoeyvid/docker-socket-proxy", "ALLOW_POWER: 1").contains("ContainerKill"));
+    let text = "services:\n  p:\n    image: zoeyvid/docker-socket-proxy\n    environment:\n      NOPOST: 1\n";
+    check_error(text, None, "standard input:5:15: NOPOST: it opens every read and closes every write");
+    // POST means nothing there, and only 1 is on.
+    let open =
+        of_image("mjmccans/docker-socket-proxy", "CONTAINERS: 1, POST: 1, CONTAINERS_START: 1, NETWORKS_CONNECT: 1");
+    assert!(open.contains("ContainerStart") && open.contains("ContainerList") && open.contains("NetworkDisconnect"));
+    assert!(!open.contains("ContainerStop") && !open.contains("ContainerCreate") && !open.contains("NetworkConnect"));
+    assert!(!of_image("mjmccans/docker-socket-proxy", "IMAGES: 2").contains("ImageList"));
+    let text =
+        "services:\n  p:\n    image: nextcloud/aio-docker-socket-proxy\n    environment: {NC_HAPROXY_PASSWORD: x}\n";
+    let written = check(
+        text,
+        "unix:///var/run/docker.sock",
+        &["tcp://0.0.0.0:2375"],
+        &["SystemPing", "ImageInspect", "ImageCreate", "ExecStart"],
+    );
+    check_parts(&written, &["#  - ContainerStart ", "names begin with nc_app_ only", "dockveil asks for no password"]);
+}
+
+#[test]
+fn an_unknown_image_is_read_as_the_operator_says() {
+    let text = "services:\n  web:\n    image: nginx\n  p:\n    image: ghcr.io/me/docker-socket-proxy:2\n    environment: \
+                {CONTAINERS: 1}\n";
+    check_error(text, None, "\"ghcr.io/me/docker-socket-proxy:2\" is no known socket proxy");
+    let run_as = |text: &str, service: Option<&str>, proxy: &str| {
+        let service = service.map(ToOwned::to_owned);
+        run_with(&cli::MigrateArgs { file: None, service, proxy: Some(proxy.to_owned()) }, text)
+    };
+    assert!(allowed(&loaded(&run_as(text, None, "tecnativa").unwrap())).contains("ContainerLogs"));
+    assert!(!allowed(&loaded(&run_as(text, None, "linuxserver").unwrap())).contains("ContainerLogs"));
+    // The name of its image says nothing, but it has the socket.
+    let text = text.replace("ghcr.io/me/docker-socket-proxy:2", "me/p").replace(
+        "{CONTAINERS: 1}",
+        "{CONTAINERS: 1}\n    \
+                volumes: [/var/run/docker.sock:/var/run/docker.sock]",
+    );
+    assert!(run_as(&text, None, "tecnativa").is_ok() && run_as(&text, Some("p"), "tecnativa").is_ok());
+    assert!(run_as(&text, Some("x"), "tecnativa").unwrap_err()[0].contains("expected one of web, p"));
+    assert!(run_as("CONTAINERS=1\n", None, "tecnativa").is_ok());
+    assert!(run_as("CONTAINERS=1\n", None, "tecnatva").unwrap_err()[0].contains("--as: unknown proxy"));
+}
+
+#[test]
+fn rules_of_cetusguard_are_read() {
+    let written = check_file(
+        "cetusguard.yaml",
+        &["tcp://[::]:2375"],
+        &["SystemPing", "SystemVersion", "SystemInfo", "SystemEvents", "ContainerList", "ContainerInspect"],
+    );
+    check_parts(
+        &written,
+        &[
+            "#  - ContainerRestart  # POST %API_PREFIX_CONTAINERS%/web/restart; was open for some names only, such as web",
+            "# GET %API_PREFIX_CONTAINERS%/json",
+            "Podman's own API (libpod) is refused",
+        ],
+    );
+    let written = migrated(&file("rules.list"), None).unwrap();
+    let config = loaded(&written);
+    assert_eq!(config.listeners[0].address.to_string(), "tcp://127.0.0.1:2375");
+    let open = allowed(&config);
+    assert!(open.contains("ContainerDelete") && open.contains("ImageInspect") && !open.contains("ImageDelete"));
+    check_error("GET /a(\n", None, "standard input:1: bad pattern \"/a(\"");
+    let text = file("cetusguard.yaml").replace("/web/restart", "/(");
+    check_error(&text, None, "standard input:17: bad pattern");
+    let text = file("cetusguard.yaml").replace("CETUSGUARD_LOG_LEVEL", "CETUSGUARD_FRONTEND_TLS_CACERT");
+    let config = loaded(&migrated(&text, None).unwrap());
+    assert_eq!(config.listeners[0].address.to_string(), "tcp://127.0.0.1:2375");
+}
+
+#[test]
+fn rules_of_sockguard_are_read() {
+    let written = migrated(&file("sockguard.yaml"), None).unwrap();
+    let config = loaded(&written);
+    let listeners: Vec<(String, &str)> =
+        config.listeners.iter().map(|one| (one.address.to_string(), one.policy.name())).collect();
+    assert_eq!(
+        listeners,
+        [("unix:///var/run/ci.sock".to_owned(), "migrated-ci"), ("tcp://0.0.0.0:2375".to_owned(), "migrated")]
+    );
+    assert_eq!(allowed(&config), BTreeSet::from(["ContainerInspect", "ContainerStart"]));
+    let open: BTreeSet<&str> = config.listeners[1].policy.operations().map(|operation| operation.id).collect();
+    assert_eq!(open, BTreeSet::from(["SystemPing", "SystemPingHead", "ContainerList", "ImageInspect", "ImageList"]));
+    check_parts(
+        &written,
+        &[
+            "#  - ContainerCreate   # POST /containers/create; was open for some requests only",
+            "#  - ContainerInspect          # GET /containers/**; was closed for some names, such as vault",
+        ],
+    );
+    let text = file("sockguard.yaml").replace("action: deny\n    reason", "action: dney\n    reason");
+    check_error(&text, None, "standard input:31:5: found the action \"dney\"");
+    // Without a file: the variables of Tecnativa's proxy, as sockguard reads them.
+    let open =
+        of_image("codeswhat/sockguard", "CONTAINERS: \"yes\", ALLOW_START: 1, SOCKGUARD_LISTEN_ADDRESS: \":2375\"");
+    assert!(open.contains("ContainerStart") && open.contains("ContainerTop") && !open.contains("ContainerStop"));
+    let text = "services:\n  p:\n    image: codeswhat/sockguard\n    volumes: [\"./s.yaml:/etc/sockguard/sockguard.yaml:ro\"]\n";
+    let written = migrated(text, None).unwrap();
+    assert!(allowed(&loaded(&written)).is_empty());
+    check_parts(&written, &["./s.yaml: was not read"]);
+}
+
+#[test]
+fn errors_name_the_line() {
+    check_error("CONTAINERS=1\n\nLOG_LEVEL=loud\n", None, "standard input:3: LOG_LEVEL: found \"loud\"");
+    let text = "services:\n  p:\n    image: tecnativa/docker-socket-proxy\n    environment:\n      - LOG_LEVEL=loud\n";
+    check_error(text, None, "standard input:5:9: LOG_LEVEL: found \"loud\"");
+    check_error(
+        "docker run \\\n  -e LOG_LEVEL=loud \\\n  tecnativa/docker-socket-proxy\n",
+        None,
+        "standard input:2: LOG_LEVEL",
+    );
+    check_error("-allowGET=/version\n-allowPOST=(\n", None, "standard input:2: bad pattern \"(\" for POST");
+    check_error("SP_ALLOW_GET=/version\nSP_ALLOW_GETS=x\n", None, "standard input:2: unknown variable SP_ALLOW_GETS");
+    check_error("PROXY_URL=http://a\nPORT=x\n", None, "standard input:2: PORT:");
+    check_error("{\"services\": {\n", None, "standard input:2");
 }

@@ -190,8 +190,9 @@ fn hint(table: &Table, name: &str, text: &str) -> Option<String> {
     // Forks have variables such as CONTAINERS_CREATE.
     let section = switches().find(|switch| name.strip_prefix(*switch).is_some_and(|rest| rest.starts_with('_')));
     if let Some(section) = section {
-        let post = table.meaning(Means::Post).map(|(post, _)| format!(", with {post} also what it writes"));
-        return Some(format!("{section} opens that part of the API as a whole{}", post.unwrap_or_default()));
+        let has_post = table.variables.get("POST").is_some_and(|row| row.means == Means::Post);
+        let post = if has_post { ", with POST also what it writes" } else { "" };
+        return Some(format!("{section} opens that part of the API as a whole{post}"));
     }
     let near = nearest(name, switches()).filter(|near| near.len().abs_diff(name.len()) <= 1)?;
     Some(format!("did you mean {near}?"))

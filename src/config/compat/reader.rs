@@ -27,6 +27,15 @@ impl VariableReader<'_> {
         Switches { table, on }
     }
 
+    /// Reports switches that are on and cannot be.
+    pub(super) fn check_refused(&mut self, switches: &Switches) {
+        for (name, variable) in self.table.switches().filter(|(_, variable)| variable.means == Means::Refused) {
+            if switches.is_on(name) {
+                self.diagnostics.report(&Location::file(name), variable.verdict.words().1);
+            }
+        }
+    }
+
     /// The value of the variable with this meaning. If it is empty, it counts as not set.
     pub(super) fn value<T>(&mut self, means: Means, read: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
         let (name, variable) = self.table.meaning(means)?;

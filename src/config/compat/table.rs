@@ -18,6 +18,40 @@ const FILES: [(&str, &str); 3] = [
     ("built-in:compat/tecnativa.yaml", include_str!("../../../filters/compat/tecnativa.yaml")),
 ];
 
+/// The files of forks, which `migrate` reads and no drop-in mode.
+const FORKS: [(&str, &str); 4] = [
+    ("built-in:compat/fork/fluencelabs.yaml", include_str!("../../../filters/compat/fork/fluencelabs.yaml")),
+    ("built-in:compat/fork/mjmccans.yaml", include_str!("../../../filters/compat/fork/mjmccans.yaml")),
+    ("built-in:compat/fork/nextcloud.yaml", include_str!("../../../filters/compat/fork/nextcloud.yaml")),
+    ("built-in:compat/fork/zoeyvid.yaml", include_str!("../../../filters/compat/fork/zoeyvid.yaml")),
+];
+
+/// The keys of a file.
+const KEYS: [&str; 19] = [
+    "compat",
+    "about",
+    "image",
+    "images",
+    "engine",
+    "extends",
+    "without",
+    "partly",
+    "marks",
+    "words",
+    "prefixes",
+    "listen",
+    "run_as",
+    "timeouts",
+    "shares",
+    "allow",
+    "raw",
+    "variables",
+    "ineffective",
+];
+/// The keys of one variable.
+const VARIABLE_KEYS: [&str; 11] =
+    ["means", "methods", "default", "needs", "on", "allow", "with_post", "raw", "same", "different", "missing"];
+
 /// The variables of one other proxy, and what they mean here.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Table {
@@ -27,6 +61,10 @@ pub struct Table {
     pub about: String,
     /// The name of its image, without registry and tag.
     pub image: String,
+    /// Other images that read the same variables.
+    pub images: Vec<String>,
+    /// The engine, if no variable names it.
+    pub engine: Option<Address>,
     /// The variables that no other program reads: one of them tells that it is replaced.
     pub marks: Vec<String>,
     /// Variables that another program may read as well. It takes two of them to tell that it is replaced.
@@ -43,6 +81,8 @@ pub struct Table {
     pub allow: Vec<&'static str>,
     /// As `allow`, for responses that no filter can read; they need `DOCKVEIL_SHOW=all`.
     pub raw: Vec<&'static str>,
+    /// Operations that it allowed for some objects or requests only, each with which.
+    pub partly: BTreeMap<&'static str, String>,
     /// The proxy whose variables it reads too.
     pub shares: Option<SharedVariables>,
     /// Its variables.
@@ -61,10 +101,12 @@ pub struct SharedVariables {
 }
 
 /// One variable of another proxy.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
     /// Its meaning.
     pub means: Means,
+    /// The methods that it opens, for a switch for writing; all if empty.
+    pub methods: Vec<String>,
     /// Its value when it is not set.
     pub default: String,
     /// Another switch that must be on.
@@ -106,10 +148,38 @@ pub enum Means {
     Log,
     /// Listens on IPv4 only.
     Ipv4,
+    /// The port of its listener.
+    Port,
+    /// Cannot be on: what it opens cannot be expressed.
+    Refused,
     /// Nothing, here or there.
     Nothing,
     /// Something that does not exist here.
     Unsupported,
+}
+
+impl Means {
+    /// The meaning that a file calls so.
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "switch" => Self::Switch,
+            "action" => Self::Action,
+            "post" => Self::Post,
+            "socket" => Self::Socket,
+            "volume" => Self::Volume,
+            "user" => Self::User,
+            "group" => Self::Group,
+            "connect" => Self::Connect,
+            "duration" => Self::Duration,
+            "log" => Self::Log,
+            "ipv4" => Self::Ipv4,
+            "port" => Self::Port,
+            "refused" => Self::Refused,
+            "nothing" => Self::Nothing,
+            "unsupported" => Self::Unsupported,
+            _ => return None,
+        })
+    }
 }
 
 /// Whether a variable means what it meant for the other proxy.
@@ -147,27 +217,24 @@ pub fn tables() -> Result<&'static [Table], Diagnostics> {
     TABLES.as_deref().map_err(Clone::clone)
 }
 
+/// The tables of forks, which have no drop-in mode.
+///
+/// # Errors
+/// The errors in the files; none in a program whose tests pass.
+pub fn forks() -> Result<&'static [Table], Diagnostics> {
+    static TABLES: LazyLock<Result<Vec<Table>, Diagnostics>> = LazyLock::new(|| {
+        let mut diagnostics = Diagnostics::default();
+        let tables = FORKS.iter().filter_map(|(file, text)| Table::parse(file, text, &mut diagnostics)).collect();
+        diagnostics.finish(tables)
+    });
+    TABLES.as_deref().map_err(Clone::clone)
+}
+
 impl Table {
     /// Parses one file.
     fn parse(file: &str, text: &str, diagnostics: &mut Diagnostics) -> Option<Self> {
-        let keys = [
-            "compat",
-            "about",
-            "image",
-            "marks",
-            "words",
-            "prefixes",
-            "listen",
-            "run_as",
-            "timeouts",
-            "shares",
-            "allow",
-            "raw",
-            "variables",
-            "ineffective",
-        ];
         let document = diagnostics.ok(yaml::parse(file, text))?;
-        let members = diagnostics.members(&document, "a table of variables", &keys)?;
+        let members = diagnostics.members(&document, "a table of variables", &KEYS)?;
         let text = |name: &str, diagnostics: &mut Diagnostics| text_of(&document, members, name, diagnostics);
         let texts = |name: &str, diagnostics: &mut Diagnostics| -> Vec<String> {
             let found = members.get(name).map(|node| diagnostics.texts(node, "names")).unwrap_or_default();
@@ -185,18 +252,23 @@ impl Table {
         let timeouts = members.get("timeouts").map(|node| raw::timeouts(node, diagnostics)).unwrap_or_default();
         let shares = members.get("shares").and_then(|node| SharedVariables::read(node, diagnostics));
         let (allow, raw) = (operations(members, "allow", diagnostics), operations(members, "raw", diagnostics));
-        let mut variables = BTreeMap::new();
-        let entries = members.get("variables").and_then(|node| diagnostics.ok(node.mapping("variables")));
-        for (key, node) in entries.unwrap_or_default() {
-            if let Some(variable) = Variable::read(node, diagnostics) {
-                variables.insert(key.name.clone(), variable);
-            }
-        }
-        let ineffective = ineffective(members, diagnostics);
+        let base = members.get("extends").and_then(|node| extended(node, diagnostics));
+        let without = texts("without", diagnostics);
+        let variables = variables(members, base, &without, diagnostics);
+        let mut ineffective = base.map(|base| base.ineffective.clone()).unwrap_or_default();
+        ineffective.extend(notes_of(members, "ineffective", diagnostics));
+        ineffective.retain(|name, _| !variables.contains_key(name));
+        let engine = members.get("engine").and_then(|node| {
+            let text = diagnostics.ok(node.text("an address"))?;
+            diagnostics.ok(raw::address(text, &node.location))
+        });
         Some(Self {
             name,
             about,
             image,
+            images: texts("images", diagnostics),
+            engine,
+            partly: partly(members, diagnostics),
             marks,
             words,
             prefixes,
@@ -220,7 +292,7 @@ impl Table {
     pub fn switches(&self) -> impl Iterator<Item = (&str, &Variable)> {
         self.variables.iter().map(|(name, variable)| (name.as_str(), variable)).filter(|(_, variable)| {
             match variable.means {
-                Means::Switch | Means::Action | Means::Post | Means::Ipv4 => true,
+                Means::Switch | Means::Action | Means::Post | Means::Ipv4 | Means::Refused => true,
                 Means::Socket
                 | Means::Volume
                 | Means::User
@@ -228,6 +300,7 @@ impl Table {
                 | Means::Connect
                 | Means::Duration
                 | Means::Log
+                | Means::Port
                 | Means::Nothing
                 | Means::Unsupported => false,
             }
@@ -251,29 +324,21 @@ impl SharedVariables {
 }
 
 impl Variable {
+    /// Whether a value of a switch is on, as the other proxy reads it.
+    pub fn is_on(&self, text: &str) -> bool {
+        if self.on.is_empty() {
+            return value::is_on(text);
+        }
+        self.on.iter().any(|word| word.eq_ignore_ascii_case(text))
+    }
+
     /// Reads one of `variables`.
     fn read(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
-        let keys = ["means", "default", "needs", "on", "allow", "with_post", "raw", "same", "different", "missing"];
-        let members = diagnostics.members(node, "a variable", &keys)?;
+        let members = diagnostics.members(node, "a variable", &VARIABLE_KEYS)?;
         let means = text_of(node, members, "means", diagnostics)?;
-        let means = match means.as_str() {
-            "switch" => Means::Switch,
-            "action" => Means::Action,
-            "post" => Means::Post,
-            "socket" => Means::Socket,
-            "volume" => Means::Volume,
-            "user" => Means::User,
-            "group" => Means::Group,
-            "connect" => Means::Connect,
-            "duration" => Means::Duration,
-            "log" => Means::Log,
-            "ipv4" => Means::Ipv4,
-            "nothing" => Means::Nothing,
-            "unsupported" => Means::Unsupported,
-            other => {
-                diagnostics.push(node.diagnostic(format!("unknown meaning {other:?}")));
-                return None;
-            }
+        let Some(means) = Means::parse(&means) else {
+            diagnostics.push(node.diagnostic(format!("unknown meaning {means:?}")));
+            return None;
         };
         let mut verdicts = Vec::new();
         for (key, verdict) in [
@@ -290,12 +355,17 @@ impl Variable {
             return None;
         };
         let needs = members.get("needs").and_then(|node| diagnostics.ok(node.text("a variable")));
-        let on = members.get("on").map(|node| diagnostics.texts(node, "words")).unwrap_or_default();
+        let mut texts = |name: &str| -> Vec<String> {
+            let found = members.get(name).map(|node| diagnostics.texts(node, "words")).unwrap_or_default();
+            found.into_iter().map(|(text, _)| text.to_owned()).collect()
+        };
+        let (on, methods) = (texts("on"), texts("methods"));
         Some(Self {
             means,
             default: text_of(node, members, "default", diagnostics)?,
             needs: needs.map(ToOwned::to_owned),
-            on: on.into_iter().map(|(text, _)| text.to_owned()).collect(),
+            on,
+            methods,
             allow: operations(members, "allow", diagnostics),
             with_post: operations(members, "with_post", diagnostics),
             raw: operations(members, "raw", diagnostics),
@@ -304,19 +374,51 @@ impl Variable {
     }
 }
 
-impl Variable {
-    /// Whether a value of a switch is on, as the other proxy reads it.
-    pub fn is_on(&self, text: &str) -> bool {
-        if self.on.is_empty() {
-            return value::is_on(text);
+/// The variables in `variables`, and those of the table that it extends.
+fn variables(
+    members: Members<'_>,
+    base: Option<&Table>,
+    without: &[String],
+    diagnostics: &mut Diagnostics,
+) -> BTreeMap<String, Variable> {
+    let inherited = base.into_iter().flat_map(|base| &base.variables).filter(|(name, _)| !without.contains(name));
+    let mut variables: BTreeMap<String, Variable> =
+        inherited.map(|(name, variable)| (name.clone(), variable.clone())).collect();
+    let entries = members.get("variables").and_then(|node| diagnostics.ok(node.mapping("variables")));
+    for (key, node) in entries.unwrap_or_default() {
+        if let Some(variable) = Variable::read(node, diagnostics) {
+            variables.insert(key.name.clone(), variable);
         }
-        self.on.iter().any(|word| word.eq_ignore_ascii_case(text))
     }
+    variables
 }
 
-/// The variables in `ineffective`.
-fn ineffective(members: Members<'_>, diagnostics: &mut Diagnostics) -> BTreeMap<String, String> {
-    let entries = members.get("ineffective").and_then(|node| diagnostics.ok(node.mapping("variables")));
+/// The table that `extends` names.
+fn extended(node: &Node, diagnostics: &mut Diagnostics) -> Option<&'static Table> {
+    let name = diagnostics.ok(node.text("the name of a table"))?;
+    let found = tables().unwrap_or_default().iter().find(|table| table.name == name);
+    if found.is_none() {
+        diagnostics.push(node.diagnostic(format!("unknown table {name:?}")));
+    }
+    found
+}
+
+/// The operations in `partly`.
+fn partly(members: Members<'_>, diagnostics: &mut Diagnostics) -> BTreeMap<&'static str, String> {
+    let mut found = BTreeMap::new();
+    for (name, why) in notes_of(members, "partly", diagnostics) {
+        let before = found.len();
+        found.extend(operations_named(&name).map(|operation| (operation.id, why.clone())));
+        if let (true, Some(node)) = (found.len() == before, members.get("partly")) {
+            diagnostics.push(node.diagnostic(unknown_operation(&name)));
+        }
+    }
+    found
+}
+
+/// A mapping of names to what to know about each.
+fn notes_of(members: Members<'_>, name: &str, diagnostics: &mut Diagnostics) -> BTreeMap<String, String> {
+    let entries = members.get(name).and_then(|node| diagnostics.ok(node.mapping("names")));
     let mut found = BTreeMap::new();
     for (key, node) in entries.unwrap_or_default() {
         if let Some(text) = diagnostics.ok(node.text("what to know about it")) {
@@ -383,6 +485,20 @@ mod tests {
                 assert!(needed.is_none_or(|needed| table.variables.contains_key(needed)), "{name}");
                 assert!(!variable.verdict.words().1.is_empty(), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn the_tables_of_forks_have_no_errors() {
+        for table in forks().unwrap() {
+            assert!(tables().unwrap().iter().all(|other| other.name != table.name && other.image != table.image));
+            assert!(table.marks.is_empty() && table.words.is_empty(), "{} has no drop-in mode", table.name);
+            assert!(table.engine.is_some() || table.meaning(Means::Socket).is_some(), "{}", table.name);
+            for (name, variable) in &table.variables {
+                let needed = variable.needs.as_ref();
+                assert!(needed.is_none_or(|needed| table.variables.contains_key(needed)), "{}: {name}", table.name);
+            }
+            assert!(table.partly.keys().all(|id| !table.allow.contains(id)), "{}", table.name);
         }
     }
 

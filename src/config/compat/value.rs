@@ -68,6 +68,11 @@ pub(super) fn number(text: &str) -> Result<u32, &'static str> {
     text.parse().ok().filter(|number| *number != u32::MAX).ok_or("a number such as 1000")
 }
 
+/// A port.
+pub(super) fn port(text: &str) -> Result<u16, &'static str> {
+    text.parse().ok().filter(|port| *port != 0).ok_or("a port such as 2375")
+}
+
 /// A time as Go writes it: `30s`, `1m30s`, `1.5h`.
 pub(super) fn go_duration(text: &str) -> Result<Duration, &'static str> {
     const WHAT: &str = "a time such as 500ms, 30s or 1m30s";
