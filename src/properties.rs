@@ -16,6 +16,7 @@ mod json;
 mod migrate;
 pub mod plan;
 mod profile;
+mod queries;
 mod records;
 mod reference;
 mod requests;
@@ -57,6 +58,7 @@ pub const ALL: &[Property] = &[
     Property { name: "migrate", check: migrate::what_is_written_loads_and_opens_nothing_new },
     Property { name: "plan", check: plan::a_plan_leaves_what_the_reference_leaves },
     Property { name: "profile", check: profile::a_profile_shows_only_its_classes },
+    Property { name: "queries", check: queries::what_goes_up_was_decided_upon },
     Property { name: "records", check: records::a_stream_is_split_into_its_objects },
     Property { name: "requests", check: requests::a_request_ends_at_the_same_byte_for_every_reader },
     Property { name: "responses", check: responses::a_response_ends_at_the_same_byte_for_every_reader },
