@@ -43,6 +43,8 @@ mod sdk;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]
+mod superfluous;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod versions;
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
             read_first::TESTS,
             streams::TESTS,
             sdk::TESTS,
+            superfluous::TESTS,
             clients::TESTS,
             canaries::TESTS,
             denied::TESTS,
