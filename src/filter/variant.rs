@@ -278,20 +278,20 @@ impl<'d> Object<'d> {
     }
 
     /// The members in their order, each value as its text.
-    fn members(self) -> Members<'d> {
-        Members { cursor: Cursor::new(self.text), depth: self.depth, has_begun: false, has_ended: false }
+    fn members(self) -> ObjectReader<'d> {
+        ObjectReader { cursor: Cursor::new(self.text), depth: self.depth, has_begun: false, has_ended: false }
     }
 }
 
 /// Reads the members of an object.
-struct Members<'d> {
+struct ObjectReader<'d> {
     cursor: Cursor<'d>,
     depth: DepthBudget,
     has_begun: bool,
     has_ended: bool,
 }
 
-impl<'d> Members<'d> {
+impl<'d> ObjectReader<'d> {
     fn read(&mut self) -> Result<Option<(JsonString<'d>, &'d [u8])>, Stop> {
         let is_there = if std::mem::replace(&mut self.has_begun, true) {
             self.cursor.more(b'}')?
@@ -311,7 +311,7 @@ impl<'d> Members<'d> {
     }
 }
 
-impl<'d> Iterator for Members<'d> {
+impl<'d> Iterator for ObjectReader<'d> {
     type Item = Result<(JsonString<'d>, &'d [u8]), FilterError>;
 
     fn next(&mut self) -> Option<Self::Item> {
