@@ -17,6 +17,8 @@ mod denied;
 #[cfg(test)]
 mod deploy;
 #[cfg(test)]
+mod docker_command;
+#[cfg(test)]
 mod drift;
 #[cfg(test)]
 mod dropin;
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
     let required = variable("DOCKVEIL_ENGINE_TESTS").is_some_and(|value| value == "require");
     harness::run(&Suite {
         tests: &[
+            docker_command::TESTS,
             compose::TESTS,
             deploy::TESTS,
             profiles::TESTS,

@@ -194,12 +194,7 @@ pub(crate) fn private(name: &str) -> Result<Engine, Ignored> {
 pub(crate) fn newest_with_registry(name: &str) -> Result<Engine, Ignored> {
     check("dockerd")?;
     let registry = installed::client("docker-registry")?;
-    let unpacked =
-        ["sid", "trixie"].map(|suite| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/engines").join(suite));
-    let root = variable("DOCKVEIL_ENGINE_ROOT").map(PathBuf::from);
-    let root = root.or_else(|| unpacked.into_iter().find(|root| root.join("usr/sbin/dockerd").is_file()));
-    let root = root.and_then(|root| root.canonicalize().ok());
-    let root = root.ok_or_else(|| Ignored::Missing("no newer engine, which .ci/engines unpacks".to_owned()))?;
+    let root = newest_root()?;
     let environment = [("DOCKVEIL_ENGINE_ROOT", root.to_str().unwrap()), ("REGISTRY", &registry)];
     // Renaming a running container takes the default network, without which the other engines do.
     Ok(Engine::start(name, DOCKER, &["--bridge="], &environment).unwrap_or_else(|error| panic!("{error}")))
@@ -219,6 +214,20 @@ pub(crate) fn refusing_below(name: &str, version: &str) -> Result<Engine, Ignore
         environment.push(("DOCKVEIL_ENGINE_ROOT", newer));
     }
     Ok(Engine::start(name, DOCKER, &[], &environment).unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// The folder with the packages of the newest Docker there is: that of `DOCKVEIL_ENGINE_ROOT`, or else the newest that
+/// `.ci/engines` has unpacked.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn newest_root() -> Result<PathBuf, Ignored> {
+    let unpacked =
+        ["sid", "trixie"].map(|suite| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/engines").join(suite));
+    let root = variable("DOCKVEIL_ENGINE_ROOT").map(PathBuf::from);
+    let root = root.or_else(|| unpacked.into_iter().find(|root| root.join("usr/sbin/dockerd").is_file()));
+    let root = root.and_then(|root| root.canonicalize().ok());
+    root.ok_or_else(|| Ignored::Missing("no newer engine, which .ci/engines unpacks".to_owned()))
 }
 
 /// Starts a Docker without objects.

@@ -145,6 +145,14 @@ pub(crate) fn create_object(socket: &Path, target: &str, body: Value) {
 /// Imports the image `base:1`: a static busybox under the names that the tests use.
 #[track_caller]
 pub(crate) fn import(socket: &Path) {
+    let (repository, tag) = BASE.split_once(':').unwrap();
+    let target = format!("/images/create?fromSrc=-&repo={repository}&tag={tag}&message=canary-import-message");
+    load(socket, &target, &base());
+}
+
+/// The archive of the base image.
+#[track_caller]
+pub(crate) fn base() -> Vec<u8> {
     let busybox = std::fs::read(super::engine::find("busybox").unwrap()).unwrap();
     let mut tar = Tar::default()
         .directory("tmp", 0o1777)
@@ -153,12 +161,10 @@ pub(crate) fn import(socket: &Path) {
         .file("etc/group", 0o644, b"root:x:0:\nshown-group:x:1000:\n")
         .directory("bin", 0o755)
         .file("bin/busybox", 0o755, &busybox);
-    for name in ["sh", "cat", "echo", "sleep", "stty", "tty", "true", "wget"] {
+    for name in ["sh", "cat", "echo", "ls", "sleep", "stty", "tty", "true", "wget"] {
         tar = tar.link(&format!("bin/{name}"), "busybox");
     }
-    let (repository, tag) = BASE.split_once(':').unwrap();
-    let target = format!("/images/create?fromSrc=-&repo={repository}&tag={tag}&message=canary-import-message");
-    load(socket, &target, &tar.finish());
+    tar.finish()
 }
 
 /// A POST of an archive. The progress that comes back must not report an error.
