@@ -26,7 +26,7 @@ use self::source::{Selection, Source};
 use super::{CommandError, OK};
 use crate::api::{Operation, ResponseKind};
 use crate::cli;
-use crate::config::compat::{Compat, CompatNote, Verdict};
+use crate::config::compat::{Compat, CompatNote, Means, Verdict};
 use crate::config::{Filters, unreadable};
 use crate::yaml::Diagnostics;
 
@@ -112,7 +112,8 @@ fn differences(compat: &Compat, source: &Source) -> Vec<String> {
     }
     let values = compat.notes.iter().filter(|note| note.is_about_a_value());
     differences.extend(values.map(ToString::to_string));
-    if let Some(level) = compat.log_level {
+    let names_level = compat.table.meaning(Means::Log).is_some_and(|(name, _)| source.variables.get(name).is_some());
+    if let Some(level) = compat.log_level.filter(|_| names_level) {
         differences.push(format!("the log level is set by DOCKVEIL_LOG={}", level.as_str()));
     }
     if compat.notes.contains(&CompatNote::LosesHidden) {

@@ -231,7 +231,7 @@ impl CetusGuardOptions<'_> {
         }
         if self.has_tls() {
             differences.push(
-                "frontend-tls-…: not supported: dockveil has no TLS and cannot tell clients by certificates, so it listens on \\
+                "frontend-tls-…: not supported: dockveil has no TLS and cannot tell clients by certificates, so it listens on \
                  loopback only"
                     .to_owned(),
             );
@@ -243,7 +243,7 @@ impl CetusGuardOptions<'_> {
             differences.push("log-level: set DOCKVEIL_LOG to error, warn, info, debug or off".to_owned());
         }
         differences.push(
-            "each rule became the operations that it matches: a path that is no operation is refused, clients may use any API \\
+            "each rule became the operations that it matches: a path that is no operation is refused, clients may use any API \
              version, and Podman's own API (libpod) is refused"
                 .to_owned(),
         );

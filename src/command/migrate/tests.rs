@@ -587,7 +587,7 @@ fn rules_of_cetusguard_are_read() {
         &[
             "#  - ContainerRestart  # POST %API_PREFIX_CONTAINERS%/web/restart; was open for some names only, such as web",
             "# GET %API_PREFIX_CONTAINERS%/json",
-            "Podman's own API (libpod) is refused",
+            "clients may use any API version, and Podman's own API (libpod) is refused",
         ],
     );
     let written = migrated(&file("rules.list"), None).unwrap();
@@ -599,8 +599,9 @@ fn rules_of_cetusguard_are_read() {
     let text = file("cetusguard.yaml").replace("/web/restart", "/(");
     check_error(&text, None, "standard input:17: bad pattern");
     let text = file("cetusguard.yaml").replace("CETUSGUARD_LOG_LEVEL", "CETUSGUARD_FRONTEND_TLS_CACERT");
-    let config = loaded(&migrated(&text, None).unwrap());
-    assert_eq!(config.listeners[0].address.to_string(), "tcp://127.0.0.1:2375");
+    let written = migrated(&text, None).unwrap();
+    assert_eq!(loaded(&written).listeners[0].address.to_string(), "tcp://127.0.0.1:2375");
+    check_parts(&written, &["cannot tell clients by certificates, so it listens on loopback only"]);
 }
 
 #[test]
