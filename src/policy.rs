@@ -18,7 +18,7 @@ pub use self::lookup::{Lookup, LookupKind};
 pub use self::refusal::Refusal;
 use self::shown::{ShownFields, selects_by_name};
 use crate::api::errors::{self, ErrorTable};
-use crate::api::queries::{self, QueryTable};
+use crate::api::queries::{self, QueryTable, ReadField};
 use crate::api::{DocumentPart, Operation, ResponseKind, StreamKind, operation};
 use crate::filter::{Action, CompileError, DocumentLimits, Plan, RecordFilter, Rule};
 use crate::profile::{Profile, RequestContents, StreamFiltering};
@@ -37,6 +37,8 @@ pub struct Policy {
     shown: ShownFields,
     /// What is shown of the engine's error documents.
     errors: Option<Arc<Plan>>,
+    /// Whether the texts of the engine's errors are shown as they are.
+    shows_errors_in_full: bool,
     /// What is said of error texts that are hidden.
     error_table: &'static ErrorTable,
 }
@@ -198,8 +200,17 @@ impl Policy {
             allowed.extend(compiler.allowed(operation, queries, &shown).map(|entry| (operation.id, entry)));
         }
         let errors = compiler.plan(errors::SCHEMA);
+        let shows_errors_in_full = compiler.shows_errors_in_full();
         compiler.check_unused_rules();
-        compiler.diagnostics.finish(Self { profile: profile.clone(), allowed, queries, shown, errors, error_table })
+        compiler.diagnostics.finish(Self {
+            profile: profile.clone(),
+            allowed,
+            queries,
+            shown,
+            errors,
+            shows_errors_in_full,
+            error_table,
+        })
     }
 
     /// The name of the profile.
@@ -292,6 +303,19 @@ impl Policy {
         Some(shown)
     }
 
+    /// Whether the profile shows the texts of errors as they are, credentials included.
+    pub fn shows_errors_in_full(&self) -> bool {
+        self.shows_errors_in_full
+    }
+
+    /// Whether known warnings are said in the answers of an operation, which creates or updates something. If the profile shows
+    /// all warnings, they are there already. A rule about these answers has the last word.
+    pub fn says_known_warnings(&self, operation: &Operation) -> bool {
+        let schema = operation.schema();
+        let is_ruled = |rule: &Rule| Some(rule.on.as_str()) == schema && rule.action != Action::Keep;
+        operation.gives_warnings() && !self.profile.rules.iter().any(is_ruled)
+    }
+
     /// What is said of error texts that are hidden.
     pub fn error_table(&self) -> &'static ErrorTable {
         self.error_table
@@ -346,6 +370,15 @@ impl PolicyCompiler<'_> {
             self.ok(added);
         }
         shown
+    }
+
+    /// Whether the texts of errors are shown as they are.
+    fn shows_errors_in_full(&mut self) -> bool {
+        let Profile { show, rules, .. } = self.profile;
+        let mut shown = ShownFields::default();
+        let added = shown.add(self.catalogue, errors::SCHEMA, show, rules, true);
+        let text = ReadField { schema: errors::SCHEMA.to_owned(), path: errors::TEXT.to_owned() };
+        self.ok(added).is_some() && shown.has(&text)
     }
 
     /// Compiles an allowed operation. Returns `None` after an error.

@@ -18,6 +18,8 @@
 //! | [`memory`] | the memory that documents may use |
 //! | [`respond`] | the answer to an error |
 //! | [`message`] | what a client reads of an error |
+//! | [`in_stream`] | errors inside a stream of progress |
+//! | [`warnings`] | warnings in the answers to creates and updates |
 //! | [`error`] | why an exchange failed |
 //! | [`access_log`] | the log line of an exchange |
 
@@ -27,6 +29,7 @@ mod downstream;
 mod error;
 mod exchange;
 mod headers;
+mod in_stream;
 mod lookup;
 mod memory;
 mod message;
@@ -36,6 +39,7 @@ mod respond;
 mod stream_request;
 mod tunnel;
 mod versions;
+mod warnings;
 mod work;
 
 pub use self::body::{BodyError, Filtered};

@@ -14,6 +14,8 @@ use crate::yaml::{self, Diagnostics, Members, Node};
 
 /// The schema of the engine's error documents.
 pub const SCHEMA: &str = "Error";
+/// The path of the text in them.
+pub const TEXT: &str = "$.message";
 
 /// The built-in table, as file name and text.
 const FILE: (&str, &str) = ("built-in:errors.yaml", include_str!("../../filters/errors.yaml"));

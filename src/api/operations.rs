@@ -318,6 +318,11 @@ impl Operation {
         self.schema()
     }
 
+    /// Whether it only asks whether the engine is there.
+    pub fn is_ping(&self) -> bool {
+        self.template == "/_ping"
+    }
+
     /// Whether it is a debug page of the daemon, which shows its arguments and its memory.
     pub fn is_debug_page(&self) -> bool {
         ["/debug/", "/vars", "/pprof/"].iter().any(|prefix| self.template.starts_with(prefix))
@@ -333,6 +338,12 @@ impl Operation {
     /// Whether the request makes the engine send requests to a host that it names.
     pub fn calls_out(&self) -> bool {
         self.calls_registry || ["GetPluginPrivileges", "SystemAuth"].contains(&self.id)
+    }
+
+    /// Whether the answer to the request has warnings about what the request asks for.
+    pub fn gives_warnings(&self) -> bool {
+        let schemas = ["ContainerCreated", "ContainerUpdated", "NetworkCreated", "ServiceCreated", "ServiceUpdated"];
+        self.schema().is_some_and(|schema| schemas.contains(&schema))
     }
 
     /// Whether the request says which command new containers run.

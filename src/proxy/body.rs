@@ -24,14 +24,15 @@ use tokio::time::Sleep;
 
 use super::access_log::AccessLog;
 use super::headers::HostFields;
+use super::in_stream::InStreamErrors;
 use super::memory::{Leased, MemoryError, MemoryLease, buffer};
 use super::message::Message;
-use super::{Error, headers, versions, work};
+use super::{Error, headers, versions, warnings, work};
 use crate::api::{ApiRange, ApiVersion, Upgrade};
 use crate::filter::{FilterError, Plan, RecordFilter, Report};
 use crate::policy::RelayReason;
 use crate::stream::elements::{ArrayError, ArraySplitter};
-use crate::stream::records::{MARK, Marks};
+use crate::stream::records::{MARK, Marks, RecordSplitter};
 use crate::upstream::raw::ResponseHead;
 use crate::upstream::{UpstreamBody, UpstreamError};
 
@@ -48,6 +49,7 @@ enum Content {
     Empty,
     Whole(Bytes),
     Array(Box<ArrayRewriter>),
+    Progress(Box<ProgressRewriter>),
     Relayed(Box<UpstreamBody>),
 }
 
@@ -79,7 +81,7 @@ impl Filtered {
         Self::of(Content::Whole(message.into_document().into()))
     }
 
-    /// One document, rewritten by `plan`. If it states API versions, they are those of `api`. Its memory is leased until the
+    /// One document, rewritten by `plan`, and amended if there is something to say beside that. Its memory is leased until the
     /// last byte has been sent.
     ///
     /// # Errors
@@ -88,7 +90,7 @@ impl Filtered {
     pub(super) async fn document(
         body: UpstreamBody,
         plan: Arc<Plan>,
-        api: Option<ApiRange>,
+        amendment: Option<Amendment>,
         limit: usize,
         mut memory: MemoryLease,
     ) -> Result<(Self, Report), Error> {
@@ -99,8 +101,10 @@ impl Filtered {
         let apply = move || {
             let mut out = buffer(document.len());
             let report = plan.apply(&document, &mut out)?;
+            if let Some(amendment) = amendment {
+                out = amendment.apply(&document, out);
+            }
             drop(document);
-            out = api.and_then(|api| versions::limited(&out, &api)).unwrap_or(out);
             Ok((Leased::new(out, memory), report))
         };
         let applied = if is_long { work::on_helper(apply).await } else { apply() };
@@ -145,6 +149,12 @@ impl Filtered {
         Ok(Self::of(Content::Array(Box::new(rewriter))))
     }
 
+    /// A stream of progress: its records as they are, and its errors as the policy says them.
+    pub(super) fn progress(body: UpstreamBody, errors: InStreamErrors, limit: usize, memory: MemoryLease) -> Self {
+        let records = Some(RecordSplitter::new(Marks::Forbidden, limit));
+        Self::of(Content::Progress(Box::new(ProgressRewriter { body, records, errors, arrived: None, memory })))
+    }
+
     /// The engine's bytes as they are. Policy gives the reason.
     pub(super) fn relay(body: UpstreamBody, _reason: RelayReason) -> Self {
         Self::of(Content::Relayed(Box::new(body)))
@@ -169,6 +179,7 @@ impl Filtered {
             Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Whole(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
             Content::Array(rewriter) => rewriter.poll_chunk(cx),
+            Content::Progress(rewriter) => rewriter.poll_chunk(cx),
             Content::Relayed(body) => Poll::Ready(match ready!(Pin::new(&mut **body).poll_frame(cx)) {
                 None => None,
                 Some(Ok(frame)) => Some(Ok(frame.into_data().unwrap_or_default())),
@@ -210,7 +221,7 @@ impl Body for Filtered {
         match &self.content {
             Content::Empty => true,
             Content::Whole(bytes) => bytes.is_empty(),
-            Content::Array(_) => false,
+            Content::Array(_) | Content::Progress(_) => false,
             Content::Relayed(body) => body.is_end_stream(),
         }
     }
@@ -219,7 +230,7 @@ impl Body for Filtered {
         match &self.content {
             Content::Empty => SizeHint::with_exact(0),
             Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Array(_) => SizeHint::default(),
+            Content::Array(_) | Content::Progress(_) => SizeHint::default(),
             Content::Relayed(body) => body.size_hint(),
         }
     }
@@ -453,6 +464,67 @@ impl ChunkedOutput {
             let bytes = Bytes::from(std::mem::replace(&mut self.bytes, rest));
             self.ready.extend(cut.array_windows().map(|[start, end]| bytes.slice(start..end)));
         }
+    }
+}
+
+/// What a document says beside what the plan leaves of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Amendment {
+    /// The API versions that it states are those of this range.
+    ApiVersions(ApiRange),
+    /// It says the warnings that are known.
+    KnownWarnings,
+}
+
+impl Amendment {
+    /// Amends what the plan has left of a document.
+    fn apply(self, document: &[u8], left: Vec<u8>) -> Vec<u8> {
+        match self {
+            Self::ApiVersions(api) => versions::limited(&left, &api).unwrap_or(left),
+            Self::KnownWarnings => warnings::add_known(document, left),
+        }
+    }
+}
+
+/// Rewrites the errors in a stream of progress as it arrives. A slow client makes the engine wait.
+#[derive(Debug)]
+struct ProgressRewriter {
+    body: UpstreamBody,
+    /// `None` once the stream has ended.
+    records: Option<RecordSplitter>,
+    errors: InStreamErrors,
+    /// A chunk that waits for memory.
+    arrived: Option<Bytes>,
+    /// For the record that is held and what is made of it.
+    memory: MemoryLease,
+}
+
+impl ProgressRewriter {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        while let Some(records) = &mut self.records {
+            if let Some(chunk) = &self.arrived {
+                if let Err(error) = ready!(self.memory.poll_grow(cx, 2 * (records.held() + chunk.len()))) {
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+                let (chunk, mut out) = (self.arrived.take().unwrap_or_default(), Vec::new());
+                if records.push(&chunk, |record| self.errors.rewrite(record, &mut out)).is_err() {
+                    return Poll::Ready(Some(Err(Error::NotJson)));
+                }
+                self.memory.settle(CHUNK_MEMORY.max(2 * records.held()));
+                if !out.is_empty() {
+                    return Poll::Ready(Some(Ok(out.into())));
+                }
+            }
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => self.arrived = frame.into_data().ok(),
+                Some(Err(error)) => return Poll::Ready(Some(Err(Error::Upstream(error)))),
+                None if self.records.take().is_some_and(|records| records.finish::<FilterError>().is_err()) => {
+                    return Poll::Ready(Some(Err(Error::NotJson)));
+                }
+                None => {}
+            }
+        }
+        Poll::Ready(None)
     }
 }
 

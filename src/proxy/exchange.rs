@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Either, Empty, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN, UPGRADE};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN, UPGRADE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use super::access_log::{AccessLog, DeniedRequest};
-use super::body::Filtered;
+use super::body::{Amendment, Filtered};
 use super::headers::HostFields;
+use super::in_stream::InStreamErrors;
 use super::memory::{MemoryBudget, MemoryLease};
 use super::message::{ERROR_LIMIT, Message};
 use super::records::RecordFiltering;
 use super::stream_request::{StreamBody, StreamParts, StreamRequest};
 use super::{Error, headers, respond};
-use crate::api::{Operation, RequestBody, ResponseKind, StreamKind};
+use crate::api::{self, Operation, RequestBody, ResponseKind, StreamKind};
 use crate::filter::Plan;
 use crate::policy::{Decision, Denial, Policy, RelayReason};
 use crate::route::{self, Route, TargetError};
@@ -135,10 +136,11 @@ impl Proxy {
             Decision::Deny(denial) => Err(Error::Denied(self.policy.refusal(&route, denial))),
             Decision::Relay(reason) => {
                 log.decision("relay");
-                if opens_stream(&route, &request) {
+                let errors = self.in_stream_errors(&route);
+                if errors.is_none() && opens_stream(&route, &request) {
                     return self.open(&route, request, StreamBody::Relayed(reason), log).await;
                 }
-                self.relay(&route, request, reason).await.map(Answer::Response)
+                self.relay(&route, request, reason, errors).await.map(Answer::Response)
             }
             Decision::Records(filter) => {
                 log.decision("filter");
@@ -237,10 +239,15 @@ impl Proxy {
         if status == StatusCode::NOT_MODIFIED && route.operation.response == ResponseKind::Empty {
             return Ok(response);
         }
+        let length = headers::content_length(response.headers());
         let body = error_body(response.into_body()).await;
         if status.is_client_error() || status.is_server_error() {
             let (status, operation) = (status.as_u16(), route.operation);
-            let message = Message::of_engine(&self.policy, operation, status, body.as_deref());
+            let message = if operation.method == api::Method::Head {
+                Message::unread(&self.policy, length)
+            } else {
+                Message::of_engine(&self.policy, operation, status, body.as_deref())
+            };
             return Err(Error::Engine { status, operation, message });
         }
         Err(Error::Status)
@@ -265,9 +272,8 @@ impl Proxy {
                 Filtered::array(body, plan, self.element_limit, timeout, memory).await?
             }
             ResponseKind::Document(_) | ResponseKind::Stream(StreamKind::Stats) => {
-                let states_versions = route.operation.schema() == Some("SystemVersion");
-                let api = states_versions.then(|| *self.upstream.engine().api());
-                let (filtered, report) = Filtered::document(body, plan, api, self.element_limit, memory).await?;
+                let amendment = self.amendment(route.operation);
+                let (filtered, report) = Filtered::document(body, plan, amendment, self.element_limit, memory).await?;
                 log.hidden(&report);
                 filtered
             }
@@ -293,6 +299,7 @@ impl Proxy {
         route: &Route,
         request: ClientRequest,
         reason: RelayReason,
+        errors: Option<InStreamErrors>,
     ) -> Result<Response<Filtered>, Error> {
         let (is_head, version) = (request.method == Method::HEAD, request.version);
         let (parts, body) = self.send(route, request).await?.into_parts();
@@ -308,6 +315,10 @@ impl Proxy {
                 Filtered::own("OK")
             }
             ResponseKind::Empty => {
+                if route.operation.is_ping() {
+                    headers::describe_ping(&mut down);
+                    down.insert(CONTENT_LENGTH, const { HeaderValue::from_static("0") });
+                }
                 body.discard(DRAIN_LIMIT).await?;
                 Filtered::empty()
             }
@@ -325,13 +336,31 @@ impl Proxy {
                 }
                 tracing::debug!(reason = reason.as_str(), "relaying the body");
                 headers::copy_content_type(&parts.headers, &mut down);
-                Filtered::relay(body, reason)
+                match errors {
+                    Some(_) if !headers::is_plain_json(&parts.headers) => return Err(Error::NotJson),
+                    Some(errors) => Filtered::progress(body, errors, self.element_limit, self.memory.lease()),
+                    None => Filtered::relay(body, reason),
+                }
             }
         };
         let mut response = Response::new(if is_head { Filtered::empty() } else { filtered });
         *response.status_mut() = parts.status;
         *response.headers_mut() = down;
         Ok(response)
+    }
+
+    /// What the answer of an operation says beside what the plan leaves of it.
+    fn amendment(&self, operation: &Operation) -> Option<Amendment> {
+        if operation.schema() == Some("SystemVersion") {
+            return Some(Amendment::ApiVersions(*self.upstream.engine().api()));
+        }
+        self.policy.says_known_warnings(operation).then_some(Amendment::KnownWarnings)
+    }
+
+    /// What happens to errors in the stream of progress that a request asks for; `None` if nothing does.
+    fn in_stream_errors(&self, route: &Route) -> Option<InStreamErrors> {
+        let is_progress = route.operation.response == ResponseKind::Stream(StreamKind::Progress);
+        if is_progress { InStreamErrors::of(&self.policy) } else { None }
     }
 
     fn headers_down(&self, from: &HeaderMap) -> HeaderMap {

@@ -272,6 +272,11 @@ pub(super) fn copy_path_stat(from: &HeaderMap, down: &mut HeaderMap) {
     copy(from, &[PATH_STAT], down);
 }
 
+/// The length that an answer names.
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// Whether an answer marks the end of its body. Otherwise the connection ends it, and so does a cut.
 pub(super) fn marks_end(headers: &HeaderMap) -> bool {
     headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)

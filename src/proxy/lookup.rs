@@ -17,6 +17,7 @@ use super::body::collect;
 use super::exchange::DRAIN_LIMIT;
 use super::message::Message;
 use super::{Error, Proxy, headers, work};
+use crate::api;
 use crate::policy::{Lookup, LookupKind};
 use crate::route::{Query, Route};
 
@@ -28,7 +29,12 @@ impl Proxy {
     /// of the connection to the engine.
     pub(super) async fn named_exactly(&self, route: &Route, lookup: &Lookup) -> Result<Route, Error> {
         let absent = || {
-            let message = Message::of_engine(&self.policy, route.operation, 404, None);
+            let message = match route.operation.method {
+                api::Method::Head => Message::unread(&self.policy, None),
+                api::Method::Get | api::Method::Post | api::Method::Put | api::Method::Delete => {
+                    Message::of_engine(&self.policy, route.operation, 404, None)
+                }
+            };
             Error::Engine { status: 404, operation: route.operation, message }
         };
         let inspection = Route {

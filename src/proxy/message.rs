@@ -23,6 +23,8 @@ enum Wording {
     Text(Cow<'static, str>),
     /// What the plan of error documents leaves of the engine's.
     Document(Vec<u8>),
+    /// Nothing but the length of the document, if it is known: the answer to a HEAD.
+    Unread(Option<u64>),
 }
 
 /// The member of the engine's error documents that clients read.
@@ -66,6 +68,28 @@ impl Message {
         Self::text(policy.error_table().phrase(status, operation, text.as_deref()))
     }
 
+    /// For an error of the engine to a HEAD, whose text nobody has read. `length` is what the engine says of its document; it is
+    /// that of the client's only if the policy shows all of it.
+    pub(super) fn unread(policy: &Policy, length: Option<u64>) -> Self {
+        Self(Wording::Unread(length.filter(|_| policy.shows_errors_in_full())))
+    }
+
+    /// The length of a document that is not sent.
+    pub(super) fn unread_length(&self) -> Option<u64> {
+        match self.0 {
+            Wording::Unread(length) => length,
+            Wording::Text(_) | Wording::Document(_) => None,
+        }
+    }
+
+    /// What the policy says of an error inside a stream.
+    pub(super) fn in_stream(policy: &Policy, text: Option<&str>) -> String {
+        let document = serde_json::json!({ "message": text.unwrap_or_default() }).to_string();
+        let shown = policy.shown_error(document.as_bytes()).and_then(|document| text_of(&document));
+        let known = || text.and_then(|text| policy.error_table().known(text)).map(str::to_owned);
+        shown.filter(|text| !text.is_empty()).or_else(known).unwrap_or_else(|| errors::HIDDEN_IN_STREAM.to_owned())
+    }
+
     fn text(text: String) -> Self {
         Self(Wording::Text(Cow::Owned(text)))
     }
@@ -79,6 +103,7 @@ impl Message {
     pub(super) fn into_document(self) -> Vec<u8> {
         match self.0 {
             Wording::Document(document) => document,
+            Wording::Unread(_) => Vec::new(),
             Wording::Text(message) => {
                 let mut document = serde_json::json!({ "message": message }).to_string().into_bytes();
                 document.push(b'\n');

@@ -1,6 +1,6 @@
 //! The answer to an error, in the engine's form.
 
-use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
 use super::Error;
@@ -31,10 +31,14 @@ pub(super) fn busy(message: &'static str, engine: Option<ApiVersion>) -> Respons
 
 /// An answer of our own. Clients negotiate by any answer, so it names the API version of the `engine`.
 fn own(status: StatusCode, message: Message, engine: Option<ApiVersion>) -> Response<Filtered> {
+    let length = message.unread_length();
     let mut response = Response::new(Filtered::error(message));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
     if let Some(value) = engine.and_then(|version| HeaderValue::try_from(version.to_string()).ok()) {
         headers.insert("api-version", value);
     }

@@ -36,6 +36,7 @@ mod seeds;
 mod signals;
 mod slots;
 mod snapshots;
+mod statuses;
 mod streams;
 mod superfluous;
 mod support;
@@ -92,6 +93,7 @@ fn main() -> ExitCode {
             requests::TESTS,
             rules::TESTS,
             snapshots::TESTS,
+            statuses::TESTS,
             streams::TESTS,
             superfluous::TESTS,
             support::canary::TESTS,
