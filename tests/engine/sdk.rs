@@ -3,6 +3,7 @@
 //!
 //! The programs in `tests/clients` call the methods and print one JSON document for each call. They take the list of methods
 //! from the SDK itself, and fail if one of them is not called. So the test knows nothing of any SDK: it compares two lists.
+//! testcontainers, which is built on two of them, runs containers, and is compared in the same way.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,7 +25,9 @@ use crate::support::{at_once, client, installed, seed};
 pub(crate) const TESTS: &[Test] = tests![
     every_method_of_the_sdk_for_python_does_the_same,
     every_method_of_dockerode_does_the_same,
-    every_method_of_bollard_does_the_same
+    every_method_of_bollard_does_the_same,
+    testcontainers_for_python_runs_containers,
+    testcontainers_for_node_runs_containers,
 ];
 
 /// How long a program may run. It takes a sixth of that on an idle machine.
@@ -71,6 +74,21 @@ fn every_method_of_bollard_does_the_same() -> Outcome {
     check("bollard", &[&program, &source, REGISTRY, archive.to_str().unwrap()], &[])
 }
 
+/// What testcontainers is told: to leave out a container of its own, from a public registry, that removes others.
+const ALONE: &str = "TESTCONTAINERS_RYUK_DISABLED=true";
+
+fn testcontainers_for_python_runs_containers() -> Outcome {
+    let python = installed::client("python/bin/python")?;
+    check("testcontainers-python", &["env", ALONE, &python, &installed::script("containers.py")], &[])
+}
+
+fn testcontainers_for_node_runs_containers() -> Outcome {
+    let package = installed::client("node_modules/testcontainers/package.json")?;
+    let node = installed::client("python/bin/node")?;
+    let modules = format!("NODE_PATH={}", Path::new(&package).ancestors().nth(2).unwrap().display());
+    check("testcontainers-node", &["env", ALONE, &modules, &node, &installed::script("containers.js")], &[])
+}
+
 /// Runs a program at two engines of its own, directly and through the proxy at the same time, and compares what it prints.
 #[track_caller]
 fn check(name: &str, program: &[&str], differences: &[Difference]) -> Outcome {
@@ -81,7 +99,9 @@ fn check(name: &str, program: &[&str], differences: &[Difference]) -> Outcome {
         let proxy = is_proxied.then(|| Proxy::start(&engine.socket(), "open"));
         let socket = proxy.as_ref().map_or_else(|| engine.socket(), Proxy::socket);
         std::fs::create_dir_all(socket.with_file_name("client")).unwrap();
-        let output = cli::run_within(LIMIT, &socket, program, "");
+        let inside = engine.inside();
+        let program: Vec<&str> = inside.iter().map(String::as_str).chain(program.iter().copied()).collect();
+        let output = cli::run_within(LIMIT, &socket, &program, "");
         let folders = [engine.folder(), socket.parent().unwrap()];
         Ok((parts(&String::from_utf8_lossy(&output.stdout), &folders), output))
     });

@@ -120,6 +120,11 @@ impl Engine {
         self.folder.path()
     }
 
+    /// The beginning of a command that runs in the engine's network, where the ports of its containers are published.
+    pub(crate) fn inside(&self) -> [String; 2] {
+        ["nsenter".to_owned(), format!("--net=/proc/{}/ns/net", self.process.id())]
+    }
+
     /// The parent of the control groups of the engine's containers.
     pub(crate) fn control_group(&self) -> String {
         format!("/{}", self.folder.unique_name())
