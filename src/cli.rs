@@ -139,9 +139,9 @@ pub struct ExplainArgs {
     /// Profile of the client
     #[arg(long, value_name = "NAME", default_value = "dashboard")]
     pub profile: String,
-    /// Method and target as one argument: 'GET /v1.44/containers/web/json'
-    #[arg(value_name = "REQUEST")]
-    pub request: String,
+    /// Method and target: GET /v1.44/containers/web/json, in quotes or not; GET may be left out
+    #[arg(value_name = "REQUEST", required = true, num_args = 1..=3)]
+    pub request: Vec<String>,
 }
 
 /// The arguments of `catalogue`.
@@ -395,10 +395,14 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_one_argument() {
-        let found = parse(["dockveil", "explain", "GET /_ping"].map(OsString::from)).unwrap();
-        let Command::Explain(explain) = found else { panic!("{found:?}") };
-        assert_eq!((explain.request.as_str(), explain.profile.as_str()), ("GET /_ping", "dashboard"));
+    fn a_request_is_one_argument_or_two() {
+        for words in [&["GET /_ping"][..], &["GET", "/_ping"]] {
+            let arguments = ["dockveil", "explain"].iter().chain(words).map(OsString::from);
+            let found = parse(arguments).unwrap();
+            let Command::Explain(explain) = found else { panic!("{found:?}") };
+            assert_eq!((explain.request.join(" "), explain.profile.as_str()), ("GET /_ping".to_owned(), "dashboard"));
+        }
+        check_usage("explain", "REQUEST");
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod diff;
 mod explain;
 mod filter;
 mod healthcheck;
+pub mod layout;
 pub mod migrate;
 mod summary;
 
@@ -22,7 +23,7 @@ use crate::server::{self, Signals};
 use crate::yaml::{Diagnostic, Diagnostics, Location};
 
 pub use self::catalogue::{catalogue, describe};
-pub use self::explain::explain;
+pub use self::explain::{explain, explain_request};
 pub use self::filter::filter;
 pub use self::healthcheck::healthcheck;
 pub use self::summary::summary;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use dockveil::cli::{self, Command, EarlyExit, Environment, LogLevel, ServeArgs};
 use dockveil::command;
 use dockveil::command::demo::Colour;
+use dockveil::command::layout::{self, Wrapped};
 use dockveil::config::compat;
 use dockveil::server;
 use dockveil::server::log::{LevelStyle, QueuedOutput};
@@ -47,15 +48,17 @@ fn log_level(asked: &Command, environment: &Environment) -> Result<LogLevel, Str
 /// Runs a command; returns the exit status.
 fn run(asked: &Command, environment: &Environment, level: LogLevel, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     start_log(level, Colour::choose(stderr().is_terminal(), environment));
+    // What people read fits their terminal.
+    let width = layout::width(stdout());
     let done = match asked {
         Command::Serve(arguments) => return serve(arguments, environment),
-        Command::Check(arguments) => command::check(arguments, environment, out),
-        Command::Explain(arguments) => command::explain(arguments, environment, out),
+        Command::Check(arguments) => command::check(arguments, environment, &mut Wrapped::new(out, width)),
+        Command::Explain(arguments) => command::explain(arguments, environment, &mut Wrapped::new(out, width)),
         Command::Filter(arguments) => command::filter(arguments, environment, &mut stdin(), out, err),
         Command::Healthcheck(arguments) => command::healthcheck(arguments, environment, out, err),
-        Command::Profiles(arguments) => command::profiles(arguments, environment, out),
+        Command::Profiles(arguments) => command::profiles(arguments, environment, &mut Wrapped::new(out, width)),
         Command::Migrate(arguments) => command::migrate::run(arguments, &mut stdin(), out),
-        Command::Catalogue(arguments) => command::catalogue(arguments, environment, out),
+        Command::Catalogue(arguments) => command::catalogue(arguments, environment, &mut Wrapped::new(out, width)),
         Command::Demo => command::demo::run(Colour::choose(stdout().is_terminal(), environment), out),
     };
     match done {

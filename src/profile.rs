@@ -5,12 +5,14 @@
 
 mod built_in;
 mod contents;
+mod lines;
 mod opened_by;
 mod raw;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::contents::RequestContents;
+pub use self::lines::{DecidingLines, ListedName};
 pub use self::opened_by::{OpenedBy, OpeningVariables};
 use self::raw::RawProfile;
 use crate::api::Operation;
@@ -56,6 +58,8 @@ pub struct Profile {
     pub stats: StreamFiltering,
     /// Where the operator opens what it denies.
     pub opened_by: OpenedBy,
+    /// The lines that decide the rest.
+    pub lines: DecidingLines,
 }
 
 impl Profile {

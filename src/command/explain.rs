@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use super::{CommandError, FAILED, OK, load, profile_named};
+use crate::api::{Operation, lists};
 use crate::cli::{self, Environment};
-use crate::filter::{Explained, RecordFilter};
+use crate::filter::{Action, Explained, NamesShown, RecordFilter, Treatment};
 use crate::policy::{Decision, Denial, Policy};
-use crate::profile::Profile;
+use crate::profile::{ListedName, Profile, StreamFiltering};
 use crate::route::{self, Route, TargetError};
-use crate::schema::Catalogue;
-use crate::yaml::Diagnostic;
+use crate::schema::{Catalogue, Class, NameList};
+use crate::yaml::{Diagnostic, Location};
 
 /// Explains the request in `arguments`.
 ///
@@ -23,18 +24,31 @@ pub fn explain(
 ) -> Result<u8, CommandError> {
     let filters = load(&arguments.files, environment)?;
     let policy = Policy::compile(profile_named(&filters, &arguments.profile)?, &filters.catalogue)?;
-    explain_request(&arguments.request, &policy, &filters.catalogue, out)
+    explain_request(&arguments.request.join(" "), &policy, &filters.catalogue, out)
 }
 
-/// Explains what a policy does with a request: a method and a target.
-fn explain_request(
+/// The method and the target of a request line. The method may be missing, and so may the protocol.
+fn method_and_target(line: &str) -> (&str, &str) {
+    let line = line.trim();
+    let line = [" HTTP/1.1", " HTTP/1.0"].iter().find_map(|protocol| line.strip_suffix(protocol)).unwrap_or(line);
+    match line.split_once(' ') {
+        Some((method, target)) if method.bytes().all(|byte| byte.is_ascii_alphabetic()) => (method, target.trim()),
+        Some(_) | None => ("GET", line.trim()),
+    }
+}
+
+/// Explains what a policy does with a request line: a method and a target.
+///
+/// # Errors
+/// [`CommandError`].
+pub fn explain_request(
     request: &str,
     policy: &Policy,
     catalogue: &Catalogue,
     out: &mut dyn Write,
 ) -> Result<u8, CommandError> {
-    let (method, target) = request.trim().split_once(' ').unwrap_or(("GET", request.trim()));
-    let mut route = match route::find(method, target.trim()) {
+    let (method, target) = method_and_target(request);
+    let mut route = match route::find(method, target) {
         Ok(Some(route)) => route,
         Ok(None) => {
             writeln!(out, "route     none\ndecision  404: no such operation")?;
@@ -73,31 +87,131 @@ fn write_decision(
                 writeln!(out, "          {}", operation.about)?;
             }
         }
-        Decision::Deny(
-            denial @ (Denial::Erases
-            | Denial::Parameter(_)
-            | Denial::Body
-            | Denial::Oracle
-            | Denial::Pattern
-            | Denial::Filters
-            | Denial::Name),
-        ) => {
-            writeln!(out, "decision  403: {}", denial.public())?;
+        Decision::Deny(Denial::Erases) => {
+            writeln!(out, "decision  403: {}", policy.refusal(route, Denial::Erases).public())?;
+            write_erased(operation, profile, catalogue, out)?;
+        }
+        Decision::Deny(denial @ Denial::Parameter(_)) => {
+            writeln!(out, "decision  403: {}", policy.refusal(route, denial).public())?;
+            match profile.parameters.get(operation.id).and_then(|contents| contents.location.as_ref()) {
+                Some(location) => writeln!(out, "          by {location}")?,
+                None => writeln!(out, "          no known client sends it, and no line of `parameters` names it")?,
+            }
+        }
+        Decision::Deny(denial @ (Denial::Body | Denial::Oracle | Denial::Pattern | Denial::Filters | Denial::Name)) => {
+            writeln!(out, "decision  403: {}", policy.refusal(route, denial).public())?;
+            write_deciding(route, policy, catalogue, out)?;
         }
         Decision::Relay(reason) => {
             writeln!(out, "decision  relay: passes untouched ({})", reason.as_str())?;
+            write_stream(operation, profile, out)?;
+            write_deciding(route, policy, catalogue, out)?;
             write_permission(route, profile, out)?;
         }
         Decision::Filter(_) => {
             writeln!(out, "decision  filter")?;
+            write_deciding(route, policy, catalogue, out)?;
             write_permission(route, profile, out)?;
-            write_fields(&explained(profile, catalogue, operation.filtered_schema())?, out)?;
+            write_shown(&explained(profile, catalogue, operation.filtered_schema())?, profile, out)?;
         }
         Decision::Records(_) => {
             writeln!(out, "decision  filter: each record as it passes")?;
+            write_stream(operation, profile, out)?;
+            write_deciding(route, policy, catalogue, out)?;
             write_permission(route, profile, out)?;
-            write_fields(&explained(profile, catalogue, operation.filtered_schema())?, out)?;
+            write_shown(&explained(profile, catalogue, operation.filtered_schema())?, profile, out)?;
         }
+    }
+    Ok(())
+}
+
+/// The line that says whether the records of a stream are filtered.
+fn write_stream(operation: &Operation, profile: &Profile, out: &mut dyn Write) -> Result<(), CommandError> {
+    let (key, filtering, line) = match operation.schema() {
+        Some("Event") => ("events", profile.events, &profile.lines.events),
+        Some("ContainerStats") => ("stats", profile.stats, &profile.lines.stats),
+        Some(_) | None => return Ok(()),
+    };
+    let word = match filtering {
+        StreamFiltering::Filtered => "filtered",
+        StreamFiltering::Untouched => "untouched",
+    };
+    match line {
+        Some(location) => writeln!(out, "          by {location} (`{key}: {word}`)")?,
+        None => writeln!(out, "          by default: no line says `{key}: filtered`")?,
+    }
+    Ok(())
+}
+
+/// The lines of rules and allow-lists that decide whether a request passes: without any one of them it would be the other way
+/// round.
+fn write_deciding(
+    route: &Route,
+    policy: &Policy,
+    catalogue: &Catalogue,
+    out: &mut dyn Write,
+) -> Result<(), CommandError> {
+    if route.query.pairs().next().is_none() {
+        return Ok(());
+    }
+    let is_denied = |policy: &Policy| matches!(policy.decide(route), Decision::Deny(_));
+    let before = is_denied(policy);
+    let mut profile = policy.profile().clone();
+    // What other operations may do has no part in it.
+    profile.allow.retain(|id, _| *id == route.operation.id);
+    for location in removable(&profile) {
+        let without = without(&profile, &location);
+        if is_denied(&Policy::compile(&without, catalogue)?) != before {
+            writeln!(out, "          by {location}")?;
+        }
+    }
+    Ok(())
+}
+
+/// The lines of rules and of entries of allow-lists, each once.
+fn removable(profile: &Profile) -> Vec<Location> {
+    let rules = profile.rules.iter().map(|rule| &rule.location);
+    let mut found: Vec<Location> = Vec::new();
+    for location in rules.chain(profile.lines.names.iter().map(|named| &named.location)) {
+        if !found.contains(location) {
+            found.push(location.clone());
+        }
+    }
+    found
+}
+
+/// A profile without one of those lines.
+fn without(profile: &Profile, location: &Location) -> Profile {
+    let mut profile = profile.clone();
+    profile.rules.retain(|rule| rule.location != *location);
+    profile.lines.names.retain(|named| named.location != *location);
+    profile.show.names = NamesShown::default();
+    for ListedName { list, name, .. } in &profile.lines.names {
+        profile.show.names.extend(*list, [name]);
+    }
+    profile
+}
+
+/// The fields that an operation would erase, each with the line that hides or changes it.
+fn write_erased(
+    operation: &Operation,
+    profile: &Profile,
+    catalogue: &Catalogue,
+    out: &mut dyn Write,
+) -> Result<(), CommandError> {
+    for part in operation.writes_back {
+        let part_path = format!("$.{}", part.path.join("."));
+        let is_inside = |path: &str| {
+            path.strip_prefix(&part_path).is_some_and(|rest| rest.starts_with(['.', '[']) || rest.is_empty())
+        };
+        let mut fields = explained(profile, catalogue, Some(part.schema))?;
+        let is_whole = |field: &Explained| matches!(field.treatment, Treatment::Shown | Treatment::Rule(Action::Keep));
+        fields.retain(|field| field.class.is_some() && is_inside(&field.path) && !is_whole(field));
+        writeln!(out, "\n{} of {} is not shown as it is:", part_path, part.schema)?;
+        if !profile.show.unknown {
+            writeln!(out, "  fields that nobody has classified are hidden")?;
+        }
+        write_shown(&fields, profile, out)?;
     }
     Ok(())
 }
@@ -139,6 +253,34 @@ fn write_permission(route: &Route, profile: &Profile, out: &mut dyn Write) -> Re
         (names, Some(location)) => writeln!(out, "          may have {} ({location})", names.join(", "))?,
     }
     Ok(())
+}
+
+/// What decides about classes and entries by name, and then the fields.
+fn write_shown(fields: &[Explained], profile: &Profile, out: &mut dyn Write) -> Result<(), CommandError> {
+    let is_listed = |treatment: &Treatment, list: NameList| matches!(treatment, Treatment::Listed(known) | Treatment::AllBut(known) if *known == list);
+    writeln!(out, "\nclasses")?;
+    for class in Class::ALL.iter().filter(|class| fields.iter().any(|field| field.class == Some(**class))) {
+        let shown = if profile.show.classes.contains(*class) { "shown" } else { "hidden" };
+        match profile.classes.get(class) {
+            Some(location) => writeln!(out, "  {:9}  {shown:6}  by {location}", class.as_str())?,
+            None => writeln!(out, "  {:9}  {shown}", class.as_str())?,
+        }
+    }
+    let default = |line: &Option<Location>| line.as_ref().map_or("by default".to_owned(), |line| format!("by {line}"));
+    let unknown = if profile.show.unknown { "shown" } else { "hidden" };
+    writeln!(out, "  {:9}  {unknown:6}  {}", "unknown", default(&profile.lines.unknown))?;
+    let masked = if profile.show.mask { "masked in what is shown" } else { "not masked" };
+    writeln!(out, "  credentials are {masked}, {}", default(&profile.lines.mask))?;
+    for list in lists::ALL.into_iter().filter(|list| fields.iter().any(|field| is_listed(&field.treatment, *list))) {
+        writeln!(out, "\n{list} by name")?;
+        let names: Vec<&ListedName> = profile.lines.names.iter().filter(|named| named.list == list).collect();
+        let width = names.iter().map(|named| named.name.len()).max().unwrap_or(0).min(50);
+        for ListedName { name, location, .. } in names {
+            let (word, name) = name.strip_prefix('!').map_or(("shown", name.as_str()), |name| ("hidden", name));
+            writeln!(out, "  {name:width$}  {word:6}  by {location}")?;
+        }
+    }
+    write_fields(fields, out)
 }
 
 /// The fields, grouped by the top-level member that they are in.

@@ -237,9 +237,13 @@ impl Compat {
             // The exclusions of the base profile, too.
             profile.show.names = NamesShown::default();
             (profile.events, profile.stats) = (StreamFiltering::Untouched, StreamFiltering::Untouched);
+            profile.lines.show_all(&Location::file(SHOW));
         }
-        profile.show.names.extend(lists::LABELS, &self.extra.labels);
-        profile.show.names.extend(lists::ENV, &self.extra.env);
+        for (list, names, variable) in [(lists::LABELS, &self.extra.labels, LABELS), (lists::ENV, &self.extra.env, ENV)]
+        {
+            profile.show.names.extend(list, names);
+            profile.lines.list(list, names, &Location::file(variable));
+        }
         profile.opened_by = OpenedBy::Variables(opening::opening(&self.switches, &self.extra));
         profile
     }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{OpenedBy, Profile, RequestContents, StreamFiltering};
+use super::{DecidingLines, ListedName, OpenedBy, Profile, RequestContents, StreamFiltering};
 use crate::api::{OPERATIONS, groups, lists, operation, operations_named, unknown_operation};
-use crate::filter::{NamesShown, Rule, Show, accepts_unknown, parse_rule, path_of, reach};
+use crate::filter::{Rule, Show, accepts_unknown, parse_rule, path_of, reach};
 use crate::schema::{Catalogue, Class, ClassSet, NameList, Schema};
 use crate::yaml::{Diagnostic, Diagnostics, Location, Members, Node, unknown, unknown_or};
 
@@ -53,14 +53,14 @@ pub(super) struct RawProfile {
     deny: NamedOperations,
     parameters: BTreeMap<&'static str, RequestContents>,
     classes: RawClasses,
-    unknown: Option<bool>,
-    names: NamesShown,
-    mask: Option<bool>,
+    unknown: Option<(bool, Location)>,
+    names: Vec<ListedName>,
+    mask: Option<(bool, Location)>,
     rules: Vec<Rule>,
     /// The entries of lists that a rule hides by name: they are hidden in every schema.
-    hidden_names: Vec<(NameList, String)>,
-    events: Option<StreamFiltering>,
-    stats: Option<StreamFiltering>,
+    hidden_names: Vec<(NameList, String, Location)>,
+    events: Option<(StreamFiltering, Location)>,
+    stats: Option<(StreamFiltering, Location)>,
 }
 
 impl RawProfile {
@@ -80,16 +80,24 @@ impl RawProfile {
         let (allow, deny) = (named_operations("allow"), named_operations("deny"));
         let parameters = members.get("parameters").map(|node| parameters(node, diagnostics)).unwrap_or_default();
         let classes = RawClasses::read(members, diagnostics);
-        let unknown = members.get("unknown").and_then(|node| diagnostics.ok(shown_or_hidden(node)));
-        let mut names = NamesShown::default();
+        let unknown = members.get("unknown").and_then(|node| located(node, diagnostics, shown_or_hidden));
+        let mut names = Vec::new();
         for list in lists::ALL {
-            names.extend(list, globs(members, list.key(), diagnostics));
+            names.extend(globs(members, list, diagnostics));
         }
-        let mask = members.get("mask-values").and_then(|node| diagnostics.ok(true_or_false(node)));
+        let mask = members.get("mask-values").and_then(|node| located(node, diagnostics, true_or_false));
         let rules = members.get("rules").map(|node| rules(node, catalogue, diagnostics)).unwrap_or_default();
         let hiding = rules.iter().filter(|rule| rule.action.hides());
-        let hidden_names = hiding.flat_map(|rule| reach::named_entries(catalogue, rule)).collect();
-        let mut filtering = |name: &str| members.get(name).and_then(|node| diagnostics.ok(stream_filtering(node)));
+        let entries_of = |rule: &Rule| {
+            let location = rule.location.clone();
+            let entries = reach::named_entries(catalogue, rule).into_iter();
+            entries.map(move |(list, name)| (list, name, location.clone())).collect::<Vec<_>>()
+        };
+        let hidden_names = hiding.flat_map(entries_of).collect();
+        let mut filtering = |name: &str| {
+            let node = members.get(name)?;
+            located(node, diagnostics, stream_filtering)
+        };
         let (events, stats) = (filtering("events"), filtering("stats"));
         let Some((name, location)) = named else {
             if members.get("profile").is_none() {
@@ -139,6 +147,7 @@ impl RawProfile {
             events: StreamFiltering::default(),
             stats: StreamFiltering::default(),
             opened_by: OpenedBy::default(),
+            lines: DecidingLines::default(),
         };
         if let Some(root) = ancestry.last() {
             root.classes.start(&mut profile, &root.location);
@@ -198,15 +207,19 @@ impl RawProfile {
         }
         profile.parameters.extend(self.parameters.iter().map(|(id, contents)| (*id, contents.clone())));
         self.classes.add_to(profile);
-        profile.show.unknown = self.unknown.unwrap_or(profile.show.unknown);
-        profile.show.mask = self.mask.unwrap_or(profile.show.mask);
-        profile.show.names.merge(&self.names);
-        profile.rules.extend(self.rules.iter().cloned());
-        for (list, name) in &self.hidden_names {
-            profile.show.names.exclude(*list, name);
+        decide(self.unknown.as_ref(), &mut profile.show.unknown, &mut profile.lines.unknown);
+        decide(self.mask.as_ref(), &mut profile.show.mask, &mut profile.lines.mask);
+        for ListedName { list, name, .. } in &self.names {
+            profile.show.names.extend(*list, [name]);
         }
-        profile.events = self.events.unwrap_or(profile.events);
-        profile.stats = self.stats.unwrap_or(profile.stats);
+        profile.lines.names.extend(self.names.iter().cloned());
+        profile.rules.extend(self.rules.iter().cloned());
+        for (list, name, location) in &self.hidden_names {
+            profile.show.names.exclude(*list, name);
+            profile.lines.list(*list, &[format!("!{name}")], location);
+        }
+        decide(self.events.as_ref(), &mut profile.events, &mut profile.lines.events);
+        decide(self.stats.as_ref(), &mut profile.stats, &mut profile.lines.stats);
     }
 }
 
@@ -297,7 +310,7 @@ impl RawClasses {
             Self::All(location) | Self::Show(_, location) => location,
             Self::Hide(_, location) => {
                 profile.show.classes = ClassSet::ALL;
-                profile.show.unknown = true;
+                decide(Some(&(true, location.clone())), &mut profile.show.unknown, &mut profile.lines.unknown);
                 location
             }
             Self::Nothing => name,
@@ -311,8 +324,8 @@ impl RawClasses {
             Self::All(location) => {
                 profile.classes = Class::ALL.into_iter().map(|class| (class, location.clone())).collect();
                 profile.show.classes = ClassSet::ALL;
-                profile.show.unknown = true;
-                profile.show.mask = false;
+                decide(Some(&(true, location.clone())), &mut profile.show.unknown, &mut profile.lines.unknown);
+                decide(Some(&(false, location.clone())), &mut profile.show.mask, &mut profile.lines.mask);
             }
             Self::Show(classes, _) => {
                 profile.classes.extend(classes.iter().cloned());
@@ -326,6 +339,22 @@ impl RawClasses {
             }
             Self::Nothing => {}
         }
+    }
+}
+
+/// Reads the value of a key, with its location.
+fn located<T>(
+    node: &Node,
+    diagnostics: &mut Diagnostics,
+    read: impl Fn(&Node) -> Result<T, Diagnostic>,
+) -> Option<(T, Location)> {
+    diagnostics.ok(read(node)).map(|value| (value, node.location.clone()))
+}
+
+/// Sets a value and the line that decides it, if a key sets it.
+fn decide<T: Copy>(set: Option<&(T, Location)>, value: &mut T, line: &mut Option<Location>) {
+    if let Some((new, location)) = set {
+        (*value, *line) = (*new, Some(location.clone()));
     }
 }
 
@@ -374,20 +403,20 @@ fn parameters(node: &Node, diagnostics: &mut Diagnostics) -> BTreeMap<&'static s
 }
 
 /// Reads a list of names, in which `*` stands for any text. A name behind `!` is an exclusion.
-fn globs(members: Members<'_>, key: &str, diagnostics: &mut Diagnostics) -> Vec<String> {
-    let Some(node) = members.get(key) else { return Vec::new() };
-    let mut found: Vec<String> = Vec::new();
+fn globs(members: Members<'_>, list: NameList, diagnostics: &mut Diagnostics) -> Vec<ListedName> {
+    let Some(node) = members.get(list.key()) else { return Vec::new() };
+    let mut found: Vec<ListedName> = Vec::new();
     for (text, item) in diagnostics.texts(node, "names, in which `*` stands for any text") {
         let name = text.strip_prefix('!').unwrap_or(text);
         let opposite = if name == text { format!("!{name}") } else { name.to_owned() };
         let wrong = name.chars().find(|c| "?[]{}=!".contains(*c) || c.is_whitespace());
         match wrong {
             None if name.is_empty() => diagnostics.push(item.diagnostic(format!("found {text:?}, expected a name"))),
-            None if found.contains(&opposite) => {
+            None if found.iter().any(|known| known.name == opposite) => {
                 diagnostics
                     .push(item.diagnostic(format!("the list has both {name:?} and its exclusion, expected one")));
             }
-            None => found.push(text.to_owned()),
+            None => found.push(ListedName { list, name: text.to_owned(), location: item.location.clone() }),
             Some(c) => {
                 let expected = "expected a name in which only `*`, and `!` before it, are special";
                 diagnostics.push(item.diagnostic(format!("found {c:?} in {text:?}, {expected}")));

@@ -17,6 +17,7 @@ mod deploy;
 mod docs;
 mod errors;
 mod events;
+mod explain;
 #[path = "../support/harness.rs"]
 mod harness;
 mod hostile;
@@ -46,6 +47,7 @@ mod types;
 mod unknown;
 mod upgrades;
 mod versions;
+mod width;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
             credential_formats::TESTS,
             credentials::TESTS,
             events::TESTS,
+            explain::TESTS,
             deploy::TESTS,
             clients::TESTS,
             answers::TESTS,
@@ -102,6 +105,7 @@ fn main() -> ExitCode {
             types::TESTS,
             upgrades::TESTS,
             versions::TESTS,
+            width::TESTS,
         ],
         // None takes a tenth of that on a machine with nothing else to do.
         limit: Duration::from_secs(120),
