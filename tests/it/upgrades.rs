@@ -11,6 +11,7 @@ use crate::support::proxy::{Bench, policy_of};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_tunnel_to_buildkit_passes_both_ways,
+    a_body_does_not_go_into_a_tunnel_to_buildkit,
     a_websocket_passes_both_ways,
     what_the_client_does_not_ask_for_reaches_no_daemon,
     no_tunnel_without_the_upgrade_that_was_asked_for,
@@ -79,6 +80,26 @@ fn a_tunnel_to_buildkit_passes_both_ways() {
         assert!(asked.starts_with(&expected) && asked.ends_with(rest), "{asked}");
         let fields_up = asked.strip_prefix(&expected).unwrap().strip_suffix(rest).unwrap();
         assert_eq!(sorted(fields_up), sorted(fields), "{target}");
+    }
+}
+
+/// dockerode 5 sends a body that is empty and chunked (docker-modem 5.0, `lib/modem.js`). The engine reads no body here, so none
+/// goes up, nor could one stand in the tunnel.
+fn a_body_does_not_go_into_a_tunnel_to_buildkit() {
+    let request = |body: &str| {
+        format!(
+            "POST /session HTTP/1.1\r\nUpgrade: h2c\r\nX-Docker-Expose-Session-Uuid: ab1\r\nX-Docker-Expose-Session-Name: testcontainers\r\n\
+             Transfer-Encoding: chunked\r\nConnection: Upgrade\r\nHost: localhost\r\n\r\n{body}"
+        )
+    };
+    for body in ["0\r\n\r\n", "6\r\ncanary\r\n0\r\n\r\n"] {
+        let (down, asked) = talk(&request(body), H2C);
+        assert_eq!(down, H2C);
+        assert!(asked.ends_with("Content-Length: 0\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"), "{asked}");
+        assert!(
+            asked.contains("x-docker-expose-session-name: testcontainers\r\n") && !asked.contains("canary"),
+            "{asked}"
+        );
     }
 }
 
