@@ -29,8 +29,10 @@ async function serves() {
   for await (const chunk of archive) bytes.push(chunk);
   tell("archive", Buffer.concat(bytes).includes("copied"));
   const logs = await container.logs();
-  tell("logs", await new Promise((resolve) => logs.once("data", (line) => resolve(line.toString()))));
-  logs.destroy();
+  for await (const line of logs) {
+    tell("logs", line.toString());
+    break;
+  }
   await container.restart({ timeout: 1 });
   tell("restart", await (await fetch(`http://${container.getHost()}:${container.getMappedPort(80)}/index.html`)).text());
   await container.stop({ timeout: 1 });

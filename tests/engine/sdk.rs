@@ -14,7 +14,7 @@ use std::time::Duration;
 use regex::{Captures, Regex};
 use serde_json::Value;
 
-use crate::harness::{Ignored, Outcome, Test, tests};
+use crate::harness::{self, Ignored, Outcome, Test, tests};
 use crate::support::cli;
 use crate::support::engine::{self, Engine, REGISTRY};
 use crate::support::process::Folder;
@@ -106,6 +106,9 @@ fn check(name: &str, program: &[&str], differences: &[Difference]) -> Outcome {
         Ok((parts(&String::from_utf8_lossy(&output.stdout), &folders), output))
     });
     let (direct, through) = (direct?, through?);
+    for output in [&direct.1, &through.1].iter().filter(|output| !output.status.success()) {
+        harness::note(&String::from_utf8_lossy(&output.stderr));
+    }
     compare(&direct.0, &through.0, differences);
     for output in [direct.1, through.1] {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -210,7 +213,8 @@ fn compare_part(
     }
 }
 
-/// Puts images in the order of their names, because the engine sorts them by seconds, and takes figures and progress away.
+/// Puts objects in the order of their names, because the engine sorts images by seconds and networks not at all, and takes
+/// figures and progress away.
 fn settle(value: &mut Value) {
     match value {
         // The version of an object in a swarm.
@@ -228,7 +232,10 @@ fn settle(value: &mut Value) {
         Value::Array(elements) => {
             // How often progress is told, and in which order, depends on the time that it takes.
             elements.retain(|element| element["progressDetail"].is_null() || !element["aux"].is_null());
-            let names = |element: &Value| [&element["RepoTags"], &element["attrs"]["RepoTags"]].map(Value::to_string);
+            let names = |element: &Value| {
+                let own = [element, &element["attrs"]].map(|of| [&of["RepoTags"], &of["Name"]].map(Value::to_string));
+                own.concat()
+            };
             elements.sort_by_cached_key(names);
             elements.iter_mut().for_each(settle);
         }
