@@ -553,6 +553,44 @@ fn glances_shows_the_same_but_for_commands() -> Outcome {
     Ok(())
 }
 
+/// The commands that Dockge runs (backend/stack.ts and backend/dockge-server.ts of 1.5.0), at the engine and through its profile.
+#[track_caller]
+fn check_dockge(compose: &str, file: &str, engine: &Engine) -> Outcome {
+    let docker = installed::client("docker")?;
+    let proxy = Proxy::start(&engine.socket(), "dockge");
+    let shown = |program: &[&str]| at_once([&engine.socket(), &proxy.socket()], |socket| cli::stdout(socket, program));
+    let rows = |text: &str| -> Value {
+        // One document, or one in each line.
+        let rows: Value = serde_json::from_str(text).unwrap_or_else(|_| text.lines().map(parse).collect());
+        rows.is_array().then_some(rows.clone()).unwrap_or_else(|| json!([rows]))
+    };
+    let [direct, through] = shown(&[compose, "ls", "--all", "--format", "json"]).map(|text| rows(&text)[0].clone());
+    for field in ["Name", "Status"] {
+        assert!(direct[field].is_string() && through[field] == direct[field], "{field}: {direct} {through}");
+    }
+    let project = [compose, "--project-name", "stack", "--file", file, "ps", "--all", "--format", "json"];
+    let [direct, through] = shown(&project).map(|text| rows(&text));
+    let fields = |rows: &Value| -> BTreeSet<String> {
+        let fields = ["ID", "Name", "Service", "Project", "Image", "State", "Health", "ExitCode"];
+        rows.as_array().unwrap().iter().map(|row| fields.map(|field| row[field].to_string()).join(" ")).collect()
+    };
+    assert!(fields(&direct).len() == 2 && fields(&through) == fields(&direct), "{direct} {through}");
+    let lines = |text: String| -> BTreeSet<String> {
+        text.lines()
+            .map(|line| serde_json::from_str(line).map_or(line.to_owned(), |row: Value| row["Name"].to_string()))
+            .collect()
+    };
+    for command in [
+        &["docker", "network", "ls", "--format", "{{.Name}}"][..],
+        &["docker", "stats", "--format", "json", "--no-stream"],
+    ] {
+        let [direct, through] = shown(command).map(lines);
+        assert!(!direct.is_empty() && through == direct, "{command:?}: {direct:?} {through:?}");
+    }
+    assert_no_canary("Dockge", &shown(&project)[1]);
+    Ok(())
+}
+
 /// A Compose project of two containers, one of them with a secret.
 const PROJECT: &str = r#"
 services:
@@ -604,6 +642,9 @@ fn check_compose(program: &str, name: &str) -> Outcome {
     assert!(cli::outputs(&direct).contains("sh -c"), "{}", cli::outputs(&direct));
     assert!(through.status.success() && !cli::outputs(&through).contains("sh -c"), "{}", cli::outputs(&through));
     assert!(cli::outputs(&through).contains("Up"), "{}", cli::outputs(&through));
+    if name == "compose-v2" {
+        check_dockge(program, file, &engine)?;
+    }
     let writes: [&[&str]; 5] =
         [&["up", "--detach"], &["up", "--detach", "--force-recreate"], &["restart"], &["down"], &["stop"]];
     at_once(writes, |arguments| {
