@@ -581,8 +581,8 @@ fn check_dockge(compose: &str, file: &str, engine: &Engine) -> Outcome {
             .collect()
     };
     for command in [
-        &["docker", "network", "ls", "--format", "{{.Name}}"][..],
-        &["docker", "stats", "--format", "json", "--no-stream"],
+        &[docker.as_str(), "network", "ls", "--format", "{{.Name}}"][..],
+        &[docker.as_str(), "stats", "--format", "json", "--no-stream"],
     ] {
         let [direct, through] = shown(command).map(lines);
         assert!(!direct.is_empty() && through == direct, "{command:?}: {direct:?} {through:?}");
