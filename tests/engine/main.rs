@@ -5,6 +5,8 @@
 #![deny(dead_code)]
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod canaries;
 #[cfg(test)]
 mod cleanup;
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
     harness::run(&Suite {
         tests: &[
             docker_command::TESTS,
+            answers::TESTS,
             compose::TESTS,
             deploy::TESTS,
             profiles::TESTS,

@@ -185,7 +185,9 @@ impl Drop for Proxy {
 fn serve(engine: &Path, profile: &str, folder: &Folder) -> Command {
     let filters = folder.path().join("filters");
     fs::create_dir_all(filters.join("profile")).unwrap();
-    for (name, text) in [("session", SESSION), ("bare", BARE), ("open", &open())] {
+    let hiding =
+        open().replace("profile: open", "profile: hiding").replace("show: all", "show: [identity, state, topology]");
+    for (name, text) in [("session", SESSION), ("bare", BARE), ("open", &open()), ("hiding", &hiding)] {
         fs::write(filters.join(format!("profile/{name}.yaml")), text).unwrap();
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_dockveil"));
