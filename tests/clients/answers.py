@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 import tarfile
 
@@ -16,6 +17,7 @@ def outcome(call):
         result = call()
     except docker.errors.APIError as error:
         kind, text = type(error).__name__, error.explanation or ""
+        text = re.sub("[0-9a-f]{64}", "ID", text)
         return [kind, error.status_code, text.replace(NAME, "NAME")]
     return "done" if result is None else result
 

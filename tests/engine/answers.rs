@@ -13,7 +13,7 @@ use crate::support::{cli, client, engine, installed, seed};
 pub(crate) const TESTS: &[Test] =
     tests![curl_reads_the_framing_of_the_engine, the_sdk_for_python_raises_the_same_errors];
 
-/// The requests: a method, a path, and whether its answer has a body of its own time. `NAME` is the container.
+/// The requests: a method and a path. `NAME` is the container.
 const REQUESTS: [(&str, &str); 18] = [
     ("HEAD", "/_ping"),
     ("GET", "/_ping"),
@@ -41,6 +41,8 @@ const FIELDS: [&str; 4] = ["api-version", "content-length", "content-type", "tra
 /// What curl reads for each request: the status, the fields, whether a file is described, and the body.
 fn read_by_curl(engine: &Engine, socket: &Path, name: &str) -> Vec<String> {
     seed::create(&engine.socket(), name, &seed::detached(&["sleep", "600"]));
+    let id =
+        client::get(&engine.socket(), &format!("/containers/{name}/json")).json()["Id"].as_str().unwrap().to_owned();
     let mut found = Vec::new();
     for (method, path) in REQUESTS {
         let address = format!("http://docker/v1.41{}", path.replace("NAME", name));
@@ -63,7 +65,7 @@ fn read_by_curl(engine: &Engine, socket: &Path, name: &str) -> Vec<String> {
         // An archive is long.
         let body = if body.len() > 1000 { "long" } else { body };
         let line = format!("{method} {path}: {status} {shown:?} {is_described} {body}");
-        found.push(line.replace(name, "NAME"));
+        found.push(line.replace(name, "NAME").replace(&id, "ID"));
     }
     found
 }
@@ -82,7 +84,7 @@ fn curl_reads_the_framing_of_the_engine() -> Outcome {
         }
         assert_eq!(direct, through);
     }
-    assert!(direct.len() == REQUESTS.len() && direct.iter().any(|line| line.contains(": 304 []")), "{direct:#?}");
+    assert!(direct.len() == REQUESTS.len() && direct.iter().any(|line| line.contains(": 304 [")), "{direct:#?}");
     Ok(())
 }
 

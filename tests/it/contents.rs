@@ -30,8 +30,8 @@ fn post(target: &str, rest: &str) -> String {
 /// Sends a request and reads the answer. This direction stays open: a client that ends it has stopped listening to a stream.
 fn ask(bench: &Bench, request: &str) -> String {
     let mut client = bench.client();
-    client.send(request);
-    client.response()
+    client.send(request.replacen("\r\n", "\r\nConnection: close\r\n", 1));
+    client.rest()
 }
 
 /// The request lines that the daemon received.
@@ -68,7 +68,9 @@ fn watchtower_pulls_and_does_not_import() {
         assert_eq!(status(&answer), 200, "{target}: {answer}");
         let up = stage.bench.daemon.requests().pop().unwrap();
         assert!(up.starts_with("POST /v1.51/images/create?fromImage=a&tag=1 HTTP/1.1\r\n"), "{up}");
-        assert!(up.contains("ontent-Length: 0\r\n") && !up.contains("ontent-Type"), "{up}");
+        let up = up.to_ascii_lowercase();
+        let has_no_body = !up.contains("content-length") || up.contains("content-length: 0\r\n");
+        assert!(has_no_body && !up.contains("transfer-encoding") && !up.contains("content-type"), "{up}");
     }
 }
 
@@ -148,7 +150,8 @@ fn a_profile_allows_a_parameter_and_a_body_by_name() {
         ("parameters: {ImageCreate: all}\n", [200, 200, 200]),
         ("parameters: {ImageCreate: []}\n", [403, 403, 403]),
     ] {
-        let bench = Bench::profiled(&format!("{profile}{more}"), |_| json("[]"));
+        let answer = |request: &str| json(if request.contains("/containers/json") { "[]" } else { "{}" });
+        let bench = Bench::profiled(&format!("{profile}{more}"), answer);
         let import = "/images/create?fromSrc=-&repo=a&tag=1";
         let asked = [post(import, EMPTY), post(import, TAR), post("/images/create?fromImage=a", EMPTY)];
         let found = asked.map(|request| status(&ask(&bench, &request)));
