@@ -415,7 +415,7 @@ def networks(client):
     shop = client.networks.create("shop", driver="bridge", ipam=pool, labels={"a": "1"}, options={"b": "2"})
     fails(lambda: client.networks.create("shop"))
     fails(lambda: client.networks.get("absent"))
-    note("networks", sorted(client.networks.list(), key=lambda network: network.name))
+    note("networks", sorted(client.networks.list(), key=lambda network: network.attrs["Name"]))
     api.networks(names=["shop"])
     api.inspect_network("shop", verbose=True)
     member = client.containers.create("base:1", "sleep 1000", name="member", stop_signal="KILL")

@@ -165,6 +165,30 @@ fn no_operation_with_any_parameter_shows_a_canary() -> Outcome {
     Ok(())
 }
 
+/// The text of an answer without the paths that a profile shows: `mcp` says where in a container something is mounted.
+fn without_shown_paths(profile: &str, text: String) -> String {
+    fn clear(value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                if members.contains_key("Propagation") {
+                    members.remove("Destination");
+                }
+                members.values_mut().for_each(clear);
+            }
+            Value::Array(elements) => elements.iter_mut().for_each(clear),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let (head, body) = text.split_once("\n\n").unwrap_or_default();
+    match serde_json::from_str(body) {
+        Ok(mut value) if profile == "mcp" => {
+            clear(&mut value);
+            format!("{head}\n\n{value}")
+        }
+        Ok(_) | Err(_) => text,
+    }
+}
+
 /// Requests everything that a profile allows. Returns the number of requests with the status 200.
 fn check_profile(engine: &Engine, profile: &Profile) -> usize {
     let (name, proxy) = (profile.name.as_str(), Proxy::start(&engine.socket(), &profile.name));
@@ -172,7 +196,7 @@ fn check_profile(engine: &Engine, profile: &Profile) -> usize {
     for operation in operations().filter(|operation| profile.allow.contains_key(operation.id)) {
         for target in targets(operation) {
             let response = client::get(&proxy.socket(), &target);
-            assert_no_canary(&format!("{name}: {target}"), &response.text());
+            assert_no_canary(&format!("{name}: {target}"), &without_shown_paths(name, response.text()));
             assert_ne!(response.status(), 502, "{name}: {target}: {}", response.text());
             answered += usize::from(response.status() == 200);
         }

@@ -277,7 +277,8 @@ fn the_sdk_for_python_sees_the_same() -> Outcome {
     let engine = engine::read_only()?;
     let script = installed::script("sdk.py");
     let program = [&python, script.as_str(), "web", "terminal", "story"];
-    let direct = parse(&without_outcomes(&cli::stdout(&engine.socket(), &program)));
+    let printed = cli::stdout(&engine.socket(), &program);
+    let direct = parse(&without_outcomes(&cli::with_our_least_version(&printed)));
     let check = |other: OtherProxy| {
         let shown = |more: &[(&str, &str)]| -> (Value, Value, String) {
             let proxy = other.replaced(engine, more);

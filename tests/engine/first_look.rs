@@ -113,7 +113,12 @@ fn check(program: &str) -> Outcome {
     let engine = engine::read_only()?;
     let proxy = Proxy::start(&engine.socket(), "docker-cli");
     for command in COMMANDS {
-        let direct = lines(&engine.socket(), program, command);
+        // Versions below 1.24 are nobody's through the program, and so it says.
+        let in_words = |line: String| {
+            line.replace("(minimum version 1.12)", "(minimum version 1.24)")
+                .replace(r#""MinAPIVersion":"1.12""#, r#""MinAPIVersion":"1.24""#)
+        };
+        let direct: Vec<String> = lines(&engine.socket(), program, command).into_iter().map(in_words).collect();
         let through = lines(&proxy.socket(), program, command);
         if *command == ["info"] {
             let kept = |lines: &[String]| {
@@ -124,7 +129,13 @@ fn check(program: &str) -> Outcome {
                 through.iter().filter(|line| line.trim_end().ends_with(':') && !direct.contains(line)).collect();
             assert_eq!(blank, [" Docker Root Dir: "], "rows that are empty");
         } else {
-            assert_eq!(through, direct, "{command:?}");
+            // Docker lists what was made in one second in any order.
+            let sorted = |lines: &[String]| {
+                let mut lines = lines.to_vec();
+                lines.sort();
+                lines
+            };
+            assert_eq!(sorted(&through), sorted(&direct), "{command:?}");
         }
         let is_empty_cell = |line: &String| line.starts_with('|') || line.ends_with('|') || line.contains("||");
         let empty = |lines: &[String]| lines.iter().filter(|line| is_empty_cell(line)).count();

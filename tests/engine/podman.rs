@@ -244,10 +244,11 @@ fn what_podman_reads_differently_is_read_as_docker_does_or_refused() -> Outcome 
     // Podman accepts names of parameters in any case, takes the last of several values, and has parameters that Docker does
     // not have. What goes up is what Docker reads. `story` has ended.
     let has_story = |list: &Value| list.as_array().unwrap().iter().any(|one| one["Names"][0] == "/story");
-    for query in ["ALL=1", "all=0&all=1", "all=0&All=1"] {
+    for (query, is_certain) in [("ALL=1", true), ("all=0&all=1", true), ("all=0&All=1", false)] {
         let target = format!("/containers/json?{query}");
+        // Of two names that differ in case, Podman takes either.
         let direct = client::get(&engine.socket(), &target).json();
-        assert!(has_story(&direct), "Podman: {target}: {direct:#}");
+        assert!(!is_certain || has_story(&direct), "Podman: {target}: {direct:#}");
         let through = check(engine, &proxy, &target, 200, 200).json();
         assert!(!has_story(&through) && !through.as_array().unwrap().is_empty(), "{target}: {through:#}");
     }

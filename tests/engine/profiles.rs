@@ -340,6 +340,7 @@ fn the_sdk_for_python_shows_the_same_but_for_what_is_hidden() -> Outcome {
     let script = installed::script("sdk.py");
     let program = [&python, script.as_str(), "web", "terminal", "story"];
     let (direct, through) = (cli::stdout(&engine.socket(), &program), cli::stdout(&proxy.socket(), &program));
+    let direct = cli::with_our_least_version(&direct);
     let (direct, through) = (without_outcomes(&direct), without_denials(&through, &["exec", "archive"]));
     check_json(
         "Docker SDK for Python 7.2.0",
@@ -454,7 +455,12 @@ fn an_mcp_server_shows_the_same_but_for_what_is_hidden() -> Outcome {
     let mut through: Value = serde_json::from_slice(&run.stdout).unwrap();
     // The profile shows where in a container something is mounted: the one path, and a canary here.
     let direct: Value = serde_json::from_str(&direct).unwrap();
-    let mounts = |shown: &Value| shown["containers"]["web"]["mounts"].as_array().unwrap().clone();
+    // Docker lists them in any order.
+    let mounts = |shown: &Value| {
+        let mut mounts = shown["containers"]["web"]["mounts"].as_array().unwrap().clone();
+        mounts.sort_by_key(|mount| mount["Destination"].to_string());
+        mounts
+    };
     for field in ["Type", "Destination", "Mode", "RW", "Propagation"] {
         let of = |shown: &Value| mounts(shown).iter().map(|mount| mount[field].clone()).collect::<Vec<_>>();
         assert_eq!(of(&through), of(&direct), "{field}");
@@ -562,7 +568,7 @@ fn check_dockge(compose: &str, file: &str, engine: &Engine) -> Outcome {
     let rows = |text: &str| -> Value {
         // One document, or one in each line.
         let rows: Value = serde_json::from_str(text).unwrap_or_else(|_| text.lines().map(parse).collect());
-        rows.is_array().then_some(rows.clone()).unwrap_or_else(|| json!([rows]))
+        if rows.is_array() { rows.clone() } else { json!([rows]) }
     };
     let [direct, through] = shown(&[compose, "ls", "--all", "--format", "json"]).map(|text| rows(&text)[0].clone());
     for field in ["Name", "Status"] {

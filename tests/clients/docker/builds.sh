@@ -33,7 +33,7 @@ docker buildx build --quiet --output type=tar,dest=image.tar context && tar tf i
 docker buildx build --quiet --push -t 127.0.0.1:5000/made/buildx:1 context
 docker buildx imagetools inspect 127.0.0.1:1/nosuch:1
 printf 'target "default" {\n  context = "context"\n  tags = ["baked:1"]\n  args = { WHO = "bake" }\n}\n' >docker-bake.hcl && docker buildx bake --progress quiet && docker run --rm baked:1
-docker buildx bake --print
+docker buildx bake --print --progress quiet
 docker buildx du --format '{{.Type}}' | sort | uniq -c
 docker buildx history ls --format '{{.Name}} {{.Status}}' | sort -u
 docker buildx prune --force --filter nosuch=1

@@ -71,6 +71,12 @@ pub(crate) fn stdout(socket: &Path, program: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// What an SDK printed at the engine, with the least version of the API that it reads through the program: 1.24, below which
+/// nothing is known.
+pub(crate) fn with_our_least_version(printed: &str) -> String {
+    printed.replace(r#""MinAPIVersion": "1.12""#, r#""MinAPIVersion": "1.24""#)
+}
+
 /// As [`stdout`], with the address of the engine.
 #[track_caller]
 pub(crate) fn stdout_at(host: &str, program: &[&str]) -> String {
