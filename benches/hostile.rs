@@ -272,17 +272,18 @@ impl Bench {
 
     fn soak(&mut self) -> Result<(), Failed> {
         let (process, [plain, ruled]) = self.dockveil(false)?;
-        let (stop, exchanges) = (AtomicBool::new(false), AtomicU64::new(0));
+        let (stop, exchanges, refused) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
         let mut samples = Vec::new();
         thread::scope(|scope| {
             for (client, socket) in [&plain, &ruled, &plain, &ruled].into_iter().enumerate() {
-                let (stop, exchanges) = (&stop, &exchanges);
+                let (stop, exchanges, refused) = (&stop, &exchanges, &refused);
                 scope.spawn(move || {
                     for round in client.. {
                         if stop.load(Ordering::Relaxed) {
                             return;
                         }
-                        hostile::soak(socket, round).unwrap();
+                        let is_refused = hostile::soak(socket, round).unwrap();
+                        refused.fetch_add(u64::from(is_refused), Ordering::Relaxed);
                         thread::sleep(SOAK_PAUSE);
                         exchanges.fetch_add(1, Ordering::Relaxed);
                     }
@@ -305,6 +306,13 @@ impl Bench {
         let slope_of = |of: fn(&(f64, f64, f64)) -> f64| slope(&samples, of);
         let exchanges = exchanges.load(Ordering::Relaxed) as f64;
         self.figures.add("soak/exchanges", "count", vec![exchanges], Goal::None);
+        let refused = refused.load(Ordering::Relaxed) as f64;
+        self.figures.add(
+            "soak/refused for want of memory, of 1,000",
+            "count",
+            vec![refused * 1e3 / exchanges],
+            Goal::AtMost(1.0, 0.1),
+        );
         self.figures.add(
             "soak/resident memory grows",
             "KiB/min",

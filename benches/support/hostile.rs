@@ -157,17 +157,18 @@ fn serve(mut client: UnixStream, bodies: &Bodies) -> io::Result<()> {
     }
 }
 
-/// One exchange of a soak, every kind in turn. Returns an error if the connection breaks.
+/// One exchange of a soak, every kind in turn. Returns whether it was refused for want of memory, or an error if the connection
+/// breaks.
 ///
 /// # Panics
 /// If the status is not the right one for the kind.
-pub(crate) fn soak(socket: &Path, round: usize) -> io::Result<()> {
+pub(crate) fn soak(socket: &Path, round: usize) -> io::Result<bool> {
     let mut client = UnixStream::connect(socket)?;
     client.set_read_timeout(Some(Duration::from_secs(30)))?;
     let (target, expected) = match round % 50 {
         0 if round.is_multiple_of(500) => (TARGETS[round / 500 % TARGETS.len()].1, &[200, 503][..]),
-        0..10 => (PLAIN_DOCUMENT, &[200][..]),
-        10..20 => ("/containers/json?limit=100", &[200][..]),
+        0..10 => (PLAIN_DOCUMENT, &[200, 503][..]),
+        10..20 => ("/containers/json?limit=100", &[200, 503][..]),
         20 => ("/containers/none/none/json", &[404][..]),
         21 => ("/images/json", &[403][..]),
         _ => ("/_ping", &[200][..]),
@@ -181,5 +182,5 @@ pub(crate) fn soak(socket: &Path, round: usize) -> io::Result<()> {
     if !round.is_multiple_of(7) {
         io::copy(&mut client, &mut io::sink())?;
     }
-    Ok(())
+    Ok(status == Some(503))
 }
