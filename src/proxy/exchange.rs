@@ -227,7 +227,7 @@ impl Proxy {
     }
 
     /// Passes on a success. Any other answer becomes an error, with as much of its text as the policy allows.
-    async fn check_status(
+    pub(super) async fn check_status(
         &self,
         route: &Route,
         response: Response<UpstreamBody>,

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use http_body_util::{Either, Empty};
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -48,7 +48,11 @@ impl Proxy {
         *request.method_mut() = Method::GET;
         *request.uri_mut() = self.target(&inspection).await?.parse().map_err(|_| Error::Unroutable)?;
         let mut memory = self.memory.admit().await?;
-        let response = self.upstream.send(request).await?;
+        let mut response = self.upstream.send(request).await?;
+        // An engine outside a swarm says so whatever the name is.
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            response = self.check_status(route, response).await?;
+        }
         if !response.status().is_success() || !headers::is_plain_json(response.headers()) {
             let _ = response.into_body().discard(DRAIN_LIMIT).await;
             return Err(absent());
