@@ -16,11 +16,17 @@ pub(crate) const TESTS: &[Test] = tests![
 ];
 
 /// Variables that the files need.
-const VARIABLES: [(&str, &str); 5] = [
+const VARIABLES: [(&str, &str); 11] = [
     ("DOCKER_GID", "999"),
     ("KEY", "key"),
     ("DD_API_KEY", "key"),
     ("SECRET_ENCRYPTION_KEY", "key"),
+    ("ENCRYPTION_KEY", "key"),
+    ("JWT_SECRET", "text"),
+    ("STACKS", "/opt/stacks"),
+    ("APP", "app"),
+    ("AUTHENTIK_SECRET_KEY", "key"),
+    ("PG_PASS", "text"),
     ("ZABBIX_SERVER", "zabbix"),
 ];
 
