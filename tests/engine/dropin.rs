@@ -8,10 +8,9 @@ use serde_json::{Value, json};
 
 use crate::harness::{Outcome, Test, tests};
 use crate::profiles::{SHOWN_IN_PART, canaries, check_same, hidden, is_hidden, parse, without_outcomes};
-use crate::support::client::TIMEOUT;
 use crate::support::engine::Engine;
 use crate::support::proxy::Proxy;
-use crate::support::{assert_no_canary, at_once, cli, client, engine, eventually, installed, now, seed};
+use crate::support::{assert_no_canary, at_once, cli, client, engine, installed, now, seed};
 
 pub(crate) const TESTS: &[Test] = tests![
     the_sdk_for_python_sees_the_same,
@@ -84,9 +83,8 @@ impl OtherProxy {
     #[track_caller]
     fn replaced(&self, engine: &Engine, more: &[(&str, &str)]) -> Proxy {
         let proxy = Proxy::drop_in((self.engine, &engine.socket()), &[self.variables, more].concat());
-        // It writes what the variables mean when it already listens.
         let line = format!("compat: {}\n", self.name);
-        assert!(eventually(TIMEOUT, || proxy.log().contains(&line)), "{}", proxy.log());
+        assert!(proxy.log().contains(&line), "{}", proxy.log());
         proxy
     }
 }

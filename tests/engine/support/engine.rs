@@ -82,8 +82,9 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Runs one of the scripts above in namespaces of its own, and waits until the engine answers a ping. The end of
-    /// `unshare` ends process 1 there, and with it every process and every mount.
+    /// Runs one of the scripts above in namespaces of its own, and waits until the engine answers a ping, and until the
+    /// registry listens that `environment` may name. The end of `unshare` ends process 1 there, and with it every process
+    /// and every mount.
     ///
     /// # Errors
     /// The end of the engine's log, if it does not answer.
@@ -104,10 +105,20 @@ impl Engine {
         let process = Process::spawn(&mut command, &folder, "engine");
         let engine = Engine { process, folder };
         let socket = engine.socket();
+        let has_registry = environment.iter().any(|(name, _)| *name == "REGISTRY");
         let answers = eventually(Duration::from_secs(60), || {
-            UnixStream::connect(&socket).is_ok() && client::get(&socket, "/_ping").status() == 200
+            UnixStream::connect(&socket).is_ok()
+                && client::get(&socket, "/_ping").status() == 200
+                && (!has_registry || engine.registry_listens())
         });
         if answers { Ok(engine) } else { Err(format!("the engine does not answer:\n{}", engine.log_end())) }
+    }
+
+    /// Whether somebody listens at [`REGISTRY`] in the engine's network.
+    fn registry_listens(&self) -> bool {
+        // 127.0.0.1:5000, and the state in which a socket listens (proc_net_tcp in the documentation of Linux).
+        let sockets = fs::read_to_string(format!("/proc/{}/net/tcp", self.process.id())).unwrap_or_default();
+        sockets.lines().any(|line| line.contains(": 0100007F:1388 00000000:0000 0A "))
     }
 
     /// The socket where the engine listens.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -127,15 +126,15 @@ impl Proxy {
         Proxy::spawn(command, folder)
     }
 
-    /// Starts a command that listens on `docker.sock` in a folder, and waits until it does.
+    /// Starts a command that listens on `docker.sock` in a folder, and waits until it has looked for its engine: it then
+    /// listens at every address, and has written what it exposes.
     #[track_caller]
     fn spawn(mut command: Command, folder: Folder) -> Proxy {
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let process = Process::spawn(command.stdout(log.try_clone().unwrap()).stderr(log), &folder, "dockveil");
         let mut proxy = Proxy { process, folder };
-        let socket = proxy.socket();
-        let listens = eventually(TIMEOUT, || UnixStream::connect(&socket).is_ok() || !proxy.is_running());
-        assert!(listens && proxy.is_running(), "dockveil did not start:\n{}", proxy.log());
+        let has_looked = eventually(TIMEOUT, || proxy.log().contains(" engine=") || !proxy.is_running());
+        assert!(has_looked && proxy.is_running(), "dockveil did not start:\n{}", proxy.log());
         proxy
     }
 
