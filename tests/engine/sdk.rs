@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use regex::{Captures, Regex};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{self, Ignored, Outcome, Test, tests};
 use crate::support::cli;
@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[Test] = tests![
     every_method_of_bollard_does_the_same,
     testcontainers_for_python_runs_containers,
     testcontainers_for_node_runs_containers,
+    what_an_engine_answers_in_any_order_is_compared_without_it,
 ];
 
 /// How long a program may run. It takes a sixth of that on an idle machine.
@@ -114,6 +115,48 @@ fn check(name: &str, program: &[&str], differences: &[Difference]) -> Outcome {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(())
+}
+
+fn what_an_engine_answers_in_any_order_is_compared_without_it() {
+    let settled = |value: &Value| {
+        let mut value = value.clone();
+        settle(&mut value);
+        value
+    };
+    let any = [
+        json!([{"Name": "host"}, {"Name": "bridge"}]),
+        json!([{"attrs": {"RepoTags": ["b:1"]}}, {"attrs": {"RepoTags": ["a:1"]}}]),
+        json!([{"ID": "1", "Spec": {"Name": "web"}}, {"ID": "2", "Spec": {"Name": "db"}}]),
+        json!({"Mounts": [{"Type": "bind", "Destination": "/b"}, {"Type": "volume", "Name": "v", "Destination": "/a"}]}),
+        json!([{"IP": "::", "PrivatePort": 80}, {"IP": "0.0.0.0", "PrivatePort": 80}, {"PrivatePort": 79}]),
+        json!([{"Path": "/tmp", "Kind": 0}, {"Path": "/etc", "Kind": 0}]),
+        json!([{"stream": "Loaded image: b:1\n"}, {"stream": "Loaded image: a:1\n"}]),
+        json!("{\"stream\":\"Loaded image: b:1\\n\"}\r\n{\"stream\":\"Loaded image: a:1\\n\"}\r\n"),
+    ];
+    for value in any {
+        assert_eq!(settled(&value), settled(&reversed(&value)), "{value}");
+    }
+    let ordered = [
+        json!([{"CreatedBy": "RUN b"}, {"CreatedBy": "RUN a"}]),
+        json!([{"stream": "Step 2/2\n"}, {"stream": "Step 1/2\n"}]),
+        json!(["b", "a"]),
+        json!([{"Untagged": "b:1"}, {"Deleted": "a"}]),
+    ];
+    for value in ordered {
+        assert_ne!(settled(&value), settled(&reversed(&value)), "{value}");
+    }
+}
+
+/// A value whose lists are the other way round: also that of the documents in a text, one a line.
+fn reversed(value: &Value) -> Value {
+    match value {
+        Value::Array(elements) => elements.iter().rev().map(reversed).collect(),
+        Value::Object(members) => members.iter().map(|(name, member)| (name.clone(), reversed(member))).collect(),
+        Value::String(text) if text.contains("\r\n") => {
+            text.lines().rev().map(|line| format!("{line}\r\n")).collect::<String>().into()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
 }
 
 /// The archive of the plugin that `.ci/clients` builds.
@@ -213,8 +256,21 @@ fn compare_part(
     }
 }
 
-/// Puts objects in the order of their names, because the engine sorts images by seconds and networks not at all, and takes
-/// figures and progress away.
+/// What an engine lists in any order is ordered by it: members of an element, or of its `attrs` or `Spec`. Images are sorted
+/// by seconds, objects of a swarm by their ids; networks, volumes, mounts, ports and changes come as a map of Go has them.
+const KEYS: [&str; 9] = ["RepoTags", "Names", "Name", "Destination", "PrivatePort", "IP", "Type", "Path", "Kind"];
+
+/// What stands for an element in the order of its list. It is the same for elements whose order says something.
+fn order(element: &Value) -> Vec<String> {
+    // An archive of several images is loaded in any order, too.
+    if let Some(loaded) = element["stream"].as_str().filter(|line| line.starts_with("Loaded image")) {
+        return vec![loaded.to_owned()];
+    }
+    let of = [element, &element["attrs"], &element["Spec"], &element["attrs"]["Spec"]];
+    of.iter().flat_map(|of| KEYS.map(|key| of[key].to_string())).collect()
+}
+
+/// Puts what an engine lists in any order into one, and takes figures and progress away.
 fn settle(value: &mut Value) {
     match value {
         // The version of an object in a swarm.
@@ -232,14 +288,11 @@ fn settle(value: &mut Value) {
         Value::Array(elements) => {
             // How often progress is told, and in which order, depends on the time that it takes.
             elements.retain(|element| element["progressDetail"].is_null() || !element["aux"].is_null());
-            let names = |element: &Value| {
-                let own = [element, &element["attrs"]].map(|of| [&of["RepoTags"], &of["Name"]].map(Value::to_string));
-                own.concat()
-            };
-            elements.sort_by_cached_key(names);
+            elements.sort_by_cached_key(order);
             elements.iter_mut().for_each(settle);
         }
-        Value::String(text) if text.contains("progressDetail") => {
+        // Records that a program has not read, one a line.
+        Value::String(text) if text.contains("progressDetail") || text.contains("Loaded image") => {
             let records: Option<Vec<Value>> = text.lines().map(|line| serde_json::from_str(line).ok()).collect();
             *value = records.map_or_else(|| Value::String(std::mem::take(text)), Value::Array);
             if value.is_array() {
