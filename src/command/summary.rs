@@ -55,11 +55,13 @@ fn of_versions(text: &mut String, api: &ApiRange) {
 fn of_memory(text: &mut String, limits: &Limits) {
     let memory = DocumentMemory::of(limits);
     line(text, format_args!("memory  {memory}"));
-    // A document, and what the filter leaves of it.
-    if memory.bytes / 2 < limits.element.bytes() {
+    // A document, and what the filter leaves of it; a part is for small ones alone.
+    if memory.bytes / 5 * 2 < limits.element.bytes() {
         line(
             text,
-            format_args!("  warning: a document of more than half of that is withheld, whatever `element` allows"),
+            format_args!(
+                "  warning: a document of more than two fifths of that is withheld, whatever `element` allows"
+            ),
         );
     }
 }

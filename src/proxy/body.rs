@@ -256,11 +256,9 @@ pub(super) async fn collect(
         if length > limit {
             return Err(Error::TooLong { limit });
         }
-        let needed = |length| memory.enough(length, worst(length));
-        if needed(length) > memory.size() {
-            // Twice as much, so that a document of unknown size does not ask for each chunk.
-            let ahead = needed(length.max(expected)).max(2 * memory.size()).min(memory.limit());
-            memory.grow(ahead.max(needed(length))).await?;
+        if memory.enough(length, worst(length)) > memory.size() {
+            let expected = length.max(expected);
+            memory.grow(length, memory.ahead(expected, worst(expected))).await?;
         }
         if length > bytes.capacity() {
             let mut larger = buffer(length.max(expected).max(2 * bytes.len()));
@@ -303,17 +301,21 @@ type FilteredChunk = (ElementFilter, Result<(), ElementError>);
 impl ElementFilter {
     /// Waits for the memory for a chunk of this length: for what is held then, and for what the filter leaves of it.
     fn poll_memory(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<Result<(), MemoryError>> {
-        let held = self.elements.as_ref().map_or(0, ArraySplitter::held);
-        let needed = self.memory.enough(held + length, self.plan.memory(held + length));
-        self.memory.poll_grow(cx, needed)
+        let held = self.held() + length;
+        let needed = self.memory.enough(held, self.plan.memory(held));
+        self.memory.poll_grow(cx, held + self.out.size(), needed)
+    }
+
+    /// How many bytes of an element are held.
+    fn held(&self) -> usize {
+        self.elements.as_ref().map_or(0, ArraySplitter::held)
     }
 
     /// Takes the next chunk; `None` is the end.
     fn push(&mut self, chunk: Option<&[u8]>) -> Result<(), ElementError> {
         let pushed = self.filter(chunk);
         if self.memory.size() > CHUNK_MEMORY {
-            let held = self.elements.as_ref().map_or(0, ArraySplitter::held);
-            self.memory.settle(CHUNK_MEMORY.max(held + self.out.size()));
+            self.memory.pause(CHUNK_MEMORY.max(self.held() + self.out.size()));
         }
         pushed
     }
@@ -348,8 +350,10 @@ impl ElementFilter {
 
     /// Whether taking this chunk is long work.
     fn is_long(&self, chunk: Option<&[u8]>) -> bool {
-        let due =
-            self.elements.as_ref().map_or(0, |elements| chunk.map_or(elements.held(), |chunk| elements.due(chunk)));
+        let due = match (&self.elements, chunk) {
+            (Some(elements), Some(chunk)) => elements.due(chunk),
+            (Some(_) | None, _) => self.held(),
+        };
         work::is_long(due, self.plan.has_expressions())
     }
 }
@@ -503,14 +507,15 @@ impl ProgressRewriter {
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         while let Some(records) = &mut self.records {
             if let Some(chunk) = &self.arrived {
-                if let Err(error) = ready!(self.memory.poll_grow(cx, 2 * (records.held() + chunk.len()))) {
+                let held = records.held() + chunk.len();
+                if let Err(error) = ready!(self.memory.poll_grow(cx, held, 2 * held)) {
                     return Poll::Ready(Some(Err(error.into())));
                 }
                 let (chunk, mut out) = (self.arrived.take().unwrap_or_default(), Vec::new());
                 if records.push(&chunk, |record| self.errors.rewrite(record, &mut out)).is_err() {
                     return Poll::Ready(Some(Err(Error::NotJson)));
                 }
-                self.memory.settle(CHUNK_MEMORY.max(2 * records.held()));
+                self.memory.pause(records.held() + out.len());
                 if !out.is_empty() {
                     return Poll::Ready(Some(Ok(out.into())));
                 }

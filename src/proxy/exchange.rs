@@ -33,8 +33,8 @@ const STREAM_REQUEST_LIMIT: usize = 1024 * 1024;
 const DENIED_BODY_LIMIT: usize = 1024 * 1024;
 /// How long the body of a denied request is read.
 const DENIED_BODY_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a body is waited for that is not passed on. The engine would not wait for it.
-const DROPPED_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a body is waited for that is dropped, or that opens a stream: some settings, which clients send at once.
+const WHOLE_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of a body that is not passed on is read to keep the connection, in bytes.
 pub(super) const DRAIN_LIMIT: usize = 1024 * 1024;
 
@@ -386,7 +386,6 @@ impl Proxy {
             Some(body) => collect(body, &mut memory).await?,
             None => Vec::new(),
         };
-        memory.settle(2 * body.len());
         let parts = StreamParts { operation: route.operation, target: &target, headers: &request.headers, body: &body };
         let engine = self.upstream.engine().clone();
         let policy = self.policy.clone();
@@ -513,23 +512,28 @@ async fn discard(body: Incoming) -> Result<usize, Error> {
         }
         Ok(length)
     };
-    tokio::time::timeout(DROPPED_BODY_TIMEOUT, read).await.unwrap_or(Err(Error::BodyBroken))
+    tokio::time::timeout(WHOLE_BODY_TIMEOUT, read).await.unwrap_or(Err(Error::BodyBroken))
 }
 
 /// Reads the body of a request that opens a stream.
-async fn collect(mut body: Incoming, memory: &mut MemoryLease) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Error::BodyBroken)?.into_data() else { continue };
-        let length = bytes.len() + data.len();
-        if length > STREAM_REQUEST_LIMIT {
-            return Err(Error::BodyTooLong);
+async fn collect(body: Incoming, memory: &mut MemoryLease) -> Result<Vec<u8>, Error> {
+    let read = async {
+        let (mut body, mut bytes) = (body, Vec::new());
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Error::BodyBroken)?.into_data() else { continue };
+            let length = bytes.len() + data.len();
+            if length > STREAM_REQUEST_LIMIT {
+                return Err(Error::BodyTooLong);
+            }
+            // It is copied into the request.
+            memory.grow(length, 2 * length).await?;
+            bytes.extend_from_slice(&data);
+            // When the next part comes is up to the client.
+            memory.pause(2 * length);
         }
-        // It is copied into the request.
-        memory.grow(2 * length).await?;
-        bytes.extend_from_slice(&data);
-    }
-    Ok(bytes)
+        Ok(bytes)
+    };
+    tokio::time::timeout(WHOLE_BODY_TIMEOUT, read).await.unwrap_or(Err(Error::BodyBroken))
 }
 
 /// The name in a `Host` field.

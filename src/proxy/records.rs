@@ -240,9 +240,10 @@ impl RecordRewriter {
             let is_open = matches!(progress, Ok(BodyProgress::Open));
             deadline = backlog_deadline(&backlog, deadline).filter(|_| is_open);
             let needed = self.memory_needed(&backlog, &memory);
-            let has_memory = memory.keep(needed);
+            let held = self.records.held() + backlog.len();
+            let has_memory = memory.pause(needed);
             tokio::select! {
-                grown = memory.grow(needed), if is_open && !has_memory => grown.map_err(RewriteError::Memory)?,
+                grown = memory.grow(held, needed), if is_open && !has_memory => grown.map_err(RewriteError::Memory)?,
                 read = engine.read_some(|bytes| progress = self.push(bytes, &mut backlog).map_err(StreamError::from)),
                     if is_open && deadline.is_none() && has_memory => match read {
                         Ok(count @ 1..) => taken += count,

@@ -16,6 +16,7 @@ use crate::support::proxy::{Bench, Folder, policy_of};
 pub(crate) const TESTS: &[Test] = tests![
     three_hundred_large_documents_fit_into_a_small_control_group,
     past_the_budget_a_document_waits_and_is_then_refused,
+    small_documents_pass_while_large_ones_have_all_the_memory,
     memory_that_comes_back_is_given_to_those_that_wait,
     an_exchange_that_waits_for_memory_ends_with_its_client,
     a_document_that_needs_more_than_the_budget_is_withheld,
@@ -71,6 +72,42 @@ fn past_the_budget_a_document_waits_and_is_then_refused() {
     drop(readers);
     // The program notices at some time that they are gone.
     while status(&bench.ask(get("/containers/web/json"))) != 200 {}
+}
+
+/// What a daemon answers that has one large container and others that are small.
+fn document_for<'d>(asked: &str, large: &'d str) -> &'d str {
+    match asked {
+        _ if asked.contains("/web/") => large,
+        _ if asked.contains("/containers/json") => r#"[{"Id":"small"}]"#,
+        _ => r#"{"Id":"small"}"#,
+    }
+}
+
+fn small_documents_pass_while_large_ones_have_all_the_memory() {
+    let large = large_document();
+    let bench = Bench::with(move |asked| json(document_for(asked, &large)), budget_of_two);
+    let readers = slow_readers(&bench);
+    // One waits, and there is no room for the others in which to wait.
+    let others: Vec<Client> = (0..10)
+        .map(|_| {
+            let mut client = bench.client();
+            client.send(closing_get("/containers/web/json"));
+            client
+        })
+        .collect();
+    let targets = ["/containers/json", "/containers/small/json"];
+    std::thread::scope(|scope| {
+        for target in targets.iter().cycle().take(8) {
+            let bench = &bench;
+            scope.spawn(move || {
+                let answer = bench.ask(closing_get(target));
+                assert_eq!(status(&answer), 200, "{answer}");
+            });
+        }
+    });
+    drop(readers);
+    let statuses: Vec<u16> = others.into_iter().map(|mut client| status(&client.rest())).collect();
+    assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
 }
 
 fn memory_that_comes_back_is_given_to_those_that_wait() {
