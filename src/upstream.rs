@@ -282,8 +282,8 @@ impl Upstream {
         }
         let mut request = Request::new(Either::Left(Empty::new()));
         *request.uri_mut() = Uri::from_static("/_ping");
-        drop(self.send(request).await?);
-        self.engine.version().ok_or(UpstreamError::Version)
+        // What the answer says, because another connection that ends may make the engine's version unknown meanwhile.
+        version_in(self.ask(request).await?.headers()).ok_or(UpstreamError::Version)
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -295,15 +295,21 @@ impl Upstream {
     ///
     /// # Errors
     /// [`UpstreamError`].
-    pub async fn send(&self, mut request: UpstreamRequest) -> Result<Response<UpstreamBody>, UpstreamError> {
-        request.headers_mut().insert(HOST, const { HeaderValue::from_static("docker") });
-        *request.uri_mut() = absolute(std::mem::take(request.uri_mut()))?;
-        let answer = tokio::time::timeout(self.engine.response_timeout, self.exchange(request)).await;
-        let (mut parts, incoming) = answer.map_err(|_| UpstreamError::Timeout)??.into_parts();
-        self.engine.learn(&parts.headers);
+    pub async fn send(&self, request: UpstreamRequest) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let (mut parts, incoming) = self.ask(request).await?.into_parts();
         self.engine.advertise(&mut parts.headers);
         let timeout = self.engine.response_timeout;
         Ok(Response::from_parts(parts, UpstreamBody { incoming, timeout }))
+    }
+
+    /// As [`Self::send`], with the head as it came.
+    async fn ask(&self, mut request: UpstreamRequest) -> Result<Response<Incoming>, UpstreamError> {
+        request.headers_mut().insert(HOST, const { HeaderValue::from_static("docker") });
+        *request.uri_mut() = absolute(std::mem::take(request.uri_mut()))?;
+        let answer = tokio::time::timeout(self.engine.response_timeout, self.exchange(request)).await;
+        let answer = answer.map_err(|_| UpstreamError::Timeout)??;
+        self.engine.learn(answer.headers());
+        Ok(answer)
     }
 
     async fn exchange(&self, request: UpstreamRequest) -> Result<Response<Incoming>, UpstreamError> {

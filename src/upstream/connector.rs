@@ -85,13 +85,11 @@ impl EngineConnection {
         ended
     }
 
-    /// The result of writing `bytes`.
+    /// The result of writing `bytes`. If they did not leave, they are no less part of a request without an answer.
     fn written(&mut self, bytes: &[u8], written: io::Result<usize>) -> io::Result<usize> {
+        self.framing.sending(bytes);
         match written {
-            Ok(count) => {
-                self.framing.sending(bytes);
-                Ok(count)
-            }
+            Ok(count) => Ok(count),
             Err(error) => self.ended(Err(error)).map(|()| 0),
         }
     }

@@ -26,6 +26,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_write_that_the_daemon_may_have_received_is_not_sent_again,
     a_read_that_makes_the_daemon_close_is_sent_twice_at_most,
     a_read_of_which_a_byte_was_answered_is_not_sent_again,
+    a_read_never_fails_because_the_daemon_closes_an_idle_connection,
     a_daemon_whose_queue_is_full_is_tried_again,
     a_daemon_whose_queue_stays_full_is_given_up_in_time,
     eight_documents_of_3_mb_are_filtered_at_once
@@ -230,6 +231,24 @@ fn a_read_of_which_a_byte_was_answered_is_not_sent_again() {
         assert_eq!(status(&bench.ask(get("/containers/web/json"))), 502, "{start:?}");
         assert_eq!(bench.daemon.requests().iter().filter(|request| request.contains("/web/json")).count(), 1);
     }
+}
+
+/// The daemon closes each connection after its answer. The program may have chosen it for another read by then.
+fn a_read_never_fails_because_the_daemon_closes_an_idle_connection() {
+    let head = "200 OK\r\nApi-Version: 1.51\r\nContent-Type: application/json\r\nContent-Length: 2";
+    let bench = Bench::start(|_| raw(head, "{}"));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut client = bench.client();
+                for _ in 0..300 {
+                    client.send(get("/containers/web/json"));
+                    let answer = client.response();
+                    assert_eq!(status(&answer), 200, "{answer}");
+                }
+            });
+        }
+    });
 }
 
 /// A daemon that takes no connection until it is told to, and whose queue is full.
