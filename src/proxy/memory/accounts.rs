@@ -369,7 +369,7 @@ mod tests {
 
     /// What an exchange does next.
     #[derive(Clone, Copy, Debug)]
-    enum Step {
+    enum LeaseStep {
         /// It needs so many bytes, and holds the second number until it has them.
         Grow(usize, usize),
         /// It needs so many, and will need more.
@@ -382,13 +382,13 @@ mod tests {
     #[derive(Debug)]
     struct Simulated {
         account: Account,
-        steps: Vec<Step>,
+        steps: Vec<LeaseStep>,
         next: usize,
         has_ended: bool,
     }
 
     impl Simulated {
-        fn new(steps: Vec<Step>) -> Self {
+        fn new(steps: Vec<LeaseStep>) -> Self {
             Self { account: Account::empty(), steps, next: 0, has_ended: false }
         }
 
@@ -398,7 +398,7 @@ mod tests {
                 return false;
             }
             match self.steps.get(self.next) {
-                Some(Step::Grow(size, held)) => {
+                Some(LeaseStep::Grow(size, held)) => {
                     let own = accounts.small.used + size + accounts.small.kept(None, SMALL_LEASE);
                     let is_first = accounts.small.waiting.is_empty() && self.account.kind == LeaseKind::Small;
                     let must_have = is_first && *size <= SMALL_LEASE && own <= accounts.division.own;
@@ -410,8 +410,8 @@ mod tests {
                     }
                     self.has_ended = asked == Asked::Refused;
                 }
-                Some(Step::Pause(size)) => accounts.pause(&mut self.account, *size),
-                Some(Step::Settle(size)) => {
+                Some(LeaseStep::Pause(size)) => accounts.pause(&mut self.account, *size),
+                Some(LeaseStep::Settle(size)) => {
                     let size = (*size).min(self.account.size);
                     accounts.settle(&mut self.account, size);
                 }
@@ -441,22 +441,22 @@ mod tests {
     }
 
     /// A document: small at first; it grows in several steps, with pauses, and then waits to be read.
-    fn document() -> impl Strategy<Value = Vec<Step>> {
+    fn document() -> impl Strategy<Value = Vec<LeaseStep>> {
         let growths = prop::collection::vec((1..LARGEST, 0..4_usize, any::<bool>()), 0..5);
         (growths, any::<bool>(), any::<bool>()).prop_map(|(mut growths, is_admitted, is_sent)| {
             growths.sort_unstable();
             let mut steps = Vec::new();
             if is_admitted {
-                steps.extend([Step::Grow(SMALL_LEASE, 0), Step::Pause(SMALL_LEASE)]);
+                steps.extend([LeaseStep::Grow(SMALL_LEASE, 0), LeaseStep::Pause(SMALL_LEASE)]);
             }
             for (size, part, pauses) in growths {
-                steps.push(Step::Grow(size, size / (part + 2)));
+                steps.push(LeaseStep::Grow(size, size / (part + 2)));
                 if pauses {
-                    steps.push(Step::Pause(size / (part + 1)));
+                    steps.push(LeaseStep::Pause(size / (part + 1)));
                 }
             }
             if is_sent {
-                steps.push(Step::Settle(LARGEST));
+                steps.push(LeaseStep::Settle(LARGEST));
             }
             steps
         })
