@@ -15,6 +15,7 @@
 //! | what a query parameter or a key of `filters` reads | `filters/queries.yaml` | it decides which requests are denied |
 //! | what changed from one API version to the next | `filters/versions.yaml` | it decides whether an old client is served |
 //! | which operations a profile can allow by one name | `filters/groups.yaml` | it decides what `allow: [read]` opens |
+//! | what objects each operation is about | `filters/objects.yaml` | it decides what a client reaches that sees only some objects |
 //! | the lists themselves | [`lists`] | each list is a key of profile files and has an index |
 //! | operations, their parameters and bodies | [`OPERATIONS`] | a row refers to the enums that `policy`, `route` and `proxy` match on |
 //! | methods and API versions | [`Method`], [`ApiVersion`] | types with a parser |
@@ -29,8 +30,10 @@ mod fields;
 pub mod groups;
 pub mod lists;
 mod method;
+pub mod objects;
 mod operations;
 pub mod queries;
+mod reference;
 mod version;
 
 pub use fields::{FieldFacts, FieldTable};
@@ -39,4 +42,5 @@ pub use operations::{
     DocumentPart, OPERATIONS, Operation, Parameter, ParameterKind, RequestBody, ResponseKind, StreamKind, Upgrade,
     Versions, operation, operations_named, unknown_operation,
 };
+pub use reference::familiar;
 pub use version::{ApiRange, ApiVersion, VersionError};

@@ -31,7 +31,7 @@ pub use plan::{CompileError, Explained, Plan, Treatment};
 pub use record::RecordFilter;
 pub use rule::{Rule, accepts_unknown, parse_rule, parse_rules, path_of};
 pub use selector::{Selector, SelectorError};
-pub use show::{Globs, NamesShown, Show};
+pub use show::{Glob, Globs, NamesShown, Show};
 pub use variant::VariantFilter;
 
 use crate::schema::Class;

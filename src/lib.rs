@@ -45,9 +45,10 @@
 //! | [`command`] | the commands that do not serve: `check`, `explain`, `filter`, `profiles`, `catalogue`, `healthcheck`, `migrate`, `demo` | how a body is filtered | api, cli, config, filter, policy, profile, route, schema, server, socket, yaml |
 //! | [`config`] | arguments, environment and files → one checked, immutable `Config`; `compat` for the variables of other socket proxies | the network | api, cli, filter, policy, profile, schema, socket, yaml |
 //! | [`server`] | listeners, workers, the request reader, limits, graceful stop, the log | routes, JSON | api, config, proxy, socket, stream, upstream |
-//! | [`proxy`] | one exchange, where HTTP meets JSON: `exchange`, `body`, streams (`stream_request`, `relay`, `records`, `tunnel`), headers, errors, the access log | listeners, files | api, filter, policy, route, schema, socket, stream, upstream |
-//! | [`policy`] | route → decision; `guard` denies query parameters that read hidden fields | bodies, sockets | api, filter, profile, route, schema, yaml |
-//! | [`profile`] | profile files → profiles, merged and checked | the network | api, filter, schema, yaml |
+//! | [`proxy`] | one exchange, where HTTP meets JSON: `exchange`, `body`, streams (`stream_request`, `relay`, `records`, `tunnel`), headers, errors, the access log | listeners, files | api, filter, policy, route, schema, socket, stream, upstream, visibility |
+//! | [`policy`] | route → decision; `guard` denies query parameters that read hidden fields | bodies, sockets | api, filter, profile, route, schema, visibility, yaml |
+//! | [`profile`] | profile files → profiles, merged and checked | the network | api, filter, schema, visibility, yaml |
+//! | [`visibility`] | which objects a client sees, and answers without the others | HTTP, I/O, plans | api, filter, yaml |
 //! | [`route`] | request line → operation and parameters, in canonical form | JSON, policy, I/O | api, stream |
 //! | [`api`] | everything that is Docker: operations, versions, the catalogue, lists, queries, events, errors; its data files are in `filters/` | HTTP, I/O, plans | schema, yaml |
 //! | [`schema`] | what JSON documents contain, in general: schemas, how they nest, classes of fields, documents of several kinds | Docker | yaml |
@@ -69,6 +70,8 @@ pub mod proxy;
 pub mod policy;
 
 pub mod profile;
+
+pub mod visibility;
 
 pub mod route;
 

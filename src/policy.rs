@@ -18,12 +18,14 @@ pub use self::lookup::{Lookup, LookupKind};
 pub use self::refusal::Refusal;
 use self::shown::{ShownFields, selects_by_name};
 use crate::api::errors::{self, ErrorTable};
+use crate::api::objects::{ObjectKind, OperationObjects, objects_of};
 use crate::api::queries::{self, QueryTable, ReadField};
 use crate::api::{DocumentPart, Operation, ResponseKind, StreamKind, operation};
-use crate::filter::{Action, CompileError, DocumentLimits, Plan, RecordFilter, Rule};
+use crate::filter::{Action, CompileError, DocumentLimits, Plan, RecordFilter, Rule, Show};
 use crate::profile::{Profile, RequestContents, StreamFiltering};
 use crate::route::Route;
 use crate::schema::{Catalogue, Class, ClassSet};
+use crate::visibility::{Restriction, VisibleObjects};
 use crate::yaml::{Diagnostic, Diagnostics};
 
 /// What the clients of one listener can ask and see: a compiled profile.
@@ -41,6 +43,8 @@ pub struct Policy {
     shows_errors_in_full: bool,
     /// What is said of error texts that are hidden.
     error_table: &'static ErrorTable,
+    /// Which objects clients see.
+    visibility: Arc<VisibleObjects>,
 }
 
 /// An allowed operation.
@@ -61,6 +65,12 @@ struct Allowed {
     erases: bool,
     /// How a path must name the object. `None`: in any way that the engine understands.
     lookup: Option<Lookup>,
+    /// What objects the operation is about.
+    objects: &'static OperationObjects,
+    /// The kind of which clients see only some, while the operation is not limited to those.
+    unlimited: Option<ObjectKind>,
+    /// The objects that the operation may be about; all of these must show one.
+    bound: Vec<Restriction>,
 }
 
 impl Allowed {
@@ -113,6 +123,10 @@ pub enum Denial {
     Filters,
     /// The path does not name the object by its whole id, and the profile hides its name.
     Name,
+    /// The profile shows only some objects of this kind, and the operation is not limited to them.
+    Unlimited(ObjectKind),
+    /// The profile allows the operation for other objects only.
+    Bound,
 }
 
 impl Denial {
@@ -134,6 +148,14 @@ impl Denial {
             Self::Pattern => "denied by policy: the key of a label filter must not contain * ? [ ] or \\",
             Self::Filters => "denied by policy: the filters of this request cannot be parsed",
             Self::Name => "denied by policy: the names of these objects are hidden, use a whole id",
+            Self::Unlimited(kind) => {
+                return Cow::Owned(format!(
+                    "denied by policy: the profile shows only some {kind}, and this operation is not limited to them"
+                ));
+            }
+            Self::Bound => {
+                "denied by policy: the profile allows this operation for some objects only, not for this one"
+            }
         };
         Cow::Borrowed(text)
     }
@@ -192,16 +214,22 @@ impl Policy {
         limits: DocumentLimits,
     ) -> Result<Self, Diagnostics> {
         let (queries, error_table) = (queries::built_in()?, errors::built_in()?);
-        let mut compiler =
-            PolicyCompiler { profile, catalogue, limits, plans: BTreeMap::new(), diagnostics: Diagnostics::default() };
+        let restrictions: Vec<(ObjectKind, Restriction)> =
+            profile.objects.iter().map(|(kind, restriction, _)| (*kind, restriction.clone())).collect();
+        let visibility = VisibleObjects::new(&restrictions);
+        let (plans, diagnostics) = (BTreeMap::new(), Diagnostics::default());
+        let mut compiler = PolicyCompiler { profile, catalogue, limits, visibility, plans, diagnostics };
         let mut allowed = HashMap::new();
         let shown = compiler.shown(queries);
         for operation in profile.allow.keys().filter_map(|id| operation(id)) {
             allowed.extend(compiler.allowed(operation, queries, &shown).map(|entry| (operation.id, entry)));
         }
-        let errors = compiler.plan(errors::SCHEMA);
-        let shows_errors_in_full = compiler.shows_errors_in_full();
+        // The texts of errors name objects, and nothing tells which.
+        let shows_texts = !compiler.visibility.restricts_any();
+        let errors = compiler.plan(errors::SCHEMA).filter(|_| shows_texts);
+        let shows_errors_in_full = compiler.shows_errors_in_full() && shows_texts;
         compiler.check_unused_rules();
+        let visibility = Arc::new(std::mem::take(&mut compiler.visibility));
         compiler.diagnostics.finish(Self {
             profile: profile.clone(),
             allowed,
@@ -210,6 +238,7 @@ impl Policy {
             errors,
             shows_errors_in_full,
             error_table,
+            visibility,
         })
     }
 
@@ -225,7 +254,7 @@ impl Policy {
 
     /// Whether requests of the operation called `id` can pass.
     pub fn allows(&self, id: &str) -> bool {
-        self.allowed.get(id).is_some_and(|allowed| !allowed.erases)
+        self.allowed.get(id).is_some_and(|allowed| !allowed.erases && allowed.unlimited.is_none())
     }
 
     /// The operations whose requests can pass, in the order of their ids.
@@ -236,7 +265,31 @@ impl Policy {
     /// The operations that the profile allows and whose requests are denied all the same, because they would erase what it
     /// hides: see [`Denial::Erases`].
     pub fn erasing(&self) -> impl Iterator<Item = &'static Operation> {
-        self.profile.allow.keys().filter_map(|id| operation(id)).filter(|operation| !self.allows(operation.id))
+        let erases = |id: &str| self.allowed.get(id).is_some_and(|allowed| allowed.erases);
+        self.profile.allow.keys().filter_map(|id| operation(id)).filter(move |operation| erases(operation.id))
+    }
+
+    /// The operations that the profile allows and whose requests are denied all the same, because it shows only some objects of
+    /// a kind and they are not limited to those: see [`Denial::Unlimited`].
+    pub fn unlimited(&self) -> impl Iterator<Item = (&'static Operation, ObjectKind)> {
+        let kind = |id: &str| self.allowed.get(id).and_then(|allowed| allowed.unlimited);
+        let operations = self.profile.allow.keys().filter_map(|id| operation(id));
+        operations.filter_map(move |operation| Some((operation, kind(operation.id)?)))
+    }
+
+    /// Which objects clients see.
+    pub fn visibility(&self) -> &Arc<VisibleObjects> {
+        &self.visibility
+    }
+
+    /// What objects an allowed operation is about.
+    pub fn objects(&self, operation: &Operation) -> Option<&'static OperationObjects> {
+        self.allowed.get(operation.id).map(|allowed| allowed.objects)
+    }
+
+    /// The objects that an operation may be about; all of these must show one. Empty if it may be about any visible one.
+    pub fn bound(&self, operation: &Operation) -> &[Restriction] {
+        self.allowed.get(operation.id).map(|allowed| allowed.bound.as_slice()).unwrap_or_default()
     }
 
     /// Whether the profile shows fields of a class.
@@ -270,6 +323,9 @@ impl Policy {
         };
         if allowed.erases {
             return Decision::Deny(Denial::Erases);
+        }
+        if let Some(kind) = allowed.unlimited {
+            return Decision::Deny(Denial::Unlimited(kind));
         }
         let mut names = route.query.pairs().map(|(name, _)| name);
         if let Some(name) = names.find(|name| !allowed.contents.has_parameter(name)) {
@@ -331,6 +387,7 @@ impl Policy {
     pub fn decide_operation(&self, id: &str) -> Decision {
         match self.allowed.get(id) {
             Some(allowed) if allowed.erases => Decision::Deny(Denial::Erases),
+            Some(Allowed { unlimited: Some(kind), .. }) => Decision::Deny(Denial::Unlimited(*kind)),
             Some(allowed) => allowed.handling.decision(),
             None => Decision::Deny(Denial::NotAllowed),
         }
@@ -352,6 +409,7 @@ struct PolicyCompiler<'p> {
     profile: &'p Profile,
     catalogue: &'p Catalogue,
     limits: DocumentLimits,
+    visibility: VisibleObjects,
     plans: BTreeMap<&'static str, Arc<Plan>>,
     diagnostics: Diagnostics,
 }
@@ -410,6 +468,7 @@ impl PolicyCompiler<'_> {
         let variants = operation.schema().and_then(|schema| self.catalogue.variants(schema));
         let events = variants.map(|variants| EventKinds::new(variants, self.catalogue));
         let lookup = queries.name(operation).and_then(|name| Lookup::of(name, shown, self.catalogue));
+        let objects = self.diagnostics.ok(objects_of(operation))??;
         let erases = operation.writes_back.iter().map(|part| self.hides_some(part)).collect::<Option<Vec<bool>>>()?;
         Some(Allowed {
             erases: erases.contains(&true),
@@ -419,7 +478,18 @@ impl PolicyCompiler<'_> {
             hidden_by_rules,
             events,
             lookup,
+            objects,
+            unlimited: self.unlimited(objects),
+            bound: self.profile.bound.get(operation.id).cloned().unwrap_or_default(),
         })
+    }
+
+    /// The kind of which clients see only some objects, while an operation is not limited to those.
+    fn unlimited(&self, objects: &OperationObjects) -> Option<ObjectKind> {
+        let restricts = |kind: &ObjectKind| self.visibility.restricts(*kind);
+        let follows = |kind: &ObjectKind| restricts(&ObjectKind::Container) && !restricts(kind);
+        let refused = objects.refuse.iter().copied().find(restricts);
+        refused.or_else(|| objects.needs.filter(follows).map(|_| ObjectKind::Container))
     }
 
     /// Whether the profile hides anything in a part of a document, or alters it. Returns `None` after an error.
@@ -441,14 +511,16 @@ impl PolicyCompiler<'_> {
 
     /// Compiles the filter of events.
     fn events(&mut self, operation: &Operation) -> Option<Handling> {
-        match self.profile.events {
-            StreamFiltering::Untouched => Some(Handling::Relay(RelayReason::Stream)),
-            StreamFiltering::Filtered => {
-                let Profile { show, rules, .. } = self.profile;
-                let compiled = RecordFilter::compile(self.catalogue, operation.schema()?, show, rules, self.limits);
-                self.ok(compiled).map(Handling::Records)
-            }
-        }
+        let Profile { show, rules, .. } = self.profile;
+        let everything = Show { classes: ClassSet::ALL, unknown: true, ..Show::default() };
+        let (show, rules) = match self.profile.events {
+            StreamFiltering::Filtered => (show, rules.as_slice()),
+            // Those of hidden objects must be found.
+            StreamFiltering::Untouched if self.visibility.restricts_any() => (&everything, [].as_slice()),
+            StreamFiltering::Untouched => return Some(Handling::Relay(RelayReason::Stream)),
+        };
+        let compiled = RecordFilter::compile(self.catalogue, operation.schema()?, show, rules, self.limits);
+        self.ok(compiled).map(Handling::Records)
     }
 
     /// Compiles the rules for schemas that no allowed operation returns, so that errors in them are reported too.

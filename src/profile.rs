@@ -16,8 +16,10 @@ pub use self::lines::{DecidingLines, ListedName};
 pub use self::opened_by::{OpenedBy, OpeningVariables};
 use self::raw::RawProfile;
 use crate::api::Operation;
+use crate::api::objects::ObjectKind;
 use crate::filter::{Rule, Show};
 use crate::schema::{Catalogue, Class};
+use crate::visibility::Restriction;
 use crate::yaml::{self, Diagnostics, Location, Node};
 
 /// What a profile does to a stream of records: to events, or to stats.
@@ -56,6 +58,10 @@ pub struct Profile {
     pub events: StreamFiltering,
     /// What happens to a stream of stats. A single document of stats is always filtered.
     pub stats: StreamFiltering,
+    /// Which objects clients see, by kind, each with its line. All of those of a kind must show an object.
+    pub objects: Vec<(ObjectKind, Restriction, Location)>,
+    /// Which objects an operation may be about, by its id. All of those of an operation must show the object.
+    pub bound: BTreeMap<&'static str, Vec<Restriction>>,
     /// Where the operator opens what it denies.
     pub opened_by: OpenedBy,
     /// The lines that decide the rest.

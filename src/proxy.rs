@@ -14,6 +14,8 @@
 //! | [`records`] | a stream that is filtered record by record |
 //! | [`tunnel`] | a hijacked connection, in both directions |
 //! | [`headers`] | the header fields that pass |
+//! | [`objects`] | requests about objects, of which a client sees only some |
+//! | [`seen`] | what is left of documents and records: of visible objects, the fields that are shown |
 //! | [`versions`] | the API versions that `/version` states |
 //! | [`memory`] | the memory that documents may use |
 //! | [`respond`] | the answer to an error |
@@ -33,9 +35,11 @@ mod in_stream;
 mod lookup;
 mod memory;
 mod message;
+mod objects;
 mod records;
 mod relay;
 mod respond;
+mod seen;
 mod stream_request;
 mod tunnel;
 mod versions;

@@ -98,7 +98,15 @@ fn write_decision(
                 None => writeln!(out, "          no known client sends it, and no line of `parameters` names it")?,
             }
         }
-        Decision::Deny(denial @ (Denial::Body | Denial::Oracle | Denial::Pattern | Denial::Filters | Denial::Name)) => {
+        Decision::Deny(
+            denial @ (Denial::Body
+            | Denial::Oracle
+            | Denial::Pattern
+            | Denial::Filters
+            | Denial::Name
+            | Denial::Unlimited(_)
+            | Denial::Bound),
+        ) => {
             writeln!(out, "decision  403: {}", policy.refusal(route, denial).public())?;
             write_deciding(route, policy, catalogue, out)?;
         }

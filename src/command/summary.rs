@@ -111,6 +111,7 @@ pub(super) fn of_policy(policy: &Policy) -> String {
     if !mutating.is_empty() {
         line(&mut text, format_args!("  warning: can change things: {}", mutating.join(", ")));
     }
+    of_objects(&mut text, policy);
     of_erasing(&mut text, policy);
     of_contents(&mut text, &operations, policy);
     let calling: Vec<&str> =
@@ -150,6 +151,26 @@ fn of_names(text: &mut String, policy: &Policy) {
             let rest = if show.mask { "except values that look like credentials" } else { "credentials included" };
             line(text, format_args!("  warning: `{}: [\"*\"]` shows all {list}, {rest}", list.key()));
         }
+    }
+}
+
+/// Which objects clients see, and what is denied because it would not be limited to them.
+fn of_objects(text: &mut String, policy: &Policy) {
+    for (kind, restriction, _) in &policy.profile().objects {
+        line(text, format_args!("  {kind}: {restriction}"));
+    }
+    for (id, restrictions) in &policy.profile().bound {
+        for restriction in restrictions.iter().filter(|_| policy.allows(id)) {
+            line(text, format_args!("  {id}: {restriction}"));
+        }
+    }
+    let unlimited: Vec<&str> = policy.unlimited().map(|(operation, _)| operation.id).collect();
+    if !unlimited.is_empty() {
+        let ids = unlimited.join(", ");
+        line(
+            text,
+            format_args!("  warning: denied although allowed, because they are not limited to visible objects: {ids}"),
+        );
     }
 }
 

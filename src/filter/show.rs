@@ -39,7 +39,7 @@ impl NamesShown {
     /// Excludes one name of a list, in which `*` has no meaning.
     pub fn exclude(&mut self, list: NameList, name: &str) {
         if let Some(globs) = self.of_mut(list) {
-            globs.excluded.push(Glob::Name(name.to_lowercase()));
+            globs.excluded.push(Glob(GlobParts::Name(name.to_lowercase())));
         }
     }
 
@@ -85,10 +85,13 @@ pub struct Globs {
     excluded: Vec<Glob>,
 }
 
-/// One name or pattern.
+/// A text, or a pattern in which `*` stands for any number of characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Glob {
-    /// A name without a star.
+pub struct Glob(GlobParts);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum GlobParts {
+    /// A text without a star.
     Name(String),
     /// The text before the first star, between the stars, and after the last one.
     Pattern(String, Vec<String>, String),
@@ -156,9 +159,9 @@ impl fmt::Display for Globs {
 
 impl fmt::Display for Glob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::Pattern(first, middle, last) => {
+        match &self.0 {
+            GlobParts::Name(name) => f.write_str(name),
+            GlobParts::Pattern(first, middle, last) => {
                 write!(f, "{first}*")?;
                 middle.iter().try_for_each(|part| write!(f, "{part}*"))?;
                 f.write_str(last)
@@ -168,22 +171,25 @@ impl fmt::Display for Glob {
 }
 
 impl Glob {
-    fn new(glob: &str) -> Self {
-        let Some((first, rest)) = glob.split_once('*') else { return Self::Name(glob.to_owned()) };
-        match rest.rsplit_once('*') {
-            None => Self::Pattern(first.to_owned(), Vec::new(), rest.to_owned()),
-            Some((middle, last)) => {
-                let middle = middle.split('*').map(str::to_owned).collect();
-                Self::Pattern(first.to_owned(), middle, last.to_owned())
-            }
-        }
+    /// The pattern written like this.
+    pub fn new(glob: &str) -> Self {
+        Self(match glob.split_once('*') {
+            None => GlobParts::Name(glob.to_owned()),
+            Some((first, rest)) => match rest.rsplit_once('*') {
+                None => GlobParts::Pattern(first.to_owned(), Vec::new(), rest.to_owned()),
+                Some((middle, last)) => {
+                    let middle = middle.split('*').map(str::to_owned).collect();
+                    GlobParts::Pattern(first.to_owned(), middle, last.to_owned())
+                }
+            },
+        })
     }
 
-    /// Matches the parts between stars in turn, each at its first occurrence, and the last one at the end.
-    fn matches(&self, name: &str) -> bool {
-        match self {
-            Self::Name(glob) => glob == name,
-            Self::Pattern(first, middle, last) => {
+    /// Whether a text matches: the parts between stars in turn, each at its first occurrence, and the last one at the end.
+    pub fn matches(&self, name: &str) -> bool {
+        match &self.0 {
+            GlobParts::Name(glob) => glob == name,
+            GlobParts::Pattern(first, middle, last) => {
                 let Some(mut left) = name.strip_prefix(first.as_str()) else { return false };
                 for part in middle {
                     match left.split_once(part.as_str()) {

@@ -81,6 +81,14 @@ impl Policy {
                 Refusal::new(why, None)
             }
             Denial::Filters => Refusal::new(format!("the filters of {id} cannot be parsed"), None),
+            Denial::Unlimited(kind) => {
+                let why = format!("the profile {profile} shows only some {kind}, and {id} is not limited to them");
+                Refusal::new(why, None)
+            }
+            Denial::Bound => {
+                let why = format!("the profile {profile} allows {id} for some objects only, and not for this one");
+                Refusal::new(why, None)
+            }
             Denial::Name => {
                 let why = format!("the profile {profile} hides the names that {id} finds objects by, use a whole id");
                 Refusal::new(why, None)

@@ -1,21 +1,29 @@
 //! Profile files as written, and how they become profiles.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{DecidingLines, ListedName, OpenedBy, Profile, RequestContents, StreamFiltering};
-use crate::api::{OPERATIONS, groups, lists, operation, operations_named, unknown_operation};
+use crate::api::objects::{ObjectKind, PathObject, objects_of};
+use crate::api::{OPERATIONS, Operation, groups, lists, operation, operations_named, unknown_operation};
 use crate::filter::{Rule, Show, accepts_unknown, parse_rule, path_of, reach};
 use crate::schema::{Catalogue, Class, ClassSet, NameList, Schema};
+use crate::visibility::Restriction;
 use crate::yaml::{Diagnostic, Diagnostics, Location, Members, Node, unknown, unknown_or};
 
 /// The keys of a profile file.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 22] = [
     "profile",
     "about",
     "extends",
     "allow",
     "deny",
     "parameters",
+    "containers",
+    "images",
+    "volumes",
+    "networks",
+    "services",
     "show",
     "hide",
     "unknown",
@@ -52,6 +60,7 @@ pub(super) struct RawProfile {
     allow: NamedOperations,
     deny: NamedOperations,
     parameters: BTreeMap<&'static str, RequestContents>,
+    objects: Vec<(ObjectKind, Restriction, Location)>,
     classes: RawClasses,
     unknown: Option<(bool, Location)>,
     names: Vec<ListedName>,
@@ -75,10 +84,13 @@ impl RawProfile {
         let about =
             text("about", "a description of the profile", diagnostics).map(|(about, _)| about).unwrap_or_default();
         let extends = text("extends", "the name of a profile", diagnostics);
-        let mut named_operations =
-            |key: &str| members.get(key).map(|node| NamedOperations::read(node, diagnostics)).unwrap_or_default();
-        let (allow, deny) = (named_operations("allow"), named_operations("deny"));
+        let mut named_operations = |key: &str, can_be_bound| {
+            let node = members.get(key);
+            node.map(|node| NamedOperations::read(node, can_be_bound, diagnostics)).unwrap_or_default()
+        };
+        let (allow, deny) = (named_operations("allow", true), named_operations("deny", false));
         let parameters = members.get("parameters").map(|node| parameters(node, diagnostics)).unwrap_or_default();
+        let objects = objects(members, diagnostics);
         let classes = RawClasses::read(members, diagnostics);
         let unknown = members.get("unknown").and_then(|node| located(node, diagnostics, shown_or_hidden));
         let mut names = Vec::new();
@@ -113,6 +125,7 @@ impl RawProfile {
             allow,
             deny,
             parameters,
+            objects,
             classes,
             unknown,
             names,
@@ -124,7 +137,8 @@ impl RawProfile {
         })
     }
 
-    /// Merges the profile with those that it extends. Operations, named entries and rules are added up; `deny` takes
+    /// Merges the profile with those that it extends. Operations, named entries and rules are added up, and so are the
+    /// restrictions to some objects, of which each hides more; `deny` takes
     /// operations away, in this profile and in those that extend it; `show` adds classes and `hide` removes them; every other
     /// key, and every entry of `parameters`, overrides that of the extended profile.
     ///
@@ -141,6 +155,8 @@ impl RawProfile {
             allow: BTreeMap::new(),
             deny: BTreeMap::new(),
             parameters: BTreeMap::new(),
+            objects: Vec::new(),
+            bound: BTreeMap::new(),
             show: Show { mask: true, ..Show::default() },
             classes: BTreeMap::new(),
             rules: Vec::new(),
@@ -205,6 +221,12 @@ impl RawProfile {
                 Some(_) => {}
             }
         }
+        for (id, named) in &self.allow.0 {
+            if let Some(restriction) = &named.bound {
+                profile.bound.entry(id).or_default().push(restriction.clone());
+            }
+        }
+        profile.objects.extend(self.objects.iter().cloned());
         profile.parameters.extend(self.parameters.iter().map(|(id, contents)| (*id, contents.clone())));
         self.classes.add_to(profile);
         decide(self.unknown.as_ref(), &mut profile.show.unknown, &mut profile.lines.unknown);
@@ -233,45 +255,130 @@ struct NamedOperation {
     location: Location,
     /// Whether its id is written, and not only a group that it belongs to.
     by_id: bool,
+    /// The objects that it may be about. `None`: any.
+    bound: Option<Restriction>,
 }
 
 impl NamedOperations {
-    /// Reads a list of ids and groups, or a text with such names between commas, as `check` prints them.
-    fn read(node: &Node, diagnostics: &mut Diagnostics) -> Self {
-        let items = match node.text("") {
-            Ok(text) => vec![(text, node)],
-            Err(_) => diagnostics.texts(node, "ids or groups of operations"),
-        };
+    /// Reads a list of ids and groups, or a text with such names between commas, as `check` prints them. In `allow`, an item
+    /// can be a mapping from such a name to the objects that the operations may be about.
+    fn read(node: &Node, can_be_bound: bool, diagnostics: &mut Diagnostics) -> Self {
         let (mut found, mut seen) = (Self::default(), BTreeMap::new());
-        for (text, item) in items {
-            for name in text.split([',', ' ', '\n']).filter(|name| !name.is_empty()) {
-                match seen.insert(name, &item.location) {
-                    Some(first) => {
-                        let message = format!("duplicate operation {name}: {first} already lists it");
-                        diagnostics.push(item.diagnostic(message));
+        if let Ok(text) = node.text("") {
+            found.add_names(text, node, &mut seen, diagnostics);
+            return found;
+        }
+        for item in diagnostics.ok(node.list("a list of ids or groups of operations")).unwrap_or_default() {
+            match item.mapping("") {
+                Ok(entries) if can_be_bound => {
+                    for (key, objects) in entries {
+                        found.add_bound(&key.name, item, objects, &mut seen, diagnostics);
                     }
-                    None => found.add(name, item, diagnostics),
+                }
+                Ok(_) | Err(_) => {
+                    if let Some(text) = diagnostics.ok(item.text("one of a list of ids or groups of operations")) {
+                        found.add_names(text, item, &mut seen, diagnostics);
+                    }
                 }
             }
         }
         found
     }
 
+    /// Adds the operations that the names in a text stand for.
+    fn add_names<'n>(
+        &mut self,
+        text: &'n str,
+        item: &'n Node,
+        seen: &mut BTreeMap<&'n str, &'n Location>,
+        diagnostics: &mut Diagnostics,
+    ) {
+        for name in text.split([',', ' ', '\n']).filter(|name| !name.is_empty()) {
+            if is_new(name, item, seen, diagnostics) {
+                self.add(name, item, diagnostics, |_, _| None);
+            }
+        }
+    }
+
+    /// Adds the operations that a name stands for, if they are about these objects.
+    fn add_bound<'n>(
+        &mut self,
+        name: &'n str,
+        item: &'n Node,
+        objects: &Node,
+        seen: &mut BTreeMap<&'n str, &'n Location>,
+        diagnostics: &mut Diagnostics,
+    ) {
+        if !is_new(name, item, seen, diagnostics) {
+            return;
+        }
+        let mut read: BTreeMap<ObjectKind, Option<Restriction>> = BTreeMap::new();
+        self.add(name, item, diagnostics, |operation, diagnostics| {
+            let about = diagnostics.ok(objects_of(operation)).flatten();
+            let Some(kind) = about.and_then(|about| about.path).map(PathObject::kind) else {
+                let message =
+                    format!("{} is about no single object, expected it without `only` and `never`", operation.id);
+                diagnostics.push(item.diagnostic(message));
+                return None;
+            };
+            read.entry(kind).or_insert_with(|| Restriction::read(kind, objects, diagnostics)).clone()
+        });
+    }
+
     /// Adds the operations that `name` stands for.
-    fn add(&mut self, name: &str, item: &Node, diagnostics: &mut Diagnostics) {
+    fn add(
+        &mut self,
+        name: &str,
+        item: &Node,
+        diagnostics: &mut Diagnostics,
+        mut bound: impl FnMut(&Operation, &mut Diagnostics) -> Option<Restriction>,
+    ) {
         let operations = groups::operations_called(name);
         if operations.is_empty() {
             diagnostics.push(item.diagnostic(groups::unknown_name(name)));
         }
         let by_id = operations_named(name).next().is_some();
         for operation in operations {
-            let location = item.location.clone();
-            let named = self.0.entry(operation.id).or_insert(NamedOperation { location, by_id });
-            if by_id && !named.by_id {
-                *named = NamedOperation { location: item.location.clone(), by_id };
+            let (location, bound) = (item.location.clone(), bound(operation, diagnostics));
+            match self.0.entry(operation.id) {
+                Entry::Vacant(entry) => {
+                    entry.insert(NamedOperation { location, by_id, bound });
+                }
+                // A binding holds, whatever else names the operation.
+                Entry::Occupied(mut entry) => {
+                    let known = entry.get_mut();
+                    known.bound = known.bound.take().or(bound);
+                    if by_id && !known.by_id {
+                        (known.location, known.by_id) = (location, by_id);
+                    }
+                }
             }
         }
     }
+}
+
+/// Whether a name is not in a list yet. Reports it if it is.
+fn is_new<'n>(
+    name: &'n str,
+    item: &'n Node,
+    seen: &mut BTreeMap<&'n str, &'n Location>,
+    diagnostics: &mut Diagnostics,
+) -> bool {
+    let Some(first) = seen.insert(name, &item.location) else { return true };
+    diagnostics.push(item.diagnostic(format!("duplicate operation {name}: {first} already lists it")));
+    false
+}
+
+/// Reads `containers`, `images` and so on.
+fn objects(members: Members<'_>, diagnostics: &mut Diagnostics) -> Vec<(ObjectKind, Restriction, Location)> {
+    let mut found = Vec::new();
+    for kind in ObjectKind::ALL {
+        if let Some((key, node)) = members.entry(kind.key()) {
+            let restriction = Restriction::read(kind, node, diagnostics);
+            found.extend(restriction.map(|restriction| (kind, restriction, key.location.clone())));
+        }
+    }
+    found
 }
 
 impl RawClasses {

@@ -13,7 +13,6 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -27,9 +26,10 @@ use super::headers::HostFields;
 use super::in_stream::InStreamErrors;
 use super::memory::{Leased, MemoryError, MemoryLease, buffer};
 use super::message::Message;
+use super::seen::{DocumentFilter, StreamFilter};
 use super::{Error, headers, versions, warnings, work};
 use crate::api::{ApiRange, ApiVersion, Upgrade};
-use crate::filter::{FilterError, Plan, RecordFilter, Report};
+use crate::filter::{FilterError, Report};
 use crate::policy::RelayReason;
 use crate::stream::elements::{ArrayError, ArraySplitter};
 use crate::stream::records::{MARK, Marks, RecordSplitter};
@@ -81,7 +81,7 @@ impl Filtered {
         Self::of(Content::Whole(message.into_document().into()))
     }
 
-    /// One document, rewritten by `plan`, and amended if there is something to say beside that. Its memory is leased until the
+    /// One document, rewritten by `filter`, and amended if there is something to say beside that. Its memory is leased until the
     /// last byte has been sent.
     ///
     /// # Errors
@@ -89,18 +89,18 @@ impl Filtered {
     /// [`Error::Memory`], [`Error::Upstream`].
     pub(super) async fn document(
         body: UpstreamBody,
-        plan: Arc<Plan>,
+        filter: DocumentFilter,
         amendment: Option<Amendment>,
         limit: usize,
         mut memory: MemoryLease,
     ) -> Result<(Self, Report), Error> {
-        let worst = |length| plan.memory(length);
+        let worst = |length| filter.memory(length);
         let document = collect(body, limit, worst, &mut memory).await?;
-        let is_long = work::is_long(document.len(), plan.has_expressions());
+        let is_long = work::is_long(document.len(), filter.has_expressions());
         // The lease goes along, because the work goes on if nobody waits for it any more.
         let apply = move || {
             let mut out = buffer(document.len());
-            let report = plan.apply(&document, &mut out)?;
+            let report = filter.apply(&document, &mut out)?;
             if let Some(amendment) = amendment {
                 out = amendment.apply(&document, out);
             }
@@ -112,7 +112,7 @@ impl Filtered {
         Ok((Self::of(Content::Whole(Bytes::from_owner(out))), report))
     }
 
-    /// An array of documents, each rewritten by `plan`. The first leaves before the last has arrived.
+    /// An array of documents, each rewritten by `filter`. The first leaves before the last has arrived.
     ///
     /// Waits for the first element, so that an answer which is no such array is withheld and not cut short. `timeout` is
     /// how long to wait for each chunk.
@@ -121,7 +121,7 @@ impl Filtered {
     /// [`Error::Elements`] if it is no array or its first element is refused, [`Error::Memory`], [`Error::Upstream`].
     pub(super) async fn array(
         body: UpstreamBody,
-        plan: Arc<Plan>,
+        filter: DocumentFilter,
         limit: usize,
         timeout: Duration,
         memory: MemoryLease,
@@ -130,7 +130,7 @@ impl Filtered {
             body,
             filter: Some(ElementFilter {
                 elements: Some(ArraySplitter::new(limit)),
-                plan,
+                filter,
                 report: Report::default(),
                 out: ChunkedOutput::default(),
                 memory,
@@ -290,7 +290,7 @@ struct ElementFilter {
     memory: MemoryLease,
     /// `None` once the array has ended.
     elements: Option<ArraySplitter>,
-    plan: Arc<Plan>,
+    filter: DocumentFilter,
     report: Report,
     out: ChunkedOutput,
 }
@@ -302,7 +302,7 @@ impl ElementFilter {
     /// Waits for the memory for a chunk of this length: for what is held then, and for what the filter leaves of it.
     fn poll_memory(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<Result<(), MemoryError>> {
         let held = self.held() + length;
-        let needed = self.memory.enough(held, self.plan.memory(held));
+        let needed = self.memory.enough(held, self.filter.memory(held));
         self.memory.poll_grow(cx, held + self.out.size(), needed)
     }
 
@@ -313,7 +313,7 @@ impl ElementFilter {
 
     /// Takes the next chunk; `None` is the end.
     fn push(&mut self, chunk: Option<&[u8]>) -> Result<(), ElementError> {
-        let pushed = self.filter(chunk);
+        let pushed = self.rewrite(chunk);
         if self.memory.size() > CHUNK_MEMORY {
             self.memory.pause(CHUNK_MEMORY.max(self.held() + self.out.size()));
         }
@@ -321,12 +321,12 @@ impl ElementFilter {
     }
 
     /// Filters the next chunk; `None` is the end.
-    fn filter(&mut self, chunk: Option<&[u8]>) -> Result<(), ElementError> {
-        let (plan, report) = (&self.plan, &mut self.report);
+    fn rewrite(&mut self, chunk: Option<&[u8]>) -> Result<(), ElementError> {
+        let (filter, report) = (&mut self.filter, &mut self.report);
         let ChunkedOutput { bytes: out, ends, .. } = &mut self.out;
         let mut apply = |bytes: &[u8], out: &mut Vec<u8>| {
             let start = out.len();
-            let used = plan.apply_next(bytes, out, report)?;
+            let used = filter.apply_next(bytes, out, report)?;
             if used.is_some() && out.len() > start {
                 ends.push(out.len());
             }
@@ -354,7 +354,7 @@ impl ElementFilter {
             (Some(elements), Some(chunk)) => elements.due(chunk),
             (Some(_) | None, _) => self.held(),
         };
-        work::is_long(due, self.plan.has_expressions())
+        work::is_long(due, self.filter.has_expressions())
     }
 }
 
@@ -645,7 +645,7 @@ impl OutgoingBuffer {
         &mut self,
         record: &[u8],
         marks: Marks,
-        filter: &RecordFilter,
+        filter: &mut StreamFilter,
         report: &mut Report,
     ) -> Result<(), FilterError> {
         let start = self.bytes.len();

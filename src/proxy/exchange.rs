@@ -16,10 +16,10 @@ use super::in_stream::InStreamErrors;
 use super::memory::{MemoryBudget, MemoryLease};
 use super::message::{ERROR_LIMIT, Message};
 use super::records::RecordFiltering;
+use super::seen::{DocumentFilter, StreamFilter};
 use super::stream_request::{StreamBody, StreamParts, StreamRequest};
 use super::{Error, headers, respond};
 use crate::api::{self, Operation, RequestBody, ResponseKind, StreamKind};
-use crate::filter::Plan;
 use crate::policy::{Decision, Denial, Policy, RelayReason};
 use crate::route::{self, Route, TargetError};
 use crate::schema::Class;
@@ -128,10 +128,8 @@ impl Proxy {
             return Err(Error::Denied(refusal));
         }
         let request = ClientRequest::read(request, &route).await?;
-        let route = match self.policy.lookup(&route) {
-            Some(lookup) => self.named_exactly(&route, lookup).await?,
-            None => route,
-        };
+        let mut route = self.resolved(route).await?;
+        let view = self.object_view(&mut route).await?;
         match decision {
             Decision::Deny(denial) => Err(Error::Denied(self.policy.refusal(&route, denial))),
             Decision::Relay(reason) => {
@@ -144,12 +142,13 @@ impl Proxy {
             }
             Decision::Records(filter) => {
                 log.decision("filter");
-                let filtering = RecordFiltering { filter, limit: self.element_limit, memory: self.memory.clone() };
+                let (limit, memory) = (self.element_limit, self.memory.clone());
+                let filtering = RecordFiltering { filter: StreamFilter { filter, view }, limit, memory };
                 self.open(&route, request, StreamBody::Filtered(filtering), log).await
             }
             Decision::Filter(plan) => {
                 log.decision("filter");
-                self.filter(&route, request, plan, log).await.map(Answer::Response)
+                self.filter(&route, request, DocumentFilter { plan, view }, log).await.map(Answer::Response)
             }
         }
     }
@@ -257,7 +256,7 @@ impl Proxy {
         &self,
         route: &Route,
         request: ClientRequest,
-        plan: Arc<Plan>,
+        seen: DocumentFilter,
         log: &mut AccessLog,
     ) -> Result<Response<Filtered>, Error> {
         // Without memory for the answer, the engine is not asked.
@@ -269,11 +268,11 @@ impl Proxy {
         let filtered = match route.operation.response {
             ResponseKind::Array(_) => {
                 let timeout = self.upstream.engine().response_timeout();
-                Filtered::array(body, plan, self.element_limit, timeout, memory).await?
+                Filtered::array(body, seen, self.element_limit, timeout, memory).await?
             }
             ResponseKind::Document(_) | ResponseKind::Stream(StreamKind::Stats) => {
                 let amendment = self.amendment(route.operation);
-                let (filtered, report) = Filtered::document(body, plan, amendment, self.element_limit, memory).await?;
+                let (filtered, report) = Filtered::document(body, seen, amendment, self.element_limit, memory).await?;
                 log.hidden(&report);
                 filtered
             }

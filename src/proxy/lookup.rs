@@ -15,9 +15,8 @@ use serde_json::value::RawValue;
 
 use super::body::collect;
 use super::exchange::DRAIN_LIMIT;
-use super::message::Message;
 use super::{Error, Proxy, headers, work};
-use crate::api;
+use crate::api::familiar;
 use crate::policy::{Lookup, LookupKind};
 use crate::route::{Query, Route};
 
@@ -28,15 +27,7 @@ impl Proxy {
     /// [`Error::Engine`] with the status 404 if there is no such object, or if the path does not name it exactly; any error
     /// of the connection to the engine.
     pub(super) async fn named_exactly(&self, route: &Route, lookup: &Lookup) -> Result<Route, Error> {
-        let absent = || {
-            let message = match route.operation.method {
-                api::Method::Head => Message::unread(&self.policy, None),
-                api::Method::Get | api::Method::Post | api::Method::Put | api::Method::Delete => {
-                    Message::of_engine(&self.policy, route.operation, 404, None)
-                }
-            };
-            Error::Engine { status: 404, operation: route.operation, message }
-        };
+        let absent = || self.absent(route.operation);
         let inspection = Route {
             operation: lookup.inspect,
             version: route.version,
@@ -73,7 +64,7 @@ impl Proxy {
 }
 
 /// The name for the engine of the object in a document, if `text` is its id or one of its names.
-fn named_in(document: &[u8], text: &str, lookup: &Lookup) -> Option<String> {
+pub(super) fn named_in(document: &[u8], text: &str, lookup: &Lookup) -> Option<String> {
     let ids = texts(document, &lookup.id);
     let id = ids.into_iter().next().filter(|id| !id.is_empty());
     let names: Vec<String> = lookup.names.iter().flat_map(|path| texts(document, path)).collect();
@@ -90,16 +81,6 @@ fn named_in(document: &[u8], text: &str, lookup: &Lookup) -> Option<String> {
             (is_id || is_bare || is_named).then(|| text.to_owned())
         }
     }
-}
-
-/// A reference without what Docker and Podman leave out or add: the registry and the folder of Docker's own images, the
-/// registry of images that were made here, the tag `latest`.
-fn familiar(reference: &str) -> String {
-    let short =
-        ["docker.io/library/", "docker.io/", "localhost/"].iter().find_map(|start| reference.strip_prefix(start));
-    let short = short.unwrap_or(reference);
-    let last = short.rsplit('/').next().unwrap_or(short);
-    if last.contains([':', '@']) { short.to_owned() } else { format!("{short}:latest") }
 }
 
 /// The text at a path of members, or the texts in an array there.

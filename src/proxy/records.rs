@@ -17,9 +17,10 @@ use super::access_log::AccessLog;
 use super::body::OutgoingBuffer;
 use super::downstream::Downstream;
 use super::memory::{MemoryBudget, MemoryError, MemoryLease};
+use super::seen::StreamFilter;
 use super::stream_request::StreamError;
 use super::{Error, headers, work};
-use crate::filter::{FilterError, RecordFilter, Report};
+use crate::filter::{FilterError, Report};
 use crate::socket::Socket;
 use crate::stream::chunks::{BadChunk, BodyDecoder};
 use crate::stream::records::{Marks, RecordError, RecordSplitter};
@@ -38,7 +39,7 @@ const TURN: usize = 128 * 1024;
 #[derive(Clone, Debug)]
 pub(super) struct RecordFiltering {
     /// The filter of each record.
-    pub(super) filter: RecordFilter,
+    pub(super) filter: StreamFilter,
     /// The longest record, in bytes.
     pub(super) limit: usize,
     /// The memory for long records and slow clients.
@@ -51,7 +52,7 @@ pub(super) struct RecordRewriter {
     body: BodyDecoder,
     records: RecordSplitter,
     marks: Marks,
-    filter: RecordFilter,
+    filter: StreamFilter,
     report: Report,
     /// Records that arrived together and are long work.
     long: Vec<Vec<u8>>,
@@ -159,17 +160,19 @@ impl RecordRewriter {
 
     /// Filters the long records on a helper thread and adds the resulting chunks to `out`.
     async fn push_long(&mut self, client: &Downstream, out: &mut OutgoingBuffer) -> Result<(), StreamError> {
-        let (long, filter, marks) = (std::mem::take(&mut self.long), self.filter.clone(), self.marks);
+        let (long, mut filter, marks) = (std::mem::take(&mut self.long), self.filter.clone(), self.marks);
         let filtered = work::on_helper(move || {
             let (mut out, mut report) = (OutgoingBuffer::default(), Report::default());
-            let result = long.into_iter().try_for_each(|record| out.push_record(&record, marks, &filter, &mut report));
-            (out, report, result)
+            let result =
+                long.into_iter().try_for_each(|record| out.push_record(&record, marks, &mut filter, &mut report));
+            (out, report, filter, result)
         });
-        let (filtered, report, result) = tokio::select! {
+        let (filtered, report, filter, result) = tokio::select! {
             filtered = filtered => filtered,
             () = client.discard_input() => return Err(StreamError::ClientLeft),
         };
         out.append(filtered);
+        self.filter = filter;
         self.report.add(&report);
         Ok(result.map_err(|error| RewriteError::Record(RecordError::Record(error)))?)
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{TargetError, percent};
 use crate::api::queries::is_true;
-use crate::api::{Operation, Parameter};
+use crate::api::{OPERATIONS, Operation, Parameter};
 
 /// The parameters of one request, decoded once. Every name is one that the operation has, and every value is one that the
 /// engine reads: all of a list, and of any other parameter the first.
@@ -74,6 +74,14 @@ impl Query {
     /// Keeps the parameters for which `keep` returns true, given name and value.
     pub fn retain(&mut self, keep: impl Fn(&'static str, &str) -> bool) {
         self.pairs.retain(|(name, value)| keep(name, value));
+    }
+
+    /// Gives a parameter of the operation this value, in the place of any other. A name that no operation has is left out.
+    pub fn set(&mut self, name: &str, value: &str) {
+        let names = OPERATIONS.iter().flat_map(|operation| operation.query);
+        let Some(parameter) = names.into_iter().find(|known| known.name == name) else { return };
+        self.pairs.retain(|(known, _)| *known != parameter.name);
+        self.pairs.push((parameter.name, value.to_owned()));
     }
 
     /// The first value of a parameter, which is the one that the engine takes.

@@ -1,0 +1,272 @@
+//! What objects each operation is about, from `filters/objects.yaml`: what a profile that shows only some objects checks.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::LazyLock;
+
+use super::operations::{OPERATIONS, Operation, operation, unknown_operation};
+use crate::yaml::{self, Diagnostic, Diagnostics, Node, unknown};
+
+/// The built-in table, as file name and text.
+const FILE: (&str, &str) = ("built-in:objects.yaml", include_str!("../../filters/objects.yaml"));
+
+/// The kinds of objects of which a profile can show only some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectKind {
+    /// Containers, and their execs.
+    Container,
+    /// Images.
+    Image,
+    /// Volumes.
+    Volume,
+    /// Networks.
+    Network,
+    /// Services of a swarm, and their tasks.
+    Service,
+}
+
+impl ObjectKind {
+    /// All kinds.
+    pub const ALL: [Self; 5] = [Self::Container, Self::Image, Self::Volume, Self::Network, Self::Service];
+
+    /// The word for one.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Image => "image",
+            Self::Volume => "volume",
+            Self::Network => "network",
+            Self::Service => "service",
+        }
+    }
+
+    /// The word for several, which is the key of profiles.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Container => "containers",
+            Self::Image => "images",
+            Self::Volume => "volumes",
+            Self::Network => "networks",
+            Self::Service => "services",
+        }
+    }
+}
+
+impl fmt::Display for ObjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.key())
+    }
+}
+
+/// What a path names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathObject {
+    /// An object of a kind.
+    Of(ObjectKind),
+    /// An exec, which belongs to a container.
+    Exec,
+    /// A task, which belongs to a service.
+    Task,
+}
+
+impl PathObject {
+    /// The kind that decides whether it is visible.
+    pub const fn kind(self) -> ObjectKind {
+        match self {
+            Self::Of(kind) => kind,
+            Self::Exec => ObjectKind::Container,
+            Self::Task => ObjectKind::Service,
+        }
+    }
+}
+
+/// What of an answer is about objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectAnswer {
+    /// A list of containers.
+    Containers,
+    /// A container, which refers to others.
+    Container,
+    /// A list of images.
+    Images,
+    /// A document with volumes.
+    Volumes,
+    /// A list of networks.
+    Networks,
+    /// A network and the containers on it.
+    Network,
+    /// A list of services.
+    Services,
+    /// A list of tasks.
+    Tasks,
+    /// A task and its container.
+    Task,
+    /// Events.
+    Events,
+    /// Disk usage.
+    Usage,
+    /// Counts of objects.
+    Info,
+}
+
+/// The names of the answers in the table.
+const ANSWERS: [(&str, ObjectAnswer); 12] = [
+    ("containers", ObjectAnswer::Containers),
+    ("container", ObjectAnswer::Container),
+    ("images", ObjectAnswer::Images),
+    ("volumes", ObjectAnswer::Volumes),
+    ("networks", ObjectAnswer::Networks),
+    ("network", ObjectAnswer::Network),
+    ("services", ObjectAnswer::Services),
+    ("tasks", ObjectAnswer::Tasks),
+    ("task", ObjectAnswer::Task),
+    ("events", ObjectAnswer::Events),
+    ("usage", ObjectAnswer::Usage),
+    ("info", ObjectAnswer::Info),
+];
+
+/// What objects an operation is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OperationObjects {
+    /// What the path names.
+    pub path: Option<PathObject>,
+    /// What of the answer is about objects.
+    pub answer: Option<ObjectAnswer>,
+    /// The query parameter that names a container.
+    pub query: Option<String>,
+    /// The kinds that must not be restricted.
+    pub refuse: Vec<ObjectKind>,
+    /// The kind that must be restricted if containers are.
+    pub needs: Option<ObjectKind>,
+}
+
+/// The objects of all operations, by their ids.
+type ObjectTable = HashMap<&'static str, OperationObjects>;
+
+/// The built-in table, parsed once.
+static BUILT_IN: LazyLock<Result<ObjectTable, Diagnostics>> = LazyLock::new(|| parse(FILE));
+
+/// What objects an operation is about. `None` if the table does not know it.
+///
+/// # Errors
+/// Every error in the table. A test makes sure that there is none.
+pub fn objects_of(operation: &Operation) -> Result<Option<&'static OperationObjects>, Diagnostics> {
+    BUILT_IN.as_ref().map(|table| table.get(operation.id)).map_err(Clone::clone)
+}
+
+/// Parses the table.
+fn parse((file, text): (&str, &str)) -> Result<ObjectTable, Diagnostics> {
+    let document = yaml::parse(file, text)?;
+    let mut diagnostics = Diagnostics::default();
+    let mut table = ObjectTable::new();
+    let Some(members) = diagnostics.members(&document, "the table of objects", &["operations", "nothing"]) else {
+        return diagnostics.finish(table);
+    };
+    let of_operations = members.get("operations").map(|node| node.mapping("objects of operations"));
+    for (key, node) in of_operations.and_then(|entries| diagnostics.ok(entries)).unwrap_or_default() {
+        let objects = objects(node, &mut diagnostics).unwrap_or_default();
+        let error = |message: String| Diagnostic::new(&key.location, message);
+        diagnostics.ok(add(&mut table, &key.name, objects).map_err(error));
+    }
+    for (id, node) in members.get("nothing").map(|node| diagnostics.texts(node, "ids")).unwrap_or_default() {
+        diagnostics.ok(add(&mut table, id, OperationObjects::default()).map_err(|message| node.diagnostic(message)));
+    }
+    diagnostics.finish(table)
+}
+
+/// Adds an operation, or says why that is wrong.
+fn add(table: &mut ObjectTable, id: &str, objects: OperationObjects) -> Result<(), String> {
+    let operation = operation(id).filter(|operation| operation.id == id).ok_or_else(|| unknown_operation(id))?;
+    match table.insert(operation.id, objects) {
+        None => Ok(()),
+        Some(_) => Err(format!("duplicate operation {id}")),
+    }
+}
+
+/// Parses the objects of one operation.
+fn objects(node: &Node, diagnostics: &mut Diagnostics) -> Option<OperationObjects> {
+    let members =
+        diagnostics.members(node, "what an operation is about", &["path", "answer", "query", "refuse", "needs"])?;
+    let mut text = |name: &str| members.get(name).and_then(|node| Some((diagnostics.ok(node.text("a name"))?, node)));
+    let (path, answer, query, needs) = (text("path"), text("answer"), text("query"), text("needs"));
+    let path = path.and_then(|(text, node)| diagnostics.ok(path_object(text, node)));
+    let needs = needs.and_then(|(text, node)| diagnostics.ok(kind(text, node)));
+    let answer = answer.map(|(text, node)| {
+        let found = ANSWERS.iter().find(|(name, _)| *name == text).map(|(_, answer)| *answer);
+        found.ok_or_else(|| node.diagnostic(unknown("answer", text, ANSWERS.map(|(name, _)| name))))
+    });
+    let answer = answer.and_then(|answer| diagnostics.ok(answer));
+    let mut refuse = Vec::new();
+    for (text, node) in members.get("refuse").map(|node| diagnostics.texts(node, "kinds")).unwrap_or_default() {
+        refuse.extend(diagnostics.ok(kind(text, node)));
+    }
+    Some(OperationObjects { path, answer, query: query.map(|(text, _)| text.to_owned()), refuse, needs })
+}
+
+/// Parses what a path names.
+fn path_object(text: &str, node: &Node) -> Result<PathObject, Diagnostic> {
+    match text {
+        "exec" => Ok(PathObject::Exec),
+        "task" => Ok(PathObject::Task),
+        kind_of => kind(kind_of, node).map(PathObject::Of),
+    }
+}
+
+/// Parses a kind.
+fn kind(text: &str, node: &Node) -> Result<ObjectKind, Diagnostic> {
+    let found = ObjectKind::ALL.into_iter().find(|kind| kind.noun() == text);
+    found.ok_or_else(|| node.diagnostic(unknown("kind", text, ObjectKind::ALL.map(ObjectKind::noun))))
+}
+
+/// The operations that the table does not know.
+pub fn missing() -> impl Iterator<Item = &'static Operation> {
+    OPERATIONS.iter().filter(|operation| !matches!(objects_of(operation), Ok(Some(_))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_is_listed_once() {
+        assert_eq!(parse(FILE).map(|table| table.len()).unwrap(), OPERATIONS.len());
+        assert_eq!(missing().map(|operation| operation.id).collect::<Vec<_>>(), [""; 0]);
+    }
+
+    /// The table says of every path with an object what it names.
+    #[test]
+    fn every_name_in_a_path_is_looked_up_or_is_of_nothing_here() {
+        for operation in OPERATIONS.iter().filter(|operation| operation.takes_name()) {
+            let objects = objects_of(operation).unwrap().unwrap();
+            let expected = match operation.template.split('/').nth(1).unwrap() {
+                "containers" => Some(PathObject::Of(ObjectKind::Container)),
+                "images" => Some(PathObject::Of(ObjectKind::Image)),
+                "volumes" => Some(PathObject::Of(ObjectKind::Volume)),
+                "networks" => Some(PathObject::Of(ObjectKind::Network)),
+                "services" => Some(PathObject::Of(ObjectKind::Service)),
+                "exec" => Some(PathObject::Exec),
+                "tasks" => Some(PathObject::Task),
+                "plugins" | "nodes" | "secrets" | "configs" | "distribution" | "debug" | "pprof" => None,
+                other => panic!("{other}"),
+            };
+            assert_eq!(objects.path, expected, "{}", operation.id);
+        }
+    }
+
+    #[test]
+    fn every_error_of_a_table_is_reported() {
+        let text = "operations:\n  ContainerLst: {}\n  ContainerList: {answer: container s}\n  ImageList: {path: imag}\n\
+                    nothing: [ImageList, 1]\n";
+        let found: Vec<String> = parse(("o.yaml", text)).unwrap_err().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            found,
+            [
+                "o.yaml:2:3: unknown operation \"ContainerLst\", did you mean \"ContainerList\"?",
+                "o.yaml:3:27: unknown answer \"container s\", did you mean \"containers\"?",
+                "o.yaml:4:21: unknown kind \"imag\", did you mean \"image\"?",
+                "o.yaml:5:11: duplicate operation ImageList",
+                "o.yaml:5:22: unknown operation \"1\", expected an operation id of the Docker API such as ContainerList",
+            ]
+        );
+    }
+}

@@ -1,0 +1,383 @@
+//! Requests about objects, for a profile that shows only some of them.
+//!
+//! A path is resolved at the engine before the request goes up: whatever the client wrote, a name or the start of an id, the
+//! request goes up with the whole id, so it cannot reach another object if names change in between. An object that the client
+//! does not see is answered like one that does not exist.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use http_body_util::{Either, Empty};
+use hyper::{Method, Request, StatusCode};
+use serde::de::IgnoredAny;
+
+use super::body::collect;
+use super::exchange::DRAIN_LIMIT;
+use super::lookup::named_in;
+use super::message::Message;
+use super::{Error, Proxy, headers};
+use crate::api::objects::{ObjectAnswer, ObjectKind, PathObject};
+use crate::api::{self, Operation, operation};
+use crate::policy::{Denial, Lookup};
+use crate::route::{Query, Route};
+use crate::stream::elements::{ArrayError, ArraySplitter};
+use crate::upstream::UpstreamBody;
+use crate::visibility::{
+    ObjectView, SeenObject, Surroundings, VisibleContainers, container_of_exec, read_object, service_of_task,
+};
+
+/// The operation that returns an object of a kind.
+const fn inspection_of(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Container => "ContainerInspect",
+        ObjectKind::Image => "ImageInspect",
+        ObjectKind::Volume => "VolumeInspect",
+        ObjectKind::Network => "NetworkInspect",
+        ObjectKind::Service => "ServiceInspect",
+    }
+}
+
+/// The start of an id: fewer than 64 hexadecimal digits.
+fn is_prefix(text: &str) -> bool {
+    (1..64).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+impl Proxy {
+    /// The same route with the whole ids of the objects that the request names, all of which the client sees and may use so.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] with the status 404 if there is no such object for this client, [`Error::Denied`] if the profile allows
+    /// the operation for others only; any error of the connection to the engine.
+    pub(super) async fn resolved(&self, route: Route) -> Result<Route, Error> {
+        let lookup = self.policy.lookup(&route);
+        let objects = self.policy.objects(route.operation);
+        let route = match objects.and_then(|objects| objects.path).filter(|path| self.is_limited(path.kind(), &route)) {
+            Some(path) => match self.of_path(&route, path, lookup).await? {
+                Some(route) => route,
+                None if self.policy.bound(route.operation).is_empty() => return Err(self.absent(route.operation)),
+                None => return Err(Error::Denied(self.policy.refusal(&route, Denial::Bound))),
+            },
+            None => match lookup {
+                Some(lookup) => self.named_exactly(&route, lookup).await?,
+                None => route,
+            },
+        };
+        self.of_query(route, objects.and_then(|objects| objects.query.as_deref())).await
+    }
+
+    /// Whether a request may be about some objects of a kind only.
+    fn is_limited(&self, kind: ObjectKind, route: &Route) -> bool {
+        self.policy.visibility().restricts(kind) || !self.policy.bound(route.operation).is_empty()
+    }
+
+    /// The answer about an object that does not exist.
+    pub(super) fn absent(&self, operation: &'static Operation) -> Error {
+        let message = match operation.method {
+            api::Method::Head => Message::unread(&self.policy, None),
+            api::Method::Get | api::Method::Post | api::Method::Put | api::Method::Delete => {
+                Message::of_engine(&self.policy, operation, 404, None)
+            }
+        };
+        Error::Engine { status: 404, operation, message }
+    }
+
+    /// The route to the object in the path. `None` if the client does not see it, or may not use it so.
+    async fn of_path(&self, route: &Route, path: PathObject, lookup: Option<&Lookup>) -> Result<Option<Route>, Error> {
+        match path {
+            PathObject::Of(ObjectKind::Container) => self.of_container(route, lookup).await,
+            PathObject::Of(kind) => self.of_object(route, kind, lookup).await,
+            PathObject::Exec => {
+                let read = |document: &[u8]| container_of_exec(document);
+                let Some(container) = self.read(route, "ExecInspect", &route.name, read).await? else {
+                    return Ok(None);
+                };
+                Ok(self.container(route, &container, None).await?.map(|_| route.clone()))
+            }
+            PathObject::Task => {
+                let read = |document: &[u8]| {
+                    let name = match lookup {
+                        Some(lookup) => named_in(document, &route.name, lookup)?,
+                        None => route.name.clone(),
+                    };
+                    Some((name, service_of_task(document)?))
+                };
+                let Some((name, service)) = self.read(route, "TaskInspect", &route.name, read).await? else {
+                    return Ok(None);
+                };
+                let kind = ObjectKind::Service;
+                let service = self.read(route, inspection_of(kind), &service, |text| read_object(kind, text)).await?;
+                let is_visible = service.is_some_and(|service| self.allows(route, kind, &service, false));
+                Ok(is_visible.then(|| Route { name, ..route.clone() }))
+            }
+        }
+    }
+
+    /// The route to the container in the path.
+    async fn of_container(&self, route: &Route, lookup: Option<&Lookup>) -> Result<Option<Route>, Error> {
+        // A link is that of its container: what it leads to stays as it is.
+        if let Some((container, _)) = route.name.split_once('/') {
+            return Ok(self.container(route, container, lookup).await?.map(|_| route.clone()));
+        }
+        let id = self.container(route, &route.name, lookup).await?;
+        Ok(id.map(|name| Route { name, ..route.clone() }))
+    }
+
+    /// The whole id of a container that a client calls like this.
+    async fn container(&self, route: &Route, name: &str, lookup: Option<&Lookup>) -> Result<Option<String>, Error> {
+        let is_bound = !self.policy.bound(route.operation).is_empty();
+        match self.policy.visibility().knows(name).filter(|_| !is_bound && lookup.is_none()) {
+            Some(true) => return Ok(Some(name.to_owned())),
+            Some(false) => return Ok(None),
+            None => {}
+        }
+        let kind = ObjectKind::Container;
+        let named = |document: &[u8]| {
+            let is_named = lookup.is_none_or(|lookup| named_in(document, name, lookup).is_some());
+            read_object(kind, document).filter(|_| is_named)
+        };
+        if let Some(container) = self.read(route, inspection_of(kind), name, named).await?
+            && self.allows(route, kind, &container, false)
+        {
+            return Ok(Some(container.id));
+        }
+        // Others may be called like this for the engine. Only those count that the client sees.
+        if lookup.is_some() || !is_prefix(name) {
+            return Ok(None);
+        }
+        let found = self.visible_containers(route, Some(name)).await?;
+        let mut begun = found.ids().filter(|id| id.starts_with(name));
+        let (Some(id), None) = (begun.next(), begun.next()) else { return Ok(None) };
+        if !is_bound {
+            return Ok(Some(id.to_owned()));
+        }
+        let container = self.read(route, inspection_of(kind), id, |document| read_object(kind, document)).await?;
+        Ok(container.filter(|container| self.allows(route, kind, container, false)).map(|container| container.id))
+    }
+
+    /// The route to the object in the path, which is no container.
+    async fn of_object(
+        &self,
+        route: &Route,
+        kind: ObjectKind,
+        lookup: Option<&Lookup>,
+    ) -> Result<Option<Route>, Error> {
+        let named = |document: &[u8]| {
+            let is_named = lookup.is_none_or(|lookup| named_in(document, &route.name, lookup).is_some());
+            read_object(kind, document).filter(|_| is_named)
+        };
+        let Some(object) = self.read(route, inspection_of(kind), &route.name, named).await? else { return Ok(None) };
+        let is_used = if self.policy.visibility().is_by_use(kind) {
+            self.visible_containers(route, None).await?.uses(kind, &object)
+        } else {
+            false
+        };
+        if !self.allows(route, kind, &object, is_used) {
+            return Ok(None);
+        }
+        // What is removed, tagged or pushed depends on how an image is named.
+        let keeps_name = kind == ObjectKind::Image && !matches!(route.operation.id, "ImageInspect" | "ImageHistory");
+        let name = if keeps_name { route.name.clone() } else { object.id };
+        Ok(Some(Route { name, ..route.clone() }))
+    }
+
+    /// Whether the client sees an object and the profile allows the operation for it.
+    fn allows(&self, route: &Route, kind: ObjectKind, object: &SeenObject, is_used: bool) -> bool {
+        let visibility = self.policy.visibility();
+        let is_visible = visibility.shows(kind, &object.facts, is_used);
+        if kind == ObjectKind::Container {
+            visibility.remember(&object.id, is_visible);
+        }
+        let bound = self.policy.bound(route.operation);
+        is_visible && bound.iter().all(|restriction| restriction.shows(&object.facts, is_used))
+    }
+
+    /// The route with the whole ids of the containers that its parameters name.
+    async fn of_query(&self, mut route: Route, parameter: Option<&str>) -> Result<Route, Error> {
+        if !self.policy.visibility().restricts(ObjectKind::Container) {
+            return Ok(route);
+        }
+        let ages = ["before", "since"].into_iter().filter(|_| route.operation.id == "ContainerList");
+        for name in ages.chain(parameter) {
+            if let Some(text) = route.query.get(name).filter(|text| !text.is_empty()) {
+                let id = self.container(&route, text, None).await?;
+                route.query.set(name, &id.ok_or_else(|| self.absent(route.operation))?);
+            }
+        }
+        if route.operation.id == "ContainerList"
+            && let Some(text) = route.query.get("filters").filter(|text| !text.is_empty())
+        {
+            let mut filters: serde_json::Value =
+                serde_json::from_str(text).map_err(|_| self.absent(route.operation))?;
+            for name in ["before", "since"] {
+                if let Some(values) = filters.get_mut(name) {
+                    *values = self.ids_in_filter(&route, values).await?;
+                }
+            }
+            route.query.set("filters", &filters.to_string());
+        }
+        Ok(route)
+    }
+
+    /// The values of a filter, which name containers, with whole ids in their place. They are a list, or the keys of a map.
+    async fn ids_in_filter(&self, route: &Route, values: &serde_json::Value) -> Result<serde_json::Value, Error> {
+        let names: Vec<&str> = match values {
+            serde_json::Value::Array(names) => names.iter().filter_map(serde_json::Value::as_str).collect(),
+            serde_json::Value::Object(names) => names.keys().map(String::as_str).collect(),
+            serde_json::Value::Null
+            | serde_json::Value::Bool(_)
+            | serde_json::Value::Number(_)
+            | serde_json::Value::String(_) => Vec::new(),
+        };
+        let mut ids = Vec::new();
+        for name in names {
+            let id = self.container(route, name, None).await?;
+            ids.push(id.ok_or_else(|| self.absent(route.operation))?);
+        }
+        Ok(serde_json::json!(ids))
+    }
+
+    /// How the answer to a request is filtered for objects. `None` if it need not be. What the engine must not decide for all
+    /// objects is taken out of the request.
+    pub(super) async fn object_view(&self, route: &mut Route) -> Result<Option<ObjectView>, Error> {
+        let visibility = self.policy.visibility();
+        let answer = self.policy.objects(route.operation).and_then(|objects| objects.answer);
+        let Some(answer) = answer.filter(|answer| visibility.changes(*answer)) else { return Ok(None) };
+        let mut around = Surroundings::default();
+        if visibility.needs_containers(answer) {
+            around.containers = Some(Arc::new(self.visible_containers(route, None).await?));
+        }
+        if visibility.needs_services(answer) {
+            around.services = Some(Arc::new(self.visible_services(route).await?));
+        }
+        let limit = if answer == ObjectAnswer::Containers { take_limit(&mut route.query) } else { None };
+        Ok(Some(ObjectView::new(visibility.clone(), answer, around, limit)))
+    }
+
+    /// The containers that the client sees, of those whose ids begin like this.
+    async fn visible_containers(&self, route: &Route, prefix: Option<&str>) -> Result<VisibleContainers, Error> {
+        let mut query = Query::default();
+        query.set("all", "1");
+        if let Some(prefix) = prefix {
+            query.set("filters", &serde_json::json!({ "id": [prefix] }).to_string());
+        }
+        let mut found = VisibleContainers::default();
+        self.each_of("ContainerList", route, query, |element| found.add(self.policy.visibility(), element)).await?;
+        Ok(found)
+    }
+
+    /// The ids of the services that the client sees. None if the engine is in no swarm.
+    async fn visible_services(&self, route: &Route) -> Result<HashSet<String>, Error> {
+        let mut found = HashSet::new();
+        let listed = self.each_of("ServiceList", route, Query::default(), |element| {
+            let service = read_object(ObjectKind::Service, element);
+            found.extend(service.filter(|service| self.allows_service(service)).map(|service| service.id));
+        });
+        match listed.await {
+            Err(Error::Engine { status: 503, .. }) => Ok(HashSet::new()),
+            listed => listed.map(|()| found),
+        }
+    }
+
+    fn allows_service(&self, service: &SeenObject) -> bool {
+        self.policy.visibility().shows(ObjectKind::Service, &service.facts, false)
+    }
+
+    /// Asks for a list of our own, and hands over its elements one by one.
+    async fn each_of(
+        &self,
+        id: &'static str,
+        route: &Route,
+        query: Query,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), Error> {
+        let operation = operation(id).ok_or(Error::Unroutable)?;
+        let version = route.version;
+        let list = Route { operation, version, name: String::new(), second_name: String::new(), query };
+        let mut memory = self.memory.admit().await?;
+        let Some(mut body) = self.ask(&list).await? else {
+            return Err(Error::Engine { status: 503, operation, message: Message::from("") });
+        };
+        let mut elements = ArraySplitter::new(self.element_limit);
+        let mut nothing = Vec::new();
+        let mut element = |bytes: &[u8], _: &mut Vec<u8>| -> Result<Option<usize>, ListError> {
+            let Some(end) = end_of_value(bytes)? else { return Ok(None) };
+            each(bytes.get(..end).unwrap_or_default());
+            Ok(Some(end))
+        };
+        while let Some(chunk) = body.next().await? {
+            let needed = elements.held() + chunk.len();
+            memory.grow(needed, memory.enough(needed, 2 * needed)).await?;
+            elements.push(&chunk, &mut nothing, &mut element).map_err(not_a_list)?;
+            nothing.clear();
+        }
+        elements.finish(&mut nothing, &mut element).map_err(not_a_list)
+    }
+
+    /// Asks for the document of an object on our own and reads something in it, which is all that is kept. `None` if the engine
+    /// finds no such object.
+    async fn read<T>(
+        &self,
+        route: &Route,
+        id: &'static str,
+        name: &str,
+        read: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let operation = operation(id).ok_or(Error::Unroutable)?;
+        let (version, name) = (route.version, name.to_owned());
+        let inspection = Route { operation, version, name, second_name: String::new(), query: Query::default() };
+        let mut memory = self.memory.admit().await?;
+        let Some(body) = self.ask(&inspection).await? else { return Ok(None) };
+        match collect(body, self.element_limit, |length| 2 * length, &mut memory).await {
+            Err(Error::TooLong { .. }) => Ok(None),
+            document => Ok(read(&document?)),
+        }
+    }
+
+    /// Sends a request of our own. `None` if the answer is an error about the object.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if the engine itself is at fault, or in no swarm.
+    async fn ask(&self, route: &Route) -> Result<Option<UpstreamBody>, Error> {
+        let mut request = Request::new(Either::Left(Empty::new()));
+        *request.method_mut() = Method::GET;
+        *request.uri_mut() = self.target(route).await?.parse().map_err(|_| Error::Unroutable)?;
+        let mut response = self.upstream.send(request).await?;
+        // An engine outside a swarm says so whatever the name is.
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            response = self.check_status(route, response).await?;
+        }
+        if !response.status().is_success() || !headers::is_plain_json(response.headers()) {
+            let _ = response.into_body().discard(DRAIN_LIMIT).await;
+            return Ok(None);
+        }
+        Ok(Some(response.into_body()))
+    }
+}
+
+/// A list that cannot be read.
+struct ListError;
+
+fn not_a_list(_: ArrayError<ListError>) -> Error {
+    Error::NotJson
+}
+
+/// Where the value ends at the start of `bytes`. `None` if it does not end in them.
+fn end_of_value(bytes: &[u8]) -> Result<Option<usize>, ListError> {
+    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
+    match values.next() {
+        None => Ok(None),
+        Some(Ok(_)) => Ok(Some(values.byte_offset())),
+        Some(Err(error)) if error.is_eof() => Ok(None),
+        Some(Err(_)) => Err(ListError),
+    }
+}
+
+/// Takes the limit out of a query for containers: the engine would count hidden ones. Returns how many are wanted. A limit
+/// also asks for containers that do not run.
+fn take_limit(query: &mut Query) -> Option<usize> {
+    let limit = query.get("limit")?.parse::<i64>().ok()?;
+    query.retain(|name, _| name != "limit");
+    let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0)?;
+    query.set("all", "1");
+    Some(limit)
+}

@@ -1,0 +1,106 @@
+//! What a client sees of answers: of the objects that the profile shows, the fields that it shows.
+
+use std::sync::Arc;
+
+use serde::de::IgnoredAny;
+
+use crate::filter::{FilterError, Plan, RecordFilter, Report};
+use crate::visibility::{ElementSeen, ObjectView};
+
+/// Filters documents, and elements of arrays.
+#[derive(Clone, Debug)]
+pub(super) struct DocumentFilter {
+    /// What is shown of each.
+    pub(super) plan: Arc<Plan>,
+    /// Which objects are shown. `None`: all.
+    pub(super) view: Option<ObjectView>,
+}
+
+impl DocumentFilter {
+    /// Whether the plan evaluates filter expressions.
+    pub(super) fn has_expressions(&self) -> bool {
+        self.plan.has_expressions()
+    }
+
+    /// The most memory that filtering documents of `length` bytes in all takes, in bytes.
+    pub(super) fn memory(&self, length: usize) -> usize {
+        let tree = if self.view.is_some() { length.saturating_mul(TREE) } else { 0 };
+        self.plan.memory(length).saturating_add(tree)
+    }
+
+    /// Filters a document and appends what is left to `out`.
+    ///
+    /// # Errors
+    /// [`FilterError`]: the document must be withheld.
+    pub(super) fn apply(&self, document: &[u8], out: &mut Vec<u8>) -> Result<Report, FilterError> {
+        let Some(view) = &self.view else { return self.plan.apply(document, out) };
+        let seen = view.document(document).ok_or(FilterError::NotJson)?;
+        self.plan.apply(&seen, out)
+    }
+
+    /// Filters the element of an array at the start of `bytes`, as [`Plan::apply_next`] does. Of an object that is hidden, nothing
+    /// is left.
+    ///
+    /// # Errors
+    /// [`FilterError`]: the element must be withheld with all that follow.
+    pub(super) fn apply_next(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        report: &mut Report,
+    ) -> Result<Option<usize>, FilterError> {
+        let Some(view) = &mut self.view else { return self.plan.apply_next(bytes, out, report) };
+        let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
+        let end = match values.next() {
+            Some(Ok(_)) => values.byte_offset(),
+            None => return self.plan.apply_next(bytes, out, report),
+            Some(Err(error)) if error.is_eof() => return self.plan.apply_next(bytes, out, report),
+            Some(Err(_)) => return Err(FilterError::NotJson),
+        };
+        match view.element(bytes.get(..end).unwrap_or_default()) {
+            ElementSeen::Hidden => Ok(Some(end)),
+            ElementSeen::Whole => self.plan.apply_next(bytes, out, report),
+            ElementSeen::Rewritten(element) => {
+                report.add(&self.plan.apply(&element, out)?);
+                Ok(Some(end))
+            }
+        }
+    }
+}
+
+/// How much memory the tree of a document takes, in multiples of its length.
+const TREE: usize = 8;
+
+/// Filters the records of a stream.
+#[derive(Clone, Debug)]
+pub(super) struct StreamFilter {
+    /// What is shown of each.
+    pub(super) filter: RecordFilter,
+    /// Which objects are shown. `None`: all.
+    pub(super) view: Option<ObjectView>,
+}
+
+impl StreamFilter {
+    /// Whether it evaluates filter expressions.
+    pub(super) fn has_expressions(&self) -> bool {
+        self.filter.has_expressions()
+    }
+
+    /// The most memory that filtering records of `length` bytes in all takes, in bytes.
+    pub(super) fn memory(&self, length: usize) -> usize {
+        let tree = if self.view.is_some() { length.saturating_mul(TREE) } else { 0 };
+        self.filter.memory(length).saturating_add(tree)
+    }
+
+    /// Filters a record, as [`RecordFilter::apply`] does. Of an object that is hidden, nothing is left.
+    ///
+    /// # Errors
+    /// [`FilterError`]: the record must be withheld with all that follow.
+    pub(super) fn apply(&mut self, record: &[u8], out: &mut Vec<u8>, report: &mut Report) -> Result<bool, FilterError> {
+        match self.view.as_mut().map(|view| view.event(record)) {
+            Some(ElementSeen::Hidden) => Ok(false),
+            Some(ElementSeen::Rewritten(record)) => self.filter.apply(&record, out, report),
+            Some(ElementSeen::Whole) | None => self.filter.apply(record, out, report),
+        }
+    }
+}

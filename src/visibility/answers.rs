@@ -1,0 +1,328 @@
+//! Answers without hidden objects.
+//!
+//! A list loses the elements of hidden objects. In a document, the numbers that count objects are computed anew from what is
+//! visible, or removed where that cannot be done, and references to containers that may be hidden are blanked.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::facts::{own_name, read_container_summary, read_object, refers_to_container, service_of_task};
+use super::{Surroundings, VisibleObjects};
+use crate::api::objects::{ObjectAnswer, ObjectKind};
+
+/// How one answer is filtered.
+#[derive(Clone, Debug)]
+pub struct ObjectView {
+    pub(super) visibility: Arc<VisibleObjects>,
+    answer: ObjectAnswer,
+    pub(super) around: Surroundings,
+    /// How many more elements of a list are shown.
+    left: Option<usize>,
+}
+
+/// What a client sees of an element of a list, or of a record of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ElementSeen {
+    /// Nothing.
+    Hidden,
+    /// All of it.
+    Whole,
+    /// This instead.
+    Rewritten(Vec<u8>),
+}
+
+impl ObjectView {
+    /// Filters an answer, given what must be known beside it. Of a list of containers, at most `limit` are shown.
+    pub fn new(
+        visibility: Arc<VisibleObjects>,
+        answer: ObjectAnswer,
+        around: Surroundings,
+        limit: Option<usize>,
+    ) -> Self {
+        Self { visibility, answer, around, left: limit }
+    }
+
+    /// What is seen of the next element of a list.
+    pub fn element(&mut self, element: &[u8]) -> ElementSeen {
+        match self.answer {
+            ObjectAnswer::Containers => self.container(element),
+            ObjectAnswer::Images => {
+                let is_visible = self.shows(ObjectKind::Image, element);
+                if is_visible { rewritten(element, |image| self.image(image)) } else { ElementSeen::Hidden }
+            }
+            ObjectAnswer::Networks => {
+                let is_visible = self.shows(ObjectKind::Network, element);
+                let members = |network: &mut Map<String, Value>| {
+                    network.remove("Containers");
+                };
+                if is_visible { rewritten(element, members) } else { ElementSeen::Hidden }
+            }
+            ObjectAnswer::Services if self.shows(ObjectKind::Service, element) => ElementSeen::Whole,
+            ObjectAnswer::Tasks if self.shows_task(element) => rewritten(element, |task| self.task(task)),
+            ObjectAnswer::Services
+            | ObjectAnswer::Tasks
+            | ObjectAnswer::Container
+            | ObjectAnswer::Volumes
+            | ObjectAnswer::Network
+            | ObjectAnswer::Task
+            | ObjectAnswer::Events
+            | ObjectAnswer::Usage
+            | ObjectAnswer::Info => ElementSeen::Hidden,
+        }
+    }
+
+    /// What is seen of a document. `None` if it cannot be read.
+    pub fn document(&self, document: &[u8]) -> Option<Vec<u8>> {
+        let mut value: Value = serde_json::from_slice(document).ok()?;
+        let members = value.as_object_mut()?;
+        match self.answer {
+            ObjectAnswer::Container => forget_other_containers(members),
+            ObjectAnswer::Volumes => self.volumes(members),
+            ObjectAnswer::Network => self.network(members),
+            ObjectAnswer::Task => self.task(members),
+            ObjectAnswer::Usage => self.usage(members),
+            ObjectAnswer::Info => self.info(members),
+            ObjectAnswer::Containers
+            | ObjectAnswer::Images
+            | ObjectAnswer::Networks
+            | ObjectAnswer::Services
+            | ObjectAnswer::Tasks
+            | ObjectAnswer::Events => return None,
+        }
+        serde_json::to_vec(&value).ok()
+    }
+
+    fn container(&mut self, element: &[u8]) -> ElementSeen {
+        let Some(container) = read_container_summary(element) else { return ElementSeen::Hidden };
+        let is_visible = self.visibility.shows(ObjectKind::Container, &container.facts, false);
+        self.visibility.remember(&container.id, is_visible);
+        if !is_visible || self.left == Some(0) {
+            return ElementSeen::Hidden;
+        }
+        let seen = if container.refers { rewritten(element, forget_in_summary) } else { ElementSeen::Whole };
+        if seen != ElementSeen::Hidden {
+            self.left = self.left.map(|left| left - 1);
+        }
+        seen
+    }
+
+    /// Whether an object of a list is visible.
+    pub(super) fn shows(&self, kind: ObjectKind, element: &[u8]) -> bool {
+        let Some(object) = read_object(kind, element) else { return !self.visibility.restricts(kind) };
+        let is_used = self.around.containers.as_ref().is_some_and(|containers| containers.uses(kind, &object));
+        self.visibility.shows(kind, &object.facts, is_used)
+    }
+
+    fn shows_task(&self, element: &[u8]) -> bool {
+        let Some(services) = &self.around.services else { return !self.visibility.restricts(ObjectKind::Service) };
+        service_of_task(element).is_some_and(|service| services.contains(&service))
+    }
+
+    /// An image: how many containers use it, and what it shares with others.
+    fn image(&self, image: &mut Map<String, Value>) {
+        let id = image.get("Id").and_then(Value::as_str).unwrap_or_default();
+        let users = self.around.containers.as_ref().map(|containers| containers.images.get(id).copied().unwrap_or(0));
+        let count = users.map_or(json!(-1), |users| json!(users));
+        // An engine that counts them not says -1.
+        if image.get("Containers").is_some_and(|count| count.as_i64() != Some(-1)) {
+            image.insert("Containers".to_owned(), count);
+        }
+        if self.visibility.restricts(ObjectKind::Image) {
+            set_if_there(image, "SharedSize", json!(-1));
+            set_if_there(image, "ParentId", json!(""));
+        }
+    }
+
+    fn volumes(&self, document: &mut Map<String, Value>) {
+        let Some(Value::Array(volumes)) = document.get_mut("Volumes") else { return };
+        volumes.retain(|volume| self.shows_value(ObjectKind::Volume, volume));
+    }
+
+    fn shows_value(&self, kind: ObjectKind, value: &Value) -> bool {
+        serde_json::to_vec(value).is_ok_and(|element| self.shows(kind, &element))
+    }
+
+    fn network(&self, network: &mut Map<String, Value>) {
+        if let Some(Value::Object(members)) = network.get_mut("Containers") {
+            let containers = self.around.containers.as_ref();
+            members.retain(|id, _| containers.is_some_and(|containers| containers.has(id)));
+        }
+        // How many addresses are in use, and the tasks of every service on it.
+        network.remove("Services");
+        network.remove("Status");
+        if let Some(Value::Object(ipam)) = network.get_mut("IPAM") {
+            ipam.remove("Status");
+        }
+    }
+
+    /// A task tells the id of its container.
+    fn task(&self, task: &mut Map<String, Value>) {
+        if self.visibility.restricts(ObjectKind::Container)
+            && let Some(Value::Object(status)) = task.get_mut("Status")
+        {
+            status.remove("ContainerStatus");
+        }
+    }
+
+    fn info(&self, info: &mut Map<String, Value>) {
+        let Some(containers) = &self.around.containers else { return info.clear() };
+        if self.visibility.restricts(ObjectKind::Container) {
+            let stopped = containers.ids.len() - containers.running - containers.paused;
+            for (name, count) in [
+                ("Containers", containers.ids.len()),
+                ("ContainersRunning", containers.running),
+                ("ContainersPaused", containers.paused),
+                ("ContainersStopped", stopped),
+            ] {
+                set_if_there(info, name, json!(count));
+            }
+            // They grow with every container that runs.
+            for name in ["NFd", "NGoroutines", "NEventsListener"] {
+                info.remove(name);
+            }
+        }
+        if self.visibility.restricts(ObjectKind::Image) {
+            if self.visibility.is_by_use(ObjectKind::Image) {
+                set_if_there(info, "Images", json!(containers.images.len()));
+            } else {
+                info.remove("Images");
+            }
+        }
+    }
+
+    fn usage(&self, usage: &mut Map<String, Value>) {
+        self.usage_of_images(usage);
+        self.usage_of_containers(usage);
+        self.usage_of_volumes(usage);
+        if self.visibility.restricts(ObjectKind::Image) {
+            usage.remove("LayersSize");
+            usage.remove("BuilderSize");
+            set_if_there(usage, "BuildCache", json!([]));
+            forget_totals(usage, "BuildCacheUsage");
+            forget_items(usage, "BuildCacheUsage");
+        }
+    }
+
+    fn usage_of_images(&self, usage: &mut Map<String, Value>) {
+        for_each_list(usage, "Images", "ImageUsage", |images| {
+            images.retain_mut(|image| {
+                let is_visible = self.shows_value(ObjectKind::Image, image);
+                if let Value::Object(image) = image {
+                    self.image(image);
+                }
+                is_visible
+            });
+        });
+        if self.visibility.restricts(ObjectKind::Image) || self.visibility.restricts(ObjectKind::Container) {
+            forget_totals(usage, "ImageUsage");
+        }
+    }
+
+    fn usage_of_containers(&self, usage: &mut Map<String, Value>) {
+        if !self.visibility.restricts(ObjectKind::Container) {
+            return;
+        }
+        for_each_list(usage, "Containers", "ContainerUsage", |containers| {
+            containers.retain_mut(|container| {
+                let seen = serde_json::to_vec(container).ok().and_then(|text| read_container_summary(&text));
+                if let Value::Object(container) = container {
+                    forget_in_summary(container);
+                }
+                seen.is_some_and(|seen| self.visibility.shows(ObjectKind::Container, &seen.facts, false))
+            });
+        });
+        forget_totals(usage, "ContainerUsage");
+    }
+
+    fn usage_of_volumes(&self, usage: &mut Map<String, Value>) {
+        let containers = self.around.containers.as_ref();
+        for_each_list(usage, "Volumes", "VolumeUsage", |volumes| {
+            volumes.retain_mut(|volume| {
+                let is_visible = self.shows_value(ObjectKind::Volume, volume);
+                let name = volume.get("Name").and_then(Value::as_str).unwrap_or_default();
+                let users = containers.map_or(0, |containers| containers.volumes.get(name).copied().unwrap_or(0));
+                if let Some(Value::Object(data)) = volume.get_mut("UsageData") {
+                    set_if_there(data, "RefCount", json!(users));
+                }
+                is_visible
+            });
+        });
+        if self.visibility.restricts(ObjectKind::Volume) || self.visibility.restricts(ObjectKind::Container) {
+            forget_totals(usage, "VolumeUsage");
+        }
+    }
+}
+
+/// The object in a text, rewritten.
+fn rewritten(text: &[u8], rewrite: impl FnOnce(&mut Map<String, Value>)) -> ElementSeen {
+    let Ok(mut object) = serde_json::from_slice::<Map<String, Value>>(text) else { return ElementSeen::Hidden };
+    rewrite(&mut object);
+    serde_json::to_vec(&object).map_or(ElementSeen::Hidden, ElementSeen::Rewritten)
+}
+
+/// Sets a member, unless the engine does not write it.
+fn set_if_there(object: &mut Map<String, Value>, name: &str, value: Value) {
+    if let Some(member) = object.get_mut(name) {
+        *member = value;
+    }
+}
+
+/// Alters a list of disk usage, where old and new versions of the API have it.
+fn for_each_list(usage: &mut Map<String, Value>, old: &str, new: &str, mut alter: impl FnMut(&mut Vec<Value>)) {
+    if let Some(Value::Array(list)) = usage.get_mut(old) {
+        alter(list);
+    }
+    if let Some(Value::Array(list)) = usage.get_mut(new).and_then(|usage| usage.get_mut("Items")) {
+        alter(list);
+    }
+}
+
+/// Removes the numbers about all objects of a kind.
+fn forget_totals(usage: &mut Map<String, Value>, name: &str) {
+    if let Some(Value::Object(totals)) = usage.get_mut(name) {
+        totals.retain(|name, _| name == "Items");
+    }
+}
+
+fn forget_items(usage: &mut Map<String, Value>, name: &str) {
+    if let Some(Value::Object(totals)) = usage.get_mut(name) {
+        totals.remove("Items");
+    }
+}
+
+/// Removes from a container of a list what refers to others: links to it, and the network that it shares.
+fn forget_in_summary(container: &mut Map<String, Value>) {
+    if let Some(Value::Array(names)) = container.get_mut("Names") {
+        names.retain(|name| name.as_str().is_some_and(|name| own_name(name).is_some()));
+    }
+    forget_modes(container);
+}
+
+/// Removes from a container what refers to others.
+fn forget_other_containers(container: &mut Map<String, Value>) {
+    forget_modes(container);
+    if let Some(Value::Object(config)) = container.get_mut("HostConfig") {
+        for name in ["Links", "VolumesFrom"] {
+            set_if_there(config, name, Value::Null);
+        }
+    }
+    let networks = container.get_mut("NetworkSettings").and_then(|settings| settings.get_mut("Networks"));
+    if let Some(Value::Object(networks)) = networks {
+        for endpoint in networks.values_mut().filter_map(Value::as_object_mut) {
+            set_if_there(endpoint, "Links", Value::Null);
+        }
+    }
+}
+
+/// Blanks the modes that name another container.
+fn forget_modes(container: &mut Map<String, Value>) {
+    let Some(Value::Object(config)) = container.get_mut("HostConfig") else { return };
+    for name in ["NetworkMode", "PidMode", "IpcMode", "UTSMode", "UsernsMode", "CgroupnsMode", "Cgroup"] {
+        if let Some(mode) = config.get_mut(name)
+            && mode.as_str().is_some_and(refers_to_container)
+        {
+            *mode = json!("");
+        }
+    }
+}

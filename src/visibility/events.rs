@@ -1,0 +1,141 @@
+//! Events without those of hidden objects.
+//!
+//! The events of a container carry its labels, its name and its image, so that they decide by themselves, also after it is
+//! gone. A label that is called like an attribute of the engine is not told from it: if a restriction looks at such a label,
+//! only the containers count that were visible when the stream began. Events of volumes and networks name the container that
+//! uses them.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{ElementSeen, Facts, ObjectView};
+use crate::api::objects::ObjectKind;
+
+/// The attributes that engines set beside the labels of a container, of which a label can have the name.
+const SET_BY_ENGINES: [&str; 9] =
+    ["image", "name", "exitCode", "signal", "oldName", "execID", "podId", "containerExitCode", "execDuration"];
+
+/// An event, as far as it is about objects.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Event {
+    r#type: String,
+    action: String,
+    actor: Actor,
+}
+
+#[derive(Deserialize)]
+struct Actor {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(rename = "Attributes")]
+    attributes: Option<BTreeMap<String, String>>,
+}
+
+impl ObjectView {
+    /// What is seen of an event.
+    pub fn event(&mut self, record: &[u8]) -> ElementSeen {
+        let Ok(Event { r#type: kind, action, actor }) = serde_json::from_slice(record) else {
+            return ElementSeen::Hidden;
+        };
+        let attributes = actor.attributes.unwrap_or_default();
+        let is_visible = match kind.as_str() {
+            // An event of a prune counts what was removed, hidden or not.
+            _ if action == "prune" => !self.visibility.restricts_any(),
+            "container" => return self.container_event(record, &actor.id, &attributes),
+            "image" => self.shows_named(ObjectKind::Image, &actor.id, &attributes),
+            "volume" => self.shows_use(ObjectKind::Volume, &actor.id, &attributes),
+            "network" => self.shows_use(ObjectKind::Network, &actor.id, &attributes),
+            "service" => {
+                let services = self.around.services.as_ref();
+                services.map_or(!self.visibility.restricts(ObjectKind::Service), |known| known.contains(&actor.id))
+            }
+            "plugin" | "daemon" | "node" | "secret" | "config" => true,
+            "builder" => !self.visibility.restricts(ObjectKind::Image),
+            // What a new engine adds may be about anything.
+            _ => false,
+        };
+        if is_visible { ElementSeen::Whole } else { ElementSeen::Hidden }
+    }
+
+    fn container_event(&mut self, record: &[u8], id: &str, attributes: &BTreeMap<String, String>) -> ElementSeen {
+        if !self.visibility.restricts(ObjectKind::Container) {
+            return ElementSeen::Whole;
+        }
+        if SET_BY_ENGINES.iter().any(|name| self.visibility.reads_label(ObjectKind::Container, Some(name))) {
+            let is_visible = self.shows_container(id);
+            return if is_visible { ElementSeen::Whole } else { ElementSeen::Hidden };
+        }
+        let is_visible = self.visibility.shows(ObjectKind::Container, &of_event(attributes, "name"), false);
+        self.visibility.remember(id, is_visible);
+        self.note(id, is_visible);
+        match attributes.get("oldName") {
+            _ if !is_visible => ElementSeen::Hidden,
+            // A container that was hidden under its old name.
+            Some(_) if !self.visibility.shows(ObjectKind::Container, &of_event(attributes, "oldName"), false) => {
+                without_old_name(record)
+            }
+            Some(_) | None => ElementSeen::Whole,
+        }
+    }
+
+    /// Whether the event of an object is seen that may be about a container, too.
+    fn shows_use(&self, kind: ObjectKind, id: &str, attributes: &BTreeMap<String, String>) -> bool {
+        match attributes.get("container") {
+            Some(container) => self.shows_container(container),
+            None => self.shows_named(kind, id, attributes),
+        }
+    }
+
+    /// Whether the event of an object is seen, which does not tell its labels.
+    fn shows_named(&self, kind: ObjectKind, id: &str, attributes: &BTreeMap<String, String>) -> bool {
+        if !self.visibility.restricts(kind) {
+            return true;
+        }
+        // What containers use now is not known.
+        if self.visibility.is_by_use(kind) {
+            return false;
+        }
+        let name = attributes.get("name").map_or(id, String::as_str).to_owned();
+        let labels = if kind == ObjectKind::Image { attributes.clone() } else { BTreeMap::new() };
+        let has_all = kind == ObjectKind::Image || !self.visibility.reads_label(kind, None);
+        has_all && self.visibility.shows(kind, &Facts { names: vec![name], image: None, labels }, false)
+    }
+
+    fn shows_container(&self, id: &str) -> bool {
+        !self.visibility.restricts(ObjectKind::Container)
+            || self.around.containers.as_ref().is_some_and(|containers| containers.has(id))
+    }
+
+    /// Notes whether a container is visible from now on.
+    fn note(&mut self, id: &str, is_visible: bool) {
+        let Some(containers) = &mut self.around.containers else { return };
+        if containers.has(id) != is_visible {
+            std::sync::Arc::make_mut(containers).set(id, is_visible);
+        }
+    }
+}
+
+/// What selectors look at in the container of an event.
+fn of_event(attributes: &BTreeMap<String, String>, name: &str) -> Facts {
+    let name = attributes.get(name).map(|name| name.trim_start_matches('/').to_owned());
+    Facts {
+        names: name.into_iter().collect(),
+        image: attributes.get("image").cloned(),
+        labels: attributes
+            .iter()
+            .filter(|(key, _)| !SET_BY_ENGINES.contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
+    }
+}
+
+/// A record without the old name of a container.
+fn without_old_name(record: &[u8]) -> ElementSeen {
+    let Ok(mut event) = serde_json::from_slice::<serde_json::Value>(record) else { return ElementSeen::Hidden };
+    if let Some(attributes) = event.pointer_mut("/Actor/Attributes").and_then(serde_json::Value::as_object_mut) {
+        attributes.remove("oldName");
+    }
+    serde_json::to_vec(&event).map_or(ElementSeen::Hidden, ElementSeen::Rewritten)
+}
