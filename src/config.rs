@@ -2,6 +2,7 @@
 //!
 //! If there are errors, all of them are reported, each with its location and what was expected, and nothing starts.
 
+mod clients;
 pub mod compat;
 mod filters;
 mod memory;
@@ -9,7 +10,7 @@ mod note;
 mod raw;
 mod source;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::policy::Policy;
 use crate::socket::{Address, Keepalive, SocketOwner};
 use crate::yaml::{Diagnostics, Location};
 
+pub use self::clients::ClientRule;
 use self::compat::RunAs;
 pub use self::filters::{FilterSources, Filters};
 pub use self::memory::{DocumentMemory, MemorySource};
@@ -75,14 +77,42 @@ pub struct Listener {
     pub mode: Option<u32>,
     /// The user and group of a Unix socket.
     pub owner: SocketOwner,
-    /// What its clients may request and see.
+    /// The address of its engine; that of the configuration if `None`.
+    pub upstream: Option<Address>,
+    /// What its clients may request and see. If it lists clients, those that it does not list: nothing.
     pub policy: Arc<Policy>,
+    /// The clients that it serves, each with a policy of its own; the first line that names a client decides. `None` if it
+    /// serves everybody.
+    pub clients: Option<Arc<[ClientRule]>>,
     /// The origins whose web pages may send requests. If empty, no web page may.
     pub origins: Vec<String>,
     /// The host names that requests may use. If empty, any.
     pub hosts: Vec<String>,
     /// The most connections at a time; as many as all listeners may have if `None`.
     pub connections: Option<usize>,
+}
+
+impl Listener {
+    /// A listener that serves everybody, at whatever host name.
+    pub fn new(address: Address, policy: Arc<Policy>) -> Self {
+        Self {
+            address,
+            mode: None,
+            owner: SocketOwner::default(),
+            upstream: None,
+            policy,
+            clients: None,
+            origins: Vec::new(),
+            hosts: Vec::new(),
+            connections: None,
+        }
+    }
+
+    /// Its policies: of everybody, or of each line of clients.
+    pub fn policies(&self) -> impl Iterator<Item = &Arc<Policy>> {
+        let everybody = Some(&self.policy).filter(|_| self.clients.is_none());
+        everybody.into_iter().chain(self.clients.iter().flat_map(|rules| rules.iter().map(|rule| &rule.policy)))
+    }
 }
 
 /// A number of bytes, at least one.
@@ -162,6 +192,22 @@ impl Default for Timeouts {
 }
 
 impl Config {
+    /// The address of the engine of a listener.
+    pub fn engine_of<'c>(&'c self, listener: &'c Listener) -> &'c Address {
+        listener.upstream.as_ref().unwrap_or(&self.upstream)
+    }
+
+    /// The addresses of the engines of all listeners, each once.
+    pub fn engines(&self) -> Vec<&Address> {
+        let mut engines = Vec::new();
+        for engine in self.listeners.iter().map(|listener| self.engine_of(listener)) {
+            if !engines.contains(&engine) {
+                engines.push(engine);
+            }
+        }
+        engines
+    }
+
     /// Reads arguments, environment and files.
     ///
     /// # Errors
@@ -178,8 +224,8 @@ impl Config {
         let limits = source.raw.limits;
         let (listeners, wrong) = Filters::during(&source.filter_sources(&arguments.files), |filters| {
             let profile = default_profile(arguments);
-            let policy = |name: &str, location: &Location| filters.policy(name, location, limits);
-            compile(raw, &profile, &arguments.hosts, policy, &mut diagnostics)
+            let mut policies = Policies { filters, limits, known: BTreeMap::new() };
+            compile(raw, &profile, &arguments.hosts, &mut policies, &mut diagnostics)
         });
         // Filters that are valid only in part serve nobody: the rest has been reported.
         let listeners = diagnostics.ok(wrong.finish(listeners)).flatten();
@@ -256,12 +302,35 @@ fn default_profile(arguments: &ServeArgs) -> (String, Option<Location>) {
     }
 }
 
-/// Gives each listener the policy of its profile. Listeners of one profile share its policy.
+/// The policies of profiles. All that name a profile share its policy.
+struct Policies<'f> {
+    filters: &'f Filters,
+    limits: Limits,
+    /// Those that were asked for, by name.
+    known: BTreeMap<String, Arc<Policy>>,
+}
+
+impl Policies<'_> {
+    /// The policy of a profile that is named at `location`.
+    ///
+    /// # Errors
+    /// As [`Filters::policy`].
+    fn get(&mut self, name: &str, location: &Location) -> Result<Arc<Policy>, Diagnostics> {
+        if let Some(known) = self.known.get(name) {
+            return Ok(known.clone());
+        }
+        let policy = self.filters.policy(name, location, self.limits)?;
+        self.known.insert(name.to_owned(), policy.clone());
+        Ok(policy)
+    }
+}
+
+/// Gives each listener the policy of its profile, or those of its clients.
 fn compile(
     raw: Vec<RawListener>,
     (default, asked): &(String, Option<Location>),
     hosts: &[String],
-    policy: impl Fn(&str, &Location) -> Result<Arc<Policy>, Diagnostics>,
+    policies: &mut Policies<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Listener> {
     let mut listeners: Vec<Listener> = Vec::with_capacity(raw.len());
@@ -270,17 +339,23 @@ fn compile(
             Some((name, location)) => (name, location),
             None => (default, asked.as_ref().unwrap_or(&listener.location)),
         };
-        let known = listeners.iter().find(|known| known.policy.name() == name).map(|known| known.policy.clone());
-        let policy = known.or_else(|| diagnostics.ok(policy(name, location)));
+        let clients = listener
+            .clients
+            .map(|raw| clients::compile(raw, |(name, location)| diagnostics.ok(policies.get(name, location))));
+        let policy = match &clients {
+            Some(_) => clients::nobody(policies.filters),
+            None => policies.get(name, location),
+        };
         let hosts = accepted_hosts(&listener.address, listener.hosts, hosts);
-        listeners.extend(policy.map(|policy| Listener {
-            address: listener.address,
+        listeners.extend(diagnostics.ok(policy).map(|policy| Listener {
             mode: listener.mode,
             owner: listener.owner,
-            policy,
+            upstream: listener.upstream.map(|(address, _)| address),
+            clients: clients.map(Arc::from),
             origins: listener.origins,
             hosts,
             connections: listener.connections.map(|(number, _)| number),
+            ..Listener::new(listener.address, policy)
         }));
     }
     listeners
@@ -325,7 +400,7 @@ pub(crate) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback_address)
 }
 
-/// Reports listeners with the same address, and a listener with the address of the engine.
+/// Reports listeners with the same address, and a listener with the address of an engine.
 fn check_addresses(upstream: Option<&Address>, listeners: &[RawListener], diagnostics: &mut Diagnostics) {
     for (number, listener) in listeners.iter().enumerate() {
         // The system chooses another port each time.
@@ -335,6 +410,12 @@ fn check_addresses(upstream: Option<&Address>, listeners: &[RawListener], diagno
         }
         if upstream.is_some_and(|upstream| leads_to(upstream, &listener.address)) {
             diagnostics.report(&listener.location, format!("{} is the engine itself", listener.address));
+        }
+    }
+    for (engine, location) in listeners.iter().filter_map(|listener| listener.upstream.as_ref()) {
+        if let Some(listener) = listeners.iter().find(|listener| leads_to(engine, &listener.address)) {
+            let message = format!("{engine} is the listener at {}, expected an engine", listener.location);
+            diagnostics.report(location, message);
         }
     }
 }
@@ -525,6 +606,88 @@ mod tests {
         );
     }
 
+    const TWO_LISTENERS: &str = "listeners:\n  - listen: unix:///run/a\n    clients: [{uid: 1000, gid: 990, profile: docker-cli}, {gid: 990, profile: monitoring}]\n  - listen: tcp://0.0.0.0:1\n    clients:\n      - {address: 172.20.0.0/16, profile: dashboard}\n      - {address: [\"::1\", 10.0.0.1], profile: monitoring}\n";
+
+    #[test]
+    fn each_line_of_clients_has_a_policy_of_its_own() {
+        let config = load(TWO_LISTENERS).unwrap();
+        let lines: Vec<Vec<String>> = config
+            .listeners
+            .iter()
+            .map(|listener| {
+                let rules = listener.clients.as_ref().unwrap();
+                rules.iter().map(|rule| format!("{}: {}", rule.selector, rule.policy.name())).collect()
+            })
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                ["uid 1000, gid 990: docker-cli", "gid 990: monitoring"],
+                ["address 172.20.0.0/16: dashboard", "address ::1 or 10.0.0.1: monitoring"]
+            ]
+        );
+        for listener in &config.listeners {
+            assert_eq!((listener.policy.name(), listener.policy.operations().count()), ("nobody", 0));
+        }
+        // Those that name a profile share its policy.
+        let [first, second] =
+            [0, 1].map(|listener| config.listeners[listener].clients.as_ref().unwrap()[1].policy.clone());
+        assert!(Arc::ptr_eq(&first, &second));
+    }
+
+    #[test]
+    fn every_error_in_clients_is_reported() {
+        #[track_caller]
+        fn check(listen: &str, clients: &str, expected: &[&str]) {
+            let wrong = load(&format!("listeners:\n  - listen: {listen}\n    {clients}\n")).unwrap_err();
+            assert_eq!(wrong, expected, "{clients}");
+        }
+        let unix = "unix:///run/a";
+        check(unix, "clients:", &["3:12: found nothing, expected a list of clients"]);
+        check(unix, "clients: []", &["3:14: no clients, expected at least one: the listener would serve nobody"]);
+        check(unix, "clients: {uid: 1}", &["3:14: found a mapping, expected a list of clients"]);
+        check(
+            unix,
+            "clients: [{uid: root, profile: dashbord}, {gid: -1, profile: [a]}, {uuid: 1, profile: dashboard}, {uid: 1}, {profile: dashboard}]",
+            &[
+                "3:21: found \"root\", expected a number from 0 to 4294967294",
+                "3:36: unknown profile \"dashbord\", did you mean \"dashboard\"?",
+                "3:53: found \"-1\", expected a number from 0 to 4294967294",
+                "3:66: found a list, expected the name of a profile",
+                "3:73: unknown key \"uuid\", did you mean \"uid\"?",
+                "3:103: expected `profile` with the profile of these clients",
+                "3:113: names no client, expected one of uid, gid, address",
+            ],
+        );
+        check(
+            unix,
+            "clients: [{uid: 4294967295, profile: dashboard}, {address: 10.0.0.0/8, profile: dashboard}]",
+            &[
+                "3:21: found \"4294967295\", expected a number from 0 to 4294967294",
+                "3:55: \"address\" does not apply to a Unix socket",
+            ],
+        );
+        check(
+            "tcp://127.0.0.1:1",
+            "clients: [{uid: 0, profile: dashboard}, {address: 172.20.1.0/16, profile: dashboard}, {address: [], profile: dashboard}, {address: [a, 10.0.0.0/33], profile: dashboard}]",
+            &[
+                "3:16: \"uid\" does not apply to a TCP listener",
+                "3:55: found \"172.20.1.0/16\", did you mean 172.20.0.0/16?",
+                "3:101: no addresses, expected at least one",
+                "3:137: found \"a\", expected an address or a range such as 172.20.0.0/16 or fd00::/8",
+                "3:140: found \"10.0.0.0/33\", expected an address or a range such as 172.20.0.0/16 or fd00::/8",
+            ],
+        );
+        check(
+            unix,
+            "profile: dashboard\n    clients: [{uid: 1, profile: dashboard}, {uid: 1, profile: monitoring}]",
+            &[
+                "3:5: `profile` and `clients` exclude each other: each client has a profile of its own",
+                "4:45: never used: 4:15 names the same clients, and the first line wins",
+            ],
+        );
+    }
+
     #[test]
     fn a_duplicate_listener_or_one_on_the_engine_is_an_error() {
         let wrong = load(
@@ -534,6 +697,28 @@ mod tests {
         assert_eq!(
             wrong,
             ["4:5: a second listener on tcp://127.0.0.1:1", "5:5: unix:///run/e.sock is the engine itself"]
+        );
+    }
+
+    #[test]
+    fn a_listener_may_have_an_engine_of_its_own() {
+        let listeners = "listeners:\n  - listen: unix:///run/a\n  - listen: unix:///run/b\n    upstream: tcp://other:2376\n  - listen: unix:///run/c\n    upstream: unix:///run/e.sock\n";
+        let config = load(&format!("upstream: unix:///run/e.sock\n{listeners}")).unwrap();
+        let engines = |listener: &Listener| config.engine_of(listener).to_string();
+        let of_listeners: Vec<String> = config.listeners.iter().map(engines).collect();
+        assert_eq!(of_listeners, ["unix:///run/e.sock", "tcp://other:2376", "unix:///run/e.sock"]);
+        let each: Vec<String> = config.engines().iter().map(ToString::to_string).collect();
+        assert_eq!(each, ["unix:///run/e.sock", "tcp://other:2376"]);
+        let wrong = load(
+            "listeners:\n  - listen: unix:///run/a\n    upstream: unix:///run/b\n  - {listen: \"unix:///run/b\", upstream: ssh://x}\n",
+        )
+        .unwrap_err();
+        assert_eq!(
+            wrong,
+            [
+                "3:15: unix:///run/b is the listener at 4:5, expected an engine",
+                "4:41: found \"ssh://x\", expected unix:///path or tcp://host:port",
+            ]
         );
     }
 

@@ -3,6 +3,7 @@
 //! Each worker is a thread with its own runtime, its own connections to the engine, and a share of the clients. No exchange
 //! waits for another thread.
 
+mod clients;
 mod connection;
 mod descriptors;
 mod listen;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use self::clients::ListenerProxies;
 use self::connection::ConnectionSettings;
 use self::descriptors::DescriptorPlan;
 use self::listen::BoundListener;
@@ -113,6 +115,7 @@ fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<
     let (stop, stopping) = watch::channel(false);
     let (ending, ended) = mpsc::channel(1);
     let settings = Arc::new(connection_settings(&config));
+    let engines = Engines::new(&config);
     let memory = Arc::new(memory_budget(&config));
     let dispatcher = Arc::new(dispatcher);
     let mut workers = Vec::with_capacity(count);
@@ -123,7 +126,7 @@ fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<
             settings: settings.clone(),
             assigned,
             stopping: stopping.clone(),
-            upstream: Upstream::new(settings.engine.clone(), plan.idle_upstream),
+            upstreams: engines.upstreams(plan.idle_upstream),
             shutdown_timeout: config.timeouts.shutdown,
         };
         let started = start_worker(worker, dispatcher.clone(), &bound, &config, &memory, ending.clone());
@@ -144,13 +147,38 @@ fn memory_budget(config: &Config) -> MemoryBudget {
 /// What holds for every connection.
 fn connection_settings(config: &Config) -> ConnectionSettings {
     let timeouts = &config.timeouts;
-    let engine =
-        Engine::new(config.upstream.clone(), timeouts.connect, timeouts.response, config.keepalive, config.api);
     ConnectionSettings {
         head_limit: config.limits.head.bytes(),
         timeouts: ClientTimeouts { head: timeouts.head, idle: timeouts.idle, write: timeouts.write },
         keepalive: config.keepalive,
-        engine: Arc::new(engine),
+    }
+}
+
+/// The engines, each once, and which listener has which.
+struct Engines {
+    engines: Vec<Arc<Engine>>,
+    /// For each listener, the number of its engine.
+    of_listeners: Vec<usize>,
+}
+
+impl Engines {
+    /// Those of a configuration.
+    fn new(config: &Config) -> Self {
+        let (timeouts, addresses) = (&config.timeouts, config.engines());
+        let engine = |address: &&Address| {
+            let address = (*address).clone();
+            Arc::new(Engine::new(address, timeouts.connect, timeouts.response, config.keepalive, config.api))
+        };
+        let of_listener = |listener| addresses.iter().position(|known| *known == config.engine_of(listener));
+        let of_listeners = config.listeners.iter().map(|listener| of_listener(listener).unwrap_or_default()).collect();
+        Self { engines: addresses.iter().map(engine).collect(), of_listeners }
+    }
+
+    /// The connections of one worker to the engine of each listener. At most `idle_limit` are kept open while they are idle.
+    fn upstreams(&self, idle_limit: usize) -> Vec<Upstream> {
+        let each = (idle_limit / self.engines.len().max(1)).max(1);
+        let upstreams: Vec<Upstream> = self.engines.iter().map(|engine| Upstream::new(engine.clone(), each)).collect();
+        self.of_listeners.iter().filter_map(|number| upstreams.get(*number).cloned()).collect()
     }
 }
 
@@ -177,11 +205,13 @@ fn open_listeners(
 }
 
 fn drop_privileges(config: &Config) -> Result<(), ServerError> {
+    let engines = config.engines();
     if let Some(user) = config.startup.run_as {
-        privileges::drop_privileges(user, &config.upstream).map_err(ServerError::Privileges)?;
+        privileges::drop_privileges(user, &engines).map_err(ServerError::Privileges)?;
         tracing::info!("runs as {}", privileges::description());
     }
-    privileges::check_engine_socket(&config.upstream, config.startup.run_as).map_err(ServerError::Privileges)
+    let check = |engine: &&Address| privileges::check_engine_socket(engine, config.startup.run_as);
+    engines.iter().try_for_each(check).map_err(ServerError::Privileges)
 }
 
 /// Starts the thread of a worker. It holds `ending` until it ends.
@@ -194,17 +224,18 @@ fn start_worker(
     ending: mpsc::Sender<()>,
 ) -> io::Result<JoinHandle<()>> {
     let mut listeners = Vec::with_capacity(bound.len());
-    for (bound, listener) in bound.iter().zip(&config.listeners) {
+    for ((bound, listener), upstream) in bound.iter().zip(&config.listeners).zip(&worker.upstreams) {
         let proxy = Proxy {
-            upstream: worker.upstream.clone(),
+            upstream: upstream.clone(),
             policy: listener.policy.clone(),
             origins: listener.origins.as_slice().into(),
             hosts: listener.hosts.as_slice().into(),
             element_limit: config.limits.element.bytes(),
             memory: memory.clone(),
             listener: bound.address().to_string().into(),
+            refused: None,
         };
-        listeners.push((bound.share()?, Arc::new(proxy)));
+        listeners.push((bound.share()?, Arc::new(ListenerProxies::new(proxy, listener.clients.as_ref()))));
     }
     let runtime = runtime().on_thread_park(log::hand_over).build()?;
     std::thread::Builder::new().name(format!("worker-{}", worker.number)).spawn(move || {

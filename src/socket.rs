@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -166,6 +167,35 @@ pub fn connect_at_once(path: &Path) -> io::Result<std::os::unix::net::UnixStream
     Ok(stream)
 }
 
+/// Who is at the other end of a connection, as the system says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// The process that connected to a Unix socket, as it was then.
+    Process {
+        /// The user that it ran as.
+        uid: u32,
+        /// The group that it ran as.
+        gid: u32,
+        /// Its number. `None` if it is in no PID namespace that this process sees.
+        pid: Option<u32>,
+    },
+    /// The address of a TCP connection.
+    Address(SocketAddr),
+    /// Nobody any more.
+    Gone,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process { uid, pid: Some(pid), .. } => write!(f, "uid {uid} pid {pid}"),
+            Self::Process { uid, pid: None, .. } => write!(f, "uid {uid}"),
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Gone => f.write_str("gone"),
+        }
+    }
+}
+
 /// An accepted connection of which no runtime knows.
 #[derive(Debug)]
 pub enum AcceptedSocket {
@@ -229,17 +259,14 @@ impl Socket {
         }
     }
 
-    /// Who is at the other end, for a log: an address, or of a Unix socket the user and, if the system tells, the process.
-    pub fn peer(&self) -> String {
+    /// Who is at the other end.
+    pub fn peer(&self) -> Peer {
         match self {
-            Self::Tcp(socket) => socket.peer_addr().map_or_else(|_| "gone".to_owned(), |address| address.to_string()),
-            Self::Unix(socket) => match socket.peer_cred() {
-                Ok(peer) => match peer.pid().filter(|pid| *pid > 0) {
-                    Some(pid) => format!("uid {} pid {pid}", peer.uid()),
-                    None => format!("uid {}", peer.uid()),
-                },
-                Err(_) => "gone".to_owned(),
-            },
+            Self::Tcp(socket) => socket.peer_addr().map_or(Peer::Gone, Peer::Address),
+            Self::Unix(socket) => socket.peer_cred().map_or(Peer::Gone, |peer| {
+                let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
+                Peer::Process { uid: peer.uid(), gid: peer.gid(), pid }
+            }),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::api::ApiRange;
 use crate::cli::Environment;
 use crate::config::{Config, Filters, LOOPBACK_HOSTS, Limits, Listener, Startup, Timeouts};
 use crate::server::{self, Running, Signals};
-use crate::socket::{Address, Keepalive, SocketOwner};
+use crate::socket::{Address, Keepalive};
 use crate::yaml::Location;
 
 /// A container of the engine.
@@ -209,13 +209,8 @@ impl Demo {
         let filters = Filters::built_in()?;
         let policy = filters.policy(PROFILE, &Location::file("demo"), Limits::default())?;
         let listen = |address, hosts: &[&str]| Listener {
-            address,
-            mode: None,
-            owner: SocketOwner::default(),
-            policy: policy.clone(),
-            origins: Vec::new(),
             hosts: hosts.iter().map(|name| (*name).to_owned()).collect(),
-            connections: None,
+            ..Listener::new(address, policy.clone())
         };
         let tcp = Address::Tcp { host: "127.0.0.1".to_owned(), port: 0 };
         let socket = Address::Unix(folder.0.join("docker.sock"));

@@ -20,6 +20,9 @@ const STARTING: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Units of time in `/proc/PID/stat`, for each second.
 const TICKS: u64 = 100;
+/// The statuses of a healthy listener, and of one that need not serve the health check.
+const HEALTHY: &[&str] = &["200"];
+const HEALTHY_OR_DENIED: &[&str] = &["200", "403"];
 /// How long to wait before connecting again to a listener whose queue is full.
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -36,12 +39,12 @@ pub fn healthcheck(
     if let Some(seconds) = arguments.every {
         std::thread::sleep(wait_for(seconds, age()));
     }
-    let (address, name) = match &arguments.target {
-        Some(text) => (target(text)?, "localhost".to_owned()),
-        None => first_listener(arguments, environment)?,
+    let (address, name, statuses) = match &arguments.target {
+        Some(text) => (target(text)?, "localhost".to_owned(), HEALTHY),
+        None => asked_listener(arguments, environment)?,
     };
     // The exit status is the answer, whether or not anybody reads the text.
-    match ping(&address, &name) {
+    match ping(&address, &name, statuses) {
         Ok(()) => {
             let _ = writeln!(out, "{address} is healthy");
             Ok(OK)
@@ -80,25 +83,29 @@ fn target(text: &str) -> Result<Address, Diagnostic> {
     text.parse().map_err(|error| argument_error("--target", format!("found {text:?}, {error}")))
 }
 
-/// The first listener of the configuration, and a host name that it accepts.
-fn first_listener(
+/// The listener to ask, a host name that it accepts, and the statuses of one that is healthy: the first that serves everybody,
+/// else the first. One that lists clients need not serve the health check, and then answers 403.
+fn asked_listener(
     arguments: &cli::HealthcheckArgs,
     environment: &Environment,
-) -> Result<(Address, String), CommandError> {
+) -> Result<(Address, String, &'static [&'static str]), CommandError> {
     let serve = ServeArgs { files: arguments.files.clone(), ..ServeArgs::default() };
-    let first = Config::load(&serve, environment)?.listeners.into_iter().next();
-    let listener = first.ok_or_else(|| argument_error("--config", "no listeners"))?;
+    let mut listeners = Config::load(&serve, environment)?.listeners;
+    let first = listeners.iter().position(|listener| listener.clients.is_none()).unwrap_or_default();
+    listeners.rotate_left(first);
+    let listener = listeners.into_iter().next().ok_or_else(|| argument_error("--config", "no listeners"))?;
+    let statuses = if listener.clients.is_some() { HEALTHY_OR_DENIED } else { HEALTHY };
     let name = listener.hosts.into_iter().next();
-    Ok((listener.address, name.unwrap_or_else(|| "localhost".to_owned())))
+    Ok((listener.address, name.unwrap_or_else(|| "localhost".to_owned()), statuses))
 }
 
-/// Sends a ping, and expects status 200.
-fn ping(address: &Address, name: &str) -> io::Result<()> {
+/// Sends a ping, and expects one of these statuses.
+fn ping(address: &Address, name: &str, statuses: &[&str]) -> io::Result<()> {
     match address {
         Address::Unix(path) => {
             let stream = connect_unix(path)?;
             stream.set_read_timeout(Some(TIMEOUT))?;
-            ping_over(stream, name)
+            ping_over(stream, name, statuses)
         }
         Address::Tcp { host, port } => {
             // A listener on all addresses is reached at the loopback address. Containers often have none for IPv6.
@@ -116,7 +123,7 @@ fn ping(address: &Address, name: &str) -> io::Result<()> {
                 match TcpStream::connect_timeout(&address, TIMEOUT) {
                     Ok(stream) => {
                         stream.set_read_timeout(Some(TIMEOUT))?;
-                        return ping_over(stream, name);
+                        return ping_over(stream, name, statuses);
                     }
                     Err(error) => last = error,
                 }
@@ -143,11 +150,11 @@ fn connect_unix(path: &Path) -> io::Result<UnixStream> {
 }
 
 /// Sends the request over a connected stream.
-fn ping_over(mut stream: impl Read + Write, name: &str) -> io::Result<()> {
+fn ping_over(mut stream: impl Read + Write, name: &str, statuses: &[&str]) -> io::Result<()> {
     stream.write_all(format!("GET /_ping HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut answer = [0; 12];
     stream.read_exact(&mut answer)?;
-    if answer.ends_with(b" 200") {
+    if statuses.iter().any(|status| answer.ends_with(format!(" {status}").as_bytes())) {
         return Ok(());
     }
     Err(io::Error::other(format!("unexpected answer {:?}", String::from_utf8_lossy(&answer))))
@@ -163,6 +170,11 @@ mod tests {
 
     /// The request that the check sends to a listener that answers with `status`, its exit status and its output.
     fn checked(status: &'static str, hosts: &str) -> (String, u8, String) {
+        checked_with(status, hosts, "")
+    }
+
+    /// As [`checked`], of a listener with more lines.
+    fn checked_with(status: &'static str, hosts: &str, more: &str) -> (String, u8, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let answering = thread::spawn(move || {
@@ -178,7 +190,7 @@ mod tests {
         });
         let file = std::env::temp_dir().join(format!("dockveil-health-{}-{port}.yaml", std::process::id()));
         let text = format!(
-            "upstream: unix:///nowhere.sock\nlisteners:\n  - listen: tcp://127.0.0.1:{port}\n    hosts: [{hosts}]\n"
+            "upstream: unix:///nowhere.sock\nlisteners:\n  - listen: tcp://127.0.0.1:{port}\n    hosts: [{hosts}]\n{more}"
         );
         std::fs::write(&file, text).unwrap();
         let files = cli::ConfigFiles { config: Some(file.clone()), ..cli::ConfigFiles::default() };
@@ -219,6 +231,43 @@ mod tests {
             let (request, code, output) = checked("503 Service Unavailable", "");
             assert!(request.contains("Host: localhost\r\n"), "{request}");
             assert!(code == FAILED && output.contains("503"), "{output}");
+        });
+    }
+
+    #[test]
+    fn a_listener_that_does_not_serve_the_check_is_healthy() {
+        const CLIENTS: &str = "    clients: [{address: 10.0.0.1, profile: dashboard}]\n";
+        within_time_limit(|| {
+            for (status, more, expected) in [
+                ("403 Forbidden", CLIENTS, OK),
+                ("200 OK", CLIENTS, OK),
+                ("503 Service Unavailable", CLIENTS, FAILED),
+                ("403 Forbidden", "", FAILED),
+            ] {
+                let (_, code, output) = checked_with(status, "", more);
+                assert_eq!(code, expected, "{status}: {output}");
+            }
+        });
+    }
+
+    #[test]
+    fn the_listener_that_serves_everybody_is_asked() {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        within_time_limit(move || {
+            let first = format!(
+                "  - listen: tcp://127.0.0.1:{port}\n    clients: [{{address: 10.0.0.1, profile: dashboard}}]\n"
+            );
+            let file = std::env::temp_dir().join(format!("dockveil-asked-{}.yaml", std::process::id()));
+            std::fs::write(
+                &file,
+                format!("listeners:\n{first}  - listen: unix:///nowhere/b\n  - listen: unix:///nowhere/c\n"),
+            )
+            .unwrap();
+            let files = cli::ConfigFiles { config: Some(file.clone()), ..cli::ConfigFiles::default() };
+            let arguments = cli::HealthcheckArgs { files, ..cli::HealthcheckArgs::default() };
+            let asked = asked_listener(&arguments, &Environment::default()).unwrap();
+            std::fs::remove_file(&file).unwrap();
+            assert_eq!((asked.0.to_string().as_str(), asked.2), ("unix:///nowhere/b", HEALTHY));
         });
     }
 

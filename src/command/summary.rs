@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::api::{ApiRange, Operation, ResponseKind, StreamKind, lists};
-use crate::config::{Config, DocumentMemory, Limits, Listener, is_loopback};
+use crate::config::{ClientRule, Config, DocumentMemory, Limits, Listener, is_loopback};
 use crate::policy::Policy;
 use crate::profile::{RequestContents, StreamFiltering};
 use crate::schema::Class;
@@ -33,12 +33,20 @@ pub fn summary(config: &Config) -> String {
     for listeners in config.listeners.chunk_by(|one, next| Arc::ptr_eq(&one.policy, &next.policy)) {
         text.push('\n');
         for listener in listeners {
-            line(&mut text, format_args!("listen  {}  profile {}", listener.address, listener.policy.name()));
+            match &listener.clients {
+                Some(rules) => of_rules(&mut text, listener, rules),
+                None => {
+                    line(&mut text, format_args!("listen  {}  profile {}", listener.address, listener.policy.name()))
+                }
+            }
         }
         let Some(first) = listeners.first() else { continue };
-        text.push_str(&of_policy(&first.policy));
-        listeners.iter().for_each(|listener| of_clients(&mut text, listener));
+        if first.clients.is_none() {
+            text.push_str(&of_policy(&first.policy));
+        }
+        listeners.iter().for_each(|listener| of_access(&mut text, listener));
     }
+    of_listed(&mut text, config);
     text.push('\n');
     text
 }
@@ -66,11 +74,35 @@ fn of_memory(text: &mut String, limits: &Limits) {
     }
 }
 
-/// Which clients a listener accepts.
-fn of_clients(text: &mut String, listener: &Listener) {
+/// The clients that a listener lists, in the order in which their lines are looked at.
+fn of_rules(text: &mut String, listener: &Listener, rules: &[ClientRule]) {
+    line(text, format_args!("listen  {}  its clients:", listener.address));
+    for rule in rules {
+        line(text, format_args!("  {rule}"));
+    }
+    line(text, format_args!("  all others are denied"));
+}
+
+/// The profiles of clients that listeners list, each once.
+fn of_listed(text: &mut String, config: &Config) {
+    let mut known: Vec<&Arc<Policy>> = Vec::new();
+    for policy in config.listeners.iter().filter(|listener| listener.clients.is_some()).flat_map(Listener::policies) {
+        if !known.iter().any(|known| Arc::ptr_eq(known, policy)) {
+            known.push(policy);
+            line(text, format_args!("\nprofile {}", policy.name()));
+            text.push_str(&of_policy(policy));
+        }
+    }
+}
+
+/// How a listener may be reached.
+fn of_access(text: &mut String, listener: &Listener) {
     let address = &listener.address;
     if !listener.hosts.is_empty() {
         line(text, format_args!("  host names at {address}: {}", listener.hosts.join(", ")));
+    }
+    if let Some(engine) = &listener.upstream {
+        line(text, format_args!("  engine of {address}: {engine}"));
     }
     if let Some(connections) = listener.connections {
         line(text, format_args!("  connections at {address}: {connections} at most"));
@@ -79,8 +111,15 @@ fn of_clients(text: &mut String, listener: &Listener) {
         line(text, format_args!("  origins at {address}: {}", listener.origins.join(", ")));
     }
     let Address::Tcp { host, .. } = address else { return };
-    if !is_loopback(host) {
-        line(text, format_args!("  warning: anyone who reaches {address} can use it: there is no authentication"));
+    match &listener.clients {
+        None if !is_loopback(host) => {
+            line(text, format_args!("  warning: anyone who reaches {address} can use it: there is no authentication"));
+        }
+        Some(rules) if rules.iter().any(|rule| !rule.selector.addresses.is_empty()) => {
+            let rest = "whoever can send from such an address, or forge it, is that client";
+            line(text, format_args!("  warning: an address is no proof of identity: {rest}"));
+        }
+        Some(_) | None => {}
     }
     if listener.hosts.is_empty() {
         let rest = "a web page can reach it by DNS rebinding";

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::clients::{self, RawClient};
 use super::{ByteLimit, LONGEST_TIMEOUT, Limits, Timeouts};
 use crate::api::{ApiRange, ApiVersion};
 use crate::socket::{Address, Keepalive, SocketOwner};
@@ -35,10 +36,14 @@ pub(super) struct RawListener {
     pub(super) address: Address,
     pub(super) mode: Option<u32>,
     pub(super) owner: SocketOwner,
+    /// The address of its engine, and where it is written.
+    pub(super) upstream: Option<(Address, Location)>,
     pub(super) profile: Option<(String, Location)>,
     pub(super) origins: Vec<String>,
     pub(super) hosts: Vec<String>,
     pub(super) connections: Option<(usize, Location)>,
+    /// The lines of `clients`, if there is such a key.
+    pub(super) clients: Option<Vec<RawClient>>,
 }
 
 impl RawListener {
@@ -49,10 +54,12 @@ impl RawListener {
             address,
             mode: None,
             owner: SocketOwner::default(),
+            upstream: None,
             profile: None,
             origins: Vec::new(),
             hosts: Vec::new(),
             connections: None,
+            clients: None,
         }
     }
 }
@@ -85,7 +92,7 @@ impl RawConfig {
 
 /// Reads one listener.
 fn listener(node: &Node, diagnostics: &mut Diagnostics) -> Option<RawListener> {
-    let keys = ["listen", "mode", "owner", "profile", "hosts", "origins", "connections"];
+    let keys = ["listen", "mode", "owner", "upstream", "profile", "clients", "hosts", "origins", "connections"];
     let members = diagnostics.members(node, "a listener", &keys)?;
     let address = match members.get("listen") {
         Some(node) => diagnostics.ok(address_of(node)),
@@ -96,9 +103,16 @@ fn listener(node: &Node, diagnostics: &mut Diagnostics) -> Option<RawListener> {
     };
     let mode = members.get("mode").and_then(|node| diagnostics.ok(mode(node)));
     let owner = members.get("owner").and_then(|node| diagnostics.ok(owner(node))).unwrap_or_default();
-    let profile = members.get("profile").and_then(|node| {
-        diagnostics.ok(node.text("the name of a profile").map(|text| (text.to_owned(), node.location.clone())))
-    });
+    let upstream = members
+        .get("upstream")
+        .and_then(|node| diagnostics.ok(address_of(node)).map(|address| (address, node.location.clone())));
+    let profile = members.get("profile").and_then(|node| diagnostics.ok(named(node)));
+    // Without a value, it is no licence to serve everybody.
+    let clients = members.get_or_empty("clients").map(|node| clients::clients(node, address.as_ref(), diagnostics));
+    if let (Some((key, _)), Some(_)) = (members.entry("profile"), &clients) {
+        diagnostics
+            .report(&key.location, "`profile` and `clients` exclude each other: each client has a profile of its own");
+    }
     let mut texts = |name: &str, what: &str| -> Vec<String> {
         let found = members.get(name).map(|node| diagnostics.texts(node, what)).unwrap_or_default();
         found.into_iter().map(|(text, _)| text.to_owned()).collect()
@@ -114,7 +128,13 @@ fn listener(node: &Node, diagnostics: &mut Diagnostics) -> Option<RawListener> {
         }
     }
     let location = node.location.clone();
-    Some(RawListener { location, address: address?, mode, owner, profile, origins, hosts, connections })
+    let address = address?;
+    Some(RawListener { location, address, mode, owner, upstream, profile, origins, hosts, connections, clients })
+}
+
+/// Reads the name of a profile; returns where it is, too.
+pub(super) fn named(node: &Node) -> Result<(String, Location), Diagnostic> {
+    node.text("the name of a profile").map(|text| (text.to_owned(), node.location.clone()))
 }
 
 /// Reads `limits`; returns where `connections` is, too.
@@ -273,7 +293,7 @@ fn seconds(node: &Node, fewest: u64) -> Result<Duration, Diagnostic> {
 }
 
 /// Reads a number in a range.
-fn number(node: &Node, range: std::ops::RangeInclusive<usize>) -> Result<usize, Diagnostic> {
+pub(super) fn number(node: &Node, range: std::ops::RangeInclusive<usize>) -> Result<usize, Diagnostic> {
     let what = format!("a number from {} to {}", range.start(), range.end());
     let text = node.text(&what)?;
     text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| expected(node, text, &what))

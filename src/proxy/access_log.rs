@@ -8,6 +8,7 @@
 //! | `bytes` | bytes of the body sent to the client; of a stream, all bytes after the head |
 //! | `hidden` | places hidden or changed by the filter |
 //! | `elapsed_us` | microseconds from the request head to the end of the answer |
+//! | `client` | who sent it: the address, or the user and the process |
 //! | `error` | why the answer was broken off; only with `exchange broken` |
 //!
 //! The message is `exchange`, `exchange aborted by the client` or, as a warning, `exchange broken`. Apart from sizes,
@@ -19,7 +20,6 @@
 //! | `denied` | which profile denies what, and why |
 //! | `opened_by` | the key of the profile or the variable that opens it; empty if nothing does |
 //! | `path` | the path of the request with its names and ids, up to its query |
-//! | `client` | the address of the client, or its user and process |
 //! | `listener` | the address of the listener |
 
 use std::sync::Arc;
@@ -27,7 +27,6 @@ use std::time::Instant;
 
 use crate::api::Operation;
 use crate::filter::Report;
-use crate::policy::Refusal;
 
 /// The log line of an exchange, written when it is dropped.
 ///
@@ -44,6 +43,7 @@ struct Entry {
     hidden: u64,
     started: Instant,
     end: ExchangeEnd,
+    client: Arc<str>,
     denied: Option<Box<DeniedRequest>>,
 }
 
@@ -51,11 +51,11 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct DeniedRequest {
     /// Why.
-    pub(super) refusal: Refusal,
+    pub(super) why: String,
+    /// What opens it; empty if nothing does.
+    pub(super) opened_by: String,
     /// Its path.
     pub(super) path: String,
-    /// Who sent it.
-    pub(super) client: String,
     /// Where.
     pub(super) listener: Arc<str>,
 }
@@ -69,8 +69,8 @@ enum ExchangeEnd {
 }
 
 impl AccessLog {
-    /// The line of an exchange that starts now.
-    pub(super) fn start() -> Self {
+    /// The line of an exchange with `client` that starts now.
+    pub(super) fn start(client: &Arc<str>) -> Self {
         Self(Some(Entry {
             operation: "-",
             decision: "deny",
@@ -79,13 +79,14 @@ impl AccessLog {
             hidden: 0,
             started: Instant::now(),
             end: ExchangeEnd::Aborted,
+            client: client.clone(),
             denied: None,
         }))
     }
 
     /// The line of a connection that is refused with an answer of this status, whose body has `bytes` bytes.
-    pub(super) fn of_refusal(status: u16, bytes: usize) -> Self {
-        let mut log = Self::start();
+    pub(super) fn of_refusal(status: u16, bytes: usize, client: &Arc<str>) -> Self {
+        let mut log = Self::start(client);
         log.status(status);
         log.sent(bytes);
         log.complete();
@@ -142,31 +143,25 @@ impl AccessLog {
 impl Drop for AccessLog {
     fn drop(&mut self) {
         let Some(entry) = self.0.take() else { return };
-        let Entry { operation, decision, status, bytes, hidden, started, end, denied } = entry;
+        let Entry { operation, decision, status, bytes, hidden, started, end, client, denied } = entry;
         let elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         if let Some(denied) = denied {
-            let DeniedRequest { refusal, path, client, listener } = *denied;
-            let (denied, opened_by) = (refusal.logged(), refusal.opened_by());
+            let DeniedRequest { why: denied, opened_by, path, listener } = *denied;
             tracing::info!(
-                operation, decision, status, bytes, elapsed_us, denied, opened_by, path, client, %listener, "exchange"
+                operation, decision, status, bytes, elapsed_us, denied, opened_by, path, %client, %listener, "exchange"
             );
             return;
         }
         match end {
-            ExchangeEnd::Complete => tracing::info!(operation, decision, status, bytes, hidden, elapsed_us, "exchange"),
+            ExchangeEnd::Complete => {
+                tracing::info!(operation, decision, status, bytes, hidden, elapsed_us, %client, "exchange");
+            }
             ExchangeEnd::Aborted => {
-                tracing::info!(
-                    operation,
-                    decision,
-                    status,
-                    bytes,
-                    hidden,
-                    elapsed_us,
-                    "exchange aborted by the client"
-                );
+                let message = "exchange aborted by the client";
+                tracing::info!(operation, decision, status, bytes, hidden, elapsed_us, %client, "{message}");
             }
             ExchangeEnd::Broken(error) => {
-                tracing::warn!(operation, decision, status, bytes, hidden, elapsed_us, error, "exchange broken");
+                tracing::warn!(operation, decision, status, bytes, hidden, elapsed_us, %client, error, "exchange broken");
             }
         }
     }

@@ -23,18 +23,20 @@ pub struct Downstream {
     socket: Arc<Socket>,
     /// What the client sent after its request.
     early: Vec<u8>,
+    /// Who the client is, for the log.
+    name: Arc<str>,
 }
 
 impl Downstream {
-    /// Takes over `socket`. `early` has been read from it after the last request.
-    pub fn new(socket: Arc<Socket>, early: Vec<u8>) -> Self {
-        Self { socket, early }
+    /// Takes over `socket`. `early` has been read from it after the last request; `name` says in the log who the client is.
+    pub fn new(socket: Arc<Socket>, early: Vec<u8>, name: Arc<str>) -> Self {
+        Self { socket, early, name }
     }
 
     /// Answers a request whose head or framing is malformed, as [`Downstream::refuse`] does, and logs it.
     pub async fn refuse_malformed(self, status: u16, message: impl Into<Message>, engine: Option<ApiVersion>) {
         let message = message.into();
-        let _log = AccessLog::of_refusal(status, message.length());
+        let _log = AccessLog::of_refusal(status, message.length(), &self.name);
         self.refuse(status, message, engine).await;
     }
 
@@ -49,7 +51,7 @@ impl Downstream {
     /// As [`Downstream::refuse`], of a client that has sent nothing. Nothing is waited for.
     pub fn refuse_at_once(self, status: u16, message: &'static str, engine: Option<ApiVersion>) {
         let message = Message::from(message);
-        let _log = AccessLog::of_refusal(status, message.length());
+        let _log = AccessLog::of_refusal(status, message.length(), &self.name);
         let response = OutgoingBuffer::error_response(status, message, engine);
         // There is room for it, unless the client is gone.
         let _ = self.try_send(response.unsent());

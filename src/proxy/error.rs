@@ -22,6 +22,8 @@ pub enum Error {
     NoRoute,
     /// Policy denies it.
     Denied(Refusal),
+    /// The listener does not serve the client.
+    Client(ClientRefusal),
     /// A web page sent it.
     Origin,
     /// It is addressed to a host name that the listener does not answer to.
@@ -88,6 +90,29 @@ pub enum Error {
     Framing,
 }
 
+/// Why a listener does not serve a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientRefusal {
+    /// No line of `clients` names it.
+    Unnamed,
+}
+
+impl ClientRefusal {
+    /// The text for the client.
+    pub(super) fn public(self) -> &'static str {
+        match self {
+            Self::Unnamed => "denied by policy: no line of `clients` names this client",
+        }
+    }
+
+    /// Why, for the log.
+    pub(super) fn logged(self) -> &'static str {
+        match self {
+            Self::Unnamed => "no line of `clients` names this client",
+        }
+    }
+}
+
 impl Error {
     /// Whether the fault is the engine's or ours, and not the client's. Such an error is a warning in the log.
     pub(super) fn is_server_fault(&self) -> bool {
@@ -95,6 +120,7 @@ impl Error {
             Self::Target(_)
             | Self::NoRoute
             | Self::Denied(_)
+            | Self::Client(_)
             | Self::Origin
             | Self::Host
             | Self::Form
@@ -127,6 +153,7 @@ impl fmt::Display for Error {
             Self::Target(error) => write!(f, "target: {error}"),
             Self::NoRoute => f.write_str("no such operation"),
             Self::Denied(refusal) => f.write_str(refusal.logged()),
+            Self::Client(refusal) => f.write_str(refusal.logged()),
             Self::Origin => f.write_str("a request from a web page"),
             Self::Host => f.write_str("a request for another host name"),
             Self::Form => f.write_str("a request body that is a form"),

@@ -18,12 +18,11 @@ use super::message::{ERROR_LIMIT, Message};
 use super::records::RecordFiltering;
 use super::seen::{DocumentFilter, StreamFilter};
 use super::stream_request::{StreamBody, StreamParts, StreamRequest};
-use super::{Error, headers, respond};
-use crate::api::{self, Operation, RequestBody, ResponseKind, StreamKind};
+use super::{ClientRefusal, Error, headers, respond};
+use crate::api::{self, ApiVersion, Operation, RequestBody, ResponseKind, StreamKind};
 use crate::policy::{Decision, Denial, Policy, RelayReason};
 use crate::route::{self, Route, TargetError};
 use crate::schema::Class;
-use crate::socket::Socket;
 use crate::stream::target::LONGEST;
 use crate::upstream::{Upstream, UpstreamBody};
 
@@ -58,6 +57,8 @@ pub struct Proxy {
     pub memory: Arc<MemoryBudget>,
     /// The address of the listener, for the log.
     pub listener: Arc<str>,
+    /// Why the client is not served at all. `None` if it is.
+    pub refused: Option<ClientRefusal>,
 }
 
 /// The answer to a request.
@@ -73,11 +74,11 @@ pub enum Answer {
 impl Proxy {
     /// Sends one request to the engine and returns its filtered answer.
     ///
-    /// Errors are answered too, in the engine's form. `client` is the connection that the request came from.
+    /// Errors are answered too, in the engine's form. `client` says in the log who sent the request.
     /// Cancel safety: when dropped, the connection to the engine is closed.
-    pub async fn exchange(&self, request: Request<Incoming>, client: &Socket) -> Answer {
-        let mut log = AccessLog::start();
-        let response = match self.answer(request, client, &mut log).await {
+    pub async fn exchange(&self, request: Request<Incoming>, client: &Arc<str>) -> Answer {
+        let mut log = AccessLog::start(client);
+        let response = match self.answer(request, &mut log).await {
             Ok(Answer::Response(response)) => response,
             Ok(stream @ Answer::Stream(_)) => return stream,
             Err(error) => {
@@ -86,11 +87,16 @@ impl Proxy {
                 } else {
                     tracing::debug!(%error, "request refused");
                 }
-                respond::error(error, self.upstream.engine().advertised())
+                respond::error(error, self.advertised())
             }
         };
         log.status(response.status().as_u16());
         Answer::Response(response.map(|body| body.logged(log)))
+    }
+
+    /// The API version that answers of our own name. A client that is not served learns nothing of the engine.
+    pub fn advertised(&self) -> Option<ApiVersion> {
+        self.upstream.engine().advertised().filter(|_| self.refused.is_none())
     }
 
     /// Whether a request is a ping, by which clients learn whether the server is well.
@@ -101,14 +107,17 @@ impl Proxy {
     }
 
     /// The answer of a server that is too busy for a request.
-    pub fn refuse_busy(&self, message: &'static str) -> Response<Filtered> {
-        let mut log = AccessLog::start();
-        let response = respond::busy(message, self.upstream.engine().advertised());
+    pub fn refuse_busy(&self, message: &'static str, client: &Arc<str>) -> Response<Filtered> {
+        let mut log = AccessLog::start(client);
+        let response = respond::busy(message, self.advertised());
         log.status(response.status().as_u16());
         response.map(|body| body.logged(log))
     }
 
-    async fn answer(&self, request: Request<Incoming>, client: &Socket, log: &mut AccessLog) -> Result<Answer, Error> {
+    async fn answer(&self, request: Request<Incoming>, log: &mut AccessLog) -> Result<Answer, Error> {
+        if let Some(refusal) = self.refused {
+            return Err(self.refuse(request, refusal, log).await);
+        }
         self.admit(&request)?;
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let mut route = route::find(request.method().as_str(), target)?.ok_or(Error::NoRoute)?;
@@ -117,12 +126,7 @@ impl Proxy {
         let decision = self.decide(&route, &request);
         if let Decision::Deny(denial) = decision {
             let refusal = self.policy.refusal(&route, denial);
-            log.denied(DeniedRequest {
-                refusal: refusal.clone(),
-                path: request.uri().path().chars().take(LOGGED_PATH).collect(),
-                client: client.peer(),
-                listener: self.listener.clone(),
-            });
+            self.log_denied(&request, refusal.logged(), refusal.opened_by(), log);
             // A denial is answered as such, whatever the body.
             drain_denied(request).await;
             return Err(Error::Denied(refusal));
@@ -151,6 +155,22 @@ impl Proxy {
                 self.filter(&route, request, DocumentFilter { plan, view }, log).await.map(Answer::Response)
             }
         }
+    }
+
+    /// Denies a request of a client that the listener does not serve, whatever it asks for.
+    async fn refuse(&self, request: Request<Incoming>, refusal: ClientRefusal, log: &mut AccessLog) -> Error {
+        self.log_denied(&request, refusal.logged(), "a line of `clients`", log);
+        drain_denied(request).await;
+        Error::Client(refusal)
+    }
+
+    fn log_denied(&self, request: &Request<Incoming>, why: &str, opened_by: &str, log: &mut AccessLog) {
+        log.denied(DeniedRequest {
+            why: why.to_owned(),
+            opened_by: opened_by.to_owned(),
+            path: request.uri().path().chars().take(LOGGED_PATH).collect(),
+            listener: self.listener.clone(),
+        });
     }
 
     /// Decides what happens to a request. One with a body that the engine would read and the profile does not allow is

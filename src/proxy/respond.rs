@@ -50,6 +50,7 @@ pub(super) fn public(error: Error) -> (u16, Message) {
     let (status, text) = match error {
         Error::Engine { status, message, .. } => return (status, message),
         Error::Denied(refusal) => return (403, refusal.public().into()),
+        Error::Client(refusal) => (403, refusal.public()),
         Error::NewerThanEngine { client, engine } => return (400, Message::too_new(client, engine)),
         Error::OlderThanEngine { client, engine } => return (400, Message::too_old(client, engine)),
         // As Docker answers, so that a client that probes for Podman finds Docker.

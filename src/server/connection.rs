@@ -17,11 +17,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 
+use super::clients::ListenerProxies;
 use super::request_reader::{ClientTimeouts, RequestReader};
 use super::slots::{ConnectionSlot, ConnectionState};
+use crate::clients::Caller;
 use crate::proxy::{Answer, Proxy, StreamRequest};
 use crate::socket::{AcceptedSocket, Keepalive, Socket};
-use crate::upstream::Engine;
 
 /// How long a request that changes something goes on without its client.
 const UNSAFE_REQUEST_TIME: Duration = Duration::from_secs(1);
@@ -41,8 +42,6 @@ pub(super) struct ConnectionSettings {
     pub(super) timeouts: ClientTimeouts,
     /// For connections over TCP.
     pub(super) keepalive: Keepalive,
-    /// The engine.
-    pub(super) engine: Arc<Engine>,
 }
 
 impl ConnectionSettings {
@@ -58,21 +57,25 @@ impl ConnectionSettings {
 /// Serves a connection to its end. When the server stops, an exchange may finish and a stream is cut.
 pub(super) async fn serve(
     socket: Socket,
-    proxy: Arc<Proxy>,
+    proxies: Arc<ListenerProxies>,
     slot: ConnectionSlot,
     settings: Arc<ConnectionSettings>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let slot = Arc::new(slot);
+    let caller = Caller { peer: socket.peer() };
+    let proxy = proxies.choose(&caller);
+    let client: Arc<str> = caller.peer.to_string().into();
     // In its own box, so that a connection that has become a stream no longer holds the HTTP parser.
     let socket = Arc::new(socket);
-    let reader = RequestReader::new(socket.clone(), settings.head_limit, settings.timeouts, slot.state().clone());
+    let reader =
+        RequestReader::new(socket.clone(), settings.head_limit, settings.timeouts, slot.state().clone(), client);
     let parser = parser(settings.head_limit);
-    let requests = Box::pin(serve_requests(parser, socket, reader, proxy, slot.clone(), stopping.clone()));
+    let requests = Box::pin(serve_requests(parser, socket, reader, proxy.clone(), slot.clone(), stopping.clone()));
     let (reader, stream) = requests.await;
     let (error, is_unused) = (reader.error(), reader.is_unused());
     let client = reader.into_downstream();
-    let engine = settings.engine.advertised();
+    let engine = proxy.advertised();
     if let Some(stream) = stream {
         tokio::spawn(async move {
             let _slot = slot;
@@ -109,13 +112,14 @@ async fn serve_requests(
     slot: Arc<ConnectionSlot>,
     stopping: watch::Receiver<bool>,
 ) -> (RequestReader, Option<Box<StreamRequest>>) {
+    let client = reader.client().clone();
     // A request that opens a stream is handed out here; its exchange never answers.
     let handed_out = Arc::new(Mutex::new(None));
     let is_safe = Arc::new(AtomicBool::new(true));
     let has_stopped = stopping.clone();
     let service = service_fn(|request: Request<Incoming>| {
         let (proxy, slot, handed_out) = (proxy.clone(), slot.clone(), handed_out.clone());
-        let client = socket.clone();
+        let client = client.clone();
         let has_stopped = has_stopped.clone();
         is_safe.store(request.method().is_safe(), Ordering::Relaxed);
         // In a box, so that the connection can be polled in place and taken apart.
@@ -169,12 +173,12 @@ async fn serve_requests(
 }
 
 /// The answer to a request. One without a slot waits a moment for it. A ping needs none: it may be a health check.
-async fn answer(proxy: &Proxy, slot: &ConnectionSlot, request: Request<Incoming>, client: &Socket) -> Answer {
+async fn answer(proxy: &Proxy, slot: &ConnectionSlot, request: Request<Incoming>, client: &Arc<str>) -> Answer {
     if slot.state().has_slot() || Proxy::is_ping(&request) || slot.admit().await {
         return proxy.exchange(request, client).await;
     }
     tracing::warn!("{NO_SLOT}");
-    Answer::Response(proxy.refuse_busy(NO_SLOT))
+    Answer::Response(proxy.refuse_busy(NO_SLOT, client))
 }
 
 /// Waits until the server stops, or another connection needs the slot of this one.

@@ -120,21 +120,25 @@ pub(super) fn give_directory(who: RunAs, listener: &Address) -> Result<(), Privi
         .map_err(|error| PrivilegesError::Directory(directory.to_owned(), error))
 }
 
-/// Changes the user to `who`, irreversibly, if the process is root. Otherwise does nothing.
+/// Changes the user to `who`, irreversibly, if the process is root. Otherwise does nothing. The groups of the sockets of the
+/// `engines` are kept.
 ///
 /// # Errors
 /// [`PrivilegesError`]; the process may then have lost some privileges and must end.
-pub(super) fn drop_privileges(who: RunAs, engine: &Address) -> Result<(), PrivilegesError> {
+pub(super) fn drop_privileges(who: RunAs, engines: &[&Address]) -> Result<(), PrivilegesError> {
     if !geteuid().is_root() {
         return Ok(());
     }
     if !has_one_thread() {
         return Err(PrivilegesError::Threads);
     }
-    let groups = match engine {
-        Address::Unix(path) => needed_groups(path, who)?,
-        Address::Tcp { .. } => Vec::new(),
-    };
+    let mut groups = Vec::new();
+    for engine in engines {
+        match engine {
+            Address::Unix(path) => groups.extend(needed_groups(path, who)?),
+            Address::Tcp { .. } => {}
+        }
+    }
     let (user, group) = (Uid::from_raw(who.user), Gid::from_raw(who.group));
     set_thread_groups(&groups)
         .and_then(|()| set_thread_res_gid(group, group, group))
@@ -226,7 +230,7 @@ mod tests {
         if geteuid().is_root() {
             let who = RunAs { user: 1000, group: 1000 };
             // The harness runs tests in threads.
-            let result = drop_privileges(who, &"tcp://127.0.0.1:1".parse().unwrap());
+            let result = drop_privileges(who, &[&"tcp://127.0.0.1:1".parse().unwrap()]);
             assert!(matches!(result, Err(PrivilegesError::Threads)), "{result:?}");
             assert!(geteuid().is_root());
         }

@@ -46,6 +46,8 @@ pub(super) struct RequestReader {
     error: Option<RequestError>,
     timeouts: ClientTimeouts,
     state: Arc<ConnectionState>,
+    /// Who the client is, for the log.
+    client: Arc<str>,
     /// Whether a byte has passed.
     is_used: bool,
     /// When the wait for the missing bytes began.
@@ -56,12 +58,13 @@ pub(super) struct RequestReader {
 }
 
 impl RequestReader {
-    /// Reads from `socket`. A head may be `limit` bytes long.
+    /// Reads from `socket`. A head may be `limit` bytes long; `client` says in the log who sends it.
     pub(super) fn new(
         socket: Arc<Socket>,
         limit: usize,
         timeouts: ClientTimeouts,
         state: Arc<ConnectionState>,
+        client: Arc<str>,
     ) -> Self {
         Self {
             socket,
@@ -71,6 +74,7 @@ impl RequestReader {
             error: None,
             timeouts,
             state,
+            client,
             is_used: false,
             waiting_since: None,
             timer: None,
@@ -83,6 +87,11 @@ impl RequestReader {
         self.error
     }
 
+    /// Who the client is, for the log.
+    pub(super) fn client(&self) -> &Arc<str> {
+        &self.client
+    }
+
     /// Whether no request has come.
     pub(super) fn is_unused(&self) -> bool {
         !self.is_used
@@ -90,7 +99,7 @@ impl RequestReader {
 
     /// The connection, with the bytes after the last request. From here on it sends only what may leave.
     pub(super) fn into_downstream(self) -> Downstream {
-        Downstream::new(self.socket, self.held)
+        Downstream::new(self.socket, self.held, self.client)
     }
 
     /// Passes as much of `held` as may pass and fits.
@@ -286,7 +295,10 @@ mod tests {
         server.set_nonblocking(true).unwrap();
         let socket = Socket::accepted(AcceptedSocket::Unix(server), Keepalive::default()).unwrap();
         let timeouts = ClientTimeouts { head: Duration::from_secs(20), idle, write: Duration::from_secs(20) };
-        (RequestReader::new(Arc::new(socket), 1024, timeouts, Arc::new(ConnectionState::for_test())), client)
+        (
+            RequestReader::new(Arc::new(socket), 1024, timeouts, Arc::new(ConnectionState::for_test()), "test".into()),
+            client,
+        )
     }
 
     fn run(test: impl Future<Output = ()> + Send + 'static) {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::clients::ListenerProxies;
 use super::connection::{self, ConnectionSettings};
 use super::listen::{Acceptor, ListenerHandle};
 use super::slots::{ConnectionSlot, Slots};
 use crate::api::ApiVersion;
-use crate::proxy::Proxy;
 use crate::socket::AcceptedSocket;
 use crate::upstream::Upstream;
 
@@ -90,15 +90,19 @@ pub(super) struct Worker {
     pub(super) assigned: mpsc::UnboundedReceiver<AssignedConnection>,
     /// Becomes `true` when the server stops.
     pub(super) stopping: watch::Receiver<bool>,
-    /// Its connections to the engine.
-    pub(super) upstream: Upstream,
+    /// Its connections to the engine of each listener.
+    pub(super) upstreams: Vec<Upstream>,
     /// How long exchanges may take to finish when the server stops.
     pub(super) shutdown_timeout: Duration,
 }
 
 impl Worker {
     /// Serves clients until the server stops. The listeners and their proxies are in the order of the configuration.
-    pub(super) async fn serve(self, dispatcher: Arc<Dispatcher>, listeners: Vec<(ListenerHandle, Arc<Proxy>)>) {
+    pub(super) async fn serve(
+        self,
+        dispatcher: Arc<Dispatcher>,
+        listeners: Vec<(ListenerHandle, Arc<ListenerProxies>)>,
+    ) {
         let mut proxies = Vec::with_capacity(listeners.len());
         for (number, (listener, proxy)) in listeners.into_iter().enumerate() {
             proxies.push(proxy);
@@ -113,7 +117,7 @@ impl Worker {
         // When nobody accepts any more, nothing more is assigned.
         drop(dispatcher);
         if self.number == 0 {
-            tokio::spawn(report_engine(self.upstream.clone()));
+            report_engines(&self.upstreams);
         }
         tokio::spawn(serve_assigned(self.assigned, proxies, self.settings, self.stopping.clone()));
         let mut stopping = self.stopping;
@@ -125,7 +129,7 @@ impl Worker {
 /// Serves each connection that is assigned, in a task of its own.
 async fn serve_assigned(
     mut assigned: mpsc::UnboundedReceiver<AssignedConnection>,
-    proxies: Vec<Arc<Proxy>>,
+    proxies: Vec<Arc<ListenerProxies>>,
     settings: Arc<ConnectionSettings>,
     stopping: watch::Receiver<bool>,
 ) {
@@ -140,7 +144,17 @@ async fn serve_assigned(
     }
 }
 
-/// Logs the API version of the engine, once at start.
+/// Reports each engine once.
+fn report_engines(upstreams: &[Upstream]) {
+    for (number, upstream) in upstreams.iter().enumerate() {
+        let is_known = |known: &Upstream| Arc::ptr_eq(known.engine(), upstream.engine());
+        if !upstreams.iter().take(number).any(is_known) {
+            tokio::spawn(report_engine(upstream.clone()));
+        }
+    }
+}
+
+/// Logs the API version of an engine, once at start.
 async fn report_engine(upstream: Upstream) {
     let address = upstream.engine().address().to_string();
     match upstream.version().await {

@@ -77,13 +77,8 @@ fn with_tcp(config: &mut Config) {
     let first = &config.listeners[0];
     let address = Address::Tcp { host: "127.0.0.1".to_owned(), port: 0 };
     let second = dockveil::config::Listener {
-        address,
-        mode: None,
         owner: first.owner,
-        policy: first.policy.clone(),
-        origins: Vec::new(),
-        hosts: Vec::new(),
-        connections: None,
+        ..dockveil::config::Listener::new(address, first.policy.clone())
     };
     config.listeners.push(second);
 }

@@ -11,27 +11,20 @@ use dockveil::server;
 use dockveil::socket::{Address, Keepalive, SocketOwner};
 
 use crate::harness::{Test, tests};
-use crate::support::client::{ask_port, closing_get, get, status};
-use crate::support::daemon::json;
+use crate::support::client::{Client, ask_port, closing_get, get, status};
+use crate::support::daemon::{Daemon, json};
 use crate::support::proxy::{Bench, Folder, policy};
 
 pub(crate) const TESTS: &[Test] = tests![
     mode_and_owner_of_a_socket_are_as_configured,
     a_socket_is_removed_when_its_server_stops,
     tcp_on_both_sides_filters_and_streams,
+    a_listener_may_have_an_engine_of_its_own,
     a_web_page_cannot_reach_a_loopback_listener_by_a_name_of_its_own,
 ];
 
 fn listener(address: Address) -> Listener {
-    Listener {
-        address,
-        mode: None,
-        owner: SocketOwner::default(),
-        policy: policy(),
-        origins: Vec::new(),
-        hosts: Vec::new(),
-        connections: None,
-    }
+    Listener::new(address, policy())
 }
 
 fn config(upstream: Address, listeners: Vec<Listener>) -> Config {
@@ -155,4 +148,29 @@ fn tcp_on_both_sides_filters_and_streams() {
     assert!(answer.ends_with("3\r\n{}\n\r\n0\r\n\r\n"), "{answer}");
     running.stop();
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+fn a_listener_may_have_an_engine_of_its_own() {
+    let folder = Folder::new();
+    let _other = Daemon::start(&folder.path("engine"), |_| json("[{\"Id\":\"other\"}]"));
+    let bench = Bench::with(
+        |_| json("[{\"Id\":\"first\"}]"),
+        |config| {
+            for (name, engine) in [("listener", "engine"), ("down", "nothing")] {
+                let listener = listener(Address::Unix(folder.path(name)));
+                let upstream = Some(Address::Unix(folder.path(engine)));
+                config.listeners.push(Listener { upstream, ..listener });
+            }
+        },
+    );
+    let [other, down] = ["listener", "down"].map(|name| Client::connect(&folder.path(name)));
+    let mut clients = [bench.client(), other, down];
+    // Over and over; one that is down takes nothing from the others.
+    for _ in 0..8 {
+        for (client, expected) in clients.iter_mut().zip(["{\"Id\":\"first\"}", "{\"Id\":\"other\"}", "unavailable"]) {
+            client.send(get("/containers/json"));
+            let answer = client.message(false);
+            assert!(answer.contains(expected), "{answer}");
+        }
+    }
 }

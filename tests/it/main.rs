@@ -4,6 +4,7 @@
 
 mod answers;
 mod blanks;
+mod callers;
 mod canaries;
 mod catalogue;
 mod clients;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
             events::TESTS,
             explain::TESTS,
             deploy::TESTS,
+            callers::TESTS,
             clients::TESTS,
             answers::TESTS,
             cut::TESTS,

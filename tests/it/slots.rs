@@ -72,16 +72,7 @@ fn ask(path: &Path, target: &str) -> String {
 fn two_listeners(change: impl FnOnce(&mut Config)) -> Bench {
     Bench::with(streaming(), |config| {
         let Address::Unix(first) = config.listeners[0].address.clone() else { panic!("a Unix socket") };
-        let other = Listener {
-            address: Address::Unix(first.with_file_name("other")),
-            mode: None,
-            owner: dockveil::socket::SocketOwner::default(),
-            policy: policy(),
-            origins: Vec::new(),
-            hosts: Vec::new(),
-            connections: None,
-        };
-        config.listeners.push(other);
+        config.listeners.push(Listener::new(Address::Unix(first.with_file_name("other")), policy()));
         change(config);
     })
 }

@@ -9,7 +9,7 @@ use dockveil::config::{ByteLimit, Config, Limits, Listener, Startup, Timeouts};
 use dockveil::policy::Policy;
 use dockveil::profile::Profiles;
 use dockveil::server::{self, Running};
-use dockveil::socket::{Address, Keepalive, SocketOwner};
+use dockveil::socket::{Address, Keepalive};
 
 use super::built_in::catalogue;
 use super::client::Client;
@@ -133,15 +133,7 @@ pub(crate) fn policy_of(profile: &str) -> Arc<Policy> {
 pub(crate) fn config(daemon: &Path, listener: &Path) -> Config {
     Config {
         upstream: Address::Unix(daemon.to_owned()),
-        listeners: vec![Listener {
-            address: Address::Unix(listener.to_owned()),
-            mode: None,
-            owner: SocketOwner::default(),
-            policy: policy(),
-            origins: Vec::new(),
-            hosts: Vec::new(),
-            connections: None,
-        }],
+        listeners: vec![Listener::new(Address::Unix(listener.to_owned()), policy())],
         limits: Limits {
             element: ByteLimit::new(1 << 20),
             depth: 128,

@@ -1,0 +1,152 @@
+//! Who is asking: what is known of a client, and which clients a line of `clients` names.
+//!
+//! A line names clients by what the system, the certificate or the engine says of them, never by what they say themselves.
+//! What is not known of a client is never taken for anything: see [`ClientMatch::Unknown`].
+
+mod range;
+
+use std::fmt;
+use std::net::IpAddr;
+
+pub use self::range::{AddressRange, RangeError};
+use crate::socket::Peer;
+
+/// The clients that a line names. All that it says must be true of a client. A line that says nothing names nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientSelector {
+    /// The user that the process runs as.
+    pub uid: Option<u32>,
+    /// The group that the process runs as. Supplementary groups are not looked at.
+    pub gid: Option<u32>,
+    /// Where the connection comes from: one of these.
+    pub addresses: Vec<AddressRange>,
+}
+
+/// What is known of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// What the system says of the other end of the connection.
+    pub peer: Peer,
+}
+
+/// Whether a line names a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientMatch {
+    /// It does.
+    Named,
+    /// It does not.
+    Other,
+}
+
+impl ClientSelector {
+    /// Whether this names a client.
+    pub fn matches(&self, caller: &Caller) -> ClientMatch {
+        if *self != Self::default() && self.names_peer(&caller.peer) { ClientMatch::Named } else { ClientMatch::Other }
+    }
+
+    /// Whether what the system says of the connection is what this says.
+    fn names_peer(&self, peer: &Peer) -> bool {
+        let (user, group, address) = match peer {
+            Peer::Process { uid, gid, .. } => (Some(*uid), Some(*gid), None),
+            Peer::Address(address) => (None, None, Some(address.ip())),
+            Peer::Gone => (None, None, None),
+        };
+        let is_user = self.uid.is_none() || self.uid == user;
+        let is_group = self.gid.is_none() || self.gid == group;
+        let within = |address: IpAddr| self.addresses.iter().any(|range| range.contains(address));
+        is_user && is_group && (self.addresses.is_empty() || address.is_some_and(within))
+    }
+}
+
+/// As in a configuration, for the summary: `uid 1000, gid 990`.
+impl fmt::Display for ClientSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        parts.extend(self.uid.map(|uid| format!("uid {uid}")));
+        parts.extend(self.gid.map(|gid| format!("gid {gid}")));
+        if !self.addresses.is_empty() {
+            let ranges: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
+            parts.push(format!("address {}", ranges.join(" or ")));
+        }
+        f.write_str(&parts.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(uid: u32, gid: u32) -> Caller {
+        Caller { peer: Peer::Process { uid, gid, pid: Some(7) } }
+    }
+
+    fn at(address: &str) -> Caller {
+        Caller { peer: Peer::Address(address.parse().unwrap()) }
+    }
+
+    fn ranges(texts: &[&str]) -> ClientSelector {
+        ClientSelector { addresses: texts.iter().map(|text| text.parse().unwrap()).collect(), ..Default::default() }
+    }
+
+    #[track_caller]
+    fn check(selector: &ClientSelector, caller: &Caller, is_named: bool) {
+        let expected = if is_named { ClientMatch::Named } else { ClientMatch::Other };
+        assert_eq!(selector.matches(caller), expected, "{selector} {caller:?}");
+    }
+
+    #[test]
+    fn a_process_is_named_by_its_user_and_its_group() {
+        let user = ClientSelector { uid: Some(1000), ..Default::default() };
+        let group = ClientSelector { gid: Some(990), ..Default::default() };
+        let both = ClientSelector { uid: Some(1000), gid: Some(990), ..Default::default() };
+        for (caller, by_user, by_group) in [
+            (process(1000, 990), true, true),
+            (process(1000, 1), true, false),
+            (process(0, 990), false, true),
+            (process(990, 1000), false, false),
+            (at("10.0.0.1:1000"), false, false),
+            (Caller { peer: Peer::Gone }, false, false),
+        ] {
+            check(&user, &caller, by_user);
+            check(&group, &caller, by_group);
+            check(&both, &caller, by_user && by_group);
+        }
+    }
+
+    #[test]
+    fn a_connection_is_named_by_its_address() {
+        let some = ranges(&["172.20.0.0/16", "fd00::/8"]);
+        for (address, is_named) in [
+            ("172.20.0.0:1", true),
+            ("172.20.255.255:1", true),
+            ("172.21.0.0:1", false),
+            ("172.19.255.255:1", false),
+            ("[::ffff:172.20.1.2]:1", true),
+            ("[::ffff:172.21.1.2]:1", false),
+            ("[fd12::1]:1", true),
+            ("[fe80::1%3]:1", false),
+            // The compatible form is an address of its own, which nobody has.
+            ("[::172.20.1.2]:1", false),
+        ] {
+            check(&some, &at(address), is_named);
+        }
+        check(&some, &process(0, 0), false);
+        check(&some, &Caller { peer: Peer::Gone }, false);
+    }
+
+    #[test]
+    fn a_line_that_says_nothing_names_nobody() {
+        for caller in [process(0, 0), at("127.0.0.1:1"), Caller { peer: Peer::Gone }] {
+            check(&ClientSelector::default(), &caller, false);
+        }
+    }
+
+    #[test]
+    fn all_that_a_line_says_must_be_true() {
+        // Such a line is an error of the configuration, because no client can be both.
+        let impossible = ClientSelector { uid: Some(0), ..ranges(&["0.0.0.0/0", "::/0"]) };
+        for caller in [process(0, 0), at("127.0.0.1:1")] {
+            check(&impossible, &caller, false);
+        }
+    }
+}

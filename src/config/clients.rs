@@ -1,0 +1,147 @@
+//! `clients` of a listener: which clients it serves, and the policy of each.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Filters;
+use super::raw::{named, number};
+use crate::clients::{AddressRange, ClientSelector};
+use crate::policy::Policy;
+use crate::profile::Profiles;
+use crate::socket::Address;
+use crate::yaml::{Diagnostic, Diagnostics, Location, Members, Node, Value};
+
+/// A line of `clients`: who it names, and what they get.
+#[derive(Clone, Debug)]
+pub struct ClientRule {
+    /// Where it is.
+    pub location: Location,
+    /// The clients that it names.
+    pub selector: ClientSelector,
+    /// What they may request and see.
+    pub policy: Arc<Policy>,
+}
+
+/// As in the summary: `uid 1000: profile docker-cli (dockveil.yaml:4:15)`.
+impl fmt::Display for ClientRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: profile {} ({})", self.selector, self.policy.name(), self.location)
+    }
+}
+
+/// A line of `clients` whose profiles have not been looked up.
+#[derive(Clone, Debug)]
+pub(super) struct RawClient {
+    location: Location,
+    /// `None` if it has an error.
+    selector: Option<ClientSelector>,
+    /// The name of a profile, and where it is.
+    profile: (String, Location),
+}
+
+/// Reads `clients` of the listener at `address`.
+pub(super) fn clients(node: &Node, address: Option<&Address>, diagnostics: &mut Diagnostics) -> Vec<RawClient> {
+    let Some(list) = diagnostics.ok(node.list("a list of clients")) else { return Vec::new() };
+    if list.is_empty() {
+        diagnostics.push(node.diagnostic("no clients, expected at least one: the listener would serve nobody"));
+    }
+    let read: Vec<RawClient> = list.iter().filter_map(|node| client(node, address, diagnostics)).collect();
+    for (number, client) in read.iter().enumerate() {
+        let is_same = |first: &&RawClient| first.selector.is_some() && first.selector == client.selector;
+        if let Some(first) = read.iter().take(number).find(is_same) {
+            let message = format!("never used: {} names the same clients, and the first line wins", first.location);
+            diagnostics.report(&client.location, message);
+        }
+    }
+    read
+}
+
+/// The keys that name clients.
+const SELECTORS: [&str; 3] = ["uid", "gid", "address"];
+/// The keys that name clients of a Unix socket only, and of a TCP listener only.
+const OF_UNIX: [&str; 2] = ["uid", "gid"];
+const OF_TCP: [&str; 1] = ["address"];
+
+/// Reads one line.
+fn client(node: &Node, address: Option<&Address>, diagnostics: &mut Diagnostics) -> Option<RawClient> {
+    let errors = diagnostics.len();
+    let members = diagnostics.members(node, "a client", &["uid", "gid", "address", "profile"])?;
+    check_kind(&members, address, diagnostics);
+    let selector = selector(&members, diagnostics);
+    if !SELECTORS.iter().any(|name| members.get(name).is_some()) && diagnostics.len() == errors {
+        diagnostics.push(node.diagnostic(format!("names no client, expected one of {}", SELECTORS.join(", "))));
+    }
+    let selector = Some(selector).filter(|_| diagnostics.len() == errors);
+    let profile = match members.get("profile") {
+        Some(node) => diagnostics.ok(named(node)),
+        None => {
+            diagnostics.push(node.diagnostic("expected `profile` with the profile of these clients"));
+            None
+        }
+    };
+    Some(RawClient { location: node.location.clone(), selector, profile: profile? })
+}
+
+/// Reports keys that no client of such a listener can have.
+fn check_kind(members: &Members<'_>, address: Option<&Address>, diagnostics: &mut Diagnostics) {
+    let (keys, kind) = match address {
+        Some(Address::Tcp { .. }) => (&OF_UNIX[..], "a TCP listener"),
+        Some(Address::Unix(_)) => (&OF_TCP[..], "a Unix socket"),
+        None => return,
+    };
+    for (key, _) in keys.iter().filter_map(|name| members.entry(name)) {
+        diagnostics.report(&key.location, format!("{:?} does not apply to {kind}", key.name));
+    }
+}
+
+/// Reads who is named.
+fn selector(members: &Members<'_>, diagnostics: &mut Diagnostics) -> ClientSelector {
+    let mut id = |name: &str| members.get(name).and_then(|node| diagnostics.ok(id(node)));
+    let (uid, gid) = (id("uid"), id("gid"));
+    let addresses = members.get("address").map(|node| addresses(node, diagnostics)).unwrap_or_default();
+    ClientSelector { uid, gid, addresses }
+}
+
+/// Reads the number of a user or a group.
+fn id(node: &Node) -> Result<u32, Diagnostic> {
+    // The system has no user of the last number: it stands for none.
+    number(node, 0..=0xffff_fffe).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+/// Reads one range or several.
+fn addresses(node: &Node, diagnostics: &mut Diagnostics) -> Vec<AddressRange> {
+    let texts = match &node.value {
+        Value::Scalar { text, .. } => vec![(text.as_str(), node)],
+        Value::Sequence(items) if items.is_empty() => {
+            diagnostics.push(node.diagnostic("no addresses, expected at least one"));
+            Vec::new()
+        }
+        Value::Sequence(_) | Value::Mapping(_) | Value::Null => diagnostics.texts(node, "addresses"),
+    };
+    let range =
+        |(text, node): (&str, &Node)| text.parse().map_err(|error| node.diagnostic(format!("found {text:?}, {error}")));
+    texts.into_iter().filter_map(|text| diagnostics.ok(range(text))).collect()
+}
+
+/// Looks up the profiles of `clients`.
+pub(super) fn compile(
+    raw: Vec<RawClient>,
+    mut policy: impl FnMut(&(String, Location)) -> Option<Arc<Policy>>,
+) -> Vec<ClientRule> {
+    let rule = |RawClient { location, selector, profile }| {
+        // One with an error names nobody, and nothing starts.
+        policy(&profile).map(|policy| ClientRule { location, selector: selector.unwrap_or_default(), policy })
+    };
+    raw.into_iter().filter_map(rule).collect()
+}
+
+/// The policy of clients that no line names: it allows nothing and shows nothing.
+///
+/// # Errors
+/// None in a program whose tests pass.
+pub(super) fn nobody(filters: &Filters) -> Result<Arc<Policy>, Diagnostics> {
+    let profiles =
+        Profiles::parse(&[("clients", "{profile: nobody, about: Serves nobody., allow: []}")], &filters.catalogue)?;
+    let profile = profiles.get("nobody").ok_or_else(Diagnostics::default)?;
+    Policy::compile(profile, &filters.catalogue).map(Arc::new)
+}

@@ -1,0 +1,211 @@
+//! Which policy a connection has: by the user or the group of the process, or by the address. No line, no answer.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use dockveil::api::{OPERATIONS, Operation};
+use dockveil::cli::{ConfigFiles, Environment, ServeArgs};
+use dockveil::config::Config;
+use dockveil::socket::Address;
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+
+use crate::harness::{Test, tests};
+use crate::support::client::{PATIENCE, get, status};
+use crate::support::daemon::json;
+use crate::support::program::Program;
+use crate::support::proxy::{Bench, Folder};
+
+pub(crate) const TESTS: &[Test] = tests![
+    a_process_gets_the_policy_of_the_first_line_that_names_it,
+    a_connection_gets_the_policy_of_its_address,
+    a_client_that_no_line_names_is_denied_whatever_it_asks_for,
+    the_line_of_an_exchange_names_the_client,
+    an_error_in_clients_is_exit_78_with_its_place
+];
+
+/// Two profiles of which each allows what the other does not.
+const PROFILES: &str = "profiles:\n  - {profile: lists, allow: [Ping, ContainerList]}\n  - {profile: inspects, allow: [Ping, ContainerInspect]}\n";
+const LIST: &str = "/containers/json";
+const INSPECT: &str = "/containers/web/json";
+
+/// The configuration that a file says.
+pub(crate) fn loaded(folder: &Folder, text: &str) -> Config {
+    let path = folder.path("dockveil.yaml");
+    std::fs::write(&path, text).unwrap();
+    let files = ConfigFiles { config: Some(path), ..ConfigFiles::default() };
+    let arguments = ServeArgs { files, ..ServeArgs::default() };
+    Config::load(&arguments, &Environment::default()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A program whose clients are these, at its only listener; at `listen` if it is not a Unix socket.
+fn bench(listen: Option<&str>, clients: &str) -> Bench {
+    Bench::with(
+        |_| json("[]"),
+        |config| {
+            let folder = Folder::new();
+            let Address::Unix(socket) = config.listeners[0].address.clone() else { panic!("a Unix socket") };
+            let listen = listen.map_or(format!("unix://{}", socket.display()), str::to_owned);
+            let text =
+                format!("listeners:\n  - listen: {listen}\n    hosts: [\"*\"]\n    clients: {clients}\n{PROFILES}");
+            config.listeners = loaded(&folder, &text).listeners;
+        },
+    )
+}
+
+/// The statuses of a list and of an inspection.
+fn statuses(mut ask: impl FnMut(&str) -> String) -> [u16; 2] {
+    [LIST, INSPECT].map(|target| status(&ask(target)))
+}
+
+const LISTS: [u16; 2] = [200, 403];
+const INSPECTS: [u16; 2] = [403, 404];
+const NEITHER: [u16; 2] = [403, 403];
+
+fn a_process_gets_the_policy_of_the_first_line_that_names_it() {
+    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let (other_uid, other_gid) = (uid + 1, gid + 1);
+    for (clients, expected) in [
+        (format!("[{{uid: {uid}, profile: lists}}]"), LISTS),
+        (format!("[{{gid: {gid}, profile: inspects}}]"), INSPECTS),
+        (format!("[{{uid: {uid}, gid: {gid}, profile: lists}}]"), LISTS),
+        (format!("[{{uid: {uid}, profile: lists}}, {{gid: {gid}, profile: inspects}}]"), LISTS),
+        (format!("[{{gid: {gid}, profile: inspects}}, {{uid: {uid}, profile: lists}}]"), INSPECTS),
+        (format!("[{{uid: {other_uid}, profile: lists}}, {{gid: {gid}, profile: inspects}}]"), INSPECTS),
+        (format!("[{{uid: {uid}, gid: {other_gid}, profile: lists}}]"), NEITHER),
+        (format!("[{{uid: {other_uid}, gid: {gid}, profile: lists}}]"), NEITHER),
+        (format!("[{{uid: {other_uid}, profile: lists}}, {{gid: {other_gid}, profile: inspects}}]"), NEITHER),
+    ] {
+        let bench = bench(None, &clients);
+        assert_eq!(statuses(|target| bench.ask(get(target))), expected, "{clients}");
+    }
+}
+
+/// Sends one request from an address of this machine, and reads to the end.
+fn ask_from(source: &str, server: SocketAddr, target: &str) -> String {
+    let family = if server.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let client = socket(family, SocketType::STREAM, None).unwrap();
+    bind(&client, &SocketAddr::new(source.parse().unwrap(), 0)).unwrap();
+    connect(&client, &server).unwrap();
+    let mut client = TcpStream::from(client);
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.write_all(format!("GET {target} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn a_connection_gets_the_policy_of_its_address() {
+    const CLIENTS: &str =
+        "[{address: 127.0.0.2, profile: inspects}, {address: [127.0.0.0/30, \"::1\"], profile: lists}]";
+    // A listener for both families sees addresses of IPv4 as those of IPv6.
+    for (listen, server) in
+        [("tcp://127.0.0.1:0", "127.0.0.1"), ("tcp://[::]:0", "127.0.0.1"), ("tcp://[::1]:0", "::1")]
+    {
+        let bench = bench(Some(listen), CLIENTS);
+        let Address::Tcp { port, .. } = bench.addresses()[0] else { panic!("no port") };
+        let server = SocketAddr::new(server.parse().unwrap(), port);
+        let sources: &[(&str, [u16; 2])] = if server.is_ipv4() {
+            &[("127.0.0.1", LISTS), ("127.0.0.2", INSPECTS), ("127.0.0.3", LISTS), ("127.0.0.4", NEITHER)]
+        } else {
+            &[("::1", LISTS)]
+        };
+        for (source, expected) in sources {
+            assert_eq!(statuses(|target| ask_from(source, server, target)), *expected, "{source} at {listen}");
+        }
+    }
+}
+
+/// A request for an operation, with names where its path has them.
+fn request(operation: &Operation) -> String {
+    let path: Vec<&str> =
+        operation.template.split('/').map(|part| if part.starts_with('{') { "a" } else { part }).collect();
+    format!("{} {} HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n", operation.method.as_str(), path.join("/"))
+}
+
+fn a_client_that_no_line_names_is_denied_whatever_it_asks_for() {
+    let other = rustix::process::getuid().as_raw() + 1;
+    let folder = Folder::new();
+    let bench = Bench::with(
+        |request| panic!("it reached the daemon: {request}"),
+        |config| {
+            let Address::Unix(socket) = config.listeners[0].address.clone() else { panic!("a Unix socket") };
+            let clients = format!("[{{uid: {other}, profile: everything}}]");
+            let text = format!(
+                "listeners:\n  - listen: unix://{}\n    clients: {clients}\nprofiles: [{{profile: everything, allow: all, show: all}}]\n",
+                socket.display()
+            );
+            config.listeners = loaded(&folder, &text).listeners;
+        },
+    );
+    let unknown = ["GET /nothing", "GET /", "OPTIONS /info", "GET /v9.99/info", "GET /containers/a%2fb/json"]
+        .map(|line| format!("{line} HTTP/1.1\r\nHost: d\r\n\r\n"));
+    // All over one connection: it stays as denied as it was.
+    let mut client = bench.client();
+    for request in OPERATIONS.iter().map(request).chain(unknown) {
+        client.send(&request);
+        let answer = client.message(request.starts_with("HEAD"));
+        assert_eq!(status(&answer), 403, "{request}: {answer}");
+        assert!(!answer.to_ascii_lowercase().contains("api-version"), "{answer}");
+        if !request.starts_with("HEAD") {
+            let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert_eq!(
+                body, "{\"message\":\"denied by policy: no line of `clients` names this client\"}\n",
+                "{request}"
+            );
+        }
+    }
+    // What is malformed is refused as such, and says as little.
+    let answer = bench.ask("GET /info HTTP/1.1 \r\n\r\n");
+    assert_eq!(status(&answer), 400);
+    assert!(!answer.to_ascii_lowercase().contains("api-version"), "{answer}");
+}
+
+fn the_line_of_an_exchange_names_the_client() {
+    let folder = Folder::new();
+    let _daemon = crate::support::daemon::Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let uid = rustix::process::getuid().as_raw();
+    let [engine, listener, other] = ["engine", "listener", "other"].map(|name| folder.path(name).display().to_string());
+    let text = format!(
+        "upstream: unix://{engine}\nlisteners:\n  - listen: unix://{listener}\n    clients: [{{uid: {uid}, profile: lists}}]\n  - listen: unix://{other}\n    clients: [{{uid: {}, profile: lists}}]\n{PROFILES}",
+        uid + 1
+    );
+    std::fs::write(folder.path("dockveil.yaml"), text).unwrap();
+    let config = folder.path("dockveil.yaml");
+    let program = Program::start(crate::support::program::command(&[], &["--config", config.to_str().unwrap()]));
+    program.listening();
+    let name = format!("client=\"uid {uid} pid {}\"", std::process::id());
+    for (socket, request, part) in [
+        (&listener, get(LIST), "decision=filter status=200 "),
+        (&listener, get("/nothing"), "decision=deny status=404 "),
+        (&listener, "GET /info HTTP/1.1 \r\n\r\n".to_owned(), "decision=deny status=400 "),
+        (
+            &other,
+            get(LIST),
+            "denied=\"no line of `clients` names this client\" opened_by=\"a line of `clients`\" path=/containers/json ",
+        ),
+    ] {
+        let mut client = crate::support::client::Client::connect(socket.as_ref());
+        client.send(&request);
+        client.message(false);
+        let line = program.line_with("msg=\"exchange\"");
+        assert!(line.contains(&name) && line.contains(part), "{request}: {line}");
+    }
+}
+
+fn an_error_in_clients_is_exit_78_with_its_place() {
+    let folder = Folder::new();
+    let path = folder.path("dockveil.yaml");
+    let text = "listeners:\n  - listen: unix:///run/a\n    clients:\n      - {uuid: 0, profile: dashboard}\n      - {uid: 0, profile: dashbord}\n";
+    std::fs::write(&path, text).unwrap();
+    let output =
+        crate::support::program::command(&[], &["check", "--config", path.to_str().unwrap()]).output().unwrap();
+    let path = path.display();
+    assert_eq!(output.status.code(), Some(78));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        format!(
+            "{path}:4:10: unknown key \"uuid\", did you mean \"uid\"?\n{path}:5:27: unknown profile \"dashbord\", did you mean \
+             \"dashboard\"?\ndockveil: 2 errors in the configuration\n"
+        )
+    );
+}
