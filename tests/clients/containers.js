@@ -66,6 +66,8 @@ async function main() {
   await builds(path.join(process.env.DOCKER_CONFIG, "context"));
 }
 
+// The log of a container keeps the program from nothing: testcontainers has told its connection so.
+setInterval(() => {}, 1000);
 main().then(
   () => process.exit(),
   (error) => {
