@@ -19,10 +19,16 @@ use crate::harness::Ignored;
 /// The shell stays, because it is process 1 there and reaps what containers leave behind. With `DOCKVEIL_ENGINE_ROOT`, a
 /// folder with the unpacked packages of another Debian, `/usr` is the one in that folder. With `REGISTRY`, the path of
 /// Debian's docker-registry, an empty registry listens on port 5000 of the same network namespace, which only this engine has.
+///
+/// All that it keeps is in memory: it waits for the disk after every change, and a disk may be slow.
 const DOCKER: &str = r#"
 folder=$1 parent=$2; shift 2
 [ -z "$DOCKVEIL_ENGINE_ROOT" ] || mount --bind "$DOCKVEIL_ENGINE_ROOT/usr" /usr
 busybox ip link set lo up
+for directory in data exec registry; do
+  mkdir "$folder/$directory"
+  mount -t tmpfs tmpfs "$folder/$directory"
+done
 if [ -n "$REGISTRY" ]; then
   cat >"$folder/registry.yaml" <<END
 version: 0.1
