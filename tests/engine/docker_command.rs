@@ -136,6 +136,18 @@ fn every_difference_is_of_a_step() {
     }
 }
 
+/// Runs a command, and again as long as the engine was ahead of it: it updates the objects of a swarm, too, and refuses a change
+/// of a version that it has changed itself.
+const IN_SEQUENCE: &str = r#"#!/bin/sh
+error=$(mktemp -p .) output=$(mktemp -p .)
+while
+  "$@" >"$output" 2>"$error"; code=$?
+  grep -q 'update out of sequence' "$error"
+do :; done
+cat "$output"; cat "$error" >&2; rm "$error" "$output"
+exit $code
+"#;
+
 /// Runs a script in each mode, and compares what comes of its steps.
 fn check(part: &str) -> Outcome {
     let (_, script) = SCRIPTS.iter().find(|(name, _)| *name == part).unwrap();
@@ -221,9 +233,12 @@ impl Site {
         for name in ["docker-buildx", "docker-compose"] {
             symlink(root.join("usr/libexec/docker/cli-plugins").join(name), plugins.join(name)).unwrap();
         }
-        let wrapper = programs.join("terminal");
-        fs::write(&wrapper, format!("#!/bin/sh\nexec {python} {terminal} \"$@\"\n")).unwrap();
-        fs::set_permissions(&wrapper, PermissionsExt::from_mode(0o755)).unwrap();
+        let terminal = format!("#!/bin/sh\nexec {python} {terminal} \"$@\"\n");
+        for (name, text) in [("terminal", terminal.as_str()), ("in-sequence", IN_SEQUENCE)] {
+            let program = programs.join(name);
+            fs::write(&program, text).unwrap();
+            fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        }
         fs::write(self.folder.join("work/base.tar"), seed::base()).unwrap();
     }
 

@@ -99,7 +99,7 @@ terminal '' 'typed\n' 'got typed' '\x10\x11' -- docker attach shell
 terminal '' 'again\n' 'got again' 'xy' -- docker attach --detach-keys x,y shell
 docker attach --detach-keys nonsense, shell
 docker ps --filter name=shell --format '{{.Names}} {{.State}}'
-docker run --detach --name healthy --health-cmd 'echo fine' --health-interval 100ms base:1 sleep 1000
+docker run --detach --name healthy --health-cmd 'echo fine' --health-interval 1h --health-start-period 1h --health-start-interval 100ms base:1 sleep 1000
 until docker inspect healthy | grep -q '"healthy"'; do sleep 0.1; done; docker inspect --format '{{.State.Health.Status}} {{(index .State.Health.Log 0).Output}}' healthy
 docker kill --signal nosuch healthy
 docker kill healthy

@@ -20,8 +20,8 @@ docker save base:1 | tar t | grep manifest.json
 docker save nosuch
 docker rmi other:2
 docker rmi nosuch
-docker load -i saved.tar
-docker load -q <saved.tar
+docker load -i saved.tar | sort
+docker load -q <saved.tar | sort
 docker load <base.tar
 docker load -i nosuch.tar
 docker tag base:1 127.0.0.1:5000/made/base:1
