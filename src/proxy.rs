@@ -17,6 +17,7 @@
 //! | [`objects`] | requests about objects, of which a client sees only some |
 //! | [`seen`] | what is left of documents and records: of visible objects, the fields that are shown |
 //! | [`versions`] | the API versions that `/version` states |
+//! | [`members`] | the members and elements of what is looked at by hand |
 //! | [`memory`] | the memory that documents may use |
 //! | [`respond`] | the answer to an error |
 //! | [`message`] | what a client reads of an error |
@@ -33,6 +34,7 @@ mod exchange;
 mod headers;
 mod in_stream;
 mod lookup;
+mod members;
 mod memory;
 mod message;
 mod objects;

@@ -102,7 +102,7 @@ impl Filtered {
             let mut out = buffer(document.len());
             let report = filter.apply(&document, &mut out)?;
             if let Some(amendment) = amendment {
-                out = amendment.apply(&document, out);
+                amendment.apply(&document, &mut out);
             }
             drop(document);
             Ok((Leased::new(out, memory), report))
@@ -482,9 +482,9 @@ pub(super) enum Amendment {
 
 impl Amendment {
     /// Amends what the plan has left of a document.
-    fn apply(self, document: &[u8], left: Vec<u8>) -> Vec<u8> {
+    fn apply(self, document: &[u8], left: &mut Vec<u8>) {
         match self {
-            Self::ApiVersions(api) => versions::limited(&left, &api).unwrap_or(left),
+            Self::ApiVersions(api) => versions::limit(left, &api),
             Self::KnownWarnings => warnings::add_known(document, left),
         }
     }
@@ -508,7 +508,8 @@ impl ProgressRewriter {
         while let Some(records) = &mut self.records {
             if let Some(chunk) = &self.arrived {
                 let held = records.held() + chunk.len();
-                if let Err(error) = ready!(self.memory.poll_grow(cx, held, 2 * held)) {
+                let needed = self.memory.enough(held, InStreamErrors::memory(held));
+                if let Err(error) = ready!(self.memory.poll_grow(cx, held, needed)) {
                     return Poll::Ready(Some(Err(error.into())));
                 }
                 let (chunk, mut out) = (self.arrived.take().unwrap_or_default(), Vec::new());

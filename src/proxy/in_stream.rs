@@ -4,12 +4,10 @@
 //! "error": …}`. Its text is treated as that of an error answer is: shown, or said as far as it is constant. All other records
 //! pass as they are.
 
-use std::fmt;
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
-
+use super::members::{each_member, text};
 use super::message::Message;
 use crate::filter::FilterError;
 use crate::policy::Policy;
@@ -24,86 +22,71 @@ impl InStreamErrors {
         (!policy.shows_errors_in_full()).then(|| Self(policy.clone()))
     }
 
+    /// The most memory that the records in `length` bytes take, in bytes: themselves, what is made of them, and on the way the
+    /// text of an error a few times.
+    pub(super) fn memory(length: usize) -> usize {
+        length.saturating_mul(8)
+    }
+
     /// Appends a record, with what the policy says of its error in place of its text. The end of the line follows it, as Docker
     /// writes it.
     ///
     /// # Errors
     /// [`FilterError::NotJson`]; nothing is added.
     pub(super) fn rewrite(&self, record: &[u8], out: &mut Vec<u8>) -> Result<(), FilterError> {
-        let found: FoundError = serde_json::from_slice(record).map_err(|_| FilterError::NotJson)?;
+        let record = str::from_utf8(record).map_err(|_| FilterError::NotJson)?;
+        let mut found = FoundError::default();
+        each_member(record, |name, value| found.look_at(name, value)).map_err(|_| FilterError::NotJson)?;
         if found.is_error {
-            out.extend_from_slice(self.said(found).as_bytes());
+            self.say(found, out);
         } else {
-            out.extend_from_slice(record);
+            out.extend_from_slice(record.as_bytes());
         }
         out.extend_from_slice(b"\r\n");
         Ok(())
     }
 
-    /// The record for an error.
-    fn said(&self, found: FoundError) -> String {
+    /// Appends the record for an error.
+    fn say(&self, found: FoundError<'_>, out: &mut Vec<u8>) {
         let text = Message::in_stream(&self.0, found.text.as_deref());
-        let detail = match found.code {
-            Some(code) => serde_json::json!({ "code": code, "message": text }),
-            None => serde_json::json!({ "message": text }),
-        };
-        serde_json::json!({ "errorDetail": detail, "error": text }).to_string()
+        let text = serde_json::Value::from(text).to_string();
+        let code = found.code.map(|code| format!("\"code\":{code},")).unwrap_or_default();
+        for part in ["{\"error\":", &text, ",\"errorDetail\":{", &code, "\"message\":", &text, "}}"] {
+            out.extend_from_slice(part.as_bytes());
+        }
     }
 }
 
 /// The error in a record.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct FoundError {
+struct FoundError<'r> {
     /// Whether it is an error, whatever its form.
     is_error: bool,
-    text: Option<String>,
+    text: Option<Cow<'r, str>>,
     code: Option<i64>,
 }
 
-impl FoundError {
+impl<'r> FoundError<'r> {
     /// Looks at a member. Clients written in Go ignore the case of its name.
-    fn look_at(&mut self, name: &str, value: Value) {
-        match value {
-            Value::Null => {}
-            Value::String(text) if name.eq_ignore_ascii_case("error") => {
-                self.is_error = true;
-                self.text.get_or_insert(text);
-            }
-            Value::Object(detail) => {
-                self.is_error = true;
-                self.code = detail.get("code").and_then(Value::as_i64);
-                if let Some(Value::String(text)) = detail.get("message") {
-                    self.text.get_or_insert(text.clone());
-                }
-            }
-            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => self.is_error = true,
+    fn look_at(&mut self, name: &str, value: &'r str) {
+        let is_text = name.eq_ignore_ascii_case("error");
+        if value == "null" || !is_text && !name.eq_ignore_ascii_case("errorDetail") {
+            return;
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for FoundError {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct RecordVisitor;
-        impl<'de> Visitor<'de> for RecordVisitor {
-            type Value = FoundError;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a record of progress")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FoundError, A::Error> {
-                let mut found = FoundError::default();
-                while let Some(name) = map.next_key::<String>()? {
-                    if ["error", "errorDetail"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
-                        found.look_at(&name, map.next_value()?);
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
-                }
-                Ok(found)
-            }
+        self.is_error = true;
+        if is_text && self.text.is_none() {
+            self.text = text(value);
         }
-        from.deserialize_map(RecordVisitor)
+        let (mut code, mut message) = (None, None);
+        let detail = each_member(value, |name, value| match name {
+            "code" => code = value.parse().ok(),
+            "message" => message = Some(value),
+            _ => {}
+        });
+        if detail.is_ok() {
+            self.code = code;
+            self.text = self.text.take().or_else(|| message.and_then(text));
+        }
     }
 }
 

@@ -4,17 +4,12 @@
 //! that the engine finds. Unless its name or id is what the client wrote, the client gets the answer for an object that does
 //! not exist. So it cannot tell that an id begins with what it wrote, nor that several do.
 
-use std::borrow::Cow;
-use std::fmt;
-
 use http_body_util::{Either, Empty};
 use hyper::{Method, Request, StatusCode};
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::body::collect;
 use super::exchange::DRAIN_LIMIT;
+use super::members::{each_element, member, text};
 use super::{Error, Proxy, headers, work};
 use crate::api::familiar;
 use crate::policy::{Lookup, LookupKind};
@@ -63,77 +58,46 @@ impl Proxy {
     }
 }
 
-/// The name for the engine of the object in a document, if `text` is its id or one of its names.
-pub(super) fn named_in(document: &[u8], text: &str, lookup: &Lookup) -> Option<String> {
-    let ids = texts(document, &lookup.id);
-    let id = ids.into_iter().next().filter(|id| !id.is_empty());
-    let names: Vec<String> = lookup.names.iter().flat_map(|path| texts(document, path)).collect();
-    let is_id = id.as_deref().is_some_and(|id| id == text);
+/// The name for the engine of the object in a document, if `asked` is its id or one of its names.
+pub(super) fn named_in(document: &[u8], asked: &str, lookup: &Lookup) -> Option<String> {
+    let document = str::from_utf8(document).ok()?;
+    let id = at(document, &lookup.id).and_then(text).filter(|id| !id.is_empty());
+    let is_named = |is_it: &dyn Fn(&str) -> bool| {
+        let values = lookup.names.iter().filter_map(|path| at(document, path));
+        values.filter_map(|value| any_text(value, is_it)).any(|is_it| is_it)
+    };
+    let is_id = id.as_deref() == Some(asked);
     match lookup.kind {
         LookupKind::Name => {
-            let is_named = names.iter().any(|name| !text.is_empty() && name.trim_start_matches('/') == text);
-            (is_id || is_named).then(|| id.unwrap_or_else(|| text.to_owned()))
+            let is_named = || !asked.is_empty() && is_named(&|name| name.trim_start_matches('/') == asked);
+            (is_id || is_named()).then(|| id.as_deref().unwrap_or(asked).to_owned())
         }
         LookupKind::Reference => {
-            let is_bare = id.as_deref().and_then(|id| id.strip_prefix("sha256:")) == Some(text);
-            let asked = familiar(text);
-            let is_named = names.iter().any(|name| familiar(name) == asked);
-            (is_id || is_bare || is_named).then(|| text.to_owned())
+            let is_bare = id.as_deref().and_then(|id| id.strip_prefix("sha256:")) == Some(asked);
+            let wanted = familiar(asked);
+            (is_id || is_bare || is_named(&|name| familiar(name) == wanted)).then(|| asked.to_owned())
         }
     }
 }
 
-/// The text at a path of members, or the texts in an array there.
-fn texts(document: &[u8], path: &[String]) -> Vec<String> {
-    let Ok(text) = str::from_utf8(document) else { return Vec::new() };
-    let Some((last, outer)) = path.split_last() else { return Vec::new() };
-    let mut at = text;
-    for name in outer.iter().chain([last]) {
-        match Member(name).deserialize(&mut serde_json::Deserializer::from_str(at)) {
-            Ok(Some(value)) => at = value.get(),
-            Ok(None) | Err(_) => return Vec::new(),
-        }
-    }
-    match serde_json::from_str::<String>(at) {
-        Ok(text) => vec![text],
-        Err(_) => serde_json::from_str(at).unwrap_or_default(),
-    }
+/// The value at a path of members; `None` if there is none, or two.
+fn at<'d>(document: &'d str, path: &[String]) -> Option<&'d str> {
+    path.iter().try_fold(document, |value, name| member(value, name).ok().flatten())
 }
 
-/// Reads the member of a name from an object, and keeps nothing else of it. Two of them are an error.
-struct Member<'n>(&'n str);
-
-impl<'de> DeserializeSeed<'de> for Member<'_> {
-    type Value = Option<&'de RawValue>;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
-        from.deserialize_map(self)
+/// Whether a text, or one of the texts in an array, is one that is wanted; `None` if the value is neither.
+fn any_text(value: &str, is_wanted: &dyn Fn(&str) -> bool) -> Option<bool> {
+    if let Some(text) = text(value) {
+        return Some(is_wanted(&text));
     }
+    let (mut any, mut are_texts) = (false, true);
+    each_element(value, |element| match text(element) {
+        Some(text) => any |= is_wanted(&text),
+        None => are_texts = false,
+    })
+    .ok()?;
+    are_texts.then_some(any)
 }
-
-impl<'de> Visitor<'de> for Member<'_> {
-    type Value = Option<&'de RawValue>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        while let Some(Name(name)) = map.next_key()? {
-            if name != self.0 {
-                map.next_value::<IgnoredAny>()?;
-            } else if found.replace(map.next_value()?).is_some() {
-                return Err(A::Error::custom("twice"));
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// A name, borrowed where it has no escapes.
-#[derive(Deserialize)]
-struct Name<'d>(#[serde(borrow)] Cow<'d, str>);
 
 #[cfg(test)]
 mod tests {

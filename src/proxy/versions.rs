@@ -1,12 +1,11 @@
 //! API versions: the one under which a request goes up, and those that the answer to `SystemVersion` states.
 
-use std::fmt;
+use std::ops::Range;
 
 use http_body_util::{Either, Empty};
 use hyper::{Request, Uri};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
+use super::members::{each_element, each_member, place, text};
 use super::{Error, Proxy};
 use crate::api::{ApiRange, ApiVersion, changes};
 use crate::route::Route;
@@ -93,80 +92,52 @@ impl Proxy {
 /// States the versions of `api` in place of newer and older ones: in the members `ApiVersion` and `MinAPIVersion` of the
 /// document, and in the details of its components, which is where the docker command reads them.
 ///
-/// Returns `None` if nothing changes. What is no version stays.
-pub(super) fn limited(document: &[u8], api: &ApiRange) -> Option<Vec<u8>> {
-    let document = std::str::from_utf8(document).ok()?;
-    let limited = edited(document, &|name, value| match name {
-        "Components" => edited_elements(value, &|component| {
-            edited(component, &|name, value| {
-                if name == "Details" { edited(value, &|name, value| version(name, value, api)) } else { None }
-            })
-        }),
-        _ => version(name, value, api),
-    })?;
-    Some(limited.into_bytes())
+/// What is no version stays.
+pub(super) fn limit(document: &mut Vec<u8>, api: &ApiRange) {
+    let Ok(text) = std::str::from_utf8(document) else { return };
+    let edits = edits(text, api);
+    let Some((last, _)) = edits.last() else { return };
+    let mut limited = Vec::with_capacity(document.len() + document.len() / 8);
+    let mut at = 0;
+    for (place, version) in &edits {
+        limited.extend_from_slice(document.get(at..place.start).unwrap_or_default());
+        limited.extend_from_slice(format!("\"{version}\"").as_bytes());
+        at = place.end;
+    }
+    limited.extend_from_slice(document.get(last.end..).unwrap_or_default());
+    *document = limited;
+}
+
+/// The places in a document, in their order, where another version is to be stated, and the version.
+fn edits(document: &str, api: &ApiRange) -> Vec<(Range<usize>, ApiVersion)> {
+    let mut edits = Vec::new();
+    let mut look = |name: &str, value: &str| {
+        edits.extend(version(name, value, api).map(|version| (place(document, value), version)));
+    };
+    // Where the document has another shape, there is nothing to edit.
+    let _ = each_member(document, |name, value| {
+        if name != "Components" {
+            return look(name, value);
+        }
+        let _ = each_element(value, |component| {
+            let _ = each_member(component, |name, details| {
+                if name == "Details" {
+                    let _ = each_member(details, &mut look);
+                }
+            });
+        });
+    });
+    edits
 }
 
 /// The version that a member states instead of its own.
-fn version(name: &str, value: &str, api: &ApiRange) -> Option<String> {
-    let stated: ApiVersion = serde_json::from_str::<String>(value).ok()?.parse().ok()?;
+fn version(name: &str, value: &str, api: &ApiRange) -> Option<ApiVersion> {
     let limit = match name {
-        "ApiVersion" => Some(api.max()).filter(|max| stated > *max),
-        "MinAPIVersion" => Some(api.min()).filter(|min| stated < *min),
-        _ => None,
+        "ApiVersion" => |stated: ApiVersion, api: &ApiRange| Some(api.max()).filter(|max| stated > *max),
+        "MinAPIVersion" => |stated: ApiVersion, api: &ApiRange| Some(api.min()).filter(|min| stated < *min),
+        _ => return None,
     };
-    limit.map(|limit| format!("\"{limit}\""))
-}
-
-/// The object `text` with the values that `edit` returns for names and values; `None` if there is none.
-fn edited(text: &str, edit: &dyn Fn(&str, &str) -> Option<String>) -> Option<String> {
-    let RawMembers(members) = serde_json::from_str(text).ok()?;
-    let edits: Vec<Option<String>> = members.iter().map(|(name, value)| edit(name, value.get())).collect();
-    edits.iter().any(Option::is_some).then(|| {
-        let members = members.iter().zip(&edits).map(|((name, value), edit)| {
-            let name = serde_json::Value::from(name.as_str());
-            format!("{name}:{}", edit.as_deref().unwrap_or(value.get()))
-        });
-        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
-    })
-}
-
-/// The array `text` with the elements that `edit` returns; `None` if there is none.
-fn edited_elements(text: &str, edit: &dyn Fn(&str) -> Option<String>) -> Option<String> {
-    let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-    let edits: Vec<Option<String>> = elements.iter().map(|element| edit(element.get())).collect();
-    edits.iter().any(Option::is_some).then(|| {
-        let elements = elements.iter().zip(&edits);
-        let elements = elements.map(|(element, edit)| edit.as_deref().unwrap_or(element.get()));
-        format!("[{}]", elements.collect::<Vec<_>>().join(","))
-    })
-}
-
-/// The members of an object in their order, with their values as they are written.
-struct RawMembers<'t>(Vec<(String, &'t RawValue)>);
-
-impl<'t> Deserialize<'t> for RawMembers<'t> {
-    fn deserialize<D: Deserializer<'t>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-
-        impl<'t> Visitor<'t> for MembersVisitor {
-            type Value = RawMembers<'t>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(RawMembers(members))
-            }
-        }
-
-        deserializer.deserialize_map(MembersVisitor)
-    }
+    limit(text(value)?.parse().ok()?, api)
 }
 
 #[cfg(test)]
@@ -177,8 +148,9 @@ mod tests {
     fn check(document: &str, expected: Option<&str>) {
         let [min, max] = [30, 44].map(ApiVersion::new);
         let api = ApiRange::new(min, max, None).unwrap();
-        let limited = limited(document.as_bytes(), &api).map(|bytes| String::from_utf8(bytes).unwrap());
-        assert_eq!(limited.as_deref(), expected, "{document}");
+        let mut limited = document.as_bytes().to_vec();
+        limit(&mut limited, &api);
+        assert_eq!(String::from_utf8(limited).unwrap(), expected.unwrap_or(document), "{document}");
     }
 
     #[test]
@@ -186,7 +158,7 @@ mod tests {
         check(
             r#"{"Version":"29.0","ApiVersion":"1.52","MinAPIVersion":"1.24", "Os" : "linux","Components":[{"Name":"Engine","Details":{"ApiVersion":"1.52","MinAPIVersion":"1.24","Os":"linux"}},{"Name":"runc","Details":{"GitCommit":"1"}},{"Name":"x"}]}"#,
             Some(
-                r#"{"Version":"29.0","ApiVersion":"1.44","MinAPIVersion":"1.30","Os":"linux","Components":[{"Name":"Engine","Details":{"ApiVersion":"1.44","MinAPIVersion":"1.30","Os":"linux"}},{"Name":"runc","Details":{"GitCommit":"1"}},{"Name":"x"}]}"#,
+                r#"{"Version":"29.0","ApiVersion":"1.44","MinAPIVersion":"1.30", "Os" : "linux","Components":[{"Name":"Engine","Details":{"ApiVersion":"1.44","MinAPIVersion":"1.30","Os":"linux"}},{"Name":"runc","Details":{"GitCommit":"1"}},{"Name":"x"}]}"#,
             ),
         );
         check(r#"{"ApiVersion":"1.45"}"#, Some(r#"{"ApiVersion":"1.44"}"#));

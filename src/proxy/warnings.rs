@@ -3,85 +3,58 @@
 //! Where a profile hides them, those that `filters/errors.yaml` knows are said as far as they are constant. The others are left
 //! out, as every hidden element is.
 
-use std::collections::BTreeMap;
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
-use crate::api::errors;
+use super::members::{UnexpectedShape, each_element, member, place, text};
+use crate::api::errors::{self, ErrorTable};
 
 /// The members that hold warnings.
 const MEMBERS: [&str; 2] = ["Warnings", "Warning"];
 
 /// Adds the known warnings of a document to what the filter left of it, unless the filter shows them.
-pub(super) fn add_known(document: &[u8], filtered: Vec<u8>) -> Vec<u8> {
-    let known = known_in(document);
-    if known.is_empty() {
-        return filtered;
-    }
-    let Some(with_known) = added(&known, &filtered) else { return filtered };
-    with_known
-}
-
-/// The known warnings of a document, as JSON, by the member they are in.
-fn known_in(document: &[u8]) -> BTreeMap<&'static str, String> {
-    let (Ok(table), Ok(members)) =
-        (errors::built_in(), serde_json::from_slice::<BTreeMap<String, &RawValue>>(document))
-    else {
-        return BTreeMap::new();
-    };
-    let known = |text: &String| table.warnings().say(text).map(str::to_owned);
-    let of_member = |name: &'static str| {
-        let value = members.get(name)?.get();
-        if let Ok(texts) = serde_json::from_str::<Vec<String>>(value) {
-            let known: Vec<String> = texts.iter().filter_map(known).collect();
-            return (!known.is_empty()).then(|| serde_json::json!(known).to_string());
-        }
-        let text = serde_json::from_str::<String>(value).ok()?;
-        known(&text).map(|known| serde_json::json!(known).to_string())
-    };
-    MEMBERS.into_iter().filter_map(|name| Some((name, of_member(name)?))).collect()
-}
-
-/// What the filter left, with these warnings where it left none. `None` if it left no object.
-fn added(known: &BTreeMap<&'static str, String>, filtered: &[u8]) -> Option<Vec<u8>> {
-    let OrderedMembers(mut members) = serde_json::from_slice(filtered).ok()?;
-    for (name, warnings) in known {
-        match members.iter_mut().find(|(member, _)| member == name) {
-            Some((_, value)) if ["[]", "null", "\"\""].contains(&value.as_str()) => value.clone_from(warnings),
-            Some(_) => {}
-            None => members.push(((*name).to_owned(), warnings.clone())),
+pub(super) fn add_known(document: &[u8], filtered: &mut Vec<u8>) {
+    let (Ok(table), Ok(document)) = (errors::built_in(), str::from_utf8(document)) else { return };
+    for name in MEMBERS {
+        let Ok(Some(value)) = member(document, name) else { continue };
+        if let Some(known) = known_in(value, table) {
+            add(name, known, filtered);
         }
     }
-    let members: Vec<String> =
-        members.iter().map(|(name, value)| format!("{}:{value}", serde_json::json!(name))).collect();
-    let end = if filtered.ends_with(b"\n") { "\n" } else { "" };
-    Some(format!("{{{}}}{end}", members.join(",")).into_bytes())
 }
 
-/// The members of an object in their order, each with its JSON text.
-struct OrderedMembers(Vec<(String, String)>);
-
-impl<'de> Deserialize<'de> for OrderedMembers {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct OrderedMembersVisitor;
-        impl<'de> Visitor<'de> for OrderedMembersVisitor {
-            type Value = OrderedMembers;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OrderedMembers, A::Error> {
-                let mut members = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                    members.push((name, value.get().to_owned()));
-                }
-                Ok(OrderedMembers(members))
-            }
+/// The known warnings in the value of a member, as JSON; `None` if there are none. It is one text, or an array of them.
+fn known_in(value: &str, table: &ErrorTable) -> Option<String> {
+    let known = |value: &str| text(value).map(|text| table.warnings().say(&text));
+    if let Some(known) = known(value) {
+        return known.map(|known| serde_json::json!(known).to_string());
+    }
+    let (mut all, mut are_texts) = ("[".to_owned(), true);
+    each_element(value, |element| match known(element) {
+        Some(Some(known)) => {
+            all.push_str(if all.len() > 1 { "," } else { "" });
+            all.push_str(&serde_json::json!(known).to_string());
         }
-        from.deserialize_map(OrderedMembersVisitor)
+        Some(None) => {}
+        None => are_texts = false,
+    })
+    .ok()?;
+    all.push(']');
+    (are_texts && all.len() > 2).then_some(all)
+}
+
+/// Adds warnings to what the filter left, if it is an object and left none there.
+fn add(name: &str, warnings: String, filtered: &mut Vec<u8>) {
+    let Ok(object) = str::from_utf8(filtered) else { return };
+    match member(object, name) {
+        Ok(Some(value)) if ["[]", "null", "\"\""].contains(&value) => {
+            let place = place(object, value);
+            filtered.splice(place, warnings.into_bytes());
+        }
+        Ok(None) => {
+            let Some(end) = object.rfind('}') else { return };
+            let is_first = object.get(..end).is_some_and(|start| start.trim_end().ends_with('{'));
+            let comma = if is_first { "" } else { "," };
+            filtered.splice(end..end, format!("{comma}\"{name}\":{warnings}").into_bytes());
+        }
+        Ok(Some(_)) | Err(UnexpectedShape) => {}
     }
 }
 
@@ -91,7 +64,8 @@ mod tests {
 
     #[track_caller]
     fn check(document: &str, filtered: &str, expected: &str) {
-        let out = add_known(document.as_bytes(), filtered.as_bytes().to_vec());
+        let mut out = filtered.as_bytes().to_vec();
+        add_known(document.as_bytes(), &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), expected, "{document}");
     }
 
@@ -103,6 +77,9 @@ mod tests {
         check(&document, "{\"Id\":\"a\",\"Warnings\":[]}\n", &expected);
         check(&document, "{\"Id\":\"a\",\"Warnings\":null}\n", &expected);
         check(&document, "{\"Id\":\"a\"}\n", &expected);
+        check(&document, "{ }", &format!("{{ \"Warnings\":[\"{known}\"]}}"));
+        let twice = format!("{{\"Warnings\":[\"{known}\",\"{known}\"],\"Warning\":\"{known}\"}}");
+        check(&twice, "{}", &twice);
         // The profile shows them.
         check(&document, &document, &document);
         check(&format!("{{\"Warning\":\"{known}\"}}"), "{\"Warning\":\"\"}", &format!("{{\"Warning\":\"{known}\"}}"));

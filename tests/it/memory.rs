@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dockveil::config::{ByteLimit, Config};
@@ -22,7 +23,8 @@ pub(crate) const TESTS: &[Test] = tests![
     a_document_that_needs_more_than_the_budget_is_withheld,
     a_document_whose_worst_case_needs_more_takes_the_whole_budget,
     a_record_that_needs_more_than_the_budget_breaks_its_stream,
-    a_list_that_needs_more_than_the_budget_is_withheld_and_small_elements_pass
+    a_list_that_needs_more_than_the_budget_is_withheld_and_small_elements_pass,
+    no_answer_takes_more_memory_than_is_leased_for_it
 ];
 
 /// About this much of an answer is in the sockets if nobody reads it, in bytes; a test has far more.
@@ -262,10 +264,86 @@ impl Drop for ControlGroup {
 
 /// The resident memory of a process, in bytes.
 fn resident(process: u32) -> usize {
+    memory_of(process, "VmRSS:")
+}
+
+/// A figure of a process, in bytes.
+fn memory_of(process: u32, name: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<usize>().ok());
     kib.unwrap_or_else(|| panic!("the process has ended")) * 1024
+}
+
+/// How much more memory a process takes at most during `work` than before, in bytes.
+fn taken(process: u32, work: impl FnOnce()) -> usize {
+    // From here on the peak is counted anew: proc_pid_clear_refs(5).
+    std::fs::write(format!("/proc/{process}/clear_refs"), "5").unwrap();
+    let before = memory_of(process, "VmRSS:");
+    work();
+    memory_of(process, "VmHWM:").saturating_sub(before)
+}
+
+/// Text of about `length` bytes: a part again and again, with a number in place of `#`.
+fn repeated(length: usize, part: &str) -> String {
+    let mut text = String::new();
+    for number in 0.. {
+        if text.len() >= length {
+            break;
+        }
+        text.push_str(if number == 0 { "" } else { "," });
+        text.push_str(&part.replace('#', &format!("{number:x}")));
+    }
+    text
+}
+
+/// What looks at answers by hand, beside the filter: warnings, versions, lookups by name, errors in a stream of progress.
+fn no_answer_takes_more_memory_than_is_leased_for_it() {
+    const LENGTH: usize = 1 << 20;
+    let many = |part: &str| repeated(LENGTH, part);
+    let create = "POST /v1.44/containers/create";
+    let pull = "POST /v1.44/images/create?fromImage=a";
+    let cases = [
+        ("members", create, format!(r#"{{"Id":"a",{}}}"#, many(r##""#":0"##))),
+        ("warnings", create, format!(r#"{{"Id":"a","Warnings":[{}]}}"#, many(r#""""#))),
+        ("members of versions", "GET /v1.44/version", format!("{{{}}}", many(r##""#":0"##))),
+        ("components", "GET /v1.44/version", format!(r#"{{"Components":[{}]}}"#, many("{}"))),
+        (
+            "versions",
+            "GET /v1.44/version",
+            format!(r#"{{"Components":[{{"Details":{{{}}}}}]}}"#, many(r#""ApiVersion":"1.99""#)),
+        ),
+        ("names", "GET /v1.44/images/web/json", format!(r#"{{"RepoTags":["web:latest",{}]}}"#, many(r#""""#))),
+        ("details of an error", pull, format!(r#"{{"errorDetail":[{}]}}"#, many("{}"))),
+        ("a text of an error", pull, format!(r#"{{"error":"{}"}}"#, "\\n".repeat(LENGTH / 2))),
+    ];
+    let folder = Folder::new();
+    let next = Arc::new(Mutex::new(String::new()));
+    let answer = next.clone();
+    let _daemon = Daemon::start(&folder.path("engine"), move |_| json(&answer.lock().unwrap()));
+    let profile = "profile: hostile\nabout: For tests.\nallow: [Ping, SystemVersion, ContainerCreate, ImageInspect, \
+                   ImageCreate]\nshow: [state, topology]\n";
+    std::fs::create_dir_all(folder.path("filters/profile")).unwrap();
+    std::fs::write(folder.path("filters/profile/hostile.yaml"), profile).unwrap();
+    let filters = format!("    profile: hostile\nfilters: [{}]\n", folder.path("filters").display());
+    let mut command = configured(&folder, &filters);
+    // What is freed goes back at once, so that it counts again.
+    command.env("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=4096:glibc.malloc.mmap_threshold=65536");
+    let program = Program::start(command);
+    program.listening();
+    for (name, request, body) in cases {
+        let length = body.len();
+        *next.lock().unwrap() = body;
+        let taken = taken(program.id(), || {
+            let mut client = Client::connect(&folder.path("listener"));
+            client.send(format!("{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"));
+            let answer = client.rest();
+            assert_eq!(status(&answer), 200, "{name}: {}", &answer[..answer.len().min(300)]);
+        });
+        note(&format!("{name}: {} KiB of a document of {} KiB", taken >> 10, length >> 10));
+        assert!(taken <= 4 * length + (1 << 20), "{name}: {taken} bytes of a document of {length} bytes");
+    }
+    program.stop();
 }
 
 /// The status of an answer, once all of it has been read; 0 if it was cut off.
