@@ -70,6 +70,8 @@ impl VisibleObjects {
             ObjectAnswer::Info | ObjectAnswer::Usage | ObjectAnswer::Events => self.restricts_any(),
             ObjectAnswer::Containers
             | ObjectAnswer::Container
+            | ObjectAnswer::Image
+            | ObjectAnswer::Volume
             | ObjectAnswer::Services
             | ObjectAnswer::Tasks
             | ObjectAnswer::Task => false,
@@ -85,8 +87,8 @@ impl VisibleObjects {
     pub fn changes(&self, answer: ObjectAnswer) -> bool {
         let container = self.restricts(ObjectKind::Container);
         match answer {
-            ObjectAnswer::Containers | ObjectAnswer::Container | ObjectAnswer::Task => container,
-            ObjectAnswer::Images => container || self.restricts(ObjectKind::Image),
+            ObjectAnswer::Containers | ObjectAnswer::Container | ObjectAnswer::Volume | ObjectAnswer::Task => container,
+            ObjectAnswer::Images | ObjectAnswer::Image => container || self.restricts(ObjectKind::Image),
             ObjectAnswer::Volumes => container || self.restricts(ObjectKind::Volume),
             ObjectAnswer::Networks => container || self.restricts(ObjectKind::Network),
             ObjectAnswer::Network => container || self.restricts(ObjectKind::Service),

@@ -89,8 +89,12 @@ pub enum ObjectAnswer {
     Container,
     /// A list of images.
     Images,
+    /// An image and the containers that use it.
+    Image,
     /// A document with volumes.
     Volumes,
+    /// A volume and how many containers use it.
+    Volume,
     /// A list of networks.
     Networks,
     /// A network and the containers on it.
@@ -110,11 +114,13 @@ pub enum ObjectAnswer {
 }
 
 /// The names of the answers in the table.
-const ANSWERS: [(&str, ObjectAnswer); 12] = [
+const ANSWERS: [(&str, ObjectAnswer); 14] = [
     ("containers", ObjectAnswer::Containers),
     ("container", ObjectAnswer::Container),
     ("images", ObjectAnswer::Images),
+    ("image", ObjectAnswer::Image),
     ("volumes", ObjectAnswer::Volumes),
+    ("volume", ObjectAnswer::Volume),
     ("networks", ObjectAnswer::Networks),
     ("network", ObjectAnswer::Network),
     ("services", ObjectAnswer::Services),

@@ -63,7 +63,9 @@ impl ObjectView {
             ObjectAnswer::Services
             | ObjectAnswer::Tasks
             | ObjectAnswer::Container
+            | ObjectAnswer::Image
             | ObjectAnswer::Volumes
+            | ObjectAnswer::Volume
             | ObjectAnswer::Network
             | ObjectAnswer::Task
             | ObjectAnswer::Events
@@ -78,7 +80,9 @@ impl ObjectView {
         let members = value.as_object_mut()?;
         match self.answer {
             ObjectAnswer::Container => forget_other_containers(members),
+            ObjectAnswer::Image => self.image(members),
             ObjectAnswer::Volumes => self.volumes(members),
+            ObjectAnswer::Volume => self.volume(members),
             ObjectAnswer::Network => self.network(members),
             ObjectAnswer::Task => self.task(members),
             ObjectAnswer::Usage => self.usage(members),
@@ -128,15 +132,49 @@ impl ObjectView {
         if image.get("Containers").is_some_and(|count| count.as_i64() != Some(-1)) {
             image.insert("Containers".to_owned(), count);
         }
+        if let Some(Value::Array(manifests)) = image.get_mut("Manifests") {
+            manifests.iter_mut().filter_map(|manifest| manifest.get_mut("ImageData")).for_each(|data| self.users(data));
+        }
         if self.visibility.restricts(ObjectKind::Image) {
             set_if_there(image, "SharedSize", json!(-1));
             set_if_there(image, "ParentId", json!(""));
         }
     }
 
+    /// The ids of the containers that use a platform of an image.
+    fn users(&self, data: &mut Value) {
+        if let Some(Value::Array(ids)) = data.get_mut("Containers") {
+            let containers = self.around.containers.as_ref();
+            let is_visible = |id: &str| containers.is_some_and(|containers| containers.has(id));
+            ids.retain(|id| id.as_str().is_some_and(is_visible));
+        }
+    }
+
     fn volumes(&self, document: &mut Map<String, Value>) {
         let Some(Value::Array(volumes)) = document.get_mut("Volumes") else { return };
-        volumes.retain(|volume| self.shows_value(ObjectKind::Volume, volume));
+        volumes.retain_mut(|volume| {
+            let is_visible = self.shows_value(ObjectKind::Volume, volume);
+            if let Value::Object(volume) = volume {
+                self.volume(volume);
+            }
+            is_visible
+        });
+    }
+
+    /// A volume: how many containers use it. Where they are not known, that is left out.
+    fn volume(&self, volume: &mut Map<String, Value>) {
+        match &self.around.containers {
+            None => {
+                volume.remove("UsageData");
+            }
+            Some(containers) => {
+                let name = volume.get("Name").and_then(Value::as_str).unwrap_or_default();
+                let users = containers.volumes.get(name).copied().unwrap_or(0);
+                if let Some(Value::Object(data)) = volume.get_mut("UsageData") {
+                    set_if_there(data, "RefCount", json!(users));
+                }
+            }
+        }
     }
 
     fn shows_value(&self, kind: ObjectKind, value: &Value) -> bool {
@@ -236,14 +274,11 @@ impl ObjectView {
     }
 
     fn usage_of_volumes(&self, usage: &mut Map<String, Value>) {
-        let containers = self.around.containers.as_ref();
         for_each_list(usage, "Volumes", "VolumeUsage", |volumes| {
             volumes.retain_mut(|volume| {
                 let is_visible = self.shows_value(ObjectKind::Volume, volume);
-                let name = volume.get("Name").and_then(Value::as_str).unwrap_or_default();
-                let users = containers.map_or(0, |containers| containers.volumes.get(name).copied().unwrap_or(0));
-                if let Some(Value::Object(data)) = volume.get_mut("UsageData") {
-                    set_if_there(data, "RefCount", json!(users));
+                if let Value::Object(volume) = volume {
+                    self.volume(volume);
                 }
                 is_visible
             });

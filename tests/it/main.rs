@@ -28,6 +28,7 @@ mod listeners;
 mod log;
 mod lookup;
 mod memory;
+mod objects;
 mod profiles;
 mod program;
 mod read_first;
@@ -92,6 +93,7 @@ fn main() -> ExitCode {
             log::TESTS,
             lookup::TESTS,
             memory::TESTS,
+            objects::TESTS,
             profiles::TESTS,
             program::TESTS,
             read_first::TESTS,
