@@ -24,10 +24,12 @@
 //! | [`in_stream`] | errors inside a stream of progress |
 //! | [`warnings`] | warnings in the answers to creates and updates |
 //! | [`error`] | why an exchange failed |
+//! | [`delivery`] | answers on their way, and the log lines that wait for them |
 //! | [`access_log`] | the log line of an exchange |
 
 mod access_log;
 mod body;
+mod delivery;
 mod downstream;
 mod error;
 mod exchange;
@@ -49,6 +51,7 @@ mod warnings;
 mod work;
 
 pub use self::body::{BodyError, Filtered};
+pub use self::delivery::Delivery;
 pub use self::downstream::Downstream;
 pub use self::error::{ClientRefusal, Error};
 pub use self::exchange::{Answer, Proxy};

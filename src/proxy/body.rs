@@ -22,6 +22,7 @@ use hyper::StatusCode;
 use tokio::time::Sleep;
 
 use super::access_log::AccessLog;
+use super::delivery::{Delivery, DeliveryLog};
 use super::headers::HostFields;
 use super::in_stream::InStreamErrors;
 use super::memory::{Leased, MemoryError, MemoryLease, buffer};
@@ -41,7 +42,7 @@ use crate::upstream::{UpstreamBody, UpstreamError};
 pub struct Filtered {
     content: Content,
     /// Written when the body has been sent, or was given up.
-    log: AccessLog,
+    log: DeliveryLog,
 }
 
 #[derive(Debug)]
@@ -161,15 +162,15 @@ impl Filtered {
     }
 
     fn of(content: Content) -> Self {
-        Self { content, log: AccessLog::default() }
+        Self { content, log: DeliveryLog::default() }
     }
 
     /// The same body, which writes the log line of its exchange.
-    pub(super) fn logged(mut self, mut log: AccessLog) -> Self {
+    pub(super) fn logged(mut self, log: AccessLog, delivery: &Delivery) -> Self {
+        self.log = delivery.of(log);
         if self.is_end_stream() {
-            log.complete();
+            self.log.written();
         }
-        self.log = log;
         self
     }
 
@@ -201,7 +202,7 @@ impl Body for Filtered {
                 this.log.sent(bytes.len());
                 // hyper does not ask a whole body for its end.
                 if matches!(this.content, Content::Whole(_)) {
-                    this.log.complete();
+                    this.log.written();
                 }
             }
             Some(Err(error)) => this.log.broken(error),
@@ -211,7 +212,7 @@ impl Body for Filtered {
                 {
                     this.log.hidden(&filter.report);
                 }
-                this.log.complete();
+                this.log.written();
             }
         }
         Poll::Ready(chunk.map(|chunk| chunk.map(Frame::data).map_err(BodyError)))

@@ -11,6 +11,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use super::access_log::{AccessLog, DeniedRequest};
 use super::body::{Amendment, Filtered};
+use super::delivery::Delivery;
 use super::headers::HostFields;
 use super::in_stream::InStreamErrors;
 use super::memory::{MemoryBudget, MemoryLease};
@@ -74,9 +75,10 @@ pub enum Answer {
 impl Proxy {
     /// Sends one request to the engine and returns its filtered answer.
     ///
-    /// Errors are answered too, in the engine's form. `client` says in the log who sent the request.
+    /// Errors are answered too, in the engine's form. `client` says in the log who sent the request, and `delivery` are the
+    /// answers to that client.
     /// Cancel safety: when dropped, the connection to the engine is closed.
-    pub async fn exchange(&self, request: Request<Incoming>, client: &Arc<str>) -> Answer {
+    pub async fn exchange(&self, request: Request<Incoming>, client: &Arc<str>, delivery: &Delivery) -> Answer {
         let mut log = AccessLog::start(client);
         let response = match self.answer(request, &mut log).await {
             Ok(Answer::Response(response)) => response,
@@ -91,7 +93,7 @@ impl Proxy {
             }
         };
         log.status(response.status().as_u16());
-        Answer::Response(response.map(|body| body.logged(log)))
+        Answer::Response(response.map(|body| body.logged(log, delivery)))
     }
 
     /// The API version that answers of our own name. A client that is not served learns nothing of the engine.
@@ -107,11 +109,11 @@ impl Proxy {
     }
 
     /// The answer of a server that is too busy for a request.
-    pub fn refuse_busy(&self, message: &'static str, client: &Arc<str>) -> Response<Filtered> {
+    pub fn refuse_busy(&self, message: &'static str, client: &Arc<str>, delivery: &Delivery) -> Response<Filtered> {
         let mut log = AccessLog::start(client);
         let response = respond::busy(message, self.advertised());
         log.status(response.status().as_u16());
-        response.map(|body| body.logged(log))
+        response.map(|body| body.logged(log, delivery))
     }
 
     async fn answer(&self, request: Request<Incoming>, log: &mut AccessLog) -> Result<Answer, Error> {

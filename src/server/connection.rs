@@ -21,7 +21,7 @@ use super::clients::ListenerProxies;
 use super::request_reader::{ClientTimeouts, RequestReader};
 use super::slots::{ConnectionSlot, ConnectionState};
 use crate::clients::Caller;
-use crate::proxy::{Answer, Proxy, StreamRequest};
+use crate::proxy::{Answer, Delivery, Proxy, StreamRequest};
 use crate::socket::{AcceptedSocket, Keepalive, Socket};
 
 /// How long a request that changes something goes on without its client.
@@ -112,19 +112,19 @@ async fn serve_requests(
     slot: Arc<ConnectionSlot>,
     stopping: watch::Receiver<bool>,
 ) -> (RequestReader, Option<Box<StreamRequest>>) {
-    let client = reader.client().clone();
+    let (client, delivery) = (reader.client().clone(), reader.delivery().clone());
     // A request that opens a stream is handed out here; its exchange never answers.
     let handed_out = Arc::new(Mutex::new(None));
     let is_safe = Arc::new(AtomicBool::new(true));
     let has_stopped = stopping.clone();
     let service = service_fn(|request: Request<Incoming>| {
         let (proxy, slot, handed_out) = (proxy.clone(), slot.clone(), handed_out.clone());
-        let client = client.clone();
+        let (client, delivery) = (client.clone(), delivery.clone());
         let has_stopped = has_stopped.clone();
         is_safe.store(request.method().is_safe(), Ordering::Relaxed);
         // In a box, so that the connection can be polled in place and taken apart.
         Box::pin(async move {
-            match answer(&proxy, &slot, request, &client).await {
+            match answer(&proxy, &slot, request, &client, &delivery).await {
                 Answer::Response(mut response) => {
                     if slot.must_end_after_answer() || *has_stopped.borrow() {
                         response.headers_mut().insert(CONNECTION, const { HeaderValue::from_static("close") });
@@ -173,12 +173,18 @@ async fn serve_requests(
 }
 
 /// The answer to a request. One without a slot waits a moment for it. A ping needs none: it may be a health check.
-async fn answer(proxy: &Proxy, slot: &ConnectionSlot, request: Request<Incoming>, client: &Arc<str>) -> Answer {
+async fn answer(
+    proxy: &Proxy,
+    slot: &ConnectionSlot,
+    request: Request<Incoming>,
+    client: &Arc<str>,
+    delivery: &Delivery,
+) -> Answer {
     if slot.state().has_slot() || Proxy::is_ping(&request) || slot.admit().await {
-        return proxy.exchange(request, client).await;
+        return proxy.exchange(request, client, delivery).await;
     }
     tracing::warn!("{NO_SLOT}");
-    Answer::Response(proxy.refuse_busy(NO_SLOT, client))
+    Answer::Response(proxy.refuse_busy(NO_SLOT, client, delivery))
 }
 
 /// Waits until the server stops, or another connection needs the slot of this one.

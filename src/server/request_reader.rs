@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::slots::ConnectionState;
-use crate::proxy::Downstream;
+use crate::proxy::{Delivery, Downstream};
 use crate::socket::Socket;
 use crate::stream::requests::{RequestError, RequestFraming};
 
@@ -48,6 +48,8 @@ pub(super) struct RequestReader {
     state: Arc<ConnectionState>,
     /// Who the client is, for the log.
     client: Arc<str>,
+    /// The answers that are sent over it.
+    delivery: Delivery,
     /// Whether a byte has passed.
     is_used: bool,
     /// When the wait for the missing bytes began.
@@ -75,6 +77,7 @@ impl RequestReader {
             timeouts,
             state,
             client,
+            delivery: Delivery::default(),
             is_used: false,
             waiting_since: None,
             timer: None,
@@ -90,6 +93,11 @@ impl RequestReader {
     /// Who the client is, for the log.
     pub(super) fn client(&self) -> &Arc<str> {
         &self.client
+    }
+
+    /// The answers that are sent over it.
+    pub(super) fn delivery(&self) -> &Delivery {
+        &self.delivery
     }
 
     /// Whether no request has come.
@@ -147,7 +155,7 @@ impl RequestReader {
         let timeout = self.timeouts.write;
         let timer = self.write_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         ready!(timer.as_mut().poll(cx));
-        tracing::debug!("the client does not read its answer");
+        self.delivery.cut();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
@@ -266,7 +274,8 @@ impl AsyncWrite for RequestReader {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A socket holds nothing back.
+        // A socket holds nothing back, and the parser flushes when it has nothing left to write.
+        self.delivery.is_sent();
         Poll::Ready(Ok(()))
     }
 

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dockveil::config::{ByteLimit, Config};
@@ -10,8 +11,8 @@ use dockveil::socket::Address;
 
 use crate::harness::{Test, tests};
 use crate::support::client::{Client, PATIENCE, closing_get, get, rest, status};
-use crate::support::daemon::{Reply, handing, json, wait_until_closed};
-use crate::support::program::Program;
+use crate::support::daemon::{Daemon, Reply, handing, json, wait_until_closed};
+use crate::support::program::{Program, command};
 use crate::support::proxy::{Bench, Folder, short_timeouts};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -21,6 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_client_that_has_only_ended_its_direction_is_answered,
     an_exchange_that_waits_for_a_connection_ends_with_its_client,
     a_document_that_is_not_read_is_cut_off,
+    the_log_says_which_answers_were_cut_off,
     a_stream_that_is_not_read_is_not_cut_off,
     an_exec_whose_body_the_daemon_does_not_read_is_given_up,
     an_exec_whose_body_the_daemon_does_not_read_ends_with_its_client
@@ -158,6 +160,42 @@ fn a_document_that_is_not_read_is_cut_off() {
         let mut client = bench.client();
         client.send(get(target));
         wait_until_closed(client.0);
+    }
+}
+
+fn the_log_says_which_answers_were_cut_off() {
+    let folder = Folder::new();
+    let next = Arc::new(Mutex::new(String::new()));
+    let answer = next.clone();
+    let _daemon = Daemon::start(&folder.path("engine"), move |_| json(&answer.lock().unwrap()));
+    let [engine, listener, file] = ["engine", "listener", "dockveil.yaml"].map(|name| folder.path(name));
+    let (engine, listener) = (engine.display(), listener.display());
+    let profile = "profile: cut\nabout: For tests.\nallow: [Ping, ContainerInspect, ContainerList, ContainerExport]\nshow: \
+                   [identity]\n";
+    std::fs::create_dir_all(folder.path("filters/profile")).unwrap();
+    std::fs::write(folder.path("filters/profile/cut.yaml"), profile).unwrap();
+    let lines = "    profile: cut\nfilters: [./filters]\ntimeouts: {write: 200ms}\n";
+    let text = format!("upstream: unix://{engine}\nlisteners:\n  - listen: unix://{listener}\n{lines}");
+    std::fs::write(&file, text).unwrap();
+    let program = Program::start(command(&[("DOCKVEIL_LOG", "info")], &["--config", file.to_str().unwrap()]));
+    program.listening();
+    let line_about = |operation: &str| {
+        let is_about_it = |line: &String| line.contains(&format!(" operation={operation} "));
+        std::iter::repeat_with(|| program.line()).find(is_about_it).unwrap()
+    };
+    let operations = ["ContainerInspect", "ContainerList", "ContainerExport"];
+    for ((target, body), operation) in large_answers().into_iter().zip(operations) {
+        *next.lock().unwrap() = body;
+        let mut client = Client::connect(&folder.path("listener"));
+        client.send(get(target));
+        let line = line_about(operation);
+        assert!(line.contains("exchange broken") && line.contains("the client does not read its answer"), "{line}");
+        // One that is read is complete.
+        let mut client = Client::connect(&folder.path("listener"));
+        client.send(closing_get(target));
+        assert_eq!(status(&client.rest()), 200);
+        let line = line_about(operation);
+        assert!(line.contains(" status=200 ") && line.contains("msg=\"exchange\""), "{line}");
     }
 }
 
