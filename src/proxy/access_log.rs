@@ -7,9 +7,9 @@
 //! | `status` | the status of the answer; 0 if the client left before there was one |
 //! | `bytes` | bytes of the body sent to the client; of a stream, all bytes after the head |
 //! | `hidden` | places hidden or changed by the filter |
-//! | `elapsed_us` | microseconds from the request head to the end of the answer |
+//! | `elapsed_us` | microseconds from the request head until the last byte of the answer is with the system |
 //! | `client` | who sent it: the address, or the user and the process |
-//! | `error` | why the answer was broken off; only with `exchange broken` |
+//! | `error` | why the answer was broken off, or the client was; only with `exchange broken` |
 //!
 //! The message is `exchange`, `exchange aborted by the client` or, as a warning, `exchange broken`. Apart from sizes,
 //! times and statuses the line holds nothing that a client or the engine chose: no name, no query, no body. The line of a

@@ -200,8 +200,8 @@ impl Body for Filtered {
         match &chunk {
             Some(Ok(bytes)) => {
                 this.log.sent(bytes.len());
-                // hyper does not ask a whole body for its end.
-                if matches!(this.content, Content::Whole(_)) {
+                // hyper does not ask a body for its end that has announced it.
+                if this.is_end_stream() {
                     this.log.written();
                 }
             }
