@@ -22,6 +22,7 @@ Examples:
 
 Environment:
   DOCKER_HOST      the engine, if neither --upstream nor the file names one
+  DOCKVEIL_API     API versions of clients, such as max=1.44; see --api
   DOCKVEIL_CONFIG  the configuration file, if --config is not given
   DOCKVEIL_DEFAULT_CONFIG
                    the configuration file, if nothing else says what to serve
@@ -128,6 +129,10 @@ pub struct ServeArgs {
     /// [default: any, but loopback names only at a loopback address]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub hosts: Vec<String>,
+    /// API versions that clients may use: min=VERSION, max=VERSION, pin=VERSION; repeatable; each replaces that of
+    /// DOCKVEIL_API and of the file
+    #[arg(long, value_name = "KEY=VERSION", value_delimiter = ',')]
+    pub api: Vec<String>,
 }
 
 /// The arguments of `explain`.
@@ -242,7 +247,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, E
 /// What the names of the variables of this program begin with.
 pub const PREFIX: &str = "DOCKVEIL_";
 /// The variables of this program, without [`PREFIX`].
-pub const VARIABLES: [&str; 7] = ["COMPAT", "CONFIG", "DEFAULT_CONFIG", "ENV", "LABELS", "LOG", "SHOW"];
+pub const VARIABLES: [&str; 8] = ["API", "COMPAT", "CONFIG", "DEFAULT_CONFIG", "ENV", "LABELS", "LOG", "SHOW"];
 
 /// The lowest severity that is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -35,7 +35,9 @@ use self::source::ConfigSource;
 /// The engine, if nothing names one.
 const DEFAULT_UPSTREAM: &str = "unix:///var/run/docker.sock";
 /// The profile of a listener that names none.
-const DEFAULT_PROFILE: &str = "dashboard";
+pub(crate) const DEFAULT_PROFILE: &str = "dashboard";
+/// The variable of the API versions that clients may use.
+const API: &str = "DOCKVEIL_API";
 
 /// No timeout is longer.
 pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -230,12 +232,27 @@ impl Config {
         // Filters that are valid only in part serve nobody: the rest has been reported.
         let listeners = diagnostics.ok(wrong.finish(listeners)).flatten();
         let startup = Startup { run_as: source.compat.as_ref().and_then(|compat| compat.run_as), notes: source.notes };
-        let (timeouts, keepalive, api) = (source.raw.timeouts, source.raw.keepalive, source.raw.api);
+        let (timeouts, keepalive) = (source.raw.timeouts, source.raw.keepalive);
+        let api = api_versions(source.raw.api, arguments, environment, &mut diagnostics);
         let config = upstream.zip(listeners);
         let config =
             config.map(|(upstream, listeners)| Self { upstream, listeners, limits, timeouts, keepalive, api, startup });
         diagnostics.finish_option(config)
     }
+}
+
+/// The API versions that clients may use: each of the argument, else of the variable, else of the file.
+fn api_versions(
+    of_file: ApiRange,
+    arguments: &ServeArgs,
+    environment: &Environment,
+    diagnostics: &mut Diagnostics,
+) -> ApiRange {
+    let variable = environment.variables.get(API).into_iter().flat_map(|text| text.split(','));
+    let variable = variable.filter(|text| !text.trim().is_empty()).map(|text| (text, Location::file(API)));
+    let argument = arguments.api.iter().map(|text| (text.as_str(), Location::file("--api")));
+    let texts: Vec<(&str, Location)> = variable.chain(argument).collect();
+    raw::api_of_texts(of_file, &texts, diagnostics)
 }
 
 /// The address of the engine: of the argument, else of the file, else of `DOCKER_HOST`, else the default.
@@ -584,6 +601,53 @@ mod tests {
             api("{min: 1.30, max: 1.44, pin: 1.45}").unwrap_err(),
             ["2:34: found 1.45, expected a version from 1.30 to 1.44, which api allows"]
         );
+    }
+
+    #[test]
+    fn an_argument_and_a_variable_replace_the_api_versions_of_the_file() {
+        let range = |min: &str, max: &str, pin: &str| {
+            let version = |text: &str| text.parse::<ApiVersion>().unwrap();
+            ApiRange::new(version(min), version(max), Some(pin).filter(|pin| !pin.is_empty()).map(version)).unwrap()
+        };
+        let newest = ApiVersion::NEWEST.to_string();
+        let found = |file: ApiRange, variable: &str, argument: &str| {
+            let variables = [(API, variable)].into_iter().filter(|(_, text)| !text.is_empty()).collect();
+            let environment = Environment { variables, ..Environment::default() };
+            let api = argument.split(',').filter(|text| !text.is_empty()).map(str::to_owned).collect();
+            let mut diagnostics = Diagnostics::default();
+            let arguments = ServeArgs { api, ..ServeArgs::default() };
+            let found = api_versions(file, &arguments, &environment, &mut diagnostics);
+            if diagnostics.is_empty() { Ok(found) } else { Err(diagnostics.to_string()) }
+        };
+        let file = range("1.30", "1.44", "1.41");
+        for (variable, argument, expected) in [
+            ("", "", file),
+            ("max=1.43", "", range("1.30", "1.43", "1.41")),
+            ("max=1.43, pin=1.42", "", range("1.30", "1.43", "1.42")),
+            ("max=1.43,min=1.24", "max=1.45,pin=1.45", range("1.24", "1.45", "1.45")),
+        ] {
+            assert_eq!(found(file, variable, argument), Ok(expected), "{variable} {argument}");
+        }
+        assert_eq!(found(ApiRange::default(), "max=1.44", ""), Ok(range("1.24", "1.44", "")));
+        for (variable, argument, expected) in [
+            (
+                "1.44",
+                "",
+                format!(
+                    "DOCKVEIL_API: found \"1.44\", expected min=, max= or pin= with an API version from 1.24 to {newest}\n"
+                ),
+            ),
+            ("", "max=1.4x", format!("--api: found \"1.4x\", expected an API version from 1.24 to {newest}\n")),
+            ("max=1.20", "", format!("DOCKVEIL_API: found \"1.20\", expected an API version from 1.24 to {newest}\n")),
+            (
+                "max=1.40",
+                "",
+                "DOCKVEIL_API: found 1.41, expected a version from 1.30 to 1.40, which api allows\n".to_owned(),
+            ),
+            ("max=1.41", "min=1.42", "--api: found 1.42, expected no more than the 1.41 of api.max\n".to_owned()),
+        ] {
+            assert_eq!(found(file, variable, argument), Err(expected), "{variable} {argument}");
+        }
     }
 
     #[test]

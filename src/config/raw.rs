@@ -207,26 +207,70 @@ fn api(node: &Node, diagnostics: &mut Diagnostics) -> ApiRange {
     }
     let (least, most) = (min.unwrap_or(default.min()), max.unwrap_or(default.max()));
     let at = |name: &str| members.get(name).unwrap_or(node);
-    match (ApiRange::new(least, most, pin), pin) {
-        (Some(range), _) => return range,
-        (None, Some(pin)) if least <= most => {
-            let message = format!("found {pin}, expected a version from {least} to {most}, which api allows");
-            diagnostics.push(at("pin").diagnostic(message));
-        }
-        (None, _) => {
-            let message = format!("found {least}, expected no more than the {most} of api.max");
-            diagnostics.push(at("min").diagnostic(message));
+    match ApiRange::new(least, most, pin) {
+        Some(range) => range,
+        None => {
+            let (key, message) = contradiction(least, most, pin);
+            diagnostics.push(at(key).diagnostic(message));
+            default
         }
     }
-    default
+}
+
+/// What is wrong with API versions that are no range, and the key that is to blame.
+fn contradiction(min: ApiVersion, max: ApiVersion, pin: Option<ApiVersion>) -> (&'static str, String) {
+    match pin.filter(|_| min <= max) {
+        Some(pin) => ("pin", format!("found {pin}, expected a version from {min} to {max}, which api allows")),
+        None => ("min", format!("found {min}, expected no more than the {max} of api.max")),
+    }
+}
+
+/// The API versions of `range`, with those that texts `key=version` name in place of them. Each text is an item of an argument
+/// or a variable, which is its location.
+pub(super) fn api_of_texts(range: ApiRange, texts: &[(&str, Location)], diagnostics: &mut Diagnostics) -> ApiRange {
+    let (mut min, mut max, mut pin) = (range.min(), range.max(), range.pin());
+    let errors = diagnostics.len();
+    for (text, location) in texts {
+        let what = known_versions();
+        let (key, version) = text.split_once('=').unwrap_or((text, ""));
+        match (key.trim(), parse_known(version.trim())) {
+            ("min", Some(version)) => min = version,
+            ("max", Some(version)) => max = version,
+            ("pin", Some(version)) => pin = Some(version),
+            ("min" | "max" | "pin", None) => {
+                diagnostics.report(location, format!("found {version:?}, expected {what}"));
+            }
+            (_, _) => {
+                let message = format!("found {text:?}, expected min=, max= or pin= with {what}");
+                diagnostics.report(location, message);
+            }
+        }
+    }
+    match (ApiRange::new(min, max, pin), texts.last()) {
+        (Some(range), _) => range,
+        (None, Some((_, location))) if diagnostics.len() == errors => {
+            diagnostics.report(location, contradiction(min, max, pin).1);
+            range
+        }
+        (None, _) => range,
+    }
 }
 
 /// Reads an API version that this program knows.
 fn api_version(node: &Node) -> Result<ApiVersion, Diagnostic> {
-    let what = format!("an API version from {} to {}", ApiVersion::MIN, ApiVersion::NEWEST);
+    let what = known_versions();
     let text = node.text(&what)?;
-    let is_known = |version: &ApiVersion| (ApiVersion::MIN..=ApiVersion::NEWEST).contains(version);
-    text.parse().ok().filter(is_known).ok_or_else(|| expected(node, text, &what))
+    parse_known(text).ok_or_else(|| expected(node, text, &what))
+}
+
+/// The API versions that this program knows, in words.
+fn known_versions() -> String {
+    format!("an API version from {} to {}", ApiVersion::MIN, ApiVersion::NEWEST)
+}
+
+/// Parses an API version that this program knows.
+fn parse_known(text: &str) -> Option<ApiVersion> {
+    text.parse().ok().filter(|version| (ApiVersion::MIN..=ApiVersion::NEWEST).contains(version))
 }
 
 /// Reads one of `timeouts`.
