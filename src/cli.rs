@@ -141,9 +141,12 @@ pub struct ExplainArgs {
     /// The files to read.
     #[command(flatten)]
     pub files: ConfigFiles,
-    /// Profile of the client
-    #[arg(long, value_name = "NAME", default_value = "dashboard")]
-    pub profile: String,
+    /// Profile of the client [default: that of the first listener]
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Host name that the request is addressed to, as in its header field `Host`
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
     /// Method and target: GET /v1.44/containers/web/json, in quotes or not; GET may be left out
     #[arg(value_name = "REQUEST", required = true, num_args = 1..=3)]
     pub request: Vec<String>,
@@ -405,7 +408,7 @@ mod tests {
             let arguments = ["dockveil", "explain"].iter().chain(words).map(OsString::from);
             let found = parse(arguments).unwrap();
             let Command::Explain(explain) = found else { panic!("{found:?}") };
-            assert_eq!((explain.request.join(" "), explain.profile.as_str()), ("GET /_ping".to_owned(), "dashboard"));
+            assert_eq!((explain.request.join(" "), explain.profile), ("GET /_ping".to_owned(), None));
         }
         check_usage("explain", "REQUEST");
     }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::ApiRange;
-use crate::cli::{Environment, ServeArgs};
+use crate::cli::{ConfigFiles, Environment, ServeArgs};
 use crate::filter;
 use crate::policy::Policy;
 use crate::socket::{Address, Keepalive, SocketOwner};
@@ -115,6 +115,40 @@ impl Listener {
         let everybody = Some(&self.policy).filter(|_| self.clients.is_none());
         everybody.into_iter().chain(self.clients.iter().flat_map(|rules| rules.iter().map(|rule| &rule.policy)))
     }
+}
+
+/// An address to listen on as configured, before its profile is compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfiguredListener {
+    /// The address.
+    pub address: Address,
+    /// The names of its profiles, which may not exist: of everybody, or of each line of clients.
+    pub profiles: Vec<String>,
+    /// The host names that requests may use. If empty, any.
+    pub hosts: Vec<String>,
+}
+
+/// The listeners that files and environment name, or the default ones. Where the engine is does not matter.
+///
+/// # Errors
+/// Every error in them.
+pub fn configured_listeners(
+    files: &ConfigFiles,
+    environment: &Environment,
+) -> Result<Vec<ConfiguredListener>, Diagnostics> {
+    let mut diagnostics = Diagnostics::default();
+    let source = ConfigSource::find(files, None, environment, &mut diagnostics);
+    let arguments = ServeArgs { files: files.clone(), ..ServeArgs::default() };
+    let raw = raw_listeners(&arguments, environment, &source, &mut diagnostics);
+    let listeners = raw.into_iter().map(|listener| ConfiguredListener {
+        hosts: accepted_hosts(&listener.address, listener.hosts, &[]),
+        address: listener.address,
+        profiles: match listener.clients {
+            Some(clients) => clients.iter().map(|client| client.profile_name().to_owned()).collect(),
+            None => vec![listener.profile.map_or_else(|| default_profile(&arguments).0, |(name, _)| name)],
+        },
+    });
+    diagnostics.finish(listeners.collect())
 }
 
 /// A number of bytes, at least one.
@@ -475,7 +509,6 @@ pub(crate) fn leads_to(upstream: &Address, address: &Address) -> bool {
 mod tests {
     use super::*;
     use crate::api::ApiVersion;
-    use crate::cli::ConfigFiles;
 
     fn load(text: &str) -> Result<Config, Vec<String>> {
         let name = format!("dockveil-config-{}-{}.yaml", std::process::id(), text.len());

@@ -12,11 +12,13 @@ use std::sync::LazyLock;
 use crate::api::{ApiVersion, Method, OPERATIONS, Operation, RequestBody, ResponseKind, StreamKind, operation};
 use crate::stream::target::RequestTarget;
 
+mod host;
 mod percent;
 mod query;
 mod target;
 
-pub use query::{Query, UnknownName};
+pub use host::{NO_SUCH_HOST, answers_to, without_port};
+pub use query::{Dropped, Query, UnknownName};
 pub use target::{Target, TargetError};
 
 /// A parsed request line: the operation and its arguments.
@@ -59,6 +61,18 @@ pub fn find(method: &str, raw_target: &str) -> Result<Option<Route>, TargetError
         second_name: names.second.join("/"),
         query,
     }))
+}
+
+/// The parameters of a target that are left out of its route, by their names, and why.
+pub fn dropped(raw_target: &str, operation: &'static Operation) -> Vec<(String, Dropped)> {
+    let read = RequestTarget::parse(raw_target.as_bytes());
+    let dropped = read.ok().and_then(|read| Some(Query::dropped(Target::parse(&read).ok()?.query(), operation)));
+    dropped.unwrap_or_default()
+}
+
+/// The host that a target in absolute form names, without its port.
+pub fn host(raw_target: &str) -> Option<String> {
+    RequestTarget::parse(raw_target.as_bytes()).ok()?.host.map(str::to_owned)
 }
 
 /// The route of a request that removes a link: its name is that of a container and the alias in it, with a slash between

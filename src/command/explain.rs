@@ -6,10 +6,11 @@ use std::io::Write;
 use super::{CommandError, FAILED, OK, load, profile_named};
 use crate::api::{Operation, lists};
 use crate::cli::{self, Environment};
+use crate::config::{ConfiguredListener, DEFAULT_PROFILE, configured_listeners};
 use crate::filter::{Action, Explained, NamesShown, RecordFilter, Treatment};
 use crate::policy::{Decision, Denial, Policy};
 use crate::profile::{ListedName, Profile, StreamFiltering};
-use crate::route::{self, Route, TargetError};
+use crate::route::{self, Dropped, NO_SUCH_HOST, Route, TargetError, answers_to};
 use crate::schema::{Catalogue, Class, NameList};
 use crate::yaml::{Diagnostic, Location};
 
@@ -23,8 +24,49 @@ pub fn explain(
     out: &mut dyn Write,
 ) -> Result<u8, CommandError> {
     let filters = load(&arguments.files, environment)?;
-    let policy = Policy::compile(profile_named(&filters, &arguments.profile)?, &filters.catalogue)?;
-    explain_request(&arguments.request.join(" "), &policy, &filters.catalogue, out)
+    let request = arguments.request.join(" ");
+    let (_, target) = method_and_target(&request);
+    let hosts: Vec<String> = arguments.host.iter().cloned().chain(route::host(target)).collect();
+    let listeners = if arguments.profile.is_none() || !hosts.is_empty() {
+        configured_listeners(&arguments.files, environment)?
+    } else {
+        Vec::new()
+    };
+    let first = listeners.first().and_then(|listener| listener.profiles.first().cloned());
+    let name = arguments.profile.clone().or(first).unwrap_or_default();
+    let policy = Policy::compile(profile_named(&filters, &name)?, &filters.catalogue)?;
+    if arguments.profile.is_none() && name != DEFAULT_PROFILE {
+        writeln!(out, "profile   {name}")?;
+    }
+    if !write_hosts(&hosts, &listeners, &name, out)? {
+        writeln!(out, "decision  403: {NO_SUCH_HOST}")?;
+        return Ok(OK);
+    }
+    explain_request(&request, &policy, &filters.catalogue, out)
+}
+
+/// Which listeners of a profile answer to the hosts that a request names. Returns whether one does, or none has the profile.
+fn write_hosts(
+    hosts: &[String],
+    listeners: &[ConfiguredListener],
+    profile: &str,
+    out: &mut dyn Write,
+) -> Result<bool, CommandError> {
+    if hosts.is_empty() {
+        return Ok(true);
+    }
+    let (mut is_served, mut is_answered) = (false, false);
+    for listener in listeners.iter().filter(|listener| listener.profiles.iter().any(|name| name == profile)) {
+        let answers = hosts.iter().all(|host| answers_to(&listener.hosts, host));
+        (is_served, is_answered) = (true, is_answered || answers);
+        let verb = if answers { "answers to" } else { "does not answer to" };
+        let listed = if listener.hosts.is_empty() { "any".to_owned() } else { listener.hosts.join(", ") };
+        writeln!(out, "host      {} {verb} {}  (`hosts`: {listed})", listener.address, hosts.join(" and "))?;
+    }
+    if !is_served {
+        writeln!(out, "host      no listener of the configuration has the profile {profile}")?;
+    }
+    Ok(is_answered || !is_served)
 }
 
 /// The method and the target of a request line. The method may be missing, and so may the protocol.
@@ -60,8 +102,10 @@ pub fn explain_request(
             return Ok(FAILED);
         }
     };
+    let asked: Vec<&'static str> = route.query.pairs().map(|(name, _)| name).collect();
     policy.trim(&mut route);
     write_route(&route, out)?;
+    write_dropped(target, &route, &asked, out)?;
     if policy.lookup(&route).is_some() {
         writeln!(out, "lookup    the engine is asked first: only the exact name or the whole id is found")?;
     }
@@ -79,7 +123,8 @@ fn write_decision(
     let (profile, operation) = (policy.profile(), route.operation);
     match policy.decide(route) {
         Decision::Deny(Denial::NotAllowed) => {
-            writeln!(out, "decision  403: denied, profile {} does not allow it ({})", profile.name, profile.location)?;
+            writeln!(out, "decision  403: {}", policy.refusal(route, Denial::NotAllowed).public())?;
+            writeln!(out, "          the profile is {}", profile.location)?;
             if let Some(location) = profile.deny.get(operation.id) {
                 writeln!(out, "          denied by {location}")?;
             }
@@ -244,6 +289,23 @@ fn write_route(route: &Route, out: &mut dyn Write) -> Result<(), CommandError> {
     }
     if !route.name.is_empty() {
         writeln!(out, "name      {}", route.name)?;
+    }
+    Ok(())
+}
+
+/// The parameters that do not go to the engine, and why. `asked` are those that the operation has, of the client.
+fn write_dropped(target: &str, route: &Route, asked: &[&'static str], out: &mut dyn Write) -> Result<(), CommandError> {
+    let operation = route.operation;
+    for (name, why) in route::dropped(target, operation) {
+        let name = if name.is_empty() { "a parameter" } else { &name };
+        match why {
+            Dropped::Unknown => writeln!(out, "dropped   {name}: {} has no such parameter", operation.id)?,
+            Dropped::Repeated => writeln!(out, "dropped   {name}, given again: the engine reads the first one")?,
+        }
+    }
+    for name in asked.iter().filter(|name| route.query.get(name).is_none()) {
+        let why = "the profile does not allow it, and without it the request asks for the same or for less";
+        writeln!(out, "dropped   {name}: {why}")?;
     }
     Ok(())
 }

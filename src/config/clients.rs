@@ -39,6 +39,13 @@ pub(super) struct RawClient {
     profile: (String, Location),
 }
 
+impl RawClient {
+    /// The name of the profile, which may not exist.
+    pub(super) fn profile_name(&self) -> &str {
+        &self.profile.0
+    }
+}
+
 /// Reads `clients` of the listener at `address`.
 pub(super) fn clients(node: &Node, address: Option<&Address>, diagnostics: &mut Diagnostics) -> Vec<RawClient> {
     let Some(list) = diagnostics.ok(node.list("a list of clients")) else { return Vec::new() };

@@ -198,12 +198,9 @@ impl Proxy {
         // Only HTTP/1.0 has requests without a host, and no web page can send them. Nor can one send an empty host, as
         // go-dockerclient does when it asks for events.
         let host = headers.get(HOST).filter(|host| !host.is_empty());
-        let named = host.map(|host| without_port(host.to_str().unwrap_or_default()));
-        let is_answered = |name: &str| self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name));
-        if self.hosts.is_empty() || named.into_iter().chain(request.uri().host()).all(is_answered) {
-            return Ok(());
-        }
-        Err(Error::Host)
+        let named = host.map(|host| host.to_str().unwrap_or_default());
+        let mut names = named.into_iter().chain(request.uri().host());
+        if names.all(|name| route::answers_to(&self.hosts, name)) { Ok(()) } else { Err(Error::Host) }
     }
 
     /// Whether a request for a WebSocket names this listener itself as its origin. Clients that are no browsers do that:
@@ -213,7 +210,7 @@ impl Proxy {
         let (Ok(origin), Some(Ok(host))) = (origin.to_str(), headers.get(HOST).map(HeaderValue::to_str)) else {
             return false;
         };
-        let name = without_port(host);
+        let name = route::without_port(host);
         let is_address = name == "localhost" || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
         let is_certain = is_address || self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name));
         is_certain && headers::asks_websocket(headers) && origin.strip_prefix("http://") == Some(host)
@@ -555,30 +552,4 @@ async fn collect(body: Incoming, memory: &mut MemoryLease) -> Result<Vec<u8>, Er
         Ok(bytes)
     };
     tokio::time::timeout(WHOLE_BODY_TIMEOUT, read).await.unwrap_or(Err(Error::BodyBroken))
-}
-
-/// The name in a `Host` field.
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        Some(_) | None => host,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_is_compared_without_its_port() {
-        for (host, name) in [
-            ("dockveil:2375", "dockveil"),
-            ("dockveil", "dockveil"),
-            ("[::1]:80", "[::1]"),
-            ("[::1]", "[::1]"),
-            ("", ""),
-        ] {
-            assert_eq!(without_port(host), name);
-        }
-    }
 }

@@ -8,7 +8,8 @@ use super::body::Filtered;
 use super::memory::MemoryError;
 use super::message::Message;
 use crate::api::{ApiVersion, Upgrade};
-use crate::route::TargetError;
+use crate::filter::FilterError;
+use crate::route::{NO_SUCH_HOST, TargetError};
 use crate::upstream::UpstreamError;
 
 /// The answer for an exchange that failed.
@@ -59,10 +60,10 @@ pub(super) fn public(error: Error) -> (u16, Message) {
         Error::Target(error) => return (400, error.public().into()),
         Error::NoRoute => (404, "page not found"),
         Error::Origin => (403, "denied by policy: requests from web pages are not allowed"),
-        Error::Host => (403, "denied by policy: this listener does not answer to that host name"),
+        Error::Host => (403, NO_SUCH_HOST),
         Error::Form => (400, "the request body is a form: send parameters in the query"),
         Error::BodyType => (400, "unsupported content type of the request: expected application/json"),
-        Error::BodyTooLong => (413, "the request body is too long"),
+        Error::BodyTooLong => (413, "the request body is too long: more than 1 MiB"),
         Error::Repeated => (400, "malformed request: a header field is repeated"),
         Error::BodyBroken => (400, "the request body is incomplete"),
         Error::NoUpgrade(Upgrade::Tcp) => (400, "this operation needs an upgrade of the connection"),

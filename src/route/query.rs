@@ -44,7 +44,33 @@ impl fmt::Debug for UnknownName {
     }
 }
 
+/// Why a parameter of a request does not go to the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// The operation has no such parameter, and the request means the same without it.
+    Unknown,
+    /// It is given again, and the engine reads the first one only.
+    Repeated,
+}
+
 impl Query {
+    /// The parameters of the text after `?` that [`Query::parse`] leaves out, by their names. A name that does not look like
+    /// one is empty.
+    pub(super) fn dropped(raw: &str, operation: &'static Operation) -> Vec<(String, Dropped)> {
+        let (mut dropped, mut seen) = (Vec::new(), Vec::new());
+        for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
+            let name = percent::decode_query(pair.split_once('=').map_or(pair, |(name, _)| name)).unwrap_or_default();
+            match operation.query.iter().find(|known| known.name == name) {
+                None => dropped.push((UnknownName::of(&name).0.into(), Dropped::Unknown)),
+                Some(known) if !known.repeats() && seen.contains(&known.name) => {
+                    dropped.push((known.name.to_owned(), Dropped::Repeated));
+                }
+                Some(known) => seen.push(known.name),
+            }
+        }
+        dropped
+    }
+
     /// Parses the text after `?`. The case of a name must match.
     ///
     /// Empty pairs (`?`, `?a=1&`) mean nothing to the engine and are dropped. So are parameters that the operation does not

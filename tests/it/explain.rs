@@ -1,6 +1,7 @@
 //! `explain` names the line that decides: without it, the answer is another.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dockveil::api::operation;
 use dockveil::cli::{ConfigFiles, Environment, ExplainArgs};
@@ -17,13 +18,115 @@ pub(crate) const TESTS: &[crate::harness::Test] = tests![
     what_no_line_decides_names_none,
     a_request_line_can_be_two_words,
     every_line_that_is_named_says_what_it_is_named_for,
+    the_refusal_is_the_one_that_a_client_gets,
+    what_does_not_go_to_the_engine_is_named,
+    a_host_is_compared_with_those_of_the_listeners,
+    without_a_profile_it_is_that_of_the_first_listener,
 ];
+
+/// What `explain` prints with a configuration file and with variables.
+fn explained_with(config: &str, variables: &[(&str, &str)], more: ExplainArgs) -> String {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let file = std::env::temp_dir().join(format!("dockveil-explain-{}-{number}.yaml", std::process::id()));
+    std::fs::write(&file, config).unwrap();
+    let files = ConfigFiles { config: (!config.is_empty()).then(|| file.clone()), ..ConfigFiles::default() };
+    let environment = Environment { variables: variables.iter().copied().collect(), ..Environment::default() };
+    let mut out = Vec::new();
+    let done = command::explain(&ExplainArgs { files, ..more }, &environment, &mut out);
+    std::fs::remove_file(&file).unwrap();
+    done.unwrap_or_else(|error| panic!("{error:?}"));
+    String::from_utf8(out).unwrap()
+}
+
+fn asked(profile: Option<&str>, host: Option<&str>, request: &str) -> ExplainArgs {
+    ExplainArgs {
+        profile: profile.map(str::to_owned),
+        host: host.map(str::to_owned),
+        request: vec![request.to_owned()],
+        files: ConfigFiles::default(),
+    }
+}
+
+/// Every operation that `dashboard` denies, and what it denies of those that it allows.
+fn the_refusal_is_the_one_that_a_client_gets() {
+    let policy = policy("dashboard");
+    let mut denied = 0;
+    let targets = dockveil::api::OPERATIONS.iter().map(|operation| {
+        let path = operation.template.replace(['{', '}'], "");
+        (operation.method.as_str(), if operation.id == "ContainerAttachWebsocket" { path.clone() } else { path })
+    });
+    let queries = [("GET", "/containers/json?filters={\"label\":[\"secret=1\"]}".to_owned())];
+    for (method, target) in targets.chain(queries) {
+        let Ok(Some(route)) = dockveil::route::find(method, &target) else { continue };
+        let dockveil::policy::Decision::Deny(denial) = policy.decide(&route) else { continue };
+        let refusal = policy.refusal(&route, denial).public();
+        let mut out = Vec::new();
+        command::explain_request(&format!("{method} {target}"), &policy, catalogue(), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains(&format!("decision  403: {refusal}\n")), "{refusal}: {text}");
+        denied += 1;
+    }
+    assert!(denied > 60, "{denied}");
+    let dropin = explained_with("", &[("CONTAINERS", "1"), ("POST", "0")], asked(None, None, "/info"));
+    assert!(dropin.contains("profile   compat:tecnativa\n"), "{dropin}");
+    assert!(dropin.contains("does not allow SystemInfo (INFO=1 opens it)\n"), "{dropin}");
+}
+
+fn what_does_not_go_to_the_engine_is_named() {
+    let text = explained("uptime-kuma", &["/containers/x/json?size=1&t=1&canary%20x=2"]);
+    let dropped: Vec<&str> = text.lines().filter(|line| line.starts_with("dropped ")).collect();
+    assert_eq!(
+        dropped,
+        [
+            "dropped   t: ContainerInspect has no such parameter",
+            "dropped   a parameter: ContainerInspect has no such parameter",
+            "dropped   size: the profile does not allow it, and without it the request asks for the same or for less",
+        ],
+        "{text}"
+    );
+    let text = explained("dashboard", &["/containers/json?all=1&all=0"]);
+    assert!(text.contains("\ndropped   all, given again: the engine reads the first one\n"), "{text}");
+    for request in ["/containers/json?all=1", "/containers/json", "/images/json?filters={}"] {
+        assert!(!explained("dashboard", &[request]).contains("dropped"), "{request}");
+    }
+}
+
+fn a_host_is_compared_with_those_of_the_listeners() {
+    const CONFIG: &str = "listeners:\n  - {listen: \"tcp://0.0.0.0:1\", profile: dashboard, hosts: [proxy]}\n  \
+                          - {listen: \"tcp://0.0.0.0:2\", profile: monitoring}\n";
+    const REFUSED: &str = "decision  403: denied by policy: this listener does not answer to that host name\n";
+    let of = |profile: &str, host: Option<&str>, request: &str| {
+        explained_with(CONFIG, &[], asked(Some(profile), host, request))
+    };
+    let text = of("dashboard", Some("PROXY:2375"), "/info");
+    assert!(text.starts_with("host      tcp://0.0.0.0:1 answers to PROXY:2375  (`hosts`: proxy)\nroute "), "{text}");
+    let denied = of("dashboard", Some("evil.example"), "/info");
+    assert!(denied.contains(" does not answer to evil.example ") && denied.ends_with(REFUSED), "{denied}");
+    // Of the absolute form, the host in the target counts as well.
+    let denied = of("dashboard", None, "GET http://evil.example/info");
+    assert!(denied.contains(" does not answer to evil.example ") && denied.ends_with(REFUSED), "{denied}");
+    let any = of("monitoring", Some("evil.example"), "/info");
+    assert!(any.contains("(`hosts`: any)") && any.contains("decision  filter"), "{any}");
+    let none = of("traefik", Some("proxy"), "/version");
+    assert!(none.starts_with("host      no listener of the configuration has the profile traefik\n"), "{none}");
+}
+
+fn without_a_profile_it_is_that_of_the_first_listener() {
+    const CONFIG: &str = "listeners:\n  - {listen: \"tcp://127.0.0.1:1\", profile: traefik}\n  \
+                          - {listen: \"tcp://127.0.0.1:2\", profile: monitoring}\n";
+    let text = explained_with(CONFIG, &[], asked(None, None, "/info"));
+    assert!(text.starts_with("profile   traefik\n"), "{text}");
+    let text = explained_with("", &[("DOCKER_HOST", "ssh://elsewhere")], asked(None, None, "/info"));
+    assert!(text.starts_with("route     SystemInfo ") && text.contains(":profile/dashboard.yaml:"), "{text}");
+}
 
 /// What `explain` prints.
 fn explained(profile: &str, request: &[&str]) -> String {
     let arguments = ExplainArgs {
         files: ConfigFiles::default(),
-        profile: profile.to_owned(),
+        profile: Some(profile.to_owned()),
+        host: None,
         request: request.iter().map(|word| (*word).to_owned()).collect(),
     };
     let mut out = Vec::new();
