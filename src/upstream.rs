@@ -46,8 +46,8 @@ const API_VERSION: HeaderName = HeaderName::from_static("api-version");
 pub enum UpstreamError {
     /// It cannot be connected to.
     Unavailable(std::io::ErrorKind),
-    /// It did not answer in time.
-    Timeout,
+    /// It did not answer within this time.
+    Timeout(Duration),
     /// The connection broke, or what came over it was not HTTP.
     Broken(String),
     /// The connection was closed before a byte of the answer came. It had been used before.
@@ -62,7 +62,7 @@ impl fmt::Display for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unavailable(kind) => write!(f, "cannot connect: {kind}"),
-            Self::Timeout => f.write_str("no answer in time"),
+            Self::Timeout(limit) => write!(f, "no answer within {limit:?}"),
             Self::Broken(why) => write!(f, "connection broken: {why}"),
             Self::Unanswered => f.write_str("connection closed before the answer"),
             Self::Malformed(error) => write!(f, "{error}"),
@@ -198,7 +198,7 @@ impl Engine {
             match tokio::time::timeout(self.connect_timeout, Socket::connect(&self.address, self.keepalive)).await {
                 Ok(Ok(socket)) => return Ok(socket),
                 Ok(Err(error)) => UpstreamError::Unavailable(error.kind()),
-                Err(_) => UpstreamError::Timeout,
+                Err(_) => UpstreamError::Timeout(self.connect_timeout),
             };
         self.forget();
         Err(error)
@@ -296,9 +296,9 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError`].
     pub async fn send(&self, request: UpstreamRequest) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let timeout = self.engine.response_timeout;
         let (mut parts, incoming) = self.ask(request).await?.into_parts();
         self.engine.advertise(&mut parts.headers);
-        let timeout = self.engine.response_timeout;
         Ok(Response::from_parts(parts, UpstreamBody { incoming, timeout }))
     }
 
@@ -307,7 +307,7 @@ impl Upstream {
         request.headers_mut().insert(HOST, const { HeaderValue::from_static("docker") });
         *request.uri_mut() = absolute(std::mem::take(request.uri_mut()))?;
         let answer = tokio::time::timeout(self.engine.response_timeout, self.exchange(request)).await;
-        let answer = answer.map_err(|_| UpstreamError::Timeout)??;
+        let answer = answer.map_err(|_| UpstreamError::Timeout(self.engine.response_timeout))??;
         self.engine.learn(answer.headers());
         Ok(answer)
     }
@@ -370,7 +370,8 @@ impl UpstreamBody {
     /// # Errors
     /// [`UpstreamError::Broken`] if the body is cut short, [`UpstreamError::Timeout`] if the chunk does not come in time.
     pub async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        let frame = tokio::time::timeout(self.timeout, self.frame()).await.map_err(|_| UpstreamError::Timeout)?;
+        let limit = self.timeout;
+        let frame = tokio::time::timeout(limit, self.frame()).await.map_err(|_| UpstreamError::Timeout(limit))?;
         Ok(frame.transpose()?.and_then(|frame| frame.into_data().ok()))
     }
 }

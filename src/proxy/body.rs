@@ -403,7 +403,7 @@ impl ArrayRewriter {
                 Poll::Pending => {
                     let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.timeout)));
                     ready!(timer.as_mut().poll(cx));
-                    return Poll::Ready(Some(Err(Error::Upstream(UpstreamError::Timeout))));
+                    return Poll::Ready(Some(Err(Error::Upstream(UpstreamError::Timeout(self.timeout)))));
                 }
             }
             self.timer = None;

@@ -49,8 +49,8 @@ impl Downstream {
     }
 
     /// As [`Downstream::refuse`], of a client that has sent nothing. Nothing is waited for.
-    pub fn refuse_at_once(self, status: u16, message: &'static str, engine: Option<ApiVersion>) {
-        let message = Message::from(message);
+    pub fn refuse_at_once(self, status: u16, message: impl Into<Message>, engine: Option<ApiVersion>) {
+        let message = message.into();
         let _log = AccessLog::of_refusal(status, message.length(), &self.name);
         let response = OutgoingBuffer::error_response(status, message, engine);
         // There is room for it, unless the client is gone.

@@ -109,7 +109,7 @@ impl Proxy {
     }
 
     /// The answer of a server that is too busy for a request.
-    pub fn refuse_busy(&self, message: &'static str, client: &Arc<str>, delivery: &Delivery) -> Response<Filtered> {
+    pub fn refuse_busy(&self, message: String, client: &Arc<str>, delivery: &Delivery) -> Response<Filtered> {
         let mut log = AccessLog::start(client);
         let response = respond::busy(message, self.advertised());
         log.status(response.status().as_u16());

@@ -24,7 +24,7 @@ pub(super) fn error(error: Error, engine: Option<ApiVersion>) -> Response<Filter
 }
 
 /// The answer to a request for which there is no room. The client may try again in a second.
-pub(super) fn busy(message: &'static str, engine: Option<ApiVersion>) -> Response<Filtered> {
+pub(super) fn busy(message: String, engine: Option<ApiVersion>) -> Response<Filtered> {
     let mut response = own(StatusCode::SERVICE_UNAVAILABLE, message.into(), engine);
     response.headers_mut().insert(RETRY_AFTER, const { HeaderValue::from_static("1") });
     response
@@ -54,6 +54,12 @@ pub(super) fn public(error: Error) -> (u16, Message) {
         Error::Client(refusal) => (403, refusal.public()),
         Error::NewerThanEngine { client, engine } => return (400, Message::too_new(client, engine)),
         Error::OlderThanEngine { client, engine } => return (400, Message::too_old(client, engine)),
+        Error::Upstream(UpstreamError::Timeout(limit)) => {
+            return (504, format!("docker daemon did not answer within {limit:?}").into());
+        }
+        Error::TooLong { limit } | Error::Filter(FilterError::TooLarge { limit }) => {
+            return (502, format!("response withheld by policy: longer than {limit} bytes (limits.element)").into());
+        }
         // As Docker answers, so that a client that probes for Podman finds Docker.
         Error::Target(error @ TargetError::Libpod) => return (404, error.public().into()),
         Error::Target(error @ TargetError::TooLong) => return (414, error.public().into()),
@@ -72,7 +78,6 @@ pub(super) fn public(error: Error) -> (u16, Message) {
         Error::HttpVersion => (505, "streams need HTTP/1.1"),
         Error::Memory(MemoryError::Busy) => (503, "too many large answers at a time, try again later"),
         Error::Upstream(UpstreamError::Unavailable(_)) => (503, "docker daemon unavailable"),
-        Error::Upstream(UpstreamError::Timeout) => (504, "docker daemon did not answer in time"),
         Error::Upstream(
             UpstreamError::Broken(_) | UpstreamError::Unanswered | UpstreamError::Malformed(_) | UpstreamError::Version,
         )
@@ -80,7 +85,6 @@ pub(super) fn public(error: Error) -> (u16, Message) {
         Error::Unroutable
         | Error::Status
         | Error::NotJson
-        | Error::TooLong { .. }
         | Error::Memory(MemoryError::TooLarge { .. })
         | Error::Filter(_)
         | Error::Elements(_)

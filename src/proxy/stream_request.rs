@@ -230,7 +230,7 @@ impl StreamRequest {
                 self.engine.advertise(&mut head.headers);
                 head
             }
-            () = unread => return Err(UpstreamError::Timeout.into()),
+            () = unread => return Err(UpstreamError::Timeout(timeout).into()),
         };
         if head.status < 300 && !is_sent.load(Ordering::Relaxed) {
             return Err(Error::Framing.into());

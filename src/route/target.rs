@@ -171,7 +171,7 @@ impl TargetError {
     /// The text for the log. It quotes nothing from the request.
     pub const fn log(&self) -> &'static str {
         match self {
-            Self::TooLong => "request target is too long",
+            Self::TooLong => "request target is too long: its path may have 8192 bytes, all of it 65534",
             Self::Unreadable(error) => error.public(),
             Self::Escape => "request target contains a malformed escape",
             Self::DoubleEscape => "request target is escaped twice",

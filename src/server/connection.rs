@@ -1,5 +1,6 @@
 //! One connection: requests one after another, until it ends or becomes a stream.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::io;
@@ -23,6 +24,7 @@ use super::slots::{ConnectionSlot, ConnectionState};
 use crate::clients::Caller;
 use crate::proxy::{Answer, Delivery, Proxy, StreamRequest};
 use crate::socket::{AcceptedSocket, Keepalive, Socket};
+use crate::stream::requests::RequestError;
 
 /// How long a request that changes something goes on without its client.
 const UNSAFE_REQUEST_TIME: Duration = Duration::from_secs(1);
@@ -30,8 +32,6 @@ const UNSAFE_REQUEST_TIME: Duration = Duration::from_secs(1);
 const PARSER_BUFFER: usize = 400 << 10;
 /// By how much the reader may prolong a head, in bytes: no target is longer than this after it.
 const ESCAPES: usize = 64 << 10;
-/// What a client reads for whose connection there is no slot.
-const NO_SLOT: &str = "too many connections";
 
 /// What holds for every connection.
 #[derive(Debug)]
@@ -51,6 +51,18 @@ impl ConnectionSettings {
     /// The error of the system.
     pub(super) fn open(&self, socket: AcceptedSocket) -> io::Result<Socket> {
         Socket::accepted(socket, self.keepalive)
+    }
+
+    /// What a client reads of a request that is malformed, too long or too slow, with the limit.
+    fn said(&self, error: RequestError) -> Cow<'static, str> {
+        let text = error.public();
+        if error == RequestError::TooLarge {
+            Cow::Owned(format!("{text}: more than {} bytes (limits.head)", self.head_limit))
+        } else if error == RequestError::Slow {
+            Cow::Owned(format!("{text}: it took more than {:?} (timeouts.head)", self.timeouts.head))
+        } else {
+            Cow::Borrowed(text)
+        }
     }
 }
 
@@ -86,10 +98,10 @@ pub(super) async fn serve(
         });
     } else if let Some(error) = error {
         tracing::debug!(%error, "request refused");
-        client.refuse_malformed(error.status(), error.public(), engine).await;
+        client.refuse_malformed(error.status(), settings.said(error), engine).await;
     } else if is_unused && !slot.state().has_slot() {
         // Nothing has been read, and others wait for the room that it takes.
-        client.refuse_at_once(503, NO_SLOT, engine);
+        client.refuse_at_once(503, slot.shortage(), engine);
     } else if slot.state().is_ending() {
         client.end().await;
     }
@@ -183,8 +195,9 @@ async fn answer(
     if slot.state().has_slot() || Proxy::is_ping(&request) || slot.admit().await {
         return proxy.exchange(request, client, delivery).await;
     }
-    tracing::warn!("{NO_SLOT}");
-    Answer::Response(proxy.refuse_busy(NO_SLOT, client, delivery))
+    let shortage = slot.shortage();
+    tracing::warn!("{shortage}");
+    Answer::Response(proxy.refuse_busy(shortage, client, delivery))
 }
 
 /// Waits until the server stops, or another connection needs the slot of this one.

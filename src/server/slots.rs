@@ -231,6 +231,20 @@ impl ConnectionSlot {
         &self.state
     }
 
+    /// Why there is no slot: how many connections are in use, and whose limit that is.
+    pub(super) fn shortage(&self) -> String {
+        let table = self.slots.table();
+        let all = table.common + table.listeners.iter().map(|slots| slots.kept).sum::<usize>();
+        match table.listeners.get(self.listener) {
+            Some(slots) if slots.taken >= slots.limit && slots.limit < all => {
+                format!("too many connections: {} in use, the limit of this listener (connections)", slots.taken)
+            }
+            Some(_) | None => {
+                format!("too many connections: {all} are the limit of all listeners (limits.connections)")
+            }
+        }
+    }
+
     /// Waits a moment for a slot. Returns whether the connection has one.
     pub(super) async fn admit(&self) -> bool {
         if self.state.has_slot() {
@@ -417,6 +431,20 @@ mod tests {
         check(10, &[Some(3), None], 3, &[7]);
         check(10, &[Some(1), Some(4), None], 1, &[4, 5]);
         check(1000, &[None, None, None], 872, &[64, 64]);
+    }
+
+    #[test]
+    fn a_shortage_says_whose_limit_it_is() {
+        for (listeners, expected) in [
+            (&[Some(3), None][..], "too many connections: 3 in use, the limit of this listener (connections)"),
+            (&[None, None], "too many connections: 10 are the limit of all listeners (limits.connections)"),
+            (&[Some(10)], "too many connections: 10 are the limit of all listeners (limits.connections)"),
+        ] {
+            let slots = FilledSlots::new(10, 1, listeners);
+            let held = slots.fill(0);
+            assert_eq!(slots.enter(0).unwrap().shortage(), expected);
+            drop(held);
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl RequestTargetError {
             Self::Byte => "request target contains a space or a control character",
             Self::Fragment => "request target contains a fragment",
             Self::Authority => "request target names a malformed host",
-            Self::TooLong => "request target is too long",
+            Self::TooLong => "request target is too long: more than 65534 bytes",
         }
     }
 }

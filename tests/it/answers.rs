@@ -151,7 +151,9 @@ fn if_the_daemon_does_not_answer_in_time_the_answer_is_504() {
     // The connections stay open, and nothing is sent on them.
     let (answer, _connections) = handing("");
     let bench = Bench::with(answer, short_timeouts);
-    assert_eq!(status(&bench.ask(get("/containers/json"))), 504);
+    let late = bench.ask(get("/containers/json"));
+    assert_eq!(status(&late), 504);
+    assert!(late.contains(r#"{"message":"docker daemon did not answer within "#), "{late}");
     let mut client = bench.client();
     client.send(get("/events"));
     assert_eq!(status(&client.rest()), 504);

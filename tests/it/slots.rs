@@ -82,7 +82,11 @@ fn the_streams_of_one_listener_leave_slots_to_another_and_to_pings() {
     let [first, other] = ["listener", "other"].map(|name| bench.folder.path(name));
     let (held, refusal) = hold_streams(&first);
     assert_eq!(held.len(), 6);
-    assert!(refusal.starts_with("HTTP/1.1 503 ") && refusal.contains("too many connections"), "{refusal}");
+    assert!(
+        refusal.starts_with("HTTP/1.1 503 ")
+            && refusal.contains("too many connections: 8 are the limit of all listeners (limits.connections)"),
+        "{refusal}"
+    );
     assert!(refusal.contains("retry-after: 1\r\n") && refusal.contains("connection: close\r\n"), "{refusal}");
     assert_eq!(status(&ask(&first, "/containers/json")), 503);
     // The other listener has slots, and pings need none.
@@ -107,8 +111,9 @@ fn a_listener_may_have_a_limit_of_its_own() {
         config.limits.connections = Some(8);
         config.listeners[0].connections = Some(3);
     });
-    let (held, _) = hold_streams(&bench.folder.path("listener"));
+    let (held, refusal) = hold_streams(&bench.folder.path("listener"));
     let (others, _) = hold_streams(&bench.folder.path("other"));
+    assert!(refusal.contains("too many connections: 3 in use, the limit of this listener (connections)"), "{refusal}");
     // Two slots are kept for each, and the first has taken one of the others.
     assert_eq!((held.len(), others.len()), (3, 5));
 }
