@@ -26,6 +26,7 @@ pub use self::catalogue::{catalogue, describe};
 pub use self::explain::{explain, explain_request};
 pub use self::filter::filter;
 pub use self::healthcheck::healthcheck;
+use self::layout::Wrapped;
 pub use self::summary::summary;
 
 /// Success.
@@ -106,16 +107,22 @@ fn count(errors: usize) -> String {
     }
 }
 
-/// `serve`: listens until a signal arrives. The summary of what is exposed goes to `err`, like the log.
+/// `serve`: listens until a signal arrives. The summary of what is exposed goes to `err`, like the log, `width` columns wide.
 ///
 /// # Errors
 /// [`CommandError`].
-pub fn serve(arguments: &cli::ServeArgs, environment: &Environment, err: &mut dyn Write) -> Result<u8, CommandError> {
+pub fn serve(
+    arguments: &cli::ServeArgs,
+    environment: &Environment,
+    width: usize,
+    err: &mut dyn Write,
+) -> Result<u8, CommandError> {
     // First, so that a signal during the start is not lost and leaves no socket file.
     let signals = Signals::listen()?;
     let config = Config::load(arguments, environment)?;
     // Clients are served whether or not anybody reads the summary.
-    let _ = write!(err, "{}", summary(&config));
+    let mut text = Wrapped::new(err, width);
+    let _ = write!(text, "{}", summary(&config)).and_then(|()| text.flush());
     server::run(config, signals)?;
     Ok(OK)
 }

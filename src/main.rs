@@ -70,7 +70,7 @@ fn run(asked: &Command, environment: &Environment, level: LogLevel, out: &mut dy
 /// Serves. The text on standard error goes through the log, because nobody may read it.
 fn serve(arguments: &ServeArgs, environment: &Environment) -> u8 {
     let mut err = QueuedOutput::open();
-    let done = command::serve(arguments, environment, &mut err);
+    let done = command::serve(arguments, environment, layout::width(stderr()), &mut err);
     let code = done.unwrap_or_else(|error| error.report(&mut err));
     server::log::flush();
     code

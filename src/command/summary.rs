@@ -270,7 +270,8 @@ fn untouched(operation: &Operation, policy: &Policy) -> Option<String> {
             Some("stats as a stream: numbers, names of containers and interfaces")
         }
         ResponseKind::Stream(StreamKind::Progress) => {
-            Some("progress of pulls and builds, with image names and error texts")
+            let errors = if policy.shows_errors_in_full() { " and error texts" } else { "" };
+            return Some(format!("progress of pulls and builds, with image names{errors}"));
         }
         ResponseKind::Stream(StreamKind::Wait) => Some("exit codes of containers, and their error texts"),
         ResponseKind::Hijack | ResponseKind::WebSocket => {

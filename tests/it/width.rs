@@ -9,9 +9,14 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::harness::tests;
+use crate::support::program::{Program, between};
+use crate::support::proxy::Folder;
 
-pub(crate) const TESTS: &[crate::harness::Test] =
-    tests![a_pipe_gets_lines_of_a_hundred_columns, a_terminal_gets_lines_of_its_own_width];
+pub(crate) const TESTS: &[crate::harness::Test] = tests![
+    a_pipe_gets_lines_of_a_hundred_columns,
+    a_terminal_gets_lines_of_its_own_width,
+    the_summary_at_start_fits_as_well,
+];
 
 /// Commands whose lines are longer than any terminal.
 const COMMANDS: &[&[&str]] = &[
@@ -83,4 +88,21 @@ fn a_terminal_gets_lines_of_its_own_width() {
     }
     let wide = in_terminal(&["profiles"], 200);
     assert!(wide.lines().any(|line| line.chars().count() > 180), "lines use the width");
+}
+
+fn the_summary_at_start_fits_as_well() {
+    let folder = Folder::new();
+    let summary = piped(&["check", "--profile", "drop-in"]);
+    let mut command = between(&folder);
+    command.args(["--profile", "drop-in"]);
+    let program = Program::start(command);
+    let lines = program.listening();
+    let is_of_summary = |line: &&String| !line.contains("level=") && !line.starts_with("listen ");
+    let start: Vec<&str> = lines.iter().filter(is_of_summary).map(String::as_str).collect();
+    let start = start.join("\n");
+    assert_eq!(too_long(&start, PIPED_WIDTH), Vec::<&str>::new(), "{start}");
+    let shown = |text: &str| {
+        words(text.split("labels shown: ").nth(1).unwrap().split("variables shown:").next().unwrap()).len()
+    };
+    assert_eq!(shown(&start), shown(&summary), "{start}");
 }
