@@ -1,15 +1,26 @@
 //! Known texts of which a part is always the same: what may be said of a text that is hidden.
 //!
 //! A pattern such as `port {} is already in use` is a text with holes. What is said of a text that matches it is written
-//! beside it and never taken from the text. Only what comes before the first hole and behind the last one decides whether a
-//! text matches, so what is in a hole cannot change it. Two patterns that one text could match must say the same; otherwise
-//! the start or the end of a hidden value could choose between them. The work for a text is bounded by the length of the
-//! patterns, whatever the length of the text.
+//! beside it and never taken from the text. Two patterns that one text could match must say the same; otherwise the start or
+//! the end of a hidden value could choose between them. The work for a text is bounded by the length of the patterns and of
+//! a word, whatever the length of the text.
+//!
+//! There are two kinds of holes:
+//!
+//! - `{}` is anything. Only what comes before the first one and behind the last one decides whether a text matches, so what is
+//!   in it cannot change what is said. A pattern must not begin with it.
+//! - `{word}` is one word: what has no space and no quote in it, such as the name of a container. All of the text around words
+//!   decides. So it may stand anywhere, where whoever writes the text puts nothing but a word there. Behind words, one `{}` may
+//!   end the pattern.
 
 use std::fmt;
 
 /// What stands for a variable part of a pattern.
 const HOLE: &str = "{}";
+/// What stands for a variable part of a pattern that is one word.
+const WORD: &str = "{word}";
+/// The longest word, in bytes.
+const LONGEST_WORD: usize = 1024;
 /// How many bytes must come before the first hole: a text is known by its start.
 const SHORTEST_START: usize = 4;
 
@@ -20,10 +31,19 @@ pub struct Phrases(Vec<Phrase>);
 /// A pattern and what is said of the texts that match it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Phrase {
-    start: String,
-    /// `None` if the pattern has no hole.
-    end: Option<String>,
+    form: PhraseForm,
     says: String,
+}
+
+/// What a text must look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum PhraseForm {
+    /// It is this text.
+    Whole(String),
+    /// It has this start and this end.
+    Around(String, String),
+    /// It has these texts, with a word between any two of them. If it is `open`, anything may follow the last one.
+    Words { texts: Vec<String>, open: bool },
 }
 
 /// Why a pattern cannot be in a table.
@@ -31,6 +51,8 @@ pub struct Phrase {
 pub enum PhraseError {
     /// It has a hole at or near its start.
     Start,
+    /// It is not certain where a word in it ends, or a hole for anything comes before one.
+    Word,
     /// What is said has a hole, or is empty.
     Says,
     /// A text could match both this pattern and an earlier one, of which something else is said.
@@ -44,6 +66,9 @@ impl fmt::Display for PhraseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start => write!(f, "a pattern needs {SHORTEST_START} characters before its first {HOLE}"),
+            Self::Word => {
+                write!(f, "behind {WORD} comes a space, a quote, `: ` or the end, and {HOLE} only at the end")
+            }
             Self::Says => write!(f, "what is said must be a text without {HOLE}"),
             Self::Contradiction { other } => write!(f, "a text could match this and a pattern that says {other:?}"),
         }
@@ -56,36 +81,174 @@ impl Phrase {
     /// A pattern, and what is said of the texts that match it.
     ///
     /// # Errors
-    /// [`PhraseError::Start`], [`PhraseError::Says`].
+    /// [`PhraseError::Start`], [`PhraseError::Word`], [`PhraseError::Says`].
     pub fn new(pattern: &str, says: &str) -> Result<Self, PhraseError> {
-        if says.trim().is_empty() || says.contains(HOLE) {
+        if says.trim().is_empty() || [HOLE, WORD].iter().any(|hole| says.contains(hole)) {
             return Err(PhraseError::Says);
         }
-        let start = pattern.split(HOLE).next().unwrap_or_default();
-        let end = pattern.rsplit_once(HOLE).map(|(_, end)| end.to_owned());
-        if start.len() < SHORTEST_START {
-            return Err(PhraseError::Start);
-        }
-        Ok(Self { start: start.to_owned(), end, says: says.to_owned() })
-    }
-
-    fn matches(&self, text: &str) -> bool {
-        match &self.end {
-            None => text == self.start,
-            Some(end) => text.strip_prefix(self.start.as_str()).is_some_and(|rest| rest.ends_with(end.as_str())),
-        }
+        Ok(Self { form: PhraseForm::of(pattern)?, says: says.to_owned() })
     }
 
     /// Whether one text could match both. May be true although none does.
     fn overlaps(&self, other: &Self) -> bool {
-        let starts = |one: &Self, two: &Self| two.start.starts_with(&one.start);
-        let ends = |one: &str, two: &str| one.ends_with(two) || two.ends_with(one);
-        match (&self.end, &other.end) {
-            (None, _) => other.matches(&self.start),
-            (_, None) => self.matches(&other.start),
-            (Some(one), Some(two)) => (starts(self, other) || starts(other, self)) && ends(one, two),
+        match (&self.form, &other.form) {
+            (PhraseForm::Whole(text), form) | (form, PhraseForm::Whole(text)) => form.matches(text),
+            (one, two) => one.may_meet(two),
         }
     }
+}
+
+impl PhraseForm {
+    fn of(pattern: &str) -> Result<Self, PhraseError> {
+        if pattern.contains(WORD) {
+            return Self::of_words(pattern);
+        }
+        let start = pattern.split(HOLE).next().unwrap_or_default().to_owned();
+        if start.len() < SHORTEST_START {
+            return Err(PhraseError::Start);
+        }
+        Ok(match pattern.rsplit_once(HOLE) {
+            Some((_, end)) => Self::Around(start, end.to_owned()),
+            None => Self::Whole(start),
+        })
+    }
+
+    fn of_words(pattern: &str) -> Result<Self, PhraseError> {
+        let (pattern, open) = pattern.strip_suffix(HOLE).map_or((pattern, false), |shorter| (shorter, true));
+        let texts: Vec<String> = pattern.split(WORD).map(str::to_owned).collect();
+        let is_certain = |text: &String| text.starts_with(ends_word) || text.starts_with(": ");
+        let (inner, last) = (texts.iter().skip(1).rev().skip(1), texts.last());
+        let is_last = last.is_some_and(|last| is_certain(last) || (last.is_empty() && !open));
+        if pattern.contains(HOLE) || !inner.into_iter().all(is_certain) || !is_last {
+            return Err(PhraseError::Word);
+        }
+        // A pattern of words needs a text by which it is known, too.
+        if texts.iter().map(String::len).max().unwrap_or_default() < SHORTEST_START {
+            return Err(PhraseError::Start);
+        }
+        Ok(Self::Words { texts, open })
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Whole(whole) => text == whole,
+            Self::Around(start, end) => {
+                text.strip_prefix(start.as_str()).is_some_and(|rest| rest.ends_with(end.as_str()))
+            }
+            Self::Words { texts, open } => {
+                let Some((first, others)) = texts.split_first() else { return false };
+                let Some(mut rest) = text.strip_prefix(first.as_str()) else { return false };
+                for next in others {
+                    match behind_word(rest, next).and_then(|rest| rest.strip_prefix(next.as_str())) {
+                        Some(behind) => rest = behind,
+                        None => return false,
+                    }
+                }
+                *open || rest.is_empty()
+            }
+        }
+    }
+
+    /// Whether a text could have both forms.
+    fn may_meet(&self, other: &Self) -> bool {
+        let ((start, end), (other_start, other_end)) = (self.borders(), other.borders());
+        let starts = start.starts_with(other_start) || other_start.starts_with(start);
+        let ends = end.ends_with(other_end) || other_end.ends_with(end);
+        // Nearly all patterns differ there.
+        starts && ends && self.may_meet_between(other)
+    }
+
+    /// What all texts of this form begin and end with.
+    fn borders(&self) -> (&str, &str) {
+        match self {
+            Self::Whole(text) => (text, text),
+            Self::Around(start, end) => (start, end),
+            Self::Words { texts, open } => {
+                let end = texts.last().filter(|_| !open).map_or("", String::as_str);
+                (texts.first().map_or("", String::as_str), end)
+            }
+        }
+    }
+
+    /// As [`PhraseForm::may_meet`], piece by piece.
+    fn may_meet_between(&self, other: &Self) -> bool {
+        let (one, two) = (self.pieces(), other.pieces());
+        let (rows, columns) = (one.len() + 1, two.len() + 1);
+        // Whether what is left of both could be the same text, from the ends.
+        let mut meets = vec![false; rows * columns];
+        for (row, column) in (0..rows).rev().flat_map(|row| (0..columns).rev().map(move |column| (row, column))) {
+            let at = |row: usize, column: usize| meets.get(row * columns + column).copied().unwrap_or_default();
+            let found = match (one.get(row), two.get(column)) {
+                (None, None) => true,
+                (Some(PhrasePiece::Byte(a)), Some(PhrasePiece::Byte(b))) => a == b && at(row + 1, column + 1),
+                (Some(hole @ (PhrasePiece::Word | PhrasePiece::Any)), Some(piece)) => {
+                    at(row + 1, column)
+                        || (hole.may_hold(*piece) && at(row, column + 1))
+                        || (matches!(piece, PhrasePiece::Word | PhrasePiece::Any) && at(row, column + 1))
+                }
+                (Some(piece), Some(hole @ (PhrasePiece::Word | PhrasePiece::Any))) => {
+                    at(row, column + 1) || (hole.may_hold(*piece) && at(row + 1, column))
+                }
+                (Some(PhrasePiece::Word | PhrasePiece::Any), None) => at(row + 1, column),
+                (None, Some(PhrasePiece::Word | PhrasePiece::Any)) => at(row, column + 1),
+                (Some(PhrasePiece::Byte(_)), None) | (None, Some(PhrasePiece::Byte(_))) => false,
+            };
+            if let Some(cell) = meets.get_mut(row * columns + column) {
+                *cell = found;
+            }
+        }
+        meets.first().copied().unwrap_or(true)
+    }
+
+    /// The form as bytes and holes.
+    fn pieces(&self) -> Vec<PhrasePiece> {
+        let bytes = |text: &str| text.bytes().map(PhrasePiece::Byte).collect::<Vec<_>>();
+        match self {
+            Self::Whole(text) => bytes(text),
+            Self::Around(start, end) => [bytes(start), vec![PhrasePiece::Any], bytes(end)].concat(),
+            Self::Words { texts, open } => {
+                let mut pieces = Vec::new();
+                for (number, text) in texts.iter().enumerate() {
+                    pieces.extend((number > 0).then_some(PhrasePiece::Word));
+                    pieces.extend(bytes(text));
+                }
+                pieces.extend(open.then_some(PhrasePiece::Any));
+                pieces
+            }
+        }
+    }
+}
+
+/// One byte of a form, or a hole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PhrasePiece {
+    Byte(u8),
+    Word,
+    Any,
+}
+
+impl PhrasePiece {
+    /// Whether a hole may hold this piece.
+    fn may_hold(self, piece: Self) -> bool {
+        match (self, piece) {
+            (Self::Byte(_), _) => false,
+            (Self::Any, _) | (Self::Word, Self::Word | Self::Any) => true,
+            (Self::Word, Self::Byte(byte)) => !byte.is_ascii() || !ends_word(char::from(byte)),
+        }
+    }
+}
+
+/// Whether a word ends before this character.
+fn ends_word(character: char) -> bool {
+    character.is_whitespace() || matches!(character, '"' | '\'' | '`')
+}
+
+/// What is behind the word at the start of `text`, which `next` follows. `None` if there is no such word.
+fn behind_word<'t>(text: &'t str, next: &str) -> Option<&'t str> {
+    let end = text.char_indices().take(LONGEST_WORD + 1).find(|(_, c)| ends_word(*c)).map(|(at, _)| at);
+    let end = end.or_else(|| Some(text.len()).filter(|length| *length <= LONGEST_WORD))?;
+    let end = if next.starts_with(':') { end.checked_sub(1)? } else { end };
+    text.split_at_checked(end).filter(|(word, _)| !word.is_empty()).map(|(_, behind)| behind)
 }
 
 impl Phrases {
@@ -103,7 +266,7 @@ impl Phrases {
 
     /// What is said of a text. `None` if it is unknown.
     pub fn say(&self, text: &str) -> Option<&str> {
-        self.0.iter().find(|phrase| phrase.matches(text)).map(|phrase| phrase.says.as_str())
+        self.0.iter().find(|phrase| phrase.form.matches(text)).map(|phrase| phrase.says.as_str())
     }
 
     /// The number of patterns.
@@ -177,6 +340,62 @@ mod tests {
         assert!(table(&[("thing {}", "one"), ("thing {} is gone", "one")]).is_ok());
         assert!(table(&[("thing {} is gone", "one"), ("thing {} is here", "two")]).is_ok());
         assert!(table(&[("things: {}", "one"), ("thing: {}", "two")]).is_ok());
+    }
+
+    #[test]
+    fn a_word_has_no_space_and_no_quote() {
+        check("{word} is gone", "a is gone", true);
+        check("{word} is gone", "a.b-c/d:1@é is gone", true);
+        for other in
+            ["a b is gone", " is gone", "a is gone: b", "a  is gone", "a\" is gone", "a\nis gone", "\u{a0} is gone"]
+        {
+            check("{word} is gone", other, false);
+        }
+        check("\"{word}\" is gone", "\"a\" is gone", true);
+        check("\"{word}\" is gone", "\"a\"b\" is gone", false);
+        check("thing {word}: {word}: no", "thing a: b:1: no", true);
+        check("thing {word}: {word}: no", "thing a b: no", false);
+        check("thing {word}: {}", "thing a: b c", true);
+        check("thing {word}: {}", "thing a:b c", false);
+        check("thing {word}", "thing a", true);
+        check("thing {word}", "thing a b", false);
+        check("{word} is gone", &format!("{} is gone", "a".repeat(LONGEST_WORD)), true);
+        check("{word} is gone", &format!("{} is gone", "a".repeat(LONGEST_WORD + 1)), false);
+    }
+
+    #[test]
+    fn patterns_with_words_that_one_text_could_match_say_the_same() {
+        for (one, two) in [
+            ("{word} is gone", "{word} is {word}"),
+            ("{word} is gone", "thing is gone"),
+            ("{word} is gone", "things{}"),
+            ("thing {word} is gone", "thing {}"),
+            ("thing {word}: {}", "thing a: {} gone"),
+        ] {
+            for pair in [[(one, "one"), (two, "two")], [(two, "one"), (one, "two")]] {
+                check_error(&pair, &PhraseError::Contradiction { other: "one".to_owned() });
+            }
+        }
+        for (one, two) in [
+            ("{word} is gone", "no such thing: {}"),
+            ("{word} is gone", "{word} is here"),
+            ("thing {word} is gone", "thing {} is here"),
+            ("thing {word} is gone", "thing a b {}"),
+            ("\"{word}\" is gone", "{word} is gone"),
+        ] {
+            assert!(table(&[(one, "one"), (two, "two")]).is_ok(), "{one} {two}");
+        }
+    }
+
+    #[test]
+    fn it_is_certain_where_a_word_ends() {
+        for pattern in
+            ["{word}s is gone", "{word}{word} is gone", "{word}:is gone", "{} of {word} is gone", "thing {word}{}"]
+        {
+            check_error(&[(pattern, "gone")], &PhraseError::Word);
+        }
+        check_error(&[("{word} a", "gone")], &PhraseError::Start);
+        check_error(&[("{word} is gone", "{word} is gone")], &PhraseError::Says);
     }
 
     #[test]
