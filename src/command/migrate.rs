@@ -6,6 +6,7 @@
 mod cetusguard;
 mod compose;
 mod container;
+mod environment_file;
 mod foxxmd;
 mod interpolate;
 mod lines;
@@ -19,6 +20,7 @@ mod source;
 mod wollomatic;
 
 use std::io::{Read, Write};
+use std::path::Path;
 
 use self::migration::Migration;
 use self::proxies::KnownProxy;
@@ -48,7 +50,9 @@ pub fn run(arguments: &cli::MigrateArgs, input: &mut dyn Read, out: &mut dyn Wri
     };
     read.map_err(|error| unreadable(&name, &error))?;
     let proxy = arguments.proxy.as_deref().map(proxies::named).transpose()?;
-    let source = source::read(&name, &text, Selection { service: arguments.service.as_deref(), proxy })?;
+    let folder = arguments.file.as_ref().map(|file| file.parent().unwrap_or(Path::new("")));
+    let selection = Selection { service: arguments.service.as_deref(), proxy, folder };
+    let source = source::read(&name, &text, selection)?;
     let mut migration = migration_of(&source)?;
     migration.adapt_to(&source.container);
     migration.check_addresses(&source)?;

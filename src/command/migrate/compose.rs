@@ -1,34 +1,70 @@
 //! Services of a Compose file, or of the JSON that `docker compose config --format json` prints.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use super::container::{Located, Mount, ProxyContainer, PublishedPort, SourceForm, range};
+use super::environment_file::{self, Format};
 use super::interpolate::Interpolation;
 use super::lines::UNBALANCED;
 use crate::yaml::{Diagnostic, Diagnostics, Key, Node, Value};
 
-/// Reads the services of a file. Errors are collected: those of a service that runs no proxy do not matter.
-pub(super) fn services(services: &Node) -> Result<Vec<(ProxyContainer, Diagnostics)>, Diagnostic> {
+/// Reads the services of a file in `folder`. Errors are collected: those of a service that runs no proxy do not matter.
+///
+/// # Errors
+/// `services` is no mapping, or the `.env` in the folder cannot be read.
+pub(super) fn services(
+    services: &Node,
+    folder: Option<&Path>,
+) -> Result<Vec<(ProxyContainer, Diagnostics)>, Diagnostics> {
+    let project = Project::read(folder)?;
     let entries = entries(services.mapping("services")?);
-    Ok(entries.into_iter().map(|(key, node)| Service { key, node }.container()).collect())
+    Ok(entries.into_iter().map(|(key, node)| Service { key, node, project: &project }.container()).collect())
+}
+
+/// What is beside the file.
+struct Project<'f> {
+    folder: Option<&'f Path>,
+    /// The variables in its `.env`; `None` if there is none, or it was not read.
+    env: Option<BTreeMap<String, String>>,
+}
+
+impl<'f> Project<'f> {
+    fn read(folder: Option<&'f Path>) -> Result<Self, Diagnostics> {
+        let Some(path) = folder.map(|folder| folder.join(".env")) else { return Ok(Self { folder, env: None }) };
+        let Some(text) = environment_file::read(&path)? else { return Ok(Self { folder, env: None }) };
+        let (name, mut values) = (path.display().to_string(), Interpolation::default());
+        let found = environment_file::variables(&name, &text, Format::Compose, &BTreeMap::new(), &mut values)?;
+        let env = found.into_iter().map(|(name, value)| (name, value.text)).collect();
+        Ok(Self { folder, env: Some(env) })
+    }
 }
 
 /// One service.
 struct Service<'n> {
     key: &'n Key,
     node: &'n Node,
+    project: &'n Project<'n>,
 }
 
 impl Service<'_> {
     /// The container that it runs, and the errors in it.
     fn container(&self) -> (ProxyContainer, Diagnostics) {
         let mut container = ProxyContainer::new(SourceForm::Service, &self.key.name, self.key.location.clone());
-        let mut interpolation = Interpolation::default();
+        let known = self.project.env.clone().unwrap_or_default();
+        let mut interpolation = Interpolation { known, ..Interpolation::default() };
         let mut diagnostics = Diagnostics::default();
         let values = &mut interpolation;
         container.image = self.text("image", values);
         container.names.extend(self.text("container_name", values));
         container.names.extend(self.text("hostname", values));
         container.names.extend(self.aliases(values));
-        container.variables = diagnostics.ok(self.variables(values)).unwrap_or_default();
+        let own = diagnostics.ok(self.variables(values)).unwrap_or_default();
+        container.variables = self.of_files(values, &mut diagnostics);
+        // What `environment` names is not taken from a file, even if it has no value.
+        let named = self.names_of("environment");
+        container.variables.retain(|(name, _)| !named.contains(&name.as_str()));
+        container.variables.extend(own);
         container.arguments = diagnostics.ok(self.arguments(values)).unwrap_or_default();
         container.labels = diagnostics.ok(self.labels(values)).unwrap_or_default();
         container.mounts = self.items("volumes").filter_map(|node| mount(node, values)).collect();
@@ -39,16 +75,70 @@ impl Service<'_> {
         container.probe = self.probe(values);
         container.privileged = self.text("privileged", values).is_some_and(|text| text == "true");
         container.restarts = member(self.node, "restart").or(member(self.node, "deploy")).is_some();
-        for unread in ["env_file", "extends"] {
-            if member(self.node, unread).is_some() {
-                container.notes.push(format!("{unread} was not read: what it sets is missing here"));
-            }
+        if member(self.node, "extends").is_some() {
+            container.notes.push("extends was not read: what it sets is missing here".to_owned());
         }
         container.notes.append(&mut interpolation.notes);
-        if interpolation.incomplete {
-            container.note("`.env` was not read: what it sets is missing here".to_owned());
+        match (&self.project.env, self.project.folder) {
+            (Some(env), _) if !env.is_empty() => {
+                container.note("the values of `.env` were used; those of the shell come before them".to_owned());
+            }
+            (Some(_), _) => {}
+            (None, Some(_)) if interpolation.incomplete => {
+                container.note("there is no `.env` beside the file: what the shell sets is missing here".to_owned());
+            }
+            (None, None) if interpolation.incomplete => {
+                container.note("`.env` was not read: what it sets is missing here".to_owned());
+            }
+            (None, _) => {}
         }
         (container, diagnostics)
+    }
+
+    /// The variables in the files of `env_file`, in the order of the files. Of several with one name, the last counts.
+    fn of_files(&self, values: &mut Interpolation, diagnostics: &mut Diagnostics) -> Vec<(String, Located)> {
+        let Some(node) = member(self.node, "env_file") else { return Vec::new() };
+        let Some(folder) = self.project.folder else {
+            values.note("env_file was not read: what it sets is missing here".to_owned());
+            return Vec::new();
+        };
+        let files = match &node.value {
+            Value::Sequence(items) => items.as_slice(),
+            Value::Scalar { .. } | Value::Mapping(_) | Value::Null => std::slice::from_ref(node),
+        };
+        let mut found = Vec::new();
+        for file in files {
+            let text = |name: &str| member(file, name).and_then(|node| node.text("a text").ok());
+            let Some(path) = file.text("a file").ok().or_else(|| text("path")) else { continue };
+            let path = folder.join(values.resolve(path, "env_file"));
+            let format = if text("format") == Some("raw") { Format::Raw } else { Format::Compose };
+            match diagnostics.ok(environment_file::read(&path)) {
+                Some(Some(content)) => {
+                    let name = path.display().to_string();
+                    let project = self.project.env.clone().unwrap_or_default();
+                    let read = environment_file::variables(&name, &content, format, &project, values);
+                    found.extend(diagnostics.ok(read).unwrap_or_default());
+                }
+                Some(None) if text("required") != Some("false") => {
+                    values.note(format!("{} was not found: what it sets is missing here", path.display()));
+                }
+                Some(None) | None => {}
+            }
+        }
+        found
+    }
+
+    /// The names in a list of `NAME=value` or a mapping, with and without values.
+    fn names_of(&self, member_name: &str) -> Vec<&str> {
+        let Some(node) = member(self.node, member_name) else { return Vec::new() };
+        match &node.value {
+            Value::Sequence(items) => {
+                let texts = items.iter().filter_map(|item| item.text("NAME=value").ok());
+                texts.filter_map(|text| text.split('=').next()).collect()
+            }
+            Value::Mapping(members) => entries(members).into_iter().map(|(key, _)| key.name.as_str()).collect(),
+            Value::Scalar { .. } | Value::Null => Vec::new(),
+        }
     }
 
     /// The text of a member.
@@ -85,6 +175,11 @@ impl Service<'_> {
         let mut add = |name: &str, value: Option<String>, node: &Node, values: &mut Interpolation| match value {
             Some(value) => {
                 let text = values.resolve(&value, name);
+                pairs.push((name.to_owned(), Located { text, location: node.location.clone() }));
+            }
+            // The value of `.env`, as it is.
+            None if inherits && values.known.contains_key(name) => {
+                let text = values.known.get(name).cloned().unwrap_or_default();
                 pairs.push((name.to_owned(), Located { text, location: node.location.clone() }));
             }
             None if inherits => values.note(format!("{name}: its value is set outside this file, and missing here")),

@@ -1,5 +1,7 @@
 //! What runs another proxy: the one container of a text that does, or the proxy's own configuration file.
 
+use std::path::Path;
+
 use super::compose::{self, member};
 use super::container::{Located, ProxyContainer, SourceForm};
 use super::proxies::{self, KnownProxy};
@@ -72,6 +74,8 @@ pub(super) struct Selection<'s> {
     pub(super) service: Option<&'s str>,
     /// The proxy, whatever its image is called.
     pub(super) proxy: Option<KnownProxy>,
+    /// The folder of the file, in which `.env` and the files of `env_file` are. `None` if the text is in no file.
+    pub(super) folder: Option<&'s Path>,
 }
 
 /// Reads a text of any form.
@@ -84,7 +88,7 @@ pub(super) fn read(name: &str, text: &str, selection: Selection<'_>) -> Result<S
     match &document {
         Ok(document) if member(document, "services").is_some() => {
             let services = member(document, "services").unwrap_or(document);
-            let found = compose::services(services)?;
+            let found = compose::services(services, selection.folder)?;
             return chosen(name, found, &services.location, selection);
         }
         Ok(document) if is_sockguard_file(document) => {

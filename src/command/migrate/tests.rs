@@ -343,6 +343,66 @@ fn an_interpolated_image_is_recognised() {
     );
 }
 
+/// What `docker compose config` 2.40.3 prints of this folder: CONTAINERS, EVENTS, IMAGES, TASKS, NETWORKS, SERVICES and SWARM are
+/// 1; VOLUMES is 1, of the file, because `.env` sets no variable of a container; INFO is 0, PLUGINS and SECRETS have no value, and
+/// NODES is `"1"` with its quotes, which HAProxy reads as 0.
+#[test]
+fn environment_files_beside_the_file_are_read() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/migrate/project");
+    let arguments = cli::MigrateArgs { file: Some(folder.join("compose.yaml")), ..cli::MigrateArgs::default() };
+    let written = run_with(&arguments, "").unwrap();
+    let config = loaded(&written);
+    let hosts = &config.listeners[0].hosts;
+    assert!(
+        hosts.contains(&"localhost".to_owned()),
+        "the port is published to the loopback address of `.env`: {hosts:?}"
+    );
+    let open = allowed(&config);
+    for (id, is_open) in [
+        ("ContainerList", true),
+        ("SystemEvents", true),
+        ("ImageList", true),
+        ("VolumeList", true),
+        ("TaskList", true),
+        ("NetworkList", true),
+        ("ServiceList", true),
+        ("SwarmInspect", true),
+        ("SystemInfo", false),
+        ("NodeList", false),
+        ("PluginList", false),
+        ("SecretList", false),
+    ] {
+        assert_eq!(open.contains(id), is_open, "{id}: {written}");
+    }
+    check_parts(&written, &["the values of `.env` were used", "PLUGINS: its value is set outside this file"]);
+    assert!(!written.contains("none.env") && !written.contains("was not read"), "{written}");
+}
+
+#[test]
+fn an_environment_file_that_is_missing_or_wrong_is_named() {
+    let folder = std::env::temp_dir().join(format!("dockveil-migrate-env-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("compose.yaml");
+    let compose =
+        "services: {p: {image: tecnativa/docker-socket-proxy, env_file: [own.env], environment: [\"POST=${A:-0}\"]}}\n";
+    std::fs::write(&path, compose).unwrap();
+    let arguments = cli::MigrateArgs { file: Some(path), ..cli::MigrateArgs::default() };
+    let missing = run_with(&arguments, "").unwrap();
+    std::fs::write(folder.join("own.env"), "CONTAINERS=1\nPOST=\"canary\n").unwrap();
+    let wrong = run_with(&arguments, "").unwrap_err();
+    std::fs::write(folder.join("own.env"), "CONTAINERS=1\nPOST=1\n").unwrap();
+    std::fs::write(folder.join(".env"), "A=1\n").unwrap();
+    let right = run_with(&arguments, "").unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    check_parts(
+        &missing,
+        &["own.env was not found: what it sets is missing here", "there is no `.env` beside the file"],
+    );
+    assert!(wrong.len() == 1 && wrong[0].contains("own.env:2: a quote is not closed"), "{wrong:?}");
+    assert!(!wrong[0].contains("canary"), "{wrong:?}");
+    assert!(allowed(&loaded(&right)).contains("ContainerStart"), "{right}");
+}
+
 #[test]
 fn of_two_services_each_gets_a_file() {
     let text = file("two-services.yaml");
