@@ -346,7 +346,11 @@ fn write_shown(fields: &[Explained], profile: &Profile, out: &mut dyn Write) -> 
         let names: Vec<&ListedName> = profile.lines.names.iter().filter(|named| named.list == list).collect();
         let width = names.iter().map(|named| named.name.len()).max().unwrap_or(0).min(50);
         for ListedName { name, location, .. } in names {
-            let (word, name) = name.strip_prefix('!').map_or(("shown", name.as_str()), |name| ("hidden", name));
+            let (word, name) = match (name.strip_prefix('!'), name.strip_suffix('=')) {
+                (Some(name), _) => ("hidden", name),
+                (None, Some(name)) => ("name only", name),
+                (None, None) => ("shown", name.as_str()),
+            };
             writeln!(out, "  {name:width$}  {word:6}  by {location}")?;
         }
     }

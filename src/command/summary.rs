@@ -184,7 +184,8 @@ fn of_names(text: &mut String, policy: &Policy) {
     ] {
         let globs = show.names.of(list);
         if globs.has_exclusions() || (!globs.is_empty() && !policy.shows(class)) {
-            line(text, format_args!("  {list} shown: {globs}"));
+            let alone = if globs.has_names_only() { "  (NAME= shows the name, not the value)" } else { "" };
+            line(text, format_args!("  {list} shown: {globs}{alone}"));
         }
         if globs.shows_all() {
             let rest = if show.mask { "except values that look like credentials" } else { "credentials included" };

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use sha2::Sha256;
 
 /// What replaces a redacted value.
-const REDACTED: &[u8] = b"\"[redacted]\"";
+pub(super) const REDACTED: &[u8] = b"\"[redacted]\"";
 /// The number of bytes of a digest that are shown.
 const DIGEST_BYTES: usize = 8;
 

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::action::REDACTED;
 use super::credential::{self, Arguments};
 use super::json::{Cursor, DepthBudget, JsonString, KeySet, NOT_JSON, Stop};
 use super::plan::{Cause, Condition, Effect, ElementTable, HiddenForm, Listing, MemberTable, Plan, State, StateId};
@@ -320,6 +321,17 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         }
     }
 
+    /// Writes a fixed text in place of the value at the cursor, whatever that is: only its name is shown.
+    fn name_only(&mut self, state: &State, depth: DepthBudget) -> Result<(), Stop> {
+        self.write_until(self.cursor.at())?;
+        self.cursor.skip(depth)?;
+        self.out.extend_from_slice(REDACTED);
+        self.unwritten = self.cursor.at();
+        self.count(state.cause);
+        self.has_named = true;
+        Ok(())
+    }
+
     /// Skips the value at the cursor and returns its text.
     #[inline]
     fn skipped(&mut self, depth: DepthBudget) -> Result<&'d [u8], Stop> {
@@ -408,8 +420,15 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             };
             let truths = if members.conditions.is_empty() { 0 } else { self.truths(&members.conditions, None, depth)? };
             let target = members.target(row, truths).ok_or(NOT_JSON)?;
-            self.naming = Naming::Member(key);
-            let is_shown = self.value(target, depth)?;
+            let name = || key.text().map_or_else(|_| String::new(), Cow::into_owned);
+            let state = self.plan.state(target).ok_or(NOT_JSON)?;
+            let is_shown = if state.is_left_out_by_class() && members.shows_name_only(row, name, self.plan) {
+                self.name_only(state, depth)?;
+                true
+            } else {
+                self.naming = Naming::Member(key);
+                self.value(target, depth)?
+            };
             self.end_item(is_shown, &mut progress)?;
         }
         self.seen.truncate(seen);

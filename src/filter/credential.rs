@@ -46,7 +46,7 @@ use pattern::{Compiled, PATTERNS};
 use scan::Candidates;
 
 /// What replaces a credential.
-const MASK: &str = "[redacted]";
+pub(super) const MASK: &str = "[redacted]";
 
 /// How often a masked text is masked again until nothing changes. After that it is masked as a whole.
 const ROUNDS: usize = 4;
@@ -91,6 +91,11 @@ pub fn looks_like_credential(name: &str, text: &str) -> bool {
     let is_certain = name::kind(name.as_bytes()).is_some_and(|kind| kind != Kind::Doubtful);
     let is_masked = |masked: Cow<'_, str>| matches!(masked, Cow::Owned(_));
     is_certain || is_masked(mask(name, text)) || is_masked(mask_shapes(&format!("{name}={text}")))
+}
+
+/// Whether nothing in a text has the shape of a credential.
+pub(super) fn has_no_credential(text: &str) -> bool {
+    matches!(mask_shapes(text), Cow::Borrowed(_))
 }
 
 /// Whether a value is a credential because of its name.

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
+use super::credential::has_no_credential;
 use crate::schema::{ClassSet, NameList};
+
+/// The longest name that is shown without its value, in bytes.
+const LONGEST_NAME: usize = 128;
 
 /// What a profile shows of every document.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,11 +29,12 @@ pub struct NamesShown(Vec<Globs>);
 impl NamesShown {
     /// The names of a list that are shown.
     pub fn of(&self, list: NameList) -> &Globs {
-        static NONE: Globs = Globs { shown: Vec::new(), excluded: Vec::new() };
+        static NONE: Globs = Globs { shown: Vec::new(), named: Vec::new(), excluded: Vec::new() };
         self.0.get(list.index()).unwrap_or(&NONE)
     }
 
-    /// Shows more names of a list, in which `*` stands for any characters. A name behind `!` is excluded.
+    /// Shows more names of a list, in which `*` stands for any characters. A name behind `!` is excluded. Of a name with `=`
+    /// behind it, the name alone is shown.
     pub fn extend<T: AsRef<str>>(&mut self, list: NameList, names: impl IntoIterator<Item = T>) {
         if let Some(globs) = self.of_mut(list) {
             names.into_iter().for_each(|name| globs.add(name.as_ref()));
@@ -58,6 +63,7 @@ impl NamesShown {
         }
         for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
             mine.shown.extend(theirs.shown.iter().cloned());
+            mine.named.extend(theirs.named.iter().cloned());
             mine.excluded.extend(theirs.excluded.iter().cloned());
         }
     }
@@ -81,6 +87,8 @@ impl NamesShown {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Globs {
     shown: Vec<Glob>,
+    /// Those of which the name alone is shown.
+    named: Vec<Glob>,
     /// In lower case.
     excluded: Vec<Glob>,
 }
@@ -113,9 +121,29 @@ impl Globs {
         self.excluded.iter().any(|glob| glob.matches(&name))
     }
 
+    /// Whether `name` alone is shown, and a fixed text in place of its value.
+    ///
+    /// A name may hold what it should not, as a value does. So it must look like one: letters, digits and `.-_/`, without the
+    /// shape of a credential.
+    pub fn shows_name_only(&self, name: &str) -> bool {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/".contains(&byte);
+        !self.named.is_empty()
+            && name.len() <= LONGEST_NAME
+            && name.bytes().all(is_plain)
+            && self.named.iter().any(|glob| glob.matches(name))
+            && !self.matches(name)
+            && !self.excludes(name)
+            && has_no_credential(name)
+    }
+
+    /// Whether there are names that are shown alone.
+    pub fn has_names_only(&self) -> bool {
+        !self.named.is_empty()
+    }
+
     /// Whether the list shows no name.
     pub fn is_empty(&self) -> bool {
-        self.shown.is_empty()
+        self.shown.is_empty() && self.named.is_empty()
     }
 
     /// Whether any name is excluded.
@@ -132,7 +160,10 @@ impl Globs {
     fn add(&mut self, name: &str) {
         match name.strip_prefix('!') {
             Some(excluded) => self.excluded.push(Glob::new(&excluded.to_lowercase())),
-            None => self.shown.push(Glob::new(name)),
+            None => match name.strip_suffix('=') {
+                Some(named) => self.named.push(Glob::new(named)),
+                None => self.shown.push(Glob::new(name)),
+            },
         }
     }
 }
@@ -147,11 +178,12 @@ impl<T: AsRef<str>> FromIterator<T> for Globs {
 
 impl fmt::Display for Globs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.shown.iter().map(|glob| ("", glob));
-        let excluded = self.excluded.iter().map(|glob| ("!", glob));
-        for (number, (mark, glob)) in shown.chain(excluded).enumerate() {
+        let shown = self.shown.iter().map(|glob| ("", glob, ""));
+        let named = self.named.iter().map(|glob| ("", glob, "="));
+        let excluded = self.excluded.iter().map(|glob| ("!", glob, ""));
+        for (number, (before, glob, behind)) in shown.chain(named).chain(excluded).enumerate() {
             let separator = if number == 0 { "" } else { ", " };
-            write!(f, "{separator}{mark}{glob}")?;
+            write!(f, "{separator}{before}{glob}{behind}")?;
         }
         Ok(())
     }
@@ -251,6 +283,33 @@ mod tests {
         let mut merged = NamesShown::default().with(LIST, ["a*b"]);
         merged.merge(&names);
         assert!(merged.of(LIST).excludes("a*b") && merged.of(LIST).matches("axb"));
+    }
+
+    #[test]
+    fn a_name_with_a_sign_behind_it_is_shown_alone() {
+        let globs: Globs = ["app.shown", "*.*=", "!*.secret"].into_iter().collect();
+        let long = format!("a.{}", "b".repeat(LONGEST_NAME));
+        for name in ["app.other", "a.b", "com.example/a-b_c.1", "app.token"] {
+            assert!(globs.shows_name_only(name) && !globs.matches(name), "{name}");
+        }
+        for name in [
+            "app.shown",
+            "app.secret",
+            "app.SECRET",
+            "plain",
+            "a.b c",
+            "a.\u{e9}",
+            "a.\"b\"",
+            "",
+            long.as_str(),
+            "caddy.ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+        ] {
+            assert!(!globs.shows_name_only(name), "{name}");
+        }
+        assert!(globs.has_names_only() && !globs.is_empty() && !globs.shows_all());
+        assert_eq!(globs.to_string(), "app.shown, *.*=, !*.secret");
+        let alone: Globs = ["a.*="].into_iter().collect();
+        assert!(!alone.is_empty() && !alone.matches("a.b"));
     }
 
     const LIST: NameList = NameList::new(0, "list", "names");

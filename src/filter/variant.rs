@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use super::credential::MASK;
 use super::json::{Cursor, DepthBudget, JsonString, KeySet, Stop};
 use super::plan::{CompileError, Explained, Plan, Treatment, equal_folded};
 use super::{DocumentLimits, FilterError, Report, Rule, Show};
@@ -194,6 +195,12 @@ impl VariantFilter {
             };
             match shown {
                 Some(text) => members.text(name, &text)?,
+                None if self.show.names.of(self.variants.entries.list).shows_name_only(name)
+                    && !self.show.classes.contains(self.variants.entries.class) =>
+                {
+                    members.text(name, MASK)?;
+                    report.count_class(self.variants.entries.class);
+                }
                 None => report.count_class(self.variants.entries.class),
             }
         }

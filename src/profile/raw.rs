@@ -509,13 +509,17 @@ fn parameters(node: &Node, diagnostics: &mut Diagnostics) -> BTreeMap<&'static s
     found
 }
 
-/// Reads a list of names, in which `*` stands for any text. A name behind `!` is an exclusion.
+/// Reads a list of names, in which `*` stands for any text. A name behind `!` is an exclusion. A label with `=` behind it is
+/// shown without its value.
 fn globs(members: Members<'_>, list: NameList, diagnostics: &mut Diagnostics) -> Vec<ListedName> {
     let Some(node) = members.get(list.key()) else { return Vec::new() };
     let mut found: Vec<ListedName> = Vec::new();
     for (text, item) in diagnostics.texts(node, "names, in which `*` stands for any text") {
         let name = text.strip_prefix('!').unwrap_or(text);
-        let opposite = if name == text { format!("!{name}") } else { name.to_owned() };
+        // Of labels, `NAME=` shows the name alone.
+        let name = if name == text && list == lists::LABELS { text.strip_suffix('=').unwrap_or(text) } else { name };
+        let is_alone = name.len() < text.len() && !text.starts_with('!');
+        let opposite = if name == text || is_alone { format!("!{name}") } else { name.to_owned() };
         let wrong = name.chars().find(|c| "?[]{}=!".contains(*c) || c.is_whitespace());
         match wrong {
             None if name.is_empty() => diagnostics.push(item.diagnostic(format!("found {text:?}, expected a name"))),

@@ -249,7 +249,13 @@ impl<'c> Reference<'c> {
                 let mut left = Map::new();
                 for (key, member) in members {
                     let below = self.member(field, visibility, key);
-                    let found = self.value(below, format!("{path}[{}]", quoted(key)), member);
+                    let path = format!("{path}[{}]", quoted(key));
+                    if self.shows_name_only(field, visibility, key) && !self.decided.contains_key(&path) {
+                        kept = true;
+                        left.insert(key.clone(), "[redacted]".into());
+                        continue;
+                    }
+                    let found = self.value(below, path, member);
                     kept |= found.kept;
                     if let Some(value) = found.value {
                         left.insert(key.clone(), value);
@@ -312,6 +318,16 @@ impl<'c> Reference<'c> {
     fn is_listed_key(&self, name: AllowList, value: &Field, key: &str) -> bool {
         let Some((class, _)) = &value.class else { return false };
         self.is_listed(name, key) && !self.show.classes.contains(*class)
+    }
+
+    /// Whether the name of an entry is shown, and not its value, unless a rule says otherwise.
+    fn shows_name_only(&self, field: Option<&Field>, visibility: Visibility, key: &str) -> bool {
+        let (Some(field), Visibility::BySchema(known)) = (field, visibility) else { return false };
+        let Some((class, _)) = field.any_member.as_ref().and_then(|value| value.class.as_ref()) else { return false };
+        let shows = |class: Class| self.show.classes.contains(class);
+        let shows_key = field.key_class.as_ref().is_some_and(|(class, _)| shows(*class));
+        let is_entry = !field.members.contains_key(key) && !known.kept && !shows(*class) && !shows_key;
+        is_entry && self.names(known.name).is_some_and(|names| names.shows_name_only(key))
     }
 
     fn is_listed(&self, name: AllowList, text: &str) -> bool {

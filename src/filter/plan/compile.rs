@@ -497,6 +497,8 @@ impl<'c> Compiler<'c> {
         keys.extend(list.map(|_| KeyMatch::Listed));
         let other = keys.len();
         keys.push(KeyMatch::Other);
+        let named =
+            keys.iter().filter(|_| self.has_names_only(list)).map(|key| self.may_be_named(subset, *key)).collect();
         let mut targets = Vec::new();
         for key in keys {
             for truths in 0..1_usize << conditions.all.len() {
@@ -511,7 +513,22 @@ impl<'c> Compiler<'c> {
         let row = |row: usize| targets.get(row << conditions.all.len()..(row + 1) << conditions.all.len());
         let differs = |index: &usize| list.is_some() || row(*index) != row(other);
         let folded = folds.into_iter().zip(names.len()..).filter(|(_, index)| differs(index)).collect();
-        Ok(MemberTable { names: Names::new(names), folded, list, conditions: conditions.all, targets, other })
+        Ok(MemberTable { names: Names::new(names), folded, list, conditions: conditions.all, targets, other, named })
+    }
+
+    /// Whether a list shows some names alone, where it does not show every entry.
+    fn has_names_only(&self, list: Option<Listing>) -> bool {
+        list.is_some_and(|listing| !listing.is_open && self.show.names.of(listing.list).has_names_only())
+    }
+
+    /// Whether a key is that of an entry: no member of the schema, in no spelling, and none that is shown.
+    fn may_be_named(&self, subset: &Subset<'c>, key: KeyMatch<'_>) -> bool {
+        let field = subset.field.map_or(&SHAPELESS, |field| field.0);
+        match key {
+            KeyMatch::Exact(name) => matches!(self.alike(field, &fold(name)), Ok(None)),
+            KeyMatch::Other => true,
+            KeyMatch::Folded(_) | KeyMatch::Listed => false,
+        }
     }
 
     fn element_table(&mut self, subset: &Subset<'c>) -> Result<ElementTable, CompileError> {

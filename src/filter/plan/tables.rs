@@ -106,6 +106,8 @@ pub(in crate::filter) struct MemberTable {
     pub(super) targets: Vec<StateId>,
     /// The row of all other keys.
     pub(super) other: usize,
+    /// For each row, whether the name of its member may be shown alone. Empty if the list has no such names.
+    pub(super) named: Vec<bool>,
 }
 
 /// The states that the elements of an array lead to: a row for all of them, then one for those in the allow-list.
@@ -162,6 +164,12 @@ impl State {
         [self.string, self.number, self.boolean, self.null, self.object, self.array]
     }
 
+    /// Whether the value is hidden because of its class, and nothing stands in its place.
+    pub(in crate::filter) fn is_left_out_by_class(&self) -> bool {
+        let is_by_class = matches!(self.cause, Cause::Class(_));
+        self.string == Effect::Hide && is_by_class && !self.is_kept && self.hidden == HiddenForm::Absent
+    }
+
     /// Whether the value's text is copied, whatever its type.
     pub(super) fn is_copied(&self) -> bool {
         self.effects() == [Effect::Copy; 6]
@@ -193,6 +201,13 @@ impl MemberTable {
             Some(list) if plan.lists(list, key) => self.other.saturating_sub(1),
             Some(_) | None => self.other,
         }
+    }
+
+    /// Whether the name of a member in `row` is shown alone: if its value is hidden because of its class, a fixed text takes its
+    /// place.
+    pub(in crate::filter) fn shows_name_only(&self, row: usize, name: impl FnOnce() -> String, plan: &Plan) -> bool {
+        let is_named = self.named.get(row).copied().unwrap_or_default();
+        is_named && self.list.is_some_and(|list| plan.names.of(list.list).shows_name_only(&name()))
     }
 
     /// The row of the member called `name`, or of all other keys.

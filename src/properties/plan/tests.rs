@@ -201,7 +201,17 @@ fn show() -> impl Strategy<Value = Show> {
         1 => Just(ClassSet::EMPTY),
         1 => Just(ClassSet::ALL),
     ];
-    let globs = || select(vec![vec![], vec!["a", "T*"], vec!["*"], vec!["*", "!a"], vec!["!A", "!t*"]]);
+    let globs = || {
+        select(vec![
+            vec![],
+            vec!["a", "T*"],
+            vec!["*"],
+            vec!["*", "!a"],
+            vec!["!A", "!t*"],
+            vec!["*=", "T*", "!a"],
+            vec!["a="],
+        ])
+    };
     (classes, any::<bool>(), globs(), globs()).prop_map(|(classes, unknown, labels, env)| Show {
         classes,
         unknown,

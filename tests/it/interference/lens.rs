@@ -122,6 +122,9 @@ impl Walk<'_> {
                     self.field(member, &format!("{path}{}", step(name)), may_be_absent, value);
                 }
                 (None, Some(_), Some(list)) if names(list).matches(name) => {}
+                (None, Some(_), Some(list)) if names(list).shows_name_only(name) => {
+                    self.push(&format!("{path}.*"), false, false);
+                }
                 (None, Some(_), Some(_)) => self.push(&format!("{path}.*"), true, false),
                 (None, Some(any), None) => self.field(any, &format!("{path}.*"), !self.shows_keys(path), value),
                 (None, None, _) if self.lens.profile.show.unknown => {}

@@ -37,7 +37,7 @@ pub(super) const MUTATIONS: [Mutation; 12] = [
 ];
 
 /// A name that no profile lists, no schema has and no engine writes.
-const UNLISTED: &str = "interference.unlisted";
+const UNLISTED: &str = "interference-unlisted";
 
 impl Mutation {
     /// Whether a location can be changed in this way.
@@ -147,12 +147,12 @@ fn with_more(value: &Value, count: usize) -> Value {
     match &mut value {
         Value::Object(members) => {
             let sample = members.values().next().cloned().unwrap_or_else(|| json!("more"));
-            members.extend((0..count).map(|number| (format!("{UNLISTED}.{number}"), sample.clone())));
+            members.extend((0..count).map(|number| (format!("{UNLISTED}-{number}"), sample.clone())));
         }
         Value::Array(elements) => {
             // A text may be listed by its name, so a text that is added has a name of its own.
             let sample = elements.iter().find(|element| !element.is_string()).cloned();
-            let more = |number| sample.clone().unwrap_or_else(|| json!(format!("{UNLISTED}.{number}=more")));
+            let more = |number| sample.clone().unwrap_or_else(|| json!(format!("{UNLISTED}-{number}=more")));
             elements.extend((0..count).map(more));
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
