@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![
     compose_v2_shows_a_project_and_cannot_change_it,
     glances_shows_the_same_but_for_commands,
     an_mcp_server_shows_the_same_but_for_what_is_hidden,
+    another_mcp_server_shows_the_same_but_for_what_is_hidden,
     docker_shows_the_same_but_for_what_is_hidden,
     what_docker_may_not_do_is_denied_without_a_canary,
     docker_shows_the_same_processes_without_commands,
@@ -437,6 +438,51 @@ fn bollard_shows_the_same_but_for_what_is_hidden() -> Outcome {
         ],
         &["$.inspect.Config.Env", "$.top.command", "$.list[*].Command", "$.image.Config.Env"],
     );
+    Ok(())
+}
+
+/// dockerbro speaks the protocol by itself, and the SDK for Python to the engine.
+fn another_mcp_server_shows_the_same_but_for_what_is_hidden() -> Outcome {
+    let _server = installed::client("python/bin/dockerbro")?;
+    let python = installed::client("python/bin/python")?;
+    let (engine, proxy) = behind("mcp")?;
+    let script = installed::script("dockerbro.py");
+    let program = [&python, script.as_str(), "web", "story"];
+    let [direct, through] = at_once([&engine.socket(), &proxy.socket()], |socket| {
+        let run = cli::run(socket, &program, "");
+        assert!(run.status.success(), "{}", cli::outputs(&run));
+        serde_json::from_slice::<Value>(&run.stdout).unwrap()
+    });
+    for same in ["server", "tools", "images", "containers"] {
+        assert_eq!(through[same], direct[same], "{same}");
+    }
+    let lines = |shown: &Value, name: &str| {
+        let lines = shown["inspected"][name].as_array().unwrap().iter();
+        lines.map(|line| line.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for name in ["web", "story"] {
+        let (direct, through) = (lines(&direct, name), lines(&through, name));
+        assert_eq!((&through[..2], through.len()), (&direct[..2], direct.len()), "{through:?}");
+        // A mount has its place in the container, and none on the host.
+        let mounts = |lines: &[String]| {
+            let found = lines.iter().filter_map(|line| line.split_once(" -> "));
+            let mut found: Vec<(String, String)> = found.map(|(from, to)| (from.trim().into(), to.into())).collect();
+            found.sort_by(|one, other| one.1.cmp(&other.1));
+            found
+        };
+        let (before, after) = (mounts(&direct), mounts(&through));
+        let places = |mounts: &[(String, String)]| mounts.iter().map(|(_, to)| to.clone()).collect::<Vec<_>>();
+        assert_eq!(places(&after), places(&before));
+        assert!(after.iter().all(|(from, _)| !from.contains(['/', '-'])), "{after:?}");
+        assert!(name != "web" || before.iter().any(|(from, _)| from.contains("canary")), "{before:?}");
+    }
+    for (call, outcome) in through["denied"].as_object().unwrap() {
+        let outcome = outcome.as_str().unwrap();
+        assert!(
+            outcome.starts_with("Error: 403 ") && outcome.contains("the profile mcp does not allow "),
+            "{call}: {outcome}"
+        );
+    }
     Ok(())
 }
 
