@@ -133,6 +133,9 @@ mod tests {
         check("ContainerInspect", 24, 45, &[], false);
         check("ContainerInspect", 45, 51, &[], true);
         check("ImageList", 43, 44, &[], false);
+        check("ImageList", 24, 42, &["all"], true);
+        check("ImageList", 24, 42, &["filter"], false);
+        check("ImageList", 40, 41, &["filter"], false);
         check("ContainerStop", 24, 44, &["t"], true);
         check("ContainerStop", 24, 44, &["signal"], false);
         check("ContainerStop", 42, 44, &["signal"], true);
