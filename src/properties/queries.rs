@@ -161,22 +161,7 @@ impl Pairs {
 
 /// Decodes escapes and pluses. What is no escape has been refused.
 fn decoded(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((byte, behind)) = rest.split_first() {
-        rest = behind;
-        match byte {
-            b'%' => {
-                let (digits, behind) = rest.split_at_checked(2).unwrap_or((rest, &[]));
-                let digits = str::from_utf8(digits).unwrap_or_default();
-                bytes.extend(u8::from_str_radix(digits, 16));
-                rest = behind;
-            }
-            b'+' => bytes.push(b' '),
-            other => bytes.push(*other),
-        }
-    }
-    bytes
+    super::target::decoded_bytes(text, true).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -125,6 +125,11 @@ fn upstream(route: &Route, version: ApiVersion) -> String {
 
 /// Decodes escapes once, as Go does; `plus` says that a plus is a space. `None` for what is no escape, or no UTF-8.
 fn decoded(text: &str, plus: bool) -> Option<String> {
+    String::from_utf8(decoded_bytes(text, plus)?).ok()
+}
+
+/// As [`decoded`], whether or not it is UTF-8.
+pub(super) fn decoded_bytes(text: &str, plus: bool) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((byte, behind)) = rest.split_first() {
@@ -142,7 +147,7 @@ fn decoded(text: &str, plus: bool) -> Option<String> {
             other => bytes.push(*other),
         }
     }
-    String::from_utf8(bytes).ok()
+    Some(bytes)
 }
 
 /// The parameters of a query; empty ones mean nothing.
