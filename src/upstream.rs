@@ -61,6 +61,7 @@ pub enum UpstreamError {
 impl fmt::Display for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unavailable(std::io::ErrorKind::NotFound) => f.write_str("cannot connect: no such socket"),
             Self::Unavailable(kind) => write!(f, "cannot connect: {kind}"),
             Self::Timeout(limit) => write!(f, "no answer within {limit:?}"),
             Self::Broken(why) => write!(f, "connection broken: {why}"),

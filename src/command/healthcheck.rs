@@ -157,7 +157,8 @@ fn ping_over(mut stream: impl Read + Write, name: &str, statuses: &[&str]) -> io
     if statuses.iter().any(|status| answer.ends_with(format!(" {status}").as_bytes())) {
         return Ok(());
     }
-    Err(io::Error::other(format!("unexpected answer {:?}", String::from_utf8_lossy(&answer))))
+    let why = if answer.ends_with(b" 503") { ", as when the engine is down" } else { "" };
+    Err(io::Error::other(format!("unexpected answer {:?}{why}", String::from_utf8_lossy(&answer))))
 }
 
 #[cfg(test)]
