@@ -930,6 +930,39 @@ mod built_in {
         assert!(places > 60, "{places}");
     }
 
+    #[test]
+    fn a_name_that_is_shown_alone_says_nothing_of_its_value() {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let entries = json!({"a.x": "canary", "a.secret": "canary", "a. canary": "1", "b": "canary"});
+        let names = NamesShown::default().with(lists::LABELS, ["a.*=", "!a.secret"]);
+        let show = Show { names, unknown: false, classes: ClassSet::EMPTY, mask: true };
+        let mut places = 0;
+        for (schema, document) in with_entries(&catalogue, lists::LABELS, &entries) {
+            let plan = Plan::compile(&catalogue, &schema, &show, &[]).unwrap();
+            let document = document.to_string();
+            let left = applied(&plan, &document).unwrap();
+            // Entries of a list are hidden with their names.
+            let is_map = document.contains("\"a.x\":");
+            assert_eq!(left.contains("\"a.x\":\"[redacted]\""), is_map, "{schema} {document}: {left}");
+            assert!(!left.contains("canary") && !left.contains("secret") && !left.contains("\"b\""), "{left}");
+            for other in ["\"\"", "null", "7", "true", "[\"canary\"]", "{\"a.x\":\"canary\"}"] {
+                let changed = document.replace("\"canary\"", other);
+                assert_eq!(applied(&plan, &changed).unwrap(), left, "{schema} {changed}");
+            }
+            places += usize::from(is_map);
+        }
+        assert!(places > 15, "{places}");
+        // A rule has the last word.
+        for (text, expected) in [("blank $.Labels['a.x']", "{}"), ("keep $.Labels['a.x']", r#"{"Labels":{"a.x":"v"}}"#)]
+        {
+            let rule = Rule { on: "Volume".to_owned(), ..rule(text) };
+            let plan = Plan::compile(&catalogue, "Volume", &show, &[rule]).unwrap();
+            let left = applied(&plan, r#"{"Labels":{"a.x":"v","b":"v"}}"#).unwrap();
+            assert_eq!(left.contains("a.x"), expected.contains("a.x"), "{text}: {left}");
+            assert!(!left.contains("[redacted]"), "{text}: {left}");
+        }
+    }
+
     /// The same names in every list.
     fn every_list<const N: usize>(names: [&str; N]) -> NamesShown {
         lists::ALL.into_iter().fold(NamesShown::default(), |shown, list| shown.with(list, names))

@@ -570,6 +570,18 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_a_label_is_shown_alone() {
+        let show = Show { names: NamesShown::default().with(LABELS, ["*.*=", "app.a"]), ..Show::default() };
+        let filter = compile(&show, &[]);
+        check(
+            &filter,
+            "container",
+            json!({"app.a": "seen", "app.b": "canary", "exitCode": "1", "plain": "canary"}),
+            json!({"app.a": "seen", "app.b": "[redacted]"}),
+        );
+    }
+
+    #[test]
     fn a_rule_hides_a_label_of_the_allow_list() {
         let rules = crate::yaml::parse("p.yaml", "- {on: Event, redact: \"$.Actor.Attributes['app']\"}\n").unwrap();
         let rules = crate::filter::parse_rules(&rules, |_| true);

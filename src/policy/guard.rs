@@ -532,6 +532,17 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_cannot_read_a_label_of_which_the_name_is_shown_alone() {
+        for (label, expected) in [("app.a=b", Ok(())), ("app.b=c", Err(Denial::Oracle)), ("app.b", Err(Denial::Oracle))]
+        {
+            let target = format!("/containers/json?filters={{%22label%22:[%22{label}%22]}}");
+            let route = find("GET", &target).unwrap().unwrap();
+            let show = Show { names: NamesShown::default().with(LABELS, ["app.a", "app.*="]), ..Show::default() };
+            assert_eq!(check_shown(&route, &show), expected, "{label}");
+        }
+    }
+
+    #[test]
     fn a_filter_on_labels_can_name_only_labels_that_are_shown() {
         for id in [
             "ContainerList",
