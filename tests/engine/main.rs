@@ -67,6 +67,7 @@ fn main() -> ExitCode {
     harness::run(&Suite {
         tests: &[
             docker_command::TESTS,
+            sdk::TESTS,
             answers::TESTS,
             compose::TESTS,
             deploy::TESTS,
@@ -83,7 +84,6 @@ fn main() -> ExitCode {
             events::TESTS,
             read_first::TESTS,
             streams::TESTS,
-            sdk::TESTS,
             superfluous::TESTS,
             clients::TESTS,
             canaries::TESTS,

@@ -159,8 +159,35 @@ pub(crate) fn run(suite: &Suite) -> ExitCode {
         let default = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| record(info).unwrap_or_else(|| default(info))));
     }
-    let trial = |test: Test| Trial::ignorable_test(test.name(), move || run_one(test, limit, missing, capture));
-    libtest_mimic::run(&arguments, tests.into_iter().map(trial).collect()).exit_code()
+    let times = Times::default();
+    let trial = |test: Test| {
+        let times = times.clone();
+        let timed = move || {
+            let start = Instant::now();
+            let outcome = run_one(test, limit, missing, capture);
+            times.lock().unwrap_or_else(PoisonError::into_inner).push((start.elapsed(), test.name()));
+            outcome
+        };
+        Trial::ignorable_test(test.name(), timed)
+    };
+    let conclusion = libtest_mimic::run(&arguments, tests.into_iter().map(trial).collect());
+    print_slowest(&times);
+    conclusion.exit_code()
+}
+
+/// How long tests have taken.
+type Times = Arc<Mutex<Vec<(Duration, &'static str)>>>;
+
+/// Prints the tests that took longest, of those that took over a second.
+fn print_slowest(times: &Times) {
+    let mut times = times.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    times.retain(|(time, _)| *time > Duration::from_secs(1));
+    times.sort();
+    let slowest = times.iter().rev().take(8).map(|(time, name)| format!("{name} {:.1} s", time.as_secs_f32()));
+    let slowest: Vec<String> = slowest.collect();
+    if !slowest.is_empty() {
+        eprintln!("slowest tests: {}", slowest.join(", "));
+    }
 }
 
 /// Runs one test on a thread of its own, which is left behind if the test exceeds its limit.
