@@ -3,13 +3,16 @@
 //! A line names clients by what the system, the certificate or the engine says of them, never by what they say themselves.
 //! What is not known of a client is never taken for anything: see [`ClientMatch::Unknown`].
 
+mod certificate;
 mod range;
 
 use std::fmt;
 use std::net::IpAddr;
 
+pub use self::certificate::CertificateSelector;
 pub use self::range::{AddressRange, RangeError};
 use crate::socket::Peer;
+use crate::tls::{CertificateNames, KeyPin};
 
 /// The clients that a line names. All that it says must be true of a client. A line that says nothing names nobody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub struct ClientSelector {
     pub gid: Option<u32>,
     /// Where the connection comes from: one of these.
     pub addresses: Vec<AddressRange>,
+    /// What the certificate says.
+    pub certificate: Option<CertificateSelector>,
 }
 
 /// What is known of a client.
@@ -27,6 +32,49 @@ pub struct ClientSelector {
 pub struct Caller {
     /// What the system says of the other end of the connection.
     pub peer: Peer,
+    /// What its certificate says, if it has proved that it has one.
+    pub certificate: Option<CertificateNames>,
+}
+
+impl From<Peer> for Caller {
+    fn from(peer: Peer) -> Self {
+        Self { peer, certificate: None }
+    }
+}
+
+impl Caller {
+    /// What counts as one client: the best proof of who it is.
+    pub fn id(&self) -> CallerId {
+        match (&self.certificate, &self.peer) {
+            (Some(CertificateNames { key: Some(key), .. }), _) => CallerId::Key(*key),
+            (_, Peer::Process { uid, .. }) => CallerId::User(*uid),
+            (_, Peer::Address(address)) => CallerId::Address(address.ip().to_canonical()),
+            (_, Peer::Gone) => CallerId::Nobody,
+        }
+    }
+}
+
+/// For the log: `certificate traefik 172.20.0.5:4711`, `uid 1000 pid 7`.
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(certificate) = &self.certificate {
+            write!(f, "certificate {certificate} ")?;
+        }
+        write!(f, "{}", self.peer)
+    }
+}
+
+/// What counts as one client, for its limits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CallerId {
+    /// All that have a certificate with this key.
+    Key(KeyPin),
+    /// All processes of a user.
+    User(u32),
+    /// All connections from an address.
+    Address(IpAddr),
+    /// Nobody that is known.
+    Nobody,
 }
 
 /// Whether a line names a client.
@@ -41,7 +89,16 @@ pub enum ClientMatch {
 impl ClientSelector {
     /// Whether this names a client.
     pub fn matches(&self, caller: &Caller) -> ClientMatch {
-        if *self != Self::default() && self.names_peer(&caller.peer) { ClientMatch::Named } else { ClientMatch::Other }
+        let certificate = || match (&self.certificate, &caller.certificate) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(selector), Some(names)) => selector.matches(names),
+        };
+        if *self != Self::default() && self.names_peer(&caller.peer) && certificate() {
+            ClientMatch::Named
+        } else {
+            ClientMatch::Other
+        }
     }
 
     /// Whether what the system says of the connection is what this says.
@@ -68,6 +125,7 @@ impl fmt::Display for ClientSelector {
             let ranges: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
             parts.push(format!("address {}", ranges.join(" or ")));
         }
+        parts.extend(self.certificate.as_ref().map(|certificate| format!("certificate {certificate}")));
         f.write_str(&parts.join(", "))
     }
 }
@@ -77,11 +135,11 @@ mod tests {
     use super::*;
 
     fn process(uid: u32, gid: u32) -> Caller {
-        Caller { peer: Peer::Process { uid, gid, pid: Some(7) } }
+        Peer::Process { uid, gid, pid: Some(7) }.into()
     }
 
     fn at(address: &str) -> Caller {
-        Caller { peer: Peer::Address(address.parse().unwrap()) }
+        Peer::Address(address.parse().unwrap()).into()
     }
 
     fn ranges(texts: &[&str]) -> ClientSelector {
@@ -105,7 +163,7 @@ mod tests {
             (process(0, 990), false, true),
             (process(990, 1000), false, false),
             (at("10.0.0.1:1000"), false, false),
-            (Caller { peer: Peer::Gone }, false, false),
+            (Caller::from(Peer::Gone), false, false),
         ] {
             check(&user, &caller, by_user);
             check(&group, &caller, by_group);
@@ -131,12 +189,12 @@ mod tests {
             check(&some, &at(address), is_named);
         }
         check(&some, &process(0, 0), false);
-        check(&some, &Caller { peer: Peer::Gone }, false);
+        check(&some, &Caller::from(Peer::Gone), false);
     }
 
     #[test]
     fn a_line_that_says_nothing_names_nobody() {
-        for caller in [process(0, 0), at("127.0.0.1:1"), Caller { peer: Peer::Gone }] {
+        for caller in [process(0, 0), at("127.0.0.1:1"), Caller::from(Peer::Gone)] {
             check(&ClientSelector::default(), &caller, false);
         }
     }

@@ -9,6 +9,7 @@ mod memory;
 mod note;
 mod raw;
 mod source;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -21,9 +22,10 @@ use crate::cli::{ConfigFiles, Environment, ServeArgs};
 use crate::filter;
 use crate::policy::Policy;
 use crate::socket::{Address, Keepalive, SocketOwner};
+use crate::tls::ServerTls;
 use crate::yaml::{Diagnostics, Location};
 
-pub use self::clients::ClientRule;
+pub use self::clients::{ClientLimits, ClientRule};
 use self::compat::RunAs;
 pub use self::filters::{FilterSources, Filters};
 pub use self::memory::{DocumentMemory, MemorySource};
@@ -79,6 +81,8 @@ pub struct Listener {
     pub mode: Option<u32>,
     /// The user and group of a Unix socket.
     pub owner: SocketOwner,
+    /// How it proves itself and what it trusts, if clients come over TLS.
+    pub tls: Option<ServerTls>,
     /// The address of its engine; that of the configuration if `None`.
     pub upstream: Option<Address>,
     /// What its clients may request and see. If it lists clients, those that it does not list: nothing.
@@ -101,6 +105,7 @@ impl Listener {
             address,
             mode: None,
             owner: SocketOwner::default(),
+            tls: None,
             upstream: None,
             policy,
             clients: None,
@@ -401,6 +406,7 @@ fn compile(
         listeners.extend(diagnostics.ok(policy).map(|policy| Listener {
             mode: listener.mode,
             owner: listener.owner,
+            tls: listener.tls,
             upstream: listener.upstream.map(|(address, _)| address),
             clients: clients.map(Arc::from),
             origins: listener.origins,
@@ -753,7 +759,7 @@ mod tests {
                 "3:66: found a list, expected the name of a profile",
                 "3:73: unknown key \"uuid\", did you mean \"uid\"?",
                 "3:103: expected `profile` with the profile of these clients",
-                "3:113: names no client, expected one of uid, gid, address",
+                "3:113: names no client, expected one of uid, gid, address, certificate",
             ],
         );
         check(
@@ -781,6 +787,52 @@ mod tests {
             &[
                 "3:5: `profile` and `clients` exclude each other: each client has a profile of its own",
                 "4:45: never used: 4:15 names the same clients, and the first line wins",
+            ],
+        );
+    }
+
+    #[test]
+    fn every_error_in_tls_is_reported() {
+        #[track_caller]
+        fn check(listener: &str, expected: &[&str]) {
+            let wrong = load(&format!("listeners:\n  - {listener}\n")).unwrap_err();
+            let folder = format!("{}/", std::env::temp_dir().display());
+            let wrong: Vec<String> = wrong.iter().map(|wrong| wrong.replace(&folder, "/tmp/")).collect();
+            assert_eq!(wrong, expected, "{listener}");
+        }
+        let tcp = "listen: tcp://127.0.0.1:1";
+        check(
+            &format!("{tcp}\n    tls: {{certificate: nowhere/a, key: nowhere/b}}"),
+            &[
+                "3:10: expected `client_ca` with a file in PEM",
+                "3:24: /tmp/nowhere/a: cannot be read: No such file or directory (os error 2)",
+                "3:40: /tmp/nowhere/b: cannot be read: No such file or directory (os error 2)",
+            ],
+        );
+        check(&format!("{tcp}\n    tls:"), &["3:8: found nothing, expected `certificate`, `key` and `client_ca`"]);
+        check(
+            "listen: unix:///run/a\n    tls: {}",
+            &[
+                "3:10: \"tls\" does not apply to a Unix socket",
+                "3:10: expected `certificate` with a file in PEM",
+                "3:10: expected `client_ca` with a file in PEM",
+                "3:10: expected `key` with a file in PEM",
+            ],
+        );
+        check(
+            &format!(
+                "{tcp}\n    clients:\n      - {{certificate: {{cn: a}}, profile: dashboard}}\n      - {{certificate: {{}}, profile: dashboard}}\n      - {{certificate: {{cn: \"*\", dns: , spiffe: web, key: \"md5:1\", cnn: a}}, profile: dashboard}}"
+            ),
+            &[
+                "4:10: \"certificate\" needs `tls` of the listener, with the authority of its clients",
+                "5:10: \"certificate\" needs `tls` of the listener, with the authority of its clients",
+                "5:23: names no certificate, expected one of cn, dns, uri, spiffe, key",
+                "6:10: \"certificate\" needs `tls` of the listener, with the authority of its clients",
+                "6:28: found \"*\", expected the whole name, without a pattern",
+                "6:36: found nothing, expected the whole name",
+                "6:48: found \"web\", expected a SPIFFE id such as spiffe://example.org/web",
+                "6:58: found \"md5:1\", expected sha256: and 64 hexadecimal digits",
+                "6:67: unknown key \"cnn\", did you mean \"cn\"?",
             ],
         );
     }

@@ -3,6 +3,7 @@
 //! Each worker is a thread with its own runtime, its own connections to the engine, and a share of the clients. No exchange
 //! waits for another thread.
 
+mod client_slots;
 mod clients;
 mod connection;
 mod descriptors;
@@ -13,6 +14,7 @@ mod request_reader;
 mod signals;
 mod slots;
 mod socket_file;
+mod tls;
 mod worker;
 
 use std::fmt;
@@ -100,7 +102,9 @@ pub fn start(config: Config) -> Result<Running, ServerError> {
 /// As [`start`]; `None` if `is_stopped` says between two steps that nobody wants the server any more.
 fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<Option<Running>, ServerError> {
     let count = std::thread::available_parallelism().map_or(1, usize::from).min(WORKER_LIMIT);
-    let plan = DescriptorPlan::new(descriptors::raise_limit(), config.listeners.len(), count);
+    // What comes over TLS is decrypted into a pair of sockets.
+    let each = if config.listeners.iter().any(|listener| listener.tls.is_some()) { 4 } else { 2 };
+    let plan = DescriptorPlan::new(descriptors::raise_limit(), config.listeners.len(), count, each);
     let slots = plan.slots(config.limits.connections).map_err(ServerError::Descriptors)?;
     let Some(bound) = open_listeners(&config, is_stopped)? else { return Ok(None) };
     drop_privileges(&config)?;
@@ -111,6 +115,7 @@ fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<
     log::start_writer().map_err(ServerError::Worker)?;
     let listeners = config.listeners.iter().map(|listener| listener.connections).collect();
     let slots = Arc::new(Slots::new(&SlotLimits { slots, overflow: plan.overflow, listeners }));
+    let client_slots = Arc::<client_slots::ClientSlots>::default();
     let (dispatcher, assigned) = Dispatcher::new(slots.clone(), count);
     let (stop, stopping) = watch::channel(false);
     let (ending, ended) = mpsc::channel(1);
@@ -123,6 +128,7 @@ fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<
         let worker = Worker {
             number,
             slots: slots.clone(),
+            client_slots: client_slots.clone(),
             settings: settings.clone(),
             assigned,
             stopping: stopping.clone(),
@@ -235,7 +241,8 @@ fn start_worker(
             listener: bound.address().to_string().into(),
             refused: None,
         };
-        listeners.push((bound.share()?, Arc::new(ListenerProxies::new(proxy, listener.clients.as_ref()))));
+        let proxies = ListenerProxies::new(listeners.len(), proxy, listener, &worker.client_slots);
+        listeners.push((bound.share()?, Arc::new(proxies)));
     }
     let runtime = runtime().on_thread_park(log::hand_over).build()?;
     std::thread::Builder::new().name(format!("worker-{}", worker.number)).spawn(move || {

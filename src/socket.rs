@@ -212,6 +212,8 @@ pub enum Socket {
     Unix(UnixStream),
     /// Over TCP, Nagle's algorithm off.
     Tcp(TcpStream),
+    /// Over TLS: what it carries, through a Unix socket within this process.
+    Decrypted(UnixStream),
 }
 
 impl Socket {
@@ -263,6 +265,8 @@ impl Socket {
     pub fn peer(&self) -> Peer {
         match self {
             Self::Tcp(socket) => socket.peer_addr().map_or(Peer::Gone, Peer::Address),
+            // The other end is this process.
+            Self::Decrypted(_) => Peer::Gone,
             Self::Unix(socket) => socket.peer_cred().map_or(Peer::Gone, |peer| {
                 let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
                 Peer::Process { uid: peer.uid(), gid: peer.gid(), pid }
@@ -278,12 +282,12 @@ impl Socket {
 
     /// Refuses what the other side sends from now on: on a Unix socket, its writes fail. What it has sent can be read.
     ///
-    /// On TCP it does nothing: the other side would not be told.
+    /// On TCP and TLS it does nothing: the other side would not be told.
     pub fn refuse_input(&self) {
         match self {
             // It fails only on a connection that has ended.
             Self::Unix(socket) => drop(rustix::net::shutdown(socket, rustix::net::Shutdown::Read)),
-            Self::Tcp(_) => {}
+            Self::Tcp(_) | Self::Decrypted(_) => {}
         }
     }
 
@@ -293,7 +297,7 @@ impl Socket {
     /// The error of the system.
     pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         match self {
-            Self::Unix(socket) => socket.ready(interest).await,
+            Self::Unix(socket) | Self::Decrypted(socket) => socket.ready(interest).await,
             Self::Tcp(socket) => socket.ready(interest).await,
         }
     }
@@ -327,7 +331,7 @@ impl Socket {
     pub fn poll_read_shared(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(match self {
-                Self::Unix(socket) => socket.poll_read_ready(cx),
+                Self::Unix(socket) | Self::Decrypted(socket) => socket.poll_read_ready(cx),
                 Self::Tcp(socket) => socket.poll_read_ready(cx),
             })?;
             let room = buf.remaining();
@@ -338,7 +342,9 @@ impl Socket {
                 if (1..room).contains(&count) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
             };
             let read = match self {
-                Self::Unix(socket) => socket.try_io(Interest::READABLE, || take(socket.try_read_buf(buf))),
+                Self::Unix(socket) | Self::Decrypted(socket) => {
+                    socket.try_io(Interest::READABLE, || take(socket.try_read_buf(buf)))
+                }
                 Self::Tcp(socket) => socket.try_io(Interest::READABLE, || take(socket.try_read_buf(buf))),
             };
             match read {
@@ -356,11 +362,11 @@ impl Socket {
     pub fn poll_write_shared(&self, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         loop {
             ready!(match self {
-                Self::Unix(socket) => socket.poll_write_ready(cx),
+                Self::Unix(socket) | Self::Decrypted(socket) => socket.poll_write_ready(cx),
                 Self::Tcp(socket) => socket.poll_write_ready(cx),
             })?;
             let written = match self {
-                Self::Unix(socket) => socket.try_write_vectored(slices),
+                Self::Unix(socket) | Self::Decrypted(socket) => socket.try_write_vectored(slices),
                 Self::Tcp(socket) => socket.try_write_vectored(slices),
             };
             match written {
@@ -376,7 +382,7 @@ impl Socket {
     /// The error of the system.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Unix(socket) => socket.try_read(buffer),
+            Self::Unix(socket) | Self::Decrypted(socket) => socket.try_read(buffer),
             Self::Tcp(socket) => socket.try_read(buffer),
         }
     }
@@ -387,7 +393,7 @@ impl Socket {
     /// The error of the system.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Unix(socket) => socket.try_write(bytes),
+            Self::Unix(socket) | Self::Decrypted(socket) => socket.try_write(bytes),
             Self::Tcp(socket) => socket.try_write(bytes),
         }
     }
@@ -416,7 +422,9 @@ impl Socket {
     /// The error of the system.
     pub fn finish(&self) -> io::Result<()> {
         match self {
-            Self::Unix(socket) => rustix::net::shutdown(socket, rustix::net::Shutdown::Write)?,
+            Self::Unix(socket) | Self::Decrypted(socket) => {
+                rustix::net::shutdown(socket, rustix::net::Shutdown::Write)?
+            }
             Self::Tcp(socket) => rustix::net::shutdown(socket, rustix::net::Shutdown::Write)?,
         }
         Ok(())
@@ -447,12 +455,12 @@ impl Socket {
     }
 
     /// Waits until the other side is gone, as far as the system tells: over a Unix socket, until it has closed both
-    /// directions; over TCP, until a second after it has ended its own. Cancel safety: nothing is lost.
+    /// directions; over TCP and TLS, until a second after it has ended its own. Cancel safety: nothing is lost.
     pub async fn left(&self) {
         self.ended().await;
         match self {
             Self::Unix(_) => self.closed().await,
-            Self::Tcp(_) => drop(tokio::time::timeout(HALF_CLOSED_TIME, self.closed()).await),
+            Self::Tcp(_) | Self::Decrypted(_) => drop(tokio::time::timeout(HALF_CLOSED_TIME, self.closed()).await),
         }
     }
 }
@@ -460,7 +468,7 @@ impl Socket {
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Unix(socket) => socket.as_fd(),
+            Self::Unix(socket) | Self::Decrypted(socket) => socket.as_fd(),
             Self::Tcp(socket) => socket.as_fd(),
         }
     }
@@ -469,7 +477,7 @@ impl AsFd for Socket {
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Unix(socket) | Self::Decrypted(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
         }
     }
@@ -478,7 +486,7 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Unix(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::Unix(socket) | Self::Decrypted(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
         }
     }
@@ -489,7 +497,7 @@ impl AsyncWrite for Socket {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Self::Unix(socket) | Self::Decrypted(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
             Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
         }
     }

@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Filters;
-use super::raw::{named, number};
-use crate::clients::{AddressRange, ClientSelector};
+use super::raw::{CONNECTIONS, named, number};
+use crate::clients::{AddressRange, CertificateSelector, ClientSelector};
 use crate::policy::Policy;
 use crate::profile::Profiles;
 use crate::socket::Address;
+use crate::tls::{KeyPin, SPIFFE};
 use crate::yaml::{Diagnostic, Diagnostics, Location, Members, Node, Value};
 
 /// A line of `clients`: who it names, and what they get.
@@ -20,12 +21,28 @@ pub struct ClientRule {
     pub selector: ClientSelector,
     /// What they may request and see.
     pub policy: Arc<Policy>,
+    /// What each of them may have at a time.
+    pub limits: ClientLimits,
+}
+
+/// What one client may have at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// Connections; as many as the listener may have if `None`.
+    pub connections: Option<usize>,
+    /// Streams; one for each connection if `None`.
+    pub streams: Option<usize>,
 }
 
 /// As in the summary: `uid 1000: profile docker-cli (dockveil.yaml:4:15)`.
 impl fmt::Display for ClientRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: profile {} ({})", self.selector, self.policy.name(), self.location)
+        write!(f, "{}: profile {}", self.selector, self.policy.name())?;
+        let limits = [("connections", self.limits.connections), ("streams", self.limits.streams)];
+        for (what, limit) in limits.iter().filter_map(|(what, limit)| Some((what, (*limit)?))) {
+            write!(f, ", {limit} {what} at most")?;
+        }
+        write!(f, " ({})", self.location)
     }
 }
 
@@ -37,6 +54,7 @@ pub(super) struct RawClient {
     selector: Option<ClientSelector>,
     /// The name of a profile, and where it is.
     profile: (String, Location),
+    limits: ClientLimits,
 }
 
 impl RawClient {
@@ -64,18 +82,21 @@ pub(super) fn clients(node: &Node, address: Option<&Address>, diagnostics: &mut 
 }
 
 /// The keys that name clients.
-const SELECTORS: [&str; 3] = ["uid", "gid", "address"];
+const SELECTORS: [&str; 4] = ["uid", "gid", "address", "certificate"];
 /// The keys that name clients of a Unix socket only, and of a TCP listener only.
 const OF_UNIX: [&str; 2] = ["uid", "gid"];
-const OF_TCP: [&str; 1] = ["address"];
+const OF_TCP: [&str; 2] = ["address", "certificate"];
+/// The other keys of a line.
+const OTHERS: [&str; 3] = ["profile", "connections", "streams"];
 
 /// Reads one line.
 fn client(node: &Node, address: Option<&Address>, diagnostics: &mut Diagnostics) -> Option<RawClient> {
     let errors = diagnostics.len();
-    let members = diagnostics.members(node, "a client", &["uid", "gid", "address", "profile"])?;
+    let keys = [&SELECTORS[..], &OTHERS[..]].concat();
+    let members = diagnostics.members(node, "a client", &keys)?;
     check_kind(&members, address, diagnostics);
     let selector = selector(&members, diagnostics);
-    if !SELECTORS.iter().any(|name| members.get(name).is_some()) && diagnostics.len() == errors {
+    if !SELECTORS.iter().any(|name| members.get_or_empty(name).is_some()) && diagnostics.len() == errors {
         diagnostics.push(node.diagnostic(format!("names no client, expected one of {}", SELECTORS.join(", "))));
     }
     let selector = Some(selector).filter(|_| diagnostics.len() == errors);
@@ -86,7 +107,9 @@ fn client(node: &Node, address: Option<&Address>, diagnostics: &mut Diagnostics)
             None
         }
     };
-    Some(RawClient { location: node.location.clone(), selector, profile: profile? })
+    let mut limit = |name: &str| members.get_or_empty(name).and_then(|node| diagnostics.ok(number(node, CONNECTIONS)));
+    let limits = ClientLimits { connections: limit("connections"), streams: limit("streams") };
+    Some(RawClient { location: node.location.clone(), selector, profile: profile?, limits })
 }
 
 /// Reports keys that no client of such a listener can have.
@@ -103,10 +126,45 @@ fn check_kind(members: &Members<'_>, address: Option<&Address>, diagnostics: &mu
 
 /// Reads who is named.
 fn selector(members: &Members<'_>, diagnostics: &mut Diagnostics) -> ClientSelector {
-    let mut id = |name: &str| members.get(name).and_then(|node| diagnostics.ok(id(node)));
+    // A key without a value is an error: the line would name more clients without it.
+    let mut id = |name: &str| members.get_or_empty(name).and_then(|node| diagnostics.ok(id(node)));
     let (uid, gid) = (id("uid"), id("gid"));
-    let addresses = members.get("address").map(|node| addresses(node, diagnostics)).unwrap_or_default();
-    ClientSelector { uid, gid, addresses }
+    let addresses = members.get_or_empty("address").map(|node| addresses(node, diagnostics)).unwrap_or_default();
+    let certificate = members.get_or_empty("certificate").and_then(|node| certificate(node, diagnostics));
+    ClientSelector { uid, gid, addresses, certificate }
+}
+
+/// Reads what a certificate must say.
+fn certificate(node: &Node, diagnostics: &mut Diagnostics) -> Option<CertificateSelector> {
+    const KEYS: [&str; 5] = ["cn", "dns", "uri", "spiffe", "key"];
+    let members = diagnostics.members(node, "a certificate", &KEYS)?;
+    let mut text = |name: &str| -> Option<String> {
+        let node = members.get_or_empty(name)?;
+        match diagnostics.ok(node.text("the whole name"))? {
+            text if text.is_empty() || text.contains('*') => {
+                diagnostics
+                    .push(node.diagnostic(format!("found {text:?}, expected the whole name, without a pattern")));
+                None
+            }
+            text => Some(text.to_owned()),
+        }
+    };
+    let [cn, dns, uri, spiffe, key] = KEYS.map(&mut text);
+    if let (Some(id), Some(node)) = (&spiffe, members.get("spiffe"))
+        && !id.starts_with(SPIFFE)
+    {
+        diagnostics
+            .push(node.diagnostic(format!("found {id:?}, expected a SPIFFE id such as spiffe://example.org/web")));
+    }
+    let pin = key.as_deref().and_then(KeyPin::parse);
+    if let (Some(text), None, Some(node)) = (&key, pin, members.get("key")) {
+        diagnostics.push(node.diagnostic(format!("found {text:?}, expected sha256: and 64 hexadecimal digits")));
+    }
+    let selector = CertificateSelector { cn, dns, uri, spiffe, key: pin };
+    if KEYS.iter().all(|name| members.get_or_empty(name).is_none()) {
+        diagnostics.push(node.diagnostic(format!("names no certificate, expected one of {}", KEYS.join(", "))));
+    }
+    Some(selector)
 }
 
 /// Reads the number of a user or a group.
@@ -135,9 +193,9 @@ pub(super) fn compile(
     raw: Vec<RawClient>,
     mut policy: impl FnMut(&(String, Location)) -> Option<Arc<Policy>>,
 ) -> Vec<ClientRule> {
-    let rule = |RawClient { location, selector, profile }| {
+    let rule = |RawClient { location, selector, profile, limits }| {
         // One with an error names nobody, and nothing starts.
-        policy(&profile).map(|policy| ClientRule { location, selector: selector.unwrap_or_default(), policy })
+        policy(&profile).map(|policy| ClientRule { location, selector: selector.unwrap_or_default(), policy, limits })
     };
     raw.into_iter().filter_map(rule).collect()
 }

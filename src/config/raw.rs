@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::clients::{self, RawClient};
+use super::tls;
 use super::{ByteLimit, LONGEST_TIMEOUT, Limits, Timeouts};
 use crate::api::{ApiRange, ApiVersion};
 use crate::socket::{Address, Keepalive, SocketOwner};
+use crate::tls::ServerTls;
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node};
 
 /// How many connections a limit may allow.
-const CONNECTIONS: std::ops::RangeInclusive<usize> = 1..=1_000_000;
+pub(super) const CONNECTIONS: std::ops::RangeInclusive<usize> = 1..=1_000_000;
 
 /// The contents of a configuration file.
 #[derive(Debug, Default)]
@@ -36,6 +38,7 @@ pub(super) struct RawListener {
     pub(super) address: Address,
     pub(super) mode: Option<u32>,
     pub(super) owner: SocketOwner,
+    pub(super) tls: Option<ServerTls>,
     /// The address of its engine, and where it is written.
     pub(super) upstream: Option<(Address, Location)>,
     pub(super) profile: Option<(String, Location)>,
@@ -54,6 +57,7 @@ impl RawListener {
             address,
             mode: None,
             owner: SocketOwner::default(),
+            tls: None,
             upstream: None,
             profile: None,
             origins: Vec::new(),
@@ -73,10 +77,10 @@ impl RawConfig {
         let Some(members) = diagnostics.members(&node, "a configuration", &keys) else { return Self::default() };
         let upstream = members.get("upstream").and_then(|node| diagnostics.ok(address_of(node)));
         let mut listeners = Vec::new();
-        if let Some(list) = members.get("listeners").and_then(|node| diagnostics.ok(node.list("a list of listeners"))) {
-            listeners.extend(list.iter().filter_map(|node| listener(node, diagnostics)));
-        }
         let folder = path.parent().unwrap_or(Path::new("."));
+        if let Some(list) = members.get("listeners").and_then(|node| diagnostics.ok(node.list("a list of listeners"))) {
+            listeners.extend(list.iter().filter_map(|node| listener(node, folder, diagnostics)));
+        }
         let filters = members.get("filters").map(|node| diagnostics.texts(node, "directories")).unwrap_or_default();
         let filters = filters.into_iter().map(|(text, _)| folder.join(text)).collect();
         let profiles = members.get("profiles").and_then(|node| diagnostics.ok(node.list("a list of profiles")));
@@ -90,9 +94,9 @@ impl RawConfig {
     }
 }
 
-/// Reads one listener.
-fn listener(node: &Node, diagnostics: &mut Diagnostics) -> Option<RawListener> {
-    let keys = ["listen", "mode", "owner", "upstream", "profile", "clients", "hosts", "origins", "connections"];
+/// Reads one listener. Paths are relative to `folder`.
+fn listener(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option<RawListener> {
+    let keys = ["listen", "mode", "owner", "tls", "upstream", "profile", "clients", "hosts", "origins", "connections"];
     let members = diagnostics.members(node, "a listener", &keys)?;
     let address = match members.get("listen") {
         Some(node) => diagnostics.ok(address_of(node)),
@@ -127,9 +131,10 @@ fn listener(node: &Node, diagnostics: &mut Diagnostics) -> Option<RawListener> {
             diagnostics.report(&key.location, message);
         }
     }
-    let location = node.location.clone();
-    let address = address?;
-    Some(RawListener { location, address, mode, owner, upstream, profile, origins, hosts, connections, clients })
+    let tls = members.get_or_empty("tls").map(|node| tls::tls(node, folder, diagnostics));
+    tls::check(&members, address.as_ref(), diagnostics);
+    let (location, tls, address) = (node.location.clone(), tls.flatten(), address?);
+    Some(RawListener { location, address, mode, owner, tls, upstream, profile, origins, hosts, connections, clients })
 }
 
 /// Reads the name of a profile; returns where it is, too.

@@ -152,6 +152,15 @@ impl StreamRequest {
         }
     }
 
+    /// Refuses the stream, because there are too many; the engine is not asked.
+    pub async fn refuse_busy(mut self, client: Downstream, message: &'static str) {
+        let mut log = std::mem::take(&mut self.log);
+        tracing::warn!("{message}");
+        log.status(503);
+        client.refuse(503, message.into(), self.engine.advertised()).await;
+        log.complete();
+    }
+
     async fn carry(&mut self, client: &mut Downstream, log: &mut AccessLog) -> Result<(), StreamError> {
         // What arrives with the head is the start of the body.
         let mut start = Vec::new();

@@ -1,45 +1,132 @@
 //! The policy of each connection: whose it is, and what that client may request and see.
 
+use std::io;
 use std::sync::Arc;
 
+use super::client_slots::{ClientKey, ClientSlot, ClientSlots, StreamSlot};
+use super::connection::ConnectionSettings;
+use super::slots::ConnectionSlot;
+use super::tls;
 use crate::clients::{Caller, ClientMatch};
-use crate::config::ClientRule;
+use crate::config::{ClientRule, Listener};
 use crate::proxy::{ClientRefusal, Proxy};
+use crate::socket::{AcceptedSocket, Socket};
+use crate::tls::ServerTls;
 
 /// The proxies of one listener in one worker.
 #[derive(Debug)]
-pub(super) enum ListenerProxies {
-    /// One for everybody.
-    Everybody(Arc<Proxy>),
-    /// One for each line of `clients`.
-    Listed {
-        /// The lines in their order.
-        lines: Vec<(ClientRule, Arc<Proxy>)>,
-        /// For clients that no line names.
-        unnamed: Arc<Proxy>,
-    },
+pub(super) struct ListenerProxies {
+    /// The number of the listener.
+    number: usize,
+    tls: Option<ServerTls>,
+    /// For everybody. If the listener lists clients, for those that no line names.
+    others: Arc<Proxy>,
+    /// The lines of `clients` in their order, each with its proxy.
+    lines: Vec<(ClientRule, Arc<Proxy>)>,
+    /// What clients have, in all workers.
+    slots: Arc<ClientSlots>,
+}
+
+/// A connection of which it is known whose it is.
+#[derive(Debug)]
+pub(super) struct AdmittedClient {
+    /// What it sends and receives.
+    pub(super) socket: Socket,
+    /// What it may request and see.
+    pub(super) proxy: Arc<Proxy>,
+    /// Who it is, for the log.
+    pub(super) name: Arc<str>,
+    /// Its place among the connections of the client.
+    pub(super) place: ClientPlace,
+}
+
+/// A connection among those of its client.
+#[derive(Debug)]
+pub(super) enum ClientPlace {
+    /// Nothing is counted.
+    Uncounted,
+    /// It is counted.
+    Counted(ClientSlot),
+    /// The client has too many.
+    TooMany,
+}
+
+impl ClientPlace {
+    /// Enters a stream of the client. `None` if it has as many as it may have.
+    pub(super) fn stream(&self) -> Option<Option<StreamSlot>> {
+        match self {
+            Self::Uncounted => Some(None),
+            Self::Counted(slot) => slot.stream().map(Some),
+            Self::TooMany => None,
+        }
+    }
 }
 
 impl ListenerProxies {
     /// The proxies of a listener: `proxy` has the policy of everybody, or of nobody if it lists clients.
-    pub(super) fn new(proxy: Proxy, clients: Option<&Arc<[ClientRule]>>) -> Self {
-        let Some(rules) = clients else { return Self::Everybody(Arc::new(proxy)) };
+    pub(super) fn new(number: usize, proxy: Proxy, listener: &Listener, slots: &Arc<ClientSlots>) -> Self {
         let of_line = |rule: &ClientRule| {
             let proxy = Proxy { policy: rule.policy.clone(), ..proxy.clone() };
             (rule.clone(), Arc::new(proxy))
         };
-        let lines = rules.iter().map(of_line).collect();
-        Self::Listed { lines, unnamed: Arc::new(Proxy { refused: Some(ClientRefusal::Unnamed), ..proxy }) }
+        let lines = listener.clients.iter().flat_map(|rules| rules.iter()).map(of_line).collect();
+        let refused = listener.clients.as_ref().map(|_| ClientRefusal::Unnamed);
+        let others = Arc::new(Proxy { refused, ..proxy });
+        Self { number, tls: listener.tls.clone(), others, lines, slots: slots.clone() }
     }
 
-    /// The proxy of a client: that of the first line that names it.
-    pub(super) fn choose(&self, caller: &Caller) -> Arc<Proxy> {
-        match self {
-            Self::Everybody(proxy) => proxy.clone(),
-            Self::Listed { lines, unnamed } => {
-                let named = lines.iter().find(|(rule, _)| rule.selector.matches(caller) == ClientMatch::Named);
-                named.map_or(unnamed, |(_, proxy)| proxy).clone()
+    /// Finds out whose a connection is. `None` if it has ended.
+    ///
+    /// Cancel safety: when dropped, the connection is closed.
+    pub(super) async fn admit(
+        &self,
+        accepted: AcceptedSocket,
+        slot: &Arc<ConnectionSlot>,
+        settings: &ConnectionSettings,
+    ) -> Option<AdmittedClient> {
+        let (socket, caller) = match self.open(accepted, slot, settings).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::warn!(%error, "cannot serve a connection");
+                return None;
             }
+        }?;
+        let named =
+            self.lines.iter().enumerate().find(|(_, (rule, _))| rule.selector.matches(&caller) == ClientMatch::Named);
+        let (proxy, place) = match named {
+            None => (&self.others, ClientPlace::Uncounted),
+            Some((line, (rule, proxy))) => {
+                let key = ClientKey { listener: self.number, line, id: caller.id() };
+                let slot = self.slots.enter(key, rule.limits, slot.state());
+                (proxy, slot.map_or(ClientPlace::TooMany, ClientPlace::Counted))
+            }
+        };
+        Some(AdmittedClient { socket, proxy: proxy.clone(), name: caller.to_string().into(), place })
+    }
+
+    /// The connection in the runtime of this thread, decrypted if the listener has TLS, and what is known of the client. `None`
+    /// if there is no TLS with it, which has been logged.
+    async fn open(
+        &self,
+        accepted: AcceptedSocket,
+        slot: &Arc<ConnectionSlot>,
+        settings: &ConnectionSettings,
+    ) -> io::Result<Option<(Socket, Caller)>> {
+        let socket = Socket::accepted(accepted, settings.keepalive)?;
+        let mut caller = Caller::from(socket.peer());
+        match (&self.tls, socket) {
+            (None, socket) => Ok(Some((socket, caller))),
+            (Some(tls), Socket::Tcp(socket)) => match tls::accept(tls, socket, settings.timeouts.head, slot).await {
+                Ok((socket, names)) => {
+                    caller.certificate = Some(names);
+                    Ok(Some((socket, caller)))
+                }
+                Err(error) => {
+                    tracing::info!(client = %caller, listener = %self.others.listener, %error, "no TLS with a client");
+                    Ok(None)
+                }
+            },
+            (Some(_), Socket::Unix(_) | Socket::Decrypted(_)) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
-use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,10 +17,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 
-use super::clients::ListenerProxies;
+use super::clients::{AdmittedClient, ClientPlace, ListenerProxies};
 use super::request_reader::{ClientTimeouts, RequestReader};
 use super::slots::{ConnectionSlot, ConnectionState};
-use crate::clients::Caller;
 use crate::proxy::{Answer, Delivery, Proxy, StreamRequest};
 use crate::socket::{AcceptedSocket, Keepalive, Socket};
 use crate::stream::requests::RequestError;
@@ -32,6 +30,9 @@ const UNSAFE_REQUEST_TIME: Duration = Duration::from_secs(1);
 const PARSER_BUFFER: usize = 400 << 10;
 /// By how much the reader may prolong a head, in bytes: no target is longer than this after it.
 const ESCAPES: usize = 64 << 10;
+/// What a client reads that has as many connections or streams as its line of `clients` allows.
+const TOO_MANY_CONNECTIONS: &str = "too many connections of this client";
+const TOO_MANY_STREAMS: &str = "too many streams of this client";
 
 /// What holds for every connection.
 #[derive(Debug)]
@@ -45,14 +46,6 @@ pub(super) struct ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    /// The connection in the runtime of this thread.
-    ///
-    /// # Errors
-    /// The error of the system.
-    pub(super) fn open(&self, socket: AcceptedSocket) -> io::Result<Socket> {
-        Socket::accepted(socket, self.keepalive)
-    }
-
     /// What a client reads of a request that is malformed, too long or too slow, with the limit.
     fn said(&self, error: RequestError) -> Cow<'static, str> {
         let text = error.public();
@@ -68,31 +61,42 @@ impl ConnectionSettings {
 
 /// Serves a connection to its end. When the server stops, an exchange may finish and a stream is cut.
 pub(super) async fn serve(
-    socket: Socket,
+    accepted: AcceptedSocket,
     proxies: Arc<ListenerProxies>,
     slot: ConnectionSlot,
     settings: Arc<ConnectionSettings>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let slot = Arc::new(slot);
-    let caller = Caller { peer: socket.peer() };
-    let proxy = proxies.choose(&caller);
-    let client: Arc<str> = caller.peer.to_string().into();
+    let admitted = tokio::select! {
+        admitted = proxies.admit(accepted, &slot, &settings) => admitted,
+        _ = stopping.wait_for(|stopping| *stopping) => None,
+        () = slot.state().must_end() => None,
+    };
+    drop(proxies);
+    let Some(AdmittedClient { socket, proxy, name, place }) = admitted else { return };
+    let place = Arc::new(place);
     // In its own box, so that a connection that has become a stream no longer holds the HTTP parser.
     let socket = Arc::new(socket);
-    let reader =
-        RequestReader::new(socket.clone(), settings.head_limit, settings.timeouts, slot.state().clone(), client);
+    let reader = RequestReader::new(socket.clone(), settings.head_limit, settings.timeouts, slot.state().clone(), name);
     let parser = parser(settings.head_limit);
-    let requests = Box::pin(serve_requests(parser, socket, reader, proxy.clone(), slot.clone(), stopping.clone()));
+    let entrance = Entrance { proxy: proxy.clone(), slot: slot.clone(), place: place.clone() };
+    let requests = Box::pin(serve_requests(parser, socket, reader, entrance, stopping.clone()));
     let (reader, stream) = requests.await;
     let (error, is_unused) = (reader.error(), reader.is_unused());
     let client = reader.into_downstream();
     let engine = proxy.advertised();
     if let Some(stream) = stream {
         tokio::spawn(async move {
-            let _slot = slot;
+            let (_slot, stream_slot) = (slot, place.stream());
+            let carried = async {
+                match stream_slot {
+                    Some(_held) => stream.run(client).await,
+                    None => stream.refuse_busy(client, TOO_MANY_STREAMS).await,
+                }
+            };
             tokio::select! {
-                () = stream.run(client) => {}
+                () = carried => {}
                 _ = stopping.wait_for(|stopping| *stopping) => {}
             }
         });
@@ -120,8 +124,7 @@ async fn serve_requests(
     parser: http1::Builder,
     socket: Arc<Socket>,
     reader: RequestReader,
-    proxy: Arc<Proxy>,
-    slot: Arc<ConnectionSlot>,
+    entrance: Entrance,
     stopping: watch::Receiver<bool>,
 ) -> (RequestReader, Option<Box<StreamRequest>>) {
     let (client, delivery) = (reader.client().clone(), reader.delivery().clone());
@@ -130,15 +133,15 @@ async fn serve_requests(
     let is_safe = Arc::new(AtomicBool::new(true));
     let has_stopped = stopping.clone();
     let service = service_fn(|request: Request<Incoming>| {
-        let (proxy, slot, handed_out) = (proxy.clone(), slot.clone(), handed_out.clone());
+        let (entrance, handed_out) = (entrance.clone(), handed_out.clone());
         let (client, delivery) = (client.clone(), delivery.clone());
         let has_stopped = has_stopped.clone();
         is_safe.store(request.method().is_safe(), Ordering::Relaxed);
         // In a box, so that the connection can be polled in place and taken apart.
         Box::pin(async move {
-            match answer(&proxy, &slot, request, &client, &delivery).await {
+            match entrance.answer(request, &client, &delivery).await {
                 Answer::Response(mut response) => {
-                    if slot.must_end_after_answer() || *has_stopped.borrow() {
+                    if entrance.slot.must_end_after_answer() || *has_stopped.borrow() {
                         response.headers_mut().insert(CONNECTION, const { HeaderValue::from_static("close") });
                     }
                     Ok::<_, Infallible>(response)
@@ -153,7 +156,7 @@ async fn serve_requests(
     let mut connection = parser.serve_connection(TokioIo::new(reader), service);
     let stream = {
         let mut is_ending = false;
-        let mut end = pin!(must_end(slot.state(), stopping));
+        let mut end = pin!(must_end(entrance.slot.state(), stopping));
         let mut left = pin!(client_left(&socket, &is_safe));
         poll_fn(|cx| {
             let ended = connection.poll_without_shutdown(cx);
@@ -173,7 +176,7 @@ async fn serve_requests(
             }
             if !is_ending && end.as_mut().poll(cx).is_ready() {
                 is_ending = true;
-                slot.state().end_after_exchange();
+                entrance.slot.state().end_after_exchange();
                 // The reader then ends the connection, unless a request has come.
                 cx.waker().wake_by_ref();
             }
@@ -184,20 +187,30 @@ async fn serve_requests(
     (connection.into_parts().io.into_inner(), stream)
 }
 
-/// The answer to a request. One without a slot waits a moment for it. A ping needs none: it may be a health check.
-async fn answer(
-    proxy: &Proxy,
-    slot: &ConnectionSlot,
-    request: Request<Incoming>,
-    client: &Arc<str>,
-    delivery: &Delivery,
-) -> Answer {
-    if slot.state().has_slot() || Proxy::is_ping(&request) || slot.admit().await {
-        return proxy.exchange(request, client, delivery).await;
+/// What a request passes before it is answered.
+#[derive(Clone)]
+struct Entrance {
+    proxy: Arc<Proxy>,
+    slot: Arc<ConnectionSlot>,
+    place: Arc<ClientPlace>,
+}
+
+impl Entrance {
+    /// The answer to a request. One without a slot waits a moment for it. A ping needs none: it may be a health check.
+    async fn answer(&self, request: Request<Incoming>, client: &Arc<str>, delivery: &Delivery) -> Answer {
+        let Self { proxy, slot, place } = self;
+        let is_ping = Proxy::is_ping(&request);
+        let refusal = if matches!(**place, ClientPlace::TooMany) && !is_ping {
+            slot.state().end_after_exchange();
+            TOO_MANY_CONNECTIONS.to_owned()
+        } else if slot.state().has_slot() || is_ping || slot.admit().await {
+            return proxy.exchange(request, client, delivery).await;
+        } else {
+            slot.shortage()
+        };
+        tracing::warn!(%client, "{refusal}");
+        Answer::Response(proxy.refuse_busy(refusal, client, delivery))
     }
-    let shortage = slot.shortage();
-    tracing::warn!("{shortage}");
-    Answer::Response(proxy.refuse_busy(shortage, client, delivery))
 }
 
 /// Waits until the server stops, or another connection needs the slot of this one.

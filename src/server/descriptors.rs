@@ -56,23 +56,25 @@ pub(super) struct DescriptorPlan {
     pub(super) idle_upstream: usize,
     workers: usize,
     listeners: usize,
+    /// Descriptors of a connection, on both sides.
+    each: usize,
 }
 
 impl DescriptorPlan {
-    /// Plans `limit` descriptors for this many listeners and workers.
-    pub(super) fn new(limit: usize, listeners: usize, workers: usize) -> Self {
+    /// Plans `limit` descriptors for this many listeners and workers, and for connections with `each` of them.
+    pub(super) fn new(limit: usize, listeners: usize, workers: usize, each: usize) -> Self {
         // Each worker, and the process, has a handle of each listener.
         let fixed = PROCESS + listeners + workers * (WORKER + listeners);
         let free = limit.saturating_sub(fixed);
         let overflow = (free / 16).clamp(1, OVERFLOW_LIMIT);
         let idle_upstream = (free / (8 * workers.max(1))).clamp(1, IDLE_UPSTREAM_LIMIT);
-        Self { limit, fixed, overflow, idle_upstream, workers, listeners }
+        Self { limit, fixed, overflow, idle_upstream, workers, listeners, each }
     }
 
     /// Descriptors for anything but connections with a slot.
     fn reserved(&self) -> usize {
         // There may be twice as many overflow connections for a moment. One with a ping has a connection to the engine, too.
-        self.fixed + 3 * self.overflow + self.idle_upstream * self.workers
+        self.fixed + (2 * self.each - 1) * self.overflow + self.idle_upstream * self.workers
     }
 
     /// How many connections may have a slot: as many as are wanted, else as many as possible.
@@ -80,12 +82,12 @@ impl DescriptorPlan {
     /// # Errors
     /// [`TooFewDescriptors`].
     pub(super) fn slots(&self, wanted: Option<usize>) -> Result<usize, TooFewDescriptors> {
-        // Each has a descriptor on either side.
-        let possible = self.limit.saturating_sub(self.reserved()) / 2;
+        let possible = self.limit.saturating_sub(self.reserved()) / self.each;
         let fewest = wanted.unwrap_or(FEWEST_CONNECTIONS.max(self.listeners));
         if possible < fewest {
-            // What is reserved grows with the limit: by 3/16 and 1/8 of it, up to their limits.
-            let needed = (self.fixed + fewest * 2 * 16 / 11 + 16).max(self.reserved() + fewest * 2);
+            // What is reserved grows with the limit: by 3/16 (7/16 with TLS) and 1/8 of it, up to their limits.
+            let rest = 16 - (2 * self.each - 1) - 2;
+            let needed = (self.fixed + fewest * self.each * 16 / rest + 24).max(self.reserved() + fewest * self.each);
             return Err(TooFewDescriptors { limit: self.limit, possible, wanted: fewest, needed });
         }
         Ok(wanted.unwrap_or(possible))
@@ -99,10 +101,12 @@ mod tests {
     #[test]
     fn every_descriptor_is_planned_for_once() {
         for limit in 0..5000 {
-            for (listeners, workers) in [(1, 1), (1, 2), (3, 4), (20, 4)] {
-                let plan = DescriptorPlan::new(limit, listeners, workers);
+            for (listeners, workers, each) in [(1, 1, 2), (1, 2, 2), (3, 4, 2), (20, 4, 2), (1, 2, 4), (20, 4, 4)] {
+                let plan = DescriptorPlan::new(limit, listeners, workers, each);
                 let Ok(slots) = plan.slots(None) else { continue };
-                let used = plan.fixed + 3 * plan.overflow + workers * plan.idle_upstream + 2 * slots;
+                // Twice as many overflow connections as planned for a moment, each with a ping for the engine on one half.
+                let overflow = plan.overflow * (2 * (each - 1) + 1);
+                let used = plan.fixed + overflow + workers * plan.idle_upstream + each * slots;
                 assert!(used <= limit && slots >= FEWEST_CONNECTIONS, "{plan:?}: {slots}");
             }
         }
@@ -110,9 +114,9 @@ mod tests {
 
     #[test]
     fn what_is_said_to_be_needed_is_enough() {
-        for wanted in [None, Some(1), Some(100), Some(10_000)] {
+        for (wanted, each) in [None, Some(1), Some(100), Some(10_000)].into_iter().zip([2, 4].into_iter().cycle()) {
             for limit in [0, 20, 64, 200] {
-                let plan = |limit| DescriptorPlan::new(limit, 2, 2).slots(wanted);
+                let plan = |limit| DescriptorPlan::new(limit, 2, 2, each).slots(wanted);
                 if let Err(error) = plan(limit) {
                     assert!(plan(error.needed).is_ok(), "{error}");
                     assert!(error.needed > limit && error.possible < error.wanted, "{error}");
@@ -125,7 +129,7 @@ mod tests {
     fn common_limits_are_used_well() {
         #[track_caller]
         fn check(limit: usize, expected: Option<usize>) {
-            assert_eq!(DescriptorPlan::new(limit, 1, 2).slots(None).ok(), expected);
+            assert_eq!(DescriptorPlan::new(limit, 1, 2, 2).slots(None).ok(), expected);
         }
         check(1 << 20, Some(524_111));
         check(20_000, Some(9_823));

@@ -360,7 +360,13 @@ impl ConnectionState {
         self.is_ending.load(Ordering::Relaxed)
     }
 
-    fn can_give_way(&self) -> bool {
+    /// Since when it waits for a request, in microseconds from a common origin.
+    pub(super) fn idle_since(&self) -> u64 {
+        self.idle_since.load(Ordering::Relaxed)
+    }
+
+    /// Whether it waits for a request, so that another connection can have its slot.
+    pub(super) fn can_give_way(&self) -> bool {
         self.has_slot() && self.is_idle() && !self.is_ending()
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::client_slots::ClientSlots;
 use super::clients::ListenerProxies;
 use super::connection::{self, ConnectionSettings};
 use super::listen::{Acceptor, ListenerHandle};
@@ -84,6 +85,8 @@ pub(super) struct Worker {
     pub(super) number: usize,
     /// The connections of all workers.
     pub(super) slots: Arc<Slots>,
+    /// What listed clients have, in all workers.
+    pub(super) client_slots: Arc<ClientSlots>,
     /// What holds for each connection.
     pub(super) settings: Arc<ConnectionSettings>,
     /// Its connections.
@@ -135,12 +138,7 @@ async fn serve_assigned(
 ) {
     while let Some(AssignedConnection { socket, slot, listener }) = assigned.recv().await {
         let Some(proxy) = proxies.get(listener).cloned() else { continue };
-        match settings.open(socket) {
-            Ok(socket) => {
-                tokio::spawn(connection::serve(socket, proxy, slot, settings.clone(), stopping.clone()));
-            }
-            Err(error) => tracing::warn!(%error, "cannot serve a connection"),
-        }
+        tokio::spawn(connection::serve(socket, proxy, slot, settings.clone(), stopping.clone()));
     }
 }
 

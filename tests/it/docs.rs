@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::harness::{Test, tests};
+use crate::support::authority::{Authority, Identity};
 use crate::support::proxy::Folder;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -367,6 +368,12 @@ fn configurations_in_the_documents_are_accepted() {
                 vec![format!("dockveil check --filters filters {quiet}")]
             }
             "upstream" | "listeners" => {
+                let authority = Authority::new();
+                let Identity { certificate, key, .. } = authority.server();
+                std::fs::create_dir(folder.path("tls")).unwrap();
+                for (name, text) in [("cert.pem", certificate), ("key.pem", key), ("ca.pem", authority.pem())] {
+                    std::fs::write(folder.path("tls").join(name), text).unwrap();
+                }
                 std::fs::write(folder.path("example.yaml"), &block.text).unwrap();
                 vec!["dockveil check --config example.yaml".to_owned()]
             }

@@ -43,6 +43,7 @@ mod statuses;
 mod streams;
 mod superfluous;
 mod support;
+mod tls;
 mod tricks;
 mod turns;
 mod types;
@@ -103,6 +104,7 @@ fn main() -> ExitCode {
             statuses::TESTS,
             streams::TESTS,
             superfluous::TESTS,
+            tls::TESTS,
             support::canary::TESTS,
             tricks::TESTS,
             turns::TESTS,

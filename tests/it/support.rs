@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod authority;
 pub(crate) mod built_in;
 pub(crate) mod canary;
 pub(crate) mod client;

@@ -189,7 +189,7 @@ impl CetusGuardOptions<'_> {
         vec![Located { text: text.to_owned(), location: self.source.location().clone() }]
     }
 
-    /// A listener. One that asked clients for certificates listens on loopback: dockveil has no TLS.
+    /// A listener. One that asked clients for certificates listens on loopback: whose they were is not known.
     fn listener(&self, value: &Located) -> Result<Address, Diagnostic> {
         let text = value.text.replace("tcp://:", "tcp://[::]:");
         let found = text.parse::<Address>();
@@ -231,7 +231,7 @@ impl CetusGuardOptions<'_> {
         }
         if self.has_tls() {
             differences.push(
-                "frontend-tls-…: not supported: dockveil has no TLS and cannot tell clients by certificates, so it listens on \
+                "frontend-tls-…: not converted: `tls` and `clients` of the listener say it; until they are added, it listens on \
                  loopback only"
                     .to_owned(),
             );

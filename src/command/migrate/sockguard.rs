@@ -236,7 +236,7 @@ fn listen(document: &Node, migration: &mut Migration, diagnostics: &mut Diagnost
             // Clients had to have a certificate.
             Address::Tcp { port, .. } if text_at(node, &["tls", "cert_file"]).is_some() => {
                 migration.differences.push(
-                    "listen.tls: not supported: dockveil has no TLS and cannot tell clients by certificates, so it listens on \
+                    "listen.tls: not converted: `tls` and `clients` of the listener say it; until they are added, it listens on \
                      loopback only"
                         .to_owned(),
                 );

@@ -1,0 +1,277 @@
+//! TLS of listeners: what a listener proves, and what a client's certificate says of it.
+//!
+//! TLS 1.2 and 1.3 by rustls, with the cryptography of ring. Every client must have a certificate that one of the listener's
+//! authorities has issued for clients. No session is resumed: each connection proves whose it is.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
+use sha2::{Digest, Sha256};
+use x509_cert::Certificate;
+use x509_cert::der::{Decode, Encode};
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+
+/// The protocol that clients may choose by ALPN.
+const HTTP_1: &[u8] = b"http/1.1";
+
+/// The TLS of a listener, ready to be used.
+#[derive(Clone)]
+pub struct ServerTls(Arc<ServerConfig>);
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerTls")
+    }
+}
+
+/// Why files do not make a [`ServerTls`]. Each says which file is at fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsError {
+    /// The file of the certificate.
+    Certificate(String),
+    /// The file of the key.
+    Key(String),
+    /// The file of the authorities of clients.
+    ClientCa(String),
+}
+
+impl ServerTls {
+    /// From files in PEM: the certificate with those that lead to its authority, its key, and the authorities of clients.
+    ///
+    /// # Errors
+    /// Every error in them.
+    pub fn from_pem(certificate: &[u8], key: &[u8], client_ca: &[u8]) -> Result<Self, Vec<TlsError>> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let (chain, key) = (certificates(certificate), PrivateKeyDer::from_pem_slice(key));
+        let key = key.map_err(|_| TlsError::Key("expected a private key in PEM, without a password".to_owned()));
+        let verifier = roots(client_ca).and_then(|roots| {
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+            verifier.map_err(|error| error.to_string())
+        });
+        let (chain, key, verifier) =
+            match (chain.map_err(TlsError::Certificate), key, verifier.map_err(TlsError::ClientCa)) {
+                (Ok(chain), Ok(key), Ok(verifier)) => (chain, key, verifier),
+                (chain, key, verifier) => {
+                    return Err([chain.err(), key.err(), verifier.err()].into_iter().flatten().collect());
+                }
+            };
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map(|builder| builder.with_client_cert_verifier(verifier))
+            .and_then(|builder| builder.with_single_cert(chain, key));
+        let mut config = config.map_err(|error| vec![TlsError::Key(key_error(&error))])?;
+        config.alpn_protocols = vec![HTTP_1.to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Self(Arc::new(config)))
+    }
+
+    /// What rustls needs.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.0.clone()
+    }
+}
+
+/// What is wrong with a key. The texts of rustls hold nothing of it.
+fn key_error(error: &rustls::Error) -> String {
+    if let rustls::Error::InconsistentKeys(_) = error {
+        return "does not belong to the certificate".to_owned();
+    }
+    error.to_string()
+}
+
+/// The certificates in a file.
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    found.ok().filter(|found| !found.is_empty()).ok_or_else(|| "expected certificates in PEM".to_owned())
+}
+
+/// The authorities in a file.
+fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem)? {
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    Ok(roots)
+}
+
+/// What the certificate of a client says of it. Somebody else has verified the certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertificateNames {
+    /// The common name of its subject. `None` if there is none, or several.
+    pub cn: Option<String>,
+    /// Its DNS names, in lower case.
+    pub dns: Vec<String>,
+    /// Its URIs.
+    pub uris: Vec<String>,
+    /// Its key: the SHA-256 of the public key with its algorithm (`SubjectPublicKeyInfo`). `None` if it cannot be read.
+    pub key: Option<KeyPin>,
+}
+
+impl CertificateNames {
+    /// The names in a certificate. One that cannot be read has none.
+    pub fn read(der: &[u8]) -> Self {
+        let Ok(certificate) = Certificate::from_der(der) else { return Self::default() };
+        let certificate = certificate.tbs_certificate();
+        let cn = certificate.subject().common_name().ok().flatten().map(String::from);
+        let key = certificate.subject_public_key_info().to_der().ok().map(|key| KeyPin(Sha256::digest(key).into()));
+        let mut names = Self { cn, key, ..Self::default() };
+        if let Ok(Some((_, SubjectAltName(found)))) = certificate.get_extension::<SubjectAltName>() {
+            for name in found {
+                match name {
+                    GeneralName::DnsName(name) => names.dns.push(name.as_str().to_ascii_lowercase()),
+                    GeneralName::UniformResourceIdentifier(uri) => names.uris.push(uri.as_str().to_owned()),
+                    GeneralName::OtherName(_)
+                    | GeneralName::Rfc822Name(_)
+                    | GeneralName::DirectoryName(_)
+                    | GeneralName::EdiPartyName(_)
+                    | GeneralName::IpAddress(_)
+                    | GeneralName::RegisteredId(_) => {}
+                }
+            }
+        }
+        names
+    }
+
+    /// Its SPIFFE id: its only URI, if that is one.
+    pub fn spiffe(&self) -> Option<&str> {
+        match self.uris.as_slice() {
+            [only] if only.starts_with(SPIFFE) => Some(only),
+            _ => None,
+        }
+    }
+}
+
+/// What a SPIFFE id begins with.
+pub const SPIFFE: &str = "spiffe://";
+
+/// For the log: the most telling name.
+impl fmt::Display for CertificateNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.spiffe().or(self.cn.as_deref()).or(self.dns.first().map(String::as_str));
+        match (name, &self.key) {
+            (Some(name), _) => f.write_str(name),
+            (None, Some(key)) => write!(f, "{key}"),
+            (None, None) => f.write_str("without a name"),
+        }
+    }
+}
+
+/// The SHA-256 of a public key with its algorithm: `sha256:` and 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyPin([u8; 32]);
+
+impl KeyPin {
+    /// Parses `sha256:…`; digits may be separated by colons. `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits: Vec<u8> = text
+            .strip_prefix("sha256:")?
+            .bytes()
+            .filter(|byte| *byte != b':')
+            .map(|byte| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+            .collect::<Option<_>>()?;
+        let (pairs, []) = digits.as_chunks::<2>() else { return None };
+        let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for KeyPin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, DnValue, KeyPair, SanType};
+
+    use super::*;
+
+    /// The names in a certificate for itself, of which only the names matter.
+    fn names(cn: &[&str], dns: &[&str], uris: &[&str]) -> CertificateNames {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        for name in cn {
+            params.distinguished_name.push(DnType::CommonName, DnValue::Utf8String((*name).to_owned()));
+        }
+        let dns = dns.iter().map(|name| SanType::DnsName((*name).try_into().unwrap()));
+        params.subject_alt_names = dns.chain(uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap()))).collect();
+        CertificateNames::read(params.self_signed(&key).unwrap().der())
+    }
+
+    #[test]
+    fn the_names_of_a_certificate_are_read() {
+        let found = names(&["traefik"], &["Web.Example", "b"], &["spiffe://a/b"]);
+        assert_eq!(found.cn.as_deref(), Some("traefik"));
+        assert_eq!(
+            (found.dns.as_slice(), found.spiffe()),
+            (&["web.example".to_owned(), "b".to_owned()][..], Some("spiffe://a/b"))
+        );
+        assert_eq!(found.to_string(), "spiffe://a/b");
+        // Several URIs are no SPIFFE id.
+        assert_eq!(names(&["a"], &[], &["spiffe://a/b", "spiffe://a/c"]).spiffe(), None);
+        assert_eq!(names(&["a"], &[], &["https://a/b"]).spiffe(), None);
+        let unnamed = names(&[], &[], &[]);
+        assert_eq!((unnamed.cn.as_deref(), unnamed.dns.len(), unnamed.uris.len()), (None, 0, 0));
+        assert!(unnamed.to_string().starts_with("sha256:"));
+    }
+
+    #[test]
+    fn what_is_no_certificate_has_no_names() {
+        for bytes in [&b""[..], b"\x30\x00", b"-----BEGIN CERTIFICATE-----", &[0x30; 400]] {
+            assert_eq!(CertificateNames::read(bytes), CertificateNames::default());
+        }
+        assert_eq!(CertificateNames::default().to_string(), "without a name");
+    }
+
+    #[test]
+    fn a_pin_is_displayed_as_it_parses() {
+        let text = format!("sha256:{}", "0f".repeat(32));
+        assert_eq!(KeyPin::parse(&text).unwrap().to_string(), text);
+        let separated = format!("sha256:{}", vec!["0F"; 32].join(":"));
+        assert_eq!(KeyPin::parse(&separated).unwrap().to_string(), text);
+        for wrong in [
+            "",
+            "sha256:",
+            "sha256:0f",
+            "0f",
+            &text.replace("sha256", "sha1"),
+            &format!("{text}0f"),
+            &text.replace('f', "g"),
+        ] {
+            assert_eq!(KeyPin::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_error_in_the_files_is_reported() {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec!["a".to_owned()]).unwrap().self_signed(&key).unwrap().pem();
+        let (key, other) = (key.serialize_pem(), KeyPair::generate().unwrap().serialize_pem());
+        let read = |certificate: &str, key: &str, ca: &str| {
+            ServerTls::from_pem(certificate.as_bytes(), key.as_bytes(), ca.as_bytes()).map(|_| ())
+        };
+        assert_eq!(read(&certificate, &key, &certificate), Ok(()));
+        let no_certificates = "expected certificates in PEM".to_owned();
+        assert_eq!(
+            read("", &certificate, &key),
+            Err(vec![
+                TlsError::Certificate(no_certificates.clone()),
+                TlsError::Key("expected a private key in PEM, without a password".to_owned()),
+                TlsError::ClientCa(no_certificates),
+            ])
+        );
+        assert_eq!(
+            read(&certificate, &other, &certificate),
+            Err(vec![TlsError::Key("does not belong to the certificate".to_owned())])
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! An authority for TLS, and what it issues.
+
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    SanType, date_time_ymd,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use sha2::{Digest, Sha256};
+
+/// An authority.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate with its key, in PEM.
+pub(crate) struct Identity {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+    /// `sha256:` and the digest of its public key.
+    pub(crate) pin: String,
+}
+
+/// What a certificate says.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Names<'n> {
+    pub(crate) cn: &'n str,
+    pub(crate) dns: &'n [&'n str],
+    pub(crate) uris: &'n [&'n str],
+}
+
+impl Authority {
+    /// A new one.
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "authority");
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// Its own certificate in PEM.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate of the server at 127.0.0.1 and localhost.
+    pub(crate) fn server(&self) -> Identity {
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        self.issue(CertificateParams::new(names).unwrap(), ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// A certificate of a client.
+    pub(crate) fn client(&self, names: Names<'_>) -> Identity {
+        self.issue(params(names), ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    /// A certificate of a client that has expired.
+    pub(crate) fn expired(&self, names: Names<'_>) -> Identity {
+        let mut params = params(names);
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+        self.issue(params, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    /// A certificate that is for servers only.
+    pub(crate) fn misused(&self, names: Names<'_>) -> Identity {
+        self.issue(params(names), ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    fn issue(&self, mut params: CertificateParams, purpose: ExtendedKeyUsagePurpose) -> Identity {
+        params.extended_key_usages = vec![purpose];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap().pem();
+        let digest = Sha256::digest(rcgen::PublicKeyData::subject_public_key_info(&key));
+        let pin = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        Identity { certificate, key: key.serialize_pem(), pin: format!("sha256:{pin}") }
+    }
+
+    /// What a client needs that trusts this authority and has an identity, or none.
+    pub(crate) fn client_config(
+        &self,
+        identity: Option<&Identity>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+        let builder = builder.with_root_certificates(roots);
+        Arc::new(match identity {
+            None => builder.with_no_client_auth(),
+            Some(Identity { certificate, key, .. }) => {
+                let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap()
+            }
+        })
+    }
+}
+
+fn params(Names { cn, dns, uris }: Names<'_>) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    if !cn.is_empty() {
+        params.distinguished_name.push(DnType::CommonName, DnValue::Utf8String(cn.to_owned()));
+    }
+    let dns = dns.iter().map(|name| SanType::DnsName((*name).try_into().unwrap()));
+    let uris = uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap()));
+    params.subject_alt_names = dns.chain(uris).collect();
+    params
+}

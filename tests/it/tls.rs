@@ -1,0 +1,335 @@
+//! TLS of listeners: a client is who its certificate says, and what passes without TLS passes with it, each way to its end.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::Arc;
+
+use dockveil::socket::Address;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use crate::callers::loaded;
+use crate::harness::{Test, tests};
+use crate::support::authority::{Authority, Identity, Names};
+use crate::support::client::{PATIENCE, get, status};
+use crate::support::daemon::{Reply, handing, json};
+use crate::support::proxy::{Bench, Folder};
+
+pub(crate) const TESTS: &[Test] = tests![
+    a_client_gets_the_policy_of_its_certificate,
+    without_a_certificate_for_clients_nothing_is_answered,
+    a_tunnel_over_tls_passes_both_ways_and_each_way_ends_on_its_own,
+    the_daemon_may_end_its_direction_over_tls_and_still_receive,
+    a_stream_over_tls_passes_byte_for_byte,
+    a_large_document_passes_over_tls_whole,
+    a_client_over_tls_that_leaves_is_noticed,
+    curl_is_served_over_tls,
+    a_client_may_have_so_many_streams_and_connections
+];
+
+const PROFILES: &str = "profiles:\n  - {profile: lists, allow: [Ping, ContainerList], show: [identity]}\n  - {profile: inspects, allow: [Ping, ContainerInspect, ContainerLogs, ContainerAttach, SystemEvents], show: [identity]}\n";
+
+/// A program with TLS at a port, its authority, and the folder of their files.
+struct TlsBench {
+    bench: Bench,
+    authority: Authority,
+    folder: Folder,
+    port: u16,
+}
+
+impl TlsBench {
+    /// With these `clients`, written for this authority.
+    fn start(
+        answer: impl Fn(&str) -> Reply + Send + Sync + 'static,
+        clients: impl FnOnce(&Authority) -> String,
+    ) -> Self {
+        let (authority, folder) = (Authority::new(), Folder::new());
+        let Identity { certificate, key, .. } = authority.server();
+        for (name, text) in [("cert.pem", certificate), ("key.pem", key), ("ca.pem", authority.pem())] {
+            std::fs::write(folder.path(name), text).unwrap();
+        }
+        let text = format!(
+            "listeners:\n  - listen: tcp://127.0.0.1:0\n    hosts: [\"*\"]\n    tls: {{certificate: cert.pem, key: key.pem, client_ca: ca.pem}}\n    clients: {}\n{PROFILES}",
+            clients(&authority)
+        );
+        let bench = Bench::with(answer, |config| config.listeners = loaded(&folder, &text).listeners);
+        let Address::Tcp { port, .. } = bench.addresses()[0] else { panic!("no port") };
+        Self { bench, authority, folder, port }
+    }
+
+    /// A connection of a client.
+    fn connect(&self, config: Arc<ClientConfig>) -> StreamOwned<ClientConnection, TcpStream> {
+        let socket = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let session = ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
+        StreamOwned::new(session, socket)
+    }
+
+    fn client(&self, identity: &Identity) -> StreamOwned<ClientConnection, TcpStream> {
+        self.connect(self.authority.client_config(Some(identity), &[&TLS13, &TLS12]))
+    }
+
+    /// The statuses of a list and of an inspection.
+    fn statuses(&self, config: &Arc<ClientConfig>) -> [u16; 2] {
+        ["/containers/json", "/containers/web/json"].map(|target| {
+            let mut client = self.connect(config.clone());
+            let request = format!("GET {target} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n");
+            client.write_all(request.as_bytes()).unwrap();
+            // The end is one of TLS: anything else is an error here.
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            status(&answer)
+        })
+    }
+}
+
+const LISTS: [u16; 2] = [200, 403];
+const INSPECTS: [u16; 2] = [403, 200];
+const NEITHER: [u16; 2] = [403, 403];
+
+/// A client that may inspect, attach, and read logs.
+const WEB: Names<'_> = Names { cn: "web", dns: &[], uris: &[] };
+
+fn web(_: &Authority) -> String {
+    "[{certificate: {cn: web}, profile: inspects}]".to_owned()
+}
+
+fn a_client_gets_the_policy_of_its_certificate() {
+    let mut pinned = None;
+    let bench = TlsBench::start(
+        |_| json("[]"),
+        |authority| {
+            let identity = authority.client(Names { cn: "anybody", ..Names::default() });
+            let clients = format!(
+                "[{{certificate: {{cn: traefik}}, profile: lists}}, {{certificate: {{dns: web.example}}, profile: inspects}}, \
+                 {{certificate: {{spiffe: \"spiffe://example.org/web\"}}, profile: lists}}, {{certificate: {{uri: \"https://a/b\"}}, \
+                 profile: inspects}}, {{certificate: {{key: \"{}\"}}, profile: lists}}, {{certificate: {{cn: here}}, address: \
+                 127.0.0.0/8, profile: inspects}}, {{certificate: {{cn: there}}, address: 10.0.0.0/8, profile: inspects}}]",
+                identity.pin
+            );
+            pinned = Some(identity);
+            clients
+        },
+    );
+    for (cn, dns, uris, expected) in [
+        ("traefik", &[][..], &[][..], LISTS),
+        ("Traefik", &[], &[], NEITHER),
+        ("", &["traefik"], &[], NEITHER),
+        ("", &["a.example", "web.example"], &[], INSPECTS),
+        ("traefik", &["web.example"], &[], LISTS),
+        ("web.example", &[], &[], NEITHER),
+        ("", &[], &["spiffe://example.org/web"], LISTS),
+        ("", &[], &["spiffe://example.org/web", "spiffe://example.org/other"], NEITHER),
+        ("", &[], &["https://a/b", "https://c"], INSPECTS),
+        ("anybody", &[], &[], NEITHER),
+        ("here", &[], &[], INSPECTS),
+        ("there", &[], &[], NEITHER),
+    ] {
+        let identity = bench.authority.client(Names { cn, dns, uris });
+        for version in [&TLS12, &TLS13] {
+            let config = bench.authority.client_config(Some(&identity), &[version]);
+            assert_eq!(bench.statuses(&config), expected, "{cn:?} {dns:?} {uris:?} {version:?}");
+        }
+    }
+    let config = bench.authority.client_config(pinned.as_ref(), &[&TLS13]);
+    assert_eq!(bench.statuses(&config), LISTS);
+}
+
+fn without_a_certificate_for_clients_nothing_is_answered() {
+    let bench = TlsBench::start(|request| panic!("it reached the daemon: {request}"), web);
+    let other = Authority::new();
+    for (what, identity) in [
+        ("none", None),
+        ("of another authority", Some(other.client(WEB))),
+        ("expired", Some(bench.authority.expired(WEB))),
+        ("for servers", Some(bench.authority.misused(WEB))),
+    ] {
+        for version in [&TLS12, &TLS13] {
+            let mut client = bench.connect(bench.authority.client_config(identity.as_ref(), &[version]));
+            let mut answer = Vec::new();
+            let sent = client.write_all(get("/containers/web/json").as_bytes());
+            let read = client.read_to_end(&mut answer);
+            assert!(sent.is_err() || read.is_err(), "{what} {version:?}");
+            assert!(answer.is_empty(), "{what} {version:?}: {answer:?}");
+        }
+    }
+    // Without TLS there is an alert of TLS at most.
+    let mut plain = TcpStream::connect(("127.0.0.1", bench.port)).unwrap();
+    plain.set_read_timeout(Some(PATIENCE)).unwrap();
+    plain.write_all(get("/_ping").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    assert!(answer.len() < 16 && !answer.starts_with(b"HTTP"), "{answer:?}");
+    assert!(bench.bench.daemon.requests().iter().all(|request| request.contains("/_ping")));
+}
+
+const UPGRADED: &str = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+const ATTACH: &str = "POST /containers/web/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+
+/// Reads up to and including a marker.
+fn read_until(client: &mut impl Read, marker: &str) -> String {
+    let (mut read, mut byte) = (Vec::new(), [0]);
+    while !read.ends_with(marker.as_bytes()) {
+        client.read_exact(&mut byte).unwrap_or_else(|error| panic!("{error} after {read:?}"));
+        read.push(byte[0]);
+    }
+    String::from_utf8(read).unwrap()
+}
+
+fn a_tunnel_over_tls_passes_both_ways_and_each_way_ends_on_its_own() {
+    let (answer, connections) = handing(UPGRADED);
+    let bench = TlsBench::start(answer, web);
+    let mut client = bench.client(&bench.authority.client(WEB));
+    client.write_all(ATTACH.as_bytes()).unwrap();
+    assert!(read_until(&mut client, "\r\n\r\n").starts_with("HTTP/1.1 101 "));
+    let mut daemon = connections.next();
+    client.write_all(b"in\0put").unwrap();
+    // The client ends its direction, and TLS says so. It goes on reading.
+    client.conn.send_close_notify();
+    client.flush().unwrap();
+    let mut input = Vec::new();
+    daemon.read_to_end(&mut input).unwrap();
+    assert_eq!(input, b"in\0put");
+    let output = "output\0".repeat(50_000);
+    daemon.write_all(output.as_bytes()).unwrap();
+    drop(daemon);
+    let mut read = String::new();
+    client.read_to_string(&mut read).unwrap();
+    assert!(read == output, "{} bytes of {}", read.len(), output.len());
+}
+
+fn the_daemon_may_end_its_direction_over_tls_and_still_receive() {
+    let (answer, connections) = handing(UPGRADED);
+    let bench = TlsBench::start(answer, web);
+    let mut client = bench.client(&bench.authority.client(WEB));
+    client.write_all(ATTACH.as_bytes()).unwrap();
+    read_until(&mut client, "\r\n\r\n");
+    let mut daemon = connections.next();
+    daemon.write_all(b"output").unwrap();
+    daemon.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut read = String::new();
+    client.read_to_string(&mut read).unwrap();
+    assert_eq!(read, "output");
+    client.write_all(b"input").unwrap();
+    client.conn.send_close_notify();
+    client.flush().unwrap();
+    let mut input = String::new();
+    daemon.read_to_string(&mut input).unwrap();
+    assert_eq!(input, "input");
+}
+
+fn a_stream_over_tls_passes_byte_for_byte() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let body = "3\r\nabc\r\n5\r\nd\0e\nf\r\n0\r\n\r\n";
+    let bench = TlsBench::start(move |_| Reply::Close(format!("{HEAD}{body}").into_bytes()), web);
+    let mut client = bench.client(&bench.authority.client(WEB));
+    client.write_all(get("/containers/web/logs?stdout=1&follow=1").as_bytes()).unwrap();
+    assert!(read_until(&mut client, "\r\n\r\n").starts_with("HTTP/1.1 200 "));
+    let mut rest = String::new();
+    client.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, body);
+}
+
+fn a_large_document_passes_over_tls_whole() {
+    let list = format!("[{}]", vec![format!("{{\"Id\":\"{}\"}}", "a".repeat(1000)); 3000].join(","));
+    let clients = |_: &Authority| "[{certificate: {cn: web}, profile: lists}]".to_owned();
+    let bench = TlsBench::start(move |_| json(&list), clients);
+    let identity = bench.authority.client(WEB);
+    for _ in 0..3 {
+        let mut client = bench.client(&identity);
+        let request = "GET /containers/json HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n";
+        client.write_all(request.as_bytes()).unwrap();
+        // A client that has ended its direction is answered all the same.
+        client.conn.send_close_notify();
+        client.flush().unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.len() > 3_000_000 && answer.ends_with("0\r\n\r\n"), "{} bytes", answer.len());
+    }
+}
+
+fn a_client_over_tls_that_leaves_is_noticed() {
+    let (answer, connections) = handing("");
+    let bench = TlsBench::start(answer, web);
+    let identity = bench.authority.client(WEB);
+    // With the end of TLS, and cut.
+    for has_end in [true, false] {
+        for target in ["/containers/web/json", "/events"] {
+            let mut client = bench.client(&identity);
+            client.write_all(get(target).as_bytes()).unwrap();
+            client.flush().unwrap();
+            let daemon = connections.next();
+            if has_end {
+                client.conn.send_close_notify();
+                let _ = client.flush();
+            }
+            drop(client);
+            crate::support::daemon::wait_until_closed(daemon);
+        }
+    }
+}
+
+fn curl_is_served_over_tls() {
+    let bench = TlsBench::start(|_| json("[]"), |_| "[{certificate: {cn: web}, profile: lists}]".to_owned());
+    let Identity { certificate, key, .. } = bench.authority.client(WEB);
+    for (name, text) in [("client.pem", certificate), ("client-key.pem", key)] {
+        std::fs::write(bench.folder.path(name), text).unwrap();
+    }
+    let curl = |target: &str, more: &[&str]| {
+        let mut command = Command::new("curl");
+        let file = |name: &str| bench.folder.path(name).display().to_string();
+        command.args(["--silent", "--show-error", "--max-time", "20", "--cacert", &file("ca.pem")]);
+        command.args(["--write-out", " %{http_code}", &format!("https://localhost:{}{target}", bench.port)]);
+        let output = command.args(more).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    let file = |name: &str| bench.folder.path(name).display().to_string();
+    let identity = ["--cert", &file("client.pem"), "--key", &file("client-key.pem")];
+    assert_eq!(curl("/containers/json", &identity), (true, "[] 200".to_owned()));
+    assert_eq!(curl("/_ping", &identity), (true, "OK 200".to_owned()));
+    assert!(curl("/info", &identity).1.ends_with(" 403"));
+    assert_eq!(curl("/_ping", &[]).1, " 000");
+}
+
+fn a_client_may_have_so_many_streams_and_connections() {
+    let (answer, connections) =
+        handing("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let clients = "[{certificate: {cn: web}, profile: inspects, connections: 3, streams: 2}, {certificate: {cn: other}, profile: inspects, connections: 3, streams: 2}]";
+    let bench = TlsBench::start(answer, |_| clients.to_owned());
+    let identities = ["web", "other"].map(|cn| bench.authority.client(Names { cn, ..WEB }));
+    let ask = |identity: &Identity, target: &str| {
+        let mut client = bench.client(identity);
+        client.write_all(get(target).as_bytes()).unwrap();
+        let head = read_until(&mut client, "\r\n\r\n");
+        (client, head)
+    };
+    let logs = "/containers/web/logs?stdout=1&follow=1";
+    let mut held = Vec::new();
+    for identity in &identities {
+        for _ in 0..2 {
+            let (client, head) = ask(identity, logs);
+            assert_eq!(status(&head), 200, "{head}");
+            held.push((client, connections.next()));
+        }
+        let (mut client, head) = ask(identity, logs);
+        assert_eq!(status(&head), 503);
+        assert!(read_until(&mut client, "}").contains("too many streams of this client"));
+    }
+    // A third connection that is busy, and then there is no fourth. A ping is answered all the same.
+    let mut third = bench.client(&identities[0]);
+    third.write_all(b"POST /containers/web/attach?stream=1 HTTP/1.1\r\nHost: d\r\nContent-Le").unwrap();
+    third.flush().unwrap();
+    let refused = (0..200).find_map(|_| {
+        let (mut client, head) = ask(&identities[0], "/containers/web/logs?stdout=1");
+        assert_eq!(status(&head), 503, "{head}");
+        Some(read_until(&mut client, "}")).filter(|text| text.contains("too many connections of this client"))
+    });
+    assert!(refused.is_some());
+    assert_eq!(status(&ask(&identities[0], "/_ping").1), 200);
+    // What has ended counts no more.
+    held.clear();
+    drop(third);
+    let again = (0..200).any(|_| status(&ask(&identities[0], logs).1) == 200);
+    assert!(again);
+}
