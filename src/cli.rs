@@ -36,6 +36,9 @@ Environment in place of another socket proxy:
   DOCKVEIL_SHOW    more classes to show, or all
   DOCKVEIL_LABELS  more labels to show, by name
   DOCKVEIL_ENV     more environment variables to show, by name
+  DOCKVEIL_CONTAINERS
+                   the containers to show, as project=shop,name=web-*; by
+                   default all
 
 Exit status:
    0  success

@@ -120,6 +120,9 @@ impl VisibleObjects {
     }
 }
 
+/// What an entry of a set takes beside its text, in bytes.
+const ENTRY: usize = 64;
+
 /// How many containers are known at most. A client that makes more forgets them all.
 const KNOWN_LIMIT: usize = 32 * 1024;
 
@@ -167,9 +170,16 @@ pub struct VisibleContainers {
     /// How many run, and how many are paused.
     running: usize,
     paused: usize,
+    /// How many bytes of text all of this is.
+    size: usize,
 }
 
 impl VisibleContainers {
+    /// How many bytes of text they are.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
     /// Adds a container of a list, if it is visible. One that cannot be read is not.
     pub fn add(&mut self, visibility: &VisibleObjects, element: &[u8]) {
         let Some(container) = read_container_summary(element) else { return };
@@ -183,6 +193,8 @@ impl VisibleContainers {
             "paused" => self.paused += 1,
             _ => {}
         }
+        let texts = container.volumes.iter().chain(&container.networks).chain([&container.id, &container.image]);
+        self.size += texts.map(|text| text.len() + ENTRY).sum::<usize>();
         *self.images.entry(container.image).or_default() += 1;
         for volume in container.volumes {
             *self.volumes.entry(volume).or_default() += 1;

@@ -16,12 +16,14 @@ pub use table::{Means, SharedVariables, Table, Variable, Verdict, forks, tables}
 
 use self::reader::VariableReader;
 use super::{LONGEST_TIMEOUT, Timeouts};
+use crate::api::objects::ObjectKind;
 use crate::api::{Method, OPERATIONS, Operation, lists, operation};
 use crate::cli::{Environment, LogLevel, Variables};
 use crate::filter::NamesShown;
 use crate::profile::{OpenedBy, Profile, RequestContents, StreamFiltering};
 use crate::schema::{Class, ClassSet};
 use crate::socket::Address;
+use crate::visibility::Restriction;
 use crate::yaml::{Diagnostic, Diagnostics, Location, nearest};
 
 /// The base profile of clients that may see commands, or create containers from what they read.
@@ -34,6 +36,8 @@ const CHOICE: &str = "DOCKVEIL_COMPAT";
 const SHOW: &str = "DOCKVEIL_SHOW";
 /// The variable of more labels to show.
 const LABELS: &str = "DOCKVEIL_LABELS";
+/// The variable of the containers that are shown.
+const CONTAINERS: &str = "DOCKVEIL_CONTAINERS";
 /// The variable of more environment variables to show.
 const ENV: &str = "DOCKVEIL_ENV";
 
@@ -90,6 +94,8 @@ pub struct ExtraShow {
     classes: ClassSet,
     labels: Vec<String>,
     env: Vec<String>,
+    /// The containers that are shown. `None`: all.
+    containers: Option<Restriction>,
 }
 
 /// The switches of a table that are on.
@@ -134,7 +140,7 @@ impl Compat {
             return Self::read(choice.table, variables).map(Some);
         }
         let mut diagnostics = Diagnostics::default();
-        for name in [SHOW, LABELS, ENV].into_iter().filter(|name| variables.get(name).is_some()) {
+        for name in [SHOW, LABELS, ENV, CONTAINERS].into_iter().filter(|name| variables.get(name).is_some()) {
             let message = "only read in place of another socket proxy: use a profile to choose what is shown";
             diagnostics.report(&Location::file(name), message);
         }
@@ -244,6 +250,8 @@ impl Compat {
             profile.show.names.extend(list, names);
             profile.lines.list(list, names, &Location::file(variable));
         }
+        let containers = self.extra.containers.clone();
+        profile.objects.extend(containers.map(|shown| (ObjectKind::Container, shown, Location::file(CONTAINERS))));
         profile.opened_by = OpenedBy::Variables(opening::opening(&self.switches, &self.extra));
         profile
     }
@@ -275,7 +283,7 @@ pub fn choose(variables: &Variables, in_image: bool) -> Result<Option<Choice>, D
         }
         None => {}
     }
-    let certain = in_image || [SHOW, LABELS, ENV].iter().any(|name| is_set(variables, name));
+    let certain = in_image || [SHOW, LABELS, ENV, CONTAINERS].iter().any(|name| is_set(variables, name));
     let found: Vec<Choice> = tables.iter().filter_map(|table| recognised(table, variables, certain)).collect();
     match found.as_slice() {
         [] => Ok(None),
@@ -449,6 +457,14 @@ mod tests {
             &[
                 "DOCKVEIL_ENV: found \"A B\", expected a name in which only `*`, and `!` before it, are special",
                 "DOCKVEIL_LABELS: found \"b=1\", expected a name in which only `*`, and `!` before it, are special",
+            ],
+        );
+        check_diagnostics(
+            &[("IMAGES", "1"), (CONTAINERS, "projct=shop, web, !nam=a")],
+            &[
+                "DOCKVEIL_CONTAINERS: found \"web\", expected one of project, label, name, image, then `=` and a pattern",
+                "DOCKVEIL_CONTAINERS: unknown key \"nam\", did you mean \"name\"?",
+                "DOCKVEIL_CONTAINERS: unknown key \"projct\", did you mean \"project\"?",
             ],
         );
         check_diagnostics(

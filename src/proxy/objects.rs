@@ -14,6 +14,7 @@ use serde::de::IgnoredAny;
 use super::body::collect;
 use super::exchange::DRAIN_LIMIT;
 use super::lookup::named_in;
+use super::memory::MemoryLease;
 use super::message::Message;
 use super::{Error, Proxy, headers};
 use crate::api::objects::{ObjectAnswer, ObjectKind, PathObject};
@@ -144,7 +145,7 @@ impl Proxy {
         if lookup.is_some() || !is_prefix(name) {
             return Ok(None);
         }
-        let found = self.visible_containers(route, Some(name)).await?;
+        let (found, _memory) = self.visible_containers(route, Some(name)).await?;
         let mut begun = found.ids().filter(|id| id.starts_with(name));
         let (Some(id), None) = (begun.next(), begun.next()) else { return Ok(None) };
         if !is_bound {
@@ -167,7 +168,7 @@ impl Proxy {
         };
         let Some(object) = self.read(route, inspection_of(kind), &route.name, named).await? else { return Ok(None) };
         let is_used = if self.policy.visibility().is_by_use(kind) {
-            self.visible_containers(route, None).await?.uses(kind, &object)
+            self.visible_containers(route, None).await?.0.uses(kind, &object)
         } else {
             false
         };
@@ -238,43 +239,62 @@ impl Proxy {
 
     /// How the answer to a request is filtered for objects. `None` if it need not be. What the engine must not decide for all
     /// objects is taken out of the request.
-    pub(super) async fn object_view(&self, route: &mut Route) -> Result<Option<ObjectView>, Error> {
+    pub(super) async fn object_view(&self, route: &mut Route) -> Result<Option<LeasedView>, Error> {
         let visibility = self.policy.visibility();
         let answer = self.policy.objects(route.operation).and_then(|objects| objects.answer);
         let Some(answer) = answer.filter(|answer| visibility.changes(*answer)) else { return Ok(None) };
         let mut around = Surroundings::default();
+        let mut memory = Vec::new();
         if visibility.needs_containers(answer) {
-            around.containers = Some(Arc::new(self.visible_containers(route, None).await?));
+            let (containers, lease) = self.visible_containers(route, None).await?;
+            around.containers = Some(Arc::new(containers));
+            memory.push(lease);
         }
         if visibility.needs_services(answer) {
-            around.services = Some(Arc::new(self.visible_services(route).await?));
+            let (services, lease) = self.visible_services(route).await?;
+            around.services = Some(Arc::new(services));
+            memory.push(lease);
         }
         let limit = if answer == ObjectAnswer::Containers { take_limit(&mut route.query) } else { None };
-        Ok(Some(ObjectView::new(visibility.clone(), answer, around, limit)))
+        let view = ObjectView::new(visibility.clone(), answer, around, limit);
+        Ok(Some(LeasedView { view, _memory: Arc::new(memory) }))
     }
 
     /// The containers that the client sees, of those whose ids begin like this.
-    async fn visible_containers(&self, route: &Route, prefix: Option<&str>) -> Result<VisibleContainers, Error> {
+    async fn visible_containers(
+        &self,
+        route: &Route,
+        prefix: Option<&str>,
+    ) -> Result<(VisibleContainers, MemoryLease), Error> {
         let mut query = Query::default();
         query.set("all", "1");
         if let Some(prefix) = prefix {
             query.set("filters", &serde_json::json!({ "id": [prefix] }).to_string());
         }
         let mut found = VisibleContainers::default();
-        self.each_of("ContainerList", route, query, |element| found.add(self.policy.visibility(), element)).await?;
-        Ok(found)
+        let add = |element: &[u8]| {
+            found.add(self.policy.visibility(), element);
+            found.size()
+        };
+        let memory = self.each_of("ContainerList", route, query, add).await?;
+        Ok((found, memory))
     }
 
     /// The ids of the services that the client sees. None if the engine is in no swarm.
-    async fn visible_services(&self, route: &Route) -> Result<HashSet<String>, Error> {
+    async fn visible_services(&self, route: &Route) -> Result<(HashSet<String>, MemoryLease), Error> {
         let mut found = HashSet::new();
+        let mut size = 0;
         let listed = self.each_of("ServiceList", route, Query::default(), |element| {
             let service = read_object(ObjectKind::Service, element);
-            found.extend(service.filter(|service| self.allows_service(service)).map(|service| service.id));
+            if let Some(service) = service.filter(|service| self.allows_service(service)) {
+                size += service.id.len();
+                found.insert(service.id);
+            }
+            size
         });
         match listed.await {
-            Err(Error::Engine { status: 503, .. }) => Ok(HashSet::new()),
-            listed => listed.map(|()| found),
+            Err(Error::Engine { status: 503, .. }) => Ok((HashSet::new(), self.memory.lease())),
+            listed => listed.map(|memory| (found, memory)),
         }
     }
 
@@ -282,14 +302,18 @@ impl Proxy {
         self.policy.visibility().shows(ObjectKind::Service, &service.facts, false)
     }
 
-    /// Asks for a list of our own, and hands over its elements one by one.
+    /// Asks for a list of our own, and hands over its elements one by one. `each` returns how much it has kept, in bytes,
+    /// which stays leased.
+    ///
+    /// # Errors
+    /// [`Error::NotJson`] if that is too much.
     async fn each_of(
         &self,
         id: &'static str,
         route: &Route,
         query: Query,
-        mut each: impl FnMut(&[u8]),
-    ) -> Result<(), Error> {
+        mut each: impl FnMut(&[u8]) -> usize,
+    ) -> Result<MemoryLease, Error> {
         let operation = operation(id).ok_or(Error::Unroutable)?;
         let version = route.version;
         let list = Route { operation, version, name: String::new(), second_name: String::new(), query };
@@ -298,19 +322,20 @@ impl Proxy {
             return Err(Error::Engine { status: 503, operation, message: Message::from("") });
         };
         let mut elements = ArraySplitter::new(self.element_limit);
-        let mut nothing = Vec::new();
-        let mut element = |bytes: &[u8], _: &mut Vec<u8>| -> Result<Option<usize>, ListError> {
+        let (mut nothing, mut kept) = (Vec::new(), 0);
+        let mut element = |bytes: &[u8], kept: &mut usize| -> Result<Option<usize>, ListError> {
             let Some(end) = end_of_value(bytes)? else { return Ok(None) };
-            each(bytes.get(..end).unwrap_or_default());
-            Ok(Some(end))
+            *kept = each(bytes.get(..end).unwrap_or_default());
+            if *kept > KEPT_LIMIT { Err(ListError) } else { Ok(Some(end)) }
         };
         while let Some(chunk) = body.next().await? {
-            let needed = elements.held() + chunk.len();
-            memory.grow(needed, memory.enough(needed, 2 * needed)).await?;
-            elements.push(&chunk, &mut nothing, &mut element).map_err(not_a_list)?;
-            nothing.clear();
+            let held = elements.held() + chunk.len();
+            memory.grow(held + kept, memory.enough(held, 2 * held) + kept).await?;
+            elements.push(&chunk, &mut nothing, |bytes, _| element(bytes, &mut kept)).map_err(not_a_list)?;
         }
-        elements.finish(&mut nothing, &mut element).map_err(not_a_list)
+        elements.finish(&mut nothing, |bytes, _| element(bytes, &mut kept)).map_err(not_a_list)?;
+        memory.settle(kept);
+        Ok(memory)
     }
 
     /// Asks for the document of an object on our own and reads something in it, which is all that is kept. `None` if the engine
@@ -354,7 +379,17 @@ impl Proxy {
     }
 }
 
-/// A list that cannot be read.
+/// How an answer is filtered for objects, with the memory of what must be known for that.
+#[derive(Clone, Debug)]
+pub(super) struct LeasedView {
+    pub(super) view: ObjectView,
+    _memory: Arc<Vec<MemoryLease>>,
+}
+
+/// How much may be kept of all containers or services, in bytes: that of some ten thousand.
+const KEPT_LIMIT: usize = 8 << 20;
+
+/// A list that cannot be read, or of which too much would be kept.
 struct ListError;
 
 fn not_a_list(_: ArrayError<ListError>) -> Error {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 
+use super::objects::LeasedView;
 use crate::filter::{FilterError, Plan, RecordFilter, Report};
-use crate::visibility::{ElementSeen, ObjectView};
+use crate::visibility::ElementSeen;
 
 /// Filters documents, and elements of arrays.
 #[derive(Clone, Debug)]
@@ -13,7 +14,7 @@ pub(super) struct DocumentFilter {
     /// What is shown of each.
     pub(super) plan: Arc<Plan>,
     /// Which objects are shown. `None`: all.
-    pub(super) view: Option<ObjectView>,
+    pub(super) view: Option<LeasedView>,
 }
 
 impl DocumentFilter {
@@ -33,7 +34,7 @@ impl DocumentFilter {
     /// # Errors
     /// [`FilterError`]: the document must be withheld.
     pub(super) fn apply(&self, document: &[u8], out: &mut Vec<u8>) -> Result<Report, FilterError> {
-        let Some(view) = &self.view else { return self.plan.apply(document, out) };
+        let Some(LeasedView { view, .. }) = &self.view else { return self.plan.apply(document, out) };
         let seen = view.document(document).ok_or(FilterError::NotJson)?;
         self.plan.apply(&seen, out)
     }
@@ -49,7 +50,7 @@ impl DocumentFilter {
         out: &mut Vec<u8>,
         report: &mut Report,
     ) -> Result<Option<usize>, FilterError> {
-        let Some(view) = &mut self.view else { return self.plan.apply_next(bytes, out, report) };
+        let Some(LeasedView { view, .. }) = &mut self.view else { return self.plan.apply_next(bytes, out, report) };
         let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
         let end = match values.next() {
             Some(Ok(_)) => values.byte_offset(),
@@ -77,7 +78,7 @@ pub(super) struct StreamFilter {
     /// What is shown of each.
     pub(super) filter: RecordFilter,
     /// Which objects are shown. `None`: all.
-    pub(super) view: Option<ObjectView>,
+    pub(super) view: Option<LeasedView>,
 }
 
 impl StreamFilter {
@@ -97,7 +98,7 @@ impl StreamFilter {
     /// # Errors
     /// [`FilterError`]: the record must be withheld with all that follow.
     pub(super) fn apply(&mut self, record: &[u8], out: &mut Vec<u8>, report: &mut Report) -> Result<bool, FilterError> {
-        match self.view.as_mut().map(|view| view.event(record)) {
+        match self.view.as_mut().map(|leased| leased.view.event(record)) {
             Some(ElementSeen::Hidden) => Ok(false),
             Some(ElementSeen::Rewritten(record)) => self.filter.apply(&record, out, report),
             Some(ElementSeen::Whole) | None => self.filter.apply(record, out, report),

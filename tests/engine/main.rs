@@ -35,6 +35,8 @@ mod image;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod objects;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod podman;
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
             canaries::TESTS,
             denied::TESTS,
             names::TESTS,
+            objects::TESTS,
             versions::TESTS,
             cleanup::TESTS,
         ],

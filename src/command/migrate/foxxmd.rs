@@ -3,6 +3,7 @@
 use super::migration::Migration;
 use super::source::Source;
 use super::{UNFILTERABLE, is_unfilterable};
+use crate::api::objects::{ObjectKind, objects_of};
 use crate::api::{Method, OPERATIONS, Operation};
 use crate::socket::Address;
 use crate::yaml::{Diagnostic, Diagnostics};
@@ -26,8 +27,9 @@ pub(super) fn migration(source: &Source) -> Result<Migration, Diagnostics> {
         None => pass_through(upstream),
     };
     migration.listen(listener, None);
-    let selected = ["CONTAINER_NAMES", "CONTAINER_LABELS"].into_iter().filter(|name| get(name).is_some());
-    leave_out_containers(&mut migration, &selected.collect::<Vec<_>>());
+    let names = get("CONTAINER_NAMES").unwrap_or_default();
+    let labels = get("CONTAINER_LABELS").unwrap_or_default();
+    select_containers(&mut migration, names, labels);
     let scrubbed = get("SCRUB_ENVS").is_some_and(|text| text.eq_ignore_ascii_case("true") || text == "1");
     migration.differences.push(if scrubbed {
         "SCRUB_ENVS emptied the environment where one container is inspected: here it is hidden everywhere".to_owned()
@@ -38,6 +40,59 @@ pub(super) fn migration(source: &Source) -> Result<Migration, Diagnostics> {
         migration.differences.push("RUST_LOG: the log level is set by DOCKVEIL_LOG".to_owned());
     }
     diagnostics.finish(migration)
+}
+
+/// Selects the containers that the client sees: those of which a name has one of the texts in it, or a label.
+fn select_containers(migration: &mut Migration, names: &str, labels: &str) {
+    let texts = |list: &str| -> Vec<String> {
+        list.split(',').map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect()
+    };
+    let (names, labels) = (texts(names), texts(labels));
+    if names.is_empty() && labels.is_empty() {
+        return;
+    }
+    // A star would stand for any text here.
+    let (written, lost): (Vec<String>, Vec<String>) =
+        names.iter().chain(&labels).cloned().partition(|text| !text.contains(['*', '"', '\\']));
+    let is_written = |text: &&String| written.contains(text);
+    let name = |text: &String| match text.strip_prefix('/') {
+        Some(start) => format!("{{name: \"{start}*\"}}"),
+        None => format!("{{name: \"*{text}*\"}}"),
+    };
+    let label = |text: &String| match text.split_once('=') {
+        Some((key, value)) => format!("{{label: \"*{key}*=*{value}*\"}}"),
+        None => format!("{{label: \"*{text}*\"}}"),
+    };
+    let selected = names.iter().filter(is_written).map(name).chain(labels.iter().filter(is_written).map(label));
+    let mut selected: Vec<String> = selected.collect();
+    if selected.is_empty() {
+        selected.push("{name: \"\\0\"}".to_owned());
+    }
+    let others = migration.others.iter_mut().map(|other| &mut other.opened);
+    for opened in others.chain(std::iter::once(&mut migration.opened)) {
+        opened.containers.clone_from(&selected);
+        let refused = |operation: &&Operation| {
+            objects_of(operation)
+                .ok()
+                .flatten()
+                .is_none_or(|objects| objects.refuse.contains(&ObjectKind::Container) || objects.needs.is_some())
+        };
+        for operation in OPERATIONS.iter().filter(refused) {
+            if opened.allow.remove(operation.id).is_some() {
+                let why = "is not limited to some containers, so that it is denied where others are hidden";
+                opened.left_out.insert(operation.id, why.to_owned());
+            }
+        }
+    }
+    migration.differences.push(
+        "CONTAINER_NAMES and CONTAINER_LABELS selected containers by a text that is anywhere in a name, or in the key and the \
+         value of a label. The stars below say the same; without them, texts are compared exactly. The other proxy looked at \
+         the list and at single containers only: here, hidden containers are in no answer, no event and no count"
+            .to_owned(),
+    );
+    if !lost.is_empty() {
+        migration.differences.push(format!("the texts {} cannot be written here, and select nothing", lost.join(", ")));
+    }
 }
 
 /// Leaves out the operations that show containers, if variables select some of the containers.

@@ -8,6 +8,7 @@ use super::container::{ProxyContainer, SourceForm};
 use super::rules::{Matched, RequestRule, RuleSet};
 use super::source::Source;
 use super::{UNFILTERABLE, is_unfilterable};
+use crate::api::objects::{ObjectKind, PathObject, objects_of};
 use crate::api::{Operation, operation, operations_named};
 use crate::command::explain::explained;
 use crate::config::compat;
@@ -60,6 +61,10 @@ struct MigratedListener {
 pub(super) struct OpenedOperations {
     /// The operations that are allowed, each with what allowed it in the other proxy.
     pub(super) allow: BTreeMap<&'static str, String>,
+    /// The operations that are allowed for objects of these names only, each with what allowed it in the other proxy.
+    pub(super) bound: BTreeMap<&'static str, (Vec<String>, String)>,
+    /// The containers that clients see, each written as the file does. Empty: all.
+    pub(super) containers: Vec<String>,
     /// The operations that the other proxy allowed and this file does not, each with the reason.
     pub(super) left_out: BTreeMap<&'static str, String>,
 }
@@ -90,7 +95,13 @@ impl OpenedOperations {
         for (operation, matched, RequestRule { text, .. }) in rules.operations() {
             let why = match matched {
                 Matched::Nothing => continue,
-                Matched::Names(name) => format!("was open for some names only, such as {name}"),
+                Matched::Names(names) if !is_unfilterable(operation) && can_be_bound(operation, &names) => {
+                    opened.bound.insert(operation.id, (names, text.clone()));
+                    continue;
+                }
+                Matched::Names(names) => {
+                    format!("was open for some names only, such as {}", names.first().map_or("", String::as_str))
+                }
                 Matched::Except(name) => format!("was closed for some names, such as {name}"),
                 Matched::Whole if is_unfilterable(operation) => UNFILTERABLE.to_owned(),
                 Matched::Whole => match reason(operation) {
@@ -108,8 +119,20 @@ impl OpenedOperations {
 
     /// The name of the profile that its profile extends.
     fn base(&self) -> &'static str {
-        compat::base(|id| self.allow.contains_key(id))
+        compat::base(|id| self.allow.contains_key(id) || self.bound.contains_key(id))
     }
+}
+
+/// Whether the names that an operation was open for can be written: of objects that have such names, in letters that need no
+/// quotes.
+fn can_be_bound(operation: &Operation, names: &[String]) -> bool {
+    let path = objects_of(operation).ok().flatten().and_then(|objects| objects.path);
+    let is_named = matches!(path, Some(PathObject::Of(kind)) if kind != ObjectKind::Image);
+    let is_plain = |name: &String| {
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            && name.bytes().any(|byte| byte.is_ascii_alphabetic())
+    };
+    is_named && names.iter().all(is_plain)
 }
 
 impl Migration {
@@ -388,6 +411,15 @@ fn write_profile(text: &mut String, name: &str, about: &str, opened: &OpenedOper
         ),
     );
     line(text, format_args!("    extends: {}", opened.base()));
+    if !opened.containers.is_empty() {
+        line(
+            text,
+            format_args!(
+                "    # Whole containers, wherever they are named. Without the stars, texts are compared exactly."
+            ),
+        );
+        line(text, format_args!("    containers: {{only: [{}]}}", opened.containers.join(", ")));
+    }
     write_operations(text, opened);
 }
 
@@ -401,9 +433,15 @@ fn write_operations(text: &mut String, opened: &OpenedOperations) {
     let allow: Vec<_> = opened.allow.iter().filter(|(id, _)| !implied(id)).collect();
     let left_out: Vec<_> = opened.left_out.iter().filter(|(id, _)| !opened.allow.contains_key(*id)).collect();
     let width = allow.iter().chain(&left_out).map(|(id, _)| id.len()).max().unwrap_or_default();
-    line(text, format_args!("    allow:{}", if allow.is_empty() { " []" } else { "" }));
+    let is_empty = allow.is_empty() && opened.bound.is_empty();
+    line(text, format_args!("    allow:{}", if is_empty { " []" } else { "" }));
     for (id, why) in allow {
         line(text, format_args!("      - {id:width$}  # {}", one_line(why)));
+    }
+    for (id, (names, why)) in &opened.bound {
+        let names: Vec<String> = names.iter().map(|name| format!("{{name: {}}}", quoted(name))).collect();
+        let names = names.join(", ");
+        line(text, format_args!("      - {{{id}: {{only: [{names}]}}}}  # {}", one_line(why)));
     }
     if !left_out.is_empty() {
         line(text, format_args!("    # Left out. To allow one, uncomment its line:"));
@@ -411,7 +449,12 @@ fn write_operations(text: &mut String, opened: &OpenedOperations) {
     for (id, why) in left_out {
         line(text, format_args!("    #  - {id:width$}  # {}", one_line(why)));
     }
-    let writes = opened.allow.keys().filter_map(|id| operation(id)).filter(|operation| operation.mutating);
+    let writes = opened
+        .allow
+        .keys()
+        .chain(opened.bound.keys())
+        .filter_map(|id| operation(id))
+        .filter(|operation| operation.mutating);
     let beyond = |operation: &&Operation| RequestContents::all(operation) != RequestContents::usual(operation);
     let beyond: Vec<&Operation> = writes.filter(beyond).collect();
     if !beyond.is_empty() {

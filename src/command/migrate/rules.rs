@@ -28,8 +28,8 @@ const VERSION: &str = r"^/v\d+(\.\d+){0,2}(?P<rest>/.*)$";
 pub(super) enum Matched {
     /// For every name.
     Whole,
-    /// For some names only, such as this one.
-    Names(String),
+    /// For some names only, such as these, which the rules have. Perhaps for others that they do not have.
+    Names(Vec<String>),
     /// For all names but some, such as this one.
     Except(String),
     /// For none.
@@ -126,8 +126,10 @@ impl RuleSet {
             let matched = closed.map_or(Matched::Whole, |(_, name)| Matched::Except(name.clone()));
             return (matched, rule_for("web"));
         }
-        match names().find(|name| rule_for(name).is_some()) {
-            Some(name) => (Matched::Names(name.to_owned()), rule_for(name)),
+        let mut seen = BTreeSet::new();
+        let open: Vec<&str> = names().filter(|name| rule_for(name).is_some() && seen.insert(*name)).collect();
+        match open.first() {
+            Some(name) => (Matched::Names(open.iter().map(|name| (*name).to_owned()).collect()), rule_for(name)),
             None => (Matched::Nothing, None),
         }
     }
@@ -164,7 +166,7 @@ mod tests {
         let rules = RuleSet::new(vec![rule]);
         let one = |(operation, matched, _): (&Operation, Matched, &RequestRule)| match matched {
             Matched::Whole => operation.id.to_owned(),
-            Matched::Names(name) => format!("{} {name}", operation.id),
+            Matched::Names(names) => format!("{} {}", operation.id, names[0]),
             Matched::Nothing | Matched::Except(_) => panic!("{pattern}"),
         };
         rules.operations().into_iter().map(one).collect()

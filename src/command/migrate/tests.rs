@@ -146,13 +146,13 @@ fn patterns_of_wollomatic() {
         text,
         "unix:///var/run/docker.sock",
         &["tcp://0.0.0.0:2375"],
-        &[&["SystemPingHead", "SystemVersion", "SystemEvents"][..], &OF_CONTAINERS].concat(),
+        &[&["SystemPingHead", "SystemVersion", "SystemEvents", "ContainerRestart"][..], &OF_CONTAINERS].concat(),
     );
     for part in [
         "-allowfrom=traefik",
         "-stoponwatchdog",
         "-loglevel",
-        "was open for some names only, such as watchtower",
+        r#"- {ContainerRestart: {only: [{name: "watchtower"}, {name: "web"}]}}  # "#,
         "#  - ContainerExport",
     ] {
         assert!(written.contains(part), "{part}\n{written}");
@@ -180,7 +180,7 @@ fn wollomatic_for_loopback_clients_listens_on_loopback() {
 }
 
 #[test]
-fn foxxmd_with_selected_containers_shows_none() {
+fn foxxmd_with_selected_containers_shows_those() {
     let text = "services:\n  filter:\n    image: foxxmd/docker-proxy-filter\n    environment:\n      - \
                 PROXY_URL=http://socket-proxy:2375\n      - SCRUB_ENVS=true\n";
     let all = migrated(text, None).unwrap();
@@ -188,13 +188,20 @@ fn foxxmd_with_selected_containers_shows_none() {
     assert_eq!(config.upstream.to_string(), "tcp://socket-proxy:2375");
     assert!(allowed(&config).contains("ContainerInspect") && !allowed(&config).contains("ContainerStart"));
     assert!(!allowed(&config).contains("ContainerExport") && all.contains("#  - ContainerExport"));
-    let some = migrated(&format!("{text}      - CONTAINER_NAMES=web\n"), None).unwrap();
+    let some =
+        migrated(&format!("{text}      - CONTAINER_NAMES=web,/db\n      - CONTAINER_LABELS=a=b, c\n"), None).unwrap();
+    let selected = r#"containers: {only: [{name: "*web*"}, {name: "db*"}, {label: "*a*=*b*"}, {label: "*c*"}]}"#;
+    assert!(some.contains(selected), "{some}");
     let config = loaded(&some);
-    for id in ["ContainerList", "ContainerInspect", "ContainerLogs", "SystemEvents", "NetworkInspect"] {
-        assert!(!allowed(&config).contains(id), "{id}");
-        assert!(some.contains(&format!("#  - {id} ")), "{id}\n{some}");
+    let policy = &config.listeners[0].policy;
+    assert_eq!(policy.unlimited().count(), 0, "{some}");
+    for id in ["ContainerList", "ContainerInspect", "SystemEvents", "NetworkInspect", "ImageList"] {
+        assert!(policy.allows(id), "{id}");
     }
-    assert!(allowed(&config).contains("ImageList"));
+    assert!(!policy.allows("ContainerCreate") && some.contains("#  - TaskList"), "{some}");
+    // A star would stand for any text.
+    let none = migrated(&format!("{text}      - CONTAINER_NAMES=we*\n"), None).unwrap();
+    assert!(none.contains("the texts we* cannot be written here") && loaded(&none).listeners.len() == 1, "{none}");
 }
 
 #[test]
@@ -223,9 +230,8 @@ fn foxxmd_and_the_proxy_behind_it_become_one() {
         assert!(flat.contains(part), "{part}\n{written}");
     }
     let some = migrated(&text.replace("2375\n", "2375\n      - CONTAINER_LABELS=a=b\n"), None).unwrap();
-    let open = allowed(&loaded(&some));
-    assert!(!open.iter().any(|id| id.starts_with("Container")), "{open:?}");
-    assert!(some.contains("#  - ContainerStart "), "{some}");
+    assert!(some.contains(r#"containers: {only: [{label: "*a*=*b*"}]}"#), "{some}");
+    assert!(allowed(&loaded(&some)).contains("ContainerStart"));
     // Each by itself, if it is named.
     assert!(allowed(&loaded(&migrated(text, Some("behind")).unwrap())).contains("ContainerStart"));
     assert!(allowed(&loaded(&migrated(text, Some("filter")).unwrap())).contains("ContainerStart"));
@@ -630,12 +636,20 @@ fn rules_of_cetusguard_are_read() {
     let written = check_file(
         "cetusguard.yaml",
         &["tcp://[::]:2375"],
-        &["SystemPing", "SystemVersion", "SystemInfo", "SystemEvents", "ContainerList", "ContainerInspect"],
+        &[
+            "SystemPing",
+            "SystemVersion",
+            "SystemInfo",
+            "SystemEvents",
+            "ContainerList",
+            "ContainerInspect",
+            "ContainerRestart",
+        ],
     );
     check_parts(
         &written,
         &[
-            "#  - ContainerRestart  # POST %API_PREFIX_CONTAINERS%/web/restart; was open for some names only, such as web",
+            r#"- {ContainerRestart: {only: [{name: "web"}]}}  # POST %API_PREFIX_CONTAINERS%/web/restart"#,
             "# GET %API_PREFIX_CONTAINERS%/json",
             "clients may use any API version, and Podman's own API (libpod) is refused",
         ],

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::table::{Means, Table, Variable};
-use super::{ENV, ExtraShow, LABELS, SHOW, Switches};
+use super::{CONTAINERS, ENV, ExtraShow, LABELS, SHOW, Switches};
+use crate::api::objects::ObjectKind;
 use crate::cli::Variables;
 use crate::schema::Class;
+use crate::visibility::{ObjectSelector, Restriction};
 use crate::yaml::{Diagnostic, Diagnostics, Location};
 
 /// Reads the variables of one table.
@@ -45,7 +47,8 @@ impl VariableReader<'_> {
 
     /// What is shown in addition to the base profile.
     pub(super) fn extra(&mut self) -> ExtraShow {
-        let mut extra = ExtraShow { labels: self.names(LABELS), env: self.names(ENV), ..ExtraShow::default() };
+        let (labels, env, containers) = (self.names(LABELS), self.names(ENV), self.containers());
+        let mut extra = ExtraShow { labels, env, containers, ..ExtraShow::default() };
         for item in self.list(SHOW) {
             match item.parse::<Class>() {
                 Ok(class) => extra.classes = extra.classes.with(class),
@@ -73,6 +76,22 @@ impl VariableReader<'_> {
             self.diagnostics.push(unexpected(variable, name, expected));
         }
         names
+    }
+
+    /// The containers that are shown: what one of the selectors in the list selects. None of those behind `!` is.
+    fn containers(&mut self) -> Option<Restriction> {
+        let (mut only, mut never) = (Vec::new(), Vec::new());
+        let items = self.list(CONTAINERS);
+        for item in &items {
+            let (text, list) = match item.strip_prefix('!') {
+                Some(text) => (text, &mut never),
+                None => (item.as_str(), &mut only),
+            };
+            let selector = ObjectSelector::parse(ObjectKind::Container, text);
+            let location = Location::file(CONTAINERS);
+            list.extend(self.diagnostics.ok(selector.map_err(|message| Diagnostic::new(&location, message))));
+        }
+        (!items.is_empty()).then(|| Restriction::selected(only, never))
     }
 
     /// The items of a list that is separated by commas.

@@ -97,6 +97,17 @@ impl Proxy {
         Proxy::spawn(command, folder)
     }
 
+    /// Starts the program with a configuration file, made for the socket where it listens.
+    #[track_caller]
+    pub(crate) fn start_configured(text: impl FnOnce(&Path) -> String) -> Proxy {
+        let folder = new_folder();
+        let file = folder.path().join("dockveil.yaml");
+        fs::write(&file, text(&folder.path().join("docker.sock"))).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dockveil"));
+        command.args(["serve", "--config"]).arg(&file).env_remove("DOCKER_HOST").env_remove("DOCKVEIL_CONFIG");
+        Proxy::spawn(command, folder)
+    }
+
     /// As [`Proxy::start`], with a second listener on a free port of loopback. Returns its address, too.
     #[track_caller]
     pub(crate) fn start_on_tcp(engine: &Path, profile: &str) -> (Proxy, String) {
