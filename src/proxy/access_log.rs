@@ -93,6 +93,11 @@ impl AccessLog {
         log
     }
 
+    /// Who sent the request.
+    pub(super) fn client(&self) -> Arc<str> {
+        self.0.as_ref().map(|entry| entry.client.clone()).unwrap_or_default()
+    }
+
     /// Sets the operation.
     pub(super) fn operation(&mut self, operation: &Operation) {
         self.set(|entry| entry.operation = operation.id);

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -83,7 +84,7 @@ impl Filtered {
     }
 
     /// One document, rewritten by `filter`, and amended if there is something to say beside that. Its memory is leased until the
-    /// last byte has been sent.
+    /// last byte has been sent. `client` is the name in the log of who asks for it.
     ///
     /// # Errors
     /// [`Error::TooLong`] if it is longer than `limit`, [`Error::Filter`] if the plan cannot be applied,
@@ -94,6 +95,7 @@ impl Filtered {
         amendment: Option<Amendment>,
         limit: usize,
         mut memory: MemoryLease,
+        client: &str,
     ) -> Result<(Self, Report), Error> {
         let worst = |length| filter.memory(length);
         let document = collect(body, limit, worst, &mut memory).await?;
@@ -108,7 +110,7 @@ impl Filtered {
             drop(document);
             Ok((Leased::new(out, memory), report))
         };
-        let applied = if is_long { work::on_helper(apply).await } else { apply() };
+        let applied = if is_long { work::on_helper(client, apply).await } else { apply() };
         let (out, report) = applied.map_err(Error::Filter)?;
         Ok((Self::of(Content::Whole(Bytes::from_owner(out))), report))
     }
@@ -116,7 +118,7 @@ impl Filtered {
     /// An array of documents, each rewritten by `filter`. The first leaves before the last has arrived.
     ///
     /// Waits for the first element, so that an answer which is no such array is withheld and not cut short. `timeout` is
-    /// how long to wait for each chunk.
+    /// how long to wait for each chunk, and `client` the name in the log of who asks for it.
     ///
     /// # Errors
     /// [`Error::Elements`] if it is no array or its first element is refused, [`Error::Memory`], [`Error::Upstream`].
@@ -126,6 +128,7 @@ impl Filtered {
         limit: usize,
         timeout: Duration,
         memory: MemoryLease,
+        client: Arc<str>,
     ) -> Result<Self, Error> {
         let mut rewriter = ArrayRewriter {
             body,
@@ -140,6 +143,7 @@ impl Filtered {
             working: None,
             timeout,
             timer: None,
+            client,
         };
         // Until an element has passed, the array may still be refused.
         if let Some(first) = std::future::poll_fn(|cx| rewriter.poll_chunk(cx)).await.transpose()?
@@ -283,6 +287,8 @@ struct ArrayRewriter {
     /// How long to wait for a chunk.
     timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Who asks for the array.
+    client: Arc<str>,
 }
 
 /// Filters the elements of an array.
@@ -414,10 +420,14 @@ impl ArrayRewriter {
     fn take(&mut self, chunk: Option<Bytes>) -> Result<(), ElementError> {
         let Some(mut filter) = self.filter.take() else { return Ok(()) };
         if filter.is_long(chunk.as_deref()) {
-            self.working = Some(Box::pin(work::on_helper(move || {
-                let result = filter.push(chunk.as_deref());
-                (filter, result)
-            })));
+            let client = self.client.clone();
+            self.working = Some(Box::pin(async move {
+                let push = move || {
+                    let result = filter.push(chunk.as_deref());
+                    (filter, result)
+                };
+                work::on_helper(&client, push).await
+            }));
             return Ok(());
         }
         let result = filter.push(chunk.as_deref());

@@ -287,11 +287,12 @@ impl Proxy {
         let filtered = match route.operation.response {
             ResponseKind::Array(_) => {
                 let timeout = self.upstream.engine().response_timeout();
-                Filtered::array(body, seen, self.element_limit, timeout, memory).await?
+                Filtered::array(body, seen, self.element_limit, timeout, memory, log.client()).await?
             }
             ResponseKind::Document(_) | ResponseKind::Stream(StreamKind::Stats) => {
                 let amendment = self.amendment(route.operation);
-                let (filtered, report) = Filtered::document(body, seen, amendment, self.element_limit, memory).await?;
+                let (filtered, report) =
+                    Filtered::document(body, seen, amendment, self.element_limit, memory, &log.client()).await?;
                 log.hidden(&report);
                 filtered
             }

@@ -49,7 +49,8 @@ impl Proxy {
         };
         let name = if work::is_long(document.len(), false) {
             let (name, lookup) = (route.name.clone(), lookup.clone());
-            work::on_helper(move || named_in(&document, &name, &lookup)).await
+            // This takes little time: all clients share one turn.
+            work::on_helper("", move || named_in(&document, &name, &lookup)).await
         } else {
             named_in(&document, &route.name, lookup)
         };

@@ -159,9 +159,14 @@ impl RecordRewriter {
     }
 
     /// Filters the long records on a helper thread and adds the resulting chunks to `out`.
-    async fn push_long(&mut self, client: &Downstream, out: &mut OutgoingBuffer) -> Result<(), StreamError> {
+    async fn push_long(
+        &mut self,
+        client: &Downstream,
+        name: &str,
+        out: &mut OutgoingBuffer,
+    ) -> Result<(), StreamError> {
         let (long, mut filter, marks) = (std::mem::take(&mut self.long), self.filter.clone(), self.marks);
-        let filtered = work::on_helper(move || {
+        let filtered = work::on_helper(name, move || {
             let (mut out, mut report) = (OutgoingBuffer::default(), Report::default());
             let result =
                 long.into_iter().try_for_each(|record| out.push_record(&record, marks, &mut filter, &mut report));
@@ -218,11 +223,12 @@ impl RecordRewriter {
         drop(start);
         let (mut has_ended, mut taken, mut deadline) = (false, 0, None);
         let mut memory = self.budget.lease();
+        let name = log.client();
         loop {
             log.sent(client.flush(&mut backlog).map_err(|_| StreamError::ClientLeft)?);
             if !self.long.is_empty() {
                 // An error in what came after them comes second.
-                progress = self.push_long(client, &mut backlog).await.and(progress);
+                progress = self.push_long(client, &name, &mut backlog).await.and(progress);
                 continue;
             }
             if matches!(progress, Ok(BodyProgress::Ended)) && !has_ended {

@@ -2,13 +2,18 @@
 //!
 //! A worker serves all its connections on one thread. A document of 16 MiB, or a rule with an expression, would make the
 //! others wait for tens of milliseconds, or for seconds. Such work moves to a helper thread, so that the system gives
-//! both a turn. There are as many helpers as processors; more work waits for one in the order in which it came.
+//! both a turn. There are as many helpers as processors. More work waits: the clients have their turns one after another, so that
+//! one with many long documents does not keep the others waiting for all of them.
+
+mod turns;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, LazyLock};
 use std::thread::{self, available_parallelism};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
+
+use self::turns::{Job, Turns};
 
 /// The most bytes that are filtered on the thread of a worker. The slowest plan without an expression takes some
 /// milliseconds for them.
@@ -23,29 +28,23 @@ const INLINE_EXPRESSION_LIMIT: usize = 2 * 1024;
 struct Helpers {
     /// How many there are.
     count: usize,
-    /// One permit for each thread.
-    free: Semaphore,
-    jobs: mpsc::Sender<Job>,
+    turns: Arc<Turns>,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
-
 static HELPERS: LazyLock<Helpers> = LazyLock::new(|| {
-    let (jobs, queue) = mpsc::channel::<Job>();
-    let queue = Arc::new(Mutex::new(queue));
+    let turns = Arc::<Turns>::default();
     let start = |number| {
-        let queue = queue.clone();
+        let turns = turns.clone();
         let help = move || {
-            // The channel is never closed.
-            while let Ok(job) = { queue.lock().unwrap_or_else(PoisonError::into_inner).recv() } {
-                job();
+            loop {
+                turns.next()();
             }
         };
         thread::Builder::new().name(format!("helper-{number}")).spawn(help)
     };
     let processors = available_parallelism().map_or(1, usize::from);
     let count = (0..processors).filter_map(|number| start(number).ok()).count();
-    Helpers { count, free: Semaphore::new(count), jobs }
+    Helpers { count, turns }
 });
 
 /// Whether filtering so many bytes is long work. `has_expressions` says whether the plan evaluates any.
@@ -53,24 +52,21 @@ pub(super) fn is_long(length: usize, has_expressions: bool) -> bool {
     length > if has_expressions { INLINE_EXPRESSION_LIMIT } else { INLINE_LIMIT }
 }
 
-/// Does long work on a helper thread.
+/// Does long work for a client on a helper thread. `client` is its name in the log.
 ///
 /// Cancel safety: when dropped before the work has begun, it never begins; later it is done, and its result dropped.
-pub(super) async fn on_helper<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn on_helper<T: Send + 'static>(client: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
     // Late is better than never, if the system allows no more threads.
     if HELPERS.count == 0 {
         return work();
     }
-    // Without a free helper it waits here, where it can be dropped.
-    let permit = HELPERS.free.acquire().await;
     let (send, result) = oneshot::channel();
-    let job = move || {
-        let _permit = permit;
+    let job: Job = Box::new(move || {
         // A client that has left meanwhile reads nothing.
         let _ = send.send(catch_unwind(AssertUnwindSafe(work)));
-    };
-    // The helpers never end, so both always succeed.
-    let _ = HELPERS.jobs.send(Box::new(job));
+    });
+    // Until a helper takes it, it can be dropped.
+    let _waiting = HELPERS.turns.push(client, job);
     match result.await {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => resume_unwind(panic),
@@ -93,7 +89,7 @@ mod tests {
             let (send, receive) = mpsc::channel();
             let result = runtime.block_on(async {
                 // On the same thread, this would wait for itself.
-                let long = on_helper(move || receive.recv().unwrap());
+                let long = on_helper("", move || receive.recv().unwrap());
                 let other = async { send.send(7).unwrap() };
                 tokio::join!(long, other).0
             });
@@ -106,15 +102,30 @@ mod tests {
         within_time_limit(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(async {
-                let count = u32::try_from(HELPERS.count).unwrap();
-                let all = HELPERS.free.acquire_many(count).await.unwrap();
-                {
-                    let work = std::pin::pin!(on_helper(|| panic!("this was dropped")));
-                    let mut context = Context::from_waker(Waker::noop());
-                    assert!(work.poll(&mut context).is_pending(), "every helper is busy");
+                let mut context = Context::from_waker(Waker::noop());
+                // Every helper waits here.
+                let mut busy = Vec::new();
+                for number in 0..HELPERS.count {
+                    let (go_on, wait) = mpsc::channel::<()>();
+                    let (begun, has_begun) = mpsc::channel();
+                    let mut work = Box::pin(on_helper("a", move || {
+                        begun.send(()).unwrap();
+                        wait.recv().unwrap_err();
+                        number
+                    }));
+                    assert!(work.as_mut().poll(&mut context).is_pending());
+                    has_begun.recv().unwrap();
+                    busy.push((go_on, work));
                 }
-                drop(all);
-                on_helper(|| ()).await;
+                {
+                    let work = std::pin::pin!(on_helper("b", || panic!("this was dropped")));
+                    assert!(work.poll(&mut context).is_pending());
+                }
+                for (number, (go_on, work)) in busy.into_iter().enumerate() {
+                    drop(go_on);
+                    assert_eq!(work.await, number);
+                }
+                on_helper("b", || ()).await;
             });
         });
     }
@@ -124,10 +135,10 @@ mod tests {
         within_time_limit(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             for _ in 0..=HELPERS.count {
-                let work = || runtime.block_on(on_helper(|| panic!("a fault of the work")));
+                let work = || runtime.block_on(on_helper("", || panic!("a fault of the work")));
                 assert!(catch_unwind(AssertUnwindSafe(work)).is_err());
             }
-            assert_eq!(runtime.block_on(on_helper(|| 7)), 7);
+            assert_eq!(runtime.block_on(on_helper("", || 7)), 7);
         });
     }
 }

@@ -174,7 +174,7 @@ fn the_log_says_which_answers_were_cut_off() {
                    [identity]\n";
     std::fs::create_dir_all(folder.path("filters/profile")).unwrap();
     std::fs::write(folder.path("filters/profile/cut.yaml"), profile).unwrap();
-    let lines = "    profile: cut\nfilters: [./filters]\ntimeouts: {write: 200ms}\n";
+    let lines = "    profile: cut\nfilters: [./filters]\ntimeouts: {write: 1s}\n";
     let text = format!("upstream: unix://{engine}\nlisteners:\n  - listen: unix://{listener}\n{lines}");
     std::fs::write(&file, text).unwrap();
     let program = Program::start(command(&[("DOCKVEIL_LOG", "info")], &["--config", file.to_str().unwrap()]));
