@@ -16,6 +16,7 @@
 //! | what changed from one API version to the next | `filters/versions.yaml` | it decides whether an old client is served |
 //! | which operations a profile can allow by one name | `filters/groups.yaml` | it decides what `allow: [read]` opens |
 //! | what objects each operation is about | `filters/objects.yaml` | it decides what a client reaches that sees only some objects |
+//! | which member tells the elements of a list from each other | [`ELEMENT_KEYS`] | a short table, and a test checks it |
 //! | the lists themselves | [`lists`] | each list is a key of profile files and has an index |
 //! | operations, their parameters and bodies | [`OPERATIONS`] | a row refers to the enums that `policy`, `route` and `proxy` match on |
 //! | methods and API versions | [`Method`], [`ApiVersion`] | types with a parser |
@@ -25,6 +26,7 @@
 
 pub mod catalogue;
 pub mod changes;
+mod element_keys;
 pub mod errors;
 mod fields;
 pub mod groups;
@@ -36,6 +38,7 @@ pub mod queries;
 mod reference;
 mod version;
 
+pub use element_keys::ELEMENT_KEYS;
 pub use fields::{FieldFacts, FieldTable};
 pub use method::{Method, UnknownMethod};
 pub use operations::{

@@ -11,6 +11,7 @@ mod action;
 mod apply;
 mod credential;
 mod json;
+mod lens;
 mod plan;
 pub mod reach;
 mod record;
@@ -27,6 +28,7 @@ use std::fmt;
 
 pub use action::{Action, BadReplacement, Replacement};
 pub use credential::looks_like_credential;
+pub use lens::{EditFault, EditRefusal, Lens, PutError};
 pub use plan::{CompileError, Explained, Plan, Treatment};
 pub use record::RecordFilter;
 pub use rule::{Rule, accepts_unknown, parse_rule, parse_rules, path_of};

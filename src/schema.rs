@@ -6,6 +6,7 @@
 //! which the module `api` reads.
 
 mod class;
+mod element_key;
 mod list;
 mod path;
 mod phrase;
@@ -15,9 +16,11 @@ mod variant;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use class::{Class, ClassSet, UnknownClass};
+pub use element_key::ElementKey;
 pub use list::NameList;
 use path::Path;
 pub(crate) use path::{Part, Step};
+pub use path::{Path as FieldPath, PathError as FieldPathError};
 pub use phrase::{Phrase, PhraseError, Phrases};
 pub use types::{JsonType, Presence, TypeSet, UnknownType};
 pub use variant::{Entries, ValueFormat, VariantKind, VariantWords, Variants};

@@ -7,7 +7,7 @@ use super::{CommandError, FAILED, OK, load, profile_named};
 use crate::api::{Operation, lists};
 use crate::cli::{self, Environment};
 use crate::config::{ConfiguredListener, DEFAULT_PROFILE, configured_listeners};
-use crate::filter::{Action, Explained, NamesShown, RecordFilter, Treatment};
+use crate::filter::{Explained, NamesShown, RecordFilter, Treatment};
 use crate::policy::{Decision, Denial, Policy};
 use crate::profile::{ListedName, Profile, StreamFiltering};
 use crate::route::{self, Dropped, NO_SUCH_HOST, Route, TargetError, answers_to};
@@ -258,8 +258,7 @@ fn write_erased(
             path.strip_prefix(&part_path).is_some_and(|rest| rest.starts_with(['.', '[']) || rest.is_empty())
         };
         let mut fields = explained(profile, catalogue, Some(part.schema))?;
-        let is_whole = |field: &Explained| matches!(field.treatment, Treatment::Shown | Treatment::Rule(Action::Keep));
-        fields.retain(|field| field.class.is_some() && is_inside(&field.path) && !is_whole(field));
+        fields.retain(|field| field.class.is_some() && is_inside(&field.path) && !field.treatment.is_whole());
         writeln!(out, "\n{} of {} is not shown as it is:", part_path, part.schema)?;
         if !profile.show.unknown {
             writeln!(out, "  fields that nobody has classified are hidden")?;

@@ -12,7 +12,33 @@ use super::plan::{Cause, Condition, Effect, ElementTable, HiddenForm, Listing, M
 use super::selector::{Pick, Question};
 use super::{FilterError, Report, tree};
 
+/// A place in a document of which a plan leaves something else, or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Alteration {
+    /// Where the value begins in the text.
+    pub(super) start: usize,
+    /// What stands in its place: the text of a JSON value, or nothing.
+    pub(super) left: Option<Box<[u8]>>,
+}
+
 impl Plan {
+    /// The places of a document that filtering it alters, in their order. None of them is inside another.
+    ///
+    /// # Errors
+    /// As [`Plan::apply`].
+    pub(super) fn alterations(&self, document: &[u8]) -> Result<Vec<Alteration>, FilterError> {
+        self.check_size(document)?;
+        let (mut out, mut found) = (Vec::new(), Vec::new());
+        self.run(document, &mut out, |walk| {
+            walk.alterations = Some(Vec::new());
+            walk.document()?;
+            walk.finish()?;
+            found = walk.alterations.take().unwrap_or_default();
+            Ok(())
+        })
+        .map(|_| found)
+    }
+
     /// Filters one whole document and appends what is left to `out`, which an error leaves as it was.
     ///
     /// # Errors
@@ -120,6 +146,8 @@ struct Walk<'p, 'd, 'o> {
     start: usize,
     /// What names the value at the cursor, for masking.
     naming: Naming<'d>,
+    /// What was altered so far, if anybody wants to know.
+    alterations: Option<Vec<Alteration>>,
 }
 
 /// What names a value.
@@ -163,6 +191,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             question: None,
             start: 0,
             naming: Naming::Nothing,
+            alterations: None,
         }
     }
 
@@ -294,8 +323,10 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                 self.write_until(self.cursor.at())?;
                 let text = self.skipped(depth)?;
                 let action = self.plan.actions.get(state.action).ok_or(NOT_JSON)?;
+                let (start, written) = (self.cursor.at() - text.len(), self.out.len());
                 action.write(text, &self.plan.key, self.out);
                 self.unwritten = self.cursor.at();
+                self.note(start, Some(written));
                 self.count(state.cause);
             }
             Effect::Mask => self.masked(state, depth)?,
@@ -311,11 +342,16 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
     fn hide(&mut self, state: &State, start: usize) -> Result<bool, Stop> {
         self.count(state.cause);
         match &state.hidden {
-            HiddenForm::Absent => Ok(false),
+            HiddenForm::Absent => {
+                self.note(start, None);
+                Ok(false)
+            }
             HiddenForm::Text(text) => {
                 self.write_until(start)?;
+                let written = self.out.len();
                 self.out.extend_from_slice(text);
                 self.unwritten = self.cursor.at();
+                self.note(start, Some(written));
                 Ok(true)
             }
         }
@@ -323,13 +359,25 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
 
     /// Writes a fixed text in place of the value at the cursor, whatever that is: only its name is shown.
     fn name_only(&mut self, state: &State, depth: DepthBudget) -> Result<(), Stop> {
-        self.write_until(self.cursor.at())?;
+        let start = self.cursor.at();
+        self.write_until(start)?;
         self.cursor.skip(depth)?;
+        let written = self.out.len();
         self.out.extend_from_slice(REDACTED);
         self.unwritten = self.cursor.at();
+        self.note(start, Some(written));
         self.count(state.cause);
         self.has_named = true;
         Ok(())
+    }
+
+    /// Notes that the value from `start` is altered: to what the output has from `written` on, or to nothing.
+    #[inline]
+    fn note(&mut self, start: usize, written: Option<usize>) {
+        if let Some(alterations) = &mut self.alterations {
+            let left = written.map(|from| self.out.get(from..).unwrap_or_default().into());
+            alterations.push(Alteration { start, left });
+        }
     }
 
     /// Skips the value at the cursor and returns its text.
@@ -360,8 +408,10 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         };
         if let Cow::Owned(masked) = masked {
             self.write_until(start)?;
+            let written = self.out.len();
             serde_json::to_writer(&mut *self.out, &masked).map_err(|_| NOT_JSON)?;
             self.unwritten = self.cursor.at();
+            self.note(start, Some(written));
             self.count(state.cause);
         }
         Ok(())
@@ -380,6 +430,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         let start = self.cursor.at();
         self.write_until(start)?;
         let (report, written) = (self.report, self.out.len());
+        let noted = self.alterations.as_ref().map_or(0, Vec::len);
         let outside = std::mem::replace(&mut self.has_named, false);
         self.composite(state, depth)?;
         if std::mem::replace(&mut self.has_named, outside) {
@@ -387,6 +438,9 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             return Ok(true);
         }
         self.out.truncate(written);
+        if let Some(alterations) = &mut self.alterations {
+            alterations.truncate(noted);
+        }
         (self.report, self.unwritten) = (report, start);
         self.hide(state, start)
     }

@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 /// The path of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Path {
+pub struct Path {
     /// The steps from the document to the value.
     pub(crate) steps: Vec<Step>,
     /// Which part of that value the path selects.
@@ -53,7 +53,7 @@ pub(crate) enum Part {
 
 /// The error for a text that is not a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PathError {
+pub struct PathError {
     /// The number of characters before the error.
     offset: usize,
     /// What the parser expected there.

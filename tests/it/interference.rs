@@ -5,8 +5,8 @@
 //! out. All locations of an answer are changed at once. If that changes what the client reads, each is changed by itself to
 //! name the one that tells.
 
-mod lens;
-mod mutation;
+pub(crate) mod lens;
+pub(crate) mod mutation;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -24,6 +24,7 @@ mod harness;
 mod hostile;
 mod interference;
 mod layering;
+mod lens_laws;
 mod listeners;
 mod log;
 mod lookup;
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
             hostile::TESTS,
             interference::TESTS,
             layering::TESTS,
+            lens_laws::TESTS,
             listeners::TESTS,
             log::TESTS,
             lookup::TESTS,

@@ -21,6 +21,11 @@ const WORK_LIMIT: usize = 1 << 22;
 /// The most different conditions (filter expressions, indexes, slices) that may meet at one location.
 pub(super) const CONDITION_LIMIT: usize = 8;
 
+/// What stands for a hidden time: JSON text, as the next.
+pub(in crate::filter) const BLANK_TIME: &str = "\"0001-01-01T00:00:00Z\"";
+/// What stands for a hidden value of an enumeration.
+pub(in crate::filter) const BLANK_WORD: &str = "\"unknown\"";
+
 /// A field, compared by identity.
 #[derive(Clone, Copy)]
 struct FieldRef<'c>(&'c Field);
@@ -346,8 +351,8 @@ impl<'c> Compiler<'c> {
         let has = |one| field.types.contains(one);
         let text: &[u8] = match field.blank {
             Blank::Absent => return false,
-            Blank::Time => b"\"0001-01-01T00:00:00Z\"",
-            Blank::Unknown => b"\"unknown\"",
+            Blank::Time => BLANK_TIME.as_bytes(),
+            Blank::Unknown => BLANK_WORD.as_bytes(),
             Blank::OfType if !field.members.is_empty() => {
                 self.write_blank_object(field, out);
                 return true;

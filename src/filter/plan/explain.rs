@@ -46,6 +46,21 @@ pub enum Treatment {
 }
 
 impl Treatment {
+    /// Whether the field is shown as it is.
+    pub fn is_whole(&self) -> bool {
+        match self {
+            Self::Shown | Self::Rule(Action::Keep) => true,
+            Self::Masked
+            | Self::Blanked
+            | Self::Removed
+            | Self::Listed(_)
+            | Self::AllBut(_)
+            | Self::WithEntry
+            | Self::Word
+            | Self::Rule(_) => false,
+        }
+    }
+
     /// Whether the field is hidden by its class.
     pub fn is_hidden(&self) -> bool {
         match self {

@@ -12,38 +12,38 @@ use crate::support::leaves::step;
 
 /// One step from a value to one inside it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Member(String),
     Element(usize),
 }
 
 /// A location of a document where something is hidden.
 #[derive(Clone, Debug)]
-pub(super) struct Location {
-    pub(super) steps: Vec<Step>,
+pub(crate) struct Location {
+    pub(crate) steps: Vec<Step>,
     /// The field from the root of the document, as class files write it.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// Whether it may be left out: an element, a member of a map, or a member that engines write only sometimes.
-    pub(super) may_be_absent: bool,
+    pub(crate) may_be_absent: bool,
     /// Whether it is shown itself, and only what is added to it is hidden: more entries, or members that no schema has.
-    pub(super) is_shown: bool,
+    pub(crate) is_shown: bool,
 }
 
 /// What one profile says about the fields of one schema.
-pub(super) struct Lens {
+pub(crate) struct Lens {
     profile: &'static Profile,
     lines: BTreeMap<String, Explained>,
 }
 
 impl Lens {
-    pub(super) fn new(profile: &'static Profile, schema: &str) -> Self {
+    pub(crate) fn new(profile: &'static Profile, schema: &str) -> Self {
         let lines = RecordFilter::explain(catalogue(), schema, &profile.show, &profile.rules).unwrap();
         let lines = lines.into_iter().filter(|line| line.class.is_some());
         Self { profile, lines: lines.map(|line| (line.path.clone(), line)).collect() }
     }
 
     /// The locations of a document of `schema`, each before those inside it.
-    pub(super) fn find(&self, schema: &str, document: &Value) -> Vec<Location> {
+    pub(crate) fn find(&self, schema: &str, document: &Value) -> Vec<Location> {
         let mut walk = Walk { lens: self, steps: Vec::new(), found: Vec::new() };
         walk.field(catalogue().schema(schema).unwrap().root(), "$", false, document);
         walk.found

@@ -6,7 +6,7 @@ use super::lens::{Location, Step};
 
 /// A way in which a hidden value can differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Mutation {
+pub(crate) enum Mutation {
     SameLength,
     Longer,
     Empty,
@@ -21,7 +21,7 @@ pub(super) enum Mutation {
     Absent,
 }
 
-pub(super) const MUTATIONS: [Mutation; 12] = [
+pub(crate) const MUTATIONS: [Mutation; 12] = [
     Mutation::SameLength,
     Mutation::Longer,
     Mutation::Empty,
@@ -41,7 +41,7 @@ const UNLISTED: &str = "interference-unlisted";
 
 impl Mutation {
     /// Whether a location can be changed in this way.
-    pub(super) fn applies(self, location: &Location) -> bool {
+    pub(crate) fn applies(self, location: &Location) -> bool {
         match self {
             Self::OneMore | Self::TenMore => true,
             Self::Absent => location.may_be_absent && !location.is_shown,
@@ -58,7 +58,7 @@ impl Mutation {
     }
 
     /// `document` with these locations changed.
-    pub(super) fn changed(self, document: &Value, locations: &[&Location]) -> Value {
+    pub(crate) fn changed(self, document: &Value, locations: &[&Location]) -> Value {
         let mut changed = document.clone();
         // From the end, so that what is inside is changed before what is around it, and later elements before earlier ones.
         for location in locations.iter().rev() {
