@@ -42,8 +42,8 @@ pub use element_keys::ELEMENT_KEYS;
 pub use fields::{FieldFacts, FieldTable};
 pub use method::{Method, UnknownMethod};
 pub use operations::{
-    DocumentPart, OPERATIONS, Operation, Parameter, ParameterKind, RequestBody, ResponseKind, StreamKind, Upgrade,
-    Versions, operation, operations_named, unknown_operation,
+    DocumentPart, EditedObject, OPERATIONS, Operation, Parameter, ParameterKind, RequestBody, ResponseKind, StreamKind,
+    Upgrade, Versions, operation, operations_named, unknown_operation,
 };
 pub use reference::familiar;
 pub use version::{ApiRange, ApiVersion, VersionError};

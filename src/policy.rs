@@ -20,8 +20,8 @@ use self::shown::{ShownFields, selects_by_name};
 use crate::api::errors::{self, ErrorTable};
 use crate::api::objects::{ObjectKind, OperationObjects, objects_of};
 use crate::api::queries::{self, QueryTable, ReadField};
-use crate::api::{DocumentPart, Operation, ResponseKind, StreamKind, operation};
-use crate::filter::{Action, CompileError, DocumentLimits, Plan, RecordFilter, Rule, Show};
+use crate::api::{DocumentPart, ELEMENT_KEYS, Operation, ResponseKind, StreamKind, operation};
+use crate::filter::{Action, CompileError, DocumentLimits, Lens, Plan, RecordFilter, Rule, Show};
 use crate::profile::{Profile, RequestContents, StreamFiltering};
 use crate::route::Route;
 use crate::schema::{Catalogue, Class, ClassSet};
@@ -63,6 +63,8 @@ struct Allowed {
     /// Whether a client that changes one thing would erase others: it sends back what it has read, and the profile hides some
     /// of that.
     erases: bool,
+    /// How hidden values are put back into what such a client sends. `None` if that is not so, or not needed.
+    edit: Option<Edit>,
     /// How a path must name the object. `None`: in any way that the engine understands.
     lookup: Option<Lookup>,
     /// What objects the operation is about.
@@ -71,6 +73,15 @@ struct Allowed {
     unlimited: Option<ObjectKind>,
     /// The objects that the operation may be about; all of these must show one.
     bound: Vec<Restriction>,
+}
+
+/// How hidden values are put back into what a client sends that has read a part of an object and changed it.
+#[derive(Clone, Debug)]
+pub struct Edit {
+    /// Puts them back.
+    pub lens: Arc<Lens>,
+    /// The operation that returns the object.
+    pub inspect: &'static Operation,
 }
 
 impl Allowed {
@@ -135,8 +146,8 @@ impl Denial {
         let text = match self {
             Self::NotAllowed => "denied by policy",
             Self::Erases => {
-                "denied by policy: the profile hides parts of the spec, and this write would erase them: it needs `show: all` in \
-                 the profile, or DOCKVEIL_SHOW=all in place of another proxy"
+                "denied by policy: the profile hides parts of the spec, and this write would erase them: it needs `edits: restore` \
+                 or `show: all` in the profile, or DOCKVEIL_SHOW=all in place of another proxy"
             }
             Self::Parameter(name) => {
                 return Cow::Owned(format!(
@@ -377,6 +388,16 @@ impl Policy {
         self.error_table
     }
 
+    /// How hidden values are put back into the body of an allowed request. `None` if it passes as it is.
+    pub fn edit(&self, operation: &Operation) -> Option<&Edit> {
+        self.allowed.get(operation.id)?.edit.as_ref()
+    }
+
+    /// The operations into whose requests hidden values are put back.
+    pub fn editing(&self) -> impl Iterator<Item = &'static Operation> {
+        self.operations().filter(|operation| self.edit(operation).is_some())
+    }
+
     /// How to check that the path of an allowed request names the object exactly. `None` if it may name it in any way that
     /// the engine understands.
     pub fn lookup(&self, route: &Route) -> Option<&Lookup> {
@@ -469,9 +490,12 @@ impl PolicyCompiler<'_> {
         let events = variants.map(|variants| EventKinds::new(variants, self.catalogue));
         let lookup = queries.name(operation).and_then(|name| Lookup::of(name, shown, self.catalogue));
         let objects = self.diagnostics.ok(objects_of(operation))??;
-        let erases = operation.writes_back.iter().map(|part| self.hides_some(part)).collect::<Option<Vec<bool>>>()?;
+        let hides = operation.writes_back.iter().map(|part| self.hides_some(part)).collect::<Option<Vec<bool>>>()?;
+        let hides = hides.contains(&true);
+        let edit = if hides && self.profile.edits.restores { self.edit(operation)? } else { None };
         Some(Allowed {
-            erases: erases.contains(&true),
+            erases: hides && edit.is_none(),
+            edit,
             contents: self.profile.contents(operation),
             handling,
             streamed,
@@ -496,6 +520,23 @@ impl PolicyCompiler<'_> {
     fn hides_some(&mut self, part: &DocumentPart) -> Option<bool> {
         let plan = self.plan(part.schema)?;
         Some(!plan.shows_whole(self.catalogue, part.schema, part.path))
+    }
+
+    /// How hidden values are put back into what a client sends. Returns `None` after an error, and `Some(None)` if the operation
+    /// edits no object.
+    fn edit(&mut self, operation: &Operation) -> Option<Option<Edit>> {
+        let Some(edited) = operation.edits() else { return Some(None) };
+        let DocumentPart { schema, path } = edited.part;
+        let plan = self.plan(schema)?;
+        let Profile { show, rules, edits, .. } = self.profile;
+        let explained = self.ok(Plan::explain(self.catalogue, schema, show, rules))?;
+        let Some(mut lens) = Lens::new(plan, self.catalogue, (schema, path), &explained, ELEMENT_KEYS) else {
+            return Some(None);
+        };
+        for field in edits.settable(operation) {
+            lens.let_set(&field.path);
+        }
+        Some(Some(Edit { lens: Arc::new(lens), inspect: edited.inspect }))
     }
 
     /// Returns the plan of a schema. Compiles it the first time.

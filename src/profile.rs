@@ -5,6 +5,7 @@
 
 mod built_in;
 mod contents;
+mod edits;
 mod lines;
 mod opened_by;
 mod raw;
@@ -12,6 +13,7 @@ mod raw;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::contents::RequestContents;
+pub use self::edits::{Edits, SettableField};
 pub use self::lines::{DecidingLines, ListedName};
 pub use self::opened_by::{OpenedBy, OpeningVariables};
 use self::raw::RawProfile;
@@ -62,6 +64,8 @@ pub struct Profile {
     pub objects: Vec<(ObjectKind, Restriction, Location)>,
     /// Which objects an operation may be about, by its id. All of those of an operation must show the object.
     pub bound: BTreeMap<&'static str, Vec<Restriction>>,
+    /// What happens to the writes of clients that send back what they have read.
+    pub edits: Edits,
     /// Where the operator opens what it denies.
     pub opened_by: OpenedBy,
     /// The lines that decide the rest.

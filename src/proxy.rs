@@ -16,6 +16,7 @@
 //! | [`headers`] | the header fields that pass |
 //! | [`objects`] | requests about objects, of which a client sees only some |
 //! | [`seen`] | what is left of documents and records: of visible objects, the fields that are shown |
+//! | [`edit`] | what a client sends that has read an object and changed it, with the hidden values put back |
 //! | [`versions`] | the API versions that `/version` states |
 //! | [`members`] | the members and elements of what is looked at by hand |
 //! | [`memory`] | the memory that documents may use |
@@ -31,6 +32,7 @@ mod access_log;
 mod body;
 mod delivery;
 mod downstream;
+mod edit;
 mod error;
 mod exchange;
 mod headers;

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, Either, Empty};
+use http_body_util::{BodyExt, Either, Empty, Full};
 use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::http::uri::{Authority, Scheme};
@@ -234,12 +234,12 @@ fn version_in(headers: &HeaderMap) -> Option<ApiVersion> {
     value?.to_str().ok()?.parse().ok()
 }
 
-/// A request to the engine: without a body, or with the client's, which is passed on as it arrives.
+/// A request to the engine: without a body, with the client's, which is passed on as it arrives, or with one made from it.
 ///
 /// It has no trailers: the framing of clients' requests refuses them.
 pub type UpstreamRequest = Request<RequestContent>;
 
-type RequestContent = Either<Empty<Bytes>, Incoming>;
+type RequestContent = Either<Empty<Bytes>, Either<Incoming, Full<Bytes>>>;
 
 /// The connections of one worker to the engine.
 #[derive(Clone, Debug)]

@@ -57,6 +57,25 @@ pub struct DocumentPart {
     pub path: &'static [&'static str],
 }
 
+/// An object that clients edit: they read it, change some places of a part of it, and send that part back whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EditedObject {
+    /// The part that is the body of the request.
+    pub part: DocumentPart,
+    /// The operation that returns the object.
+    pub inspect: &'static Operation,
+}
+
+impl EditedObject {
+    /// The member of an object that holds its id.
+    pub const ID: &'static str = "ID";
+    /// The members on the way to the version of an object, which an edit names in the parameter [`Self::VERSION_PARAMETER`].
+    pub const VERSION: [&'static str; 2] = ["Version", "Index"];
+    /// The parameter by which an edit names the version that the client has read. The engine takes the edit only if the object
+    /// still has that version.
+    pub const VERSION_PARAMETER: &'static str = "version";
+}
+
 /// The API versions that have an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Versions {
@@ -344,6 +363,20 @@ impl Operation {
     pub fn gives_warnings(&self) -> bool {
         let schemas = ["ContainerCreated", "ContainerUpdated", "NetworkCreated", "ServiceCreated", "ServiceUpdated"];
         self.schema().is_some_and(|schema| schemas.contains(&schema))
+    }
+
+    /// The object that a client edits with the request. `None` if it edits none, or if the body is not the part that was read:
+    /// that of a volume of a cluster stands inside another object.
+    pub fn edits(&self) -> Option<EditedObject> {
+        let inspect = match self.id {
+            "ServiceUpdate" => "ServiceInspect",
+            "NodeUpdate" => "NodeInspect",
+            "SwarmUpdate" => "SwarmInspect",
+            "SecretUpdate" => "SecretInspect",
+            "ConfigUpdate" => "ConfigInspect",
+            _ => return None,
+        };
+        Some(EditedObject { part: *self.writes_back.first()?, inspect: operation(inspect)? })
     }
 
     /// Whether the request says which command new containers run.

@@ -157,12 +157,14 @@ fn write_decision(
         }
         Decision::Relay(reason) => {
             writeln!(out, "decision  relay: passes untouched ({})", reason.as_str())?;
+            write_edit(operation, policy, out)?;
             write_stream(operation, profile, out)?;
             write_deciding(route, policy, catalogue, out)?;
             write_permission(route, profile, out)?;
         }
         Decision::Filter(_) => {
             writeln!(out, "decision  filter")?;
+            write_edit(operation, policy, out)?;
             write_deciding(route, policy, catalogue, out)?;
             write_permission(route, profile, out)?;
             write_shown(&explained(profile, catalogue, operation.filtered_schema())?, profile, out)?;
@@ -243,6 +245,21 @@ fn without(profile: &Profile, location: &Location) -> Profile {
         profile.show.names.extend(*list, [name]);
     }
     profile
+}
+
+/// What happens to the body of a request that sends back what the client has read.
+fn write_edit(operation: &Operation, policy: &Policy, out: &mut dyn Write) -> Result<(), CommandError> {
+    let Some(edit) = policy.edit(operation) else { return Ok(()) };
+    let edits = &policy.profile().edits;
+    let inspect = edit.inspect.id;
+    writeln!(out, "edit      the hidden values of the object, which {inspect} returns, are put back into the body")?;
+    if let Some(location) = &edits.location {
+        writeln!(out, "          by {location} (`edits`)")?;
+    }
+    for field in edits.settable(operation) {
+        writeln!(out, "          may set {}, by {}", field.path, field.location)?;
+    }
+    Ok(())
 }
 
 /// The fields that an operation would erase, each with the line that hides or changes it.

@@ -14,8 +14,14 @@ use crate::socket::Address;
 /// What it means if a client can create containers.
 const CREATES: &str = "a client can create a container that mounts the whole host, and read everything";
 /// Why an operation is denied although the profile allows it.
-const ERASES: &str = "clients send back the whole spec that they have read, and would erase the parts that this profile hides; \
-                      `show: all` (DOCKVEIL_SHOW=all in place of another proxy) opens them";
+const ERASES: &str =
+    "clients send back the whole spec that they have read, and would erase the parts that this profile hides";
+/// What opens any such operation.
+const HIDES_NOTHING: &str = "`show: all` (DOCKVEIL_SHOW=all in place of another proxy) hides nothing";
+
+/// What it means if a client can edit a service of which it does not see everything.
+const EDITS_SERVICES: &str = "no secrecy against a client that may change the image or the command of a service: it can run a command that \
+                              prints what is hidden";
 
 /// What it means if a client can open tunnels to BuildKit.
 const BUILDKIT: &str = "tunnels to BuildKit, of which nothing is seen, filtered or logged: a client can run commands in builds, also \
@@ -152,6 +158,7 @@ pub(super) fn of_policy(policy: &Policy) -> String {
     }
     of_objects(&mut text, policy);
     of_erasing(&mut text, policy);
+    of_editing(&mut text, policy);
     of_contents(&mut text, &operations, policy);
     let calling: Vec<&str> =
         operations.iter().filter(|operation| operation.calls_out()).map(|operation| operation.id).collect();
@@ -214,11 +221,39 @@ fn of_objects(text: &mut String, policy: &Policy) {
     }
 }
 
+/// The operations into whose requests hidden values are put back, and what they may set all the same.
+fn of_editing(text: &mut String, policy: &Policy) {
+    let editing: Vec<&Operation> = policy.editing().collect();
+    if editing.is_empty() {
+        return;
+    }
+    let ids: Vec<&str> = editing.iter().map(|operation| operation.id).collect();
+    line(text, format_args!("  edits: {}: hidden values are put back into what clients send back", ids.join(", ")));
+    for operation in &editing {
+        let settable = policy.profile().edits.settable(operation);
+        if !settable.is_empty() {
+            let paths: Vec<String> = settable.iter().map(|field| field.path.to_string()).collect();
+            line(text, format_args!("  hidden fields that {} may set: {}", operation.id, paths.join(", ")));
+        }
+    }
+    if editing.iter().any(|operation| operation.creates_containers()) {
+        line(text, format_args!("  warning: {EDITS_SERVICES}"));
+    }
+}
+
 /// The operations that are denied because they would erase what the profile hides.
 fn of_erasing(text: &mut String, policy: &Policy) {
     let erasing: Vec<&str> = policy.erasing().map(|operation| operation.id).collect();
     if !erasing.is_empty() {
-        line(text, format_args!("  warning: denied although allowed: {}: {ERASES}", erasing.join(", ")));
+        let restorable = policy.erasing().any(|operation| operation.edits().is_some());
+        let opening = if restorable { "`edits: restore` puts these back, " } else { "" };
+        line(
+            text,
+            format_args!(
+                "  warning: denied although allowed: {}: {ERASES}; {opening}{HIDES_NOTHING}",
+                erasing.join(", ")
+            ),
+        );
     }
 }
 
@@ -444,13 +479,17 @@ mod tests {
             let denied = if lines.contains("env") { "ServiceUpdate" } else { "NodeUpdate, ServiceUpdate" };
             assert!(summary.starts_with(expected), "{lines}: {summary}");
             assert!(
-                summary.contains(&format!("  warning: denied although allowed: {denied}: {ERASES}\n")),
+                summary.contains(&format!(
+                    "  warning: denied although allowed: {denied}: {ERASES}; `edits: restore` puts"
+                )),
                 "{summary}"
             );
             assert_eq!(summary.contains("can change things: NodeUpdate\n"), lines.contains("env"), "{summary}");
             assert!(!summary.contains(CREATES), "{summary}");
         }
         assert!(!summary_of("allow: [NodeUpdate]\nshow: all\n").contains("denied"));
+        // Nothing is put back into the body of this one.
+        assert!(summary_of("allow: [VolumeUpdate]\n").contains(&format!("VolumeUpdate: {ERASES}; {HIDES_NOTHING}\n")));
     }
 
     #[test]

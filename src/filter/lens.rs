@@ -131,6 +131,11 @@ impl Lens {
     }
 }
 
+/// Whether the part at `part` of the documents of a schema has a place at `path`.
+pub fn has_place(catalogue: &Catalogue, schema: &str, part: &[&str], path: &FieldPath) -> bool {
+    Shape::of(catalogue, schema, part, &[], &[]).is_some_and(|mut shape| shape.let_set(path))
+}
+
 /// A text with another in the place of a part of it.
 fn splice(text: &[u8], part: &[u8], other: &[u8]) -> Option<Vec<u8>> {
     let start = (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;

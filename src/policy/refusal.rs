@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use super::guard::{self, HiddenRead};
 use super::{Denial, Policy};
+use crate::api::Operation;
+use crate::filter::{EditFault, EditRefusal};
 use crate::profile::OpenedBy;
 use crate::route::Route;
 use crate::schema::ClassSet;
@@ -65,7 +67,8 @@ impl Policy {
             }
             Denial::Erases => {
                 let why = format!("the profile {profile} hides parts of the spec, and {id} would erase them");
-                Refusal::new(why, Some(self.opening("show: all".to_owned(), |show, _| format!("{show}=all"))))
+                let key = if route.operation.edits().is_some() { "edits: restore" } else { "show: all" };
+                Refusal::new(why, Some(self.opening(key.to_owned(), |show, _| format!("{show}=all"))))
             }
             Denial::Parameter(name) => {
                 let why = format!("the profile {profile} does not allow the parameter {name} of {id}");
@@ -93,6 +96,24 @@ impl Policy {
                 let why = format!("the profile {profile} hides the names that {id} finds objects by, use a whole id");
                 Refusal::new(why, None)
             }
+        }
+    }
+
+    /// Says in words why an edit is refused.
+    pub fn edit_refusal(&self, operation: &Operation, refused: &EditRefusal) -> Refusal {
+        let (profile, id, path) = (&self.profile.name, operation.id, &refused.path);
+        match refused.fault {
+            EditFault::Hidden => {
+                let key = format!("edits: {{set: {{{id}: [\"{}\"]}}}}", any_element(path));
+                let why = format!("the profile {profile} hides {path} in the body of {id}, and the request sets it");
+                Refusal::new(why, Some(self.opening(key, |show, _| format!("{show}=all"))))
+            }
+            EditFault::Unknown
+            | EditFault::Mask
+            | EditFault::Spelling
+            | EditFault::Type
+            | EditFault::Uncertain
+            | EditFault::NotAsWritten => Refusal::new(format!("in the body of {id}, {refused}"), None),
         }
     }
 
@@ -153,6 +174,16 @@ impl Policy {
     fn opening_contents(&self, id: &str, name: &str) -> String {
         self.opening(format!("parameters: {{{id}: [{name}, …]}}"), |show, _| format!("{show}=all"))
     }
+}
+
+/// A path to an element, as that to any element of the list.
+fn any_element(path: &str) -> String {
+    let mut parts = path.split('[');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |path, part| {
+        let behind = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        format!("{path}[{}{behind}", if behind.len() < part.len() { "*" } else { "" })
+    })
 }
 
 #[cfg(test)]

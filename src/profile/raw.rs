@@ -3,7 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{DecidingLines, ListedName, OpenedBy, Profile, RequestContents, StreamFiltering};
+use super::{DecidingLines, Edits, ListedName, OpenedBy, Profile, RequestContents, StreamFiltering};
 use crate::api::objects::{ObjectKind, PathObject, objects_of};
 use crate::api::{OPERATIONS, Operation, groups, lists, operation, operations_named, unknown_operation};
 use crate::filter::{Rule, Show, accepts_unknown, parse_rule, path_of, reach};
@@ -12,7 +12,7 @@ use crate::visibility::Restriction;
 use crate::yaml::{Diagnostic, Diagnostics, Location, Members, Node, unknown, unknown_or};
 
 /// The keys of a profile file.
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "profile",
     "about",
     "extends",
@@ -35,6 +35,7 @@ const KEYS: [&str; 22] = [
     "rules",
     "events",
     "stats",
+    "edits",
 ];
 
 /// The classes that a profile file shows or hides.
@@ -70,6 +71,7 @@ pub(super) struct RawProfile {
     hidden_names: Vec<(NameList, String, Location)>,
     events: Option<(StreamFiltering, Location)>,
     stats: Option<(StreamFiltering, Location)>,
+    edits: Option<Edits>,
 }
 
 impl RawProfile {
@@ -111,6 +113,7 @@ impl RawProfile {
             located(node, diagnostics, stream_filtering)
         };
         let (events, stats) = (filtering("events"), filtering("stats"));
+        let edits = members.get("edits").map(|node| Edits::read(node, catalogue, diagnostics));
         let Some((name, location)) = named else {
             if members.get("profile").is_none() {
                 diagnostics.push(document.diagnostic("expected `profile`, the name of the profile"));
@@ -134,6 +137,7 @@ impl RawProfile {
             hidden_names,
             events,
             stats,
+            edits,
         })
     }
 
@@ -162,6 +166,7 @@ impl RawProfile {
             rules: Vec::new(),
             events: StreamFiltering::default(),
             stats: StreamFiltering::default(),
+            edits: Edits::default(),
             opened_by: OpenedBy::default(),
             lines: DecidingLines::default(),
         };
@@ -242,6 +247,9 @@ impl RawProfile {
         }
         decide(self.events.as_ref(), &mut profile.events, &mut profile.lines.events);
         decide(self.stats.as_ref(), &mut profile.stats, &mut profile.lines.stats);
+        if let Some(edits) = &self.edits {
+            profile.edits = edits.clone();
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::body::ElementError;
 use super::memory::MemoryError;
 use super::message::Message;
 use crate::api::{ApiVersion, Operation, Upgrade};
-use crate::filter::FilterError;
+use crate::filter::{EditFault, FilterError};
 use crate::policy::Refusal;
 use crate::route::TargetError;
 use crate::upstream::UpstreamError;
@@ -34,6 +34,15 @@ pub enum Error {
     BodyType,
     /// The body is longer than the limit.
     BodyTooLong,
+    /// The body of an edit cannot be read with certainty.
+    Edited(FilterError),
+    /// An edit of what the client was shown is refused.
+    Edit {
+        /// What is wrong with it.
+        fault: EditFault,
+        /// The same in words.
+        refusal: Refusal,
+    },
     /// A header field that decides something is repeated.
     Repeated,
     /// The client did not send all of the body.
@@ -126,6 +135,8 @@ impl Error {
             | Self::Form
             | Self::BodyType
             | Self::BodyTooLong
+            | Self::Edited(_)
+            | Self::Edit { .. }
             | Self::Repeated
             | Self::BodyBroken
             | Self::NoUpgrade(_)
@@ -159,6 +170,8 @@ impl fmt::Display for Error {
             Self::Form => f.write_str("a request body that is a form"),
             Self::BodyType => f.write_str("a request body of an unsupported content type"),
             Self::BodyTooLong => f.write_str("the request body is too long"),
+            Self::Edited(error) => write!(f, "the request body cannot be read with certainty: {error}"),
+            Self::Edit { refusal, .. } => f.write_str(refusal.logged()),
             Self::Repeated => f.write_str("a header field is repeated"),
             Self::BodyBroken => f.write_str("the request body is incomplete"),
             Self::NoUpgrade(protocol) => write!(f, "no request for an upgrade to {}", protocol.as_str()),

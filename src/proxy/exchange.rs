@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Either, Empty, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Empty, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN, UPGRADE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
@@ -128,13 +128,22 @@ impl Proxy {
         let decision = self.decide(&route, &request);
         if let Decision::Deny(denial) = decision {
             let refusal = self.policy.refusal(&route, denial);
-            self.log_denied(&request, refusal.logged(), refusal.opened_by(), log);
+            self.log_denied(logged_path(&request), refusal.logged(), refusal.opened_by(), log);
             // A denial is answered as such, whatever the body.
             drain_denied(request).await;
             return Err(Error::Denied(refusal));
         }
-        let request = ClientRequest::read(request, &route).await?;
+        let edit = self.policy.edit(route.operation).map(|edit| (edit, logged_path(&request)));
+        let mut request = ClientRequest::read(request, &route).await?;
         let mut route = self.resolved(route).await?;
+        if let Some((edit, path)) = edit {
+            let restored = self.restored(route, request, edit).await;
+            (route, request) = restored.inspect_err(|error| {
+                if let Error::Edit { refusal, .. } = error {
+                    self.log_denied(path, refusal.logged(), refusal.opened_by(), log);
+                }
+            })?;
+        }
         let view = self.object_view(&mut route).await?;
         match decision {
             Decision::Deny(denial) => Err(Error::Denied(self.policy.refusal(&route, denial))),
@@ -161,16 +170,16 @@ impl Proxy {
 
     /// Denies a request of a client that the listener does not serve, whatever it asks for.
     async fn refuse(&self, request: Request<Incoming>, refusal: ClientRefusal, log: &mut AccessLog) -> Error {
-        self.log_denied(&request, refusal.logged(), "a line of `clients`", log);
+        self.log_denied(logged_path(&request), refusal.logged(), "a line of `clients`", log);
         drain_denied(request).await;
         Error::Client(refusal)
     }
 
-    fn log_denied(&self, request: &Request<Incoming>, why: &str, opened_by: &str, log: &mut AccessLog) {
+    fn log_denied(&self, path: String, why: &str, opened_by: &str, log: &mut AccessLog) {
         log.denied(DeniedRequest {
             why: why.to_owned(),
             opened_by: opened_by.to_owned(),
-            path: request.uri().path().chars().take(LOGGED_PATH).collect(),
+            path,
             listener: self.listener.clone(),
         });
     }
@@ -219,13 +228,14 @@ impl Proxy {
     /// Sends the canonical form of the request, and checks the status of the answer.
     async fn send(&self, route: &Route, request: ClientRequest) -> Result<Response<UpstreamBody>, Error> {
         let mut fields = headers::of_request(&request.headers, route.operation);
-        let content = match request.body {
-            Some(body) => {
-                headers::describe_body(route.operation.body, &mut fields);
-                Either::Right(body)
-            }
-            None => Either::Left(Empty::new()),
+        let content = match (request.restored, request.body) {
+            (Some(body), _) => Either::Right(Either::Right(Full::new(body))),
+            (None, Some(body)) => Either::Right(Either::Left(body)),
+            (None, None) => Either::Left(Empty::new()),
         };
+        if matches!(content, Either::Right(_)) {
+            headers::describe_body(route.operation.body, &mut fields);
+        }
         let mut up = Request::new(content);
         *up.method_mut() = request.method;
         *up.uri_mut() = self.target(route).await?.parse().map_err(|_| Error::Unroutable)?;
@@ -402,7 +412,7 @@ impl Proxy {
         let target = self.target(route).await?;
         let mut memory = self.memory.lease();
         let body = match request.body {
-            Some(body) => collect(body, &mut memory).await?,
+            Some(body) => collect(body, STREAM_REQUEST_LIMIT, &mut memory).await?,
             None => Vec::new(),
         };
         let parts = StreamParts { operation: route.operation, target: &target, headers: &request.headers, body: &body };
@@ -413,13 +423,20 @@ impl Proxy {
     }
 }
 
+/// The path of a request, for the log.
+fn logged_path(request: &Request<Incoming>) -> String {
+    request.uri().path().chars().take(LOGGED_PATH).collect()
+}
+
 /// A client's request without its target, which the route stands for.
-struct ClientRequest {
+pub(super) struct ClientRequest {
     method: Method,
     version: Version,
     headers: HeaderMap,
     /// The body that goes up. `None` if there is none, or if the engine does not read it.
-    body: Option<Incoming>,
+    pub(super) body: Option<Incoming>,
+    /// What goes up in place of the body: that with the hidden values of the object that it edits.
+    pub(super) restored: Option<Bytes>,
 }
 
 impl ClientRequest {
@@ -453,7 +470,7 @@ impl ClientRequest {
             }
             RequestBody::Json | RequestBody::OptionalJson | RequestBody::Tar | RequestBody::OptionalTar => Some(body),
         };
-        Ok(Self { method: parts.method, version: parts.version, headers: parts.headers, body })
+        Ok(Self { method: parts.method, version: parts.version, headers: parts.headers, body, restored: None })
     }
 }
 
@@ -534,14 +551,14 @@ async fn discard(body: Incoming) -> Result<usize, Error> {
     tokio::time::timeout(WHOLE_BODY_TIMEOUT, read).await.unwrap_or(Err(Error::BodyBroken))
 }
 
-/// Reads the body of a request that opens a stream.
-async fn collect(body: Incoming, memory: &mut MemoryLease) -> Result<Vec<u8>, Error> {
+/// Reads a body of at most `limit` bytes that goes up in another form.
+pub(super) async fn collect(body: Incoming, limit: usize, memory: &mut MemoryLease) -> Result<Vec<u8>, Error> {
     let read = async {
         let (mut body, mut bytes) = (body, Vec::new());
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| Error::BodyBroken)?.into_data() else { continue };
             let length = bytes.len() + data.len();
-            if length > STREAM_REQUEST_LIMIT {
+            if length > limit {
                 return Err(Error::BodyTooLong);
             }
             // It is copied into the request.

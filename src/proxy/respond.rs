@@ -8,7 +8,7 @@ use super::body::Filtered;
 use super::memory::MemoryError;
 use super::message::Message;
 use crate::api::{ApiVersion, Upgrade};
-use crate::filter::FilterError;
+use crate::filter::{EditFault, FilterError};
 use crate::route::{NO_SUCH_HOST, TargetError};
 use crate::upstream::UpstreamError;
 
@@ -46,12 +46,22 @@ fn own(status: StatusCode, message: Message, engine: Option<ApiVersion>) -> Resp
     response
 }
 
+/// The status of the answer to an edit that is refused.
+fn status_of_edit(fault: EditFault) -> u16 {
+    match fault {
+        EditFault::Hidden | EditFault::Unknown | EditFault::Mask => 403,
+        EditFault::Spelling | EditFault::Type => 400,
+        EditFault::Uncertain | EditFault::NotAsWritten => 409,
+    }
+}
+
 /// The status and the message of an error: all that a client learns.
 pub(super) fn public(error: Error) -> (u16, Message) {
     let (status, text) = match error {
         Error::Engine { status, message, .. } => return (status, message),
         Error::Denied(refusal) => return (403, refusal.public().into()),
         Error::Client(refusal) => (403, refusal.public()),
+        Error::Edit { fault, refusal } => return (status_of_edit(fault), refusal.public().into()),
         Error::NewerThanEngine { client, engine } => return (400, Message::too_new(client, engine)),
         Error::OlderThanEngine { client, engine } => return (400, Message::too_old(client, engine)),
         Error::Upstream(UpstreamError::Timeout(limit)) => {
@@ -70,6 +80,8 @@ pub(super) fn public(error: Error) -> (u16, Message) {
         Error::Form => (400, "the request body is a form: send parameters in the query"),
         Error::BodyType => (400, "unsupported content type of the request: expected application/json"),
         Error::BodyTooLong => (413, "the request body is too long: more than 1 MiB"),
+        Error::Edited(FilterError::TooLarge { .. }) => (413, "the request body is too long: more than 4 MiB"),
+        Error::Edited(_) => (400, "the request body is not one JSON object, nests too deep, or has a member twice"),
         Error::Repeated => (400, "malformed request: a header field is repeated"),
         Error::BodyBroken => (400, "the request body is incomplete"),
         Error::NoUpgrade(Upgrade::Tcp) => (400, "this operation needs an upgrade of the connection"),

@@ -25,6 +25,8 @@ mod drift;
 #[cfg(test)]
 mod dropin;
 #[cfg(test)]
+mod edits;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod first_look;
@@ -84,6 +86,7 @@ fn main() -> ExitCode {
             podman::TESTS,
             outage::TESTS,
             events::TESTS,
+            edits::TESTS,
             read_first::TESTS,
             streams::TESTS,
             superfluous::TESTS,

@@ -75,7 +75,7 @@ const COMMANDS: &[(&[&str], &str, &[&str])] = &[
 ];
 
 /// A swarm of one node, with one object of each kind that can be updated.
-fn swarm(socket: &Path) -> String {
+pub(crate) fn swarm(socket: &Path) -> String {
     seed::import(socket);
     let docker = |arguments: &[&str]| cli::stdout(socket, &[&["docker"], arguments].concat());
     docker(&["swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377"]);
@@ -90,7 +90,7 @@ fn swarm(socket: &Path) -> String {
 }
 
 /// What changed between two documents, without versions and times.
-fn changed(before: &Value, after: &Value) -> BTreeSet<String> {
+pub(crate) fn changed(before: &Value, after: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     compare("$", before, after, &mut found);
     let is_count = |path: &String| {
@@ -117,7 +117,7 @@ fn compare(path: &str, before: &Value, after: &Value, found: &mut BTreeSet<Strin
 
 /// Sends the labels of a secret or config back with one more, as the SDKs do: the specification that was read, and the
 /// version that it had.
-fn add_label(socket: &Path, kind: &str, name: &str) -> client::Response {
+pub(crate) fn add_label(socket: &Path, kind: &str, name: &str) -> client::Response {
     let read = client::get(socket, &format!("/{kind}/{name}")).json();
     let mut spec = read["Spec"].clone();
     spec["Labels"]["more"] = json!("1");

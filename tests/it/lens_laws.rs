@@ -19,7 +19,7 @@ use dockveil::profile::{Profile, Profiles};
 use serde_json::Value;
 
 use self::edit::{Edited, Random, edited, without_empty};
-use crate::harness::{Test, tests};
+use crate::harness::{Test, note, tests};
 use crate::interference::lens::{Lens as HiddenPlaces, Location};
 use crate::interference::mutation::MUTATIONS;
 use crate::support::built_in::{catalogue, is_for_one_client, profiles};
@@ -137,7 +137,7 @@ fn each(limit: usize, mut visit: impl FnMut(&Profile, &str, &Subject, &Value)) {
         // Every schema takes turns with the profiles; what clients edit meets all but those for one client every time.
         let offset = schema.len();
         let in_turn = |(number, profile): &(usize, &Profile)| match part {
-            [] => (number + offset) % 10 == 0,
+            [] => (number + offset) % 14 == 0,
             _ => !is_for_one_client(profile) || (number + offset) % 4 == 0,
         };
         for (number, profile) in profiles.iter().enumerate().filter(in_turn) {
@@ -169,8 +169,8 @@ fn what_is_written_back_as_it_was_shown_changes_nothing() {
         let mut whole = document.clone();
         hiding += usize::from(*subject.part_of(&mut whole) != shown);
     });
-    println!("GetPut: {objects} objects, {hiding} of them with hidden values");
-    assert!(objects > 500 && hiding > 400, "{objects} {hiding}");
+    note(&format!("GetPut: {objects} objects, {hiding} of them with hidden values"));
+    assert!(objects > 400 && hiding > 300, "{objects} {hiding}");
 }
 
 fn what_was_written_is_shown_and_can_be_undone() {
@@ -193,7 +193,7 @@ fn what_was_written_is_shown_and_can_be_undone() {
                 }
             };
             *outcomes.entry("accepted".to_owned()).or_default() += 1;
-            let (view, written) = (subject.shown(&new), value.expect("what is malformed is refused"));
+            let (view, written) = (subject.shown(&new), value.unwrap());
             let plain = |value: &Value| without_empty(schema, subject.part, value);
             assert_eq!(plain(&view), plain(&written), "{}", place());
             if is_undoable {
@@ -204,7 +204,7 @@ fn what_was_written_is_shown_and_can_be_undone() {
             }
         }
     });
-    println!("PutGet: {edits} edits, {undone} of them undone: {outcomes:?}");
+    note(&format!("PutGet: {edits} edits, {undone} of them undone: {outcomes:?}"));
     assert!(edits > 1_000 && undone > 100 && outcomes["accepted"] > 400, "{edits} {undone} {outcomes:?}");
     for fault in ["Hidden", "Spelling", "Uncertain", "Type", "Mask", "Edited"] {
         assert!(outcomes.get(fault).is_some_and(|count| *count > 0), "{fault}: {outcomes:?}");
@@ -232,7 +232,7 @@ fn the_outcome_of_an_edit_tells_nothing_about_what_is_hidden() {
             if !shown.is_object() {
                 continue;
             }
-            let edits: Vec<Edited> = (0..4).map(|_| edited(&mut random, schema, part, &shown)).collect();
+            let edits: Vec<Edited> = (0..3).map(|_| edited(&mut random, schema, part, &shown)).collect();
             for mutation in MUTATIONS {
                 let locations: Vec<&Location> = hidden.iter().filter(|location| mutation.applies(location)).collect();
                 let other = mutation.changed(document, &locations);
@@ -250,6 +250,6 @@ fn the_outcome_of_an_edit_tells_nothing_about_what_is_hidden() {
             }
         }
     }
-    println!("non-interference: {compared} outcomes");
+    note(&format!("non-interference: {compared} outcomes"));
     assert!(compared > 1_000, "{compared}");
 }

@@ -16,6 +16,7 @@ mod cut;
 mod departures;
 mod deploy;
 mod docs;
+mod edits;
 mod errors;
 mod events;
 mod explain;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
             catalogue::table::TESTS,
             catalogue::versions::TESTS,
             docs::TESTS,
+            edits::TESTS,
             errors::TESTS,
             seeds::TESTS,
             signals::TESTS,

@@ -64,6 +64,27 @@ allow:
 show: [state]
 ";
 
+/// A profile that hides variables, commands, labels and paths of what a swarm has, and lets clients edit it.
+const EDITING: &str = "\
+profile: editing
+about: Edits what it does not see whole, for the engine tests.
+allow: [read, ServiceUpdate, NodeUpdate, SwarmUpdate, SecretUpdate, ConfigUpdate]
+show: [topology, host, identity, state]
+labels: [tier, rack, more]
+edits: restore
+";
+
+/// The same, with variables and labels that clients may set.
+const SETTING: &str = "\
+profile: setting
+about: Sets what it does not see, for the engine tests.
+extends: editing
+edits:
+  set:
+    ServiceUpdate: [\"$.TaskTemplate.ContainerSpec.Env\"]
+    NodeUpdate: [\"$.Labels\"]
+";
+
 /// A running dockveil. Dropping it kills it and removes its folder.
 pub(crate) struct Proxy {
     process: Process,
@@ -197,7 +218,8 @@ fn serve(engine: &Path, profile: &str, folder: &Folder) -> Command {
     fs::create_dir_all(filters.join("profile")).unwrap();
     let hiding =
         open().replace("profile: open", "profile: hiding").replace("show: all", "show: [identity, state, topology]");
-    for (name, text) in [("session", SESSION), ("bare", BARE), ("open", &open()), ("hiding", &hiding)] {
+    let own = [("session", SESSION), ("bare", BARE), ("editing", EDITING), ("setting", SETTING)];
+    for (name, text) in own.into_iter().chain([("open", open().as_str()), ("hiding", &hiding)]) {
         fs::write(filters.join(format!("profile/{name}.yaml")), text).unwrap();
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_dockveil"));

@@ -1,0 +1,178 @@
+//! Puts hidden values back into what a client sends that has read an object and changed it.
+//!
+//! The client names the version of the object that it has read, and the engine takes an edit only of that version. So the
+//! object is read here, in the API version of the request, and what the client was shown of it is known.
+
+use http_body_util::{Either, Empty};
+use hyper::body::Bytes;
+use hyper::{Method, Request};
+
+use super::exchange::{ClientRequest, collect};
+use super::members::{member, text};
+use super::memory::MemoryLease;
+use super::{Error, Proxy, body, headers, work};
+use crate::api::EditedObject;
+use crate::filter::{FilterError, Lens, PutError};
+use crate::policy::Edit;
+use crate::route::{Query, Route};
+
+/// The longest body of an edit, and the longest object that is edited, in bytes. A swarm has no longer ones.
+const EDIT_LIMIT: usize = 4 << 20;
+
+impl Proxy {
+    /// The request of a client that edits an object, with the whole id of the object and the body that it means.
+    ///
+    /// If the object has another version than the client names, nothing of the client's body goes up: the engine gets its own
+    /// object and a version that is certain to be wrong, and answers with its own error.
+    ///
+    /// # Errors
+    /// [`Error::Edit`] if the edit is refused, [`Error::Edited`] if the body is too long or cannot be read with
+    /// certainty; [`Error::Engine`] if there is no such object; any error of the connection to the engine.
+    pub(super) async fn restored(
+        &self,
+        route: Route,
+        mut request: ClientRequest,
+        edit: &Edit,
+    ) -> Result<(Route, ClientRequest), Error> {
+        let mut memory = self.memory.admit().await?;
+        let edited = match request.body.take() {
+            Some(body) => match collect(body, EDIT_LIMIT, &mut memory).await {
+                Err(Error::BodyTooLong) => return Err(Error::Edited(FilterError::TooLarge { limit: EDIT_LIMIT })),
+                body => body?,
+            },
+            None => Vec::new(),
+        };
+        let document = self.edited_object(&route, edit, edited.len(), &mut memory).await?;
+        let (mut route, current) = of_object(&document, route)?;
+        if named_version(&route) != Some(current) {
+            if named_version(&route).is_some_and(|version| version > current) {
+                // The object could have this version by the time the request arrives. None ever has this one again.
+                route.query.set(EditedObject::VERSION_PARAMETER, "0");
+            }
+            let own = str::from_utf8(&document).ok();
+            let part = own.and_then(|own| value_at(own, route.operation.edits()?.part.path));
+            request.restored = Some(Bytes::copy_from_slice(part.ok_or(Error::NotJson)?.as_bytes()));
+            return Ok((route, request));
+        }
+        let length = document.len() + edited.len();
+        let needed = memory.enough(length, Lens::memory(&document, &edited));
+        memory.grow(2 * length, needed).await?;
+        let put = if work::is_long(length, edit.lens.has_expressions()) {
+            let lens = edit.lens.clone();
+            work::on_helper("", move || lens.put(&document, &edited)).await
+        } else {
+            edit.lens.put(&document, &edited)
+        };
+        match put {
+            Ok(body) => request.restored = Some(body.into()),
+            Err(PutError::Document(error)) => return Err(Error::Filter(error)),
+            Err(PutError::Edited(error)) => return Err(Error::Edited(error)),
+            Err(PutError::Refused(refused)) => {
+                let refusal = self.policy.edit_refusal(route.operation, &refused);
+                return Err(Error::Edit { fault: refused.fault, refusal });
+            }
+        }
+        Ok((route, request))
+    }
+
+    /// Reads the object that a request edits. `held` bytes are leased for something else.
+    async fn edited_object(
+        &self,
+        route: &Route,
+        edit: &Edit,
+        held: usize,
+        memory: &mut MemoryLease,
+    ) -> Result<Vec<u8>, Error> {
+        let inspection = Route {
+            operation: edit.inspect,
+            version: route.version,
+            name: route.name.clone(),
+            second_name: String::new(),
+            query: Query::default(),
+        };
+        let mut request = Request::new(Either::Left(Empty::new()));
+        *request.method_mut() = Method::GET;
+        *request.uri_mut() = self.target(&inspection).await?.parse().map_err(|_| Error::Unroutable)?;
+        let response = self.upstream.send(request).await?;
+        headers::check_answer(response.headers())?;
+        let response = self.check_status(route, response).await?;
+        if !headers::is_plain_json(response.headers()) {
+            return Err(Error::NotJson);
+        }
+        body::collect(response.into_body(), EDIT_LIMIT, |length| 2 * (length + held), memory).await
+    }
+}
+
+/// The route to an object by its whole id, so that no other object has its name in between, and the version of the object.
+fn of_object(document: &[u8], route: Route) -> Result<(Route, u64), Error> {
+    let document = str::from_utf8(document).map_err(|_| Error::NotJson)?;
+    let version = value_at(document, &EditedObject::VERSION).and_then(number).ok_or(Error::NotJson)?;
+    if !route.operation.takes_name() {
+        return Ok((route, version));
+    }
+    let id = value_at(document, &[EditedObject::ID]).and_then(text).filter(|id| !id.is_empty());
+    Ok((Route { name: id.ok_or(Error::NotJson)?.into_owned(), ..route }, version))
+}
+
+/// The value at a path of members, as it is written. `None` if there is none, or if a member on the way is there twice.
+fn value_at<'d>(document: &'d str, path: &[&str]) -> Option<&'d str> {
+    path.iter().try_fold(document, |value, name| member(value, name).ok().flatten())
+}
+
+/// The version that a request names. `None` if it names none that an engine reads.
+fn named_version(route: &Route) -> Option<u64> {
+    route.query.get(EditedObject::VERSION_PARAMETER).and_then(number)
+}
+
+/// A number as Go's `strconv.ParseUint` reads it, which takes digits only.
+fn number(text: &str) -> Option<u64> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::find;
+
+    #[test]
+    fn the_version_is_read_as_the_engine_reads_it() {
+        for (value, expected) in [
+            ("7", Some(7)),
+            ("007", Some(7)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("%2b7", None),
+            ("-7", None),
+            ("7_0", None),
+            ("0x7", None),
+            ("%207", None),
+            ("", None),
+            ("7&version=8", Some(7)),
+        ] {
+            let route = find("POST", &format!("/services/a/update?version={value}")).unwrap().unwrap();
+            assert_eq!(named_version(&route), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_object_is_named_by_its_id() {
+        let of = |target: &str, document: &str| {
+            let route = find("POST", target).unwrap().unwrap();
+            of_object(document.as_bytes(), route).map(|(route, version)| (route.name, version)).ok()
+        };
+        let document = r#"{"ID":"0123","Version":{"Index":7},"Spec":{"ID":"x"}}"#;
+        assert_eq!(of("/services/shop/update?version=7", document), Some(("0123".to_owned(), 7)));
+        assert_eq!(of("/swarm/update?version=7", document), Some((String::new(), 7)));
+        for broken in [
+            r#"{"ID":"","Version":{"Index":7}}"#,
+            r#"{"Version":{"Index":7}}"#,
+            r#"{"ID":"a"}"#,
+            r#"{"ID":"a","ID":"b","Version":{"Index":7}}"#,
+            r#"{"ID":"a","Version":{"Index":7.5}}"#,
+            r#"{"ID":"a","Version":{"Index":7,"Index":8}}"#,
+            "[]",
+        ] {
+            assert_eq!(of("/services/shop/update?version=7", broken), None, "{broken}");
+        }
+    }
+}
