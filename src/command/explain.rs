@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use super::{CommandError, FAILED, OK, load, profile_named};
+use crate::api::objects::PathObject;
 use crate::api::{Operation, lists};
 use crate::cli::{self, Environment};
 use crate::config::{ConfiguredListener, DEFAULT_PROFILE, configured_listeners};
@@ -109,8 +110,28 @@ pub fn explain_request(
     if policy.lookup(&route).is_some() {
         writeln!(out, "lookup    the engine is asked first: only the exact name or the whole id is found")?;
     }
+    write_objects(&route, policy, out)?;
     write_decision(&route, policy, catalogue, out)?;
     Ok(OK)
+}
+
+/// Writes which objects the request can be about, and the lines that say so.
+fn write_objects(route: &Route, policy: &Policy, out: &mut dyn Write) -> Result<(), CommandError> {
+    let Some(objects) = policy.objects(route.operation) else { return Ok(()) };
+    let kind = objects.path.map(PathObject::kind);
+    for (kind, restriction, location) in policy.profile().objects.iter().filter(|(of, ..)| Some(*of) == kind) {
+        writeln!(out, "objects   {kind}: {restriction} ({location}); others are answered like none")?;
+    }
+    for restriction in policy.bound(route.operation) {
+        let line = policy.profile().allow.get(route.operation.id);
+        let line = line.map(|location| format!(" ({location})")).unwrap_or_default();
+        writeln!(out, "objects   {restriction}{line}; others are denied")?;
+    }
+    let is_changed = objects.answer.is_some_and(|answer| policy.visibility().changes(answer));
+    if is_changed {
+        writeln!(out, "objects   the answer has no trace of objects that the profile does not show")?;
+    }
+    Ok(())
 }
 
 /// Writes what a policy decides about a route, and why.

@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[crate::harness::Test] = tests![
     what_does_not_go_to_the_engine_is_named,
     a_host_is_compared_with_those_of_the_listeners,
     without_a_profile_it_is_that_of_the_first_listener,
+    the_objects_that_a_request_can_be_about_are_named,
 ];
 
 /// What `explain` prints with a configuration file and with variables.
@@ -339,4 +340,23 @@ fn every_line_that_is_named_says_what_it_is_named_for() {
         }
     }
     assert!(checked > 1000, "{checked}");
+}
+
+fn the_objects_that_a_request_can_be_about_are_named() {
+    let config = "upstream: unix:///engine\nlisteners: [{listen: \"unix:///l\", profile: p}]\nprofiles:\n  - profile: p\n    \
+                  allow: [ContainerList, ContainerInspect, {ContainerRestart: {only: [{name: amuled}]}}]\n    containers: {only: \
+                  [{project: shop}]}\n";
+    let explained = |request: &str| explained_with(config, &[], asked(None, None, request));
+    let shown = ["containers: only project=shop (", "others are answered like none"];
+    for (request, parts) in [
+        ("GET /containers/web/json", &shown[..]),
+        ("POST /containers/web/restart", &[shown[0], "objects   only name=amuled (", "others are denied"]),
+        ("GET /containers/json", &["the answer has no trace of objects"]),
+    ] {
+        let text = explained(request);
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in parts {
+            assert!(flat.contains(&part.split_whitespace().collect::<Vec<_>>().join(" ")), "{part}: {text}");
+        }
+    }
 }
