@@ -44,20 +44,20 @@ pub(super) enum Left<'d> {
 /// # Errors
 /// [`FilterError`] if it is not JSON, nests too deep, or has a duplicate key.
 pub(super) fn read<'d>(text: &'d [u8], alterations: &'d [Alteration], depth: usize) -> Result<Marked<'d>, FilterError> {
-    let mut reader = Reader { cursor: Cursor::new(text), alterations };
+    let mut reader = MarkedReader { cursor: Cursor::new(text), alterations };
     reader.cursor.token()?;
     let value = reader.value(DepthBudget::new(depth))?;
     reader.cursor.finish()?;
     Ok(value)
 }
 
-struct Reader<'d> {
+struct MarkedReader<'d> {
     cursor: Cursor<'d>,
     /// Those that were not reached yet.
     alterations: &'d [Alteration],
 }
 
-impl<'d> Reader<'d> {
+impl<'d> MarkedReader<'d> {
     fn value(&mut self, depth: DepthBudget) -> Result<Marked<'d>, Stop> {
         let start = self.cursor.at();
         let left = match self.alterations.split_first() {
