@@ -1,6 +1,6 @@
 """Reads the engine at DOCKER_HOST through aiodocker, with the calls that the integration "Monitor Docker" of Home Assistant
-makes, and prints what it shows as JSON: the containers named as arguments, the events since a time given as the first argument,
-and the outcomes of the switches, which a profile denies."""
+makes, and prints what it shows as JSON: the containers named as arguments, the first events of the last one since a time given as
+the first argument, and the outcomes of the switches, which a profile denies."""
 
 import asyncio
 import json
@@ -17,10 +17,14 @@ async def outcome(call):
         return f"{error.status}: {error.message}"
 
 
-async def events(api, since, count):
-    """The first events of a stream that stays open."""
+async def events(api, since, count, name):
+    """The first events of one container in a stream that stays open."""
     subscriber = api.events.subscribe(filters=json.dumps({"type": ["container"]}), since=since)
-    found = [await asyncio.wait_for(subscriber.get(), 20) for _ in range(count)]
+    found = []
+    while len(found) < count:
+        event = await asyncio.wait_for(subscriber.get(), 20)
+        if event["Actor"]["Attributes"]["name"] == name:
+            found.append(event)
     return [[event["Type"], event["Action"], event["Actor"]["Attributes"]["name"]] for event in found]
 
 
@@ -35,7 +39,7 @@ async def main(since, names):
         shown["containers"] = {name: await one.show() for name, one in zip(names, containers)}
         sample = (await containers[0].stats(stream=False))[0]
         shown["usage"] = [sample["cpu_stats"]["online_cpus"], sample["memory_stats"]["limit"], sorted(sample["networks"])]
-        shown["events"] = await events(api, since, 2)
+        shown["events"] = await events(api, since, 2, names[-1])
         last = containers[-1]
         calls = {"stop": last.stop, "start": last.start, "restart": last.restart}
         shown["denied"] = {name: await outcome(call()) for name, call in calls.items()}
