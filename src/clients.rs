@@ -13,6 +13,7 @@ pub use self::certificate::CertificateSelector;
 pub use self::range::{AddressRange, RangeError};
 use crate::socket::Peer;
 use crate::tls::{CertificateNames, KeyPin};
+use crate::visibility::{Facts, ObjectSelector};
 
 /// The clients that a line names. All that it says must be true of a client. A line that says nothing names nobody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,27 @@ pub struct ClientSelector {
     pub addresses: Vec<AddressRange>,
     /// What the certificate says.
     pub certificate: Option<CertificateSelector>,
+    /// The container that it runs in: all of these must select it. Empty for any client, in a container or not.
+    pub container: Vec<ObjectSelector>,
+}
+
+/// The container that a client runs in, as the engine says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CallingContainer {
+    /// Nobody has asked.
+    #[default]
+    Unasked,
+    /// It cannot be found out, for this reason.
+    Unknown(&'static str),
+    /// It runs in none.
+    Outside,
+    /// This one.
+    Inside {
+        /// Its whole id.
+        id: String,
+        /// Its names, its image and its labels.
+        facts: Facts,
+    },
 }
 
 /// What is known of a client.
@@ -34,17 +56,22 @@ pub struct Caller {
     pub peer: Peer,
     /// What its certificate says, if it has proved that it has one.
     pub certificate: Option<CertificateNames>,
+    /// The container that it runs in.
+    pub container: CallingContainer,
 }
 
 impl From<Peer> for Caller {
     fn from(peer: Peer) -> Self {
-        Self { peer, certificate: None }
+        Self { peer, certificate: None, container: CallingContainer::Unasked }
     }
 }
 
 impl Caller {
     /// What counts as one client: the best proof of who it is.
     pub fn id(&self) -> CallerId {
+        if let CallingContainer::Inside { id, .. } = &self.container {
+            return CallerId::Container(id.clone());
+        }
         match (&self.certificate, &self.peer) {
             (Some(CertificateNames { key: Some(key), .. }), _) => CallerId::Key(*key),
             (_, Peer::Process { uid, .. }) => CallerId::User(*uid),
@@ -60,6 +87,9 @@ impl fmt::Display for Caller {
         if let Some(certificate) = &self.certificate {
             write!(f, "certificate {certificate} ")?;
         }
+        if let CallingContainer::Inside { id, facts } = &self.container {
+            write!(f, "container {} ", facts.names.first().unwrap_or(id))?;
+        }
         write!(f, "{}", self.peer)
     }
 }
@@ -69,6 +99,8 @@ impl fmt::Display for Caller {
 pub enum CallerId {
     /// All that have a certificate with this key.
     Key(KeyPin),
+    /// A container.
+    Container(String),
     /// All processes of a user.
     User(u32),
     /// All connections from an address.
@@ -84,6 +116,8 @@ pub enum ClientMatch {
     Named,
     /// It does not.
     Other,
+    /// That depends on the container that the client runs in, which is not known.
+    Unknown,
 }
 
 impl ClientSelector {
@@ -94,10 +128,16 @@ impl ClientSelector {
             (Some(_), None) => false,
             (Some(selector), Some(names)) => selector.matches(names),
         };
-        if *self != Self::default() && self.names_peer(&caller.peer) && certificate() {
-            ClientMatch::Named
-        } else {
-            ClientMatch::Other
+        if *self == Self::default() || !self.names_peer(&caller.peer) || !certificate() {
+            return ClientMatch::Other;
+        }
+        match &caller.container {
+            _ if self.container.is_empty() => ClientMatch::Named,
+            CallingContainer::Unasked | CallingContainer::Unknown(_) => ClientMatch::Unknown,
+            CallingContainer::Inside { facts, .. } if self.container.iter().all(|selector| selector.matches(facts)) => {
+                ClientMatch::Named
+            }
+            CallingContainer::Inside { .. } | CallingContainer::Outside => ClientMatch::Other,
         }
     }
 
@@ -126,6 +166,7 @@ impl fmt::Display for ClientSelector {
             parts.push(format!("address {}", ranges.join(" or ")));
         }
         parts.extend(self.certificate.as_ref().map(|certificate| format!("certificate {certificate}")));
+        parts.extend(self.container.iter().map(|container| format!("container {container}")));
         f.write_str(&parts.join(", "))
     }
 }

@@ -759,7 +759,7 @@ mod tests {
                 "3:66: found a list, expected the name of a profile",
                 "3:73: unknown key \"uuid\", did you mean \"uid\"?",
                 "3:103: expected `profile` with the profile of these clients",
-                "3:113: names no client, expected one of uid, gid, address, certificate",
+                "3:113: names no client, expected one of uid, gid, address, certificate, container",
             ],
         );
         check(
@@ -789,6 +789,49 @@ mod tests {
                 "4:45: never used: 4:15 names the same clients, and the first line wins",
             ],
         );
+    }
+
+    #[test]
+    fn a_label_of_a_container_names_a_profile() {
+        let listener = |clients: &str| format!("listeners:\n  - listen: unix:///run/a\n    clients: {clients}\n");
+        let config = load(&listener(
+            "[{container: {label: dockveil.profile, project: shop}, profiles: [homepage, dozzle]}, {container: {name: web}, uid: 0, profile: monitoring}]",
+        ))
+        .unwrap();
+        let rules = config.listeners[0].clients.as_ref().unwrap();
+        let lines: Vec<String> =
+            rules.iter().map(|rule| format!("{}: {}", rule.selector, rule.policy.name())).collect();
+        assert_eq!(
+            lines,
+            [
+                "container label=dockveil.profile and project=shop, container label=dockveil.profile=homepage: homepage",
+                "container label=dockveil.profile and project=shop, container label=dockveil.profile=dozzle: dozzle",
+                "uid 0, container name=web: monitoring",
+            ]
+        );
+        let needs = "needs `container: {label: NAME}`: the value of that label names one of these profiles";
+        for (clients, expected) in [
+            ("[{container: {label: a}, profiles: [dozle]}]", "unknown profile \"dozle\", did you mean \"dozzle\"?"),
+            ("[{container: {label: a=b}, profiles: [dozzle]}]", needs),
+            ("[{container: {label: \"a*\"}, profiles: [dozzle]}]", needs),
+            ("[{uid: 0, profiles: [dozzle]}]", needs),
+            ("[{container: {label: a}, profiles: []}]", "no profiles, expected at least one"),
+            (
+                "[{container: {label: a}, profile: dozzle, profiles: [dozzle]}]",
+                "`profile` and `profiles` exclude each other",
+            ),
+            (
+                "[{container: , profile: dozzle}]",
+                "found nothing, expected a mapping with one of project, label, name, image",
+            ),
+            ("[{container: {nam: a}, profile: dozzle}]", "unknown key \"nam\", did you mean \"name\"?"),
+        ] {
+            let wrong = load(&listener(clients)).unwrap_err();
+            assert!(
+                wrong.len() == 1 && wrong[0].starts_with("3:") && wrong[0].ends_with(expected),
+                "{clients}: {wrong:?}"
+            );
+        }
     }
 
     #[test]

@@ -26,10 +26,12 @@
 //! | [`warnings`] | warnings in the answers to creates and updates |
 //! | [`error`] | why an exchange failed |
 //! | [`delivery`] | answers on their way, and the log lines that wait for them |
+//! | [`calling`] | the container that a client runs in |
 //! | [`access_log`] | the log line of an exchange |
 
 mod access_log;
 mod body;
+mod calling;
 mod delivery;
 mod downstream;
 mod edit;

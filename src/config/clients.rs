@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::Filters;
 use super::raw::{CONNECTIONS, named, number};
+use crate::api::objects::ObjectKind;
 use crate::clients::{AddressRange, CertificateSelector, ClientSelector};
 use crate::policy::Policy;
 use crate::profile::Profiles;
 use crate::socket::Address;
 use crate::tls::{KeyPin, SPIFFE};
+use crate::visibility::ObjectSelector;
 use crate::yaml::{Diagnostic, Diagnostics, Location, Members, Node, Value};
 
 /// A line of `clients`: who it names, and what they get.
@@ -70,7 +72,7 @@ pub(super) fn clients(node: &Node, address: Option<&Address>, diagnostics: &mut 
     if list.is_empty() {
         diagnostics.push(node.diagnostic("no clients, expected at least one: the listener would serve nobody"));
     }
-    let read: Vec<RawClient> = list.iter().filter_map(|node| client(node, address, diagnostics)).collect();
+    let read: Vec<RawClient> = list.iter().flat_map(|node| client(node, address, diagnostics)).collect();
     for (number, client) in read.iter().enumerate() {
         let is_same = |first: &&RawClient| first.selector.is_some() && first.selector == client.selector;
         if let Some(first) = read.iter().take(number).find(is_same) {
@@ -82,34 +84,75 @@ pub(super) fn clients(node: &Node, address: Option<&Address>, diagnostics: &mut 
 }
 
 /// The keys that name clients.
-const SELECTORS: [&str; 4] = ["uid", "gid", "address", "certificate"];
+const SELECTORS: [&str; 5] = ["uid", "gid", "address", "certificate", "container"];
 /// The keys that name clients of a Unix socket only, and of a TCP listener only.
 const OF_UNIX: [&str; 2] = ["uid", "gid"];
 const OF_TCP: [&str; 2] = ["address", "certificate"];
 /// The other keys of a line.
-const OTHERS: [&str; 3] = ["profile", "connections", "streams"];
+const OTHERS: [&str; 4] = ["profile", "profiles", "connections", "streams"];
 
 /// Reads one line.
-fn client(node: &Node, address: Option<&Address>, diagnostics: &mut Diagnostics) -> Option<RawClient> {
+fn client(node: &Node, address: Option<&Address>, diagnostics: &mut Diagnostics) -> Vec<RawClient> {
     let errors = diagnostics.len();
     let keys = [&SELECTORS[..], &OTHERS[..]].concat();
-    let members = diagnostics.members(node, "a client", &keys)?;
+    let Some(members) = diagnostics.members(node, "a client", &keys) else { return Vec::new() };
     check_kind(&members, address, diagnostics);
     let selector = selector(&members, diagnostics);
     if !SELECTORS.iter().any(|name| members.get_or_empty(name).is_some()) && diagnostics.len() == errors {
         diagnostics.push(node.diagnostic(format!("names no client, expected one of {}", SELECTORS.join(", "))));
     }
     let selector = Some(selector).filter(|_| diagnostics.len() == errors);
-    let profile = match members.get("profile") {
-        Some(node) => diagnostics.ok(named(node)),
-        None => {
-            diagnostics.push(node.diagnostic("expected `profile` with the profile of these clients"));
-            None
-        }
-    };
+    let profiles = profiles(node, &members, diagnostics);
     let mut limit = |name: &str| members.get_or_empty(name).and_then(|node| diagnostics.ok(number(node, CONNECTIONS)));
     let limits = ClientLimits { connections: limit("connections"), streams: limit("streams") };
-    Some(RawClient { location: node.location.clone(), selector, profile: profile?, limits })
+    let of_profile = |(profile, by_label): (_, Option<ObjectSelector>)| {
+        let mut selector = selector.clone();
+        if let Some(selector) = &mut selector {
+            selector.container.extend(by_label);
+        }
+        RawClient { location: node.location.clone(), selector, profile, limits }
+    };
+    profiles.into_iter().map(of_profile).collect()
+}
+
+/// A profile by its name, and the containers that it is for if a label names it.
+type NamedProfile = ((String, Location), Option<ObjectSelector>);
+
+/// Reads `profile`, or `profiles` of which a label of the container names one.
+fn profiles(node: &Node, members: &Members<'_>, diagnostics: &mut Diagnostics) -> Vec<NamedProfile> {
+    match (members.get("profile"), members.entry("profiles")) {
+        (Some(node), None) => diagnostics.ok(named(node)).map(|named| (named, None)).into_iter().collect(),
+        (None, Some((_, list))) => by_label(list, members, diagnostics),
+        (Some(_), Some((key, _))) => {
+            diagnostics.report(&key.location, "`profile` and `profiles` exclude each other");
+            Vec::new()
+        }
+        (None, None) => {
+            diagnostics.push(node.diagnostic("expected `profile` with the profile of these clients"));
+            Vec::new()
+        }
+    }
+}
+
+/// Reads `profiles`: each is for the containers whose label has its name.
+fn by_label(list: &Node, members: &Members<'_>, diagnostics: &mut Diagnostics) -> Vec<NamedProfile> {
+    let container = members.get("container").and_then(|node| node.mapping("").ok()).unwrap_or_default();
+    let label = container.iter().find(|(key, _)| key.name == "label").and_then(|(_, node)| node.text("").ok());
+    let Some(label) = label.filter(|label| !label.contains(['=', '*'])) else {
+        let message = "needs `container: {label: NAME}`: the value of that label names one of these profiles";
+        diagnostics.push(list.diagnostic(message));
+        return Vec::new();
+    };
+    let names = diagnostics.texts(list, "profiles");
+    if names.is_empty() {
+        diagnostics.push(list.diagnostic("no profiles, expected at least one"));
+    }
+    let of_name = |(name, node): (&str, &Node)| {
+        let selector = ObjectSelector::parse(ObjectKind::Container, &format!("label={label}={name}"));
+        let selector = diagnostics.ok(selector.map_err(|message| node.diagnostic(message)))?;
+        Some(((name.to_owned(), node.location.clone()), Some(selector)))
+    };
+    names.into_iter().filter_map(of_name).collect()
 }
 
 /// Reports keys that no client of such a listener can have.
@@ -131,7 +174,9 @@ fn selector(members: &Members<'_>, diagnostics: &mut Diagnostics) -> ClientSelec
     let (uid, gid) = (id("uid"), id("gid"));
     let addresses = members.get_or_empty("address").map(|node| addresses(node, diagnostics)).unwrap_or_default();
     let certificate = members.get_or_empty("certificate").and_then(|node| certificate(node, diagnostics));
-    ClientSelector { uid, gid, addresses, certificate }
+    let container = members.get_or_empty("container");
+    let container = container.and_then(|node| ObjectSelector::read(ObjectKind::Container, node, diagnostics));
+    ClientSelector { uid, gid, addresses, certificate, container: container.into_iter().collect() }
 }
 
 /// Reads what a certificate must say.

@@ -104,6 +104,8 @@ pub enum Error {
 pub enum ClientRefusal {
     /// No line of `clients` names it.
     Unnamed,
+    /// The lines depend on the container that it runs in, which is not known.
+    UnknownContainer,
 }
 
 impl ClientRefusal {
@@ -111,6 +113,7 @@ impl ClientRefusal {
     pub(super) fn public(self) -> &'static str {
         match self {
             Self::Unnamed => "denied by policy: no line of `clients` names this client",
+            Self::UnknownContainer => "denied by policy: it is not known which container this client runs in",
         }
     }
 
@@ -118,6 +121,7 @@ impl ClientRefusal {
     pub(super) fn logged(self) -> &'static str {
         match self {
             Self::Unnamed => "no line of `clients` names this client",
+            Self::UnknownContainer => "it is not known which container this client runs in",
         }
     }
 }

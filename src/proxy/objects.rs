@@ -307,7 +307,7 @@ impl Proxy {
     ///
     /// # Errors
     /// [`Error::NotJson`] if that is too much.
-    async fn each_of(
+    pub(super) async fn each_of(
         &self,
         id: &'static str,
         route: &Route,
@@ -340,7 +340,7 @@ impl Proxy {
 
     /// Asks for the document of an object on our own and reads something in it, which is all that is kept. `None` if the engine
     /// finds no such object.
-    async fn read<T>(
+    pub(super) async fn read<T>(
         &self,
         route: &Route,
         id: &'static str,

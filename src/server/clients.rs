@@ -2,16 +2,20 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::client_slots::{ClientKey, ClientSlot, ClientSlots, StreamSlot};
 use super::connection::ConnectionSettings;
 use super::slots::ConnectionSlot;
 use super::tls;
-use crate::clients::{Caller, ClientMatch};
+use crate::clients::{Caller, CallingContainer, ClientMatch};
 use crate::config::{ClientRule, Listener};
 use crate::proxy::{ClientRefusal, Proxy};
 use crate::socket::{AcceptedSocket, Socket};
 use crate::tls::ServerTls;
+
+/// How long the engine may take to say which container a client runs in.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The proxies of one listener in one worker.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub(super) struct ListenerProxies {
     tls: Option<ServerTls>,
     /// For everybody. If the listener lists clients, for those that no line names.
     others: Arc<Proxy>,
+    /// For clients whose container is not known.
+    unknown: Arc<Proxy>,
     /// The lines of `clients` in their order, each with its proxy.
     lines: Vec<(ClientRule, Arc<Proxy>)>,
     /// What clients have, in all workers.
@@ -71,8 +77,9 @@ impl ListenerProxies {
         };
         let lines = listener.clients.iter().flat_map(|rules| rules.iter()).map(of_line).collect();
         let refused = listener.clients.as_ref().map(|_| ClientRefusal::Unnamed);
+        let unknown = Arc::new(Proxy { refused: Some(ClientRefusal::UnknownContainer), ..proxy.clone() });
         let others = Arc::new(Proxy { refused, ..proxy });
-        Self { number, tls: listener.tls.clone(), others, lines, slots: slots.clone() }
+        Self { number, tls: listener.tls.clone(), others, unknown, lines, slots: slots.clone() }
     }
 
     /// Finds out whose a connection is. `None` if it has ended.
@@ -91,17 +98,41 @@ impl ListenerProxies {
                 return None;
             }
         }?;
-        let named =
-            self.lines.iter().enumerate().find(|(_, (rule, _))| rule.selector.matches(&caller) == ClientMatch::Named);
-        let (proxy, place) = match named {
-            None => (&self.others, ClientPlace::Uncounted),
-            Some((line, (rule, proxy))) => {
-                let key = ClientKey { listener: self.number, line, id: caller.id() };
-                let slot = self.slots.enter(key, rule.limits, slot.state());
-                (proxy, slot.map_or(ClientPlace::TooMany, ClientPlace::Counted))
-            }
-        };
+        let (proxy, place, caller) = self.choose(caller, slot).await;
         Some(AdmittedClient { socket, proxy: proxy.clone(), name: caller.to_string().into(), place })
+    }
+
+    /// The proxy of a client: that of the first line that names it. If a line depends on its container, the engine is asked for
+    /// that. While it is not known, the client is denied, whatever the lines behind say.
+    async fn choose(&self, mut caller: Caller, slot: &Arc<ConnectionSlot>) -> (&Arc<Proxy>, ClientPlace, Caller) {
+        for (line, (rule, proxy)) in self.lines.iter().enumerate() {
+            let mut found = rule.selector.matches(&caller);
+            if found == ClientMatch::Unknown && caller.container == CallingContainer::Unasked {
+                caller.container = self.ask(&caller).await;
+                found = rule.selector.matches(&caller);
+            }
+            match found {
+                ClientMatch::Other => {}
+                ClientMatch::Unknown => return (&self.unknown, ClientPlace::Uncounted, caller),
+                ClientMatch::Named => {
+                    let key = ClientKey { listener: self.number, line, id: caller.id() };
+                    let slot = self.slots.enter(key, rule.limits, slot.state());
+                    return (proxy, slot.map_or(ClientPlace::TooMany, ClientPlace::Counted), caller);
+                }
+            }
+        }
+        (&self.others, ClientPlace::Uncounted, caller)
+    }
+
+    /// Asks the engine for the container of a client.
+    async fn ask(&self, caller: &Caller) -> CallingContainer {
+        let asked = self.others.calling_container(&caller.peer);
+        let slow = CallingContainer::Unknown("the engine did not answer in time");
+        let found = tokio::time::timeout(ASK_TIMEOUT, asked).await.unwrap_or(slow);
+        if let CallingContainer::Unknown(why) = found {
+            tracing::warn!(client = %caller, listener = %self.others.listener, why, "the container of a client is not known");
+        }
+        found
     }
 
     /// The connection in the runtime of this thread, decrypted if the listener has TLS, and what is known of the client. `None`

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use super::clients::{AdmittedClient, ClientPlace, ListenerProxies};
 use super::request_reader::{ClientTimeouts, RequestReader};
 use super::slots::{ConnectionSlot, ConnectionState};
-use crate::proxy::{Answer, Delivery, Proxy, StreamRequest};
+use crate::proxy::{Answer, ClientRefusal, Delivery, Proxy, StreamRequest};
 use crate::socket::{AcceptedSocket, Keepalive, Socket};
 use crate::stream::requests::RequestError;
 
@@ -204,6 +204,10 @@ impl Entrance {
             slot.state().end_after_exchange();
             TOO_MANY_CONNECTIONS.to_owned()
         } else if slot.state().has_slot() || is_ping || slot.admit().await {
+            // On its next connection, it may be known.
+            if proxy.refused == Some(ClientRefusal::UnknownContainer) {
+                slot.state().end_after_exchange();
+            }
             return proxy.exchange(request, client, delivery).await;
         } else {
             slot.shortage()

@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::harness::{Test, tests};
 use crate::support::client::{PATIENCE, get, status};
-use crate::support::daemon::json;
+use crate::support::daemon::{Reply, json, with_status};
 use crate::support::program::Program;
 use crate::support::proxy::{Bench, Folder};
 
@@ -20,6 +20,9 @@ pub(crate) const TESTS: &[Test] = tests![
     a_connection_gets_the_policy_of_its_address,
     a_client_that_no_line_names_is_denied_whatever_it_asks_for,
     the_line_of_an_exchange_names_the_client,
+    a_container_gets_the_policy_that_its_labels_and_names_select,
+    an_address_that_went_to_another_container_is_noticed,
+    a_client_whose_container_is_not_known_is_denied,
     an_error_in_clients_is_exit_78_with_its_place
 ];
 
@@ -208,4 +211,109 @@ fn an_error_in_clients_is_exit_78_with_its_place() {
              \"dashboard\"?\ndockveil: 2 errors in the configuration\n"
         )
     );
+}
+
+/// A container of a list, with an address.
+fn container(id: char, name: &str, address: &str, labels: &str) -> String {
+    let id = id.to_string().repeat(64);
+    format!(
+        "{{\"Id\":\"{id}\",\"Names\":[\"/{name}\"],\"Image\":\"{name}\",\"Labels\":{{{labels}}},\"State\":\"running\",\"NetworkSettings\":{{\"Networks\":{{\"n\":{{\"IPAddress\":\"{address}\",\"GlobalIPv6Address\":\"\"}}}}}}}}"
+    )
+}
+
+/// A program at a port, whose daemon lists these containers.
+fn among(list: impl Fn() -> Reply + Send + Sync + 'static, clients: &str) -> (Bench, SocketAddr) {
+    let bench = Bench::with(
+        move |_| list(),
+        |config| {
+            let folder = Folder::new();
+            let text = format!(
+                "listeners:\n  - listen: tcp://127.0.0.1:0\n    hosts: [\"*\"]\n    clients: {clients}\n{PROFILES}"
+            );
+            config.listeners = loaded(&folder, &text).listeners;
+        },
+    );
+    let Address::Tcp { port, .. } = bench.addresses()[0] else { panic!("no port") };
+    (bench, SocketAddr::new("127.0.0.1".parse().unwrap(), port))
+}
+
+const OTHERS: &str = "{address: 127.0.0.0/8, profile: lists}";
+
+fn a_container_gets_the_policy_that_its_labels_and_names_select() {
+    let containers = [
+        container('a', "web", "127.0.0.2", "\"com.docker.compose.project\":\"shop\""),
+        container('b', "db", "127.0.0.3", "\"dockveil.profile\":\"inspects\""),
+        container('c', "cache", "127.0.0.4", "\"dockveil.profile\":\"everything\""),
+        container('d', "one", "127.0.0.5", ""),
+        container('e', "two", "127.0.0.5", ""),
+    ];
+    let list = format!("[{}]", containers.join(","));
+    for (clients, expected) in [
+        ("[{container: {project: shop}, profile: lists}]", [LISTS, NEITHER, NEITHER, NEITHER, NEITHER]),
+        ("[{container: {name: web}, profile: inspects}]", [INSPECTS, NEITHER, NEITHER, NEITHER, NEITHER]),
+        ("[{container: {name: we}, profile: inspects}]", [NEITHER, NEITHER, NEITHER, NEITHER, NEITHER]),
+        // The label names one of the profiles that are listed, and no other.
+        (
+            "[{container: {label: dockveil.profile}, profiles: [lists, inspects]}]",
+            [NEITHER, INSPECTS, NEITHER, NEITHER, NEITHER],
+        ),
+        ("[{container: {label: dockveil.profile}, profiles: [lists]}]", [NEITHER, NEITHER, NEITHER, NEITHER, NEITHER]),
+        ("[{container: {label: dockveil.profile}, profile: lists}]", [NEITHER, LISTS, LISTS, NEITHER, NEITHER]),
+        (
+            "[{container: {project: shop}, address: 127.0.0.9, profile: lists}]",
+            [NEITHER, NEITHER, NEITHER, NEITHER, NEITHER],
+        ),
+        // A client outside of containers goes on to the next line. One of two containers does not.
+        (
+            &format!("[{{container: {{project: shop}}, profile: inspects}}, {OTHERS}]"),
+            [INSPECTS, LISTS, LISTS, NEITHER, LISTS],
+        ),
+    ] {
+        let list = list.clone();
+        let (_bench, server) = among(move || json(&list), clients);
+        for (source, expected) in ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6"].iter().zip(expected)
+        {
+            assert_eq!(statuses(|target| ask_from(source, server, target)), expected, "{source}: {clients}");
+        }
+    }
+}
+
+fn an_address_that_went_to_another_container_is_noticed() {
+    let web = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let is_web = web.clone();
+    let list = move || {
+        let name = if is_web.load(std::sync::atomic::Ordering::SeqCst) { "web" } else { "other" };
+        json(&format!("[{}]", container('a', name, "127.0.0.2", "")))
+    };
+    let (_bench, server) = among(list, "[{container: {name: web}, profile: lists}]");
+    for is_web in [true, false, true] {
+        web.store(is_web, std::sync::atomic::Ordering::SeqCst);
+        let expected = if is_web { LISTS } else { NEITHER };
+        assert_eq!(statuses(|target| ask_from("127.0.0.2", server, target)), expected);
+    }
+}
+
+fn a_client_whose_container_is_not_known_is_denied() {
+    let clients = format!("[{{container: {{name: web}}, profile: inspects}}, {OTHERS}]");
+    let element = container('a', "web", "127.0.0.2", "");
+    let answers: [(&str, Reply); 4] = [
+        ("an error", with_status("500 Internal Server Error", "{\"message\":\"x\"}")),
+        ("no list", json("{}")),
+        ("half a list", json(&format!("[{element},{{]"))),
+        ("an element that cannot be read", json(&format!("[{element},{{\"NetworkSettings\":1}}]"))),
+    ];
+    for (what, answer) in answers {
+        let Reply::Keep(bytes) = answer else { panic!("{what}") };
+        let (_bench, server) = among(move || Reply::Keep(bytes.clone()), &clients);
+        // The last line would name it.
+        for source in ["127.0.0.2", "127.0.0.3"] {
+            let answer = ask_from(source, server, LIST);
+            assert_eq!(status(&answer), 403, "{what}: {answer}");
+            assert!(answer.contains("it is not known which container this client runs in"), "{answer}");
+            assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+        }
+    }
+    // A process that the engine does not know, and one that is in no container.
+    let bench = bench(None, "[{container: {name: web}, profile: lists}]");
+    assert_eq!(statuses(|target| bench.ask(get(target))), NEITHER);
 }

@@ -1,0 +1,256 @@
+//! The container that a client runs in, as the engine says. It is asked anew for each connection: an address or a process may
+//! belong to another container a moment later.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+
+use serde::Deserialize;
+
+use super::Proxy;
+use crate::api::objects::ObjectKind;
+use crate::clients::CallingContainer;
+use crate::route::{Query, Route, find};
+use crate::socket::Peer;
+use crate::visibility::{read_container_summary, read_object};
+
+/// How many ids in the path of a control group are looked up: containers may be inside others.
+const NESTED_LIMIT: usize = 4;
+/// How long a whole id is.
+const ID_LENGTH: usize = 64;
+
+/// The engine does not say whose the connection is.
+const NO_ANSWER: CallingContainer = CallingContainer::Unknown("the engine gave no usable answer");
+/// The process has ended, or it is in no PID namespace that this one sees.
+const NO_PROCESS: CallingContainer = CallingContainer::Unknown("its process cannot be seen");
+
+/// The addresses of a container of a list.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Addresses {
+    network_settings: Option<Networks>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Networks {
+    networks: Option<BTreeMap<String, Option<EndpointAddresses>>>,
+}
+
+#[derive(Deserialize)]
+struct EndpointAddresses {
+    #[serde(rename = "IPAddress")]
+    ipv4: Option<String>,
+    #[serde(rename = "GlobalIPv6Address")]
+    ipv6: Option<String>,
+}
+
+/// The first process of a container.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InspectedProcess {
+    state: ProcessState,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ProcessState {
+    running: bool,
+    pid: u32,
+}
+
+impl Proxy {
+    /// The container that a client runs in.
+    pub async fn calling_container(&self, peer: &Peer) -> CallingContainer {
+        let Ok(Some(route)) = find("GET", "/containers/json") else { return NO_ANSWER };
+        match peer {
+            Peer::Address(address) => self.container_at(&route, address.ip().to_canonical()).await,
+            Peer::Process { uid, pid: Some(pid), .. } => self.container_around(&route, *pid, *uid).await,
+            Peer::Process { pid: None, .. } => NO_PROCESS,
+            Peer::Gone => CallingContainer::Unknown("the client is gone"),
+        }
+    }
+
+    /// The running container that has an address on one of its networks.
+    async fn container_at(&self, route: &Route, address: IpAddr) -> CallingContainer {
+        let (mut found, mut is_readable) = (Vec::new(), true);
+        let listed = self.each_of("ContainerList", route, Query::default(), |element| {
+            match has_address(element, address) {
+                Some(true) => found.push(read_container_summary(element)),
+                Some(false) => return 0,
+                None => is_readable = false,
+            }
+            element.len()
+        });
+        if listed.await.is_err() || !is_readable {
+            return NO_ANSWER;
+        }
+        let mut found = found.into_iter();
+        match (found.next(), found.next()) {
+            (None, _) => CallingContainer::Outside,
+            (Some(Some(only)), None) => CallingContainer::Inside { id: only.id, facts: only.facts },
+            (Some(None), None) => NO_ANSWER,
+            (Some(_), Some(_)) => CallingContainer::Unknown("several containers have its address"),
+        }
+    }
+
+    /// The container in whose control group a process is. The engine says which process is the first one of a container, and
+    /// both must be in the group of that container: whoever may make control groups can call them what they like.
+    async fn container_around(&self, route: &Route, pid: u32, uid: u32) -> CallingContainer {
+        let Some(groups) = groups_of(pid, Some(uid)) else { return NO_PROCESS };
+        let ids = ids_in(&groups);
+        if ids.is_empty() {
+            return CallingContainer::Outside;
+        }
+        for id in ids.iter().take(NESTED_LIMIT) {
+            let read = |document: &[u8]| {
+                let running = serde_json::from_slice::<InspectedProcess>(document).ok()?.state;
+                Some((read_object(ObjectKind::Container, document)?, running))
+            };
+            let Ok(container) = self.read(route, "ContainerInspect", id, read).await else { return NO_ANSWER };
+            let Some((container, state)) = container.filter(|(container, _)| container.id == *id) else { continue };
+            let first = Some(state.pid).filter(|pid| state.running && *pid > 0).and_then(|pid| groups_of(pid, None));
+            let is_inside = first.is_some_and(|first| are_in_one(&groups, &first, id));
+            // In the meantime, its number may have gone to another process.
+            return if is_inside && groups_of(pid, Some(uid)).as_ref() == Some(&groups) {
+                CallingContainer::Inside { id: container.id, facts: container.facts }
+            } else {
+                CallingContainer::Unknown("its control group is not that of the container")
+            };
+        }
+        CallingContainer::Unknown("the engine does not know its container")
+    }
+}
+
+/// Whether a container of a list has an address. `None` if that cannot be read.
+fn has_address(element: &[u8], address: IpAddr) -> Option<bool> {
+    let addresses: Addresses = serde_json::from_slice(element).ok()?;
+    let networks = addresses.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+    let mut texts = networks.into_values().flatten().flat_map(|endpoint| [endpoint.ipv4, endpoint.ipv6]).flatten();
+    Some(texts.any(|text| text.parse().is_ok_and(|found: IpAddr| found.to_canonical() == address)))
+}
+
+/// The control groups of a process, of each hierarchy, and when it started. `None` if it cannot be read, has changed
+/// meanwhile, or runs as another user than `uid`.
+fn groups_of(pid: u32, uid: Option<u32>) -> Option<(String, Vec<String>)> {
+    let started = || -> Option<String> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (_, behind) = stat.rsplit_once(')')?;
+        behind.split_whitespace().nth(19).map(str::to_owned)
+    };
+    let before = started()?;
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let owner = std::fs::metadata(format!("/proc/{pid}")).ok()?.uid();
+    let is_same = started()? == before && uid.is_none_or(|uid| uid == owner);
+    is_same.then(|| (before, text.lines().map(str::to_owned).collect()))
+}
+
+/// The id in a part of the path of a control group: `ID`, `docker-ID.scope`, `libpod-ID.scope`.
+fn id_in(part: &str) -> Option<&str> {
+    let part = part.strip_suffix(".scope").unwrap_or(part);
+    let id = ["docker-", "libpod-"].iter().find_map(|prefix| part.strip_prefix(prefix)).unwrap_or(part);
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    Some(id).filter(|id| id.len() == ID_LENGTH && id.bytes().all(is_digit))
+}
+
+/// The ids in the paths of control groups, each once, the outermost first.
+fn ids_in((_, groups): &(String, Vec<String>)) -> Vec<String> {
+    let mut ids: Vec<String> = Vec::new();
+    for id in groups.iter().flat_map(|group| group.split('/')).filter_map(id_in) {
+        if !ids.iter().any(|known| known == id) {
+            ids.push(id.to_owned());
+        }
+    }
+    ids
+}
+
+/// The path of a control group up to the part that is called after a container.
+fn up_to<'g>(group: &'g str, id: &str) -> Option<&'g str> {
+    let mut end = 0;
+    for part in group.split_inclusive('/') {
+        end += part.len();
+        if id_in(part.trim_end_matches('/')) == Some(id) {
+            return group.get(..end).map(|path| path.trim_end_matches('/'));
+        }
+    }
+    None
+}
+
+/// Whether two processes are in the control group of one container, in each hierarchy in which one of them is in such a group.
+fn are_in_one((_, one): &(String, Vec<String>), (_, other): &(String, Vec<String>), id: &str) -> bool {
+    let paths = |groups: &[String]| -> Vec<String> {
+        groups.iter().filter_map(|group| up_to(group, id)).map(str::to_owned).collect()
+    };
+    let (one, other) = (paths(one), paths(other));
+    !one.is_empty() && one == other
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(lines: &[&str]) -> (String, Vec<String>) {
+        (String::new(), lines.iter().map(|line| (*line).to_owned()).collect())
+    }
+
+    #[test]
+    fn an_id_is_found_in_the_names_that_engines_give() {
+        let id = "0a".repeat(32);
+        for (part, is_found) in [
+            (id.clone(), true),
+            (format!("docker-{id}.scope"), true),
+            (format!("libpod-{id}.scope"), true),
+            (format!("libpod-conmon-{id}.scope"), false),
+            (format!("x{id}"), false),
+            (id.to_uppercase(), false),
+            ("docker".to_owned(), false),
+        ] {
+            assert_eq!(id_in(&part).is_some(), is_found, "{part}");
+        }
+        let inner = "0b".repeat(32);
+        let nested = groups(&[&format!("0::/docker/{id}/docker/{inner}")]);
+        assert_eq!(ids_in(&nested), [id, inner]);
+        assert_eq!(ids_in(&groups(&["0::/user.slice/session-1.scope"])), Vec::<String>::new());
+    }
+
+    /// Whoever may make control groups of its own can call one like the container of another.
+    #[test]
+    fn a_group_that_is_only_called_like_a_container_is_not_its_group() {
+        let id = "0a".repeat(32);
+        let first = groups(&[&format!("0::/system.slice/docker-{id}.scope")]);
+        for (path, is_inside) in [
+            (format!("0::/system.slice/docker-{id}.scope"), true),
+            (format!("0::/system.slice/docker-{id}.scope/init"), true),
+            (format!("0::/user.slice/user-1000.slice/docker-{id}.scope"), false),
+            (format!("0::/system.slice/docker-{id}.scope2/docker-{id}.scope"), false),
+            (format!("0::/system.slice/{id}"), false),
+            ("0::/".to_owned(), false),
+        ] {
+            assert_eq!(are_in_one(&groups(&[&path]), &first, &id), is_inside, "{path}");
+        }
+        // In several hierarchies, all must be the same.
+        let both = groups(&[&format!("4:memory:/docker/{id}"), &format!("3:pids:/docker/{id}")]);
+        assert!(are_in_one(&both, &both, &id));
+        assert!(!are_in_one(&groups(&[&format!("4:memory:/docker/{id}"), "3:pids:/"]), &both, &id));
+    }
+
+    #[test]
+    fn the_groups_of_a_process_of_another_user_are_not_read() {
+        let (me, pid) = (rustix::process::geteuid().as_raw(), std::process::id());
+        assert!(groups_of(pid, Some(me)).is_some());
+        assert_eq!(groups_of(pid, Some(me + 1)), None);
+        assert_eq!(groups_of(u32::MAX, None), None);
+    }
+
+    #[test]
+    fn a_container_has_the_addresses_of_its_networks() {
+        let text = r#"{"Id":"a","NetworkSettings":{"Networks":{"a":{"IPAddress":"10.0.0.2","GlobalIPv6Address":""},"b":{"IPAddress":"","GlobalIPv6Address":"fd00::2"},"c":null}}}"#;
+        let has = |address: &str| has_address(text.as_bytes(), address.parse().unwrap());
+        assert_eq!(
+            ["10.0.0.2", "fd00::2", "10.0.0.20", "::"].map(has),
+            [Some(true), Some(true), Some(false), Some(false)]
+        );
+        assert_eq!(has_address(b"{}", "10.0.0.2".parse().unwrap()), Some(false));
+        assert_eq!(has_address(b"[", "10.0.0.2".parse().unwrap()), None);
+    }
+}
