@@ -1,7 +1,7 @@
 //! Who is asking: what is known of a client, and which clients a line of `clients` names.
 //!
 //! A line names clients by what the system, the certificate or the engine says of them, never by what they say themselves.
-//! What is not known of a client is never taken for anything: see [`ClientMatch::Unknown`].
+//! What is not known of a client is never taken for anything: see [`ClientSelector::matches`].
 
 mod certificate;
 mod range;
