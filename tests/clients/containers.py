@@ -48,7 +48,7 @@ def builds(folder):
     with open(f"{folder}/Dockerfile", "w") as file:
         file.write("FROM base:1\nENV A=1\n")
     with DockerImage(path=folder, tag="built:1") as image:
-        with DockerContainer(str(image), command="sh -c 'echo A is $A'").waiting_for(LogMessageWaitStrategy("A is")) as container:
+        with DockerContainer(str(image), command="sh -c 'echo A is $A; sleep 1000'").waiting_for(LogMessageWaitStrategy("A is")) as container:
             tell("build", container.get_logs()[0])
 
 

@@ -266,9 +266,11 @@ async function containers(docker) {
   await fails(() => one.listCheckpoint());
   await fails(() => one.remove());
   await one.restart({ t: 0 });
+  // A signal that comes before the shell has its trap is lost.
+  await until(async () => (await one.logs({ stdout: true })).toString().split("ready").length === 3);
   await fails(() => one.kill({ signal: "NONSENSE" }));
   await one.kill({ signal: "USR1" });
-  await one.stop({ t: 1 });
+  await one.stop({ t: 20 });
   await fails(() => one.stop());
   await one.wait();
   await fails(() => docker.getContainer("absent").wait());

@@ -338,10 +338,12 @@ def containers(client):
     one.resize(height=33, width=99)
     fails(lambda: one.remove())
     one.restart(timeout=0)
+    # A signal that comes before the shell has its trap is lost.
+    wait_until(lambda: one.logs().count(b"ready") == 2)
     one.kill(signal="USR1")
     fails(lambda: one.kill(signal="NONSENSE"))
     client.containers.create("base:1", "true", name="two")
-    one.stop(timeout=1)
+    one.stop(timeout=20)
     one.stop()
     one.wait()
     api.wait("one", condition="not-running")

@@ -362,9 +362,11 @@ async fn containers(docker: &Docker) -> Outcome {
     let _ = debug!(docker.list_checkpoints("one", None));
     let _ = call!(docker.remove_container("one", None));
     call!(docker.restart_container("one", Some(RestartContainerOptionsBuilder::new().t(0).build())))?;
+    // A signal that comes before the shell has its trap is lost.
+    until(async || text(docker.logs("one", both(false))).await.to_string().matches("ready").count() == 2).await;
     let _ = call!(docker.kill_container("one", Some(KillContainerOptionsBuilder::new().signal("NONSENSE").build())));
     call!(docker.kill_container("one", Some(KillContainerOptionsBuilder::new().signal("USR1").build())))?;
-    call!(docker.stop_container("one", Some(StopContainerOptionsBuilder::new().t(1).build())))?;
+    call!(docker.stop_container("one", Some(StopContainerOptionsBuilder::new().t(20).build())))?;
     stream!(docker.wait_container("one", None::<WaitContainerOptions>));
     stream!(docker.wait_container("absent", None::<WaitContainerOptions>));
     attached(docker).await?;
