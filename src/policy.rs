@@ -345,6 +345,13 @@ impl Policy {
         if let Err(denial) = guard::check(route, self.queries, &self.visible(allowed, route)) {
             return Decision::Deny(denial);
         }
+        // Whether a volume or a network is in use depends on all containers.
+        if self.visibility.restricts(ObjectKind::Container)
+            && matches!(route.operation.id, "VolumeList" | "NetworkList")
+            && guard::asks_for_unused(route)
+        {
+            return Decision::Deny(Denial::Unlimited(ObjectKind::Container));
+        }
         if allowed.lookup.as_ref().is_some_and(|lookup| !lookup.may_be_named(&route.name)) {
             return Decision::Deny(Denial::Name);
         }
@@ -896,6 +903,20 @@ mod tests {
             found.extend(guarded.map(|operation| format!("{} {}", profile.name, operation.id)));
         }
         assert_eq!(found, ["traefik-swarm NodeInspect", "uptime-kuma ContainerInspect"]);
+    }
+
+    #[test]
+    fn a_filter_cannot_tell_what_hidden_containers_use() {
+        let text = "profile: p\nallow: [VolumeList, NetworkList]\nshow: all\n";
+        let (all, some) = (policy(text), policy(&format!("{text}containers: {{only: [{{name: web}}]}}\n")));
+        for path in ["/volumes", "/networks"] {
+            let target = format!("{path}?filters={{%22dangling%22:[%22true%22]}}");
+            assert_eq!(decided(&all, "GET", &target), "filter");
+            assert!(
+                decided(&some, "GET", &target).starts_with("denied by policy: the profile shows only some containers")
+            );
+            assert_eq!(decided(&some, "GET", path), "filter");
+        }
     }
 
     #[test]

@@ -107,6 +107,12 @@ fn check_filters(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Re
     Ok(())
 }
 
+/// Whether a request asks for what is used by no container.
+pub(super) fn asks_for_unused(route: &Route) -> bool {
+    let mut texts = values(&route.query, "filters").filter(|text| !text.is_empty());
+    texts.any(|text| parse_filters(text).map_or(true, |filters| filters.iter().any(|(key, _)| key == "dangling")))
+}
+
 /// What a denied request reads that is hidden.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum HiddenRead {
