@@ -297,20 +297,11 @@ fn check_file(name: &str, listeners: &[&str], operations: &[&str]) -> String {
     check(&file(name), "unix:///var/run/docker.sock", listeners, operations)
 }
 
-/// What Tecnativa's proxy opens by default, and what CONTAINERS adds to it.
+/// What Tecnativa's proxy opens by default; CONTAINERS adds [`OF_CONTAINERS`] to it.
 const DEFAULT: [&str; 3] = ["SystemPing", "SystemVersion", "SystemEvents"];
-const CONTAINERS: [&str; 7] = [
-    "ContainerList",
-    "ContainerInspect",
-    "ContainerTop",
-    "ContainerLogs",
-    "ContainerChanges",
-    "ContainerStats",
-    "CheckpointList",
-];
 
 fn with_containers() -> Vec<&'static str> {
-    DEFAULT.into_iter().chain(CONTAINERS).collect()
+    DEFAULT.into_iter().chain(OF_CONTAINERS).collect()
 }
 
 /// Demands texts in what was written, wherever the lines of comments end.
