@@ -145,8 +145,13 @@ pub struct ExplainArgs {
     #[command(flatten)]
     pub files: ConfigFiles,
     /// Profile of the client [default: that of the first listener]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "client")]
     pub profile: Option<String>,
+    /// What is known of the client: which line of `clients` names it, and what then happens; repeatable. uid=1000, gid=990,
+    /// address=172.20.0.5, certificate=cn=NAME (or dns, uri, spiffe, key), container=name=NAME (or project, label, image), or
+    /// container=none
+    #[arg(long = "as", value_name = "FACT")]
+    pub client: Vec<String>,
     /// Host name that the request is addressed to, as in its header field `Host`
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,

@@ -4,12 +4,14 @@
 //! What is not known of a client is never taken for anything: see [`ClientSelector::matches`].
 
 mod certificate;
+mod described;
 mod range;
 
 use std::fmt;
 use std::net::IpAddr;
 
 pub use self::certificate::CertificateSelector;
+pub use self::described::DescribedClient;
 pub use self::range::{AddressRange, RangeError};
 use crate::socket::Peer;
 use crate::tls::{CertificateNames, KeyPin};
@@ -118,6 +120,59 @@ pub enum ClientMatch {
     Other,
     /// That depends on the container that the client runs in, which is not known.
     Unknown,
+}
+
+/// What the lines of `clients` say of a client. Lines have numbers from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChosenLine {
+    /// This line is the first that names it.
+    Named(usize),
+    /// This line depends on the container that the client runs in, which is not known, and no line before it names the client. It
+    /// is denied, whatever the lines behind say.
+    Unknown(usize),
+    /// No line names it.
+    Nobody,
+}
+
+impl ChosenLine {
+    /// The first line that names a client, or may name it.
+    pub fn find<'s>(lines: impl IntoIterator<Item = &'s ClientSelector>, caller: &Caller) -> Self {
+        for (number, selector) in lines.into_iter().enumerate() {
+            match selector.matches(caller) {
+                ClientMatch::Named => return Self::Named(number),
+                ClientMatch::Unknown => return Self::Unknown(number),
+                ClientMatch::Other => {}
+            }
+        }
+        Self::Nobody
+    }
+}
+
+/// Why a listener does not serve a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientRefusal {
+    /// No line of `clients` names it.
+    Unnamed,
+    /// The lines depend on the container that it runs in, which is not known.
+    UnknownContainer,
+}
+
+impl ClientRefusal {
+    /// The text for the client.
+    pub fn public(self) -> &'static str {
+        match self {
+            Self::Unnamed => "denied by policy: no line of `clients` names this client",
+            Self::UnknownContainer => "denied by policy: it is not known which container this client runs in",
+        }
+    }
+
+    /// Why, for the log.
+    pub fn logged(self) -> &'static str {
+        match self {
+            Self::Unnamed => "no line of `clients` names this client",
+            Self::UnknownContainer => "it is not known which container this client runs in",
+        }
+    }
 }
 
 impl ClientSelector {

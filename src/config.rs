@@ -25,11 +25,12 @@ use crate::socket::{Address, Keepalive, SocketOwner};
 use crate::tls::ServerTls;
 use crate::yaml::{Diagnostics, Location};
 
-pub use self::clients::{ClientLimits, ClientRule};
+pub use self::clients::{ClientLimits, ClientRule, ConfiguredClient};
 use self::compat::RunAs;
 pub use self::filters::{FilterSources, Filters};
 pub use self::memory::{DocumentMemory, MemorySource};
 pub use self::note::Note;
+pub use self::raw::ConfiguredApi;
 use self::raw::RawListener;
 pub(crate) use self::raw::unreadable;
 use self::source::ConfigSource;
@@ -127,10 +128,24 @@ impl Listener {
 pub struct ConfiguredListener {
     /// The address.
     pub address: Address,
-    /// The names of its profiles, which may not exist: of everybody, or of each line of clients.
-    pub profiles: Vec<String>,
+    /// Where it is configured.
+    pub location: Location,
+    /// Whether clients come over TLS.
+    pub has_tls: bool,
+    /// The name of the profile of everybody, which may not exist. If it lists clients, each has its own instead.
+    pub profile: String,
+    /// The clients that it serves; the first line that names a client decides. `None` if it serves everybody.
+    pub clients: Option<Vec<ConfiguredClient>>,
     /// The host names that requests may use. If empty, any.
     pub hosts: Vec<String>,
+}
+
+impl ConfiguredListener {
+    /// The names of its profiles: of everybody, or of each line of clients.
+    pub fn profiles(&self) -> impl Iterator<Item = &str> {
+        let everybody = Some(self.profile.as_str()).filter(|_| self.clients.is_none());
+        everybody.into_iter().chain(self.clients.iter().flatten().map(|client| client.profile.as_str()))
+    }
 }
 
 /// The listeners that files and environment name, or the default ones. Where the engine is does not matter.
@@ -148,12 +163,23 @@ pub fn configured_listeners(
     let listeners = raw.into_iter().map(|listener| ConfiguredListener {
         hosts: accepted_hosts(&listener.address, listener.hosts, &[]),
         address: listener.address,
-        profiles: match listener.clients {
-            Some(clients) => clients.iter().map(|client| client.profile_name().to_owned()).collect(),
-            None => vec![listener.profile.map_or_else(|| default_profile(&arguments).0, |(name, _)| name)],
-        },
+        location: listener.location,
+        has_tls: listener.tls.is_some(),
+        profile: listener.profile.map_or_else(|| default_profile(&arguments).0, |(name, _)| name),
+        clients: listener.clients.map(|clients| clients.into_iter().map(ConfiguredClient::from).collect()),
     });
     diagnostics.finish(listeners.collect())
+}
+
+/// The API versions that files and environment name.
+///
+/// # Errors
+/// Every error in them.
+pub fn configured_api(files: &ConfigFiles, environment: &Environment) -> Result<ConfiguredApi, Diagnostics> {
+    let mut diagnostics = Diagnostics::default();
+    let source = ConfigSource::find(files, None, environment, &mut diagnostics);
+    let api = api_versions(source.raw.api, &ServeArgs::default(), environment, &mut diagnostics);
+    diagnostics.finish(api)
 }
 
 /// A number of bytes, at least one.
@@ -272,7 +298,7 @@ impl Config {
         let listeners = diagnostics.ok(wrong.finish(listeners)).flatten();
         let startup = Startup { run_as: source.compat.as_ref().and_then(|compat| compat.run_as), notes: source.notes };
         let (timeouts, keepalive) = (source.raw.timeouts, source.raw.keepalive);
-        let api = api_versions(source.raw.api, arguments, environment, &mut diagnostics);
+        let api = api_versions(source.raw.api, arguments, environment, &mut diagnostics).range;
         let config = upstream.zip(listeners);
         let config =
             config.map(|(upstream, listeners)| Self { upstream, listeners, limits, timeouts, keepalive, api, startup });
@@ -282,11 +308,11 @@ impl Config {
 
 /// The API versions that clients may use: each of the argument, else of the variable, else of the file.
 fn api_versions(
-    of_file: ApiRange,
+    of_file: ConfiguredApi,
     arguments: &ServeArgs,
     environment: &Environment,
     diagnostics: &mut Diagnostics,
-) -> ApiRange {
+) -> ConfiguredApi {
     let variable = environment.variables.get(API).into_iter().flat_map(|text| text.split(','));
     let variable = variable.filter(|text| !text.trim().is_empty()).map(|text| (text, Location::file(API)));
     let argument = arguments.api.iter().map(|text| (text.as_str(), Location::file("--api")));
@@ -655,8 +681,9 @@ mod tests {
             let api = argument.split(',').filter(|text| !text.is_empty()).map(str::to_owned).collect();
             let mut diagnostics = Diagnostics::default();
             let arguments = ServeArgs { api, ..ServeArgs::default() };
+            let file = ConfiguredApi { range: file, ..ConfiguredApi::default() };
             let found = api_versions(file, &arguments, &environment, &mut diagnostics);
-            if diagnostics.is_empty() { Ok(found) } else { Err(diagnostics.to_string()) }
+            if diagnostics.is_empty() { Ok(found.range) } else { Err(diagnostics.to_string()) }
         };
         let file = range("1.30", "1.44", "1.41");
         for (variable, argument, expected) in [

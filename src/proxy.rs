@@ -57,7 +57,7 @@ mod work;
 pub use self::body::{BodyError, Filtered};
 pub use self::delivery::Delivery;
 pub use self::downstream::Downstream;
-pub use self::error::{ClientRefusal, Error};
+pub use self::error::Error;
 pub use self::exchange::{Answer, Proxy};
 pub use self::memory::{MemoryBudget, MemoryError};
 pub use self::message::Message;

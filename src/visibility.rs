@@ -19,7 +19,7 @@ pub use self::answers::{ElementSeen, ObjectView};
 pub use self::facts::{
     ContainerSummary, SeenObject, container_of_exec, read_container_summary, read_object, service_of_task,
 };
-pub use self::selector::{Facts, ObjectSelector, Restriction};
+pub use self::selector::{Facts, ObjectSelector, PROJECT, Restriction};
 use crate::api::objects::{ObjectAnswer, ObjectKind};
 
 /// The objects that a client sees.

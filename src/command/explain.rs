@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
+mod asking;
+
+use self::asking::AskedProfile;
 use super::{CommandError, FAILED, OK, load, profile_named};
 use crate::api::objects::PathObject;
-use crate::api::{Operation, lists};
+use crate::api::{ApiVersion, Operation, errors, lists};
 use crate::cli::{self, Environment};
-use crate::config::{ConfiguredListener, DEFAULT_PROFILE, configured_listeners};
+use crate::config::{ConfiguredApi, ConfiguredListener, DEFAULT_PROFILE, configured_api, configured_listeners};
 use crate::filter::{Explained, NamesShown, RecordFilter, Treatment};
 use crate::policy::{Decision, Denial, Policy};
 use crate::profile::{ListedName, Profile, StreamFiltering};
@@ -24,7 +27,9 @@ pub fn explain(
     environment: &Environment,
     out: &mut dyn Write,
 ) -> Result<u8, CommandError> {
+    let client = asking::described(&arguments.client)?;
     let filters = load(&arguments.files, environment)?;
+    let api = configured_api(&arguments.files, environment)?;
     let request = arguments.request.join(" ");
     let (_, target) = method_and_target(&request);
     let hosts: Vec<String> = arguments.host.iter().cloned().chain(route::host(target)).collect();
@@ -33,17 +38,23 @@ pub fn explain(
     } else {
         Vec::new()
     };
-    let first = listeners.first().and_then(|listener| listener.profiles.first().cloned());
-    let name = arguments.profile.clone().or(first).unwrap_or_default();
-    let policy = Policy::compile(profile_named(&filters, &name)?, &filters.catalogue)?;
-    if arguments.profile.is_none() && name != DEFAULT_PROFILE {
-        writeln!(out, "profile   {name}")?;
+    let asked = match (&arguments.profile, &client) {
+        (Some(name), _) => AskedProfile { name: name.clone(), listeners: &listeners },
+        (None, None) => asking::first(&listeners, out)?,
+        (None, Some(client)) => match asking::find(client, &listeners, out)? {
+            Some(asked) => asked,
+            None => return Ok(OK),
+        },
+    };
+    let policy = Policy::compile(profile_named(&filters, &asked.name)?, &filters.catalogue)?;
+    if arguments.profile.is_none() && (asked.name != DEFAULT_PROFILE || client.is_some()) {
+        writeln!(out, "profile   {}", asked.name)?;
     }
-    if !write_hosts(&hosts, &listeners, &name, out)? {
+    if !write_hosts(&hosts, asked.listeners, &asked.name, out)? {
         writeln!(out, "decision  403: {NO_SUCH_HOST}")?;
         return Ok(OK);
     }
-    explain_request(&request, &policy, &filters.catalogue, out)
+    explain_request(&request, &policy, &filters.catalogue, &api, out)
 }
 
 /// Which listeners of a profile answer to the hosts that a request names. Returns whether one does, or none has the profile.
@@ -57,7 +68,7 @@ fn write_hosts(
         return Ok(true);
     }
     let (mut is_served, mut is_answered) = (false, false);
-    for listener in listeners.iter().filter(|listener| listener.profiles.iter().any(|name| name == profile)) {
+    for listener in listeners.iter().filter(|listener| listener.profiles().any(|name| name == profile)) {
         let answers = hosts.iter().all(|host| answers_to(&listener.hosts, host));
         (is_served, is_answered) = (true, is_answered || answers);
         let verb = if answers { "answers to" } else { "does not answer to" };
@@ -80,7 +91,7 @@ fn method_and_target(line: &str) -> (&str, &str) {
     }
 }
 
-/// Explains what a policy does with a request line: a method and a target.
+/// Explains what a policy does with a request line: a method and a target. `api` are the versions that clients may use.
 ///
 /// # Errors
 /// [`CommandError`].
@@ -88,6 +99,7 @@ pub fn explain_request(
     request: &str,
     policy: &Policy,
     catalogue: &Catalogue,
+    api: &ConfiguredApi,
     out: &mut dyn Write,
 ) -> Result<u8, CommandError> {
     let (method, target) = method_and_target(request);
@@ -105,14 +117,34 @@ pub fn explain_request(
     };
     let asked: Vec<&'static str> = route.query.pairs().map(|(name, _)| name).collect();
     policy.trim(&mut route);
-    write_route(&route, out)?;
+    write_route(&route, api, out)?;
     write_dropped(target, &route, &asked, out)?;
     if policy.lookup(&route).is_some() {
         writeln!(out, "lookup    the engine is asked first: only the exact name or the whole id is found")?;
     }
     write_objects(&route, policy, out)?;
+    // A denied request is denied in any version.
+    if !matches!(policy.decide(&route), Decision::Deny(_)) && write_refused_version(&route, api, out)? {
+        return Ok(FAILED);
+    }
     write_decision(&route, policy, catalogue, out)?;
     Ok(OK)
+}
+
+/// Writes that clients may not use the version that a request names. Returns whether that is so.
+fn write_refused_version(route: &Route, api: &ConfiguredApi, out: &mut dyn Write) -> Result<bool, CommandError> {
+    let (min, max) = (api.range.min(), api.range.max());
+    let (text, key) = match route.version {
+        Some(version) if version > max => (errors::too_new(version, max), "max"),
+        Some(version) if version < min => (errors::too_old(version, min), "min"),
+        Some(_) | None => return Ok(false),
+    };
+    writeln!(out, "decision  400: {text}")?;
+    match api.lines.get(key) {
+        Some(location) => writeln!(out, "          by {location} (`api: {{{key}}}`)")?,
+        None => writeln!(out, "          {max} is the newest version that this program knows")?,
+    }
+    Ok(true)
 }
 
 /// Writes which objects the request can be about, and the lines that say so.
@@ -317,17 +349,28 @@ pub(super) fn explained(
 }
 
 /// The operation, the API version and the name in the path.
-fn write_route(route: &Route, out: &mut dyn Write) -> Result<(), CommandError> {
+fn write_route(route: &Route, api: &ConfiguredApi, out: &mut dyn Write) -> Result<(), CommandError> {
     let operation = route.operation;
     write!(out, "route     {}  {} {}", operation.id, operation.method.as_str(), operation.template)?;
     match route.version {
         Some(version) => writeln!(out, "  API {version}")?,
-        None => writeln!(out, "  API of the engine")?,
+        None => writeln!(out, "  {}", own_version(api))?,
     }
     if !route.name.is_empty() {
         writeln!(out, "name      {}", route.name)?;
     }
     Ok(())
+}
+
+/// The version of a request that names none, with the line that says so.
+fn own_version(api: &ConfiguredApi) -> String {
+    let by =
+        |key: &str| api.lines.get(key).map(|location| format!(" (`api: {{{key}}}`, {location})")).unwrap_or_default();
+    match (api.range.pin(), api.range.max()) {
+        (Some(pin), _) => format!("API {pin}, or that of the engine if it is older{}", by("pin")),
+        (None, ApiVersion::NEWEST) => "API of the engine".to_owned(),
+        (None, max) => format!("API of the engine, {max} at most{}", by("max")),
+    }
 }
 
 /// The parameters that do not go to the engine, and why. `asked` are those that the operation has, of the client.
@@ -437,7 +480,14 @@ mod tests {
         {
             let policy = Policy::compile(filters.profiles.get(profile).unwrap(), &filters.catalogue).unwrap();
             let mut out = Vec::new();
-            explain_request(&format!("GET /containers/{name}/json"), &policy, &filters.catalogue, &mut out).unwrap();
+            explain_request(
+                &format!("GET /containers/{name}/json"),
+                &policy,
+                &filters.catalogue,
+                &ConfiguredApi::default(),
+                &mut out,
+            )
+            .unwrap();
             let text = String::from_utf8(out).unwrap();
             assert_eq!(text.contains("\nlookup    "), expected, "{profile} {name}: {text}");
             assert_eq!(
@@ -459,7 +509,7 @@ mod tests {
                 let target = operation.template.replace(['{', '}'], "");
                 let mut out = Vec::new();
                 let request = format!("{} {target}", operation.method.as_str());
-                explain_request(&request, &policy, &filters.catalogue, &mut out).unwrap();
+                explain_request(&request, &policy, &filters.catalogue, &ConfiguredApi::default(), &mut out).unwrap();
                 let text = String::from_utf8(out).unwrap();
                 assert!(text.contains("403: denied") && text.contains(operation.about), "{}: {text}", operation.id);
                 denied += 1;

@@ -48,6 +48,24 @@ impl fmt::Display for ClientRule {
     }
 }
 
+/// A line of `clients` as configured, before its profile is compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfiguredClient {
+    /// Where it is.
+    pub location: Location,
+    /// The clients that it names.
+    pub selector: ClientSelector,
+    /// The name of their profile, which may not exist.
+    pub profile: String,
+}
+
+impl From<RawClient> for ConfiguredClient {
+    fn from(raw: RawClient) -> Self {
+        // One with an error has been reported.
+        Self { location: raw.location, selector: raw.selector.unwrap_or_default(), profile: raw.profile.0 }
+    }
+}
+
 /// A line of `clients` whose profiles have not been looked up.
 #[derive(Clone, Debug)]
 pub(super) struct RawClient {
@@ -57,13 +75,6 @@ pub(super) struct RawClient {
     /// The name of a profile, and where it is.
     profile: (String, Location),
     limits: ClientLimits,
-}
-
-impl RawClient {
-    /// The name of the profile, which may not exist.
-    pub(super) fn profile_name(&self) -> &str {
-        &self.profile.0
-    }
 }
 
 /// Reads `clients` of the listener at `address`.

@@ -1,5 +1,6 @@
 //! The configuration file as written, before profiles are looked up.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ pub(super) struct RawConfig {
     pub(super) connections_location: Option<Location>,
     pub(super) timeouts: Timeouts,
     pub(super) keepalive: Keepalive,
-    pub(super) api: ApiRange,
+    pub(super) api: ConfiguredApi,
 }
 
 /// One listener of a configuration file.
@@ -200,26 +201,35 @@ fn keepalive(node: &Node, diagnostics: &mut Diagnostics) -> Keepalive {
     keepalive
 }
 
+/// The API versions that clients may use, and the lines that say so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfiguredApi {
+    /// The versions.
+    pub range: ApiRange,
+    /// For `min`, `max` and `pin`: where it is written.
+    pub lines: BTreeMap<String, Location>,
+}
+
 /// Reads `api`.
-fn api(node: &Node, diagnostics: &mut Diagnostics) -> ApiRange {
+fn api(node: &Node, diagnostics: &mut Diagnostics) -> ConfiguredApi {
+    const KEYS: [&str; 3] = ["min", "max", "pin"];
     let default = ApiRange::default();
-    let Some(members) = diagnostics.members(node, "API versions", &["min", "max", "pin"]) else { return default };
+    let Some(members) = diagnostics.members(node, "API versions", &KEYS) else { return ConfiguredApi::default() };
     let errors = diagnostics.len();
     let mut found = |name: &str| members.get(name).and_then(|node| diagnostics.ok(api_version(node)));
-    let (min, max, pin) = (found("min"), found("max"), found("pin"));
+    let [min, max, pin] = KEYS.map(&mut found);
     if diagnostics.len() > errors {
-        return default;
+        return ConfiguredApi::default();
     }
     let (least, most) = (min.unwrap_or(default.min()), max.unwrap_or(default.max()));
     let at = |name: &str| members.get(name).unwrap_or(node);
-    match ApiRange::new(least, most, pin) {
-        Some(range) => range,
-        None => {
-            let (key, message) = contradiction(least, most, pin);
-            diagnostics.push(at(key).diagnostic(message));
-            default
-        }
-    }
+    let Some(range) = ApiRange::new(least, most, pin) else {
+        let (key, message) = contradiction(least, most, pin);
+        diagnostics.push(at(key).diagnostic(message));
+        return ConfiguredApi::default();
+    };
+    let lines = KEYS.iter().filter_map(|name| Some(((*name).to_owned(), members.get(name)?.location.clone())));
+    ConfiguredApi { range, lines: lines.collect() }
 }
 
 /// What is wrong with API versions that are no range, and the key that is to blame.
@@ -230,10 +240,15 @@ fn contradiction(min: ApiVersion, max: ApiVersion, pin: Option<ApiVersion>) -> (
     }
 }
 
-/// The API versions of `range`, with those that texts `key=version` name in place of them. Each text is an item of an argument
+/// The API versions of `api`, with those that texts `key=version` name in place of them. Each text is an item of an argument
 /// or a variable, which is its location.
-pub(super) fn api_of_texts(range: ApiRange, texts: &[(&str, Location)], diagnostics: &mut Diagnostics) -> ApiRange {
-    let (mut min, mut max, mut pin) = (range.min(), range.max(), range.pin());
+pub(super) fn api_of_texts(
+    api: ConfiguredApi,
+    texts: &[(&str, Location)],
+    diagnostics: &mut Diagnostics,
+) -> ConfiguredApi {
+    let (mut min, mut max, mut pin) = (api.range.min(), api.range.max(), api.range.pin());
+    let mut lines = api.lines.clone();
     let errors = diagnostics.len();
     for (text, location) in texts {
         let what = known_versions();
@@ -250,14 +265,15 @@ pub(super) fn api_of_texts(range: ApiRange, texts: &[(&str, Location)], diagnost
                 diagnostics.report(location, message);
             }
         }
+        lines.insert(key.trim().to_owned(), location.clone());
     }
     match (ApiRange::new(min, max, pin), texts.last()) {
-        (Some(range), _) => range,
+        (Some(range), _) => ConfiguredApi { range, lines },
         (None, Some((_, location))) if diagnostics.len() == errors => {
             diagnostics.report(location, contradiction(min, max, pin).1);
-            range
+            api
         }
-        (None, _) => range,
+        (None, _) => api,
     }
 }
 

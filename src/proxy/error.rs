@@ -8,6 +8,7 @@ use super::body::ElementError;
 use super::memory::MemoryError;
 use super::message::Message;
 use crate::api::{ApiVersion, Operation, Upgrade};
+use crate::clients::ClientRefusal;
 use crate::filter::{EditFault, FilterError};
 use crate::policy::Refusal;
 use crate::route::TargetError;
@@ -97,33 +98,6 @@ pub enum Error {
     Elements(ElementError),
     /// The answer does not mark where it ends, or is not framed as a stream.
     Framing,
-}
-
-/// Why a listener does not serve a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientRefusal {
-    /// No line of `clients` names it.
-    Unnamed,
-    /// The lines depend on the container that it runs in, which is not known.
-    UnknownContainer,
-}
-
-impl ClientRefusal {
-    /// The text for the client.
-    pub(super) fn public(self) -> &'static str {
-        match self {
-            Self::Unnamed => "denied by policy: no line of `clients` names this client",
-            Self::UnknownContainer => "denied by policy: it is not known which container this client runs in",
-        }
-    }
-
-    /// Why, for the log.
-    pub(super) fn logged(self) -> &'static str {
-        match self {
-            Self::Unnamed => "no line of `clients` names this client",
-            Self::UnknownContainer => "it is not known which container this client runs in",
-        }
-    }
 }
 
 impl Error {

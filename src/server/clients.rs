@@ -8,9 +8,9 @@ use super::client_slots::{ClientKey, ClientSlot, ClientSlots, StreamSlot};
 use super::connection::ConnectionSettings;
 use super::slots::ConnectionSlot;
 use super::tls;
-use crate::clients::{Caller, CallingContainer, ClientMatch};
+use crate::clients::{Caller, CallingContainer, ChosenLine, ClientRefusal};
 use crate::config::{ClientRule, Listener};
-use crate::proxy::{ClientRefusal, Proxy};
+use crate::proxy::Proxy;
 use crate::socket::{AcceptedSocket, Socket};
 use crate::tls::ServerTls;
 
@@ -105,23 +105,27 @@ impl ListenerProxies {
     /// The proxy of a client: that of the first line that names it. If a line depends on its container, the engine is asked for
     /// that. While it is not known, the client is denied, whatever the lines behind say.
     async fn choose(&self, mut caller: Caller, slot: &Arc<ConnectionSlot>) -> (&Arc<Proxy>, ClientPlace, Caller) {
-        for (line, (rule, proxy)) in self.lines.iter().enumerate() {
-            let mut found = rule.selector.matches(&caller);
-            if found == ClientMatch::Unknown && caller.container == CallingContainer::Unasked {
-                caller.container = self.ask(&caller).await;
-                found = rule.selector.matches(&caller);
-            }
-            match found {
-                ClientMatch::Other => {}
-                ClientMatch::Unknown => return (&self.unknown, ClientPlace::Uncounted, caller),
-                ClientMatch::Named => {
-                    let key = ClientKey { listener: self.number, line, id: caller.id() };
-                    let slot = self.slots.enter(key, rule.limits, slot.state());
-                    return (proxy, slot.map_or(ClientPlace::TooMany, ClientPlace::Counted), caller);
-                }
+        let mut chosen = self.find(&caller);
+        if let (ChosenLine::Unknown(_), CallingContainer::Unasked) = (chosen, &caller.container) {
+            caller.container = self.ask(&caller).await;
+            chosen = self.find(&caller);
+        }
+        match chosen {
+            ChosenLine::Nobody => (&self.others, ClientPlace::Uncounted, caller),
+            ChosenLine::Unknown(_) => (&self.unknown, ClientPlace::Uncounted, caller),
+            ChosenLine::Named(line) => {
+                let Some((rule, proxy)) = self.lines.get(line) else {
+                    return (&self.others, ClientPlace::Uncounted, caller);
+                };
+                let key = ClientKey { listener: self.number, line, id: caller.id() };
+                let slot = self.slots.enter(key, rule.limits, slot.state());
+                (proxy, slot.map_or(ClientPlace::TooMany, ClientPlace::Counted), caller)
             }
         }
-        (&self.others, ClientPlace::Uncounted, caller)
+    }
+
+    fn find(&self, caller: &Caller) -> ChosenLine {
+        ChosenLine::find(self.lines.iter().map(|(rule, _)| &rule.selector), caller)
     }
 
     /// Asks the engine for the container of a client.

@@ -20,7 +20,8 @@ use tokio::sync::watch;
 use super::clients::{AdmittedClient, ClientPlace, ListenerProxies};
 use super::request_reader::{ClientTimeouts, RequestReader};
 use super::slots::{ConnectionSlot, ConnectionState};
-use crate::proxy::{Answer, ClientRefusal, Delivery, Proxy, StreamRequest};
+use crate::clients::ClientRefusal;
+use crate::proxy::{Answer, Delivery, Proxy, StreamRequest};
 use crate::socket::{AcceptedSocket, Keepalive, Socket};
 use crate::stream::requests::RequestError;
 

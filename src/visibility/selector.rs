@@ -9,7 +9,7 @@ use crate::filter::Glob;
 use crate::yaml::{Diagnostics, Members, Node, unknown};
 
 /// The label by which Docker Compose marks what belongs to a project.
-const PROJECT: &str = "com.docker.compose.project";
+pub const PROJECT: &str = "com.docker.compose.project";
 
 /// What selectors look at in an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use dockveil::config::Config;
 use dockveil::socket::Address;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
+use crate::explain::profile_of;
 use crate::harness::{Test, tests};
 use crate::support::client::{PATIENCE, get, status};
 use crate::support::daemon::{Reply, json, with_status};
@@ -80,6 +81,22 @@ fn a_process_gets_the_policy_of_the_first_line_that_names_it() {
     ] {
         let bench = bench(None, &clients);
         assert_eq!(statuses(|target| bench.ask(get(target))), expected, "{clients}");
+        let facts = [format!("uid={uid}"), format!("gid={gid}")];
+        assert_eq!(explained("unix:///run/a", &clients, &facts), expected, "{clients}");
+    }
+}
+
+/// What `explain` says of a client of a listener.
+fn explained(listen: &str, clients: &str, facts: &[String]) -> [u16; 2] {
+    let folder = Folder::new();
+    let path = folder.path("dockveil.yaml");
+    let text = format!("listeners:\n  - listen: {listen}\n    hosts: [\"*\"]\n    clients: {clients}\n{PROFILES}");
+    std::fs::write(&path, text).unwrap();
+    match profile_of(&path, facts).as_deref() {
+        Some("lists") => LISTS,
+        Some("inspects") => INSPECTS,
+        None => NEITHER,
+        Some(other) => panic!("{other}"),
     }
 }
 
@@ -114,6 +131,7 @@ fn a_connection_gets_the_policy_of_its_address() {
         };
         for (source, expected) in sources {
             assert_eq!(statuses(|target| ask_from(source, server, target)), *expected, "{source} at {listen}");
+            assert_eq!(explained(listen, CLIENTS, &[format!("address={source}")]), *expected, "{source} at {listen}");
         }
     }
 }
@@ -239,6 +257,14 @@ fn among(list: impl Fn() -> Reply + Send + Sync + 'static, clients: &str) -> (Be
 
 const OTHERS: &str = "{address: 127.0.0.0/8, profile: lists}";
 
+/// What an operator says of the containers at these addresses.
+const DESCRIBED: [(&str, &str); 4] = [
+    ("127.0.0.2", "name=web"),
+    ("127.0.0.3", "label=dockveil.profile=inspects"),
+    ("127.0.0.4", "label=dockveil.profile=everything"),
+    ("127.0.0.6", "none"),
+];
+
 fn a_container_gets_the_policy_that_its_labels_and_names_select() {
     let containers = [
         container('a', "web", "127.0.0.2", "\"com.docker.compose.project\":\"shop\""),
@@ -274,6 +300,13 @@ fn a_container_gets_the_policy_that_its_labels_and_names_select() {
         for (source, expected) in ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6"].iter().zip(expected)
         {
             assert_eq!(statuses(|target| ask_from(source, server, target)), expected, "{source}: {clients}");
+            // Which of two containers it is cannot be said.
+            if let Some((_, container)) = DESCRIBED.iter().find(|(address, _)| address == source) {
+                let mut facts = vec![format!("address={source}"), format!("container={container}")];
+                facts.extend((*container == "name=web").then(|| "container=project=shop".to_owned()));
+                let found = explained("tcp://127.0.0.1:1", clients, &facts);
+                assert_eq!(found, expected, "{facts:?}: {clients}");
+            }
         }
     }
 }

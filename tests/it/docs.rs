@@ -208,6 +208,7 @@ fn sandbox() -> Folder {
     write("compose.yaml", COMPOSE);
     let first = |file, key| yaml_blocks(file).into_iter().find(|block| first_key(&block.text) == key).unwrap().text;
     write("dockveil.yaml", &first("docs/configuration.md", "upstream"));
+    write("clients.yaml", &first("docs/configuration.md", "listeners"));
     write("filters/profile/my-dashboard.yaml", &first("docs/profiles.md", "profile"));
     write("filters/class/state.yaml", &first("docs/profiles.md", "class"));
     folder

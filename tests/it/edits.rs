@@ -1,6 +1,7 @@
 //! Edits through the filter: what goes up for a client that has read a part of an object and sends it back.
 
 use dockveil::command::{explain_request, summary};
+use dockveil::config::ConfiguredApi;
 use dockveil::policy::Policy;
 use dockveil::profile::Profiles;
 use serde_json::{Value, json};
@@ -356,7 +357,7 @@ fn the_summary_says_what_an_edit_can_do() {
 fn explain_says_that_a_write_is_an_edit() {
     let explained = |profile: &str, request: &str| {
         let mut out = Vec::new();
-        explain_request(request, &policy_of(profile), catalogue(), &mut out).unwrap();
+        explain_request(request, &policy_of(profile), catalogue(), &ConfiguredApi::default(), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     };
     let line = "edit      the hidden values of the object, which ServiceInspect returns, are put back into the body";

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dockveil::api::operation;
 use dockveil::cli::{ConfigFiles, Environment, ExplainArgs};
+use dockveil::clients::{ChosenLine, DescribedClient};
 use dockveil::command;
+use dockveil::config::{ConfiguredApi, configured_listeners};
 use dockveil::policy::Policy;
 use dockveil::profile::Profiles;
 use dockveil::yaml;
@@ -23,7 +25,27 @@ pub(crate) const TESTS: &[crate::harness::Test] = tests![
     a_host_is_compared_with_those_of_the_listeners,
     without_a_profile_it_is_that_of_the_first_listener,
     the_objects_that_a_request_can_be_about_are_named,
+    the_line_of_clients_that_names_a_client_is_said,
+    a_client_that_no_line_names_is_denied_with_the_lines,
+    of_a_client_whose_container_is_not_said_nothing_is_guessed,
+    a_client_is_looked_for_at_every_listener_that_takes_it,
+    a_listener_that_lists_clients_is_called_that,
+    the_api_versions_of_the_configuration_hold,
 ];
+
+/// The profile that `explain` finds for a client of the only listener of a file, or `None` if the client is denied.
+pub(crate) fn profile_of(config: &Path, facts: &[String]) -> Option<String> {
+    let files = ConfigFiles { config: Some(config.to_owned()), ..ConfigFiles::default() };
+    let listeners = configured_listeners(&files, &Environment::default()).unwrap();
+    let [listener] = listeners.as_slice() else { panic!("{listeners:?}") };
+    let client = DescribedClient::parse(facts).unwrap();
+    assert!(client.reaches(&listener.address, listener.has_tls), "{client}");
+    let lines = listener.clients.as_ref().unwrap();
+    match ChosenLine::find(lines.iter().map(|line| &line.selector), &client.caller(&listener.address)) {
+        ChosenLine::Named(number) => Some(lines[number].profile.clone()),
+        ChosenLine::Unknown(_) | ChosenLine::Nobody => None,
+    }
+}
 
 /// What `explain` prints with a configuration file and with variables.
 fn explained_with(config: &str, variables: &[(&str, &str)], more: ExplainArgs) -> String {
@@ -43,6 +65,7 @@ fn explained_with(config: &str, variables: &[(&str, &str)], more: ExplainArgs) -
 fn asked(profile: Option<&str>, host: Option<&str>, request: &str) -> ExplainArgs {
     ExplainArgs {
         profile: profile.map(str::to_owned),
+        client: Vec::new(),
         host: host.map(str::to_owned),
         request: vec![request.to_owned()],
         files: ConfigFiles::default(),
@@ -63,7 +86,14 @@ fn the_refusal_is_the_one_that_a_client_gets() {
         let dockveil::policy::Decision::Deny(denial) = policy.decide(&route) else { continue };
         let refusal = policy.refusal(&route, denial).public();
         let mut out = Vec::new();
-        command::explain_request(&format!("{method} {target}"), &policy, catalogue(), &mut out).unwrap();
+        command::explain_request(
+            &format!("{method} {target}"),
+            &policy,
+            catalogue(),
+            &ConfiguredApi::default(),
+            &mut out,
+        )
+        .unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains(&format!("decision  403: {refusal}\n")), "{refusal}: {text}");
         denied += 1;
@@ -127,6 +157,7 @@ fn explained(profile: &str, request: &[&str]) -> String {
     let arguments = ExplainArgs {
         files: ConfigFiles::default(),
         profile: Some(profile.to_owned()),
+        client: Vec::new(),
         host: None,
         request: request.iter().map(|word| (*word).to_owned()).collect(),
     };
@@ -165,7 +196,7 @@ fn explained_of(profile: &str, class: &str, request: &str) -> String {
     let known = known.unwrap_or_else(|error| panic!("{error}: {profile}"));
     let policy = Policy::compile(known.get("own").unwrap(), catalogue).unwrap();
     let mut out = Vec::new();
-    command::explain_request(request, &policy, catalogue, &mut out).unwrap();
+    command::explain_request(request, &policy, catalogue, &ConfiguredApi::default(), &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -249,7 +280,7 @@ fn without_the_line_that_is_named_the_answer_is_another() {
 /// What `explain` prints of a request through `dashboard`.
 fn of_dashboard(request: &str) -> String {
     let mut out = Vec::new();
-    command::explain_request(request, &policy("dashboard"), catalogue(), &mut out).unwrap();
+    command::explain_request(request, &policy("dashboard"), catalogue(), &ConfiguredApi::default(), &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -359,4 +390,212 @@ fn the_objects_that_a_request_can_be_about_are_named() {
             assert!(flat.contains(&part.split_whitespace().collect::<Vec<_>>().join(" ")), "{part}: {text}");
         }
     }
+}
+
+const LISTED: &str = "\
+listeners:
+  - listen: unix:///run/a
+    clients:
+      - {gid: 5, uid: 7, profile: monitoring}
+      - {uid: 1000, profile: docker-cli}
+      - {gid: 990, profile: traefik}
+      - {container: {label: dockveil.profile}, profiles: [homepage, dozzle]}
+      - {uid: 1001, profile: read-only}
+  - listen: tcp://0.0.0.0:2375
+    hosts: [proxy]
+    clients:
+      - {address: 172.20.0.5, profile: traefik}
+      - {container: {project: shop}, address: 172.20.0.0/16, profile: dashboard}
+";
+
+/// What `explain` prints of a client with these facts, with the name of the file taken out, and without what follows the route.
+fn explained_as(config: &str, facts: &[&str], request: &str) -> String {
+    let client = facts.iter().map(|fact| (*fact).to_owned()).collect();
+    let text = explained_with(config, &[], ExplainArgs { client, ..asked(None, None, request) });
+    let file = text.find("/dockveil-explain-").map(|at| {
+        let start = text[..at].rfind('(').map_or(0, |start| start + 1);
+        text[start..at + text[at..].find(".yaml").unwrap()].to_owned() + ".yaml"
+    });
+    let text = file.map_or(text.clone(), |file| text.replace(&file, "file"));
+    text.split("\nroute ").next().unwrap().trim_end().to_owned()
+}
+
+fn the_line_of_clients_that_names_a_client_is_said() {
+    for (facts, expected) in [
+        (
+            &["uid=1000", "gid=990"][..],
+            "listener  unix:///run/a (file:2:5)\nclient    uid=1000, gid=990\n          named by file:5:9: uid 1000\nprofile   \
+             docker-cli",
+        ),
+        (
+            &["gid=990"],
+            "listener  unix:///run/a (file:2:5)\nclient    gid=990\n          passed over file:5:9: uid 1000; --as says no \
+             uid\n          named by file:6:9: gid 990\nprofile   traefik",
+        ),
+        (
+            &["uid=1", "container=label=dockveil.profile=dozzle"],
+            "listener  unix:///run/a (file:2:5)\nclient    uid=1, container=label=dockveil.profile=dozzle\n          passed over \
+             file:6:9: gid 990; --as says no gid\n          named by file:7:9: container label=dockveil.profile, container \
+             label=dockveil.profile=dozzle\nprofile   dozzle",
+        ),
+        (
+            &["address=172.20.0.5"],
+            "listener  tcp://0.0.0.0:2375 (file:9:5)\nclient    address=172.20.0.5\n          named by file:12:9: address \
+             172.20.0.5\nprofile   traefik",
+        ),
+        (
+            &["address=172.20.0.6", "container=project=shop", "container=name=web"],
+            "listener  tcp://0.0.0.0:2375 (file:9:5)\nclient    address=172.20.0.6, container=project=shop, \
+             container=name=web\n          named by file:13:9: address 172.20.0.0/16, container project=shop\nprofile   dashboard",
+        ),
+    ] {
+        assert_eq!(explained_as(LISTED, facts, "/containers/web/json"), expected, "{facts:?}");
+    }
+    // Then the request is explained with that profile, at that listener only.
+    let text = |facts: &[&str], host, request: &str| {
+        let client = facts.iter().map(|fact| (*fact).to_owned()).collect();
+        explained_with(LISTED, &[], ExplainArgs { client, ..asked(None, host, request) })
+    };
+    let stopped = text(&["uid=1000"], None, "POST /containers/web/stop");
+    assert!(stopped.contains("\ndecision  403: denied by policy: the profile docker-cli does not allow"), "{stopped}");
+    let listed = text(&["address=172.20.0.5"], Some("proxy"), "/containers/json");
+    assert!(
+        listed.contains("\nhost      tcp://0.0.0.0:2375 answers to proxy") && listed.contains("decision  filter"),
+        "{listed}"
+    );
+}
+
+fn a_client_that_no_line_names_is_denied_with_the_lines() {
+    assert_eq!(
+        explained_as(LISTED, &["uid=7", "container=none"], "/info"),
+        "listener  unix:///run/a (file:2:5)\nclient    uid=7, container=none\ndecision  403: denied by policy: no line of `clients` \
+         names this client\n          file:4:9 names uid 7, gid 5; --as says no gid\n          file:5:9 names uid 1000\n          \
+         file:6:9 names gid 990; --as says no gid\n          file:7:9 names container label=dockveil.profile, container \
+         label=dockveil.profile=homepage\n          file:7:9 names container label=dockveil.profile, container \
+         label=dockveil.profile=dozzle\n          file:8:9 names uid 1001"
+    );
+    for (facts, expected) in [
+        (&["uid=1001", "container=none"][..], Some("read-only")),
+        (&["uid=1001", "container=label=dockveil.profile=other"], Some("read-only")),
+        (&["container=label=dockveil.profile"], None),
+        (&["address=172.21.0.5", "container=project=shop"], None),
+        (&["address=172.20.0.6", "container=project=other"], None),
+    ] {
+        let text = explained_as(LISTED, facts, "/info");
+        let found = text.lines().find_map(|line| line.strip_prefix("profile   "));
+        assert_eq!(found, expected, "{text}");
+    }
+}
+
+fn of_a_client_whose_container_is_not_said_nothing_is_guessed() {
+    let expected = "decision  403: denied by policy: it is not known which container this client runs in\n          file:7:9 depends \
+                    on it: container label=dockveil.profile, container label=dockveil.profile=homepage\n          say it with --as \
+                    container=name=web, or with --as container=none";
+    let text = explained_as(LISTED, &["uid=1001"], "/info");
+    assert!(text.ends_with(expected), "{text}");
+}
+
+fn a_client_is_looked_for_at_every_listener_that_takes_it() {
+    let more = format!(
+        "listeners:\n  - {{listen: \"unix:///run/first\", profile: traefik}}\n{}  - listen: unix:///run/b\n    clients: [{{uid: 1000, \
+         profile: monitoring}}]\n  - listen: unix:///run/c\n    clients: [{{uid: 1, profile: monitoring}}]\n",
+        LISTED.replace("listeners:\n", "")
+    );
+    let text = explained_as(&more, &["uid=1000"], "/info");
+    assert_eq!(
+        text,
+        "listener  unix:///run/a (file:3:5)\nclient    uid=1000\n          named by file:6:9: uid 1000\n          at unix:///run/first: \
+         profile traefik, like everybody\n          at unix:///run/b: profile monitoring, by file:16:15\n          at unix:///run/c: \
+         denied\nprofile   docker-cli"
+    );
+    let everybody = "listeners:\n  - {listen: \"unix:///run/first\", profile: traefik}\n";
+    let text = explained_as(everybody, &["uid=1000"], "/info");
+    assert!(text.ends_with("served like everybody: the listener has no `clients`\nprofile   traefik"), "{text}");
+    // Without TLS, nobody has a certificate.
+    for (facts, expected) in [
+        (
+            &["certificate=cn=a"][..],
+            "--as: found certificate=cn=a, which no listener takes: uid and gid need a Unix socket",
+        ),
+        (&["uid=1", "gid=x"], "--as: gid: found \"x\", expected a number"),
+    ] {
+        let config = crate::support::proxy::Folder::new();
+        std::fs::write(config.path("dockveil.yaml"), LISTED).unwrap();
+        let files = ConfigFiles { config: Some(config.path("dockveil.yaml")), ..ConfigFiles::default() };
+        let client = facts.iter().map(|fact| (*fact).to_owned()).collect();
+        let arguments = ExplainArgs { files, client, ..asked(None, None, "/info") };
+        let error = command::explain(&arguments, &Environment::default(), &mut Vec::new()).unwrap_err();
+        let mut text = Vec::new();
+        assert_eq!(error.report(&mut text), command::CONFIGURATION);
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.starts_with(expected), "{text}");
+    }
+}
+
+fn a_listener_that_lists_clients_is_called_that() {
+    assert_eq!(
+        explained_as(LISTED, &[], "/info"),
+        "clients   unix:///run/a serves only those that its `clients` name, each with a profile\n          this is what the first line \
+         says: uid 7, gid 5 (file:4:9)\n          --as explains the request of any other client: --as uid=1000, for example\nprofile   \
+         monitoring"
+    );
+    let first = "listeners:\n  - {listen: \"unix:///run/first\", profile: traefik}\n";
+    assert_eq!(explained_as(&LISTED.replace("listeners:\n", first), &[], "/info"), "profile   traefik");
+}
+
+fn the_api_versions_of_the_configuration_hold() {
+    const LISTENER: &str = "listeners: [{listen: \"unix:///l\"}]\n";
+    let explained = |api: &str, variables: &[(&str, &str)], request: &str| {
+        explained_with(&format!("{LISTENER}{api}"), variables, asked(None, None, request))
+    };
+    let limited = "api: {min: 1.30, max: 1.44, pin: 1.41}\n";
+    for (request, parts) in [
+        (
+            "/v1.45/info",
+            &[
+                "decision  400: client version 1.45 is too new. Maximum supported API version is 1.44\n",
+                ".yaml:2:23 (`api: {max}`)\n",
+            ][..],
+        ),
+        (
+            "/v1.29/info",
+            &[
+                "decision  400: client version 1.29 is too old. Minimum supported API version is 1.30, ",
+                ".yaml:2:12 (`api: {min}`)\n",
+            ],
+        ),
+        ("/v1.30/info", &["  API 1.30\n", "\ndecision  filter\n"]),
+        (
+            "/info",
+            &[
+                "  API 1.41, or that of the engine if it is older (`api: {pin}`, ",
+                ".yaml:2:34)\n",
+                "\ndecision  filter\n",
+            ],
+        ),
+        // What is denied is denied in any version.
+        ("POST /v1.45/containers/a/stop", &["\ndecision  403: "]),
+    ] {
+        let text = explained(limited, &[], request);
+        for part in parts {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+    let text = explained("api: {max: 1.44}\n", &[], "/info");
+    assert!(
+        text.contains("  API of the engine, 1.44 at most (`api: {max}`, ") && text.contains(".yaml:2:12)\n"),
+        "{text}"
+    );
+    let text = explained(limited, &[("DOCKVEIL_API", "max=1.43")], "/v1.44/info");
+    assert!(
+        text.contains("Maximum supported API version is 1.43\n          by DOCKVEIL_API (`api: {max}`)\n"),
+        "{text}"
+    );
+    let text = explained("", &[], "/v1.99/info");
+    assert!(
+        text.contains("decision  400: client version 1.99 is too new. ")
+            && text.contains(" is the newest version that this program knows\n"),
+        "{text}"
+    );
+    assert!(explained("", &[], "/info").contains("  API of the engine\n"));
 }

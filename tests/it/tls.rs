@@ -11,6 +11,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::callers::loaded;
+use crate::explain::profile_of;
 use crate::harness::{Test, tests};
 use crate::support::authority::{Authority, Identity, Names};
 use crate::support::client::{PATIENCE, get, status};
@@ -69,6 +70,18 @@ impl TlsBench {
 
     fn client(&self, identity: &Identity) -> StreamOwned<ClientConnection, TcpStream> {
         self.connect(self.authority.client_config(Some(identity), &[&TLS13, &TLS12]))
+    }
+
+    /// What `explain` says of a client whose certificate says this.
+    fn explained(&self, names: impl IntoIterator<Item = String>) -> [u16; 2] {
+        let names = names.into_iter().map(|name| format!("certificate={name}"));
+        let facts: Vec<String> = names.chain(["address=127.0.0.1".to_owned()]).collect();
+        match profile_of(&self.folder.path("dockveil.yaml"), &facts).as_deref() {
+            Some("lists") => LISTS,
+            Some("inspects") => INSPECTS,
+            None => NEITHER,
+            Some(other) => panic!("{other}"),
+        }
     }
 
     /// The statuses of a list and of an inspection.
@@ -132,9 +145,14 @@ fn a_client_gets_the_policy_of_its_certificate() {
             let config = bench.authority.client_config(Some(&identity), &[version]);
             assert_eq!(bench.statuses(&config), expected, "{cn:?} {dns:?} {uris:?} {version:?}");
         }
+        let cn = Some(cn).filter(|cn| !cn.is_empty()).map(|cn| format!("cn={cn}"));
+        let names = cn.into_iter().chain(dns.iter().map(|dns| format!("dns={dns}")));
+        let names = names.chain(uris.iter().map(|uri| format!("uri={uri}")));
+        assert_eq!(bench.explained(names), expected, "{dns:?} {uris:?}");
     }
     let config = bench.authority.client_config(pinned.as_ref(), &[&TLS13]);
     assert_eq!(bench.statuses(&config), LISTS);
+    assert_eq!(bench.explained([format!("key={}", pinned.unwrap().pin)]), LISTS);
 }
 
 fn without_a_certificate_for_clients_nothing_is_answered() {
