@@ -12,7 +12,7 @@ use crate::api::objects::ObjectKind;
 use crate::clients::CallingContainer;
 use crate::route::{Query, Route, find};
 use crate::socket::Peer;
-use crate::visibility::{read_container_summary, read_object};
+use crate::visibility::{ContainerSummary, read_container_summary, read_object};
 
 /// How many ids in the path of a control group are looked up: containers may be inside others.
 const NESTED_LIMIT: usize = 4;
@@ -63,40 +63,45 @@ impl Proxy {
     /// The container that a client runs in.
     pub async fn calling_container(&self, peer: &Peer) -> CallingContainer {
         let Ok(Some(route)) = find("GET", "/containers/json") else { return NO_ANSWER };
+        let client = peer.to_string();
         match peer {
-            Peer::Address(address) => self.container_at(&route, address.ip().to_canonical()).await,
-            Peer::Process { uid, pid: Some(pid), .. } => self.container_around(&route, *pid, *uid).await,
+            Peer::Address(address) => self.container_at(&route, address.ip().to_canonical(), &client).await,
+            Peer::Process { uid, pid: Some(pid), .. } => self.container_around(&route, *pid, *uid, &client).await,
             Peer::Process { pid: None, .. } => NO_PROCESS,
             Peer::Gone => CallingContainer::Unknown("the client is gone"),
         }
     }
 
     /// The running container that has an address on one of its networks.
-    async fn container_at(&self, route: &Route, address: IpAddr) -> CallingContainer {
-        let (mut found, mut is_readable) = (Vec::new(), true);
-        let listed = self.each_of("ContainerList", route, Query::default(), |element| {
+    async fn container_at(&self, route: &Route, address: IpAddr, client: &str) -> CallingContainer {
+        let add = move |found: &mut (Vec<Option<ContainerSummary>>, usize), element: &[u8]| {
+            let (found, kept) = found;
             match has_address(element, address) {
                 Some(true) => found.push(read_container_summary(element)),
-                Some(false) => return 0,
-                None => is_readable = false,
+                Some(false) => return *kept,
+                // It may be the one.
+                None => found.push(None),
             }
-            element.len()
-        });
-        if listed.await.is_err() || !is_readable {
+            *kept += element.len();
+            *kept
+        };
+        let nothing = (Vec::new(), 0);
+        let listed = self.each_of("ContainerList", route, Query::default(), client, (nothing, add)).await;
+        let Ok(((found, _), _memory)) = listed else { return NO_ANSWER };
+        if found.iter().any(Option::is_none) {
             return NO_ANSWER;
         }
-        let mut found = found.into_iter();
+        let mut found = found.into_iter().flatten();
         match (found.next(), found.next()) {
             (None, _) => CallingContainer::Outside,
-            (Some(Some(only)), None) => CallingContainer::Inside { id: only.id, facts: only.facts },
-            (Some(None), None) => NO_ANSWER,
+            (Some(only), None) => CallingContainer::Inside { id: only.id, facts: only.facts },
             (Some(_), Some(_)) => CallingContainer::Unknown("several containers have its address"),
         }
     }
 
     /// The container in whose control group a process is. The engine says which process is the first one of a container, and
     /// both must be in the group of that container: whoever may make control groups can call them what they like.
-    async fn container_around(&self, route: &Route, pid: u32, uid: u32) -> CallingContainer {
+    async fn container_around(&self, route: &Route, pid: u32, uid: u32, client: &str) -> CallingContainer {
         let Some(groups) = groups_of(pid, Some(uid)) else { return NO_PROCESS };
         let ids = ids_in(&groups);
         if ids.is_empty() {
@@ -107,7 +112,7 @@ impl Proxy {
                 let running = serde_json::from_slice::<InspectedProcess>(document).ok()?.state;
                 Some((read_object(ObjectKind::Container, document)?, running))
             };
-            let Ok(container) = self.read(route, "ContainerInspect", id, read).await else { return NO_ANSWER };
+            let Ok(container) = self.read(route, "ContainerInspect", id, client, read).await else { return NO_ANSWER };
             let Some((container, state)) = container.filter(|(container, _)| container.id == *id) else { continue };
             let first = Some(state.pid).filter(|pid| state.running && *pid > 0).and_then(|pid| groups_of(pid, None));
             let is_inside = first.is_some_and(|first| are_in_one(&groups, &first, id));

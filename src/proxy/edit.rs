@@ -20,7 +20,8 @@ use crate::route::{Query, Route};
 const EDIT_LIMIT: usize = 4 << 20;
 
 impl Proxy {
-    /// The request of a client that edits an object, with the whole id of the object and the body that it means.
+    /// The request of a client that edits an object, with the whole id of the object and the body that it means. `client` is its
+    /// name in the log.
     ///
     /// If the object has another version than the client names, nothing of the client's body goes up: the engine gets its own
     /// object and a version that is certain to be wrong, and answers with its own error.
@@ -33,6 +34,7 @@ impl Proxy {
         route: Route,
         mut request: ClientRequest,
         edit: &Edit,
+        client: &str,
     ) -> Result<(Route, ClientRequest), Error> {
         let mut memory = self.memory.admit().await?;
         let edited = match request.body.take() {
@@ -59,7 +61,13 @@ impl Proxy {
         memory.grow(2 * length, needed).await?;
         let put = if work::is_long(length, edit.lens.has_expressions()) {
             let lens = edit.lens.clone();
-            work::on_helper("", move || lens.put(&document, &edited)).await
+            // The lease goes along, because the work goes on if nobody waits for it any more.
+            let put = move || {
+                let put = lens.put(&document, &edited);
+                drop((document, edited, memory));
+                put
+            };
+            work::on_helper(client, put).await
         } else {
             edit.lens.put(&document, &edited)
         };

@@ -136,16 +136,16 @@ impl Proxy {
         }
         let edit = self.policy.edit(route.operation).map(|edit| (edit, logged_path(&request)));
         let mut request = ClientRequest::read(request, &route).await?;
-        let mut route = self.resolved(route).await?;
+        let mut route = self.resolved(route, &log.client()).await?;
         if let Some((edit, path)) = edit {
-            let restored = self.restored(route, request, edit).await;
+            let restored = self.restored(route, request, edit, &log.client()).await;
             (route, request) = restored.inspect_err(|error| {
                 if let Error::Edit { refusal, .. } = error {
                     self.log_denied(path, refusal.logged(), refusal.opened_by(), log);
                 }
             })?;
         }
-        let view = self.object_view(&mut route).await?;
+        let view = self.object_view(&mut route, &log.client()).await?;
         match decision {
             Decision::Deny(denial) => Err(Error::Denied(self.policy.refusal(&route, denial))),
             Decision::Relay(reason) => {

@@ -16,12 +16,13 @@ use crate::policy::{Lookup, LookupKind};
 use crate::route::{Query, Route};
 
 impl Proxy {
-    /// The same route with the whole id of the object in place of its name, or of an image with the reference as it is.
+    /// The same route with the whole id of the object in place of its name, or of an image with the reference as it is. `client`
+    /// is the name in the log of who asks.
     ///
     /// # Errors
     /// [`Error::Engine`] with the status 404 if there is no such object, or if the path does not name it exactly; any error
     /// of the connection to the engine.
-    pub(super) async fn named_exactly(&self, route: &Route, lookup: &Lookup) -> Result<Route, Error> {
+    pub(super) async fn named_exactly(&self, route: &Route, lookup: &Lookup, client: &str) -> Result<Route, Error> {
         let absent = || self.absent(route.operation);
         let inspection = Route {
             operation: lookup.inspect,
@@ -49,8 +50,13 @@ impl Proxy {
         };
         let name = if work::is_long(document.len(), false) {
             let (name, lookup) = (route.name.clone(), lookup.clone());
-            // This takes little time: all clients share one turn.
-            work::on_helper("", move || named_in(&document, &name, &lookup)).await
+            // The lease goes along, because the work goes on if nobody waits for it any more.
+            let find = move || {
+                let found = named_in(&document, &name, &lookup);
+                drop((document, memory));
+                found
+            };
+            work::on_helper(client, find).await
         } else {
             named_in(&document, &route.name, lookup)
         };

@@ -16,7 +16,7 @@ use super::exchange::DRAIN_LIMIT;
 use super::lookup::named_in;
 use super::memory::MemoryLease;
 use super::message::Message;
-use super::{Error, Proxy, headers};
+use super::{Error, Proxy, headers, work};
 use crate::api::objects::{ObjectAnswer, ObjectKind, PathObject};
 use crate::api::{self, Operation, operation};
 use crate::policy::{Denial, Lookup};
@@ -45,25 +45,26 @@ fn is_prefix(text: &str) -> bool {
 
 impl Proxy {
     /// The same route with the whole ids of the objects that the request names, all of which the client sees and may use so.
+    /// `client` is its name in the log.
     ///
     /// # Errors
     /// [`Error::Engine`] with the status 404 if there is no such object for this client, [`Error::Denied`] if the profile allows
     /// the operation for others only; any error of the connection to the engine.
-    pub(super) async fn resolved(&self, route: Route) -> Result<Route, Error> {
+    pub(super) async fn resolved(&self, route: Route, client: &str) -> Result<Route, Error> {
         let lookup = self.policy.lookup(&route);
         let objects = self.policy.objects(route.operation);
         let route = match objects.and_then(|objects| objects.path).filter(|path| self.is_limited(path.kind(), &route)) {
-            Some(path) => match self.of_path(&route, path, lookup).await? {
+            Some(path) => match self.of_path(&route, path, lookup, client).await? {
                 Some(route) => route,
                 None if self.policy.bound(route.operation).is_empty() => return Err(self.absent(route.operation)),
                 None => return Err(Error::Denied(self.policy.refusal(&route, Denial::Bound))),
             },
             None => match lookup {
-                Some(lookup) => self.named_exactly(&route, lookup).await?,
+                Some(lookup) => self.named_exactly(&route, lookup, client).await?,
                 None => route,
             },
         };
-        self.of_query(route, objects.and_then(|objects| objects.query.as_deref())).await
+        self.of_query(route, objects.and_then(|objects| objects.query.as_deref()), client).await
     }
 
     /// Whether a request may be about some objects of a kind only.
@@ -83,30 +84,38 @@ impl Proxy {
     }
 
     /// The route to the object in the path. `None` if the client does not see it, or may not use it so.
-    async fn of_path(&self, route: &Route, path: PathObject, lookup: Option<&Lookup>) -> Result<Option<Route>, Error> {
+    async fn of_path(
+        &self,
+        route: &Route,
+        path: PathObject,
+        lookup: Option<&Lookup>,
+        client: &str,
+    ) -> Result<Option<Route>, Error> {
         match path {
-            PathObject::Of(ObjectKind::Container) => self.of_container(route, lookup).await,
-            PathObject::Of(kind) => self.of_object(route, kind, lookup).await,
+            PathObject::Of(ObjectKind::Container) => self.of_container(route, lookup, client).await,
+            PathObject::Of(kind) => self.of_object(route, kind, lookup, client).await,
             PathObject::Exec => {
                 let read = |document: &[u8]| container_of_exec(document);
-                let Some(container) = self.read(route, "ExecInspect", &route.name, read).await? else {
+                let Some(container) = self.read(route, "ExecInspect", &route.name, client, read).await? else {
                     return Ok(None);
                 };
-                Ok(self.container(route, &container, None).await?.map(|_| route.clone()))
+                Ok(self.container(route, &container, None, client).await?.map(|_| route.clone()))
             }
             PathObject::Task => {
-                let read = |document: &[u8]| {
-                    let name = match lookup {
-                        Some(lookup) => named_in(document, &route.name, lookup)?,
-                        None => route.name.clone(),
+                let (asked, lookup) = (route.name.clone(), lookup.cloned());
+                let read = move |document: &[u8]| {
+                    let name = match &lookup {
+                        Some(lookup) => named_in(document, &asked, lookup)?,
+                        None => asked,
                     };
                     Some((name, service_of_task(document)?))
                 };
-                let Some((name, service)) = self.read(route, "TaskInspect", &route.name, read).await? else {
+                let Some((name, service)) = self.read(route, "TaskInspect", &route.name, client, read).await? else {
                     return Ok(None);
                 };
                 let kind = ObjectKind::Service;
-                let service = self.read(route, inspection_of(kind), &service, |text| read_object(kind, text)).await?;
+                let read = move |document: &[u8]| read_object(kind, document);
+                let service = self.read(route, inspection_of(kind), &service, client, read).await?;
                 let is_visible = service.is_some_and(|service| self.allows(route, kind, &service, false));
                 Ok(is_visible.then(|| Route { name, ..route.clone() }))
             }
@@ -114,17 +123,23 @@ impl Proxy {
     }
 
     /// The route to the container in the path.
-    async fn of_container(&self, route: &Route, lookup: Option<&Lookup>) -> Result<Option<Route>, Error> {
+    async fn of_container(&self, route: &Route, lookup: Option<&Lookup>, client: &str) -> Result<Option<Route>, Error> {
         // A link is that of its container: what it leads to stays as it is.
         if let Some((container, _)) = route.name.split_once('/') {
-            return Ok(self.container(route, container, lookup).await?.map(|_| route.clone()));
+            return Ok(self.container(route, container, lookup, client).await?.map(|_| route.clone()));
         }
-        let id = self.container(route, &route.name, lookup).await?;
+        let id = self.container(route, &route.name, lookup, client).await?;
         Ok(id.map(|name| Route { name, ..route.clone() }))
     }
 
     /// The whole id of a container that a client calls like this.
-    async fn container(&self, route: &Route, name: &str, lookup: Option<&Lookup>) -> Result<Option<String>, Error> {
+    async fn container(
+        &self,
+        route: &Route,
+        name: &str,
+        lookup: Option<&Lookup>,
+        client: &str,
+    ) -> Result<Option<String>, Error> {
         let is_bound = !self.policy.bound(route.operation).is_empty();
         match self.policy.visibility().knows(name).filter(|_| !is_bound && lookup.is_none()) {
             Some(true) => return Ok(Some(name.to_owned())),
@@ -132,11 +147,8 @@ impl Proxy {
             None => {}
         }
         let kind = ObjectKind::Container;
-        let named = |document: &[u8]| {
-            let is_named = lookup.is_none_or(|lookup| named_in(document, name, lookup).is_some());
-            read_object(kind, document).filter(|_| is_named)
-        };
-        if let Some(container) = self.read(route, inspection_of(kind), name, named).await?
+        let named = of_name(kind, name, lookup);
+        if let Some(container) = self.read(route, inspection_of(kind), name, client, named).await?
             && self.allows(route, kind, &container, false)
         {
             return Ok(Some(container.id));
@@ -145,13 +157,14 @@ impl Proxy {
         if lookup.is_some() || !is_prefix(name) {
             return Ok(None);
         }
-        let (found, _memory) = self.visible_containers(route, Some(name)).await?;
+        let (found, _memory) = self.visible_containers(route, Some(name), client).await?;
         let mut begun = found.ids().filter(|id| id.starts_with(name));
         let (Some(id), None) = (begun.next(), begun.next()) else { return Ok(None) };
         if !is_bound {
             return Ok(Some(id.to_owned()));
         }
-        let container = self.read(route, inspection_of(kind), id, |document| read_object(kind, document)).await?;
+        let read = move |document: &[u8]| read_object(kind, document);
+        let container = self.read(route, inspection_of(kind), id, client, read).await?;
         Ok(container.filter(|container| self.allows(route, kind, container, false)).map(|container| container.id))
     }
 
@@ -161,14 +174,13 @@ impl Proxy {
         route: &Route,
         kind: ObjectKind,
         lookup: Option<&Lookup>,
+        client: &str,
     ) -> Result<Option<Route>, Error> {
-        let named = |document: &[u8]| {
-            let is_named = lookup.is_none_or(|lookup| named_in(document, &route.name, lookup).is_some());
-            read_object(kind, document).filter(|_| is_named)
-        };
-        let Some(object) = self.read(route, inspection_of(kind), &route.name, named).await? else { return Ok(None) };
+        let named = of_name(kind, &route.name, lookup);
+        let object = self.read(route, inspection_of(kind), &route.name, client, named).await?;
+        let Some(object) = object else { return Ok(None) };
         let is_used = if self.policy.visibility().is_by_use(kind) {
-            self.visible_containers(route, None).await?.0.uses(kind, &object)
+            self.visible_containers(route, None, client).await?.0.uses(kind, &object)
         } else {
             false
         };
@@ -193,14 +205,14 @@ impl Proxy {
     }
 
     /// The route with the whole ids of the containers that its parameters name.
-    async fn of_query(&self, mut route: Route, parameter: Option<&str>) -> Result<Route, Error> {
+    async fn of_query(&self, mut route: Route, parameter: Option<&str>, client: &str) -> Result<Route, Error> {
         if !self.policy.visibility().restricts(ObjectKind::Container) {
             return Ok(route);
         }
         let ages = ["before", "since"].into_iter().filter(|_| route.operation.id == "ContainerList");
         for name in ages.chain(parameter) {
             if let Some(text) = route.query.get(name).filter(|text| !text.is_empty()) {
-                let id = self.container(&route, text, None).await?;
+                let id = self.container(&route, text, None, client).await?;
                 route.query.set(name, &id.ok_or_else(|| self.absent(route.operation))?);
             }
         }
@@ -211,7 +223,7 @@ impl Proxy {
                 serde_json::from_str(text).map_err(|_| self.absent(route.operation))?;
             for name in ["before", "since"] {
                 if let Some(values) = filters.get_mut(name) {
-                    *values = self.ids_in_filter(&route, values).await?;
+                    *values = self.ids_in_filter(&route, values, client).await?;
                 }
             }
             route.query.set("filters", &filters.to_string());
@@ -220,7 +232,12 @@ impl Proxy {
     }
 
     /// The values of a filter, which name containers, with whole ids in their place. They are a list, or the keys of a map.
-    async fn ids_in_filter(&self, route: &Route, values: &serde_json::Value) -> Result<serde_json::Value, Error> {
+    async fn ids_in_filter(
+        &self,
+        route: &Route,
+        values: &serde_json::Value,
+        client: &str,
+    ) -> Result<serde_json::Value, Error> {
         let names: Vec<&str> = match values {
             serde_json::Value::Array(names) => names.iter().filter_map(serde_json::Value::as_str).collect(),
             serde_json::Value::Object(names) => names.keys().map(String::as_str).collect(),
@@ -231,27 +248,27 @@ impl Proxy {
         };
         let mut ids = Vec::new();
         for name in names {
-            let id = self.container(route, name, None).await?;
+            let id = self.container(route, name, None, client).await?;
             ids.push(id.ok_or_else(|| self.absent(route.operation))?);
         }
         Ok(serde_json::json!(ids))
     }
 
     /// How the answer to a request is filtered for objects. `None` if it need not be. What the engine must not decide for all
-    /// objects is taken out of the request.
-    pub(super) async fn object_view(&self, route: &mut Route) -> Result<Option<LeasedView>, Error> {
+    /// objects is taken out of the request. `client` is the name in the log of who asks.
+    pub(super) async fn object_view(&self, route: &mut Route, client: &str) -> Result<Option<LeasedView>, Error> {
         let visibility = self.policy.visibility();
         let answer = self.policy.objects(route.operation).and_then(|objects| objects.answer);
         let Some(answer) = answer.filter(|answer| visibility.changes(*answer)) else { return Ok(None) };
         let mut around = Surroundings::default();
         let mut memory = Vec::new();
         if visibility.needs_containers(answer) {
-            let (containers, lease) = self.visible_containers(route, None).await?;
+            let (containers, lease) = self.visible_containers(route, None, client).await?;
             around.containers = Some(Arc::new(containers));
             memory.push(lease);
         }
         if visibility.needs_services(answer) {
-            let (services, lease) = self.visible_services(route).await?;
+            let (services, lease) = self.visible_services(route, client).await?;
             around.services = Some(Arc::new(services));
             memory.push(lease);
         }
@@ -265,97 +282,105 @@ impl Proxy {
         &self,
         route: &Route,
         prefix: Option<&str>,
+        client: &str,
     ) -> Result<(VisibleContainers, MemoryLease), Error> {
         let mut query = Query::default();
         query.set("all", "1");
         if let Some(prefix) = prefix {
             query.set("filters", &serde_json::json!({ "id": [prefix] }).to_string());
         }
-        let mut found = VisibleContainers::default();
-        let add = |element: &[u8]| {
-            found.add(self.policy.visibility(), element);
+        let visibility = self.policy.visibility().clone();
+        let add = move |found: &mut VisibleContainers, element: &[u8]| {
+            found.add(&visibility, element);
             found.size()
         };
-        let memory = self.each_of("ContainerList", route, query, add).await?;
-        Ok((found, memory))
+        self.each_of("ContainerList", route, query, client, (VisibleContainers::default(), add)).await
     }
 
     /// The ids of the services that the client sees. None if the engine is in no swarm.
-    async fn visible_services(&self, route: &Route) -> Result<(HashSet<String>, MemoryLease), Error> {
-        let mut found = HashSet::new();
-        let mut size = 0;
-        let listed = self.each_of("ServiceList", route, Query::default(), |element| {
+    async fn visible_services(&self, route: &Route, client: &str) -> Result<(HashSet<String>, MemoryLease), Error> {
+        let visibility = self.policy.visibility().clone();
+        let add = move |(found, size): &mut (HashSet<String>, usize), element: &[u8]| {
             let service = read_object(ObjectKind::Service, element);
-            if let Some(service) = service.filter(|service| self.allows_service(service)) {
-                size += service.id.len();
+            let is_visible = |service: &SeenObject| visibility.shows(ObjectKind::Service, &service.facts, false);
+            if let Some(service) = service.filter(is_visible) {
+                *size += service.id.len();
                 found.insert(service.id);
             }
-            size
-        });
-        match listed.await {
+            *size
+        };
+        match self.each_of("ServiceList", route, Query::default(), client, (Default::default(), add)).await {
             Err(Error::Engine { status: 503, .. }) => Ok((HashSet::new(), self.memory.lease())),
-            listed => listed.map(|memory| (found, memory)),
+            listed => listed.map(|((found, _), memory)| (found, memory)),
         }
     }
 
-    fn allows_service(&self, service: &SeenObject) -> bool {
-        self.policy.visibility().shows(ObjectKind::Service, &service.facts, false)
-    }
-
-    /// Asks for a list of our own, and hands over its elements one by one. `each` returns how much it has kept, in bytes,
-    /// which stays leased.
+    /// Asks for a list of our own, and hands over its elements one by one, with what has been kept of those before. `add` returns
+    /// how much is kept, in bytes, which stays leased. `client` is the name in the log of who it is for.
     ///
     /// # Errors
     /// [`Error::NotJson`] if that is too much.
-    pub(super) async fn each_of(
+    pub(super) async fn each_of<S, A>(
         &self,
         id: &'static str,
         route: &Route,
         query: Query,
-        mut each: impl FnMut(&[u8]) -> usize,
-    ) -> Result<MemoryLease, Error> {
+        client: &str,
+        (nothing, add): (S, A),
+    ) -> Result<(S, MemoryLease), Error>
+    where
+        S: Send + 'static,
+        A: Fn(&mut S, &[u8]) -> usize + Send + 'static,
+    {
         let operation = operation(id).ok_or(Error::Unroutable)?;
         let version = route.version;
         let list = Route { operation, version, name: String::new(), second_name: String::new(), query };
-        let mut memory = self.memory.admit().await?;
+        let memory = self.memory.admit().await?;
         let Some(mut body) = self.ask(&list).await? else {
             return Err(Error::Engine { status: 503, operation, message: Message::from("") });
         };
-        let mut elements = ArraySplitter::new(self.element_limit);
-        let (mut nothing, mut kept) = (Vec::new(), 0);
-        let mut element = |bytes: &[u8], kept: &mut usize| -> Result<Option<usize>, ListError> {
-            let Some(end) = end_of_value(bytes)? else { return Ok(None) };
-            *kept = each(bytes.get(..end).unwrap_or_default());
-            if *kept > KEPT_LIMIT { Err(ListError) } else { Ok(Some(end)) }
-        };
+        let elements = ArraySplitter::new(self.element_limit);
+        let mut reading = ListReading { elements, add, found: nothing, kept: 0, memory };
         while let Some(chunk) = body.next().await? {
-            let held = elements.held() + chunk.len();
-            memory.grow(held + kept, memory.enough(held, 2 * held) + kept).await?;
-            elements.push(&chunk, &mut nothing, |bytes, _| element(bytes, &mut kept)).map_err(not_a_list)?;
+            let held = reading.elements.held() + chunk.len();
+            let needed = reading.memory.enough(held, 2 * held) + reading.kept;
+            reading.memory.grow(held + reading.kept, needed).await?;
+            let is_long = work::is_long(reading.elements.due(&chunk), false);
+            let push = move || reading.push(&chunk);
+            reading = if is_long { work::on_helper(client, push).await } else { push() }?;
         }
-        elements.finish(&mut nothing, |bytes, _| element(bytes, &mut kept)).map_err(not_a_list)?;
-        memory.settle(kept);
-        Ok(memory)
+        let is_long = work::is_long(reading.elements.held(), false);
+        let finish = move || reading.finish();
+        if is_long { work::on_helper(client, finish).await } else { finish() }
     }
 
     /// Asks for the document of an object on our own and reads something in it, which is all that is kept. `None` if the engine
-    /// finds no such object.
-    pub(super) async fn read<T>(
+    /// finds no such object. `client` is the name in the log of who it is for.
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         route: &Route,
         id: &'static str,
         name: &str,
-        read: impl FnOnce(&[u8]) -> Option<T>,
+        client: &str,
+        read: impl FnOnce(&[u8]) -> Option<T> + Send + 'static,
     ) -> Result<Option<T>, Error> {
         let operation = operation(id).ok_or(Error::Unroutable)?;
         let (version, name) = (route.version, name.to_owned());
         let inspection = Route { operation, version, name, second_name: String::new(), query: Query::default() };
         let mut memory = self.memory.admit().await?;
         let Some(body) = self.ask(&inspection).await? else { return Ok(None) };
-        match collect(body, self.element_limit, |length| 2 * length, &mut memory).await {
-            Err(Error::TooLong { .. }) => Ok(None),
-            document => Ok(read(&document?)),
-        }
+        let document = match collect(body, self.element_limit, |length| 2 * length, &mut memory).await {
+            Err(Error::TooLong { .. }) => return Ok(None),
+            document => document?,
+        };
+        let is_long = work::is_long(document.len(), false);
+        // The lease goes along, because the work goes on if nobody waits for it any more.
+        let read = move || {
+            let found = read(&document);
+            drop((document, memory));
+            found
+        };
+        Ok(if is_long { work::on_helper(client, read).await } else { read() })
     }
 
     /// Sends a request of our own. `None` if the answer is an error about the object.
@@ -377,6 +402,59 @@ impl Proxy {
         }
         Ok(Some(response.into_body()))
     }
+}
+
+/// Reads an object of a kind, if it is called like this.
+fn of_name(
+    kind: ObjectKind,
+    name: &str,
+    lookup: Option<&Lookup>,
+) -> impl FnOnce(&[u8]) -> Option<SeenObject> + Send + 'static {
+    let lookup = lookup.map(|lookup| (lookup.clone(), name.to_owned()));
+    move |document| {
+        let is_named = lookup.is_none_or(|(lookup, name)| named_in(document, &name, &lookup).is_some());
+        read_object(kind, document).filter(|_| is_named)
+    }
+}
+
+/// A list of our own while it is read.
+struct ListReading<S, A> {
+    elements: ArraySplitter,
+    /// Adds an element to what is kept, and returns how much that then is, in bytes.
+    add: A,
+    found: S,
+    kept: usize,
+    memory: MemoryLease,
+}
+
+impl<S, A: Fn(&mut S, &[u8]) -> usize> ListReading<S, A> {
+    /// Takes the next chunk.
+    fn push(mut self, chunk: &[u8]) -> Result<Self, Error> {
+        let Self { elements, add, found, kept, .. } = &mut self;
+        elements.push(chunk, &mut Vec::new(), |bytes, _| take(bytes, found, add, kept)).map_err(not_a_list)?;
+        Ok(self)
+    }
+
+    /// Ends the list. Returns what has been kept.
+    fn finish(self) -> Result<(S, MemoryLease), Error> {
+        let Self { elements, add, mut found, mut kept, mut memory } = self;
+        let element = |bytes: &[u8], _: &mut Vec<u8>| take(bytes, &mut found, &add, &mut kept);
+        elements.finish(&mut Vec::new(), element).map_err(not_a_list)?;
+        memory.settle(kept);
+        Ok((found, memory))
+    }
+}
+
+/// Hands over the element at the start of `bytes`. Returns its length, or `None` if it does not end in them.
+fn take<S>(
+    bytes: &[u8],
+    found: &mut S,
+    add: &impl Fn(&mut S, &[u8]) -> usize,
+    kept: &mut usize,
+) -> Result<Option<usize>, ListError> {
+    let Some(end) = end_of_value(bytes)? else { return Ok(None) };
+    *kept = add(found, bytes.get(..end).unwrap_or_default());
+    if *kept > KEPT_LIMIT { Err(ListError) } else { Ok(Some(end)) }
 }
 
 /// How an answer is filtered for objects, with the memory of what must be known for that.

@@ -101,7 +101,7 @@ fn explained(listen: &str, clients: &str, facts: &[String]) -> [u16; 2] {
 }
 
 /// Sends one request from an address of this machine, and reads to the end.
-fn ask_from(source: &str, server: SocketAddr, target: &str) -> String {
+pub(crate) fn ask_from(source: &str, server: SocketAddr, target: &str) -> String {
     let family = if server.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let client = socket(family, SocketType::STREAM, None).unwrap();
     bind(&client, &SocketAddr::new(source.parse().unwrap(), 0)).unwrap();

@@ -1,17 +1,24 @@
 //! Long work for one client: the others have their turn meanwhile.
 
+use std::net::SocketAddr;
 use std::sync::mpsc;
+use std::thread::{self, available_parallelism};
 
+use dockveil::config::Listener;
+use dockveil::socket::Address;
+
+use crate::callers::ask_from;
 use crate::harness::{Test, tests};
-use crate::support::client::{Client, ID, closing_get, get, status};
-use crate::support::daemon::Reply;
-use crate::support::proxy::Bench;
+use crate::support::client::{Client, ID, PATIENCE, closing_get, get, status};
+use crate::support::daemon::{Reply, with_status};
+use crate::support::proxy::{Bench, policy_of};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_long_document_leaves_others_their_turn,
     a_long_element_of_a_list_leaves_others_their_turn,
     a_long_event_leaves_others_their_turn,
     records_around_a_long_one_leave_in_their_order,
+    look_ups_of_one_client_leave_others_their_turn,
     an_expression_of_too_much_work_withholds_the_document
 ];
 
@@ -118,4 +125,54 @@ fn an_expression_of_too_much_work_withholds_the_document() {
         let answer = bench.ask(get(&format!("/containers/{ID}/json")));
         assert_eq!(status(&answer), expected, "{}", answer.get(..300).unwrap_or(&answer));
     }
+}
+
+/// Before the container itself, the program asks for the one that is called so, and reads whether the client sees it.
+fn look_ups_of_one_client_leave_others_their_turn() {
+    const PROFILE: &str =
+        "profile: test\nallow: [ContainerInspect]\nshow: [identity]\ncontainers: {only: [{label: shown}]}\n";
+    // As many documents are read at a time as there are processors.
+    let processors = available_parallelism().map_or(1, usize::from);
+    let count = 8 * processors;
+    let (sent, has_sent) = mpsc::channel();
+    let (read, has_read) = mpsc::channel();
+    let bench = Bench::with(
+        move |request| {
+            let name = request.split(['/', ' ']).find(|part| part.starts_with("long") || part.starts_with("short"));
+            let Some(name) = name else {
+                // The container is known: it is asked for by its id, which begins with an `a` if its document is long.
+                read.send(request.contains("/containers/a")).unwrap();
+                return with_status("404 Not Found", "{\"message\":\"No such container\"}");
+            };
+            let (id, members) = match name {
+                "short" => ("b".repeat(64), format!(r#""Path":"{}""#, "x".repeat(200_000))),
+                _ => ("a".repeat(64), r#""Path":"""#.to_owned()),
+            };
+            let labels =
+                if name == "short" { r#"{"shown":""}"#.to_owned() } else { labels(50_000).replacen("l0", "shown", 1) };
+            let body = format!(r#"{{"Id":"{id}","Name":"/{name}",{members},"Config":{{"Labels":{labels}}}}}"#);
+            let sent = sent.clone();
+            Reply::Then(chunked(&body), Box::new(move |_| sent.send(()).unwrap()))
+        },
+        |config| {
+            let address = Address::Tcp { host: "127.0.0.1".to_owned(), port: 0 };
+            config.listeners = vec![Listener::new(address, policy_of(PROFILE))];
+        },
+    );
+    let Address::Tcp { port, .. } = bench.addresses()[0] else { panic!("no port") };
+    let server = SocketAddr::new("127.0.0.1".parse().unwrap(), port);
+    let ask = move |source: &'static str, name: String| {
+        thread::spawn(move || ask_from(source, server, &format!("/containers/{name}/json")))
+    };
+    let mut asking: Vec<_> = (0..count).map(|number| ask("127.0.0.2", format!("long{number}"))).collect();
+    for _ in 0..count {
+        has_sent.recv_timeout(PATIENCE).unwrap();
+    }
+    asking.push(ask("127.0.0.3", "short".to_owned()));
+    let order: Vec<bool> = (0..=count).map(|_| has_read.recv_timeout(PATIENCE).unwrap()).collect();
+    for answer in asking {
+        assert_eq!(status(&answer.join().unwrap()), 404);
+    }
+    let behind = order.iter().rev().take_while(|is_long| **is_long).count();
+    assert!(behind > processors, "{behind} of {count} long documents were read after the short one: {order:?}");
 }
