@@ -69,6 +69,11 @@ impl From<Peer> for Caller {
 }
 
 impl Caller {
+    /// Whether it connects from this machine over TCP.
+    pub fn is_loopback(&self) -> bool {
+        matches!(self.peer, Peer::Address(address) if address.ip().to_canonical().is_loopback())
+    }
+
     /// What counts as one client: the best proof of who it is.
     pub fn id(&self) -> CallerId {
         if let CallingContainer::Inside { id, .. } = &self.container {

@@ -42,7 +42,7 @@
 //! |---|---|---|---|
 //! | `main` | turns arguments into a command, and its result into an exit code | everything else | cli, command, config, server |
 //! | [`cli`] | arguments and environment variables, as typed | files, sockets | socket |
-//! | [`command`] | the commands that do not serve: `check`, `explain`, `filter`, `profiles`, `catalogue`, `healthcheck`, `migrate`, `demo` | how a body is filtered | api, cli, clients, config, filter, policy, profile, route, schema, server, socket, yaml |
+//! | [`command`] | the commands that do not serve: `check`, `explain`, `filter`, `profiles`, `catalogue`, `healthcheck`, `migrate`, `demo` | how a body is filtered | api, cli, clients, config, filter, policy, profile, route, schema, server, socket, tls, yaml |
 //! | [`config`] | arguments, environment and files → one checked, immutable `Config`; `compat` for the variables of other socket proxies | the network | api, cli, clients, filter, policy, profile, schema, socket, tls, visibility, yaml |
 //! | [`server`] | listeners, workers, the request reader, limits, graceful stop, the log | routes, JSON | api, clients, config, proxy, socket, stream, tls, upstream |
 //! | [`proxy`] | one exchange, where HTTP meets JSON: `exchange`, `body`, streams (`stream_request`, `relay`, `records`, `tunnel`), headers, errors, the access log | listeners, files | api, clients, filter, policy, route, schema, socket, stream, upstream, visibility |
@@ -56,7 +56,7 @@
 //! | [`stream`] | chunks in, frames out: message bodies, elements of arrays, records, requests and their targets, responses | sockets, schemas | |
 //! | [`upstream`] | connections to the engine, over a Unix socket or TCP | policy, JSON | api, socket, stream |
 //! | [`clients`] | what is known of a client, and which clients a line of `clients` names | policy, HTTP | socket, tls, visibility, yaml |
-//! | [`tls`] | TLS of listeners: their certificates, and what those of clients say | sockets, HTTP | |
+//! | [`tls`] | TLS of listeners: their certificates, and what those of clients say; a client of the health check | sockets, HTTP | |
 //! | [`socket`] | a connected socket, and the address of one | what it carries | |
 //! | [`yaml`] | a YAML file as a tree in which every node knows its location; diagnostics | what the file means | |
 //! | `time_limit` | a limit for unit tests that wait; only in tests | everything else | |

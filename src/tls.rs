@@ -1,15 +1,24 @@
-//! TLS of listeners: what a listener proves, and what a client's certificate says of it.
+//! TLS of listeners: what a listener proves, and what a client's certificate says of it. And TLS of the health check, which is a
+//! client without a certificate.
 //!
 //! TLS 1.2 and 1.3 by rustls, with the cryptography of ring. Every client must have a certificate that one of the listener's
 //! authorities has issued for clients. No session is resumed: each connection proves whose it is.
 
 use std::fmt;
+use std::io::{self, Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustls::client::ResolvesClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme, StreamOwned,
+};
 use sha2::{Digest, Sha256};
 use x509_cert::Certificate;
 use x509_cert::der::{Decode, Encode};
@@ -98,6 +107,99 @@ fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
         roots.add(certificate).map_err(|error| error.to_string())?;
     }
     Ok(roots)
+}
+
+/// How a TLS listener takes a client without a certificate.
+#[derive(Debug)]
+pub enum Reception<S: Read + Write> {
+    /// It serves it over this stream.
+    Served(Box<StreamOwned<ClientConnection, S>>),
+    /// It asks for a certificate.
+    AsksForCertificate,
+}
+
+impl<S: Read + Write> Reception<S> {
+    /// Opens TLS to a listener as a client that has no certificate and nothing to hide: whose the listener is does not matter, so
+    /// nothing that it says is secret or to be trusted. `host` is the name that the listener is called by.
+    ///
+    /// # Errors
+    /// The listener does not speak TLS, or not this TLS.
+    pub fn of(mut stream: S, host: &str) -> io::Result<Self> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let asked = Arc::<AskedForCertificate>::default();
+        let config = ClientConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(io::Error::other)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyListener(provider)))
+            .with_client_cert_resolver(asked.clone());
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let mut session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+        while session.is_handshaking() {
+            let done = session.complete_io(&mut stream);
+            if asked.0.load(Ordering::Relaxed) {
+                // The listener reads that there is none, unless it has ended the connection.
+                while session.wants_write() && session.write_tls(&mut stream).is_ok() {}
+                return Ok(Self::AsksForCertificate);
+            }
+            done?;
+        }
+        Ok(Self::Served(Box::new(StreamOwned::new(session, stream))))
+    }
+}
+
+/// Has no certificate, and notices that it is asked for one.
+#[derive(Debug, Default)]
+struct AskedForCertificate(AtomicBool);
+
+impl ResolvesClientCert for AskedForCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// Takes any certificate of a listener, if the listener has its key.
+#[derive(Debug)]
+struct AnyListener(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyListener {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// What the certificate of a client says of it. Somebody else has verified the certificate.

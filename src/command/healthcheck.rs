@@ -1,4 +1,7 @@
 //! `healthcheck`: sends a ping to a running program.
+//!
+//! A listener that wants a certificate of each client cannot be pinged without one. It is healthy if it opens TLS and asks for the
+//! certificate.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -10,6 +13,7 @@ use super::{CommandError, FAILED, OK, argument_error};
 use crate::cli::{self, Environment, ServeArgs};
 use crate::config::Config;
 use crate::socket::{Address, connect_at_once};
+use crate::tls::Reception;
 use crate::yaml::Diagnostic;
 
 /// The timeout for connecting, and for each read.
@@ -23,6 +27,8 @@ const TICKS: u64 = 100;
 /// The statuses of a healthy listener, and of one that need not serve the health check.
 const HEALTHY: &[&str] = &["200"];
 const HEALTHY_OR_DENIED: &[&str] = &["200", "403"];
+/// What an alert of TLS begins with: the answer to a request without it.
+const TLS_ALERT: u8 = 0x15;
 /// How long to wait before connecting again to a listener whose queue is full.
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -39,12 +45,16 @@ pub fn healthcheck(
     if let Some(seconds) = arguments.every {
         std::thread::sleep(wait_for(seconds, age()));
     }
-    let (address, name, statuses) = match &arguments.target {
-        Some(text) => (target(text)?, "localhost".to_owned(), HEALTHY),
+    let asked = match &arguments.target {
+        Some(text) => {
+            let (address, name) = (target(text)?, "localhost".to_owned());
+            AskedListener { address, name, has_tls: false, statuses: HEALTHY }
+        }
         None => asked_listener(arguments, environment)?,
     };
+    let address = &asked.address;
     // The exit status is the answer, whether or not anybody reads the text.
-    match ping(&address, &name, statuses) {
+    match asked.ping() {
         Ok(()) => {
             let _ = writeln!(out, "{address} is healthy");
             Ok(OK)
@@ -83,54 +93,106 @@ fn target(text: &str) -> Result<Address, Diagnostic> {
     text.parse().map_err(|error| argument_error("--target", format!("found {text:?}, {error}")))
 }
 
-/// The listener to ask, a host name that it accepts, and the statuses of one that is healthy: the first that serves everybody,
-/// else the first. One that lists clients need not serve the health check, and then answers 403.
-fn asked_listener(
-    arguments: &cli::HealthcheckArgs,
-    environment: &Environment,
-) -> Result<(Address, String, &'static [&'static str]), CommandError> {
-    let serve = ServeArgs { files: arguments.files.clone(), ..ServeArgs::default() };
-    let mut listeners = Config::load(&serve, environment)?.listeners;
-    let first = listeners.iter().position(|listener| listener.clients.is_none()).unwrap_or_default();
-    listeners.rotate_left(first);
-    let listener = listeners.into_iter().next().ok_or_else(|| argument_error("--config", "no listeners"))?;
-    let statuses = if listener.clients.is_some() { HEALTHY_OR_DENIED } else { HEALTHY };
-    let name = listener.hosts.into_iter().next();
-    Ok((listener.address, name.unwrap_or_else(|| "localhost".to_owned()), statuses))
+/// The listener to ask.
+#[derive(Debug, PartialEq, Eq)]
+struct AskedListener {
+    address: Address,
+    /// A host name that it accepts.
+    name: String,
+    has_tls: bool,
+    /// The statuses of one that is healthy.
+    statuses: &'static [&'static str],
 }
 
-/// Sends a ping, and expects one of these statuses.
-fn ping(address: &Address, name: &str, statuses: &[&str]) -> io::Result<()> {
-    match address {
-        Address::Unix(path) => {
-            let stream = connect_unix(path)?;
-            stream.set_read_timeout(Some(TIMEOUT))?;
-            ping_over(stream, name, statuses)
-        }
-        Address::Tcp { host, port } => {
-            // A listener on all addresses is reached at the loopback address. Containers often have none for IPv6.
-            let hosts: &[&str] = match host.as_str() {
-                "0.0.0.0" => &["127.0.0.1"],
-                "::" => &["::1", "127.0.0.1"],
-                host => &[host],
-            };
-            let mut addresses = Vec::new();
-            for host in hosts {
-                addresses.extend((*host, *port).to_socket_addrs()?);
+/// The listener to ask: the first that serves everybody without TLS, else the first that serves everybody, else the first. One that
+/// lists clients need not serve the health check, and then answers 403.
+fn asked_listener(arguments: &cli::HealthcheckArgs, environment: &Environment) -> Result<AskedListener, CommandError> {
+    let serve = ServeArgs { files: arguments.files.clone(), ..ServeArgs::default() };
+    let listeners = Config::load(&serve, environment)?.listeners;
+    let listener = listeners.into_iter().min_by_key(|listener| (listener.clients.is_some(), listener.tls.is_some()));
+    let listener = listener.ok_or_else(|| argument_error("--config", "no listeners"))?;
+    let name = listener.hosts.into_iter().next();
+    Ok(AskedListener {
+        address: listener.address,
+        name: name.unwrap_or_else(|| "localhost".to_owned()),
+        has_tls: listener.tls.is_some(),
+        statuses: if listener.clients.is_some() { HEALTHY_OR_DENIED } else { HEALTHY },
+    })
+}
+
+impl AskedListener {
+    /// Sends a ping, and expects one of the statuses.
+    fn ping(&self) -> io::Result<()> {
+        match &self.address {
+            Address::Unix(path) => {
+                let stream = connect_unix(path)?;
+                stream.set_read_timeout(Some(TIMEOUT))?;
+                self.ping_over(stream)
             }
-            let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-            for address in addresses {
-                match TcpStream::connect_timeout(&address, TIMEOUT) {
-                    Ok(stream) => {
-                        stream.set_read_timeout(Some(TIMEOUT))?;
-                        return ping_over(stream, name, statuses);
-                    }
-                    Err(error) => last = error,
+            Address::Tcp { host, port } => {
+                let stream = connect_tcp(host, *port)?;
+                stream.set_read_timeout(Some(TIMEOUT))?;
+                if !self.has_tls {
+                    return self.ping_over(stream);
+                }
+                match Reception::of(stream, "localhost")? {
+                    Reception::Served(stream) => self.ping_over(*stream),
+                    Reception::AsksForCertificate => Ok(()),
                 }
             }
-            Err(last)
         }
     }
+
+    /// Sends the request over a connected stream.
+    fn ping_over(&self, mut stream: impl Read + Write) -> io::Result<()> {
+        let name = &self.name;
+        stream.write_all(format!("GET /_ping HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n").as_bytes())?;
+        let mut answer = [0; 12];
+        let mut read = 0;
+        while let Some(rest) = answer.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            read += match stream.read(rest)? {
+                0 => break,
+                more => more,
+            };
+            if answer.first() == Some(&TLS_ALERT) {
+                break;
+            }
+        }
+        let answer = answer.get(..read).unwrap_or_default();
+        if self.statuses.iter().any(|status| answer.ends_with(format!(" {status}").as_bytes())) {
+            return Ok(());
+        }
+        let why = match answer {
+            [TLS_ALERT, ..] => {
+                return Err(io::Error::other("it speaks TLS: leave out --target, and name its --config"));
+            }
+            [] => return Err(io::ErrorKind::UnexpectedEof.into()),
+            answer if answer.ends_with(b" 503") => ", as when the engine is down",
+            _ => "",
+        };
+        Err(io::Error::other(format!("unexpected answer {:?}{why}", String::from_utf8_lossy(answer))))
+    }
+}
+
+/// Connects over TCP. A listener on all addresses is reached at the loopback address. Containers often have none for IPv6.
+fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let hosts: &[&str] = match host {
+        "0.0.0.0" => &["127.0.0.1"],
+        "::" => &["::1", "127.0.0.1"],
+        host => &[host],
+    };
+    let mut addresses = Vec::new();
+    for host in hosts {
+        addresses.extend((*host, port).to_socket_addrs()?);
+    }
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, TIMEOUT) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// Connects to a Unix socket within [`TIMEOUT`].
@@ -147,18 +209,6 @@ fn connect_unix(path: &Path) -> io::Result<UnixStream> {
             connected => return connected,
         }
     }
-}
-
-/// Sends the request over a connected stream.
-fn ping_over(mut stream: impl Read + Write, name: &str, statuses: &[&str]) -> io::Result<()> {
-    stream.write_all(format!("GET /_ping HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n").as_bytes())?;
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer)?;
-    if statuses.iter().any(|status| answer.ends_with(format!(" {status}").as_bytes())) {
-        return Ok(());
-    }
-    let why = if answer.ends_with(b" 503") { ", as when the engine is down" } else { "" };
-    Err(io::Error::other(format!("unexpected answer {:?}{why}", String::from_utf8_lossy(&answer))))
 }
 
 #[cfg(test)]
@@ -268,7 +318,27 @@ mod tests {
             let arguments = cli::HealthcheckArgs { files, ..cli::HealthcheckArgs::default() };
             let asked = asked_listener(&arguments, &Environment::default()).unwrap();
             std::fs::remove_file(&file).unwrap();
-            assert_eq!((asked.0.to_string().as_str(), asked.2), ("unix:///nowhere/b", HEALTHY));
+            assert_eq!((asked.address.to_string().as_str(), asked.statuses), ("unix:///nowhere/b", HEALTHY));
+        });
+    }
+
+    #[test]
+    fn what_speaks_tls_is_called_that() {
+        within_time_limit(|| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let target = format!("tcp://{}", listener.local_addr().unwrap());
+            let answering = thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.write_all(b"\x15\x03\x03\x00\x02\x02\x0a").unwrap();
+                // Until the check leaves.
+                let _ = stream.read_to_end(&mut Vec::new());
+            });
+            let arguments = cli::HealthcheckArgs { target: Some(target), ..cli::HealthcheckArgs::default() };
+            let (mut err, environment) = (Vec::new(), Environment::default());
+            let code = healthcheck(&arguments, &environment, &mut Vec::new(), &mut err).unwrap();
+            answering.join().unwrap();
+            let err = String::from_utf8(err).unwrap();
+            assert!(code == FAILED && err.contains("it speaks TLS: leave out --target"), "{err}");
         });
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::client_slots::{ClientKey, ClientSlot, ClientSlots, StreamSlot};
 use super::connection::ConnectionSettings;
 use super::slots::ConnectionSlot;
-use super::tls;
+use super::tls::{self, HandshakeError};
 use crate::clients::{Caller, CallingContainer, ChosenLine, ClientRefusal};
 use crate::config::{ClientRule, Listener};
 use crate::proxy::Proxy;
@@ -155,6 +155,11 @@ impl ListenerProxies {
                 Ok((socket, names)) => {
                     caller.certificate = Some(names);
                     Ok(Some((socket, caller)))
+                }
+                // The health check of this machine has none.
+                Err(error @ HandshakeError::NoCertificate) if caller.is_loopback() => {
+                    tracing::debug!(client = %caller, listener = %self.others.listener, %error, "no TLS with a client");
+                    Ok(None)
                 }
                 Err(error) => {
                     tracing::info!(client = %caller, listener = %self.others.listener, %error, "no TLS with a client");

@@ -40,6 +40,16 @@ pub(super) enum HandshakeError {
     NoCertificate,
 }
 
+impl HandshakeError {
+    /// Why a handshake failed.
+    fn of(error: io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(rustls::Error::NoCertificatesPresented) => Self::NoCertificate,
+            Some(_) | None => Self::Failed(error),
+        }
+    }
+}
+
 impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -65,7 +75,7 @@ pub(super) async fn accept(
 ) -> Result<(Socket, CertificateNames), HandshakeError> {
     let handshake = TlsAcceptor::from(tls.config()).accept(socket);
     let stream = tokio::time::timeout(timeout, handshake).await.map_err(|_| HandshakeError::Slow)?;
-    let stream = stream.map_err(HandshakeError::Failed)?;
+    let stream = stream.map_err(HandshakeError::of)?;
     let (_, session) = stream.get_ref();
     let certificate = session.peer_certificates().and_then(<[_]>::first).ok_or(HandshakeError::NoCertificate)?;
     let names = CertificateNames::read(certificate);

@@ -1,11 +1,14 @@
 //! TLS of listeners: a client is who its certificate says, and what passes without TLS passes with it, each way to its end.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
+use dockveil::cli::{ConfigFiles, Environment, HealthcheckArgs};
+use dockveil::command;
 use dockveil::socket::Address;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -27,6 +30,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_large_document_passes_over_tls_whole,
     a_client_over_tls_that_leaves_is_noticed,
     curl_is_served_over_tls,
+    the_health_check_needs_no_certificate,
     a_client_may_have_so_many_streams_and_connections
 ];
 
@@ -185,6 +189,53 @@ fn without_a_certificate_for_clients_nothing_is_answered() {
 
 const UPGRADED: &str = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
 const ATTACH: &str = "POST /containers/web/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+
+/// The exit status of the health check, and what it prints.
+fn checked(config: &Path) -> (u8, String) {
+    let files = ConfigFiles { config: Some(config.to_owned()), ..ConfigFiles::default() };
+    let arguments = HealthcheckArgs { files, ..HealthcheckArgs::default() };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = command::healthcheck(&arguments, &Environment::default(), &mut out, &mut err).unwrap();
+    out.extend(err);
+    (code, String::from_utf8(out).unwrap())
+}
+
+fn the_health_check_needs_no_certificate() {
+    let bench = TlsBench::start(|request| panic!("it reached the daemon: {request}"), web);
+    let configured = std::fs::read_to_string(bench.folder.path("dockveil.yaml")).unwrap();
+    let at = |port: u16, text: &str| {
+        let path = bench.folder.path("health.yaml");
+        std::fs::write(&path, text.replace("127.0.0.1:0", &format!("127.0.0.1:{port}"))).unwrap();
+        checked(&path)
+    };
+    let everybody = configured.replace(&format!("    clients: {}\n", web(&bench.authority)), "    profile: lists\n");
+    assert!(!everybody.contains("clients:"), "{everybody}");
+    for text in [&configured, &everybody] {
+        let (code, output) = at(bench.port, text);
+        assert_eq!((code, output), (command::OK, format!("tcp://127.0.0.1:{} is healthy\n", bench.port)));
+    }
+    // Somebody else is at the port, without TLS, or nobody.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port();
+    let answering = std::thread::spawn(move || {
+        let (mut stream, _) = other.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let _ = stream.read(&mut [0; 1024]);
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").unwrap();
+    });
+    let (code, output) = at(port, &configured);
+    answering.join().unwrap();
+    assert_eq!(code, command::FAILED, "{output}");
+    let (code, output) = at(port, &configured);
+    assert_eq!(code, command::FAILED, "{output}");
+    // A listener without TLS is asked first, because it is asked for the engine as well.
+    let plain = format!(
+        "{}\n",
+        configured.replace("listeners:\n", "listeners:\n  - {listen: \"unix:///nowhere/a\", profile: lists}\n")
+    );
+    let (code, output) = at(bench.port, &plain);
+    assert!(code == command::FAILED && output.starts_with("unix:///nowhere/a: "), "{output}");
+}
 
 /// Reads up to and including a marker.
 fn read_until(client: &mut impl Read, marker: &str) -> String {
