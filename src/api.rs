@@ -16,6 +16,7 @@
 //! | what changed from one API version to the next | `filters/versions.yaml` | it decides whether an old client is served |
 //! | which operations a profile can allow by one name | `filters/groups.yaml` | it decides what `allow: [read]` opens |
 //! | what objects each operation is about | `filters/objects.yaml` | it decides what a client reaches that sees only some objects |
+//! | what bodies of requests hold, and which members name objects | `filters/bodies.yaml` | the same |
 //! | which member tells the elements of a list from each other | [`ELEMENT_KEYS`] | a short table, and a test checks it |
 //! | the lists themselves | [`lists`] | each list is a key of profile files and has an index |
 //! | operations, their parameters and bodies | [`OPERATIONS`] | a row refers to the enums that `policy`, `route` and `proxy` match on |
@@ -24,6 +25,7 @@
 //! A few facts about HTTP stay with the code that speaks it: header names are in `proxy`, and the ping that asks an
 //! engine for its version is in `upstream`.
 
+pub mod bodies;
 pub mod catalogue;
 pub mod changes;
 mod element_keys;

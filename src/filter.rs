@@ -29,6 +29,7 @@ use std::fmt;
 pub use action::{Action, BadReplacement, Replacement};
 pub use credential::looks_like_credential;
 pub use lens::{EditFault, EditRefusal, Lens, PutError, has_place};
+pub(crate) use plan::fold;
 pub use plan::{CompileError, Explained, Plan, Treatment};
 pub use record::RecordFilter;
 pub use rule::{Rule, accepts_unknown, parse_rule, parse_rules, path_of};

@@ -17,6 +17,7 @@ use self::guard::{EventKinds, Visible};
 pub use self::lookup::{Lookup, LookupKind};
 pub use self::refusal::Refusal;
 use self::shown::{ShownFields, selects_by_name};
+use crate::api::bodies::{BodyShape, body_of};
 use crate::api::errors::{self, ErrorTable};
 use crate::api::objects::{ObjectKind, OperationObjects, objects_of};
 use crate::api::queries::{self, QueryTable, ReadField};
@@ -69,6 +70,8 @@ struct Allowed {
     lookup: Option<Lookup>,
     /// What objects the operation is about.
     objects: &'static OperationObjects,
+    /// What the body holds, if it may name objects of a kind of which clients see only some.
+    body: Option<Arc<BodyShape>>,
     /// The kind of which clients see only some, while the operation is not limited to those.
     unlimited: Option<ObjectKind>,
     /// The objects that the operation may be about; all of these must show one.
@@ -298,6 +301,11 @@ impl Policy {
         self.allowed.get(operation.id).map(|allowed| allowed.objects)
     }
 
+    /// What the body of an allowed operation holds, if it may name objects of a kind of which clients see only some.
+    pub fn body(&self, operation: &Operation) -> Option<&Arc<BodyShape>> {
+        self.allowed.get(operation.id)?.body.as_ref()
+    }
+
     /// The objects that an operation may be about; all of these must show one. Empty if it may be about any visible one.
     pub fn bound(&self, operation: &Operation) -> &[Restriction] {
         self.allowed.get(operation.id).map(|allowed| allowed.bound.as_slice()).unwrap_or_default()
@@ -510,6 +518,7 @@ impl PolicyCompiler<'_> {
             events,
             lookup,
             objects,
+            body: self.body(operation)?,
             unlimited: self.unlimited(objects),
             bound: self.profile.bound.get(operation.id).cloned().unwrap_or_default(),
         })
@@ -521,6 +530,14 @@ impl PolicyCompiler<'_> {
         let follows = |kind: &ObjectKind| restricts(&ObjectKind::Container) && !restricts(kind);
         let refused = objects.refuse.iter().copied().find(restricts);
         refused.or_else(|| objects.needs.filter(follows).map(|_| ObjectKind::Container))
+    }
+
+    /// What the body of an operation holds, if it may name objects of a kind of which clients see only some. Returns `None`
+    /// after an error.
+    fn body(&mut self, operation: &Operation) -> Option<Option<Arc<BodyShape>>> {
+        let body = self.diagnostics.ok(body_of(operation, self.catalogue))?;
+        let is_limited = |body: &BodyShape| body.kinds().into_iter().any(|kind| self.visibility.restricts(kind));
+        Some(body.filter(is_limited).map(Arc::new))
     }
 
     /// Whether the profile hides anything in a part of a document, or alters it. Returns `None` after an error.

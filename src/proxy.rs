@@ -31,6 +31,7 @@
 
 mod access_log;
 mod body;
+mod body_names;
 mod calling;
 mod delivery;
 mod downstream;
@@ -43,6 +44,7 @@ mod lookup;
 mod members;
 mod memory;
 mod message;
+mod named;
 mod objects;
 mod records;
 mod relay;

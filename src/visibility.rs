@@ -55,6 +55,12 @@ impl VisibleObjects {
         self.of(kind).iter().all(|restriction| restriction.shows(facts, is_used))
     }
 
+    /// Whether every object of a kind with this name is visible, whatever else it is.
+    pub fn shows_by_name(&self, kind: ObjectKind, name: &str) -> bool {
+        let facts = Facts { names: vec![name.to_owned()], ..Facts::default() };
+        !self.is_by_use(kind) && !self.reads_label(kind, None) && self.shows(kind, &facts, false)
+    }
+
     /// Whether the visibility of a kind depends on what containers use.
     pub fn is_by_use(&self, kind: ObjectKind) -> bool {
         self.of(kind).iter().any(Restriction::is_by_use)

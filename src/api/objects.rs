@@ -142,6 +142,8 @@ pub struct OperationObjects {
     pub query: Option<String>,
     /// The kinds that must not be restricted.
     pub refuse: Vec<ObjectKind>,
+    /// Why not, in words that follow a colon.
+    pub because: Option<String>,
     /// The kind that must be restricted if containers are.
     pub needs: Option<ObjectKind>,
 }
@@ -191,10 +193,14 @@ fn add(table: &mut ObjectTable, id: &str, objects: OperationObjects) -> Result<(
 
 /// Parses the objects of one operation.
 fn objects(node: &Node, diagnostics: &mut Diagnostics) -> Option<OperationObjects> {
-    let members =
-        diagnostics.members(node, "what an operation is about", &["path", "answer", "query", "refuse", "needs"])?;
+    let members = diagnostics.members(
+        node,
+        "what an operation is about",
+        &["path", "answer", "query", "refuse", "because", "needs"],
+    )?;
     let mut text = |name: &str| members.get(name).and_then(|node| Some((diagnostics.ok(node.text("a name"))?, node)));
     let (path, answer, query, needs) = (text("path"), text("answer"), text("query"), text("needs"));
+    let because = text("because").map(|(text, _)| text.to_owned());
     let path = path.and_then(|(text, node)| diagnostics.ok(path_object(text, node)));
     let needs = needs.and_then(|(text, node)| diagnostics.ok(kind(text, node)));
     let answer = answer.map(|(text, node)| {
@@ -206,7 +212,7 @@ fn objects(node: &Node, diagnostics: &mut Diagnostics) -> Option<OperationObject
     for (text, node) in members.get("refuse").map(|node| diagnostics.texts(node, "kinds")).unwrap_or_default() {
         refuse.extend(diagnostics.ok(kind(text, node)));
     }
-    Some(OperationObjects { path, answer, query: query.map(|(text, _)| text.to_owned()), refuse, needs })
+    Some(OperationObjects { path, answer, query: query.map(|(text, _)| text.to_owned()), refuse, because, needs })
 }
 
 /// Parses what a path names.

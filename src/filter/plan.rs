@@ -38,7 +38,8 @@ use std::fmt;
 
 pub(super) use compile::{BLANK_TIME, BLANK_WORD};
 pub use explain::{Explained, Treatment};
-pub(super) use fold::{equal_folded, equals_folded_name, fold};
+pub(crate) use fold::fold;
+pub(super) use fold::{equal_folded, equals_folded_name};
 pub(super) use names::KeyDigest;
 pub(super) use tables::{Cause, Condition, Effect, ElementTable, HiddenForm, Listing, MemberTable, State, StateId};
 

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::guard::{self, HiddenRead};
 use super::{Denial, Policy};
 use crate::api::Operation;
+use crate::api::bodies::BodyFault;
 use crate::filter::{EditFault, EditRefusal};
 use crate::profile::OpenedBy;
 use crate::route::Route;
@@ -86,7 +87,8 @@ impl Policy {
             Denial::Filters => Refusal::new(format!("the filters of {id} cannot be parsed"), None),
             Denial::Unlimited(kind) => {
                 let why = format!("the profile {profile} shows only some {kind}, and {id} is not limited to them");
-                Refusal::new(why, None)
+                let because = self.objects(route.operation).and_then(|objects| objects.because.as_ref());
+                Refusal::new(because.map_or_else(|| why.clone(), |because| format!("{why}: {because}")), None)
             }
             Denial::Bound => {
                 let why = format!("the profile {profile} allows {id} for some objects only, and not for this one");
@@ -114,6 +116,42 @@ impl Policy {
             | EditFault::Type
             | EditFault::Uncertain
             | EditFault::NotAsWritten => Refusal::new(format!("in the body of {id}, {refused}"), None),
+        }
+    }
+
+    /// Says in words why a body that names objects is refused.
+    pub fn body_refusal(&self, operation: &Operation, fault: &BodyFault) -> Refusal {
+        let (profile, id) = (&self.profile.name, operation.id);
+        let some = format!("the profile {profile} shows only some objects");
+        let whole = || Some(self.opening(format!("parameters: {{{id}: all}}"), |show, _| format!("{show}=all")));
+        match fault {
+            BodyFault::Unread => Refusal::new(
+                format!("{some}, and the body of {id} is not one JSON object, or has a member twice"),
+                None,
+            ),
+            BodyFault::TooMany => Refusal::new(format!("{some}, and the body of {id} names too many"), None),
+            BodyFault::Unknown(path) => {
+                let why = |path: &str| {
+                    format!("{some}, and {path} in the body of {id} is not known: it could name a hidden one")
+                };
+                Refusal { logged: Some(why("a member")), ..Refusal::new(why(&plain(path)), whole()) }
+            }
+            BodyFault::Form(path) => {
+                let why =
+                    format!("{some}, and {path} in the body of {id} could name a hidden one: its form is not known");
+                Refusal::new(why, whole())
+            }
+            BodyFault::Host(path) => {
+                let why = format!("{some}, and {path} in the body of {id} reaches the host, where nothing is hidden");
+                Refusal::new(why, whole())
+            }
+            BodyFault::NotShown(kind) => {
+                let (key, noun) = (kind.key(), kind.noun());
+                let why = format!(
+                    "the profile {profile} shows only some {key}, and {id} names a {noun} that it does not show or that does not exist"
+                );
+                Refusal::new(why, None)
+            }
         }
     }
 
@@ -174,6 +212,12 @@ impl Policy {
     fn opening_contents(&self, id: &str, name: &str) -> String {
         self.opening(format!("parameters: {{{id}: [{name}, …]}}"), |show, _| format!("{show}=all"))
     }
+}
+
+/// A path without what is no plain name.
+fn plain(path: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "$._-[]*~".contains(c);
+    path.chars().take(100).map(|c| if is_plain(c) { c } else { '?' }).collect()
 }
 
 /// A path to an element, as that to any element of the list.

@@ -13,6 +13,8 @@ pub struct RequestContents {
     parameters: Vec<&'static str>,
     /// Whether a request may have a body.
     body: bool,
+    /// Whether the profile lets everything pass in so many words: `all`.
+    is_whole: bool,
     /// The line of the profile that says so; `None` if it says nothing about the operation.
     pub location: Option<Location>,
 }
@@ -22,13 +24,13 @@ impl RequestContents {
     pub fn usual(operation: &Operation) -> Self {
         let usual = operation.query.iter().filter(|parameter| !parameter.rare);
         let body = operation.body != RequestBody::None && !operation.body_is_rare;
-        Self { parameters: usual.map(|parameter| parameter.name).collect(), body, location: None }
+        Self { parameters: usual.map(|parameter| parameter.name).collect(), body, is_whole: false, location: None }
     }
 
     /// Everything that the operation takes.
     pub fn all(operation: &Operation) -> Self {
         let parameters = operation.query.iter().map(|parameter| parameter.name).collect();
-        Self { parameters, body: operation.body != RequestBody::None, location: None }
+        Self { parameters, body: operation.body != RequestBody::None, is_whole: true, location: None }
     }
 
     /// The same contents, decided by this line.
@@ -47,8 +49,12 @@ impl RequestContents {
             return Self::all(operation).decided_at(location);
         }
         // A body that an operation cannot do without is not a choice.
-        let mut contents =
-            Self { parameters: Vec::new(), body: operation.body.is_required(), location: Some(location) };
+        let mut contents = Self {
+            parameters: Vec::new(),
+            body: operation.body.is_required(),
+            is_whole: false,
+            location: Some(location),
+        };
         let mut seen = Vec::new();
         for (text, item) in diagnostics.texts(node, "parameters") {
             if seen.contains(&text) {
@@ -91,6 +97,12 @@ impl RequestContents {
     /// Whether a request may have a body.
     pub fn has_body(&self) -> bool {
         self.body
+    }
+
+    /// Whether the profile lets everything pass in so many words. Then a body may also reach the host, although the profile shows
+    /// only some objects.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// What is in these contents and not in `others`.

@@ -38,6 +38,7 @@ impl Proxy {
     ) -> Result<(Route, ClientRequest), Error> {
         let mut memory = self.memory.admit().await?;
         let edited = match request.body.take() {
+            None if request.restored.is_some() => request.restored.take().unwrap_or_default().to_vec(),
             Some(body) => match collect(body, EDIT_LIMIT, &mut memory).await {
                 Err(Error::BodyTooLong) => return Err(Error::Edited(FilterError::TooLarge { limit: EDIT_LIMIT })),
                 body => body?,

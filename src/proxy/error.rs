@@ -7,6 +7,7 @@ use hyper::header::HeaderName;
 use super::body::ElementError;
 use super::memory::MemoryError;
 use super::message::Message;
+use crate::api::bodies::BodyFault;
 use crate::api::{ApiVersion, Operation, Upgrade};
 use crate::clients::ClientRefusal;
 use crate::filter::{EditFault, FilterError};
@@ -41,6 +42,13 @@ pub enum Error {
     Edit {
         /// What is wrong with it.
         fault: EditFault,
+        /// The same in words.
+        refusal: Refusal,
+    },
+    /// A body that names objects is refused.
+    Body {
+        /// What is wrong with it.
+        fault: Box<BodyFault>,
         /// The same in words.
         refusal: Refusal,
     },
@@ -115,6 +123,7 @@ impl Error {
             | Self::BodyTooLong
             | Self::Edited(_)
             | Self::Edit { .. }
+            | Self::Body { .. }
             | Self::Repeated
             | Self::BodyBroken
             | Self::NoUpgrade(_)
@@ -149,7 +158,7 @@ impl fmt::Display for Error {
             Self::BodyType => f.write_str("a request body of an unsupported content type"),
             Self::BodyTooLong => f.write_str("the request body is too long"),
             Self::Edited(error) => write!(f, "the request body cannot be read with certainty: {error}"),
-            Self::Edit { refusal, .. } => f.write_str(refusal.logged()),
+            Self::Edit { refusal, .. } | Self::Body { refusal, .. } => f.write_str(refusal.logged()),
             Self::Repeated => f.write_str("a header field is repeated"),
             Self::BodyBroken => f.write_str("the request body is incomplete"),
             Self::NoUpgrade(protocol) => write!(f, "no request for an upgrade to {}", protocol.as_str()),

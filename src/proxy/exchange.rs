@@ -16,6 +16,7 @@ use super::headers::HostFields;
 use super::in_stream::InStreamErrors;
 use super::memory::{MemoryBudget, MemoryLease};
 use super::message::{ERROR_LIMIT, Message};
+use super::objects::Search;
 use super::records::RecordFiltering;
 use super::seen::{DocumentFilter, StreamFilter};
 use super::stream_request::{StreamBody, StreamParts, StreamRequest};
@@ -29,7 +30,7 @@ use crate::stream::target::LONGEST;
 use crate::upstream::{Upstream, UpstreamBody};
 
 /// The longest body of a request that opens a stream, in bytes. An exec has only a few settings.
-const STREAM_REQUEST_LIMIT: usize = 1024 * 1024;
+pub(super) const STREAM_REQUEST_LIMIT: usize = 1024 * 1024;
 /// How much of the body of a denied request is read, in bytes.
 const DENIED_BODY_LIMIT: usize = 1024 * 1024;
 /// How long the body of a denied request is read.
@@ -134,17 +135,15 @@ impl Proxy {
             drain_denied(request).await;
             return Err(Error::Denied(refusal));
         }
-        let edit = self.policy.edit(route.operation).map(|edit| (edit, logged_path(&request)));
-        let mut request = ClientRequest::read(request, &route).await?;
-        let mut route = self.resolved(route, &log.client()).await?;
-        if let Some((edit, path)) = edit {
-            let restored = self.restored(route, request, edit, &log.client()).await;
-            (route, request) = restored.inspect_err(|error| {
-                if let Error::Edit { refusal, .. } = error {
-                    self.log_denied(path, refusal.logged(), refusal.opened_by(), log);
-                }
-            })?;
-        }
+        let is_rewritten = self.policy.body(route.operation).is_some() || self.policy.edit(route.operation).is_some();
+        let path = if is_rewritten { logged_path(&request) } else { String::new() };
+        let request = ClientRequest::read(request, &route).await?;
+        let route = self.resolved(route, &log.client()).await?;
+        let (mut route, request) = self.rewritten(route, request, &log.client()).await.inspect_err(|error| {
+            if let Error::Edit { refusal, .. } | Error::Body { refusal, .. } = error {
+                self.log_denied(path, refusal.logged(), refusal.opened_by(), log);
+            }
+        })?;
         let view = self.object_view(&mut route, &log.client()).await?;
         match decision {
             Decision::Deny(denial) => Err(Error::Denied(self.policy.refusal(&route, denial))),
@@ -167,6 +166,22 @@ impl Proxy {
                 self.filter(&route, request, DocumentFilter { plan, view }, log).await.map(Answer::Response)
             }
         }
+    }
+
+    /// The request with the names in its body resolved, and with the hidden values of what it edits.
+    async fn rewritten(
+        &self,
+        mut route: Route,
+        mut request: ClientRequest,
+        client: &str,
+    ) -> Result<(Route, ClientRequest), Error> {
+        if let Some(shape) = self.policy.body(route.operation) {
+            request = self.with_names(Search::new(&route, client), request, shape).await?;
+        }
+        if let Some(edit) = self.policy.edit(route.operation) {
+            (route, request) = self.restored(route, request, edit, client).await?;
+        }
+        Ok((route, request))
     }
 
     /// Denies a request of a client that the listener does not serve, whatever it asks for.
@@ -436,7 +451,7 @@ pub(super) struct ClientRequest {
     headers: HeaderMap,
     /// The body that goes up. `None` if there is none, or if the engine does not read it.
     pub(super) body: Option<Incoming>,
-    /// What goes up in place of the body: that with the hidden values of the object that it edits.
+    /// What goes up in place of the body: that with the names in it resolved, and the hidden values of the object that it edits.
     pub(super) restored: Option<Bytes>,
 }
 

@@ -24,7 +24,8 @@ use crate::route::{Query, Route};
 use crate::stream::elements::{ArrayError, ArraySplitter};
 use crate::upstream::UpstreamBody;
 use crate::visibility::{
-    ObjectView, SeenObject, Surroundings, VisibleContainers, container_of_exec, read_object, service_of_task,
+    ObjectView, Restriction, SeenObject, Surroundings, VisibleContainers, container_of_exec, read_object,
+    service_of_task,
 };
 
 /// The operation that returns an object of a kind.
@@ -41,6 +42,26 @@ const fn inspection_of(kind: ObjectKind) -> &'static str {
 /// The start of an id: fewer than 64 hexadecimal digits.
 fn is_prefix(text: &str) -> bool {
     (1..64).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// A search for the object that a client names.
+#[derive(Clone, Copy)]
+pub(super) struct Search<'s> {
+    /// The request.
+    pub(super) route: &'s Route,
+    /// The name of the client in the log.
+    pub(super) client: &'s str,
+    /// How the object must be named. `None`: in any way that the engine understands.
+    lookup: Option<&'s Lookup>,
+    /// The objects that the request may be about; all of these must show the one that is found.
+    bound: &'s [Restriction],
+}
+
+impl<'s> Search<'s> {
+    /// A search for any object that the client sees.
+    pub(super) const fn new(route: &'s Route, client: &'s str) -> Self {
+        Self { route, client, lookup: None, bound: &[] }
+    }
 }
 
 impl Proxy {
@@ -91,15 +112,16 @@ impl Proxy {
         lookup: Option<&Lookup>,
         client: &str,
     ) -> Result<Option<Route>, Error> {
+        let search = Search { route, client, lookup, bound: self.policy.bound(route.operation) };
         match path {
-            PathObject::Of(ObjectKind::Container) => self.of_container(route, lookup, client).await,
-            PathObject::Of(kind) => self.of_object(route, kind, lookup, client).await,
+            PathObject::Of(ObjectKind::Container) => self.of_container(search).await,
+            PathObject::Of(kind) => self.of_object(search, kind).await,
             PathObject::Exec => {
                 let read = |document: &[u8]| container_of_exec(document);
                 let Some(container) = self.read(route, "ExecInspect", &route.name, client, read).await? else {
                     return Ok(None);
                 };
-                Ok(self.container(route, &container, None, client).await?.map(|_| route.clone()))
+                Ok(self.container(Search { lookup: None, ..search }, &container).await?.map(|_| route.clone()))
             }
             PathObject::Task => {
                 let (asked, lookup) = (route.name.clone(), lookup.cloned());
@@ -116,32 +138,27 @@ impl Proxy {
                 let kind = ObjectKind::Service;
                 let read = move |document: &[u8]| read_object(kind, document);
                 let service = self.read(route, inspection_of(kind), &service, client, read).await?;
-                let is_visible = service.is_some_and(|service| self.allows(route, kind, &service, false));
+                let is_visible = service.is_some_and(|service| self.allows(search, kind, &service, false));
                 Ok(is_visible.then(|| Route { name, ..route.clone() }))
             }
         }
     }
 
     /// The route to the container in the path.
-    async fn of_container(&self, route: &Route, lookup: Option<&Lookup>, client: &str) -> Result<Option<Route>, Error> {
+    async fn of_container(&self, search: Search<'_>) -> Result<Option<Route>, Error> {
+        let route = search.route;
         // A link is that of its container: what it leads to stays as it is.
         if let Some((container, _)) = route.name.split_once('/') {
-            return Ok(self.container(route, container, lookup, client).await?.map(|_| route.clone()));
+            return Ok(self.container(search, container).await?.map(|_| route.clone()));
         }
-        let id = self.container(route, &route.name, lookup, client).await?;
+        let id = self.container(search, &route.name).await?;
         Ok(id.map(|name| Route { name, ..route.clone() }))
     }
 
     /// The whole id of a container that a client calls like this.
-    async fn container(
-        &self,
-        route: &Route,
-        name: &str,
-        lookup: Option<&Lookup>,
-        client: &str,
-    ) -> Result<Option<String>, Error> {
-        let is_bound = !self.policy.bound(route.operation).is_empty();
-        match self.policy.visibility().knows(name).filter(|_| !is_bound && lookup.is_none()) {
+    pub(super) async fn container(&self, search: Search<'_>, name: &str) -> Result<Option<String>, Error> {
+        let Search { route, client, lookup, bound } = search;
+        match self.policy.visibility().knows(name).filter(|_| bound.is_empty() && lookup.is_none()) {
             Some(true) => return Ok(Some(name.to_owned())),
             Some(false) => return Ok(None),
             None => {}
@@ -149,7 +166,7 @@ impl Proxy {
         let kind = ObjectKind::Container;
         let named = of_name(kind, name, lookup);
         if let Some(container) = self.read(route, inspection_of(kind), name, client, named).await?
-            && self.allows(route, kind, &container, false)
+            && self.allows(search, kind, &container, false)
         {
             return Ok(Some(container.id));
         }
@@ -160,48 +177,50 @@ impl Proxy {
         let (found, _memory) = self.visible_containers(route, Some(name), client).await?;
         let mut begun = found.ids().filter(|id| id.starts_with(name));
         let (Some(id), None) = (begun.next(), begun.next()) else { return Ok(None) };
-        if !is_bound {
+        if bound.is_empty() {
             return Ok(Some(id.to_owned()));
         }
         let read = move |document: &[u8]| read_object(kind, document);
         let container = self.read(route, inspection_of(kind), id, client, read).await?;
-        Ok(container.filter(|container| self.allows(route, kind, container, false)).map(|container| container.id))
+        Ok(container.filter(|container| self.allows(search, kind, container, false)).map(|container| container.id))
     }
 
     /// The route to the object in the path, which is no container.
-    async fn of_object(
-        &self,
-        route: &Route,
-        kind: ObjectKind,
-        lookup: Option<&Lookup>,
-        client: &str,
-    ) -> Result<Option<Route>, Error> {
-        let named = of_name(kind, &route.name, lookup);
-        let object = self.read(route, inspection_of(kind), &route.name, client, named).await?;
-        let Some(object) = object else { return Ok(None) };
-        let is_used = if self.policy.visibility().is_by_use(kind) {
-            self.visible_containers(route, None, client).await?.0.uses(kind, &object)
-        } else {
-            false
-        };
-        if !self.allows(route, kind, &object, is_used) {
-            return Ok(None);
-        }
+    async fn of_object(&self, search: Search<'_>, kind: ObjectKind) -> Result<Option<Route>, Error> {
+        let route = search.route;
+        let Some(object) = self.object(search, kind, &route.name).await? else { return Ok(None) };
         // What is removed, tagged or pushed depends on how an image is named.
         let keeps_name = kind == ObjectKind::Image && !matches!(route.operation.id, "ImageInspect" | "ImageHistory");
         let name = if keeps_name { route.name.clone() } else { object.id };
         Ok(Some(Route { name, ..route.clone() }))
     }
 
-    /// Whether the client sees an object and the profile allows the operation for it.
-    fn allows(&self, route: &Route, kind: ObjectKind, object: &SeenObject, is_used: bool) -> bool {
+    /// An object, which is no container, that a client calls like this.
+    pub(super) async fn object(
+        &self,
+        search: Search<'_>,
+        kind: ObjectKind,
+        name: &str,
+    ) -> Result<Option<SeenObject>, Error> {
+        let Search { route, client, lookup, .. } = search;
+        let object = self.read(route, inspection_of(kind), name, client, of_name(kind, name, lookup)).await?;
+        let Some(object) = object else { return Ok(None) };
+        let is_used = if self.policy.visibility().is_by_use(kind) {
+            self.visible_containers(route, None, client).await?.0.uses(kind, &object)
+        } else {
+            false
+        };
+        Ok(self.allows(search, kind, &object, is_used).then_some(object))
+    }
+
+    /// Whether the client sees an object, and the profile allows what it is searched for.
+    pub(super) fn allows(&self, search: Search<'_>, kind: ObjectKind, object: &SeenObject, is_used: bool) -> bool {
         let visibility = self.policy.visibility();
         let is_visible = visibility.shows(kind, &object.facts, is_used);
         if kind == ObjectKind::Container {
             visibility.remember(&object.id, is_visible);
         }
-        let bound = self.policy.bound(route.operation);
-        is_visible && bound.iter().all(|restriction| restriction.shows(&object.facts, is_used))
+        is_visible && search.bound.iter().all(|restriction| restriction.shows(&object.facts, is_used))
     }
 
     /// The route with the whole ids of the containers that its parameters name.
@@ -212,7 +231,7 @@ impl Proxy {
         let ages = ["before", "since"].into_iter().filter(|_| route.operation.id == "ContainerList");
         for name in ages.chain(parameter) {
             if let Some(text) = route.query.get(name).filter(|text| !text.is_empty()) {
-                let id = self.container(&route, text, None, client).await?;
+                let id = self.container(Search::new(&route, client), text).await?;
                 route.query.set(name, &id.ok_or_else(|| self.absent(route.operation))?);
             }
         }
@@ -248,7 +267,7 @@ impl Proxy {
         };
         let mut ids = Vec::new();
         for name in names {
-            let id = self.container(route, name, None, client).await?;
+            let id = self.container(Search::new(route, client), name).await?;
             ids.push(id.ok_or_else(|| self.absent(route.operation))?);
         }
         Ok(serde_json::json!(ids))

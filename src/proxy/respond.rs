@@ -7,6 +7,7 @@ use super::Error;
 use super::body::Filtered;
 use super::memory::MemoryError;
 use super::message::Message;
+use crate::api::bodies::BodyFault;
 use crate::api::{ApiVersion, Upgrade};
 use crate::filter::{EditFault, FilterError};
 use crate::route::{NO_SUCH_HOST, TargetError};
@@ -55,12 +56,21 @@ fn status_of_edit(fault: EditFault) -> u16 {
     }
 }
 
+/// The status of the answer to a body that is refused.
+fn status_of_body(fault: &BodyFault) -> u16 {
+    match fault {
+        BodyFault::Unread | BodyFault::TooMany => 400,
+        BodyFault::Unknown(_) | BodyFault::Form(_) | BodyFault::Host(_) | BodyFault::NotShown(_) => 403,
+    }
+}
+
 /// The status and the message of an error: all that a client learns.
 pub(super) fn public(error: Error) -> (u16, Message) {
     let (status, text) = match error {
         Error::Engine { status, message, .. } => return (status, message),
         Error::Denied(refusal) => return (403, refusal.public().into()),
         Error::Client(refusal) => (403, refusal.public()),
+        Error::Body { fault, refusal } => return (status_of_body(&fault), refusal.public().into()),
         Error::Edit { fault, refusal } => return (status_of_edit(fault), refusal.public().into()),
         Error::NewerThanEngine { client, engine } => return (400, Message::too_new(client, engine)),
         Error::OlderThanEngine { client, engine } => return (400, Message::too_old(client, engine)),

@@ -37,6 +37,8 @@ mod image;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod object_writes;
+#[cfg(test)]
 mod objects;
 #[cfg(test)]
 mod outage;
@@ -94,6 +96,7 @@ fn main() -> ExitCode {
             canaries::TESTS,
             denied::TESTS,
             names::TESTS,
+            object_writes::TESTS,
             objects::TESTS,
             versions::TESTS,
             cleanup::TESTS,

@@ -17,7 +17,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_operation_is_bound_to_a_container
 ];
 
-const PROJECT: &str = "com.docker.compose.project";
+pub(crate) const PROJECT: &str = "com.docker.compose.project";
 
 /// A file with a profile `p` of these keys.
 fn configuration(engine: &Path, keys: &str) -> impl FnOnce(&Path) -> String {
@@ -31,7 +31,7 @@ fn configuration(engine: &Path, keys: &str) -> impl FnOnce(&Path) -> String {
     }
 }
 
-fn start(engine: &Path, keys: &str) -> Proxy {
+pub(crate) fn start(engine: &Path, keys: &str) -> Proxy {
     Proxy::start_configured(configuration(engine, keys))
 }
 

@@ -99,6 +99,7 @@ fn main() -> ExitCode {
             lookup::TESTS,
             memory::TESTS,
             objects::TESTS,
+            objects::writes::TESTS,
             profiles::TESTS,
             program::TESTS,
             read_first::TESTS,

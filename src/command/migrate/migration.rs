@@ -455,7 +455,8 @@ fn write_operations(text: &mut String, opened: &OpenedOperations) {
         .chain(opened.bound.keys())
         .filter_map(|id| operation(id))
         .filter(|operation| operation.mutating);
-    let beyond = |operation: &&Operation| RequestContents::all(operation) != RequestContents::usual(operation);
+    let beyond =
+        |operation: &&Operation| !RequestContents::all(operation).beyond(&RequestContents::usual(operation)).is_empty();
     let beyond: Vec<&Operation> = writes.filter(beyond).collect();
     if !beyond.is_empty() {
         line(text, format_args!("    # Parameters that few clients send. The other proxy looked at none of them:"));

@@ -4,7 +4,7 @@
 //! spelling of a hidden name for that name. It folds each character by itself (`unicode.SimpleFold`).
 
 /// Folds a name: names that such a reader takes for one fold to the same text.
-pub(in crate::filter) fn fold(name: &str) -> String {
+pub(crate) fn fold(name: &str) -> String {
     name.chars().map(fold_char).collect()
 }
 

@@ -232,7 +232,7 @@ impl World {
     }
 
     /// The containers that a text names, as engines find them: by the whole id, the name, or the start of the id.
-    fn find(&self, text: &str) -> Vec<&Container> {
+    pub(crate) fn find(&self, text: &str) -> Vec<&Container> {
         let all = || self.containers.iter();
         let exact =
             all().find(|container| container.id == text).or_else(|| all().find(|container| container.name == text));
@@ -240,6 +240,17 @@ impl World {
             Some(container) => vec![container],
             None => all().filter(|container| container.id.starts_with(text)).collect(),
         }
+    }
+
+    /// Whether a text names a network.
+    pub(crate) fn has_network(&self, text: &str) -> bool {
+        (0..NETWORKS).any(|number| network_name(number) == text || id_of('n', number).starts_with(text))
+    }
+
+    /// Whether a text names an image.
+    pub(crate) fn has_image(&self, text: &str) -> bool {
+        let bare = text.trim_start_matches("sha256:");
+        (0..IMAGES).any(|number| image_name(number) == text || id_of('i', number).starts_with(bare))
     }
 
     fn list(&self, query: &str) -> Reply {

@@ -1,0 +1,635 @@
+//! The names of objects in the body of a request.
+//!
+//! The body is read once, member by member, against its shape, and written anew from that: every member with the name that the
+//! table gives it, once. So the engine cannot read another name in it than the one that is looked up. Values that name nothing
+//! stay as they are written.
+
+use std::collections::HashSet;
+
+use super::members::{each_element, each_member, text};
+use crate::api::bodies::{BodyFault, BodyShape, HostRule, NameForm};
+use crate::api::objects::ObjectKind;
+use crate::filter::fold;
+
+/// How many objects a body may name.
+const LIMIT: usize = 200;
+
+/// The modes of networks that every engine has, which name none that a client could make.
+const BUILT_IN_MODES: [&str; 4] = ["default", "bridge", "host", "none"];
+
+/// What a name in a body is replaced by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum NamedKind {
+    /// The whole id of the container that it names.
+    Container,
+    /// The name of the container that it names.
+    ContainerName,
+    /// The whole id of the network.
+    Network,
+    /// The name of the volume.
+    Volume,
+    /// The reference or the whole id of the image.
+    Image,
+}
+
+/// A name in a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NameInBody {
+    pub(super) object: NamedKind,
+    pub(super) name: String,
+    /// What stands before it in the text, and behind it.
+    before: &'static str,
+    behind: String,
+}
+
+impl NameInBody {
+    /// The text with another name in it.
+    fn with(&self, name: &str) -> String {
+        format!("{}{name}{}", self.before, self.behind)
+    }
+}
+
+/// A body that has been read: pieces of the new one, each but the last with a name behind it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct BodyNames {
+    pieces: Vec<String>,
+    pub(super) names: Vec<NameInBody>,
+    /// The names that are keys of one map, by their numbers.
+    maps: Vec<Vec<usize>>,
+}
+
+impl BodyNames {
+    /// Reads a body. Only the names of objects of kinds that `restricts` says are kept apart. With `is_whole`, members that are
+    /// not known pass, and what reaches the host.
+    pub(super) fn read(
+        body: &[u8],
+        shape: &BodyShape,
+        restricts: &dyn Fn(ObjectKind) -> bool,
+        is_whole: bool,
+    ) -> Result<Self, BodyFault> {
+        let body = str::from_utf8(body).map_err(|_| BodyFault::Unread)?.trim_ascii();
+        if !body.starts_with('{') {
+            return Err(BodyFault::Unread);
+        }
+        let mut reader =
+            BodyReader { restricts, is_whole, found: Self::default(), piece: String::new(), path: Vec::new() };
+        reader.object(body, shape)?;
+        reader.found.pieces.push(reader.piece);
+        Ok(reader.found)
+    }
+
+    /// Writes the body with these names in the places of its own, in their order.
+    pub(super) fn write(&self, replacements: &[String]) -> Result<Vec<u8>, BodyFault> {
+        let texts: Vec<String> =
+            self.names.iter().zip(replacements).map(|(name, replacement)| name.with(replacement)).collect();
+        for map in &self.maps {
+            let keys: Vec<&String> = map.iter().filter_map(|number| texts.get(*number)).collect();
+            if keys.iter().collect::<HashSet<_>>().len() < keys.len() {
+                return Err(BodyFault::Unread);
+            }
+        }
+        let mut body = String::new();
+        for (number, piece) in self.pieces.iter().enumerate() {
+            body.push_str(piece);
+            if let Some(text) = texts.get(number) {
+                body.push_str(&quoted(text));
+            }
+        }
+        Ok(body.into_bytes())
+    }
+}
+
+/// A text as JSON.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Reads one body.
+struct BodyReader<'r> {
+    restricts: &'r dyn Fn(ObjectKind) -> bool,
+    is_whole: bool,
+    found: BodyNames,
+    /// What is written since the last name.
+    piece: String,
+    /// The steps to the value, for faults.
+    path: Vec<String>,
+}
+
+impl BodyReader<'_> {
+    fn value(&mut self, value: &str, shape: &BodyShape) -> Result<(), BodyFault> {
+        if !self.is_whole && shape.host.as_ref().is_some_and(|rule| !keeps_off_host(value, rule)) {
+            return Err(BodyFault::Host(self.here()));
+        }
+        match (value.as_bytes().first(), shape.names) {
+            _ if shape.is_open => self.piece.push_str(value),
+            (Some(b'{'), _) => return self.object(value, shape),
+            (Some(b'['), _) => return self.array(value, shape),
+            (Some(b'"'), Some(form)) => return self.text(value, form),
+            (_, _) => self.piece.push_str(value),
+        }
+        Ok(())
+    }
+
+    /// Does something one step below.
+    fn below(&mut self, step: String, work: impl FnOnce(&mut Self) -> Result<(), BodyFault>) -> Result<(), BodyFault> {
+        self.path.push(step);
+        let result = work(self);
+        self.path.pop();
+        result
+    }
+
+    fn here(&self) -> String {
+        format!("${}", self.path.concat())
+    }
+
+    fn object(&mut self, value: &str, shape: &BodyShape) -> Result<(), BodyFault> {
+        let mut members = Vec::new();
+        each_member(value, |name, value| members.push((name.to_owned(), value))).map_err(|_| BodyFault::Unread)?;
+        let source = if shape.names == Some(NameForm::Mount) { self.form_of_source(&members)? } else { None };
+        let (mut seen, mut keys) = (HashSet::new(), Vec::new());
+        self.piece.push('{');
+        let mut separator = "";
+        for (name, value) in members {
+            let known = shape.members.get(&fold(&name));
+            if !seen.insert(known.map_or(&name, |(known, _)| known).clone()) {
+                return Err(BodyFault::Unread);
+            }
+            let entries = shape.entries.as_deref();
+            match (known, entries) {
+                (Some((known, inside)), _) => {
+                    self.piece.push_str(&format!("{separator}{}:", quoted(known)));
+                    let form = source.filter(|_| known == "Source");
+                    self.below(format!(".{known}"), |reader| match form {
+                        Some(form) if value.starts_with('"') => reader.text(value, form),
+                        Some(_) | None => reader.value(value, inside),
+                    })?;
+                }
+                (None, Some(entries)) => {
+                    self.piece.push_str(separator);
+                    self.key(&name, shape.keys, &mut keys)?;
+                    self.piece.push(':');
+                    self.below(".*".to_owned(), |reader| reader.value(value, entries))?;
+                }
+                (None, None) if self.is_whole => {
+                    self.piece.push_str(&format!("{separator}{}:{value}", quoted(&name)));
+                }
+                // It is as good as absent.
+                (None, None) if value == "null" => continue,
+                (None, None) => return Err(BodyFault::Unknown(format!("{}.{name}", self.here()))),
+            }
+            separator = ",";
+        }
+        self.piece.push('}');
+        self.found.maps.push(keys);
+        Ok(())
+    }
+
+    fn array(&mut self, value: &str, shape: &BodyShape) -> Result<(), BodyFault> {
+        let mut elements = Vec::new();
+        each_element(value, |element| elements.push(element)).map_err(|_| BodyFault::Unread)?;
+        let nothing_known = BodyShape::default();
+        let inside = match shape.elements.as_deref() {
+            Some(inside) => inside,
+            None if self.is_whole || elements.is_empty() => &nothing_known,
+            None => return Err(BodyFault::Unknown(format!("{}[*]", self.here()))),
+        };
+        self.piece.push('[');
+        for (number, element) in elements.into_iter().enumerate() {
+            if number > 0 {
+                self.piece.push(',');
+            }
+            self.below("[*]".to_owned(), |reader| reader.value(element, inside))?;
+        }
+        self.piece.push(']');
+        Ok(())
+    }
+
+    /// The key of a map. Numbers of names are added to `keys`.
+    fn key(&mut self, name: &str, form: Option<NameForm>, keys: &mut Vec<usize>) -> Result<(), BodyFault> {
+        let number = self.found.names.len();
+        match form {
+            Some(form) => self.below(".*~".to_owned(), |reader| reader.text(&quoted(name), form))?,
+            None => self.piece.push_str(&quoted(name)),
+        }
+        if self.found.names.len() > number {
+            keys.push(number);
+        }
+        Ok(())
+    }
+
+    /// How the `Source` of a mount names an object. `None` if it names none.
+    fn form_of_source(&self, members: &[(String, &str)]) -> Result<Option<NameForm>, BodyFault> {
+        let kind = members.iter().find(|(name, _)| fold(name) == "type").and_then(|(_, value)| text(value));
+        match kind.as_deref() {
+            Some("tmpfs") => Ok(None),
+            Some("bind" | "npipe") if self.is_whole => Ok(None),
+            Some("bind" | "npipe") => Err(BodyFault::Host(format!("{}.Type", self.here()))),
+            Some("volume") => Ok(Some(NameForm::Volume)),
+            Some("image") => Ok(Some(NameForm::Image)),
+            // What another type mounts is not known.
+            Some(_) | None => Err(BodyFault::Form(format!("{}.Type", self.here()))),
+        }
+    }
+
+    /// A text that may name an object.
+    fn text(&mut self, written: &str, form: NameForm) -> Result<(), BodyFault> {
+        let value = text(written).ok_or(BodyFault::Unread)?;
+        match split(&value, form) {
+            _ if value.is_empty() => {}
+            TextReading::Names(name) if (self.restricts)(kind_of(name.object)) => return self.name(name),
+            TextReading::Host if !self.is_whole => return Err(BodyFault::Host(self.here())),
+            TextReading::Unknown if !self.is_whole => return Err(BodyFault::Form(self.here())),
+            TextReading::Names(_) | TextReading::Nothing | TextReading::Host | TextReading::Unknown => {}
+        }
+        self.piece.push_str(written);
+        Ok(())
+    }
+
+    fn name(&mut self, name: NameInBody) -> Result<(), BodyFault> {
+        if self.found.names.len() == LIMIT {
+            return Err(BodyFault::TooMany);
+        }
+        self.found.pieces.push(std::mem::take(&mut self.piece));
+        self.found.names.push(name);
+        Ok(())
+    }
+}
+
+const fn kind_of(object: NamedKind) -> ObjectKind {
+    match object {
+        NamedKind::Container | NamedKind::ContainerName => ObjectKind::Container,
+        NamedKind::Network => ObjectKind::Network,
+        NamedKind::Volume => ObjectKind::Volume,
+        NamedKind::Image => ObjectKind::Image,
+    }
+}
+
+/// Whether a value keeps off the host.
+fn keeps_off_host(value: &str, rule: &HostRule) -> bool {
+    let is_empty = || match value.as_bytes().first() {
+        Some(b'{') => each_member(value, |_, _| {}).is_ok() && value.bytes().all(|byte| !matches!(byte, b'"')),
+        Some(b'[') => value.trim_matches(['[', ']']).trim().is_empty(),
+        _ => ["false", "0", "\"\""].contains(&value),
+    };
+    match rule {
+        _ if value == "null" => true,
+        HostRule::Null => false,
+        HostRule::Empty => is_empty(),
+        HostRule::Word(word) => is_empty() || text(value).is_some_and(|value| value == *word),
+    }
+}
+
+/// What a text names.
+enum TextReading {
+    Names(NameInBody),
+    Nothing,
+    /// Something of the host: one of its paths, or of its namespaces.
+    Host,
+    /// It may name something in a way that is not known.
+    Unknown,
+}
+
+/// Finds the name in a text.
+fn split(value: &str, form: NameForm) -> TextReading {
+    let named = |object, name: &str, behind: &str| {
+        TextReading::Names(NameInBody { object, name: name.to_owned(), before: "", behind: behind.to_owned() })
+    };
+    match form {
+        NameForm::Container => named(NamedKind::Container, value, ""),
+        NameForm::Network if BUILT_IN_MODES.contains(&value) => TextReading::Nothing,
+        NameForm::Network => named(NamedKind::Network, value, ""),
+        NameForm::Volume => named(NamedKind::Volume, value, ""),
+        NameForm::Image => named(NamedKind::Image, value, ""),
+        NameForm::Link => {
+            let (name, alias) = link(value);
+            named(NamedKind::Container, name, &format!(":{alias}"))
+        }
+        NameForm::LateLink => {
+            let (name, alias) = link(value);
+            named(NamedKind::ContainerName, name, &format!(":{alias}"))
+        }
+        NameForm::VolumesFrom => {
+            let (name, behind) = value.split_at(value.find(':').unwrap_or(value.len()));
+            named(NamedKind::Container, name, behind)
+        }
+        NameForm::ContainerMode | NameForm::NetworkMode => match value.strip_prefix("container:") {
+            Some(name) => {
+                let (name, behind) = (name.to_owned(), String::new());
+                TextReading::Names(NameInBody { object: NamedKind::Container, name, before: "container:", behind })
+            }
+            None if value == "host" => TextReading::Host,
+            // Podman joins a namespace by its path.
+            None if value.contains(':') => TextReading::Unknown,
+            None if form == NameForm::ContainerMode || BUILT_IN_MODES.contains(&value) => TextReading::Nothing,
+            None => named(NamedKind::Network, value, ""),
+        },
+        NameForm::Bind => match value.find(':') {
+            Some(_) if value.starts_with('/') => TextReading::Host,
+            Some(end) => {
+                let (name, behind) = value.split_at(end);
+                named(NamedKind::Volume, name, behind)
+            }
+            None => TextReading::Nothing,
+        },
+        NameForm::Mount => TextReading::Unknown,
+    }
+}
+
+/// The container and the alias in a link. Without an alias, it is the name. What an engine shows of links has paths in both.
+fn link(value: &str) -> (&str, &str) {
+    match value.split_once(':') {
+        None => (value, value.trim_start_matches('/')),
+        Some((name, alias)) if name.starts_with('/') => (name, alias.rsplit('/').next().unwrap_or(alias)),
+        Some((name, alias)) => (name, alias),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::bodies::body_of;
+    use crate::api::operation;
+
+    /// What goes up if containers, networks, volumes and images are restricted, and each name is replaced by `<object name>`.
+    fn written(id: &str, body: &str) -> Result<String, BodyFault> {
+        written_if(id, body, |kind| kind != ObjectKind::Service)
+    }
+
+    fn written_if(id: &str, body: &str, restricts: impl Fn(ObjectKind) -> bool) -> Result<String, BodyFault> {
+        written_by(id, body, restricts, false)
+    }
+
+    fn written_by(
+        id: &str,
+        body: &str,
+        restricts: impl Fn(ObjectKind) -> bool,
+        is_whole: bool,
+    ) -> Result<String, BodyFault> {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let shape = body_of(operation(id).unwrap(), &catalogue).unwrap().unwrap();
+        let found = BodyNames::read(body.as_bytes(), &shape, &restricts, is_whole)?;
+        let replacements: Vec<String> =
+            found.names.iter().map(|name| format!("<{:?} {}>", name.object, name.name)).collect();
+        found.write(&replacements).map(|body| String::from_utf8(body).unwrap())
+    }
+
+    #[track_caller]
+    fn check(id: &str, body: &str, expected: &str) {
+        assert_eq!(written(id, body).as_deref(), Ok(expected), "{body}");
+    }
+
+    #[track_caller]
+    fn check_fault(id: &str, body: &str, expected: &BodyFault) {
+        assert_eq!(written(id, body).as_ref(), Err(expected), "{body}");
+    }
+
+    #[test]
+    fn every_name_in_a_body_is_found() {
+        check(
+            "NetworkConnect",
+            r#"{"Container":"web","EndpointConfig":{"NetworkID":"n","Links":["db:data"],"Aliases":["web"]}}"#,
+            r#"{"Container":"<Container web>","EndpointConfig":{"NetworkID":"<Network n>","Links":["<ContainerName db>:data"],"Aliases":["web"]}}"#,
+        );
+        check(
+            "NetworkDisconnect",
+            r#"{"Container": "web", "Force": true}"#,
+            r#"{"Container":"<Container web>","Force":true}"#,
+        );
+        check("NetworkCreate", r#"{"ConfigFrom":{"Network":"n"}}"#, r#"{"ConfigFrom":{"Network":"<Network n>"}}"#);
+        check(
+            "VolumeCreate",
+            r#"{"Name":"v","Labels":{"Name":"w"}}"#,
+            r#"{"Name":"<Volume v>","Labels":{"Name":"w"}}"#,
+        );
+        for (member, name, expected) in [
+            ("Cgroup", "container:a", "container:<Container a>"),
+            ("CgroupnsMode", "container:a", "container:<Container a>"),
+            ("IpcMode", "container:a", "container:<Container a>"),
+            ("IpcMode", "shareable", "shareable"),
+            ("NetworkMode", "container:a:b", "container:<Container a:b>"),
+            ("NetworkMode", "mine", "<Network mine>"),
+            ("NetworkMode", "none", "none"),
+            ("NetworkMode", "Container", "<Network Container>"),
+            ("PidMode", "container:a", "container:<Container a>"),
+            ("UTSMode", "container:a", "container:<Container a>"),
+            ("UsernsMode", "container:a", "container:<Container a>"),
+            ("PidMode", "", ""),
+        ] {
+            let body = |value: &str| format!(r#"{{"HostConfig":{{"{member}":"{value}"}}}}"#);
+            check("ContainerCreate", &body(name), &body(expected));
+        }
+        for (member, name, expected) in [
+            ("Binds", "v:/data:ro", "<Volume v>:/data:ro"),
+            ("Binds", "./host:/data", "<Volume ./host>:/data"),
+            ("Binds", "/data", "/data"),
+            ("Links", "db", "<Container db>:db"),
+            ("Links", "db:data", "<Container db>:data"),
+            ("Links", "/db:/web/data", "<Container /db>:data"),
+            ("VolumesFrom", "db", "<Container db>"),
+            ("VolumesFrom", "db:ro", "<Container db>:ro"),
+        ] {
+            let body = |value: &str| format!(r#"{{"HostConfig":{{"{member}":["{value}"]}}}}"#);
+            check("ContainerCreate", &body(name), &body(expected));
+        }
+        check("ContainerCreate", r#"{"Image":"a:1"}"#, r#"{"Image":"<Image a:1>"}"#);
+        check("ContainerCreate", r#"{"Volumes":{"v:/a":{},"/b":{}}}"#, r#"{"Volumes":{"<Volume v>:/a":{},"/b":{}}}"#);
+        check(
+            "ContainerCreate",
+            r#"{"NetworkingConfig":{"EndpointsConfig":{"n":{"NetworkID":"m"},"default":null}}}"#,
+            r#"{"NetworkingConfig":{"EndpointsConfig":{"<Network n>":{"NetworkID":"<Network m>"},"default":null}}}"#,
+        );
+        let service = |network: &str, image: &str, container: &str| {
+            format!(
+                r#"{{"Networks":[{{"Target":"{network}"}}],"TaskTemplate":{{"ContainerSpec":{{"Image":"{image}"}},"Networks":[{{"Target":"{network}"}}],"NetworkAttachmentSpec":{{"ContainerID":"{container}"}}}}}}"#
+            )
+        };
+        for id in ["ServiceCreate", "ServiceUpdate"] {
+            check(id, &service("n", "i", "c"), &service("<Network n>", "<Image i>", "<Container c>"));
+        }
+    }
+
+    #[test]
+    fn a_mount_is_read_by_its_type() {
+        let body = |mount: &str| format!(r#"{{"HostConfig":{{"Mounts":[{{{mount}}}]}}}}"#);
+        for (mount, expected) in [
+            (r#""Type":"volume","Source":"v""#, r#""Type":"volume","Source":"<Volume v>""#),
+            (r#""Source":"v","TYPE":"volume""#, r#""Source":"<Volume v>","Type":"volume""#),
+            (r#""Type":"volume""#, r#""Type":"volume""#),
+            (r#""Type":"image","Source":"i""#, r#""Type":"image","Source":"<Image i>""#),
+            (r#""Type":"tmpfs","Target":"/v""#, r#""Type":"tmpfs","Target":"/v""#),
+        ] {
+            check("ContainerCreate", &body(mount), &body(expected));
+        }
+        let of_unknown_type = BodyFault::Form("$.HostConfig.Mounts[*].Type".to_owned());
+        for mount in
+            [r#""Source":"v""#, r#""Type":"cluster","Source":"v""#, r#""Type":"Volume","Source":"v""#, r#""Type":1"#]
+        {
+            check_fault("ContainerCreate", &body(mount), &of_unknown_type);
+        }
+        check_fault("ContainerCreate", &body(r#""Type":"tmpfs","type":"volume","Source":"v""#), &BodyFault::Unread);
+    }
+
+    /// Two ways to read a body: what the engine reads must be what was looked up.
+    #[test]
+    fn no_body_can_be_read_in_two_ways() {
+        for name in ["container", "CONTAINER", "\\u0043ontainer"] {
+            let body = format!(r#"{{"{name}":"a"}}"#);
+            check("NetworkConnect", &body, r#"{"Container":"<Container a>"}"#);
+        }
+        // The long s and the Kelvin sign.
+        check(
+            "ContainerCreate",
+            "{\"Ho\u{17f}tConfig\":{\"NetworkMode\":\"n\"}}",
+            r#"{"HostConfig":{"NetworkMode":"<Network n>"}}"#,
+        );
+        check(
+            "NetworkConnect",
+            "{\"EndpointConfig\":{\"Lin\u{212a}s\":[\"a\"]}}",
+            r#"{"EndpointConfig":{"Links":["<ContainerName a>:a"]}}"#,
+        );
+        for (id, body) in [
+            ("NetworkConnect", r#"{"Container":"a","Container":"b"}"#),
+            ("NetworkConnect", r#"{"Container":"a","container":"b"}"#),
+            ("NetworkConnect", r#"{"Container":null,"container":"b"}"#),
+            ("NetworkConnect", r#"{"EndpointConfig":{},"endpointconfig":{"NetworkID":"b"}}"#),
+            ("NetworkConnect", r#"{"Container":"a"}{"Container":"b"}"#),
+            ("NetworkConnect", r#"{"Container":"a"} x"#),
+            ("NetworkConnect", r#"{"Container":"\ud800"}"#),
+            ("NetworkConnect", r#"["Container"]"#),
+            ("NetworkConnect", "null"),
+            ("NetworkConnect", ""),
+            ("NetworkConnect", "{"),
+            ("NetworkConnect", "\u{feff}{}"),
+            ("ContainerCreate", r#"{"Volumes":{"/a":{},"/a":{}}}"#),
+            ("ContainerCreate", "{\"HostConfig\":{},\"Ho\u{17f}tConfig\":{}}"),
+        ] {
+            check_fault(id, body, &BodyFault::Unread);
+        }
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let shape = body_of(operation("NetworkConnect").unwrap(), &catalogue).unwrap().unwrap();
+        assert_eq!(BodyNames::read(b"{\"Container\":\"\xff\"}", &shape, &|_| true, false), Err(BodyFault::Unread));
+        // Two names of one network would be one key.
+        let two = r#"{"NetworkingConfig":{"EndpointsConfig":{"a":{},"b":{}}}}"#;
+        let shape = body_of(operation("ContainerCreate").unwrap(), &catalogue).unwrap().unwrap();
+        let found = BodyNames::read(two.as_bytes(), &shape, &|_| true, false).unwrap();
+        assert_eq!(found.write(&["x".to_owned(), "x".to_owned()]), Err(BodyFault::Unread));
+        assert!(found.write(&["x".to_owned(), "y".to_owned()]).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_known_could_name_something() {
+        let unknown = |path: &str| BodyFault::Unknown(path.to_owned());
+        for (id, body, path) in [
+            ("NetworkConnect", r#"{"Containers":["a"]}"#, "$.Containers"),
+            ("NetworkConnect", r#"{"EndpointConfig":{"New":1}}"#, "$.EndpointConfig.New"),
+            // Engines up to 27 read these at the top if `HostConfig` is not there.
+            ("ContainerCreate", r#"{"NetworkMode":"container:a"}"#, "$.NetworkMode"),
+            ("ContainerCreate", r#"{"HostConfig":null,"Binds":["v:/v"]}"#, "$.Binds"),
+            ("ContainerCreate", r#"{"volumesfrom":["a"]}"#, "$.volumesfrom"),
+            ("ContainerCreate", r#"{"Labels":{"a":{"b":1}}}"#, "$.Labels.*.b"),
+            ("ContainerCreate", r#"{"Hostname":["a"]}"#, "$.Hostname[*]"),
+            ("ContainerCreate", r#"{"Hostname":{"a":1}}"#, "$.Hostname.a"),
+            ("ContainerCreate", r#"{"Cmd":{"a":1}}"#, "$.Cmd.a"),
+        ] {
+            check_fault(id, body, &unknown(path));
+        }
+        for form in ["ns:/proc/1/ns/net", "slirp4netns:a", "Container:a", "bridge:a"] {
+            let fault = BodyFault::Form("$.HostConfig.NetworkMode".to_owned());
+            check_fault("ContainerCreate", &format!(r#"{{"HostConfig":{{"NetworkMode":"{form}"}}}}"#), &fault);
+        }
+        // Clients write what they do not set as null.
+        check("ContainerCreate", r#"{"New":null,"Tty":false}"#, r#"{"Tty":false}"#);
+        let many: Vec<String> = (0..LIMIT + 1).map(|number| format!("\"a{number}\"")).collect();
+        let body = format!(r#"{{"HostConfig":{{"VolumesFrom":[{}]}}}}"#, many.join(","));
+        check_fault("ContainerCreate", &body, &BodyFault::TooMany);
+    }
+
+    #[test]
+    fn what_names_nothing_stays_as_it_is_written() {
+        let body = r#"{"Hostname":"\u0041","Memory":12345678901234567890123,"StopTimeout":1e0,"Env":[ "A=\n" ],"Cmd":"sh","ExposedPorts":{"80/tcp":{}},"Healthcheck":{"Test":null},"HostConfig":{"PortBindings":{"80/tcp":[{"HostIp":"","HostPort":"1"}]},"LogConfig":{"Type":"a","Config":{"b":"c"}},"ConsoleSize":[0,0],"Ulimits":[{"Name":"a","Soft":1}],"Privileged":false}}"#;
+        check("ContainerCreate", body, &body.replace("[ \"", "[\"").replace("\" ]", "\"]"));
+        let named = r#"{"Image":"a","HostConfig":{"NetworkMode":"container:a","Binds":["v:/v"],"Links":["/a:/b/c"]}}"#;
+        for kind in ObjectKind::ALL {
+            let up = written_if("ContainerCreate", named, |restricted| restricted == kind).unwrap();
+            let replaced = up.matches('<').count();
+            let expected = match kind {
+                ObjectKind::Container => 2,
+                ObjectKind::Image | ObjectKind::Volume => 1,
+                ObjectKind::Network | ObjectKind::Service => 0,
+            };
+            assert_eq!(replaced, expected, "{kind}: {up}");
+        }
+    }
+
+    #[test]
+    fn what_reaches_the_host_needs_the_profile() {
+        let host = |member: &str, value: &str| format!(r#"{{"HostConfig":{{"{member}":{value}}}}}"#);
+        for (member, value) in [
+            ("Privileged", "true"),
+            ("Privileged", "1"),
+            ("CapAdd", r#"["ALL"]"#),
+            ("CapAdd", r#""ALL""#),
+            ("Devices", r#"[{"PathOnHost":"/dev/sda"}]"#),
+            ("SecurityOpt", r#"["apparmor=unconfined"]"#),
+            ("MaskedPaths", "[]"),
+            ("ReadonlyPaths", "[ ]"),
+            ("Runtime", r#""other""#),
+            ("CgroupParent", r#""/""#),
+            ("Annotations", r#"{"a":"b"}"#),
+            ("NetworkMode", r#""host""#),
+            ("PidMode", r#""host""#),
+            ("IpcMode", r#""host""#),
+            ("UsernsMode", r#""host""#),
+            ("Binds", r#"["/:/host"]"#),
+            ("Mounts", r#"[{"Type":"bind","Source":"/"}]"#),
+            ("Mounts", r#"[{"type":"bind","source":"/"}]"#),
+            ("Mounts", r#"[{"Type":"volume","VolumeOptions":{"DriverConfig":{"Options":{"device":"/"}}}}]"#),
+        ] {
+            let body = host(member, value);
+            for restricted in [ObjectKind::Container, ObjectKind::Volume, ObjectKind::Network, ObjectKind::Image] {
+                let refused = written_if("ContainerCreate", &body, |kind| kind == restricted);
+                assert!(matches!(&refused, Err(BodyFault::Host(path)) if path.contains(member)), "{body} {refused:?}");
+            }
+            let up = written_by("ContainerCreate", &body, |_| true, true);
+            assert!(up.is_ok(), "{body}: {up:?}");
+        }
+        for (member, value) in [
+            ("Privileged", "false"),
+            ("CapAdd", "[ ]"),
+            ("Devices", "null"),
+            ("MaskedPaths", "null"),
+            ("Annotations", "{ }"),
+            ("Runtime", r#""runc""#),
+            ("CgroupParent", r#""""#),
+            ("PidMode", r#""private""#),
+        ] {
+            assert!(written("ContainerCreate", &host(member, value)).is_ok(), "{member} {value}");
+        }
+        for body in [r#"{"Driver":"nfs"}"#, r#"{"DriverOpts":{"o":"bind"}}"#, r#"{"ClusterVolumeSpec":{"Group":"a"}}"#]
+        {
+            assert!(matches!(written("VolumeCreate", body), Err(BodyFault::Host(_))), "{body}");
+        }
+        check("VolumeCreate", r#"{"Driver":"local","DriverOpts":{}}"#, r#"{"Driver":"local","DriverOpts":{}}"#);
+    }
+
+    /// What the profile lets pass whole is looked up all the same, where its form is known.
+    #[test]
+    fn a_body_that_passes_whole_has_its_names_replaced() {
+        let body = r#"{"Image":"a","New":{"B":[1]},"HostConfig":{"NetworkMode":"ns:/a","PidMode":"container:a","Binds":["/a:/b","v:/b"]}}"#;
+        let up = written_by("ContainerCreate", body, |_| true, true).unwrap();
+        let expected = body.replace(r#""Image":"a""#, r#""Image":"<Image a>""#);
+        let expected = expected.replace("container:a", "container:<Container a>").replace("\"v:/b", "\"<Volume v>:/b");
+        assert_eq!(up, expected);
+        assert_eq!(written_by("ContainerCreate", r#"{"New":1,"New":2}"#, |_| true, true), Err(BodyFault::Unread));
+    }
+
+    /// The members that the docker command sends, whose zeros stand for nothing.
+    #[test]
+    fn the_body_of_the_docker_command_is_known() {
+        let body = r#"{"Hostname":"","Domainname":"","User":"","AttachStdin":false,"AttachStdout":true,"AttachStderr":true,"Tty":false,"OpenStdin":false,"StdinOnce":false,"Env":null,"Cmd":["sleep","1"],"Image":"busybox","Volumes":{},"WorkingDir":"","Entrypoint":null,"OnBuild":null,"Labels":{},"HostConfig":{"Binds":null,"ContainerIDFile":"","LogConfig":{"Type":"","Config":{}},"NetworkMode":"default","PortBindings":{},"RestartPolicy":{"Name":"no","MaximumRetryCount":0},"AutoRemove":false,"VolumeDriver":"","VolumesFrom":null,"ConsoleSize":[0,0],"CapAdd":null,"CapDrop":null,"CgroupnsMode":"","Dns":[],"DnsOptions":[],"DnsSearch":[],"ExtraHosts":null,"GroupAdd":null,"IpcMode":"","Cgroup":"","Links":null,"OomScoreAdj":0,"PidMode":"","Privileged":false,"PublishAllPorts":false,"ReadonlyRootfs":false,"SecurityOpt":null,"UTSMode":"","UsernsMode":"","ShmSize":0,"Isolation":"","CpuShares":0,"Memory":0,"NanoCpus":0,"CgroupParent":"","BlkioWeight":0,"BlkioWeightDevice":[],"BlkioDeviceReadBps":[],"BlkioDeviceWriteBps":[],"BlkioDeviceReadIOps":[],"BlkioDeviceWriteIOps":[],"CpuPeriod":0,"CpuQuota":0,"CpuRealtimePeriod":0,"CpuRealtimeRuntime":0,"CpusetCpus":"","CpusetMems":"","Devices":[],"DeviceCgroupRules":null,"DeviceRequests":null,"KernelMemory":0,"KernelMemoryTCP":0,"MemoryReservation":0,"MemorySwap":0,"MemorySwappiness":-1,"OomKillDisable":false,"PidsLimit":0,"Ulimits":null,"CpuCount":0,"CpuPercent":0,"IOMaximumIOps":0,"IOMaximumBandwidth":0,"MaskedPaths":null,"ReadonlyPaths":null},"NetworkingConfig":{"EndpointsConfig":{"default":{"IPAMConfig":null,"Links":null,"Aliases":null,"MacAddress":"","DriverOpts":null,"GwPriority":0,"NetworkID":"","EndpointID":"","Gateway":"","IPAddress":"","IPPrefixLen":0,"IPv6Gateway":"","GlobalIPv6Address":"","GlobalIPv6PrefixLen":0,"DNSNames":null}}}}"#;
+        // Podman writes this name in another case than Docker. Both read both.
+        let expected =
+            body.replace(r#""Image":"busybox""#, r#""Image":"<Image busybox>""#).replace("NanoCpus", "NanoCPUs");
+        check("ContainerCreate", body, &expected);
+    }
+}

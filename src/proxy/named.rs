@@ -1,0 +1,211 @@
+//! Requests whose bodies name objects, for a profile that shows only some of them.
+//!
+//! Every name is looked up as one in a path is, and goes up as the whole id of what the client sees. A name of nothing that the
+//! client sees, hidden or absent, goes up as an id that nothing has: so the engine itself says what it says of absent objects.
+
+use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::hash::{BuildHasher, Hasher};
+use std::sync::{Arc, LazyLock};
+
+use hyper::body::Bytes;
+
+use super::body_names::{BodyNames, NameInBody, NamedKind};
+use super::exchange::{ClientRequest, STREAM_REQUEST_LIMIT, collect};
+use super::members::member;
+use super::objects::Search;
+use super::{Error, Proxy, work};
+use crate::api::Operation;
+use crate::api::bodies::{BodyFault, BodyShape};
+use crate::api::familiar;
+use crate::api::objects::ObjectKind;
+use crate::visibility::{SeenObject, read_object};
+
+/// An id that nothing has: 64 hexadecimal digits that are new in each run, so that nobody can give it to something as a name.
+static ABSENT: LazyLock<String> = LazyLock::new(|| {
+    let digits = |_| format!("{:016x}", RandomState::new().build_hasher().finish());
+    (0..4).map(digits).collect()
+});
+
+impl Proxy {
+    /// The request with a body in which all names are whole ids of objects that the client sees.
+    ///
+    /// # Errors
+    /// [`Error::Body`] if the body is refused; any error of the connection to the engine.
+    pub(super) async fn with_names(
+        &self,
+        search: Search<'_>,
+        mut request: ClientRequest,
+        shape: &Arc<BodyShape>,
+    ) -> Result<ClientRequest, Error> {
+        let Some(body) = request.body.take() else { return Ok(request) };
+        let mut memory = self.memory.admit().await?;
+        let body = collect(body, STREAM_REQUEST_LIMIT, &mut memory).await?;
+        // The names and the new body beside it.
+        memory.grow(2 * body.len(), memory.enough(body.len(), 6 * body.len())).await?;
+        let operation = search.route.operation;
+        // A service is sent back as it was shown, whatever it has already.
+        let is_whole = operation.edits().is_some() || self.policy.profile().contents(operation).is_whole();
+        let (shape_of, visibility) = (shape.clone(), self.policy.visibility().clone());
+        let (is_long, length) = (work::is_long(body.len(), false), body.len());
+        let read = move || BodyNames::read(&body, &shape_of, &|kind| visibility.restricts(kind), is_whole);
+        let found = if is_long { work::on_helper(search.client, read).await } else { read() };
+        let refused = |fault: BodyFault| self.body_error(operation, fault);
+        let found = found.map_err(refused)?;
+        let known = self.known_names(search, shape, &found).await?;
+        let mut replaced: HashMap<(NamedKind, &str), String> = HashMap::new();
+        for name in &found.names {
+            let key = (name.object, name.name.as_str());
+            let Entry::Vacant(entry) = replaced.entry(key) else { continue };
+            let is_known = known.iter().any(|known| (known.object, known.name.as_str()) == key);
+            entry.insert(if is_known { name.name.clone() } else { self.replacement(search, name).await? });
+        }
+        let replacements: Vec<String> =
+            found.names.iter().filter_map(|name| replaced.get(&(name.object, name.name.as_str())).cloned()).collect();
+        let body = found.write(&replacements).map_err(refused)?;
+        memory.settle(length + body.len());
+        request.restored = Some(Bytes::from(body));
+        Ok(request)
+    }
+
+    fn body_error(&self, operation: &Operation, fault: BodyFault) -> Error {
+        let refusal = self.policy.body_refusal(operation, &fault);
+        Error::Body { fault: Box::new(fault), refusal }
+    }
+
+    /// The names that a service has already, which its update may send back. None of any other operation.
+    async fn known_names(
+        &self,
+        search: Search<'_>,
+        shape: &Arc<BodyShape>,
+        found: &BodyNames,
+    ) -> Result<Vec<NameInBody>, Error> {
+        let Search { route, client, .. } = search;
+        if found.names.is_empty() || route.operation.edits().is_none() {
+            return Ok(Vec::new());
+        }
+        let (shape, visibility) = (shape.clone(), self.policy.visibility().clone());
+        let names = move |document: &[u8]| {
+            let document = str::from_utf8(document).ok()?;
+            // A client may go back to the one before.
+            let specs = ["Spec", "PreviousSpec"].into_iter().filter_map(|name| member(document, name).ok().flatten());
+            let restricts = |kind| visibility.restricts(kind);
+            let read = |spec: &str| BodyNames::read(spec.as_bytes(), &shape, &restricts, true).ok();
+            Some(specs.filter_map(read).flat_map(|spec| spec.names).collect())
+        };
+        Ok(self.read(route, "ServiceInspect", &route.name, client, names).await?.unwrap_or_default())
+    }
+
+    /// What goes up in place of a name.
+    async fn replacement(&self, search: Search<'_>, name: &NameInBody) -> Result<String, Error> {
+        let (text, operation) = (name.name.as_str(), search.route.operation);
+        let found = match name.object {
+            NamedKind::Container => self.container_in_body(search, text).await?,
+            NamedKind::ContainerName => match self.container_in_body(search, text).await? {
+                Some(id) => self.seen_again(search, &id).await?.and_then(|seen| seen.facts.names.into_iter().next()),
+                None => None,
+            },
+            NamedKind::Network if text.contains('/') => None,
+            NamedKind::Network => self.object(search, ObjectKind::Network, text).await?.map(|seen| seen.id),
+            NamedKind::Image if !is_reference(text) => None,
+            NamedKind::Image => {
+                let seen = self.object(search, ObjectKind::Image, text).await?;
+                seen.map(|seen| reference_of(seen, text))
+            }
+            NamedKind::Volume => self.volume_in_body(search, text).await?,
+        };
+        match (found, name.object) {
+            (Some(found), _) => Ok(found),
+            (None, NamedKind::Container | NamedKind::ContainerName | NamedKind::Network) => Ok(ABSENT.clone()),
+            (None, NamedKind::Image) if operation.id == "ContainerCreate" => Ok(format!("sha256:{}", *ABSENT)),
+            // A service is made all the same, and a volume with it.
+            (None, NamedKind::Image) => Err(self.body_error(operation, BodyFault::NotShown(ObjectKind::Image))),
+            (None, NamedKind::Volume) => Err(self.body_error(operation, BodyFault::NotShown(ObjectKind::Volume))),
+        }
+    }
+
+    async fn container_in_body(&self, search: Search<'_>, text: &str) -> Result<Option<String>, Error> {
+        let name = text.strip_prefix('/').unwrap_or(text);
+        if is_name(name) { self.container(search, name).await } else { Ok(None) }
+    }
+
+    /// A container that was found, with what it is called now.
+    async fn seen_again(&self, search: Search<'_>, id: &str) -> Result<Option<SeenObject>, Error> {
+        let kind = ObjectKind::Container;
+        let read = move |document: &[u8]| read_object(kind, document);
+        let seen = self.read(search.route, "ContainerInspect", id, search.client, read).await?;
+        Ok(seen.filter(|seen| self.allows(search, kind, seen, false)))
+    }
+
+    /// The name of a volume that the client sees, or would see if it were made.
+    async fn volume_in_body(&self, search: Search<'_>, text: &str) -> Result<Option<String>, Error> {
+        let kind = ObjectKind::Volume;
+        if !is_name(text) {
+            return Ok(None);
+        }
+        let seen = self.object(search, kind, text).await?;
+        let by_name = || self.policy.visibility().shows_by_name(kind, text).then(|| text.to_owned());
+        Ok(seen.map(|seen| seen.id).or_else(by_name))
+    }
+}
+
+/// Whether engines accept a text as the name of a container or a volume.
+fn is_name(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric()) && text.bytes().all(is_part)
+}
+
+/// Whether a text can be the reference of an image, and so the part of a path.
+fn is_reference(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'/' | b':' | b'@');
+    text.bytes().all(is_part) && !text.split('/').any(|part| ["", ".", ".."].contains(&part))
+}
+
+/// What goes up for an image: its reference if that is how the client names it, because what is made of it shows that; its id
+/// if the client wrote the start of that.
+fn reference_of(seen: SeenObject, text: &str) -> String {
+    let wanted = familiar(text);
+    if seen.facts.names.iter().any(|name| familiar(name) == wanted) { text.to_owned() } else { seen.id }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_else_is_a_name() {
+        for (text, name, reference) in [
+            ("web", true, true),
+            ("web-1.a_b", true, true),
+            ("", false, false),
+            (".", false, false),
+            ("..", false, false),
+            ("a/b", false, true),
+            ("a/../b", false, false),
+            ("a//b", false, false),
+            ("a:1", false, true),
+            ("sha256:ab", false, true),
+            ("a?b", false, false),
+            ("a b", false, false),
+            ("a%2fb", false, false),
+            ("é", false, false),
+        ] {
+            assert_eq!((is_name(text), is_reference(text)), (name, reference), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_image_keeps_a_reference_and_not_the_start_of_an_id() {
+        let seen = || {
+            let facts = crate::visibility::Facts { names: vec!["web:1".to_owned()], ..Default::default() };
+            SeenObject { id: "sha256:abcd".to_owned(), facts }
+        };
+        assert_eq!(reference_of(seen(), "docker.io/library/web:1"), "docker.io/library/web:1");
+        assert_eq!(reference_of(seen(), "ab"), "sha256:abcd");
+    }
+
+    #[test]
+    fn the_absent_id_is_a_whole_id() {
+        assert!(ABSENT.len() == 64 && ABSENT.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    }
+}

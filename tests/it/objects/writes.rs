@@ -1,0 +1,343 @@
+//! Writes whose bodies name objects, through profiles that show only some: hidden ones are absent there, too.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::world::{Numbers, World, network_name, volume_name};
+use super::{BY_LABEL, BY_NAME, BY_USE, Counts, OPEN, Stage, hidden, names, pair, policy, small_world, visible};
+use crate::harness::{Test, tests};
+use crate::support::client::{closing_get, status};
+use crate::support::daemon::{self, Reply};
+
+pub(crate) const TESTS: &[Test] = tests![
+    hidden_objects_change_no_write,
+    names_in_bodies_go_up_as_whole_ids,
+    a_body_is_written_anew,
+    an_absent_name_gives_the_answer_of_the_engine,
+    a_volume_must_be_there_or_shown_by_its_name,
+    a_service_keeps_what_it_names,
+    a_body_reaches_the_host_only_if_the_profile_says_so
+];
+
+/// How many pairs of engines are compared, and how many writes go to each.
+const WRITE_PAIRS: usize = 60;
+const WRITES: usize = 14;
+
+/// A request with a body.
+pub(super) fn post(target: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// The body of a request.
+fn body_of(request: &str) -> Value {
+    let body = request.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {request}"))
+}
+
+fn texts(value: &Value) -> Vec<&str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// The containers that a body names, in the ways of the engine.
+fn containers_in(body: &Value) -> Vec<String> {
+    let host = &body["HostConfig"];
+    let modes = ["NetworkMode", "PidMode", "IpcMode"].iter().filter_map(|mode| host[*mode].as_str());
+    let modes = modes.filter_map(|mode| mode.strip_prefix("container:"));
+    let listed = ["Links", "VolumesFrom"].iter().flat_map(|list| texts(&host[*list]));
+    let listed = listed.filter_map(|text| text.split(':').next());
+    let own = body["Container"].as_str();
+    modes.chain(listed).chain(own).map(str::to_owned).collect()
+}
+
+/// What an engine with these objects answers to a write.
+pub(super) fn answer(world: &World, request: &str) -> Option<Reply> {
+    let target = request.strip_prefix("POST ")?.split(' ').next()?;
+    let path = target.split('?').next()?;
+    let parts: Vec<&str> = path.split('/').skip(2).collect();
+    let body = match parts[..] {
+        ["networks", _, "connect" | "disconnect"] | [_, "create"] => body_of(request),
+        _ => return None,
+    };
+    let has_network = |name: &str| matches!(name, "default" | "none" | "bridge") || world.has_network(name);
+    let host = &body["HostConfig"];
+    let mode = host["NetworkMode"].as_str().filter(|mode| !mode.is_empty() && !mode.contains(':'));
+    let endpoints = body["NetworkingConfig"]["EndpointsConfig"].as_object();
+    let endpoints = endpoints.into_iter().flat_map(|endpoints| endpoints.keys().map(String::as_str));
+    let ids = [&body["EndpointConfig"]["NetworkID"]].into_iter().filter_map(Value::as_str).filter(|id| !id.is_empty());
+    let target = body["ConfigFrom"]["Network"].as_str();
+    let image = body["Image"].as_str().filter(|image| !world.has_image(image));
+    let absent = containers_in(&body).into_iter().find(|name| world.find(name).len() != 1);
+    let no_network = mode.into_iter().chain(endpoints).chain(ids).chain(target).find(|name| !has_network(name));
+    Some(match (absent, no_network, image) {
+        (Some(name), _, _) => {
+            daemon::with_status("404 Not Found", &json!({"message": format!("No such container: {name}")}).to_string())
+        }
+        (None, Some(name), _) => {
+            daemon::with_status("404 Not Found", &json!({"message": format!("network {name} not found")}).to_string())
+        }
+        (None, None, Some(name)) => {
+            daemon::with_status("404 Not Found", &json!({"message": format!("No such image: {name}")}).to_string())
+        }
+        (None, None, None) if parts[1] == "create" => {
+            let made = json!({"Id": "e".repeat(64), "ID": "e", "Name": body["Name"], "Warnings": []});
+            daemon::with_status("201 Created", &made.to_string())
+        }
+        (None, None, None) => Reply::Keep(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec()),
+    })
+}
+
+/// A write whose body may name what is hidden.
+fn write(worlds: &[World; 2], numbers: &mut Numbers) -> String {
+    let container = names(worlds, numbers);
+    let number = numbers.below(8);
+    let (network, volume, image) = (network_name(number), volume_name(number), format!("image{number}:1"));
+    let spelled = ["Container", "container", "CONTAINER"][numbers.below(3)];
+    match numbers.below(14) {
+        0 => post(&format!("/networks/{network}/connect"), &json!({ spelled: container }).to_string()),
+        1 => post(
+            &format!("/networks/{network}/connect"),
+            &json!({ spelled: container, "EndpointConfig": {"Links": [format!("{container}:a")], "NetworkID": network} }).to_string(),
+        ),
+        2 => post(&format!("/networks/{network}/disconnect"), &json!({ spelled: container, "Force": true }).to_string()),
+        3 => post(
+            "/networks/network1/connect",
+            &format!(r#"{{"Container":"web-0","{spelled}":"{container}"}}"#),
+        ),
+        4 => post("/volumes/create", &json!({ "Name": volume }).to_string()),
+        5 => post("/networks/create", &json!({ "Name": "new", "ConfigFrom": {"Network": network} }).to_string()),
+        kind => {
+            let mut body = json!({ "Image": image, "HostConfig": {} });
+            let host = &mut body["HostConfig"];
+            match kind {
+                6 => host["NetworkMode"] = json!(format!("container:{container}")),
+                7 => host["VolumesFrom"] = json!([format!("{container}:ro")]),
+                8 => host["Links"] = json!([container]),
+                9 => host["PidMode"] = json!(format!("container:{container}")),
+                10 => host["Binds"] = json!([format!("{volume}:/data")]),
+                11 => host["Mounts"] = json!([{"Type": "volume", "Source": volume, "Target": "/data"}]),
+                12 => body["NetworkingConfig"] = json!({"EndpointsConfig": {network: {}}}),
+                _ => body["networkmode"] = json!(format!("container:{container}")),
+            }
+            post("/containers/create?name=new", &body.to_string())
+        }
+    }
+}
+
+fn hidden_objects_change_no_write() {
+    let texts = [format!("{OPEN}{BY_LABEL}{BY_USE}"), format!("{OPEN}{BY_LABEL}"), format!("{OPEN}{BY_NAME}{BY_USE}")];
+    let stage = Stage::new(texts.iter().map(|text| policy(&format!("profile: p\n{text}"), "p")).collect());
+    assert!(stage.ask(0, &closing_get("/_ping")).contains("api-version: 1.51"));
+    let mut counts = Counts::default();
+    for seed in 0..WRITE_PAIRS as u64 {
+        let worlds = pair(seed);
+        let mut numbers = Numbers::new(seed ^ 0xb0d1);
+        let requests: Vec<(usize, String)> =
+            (0..WRITES).map(|_| (numbers.below(3), write(&worlds, &mut numbers))).collect();
+        counts.compare_requests(&stage, &worlds, &requests, seed);
+    }
+    check_sent(&stage);
+    let Counts { compared, found, denied } = counts;
+    assert!(
+        compared == WRITE_PAIRS * WRITES && found > compared / 10 && denied < compared / 2,
+        "{compared} {found} {denied}"
+    );
+}
+
+/// Every container in a body that went up is named by a whole id, which is none of a hidden one.
+fn check_sent(stage: &Stage) {
+    let hidden: BTreeSet<String> = (0..WRITE_PAIRS as u64)
+        .flat_map(|seed| pair(seed).map(|world| world.containers))
+        .flatten()
+        .filter(|container| !container.name.starts_with("web-"))
+        .map(|container| container.id)
+        .collect();
+    let requests = stage.bench.daemon.requests();
+    let mut named = 0;
+    for request in requests.iter().filter(|request| request.starts_with("POST ")) {
+        for name in containers_in(&body_of(request)) {
+            assert!(name.len() == 64 && !hidden.contains(&name), "{request}");
+            named += 1;
+        }
+    }
+    assert!(named > 100, "{named}");
+}
+
+/// The requests that went up with a body, each with its target and its body.
+fn sent_bodies(stage: &Stage) -> Vec<(String, Value)> {
+    let requests = stage.bench.daemon.requests();
+    let posts = requests.iter().filter(|request| request.starts_with("POST "));
+    posts.map(|request| (request.split(' ').nth(1).unwrap().to_owned(), body_of(request))).collect()
+}
+
+fn names_in_bodies_go_up_as_whole_ids() {
+    let stage = Stage::of(&format!("{OPEN}{BY_NAME}networks: {{only: [{{name: \"network*\"}}]}}\n"));
+    let world = small_world();
+    stage.show(&world);
+    let id = world.containers[0].id.clone();
+    for name in ["web-1", "/web-1", &id[..7], &id] {
+        for (target, body, pointer, expected) in [
+            ("/networks/network1/connect", json!({ "Container": name }), "/Container", id.clone()),
+            ("/networks/network1/disconnect", json!({ "container": name }), "/Container", id.clone()),
+            (
+                "/networks/network1/connect",
+                json!({ "Container": "web-2", "EndpointConfig": {"Links": [format!("{name}:a")]} }),
+                "/EndpointConfig/Links/0",
+                // It is looked up by name, by the container that has the link.
+                "web-1:a".to_owned(),
+            ),
+            (
+                "/containers/create",
+                json!({ "Image": "image1:1", "HostConfig": {"NetworkMode": format!("container:{name}")} }),
+                "/HostConfig/NetworkMode",
+                format!("container:{id}"),
+            ),
+            (
+                "/containers/create",
+                json!({ "Image": "image1:1", "HostConfig": {"VolumesFrom": [format!("{name}:ro")]} }),
+                "/HostConfig/VolumesFrom/0",
+                format!("{id}:ro"),
+            ),
+        ] {
+            let answer = stage.ask(0, &post(target, &body.to_string()));
+            assert!(status(&answer) < 300, "{target} {body}: {answer}");
+            let (_, up) = sent_bodies(&stage).pop().unwrap();
+            assert_eq!(up.pointer(pointer), Some(&json!(expected)), "{target} {body}: {up}");
+        }
+    }
+    let body = json!({ "Image": "image1:1", "HostConfig": {"NetworkMode": "network1"},
+                       "NetworkingConfig": {"EndpointsConfig": {"network1": {"NetworkID": "network1"}}} });
+    assert_eq!(status(&stage.ask(0, &post("/containers/create", &body.to_string()))), 201);
+    let (_, up) = sent_bodies(&stage).pop().unwrap();
+    let network = up["HostConfig"]["NetworkMode"].as_str().unwrap().to_owned();
+    assert!(network.len() == 64, "{up}");
+    assert_eq!(up["NetworkingConfig"]["EndpointsConfig"][&network]["NetworkID"], json!(network), "{up}");
+}
+
+/// What the engine reads is what was looked up.
+fn a_body_is_written_anew() {
+    let stage = Stage::of(&format!("{OPEN}{BY_NAME}"));
+    stage.show(&small_world());
+    for (body, expected) in [
+        (r#"{"Container":"web-1","container":"secret-1"}"#, 400),
+        (r#"{"Container":"web-1","Container":"secret-1"}"#, 400),
+        (r#"{"Container":"web-1"}{"Container":"secret-1"}"#, 400),
+        (r#"{"Container":"web-1","Targets":["secret-1"]}"#, 403),
+        (r#"["web-1"]"#, 400),
+        ("null", 400),
+    ] {
+        let answer = stage.ask(0, &post("/networks/network1/connect", body));
+        assert_eq!(status(&answer), expected, "{body}: {answer}");
+        assert!(sent_bodies(&stage).is_empty(), "{body}");
+    }
+    let deprecated = r#"{"Image":"image1:1","HostConfig":null,"NetworkMode":"container:secret-1"}"#;
+    let answer = stage.ask(0, &post("/containers/create", deprecated));
+    assert!(status(&answer) == 403 && answer.contains("$.NetworkMode"), "{answer}");
+    let long = format!(r#"{{"Container":"web-1","EndpointConfig":{{"Aliases":["{}"]}}}}"#, "a".repeat(2 << 20));
+    assert_eq!(status(&stage.ask(0, &post("/networks/network1/connect", &long))), 413);
+}
+
+/// The status and the words are the engine's, and the same for what is hidden.
+fn an_absent_name_gives_the_answer_of_the_engine() {
+    let stage = Stage::of(&format!("{OPEN}{BY_LABEL}"));
+    let world = small_world();
+    stage.show(&world);
+    let secret = &world.containers.iter().find(|one| one.name == "secret-1").unwrap().id;
+    for body in [
+        json!({ "Container": "NAME" }),
+        json!({ "Image": "image1:1", "HostConfig": {"NetworkMode": "container:NAME"} }),
+        json!({ "Image": "image1:1", "HostConfig": {"Links": ["NAME:a"]} }),
+    ] {
+        let target = if body["Image"].is_null() { "/networks/network1/connect" } else { "/containers/create" };
+        let of = |name: &str| stage.ask(0, &post(target, &body.to_string().replace("NAME", name)));
+        let absent = of("absent");
+        assert!(status(&absent) == 404 && absent.contains("No such container"), "{absent}");
+        for name in ["secret-1", secret, &secret[..9], "abc", "a/b", "../../info", "~", "web-1/alias"] {
+            assert_eq!(of(name), absent, "{name}");
+        }
+    }
+}
+
+fn a_volume_must_be_there_or_shown_by_its_name() {
+    let body = |volume: &str| json!({ "Image": "image1:1", "HostConfig": {"Binds": [format!("{volume}:/v")]} });
+    let create = |stage: &Stage, volume: &str| {
+        let made = stage.ask(0, &post("/containers/create", &body(volume).to_string()));
+        let named = stage.ask(0, &post("/volumes/create", &json!({ "Name": volume }).to_string()));
+        (status(&made), status(&named))
+    };
+    let by_use = Stage::of(&format!("{OPEN}{BY_NAME}volumes: {{only: used}}\n"));
+    let world = small_world();
+    by_use.show(&world);
+    let shown = world.containers.iter().filter(|one| one.name.starts_with("web-"));
+    let used: Vec<String> = shown.flat_map(|one| &one.volumes).map(|number| volume_name(*number)).collect();
+    let unused = (0..6).map(volume_name).find(|name| !used.contains(name)).unwrap();
+    assert_eq!(create(&by_use, used.first().unwrap()), (201, 201));
+    let of = |name: &str| by_use.ask(0, &post("/containers/create", &body(name).to_string()));
+    assert_eq!(of(&unused), of("absent"));
+    assert!(status(&of("absent")) == 403, "{}", of("absent"));
+    // One without a name is new.
+    assert_eq!(status(&by_use.ask(0, &post("/volumes/create", "{}"))), 201);
+    let by_name = Stage::of(&format!("{OPEN}volumes: {{only: [{{name: \"volume*\"}}], never: [{{name: \"*1\"}}]}}\n"));
+    by_name.show(&world);
+    assert_eq!(create(&by_name, "volume-new"), (201, 201));
+    assert_eq!(create(&by_name, "volume1"), (403, 403));
+    assert_eq!(create(&by_name, "other"), (403, 403));
+}
+
+fn a_service_keeps_what_it_names() {
+    let spec = json!({ "Name": "web", "Networks": [{"Target": "hidden-net"}],
+                       "TaskTemplate": {"ContainerSpec": {"Image": "reg.test/web:1", "Mounts": [{"Type": "bind", "Source": "/srv"}]}} });
+    let service = json!({ "ID": "s".repeat(25), "Version": {"Index": 7}, "Spec": spec });
+    let shown = service.clone();
+    let stage = Stage::answering(
+        &format!("{OPEN}networks: {{only: [{{name: shop}}]}}\nimages: {{only: [{{reference: shop}}]}}\n"),
+        move |request| {
+            let target = request.split(' ').nth(1).unwrap();
+            match target.split('?').next().unwrap().split('/').skip(2).collect::<Vec<_>>()[..] {
+                ["services", _] => daemon::json(&shown.to_string()),
+                ["services", _, "update"] => daemon::json(r#"{"Warnings":null}"#),
+                ["networks", "shop"] => daemon::json(&json!({"Id": "b".repeat(64), "Name": "shop"}).to_string()),
+                _ => daemon::with_status("404 Not Found", r#"{"message":"absent"}"#),
+            }
+        },
+    );
+    let update = |spec: &Value| stage.ask(0, &post("/v1.44/services/web/update?version=7", &spec.to_string()));
+    assert_eq!(status(&update(&spec)), 200, "{}", update(&spec));
+    assert_eq!(sent_bodies(&stage).pop().unwrap().1, spec);
+    let mut more = spec.clone();
+    more["Networks"] = json!([{"Target": "hidden-net"}, {"Target": "shop"}, {"Target": "hidden-too"}]);
+    assert_eq!(status(&update(&more)), 200);
+    let up = sent_bodies(&stage).pop().unwrap().1;
+    assert_eq!(
+        (&up["Networks"][0]["Target"], &up["Networks"][1]["Target"]),
+        (&json!("hidden-net"), &json!("b".repeat(64)))
+    );
+    assert!(up["Networks"][2]["Target"].as_str().is_some_and(|id| id.len() == 64 && id != "b".repeat(64)), "{up}");
+    let mut image = spec.clone();
+    image["TaskTemplate"]["ContainerSpec"]["Image"] = json!("hidden");
+    let refused = update(&image);
+    assert!(status(&refused) == 403 && refused.contains("shows only some images"), "{refused}");
+}
+
+fn a_body_reaches_the_host_only_if_the_profile_says_so() {
+    let body = json!({ "Image": "image1:1", "HostConfig": {"Binds": ["/:/host"], "Privileged": true} }).to_string();
+    for (parameters, expected) in [("all", 201), ("[name]", 403)] {
+        let profile =
+            format!("allow: all\nshow: all\nparameters: {{ContainerCreate: {parameters}}}\n{BY_LABEL}{BY_USE}");
+        let stage = Stage::of(&profile);
+        let mut numbers = Numbers::new(3);
+        let mut container = visible(&mut numbers, 1, 1);
+        container.image = 1;
+        let other = hidden(&mut numbers, 1, 2);
+        stage.show(&World::default().with(&[container, other]));
+        let answer = stage.ask(0, &post("/containers/create", &body));
+        assert_eq!(status(&answer), expected, "{answer}");
+        if expected == 403 {
+            let opens = "reaches the host, where nothing is hidden (parameters: {ContainerCreate: all} opens it)";
+            assert!(answer.contains(opens), "{answer}");
+        }
+    }
+}
