@@ -443,8 +443,8 @@ impl Socket {
 }
 
 impl Socket {
-    /// Waits until the other side has ended its direction.
-    async fn ended(&self) {
+    /// Waits until the other side has ended its direction. Cancel safety: nothing is lost.
+    pub async fn ended(&self) {
         // Of this interest, only the end is reported, whether or not bytes have arrived.
         while let Ok(ready) = self.ready(Interest::PRIORITY).await {
             if ready.is_read_closed() {

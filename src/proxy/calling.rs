@@ -150,12 +150,13 @@ fn groups_of(pid: u32, uid: Option<u32>) -> Option<(String, Vec<String>)> {
     is_same.then(|| (before, text.lines().map(str::to_owned).collect()))
 }
 
-/// The id in a part of the path of a control group: `ID`, `docker-ID.scope`, `libpod-ID.scope`.
+/// The id at the end of a part of the path of a control group: `ID`, `docker-ID.scope`, `libpod-payload-ID`. What is before it
+/// does not matter: the group must be that of the container with this id.
 fn id_in(part: &str) -> Option<&str> {
     let part = part.strip_suffix(".scope").unwrap_or(part);
-    let id = ["docker-", "libpod-"].iter().find_map(|prefix| part.strip_prefix(prefix)).unwrap_or(part);
+    let (before, id) = part.split_at_checked(part.len().checked_sub(ID_LENGTH)?)?;
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    Some(id).filter(|id| id.len() == ID_LENGTH && id.bytes().all(is_digit))
+    Some(id).filter(|_| before.is_empty() || before.ends_with(['-', ':'])).filter(|id| id.bytes().all(is_digit))
 }
 
 /// The ids in the paths of control groups, each once, the outermost first.
@@ -205,8 +206,14 @@ mod tests {
             (id.clone(), true),
             (format!("docker-{id}.scope"), true),
             (format!("libpod-{id}.scope"), true),
-            (format!("libpod-conmon-{id}.scope"), false),
+            (format!("libpod-payload-{id}"), true),
+            (format!("cri-containerd-{id}.scope"), true),
+            (format!("system.slice:docker:{id}"), true),
             (format!("x{id}"), false),
+            (format!("docker-{id}.scope2"), false),
+            (format!("docker-{id}-x"), false),
+            (format!("docker-{}.scope", &id[2..]), false),
+            ("é".repeat(40), false),
             (id.to_uppercase(), false),
             ("docker".to_owned(), false),
         ] {
@@ -216,6 +223,78 @@ mod tests {
         let nested = groups(&[&format!("0::/docker/{id}/docker/{inner}")]);
         assert_eq!(ids_in(&nested), [id, inner]);
         assert_eq!(ids_in(&groups(&["0::/user.slice/session-1.scope"])), Vec::<String>::new());
+    }
+
+    /// `/proc/PID/cgroup` of a client and of the first process of its container.
+    ///
+    /// The first two were recorded with Docker 20.10 (`--cgroup-parent /tests`) and Podman 4.3 of Debian 12, both with cgroupfs, and
+    /// control groups of version 1. The others are what these engines make with version 2, with systemd, and without root.
+    #[test]
+    fn the_groups_that_engines_make_are_known() {
+        let (id, pod) = ("0a".repeat(32), "0c".repeat(32));
+        let user = "/user.slice/user-1000.slice/user@1000.service";
+        let hybrid = |path: &str, unified: &str| {
+            let names = ["name=systemd", "pids", "blkio", "freezer", "devices", "memory", "cpuset", "cpuacct", "cpu"];
+            let lines = names.iter().zip((1..=9).rev()).map(|(name, number)| format!("{number}:{name}:{path}"));
+            lines.chain([format!("0::{unified}")]).collect::<Vec<_>>().join("\n")
+        };
+        let unified = |path: String| format!("0::{path}");
+        for (client, first) in [
+            (
+                hybrid(&format!("/tests/{id}"), &format!("/tests/{id}")),
+                hybrid(&format!("/tests/{id}"), &format!("/tests/{id}")),
+            ),
+            (hybrid(&format!("/libpod_parent/libpod-{id}"), "/"), hybrid(&format!("/libpod_parent/libpod-{id}"), "/")),
+            // The unified hierarchy beside those of version 1 has the service of the engine.
+            (
+                hybrid(&format!("/docker/{id}"), "/system.slice/containerd.service"),
+                hybrid(&format!("/docker/{id}"), "/system.slice/containerd.service"),
+            ),
+            (unified(format!("/docker/{id}")), unified(format!("/docker/{id}"))),
+            // An exec, beside the first process that has moved into a group below, as systemd does.
+            (
+                unified(format!("/system.slice/docker-{id}.scope")),
+                unified(format!("/system.slice/docker-{id}.scope/init.scope")),
+            ),
+            // Rootless.
+            (
+                unified(format!("{user}/user.slice/docker-{id}.scope")),
+                unified(format!("{user}/user.slice/docker-{id}.scope")),
+            ),
+            // Podman, as root, without, in a pod, and of a quadlet.
+            (
+                unified(format!("/machine.slice/libpod-{id}.scope/container")),
+                unified(format!("/machine.slice/libpod-{id}.scope/container")),
+            ),
+            (
+                unified(format!("{user}/user.slice/libpod-{id}.scope/container")),
+                unified(format!("{user}/user.slice/libpod-{id}.scope/container")),
+            ),
+            (
+                unified(format!("/machine.slice/machine-libpod_pod_{pod}.slice/libpod-{id}.scope/container")),
+                unified(format!("/machine.slice/machine-libpod_pod_{pod}.slice/libpod-{id}.scope/container")),
+            ),
+            (
+                unified(format!("{user}/app.slice/web.service/libpod-payload-{id}")),
+                unified(format!("{user}/app.slice/web.service/libpod-payload-{id}")),
+            ),
+            // Seen from a namespace of control groups of our own.
+            (unified(format!("/../docker-{id}.scope")), unified(format!("/../docker-{id}.scope"))),
+        ] {
+            let [client, first] = [client, first].map(|text| groups(&text.lines().collect::<Vec<_>>()));
+            assert_eq!(ids_in(&client), std::slice::from_ref(&id), "{client:?}");
+            assert!(are_in_one(&client, &first, &id), "{client:?}");
+        }
+        // The process that looks after a container is not in it.
+        let conmon = groups(&[&format!("0::/machine.slice/libpod-conmon-{id}.scope")]);
+        let inside = groups(&[&format!("0::/machine.slice/libpod-{id}.scope/container")]);
+        assert!(!are_in_one(&conmon, &inside, &id));
+        // The id of a pod may come before that of the container: the engine is asked for both.
+        let in_pod = groups(&[&format!("0::/libpod_parent/{pod}/libpod-{id}")]);
+        assert_eq!(ids_in(&in_pod), [pod, id]);
+        for host in ["0::/", "0::/init.scope", "0::/user.slice/user-1000.slice/session-1.scope", "1:name=systemd:/"] {
+            assert_eq!(ids_in(&groups(&[host])), Vec::<String>::new(), "{host}");
+        }
     }
 
     /// Whoever may make control groups of its own can call one like the container of another.

@@ -11,7 +11,7 @@ use super::tls::{self, HandshakeError};
 use crate::clients::{Caller, CallingContainer, ChosenLine, ClientRefusal};
 use crate::config::{ClientRule, Listener};
 use crate::proxy::Proxy;
-use crate::socket::{AcceptedSocket, Socket};
+use crate::socket::{AcceptedSocket, Peer, Socket};
 use crate::tls::ServerTls;
 
 /// How long the engine may take to say which container a client runs in.
@@ -98,16 +98,21 @@ impl ListenerProxies {
                 return None;
             }
         }?;
-        let (proxy, place, caller) = self.choose(caller, slot).await;
+        let (proxy, place, caller) = self.choose(&socket, caller, slot).await;
         Some(AdmittedClient { socket, proxy: proxy.clone(), name: caller.to_string().into(), place })
     }
 
     /// The proxy of a client: that of the first line that names it. If a line depends on its container, the engine is asked for
     /// that. While it is not known, the client is denied, whatever the lines behind say.
-    async fn choose(&self, mut caller: Caller, slot: &Arc<ConnectionSlot>) -> (&Arc<Proxy>, ClientPlace, Caller) {
+    async fn choose(
+        &self,
+        socket: &Socket,
+        mut caller: Caller,
+        slot: &Arc<ConnectionSlot>,
+    ) -> (&Arc<Proxy>, ClientPlace, Caller) {
         let mut chosen = self.find(&caller);
         if let (ChosenLine::Unknown(_), CallingContainer::Unasked) = (chosen, &caller.container) {
-            caller.container = self.ask(&caller).await;
+            caller.container = self.ask(socket, &caller).await;
             chosen = self.find(&caller);
         }
         match chosen {
@@ -129,10 +134,23 @@ impl ListenerProxies {
     }
 
     /// Asks the engine for the container of a client.
-    async fn ask(&self, caller: &Caller) -> CallingContainer {
-        let asked = self.others.calling_container(&caller.peer);
-        let slow = CallingContainer::Unknown("the engine did not answer in time");
-        let found = tokio::time::timeout(ASK_TIMEOUT, asked).await.unwrap_or(slow);
+    ///
+    /// An address belongs to a container while that runs. A client that has ended its direction may have stopped, and what it
+    /// has sent could be taken for a request of the container that has its address now.
+    async fn ask(&self, socket: &Socket, caller: &Caller) -> CallingContainer {
+        let asked = tokio::time::timeout(ASK_TIMEOUT, self.others.calling_container(&caller.peer));
+        let has_ended = async {
+            match caller.peer {
+                Peer::Address(_) => socket.ended().await,
+                Peer::Process { .. } | Peer::Gone => std::future::pending().await,
+            }
+        };
+        let found = tokio::select! {
+            // In this order: the end counts even if the answer is there.
+            biased;
+            () = has_ended => CallingContainer::Unknown("the client has ended its direction of the connection"),
+            found = asked => found.unwrap_or(CallingContainer::Unknown("the engine did not answer in time")),
+        };
         if let CallingContainer::Unknown(why) = found {
             tracing::warn!(client = %caller, listener = %self.others.listener, why, "the container of a client is not known");
         }

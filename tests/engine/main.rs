@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod calling;
+#[cfg(test)]
 mod canaries;
 #[cfg(test)]
 mod cleanup;
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
             streams::TESTS,
             superfluous::TESTS,
             clients::TESTS,
+            calling::TESTS,
             canaries::TESTS,
             denied::TESTS,
             names::TESTS,

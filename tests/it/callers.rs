@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![
     the_line_of_an_exchange_names_the_client,
     a_container_gets_the_policy_that_its_labels_and_names_select,
     an_address_that_went_to_another_container_is_noticed,
+    what_a_container_sent_before_it_stopped_is_no_request_of_the_next_one,
     a_client_whose_container_is_not_known_is_denied,
     an_error_in_clients_is_exit_78_with_its_place
 ];
@@ -324,6 +325,40 @@ fn an_address_that_went_to_another_container_is_noticed() {
         let expected = if is_web { LISTS } else { NEITHER };
         assert_eq!(statuses(|target| ask_from("127.0.0.2", server, target)), expected);
     }
+}
+
+/// A container connects, sends a request, and stops. Before the engine says whose the address is, another one has it.
+fn what_a_container_sent_before_it_stopped_is_no_request_of_the_next_one() {
+    let (asked, is_asked) = std::sync::mpsc::channel::<std::sync::mpsc::Sender<()>>();
+    let list = move || {
+        let (go_on, wait) = std::sync::mpsc::channel();
+        asked.send(go_on).unwrap();
+        wait.recv_timeout(PATIENCE).unwrap();
+        json(&format!("[{}]", container('a', "web", "127.0.0.2", "")))
+    };
+    let (bench, server) = among(list, "[{container: {name: web}, profile: inspects}]");
+    let client = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&client, &SocketAddr::new("127.0.0.2".parse().unwrap(), 0)).unwrap();
+    connect(&client, &server).unwrap();
+    let mut client = TcpStream::from(client);
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.write_all(get(INSPECT).as_bytes()).unwrap();
+    let go_on = is_asked.recv_timeout(PATIENCE).unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    // It is refused while the engine is still busy with its answer.
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("it is not known which container this client runs in"), "{answer}");
+    go_on.send(()).unwrap();
+    drop(client);
+    let requests = bench.daemon.requests();
+    assert!(requests.iter().all(|request| !request.contains("/web/json")), "{requests:?}");
+    // One that stays is served.
+    let asking = std::thread::spawn(move || ask_from("127.0.0.2", server, INSPECT));
+    is_asked.recv_timeout(PATIENCE).unwrap().send(()).unwrap();
+    // The daemon says the same of whatever it is asked.
+    is_asked.recv_timeout(PATIENCE).unwrap().send(()).unwrap();
+    assert!(!asking.join().unwrap().contains("denied by policy"));
 }
 
 fn a_client_whose_container_is_not_known_is_denied() {

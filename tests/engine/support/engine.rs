@@ -142,6 +142,13 @@ impl Engine {
         ["nsenter".to_owned(), format!("--net=/proc/{}/ns/net", self.process.id())]
     }
 
+    /// The arguments of `nsenter` for the namespaces of the engine and its containers.
+    pub(crate) fn namespaces(&self) -> [String; 3] {
+        let id = self.process.id();
+        [("net", "net"), ("pid", "pid_for_children"), ("mount", "mnt")]
+            .map(|(option, name)| format!("--{option}=/proc/{id}/ns/{name}"))
+    }
+
     /// The parent of the control groups of the engine's containers.
     pub(crate) fn control_group(&self) -> String {
         format!("/{}", self.folder.unique_name())

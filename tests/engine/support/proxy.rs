@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use dockveil::api::OPERATIONS;
 
 use super::client::TIMEOUT;
+use super::engine::Engine;
 use super::process::{Folder, Process};
 use super::{eventually, loopback};
 use crate::harness;
@@ -125,6 +126,19 @@ impl Proxy {
         let file = folder.path().join("dockveil.yaml");
         fs::write(&file, text(&folder.path().join("docker.sock"))).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_dockveil"));
+        command.args(["serve", "--config"]).arg(&file).env_remove("DOCKER_HOST").env_remove("DOCKVEIL_CONFIG");
+        Proxy::spawn(command, folder)
+    }
+
+    /// As [`Proxy::start_configured`], in the namespaces of an engine for networks, processes and mounts: like a program beside
+    /// dockerd, which sees its containers.
+    #[track_caller]
+    pub(crate) fn start_inside(engine: &Engine, text: impl FnOnce(&Path) -> String) -> Proxy {
+        let folder = new_folder();
+        let file = folder.path().join("dockveil.yaml");
+        fs::write(&file, text(&folder.path().join("docker.sock"))).unwrap();
+        let mut command = Command::new("nsenter");
+        command.args(engine.namespaces()).arg(env!("CARGO_BIN_EXE_dockveil"));
         command.args(["serve", "--config"]).arg(&file).env_remove("DOCKER_HOST").env_remove("DOCKVEIL_CONFIG");
         Proxy::spawn(command, folder)
     }
