@@ -59,6 +59,8 @@ mod superfluous;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod versions;
 
 use std::process::ExitCode;
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
             superfluous::TESTS,
             clients::TESTS,
             calling::TESTS,
+            tls::TESTS,
             canaries::TESTS,
             denied::TESTS,
             names::TESTS,

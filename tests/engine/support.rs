@@ -1,5 +1,8 @@
 //! What the engine tests share.
 
+#[expect(dead_code, reason = "shared with the tests without an engine, which use more of it")]
+#[path = "../it/support/authority.rs"]
+pub(crate) mod authority;
 pub(crate) mod cli;
 pub(crate) mod client;
 pub(crate) mod engine;

@@ -105,6 +105,13 @@ impl Running {
         Running::spawn(command(&[&["docker"], arguments].concat(), socket))
     }
 
+    /// Starts a program behind words such as `env NAME=value`.
+    #[track_caller]
+    pub(crate) fn program(socket: &Path, before: &str, program: &[&str]) -> Running {
+        let before: Vec<&str> = before.split(' ').collect();
+        Running::spawn(command(&[&before, program].concat(), socket))
+    }
+
     /// Starts a shell line in a terminal of its own. What the terminal shows is the standard output.
     #[track_caller]
     pub(crate) fn in_terminal(socket: &Path, line: &str) -> Running {
