@@ -22,7 +22,7 @@ use crate::visibility::{Facts, ObjectSelector};
 pub struct ClientSelector {
     /// The user that the process runs as.
     pub uid: Option<u32>,
-    /// The group that the process runs as. Supplementary groups are not looked at.
+    /// A group that the process runs as, or one of its supplementary groups.
     pub gid: Option<u32>,
     /// Where the connection comes from: one of these.
     pub addresses: Vec<AddressRange>,
@@ -56,6 +56,8 @@ pub enum CallingContainer {
 pub struct Caller {
     /// What the system says of the other end of the connection.
     pub peer: Peer,
+    /// The supplementary groups of the process, as far as they are known.
+    pub groups: Vec<u32>,
     /// What its certificate says, if it has proved that it has one.
     pub certificate: Option<CertificateNames>,
     /// The container that it runs in.
@@ -64,7 +66,7 @@ pub struct Caller {
 
 impl From<Peer> for Caller {
     fn from(peer: Peer) -> Self {
-        Self { peer, certificate: None, container: CallingContainer::Unasked }
+        Self { peer, groups: Vec::new(), certificate: None, container: CallingContainer::Unasked }
     }
 }
 
@@ -188,7 +190,7 @@ impl ClientSelector {
             (Some(_), None) => false,
             (Some(selector), Some(names)) => selector.matches(names),
         };
-        if *self == Self::default() || !self.names_peer(&caller.peer) || !certificate() {
+        if *self == Self::default() || !self.names_peer(caller) || !certificate() {
             return ClientMatch::Other;
         }
         match &caller.container {
@@ -202,14 +204,15 @@ impl ClientSelector {
     }
 
     /// Whether what the system says of the connection is what this says.
-    fn names_peer(&self, peer: &Peer) -> bool {
-        let (user, group, address) = match peer {
+    fn names_peer(&self, caller: &Caller) -> bool {
+        let (user, group, address) = match &caller.peer {
             Peer::Process { uid, gid, .. } => (Some(*uid), Some(*gid), None),
             Peer::Address(address) => (None, None, Some(address.ip())),
             Peer::Gone => (None, None, None),
         };
         let is_user = self.uid.is_none() || self.uid == user;
-        let is_group = self.gid.is_none() || self.gid == group;
+        let is_supplementary = |gid: u32| group.is_some() && caller.groups.contains(&gid);
+        let is_group = self.gid.is_none_or(|gid| group == Some(gid) || is_supplementary(gid));
         let within = |address: IpAddr| self.addresses.iter().any(|range| range.contains(address));
         is_user && is_group && (self.addresses.is_empty() || address.is_some_and(within))
     }
@@ -270,6 +273,16 @@ mod tests {
             check(&group, &caller, by_group);
             check(&both, &caller, by_user && by_group);
         }
+    }
+
+    #[test]
+    fn a_process_is_named_by_its_supplementary_groups() {
+        let group = ClientSelector { gid: Some(990), ..Default::default() };
+        let with = |peer: Caller, groups: &[u32]| Caller { groups: groups.to_vec(), ..peer };
+        check(&group, &with(process(1000, 1000), &[4, 990]), true);
+        check(&group, &with(process(1000, 1000), &[4, 991]), false);
+        check(&ClientSelector { uid: Some(990), ..Default::default() }, &with(process(1000, 1000), &[990]), false);
+        check(&group, &with(at("10.0.0.1:1"), &[990]), false);
     }
 
     #[test]

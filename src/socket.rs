@@ -4,13 +4,16 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerPidfd;
 use rustix::net::sockopt;
 use rustix::net::{AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
@@ -196,6 +199,38 @@ impl fmt::Display for Peer {
     }
 }
 
+/// The supplementary groups of the process that connected to a socket, as they are now.
+///
+/// A number could belong to another process by now. The descriptor does not: as long as the system has a number for it, that
+/// number is of the same process. Since it connected, the process may have become another program with other groups, as by `su`:
+/// then its user or its group is another one.
+fn groups_of_peer(socket: &UnixStream) -> Option<Vec<u32>> {
+    let peer = socket.peer_cred().ok()?;
+    let process = getsockopt(socket, PeerPidfd).ok()?;
+    let pid = number_of(&process)?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    (number_of(&process)? == pid).then_some(())?;
+    groups_in(&status, peer.uid(), peer.gid())
+}
+
+/// The number of a process. `None` if it has ended and nobody waits for it any more, or if this process does not see it.
+fn number_of(process: &OwnedFd) -> Option<u32> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", process.as_raw_fd())).ok()?;
+    let number: i64 = info.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()?;
+    u32::try_from(number).ok().filter(|number| *number > 0)
+}
+
+/// The supplementary groups in `/proc/PID/status`. `None` if the process runs as another user or group.
+fn groups_in(status: &str, uid: u32, gid: u32) -> Option<Vec<u32>> {
+    let numbers = |key: &str| -> Option<Vec<u32>> {
+        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+        line.split_whitespace().map(|number| number.parse().ok()).collect()
+    };
+    // The real, the effective, the saved one, and that for files.
+    let is_all = |key: &str, id: u32| Some(numbers(key)?.len() == 4 && numbers(key)?.iter().all(|found| *found == id));
+    (is_all("Uid:", uid)? && is_all("Gid:", gid)?).then(|| numbers("Groups:"))?
+}
+
 /// An accepted connection of which no runtime knows.
 #[derive(Debug)]
 pub enum AcceptedSocket {
@@ -271,6 +306,27 @@ impl Socket {
                 let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
                 Peer::Process { uid: peer.uid(), gid: peer.gid(), pid }
             }),
+        }
+    }
+
+    /// The supplementary groups of the process that connected to a Unix socket. None if the system does not say which process
+    /// that was (before Linux 6.5), if it has ended, if this process does not see it, or if its user or group are others now.
+    pub fn peer_groups(&self) -> Vec<u32> {
+        match self {
+            Self::Unix(socket) => groups_of_peer(socket).unwrap_or_default(),
+            Self::Tcp(_) | Self::Decrypted(_) => Vec::new(),
+        }
+    }
+
+    /// Whether the process that connected to a Unix socket has ended, so that its number may be that of another one. Before Linux
+    /// 6.5, the system does not say.
+    pub fn has_peer_ended(&self) -> bool {
+        match self {
+            Self::Unix(socket) => match getsockopt(socket, PeerPidfd) {
+                Ok(process) => number_of(&process).is_none(),
+                Err(error) => error != Errno::ENOPROTOOPT,
+            },
+            Self::Tcp(_) | Self::Decrypted(_) => false,
         }
     }
 
@@ -518,6 +574,57 @@ impl AsyncWrite for Socket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time_limit::within_time_limit;
+
+    #[test]
+    fn a_process_that_has_ended_is_not_taken_for_another_one() {
+        within_time_limit(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let _guard = runtime.enter();
+            let path = std::env::temp_dir().join(format!("dockveil-peer-{}.sock", std::process::id()));
+            let _ = std::fs::remove_file(&path);
+            let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+            // curl waits for an answer.
+            let mut child = std::process::Command::new("curl")
+                .args(["--silent", "--unix-socket", path.to_str().unwrap(), "http://d/"])
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            accepted.set_nonblocking(true).unwrap();
+            let socket = Socket::accepted(AcceptedSocket::Unix(accepted), Keepalive::default()).unwrap();
+            let supports = !matches!(getsockopt(&socket, PeerPidfd), Err(Errno::ENOPROTOOPT));
+            let Peer::Process { pid, .. } = socket.peer() else { panic!("a process") };
+            assert_eq!((pid, socket.has_peer_ended()), (Some(child.id()), false));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            std::fs::remove_file(&path).unwrap();
+            assert_eq!((socket.has_peer_ended(), socket.peer_groups()), (supports, Vec::new()));
+        });
+    }
+
+    #[test]
+    fn groups_are_those_of_a_process_that_is_what_it_was() {
+        let status = |uid: &str, gid: &str, groups: &str| {
+            format!(
+                "Name:\tGroups:\t9\nUmask:\t0022\nUid:\t{uid}\nGid:\t{gid}\nFDSize:\t64\nGroups:\t{groups}\nNStgid:\t7\n"
+            )
+        };
+        let (same, group) = ("1000\t1000\t1000\t1000", "990\t990\t990\t990");
+        for (text, expected) in [
+            (status(same, group, "4 27 991 "), Some(vec![4, 27, 991])),
+            (status(same, group, " "), Some(Vec::new())),
+            // Another program, as by `su` or `sg`, or one that may become another user.
+            (status("0\t0\t0\t0", group, "0 "), None),
+            (status("1000\t0\t0\t0", group, "4 "), None),
+            (status(same, "990\t991\t991\t991", "4 "), None),
+            (status(same, group, "4 x"), None),
+            (status(same, group, "4 ").replace("\nGroups", "\nGrps"), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(groups_in(&text, 1000, 990), expected, "{text}");
+        }
+    }
 
     #[track_caller]
     fn check(text: &str, expected: Result<&str, AddressError>) {

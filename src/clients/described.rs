@@ -23,7 +23,8 @@ pub struct DescribedClient {
     /// The description, as written.
     texts: Vec<String>,
     uid: Option<u32>,
-    gid: Option<u32>,
+    /// The group of the process, and its supplementary ones.
+    gids: Vec<u32>,
     address: Option<IpAddr>,
     certificate: Option<CertificateNames>,
     container: Option<CallingContainer>,
@@ -37,7 +38,7 @@ impl DescribedClient {
     pub fn parse(texts: &[String]) -> Result<Self, Vec<String>> {
         let mut client = Self { texts: texts.to_vec(), ..Self::default() };
         let mut errors: Vec<String> = texts.iter().filter_map(|text| client.add(text).err()).collect();
-        let is_process = client.uid.is_some() || client.gid.is_some();
+        let is_process = client.uid.is_some() || !client.gids.is_empty();
         if is_process && (client.address.is_some() || client.certificate.is_some()) {
             let message =
                 "a client of a Unix socket has uid and gid, one of a TCP listener address and certificate: found both";
@@ -52,7 +53,10 @@ impl DescribedClient {
         let (key, value) = text.split_once('=').filter(|(_, value)| !value.is_empty()).ok_or_else(form)?;
         match key {
             "uid" => set(&mut self.uid, id(key, value)?, key),
-            "gid" => set(&mut self.gid, id(key, value)?, key),
+            "gid" => {
+                self.gids.push(id(key, value)?);
+                Ok(())
+            }
             "address" => {
                 let expected = || format!("address: found {value:?}, expected an address such as 172.20.0.5");
                 set(&mut self.address, value.parse().map_err(|_| expected())?, key)
@@ -116,7 +120,9 @@ impl DescribedClient {
     pub fn reaches(&self, listener: &Address, has_tls: bool) -> bool {
         match listener {
             Address::Unix(_) => self.address.is_none() && self.certificate.is_none(),
-            Address::Tcp { .. } => self.uid.is_none() && self.gid.is_none() && (has_tls || self.certificate.is_none()),
+            Address::Tcp { .. } => {
+                self.uid.is_none() && self.gids.is_empty() && (has_tls || self.certificate.is_none())
+            }
         }
     }
 
@@ -124,13 +130,14 @@ impl DescribedClient {
     pub fn caller(&self, listener: &Address) -> Caller {
         let peer = match (listener, self.address) {
             (Address::Unix(_), _) => {
-                Peer::Process { uid: self.uid.unwrap_or(NO_ID), gid: self.gid.unwrap_or(NO_ID), pid: None }
+                let gid = self.gids.first().copied().unwrap_or(NO_ID);
+                Peer::Process { uid: self.uid.unwrap_or(NO_ID), gid, pid: None }
             }
             (Address::Tcp { .. }, Some(address)) => Peer::Address(SocketAddr::new(address, 0)),
             (Address::Tcp { .. }, None) => Peer::Gone,
         };
         let container = self.container.clone().unwrap_or_default();
-        Caller { peer, certificate: self.certificate.clone(), container }
+        Caller { peer, groups: self.gids.clone(), certificate: self.certificate.clone(), container }
     }
 
     /// The keys that a line looks at and of which the description says nothing, if they alone keep the line from naming the
@@ -138,7 +145,7 @@ impl DescribedClient {
     pub fn unsaid(&self, line: &ClientSelector, listener: &Address) -> Vec<&'static str> {
         let said = ClientSelector {
             uid: line.uid.filter(|_| self.uid.is_some()),
-            gid: line.gid.filter(|_| self.gid.is_some()),
+            gid: line.gid.filter(|_| !self.gids.is_empty()),
             addresses: line.addresses.iter().filter(|_| self.address.is_some()).copied().collect(),
             certificate: line.certificate.clone().filter(|_| self.certificate.is_some()),
             container: line.container.iter().filter(|_| self.container.is_some()).cloned().collect(),
@@ -225,6 +232,7 @@ mod tests {
             (&["gid=990"], UNIX, &uid, false),
             (&["uid=0", "gid=990"], UNIX, &gid, true),
             (&["uid=990"], UNIX, &gid, false),
+            (&["gid=4", "gid=990"], UNIX, &gid, true),
             (&["address=172.20.0.5"], TCP, &address, true),
             (&["address=::ffff:172.20.0.5"], TCP, &address, true),
             (&["address=172.21.0.5"], TCP, &address, false),

@@ -151,6 +151,13 @@ impl ListenerProxies {
             () = has_ended => CallingContainer::Unknown("the client has ended its direction of the connection"),
             found = asked => found.unwrap_or(CallingContainer::Unknown("the engine did not answer in time")),
         };
+        // What has been found is that of its process only if its number has been its own all the time.
+        let found = match found {
+            CallingContainer::Inside { .. } if socket.has_peer_ended() => {
+                CallingContainer::Unknown("its process has ended")
+            }
+            found => found,
+        };
         if let CallingContainer::Unknown(why) = found {
             tracing::warn!(client = %caller, listener = %self.others.listener, why, "the container of a client is not known");
         }
@@ -167,6 +174,9 @@ impl ListenerProxies {
     ) -> io::Result<Option<(Socket, Caller)>> {
         let socket = Socket::accepted(accepted, settings.keepalive)?;
         let mut caller = Caller::from(socket.peer());
+        if self.lines.iter().any(|(rule, _)| rule.selector.gid.is_some()) {
+            caller.groups = socket.peer_groups();
+        }
         match (&self.tls, socket) {
             (None, socket) => Ok(Some((socket, caller))),
             (Some(tls), Socket::Tcp(socket)) => match tls::accept(tls, socket, settings.timeouts.head, slot).await {

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 
 use dockveil::api::{OPERATIONS, Operation};
 use dockveil::cli::{ConfigFiles, Environment, ServeArgs};
@@ -10,7 +11,7 @@ use dockveil::socket::Address;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::explain::profile_of;
-use crate::harness::{Test, tests};
+use crate::harness::{Ignored, Outcome, Test, tests};
 use crate::support::client::{PATIENCE, get, status};
 use crate::support::daemon::{Reply, json, with_status};
 use crate::support::program::Program;
@@ -18,6 +19,7 @@ use crate::support::proxy::{Bench, Folder};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_process_gets_the_policy_of_the_first_line_that_names_it,
+    a_process_gets_the_policy_of_its_supplementary_groups,
     a_connection_gets_the_policy_of_its_address,
     a_client_that_no_line_names_is_denied_whatever_it_asks_for,
     the_line_of_an_exchange_names_the_client,
@@ -99,6 +101,46 @@ fn explained(listen: &str, clients: &str, facts: &[String]) -> [u16; 2] {
         None => NEITHER,
         Some(other) => panic!("{other}"),
     }
+}
+
+/// A process of another user with supplementary groups, which curl is.
+fn a_process_gets_the_policy_of_its_supplementary_groups() -> Outcome {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Ignored::Missing("a process of another user needs root".to_owned()));
+    }
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    if (numbers.next(), numbers.next()) < (Some(6), Some(5)) {
+        return Err(Ignored::Missing(format!("Linux {release} does not say which process has connected")));
+    }
+    let bench = Bench::with(
+        |_| json("[]"),
+        |config| {
+            let folder = Folder::new();
+            let Address::Unix(socket) = config.listeners[0].address.clone() else { panic!("a Unix socket") };
+            let text = format!(
+                "listeners:\n  - listen: unix://{}\n    mode: \"0666\"\n    clients: [{{gid: 991, profile: lists}}, {{gid: 992, \
+                 profile: inspects}}]\n{PROFILES}",
+                socket.display()
+            );
+            config.listeners = loaded(&folder, &text).listeners;
+        },
+    );
+    let Address::Unix(socket) = bench.addresses()[0].clone() else { panic!("a Unix socket") };
+    for (groups, expected) in
+        [("990,991", LISTS), ("992,4", INSPECTS), ("992,991", LISTS), ("990", NEITHER), ("1991", NEITHER)]
+    {
+        let ask = |target: &str| {
+            let curl = ["curl", "--silent", "--include", "--max-time", "10", "--unix-socket", socket.to_str().unwrap()];
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", "1000", "--regid", "1000", "--groups", groups]).args(curl);
+            let output = command.arg(format!("http://d{target}")).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert_eq!(statuses(ask), expected, "{groups}");
+    }
+    Ok(())
 }
 
 /// Sends one request from an address of this machine, and reads to the end.
