@@ -152,12 +152,8 @@ impl ListenerProxies {
             found = asked => found.unwrap_or(CallingContainer::Unknown("the engine did not answer in time")),
         };
         // What has been found is that of its process only if its number has been its own all the time.
-        let found = match found {
-            CallingContainer::Inside { .. } if socket.has_peer_ended() => {
-                CallingContainer::Unknown("its process has ended")
-            }
-            found => found,
-        };
+        let is_other = matches!(found, CallingContainer::Inside { .. }) && socket.has_peer_ended();
+        let found = if is_other { CallingContainer::Unknown("its process has ended") } else { found };
         if let CallingContainer::Unknown(why) = found {
             tracing::warn!(client = %caller, listener = %self.others.listener, why, "the container of a client is not known");
         }
