@@ -353,12 +353,8 @@ impl Policy {
         if let Err(denial) = guard::check(route, self.queries, &self.visible(allowed, route)) {
             return Decision::Deny(denial);
         }
-        // Whether a volume or a network is in use depends on all containers.
-        if self.visibility.restricts(ObjectKind::Container)
-            && matches!(route.operation.id, "VolumeList" | "NetworkList")
-            && guard::asks_for_unused(route)
-        {
-            return Decision::Deny(Denial::Unlimited(ObjectKind::Container));
+        if let Some(kind) = guard::reads_hidden_objects(route, &self.visibility) {
+            return Decision::Deny(Denial::Unlimited(kind));
         }
         if allowed.lookup.as_ref().is_some_and(|lookup| !lookup.may_be_named(&route.name)) {
             return Decision::Deny(Denial::Name);
@@ -920,6 +916,33 @@ mod tests {
             found.extend(guarded.map(|operation| format!("{} {}", profile.name, operation.id)));
         }
         assert_eq!(found, ["traefik-swarm NodeInspect", "uptime-kuma ContainerInspect"]);
+    }
+
+    #[test]
+    fn a_filter_that_depends_on_hidden_objects_is_denied() {
+        let text = "profile: p\nallow: [VolumeList, NetworkList, ImageList, ContainerList, SystemEvents]\nshow: all\n\
+                    parameters: {ContainerList: all}\n";
+        let (by_name, by_label) = ("containers: {only: [{name: web}]}\n", "containers: {only: [{label: web}]}\n");
+        for (keys, target, kind) in [
+            (by_label, "/volumes?filters={\"dangling\":[\"true\"]}", Some("containers")),
+            (by_label, "/networks?filters={\"dangling\":[\"true\"]}", Some("containers")),
+            ("services: {only: [{label: a}]}\n", "/networks?filters={\"dangling\":[\"true\"]}", Some("services")),
+            ("volumes: {only: used}\n", "/volumes?filters={\"dangling\":[\"true\"]}", None),
+            ("images: {only: used}\n", "/images/json?filters={\"dangling\":[\"true\"]}", Some("images")),
+            (by_label, "/images/json?filters={\"dangling\":[\"true\"]}", None),
+            (by_label, "/containers/json?filters={\"name\":[\"a\"],\"since\":[\"b\"]}", Some("containers")),
+            (by_label, "/containers/json?before=b&filters={\"name\":{\"a\":true}}", Some("containers")),
+            (by_label, "/containers/json?before=&filters={\"name\":[\"a\"]}", None),
+            (by_label, "/containers/json?filters={\"label\":[\"a\"],\"since\":[\"b\"]}", None),
+            (by_name, "/events?filters={\"label\":[\"a\",\"oldName=/b\"]}", Some("containers")),
+            (by_label, "/events?filters={\"label\":[\"oldName=/b\"]}", None),
+        ] {
+            let limited = format!("denied by policy: the profile shows only some {}", kind.unwrap_or("-"));
+            let (all, some) = (policy(text), policy(&format!("{text}{keys}")));
+            assert!(decided(&all, "GET", target).starts_with("filter") || target.starts_with("/events"), "{target}");
+            let decided = decided(&some, "GET", target);
+            assert_eq!(decided.starts_with(&limited), kind.is_some(), "{keys}{target}: {decided}");
+        }
     }
 
     #[test]

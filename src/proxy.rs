@@ -45,6 +45,7 @@ mod members;
 mod memory;
 mod message;
 mod named;
+mod object_filters;
 mod objects;
 mod records;
 mod relay;

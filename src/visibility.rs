@@ -77,6 +77,7 @@ impl VisibleObjects {
             ObjectAnswer::Containers
             | ObjectAnswer::Container
             | ObjectAnswer::Image
+            | ObjectAnswer::History
             | ObjectAnswer::Volume
             | ObjectAnswer::Services
             | ObjectAnswer::Tasks
@@ -98,8 +99,8 @@ impl VisibleObjects {
             ObjectAnswer::Volumes => container || self.restricts(ObjectKind::Volume),
             ObjectAnswer::Networks => container || self.restricts(ObjectKind::Network),
             ObjectAnswer::Network => container || self.restricts(ObjectKind::Service),
-            ObjectAnswer::Services => self.restricts(ObjectKind::Service),
-            ObjectAnswer::Tasks => container || self.restricts(ObjectKind::Service),
+            ObjectAnswer::History => self.restricts(ObjectKind::Image),
+            ObjectAnswer::Services | ObjectAnswer::Tasks => container || self.restricts(ObjectKind::Service),
             ObjectAnswer::Events | ObjectAnswer::Usage | ObjectAnswer::Info => self.restricts_any(),
         }
     }
@@ -111,9 +112,33 @@ impl VisibleObjects {
 
     /// Remembers whether the container with this whole id is visible, if that cannot change.
     pub fn remember(&self, id: &str, is_visible: bool) {
-        if !self.of(ObjectKind::Container).iter().any(Restriction::reads_names) {
+        if !self.reads_names(ObjectKind::Container) {
             self.known.insert(id, is_visible);
         }
+    }
+
+    /// Whether a container of a list is visible, which is remembered.
+    ///
+    /// A list has the id of the image in place of its name as soon as that name is of another image. If the name decides, the
+    /// container is hidden unless it is known by something else.
+    pub fn shows_listed(&self, container: &ContainerSummary) -> bool {
+        let is_without_name = container.facts.image.as_ref().is_none_or(|image| *image == container.image);
+        if is_without_name && self.of(ObjectKind::Container).iter().any(Restriction::reads_images) {
+            return !self.reads_names(ObjectKind::Container) && self.knows(&container.id) == Some(true);
+        }
+        let is_visible = self.shows(ObjectKind::Container, &container.facts, false);
+        self.remember(&container.id, is_visible);
+        is_visible
+    }
+
+    /// Whether the visibility of a kind depends on names, which can change; of images, on references.
+    pub fn reads_names(&self, kind: ObjectKind) -> bool {
+        self.of(kind).iter().any(Restriction::reads_names)
+    }
+
+    /// Whether an object of a kind can be hidden because of one of its names, whatever the others are.
+    fn hides_by_name(&self, kind: ObjectKind) -> bool {
+        self.of(kind).iter().any(Restriction::hides_by_name)
     }
 
     /// Whether the visibility of a kind depends on a label, if one is called `name`; without a name, whether it depends on any.
@@ -186,12 +211,10 @@ impl VisibleContainers {
         self.size
     }
 
-    /// Adds a container of a list, if it is visible. One that cannot be read is not.
-    pub fn add(&mut self, visibility: &VisibleObjects, element: &[u8]) {
+    /// Adds a container of a list, if it is visible and its id is `wanted`. One that cannot be read is not visible.
+    pub fn add(&mut self, visibility: &VisibleObjects, element: &[u8], wanted: impl Fn(&str) -> bool) {
         let Some(container) = read_container_summary(element) else { return };
-        let is_visible = visibility.shows(ObjectKind::Container, &container.facts, false);
-        visibility.remember(&container.id, is_visible);
-        if !is_visible {
+        if !visibility.shows_listed(&container) || !wanted(&container.id) {
             return;
         }
         match container.state.as_str() {
@@ -248,4 +271,8 @@ pub struct Surroundings {
     pub containers: Option<Arc<VisibleContainers>>,
     /// The ids of the visible services, if they are needed.
     pub services: Option<Arc<HashSet<String>>>,
+    /// The ids of the visible images, if the answer does not tell which they are.
+    pub images: Option<Arc<HashSet<String>>>,
+    /// Whether events may be missing that tell how containers are called.
+    pub lacks_events: bool,
 }

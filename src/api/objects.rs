@@ -91,6 +91,8 @@ pub enum ObjectAnswer {
     Images,
     /// An image and the containers that use it.
     Image,
+    /// The layers of an image.
+    History,
     /// A document with volumes.
     Volumes,
     /// A volume and how many containers use it.
@@ -114,11 +116,12 @@ pub enum ObjectAnswer {
 }
 
 /// The names of the answers in the table.
-const ANSWERS: [(&str, ObjectAnswer); 14] = [
+const ANSWERS: [(&str, ObjectAnswer); 15] = [
     ("containers", ObjectAnswer::Containers),
     ("container", ObjectAnswer::Container),
     ("images", ObjectAnswer::Images),
     ("image", ObjectAnswer::Image),
+    ("history", ObjectAnswer::History),
     ("volumes", ObjectAnswer::Volumes),
     ("volume", ObjectAnswer::Volume),
     ("networks", ObjectAnswer::Networks),

@@ -13,10 +13,12 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::Denial;
 use super::shown::ShownFields;
 use crate::api::lists::LABELS;
+use crate::api::objects::ObjectKind;
 use crate::api::queries::{QueryTable, Reads, is_true};
 use crate::filter::{Show, looks_like_credential};
 use crate::route::{Query, Route};
 use crate::schema::{Catalogue, Class, ClassSet, Schema, VariantKind, VariantWords, Variants};
+use crate::visibility::VisibleObjects;
 
 /// The longest value of `filters`, in bytes.
 const FILTERS_LIMIT: usize = 64 * 1024;
@@ -107,10 +109,35 @@ fn check_filters(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Re
     Ok(())
 }
 
-/// Whether a request asks for what is used by no container.
-pub(super) fn asks_for_unused(route: &Route) -> bool {
-    let mut texts = values(&route.query, "filters").filter(|text| !text.is_empty());
-    texts.any(|text| parse_filters(text).map_or(true, |filters| filters.iter().any(|(key, _)| key == "dangling")))
+/// The kind of which a client sees only some objects, while the filters of its request depend on all of them.
+///
+/// Source: `daemon/list.go`, `daemon/network/filter.go` and `daemon/events/filter.go` of moby.
+pub(super) fn reads_hidden_objects(route: &Route, visibility: &VisibleObjects) -> Option<ObjectKind> {
+    let texts = values(&route.query, "filters").filter(|text| !text.is_empty());
+    let keys: Vec<(String, Vec<String>)> = texts.filter_map(|text| parse_filters(text).ok()).flatten().collect();
+    let has = |name: &str| keys.iter().any(|(key, _)| key == name);
+    let restricted = |kinds: &[ObjectKind]| kinds.iter().copied().find(|kind| visibility.restricts(*kind));
+    match route.operation.id {
+        // Whether something is in use.
+        "VolumeList" if has("dangling") => restricted(&[ObjectKind::Container]),
+        "NetworkList" if has("dangling") => restricted(&[ObjectKind::Container, ObjectKind::Service]),
+        // Whether another image is made of it.
+        "ImageList" if has("dangling") => restricted(&[ObjectKind::Image]),
+        // The list begins or ends at a container only if a name of it matches, and one of a hidden container that is linked to
+        // it is one of its names.
+        "ContainerList" if has("name") => {
+            let ages = ["before", "since"];
+            let has_age = ages.iter().any(|age| has(age) || values(&route.query, age).any(|value| !value.is_empty()));
+            restricted(&[ObjectKind::Container]).filter(|_| has_age)
+        }
+        // What a container was called while it was hidden.
+        "SystemEvents" if visibility.reads_names(ObjectKind::Container) => {
+            let mut labels = keys.iter().filter(|(key, _)| key == "label").flat_map(|(_, labels)| labels);
+            let is_old_name = |label: &String| label.split('=').next() == Some("oldName");
+            labels.any(is_old_name).then_some(ObjectKind::Container)
+        }
+        _ => None,
+    }
 }
 
 /// What a denied request reads that is hidden.

@@ -163,7 +163,7 @@ fn is_reference(text: &str) -> bool {
 
 /// What goes up for an image: its reference if that is how the client names it, because what is made of it shows that; its id
 /// if the client wrote the start of that.
-fn reference_of(seen: SeenObject, text: &str) -> String {
+pub(super) fn reference_of(seen: SeenObject, text: &str) -> String {
     let wanted = familiar(text);
     if seen.facts.names.iter().any(|name| familiar(name) == wanted) { text.to_owned() } else { seen.id }
 }

@@ -4,7 +4,6 @@
 //! request goes up with the whole id, so it cannot reach another object if names change in between. An object that the client
 //! does not see is answered like one that does not exist.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use http_body_util::{Either, Empty};
@@ -16,9 +15,10 @@ use super::exchange::DRAIN_LIMIT;
 use super::lookup::named_in;
 use super::memory::MemoryLease;
 use super::message::Message;
+use super::named::reference_of;
 use super::{Error, Proxy, headers, work};
 use crate::api::objects::{ObjectAnswer, ObjectKind, PathObject};
-use crate::api::{self, Operation, operation};
+use crate::api::{self, Operation, familiar, operation};
 use crate::policy::{Denial, Lookup};
 use crate::route::{Query, Route};
 use crate::stream::elements::{ArrayError, ArraySplitter};
@@ -39,9 +39,59 @@ const fn inspection_of(kind: ObjectKind) -> &'static str {
     }
 }
 
+/// The operation that lists objects of a kind.
+const fn list_of(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Container => "ContainerList",
+        ObjectKind::Image => "ImageList",
+        ObjectKind::Volume => "VolumeList",
+        ObjectKind::Network => "NetworkList",
+        ObjectKind::Service => "ServiceList",
+    }
+}
+
 /// The start of an id: fewer than 64 hexadecimal digits.
-fn is_prefix(text: &str) -> bool {
+pub(super) fn is_prefix(text: &str) -> bool {
     (1..64).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Whether several objects of a kind can be called like this: one by its name and others by the start of their ids, or several
+/// networks by one name.
+fn may_be_of_several(kind: ObjectKind, name: &str) -> bool {
+    match kind {
+        ObjectKind::Container => is_prefix(name),
+        ObjectKind::Image => is_prefix(name.strip_prefix("sha256:").unwrap_or(name)),
+        ObjectKind::Volume => false,
+        ObjectKind::Network => true,
+        ObjectKind::Service => {
+            (1..25).contains(&name.len()) && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z'))
+        }
+    }
+}
+
+/// The id of the only object that is called like this: by its whole id, by its name, or by the start of its id.
+fn one_called<'o>(kind: ObjectKind, name: &str, objects: &'o [SeenObject]) -> Option<&'o str> {
+    let bare = if kind == ObjectKind::Image { name.strip_prefix("sha256:").unwrap_or(name) } else { name };
+    let id = |object: &'o SeenObject| object.id.strip_prefix("sha256:").unwrap_or(&object.id);
+    let is_named = |object: &SeenObject| match kind {
+        ObjectKind::Image => object.facts.names.iter().any(|one| familiar(one) == familiar(name)),
+        ObjectKind::Container | ObjectKind::Volume | ObjectKind::Network | ObjectKind::Service => {
+            object.facts.names.iter().any(|one| one == name)
+        }
+    };
+    let only = |is_it: &dyn Fn(&'o SeenObject) -> bool| {
+        let mut found = objects.iter().filter(|object| is_it(object));
+        found.next().map(|first| found.next().is_none().then_some(first.id.as_str()))
+    };
+    only(&|object| id(object) == bare)
+        .or_else(|| only(&|object| is_named(object)))
+        .or_else(|| only(&|object| id(object).starts_with(bare)))?
+}
+
+/// Whether a request for images asks for some references, so that the engine leaves out the others of each image.
+fn filters_references(route: &Route) -> bool {
+    let is_there = |name: &str| route.query.get(name).is_some_and(|text| !text.is_empty());
+    is_there("filters") || is_there("filter")
 }
 
 /// A search for the object that a client names.
@@ -118,10 +168,11 @@ impl Proxy {
             PathObject::Of(kind) => self.of_object(search, kind).await,
             PathObject::Exec => {
                 let read = |document: &[u8]| container_of_exec(document);
-                let Some(container) = self.read(route, "ExecInspect", &route.name, client, read).await? else {
-                    return Ok(None);
-                };
-                Ok(self.container(Search { lookup: None, ..search }, &container).await?.map(|_| route.clone()))
+                let exec = self.read(route, "ExecInspect", &route.name, client, read).await?;
+                // An exec that does not exist takes as many requests as one that is hidden.
+                let container = exec.as_ref().unwrap_or(&route.name);
+                let container = self.container(Search { lookup: None, ..search }, container).await?;
+                Ok(exec.and(container).map(|_| route.clone()))
             }
             PathObject::Task => {
                 let (asked, lookup) = (route.name.clone(), lookup.cloned());
@@ -132,14 +183,11 @@ impl Proxy {
                     };
                     Some((name, service_of_task(document)?))
                 };
-                let Some((name, service)) = self.read(route, "TaskInspect", &route.name, client, read).await? else {
-                    return Ok(None);
-                };
-                let kind = ObjectKind::Service;
-                let read = move |document: &[u8]| read_object(kind, document);
-                let service = self.read(route, inspection_of(kind), &service, client, read).await?;
-                let is_visible = service.is_some_and(|service| self.allows(search, kind, &service, false));
-                Ok(is_visible.then(|| Route { name, ..route.clone() }))
+                let task = self.read(route, "TaskInspect", &route.name, client, read).await?;
+                // A task that does not exist takes as many requests as one that is hidden.
+                let service = task.as_ref().map_or(&route.name, |(_, service)| service);
+                let service = self.inspected(search, ObjectKind::Service, service).await?;
+                Ok(task.filter(|_| service.is_some()).map(|(name, _)| Route { name, ..route.clone() }))
             }
         }
     }
@@ -147,21 +195,41 @@ impl Proxy {
     /// The route to the container in the path.
     async fn of_container(&self, search: Search<'_>) -> Result<Option<Route>, Error> {
         let route = search.route;
-        // A link is that of its container: what it leads to stays as it is.
+        // A link is removed by its name: that of a container, and an alias there of the one that it leads to.
         if let Some((container, _)) = route.name.split_once('/') {
-            return Ok(self.container(search, container).await?.map(|_| route.clone()));
+            let from = self.inspected(search, ObjectKind::Container, container).await?;
+            let to = self.inspected(search, ObjectKind::Container, &route.name).await?;
+            let is_named = from.is_some_and(|from| from.facts.names.iter().any(|name| name == container));
+            return Ok(to.filter(|_| is_named).map(|_| route.clone()));
         }
         let id = self.container(search, &route.name).await?;
         Ok(id.map(|name| Route { name, ..route.clone() }))
     }
 
+    /// The object that the engine finds under a name, if the client sees it, other than by its use, and may use it so.
+    pub(super) async fn inspected(
+        &self,
+        search: Search<'_>,
+        kind: ObjectKind,
+        name: &str,
+    ) -> Result<Option<SeenObject>, Error> {
+        let read = of_name(kind, name, None);
+        let object = self.read(search.route, inspection_of(kind), name, search.client, read).await?;
+        Ok(object.filter(|object| self.allows(search, kind, object, false)))
+    }
+
     /// The whole id of a container that a client calls like this.
+    ///
+    /// What the engine is asked depends on the name and on what is visible, so that a hidden container takes as long as one that
+    /// does not exist.
     pub(super) async fn container(&self, search: Search<'_>, name: &str) -> Result<Option<String>, Error> {
         let Search { route, client, lookup, bound } = search;
-        match self.policy.visibility().knows(name).filter(|_| bound.is_empty() && lookup.is_none()) {
-            Some(true) => return Ok(Some(name.to_owned())),
-            Some(false) => return Ok(None),
-            None => {}
+        // A container is also called by the name of one that is linked to it, and an alias there.
+        if name.trim_start_matches('/').contains('/') {
+            return Ok(None);
+        }
+        if bound.is_empty() && lookup.is_none() && self.policy.visibility().knows(name) == Some(true) {
+            return Ok(Some(name.to_owned()));
         }
         let kind = ObjectKind::Container;
         let named = of_name(kind, name, lookup);
@@ -174,15 +242,14 @@ impl Proxy {
         if lookup.is_some() || !is_prefix(name) {
             return Ok(None);
         }
-        let (found, _memory) = self.visible_containers(route, Some(name), client).await?;
-        let mut begun = found.ids().filter(|id| id.starts_with(name));
-        let (Some(id), None) = (begun.next(), begun.next()) else { return Ok(None) };
+        let prefix = name.to_owned();
+        let (found, _memory) = self.visible_containers(route, client, move |id| id.starts_with(&prefix)).await?;
+        let mut ids = found.ids();
+        let (Some(id), None) = (ids.next(), ids.next()) else { return Ok(None) };
         if bound.is_empty() {
             return Ok(Some(id.to_owned()));
         }
-        let read = move |document: &[u8]| read_object(kind, document);
-        let container = self.read(route, inspection_of(kind), id, client, read).await?;
-        Ok(container.filter(|container| self.allows(search, kind, container, false)).map(|container| container.id))
+        Ok(self.inspected(search, kind, id).await?.map(|container| container.id))
     }
 
     /// The route to the object in the path, which is no container.
@@ -191,11 +258,13 @@ impl Proxy {
         let Some(object) = self.object(search, kind, &route.name).await? else { return Ok(None) };
         // What is removed, tagged or pushed depends on how an image is named.
         let keeps_name = kind == ObjectKind::Image && !matches!(route.operation.id, "ImageInspect" | "ImageHistory");
-        let name = if keeps_name { route.name.clone() } else { object.id };
+        let name = if keeps_name { reference_of(object, &route.name) } else { object.id };
         Ok(Some(Route { name, ..route.clone() }))
     }
 
     /// An object, which is no container, that a client calls like this.
+    ///
+    /// What the engine is asked depends on the name and on what is visible, as for containers.
     pub(super) async fn object(
         &self,
         search: Search<'_>,
@@ -203,14 +272,25 @@ impl Proxy {
         name: &str,
     ) -> Result<Option<SeenObject>, Error> {
         let Search { route, client, lookup, .. } = search;
-        let object = self.read(route, inspection_of(kind), name, client, of_name(kind, name, lookup)).await?;
-        let Some(object) = object else { return Ok(None) };
-        let is_used = if self.policy.visibility().is_by_use(kind) {
-            self.visible_containers(route, None, client).await?.0.uses(kind, &object)
-        } else {
-            false
+        let visibility = self.policy.visibility();
+        let found = self.read(route, inspection_of(kind), name, client, of_name(kind, name, lookup)).await?;
+        let users = match visibility.is_by_use(kind) {
+            true => Some(Arc::new(self.visible_containers(route, client, |_| true).await?)),
+            false => None,
         };
-        Ok(self.allows(search, kind, &object, is_used).then_some(object))
+        let is_used = move |object: &SeenObject| users.as_ref().is_some_and(|users| users.0.uses(kind, object));
+        let is_allowed = |object: &SeenObject| self.allows(search, kind, object, is_used(object));
+        if let Some(object) = found.filter(is_allowed) {
+            return Ok(Some(object));
+        }
+        // Others may be called like this for the engine. Only those count that the client sees.
+        if !visibility.restricts(kind) || !may_be_of_several(kind, name) {
+            return Ok(None);
+        }
+        let (visible, _memory) = self.visible_objects(route, kind, client, is_used.clone()).await?;
+        let Some(id) = one_called(kind, name, &visible) else { return Ok(None) };
+        let object = self.read(route, inspection_of(kind), id, client, of_name(kind, name, lookup)).await?;
+        Ok(object.filter(|object| self.allows(search, kind, object, is_used(object))))
     }
 
     /// Whether the client sees an object, and the profile allows what it is searched for.
@@ -223,56 +303,6 @@ impl Proxy {
         is_visible && search.bound.iter().all(|restriction| restriction.shows(&object.facts, is_used))
     }
 
-    /// The route with the whole ids of the containers that its parameters name.
-    async fn of_query(&self, mut route: Route, parameter: Option<&str>, client: &str) -> Result<Route, Error> {
-        if !self.policy.visibility().restricts(ObjectKind::Container) {
-            return Ok(route);
-        }
-        let ages = ["before", "since"].into_iter().filter(|_| route.operation.id == "ContainerList");
-        for name in ages.chain(parameter) {
-            if let Some(text) = route.query.get(name).filter(|text| !text.is_empty()) {
-                let id = self.container(Search::new(&route, client), text).await?;
-                route.query.set(name, &id.ok_or_else(|| self.absent(route.operation))?);
-            }
-        }
-        if route.operation.id == "ContainerList"
-            && let Some(text) = route.query.get("filters").filter(|text| !text.is_empty())
-        {
-            let mut filters: serde_json::Value =
-                serde_json::from_str(text).map_err(|_| self.absent(route.operation))?;
-            for name in ["before", "since"] {
-                if let Some(values) = filters.get_mut(name) {
-                    *values = self.ids_in_filter(&route, values, client).await?;
-                }
-            }
-            route.query.set("filters", &filters.to_string());
-        }
-        Ok(route)
-    }
-
-    /// The values of a filter, which name containers, with whole ids in their place. They are a list, or the keys of a map.
-    async fn ids_in_filter(
-        &self,
-        route: &Route,
-        values: &serde_json::Value,
-        client: &str,
-    ) -> Result<serde_json::Value, Error> {
-        let names: Vec<&str> = match values {
-            serde_json::Value::Array(names) => names.iter().filter_map(serde_json::Value::as_str).collect(),
-            serde_json::Value::Object(names) => names.keys().map(String::as_str).collect(),
-            serde_json::Value::Null
-            | serde_json::Value::Bool(_)
-            | serde_json::Value::Number(_)
-            | serde_json::Value::String(_) => Vec::new(),
-        };
-        let mut ids = Vec::new();
-        for name in names {
-            let id = self.container(Search::new(route, client), name).await?;
-            ids.push(id.ok_or_else(|| self.absent(route.operation))?);
-        }
-        Ok(serde_json::json!(ids))
-    }
-
     /// How the answer to a request is filtered for objects. `None` if it need not be. What the engine must not decide for all
     /// objects is taken out of the request. `client` is the name in the log of who asks.
     pub(super) async fn object_view(&self, route: &mut Route, client: &str) -> Result<Option<LeasedView>, Error> {
@@ -282,54 +312,80 @@ impl Proxy {
         let mut around = Surroundings::default();
         let mut memory = Vec::new();
         if visibility.needs_containers(answer) {
-            let (containers, lease) = self.visible_containers(route, None, client).await?;
+            let (containers, lease) = self.visible_containers(route, client, |_| true).await?;
             around.containers = Some(Arc::new(containers));
             memory.push(lease);
         }
         if visibility.needs_services(answer) {
-            let (services, lease) = self.visible_services(route, client).await?;
-            around.services = Some(Arc::new(services));
+            let (services, lease) = self.visible_objects(route, ObjectKind::Service, client, |_| false).await?;
+            around.services = Some(Arc::new(services.into_iter().map(|service| service.id).collect()));
             memory.push(lease);
+        }
+        if answer == ObjectAnswer::Images && visibility.restricts(ObjectKind::Image) {
+            // Whether the engine leaves out an image without a name depends on all images that are made of it.
+            route.query.set("all", "1");
+            if visibility.reads_names(ObjectKind::Image) && filters_references(route) {
+                let users = around.containers.clone();
+                let is_used =
+                    move |image: &SeenObject| users.as_ref().is_some_and(|all| all.uses(ObjectKind::Image, image));
+                let (images, lease) = self.visible_objects(route, ObjectKind::Image, client, is_used).await?;
+                around.images = Some(Arc::new(images.into_iter().map(|image| image.id).collect()));
+                memory.push(lease);
+            }
+        }
+        if answer == ObjectAnswer::Events {
+            around.lacks_events = route.query.get("filters").is_some_and(|filters| !filters.is_empty());
         }
         let limit = if answer == ObjectAnswer::Containers { take_limit(&mut route.query) } else { None };
         let view = ObjectView::new(visibility.clone(), answer, around, limit);
         Ok(Some(LeasedView { view, _memory: Arc::new(memory) }))
     }
 
-    /// The containers that the client sees, of those whose ids begin like this.
-    async fn visible_containers(
+    /// The containers that the client sees, of those whose ids are `wanted`. The list has no filter: an engine finds no id by its
+    /// start if several begin like that, hidden ones included.
+    pub(super) async fn visible_containers(
         &self,
         route: &Route,
-        prefix: Option<&str>,
         client: &str,
+        wanted: impl Fn(&str) -> bool + Send + 'static,
     ) -> Result<(VisibleContainers, MemoryLease), Error> {
         let mut query = Query::default();
         query.set("all", "1");
-        if let Some(prefix) = prefix {
-            query.set("filters", &serde_json::json!({ "id": [prefix] }).to_string());
-        }
         let visibility = self.policy.visibility().clone();
         let add = move |found: &mut VisibleContainers, element: &[u8]| {
-            found.add(&visibility, element);
+            found.add(&visibility, element, &wanted);
             found.size()
         };
         self.each_of("ContainerList", route, query, client, (VisibleContainers::default(), add)).await
     }
 
-    /// The ids of the services that the client sees. None if the engine is in no swarm.
-    async fn visible_services(&self, route: &Route, client: &str) -> Result<(HashSet<String>, MemoryLease), Error> {
+    /// The images, networks or services that the client sees. `is_used` says which its containers use. No services if the engine
+    /// is in no swarm.
+    async fn visible_objects(
+        &self,
+        route: &Route,
+        kind: ObjectKind,
+        client: &str,
+        is_used: impl Fn(&SeenObject) -> bool + Send + 'static,
+    ) -> Result<(Vec<SeenObject>, MemoryLease), Error> {
+        let mut query = Query::default();
+        if kind == ObjectKind::Image {
+            query.set("all", "1");
+        }
         let visibility = self.policy.visibility().clone();
-        let add = move |(found, size): &mut (HashSet<String>, usize), element: &[u8]| {
-            let service = read_object(ObjectKind::Service, element);
-            let is_visible = |service: &SeenObject| visibility.shows(ObjectKind::Service, &service.facts, false);
-            if let Some(service) = service.filter(is_visible) {
-                *size += service.id.len();
-                found.insert(service.id);
+        let add = move |(found, size): &mut (Vec<SeenObject>, usize), element: &[u8]| {
+            let object = read_object(kind, element);
+            let is_visible = |object: &SeenObject| visibility.shows(kind, &object.facts, is_used(object));
+            if let Some(mut object) = object.filter(is_visible) {
+                // Only how it is called is still wanted.
+                object.facts.labels.clear();
+                *size += object.size();
+                found.push(object);
             }
             *size
         };
-        match self.each_of("ServiceList", route, Query::default(), client, (Default::default(), add)).await {
-            Err(Error::Engine { status: 503, .. }) => Ok((HashSet::new(), self.memory.lease())),
+        match self.each_of(list_of(kind), route, query, client, (Default::default(), add)).await {
+            Err(Error::Engine { status: 503, .. }) => Ok((Vec::new(), self.memory.lease())),
             listed => listed.map(|((found, _), memory)| (found, memory)),
         }
     }

@@ -58,7 +58,8 @@ impl ObjectView {
                 };
                 if is_visible { rewritten(element, members) } else { ElementSeen::Hidden }
             }
-            ObjectAnswer::Services if self.shows(ObjectKind::Service, element) => ElementSeen::Whole,
+            ObjectAnswer::History => self.layer(element),
+            ObjectAnswer::Services if self.shows(ObjectKind::Service, element) => self.service(element),
             ObjectAnswer::Tasks if self.shows_task(element) => rewritten(element, |task| self.task(task)),
             ObjectAnswer::Services
             | ObjectAnswer::Tasks
@@ -89,6 +90,7 @@ impl ObjectView {
             ObjectAnswer::Info => self.info(members),
             ObjectAnswer::Containers
             | ObjectAnswer::Images
+            | ObjectAnswer::History
             | ObjectAnswer::Networks
             | ObjectAnswer::Services
             | ObjectAnswer::Tasks
@@ -99,9 +101,7 @@ impl ObjectView {
 
     fn container(&mut self, element: &[u8]) -> ElementSeen {
         let Some(container) = read_container_summary(element) else { return ElementSeen::Hidden };
-        let is_visible = self.visibility.shows(ObjectKind::Container, &container.facts, false);
-        self.visibility.remember(&container.id, is_visible);
-        if !is_visible || self.left == Some(0) {
+        if !self.visibility.shows_listed(&container) || self.left == Some(0) {
             return ElementSeen::Hidden;
         }
         let seen = if container.refers { rewritten(element, forget_in_summary) } else { ElementSeen::Whole };
@@ -114,8 +114,37 @@ impl ObjectView {
     /// Whether an object of a list is visible.
     pub(super) fn shows(&self, kind: ObjectKind, element: &[u8]) -> bool {
         let Some(object) = read_object(kind, element) else { return !self.visibility.restricts(kind) };
+        // Of the references of an image, the answer may have only some.
+        if kind == ObjectKind::Image
+            && let Some(images) = &self.around.images
+        {
+            return images.contains(&object.id);
+        }
         let is_used = self.around.containers.as_ref().is_some_and(|containers| containers.uses(kind, &object));
         self.visibility.shows(kind, &object.facts, is_used)
+    }
+
+    /// A layer of an image: one of those below the first is known by the id and the tags of the image that it was made as.
+    fn layer(&mut self, element: &[u8]) -> ElementSeen {
+        let is_first = self.left != Some(0);
+        self.left = Some(0);
+        if is_first {
+            return ElementSeen::Whole;
+        }
+        rewritten(element, |layer| {
+            set_if_there(layer, "Id", json!("<missing>"));
+            set_if_there(layer, "Tags", Value::Null);
+        })
+    }
+
+    /// A service: how many of its tasks run, which is what their containers do.
+    fn service(&self, element: &[u8]) -> ElementSeen {
+        if self.visibility.restricts(ObjectKind::Service) {
+            return ElementSeen::Whole;
+        }
+        rewritten(element, |service| {
+            service.remove("ServiceStatus");
+        })
     }
 
     fn shows_task(&self, element: &[u8]) -> bool {
@@ -137,7 +166,9 @@ impl ObjectView {
         }
         if self.visibility.restricts(ObjectKind::Image) {
             set_if_there(image, "SharedSize", json!(-1));
-            set_if_there(image, "ParentId", json!(""));
+            for name in ["ParentId", "Parent"] {
+                set_if_there(image, name, json!(""));
+            }
         }
     }
 
@@ -220,6 +251,10 @@ impl ObjectView {
                 info.remove(name);
             }
         }
+        // Some storage drivers count the layers of all images and containers, and the space that they take.
+        if let Some(Value::Array(rows)) = info.get_mut("DriverStatus") {
+            rows.retain(|row| row.get(0).and_then(Value::as_str).is_some_and(|name| SETTINGS.contains(&name)));
+        }
         if self.visibility.restricts(ObjectKind::Image) {
             if self.visibility.is_by_use(ObjectKind::Image) {
                 set_if_there(info, "Images", json!(containers.images.len()));
@@ -267,7 +302,7 @@ impl ObjectView {
                 if let Value::Object(container) = container {
                     forget_in_summary(container);
                 }
-                seen.is_some_and(|seen| self.visibility.shows(ObjectKind::Container, &seen.facts, false))
+                seen.is_some_and(|seen| self.visibility.shows_listed(&seen))
             });
         });
         forget_totals(usage, "ContainerUsage");
@@ -288,6 +323,18 @@ impl ObjectView {
         }
     }
 }
+
+/// What storage drivers say in `info` that does not depend on images or containers.
+const SETTINGS: [&str; 8] = [
+    "Backing Filesystem",
+    "Supports d_type",
+    "Using metacopy",
+    "Native Overlay Diff",
+    "userxattr",
+    "driver-type",
+    "Storage Driver",
+    "Supports volatile",
+];
 
 /// The object in a text, rewritten.
 fn rewritten(text: &[u8], rewrite: impl FnOnce(&mut Map<String, Value>)) -> ElementSeen {
@@ -332,16 +379,22 @@ fn forget_in_summary(container: &mut Map<String, Value>) {
         names.retain(|name| name.as_str().is_some_and(|name| own_name(name).is_some()));
     }
     forget_modes(container);
+    forget_links(container);
 }
 
 /// Removes from a container what refers to others.
 fn forget_other_containers(container: &mut Map<String, Value>) {
     forget_modes(container);
+    forget_links(container);
     if let Some(Value::Object(config)) = container.get_mut("HostConfig") {
         for name in ["Links", "VolumesFrom"] {
             set_if_there(config, name, Value::Null);
         }
     }
+}
+
+/// Removes the links of a container on its networks.
+fn forget_links(container: &mut Map<String, Value>) {
     let networks = container.get_mut("NetworkSettings").and_then(|settings| settings.get_mut("Networks"));
     if let Some(Value::Object(networks)) = networks {
         for endpoint in networks.values_mut().filter_map(Value::as_object_mut) {

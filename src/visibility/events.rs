@@ -64,7 +64,8 @@ impl ObjectView {
             return ElementSeen::Whole;
         }
         if SET_BY_ENGINES.iter().any(|name| self.visibility.reads_label(ObjectKind::Container, Some(name))) {
-            let is_visible = self.shows_container(id);
+            // What it is called may have changed since then.
+            let is_visible = !self.visibility.reads_names(ObjectKind::Container) && self.shows_container(id);
             return if is_visible { ElementSeen::Whole } else { ElementSeen::Hidden };
         }
         let is_visible = self.visibility.shows(ObjectKind::Container, &of_event(attributes, "name"), false);
@@ -83,6 +84,8 @@ impl ObjectView {
     /// Whether the event of an object is seen that may be about a container, too.
     fn shows_use(&self, kind: ObjectKind, id: &str, attributes: &BTreeMap<String, String>) -> bool {
         match attributes.get("container") {
+            // Whether it is still called as it was when the stream began is not known.
+            Some(_) if self.around.lacks_events && self.visibility.reads_names(ObjectKind::Container) => false,
             Some(container) => self.shows_container(container),
             None => self.shows_named(kind, id, attributes),
         }
@@ -95,6 +98,10 @@ impl ObjectView {
         }
         // What containers use now is not known.
         if self.visibility.is_by_use(kind) {
+            return false;
+        }
+        // An event tells one of its names.
+        if kind == ObjectKind::Image && self.visibility.hides_by_name(kind) {
             return false;
         }
         let name = attributes.get("name").map_or(id, String::as_str).to_owned();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::Facts;
+use super::{ENTRY, Facts};
 use crate::api::objects::ObjectKind;
 
 /// An object of the engine.
@@ -15,6 +15,14 @@ pub struct SeenObject {
     pub id: String,
     /// What selectors look at.
     pub facts: Facts,
+}
+
+impl SeenObject {
+    /// How many bytes of text it is.
+    pub fn size(&self) -> usize {
+        let labels = self.facts.labels.iter().flat_map(|(key, value)| [key, value]);
+        self.facts.names.iter().chain(labels).chain([&self.id]).map(|text| text.len() + ENTRY).sum()
+    }
 }
 
 /// A container of a list.
@@ -28,11 +36,11 @@ pub struct ContainerSummary {
     pub image: String,
     /// The names of its volumes.
     pub volumes: Vec<String>,
-    /// The ids and names of its networks.
+    /// The ids of its networks, or their names where it has no id.
     pub networks: Vec<String>,
     /// Its state.
     pub state: String,
-    /// Whether it refers to other containers: by a link to it, or by a network that it shares.
+    /// Whether it refers to other containers: by a link, or by a network that it shares.
     pub refers: bool,
 }
 
@@ -71,6 +79,8 @@ struct SummaryNetworks {
 struct Endpoint {
     #[serde(rename = "NetworkID")]
     network_id: Option<String>,
+    #[serde(rename = "Links")]
+    links: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -87,17 +97,20 @@ pub fn read_container_summary(element: &[u8]) -> Option<ContainerSummary> {
     let names: Vec<String> = written.iter().filter_map(|name| own_name(name)).map(str::to_owned).collect();
     let networks = summary.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
     let shares = summary.host_config.and_then(|config| config.network_mode);
-    let refers = names.len() != written.len() || shares.is_some_and(|mode| refers_to_container(&mode));
+    let links = networks.values().flatten().any(|endpoint| endpoint.links.is_some());
+    let refers = names.len() != written.len() || links || shares.is_some_and(|mode| refers_to_container(&mode));
     Some(ContainerSummary {
         id: Some(summary.id.into_owned()).filter(|id| !id.is_empty())?,
         facts: Facts { names, image: summary.image, labels: summary.labels.unwrap_or_default() },
         image: summary.image_id.unwrap_or_default(),
         volumes: summary.mounts.unwrap_or_default().into_iter().filter_map(SummaryMount::volume).collect(),
+        // Several networks can have one name, so it counts only where there is no id. Podman has the name in its place.
         networks: networks
             .into_iter()
-            .flat_map(|(name, endpoint)| [Some(name), endpoint.and_then(|endpoint| endpoint.network_id)])
-            .flatten()
-            .filter(|text| !text.is_empty())
+            .map(|(name, endpoint)| {
+                let id = endpoint.and_then(|endpoint| endpoint.network_id);
+                id.filter(|id| !id.is_empty()).unwrap_or(name)
+            })
             .collect(),
         state: summary.state.unwrap_or_default(),
         refers,

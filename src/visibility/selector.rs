@@ -128,7 +128,12 @@ impl ObjectSelector {
 
     /// Whether it looks at names, which can change.
     fn reads_names(&self) -> bool {
-        self.0.iter().any(|condition| matches!(condition, Criterion::Name(_)))
+        self.0.iter().any(|condition| matches!(condition, Criterion::Name(_) | Criterion::Reference(_)))
+    }
+
+    /// Whether it looks at the image of a container.
+    fn reads_images(&self) -> bool {
+        self.0.iter().any(|condition| matches!(condition, Criterion::Image(_)))
     }
 
     /// Whether it looks at a label, if one is called `name`; without a name, whether it looks at any.
@@ -216,9 +221,19 @@ impl Restriction {
         self.only == Only::Used
     }
 
-    /// Whether it depends on names, which can change.
+    /// Whether it depends on names, which can change; of images, on references.
     pub fn reads_names(&self) -> bool {
         self.selectors().any(ObjectSelector::reads_names)
+    }
+
+    /// Whether one name can hide an object, whatever the others are.
+    pub fn hides_by_name(&self) -> bool {
+        self.never.iter().any(ObjectSelector::reads_names)
+    }
+
+    /// Whether it depends on the images of containers.
+    pub fn reads_images(&self) -> bool {
+        self.selectors().any(ObjectSelector::reads_images)
     }
 
     /// Whether it depends on a label, if one is called `name`; without a name, whether it depends on any.

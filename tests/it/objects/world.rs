@@ -1,10 +1,8 @@
-//! An engine with generated containers, and what uses and what names them.
+//! What an engine has: generated containers, and what they use and what names them.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-
-use crate::support::daemon::{self, Reply};
+use serde_json::{Map, Value, json};
 
 /// Numbers that look random and are the same in every run.
 pub(crate) struct Numbers(u64);
@@ -22,10 +20,27 @@ impl Numbers {
         (self.0 >> 11) as usize % limit
     }
 
+    /// Whether one of so many times has come.
+    pub(crate) fn one_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    /// One of several.
+    pub(crate) fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.below(all.len())]
+    }
+
     /// This many hexadecimal digits.
     pub(crate) fn hex(&mut self, length: usize) -> String {
         (0..length).map(|_| char::from(b"0123456789abcdef"[self.below(16)])).collect()
     }
+}
+
+pub(crate) type Labels = BTreeMap<String, String>;
+
+/// Labels of these keys and values.
+pub(crate) fn labels(pairs: &[(&str, &str)]) -> Labels {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 /// A container.
@@ -33,355 +48,339 @@ impl Numbers {
 pub(crate) struct Container {
     pub(crate) id: String,
     pub(crate) name: String,
-    pub(crate) image: usize,
-    pub(crate) labels: BTreeMap<String, String>,
+    /// What it was called first, if it was renamed.
+    pub(crate) old_name: Option<String>,
+    /// The image as its maker wrote it, and its id.
+    pub(crate) image: (String, String),
+    pub(crate) labels: Labels,
     pub(crate) state: &'static str,
-    pub(crate) volumes: Vec<usize>,
-    pub(crate) networks: Vec<usize>,
-    /// The names of containers that are linked to it.
+    pub(crate) health: &'static str,
+    pub(crate) exit_code: usize,
+    /// The names of its volumes.
+    pub(crate) volumes: Vec<String>,
+    /// The ids and names of its networks.
+    pub(crate) networks: Vec<(String, String)>,
+    /// The ports in it and on the host.
+    pub(crate) ports: Vec<(usize, usize)>,
+    /// The names of the containers that are linked to it.
     pub(crate) links: Vec<String>,
     pub(crate) created: usize,
+}
+
+/// An image.
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    /// Its id without the algorithm.
+    pub(crate) id: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) labels: Labels,
+    /// The id of the image that it is made of.
+    pub(crate) parent: Option<String>,
+    pub(crate) created: usize,
+}
+
+/// A volume.
+#[derive(Clone, Debug)]
+pub(crate) struct Volume {
+    pub(crate) name: String,
+    pub(crate) labels: Labels,
+}
+
+/// A network.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) labels: Labels,
+    pub(crate) driver: &'static str,
+}
+
+/// A service of a swarm, with one task.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) labels: Labels,
+    /// The id of its task.
+    pub(crate) task: String,
 }
 
 /// All that an engine has.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
     pub(crate) containers: Vec<Container>,
+    pub(crate) images: Vec<Image>,
+    pub(crate) volumes: Vec<Volume>,
+    pub(crate) networks: Vec<Network>,
+    pub(crate) services: Vec<Service>,
 }
 
 /// The label of the containers that clients see.
 pub(crate) const PROJECT: &str = "com.docker.compose.project";
 
-const IMAGES: usize = 6;
-const VOLUMES: usize = 6;
-const NETWORKS: usize = 4;
+/// How well a container can be.
+const HEALTH: [&str; 4] = ["none", "healthy", "unhealthy", "starting"];
 
-/// The id of the image, network or exec with a number.
-fn id_of(kind: char, number: usize) -> String {
-    let start: String = match kind {
-        'i' => format!("{:x}", 0xa0 + number),
-        'n' => format!("{:x}", 0xb0 + number),
-        _ => format!("{:x}", 0xc0 + number),
-    };
-    format!("{start:0<64}")
-}
+/// The node of all tasks.
+pub(crate) const NODE: &str = "node0000000000000000000aa";
 
 /// The exec of a container.
-fn exec_of(container: &Container) -> String {
-    let turned: String = container.id.chars().rev().collect();
-    turned
+pub(crate) fn exec_of(container: &Container) -> String {
+    container.id.chars().rev().collect()
 }
 
 impl Container {
-    /// A container with a name and labels, generated otherwise.
-    pub(crate) fn generated(numbers: &mut Numbers, name: &str, labels: &[(&str, &str)], created: usize) -> Self {
-        let mut labels: BTreeMap<String, String> =
-            labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let length = 1 + numbers.below(1200);
+    /// A container with a name and labels, generated otherwise. It uses what the world has.
+    pub(crate) fn generated(
+        numbers: &mut Numbers,
+        world: &World,
+        name: &str,
+        pairs: &[(&str, &str)],
+        created: usize,
+    ) -> Self {
+        let mut labels = labels(pairs);
+        // Some lists are longer than a chunk.
+        let longest = if numbers.one_in(8) { 2000 } else { 60 };
+        let length = 1 + numbers.below(longest);
         labels.insert("note".to_owned(), numbers.hex(length));
-        let several = |numbers: &mut Numbers, all: usize| (0..all).filter(|_| numbers.below(3) == 0).collect();
+        let image = numbers.of(&world.images).clone();
+        let some = |numbers: &mut Numbers| numbers.one_in(3);
+        let volumes = world.volumes.iter().filter(|_| some(numbers)).map(|volume| volume.name.clone()).collect();
+        let networks: BTreeMap<String, String> = world
+            .networks
+            .iter()
+            .filter(|_| some(numbers))
+            .map(|network| (network.name.clone(), network.id.clone()))
+            .collect();
+        let state = *numbers.of(&["running", "running", "exited", "paused", "created"]);
         Self {
             id: numbers.hex(64),
             name: name.to_owned(),
-            image: numbers.below(IMAGES),
+            old_name: None,
+            image: (image.tags.first().cloned().unwrap_or_else(|| format!("sha256:{}", image.id)), image.id),
             labels,
-            state: ["running", "running", "exited", "paused", "created"][numbers.below(5)],
-            volumes: several(numbers, VOLUMES),
-            networks: several(numbers, NETWORKS),
+            state,
+            health: if state == "running" { *numbers.of(&HEALTH) } else { "none" },
+            exit_code: if state == "exited" { numbers.below(3) } else { 0 },
+            volumes,
+            networks: networks.into_iter().map(|(name, id)| (id, name)).collect(),
+            ports: if some(numbers) { vec![(80, 8000 + numbers.below(5))] } else { Vec::new() },
             links: Vec::new(),
             created,
         }
     }
 
-    fn summary(&self) -> Value {
+    /// All names, as the engine keeps them: its own, and those of links to it.
+    pub(crate) fn names(&self) -> Vec<String> {
         let aliases = self.links.iter().map(|name| format!("/{name}/alias"));
-        let names: Vec<String> = [format!("/{}", self.name)].into_iter().chain(aliases).collect();
-        json!({
-            "Id": self.id, "Names": names, "Image": image_name(self.image),
-            "ImageID": format!("sha256:{}", id_of('i', self.image)), "Command": "sleep 1", "Created": self.created,
-            "Ports": [], "Labels": self.labels, "State": self.state, "Status": "Up",
-            "HostConfig": {"NetworkMode": "default"},
-            "NetworkSettings": {"Networks": self.endpoints()}, "Mounts": self.mounts(),
-        })
-    }
-
-    fn document(&self) -> Value {
-        json!({
-            "Id": self.id, "Created": "2026-01-01T00:00:00Z", "Path": "sleep", "Args": ["1"],
-            "State": {"Status": self.state, "Running": self.state == "running", "ExitCode": 0},
-            "Image": format!("sha256:{}", id_of('i', self.image)), "Name": format!("/{}", self.name), "RestartCount": 0,
-            "HostConfig": {"NetworkMode": "default", "Links": self.links, "VolumesFrom": null},
-            "Mounts": self.mounts(), "Config": {"Image": image_name(self.image), "Labels": self.labels, "Env": ["A=b"]},
-            "NetworkSettings": {"Networks": self.endpoints()},
-        })
+        [format!("/{}", self.name)].into_iter().chain(aliases).collect()
     }
 
     fn endpoints(&self) -> Value {
-        let of =
-            |network: &usize| (network_name(*network), json!({"NetworkID": id_of('n', *network), "IPAddress": ""}));
-        self.networks.iter().map(of).collect::<serde_json::Map<String, Value>>().into()
+        let of = |(id, name): &(String, String)| (name.clone(), json!({"NetworkID": id, "IPAddress": ""}));
+        self.networks.iter().map(of).collect::<Map<String, Value>>().into()
     }
 
     fn mounts(&self) -> Vec<Value> {
         let of =
-            |volume: &usize| json!({"Type": "volume", "Name": volume_name(*volume), "Destination": "/v", "RW": true});
+            |name: &String| json!({"Type": "volume", "Name": name, "Destination": format!("/mnt/{name}"), "RW": true});
         self.volumes.iter().map(of).collect()
     }
 
-    /// What an engine says of something that happens to it.
-    fn event(&self, kind: &str, action: &str, actor: &str, attributes: Value) -> Value {
-        json!({"Type": kind, "Action": action, "Actor": {"ID": actor, "Attributes": attributes},
-               "scope": "local", "time": 1_700_000_000, "timeNano": 1_700_000_000_000_000_000_u64})
+    /// The answer of its inspect operation.
+    pub(crate) fn document(&self) -> Value {
+        json!({
+            "Id": self.id, "Created": "2026-01-01T00:00:00Z", "Path": "sleep", "Args": ["1"],
+            "State": {"Status": self.state, "Running": self.is_running(), "ExitCode": self.exit_code},
+            "Image": format!("sha256:{}", self.image.1), "Name": format!("/{}", self.name), "RestartCount": 0,
+            "HostConfig": {"NetworkMode": "default", "Links": self.links, "VolumesFrom": null},
+            "Mounts": self.mounts(), "Config": {"Image": self.image.0, "Labels": self.labels, "Env": ["A=b"]},
+            "NetworkSettings": {"Networks": self.endpoints()},
+        })
+    }
+
+    /// Whether it runs. A paused one does.
+    pub(crate) fn is_running(&self) -> bool {
+        ["running", "paused"].contains(&self.state)
     }
 
     /// What has happened to it, in order.
     fn events(&self) -> Vec<Value> {
-        let mut own = self.labels.clone();
-        own.insert("image".to_owned(), image_name(self.image));
-        own.insert("name".to_owned(), self.name.clone());
-        let of = |action: &str| self.event("container", action, &self.id, json!(own));
-        let mut events = vec![of("create"), of("start"), of("exec_create: sh"), of("die")];
-        events.extend(self.networks.iter().map(|network| {
-            let attributes = json!({"container": self.id, "name": network_name(*network), "type": "bridge"});
-            self.event("network", "connect", &id_of('n', *network), attributes)
+        let of = |name: &str, action: &str, more: &[(&str, &str)]| {
+            let mut attributes = self.labels.clone();
+            attributes.extend(labels(&[("image", &self.image.0), ("name", name)]));
+            attributes.extend(labels(more));
+            event("container", action, &self.id, json!(attributes))
+        };
+        let first = self.old_name.as_ref().unwrap_or(&self.name);
+        let mut events = vec![of(first, "create", &[])];
+        events.extend(self.networks.iter().map(|(id, name)| {
+            event("network", "connect", id, json!({"container": self.id, "name": name, "type": "bridge"}))
         }));
-        events.extend(self.volumes.iter().map(|volume| {
-            let attributes = json!({"container": self.id, "driver": "local"});
-            self.event("volume", "unmount", &volume_name(*volume), attributes)
-        }));
+        if let Some(old) = &self.old_name {
+            events.push(of(&self.name, "rename", &[("oldName", &format!("/{old}"))]));
+        }
+        for action in ["start", "exec_create: sh", "exec_start: sh"] {
+            events.push(of(&self.name, action, &[]));
+        }
+        events.extend(
+            self.volumes
+                .iter()
+                .map(|name| event("volume", "mount", name, json!({"container": self.id, "driver": "local"}))),
+        );
+        events.push(of(&self.name, "die", &[("exitCode", &self.exit_code.to_string())]));
         events
     }
 }
 
-fn image_name(number: usize) -> String {
-    format!("image{number}:1")
-}
-
-pub(crate) fn volume_name(number: usize) -> String {
-    format!("volume{number}")
-}
-
-pub(crate) fn network_name(number: usize) -> String {
-    format!("network{number}")
+/// What an engine says of something that happens.
+fn event(kind: &str, action: &str, actor: &str, attributes: Value) -> Value {
+    json!({"Type": kind, "Action": action, "Actor": {"ID": actor, "Attributes": attributes},
+           "scope": "local", "time": 1_700_000_000, "timeNano": 1_700_000_000_000_000_000_u64})
 }
 
 impl World {
-    /// The containers of two worlds, in the order in which they were made: those that both have, and more.
-    pub(crate) fn with(&self, others: &[Container]) -> Self {
-        let mut containers = [self.containers.as_slice(), others].concat();
+    /// What both worlds have, and more. Containers are in the order in which they were made.
+    pub(crate) fn with(&self, more: &Self) -> Self {
+        let mut containers = [self.containers.as_slice(), &more.containers].concat();
         containers.sort_by_key(|container| container.created);
-        Self { containers }
+        Self {
+            containers,
+            images: [self.images.as_slice(), &more.images].concat(),
+            volumes: [self.volumes.as_slice(), &more.volumes].concat(),
+            networks: [self.networks.as_slice(), &more.networks].concat(),
+            services: [self.services.as_slice(), &more.services].concat(),
+        }
     }
 
-    fn users(&self, uses: impl Fn(&Container) -> bool) -> usize {
-        self.containers.iter().filter(|container| uses(container)).count()
+    /// How many containers are so.
+    pub(crate) fn count(&self, is_so: impl Fn(&Container) -> bool) -> usize {
+        self.containers.iter().filter(|container| is_so(container)).count()
     }
 
-    fn image(&self, number: usize) -> Value {
-        let users = self.users(|container| container.image == number);
-        json!({"Id": format!("sha256:{}", id_of('i', number)), "ParentId": "", "RepoTags": [image_name(number)],
-               "RepoDigests": [], "Created": 1, "Size": 1, "SharedSize": -1, "VirtualSize": 1, "Labels": null,
-               "Containers": users,
-               "Manifests": [{"ID": "m", "Kind": "image", "ImageData": {"Containers": self.ids_with(number)}}]})
+    /// The element of a list of containers. The image has its name only while the name is its own: `refreshImage` in
+    /// `daemon/list.go` of moby.
+    pub(crate) fn summary(&self, container: &Container) -> Value {
+        let id = format!("sha256:{}", container.image.1);
+        let has_name =
+            self.images.iter().any(|image| image.id == container.image.1 && image.tags.contains(&container.image.0));
+        json!({
+            "Id": container.id, "Names": container.names(), "Image": if has_name { &container.image.0 } else { &id },
+            "ImageID": id, "Command": "sleep 1", "Created": container.created,
+            "Ports": container.ports.iter().map(|(private, public)| json!({"PrivatePort": private, "PublicPort": public, "Type": "tcp"})).collect::<Vec<_>>(),
+            "Labels": container.labels, "State": container.state, "Status": "Up",
+            "HostConfig": {"NetworkMode": "default"},
+            "NetworkSettings": {"Networks": container.endpoints()}, "Mounts": container.mounts(),
+        })
     }
 
-    fn ids_with(&self, image: usize) -> Vec<&str> {
-        self.containers
-            .iter()
-            .filter(|container| container.image == image)
-            .map(|container| container.id.as_str())
-            .collect()
+    pub(crate) fn image(&self, image: &Image) -> Value {
+        let parent = image.parent.as_ref().map(|id| format!("sha256:{id}")).unwrap_or_default();
+        let users: Vec<&str> =
+            self.containers.iter().filter(|one| one.image.1 == image.id).map(|one| one.id.as_str()).collect();
+        json!({"Id": format!("sha256:{}", image.id), "ParentId": parent, "RepoTags": image.tags, "RepoDigests": [],
+               "Created": image.created, "Size": 1, "SharedSize": -1, "VirtualSize": 1, "Labels": image.labels,
+               "Containers": users.len(),
+               "Manifests": [{"ID": "m", "Kind": "image", "ImageData": {"Containers": users}}]})
     }
 
-    fn volume(&self, number: usize) -> Value {
-        let users = self.users(|container| container.volumes.contains(&number));
-        json!({"Name": volume_name(number), "Driver": "local", "Mountpoint": "/m", "Labels": null, "Scope": "local",
+    /// The answer of the inspect operation of an image.
+    pub(crate) fn image_document(image: &Image) -> Value {
+        let parent = image.parent.as_ref().map(|id| format!("sha256:{id}")).unwrap_or_default();
+        json!({"Id": format!("sha256:{}", image.id), "Parent": parent, "RepoTags": image.tags, "RepoDigests": [],
+               "Created": "2026-01-01T00:00:00Z", "Size": 1, "Config": {"Labels": image.labels}})
+    }
+
+    /// The layers of an image. Those of images that it is made of have their ids and tags: `daemon/images/image_history.go` of
+    /// moby.
+    pub(crate) fn history(&self, image: &Image) -> Value {
+        let mut layers = Vec::new();
+        let mut next = Some(image);
+        for number in 0..3 {
+            let id = next.map_or_else(|| "<missing>".to_owned(), |image| format!("sha256:{}", image.id));
+            layers.push(json!({"Id": id, "Tags": next.map(|image| &image.tags), "Created": number, "CreatedBy": "RUN x", "Size": 1, "Comment": ""}));
+            next = next.and_then(|image| self.images.iter().find(|one| Some(&one.id) == image.parent.as_ref()));
+        }
+        layers.into()
+    }
+
+    pub(crate) fn volume(&self, volume: &Volume) -> Value {
+        let users = self.count(|container| container.volumes.contains(&volume.name));
+        json!({"Name": volume.name, "Driver": "local", "Mountpoint": "/m", "Labels": volume.labels, "Scope": "local",
                "Options": null, "UsageData": {"RefCount": users, "Size": 1}})
     }
 
-    fn network(&self, number: usize, with_members: bool) -> Value {
-        let on = self.containers.iter().filter(|container| container.networks.contains(&number));
-        let members =
-            on.map(|container| (container.id.clone(), json!({"Name": container.name, "IPv4Address": "10.0.0.1/8"})));
-        let members: serde_json::Map<String, Value> =
-            if with_members { members.collect() } else { serde_json::Map::new() };
-        json!({"Name": network_name(number), "Id": id_of('n', number), "Created": "2026-01-01T00:00:00Z", "Scope": "local",
-               "Driver": "bridge", "Containers": members, "Options": {}, "Labels": {}})
+    pub(crate) fn network(&self, network: &Network, with_members: bool) -> Value {
+        let is_on = |container: &&Container| container.networks.iter().any(|(id, _)| *id == network.id);
+        let members: Map<String, Value> = self
+            .containers
+            .iter()
+            .filter(|container| with_members && is_on(container))
+            .map(|container| (container.id.clone(), json!({"Name": container.name, "IPv4Address": "10.0.0.1/8"})))
+            .collect();
+        json!({"Name": network.name, "Id": network.id, "Created": "2026-01-01T00:00:00Z", "Scope": "local",
+               "Driver": network.driver, "Containers": members, "Options": {}, "Labels": network.labels})
     }
 
-    fn usage(&self) -> Value {
-        let images: Vec<Value> = (0..IMAGES).map(|number| self.image(number)).collect();
-        let volumes: Vec<Value> = (0..VOLUMES).map(|number| self.volume(number)).collect();
-        let containers: Vec<Value> = self.containers.iter().map(Container::summary).collect();
-        json!({"LayersSize": 1, "Images": images, "Containers": containers, "Volumes": volumes, "BuildCache": [],
-               "ContainerUsage": {"TotalCount": self.containers.len(), "ActiveCount": self.running(), "Items": containers},
-               "ImageUsage": {"TotalCount": IMAGES, "ActiveCount": self.users(|container| container.image > 0), "Items": images},
-               "VolumeUsage": {"TotalCount": VOLUMES, "Reclaimable": self.containers.len(), "Items": volumes}})
+    /// A service. The engine counts the tasks that run, which all containers count as for a hidden service.
+    pub(crate) fn service(&self, service: &Service, with_status: bool) -> Value {
+        let mut document = json!({"ID": service.id, "Version": {"Index": 1}, "CreatedAt": "2026-01-01T00:00:00Z",
+               "UpdatedAt": "2026-01-01T00:00:00Z",
+               "Spec": {"Name": service.name, "Labels": service.labels, "Mode": {"Replicated": {"Replicas": 1}}}});
+        if with_status {
+            let running = if service.labels.contains_key("hide") { self.count(Container::is_running) } else { 1 };
+            document["ServiceStatus"] = json!({"RunningTasks": running, "DesiredTasks": 1});
+        }
+        document
     }
 
-    fn running(&self) -> usize {
-        self.users(|container| container.state == "running")
+    /// The task of a service. Its container is the first one.
+    pub(crate) fn task(&self, service: &Service) -> Value {
+        json!({"ID": service.task, "Version": {"Index": 1}, "ServiceID": service.id, "NodeID": NODE, "Slot": 1,
+               "Spec": {"ContainerSpec": {"Image": "image0:1"}}, "DesiredState": "running",
+               "Status": {"State": "running", "ContainerStatus": {"ContainerID": self.containers.first().map(|one| &one.id)}}})
     }
 
-    fn info(&self) -> Value {
-        let paused = self.users(|container| container.state == "paused");
-        let (all, running) = (self.containers.len(), self.running());
+    pub(crate) fn usage(&self) -> Value {
+        let images: Vec<Value> = self.images.iter().map(|image| self.image(image)).collect();
+        let volumes: Vec<Value> = self.volumes.iter().map(|volume| self.volume(volume)).collect();
+        let containers: Vec<Value> = self.containers.iter().map(|container| self.summary(container)).collect();
+        let running = self.count(Container::is_running);
+        json!({"LayersSize": self.images.len(), "Images": images, "Containers": containers, "Volumes": volumes, "BuildCache": [],
+               "ContainerUsage": {"TotalCount": containers.len(), "ActiveCount": running, "Items": containers},
+               "ImageUsage": {"TotalCount": images.len(), "ActiveCount": running, "Items": images},
+               "VolumeUsage": {"TotalCount": volumes.len(), "Reclaimable": containers.len(), "Items": volumes}})
+    }
+
+    pub(crate) fn info(&self) -> Value {
+        let running = self.count(|container| container.state == "running");
+        let paused = self.count(|container| container.state == "paused");
+        let all = self.containers.len();
         json!({"ID": "x", "Containers": all, "ContainersRunning": running, "ContainersPaused": paused,
-               "ContainersStopped": all - running - paused, "Images": IMAGES, "NFd": 20 + running, "NGoroutines": 50 + all,
-               "NCPU": 2, "OperatingSystem": "Debian"})
+               "ContainersStopped": all - running - paused, "Images": self.images.len(), "NFd": 20 + running,
+               "NGoroutines": 50 + all, "NCPU": 2, "OperatingSystem": "Debian", "Driver": "aufs",
+               "DriverStatus": [["Backing Filesystem", "extfs"], ["Dirs", (self.images.len() + all).to_string()]]})
     }
 
-    /// The containers that a text names, as engines find them: by the whole id, the name, or the start of the id.
-    pub(crate) fn find(&self, text: &str) -> Vec<&Container> {
-        let all = || self.containers.iter();
-        let exact =
-            all().find(|container| container.id == text).or_else(|| all().find(|container| container.name == text));
-        match exact {
-            Some(container) => vec![container],
-            None => all().filter(|container| container.id.starts_with(text)).collect(),
-        }
-    }
-
-    /// Whether a text names a network.
-    pub(crate) fn has_network(&self, text: &str) -> bool {
-        (0..NETWORKS).any(|number| network_name(number) == text || id_of('n', number).starts_with(text))
-    }
-
-    /// Whether a text names an image.
-    pub(crate) fn has_image(&self, text: &str) -> bool {
-        let bare = text.trim_start_matches("sha256:");
-        (0..IMAGES).any(|number| image_name(number) == text || id_of('i', number).starts_with(bare))
-    }
-
-    fn list(&self, query: &str) -> Reply {
-        let value = |name: &str| query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name);
-        let all = value("all").is_some_and(|(_, value)| value == "1");
-        let limit = value("limit").and_then(|(_, limit)| limit.parse::<usize>().ok()).unwrap_or(0);
-        let filters = value("filters").map(|(_, text)| decoded(text)).unwrap_or_else(|| "{}".to_owned());
-        let filters: Value = serde_json::from_str(&filters).unwrap();
-        let mut found: Vec<&Container> = self.containers.iter().rev().collect();
-        if let Some(id) = filters["id"][0].as_str() {
-            found.retain(|container| container.id.contains(id));
-        }
-        let age = |name: &str| filters[name][0].as_str().map(str::to_owned);
-        let before = value("before").map(|(_, text)| text.to_owned()).or_else(|| age("before"));
-        for (text, is_before) in [(before, true), (age("since"), false)] {
-            let Some(text) = text else { continue };
-            let [one] = self.find(&text)[..] else { return absent() };
-            found.retain(
-                |container| if is_before { container.created < one.created } else { container.created > one.created },
-            );
-        }
-        if !all && limit == 0 {
-            found.retain(|container| ["running", "paused"].contains(&container.state));
-        }
-        if limit > 0 {
-            found.truncate(limit);
-        }
-        daemon::json(&json!(found.into_iter().map(Container::summary).collect::<Vec<_>>()).to_string())
-    }
-
-    fn events(&self) -> Reply {
-        let mut body = String::new();
-        for container in &self.containers {
-            for event in container.events() {
-                let line = format!("{event}\n");
-                body.push_str(&format!("{:x}\r\n{line}\r\n", line.len()));
-            }
-        }
-        let head = "HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
-        Reply::Close(format!("{head}{body}0\r\n\r\n").into_bytes())
-    }
-
-    fn of_container(&self, name: &str, rest: &[&str]) -> Reply {
-        let found = self.find(name);
-        let [container] = found[..] else {
-            return if found.is_empty() {
-                absent()
-            } else {
-                daemon::with_status("400 Bad Request", r#"{"message":"several"}"#)
+    /// All that has happened.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let of_images = self.images.iter().flat_map(|image| {
+            let of_tag = |tag: &String| {
+                let mut attributes = image.labels.clone();
+                attributes.insert("name".to_owned(), tag.clone());
+                event("image", "pull", tag, json!(attributes))
             };
-        };
-        match rest {
-            ["json"] => daemon::json(&container.document().to_string()),
-            ["top"] => daemon::json(&json!({"Titles": ["PID"], "Processes": [["1"]]}).to_string()),
-            ["changes"] => daemon::json(&json!([{"Path": "/a", "Kind": 0}]).to_string()),
-            ["exec"] => daemon::json(&json!({"Id": exec_of(container)}).to_string()),
-            ["stats"] => daemon::json(&json!({"id": container.id, "name": container.name, "pids_stats": {}}).to_string()),
-            ["logs"] => Reply::Close(
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-                    .to_vec(),
-            ),
-            _ => Reply::Keep(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()),
-        }
+            image.tags.iter().map(of_tag)
+        });
+        let of_volumes =
+            self.volumes.iter().map(|volume| event("volume", "create", &volume.name, json!({"driver": "local"})));
+        let of_networks = self.networks.iter().map(|network| {
+            event("network", "create", &network.id, json!({"name": network.name, "type": network.driver}))
+        });
+        let of_services =
+            self.services.iter().map(|service| event("service", "create", &service.id, json!({"name": service.name})));
+        let of_containers = self.containers.iter().flat_map(Container::events);
+        let prune = event("container", "prune", "", json!({"reclaimed": self.containers.len().to_string()}));
+        of_images.chain(of_volumes).chain(of_networks).chain(of_services).chain(of_containers).chain([prune]).collect()
     }
-
-    /// Answers a request.
-    pub(crate) fn answer(&self, request: &str) -> Reply {
-        let target = request.split(' ').nth(1).unwrap();
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let parts: Vec<&str> = path.split('/').skip(2).collect();
-        let one = |names: Vec<(String, String)>, document: &dyn Fn(usize) -> Value, text: &str| {
-            let bare = text.trim_start_matches("sha256:");
-            let found = names.iter().position(|(id, name)| id.starts_with(bare) || *name == text);
-            found.map_or_else(absent, |number| daemon::json(&document(number).to_string()))
-        };
-        let numbers = |kind: char, count: usize, name: &dyn Fn(usize) -> String| -> Vec<(String, String)> {
-            (0..count).map(|number| (id_of(kind, number), name(number))).collect()
-        };
-        match parts.as_slice() {
-            ["containers", "json"] => self.list(query),
-            ["containers", name, rest @ ..] => self.of_container(name, rest),
-            ["exec", id, "json"] => match self.containers.iter().find(|container| exec_of(container) == *id) {
-                Some(container) => {
-                    daemon::json(&json!({"ID": id, "ContainerID": container.id, "Running": true}).to_string())
-                }
-                None => absent(),
-            },
-            ["images", "json"] => list_of(IMAGES, |number| self.image(number)),
-            ["images", name, _] => one(numbers('i', IMAGES, &image_name), &|number| self.image(number), name),
-            ["volumes"] => {
-                let volumes: Vec<Value> = (0..VOLUMES).map(|number| self.volume(number)).collect();
-                daemon::json(&json!({"Volumes": volumes, "Warnings": null}).to_string())
-            }
-            ["volumes", name] => one(
-                (0..VOLUMES).map(|number| (volume_name(number), volume_name(number))).collect(),
-                &|number| self.volume(number),
-                name,
-            ),
-            ["networks"] => list_of(NETWORKS, |number| self.network(number, false)),
-            ["networks", name] => {
-                one(numbers('n', NETWORKS, &network_name), &|number| self.network(number, true), name)
-            }
-            ["system", "df"] => daemon::json(&self.usage().to_string()),
-            ["info"] => daemon::json(&self.info().to_string()),
-            ["events"] => self.events(),
-            _ => absent(),
-        }
-    }
-}
-
-fn list_of(count: usize, document: impl Fn(usize) -> Value) -> Reply {
-    daemon::json(&json!((0..count).map(document).collect::<Vec<_>>()).to_string())
-}
-
-fn absent() -> Reply {
-    daemon::with_status("404 Not Found", r#"{"message":"No such thing: canary"}"#)
-}
-
-/// A value of a query, decoded.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        rest = after;
-        match first {
-            b'%' => {
-                bytes.push(u8::from_str_radix(std::str::from_utf8(&after[..2]).unwrap(), 16).unwrap());
-                rest = &after[2..];
-            }
-            byte => bytes.push(*byte),
-        }
-    }
-    String::from_utf8(bytes).unwrap()
 }

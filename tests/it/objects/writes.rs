@@ -4,8 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::world::{Numbers, World, network_name, volume_name};
-use super::{BY_LABEL, BY_NAME, BY_USE, Counts, OPEN, Stage, hidden, names, pair, policy, small_world, visible};
+use super::engine::Found;
+use super::requests::{self, Generated};
+use super::world::{Numbers, World};
+use super::{
+    BY_LABEL, BY_NAME, BY_USE, Counts, Difference, OPEN, Stage, common, hidden, pair, policies, small_world, visible,
+};
 use crate::harness::{Test, tests};
 use crate::support::client::{closing_get, status};
 use crate::support::daemon::{self, Reply};
@@ -62,15 +66,16 @@ pub(super) fn answer(world: &World, request: &str) -> Option<Reply> {
         ["networks", _, "connect" | "disconnect"] | [_, "create"] => body_of(request),
         _ => return None,
     };
-    let has_network = |name: &str| matches!(name, "default" | "none" | "bridge") || world.has_network(name);
+    let has_network =
+        |name: &str| matches!(name, "default" | "none" | "bridge") || matches!(world.find_network(name), Found::One(_));
     let host = &body["HostConfig"];
     let mode = host["NetworkMode"].as_str().filter(|mode| !mode.is_empty() && !mode.contains(':'));
     let endpoints = body["NetworkingConfig"]["EndpointsConfig"].as_object();
     let endpoints = endpoints.into_iter().flat_map(|endpoints| endpoints.keys().map(String::as_str));
     let ids = [&body["EndpointConfig"]["NetworkID"]].into_iter().filter_map(Value::as_str).filter(|id| !id.is_empty());
     let target = body["ConfigFrom"]["Network"].as_str();
-    let image = body["Image"].as_str().filter(|image| !world.has_image(image));
-    let absent = containers_in(&body).into_iter().find(|name| world.find(name).len() != 1);
+    let image = body["Image"].as_str().filter(|image| !matches!(world.find_image(image), Found::One(_)));
+    let absent = containers_in(&body).into_iter().find(|name| !matches!(world.find(name), Found::One(_)));
     let no_network = mode.into_iter().chain(endpoints).chain(ids).chain(target).find(|name| !has_network(name));
     Some(match (absent, no_network, image) {
         (Some(name), _, _) => {
@@ -92,9 +97,9 @@ pub(super) fn answer(world: &World, request: &str) -> Option<Reply> {
 
 /// A write whose body may name what is hidden.
 fn write(worlds: &[World; 2], numbers: &mut Numbers) -> String {
-    let container = names(worlds, numbers);
+    let container = requests::container(worlds, numbers);
     let number = numbers.below(8);
-    let (network, volume, image) = (network_name(number), volume_name(number), format!("image{number}:1"));
+    let (network, volume, image) = (format!("network{number}"), format!("volume{number}"), format!("image{number}:1"));
     let spelled = ["Container", "container", "CONTAINER"][numbers.below(3)];
     match numbers.below(14) {
         0 => post(&format!("/networks/{network}/connect"), &json!({ spelled: container }).to_string()),
@@ -129,18 +134,21 @@ fn write(worlds: &[World; 2], numbers: &mut Numbers) -> String {
 
 fn hidden_objects_change_no_write() {
     let texts = [format!("{OPEN}{BY_LABEL}{BY_USE}"), format!("{OPEN}{BY_LABEL}"), format!("{OPEN}{BY_NAME}{BY_USE}")];
-    let stage = Stage::new(texts.iter().map(|text| policy(&format!("profile: p\n{text}"), "p")).collect());
+    let stage = Stage::new(policies(&texts.each_ref().map(|text| format!("profile: p\n{text}"))));
     assert!(stage.ask(0, &closing_get("/_ping")).contains("api-version: 1.51"));
     let mut counts = Counts::default();
     for seed in 0..WRITE_PAIRS as u64 {
-        let worlds = pair(seed);
+        let worlds = pair(seed, Difference::Containers);
         let mut numbers = Numbers::new(seed ^ 0xb0d1);
-        let requests: Vec<(usize, String)> =
-            (0..WRITES).map(|_| (numbers.below(3), write(&worlds, &mut numbers))).collect();
-        counts.compare_requests(&stage, &worlds, &requests, seed);
+        let generated = |numbers: &mut Numbers| Generated { text: write(&worlds, numbers), filters: Vec::new() };
+        let requests: Vec<(usize, Generated)> =
+            (0..WRITES).map(|_| (numbers.below(3), generated(&mut numbers))).collect();
+        let place = |listener: usize| format!("profile {}, seed {seed}", texts[listener]);
+        counts.compare_requests(&stage, &worlds, &requests, &place);
     }
     check_sent(&stage);
-    let Counts { compared, found, denied } = counts;
+    let Counts { wrong, compared, found, denied, .. } = counts;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(
         compared == WRITE_PAIRS * WRITES && found > compared / 10 && denied < compared / 2,
         "{compared} {found} {denied}"
@@ -150,7 +158,7 @@ fn hidden_objects_change_no_write() {
 /// Every container in a body that went up is named by a whole id, which is none of a hidden one.
 fn check_sent(stage: &Stage) {
     let hidden: BTreeSet<String> = (0..WRITE_PAIRS as u64)
-        .flat_map(|seed| pair(seed).map(|world| world.containers))
+        .flat_map(|seed| pair(seed, Difference::Containers).map(|world| world.containers))
         .flatten()
         .filter(|container| !container.name.starts_with("web-"))
         .map(|container| container.id)
@@ -272,8 +280,8 @@ fn a_volume_must_be_there_or_shown_by_its_name() {
     let world = small_world();
     by_use.show(&world);
     let shown = world.containers.iter().filter(|one| one.name.starts_with("web-"));
-    let used: Vec<String> = shown.flat_map(|one| &one.volumes).map(|number| volume_name(*number)).collect();
-    let unused = (0..6).map(volume_name).find(|name| !used.contains(name)).unwrap();
+    let used: Vec<String> = shown.flat_map(|one| one.volumes.clone()).collect();
+    let unused = (0..6).map(|number| format!("volume{number}")).find(|name| !used.contains(name)).unwrap();
     assert_eq!(create(&by_use, used.first().unwrap()), (201, 201));
     let of = |name: &str| by_use.ask(0, &post("/containers/create", &body(name).to_string()));
     assert_eq!(of(&unused), of("absent"));
@@ -329,10 +337,11 @@ fn a_body_reaches_the_host_only_if_the_profile_says_so() {
             format!("allow: all\nshow: all\nparameters: {{ContainerCreate: {parameters}}}\n{BY_LABEL}{BY_USE}");
         let stage = Stage::of(&profile);
         let mut numbers = Numbers::new(3);
-        let mut container = visible(&mut numbers, 1, 1);
-        container.image = 1;
-        let other = hidden(&mut numbers, 1, 2);
-        stage.show(&World::default().with(&[container, other]));
+        let common = common(&mut numbers);
+        let mut container = visible(&mut numbers, &common, 1);
+        container.image = ("image1:1".to_owned(), common.images[1].id.clone());
+        let other = hidden(&mut numbers, &common, &[], 1);
+        stage.show(&common.with(&World { containers: vec![container, other], ..World::default() }));
         let answer = stage.ask(0, &post("/containers/create", &body));
         assert_eq!(status(&answer), expected, "{answer}");
         if expected == 403 {
