@@ -1,12 +1,12 @@
 //! Environment files beside a Compose file: `.env`, whose values stand in for variables in the file, and those of `env_file`,
 //! which are variables of the container. They are read as Compose reads them; what its versions 2.26 and 2.40 print of the
-//! fixture says how.
+//! fixture says how. Those of `docker run --env-file` and of a quadlet are raw.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use super::container::Located;
+use super::container::{Located, ProxyContainer};
 use super::interpolate::Interpolation;
 use super::{SIZE_LIMIT, lines};
 use crate::config::unreadable;
@@ -17,8 +17,40 @@ use crate::yaml::{Diagnostic, Diagnostics, Location};
 pub(super) enum Format {
     /// With quotes, comments and variables.
     Compose,
-    /// `format: raw`: what is behind the first `=` is the value.
+    /// `format: raw`, `docker run` and Podman: what is behind the first `=` is the value.
     Raw,
+}
+
+/// Adds the variables of raw files to a container. Its own come after them, so they win. The paths start in `folder`; `None` if
+/// the text is in no file.
+pub(super) fn add_raw(
+    container: &mut ProxyContainer,
+    files: &[Located],
+    folder: Option<&Path>,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut found = Vec::new();
+    for file in files {
+        // A specifier of systemd, or a variable that is not known here, is no path.
+        let path = folder.map(|folder| folder.join(&file.text)).filter(|_| !file.text.contains(['%', '$']));
+        let Some(path) = path else {
+            container.note(format!("{} was not read: what it sets is missing here", file.text));
+            continue;
+        };
+        let name = path.display().to_string();
+        match diagnostics.ok(read(&path)) {
+            Some(Some(text)) => {
+                let text = normalised(&text);
+                for line in names_alone(&text) {
+                    container.note(format!("{line}: its value is set outside this file, and missing here"));
+                }
+                found.extend(raw(&name, &text));
+            }
+            Some(None) => container.note(format!("{name} was not found: what it sets is missing here")),
+            None => {}
+        }
+    }
+    container.variables.splice(0..0, found);
 }
 
 /// Reads a file. `None` if there is none.
@@ -45,11 +77,22 @@ pub(super) fn variables(
     project: &BTreeMap<String, String>,
     values: &mut Interpolation,
 ) -> Result<Vec<(String, Located)>, Diagnostics> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
+    let text = normalised(text);
     match format {
         Format::Raw => Ok(raw(name, &text)),
         Format::Compose => Reader { name, rest: &text, line: 1 }.all(project, values),
     }
+}
+
+/// Without a byte order mark, and with line feeds between lines.
+fn normalised(text: &str) -> String {
+    text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n")
+}
+
+/// The lines of a raw file that name a variable without a value.
+fn names_alone(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text.lines().map(str::trim);
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#') && !line.contains('='))
 }
 
 /// As [`Format::Raw`].

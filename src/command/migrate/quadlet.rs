@@ -1,6 +1,9 @@
 //! Quadlets: containers as units of systemd, for Podman.
 
+use std::path::Path;
+
 use super::container::{Located, Mount, ProxyContainer, PublishedPort, SourceForm};
+use super::environment_file;
 use super::lines::UNBALANCED;
 use crate::yaml::{Diagnostics, Location};
 
@@ -12,15 +15,16 @@ pub(super) fn is_here(text: &str) -> bool {
     text.lines().any(|line| line.trim() == SECTION)
 }
 
-/// Reads a quadlet.
+/// Reads a quadlet in `folder`.
 ///
 /// # Errors
 /// Every line that cannot be split.
-pub(super) fn container(file: &str, text: &str) -> (ProxyContainer, Diagnostics) {
+pub(super) fn container(file: &str, text: &str, folder: Option<&Path>) -> (ProxyContainer, Diagnostics) {
     let name = file.rsplit('/').next().and_then(|name| name.strip_suffix(".container")).unwrap_or("quadlet");
     let mut container = ProxyContainer::new(SourceForm::Quadlet, name, Location::file(file));
     let mut diagnostics = Diagnostics::default();
     let mut section = String::new();
+    let mut environment_files = Vec::new();
     for (line, number) in entries(text) {
         let line = line.trim();
         if line.starts_with('[') {
@@ -28,6 +32,9 @@ pub(super) fn container(file: &str, text: &str) -> (ProxyContainer, Diagnostics)
         } else if let Some((key, value)) = line.split_once('=').filter(|_| !line.starts_with(['#', ';'])) {
             let location = Location::line(file, number);
             match (section.as_str(), key.trim()) {
+                (SECTION, "EnvironmentFile") => {
+                    environment_files.push(Located { text: value.trim().to_owned(), location });
+                }
                 (SECTION, key) => {
                     let done = entry(&mut container, key, value.trim(), &location);
                     diagnostics.ok(done.map_err(|message| crate::yaml::Diagnostic::new(&location, message)));
@@ -37,6 +44,7 @@ pub(super) fn container(file: &str, text: &str) -> (ProxyContainer, Diagnostics)
             }
         }
     }
+    environment_file::add_raw(&mut container, &environment_files, folder, &mut diagnostics);
     (container, diagnostics)
 }
 
@@ -75,9 +83,6 @@ fn entry(container: &mut ProxyContainer, key: &str, value: &str, location: &Loca
                 if key == "Label" { container.labels.push(pair) } else { container.variables.push(pair) }
             }
         }
-        "EnvironmentFile" => {
-            container.note(format!("EnvironmentFile={value} was not read: what it sets is missing here"))
-        }
         "EnvironmentHost" => container.note("EnvironmentHost: variables of the host are missing here".to_owned()),
         "Volume" => container.mounts.extend(Mount::parse(value)),
         "Mount" => container.mounts.extend(Mount::parse_options(value)),
@@ -102,7 +107,7 @@ mod tests {
                     D=%%\nVolume=%t/podman/podman.sock:/var/run/docker.sock:ro\nPublishPort=127.0.0.1:2375:2375\nExec=-x 'y \
                     z'\nContainerName=proxy\nEnvironmentFile=x.env\n[Service]\nRestart=always\nEnvironment=E=1\n";
         assert!(is_here(text));
-        let (container, errors) = container("a/b.container", text);
+        let (container, errors) = container("a/b.container", text, None);
         assert!(errors.is_empty() && container.restarts);
         assert_eq!((container.name.as_str(), container.image.as_deref()), ("b", Some("a/b:1")));
         let variables: Vec<(&str, &str, u32)> = container
@@ -114,12 +119,12 @@ mod tests {
         assert_eq!(container.mounts[0].target, "/var/run/docker.sock");
         assert_eq!(container.arguments.len(), 2);
         assert_eq!(container.hosts_at(2375), ["localhost", "127.0.0.1", "[::1]", "proxy"]);
-        assert_eq!(container.notes, ["EnvironmentFile=x.env was not read: what it sets is missing here"]);
+        assert_eq!(container.notes, ["x.env was not read: what it sets is missing here"]);
     }
 
     #[test]
     fn a_line_that_cannot_be_split_is_an_error() {
-        let (_, errors) = container("f", "[Container]\nEnvironment=\"A=1\n");
+        let (_, errors) = container("f", "[Container]\nEnvironment=\"A=1\n", None);
         assert_eq!(errors.iter().next().unwrap().to_string(), format!("f:2: {UNBALANCED}"));
         assert!(!is_here("[Containers]\n"));
     }

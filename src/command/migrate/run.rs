@@ -1,6 +1,9 @@
 //! Commands that run a container: `docker run`, `docker create`, and those of Podman.
 
+use std::path::Path;
+
 use super::container::{Located, Mount, ProxyContainer, PublishedPort, SourceForm};
+use super::environment_file;
 use super::interpolate::Interpolation;
 use super::lines::UNBALANCED;
 use crate::yaml::{Diagnostics, Location};
@@ -65,8 +68,8 @@ fn options_of<'w>(words: impl Iterator<Item = &'w str>) -> Option<Vec<&'w str>> 
     ["run", "create"].contains(&action).then(|| words.collect())
 }
 
-/// Reads every command of a script that runs a container. Other commands are skipped.
-pub(super) fn containers(file: &str, text: &str) -> Vec<(ProxyContainer, Diagnostics)> {
+/// Reads every command of a script in `folder` that runs a container. Other commands are skipped.
+pub(super) fn containers(file: &str, text: &str, folder: Option<&Path>) -> Vec<(ProxyContainer, Diagnostics)> {
     let mut found = Vec::new();
     for (command, number) in commands(text) {
         // A backslash and a line feed are nothing for a shell.
@@ -85,10 +88,12 @@ pub(super) fn containers(file: &str, text: &str) -> Vec<(ProxyContainer, Diagnos
         let mut reader = RunReader {
             container: ProxyContainer::new(SourceForm::Run, "docker run", start),
             values: Interpolation::default(),
+            environment_files: Vec::new(),
             lines: command.lines().zip(number..).collect(),
         };
         reader.read(&words, &mut diagnostics);
-        found.push((reader.finish(), diagnostics));
+        let container = reader.finish(folder, &mut diagnostics);
+        found.push((container, diagnostics));
     }
     found
 }
@@ -97,6 +102,8 @@ pub(super) fn containers(file: &str, text: &str) -> Vec<(ProxyContainer, Diagnos
 struct RunReader<'t> {
     container: ProxyContainer,
     values: Interpolation,
+    /// The files of `--env-file`.
+    environment_files: Vec<Located>,
     /// The lines of the command that are not behind, with their numbers.
     lines: Vec<(&'t str, u32)>,
 }
@@ -147,7 +154,7 @@ impl RunReader<'_> {
                 }
                 None => container.notes.push(format!("{text}: its value is set outside this file, and missing here")),
             },
-            "--env-file" => container.note(format!("--env-file {text} was not read: what it sets is missing here")),
+            "--env-file" => self.environment_files.push(located),
             "-v" | "--volume" => container.mounts.extend(Mount::parse(&text)),
             "--mount" => container.mounts.extend(Mount::parse_options(&text)),
             "-p" | "--publish" => container.ports.extend(PublishedPort::parse(&text)),
@@ -181,8 +188,9 @@ impl RunReader<'_> {
         Located { text: self.values.resolve(word, what), location }
     }
 
-    /// The container, with what is uncertain about its values.
-    fn finish(mut self) -> ProxyContainer {
+    /// The container, with the variables of its files, and what is uncertain about its values.
+    fn finish(mut self, folder: Option<&Path>, diagnostics: &mut Diagnostics) -> ProxyContainer {
+        environment_file::add_raw(&mut self.container, &self.environment_files, folder, diagnostics);
         for note in self.values.notes {
             self.container.note(note);
         }
@@ -223,7 +231,7 @@ mod tests {
     #[track_caller]
     fn one(text: &str) -> ProxyContainer {
         assert!(is_here(text), "{text}");
-        let mut found = containers("f", text);
+        let mut found = containers("f", text, None);
         assert_eq!(found.len(), 1, "{text}");
         let (container, diagnostics) = found.remove(0);
         assert!(diagnostics.is_empty(), "{diagnostics}");
@@ -249,16 +257,16 @@ mod tests {
         let arguments: Vec<&str> = container.arguments.iter().map(|word| word.text.as_str()).collect();
         assert_eq!(arguments, ["-x", "--y=1"]);
         assert!(container.privileged && container.restarts);
-        assert!(container.notes.iter().any(|note| note.contains("--env-file x.env was not read")));
+        assert!(container.notes.iter().any(|note| note.contains("x.env was not read")));
     }
 
     #[test]
     fn every_command_of_a_script_is_read() {
-        let found = containers("f", "podman run a\r\ndocker create --name b \\\r\n  c\r\nnerdctl run \"d\n");
+        let found = containers("f", "podman run a\r\ndocker create --name b \\\r\n  c\r\nnerdctl run \"d\n", None);
         assert_eq!(found.len(), 3);
         let errors: Vec<String> = found.iter().flat_map(|(_, errors)| errors.iter()).map(ToString::to_string).collect();
         assert_eq!(errors, [format!("f:4: {UNBALANCED}")]);
-        let errors = containers("f", "docker run --name\ndocker run -it\n");
+        let errors = containers("f", "docker run --name\ndocker run -it\n", None);
         let errors: Vec<String> =
             errors.iter().flat_map(|(_, errors)| errors.iter()).map(ToString::to_string).collect();
         assert_eq!(errors, ["f:1: --name: expected a value", "f:1: expected an image", "f:2: expected an image"]);

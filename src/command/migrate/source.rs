@@ -74,7 +74,7 @@ pub(super) struct Selection<'s> {
     pub(super) service: Option<&'s str>,
     /// The proxy, whatever its image is called.
     pub(super) proxy: Option<KnownProxy>,
-    /// The folder of the file, in which `.env` and the files of `env_file` are. `None` if the text is in no file.
+    /// The folder of the file, in which `.env` and the environment files are. `None` if the text is in no file.
     pub(super) folder: Option<&'s Path>,
 }
 
@@ -99,11 +99,11 @@ pub(super) fn read(name: &str, text: &str, selection: Selection<'_>) -> Result<S
         Ok(_) | Err(_) => {}
     }
     if quadlet::is_here(text) {
-        let found = quadlet::container(name, text);
+        let found = quadlet::container(name, text, selection.folder);
         return chosen(name, vec![found], &Location::file(name), selection);
     }
     if run::is_here(text) {
-        return chosen(name, run::containers(name, text), &Location::file(name), selection);
+        return chosen(name, run::containers(name, text, selection.folder), &Location::file(name), selection);
     }
     if let Some(rules) = cetusguard::rules_file(name, text) {
         let container =

@@ -391,6 +391,37 @@ fn an_environment_file_that_is_missing_or_wrong_is_named() {
 }
 
 #[test]
+fn environment_files_of_commands_and_quadlets_are_read_as_they_are() {
+    let folder = std::env::temp_dir().join(format!("dockveil-migrate-raw-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("own.env"), "\u{feff}# c\r\nCONTAINERS=1\r\n IMAGES=1\nINFO=\"1\"\nEVENTS=1\nNODES\n")
+        .unwrap();
+    let command = "docker run -e EVENTS=0 --env-file own.env --env-file=none.env tecnativa/docker-socket-proxy\n";
+    let quadlet = "[Container]\nEnvironment=EVENTS=0\nImage=tecnativa/docker-socket-proxy\nEnvironmentFile=own.env\n\
+                   EnvironmentFile=%h/none.env\n";
+    let mut written = Vec::new();
+    for (name, text) in [("run.sh", command), ("proxy.container", quadlet)] {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        let arguments = cli::MigrateArgs { file: Some(path), ..cli::MigrateArgs::default() };
+        written.push(run_with(&arguments, "").unwrap());
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    for written in &written {
+        let config = loaded(written);
+        let open = allowed(&config);
+        for (id, is_open) in
+            [("ContainerList", true), ("ImageList", true), ("SystemInfo", false), ("SystemEvents", false)]
+        {
+            assert_eq!(open.contains(id), is_open, "{id}: {written}");
+        }
+        check_parts(written, &["NODES: its value is set outside this file"]);
+    }
+    check_parts(&written[0], &["none.env was not found: what it sets is missing here"]);
+    check_parts(&written[1], &["%h/none.env was not read: what it sets is missing here"]);
+}
+
+#[test]
 fn of_two_services_each_gets_a_file() {
     let text = file("two-services.yaml");
     check_error(&text, None, "several services run a socket proxy (docker-proxy, docker-control), expected --service");
