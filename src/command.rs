@@ -123,7 +123,7 @@ pub fn serve(
     // Clients are served whether or not anybody reads the summary.
     let mut text = Wrapped::new(err, width);
     let _ = write!(text, "{}", summary(&config)).and_then(|()| text.flush());
-    server::run(config, signals)?;
+    server::run(config, signals, &mut || Config::load(arguments, environment).map_err(|errors| errors.to_string()))?;
     Ok(OK)
 }
 

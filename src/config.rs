@@ -4,6 +4,7 @@
 
 mod clients;
 pub mod compat;
+pub(crate) mod files;
 mod filters;
 mod memory;
 mod note;
@@ -26,7 +27,8 @@ use crate::tls::ServerTls;
 use crate::yaml::{Diagnostics, Location};
 
 pub use self::clients::{ClientLimits, ClientRule, ConfiguredClient};
-use self::compat::RunAs;
+pub use self::compat::RunAs;
+pub use self::files::ConfigFileSet;
 pub use self::filters::{FilterSources, Filters};
 pub use self::memory::{DocumentMemory, MemorySource};
 pub use self::note::Note;
@@ -62,6 +64,8 @@ pub struct Config {
     pub api: ApiRange,
     /// What happens at start besides listening.
     pub startup: Startup,
+    /// The files that it was read from.
+    pub files: ConfigFileSet,
 }
 
 /// What happens at start besides listening.
@@ -288,6 +292,7 @@ impl Config {
         let raw = raw_listeners(arguments, environment, &source, &mut diagnostics);
         check_addresses(upstream.as_ref(), &raw, &mut diagnostics);
         check_connections(&source.raw, &raw, &mut diagnostics);
+        let files = file_set(&source, &raw, &arguments.files);
         let limits = source.raw.limits;
         let (listeners, wrong) = Filters::during(&source.filter_sources(&arguments.files), |filters| {
             let profile = default_profile(arguments);
@@ -300,10 +305,26 @@ impl Config {
         let (timeouts, keepalive) = (source.raw.timeouts, source.raw.keepalive);
         let api = api_versions(source.raw.api, arguments, environment, &mut diagnostics).range;
         let config = upstream.zip(listeners);
-        let config =
-            config.map(|(upstream, listeners)| Self { upstream, listeners, limits, timeouts, keepalive, api, startup });
+        let config = config.map(|(upstream, listeners)| Self {
+            upstream,
+            listeners,
+            limits,
+            timeouts,
+            keepalive,
+            api,
+            startup,
+            files,
+        });
         diagnostics.finish_option(config)
     }
+}
+
+/// The files that the configuration is read from.
+fn file_set(source: &ConfigSource, listeners: &[RawListener], arguments: &ConfigFiles) -> ConfigFileSet {
+    let of_tls = listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.files);
+    let files = source.file.iter().chain(of_tls).cloned().collect();
+    let folders = source.raw.filters.iter().chain(&arguments.filters).cloned().collect();
+    ConfigFileSet::new(files, folders, !source.raw.unwatched)
 }
 
 /// The API versions that clients may use: each of the argument, else of the variable, else of the file.
@@ -432,7 +453,7 @@ fn compile(
         listeners.extend(diagnostics.ok(policy).map(|policy| Listener {
             mode: listener.mode,
             owner: listener.owner,
-            tls: listener.tls,
+            tls: listener.tls.map(|tls| tls.tls),
             upstream: listener.upstream.map(|(address, _)| address),
             clients: clients.map(Arc::from),
             origins: listener.origins,

@@ -11,6 +11,7 @@ mod shown;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use self::guard::{EventKinds, Visible};
@@ -25,9 +26,9 @@ use crate::api::{DocumentPart, ELEMENT_KEYS, Operation, ResponseKind, StreamKind
 use crate::filter::{Action, CompileError, DocumentLimits, Lens, Plan, RecordFilter, Rule, Show};
 use crate::profile::{Profile, RequestContents, StreamFiltering};
 use crate::route::Route;
-use crate::schema::{Catalogue, Class, ClassSet};
+use crate::schema::{Catalogue, Class, ClassSet, Schema};
 use crate::visibility::{Restriction, VisibleObjects};
-use crate::yaml::{Diagnostic, Diagnostics};
+use crate::yaml::{Diagnostic, Diagnostics, Location};
 
 /// What the clients of one listener can ask and see: a compiled profile.
 #[derive(Debug)]
@@ -68,6 +69,8 @@ struct Allowed {
     edit: Option<Edit>,
     /// How a path must name the object. `None`: in any way that the engine understands.
     lookup: Option<Lookup>,
+    /// Of the fields of the response and their classes.
+    fields: u64,
     /// What objects the operation is about.
     objects: &'static OperationObjects,
     /// What the body holds, if it may name objects of a kind of which clients see only some.
@@ -311,6 +314,33 @@ impl Policy {
         self.allowed.get(operation.id).map(|allowed| allowed.bound.as_slice()).unwrap_or_default()
     }
 
+    /// Whether this policy certainly allows and shows as much in the responses of an operation as `before` does. If it is
+    /// hard to tell, it does not.
+    pub fn covers(&self, before: &Self, operation: &Operation) -> bool {
+        let (new, old) = (&self.profile, &before.profile);
+        let (Some(here), Some(there)) = (self.allowed.get(operation.id), before.allowed.get(operation.id)) else {
+            return false;
+        };
+        let classes = Class::ALL.iter().all(|class| self.shows(*class) || !before.shows(*class));
+        let show = |show: &Show| Show { classes: ClassSet::default(), ..show.clone() };
+        let rule = |rule: &Rule| Rule { location: Location::file(""), ..rule.clone() };
+        let restrictions = |profile: &Profile| -> Vec<(ObjectKind, Restriction)> {
+            profile.objects.iter().map(|(kind, restriction, _)| (*kind, restriction.clone())).collect()
+        };
+        let is_filtered = |untouched: StreamFiltering| untouched == StreamFiltering::Filtered;
+        self.allows(operation.id)
+            && classes
+            && show(&new.show) == show(&old.show)
+            && new.rules.iter().map(rule).eq(old.rules.iter().map(rule))
+            && (!is_filtered(new.events) || is_filtered(old.events))
+            && (!is_filtered(new.stats) || is_filtered(old.stats))
+            && restrictions(new) == restrictions(old)
+            && here.bound == there.bound
+            && here.contents.covers(&there.contents)
+            && here.fields == there.fields
+            && here.lookup.is_some() == there.lookup.is_some()
+    }
+
     /// Whether the profile shows fields of a class.
     pub fn shows(&self, class: Class) -> bool {
         self.profile.show.classes.contains(class)
@@ -513,11 +543,25 @@ impl PolicyCompiler<'_> {
             hidden_by_rules,
             events,
             lookup,
+            fields: self.fields(operation),
             objects,
             body: self.body(operation)?,
             unlimited: self.unlimited(objects),
             bound: self.profile.bound.get(operation.id).cloned().unwrap_or_default(),
         })
+    }
+
+    /// A digest of the fields of a stream's records and their classes, which the operator can change.
+    fn fields(&self, operation: &Operation) -> u64 {
+        if !matches!(operation.response, ResponseKind::Stream(StreamKind::Events | StreamKind::Stats)) {
+            return 0;
+        }
+        let mut digest = DefaultHasher::new();
+        let schemas = operation.schema().map(|schema| self.catalogue.with_nested(schema)).unwrap_or_default();
+        for leaf in schemas.into_iter().filter_map(|schema| self.catalogue.schema(schema)).flat_map(Schema::leaves) {
+            (leaf.path, leaf.class.as_str()).hash(&mut digest);
+        }
+        digest.finish()
     }
 
     /// The kind of which clients see only some objects, while an operation is not limited to those.

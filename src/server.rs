@@ -7,7 +7,9 @@ mod client_slots;
 mod clients;
 mod connection;
 mod descriptors;
+mod file_watch;
 mod listen;
+mod live;
 pub mod log;
 mod privileges;
 mod request_reader;
@@ -25,18 +27,15 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use self::clients::ListenerProxies;
-use self::connection::ConnectionSettings;
-use self::descriptors::DescriptorPlan;
+use self::file_watch::{FileWatch, ReloadReason};
 use self::listen::BoundListener;
-use self::request_reader::ClientTimeouts;
+pub use self::live::ReloadError;
+use self::live::{LiveConfig, ServerCapacity};
 pub use self::signals::Signals;
 use self::slots::{SlotLimits, Slots};
 use self::worker::{Dispatcher, Worker};
-use crate::config::{Config, DocumentMemory};
-use crate::proxy::{MemoryBudget, Proxy};
+use crate::config::{Config, ConfigFileSet, RunAs};
 use crate::socket::Address;
-use crate::upstream::{Engine, Upstream};
 
 /// More workers than this gain nothing: one carries gigabytes a second.
 const WORKER_LIMIT: usize = 4;
@@ -77,13 +76,19 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// Serves until a signal stops the process. A signal that comes during the start stops that.
+/// Serves until a signal stops the process. A signal that comes during the start stops that. `load` reads the configuration
+/// again; the error is the text for the log.
 ///
 /// # Errors
 /// [`ServerError`]; nothing is left listening.
-pub fn run(config: Config, mut signals: Signals) -> Result<(), ServerError> {
+pub fn run(
+    config: Config,
+    mut signals: Signals,
+    load: &mut dyn FnMut() -> Result<Config, String>,
+) -> Result<(), ServerError> {
+    let watched = config.files.clone();
     if let Some(running) = start_unless(config, &mut || signals.has_stopped())? {
-        running.run_until_signal(signals);
+        running.reload_until_signal(signals, watched, load);
     }
     Ok(())
 }
@@ -101,10 +106,9 @@ pub fn start(config: Config) -> Result<Running, ServerError> {
 
 /// As [`start`]; `None` if `is_stopped` says between two steps that nobody wants the server any more.
 fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<Option<Running>, ServerError> {
-    let count = std::thread::available_parallelism().map_or(1, usize::from).min(WORKER_LIMIT);
-    // What comes over TLS is decrypted into a pair of sockets.
-    let each = if config.listeners.iter().any(|listener| listener.tls.is_some()) { 4 } else { 2 };
-    let plan = DescriptorPlan::new(descriptors::raise_limit(), config.listeners.len(), count, each);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKER_LIMIT);
+    let capacity = ServerCapacity { descriptors: descriptors::raise_limit(), workers };
+    let plan = capacity.plan(&config);
     let slots = plan.slots(config.limits.connections).map_err(ServerError::Descriptors)?;
     let Some(bound) = open_listeners(&config, is_stopped)? else { return Ok(None) };
     drop_privileges(&config)?;
@@ -115,77 +119,23 @@ fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<
     log::start_writer().map_err(ServerError::Worker)?;
     let listeners = config.listeners.iter().map(|listener| listener.connections).collect();
     let slots = Arc::new(Slots::new(&SlotLimits { slots, overflow: plan.overflow, listeners }));
-    let client_slots = Arc::<client_slots::ClientSlots>::default();
-    let (dispatcher, assigned) = Dispatcher::new(slots.clone(), count);
+    let (dispatcher, assigned) = Dispatcher::new(slots.clone(), workers);
+    let dispatcher = Arc::new(dispatcher);
     let (stop, stopping) = watch::channel(false);
     let (ending, ended) = mpsc::channel(1);
-    let settings = Arc::new(connection_settings(&config));
-    let engines = Engines::new(&config);
-    let memory = Arc::new(memory_budget(&config));
-    let dispatcher = Arc::new(dispatcher);
-    let mut workers = Vec::with_capacity(count);
+    let shutdown_timeout = config.timeouts.shutdown;
+    let (mut threads, mut commands) = (Vec::with_capacity(workers), Vec::with_capacity(workers));
     for (number, assigned) in assigned.into_iter().enumerate() {
-        let worker = Worker {
-            number,
-            slots: slots.clone(),
-            client_slots: client_slots.clone(),
-            settings: settings.clone(),
-            assigned,
-            stopping: stopping.clone(),
-            upstreams: engines.upstreams(plan.idle_upstream),
-            shutdown_timeout: config.timeouts.shutdown,
-        };
-        let started = start_worker(worker, dispatcher.clone(), &bound, &config, &memory, ending.clone());
-        workers.push(started.map_err(ServerError::Worker)?);
+        let (command, received) = mpsc::unbounded_channel();
+        commands.push(command);
+        let (slots, stopping) = (slots.clone(), stopping.clone());
+        let worker = Worker { number, slots, assigned, commands: received, stopping, shutdown_timeout };
+        let started = start_worker(worker, dispatcher.clone(), ending.clone());
+        threads.push(started.map_err(ServerError::Worker)?);
     }
-    let addresses = bound.iter().map(|bound| bound.address().clone()).collect();
-    let limit = config.timeouts.shutdown + STOP_MARGIN;
-    Ok(Some(Running { addresses, stop, limit, workers, ended, dispatcher, bound }))
-}
-
-/// The memory of all documents together.
-fn memory_budget(config: &Config) -> MemoryBudget {
-    // The largest document, what the filter leaves of it, and its keys.
-    let largest = config.limits.element.bytes().saturating_mul(4);
-    MemoryBudget::new(DocumentMemory::of(&config.limits).bytes, largest, config.timeouts.response)
-}
-
-/// What holds for every connection.
-fn connection_settings(config: &Config) -> ConnectionSettings {
-    let timeouts = &config.timeouts;
-    ConnectionSettings {
-        head_limit: config.limits.head.bytes(),
-        timeouts: ClientTimeouts { head: timeouts.head, idle: timeouts.idle, write: timeouts.write },
-        keepalive: config.keepalive,
-    }
-}
-
-/// The engines, each once, and which listener has which.
-struct Engines {
-    engines: Vec<Arc<Engine>>,
-    /// For each listener, the number of its engine.
-    of_listeners: Vec<usize>,
-}
-
-impl Engines {
-    /// Those of a configuration.
-    fn new(config: &Config) -> Self {
-        let (timeouts, addresses) = (&config.timeouts, config.engines());
-        let engine = |address: &&Address| {
-            let address = (*address).clone();
-            Arc::new(Engine::new(address, timeouts.connect, timeouts.response, config.keepalive, config.api))
-        };
-        let of_listener = |listener| addresses.iter().position(|known| *known == config.engine_of(listener));
-        let of_listeners = config.listeners.iter().map(|listener| of_listener(listener).unwrap_or_default()).collect();
-        Self { engines: addresses.iter().map(engine).collect(), of_listeners }
-    }
-
-    /// The connections of one worker to the engine of each listener. At most `idle_limit` are kept open while they are idle.
-    fn upstreams(&self, idle_limit: usize) -> Vec<Upstream> {
-        let each = (idle_limit / self.engines.len().max(1)).max(1);
-        let upstreams: Vec<Upstream> = self.engines.iter().map(|engine| Upstream::new(engine.clone(), each)).collect();
-        self.of_listeners.iter().filter_map(|number| upstreams.get(*number).cloned()).collect()
-    }
+    let live = LiveConfig::new(capacity, (slots, dispatcher), commands, &config, bound)?;
+    let limit = shutdown_timeout + STOP_MARGIN;
+    Ok(Some(Running { stop, limit, workers: threads, ended, live, run_as: config.startup.run_as }))
 }
 
 /// Opens all listeners; `None` if `is_stopped` says so in between. Nothing is then left listening.
@@ -221,34 +171,12 @@ fn drop_privileges(config: &Config) -> Result<(), ServerError> {
 }
 
 /// Starts the thread of a worker. It holds `ending` until it ends.
-fn start_worker(
-    worker: Worker,
-    dispatcher: Arc<Dispatcher>,
-    bound: &[BoundListener],
-    config: &Config,
-    memory: &Arc<MemoryBudget>,
-    ending: mpsc::Sender<()>,
-) -> io::Result<JoinHandle<()>> {
-    let mut listeners = Vec::with_capacity(bound.len());
-    for ((bound, listener), upstream) in bound.iter().zip(&config.listeners).zip(&worker.upstreams) {
-        let proxy = Proxy {
-            upstream: upstream.clone(),
-            policy: listener.policy.clone(),
-            origins: listener.origins.as_slice().into(),
-            hosts: listener.hosts.as_slice().into(),
-            element_limit: config.limits.element.bytes(),
-            memory: memory.clone(),
-            listener: bound.address().to_string().into(),
-            refused: None,
-        };
-        let proxies = ListenerProxies::new(listeners.len(), proxy, listener, &worker.client_slots);
-        listeners.push((bound.share()?, Arc::new(proxies)));
-    }
+fn start_worker(worker: Worker, dispatcher: Arc<Dispatcher>, ending: mpsc::Sender<()>) -> io::Result<JoinHandle<()>> {
     let runtime = runtime().on_thread_park(log::hand_over).build()?;
     std::thread::Builder::new().name(format!("worker-{}", worker.number)).spawn(move || {
         let _ending = ending;
         log::gather();
-        runtime.block_on(worker.serve(dispatcher, listeners));
+        runtime.block_on(worker.serve(dispatcher));
         // Connections that are still open are cut.
         runtime.shutdown_background();
         log::hand_over();
@@ -265,37 +193,95 @@ fn runtime() -> tokio::runtime::Builder {
 /// A server that is up.
 #[derive(Debug)]
 pub struct Running {
-    addresses: Vec<Address>,
     stop: watch::Sender<bool>,
     /// How long a stop may take.
     limit: Duration,
     workers: Vec<JoinHandle<()>>,
     /// Closed when all workers have ended.
     ended: mpsc::Receiver<()>,
-    dispatcher: Arc<Dispatcher>,
-    bound: Vec<BoundListener>,
+    live: LiveConfig,
+    /// The user that the process has become.
+    run_as: Option<RunAs>,
 }
 
 impl Running {
     /// The addresses of the listeners in the order of the configuration, with the ports that the system chose.
-    pub fn addresses(&self) -> &[Address] {
-        &self.addresses
+    pub fn addresses(&self) -> Vec<Address> {
+        self.live.addresses()
+    }
+
+    /// As [`Self::reload_until_signal`], with a configuration that is in no file.
+    pub fn run_until_signal(self, signals: Signals) {
+        self.reload_until_signal(signals, ConfigFileSet::default(), &mut || Err("it is in no file".to_owned()));
     }
 
     /// Waits for a signal and stops. A second signal ends the wait for exchanges in progress. So does a worker that takes
     /// too long. Their threads end with the process.
-    pub fn run_until_signal(self, mut signals: Signals) {
-        signals.wait();
+    ///
+    /// Until then, `load` reads the configuration again when `SIGHUP` comes or one of `files` changes.
+    fn reload_until_signal(
+        mut self,
+        mut signals: Signals,
+        files: ConfigFileSet,
+        load: &mut dyn FnMut() -> Result<Config, String>,
+    ) {
+        let mut watch = FileWatch::start(files);
+        while let Some(reason) = signals.wait_or(&mut watch) {
+            self.reload(reason, &mut watch, load);
+        }
         tracing::info!("stopping");
         let limit = self.limit;
         let (_, mut ended) = self.close();
-        let ended = signals.wait_or(async { tokio::time::timeout(limit, ended.recv()).await });
+        let ended = signals.stopped_or(async { tokio::time::timeout(limit, ended.recv()).await });
         match ended {
             Some(Ok(_)) => {}
             Some(Err(_)) => tracing::warn!("stopping at once: a worker is busy"),
             None => tracing::warn!("stopping at once: a second signal"),
         }
         log::flush();
+    }
+
+    /// Puts the configuration in place that is in the files now, if it has no error.
+    fn reload(
+        &mut self,
+        reason: ReloadReason,
+        watch: &mut FileWatch,
+        load: &mut dyn FnMut() -> Result<Config, String>,
+    ) {
+        let readable = match watch.files().pipe() {
+            Some(pipe) => Err(format!("{} can be read only once", pipe.display())),
+            None => Ok(()),
+        };
+        let done = readable.and_then(|()| load()).and_then(|config| {
+            self.replace(&config).map_err(|error| error.to_string())?;
+            Ok(config.files)
+        });
+        match done {
+            Ok(files) => {
+                watch.replace(files);
+                tracing::info!(%reason, listeners = self.live.addresses().len(), "configuration reloaded");
+            }
+            Err(errors) => {
+                for error in errors.lines() {
+                    tracing::error!(%reason, "configuration not reloaded, nothing has changed: {error}");
+                }
+            }
+        }
+        log::hand_over();
+    }
+
+    /// Serves this configuration from now on. Connections stay open, and the next request of each is served by it. So are
+    /// streams that are open, unless it shows their clients less.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; nothing has changed.
+    pub fn replace(&mut self, config: &Config) -> Result<(), ReloadError> {
+        if config.startup.run_as != self.run_as {
+            return Err(ReloadError::User);
+        }
+        self.live.replace(config)?;
+        self.limit = config.timeouts.shutdown + STOP_MARGIN;
+        Ok(())
     }
 
     /// Stops accepting connections, gives exchanges time to finish, cuts streams, and returns when all have ended.
@@ -310,12 +296,9 @@ impl Running {
 
     /// Closes the listeners and tells the workers to stop. Returns what tells when they have.
     fn close(self) -> (Vec<JoinHandle<()>>, mpsc::Receiver<()>) {
-        let Self { stop, workers, ended, dispatcher, bound, .. } = self;
+        let Self { stop, workers, ended, live, .. } = self;
+        live.close_all();
         let _ = stop.send(true);
-        for (number, listener) in bound.into_iter().enumerate() {
-            // One for which there is no room is closed.
-            listener.close(|socket| drop(dispatcher.assign(socket, number, 0)));
-        }
         (workers, ended)
     }
 }

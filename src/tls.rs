@@ -14,6 +14,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{
@@ -30,7 +31,11 @@ const HTTP_1: &[u8] = b"http/1.1";
 
 /// The TLS of a listener, ready to be used.
 #[derive(Clone)]
-pub struct ServerTls(Arc<ServerConfig>);
+pub struct ServerTls {
+    config: Arc<ServerConfig>,
+    /// Verifies the certificates of clients.
+    clients: Arc<dyn ClientCertVerifier>,
+}
 
 impl fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,18 +76,24 @@ impl ServerTls {
             };
         let config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map(|builder| builder.with_client_cert_verifier(verifier))
+            .map(|builder| builder.with_client_cert_verifier(verifier.clone()))
             .and_then(|builder| builder.with_single_cert(chain, key));
         let mut config = config.map_err(|error| vec![TlsError::Key(key_error(&error))])?;
         config.alpn_protocols = vec![HTTP_1.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Self(Arc::new(config)))
+        Ok(Self { config: Arc::new(config), clients: verifier })
     }
 
     /// What rustls needs.
     pub fn config(&self) -> Arc<ServerConfig> {
-        self.0.clone()
+        self.config.clone()
+    }
+
+    /// Whether a client with this certificate could connect now. The others lead from it to its authority. That the client has
+    /// the key is known.
+    pub fn accepts(&self, certificate: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> bool {
+        self.clients.verify_client_cert(certificate, others, UnixTime::now()).is_ok()
     }
 }
 

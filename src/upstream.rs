@@ -143,6 +143,12 @@ impl Engine {
         }
     }
 
+    /// Whether another one is configured in the same way.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let settings = |engine: &Self| (engine.connect_timeout, engine.response_timeout, engine.keepalive, engine.api);
+        self.address == other.address && settings(self) == settings(other)
+    }
+
     /// The API versions that clients may use.
     pub fn api(&self) -> &ApiRange {
         &self.api

@@ -104,6 +104,18 @@ impl Node {
         }
     }
 
+    /// Whether it says `true` or `false`.
+    ///
+    /// # Errors
+    /// If it says neither.
+    pub fn boolean(&self) -> Result<bool, Diagnostic> {
+        match self.text("`true` or `false`")? {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            other => Err(self.diagnostic(format!("found {other:?}, expected `true` or `false`"))),
+        }
+    }
+
     /// The items of a list.
     ///
     /// # Errors

@@ -277,14 +277,7 @@ impl GuardedParameter {
         }
         let is_flag = match members.get("flag") {
             None => false,
-            Some(node) => match diagnostics.ok(node.text("`true` or `false`"))? {
-                "true" => true,
-                "false" => false,
-                other => {
-                    diagnostics.push(node.diagnostic(format!("found {other:?}, expected `true` or `false`")));
-                    return None;
-                }
-            },
+            Some(node) => diagnostics.ok(node.boolean())?,
         };
         let reads = Reads::read(members.get("reads").unwrap_or(node), diagnostics)?;
         Some(Self { name: name.to_owned(), operations, is_flag, reads })

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::clients::{self, RawClient};
-use super::tls;
+use super::tls::{self, ListenerTls};
 use super::{ByteLimit, LONGEST_TIMEOUT, Limits, Timeouts};
 use crate::api::{ApiRange, ApiVersion};
 use crate::socket::{Address, Keepalive, SocketOwner};
-use crate::tls::ServerTls;
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node};
 
 /// How many connections a limit may allow.
@@ -30,6 +29,8 @@ pub(super) struct RawConfig {
     pub(super) timeouts: Timeouts,
     pub(super) keepalive: Keepalive,
     pub(super) api: ConfiguredApi,
+    /// Whether the files are not to be watched.
+    pub(super) unwatched: bool,
 }
 
 /// One listener of a configuration file.
@@ -39,7 +40,7 @@ pub(super) struct RawListener {
     pub(super) address: Address,
     pub(super) mode: Option<u32>,
     pub(super) owner: SocketOwner,
-    pub(super) tls: Option<ServerTls>,
+    pub(super) tls: Option<ListenerTls>,
     /// The address of its engine, and where it is written.
     pub(super) upstream: Option<(Address, Location)>,
     pub(super) profile: Option<(String, Location)>,
@@ -74,7 +75,7 @@ impl RawConfig {
     pub(super) fn read(path: &Path, diagnostics: &mut Diagnostics) -> Self {
         let Some((name, text)) = diagnostics.ok(file(path)) else { return Self::default() };
         let Some(node) = diagnostics.ok(yaml::parse(&name, &text)) else { return Self::default() };
-        let keys = ["upstream", "listeners", "filters", "profiles", "limits", "timeouts", "keepalive", "api"];
+        let keys = ["upstream", "listeners", "filters", "profiles", "limits", "timeouts", "keepalive", "api", "watch"];
         let Some(members) = diagnostics.members(&node, "a configuration", &keys) else { return Self::default() };
         let upstream = members.get("upstream").and_then(|node| diagnostics.ok(address_of(node)));
         let mut listeners = Vec::new();
@@ -91,7 +92,20 @@ impl RawConfig {
         let timeouts = members.get("timeouts").map(|node| timeouts(node, diagnostics)).unwrap_or_default();
         let keepalive = members.get("keepalive").map(|node| keepalive(node, diagnostics)).unwrap_or_default();
         let api = members.get("api").map(|node| api(node, diagnostics)).unwrap_or_default();
-        Self { upstream, listeners, filters, profiles, limits, connections_location, timeouts, keepalive, api }
+        let watch = members.get("watch").and_then(|node| diagnostics.ok(node.boolean()));
+        let unwatched = watch == Some(false);
+        Self {
+            upstream,
+            listeners,
+            filters,
+            profiles,
+            limits,
+            connections_location,
+            timeouts,
+            keepalive,
+            api,
+            unwatched,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `tls` of a listener: its files, read at start.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::raw::unreadable;
 use crate::socket::Address;
@@ -10,21 +10,31 @@ use crate::yaml::{Diagnostics, Members, Node};
 /// The keys of `tls`.
 const KEYS: [&str; 3] = ["certificate", "key", "client_ca"];
 
+/// `tls` of a listener, with the files that it was read from.
+#[derive(Clone, Debug)]
+pub(super) struct ListenerTls {
+    pub(super) tls: ServerTls,
+    pub(super) files: Vec<PathBuf>,
+}
+
 /// Reads `tls` and its files. Paths are relative to `folder`.
-pub(super) fn tls(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option<ServerTls> {
+pub(super) fn tls(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option<ListenerTls> {
     let members = diagnostics.members(node, "`certificate`, `key` and `client_ca`", &KEYS)?;
+    let mut files = Vec::new();
     let mut file = |name: &str| -> Option<Vec<u8>> {
         let Some(node) = members.get(name) else {
             diagnostics.push(node.diagnostic(format!("expected `{name}` with a file in PEM")));
             return None;
         };
         let path = folder.join(diagnostics.ok(node.text("a file in PEM"))?);
+        files.push(path.clone());
         let read = std::fs::read(&path).map_err(|error| unreadable(&path.display().to_string(), &error));
         diagnostics.ok(read.map_err(|wrong| node.diagnostic(wrong.to_string())))
     };
     let [certificate, key, client_ca] = KEYS.map(&mut file);
     let made = ServerTls::from_pem(&certificate?, &key?, &client_ca?);
-    made.map_err(|errors| errors.into_iter().for_each(|error| report(&error, &members, diagnostics))).ok()
+    let made = made.map_err(|errors| errors.into_iter().for_each(|error| report(&error, &members, diagnostics)));
+    made.ok().map(|tls| ListenerTls { tls, files })
 }
 
 /// Reports an error in a file, where the file is named.

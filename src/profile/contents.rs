@@ -20,6 +20,11 @@ pub struct RequestContents {
 }
 
 impl RequestContents {
+    /// Whether these allow all that others do.
+    pub fn covers(&self, others: &Self) -> bool {
+        (self.body || !others.body) && others.parameters.iter().all(|name| self.has_parameter(name))
+    }
+
     /// What the requests of known clients have: no [rare](crate::api::Parameter::rare) parameter.
     pub fn usual(operation: &Operation) -> Self {
         let usual = operation.query.iter().filter(|parameter| !parameter.rare);

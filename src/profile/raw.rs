@@ -99,7 +99,7 @@ impl RawProfile {
         for list in lists::ALL {
             names.extend(globs(members, list, diagnostics));
         }
-        let mask = members.get("mask-values").and_then(|node| located(node, diagnostics, true_or_false));
+        let mask = members.get("mask-values").and_then(|node| located(node, diagnostics, Node::boolean));
         let rules = members.get("rules").map(|node| rules(node, catalogue, diagnostics)).unwrap_or_default();
         let hiding = rules.iter().filter(|rule| rule.action.hides());
         let entries_of = |rule: &Rule| {
@@ -479,15 +479,6 @@ fn shown_or_hidden(node: &Node) -> Result<bool, Diagnostic> {
         "show" => Ok(true),
         "hide" => Ok(false),
         other => Err(node.diagnostic(format!("found {other:?}, expected `show` or `hide`"))),
-    }
-}
-
-/// Reads `mask-values`.
-fn true_or_false(node: &Node) -> Result<bool, Diagnostic> {
-    match node.text("`true` or `false`")? {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        other => Err(node.diagnostic(format!("found {other:?}, expected `true` or `false`"))),
     }
 }
 

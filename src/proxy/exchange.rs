@@ -75,6 +75,11 @@ pub enum Answer {
 }
 
 impl Proxy {
+    /// Whether a stream of `operation` that was opened under `policy` may go on.
+    pub fn serves_still(&self, policy: &Policy, operation: &Operation) -> bool {
+        self.refused.is_none() && self.policy.covers(policy, operation)
+    }
+
     /// Sends one request to the engine and returns its filtered answer.
     ///
     /// Errors are answered too, in the engine's form. `client` says in the log who sent the request, and `delivery` are the

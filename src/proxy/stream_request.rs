@@ -130,6 +130,11 @@ impl StreamRequest {
         Self { engine, policy, operation, upgrade, request, memory, stream_body, log }
     }
 
+    /// The operation that opens it.
+    pub fn operation(&self) -> &'static Operation {
+        self.operation
+    }
+
     /// Opens the stream and carries it to its end.
     ///
     /// Cancel safety: when dropped, both connections are closed, which the client sees as a cut.

@@ -1,4 +1,7 @@
 //! The policy of each connection: whose it is, and what that client may request and see.
+//!
+//! A reload replaces the [`ListenerProxies`] of a listener. The next request of each connection goes through the new ones: who
+//! the client is is known, and its line of `clients` is chosen again.
 
 use std::io;
 use std::sync::Arc;
@@ -7,7 +10,8 @@ use std::time::Duration;
 use super::client_slots::{ClientKey, ClientSlot, ClientSlots, StreamSlot};
 use super::connection::ConnectionSettings;
 use super::slots::ConnectionSlot;
-use super::tls::{self, HandshakeError};
+use super::tls::{self, HandshakeError, ProvenCertificate};
+use super::worker::Served;
 use crate::clients::{Caller, CallingContainer, ChosenLine, ClientRefusal};
 use crate::config::{ClientRule, Listener};
 use crate::proxy::Proxy;
@@ -23,6 +27,8 @@ pub(super) struct ListenerProxies {
     /// The number of the listener.
     number: usize,
     tls: Option<ServerTls>,
+    /// What holds for connections that are opened now.
+    pub(super) settings: Arc<ConnectionSettings>,
     /// For everybody. If the listener lists clients, for those that no line names.
     others: Arc<Proxy>,
     /// For clients whose container is not known.
@@ -33,17 +39,60 @@ pub(super) struct ListenerProxies {
     slots: Arc<ClientSlots>,
 }
 
-/// A connection of which it is known whose it is.
+/// The client of a connection: who it is, and what it may request and see.
 #[derive(Debug)]
 pub(super) struct AdmittedClient {
     /// What it sends and receives.
-    pub(super) socket: Socket,
+    pub(super) socket: Arc<Socket>,
+    caller: Caller,
+    /// The certificate by which it has proved that, if it came over TLS.
+    certificate: Option<ProvenCertificate>,
+    /// What is served at its listener.
+    served: Served,
     /// What it may request and see.
     pub(super) proxy: Arc<Proxy>,
     /// Who it is, for the log.
     pub(super) name: Arc<str>,
     /// Its place among the connections of the client.
-    pub(super) place: ClientPlace,
+    pub(super) place: Arc<ClientPlace>,
+}
+
+impl AdmittedClient {
+    /// Chooses again if a reload has replaced what is served at the listener. `false` if the client is not admitted any more:
+    /// the listener trusts its certificate no longer, or has or demands TLS now and had or demanded none.
+    pub(super) async fn refresh(&mut self, slot: &Arc<ConnectionSlot>) -> bool {
+        if !self.served.proxies.has_changed().unwrap_or_default() {
+            return true;
+        }
+        let proxies = self.served.proxies.borrow_and_update().clone();
+        let is_trusted = match (&proxies.tls, &self.certificate) {
+            (None, None) => true,
+            (Some(tls), Some(certificate)) => certificate.is_accepted_by(tls),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !is_trusted {
+            return false;
+        }
+        // What is known of its container stays: its address may belong to another one meanwhile.
+        let mut caller = self.caller.clone();
+        if let CallingContainer::Unknown(_) = caller.container {
+            caller.container = CallingContainer::Unasked;
+        }
+        // Its old place is free before it takes the new one.
+        self.place = Arc::new(ClientPlace::Uncounted);
+        let (proxy, place, caller) = proxies.choose(&self.socket, caller, slot).await;
+        (self.proxy, self.place, self.name) = (proxy.clone(), Arc::new(place), caller.to_string().into());
+        self.caller = caller;
+        true
+    }
+
+    /// Waits until a reload has replaced what is served at the listener, or for ever.
+    pub(super) async fn replaced(&self) {
+        let mut proxies = self.served.proxies.clone();
+        if proxies.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// A connection among those of its client.
@@ -70,7 +119,13 @@ impl ClientPlace {
 
 impl ListenerProxies {
     /// The proxies of a listener: `proxy` has the policy of everybody, or of nobody if it lists clients.
-    pub(super) fn new(number: usize, proxy: Proxy, listener: &Listener, slots: &Arc<ClientSlots>) -> Self {
+    pub(super) fn new(
+        number: usize,
+        proxy: Proxy,
+        listener: &Listener,
+        settings: &Arc<ConnectionSettings>,
+        slots: &Arc<ClientSlots>,
+    ) -> Self {
         let of_line = |rule: &ClientRule| {
             let proxy = Proxy { policy: rule.policy.clone(), ..proxy.clone() };
             (rule.clone(), Arc::new(proxy))
@@ -79,7 +134,8 @@ impl ListenerProxies {
         let refused = listener.clients.as_ref().map(|_| ClientRefusal::Unnamed);
         let unknown = Arc::new(Proxy { refused: Some(ClientRefusal::UnknownContainer), ..proxy.clone() });
         let others = Arc::new(Proxy { refused, ..proxy });
-        Self { number, tls: listener.tls.clone(), others, unknown, lines, slots: slots.clone() }
+        let (tls, settings, slots) = (listener.tls.clone(), settings.clone(), slots.clone());
+        Self { number, tls, settings, others, unknown, lines, slots }
     }
 
     /// Finds out whose a connection is. `None` if it has ended.
@@ -88,10 +144,10 @@ impl ListenerProxies {
     pub(super) async fn admit(
         &self,
         accepted: AcceptedSocket,
+        served: Served,
         slot: &Arc<ConnectionSlot>,
-        settings: &ConnectionSettings,
     ) -> Option<AdmittedClient> {
-        let (socket, caller) = match self.open(accepted, slot, settings).await {
+        let (socket, caller, certificate) = match self.open(accepted, slot).await {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(%error, "cannot serve a connection");
@@ -99,7 +155,8 @@ impl ListenerProxies {
             }
         }?;
         let (proxy, place, caller) = self.choose(&socket, caller, slot).await;
-        Some(AdmittedClient { socket, proxy: proxy.clone(), name: caller.to_string().into(), place })
+        let (proxy, name, place) = (proxy.clone(), caller.to_string().into(), Arc::new(place));
+        Some(AdmittedClient { socket: Arc::new(socket), caller, certificate, served, proxy, name, place })
     }
 
     /// The proxy of a client: that of the first line that names it. If a line depends on its container, the engine is asked for
@@ -166,19 +223,19 @@ impl ListenerProxies {
         &self,
         accepted: AcceptedSocket,
         slot: &Arc<ConnectionSlot>,
-        settings: &ConnectionSettings,
-    ) -> io::Result<Option<(Socket, Caller)>> {
+    ) -> io::Result<Option<(Socket, Caller, Option<ProvenCertificate>)>> {
+        let settings = &self.settings;
         let socket = Socket::accepted(accepted, settings.keepalive)?;
         let mut caller = Caller::from(socket.peer());
         if self.lines.iter().any(|(rule, _)| rule.selector.gid.is_some()) {
             caller.groups = socket.peer_groups();
         }
         match (&self.tls, socket) {
-            (None, socket) => Ok(Some((socket, caller))),
+            (None, socket) => Ok(Some((socket, caller, None))),
             (Some(tls), Socket::Tcp(socket)) => match tls::accept(tls, socket, settings.timeouts.head, slot).await {
-                Ok((socket, names)) => {
-                    caller.certificate = Some(names);
-                    Ok(Some((socket, caller)))
+                Ok((socket, certificate)) => {
+                    caller.certificate = Some(certificate.names());
+                    Ok(Some((socket, caller, Some(certificate))))
                 }
                 // The health check of this machine has none.
                 Err(error @ HandshakeError::NoCertificate) if caller.is_loopback() => {

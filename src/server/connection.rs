@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,13 +15,14 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
-use super::clients::{AdmittedClient, ClientPlace, ListenerProxies};
+use super::clients::{AdmittedClient, ClientPlace};
 use super::request_reader::{ClientTimeouts, RequestReader};
 use super::slots::{ConnectionSlot, ConnectionState};
+use super::worker::Served;
 use crate::clients::ClientRefusal;
-use crate::proxy::{Answer, Delivery, Proxy, StreamRequest};
+use crate::proxy::{Answer, Delivery, Downstream, Proxy, StreamRequest};
 use crate::socket::{AcceptedSocket, Keepalive, Socket};
 use crate::stream::requests::RequestError;
 
@@ -34,6 +35,8 @@ const ESCAPES: usize = 64 << 10;
 /// What a client reads that has as many connections or streams as its line of `clients` allows.
 const TOO_MANY_CONNECTIONS: &str = "too many connections of this client";
 const TOO_MANY_STREAMS: &str = "too many streams of this client";
+/// What a client reads whose certificate was good when it connected.
+const NOT_ADMITTED: &str = "the configuration of this listener has changed: connect again";
 
 /// What holds for every connection.
 #[derive(Debug)]
@@ -60,55 +63,72 @@ impl ConnectionSettings {
     }
 }
 
-/// Serves a connection to its end. When the server stops, an exchange may finish and a stream is cut.
-pub(super) async fn serve(
-    accepted: AcceptedSocket,
-    proxies: Arc<ListenerProxies>,
-    slot: ConnectionSlot,
-    settings: Arc<ConnectionSettings>,
-    mut stopping: watch::Receiver<bool>,
-) {
+/// Serves a connection to its end. When its listener closes, an exchange may finish and a stream is cut.
+pub(super) async fn serve(accepted: AcceptedSocket, mut served: Served, slot: ConnectionSlot) {
     let slot = Arc::new(slot);
+    let mut closing = served.closing.clone();
+    let proxies = served.proxies.borrow_and_update().clone();
     let admitted = tokio::select! {
-        admitted = proxies.admit(accepted, &slot, &settings) => admitted,
-        _ = stopping.wait_for(|stopping| *stopping) => None,
+        admitted = proxies.admit(accepted, served, &slot) => admitted,
+        _ = closing.wait_for(|closing| *closing) => None,
         () = slot.state().must_end() => None,
     };
+    let settings = proxies.settings.clone();
     drop(proxies);
-    let Some(AdmittedClient { socket, proxy, name, place }) = admitted else { return };
-    let place = Arc::new(place);
+    let Some(client) = admitted else { return };
     // In its own box, so that a connection that has become a stream no longer holds the HTTP parser.
-    let socket = Arc::new(socket);
+    let (socket, name) = (client.socket.clone(), client.name.clone());
     let reader = RequestReader::new(socket.clone(), settings.head_limit, settings.timeouts, slot.state().clone(), name);
     let parser = parser(settings.head_limit);
-    let entrance = Entrance { proxy: proxy.clone(), slot: slot.clone(), place: place.clone() };
-    let requests = Box::pin(serve_requests(parser, socket, reader, entrance, stopping.clone()));
+    let entrance = Entrance { client: Arc::new(Mutex::new(client)), slot: slot.clone() };
+    let requests = Box::pin(serve_requests(parser, socket, reader, entrance.clone(), closing.clone()));
     let (reader, stream) = requests.await;
     let (error, is_unused) = (reader.error(), reader.is_unused());
-    let client = reader.into_downstream();
-    let engine = proxy.advertised();
+    let downstream = reader.into_downstream();
+    let Some(client) = Arc::into_inner(entrance.client).map(Mutex::into_inner) else { return };
+    let engine = client.proxy.advertised();
     if let Some(stream) = stream {
-        tokio::spawn(async move {
-            let (_slot, stream_slot) = (slot, place.stream());
-            let carried = async {
-                match stream_slot {
-                    Some(_held) => stream.run(client).await,
-                    None => stream.refuse_busy(client, TOO_MANY_STREAMS).await,
-                }
-            };
-            tokio::select! {
-                () = carried => {}
-                _ = stopping.wait_for(|stopping| *stopping) => {}
-            }
-        });
+        tokio::spawn(carry_stream(stream, downstream, client, slot, closing));
     } else if let Some(error) = error {
         tracing::debug!(%error, "request refused");
-        client.refuse_malformed(error.status(), settings.said(error), engine).await;
+        downstream.refuse_malformed(error.status(), settings.said(error), engine).await;
     } else if is_unused && !slot.state().has_slot() {
         // Nothing has been read, and others wait for the room that it takes.
-        client.refuse_at_once(503, slot.shortage(), engine);
+        downstream.refuse_at_once(503, slot.shortage(), engine);
     } else if slot.state().is_ending() {
-        client.end().await;
+        downstream.end().await;
+    }
+}
+
+/// Carries a stream to its end. It is cut when its listener closes, and when a reload shows its client less.
+async fn carry_stream(
+    stream: Box<StreamRequest>,
+    downstream: Downstream,
+    mut client: AdmittedClient,
+    slot: Arc<ConnectionSlot>,
+    mut closing: watch::Receiver<bool>,
+) {
+    let (policy, operation) = (client.proxy.policy.clone(), stream.operation());
+    let stream_slot = client.place.stream();
+    let carried = async {
+        match stream_slot {
+            Some(_held) => stream.run(downstream).await,
+            None => stream.refuse_busy(downstream, TOO_MANY_STREAMS).await,
+        }
+    };
+    let shown_less = async {
+        loop {
+            client.replaced().await;
+            if !client.refresh(&slot).await || !client.proxy.serves_still(&policy, operation) {
+                tracing::info!(client = %client.name, operation = operation.id, "stream cut: it shows less now");
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = carried => {}
+        () = shown_less => {}
+        _ = closing.wait_for(|closing| *closing) => {}
     }
 }
 
@@ -126,23 +146,22 @@ async fn serve_requests(
     socket: Arc<Socket>,
     reader: RequestReader,
     entrance: Entrance,
-    stopping: watch::Receiver<bool>,
+    closing: watch::Receiver<bool>,
 ) -> (RequestReader, Option<Box<StreamRequest>>) {
-    let (client, delivery) = (reader.client().clone(), reader.delivery().clone());
+    let delivery = reader.delivery().clone();
     // A request that opens a stream is handed out here; its exchange never answers.
-    let handed_out = Arc::new(Mutex::new(None));
+    let handed_out = Arc::new(SyncMutex::new(None));
     let is_safe = Arc::new(AtomicBool::new(true));
-    let has_stopped = stopping.clone();
+    let is_closing = closing.clone();
     let service = service_fn(|request: Request<Incoming>| {
         let (entrance, handed_out) = (entrance.clone(), handed_out.clone());
-        let (client, delivery) = (client.clone(), delivery.clone());
-        let has_stopped = has_stopped.clone();
+        let (delivery, is_closing) = (delivery.clone(), is_closing.clone());
         is_safe.store(request.method().is_safe(), Ordering::Relaxed);
         // In a box, so that the connection can be polled in place and taken apart.
         Box::pin(async move {
-            match entrance.answer(request, &client, &delivery).await {
+            match entrance.answer(request, &delivery).await {
                 Answer::Response(mut response) => {
-                    if entrance.slot.must_end_after_answer() || *has_stopped.borrow() {
+                    if entrance.slot.must_end_after_answer() || *is_closing.borrow() {
                         response.headers_mut().insert(CONNECTION, const { HeaderValue::from_static("close") });
                     }
                     Ok::<_, Infallible>(response)
@@ -157,7 +176,7 @@ async fn serve_requests(
     let mut connection = parser.serve_connection(TokioIo::new(reader), service);
     let stream = {
         let mut is_ending = false;
-        let mut end = pin!(must_end(entrance.slot.state(), stopping));
+        let mut end = pin!(must_end(entrance.slot.state(), closing));
         let mut left = pin!(client_left(&socket, &is_safe));
         poll_fn(|cx| {
             let ended = connection.poll_without_shutdown(cx);
@@ -191,17 +210,23 @@ async fn serve_requests(
 /// What a request passes before it is answered.
 #[derive(Clone)]
 struct Entrance {
-    proxy: Arc<Proxy>,
+    client: Arc<Mutex<AdmittedClient>>,
     slot: Arc<ConnectionSlot>,
-    place: Arc<ClientPlace>,
 }
 
 impl Entrance {
     /// The answer to a request. One without a slot waits a moment for it. A ping needs none: it may be a health check.
-    async fn answer(&self, request: Request<Incoming>, client: &Arc<str>, delivery: &Delivery) -> Answer {
-        let Self { proxy, slot, place } = self;
+    async fn answer(&self, request: Request<Incoming>, delivery: &Delivery) -> Answer {
+        let slot = &self.slot;
+        let mut client = self.client.lock().await;
+        let is_admitted = client.refresh(slot).await;
+        let (proxy, place, name) = (client.proxy.clone(), client.place.clone(), client.name.clone());
+        drop(client);
         let is_ping = Proxy::is_ping(&request);
-        let refusal = if matches!(**place, ClientPlace::TooMany) && !is_ping {
+        let refusal = if !is_admitted {
+            slot.state().end_after_exchange();
+            NOT_ADMITTED.to_owned()
+        } else if matches!(*place, ClientPlace::TooMany) && !is_ping {
             slot.state().end_after_exchange();
             TOO_MANY_CONNECTIONS.to_owned()
         } else if slot.state().has_slot() || is_ping || slot.admit().await {
@@ -209,19 +234,19 @@ impl Entrance {
             if proxy.refused == Some(ClientRefusal::UnknownContainer) {
                 slot.state().end_after_exchange();
             }
-            return proxy.exchange(request, client, delivery).await;
+            return proxy.exchange(request, &name, delivery).await;
         } else {
             slot.shortage()
         };
-        tracing::warn!(%client, "{refusal}");
-        Answer::Response(proxy.refuse_busy(refusal, client, delivery))
+        tracing::warn!(client = %name, "{refusal}");
+        Answer::Response(proxy.refuse_busy(refusal, &name, delivery))
     }
 }
 
-/// Waits until the server stops, or another connection needs the slot of this one.
-async fn must_end(state: &ConnectionState, mut stopping: watch::Receiver<bool>) {
+/// Waits until the listener closes, or another connection needs the slot of this one.
+async fn must_end(state: &ConnectionState, mut closing: watch::Receiver<bool>) {
     tokio::select! {
-        _ = stopping.wait_for(|stopping| *stopping) => {}
+        _ = closing.wait_for(|closing| *closing) => {}
         () = state.must_end() => {}
     }
 }

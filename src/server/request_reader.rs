@@ -90,11 +90,6 @@ impl RequestReader {
         self.error
     }
 
-    /// Who the client is, for the log.
-    pub(super) fn client(&self) -> &Arc<str> {
-        &self.client
-    }
-
     /// The answers that are sent over it.
     pub(super) fn delivery(&self) -> &Delivery {
         &self.delivery

@@ -3,7 +3,8 @@
 //! | signal | effect |
 //! |---|---|
 //! | `SIGTERM`, `SIGINT`, `SIGQUIT` | the first stops the server gracefully, the second at once |
-//! | `SIGHUP`, `SIGUSR1`, `SIGUSR2` | a line in the log: there is nothing to reload |
+//! | `SIGHUP` | the configuration is read again |
+//! | `SIGUSR1`, `SIGUSR2` | a line in the log |
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -13,6 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ServerError;
+use super::file_watch::{FileWatch, ReloadReason};
 
 /// The signals of the program, none of which ends the process by itself any more.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub struct Signals {
     runtime: Runtime,
     /// Those that stop the server.
     stopping: Vec<Signal>,
+    /// The one that asks for a reload.
+    reloading: Signal,
     /// Those that do nothing, with their names.
     ignored: Vec<(Signal, &'static str)>,
 }
@@ -35,53 +39,61 @@ impl Signals {
         let listen = |kind| signal(kind).map_err(ServerError::Signal);
         let stopping = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()];
         let stopping = stopping.map(listen).into_iter().collect::<Result<_, _>>()?;
-        let ignored = [
-            (SignalKind::hangup(), "SIGHUP"),
-            (SignalKind::user_defined1(), "SIGUSR1"),
-            (SignalKind::user_defined2(), "SIGUSR2"),
-        ];
+        let reloading = listen(SignalKind::hangup())?;
+        let ignored = [(SignalKind::user_defined1(), "SIGUSR1"), (SignalKind::user_defined2(), "SIGUSR2")];
         let ignored = ignored.map(|(kind, name)| Ok((listen(kind)?, name)));
         let ignored = ignored.into_iter().collect::<Result<_, ServerError>>()?;
         drop(entered);
-        Ok(Self { runtime, stopping, ignored })
+        Ok(Self { runtime, stopping, reloading, ignored })
     }
 
-    /// Waits for a signal that stops the server. Logs the others.
-    pub(super) fn wait(&mut self) {
-        self.wait_or(std::future::pending::<()>());
+    /// Waits until the configuration must be read again; `None` if a signal that stops the server was first. Logs the signals
+    /// that do nothing.
+    pub(super) fn wait_or(&mut self, watch: &mut FileWatch) -> Option<ReloadReason> {
+        let Self { runtime, stopping, reloading, ignored } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = stopped(stopping, ignored) => None,
+                _ = reloading.recv() => Some(ReloadReason::Signal),
+                () = watch.changed() => Some(ReloadReason::Files),
+            }
+        })
     }
 
     /// Whether a signal that stops the server has come.
     pub(super) fn has_stopped(&mut self) -> bool {
-        self.wait_or(async { tokio::time::sleep(Duration::ZERO).await }).is_none()
+        self.stopped_or(async { tokio::time::sleep(Duration::ZERO).await }).is_none()
     }
 
     /// Waits for a signal that stops the server, or for `other`; returns what came of `other` if it was first.
-    pub(super) fn wait_or<T>(&mut self, other: impl Future<Output = T>) -> Option<T> {
-        let Self { runtime, stopping, ignored } = self;
-        let mut stopped = poll_fn(|cx| {
-            log_ignored(ignored, cx);
-            let mut received = stopping.iter_mut().map(|signal| signal.poll_recv(cx));
-            if received.any(|received| received.is_ready()) { Poll::Ready(()) } else { Poll::Pending }
-        });
+    pub(super) fn stopped_or<T>(&mut self, other: impl Future<Output = T>) -> Option<T> {
+        let Self { runtime, stopping, ignored, .. } = self;
         runtime.block_on(async {
             tokio::select! {
                 biased;
-                () = &mut stopped => None,
+                () = stopped(stopping, ignored) => None,
                 done = other => Some(done),
             }
         })
     }
 }
 
+/// Waits for one of the signals that stop the server. Logs those that do nothing.
+async fn stopped(stopping: &mut [Signal], ignored: &mut [(Signal, &'static str)]) {
+    poll_fn(|cx| {
+        log_ignored(ignored, cx);
+        let mut received = stopping.iter_mut().map(|signal| signal.poll_recv(cx));
+        if received.any(|received| received.is_ready()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
 /// Logs the signals that have come and do nothing.
 fn log_ignored(ignored: &mut [(Signal, &'static str)], cx: &mut Context<'_>) {
     for (signal, name) in ignored {
         while signal.poll_recv(cx).is_ready() {
-            tracing::info!(
-                signal = *name,
-                "signal ignored: there is nothing to reload; restart to read the configuration again"
-            );
+            tracing::info!(signal = *name, "signal ignored: SIGHUP reloads the configuration");
         }
     }
 }

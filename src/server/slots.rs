@@ -27,8 +27,20 @@ pub(super) struct SlotLimits {
     pub(super) slots: usize,
     /// Overflow connections, of all listeners. When there are more, the oldest is ended.
     pub(super) overflow: usize,
-    /// For each listener, the most connections with a slot; `None` for no limit of its own.
+    /// For each listener by its number, the most connections with a slot; `None` for no limit of its own, 0 if it is closed.
     pub(super) listeners: Vec<Option<usize>>,
+}
+
+impl SlotLimits {
+    /// The limit of each listener, and how many slots are kept for it.
+    fn of_listeners(&self) -> impl Iterator<Item = (usize, usize)> {
+        let open = self.listeners.iter().filter(|limit| **limit != Some(0)).count();
+        let share = self.slots / (2 * open).max(1);
+        self.listeners.iter().map(move |limit| {
+            let limit = limit.unwrap_or(self.slots);
+            (limit, share.clamp(1, KEPT_LIMIT).min(limit))
+        })
+    }
 }
 
 /// The slots of all listeners.
@@ -73,24 +85,23 @@ struct ListenerSlots {
 impl Slots {
     /// All slots are free.
     pub(super) fn new(limits: &SlotLimits) -> Self {
-        let share = limits.slots / (2 * limits.listeners.len()).max(1);
-        let of_listener = |limit: &Option<usize>| {
-            let limit = limit.unwrap_or(limits.slots);
-            let kept = share.clamp(1, KEPT_LIMIT).min(limit);
-            ListenerSlots { limit, kept, taken: 0, connections: BTreeMap::new() }
-        };
-        let listeners: Vec<ListenerSlots> = limits.listeners.iter().map(of_listener).collect();
-        let kept = listeners.iter().map(|listener| listener.kept).sum();
-        let table = SlotTable {
-            listeners,
-            common: limits.slots.saturating_sub(kept),
+        let mut table = SlotTable {
+            listeners: Vec::new(),
+            common: 0,
             common_taken: 0,
-            overflow_limit: limits.overflow,
+            overflow_limit: 0,
             overflow: BTreeMap::new(),
             next: 0,
             search_at: None,
         };
+        table.limit(limits);
         Self { table: Mutex::new(table), freed: Notify::new(), waiting: AtomicUsize::new(0), started: Instant::now() }
+    }
+
+    /// Changes the limits. Connections that have a slot keep it, even if there are too many of them now.
+    pub(super) fn limit(&self, limits: &SlotLimits) {
+        self.table().limit(limits);
+        self.freed.notify_waiters();
     }
 
     /// Enters a new connection of a listener, with or without a slot. `None` if too many have none.
@@ -153,6 +164,20 @@ impl Slots {
 }
 
 impl SlotTable {
+    /// As [`Slots::limit`].
+    fn limit(&mut self, limits: &SlotLimits) {
+        for (number, (limit, kept)) in limits.of_listeners().enumerate() {
+            match self.listeners.get_mut(number) {
+                Some(slots) => (slots.limit, slots.kept) = (limit, kept),
+                None => self.listeners.push(ListenerSlots { limit, kept, taken: 0, connections: BTreeMap::new() }),
+            }
+        }
+        let kept = self.listeners.iter().map(|slots| slots.kept).sum();
+        self.common = limits.slots.saturating_sub(kept);
+        self.common_taken = self.listeners.iter().map(|slots| slots.taken.saturating_sub(slots.kept)).sum();
+        self.overflow_limit = limits.overflow;
+    }
+
     /// The connections of a listener with a slot, or those of all listeners without one.
     fn connections(&mut self, listener: usize, has_slot: bool) -> Option<&mut BTreeMap<u64, Arc<ConnectionState>>> {
         if has_slot {
@@ -466,6 +491,28 @@ mod tests {
             assert_eq!((table.common_taken, table.overflow.len()), (0, 0));
         }
         assert_eq!(slots.worker.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn limits_change_while_slots_are_taken() {
+        let slots = FilledSlots::new(10, 2, &[None, None]);
+        let (first, second) = (slots.fill(0), slots.fill(1));
+        assert_eq!((first.len(), second.len()), (8, 2));
+        // The second listener closes, and a third one opens.
+        slots.slots.limit(&SlotLimits { slots: 8, overflow: 2, listeners: vec![Some(4), Some(0), None] });
+        assert!(!slots.enter(0).unwrap().state().has_slot() && !slots.enter(1).unwrap().state().has_slot());
+        let third = slots.fill(2);
+        assert_eq!(third.len(), 2, "what is kept for it");
+        drop((first, second));
+        assert_eq!(slots.slots.table().common_taken, 0);
+        let first = slots.fill(0);
+        assert_eq!(first.len(), 4);
+        let more = slots.fill(2);
+        assert_eq!(third.len() + more.len(), 4);
+        drop((first, third, more));
+        let table = slots.slots.table();
+        assert_eq!((table.common, table.common_taken), (4, 0));
+        assert!(table.listeners.iter().all(|listener| listener.taken == 0 && listener.connections.is_empty()));
     }
 
     trait ConcatSlots {

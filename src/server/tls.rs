@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::ready;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
@@ -60,7 +61,23 @@ impl fmt::Display for HandshakeError {
     }
 }
 
-/// Makes a connection one of TLS. Returns what it carries, and what the client's certificate says. The connection has its
+/// The certificate of a client that has proved that it has its key, with those that lead to its authority.
+#[derive(Clone, Debug)]
+pub(super) struct ProvenCertificate(Arc<[CertificateDer<'static>]>);
+
+impl ProvenCertificate {
+    /// What it says of the client.
+    pub(super) fn names(&self) -> CertificateNames {
+        self.0.first().map(|certificate| CertificateNames::read(certificate)).unwrap_or_default()
+    }
+
+    /// Whether a client with it could connect now.
+    pub(super) fn is_accepted_by(&self, tls: &ServerTls) -> bool {
+        self.0.split_first().is_some_and(|(certificate, others)| tls.accepts(certificate, others))
+    }
+}
+
+/// Makes a connection one of TLS. Returns what it carries, and the client's certificate. The connection has its
 /// slot until it is closed.
 ///
 /// Cancel safety: when dropped, the connection is closed.
@@ -72,20 +89,20 @@ pub(super) async fn accept(
     socket: TcpStream,
     timeout: Duration,
     slot: &Arc<ConnectionSlot>,
-) -> Result<(Socket, CertificateNames), HandshakeError> {
+) -> Result<(Socket, ProvenCertificate), HandshakeError> {
     let handshake = TlsAcceptor::from(tls.config()).accept(socket);
     let stream = tokio::time::timeout(timeout, handshake).await.map_err(|_| HandshakeError::Slow)?;
     let stream = stream.map_err(HandshakeError::of)?;
     let (_, session) = stream.get_ref();
-    let certificate = session.peer_certificates().and_then(<[_]>::first).ok_or(HandshakeError::NoCertificate)?;
-    let names = CertificateNames::read(certificate);
+    let chain = session.peer_certificates().filter(|chain| !chain.is_empty()).ok_or(HandshakeError::NoCertificate)?;
+    let certificate = ProvenCertificate(chain.iter().map(|one| one.clone().into_owned()).collect());
     let (ours, decrypted) = UnixStream::pair().map_err(HandshakeError::Failed)?;
     let slot = slot.clone();
     tokio::spawn(async move {
         carry(stream, Socket::Unix(ours)).await;
         drop(slot);
     });
-    Ok((Socket::Decrypted(decrypted), names))
+    Ok((Socket::Decrypted(decrypted), certificate))
 }
 
 /// Carries bytes between a client and this program until both directions have ended, or the connection broke. Dropping both

@@ -1,4 +1,6 @@
 //! A worker: it accepts connections for all workers, and serves those that are assigned to it, until it is stopped.
+//!
+//! A listener is known by its [`ListenerEntry`]. It says what each worker serves there now: a reload replaces that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,9 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::client_slots::ClientSlots;
 use super::clients::ListenerProxies;
-use super::connection::{self, ConnectionSettings};
+use super::connection;
 use super::listen::{Acceptor, ListenerHandle};
 use super::slots::{ConnectionSlot, Slots};
 use crate::api::ApiVersion;
@@ -23,8 +24,67 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 pub(super) struct AssignedConnection {
     socket: AcceptedSocket,
     slot: ConnectionSlot,
-    /// The number of its listener.
-    listener: usize,
+    /// What is served at its listener.
+    served: Served,
+}
+
+/// What a worker serves at a listener, now and after a reload.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
+    /// The proxies that requests go through.
+    pub(super) proxies: watch::Receiver<Arc<ListenerProxies>>,
+    /// Becomes `true` when the listener is closed: because the server stops, or because a reload has removed it.
+    pub(super) closing: watch::Receiver<bool>,
+}
+
+/// A listener, for all workers.
+#[derive(Debug)]
+pub(super) struct ListenerEntry {
+    /// The number of its slots.
+    number: usize,
+    /// What each worker serves there.
+    workers: Vec<watch::Sender<Arc<ListenerProxies>>>,
+    closing: watch::Sender<bool>,
+}
+
+impl ListenerEntry {
+    /// A listener with this number, and what each worker serves there.
+    pub(super) fn new(number: usize, proxies: Vec<Arc<ListenerProxies>>) -> Self {
+        let workers = proxies.into_iter().map(watch::Sender::new).collect();
+        Self { number, workers, closing: watch::Sender::new(false) }
+    }
+
+    /// The number of its slots.
+    pub(super) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Replaces what each worker serves there. The next request of each connection goes through it.
+    pub(super) fn replace(&self, proxies: Vec<Arc<ListenerProxies>>) {
+        for (worker, proxies) in self.workers.iter().zip(proxies) {
+            worker.send_replace(proxies);
+        }
+    }
+
+    /// Tells everybody that the listener closes.
+    pub(super) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// What a worker serves there.
+    fn served(&self, worker: usize) -> Option<Served> {
+        let proxies = self.workers.get(worker)?.subscribe();
+        Some(Served { proxies, closing: self.closing.subscribe() })
+    }
+}
+
+/// What a worker is told.
+#[derive(Debug)]
+pub(super) enum WorkerCommand {
+    /// To accept connections of a listener.
+    Accept(ListenerHandle, Arc<ListenerEntry>),
+    /// To report an engine that it has not reported.
+    Report(Box<Upstream>),
 }
 
 /// Gives each connection to the worker that has the fewest.
@@ -54,22 +114,23 @@ impl Dispatcher {
         (Self { slots, workers }, receivers)
     }
 
-    /// Gives away a connection of the listener with this number. Worker `accepting` keeps it if no other has fewer.
+    /// Gives away a connection of a listener. Worker `accepting` keeps it if no other has fewer.
     ///
     /// # Errors
     /// Returns the connection if there is no room for it. [`Dispatcher::room`] waits for it.
     pub(super) fn assign(
         &self,
         socket: AcceptedSocket,
-        listener: usize,
+        listener: &ListenerEntry,
         accepting: usize,
     ) -> Result<(), AcceptedSocket> {
         let open =
             |(number, worker): &(usize, &WorkerQueue)| (worker.open.load(Ordering::Relaxed), *number != accepting);
-        let Some((_, worker)) = self.workers.iter().enumerate().min_by_key(open) else { return Err(socket) };
-        let Some(slot) = self.slots.enter(listener, &worker.open) else { return Err(socket) };
+        let Some((number, worker)) = self.workers.iter().enumerate().min_by_key(open) else { return Err(socket) };
+        let Some(served) = listener.served(number) else { return Err(socket) };
+        let Some(slot) = self.slots.enter(listener.number, &worker.open) else { return Err(socket) };
         // A worker that is gone closes it.
-        let _ = worker.sender.send(AssignedConnection { socket, slot, listener });
+        let _ = worker.sender.send(AssignedConnection { socket, slot, served });
         Ok(())
     }
 
@@ -85,74 +146,52 @@ pub(super) struct Worker {
     pub(super) number: usize,
     /// The connections of all workers.
     pub(super) slots: Arc<Slots>,
-    /// What listed clients have, in all workers.
-    pub(super) client_slots: Arc<ClientSlots>,
-    /// What holds for each connection.
-    pub(super) settings: Arc<ConnectionSettings>,
     /// Its connections.
     pub(super) assigned: mpsc::UnboundedReceiver<AssignedConnection>,
+    /// What it is told.
+    pub(super) commands: mpsc::UnboundedReceiver<WorkerCommand>,
     /// Becomes `true` when the server stops.
     pub(super) stopping: watch::Receiver<bool>,
-    /// Its connections to the engine of each listener.
-    pub(super) upstreams: Vec<Upstream>,
     /// How long exchanges may take to finish when the server stops.
     pub(super) shutdown_timeout: Duration,
 }
 
 impl Worker {
-    /// Serves clients until the server stops. The listeners and their proxies are in the order of the configuration.
-    pub(super) async fn serve(
-        self,
-        dispatcher: Arc<Dispatcher>,
-        listeners: Vec<(ListenerHandle, Arc<ListenerProxies>)>,
-    ) {
-        let mut proxies = Vec::with_capacity(listeners.len());
-        for (number, (listener, proxy)) in listeners.into_iter().enumerate() {
-            proxies.push(proxy);
-            match listener.into_acceptor() {
-                Ok(acceptor) => {
-                    let at = AcceptingAt { worker: self.number, listener: number };
-                    tokio::spawn(accept(acceptor, dispatcher.clone(), at, self.stopping.clone()));
+    /// Serves clients until the server stops.
+    pub(super) async fn serve(self, dispatcher: Arc<Dispatcher>) {
+        let Self { number, slots, assigned, mut commands, mut stopping, shutdown_timeout } = self;
+        tokio::spawn(serve_assigned(assigned));
+        loop {
+            let command = tokio::select! {
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+                command = commands.recv() => command,
+            };
+            match command {
+                Some(WorkerCommand::Accept(listener, entry)) => match listener.into_acceptor() {
+                    Ok(acceptor) => drop(tokio::spawn(accept(acceptor, dispatcher.clone(), entry, number))),
+                    Err(error) => tracing::error!(%error, "a worker cannot listen"),
+                },
+                Some(WorkerCommand::Report(upstream)) => drop(tokio::spawn(report_engine(*upstream))),
+                None => {
+                    let _ = stopping.wait_for(|stopping| *stopping).await;
+                    break;
                 }
-                Err(error) => tracing::error!(%error, "a worker cannot listen"),
             }
         }
         // When nobody accepts any more, nothing more is assigned.
         drop(dispatcher);
-        if self.number == 0 {
-            report_engines(&self.upstreams);
-        }
-        tokio::spawn(serve_assigned(self.assigned, proxies, self.settings, self.stopping.clone()));
-        let mut stopping = self.stopping;
-        let _ = stopping.wait_for(|stopping| *stopping).await;
-        let _ = tokio::time::timeout(self.shutdown_timeout, self.slots.all_closed()).await;
+        let _ = tokio::time::timeout(shutdown_timeout, slots.all_closed()).await;
     }
 }
 
 /// Serves each connection that is assigned, in a task of its own.
-async fn serve_assigned(
-    mut assigned: mpsc::UnboundedReceiver<AssignedConnection>,
-    proxies: Vec<Arc<ListenerProxies>>,
-    settings: Arc<ConnectionSettings>,
-    stopping: watch::Receiver<bool>,
-) {
-    while let Some(AssignedConnection { socket, slot, listener }) = assigned.recv().await {
-        let Some(proxy) = proxies.get(listener).cloned() else { continue };
-        tokio::spawn(connection::serve(socket, proxy, slot, settings.clone(), stopping.clone()));
+async fn serve_assigned(mut assigned: mpsc::UnboundedReceiver<AssignedConnection>) {
+    while let Some(AssignedConnection { socket, slot, served }) = assigned.recv().await {
+        tokio::spawn(connection::serve(socket, served, slot));
     }
 }
 
-/// Reports each engine once.
-fn report_engines(upstreams: &[Upstream]) {
-    for (number, upstream) in upstreams.iter().enumerate() {
-        let is_known = |known: &Upstream| Arc::ptr_eq(known.engine(), upstream.engine());
-        if !upstreams.iter().take(number).any(is_known) {
-            tokio::spawn(report_engine(upstream.clone()));
-        }
-    }
-}
-
-/// Logs the API version of an engine, once at start.
+/// Logs the API version of an engine, once.
 async fn report_engine(upstream: Upstream) {
     let address = upstream.engine().address().to_string();
     match upstream.version().await {
@@ -170,35 +209,29 @@ async fn report_engine(upstream: Upstream) {
     }
 }
 
-/// Who accepts, and where.
-#[derive(Clone, Copy)]
-struct AcceptingAt {
-    worker: usize,
-    listener: usize,
-}
-
-/// Accepts connections until the server stops.
-async fn accept(acceptor: Acceptor, dispatcher: Arc<Dispatcher>, at: AcceptingAt, mut stopping: watch::Receiver<bool>) {
+/// Accepts connections, as this worker, until the listener closes.
+async fn accept(acceptor: Acceptor, dispatcher: Arc<Dispatcher>, listener: Arc<ListenerEntry>, worker: usize) {
+    let mut closing = listener.closing.subscribe();
     loop {
         let accepted = tokio::select! {
             // In this order: a listener that has been shut down is always ready, and keeps the task busy.
             biased;
-            _ = stopping.wait_for(|stopping| *stopping) => return,
+            _ = closing.wait_for(|closing| *closing) => return,
             accepted = acceptor.accept() => accepted,
         };
         match accepted {
             Ok(mut socket) => {
                 // Until there is room, further connections wait in the queue of the listener.
-                while let Err(returned) = dispatcher.assign(socket, at.listener, at.worker) {
+                while let Err(returned) = dispatcher.assign(socket, &listener, worker) {
                     socket = returned;
                     tokio::select! {
-                        _ = stopping.wait_for(|stopping| *stopping) => return,
+                        _ = closing.wait_for(|closing| *closing) => return,
                         () = dispatcher.room() => {}
                     }
                 }
             }
-            // The listener is closed when the server stops.
-            Err(_) if *stopping.borrow() => return,
+            // It is closed meanwhile.
+            Err(_) if *closing.borrow() => return,
             Err(error) => {
                 // Most likely there is no descriptor left: connections must close first.
                 tracing::warn!(%error, "cannot accept a connection");

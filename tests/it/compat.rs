@@ -119,11 +119,11 @@ impl Swapped {
         for address in self.running.as_ref().unwrap().addresses() {
             answers.push(match address {
                 Address::Unix(path) => {
-                    let mut client = Client::connect(path);
+                    let mut client = Client::connect(&path);
                     client.send(&request);
                     client.rest()
                 }
-                Address::Tcp { port, .. } => ask_port(*port, &request),
+                Address::Tcp { port, .. } => ask_port(port, &request),
             });
         }
         assert!(answers.iter().all(|answer| status(answer) == status(&answers[0])), "{answers:?}");

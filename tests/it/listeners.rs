@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
 use dockveil::cli::{Environment, ServeArgs};
-use dockveil::config::{Config, Limits, Listener, Startup, Timeouts};
+use dockveil::config::{Config, ConfigFileSet, Limits, Listener, Startup, Timeouts};
 use dockveil::server;
 use dockveil::socket::{Address, Keepalive, SocketOwner};
 
@@ -38,6 +38,7 @@ fn config(upstream: Address, listeners: Vec<Listener>) -> Config {
         keepalive: Keepalive::default(),
         api: Default::default(),
         startup: Startup::default(),
+        files: ConfigFileSet::default(),
     }
 }
 

@@ -34,6 +34,7 @@ mod objects;
 mod profiles;
 mod program;
 mod read_first;
+mod reload;
 mod remains;
 mod requests;
 mod rules;
@@ -103,6 +104,7 @@ fn main() -> ExitCode {
             profiles::TESTS,
             program::TESTS,
             read_first::TESTS,
+            reload::TESTS,
             requests::TESTS,
             rules::TESTS,
             snapshots::TESTS,

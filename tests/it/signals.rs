@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::harness::{Test, tests};
 use crate::support::client::{Client, closing_get, get, status};
 use crate::support::daemon::{Daemon, handing, json};
-use crate::support::program::{Program, between, command};
+use crate::support::program::{Program, between, command, free_port};
 use crate::support::proxy::Folder;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -28,11 +28,6 @@ const SOON: Duration = Duration::from_secs(8);
 
 /// An answer of the engine.
 const LIST: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]";
-
-/// A port that is free now.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 fn the_listeners_close_at_once_while_exchanges_finish() {
     let folder = Folder::new();
@@ -154,7 +149,7 @@ fn signals_without_a_meaning_are_logged() {
     let program = Program::between(&folder);
     program.listening();
     let mut client = Client::connect(&folder.path("listener"));
-    for (signal, name) in [(Signal::HUP, "SIGHUP"), (Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")] {
+    for (signal, name) in [(Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")] {
         program.signal(signal);
         let line = program.line_with("signal ignored");
         assert!(line.contains("level=info") && line.ends_with(&format!("signal={name}")), "{line}");

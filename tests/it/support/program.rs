@@ -1,6 +1,7 @@
 //! The program as a process.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -9,6 +10,11 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::client::PATIENCE;
 use super::proxy::Folder;
+
+/// A port that is free now.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
 
 /// The program, with these variables and no others, and these arguments.
 pub(crate) fn command(variables: &[(&str, &str)], arguments: &[&str]) -> Command {

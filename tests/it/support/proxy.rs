@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use dockveil::config::{ByteLimit, Config, Limits, Listener, Startup, Timeouts};
+use dockveil::config::{ByteLimit, Config, ConfigFileSet, Limits, Listener, Startup, Timeouts};
 use dockveil::policy::Policy;
 use dockveil::profile::Profiles;
 use dockveil::server::{self, Running};
@@ -85,7 +85,7 @@ impl Bench {
     }
 
     /// The addresses of the listeners.
-    pub(crate) fn addresses(&self) -> &[Address] {
+    pub(crate) fn addresses(&self) -> Vec<Address> {
         self.running.as_ref().unwrap().addresses()
     }
 
@@ -152,5 +152,6 @@ pub(crate) fn config(daemon: &Path, listener: &Path) -> Config {
         keepalive: Keepalive::default(),
         api: Default::default(),
         startup: Startup::default(),
+        files: ConfigFileSet::default(),
     }
 }

@@ -1,0 +1,94 @@
+//! The files that a configuration is read from.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// No file of a configuration is longer, in bytes. What is behind that is not looked at.
+const LONGEST_FILE: u64 = 16 << 20;
+
+/// The files that a configuration is read from. They are read again when one of them changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigFileSet {
+    /// The configuration file, and those that it names.
+    pub files: Vec<PathBuf>,
+    /// Folders of filter files.
+    pub folders: Vec<PathBuf>,
+    /// Whether changes are noticed.
+    pub is_watched: bool,
+    /// Of their names and bytes when they were read.
+    digest: [u8; 32],
+}
+
+impl ConfigFileSet {
+    /// These files as they are now.
+    pub fn new(files: Vec<PathBuf>, folders: Vec<PathBuf>, is_watched: bool) -> Self {
+        let digest = digest_of(&files, &folders);
+        Self { files, folders, is_watched, digest }
+    }
+
+    /// Whether there is no file.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.folders.is_empty()
+    }
+
+    /// A file that cannot be read twice, as a pipe.
+    pub fn pipe(&self) -> Option<&Path> {
+        let is_pipe = |path: &&PathBuf| path.exists() && !path.is_file();
+        self.files.iter().find(is_pipe).map(PathBuf::as_path)
+    }
+
+    /// Whether others have the same names.
+    pub fn has_same_names(&self, other: &Self) -> bool {
+        (&self.files, &self.folders, self.is_watched) == (&other.files, &other.folders, other.is_watched)
+    }
+
+    /// Whether the bytes of a file are not those of before. They are what counts from now on.
+    pub fn look_again(&mut self) -> bool {
+        let found = digest_of(&self.files, &self.folders);
+        std::mem::replace(&mut self.digest, found) != found
+    }
+}
+
+/// A folder, and everything in it, in the order of the names. A folder that is linked is not entered twice.
+pub(crate) fn tree(folder: &Path) -> Vec<PathBuf> {
+    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        if !folder.canonicalize().is_ok_and(|whole| seen.insert(whole)) {
+            continue;
+        }
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        for path in entries.collect::<BTreeSet<PathBuf>>() {
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+        found.push(folder);
+    }
+    found
+}
+
+/// A digest of the names and bytes of all files. One that cannot be read is as good as none.
+fn digest_of(files: &[PathBuf], folders: &[PathBuf]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    let in_folders = folders.iter().flat_map(|folder| tree(folder));
+    for path in files.iter().cloned().chain(in_folders) {
+        let name = path.as_os_str().as_encoded_bytes();
+        digest.update(name.len().to_le_bytes());
+        digest.update(name);
+        // Whoever opens a pipe waits for its other end.
+        if !path.is_file() {
+            continue;
+        }
+        let bytes = std::fs::File::open(&path).and_then(|file| {
+            let mut bytes = Vec::new();
+            file.take(LONGEST_FILE).read_to_end(&mut bytes).map(|_| bytes)
+        });
+        if let Ok(bytes) = bytes {
+            digest.update(bytes.len().to_le_bytes());
+            digest.update(bytes);
+        }
+    }
+    digest.finalize().into()
+}

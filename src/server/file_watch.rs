@@ -1,0 +1,252 @@
+//! Notices that the files of the configuration change, and that a signal asks for a reload.
+//!
+//! Editors replace a file, and Kubernetes the folder that it is in: so the folders are watched, and what counts is whether the
+//! bytes of the files are different afterwards.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+use crate::config::ConfigFileSet;
+use crate::config::files;
+
+/// How long nothing may change until the files are read: whoever writes them may not have finished.
+const QUIET: Duration = Duration::from_millis(200);
+/// After this long, they are read all the same.
+const LONGEST_CHANGE: Duration = Duration::from_secs(5);
+
+/// Why the configuration is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReloadReason {
+    /// A signal asks for it.
+    Signal,
+    /// A file has changed.
+    Files,
+}
+
+impl fmt::Display for ReloadReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Signal => "SIGHUP",
+            Self::Files => "files changed",
+        })
+    }
+}
+
+/// Watches the files of the configuration.
+#[derive(Debug)]
+pub(super) struct FileWatch {
+    /// As they were last seen.
+    files: ConfigFileSet,
+    /// `None` if nothing is watched, or nothing can be.
+    watcher: Option<RecommendedWatcher>,
+    /// Has an entry if something has changed in one of the folders.
+    changes: mpsc::Receiver<()>,
+}
+
+impl FileWatch {
+    /// Watches these files from now on; changes since they were read count. If that is not possible, the log says so, and a
+    /// signal still asks for a reload.
+    pub(super) fn start(files: ConfigFileSet) -> Self {
+        let (changed, changes) = mpsc::channel(1);
+        let mut watch = Self { files, watcher: None, changes };
+        if watch.files.is_watched && !watch.files.is_empty() {
+            // One entry says that something has changed, however much. The first one says: look.
+            let _ = changed.try_send(());
+            let handler = move |_| {
+                let _ = changed.try_send(());
+            };
+            watch.watcher = notify::recommended_watcher(handler).map_err(|error| log_unwatched(&error)).ok();
+            watch.watch_folders();
+        }
+        watch
+    }
+
+    /// What is watched, or would be.
+    pub(super) fn files(&self) -> &ConfigFileSet {
+        &self.files
+    }
+
+    /// Watches other files, which have just been read.
+    pub(super) fn replace(&mut self, files: ConfigFileSet) {
+        if files.has_same_names(&self.files) {
+            self.files = files;
+        } else {
+            *self = Self::start(files);
+        }
+    }
+
+    /// Waits until the bytes of a file are different; for ever if nothing is watched.
+    ///
+    /// Cancel safety: no change is missed.
+    pub(super) async fn changed(&mut self) {
+        loop {
+            if self.watcher.is_none() || self.changes.recv().await.is_none() {
+                std::future::pending::<()>().await;
+            }
+            let more = async { while let Ok(Some(())) = tokio::time::timeout(QUIET, self.changes.recv()).await {} };
+            let _ = tokio::time::timeout(LONGEST_CHANGE, more).await;
+            // What has been watched by its name may be another folder now.
+            self.watch_folders();
+            if self.files.look_again() {
+                return;
+            }
+        }
+    }
+
+    fn watch_folders(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        for folder in folders(&self.files) {
+            if let Err(error) = watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                log_unwatched(&error);
+            }
+        }
+    }
+}
+
+fn log_unwatched(error: &notify::Error) {
+    tracing::warn!(%error, "files are not watched: send SIGHUP to reload the configuration");
+}
+
+/// The folders in which a change may change one of the files: those in which they are, and those to which links lead.
+fn folders(files: &ConfigFileSet) -> BTreeSet<PathBuf> {
+    let mut folders = BTreeSet::new();
+    for path in &files.files {
+        let whole = path.canonicalize().ok();
+        let paths = [Some(path.as_path()), whole.as_deref()];
+        folders.extend(paths.into_iter().flatten().filter_map(parent).map(Path::to_path_buf));
+    }
+    for folder in &files.folders {
+        folders.extend(files::tree(folder).into_iter().filter(|path| path.is_dir()));
+    }
+    folders
+}
+
+/// The folder that a file is in.
+fn parent(path: &Path) -> Option<&Path> {
+    path.parent().map(|parent| if parent == Path::new("") { Path::new(".") } else { parent })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::time_limit::within_time_limit;
+
+    /// What is done in the folder, and whether that is to be noticed.
+    type Step = (fn(&Path), bool);
+
+    /// Changes files in a new folder, and counts how often that is noticed.
+    #[track_caller]
+    fn check(name: &str, prepare: impl FnOnce(&Path) -> ConfigFileSet, steps: Vec<Step>) {
+        let folder = std::env::temp_dir().join(format!("dockveil-watch-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let files = prepare(&folder);
+        let inside = folder.clone();
+        within_time_limit(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(async {
+                let mut watch = FileWatch::start(files);
+                for (number, (step, is_change)) in steps.into_iter().enumerate() {
+                    step(&inside);
+                    let limit = if is_change { Duration::from_secs(20) } else { 3 * QUIET };
+                    let noticed = tokio::time::timeout(limit, watch.changed()).await.is_ok();
+                    assert_eq!(noticed, is_change, "step {number}");
+                }
+            });
+        });
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    fn set(files: Vec<PathBuf>, folders: Vec<PathBuf>) -> ConfigFileSet {
+        ConfigFileSet::new(files, folders, true)
+    }
+
+    fn write(folder: &Path, name: &str, text: &str) {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_written_or_replaced_is_noticed_and_others_are_not() {
+        check(
+            "file",
+            |folder| {
+                write(folder, "a.yaml", "1");
+                set(vec![folder.join("a.yaml"), folder.join("later.pem")], Vec::new())
+            },
+            vec![
+                (|folder| write(folder, "a.yaml", "2"), true),
+                (|folder| write(folder, "other.yaml", "3"), false),
+                (|folder| write(folder, "a.yaml", "2"), false),
+                (
+                    |folder| {
+                        write(folder, "new", "4");
+                        std::fs::rename(folder.join("new"), folder.join("a.yaml")).unwrap();
+                    },
+                    true,
+                ),
+                (|folder| write(folder, "later.pem", "5"), true),
+                (|folder| std::fs::remove_file(folder.join("a.yaml")).unwrap(), true),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_link_that_leads_elsewhere_is_noticed() {
+        // As Kubernetes replaces a ConfigMap: the file is a link through a link to a folder.
+        check(
+            "link",
+            |folder| {
+                for version in ["v1", "v2"] {
+                    std::fs::create_dir(folder.join(version)).unwrap();
+                    write(folder, &format!("{version}/a.yaml"), version);
+                }
+                symlink("v1", folder.join("..data")).unwrap();
+                symlink("..data/a.yaml", folder.join("a.yaml")).unwrap();
+                set(vec![folder.join("a.yaml")], Vec::new())
+            },
+            vec![
+                (
+                    |folder| {
+                        symlink("v2", folder.join("..new")).unwrap();
+                        std::fs::rename(folder.join("..new"), folder.join("..data")).unwrap();
+                    },
+                    true,
+                ),
+                (|folder| write(folder, "v2/a.yaml", "changed"), true),
+            ],
+        );
+    }
+
+    #[test]
+    fn every_file_of_a_folder_counts() {
+        check(
+            "folder",
+            |folder| {
+                std::fs::create_dir_all(folder.join("filters/own")).unwrap();
+                set(Vec::new(), vec![folder.join("filters")])
+            },
+            vec![
+                (|folder| write(folder, "filters/own/a.yaml", "1"), true),
+                (|folder| write(folder, "beside.yaml", "1"), false),
+                (|folder| std::fs::create_dir(folder.join("filters/more")).unwrap(), true),
+                (|folder| write(folder, "filters/more/b.yaml", "1"), true),
+                (|folder| std::fs::remove_dir_all(folder.join("filters/own")).unwrap(), true),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_not_watched_is_not_noticed() {
+        check(
+            "off",
+            |folder| ConfigFileSet::new(vec![folder.join("a.yaml")], Vec::new(), false),
+            vec![(|folder| write(folder, "a.yaml", "1"), false)],
+        );
+    }
+}

@@ -1,0 +1,349 @@
+//! What is served now: the listeners, engines and limits of a running server, and how a reload replaces them.
+//!
+//! A reload prepares everything that can fail, and then swaps. Listeners that are in both configurations stay open, and so do
+//! their connections; each request is served by the configuration that is in force when it comes.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::ServerError;
+use super::client_slots::ClientSlots;
+use super::clients::ListenerProxies;
+use super::connection::ConnectionSettings;
+use super::descriptors::{DescriptorPlan, TooFewDescriptors};
+use super::listen::{BoundListener, ListenerHandle};
+use super::request_reader::ClientTimeouts;
+use super::slots::{SlotLimits, Slots};
+use super::worker::{Dispatcher, ListenerEntry, WorkerCommand};
+use crate::config::{Config, DocumentMemory, Limits, Listener, Timeouts};
+use crate::proxy::{MemoryBudget, Proxy};
+use crate::socket::{Address, SocketOwner};
+use crate::upstream::{Engine, Upstream};
+
+/// Why a configuration cannot be put in place of another. What was served before still is.
+#[derive(Debug)]
+pub enum ReloadError {
+    /// A listener could not be opened.
+    Listen {
+        /// Its address.
+        address: Address,
+        /// The error of the system.
+        error: io::Error,
+    },
+    /// The mode or the owner of an open Unix socket would change.
+    Owner(Address),
+    /// There are not enough open descriptors.
+    Descriptors(TooFewDescriptors),
+    /// The user would change.
+    User,
+}
+
+impl std::error::Error for ReloadError {}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            Self::Owner(address) => write!(f, "the mode or owner of {address} changes, which takes a restart"),
+            Self::Descriptors(error) => write!(f, "{error}"),
+            Self::User => f.write_str("the user changes, which takes a restart"),
+        }
+    }
+}
+
+/// The resources of the process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ServerCapacity {
+    /// The limit of open descriptors.
+    pub(super) descriptors: usize,
+    /// How many workers there are.
+    pub(super) workers: usize,
+}
+
+impl ServerCapacity {
+    /// What the descriptors are for under a configuration.
+    pub(super) fn plan(self, config: &Config) -> DescriptorPlan {
+        // What comes over TLS is decrypted into a pair of sockets.
+        let each = if config.listeners.iter().any(|listener| listener.tls.is_some()) { 4 } else { 2 };
+        DescriptorPlan::new(self.descriptors, config.listeners.len(), self.workers, each)
+    }
+}
+
+/// What is served now.
+#[derive(Debug)]
+pub(super) struct LiveConfig {
+    capacity: ServerCapacity,
+    slots: Arc<Slots>,
+    /// What listed clients have, in all workers.
+    client_slots: Arc<ClientSlots>,
+    dispatcher: Arc<Dispatcher>,
+    /// The way to each worker.
+    commands: Vec<mpsc::UnboundedSender<WorkerCommand>>,
+    memory: (MemorySettings, Arc<MemoryBudget>),
+    engines: Vec<LiveEngine>,
+    listeners: Vec<LiveListener>,
+    /// The number of the next listener.
+    next: usize,
+}
+
+/// An engine, with the connections of each worker to it.
+#[derive(Clone, Debug)]
+struct LiveEngine {
+    engine: Arc<Engine>,
+    workers: Vec<Upstream>,
+}
+
+/// An open listener.
+#[derive(Debug)]
+struct LiveListener {
+    /// As configured: the port may be 0.
+    address: Address,
+    mode: Option<u32>,
+    owner: SocketOwner,
+    /// The most connections.
+    connections: Option<usize>,
+    bound: BoundListener,
+    entry: Arc<ListenerEntry>,
+}
+
+/// What the memory budget depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct MemorySettings {
+    limits: Limits,
+    timeouts: Timeouts,
+}
+
+impl MemorySettings {
+    fn of(config: &Config) -> Self {
+        Self { limits: config.limits, timeouts: config.timeouts }
+    }
+
+    /// The memory of all documents together.
+    fn budget(self) -> Arc<MemoryBudget> {
+        // The largest document, what the filter leaves of it, and its keys.
+        let largest = self.limits.element.bytes().saturating_mul(4);
+        Arc::new(MemoryBudget::new(DocumentMemory::of(&self.limits).bytes, largest, self.timeouts.response))
+    }
+}
+
+/// What every proxy of a configuration has in common.
+struct Common<'c> {
+    config: &'c Config,
+    memory: Arc<MemoryBudget>,
+    engines: Vec<LiveEngine>,
+    settings: Arc<ConnectionSettings>,
+}
+
+impl LiveConfig {
+    /// Serves a configuration, with its listeners, which are open already.
+    ///
+    /// # Errors
+    /// A listener cannot be shared with a worker.
+    pub(super) fn new(
+        capacity: ServerCapacity,
+        (slots, dispatcher): (Arc<Slots>, Arc<Dispatcher>),
+        commands: Vec<mpsc::UnboundedSender<WorkerCommand>>,
+        config: &Config,
+        bound: Vec<BoundListener>,
+    ) -> Result<Self, ServerError> {
+        let memory = MemorySettings::of(config);
+        let mut live = Self {
+            capacity,
+            slots,
+            client_slots: Arc::default(),
+            dispatcher,
+            commands,
+            memory: (memory, memory.budget()),
+            engines: Vec::new(),
+            listeners: Vec::new(),
+            next: 0,
+        };
+        let common = live.common(config);
+        for (listener, bound) in config.listeners.iter().zip(bound) {
+            let opened = live.opened(listener, bound, &common).map_err(ServerError::Worker)?;
+            live.listeners.push(opened);
+        }
+        live.put_engines(common.engines);
+        let listeners: Vec<Arc<ListenerEntry>> = live.listeners.iter().map(|listener| listener.entry.clone()).collect();
+        live.accept(listeners).map_err(ServerError::Worker)?;
+        Ok(live)
+    }
+
+    /// The addresses of the listeners, with the ports that the system chose.
+    pub(super) fn addresses(&self) -> Vec<Address> {
+        self.listeners.iter().map(|listener| listener.bound.address().clone()).collect()
+    }
+
+    /// Serves this configuration from now on.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; nothing has changed.
+    pub(super) fn replace(&mut self, config: &Config) -> Result<(), ReloadError> {
+        let plan = self.capacity.plan(config);
+        let slots = plan.slots(config.limits.connections).map_err(ReloadError::Descriptors)?;
+        let common = self.common(config);
+        let mut opened = Vec::new();
+        for listener in &config.listeners {
+            match self.open(&listener.address) {
+                Some(open) if (open.mode, open.owner) != (listener.mode, listener.owner) => {
+                    return Err(ReloadError::Owner(listener.address.clone()));
+                }
+                Some(_) => {}
+                None => {
+                    let failed = |error| ReloadError::Listen { address: listener.address.clone(), error };
+                    let bound = BoundListener::open(listener, &mut || false).map_err(failed)?;
+                    opened.push(self.opened(listener, bound, &common).map_err(failed)?);
+                }
+            }
+        }
+        let new: Vec<Arc<ListenerEntry>> = opened.iter().map(|listener| listener.entry.clone()).collect();
+        // From here on nothing fails, except in workers that have ended.
+        let before = std::mem::take(&mut self.listeners);
+        let (kept, removed): (Vec<_>, Vec<_>) = before
+            .into_iter()
+            .partition(|open| config.listeners.iter().any(|listener| listener.address == open.address));
+        let mut known: Vec<LiveListener> = kept.into_iter().chain(opened).collect();
+        for listener in &config.listeners {
+            let Some(at) = known.iter().position(|open| open.address == listener.address) else { continue };
+            let mut open = known.swap_remove(at);
+            open.connections = listener.connections;
+            let address = open.bound.address().clone();
+            open.entry.replace(self.proxies(open.entry.number(), &address, listener, &common));
+            self.listeners.push(open);
+        }
+        self.memory = (MemorySettings::of(config), common.memory.clone());
+        self.put_engines(common.engines);
+        let listeners = self.limits_of_listeners();
+        self.slots.limit(&SlotLimits { slots, overflow: plan.overflow, listeners });
+        if let Err(error) = self.accept(new) {
+            tracing::error!(%error, "a worker cannot listen");
+        }
+        removed.into_iter().for_each(|listener| self.close(listener));
+        Ok(())
+    }
+
+    /// Closes all listeners. What is in progress may finish.
+    pub(super) fn close_all(mut self) {
+        for listener in std::mem::take(&mut self.listeners) {
+            self.close(listener);
+        }
+    }
+
+    fn close(&self, listener: LiveListener) {
+        let LiveListener { bound, entry, .. } = listener;
+        // First, because a listener that has been shut down keeps those busy who accept.
+        entry.close();
+        // One for which there is no room is closed.
+        bound.close(|socket| drop(self.dispatcher.assign(socket, &entry, 0)));
+    }
+
+    /// The open listener at an address.
+    fn open(&self, address: &Address) -> Option<&LiveListener> {
+        self.listeners.iter().find(|listener| listener.address == *address)
+    }
+
+    /// The most connections of each listener that there ever was, by its number; 0 for those that are closed.
+    fn limits_of_listeners(&self) -> Vec<Option<usize>> {
+        let open = |number| self.listeners.iter().find(|listener| listener.entry.number() == number);
+        (0..self.next).map(|number| open(number).map_or(Some(0), |listener| listener.connections)).collect()
+    }
+
+    /// What the proxies of a configuration have in common. Engines and memory that do not change are those of before.
+    fn common<'c>(&self, config: &'c Config) -> Common<'c> {
+        let settings = MemorySettings::of(config);
+        let memory = if settings == self.memory.0 { self.memory.1.clone() } else { settings.budget() };
+        let timeouts = &config.timeouts;
+        let settings = Arc::new(ConnectionSettings {
+            head_limit: config.limits.head.bytes(),
+            timeouts: ClientTimeouts { head: timeouts.head, idle: timeouts.idle, write: timeouts.write },
+            keepalive: config.keepalive,
+        });
+        let addresses = config.engines();
+        let idle = (self.capacity.plan(config).idle_upstream / addresses.len().max(1)).max(1);
+        let engine = |address: &Address| {
+            let engine =
+                Engine::new(address.clone(), timeouts.connect, timeouts.response, config.keepalive, config.api);
+            if let Some(known) = self.engines.iter().find(|known| known.engine.is_like(&engine)) {
+                return known.clone();
+            }
+            let engine = Arc::new(engine);
+            let workers = (0..self.capacity.workers).map(|_| Upstream::new(engine.clone(), idle)).collect();
+            LiveEngine { engine, workers }
+        };
+        Common { config, memory, engines: addresses.into_iter().map(engine).collect(), settings }
+    }
+
+    /// A listener that has been opened.
+    fn opened(&mut self, listener: &Listener, bound: BoundListener, common: &Common<'_>) -> io::Result<LiveListener> {
+        let proxies = self.proxies(self.next, &bound.address().clone(), listener, common);
+        let entry = Arc::new(ListenerEntry::new(self.next, proxies));
+        self.next += 1;
+        let Listener { address, mode, owner, connections, .. } = listener;
+        Ok(LiveListener {
+            address: address.clone(),
+            mode: *mode,
+            owner: *owner,
+            connections: *connections,
+            bound,
+            entry,
+        })
+    }
+
+    /// The proxies of a listener, for each worker.
+    fn proxies(
+        &self,
+        number: usize,
+        address: &Address,
+        listener: &Listener,
+        common: &Common<'_>,
+    ) -> Vec<Arc<ListenerProxies>> {
+        let Common { config, memory, engines, settings } = common;
+        let wanted = config.engine_of(listener);
+        let upstreams = engines.iter().find(|known| known.engine.address() == wanted).map(|known| &known.workers);
+        let proxies = upstreams.into_iter().flatten().map(|upstream| {
+            let proxy = Proxy {
+                upstream: upstream.clone(),
+                policy: listener.policy.clone(),
+                origins: listener.origins.as_slice().into(),
+                hosts: listener.hosts.as_slice().into(),
+                element_limit: config.limits.element.bytes(),
+                memory: memory.clone(),
+                listener: address.to_string().into(),
+                refused: None,
+            };
+            Arc::new(ListenerProxies::new(number, proxy, listener, settings, &self.client_slots))
+        });
+        proxies.collect()
+    }
+
+    /// Puts these engines in place of those of before, and reports the new ones.
+    fn put_engines(&mut self, engines: Vec<LiveEngine>) {
+        for new in &engines {
+            let is_known = self.engines.iter().any(|known| Arc::ptr_eq(&known.engine, &new.engine));
+            if let (false, Some(worker), Some(upstream)) = (is_known, self.commands.first(), new.workers.first()) {
+                // A worker that is gone reports nothing.
+                let _ = worker.send(WorkerCommand::Report(Box::new(upstream.clone())));
+            }
+        }
+        self.engines = engines;
+    }
+
+    /// Lets every worker accept connections of these listeners.
+    ///
+    /// # Errors
+    /// A listener cannot be shared with a worker.
+    fn accept(&self, listeners: Vec<Arc<ListenerEntry>>) -> io::Result<()> {
+        for entry in listeners {
+            let Some(listener) = self.listeners.iter().find(|open| Arc::ptr_eq(&open.entry, &entry)) else { continue };
+            for worker in &self.commands {
+                let handle: ListenerHandle = listener.bound.share()?;
+                // A worker that is gone accepts nothing.
+                let _ = worker.send(WorkerCommand::Accept(handle, entry.clone()));
+            }
+        }
+        Ok(())
+    }
+}

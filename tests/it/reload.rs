@@ -1,0 +1,419 @@
+//! The configuration is read again while clients are connected: when it is in force, for whom, and what it leaves alone.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use rustls::version::TLS13;
+
+use crate::harness::{Test, tests};
+use crate::support::authority::{Authority, Names};
+use crate::support::client::{Client, PATIENCE, get, status};
+use crate::support::daemon::{Daemon, Reply, json};
+use crate::support::program::{Program, command};
+use crate::support::proxy::Folder;
+
+pub(crate) const TESTS: &[Test] = tests![
+    the_next_request_of_a_connection_is_served_by_the_new_configuration,
+    a_changed_file_is_noticed_by_itself_unless_nothing_is_watched,
+    a_configuration_with_an_error_changes_nothing,
+    what_cannot_change_while_it_runs_is_refused_whole,
+    listeners_open_and_close,
+    engines_and_limits_change,
+    a_stream_goes_on_unless_it_shows_less_now,
+    a_line_of_clients_is_chosen_again,
+    certificates_are_replaced_without_a_cut,
+    no_request_fails_and_none_is_decided_wrongly_under_load
+];
+
+/// A profile that lists containers, and one that inspects them and shows events.
+const PROFILES: &str = "profiles:\n  - {profile: lists, allow: [Ping, ContainerList, SystemEvents], show: [identity, state]}\n  - {profile: inspects, allow: [Ping, ContainerInspect, SystemEvents], show: [identity, state]}\n  - {profile: less, allow: [Ping, SystemEvents], show: [identity]}\n  - {profile: more, allow: [Ping, ContainerList, SystemEvents], show: [identity, state, topology]}\n";
+/// What each of the two targets is answered.
+const LISTS: [u16; 2] = [200, 403];
+const INSPECTS: [u16; 2] = [403, 200];
+
+/// The program as a process, with a configuration file.
+struct Reloadable {
+    program: Program,
+    folder: Folder,
+    _daemon: Daemon,
+}
+
+/// What the daemon answers: an object for an inspection, a stream of events that goes on, an empty list for the rest.
+fn answer(request: &str) -> Reply {
+    if request.contains("/events") {
+        let event = "{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":\"c1\",\"Attributes\":{}}}\n";
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+        return Reply::Keep(format!("{head}{:x}\r\n{event}\r\n", event.len()).into_bytes());
+    }
+    let id = "c".repeat(64);
+    json(&if request.contains("/json?") || request.contains("/containers/json") {
+        "[]".to_owned()
+    } else {
+        format!("{{\"Id\":\"{id}\",\"Name\":\"/web\"}}")
+    })
+}
+
+impl Reloadable {
+    /// With this configuration, in which `%` stands for the folder.
+    fn start(config: &str) -> Self {
+        let folder = Folder::new();
+        let daemon = Daemon::start(&folder.path("engine"), answer);
+        write(&folder, config);
+        let config = folder.path("dockveil.yaml").display().to_string();
+        let program = Program::start(command(&[], &["--config", &config]));
+        program.listening();
+        Self { program, folder, _daemon: daemon }
+    }
+
+    /// Replaces the configuration, and waits until the program has read it.
+    fn reload(&self, config: &str) -> String {
+        write(&self.folder, config);
+        self.program.signal(Signal::HUP);
+        self.program.line_with("configuration ")
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(&self.folder.path("listener"))
+    }
+}
+
+/// Replaces the file at once, as most editors do.
+fn write(folder: &Folder, config: &str) {
+    let text = config.replace('%', &folder.path("").display().to_string());
+    fs::write(folder.path("new"), text).unwrap();
+    fs::rename(folder.path("new"), folder.path("dockveil.yaml")).unwrap();
+}
+
+/// A configuration with one listener, which has this profile. Files are not watched.
+fn config(profile: &str) -> String {
+    format!("watch: false\n{}", watched(profile))
+}
+
+/// As [`config`], with files that are watched.
+fn watched(profile: &str) -> String {
+    format!("upstream: unix://%engine\nlisteners: [{{listen: unix://%listener, profile: {profile}}}]\n{PROFILES}")
+}
+
+fn statuses(client: &mut Client) -> [u16; 2] {
+    let id = "c".repeat(64);
+    ["/containers/json", &format!("/containers/{id}/json")].map(|target| {
+        client.send(get(target));
+        status(&client.message(false))
+    })
+}
+
+fn the_next_request_of_a_connection_is_served_by_the_new_configuration() {
+    let bench = Reloadable::start(&config("lists"));
+    let mut clients = [bench.client(), bench.client(), bench.client()];
+    for (profile, expected) in [("lists", LISTS), ("inspects", INSPECTS), ("lists", LISTS), ("less", [403, 403])] {
+        let line = bench.reload(&config(profile));
+        assert!(line.contains("msg=\"configuration reloaded\" reason=SIGHUP listeners=1"), "{line}");
+        for client in &mut clients {
+            assert_eq!(statuses(client), expected, "{profile}");
+        }
+        assert_eq!(statuses(&mut bench.client()), expected, "{profile}");
+    }
+    assert!(bench.program.stop().0.success());
+}
+
+fn a_changed_file_is_noticed_by_itself_unless_nothing_is_watched() {
+    let bench = Reloadable::start(&watched("lists"));
+    let mut client = bench.client();
+    assert_eq!(statuses(&mut client), LISTS);
+    write(&bench.folder, &watched("inspects"));
+    let line = bench.program.line_with("configuration reloaded");
+    assert!(line.contains("reason=\"files changed\""), "{line}");
+    assert_eq!(statuses(&mut client), INSPECTS);
+    // From here on, files are not watched.
+    write(&bench.folder, &config("inspects"));
+    bench.program.line_with("configuration reloaded");
+    write(&bench.folder, &config("lists"));
+    std::thread::sleep(Duration::from_millis(600));
+    assert_eq!(statuses(&mut client), INSPECTS);
+    assert!(bench.reload(&config("lists")).contains("reason=SIGHUP"));
+    assert_eq!(statuses(&mut client), LISTS);
+}
+
+fn a_configuration_with_an_error_changes_nothing() {
+    let bench = Reloadable::start(&config("lists"));
+    let mut client = bench.client();
+    let path = bench.folder.path("dockveil.yaml").display().to_string();
+    for (text, expected) in [
+        (config("nobody"), "unknown profile \\\"nobody\\\"".to_owned()),
+        (config("lists") + "limitz: {}\n", "unknown key \\\"limitz\\\", did you mean \\\"limits\\\"?".to_owned()),
+        ("{".to_owned(), format!("{path}:")),
+    ] {
+        let line = bench.reload(&text);
+        assert!(line.contains("level=error") && line.contains("not reloaded, nothing has changed"), "{line}");
+        assert!(line.contains(&expected), "{line}");
+        assert_eq!(statuses(&mut client), LISTS, "{text}");
+    }
+    fs::remove_file(bench.folder.path("dockveil.yaml")).unwrap();
+    bench.program.signal(Signal::HUP);
+    assert!(bench.program.line_with("configuration ").contains("No such file"));
+    assert_eq!(statuses(&mut client), LISTS);
+    assert!(bench.reload(&config("inspects")).contains("configuration reloaded"));
+    assert_eq!(statuses(&mut client), INSPECTS);
+}
+
+fn what_cannot_change_while_it_runs_is_refused_whole() {
+    let bench = Reloadable::start(&config("lists"));
+    let mut client = bench.client();
+    let mode = config("inspects").replace("unix://%listener,", "unix://%listener, mode: \"0666\",");
+    let line = bench.reload(&mode);
+    assert!(line.contains("the mode or owner of unix://") && line.contains("takes a restart"), "{line}");
+    // One listener that cannot be opened is enough; the other one is not left open.
+    let two = config("inspects").replace(
+        "listeners: [",
+        "listeners: [{listen: unix://%second}, {listen: unix://%nowhere/../dockveil.yaml/a}, ",
+    );
+    let line = bench.reload(&two);
+    assert!(line.contains("not reloaded") && line.contains("cannot listen on unix://"), "{line}");
+    assert!(!bench.folder.path("second").exists());
+    let many = config("inspects") + "limits: {connections: 1000000}\n";
+    let line = bench.reload(&many);
+    assert!(
+        line.contains("not reloaded")
+            || rustix::process::getrlimit(rustix::process::Resource::Nofile)
+                .maximum
+                .is_none_or(|most| most > 2_000_000),
+        "{line}"
+    );
+    bench.reload(&config("lists"));
+    assert_eq!(statuses(&mut client), LISTS);
+}
+
+fn listeners_open_and_close() {
+    let bench = Reloadable::start(&config("lists"));
+    let second = bench.folder.path("second");
+    let mut first = bench.client();
+    assert_eq!(statuses(&mut first), LISTS);
+    let two = config("lists").replace("listeners: [", "listeners: [{listen: unix://%second, profile: inspects}, ");
+    for round in 0..5 {
+        let line = bench.reload(&two);
+        assert!(line.contains("listeners=2"), "{line}");
+        let mut there: Vec<Client> = (0..8).map(|_| Client::connect(&second)).collect();
+        for client in &mut there {
+            assert_eq!(statuses(client), INSPECTS, "round {round}");
+        }
+        let mut stream = Client::connect(&second);
+        stream.send(get("/events"));
+        stream.read_until("c1");
+        let line = bench.reload(&config("lists"));
+        assert!(line.contains("listeners=1"), "{line}");
+        assert!(!second.exists() && UnixStream::connect(&second).is_err(), "round {round}");
+        for client in there.iter_mut().chain([&mut stream]) {
+            client.rest();
+        }
+        assert_eq!(statuses(&mut first), LISTS, "round {round}");
+    }
+    assert!(bench.program.stop().0.success());
+}
+
+fn engines_and_limits_change() {
+    let bench = Reloadable::start(&config("lists"));
+    let other =
+        Daemon::start(&bench.folder.path("other"), |_| json(&format!("[{{\"Id\":\"other{}\"}}]", "x".repeat(2_000))));
+    let mut client = bench.client();
+    client.send(get("/containers/json"));
+    assert!(!client.message(false).contains("other"));
+    bench.reload(&config("lists").replace("%engine", "%other"));
+    bench.program.line_with("engine reached");
+    client.send(get("/containers/json"));
+    assert!(client.message(false).contains("other"));
+    let small = config("lists").replace("%engine", "%other") + "limits: {element: 1KiB}\n";
+    assert!(bench.reload(&small).contains("configuration reloaded"));
+    client.send(get("/containers/json"));
+    assert_eq!(status(&client.message(false)), 502, "{:?}", other.requests());
+    bench.reload(&config("lists"));
+    client.send(get("/containers/json"));
+    assert_eq!(status(&client.message(false)), 200);
+}
+
+fn a_stream_goes_on_unless_it_shows_less_now() {
+    let bench = Reloadable::start(&config("lists"));
+    // (before, after, whether it goes on)
+    let own = |text: &str| {
+        let profile = format!("{{profile: own, allow: [Ping, SystemEvents], show: [state], {text}}}");
+        config("own").replace("profiles:\n", &format!("profiles:\n  - {profile}\n"))
+    };
+    for (before, after, goes_on) in [
+        (config("lists"), config("lists"), true),
+        (config("lists"), config("inspects"), true),
+        (config("lists"), config("more"), true),
+        (config("more"), config("lists"), false),
+        (config("lists"), config("less"), false),
+        (own("events: untouched"), own("events: filtered"), false),
+        (own("events: filtered"), own("events: untouched"), true),
+        (own("events: filtered"), own("events: filtered, rules: [{on: Event, remove: \"$.Action\"}]"), false),
+        (own("events: filtered"), own("events: filtered, containers: {only: [{name: a}]}"), false),
+        (own("events: filtered, labels: [\"a.*\"]"), own("events: filtered, labels: [\"b.*\"]"), false),
+        (
+            own("events: filtered"),
+            own("events: filtered").replace("SystemEvents], show: [state], ", "SystemInfo], show: [state], "),
+            false,
+        ),
+    ] {
+        assert!(bench.reload(&before).contains("configuration reloaded"), "{before}");
+        let mut stream = bench.client();
+        stream.send(get("/events"));
+        stream.read_until("\n\r\n");
+        assert!(bench.reload(&after).contains("configuration reloaded"), "{after}");
+        if goes_on {
+            // What the engine sent after the first event may come late.
+            stream.0.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+            let error = stream.0.read_to_end(&mut Vec::new()).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{before} to {after}");
+        } else {
+            assert!(!stream.rest().ends_with("0\r\n\r\n"), "a cut stream does not look whole");
+        }
+    }
+}
+
+fn a_line_of_clients_is_chosen_again() {
+    let uid = rustix::process::getuid().as_raw();
+    let clients = |lines: &str| {
+        let listener = format!("{{listen: unix://%listener, clients: [{lines}]}}");
+        format!("watch: false\nupstream: unix://%engine\nlisteners: [{listener}]\n{PROFILES}")
+    };
+    let of = |uid: u32, profile: &str| format!("{{uid: {uid}, profile: {profile}}}");
+    let bench = Reloadable::start(&clients(&of(uid, "lists")));
+    let mut client = bench.client();
+    assert_eq!(statuses(&mut client), LISTS);
+    for (lines, expected) in [
+        (of(uid, "inspects"), INSPECTS),
+        (of(uid + 1, "lists"), [403, 403]),
+        (format!("{}, {}", of(uid + 1, "inspects"), of(uid, "lists")), LISTS),
+        (format!("{{uid: {uid}, profile: inspects, connections: 1}}"), INSPECTS),
+    ] {
+        assert!(bench.reload(&clients(&lines)).contains("reloaded"));
+        assert_eq!(statuses(&mut client), expected, "{lines}");
+    }
+    // The one connection that it may have is this one. It gives way as soon as the program knows that it waits.
+    let deadline = Instant::now() + PATIENCE;
+    let mut other = bench.client();
+    while {
+        other.send(get("/containers/json"));
+        status(&other.message(false)) == 503
+    } {
+        assert!(Instant::now() < deadline, "it does not give way");
+        other = bench.client();
+    }
+    assert_eq!(statuses(&mut other), INSPECTS);
+    assert_eq!(client.rest(), "", "it has given way");
+}
+
+fn certificates_are_replaced_without_a_cut() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder.path("engine"), answer);
+    let pem = |server: &Authority, ca: &Authority| {
+        let server = server.server();
+        for (name, text) in [("cert.pem", server.certificate), ("key.pem", server.key), ("ca.pem", ca.pem())] {
+            fs::write(folder.path(name), text).unwrap();
+        }
+    };
+    pem(&authority, &authority);
+    let port = crate::support::program::free_port();
+    write(
+        &folder,
+        &format!(
+            "watch: false\nupstream: unix://%engine\nlisteners:\n  - {{listen: \"tcp://127.0.0.1:{port}\", profile: lists, hosts: [\"*\"], \
+             tls: {{certificate: cert.pem, key: key.pem, client_ca: ca.pem}}}}\n{PROFILES}"
+        ),
+    );
+    let config = folder.path("dockveil.yaml").display().to_string();
+    let program = Program::start(command(&[], &["--config", &config]));
+    program.listening();
+    let identity = authority.client(Names { cn: "one", ..Names::default() });
+    let connect = |trusted: &Authority| {
+        let socket = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let client = trusted.client_config(Some(&identity), &[&TLS13]);
+        rustls::StreamOwned::new(
+            rustls::ClientConnection::new(client, "localhost".try_into().unwrap()).unwrap(),
+            socket,
+        )
+    };
+    let ask = |client: &mut rustls::StreamOwned<rustls::ClientConnection, std::net::TcpStream>| {
+        client.write_all(get("/_ping").as_bytes()).and_then(|()| {
+            let mut bytes = [0; 4096];
+            let length = client.read(&mut bytes)?;
+            if length == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            Ok(status(&String::from_utf8_lossy(&bytes[..length])))
+        })
+    };
+    let reload = || {
+        program.signal(Signal::HUP);
+        let line = program.line_with("configuration ");
+        assert!(line.contains("configuration reloaded"), "{line}");
+    };
+    let mut before = connect(&authority);
+    assert_eq!(ask(&mut before).unwrap(), 200);
+    // Another certificate of the server: the connection goes on, and new ones see it.
+    pem(&other, &authority);
+    reload();
+    assert_eq!(ask(&mut before).unwrap(), 200);
+    assert!(ask(&mut connect(&authority)).is_err(), "the certificate is not the new one");
+    assert_eq!(ask(&mut connect(&other)).unwrap(), 200);
+    // Another authority of clients: the certificate of this one is worth nothing any more.
+    pem(&other, &other);
+    reload();
+    assert_eq!(ask(&mut before).unwrap(), 503);
+    assert!(ask(&mut before).is_err(), "the connection is open");
+    drop(daemon);
+}
+
+#[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "how long it takes is up to whoever runs it")]
+fn no_request_fails_and_none_is_decided_wrongly_under_load() {
+    const CONNECTIONS: usize = 64;
+    // With a hundred, this takes a while in a build for tests.
+    let reloads = std::env::var("DOCKVEIL_RELOADS").map_or(15, |text| text.parse().unwrap());
+    let bench = Reloadable::start(&config("lists"));
+    // Which profile is in force: of requests that begin and end while one is, the decision is certain.
+    let (epoch, has_ended, answered) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicUsize::new(0));
+    let listener: PathBuf = bench.folder.path("listener");
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..CONNECTIONS {
+            scope.spawn(|| {
+                let mut client = Client::connect(&listener);
+                while !has_ended.load(Ordering::SeqCst) {
+                    let before = epoch.load(Ordering::SeqCst);
+                    let found = statuses(&mut client);
+                    let after = epoch.load(Ordering::SeqCst);
+                    for (found, (lists, inspects)) in found.into_iter().zip(LISTS.into_iter().zip(INSPECTS)) {
+                        assert!([lists, inspects].contains(&found), "a request failed: {found}");
+                    }
+                    // An odd number: a reload is under way.
+                    if before == after && before % 2 == 0 {
+                        let expected = if before % 4 == 0 { LISTS } else { INSPECTS };
+                        assert_eq!(found, expected, "after {before} steps");
+                        answered.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        for round in 1..=reloads {
+            epoch.fetch_add(1, Ordering::SeqCst);
+            let profile = if round % 2 == 0 { "lists" } else { "inspects" };
+            assert!(bench.reload(&config(profile)).contains("configuration reloaded"));
+            epoch.fetch_add(1, Ordering::SeqCst);
+            let certain = answered.load(Ordering::Relaxed);
+            while answered.load(Ordering::Relaxed) < certain + CONNECTIONS / 8 && started.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        has_ended.store(true, Ordering::SeqCst);
+    });
+    let answered = answered.into_inner();
+    println!("{reloads} reloads, {answered} pairs of decisions were certain, all of them right");
+    assert!(answered >= reloads, "hardly a decision was certain");
+}
