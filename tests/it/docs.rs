@@ -501,30 +501,43 @@ fn the_readme_is_short_and_shows_what_the_demo_prints() {
     }
 }
 
-/// Each row of the table of promises ends with the tests that prove it, each as `file::name`.
+/// The documents with tables of which each row ends with the tests that prove it: how such a table begins, and how many rows
+/// there are at least.
+const PROVED: [(&str, &str, usize); 2] = [("SECURITY.md", "| promise |", 20), ("docs/leaks.md", "| way |", 45)];
+
+/// Each row ends with the tests that prove it, each as `file::name`.
 fn every_promise_names_tests_that_exist() {
-    let text = read("SECURITY.md");
-    let rows: Vec<&str> = text
-        .lines()
-        .skip_while(|line| !line.starts_with("| promise |"))
-        .skip(2)
-        .take_while(|line| line.starts_with('|'))
-        .collect();
-    assert!(rows.len() >= 20, "{rows:#?}");
-    // A row in bold begins a part of the table.
     let mut wrong = String::new();
-    for row in rows.into_iter().filter(|row| !row.starts_with("| **")) {
-        let proofs = row.trim_end_matches('|').rsplit('|').next().unwrap();
-        let named: Vec<&str> = proofs.split('`').skip(1).step_by(2).collect();
-        assert!(!named.is_empty(), "no test is named: {row}");
-        for name in named {
-            let (file, test) = name.split_once("::").unwrap_or_else(|| panic!("not a test: {name}"));
-            let exists =
-                std::fs::read_to_string(root().join(file)).is_ok_and(|text| text.contains(&format!("fn {test}(")));
-            if !exists {
-                writeln!(wrong, "{name} does not exist").unwrap();
+    for (file, heading, least) in PROVED {
+        let text = read(file);
+        let mut is_table = false;
+        let rows: Vec<&str> = text
+            .lines()
+            .filter(|line| {
+                let is_heading = line.starts_with(heading);
+                is_table = is_heading || is_table && line.starts_with('|');
+                // A row in bold begins a part of the table.
+                is_table && !is_heading && !line.starts_with("|---") && !line.starts_with("| **")
+            })
+            .collect();
+        assert!(rows.len() >= least, "{file}: {} rows", rows.len());
+        for row in rows {
+            let proofs = row.trim_end_matches('|').rsplit('|').next().unwrap();
+            let named: Vec<&str> = proofs.split('`').skip(1).step_by(2).collect();
+            assert!(!named.is_empty(), "{file}: no test is named: {row}");
+            for name in named {
+                check_test(file, name, &mut wrong);
             }
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Checks that a test exists, given as `file::name`.
+fn check_test(document: &str, name: &str, wrong: &mut String) {
+    let (file, test) = name.split_once("::").unwrap_or_else(|| panic!("{document}: not a test: {name}"));
+    let text = std::fs::read_to_string(root().join(file)).unwrap_or_default();
+    if !text.contains(&format!("fn {test}(")) {
+        writeln!(wrong, "{document}: {name} does not exist").unwrap();
+    }
 }

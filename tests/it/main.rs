@@ -101,6 +101,7 @@ fn main() -> ExitCode {
             memory::TESTS,
             objects::TESTS,
             objects::writes::TESTS,
+            objects::leaks::TESTS,
             profiles::TESTS,
             program::TESTS,
             read_first::TESTS,

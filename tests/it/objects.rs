@@ -2,6 +2,7 @@
 
 mod engine;
 mod filters;
+pub(crate) mod leaks;
 mod requests;
 mod world;
 pub(crate) mod writes;

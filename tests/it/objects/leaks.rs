@@ -1,0 +1,318 @@
+//! Ways in which a whole container, image, volume, network or service could show that is hidden. `docs/leaks.md` lists them.
+
+use dockveil::api::OPERATIONS;
+use dockveil::api::objects::{ObjectKind, PathObject, objects_of};
+use serde_json::{Value, json};
+
+use super::world::{World, exec_of, labels};
+use super::{
+    BY_CHOICE, BY_LABEL, BY_NAME, BY_USE, Image, Network, OPEN, Service, Stage, sent, small_world,
+    world_with_hidden_objects,
+};
+use crate::harness::{Test, tests};
+use crate::support::client::{body, status};
+use crate::support::daemon;
+
+pub(crate) const TESTS: &[Test] = tests![
+    every_operation_on_a_hidden_container_is_answered_as_on_none,
+    what_shares_the_start_of_its_id_with_a_hidden_object_is_found,
+    users_are_counted_without_hidden_containers,
+    no_event_tells_of_a_hidden_container,
+    a_visible_container_names_no_other,
+    a_link_of_a_hidden_container_names_nothing,
+    tasks_and_services_tell_nothing_of_containers,
+    an_image_tells_nothing_of_those_that_it_is_made_of,
+    what_tells_of_hidden_containers_by_its_outcome_is_denied,
+    the_engines_own_text_about_objects_is_not_passed_on
+];
+
+fn json_of(stage: &Stage, target: &str) -> Value {
+    let answer = stage.get(target);
+    assert_eq!(status(&answer), 200, "{target}: {answer}");
+    serde_json::from_str(&body(&answer).0).unwrap()
+}
+
+fn request(method: &str, target: &str) -> String {
+    format!("{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+}
+
+fn id_of(world: &World, name: &str) -> String {
+    world.containers.iter().find(|container| container.name == name).unwrap().id.clone()
+}
+
+/// Of a hidden container, only its look-up reaches the engine.
+fn every_operation_on_a_hidden_container_is_answered_as_on_none() {
+    let stage = Stage::of(&format!("{OPEN}{BY_LABEL}"));
+    let world = small_world();
+    stage.show(&world);
+    let hidden = world.containers.iter().find(|container| container.name == "secret-1").unwrap();
+    let exec = exec_of(hidden);
+    let mut count = 0;
+    for operation in OPERATIONS {
+        let names = match objects_of(operation).unwrap().and_then(|objects| objects.path) {
+            Some(PathObject::Of(ObjectKind::Container)) => vec!["secret-1", &hidden.id, &hidden.id[..6]],
+            Some(PathObject::Exec) => vec![exec.as_str()],
+            _ => continue,
+        };
+        let method = operation.method.as_str();
+        let of = |name: &str| {
+            let path = operation.template.replace("{id}", name).replace("{name}", "other");
+            let required = if operation.id == "ContainerArchive" { "?path=/" } else { "" };
+            stage.ask(0, &request(method, &format!("{path}{required}")))
+        };
+        // The start of an id is looked up in a list.
+        let absent = of(&"e".repeat(64));
+        assert!([400, 403, 404, 415].contains(&status(&absent)), "{}: {absent}", operation.id);
+        for name in names {
+            let before = sent(&stage).len();
+            assert_eq!(of(name), absent, "{} {name}", operation.id);
+            for line in &sent(&stage)[before..] {
+                assert!(line.starts_with("GET ") && line.contains("/json"), "{}: {line}", operation.id);
+            }
+        }
+        count += usize::from(status(&absent) == 404);
+    }
+    assert!(count > 20, "{count}");
+}
+
+/// The engine finds none by what several have in common, or the hidden one whose name it is.
+fn what_shares_the_start_of_its_id_with_a_hidden_object_is_found() {
+    let mut world = world_with_hidden_objects();
+    let shared = |of: &str| format!("abcd{}", of.repeat(60));
+    let hide = labels(&[("hide", "")]);
+    let tags = |tag: &str| vec![tag.to_owned()];
+    let image = world.images.iter_mut().find(|image| image.tags == ["image0:1"]).unwrap();
+    image.id = shared("1");
+    world.images.push(Image {
+        id: shared("2"),
+        tags: tags("secret-too:1"),
+        labels: hide.clone(),
+        parent: None,
+        created: 1,
+    });
+    world.images.push(Image {
+        id: shared("3"),
+        tags: tags("abcd:latest"),
+        labels: hide.clone(),
+        parent: None,
+        created: 1,
+    });
+    world.images.last_mut().unwrap().tags.push("secret-three:1".to_owned());
+    world.networks[0].id = shared("1");
+    let name = world.networks[1].name.clone();
+    let other = |id: String, name: &str| Network { id, name: name.to_owned(), labels: hide.clone(), driver: "bridge" };
+    world.networks.extend([other(shared("2"), "abcd"), other("c".repeat(64), &name)]);
+    world.services[0].id = format!("abcd{}", "1".repeat(21));
+    let service = Service {
+        id: format!("abcd{}", "2".repeat(21)),
+        name: "abcd".into(),
+        labels: hide.clone(),
+        task: "f".repeat(25),
+    };
+    world.services.push(service);
+    let (web, secret) = (id_of(&world, "web-1"), id_of(&world, "secret-1"));
+    for container in &mut world.containers {
+        for (from, to) in [(&web, shared("1")), (&secret, shared("2"))] {
+            if container.id == *from {
+                container.id = to;
+            }
+        }
+    }
+    let mut named = world.containers.iter().find(|container| container.id == shared("2")).unwrap().clone();
+    (named.id, named.name) = ("d".repeat(64), "abcd".to_owned());
+    world.containers.push(named);
+    let stage = Stage::of(&format!("{OPEN}{BY_LABEL}{BY_CHOICE}"));
+    stage.show(&world);
+    for (target, pointer, expected) in [
+        ("/containers/abcd/json", "/Id", shared("1")),
+        ("/images/abcd/json", "/Id", format!("sha256:{}", shared("1"))),
+        ("/networks/abcd", "/Id", shared("1")),
+        (&*format!("/networks/{name}"), "/Id", world.networks[1].id.clone()),
+        ("/services/abcd", "/ID", world.services[0].id.clone()),
+        ("/containers/json?all=1&filters={\"id\":[\"abcd\"]}", "/0/Id", shared("1")),
+    ] {
+        assert_eq!(json_of(&stage, target).pointer(pointer), Some(&json!(expected)), "{target}");
+    }
+}
+
+/// In lists, in what is inspected, and in disk usage in both of its shapes.
+fn users_are_counted_without_hidden_containers() {
+    let mut world = small_world();
+    let (image, volume, network) = (world.images[0].clone(), world.volumes[0].name.clone(), world.networks[0].clone());
+    for container in &mut world.containers {
+        container.image = (image.tags[0].clone(), image.id.clone());
+        container.volumes = vec![volume.clone()];
+        container.networks = vec![(network.id.clone(), network.name.clone())];
+    }
+    let stage = Stage::of(&format!("{OPEN}{BY_LABEL}{BY_USE}"));
+    stage.show(&world);
+    let secret = id_of(&world, "secret-1");
+    for (target, pointers) in [
+        ("/images/json", &["/0/Containers"][..]),
+        ("/system/df", &["/Images/0/Containers", "/Volumes/0/UsageData/RefCount", "/ImageUsage/Items/0/Containers"]),
+    ] {
+        let answer = json_of(&stage, target);
+        for pointer in pointers {
+            assert_eq!(answer.pointer(pointer), Some(&json!(2)), "{target} {pointer}: {answer}");
+        }
+        assert!(!answer.to_string().contains(&secret), "{answer}");
+    }
+    let usage = json_of(&stage, "/system/df");
+    assert_eq!(usage["Containers"].as_array().unwrap().len(), 2);
+    assert_eq!(usage["ContainerUsage"]["Items"].as_array().unwrap().len(), 2);
+    for name in ["/ContainerUsage/TotalCount", "/ImageUsage/ActiveCount", "/VolumeUsage/Reclaimable", "/LayersSize"] {
+        assert_eq!(usage.pointer(name).and_then(Value::as_u64), None, "{name}");
+    }
+    let network = json_of(&stage, &format!("/networks/{}", network.name));
+    assert_eq!(network["Containers"].as_object().unwrap().len(), 2, "{network}");
+    let info = json_of(&stage, "/info");
+    assert_eq!((info["Containers"].as_u64(), info["Images"].as_u64()), (Some(2), Some(1)), "{info}");
+    for name in ["NFd", "NGoroutines", "NEventsListener"] {
+        assert_eq!(info[name].as_u64().unwrap_or(0), 0, "{name}");
+    }
+    assert_eq!(info["DriverStatus"], json!([["Backing Filesystem", "extfs"]]), "{info}");
+}
+
+/// Neither its own, nor those of volumes and networks that name it, nor what a prune counts.
+fn no_event_tells_of_a_hidden_container() {
+    let mut world = small_world();
+    let network = (world.networks[0].id.clone(), world.networks[0].name.clone());
+    for container in &mut world.containers {
+        (container.volumes, container.networks) = (vec!["volume0".to_owned()], vec![network.clone()]);
+    }
+    let secret = id_of(&world, "secret-1");
+    for profile in [format!("{OPEN}{BY_LABEL}"), format!("{OPEN}events: untouched\n{BY_NAME}")] {
+        let stage = Stage::of(&profile);
+        stage.show(&world);
+        for filters in
+            ["", "&filters={\"type\":[\"container\",\"network\",\"volume\"]}", "&filters={\"event\":[\"connect\"]}"]
+        {
+            let events = stage.get(&format!("/events?since=1&until=2{filters}"));
+            assert!(status(&events) == 200 && !events.contains(&secret) && !events.contains("reclaimed"), "{events}");
+        }
+        let events = stage.get("/events?since=1&until=2");
+        assert_eq!((events.matches("connect").count(), events.matches("mount\"").count()), (2, 2), "{events}");
+    }
+}
+
+/// Not as a link, nor as one whose namespace or volumes it shares.
+fn a_visible_container_names_no_other() {
+    let id = "a".repeat(64);
+    let modes = ["NetworkMode", "PidMode", "IpcMode", "UTSMode", "UsernsMode", "CgroupnsMode", "Cgroup"];
+    let mut host: serde_json::Map<String, Value> =
+        modes.iter().map(|mode| ((*mode).to_owned(), json!("container:veiled"))).collect();
+    host.insert("Links".to_owned(), json!(["/veiled:/web/db"]));
+    host.insert("VolumesFrom".to_owned(), json!(["veiled:ro"]));
+    let networks = json!({ "Networks": {"net": {"NetworkID": "n", "Links": ["veiled:db"]}} });
+    let inspected = json!({ "Id": id, "Name": "/web", "Config": {"Image": "a", "Labels": {"com.docker.compose.project": "shop"}},
+                            "HostConfig": host, "NetworkSettings": networks });
+    let listed = json!([{ "Id": id, "Names": ["/veiled/db", "/web"], "Image": "a", "ImageID": "i", "State": "running",
+                          "Labels": {"com.docker.compose.project": "shop"}, "HostConfig": {"NetworkMode": "container:veiled"},
+                          "NetworkSettings": networks }]);
+    let stage = Stage::answering(&format!("{OPEN}{BY_LABEL}"), move |request| {
+        let target = request.split(' ').nth(1).unwrap();
+        match target.split('?').next().unwrap().split('/').skip(2).collect::<Vec<_>>()[..] {
+            ["containers", "json"] => daemon::json(&listed.to_string()),
+            ["system", "df"] => {
+                daemon::json(&json!({"Containers": listed, "ContainerUsage": {"Items": listed}}).to_string())
+            }
+            _ => daemon::json(&inspected.to_string()),
+        }
+    });
+    for target in ["/containers/json", "/containers/web/json", "/system/df"] {
+        let answer = stage.get(target);
+        assert!(status(&answer) == 200 && answer.contains("web") && !answer.contains("veiled"), "{target}: {answer}");
+    }
+}
+
+fn a_link_of_a_hidden_container_names_nothing() {
+    let mut world = small_world();
+    let web = world.containers.iter_mut().find(|container| container.name == "web-1").unwrap();
+    web.links = vec!["secret-1".to_owned(), "web-2".to_owned()];
+    let id = web.id.clone();
+    world.containers.iter_mut().find(|container| container.name == "secret-1").unwrap().links =
+        vec!["web-2".to_owned()];
+    let stage = Stage::of(&format!("{OPEN}{BY_LABEL}"));
+    stage.show(&world);
+    let absent = stage.get("/containers/json?since=absent");
+    assert_eq!(status(&absent), 404);
+    for target in [
+        "/containers/json?since=secret-1/alias",
+        "/containers/json?before=secret-1/alias",
+        "/containers/json?filters={\"since\":[\"secret-1/alias\"]}",
+        "/containers/json?filters={\"before\":{\"/secret-1/alias\":true}}",
+    ] {
+        assert_eq!(stage.get(target), absent, "{target}");
+    }
+    let by_name = stage.get("/containers/json?all=1&filters={\"name\":[\"secret\"]}");
+    assert!(by_name.contains("\r\n[]\r\n"), "{by_name}");
+    let remove = |name: &str| stage.ask(0, &request("DELETE", &format!("/containers/{name}/alias?link=1")));
+    assert_eq!(status(&remove("web-2")), 404, "it leads to web-1 and to secret-1");
+    assert_eq!(remove("secret-1"), remove("absent"));
+    assert_eq!(remove(&id[..6]), remove("absent"));
+}
+
+fn tasks_and_services_tell_nothing_of_containers() {
+    let world = small_world();
+    let stage = Stage::of(&format!("{OPEN}{BY_LABEL}"));
+    stage.show(&world);
+    let services = json_of(&stage, "/services?status=1");
+    assert!(services.to_string().contains("service2") && !services.to_string().contains("RunningTasks"), "{services}");
+    assert_eq!(status(&stage.get("/tasks")), 403);
+    let stage = Stage::of(&format!("{OPEN}{BY_LABEL}{BY_USE}"));
+    stage.show(&world);
+    let tasks = json_of(&stage, "/tasks");
+    assert_eq!(tasks.as_array().unwrap().len(), 2, "{tasks}");
+    assert!(!tasks.to_string().contains("ContainerID"), "{tasks}");
+}
+
+/// Their ids and tags are in the history of the image that is made of them, and in its parent.
+fn an_image_tells_nothing_of_those_that_it_is_made_of() {
+    let mut world = world_with_hidden_objects();
+    let secret = world.images.iter().find(|image| image.tags.contains(&"extra:1".to_owned())).unwrap().id.clone();
+    world.images[0].parent = Some(secret.clone());
+    let stage = Stage::of(&format!("{OPEN}{BY_CHOICE}"));
+    stage.show(&world);
+    for target in ["/images/image0:1/json", "/images/image0:1/history", "/images/json", "/system/df"] {
+        let answer = stage.get(target);
+        let is_clean = !answer.contains(&secret) && !answer.contains("secret-image") && answer.contains("image0:1");
+        assert!(status(&answer) == 200 && is_clean, "{target}: {answer}");
+    }
+    let made = |name: &str| stage.get(&format!("/containers/json?all=1&filters={{\"ancestor\":[\"{name}\"]}}"));
+    assert_eq!(made("secret-image:1"), made("absent"));
+    assert_eq!(made("extra:1"), made("absent"));
+}
+
+/// The engine refuses a name that is taken, and the removal of what is in use.
+fn what_tells_of_hidden_containers_by_its_outcome_is_denied() {
+    let stage = Stage::of(&format!("{OPEN}{BY_LABEL}"));
+    stage.show(&small_world());
+    for (method, target) in [
+        ("POST", "/containers/web-1/rename?name=secret-1"),
+        ("DELETE", "/images/image0:1"),
+        ("DELETE", "/volumes/volume0"),
+        ("DELETE", "/networks/network0"),
+        ("POST", "/containers/prune"),
+        ("POST", "/images/prune"),
+        ("POST", "/volumes/prune"),
+        ("POST", "/networks/prune"),
+        ("GET", "/volumes?filters={\"dangling\":[\"true\"]}"),
+        ("GET", "/networks?filters={\"dangling\":[\"true\"]}"),
+    ] {
+        let answer = stage.ask(0, &request(method, target));
+        assert!(status(&answer) == 403 && answer.contains("shows only some containers"), "{target}: {answer}");
+    }
+    assert!(sent(&stage).is_empty());
+}
+
+/// It names what is in the way, and nothing tells whether that is visible.
+fn the_engines_own_text_about_objects_is_not_passed_on() {
+    let stage = Stage::answering(&format!("{OPEN}volumes: {{only: [{{name: data}}]}}\n"), |request| {
+        match request.starts_with("GET ") {
+            true => daemon::json(&json!({"Name": "data", "Driver": "local", "Labels": null}).to_string()),
+            false => daemon::with_status("409 Conflict", r#"{"message":"volume is in use - [veiled-id]"}"#),
+        }
+    });
+    let answer = stage.ask(0, &request("DELETE", "/volumes/data"));
+    assert!(status(&answer) == 409 && !answer.contains("veiled"), "{answer}");
+}
