@@ -144,6 +144,8 @@ pub enum Denial {
     Unlimited(ObjectKind),
     /// The profile allows the operation for other objects only.
     Bound,
+    /// The request is about all tags of a name, and the profile shows only some images.
+    AllTags,
 }
 
 impl Denial {
@@ -170,6 +172,7 @@ impl Denial {
                     "denied by policy: the profile shows only some {kind}, and this operation is not limited to them"
                 ));
             }
+            Self::AllTags => "denied by policy: the profile shows only some images, name one tag",
             Self::Bound => {
                 "denied by policy: the profile allows this operation for some objects only, not for this one"
             }
@@ -568,7 +571,8 @@ impl PolicyCompiler<'_> {
     fn unlimited(&self, objects: &OperationObjects) -> Option<ObjectKind> {
         let restricts = |kind: &ObjectKind| self.visibility.restricts(*kind);
         let follows = |kind: &ObjectKind| restricts(&ObjectKind::Container) && !restricts(kind);
-        let refused = objects.refuse.iter().copied().find(restricts);
+        let cannot_tell = |kind: &ObjectKind| restricts(kind) && self.visibility.labels(*kind).is_none();
+        let refused = objects.refuse.iter().copied().find(restricts).or(objects.prune.filter(cannot_tell));
         refused.or_else(|| objects.needs.filter(follows).map(|_| ObjectKind::Container))
     }
 

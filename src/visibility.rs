@@ -19,7 +19,7 @@ pub use self::answers::{ElementSeen, ObjectView};
 pub use self::facts::{
     ContainerSummary, SeenObject, container_of_exec, read_container_summary, read_object, service_of_task,
 };
-pub use self::selector::{Facts, ObjectSelector, PROJECT, Restriction};
+pub use self::selector::{Facts, LabelFilters, ObjectSelector, PROJECT, Restriction};
 use crate::api::objects::{ObjectAnswer, ObjectKind};
 
 /// The objects that a client sees.
@@ -61,6 +61,16 @@ impl VisibleObjects {
         !self.is_by_use(kind) && !self.reads_label(kind, None) && self.shows(kind, &facts, false)
     }
 
+    /// The labels by which the engine's filters select exactly the visible objects of a kind. `None` if they cannot.
+    pub fn labels(&self, kind: ObjectKind) -> Option<LabelFilters> {
+        self.of(kind).iter().try_fold(LabelFilters::default(), |all, restriction| {
+            let LabelFilters { with, without } = restriction.labels()?;
+            let is_one = all.without.is_none() || without.is_none();
+            let both = LabelFilters { with: [all.with, with].concat(), without: all.without.or(without) };
+            is_one.then_some(both)
+        })
+    }
+
     /// Whether the visibility of a kind depends on what containers use.
     pub fn is_by_use(&self, kind: ObjectKind) -> bool {
         self.of(kind).iter().any(Restriction::is_by_use)
@@ -97,7 +107,9 @@ impl VisibleObjects {
             ObjectAnswer::Containers | ObjectAnswer::Container | ObjectAnswer::Volume | ObjectAnswer::Task => container,
             ObjectAnswer::Images | ObjectAnswer::Image => container || self.restricts(ObjectKind::Image),
             ObjectAnswer::Volumes => container || self.restricts(ObjectKind::Volume),
-            ObjectAnswer::Networks => container || self.restricts(ObjectKind::Network),
+            ObjectAnswer::Networks => {
+                container || self.restricts(ObjectKind::Network) || self.restricts(ObjectKind::Service)
+            }
             ObjectAnswer::Network => container || self.restricts(ObjectKind::Service),
             ObjectAnswer::History => self.restricts(ObjectKind::Image),
             ObjectAnswer::Services | ObjectAnswer::Tasks => container || self.restricts(ObjectKind::Service),
@@ -273,6 +285,8 @@ pub struct Surroundings {
     pub services: Option<Arc<HashSet<String>>>,
     /// The ids of the visible images, if the answer does not tell which they are.
     pub images: Option<Arc<HashSet<String>>>,
+    /// The names of visible containers that a container refers to, as it writes them.
+    pub references: HashSet<String>,
     /// Whether events may be missing that tell how containers are called.
     pub lacks_events: bool,
 }

@@ -147,6 +147,8 @@ pub struct OperationObjects {
     pub refuse: Vec<ObjectKind>,
     /// Why not, in words that follow a colon.
     pub because: Option<String>,
+    /// The kind of which the operation removes what is not in use.
+    pub prune: Option<ObjectKind>,
     /// The kind that must be restricted if containers are.
     pub needs: Option<ObjectKind>,
 }
@@ -199,13 +201,15 @@ fn objects(node: &Node, diagnostics: &mut Diagnostics) -> Option<OperationObject
     let members = diagnostics.members(
         node,
         "what an operation is about",
-        &["path", "answer", "query", "refuse", "because", "needs"],
+        &["path", "answer", "query", "refuse", "because", "prune", "needs"],
     )?;
     let mut text = |name: &str| members.get(name).and_then(|node| Some((diagnostics.ok(node.text("a name"))?, node)));
     let (path, answer, query, needs) = (text("path"), text("answer"), text("query"), text("needs"));
+    let prune = text("prune");
     let because = text("because").map(|(text, _)| text.to_owned());
     let path = path.and_then(|(text, node)| diagnostics.ok(path_object(text, node)));
     let needs = needs.and_then(|(text, node)| diagnostics.ok(kind(text, node)));
+    let prune = prune.and_then(|(text, node)| diagnostics.ok(kind(text, node)));
     let answer = answer.map(|(text, node)| {
         let found = ANSWERS.iter().find(|(name, _)| *name == text).map(|(_, answer)| *answer);
         found.ok_or_else(|| node.diagnostic(unknown("answer", text, ANSWERS.map(|(name, _)| name))))
@@ -215,7 +219,15 @@ fn objects(node: &Node, diagnostics: &mut Diagnostics) -> Option<OperationObject
     for (text, node) in members.get("refuse").map(|node| diagnostics.texts(node, "kinds")).unwrap_or_default() {
         refuse.extend(diagnostics.ok(kind(text, node)));
     }
-    Some(OperationObjects { path, answer, query: query.map(|(text, _)| text.to_owned()), refuse, because, needs })
+    Some(OperationObjects {
+        path,
+        answer,
+        query: query.map(|(text, _)| text.to_owned()),
+        refuse,
+        because,
+        prune,
+        needs,
+    })
 }
 
 /// Parses what a path names.

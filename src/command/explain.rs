@@ -203,7 +203,8 @@ fn write_decision(
             | Denial::Filters
             | Denial::Name
             | Denial::Unlimited(_)
-            | Denial::Bound),
+            | Denial::Bound
+            | Denial::AllTags),
         ) => {
             writeln!(out, "decision  403: {}", policy.refusal(route, denial).public())?;
             write_deciding(route, policy, catalogue, out)?;

@@ -217,6 +217,14 @@ impl Glob {
         })
     }
 
+    /// The only text that matches. `None` if there is a star.
+    pub fn only_match(&self) -> Option<&str> {
+        match &self.0 {
+            GlobParts::Name(name) => Some(name),
+            GlobParts::Pattern(..) => None,
+        }
+    }
+
     /// Whether a text matches: the parts between stars in turn, each at its first occurrence, and the last one at the end.
     pub fn matches(&self, name: &str) -> bool {
         match &self.0 {

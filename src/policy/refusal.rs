@@ -94,6 +94,12 @@ impl Policy {
                 let why = format!("the profile {profile} allows {id} for some objects only, and not for this one");
                 Refusal::new(why, None)
             }
+            Denial::AllTags => {
+                let why = format!(
+                    "the profile {profile} shows only some images, and {id} without a tag is about all of a name"
+                );
+                Refusal::new(why, None)
+            }
             Denial::Name => {
                 let why = format!("the profile {profile} hides the names that {id} finds objects by, use a whole id");
                 Refusal::new(why, None)

@@ -9,7 +9,7 @@
 //!
 //! Read the constructors of [`Filtered`], [`Outgoing`], [`OutgoingBuffer`] and [`Message`] and you have read every exit.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -67,6 +67,68 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
+/// A document that has arrived, and how it is filtered.
+pub(super) struct FilteredDocument {
+    document: Vec<u8>,
+    filter: DocumentFilter,
+    amendment: Option<Amendment>,
+    memory: MemoryLease,
+}
+
+impl FilteredDocument {
+    /// Reads a document. Its memory is leased until the last byte has been sent.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] if it is longer than `limit`, [`Error::Memory`], [`Error::Upstream`].
+    pub(super) async fn collect(
+        body: UpstreamBody,
+        filter: DocumentFilter,
+        amendment: Option<Amendment>,
+        limit: usize,
+        mut memory: MemoryLease,
+    ) -> Result<Self, Error> {
+        let document = collect(body, limit, |length| filter.memory(length), &mut memory).await?;
+        Ok(Self { document, filter, amendment, memory })
+    }
+
+    /// The names of other containers in it, of which it must be known whether the client sees them.
+    pub(super) fn references(&self) -> HashSet<String> {
+        // A long one has none that are shown: finding them takes time.
+        let view = self.filter.view.as_ref().filter(|_| !work::is_long(self.document.len(), false));
+        view.map(|leased| leased.view.unknown_references(&self.document)).unwrap_or_default()
+    }
+
+    /// Notes which of them the client sees.
+    pub(super) fn know_references(&mut self, visible: HashSet<String>) {
+        if let Some(leased) = &mut self.filter.view {
+            leased.view.know_references(visible);
+        }
+    }
+
+    /// The document, filtered, and amended if there is something to say beside that. `client` is the name in the log of who asks
+    /// for it.
+    ///
+    /// # Errors
+    /// [`Error::Filter`] if the plan cannot be applied.
+    pub(super) async fn finish(self, client: &str) -> Result<(Filtered, Report), Error> {
+        let Self { document, filter, amendment, memory } = self;
+        let is_long = work::is_long(document.len(), filter.has_expressions());
+        // The lease goes along, because the work goes on if nobody waits for it any more.
+        let apply = move || {
+            let mut out = buffer(document.len());
+            let report = filter.apply(&document, &mut out)?;
+            if let Some(amendment) = amendment {
+                amendment.apply(&document, &mut out);
+            }
+            drop(document);
+            Ok((Leased::new(out, memory), report))
+        };
+        let applied = if is_long { work::on_helper(client, apply).await } else { apply() };
+        let (out, report) = applied.map_err(Error::Filter)?;
+        Ok((Filtered::of(Content::Whole(Bytes::from_owner(out))), report))
+    }
+}
+
 impl Filtered {
     /// No body.
     pub(super) fn empty() -> Self {
@@ -81,38 +143,6 @@ impl Filtered {
     /// An error in the engine's form, `{"message": "…"}`.
     pub(super) fn error(message: Message) -> Self {
         Self::of(Content::Whole(message.into_document().into()))
-    }
-
-    /// One document, rewritten by `filter`, and amended if there is something to say beside that. Its memory is leased until the
-    /// last byte has been sent. `client` is the name in the log of who asks for it.
-    ///
-    /// # Errors
-    /// [`Error::TooLong`] if it is longer than `limit`, [`Error::Filter`] if the plan cannot be applied,
-    /// [`Error::Memory`], [`Error::Upstream`].
-    pub(super) async fn document(
-        body: UpstreamBody,
-        filter: DocumentFilter,
-        amendment: Option<Amendment>,
-        limit: usize,
-        mut memory: MemoryLease,
-        client: &str,
-    ) -> Result<(Self, Report), Error> {
-        let worst = |length| filter.memory(length);
-        let document = collect(body, limit, worst, &mut memory).await?;
-        let is_long = work::is_long(document.len(), filter.has_expressions());
-        // The lease goes along, because the work goes on if nobody waits for it any more.
-        let apply = move || {
-            let mut out = buffer(document.len());
-            let report = filter.apply(&document, &mut out)?;
-            if let Some(amendment) = amendment {
-                amendment.apply(&document, &mut out);
-            }
-            drop(document);
-            Ok((Leased::new(out, memory), report))
-        };
-        let applied = if is_long { work::on_helper(client, apply).await } else { apply() };
-        let (out, report) = applied.map_err(Error::Filter)?;
-        Ok((Self::of(Content::Whole(Bytes::from_owner(out))), report))
     }
 
     /// An array of documents, each rewritten by `filter`. The first leaves before the last has arrived.

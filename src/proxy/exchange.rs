@@ -10,7 +10,7 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORI
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use super::access_log::{AccessLog, DeniedRequest};
-use super::body::{Amendment, Filtered};
+use super::body::{Amendment, Filtered, FilteredDocument};
 use super::delivery::Delivery;
 use super::headers::HostFields;
 use super::in_stream::InStreamErrors;
@@ -143,7 +143,8 @@ impl Proxy {
         let is_rewritten = self.policy.body(route.operation).is_some() || self.policy.edit(route.operation).is_some();
         let path = if is_rewritten { logged_path(&request) } else { String::new() };
         let request = ClientRequest::read(request, &route).await?;
-        let route = self.resolved(route, &log.client()).await?;
+        let mut route = self.resolved(route, &log.client()).await?;
+        self.limit_prune(&mut route)?;
         let (mut route, request) = self.rewritten(route, request, &log.client()).await.inspect_err(|error| {
             if let Error::Edit { refusal, .. } | Error::Body { refusal, .. } = error {
                 self.log_denied(path, refusal.logged(), refusal.opened_by(), log);
@@ -322,8 +323,10 @@ impl Proxy {
             }
             ResponseKind::Document(_) | ResponseKind::Stream(StreamKind::Stats) => {
                 let amendment = self.amendment(route.operation);
-                let (filtered, report) =
-                    Filtered::document(body, seen, amendment, self.element_limit, memory, &log.client()).await?;
+                let limit = self.element_limit;
+                let document = FilteredDocument::collect(body, seen, amendment, limit, memory).await?;
+                let document = self.with_references(route, document, &log.client()).await?;
+                let (filtered, report) = document.finish(&log.client()).await?;
                 log.hidden(&report);
                 filtered
             }
@@ -342,6 +345,21 @@ impl Proxy {
         *response.headers_mut() = self.headers_down(&parts.headers);
         response.headers_mut().insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
         Ok(response)
+    }
+
+    /// A document, where it is known which of the containers that it refers to the client sees.
+    async fn with_references(
+        &self,
+        route: &Route,
+        mut document: FilteredDocument,
+        client: &str,
+    ) -> Result<FilteredDocument, Error> {
+        let names = document.references();
+        if !names.is_empty() {
+            let visible = self.visible_references(Search::new(route, client), names).await?;
+            document.know_references(visible);
+        }
+        Ok(document)
     }
 
     async fn relay(

@@ -4,6 +4,7 @@
 //! request goes up with the whole id, so it cannot reach another object if names change in between. An object that the client
 //! does not see is answered like one that does not exist.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use http_body_util::{Either, Empty};
@@ -15,7 +16,7 @@ use super::exchange::DRAIN_LIMIT;
 use super::lookup::named_in;
 use super::memory::MemoryLease;
 use super::message::Message;
-use super::named::reference_of;
+use super::named::{is_name, reference_of};
 use super::{Error, Proxy, headers, work};
 use crate::api::objects::{ObjectAnswer, ObjectKind, PathObject};
 use crate::api::{self, Operation, familiar, operation};
@@ -24,7 +25,7 @@ use crate::route::{Query, Route};
 use crate::stream::elements::{ArrayError, ArraySplitter};
 use crate::upstream::UpstreamBody;
 use crate::visibility::{
-    ObjectView, Restriction, SeenObject, Surroundings, VisibleContainers, container_of_exec, read_object,
+    LabelFilters, ObjectView, Restriction, SeenObject, Surroundings, VisibleContainers, container_of_exec, read_object,
     service_of_task,
 };
 
@@ -47,6 +48,18 @@ const fn list_of(kind: ObjectKind) -> &'static str {
         ObjectKind::Volume => "VolumeList",
         ObjectKind::Network => "NetworkList",
         ObjectKind::Service => "ServiceList",
+    }
+}
+
+/// The reference of the image that a request pushes, with the tag that the query may name. `None` if it pushes all images of
+/// that name.
+fn pushed(route: &Route) -> Option<String> {
+    let name = route.name.as_str();
+    let start = name.rfind('/').map_or(0, |slash| slash + 1);
+    let end = name.get(start..)?.find([':', '@']).map_or(name.len(), |length| start + length);
+    match route.query.get("tag").filter(|tag| !tag.is_empty()) {
+        Some(tag) => Some(format!("{}:{tag}", name.get(..end)?)),
+        None => (end < name.len()).then(|| name.to_owned()),
     }
 }
 
@@ -254,12 +267,16 @@ impl Proxy {
 
     /// The route to the object in the path, which is no container.
     async fn of_object(&self, search: Search<'_>, kind: ObjectKind) -> Result<Option<Route>, Error> {
-        let route = search.route;
+        let mut route = search.route.clone();
+        if route.operation.id == "ImagePush" {
+            let named = pushed(&route);
+            route.name = named.ok_or_else(|| Error::Denied(self.policy.refusal(&route, Denial::AllTags)))?;
+        }
         let Some(object) = self.object(search, kind, &route.name).await? else { return Ok(None) };
         // What is removed, tagged or pushed depends on how an image is named.
         let keeps_name = kind == ObjectKind::Image && !matches!(route.operation.id, "ImageInspect" | "ImageHistory");
-        let name = if keeps_name { reference_of(object, &route.name) } else { object.id };
-        Ok(Some(Route { name, ..route.clone() }))
+        route.name = if keeps_name { reference_of(object, &route.name) } else { object.id };
+        Ok(Some(route))
     }
 
     /// An object, which is no container, that a client calls like this.
@@ -339,6 +356,53 @@ impl Proxy {
         let limit = if answer == ObjectAnswer::Containers { take_limit(&mut route.query) } else { None };
         let view = ObjectView::new(visibility.clone(), answer, around, limit);
         Ok(Some(LeasedView { view, _memory: Arc::new(memory) }))
+    }
+
+    /// Which of the containers that a document of a container refers to the client sees: some of these names. Only a whole id and
+    /// a whole name refer to one for certain: what else the start of an id is depends on hidden containers.
+    pub(super) async fn visible_references(
+        &self,
+        search: Search<'_>,
+        names: HashSet<String>,
+    ) -> Result<HashSet<String>, Error> {
+        let mut visible = HashSet::new();
+        // More than that are not looked up, and blank.
+        if names.len() > REFERENCES_LIMIT {
+            return Ok(visible);
+        }
+        let kind = ObjectKind::Container;
+        for name in names.into_iter().filter(|name| is_name(name)) {
+            let is_visible = match self.policy.visibility().knows(&name) {
+                Some(is_visible) => is_visible,
+                None => {
+                    let read = move |document: &[u8]| read_object(kind, document);
+                    let found = self.read(search.route, inspection_of(kind), &name, search.client, read).await?;
+                    let is_it = |one: &SeenObject| one.id == name || one.facts.names.contains(&name);
+                    found.is_some_and(|one| is_it(&one) && self.allows(search, kind, &one, false))
+                }
+            };
+            if is_visible {
+                visible.insert(name);
+            }
+        }
+        Ok(visible)
+    }
+
+    /// Tells the engine to remove none but visible objects, if the request removes what is not in use.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] if that cannot be told beside the client's own filters.
+    pub(super) fn limit_prune(&self, route: &mut Route) -> Result<(), Error> {
+        let visibility = self.policy.visibility();
+        let prune = self.policy.objects(route.operation).and_then(|objects| objects.prune);
+        let Some(kind) = prune.filter(|kind| visibility.restricts(*kind)) else { return Ok(()) };
+        let refused = |route: &Route| Error::Denied(self.policy.refusal(route, Denial::Unlimited(kind)));
+        let Some(labels) = visibility.labels(kind) else { return Err(refused(route)) };
+        match pruning(route.query.get("filters").unwrap_or_default(), labels) {
+            Some(filters) => route.query.set("filters", &filters),
+            None => return Err(refused(route)),
+        }
+        Ok(())
     }
 
     /// The containers that the client sees, of those whose ids are `wanted`. The list has no filter: an engine finds no id by its
@@ -539,6 +603,46 @@ pub(super) struct LeasedView {
     _memory: Arc<Vec<MemoryLease>>,
 }
 
+/// How many references of a container to others are looked up.
+const REFERENCES_LIMIT: usize = 32;
+
+/// The filters of a request that removes what is not in use, with the labels of what it may remove. `None` if both cannot hold.
+fn pruning(written: &str, labels: LabelFilters) -> Option<String> {
+    let mut filters: serde_json::Map<String, serde_json::Value> =
+        if written.is_empty() { serde_json::Map::new() } else { serde_json::from_str(written).ok()? };
+    let texts = |values: &serde_json::Value| -> Option<Vec<String>> {
+        match values {
+            serde_json::Value::Array(texts) => texts.iter().map(|text| text.as_str().map(str::to_owned)).collect(),
+            // Old clients send the texts as keys, and whether they count.
+            serde_json::Value::Object(texts) => texts
+                .iter()
+                .map(|(text, counts)| counts.as_bool().filter(|counts| *counts).map(|_| text.clone()))
+                .collect(),
+            serde_json::Value::Null
+            | serde_json::Value::Bool(_)
+            | serde_json::Value::Number(_)
+            | serde_json::Value::String(_) => None,
+        }
+    };
+    // In Go, the last of two keys counts, in whatever case; filters are a map, in which case matters.
+    let mut with = filters.get("label").map_or_else(|| Some(Vec::new()), texts)?;
+    with.extend(labels.with);
+    if let Some(without) = labels.without {
+        // What has all of several such labels is left out, and what has one is not.
+        if filters.contains_key("label!") {
+            return None;
+        }
+        filters.insert("label!".to_owned(), serde_json::json!([without]));
+    }
+    if !with.is_empty() {
+        filters.insert("label".to_owned(), serde_json::json!(with));
+    }
+    // An engine reads all filters in one form.
+    let all: Option<serde_json::Map<String, serde_json::Value>> =
+        filters.iter().map(|(key, values)| Some((key.clone(), serde_json::json!(texts(values)?)))).collect();
+    serde_json::to_string(&all?).ok()
+}
+
 /// How much may be kept of all containers or services, in bytes: that of some ten thousand.
 const KEPT_LIMIT: usize = 8 << 20;
 
@@ -568,4 +672,49 @@ fn take_limit(query: &mut Query) -> Option<usize> {
     let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0)?;
     query.set("all", "1");
     Some(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::find;
+
+    #[test]
+    fn a_push_is_of_the_image_that_goes_up() {
+        for (target, expected) in [
+            ("/images/web/push?tag=1", Some("web:1")),
+            ("/images/web:2/push?tag=1", Some("web:1")),
+            ("/images/reg.test:5000/a/web/push?tag=1", Some("reg.test:5000/a/web:1")),
+            ("/images/reg.test:5000/a/web/push", None),
+            ("/images/reg.test:5000/a/web:2/push", Some("reg.test:5000/a/web:2")),
+            ("/images/web/push?tag=", None),
+            ("/images/web/push", None),
+        ] {
+            let route = find("POST", target).unwrap().unwrap();
+            assert_eq!(pushed(&route).as_deref(), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_prune_has_the_labels_of_the_profile_beside_its_own() {
+        let labels = |with: &[&str], without: Option<&str>| LabelFilters {
+            with: with.iter().map(|text| (*text).to_owned()).collect(),
+            without: without.map(str::to_owned),
+        };
+        for (written, of_profile, expected) in [
+            ("", labels(&["a=b"], None), Some(r#"{"label":["a=b"]}"#)),
+            ("{}", labels(&["a=b"], Some("c")), Some(r#"{"label":["a=b"],"label!":["c"]}"#)),
+            (r#"{"label":["x"]}"#, labels(&["a=b"], None), Some(r#"{"label":["x","a=b"]}"#)),
+            (r#"{"label":{"x":true}}"#, labels(&["a"], None), Some(r#"{"label":["x","a"]}"#)),
+            (r#"{"until":{"1h":true}}"#, labels(&["a"], None), Some(r#"{"label":["a"],"until":["1h"]}"#)),
+            (r#"{"label!":["x"]}"#, labels(&["a"], None), Some(r#"{"label":["a"],"label!":["x"]}"#)),
+            // The engine leaves out what has both labels.
+            (r#"{"label!":["x"]}"#, labels(&["a"], Some("c")), None),
+            (r#"{"label":{"x":false}}"#, labels(&["a"], None), None),
+            (r#"{"label":"x"}"#, labels(&["a"], None), None),
+            (r#"[]"#, labels(&["a"], None), None),
+        ] {
+            assert_eq!(pruning(written, of_profile).as_deref(), expected, "{written}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! A list loses the elements of hidden objects. In a document, the numbers that count objects are computed anew from what is
 //! visible, or removed where that cannot be done, and references to containers that may be hidden are blanked.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -55,6 +56,7 @@ impl ObjectView {
                 let is_visible = self.shows(ObjectKind::Network, element);
                 let members = |network: &mut Map<String, Value>| {
                     network.remove("Containers");
+                    forget_swarm(network);
                 };
                 if is_visible { rewritten(element, members) } else { ElementSeen::Hidden }
             }
@@ -75,12 +77,23 @@ impl ObjectView {
         }
     }
 
+    /// The names of other containers in the document of a container, of which it must be known whether they are visible. None of
+    /// any other document.
+    pub fn unknown_references(&self, document: &[u8]) -> HashSet<String> {
+        if self.answer == ObjectAnswer::Container { containers_referred_to(document) } else { HashSet::new() }
+    }
+
+    /// Notes that containers with these names are visible.
+    pub fn know_references(&mut self, visible: HashSet<String>) {
+        self.around.references = visible;
+    }
+
     /// What is seen of a document. `None` if it cannot be read.
     pub fn document(&self, document: &[u8]) -> Option<Vec<u8>> {
         let mut value: Value = serde_json::from_slice(document).ok()?;
         let members = value.as_object_mut()?;
         match self.answer {
-            ObjectAnswer::Container => forget_other_containers(members),
+            ObjectAnswer::Container => forget_other_containers(members, &self.around.references),
             ObjectAnswer::Image => self.image(members),
             ObjectAnswer::Volumes => self.volumes(members),
             ObjectAnswer::Volume => self.volume(members),
@@ -217,8 +230,8 @@ impl ObjectView {
             let containers = self.around.containers.as_ref();
             members.retain(|id, _| containers.is_some_and(|containers| containers.has(id)));
         }
-        // How many addresses are in use, and the tasks of every service on it.
-        network.remove("Services");
+        forget_swarm(network);
+        // How many addresses are in use.
         network.remove("Status");
         if let Some(Value::Object(ipam)) = network.get_mut("IPAM") {
             ipam.remove("Status");
@@ -382,14 +395,70 @@ fn forget_in_summary(container: &mut Map<String, Value>) {
     forget_links(container);
 }
 
-/// Removes from a container what refers to others.
-fn forget_other_containers(container: &mut Map<String, Value>) {
-    forget_modes(container);
-    forget_links(container);
+/// Removes from a network the tasks of all services on it, and the nodes on which they run.
+fn forget_swarm(network: &mut Map<String, Value>) {
+    network.remove("Services");
+    network.remove("Peers");
+}
+
+/// The members of `HostConfig` that may join a namespace of another container.
+const MODES: [&str; 7] = ["NetworkMode", "PidMode", "IpcMode", "UTSMode", "UsernsMode", "CgroupnsMode", "Cgroup"];
+
+/// The name of the container in a text that refers to one: in a mode, a link, or an entry of `VolumesFrom`.
+fn referred_to(text: &str) -> Option<&str> {
+    let name = text.strip_prefix("container:").unwrap_or(text).split(':').next()?;
+    Some(name.strip_prefix('/').unwrap_or(name)).filter(|name| !name.is_empty())
+}
+
+/// The names of the containers that the document of a container refers to, as it writes them.
+fn containers_referred_to(document: &[u8]) -> HashSet<String> {
+    let mut found = HashSet::new();
+    let Ok(Value::Object(mut container)) = serde_json::from_slice(document) else { return found };
+    for_each_reference(&mut container, |text| {
+        found.extend(referred_to(text).map(str::to_owned));
+        true
+    });
+    found
+}
+
+/// Removes from a container what refers to others, except to those that are known to be visible.
+fn forget_other_containers(container: &mut Map<String, Value>, visible: &HashSet<String>) {
+    for_each_reference(container, |text| referred_to(text).is_some_and(|name| visible.contains(name)));
+}
+
+/// Calls `keeps` with every text of a container that refers to another, and blanks those that it does not keep.
+fn for_each_reference(container: &mut Map<String, Value>, mut keeps: impl FnMut(&str) -> bool) {
     if let Some(Value::Object(config)) = container.get_mut("HostConfig") {
-        for name in ["Links", "VolumesFrom"] {
-            set_if_there(config, name, Value::Null);
+        for name in MODES {
+            if let Some(mode) = config.get_mut(name)
+                && mode.as_str().is_some_and(|mode| refers_to_container(mode) && !keeps(mode))
+            {
+                *mode = json!("");
+            }
         }
+        for name in ["Links", "VolumesFrom"] {
+            keep_in_list(config, name, &mut keeps);
+        }
+    }
+    let networks = container.get_mut("NetworkSettings").and_then(|settings| settings.get_mut("Networks"));
+    if let Some(Value::Object(networks)) = networks {
+        for endpoint in networks.values_mut().filter_map(Value::as_object_mut) {
+            keep_in_list(endpoint, "Links", &mut keeps);
+        }
+    }
+}
+
+/// Leaves in a list what `keeps` says. A list of nothing is null.
+fn keep_in_list(object: &mut Map<String, Value>, name: &str, keeps: &mut impl FnMut(&str) -> bool) {
+    let Some(list) = object.get_mut(name) else { return };
+    match list {
+        Value::Array(texts) => {
+            texts.retain(|text| text.as_str().is_some_and(&mut *keeps));
+            if texts.is_empty() {
+                *list = Value::Null;
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => *list = Value::Null,
     }
 }
 
@@ -406,7 +475,7 @@ fn forget_links(container: &mut Map<String, Value>) {
 /// Blanks the modes that name another container.
 fn forget_modes(container: &mut Map<String, Value>) {
     let Some(Value::Object(config)) = container.get_mut("HostConfig") else { return };
-    for name in ["NetworkMode", "PidMode", "IpcMode", "UTSMode", "UsernsMode", "CgroupnsMode", "Cgroup"] {
+    for name in MODES {
         if let Some(mode) = config.get_mut(name)
             && mode.as_str().is_some_and(refers_to_container)
         {

@@ -3,7 +3,7 @@
 //! The events of a container carry its labels, its name and its image, so that they decide by themselves, also after it is
 //! gone. A label that is called like an attribute of the engine is not told from it: if a restriction looks at such a label,
 //! only the containers count that were visible when the stream began. Events of volumes and networks name the container that
-//! uses them.
+//! uses them. Those of services tell their names alone.
 
 use std::collections::BTreeMap;
 
@@ -47,10 +47,7 @@ impl ObjectView {
             "image" => self.shows_named(ObjectKind::Image, &actor.id, &attributes),
             "volume" => self.shows_use(ObjectKind::Volume, &actor.id, &attributes),
             "network" => self.shows_use(ObjectKind::Network, &actor.id, &attributes),
-            "service" => {
-                let services = self.around.services.as_ref();
-                services.map_or(!self.visibility.restricts(ObjectKind::Service), |known| known.contains(&actor.id))
-            }
+            "service" => self.shows_service(&action, &actor.id, &attributes),
             "plugin" | "daemon" | "node" | "secret" | "config" => true,
             "builder" => !self.visibility.restricts(ObjectKind::Image),
             // What a new engine adds may be about anything.
@@ -110,6 +107,26 @@ impl ObjectView {
         has_all && self.visibility.shows(kind, &Facts { names: vec![name], image: None, labels }, false)
     }
 
+    /// Whether the event of a service is seen, which tells its name and not its labels. Names of services never change. Labels
+    /// do, with an update: from then on it is not known whether the service is visible.
+    fn shows_service(&mut self, action: &str, id: &str, attributes: &BTreeMap<String, String>) -> bool {
+        let kind = ObjectKind::Service;
+        if !self.visibility.restricts(kind) {
+            return true;
+        }
+        if !self.visibility.reads_label(kind, None) {
+            return attributes.get("name").is_some_and(|name| self.visibility.shows_by_name(kind, name));
+        }
+        let Some(services) = self.around.services.as_mut().filter(|services| services.contains(id)) else {
+            return false;
+        };
+        if action != "create" && action != "remove" {
+            std::sync::Arc::make_mut(services).remove(id);
+            return false;
+        }
+        true
+    }
+
     fn shows_container(&self, id: &str) -> bool {
         !self.visibility.restricts(ObjectKind::Container)
             || self.around.containers.as_ref().is_some_and(|containers| containers.has(id))
@@ -145,4 +162,53 @@ fn without_old_name(record: &[u8]) -> ElementSeen {
         attributes.remove("oldName");
     }
     serde_json::to_vec(&event).map_or(ElementSeen::Hidden, ElementSeen::Rewritten)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::api::objects::ObjectAnswer;
+    use crate::visibility::{ObjectSelector, Restriction, Surroundings, VisibleObjects};
+
+    /// The view of the events of an engine on which the service `s1` was visible when the stream began.
+    fn view(selector: &str) -> ObjectView {
+        let only = vec![ObjectSelector::parse(ObjectKind::Service, selector).unwrap()];
+        let restrictions = [(ObjectKind::Service, Restriction::selected(only, Vec::new()))];
+        let services = Some(Arc::new(HashSet::from(["s1".to_owned()])));
+        let around = Surroundings { services, ..Surroundings::default() };
+        ObjectView::new(Arc::new(VisibleObjects::new(&restrictions)), ObjectAnswer::Events, around, None)
+    }
+
+    /// Whether events of services are seen, one after another.
+    #[track_caller]
+    fn check(selector: &str, events: &[(&str, &str, &str, bool)]) {
+        let mut view = view(selector);
+        for (action, id, name, expected) in events {
+            let record = serde_json::json!({"Type": "service", "Action": action,
+                                            "Actor": {"ID": id, "Attributes": {"name": name}}});
+            let is_seen = view.event(record.to_string().as_bytes()) == ElementSeen::Whole;
+            assert_eq!(is_seen, *expected, "{selector}: {action} {id} {name}");
+        }
+    }
+
+    #[test]
+    fn events_of_a_service_are_seen_while_it_is_certainly_visible() {
+        check(
+            "label=a",
+            &[
+                ("create", "s2", "new", false),
+                ("remove", "s1", "web", true),
+                // Its labels may have changed.
+                ("update", "s1", "web", false),
+                ("remove", "s1", "web", false),
+            ],
+        );
+        check(
+            "name=web-*",
+            &[("create", "s2", "web-2", true), ("update", "s1", "web-1", true), ("update", "s3", "other", false)],
+        );
+    }
 }

@@ -145,6 +145,23 @@ impl ObjectSelector {
     }
 }
 
+impl ObjectSelector {
+    /// The labels that an object of these has, as the engine's filters name them, and no other object. `None` if labels alone do
+    /// not say which objects these are, or if some engine reads a pattern in one.
+    fn labels(&self) -> Option<Vec<String>> {
+        let is_plain = |text: &str| !text.contains(['*', '?', '[', ']', '\\']);
+        let label = |criterion: &Criterion| {
+            let Criterion::Label(key, value) = criterion else { return None };
+            let label = match value {
+                Some(value) => format!("{}={}", key.only_match()?, value.only_match()?),
+                None => key.only_match()?.to_owned(),
+            };
+            Some(label).filter(|label| is_plain(label))
+        };
+        self.0.iter().map(label).collect()
+    }
+}
+
 impl fmt::Display for ObjectSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, condition) in self.0.iter().enumerate() {
@@ -160,6 +177,15 @@ impl fmt::Display for ObjectSelector {
         }
         Ok(())
     }
+}
+
+/// Labels by which the engine's filters select objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelFilters {
+    /// What an object must have, all of it.
+    pub with: Vec<String>,
+    /// What it must not have.
+    pub without: Option<String>,
 }
 
 /// Which objects of a kind are shown.
@@ -239,6 +265,25 @@ impl Restriction {
     /// Whether it depends on a label, if one is called `name`; without a name, whether it depends on any.
     pub fn reads_label(&self, name: Option<&str>) -> bool {
         self.selectors().any(|selector| selector.reads_label(name))
+    }
+
+    /// The labels by which the engine's filters select exactly the objects that are shown. `None` if they cannot.
+    pub fn labels(&self) -> Option<LabelFilters> {
+        let with = match &self.only {
+            Only::All => Vec::new(),
+            Only::Used => return None,
+            Only::Selected(selectors) => match selectors.as_slice() {
+                [only] => only.labels()?,
+                _ => return None,
+            },
+        };
+        // Of several labels that an object must not have, an engine takes those that have not all of them.
+        let without = match self.never.as_slice() {
+            [] => None,
+            [only] => Some(<[String; 1]>::try_from(only.labels()?).ok()?.into_iter().next()?),
+            _ => return None,
+        };
+        Some(LabelFilters { with, without })
     }
 
     fn selectors(&self) -> impl Iterator<Item = &ObjectSelector> {
@@ -345,6 +390,34 @@ mod tests {
             assert_eq!(restriction(kind, text).unwrap_err(), [expected], "{text}");
         }
         assert!(restriction(ObjectKind::Image, "only: used").unwrap().is_by_use());
+    }
+
+    #[test]
+    fn only_plain_labels_can_be_told_to_the_engine() {
+        let with = |with: &[&str], without: Option<&str>| {
+            let with = with.iter().map(|text| (*text).to_owned()).collect();
+            Some(LabelFilters { with, without: without.map(str::to_owned) })
+        };
+        for (text, expected) in [
+            ("only: [{project: shop}]", with(&["com.docker.compose.project=shop"], None)),
+            ("only: [{project: shop, label: a=b=c}]", with(&["com.docker.compose.project=shop", "a=b=c"], None)),
+            ("only: [{label: a}]\nnever: [{label: b=c}]", with(&["a"], Some("b=c"))),
+            ("never: [{label: a}]", with(&[], Some("a"))),
+            ("only: [{label: a}, {label: b}]", None),
+            ("only: []", None),
+            ("only: [{label: a*}]", None),
+            ("only: [{label: \"a=b?\"}]", None),
+            ("only: [{label: \"a=[b]\"}]", None),
+            ("only: [{name: web}]", None),
+            ("only: [{image: web}]", None),
+            ("only: [{label: a, name: web}]", None),
+            ("never: [{label: a}, {label: b}]", None),
+            ("never: [{label: a, project: b}]", None),
+            ("never: [{name: web}]", None),
+        ] {
+            assert_eq!(restriction(ObjectKind::Container, text).unwrap().labels(), expected, "{text}");
+        }
+        assert_eq!(restriction(ObjectKind::Volume, "only: used").unwrap().labels(), None);
     }
 
     #[test]

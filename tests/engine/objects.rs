@@ -95,8 +95,14 @@ fn a_client_sees_its_project_and_nothing_else() -> Outcome {
     }
     assert!(client::get(&socket, "/containers/veiled-running/json").json()["State"]["Running"].as_bool().unwrap());
     assert_eq!(shown(&["exec", "web", "echo", "hello"]).trim(), "hello");
-    let denied = shown(&["container", "prune", "--force"]);
-    assert!(denied.contains("shows only some containers"), "{denied}");
+    // The label tells the engine which it may remove.
+    let stopped = client::get(&socket, "/containers/stopped/json").json()["Id"].as_str().unwrap().to_owned();
+    let pruned = shown(&["container", "prune", "--force"]);
+    assert!(pruned.contains(&stopped) && pruned.matches('\n').count() < 6, "{pruned}");
+    let left = client::get(&socket, "/containers/json?all=1").json();
+    assert_eq!(left.as_array().unwrap().len(), 49, "{left}");
+    let denied = shown(&["image", "prune", "--force"]);
+    assert!(denied.contains("depends on all containers and images"), "{denied}");
     Ok(())
 }
 

@@ -72,10 +72,10 @@ fn select_containers(migration: &mut Migration, names: &str, labels: &str) {
     for opened in others.chain(std::iter::once(&mut migration.opened)) {
         opened.containers.clone_from(&selected);
         let refused = |operation: &&Operation| {
-            objects_of(operation)
-                .ok()
-                .flatten()
-                .is_none_or(|objects| objects.refuse.contains(&ObjectKind::Container) || objects.needs.is_some())
+            objects_of(operation).ok().flatten().is_none_or(|objects| {
+                let prunes = objects.prune == Some(ObjectKind::Container);
+                objects.refuse.contains(&ObjectKind::Container) || objects.needs.is_some() || prunes
+            })
         };
         for operation in OPERATIONS.iter().filter(refused) {
             if opened.allow.remove(operation.id).is_some() {

@@ -62,7 +62,7 @@ pub(crate) fn flag(query: &str, name: &str) -> bool {
     parameter(query, name).is_some_and(|value| !["", "0", "false"].contains(&value.as_str()))
 }
 
-fn decoded(text: &str) -> String {
+pub(super) fn decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {

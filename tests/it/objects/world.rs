@@ -319,7 +319,8 @@ impl World {
             .map(|container| (container.id.clone(), json!({"Name": container.name, "IPv4Address": "10.0.0.1/8"})))
             .collect();
         json!({"Name": network.name, "Id": network.id, "Created": "2026-01-01T00:00:00Z", "Scope": "local",
-               "Driver": network.driver, "Containers": members, "Options": {}, "Labels": network.labels})
+               "Driver": network.driver, "Containers": members, "Options": {}, "Labels": network.labels,
+               "Peers": [{"Name": format!("node{}", self.containers.len()), "IP": "10.0.0.1"}]})
     }
 
     /// A service. The engine counts the tasks that run, which all containers count as for a hidden service.

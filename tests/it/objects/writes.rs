@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::engine::Found;
+use super::engine::{Found, decoded};
 use super::requests::{self, Generated};
-use super::world::{Numbers, World};
+use super::world::{Numbers, PROJECT, World};
 use super::{
     BY_LABEL, BY_NAME, BY_USE, Counts, Difference, OPEN, Stage, common, hidden, pair, policies, small_world, visible,
 };
@@ -21,7 +21,11 @@ pub(crate) const TESTS: &[Test] = tests![
     an_absent_name_gives_the_answer_of_the_engine,
     a_volume_must_be_there_or_shown_by_its_name,
     a_service_keeps_what_it_names,
-    a_body_reaches_the_host_only_if_the_profile_says_so
+    a_body_reaches_the_host_only_if_the_profile_says_so,
+    a_prune_removes_what_is_visible,
+    an_image_is_pushed_and_tagged_by_the_name_that_was_checked,
+    only_visible_objects_count_for_a_name,
+    a_container_shows_the_visible_ones_that_it_refers_to
 ];
 
 /// How many pairs of engines are compared, and how many writes go to each.
@@ -347,6 +351,182 @@ fn a_body_reaches_the_host_only_if_the_profile_says_so() {
         if expected == 403 {
             let opens = "reaches the host, where nothing is hidden (parameters: {ContainerCreate: all} opens it)";
             assert!(answer.contains(opens), "{answer}");
+        }
+    }
+}
+
+/// The targets of writes, in order.
+fn written(stage: &Stage) -> Vec<String> {
+    let requests = stage.bench.daemon.requests();
+    let targets = requests.iter().filter(|request| !request.starts_with("GET "));
+    targets.map(|request| request.split(' ').nth(1).unwrap().to_owned()).collect()
+}
+
+fn request(method: &str, target: &str) -> String {
+    format!("{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+}
+
+fn a_prune_removes_what_is_visible() {
+    let answer = |_: &str| daemon::json(r#"{"ContainersDeleted":null,"VolumesDeleted":[],"SpaceReclaimed":0}"#);
+    let prune = |profile: &str, target: &str| {
+        let stage = Stage::answering(&format!("{OPEN}{profile}\n"), answer);
+        let answer = stage.ask(0, &request("POST", target));
+        (status(&answer), written(&stage).pop().map(|target| decoded(&target)), answer)
+    };
+    let shop = r#""com.docker.compose.project=shop""#;
+    for (profile, target, expected) in [
+        ("containers: {only: [{project: shop}]}", "/containers/prune", format!(r#"{{"label":[{shop}]}}"#)),
+        (
+            "containers: {only: [{project: shop}], never: [{label: keep}]}",
+            "/containers/prune?filters={\"until\":[\"1h\"]}",
+            format!(r#"{{"label":[{shop}],"label!":["keep"],"until":["1h"]}}"#),
+        ),
+        (
+            "volumes: {only: [{label: a=b}]}",
+            "/volumes/prune?filters={\"all\":{\"1\":true}}",
+            r#"{"all":["1"],"label":["a=b"]}"#.into(),
+        ),
+        ("networks: {never: [{label: a}]}", "/networks/prune", r#"{"label!":["a"]}"#.into()),
+    ] {
+        let (status, up, answer) = prune(profile, target);
+        let path = target.split('?').next().unwrap();
+        assert_eq!((status, up), (200, Some(format!("/v1.51{path}?filters={expected}"))), "{profile}: {answer}");
+    }
+    for (profile, target) in [
+        ("containers: {only: [{name: web}]}", "/containers/prune"),
+        ("containers: {only: [{label: a*}]}", "/containers/prune"),
+        ("containers: {never: [{label: a}]}", "/containers/prune?filters={\"label!\":[\"b\"]}"),
+        ("volumes: {only: used}", "/volumes/prune"),
+        // Whether hidden containers use a volume decides whether it goes.
+        ("containers: {only: [{label: a}]}\nvolumes: {only: [{label: a}]}", "/volumes/prune"),
+        ("containers: {only: [{label: a}]}", "/images/prune"),
+    ] {
+        let (status, up, answer) = prune(profile, target);
+        assert_eq!((status, up), (403, None), "{profile}: {answer}");
+        assert!(answer.contains("is not limited to them: "), "{answer}");
+    }
+}
+
+fn an_image_is_pushed_and_tagged_by_the_name_that_was_checked() {
+    let image = |number: usize, tags: &[&str]| json!({"Id": format!("sha256:{}", number.to_string().repeat(64)), "RepoTags": tags});
+    let images = [image(1, &["shop:1"]), image(2, &["shop:secret", "shop:latest"])];
+    let stage = Stage::answering(&format!("{OPEN}images: {{only: [{{reference: \"shop:1\"}}]}}\n"), move |asked| {
+        let (method, target) = asked.split_once(' ').unwrap();
+        let path = target.split([' ', '?']).next().unwrap().split('/').skip(2).collect::<Vec<_>>();
+        let find = |name: &str| {
+            let is_it = |image: &&Value| {
+                let tags = image["RepoTags"].as_array().unwrap();
+                let name = if name.contains(':') { name.to_owned() } else { format!("{name}:latest") };
+                tags.contains(&json!(name)) || image["Id"] == json!(name)
+            };
+            images.iter().find(is_it).cloned()
+        };
+        match (method, path.as_slice()) {
+            ("GET", ["images", "json"]) => daemon::json(&json!(images).to_string()),
+            ("GET", ["images", name, "json"]) => match find(name) {
+                Some(image) => daemon::json(&image.to_string()),
+                None => daemon::with_status("404 Not Found", r#"{"message":"No such image: canary"}"#),
+            },
+            (_, ["images", _, "push"]) => daemon::json("{}\n"),
+            _ => daemon::with_status("201 Created", ""),
+        }
+    });
+    let send = |method: &str, target: &str| {
+        let answer = stage.ask(0, &request(method, target));
+        (status(&answer), answer)
+    };
+    assert_eq!(send("POST", "/images/shop/push?tag=1").0, 200);
+    assert_eq!(written(&stage).pop().unwrap(), "/v1.51/images/shop:1/push?tag=1");
+    assert_eq!(send("POST", "/images/shop:1/tag?repo=new&tag=2").0, 201);
+    let before = written(&stage).len();
+    for (method, target) in [
+        ("POST", "/images/shop/push?tag=secret"),
+        ("POST", "/images/shop:1/push?tag=secret"),
+        ("POST", "/images/shop:secret/tag?repo=new"),
+    ] {
+        let (code, answer) = send(method, target);
+        assert_eq!((code, answer), send(method, &target.replace("secret", "absent")), "{target}");
+        assert_eq!(code, 404, "{target}");
+    }
+    // Without a tag, all images of the name go to the registry.
+    assert_eq!(send("POST", "/images/shop/push").0, 403);
+    assert_eq!(written(&stage).len(), before);
+}
+
+/// Hidden ones with the same name, or an id that begins alike, do not make a name ambiguous.
+fn only_visible_objects_count_for_a_name() {
+    let network = |id: &str, name: &str| json!({"Id": format!("{id:0<64}"), "Name": name, "Labels": {}});
+    for others in [vec![], vec![network("abc1", "hidden")], vec![network("abc1", "shop-net"), network("abc2", "x")]] {
+        let mut networks = others.clone();
+        networks.push(json!({"Id": format!("{:0<64}", "abcd"), "Name": "shop-net", "Labels": {"shop": "1"}}));
+        let listed = networks.clone();
+        let stage = Stage::answering(&format!("{OPEN}networks: {{only: [{{label: shop}}]}}\n"), move |asked| {
+            let target = asked.split(' ').nth(1).unwrap();
+            let path = target.split('?').next().unwrap().split('/').skip(2).collect::<Vec<_>>();
+            let found = |name: &str| -> Vec<&Value> {
+                let is_called = |network: &&Value| {
+                    network["Name"] == json!(name) || network["Id"].as_str().unwrap().starts_with(name)
+                };
+                networks.iter().filter(is_called).collect()
+            };
+            match path.as_slice() {
+                ["networks"] => daemon::json(&json!(listed).to_string()),
+                ["networks", name] => match found(name)[..] {
+                    [one] => daemon::json(&one.to_string()),
+                    [] => daemon::with_status("404 Not Found", "{}"),
+                    _ => daemon::with_status("400 Bad Request", "{}"),
+                },
+                _ => daemon::with_status("404 Not Found", "{}"),
+            }
+        });
+        for (name, expected) in
+            [("shop-net", 200), ("abc", 200), ("abcd", 200), ("abc1", 404), ("hidden", 404), ("x", 404)]
+        {
+            let answer = stage.get(&format!("/networks/{name}"));
+            assert_eq!(status(&answer), expected, "{name} {others:?}: {answer}");
+            assert!(expected != 200 || answer.contains("abcd0"), "{name}: {answer}");
+        }
+    }
+}
+
+fn a_container_shows_the_visible_ones_that_it_refers_to() {
+    let world = small_world();
+    let id = |name: &str| world.containers.iter().find(|one| one.name == name).unwrap().id.clone();
+    let (web, secret) = (id("web-2"), id("secret-1"));
+    let shown = |target: &str, profile: &str| {
+        let named = |name: &str| format!("container:{name}");
+        let refers = json!({
+            "Id": "f".repeat(64), "Name": "/web-0", "Config": {"Labels": {PROJECT: "shop"}},
+            "HostConfig": {"NetworkMode": named(target), "PidMode": named(target), "IpcMode": "private",
+                           "Links": [format!("/{target}:/web-0/db"), "/web-1:/web-0/other"], "VolumesFrom": [format!("{target}:ro")]},
+            "NetworkSettings": {"Networks": {"n": {"Links": [format!("{target}:db")], "Aliases": null}}},
+        });
+        let (world, document) = (world.clone(), refers.to_string());
+        let stage = Stage::answering(&format!("{OPEN}{profile}"), move |request| {
+            if request.contains("/containers/web-0/json") || request.contains(&"f".repeat(64)) {
+                return daemon::json(&document);
+            }
+            world.answer(request)
+        });
+        let (body, _) = crate::support::client::body(&stage.get("/containers/web-0/json"));
+        let container: Value = serde_json::from_str(&body).unwrap();
+        (container["HostConfig"].clone(), container["NetworkSettings"]["Networks"]["n"]["Links"].clone())
+    };
+    for profile in [BY_LABEL, BY_NAME] {
+        for target in [web.as_str(), "web-2"] {
+            let (host, links) = shown(target, profile);
+            assert_eq!(host["NetworkMode"], json!(format!("container:{target}")), "{profile}");
+            assert_eq!(host["VolumesFrom"], json!([format!("{target}:ro")]));
+            assert_eq!(host["Links"], json!([format!("/{target}:/web-0/db"), "/web-1:/web-0/other"]));
+            assert_eq!(links, json!([format!("{target}:db")]));
+        }
+        let absent = shown("absent", profile);
+        assert_eq!(absent.0["NetworkMode"], json!(""));
+        assert_eq!((&absent.0["VolumesFrom"], &absent.1), (&Value::Null, &Value::Null));
+        assert_eq!(absent.0["Links"], json!(["/web-1:/web-0/other"]));
+        // What begins with this depends on hidden containers.
+        for target in [secret.as_str(), "secret-1", &secret[..12], &web[..12], "a/b", "../info"] {
+            assert_eq!(shown(target, profile), absent, "{target}");
         }
     }
 }
