@@ -12,8 +12,8 @@ use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::explain::profile_of;
 use crate::harness::{Ignored, Outcome, Test, tests};
-use crate::support::client::{PATIENCE, get, status};
-use crate::support::daemon::{Reply, json, with_status};
+use crate::support::client::{PATIENCE, get, read_until, status};
+use crate::support::daemon::{Reply, handing, json, with_status};
 use crate::support::program::Program;
 use crate::support::proxy::{Bench, Folder};
 
@@ -27,6 +27,8 @@ pub(crate) const TESTS: &[Test] = tests![
     an_address_that_went_to_another_container_is_noticed,
     what_a_container_sent_before_it_stopped_is_no_request_of_the_next_one,
     a_client_whose_container_is_not_known_is_denied,
+    neither_of_two_clients_takes_what_the_other_may_have,
+    neither_of_two_users_takes_what_the_other_may_have,
     an_error_in_clients_is_exit_78_with_its_place
 ];
 
@@ -143,14 +145,20 @@ fn a_process_gets_the_policy_of_its_supplementary_groups() -> Outcome {
     Ok(())
 }
 
-/// Sends one request from an address of this machine, and reads to the end.
-pub(crate) fn ask_from(source: &str, server: SocketAddr, target: &str) -> String {
+/// A connection from an address of this machine.
+fn connect_from(source: &str, server: SocketAddr) -> TcpStream {
     let family = if server.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let client = socket(family, SocketType::STREAM, None).unwrap();
     bind(&client, &SocketAddr::new(source.parse().unwrap(), 0)).unwrap();
     connect(&client, &server).unwrap();
-    let mut client = TcpStream::from(client);
+    let client = TcpStream::from(client);
     client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client
+}
+
+/// Sends one request from an address of this machine, and reads to the end.
+pub(crate) fn ask_from(source: &str, server: SocketAddr, target: &str) -> String {
+    let mut client = connect_from(source, server);
     client.write_all(format!("GET {target} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).unwrap();
@@ -379,11 +387,7 @@ fn what_a_container_sent_before_it_stopped_is_no_request_of_the_next_one() {
         json(&format!("[{}]", container('a', "web", "127.0.0.2", "")))
     };
     let (bench, server) = among(list, "[{container: {name: web}, profile: inspects}]");
-    let client = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    bind(&client, &SocketAddr::new("127.0.0.2".parse().unwrap(), 0)).unwrap();
-    connect(&client, &server).unwrap();
-    let mut client = TcpStream::from(client);
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut client = connect_from("127.0.0.2", server);
     client.write_all(get(INSPECT).as_bytes()).unwrap();
     let go_on = is_asked.recv_timeout(PATIENCE).unwrap();
     client.shutdown(std::net::Shutdown::Write).unwrap();
@@ -426,4 +430,111 @@ fn a_client_whose_container_is_not_known_is_denied() {
     // A process that the engine does not know, and one that is in no container.
     let bench = bench(None, "[{container: {name: web}, profile: lists}]");
     assert_eq!(statuses(|target| bench.ask(get(target))), NEITHER);
+}
+
+const LOGS: &str = "/containers/web/logs?stdout=1&follow=1";
+/// What a stream begins with, whose end never comes.
+const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n";
+const OF_LOGS: &str = "profiles: [{profile: reads, allow: [Ping, ContainerLogs], show: [identity]}]\n";
+
+/// What a line of `clients` may limit, how much of it the tests allow, and what a client reads that wants more.
+const LIMITS: [(&str, usize, &str); 2] = [
+    ("connections: 2", 2, "too many connections of this client"),
+    ("streams: 1", 1, "too many streams of this client"),
+];
+
+/// Answers lists of containers with `list`, and opens everything else as a stream, which is never ended.
+fn streaming(list: &str) -> impl Fn(&str) -> Reply + Send + Sync + 'static {
+    let (open, connections) = handing(STREAM);
+    let (list, connections) = (list.to_owned(), std::sync::Mutex::new(connections));
+    move |request: &str| {
+        // The connections are kept until the daemon is gone.
+        let _kept = &connections;
+        if request.contains("/containers/json") { json(&list) } else { open(request) }
+    }
+}
+
+/// The clients are told apart by their addresses, or by their containers, one of which has two addresses. That of
+/// certificates is in `tls.rs`.
+fn neither_of_two_clients_takes_what_the_other_may_have() {
+    let list: Vec<String> = [('a', "127.0.0.2"), ('b', "127.0.0.3")]
+        .iter()
+        .map(|(id, address)| container(*id, "web", address, "\"caller\":\"\""))
+        .collect();
+    let both = list.join(",").replacen("}}}}", "},\"m\":{\"IPAddress\":\"127.0.0.4\"}}}}", 1);
+    for (selector, own, other) in [
+        ("address: 127.0.0.0/8", ["127.0.0.2", "127.0.0.2"], "127.0.0.3"),
+        ("container: {label: caller}", ["127.0.0.2", "127.0.0.4"], "127.0.0.3"),
+    ] {
+        for (limit, count, refusal) in LIMITS {
+            let bench = Bench::with(streaming(&format!("[{both}]")), |config| {
+                let folder = Folder::new();
+                let text = format!(
+                    "listeners:\n  - listen: tcp://127.0.0.1:0\n    hosts: [\"*\"]\n    clients: [{{{selector}, {limit}, profile: \
+                     reads}}]\n{OF_LOGS}"
+                );
+                config.listeners = loaded(&folder, &text).listeners;
+            });
+            let Address::Tcp { port, .. } = bench.addresses()[0] else { panic!("no port") };
+            let server = SocketAddr::new("127.0.0.1".parse().unwrap(), port);
+            let open = |source: &str| {
+                let mut client = connect_from(source, server);
+                client.write_all(get(LOGS).as_bytes()).unwrap();
+                let (head, _) = read_until(&mut client, "\r\n\r\n").unwrap();
+                let head = String::from_utf8(head).unwrap();
+                let rest = if status(&head) == 200 { String::new() } else { ask_from(source, server, LOGS) };
+                (client, status(&head), rest)
+            };
+            let held: Vec<_> = own.iter().cycle().take(count).map(|source| open(source)).collect();
+            assert!(held.iter().all(|(_, status, _)| *status == 200), "{selector}, {limit}");
+            for source in own {
+                let (_, status, rest) = open(source);
+                assert!(status == 503 && rest.contains(refusal), "{selector}, {limit}: {status} {rest}");
+            }
+            let others: Vec<_> = (0..count).map(|_| open(other)).collect();
+            assert!(others.iter().all(|(_, status, _)| *status == 200), "{selector}, {limit}");
+            assert_eq!(open(other).1, 503, "{selector}, {limit}");
+        }
+    }
+}
+
+/// All processes of a user are one client.
+fn neither_of_two_users_takes_what_the_other_may_have() -> Outcome {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Ignored::Missing("a process of another user needs root".to_owned()));
+    }
+    let gid = rustix::process::getgid().as_raw();
+    for (limit, count, refusal) in LIMITS {
+        let bench = Bench::with(streaming("[]"), |config| {
+            let folder = Folder::new();
+            let Address::Unix(socket) = config.listeners[0].address.clone() else { panic!("a Unix socket") };
+            let text = format!(
+                "listeners:\n  - listen: unix://{}\n    mode: \"0666\"\n    clients: [{{gid: {gid}, {limit}, profile: reads}}]\n{OF_LOGS}",
+                socket.display()
+            );
+            config.listeners = loaded(&folder, &text).listeners;
+        });
+        let path = bench.folder.path("listener").display().to_string();
+        let held: Vec<_> = (0..count)
+            .map(|_| {
+                let mut client = bench.client();
+                client.send(get(LOGS));
+                assert_eq!(status(&client.read_until("\r\n\r\n")), 200, "{limit}");
+                client
+            })
+            .collect();
+        let ask = |uid: &str| {
+            let gid = gid.to_string();
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", uid, "--regid", &gid, "--clear-groups", "curl", "--silent", "--include"]);
+            // A stream goes on: the head is enough.
+            command.args(["--max-time", "1", "--unix-socket", &path, &format!("http://d{LOGS}")]);
+            String::from_utf8(command.output().unwrap().stdout).unwrap()
+        };
+        let same = ask("0");
+        assert!(status(&same) == 503 && same.contains(refusal), "{limit}: {same}");
+        assert_eq!(status(&ask("1000")), 200, "{limit}");
+        drop(held);
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -89,7 +90,7 @@ impl Client {
 }
 
 /// Reads from a connection up to and including `marker`, and not a byte more. Returns whether the marker came.
-pub(crate) fn read_until(stream: &mut UnixStream, marker: &str) -> std::io::Result<(Vec<u8>, bool)> {
+pub(crate) fn read_until(stream: &mut (impl Read + AsFd), marker: &str) -> std::io::Result<(Vec<u8>, bool)> {
     let (mut bytes, mut ahead) = (Vec::new(), [0; 4096]);
     loop {
         // What is there is looked at first, and then read as far as it is wanted.
