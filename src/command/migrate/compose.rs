@@ -56,7 +56,8 @@ impl Service<'_> {
         let mut diagnostics = Diagnostics::default();
         let values = &mut interpolation;
         container.image = self.text("image", values);
-        container.names.extend(self.text("container_name", values));
+        container.given_name = self.text("container_name", values);
+        container.names.extend(container.given_name.clone());
         container.names.extend(self.text("hostname", values));
         container.names.extend(self.aliases(values));
         let own = diagnostics.ok(self.variables(values)).unwrap_or_default();

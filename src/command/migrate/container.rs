@@ -46,6 +46,8 @@ pub(super) struct ProxyContainer {
     pub(super) ports: Vec<PublishedPort>,
     /// The names by which other containers reach it.
     pub(super) names: Vec<String>,
+    /// The name that the engine gives the container, if that is certain.
+    pub(super) given_name: Option<String>,
     /// The command of its health check, if it has one of its own.
     pub(super) probe: Option<String>,
     /// Whether it is privileged.
@@ -86,6 +88,7 @@ impl ProxyContainer {
             mounts: Vec::new(),
             ports: Vec::new(),
             names: Vec::new(),
+            given_name: None,
             probe: None,
             privileged: false,
             restarts: false,
@@ -102,6 +105,21 @@ impl ProxyContainer {
     pub(super) fn note(&mut self, note: String) {
         if !self.notes.contains(&note) {
             self.notes.push(note);
+        }
+    }
+
+    /// What selects it among the containers of an engine, as a line of `clients` writes it. `None` if nothing is certain to do.
+    pub(super) fn selector(&self) -> Option<String> {
+        // A star would stand for any text.
+        let is_plain = |text: &&String| {
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        match (&self.given_name, self.form) {
+            (Some(name), _) => Some(name).filter(is_plain).map(|name| format!("{{name: \"{name}\"}}")),
+            (None, SourceForm::Service) => Some(&self.name)
+                .filter(is_plain)
+                .map(|name| format!("{{label: \"com.docker.compose.service={name}\"}}")),
+            (None, SourceForm::Run | SourceForm::Quadlet | SourceForm::Lines | SourceForm::File) => None,
         }
     }
 

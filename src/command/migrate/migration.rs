@@ -20,7 +20,7 @@ use crate::socket::Address;
 use crate::yaml::Diagnostics;
 
 /// The name of the profile in the file.
-const PROFILE: &str = "migrated";
+pub(super) const PROFILE: &str = "migrated";
 /// The health check of the image.
 const PROBE: [&str; 2] = ["/dockveil", "healthcheck"];
 /// The number of characters that a comment shows of a text of the other proxy.
@@ -53,7 +53,18 @@ struct MigratedListener {
     mode: Option<u32>,
     /// The host names that requests may use. If empty, any.
     hosts: Vec<String>,
+    /// The profile of everybody, if no clients are listed.
     profile: String,
+    clients: Vec<MigratedClient>,
+}
+
+/// A line of `clients`.
+#[derive(Debug)]
+pub(super) struct MigratedClient {
+    /// Who it names, as the file writes it: `container: {name: "web"}`.
+    pub(super) selector: String,
+    /// The name of their profile.
+    pub(super) profile: String,
 }
 
 /// What another proxy allowed.
@@ -212,7 +223,20 @@ impl Migration {
             Address::Unix(_) => mode,
             Address::Tcp { .. } => None,
         };
-        self.listeners.push(MigratedListener { address, mode, hosts: Vec::new(), profile: PROFILE.to_owned() });
+        self.listeners.push(MigratedListener {
+            address,
+            mode,
+            hosts: Vec::new(),
+            profile: PROFILE.to_owned(),
+            clients: Vec::new(),
+        });
+    }
+
+    /// Lists the clients of the last listener.
+    pub(super) fn list_clients(&mut self, clients: Vec<MigratedClient>) {
+        if let Some(listener) = self.listeners.last_mut() {
+            listener.clients = clients;
+        }
     }
 
     /// Gives the last listener the profile of `client`, if there is one.
@@ -268,7 +292,7 @@ impl Migration {
                 line(&mut text, format_args!("    # The port is published to this machine only."));
                 line(&mut text, format_args!("    hosts: [{}]", hosts.join(", ")));
             }
-            line(&mut text, format_args!("    profile: {}", listener.profile));
+            write_clients(&mut text, listener);
         }
         self.write_timeouts(&mut text);
         line(&mut text, format_args!("profiles:"));
@@ -398,6 +422,18 @@ fn quadlet(user: Option<u32>, container: &ProxyContainer) -> Vec<String> {
     lines.extend(Some("Exec=serve".to_owned()).filter(|_| !container.arguments.is_empty()));
     lines.extend(container.probe.as_ref().map(|_| format!("HealthCmd={}", PROBE.join(" "))));
     lines
+}
+
+/// Writes the clients of a listener, or the profile of everybody.
+fn write_clients(text: &mut String, listener: &MigratedListener) {
+    if listener.clients.is_empty() {
+        return line(text, format_args!("    profile: {}", listener.profile));
+    }
+    line(text, format_args!("    # The first line that names a client decides. All others are denied."));
+    line(text, format_args!("    clients:"));
+    for MigratedClient { selector, profile } in &listener.clients {
+        line(text, format_args!("      - {{{selector}, profile: {profile}}}"));
+    }
 }
 
 /// Writes a profile.

@@ -160,6 +160,7 @@ impl RunReader<'_> {
             "-p" | "--publish" => container.ports.extend(PublishedPort::parse(&text)),
             "--name" => {
                 container.name.clone_from(&text);
+                container.given_name = Some(text.clone());
                 container.names.push(text);
             }
             "-h" | "--hostname" | "--network-alias" | "--net-alias" => container.names.push(text),

@@ -40,9 +40,15 @@ fn loaded(text: &str) -> Config {
     config.unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}\n{text}"))
 }
 
-/// The operations that the first listener allows.
+/// The operations that the first listener allows to anybody.
 fn allowed(config: &Config) -> BTreeSet<&'static str> {
-    config.listeners[0].policy.operations().map(|operation| operation.id).collect()
+    config.listeners[0].policies().flat_map(|policy| policy.operations()).map(|operation| operation.id).collect()
+}
+
+/// The clients of the first listener, each with its profile.
+fn clients(config: &Config) -> Vec<String> {
+    let rules = config.listeners[0].clients.iter().flat_map(|rules| rules.iter());
+    rules.map(|rule| format!("{}: {}", rule.selector, rule.policy.name())).collect()
 }
 
 /// Migrates a text, loads the result, and compares engine, listeners and operations; returns the result.
@@ -56,7 +62,8 @@ fn check(text: &str, upstream: &str, listeners: &[&str], operations: &[&str]) ->
     let expected: BTreeSet<&str> =
         operations.iter().flat_map(|name| operations_named(name)).map(|known| known.id).collect();
     assert_eq!(allowed(&config), expected, "{written}");
-    assert!(config.listeners.iter().all(|listener| !listener.policy.shows(crate::schema::Class::Secret)));
+    let policies = || config.listeners.iter().flat_map(crate::config::Listener::policies);
+    assert!(policies().all(|policy| !policy.shows(crate::schema::Class::Secret)));
     written
 }
 
@@ -452,17 +459,38 @@ fn labels_of_other_services_are_read() {
     check_parts(
         &written,
         &[
-            "only the container sablier could do what its labels say",
+            "the labels of sablier allowed something to that container: it has the profile migrated-sablier",
             "# label socket-proxy.allow.get",
             "command: [serve]",
         ],
     );
-    // With something for everybody, and with a second service, each has a profile of its own.
+    let of_sablier = "container label=com.docker.compose.service=sablier: migrated-sablier";
+    assert_eq!(clients(&loaded(&written)), [of_sablier]);
+    // Something for everybody comes behind it, for the addresses that everybody may have.
     let text =
         file("wollomatic-labels.yaml").replace("    container_name: socket-proxy\n", "      - -allowGET=/version\n");
-    let written = migrated(&text, None).unwrap();
-    assert_eq!(allowed(&loaded(&written)), BTreeSet::from(["SystemVersion"]));
-    check_parts(&written, &["  - profile: migrated-sablier\n", "      - ContainerPause "]);
+    let config = loaded(&migrated(&text, None).unwrap());
+    assert_eq!(clients(&config), [of_sablier, "address 127.0.0.1: migrated"]);
+    let of_line = |number: usize| {
+        let rule = &config.listeners[0].clients.as_ref().unwrap()[number];
+        rule.policy.operations().map(|operation| operation.id).collect::<BTreeSet<_>>()
+    };
+    assert!(of_line(0).contains("ContainerPause") && of_line(0).contains("SystemVersion"));
+    assert_eq!(of_line(1), BTreeSet::from(["SystemVersion"]));
+    // Whom the engine calls so is known best by that name.
+    let named =
+        text.replace("    image: sablierapp/sablier\n", "    image: sablierapp/sablier\n    container_name: gate\n");
+    let named = named.replace("-allowGET=/version", "'-allowfrom=172.20.1.0/16, traefik'\n      - -allowGET=/version");
+    let written = migrated(&named, None).unwrap();
+    assert_eq!(
+        clients(&loaded(&written)),
+        ["container name=gate: migrated-sablier", "address 172.20.0.0/16: migrated"]
+    );
+    check_parts(&written, &["Until you add a line with an address or a container to `clients`, traefik is denied"]);
+    // A name with a star would stand for others.
+    let starred = migrated(&named.replace("gate", "'ga*'").replace("172.20.1.0/16, ", ""), None).unwrap();
+    assert_eq!(clients(&loaded(&starred)), ["address 127.0.0.1: migrated"]);
+    check_parts(&starred, &["what the container is called is not known. Until you add a line"]);
     let written =
         migrated(&file("wollomatic-labels.yaml").replace("-proxycontainername=socket-proxy", "-logjson"), None)
             .unwrap();
@@ -471,6 +499,36 @@ fn labels_of_other_services_are_read() {
         &written.replace("\n#   ", " "),
         &["labels socket-proxy.allow.… had no effect: -proxycontainername is not set"],
     );
+}
+
+#[test]
+fn labels_of_containers_that_a_script_runs_are_read() {
+    let run = "docker run -d --name proxy wollomatic/socket-proxy -proxycontainername=proxy -listenip=0.0.0.0\n";
+    let with = |options: &str| {
+        format!(
+            "{run}docker run -d {options} --label socket-proxy.allow.get=/version --label socket-proxy.allow.post.0=/build web\n"
+        )
+    };
+    let written = migrated(&with("--name web"), Some("proxy")).unwrap();
+    assert_eq!(clients(&loaded(&written)), ["container name=web: migrated-web"]);
+    assert_eq!(allowed(&loaded(&written)), BTreeSet::from(["SystemVersion", "ImageBuild"]));
+    // Without a name, the engine makes one up.
+    let unnamed = migrated(&with(""), Some("proxy")).unwrap();
+    check_parts(&unnamed, &["what the container is called is not known"]);
+    assert!(allowed(&loaded(&unnamed)).is_empty());
+}
+
+#[test]
+fn addresses_of_clients_are_lines_of_clients() {
+    let of =
+        |from: &str| migrated(&format!("-listenip=0.0.0.0 -allowGET=/version '-allowfrom={from}'\n"), None).unwrap();
+    assert_eq!(clients(&loaded(&of("172.20.0.0/16,10.0.0.7"))), ["address 172.20.0.0/16 or 10.0.0.7: migrated"]);
+    for everybody in ["0.0.0.0/0", "traefik", "172.20.0.0/16,traefik"] {
+        let written = of(everybody);
+        assert_eq!(clients(&loaded(&written)), Vec::<String>::new(), "{written}");
+        assert_eq!(written.contains("names are not supported"), everybody != "0.0.0.0/0", "{written}");
+    }
+    assert_eq!(clients(&loaded(&of("127.0.0.1/32"))), Vec::<String>::new());
 }
 
 #[test]

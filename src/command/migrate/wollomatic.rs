@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::container::{Located, ProxyContainer};
-use super::migration::{Migration, OpenedOperations, OtherProfile};
+use super::migration::{MigratedClient, Migration, OpenedOperations, OtherProfile, PROFILE};
 use super::rules::{RequestRule, RuleSet, compile};
 use super::source::Source;
 use crate::api::{Method, Operation};
+use crate::clients::{AddressRange, RangeError};
 use crate::config::LONGEST_TIMEOUT;
 use crate::socket::Address;
 use crate::yaml::{Diagnostic, Diagnostics, Location, nearest};
@@ -152,7 +153,7 @@ pub(super) fn migration(source: &Source) -> Result<Migration, Diagnostics> {
         }
         migration.timeouts.shutdown = shutdown.unwrap_or(migration.timeouts.shutdown);
         migration.opened = opened;
-        options.add_labelled(others, migration);
+        options.add_clients(others, migration);
         migration.differences.extend(options.differences());
     }
     diagnostics.finish_option(migration)
@@ -227,28 +228,12 @@ impl WollomaticOptions<'_> {
         labelled.filter_map(|container| labelled_profile(container, &prefix, diagnostics)).collect()
     }
 
-    /// Adds the profiles of containers with labels. If there is one, and nobody else may do anything, it becomes the profile of the
-    /// listener.
-    fn add_labelled(&self, mut others: Vec<OtherProfile>, migration: &mut Migration) {
-        if let [only] = others.as_mut_slice()
-            && migration.opened.allow.is_empty()
-            && migration.opened.left_out.is_empty()
-        {
-            migration.opened = std::mem::take(&mut only.opened);
-            migration.differences.push(format!(
-                "only the container {} could do what its labels say: dockveil does not look at labels, so put it on a network \
-                 that only that container is on",
-                only.of
-            ));
-            return;
-        }
-        for other in &others {
-            migration.differences.push(format!(
-                "the labels of {} allowed something to that container: it is in the profile {}, which no listener has: give \
-                 it one, on a network or a socket that only that container reaches",
-                other.of, other.name
-            ));
-        }
+    /// Lists the clients of the listener: the containers with labels, each with a profile of its own, and then the addresses that
+    /// everybody else may have.
+    fn add_clients(&self, others: Vec<OtherProfile>, migration: &mut Migration) {
+        let mut clients: Vec<MigratedClient> =
+            others.iter().filter_map(|other| self.labelled_client(other, &mut migration.differences)).collect();
+        let has_labelled = !others.is_empty();
         migration.others = others;
         let prefix = format!("{}.allow.", self.get("dockerlabelprefix").unwrap_or("socket-proxy"));
         let has_label =
@@ -256,6 +241,67 @@ impl WollomaticOptions<'_> {
         if !self.reads_labels() && self.source.labelled.iter().any(|container| has_label(&container)) {
             migration.differences.push(format!("labels {prefix}… had no effect: -proxycontainername is not set"));
         }
+        if self.get("proxysocketendpoint").is_none() {
+            let line = self.other_clients(has_labelled, migration);
+            // A list of nobody would be none. Only this program itself has that address.
+            let nobody =
+                || MigratedClient { selector: "address: \"127.0.0.1\"".to_owned(), profile: PROFILE.to_owned() };
+            let needs_one = has_labelled && clients.is_empty();
+            clients.extend(line.or_else(|| needs_one.then(nobody)));
+            migration.list_clients(clients);
+        }
+    }
+
+    /// The line of a container with labels. `None` if it is not known what the engine calls it.
+    fn labelled_client(&self, other: &OtherProfile, differences: &mut Vec<String>) -> Option<MigratedClient> {
+        let OtherProfile { name, of, .. } = other;
+        let container = self.source.labelled.iter().find(|container| container.name == *of);
+        let start = format!("the labels of {of} allowed something to that container");
+        let Some(selector) = container.and_then(ProxyContainer::selector) else {
+            differences.push(format!(
+                "{start}: it is in the profile {name}, but what the container is called is not known. Until you add a line \
+                 `{{container: {{name: …}}, profile: {name}}}` to `clients`, it is denied"
+            ));
+            return None;
+        };
+        differences.push(format!(
+            "{start}: it has the profile {name}, and is known by its address on a network that dockveil is on, too, and by \
+             {selector}. Add `project` to that if another project has such a service"
+        ));
+        Some(MigratedClient { selector: format!("container: {selector}"), profile: name.clone() })
+    }
+
+    /// The line of everybody without labels, behind those with. `None` if the listener needs none.
+    fn other_clients(&self, has_labelled: bool, migration: &mut Migration) -> Option<MigratedClient> {
+        let (ranges, names) = self.client_addresses();
+        let is_open = !migration.opened.allow.is_empty() || !migration.opened.bound.is_empty();
+        if has_labelled && is_open && !names.is_empty() {
+            let names = names.join(", ");
+            migration.differences.push(format!(
+                "-allowfrom: {names} was looked up for each request, which is not supported: what everybody may do is in the \
+                 profile {PROFILE}. Until you add a line with an address or a container to `clients`, {names} is denied"
+            ));
+        }
+        // Without labels, a list would shut out the names, and those on the machine itself need no line: the listener is there.
+        let is_listed = has_labelled || names.is_empty() && self.clients() != LOOPBACK;
+        let is_everybody = !has_labelled && ranges.iter().any(|range| range == "0.0.0.0/0");
+        let ranges: Vec<String> = ranges.iter().map(|range| format!("\"{range}\"")).collect();
+        (is_listed && !is_everybody && is_open && !ranges.is_empty()).then(|| MigratedClient {
+            selector: format!("address: [{}]", ranges.join(", ")),
+            profile: PROFILE.to_owned(),
+        })
+    }
+
+    /// The addresses and ranges that clients may have, and the names of others.
+    fn client_addresses(&self) -> (Vec<String>, Vec<String>) {
+        let (mut ranges, mut names) = (Vec::new(), Vec::new());
+        for text in self.clients().split(',').map(str::trim).filter(|text| !text.is_empty()) {
+            match text.parse::<AddressRange>() {
+                Ok(range) | Err(RangeError::Inside(range)) => ranges.push(range.to_string()),
+                Err(RangeError::Form) => names.push(text.to_owned()),
+            }
+        }
+        (ranges, names)
     }
 
     /// What else differs.
@@ -265,9 +311,10 @@ impl WollomaticOptions<'_> {
             differences.push(format!("-allow{method}: the engine has no operation with this method"));
         }
         let from = self.clients();
-        if self.get("proxysocketendpoint").is_none() && from != LOOPBACK {
+        let is_by_name = !self.client_addresses().1.is_empty() && !self.reads_labels();
+        if self.get("proxysocketendpoint").is_none() && is_by_name {
             differences.push(format!(
-                "-allowfrom={from}: not supported: anyone who reaches the listener can use it, so put it on a network that \
+                "-allowfrom={from}: names are not supported: anyone who reaches the listener can use it, so put it on a network that \
                  only the client is on"
             ));
         }
@@ -325,6 +372,7 @@ const WOLLOMATIC_OPTIONS: &[(&str, &str)] = &[
     ("stoponwatchdog", "not supported: dockveil does not stop, but `dockveil healthcheck` fails"),
     (
         "proxycontainername",
-        "labels are read here, once; labels that change later, or are in another file, allow nothing",
+        "labels are read here, once, and become lines of `clients`; labels that change later, or are in another file, allow \
+         nothing",
     ),
 ];
