@@ -22,7 +22,10 @@ Examples:
 
 Environment:
   DOCKER_HOST      the engine, if neither --upstream nor the file names one
-  DOCKVEIL_API     API versions of clients, such as max=1.44; see --api
+  DOCKVEIL_UPSTREAM, DOCKVEIL_LISTEN, DOCKVEIL_PROFILE, DOCKVEIL_HOSTS,
+  DOCKVEIL_FILTERS, DOCKVEIL_API
+                   as the arguments, which win over them; they win over the
+                   file; commas between values
   DOCKVEIL_CONFIG  the configuration file, if --config is not given
   DOCKVEIL_DEFAULT_CONFIG
                    the configuration file, if nothing else says what to serve
@@ -258,7 +261,21 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, E
 /// What the names of the variables of this program begin with.
 pub const PREFIX: &str = "DOCKVEIL_";
 /// The variables of this program, without [`PREFIX`].
-pub const VARIABLES: [&str; 8] = ["API", "COMPAT", "CONFIG", "DEFAULT_CONFIG", "ENV", "LABELS", "LOG", "SHOW"];
+pub const VARIABLES: [&str; 13] = [
+    "API",
+    "COMPAT",
+    "CONFIG",
+    "DEFAULT_CONFIG",
+    "ENV",
+    "FILTERS",
+    "HOSTS",
+    "LABELS",
+    "LISTEN",
+    "LOG",
+    "PROFILE",
+    "SHOW",
+    "UPSTREAM",
+];
 
 /// The lowest severity that is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

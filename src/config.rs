@@ -9,6 +9,7 @@ mod filters;
 mod memory;
 mod note;
 mod raw;
+mod settings;
 mod source;
 mod tls;
 
@@ -35,14 +36,13 @@ pub use self::note::Note;
 pub use self::raw::ConfiguredApi;
 use self::raw::RawListener;
 pub(crate) use self::raw::unreadable;
+use self::settings::Settings;
 use self::source::ConfigSource;
 
 /// The engine, if nothing names one.
 const DEFAULT_UPSTREAM: &str = "unix:///var/run/docker.sock";
 /// The profile of a listener that names none.
 pub(crate) const DEFAULT_PROFILE: &str = "dashboard";
-/// The variable of the API versions that clients may use.
-const API: &str = "DOCKVEIL_API";
 
 /// No timeout is longer.
 pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -161,15 +161,15 @@ pub fn configured_listeners(
     environment: &Environment,
 ) -> Result<Vec<ConfiguredListener>, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
-    let source = ConfigSource::find(files, None, environment, &mut diagnostics);
-    let arguments = ServeArgs { files: files.clone(), ..ServeArgs::default() };
-    let raw = raw_listeners(&arguments, environment, &source, &mut diagnostics);
+    let settings = Settings::of(&ServeArgs { files: files.clone(), ..ServeArgs::default() }, environment);
+    let source = ConfigSource::find(files, &settings, environment, &mut diagnostics);
+    let raw = raw_listeners(&settings, environment, &source, &mut diagnostics);
     let listeners = raw.into_iter().map(|listener| ConfiguredListener {
-        hosts: accepted_hosts(&listener.address, listener.hosts, &[]),
+        hosts: accepted_hosts(&listener.address, listener.hosts, &settings.hosts),
         address: listener.address,
         location: listener.location,
         has_tls: listener.tls.is_some(),
-        profile: listener.profile.map_or_else(|| default_profile(&arguments).0, |(name, _)| name),
+        profile: listener.profile.map_or_else(|| default_profile(&settings).0, |(name, _)| name),
         clients: listener.clients.map(|clients| clients.into_iter().map(ConfiguredClient::from).collect()),
     });
     diagnostics.finish(listeners.collect())
@@ -181,8 +181,9 @@ pub fn configured_listeners(
 /// Every error in them.
 pub fn configured_api(files: &ConfigFiles, environment: &Environment) -> Result<ConfiguredApi, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
-    let source = ConfigSource::find(files, None, environment, &mut diagnostics);
-    let api = api_versions(source.raw.api, &ServeArgs::default(), environment, &mut diagnostics);
+    let settings = Settings::of(&ServeArgs::default(), environment);
+    let source = ConfigSource::find(files, &settings, environment, &mut diagnostics);
+    let api = api_versions(source.raw.api, &settings, &mut diagnostics);
     diagnostics.finish(api)
 }
 
@@ -285,25 +286,25 @@ impl Config {
     /// Every error in them.
     pub fn load(arguments: &ServeArgs, environment: &Environment) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
-        let mut source =
-            ConfigSource::find(&arguments.files, arguments.profile.as_deref(), environment, &mut diagnostics);
+        let settings = Settings::of(arguments, environment);
+        let mut source = ConfigSource::find(&arguments.files, &settings, environment, &mut diagnostics);
         source.notes.extend(source::check_variables(environment, &mut diagnostics));
-        let upstream = diagnostics.ok(upstream(arguments, environment, &source));
-        let raw = raw_listeners(arguments, environment, &source, &mut diagnostics);
+        let upstream = diagnostics.ok(upstream(&settings, environment, &source));
+        let raw = raw_listeners(&settings, environment, &source, &mut diagnostics);
         check_addresses(upstream.as_ref(), &raw, &mut diagnostics);
         check_connections(&source.raw, &raw, &mut diagnostics);
-        let files = file_set(&source, &raw, &arguments.files);
+        let files = file_set(&source, &raw, &settings);
         let limits = source.raw.limits;
-        let (listeners, wrong) = Filters::during(&source.filter_sources(&arguments.files), |filters| {
-            let profile = default_profile(arguments);
+        let (listeners, wrong) = Filters::during(&source.filter_sources(&settings), |filters| {
+            let profile = default_profile(&settings);
             let mut policies = Policies { filters, limits, known: BTreeMap::new() };
-            compile(raw, &profile, &arguments.hosts, &mut policies, &mut diagnostics)
+            compile(raw, &profile, &settings.hosts, &mut policies, &mut diagnostics)
         });
         // Filters that are valid only in part serve nobody: the rest has been reported.
         let listeners = diagnostics.ok(wrong.finish(listeners)).flatten();
         let startup = Startup { run_as: source.compat.as_ref().and_then(|compat| compat.run_as), notes: source.notes };
         let (timeouts, keepalive) = (source.raw.timeouts, source.raw.keepalive);
-        let api = api_versions(source.raw.api, arguments, environment, &mut diagnostics).range;
+        let api = api_versions(source.raw.api, &settings, &mut diagnostics).range;
         let config = upstream.zip(listeners);
         let config = config.map(|(upstream, listeners)| Self {
             upstream,
@@ -320,31 +321,23 @@ impl Config {
 }
 
 /// The files that the configuration is read from.
-fn file_set(source: &ConfigSource, listeners: &[RawListener], arguments: &ConfigFiles) -> ConfigFileSet {
+fn file_set(source: &ConfigSource, listeners: &[RawListener], settings: &Settings) -> ConfigFileSet {
     let of_tls = listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.files);
     let files = source.file.iter().chain(of_tls).cloned().collect();
-    let folders = source.raw.filters.iter().chain(&arguments.filters).cloned().collect();
+    let folders = source.raw.filters.iter().chain(&settings.filters).cloned().collect();
     ConfigFileSet::new(files, folders, !source.raw.unwatched)
 }
 
-/// The API versions that clients may use: each of the argument, else of the variable, else of the file.
-fn api_versions(
-    of_file: ConfiguredApi,
-    arguments: &ServeArgs,
-    environment: &Environment,
-    diagnostics: &mut Diagnostics,
-) -> ConfiguredApi {
-    let variable = environment.variables.get(API).into_iter().flat_map(|text| text.split(','));
-    let variable = variable.filter(|text| !text.trim().is_empty()).map(|text| (text, Location::file(API)));
-    let argument = arguments.api.iter().map(|text| (text.as_str(), Location::file("--api")));
-    let texts: Vec<(&str, Location)> = variable.chain(argument).collect();
+/// The API versions that clients may use: each of the settings, else of the file.
+fn api_versions(of_file: ConfiguredApi, settings: &Settings, diagnostics: &mut Diagnostics) -> ConfiguredApi {
+    let texts: Vec<(&str, Location)> = settings.api.iter().map(|(text, at)| (text.as_str(), at.clone())).collect();
     raw::api_of_texts(of_file, &texts, diagnostics)
 }
 
-/// The address of the engine: of the argument, else of the file, else of `DOCKER_HOST`, else the default.
-fn upstream(arguments: &ServeArgs, environment: &Environment, source: &ConfigSource) -> Result<Address, Diagnostics> {
-    let address = match (&arguments.upstream, &source.raw.upstream, &environment.docker_host) {
-        (Some(text), ..) => raw::address(text, &Location::file("--upstream")),
+/// The address of the engine: of the settings, else of the file, else of `DOCKER_HOST`, else the default.
+fn upstream(settings: &Settings, environment: &Environment, source: &ConfigSource) -> Result<Address, Diagnostics> {
+    let address = match (&settings.upstream, &source.raw.upstream, &environment.docker_host) {
+        (Some((text, location)), ..) => raw::address(text, location),
         (None, Some(address), _) => Ok(address.clone()),
         (None, None, Some(text)) => raw::address(&text.to_string_lossy(), &Location::file("DOCKER_HOST")),
         (None, None, None) => raw::address(DEFAULT_UPSTREAM, &Location::file("the default engine")),
@@ -352,29 +345,29 @@ fn upstream(arguments: &ServeArgs, environment: &Environment, source: &ConfigSou
     Ok(address?)
 }
 
-/// The listeners of the arguments, else of the file or variables. There are default listeners if there is no file.
+/// The listeners of the settings, else of the file or the variables of another proxy. There are default listeners if none of them
+/// says anything about listeners.
 fn raw_listeners(
-    arguments: &ServeArgs,
+    settings: &Settings,
     environment: &Environment,
     source: &ConfigSource,
     diagnostics: &mut Diagnostics,
 ) -> Vec<RawListener> {
-    if !arguments.listen.is_empty() {
-        let location = Location::file("--listen");
-        let profile = source.compat.as_ref().map(|compat| (compat.profile_name(), location.clone()));
-        let addresses = arguments.listen.iter().filter_map(|text| diagnostics.ok(raw::address(text, &location)));
-        return addresses
-            .map(|address| RawListener { profile: profile.clone(), ..RawListener::at(address, location.clone()) })
-            .collect();
+    if !settings.listen.is_empty() {
+        let listener = |(text, location): &(String, Location)| {
+            let profile = source.compat.as_ref().map(|compat| (compat.profile_name(), location.clone()));
+            let address = diagnostics.ok(raw::address(text, location))?;
+            Some(RawListener { profile, ..RawListener::at(address, location.clone()) })
+        };
+        return settings.listen.iter().filter_map(listener).collect();
     }
-    match &source.file {
+    match &source.raw.listeners_location {
         _ if !source.raw.listeners.is_empty() => source.raw.listeners.clone(),
+        // A file that could not be read has been reported.
         None => default_listeners(environment),
-        Some(file) => {
-            // A file that could not be read has been reported.
+        Some(location) => {
             if diagnostics.is_empty() {
-                let location = Location::file(&file.display().to_string());
-                diagnostics.report(&location, "no listeners, expected at least one");
+                diagnostics.report(location, "no listeners, expected at least one");
             }
             Vec::new()
         }
@@ -398,9 +391,9 @@ fn default_listeners(environment: &Environment) -> Vec<RawListener> {
 }
 
 /// The profile of listeners that name none; no location if it is the default.
-fn default_profile(arguments: &ServeArgs) -> (String, Option<Location>) {
-    match &arguments.profile {
-        Some(name) => (name.clone(), Some(Location::file("--profile"))),
+fn default_profile(settings: &Settings) -> (String, Option<Location>) {
+    match &settings.profile {
+        Some((name, location)) => (name.clone(), Some(location.clone())),
         None => (DEFAULT_PROFILE.to_owned(), None),
     }
 }
@@ -690,6 +683,52 @@ mod tests {
     }
 
     #[test]
+    fn what_a_file_leaves_out_variables_or_the_defaults_say() {
+        let folder = std::env::temp_dir().join(format!("dockveil-parts-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("dockveil.yaml");
+        let load = |text: &str, variables: &[(&'static str, &'static str)]| {
+            std::fs::write(&path, text).unwrap();
+            let files = ConfigFiles { config: Some(path.clone()), ..ConfigFiles::default() };
+            let environment = Environment {
+                runtime_directory: Some("/run/user/1".into()),
+                variables: variables.iter().copied().collect(),
+                ..Environment::default()
+            };
+            let config = Config::load(&ServeArgs { files, ..ServeArgs::default() }, &environment);
+            config.map_err(|errors| errors.to_string()).map(|config| {
+                let listeners = config.listeners.iter();
+                let listeners = listeners.map(|one| format!("{} {}", one.address, one.policy.name()));
+                (config.upstream.to_string(), listeners.collect::<Vec<_>>())
+            })
+        };
+        let defaults = |profile: &str| {
+            ["unix:///run/user/1/dockveil/docker.sock", "tcp://127.0.0.1:2375"]
+                .map(|address| format!("{address} {profile}"))
+        };
+        let (upstream, listeners) = load("upstream: unix:///u\n", &[]).unwrap();
+        assert_eq!((upstream.as_str(), listeners), ("unix:///u", defaults("dashboard").to_vec()));
+        let own = "profiles: [{profile: own, allow: [Ping]}]\n";
+        let (_, listeners) = load(own, &[("DOCKVEIL_PROFILE", "own")]).unwrap();
+        assert_eq!(listeners, defaults("own"));
+        let both = "upstream: unix:///u\nlisteners: [{listen: unix:///f}]\n";
+        let variables = [
+            ("DOCKVEIL_UPSTREAM", "unix:///v"),
+            ("DOCKVEIL_LISTEN", "unix:///a,unix:///b"),
+            ("DOCKVEIL_PROFILE", "mcp"),
+        ];
+        let (upstream, listeners) = load(both, &variables).unwrap();
+        assert_eq!((upstream.as_str(), listeners), ("unix:///v", vec!["unix:///a mcp".into(), "unix:///b mcp".into()]));
+        for text in ["listeners: []\n", "listeners:\n"] {
+            let error = load(text, &[]).unwrap_err();
+            assert!(error.contains("dockveil.yaml:1:"), "{text}: {error}");
+        }
+        let error = load("", &[("DOCKVEIL_LISTEN", "nowhere"), ("DOCKVEIL_PROFILE", "own")]).unwrap_err();
+        assert!(error.contains("DOCKVEIL_LISTEN: "), "{error}");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
     fn an_argument_and_a_variable_replace_the_api_versions_of_the_file() {
         let range = |min: &str, max: &str, pin: &str| {
             let version = |text: &str| text.parse::<ApiVersion>().unwrap();
@@ -697,13 +736,13 @@ mod tests {
         };
         let newest = ApiVersion::NEWEST.to_string();
         let found = |file: ApiRange, variable: &str, argument: &str| {
-            let variables = [(API, variable)].into_iter().filter(|(_, text)| !text.is_empty()).collect();
+            let variables = [("DOCKVEIL_API", variable)].into_iter().filter(|(_, text)| !text.is_empty()).collect();
             let environment = Environment { variables, ..Environment::default() };
             let api = argument.split(',').filter(|text| !text.is_empty()).map(str::to_owned).collect();
             let mut diagnostics = Diagnostics::default();
             let arguments = ServeArgs { api, ..ServeArgs::default() };
             let file = ConfiguredApi { range: file, ..ConfiguredApi::default() };
-            let found = api_versions(file, &arguments, &environment, &mut diagnostics);
+            let found = api_versions(file, &Settings::of(&arguments, &environment), &mut diagnostics);
             if diagnostics.is_empty() { Ok(found.range) } else { Err(diagnostics.to_string()) }
         };
         let file = range("1.30", "1.44", "1.41");

@@ -19,6 +19,8 @@ pub(super) const CONNECTIONS: std::ops::RangeInclusive<usize> = 1..=1_000_000;
 pub(super) struct RawConfig {
     pub(super) upstream: Option<Address>,
     pub(super) listeners: Vec<RawListener>,
+    /// Where `listeners` is.
+    pub(super) listeners_location: Option<Location>,
     /// Directories of filter files.
     pub(super) filters: Vec<PathBuf>,
     /// Profiles inside the file.
@@ -79,6 +81,7 @@ impl RawConfig {
         let Some(members) = diagnostics.members(&node, "a configuration", &keys) else { return Self::default() };
         let upstream = members.get("upstream").and_then(|node| diagnostics.ok(address_of(node)));
         let mut listeners = Vec::new();
+        let listeners_location = members.get_or_empty("listeners").map(|node| node.location.clone());
         let folder = path.parent().unwrap_or(Path::new("."));
         if let Some(list) = members.get("listeners").and_then(|node| diagnostics.ok(node.list("a list of listeners"))) {
             listeners.extend(list.iter().filter_map(|node| listener(node, folder, diagnostics)));
@@ -97,6 +100,7 @@ impl RawConfig {
         Self {
             upstream,
             listeners,
+            listeners_location,
             filters,
             profiles,
             limits,

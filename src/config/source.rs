@@ -6,6 +6,7 @@ use super::compat::{self, Choice, Compat, RunAs};
 use super::filters::FilterSources;
 use super::note::Note;
 use super::raw::{RawConfig, RawListener};
+use super::settings::Settings;
 use crate::cli::{self, ConfigFiles, Environment};
 use crate::socket::{Address, SocketOwner};
 use crate::yaml::{Diagnostics, Location, nearest};
@@ -29,11 +30,12 @@ impl ConfigSource {
     /// default file.
     pub(super) fn find(
         files: &ConfigFiles,
-        profile: Option<&str>,
+        settings: &Settings,
         environment: &Environment,
         diagnostics: &mut Diagnostics,
     ) -> Self {
         let compat = diagnostics.ok(Compat::find(environment)).flatten();
+        let profile = settings.profile.as_ref().map(|(name, _)| name.as_str());
         let named = files.config.as_ref().or(environment.config.as_ref());
         let preferred = named.map(|file| file.display().to_string()).or(profile.map(ToOwned::to_owned));
         let mut notes = Vec::new();
@@ -69,9 +71,9 @@ impl ConfigSource {
         Self { file: None, raw: raw_config(&compat), compat: Some(compat), hinted: None, notes }
     }
 
-    /// Where its filters come from, with those of the arguments.
-    pub(super) fn filter_sources(&self, files: &ConfigFiles) -> FilterSources {
-        let folders = self.raw.filters.iter().chain(&files.filters).cloned().collect();
+    /// Where its filters come from, with those of the settings.
+    pub(super) fn filter_sources(&self, settings: &Settings) -> FilterSources {
+        let folders = self.raw.filters.iter().chain(&settings.filters).cloned().collect();
         FilterSources {
             folders,
             profiles: self.raw.profiles.clone(),
@@ -87,20 +89,18 @@ impl FilterSources {
     /// Every error in them.
     pub fn find(files: &ConfigFiles, environment: &Environment) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
-        let source = ConfigSource::find(files, None, environment, &mut diagnostics);
-        diagnostics.finish(source.filter_sources(files))
+        let settings = Settings::of_files(files, environment);
+        let source = ConfigSource::find(files, &settings, environment, &mut diagnostics);
+        diagnostics.finish(source.filter_sources(&settings))
     }
 }
 
-/// Reports variables that have our prefix and misspell one of ours, or name an argument: what they should say is not in effect.
-/// Others are noted. Kubernetes makes such variables for a service called `dockveil`.
+/// Reports variables that have our prefix and misspell one of ours: what they should say is not in effect. Others are noted. Kubernetes makes such variables for a service called `dockveil`.
 pub(super) fn check_variables(environment: &Environment, diagnostics: &mut Diagnostics) -> Vec<Note> {
-    const ARGUMENTS: [&str; 5] = ["FILTERS", "HOSTS", "LISTEN", "PROFILE", "UPSTREAM"];
     let mut notes = Vec::new();
     for name in environment.variables.names() {
         let Some(rest) = name.strip_prefix(cli::PREFIX).filter(|rest| !cli::VARIABLES.contains(rest)) else { continue };
         let expected = match nearest(rest, cli::VARIABLES) {
-            _ if ARGUMENTS.contains(&rest) => format!("use the argument --{}", rest.to_ascii_lowercase()),
             Some(near) => format!("did you mean {}{near}?", cli::PREFIX),
             None => {
                 notes.push(Note::Unknown(name.to_owned()));

@@ -439,7 +439,7 @@ fn errors_name_the_variable_and_end_with_78() {
         ("LOG_LEVEL", "loud"),
         ("ALLOW_STRAT", "1"),
         ("DOCKVEIL_SHOWS", "all"),
-        ("DOCKVEIL_PROFILE", "mcp"),
+        ("DOCKVEIL_PROFIL", "mcp"),
     ];
     let ended = command(&variables, &[]).output().unwrap();
     let said = String::from_utf8(ended.stderr).unwrap();
@@ -448,7 +448,7 @@ fn errors_name_the_variable_and_end_with_78() {
         "LOG_LEVEL: found \"loud\"",
         "ALLOW_STRAT: unknown variable, did you mean ALLOW_START?",
         "DOCKVEIL_SHOWS: unknown variable, did you mean DOCKVEIL_SHOW?",
-        "DOCKVEIL_PROFILE: unknown variable, use the argument --profile",
+        "DOCKVEIL_PROFIL: unknown variable, did you mean DOCKVEIL_PROFILE?",
     ] {
         assert!(said.contains(expected), "{expected}: {said}");
     }
