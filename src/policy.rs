@@ -144,7 +144,7 @@ pub enum Denial {
     Unlimited(ObjectKind),
     /// The profile allows the operation for other objects only.
     Bound,
-    /// The request is about all tags of a name, and the profile shows only some images.
+    /// The request is about all tags of a name, and the profile limits the operation to some images.
     AllTags,
 }
 
@@ -172,7 +172,7 @@ impl Denial {
                     "denied by policy: the profile shows only some {kind}, and this operation is not limited to them"
                 ));
             }
-            Self::AllTags => "denied by policy: the profile shows only some images, name one tag",
+            Self::AllTags => "denied by policy: the profile limits this operation to some images, name one tag",
             Self::Bound => {
                 "denied by policy: the profile allows this operation for some objects only, not for this one"
             }

@@ -100,6 +100,7 @@ fn main() -> ExitCode {
             lookup::TESTS,
             memory::TESTS,
             objects::TESTS,
+            objects::table::TESTS,
             objects::writes::TESTS,
             objects::leaks::TESTS,
             profiles::TESTS,

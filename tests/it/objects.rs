@@ -4,6 +4,7 @@ mod engine;
 mod filters;
 pub(crate) mod leaks;
 mod requests;
+pub(crate) mod table;
 mod world;
 pub(crate) mod writes;
 

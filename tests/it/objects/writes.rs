@@ -407,50 +407,53 @@ fn a_prune_removes_what_is_visible() {
     }
 }
 
-fn an_image_is_pushed_and_tagged_by_the_name_that_was_checked() {
+/// An engine with two images of one name, of which one tag is secret.
+fn of_images(asked: &str) -> Reply {
     let image = |number: usize, tags: &[&str]| json!({"Id": format!("sha256:{}", number.to_string().repeat(64)), "RepoTags": tags});
     let images = [image(1, &["shop:1"]), image(2, &["shop:secret", "shop:latest"])];
-    let stage = Stage::answering(&format!("{OPEN}images: {{only: [{{reference: \"shop:1\"}}]}}\n"), move |asked| {
-        let (method, target) = asked.split_once(' ').unwrap();
-        let path = target.split([' ', '?']).next().unwrap().split('/').skip(2).collect::<Vec<_>>();
-        let find = |name: &str| {
-            let is_it = |image: &&Value| {
-                let tags = image["RepoTags"].as_array().unwrap();
-                let name = if name.contains(':') { name.to_owned() } else { format!("{name}:latest") };
-                tags.contains(&json!(name)) || image["Id"] == json!(name)
-            };
-            images.iter().find(is_it).cloned()
-        };
-        match (method, path.as_slice()) {
-            ("GET", ["images", "json"]) => daemon::json(&json!(images).to_string()),
-            ("GET", ["images", name, "json"]) => match find(name) {
-                Some(image) => daemon::json(&image.to_string()),
-                None => daemon::with_status("404 Not Found", r#"{"message":"No such image: canary"}"#),
-            },
-            (_, ["images", _, "push"]) => daemon::json("{}\n"),
-            _ => daemon::with_status("201 Created", ""),
-        }
-    });
-    let send = |method: &str, target: &str| {
-        let answer = stage.ask(0, &request(method, target));
+    let (method, target) = asked.split_once(' ').unwrap();
+    let path = target.split([' ', '?']).next().unwrap().split('/').skip(2).collect::<Vec<_>>();
+    let is_called = |image: &&Value, name: &str| {
+        let name = if name.contains(':') { name.to_owned() } else { format!("{name}:latest") };
+        image["RepoTags"].as_array().unwrap().contains(&json!(name)) || image["Id"] == json!(name)
+    };
+    match (method, path.as_slice()) {
+        ("GET", ["images", "json"]) => daemon::json(&json!(images).to_string()),
+        ("GET", ["images", name, "json"]) => match images.iter().find(|image| is_called(image, name)) {
+            Some(image) => daemon::json(&image.to_string()),
+            None => daemon::with_status("404 Not Found", r#"{"message":"No such image: canary"}"#),
+        },
+        (_, ["images", _, "push"]) => daemon::json("{}\n"),
+        _ => daemon::with_status("201 Created", ""),
+    }
+}
+
+fn an_image_is_pushed_and_tagged_by_the_name_that_was_checked() {
+    const SHOP: &str = "{only: [{reference: \"shop:1\"}]}";
+    let some = Stage::answering(&format!("{OPEN}images: {SHOP}\n"), of_images);
+    let bound = Stage::answering(&format!("allow: [ImageList, {{ImagePush: {SHOP}}}]\nshow: all\n"), of_images);
+    let send = |stage: &Stage, target: &str| {
+        let answer = stage.ask(0, &request("POST", target));
         (status(&answer), answer)
     };
-    assert_eq!(send("POST", "/images/shop/push?tag=1").0, 200);
-    assert_eq!(written(&stage).pop().unwrap(), "/v1.51/images/shop:1/push?tag=1");
-    assert_eq!(send("POST", "/images/shop:1/tag?repo=new&tag=2").0, 201);
-    let before = written(&stage).len();
-    for (method, target) in [
-        ("POST", "/images/shop/push?tag=secret"),
-        ("POST", "/images/shop:1/push?tag=secret"),
-        ("POST", "/images/shop:secret/tag?repo=new"),
+    assert_eq!(send(&some, "/images/shop:1/tag?repo=new&tag=2").0, 201);
+    assert_eq!(send(&bound, "/images/shop/push?tag=1").0, 200);
+    assert_eq!(written(&bound).pop().unwrap(), "/v1.51/images/shop:1/push?tag=1");
+    for (stage, target, expected) in [
+        (&some, "/images/shop:secret/tag?repo=new", 404),
+        (&bound, "/images/shop/push?tag=secret", 403),
+        // The tag in the query counts.
+        (&bound, "/images/shop:1/push?tag=secret", 403),
     ] {
-        let (code, answer) = send(method, target);
-        assert_eq!((code, answer), send(method, &target.replace("secret", "absent")), "{target}");
-        assert_eq!(code, 404, "{target}");
+        let before = written(stage).len();
+        let refused = send(stage, target);
+        assert_eq!(refused, send(stage, &target.replace("secret", "absent")), "{target}");
+        assert_eq!((refused.0, written(stage).len()), (expected, before), "{target}");
     }
     // Without a tag, all images of the name go to the registry.
-    assert_eq!(send("POST", "/images/shop/push").0, 403);
-    assert_eq!(written(&stage).len(), before);
+    let (code, answer) = send(&bound, "/images/shop/push");
+    assert!(code == 403 && answer.contains("without a tag"), "{answer}");
+    assert_eq!(send(&some, "/images/shop/push?tag=1").0, 403);
 }
 
 /// Hidden ones with the same name, or an id that begins alike, do not make a name ambiguous.

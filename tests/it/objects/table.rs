@@ -1,0 +1,70 @@
+//! The table of what happens to each operation under a profile that shows only some objects, in `docs/objects.md`.
+
+use std::fmt::Write as _;
+
+use dockveil::api::objects::{ObjectKind, objects_of};
+use dockveil::api::{OPERATIONS, Operation};
+use dockveil::policy::Policy;
+
+use super::{OPEN, policy};
+use crate::harness::{Test, tests};
+use crate::support::generated;
+
+pub(crate) const TESTS: &[Test] = tests![the_table_says_what_happens_to_each_operation];
+
+const HEAD: &str = "# What happens to each operation where only some objects are shown
+
+A profile can show [only some objects](profiles.md#only-some-objects). Each column is about a profile that selects objects of this kind
+by a label, and shows all others. A test writes this file from `filters/objects.yaml` and `filters/bodies.yaml`.
+
+| word | meaning |
+|---|---|
+| one | the path names an object, and one that is hidden is absent |
+| query | a parameter names a container, and one that is hidden is absent |
+| body | every name in the body is looked up, and what reaches the host is denied |
+| answer | the answer has no trace of hidden objects |
+| labels | the engine is told the labels of what it may touch; without such labels, denied |
+| denied | the operation is not limited to visible objects, or tells of others; `dockveil explain` says why |
+
+";
+
+/// What happens to an operation under a profile that restricts objects of one kind.
+fn cell(operation: &Operation, kind: ObjectKind, policy: &Policy) -> String {
+    if policy.unlimited().any(|(denied, _)| denied.id == operation.id) {
+        return "denied".to_owned();
+    }
+    let objects = objects_of(operation).unwrap().unwrap();
+    let body = policy.body(operation).is_some_and(|body| body.kinds().contains(&kind));
+    let words = [
+        (objects.path.is_some_and(|path| path.kind() == kind), "one"),
+        (objects.query.is_some() && kind == ObjectKind::Container, "query"),
+        (body, "body"),
+        (objects.prune == Some(kind), "labels"),
+        (objects.answer.is_some_and(|answer| policy.visibility().changes(answer)), "answer"),
+    ];
+    words.iter().filter(|(is_so, _)| *is_so).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
+}
+
+fn the_table_says_what_happens_to_each_operation() {
+    let kinds = ObjectKind::ALL;
+    let policies = kinds.map(|kind| policy(&format!("profile: p\n{OPEN}{}: {{only: [{{label: a}}]}}\n", kind.key())));
+    let mut text = HEAD.to_owned();
+    let row = |text: &mut String, cells: &[String]| writeln!(text, "| {} |", cells.join(" | ")).unwrap();
+    let head: Vec<String> = ["operation"].into_iter().chain(kinds.map(ObjectKind::key)).map(str::to_owned).collect();
+    row(&mut text, &head);
+    writeln!(text, "|{}", "---|".repeat(head.len())).unwrap();
+    let mut untouched = Vec::new();
+    for operation in OPERATIONS {
+        let cells: Vec<String> =
+            kinds.iter().zip(&policies).map(|(kind, policy)| cell(operation, *kind, policy)).collect();
+        if cells.iter().all(String::is_empty) {
+            untouched.push(operation.id);
+            continue;
+        }
+        row(&mut text, &[vec![operation.id.to_owned()], cells].concat());
+    }
+    assert!(untouched.len() > 20 && untouched.len() < OPERATIONS.len() / 2, "{}", untouched.len());
+    let others = generated::wrapped(untouched.into_iter());
+    writeln!(text, "\nThese are about none of these objects:\n{}", others.trim_end()).unwrap();
+    generated::check("docs/objects.md", &text);
+}
