@@ -167,6 +167,9 @@ impl ListenerProxies {
         mut caller: Caller,
         slot: &Arc<ConnectionSlot>,
     ) -> (&Arc<Proxy>, ClientPlace, Caller) {
+        if caller.groups.is_empty() && self.lines.iter().any(|(rule, _)| rule.selector.gid.is_some()) {
+            caller.groups = socket.peer_groups();
+        }
         let mut chosen = self.find(&caller);
         if let (ChosenLine::Unknown(_), CallingContainer::Unasked) = (chosen, &caller.container) {
             caller.container = self.ask(socket, &caller).await;
@@ -227,9 +230,6 @@ impl ListenerProxies {
         let settings = &self.settings;
         let socket = Socket::accepted(accepted, settings.keepalive)?;
         let mut caller = Caller::from(socket.peer());
-        if self.lines.iter().any(|(rule, _)| rule.selector.gid.is_some()) {
-            caller.groups = socket.peer_groups();
-        }
         match (&self.tls, socket) {
             (None, socket) => Ok(Some((socket, caller, None))),
             (Some(tls), Socket::Tcp(socket)) => match tls::accept(tls, socket, settings.timeouts.head, slot).await {
