@@ -6,6 +6,7 @@ use super::Outcome;
 use crate::cli::{ConfigFiles, Environment, MigrateArgs, ServeArgs};
 use crate::command::{CommandError, migrate};
 use crate::config::Config;
+use crate::policy::Policy;
 use crate::schema::Class;
 
 /// What an input says that opens a write: a method, a variable, a rule for every method, or a proxy that opens some by itself or by
@@ -61,8 +62,6 @@ pub(super) fn what_is_written_loads_and_opens_nothing_new(bytes: &[u8]) -> Outco
     let config = loaded(&written);
     assert!(!config.listeners.is_empty(), "a listener: {written}");
     for listener in &config.listeners {
-        assert!(listener.policy.name().starts_with("migrated"), "a profile that is written: {written}");
-        assert!(!listener.policy.shows(Class::Secret), "nothing secret is shown: {written}");
         assert!(listener.origins.is_empty(), "no web page is let in: {written}");
         // Where names are listed, loopback names are among them, and otherwise only names of the input.
         if !listener.hosts.is_empty() {
@@ -71,16 +70,25 @@ pub(super) fn what_is_written_loads_and_opens_nothing_new(bytes: &[u8]) -> Outco
             let named = |name: &&String| !is_own(name) && !is_said(text, &[&name.to_lowercase()]);
             assert!(listener.hosts.iter().find(named).is_none(), "nobody is let in by a name of our own: {written}");
         }
-        for operation in listener.policy.operations() {
-            let word = operation.template.split('/').nth(1).unwrap_or_default();
-            let is_named = UNNAMED.contains(&word) || is_said(text, &[word]);
-            assert!(is_named || is_said(text, &BROAD), "{} is opened and not named: {written}", operation.id);
-        }
-        for operation in listener.policy.operations().filter(|operation| operation.mutating) {
-            assert!(is_said(text, &WRITING), "{} is opened: {written}", operation.id);
-        }
+        // Of everybody, or of each client that is listed.
+        assert!(listener.policies().next().is_some(), "somebody is served: {written}");
+        listener.policies().for_each(|policy| opens_nothing_new(policy, text, &written));
     }
     Outcome::Accepted
+}
+
+/// Checks what the clients of one profile may do.
+fn opens_nothing_new(policy: &Policy, text: &str, written: &str) {
+    assert!(policy.name().starts_with("migrated"), "a profile that is written: {written}");
+    assert!(!policy.shows(Class::Secret), "nothing secret is shown: {written}");
+    for operation in policy.operations() {
+        let word = operation.template.split('/').nth(1).unwrap_or_default();
+        let is_named = UNNAMED.contains(&word) || is_said(text, &[word]);
+        assert!(is_named || is_said(text, &BROAD), "{} is opened and not named: {written}", operation.id);
+    }
+    for operation in policy.operations().filter(|operation| operation.mutating) {
+        assert!(is_said(text, &WRITING), "{} is opened: {written}", operation.id);
+    }
 }
 
 /// The configuration that a text is, read from a file as `check` reads it.
