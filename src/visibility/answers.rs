@@ -278,9 +278,9 @@ impl ObjectView {
     }
 
     fn usage(&self, usage: &mut Map<String, Value>) {
-        self.usage_of_images(usage);
+        self.usage_of(ObjectKind::Image, usage, ("Images", "ImageUsage"), |image| self.image(image));
         self.usage_of_containers(usage);
-        self.usage_of_volumes(usage);
+        self.usage_of(ObjectKind::Volume, usage, ("Volumes", "VolumeUsage"), |volume| self.volume(volume));
         if self.visibility.restricts(ObjectKind::Image) {
             usage.remove("LayersSize");
             usage.remove("BuilderSize");
@@ -290,18 +290,26 @@ impl ObjectView {
         }
     }
 
-    fn usage_of_images(&self, usage: &mut Map<String, Value>) {
-        for_each_list(usage, "Images", "ImageUsage", |images| {
-            images.retain_mut(|image| {
-                let is_visible = self.shows_value(ObjectKind::Image, image);
-                if let Value::Object(image) = image {
-                    self.image(image);
+    /// Images or volumes in disk usage, each `forgotten` as far as it tells of containers. `old` and `new` are where old and new
+    /// versions of the API have them.
+    fn usage_of(
+        &self,
+        kind: ObjectKind,
+        usage: &mut Map<String, Value>,
+        (old, new): (&str, &str),
+        forgotten: impl Fn(&mut Map<String, Value>),
+    ) {
+        for_each_list(usage, old, new, |objects| {
+            objects.retain_mut(|object| {
+                let is_visible = self.shows_value(kind, object);
+                if let Value::Object(object) = object {
+                    forgotten(object);
                 }
                 is_visible
             });
         });
-        if self.visibility.restricts(ObjectKind::Image) || self.visibility.restricts(ObjectKind::Container) {
-            forget_totals(usage, "ImageUsage");
+        if self.visibility.restricts(kind) || self.visibility.restricts(ObjectKind::Container) {
+            forget_totals(usage, new);
         }
     }
 
@@ -319,21 +327,6 @@ impl ObjectView {
             });
         });
         forget_totals(usage, "ContainerUsage");
-    }
-
-    fn usage_of_volumes(&self, usage: &mut Map<String, Value>) {
-        for_each_list(usage, "Volumes", "VolumeUsage", |volumes| {
-            volumes.retain_mut(|volume| {
-                let is_visible = self.shows_value(ObjectKind::Volume, volume);
-                if let Value::Object(volume) = volume {
-                    self.volume(volume);
-                }
-                is_visible
-            });
-        });
-        if self.visibility.restricts(ObjectKind::Volume) || self.visibility.restricts(ObjectKind::Container) {
-            forget_totals(usage, "VolumeUsage");
-        }
     }
 }
 
