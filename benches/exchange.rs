@@ -4,7 +4,8 @@
 //! cargo bench --bench exchange [-- [PART…] [--runs N] [--binary FILE] [--beside FILE] [--haproxy FILE]]
 //! ```
 //!
-//! A PART is (a piece of) `ping`, `inspect`, `list`, `large`, `logs`, `events`, `idle`, `leave` or `start`; none means all.
+//! A PART is (a piece of) `ping`, `inspect`, `list`, `large`, `logs`, `events`, `idle`, `leave`, `start` or `objects`; none means
+//! all. `objects` measures a profile that shows every second container beside the same one that shows all.
 //! `--binary` measures another build, such as the static one. `--beside` measures a second build of dockveil in the same
 //! rounds of `ping`, `inspect` and `list`: a change is judged by the ratio within one run. Sockets are in a temporary
 //! folder and on loopback. The run ends by itself, within [`LIMIT`], and ends only what it started.
@@ -33,11 +34,14 @@ use std::time::{Duration, Instant};
 use support::engine;
 use support::figures::{self, Figures, Goal};
 use support::load;
+use support::objects;
 use support::process::{self, Folder, Process, ourselves};
 use support::wire::Location;
 
 /// When a run is ended that does not end by itself.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(360);
+/// Requests for each of the two whose latencies are compared. Each takes a tick of 10 ms.
+const LATENCIES: u64 = 10_000;
 /// Requests before a measurement, to warm up.
 const WARM: u64 = 400;
 /// The limit of descriptors for each process.
@@ -54,6 +58,10 @@ about: Shows everything, to tell what hiding costs.
 allow: [Ping, SystemVersion, ContainerList, ContainerInspect, ContainerStats, ContainerLogs, SystemEvents]
 show: all
 ";
+
+/// The profile of the part about objects, and what is added to show some containers.
+const OBJECTS: &str = "allow: [SystemDataUsage]\nevents: filtered\n";
+const SOME: &str = "containers: {only: [{label: bench.show}]}\n";
 
 /// What a proxy logs.
 #[derive(Clone, Copy)]
@@ -127,6 +135,7 @@ impl Arguments {
 fn main() -> Result<(), Failed> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
+        Some("__objects") => return Ok(objects::run(Path::new(&arguments[1]), arguments[2].parse()?)?),
         Some("__engine") => return Ok(engine::run(Path::new(&arguments[1]))?),
         Some("__load") => return Ok(load::run(&arguments[1..])?),
         _ => {}
@@ -146,7 +155,7 @@ fn main() -> Result<(), Failed> {
     let mut engine = Process::start(&mut ourselves("__engine", &[&bench.engine.to_string_lossy()]))?;
     engine.first_answer(&bench.engine)?;
 
-    let all: [(&str, Part); 9] = [
+    let all: [(&str, Part); 10] = [
         ("ping", Bench::ping),
         ("inspect", Bench::inspect),
         ("list", Bench::list),
@@ -156,6 +165,7 @@ fn main() -> Result<(), Failed> {
         ("idle", Bench::idle),
         ("leave", Bench::leave),
         ("start", Bench::start),
+        ("objects", Bench::objects),
     ];
     let start = Instant::now();
     for (name, part) in all {
@@ -404,6 +414,146 @@ impl Bench {
     }
 }
 
+/// Some containers beside all.
+impl Bench {
+    /// Requests to engines with few and with many containers, of which every second one is hidden: CPU time beside that of the
+    /// same profile without `containers`, and requests of the engine. How long hidden and absent ones take. Memory.
+    fn objects(&mut self) -> Result<(), Failed> {
+        for count in [10, 1_000] {
+            let (_engine, path) = self.hiding_engine(count)?;
+            let peer = self.some_and_all(&path)?;
+            let lists = if count == 10 { 4_000 } else { 80 };
+            let (visible, hidden) = (objects::name(2), objects::name(3));
+            let inspect = |name: &str| format!("/containers/{name}/json");
+            for (name, target, total, status) in [
+                ("list", "/containers/json".to_owned(), lists, [200, 200]),
+                ("inspect visible", inspect(&visible), 8_000, [200, 200]),
+                ("inspect hidden", inspect(&hidden), 8_000, [404, 200]),
+                ("inspect absent", inspect("absent"), 8_000, [404, 404]),
+                ("system/df", "/system/df".to_owned(), lists, [200, 200]),
+                ("events line", "/events?since=20000".to_owned(), 4, [200, 200]),
+            ] {
+                let lines = if name == "events line" { 20_000.0 } else { 1.0 };
+                self.some_beside_all(
+                    &format!("objects/{count}/{name}"),
+                    &peer,
+                    &path,
+                    (&target, total, status),
+                    lines,
+                )?;
+            }
+            if count == 10 {
+                self.hidden_beside_absent(&peer.unix)?;
+            }
+        }
+        self.known_containers()
+    }
+
+    /// CPU time for each request, or each line of one, and requests of the engine for each.
+    fn some_beside_all(
+        &mut self,
+        name: &str,
+        peer: &Peer,
+        engine: &Path,
+        (target, total, status): (&str, u64, [u64; 2]),
+        lines: f64,
+    ) -> Result<(), Failed> {
+        let process = peer.process.as_ref().ok_or("no process")?;
+        let locations = [peer.unix.clone(), peer.relay.clone().ok_or("no second listener")?];
+        let (mut costs, mut asked) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+        for _ in 0..self.runs.min(3) {
+            for at in 0..2 {
+                let (cpu, requests) = (process.cpu(), requests_of(engine)?);
+                // Hidden and absent ones wait for a tick, which costs time and no work.
+                let connections = if status[at] == 404 { 64 } else { 4 };
+                self.load("requests", &locations[at], target, &[connections, total, status[at]])?;
+                costs[at].push((process.cpu() - cpu) / total as f64 / lines * 1e6);
+                asked[at].push((requests_of(engine)? - requests - 1) as f64 / total as f64);
+            }
+        }
+        for (at, which) in ["some", "all"].into_iter().enumerate() {
+            self.figures.add(format!("{which}/{name}"), "CPU-µs", costs[at].clone(), Goal::None);
+            self.figures.add(format!("{which}/{name} to engine"), "requests", asked[at].clone(), Goal::None);
+        }
+        self.figures.add_ratio(format!("some ÷ all/{name}"), &costs[0], &costs[1], Goal::None);
+        Ok(())
+    }
+
+    /// 10,000 requests for a hidden and for an absent container, in turn.
+    fn hidden_beside_absent(&mut self, location: &Location) -> Result<(), Failed> {
+        let targets = format!("/containers/{}/json|/containers/{}/json", objects::name(3), objects::name(99_999));
+        let numbers = self.load("pair", location, &targets, &[LATENCIES])?;
+        for (at, name) in
+            ["hidden p50", "hidden p90", "hidden p99", "absent p50", "absent p90", "absent p99"].iter().enumerate()
+        {
+            self.figures.add(format!("some/objects/{name}"), "µs", vec![numbers[at]], Goal::None);
+        }
+        // What two samples of one distribution exceed once in a hundred times.
+        let limit = 1.63 * (2.0 / LATENCIES as f64).sqrt();
+        self.figures.add(
+            "some/objects/distance of distributions",
+            "share",
+            vec![numbers[6]],
+            Goal::AtMost(limit, limit),
+        );
+        Ok(())
+    }
+
+    /// How much more memory a proxy has in use that has seen 10,000 containers of a list, and once more.
+    fn known_containers(&mut self) -> Result<(), Failed> {
+        let (_engine, path) = self.hiding_engine(10_000)?;
+        for which in 0..2 {
+            let mut growth = Vec::new();
+            for _ in 0..self.runs.min(3) {
+                let peer = self.some_and_all(&path)?;
+                let location =
+                    if which == 0 { peer.unix.clone() } else { peer.relay.clone().ok_or("no second listener")? };
+                let process = peer.process.as_ref().ok_or("no process")?;
+                let before = process.memory().0;
+                self.load("requests", &location, "/containers/json", &[1, 4])?;
+                growth.push((process.memory().0 - before) / 1024.0);
+            }
+            let name = ["some", "all"][which];
+            self.figures.add(format!("{name}/objects/10000 RSS growth"), "MiB", growth, Goal::None);
+        }
+        Ok(())
+    }
+
+    /// Starts an engine with some containers.
+    fn hiding_engine(&self, count: usize) -> Result<(Process, PathBuf), Failed> {
+        let path = self.folder.join(format!("objects-{count}.sock"));
+        let mut engine = Process::start(&mut ourselves("__objects", &[&path.to_string_lossy(), &count.to_string()]))?;
+        engine.first_answer(&path)?;
+        Ok((engine, path))
+    }
+
+    /// Starts dockveil with a listener that shows some containers, and one that shows all.
+    fn some_and_all(&self, engine: &Path) -> Result<Peer, Failed> {
+        let filters = self.folder.join("filters/profile");
+        fs::create_dir_all(&filters)?;
+        for (name, more) in [("bench-some", SOME), ("bench-every", "")] {
+            fs::write(
+                filters.join(format!("{name}.yaml")),
+                format!("profile: {name}\nextends: {HIDING}\n{OBJECTS}{more}"),
+            )?;
+        }
+        let (socket, all) = (self.folder.join("some.sock"), self.folder.join("every.sock"));
+        let (unix, relay) = (Location::Unix(socket.clone()), Location::Unix(all));
+        let config = self.folder.join("objects.yaml");
+        let text = format!(
+            "upstream: unix://{}\nlisteners:\n  - {{listen: \"{unix}\", profile: bench-some}}\n  - {{listen: \"{relay}\", profile: bench-every}}\n",
+            engine.display()
+        );
+        fs::write(&config, text)?;
+        fs::remove_file(&socket).unwrap_or_default();
+        let mut command = Command::new(&self.binary);
+        command.arg("serve").arg("--config").arg(&config).arg("--filters").arg(self.folder.join("filters"));
+        command.env("DOCKVEIL_LOG", "off");
+        let (process, started) = self.launch(command, &socket, "objects")?;
+        Ok(Peer { name: "some", unix, tcp: None, relay: Some(relay), process: Some(process), started })
+    }
+}
+
 /// Shared by the parts.
 impl Bench {
     /// A filtered operation over 10 connections, beside our own unfiltered one, HAProxy and the second build.
@@ -621,6 +771,16 @@ impl Bench {
             Err(error) => Err(format!("{name}: {error}\n{}", fs::read_to_string(&log)?).into()),
         }
     }
+}
+
+/// How many requests an engine of the part about objects has had.
+fn requests_of(engine: &Path) -> Result<i64, Failed> {
+    let mut stream = UnixStream::connect(engine)?;
+    stream.write_all(b"GET /bench/requests HTTP/1.1\r\n\r\n")?;
+    stream.shutdown(std::net::Shutdown::Write)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.rsplit("\r\n").next().unwrap_or_default().parse()?)
 }
 
 /// A TCP port that nothing listens on.

@@ -27,7 +27,17 @@ pub(crate) fn list(count: usize) -> Vec<u8> {
 
 /// Shape: object.
 pub(crate) fn inspect() -> Vec<u8> {
-    filled(INSPECT, 1, INSPECT_SIZE).into_bytes()
+    inspect_of(1)
+}
+
+/// The inspected container with this number. Shape: object.
+pub(crate) fn inspect_of(number: usize) -> Vec<u8> {
+    filled(INSPECT, number, INSPECT_SIZE).into_bytes()
+}
+
+/// The element of a list for the container with this number. Shape: object.
+pub(crate) fn summary(number: usize) -> Vec<u8> {
+    filled(SUMMARY, number, SUMMARY_SIZE).into_bytes()
 }
 
 /// An event on a line of its own; `nanos` is the time at which it is sent.
@@ -58,7 +68,12 @@ fn filled(template: &str, number: usize, size: usize) -> String {
     text.replacen(r#"image.description":""#, &format!(r#"image.description":"{pad}"#), 1)
 }
 
+/// The name of a container.
+pub(crate) fn name(number: usize) -> String {
+    format!("web-{number:05}")
+}
+
 /// An id as long as the engine's.
-fn id(number: usize) -> String {
+pub(crate) fn id(number: usize) -> String {
     format!("{:016x}{:048x}", 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(number as u64 + 1), number)
 }

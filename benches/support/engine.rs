@@ -97,12 +97,12 @@ pub(crate) fn run(path: &Path) -> io::Result<()> {
 impl Engine {
     /// Prepares the answers.
     fn new() -> Engine {
-        let ping = format!("{HEAD}Content-Type: text/plain; charset=utf-8\r\nContent-Length: 2\r\n\r\n");
-        let version = format!("{HEAD}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", VERSION.len());
+        let ping = ping();
+        let ping_head = ping[..ping.len() - 2].to_vec();
         Engine {
-            ping: format!("{ping}OK").into_bytes(),
-            ping_head: ping.into_bytes(),
-            version: format!("{version}{VERSION}").into_bytes(),
+            ping,
+            ping_head,
+            version: version(),
             inspect: chunked(&[&documents::inspect()]),
             lists: SIZES.into_iter().map(|size| (size, List::new(size))).collect(),
             framings: ["16k-batched", "16k-single", "128-batched", "128-single"]
@@ -238,8 +238,19 @@ impl Framing {
     }
 }
 
+/// The answer to a ping.
+pub(crate) fn ping() -> Vec<u8> {
+    format!("{HEAD}Content-Type: text/plain; charset=utf-8\r\nContent-Length: 2\r\n\r\nOK").into_bytes()
+}
+
+/// The version document as an answer.
+pub(crate) fn version() -> Vec<u8> {
+    let head = format!("{HEAD}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", VERSION.len());
+    format!("{head}{VERSION}").into_bytes()
+}
+
 /// The path without its version.
-fn unversioned(path: &str) -> &str {
+pub(crate) fn unversioned(path: &str) -> &str {
     match path.strip_prefix("/v1.").and_then(|rest| rest.find('/').map(|slash| rest.split_at(slash))) {
         Some((_, rest)) => rest,
         None => path,
@@ -247,12 +258,12 @@ fn unversioned(path: &str) -> &str {
 }
 
 /// The head of a chunked answer.
-fn chunked_head(content_type: &str) -> String {
+pub(crate) fn chunked_head(content_type: &str) -> String {
     format!("{HEAD}Content-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n")
 }
 
 /// A whole chunked JSON answer.
-fn chunked(parts: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn chunked(parts: &[&[u8]]) -> Vec<u8> {
     let mut out = chunked_head("application/json").into_bytes();
     for part in parts {
         out.extend(chunk(part));
@@ -262,6 +273,6 @@ fn chunked(parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// One chunk.
-fn chunk(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn chunk(bytes: &[u8]) -> Vec<u8> {
     [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
 }

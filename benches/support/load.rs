@@ -22,7 +22,11 @@ pub(crate) fn run(arguments: &[String]) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match (role.as_str(), &numbers[..]) {
-            ("requests", [connections, total]) => requests(location, target, *connections, *total).await,
+            ("requests", [connections, total]) => requests(location, target, *connections, *total, 200).await,
+            ("requests", [connections, total, status]) => {
+                requests(location, target, *connections, *total, *status as u16).await
+            }
+            ("pair", [count]) => pair(&location, target, *count).await,
             ("document", []) => document(&location, target).await,
             ("lines", []) => lines(&location, target).await,
             ("heads", [count]) => heads(&location, target, *count).await,
@@ -33,8 +37,8 @@ pub(crate) fn run(arguments: &[String]) -> io::Result<()> {
     })
 }
 
-/// `total` requests over that many connections: seconds, body bytes.
-async fn requests(location: Location, target: &str, connections: u64, total: u64) -> io::Result<()> {
+/// `total` requests over that many connections, which are answered with `status`: seconds, body bytes.
+async fn requests(location: Location, target: &str, connections: u64, total: u64, status: u16) -> io::Result<()> {
     let left = Arc::new(AtomicI64::new(total as i64));
     let bytes = Arc::new(AtomicU64::new(0));
     let start = Instant::now();
@@ -46,7 +50,7 @@ async fn requests(location: Location, target: &str, connections: u64, total: u64
             let mut connection = Connection::open(&location, true).await?;
             while left.fetch_sub(1, Ordering::Relaxed) > 0 {
                 connection.get(&target).await?;
-                expect_ok(connection.head().await?)?;
+                expect(connection.head().await?, status)?;
                 bytes.fetch_add(connection.skip_body().await?, Ordering::Relaxed);
             }
             Ok::<(), io::Error>(())
@@ -56,6 +60,54 @@ async fn requests(location: Location, target: &str, connections: u64, total: u64
         client??;
     }
     print(&[start.elapsed().as_secs_f64(), bytes.load(Ordering::Relaxed) as f64])
+}
+
+/// How many connections [`pair`] has. Each answer waits for a tick, so that few are under way.
+const PAIRED: u64 = 16;
+
+/// Requests for two targets with a bar between them, `count` for each, in an order that looks random: of each the median, the
+/// 90th and the 99th percentile in microseconds, and the largest distance of the two cumulative distributions.
+async fn pair(location: &Location, targets: &str, count: u64) -> io::Result<()> {
+    let mut clients = JoinSet::new();
+    for number in 0..PAIRED {
+        let (location, targets) = (location.clone(), targets.to_owned());
+        clients.spawn(async move { pair_of_one(&location, &targets, count / PAIRED, number).await });
+    }
+    let mut delays = [Vec::new(), Vec::new()];
+    while let Some(client) = clients.join_next().await {
+        let of_one = client??;
+        delays.iter_mut().zip(of_one).for_each(|(all, delays)| all.extend(delays));
+    }
+    delays.iter_mut().for_each(|delays| delays.sort_by(f64::total_cmp));
+    let share =
+        |delays: &[f64], value: f64| delays.partition_point(|delay| *delay <= value) as f64 / delays.len() as f64;
+    let all = delays.iter().flatten();
+    let distance = all.map(|value| (share(&delays[0], *value) - share(&delays[1], *value)).abs()).fold(0.0, f64::max);
+    let at = |of_one: &[f64], share: f64| of_one[((of_one.len() - 1) as f64 * share) as usize];
+    let mut numbers: Vec<f64> = delays.iter().flat_map(|one| [0.5, 0.9, 0.99].map(|share| at(one, share))).collect();
+    numbers.push(distance);
+    print(&numbers)
+}
+
+/// The delays of one connection, for each of the two targets.
+async fn pair_of_one(location: &Location, targets: &str, count: u64, number: u64) -> io::Result<[Vec<f64>; 2]> {
+    let targets: Vec<&str> = targets.split('|').collect();
+    let mut connection = Connection::open(location, true).await?;
+    let mut delays = [Vec::new(), Vec::new()];
+    let mut state = 0x2545_f491_4f6c_dd1d_u64.wrapping_mul(number + 1) | 1;
+    while delays.iter().any(|of_one| of_one.len() < count as usize) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let wanted = (state >> 40) as usize % 2;
+        let at = if delays[wanted].len() < count as usize { wanted } else { 1 - wanted };
+        let start = Instant::now();
+        connection.get(targets[at]).await?;
+        expect(connection.head().await?, 404)?;
+        connection.skip_body().await?;
+        delays[at].push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(delays)
 }
 
 /// One request: seconds to the first and to the last byte of the body, and how many there were.
@@ -155,7 +207,12 @@ async fn hold(location: Location, target: &str, count: u64) -> io::Result<()> {
 
 /// Anything but 200 ends the bench.
 fn expect_ok(status: u16) -> io::Result<()> {
-    if status == 200 { Ok(()) } else { Err(io::Error::other(format!("status {status}"))) }
+    expect(status, 200)
+}
+
+/// Any other status ends the bench.
+fn expect(status: u16, expected: u16) -> io::Result<()> {
+    if status == expected { Ok(()) } else { Err(io::Error::other(format!("status {status}"))) }
 }
 
 /// Prints the numbers of a role.

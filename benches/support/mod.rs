@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`documents`] | the bodies that the engine serves |
 //! | [`engine`] | the upstream: as little work per answer as possible |
+//! | [`objects`] | the upstream with hidden containers |
 //! | [`load`] | the clients and what they observe |
 //! | [`wire`] | addresses, and the HTTP/1.1 that the two need |
 //! | [`process`] | the measured processes: CPU, memory, end |
@@ -14,5 +15,6 @@ pub(crate) mod documents;
 pub(crate) mod engine;
 pub(crate) mod figures;
 pub(crate) mod load;
+pub(crate) mod objects;
 pub(crate) mod process;
 pub(crate) mod wire;
