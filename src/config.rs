@@ -247,6 +247,9 @@ pub struct Timeouts {
     pub write: Duration,
     /// Finishing what is in progress at shutdown.
     pub shutdown: Duration,
+    /// An object that a client does not see is answered at a multiple of this time after its request: so how long its look-up
+    /// took does not tell whether it exists. No file sets it.
+    pub absent_tick: Duration,
 }
 
 impl Default for Timeouts {
@@ -259,6 +262,7 @@ impl Default for Timeouts {
             response: seconds(60),
             write: seconds(60),
             shutdown: seconds(10),
+            absent_tick: Duration::from_millis(10),
         }
     }
 }

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Either, Empty, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN, UPGRADE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use tokio::time::Instant;
 
 use super::access_log::{AccessLog, DeniedRequest};
 use super::body::{Amendment, Filtered, FilteredDocument};
@@ -62,6 +63,8 @@ pub struct Proxy {
     pub listener: Arc<str>,
     /// Why the client is not served at all. `None` if it is.
     pub refused: Option<ClientRefusal>,
+    /// An object that the client does not see is answered at a multiple of this time.
+    pub absent_tick: Duration,
 }
 
 /// The answer to a request.
@@ -143,7 +146,14 @@ impl Proxy {
         let is_rewritten = self.policy.body(route.operation).is_some() || self.policy.edit(route.operation).is_some();
         let path = if is_rewritten { logged_path(&request) } else { String::new() };
         let request = ClientRequest::read(request, &route).await?;
-        let mut route = self.resolved(route, &log.client()).await?;
+        let arrived = Instant::now();
+        let mut route = match self.resolved(route, &log.client()).await {
+            Ok(route) => route,
+            Err(error) => {
+                self.wait_for_tick(arrived).await;
+                return Err(error);
+            }
+        };
         self.limit_prune(&mut route)?;
         let (mut route, request) = self.rewritten(route, request, &log.client()).await.inspect_err(|error| {
             if let Error::Edit { refusal, .. } | Error::Body { refusal, .. } = error {
@@ -188,6 +198,16 @@ impl Proxy {
             (route, request) = self.restored(route, request, edit, client).await?;
         }
         Ok((route, request))
+    }
+
+    /// Waits for the next multiple of the tick after a request has arrived, if the policy hides objects.
+    async fn wait_for_tick(&self, arrived: Instant) {
+        let tick = self.absent_tick.as_micros();
+        if tick == 0 || !self.policy.visibility().restricts_any() {
+            return;
+        }
+        let ticks = u32::try_from(arrived.elapsed().as_micros() / tick + 1).unwrap_or(u32::MAX);
+        tokio::time::sleep_until(arrived + self.absent_tick.saturating_mul(ticks)).await;
     }
 
     /// Denies a request of a client that the listener does not serve, whatever it asks for.

@@ -313,6 +313,7 @@ impl LiveConfig {
                 memory: memory.clone(),
                 listener: address.to_string().into(),
                 refused: None,
+                absent_tick: config.timeouts.absent_tick,
             };
             Arc::new(ListenerProxies::new(number, proxy, listener, settings, &self.client_slots))
         });

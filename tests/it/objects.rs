@@ -11,18 +11,20 @@ pub(crate) mod writes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use dockveil::policy::Policy;
 use dockveil::profile::Profiles;
 use dockveil::socket::Address;
+use serde_json::json;
 
 use self::requests::Generated;
 use self::world::{Container, Image, Network, Numbers, PROJECT, Service, Volume, World, labels};
 use crate::harness::{Test, tests};
 use crate::support::built_in::{catalogue, profiles};
 use crate::support::client::{Client, closing_get, status};
-use crate::support::daemon::Reply;
-use crate::support::proxy::{Bench, config};
+use crate::support::daemon::{self, Daemon, Reply};
+use crate::support::proxy::{Bench, Folder, config};
 
 pub(crate) const TESTS: &[Test] = tests![
     hidden_containers_change_nothing_that_a_client_reads,
@@ -31,6 +33,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_request_goes_up_with_the_whole_id,
     a_known_container_costs_no_lookup,
     what_is_hidden_takes_the_same_requests_as_what_does_not_exist,
+    what_is_hidden_is_answered_no_sooner_than_what_does_not_exist,
     a_filter_on_references_shows_no_image_that_one_of_them_hides,
     events_of_networks_alone_tell_nothing_of_names,
     an_operation_is_bound_to_its_objects,
@@ -674,6 +677,28 @@ fn what_is_hidden_takes_the_same_requests_as_what_does_not_exist() {
             }
         }
     }
+}
+
+/// Both at the next tick, however long the look-up took.
+fn what_is_hidden_is_answered_no_sooner_than_what_does_not_exist() {
+    let tick = Duration::from_millis(50);
+    let id = "a".repeat(64);
+    let document = json!({ "Id": id, "Name": "/secret", "Config": {"Image": "a", "Labels": {}} }).to_string();
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder.path("engine"), move |request| match request.contains("/secret/") {
+        true => daemon::json(&document),
+        false => daemon::with_status("404 Not Found", "{}"),
+    });
+    let mut start = config(&daemon.path, &folder.path("listener"));
+    start.listeners[0].policy = policy(&format!("profile: p\n{OPEN}{BY_LABEL}"));
+    start.timeouts.absent_tick = tick;
+    let running = dockveil::server::start(start).unwrap();
+    for name in ["secret", "absent", "secret", "absent"] {
+        let asked = Instant::now();
+        let answer = ask(&folder.path("listener"), &closing_get(&format!("/containers/{name}/json")));
+        assert!(status(&answer) == 404 && asked.elapsed() >= tick, "{name}: {:?} {answer}", asked.elapsed());
+    }
+    running.stop();
 }
 
 /// A request line without the name in the path, and without the values of filters.
