@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 /// Printed after the options of `--help`. No line is longer than 80 columns, so that none is wrapped in a terminal.
 const EXAMPLES: &str = "\
@@ -60,7 +61,6 @@ Exit status:
     version,
     max_term_width = 100,
     args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true,
     after_help = EXAMPLES
 )]
 struct CommandLine {
@@ -103,6 +103,14 @@ pub enum Command {
     ///
     /// Runs the proxy in front of an engine that is part of the program.
     Demo,
+    /// Print a script that completes arguments in a shell
+    ///
+    /// For bash: dockveil completions bash > /etc/bash_completion.d/dockveil
+    Completions(CompletionsArgs),
+    /// Print a page of the manual
+    ///
+    /// dockveil man | man -l -
+    Man(ManArgs),
 }
 
 /// The files that every command but `migrate` and `demo` reads.
@@ -231,6 +239,47 @@ pub struct MigrateArgs {
     /// The proxy, whatever its image is called: tecnativa for a fork with the same variables
     #[arg(long = "as", value_name = "PROXY")]
     pub proxy: Option<String>,
+}
+
+/// The arguments of `completions`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// The arguments of `man`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ManArgs {
+    /// The command that the page is about [default: all of dockveil]
+    #[arg(value_name = "COMMAND")]
+    pub command: Option<String>,
+}
+
+/// Writes the script that completes arguments in a shell.
+pub fn write_completions(arguments: &CompletionsArgs, out: &mut dyn Write) {
+    let mut out = out;
+    clap_complete::generate(arguments.shell, &mut CommandLine::command(), "dockveil", &mut out);
+}
+
+/// Writes a page of the manual, in roff. `false` if there is no such command.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_manual(arguments: &ManArgs, out: &mut dyn Write) -> io::Result<bool> {
+    let mut out = out;
+    let mut command = CommandLine::command();
+    command.build();
+    let command = match arguments.command.as_deref() {
+        None => command,
+        Some(name) => match command.find_subcommand(name) {
+            Some(found) => found.clone(),
+            None => return Ok(false),
+        },
+    };
+    clap_mangen::Man::new(command).render(&mut out)?;
+    Ok(true)
 }
 
 /// Text to print in place of running a command.
@@ -410,6 +459,32 @@ mod tests {
         match parsed(line) {
             Err(EarlyExit::Usage(text)) => assert!(text.contains(part), "{text}"),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_command_has_a_page_and_every_shell_a_script() {
+        let mut command = CommandLine::command();
+        command.build();
+        let page = |name: Option<&str>| {
+            let mut page = Vec::new();
+            let command = name.map(str::to_owned);
+            write_manual(&ManArgs { command }, &mut page).unwrap().then(|| String::from_utf8(page).unwrap())
+        };
+        assert!(page(None).unwrap().contains(".TH dockveil 1"));
+        for sub in command.get_subcommands().map(clap::Command::get_name) {
+            let page = page(Some(sub)).unwrap();
+            assert!(page.contains(&format!(".TH dockveil-{sub} 1")), "{page}");
+        }
+        assert_eq!(page(Some("nothing")), None);
+        for shell in <clap_complete::Shell as clap::ValueEnum>::value_variants() {
+            let mut script = Vec::new();
+            write_completions(&CompletionsArgs { shell: *shell }, &mut script);
+            let script = String::from_utf8(script).unwrap();
+            for word in ["healthcheck", "explain", "--upstream"] {
+                let word = if *shell == clap_complete::Shell::Fish { word.trim_start_matches('-') } else { word };
+                assert!(script.contains(word), "{shell} {word}");
+            }
         }
     }
 

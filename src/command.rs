@@ -169,6 +169,18 @@ fn write_groups(out: &mut dyn Write) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// `man`: writes a page of the manual.
+///
+/// # Errors
+/// [`CommandError`], also if there is no such command.
+pub fn man(arguments: &cli::ManArgs, out: &mut dyn Write) -> Result<u8, CommandError> {
+    if cli::write_manual(arguments, out)? {
+        return Ok(OK);
+    }
+    let name = arguments.command.as_deref().unwrap_or_default();
+    Err(argument_error("COMMAND", format!("there is no command {name:?}")).into())
+}
+
 /// Loads the filter files that the arguments, the environment and the configuration file name.
 fn load(files: &cli::ConfigFiles, environment: &Environment) -> Result<Filters, Diagnostics> {
     Filters::load(&FilterSources::find(files, environment)?)

@@ -59,6 +59,11 @@ fn run(asked: &Command, environment: &Environment, level: LogLevel, out: &mut dy
         Command::Profiles(arguments) => command::profiles(arguments, environment, &mut Wrapped::new(out, width)),
         Command::Migrate(arguments) => command::migrate::run(arguments, &mut stdin(), out),
         Command::Catalogue(arguments) => command::catalogue(arguments, environment, &mut Wrapped::new(out, width)),
+        Command::Completions(arguments) => {
+            cli::write_completions(arguments, out);
+            Ok(command::OK)
+        }
+        Command::Man(arguments) => command::man(arguments, out),
         Command::Demo => command::demo::run(Colour::choose(stdout().is_terminal(), environment), out),
     };
     match done {
