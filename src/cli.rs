@@ -31,6 +31,8 @@ Environment:
   DOCKVEIL_DEFAULT_CONFIG
                    the configuration file, if nothing else says what to serve
   DOCKVEIL_LOG     the log level: error, warn, info (default), debug or off
+  DOCKVEIL_LOG_FORMAT
+                   the lines of the log: logfmt (default) or json
   XDG_RUNTIME_DIR  the directory of the default socket
 
 Environment in place of another socket proxy:
@@ -310,7 +312,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, E
 /// What the names of the variables of this program begin with.
 pub const PREFIX: &str = "DOCKVEIL_";
 /// The variables of this program, without [`PREFIX`].
-pub const VARIABLES: [&str; 13] = [
+pub const VARIABLES: [&str; 14] = [
     "API",
     "COMPAT",
     "CONFIG",
@@ -321,6 +323,7 @@ pub const VARIABLES: [&str; 13] = [
     "LABELS",
     "LISTEN",
     "LOG",
+    "LOG_FORMAT",
     "PROFILE",
     "SHOW",
     "UPSTREAM",
@@ -424,6 +427,18 @@ impl Environment {
     /// Whether the program runs from its image, which names a default configuration.
     pub fn in_image(&self) -> bool {
         self.default_config.is_some()
+    }
+
+    /// Whether the lines of the log are JSON, which `DOCKVEIL_LOG_FORMAT` says.
+    ///
+    /// # Errors
+    /// It says something else; the message is for the user.
+    pub fn logs_json(&self) -> Result<bool, String> {
+        match self.variables.get("DOCKVEIL_LOG_FORMAT").map(str::trim) {
+            None | Some("" | "logfmt") => Ok(false),
+            Some("json") => Ok(true),
+            Some(other) => Err(format!("DOCKVEIL_LOG_FORMAT: found {other:?}, expected logfmt or json")),
+        }
     }
 
     /// The log level that `DOCKVEIL_LOG` sets; the default if it is not set.

@@ -9,14 +9,17 @@ use dockveil::command::demo::Colour;
 use dockveil::command::layout::{self, Wrapped};
 use dockveil::config::compat;
 use dockveil::server;
-use dockveil::server::log::{LevelStyle, QueuedOutput};
+use dockveil::server::log::{LineStyle, LoggedLines, QueuedOutput};
 
 fn main() -> ExitCode {
     let environment = Environment::read();
     let (mut out, mut err) = (stdout(), stderr());
     let code = match cli::parse(std::env::args_os()) {
-        Ok(asked) => match log_level(&asked, &environment) {
-            Ok(level) => run(&asked, &environment, level, &mut out, &mut err),
+        Ok(asked) => match log_level(&asked, &environment).and_then(|level| Ok((level, line_style(&environment)?))) {
+            Ok((level, style)) => {
+                start_log(level, style);
+                run(&asked, &environment, style, &mut out, &mut err)
+            }
             Err(message) => {
                 let _ = writeln!(err, "dockveil: {message}");
                 command::CONFIGURATION
@@ -45,13 +48,23 @@ fn log_level(asked: &Command, environment: &Environment) -> Result<LogLevel, Str
     }
 }
 
+/// How the lines of the log are written: as `DOCKVEIL_LOG_FORMAT` says, and in colour on a terminal.
+fn line_style(environment: &Environment) -> Result<LineStyle, String> {
+    if environment.logs_json()? {
+        return Ok(LineStyle::Json);
+    }
+    Ok(match Colour::choose(stderr().is_terminal(), environment) {
+        Colour::Ansi => LineStyle::Coloured,
+        Colour::Never => LineStyle::Plain,
+    })
+}
+
 /// Runs a command; returns the exit status.
-fn run(asked: &Command, environment: &Environment, level: LogLevel, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    start_log(level, Colour::choose(stderr().is_terminal(), environment));
+fn run(asked: &Command, environment: &Environment, style: LineStyle, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     // What people read fits their terminal.
     let width = layout::width(stdout());
     let done = match asked {
-        Command::Serve(arguments) => return serve(arguments, environment),
+        Command::Serve(arguments) => return serve(arguments, environment, style),
         Command::Check(arguments) => command::check(arguments, environment, &mut Wrapped::new(out, width)),
         Command::Explain(arguments) => command::explain(arguments, environment, &mut Wrapped::new(out, width)),
         Command::Filter(arguments) => command::filter(arguments, environment, &mut stdin(), out, err),
@@ -73,26 +86,28 @@ fn run(asked: &Command, environment: &Environment, level: LogLevel, out: &mut dy
 }
 
 /// Serves. The text on standard error goes through the log, because nobody may read it.
-fn serve(arguments: &ServeArgs, environment: &Environment) -> u8 {
+///
+/// Among lines of JSON, the summary is lines of JSON too.
+fn serve(arguments: &ServeArgs, environment: &Environment, style: LineStyle) -> u8 {
     let mut err = QueuedOutput::open();
-    let done = command::serve(arguments, environment, layout::width(stderr()), &mut err);
+    let width = layout::width(stderr());
+    let done = match style {
+        LineStyle::Json => command::serve(arguments, environment, width, &mut LoggedLines::default()),
+        LineStyle::Plain | LineStyle::Coloured => command::serve(arguments, environment, width, &mut err),
+    };
     let code = done.unwrap_or_else(|error| error.report(&mut err));
     server::log::flush();
     code
 }
 
 /// Starts the log on standard error.
-fn start_log(level: LogLevel, colour: Colour) {
+fn start_log(level: LogLevel, style: LineStyle) {
     let level = match level {
         LogLevel::Off => return,
         LogLevel::Error => tracing::Level::ERROR,
         LogLevel::Warn => tracing::Level::WARN,
         LogLevel::Info => tracing::Level::INFO,
         LogLevel::Debug => tracing::Level::DEBUG,
-    };
-    let style = match colour {
-        Colour::Ansi => LevelStyle::Coloured,
-        Colour::Never => LevelStyle::Plain,
     };
     server::log::start(level, style);
 }

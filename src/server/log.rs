@@ -1,7 +1,8 @@
-//! The log: one line of logfmt for each event, on standard error.
+//! The log: one line of logfmt or of JSON for each event, on standard error.
 //!
 //! ```text
 //! ts=2026-01-31T23:59:59.123456Z level=info msg="exchange" operation=ContainerList decision=filter status=200 …
+//! {"ts":"2026-01-31T23:59:59.123456Z","level":"info","msg":"exchange","operation":"ContainerList","status":200, …}
 //! ```
 //!
 //! The log never holds up a client, nor the start and the end of the server. A worker gathers its lines and hands them over
@@ -43,20 +44,22 @@ thread_local! {
     static GATHERED: RefCell<GatheredLines> = RefCell::default();
 }
 
-/// How a level is written.
+/// How a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LevelStyle {
-    /// As plain text.
+pub enum LineStyle {
+    /// As logfmt.
     Plain,
-    /// In colour, for a terminal.
+    /// As logfmt with a level in colour, for a terminal.
     Coloured,
+    /// As an object of JSON.
+    Json,
 }
 
 /// Starts the log: events up to `level`.
-pub fn start(level: Level, style: LevelStyle) {
+pub fn start(level: Level, style: LineStyle) {
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
-        .event_format(Logfmt { style })
+        .event_format(LogLine { style })
         .with_writer(|| GatheringWriter)
         .finish();
     // In tests another subscriber may be first. It keeps the log.
@@ -88,6 +91,32 @@ impl io::Write for QueuedOutput {
         hand_over();
         if let Some(queue) = QUEUE.get() {
             queue.push(text);
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Text that is written line by line to the log, as messages.
+#[derive(Debug, Default)]
+pub struct LoggedLines {
+    /// The start of a line.
+    line: Vec<u8>,
+}
+
+impl io::Write for LoggedLines {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        for piece in text.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(piece);
+            if self.line.pop_if(|byte| *byte == b'\n').is_some() {
+                let line = std::mem::take(&mut self.line);
+                if !line.is_empty() {
+                    tracing::info!("{}", String::from_utf8_lossy(&line));
+                }
+            }
         }
         Ok(text.len())
     }
@@ -197,55 +226,63 @@ impl io::Write for GatheringWriter {
     }
 }
 
-/// Formats an event as a line of logfmt: time, level, message and fields.
-struct Logfmt {
-    style: LevelStyle,
+/// Formats an event as a line: time, level, message and fields.
+struct LogLine {
+    style: LineStyle,
 }
 
-impl<S, N> FormatEvent<S, N> for Logfmt
+impl<S, N> FormatEvent<S, N> for LogLine
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        line.write_str("ts=")?;
+        line.write_str(if self.style == LineStyle::Json { "{\"ts\":\"" } else { "ts=" })?;
         SystemTime.format_time(&mut line)?;
         line.write_str(level(*event.metadata().level(), self.style))?;
-        let mut fields = LogfmtFields { line, result: Ok(()) };
+        let mut fields = LineFields { line, style: self.style, result: Ok(()) };
         event.record(&mut fields);
         fields.result?;
-        fields.line.write_str("\n")
+        fields.line.write_str(if self.style == LineStyle::Json { "}\n" } else { "\n" })
     }
 }
 
-/// The field of a level.
-fn level(level: Level, style: LevelStyle) -> &'static str {
+/// The field of a level, behind the time.
+fn level(level: Level, style: LineStyle) -> &'static str {
     match (level, style) {
-        (Level::ERROR, LevelStyle::Plain) => " level=error",
-        (Level::WARN, LevelStyle::Plain) => " level=warn",
-        (Level::INFO, LevelStyle::Plain) => " level=info",
-        (Level::DEBUG, LevelStyle::Plain) => " level=debug",
-        (Level::TRACE, LevelStyle::Plain) => " level=trace",
-        (Level::ERROR, LevelStyle::Coloured) => " level=\x1b[31merror\x1b[0m",
-        (Level::WARN, LevelStyle::Coloured) => " level=\x1b[33mwarn\x1b[0m",
-        (Level::INFO, LevelStyle::Coloured) => " level=\x1b[32minfo\x1b[0m",
-        (Level::DEBUG, LevelStyle::Coloured) => " level=\x1b[34mdebug\x1b[0m",
-        (Level::TRACE, LevelStyle::Coloured) => " level=\x1b[35mtrace\x1b[0m",
+        (Level::ERROR, LineStyle::Plain) => " level=error",
+        (Level::WARN, LineStyle::Plain) => " level=warn",
+        (Level::INFO, LineStyle::Plain) => " level=info",
+        (Level::DEBUG, LineStyle::Plain) => " level=debug",
+        (Level::TRACE, LineStyle::Plain) => " level=trace",
+        (Level::ERROR, LineStyle::Json) => "\",\"level\":\"error\"",
+        (Level::WARN, LineStyle::Json) => "\",\"level\":\"warn\"",
+        (Level::INFO, LineStyle::Json) => "\",\"level\":\"info\"",
+        (Level::DEBUG, LineStyle::Json) => "\",\"level\":\"debug\"",
+        (Level::TRACE, LineStyle::Json) => "\",\"level\":\"trace\"",
+        (Level::ERROR, LineStyle::Coloured) => " level=\x1b[31merror\x1b[0m",
+        (Level::WARN, LineStyle::Coloured) => " level=\x1b[33mwarn\x1b[0m",
+        (Level::INFO, LineStyle::Coloured) => " level=\x1b[32minfo\x1b[0m",
+        (Level::DEBUG, LineStyle::Coloured) => " level=\x1b[34mdebug\x1b[0m",
+        (Level::TRACE, LineStyle::Coloured) => " level=\x1b[35mtrace\x1b[0m",
     }
 }
 
-/// Writes the fields of an event as ` name=value`; the message is `msg`.
-struct LogfmtFields<'l> {
+/// Writes the fields of an event as ` name=value` or `,"name":value`; the message is `msg`.
+struct LineFields<'l> {
     line: Writer<'l>,
+    style: LineStyle,
     result: fmt::Result,
 }
 
-impl LogfmtFields<'_> {
+impl LineFields<'_> {
     /// Writes a field: its name, and what `value` writes.
     fn field(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
         let name = if field.name() == "message" { "msg" } else { field.name() };
         let line = &mut self.line;
-        let parts = [" ", name, "="].into_iter().try_for_each(|part| line.write_str(part));
+        // Names are those of this program, and need no escape.
+        let parts = if self.style == LineStyle::Json { [",\"", name, "\":"] } else { [" ", name, "="] };
+        let parts = parts.into_iter().try_for_each(|part| line.write_str(part));
         self.result = self.result.and(parts).and_then(|()| value(line));
     }
 
@@ -259,7 +296,7 @@ impl LogfmtFields<'_> {
     }
 }
 
-impl Visit for LogfmtFields<'_> {
+impl Visit for LineFields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if field.name() == "message" {
             self.quoted(field, format_args!("{value:?}"));
@@ -281,7 +318,7 @@ impl Visit for LogfmtFields<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        if is_bare(value) {
+        if self.style != LineStyle::Json && is_bare(value) {
             self.field(field, |line| line.write_str(value));
         } else {
             self.quoted(field, format_args!("{value}"));
@@ -323,22 +360,23 @@ mod tests {
     use super::*;
 
     /// The line of what `event` logs, without its time.
-    fn line(style: LevelStyle, event: impl FnOnce()) -> String {
+    fn line(style: LineStyle, event: impl FnOnce()) -> String {
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(Level::INFO)
-            .event_format(Logfmt { style })
+            .event_format(LogLine { style })
             .with_writer(|| GatheringWriter)
             .finish();
         gather();
         tracing::subscriber::with_default(subscriber, event);
         let lines = GATHERED.with_borrow_mut(|gathered| std::mem::take(&mut gathered.lines));
         let line = String::from_utf8(lines).unwrap();
-        line.split_once("Z ").map(|(_, line)| line.to_owned()).unwrap_or_default()
+        let behind = if style == LineStyle::Json { "Z\"," } else { "Z " };
+        line.split_once(behind).map(|(_, line)| line.to_owned()).unwrap_or_default()
     }
 
     #[track_caller]
     fn check(event: impl FnOnce(), expected: &str) {
-        assert_eq!(line(LevelStyle::Plain, event), expected);
+        assert_eq!(line(LineStyle::Plain, event), expected);
     }
 
     #[test]
@@ -369,8 +407,33 @@ mod tests {
     }
 
     #[test]
+    fn a_line_of_json_has_the_same_fields() {
+        let error = std::io::Error::other("a\nb\x1b[31m\u{85}\u{2028} ü");
+        let text = line(LineStyle::Json, || {
+            tracing::warn!(a = 1_u64, b = -2, c = true, d = "x y", e = "", f = %1.5, %error, "bad\"{}", "\\");
+        });
+        let read: serde_json::Value = serde_json::from_str(&format!("{{{text}")).unwrap();
+        let expected = serde_json::json!({
+            "level": "warn", "msg": "bad\"\\", "a": 1, "b": -2, "c": true, "d": "x y", "e": "", "f": "1.5",
+            "error": "a\nb\u{1b}[31m\u{85}\u{2028} ü",
+        });
+        assert_eq!(read, expected, "{text}");
+        assert_eq!(text.lines().count(), 1);
+        assert!(!text.contains(['\x1b', '\u{85}']), "{text}");
+        let whole = |level| {
+            let text = line(LineStyle::Json, || match level {
+                "error" => tracing::error!("m"),
+                _ => tracing::info!("m"),
+            });
+            assert_eq!(text, format!("\"level\":\"{level}\",\"msg\":\"m\"}}\n"));
+        };
+        whole("error");
+        whole("info");
+    }
+
+    #[test]
     fn only_the_level_is_coloured() {
-        let text = line(LevelStyle::Coloured, || tracing::error!(a = 1, "m"));
+        let text = line(LineStyle::Coloured, || tracing::error!(a = 1, "m"));
         assert_eq!(text, "level=\x1b[31merror\x1b[0m msg=\"m\" a=1\n");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::harness::{Test, tests};
 use crate::support::client::{Client, get, status};
 use crate::support::daemon::{Daemon, json};
-use crate::support::program::{Program, UnreadProgram};
+use crate::support::program::{Program, UnreadProgram, between};
 use crate::support::proxy::Folder;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_request_that_is_refused_has_an_answer_and_a_line,
     the_log_holds_nothing_that_a_client_or_the_engine_chose,
     the_line_of_a_denied_request_says_who_sent_what_and_what_opens_it,
+    every_line_can_be_an_object,
     a_log_that_nobody_reads_stops_no_exchange,
     a_log_that_nobody_reads_does_not_keep_the_program_from_ending
 ];
@@ -41,6 +42,58 @@ fn fields(line: &str) -> BTreeMap<String, String> {
         rest = rest.strip_prefix(' ').unwrap_or(rest);
     }
     fields
+}
+
+/// The fields of a line that is an object.
+#[track_caller]
+fn json_fields(line: &str) -> BTreeMap<String, String> {
+    let object: BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    let text = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    object.into_iter().map(|(name, value)| (name, text(value))).collect()
+}
+
+/// The program with a log of this level and format, on the socket `listener` of a folder.
+fn logging(folder: &Folder, level: &str, format: &str) -> Program {
+    let mut command = between(folder);
+    command.env("DOCKVEIL_LOG", level).env("DOCKVEIL_LOG_FORMAT", format);
+    let program = Program::start(command);
+    program.line_with("engine reached");
+    program
+}
+
+fn every_line_can_be_an_object() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let mut command = between(&folder);
+    command.env("DOCKVEIL_LOG_FORMAT", "json");
+    let program = Program::start(command);
+    let mut lines = Vec::new();
+    while lines.last().is_none_or(|line: &String| !line.contains("engine reached")) {
+        lines.push(program.line());
+    }
+    let summary: Vec<String> = lines.iter().filter_map(|line| json_fields(line).remove("msg")).collect();
+    assert!(summary.iter().any(|line| line.contains("dashboard")), "the summary is there: {summary:?}");
+    let mut client = Client::connect(&folder.path("listener"));
+    client.send(get("/_ping"));
+    assert_eq!(status(&client.response()), 200);
+    let line = program.line_with("exchange");
+    let fields = json_fields(&line);
+    let text = |name: &str| fields.get(name).map(String::as_str);
+    assert_eq!((text("level"), text("msg"), text("status")), (Some("info"), Some("exchange"), Some("200")), "{line}");
+    assert_eq!((text("operation"), text("decision"), text("bytes")), (Some("SystemPing"), Some("relay"), Some("2")));
+    assert!(line.contains("\"status\":200,"), "a number stays one: {line}");
+    for line in program.stop().1 {
+        json_fields(&line);
+    }
+    let ended = command_with_format("yaml").output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(78));
+    assert!(said.contains("DOCKVEIL_LOG_FORMAT: found \"yaml\", expected logfmt or json"), "{said}");
+}
+
+fn command_with_format(format: &str) -> std::process::Command {
+    crate::support::program::command(&[("DOCKVEIL_LOG_FORMAT", format)], &["check"])
 }
 
 fn the_line_of_an_exchange_is_written_at_once() {
@@ -155,11 +208,17 @@ fn a_request_that_is_refused_has_an_answer_and_a_line() {
 }
 
 fn the_log_holds_nothing_that_a_client_or_the_engine_chose() {
+    for (level, format) in [("info", "logfmt"), ("debug", "logfmt"), ("info", "json"), ("debug", "json")] {
+        check_chosen(level, format, if format == "json" { json_fields } else { fields });
+    }
+}
+
+#[track_caller]
+fn check_chosen(level: &str, format: &str, fields: fn(&str) -> BTreeMap<String, String>) {
     let folder = Folder::new();
     let list = r#"[{"Id":"canary-id","Names":["/canary-name"],"Command":"canary-command"}]"#;
     let _daemon = Daemon::start(&folder.path("engine"), move |_| json(list));
-    let program = Program::between(&folder);
-    program.listening();
+    let program = logging(&folder, level, format);
     let ask = |request: &str| {
         let mut client = Client::connect(&folder.path("listener"));
         client.send(request);
