@@ -307,7 +307,8 @@ impl Policy {
         self.allowed.get(operation.id).map(|allowed| allowed.objects)
     }
 
-    /// What the body of an allowed operation holds, if it may name objects of a kind of which clients see only some.
+    /// What the body of an allowed operation holds, if it may name objects of a kind of which clients see only some, or the
+    /// operation may be about some objects only.
     pub fn body(&self, operation: &Operation) -> Option<&Arc<BodyShape>> {
         self.allowed.get(operation.id)?.body.as_ref()
     }
@@ -576,11 +577,13 @@ impl PolicyCompiler<'_> {
         refused.or_else(|| objects.needs.filter(follows).map(|_| ObjectKind::Container))
     }
 
-    /// What the body of an operation holds, if it may name objects of a kind of which clients see only some. Returns `None`
-    /// after an error.
+    /// What the body of an operation holds, if it may name objects of a kind of which clients see only some, or the operation
+    /// may be about some objects only. Returns `None` after an error.
     fn body(&mut self, operation: &Operation) -> Option<Option<Arc<BodyShape>>> {
         let body = self.diagnostics.ok(body_of(operation, self.catalogue))?;
-        let is_limited = |body: &BodyShape| body.kinds().into_iter().any(|kind| self.visibility.restricts(kind));
+        let is_bound = self.profile.bound.contains_key(operation.id);
+        let is_limited =
+            |body: &BodyShape| is_bound || body.kinds().into_iter().any(|kind| self.visibility.restricts(kind));
         Some(body.filter(is_limited).map(Arc::new))
     }
 

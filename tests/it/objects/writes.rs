@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_volume_must_be_there_or_shown_by_its_name,
     a_service_keeps_what_it_names,
     a_body_reaches_the_host_only_if_the_profile_says_so,
+    an_exec_has_no_more_rights_than_its_container,
     a_prune_removes_what_is_visible,
     an_image_is_pushed_and_tagged_by_the_name_that_was_checked,
     only_visible_objects_count_for_a_name,
@@ -351,6 +352,41 @@ fn a_body_reaches_the_host_only_if_the_profile_says_so() {
         if expected == 403 {
             let opens = "reaches the host, where nothing is hidden (parameters: {ContainerCreate: all} opens it)";
             assert!(answer.contains(opens), "{answer}");
+        }
+    }
+}
+
+fn an_exec_has_no_more_rights_than_its_container() {
+    // As the docker command, docker-py and an attacker send it.
+    let command = r#"{"User":"","Privileged":false,"Tty":true,"ConsoleSize":[24,80],"AttachStdin":true,"AttachStderr":true,"AttachStdout":true,"Detach":false,"DetachKeys":"","Env":null,"WorkingDir":"","Cmd":["id"]}"#;
+    let sdk = r#"{"Container":"web-1","User":"root","Privileged":false,"Tty":false,"AttachStdin":false,"AttachStdout":true,"AttachStderr":true,"Cmd":["id"],"Env":["A=1"],"WorkingDir":"/"}"#;
+    for (body, parameters, passes) in [
+        (command, "", true),
+        (sdk, "", true),
+        (r#"{"Cmd":["id"],"Privileged":true}"#, "", false),
+        (r#"{"Cmd":["id"],"privileged":true}"#, "", false),
+        (r#"{"Cmd":["id"],"Privileged":false,"pRivileged":true}"#, "", false),
+        (r#"{"Cmd":["id"],"Privileged":true}"#, "parameters: {ContainerExec: all}\n", true),
+    ] {
+        // The container must be visible, or the operation is for such containers only.
+        for profile in [
+            format!("allow: all\nshow: all\n{parameters}{BY_NAME}"),
+            format!("allow: [{{ContainerExec: {{only: [{{name: \"web-*\"}}]}}}}]\n{parameters}"),
+        ] {
+            let stage = Stage::of(&profile);
+            stage.show(&small_world());
+            let answer = stage.ask(0, &post("/containers/web-1/exec", body));
+            let sent = sent_bodies(&stage);
+            assert_eq!(sent.len(), usize::from(passes), "{body} {profile}: {answer}");
+            assert!(passes || matches!(status(&answer), 400 | 403), "{body}: {answer}");
+            for (_, mut up) in sent {
+                let mut expected: Value = serde_json::from_str(body).unwrap();
+                // It goes up as the whole id.
+                for body in [&mut up, &mut expected] {
+                    body.as_object_mut().unwrap().remove("Container");
+                }
+                assert_eq!(up, expected);
+            }
         }
     }
 }
