@@ -5,6 +5,7 @@
 //! which clients ask for an object are no canaries.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -175,9 +176,18 @@ pub(crate) fn load(socket: &Path, target: &str, archive: &[u8]) {
     assert!(!answer.text().contains("\"error\""), "{}", answer.text());
 }
 
+/// Waits for the next second. An engine lists images by the second in which they were made, and those of one in any order.
+#[track_caller]
+fn next_second() {
+    let second = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = second();
+    assert!(eventually(TIMEOUT, || second() > now), "time stands still");
+}
+
 /// Builds the image `shop/web:1`, with canaries in its configuration and its history.
 #[track_caller]
 fn build(socket: &Path) {
+    next_second();
     let dockerfile = format!(
         "FROM {BASE}\n\
          MAINTAINER canary-image-author\n\
