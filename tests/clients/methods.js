@@ -216,7 +216,7 @@ async function images(docker) {
   await docker.pruneBuilder();
 }
 
-const IDLE = ["sh", "-c", "trap 'exit 0' TERM; echo ready; while :; do sleep 1000 & wait; done"];
+const IDLE = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1000 & until read name </proc/$!/comm && [ x$name = xsleep ]; do :; done; echo ready; wait; done"];
 
 async function containers(docker) {
   const one = await docker.createContainer({

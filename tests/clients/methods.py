@@ -281,7 +281,7 @@ def images(client):
 
 def containers(client):
     api = client.api
-    idle = ["sh", "-c", "trap 'exit 0' TERM; echo ready; while :; do sleep 1000 & wait; done"]
+    idle = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1000 & until read name </proc/$!/comm && [ x$name = xsleep ]; do :; done; echo ready; wait; done"]
     one = client.containers.create("base:1", idle, name="one", labels={"a": "1"}, environment={"TOKEN": "secret"},
                                    stop_signal="TERM", ports={"80/tcp": None}, restart_policy={"Name": "on-failure"})
     fails(lambda: client.containers.create("base:1", name="one"))
@@ -531,7 +531,7 @@ def secrets_and_configs(client):
 
 def services(client):
     api = client.api
-    web = client.services.create("base:1", ["sh", "-c", "trap 'exit 0' TERM; echo ready; while :; do sleep 1000 & wait; done"],
+    web = client.services.create("base:1", ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1000 & until read name </proc/$!/comm && [ x$name = xsleep ]; do :; done; echo ready; wait; done"],
                                  name="web", labels={"a": "1"}, env=["TOKEN=secret"], stop_grace_period=1_000_000_000,
                                  container_labels={"b": "2"})
     fails(lambda: client.services.create("base:1", name="web"))

@@ -303,7 +303,7 @@ async fn images(docker: &Docker, registry: &str) -> Outcome {
 }
 
 /// A command that waits until it is stopped.
-const IDLE: &str = "trap 'exit 0' TERM; echo ready; while :; do sleep 1000 & wait; done";
+const IDLE: &str = "trap 'exit 0' TERM; while :; do sleep 1000 & until read name </proc/$!/comm && [ x$name = xsleep ]; do :; done; echo ready; wait; done";
 
 /// A container of the base image.
 fn container(body: Value) -> ContainerCreateBody {
