@@ -223,7 +223,6 @@ fn engines_and_limits_change() {
     client.send(get("/containers/json"));
     assert!(!client.message(false).contains("other"));
     bench.reload(&config("lists").replace("%engine", "%other"));
-    bench.program.line_with("engine reached");
     client.send(get("/containers/json"));
     assert!(client.message(false).contains("other"));
     let small = config("lists").replace("%engine", "%other") + "limits: {element: 1KiB}\n";
