@@ -59,6 +59,8 @@ mod superfluous;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod swarm_objects;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod versions;
@@ -103,6 +105,7 @@ fn main() -> ExitCode {
             denied::TESTS,
             names::TESTS,
             object_writes::TESTS,
+            swarm_objects::TESTS,
             objects::TESTS,
             versions::TESTS,
             cleanup::TESTS,
