@@ -241,7 +241,16 @@ fn a_stream_goes_on_unless_it_shows_less_now() {
         let profile = format!("{{profile: own, allow: [Ping, SystemEvents], show: [state], {text}}}");
         config("own").replace("profiles:\n", &format!("profiles:\n  - {profile}\n"))
     };
+    // The same profile, but another class of a field of events.
+    let classed = |class: &str| {
+        fs::create_dir_all(bench.folder.path(class).join("class")).unwrap();
+        let file = format!("class: {class}\nfields:\n  Event: [\"$.NewField\"]\n");
+        fs::write(bench.folder.path(class).join("class/new.yaml"), file).unwrap();
+        format!("filters: [%{class}]\n{}", own("events: filtered"))
+    };
     for (before, after, goes_on) in [
+        (classed("state"), classed("state"), true),
+        (classed("state"), classed("secret"), false),
         (config("lists"), config("lists"), true),
         (config("lists"), config("inspects"), true),
         (config("lists"), config("more"), true),
@@ -293,6 +302,14 @@ fn a_line_of_clients_is_chosen_again() {
         assert!(bench.reload(&clients(&lines)).contains("reloaded"));
         assert_eq!(statuses(&mut client), expected, "{lines}");
     }
+    // A line is the first that looks at groups: the client was known without them.
+    let gid = rustix::process::getgid().as_raw();
+    for lines in [of(uid, "lists"), format!("{{gid: {gid}, profile: inspects}}, {}", of(uid, "lists"))] {
+        assert!(bench.reload(&clients(&lines)).contains("reloaded"));
+        assert_eq!(statuses(&mut client), if lines.contains("gid") { INSPECTS } else { LISTS }, "{lines}");
+    }
+    bench.reload(&clients(&format!("{{uid: {uid}, profile: inspects, connections: 1}}")));
+    assert_eq!(statuses(&mut client), INSPECTS);
     // The one connection that it may have is this one. It gives way as soon as the program knows that it waits.
     let deadline = Instant::now() + PATIENCE;
     let mut other = bench.client();
