@@ -45,15 +45,16 @@
 //! | [`command`] | the commands that do not serve: `check`, `explain`, `filter`, `profiles`, `catalogue`, `healthcheck`, `migrate`, `completions`, `man`, `demo` | how a body is filtered | api, cli, clients, config, filter, policy, profile, route, schema, server, socket, tls, yaml |
 //! | [`config`] | arguments, environment and files → one checked, immutable `Config`; `compat` for the variables of other socket proxies | the network | api, cli, clients, filter, policy, profile, schema, socket, tls, visibility, yaml |
 //! | [`server`] | listeners, workers, the request reader, limits, reload, graceful stop, the log | routes, JSON | api, clients, config, proxy, socket, stream, tls, upstream |
-//! | [`proxy`] | one exchange, where HTTP meets JSON: `exchange`, `body`, streams (`stream_request`, `relay`, `records`, `tunnel`), headers, errors, the access log | listeners, files | api, clients, filter, policy, route, schema, socket, stream, upstream, visibility |
+//! | [`proxy`] | one exchange, where HTTP meets JSON: `exchange`, `body`, streams (`stream_request`, `relay`, `records`, `tunnel`), headers, errors, the access log | listeners, files | api, clients, filter, members, policy, route, schema, socket, stream, upstream, visibility |
 //! | [`policy`] | route → decision; `guard` denies query parameters that read hidden fields | bodies, sockets | api, filter, profile, route, schema, visibility, yaml |
 //! | [`profile`] | profile files → profiles, merged and checked | the network | api, filter, schema, visibility, yaml |
-//! | [`visibility`] | which objects a client sees, and answers without the others | HTTP, I/O, plans | api, filter, yaml |
+//! | [`visibility`] | which objects a client sees, and answers without the others | HTTP, I/O, plans | api, filter, members, yaml |
 //! | [`route`] | request line → operation and parameters, in canonical form | JSON, policy, I/O | api, stream |
 //! | [`api`] | everything that is Docker: operations, versions, the catalogue, lists, queries, events, errors; its data files are in `filters/` | HTTP, I/O, plans | schema, yaml |
 //! | [`schema`] | what JSON documents contain, in general: schemas, how they nest, classes of fields, documents of several kinds | Docker | yaml |
 //! | [`filter`] | rules and classes, compiled to a plan (`plan`) and applied to one JSON document in a single pass (`apply`) | Docker, HTTP, async, files | schema, yaml |
 //! | [`stream`] | chunks in, frames out: message bodies, elements of arrays, records, requests and their targets, responses | sockets, schemas | |
+//! | [`members`] | the members of a JSON object and the elements of an array, one after another | what they mean | |
 //! | [`upstream`] | connections to the engine, over a Unix socket or TCP | policy, JSON | api, socket, stream |
 //! | [`clients`] | what is known of a client, and which clients a line of `clients` names | policy, HTTP | socket, tls, visibility, yaml |
 //! | [`tls`] | TLS of listeners: their certificates, and what those of clients say; a client of the health check | sockets, HTTP | |
@@ -84,6 +85,8 @@ pub mod schema;
 pub mod filter;
 
 pub mod stream;
+
+pub mod members;
 
 pub mod upstream;
 

@@ -18,7 +18,6 @@
 //! | [`seen`] | what is left of documents and records: of visible objects, the fields that are shown |
 //! | [`edit`] | what a client sends that has read an object and changed it, with the hidden values put back |
 //! | [`versions`] | the API versions that `/version` states |
-//! | [`members`] | the members and elements of what is looked at by hand |
 //! | [`memory`] | the memory that documents may use |
 //! | [`respond`] | the answer to an error |
 //! | [`message`] | what a client reads of an error |
@@ -41,7 +40,6 @@ mod exchange;
 mod headers;
 mod in_stream;
 mod lookup;
-mod members;
 mod memory;
 mod message;
 mod named;

@@ -10,14 +10,16 @@
 mod answers;
 mod events;
 mod facts;
+mod few;
 mod selector;
+mod usage;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use self::answers::{ElementSeen, ObjectView};
 pub use self::facts::{
-    ContainerSummary, SeenObject, container_of_exec, read_container_summary, read_object, service_of_task,
+    ContainerSummary, SeenObject, container_of_exec, facts_memory, read_container_summary, read_object, service_of_task,
 };
 pub use self::selector::{Facts, LabelFilters, ObjectSelector, PROJECT, Restriction};
 use crate::api::objects::{ObjectAnswer, ObjectKind};

@@ -6,10 +6,10 @@
 
 use std::collections::HashSet;
 
-use super::members::{each_element, each_member, text};
 use crate::api::bodies::{BodyFault, BodyShape, HostRule, NameForm};
 use crate::api::objects::ObjectKind;
 use crate::filter::fold;
+use crate::members::{each_element, each_member, text};
 
 /// How many objects a body may name.
 const LIMIT: usize = 200;

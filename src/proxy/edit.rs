@@ -8,11 +8,11 @@ use hyper::body::Bytes;
 use hyper::{Method, Request};
 
 use super::exchange::{ClientRequest, collect};
-use super::members::{member, text};
 use super::memory::MemoryLease;
 use super::{Error, Proxy, body, headers, work};
 use crate::api::EditedObject;
 use crate::filter::{FilterError, Lens, PutError};
+use crate::members::{member, text};
 use crate::policy::Edit;
 use crate::route::{Query, Route};
 

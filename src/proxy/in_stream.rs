@@ -7,9 +7,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::members::{each_member, text};
 use super::message::Message;
 use crate::filter::FilterError;
+use crate::members::{each_member, text};
 use crate::policy::Policy;
 
 /// Says the errors in a stream of progress as the policy does.

@@ -9,9 +9,9 @@ use hyper::{Method, Request, StatusCode};
 
 use super::body::collect;
 use super::exchange::DRAIN_LIMIT;
-use super::members::{each_element, member, text};
 use super::{Error, Proxy, headers, work};
 use crate::api::familiar;
+use crate::members::{each_element, member, text};
 use crate::policy::{Lookup, LookupKind};
 use crate::route::{Query, Route};
 

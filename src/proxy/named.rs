@@ -12,13 +12,13 @@ use hyper::body::Bytes;
 
 use super::body_names::{BodyNames, NameInBody, NamedKind};
 use super::exchange::{ClientRequest, STREAM_REQUEST_LIMIT, collect};
-use super::members::member;
 use super::objects::Search;
 use super::{Error, Proxy, work};
 use crate::api::Operation;
 use crate::api::bodies::{BodyFault, BodyShape};
 use crate::api::familiar;
 use crate::api::objects::ObjectKind;
+use crate::members::member;
 use crate::visibility::{SeenObject, read_object};
 
 /// An id that nothing has: 64 hexadecimal digits that are new in each run, so that nobody can give it to something as a name.

@@ -25,8 +25,8 @@ use crate::route::{Query, Route};
 use crate::stream::elements::{ArrayError, ArraySplitter};
 use crate::upstream::UpstreamBody;
 use crate::visibility::{
-    LabelFilters, ObjectView, Restriction, SeenObject, Surroundings, VisibleContainers, container_of_exec, read_object,
-    service_of_task,
+    LabelFilters, ObjectView, Restriction, SeenObject, Surroundings, VisibleContainers, container_of_exec,
+    facts_memory, read_object, service_of_task,
 };
 
 /// The operation that returns an object of a kind.
@@ -482,7 +482,7 @@ impl Proxy {
         let mut reading = ListReading { elements, add, found: nothing, kept: 0, memory };
         while let Some(chunk) = body.next().await? {
             let held = reading.elements.held() + chunk.len();
-            let needed = reading.memory.enough(held, 2 * held) + reading.kept;
+            let needed = reading.memory.enough(held, held + facts_memory(held)) + reading.kept;
             reading.memory.grow(held + reading.kept, needed).await?;
             let is_long = work::is_long(reading.elements.due(&chunk), false);
             let push = move || reading.push(&chunk);
@@ -508,10 +508,11 @@ impl Proxy {
         let inspection = Route { operation, version, name, second_name: String::new(), query: Query::default() };
         let mut memory = self.memory.admit().await?;
         let Some(body) = self.ask(&inspection).await? else { return Ok(None) };
-        let document = match collect(body, self.element_limit, |length| 2 * length, &mut memory).await {
-            Err(Error::TooLong { .. }) => return Ok(None),
-            document => document?,
-        };
+        let document =
+            match collect(body, self.element_limit, |length| length + facts_memory(length), &mut memory).await {
+                Err(Error::TooLong { .. }) => return Ok(None),
+                document => document?,
+            };
         let is_long = work::is_long(document.len(), false);
         // The lease goes along, because the work goes on if nobody waits for it any more.
         let read = move || {

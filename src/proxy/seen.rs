@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 
 use super::objects::LeasedView;
 use crate::filter::{FilterError, Plan, RecordFilter, Report};
-use crate::visibility::ElementSeen;
+use crate::visibility::{ElementSeen, ObjectView};
 
 /// Filters documents, and elements of arrays.
 #[derive(Clone, Debug)]
@@ -25,8 +25,7 @@ impl DocumentFilter {
 
     /// The most memory that filtering documents of `length` bytes in all takes, in bytes.
     pub(super) fn memory(&self, length: usize) -> usize {
-        let tree = if self.view.is_some() { length.saturating_mul(TREE) } else { 0 };
-        self.plan.memory(length).saturating_add(tree)
+        self.plan.memory(length).saturating_add(if self.view.is_some() { ObjectView::memory(length) } else { 0 })
     }
 
     /// Filters a document and appends what is left to `out`.
@@ -69,9 +68,6 @@ impl DocumentFilter {
     }
 }
 
-/// How much memory the tree of a document takes, in multiples of its length.
-const TREE: usize = 8;
-
 /// Filters the records of a stream.
 #[derive(Clone, Debug)]
 pub(super) struct StreamFilter {
@@ -89,8 +85,7 @@ impl StreamFilter {
 
     /// The most memory that filtering records of `length` bytes in all takes, in bytes.
     pub(super) fn memory(&self, length: usize) -> usize {
-        let tree = if self.view.is_some() { length.saturating_mul(TREE) } else { 0 };
-        self.filter.memory(length).saturating_add(tree)
+        self.filter.memory(length).saturating_add(if self.view.is_some() { ObjectView::memory(length) } else { 0 })
     }
 
     /// Filters a record, as [`RecordFilter::apply`] does. Of an object that is hidden, nothing is left.

@@ -5,9 +5,9 @@ use std::ops::Range;
 use http_body_util::{Either, Empty};
 use hyper::{Request, Uri};
 
-use super::members::{each_element, each_member, place, text};
 use super::{Error, Proxy};
 use crate::api::{ApiRange, ApiVersion, changes};
+use crate::members::{each_element, each_member, place, text};
 use crate::route::Route;
 use crate::upstream::UpstreamError;
 

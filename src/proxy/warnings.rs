@@ -3,8 +3,8 @@
 //! Where a profile hides them, those that `filters/errors.yaml` knows are said as far as they are constant. The others are left
 //! out, as every hidden element is.
 
-use super::members::{UnexpectedShape, each_element, member, place, text};
 use crate::api::errors::{self, ErrorTable};
+use crate::members::{UnexpectedShape, each_element, member, place, text};
 
 /// The members that hold warnings.
 const MEMBERS: [&str; 2] = ["Warnings", "Warning"];

@@ -6,17 +6,19 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
-
-use super::facts::{own_name, read_container_summary, read_object, refers_to_container, service_of_task};
+use super::facts::{facts_memory, own_name, read_container_summary, read_object, refers_to_container, service_of_task};
 use super::{Surroundings, VisibleObjects};
 use crate::api::objects::{ObjectAnswer, ObjectKind};
+use crate::members::{
+    UnexpectedShape, Written, each_element, keep, member, rewrite_array, rewrite_at, rewrite_elements, rewrite_members,
+    rewrite_object, text,
+};
 
 /// How one answer is filtered.
 #[derive(Clone, Debug)]
 pub struct ObjectView {
     pub(super) visibility: Arc<VisibleObjects>,
-    answer: ObjectAnswer,
+    pub(super) answer: ObjectAnswer,
     pub(super) around: Surroundings,
     /// How many more elements of a list are shown.
     left: Option<usize>,
@@ -44,25 +46,26 @@ impl ObjectView {
         Self { visibility, answer, around, left: limit }
     }
 
+    /// The most memory that filtering documents or elements of `length` bytes in all takes, in bytes: what is left of them, an
+    /// element of a list in them, and what is read of that.
+    pub fn memory(length: usize) -> usize {
+        length.saturating_mul(2).saturating_add(facts_memory(length))
+    }
+
     /// What is seen of the next element of a list.
     pub fn element(&mut self, element: &[u8]) -> ElementSeen {
         match self.answer {
             ObjectAnswer::Containers => self.container(element),
-            ObjectAnswer::Images => {
-                let is_visible = self.shows(ObjectKind::Image, element);
-                if is_visible { rewritten(element, |image| self.image(image)) } else { ElementSeen::Hidden }
-            }
+            ObjectAnswer::Images => self.image_of_list(element),
             ObjectAnswer::Networks => {
                 let is_visible = self.shows(ObjectKind::Network, element);
-                let members = |network: &mut Map<String, Value>| {
-                    network.remove("Containers");
-                    forget_swarm(network);
-                };
-                if is_visible { rewritten(element, members) } else { ElementSeen::Hidden }
+                let hidden = ["Containers", "Services", "Peers"];
+                let write = |network: &str, out: &mut String| without(network, &hidden, out);
+                if is_visible { rewritten(element, write) } else { ElementSeen::Hidden }
             }
             ObjectAnswer::History => self.layer(element),
             ObjectAnswer::Services if self.shows(ObjectKind::Service, element) => self.service(element),
-            ObjectAnswer::Tasks if self.shows_task(element) => rewritten(element, |task| self.task(task)),
+            ObjectAnswer::Tasks if self.shows_task(element) => rewritten(element, |task, out| self.task(task, out)),
             ObjectAnswer::Services
             | ObjectAnswer::Tasks
             | ObjectAnswer::Container
@@ -90,17 +93,16 @@ impl ObjectView {
 
     /// What is seen of a document. `None` if it cannot be read.
     pub fn document(&self, document: &[u8]) -> Option<Vec<u8>> {
-        let mut value: Value = serde_json::from_slice(document).ok()?;
-        let members = value.as_object_mut()?;
-        match self.answer {
-            ObjectAnswer::Container => forget_other_containers(members, &self.around.references),
-            ObjectAnswer::Image => self.image(members),
-            ObjectAnswer::Volumes => self.volumes(members),
-            ObjectAnswer::Volume => self.volume(members),
-            ObjectAnswer::Network => self.network(members),
-            ObjectAnswer::Task => self.task(members),
-            ObjectAnswer::Usage => self.usage(members),
-            ObjectAnswer::Info => self.info(members),
+        let document = std::str::from_utf8(document).ok()?;
+        let mut out = String::with_capacity(document.len());
+        let written = match self.answer {
+            ObjectAnswer::Container => forget_other_containers(document, &self.around.references, &mut out),
+            ObjectAnswer::Image => self.image(document, &mut out),
+            ObjectAnswer::Volume => self.volume(document, &mut out),
+            ObjectAnswer::Network => self.network(document, &mut out),
+            ObjectAnswer::Task => self.task(document, &mut out),
+            ObjectAnswer::Info => self.info(document, &mut out),
+            ObjectAnswer::Volumes | ObjectAnswer::Usage => self.lists(document, &mut out),
             ObjectAnswer::Containers
             | ObjectAnswer::Images
             | ObjectAnswer::History
@@ -108,20 +110,38 @@ impl ObjectView {
             | ObjectAnswer::Services
             | ObjectAnswer::Tasks
             | ObjectAnswer::Events => return None,
-        }
-        serde_json::to_vec(&value).ok()
+        };
+        written.ok().map(|_| out.into_bytes())
     }
 
     fn container(&mut self, element: &[u8]) -> ElementSeen {
-        let Some(container) = read_container_summary(element) else { return ElementSeen::Hidden };
-        if !self.visibility.shows_listed(&container) || self.left == Some(0) {
+        if self.left == Some(0) {
             return ElementSeen::Hidden;
         }
-        let seen = if container.refers { rewritten(element, forget_in_summary) } else { ElementSeen::Whole };
+        let seen = self.container_of_list(element);
         if seen != ElementSeen::Hidden {
             self.left = self.left.map(|left| left - 1);
         }
         seen
+    }
+
+    pub(super) fn container_of_list(&self, element: &[u8]) -> ElementSeen {
+        let container = read_container_summary(element).filter(|container| self.visibility.shows_listed(container));
+        match container {
+            None => ElementSeen::Hidden,
+            Some(container) if container.refers => rewritten(element, forget_in_summary),
+            Some(_) => ElementSeen::Whole,
+        }
+    }
+
+    pub(super) fn image_of_list(&self, element: &[u8]) -> ElementSeen {
+        let is_visible = self.shows(ObjectKind::Image, element);
+        if is_visible { rewritten(element, |image, out| self.image(image, out)) } else { ElementSeen::Hidden }
+    }
+
+    pub(super) fn volume_of_list(&self, element: &[u8]) -> ElementSeen {
+        let is_visible = self.shows(ObjectKind::Volume, element);
+        if is_visible { rewritten(element, |volume, out| self.volume(volume, out)) } else { ElementSeen::Hidden }
     }
 
     /// Whether an object of a list is visible.
@@ -144,9 +164,12 @@ impl ObjectView {
         if is_first {
             return ElementSeen::Whole;
         }
-        rewritten(element, |layer| {
-            set_if_there(layer, "Id", json!("<missing>"));
-            set_if_there(layer, "Tags", Value::Null);
+        rewritten(element, |layer, out| {
+            rewrite_members(layer, out, |name, value, out| match name {
+                "Id" => keep("\"<missing>\"", out),
+                "Tags" => keep("null", out),
+                _ => keep(value, out),
+            })
         })
     }
 
@@ -155,9 +178,7 @@ impl ObjectView {
         if self.visibility.restricts(ObjectKind::Service) {
             return ElementSeen::Whole;
         }
-        rewritten(element, |service| {
-            service.remove("ServiceStatus");
-        })
+        rewritten(element, |service, out| without(service, &["ServiceStatus"], out))
     }
 
     fn shows_task(&self, element: &[u8]) -> bool {
@@ -166,167 +187,78 @@ impl ObjectView {
     }
 
     /// An image: how many containers use it, and what it shares with others.
-    fn image(&self, image: &mut Map<String, Value>) {
-        let id = image.get("Id").and_then(Value::as_str).unwrap_or_default();
-        let users = self.around.containers.as_ref().map(|containers| containers.images.get(id).copied().unwrap_or(0));
-        let count = users.map_or(json!(-1), |users| json!(users));
-        // An engine that counts them not says -1.
-        if image.get("Containers").is_some_and(|count| count.as_i64() != Some(-1)) {
-            image.insert("Containers".to_owned(), count);
-        }
-        if let Some(Value::Array(manifests)) = image.get_mut("Manifests") {
-            manifests.iter_mut().filter_map(|manifest| manifest.get_mut("ImageData")).for_each(|data| self.users(data));
-        }
-        if self.visibility.restricts(ObjectKind::Image) {
-            set_if_there(image, "SharedSize", json!(-1));
-            for name in ["ParentId", "Parent"] {
-                set_if_there(image, name, json!(""));
-            }
-        }
-    }
-
-    /// The ids of the containers that use a platform of an image.
-    fn users(&self, data: &mut Value) {
-        if let Some(Value::Array(ids)) = data.get_mut("Containers") {
-            let containers = self.around.containers.as_ref();
-            let is_visible = |id: &str| containers.is_some_and(|containers| containers.has(id));
-            ids.retain(|id| id.as_str().is_some_and(is_visible));
-        }
-    }
-
-    fn volumes(&self, document: &mut Map<String, Value>) {
-        let Some(Value::Array(volumes)) = document.get_mut("Volumes") else { return };
-        volumes.retain_mut(|volume| {
-            let is_visible = self.shows_value(ObjectKind::Volume, volume);
-            if let Value::Object(volume) = volume {
-                self.volume(volume);
-            }
-            is_visible
-        });
+    fn image(&self, image: &str, out: &mut String) -> Written {
+        let id = member(image, "Id")?.and_then(text).unwrap_or_default();
+        let containers = self.around.containers.as_ref();
+        let users = containers.map(|containers| containers.images.get(&*id).copied().unwrap_or(0));
+        let hides_images = self.visibility.restricts(ObjectKind::Image);
+        let is_visible = |id: &str| containers.is_some_and(|containers| containers.has(id));
+        rewrite_members(image, out, |name, value, out| match name {
+            // An engine that counts them not says -1.
+            "Containers" if value != "-1" => match users {
+                Some(users) => write_count(users, out),
+                None => keep("-1", out),
+            },
+            // The ids of the containers that use a platform of the image.
+            "Manifests" => rewrite_at(value, &["*", "ImageData", "Containers", "*"], out, &mut |id, out| {
+                keep_if(text(id).is_some_and(|id| is_visible(&id)), id, out)
+            }),
+            "SharedSize" if hides_images => keep("-1", out),
+            "ParentId" | "Parent" if hides_images => keep("\"\"", out),
+            _ => keep(value, out),
+        })
     }
 
     /// A volume: how many containers use it. Where they are not known, that is left out.
-    fn volume(&self, volume: &mut Map<String, Value>) {
-        match &self.around.containers {
-            None => {
-                volume.remove("UsageData");
-            }
-            Some(containers) => {
-                let name = volume.get("Name").and_then(Value::as_str).unwrap_or_default();
-                let users = containers.volumes.get(name).copied().unwrap_or(0);
-                if let Some(Value::Object(data)) = volume.get_mut("UsageData") {
-                    set_if_there(data, "RefCount", json!(users));
-                }
-            }
-        }
+    fn volume(&self, volume: &str, out: &mut String) -> Written {
+        let Some(containers) = &self.around.containers else { return without(volume, &["UsageData"], out) };
+        let name = member(volume, "Name")?.and_then(text).unwrap_or_default();
+        let users = containers.volumes.get(&*name).copied().unwrap_or(0);
+        rewrite_at(volume, &["UsageData", "RefCount"], out, &mut |_, out| write_count(users, out))
     }
 
-    fn shows_value(&self, kind: ObjectKind, value: &Value) -> bool {
-        serde_json::to_vec(value).is_ok_and(|element| self.shows(kind, &element))
-    }
-
-    fn network(&self, network: &mut Map<String, Value>) {
-        if let Some(Value::Object(members)) = network.get_mut("Containers") {
-            let containers = self.around.containers.as_ref();
-            members.retain(|id, _| containers.is_some_and(|containers| containers.has(id)));
-        }
-        forget_swarm(network);
-        // How many addresses are in use.
-        network.remove("Status");
-        if let Some(Value::Object(ipam)) = network.get_mut("IPAM") {
-            ipam.remove("Status");
-        }
+    fn network(&self, network: &str, out: &mut String) -> Written {
+        let containers = self.around.containers.as_ref();
+        let is_visible = |id: &str| containers.is_some_and(|containers| containers.has(id));
+        rewrite_members(network, out, |name, value, out| match name {
+            "Containers" => rewrite_object(value, out, |id, value, out| keep_if(is_visible(id), value, out)),
+            // How many addresses are in use.
+            "Status" => Ok(false),
+            "IPAM" => rewrite_at(value, &["Status"], out, &mut |_, _| Ok(false)),
+            name if OF_SWARM.contains(&name) => Ok(false),
+            _ => keep(value, out),
+        })
     }
 
     /// A task tells the id of its container.
-    fn task(&self, task: &mut Map<String, Value>) {
-        if self.visibility.restricts(ObjectKind::Container)
-            && let Some(Value::Object(status)) = task.get_mut("Status")
-        {
-            status.remove("ContainerStatus");
-        }
-    }
-
-    fn info(&self, info: &mut Map<String, Value>) {
-        let Some(containers) = &self.around.containers else { return info.clear() };
+    fn task(&self, task: &str, out: &mut String) -> Written {
         if self.visibility.restricts(ObjectKind::Container) {
-            let stopped = containers.ids.len() - containers.running - containers.paused;
-            for (name, count) in [
-                ("Containers", containers.ids.len()),
-                ("ContainersRunning", containers.running),
-                ("ContainersPaused", containers.paused),
-                ("ContainersStopped", stopped),
-            ] {
-                set_if_there(info, name, json!(count));
-            }
+            rewrite_at(task, &["Status", "ContainerStatus"], out, &mut |_, _| Ok(false))
+        } else {
+            keep(task, out)
+        }
+    }
+
+    fn info(&self, info: &str, out: &mut String) -> Written {
+        let Some(containers) = &self.around.containers else { return keep("{}", out) };
+        let hides_containers = self.visibility.restricts(ObjectKind::Container);
+        let hides_images = self.visibility.restricts(ObjectKind::Image);
+        let all = containers.ids.len();
+        rewrite_members(info, out, |name, value, out| match name {
+            "Containers" if hides_containers => write_count(all, out),
+            "ContainersRunning" if hides_containers => write_count(containers.running, out),
+            "ContainersPaused" if hides_containers => write_count(containers.paused, out),
+            "ContainersStopped" if hides_containers => write_count(all - containers.running - containers.paused, out),
             // They grow with every container that runs.
-            for name in ["NFd", "NGoroutines", "NEventsListener"] {
-                info.remove(name);
+            "NFd" | "NGoroutines" | "NEventsListener" if hides_containers => Ok(false),
+            // Some storage drivers count the layers of all images and containers, and the space that they take.
+            "DriverStatus" => rewrite_array(value, out, |row, out| keep_if(is_setting(row), row, out)),
+            "Images" if hides_images && self.visibility.is_by_use(ObjectKind::Image) => {
+                write_count(containers.images.len(), out)
             }
-        }
-        // Some storage drivers count the layers of all images and containers, and the space that they take.
-        if let Some(Value::Array(rows)) = info.get_mut("DriverStatus") {
-            rows.retain(|row| row.get(0).and_then(Value::as_str).is_some_and(|name| SETTINGS.contains(&name)));
-        }
-        if self.visibility.restricts(ObjectKind::Image) {
-            if self.visibility.is_by_use(ObjectKind::Image) {
-                set_if_there(info, "Images", json!(containers.images.len()));
-            } else {
-                info.remove("Images");
-            }
-        }
-    }
-
-    fn usage(&self, usage: &mut Map<String, Value>) {
-        self.usage_of(ObjectKind::Image, usage, ("Images", "ImageUsage"), |image| self.image(image));
-        self.usage_of_containers(usage);
-        self.usage_of(ObjectKind::Volume, usage, ("Volumes", "VolumeUsage"), |volume| self.volume(volume));
-        if self.visibility.restricts(ObjectKind::Image) {
-            usage.remove("LayersSize");
-            usage.remove("BuilderSize");
-            set_if_there(usage, "BuildCache", json!([]));
-            forget_totals(usage, "BuildCacheUsage");
-            forget_items(usage, "BuildCacheUsage");
-        }
-    }
-
-    /// Images or volumes in disk usage, each `forgotten` as far as it tells of containers. `old` and `new` are where old and new
-    /// versions of the API have them.
-    fn usage_of(
-        &self,
-        kind: ObjectKind,
-        usage: &mut Map<String, Value>,
-        (old, new): (&str, &str),
-        forgotten: impl Fn(&mut Map<String, Value>),
-    ) {
-        for_each_list(usage, old, new, |objects| {
-            objects.retain_mut(|object| {
-                let is_visible = self.shows_value(kind, object);
-                if let Value::Object(object) = object {
-                    forgotten(object);
-                }
-                is_visible
-            });
-        });
-        if self.visibility.restricts(kind) || self.visibility.restricts(ObjectKind::Container) {
-            forget_totals(usage, new);
-        }
-    }
-
-    fn usage_of_containers(&self, usage: &mut Map<String, Value>) {
-        if !self.visibility.restricts(ObjectKind::Container) {
-            return;
-        }
-        for_each_list(usage, "Containers", "ContainerUsage", |containers| {
-            containers.retain_mut(|container| {
-                let seen = serde_json::to_vec(container).ok().and_then(|text| read_container_summary(&text));
-                if let Value::Object(container) = container {
-                    forget_in_summary(container);
-                }
-                seen.is_some_and(|seen| self.visibility.shows_listed(&seen))
-            });
-        });
-        forget_totals(usage, "ContainerUsage");
+            "Images" if hides_images => Ok(false),
+            _ => keep(value, out),
+        })
     }
 }
 
@@ -342,57 +274,53 @@ const SETTINGS: [&str; 8] = [
     "Supports volatile",
 ];
 
+/// Whether a row of `DriverStatus` is a setting.
+fn is_setting(row: &str) -> bool {
+    let (mut is_first, mut is_setting) = (true, false);
+    let read = each_element(row, |cell| {
+        if std::mem::replace(&mut is_first, false) {
+            is_setting = text(cell).is_some_and(|name| SETTINGS.contains(&&*name));
+        }
+    });
+    read.is_ok() && is_setting
+}
+
 /// The object in a text, rewritten.
-fn rewritten(text: &[u8], rewrite: impl FnOnce(&mut Map<String, Value>)) -> ElementSeen {
-    let Ok(mut object) = serde_json::from_slice::<Map<String, Value>>(text) else { return ElementSeen::Hidden };
-    rewrite(&mut object);
-    serde_json::to_vec(&object).map_or(ElementSeen::Hidden, ElementSeen::Rewritten)
+pub(super) fn rewritten(object: &[u8], rewrite: impl FnOnce(&str, &mut String) -> Written) -> ElementSeen {
+    let mut out = String::with_capacity(object.len());
+    let object = std::str::from_utf8(object).map_err(|_| UnexpectedShape);
+    let written = object.and_then(|object| rewrite(object, &mut out));
+    if written == Ok(true) { ElementSeen::Rewritten(out.into_bytes()) } else { ElementSeen::Hidden }
 }
 
-/// Sets a member, unless the engine does not write it.
-fn set_if_there(object: &mut Map<String, Value>, name: &str, value: Value) {
-    if let Some(member) = object.get_mut(name) {
-        *member = value;
-    }
+/// Writes a value as it is, or nothing.
+fn keep_if(is_kept: bool, value: &str, out: &mut String) -> Written {
+    if is_kept { keep(value, out) } else { Ok(false) }
 }
 
-/// Alters a list of disk usage, where old and new versions of the API have it.
-fn for_each_list(usage: &mut Map<String, Value>, old: &str, new: &str, mut alter: impl FnMut(&mut Vec<Value>)) {
-    if let Some(Value::Array(list)) = usage.get_mut(old) {
-        alter(list);
-    }
-    if let Some(Value::Array(list)) = usage.get_mut(new).and_then(|usage| usage.get_mut("Items")) {
-        alter(list);
-    }
+fn write_count(count: usize, out: &mut String) -> Written {
+    keep(&count.to_string(), out)
 }
 
-/// Removes the numbers about all objects of a kind.
-fn forget_totals(usage: &mut Map<String, Value>, name: &str) {
-    if let Some(Value::Object(totals)) = usage.get_mut(name) {
-        totals.retain(|name, _| name == "Items");
-    }
+/// Writes an object without these members.
+fn without(object: &str, names: &[&str], out: &mut String) -> Written {
+    rewrite_members(object, out, |name, value, out| keep_if(!names.contains(&name), value, out))
 }
 
-fn forget_items(usage: &mut Map<String, Value>, name: &str) {
-    if let Some(Value::Object(totals)) = usage.get_mut(name) {
-        totals.remove("Items");
-    }
+/// Writes a container of a list without what refers to others: links to it, and the network that it shares.
+fn forget_in_summary(container: &str, out: &mut String) -> Written {
+    rewrite_members(container, out, |name, value, out| match name {
+        "Names" => rewrite_array(value, out, |name, out| {
+            keep_if(text(name).is_some_and(|name| own_name(&name).is_some()), name, out)
+        }),
+        "HostConfig" => rewrite_object(value, out, |name, value, out| write_mode(name, value, out, &mut |_| false)),
+        "NetworkSettings" => rewrite_at(value, &["Networks", "*", "Links"], out, &mut |_, out| keep("null", out)),
+        _ => keep(value, out),
+    })
 }
 
-/// Removes from a container of a list what refers to others: links to it, and the network that it shares.
-fn forget_in_summary(container: &mut Map<String, Value>) {
-    if let Some(Value::Array(names)) = container.get_mut("Names") {
-        names.retain(|name| name.as_str().is_some_and(|name| own_name(name).is_some()));
-    }
-    forget_modes(container);
-    forget_links(container);
-}
-
-/// Removes from a network the tasks of all services on it, and the nodes on which they run.
-fn forget_swarm(network: &mut Map<String, Value>) {
-    network.remove("Services");
-    network.remove("Peers");
-}
+/// The members of a network that tell the tasks of all services on it, and the nodes on which they run.
+const OF_SWARM: [&str; 2] = ["Services", "Peers"];
 
 /// The members of `HostConfig` that may join a namespace of another container.
 const MODES: [&str; 7] = ["NetworkMode", "PidMode", "IpcMode", "UTSMode", "UsernsMode", "CgroupnsMode", "Cgroup"];
@@ -406,73 +334,52 @@ fn referred_to(text: &str) -> Option<&str> {
 /// The names of the containers that the document of a container refers to, as it writes them.
 fn containers_referred_to(document: &[u8]) -> HashSet<String> {
     let mut found = HashSet::new();
-    let Ok(Value::Object(mut container)) = serde_json::from_slice(document) else { return found };
-    for_each_reference(&mut container, |text| {
-        found.extend(referred_to(text).map(str::to_owned));
-        true
-    });
+    if let Ok(container) = std::str::from_utf8(document) {
+        // Of what cannot be read, nothing is shown.
+        let _ = keep_references(container, &mut String::new(), |text| {
+            found.extend(referred_to(text).map(str::to_owned));
+            true
+        });
+    }
     found
 }
 
-/// Removes from a container what refers to others, except to those that are known to be visible.
-fn forget_other_containers(container: &mut Map<String, Value>, visible: &HashSet<String>) {
-    for_each_reference(container, |text| referred_to(text).is_some_and(|name| visible.contains(name)));
+/// Writes a container without what refers to others, except to those that are known to be visible.
+fn forget_other_containers(container: &str, visible: &HashSet<String>, out: &mut String) -> Written {
+    keep_references(container, out, |text| referred_to(text).is_some_and(|name| visible.contains(name)))
 }
 
-/// Calls `keeps` with every text of a container that refers to another, and blanks those that it does not keep.
-fn for_each_reference(container: &mut Map<String, Value>, mut keeps: impl FnMut(&str) -> bool) {
-    if let Some(Value::Object(config)) = container.get_mut("HostConfig") {
-        for name in MODES {
-            if let Some(mode) = config.get_mut(name)
-                && mode.as_str().is_some_and(|mode| refers_to_container(mode) && !keeps(mode))
-            {
-                *mode = json!("");
-            }
+/// Writes a container with those texts that refer to another for which `keeps` says so.
+fn keep_references(container: &str, out: &mut String, mut keeps: impl FnMut(&str) -> bool) -> Written {
+    rewrite_members(container, out, |name, value, out| match name {
+        "HostConfig" => rewrite_object(value, out, |name, value, out| match name {
+            "Links" | "VolumesFrom" => keep_in_list(value, out, &mut keeps),
+            _ => write_mode(name, value, out, &mut keeps),
+        }),
+        "NetworkSettings" => {
+            let path = ["Networks", "*", "Links"];
+            rewrite_at(value, &path, out, &mut |links, out| keep_in_list(links, out, &mut keeps))
         }
-        for name in ["Links", "VolumesFrom"] {
-            keep_in_list(config, name, &mut keeps);
-        }
-    }
-    let networks = container.get_mut("NetworkSettings").and_then(|settings| settings.get_mut("Networks"));
-    if let Some(Value::Object(networks)) = networks {
-        for endpoint in networks.values_mut().filter_map(Value::as_object_mut) {
-            keep_in_list(endpoint, "Links", &mut keeps);
-        }
-    }
+        _ => keep(value, out),
+    })
 }
 
-/// Leaves in a list what `keeps` says. A list of nothing is null.
-fn keep_in_list(object: &mut Map<String, Value>, name: &str, keeps: &mut impl FnMut(&str) -> bool) {
-    let Some(list) = object.get_mut(name) else { return };
-    match list {
-        Value::Array(texts) => {
-            texts.retain(|text| text.as_str().is_some_and(&mut *keeps));
-            if texts.is_empty() {
-                *list = Value::Null;
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => *list = Value::Null,
-    }
+/// Writes a member of `HostConfig`: blank if it is a mode that names another container and is not kept.
+fn write_mode(name: &str, value: &str, out: &mut String, keeps: &mut dyn FnMut(&str) -> bool) -> Written {
+    let is_blank = MODES.contains(&name) && text(value).is_some_and(|mode| refers_to_container(&mode) && !keeps(&mode));
+    keep(if is_blank { "\"\"" } else { value }, out)
 }
 
-/// Removes the links of a container on its networks.
-fn forget_links(container: &mut Map<String, Value>) {
-    let networks = container.get_mut("NetworkSettings").and_then(|settings| settings.get_mut("Networks"));
-    if let Some(Value::Object(networks)) = networks {
-        for endpoint in networks.values_mut().filter_map(Value::as_object_mut) {
-            set_if_there(endpoint, "Links", Value::Null);
-        }
+/// Writes a list with those texts for which `keeps` says so. A list of nothing is null.
+fn keep_in_list(list: &str, out: &mut String, keeps: &mut dyn FnMut(&str) -> bool) -> Written {
+    if !list.starts_with('[') {
+        return keep("null", out);
     }
-}
-
-/// Blanks the modes that name another container.
-fn forget_modes(container: &mut Map<String, Value>) {
-    let Some(Value::Object(config)) = container.get_mut("HostConfig") else { return };
-    for name in MODES {
-        if let Some(mode) = config.get_mut(name)
-            && mode.as_str().is_some_and(refers_to_container)
-        {
-            *mode = json!("");
-        }
+    let start = out.len();
+    rewrite_elements(list, out, |element, out| keep_if(text(element).is_some_and(|text| keeps(&text)), element, out))?;
+    if out.get(start..) == Some("[]") {
+        out.truncate(start);
+        out.push_str("null");
     }
+    Ok(true)
 }

@@ -9,8 +9,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::answers::rewritten;
+use super::few::FewEntries;
 use super::{ElementSeen, Facts, ObjectView};
 use crate::api::objects::ObjectKind;
+use crate::members::rewrite_at;
 
 /// The attributes that engines set beside the labels of a container, of which a label can have the name.
 const SET_BY_ENGINES: [&str; 9] =
@@ -30,7 +33,7 @@ struct Actor {
     #[serde(rename = "ID")]
     id: String,
     #[serde(rename = "Attributes")]
-    attributes: Option<BTreeMap<String, String>>,
+    attributes: Option<FewEntries<String>>,
 }
 
 impl ObjectView {
@@ -39,7 +42,7 @@ impl ObjectView {
         let Ok(Event { r#type: kind, action, actor }) = serde_json::from_slice(record) else {
             return ElementSeen::Hidden;
         };
-        let attributes = actor.attributes.unwrap_or_default();
+        let attributes = actor.attributes.unwrap_or_default().0;
         let is_visible = match kind.as_str() {
             // An event of a prune counts what was removed, hidden or not.
             _ if action == "prune" => !self.visibility.restricts_any(),
@@ -157,11 +160,7 @@ fn of_event(attributes: &BTreeMap<String, String>, name: &str) -> Facts {
 
 /// A record without the old name of a container.
 fn without_old_name(record: &[u8]) -> ElementSeen {
-    let Ok(mut event) = serde_json::from_slice::<serde_json::Value>(record) else { return ElementSeen::Hidden };
-    if let Some(attributes) = event.pointer_mut("/Actor/Attributes").and_then(serde_json::Value::as_object_mut) {
-        attributes.remove("oldName");
-    }
-    serde_json::to_vec(&event).map_or(ElementSeen::Hidden, ElementSeen::Rewritten)
+    rewritten(record, |record, out| rewrite_at(record, &["Actor", "Attributes", "oldName"], out, &mut |_, _| Ok(false)))
 }
 
 #[cfg(test)]

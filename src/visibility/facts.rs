@@ -1,10 +1,11 @@
 //! What visibility depends on, read from the engine's documents. `None` if a document cannot be read: the object is hidden.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
+use super::few::{FewElements, FewEntries, MOST};
 use super::{ENTRY, Facts};
 use crate::api::objects::ObjectKind;
 
@@ -44,20 +45,35 @@ pub struct ContainerSummary {
     pub refers: bool,
 }
 
-type Labels = BTreeMap<String, String>;
+type Labels = FewEntries<String>;
+
+/// The most memory that reading what visibility depends on takes beside the document, in bytes: as much as the document for the
+/// texts, and so much for the entries. Of a short document this is there only while a worker reads it, one at a time.
+pub fn facts_memory(length: usize) -> usize {
+    length.saturating_add(if length > SHORT { KINDS * MOST * OF_ENTRY } else { 0 })
+}
+
+/// A document that is no longer than this is short, in bytes.
+const SHORT: usize = 64 * 1024;
+
+/// How many lists and maps are read of one document, at most.
+const KINDS: usize = 4;
+
+/// What an entry takes at most, in bytes: a key and a value, their texts on the heap, and its share of a node of a tree.
+const OF_ENTRY: usize = 192;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Summary<'d> {
     #[serde(borrow)]
     id: Cow<'d, str>,
-    names: Option<Vec<String>>,
+    names: Option<FewElements<String>>,
     image: Option<String>,
     #[serde(rename = "ImageID")]
     image_id: Option<String>,
     labels: Option<Labels>,
     state: Option<String>,
-    mounts: Option<Vec<SummaryMount>>,
+    mounts: Option<FewElements<SummaryMount>>,
     network_settings: Option<SummaryNetworks>,
     host_config: Option<SummaryHostConfig>,
 }
@@ -72,7 +88,7 @@ struct SummaryMount {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct SummaryNetworks {
-    networks: Option<BTreeMap<String, Option<Endpoint>>>,
+    networks: Option<FewEntries<Option<Endpoint>>>,
 }
 
 #[derive(Deserialize)]
@@ -80,7 +96,7 @@ struct Endpoint {
     #[serde(rename = "NetworkID")]
     network_id: Option<String>,
     #[serde(rename = "Links")]
-    links: Option<Vec<String>>,
+    links: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -92,18 +108,18 @@ struct SummaryHostConfig {
 /// Reads an element of a list of containers.
 pub fn read_container_summary(element: &[u8]) -> Option<ContainerSummary> {
     let summary: Summary<'_> = serde_json::from_slice(element).ok()?;
-    let written = summary.names.unwrap_or_default();
+    let written = summary.names.unwrap_or_default().0;
     // A link is the name of the other container, a slash, and the alias of this one there.
     let names: Vec<String> = written.iter().filter_map(|name| own_name(name)).map(str::to_owned).collect();
-    let networks = summary.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+    let networks = summary.network_settings.and_then(|settings| settings.networks).unwrap_or_default().0;
     let shares = summary.host_config.and_then(|config| config.network_mode);
     let links = networks.values().flatten().any(|endpoint| endpoint.links.is_some());
     let refers = names.len() != written.len() || links || shares.is_some_and(|mode| refers_to_container(&mode));
     Some(ContainerSummary {
         id: Some(summary.id.into_owned()).filter(|id| !id.is_empty())?,
-        facts: Facts { names, image: summary.image, labels: summary.labels.unwrap_or_default() },
+        facts: Facts { names, image: summary.image, labels: summary.labels.unwrap_or_default().0 },
         image: summary.image_id.unwrap_or_default(),
-        volumes: summary.mounts.unwrap_or_default().into_iter().filter_map(SummaryMount::volume).collect(),
+        volumes: summary.mounts.unwrap_or_default().0.into_iter().filter_map(SummaryMount::volume).collect(),
         // Several networks can have one name, so it counts only where there is no id. Podman has the name in its place.
         networks: networks
             .into_iter()
@@ -155,8 +171,8 @@ struct ContainerConfig {
 #[serde(rename_all = "PascalCase")]
 struct Image {
     id: String,
-    repo_tags: Option<Vec<String>>,
-    repo_digests: Option<Vec<String>>,
+    repo_tags: Option<FewElements<String>>,
+    repo_digests: Option<FewElements<String>>,
     /// Of an element of a list.
     labels: Option<Labels>,
     /// Of a single image.
@@ -202,7 +218,7 @@ pub fn read_object(kind: ObjectKind, document: &[u8]) -> Option<SeenObject> {
         }
         ObjectKind::Image => {
             let image: Image = serde_json::from_slice(document).ok()?;
-            let names = [image.repo_tags, image.repo_digests].into_iter().flatten().flatten().collect();
+            let names = [image.repo_tags, image.repo_digests].into_iter().flatten().flat_map(|few| few.0).collect();
             let labels = image.labels.or(image.config.and_then(|config| config.labels));
             (image.id, names, None, labels)
         }
@@ -219,7 +235,7 @@ pub fn read_object(kind: ObjectKind, document: &[u8]) -> Option<SeenObject> {
             (service.id, vec![service.spec.name], None, service.spec.labels)
         }
     };
-    let facts = Facts { names, image, labels: labels.unwrap_or_default() };
+    let facts = Facts { names, image, labels: labels.unwrap_or_default().0 };
     Some(SeenObject { id, facts }).filter(|object| !object.id.is_empty())
 }
 

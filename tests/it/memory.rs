@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_document_whose_worst_case_needs_more_takes_the_whole_budget,
     a_record_that_needs_more_than_the_budget_breaks_its_stream,
     a_list_that_needs_more_than_the_budget_is_withheld_and_small_elements_pass,
+    a_look_up_without_memory_is_refused_and_says_nothing_of_objects,
     no_answer_takes_more_memory_than_is_leased_for_it
 ];
 
@@ -195,6 +196,60 @@ fn a_record_that_needs_more_than_the_budget_breaks_its_stream() {
         assert_eq!(answer.ends_with("0\r\n\r\n"), passes, "{length}: {} bytes", answer.len());
         assert_eq!(answer.len() > length, passes);
     }
+}
+
+/// Neither is an object absent that could not be looked up, nor is anything shown or done without a look-up.
+fn a_look_up_without_memory_is_refused_and_says_nothing_of_objects() {
+    let profile = "profile: test\nabout: Shows some containers.\nallow: [ContainerList, ContainerInspect, ContainerTop, ContainerStart, \
+                   SystemInfo]\nshow: [identity, state]\ncontainers: {only: [{name: \"web*\"}]}\n";
+    let (id, large, many) = ("a".repeat(64), "x".repeat(DOCUMENT), many_containers());
+    let web = format!(r#"{{"Id":"{id}","Name":"/web","Image":"{large}","Config":{{"Image":"a"}}}}"#);
+    // To read it takes more than the readers leave, and no more than there is.
+    let larger = web.replace("/web", "/web2").replace(&large, &large.repeat(2));
+    let path_of_web = format!("/{id}/json");
+    let bench = Bench::with(
+        move |asked| match asked.split(' ').nth(1).unwrap() {
+            target if target.contains("/web/json") || target.contains(&path_of_web) => json(&web),
+            target if target.contains("/web2/json") => json(&larger),
+            target if target.contains("/containers/json") => json(&many),
+            _ => json("{}"),
+        },
+        |config| {
+            budget_of_two(config);
+            config.timeouts.response = Duration::from_millis(300);
+            config.listeners[0].policy = policy_of(profile);
+        },
+    );
+    let readers = slow_readers(&bench);
+    let requests = [
+        ("GET", "/info", "/info"),
+        ("GET", "/containers/web2/top", "/top"),
+        ("POST", "/containers/web2/start", "/start"),
+    ];
+    let ask = |(method, target, _): (&str, &str, &str)| {
+        bench.ask(format!("{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"))
+    };
+    for request in requests {
+        let answer = ask(request);
+        assert_eq!(status(&answer), 503, "{request:?}: {answer}");
+        assert!(answer.contains(r#"{"message":"too many large"#), "{answer}");
+        let forwarded = bench.daemon.requests().iter().any(|sent| sent.contains(request.2));
+        assert!(!forwarded, "{request:?} went up: {:?}", bench.daemon.requests());
+    }
+    drop(readers);
+    // The program notices at some time that they are gone.
+    while status(&ask(requests[0])) == 503 {}
+    let statuses = requests.map(|request| status(&ask(request)));
+    assert_eq!(statuses, [200, 200, 200]);
+}
+
+/// A list of so many visible containers that what is kept of them takes all memory.
+fn many_containers() -> String {
+    let container = |number: usize| {
+        let (id, name) = (format!("{number:064x}"), format!("/web{}", "y".repeat(4_000)));
+        format!(r#"{{"Id":"{id}","Names":["{name}"],"Image":"a","ImageID":"{number}{name}","State":"running"}}"#)
+    };
+    format!("[{}]", (0..1_000).map(container).collect::<Vec<_>>().join(","))
 }
 
 fn a_list_that_needs_more_than_the_budget_is_withheld_and_small_elements_pass() {

@@ -10,16 +10,21 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dockveil::api::objects::{ObjectAnswer, ObjectKind};
 use dockveil::filter::{Plan, RecordFilter, Report};
 use dockveil::policy::{Decision, Policy};
 use dockveil::profile::Profiles;
+use dockveil::visibility::{ObjectSelector, ObjectView, Restriction, Surroundings, VisibleContainers, VisibleObjects};
 use harness::{Missing, Suite, Test, tests};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-const TESTS: &[Test] = tests![filtering_takes_no_more_memory_than_is_leased_for_it];
+const TESTS: &[Test] = tests![
+    filtering_takes_no_more_memory_than_is_leased_for_it,
+    hiding_objects_takes_no_more_memory_than_is_leased_for_it
+];
 
 fn main() -> ExitCode {
     harness::run(&Suite { tests: &[TESTS], limit: Duration::from_secs(120), threads: Some(1), missing: Missing::Fails })
@@ -152,6 +157,73 @@ fn filtering_takes_no_more_memory_than_is_leased_for_it() {
             });
             let leased = records.memory(event.len());
             assert!(taken <= leased, "{profile}, event of {name}: {taken} bytes, leased {leased}");
+        }
+    }
+}
+
+/// Answers about objects: of what, whether it is an element of a list, what they have many of, and the text. The numbers are
+/// about as many entries as are read at most, and many more.
+fn answers_about_objects(count: usize) -> Vec<(ObjectAnswer, bool, String, String)> {
+    let many = |part: &str| (0..count).map(|number| part.replace('#', &short(number))).collect::<Vec<_>>().join(",");
+    let labels = format!(r#"{{{}}}"#, many(r##""#":"""##));
+    let summary = format!(
+        r#"{{"Id":"c","Names":["/web","/a/b",{}],"Labels":{labels},"Mounts":[{}],"HostConfig":{{"NetworkMode":"container:x"}},"NetworkSettings":{{"Networks":{{{}}}}}}}"#,
+        many(r##""/#""##),
+        many(r##"{"Name":"#"}"##),
+        many(r##""#":{"NetworkID":"#","Links":["a","b"]}"##),
+    );
+    let image =
+        format!(r#"{{"Id":"i","RepoTags":[{}],"RepoDigests":[],"Labels":{labels},"Containers":1}}"#, many(r##""#""##));
+    let volume = format!(r#"{{"Name":"v","Labels":{labels},"UsageData":{{"RefCount":1,"Size":1}}}}"#);
+    let inspected = format!(
+        r#"{{"Id":"c","Name":"/web","Config":{{"Labels":{labels}}},"HostConfig":{{"Links":[{}],"VolumesFrom":[{}]}}}}"#,
+        many(r##""/#:/web/#""##),
+        many(r##""#:ro""##),
+    );
+    let usage = |items: &str| format!(r#"{{"Images":[],"ImageUsage":{{"TotalCount":1,"Items":[{items}]}}}}"#);
+    let event = format!(
+        r#"{{"Type":"container","Action":"rename","Actor":{{"ID":"c","Attributes":{{"name":"web","oldName":"x",{}}}}}}}"#,
+        many(r##""#":"""##)
+    );
+    let list = |answer, text: &str| (answer, true, "everything".to_owned(), text.to_owned());
+    let document = |answer, what: &str, text: String| (answer, false, what.to_owned(), text);
+    vec![
+        list(ObjectAnswer::Containers, &summary),
+        list(ObjectAnswer::Images, &image),
+        list(ObjectAnswer::Events, &event),
+        document(ObjectAnswer::Container, "labels and links", inspected),
+        document(ObjectAnswer::Image, "labels", image.clone()),
+        document(ObjectAnswer::Volume, "labels", volume.clone()),
+        document(ObjectAnswer::Usage, "one image", usage(&image)),
+        document(ObjectAnswer::Usage, "images", usage(&many(r##"{"Id":"#","RepoTags":["web:#"],"Containers":1}"##))),
+        document(ObjectAnswer::Usage, "one container", format!(r#"{{"Containers":[{summary}]}}"#)),
+        document(ObjectAnswer::Volumes, "one volume", format!(r#"{{"Volumes":[{volume}]}}"#)),
+    ]
+}
+
+fn hiding_objects_takes_no_more_memory_than_is_leased_for_it() {
+    let only = |kind, selector: &str| {
+        (kind, Restriction::selected(vec![ObjectSelector::parse(kind, selector).unwrap()], Vec::new()))
+    };
+    let restrictions = [only(ObjectKind::Container, "name=web*"), only(ObjectKind::Image, "label=a")];
+    let visibility = Arc::new(VisibleObjects::new(&restrictions));
+    for count in [10, 4_000, 100_000] {
+        for (answer, is_element, what, text) in answers_about_objects(count) {
+            let around =
+                Surroundings { containers: Some(Arc::new(VisibleContainers::default())), ..Surroundings::default() };
+            let mut view = ObjectView::new(visibility.clone(), answer, around, None);
+            ALLOCATOR.reset_peak_usage();
+            let before = ALLOCATOR.current_usage();
+            match (answer, is_element) {
+                (ObjectAnswer::Events, _) => drop(view.event(text.as_bytes())),
+                (_, true) => drop(view.element(text.as_bytes())),
+                (_, false) => drop(view.document(text.as_bytes())),
+            }
+            let (taken, leased) = (ALLOCATOR.peak_usage() - before, ObjectView::memory(text.len()));
+            let is_short = text.len() <= 64 << 10;
+            // What is read of a short one is not leased, and little.
+            let most = if is_short { leased + (4 << 20) } else { leased };
+            assert!(taken <= most, "{answer:?} of {what}, {count}: {taken} bytes of {}, leased {leased}", text.len());
         }
     }
 }
