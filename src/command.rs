@@ -37,13 +37,13 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 64;
 /// The program cannot serve, or cannot read its input or write its output; `EX_SOFTWARE`.
 pub const SOFTWARE: u8 = 70;
-/// The configuration is wrong; `EX_CONFIG`.
+/// The configuration is wrong, or a file cannot be read; `EX_CONFIG`.
 pub const CONFIGURATION: u8 = 78;
 
 /// Why a command failed.
 #[derive(Debug)]
 pub enum CommandError {
-    /// There are errors in the configuration, or in the value of an argument.
+    /// There are errors in the configuration, or in the values of arguments.
     Diagnostics(Diagnostics),
     /// Input could not be read or output could not be written.
     Io(io::Error),
@@ -81,8 +81,12 @@ impl CommandError {
         // If standard error is closed, the error cannot be reported.
         match self {
             Self::Diagnostics(diagnostics) => {
-                let _ = writeln!(err, "{diagnostics}dockveil: {}", count(diagnostics.len()));
-                CONFIGURATION
+                let (place, code) = match diagnostics.are_in_arguments() {
+                    true => ("arguments", USAGE),
+                    false => ("configuration", CONFIGURATION),
+                };
+                let _ = writeln!(err, "{diagnostics}dockveil: {} in the {place}", count(diagnostics.len()));
+                code
             }
             // The reader closed the pipe because it has read enough.
             Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => OK,
@@ -198,5 +202,5 @@ fn api_version(text: &str) -> Result<ApiVersion, Diagnostic> {
 
 /// An error in the value of an argument.
 fn argument_error(argument: &str, message: impl Into<String>) -> Diagnostic {
-    Diagnostic::new(&Location::file(argument), message)
+    Diagnostic::new(&Location::argument(argument), message)
 }

@@ -27,17 +27,24 @@ pub struct Location {
     pub line: u32,
     /// Counted from one, in characters; zero for the line or file as a whole.
     pub column: u32,
+    /// Whether it is a command-line argument: then the error is in how the program was called.
+    pub is_argument: bool,
 }
 
 impl Location {
-    /// A file as a whole, a command-line argument or an environment variable.
+    /// A file as a whole, or an environment variable.
     pub fn file(file: &str) -> Self {
-        Self { file: file.into(), line: 0, column: 0 }
+        Self { file: file.into(), line: 0, column: 0, is_argument: false }
+    }
+
+    /// A command-line argument, such as `--profile`.
+    pub fn argument(name: &str) -> Self {
+        Self { is_argument: true, ..Self::file(name) }
     }
 
     /// A line of a file, counted from one.
     pub fn line(file: &str, line: u32) -> Self {
-        Self { file: file.into(), line, column: 0 }
+        Self { line, ..Self::file(file) }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::cli::{self, Environment, ServeArgs};
 use crate::config::Config;
 use crate::socket::{Address, connect_at_once};
 use crate::tls::Reception;
-use crate::yaml::Diagnostic;
+use crate::yaml::{Diagnostic, Location};
 
 /// The timeout for connecting, and for each read.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -110,7 +110,7 @@ fn asked_listener(arguments: &cli::HealthcheckArgs, environment: &Environment) -
     let serve = ServeArgs { files: arguments.files.clone(), ..ServeArgs::default() };
     let listeners = Config::load(&serve, environment)?.listeners;
     let listener = listeners.into_iter().min_by_key(|listener| (listener.clients.is_some(), listener.tls.is_some()));
-    let listener = listener.ok_or_else(|| argument_error("--config", "no listeners"))?;
+    let listener = listener.ok_or_else(|| Diagnostic::new(&Location::file("the configuration"), "no listeners"))?;
     let name = listener.hosts.into_iter().next();
     Ok(AskedListener {
         address: listener.address,

@@ -61,7 +61,7 @@ impl Settings {
 /// file whose own variable is not set.
 fn list(argument: &[String], flag: &str, environment: &Environment, variable: &str) -> Vec<(String, Location)> {
     if !argument.is_empty() {
-        return argument.iter().map(|text| (text.clone(), Location::file(flag))).collect();
+        return argument.iter().map(|text| (text.clone(), Location::argument(flag))).collect();
     }
     let texts = environment.variables.get(variable).into_iter().flat_map(|text| text.split(','));
     let texts = texts.map(str::trim).filter(|text| !text.is_empty());

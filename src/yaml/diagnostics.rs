@@ -67,6 +67,11 @@ impl Diagnostics {
         self.0.len()
     }
 
+    /// Whether every error is in a command-line argument, and none in a file or a variable.
+    pub fn are_in_arguments(&self) -> bool {
+        !self.is_empty() && self.iter().all(|diagnostic| diagnostic.location.is_argument)
+    }
+
     /// The errors, sorted by location.
     pub fn iter(&self) -> btree_set::Iter<'_, Diagnostic> {
         self.0.iter()

@@ -90,6 +90,7 @@ impl<'t> TreeReader<'t> {
             file: self.file.clone(),
             line: number(span.start.line()),
             column: number(span.start.col()).saturating_add(1),
+            is_argument: false,
         }
     }
 
@@ -119,7 +120,7 @@ impl<'t> TreeReader<'t> {
                 }
             }
         }
-        let start = Location { file: self.file, line: 1, column: 1 };
+        let start = Location { file: self.file, line: 1, column: 1, is_argument: false };
         Ok(document.unwrap_or(Node { location: start, value: Value::Null }))
     }
 

@@ -526,7 +526,7 @@ fn a_client_is_looked_for_at_every_listener_that_takes_it() {
         let arguments = ExplainArgs { files, client, ..asked(None, None, "/info") };
         let error = command::explain(&arguments, &Environment::default(), &mut Vec::new()).unwrap_err();
         let mut text = Vec::new();
-        assert_eq!(error.report(&mut text), command::CONFIGURATION);
+        assert_eq!(error.report(&mut text), command::USAGE);
         let text = String::from_utf8(text).unwrap();
         assert!(text.starts_with(expected), "{text}");
     }

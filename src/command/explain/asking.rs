@@ -26,7 +26,8 @@ pub(super) fn described(texts: &[String]) -> Result<Option<DescribedClient>, Dia
     }
     let mut diagnostics = Diagnostics::default();
     let parsed = DescribedClient::parse(texts);
-    let client = parsed.map_err(|wrong| wrong.iter().for_each(|one| diagnostics.report(&Location::file("--as"), one)));
+    let client =
+        parsed.map_err(|wrong| wrong.iter().for_each(|one| diagnostics.report(&Location::argument("--as"), one)));
     diagnostics.finish(client.ok())
 }
 

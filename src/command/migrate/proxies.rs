@@ -50,7 +50,7 @@ pub(super) fn named(name: &str) -> Result<KnownProxy, Diagnostic> {
     let found = OTHERS.iter().find(|(known, ..)| *known == name).map(|(.., proxy)| *proxy);
     found.ok_or_else(|| {
         let names = all_tables().map(|table| table.name.as_str()).chain(OTHERS.iter().map(|(name, ..)| *name));
-        Diagnostic::new(&Location::file("--as"), unknown("proxy", name, names))
+        Diagnostic::new(&Location::argument("--as"), unknown("proxy", name, names))
     })
 }
 

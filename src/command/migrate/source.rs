@@ -212,6 +212,8 @@ fn chosen(
         chosen.retain(|one| behind.is_none_or(|behind| behind.container.name != one.container.name));
     }
     let [one] = chosen.as_slice() else {
+        let argument = selection.service.filter(|_| chosen.is_empty()).map(|_| Location::argument("--service"));
+        let place = argument.as_ref().unwrap_or(place);
         return Err(Diagnostic::new(place, not_one(&found, &others, chosen.len(), selection)).into());
     };
     let mut source = one.source(file)?;
