@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -109,16 +109,34 @@ pub enum Command {
     ///
     /// For bash: dockveil completions bash > /etc/bash_completion.d/dockveil
     Completions(CompletionsArgs),
-    /// Print a page of the manual
+    /// Print a page of the manual, or write all of them
     ///
-    /// dockveil man | man -l -
+    /// To read it: dockveil man | man -l -
     Man(ManArgs),
 }
 
-/// The files that every command but `migrate` and `demo` reads.
+/// The file that stands for standard input, as an argument or in `DOCKVEIL_CONFIG`.
+pub const STANDARD_INPUT: &str = "-";
+
+impl Command {
+    /// The files of the configuration; `None` for a command that reads none.
+    pub fn files(&self) -> Option<&ConfigFiles> {
+        match self {
+            Self::Serve(arguments) | Self::Check(arguments) => Some(&arguments.files),
+            Self::Explain(arguments) => Some(&arguments.files),
+            Self::Filter(arguments) => Some(&arguments.files),
+            Self::Healthcheck(arguments) => Some(&arguments.files),
+            Self::Profiles(arguments) => Some(&arguments.files),
+            Self::Catalogue(arguments) => Some(&arguments.files),
+            Self::Migrate(_) | Self::Demo | Self::Completions(_) | Self::Man(_) => None,
+        }
+    }
+}
+
+/// The files that most commands read.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigFiles {
-    /// Configuration file (YAML)
+    /// Configuration file (YAML); - is standard input
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Directory of more profiles and classes (profile/*.yaml, class/*.yaml); repeatable
@@ -232,7 +250,7 @@ pub struct ProfilesArgs {
 /// The arguments of `migrate`.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct MigrateArgs {
-    /// Compose file, script, quadlet, environment file, or rules of the other proxy [default: standard input]
+    /// Compose file, script, quadlet, environment file, or rules of the other proxy [default: -, standard input]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Service or container, if several run a socket proxy
@@ -255,14 +273,25 @@ pub struct CompletionsArgs {
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ManArgs {
     /// The command that the page is about [default: all of dockveil]
-    #[arg(value_name = "COMMAND")]
+    #[arg(value_name = "COMMAND", conflicts_with = "directory")]
     pub command: Option<String>,
+    /// Write every page into this directory, such as ~/.local/share/man/man1
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
 }
 
 /// Writes the script that completes arguments in a shell.
 pub fn write_completions(arguments: &CompletionsArgs, out: &mut dyn Write) {
     let mut out = out;
     clap_complete::generate(arguments.shell, &mut CommandLine::command(), "dockveil", &mut out);
+}
+
+/// Writes every page of the manual into a directory that exists, each in a file of its own.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn write_manuals(directory: &Path) -> io::Result<()> {
+    clap_mangen::generate_to(CommandLine::command(), directory)
 }
 
 /// Writes a page of the manual, in roff. `false` if there is no such command.
@@ -376,6 +405,8 @@ pub struct Environment {
     pub log: Option<OsString>,
     /// All variables, among them those of other socket proxies.
     pub variables: Variables,
+    /// The configuration file, if it is [`STANDARD_INPUT`]: what was there at the start. It cannot be read twice.
+    pub standard_input: Option<String>,
 }
 
 /// All environment variables by name, empty ones included. Bytes that are not UTF-8 are replaced by U+FFFD.
@@ -421,6 +452,7 @@ impl Environment {
             variables: std::env::vars_os()
                 .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
                 .collect(),
+            standard_input: None,
         }
     }
 
@@ -484,7 +516,9 @@ mod tests {
         let page = |name: Option<&str>| {
             let mut page = Vec::new();
             let command = name.map(str::to_owned);
-            write_manual(&ManArgs { command }, &mut page).unwrap().then(|| String::from_utf8(page).unwrap())
+            write_manual(&ManArgs { command, directory: None }, &mut page)
+                .unwrap()
+                .then(|| String::from_utf8(page).unwrap())
         };
         assert!(page(None).unwrap().contains(".TH dockveil 1"));
         for sub in command.get_subcommands().map(clap::Command::get_name) {

@@ -12,11 +12,11 @@ pub mod layout;
 pub mod migrate;
 mod summary;
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use crate::api::{ApiVersion, groups};
 use crate::cli::{self, Environment};
-use crate::config::{Config, FilterSources, Filters};
+use crate::config::{Config, FilterSources, Filters, STANDARD_INPUT_NAME, unreadable};
 use crate::policy::Policy;
 use crate::profile::Profile;
 use crate::server::{self, Signals};
@@ -104,11 +104,34 @@ impl CommandError {
 
 /// The number of errors, in words.
 fn count(errors: usize) -> String {
-    if errors == 1 {
-        "1 error in the configuration".to_owned()
-    } else {
-        format!("{errors} errors in the configuration")
+    if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") }
+}
+
+/// Reads the configuration from `input`, if the arguments or the environment say that it is there.
+///
+/// # Errors
+/// It cannot be read, or the command reads something else there.
+pub fn read_standard_input(
+    asked: &cli::Command,
+    environment: &mut Environment,
+    input: &mut dyn Read,
+) -> Result<(), CommandError> {
+    let Some(files) = asked.files() else { return Ok(()) };
+    let (file, location) = match (&files.config, &environment.config) {
+        (Some(file), _) => (file, Location::argument("--config")),
+        (None, Some(file)) => (file, Location::file("DOCKVEIL_CONFIG")),
+        (None, None) => return Ok(()),
+    };
+    if file.as_os_str() != cli::STANDARD_INPUT {
+        return Ok(());
     }
+    if matches!(asked, cli::Command::Filter(_)) {
+        return Err(Diagnostic::new(&location, "standard input is the document, expected a file").into());
+    }
+    let mut text = String::new();
+    input.read_to_string(&mut text).map_err(|error| unreadable(STANDARD_INPUT_NAME, &error))?;
+    environment.standard_input = Some(text);
+    Ok(())
 }
 
 /// `serve`: listens until a signal arrives. The summary of what is exposed goes to `err`, like the log, `width` columns wide.
@@ -173,11 +196,17 @@ fn write_groups(out: &mut dyn Write) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// `man`: writes a page of the manual.
+/// `man`: writes a page of the manual, or all of them into a directory.
 ///
 /// # Errors
 /// [`CommandError`], also if there is no such command.
 pub fn man(arguments: &cli::ManArgs, out: &mut dyn Write) -> Result<u8, CommandError> {
+    if let Some(directory) = &arguments.directory {
+        std::fs::create_dir_all(directory)
+            .and_then(|()| cli::write_manuals(directory))
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", directory.display())))?;
+        return Ok(OK);
+    }
     if cli::write_manual(arguments, out)? {
         return Ok(OK);
     }

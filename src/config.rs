@@ -38,6 +38,7 @@ use self::raw::RawListener;
 pub(crate) use self::raw::unreadable;
 use self::settings::Settings;
 use self::source::ConfigSource;
+pub(crate) use self::source::STANDARD_INPUT_NAME;
 
 /// The engine, if nothing names one.
 const DEFAULT_UPSTREAM: &str = "unix:///var/run/docker.sock";

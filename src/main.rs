@@ -12,13 +12,16 @@ use dockveil::server;
 use dockveil::server::log::{LineStyle, LoggedLines, QueuedOutput};
 
 fn main() -> ExitCode {
-    let environment = Environment::read();
+    let mut environment = Environment::read();
     let (mut out, mut err) = (stdout(), stderr());
     let code = match cli::parse(std::env::args_os()) {
         Ok(asked) => match log_level(&asked, &environment).and_then(|level| Ok((level, line_style(&environment)?))) {
             Ok((level, style)) => {
                 start_log(level, style);
-                run(&asked, &environment, style, &mut out, &mut err)
+                match command::read_standard_input(&asked, &mut environment, &mut stdin()) {
+                    Ok(()) => run(&asked, &environment, style, &mut out, &mut err),
+                    Err(error) => error.report(&mut err),
+                }
             }
             Err(message) => {
                 let _ = writeln!(err, "dockveil: {message}");

@@ -42,15 +42,16 @@ const UNFILTERABLE: &str = "was open: its response cannot be filtered";
 /// # Errors
 /// [`CommandError`].
 pub fn run(arguments: &cli::MigrateArgs, input: &mut dyn Read, out: &mut dyn Write) -> Result<u8, CommandError> {
-    let name = arguments.file.as_ref().map_or("standard input".to_owned(), |file| file.display().to_string());
+    let file = arguments.file.as_ref().filter(|file| file.as_os_str() != cli::STANDARD_INPUT);
+    let name = file.map_or("standard input".to_owned(), |file| file.display().to_string());
     let mut text = String::new();
-    let read = match &arguments.file {
+    let read = match file {
         Some(file) => std::fs::File::open(file).and_then(|file| file.take(SIZE_LIMIT).read_to_string(&mut text)),
         None => input.take(SIZE_LIMIT).read_to_string(&mut text),
     };
     read.map_err(|error| unreadable(&name, &error))?;
     let proxy = arguments.proxy.as_deref().map(proxies::named).transpose()?;
-    let folder = arguments.file.as_ref().map(|file| file.parent().unwrap_or(Path::new("")));
+    let folder = file.map(|file| file.parent().unwrap_or(Path::new("")));
     let selection = Selection { service: arguments.service.as_deref(), proxy, folder };
     let source = source::read(&name, &text, selection)?;
     let mut migration = migration_of(&source)?;

@@ -76,13 +76,17 @@ impl RawConfig {
     /// Reads a file. What cannot be read is reported and left out.
     pub(super) fn read(path: &Path, diagnostics: &mut Diagnostics) -> Self {
         let Some((name, text)) = diagnostics.ok(file(path)) else { return Self::default() };
-        let Some(node) = diagnostics.ok(yaml::parse(&name, &text)) else { return Self::default() };
+        Self::parse(&name, &text, path.parent().unwrap_or(Path::new(".")), diagnostics)
+    }
+
+    /// Reads the text of a file. Paths in it are relative to `folder`.
+    pub(super) fn parse(name: &str, text: &str, folder: &Path, diagnostics: &mut Diagnostics) -> Self {
+        let Some(node) = diagnostics.ok(yaml::parse(name, text)) else { return Self::default() };
         let keys = ["upstream", "listeners", "filters", "profiles", "limits", "timeouts", "keepalive", "api", "watch"];
         let Some(members) = diagnostics.members(&node, "a configuration", &keys) else { return Self::default() };
         let upstream = members.get("upstream").and_then(|node| diagnostics.ok(address_of(node)));
         let mut listeners = Vec::new();
         let listeners_location = members.get_or_empty("listeners").map(|node| node.location.clone());
-        let folder = path.parent().unwrap_or(Path::new("."));
         if let Some(list) = members.get("listeners").and_then(|node| diagnostics.ok(node.list("a list of listeners"))) {
             listeners.extend(list.iter().filter_map(|node| listener(node, folder, diagnostics)));
         }

@@ -1,6 +1,6 @@
 //! Where the configuration comes from: a file, the variables of another socket proxy, or neither.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::compat::{self, Choice, Compat, RunAs};
 use super::filters::FilterSources;
@@ -11,10 +11,13 @@ use crate::cli::{self, ConfigFiles, Environment};
 use crate::socket::{Address, SocketOwner};
 use crate::yaml::{Diagnostics, Location, nearest};
 
+/// What standard input is called as a configuration file, in the locations of errors.
+pub(crate) const STANDARD_INPUT_NAME: &str = "<stdin>";
+
 /// The configuration as written, and where that was.
 #[derive(Debug, Default)]
 pub(super) struct ConfigSource {
-    /// The configuration file, if there is one.
+    /// The configuration file, if there is one that can be read again.
     pub(super) file: Option<PathBuf>,
     /// Its contents, or their equivalent.
     pub(super) raw: RawConfig,
@@ -37,7 +40,11 @@ impl ConfigSource {
         let compat = diagnostics.ok(Compat::find(environment)).flatten();
         let profile = settings.profile.as_ref().map(|(name, _)| name.as_str());
         let named = files.config.as_ref().or(environment.config.as_ref());
-        let preferred = named.map(|file| file.display().to_string()).or(profile.map(ToOwned::to_owned));
+        let standard_input =
+            environment.standard_input.as_deref().filter(|_| named.is_some_and(|file| is_standard_input(file)));
+        let name_of =
+            |file: &PathBuf| standard_input.map_or(file.display().to_string(), |_| STANDARD_INPUT_NAME.to_owned());
+        let preferred = named.map(name_of).or(profile.map(ToOwned::to_owned));
         let mut notes = Vec::new();
         match (compat, preferred) {
             (Some(compat), None) => return Self::from_variables(compat, environment),
@@ -51,6 +58,10 @@ impl ConfigSource {
             notes.extend(hint.map(|hint| Note::Hint { variable: hint.by, table: hint.table }));
         }
         let hinted = hint.and_then(|hint| Compat::read(hint.table, &environment.variables).ok());
+        if let Some(text) = standard_input {
+            let raw = RawConfig::parse(STANDARD_INPUT_NAME, text, Path::new("."), diagnostics);
+            return Self { file: None, raw, compat: None, hinted, notes };
+        }
         let file = named.or(environment.default_config.as_ref()).cloned();
         let raw = file.as_deref().map(|file| RawConfig::read(file, diagnostics)).unwrap_or_default();
         Self { file, raw, compat: None, hinted, notes }
@@ -117,6 +128,11 @@ pub(super) fn check_variables(environment: &Environment, diagnostics: &mut Diagn
 fn hint(environment: &Environment) -> Option<Choice> {
     let choice = compat::choose(&environment.variables, environment.in_image()).ok().flatten()?;
     (!choice.certain).then_some(choice)
+}
+
+/// Whether a configuration file is standard input.
+fn is_standard_input(file: &Path) -> bool {
+    file.as_os_str() == cli::STANDARD_INPUT
 }
 
 /// Whether this process may change its user.

@@ -8,6 +8,7 @@ mod callers;
 mod canaries;
 mod catalogue;
 mod clients;
+mod command_line;
 mod compat;
 mod contents;
 mod credential_formats;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
             unknown::TESTS,
             remains::TESTS,
             remains::table::TESTS,
+            command_line::TESTS,
             compat::TESTS,
             contents::TESTS,
             credential_formats::TESTS,
