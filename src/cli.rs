@@ -390,6 +390,30 @@ impl LogLevel {
     }
 }
 
+/// How the lines of the log are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// As logfmt.
+    #[default]
+    Logfmt,
+    /// As objects of JSON.
+    Json,
+}
+
+impl LogFormat {
+    /// What may be written for it.
+    pub const EXPECTED: &str = "logfmt or json";
+
+    /// The format of this name.
+    pub fn find(name: &str) -> Option<Self> {
+        match name {
+            "logfmt" => Some(Self::Logfmt),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
 /// The environment variables that this program reads. An empty variable counts as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
@@ -461,16 +485,14 @@ impl Environment {
         self.default_config.is_some()
     }
 
-    /// Whether the lines of the log are JSON, which `DOCKVEIL_LOG_FORMAT` says.
+    /// How the lines of the log are written, if `DOCKVEIL_LOG_FORMAT` says so.
     ///
     /// # Errors
     /// It says something else; the message is for the user.
-    pub fn logs_json(&self) -> Result<bool, String> {
-        match self.variables.get("DOCKVEIL_LOG_FORMAT").map(str::trim) {
-            None | Some("" | "logfmt") => Ok(false),
-            Some("json") => Ok(true),
-            Some(other) => Err(format!("DOCKVEIL_LOG_FORMAT: found {other:?}, expected logfmt or json")),
-        }
+    pub fn log_format(&self) -> Result<Option<LogFormat>, String> {
+        let text = self.variables.get("DOCKVEIL_LOG_FORMAT").map(str::trim).filter(|text| !text.is_empty());
+        let wrong = |text| format!("DOCKVEIL_LOG_FORMAT: found {text:?}, expected {}", LogFormat::EXPECTED);
+        text.map(|text| LogFormat::find(text).ok_or_else(|| wrong(text))).transpose()
     }
 
     /// The log level that `DOCKVEIL_LOG` sets; the default if it is not set.

@@ -9,6 +9,7 @@ mod range;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 pub use self::certificate::CertificateSelector;
 pub use self::described::DescribedClient;
@@ -100,6 +101,19 @@ impl fmt::Display for Caller {
             write!(f, "container {} ", facts.names.first().unwrap_or(id))?;
         }
         write!(f, "{}", self.peer)
+    }
+}
+
+/// A client in the log.
+#[derive(Debug)]
+pub struct LoggedClient {
+    /// Who it is: `certificate traefik 172.20.0.5:4711`, `uid 1000 pid 7`.
+    pub name: Arc<str>,
+}
+
+impl From<&Caller> for LoggedClient {
+    fn from(caller: &Caller) -> Self {
+        Self { name: caller.to_string().into() }
     }
 }
 

@@ -15,10 +15,11 @@ mod summary;
 use std::io::{self, Read, Write};
 
 use crate::api::{ApiVersion, groups};
-use crate::cli::{self, Environment};
+use crate::cli::{self, Environment, LogFormat};
 use crate::config::{Config, FilterSources, Filters, STANDARD_INPUT_NAME, unreadable};
 use crate::policy::Policy;
 use crate::profile::Profile;
+use crate::server::log::{self, LoggedLines};
 use crate::server::{self, Signals};
 use crate::yaml::{Diagnostic, Diagnostics, Location};
 
@@ -147,6 +148,11 @@ pub fn serve(
     // First, so that a signal during the start is not lost and leaves no socket file.
     let signals = Signals::listen()?;
     let config = Config::load(arguments, environment)?;
+    let format = config.observability.log_format;
+    log::set_format(format);
+    // Among lines of JSON, the summary is lines of JSON too.
+    let mut lines = LoggedLines::default();
+    let err: &mut dyn Write = if format == LogFormat::Json { &mut lines } else { err };
     // Clients are served whether or not anybody reads the summary.
     let mut text = Wrapped::new(err, width);
     let _ = write!(text, "{}", summary(&config)).and_then(|()| text.flush());

@@ -8,6 +8,7 @@ pub(crate) mod files;
 mod filters;
 mod memory;
 mod note;
+mod observability;
 mod raw;
 mod settings;
 mod source;
@@ -33,6 +34,7 @@ pub use self::files::ConfigFileSet;
 pub use self::filters::{FilterSources, Filters};
 pub use self::memory::{DocumentMemory, MemorySource};
 pub use self::note::Note;
+pub use self::observability::Observability;
 pub use self::raw::ConfiguredApi;
 use self::raw::RawListener;
 pub(crate) use self::raw::unreadable;
@@ -63,6 +65,8 @@ pub struct Config {
     pub keepalive: Keepalive,
     /// The API versions that clients may use.
     pub api: ApiRange,
+    /// What operators see.
+    pub observability: Observability,
     /// What happens at start besides listening.
     pub startup: Startup,
     /// The files that it was read from.
@@ -310,6 +314,7 @@ impl Config {
         let startup = Startup { run_as: source.compat.as_ref().and_then(|compat| compat.run_as), notes: source.notes };
         let (timeouts, keepalive) = (source.raw.timeouts, source.raw.keepalive);
         let api = api_versions(source.raw.api, &settings, &mut diagnostics).range;
+        let observability = source.raw.observability.with(environment);
         let config = upstream.zip(listeners);
         let config = config.map(|(upstream, listeners)| Self {
             upstream,
@@ -318,6 +323,7 @@ impl Config {
             timeouts,
             keepalive,
             api,
+            observability,
             startup,
             files,
         });

@@ -3,13 +3,13 @@
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::process::ExitCode;
 
-use dockveil::cli::{self, Command, EarlyExit, Environment, LogLevel, ServeArgs};
+use dockveil::cli::{self, Command, EarlyExit, Environment, LogFormat, LogLevel, ServeArgs};
 use dockveil::command;
 use dockveil::command::demo::Colour;
 use dockveil::command::layout::{self, Wrapped};
 use dockveil::config::compat;
 use dockveil::server;
-use dockveil::server::log::{LineStyle, LoggedLines, QueuedOutput};
+use dockveil::server::log::{LineStyle, QueuedOutput};
 
 fn main() -> ExitCode {
     let mut environment = Environment::read();
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
             Ok((level, style)) => {
                 start_log(level, style);
                 match command::read_standard_input(&asked, &mut environment, &mut stdin()) {
-                    Ok(()) => run(&asked, &environment, style, &mut out, &mut err),
+                    Ok(()) => run(&asked, &environment, &mut out, &mut err),
                     Err(error) => error.report(&mut err),
                 }
             }
@@ -53,7 +53,7 @@ fn log_level(asked: &Command, environment: &Environment) -> Result<LogLevel, Str
 
 /// How the lines of the log are written: as `DOCKVEIL_LOG_FORMAT` says, and in colour on a terminal.
 fn line_style(environment: &Environment) -> Result<LineStyle, String> {
-    if environment.logs_json()? {
+    if environment.log_format()? == Some(LogFormat::Json) {
         return Ok(LineStyle::Json);
     }
     Ok(match Colour::choose(stderr().is_terminal(), environment) {
@@ -63,11 +63,11 @@ fn line_style(environment: &Environment) -> Result<LineStyle, String> {
 }
 
 /// Runs a command; returns the exit status.
-fn run(asked: &Command, environment: &Environment, style: LineStyle, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+fn run(asked: &Command, environment: &Environment, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     // What people read fits their terminal.
     let width = layout::width(stdout());
     let done = match asked {
-        Command::Serve(arguments) => return serve(arguments, environment, style),
+        Command::Serve(arguments) => return serve(arguments, environment),
         Command::Check(arguments) => command::check(arguments, environment, &mut Wrapped::new(out, width)),
         Command::Explain(arguments) => command::explain(arguments, environment, &mut Wrapped::new(out, width)),
         Command::Filter(arguments) => command::filter(arguments, environment, &mut stdin(), out, err),
@@ -89,15 +89,10 @@ fn run(asked: &Command, environment: &Environment, style: LineStyle, out: &mut d
 }
 
 /// Serves. The text on standard error goes through the log, because nobody may read it.
-///
-/// Among lines of JSON, the summary is lines of JSON too.
-fn serve(arguments: &ServeArgs, environment: &Environment, style: LineStyle) -> u8 {
+fn serve(arguments: &ServeArgs, environment: &Environment) -> u8 {
     let mut err = QueuedOutput::open();
     let width = layout::width(stderr());
-    let done = match style {
-        LineStyle::Json => command::serve(arguments, environment, width, &mut LoggedLines::default()),
-        LineStyle::Plain | LineStyle::Coloured => command::serve(arguments, environment, width, &mut err),
-    };
+    let done = command::serve(arguments, environment, width, &mut err);
     let code = done.unwrap_or_else(|error| error.report(&mut err));
     server::log::flush();
     code

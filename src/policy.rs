@@ -181,6 +181,25 @@ impl Denial {
     }
 }
 
+impl Denial {
+    /// The reason in the log, in one word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAllowed => "not-allowed",
+            Self::Erases => "erases",
+            Self::Parameter(_) => "parameter",
+            Self::Body => "body",
+            Self::Oracle => "oracle",
+            Self::Pattern => "pattern",
+            Self::Filters => "filters",
+            Self::Name => "name",
+            Self::Unlimited(_) => "unlimited",
+            Self::Bound => "bound",
+            Self::AllTags => "all-tags",
+        }
+    }
+}
+
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.public())
@@ -210,6 +229,17 @@ impl RelayReason {
             Self::Empty => "no body",
             Self::Stream => "stream",
             Self::Hijack => "hijacked connection",
+            Self::Archive => "archive",
+        }
+    }
+
+    /// The reason in the log, in one word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Empty => "empty",
+            Self::Stream => "stream",
+            Self::Hijack => "hijack",
             Self::Archive => "archive",
         }
     }

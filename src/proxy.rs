@@ -27,6 +27,7 @@
 //! | [`delivery`] | answers on their way, and the log lines that wait for them |
 //! | [`calling`] | the container that a client runs in |
 //! | [`access_log`] | the log line of an exchange |
+//! | [`request_id`] | the id of an exchange |
 
 mod access_log;
 mod body;
@@ -47,6 +48,7 @@ mod object_filters;
 mod objects;
 mod records;
 mod relay;
+mod request_id;
 mod respond;
 mod seen;
 mod stream_request;
@@ -55,6 +57,7 @@ mod versions;
 mod warnings;
 mod work;
 
+pub use self::access_log::ExchangeObserver;
 pub use self::body::{BodyError, Filtered};
 pub use self::delivery::Delivery;
 pub use self::downstream::Downstream;

@@ -280,6 +280,7 @@ impl Running {
             return Err(ReloadError::User);
         }
         self.live.replace(config)?;
+        log::set_format(config.observability.log_format);
         self.limit = config.timeouts.shutdown + STOP_MARGIN;
         Ok(())
     }

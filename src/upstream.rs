@@ -8,16 +8,18 @@
 //! to 238,989), both under `valgrind --tool=callgrind` without a log, and no measurable difference in CPU time (`cargo
 //! bench --bench exchange -- ping --beside FILE`).
 
+mod client_body;
 mod connector;
 pub mod raw;
+mod waiting;
 
 use std::error::Error as _;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -29,7 +31,9 @@ use hyper::{HeaderMap, Request, Response, Uri};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+pub use self::client_body::ClientBody;
 use self::connector::Connector;
+pub use self::waiting::measured;
 use crate::api::{ApiRange, ApiVersion};
 use crate::socket::{Address, Keepalive, Socket};
 use crate::stream::responses::ResponseError;
@@ -89,6 +93,16 @@ impl From<hyper::Error> for UpstreamError {
 }
 
 impl UpstreamError {
+    /// The reason in the log and in metrics, in one word.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "engine-down",
+            Self::Timeout(_) => "engine-timeout",
+            Self::Broken(_) | Self::Unanswered => "engine-broken",
+            Self::Malformed(_) | Self::Version => "engine-malformed",
+        }
+    }
+
     /// What the connector or a connection reported, wherever it is in a chain of errors.
     fn cause(mut error: Option<&(dyn std::error::Error + 'static)>) -> Option<Self> {
         while let Some(found) = error {
@@ -245,7 +259,7 @@ fn version_in(headers: &HeaderMap) -> Option<ApiVersion> {
 /// It has no trailers: the framing of clients' requests refuses them.
 pub type UpstreamRequest = Request<RequestContent>;
 
-type RequestContent = Either<Empty<Bytes>, Either<Incoming, Full<Bytes>>>;
+type RequestContent = Either<Empty<Bytes>, Either<ClientBody, Full<Bytes>>>;
 
 /// The connections of one worker to the engine.
 #[derive(Clone, Debug)]
@@ -306,14 +320,17 @@ impl Upstream {
         let timeout = self.engine.response_timeout;
         let (mut parts, incoming) = self.ask(request).await?.into_parts();
         self.engine.advertise(&mut parts.headers);
-        Ok(Response::from_parts(parts, UpstreamBody { incoming, timeout }))
+        let body = UpstreamBody { incoming, timeout, waiting_since: None, waited: Duration::ZERO };
+        Ok(Response::from_parts(parts, body))
     }
 
     /// As [`Self::send`], with the head as it came.
     async fn ask(&self, mut request: UpstreamRequest) -> Result<Response<Incoming>, UpstreamError> {
         request.headers_mut().insert(HOST, const { HeaderValue::from_static("docker") });
         *request.uri_mut() = absolute(std::mem::take(request.uri_mut()))?;
+        let since = Instant::now();
         let answer = tokio::time::timeout(self.engine.response_timeout, self.exchange(request)).await;
+        waiting::ended(since);
         let answer = answer.map_err(|_| UpstreamError::Timeout(self.engine.response_timeout))??;
         self.engine.learn(answer.headers());
         Ok(answer)
@@ -355,9 +372,18 @@ pub struct UpstreamBody {
     incoming: Incoming,
     /// How long to wait for each chunk.
     timeout: Duration,
+    /// Since when a chunk is waited for.
+    waiting_since: Option<Instant>,
+    /// How long chunks were waited for where nobody measured that.
+    waited: Duration,
 }
 
 impl UpstreamBody {
+    /// How long chunks were waited for since this was last asked, outside [`measured`].
+    pub fn take_waited(&mut self) -> Duration {
+        std::mem::take(&mut self.waited)
+    }
+
     /// Reads the body to its end, or up to `limit` bytes, so that its connection can be used again.
     ///
     /// # Errors
@@ -378,7 +404,10 @@ impl UpstreamBody {
     /// [`UpstreamError::Broken`] if the body is cut short, [`UpstreamError::Timeout`] if the chunk does not come in time.
     pub async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         let limit = self.timeout;
-        let frame = tokio::time::timeout(limit, self.frame()).await.map_err(|_| UpstreamError::Timeout(limit))?;
+        let Ok(frame) = tokio::time::timeout(limit, self.frame()).await else {
+            self.waiting_since.take().map(waiting::ended);
+            return Err(UpstreamError::Timeout(limit));
+        };
         Ok(frame.transpose()?.and_then(|frame| frame.into_data().ok()))
     }
 }
@@ -390,7 +419,14 @@ impl Body for UpstreamBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
         let this = self.get_mut();
         loop {
-            match ready!(Pin::new(&mut this.incoming).poll_frame(cx)) {
+            let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
+                this.waiting_since.get_or_insert_with(Instant::now);
+                return Poll::Pending;
+            };
+            if let Some(since) = this.waiting_since.take() {
+                this.waited += waiting::ended(since);
+            }
+            match frame {
                 // Trailers are not passed on.
                 Some(Ok(frame)) if !frame.is_data() => {}
                 frame => return Poll::Ready(frame.map(|frame| frame.map_err(UpstreamError::from))),

@@ -14,7 +14,9 @@ use serde_json::Value;
 use super::{CommandError, OK};
 use crate::api::ApiRange;
 use crate::cli::Environment;
-use crate::config::{Config, ConfigFileSet, Filters, LOOPBACK_HOSTS, Limits, Listener, Startup, Timeouts};
+use crate::config::{
+    Config, ConfigFileSet, Filters, LOOPBACK_HOSTS, Limits, Listener, Observability, Startup, Timeouts,
+};
 use crate::server::{self, Running, Signals};
 use crate::socket::{Address, Keepalive};
 use crate::yaml::Location;
@@ -215,6 +217,7 @@ impl Demo {
         let tcp = Address::Tcp { host: "127.0.0.1".to_owned(), port: 0 };
         let socket = Address::Unix(folder.0.join("docker.sock"));
         let config = Config {
+            observability: Observability::default(),
             files: ConfigFileSet::default(),
             upstream: Address::Unix(engine),
             listeners: vec![listen(socket, &[]), listen(tcp, &LOOPBACK_HOSTS)],

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::clients::{self, RawClient};
+use super::observability::{self, RawObservability};
 use super::tls::{self, ListenerTls};
 use super::{ByteLimit, LONGEST_TIMEOUT, Limits, Timeouts};
 use crate::api::{ApiRange, ApiVersion};
@@ -31,6 +32,7 @@ pub(super) struct RawConfig {
     pub(super) timeouts: Timeouts,
     pub(super) keepalive: Keepalive,
     pub(super) api: ConfiguredApi,
+    pub(super) observability: RawObservability,
     /// Whether the files are not to be watched.
     pub(super) unwatched: bool,
 }
@@ -83,6 +85,7 @@ impl RawConfig {
     pub(super) fn parse(name: &str, text: &str, folder: &Path, diagnostics: &mut Diagnostics) -> Self {
         let Some(node) = diagnostics.ok(yaml::parse(name, text)) else { return Self::default() };
         let keys = ["upstream", "listeners", "filters", "profiles", "limits", "timeouts", "keepalive", "api", "watch"];
+        let keys: Vec<&str> = keys.into_iter().chain(observability::KEYS).collect();
         let Some(members) = diagnostics.members(&node, "a configuration", &keys) else { return Self::default() };
         let upstream = members.get("upstream").and_then(|node| diagnostics.ok(address_of(node)));
         let mut listeners = Vec::new();
@@ -99,6 +102,7 @@ impl RawConfig {
         let timeouts = members.get("timeouts").map(|node| timeouts(node, diagnostics)).unwrap_or_default();
         let keepalive = members.get("keepalive").map(|node| keepalive(node, diagnostics)).unwrap_or_default();
         let api = members.get("api").map(|node| api(node, diagnostics)).unwrap_or_default();
+        let observability = RawObservability::read(&members, diagnostics);
         let watch = members.get("watch").and_then(|node| diagnostics.ok(node.boolean()));
         let unwatched = watch == Some(false);
         Self {
@@ -112,6 +116,7 @@ impl RawConfig {
             timeouts,
             keepalive,
             api,
+            observability,
             unwatched,
         }
     }
@@ -330,7 +335,7 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
 }
 
 /// An error at `node`: another text than expected.
-fn expected(node: &Node, text: &str, what: &str) -> Diagnostic {
+pub(super) fn expected(node: &Node, text: &str, what: &str) -> Diagnostic {
     node.diagnostic(format!("found {text:?}, expected {what}"))
 }
 

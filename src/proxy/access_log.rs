@@ -3,48 +3,103 @@
 //! | field | meaning |
 //! |---|---|
 //! | `operation` | the operation of the Docker API, `-` if the request matches none |
+//! | `method` | the method of the request, `-` if it is none of RFC 9110 |
+//! | `api` | the API version that the client asked for; only if it named one |
 //! | `decision` | `deny`, `relay` or `filter` |
+//! | `reason` | why, in one word: of a denial, of a failure, of bytes that pass unchanged |
 //! | `status` | the status of the answer; 0 if the client left before there was one |
+//! | `received` | bytes of the body of the request; of a tunnel, all bytes of the client |
 //! | `bytes` | bytes of the body sent to the client; of a stream, all bytes after the head |
 //! | `hidden` | places hidden or changed by the filter |
+//! | `classes` | the same by class, `secret:3 host:1`; only if there are any |
 //! | `elapsed_us` | microseconds from the request head until the last byte of the answer is with the system |
+//! | `own_us` | how many of them were work of this program; of a stream, until its head |
+//! | `engine_us` | how many of them were spent waiting for the engine; of a stream, until its head |
 //! | `client` | who sent it: the address, or the user and the process |
-//! | `error` | why the answer was broken off, or the client was; only with `exchange broken` |
+//! | `listener`, `profile` | the address of the listener, and the profile of the client there |
+//! | `request_id` | the id of the exchange, which the engine and the client get, too |
+//! | `error` | why the answer was broken off, or withheld; only then |
 //!
-//! The message is `exchange`, `exchange aborted by the client` or, as a warning, `exchange broken`. Apart from sizes,
-//! times and statuses the line holds nothing that a client or the engine chose: no name, no query, no body. The line of a
-//! request that the policy denies says more, so that an operator finds the client and what to change:
+//! The message is `exchange`, `exchange aborted by the client` or, as a warning, `exchange broken`. A stream has a line
+//! `stream opened` at its start, too. Apart from sizes, times, statuses and a harmless id the line holds nothing that a client
+//! or the engine chose: no name, no query, no body. The line of a request that the policy denies is a warning and says more, so
+//! that an operator finds the client and what to change:
 //!
 //! | field | meaning |
 //! |---|---|
 //! | `denied` | which profile denies what, and why |
 //! | `opened_by` | the key of the profile or the variable that opens it; empty if nothing does |
 //! | `path` | the path of the request with its names and ids, up to its query |
-//! | `listener` | the address of the listener |
+//!
+//! The line of a ping that was answered is at the level `debug`: health checks are many.
 
+use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use crate::api::Operation;
+use hyper::Request;
+use hyper::body::{Body, Incoming};
+
+use super::Error;
+use super::request_id::RequestId;
+use crate::api::ApiVersion;
+use crate::clients::LoggedClient;
 use crate::filter::Report;
+use crate::route::Route;
+use crate::schema::Class;
+use crate::upstream::ClientBody;
+
+/// What sees the exchanges of a proxy, and what they have in common.
+#[derive(Debug)]
+pub struct ExchangeObserver {
+    /// The address of the listener.
+    pub listener: Arc<str>,
+    /// The name of the profile; `nobody` for clients that are not served.
+    pub profile: Arc<str>,
+}
+
+impl ExchangeObserver {
+    /// At the address of a listener, for the clients of a profile.
+    pub fn new(listener: &str, profile: &str) -> Self {
+        Self { listener: listener.into(), profile: profile.into() }
+    }
+
+    /// At the same listener, for the clients of another profile.
+    pub fn of(&self, profile: &str) -> Self {
+        Self { listener: self.listener.clone(), profile: profile.into() }
+    }
+}
 
 /// The log line of an exchange, written when it is dropped.
 ///
 /// The default value writes nothing.
 #[derive(Debug, Default)]
-pub(super) struct AccessLog(Option<Entry>);
+pub(super) struct AccessLog(Option<Box<Entry>>);
 
 #[derive(Debug)]
 struct Entry {
+    observer: Arc<ExchangeObserver>,
+    client: Arc<LoggedClient>,
+    id: RequestId,
     operation: &'static str,
+    is_ping: bool,
+    method: &'static str,
+    api: Option<ApiVersion>,
     decision: &'static str,
+    reason: Option<&'static str>,
     status: u16,
+    /// Bytes of the client; `None` if it has sent none besides the head.
+    received: Option<Arc<AtomicU64>>,
     bytes: u64,
-    hidden: u64,
+    hidden: Report,
     started: Instant,
+    own: Duration,
+    engine: Duration,
     end: ExchangeEnd,
-    client: Arc<str>,
-    denied: Option<Box<DeniedRequest>>,
+    /// Why the answer was withheld.
+    error: Option<String>,
+    denied: Option<DeniedRequest>,
 }
 
 /// What the line of a denied request says in addition.
@@ -56,8 +111,6 @@ pub(super) struct DeniedRequest {
     pub(super) opened_by: String,
     /// Its path.
     pub(super) path: String,
-    /// Where.
-    pub(super) listener: Arc<str>,
 }
 
 /// How an exchange ended.
@@ -69,48 +122,115 @@ enum ExchangeEnd {
 }
 
 impl AccessLog {
-    /// The line of an exchange with `client` that starts now.
-    pub(super) fn start(client: &Arc<str>) -> Self {
-        Self(Some(Entry {
-            operation: "-",
-            decision: "deny",
-            status: 0,
-            bytes: 0,
-            hidden: 0,
-            started: Instant::now(),
-            end: ExchangeEnd::Aborted,
-            client: client.clone(),
-            denied: None,
-        }))
+    /// The line of an exchange that starts now, with a client that has sent no head that could be read.
+    pub(super) fn start(observer: &Arc<ExchangeObserver>, client: &Arc<LoggedClient>) -> Self {
+        Self::with_id(observer, client, RequestId::new())
     }
 
-    /// The line of a connection that is refused with an answer of this status, whose body has `bytes` bytes.
-    pub(super) fn of_refusal(status: u16, bytes: usize, client: &Arc<str>) -> Self {
-        let mut log = Self::start(client);
-        log.status(status);
-        log.sent(bytes);
-        log.complete();
+    /// The line of the exchange that a request begins.
+    pub(super) fn of_request(
+        observer: &Arc<ExchangeObserver>,
+        client: &Arc<LoggedClient>,
+        request: &Request<Incoming>,
+    ) -> Self {
+        let mut log = Self::with_id(observer, client, RequestId::of(request.headers()));
+        log.set(|entry| entry.method = known_method(request.method().as_str()));
         log
     }
 
-    /// Who sent the request.
-    pub(super) fn client(&self) -> Arc<str> {
-        self.0.as_ref().map(|entry| entry.client.clone()).unwrap_or_default()
+    fn with_id(observer: &Arc<ExchangeObserver>, client: &Arc<LoggedClient>, id: RequestId) -> Self {
+        Self(Some(Box::new(Entry {
+            observer: observer.clone(),
+            client: client.clone(),
+            id,
+            operation: "-",
+            is_ping: false,
+            method: "-",
+            api: None,
+            decision: "deny",
+            reason: None,
+            status: 0,
+            received: None,
+            bytes: 0,
+            hidden: Report::default(),
+            started: Instant::now(),
+            own: Duration::ZERO,
+            engine: Duration::ZERO,
+            end: ExchangeEnd::Aborted,
+            error: None,
+            denied: None,
+        })))
     }
 
-    /// Sets the operation.
-    pub(super) fn operation(&mut self, operation: &Operation) {
-        self.set(|entry| entry.operation = operation.id);
+    /// The name of the client in the log.
+    pub(super) fn client(&self) -> Arc<str> {
+        self.0.as_ref().map(|entry| entry.client.name.clone()).unwrap_or_default()
+    }
+
+    /// The id of the exchange.
+    pub(super) fn id(&self) -> RequestId {
+        self.0.as_ref().map_or_else(RequestId::new, |entry| entry.id.clone())
+    }
+
+    /// The body of the request, whose bytes are counted.
+    pub(super) fn counted(&mut self, body: Incoming) -> ClientBody {
+        if body.is_end_stream() { ClientBody::new(body, None) } else { ClientBody::new(body, Some(self.received())) }
+    }
+
+    /// What counts the bytes of the client.
+    pub(super) fn received(&mut self) -> Arc<AtomicU64> {
+        let entry = self.0.as_mut().map(|entry| entry.received.get_or_insert_default().clone());
+        entry.unwrap_or_default()
+    }
+
+    /// Sets the operation, and the API version that the client asked for.
+    pub(super) fn route(&mut self, route: &Route) {
+        self.set(|entry| {
+            entry.operation = route.operation.id;
+            entry.is_ping = route.operation.is_ping();
+            entry.api = route.version;
+        });
     }
 
     /// Says why the policy denies the request.
     pub(super) fn denied(&mut self, denied: DeniedRequest) {
-        self.set(|entry| entry.denied = Some(Box::new(denied)));
+        self.set(|entry| entry.denied = Some(denied));
     }
 
-    /// Sets the decision.
-    pub(super) fn decision(&mut self, decision: &'static str) {
-        self.set(|entry| entry.decision = decision);
+    /// Sets the decision, and its reason if it has one.
+    pub(super) fn decision(&mut self, decision: &'static str, reason: Option<&'static str>) {
+        self.set(|entry| (entry.decision, entry.reason) = (decision, reason));
+    }
+
+    /// Sets the reason of a denial.
+    pub(super) fn reason(&mut self, reason: &'static str) {
+        self.set(|entry| entry.reason = Some(reason));
+    }
+
+    /// The request is answered with an error.
+    pub(super) fn failed(&mut self, error: &Error) {
+        self.set(|entry| {
+            // That of a denial is more exact.
+            if entry.denied.is_none() || entry.reason.is_none() {
+                entry.reason = Some(error.reason());
+            }
+            if error.is_server_fault() {
+                entry.error = Some(error.to_string());
+            } else {
+                tracing::debug!(%error, "request refused");
+            }
+        });
+    }
+
+    /// The stream has begun.
+    pub(super) fn opened(&mut self, status: u16) {
+        self.status(status);
+        self.set(|entry| {
+            let Entry { observer, client, id, operation, decision, status, .. } = entry;
+            let (listener, profile, client, request_id) =
+                (&*observer.listener, &*observer.profile, &*client.name, id.as_str());
+            tracing::info!(operation, decision, status, client, listener, profile, request_id, "stream opened");
+        });
     }
 
     /// Sets the status of the answer.
@@ -118,9 +238,25 @@ impl AccessLog {
         self.set(|entry| entry.status = status);
     }
 
+    /// The time up to now: so much of it was spent waiting for the engine, and the rest on work.
+    pub(super) fn spent(&mut self, engine: Duration) {
+        self.set(|entry| {
+            entry.engine += engine;
+            entry.own = entry.started.elapsed().saturating_sub(entry.engine);
+        });
+    }
+
+    /// Adds to the time spent on work and on waiting for the engine.
+    pub(super) fn took(&mut self, own: Duration, engine: Duration) {
+        self.set(|entry| {
+            entry.own += own;
+            entry.engine += engine;
+        });
+    }
+
     /// Sets the number of hidden places.
     pub(super) fn hidden(&mut self, report: &Report) {
-        self.set(|entry| entry.hidden = report.hidden());
+        self.set(|entry| entry.hidden = *report);
     }
 
     /// Adds to the number of bytes sent.
@@ -145,29 +281,136 @@ impl AccessLog {
     }
 }
 
+/// A method, if it is one of those of RFC 9110 §9.3 and RFC 5789.
+fn known_method(method: &str) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
+    KNOWN.into_iter().find(|known| *known == method).unwrap_or("-")
+}
+
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        let Some(entry) = self.0.take() else { return };
-        let Entry { operation, decision, status, bytes, hidden, started, end, client, denied } = entry;
-        let elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        if let Some(denied) = denied {
-            let DeniedRequest { why: denied, opened_by, path, listener } = *denied;
-            tracing::info!(
-                operation, decision, status, bytes, elapsed_us, denied, opened_by, path, %client, %listener, "exchange"
-            );
+        if let Some(entry) = self.0.take() {
+            entry.write_line();
+        }
+    }
+}
+
+impl Entry {
+    /// The level of the line, and its message.
+    fn head(&self) -> (tracing::Level, &'static str) {
+        match &self.end {
+            ExchangeEnd::Broken(_) => (tracing::Level::WARN, "exchange broken"),
+            ExchangeEnd::Aborted => (tracing::Level::INFO, "exchange aborted by the client"),
+            ExchangeEnd::Complete if self.is_denied() || self.error.is_some() => (tracing::Level::WARN, "exchange"),
+            ExchangeEnd::Complete if self.is_ping && self.status == 200 => (tracing::Level::DEBUG, "exchange"),
+            ExchangeEnd::Complete => (tracing::Level::INFO, "exchange"),
+        }
+    }
+
+    /// Whether the policy or the listener denies the request.
+    fn is_denied(&self) -> bool {
+        self.denied.is_some() || self.decision == "deny" && self.status == 403
+    }
+
+    fn write_line(&self) {
+        let (level, message) = self.head();
+        if level > tracing::level_filters::LevelFilter::current() {
             return;
         }
-        match end {
-            ExchangeEnd::Complete => {
-                tracing::info!(operation, decision, status, bytes, hidden, elapsed_us, %client, "exchange");
-            }
-            ExchangeEnd::Aborted => {
-                let message = "exchange aborted by the client";
-                tracing::info!(operation, decision, status, bytes, hidden, elapsed_us, %client, "{message}");
-            }
-            ExchangeEnd::Broken(error) => {
-                tracing::warn!(operation, decision, status, bytes, hidden, elapsed_us, %client, error, "exchange broken");
-            }
+        let Self { operation, method, decision, reason, status, bytes, .. } = self;
+        let (hidden, received) = (self.hidden.hidden(), self.received_bytes());
+        let [elapsed_us, own_us, engine_us] = [self.started.elapsed(), self.own, self.engine].map(micros);
+        let (client, listener, profile) = (&*self.client.name, &*self.observer.listener, &*self.observer.profile);
+        let request_id = self.id.as_str();
+        let api = self.api.map(|version| version.to_string());
+        let classes = (hidden > 0).then(|| ClassCounts(&self.hidden).to_string());
+        let denied = self.denied.as_ref();
+        let [path, opened_by, denied] = match denied {
+            Some(denied) => [&denied.path, &denied.opened_by, &denied.why].map(|text| Some(text.as_str())),
+            None => [None; 3],
+        };
+        let error = match &self.end {
+            ExchangeEnd::Broken(error) => Some(error.as_str()),
+            ExchangeEnd::Aborted | ExchangeEnd::Complete => self.error.as_deref(),
+        };
+        let (api, classes, reason) = (api.as_deref(), classes.as_deref(), *reason);
+        // The level of a line is known where it is written.
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    operation,
+                    decision,
+                    status,
+                    bytes,
+                    hidden,
+                    elapsed_us,
+                    method,
+                    api,
+                    reason,
+                    received,
+                    classes,
+                    own_us,
+                    engine_us,
+                    denied,
+                    opened_by,
+                    path,
+                    client,
+                    listener,
+                    profile,
+                    request_id,
+                    error,
+                    "{message}"
+                )
+            };
         }
+        match level {
+            tracing::Level::WARN => line!(warn),
+            tracing::Level::DEBUG => line!(debug),
+            _ => line!(info),
+        }
+    }
+
+    /// How many bytes the client has sent after the head.
+    fn received_bytes(&self) -> u64 {
+        self.received.as_ref().map_or(0, |received| received.load(Ordering::Relaxed))
+    }
+}
+
+/// A time in microseconds.
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// What was hidden, by class: `secret:3 host:1 unknown:2`. What a rule changed counts as `rule`.
+struct ClassCounts<'r>(&'r Report);
+
+impl fmt::Display for ClassCounts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { by_class, unknown, by_rule } = self.0;
+        let classes = Class::ALL.map(Class::as_str).into_iter().zip(*by_class);
+        let all = classes.chain([("unknown", *unknown), ("rule", *by_rule)]);
+        for (number, (name, count)) in all.filter(|(_, count)| *count > 0).enumerate() {
+            let space = if number > 0 { " " } else { "" };
+            write!(f, "{space}{name}:{count}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_counted_by_name() {
+        let mut report = Report { unknown: 2, by_rule: 1, ..Report::default() };
+        report.by_class[Class::Host.index()] = 7;
+        assert_eq!(ClassCounts(&report).to_string(), "host:7 unknown:2 rule:1");
+        assert_eq!(ClassCounts(&Report::default()).to_string(), "");
+    }
+
+    #[test]
+    fn a_method_is_one_that_is_known() {
+        assert_eq!(["GET", "get", "CANARY", ""].map(known_method), ["GET", "-", "-", "-"]);
     }
 }

@@ -15,7 +15,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -28,6 +28,7 @@ use super::headers::HostFields;
 use super::in_stream::InStreamErrors;
 use super::memory::{Leased, MemoryError, MemoryLease, buffer};
 use super::message::Message;
+use super::request_id::RequestId;
 use super::seen::{DocumentFilter, StreamFilter};
 use super::{Error, headers, versions, warnings, work};
 use crate::api::{ApiRange, ApiVersion, Upgrade};
@@ -44,6 +45,8 @@ pub struct Filtered {
     content: Content,
     /// Written when the body has been sent, or was given up.
     log: DeliveryLog,
+    /// Since when work on it is done on a helper thread.
+    working_since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -196,7 +199,7 @@ impl Filtered {
     }
 
     fn of(content: Content) -> Self {
-        Self { content, log: DeliveryLog::default() }
+        Self { content, log: DeliveryLog::default(), working_since: None }
     }
 
     /// The same body, which writes the log line of its exchange.
@@ -208,7 +211,27 @@ impl Filtered {
         self
     }
 
+    /// As [`Self::poll_next`]; notes how long that took, and how long the engine was waited for.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        if matches!(self.content, Content::Empty | Content::Whole(_)) {
+            return self.poll_next(cx);
+        }
+        let started = self.working_since.take().unwrap_or_else(Instant::now);
+        let polled = self.poll_next(cx);
+        let (is_working, waited) = match &mut self.content {
+            Content::Empty | Content::Whole(_) => (false, Duration::ZERO),
+            Content::Array(rewriter) => (rewriter.working.is_some(), rewriter.body.take_waited()),
+            Content::Progress(rewriter) => (false, rewriter.body.take_waited()),
+            Content::Relayed(body) => (false, body.take_waited()),
+        };
+        if is_working {
+            self.working_since = Some(started);
+        }
+        self.log.took(if is_working { Duration::ZERO } else { started.elapsed() }, waited);
+        polled
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         match &mut self.content {
             Content::Empty => Poll::Ready(None),
             Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
@@ -624,20 +647,27 @@ pub(super) enum StreamFraming {
 
 impl OutgoingBuffer {
     /// A whole error response. The connection closes after it.
-    pub(super) fn error_response(status: u16, message: Message, engine: Option<ApiVersion>) -> Self {
+    pub(super) fn error_response(status: u16, message: Message, engine: Option<ApiVersion>, id: &RequestId) -> Self {
         let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
         let body = message.into_document();
         let version = engine.map(|version| format!("Api-Version: {version}\r\n")).unwrap_or_default();
         let head = format!(
-            "HTTP/1.1 {status} {}\r\n{version}Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            "HTTP/1.1 {status} {}\r\n{version}Content-Type: application/json\r\nX-Request-Id: {}\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n",
             reason.unwrap_or("Error"),
+            id.as_str(),
             body.len(),
         );
         Self { bytes: [head.into_bytes(), body].concat(), sent: 0 }
     }
 
     /// The head of a stream: our own status line and framing, and those fields of the engine's that may pass.
-    pub(super) fn stream_head(from: &ResponseHead, content_type: Option<&str>, framing: StreamFraming) -> Self {
+    pub(super) fn stream_head(
+        from: &ResponseHead,
+        content_type: Option<&str>,
+        framing: StreamFraming,
+        id: &RequestId,
+    ) -> Self {
         let mut bytes = Vec::with_capacity(512);
         let mut line = |parts: &[&str]| {
             for part in parts {
@@ -658,6 +688,7 @@ impl OutgoingBuffer {
         if let Some(content_type) = content_type {
             line(&["Content-Type: ", content_type]);
         }
+        line(&["X-Request-Id: ", id.as_str()]);
         match framing {
             StreamFraming::Upgraded(protocol) => {
                 for (name, value) in &headers::of_handshake(&from.headers, protocol) {
@@ -779,17 +810,23 @@ mod tests {
                 .into_iter()
                 .collect(),
         };
+        let id = RequestId::of(
+            &[("x-request-id", "7")]
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+                .into_iter()
+                .collect(),
+        );
         let text = |framing| {
-            let buffer = OutgoingBuffer::stream_head(&head, Some("text/x"), framing);
+            let buffer = OutgoingBuffer::stream_head(&head, Some("text/x"), framing, &id);
             String::from_utf8(buffer.unsent().bytes().to_vec()).unwrap()
         };
         assert_eq!(
             text(StreamFraming::Length(5)),
-            "HTTP/1.1 200 OK\r\napi-version: 1.51\r\nContent-Type: text/x\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
+            "HTTP/1.1 200 OK\r\napi-version: 1.51\r\nContent-Type: text/x\r\nX-Request-Id: 7\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
         );
         assert_eq!(
             text(StreamFraming::Upgraded(Upgrade::Tcp)),
-            "HTTP/1.1 101 UPGRADED\r\napi-version: 1.51\r\nContent-Type: text/x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+            "HTTP/1.1 101 UPGRADED\r\napi-version: 1.51\r\nContent-Type: text/x\r\nX-Request-Id: 7\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
         );
     }
 }

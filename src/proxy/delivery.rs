@@ -5,6 +5,7 @@
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::access_log::AccessLog;
 use crate::filter::Report;
@@ -69,6 +70,11 @@ impl DeliveryLog {
     /// Sets the number of hidden places.
     pub(super) fn hidden(&mut self, report: &Report) {
         self.log.hidden(report);
+    }
+
+    /// Adds to the time spent on work and on waiting for the engine.
+    pub(super) fn took(&mut self, own: Duration, engine: Duration) {
+        self.log.took(own, engine);
     }
 
     /// The HTTP writer has all bytes: the line waits until they are sent.

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use tokio::io::Interest;
 
+use super::Proxy;
 use super::access_log::AccessLog;
 use super::body::{Outgoing, OutgoingBuffer};
 use super::message::Message;
+use super::request_id::RequestId;
 use crate::api::ApiVersion;
+use crate::clients::LoggedClient;
 use crate::socket::Socket;
 
 /// How many bytes of a client are held before its stream is open.
@@ -23,36 +26,41 @@ pub struct Downstream {
     socket: Arc<Socket>,
     /// What the client sent after its request.
     early: Vec<u8>,
-    /// Who the client is, for the log.
-    name: Arc<str>,
 }
 
 impl Downstream {
-    /// Takes over `socket`. `early` has been read from it after the last request; `name` says in the log who the client is.
-    pub fn new(socket: Arc<Socket>, early: Vec<u8>, name: Arc<str>) -> Self {
-        Self { socket, early, name }
+    /// Takes over `socket`. `early` has been read from it after the last request.
+    pub fn new(socket: Arc<Socket>, early: Vec<u8>) -> Self {
+        Self { socket, early }
     }
 
-    /// Answers a request whose head or framing is malformed, as [`Downstream::refuse`] does, and logs it.
-    pub async fn refuse_malformed(self, status: u16, message: impl Into<Message>, engine: Option<ApiVersion>) {
+    /// Answers a request of `client` whose head or framing is malformed, and ends the connection. Logs it.
+    pub async fn refuse_malformed(
+        self,
+        status: u16,
+        message: impl Into<Message>,
+        proxy: &Proxy,
+        client: &Arc<LoggedClient>,
+    ) {
         let message = message.into();
-        let _log = AccessLog::of_refusal(status, message.length(), &self.name);
-        self.refuse(status, message, engine).await;
+        // The line does not wait until the client has left.
+        let id = refused(status, &message, "malformed", proxy, client);
+        self.refuse(status, message, proxy.advertised(), &id).await;
     }
 
     /// Answers with an error and ends the connection. `engine` is the API version in the answer.
-    pub(super) async fn refuse(self, status: u16, message: Message, engine: Option<ApiVersion>) {
-        let response = OutgoingBuffer::error_response(status, message, engine);
+    pub(super) async fn refuse(self, status: u16, message: Message, engine: Option<ApiVersion>, id: &RequestId) {
+        let response = OutgoingBuffer::error_response(status, message, engine, id);
         // A client that is gone reads nothing, and one that reads nothing is not waited for.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.send(response.unsent())).await;
         self.close().await;
     }
 
-    /// As [`Downstream::refuse`], of a client that has sent nothing. Nothing is waited for.
-    pub fn refuse_at_once(self, status: u16, message: impl Into<Message>, engine: Option<ApiVersion>) {
+    /// As [`Downstream::refuse_malformed`], of a client that has sent nothing, because there is no room. Nothing is waited for.
+    pub fn refuse_at_once(self, status: u16, message: impl Into<Message>, proxy: &Proxy, client: &Arc<LoggedClient>) {
         let message = message.into();
-        let _log = AccessLog::of_refusal(status, message.length(), &self.name);
-        let response = OutgoingBuffer::error_response(status, message, engine);
+        let id = refused(status, &message, "busy", proxy, client);
+        let response = OutgoingBuffer::error_response(status, message, proxy.advertised(), &id);
         // There is room for it, unless the client is gone.
         let _ = self.try_send(response.unsent());
     }
@@ -167,4 +175,20 @@ impl Downstream {
             }
         }
     }
+}
+
+/// Logs a request that is refused before it is read; returns the id of its exchange.
+fn refused(
+    status: u16,
+    message: &Message,
+    reason: &'static str,
+    proxy: &Proxy,
+    client: &Arc<LoggedClient>,
+) -> RequestId {
+    let mut log = AccessLog::start(&proxy.observer, client);
+    log.reason(reason);
+    log.status(status);
+    log.sent(message.length());
+    log.complete();
+    log.id()
 }

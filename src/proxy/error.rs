@@ -145,6 +145,42 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The reason in the log and in metrics, in one word.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Target(_) => "target",
+            Self::NoRoute => "no-operation",
+            Self::Denied(_) => "policy",
+            Self::Client(_) => "client",
+            Self::Origin => "origin",
+            Self::Host => "host",
+            Self::Form => "form",
+            Self::BodyType => "body-type",
+            Self::BodyTooLong => "body-too-long",
+            Self::Edited(_) => "body-unreadable",
+            Self::Edit { .. } => "edit",
+            Self::Body { .. } => "body-names",
+            Self::Repeated => "repeated-field",
+            Self::BodyBroken => "body-incomplete",
+            Self::NoUpgrade(_) => "no-upgrade",
+            Self::HttpVersion => "http-version",
+            Self::NewerThanEngine { .. } | Self::OlderThanEngine { .. } => "api-version",
+            Self::Unroutable => "unroutable",
+            Self::Upstream(error) => error.reason(),
+            Self::Engine { .. } => "engine-error",
+            Self::Status => "engine-status",
+            Self::Field(_) => "engine-field",
+            Self::NotJson => "not-json",
+            Self::TooLong { .. } => "too-long",
+            Self::Memory(MemoryError::Busy) => "memory-busy",
+            Self::Memory(MemoryError::TooLarge { .. }) => "memory-limit",
+            Self::Filter(_) | Self::Elements(_) => "unfilterable",
+            Self::Framing => "framing",
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

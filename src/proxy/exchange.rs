@@ -10,7 +10,7 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORI
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::time::Instant;
 
-use super::access_log::{AccessLog, DeniedRequest};
+use super::access_log::{AccessLog, DeniedRequest, ExchangeObserver};
 use super::body::{Amendment, Filtered, FilteredDocument};
 use super::delivery::Delivery;
 use super::headers::HostFields;
@@ -19,16 +19,17 @@ use super::memory::{MemoryBudget, MemoryLease};
 use super::message::{ERROR_LIMIT, Message};
 use super::objects::Search;
 use super::records::RecordFiltering;
+use super::request_id::{REQUEST_ID, RequestId};
 use super::seen::{DocumentFilter, StreamFilter};
 use super::stream_request::{StreamBody, StreamParts, StreamRequest};
 use super::{Error, headers, respond};
 use crate::api::{self, ApiVersion, Operation, RequestBody, ResponseKind, StreamKind};
-use crate::clients::ClientRefusal;
+use crate::clients::{ClientRefusal, LoggedClient};
 use crate::policy::{Decision, Denial, Policy, RelayReason};
 use crate::route::{self, Route, TargetError};
 use crate::schema::Class;
 use crate::stream::target::LONGEST;
-use crate::upstream::{Upstream, UpstreamBody};
+use crate::upstream::{self, ClientBody, Upstream, UpstreamBody};
 
 /// The longest body of a request that opens a stream, in bytes. An exec has only a few settings.
 pub(super) const STREAM_REQUEST_LIMIT: usize = 1024 * 1024;
@@ -59,8 +60,8 @@ pub struct Proxy {
     pub element_limit: usize,
     /// The memory that the documents of all clients may use.
     pub memory: Arc<MemoryBudget>,
-    /// The address of the listener, for the log.
-    pub listener: Arc<str>,
+    /// What sees the exchanges.
+    pub observer: Arc<ExchangeObserver>,
     /// Why the client is not served at all. `None` if it is.
     pub refused: Option<ClientRefusal>,
     /// An object that the client does not see is answered at a multiple of this time.
@@ -69,7 +70,6 @@ pub struct Proxy {
 
 /// The answer to a request.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one per exchange, moved on at once; a box would cost every answer")]
 pub enum Answer {
     /// A response.
     Response(Response<Filtered>),
@@ -88,22 +88,28 @@ impl Proxy {
     /// Errors are answered too, in the engine's form. `client` says in the log who sent the request, and `delivery` are the
     /// answers to that client.
     /// Cancel safety: when dropped, the connection to the engine is closed.
-    pub async fn exchange(&self, request: Request<Incoming>, client: &Arc<str>, delivery: &Delivery) -> Answer {
-        let mut log = AccessLog::start(client);
-        let response = match self.answer(request, &mut log).await {
+    pub async fn exchange(
+        &self,
+        request: Request<Incoming>,
+        client: &Arc<LoggedClient>,
+        delivery: &Delivery,
+    ) -> Answer {
+        let mut log = AccessLog::of_request(&self.observer, client, &request);
+        let request = request.map(|body| log.counted(body));
+        let (answered, waited) = upstream::measured(self.answer(request, &mut log)).await;
+        let response = match answered {
             Ok(Answer::Response(response)) => response,
-            Ok(stream @ Answer::Stream(_)) => return stream,
+            Ok(Answer::Stream(mut stream)) => {
+                stream.spent(waited);
+                return Answer::Stream(stream);
+            }
             Err(error) => {
-                if error.is_server_fault() {
-                    tracing::warn!(%error, "exchange failed");
-                } else {
-                    tracing::debug!(%error, "request refused");
-                }
+                log.failed(&error);
                 respond::error(error, self.advertised())
             }
         };
-        log.status(response.status().as_u16());
-        Answer::Response(response.map(|body| body.logged(log, delivery)))
+        log.spent(waited);
+        Answer::Response(logged(response, log, delivery))
     }
 
     /// The API version that answers of our own name. A client that is not served learns nothing of the engine.
@@ -119,33 +125,39 @@ impl Proxy {
     }
 
     /// The answer of a server that is too busy for a request.
-    pub fn refuse_busy(&self, message: String, client: &Arc<str>, delivery: &Delivery) -> Response<Filtered> {
-        let mut log = AccessLog::start(client);
-        let response = respond::busy(message, self.advertised());
-        log.status(response.status().as_u16());
-        response.map(|body| body.logged(log, delivery))
+    pub fn refuse_busy(
+        &self,
+        message: String,
+        request: &Request<Incoming>,
+        client: &Arc<LoggedClient>,
+        delivery: &Delivery,
+    ) -> Response<Filtered> {
+        let mut log = AccessLog::of_request(&self.observer, client, request);
+        log.reason("busy");
+        logged(respond::busy(message, self.advertised()), log, delivery)
     }
 
-    async fn answer(&self, request: Request<Incoming>, log: &mut AccessLog) -> Result<Answer, Error> {
+    async fn answer(&self, request: Request<ClientBody>, log: &mut AccessLog) -> Result<Answer, Error> {
         if let Some(refusal) = self.refused {
             return Err(self.refuse(request, refusal, log).await);
         }
         self.admit(&request)?;
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let mut route = route::find(request.method().as_str(), target)?.ok_or(Error::NoRoute)?;
-        log.operation(route.operation);
+        log.route(&route);
         self.policy.trim(&mut route);
         let decision = self.decide(&route, &request);
         if let Decision::Deny(denial) = decision {
             let refusal = self.policy.refusal(&route, denial);
-            self.log_denied(logged_path(&request), refusal.logged(), refusal.opened_by(), log);
+            log.reason(denial.as_str());
+            log_denied(logged_path(&request), refusal.logged(), refusal.opened_by(), log);
             // A denial is answered as such, whatever the body.
             drain_denied(request).await;
             return Err(Error::Denied(refusal));
         }
         let is_rewritten = self.policy.body(route.operation).is_some() || self.policy.edit(route.operation).is_some();
         let path = if is_rewritten { logged_path(&request) } else { String::new() };
-        let request = ClientRequest::read(request, &route).await?;
+        let request = ClientRequest::read(request, &route, log.id()).await?;
         let arrived = Instant::now();
         let mut route = match self.resolved(route, &log.client()).await {
             Ok(route) => route,
@@ -157,14 +169,15 @@ impl Proxy {
         self.limit_prune(&mut route)?;
         let (mut route, request) = self.rewritten(route, request, &log.client()).await.inspect_err(|error| {
             if let Error::Edit { refusal, .. } | Error::Body { refusal, .. } = error {
-                self.log_denied(path, refusal.logged(), refusal.opened_by(), log);
+                log.reason(error.reason());
+                log_denied(path, refusal.logged(), refusal.opened_by(), log);
             }
         })?;
         let view = self.object_view(&mut route, &log.client()).await?;
         match decision {
             Decision::Deny(denial) => Err(Error::Denied(self.policy.refusal(&route, denial))),
             Decision::Relay(reason) => {
-                log.decision("relay");
+                log.decision("relay", Some(reason.word()));
                 let errors = self.in_stream_errors(&route);
                 if errors.is_none() && opens_stream(&route, &request) {
                     return self.open(&route, request, StreamBody::Relayed(reason), log).await;
@@ -172,13 +185,13 @@ impl Proxy {
                 self.relay(&route, request, reason, errors).await.map(Answer::Response)
             }
             Decision::Records(filter) => {
-                log.decision("filter");
+                log.decision("filter", None);
                 let (limit, memory) = (self.element_limit, self.memory.clone());
                 let filtering = RecordFiltering { filter: StreamFilter { filter, view }, limit, memory };
                 self.open(&route, request, StreamBody::Filtered(filtering), log).await
             }
             Decision::Filter(plan) => {
-                log.decision("filter");
+                log.decision("filter", None);
                 self.filter(&route, request, DocumentFilter { plan, view }, log).await.map(Answer::Response)
             }
         }
@@ -211,24 +224,15 @@ impl Proxy {
     }
 
     /// Denies a request of a client that the listener does not serve, whatever it asks for.
-    async fn refuse(&self, request: Request<Incoming>, refusal: ClientRefusal, log: &mut AccessLog) -> Error {
-        self.log_denied(logged_path(&request), refusal.logged(), "a line of `clients`", log);
+    async fn refuse(&self, request: Request<ClientBody>, refusal: ClientRefusal, log: &mut AccessLog) -> Error {
+        log_denied(logged_path(&request), refusal.logged(), "a line of `clients`", log);
         drain_denied(request).await;
         Error::Client(refusal)
     }
 
-    fn log_denied(&self, path: String, why: &str, opened_by: &str, log: &mut AccessLog) {
-        log.denied(DeniedRequest {
-            why: why.to_owned(),
-            opened_by: opened_by.to_owned(),
-            path,
-            listener: self.listener.clone(),
-        });
-    }
-
     /// Decides what happens to a request. One with a body that the engine would read and the profile does not allow is
     /// denied.
-    fn decide(&self, route: &Route, request: &Request<Incoming>) -> Decision {
+    fn decide(&self, route: &Route, request: &Request<ClientBody>) -> Decision {
         let decision = self.policy.decide(route);
         let is_read = route.body() != RequestBody::None && !request.body().is_end_stream();
         if is_read && !matches!(decision, Decision::Deny(_)) && !self.policy.allows_body(route.operation) {
@@ -238,7 +242,7 @@ impl Proxy {
     }
 
     /// Refuses requests of web pages, and requests for another host name, whether the target or `Host` names it.
-    fn admit(&self, request: &Request<Incoming>) -> Result<(), Error> {
+    fn admit(&self, request: &Request<ClientBody>) -> Result<(), Error> {
         let headers = request.headers();
         let is_listed = |origin: &HeaderValue| self.origins.iter().any(|allowed| origin == allowed.as_str());
         let is_allowed = |origin: &HeaderValue| is_listed(origin) || self.is_own_origin(origin, headers);
@@ -270,6 +274,7 @@ impl Proxy {
     /// Sends the canonical form of the request, and checks the status of the answer.
     async fn send(&self, route: &Route, request: ClientRequest) -> Result<Response<UpstreamBody>, Error> {
         let mut fields = headers::of_request(&request.headers, route.operation);
+        fields.insert(REQUEST_ID, request.id.value());
         let content = match (request.restored, request.body) {
             (Some(body), _) => Either::Right(Either::Right(Full::new(body))),
             (None, Some(body)) => Either::Right(Either::Left(body)),
@@ -470,11 +475,13 @@ impl Proxy {
         headers::check_upgrade(&request.headers, route.operation)?;
         let target = self.target(route).await?;
         let mut memory = self.memory.lease();
-        let body = match request.body {
+        let mut request = request;
+        let body = match request.body.take() {
             Some(body) => collect(body, STREAM_REQUEST_LIMIT, &mut memory).await?,
             None => Vec::new(),
         };
-        let parts = StreamParts { operation: route.operation, target: &target, headers: &request.headers, body: &body };
+        let ClientRequest { headers, id, .. } = &request;
+        let parts = StreamParts { operation: route.operation, target: &target, headers, id, body: &body };
         let engine = self.upstream.engine().clone();
         let policy = self.policy.clone();
         let stream = StreamRequest::new(engine, policy, &parts, stream_body, memory, std::mem::take(log));
@@ -482,8 +489,20 @@ impl Proxy {
     }
 }
 
+/// A response with the id of its exchange, whose body writes the log line.
+fn logged(mut response: Response<Filtered>, mut log: AccessLog, delivery: &Delivery) -> Response<Filtered> {
+    log.status(response.status().as_u16());
+    response.headers_mut().insert(REQUEST_ID, log.id().value());
+    response.map(|body| body.logged(log, delivery))
+}
+
+/// Notes why the policy denies a request.
+fn log_denied(path: String, why: &str, opened_by: &str, log: &mut AccessLog) {
+    log.denied(DeniedRequest { why: why.to_owned(), opened_by: opened_by.to_owned(), path });
+}
+
 /// The path of a request, for the log.
-fn logged_path(request: &Request<Incoming>) -> String {
+fn logged_path(request: &Request<ClientBody>) -> String {
     request.uri().path().chars().take(LOGGED_PATH).collect()
 }
 
@@ -492,8 +511,10 @@ pub(super) struct ClientRequest {
     method: Method,
     version: Version,
     headers: HeaderMap,
+    /// The id of the exchange.
+    id: RequestId,
     /// The body that goes up. `None` if there is none, or if the engine does not read it.
-    pub(super) body: Option<Incoming>,
+    pub(super) body: Option<ClientBody>,
     /// What goes up in place of the body: that with the names in it resolved, and the hidden values of the object that it edits.
     pub(super) restored: Option<Bytes>,
 }
@@ -504,7 +525,7 @@ impl ClientRequest {
     /// # Errors
     /// [`Error::Form`] if the body is a form, in which an engine would look for parameters, [`Error::BodyType`] if the engine
     /// would refuse it; if it is dropped, [`Error::BodyTooLong`] and [`Error::BodyBroken`].
-    async fn read(request: Request<Incoming>, route: &Route) -> Result<Self, Error> {
+    async fn read(request: Request<ClientBody>, route: &Route, id: RequestId) -> Result<Self, Error> {
         let (parts, body) = request.into_parts();
         let is_form = headers::is_form(&parts.headers);
         let body = match route.body() {
@@ -529,7 +550,8 @@ impl ClientRequest {
             }
             RequestBody::Json | RequestBody::OptionalJson | RequestBody::Tar | RequestBody::OptionalTar => Some(body),
         };
-        Ok(Self { method: parts.method, version: parts.version, headers: parts.headers, body, restored: None })
+        let hyper::http::request::Parts { method, version, headers, .. } = parts;
+        Ok(Self { method, version, headers, id, body, restored: None })
     }
 }
 
@@ -585,7 +607,7 @@ fn check_end_is_marked(headers: &HeaderMap, body: &UpstreamBody, version: Versio
 /// connection closes never reads the reason.
 ///
 /// A client that sent `Expect: 100-continue` does not send the body at all.
-async fn drain_denied(request: Request<Incoming>) {
+async fn drain_denied(request: Request<ClientBody>) {
     if request.headers().contains_key(EXPECT) {
         return;
     }
@@ -595,7 +617,7 @@ async fn drain_denied(request: Request<Incoming>) {
 }
 
 /// Reads a body that is not passed on. Returns its length.
-async fn discard(body: Incoming) -> Result<usize, Error> {
+async fn discard(body: ClientBody) -> Result<usize, Error> {
     let mut body = Limited::new(body, DRAIN_LIMIT);
     let read = async {
         let mut length = 0;
@@ -611,7 +633,7 @@ async fn discard(body: Incoming) -> Result<usize, Error> {
 }
 
 /// Reads a body of at most `limit` bytes that goes up in another form.
-pub(super) async fn collect(body: Incoming, limit: usize, memory: &mut MemoryLease) -> Result<Vec<u8>, Error> {
+pub(super) async fn collect(body: ClientBody, limit: usize, memory: &mut MemoryLease) -> Result<Vec<u8>, Error> {
     let read = async {
         let (mut body, mut bytes) = (body, Vec::new());
         while let Some(frame) = body.frame().await {

@@ -130,7 +130,7 @@ pub(super) enum HostFields {
 
 /// The fields of an answer that go down.
 pub(super) fn of_response(from: &HeaderMap, host: HostFields) -> HeaderMap {
-    let mut down = HeaderMap::with_capacity(6);
+    let mut down = HeaderMap::with_capacity(TYPICAL_FIELDS);
     copy(from, &FROM_ENGINE, &mut down);
     if host == HostFields::Shown {
         copy(from, &FROM_ENGINE_OF_THE_HOST, &mut down);

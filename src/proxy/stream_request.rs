@@ -13,7 +13,7 @@ use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, CONTENT_TYPE, UPGRADE};
@@ -25,6 +25,7 @@ use super::memory::MemoryLease;
 use super::message::{ERROR_LIMIT, Message};
 use super::records::{RecordFiltering, RecordRewriter};
 use super::relay::{StreamEnd, relay};
+use super::request_id::{REQUEST_ID, RequestId};
 use super::tunnel::tunnel;
 use super::{Error, headers, respond};
 use crate::api::{Method, Operation, ResponseKind, StreamKind, Upgrade};
@@ -44,6 +45,8 @@ pub(super) struct StreamParts<'r> {
     pub(super) target: &'r str,
     /// The client's header fields.
     pub(super) headers: &'r HeaderMap,
+    /// The id of the exchange.
+    pub(super) id: &'r RequestId,
     /// The client's body.
     pub(super) body: &'r [u8],
 }
@@ -135,6 +138,11 @@ impl StreamRequest {
         self.operation
     }
 
+    /// It has waited so long for the engine until now.
+    pub(super) fn spent(&mut self, engine: Duration) {
+        self.log.spent(engine);
+    }
+
     /// Opens the stream and carries it to its end.
     ///
     /// Cancel safety: when dropped, both connections are closed, which the client sees as a cut.
@@ -144,12 +152,11 @@ impl StreamRequest {
         match self.carry(&mut client, &mut log).await {
             Ok(()) => log.complete(),
             Err(StreamError::NotOpened(error)) => {
-                if error.is_server_fault() {
-                    tracing::warn!(%error, "stream not opened");
-                }
+                log.failed(&error);
                 let (status, message) = respond::public(error);
                 log.status(status);
-                client.refuse(status, message, self.engine.advertised()).await;
+                log.sent(message.length());
+                client.refuse(status, message, self.engine.advertised(), &log.id()).await;
                 log.complete();
             }
             Err(StreamError::Broken(error)) => log.broken(&error),
@@ -161,22 +168,26 @@ impl StreamRequest {
     pub async fn refuse_busy(mut self, client: Downstream, message: &'static str) {
         let mut log = std::mem::take(&mut self.log);
         tracing::warn!("{message}");
+        log.reason("busy");
         log.status(503);
-        client.refuse(503, message.into(), self.engine.advertised()).await;
+        client.refuse(503, message.into(), self.engine.advertised(), &log.id()).await;
         log.complete();
     }
 
     async fn carry(&mut self, client: &mut Downstream, log: &mut AccessLog) -> Result<(), StreamError> {
         // What arrives with the head is the start of the body.
         let mut start = Vec::new();
-        let (engine, head) = self.ask(&mut start, client).await?;
+        let since = Instant::now();
+        let asked = self.ask(&mut start, client).await;
+        log.spent(since.elapsed());
+        let (engine, head) = asked?;
         self.memory.settle(0);
         if (400..=599).contains(&head.status) {
             return Err(self.engine_error(&engine, &head, start).await.into());
         }
         let opened = self.opened(&head)?;
-        log.status(head.status);
-        let mut out = head_down(&head, &opened);
+        log.opened(head.status);
+        let mut out = head_down(&head, &opened, &log.id());
         let mut body = StreamEnd::of(head.framing);
         if let Opened::Relay(reason) | Opened::Tunnel(reason, _) = opened {
             if matches!(opened, Opened::Relay(_)) {
@@ -333,7 +344,7 @@ const BAD_CHUNK: UpstreamError = UpstreamError::Malformed(ResponseError::Chunk);
 
 /// The request as it is sent to the engine.
 fn request_bytes(parts: &StreamParts<'_>, upgrade: Option<Upgrade>) -> Vec<u8> {
-    let StreamParts { operation, target, headers, body } = parts;
+    let StreamParts { operation, target, headers, id, body } = parts;
     let mut request = Vec::with_capacity(512 + body.len());
     let mut line = |parts: &[&[u8]]| {
         for part in parts {
@@ -344,6 +355,7 @@ fn request_bytes(parts: &StreamParts<'_>, upgrade: Option<Upgrade>) -> Vec<u8> {
     line(&[operation.method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1"]);
     line(&[b"Host: docker"]);
     let mut fields = headers::of_request(headers, operation);
+    fields.insert(REQUEST_ID, id.value());
     if !body.is_empty() {
         headers::describe_body(operation.body, &mut fields);
     }
@@ -371,7 +383,7 @@ fn request_bytes(parts: &StreamParts<'_>, upgrade: Option<Upgrade>) -> Vec<u8> {
 }
 
 /// The head for the client.
-fn head_down(head: &ResponseHead, opened: &Opened) -> OutgoingBuffer {
+fn head_down(head: &ResponseHead, opened: &Opened, id: &RequestId) -> OutgoingBuffer {
     let content_type = match opened {
         Opened::Records(rewriter) => rewriter.content_type(),
         Opened::Tunnel(..) | Opened::Relay(_) | Opened::Empty => head.field(&CONTENT_TYPE),
@@ -383,5 +395,5 @@ fn head_down(head: &ResponseHead, opened: &Opened) -> OutgoingBuffer {
         (Opened::Relay(_), BodyFraming::Close) => StreamFraming::UntilClose,
         (Opened::Empty, _) => StreamFraming::Length(0),
     };
-    OutgoingBuffer::stream_head(head, content_type, framing)
+    OutgoingBuffer::stream_head(head, content_type, framing, id)
 }

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::access_log::AccessLog;
@@ -23,13 +24,15 @@ pub(super) async fn tunnel(
 ) -> Result<(), StreamError> {
     let early = client.take_early();
     let client = &*client;
+    let received = log.received();
+    received.fetch_add(early.len() as u64, Ordering::Relaxed);
     let up = async move {
         if engine.write_all(&early).await.is_err() {
             // The engine no longer reads. What it still writes is relayed.
             tracing::debug!("the engine did not take the client's first bytes");
         }
         drop(early);
-        copy_up(client, engine).await?;
+        copy_up(client, engine, &received).await?;
         let _ = engine.finish();
         Ok::<_, StreamError>(())
     };
@@ -59,7 +62,7 @@ pub(super) async fn tunnel(
 /// for its own end, which comes down.
 ///
 /// Cancel safety: when dropped while the engine is slow, bytes are lost.
-async fn copy_up(client: &Downstream, engine: &Socket) -> Result<(), StreamError> {
+async fn copy_up(client: &Downstream, engine: &Socket, received: &AtomicU64) -> Result<(), StreamError> {
     loop {
         // Holds what the engine does not take at once.
         let mut rest = Vec::new();
@@ -69,9 +72,11 @@ async fn copy_up(client: &Downstream, engine: &Socket) -> Result<(), StreamError
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => rest.extend_from_slice(bytes),
             Err(_) => engine_stopped = true,
         });
-        if read.await.map_err(|_| StreamError::ClientLeft)? == 0 {
+        let count = read.await.map_err(|_| StreamError::ClientLeft)?;
+        if count == 0 {
             return Ok(());
         }
+        received.fetch_add(count as u64, Ordering::Relaxed);
         if engine_stopped || engine.write_all(&rest).await.is_err() {
             return pending().await;
         }

@@ -12,7 +12,7 @@ use super::connection::ConnectionSettings;
 use super::slots::ConnectionSlot;
 use super::tls::{self, HandshakeError, ProvenCertificate};
 use super::worker::Served;
-use crate::clients::{Caller, CallingContainer, ChosenLine, ClientRefusal};
+use crate::clients::{Caller, CallingContainer, ChosenLine, ClientRefusal, LoggedClient};
 use crate::config::{ClientRule, Listener};
 use crate::proxy::Proxy;
 use crate::socket::{AcceptedSocket, Peer, Socket};
@@ -52,7 +52,7 @@ pub(super) struct AdmittedClient {
     /// What it may request and see.
     pub(super) proxy: Arc<Proxy>,
     /// Who it is, for the log.
-    pub(super) name: Arc<str>,
+    pub(super) logged: Arc<LoggedClient>,
     /// Its place among the connections of the client.
     pub(super) place: Arc<ClientPlace>,
 }
@@ -81,7 +81,8 @@ impl AdmittedClient {
         // Its old place is free before it takes the new one.
         self.place = Arc::new(ClientPlace::Uncounted);
         let (proxy, place, caller) = proxies.choose(&self.socket, caller, slot).await;
-        (self.proxy, self.place, self.name) = (proxy.clone(), Arc::new(place), caller.to_string().into());
+        let logged = LoggedClient::from(&caller);
+        (self.proxy, self.place, self.logged) = (proxy.clone(), Arc::new(place), Arc::new(logged));
         self.caller = caller;
         true
     }
@@ -127,7 +128,8 @@ impl ListenerProxies {
         slots: &Arc<ClientSlots>,
     ) -> Self {
         let of_line = |rule: &ClientRule| {
-            let proxy = Proxy { policy: rule.policy.clone(), ..proxy.clone() };
+            let observer = Arc::new(proxy.observer.of(rule.policy.name()));
+            let proxy = Proxy { policy: rule.policy.clone(), observer, ..proxy.clone() };
             (rule.clone(), Arc::new(proxy))
         };
         let lines = listener.clients.iter().flat_map(|rules| rules.iter()).map(of_line).collect();
@@ -155,8 +157,8 @@ impl ListenerProxies {
             }
         }?;
         let (proxy, place, caller) = self.choose(&socket, caller, slot).await;
-        let (proxy, name, place) = (proxy.clone(), caller.to_string().into(), Arc::new(place));
-        Some(AdmittedClient { socket: Arc::new(socket), caller, certificate, served, proxy, name, place })
+        let (proxy, logged, place) = (proxy.clone(), Arc::new(LoggedClient::from(&caller)), Arc::new(place));
+        Some(AdmittedClient { socket: Arc::new(socket), caller, certificate, served, proxy, logged, place })
     }
 
     /// The proxy of a client: that of the first line that names it. If a line depends on its container, the engine is asked for
@@ -215,7 +217,7 @@ impl ListenerProxies {
         let is_other = matches!(found, CallingContainer::Inside { .. }) && socket.has_peer_ended();
         let found = if is_other { CallingContainer::Unknown("its process has ended") } else { found };
         if let CallingContainer::Unknown(why) = found {
-            tracing::warn!(client = %caller, listener = %self.others.listener, why, "the container of a client is not known");
+            tracing::warn!(client = %caller, listener = &*self.others.observer.listener, why, "the container of a client is not known");
         }
         found
     }
@@ -239,11 +241,11 @@ impl ListenerProxies {
                 }
                 // The health check of this machine has none.
                 Err(error @ HandshakeError::NoCertificate) if caller.is_loopback() => {
-                    tracing::debug!(client = %caller, listener = %self.others.listener, %error, "no TLS with a client");
+                    tracing::debug!(client = %caller, listener = &*self.others.observer.listener, %error, "no TLS with a client");
                     Ok(None)
                 }
                 Err(error) => {
-                    tracing::info!(client = %caller, listener = %self.others.listener, %error, "no TLS with a client");
+                    tracing::info!(client = %caller, listener = &*self.others.observer.listener, %error, "no TLS with a client");
                     Ok(None)
                 }
             },

@@ -77,8 +77,8 @@ pub(super) async fn serve(accepted: AcceptedSocket, mut served: Served, slot: Co
     drop(proxies);
     let Some(client) = admitted else { return };
     // In its own box, so that a connection that has become a stream no longer holds the HTTP parser.
-    let (socket, name) = (client.socket.clone(), client.name.clone());
-    let reader = RequestReader::new(socket.clone(), settings.head_limit, settings.timeouts, slot.state().clone(), name);
+    let socket = client.socket.clone();
+    let reader = RequestReader::new(socket.clone(), settings.head_limit, settings.timeouts, slot.state().clone());
     let parser = parser(settings.head_limit);
     let entrance = Entrance { client: Arc::new(Mutex::new(client)), slot: slot.clone() };
     let requests = Box::pin(serve_requests(parser, socket, reader, entrance.clone(), closing.clone()));
@@ -86,15 +86,14 @@ pub(super) async fn serve(accepted: AcceptedSocket, mut served: Served, slot: Co
     let (error, is_unused) = (reader.error(), reader.is_unused());
     let downstream = reader.into_downstream();
     let Some(client) = Arc::into_inner(entrance.client).map(Mutex::into_inner) else { return };
-    let engine = client.proxy.advertised();
     if let Some(stream) = stream {
         tokio::spawn(carry_stream(stream, downstream, client, slot, closing));
     } else if let Some(error) = error {
         tracing::debug!(%error, "request refused");
-        downstream.refuse_malformed(error.status(), settings.said(error), engine).await;
+        downstream.refuse_malformed(error.status(), settings.said(error), &client.proxy, &client.logged).await;
     } else if is_unused && !slot.state().has_slot() {
         // Nothing has been read, and others wait for the room that it takes.
-        downstream.refuse_at_once(503, slot.shortage(), engine);
+        downstream.refuse_at_once(503, slot.shortage(), &client.proxy, &client.logged);
     } else if slot.state().is_ending() {
         downstream.end().await;
     }
@@ -120,7 +119,11 @@ async fn carry_stream(
         loop {
             client.replaced().await;
             if !client.refresh(&slot).await || !client.proxy.serves_still(&policy, operation) {
-                tracing::info!(client = %client.name, operation = operation.id, "stream cut: it shows less now");
+                tracing::info!(
+                    client = &*client.logged.name,
+                    operation = operation.id,
+                    "stream cut: it shows less now"
+                );
                 return;
             }
         }
@@ -220,7 +223,7 @@ impl Entrance {
         let slot = &self.slot;
         let mut client = self.client.lock().await;
         let is_admitted = client.refresh(slot).await;
-        let (proxy, place, name) = (client.proxy.clone(), client.place.clone(), client.name.clone());
+        let (proxy, place, logged) = (client.proxy.clone(), client.place.clone(), client.logged.clone());
         drop(client);
         let is_ping = Proxy::is_ping(&request);
         let refusal = if !is_admitted {
@@ -234,12 +237,12 @@ impl Entrance {
             if proxy.refused == Some(ClientRefusal::UnknownContainer) {
                 slot.state().end_after_exchange();
             }
-            return proxy.exchange(request, &name, delivery).await;
+            return proxy.exchange(request, &logged, delivery).await;
         } else {
             slot.shortage()
         };
-        tracing::warn!(client = %name, "{refusal}");
-        Answer::Response(proxy.refuse_busy(refusal, &name, delivery))
+        tracing::warn!(client = &*logged.name, "{refusal}");
+        Answer::Response(proxy.refuse_busy(refusal, &request, &logged, delivery))
     }
 }
 

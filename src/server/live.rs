@@ -19,7 +19,7 @@ use super::request_reader::ClientTimeouts;
 use super::slots::{SlotLimits, Slots};
 use super::worker::{Dispatcher, ListenerEntry, WorkerCommand};
 use crate::config::{Config, DocumentMemory, Limits, Listener, Timeouts};
-use crate::proxy::{MemoryBudget, Proxy};
+use crate::proxy::{ExchangeObserver, MemoryBudget, Proxy};
 use crate::socket::{Address, SocketOwner};
 use crate::upstream::{Engine, Upstream};
 
@@ -311,7 +311,7 @@ impl LiveConfig {
                 hosts: listener.hosts.as_slice().into(),
                 element_limit: config.limits.element.bytes(),
                 memory: memory.clone(),
-                listener: address.to_string().into(),
+                observer: Arc::new(ExchangeObserver::new(&address.to_string(), listener.policy.name())),
                 refused: None,
                 absent_tick: config.timeouts.absent_tick,
             };

@@ -27,6 +27,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use self::queue::LineQueue;
+use crate::cli::LogFormat;
 
 /// How many bytes of lines a worker gathers before it hands them over.
 const GATHERED_LIMIT: usize = 16 * 1024;
@@ -43,6 +44,9 @@ static HAS_WRITER: AtomicBool = AtomicBool::new(false);
 thread_local! {
     static GATHERED: RefCell<GatheredLines> = RefCell::default();
 }
+
+/// Whether the configuration wants objects of JSON, whatever the style at the start was.
+static WANTS_JSON: AtomicBool = AtomicBool::new(false);
 
 /// How a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +76,11 @@ pub fn start(level: Level, style: LineStyle) {
         flush();
         report(panic);
     }));
+}
+
+/// Writes lines in this format from now on. Those that started as JSON stay JSON.
+pub fn set_format(format: LogFormat) {
+    WANTS_JSON.store(format == LogFormat::Json, Ordering::Relaxed);
 }
 
 /// Standard error for a process that serves: what is written waits in the queue of the log, and in its order.
@@ -237,13 +246,14 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        line.write_str(if self.style == LineStyle::Json { "{\"ts\":\"" } else { "ts=" })?;
+        let style = if WANTS_JSON.load(Ordering::Relaxed) { LineStyle::Json } else { self.style };
+        line.write_str(if style == LineStyle::Json { "{\"ts\":\"" } else { "ts=" })?;
         SystemTime.format_time(&mut line)?;
-        line.write_str(level(*event.metadata().level(), self.style))?;
-        let mut fields = LineFields { line, style: self.style, result: Ok(()) };
+        line.write_str(level(*event.metadata().level(), style))?;
+        let mut fields = LineFields { line, style, result: Ok(()) };
         event.record(&mut fields);
         fields.result?;
-        fields.line.write_str(if self.style == LineStyle::Json { "}\n" } else { "\n" })
+        fields.line.write_str(if style == LineStyle::Json { "}\n" } else { "\n" })
     }
 }
 

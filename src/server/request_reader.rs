@@ -46,8 +46,6 @@ pub(super) struct RequestReader {
     error: Option<RequestError>,
     timeouts: ClientTimeouts,
     state: Arc<ConnectionState>,
-    /// Who the client is, for the log.
-    client: Arc<str>,
     /// The answers that are sent over it.
     delivery: Delivery,
     /// Whether a byte has passed.
@@ -60,13 +58,12 @@ pub(super) struct RequestReader {
 }
 
 impl RequestReader {
-    /// Reads from `socket`. A head may be `limit` bytes long; `client` says in the log who sends it.
+    /// Reads from `socket`. A head may be `limit` bytes long.
     pub(super) fn new(
         socket: Arc<Socket>,
         limit: usize,
         timeouts: ClientTimeouts,
         state: Arc<ConnectionState>,
-        client: Arc<str>,
     ) -> Self {
         Self {
             socket,
@@ -76,7 +73,6 @@ impl RequestReader {
             error: None,
             timeouts,
             state,
-            client,
             delivery: Delivery::default(),
             is_used: false,
             waiting_since: None,
@@ -102,7 +98,7 @@ impl RequestReader {
 
     /// The connection, with the bytes after the last request. From here on it sends only what may leave.
     pub(super) fn into_downstream(self) -> Downstream {
-        Downstream::new(self.socket, self.held, self.client)
+        Downstream::new(self.socket, self.held)
     }
 
     /// Passes as much of `held` as may pass and fits.
@@ -299,10 +295,7 @@ mod tests {
         server.set_nonblocking(true).unwrap();
         let socket = Socket::accepted(AcceptedSocket::Unix(server), Keepalive::default()).unwrap();
         let timeouts = ClientTimeouts { head: Duration::from_secs(20), idle, write: Duration::from_secs(20) };
-        (
-            RequestReader::new(Arc::new(socket), 1024, timeouts, Arc::new(ConnectionState::for_test()), "test".into()),
-            client,
-        )
+        (RequestReader::new(Arc::new(socket), 1024, timeouts, Arc::new(ConnectionState::for_test())), client)
     }
 
     fn run(test: impl Future<Output = ()> + Send + 'static) {

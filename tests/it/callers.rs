@@ -247,13 +247,13 @@ fn the_line_of_an_exchange_names_the_client() {
     program.listening();
     let name = format!("client=\"uid {uid} pid {}\"", std::process::id());
     for (socket, request, part) in [
-        (&listener, get(LIST), "decision=filter status=200 "),
+        (&listener, get(LIST), " decision=filter status=200 "),
         (&listener, get("/nothing"), "decision=deny status=404 "),
         (&listener, "GET /info HTTP/1.1 \r\n\r\n".to_owned(), "decision=deny status=400 "),
         (
             &other,
             get(LIST),
-            "denied=\"no line of `clients` names this client\" opened_by=\"a line of `clients`\" path=/containers/json ",
+            "denied=\"no line of `clients` names this client\" opened_by=\"a line of `clients`\" path=/containers/json client=",
         ),
     ] {
         let mut client = crate::support::client::Client::connect(socket.as_ref());

@@ -23,7 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![
 ];
 
 /// The documents whose examples are run.
-const WITH_EXAMPLES: [&str; 9] = [
+const WITH_EXAMPLES: [&str; 10] = [
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
@@ -32,6 +32,7 @@ const WITH_EXAMPLES: [&str; 9] = [
     "docs/configuration.md",
     "docs/drop-in.md",
     "docs/how-it-works.md",
+    "docs/operating.md",
     "docs/profiles.md",
 ];
 

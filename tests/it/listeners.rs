@@ -37,6 +37,7 @@ fn config(upstream: Address, listeners: Vec<Listener>) -> Config {
         timeouts,
         keepalive: Keepalive::default(),
         api: Default::default(),
+        observability: Default::default(),
         startup: Startup::default(),
         files: ConfigFileSet::default(),
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::harness::{Test, tests};
-use crate::support::client::{Client, get, status};
-use crate::support::daemon::{Daemon, json};
+use crate::support::client::{Client, get, status, without_request_id};
+use crate::support::daemon::{Daemon, Reply, json};
 use crate::support::program::{Program, UnreadProgram, between};
 use crate::support::proxy::Folder;
 
@@ -16,6 +16,11 @@ pub(crate) const TESTS: &[Test] = tests![
     the_log_holds_nothing_that_a_client_or_the_engine_chose,
     the_line_of_a_denied_request_says_who_sent_what_and_what_opens_it,
     every_line_can_be_an_object,
+    the_file_says_how_lines_are_written_and_a_reload_changes_it,
+    the_line_of_an_exchange_says_where_and_how_long,
+    pings_are_details_and_denials_are_warnings,
+    a_stream_has_a_line_at_its_start_and_one_at_its_end,
+    the_id_of_a_request_goes_to_the_engine_and_back,
     a_log_that_nobody_reads_stops_no_exchange,
     a_log_that_nobody_reads_does_not_keep_the_program_from_ending
 ];
@@ -75,13 +80,13 @@ fn every_line_can_be_an_object() {
     let summary: Vec<String> = lines.iter().filter_map(|line| json_fields(line).remove("msg")).collect();
     assert!(summary.iter().any(|line| line.contains("dashboard")), "the summary is there: {summary:?}");
     let mut client = Client::connect(&folder.path("listener"));
-    client.send(get("/_ping"));
+    client.send(get("/version"));
     assert_eq!(status(&client.response()), 200);
     let line = program.line_with("exchange");
     let fields = json_fields(&line);
     let text = |name: &str| fields.get(name).map(String::as_str);
     assert_eq!((text("level"), text("msg"), text("status")), (Some("info"), Some("exchange"), Some("200")), "{line}");
-    assert_eq!((text("operation"), text("decision"), text("bytes")), (Some("SystemPing"), Some("relay"), Some("2")));
+    assert_eq!((text("operation"), text("decision")), (Some("SystemVersion"), Some("filter")));
     assert!(line.contains("\"status\":200,"), "a number stays one: {line}");
     for line in program.stop().1 {
         json_fields(&line);
@@ -92,26 +97,193 @@ fn every_line_can_be_an_object() {
     assert!(said.contains("DOCKVEIL_LOG_FORMAT: found \"yaml\", expected logfmt or json"), "{said}");
 }
 
+/// A program with this configuration behind its upstream, which listens on the socket `listener` of a folder.
+fn configured(folder: &Folder, text: &str, variables: &[(&str, &str)]) -> Program {
+    let path = folder.path("dockveil.yaml");
+    let [engine, listener] = ["engine", "listener"].map(|name| folder.path(name).display().to_string());
+    std::fs::write(&path, format!("upstream: unix://{engine}\nlisteners: [{{listen: unix://{listener}}}]\n{text}"))
+        .unwrap();
+    let arguments = ["--config", path.to_str().unwrap()];
+    Program::start(crate::support::program::command(variables, &arguments))
+}
+
+fn the_file_says_how_lines_are_written_and_a_reload_changes_it() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let program = configured(&folder, "log: {format: json}\n", &[]);
+    let mut lines = Vec::new();
+    while lines.last().is_none_or(|line: &String| !line.contains("engine reached")) {
+        lines.push(program.line());
+    }
+    for line in &lines {
+        json_fields(line);
+    }
+    // The watch of the files sees it.
+    let text = std::fs::read_to_string(folder.path("dockveil.yaml")).unwrap();
+    std::fs::write(folder.path("dockveil.yaml"), text.replace("json", "logfmt")).unwrap();
+    let line = program.line_with("configuration reloaded");
+    assert_eq!(fields(&line).get("level").map(String::as_str), Some("info"), "{line}");
+    drop(program);
+    // A variable wins over the file.
+    let program = configured(&folder, "log: {format: json}\n", &[("DOCKVEIL_LOG_FORMAT", "logfmt")]);
+    fields(&program.line_with("engine reached"));
+    drop(program);
+    let ended = configured(&folder, "log: {format: yaml}\n", &[]).ended();
+    assert_eq!(ended.0.code(), Some(78));
+    assert!(ended.1.iter().any(|line| line.contains("found \"yaml\", expected logfmt or json")), "{ended:?}");
+}
+
+/// The first line of an exchange with these requests, at the level `debug`.
+fn line_of(folder: &Folder, program: &Program, request: &str) -> BTreeMap<String, String> {
+    let mut client = Client::connect(&folder.path("listener"));
+    client.send(request);
+    client.message(request.starts_with("HEAD"));
+    fields(&program.line_with("msg=\"exchange"))
+}
+
+fn the_line_of_an_exchange_says_where_and_how_long() {
+    const ENGINE_TIME: Duration = Duration::from_millis(30);
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| {
+        // What is measured is this time.
+        std::thread::sleep(ENGINE_TIME);
+        json(r#"[{"Id":"0a","Command":"canary","Labels":{"a":"canary"},"NewIn2099":"canary"}]"#)
+    });
+    let program = logging(&folder, "info", "logfmt");
+    let fields = line_of(&folder, &program, &get("/v1.44/containers/json"));
+    let text = |name: &str| fields.get(name).map_or("", String::as_str);
+    let listener = format!("unix://{}", folder.path("listener").display());
+    assert_eq!((text("method"), text("api"), text("profile")), ("GET", "1.44", "dashboard"), "{fields:?}");
+    assert_eq!((text("listener"), text("received")), (listener.as_str(), "0"), "{fields:?}");
+    assert_eq!((text("hidden"), text("classes")), ("3", "command:1 free-text:1 unknown:1"), "{fields:?}");
+    let time = |name: &str| Duration::from_micros(text(name).parse().unwrap());
+    assert!(time("engine_us") >= ENGINE_TIME && time("own_us") < time("elapsed_us"), "{fields:?}");
+    assert!(time("own_us") + time("engine_us") <= time("elapsed_us"), "{fields:?}");
+    // The bytes of a body count, read or not.
+    let request = "POST /containers/0a/kill HTTP/1.1\r\nHost: d\r\nContent-Length: 6\r\n\r\ncanary";
+    let fields = line_of(&folder, &program, request);
+    let text = |name: &str| fields.get(name).map_or("", String::as_str);
+    assert_eq!((text("received"), text("method"), text("reason")), ("6", "POST", "not-allowed"), "{fields:?}");
+    assert!(!fields.contains_key("api") && !fields.contains_key("classes"), "{fields:?}");
+}
+
+fn pings_are_details_and_denials_are_warnings() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let program = logging(&folder, "debug", "logfmt");
+    let head = "HEAD /_ping HTTP/1.1\r\nHost: d\r\n\r\n".to_owned();
+    let web_page = "GET /containers/json HTTP/1.1\r\nHost: d\r\nOrigin: http://a\r\n\r\n".to_owned();
+    for (request, level, reason) in [
+        (get("/_ping"), "debug", "text"),
+        (head, "debug", "empty"),
+        (get("/_ping?a=1"), "debug", "text"),
+        (get("/version"), "info", ""),
+        (get("/containers/json"), "info", ""),
+        (get("/nothing"), "info", "no-operation"),
+        (get("/containers/a/export"), "warn", "not-allowed"),
+        (get("/images/json?filters={%22label%22:[%22a=b%22]}"), "warn", "oracle"),
+        (web_page, "warn", "origin"),
+    ] {
+        let fields = line_of(&folder, &program, &request);
+        let text = |name: &str| fields.get(name).map_or("", String::as_str);
+        assert_eq!((text("level"), text("reason")), (level, reason), "{request}: {fields:?}");
+    }
+}
+
+fn a_stream_has_a_line_at_its_start_and_one_at_its_end() {
+    let folder = Folder::new();
+    let (answer, connections) = crate::support::daemon::handing(
+        "HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
+    let _daemon = Daemon::start(&folder.path("engine"), answer);
+    let program = logging(&folder, "info", "logfmt");
+    let mut client = Client::connect(&folder.path("listener"));
+    client.send(get("/v1.44/events"));
+    client.read_until("\r\n\r\n");
+    let opened = fields(&program.line_with("stream opened"));
+    let mut engine = connections.next();
+    std::io::Write::write_all(&mut engine, b"0\r\n\r\n").unwrap();
+    client.rest();
+    let ended = fields(&program.line_with("msg=\"exchange\""));
+    for name in ["operation", "decision", "status", "client", "listener", "profile", "request_id"] {
+        assert_eq!(opened.get(name).unwrap(), ended.get(name).unwrap(), "{name}: {opened:?} {ended:?}");
+    }
+    assert_eq!(ended["operation"], "SystemEvents");
+}
+
+fn the_id_of_a_request_goes_to_the_engine_and_back() {
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder.path("engine"), |request| {
+        if request.contains("/events") {
+            return Reply::Close(b"HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nContent-Length: 0\r\n\r\n".to_vec());
+        }
+        json("[]")
+    });
+    let program = logging(&folder, "info", "logfmt");
+    let id_in = |text: &str| -> Option<String> {
+        let is_id = |line: &&str| line.to_ascii_lowercase().starts_with("x-request-id: ");
+        let ids: Vec<&str> = text.lines().filter(is_id).collect();
+        assert!(ids.len() <= 1, "{text}");
+        ids.first().map(|line| line[14..].to_owned())
+    };
+    let long = "x".repeat(65);
+    for target in ["/containers/json", "/events", "/nothing", "/containers/a/export", "bad request"] {
+        for (sent, is_taken) in [
+            (None, false),
+            (Some("canary-0.A_1"), true),
+            (Some("a b"), false),
+            (Some("\"}"), false),
+            (Some(long.as_str()), false),
+            (Some("a\r\nX-Request-Id: b"), false),
+        ] {
+            let before = daemon.ids().len();
+            let field = sent.map(|id| format!("X-Request-Id: {id}\r\n")).unwrap_or_default();
+            let mut client = std::os::unix::net::UnixStream::connect(folder.path("listener")).unwrap();
+            let request = format!("GET {target} HTTP/1.1\r\nHost: d\r\n{field}Connection: close\r\n\r\n");
+            std::io::Write::write_all(&mut client, request.as_bytes()).unwrap();
+            let mut answer = Vec::new();
+            std::io::Read::read_to_end(&mut client, &mut answer).unwrap();
+            let answer = String::from_utf8(answer).unwrap();
+            let id = id_in(&answer).unwrap_or_else(|| panic!("{target}: {answer}"));
+            // What is no request has no fields that count.
+            let is_taken = is_taken && target != "bad request";
+            assert_eq!(Some(id.as_str()) == sent, is_taken, "{target} {sent:?}: {answer}");
+            let line = fields(&program.line_with("msg=\"exchange\""));
+            assert_eq!(line.get("request_id"), Some(&id), "{target} {sent:?}");
+            let asked = daemon.ids();
+            let is_asked = ["/containers/json", "/events"].contains(&target);
+            assert_eq!(asked.len() - before, usize::from(is_asked), "{target}");
+            if is_asked {
+                assert_eq!(asked.last().unwrap(), &id, "{target} {sent:?}");
+            }
+        }
+    }
+    assert!(!without_request_id(b"a: b\r\nX-Request-ID: c\r\n").contains(&b'c'));
+}
+
 fn command_with_format(format: &str) -> std::process::Command {
     crate::support::program::command(&[("DOCKVEIL_LOG_FORMAT", format)], &["check"])
 }
 
 fn the_line_of_an_exchange_is_written_at_once() {
     let folder = Folder::new();
-    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("{"));
     let program = Program::between(&folder);
     program.listening();
     let mut client = Client::connect(&folder.path("listener"));
     // Nothing else happens that could bring a line out: neither another exchange nor the end of a connection.
     for _ in 0..3 {
-        client.send(get("/_ping"));
-        assert_eq!(status(&client.response()), 200);
+        client.send(get("/info"));
+        let answer = client.response();
+        assert_eq!(status(&answer), 502);
         let line = program.line();
         let fields = fields(&line);
         let text = |name: &str| fields.get(name).map(String::as_str);
-        assert_eq!((text("level"), text("msg")), (Some("info"), Some("exchange")), "{line}");
-        assert_eq!((text("operation"), text("decision")), (Some("SystemPing"), Some("relay")), "{line}");
-        assert_eq!((text("status"), text("bytes"), text("hidden")), (Some("200"), Some("2"), Some("0")), "{line}");
+        assert_eq!((text("level"), text("msg")), (Some("warn"), Some("exchange")), "{line}");
+        assert_eq!((text("operation"), text("decision")), (Some("SystemInfo"), Some("filter")), "{line}");
+        assert_eq!((text("status"), text("hidden")), (Some("502"), Some("0")), "{line}");
+        assert_eq!(text("reason"), Some("unfilterable"), "{line}");
+        assert!(text("error").unwrap().starts_with("withheld: "), "{line}");
         assert!(text("elapsed_us").unwrap().parse::<u64>().is_ok() && text("ts").unwrap().ends_with('Z'), "{line}");
     }
 }
@@ -292,7 +464,7 @@ fn the_line_of_a_denied_request_says_who_sent_what_and_what_opens_it() {
 }
 
 /// More lines than the pipe and the queue of the log hold.
-const EXCHANGES: usize = 12_000;
+const EXCHANGES: usize = 6_000;
 
 /// A program whose log nobody reads, after [`EXCHANGES`].
 fn unread(folder: &Folder) -> UnreadProgram {
@@ -300,9 +472,9 @@ fn unread(folder: &Folder) -> UnreadProgram {
     let program = Program::between_unread(folder);
     let mut client = Client::connect_when_listening(&folder.path("listener"));
     for _ in 0..EXCHANGES / AT_ONCE {
-        client.send(get("/_ping").repeat(AT_ONCE));
+        client.send(get("/containers/json").repeat(AT_ONCE));
         for _ in 0..AT_ONCE {
-            client.read_until("\r\n\r\nOK");
+            client.read_until("0\r\n\r\n");
         }
     }
     program

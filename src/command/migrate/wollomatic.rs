@@ -367,7 +367,7 @@ const WOLLOMATIC_OPTIONS: &[(&str, &str)] = &[
     ("allowbindmountfrom", "not supported: operations that can mount are left out below"),
     ("allowhealthcheck", "`dockveil healthcheck` asks the listener itself"),
     ("loglevel", "set DOCKVEIL_LOG to error, warn, info, debug or off"),
-    ("logjson", "not supported: the log is lines of text"),
+    ("logjson", "`log: {format: json}` does that, or DOCKVEIL_LOG_FORMAT=json"),
     ("watchdoginterval", "not needed: while the engine is unreachable, the answer is 503"),
     ("stoponwatchdog", "not supported: dockveil does not stop, but `dockveil healthcheck` fails"),
     (

@@ -89,8 +89,19 @@ impl Client {
     }
 }
 
-/// Reads from a connection up to and including `marker`, and not a byte more. Returns whether the marker came.
+/// A head without the id of its exchange, which is another one each time. `tests/it/log.rs` looks at that.
+pub(crate) fn without_request_id(head: &[u8]) -> Vec<u8> {
+    let is_id = |line: &[u8]| line.len() > 13 && line[..13].eq_ignore_ascii_case(b"x-request-id:");
+    head.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_id(line)).flatten().copied().collect()
+}
+
+/// As [`read_whole`], without the id of the exchange.
 pub(crate) fn read_until(stream: &mut (impl Read + AsFd), marker: &str) -> std::io::Result<(Vec<u8>, bool)> {
+    read_whole(stream, marker).map(|(bytes, is_there)| (without_request_id(&bytes), is_there))
+}
+
+/// Reads from a connection up to and including `marker`, and not a byte more. Returns whether the marker came.
+pub(crate) fn read_whole(stream: &mut (impl Read + AsFd), marker: &str) -> std::io::Result<(Vec<u8>, bool)> {
     let (mut bytes, mut ahead) = (Vec::new(), [0; 4096]);
     loop {
         // What is there is looked at first, and then read as far as it is wanted.
@@ -116,7 +127,7 @@ pub(crate) fn rest(stream: &mut impl Read) -> String {
         let text = String::from_utf8_lossy(&bytes);
         assert!(error.kind() != ErrorKind::WouldBlock, "the connection stays open after {text:?}");
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    String::from_utf8_lossy(&without_request_id(&bytes)).into_owned()
 }
 
 /// Sends a request to a TCP port of this machine and reads to the end of the connection, however it ends.

@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 
-use super::client::{PATIENCE, content_length, read_until};
+use super::client::{PATIENCE, content_length, read_whole, without_request_id};
 
 /// One answer.
 pub(crate) enum Reply {
@@ -31,6 +31,8 @@ pub(crate) struct Daemon {
 struct Record {
     /// The head and body of each request, except pings and those for `/version` without an API version.
     requests: Vec<String>,
+    /// The ids of these requests, empty for one that has none.
+    ids: Vec<String>,
     /// How many connections it has accepted.
     accepted: usize,
     /// The connections on which it waits for a request, by their numbers.
@@ -75,6 +77,11 @@ impl Daemon {
         self.record.lock().unwrap().requests.clone()
     }
 
+    /// The id of each request in [`Daemon::requests`], which has been taken out there.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.record.lock().unwrap().ids.clone()
+    }
+
     /// How many connections it has accepted.
     pub(crate) fn connections(&self) -> usize {
         self.record.lock().unwrap().accepted
@@ -109,7 +116,7 @@ fn serve(
         drop(seen);
         let request = read_request(&mut stream);
         record.lock().unwrap().waiting.remove(&number);
-        let Some(request) = request else { return };
+        let Some((request, id)) = request else { return };
         if request.contains("/_ping HTTP/1.1\r\n") {
             // As Docker: the answer to HEAD has no body, and announces none.
             let body = if request.starts_with("HEAD ") { "" } else { "OK" };
@@ -125,7 +132,10 @@ fn serve(
             let _ = stream.write_all((head + &body).as_bytes());
             continue;
         }
-        record.lock().unwrap().requests.push(request.clone());
+        let mut seen = record.lock().unwrap();
+        seen.requests.push(request.clone());
+        seen.ids.push(id);
+        drop(seen);
         // The client may be gone already.
         match answer(&request) {
             Reply::Keep(bytes) => drop(stream.write_all(&bytes)),
@@ -178,13 +188,18 @@ pub(crate) fn wait_until_closed(mut stream: UnixStream) {
 /// How much of a body a daemon reads before it answers, in bytes.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// Reads a head and the body it announces, up to a limit, and not a byte more; `None` if the connection ends before.
-fn read_request(stream: &mut UnixStream) -> Option<String> {
-    let (head, true) = read_until(stream, "\r\n\r\n").ok()? else { return None };
+/// Reads a head and the body it announces, up to a limit, and not a byte more; returns them, and the id that the head had. `None`
+/// if the connection ends before.
+fn read_request(stream: &mut UnixStream) -> Option<(String, String)> {
+    let (head, true) = read_whole(stream, "\r\n\r\n").ok()? else { return None };
+    let is_id = |line: &&str| line.starts_with("x-request-id: ");
+    let whole = String::from_utf8_lossy(&head);
+    let id = whole.lines().find(is_id).map(|line| line[14..].to_owned()).unwrap_or_default();
+    let head = without_request_id(&head);
     let head = String::from_utf8(head).unwrap();
     let mut body = vec![0; content_length(&head).unwrap_or(0).min(BODY_LIMIT)];
     stream.read_exact(&mut body).ok()?;
-    Some(head + &String::from_utf8(body).unwrap())
+    Some((head + &String::from_utf8(body).unwrap(), id))
 }
 
 /// A complete JSON answer.

@@ -153,6 +153,7 @@ pub(crate) fn config(daemon: &Path, listener: &Path) -> Config {
         },
         keepalive: Keepalive::default(),
         api: Default::default(),
+        observability: Default::default(),
         startup: Startup::default(),
         files: ConfigFileSet::default(),
     }
