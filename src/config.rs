@@ -6,6 +6,7 @@ mod clients;
 pub mod compat;
 pub(crate) mod files;
 mod filters;
+mod listener_limits;
 mod memory;
 mod note;
 mod observability;
@@ -28,10 +29,11 @@ use crate::socket::{Address, Keepalive, SocketOwner};
 use crate::tls::ServerTls;
 use crate::yaml::{Diagnostics, Location};
 
-pub use self::clients::{ClientLimits, ClientRule, ConfiguredClient};
+pub use self::clients::{ClientRule, ConfiguredClient};
 pub use self::compat::RunAs;
 pub use self::files::ConfigFileSet;
 pub use self::filters::{FilterSources, Filters};
+pub use self::listener_limits::{ClientLimits, ListenerLimits, RateLimit};
 pub use self::memory::{DocumentMemory, MemorySource};
 pub use self::note::Note;
 pub use self::observability::Observability;
@@ -106,6 +108,8 @@ pub struct Listener {
     pub hosts: Vec<String>,
     /// The most connections at a time; as many as all listeners may have if `None`.
     pub connections: Option<usize>,
+    /// What its clients may have besides.
+    pub limits: ListenerLimits,
 }
 
 impl Listener {
@@ -122,6 +126,7 @@ impl Listener {
             origins: Vec::new(),
             hosts: Vec::new(),
             connections: None,
+            limits: ListenerLimits::default(),
         }
     }
 
@@ -463,6 +468,7 @@ fn compile(
             origins: listener.origins,
             hosts,
             connections: listener.connections.map(|(number, _)| number),
+            limits: listener.limits,
             ..Listener::new(listener.address, policy)
         }));
     }
@@ -662,6 +668,42 @@ mod tests {
         );
         let wrong = load("listeners:\n  - {listen: \"tcp://127.0.0.1:1\", connections: none}\n").unwrap_err();
         assert_eq!(wrong, ["2:48: found \"none\", expected a number from 1 to 1000000"]);
+    }
+
+    #[test]
+    fn limits_of_listeners_and_clients_are_read_and_none_is_no_limit_by_mistake() {
+        let listener = |keys: &str| format!("listeners:\n  - listen: unix:///run/a\n    {keys}\n");
+        let config = load(&listener(
+            "streams: 3\n    requests: 100/s\n    per_client: {connections: 2, requests: {rate: 20/m, burst: 5}}\n    \
+             clients: [{uid: 1, profile: dashboard, streams: 1, requests: 1/h}]",
+        ))
+        .unwrap();
+        let listener_limits = &config.listeners[0].limits;
+        assert_eq!((listener_limits.streams, listener_limits.requests), (Some(3), RateLimit::parse("100/s", None)));
+        let said = listener_limits.per_client.to_string();
+        assert_eq!(said, "2 connections at most, 20/m and 5 at once requests at most");
+        let rule = config.listeners[0].clients.as_ref().unwrap()[0].limits;
+        let both = rule.or(listener_limits.per_client);
+        assert_eq!(both.to_string(), "2 connections at most, 1 streams at most, 1/h requests at most");
+        let rate = "expected a rate such as 20/s, 600/m or 1000/h";
+        for (keys, expected) in [
+            ("streams: 0", "3:14: found \"0\", expected a number from 1 to 1000000".to_owned()),
+            ("streams:", "3:12: found nothing, expected a number from 1 to 1000000".to_owned()),
+            ("requests: 20", format!("3:15: found \"20\", {rate}")),
+            ("requests: 20/d", format!("3:15: found \"20/d\", {rate}")),
+            ("requests:", format!("3:13: found nothing, {rate}")),
+            ("requests: [20/s]", format!("3:15: found a list, {rate}")),
+            ("requests: {burst: 3}", "3:15: expected `rate` with a rate such as 20/s, 600/m or 1000/h".to_owned()),
+            ("requests: {rate: 1/s, burst: 0}", "3:34: found \"0\", expected a number from 1 to 1000000".to_owned()),
+            ("requests: {rate: 1/s, burst: }", "3:32: found nothing, expected a number from 1 to 1000000".to_owned()),
+            ("requests: {rate: 1/s, bursts: 3}", "3:27: unknown key \"bursts\", did you mean \"burst\"?".to_owned()),
+            ("per_client: {requests: 0/s}", format!("3:28: found \"0/s\", {rate}")),
+            ("per_client: {request: 1/s}", "3:18: unknown key \"request\", did you mean \"requests\"?".to_owned()),
+            ("per_client:", "3:15: found nothing, expected limits of each client".to_owned()),
+            ("clients: [{uid: 1, profile: dashboard, requests: }]", format!("3:52: found nothing, {rate}")),
+        ] {
+            assert_eq!(load(&listener(keys)).unwrap_err(), [expected], "{keys}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::api::{ApiRange, Operation, ResponseKind, StreamKind, lists};
-use crate::config::{ClientRule, Config, DocumentMemory, Limits, Listener, is_loopback};
+use crate::config::{ClientLimits, ClientRule, Config, DocumentMemory, Limits, Listener, ListenerLimits, is_loopback};
 use crate::policy::Policy;
 use crate::profile::{RequestContents, StreamFiltering};
 use crate::schema::Class;
@@ -112,6 +112,16 @@ fn of_access(text: &mut String, listener: &Listener) {
     }
     if let Some(connections) = listener.connections {
         line(text, format_args!("  connections at {address}: {connections} at most"));
+    }
+    let ListenerLimits { streams, requests, per_client } = &listener.limits;
+    if let Some(streams) = streams {
+        line(text, format_args!("  streams at {address}: {streams} at most"));
+    }
+    if let Some(requests) = requests {
+        line(text, format_args!("  requests at {address}: {requests} at most"));
+    }
+    if *per_client != ClientLimits::default() {
+        line(text, format_args!("  each client at {address}: {per_client}"));
     }
     if !listener.origins.is_empty() {
         line(text, format_args!("  origins at {address}: {}", listener.origins.join(", ")));

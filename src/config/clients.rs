@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Filters;
-use super::raw::{CONNECTIONS, named, number};
+use super::raw::{named, number};
+use super::{ClientLimits, Filters};
 use crate::api::objects::ObjectKind;
 use crate::clients::{AddressRange, CertificateSelector, ClientSelector};
 use crate::policy::Policy;
@@ -27,22 +27,12 @@ pub struct ClientRule {
     pub limits: ClientLimits,
 }
 
-/// What one client may have at a time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ClientLimits {
-    /// Connections; as many as the listener may have if `None`.
-    pub connections: Option<usize>,
-    /// Streams; one for each connection if `None`.
-    pub streams: Option<usize>,
-}
-
 /// As in the summary: `uid 1000: profile docker-cli (dockveil.yaml:4:15)`.
 impl fmt::Display for ClientRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: profile {}", self.selector, self.policy.name())?;
-        let limits = [("connections", self.limits.connections), ("streams", self.limits.streams)];
-        for (what, limit) in limits.iter().filter_map(|(what, limit)| Some((what, (*limit)?))) {
-            write!(f, ", {limit} {what} at most")?;
+        if self.limits != ClientLimits::default() {
+            write!(f, ", {}", self.limits)?;
         }
         write!(f, " ({})", self.location)
     }
@@ -100,12 +90,12 @@ const SELECTORS: [&str; 5] = ["uid", "gid", "address", "certificate", "container
 const OF_UNIX: [&str; 2] = ["uid", "gid"];
 const OF_TCP: [&str; 2] = ["address", "certificate"];
 /// The other keys of a line.
-const OTHERS: [&str; 4] = ["profile", "profiles", "connections", "streams"];
+const OTHERS: [&str; 2] = ["profile", "profiles"];
 
 /// Reads one line.
 fn client(node: &Node, address: Option<&Address>, diagnostics: &mut Diagnostics) -> Vec<RawClient> {
     let errors = diagnostics.len();
-    let keys = [&SELECTORS[..], &OTHERS[..]].concat();
+    let keys = [&SELECTORS[..], &OTHERS[..], &ClientLimits::KEYS[..]].concat();
     let Some(members) = diagnostics.members(node, "a client", &keys) else { return Vec::new() };
     check_kind(&members, address, diagnostics);
     let selector = selector(&members, diagnostics);
@@ -114,8 +104,7 @@ fn client(node: &Node, address: Option<&Address>, diagnostics: &mut Diagnostics)
     }
     let selector = Some(selector).filter(|_| diagnostics.len() == errors);
     let profiles = profiles(node, &members, diagnostics);
-    let mut limit = |name: &str| members.get_or_empty(name).and_then(|node| diagnostics.ok(number(node, CONNECTIONS)));
-    let limits = ClientLimits { connections: limit("connections"), streams: limit("streams") };
+    let limits = ClientLimits::read(&members, &ClientLimits::KEYS, diagnostics);
     let of_profile = |(profile, by_label): (_, Option<ObjectSelector>)| {
         let mut selector = selector.clone();
         if let Some(selector) = &mut selector {

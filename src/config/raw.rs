@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::clients::{self, RawClient};
 use super::observability::{self, RawObservability};
 use super::tls::{self, ListenerTls};
-use super::{ByteLimit, LONGEST_TIMEOUT, Limits, Timeouts};
+use super::{ByteLimit, LONGEST_TIMEOUT, Limits, ListenerLimits, Timeouts};
 use crate::api::{ApiRange, ApiVersion};
 use crate::socket::{Address, Keepalive, SocketOwner};
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node};
@@ -51,6 +51,7 @@ pub(super) struct RawListener {
     pub(super) origins: Vec<String>,
     pub(super) hosts: Vec<String>,
     pub(super) connections: Option<(usize, Location)>,
+    pub(super) limits: ListenerLimits,
     /// The lines of `clients`, if there is such a key.
     pub(super) clients: Option<Vec<RawClient>>,
 }
@@ -69,6 +70,7 @@ impl RawListener {
             origins: Vec::new(),
             hosts: Vec::new(),
             connections: None,
+            limits: ListenerLimits::default(),
             clients: None,
         }
     }
@@ -125,6 +127,7 @@ impl RawConfig {
 /// Reads one listener. Paths are relative to `folder`.
 fn listener(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option<RawListener> {
     let keys = ["listen", "mode", "owner", "tls", "upstream", "profile", "clients", "hosts", "origins", "connections"];
+    let keys = [&keys[..], &ListenerLimits::KEYS[..]].concat();
     let members = diagnostics.members(node, "a listener", &keys)?;
     let address = match members.get("listen") {
         Some(node) => diagnostics.ok(address_of(node)),
@@ -153,6 +156,7 @@ fn listener(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option
     let connections = members
         .get("connections")
         .and_then(|node| diagnostics.ok(number(node, CONNECTIONS)).map(|number| (number, node.location.clone())));
+    let limits = ListenerLimits::read(&members, diagnostics);
     if let Some(Address::Tcp { .. }) = &address {
         for (key, _) in ["mode", "owner"].iter().filter_map(|name| members.entry(name)) {
             let message = format!("{:?} does not apply to a TCP listener", key.name);
@@ -162,7 +166,20 @@ fn listener(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option
     let tls = members.get_or_empty("tls").map(|node| tls::tls(node, folder, diagnostics));
     tls::check(&members, address.as_ref(), diagnostics);
     let (location, tls, address) = (node.location.clone(), tls.flatten(), address?);
-    Some(RawListener { location, address, mode, owner, tls, upstream, profile, origins, hosts, connections, clients })
+    Some(RawListener {
+        location,
+        address,
+        mode,
+        owner,
+        tls,
+        upstream,
+        profile,
+        origins,
+        hosts,
+        connections,
+        limits,
+        clients,
+    })
 }
 
 /// Reads the name of a profile; returns where it is, too.

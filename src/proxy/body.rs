@@ -651,8 +651,9 @@ impl OutgoingBuffer {
         let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
         let body = message.into_document();
         let version = engine.map(|version| format!("Api-Version: {version}\r\n")).unwrap_or_default();
+        let retry = if status == 503 { "Retry-After: 1\r\n" } else { "" };
         let head = format!(
-            "HTTP/1.1 {status} {}\r\n{version}Content-Type: application/json\r\nX-Request-Id: {}\r\nContent-Length: {}\r\n\
+            "HTTP/1.1 {status} {}\r\n{version}{retry}Content-Type: application/json\r\nX-Request-Id: {}\r\nContent-Length: {}\r\n\
              Connection: close\r\n\r\n",
             reason.unwrap_or("Error"),
             id.as_str(),

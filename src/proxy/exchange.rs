@@ -137,6 +137,25 @@ impl Proxy {
         logged(respond::busy(message, self.advertised()), log, delivery)
     }
 
+    /// The answer to a request that has come too soon after others. `wait` is how long the client should wait.
+    pub async fn refuse_too_soon(
+        &self,
+        request: Request<Incoming>,
+        message: String,
+        wait: Duration,
+        client: &Arc<LoggedClient>,
+        delivery: &Delivery,
+    ) -> Response<Filtered> {
+        let mut log = AccessLog::of_request(&self.observer, client, &request);
+        log.reason("rate");
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        if let (Ok(Some(route)), None) = (route::find(request.method().as_str(), target), self.refused) {
+            log.route(&route);
+        }
+        drain_denied(request.map(|body| log.counted(body))).await;
+        logged(respond::too_soon(message, wait, self.advertised()), log, delivery)
+    }
+
     async fn answer(&self, request: Request<ClientBody>, log: &mut AccessLog) -> Result<Answer, Error> {
         if let Some(refusal) = self.refused {
             return Err(self.refuse(request, refusal, log).await);

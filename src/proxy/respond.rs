@@ -1,5 +1,7 @@
 //! The answer to an error, in the engine's form.
 
+use std::time::Duration;
+
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
@@ -15,11 +17,12 @@ use crate::upstream::UpstreamError;
 
 /// The answer for an exchange that failed.
 pub(super) fn error(error: Error, engine: Option<ApiVersion>) -> Response<Filtered> {
-    let may_retry = matches!(error, Error::Memory(MemoryError::Busy));
+    let lacks_memory = matches!(error, Error::Memory(MemoryError::Busy));
     let (status, message) = public(error);
     let mut response = own(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY), message, engine);
-    if may_retry {
-        response.headers_mut().insert(RETRY_AFTER, const { HeaderValue::from_static("5") });
+    if status == 503 {
+        let seconds = if lacks_memory { 5_u64 } else { 1 };
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     response
 }
@@ -28,6 +31,15 @@ pub(super) fn error(error: Error, engine: Option<ApiVersion>) -> Response<Filter
 pub(super) fn busy(message: String, engine: Option<ApiVersion>) -> Response<Filtered> {
     let mut response = own(StatusCode::SERVICE_UNAVAILABLE, message.into(), engine);
     response.headers_mut().insert(RETRY_AFTER, const { HeaderValue::from_static("1") });
+    response
+}
+
+/// The answer to a request that has come too soon after others.
+pub(super) fn too_soon(message: String, wait: Duration, engine: Option<ApiVersion>) -> Response<Filtered> {
+    let mut response = own(StatusCode::TOO_MANY_REQUESTS, message.into(), engine);
+    // In whole seconds: a client that waits so long is served.
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     response
 }
 

@@ -165,7 +165,7 @@ impl StreamRequest {
     }
 
     /// Refuses the stream, because there are too many; the engine is not asked.
-    pub async fn refuse_busy(mut self, client: Downstream, message: &'static str) {
+    pub async fn refuse_busy(mut self, client: Downstream, message: String) {
         let mut log = std::mem::take(&mut self.log);
         tracing::warn!("{message}");
         log.reason("busy");

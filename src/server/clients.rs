@@ -3,21 +3,26 @@
 //! A reload replaces the [`ListenerProxies`] of a listener. The next request of each connection goes through the new ones: who
 //! the client is is known, and its line of `clients` is chosen again.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::client_slots::{ClientKey, ClientSlot, ClientSlots, StreamSlot};
+use super::client_slots::{ClientKey, ClientRate, ClientSlot, ClientSlots, LineKey, StreamSlot, TooManyConnections};
 use super::connection::ConnectionSettings;
+use super::listener_use::{ListenerShare, ListenerStream};
+use super::rate::RateExceeded;
 use super::slots::ConnectionSlot;
 use super::tls::{self, HandshakeError, ProvenCertificate};
 use super::worker::Served;
-use crate::clients::{Caller, CallingContainer, ChosenLine, ClientRefusal, LoggedClient};
-use crate::config::{ClientRule, Listener};
+use crate::clients::{Caller, CallingContainer, ChosenLine, ClientRefusal, ClientSelector, LoggedClient};
+use crate::config::{ClientLimits, ClientRule, Listener, RateLimit};
 use crate::proxy::Proxy;
 use crate::socket::{AcceptedSocket, Peer, Socket};
 use crate::tls::ServerTls;
 
+/// What a client reads that has as many streams as it may have.
+const TOO_MANY_STREAMS: &str = "too many streams of this client";
 /// How long the engine may take to say which container a client runs in.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -34,9 +39,21 @@ pub(super) struct ListenerProxies {
     /// For clients whose container is not known.
     unknown: Arc<Proxy>,
     /// The lines of `clients` in their order, each with its proxy.
-    lines: Vec<(ClientRule, Arc<Proxy>)>,
-    /// What clients have, in all workers.
+    lines: Vec<ServedLine>,
+    /// What each client has, in all workers.
     slots: Arc<ClientSlots>,
+    /// What all its clients have together, in all workers.
+    share: ListenerShare,
+}
+
+/// A line of `clients`: who it names, and what they get.
+#[derive(Debug)]
+struct ServedLine {
+    selector: ClientSelector,
+    /// What each of them may have.
+    limits: ClientLimits,
+    key: LineKey,
+    proxy: Arc<Proxy>,
 }
 
 /// The client of a connection: who it is, and what it may request and see.
@@ -55,6 +72,30 @@ pub(super) struct AdmittedClient {
     pub(super) logged: Arc<LoggedClient>,
     /// Its place among the connections of the client.
     pub(super) place: Arc<ClientPlace>,
+    /// What all clients of the listener have together.
+    share: ListenerShare,
+}
+
+/// Why a request must wait: whose limit it exceeds.
+#[derive(Debug)]
+pub(super) struct TooManyRequests {
+    whose: &'static str,
+    limit: RateLimit,
+    pub(super) exceeded: RateExceeded,
+}
+
+/// What the client reads.
+impl fmt::Display for TooManyRequests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "too many requests: {} are the limit of this {} (requests)", self.limit, self.whose)
+    }
+}
+
+/// A stream that is counted. When dropped, it is no longer.
+#[derive(Debug)]
+pub(super) struct OpenStream {
+    _of_client: Option<StreamSlot>,
+    _of_listener: ListenerStream,
 }
 
 impl AdmittedClient {
@@ -83,8 +124,41 @@ impl AdmittedClient {
         let (proxy, place, caller) = proxies.choose(&self.socket, caller, slot).await;
         let logged = LoggedClient::from(&caller);
         (self.proxy, self.place, self.logged) = (proxy.clone(), Arc::new(place), Arc::new(logged));
+        self.share = proxies.share.clone();
         self.caller = caller;
         true
+    }
+
+    /// Counts a request. One of a client that is not served takes nothing from the others.
+    ///
+    /// # Errors
+    /// There were too many, of the client or of all. It is not counted.
+    pub(super) fn count_request(&self, is_ping: bool) -> Result<(), TooManyRequests> {
+        let (own, now) = (self.place.rate(), Instant::now());
+        if let Some(rate) = own {
+            let limit = rate.limit();
+            rate.count(is_ping, now).map_err(|exceeded| TooManyRequests { whose: "client", limit, exceeded })?;
+        }
+        let Some(limit) = self.share.limits.requests.filter(|_| self.proxy.refused.is_none()) else { return Ok(()) };
+        self.share.used.rate.count(limit, is_ping, now).map_err(|exceeded| {
+            if let Some(rate) = own {
+                rate.forget(is_ping);
+            }
+            TooManyRequests { whose: "listener", limit, exceeded }
+        })
+    }
+
+    /// Counts a stream.
+    ///
+    /// # Errors
+    /// There are too many, of the client or of all; what the client reads.
+    pub(super) fn open_stream(&self) -> Result<OpenStream, String> {
+        let of_client = self.place.stream().ok_or_else(|| TOO_MANY_STREAMS.to_owned())?;
+        let of_listener = self
+            .share
+            .stream()
+            .map_err(|limit| format!("too many streams: {limit} in use, the limit of this listener (streams)"))?;
+        Ok(OpenStream { _of_client: of_client, _of_listener: of_listener })
     }
 
     /// Waits until a reload has replaced what is served at the listener, or for ever.
@@ -104,16 +178,25 @@ pub(super) enum ClientPlace {
     /// It is counted.
     Counted(ClientSlot),
     /// The client has too many.
-    TooMany,
+    TooMany(TooManyConnections),
 }
 
 impl ClientPlace {
     /// Enters a stream of the client. `None` if it has as many as it may have.
-    pub(super) fn stream(&self) -> Option<Option<StreamSlot>> {
+    fn stream(&self) -> Option<Option<StreamSlot>> {
         match self {
             Self::Uncounted => Some(None),
             Self::Counted(slot) => slot.stream().map(Some),
-            Self::TooMany => None,
+            Self::TooMany(_) => None,
+        }
+    }
+
+    /// The requests of the client; `None` if nobody limits them.
+    fn rate(&self) -> Option<&ClientRate> {
+        match self {
+            Self::Uncounted => None,
+            Self::Counted(slot) => slot.rate(),
+            Self::TooMany(TooManyConnections(rate)) => rate.as_ref(),
         }
     }
 }
@@ -125,19 +208,21 @@ impl ListenerProxies {
         proxy: Proxy,
         listener: &Listener,
         settings: &Arc<ConnectionSettings>,
-        slots: &Arc<ClientSlots>,
+        (slots, share): (&Arc<ClientSlots>, ListenerShare),
     ) -> Self {
         let of_line = |rule: &ClientRule| {
             let observer = Arc::new(proxy.observer.of(rule.policy.name()));
             let proxy = Proxy { policy: rule.policy.clone(), observer, ..proxy.clone() };
-            (rule.clone(), Arc::new(proxy))
+            let limits = rule.limits.or(share.limits.per_client);
+            let key = LineKey { listener: number, line: Some(rule.selector.to_string().into()) };
+            ServedLine { selector: rule.selector.clone(), limits, key, proxy: Arc::new(proxy) }
         };
         let lines = listener.clients.iter().flat_map(|rules| rules.iter()).map(of_line).collect();
         let refused = listener.clients.as_ref().map(|_| ClientRefusal::Unnamed);
         let unknown = Arc::new(Proxy { refused: Some(ClientRefusal::UnknownContainer), ..proxy.clone() });
         let others = Arc::new(Proxy { refused, ..proxy });
         let (tls, settings, slots) = (listener.tls.clone(), settings.clone(), slots.clone());
-        Self { number, tls, settings, others, unknown, lines, slots }
+        Self { number, tls, settings, others, unknown, lines, slots, share }
     }
 
     /// Finds out whose a connection is. `None` if it has ended.
@@ -158,7 +243,8 @@ impl ListenerProxies {
         }?;
         let (proxy, place, caller) = self.choose(&socket, caller, slot).await;
         let (proxy, logged, place) = (proxy.clone(), Arc::new(LoggedClient::from(&caller)), Arc::new(place));
-        Some(AdmittedClient { socket: Arc::new(socket), caller, certificate, served, proxy, logged, place })
+        let (socket, share) = (Arc::new(socket), self.share.clone());
+        Some(AdmittedClient { socket, caller, certificate, served, proxy, logged, place, share })
     }
 
     /// The proxy of a client: that of the first line that names it. If a line depends on its container, the engine is asked for
@@ -169,7 +255,7 @@ impl ListenerProxies {
         mut caller: Caller,
         slot: &Arc<ConnectionSlot>,
     ) -> (&Arc<Proxy>, ClientPlace, Caller) {
-        if caller.groups.is_empty() && self.lines.iter().any(|(rule, _)| rule.selector.gid.is_some()) {
+        if caller.groups.is_empty() && self.lines.iter().any(|line| line.selector.gid.is_some()) {
             caller.groups = socket.peer_groups();
         }
         let mut chosen = self.find(&caller);
@@ -177,22 +263,29 @@ impl ListenerProxies {
             caller.container = self.ask(socket, &caller).await;
             chosen = self.find(&caller);
         }
-        match chosen {
-            ChosenLine::Nobody => (&self.others, ClientPlace::Uncounted, caller),
-            ChosenLine::Unknown(_) => (&self.unknown, ClientPlace::Uncounted, caller),
-            ChosenLine::Named(line) => {
-                let Some((rule, proxy)) = self.lines.get(line) else {
-                    return (&self.others, ClientPlace::Uncounted, caller);
-                };
-                let key = ClientKey { listener: self.number, line, id: caller.id() };
-                let slot = self.slots.enter(key, rule.limits, slot.state());
-                (proxy, slot.map_or(ClientPlace::TooMany, ClientPlace::Counted), caller)
-            }
+        let (proxy, limits, key) = match chosen {
+            ChosenLine::Named(line) => match self.lines.get(line) {
+                Some(line) => (&line.proxy, line.limits, line.key.clone()),
+                None => self.of_others(&self.others),
+            },
+            ChosenLine::Nobody => self.of_others(&self.others),
+            ChosenLine::Unknown(_) => self.of_others(&self.unknown),
+        };
+        if limits == ClientLimits::default() {
+            return (proxy, ClientPlace::Uncounted, caller);
         }
+        let key = ClientKey { line: key, id: caller.id() };
+        let entered = self.slots.enter(key, limits, slot.state(), Instant::now());
+        (proxy, entered.map_or_else(ClientPlace::TooMany, ClientPlace::Counted), caller)
+    }
+
+    /// What clients get that no line names.
+    fn of_others<'p>(&self, proxy: &'p Arc<Proxy>) -> (&'p Arc<Proxy>, ClientLimits, LineKey) {
+        (proxy, self.share.limits.per_client, LineKey { listener: self.number, line: None })
     }
 
     fn find(&self, caller: &Caller) -> ChosenLine {
-        ChosenLine::find(self.lines.iter().map(|(rule, _)| &rule.selector), caller)
+        ChosenLine::find(self.lines.iter().map(|line| &line.selector), caller)
     }
 
     /// Asks the engine for the container of a client.

@@ -32,9 +32,8 @@ const UNSAFE_REQUEST_TIME: Duration = Duration::from_secs(1);
 const PARSER_BUFFER: usize = 400 << 10;
 /// By how much the reader may prolong a head, in bytes: no target is longer than this after it.
 const ESCAPES: usize = 64 << 10;
-/// What a client reads that has as many connections or streams as its line of `clients` allows.
+/// What a client reads that has as many connections as it may have.
 const TOO_MANY_CONNECTIONS: &str = "too many connections of this client";
-const TOO_MANY_STREAMS: &str = "too many streams of this client";
 /// What a client reads whose certificate was good when it connected.
 const NOT_ADMITTED: &str = "the configuration of this listener has changed: connect again";
 
@@ -108,11 +107,11 @@ async fn carry_stream(
     mut closing: watch::Receiver<bool>,
 ) {
     let (policy, operation) = (client.proxy.policy.clone(), stream.operation());
-    let stream_slot = client.place.stream();
+    let opened = client.open_stream();
     let carried = async {
-        match stream_slot {
-            Some(_held) => stream.run(downstream).await,
-            None => stream.refuse_busy(downstream, TOO_MANY_STREAMS).await,
+        match opened {
+            Ok(_held) => stream.run(downstream).await,
+            Err(refusal) => stream.refuse_busy(downstream, refusal).await,
         }
     };
     let shown_less = async {
@@ -224,14 +223,22 @@ impl Entrance {
         let mut client = self.client.lock().await;
         let is_admitted = client.refresh(slot).await;
         let (proxy, place, logged) = (client.proxy.clone(), client.place.clone(), client.logged.clone());
-        drop(client);
         let is_ping = Proxy::is_ping(&request);
+        let counted = client.count_request(is_ping);
+        drop(client);
         let refusal = if !is_admitted {
             slot.state().end_after_exchange();
             NOT_ADMITTED.to_owned()
-        } else if matches!(*place, ClientPlace::TooMany) && !is_ping {
+        } else if matches!(*place, ClientPlace::TooMany(_)) && !is_ping {
             slot.state().end_after_exchange();
             TOO_MANY_CONNECTIONS.to_owned()
+        } else if let Err(refusal) = counted {
+            if refusal.exceeded.is_news {
+                let (client, listener) = (&*logged.name, &*proxy.observer.listener);
+                tracing::warn!(client, listener, "{refusal}; further ones are logged as exchanges only, for a minute");
+            }
+            let (message, wait) = (refusal.to_string(), refusal.exceeded.wait);
+            return Answer::Response(proxy.refuse_too_soon(request, message, wait, &logged, delivery).await);
         } else if slot.state().has_slot() || is_ping || slot.admit().await {
             // On its next connection, it may be known.
             if proxy.refused == Some(ClientRefusal::UnknownContainer) {

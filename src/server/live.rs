@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
@@ -15,6 +16,7 @@ use super::clients::ListenerProxies;
 use super::connection::ConnectionSettings;
 use super::descriptors::{DescriptorPlan, TooFewDescriptors};
 use super::listen::{BoundListener, ListenerHandle};
+use super::listener_use::{ListenerShare, ListenerUse};
 use super::request_reader::ClientTimeouts;
 use super::slots::{SlotLimits, Slots};
 use super::worker::{Dispatcher, ListenerEntry, WorkerCommand};
@@ -107,6 +109,8 @@ struct LiveListener {
     connections: Option<usize>,
     bound: BoundListener,
     entry: Arc<ListenerEntry>,
+    /// What its clients have.
+    used: Arc<ListenerUse>,
 }
 
 /// What the memory budget depends on.
@@ -211,13 +215,14 @@ impl LiveConfig {
             let mut open = known.swap_remove(at);
             open.connections = listener.connections;
             let address = open.bound.address().clone();
-            open.entry.replace(self.proxies(open.entry.number(), &address, listener, &common));
+            open.entry.replace(self.proxies(open.entry.number(), &address, listener, &open.used, &common));
             self.listeners.push(open);
         }
         self.memory = (MemorySettings::of(config), common.memory.clone());
         self.put_engines(common.engines);
         let listeners = self.limits_of_listeners();
         self.slots.limit(&SlotLimits { slots, overflow: plan.overflow, listeners });
+        self.client_slots.sweep(Instant::now());
         if let Err(error) = self.accept(new) {
             tracing::error!(%error, "a worker cannot listen");
         }
@@ -278,7 +283,8 @@ impl LiveConfig {
 
     /// A listener that has been opened.
     fn opened(&mut self, listener: &Listener, bound: BoundListener, common: &Common<'_>) -> io::Result<LiveListener> {
-        let proxies = self.proxies(self.next, &bound.address().clone(), listener, common);
+        let used = Arc::new(ListenerUse::new());
+        let proxies = self.proxies(self.next, bound.address(), listener, &used, common);
         let entry = Arc::new(ListenerEntry::new(self.next, proxies));
         self.next += 1;
         let Listener { address, mode, owner, connections, .. } = listener;
@@ -289,6 +295,7 @@ impl LiveConfig {
             connections: *connections,
             bound,
             entry,
+            used,
         })
     }
 
@@ -298,6 +305,7 @@ impl LiveConfig {
         number: usize,
         address: &Address,
         listener: &Listener,
+        used: &Arc<ListenerUse>,
         common: &Common<'_>,
     ) -> Vec<Arc<ListenerProxies>> {
         let Common { config, memory, engines, settings } = common;
@@ -315,7 +323,8 @@ impl LiveConfig {
                 refused: None,
                 absent_tick: config.timeouts.absent_tick,
             };
-            Arc::new(ListenerProxies::new(number, proxy, listener, settings, &self.client_slots))
+            let share = ListenerShare { limits: listener.limits, used: used.clone() };
+            Arc::new(ListenerProxies::new(number, proxy, listener, settings, (&self.client_slots, share)))
         });
         proxies.collect()
     }

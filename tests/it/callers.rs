@@ -438,9 +438,10 @@ const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-En
 const OF_LOGS: &str = "profiles: [{profile: reads, allow: [Ping, ContainerLogs], show: [identity]}]\n";
 
 /// What a line of `clients` may limit, how much of it the tests allow, and what a client reads that wants more.
-const LIMITS: [(&str, usize, &str); 2] = [
-    ("connections: 2", 2, "too many connections of this client"),
-    ("streams: 1", 1, "too many streams of this client"),
+const LIMITS: [(&str, usize, u16, &str); 3] = [
+    ("connections: 2", 2, 503, "too many connections of this client"),
+    ("streams: 1", 1, 503, "too many streams of this client"),
+    ("requests: 2/h", 2, 429, "too many requests: 2/h are the limit of this client"),
 ];
 
 /// Answers lists of containers with `list`, and opens everything else as a stream, which is never ended.
@@ -466,7 +467,7 @@ fn neither_of_two_clients_takes_what_the_other_may_have() {
         ("address: 127.0.0.0/8", ["127.0.0.2", "127.0.0.2"], "127.0.0.3"),
         ("container: {label: caller}", ["127.0.0.2", "127.0.0.4"], "127.0.0.3"),
     ] {
-        for (limit, count, refusal) in LIMITS {
+        for (limit, count, code, refusal) in LIMITS {
             let bench = Bench::with(streaming(&format!("[{both}]")), |config| {
                 let folder = Folder::new();
                 let text = format!(
@@ -489,11 +490,11 @@ fn neither_of_two_clients_takes_what_the_other_may_have() {
             assert!(held.iter().all(|(_, status, _)| *status == 200), "{selector}, {limit}");
             for source in own {
                 let (_, status, rest) = open(source);
-                assert!(status == 503 && rest.contains(refusal), "{selector}, {limit}: {status} {rest}");
+                assert!(status == code && rest.contains(refusal), "{selector}, {limit}: {status} {rest}");
             }
             let others: Vec<_> = (0..count).map(|_| open(other)).collect();
             assert!(others.iter().all(|(_, status, _)| *status == 200), "{selector}, {limit}");
-            assert_eq!(open(other).1, 503, "{selector}, {limit}");
+            assert_eq!(open(other).1, code, "{selector}, {limit}");
         }
     }
 }
@@ -504,7 +505,7 @@ fn neither_of_two_users_takes_what_the_other_may_have() -> Outcome {
         return Err(Ignored::Missing("a process of another user needs root".to_owned()));
     }
     let gid = rustix::process::getgid().as_raw();
-    for (limit, count, refusal) in LIMITS {
+    for (limit, count, code, refusal) in LIMITS {
         let bench = Bench::with(streaming("[]"), |config| {
             let folder = Folder::new();
             let Address::Unix(socket) = config.listeners[0].address.clone() else { panic!("a Unix socket") };
@@ -532,7 +533,7 @@ fn neither_of_two_users_takes_what_the_other_may_have() -> Outcome {
             String::from_utf8(command.output().unwrap().stdout).unwrap()
         };
         let same = ask("0");
-        assert!(status(&same) == 503 && same.contains(refusal), "{limit}: {same}");
+        assert!(status(&same) == code && same.contains(refusal), "{limit}: {same}");
         assert_eq!(status(&ask("1000")), 200, "{limit}");
         drop(held);
     }

@@ -34,6 +34,7 @@ mod memory;
 mod objects;
 mod profiles;
 mod program;
+mod rates;
 mod read_first;
 mod reload;
 mod remains;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
             seeds::TESTS,
             signals::TESTS,
             slots::TESTS,
+            rates::TESTS,
             blanks::TESTS,
             unknown::TESTS,
             remains::TESTS,

@@ -37,7 +37,7 @@ const LISTS: [u16; 2] = [200, 403];
 const INSPECTS: [u16; 2] = [403, 200];
 
 /// The program as a process, with a configuration file.
-struct Reloadable {
+pub(crate) struct Reloadable {
     program: Program,
     folder: Folder,
     _daemon: Daemon,
@@ -60,7 +60,7 @@ fn answer(request: &str) -> Reply {
 
 impl Reloadable {
     /// With this configuration, in which `%` stands for the folder.
-    fn start(config: &str) -> Self {
+    pub(crate) fn start(config: &str) -> Self {
         let folder = Folder::new();
         let daemon = Daemon::start(&folder.path("engine"), answer);
         write(&folder, config);
@@ -71,13 +71,13 @@ impl Reloadable {
     }
 
     /// Replaces the configuration, and waits until the program has read it.
-    fn reload(&self, config: &str) -> String {
+    pub(crate) fn reload(&self, config: &str) -> String {
         write(&self.folder, config);
         self.program.signal(Signal::HUP);
         self.program.line_with("configuration ")
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::connect(&self.folder.path("listener"))
     }
 }
@@ -97,6 +97,11 @@ fn config(profile: &str) -> String {
 /// As [`config`], with files that are watched.
 fn watched(profile: &str) -> String {
     format!("upstream: unix://%engine\nlisteners: [{{listen: unix://%listener, profile: {profile}}}]\n{PROFILES}")
+}
+
+/// A configuration with one listener, which has these keys. Files are not watched.
+pub(crate) fn of_listener(keys: &str) -> String {
+    format!("watch: false\nupstream: unix://%engine\nlisteners: [{{listen: unix://%listener, {keys}}}]\n{PROFILES}")
 }
 
 fn statuses(client: &mut Client) -> [u16; 2] {
@@ -285,10 +290,7 @@ fn a_stream_goes_on_unless_it_shows_less_now() {
 
 fn a_line_of_clients_is_chosen_again() {
     let uid = rustix::process::getuid().as_raw();
-    let clients = |lines: &str| {
-        let listener = format!("{{listen: unix://%listener, clients: [{lines}]}}");
-        format!("watch: false\nupstream: unix://%engine\nlisteners: [{listener}]\n{PROFILES}")
-    };
+    let clients = |lines: &str| of_listener(&format!("clients: [{lines}]"));
     let of = |uid: u32, profile: &str| format!("{{uid: {uid}, profile: {profile}}}");
     let bench = Reloadable::start(&clients(&of(uid, "lists")));
     let mut client = bench.client();

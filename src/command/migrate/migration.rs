@@ -56,6 +56,8 @@ struct MigratedListener {
     /// The profile of everybody, if no clients are listed.
     profile: String,
     clients: Vec<MigratedClient>,
+    /// What each client may have, as the file writes it.
+    per_client: Option<String>,
 }
 
 /// A line of `clients`.
@@ -229,7 +231,15 @@ impl Migration {
             hosts: Vec::new(),
             profile: PROFILE.to_owned(),
             clients: Vec::new(),
+            per_client: None,
         });
+    }
+
+    /// Limits what each client of the last listener may have, as the file writes it.
+    pub(super) fn limit_clients(&mut self, per_client: Option<String>) {
+        if let Some(listener) = self.listeners.last_mut() {
+            listener.per_client = per_client;
+        }
     }
 
     /// Lists the clients of the last listener.
@@ -291,6 +301,9 @@ impl Migration {
                 let hosts: Vec<String> = listener.hosts.iter().map(|host| quoted(host)).collect();
                 line(&mut text, format_args!("    # The port is published to this machine only."));
                 line(&mut text, format_args!("    hosts: [{}]", hosts.join(", ")));
+            }
+            if let Some(per_client) = &listener.per_client {
+                line(&mut text, format_args!("    per_client: {per_client}"));
             }
             write_clients(&mut text, listener);
         }

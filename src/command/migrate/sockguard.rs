@@ -45,6 +45,13 @@ fn of_file(document: &Node) -> Result<Migration, Diagnostics> {
     }
     listen(document, &mut migration, &mut diagnostics);
     migration.differences.extend(differences(document));
+    let has = |path: &[&str]| profiles.iter().any(|profile| at(profile, path).is_some());
+    if has(&["limits", "rate", "endpoint_costs"]) || has(&["limits", "priority"]) {
+        migration.differences.push(
+            "clients.profiles.limits: every request counts once, and no client comes first: endpoint_costs and priority are left out"
+                .to_owned(),
+        );
+    }
     if !profiles.is_empty() {
         migration.differences.push(
             "clients.profiles: each is a profile of its own here. dockveil knows clients by listener, not by address, user, \
@@ -225,6 +232,7 @@ fn listen(document: &Node, migration: &mut Migration, diagnostics: &mut Diagnost
     if nodes.is_empty() {
         migration.listen(Address::Tcp { host: "127.0.0.1".to_owned(), port: 2375 }, None);
         migration.give_profile(fallback);
+        migration.limit_clients(fallback.and_then(|name| per_client(document, name)));
     }
     for node in nodes {
         let text = match text_at(node, &["socket"]).filter(|path| !path.is_empty()) {
@@ -247,11 +255,33 @@ fn listen(document: &Node, migration: &mut Migration, diagnostics: &mut Diagnost
         let mode = text_at(node, &["socket_mode"]).and_then(|text| u32::from_str_radix(text, 8).ok());
         migration.listen(found, mode.filter(|mode| *mode <= 0o777).or(Some(0o600)));
         let allowed = member(node, "allowed_profiles").and_then(|node| node.list("profiles").ok()).unwrap_or_default();
-        match allowed {
-            [only] => migration.give_profile(only.text("a profile").ok()),
-            _ => migration.give_profile(fallback),
-        }
+        let profile = match allowed {
+            [only] => only.text("a profile").ok(),
+            _ => fallback,
+        };
+        migration.give_profile(profile);
+        migration.limit_clients(profile.and_then(|name| per_client(document, name)));
     }
+}
+
+/// What each client with a profile could have at a time, as `per_client` of a listener.
+fn per_client(document: &Node, profile: &str) -> Option<String> {
+    let profiles = at(document, &["clients", "profiles"])?.list("profiles").ok()?;
+    let profile = profiles.iter().find(|node| text_at(node, &["name"]) == Some(profile))?;
+    let count = |path: &[&str]| text_at(profile, path)?.parse::<f64>().ok().filter(|count| *count > 0.0);
+    // A connection has one request at a time.
+    let connections = count(&["limits", "concurrency", "max_inflight"]).map(|count| format!("connections: {count:.0}"));
+    let requests = count(&["limits", "rate", "tokens_per_second"]).and_then(|rate| {
+        let burst = count(&["limits", "rate", "burst"]).unwrap_or(rate).floor().max(1.0);
+        let units = [(1.0, "s"), (60.0, "m"), (3600.0, "h")];
+        // The first unit in which it is a whole number, or nearly one.
+        let written = units.map(|(seconds, unit)| (rate * seconds, unit));
+        let (count, unit) =
+            written.into_iter().find(|(count, _)| *count >= 1.0 && count.fract() < 0.01).or(written.last().copied())?;
+        Some(format!("requests: {{rate: {:.0}/{unit}, burst: {burst:.0}}}", count.floor().max(1.0)))
+    });
+    let limits: Vec<String> = connections.into_iter().chain(requests).collect();
+    (!limits.is_empty()).then(|| format!("{{{}}}", limits.join(", ")))
 }
 
 /// What else differs.

@@ -764,12 +764,25 @@ fn rules_of_sockguard_are_read() {
     check_parts(
         &written,
         &[
+            "    per_client: {connections: 16, requests: {rate: 8/s, burst: 16}}",
+            "clients.profiles.limits: every request counts once",
             "#  - ContainerCreate   # POST /containers/create; was open for some requests only",
             "#  - ContainerInspect          # GET /containers/**; was closed for some names, such as vault",
         ],
     );
     let text = file("sockguard.yaml").replace("action: deny\n    reason", "action: dney\n    reason");
-    check_error(&text, None, "standard input:31:5: found the action \"dney\"");
+    check_error(&text, None, "standard input:38:5: found the action \"dney\"");
+    for (rate, expected) in [
+        ("tokens_per_second: 0.5", "per_client: {connections: 16, requests: {rate: 30/m, burst: 16}}"),
+        ("tokens_per_second: 0.01", "per_client: {connections: 16, requests: {rate: 36/h, burst: 16}}"),
+        ("tokens_per_second: 0.0001", "per_client: {connections: 16, requests: {rate: 1/h, burst: 16}}"),
+        ("tokens_per_second: 2.5", "per_client: {connections: 16, requests: {rate: 150/m, burst: 16}}"),
+    ] {
+        let written = migrated(&file("sockguard.yaml").replace("tokens_per_second: 8", rate), None).unwrap();
+        check_parts(&written, &[expected]);
+        let limits = loaded(&written).listeners[0].limits.per_client;
+        assert_eq!((limits.connections, limits.requests.is_some()), (Some(16), true), "{rate}");
+    }
     // Without a file: the variables of Tecnativa's proxy, as sockguard reads them.
     let open =
         of_image("codeswhat/sockguard", "CONTAINERS: \"yes\", ALLOW_START: 1, SOCKGUARD_LISTEN_ADDRESS: \":2375\"");
