@@ -101,6 +101,11 @@ pub enum Command {
     Migrate(MigrateArgs),
     /// List the schemas of the API, or the fields of one with type, class and versions
     Catalogue(CatalogueArgs),
+    /// Print the JSON Schema of a file, by which editors complete and check it
+    ///
+    /// For the YAML language server: dockveil schema > dockveil.schema.json, and in the first line of the file
+    /// # yaml-language-server: $schema=dockveil.schema.json
+    Schema(SchemaArgs),
     /// Show what dockveil does, without Docker
     ///
     /// Runs the proxy in front of an engine that is part of the program.
@@ -128,7 +133,7 @@ impl Command {
             Self::Healthcheck(arguments) => Some(&arguments.files),
             Self::Profiles(arguments) => Some(&arguments.files),
             Self::Catalogue(arguments) => Some(&arguments.files),
-            Self::Migrate(_) | Self::Demo | Self::Completions(_) | Self::Man(_) => None,
+            Self::Migrate(_) | Self::Demo | Self::Completions(_) | Self::Man(_) | Self::Schema(_) => None,
         }
     }
 }
@@ -267,6 +272,26 @@ pub struct CompletionsArgs {
     /// The shell
     #[arg(value_name = "SHELL")]
     pub shell: clap_complete::Shell,
+}
+
+/// The arguments of `schema`.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SchemaArgs {
+    /// The file
+    #[arg(value_name = "FILE", value_enum, default_value_t)]
+    pub file: SchemaFile,
+}
+
+/// A file that has a schema.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SchemaFile {
+    /// The configuration file
+    #[default]
+    Config,
+    /// A profile in a directory of filters
+    Profile,
+    /// A class file in a directory of filters
+    Class,
 }
 
 /// The arguments of `man`.

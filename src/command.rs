@@ -10,6 +10,7 @@ mod filter;
 mod healthcheck;
 pub mod layout;
 pub mod migrate;
+mod schema;
 mod summary;
 
 use std::io::{self, Read, Write};
@@ -28,6 +29,7 @@ pub use self::explain::{explain, explain_request};
 pub use self::filter::filter;
 pub use self::healthcheck::healthcheck;
 use self::layout::Wrapped;
+pub use self::schema::{schema, schema_of};
 pub use self::summary::summary;
 
 /// Success.

@@ -42,7 +42,7 @@
 //! |---|---|---|---|
 //! | `main` | turns arguments into a command, and its result into an exit code | everything else | cli, command, config, server |
 //! | [`cli`] | arguments and environment variables, as typed | files, sockets | socket |
-//! | [`command`] | the commands that do not serve: `check`, `explain`, `filter`, `profiles`, `catalogue`, `healthcheck`, `migrate`, `completions`, `man`, `demo` | how a body is filtered | api, cli, clients, config, filter, policy, profile, route, schema, server, socket, tls, yaml |
+//! | [`command`] | the commands that do not serve: `check`, `explain`, `filter`, `profiles`, `catalogue`, `healthcheck`, `migrate`, `completions`, `man`, `schema`, `demo` | how a body is filtered | api, cli, clients, config, filter, policy, profile, route, schema, server, socket, tls, yaml |
 //! | [`config`] | arguments, environment and files → one checked, immutable `Config`; `compat` for the variables of other socket proxies | the network | api, cli, clients, filter, policy, profile, schema, socket, tls, visibility, yaml |
 //! | [`server`] | listeners, workers, the request reader, limits, reload, graceful stop, the log | routes, JSON | api, cli, clients, config, proxy, socket, stream, tls, upstream |
 //! | [`proxy`] | one exchange, where HTTP meets JSON: `exchange`, `body`, streams (`stream_request`, `relay`, `records`, `tunnel`), headers, errors, the access log | listeners, files | api, clients, filter, members, policy, route, schema, socket, stream, upstream, visibility |

@@ -80,6 +80,7 @@ fn run(asked: &Command, environment: &Environment, out: &mut dyn Write, err: &mu
             Ok(command::OK)
         }
         Command::Man(arguments) => command::man(arguments, out),
+        Command::Schema(arguments) => command::schema(arguments, out),
         Command::Demo => command::demo::run(Colour::choose(stdout().is_terminal(), environment), out),
     };
     match done {

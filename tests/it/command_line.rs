@@ -51,6 +51,7 @@ const WRONG: &[&[&str]] = &[
     &["migrate", "--as", "nothing"],
     &["completions", "nothing"],
     &["man", "nothing"],
+    &["schema", "nothing"],
     &["profiles", "nothing"],
     &["demo", "nothing"],
 ];

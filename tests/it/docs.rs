@@ -75,11 +75,11 @@ const SECONDS: &str = "120";
 const SUGGESTIONS: &str = "\n\nTry it in another shell";
 
 /// A fenced block of a document.
-struct Block {
-    file: &'static str,
-    line: usize,
-    language: String,
-    text: String,
+pub(crate) struct Block {
+    pub(crate) file: &'static str,
+    pub(crate) line: usize,
+    pub(crate) language: String,
+    pub(crate) text: String,
 }
 
 /// A command line of a document.
@@ -132,7 +132,7 @@ fn blocks(file: &'static str) -> Vec<Block> {
     blocks
 }
 
-fn all_blocks() -> impl Iterator<Item = Block> {
+pub(crate) fn all_blocks() -> impl Iterator<Item = Block> {
     WITH_EXAMPLES.into_iter().chain(["deploy/README.md"]).flat_map(blocks)
 }
 
@@ -350,7 +350,7 @@ fn yaml_blocks(file: &'static str) -> Vec<Block> {
 }
 
 /// The first key of a YAML document.
-fn first_key(text: &str) -> &str {
+pub(crate) fn first_key(text: &str) -> &str {
     let line = text.lines().find(|line| !line.trim_start().starts_with('#')).unwrap();
     line.split(':').next().unwrap()
 }

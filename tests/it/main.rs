@@ -40,6 +40,7 @@ mod reload;
 mod remains;
 mod requests;
 mod rules;
+mod schema;
 mod seeds;
 mod signals;
 mod slots;
@@ -113,6 +114,7 @@ fn main() -> ExitCode {
             reload::TESTS,
             requests::TESTS,
             rules::TESTS,
+            schema::TESTS,
             snapshots::TESTS,
             statuses::TESTS,
             streams::TESTS,
