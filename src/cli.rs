@@ -24,7 +24,7 @@ Examples:
 Environment:
   DOCKER_HOST      the engine, if neither --upstream nor the file names one
   DOCKVEIL_UPSTREAM, DOCKVEIL_LISTEN, DOCKVEIL_PROFILE, DOCKVEIL_HOSTS,
-  DOCKVEIL_FILTERS, DOCKVEIL_API
+  DOCKVEIL_FILTERS, DOCKVEIL_API, DOCKVEIL_METRICS
                    as the arguments, which win over them; they win over the
                    file; commas between values
   DOCKVEIL_CONFIG  the configuration file, if --config is not given
@@ -172,6 +172,9 @@ pub struct ServeArgs {
     /// DOCKVEIL_API and of the file
     #[arg(long, value_name = "KEY=VERSION", value_delimiter = ',')]
     pub api: Vec<String>,
+    /// Tell metrics and health here: unix:///path or tcp://host:port
+    #[arg(long, value_name = "URL")]
+    pub metrics: Option<String>,
 }
 
 /// The arguments of `explain`.
@@ -366,7 +369,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, E
 /// What the names of the variables of this program begin with.
 pub const PREFIX: &str = "DOCKVEIL_";
 /// The variables of this program, without [`PREFIX`].
-pub const VARIABLES: [&str; 14] = [
+pub const VARIABLES: [&str; 15] = [
     "API",
     "COMPAT",
     "CONFIG",
@@ -378,6 +381,7 @@ pub const VARIABLES: [&str; 14] = [
     "LISTEN",
     "LOG",
     "LOG_FORMAT",
+    "METRICS",
     "PROFILE",
     "SHOW",
     "UPSTREAM",

@@ -308,6 +308,7 @@ impl Config {
         check_addresses(upstream.as_ref(), &raw, &mut diagnostics);
         check_connections(&source.raw, &raw, &mut diagnostics);
         let files = file_set(&source, &raw, &settings);
+        let observability = source.raw.observability.clone().with(&settings, environment, &raw, &mut diagnostics);
         let limits = source.raw.limits;
         let (listeners, wrong) = Filters::during(&source.filter_sources(&settings), |filters| {
             let profile = default_profile(&settings);
@@ -319,7 +320,6 @@ impl Config {
         let startup = Startup { run_as: source.compat.as_ref().and_then(|compat| compat.run_as), notes: source.notes };
         let (timeouts, keepalive) = (source.raw.timeouts, source.raw.keepalive);
         let api = api_versions(source.raw.api, &settings, &mut diagnostics).range;
-        let observability = source.raw.observability.with(environment);
         let config = upstream.zip(listeners);
         let config = config.map(|(upstream, listeners)| Self {
             upstream,
@@ -482,7 +482,7 @@ pub(crate) const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"]
 ///
 /// A web page can make its own name resolve to this machine (DNS rebinding). So a loopback listener answers to loopback names
 /// unless something else is said.
-fn accepted_hosts(address: &Address, listed: Vec<String>, more: &[String]) -> Vec<String> {
+pub(crate) fn accepted_hosts(address: &Address, listed: Vec<String>, more: &[String]) -> Vec<String> {
     let own = match address {
         Address::Tcp { host, .. } => Some(host.as_str()),
         Address::Unix(_) => None,

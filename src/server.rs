@@ -18,6 +18,8 @@ mod request_reader;
 mod signals;
 mod slots;
 mod socket_file;
+mod status;
+mod status_listener;
 mod tls;
 mod worker;
 
@@ -35,8 +37,11 @@ pub use self::live::ReloadError;
 use self::live::{LiveConfig, ServerCapacity};
 pub use self::signals::Signals;
 use self::slots::{SlotLimits, Slots};
+use self::status::ServerStatus;
+use self::status_listener::StatusListener;
 use self::worker::{Dispatcher, Worker};
 use crate::config::{Config, ConfigFileSet, RunAs};
+use crate::metrics::Metrics;
 use crate::socket::Address;
 
 /// More workers than this gain nothing: one carries gigabytes a second.
@@ -58,6 +63,8 @@ pub enum ServerError {
     Descriptors(descriptors::TooFewDescriptors),
     /// Privileges could not be dropped, or the engine's socket cannot be opened without them.
     Privileges(privileges::PrivilegesError),
+    /// The metrics could not be made, which no tested program does.
+    Metrics(String),
     /// A worker or the thread of the log could not be started.
     Worker(io::Error),
     /// The signals that stop the server could not be waited for.
@@ -70,6 +77,7 @@ impl fmt::Display for ServerError {
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::Descriptors(error) => write!(f, "{error}"),
             Self::Privileges(error) => write!(f, "{error}"),
+            Self::Metrics(error) => write!(f, "cannot make the metrics: {error}"),
             Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
             Self::Signal(error) => write!(f, "cannot wait for signals: {error}"),
         }
@@ -113,6 +121,7 @@ fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<
     let plan = capacity.plan(&config);
     let slots = plan.slots(config.limits.connections).map_err(ServerError::Descriptors)?;
     let Some(bound) = open_listeners(&config, is_stopped)? else { return Ok(None) };
+    let mut status_listener = open_status_listener(&config, is_stopped)?;
     drop_privileges(&config)?;
     if is_stopped() {
         return Ok(None);
@@ -135,9 +144,15 @@ fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<
         let started = start_worker(worker, dispatcher.clone(), ending.clone());
         threads.push(started.map_err(ServerError::Worker)?);
     }
-    let live = LiveConfig::new(capacity, (slots, dispatcher), commands, &config, bound)?;
-    let limit = shutdown_timeout + STOP_MARGIN;
-    Ok(Some(Running { stop, limit, workers: threads, ended, live, run_as: config.startup.run_as }))
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| ServerError::Metrics(error.to_string()))?;
+    let metrics = Arc::new(metrics);
+    let live = LiveConfig::new(&metrics, capacity, (slots, dispatcher), commands.clone(), &config, bound)?;
+    let status = Arc::new(ServerStatus::new(metrics, commands, live.memory(), live.engines()));
+    if let Some(listener) = &mut status_listener {
+        listener.start(status.clone()).map_err(ServerError::Worker)?;
+    }
+    let (limit, run_as) = (shutdown_timeout + STOP_MARGIN, config.startup.run_as);
+    Ok(Some(Running { stop, limit, workers: threads, ended, live, status, status_listener, run_as }))
 }
 
 /// Opens all listeners; `None` if `is_stopped` says so in between. Nothing is then left listening.
@@ -160,6 +175,19 @@ fn open_listeners(
         }
     }
     Ok(Some(bound))
+}
+
+/// Opens the listener of metrics, if there is to be one.
+fn open_status_listener(
+    config: &Config,
+    is_stopped: &mut dyn FnMut() -> bool,
+) -> Result<Option<StatusListener>, ServerError> {
+    let Some(address) = &config.observability.metrics else { return Ok(None) };
+    if let Some(user) = config.startup.run_as {
+        privileges::give_directory(user, address).map_err(ServerError::Privileges)?;
+    }
+    let opened = StatusListener::open(address, is_stopped);
+    opened.map(Some).map_err(|error| ServerError::Listen { address: address.clone(), error })
 }
 
 fn drop_privileges(config: &Config) -> Result<(), ServerError> {
@@ -202,6 +230,9 @@ pub struct Running {
     /// Closed when all workers have ended.
     ended: mpsc::Receiver<()>,
     live: LiveConfig,
+    status: Arc<ServerStatus>,
+    /// Where metrics and health are told.
+    status_listener: Option<StatusListener>,
     /// The user that the process has become.
     run_as: Option<RunAs>,
 }
@@ -210,6 +241,11 @@ impl Running {
     /// The addresses of the listeners in the order of the configuration, with the ports that the system chose.
     pub fn addresses(&self) -> Vec<Address> {
         self.live.addresses()
+    }
+
+    /// The address at which metrics and health are told, with the port that the system chose.
+    pub fn metrics_address(&self) -> Option<Address> {
+        self.status_listener.as_ref().map(|listener| listener.address().clone())
     }
 
     /// As [`Self::reload_until_signal`], with a configuration that is in no file.
@@ -264,6 +300,7 @@ impl Running {
                 tracing::info!(%reason, listeners = self.live.addresses().len(), "configuration reloaded");
             }
             Err(errors) => {
+                self.status.reload_failed(errors.lines().count());
                 for error in errors.lines() {
                     tracing::error!(%reason, "configuration not reloaded, nothing has changed: {error}");
                 }
@@ -281,10 +318,29 @@ impl Running {
         if config.startup.run_as != self.run_as {
             return Err(ReloadError::User);
         }
+        let wanted = config.observability.metrics.as_ref();
+        let is_same = self.status_listener.as_ref().map(StatusListener::configured) == wanted;
+        let opened = if is_same { None } else { self.opened_status_listener(wanted)? };
         self.live.replace(config)?;
+        if !is_same {
+            self.status_listener = opened;
+        }
+        self.status.replace(self.live.memory(), self.live.engines());
         log::set_format(config.observability.log_format);
         self.limit = config.timeouts.shutdown + STOP_MARGIN;
         Ok(())
+    }
+
+    /// A new listener of metrics at this address, which answers.
+    fn opened_status_listener(&self, address: Option<&Address>) -> Result<Option<StatusListener>, ReloadError> {
+        let Some(address) = address else { return Ok(None) };
+        let mut opened = StatusListener::open(address, &mut || false);
+        if let Ok(listener) = &mut opened
+            && let Err(error) = listener.start(self.status.clone())
+        {
+            opened = Err(error);
+        }
+        opened.map(Some).map_err(|error| ReloadError::Listen { address: address.clone(), error })
     }
 
     /// Stops accepting connections, gives exchanges time to finish, cuts streams, and returns when all have ended.

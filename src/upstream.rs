@@ -307,6 +307,18 @@ impl Upstream {
         version_in(self.ask(request).await?.headers()).ok_or(UpstreamError::Version)
     }
 
+    /// Asks whether the engine answers, over a new connection.
+    ///
+    /// # Errors
+    /// [`UpstreamError`].
+    pub async fn ping(&self) -> Result<(), UpstreamError> {
+        let mut request = Request::new(Either::Left(Empty::new()));
+        *request.uri_mut() = Uri::from_static("/_ping");
+        let answer = self.ask(request).await?;
+        // An engine that cannot work says so by an error.
+        if answer.status().is_success() { Ok(()) } else { Err(UpstreamError::Broken(answer.status().to_string())) }
+    }
+
     /// Sends a request and waits for the head of its answer.
     ///
     /// An idempotent request without a body (RFC 9110 §9.2.2) goes over a pooled connection. If that closes before a byte of

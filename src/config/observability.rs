@@ -1,24 +1,30 @@
-//! What operators see of a running server: `log` of the configuration file.
+//! What operators see of a running server: `log` and `metrics` of the configuration file.
 
-use super::raw::expected;
+use super::leads_to;
+use super::raw::{self, RawListener, expected};
+use super::settings::Settings;
 use crate::cli::{Environment, LogFormat};
-use crate::yaml::{Diagnostics, Members};
+use crate::socket::Address;
+use crate::yaml::{Diagnostics, Location, Members};
 
 /// What operators see of a running server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observability {
     /// How the lines of the log are written.
     pub log_format: LogFormat,
+    /// Where metrics and health are told. `None` for nowhere.
+    pub metrics: Option<Address>,
 }
 
 /// What a file says about it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RawObservability {
     log_format: Option<LogFormat>,
+    metrics: Option<(String, Location)>,
 }
 
 /// The keys of a configuration file that are read here.
-pub(super) const KEYS: [&str; 1] = ["log"];
+pub(super) const KEYS: [&str; 2] = ["log", "metrics"];
 
 impl RawObservability {
     /// Reads it from the members of a file.
@@ -31,13 +37,34 @@ impl RawObservability {
                 .and_then(|text| LogFormat::find(text).ok_or_else(|| expected(node, text, LogFormat::EXPECTED)));
             diagnostics.ok(known)
         });
-        Self { log_format }
+        let metrics = members.get("metrics").and_then(|node| {
+            let text = diagnostics.ok(node.text("unix:///path or tcp://host:port"))?;
+            Some((text.to_owned(), node.location.clone()))
+        });
+        Self { log_format, metrics }
     }
 
-    /// What holds: what the variables say wins over the file.
-    pub(super) fn with(self, environment: &Environment) -> Observability {
+    /// What holds: what arguments and variables say wins over the file. Metrics must be told elsewhere than the API is.
+    pub(super) fn with(
+        self,
+        settings: &Settings,
+        environment: &Environment,
+        listeners: &[RawListener],
+        diagnostics: &mut Diagnostics,
+    ) -> Observability {
         // The program has started its log by this variable: an error in it has been reported.
         let of_variable = environment.log_format().unwrap_or_default();
-        Observability { log_format: of_variable.or(self.log_format).unwrap_or_default() }
+        let metrics = settings.metrics.clone().or(self.metrics).and_then(|(text, location)| {
+            let address = diagnostics.ok(raw::address(&text, &location))?;
+            let any_port = matches!(address, Address::Tcp { port: 0, .. });
+            if let Some(listener) = listeners.iter().find(|listener| leads_to(&address, &listener.address) && !any_port)
+            {
+                let message =
+                    format!("{address} is the listener at {}, expected an address for metrics only", listener.location);
+                diagnostics.report(&location, message);
+            }
+            Some(address)
+        });
+        Observability { log_format: of_variable.or(self.log_format).unwrap_or_default(), metrics }
     }
 }

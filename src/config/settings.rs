@@ -12,6 +12,7 @@ const LISTEN: &str = "DOCKVEIL_LISTEN";
 const PROFILE: &str = "DOCKVEIL_PROFILE";
 const HOSTS: &str = "DOCKVEIL_HOSTS";
 const API: &str = "DOCKVEIL_API";
+const METRICS: &str = "DOCKVEIL_METRICS";
 const FILTERS: &str = "DOCKVEIL_FILTERS";
 
 /// Texts of arguments and variables, each with the name of its argument or variable as its place.
@@ -27,6 +28,8 @@ pub(super) struct Settings {
     pub(super) hosts: Vec<String>,
     /// The API versions that clients may use, `KEY=VERSION` each. Of several with one key, the last counts.
     pub(super) api: Vec<(String, Location)>,
+    /// Where metrics and health are told.
+    pub(super) metrics: Option<(String, Location)>,
     /// Directories of filter files, beside those of the file.
     pub(super) filters: Vec<PathBuf>,
 }
@@ -45,6 +48,7 @@ impl Settings {
             profile: one(&arguments.profile, "--profile", PROFILE),
             hosts: hosts.into_iter().map(|(name, _)| name).collect(),
             api: api.collect(),
+            metrics: one(&arguments.metrics, "--metrics", METRICS),
             ..Self::of_files(&arguments.files, environment)
         }
     }
@@ -88,12 +92,14 @@ mod tests {
             (PROFILE, "v"),
             (HOSTS, "h"),
             (API, "max=1.44,pin=1.41"),
+            (METRICS, "tcp://m:1"),
             (FILTERS, "f,g"),
         ]);
         let found = Settings::of(&ServeArgs::default(), &variables);
         assert_eq!(texts(found.upstream.as_slice()), ["DOCKVEIL_UPSTREAM unix:///v"]);
         assert_eq!(texts(&found.listen), ["DOCKVEIL_LISTEN unix:///a", "DOCKVEIL_LISTEN tcp://b:1"]);
         assert_eq!(texts(found.profile.as_slice()), ["DOCKVEIL_PROFILE v"]);
+        assert_eq!(texts(found.metrics.as_slice()), ["DOCKVEIL_METRICS tcp://m:1"]);
         assert_eq!(texts(&found.api), ["DOCKVEIL_API max=1.44", "DOCKVEIL_API pin=1.41"]);
         assert_eq!((found.hosts, found.filters), (vec!["h".to_owned()], vec!["f".into(), "g".into()]));
         let arguments = ServeArgs {
@@ -103,11 +109,13 @@ mod tests {
             profile: Some("x".to_owned()),
             hosts: vec!["x".to_owned()],
             api: vec!["max=1.40".to_owned()],
+            metrics: Some("unix:///x".to_owned()),
         };
         let found = Settings::of(&arguments, &variables);
         assert_eq!(texts(found.upstream.as_slice()), ["--upstream unix:///x"]);
         assert_eq!(texts(&found.listen), ["--listen unix:///x"]);
         assert_eq!(texts(found.profile.as_slice()), ["--profile x"]);
+        assert_eq!(texts(found.metrics.as_slice()), ["--metrics unix:///x"]);
         assert_eq!(texts(&found.api), ["DOCKVEIL_API max=1.44", "DOCKVEIL_API pin=1.41", "--api max=1.40"]);
         assert_eq!(found.hosts, ["x"]);
         assert_eq!(found.filters, [PathBuf::from("f"), "g".into(), "x".into()]);
@@ -115,11 +123,17 @@ mod tests {
 
     #[test]
     fn an_empty_variable_says_nothing() {
-        let names = [UPSTREAM, LISTEN, PROFILE, HOSTS, API, FILTERS];
+        let names = [UPSTREAM, LISTEN, PROFILE, HOSTS, API, METRICS, FILTERS];
         for value in ["", " ", ",", " , "] {
             let pairs: Vec<(&str, &str)> = names.iter().map(|name| (*name, value)).collect();
             let found = Settings::of(&ServeArgs::default(), &environment(&pairs));
-            assert!(found.upstream.is_none() && found.listen.is_empty() && found.profile.is_none(), "{value:?}");
+            assert!(
+                found.upstream.is_none()
+                    && found.listen.is_empty()
+                    && found.profile.is_none()
+                    && found.metrics.is_none(),
+                "{value:?}"
+            );
             assert!(found.hosts.is_empty() && found.api.is_empty() && found.filters.is_empty(), "{value:?}");
         }
     }

@@ -46,9 +46,25 @@ use super::request_id::RequestId;
 use crate::api::ApiVersion;
 use crate::clients::LoggedClient;
 use crate::filter::Report;
+use crate::metrics::{ExchangeMetrics, ExchangeResult, Metrics, OpenCount};
 use crate::route::Route;
 use crate::schema::Class;
 use crate::upstream::ClientBody;
+
+/// The reasons for which answers are withheld.
+const WITHHELD: [&str; 9] = [
+    "engine-status",
+    "engine-field",
+    "not-json",
+    "too-long",
+    "memory-busy",
+    "memory-limit",
+    "unfilterable",
+    "framing",
+    "unroutable",
+];
+/// The reasons that are errors of the engine.
+const ENGINE_ERRORS: [&str; 4] = ["engine-down", "engine-timeout", "engine-broken", "engine-malformed"];
 
 /// What sees the exchanges of a proxy, and what they have in common.
 #[derive(Debug)]
@@ -57,17 +73,20 @@ pub struct ExchangeObserver {
     pub listener: Arc<str>,
     /// The name of the profile; `nobody` for clients that are not served.
     pub profile: Arc<str>,
+    /// What counts them.
+    pub metrics: ExchangeMetrics,
 }
 
 impl ExchangeObserver {
-    /// At the address of a listener, for the clients of a profile.
-    pub fn new(listener: &str, profile: &str) -> Self {
-        Self { listener: listener.into(), profile: profile.into() }
+    /// At the address of a listener, for the clients of a profile, in front of the engine at an address.
+    pub fn new(metrics: &Arc<Metrics>, listener: &str, profile: &str, engine: &str) -> Self {
+        let metrics = ExchangeMetrics::new(metrics, listener, profile, engine);
+        Self { listener: listener.into(), profile: profile.into(), metrics }
     }
 
     /// At the same listener, for the clients of another profile.
     pub fn of(&self, profile: &str) -> Self {
-        Self { listener: self.listener.clone(), profile: profile.into() }
+        Self { listener: self.listener.clone(), profile: profile.into(), metrics: self.metrics.of(profile) }
     }
 }
 
@@ -100,6 +119,8 @@ struct Entry {
     /// Why the answer was withheld.
     error: Option<String>,
     denied: Option<DeniedRequest>,
+    /// Counts a stream that is open.
+    stream: Option<OpenCount>,
 }
 
 /// What the line of a denied request says in addition.
@@ -118,7 +139,8 @@ pub(super) struct DeniedRequest {
 enum ExchangeEnd {
     Aborted,
     Complete,
-    Broken(String),
+    /// Why, in one word and in words.
+    Broken(&'static str, String),
 }
 
 impl AccessLog {
@@ -159,6 +181,7 @@ impl AccessLog {
             end: ExchangeEnd::Aborted,
             error: None,
             denied: None,
+            stream: None,
         })))
     }
 
@@ -226,6 +249,7 @@ impl AccessLog {
     pub(super) fn opened(&mut self, status: u16) {
         self.status(status);
         self.set(|entry| {
+            entry.stream = Some(entry.observer.metrics.stream());
             let Entry { observer, client, id, operation, decision, status, .. } = entry;
             let (listener, profile, client, request_id) =
                 (&*observer.listener, &*observer.profile, &*client.name, id.as_str());
@@ -269,9 +293,9 @@ impl AccessLog {
         self.set(|entry| entry.end = ExchangeEnd::Complete);
     }
 
-    /// The answer was broken off, by us or by the engine.
-    pub(super) fn broken(&mut self, error: &impl ToString) {
-        self.set(|entry| entry.end = ExchangeEnd::Broken(error.to_string()));
+    /// The answer was broken off, by us or by the engine. The reason is one word.
+    pub(super) fn broken(&mut self, reason: &'static str, error: &impl ToString) {
+        self.set(|entry| entry.end = ExchangeEnd::Broken(reason, error.to_string()));
     }
 
     fn set(&mut self, change: impl FnOnce(&mut Entry)) {
@@ -289,17 +313,42 @@ fn known_method(method: &str) -> &'static str {
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        if let Some(entry) = self.0.take() {
+        if let Some(mut entry) = self.0.take() {
+            if let ExchangeEnd::Broken(reason, _) = entry.end {
+                entry.reason = Some(reason);
+            }
+            entry.count();
             entry.write_line();
         }
     }
 }
 
 impl Entry {
+    /// Counts the exchange.
+    fn count(&self) {
+        let hidden = Some(&self.hidden).filter(|report| report.hidden() > 0);
+        let metrics = &self.observer.metrics;
+        metrics.count(&ExchangeResult {
+            operation: self.operation,
+            decision: self.decision,
+            status: self.status,
+            own: self.own,
+            engine: self.engine,
+            received: self.received_bytes(),
+            sent: self.bytes,
+            hidden: hidden.map(|report| (report.by_class, report.unknown, report.by_rule)),
+        });
+        match self.reason {
+            Some(reason) if WITHHELD.contains(&reason) => metrics.count_withheld(reason),
+            Some(reason) if ENGINE_ERRORS.contains(&reason) => metrics.count_engine_error(reason),
+            Some(_) | None => {}
+        }
+    }
+
     /// The level of the line, and its message.
     fn head(&self) -> (tracing::Level, &'static str) {
         match &self.end {
-            ExchangeEnd::Broken(_) => (tracing::Level::WARN, "exchange broken"),
+            ExchangeEnd::Broken(..) => (tracing::Level::WARN, "exchange broken"),
             ExchangeEnd::Aborted => (tracing::Level::INFO, "exchange aborted by the client"),
             ExchangeEnd::Complete if self.is_denied() || self.error.is_some() => (tracing::Level::WARN, "exchange"),
             ExchangeEnd::Complete if self.is_ping && self.status == 200 => (tracing::Level::DEBUG, "exchange"),
@@ -330,7 +379,7 @@ impl Entry {
             None => [None; 3],
         };
         let error = match &self.end {
-            ExchangeEnd::Broken(error) => Some(error.as_str()),
+            ExchangeEnd::Broken(_, error) => Some(error.as_str()),
             ExchangeEnd::Aborted | ExchangeEnd::Complete => self.error.as_deref(),
         };
         let (api, classes, reason) = (api.as_deref(), classes.as_deref(), *reason);

@@ -262,7 +262,7 @@ impl Body for Filtered {
                     this.log.written();
                 }
             }
-            Some(Err(error)) => this.log.broken(error),
+            Some(Err(error)) => this.log.broken(error.reason(), error),
             None => {
                 if let Content::Array(rewriter) = &this.content
                     && let Some(filter) = &rewriter.filter

@@ -37,7 +37,7 @@ impl Delivery {
         state.is_cut = true;
         let written = mem::take(&mut state.written);
         drop(state);
-        written.into_iter().for_each(|mut log| log.broken(&UNREAD));
+        written.into_iter().for_each(|mut log| log.broken("client-slow", &UNREAD));
     }
 
     /// The line of an answer whose body is to be written now.
@@ -85,8 +85,8 @@ impl DeliveryLog {
     }
 
     /// The answer is broken off, by us or by the engine.
-    pub(super) fn broken(&mut self, error: &impl ToString) {
-        self.log.broken(error);
+    pub(super) fn broken(&mut self, reason: &'static str, error: &impl ToString) {
+        self.log.broken(reason, error);
         self.delivery = None;
     }
 }
@@ -94,7 +94,7 @@ impl DeliveryLog {
 impl Drop for DeliveryLog {
     fn drop(&mut self) {
         if self.delivery.take().is_some_and(|delivery| delivery.state().is_cut) {
-            self.log.broken(&UNREAD);
+            self.log.broken("client-slow", &UNREAD);
         }
     }
 }

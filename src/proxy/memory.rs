@@ -61,6 +61,11 @@ impl MemoryBudget {
         Self { patience: PATIENCE.min(response_timeout), division: accounts.division(), accounts: Mutex::new(accounts) }
     }
 
+    /// How many bytes are leased, and how many may be.
+    pub fn usage(&self) -> (usize, usize) {
+        (self.accounts().used(), self.division.own + self.division.shared)
+    }
+
     /// An empty lease.
     pub(super) fn lease(self: &Arc<Self>) -> MemoryLease {
         MemoryLease { budget: self.clone(), account: Account::empty(), timer: None }

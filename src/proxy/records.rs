@@ -81,6 +81,20 @@ impl fmt::Display for RewriteError {
     }
 }
 
+impl RewriteError {
+    /// The reason in the log and in metrics, in one word.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Chunk => "framing",
+            Self::Record(_) => "unfilterable",
+            Self::Cut => "engine-broken",
+            Self::SlowClient => "client-slow",
+            Self::Memory(MemoryError::Busy) => "memory-busy",
+            Self::Memory(MemoryError::TooLarge { .. }) => "memory-limit",
+        }
+    }
+}
+
 impl From<BadChunk> for RewriteError {
     fn from(_: BadChunk) -> Self {
         Self::Chunk
@@ -95,7 +109,7 @@ impl From<RecordError<FilterError>> for RewriteError {
 
 impl From<RewriteError> for StreamError {
     fn from(error: RewriteError) -> Self {
-        Self::Broken(io::Error::other(error.to_string()))
+        Self::Broken(error.reason(), io::Error::other(error.to_string()))
     }
 }
 
@@ -257,7 +271,7 @@ impl RecordRewriter {
                     if is_open && deadline.is_none() && has_memory => match read {
                         Ok(count @ 1..) => taken += count,
                         Ok(0) => progress = Err(RewriteError::Cut.into()),
-                        Err(error) => progress = Err(StreamError::Broken(error)),
+                        Err(error) => progress = Err(StreamError::Broken("engine-broken", error)),
                     },
                 ready = client.writable(), if !backlog.is_empty() => ready.map_err(|_| StreamError::ClientLeft)?,
                 () = client.discard_input() => return Err(StreamError::ClientLeft),

@@ -93,15 +93,15 @@ async fn copy_body(
     while !end.is_reached() {
         match copy_once(engine, client, end, reason).await? {
             0 if end.may_be_here() => return Ok(()),
-            0 => return Err(broken("the engine cut the stream short")),
+            0 => return Err(broken("engine-broken", "the engine cut the stream short")),
             count => log.sent(count),
         }
     }
     Ok(())
 }
 
-fn broken(why: &'static str) -> StreamError {
-    StreamError::Broken(io::Error::other(why))
+fn broken(reason: &'static str, why: &'static str) -> StreamError {
+    StreamError::Broken(reason, io::Error::other(why))
 }
 
 /// Copies what has arrived; returns the number of bytes, zero at the end.
@@ -126,9 +126,9 @@ async fn copy_once(
             Err(_) => client_left = true,
         }
     });
-    let count = read.await.map_err(StreamError::Broken)?;
+    let count = read.await.map_err(|error| StreamError::Broken("engine-broken", error))?;
     if is_malformed {
-        return Err(broken("withheld: malformed chunk framing"));
+        return Err(broken("framing", "withheld: malformed chunk framing"));
     }
     if client_left || client.send(rest.unsent()).await.is_err() {
         return Err(StreamError::ClientLeft);

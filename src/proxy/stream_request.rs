@@ -99,8 +99,8 @@ enum Opened {
 pub(super) enum StreamError {
     /// It was not opened. The client has read nothing yet.
     NotOpened(Error),
-    /// It broke off, on the engine's side or on ours.
-    Broken(io::Error),
+    /// It broke off, on the engine's side or on ours: the reason in one word, and in words.
+    Broken(&'static str, io::Error),
     /// The client left.
     ClientLeft,
 }
@@ -159,7 +159,7 @@ impl StreamRequest {
                 client.refuse(status, message, self.engine.advertised(), &log.id()).await;
                 log.complete();
             }
-            Err(StreamError::Broken(error)) => log.broken(&error),
+            Err(StreamError::Broken(reason, error)) => log.broken(reason, &error),
             Err(StreamError::ClientLeft) => {}
         }
     }

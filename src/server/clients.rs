@@ -17,6 +17,7 @@ use super::tls::{self, HandshakeError, ProvenCertificate};
 use super::worker::Served;
 use crate::clients::{Caller, CallingContainer, ChosenLine, ClientRefusal, ClientSelector, LoggedClient};
 use crate::config::{ClientLimits, ClientRule, Listener, RateLimit};
+use crate::metrics::OpenCount;
 use crate::proxy::Proxy;
 use crate::socket::{AcceptedSocket, Peer, Socket};
 use crate::tls::ServerTls;
@@ -74,6 +75,8 @@ pub(super) struct AdmittedClient {
     pub(super) place: Arc<ClientPlace>,
     /// What all clients of the listener have together.
     share: ListenerShare,
+    /// Counts it.
+    _open: OpenCount,
 }
 
 /// Why a request must wait: whose limit it exceeds.
@@ -234,6 +237,7 @@ impl ListenerProxies {
         served: Served,
         slot: &Arc<ConnectionSlot>,
     ) -> Option<AdmittedClient> {
+        let open = self.others.observer.metrics.connection();
         let (socket, caller, certificate) = match self.open(accepted, slot).await {
             Ok(opened) => opened,
             Err(error) => {
@@ -244,7 +248,7 @@ impl ListenerProxies {
         let (proxy, place, caller) = self.choose(&socket, caller, slot).await;
         let (proxy, logged, place) = (proxy.clone(), Arc::new(LoggedClient::from(&caller)), Arc::new(place));
         let (socket, share) = (Arc::new(socket), self.share.clone());
-        Some(AdmittedClient { socket, caller, certificate, served, proxy, logged, place, share })
+        Some(AdmittedClient { socket, caller, certificate, served, proxy, logged, place, share, _open: open })
     }
 
     /// The proxy of a client: that of the first line that names it. If a line depends on its container, the engine is asked for

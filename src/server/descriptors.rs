@@ -71,6 +71,11 @@ impl DescriptorPlan {
         Self { limit, fixed, overflow, idle_upstream, workers, listeners, each }
     }
 
+    /// The same with so many descriptors more for something else.
+    pub(super) fn and(self, more: usize) -> Self {
+        Self { fixed: self.fixed + more, ..self }
+    }
+
     /// Descriptors for anything but connections with a slot.
     fn reserved(&self) -> usize {
         // There may be twice as many overflow connections for a moment. One with a ping has a connection to the engine, too.

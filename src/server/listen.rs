@@ -10,7 +10,7 @@ use rustix::net::{Shutdown, listen, shutdown};
 
 use super::socket_file::{self, SocketFile};
 use crate::config::Listener;
-use crate::socket::{AcceptedSocket, Address};
+use crate::socket::{AcceptedSocket, Address, SocketOwner};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -39,10 +39,23 @@ impl BoundListener {
     /// The error of the system. A Unix socket that another process listens on is in use. `Interrupted` if the start was
     /// stopped.
     pub(super) fn open(listener: &Listener, is_stopped: &mut dyn FnMut() -> bool) -> io::Result<Self> {
-        match &listener.address {
+        Self::open_at(&listener.address, listener.mode, listener.owner, is_stopped)
+    }
+
+    /// As [`Self::open`], at an address. `mode` and `owner` are those of a Unix socket.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) fn open_at(
+        address: &Address,
+        mode: Option<u32>,
+        owner: SocketOwner,
+        is_stopped: &mut dyn FnMut() -> bool,
+    ) -> io::Result<Self> {
+        match address {
             Address::Unix(path) => {
-                let (socket, file) = socket_file::open(path, listener.mode, listener.owner, BACKLOG)?;
-                let address = listener.address.clone();
+                let (socket, file) = socket_file::open(path, mode, owner, BACKLOG)?;
+                let address = address.clone();
                 Ok(Self { address, socket: ListeningSocket::Unix(socket), file: Some(file) })
             }
             Address::Tcp { host, port } => {

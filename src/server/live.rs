@@ -19,8 +19,10 @@ use super::listen::{BoundListener, ListenerHandle};
 use super::listener_use::{ListenerShare, ListenerUse};
 use super::request_reader::ClientTimeouts;
 use super::slots::{SlotLimits, Slots};
+use super::status_listener;
 use super::worker::{Dispatcher, ListenerEntry, WorkerCommand};
 use crate::config::{Config, DocumentMemory, Limits, Listener, Timeouts};
+use crate::metrics::Metrics;
 use crate::proxy::{ExchangeObserver, MemoryBudget, Proxy};
 use crate::socket::{Address, SocketOwner};
 use crate::upstream::{Engine, Upstream};
@@ -70,13 +72,15 @@ impl ServerCapacity {
     pub(super) fn plan(self, config: &Config) -> DescriptorPlan {
         // What comes over TLS is decrypted into a pair of sockets.
         let each = if config.listeners.iter().any(|listener| listener.tls.is_some()) { 4 } else { 2 };
-        DescriptorPlan::new(self.descriptors, config.listeners.len(), self.workers, each)
+        let plan = DescriptorPlan::new(self.descriptors, config.listeners.len(), self.workers, each);
+        plan.and(if config.observability.metrics.is_some() { status_listener::DESCRIPTORS } else { 0 })
     }
 }
 
 /// What is served now.
 #[derive(Debug)]
 pub(super) struct LiveConfig {
+    metrics: Arc<Metrics>,
     capacity: ServerCapacity,
     slots: Arc<Slots>,
     /// What listed clients have, in all workers.
@@ -147,6 +151,7 @@ impl LiveConfig {
     /// # Errors
     /// A listener cannot be shared with a worker.
     pub(super) fn new(
+        metrics: &Arc<Metrics>,
         capacity: ServerCapacity,
         (slots, dispatcher): (Arc<Slots>, Arc<Dispatcher>),
         commands: Vec<mpsc::UnboundedSender<WorkerCommand>>,
@@ -155,6 +160,7 @@ impl LiveConfig {
     ) -> Result<Self, ServerError> {
         let memory = MemorySettings::of(config);
         let mut live = Self {
+            metrics: metrics.clone(),
             capacity,
             slots,
             client_slots: Arc::default(),
@@ -319,7 +325,7 @@ impl LiveConfig {
                 hosts: listener.hosts.as_slice().into(),
                 element_limit: config.limits.element.bytes(),
                 memory: memory.clone(),
-                observer: Arc::new(ExchangeObserver::new(&address.to_string(), listener.policy.name())),
+                observer: Arc::new(self.observer(address, listener, wanted)),
                 refused: None,
                 absent_tick: config.timeouts.absent_tick,
             };
@@ -327,6 +333,21 @@ impl LiveConfig {
             Arc::new(ListenerProxies::new(number, proxy, listener, settings, (&self.client_slots, share)))
         });
         proxies.collect()
+    }
+
+    /// What sees the exchanges at a listener.
+    fn observer(&self, address: &Address, listener: &Listener, engine: &Address) -> ExchangeObserver {
+        ExchangeObserver::new(&self.metrics, &address.to_string(), listener.policy.name(), &engine.to_string())
+    }
+
+    /// The memory of documents.
+    pub(super) fn memory(&self) -> Arc<MemoryBudget> {
+        self.memory.1.clone()
+    }
+
+    /// The engines of the listeners.
+    pub(super) fn engines(&self) -> impl Iterator<Item = Arc<Engine>> {
+        self.engines.iter().map(|live| live.engine.clone())
     }
 
     /// Puts these engines in place of those of before, and reports the new ones.

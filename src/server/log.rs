@@ -169,6 +169,19 @@ pub(super) fn hand_over() {
     let _ = GATHERED.try_with(|gathered| gathered.try_borrow_mut().map(|mut gathered| gathered.hand_over()));
 }
 
+/// How many lines have been dropped since the start, because nobody reads them fast enough.
+pub(super) fn dropped_lines() -> u64 {
+    QUEUE.get().map_or(0, LineQueue::dropped_since_start)
+}
+
+/// The time now, as the log writes it.
+pub(super) fn time_text() -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut text));
+    text
+}
+
 /// Hands over the lines of this thread, and waits until all lines are written, but not for ever.
 pub fn flush() {
     hand_over();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clients::ListenerProxies;
 use super::connection;
@@ -85,6 +85,8 @@ pub(super) enum WorkerCommand {
     Accept(ListenerHandle, Arc<ListenerEntry>),
     /// To report an engine that it has not reported.
     Report(Box<Upstream>),
+    /// To answer that it is there.
+    Answer(oneshot::Sender<()>),
 }
 
 /// Gives each connection to the worker that has the fewest.
@@ -172,6 +174,8 @@ impl Worker {
                     Err(error) => tracing::error!(%error, "a worker cannot listen"),
                 },
                 Some(WorkerCommand::Report(upstream)) => drop(tokio::spawn(report_engine(*upstream))),
+                // Who asked may have given up.
+                Some(WorkerCommand::Answer(answer)) => drop(answer.send(())),
                 None => {
                     let _ = stopping.wait_for(|stopping| *stopping).await;
                     break;

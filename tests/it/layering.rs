@@ -37,6 +37,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("httparse", &["src/properties"]),
     ("rustls", &["src/tls", "src/server/tls"]),
     ("x509_cert", &["src/tls"]),
+    ("prometheus", &["src/metrics"]),
 ];
 
 fn files(folder: &Path, found: &mut Vec<(String, String)>) {

@@ -31,6 +31,7 @@ mod listeners;
 mod log;
 mod lookup;
 mod memory;
+mod metrics;
 mod objects;
 mod profiles;
 mod program;
@@ -104,6 +105,7 @@ fn main() -> ExitCode {
             log::TESTS,
             lookup::TESTS,
             memory::TESTS,
+            metrics::TESTS,
             objects::TESTS,
             objects::table::TESTS,
             objects::writes::TESTS,

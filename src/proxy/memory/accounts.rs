@@ -176,6 +176,11 @@ impl Accounts {
         }
     }
 
+    /// What all leases have, in bytes.
+    pub(super) fn used(&self) -> usize {
+        self.small.used + self.large.used
+    }
+
     /// How the budget is divided.
     pub(super) fn division(&self) -> Division {
         self.division

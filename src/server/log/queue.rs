@@ -26,6 +26,8 @@ struct QueueState {
     waiting: Vec<u8>,
     /// How many lines have been dropped and not reported.
     dropped: u64,
+    /// How many have been dropped since the start.
+    dropped_since_start: u64,
     /// Whether the thread is awake: it then takes new lines without being notified.
     is_writing: bool,
 }
@@ -35,7 +37,9 @@ impl LineQueue {
     pub(super) fn push(&self, lines: &[u8]) {
         let mut state = self.lock();
         if state.waiting.len() + lines.len() > WAITING_LIMIT {
-            state.dropped += lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let count = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+            state.dropped += count;
+            state.dropped_since_start += count;
             return;
         }
         state.waiting.extend_from_slice(lines);
@@ -44,6 +48,11 @@ impl LineQueue {
             drop(state);
             self.pushed.notify_one();
         }
+    }
+
+    /// How many lines have been dropped since the start.
+    pub(super) fn dropped_since_start(&self) -> u64 {
+        self.lock().dropped_since_start
     }
 
     /// Waits until all lines are written, or until `timeout`.

@@ -1,0 +1,222 @@
+//! The listener of `metrics`: it answers `/metrics`, `/livez` and `/readyz`, and nothing else.
+//!
+//! It has a thread of its own, so that it answers while the workers are busy. Nothing that it says comes from a document of the
+//! engine.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, watch};
+
+use super::listen::{Acceptor, BoundListener, ListenerHandle};
+use super::runtime;
+use super::status::{ServerStatus, StatusReport};
+use crate::config::accepted_hosts;
+use crate::route;
+use crate::socket::{AcceptedSocket, Address};
+
+/// How many connections may be open. More are closed at once.
+const CONNECTION_LIMIT: usize = 16;
+/// The descriptors that all of this takes: those, the listener twice, the runtime, and a connection to an engine.
+pub(super) const DESCRIPTORS: usize = CONNECTION_LIMIT + 8;
+/// How long a connection may take, with its answer. An engine that hangs takes two seconds of that.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of a request is read, in bytes.
+const REQUEST_LIMIT: usize = 16 * 1024;
+/// How long to wait after a connection could not be accepted.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// The media type of metrics (the text format of Prometheus, version 0.0.4).
+const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+/// That of other text.
+const TEXT_TYPE: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// The listener, with its thread. It is closed when dropped.
+#[derive(Debug)]
+pub(super) struct StatusListener {
+    /// As configured: the port may be 0.
+    configured: Address,
+    bound: Option<BoundListener>,
+    closing: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl StatusListener {
+    /// Opens a listener at an address. It does not answer yet: threads come after privileges have been dropped.
+    ///
+    /// # Errors
+    /// The error of the system.
+    pub(super) fn open(address: &Address, is_stopped: &mut dyn FnMut() -> bool) -> io::Result<Self> {
+        let bound = BoundListener::open_at(address, None, Default::default(), is_stopped)?;
+        Ok(Self { configured: address.clone(), bound: Some(bound), closing: watch::Sender::new(false), thread: None })
+    }
+
+    /// Its address as configured.
+    pub(super) fn configured(&self) -> &Address {
+        &self.configured
+    }
+
+    /// Its address, with the port that the system chose.
+    pub(super) fn address(&self) -> &Address {
+        self.bound.as_ref().map_or(&self.configured, BoundListener::address)
+    }
+
+    /// Starts the thread that answers.
+    ///
+    /// # Errors
+    /// The error of the system.
+    pub(super) fn start(&mut self, status: Arc<ServerStatus>) -> io::Result<()> {
+        let Some(bound) = &self.bound else { return Ok(()) };
+        let (handle, closing) = (bound.share()?, self.closing.subscribe());
+        let hosts: Arc<[String]> = accepted_hosts(&self.configured, Vec::new(), &[]).into();
+        let runtime = runtime().build()?;
+        let serve = move || {
+            runtime.block_on(accept(handle, status, hosts, closing));
+            runtime.shutdown_background();
+        };
+        self.thread = Some(std::thread::Builder::new().name("metrics".to_owned()).spawn(serve)?);
+        Ok(())
+    }
+}
+
+impl Drop for StatusListener {
+    fn drop(&mut self) {
+        self.closing.send_replace(true);
+        if let Some(bound) = self.bound.take() {
+            bound.close(drop);
+        }
+        if let Some(thread) = self.thread.take() {
+            // It waits for nothing but this. One that panicked has reported it.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Answers connections until the listener closes.
+async fn accept(
+    handle: ListenerHandle,
+    status: Arc<ServerStatus>,
+    hosts: Arc<[String]>,
+    mut closing: watch::Receiver<bool>,
+) {
+    let acceptor: Acceptor = match handle.into_acceptor() {
+        Ok(acceptor) => acceptor,
+        Err(error) => return tracing::error!(%error, "the listener of metrics cannot be used"),
+    };
+    let slots = Arc::new(Semaphore::new(CONNECTION_LIMIT));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = closing.wait_for(|closing| *closing) => return,
+            accepted = acceptor.accept() => accepted,
+        };
+        match accepted {
+            Ok(socket) => {
+                // Beyond the limit it is closed.
+                let Ok(slot) = slots.clone().try_acquire_owned() else { continue };
+                let (status, hosts) = (status.clone(), hosts.clone());
+                tokio::spawn(async move {
+                    let _ = tokio::time::timeout(CONNECTION_TIMEOUT, serve(socket, status, hosts)).await;
+                    drop(slot);
+                });
+            }
+            Err(_) if *closing.borrow() => return,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection for metrics");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+/// Answers one request.
+async fn serve(socket: AcceptedSocket, status: Arc<ServerStatus>, hosts: Arc<[String]>) {
+    match socket {
+        AcceptedSocket::Unix(socket) => {
+            if let Ok(socket) = tokio::net::UnixStream::from_std(socket) {
+                answer_on(socket, status, hosts).await;
+            }
+        }
+        AcceptedSocket::Tcp(socket) => {
+            if let Ok(socket) = tokio::net::TcpStream::from_std(socket) {
+                answer_on(socket, status, hosts).await;
+            }
+        }
+    }
+}
+
+async fn answer_on(
+    socket: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    status: Arc<ServerStatus>,
+    hosts: Arc<[String]>,
+) {
+    let service = service_fn(|request| {
+        let (status, hosts) = (status.clone(), hosts.clone());
+        async move { Ok::<_, Infallible>(answer(&request, &status, &hosts).await) }
+    });
+    let mut parser = http1::Builder::new();
+    parser.keep_alive(false).max_buf_size(REQUEST_LIMIT);
+    if let Err(error) = parser.serve_connection(TokioIo::new(socket), service).await {
+        tracing::debug!(%error, "connection for metrics ended");
+    }
+}
+
+async fn answer(request: &Request<Incoming>, status: &ServerStatus, hosts: &[String]) -> Response<Full<Bytes>> {
+    let headers = request.headers();
+    let host = headers.get(HOST).filter(|host| !host.is_empty()).map(|host| host.to_str().unwrap_or_default());
+    // A web page could make its own name lead here.
+    let mut names = host.into_iter().chain(request.uri().host());
+    if headers.contains_key(ORIGIN) || !names.all(|name| route::answers_to(hosts, name)) {
+        return text(StatusCode::FORBIDDEN, "not for web pages, and not under this host name\n");
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n");
+        response.headers_mut().insert(ALLOW, const { HeaderValue::from_static("GET, HEAD") });
+        return response;
+    }
+    let is_verbose = request.uri().query().is_some_and(|query| query.split('&').any(|name| name == "verbose"));
+    match request.uri().path() {
+        "/metrics" => metrics(status).await,
+        "/livez" => report(status.liveness().await),
+        "/readyz" => report(status.readiness(is_verbose).await),
+        _ => text(StatusCode::NOT_FOUND, "there are /metrics, /livez and /readyz\n"),
+    }
+}
+
+async fn metrics(status: &ServerStatus) -> Response<Full<Bytes>> {
+    match status.metrics().await {
+        Ok(metrics) => of_type(StatusCode::OK, METRICS_TYPE, metrics),
+        Err(error) => {
+            tracing::error!(error, "the metrics cannot be written");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n")
+        }
+    }
+}
+
+fn report(StatusReport { is_good, text: said }: StatusReport) -> Response<Full<Bytes>> {
+    text(if is_good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, said)
+}
+
+fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    of_type(status, TEXT_TYPE, text)
+}
+
+fn of_type(status: StatusCode, media_type: HeaderValue, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, media_type);
+    response.headers_mut().insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
+    response
+}

@@ -1,0 +1,440 @@
+//! Metrics and health: what they say, that nothing hidden is in them, and that nobody can make them large.
+
+use std::collections::BTreeSet;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::harness::{Ignored, Outcome, Test, tests};
+use crate::support::client::{Client, PATIENCE, body, closing_get, get, status};
+use crate::support::daemon::{Daemon, Reply, handing, json};
+use crate::support::program::{Program, command, free_port};
+use crate::support::proxy::Folder;
+
+pub(crate) const TESTS: &[Test] = tests![
+    what_happens_is_counted,
+    promtool_finds_no_fault_in_the_metrics,
+    the_document_lists_every_metric,
+    nothing_but_metrics_and_health_is_answered,
+    connections_for_metrics_have_a_limit,
+    an_engine_that_is_down_differs_from_one_that_hangs,
+    whoever_asks_the_engine_is_asked_once,
+    a_reload_that_fails_is_told,
+    a_reload_moves_the_metrics,
+    no_client_makes_series_of_its_own
+];
+
+/// The program with metrics at the socket `metrics` of a folder, and more of a configuration.
+pub(crate) fn measured(folder: &Folder, text: &str) -> Program {
+    std::fs::write(folder.path("dockveil.yaml"), config(folder, text)).unwrap();
+    let path = folder.path("dockveil.yaml").display().to_string();
+    Program::start(command(&[("DOCKVEIL_LOG", "debug")], &["--config", &path]))
+}
+
+fn config(folder: &Folder, text: &str) -> String {
+    let [engine, listener, metrics] =
+        ["engine", "listener", "metrics"].map(|name| format!("unix://{}", folder.path(name).display()));
+    format!("upstream: {engine}\nlisteners: [{{listen: {listener}}}]\nmetrics: {metrics}\n{text}")
+}
+
+/// The answer at a socket to a request for this target.
+#[track_caller]
+pub(crate) fn ask(path: &Path, target: &str) -> (u16, String) {
+    let mut client = Client::connect_when_listening(path);
+    client.send(closing_get(target));
+    let answer = client.rest();
+    (status(&answer), body(&answer).0)
+}
+
+/// The metrics, without comments.
+#[track_caller]
+fn series(folder: &Folder) -> Vec<String> {
+    let (status, text) = ask(&folder.path("metrics"), "/metrics");
+    assert_eq!(status, 200, "{text}");
+    text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+/// Waits until the metrics have a line that starts like this; returns the rest of it.
+#[track_caller]
+fn wait_for(folder: &Folder, start: &str) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = series(folder);
+        if let Some(rest) = found.iter().find_map(|line| line.strip_prefix(start)) {
+            return rest.to_owned();
+        }
+        assert!(Instant::now() < deadline, "{start} is not in {found:#?}");
+    }
+}
+
+fn what_happens_is_counted() {
+    let folder = Folder::new();
+    let (answer, connections) = handing(
+        "HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
+    let _daemon = Daemon::start(&folder.path("engine"), move |request| {
+        if request.contains("/events") {
+            return answer(request);
+        }
+        if request.contains("/info") {
+            return json("{");
+        }
+        json(r#"[{"Id":"0a","Command":"canary","Labels":{"a":"canary"},"NewIn2099":"canary"}]"#)
+    });
+    let _program = measured(&folder, "");
+    let mut client = Client::connect_when_listening(&folder.path("listener"));
+    for target in ["/_ping", "/containers/json", "/info", "/containers/a/export", "/containers/json"] {
+        client.send(get(target));
+        client.message(false);
+    }
+    let mut stream = Client::connect(&folder.path("listener"));
+    stream.send(get("/events"));
+    stream.read_until("\r\n\r\n");
+    let listener = format!("unix://{}", folder.path("listener").display());
+    let engine = format!("unix://{}", folder.path("engine").display());
+    let exchange = |operation: &str, decision: &str, status: &str| {
+        format!(
+            "dockveil_exchanges_total{{decision=\"{decision}\",listener=\"{listener}\",operation=\"{operation}\",profile=\"dashboard\",status=\"{status}\"}} "
+        )
+    };
+    // The line of an exchange, and its count, come when the last byte is with the system.
+    assert_eq!(wait_for(&folder, &format!("dockveil_streams{{listener=\"{listener}\"}} ")), "1");
+    let found = series(&folder);
+    let value = |start: &str| {
+        let found = found.iter().find_map(|line| line.strip_prefix(start));
+        found.unwrap_or_else(|| panic!("{start} is not in {found:#?}")).to_owned()
+    };
+    assert_eq!(value(&exchange("SystemPing", "relay", "200")), "1");
+    assert_eq!(value(&exchange("ContainerList", "filter", "200")), "2");
+    assert_eq!(value(&exchange("SystemInfo", "filter", "502")), "1");
+    assert_eq!(value(&exchange("ContainerExport", "deny", "403")), "1");
+    assert_eq!(value("dockveil_hidden_fields_total{class=\"command\",profile=\"dashboard\"} "), "2");
+    assert_eq!(value("dockveil_hidden_fields_total{class=\"unknown\",profile=\"dashboard\"} "), "2");
+    assert_eq!(value("dockveil_withheld_total{reason=\"unfilterable\"} "), "1");
+    assert_eq!(value(&format!("dockveil_connections{{listener=\"{listener}\"}} ")), "2");
+    assert_eq!(value(&format!("dockveil_engine_up{{engine=\"{engine}\"}} ")), "1");
+    assert_eq!(value(&format!("dockveil_engine_info{{api=\"1.51\",engine=\"{engine}\"}} ")), "1");
+    let count = format!("dockveil_own_seconds_count{{listener=\"{listener}\",operation=\"ContainerList\"}} ");
+    assert_eq!(value(&count), "2");
+    assert!(value("dockveil_memory_limit_bytes ").parse::<u64>().unwrap() > 0);
+    drop((client, stream, connections));
+    wait_for(&folder, &format!("dockveil_connections{{listener=\"{listener}\"}} 0"));
+    wait_for(&folder, &format!("dockveil_streams{{listener=\"{listener}\"}} 0"));
+}
+
+/// A tool of Prometheus.
+pub(crate) fn promtool() -> Result<Command, Ignored> {
+    let there = Command::new("promtool").arg("--version").output();
+    there.map(|_| Command::new("promtool")).map_err(|_| Ignored::Missing("no promtool on this machine".to_owned()))
+}
+
+fn promtool_finds_no_fault_in_the_metrics() -> Outcome {
+    let mut promtool = promtool()?;
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json(r#"[{"Id":"0a","Command":"a"}]"#));
+    let _program = measured(&folder, "");
+    ask(&folder.path("listener"), "/containers/json");
+    let (_, text) = ask(&folder.path("metrics"), "/metrics");
+    let mut child = promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
+    let said = child.wait_with_output().unwrap();
+    assert!(said.status.success(), "{}\n{text}", String::from_utf8_lossy(&said.stderr));
+    Ok(())
+}
+
+/// The names of all metrics.
+pub(crate) fn names(text: &str) -> BTreeSet<&str> {
+    text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect()
+}
+
+fn the_document_lists_every_metric() {
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder.path("engine"), |_| json("{"));
+    let _program = measured(&folder, "");
+    let listener = folder.path("listener");
+    // A denial, what is withheld, and what hides something.
+    for target in ["/containers/a/export", "/info", "/version"] {
+        ask(&listener, target);
+    }
+    daemon.stop();
+    assert_eq!(ask(&listener, "/containers/json").0, 503);
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json(r#"[{"Id":"0a","Command":"a"}]"#));
+    assert_eq!(ask(&listener, "/containers/json").0, 200);
+    let deadline = Instant::now() + PATIENCE;
+    let text = loop {
+        let (_, text) = ask(&folder.path("metrics"), "/metrics");
+        if text.contains("dockveil_engine_info") && text.contains("dockveil_hidden_fields_total") {
+            break text;
+        }
+        assert!(Instant::now() < deadline, "{text}");
+    };
+    let document = include_str!("../../docs/operating.md");
+    let section = document.split("\n## Metrics\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let listed: BTreeSet<&str> = cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches('`')).collect();
+    assert_eq!(listed, names(&text));
+}
+
+fn nothing_but_metrics_and_health_is_answered() {
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let port = free_port();
+    let path = folder.path("dockveil.yaml");
+    std::fs::write(&path, config(&folder, "")).unwrap();
+    // An argument wins over the file.
+    let metrics = format!("tcp://127.0.0.1:{port}");
+    let arguments = ["--config", path.to_str().unwrap(), "--metrics", &metrics];
+    let program = Program::start(command(&[("DOCKVEIL_METRICS", "tcp://127.0.0.1:1")], &arguments));
+    program.listening();
+    let ask = |request: &str| crate::support::client::ask_port(port, request);
+    let line = |method: &str, target: &str| format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    for (request, expected) in [
+        (line("GET", "/metrics"), 200),
+        (line("HEAD", "/metrics"), 200),
+        (line("GET", "/livez"), 200),
+        (line("GET", "/readyz"), 200),
+        (line("GET", "/readyz?verbose"), 200),
+        (line("GET", "/metrics?a=canary"), 200),
+        (line("GET", "/"), 404),
+        (line("GET", "/metrics/"), 404),
+        (line("GET", "/containers/json"), 404),
+        (line("GET", "/_ping"), 404),
+        (line("POST", "/metrics"), 405),
+        (line("CANARY", "/livez"), 405),
+        ("GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_owned(), 403),
+        ("GET /metrics HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n\r\n".to_owned(), 403),
+        ("GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), 403),
+        (format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\na: {}\r\n\r\n", "b".repeat(20_000)), 431),
+    ] {
+        let answer = ask(&request);
+        assert_eq!(status(&answer), expected, "{}: {answer}", &request[..request.len().min(80)]);
+        assert!(!answer.contains("canary") && !answer.contains("evil"), "{answer}");
+        assert_eq!(request.starts_with("HEAD"), expected == 200 && body(&answer).0.is_empty(), "{answer}");
+    }
+    assert!(!folder.path("metrics").exists(), "the address of the file is not used");
+    assert_eq!(daemon.requests(), [""; 0]);
+}
+
+fn connections_for_metrics_have_a_limit() {
+    const LIMIT: usize = 16;
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let program = measured(&folder, "");
+    program.listening();
+    let path = folder.path("metrics");
+    // They say nothing.
+    let silent: Vec<UnixStream> = (0..LIMIT).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    let mut more = Client::connect(&path);
+    assert_eq!(more.rest(), "", "it is closed without an answer");
+    drop(silent);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut client = Client::connect(&path);
+        client.send(closing_get("/livez"));
+        let answer = client.rest();
+        if !answer.is_empty() {
+            assert_eq!(status(&answer), 200, "{answer}");
+            break;
+        }
+        assert!(Instant::now() < deadline, "no connection is free again");
+    }
+    // Clients are served meanwhile, and live on.
+    assert_eq!(ask(&folder.path("listener"), "/_ping").0, 200);
+}
+
+fn an_engine_that_is_down_differs_from_one_that_hangs() {
+    let folder = Folder::new();
+    let _program = measured(&folder, "");
+    let metrics = folder.path("metrics");
+    let engine = format!("unix://{}", folder.path("engine").display());
+    let (status, text) = ask(&metrics, "/readyz");
+    assert_eq!(status, 503);
+    assert_eq!(text, format!("not ready\nengine {engine}: down (cannot connect: no such socket)\n"));
+    let (status, text) = ask(&metrics, "/livez");
+    assert_eq!((status, text.as_str()), (200, "live\n"), "dockveil itself is well");
+    // It accepts, and never answers.
+    let hanging = UnixListener::bind(folder.path("engine")).unwrap();
+    let expected = format!("not ready\nengine {engine}: hangs (no answer within 2s)\n");
+    let deadline = Instant::now() + PATIENCE;
+    let mut started = Instant::now();
+    loop {
+        let (status, text) = ask(&metrics, "/readyz");
+        assert_eq!(status, 503);
+        if text == expected {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{text}");
+        started = Instant::now();
+    }
+    assert!(started.elapsed() < Duration::from_secs(5), "the answer takes {:?}", started.elapsed());
+    let down = format!("dockveil_engine_up{{engine=\"{engine}\"}} 0");
+    assert!(series(&folder).contains(&down));
+    drop(hanging);
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let deadline = Instant::now() + PATIENCE;
+    while ask(&metrics, "/readyz") != (200, "ready\n".to_owned()) {
+        assert!(Instant::now() < deadline, "it is not ready again");
+    }
+    let (_, text) = ask(&metrics, "/readyz?verbose");
+    assert!(text.contains(&format!("engine {engine}: up, API 1.51\n")), "{text}");
+    assert!(text.contains("memory of documents: 0 of ") && text.contains("configuration: loaded 20"), "{text}");
+}
+
+fn whoever_asks_the_engine_is_asked_once() {
+    let folder = Folder::new();
+    let pings = Arc::new(AtomicUsize::new(0));
+    let (counted, listener) = (pings.clone(), UnixListener::bind(folder.path("engine")).unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, counted) = (stream.unwrap(), counted.clone());
+            std::thread::spawn(move || {
+                while crate::support::client::read_until(&mut stream, "\r\n\r\n").is_ok_and(|(_, is_there)| is_there) {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    let pong = "HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nContent-Length: 2\r\n\r\nOK";
+                    std::io::Write::write_all(&mut stream, pong.as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+    let program = measured(&folder, "");
+    program.line_with("engine reached");
+    let before = pings.load(Ordering::Relaxed);
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for target in ["/readyz", "/metrics", "/readyz?verbose"].iter().cycle().take(30) {
+                    assert_eq!(ask(&folder.path("metrics"), target).0, 200);
+                }
+            });
+        }
+    });
+    // Once at first, and once for each two seconds.
+    let most = 1 + usize::try_from(started.elapsed().as_secs()).unwrap() / 2;
+    let asked = pings.load(Ordering::Relaxed) - before;
+    assert!((1..=most).contains(&asked), "{asked} pings in {:?}", started.elapsed());
+}
+
+fn a_reload_that_fails_is_told() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let program = measured(&folder, "watch: false\n");
+    program.listening();
+    let path = folder.path("dockveil.yaml");
+    let good = config(&folder, "watch: false\n");
+    let counts = |ok: &str, failed: &str, last: &str| {
+        let found = series(&folder);
+        for expected in [
+            format!("dockveil_reloads_total{{result=\"ok\"}} {ok}"),
+            format!("dockveil_reloads_total{{result=\"failed\"}} {failed}"),
+            format!("dockveil_config_last_reload_successful {last}"),
+        ] {
+            assert!(found.contains(&expected), "{expected}: {found:#?}");
+        }
+    };
+    counts("0", "0", "1");
+    std::fs::write(&path, format!("{good}canary: 1\nlimits: {{depth: canary}}\n")).unwrap();
+    program.signal(Signal::HUP);
+    program.line_with("configuration not reloaded");
+    program.line_with("configuration not reloaded");
+    counts("0", "1", "0");
+    let (status, text) = ask(&folder.path("metrics"), "/readyz?verbose");
+    assert_eq!(status, 200, "clients are served as before: {text}");
+    let told = text.lines().find(|line| line.starts_with("reload: failed 20")).unwrap_or_else(|| panic!("{text}"));
+    assert!(told.ends_with(", see the log; nothing has changed") && !text.contains("canary"), "{text}");
+    assert_eq!(ask(&folder.path("metrics"), "/readyz").1, "ready\n");
+    std::fs::write(&path, good).unwrap();
+    program.signal(Signal::HUP);
+    program.line_with("configuration reloaded");
+    counts("1", "1", "1");
+    assert!(!ask(&folder.path("metrics"), "/readyz?verbose").1.contains("reload: failed"));
+}
+
+fn a_reload_moves_the_metrics() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let program = measured(&folder, "");
+    program.listening();
+    ask(&folder.path("listener"), "/version");
+    let version = "operation=\"SystemVersion\"";
+    assert!(series(&folder).iter().any(|line| line.contains(version)));
+    let path = folder.path("dockveil.yaml");
+    let text = config(&folder, "");
+    std::fs::write(&path, text.replace("/metrics\n", "/moved\n")).unwrap();
+    program.line_with("configuration reloaded");
+    let (status, moved) = ask(&folder.path("moved"), "/metrics");
+    assert!(status == 200 && moved.contains(version), "what was counted stays: {moved}");
+    assert!(!folder.path("metrics").exists());
+    // An address that cannot be used changes nothing.
+    std::fs::write(&path, text.replace("/metrics\n", "/dockveil.yaml\n")).unwrap();
+    program.line_with("configuration not reloaded");
+    assert_eq!(ask(&folder.path("moved"), "/livez").0, 200);
+    std::fs::write(&path, text.replace("metrics: ", "#")).unwrap();
+    program.line_with("configuration reloaded");
+    assert!(!folder.path("moved").exists());
+    // Where clients are served is no place for them.
+    std::fs::write(&path, text.replace("/metrics\n", "/listener\n")).unwrap();
+    let line = program.line_with("configuration not reloaded");
+    assert!(line.contains("expected an address for metrics only"), "{line}");
+}
+
+fn no_client_makes_series_of_its_own() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |request| {
+        if request.contains("canary-error") {
+            let head = "HTTP/1.1 409 Canary\r\nApi-Version: 1.51\r\nContent-Type: application/json\r\n";
+            return Reply::Keep(format!("{head}Content-Length: 20\r\n\r\n{{\"message\":\"canary\"}}").into_bytes());
+        }
+        json(r#"[{"Id":"canary-id","Names":["/canary-name"],"Command":"canary","Labels":{"canary":"canary"}}]"#)
+    });
+    let text = "profiles:\n  - profile: some\n    extends: dashboard\n    containers: {only: [{name: shown}]}\n";
+    let _program = measured(&folder, text);
+    let listener = folder.path("listener");
+    drop(Client::connect_when_listening(&listener));
+    let send = |number: usize| {
+        let lines = [
+            format!("GET /containers/canary{number}/json HTTP/1.1"),
+            format!("GET /containers/canary-error{number}/json HTTP/1.1"),
+            format!("GET /canary/{number} HTTP/1.1"),
+            format!("CANARY{number} /containers/json HTTP/1.1"),
+            format!("GET /v1.{}/containers/json HTTP/1.1", 24 + number),
+            format!("GET /containers/json?canary={number} HTTP/1.1"),
+            format!("GET /containers/json?filters=%7B%22label%22%3A%5B%22canary{number}%22%5D%7D HTTP/1.1"),
+            format!("POST /containers/canary{number}/kill?signal=canary{number} HTTP/1.1"),
+            format!("GET /_ping canary{number}"),
+        ];
+        for line in lines {
+            let fields = format!(
+                "Host: d\r\nX-Canary{number}: canary\r\nX-Request-Id: canary-{number}\r\nUser-Agent: canary{number}"
+            );
+            let mut client = Client::connect(&listener);
+            client.send(format!("{line}\r\n{fields}\r\nConnection: close\r\n\r\n"));
+            client.rest();
+        }
+    };
+    // What a series is called, without its value.
+    let names = || -> BTreeSet<String> {
+        let names = series(&folder).into_iter().map(|line| line.rsplit_once(' ').unwrap().0.to_owned());
+        names.filter(|name| !name.contains("_bucket{")).collect()
+    };
+    for number in 0..4 {
+        send(number);
+    }
+    wait_for(&folder, &format!("dockveil_connections{{listener=\"unix://{}\"}} 0", listener.display()));
+    let before = names();
+    for number in 4..12 {
+        send(number);
+    }
+    wait_for(&folder, &format!("dockveil_connections{{listener=\"unix://{}\"}} 0", listener.display()));
+    let after = names();
+    let new: Vec<&String> = after.difference(&before).collect();
+    assert!(new.is_empty(), "{new:#?}");
+    let (_, text) = ask(&folder.path("metrics"), "/metrics");
+    assert!(!text.to_ascii_lowercase().contains("canary"), "{text}");
+    assert!(text.contains("status=\"409\"") && text.contains("decision=\"deny\""), "the requests are counted: {text}");
+}
