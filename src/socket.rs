@@ -12,10 +12,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::getsockopt;
-use nix::sys::socket::sockopt::PeerPidfd;
 use rustix::net::sockopt;
-use rustix::net::{AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, RecvFlags, SocketAddrUnix, SocketType};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -25,6 +23,13 @@ const SCRATCH_SIZE: usize = 256 * 1024;
 /// How long to wait before a Unix socket whose queue is full is tried again, at first and at most.
 const FIRST_CONNECT_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_CONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What reports that the other side has ended its direction: of urgent bytes only the end is reported, whether or not others have
+/// arrived. Only Linux knows them.
+#[cfg(target_os = "linux")]
+const END: Interest = Interest::PRIORITY;
+#[cfg(not(target_os = "linux"))]
+const END: Interest = Interest::READABLE;
 
 /// How long a TCP client that has ended its direction may go on reading. It cannot be distinguished from one that is gone.
 const HALF_CLOSED_TIME: Duration = Duration::from_secs(1);
@@ -162,12 +167,33 @@ impl Keepalive {
 /// # Errors
 /// The error of the system; `WouldBlock` if somebody listens there but the queue of connections is full.
 pub fn connect_at_once(path: &Path) -> io::Result<std::os::unix::net::UnixStream> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let socket = new_unix_socket()?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     let stream = std::os::unix::net::UnixStream::from(socket);
     stream.set_nonblocking(false)?;
     Ok(stream)
+}
+
+/// A Unix socket of which nothing waits, and which no other program inherits.
+///
+/// # Errors
+/// The error of the system.
+#[cfg(target_os = "linux")]
+pub(crate) fn new_unix_socket() -> io::Result<OwnedFd> {
+    let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
+}
+
+/// A Unix socket of which nothing waits, and which no other program inherits, unless one is started this very moment.
+///
+/// # Errors
+/// The error of the system.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn new_unix_socket() -> io::Result<OwnedFd> {
+    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(socket)
 }
 
 /// Who is at the other end of a connection, as the system says.
@@ -206,11 +232,23 @@ impl fmt::Display for Peer {
 /// then its user or its group is another one.
 fn groups_of_peer(socket: &UnixStream) -> Option<Vec<u32>> {
     let peer = socket.peer_cred().ok()?;
-    let process = getsockopt(socket, PeerPidfd).ok()?;
+    let process = process_of_peer(socket).ok()?;
     let pid = number_of(&process)?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     (number_of(&process)? == pid).then_some(())?;
     groups_in(&status, peer.uid(), peer.gid())
+}
+
+/// The process that connected to a socket.
+#[cfg(target_os = "linux")]
+fn process_of_peer(socket: &UnixStream) -> Result<OwnedFd, Errno> {
+    nix::sys::socket::getsockopt(socket, nix::sys::socket::sockopt::PeerPidfd)
+}
+
+/// Only Linux has descriptors of processes. Elsewhere the groups of a client are unknown: no line of `clients` finds it by them.
+#[cfg(not(target_os = "linux"))]
+fn process_of_peer(_: &UnixStream) -> Result<OwnedFd, Errno> {
+    Err(Errno::ENOPROTOOPT)
 }
 
 /// The number of a process. `None` if it has ended and nobody waits for it any more, or if this process does not see it.
@@ -322,7 +360,7 @@ impl Socket {
     /// 6.5, the system does not say.
     pub fn has_peer_ended(&self) -> bool {
         match self {
-            Self::Unix(socket) => match getsockopt(socket, PeerPidfd) {
+            Self::Unix(socket) => match process_of_peer(socket) {
                 Ok(process) => number_of(&process).is_none(),
                 Err(error) => error != Errno::ENOPROTOOPT,
             },
@@ -501,8 +539,7 @@ impl Socket {
 impl Socket {
     /// Waits until the other side has ended its direction. Cancel safety: nothing is lost.
     pub async fn ended(&self) {
-        // Of this interest, only the end is reported, whether or not bytes have arrived.
-        while let Ok(ready) = self.ready(Interest::PRIORITY).await {
+        while let Ok(ready) = self.ready(END).await {
             if ready.is_read_closed() {
                 return;
             }
@@ -593,7 +630,8 @@ mod tests {
             let (accepted, _) = listener.accept().unwrap();
             accepted.set_nonblocking(true).unwrap();
             let socket = Socket::accepted(AcceptedSocket::Unix(accepted), Keepalive::default()).unwrap();
-            let supports = !matches!(getsockopt(&socket, PeerPidfd), Err(Errno::ENOPROTOOPT));
+            let Socket::Unix(stream) = &socket else { panic!("a Unix socket") };
+            let supports = process_of_peer(stream).err() != Some(Errno::ENOPROTOOPT);
             let Peer::Process { pid, .. } = socket.peer() else { panic!("a process") };
             assert_eq!((pid, socket.has_peer_ended()), (Some(child.id()), false));
             child.kill().unwrap();

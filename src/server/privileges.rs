@@ -14,8 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::process::{Gid, Uid, getegid, geteuid, getgroups};
-use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use rustix::process::{Gid, getegid, geteuid, getgroups};
 
 use super::socket_file;
 use crate::config::compat::RunAs;
@@ -139,8 +138,17 @@ pub(super) fn drop_privileges(who: RunAs, engines: &[&Address]) -> Result<(), Pr
             Address::Tcp { .. } => {}
         }
     }
+    become_user(who, &groups)
+}
+
+/// Changes the user, the group and the supplementary groups of this thread, irreversibly.
+#[cfg(target_os = "linux")]
+fn become_user(who: RunAs, groups: &[Gid]) -> Result<(), PrivilegesError> {
+    use rustix::process::Uid;
+    use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
     let (user, group) = (Uid::from_raw(who.user), Gid::from_raw(who.group));
-    set_thread_groups(&groups)
+    set_thread_groups(groups)
         .and_then(|()| set_thread_res_gid(group, group, group))
         .and_then(|()| set_thread_res_uid(user, user, user))
         .and_then(|()| set_no_new_privs(true))
@@ -150,6 +158,12 @@ pub(super) fn drop_privileges(who: RunAs, engines: &[&Address]) -> Result<(), Pr
         return Err(PrivilegesError::Reversible(who));
     }
     Ok(())
+}
+
+/// Elsewhere than on Linux, a process that is started as root is refused: it would stay root.
+#[cfg(not(target_os = "linux"))]
+fn become_user(who: RunAs, _: &[Gid]) -> Result<(), PrivilegesError> {
+    Err(PrivilegesError::Refused(who, io::ErrorKind::Unsupported.into()))
 }
 
 /// Whether the process has one thread. One that has been joined may be listed a moment longer.

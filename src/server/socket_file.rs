@@ -7,9 +7,9 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::net::{SocketAddrUnix, bind, listen};
 
-use crate::socket::{SocketOwner, connect_at_once};
+use crate::socket::{SocketOwner, connect_at_once, new_unix_socket};
 
 /// The permissions of a socket without a `mode`.
 const DEFAULT_MODE: u32 = 0o660;
@@ -85,15 +85,19 @@ pub(super) fn open(
 
 /// Makes a socket beside `path` to which only this user could connect. It does not listen yet.
 fn bind_private(path: &Path) -> io::Result<(OwnedFd, SocketFile)> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = File::from(socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?);
-    // The file gets the mode that its socket has before it is bound.
-    socket.set_permissions(Permissions::from_mode(PRIVATE_MODE))?;
+    let socket = File::from(new_unix_socket()?);
+    // On Linux, the file gets the mode that its socket has before it is bound. Elsewhere a socket has none.
+    if cfg!(target_os = "linux") {
+        socket.set_permissions(Permissions::from_mode(PRIVATE_MODE))?;
+    }
     let socket = OwnedFd::from(socket);
     let (temporary, address) = temporary_name(path)?;
     // A killed process with our process ID may have left it.
     let _ = fs::remove_file(&temporary);
     bind(&socket, &address)?;
+    if !cfg!(target_os = "linux") {
+        fs::set_permissions(&temporary, Permissions::from_mode(PRIVATE_MODE))?;
+    }
     Ok((socket, SocketFile::at(temporary)?))
 }
 
