@@ -3,15 +3,10 @@
 #   docker run --read-only --cap-drop ALL --group-add "$(stat -c %g /var/run/docker.sock)" \
 #     --volume /var/run/docker.sock:/var/run/docker.sock dockveil
 
-# Needs glibc 2.36 or newer. Since 2.34 its resolver is a part of a static binary, so that names in tcp://name:port mean
-# something there; since 2.36 it reads packed relocations, which take 4 KB and not 280 (ld for arm64 leaves them as they are).
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /source
 COPY . .
-RUN target=$(rustc --print host-tuple) \
- && RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' cargo build --release --locked --target "$target" \
- && install -D "target/$target/release/dockveil" /out/dockveil \
- && install -d /out/run/dockveil
+RUN install -D "$(.ci/static)" /out/dockveil && install -d /out/run/dockveil
 
 # The tests build everything from here on with a binary of their own in place of the stage above.
 FROM scratch
