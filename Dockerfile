@@ -27,7 +27,7 @@ ENV DOCKVEIL_COMPAT=${COMPAT}
 ARG RUN_USER=1000:1000
 USER ${RUN_USER}
 # What the image is. A release names its version and the commit that it is built of.
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=
 LABEL org.opencontainers.image.title="dockveil" \
       org.opencontainers.image.description="A response-filtering mediator for the Docker Engine API" \

@@ -192,13 +192,13 @@ fn a_configuration_on_standard_input_has_places_in_its_errors() {
     let directory = folder.path("").display().to_string();
     let text =
         "listeners: [{listen: tcp://127.0.0.1:1, profile: own}]\nprofiles: [{profile: own, allow: [Ping], show: []}]\n";
-    for (variable, arguments) in [("", &["profiles", "--config", "-"][..]), ("-", &["profiles"])] {
+    for (variable, arguments) in [("", &["explain", "--config", "-", "/info"][..]), ("-", &["explain", "/info"])] {
         let mut command = command(&[("XDG_RUNTIME_DIR", &directory), ("DOCKVEIL_CONFIG", variable)], arguments);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success() && said.contains("\nown  (<stdin>:2:"), "{said}");
+        assert!(output.status.success() && said.contains("the profile is <stdin>:2:"), "{said}");
     }
     let bytes = b"upstream: \xff\n";
     let mut child =

@@ -23,7 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![
 ];
 
 /// The documents whose examples are run.
-const WITH_EXAMPLES: [&str; 10] = [
+const WITH_EXAMPLES: [&str; 11] = [
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
@@ -32,6 +32,7 @@ const WITH_EXAMPLES: [&str; 10] = [
     "docs/configuration.md",
     "docs/drop-in.md",
     "docs/how-it-works.md",
+    "docs/install.md",
     "docs/operating.md",
     "docs/profiles.md",
 ];
@@ -42,6 +43,7 @@ const OFFLINE: [&str; 7] = ["catalogue", "check", "demo", "explain", "filter", "
 const ENGINE: &str = "needs a Docker engine";
 const NETWORK: &str = "installs or downloads";
 const BUILD: &str = "builds or tests this repository";
+const INSTALLS: &str = "writes into the home directory";
 
 /// The examples that this test does not run, and why.
 const NOT_RUN: &[(&str, &str)] = &[
@@ -58,15 +60,22 @@ const NOT_RUN: &[(&str, &str)] = &[
     ),
     ("docker buildx build --platform linux/arm64 --build-context build=arm64 -t dockveil:arm64 .", ENGINE),
     ("apt-get install gcc-aarch64-linux-gnu && rustup target add aarch64-unknown-linux-gnu", NETWORK),
+    ("export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc", NETWORK),
     (
-        "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc RUSTFLAGS='-C target-feature=+crt-static' \
-         cargo build --release --locked --target aarch64-unknown-linux-gnu",
+        "install -D \"$(.ci/static aarch64-unknown-linux-gnu)\" arm64/out/dockveil && install -d arm64/out/run/dockveil",
         NETWORK,
     ),
     (
-        "install -D target/aarch64-unknown-linux-gnu/release/dockveil arm64/out/dockveil && install -d arm64/out/run/dockveil",
+        "cosign verify-blob SHA256SUMS --bundle SHA256SUMS.sigstore.json \
+         --certificate-identity-regexp '^https://github.com/dockveil/dockveil/.github/workflows/release.yml@refs/tags/v' \
+         --certificate-oidc-issuer https://token.actions.githubusercontent.com",
         NETWORK,
     ),
+    ("sha256sum --check --ignore-missing SHA256SUMS", NETWORK),
+    ("cargo install --locked --path .", BUILD),
+    ("dockveil man --directory ~/.local/share/man/man1", INSTALLS),
+    ("mkdir -p ~/.local/share/bash-completion/completions", INSTALLS),
+    ("dockveil completions bash > ~/.local/share/bash-completion/completions/dockveil", INSTALLS),
 ];
 
 /// How long one example may take, in seconds.

@@ -37,6 +37,7 @@ mod profiles;
 mod program;
 mod rates;
 mod read_first;
+mod release;
 mod reload;
 mod remains;
 mod requests;
@@ -113,6 +114,7 @@ fn main() -> ExitCode {
             profiles::TESTS,
             program::TESTS,
             read_first::TESTS,
+            release::TESTS,
             reload::TESTS,
             requests::TESTS,
             rules::TESTS,
