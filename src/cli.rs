@@ -81,7 +81,7 @@ pub enum Command {
     /// Serve clients (the default)
     Serve(ServeArgs),
     /// Check a configuration: report every error, or list what it exposes
-    Check(ServeArgs),
+    Check(CheckArgs),
     /// Show what happens to one request, and which line of which file decides it
     Explain(ExplainArgs),
     /// Filter the body of one response from standard input to standard output
@@ -124,10 +124,29 @@ pub enum Command {
 pub const STANDARD_INPUT: &str = "-";
 
 impl Command {
+    /// How it prints what it finds.
+    pub fn output(&self) -> Output {
+        match self {
+            Self::Check(arguments) => arguments.output.output,
+            Self::Explain(arguments) => arguments.output.output,
+            Self::Profiles(arguments) => arguments.output.output,
+            Self::Catalogue(arguments) => arguments.output.output,
+            Self::Serve(_)
+            | Self::Filter(_)
+            | Self::Healthcheck(_)
+            | Self::Migrate(_)
+            | Self::Schema(_)
+            | Self::Demo
+            | Self::Completions(_)
+            | Self::Man(_) => Output::Text,
+        }
+    }
+
     /// The files of the configuration; `None` for a command that reads none.
     pub fn files(&self) -> Option<&ConfigFiles> {
         match self {
-            Self::Serve(arguments) | Self::Check(arguments) => Some(&arguments.files),
+            Self::Serve(arguments) => Some(&arguments.files),
+            Self::Check(arguments) => Some(&arguments.serve.files),
             Self::Explain(arguments) => Some(&arguments.files),
             Self::Filter(arguments) => Some(&arguments.files),
             Self::Healthcheck(arguments) => Some(&arguments.files),
@@ -147,6 +166,35 @@ pub struct ConfigFiles {
     /// Directory of more profiles and classes (profile/*.yaml, class/*.yaml); repeatable
     #[arg(long, value_name = "DIR")]
     pub filters: Vec<PathBuf>,
+}
+
+/// How a command prints what it finds.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// The argument that says so.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutputArg {
+    /// How to print
+    #[arg(long, value_name = "FORM", value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// The arguments of `check`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckArgs {
+    /// What would be served.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: OutputArg,
 }
 
 /// The arguments of `serve` and `check`. They complete the configuration file, or replace it.
@@ -183,6 +231,9 @@ pub struct ExplainArgs {
     /// The files to read.
     #[command(flatten)]
     pub files: ConfigFiles,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: OutputArg,
     /// Profile of the client [default: that of the first listener]
     #[arg(long, value_name = "NAME", conflicts_with = "client")]
     pub profile: Option<String>,
@@ -205,6 +256,9 @@ pub struct CatalogueArgs {
     /// The files to read.
     #[command(flatten)]
     pub files: ConfigFiles,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: OutputArg,
     /// List only fields that this API version has
     #[arg(long, value_name = "VERSION")]
     pub api: Option<String>,
@@ -253,6 +307,9 @@ pub struct ProfilesArgs {
     /// The files to read.
     #[command(flatten)]
     pub files: ConfigFiles,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: OutputArg,
 }
 
 /// The arguments of `migrate`.

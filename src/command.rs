@@ -3,11 +3,14 @@
 //! Each writes to the streams it is given and returns an exit status, so that tests read what a person would.
 
 mod catalogue;
+pub mod colour;
 pub mod demo;
 pub mod diff;
 mod explain;
+mod exposure;
 mod filter;
 mod healthcheck;
+mod json;
 pub mod layout;
 pub mod migrate;
 mod schema;
@@ -16,7 +19,7 @@ mod summary;
 use std::io::{self, Read, Write};
 
 use crate::api::{ApiVersion, groups};
-use crate::cli::{self, Environment, LogFormat};
+use crate::cli::{self, Environment, LogFormat, Output};
 use crate::config::{Config, FilterSources, Filters, STANDARD_INPUT_NAME, unreadable};
 use crate::policy::Policy;
 use crate::profile::Profile;
@@ -26,6 +29,7 @@ use crate::yaml::{Diagnostic, Diagnostics, Location};
 
 pub use self::catalogue::{catalogue, describe};
 pub use self::explain::{explain, explain_request};
+use self::exposure::PolicyExposure;
 pub use self::filter::filter;
 pub use self::healthcheck::healthcheck;
 use self::layout::Wrapped;
@@ -166,10 +170,21 @@ pub fn serve(
 ///
 /// # Errors
 /// [`CommandError`].
-pub fn check(arguments: &cli::ServeArgs, environment: &Environment, out: &mut dyn Write) -> Result<u8, CommandError> {
-    let config = Config::load(arguments, environment)?;
-    write!(out, "{}", summary(&config))?;
+pub fn check(arguments: &cli::CheckArgs, environment: &Environment, out: &mut dyn Write) -> Result<u8, CommandError> {
+    let config = Config::load(&arguments.serve, environment)?;
+    match arguments.output.output {
+        Output::Text => write!(out, "{}", summary(&config))?,
+        Output::Json => json::write(&summary::to_json(&config), out)?,
+    }
     Ok(OK)
+}
+
+/// Writes errors for a program that reads what a command prints.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_errors(errors: &Diagnostics, out: &mut dyn Write) -> io::Result<()> {
+    json::write(&json::errors(errors), out)
 }
 
 /// `profiles`: lists the profiles, with what each allows and shows, and the groups of operations.
@@ -182,15 +197,30 @@ pub fn profiles(
     out: &mut dyn Write,
 ) -> Result<u8, CommandError> {
     let filters = load(&arguments.files, environment)?;
-    for profile in filters.profiles.iter() {
-        let policy = Policy::compile(profile, &filters.catalogue)?;
+    let policies = filters.profiles.iter().map(|profile| Policy::compile(profile, &filters.catalogue));
+    let policies: Vec<Policy> = policies.collect::<Result<_, _>>()?;
+    if arguments.output.output == Output::Json {
+        let profiles: Vec<_> = policies.iter().map(PolicyExposure::of).map(|exposure| exposure.to_json()).collect();
+        json::write(&serde_json::json!({ "profiles": profiles, "groups": groups_to_json()? }), out)?;
+        return Ok(OK);
+    }
+    for policy in &policies {
+        let profile = policy.profile();
         writeln!(out, "{}  ({})", profile.name, profile.location)?;
         writeln!(out, "  {}", profile.about)?;
-        write!(out, "{}", summary::of_policy(&policy))?;
-        writeln!(out)?;
+        writeln!(out, "{}", PolicyExposure::of(policy))?;
     }
     write_groups(out)?;
     Ok(OK)
+}
+
+/// The groups of operations that profiles can allow or deny.
+fn groups_to_json() -> Result<serde_json::Value, CommandError> {
+    let groups = groups::built_in()?.iter().map(|group| {
+        let ids: Vec<&str> = group.operations.iter().map(|operation| operation.id).collect();
+        serde_json::json!({ "name": group.name, "about": group.about, "operations": ids })
+    });
+    Ok(groups.collect())
 }
 
 /// Writes the groups of operations that profiles can allow or deny.

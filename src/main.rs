@@ -3,10 +3,10 @@
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::process::ExitCode;
 
-use dockveil::cli::{self, Command, EarlyExit, Environment, LogFormat, LogLevel, ServeArgs};
-use dockveil::command;
-use dockveil::command::demo::Colour;
+use dockveil::cli::{self, Command, EarlyExit, Environment, LogFormat, LogLevel, Output, ServeArgs};
+use dockveil::command::colour::Colour;
 use dockveil::command::layout::{self, Wrapped};
+use dockveil::command::{self, CommandError};
 use dockveil::config::compat;
 use dockveil::server;
 use dockveil::server::log::{LineStyle, QueuedOutput};
@@ -64,25 +64,42 @@ fn line_style(environment: &Environment) -> Result<LineStyle, String> {
 
 /// Runs a command; returns the exit status.
 fn run(asked: &Command, environment: &Environment, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    // What people read fits their terminal.
-    let width = layout::width(stdout());
+    // What people read fits their terminal. A document is not broken.
+    let width = if asked.output() == Output::Json { usize::MAX } else { layout::width(stdout()) };
+    let colour = if asked.output() == Output::Json {
+        Colour::Never
+    } else {
+        Colour::choose(stdout().is_terminal(), environment)
+    };
     let done = match asked {
         Command::Serve(arguments) => return serve(arguments, environment),
-        Command::Check(arguments) => command::check(arguments, environment, &mut Wrapped::new(out, width)),
-        Command::Explain(arguments) => command::explain(arguments, environment, &mut Wrapped::new(out, width)),
+        Command::Check(arguments) => {
+            command::check(arguments, environment, &mut Wrapped::new(out, width).coloured(colour))
+        }
+        Command::Explain(arguments) => {
+            command::explain(arguments, environment, &mut Wrapped::new(out, width).coloured(colour))
+        }
         Command::Filter(arguments) => command::filter(arguments, environment, &mut stdin(), out, err),
         Command::Healthcheck(arguments) => command::healthcheck(arguments, environment, out, err),
-        Command::Profiles(arguments) => command::profiles(arguments, environment, &mut Wrapped::new(out, width)),
+        Command::Profiles(arguments) => {
+            command::profiles(arguments, environment, &mut Wrapped::new(out, width).coloured(colour))
+        }
         Command::Migrate(arguments) => command::migrate::run(arguments, &mut stdin(), out),
-        Command::Catalogue(arguments) => command::catalogue(arguments, environment, &mut Wrapped::new(out, width)),
+        Command::Catalogue(arguments) => {
+            command::catalogue(arguments, environment, &mut Wrapped::new(out, width).coloured(colour))
+        }
         Command::Completions(arguments) => {
             cli::write_completions(arguments, out);
             Ok(command::OK)
         }
         Command::Man(arguments) => command::man(arguments, out),
         Command::Schema(arguments) => command::schema(arguments, out),
-        Command::Demo => command::demo::run(Colour::choose(stdout().is_terminal(), environment), out),
+        Command::Demo => command::demo::run(colour, out),
     };
+    if let (Err(CommandError::Diagnostics(errors)), Output::Json) = (&done, asked.output()) {
+        // If it cannot be written, they are still on standard error.
+        let _ = command::write_errors(errors, out);
+    }
     match done {
         Ok(code) => code,
         Err(error) => error.report(err),

@@ -1,12 +1,15 @@
 //! `catalogue`: every field of a schema, with its type, its class and the versions that have it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io::{self, Write};
 
-use super::{CommandError, OK, api_version, argument_error, load};
+use serde_json::{Value, json};
+
+use super::{CommandError, OK, api_version, argument_error, json, load};
 use crate::api::{ApiVersion, FieldFacts, FieldTable, OPERATIONS, operation};
-use crate::cli::{self, Environment};
-use crate::schema::{Catalogue, Field, Schema};
+use crate::cli::{self, Environment, Output};
+use crate::schema::{Catalogue, Field, Leaf, Schema};
 use crate::yaml::unknown_or;
 
 /// Writes the list of schemas, or the fields of the schema that `arguments` name.
@@ -21,7 +24,10 @@ pub fn catalogue(
     let filters = load(&arguments.files, environment)?;
     let version = arguments.api.as_deref().map(api_version).transpose()?;
     let Some(name) = &arguments.schema else {
-        list(&filters.catalogue, version, out)?;
+        match arguments.output.output {
+            Output::Text => list(&filters.catalogue, version, out)?,
+            Output::Json => json::write(&list_to_json(&filters.catalogue, version), out)?,
+        }
         return Ok(OK);
     };
     let named = operation(name).and_then(|operation| operation.schema()).unwrap_or(name);
@@ -31,7 +37,12 @@ pub fn catalogue(
         let expected = "one that `dockveil catalogue` lists";
         return Err(argument_error("SCHEMA", unknown_or("schema", name, names, expected)).into());
     };
-    describe(&filters.catalogue, &FieldTable::built_in(), schema, version, out)?;
+    let table = FieldTable::built_in();
+    let described = DescribedSchema::of(&filters.catalogue, &table, schema, version);
+    match arguments.output.output {
+        Output::Text => write!(out, "{described}")?,
+        Output::Json => json::write(&described.to_json(), out)?,
+    }
     Ok(OK)
 }
 
@@ -40,19 +51,34 @@ fn described<'c>(catalogue: &'c Catalogue, schema: &'c Schema) -> &'c Schema {
     schema.root().nested.as_deref().and_then(|name| catalogue.schema(name)).unwrap_or(schema)
 }
 
-/// Writes every schema, with the number of its fields and the operations that answer with it.
-fn list(catalogue: &Catalogue, version: Option<ApiVersion>, out: &mut dyn Write) -> io::Result<()> {
+/// A schema in the list: its name, how many fields it has, and the operations that answer with it.
+fn listed(
+    catalogue: &Catalogue,
+    version: Option<ApiVersion>,
+) -> impl Iterator<Item = (&str, usize, Vec<&'static str>)> {
     let table = FieldTable::built_in();
-    let width = catalogue.schemas().map(|schema| schema.name().len()).max().unwrap_or(0);
-    for schema in catalogue.schemas() {
+    catalogue.schemas().map(move |schema| {
         let described = described(catalogue, schema);
         let is_in = |path: &str| is_in(table.find(described.name(), path), version);
         let count = described.leaves().iter().filter(|leaf| is_in(&leaf.path)).count();
         let answering = OPERATIONS.iter().filter(|operation| operation.schema() == Some(schema.name()));
-        let answering: Vec<&str> = answering.map(|operation| operation.id).collect();
-        writeln!(out, "{:width$}  {count:3} fields  {}", schema.name(), answering.join(", "))?;
+        (schema.name(), count, answering.map(|operation| operation.id).collect())
+    })
+}
+
+/// Writes every schema.
+fn list(catalogue: &Catalogue, version: Option<ApiVersion>, out: &mut dyn Write) -> io::Result<()> {
+    let width = catalogue.schemas().map(|schema| schema.name().len()).max().unwrap_or(0);
+    for (name, count, answering) in listed(catalogue, version) {
+        writeln!(out, "{name:width$}  {count:3} fields  {}", answering.join(", "))?;
     }
     Ok(())
+}
+
+fn list_to_json(catalogue: &Catalogue, version: Option<ApiVersion>) -> Value {
+    let schemas = listed(catalogue, version)
+        .map(|(name, fields, operations)| json!({ "name": name, "fields": fields, "operations": operations }));
+    json!({ "schemas": schemas.collect::<Vec<_>>() })
 }
 
 /// Whether a version has a field. A field that the table lacks, of a class file of the operator, may be in any.
@@ -72,26 +98,64 @@ pub fn describe(
     version: Option<ApiVersion>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let described = described(catalogue, schema);
-    let find = |path: &str| table.find(described.name(), path);
-    let unknown = FieldFacts { kind: "-", versions: None };
-    let leaves = described.leaves().into_iter().filter(|leaf| is_in(find(&leaf.path), version));
-    let rows: Vec<_> = leaves.map(|leaf| (find(&leaf.path).unwrap_or(unknown), leaf)).collect();
-    let path = rows.iter().map(|(_, leaf)| leaf.path.len()).max().unwrap_or(0);
-    let kind = rows.iter().map(|(facts, _)| facts.kind.len()).max().unwrap_or(0);
-    match version {
-        Some(version) => writeln!(out, "{}  API {version}", schema.name())?,
-        None => writeln!(out, "{}", schema.name())?,
+    write!(out, "{}", DescribedSchema::of(catalogue, table, schema, version))
+}
+
+/// The fields of a schema, and the schemas that nest in it.
+struct DescribedSchema<'c, 't> {
+    name: &'c str,
+    version: Option<ApiVersion>,
+    fields: Vec<(FieldFacts<'t>, Leaf)>,
+    /// The places where other schemas nest, each with the name of the schema.
+    nested: Vec<(String, String)>,
+}
+
+impl<'c, 't> DescribedSchema<'c, 't> {
+    fn of(
+        catalogue: &'c Catalogue,
+        table: &'t FieldTable<'_>,
+        schema: &'c Schema,
+        version: Option<ApiVersion>,
+    ) -> Self {
+        let described = described(catalogue, schema);
+        let find = |path: &str| table.find(described.name(), path);
+        let unknown = FieldFacts { kind: "-", versions: None };
+        let leaves = described.leaves().into_iter().filter(|leaf| is_in(find(&leaf.path), version));
+        let fields = leaves.map(|leaf| (find(&leaf.path).unwrap_or(unknown), leaf)).collect();
+        let mut inside = BTreeSet::new();
+        nested(described.root(), &mut "$".to_owned(), &mut inside);
+        let nested = inside.into_iter().filter(|(path, _)| is_in(find(path), version)).collect();
+        Self { name: schema.name(), version, fields, nested }
     }
-    for (facts, leaf) in rows {
-        writeln!(out, "  {:path$}  {:kind$}  {:9}  {facts}", leaf.path, facts.kind, leaf.class)?;
+
+    fn to_json(&self) -> Value {
+        let fields = self.fields.iter().map(|(facts, leaf)| {
+            let versions = facts.versions.map(|versions| {
+                json!({ "first": versions.first.to_string(), "last": versions.last.map(|last| last.to_string()) })
+            });
+            json!({ "path": leaf.path, "type": facts.kind, "class": leaf.class.as_str(), "versions": versions })
+        });
+        let nested = self.nested.iter().map(|(path, schema)| json!({ "path": path, "schema": schema }));
+        json!({
+            "schema": self.name, "api": self.version.map(|version| version.to_string()),
+            "fields": fields.collect::<Vec<_>>(), "nested": nested.collect::<Vec<_>>(),
+        })
     }
-    let mut inside = BTreeSet::new();
-    nested(described.root(), &mut "$".to_owned(), &mut inside);
-    for (path, name) in inside.iter().filter(|(path, _)| is_in(find(path), version)) {
-        writeln!(out, "  {path}  is {name}")?;
+}
+
+impl fmt::Display for DescribedSchema<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.fields.iter().map(|(_, leaf)| leaf.path.len()).max().unwrap_or(0);
+        let kind = self.fields.iter().map(|(facts, _)| facts.kind.len()).max().unwrap_or(0);
+        match self.version {
+            Some(version) => writeln!(f, "{}  API {version}", self.name)?,
+            None => writeln!(f, "{}", self.name)?,
+        }
+        for (facts, leaf) in &self.fields {
+            writeln!(f, "  {:path$}  {:kind$}  {:9}  {facts}", leaf.path, facts.kind, leaf.class)?;
+        }
+        self.nested.iter().try_for_each(|(path, name)| writeln!(f, "  {path}  is {name}"))
     }
-    Ok(())
 }
 
 /// Collects the places where other schemas nest, each with the name of the schema.

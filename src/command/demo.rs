@@ -11,9 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use super::colour::{Colour, Tone};
 use super::{CommandError, OK};
 use crate::api::ApiRange;
-use crate::cli::Environment;
 use crate::config::{
     Config, ConfigFileSet, Filters, LOOPBACK_HOSTS, Limits, Listener, Observability, Startup, Timeouts,
 };
@@ -110,48 +110,6 @@ const EXAMPLES: [Example; 9] = [
 const FRAMED: &str = "application/vnd.docker.multiplexed-stream";
 /// The media type of every other answer except a ping.
 const JSON: &str = "application/json";
-
-/// Whether the demo prints in colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Colour {
-    /// Text alone.
-    Never,
-    /// Escape sequences of ANSI terminals.
-    Ansi,
-}
-
-/// What a piece of text is to the reader, which chooses its colour.
-#[derive(Clone, Copy)]
-enum Tone {
-    /// A heading or a comment.
-    Heading,
-    /// A value that the client sees unchanged.
-    Shown,
-    /// A value that the client does not see.
-    Hidden,
-}
-
-impl Colour {
-    /// Colour on a terminal, unless `NO_COLOR` is set (<https://no-color.org/>) or the terminal is a dumb one.
-    pub fn choose(terminal: bool, environment: &Environment) -> Self {
-        let variable = |name: &str| environment.variables.get(name).unwrap_or_default();
-        let plain = !variable("NO_COLOR").is_empty() || variable("TERM") == "dumb";
-        if terminal && !plain { Self::Ansi } else { Self::Never }
-    }
-
-    /// The text in the colour of its tone.
-    fn paint(self, tone: Tone, text: &str) -> String {
-        let code = match tone {
-            Tone::Heading => "1",
-            Tone::Shown => "32",
-            Tone::Hidden => "31",
-        };
-        match self {
-            Self::Ansi if !text.trim().is_empty() => format!("\x1b[{code}m{text}\x1b[0m"),
-            Self::Ansi | Self::Never => text.to_owned(),
-        }
-    }
-}
 
 /// Runs the demo until a signal stops the process.
 ///
@@ -483,6 +441,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cli::Environment;
     use crate::time_limit::within_time_limit;
 
     /// A demo for the test called `name`.

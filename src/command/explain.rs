@@ -1,15 +1,16 @@
 //! `explain`: shows what happens to one request, and which line decides it.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
 mod asking;
+mod explanation;
 
 use self::asking::AskedProfile;
-use super::{CommandError, FAILED, OK, load, profile_named};
+use self::explanation::{Decided, Explanation, NamedEntry, ShownDocument};
+use super::{CommandError, FAILED, OK, json, load, profile_named};
 use crate::api::objects::PathObject;
 use crate::api::{ApiVersion, Operation, errors, lists};
-use crate::cli::{self, Environment};
+use crate::cli::{self, Environment, Output};
 use crate::config::{ConfiguredApi, ConfiguredListener, DEFAULT_PROFILE, configured_api, configured_listeners};
 use crate::filter::{Explained, NamesShown, RecordFilter, Treatment};
 use crate::policy::{Decision, Denial, Policy};
@@ -21,11 +22,27 @@ use crate::yaml::{Diagnostic, Location};
 /// Explains the request in `arguments`.
 ///
 /// # Errors
-/// [`CommandError`].
+/// [`CommandError`]; what was found before it is written.
 pub fn explain(
     arguments: &cli::ExplainArgs,
     environment: &Environment,
     out: &mut dyn Write,
+) -> Result<u8, CommandError> {
+    let mut report = Explanation::default();
+    let done = explain_asked(arguments, environment, &mut report);
+    match arguments.output.output {
+        Output::Text => write!(out, "{report}")?,
+        // An error has a document of its own.
+        Output::Json if done.is_err() => {}
+        Output::Json => json::write(&report.to_json(), out)?,
+    }
+    done
+}
+
+fn explain_asked(
+    arguments: &cli::ExplainArgs,
+    environment: &Environment,
+    report: &mut Explanation,
 ) -> Result<u8, CommandError> {
     let client = asking::described(&arguments.client)?;
     let filters = load(&arguments.files, environment)?;
@@ -40,21 +57,21 @@ pub fn explain(
     };
     let asked = match (&arguments.profile, &client) {
         (Some(name), _) => AskedProfile { name: name.clone(), listeners: &listeners },
-        (None, None) => asking::first(&listeners, out)?,
-        (None, Some(client)) => match asking::find(client, &listeners, out)? {
+        (None, None) => asking::first(&listeners, report)?,
+        (None, Some(client)) => match asking::find(client, &listeners, report)? {
             Some(asked) => asked,
             None => return Ok(OK),
         },
     };
     let policy = Policy::compile(profile_named(&filters, &asked.name)?, &filters.catalogue)?;
     if arguments.profile.is_none() && (asked.name != DEFAULT_PROFILE || client.is_some()) {
-        writeln!(out, "profile   {}", asked.name)?;
+        report.say("profile", asked.name.clone());
     }
-    if !write_hosts(&hosts, asked.listeners, &asked.name, out)? {
-        writeln!(out, "decision  403: {NO_SUCH_HOST}")?;
+    if !write_hosts(&hosts, asked.listeners, &asked.name, report)? {
+        report.decide(Decided::Refused(403), NO_SUCH_HOST);
         return Ok(OK);
     }
-    explain_request(&request, &policy, &filters.catalogue, &api, out)
+    explain_route(&request, &policy, &filters.catalogue, &api, report)
 }
 
 /// Which listeners of a profile answer to the hosts that a request names. Returns whether one does, or none has the profile.
@@ -62,7 +79,7 @@ fn write_hosts(
     hosts: &[String],
     listeners: &[ConfiguredListener],
     profile: &str,
-    out: &mut dyn Write,
+    report: &mut Explanation,
 ) -> Result<bool, CommandError> {
     if hosts.is_empty() {
         return Ok(true);
@@ -73,10 +90,10 @@ fn write_hosts(
         (is_served, is_answered) = (true, is_answered || answers);
         let verb = if answers { "answers to" } else { "does not answer to" };
         let listed = if listener.hosts.is_empty() { "any".to_owned() } else { listener.hosts.join(", ") };
-        writeln!(out, "host      {} {verb} {}  (`hosts`: {listed})", listener.address, hosts.join(" and "))?;
+        report.say("host", format!("{} {verb} {}  (`hosts`: {listed})", listener.address, hosts.join(" and ")));
     }
     if !is_served {
-        writeln!(out, "host      no listener of the configuration has the profile {profile}")?;
+        report.say("host", format!("no listener of the configuration has the profile {profile}"));
     }
     Ok(is_answered || !is_served)
 }
@@ -102,66 +119,79 @@ pub fn explain_request(
     api: &ConfiguredApi,
     out: &mut dyn Write,
 ) -> Result<u8, CommandError> {
+    let mut report = Explanation::default();
+    let done = explain_route(request, policy, catalogue, api, &mut report);
+    write!(out, "{report}")?;
+    done
+}
+
+fn explain_route(
+    request: &str,
+    policy: &Policy,
+    catalogue: &Catalogue,
+    api: &ConfiguredApi,
+    report: &mut Explanation,
+) -> Result<u8, CommandError> {
     let (method, target) = method_and_target(request);
     let mut route = match route::find(method, target) {
         Ok(Some(route)) => route,
         Ok(None) => {
-            writeln!(out, "route     none\ndecision  404: no such operation")?;
+            report.say("route", "none\ndecision  404: no such operation");
             return Ok(FAILED);
         }
         Err(error) => {
             let status = if error == TargetError::Libpod { 404 } else { 400 };
-            writeln!(out, "route     none\ndecision  {status}: {}", error.public())?;
+            report.say("route", format!("none\ndecision  {status}: {}", error.public()));
             return Ok(FAILED);
         }
     };
     let asked: Vec<&'static str> = route.query.pairs().map(|(name, _)| name).collect();
     policy.trim(&mut route);
-    write_route(&route, api, out)?;
-    write_dropped(target, &route, &asked, out)?;
+    write_route(&route, api, report)?;
+    write_dropped(target, &route, &asked, report)?;
     if policy.lookup(&route).is_some() {
-        writeln!(out, "lookup    the engine is asked first: only the exact name or the whole id is found")?;
+        report.say("lookup", "the engine is asked first: only the exact name or the whole id is found");
     }
-    write_objects(&route, policy, out)?;
+    write_objects(&route, policy, report)?;
     // A denied request is denied in any version.
-    if !matches!(policy.decide(&route), Decision::Deny(_)) && write_refused_version(&route, api, out)? {
+    if !matches!(policy.decide(&route), Decision::Deny(_)) && write_refused_version(&route, api, report)? {
         return Ok(FAILED);
     }
-    write_decision(&route, policy, catalogue, out)?;
+    write_decision(&route, policy, catalogue, report)?;
     Ok(OK)
 }
 
 /// Writes that clients may not use the version that a request names. Returns whether that is so.
-fn write_refused_version(route: &Route, api: &ConfiguredApi, out: &mut dyn Write) -> Result<bool, CommandError> {
+fn write_refused_version(route: &Route, api: &ConfiguredApi, report: &mut Explanation) -> Result<bool, CommandError> {
     let (min, max) = (api.range.min(), api.range.max());
     let (text, key) = match route.version {
         Some(version) if version > max => (errors::too_new(version, max), "max"),
         Some(version) if version < min => (errors::too_old(version, min), "min"),
         Some(_) | None => return Ok(false),
     };
-    writeln!(out, "decision  400: {text}")?;
+    report.decide(Decided::Refused(400), text);
     match api.lines.get(key) {
-        Some(location) => writeln!(out, "          by {location} (`api: {{{key}}}`)")?,
-        None => writeln!(out, "          {max} is the newest version that this program knows")?,
+        Some(location) => report.detail(format!("by {location} (`api: {{{key}}}`)")),
+        None => report.detail(format!("{max} is the newest version that this program knows")),
     }
     Ok(true)
 }
 
 /// Writes which objects the request can be about, and the lines that say so.
-fn write_objects(route: &Route, policy: &Policy, out: &mut dyn Write) -> Result<(), CommandError> {
+fn write_objects(route: &Route, policy: &Policy, report: &mut Explanation) -> Result<(), CommandError> {
     let Some(objects) = policy.objects(route.operation) else { return Ok(()) };
     let kind = objects.path.map(PathObject::kind);
     for (kind, restriction, location) in policy.profile().objects.iter().filter(|(of, ..)| Some(*of) == kind) {
-        writeln!(out, "objects   {kind}: {restriction} ({location}); others are answered like none")?;
+        report.say("objects", format!("{kind}: {restriction} ({location}); others are answered like none"));
     }
     for restriction in policy.bound(route.operation) {
         let line = policy.profile().allow.get(route.operation.id);
         let line = line.map(|location| format!(" ({location})")).unwrap_or_default();
-        writeln!(out, "objects   {restriction}{line}; others are denied")?;
+        report.say("objects", format!("{restriction}{line}; others are denied"));
     }
     let is_changed = objects.answer.is_some_and(|answer| policy.visibility().changes(answer));
     if is_changed {
-        writeln!(out, "objects   the answer has no trace of objects that the profile does not show")?;
+        report.say("objects", "the answer has no trace of objects that the profile does not show");
     }
     Ok(())
 }
@@ -171,29 +201,29 @@ fn write_decision(
     route: &Route,
     policy: &Policy,
     catalogue: &Catalogue,
-    out: &mut dyn Write,
+    report: &mut Explanation,
 ) -> Result<(), CommandError> {
     let (profile, operation) = (policy.profile(), route.operation);
     match policy.decide(route) {
         Decision::Deny(Denial::NotAllowed) => {
-            writeln!(out, "decision  403: {}", policy.refusal(route, Denial::NotAllowed).public())?;
-            writeln!(out, "          the profile is {}", profile.location)?;
+            report.decide(Decided::Refused(403), policy.refusal(route, Denial::NotAllowed).public());
+            report.detail(format!("the profile is {}", profile.location));
             if let Some(location) = profile.deny.get(operation.id) {
-                writeln!(out, "          denied by {location}")?;
+                report.detail(format!("denied by {location}"));
             }
             if !operation.about.is_empty() {
-                writeln!(out, "          {}", operation.about)?;
+                report.detail(operation.about);
             }
         }
         Decision::Deny(Denial::Erases) => {
-            writeln!(out, "decision  403: {}", policy.refusal(route, Denial::Erases).public())?;
-            write_erased(operation, profile, catalogue, out)?;
+            report.decide(Decided::Refused(403), policy.refusal(route, Denial::Erases).public());
+            write_erased(operation, profile, catalogue, report)?;
         }
         Decision::Deny(denial @ Denial::Parameter(_)) => {
-            writeln!(out, "decision  403: {}", policy.refusal(route, denial).public())?;
+            report.decide(Decided::Refused(403), policy.refusal(route, denial).public());
             match profile.parameters.get(operation.id).and_then(|contents| contents.location.as_ref()) {
-                Some(location) => writeln!(out, "          by {location}")?,
-                None => writeln!(out, "          no known client sends it, and no line of `parameters` names it")?,
+                Some(location) => report.detail(format!("by {location}")),
+                None => report.detail("no known client sends it, and no line of `parameters` names it"),
             }
         }
         Decision::Deny(
@@ -206,36 +236,36 @@ fn write_decision(
             | Denial::Bound
             | Denial::AllTags),
         ) => {
-            writeln!(out, "decision  403: {}", policy.refusal(route, denial).public())?;
-            write_deciding(route, policy, catalogue, out)?;
+            report.decide(Decided::Refused(403), policy.refusal(route, denial).public());
+            write_deciding(route, policy, catalogue, report)?;
         }
         Decision::Relay(reason) => {
-            writeln!(out, "decision  relay: passes untouched ({})", reason.as_str())?;
-            write_edit(operation, policy, out)?;
-            write_stream(operation, profile, out)?;
-            write_deciding(route, policy, catalogue, out)?;
-            write_permission(route, profile, out)?;
+            report.decide(Decided::Relayed, format!("passes untouched ({})", reason.as_str()));
+            write_edit(operation, policy, report)?;
+            write_stream(operation, profile, report)?;
+            write_deciding(route, policy, catalogue, report)?;
+            write_permission(route, profile, report)?;
         }
         Decision::Filter(_) => {
-            writeln!(out, "decision  filter")?;
-            write_edit(operation, policy, out)?;
-            write_deciding(route, policy, catalogue, out)?;
-            write_permission(route, profile, out)?;
-            write_shown(&explained(profile, catalogue, operation.filtered_schema())?, profile, out)?;
+            report.decide(Decided::Filtered, "");
+            write_edit(operation, policy, report)?;
+            write_deciding(route, policy, catalogue, report)?;
+            write_permission(route, profile, report)?;
+            report.show(shown(explained(profile, catalogue, operation.filtered_schema())?, profile));
         }
         Decision::Records(_) => {
-            writeln!(out, "decision  filter: each record as it passes")?;
-            write_stream(operation, profile, out)?;
-            write_deciding(route, policy, catalogue, out)?;
-            write_permission(route, profile, out)?;
-            write_shown(&explained(profile, catalogue, operation.filtered_schema())?, profile, out)?;
+            report.decide(Decided::Filtered, "each record as it passes");
+            write_stream(operation, profile, report)?;
+            write_deciding(route, policy, catalogue, report)?;
+            write_permission(route, profile, report)?;
+            report.show(shown(explained(profile, catalogue, operation.filtered_schema())?, profile));
         }
     }
     Ok(())
 }
 
 /// The line that says whether the records of a stream are filtered.
-fn write_stream(operation: &Operation, profile: &Profile, out: &mut dyn Write) -> Result<(), CommandError> {
+fn write_stream(operation: &Operation, profile: &Profile, report: &mut Explanation) -> Result<(), CommandError> {
     let (key, filtering, line) = match operation.schema() {
         Some("Event") => ("events", profile.events, &profile.lines.events),
         Some("ContainerStats") => ("stats", profile.stats, &profile.lines.stats),
@@ -246,8 +276,8 @@ fn write_stream(operation: &Operation, profile: &Profile, out: &mut dyn Write) -
         StreamFiltering::Untouched => "untouched",
     };
     match line {
-        Some(location) => writeln!(out, "          by {location} (`{key}: {word}`)")?,
-        None => writeln!(out, "          by default: no line says `{key}: filtered`")?,
+        Some(location) => report.detail(format!("by {location} (`{key}: {word}`)")),
+        None => report.detail(format!("by default: no line says `{key}: filtered`")),
     }
     Ok(())
 }
@@ -258,7 +288,7 @@ fn write_deciding(
     route: &Route,
     policy: &Policy,
     catalogue: &Catalogue,
-    out: &mut dyn Write,
+    report: &mut Explanation,
 ) -> Result<(), CommandError> {
     if route.query.pairs().next().is_none() {
         return Ok(());
@@ -271,7 +301,7 @@ fn write_deciding(
     for location in removable(&profile) {
         let without = without(&profile, &location);
         if is_denied(&Policy::compile(&without, catalogue)?) != before {
-            writeln!(out, "          by {location}")?;
+            report.detail(format!("by {location}"));
         }
     }
     Ok(())
@@ -302,16 +332,16 @@ fn without(profile: &Profile, location: &Location) -> Profile {
 }
 
 /// What happens to the body of a request that sends back what the client has read.
-fn write_edit(operation: &Operation, policy: &Policy, out: &mut dyn Write) -> Result<(), CommandError> {
+fn write_edit(operation: &Operation, policy: &Policy, report: &mut Explanation) -> Result<(), CommandError> {
     let Some(edit) = policy.edit(operation) else { return Ok(()) };
     let edits = &policy.profile().edits;
     let inspect = edit.inspect.id;
-    writeln!(out, "edit      the hidden values of the object, which {inspect} returns, are put back into the body")?;
+    report.say("edit", format!("the hidden values of the object, which {inspect} returns, are put back into the body"));
     if let Some(location) = &edits.location {
-        writeln!(out, "          by {location} (`edits`)")?;
+        report.detail(format!("by {location} (`edits`)"));
     }
     for field in edits.settable(operation) {
-        writeln!(out, "          may set {}, by {}", field.path, field.location)?;
+        report.detail(format!("may set {}, by {}", field.path, field.location));
     }
     Ok(())
 }
@@ -321,7 +351,7 @@ fn write_erased(
     operation: &Operation,
     profile: &Profile,
     catalogue: &Catalogue,
-    out: &mut dyn Write,
+    report: &mut Explanation,
 ) -> Result<(), CommandError> {
     for part in operation.writes_back {
         let part_path = format!("$.{}", part.path.join("."));
@@ -330,11 +360,8 @@ fn write_erased(
         };
         let mut fields = explained(profile, catalogue, Some(part.schema))?;
         fields.retain(|field| field.class.is_some() && is_inside(&field.path) && !field.treatment.is_whole());
-        writeln!(out, "\n{} of {} is not shown as it is:", part_path, part.schema)?;
-        if !profile.show.unknown {
-            writeln!(out, "  fields that nobody has classified are hidden")?;
-        }
-        write_shown(&fields, profile, out)?;
+        let title = format!("{part_path} of {} is not shown as it is", part.schema);
+        report.show(ShownDocument { title: Some(title), ..shown(fields, profile) });
     }
     Ok(())
 }
@@ -350,15 +377,13 @@ pub(super) fn explained(
 }
 
 /// The operation, the API version and the name in the path.
-fn write_route(route: &Route, api: &ConfiguredApi, out: &mut dyn Write) -> Result<(), CommandError> {
+fn write_route(route: &Route, api: &ConfiguredApi, report: &mut Explanation) -> Result<(), CommandError> {
     let operation = route.operation;
-    write!(out, "route     {}  {} {}", operation.id, operation.method.as_str(), operation.template)?;
-    match route.version {
-        Some(version) => writeln!(out, "  API {version}")?,
-        None => writeln!(out, "  {}", own_version(api))?,
-    }
+    let version = route.version.map_or_else(|| own_version(api), |version| format!("API {version}"));
+    let method = operation.method.as_str();
+    report.say("route", format!("{}  {method} {}  {version}", operation.id, operation.template));
     if !route.name.is_empty() {
-        writeln!(out, "name      {}", route.name)?;
+        report.say("name", route.name.clone());
     }
     Ok(())
 }
@@ -375,96 +400,68 @@ fn own_version(api: &ConfiguredApi) -> String {
 }
 
 /// The parameters that do not go to the engine, and why. `asked` are those that the operation has, of the client.
-fn write_dropped(target: &str, route: &Route, asked: &[&'static str], out: &mut dyn Write) -> Result<(), CommandError> {
+fn write_dropped(
+    target: &str,
+    route: &Route,
+    asked: &[&'static str],
+    report: &mut Explanation,
+) -> Result<(), CommandError> {
     let operation = route.operation;
     for (name, why) in route::dropped(target, operation) {
         let name = if name.is_empty() { "a parameter" } else { &name };
         match why {
-            Dropped::Unknown => writeln!(out, "dropped   {name}: {} has no such parameter", operation.id)?,
-            Dropped::Repeated => writeln!(out, "dropped   {name}, given again: the engine reads the first one")?,
+            Dropped::Unknown => report.say("dropped", format!("{name}: {} has no such parameter", operation.id)),
+            Dropped::Repeated => report.say("dropped", format!("{name}, given again: the engine reads the first one")),
         }
     }
     for name in asked.iter().filter(|name| route.query.get(name).is_none()) {
         let why = "the profile does not allow it, and without it the request asks for the same or for less";
-        writeln!(out, "dropped   {name}: {why}")?;
+        report.say("dropped", format!("{name}: {why}"));
     }
     Ok(())
 }
 
 /// The line of the profile that allows the operation, and what a request may contain.
-fn write_permission(route: &Route, profile: &Profile, out: &mut dyn Write) -> Result<(), CommandError> {
+fn write_permission(route: &Route, profile: &Profile, report: &mut Explanation) -> Result<(), CommandError> {
     if let Some(location) = profile.allow.get(route.operation.id) {
-        writeln!(out, "          allowed by {location}")?;
+        report.detail(format!("allowed by {location}"));
     }
     let contents = profile.contents(route.operation);
     match (contents.names().as_slice(), &contents.location) {
         ([], None) => {}
-        ([], Some(location)) => writeln!(out, "          no parameters ({location})")?,
-        (names, None) => writeln!(out, "          may have {}", names.join(", "))?,
-        (names, Some(location)) => writeln!(out, "          may have {} ({location})", names.join(", "))?,
+        ([], Some(location)) => report.detail(format!("no parameters ({location})")),
+        (names, None) => report.detail(format!("may have {}", names.join(", "))),
+        (names, Some(location)) => report.detail(format!("may have {} ({location})", names.join(", "))),
     }
     Ok(())
 }
 
-/// What decides about classes and entries by name, and then the fields.
-fn write_shown(fields: &[Explained], profile: &Profile, out: &mut dyn Write) -> Result<(), CommandError> {
+/// What decides about classes and entries by name, and the fields.
+fn shown(fields: Vec<Explained>, profile: &Profile) -> ShownDocument {
     let is_listed = |treatment: &Treatment, list: NameList| matches!(treatment, Treatment::Listed(known) | Treatment::AllBut(known) if *known == list);
-    writeln!(out, "\nclasses")?;
-    for class in Class::ALL.iter().filter(|class| fields.iter().any(|field| field.class == Some(**class))) {
-        let shown = if profile.show.classes.contains(*class) { "shown" } else { "hidden" };
-        match profile.classes.get(class) {
-            Some(location) => writeln!(out, "  {:9}  {shown:6}  by {location}", class.as_str())?,
-            None => writeln!(out, "  {:9}  {shown}", class.as_str())?,
-        }
+    let is_there = |class: &Class| fields.iter().any(|field| field.class == Some(*class));
+    let classes = Class::ALL
+        .into_iter()
+        .filter(is_there)
+        .map(|class| (class, profile.show.classes.contains(class), profile.classes.get(&class).cloned()));
+    let named = lists::ALL.into_iter().filter(|list| fields.iter().any(|field| is_listed(&field.treatment, *list)));
+    let entry = |named: &ListedName| {
+        let (what, name) = match (named.name.strip_prefix('!'), named.name.strip_suffix('=')) {
+            (Some(name), _) => ("hidden", name),
+            (None, Some(name)) => ("name only", name),
+            (None, None) => ("shown", named.name.as_str()),
+        };
+        NamedEntry { name: name.to_owned(), what, location: named.location.clone() }
+    };
+    let of_list = |list: NameList| profile.lines.names.iter().filter(move |named| named.list == list).map(entry);
+    ShownDocument {
+        title: None,
+        classes: classes.collect(),
+        unknown: (profile.show.unknown, profile.lines.unknown.clone()),
+        mask: (profile.show.mask, profile.lines.mask.clone()),
+        names: named.map(|list| (list, of_list(list).collect())).collect(),
+        fields,
     }
-    let default = |line: &Option<Location>| line.as_ref().map_or("by default".to_owned(), |line| format!("by {line}"));
-    let unknown = if profile.show.unknown { "shown" } else { "hidden" };
-    writeln!(out, "  {:9}  {unknown:6}  {}", "unknown", default(&profile.lines.unknown))?;
-    let masked = if profile.show.mask { "masked in what is shown" } else { "not masked" };
-    writeln!(out, "  credentials are {masked}, {}", default(&profile.lines.mask))?;
-    for list in lists::ALL.into_iter().filter(|list| fields.iter().any(|field| is_listed(&field.treatment, *list))) {
-        writeln!(out, "\n{list} by name")?;
-        let names: Vec<&ListedName> = profile.lines.names.iter().filter(|named| named.list == list).collect();
-        let width = names.iter().map(|named| named.name.len()).max().unwrap_or(0).min(50);
-        for ListedName { name, location, .. } in names {
-            let (word, name) = match (name.strip_prefix('!'), name.strip_suffix('=')) {
-                (Some(name), _) => ("hidden", name),
-                (None, Some(name)) => ("name only", name),
-                (None, None) => ("shown", name.as_str()),
-            };
-            writeln!(out, "  {name:width$}  {word:6}  by {location}")?;
-        }
-    }
-    write_fields(fields, out)
-}
-
-/// The fields, grouped by the top-level member that they are in.
-fn write_fields(fields: &[Explained], out: &mut dyn Write) -> Result<(), CommandError> {
-    let mut groups: BTreeMap<&str, Vec<&Explained>> = BTreeMap::new();
-    for field in fields {
-        groups.entry(group(&field.path)).or_default().push(field);
-    }
-    for (group, fields) in groups {
-        writeln!(out, "\n{group}")?;
-        let width = fields.iter().map(|field| field.path.len()).max().unwrap_or(0).min(60);
-        for field in fields {
-            let class = field.class.map_or("rule", |class| class.as_str());
-            write!(out, "  {:width$}  {class:9}  {}", field.path, field.treatment)?;
-            match &field.location {
-                Some(location) => writeln!(out, "  ({location})")?,
-                None => writeln!(out)?,
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The first step of a path.
-fn group(path: &str) -> &str {
-    let behind = path.strip_prefix('$').unwrap_or(path);
-    let start = path.len() - behind.len();
-    let end = behind.char_indices().skip(1).find(|(_, c)| matches!(c, '.' | '[')).map_or(behind.len(), |(at, _)| at);
-    path.get(..start + end).unwrap_or(path)
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::os::fd::AsFd;
 
 use rustix::termios::{isatty, tcgetwinsize};
 
+use super::colour::Colour;
+
 /// The width of text that goes to a file or a pipe, in columns.
 pub const PIPED_WIDTH: usize = 100;
 /// No terminal is taken for narrower: nothing would be left of a line beside its indentation.
@@ -25,6 +27,7 @@ pub fn width(stream: impl AsFd) -> usize {
 pub struct Wrapped<'w> {
     out: &'w mut dyn Write,
     width: usize,
+    colour: Colour,
     /// The beginning of a line that is not whole yet.
     line: Vec<u8>,
 }
@@ -32,7 +35,20 @@ pub struct Wrapped<'w> {
 impl<'w> Wrapped<'w> {
     /// Writes to `out`, at most `width` columns wide.
     pub fn new(out: &'w mut dyn Write, width: usize) -> Self {
-        Self { out, width, line: Vec::new() }
+        Self { out, width, colour: Colour::Never, line: Vec::new() }
+    }
+
+    /// The same, in colour.
+    pub fn coloured(self, colour: Colour) -> Self {
+        Self { colour, ..self }
+    }
+
+    /// Writes a line, in as many as it takes.
+    fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
+        for line in wrapped(&String::from_utf8_lossy(line), self.width).split_inclusive('\n') {
+            self.out.write_all(self.colour.paint_line(line).as_bytes())?;
+        }
+        Ok(())
     }
 }
 
@@ -42,7 +58,7 @@ impl Write for Wrapped<'_> {
             self.line.extend_from_slice(piece);
             if piece.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.line);
-                self.out.write_all(wrapped(&String::from_utf8_lossy(&line), self.width).as_bytes())?;
+                self.write_line(&line)?;
             }
         }
         Ok(bytes.len())
@@ -51,7 +67,7 @@ impl Write for Wrapped<'_> {
     /// Writes a line that has no end, too.
     fn flush(&mut self) -> io::Result<()> {
         let line = std::mem::take(&mut self.line);
-        self.out.write_all(wrapped(&String::from_utf8_lossy(&line), self.width).as_bytes())?;
+        self.write_line(&line)?;
         self.out.flush()
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dockveil::api::operation;
-use dockveil::cli::{ConfigFiles, Environment, ExplainArgs};
+use dockveil::cli::{ConfigFiles, Environment, ExplainArgs, OutputArg};
 use dockveil::clients::{ChosenLine, DescribedClient};
 use dockveil::command;
 use dockveil::config::{ConfiguredApi, configured_listeners};
@@ -64,6 +64,7 @@ fn explained_with(config: &str, variables: &[(&str, &str)], more: ExplainArgs) -
 
 fn asked(profile: Option<&str>, host: Option<&str>, request: &str) -> ExplainArgs {
     ExplainArgs {
+        output: OutputArg::default(),
         profile: profile.map(str::to_owned),
         client: Vec::new(),
         host: host.map(str::to_owned),
@@ -155,6 +156,7 @@ fn without_a_profile_it_is_that_of_the_first_listener() {
 /// What `explain` prints.
 fn explained(profile: &str, request: &[&str]) -> String {
     let arguments = ExplainArgs {
+        output: OutputArg::default(),
         files: ConfigFiles::default(),
         profile: Some(profile.to_owned()),
         client: Vec::new(),

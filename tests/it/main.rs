@@ -33,6 +33,7 @@ mod lookup;
 mod memory;
 mod metrics;
 mod objects;
+mod output;
 mod profiles;
 mod program;
 mod rates;
@@ -119,6 +120,7 @@ fn main() -> ExitCode {
             requests::TESTS,
             rules::TESTS,
             schema::TESTS,
+            output::TESTS,
             snapshots::TESTS,
             statuses::TESTS,
             streams::TESTS,

@@ -1,9 +1,9 @@
 //! Who asks: the client that `--as` describes, the listener that it reaches, and the line of `clients` that names it.
 
-use std::io::Write;
 use std::slice;
 
 use super::super::{CommandError, argument_error};
+use super::explanation::{Decided, Explanation};
 use crate::clients::{ChosenLine, ClientRefusal, DescribedClient};
 use crate::config::{ConfiguredClient, ConfiguredListener};
 use crate::yaml::{Diagnostics, Location};
@@ -34,16 +34,17 @@ pub(super) fn described(texts: &[String]) -> Result<Option<DescribedClient>, Dia
 /// The profile of the first listener. If that lists clients, it is the profile of the first line, and that is written.
 pub(super) fn first<'l>(
     listeners: &'l [ConfiguredListener],
-    out: &mut dyn Write,
+    report: &mut Explanation,
 ) -> Result<AskedProfile<'l>, CommandError> {
     let Some(listener) = listeners.first() else { return Ok(AskedProfile { name: String::new(), listeners }) };
     let Some(line) = listener.clients.iter().flatten().next() else {
         return Ok(AskedProfile { name: listener.profile.clone(), listeners });
     };
     let ConfiguredClient { location, selector, profile } = line;
-    writeln!(out, "clients   {} serves only those that its `clients` name, each with a profile", listener.address)?;
-    writeln!(out, "          this is what the first line says: {selector} ({location})")?;
-    writeln!(out, "          --as explains the request of any other client: --as uid=1000, for example")?;
+    report
+        .say("clients", format!("{} serves only those that its `clients` name, each with a profile", listener.address));
+    report.detail(format!("this is what the first line says: {selector} ({location})"));
+    report.detail("--as explains the request of any other client: --as uid=1000, for example");
     Ok(AskedProfile { name: profile.clone(), listeners })
 }
 
@@ -54,7 +55,7 @@ pub(super) fn first<'l>(
 pub(super) fn find<'l>(
     client: &DescribedClient,
     listeners: &'l [ConfiguredListener],
-    out: &mut dyn Write,
+    report: &mut Explanation,
 ) -> Result<Option<AskedProfile<'l>>, CommandError> {
     let reached = || listeners.iter().filter(|listener| client.reaches(&listener.address, listener.has_tls));
     // What a listener without a list says does not depend on the client.
@@ -63,17 +64,17 @@ pub(super) fn find<'l>(
             format!("found {client}, which no listener takes: uid and gid need a Unix socket, certificate needs `tls`");
         return Err(argument_error("--as", message).into());
     };
-    writeln!(out, "listener  {} ({})", listener.address, listener.location)?;
-    writeln!(out, "client    {client}")?;
+    report.say("listener", format!("{} ({})", listener.address, listener.location));
+    report.say("client", format!("{client}"));
     let name = match &listener.clients {
-        Some(lines) => write_choice(client, listener, lines, out)?,
+        Some(lines) => write_choice(client, listener, lines, report)?,
         None => {
-            writeln!(out, "          served like everybody: the listener has no `clients`")?;
+            report.detail("served like everybody: the listener has no `clients`");
             Some(listener.profile.clone())
         }
     };
     for other in reached().filter(|other| other.address != listener.address) {
-        writeln!(out, "          at {}: {}", other.address, in_short(client, other))?;
+        report.detail(format!("at {}: {}", other.address, in_short(client, other)));
     }
     Ok(name.map(|name| AskedProfile { name, listeners: slice::from_ref(listener) }))
 }
@@ -88,36 +89,35 @@ fn write_choice(
     client: &DescribedClient,
     listener: &ConfiguredListener,
     lines: &[ConfiguredClient],
-    out: &mut dyn Write,
+    report: &mut Explanation,
 ) -> Result<Option<String>, CommandError> {
     let unsaid = |line: &ConfiguredClient| client.unsaid(&line.selector, &listener.address).join(" and no ");
     match chosen(client, listener, lines) {
         ChosenLine::Named(number) => {
             for line in lines.iter().take(number).filter(|line| !unsaid(line).is_empty()) {
                 let ConfiguredClient { location, selector, .. } = line;
-                writeln!(out, "          passed over {location}: {selector}; --as says no {}", unsaid(line))?;
+                report.detail(format!("passed over {location}: {selector}; --as says no {}", unsaid(line)));
             }
             let Some(ConfiguredClient { location, selector, profile }) = lines.get(number) else { return Ok(None) };
-            writeln!(out, "          named by {location}: {selector}")?;
+            report.detail(format!("named by {location}: {selector}"));
             Ok(Some(profile.clone()))
         }
         ChosenLine::Unknown(number) => {
-            writeln!(out, "decision  403: {}", ClientRefusal::UnknownContainer.public())?;
+            report.decide(Decided::Refused(403), ClientRefusal::UnknownContainer.public());
             if let Some(ConfiguredClient { location, selector, .. }) = lines.get(number) {
-                writeln!(out, "          {location} depends on it: {selector}")?;
+                report.detail(format!("{location} depends on it: {selector}"));
             }
-            writeln!(out, "          say it with --as container=name=web, or with --as container=none")?;
+            report.detail("say it with --as container=name=web, or with --as container=none");
             Ok(None)
         }
         ChosenLine::Nobody => {
-            writeln!(out, "decision  403: {}", ClientRefusal::Unnamed.public())?;
+            report.decide(Decided::Refused(403), ClientRefusal::Unnamed.public());
             for line in lines {
                 let ConfiguredClient { location, selector, .. } = line;
-                write!(out, "          {location} names {selector}")?;
-                match unsaid(line).as_str() {
-                    "" => writeln!(out)?,
-                    unsaid => writeln!(out, "; --as says no {unsaid}")?,
-                }
+                report.detail(match unsaid(line).as_str() {
+                    "" => format!("{location} names {selector}"),
+                    unsaid => format!("{location} names {selector}; --as says no {unsaid}"),
+                });
             }
             Ok(None)
         }

@@ -1,0 +1,125 @@
+//! What commands print for programs (`--output json`), and in colour for people.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Test, tests};
+use crate::support::program::command;
+use crate::support::proxy::Folder;
+
+pub(crate) const TESTS: &[Test] = tests![
+    every_command_prints_one_document_that_says_what_its_text_says,
+    a_decision_has_an_action_a_status_and_a_place,
+    errors_have_a_place,
+    a_document_is_not_broken_into_lines_and_has_no_colour
+];
+
+/// The exit code and what is printed.
+fn run(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = command(&[], arguments).stdin(Stdio::null()).stderr(Stdio::null()).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[track_caller]
+fn document(arguments: &[&str]) -> Value {
+    let (code, printed) = run(&[arguments, &["--output", "json"]].concat());
+    assert!(code == Some(0) && printed.ends_with("}\n"), "{arguments:?}: {code:?}: {printed}");
+    serde_json::from_str(&printed).unwrap()
+}
+
+/// The texts in a document, without places and keys.
+fn texts(document: &Value, found: &mut Vec<String>) {
+    match document {
+        Value::String(text) => found.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
+        Value::Object(members) => {
+            let said = members
+                .iter()
+                .filter(|(name, _)| !["about", "action", "api", "at", "by", "versions"].contains(&name.as_str()));
+            said.for_each(|(_, value)| texts(value, found));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Words are compared, because lines of text are broken.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn every_command_prints_one_document_that_says_what_its_text_says() {
+    let listen = ["--listen", "unix:///nowhere/docker.sock"];
+    for arguments in [
+        &["check", listen[0], listen[1]][..],
+        &["check", listen[0], listen[1], "--profile", "watchtower"],
+        &["check", "--listen", "tcp://0.0.0.0:0", "--api", "max=1.44"],
+        &["profiles"],
+        &["catalogue"],
+        &["catalogue", "ContainerInspect"],
+        &["catalogue", "ContainerInspect", "--api", "1.24"],
+        &["explain", "/containers/json"],
+        &["explain", "--profile", "traefik", "/containers/web/json?size=1&nonsense=1"],
+        &["explain", "POST /services/web/update?version=1"],
+        &["explain", "/containers/web/logs"],
+    ] {
+        let (code, text) = run(arguments);
+        assert_eq!(code, Some(0), "{arguments:?}");
+        let (text, mut said) = (words(&text), Vec::new());
+        texts(&document(arguments), &mut said);
+        let missing: Vec<&String> = said.iter().filter(|said| !text.contains(&words(said))).collect();
+        assert!(missing.is_empty() && said.len() > 3, "{arguments:?}: not in the text: {missing:#?}");
+    }
+}
+
+fn a_decision_has_an_action_a_status_and_a_place() {
+    let decision = |request: &str| document(&["explain", "--profile", "dashboard", request])["decision"].clone();
+    assert_eq!(decision("/containers/json"), json!({"action": "filter", "status": null, "text": ""}));
+    assert_eq!(decision("/_ping")["action"], json!("relay"));
+    let denied = decision("DELETE /containers/web");
+    assert_eq!((&denied["action"], &denied["status"]), (&json!("refuse"), &json!(403)));
+    assert!(denied["text"].as_str().unwrap().contains("does not allow ContainerDelete"), "{denied}");
+
+    let explained = document(&["explain", "--profile", "dashboard", "/containers/web/json"]);
+    let fields = explained["documents"][0]["fields"].as_array().unwrap();
+    let env = fields.iter().find(|field| field["path"] == "$.Config.Env[*]").unwrap();
+    assert_eq!((&env["class"], &env["by"]["file"]), (&json!("secret"), &json!("built-in:class/secret.yaml")));
+    assert!(env["by"]["line"].as_u64().unwrap() > 0, "{env}");
+
+    let checked = document(&["check", "--profile", "watchtower", "--listen", "tcp://0.0.0.0:0"]);
+    let profile = &checked["profiles"][0];
+    assert_eq!((&profile["name"], &checked["listeners"][0]["profile"]), (&json!("watchtower"), &json!("watchtower")));
+    assert!(profile["allows"].as_array().unwrap().contains(&json!("ContainerList")), "{profile}");
+    let warned = |of: &Value| of["warnings"].as_array().unwrap().len();
+    assert!(warned(profile) > 1 && warned(&checked["listeners"][0]) > 0, "{checked}");
+    assert!(checked["memory"].as_u64().unwrap() > 1 << 20, "{checked}");
+}
+
+fn errors_have_a_place() {
+    let folder = Folder::new();
+    let file = folder.path("a.yaml");
+    std::fs::write(&file, "listeners:\n  - {listen: unix:///a, profil: dashboard}\nwatch: maybe\n").unwrap();
+    let file = file.to_str().unwrap();
+    for arguments in [&["check", "--config", file][..], &["explain", "--config", file, "/info"]] {
+        let (code, printed) = run(&[arguments, &["--output", "json"]].concat());
+        assert_eq!(code, Some(78), "{printed}");
+        let errors: Value = serde_json::from_str(&printed).unwrap();
+        let first = &errors["errors"][0];
+        assert_eq!(first["at"], json!({"file": file, "line": 2, "column": 25}), "{errors}");
+        assert_eq!(first["message"], json!("unknown key \"profil\", did you mean \"profile\"?"));
+        assert_eq!(errors["errors"].as_array().unwrap().len(), 2, "{errors}");
+    }
+    let (code, printed) = run(&["catalogue", "ContainerInspct", "--output", "json"]);
+    let errors: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(
+        (code, &errors["errors"][0]["at"]),
+        (Some(64), &json!({"file": "SCHEMA", "line": null, "column": null}))
+    );
+}
+
+fn a_document_is_not_broken_into_lines_and_has_no_colour() {
+    let (_, printed) = run(&["profiles", "--output", "json"]);
+    assert!(printed.lines().any(|line| line.len() > 120) && !printed.contains('\u{1b}'), "{printed}");
+    let (_, text) = run(&["profiles"]);
+    assert!(text.lines().all(|line| line.chars().count() <= 100) && !text.contains('\u{1b}'), "{text}");
+}
