@@ -30,6 +30,7 @@ Environment:
   DOCKVEIL_CONFIG  the configuration file, if --config is not given
   DOCKVEIL_DEFAULT_CONFIG
                    the configuration file, if nothing else says what to serve
+  DOCKVEIL_AUDIT   the audit file
   DOCKVEIL_LOG     the log level: error, warn, info (default), debug or off
   DOCKVEIL_LOG_FORMAT
                    the lines of the log: logfmt (default) or json
@@ -426,8 +427,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, E
 /// What the names of the variables of this program begin with.
 pub const PREFIX: &str = "DOCKVEIL_";
 /// The variables of this program, without [`PREFIX`].
-pub const VARIABLES: [&str; 15] = [
+pub const VARIABLES: [&str; 16] = [
     "API",
+    "AUDIT",
     "COMPAT",
     "CONFIG",
     "DEFAULT_CONFIG",

@@ -109,11 +109,52 @@ impl fmt::Display for Caller {
 pub struct LoggedClient {
     /// Who it is: `certificate traefik 172.20.0.5:4711`, `uid 1000 pid 7`.
     pub name: Arc<str>,
+    /// The same in parts.
+    pub identity: ClientIdentity,
 }
 
 impl From<&Caller> for LoggedClient {
     fn from(caller: &Caller) -> Self {
-        Self { name: caller.to_string().into() }
+        Self { name: caller.to_string().into(), identity: caller.into() }
+    }
+}
+
+/// A client in the audit file. What is not known of it is null.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct ClientIdentity {
+    /// Where the connection comes from.
+    pub address: Option<IpAddr>,
+    /// The port there.
+    pub port: Option<u16>,
+    /// The user of the process.
+    pub uid: Option<u32>,
+    /// The group of the process.
+    pub gid: Option<u32>,
+    /// The number of the process.
+    pub pid: Option<u32>,
+    /// The name in the certificate.
+    pub certificate: Option<String>,
+    /// The name of the container.
+    pub container: Option<String>,
+}
+
+impl From<&Caller> for ClientIdentity {
+    fn from(caller: &Caller) -> Self {
+        let known = Self {
+            certificate: caller.certificate.as_ref().map(ToString::to_string),
+            container: match &caller.container {
+                CallingContainer::Inside { id, facts } => Some(facts.names.first().unwrap_or(id).clone()),
+                CallingContainer::Unasked | CallingContainer::Unknown(_) | CallingContainer::Outside => None,
+            },
+            ..Self::default()
+        };
+        match &caller.peer {
+            Peer::Process { uid, gid, pid } => Self { uid: Some(*uid), gid: Some(*gid), pid: *pid, ..known },
+            Peer::Address(address) => {
+                Self { address: Some(address.ip().to_canonical()), port: Some(address.port()), ..known }
+            }
+            Peer::Gone => known,
+        }
     }
 }
 

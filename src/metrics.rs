@@ -53,6 +53,8 @@ struct CurrentGauges {
     engine_up: IntGaugeVec,
     engine_version: IntGaugeVec,
     log_dropped: IntCounter,
+    audit_written: IntCounter,
+    audit_lost: IntCounter,
 }
 
 /// What is looked up for each answer.
@@ -64,6 +66,8 @@ pub struct CurrentState {
     pub engines: Vec<(String, bool, Option<String>)>,
     /// How many lines of the log have been dropped since the start.
     pub dropped_lines: u64,
+    /// How many records the audit file has got since the start, and how many have been lost.
+    pub audit: (u64, u64),
 }
 
 /// How an exchange ended.
@@ -193,6 +197,11 @@ impl Metrics {
                 "dockveil_log_dropped_lines_total",
                 "Lines of the log that were dropped because nobody read it fast enough.",
             )?,
+            audit_written: make.counter("dockveil_audit_records_total", "Records in the audit file.")?,
+            audit_lost: make.counter(
+                "dockveil_audit_lost_records_total",
+                "Records that are not in the audit file, because it could not be written.",
+            )?,
         };
         let metrics = Self {
             exchanges: make.counters("dockveil_exchanges_total", "Requests with their answers.", &by_exchange)?,
@@ -280,7 +289,13 @@ impl CurrentGauges {
                 self.engine_version.with_label_values(&[address, version]).set(1);
             }
         }
-        self.log_dropped.inc_by(state.dropped_lines.saturating_sub(self.log_dropped.get()));
+        for (counter, count) in [
+            (&self.log_dropped, state.dropped_lines),
+            (&self.audit_written, state.audit.0),
+            (&self.audit_lost, state.audit.1),
+        ] {
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
     }
 }
 
@@ -402,6 +417,7 @@ mod tests {
             memory: (1, 2),
             engines: vec![("unix:///e".into(), true, Some("1.44".into())), ("unix:///f".into(), false, None)],
             dropped_lines: 7,
+            audit: (9, 8),
         };
         let found = lines(&metrics, &state);
         for expected in [
@@ -427,6 +443,8 @@ mod tests {
             "dockveil_engine_up{engine=\"unix:///f\"} 0",
             "dockveil_engine_info{api=\"1.44\",engine=\"unix:///e\"} 1",
             "dockveil_log_dropped_lines_total 7",
+            "dockveil_audit_records_total 9",
+            "dockveil_audit_lost_records_total 8",
             "dockveil_reloads_total{result=\"ok\"} 0",
             "dockveil_config_last_reload_successful 1",
         ] {

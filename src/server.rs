@@ -25,6 +25,7 @@ mod worker;
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -40,12 +41,15 @@ use self::slots::{SlotLimits, Slots};
 use self::status::ServerStatus;
 use self::status_listener::StatusListener;
 use self::worker::{Dispatcher, Worker};
+use crate::audit::AuditLog;
 use crate::config::{Config, ConfigFileSet, RunAs};
 use crate::metrics::Metrics;
 use crate::socket::Address;
 
 /// More workers than this gain nothing: one carries gigabytes a second.
 const WORKER_LIMIT: usize = 4;
+/// How long the end of the program waits for the last records of the audit file.
+const LAST_RECORDS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How much longer than the shutdown timeout the workers may take to end.
 const STOP_MARGIN: Duration = Duration::from_secs(1);
 
@@ -63,6 +67,13 @@ pub enum ServerError {
     Descriptors(descriptors::TooFewDescriptors),
     /// Privileges could not be dropped, or the engine's socket cannot be opened without them.
     Privileges(privileges::PrivilegesError),
+    /// The audit file could not be opened.
+    Audit {
+        /// Its path.
+        path: PathBuf,
+        /// The error of the system.
+        error: io::Error,
+    },
     /// The metrics could not be made, which no tested program does.
     Metrics(String),
     /// A worker or the thread of the log could not be started.
@@ -77,6 +88,7 @@ impl fmt::Display for ServerError {
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::Descriptors(error) => write!(f, "{error}"),
             Self::Privileges(error) => write!(f, "{error}"),
+            Self::Audit { path, error } => write!(f, "cannot open the audit file {}: {error}", path.display()),
             Self::Metrics(error) => write!(f, "cannot make the metrics: {error}"),
             Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
             Self::Signal(error) => write!(f, "cannot wait for signals: {error}"),
@@ -128,6 +140,7 @@ fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<
     }
     // From here on there may be threads, which inherit the user.
     log::start_writer().map_err(ServerError::Worker)?;
+    let audit = open_audit(&config).map_err(|(path, error)| ServerError::Audit { path, error })?;
     let listeners = config.listeners.iter().map(|listener| listener.connections).collect();
     let slots = Arc::new(Slots::new(&SlotLimits { slots, overflow: plan.overflow, listeners }));
     let (dispatcher, assigned) = Dispatcher::new(slots.clone(), workers);
@@ -146,8 +159,10 @@ fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<
     }
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| ServerError::Metrics(error.to_string()))?;
     let metrics = Arc::new(metrics);
-    let live = LiveConfig::new(&metrics, capacity, (slots, dispatcher), commands.clone(), &config, bound)?;
+    let live =
+        LiveConfig::new(&metrics, capacity, (slots, dispatcher), commands.clone(), (&config, audit.clone()), bound)?;
     let status = Arc::new(ServerStatus::new(metrics, commands, live.memory(), live.engines()));
+    status.use_audit(audit);
     if let Some(listener) = &mut status_listener {
         listener.start(status.clone()).map_err(ServerError::Worker)?;
     }
@@ -175,6 +190,16 @@ fn open_listeners(
         }
     }
     Ok(Some(bound))
+}
+
+/// Opens the audit file, if there is to be one.
+///
+/// # Errors
+/// Its path, and the error of the system.
+fn open_audit(config: &Config) -> Result<Option<Arc<AuditLog>>, (PathBuf, io::Error)> {
+    let Some(path) = &config.observability.audit else { return Ok(None) };
+    let opened = AuditLog::open(path).map_err(|error| (path.clone(), error))?;
+    Ok(Some(Arc::new(opened)))
 }
 
 /// Opens the listener of metrics, if there is to be one.
@@ -218,6 +243,14 @@ fn runtime() -> tokio::runtime::Builder {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all();
     runtime
+}
+
+/// Waits until the last records and the last lines are written, but not for ever.
+fn flush(audit: Option<Arc<AuditLog>>) {
+    if let Some(audit) = audit {
+        audit.flush(LAST_RECORDS_TIMEOUT);
+    }
+    log::flush();
 }
 
 /// A server that is up.
@@ -268,7 +301,7 @@ impl Running {
             self.reload(reason, &mut watch, load);
         }
         tracing::info!("stopping");
-        let limit = self.limit;
+        let (limit, audit) = (self.limit, self.status.audit());
         let (_, mut ended) = self.close();
         let ended = signals.stopped_or(async { tokio::time::timeout(limit, ended.recv()).await });
         match ended {
@@ -276,7 +309,7 @@ impl Running {
             Some(Err(_)) => tracing::warn!("stopping at once: a worker is busy"),
             None => tracing::warn!("stopping at once: a second signal"),
         }
-        log::flush();
+        flush(audit);
     }
 
     /// Puts the configuration in place that is in the files now, if it has no error.
@@ -286,6 +319,10 @@ impl Running {
         watch: &mut FileWatch,
         load: &mut dyn FnMut() -> Result<Config, String>,
     ) {
+        // Whoever rotates it sends a signal, whatever is in the files.
+        if let Some(audit) = self.status.audit() {
+            audit.reopen();
+        }
         let readable = match watch.files().pipe() {
             Some(pipe) => Err(format!("{} can be read only once", pipe.display())),
             None => Ok(()),
@@ -321,7 +358,12 @@ impl Running {
         let wanted = config.observability.metrics.as_ref();
         let is_same = self.status_listener.as_ref().map(StatusListener::configured) == wanted;
         let opened = if is_same { None } else { self.opened_status_listener(wanted)? };
-        self.live.replace(config)?;
+        let audit = match self.status.audit() {
+            Some(audit) if Some(audit.path()) == config.observability.audit.as_deref() => Some(audit),
+            Some(_) | None => open_audit(config).map_err(|(path, error)| ReloadError::Audit { path, error })?,
+        };
+        self.live.replace(config, audit.clone())?;
+        drop(self.status.use_audit(audit));
         if !is_same {
             self.status_listener = opened;
         }
@@ -345,12 +387,13 @@ impl Running {
 
     /// Stops accepting connections, gives exchanges time to finish, cuts streams, and returns when all have ended.
     pub fn stop(self) {
+        let audit = self.status.audit();
         let (workers, _) = self.close();
         for worker in workers {
             // A worker that panicked has reported it.
             let _ = worker.join();
         }
-        log::flush();
+        flush(audit);
     }
 
     /// Closes the listeners and tells the workers to stop. Returns what tells when they have.

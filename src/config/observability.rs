@@ -1,17 +1,21 @@
-//! What operators see of a running server: `log` and `metrics` of the configuration file.
+//! What operators see of a running server: `log`, `audit` and `metrics` of the configuration file.
+
+use std::path::{Path, PathBuf};
 
 use super::leads_to;
 use super::raw::{self, RawListener, expected};
 use super::settings::Settings;
 use crate::cli::{Environment, LogFormat};
 use crate::socket::Address;
-use crate::yaml::{Diagnostics, Location, Members};
+use crate::yaml::{Diagnostics, Location, Members, Node};
 
 /// What operators see of a running server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observability {
     /// How the lines of the log are written.
     pub log_format: LogFormat,
+    /// The audit file. `None` for none.
+    pub audit: Option<PathBuf>,
     /// Where metrics and health are told. `None` for nowhere.
     pub metrics: Option<Address>,
 }
@@ -21,14 +25,15 @@ pub struct Observability {
 pub(super) struct RawObservability {
     log_format: Option<LogFormat>,
     metrics: Option<(String, Location)>,
+    audit: Option<PathBuf>,
 }
 
 /// The keys of a configuration file that are read here.
-pub(super) const KEYS: [&str; 2] = ["log", "metrics"];
+pub(super) const KEYS: [&str; 3] = ["audit", "log", "metrics"];
 
 impl RawObservability {
-    /// Reads it from the members of a file.
-    pub(super) fn read(members: &Members<'_>, diagnostics: &mut Diagnostics) -> Self {
+    /// Reads it from the members of a file. Paths are relative to `folder`.
+    pub(super) fn read(members: &Members<'_>, folder: &Path, diagnostics: &mut Diagnostics) -> Self {
         let log = members.get("log").and_then(|node| diagnostics.members(node, "settings of the log", &["format"]));
         let format = log.as_ref().and_then(|log| log.get("format"));
         let log_format = format.and_then(|node| {
@@ -41,7 +46,8 @@ impl RawObservability {
             let text = diagnostics.ok(node.text("unix:///path or tcp://host:port"))?;
             Some((text.to_owned(), node.location.clone()))
         });
-        Self { log_format, metrics }
+        let audit = members.get("audit").and_then(|node| audit(node, folder, diagnostics));
+        Self { log_format, metrics, audit }
     }
 
     /// What holds: what arguments and variables say wins over the file. Metrics must be told elsewhere than the API is.
@@ -65,6 +71,19 @@ impl RawObservability {
             }
             Some(address)
         });
-        Observability { log_format: of_variable.or(self.log_format).unwrap_or_default(), metrics }
+        let audit = settings.audit.clone().or(self.audit);
+        Observability { log_format: of_variable.or(self.log_format).unwrap_or_default(), metrics, audit }
+    }
+}
+
+/// Reads `audit`.
+fn audit(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option<PathBuf> {
+    let members = diagnostics.members(node, "settings of the audit file", &["file"])?;
+    match members.get("file") {
+        Some(node) => diagnostics.ok(node.text("a path")).map(|text| folder.join(text)),
+        None => {
+            diagnostics.push(node.diagnostic("expected `file` with the path of the audit file"));
+            None
+        }
     }
 }

@@ -104,7 +104,7 @@ impl RawConfig {
         let timeouts = members.get("timeouts").map(|node| timeouts(node, diagnostics)).unwrap_or_default();
         let keepalive = members.get("keepalive").map(|node| keepalive(node, diagnostics)).unwrap_or_default();
         let api = members.get("api").map(|node| api(node, diagnostics)).unwrap_or_default();
-        let observability = RawObservability::read(&members, diagnostics);
+        let observability = RawObservability::read(&members, folder, diagnostics);
         let watch = members.get("watch").and_then(|node| diagnostics.ok(node.boolean()));
         let unwatched = watch == Some(false);
         Self {

@@ -13,6 +13,7 @@ const PROFILE: &str = "DOCKVEIL_PROFILE";
 const HOSTS: &str = "DOCKVEIL_HOSTS";
 const API: &str = "DOCKVEIL_API";
 const METRICS: &str = "DOCKVEIL_METRICS";
+const AUDIT: &str = "DOCKVEIL_AUDIT";
 const FILTERS: &str = "DOCKVEIL_FILTERS";
 
 /// Texts of arguments and variables, each with the name of its argument or variable as its place.
@@ -30,6 +31,8 @@ pub(super) struct Settings {
     pub(super) api: Vec<(String, Location)>,
     /// Where metrics and health are told.
     pub(super) metrics: Option<(String, Location)>,
+    /// The audit file.
+    pub(super) audit: Option<PathBuf>,
     /// Directories of filter files, beside those of the file.
     pub(super) filters: Vec<PathBuf>,
 }
@@ -49,6 +52,7 @@ impl Settings {
             hosts: hosts.into_iter().map(|(name, _)| name).collect(),
             api: api.collect(),
             metrics: one(&arguments.metrics, "--metrics", METRICS),
+            audit: environment.variables.get(AUDIT).map(str::trim).filter(|path| !path.is_empty()).map(PathBuf::from),
             ..Self::of_files(&arguments.files, environment)
         }
     }
@@ -93,6 +97,7 @@ mod tests {
             (HOSTS, "h"),
             (API, "max=1.44,pin=1.41"),
             (METRICS, "tcp://m:1"),
+            (AUDIT, "/a, b"),
             (FILTERS, "f,g"),
         ]);
         let found = Settings::of(&ServeArgs::default(), &variables);
@@ -100,6 +105,7 @@ mod tests {
         assert_eq!(texts(&found.listen), ["DOCKVEIL_LISTEN unix:///a", "DOCKVEIL_LISTEN tcp://b:1"]);
         assert_eq!(texts(found.profile.as_slice()), ["DOCKVEIL_PROFILE v"]);
         assert_eq!(texts(found.metrics.as_slice()), ["DOCKVEIL_METRICS tcp://m:1"]);
+        assert_eq!(found.audit, Some(PathBuf::from("/a, b")));
         assert_eq!(texts(&found.api), ["DOCKVEIL_API max=1.44", "DOCKVEIL_API pin=1.41"]);
         assert_eq!((found.hosts, found.filters), (vec!["h".to_owned()], vec!["f".into(), "g".into()]));
         let arguments = ServeArgs {
@@ -123,7 +129,7 @@ mod tests {
 
     #[test]
     fn an_empty_variable_says_nothing() {
-        let names = [UPSTREAM, LISTEN, PROFILE, HOSTS, API, METRICS, FILTERS];
+        let names = [UPSTREAM, LISTEN, PROFILE, HOSTS, API, METRICS, AUDIT, FILTERS];
         for value in ["", " ", ",", " , "] {
             let pairs: Vec<(&str, &str)> = names.iter().map(|name| (*name, value)).collect();
             let found = Settings::of(&ServeArgs::default(), &environment(&pairs));

@@ -44,6 +44,7 @@ use hyper::body::{Body, Incoming};
 use super::Error;
 use super::request_id::RequestId;
 use crate::api::ApiVersion;
+use crate::audit::{AuditLog, AuditRecord, HiddenCounts};
 use crate::clients::LoggedClient;
 use crate::filter::Report;
 use crate::metrics::{ExchangeMetrics, ExchangeResult, Metrics, OpenCount};
@@ -75,18 +76,27 @@ pub struct ExchangeObserver {
     pub profile: Arc<str>,
     /// What counts them.
     pub metrics: ExchangeMetrics,
+    /// What records them, if there is an audit file.
+    pub audit: Option<Arc<AuditLog>>,
 }
 
 impl ExchangeObserver {
     /// At the address of a listener, for the clients of a profile, in front of the engine at an address.
-    pub fn new(metrics: &Arc<Metrics>, listener: &str, profile: &str, engine: &str) -> Self {
+    pub fn new(
+        metrics: &Arc<Metrics>,
+        audit: Option<Arc<AuditLog>>,
+        listener: &str,
+        profile: &str,
+        engine: &str,
+    ) -> Self {
         let metrics = ExchangeMetrics::new(metrics, listener, profile, engine);
-        Self { listener: listener.into(), profile: profile.into(), metrics }
+        Self { listener: listener.into(), profile: profile.into(), metrics, audit }
     }
 
     /// At the same listener, for the clients of another profile.
     pub fn of(&self, profile: &str) -> Self {
-        Self { listener: self.listener.clone(), profile: profile.into(), metrics: self.metrics.of(profile) }
+        let (metrics, audit) = (self.metrics.of(profile), self.audit.clone());
+        Self { listener: self.listener.clone(), profile: profile.into(), metrics, audit }
     }
 }
 
@@ -250,6 +260,7 @@ impl AccessLog {
         self.status(status);
         self.set(|entry| {
             entry.stream = Some(entry.observer.metrics.stream());
+            entry.record("stream-opened");
             let Entry { observer, client, id, operation, decision, status, .. } = entry;
             let (listener, profile, client, request_id) =
                 (&*observer.listener, &*observer.profile, &*client.name, id.as_str());
@@ -319,6 +330,7 @@ impl Drop for AccessLog {
             }
             entry.count();
             entry.write_line();
+            entry.record("exchange");
         }
     }
 }
@@ -417,6 +429,43 @@ impl Entry {
             tracing::Level::DEBUG => line!(debug),
             _ => line!(info),
         }
+    }
+
+    /// Adds a record to the audit file, if there is one.
+    fn record(&self, event: &'static str) {
+        let Some(audit) = &self.observer.audit else { return };
+        let Report { by_class, unknown, by_rule } = self.hidden;
+        let denied = self.denied.as_ref();
+        let [elapsed_us, own_us, engine_us] = [self.started.elapsed(), self.own, self.engine].map(micros);
+        let (end, error) = match &self.end {
+            ExchangeEnd::Complete => ("complete", self.error.as_deref()),
+            ExchangeEnd::Aborted => ("aborted", self.error.as_deref()),
+            ExchangeEnd::Broken(_, error) => ("broken", Some(error.as_str())),
+        };
+        audit.push(&AuditRecord {
+            event,
+            request_id: self.id.as_str(),
+            client: &self.client.identity,
+            listener: &self.observer.listener,
+            profile: &self.observer.profile,
+            method: self.method,
+            operation: self.operation,
+            api: self.api.map(|version| version.to_string()),
+            decision: self.decision,
+            reason: self.reason,
+            denied: denied.map(|denied| denied.why.as_str()),
+            opened_by: denied.map(|denied| denied.opened_by.as_str()),
+            path: denied.map(|denied| denied.path.as_str()),
+            status: self.status,
+            received_bytes: self.received_bytes(),
+            sent_bytes: self.bytes,
+            hidden: HiddenCounts { by_class, unknown, by_rule },
+            elapsed_us,
+            own_us,
+            engine_us,
+            end: (event == "exchange").then_some(end),
+            error,
+        });
     }
 
     /// How many bytes the client has sent after the head.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,6 +22,7 @@ use super::request_reader::ClientTimeouts;
 use super::slots::{SlotLimits, Slots};
 use super::status_listener;
 use super::worker::{Dispatcher, ListenerEntry, WorkerCommand};
+use crate::audit::AuditLog;
 use crate::config::{Config, DocumentMemory, Limits, Listener, Timeouts};
 use crate::metrics::Metrics;
 use crate::proxy::{ExchangeObserver, MemoryBudget, Proxy};
@@ -41,6 +43,13 @@ pub enum ReloadError {
     Owner(Address),
     /// There are not enough open descriptors.
     Descriptors(TooFewDescriptors),
+    /// The audit file could not be opened.
+    Audit {
+        /// Its path.
+        path: PathBuf,
+        /// The error of the system.
+        error: io::Error,
+    },
     /// The user would change.
     User,
 }
@@ -53,6 +62,7 @@ impl fmt::Display for ReloadError {
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::Owner(address) => write!(f, "the mode or owner of {address} changes, which takes a restart"),
             Self::Descriptors(error) => write!(f, "{error}"),
+            Self::Audit { path, error } => write!(f, "cannot open the audit file {}: {error}", path.display()),
             Self::User => f.write_str("the user changes, which takes a restart"),
         }
     }
@@ -140,6 +150,7 @@ impl MemorySettings {
 /// What every proxy of a configuration has in common.
 struct Common<'c> {
     config: &'c Config,
+    audit: Option<Arc<AuditLog>>,
     memory: Arc<MemoryBudget>,
     engines: Vec<LiveEngine>,
     settings: Arc<ConnectionSettings>,
@@ -155,7 +166,7 @@ impl LiveConfig {
         capacity: ServerCapacity,
         (slots, dispatcher): (Arc<Slots>, Arc<Dispatcher>),
         commands: Vec<mpsc::UnboundedSender<WorkerCommand>>,
-        config: &Config,
+        (config, audit): (&Config, Option<Arc<AuditLog>>),
         bound: Vec<BoundListener>,
     ) -> Result<Self, ServerError> {
         let memory = MemorySettings::of(config);
@@ -171,7 +182,7 @@ impl LiveConfig {
             listeners: Vec::new(),
             next: 0,
         };
-        let common = live.common(config);
+        let common = live.common(config, audit);
         for (listener, bound) in config.listeners.iter().zip(bound) {
             let opened = live.opened(listener, bound, &common).map_err(ServerError::Worker)?;
             live.listeners.push(opened);
@@ -191,10 +202,10 @@ impl LiveConfig {
     ///
     /// # Errors
     /// [`ReloadError`]; nothing has changed.
-    pub(super) fn replace(&mut self, config: &Config) -> Result<(), ReloadError> {
+    pub(super) fn replace(&mut self, config: &Config, audit: Option<Arc<AuditLog>>) -> Result<(), ReloadError> {
         let plan = self.capacity.plan(config);
         let slots = plan.slots(config.limits.connections).map_err(ReloadError::Descriptors)?;
-        let common = self.common(config);
+        let common = self.common(config, audit);
         let mut opened = Vec::new();
         for listener in &config.listeners {
             match self.open(&listener.address) {
@@ -263,7 +274,7 @@ impl LiveConfig {
     }
 
     /// What the proxies of a configuration have in common. Engines and memory that do not change are those of before.
-    fn common<'c>(&self, config: &'c Config) -> Common<'c> {
+    fn common<'c>(&self, config: &'c Config, audit: Option<Arc<AuditLog>>) -> Common<'c> {
         let settings = MemorySettings::of(config);
         let memory = if settings == self.memory.0 { self.memory.1.clone() } else { settings.budget() };
         let timeouts = &config.timeouts;
@@ -284,7 +295,7 @@ impl LiveConfig {
             let workers = (0..self.capacity.workers).map(|_| Upstream::new(engine.clone(), idle)).collect();
             LiveEngine { engine, workers }
         };
-        Common { config, memory, engines: addresses.into_iter().map(engine).collect(), settings }
+        Common { config, audit, memory, engines: addresses.into_iter().map(engine).collect(), settings }
     }
 
     /// A listener that has been opened.
@@ -314,7 +325,7 @@ impl LiveConfig {
         used: &Arc<ListenerUse>,
         common: &Common<'_>,
     ) -> Vec<Arc<ListenerProxies>> {
-        let Common { config, memory, engines, settings } = common;
+        let Common { config, memory, engines, settings, .. } = common;
         let wanted = config.engine_of(listener);
         let upstreams = engines.iter().find(|known| known.engine.address() == wanted).map(|known| &known.workers);
         let proxies = upstreams.into_iter().flatten().map(|upstream| {
@@ -325,7 +336,7 @@ impl LiveConfig {
                 hosts: listener.hosts.as_slice().into(),
                 element_limit: config.limits.element.bytes(),
                 memory: memory.clone(),
-                observer: Arc::new(self.observer(address, listener, wanted)),
+                observer: Arc::new(self.observer(common, address, listener)),
                 refused: None,
                 absent_tick: config.timeouts.absent_tick,
             };
@@ -336,8 +347,9 @@ impl LiveConfig {
     }
 
     /// What sees the exchanges at a listener.
-    fn observer(&self, address: &Address, listener: &Listener, engine: &Address) -> ExchangeObserver {
-        ExchangeObserver::new(&self.metrics, &address.to_string(), listener.policy.name(), &engine.to_string())
+    fn observer(&self, common: &Common<'_>, address: &Address, listener: &Listener) -> ExchangeObserver {
+        let (profile, engine) = (listener.policy.name(), common.config.engine_of(listener).to_string());
+        ExchangeObserver::new(&self.metrics, common.audit.clone(), &address.to_string(), profile, &engine)
     }
 
     /// The memory of documents.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::log;
 use super::worker::WorkerCommand;
+use crate::audit::AuditLog;
 use crate::metrics::{CurrentState, Metrics};
 use crate::proxy::MemoryBudget;
 use crate::upstream::{Engine, Upstream, UpstreamError};
@@ -39,6 +40,21 @@ struct StatusState {
     loaded: String,
     /// When the last reload failed, and how many errors there were, if it has.
     failed: Option<(String, usize)>,
+    audit: AuditStatus,
+}
+
+/// The audit file in use, and what was counted for those before it.
+#[derive(Debug, Default)]
+struct AuditStatus {
+    file: Option<Arc<AuditLog>>,
+    before: (u64, u64),
+}
+
+impl AuditStatus {
+    fn counts(&self) -> (u64, u64) {
+        let (written, lost) = self.file.as_ref().map(|file| file.counts()).unwrap_or_default();
+        (self.before.0 + written, self.before.1 + lost)
+    }
 }
 
 /// An engine, and what it answered last.
@@ -131,7 +147,8 @@ impl ServerStatus {
         engines: impl Iterator<Item = Arc<Engine>>,
     ) -> Self {
         let engines = engines.map(|engine| Arc::new(EngineStatus::of(&engine))).collect();
-        let state = StatusState { memory, engines, loaded: log::time_text(), failed: None };
+        let state =
+            StatusState { memory, engines, loaded: log::time_text(), failed: None, audit: AuditStatus::default() };
         Self { metrics, workers, state: Mutex::new(state) }
     }
 
@@ -153,6 +170,18 @@ impl ServerStatus {
         (state.loaded, state.failed) = (log::time_text(), None);
         drop(state);
         self.metrics.count_reload(true);
+    }
+
+    /// This audit file is in use from now on, if any. Returns the one before.
+    pub(super) fn use_audit(&self, file: Option<Arc<AuditLog>>) -> Option<Arc<AuditLog>> {
+        let mut state = self.state();
+        let before = state.audit.counts();
+        std::mem::replace(&mut state.audit, AuditStatus { file, before }).file
+    }
+
+    /// The audit file in use.
+    pub(super) fn audit(&self) -> Option<Arc<AuditLog>> {
+        self.state().audit.file.clone()
     }
 
     /// A reload has failed with so many errors: the configuration of before is still in force.
@@ -206,8 +235,12 @@ impl ServerStatus {
             let version = engine.version().map(|version| version.to_string());
             (engine.address().to_string(), health == EngineHealth::Up, version)
         });
-        let memory = self.state().memory.usage();
-        let state = CurrentState { memory, engines: engines.collect(), dropped_lines: log::dropped_lines() };
+        let engines = engines.collect();
+        let (memory, audit) = {
+            let state = self.state();
+            (state.memory.usage(), state.audit.counts())
+        };
+        let state = CurrentState { memory, engines, dropped_lines: log::dropped_lines(), audit };
         self.metrics.text(&state).map_err(|error| error.to_string())
     }
 

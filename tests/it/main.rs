@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod answers;
+mod audit;
 mod blanks;
 mod callers;
 mod canaries;
@@ -97,6 +98,7 @@ fn main() -> ExitCode {
             callers::TESTS,
             clients::TESTS,
             answers::TESTS,
+            audit::TESTS,
             cut::TESTS,
             departures::TESTS,
             hostile::TESTS,

@@ -1,0 +1,493 @@
+//! The audit file: a line of JSON for each exchange, and for the start of each stream.
+//!
+//! Its records have a version and always the same members, which `docs/operating.md` lists. A thread of its own writes them, so that
+//! no exchange waits for a disk. If they cannot be written, exchanges go on: what is lost is counted, and the log says so once.
+//!
+//! The file is opened again when it is asked for, and when another file is at its path, or none: a file that has been moved away is
+//! not written any more.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+use crate::clients::ClientIdentity;
+use crate::schema::Class;
+
+/// The version of the records. A member more does not change it; another meaning does.
+const VERSION: u8 = 1;
+/// The permissions of a file that is made.
+const MODE: u32 = 0o600;
+/// How many bytes of records may wait.
+const WAITING_LIMIT: usize = 4 << 20;
+/// How long records gather before they are written, so that the thread is not woken for each of them.
+const GATHER_TIME: Duration = Duration::from_millis(1);
+/// How large a buffer is kept after a burst, in bytes.
+const KEPT_CAPACITY: usize = 64 * 1024;
+
+/// One record.
+#[derive(Debug, serde::Serialize)]
+pub struct AuditRecord<'r> {
+    /// `exchange`, or `stream-opened`.
+    pub event: &'static str,
+    /// The id of the exchange.
+    pub request_id: &'r str,
+    /// Who sent the request.
+    pub client: &'r ClientIdentity,
+    /// The address of the listener.
+    pub listener: &'r str,
+    /// The name of the profile.
+    pub profile: &'r str,
+    /// The method of the request.
+    pub method: &'static str,
+    /// The id of the operation.
+    pub operation: &'static str,
+    /// The API version that the client asked for.
+    pub api: Option<String>,
+    /// `deny`, `relay` or `filter`.
+    pub decision: &'static str,
+    /// Why, in one word.
+    pub reason: Option<&'static str>,
+    /// Why the request is denied, in words.
+    pub denied: Option<&'r str>,
+    /// What opens it.
+    pub opened_by: Option<&'r str>,
+    /// The path of a request that is denied.
+    pub path: Option<&'r str>,
+    /// The status of the answer.
+    pub status: u16,
+    /// Bytes of the client.
+    pub received_bytes: u64,
+    /// Bytes for the client.
+    pub sent_bytes: u64,
+    /// What was hidden.
+    pub hidden: HiddenCounts,
+    /// Microseconds from the head of the request until now.
+    pub elapsed_us: u64,
+    /// How many of them were work.
+    pub own_us: u64,
+    /// How many of them were spent waiting for the engine.
+    pub engine_us: u64,
+    /// `complete`, `aborted` by the client, or `broken`; none for a stream that has begun.
+    pub end: Option<&'static str>,
+    /// Why the answer was withheld or broken off.
+    pub error: Option<&'r str>,
+}
+
+/// A record with its version and its time.
+#[derive(serde::Serialize)]
+struct VersionedRecord<'r> {
+    version: u8,
+    time: &'r str,
+    #[serde(flatten)]
+    record: &'r AuditRecord<'r>,
+}
+
+/// How many values were hidden, by class. As JSON, only classes of which there are any.
+#[derive(Clone, Copy, Debug)]
+pub struct HiddenCounts {
+    /// In the order of [`Class::ALL`].
+    pub by_class: [u64; Class::ALL.len()],
+    /// Fields without a class.
+    pub unknown: u64,
+    /// What rules changed.
+    pub by_rule: u64,
+}
+
+impl Serialize for HiddenCounts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let classes = Class::ALL.map(Class::as_str).into_iter().zip(self.by_class);
+        let mut map = serializer.serialize_map(None)?;
+        for (name, count) in classes.chain([("unknown", self.unknown), ("rule", self.by_rule)]) {
+            if count > 0 {
+                map.serialize_entry(name, &count)?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// An audit file. When it is dropped, what waits is written, and its thread ends.
+#[derive(Debug)]
+pub struct AuditLog {
+    queue: Arc<RecordQueue>,
+}
+
+/// The records that wait to be written.
+#[derive(Debug)]
+struct RecordQueue {
+    path: PathBuf,
+    state: Mutex<RecordState>,
+    /// There is something to do.
+    pushed: Condvar,
+    /// Nothing is left to do.
+    done: Condvar,
+    written: AtomicU64,
+    lost: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct RecordState {
+    waiting: Vec<u8>,
+    /// Whether the file is to be opened again.
+    reopens: bool,
+    /// Whether there will be no more records.
+    is_closed: bool,
+    /// Whether the thread is awake: it then takes new records without being notified.
+    is_writing: bool,
+}
+
+impl AuditLog {
+    /// Opens a file, or makes it, for this user alone. Starts the thread that writes it.
+    ///
+    /// # Errors
+    /// The error of the system; also if there is anything but a file at the path.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = open(path)?;
+        let queue = Arc::new(RecordQueue {
+            path: path.to_owned(),
+            state: Mutex::default(),
+            pushed: Condvar::new(),
+            done: Condvar::new(),
+            written: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+        });
+        let of_thread = queue.clone();
+        std::thread::Builder::new().name("audit".to_owned()).spawn(move || of_thread.write_to(file))?;
+        Ok(Self { queue })
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.queue.path
+    }
+
+    /// Adds a record. Never waits: if too many wait to be written, it is lost, and counted.
+    pub fn push(&self, record: &AuditRecord<'_>) {
+        let mut time = String::with_capacity(32);
+        // Writing to a string does not fail, nor does a record of numbers and texts.
+        let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+        let mut line = Vec::with_capacity(1024);
+        let _ = serde_json::to_writer(&mut line, &VersionedRecord { version: VERSION, time: &time, record });
+        line.push(b'\n');
+        self.queue.push(&line);
+    }
+
+    /// Opens the file again, once what waits is written.
+    pub fn reopen(&self) {
+        let mut state = self.queue.lock();
+        state.reopens = true;
+        self.queue.wake(state);
+    }
+
+    /// Waits until all records are written, or until `timeout`.
+    pub fn flush(&self, timeout: Duration) {
+        let is_busy = |state: &mut RecordState| state.is_writing;
+        let _ = self.queue.done.wait_timeout_while(self.queue.lock(), timeout, is_busy);
+    }
+
+    /// How many records have been written, and how many have been lost.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.queue.written.load(Ordering::Relaxed), self.queue.lost.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for AuditLog {
+    fn drop(&mut self) {
+        let mut state = self.queue.lock();
+        state.is_closed = true;
+        self.queue.wake(state);
+    }
+}
+
+/// Opens the file at a path for appending, or makes it.
+fn open(path: &Path) -> io::Result<File> {
+    // A pipe that nobody reads must not hold up the start.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().append(true).create(true).mode(MODE).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file")) }
+}
+
+/// Device and inode of a file.
+fn identity(metadata: &std::fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+/// Whether the file at a path is this one.
+fn is_at(file: &File, path: &Path) -> bool {
+    let found = std::fs::metadata(path).map(|found| identity(&found));
+    matches!((found, file.metadata()), (Ok(found), Ok(open)) if found == identity(&open))
+}
+
+impl RecordQueue {
+    fn lock(&self) -> MutexGuard<'_, RecordState> {
+        // No code that holds the lock panics.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the thread if it sleeps.
+    fn wake(&self, mut state: MutexGuard<'_, RecordState>) {
+        if !state.is_writing {
+            state.is_writing = true;
+            drop(state);
+            self.pushed.notify_one();
+        }
+    }
+
+    fn push(&self, line: &[u8]) {
+        let mut state = self.lock();
+        if state.waiting.len() + line.len() > WAITING_LIMIT {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        state.waiting.extend_from_slice(line);
+        self.wake(state);
+    }
+
+    /// Writes records as they come, until the file is closed.
+    fn write_to(&self, file: File) {
+        let (mut file, mut outage, mut lines) = (Some(file), Outage::default(), Vec::new());
+        loop {
+            if lines.capacity() > KEPT_CAPACITY {
+                lines = Vec::new();
+            }
+            lines.clear();
+            let (reopens, is_last) = self.next(&mut lines);
+            if reopens || !file.as_ref().is_some_and(|file| is_at(file, &self.path)) {
+                match open(&self.path) {
+                    Ok(opened) => file = Some(opened),
+                    // What was open before has been moved away on purpose.
+                    Err(error) => {
+                        file = None;
+                        outage.begins(&self.path, &error);
+                    }
+                }
+            }
+            let all = count_lines(&lines);
+            let written = match file.as_mut().map(|file| write_lines(file, &lines, &mut outage.is_in_line)) {
+                Some((written, None)) => written,
+                Some((written, Some(error))) => {
+                    outage.begins(&self.path, &error);
+                    written
+                }
+                None => 0,
+            };
+            self.written.fetch_add(written, Ordering::Relaxed);
+            self.lost.fetch_add(all - written, Ordering::Relaxed);
+            if written == all && all > 0 {
+                outage.ends(&self.path, self.lost.load(Ordering::Relaxed));
+            }
+            if is_last {
+                self.done.notify_all();
+                return;
+            }
+        }
+    }
+
+    /// Waits until there is something to do and swaps the records into `lines`, which is empty; returns whether the file is to be
+    /// opened again, and whether there will be no more records.
+    fn next(&self, lines: &mut Vec<u8>) -> (bool, bool) {
+        let mut state = self.lock();
+        if state.waiting.is_empty() && !state.reopens && !state.is_closed {
+            state.is_writing = false;
+            self.done.notify_all();
+            let wait = self.pushed.wait_while(state, |state| !state.is_writing);
+            drop(wait.unwrap_or_else(PoisonError::into_inner));
+            std::thread::sleep(GATHER_TIME);
+            state = self.lock();
+        }
+        std::mem::swap(&mut state.waiting, lines);
+        (std::mem::take(&mut state.reopens), state.is_closed)
+    }
+}
+
+/// A time in which records cannot be written.
+#[derive(Debug, Default)]
+struct Outage {
+    is_on: bool,
+    /// Whether the last line is in the file in part.
+    is_in_line: bool,
+}
+
+impl Outage {
+    /// Says so in the log, if it has not been said.
+    fn begins(&mut self, path: &Path, error: &io::Error) {
+        if !std::mem::replace(&mut self.is_on, true) {
+            let file = path.display().to_string();
+            tracing::error!(file, %error, "the audit file cannot be written: requests are served, and their records lost");
+        }
+    }
+
+    /// Says in the log that it is over.
+    fn ends(&mut self, path: &Path, lost: u64) {
+        if std::mem::take(&mut self.is_on) {
+            let file = path.display().to_string();
+            tracing::warn!(
+                file,
+                lost,
+                "the audit file can be written again; so many records have been lost since the start"
+            );
+        }
+    }
+}
+
+fn count_lines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+/// Writes lines; returns how many are in the file as a whole, and the error. Behind a part of a line, a new line begins.
+fn write_lines(file: &mut impl Write, lines: &[u8], is_in_line: &mut bool) -> (u64, Option<io::Error>) {
+    if lines.is_empty() {
+        return (0, None);
+    }
+    if *is_in_line {
+        match file.write(b"\n") {
+            Ok(1..) => *is_in_line = false,
+            Ok(_) => return (0, Some(io::ErrorKind::WriteZero.into())),
+            Err(error) => return (0, Some(error)),
+        }
+    }
+    let mut written = 0;
+    while let Some(rest) = lines.get(written..).filter(|rest| !rest.is_empty()) {
+        let error = match file.write(rest) {
+            Ok(0) => io::ErrorKind::WriteZero.into(),
+            Ok(count) => {
+                written += count;
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => error,
+        };
+        let done = lines.get(..written).unwrap_or_default();
+        *is_in_line = done.last().is_some_and(|byte| *byte != b'\n');
+        return (count_lines(done), Some(error));
+    }
+    (count_lines(lines), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time_limit::within_time_limit;
+
+    /// A disk with so much room.
+    struct Disk {
+        room: usize,
+        text: Vec<u8>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.room).min(5);
+            if count == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.room -= count;
+            self.text.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_costs_records_and_no_line_that_comes_later() {
+        let (mut disk, mut is_in_line) = (Disk { room: 14, text: Vec::new() }, false);
+        let mut write = |disk: &mut Disk, lines: &str| {
+            let (written, error) = write_lines(disk, lines.as_bytes(), &mut is_in_line);
+            (written, error.map(|error| error.kind()))
+        };
+        assert_eq!(write(&mut disk, "{\"a\":1}\n"), (1, None));
+        assert_eq!(write(&mut disk, "{\"b\":1}\n{\"c\":1}\n"), (0, Some(io::ErrorKind::StorageFull)));
+        assert_eq!(write(&mut disk, "{\"d\":1}\n"), (0, Some(io::ErrorKind::StorageFull)));
+        disk.room = 100;
+        assert_eq!(write(&mut disk, "{\"e\":1}\n{\"f\":1}\n"), (2, None));
+        assert_eq!(String::from_utf8(disk.text).unwrap(), "{\"a\":1}\n{\"b\":1\n{\"e\":1}\n{\"f\":1}\n");
+    }
+
+    /// A folder that is removed when dropped.
+    struct AuditFolder(PathBuf);
+
+    impl AuditFolder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("dockveil-audit-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for AuditFolder {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn more_than_may_wait_is_lost_and_counted() {
+        within_time_limit(|| {
+            let folder = AuditFolder::new("lost");
+            let path = folder.0.join("audit.jsonl");
+            let audit = AuditLog::open(&path).unwrap();
+            let page = [&[b'x'; 65_535][..], b"\n"].concat();
+            // The thread may take some of them meanwhile, and none is both.
+            for _ in 0..1000 {
+                audit.queue.push(&page);
+            }
+            audit.flush(LONG);
+            let (written, lost) = audit.counts();
+            assert_eq!(written + lost, 1000);
+            assert_eq!(std::fs::metadata(&path).unwrap().len(), written * 65_536);
+        });
+    }
+
+    #[test]
+    fn a_file_that_is_moved_or_asked_for_is_opened_again() {
+        within_time_limit(|| {
+            let folder = AuditFolder::new("moved");
+            let (path, moved) = (folder.0.join("audit.jsonl"), folder.0.join("audit.jsonl.1"));
+            let audit = AuditLog::open(&path).unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, MODE);
+            let push = |text: &str| {
+                audit.queue.push(text.as_bytes());
+                audit.flush(LONG);
+            };
+            push("a\n");
+            std::fs::rename(&path, &moved).unwrap();
+            push("b\n");
+            let text = |path: &Path| std::fs::read_to_string(path).unwrap();
+            assert_eq!((text(&moved).as_str(), text(&path).as_str()), ("a\n", "b\n"));
+            std::fs::rename(&path, &moved).unwrap();
+            audit.reopen();
+            audit.flush(LONG);
+            assert_eq!((text(&moved).as_str(), text(&path).as_str()), ("b\n", ""));
+            // Where no file can be, records are lost until there can.
+            std::fs::remove_file(&path).unwrap();
+            std::fs::create_dir(&path).unwrap();
+            push("c\n");
+            push("d\n");
+            assert_eq!(audit.counts(), (2, 2));
+            std::fs::remove_dir(&path).unwrap();
+            push("e\n");
+            assert_eq!((audit.counts(), text(&path).as_str()), ((3, 2), "e\n"));
+        });
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let folder = AuditFolder::new("refused");
+        assert!(AuditLog::open(&folder.0).is_err());
+        assert!(AuditLog::open(Path::new("/dev/null")).is_err());
+        assert!(AuditLog::open(&folder.0.join("no/such/folder")).is_err());
+    }
+}
