@@ -23,6 +23,8 @@ Examples:
 
 Environment:
   DOCKER_HOST      the engine, if neither --upstream nor the file names one
+  DOCKER_TLS_VERIFY, DOCKER_TLS, DOCKER_CERT_PATH
+                   TLS with the engine, as for the docker command
   DOCKVEIL_UPSTREAM, DOCKVEIL_LISTEN, DOCKVEIL_PROFILE, DOCKVEIL_HOSTS,
   DOCKVEIL_FILTERS, DOCKVEIL_API, DOCKVEIL_METRICS
                    as the arguments, which win over them; they win over the
@@ -204,7 +206,7 @@ pub struct ServeArgs {
     /// The files to read.
     #[command(flatten)]
     pub files: ConfigFiles,
-    /// Docker engine: unix:///path/to/docker.sock or tcp://host:port
+    /// Docker engine: unix:///path/to/docker.sock, tcp://host:port or ssh://user@host
     #[arg(long, value_name = "URL")]
     pub upstream: Option<String>,
     /// Listen here: unix:///path or tcp://host:port; repeatable; replaces the listeners of the file

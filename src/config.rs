@@ -14,6 +14,7 @@ mod raw;
 mod settings;
 mod source;
 mod tls;
+mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use crate::api::ApiRange;
 use crate::cli::{ConfigFiles, Environment, ServeArgs};
+use crate::endpoint::{EngineAddress, EngineEndpoint};
 use crate::filter;
 use crate::policy::Policy;
 use crate::socket::{Address, Keepalive, SocketOwner};
@@ -43,6 +45,7 @@ pub(crate) use self::raw::unreadable;
 use self::settings::Settings;
 use self::source::ConfigSource;
 pub(crate) use self::source::STANDARD_INPUT_NAME;
+use self::upstream::RawUpstream;
 
 /// The engine, if nothing names one.
 const DEFAULT_UPSTREAM: &str = "unix:///var/run/docker.sock";
@@ -55,8 +58,8 @@ pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Everything that is needed to serve.
 #[derive(Debug)]
 pub struct Config {
-    /// The address of the engine.
-    pub upstream: Address,
+    /// The engine.
+    pub upstream: EngineEndpoint,
     /// Where clients connect; at least one.
     pub listeners: Vec<Listener>,
     /// Limits of size, depth and number.
@@ -95,8 +98,10 @@ pub struct Listener {
     pub owner: SocketOwner,
     /// How it proves itself and what it trusts, if clients come over TLS.
     pub tls: Option<ServerTls>,
-    /// The address of its engine; that of the configuration if `None`.
-    pub upstream: Option<Address>,
+    /// Whether nobody is warned that anyone who reaches it can use it.
+    pub insecure: bool,
+    /// Its engine; that of the configuration if `None`.
+    pub upstream: Option<EngineEndpoint>,
     /// What its clients may request and see. If it lists clients, those that it does not list: nothing.
     pub policy: Arc<Policy>,
     /// The clients that it serves, each with a policy of its own; the first line that names a client decides. `None` if it
@@ -120,6 +125,7 @@ impl Listener {
             mode: None,
             owner: SocketOwner::default(),
             tls: None,
+            insecure: false,
             upstream: None,
             policy,
             clients: None,
@@ -128,6 +134,15 @@ impl Listener {
             connections: None,
             limits: ListenerLimits::default(),
         }
+    }
+
+    /// Whether anyone who reaches it from another machine can use it.
+    pub fn is_open(&self) -> bool {
+        let is_remote = match &self.address {
+            Address::Tcp { host, .. } => !is_loopback(host),
+            Address::Unix(_) => false,
+        };
+        is_remote && self.clients.is_none() && !self.tls.as_ref().is_some_and(ServerTls::authenticates)
     }
 
     /// Its policies: of everybody, or of each line of clients.
@@ -144,7 +159,7 @@ pub struct ConfiguredListener {
     pub address: Address,
     /// Where it is configured.
     pub location: Location,
-    /// Whether clients come over TLS.
+    /// Whether clients come over TLS and are asked for a certificate.
     pub has_tls: bool,
     /// The name of the profile of everybody, which may not exist. If it lists clients, each has its own instead.
     pub profile: String,
@@ -178,7 +193,7 @@ pub fn configured_listeners(
         hosts: accepted_hosts(&listener.address, listener.hosts, &settings.hosts),
         address: listener.address,
         location: listener.location,
-        has_tls: listener.tls.is_some(),
+        has_tls: listener.tls.is_some_and(|tls| tls.tls.asks_for_certificates()),
         profile: listener.profile.map_or_else(|| default_profile(&settings).0, |(name, _)| name),
         clients: listener.clients.map(|clients| clients.into_iter().map(ConfiguredClient::from).collect()),
     });
@@ -278,16 +293,16 @@ impl Default for Timeouts {
 }
 
 impl Config {
-    /// The address of the engine of a listener.
-    pub fn engine_of<'c>(&'c self, listener: &'c Listener) -> &'c Address {
+    /// The engine of a listener.
+    pub fn engine_of<'c>(&'c self, listener: &'c Listener) -> &'c EngineEndpoint {
         listener.upstream.as_ref().unwrap_or(&self.upstream)
     }
 
-    /// The addresses of the engines of all listeners, each once.
-    pub fn engines(&self) -> Vec<&Address> {
-        let mut engines = Vec::new();
+    /// The engines of all listeners, each once.
+    pub fn engines(&self) -> Vec<&EngineEndpoint> {
+        let mut engines: Vec<&EngineEndpoint> = Vec::new();
         for engine in self.listeners.iter().map(|listener| self.engine_of(listener)) {
-            if !engines.contains(&engine) {
+            if !engines.iter().any(|known| known.has_same_names(engine)) {
                 engines.push(engine);
             }
         }
@@ -303,11 +318,13 @@ impl Config {
         let settings = Settings::of(arguments, environment);
         let mut source = ConfigSource::find(&arguments.files, &settings, environment, &mut diagnostics);
         source.notes.extend(source::check_variables(environment, &mut diagnostics));
-        let upstream = diagnostics.ok(upstream(&settings, environment, &source));
+        let engine = diagnostics.ok(engine(&settings, environment, &source));
+        let upstream = engine
+            .and_then(|engine| upstream::with_variables(engine, environment, &mut source.notes, &mut diagnostics));
         let raw = raw_listeners(&settings, environment, &source, &mut diagnostics);
         check_addresses(upstream.as_ref(), &raw, &mut diagnostics);
         check_connections(&source.raw, &raw, &mut diagnostics);
-        let files = file_set(&source, &raw, &settings);
+        let files = file_set(&source, upstream.as_ref(), &raw, &settings);
         let observability = source.raw.observability.clone().with(&settings, environment, &raw, &mut diagnostics);
         let limits = source.raw.limits;
         let (listeners, wrong) = Filters::during(&source.filter_sources(&settings), |filters| {
@@ -337,9 +354,17 @@ impl Config {
 }
 
 /// The files that the configuration is read from.
-fn file_set(source: &ConfigSource, listeners: &[RawListener], settings: &Settings) -> ConfigFileSet {
+fn file_set(
+    source: &ConfigSource,
+    upstream: Option<&EngineEndpoint>,
+    listeners: &[RawListener],
+    settings: &Settings,
+) -> ConfigFileSet {
     let of_tls = listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.files);
-    let files = source.file.iter().chain(of_tls).cloned().collect();
+    let own = listeners.iter().filter_map(|listener| listener.upstream.as_ref()).map(|upstream| &upstream.endpoint);
+    let of_engines =
+        upstream.into_iter().chain(own).filter_map(|engine| engine.tls.as_ref()).flat_map(|tls| &tls.files);
+    let files = source.file.iter().chain(of_tls).chain(of_engines).cloned().collect();
     let folders = source.raw.filters.iter().chain(&settings.filters).cloned().collect();
     ConfigFileSet::new(files, folders, !source.raw.unwatched)
 }
@@ -350,15 +375,19 @@ fn api_versions(of_file: ConfiguredApi, settings: &Settings, diagnostics: &mut D
     raw::api_of_texts(of_file, &texts, diagnostics)
 }
 
-/// The address of the engine: of the settings, else of the file, else of `DOCKER_HOST`, else the default.
-fn upstream(settings: &Settings, environment: &Environment, source: &ConfigSource) -> Result<Address, Diagnostics> {
+/// The engine: of the settings, else of the file, else of `DOCKER_HOST`, else the default.
+fn engine(
+    settings: &Settings,
+    environment: &Environment,
+    source: &ConfigSource,
+) -> Result<EngineEndpoint, Diagnostics> {
     let address = match (&settings.upstream, &source.raw.upstream, &environment.docker_host) {
-        (Some((text, location)), ..) => raw::address(text, location),
-        (None, Some(address), _) => Ok(address.clone()),
-        (None, None, Some(text)) => raw::address(&text.to_string_lossy(), &Location::file("DOCKER_HOST")),
-        (None, None, None) => raw::address(DEFAULT_UPSTREAM, &Location::file("the default engine")),
+        (Some((text, location)), ..) => raw::engine_address(text, location),
+        (None, Some(upstream), _) => return Ok(upstream.endpoint.clone()),
+        (None, None, Some(text)) => raw::engine_address(&text.to_string_lossy(), &Location::file("DOCKER_HOST")),
+        (None, None, None) => raw::engine_address(DEFAULT_UPSTREAM, &Location::file("the default engine")),
     };
-    Ok(address?)
+    Ok(EngineEndpoint { address: address?, tls: None })
 }
 
 /// The listeners of the settings, else of the file or the variables of another proxy. There are default listeners if none of them
@@ -373,7 +402,8 @@ fn raw_listeners(
         let listener = |(text, location): &(String, Location)| {
             let profile = source.compat.as_ref().map(|compat| (compat.profile_name(), location.clone()));
             let address = diagnostics.ok(raw::address(text, location))?;
-            Some(RawListener { profile, ..RawListener::at(address, location.clone()) })
+            let insecure = source.compat.is_some();
+            Some(RawListener { profile, insecure, ..RawListener::at(address, location.clone()) })
         };
         return settings.listen.iter().filter_map(listener).collect();
     }
@@ -463,7 +493,8 @@ fn compile(
             mode: listener.mode,
             owner: listener.owner,
             tls: listener.tls.map(|tls| tls.tls),
-            upstream: listener.upstream.map(|(address, _)| address),
+            insecure: listener.insecure,
+            upstream: listener.upstream.map(|upstream| upstream.endpoint),
             clients: clients.map(Arc::from),
             origins: listener.origins,
             hosts,
@@ -515,22 +546,31 @@ pub(crate) fn is_loopback(host: &str) -> bool {
 }
 
 /// Reports listeners with the same address, and a listener with the address of an engine.
-fn check_addresses(upstream: Option<&Address>, listeners: &[RawListener], diagnostics: &mut Diagnostics) {
+fn check_addresses(upstream: Option<&EngineEndpoint>, listeners: &[RawListener], diagnostics: &mut Diagnostics) {
     for (number, listener) in listeners.iter().enumerate() {
         // The system chooses another port each time.
         let any_port = matches!(listener.address, Address::Tcp { port: 0, .. });
         if !any_port && listeners.iter().take(number).any(|other| other.address == listener.address) {
             diagnostics.report(&listener.location, format!("a second listener on {}", listener.address));
         }
-        if upstream.is_some_and(|upstream| leads_to(upstream, &listener.address)) {
+        if upstream.is_some_and(|upstream| engine_is_at(upstream, &listener.address)) {
             diagnostics.report(&listener.location, format!("{} is the engine itself", listener.address));
         }
     }
-    for (engine, location) in listeners.iter().filter_map(|listener| listener.upstream.as_ref()) {
-        if let Some(listener) = listeners.iter().find(|listener| leads_to(engine, &listener.address)) {
+    for RawUpstream { endpoint, location } in listeners.iter().filter_map(|listener| listener.upstream.as_ref()) {
+        if let Some(listener) = listeners.iter().find(|listener| engine_is_at(endpoint, &listener.address)) {
+            let engine = &endpoint.address;
             let message = format!("{engine} is the listener at {}, expected an engine", listener.location);
             diagnostics.report(location, message);
         }
+    }
+}
+
+/// Whether a connection to an engine would reach a listener at `address`, as far as their texts tell.
+fn engine_is_at(engine: &EngineEndpoint, address: &Address) -> bool {
+    match &engine.address {
+        EngineAddress::Socket(engine) => leads_to(engine, address),
+        EngineAddress::Ssh(_) => false,
     }
 }
 
@@ -570,11 +610,15 @@ pub(crate) fn leads_to(upstream: &Address, address: &Address) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::api::ApiVersion;
 
     fn load(text: &str) -> Result<Config, Vec<String>> {
-        let name = format!("dockveil-config-{}-{}.yaml", std::process::id(), text.len());
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("dockveil-config-{}-{number}.yaml", std::process::id());
         let path = std::env::temp_dir().join(&name);
         std::fs::write(&path, text).unwrap();
         let files = ConfigFiles { config: Some(path.clone()), ..ConfigFiles::default() };
@@ -641,7 +685,7 @@ mod tests {
             wrong,
             [
                 "1:1: unknown key \"upstrem\", did you mean \"upstream\"?",
-                "2:11: found \"http://x\", expected unix:///path or tcp://host:port",
+                "2:11: found \"http://x\", expected unix:///path, tcp://host:port or ssh://user@host",
                 "4:13: found \"unix://x\", expected an absolute path after unix://",
                 "5:11: found \"999\", expected an octal mode in quotes, such as \"0660\"",
                 "7:14: unknown profile \"dashbord\", did you mean \"dashboard\"?",
@@ -975,6 +1019,114 @@ mod tests {
     }
 
     #[test]
+    fn every_error_in_an_engine_is_reported() {
+        #[track_caller]
+        fn check(upstream: &str, expected: &[&str]) {
+            let wrong = load(&format!("upstream: {upstream}\n")).unwrap_err();
+            let folder = format!("{}/", std::env::temp_dir().display());
+            let wrong: Vec<String> = wrong.iter().map(|wrong| wrong.replace(&folder, "/tmp/")).collect();
+            assert_eq!(wrong, expected, "{upstream}");
+        }
+        check(
+            "{address: \"tcp://a:1\", ca: nowhere/a, cert: nowhere/b}",
+            &[
+                "1:11: expected `key` with a file in PEM",
+                "1:38: /tmp/nowhere/a: cannot be read: No such file or directory (os error 2)",
+                "1:55: /tmp/nowhere/b: cannot be read: No such file or directory (os error 2)",
+            ],
+        );
+        check("{ca: nowhere/a}", &["1:11: expected `address` with tcp://host:port"]);
+        check("{address: \"tcp://a:1\", ca: }", &["1:11: expected `ca` with a file in PEM"]);
+        check(
+            "{address: \"unix:///a\", ca: nowhere/a}",
+            &[
+                "1:21: unix:///a is a Unix socket, which has no TLS, expected tcp://host:2376",
+                "1:38: /tmp/nowhere/a: cannot be read: No such file or directory (os error 2)",
+            ],
+        );
+        check(
+            "{address: \"ssh://a\", cert: nowhere/a, key: nowhere/b}",
+            &[
+                "1:11: expected `ca` with a file in PEM",
+                "1:21: ssh://a is reached by ssh, which needs no TLS, expected tcp://host:2376",
+                "1:38: /tmp/nowhere/a: cannot be read: No such file or directory (os error 2)",
+                "1:54: /tmp/nowhere/b: cannot be read: No such file or directory (os error 2)",
+            ],
+        );
+        check(
+            "{address: \"tcp://a..b:1\", ca: nowhere/a, keys: x}",
+            &[
+                "1:21: found \"a..b\", for which no certificate can be, expected tcp://host:2376",
+                "1:41: /tmp/nowhere/a: cannot be read: No such file or directory (os error 2)",
+                "1:52: unknown key \"keys\", did you mean \"key\"?",
+            ],
+        );
+        assert_eq!(load("upstream: {address: \"ssh://a\"}\n").unwrap().upstream.to_string(), "ssh://a");
+    }
+
+    /// Which variables of the docker command are an error, and with which engine.
+    #[test]
+    fn tls_of_the_docker_command_is_never_ignored() {
+        let load = |arguments: ServeArgs, variables: &[(&'static str, &'static str)]| {
+            let docker_host =
+                variables.iter().find(|(name, _)| *name == "DOCKER_HOST").map(|(_, value)| (*value).into());
+            let variables = variables.iter().copied().collect();
+            let environment = Environment { docker_host, variables, ..Environment::default() };
+            Config::load(&arguments, &environment)
+                .map(|config| config.upstream.to_string())
+                .map_err(|errors| errors.to_string())
+        };
+        let upstream = |address: &str| ServeArgs { upstream: Some(address.to_owned()), ..ServeArgs::default() };
+        let plain = "is a Unix socket, which has no TLS, expected tcp://host:2376";
+        for (arguments, variables, expected) in [
+            (
+                ServeArgs::default(),
+                &[("DOCKER_TLS_VERIFY", "1")][..],
+                format!("DOCKER_TLS_VERIFY: unix:///var/run/docker.sock {plain}\n"),
+            ),
+            // Any value, as for the docker command.
+            (
+                ServeArgs::default(),
+                &[("DOCKER_TLS_VERIFY", "0"), ("DOCKER_HOST", "unix:///a")],
+                format!("DOCKER_TLS_VERIFY: unix:///a {plain}\n"),
+            ),
+            (
+                ServeArgs::default(),
+                &[("DOCKER_TLS", "1")],
+                format!("DOCKER_TLS: unix:///var/run/docker.sock {plain}\n"),
+            ),
+            (upstream("unix:///b"), &[("DOCKER_TLS_VERIFY", "1")], format!("DOCKER_TLS_VERIFY: unix:///b {plain}\n")),
+            (
+                upstream("tcp://a:1"),
+                &[("DOCKER_TLS_VERIFY", "1")],
+                "DOCKER_TLS_VERIFY: expected DOCKER_CERT_PATH with a directory of ca.pem, cert.pem, key.pem\n"
+                    .to_owned(),
+            ),
+            (
+                upstream("tcp://a:1"),
+                &[("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", "/nowhere")],
+                "DOCKER_CERT_PATH: /nowhere/ca.pem: cannot be read: No such file or directory (os error 2)\n"
+                    .to_owned(),
+            ),
+        ] {
+            assert_eq!(load(arguments, variables), Err(expected), "{variables:?}");
+        }
+        // An empty variable says nothing, ssh needs no TLS, and without verification no file is needed.
+        for (arguments, variables, expected) in [
+            (upstream("tcp://a:1"), &[("DOCKER_TLS_VERIFY", "")][..], "tcp://a:1"),
+            (upstream("tcp://a:1"), &[("DOCKER_CERT_PATH", "/nowhere")], "tcp://a:1"),
+            (upstream("ssh://a"), &[("DOCKER_TLS_VERIFY", "1")], "ssh://a"),
+            (
+                upstream("tcp://a:1"),
+                &[("DOCKER_TLS", "1"), ("DOCKER_CERT_PATH", "/nowhere")],
+                "tcp://a:1 over TLS (/nowhere/ca.pem, /nowhere/cert.pem, /nowhere/key.pem)",
+            ),
+        ] {
+            assert_eq!(load(arguments, variables).as_deref(), Ok(expected), "{variables:?}");
+        }
+    }
+
+    #[test]
     fn every_error_in_tls_is_reported() {
         #[track_caller]
         fn check(listener: &str, expected: &[&str]) {
@@ -987,18 +1139,41 @@ mod tests {
         check(
             &format!("{tcp}\n    tls: {{certificate: nowhere/a, key: nowhere/b}}"),
             &[
-                "3:10: expected `client_ca` with a file in PEM",
                 "3:24: /tmp/nowhere/a: cannot be read: No such file or directory (os error 2)",
                 "3:40: /tmp/nowhere/b: cannot be read: No such file or directory (os error 2)",
             ],
         );
+        check(
+            &format!(
+                "{tcp}\n    tls: {{certificate: nowhere/a, key: nowhere/b, client_ca: , crl: , client_certificate: no}}"
+            ),
+            &[
+                "3:10: expected `client_ca` with a file in PEM",
+                "3:24: /tmp/nowhere/a: cannot be read: No such file or directory (os error 2)",
+                "3:40: /tmp/nowhere/b: cannot be read: No such file or directory (os error 2)",
+                "3:67: found nothing, expected a file in PEM",
+                "3:91: found \"no\", expected required or optional",
+            ],
+        );
+        check(
+            &format!(
+                "{tcp}\n    tls: {{certificate: nowhere/a, key: nowhere/b, crl: nowhere/c, client_certificate: optional}}"
+            ),
+            &[
+                "3:24: /tmp/nowhere/a: cannot be read: No such file or directory (os error 2)",
+                "3:40: /tmp/nowhere/b: cannot be read: No such file or directory (os error 2)",
+                "3:51: \"crl\" needs `client_ca`, the authorities of clients",
+                "3:56: /tmp/nowhere/c: cannot be read: No such file or directory (os error 2)",
+                "3:67: \"client_certificate\" needs `client_ca`, the authorities of clients",
+            ],
+        );
+        check("listen: unix:///run/a\n    insecure: true", &["3:5: \"insecure\" does not apply to a Unix socket"]);
         check(&format!("{tcp}\n    tls:"), &["3:8: found nothing, expected `certificate`, `key` and `client_ca`"]);
         check(
             "listen: unix:///run/a\n    tls: {}",
             &[
                 "3:10: \"tls\" does not apply to a Unix socket",
                 "3:10: expected `certificate` with a file in PEM",
-                "3:10: expected `client_ca` with a file in PEM",
                 "3:10: expected `key` with a file in PEM",
             ],
         );
@@ -1007,10 +1182,10 @@ mod tests {
                 "{tcp}\n    clients:\n      - {{certificate: {{cn: a}}, profile: dashboard}}\n      - {{certificate: {{}}, profile: dashboard}}\n      - {{certificate: {{cn: \"*\", dns: , spiffe: web, key: \"md5:1\", cnn: a}}, profile: dashboard}}"
             ),
             &[
-                "4:10: \"certificate\" needs `tls` of the listener, with the authority of its clients",
-                "5:10: \"certificate\" needs `tls` of the listener, with the authority of its clients",
+                "4:10: \"certificate\" needs `client_ca` in `tls` of the listener, with the authority of its clients",
+                "5:10: \"certificate\" needs `client_ca` in `tls` of the listener, with the authority of its clients",
                 "5:23: names no certificate, expected one of cn, dns, uri, spiffe, key",
-                "6:10: \"certificate\" needs `tls` of the listener, with the authority of its clients",
+                "6:10: \"certificate\" needs `client_ca` in `tls` of the listener, with the authority of its clients",
                 "6:28: found \"*\", expected the whole name, without a pattern",
                 "6:36: found nothing, expected the whole name",
                 "6:48: found \"web\", expected a SPIFFE id such as spiffe://example.org/web",
@@ -1042,14 +1217,14 @@ mod tests {
         let each: Vec<String> = config.engines().iter().map(ToString::to_string).collect();
         assert_eq!(each, ["unix:///run/e.sock", "tcp://other:2376"]);
         let wrong = load(
-            "listeners:\n  - listen: unix:///run/a\n    upstream: unix:///run/b\n  - {listen: \"unix:///run/b\", upstream: ssh://x}\n",
+            "listeners:\n  - listen: unix:///run/a\n    upstream: unix:///run/b\n  - {listen: \"unix:///run/b\", upstream: \"http://x\"}\n",
         )
         .unwrap_err();
         assert_eq!(
             wrong,
             [
                 "3:15: unix:///run/b is the listener at 4:5, expected an engine",
-                "4:41: found \"ssh://x\", expected unix:///path or tcp://host:port",
+                "4:41: found \"http://x\", expected unix:///path, tcp://host:port or ssh://user@host",
             ]
         );
     }

@@ -42,9 +42,9 @@
 //! |---|---|---|---|
 //! | `main` | turns arguments into a command, and its result into an exit code | everything else | cli, command, config, server |
 //! | [`cli`] | arguments and environment variables, as typed | files, sockets | socket |
-//! | [`command`] | the commands that do not serve: `check`, `explain`, `filter`, `profiles`, `catalogue`, `healthcheck`, `migrate`, `completions`, `man`, `schema`, `demo` | how a body is filtered | api, cli, clients, config, filter, policy, profile, route, schema, server, socket, tls, yaml |
-//! | [`config`] | arguments, environment and files → one checked, immutable `Config`; `compat` for the variables of other socket proxies | the network | api, cli, clients, filter, policy, profile, schema, socket, tls, visibility, yaml |
-//! | [`server`] | listeners, workers, the request reader, limits, reload, graceful stop, the log, metrics and health | JSON | api, audit, cli, clients, config, metrics, proxy, route, socket, stream, tls, upstream |
+//! | [`command`] | the commands that do not serve: `check`, `explain`, `filter`, `profiles`, `catalogue`, `healthcheck`, `migrate`, `completions`, `man`, `schema`, `demo` | how a body is filtered | api, cli, clients, config, endpoint, filter, policy, profile, route, schema, server, socket, tls, yaml |
+//! | [`config`] | arguments, environment and files → one checked, immutable `Config`; `compat` for the variables of other socket proxies | the network | api, cli, clients, endpoint, filter, policy, profile, schema, socket, tls, visibility, yaml |
+//! | [`server`] | listeners, workers, the request reader, limits, reload, graceful stop, the log, metrics and health | JSON | api, audit, cli, clients, config, endpoint, metrics, proxy, route, socket, stream, tls, upstream |
 //! | [`proxy`] | one exchange, where HTTP meets JSON: `exchange`, `body`, streams (`stream_request`, `relay`, `records`, `tunnel`), headers, errors, the access log | listeners, files | api, audit, clients, filter, members, metrics, policy, route, schema, socket, stream, upstream, visibility |
 //! | [`policy`] | route → decision; `guard` denies query parameters that read hidden fields | bodies, sockets | api, filter, profile, route, schema, visibility, yaml |
 //! | [`profile`] | profile files → profiles, merged and checked | the network | api, filter, schema, visibility, yaml |
@@ -55,11 +55,12 @@
 //! | [`filter`] | rules and classes, compiled to a plan (`plan`) and applied to one JSON document in a single pass (`apply`) | Docker, HTTP, async, files | schema, yaml |
 //! | [`stream`] | chunks in, frames out: message bodies, elements of arrays, records, requests and their targets, responses | sockets, schemas | |
 //! | [`members`] | the members of a JSON object and the elements of an array, one after another | what they mean | |
-//! | [`upstream`] | connections to the engine, over a Unix socket or TCP | policy, JSON | api, socket, stream |
+//! | [`upstream`] | connections to the engine, over a Unix socket, TCP, TLS or `ssh` | policy, JSON | api, endpoint, socket, stream, tls |
+//! | [`endpoint`] | how an engine is reached: its address, and TLS | what goes over it | socket, tls |
 //! | [`audit`] | the file with a record of each exchange | HTTP, sockets | clients, schema |
 //! | [`metrics`] | what is counted, in the text format of Prometheus | HTTP, sockets | schema |
 //! | [`clients`] | what is known of a client, and which clients a line of `clients` names | policy, HTTP | socket, tls, visibility, yaml |
-//! | [`tls`] | TLS of listeners: their certificates, and what those of clients say; a client of the health check | sockets, HTTP | |
+//! | [`tls`] | TLS of listeners: their certificates, and what those of clients say; TLS of engines; a client of the health check | sockets, HTTP | |
 //! | [`socket`] | a connected socket, and the address of one | what it carries | |
 //! | [`yaml`] | a YAML file as a tree in which every node knows its location; diagnostics | what the file means | |
 //! | `time_limit` | a limit for unit tests that wait; only in tests | everything else | |
@@ -91,6 +92,8 @@ pub mod stream;
 pub mod members;
 
 pub mod upstream;
+
+pub mod endpoint;
 
 pub mod audit;
 

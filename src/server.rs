@@ -43,6 +43,7 @@ use self::status_listener::StatusListener;
 use self::worker::{Dispatcher, Worker};
 use crate::audit::AuditLog;
 use crate::config::{Config, ConfigFileSet, RunAs};
+use crate::endpoint::EngineEndpoint;
 use crate::metrics::Metrics;
 use crate::socket::Address;
 
@@ -221,7 +222,7 @@ fn drop_privileges(config: &Config) -> Result<(), ServerError> {
         privileges::drop_privileges(user, &engines).map_err(ServerError::Privileges)?;
         tracing::info!("runs as {}", privileges::description());
     }
-    let check = |engine: &&Address| privileges::check_engine_socket(engine, config.startup.run_as);
+    let check = |engine: &&EngineEndpoint| privileges::check_engine_socket(engine, config.startup.run_as);
     engines.iter().try_for_each(check).map_err(ServerError::Privileges)
 }
 

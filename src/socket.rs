@@ -1,5 +1,7 @@
 //! One connected socket, Unix or TCP, and the address of one.
 
+mod carrier;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
@@ -16,6 +18,8 @@ use rustix::net::sockopt;
 use rustix::net::{AddressFamily, RecvFlags, SocketAddrUnix, SocketType};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
+
+pub use self::carrier::{Breakage, BrokenConnection, Carrier};
 
 /// The most that one read takes, in bytes.
 const SCRATCH_SIZE: usize = 256 * 1024;
@@ -285,8 +289,8 @@ pub enum Socket {
     Unix(UnixStream),
     /// Over TCP, Nagle's algorithm off.
     Tcp(TcpStream),
-    /// Over TLS: what it carries, through a Unix socket within this process.
-    Decrypted(UnixStream),
+    /// Over what is no socket, such as TLS or the pipes of a process: through a Unix socket within this process.
+    Carried(UnixStream, Breakage),
 }
 
 impl Socket {
@@ -339,7 +343,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => socket.peer_addr().map_or(Peer::Gone, Peer::Address),
             // The other end is this process.
-            Self::Decrypted(_) => Peer::Gone,
+            Self::Carried(..) => Peer::Gone,
             Self::Unix(socket) => socket.peer_cred().map_or(Peer::Gone, |peer| {
                 let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
                 Peer::Process { uid: peer.uid(), gid: peer.gid(), pid }
@@ -352,7 +356,7 @@ impl Socket {
     pub fn peer_groups(&self) -> Vec<u32> {
         match self {
             Self::Unix(socket) => groups_of_peer(socket).unwrap_or_default(),
-            Self::Tcp(_) | Self::Decrypted(_) => Vec::new(),
+            Self::Tcp(_) | Self::Carried(..) => Vec::new(),
         }
     }
 
@@ -364,7 +368,7 @@ impl Socket {
                 Ok(process) => number_of(&process).is_none(),
                 Err(error) => error != Errno::ENOPROTOOPT,
             },
-            Self::Tcp(_) | Self::Decrypted(_) => false,
+            Self::Tcp(_) | Self::Carried(..) => false,
         }
     }
 
@@ -381,7 +385,7 @@ impl Socket {
         match self {
             // It fails only on a connection that has ended.
             Self::Unix(socket) => drop(rustix::net::shutdown(socket, rustix::net::Shutdown::Read)),
-            Self::Tcp(_) | Self::Decrypted(_) => {}
+            Self::Tcp(_) | Self::Carried(..) => {}
         }
     }
 
@@ -391,7 +395,7 @@ impl Socket {
     /// The error of the system.
     pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         match self {
-            Self::Unix(socket) | Self::Decrypted(socket) => socket.ready(interest).await,
+            Self::Unix(socket) | Self::Carried(socket, _) => socket.ready(interest).await,
             Self::Tcp(socket) => socket.ready(interest).await,
         }
     }
@@ -425,7 +429,7 @@ impl Socket {
     pub fn poll_read_shared(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(match self {
-                Self::Unix(socket) | Self::Decrypted(socket) => socket.poll_read_ready(cx),
+                Self::Unix(socket) | Self::Carried(socket, _) => socket.poll_read_ready(cx),
                 Self::Tcp(socket) => socket.poll_read_ready(cx),
             })?;
             let room = buf.remaining();
@@ -436,14 +440,15 @@ impl Socket {
                 if (1..room).contains(&count) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
             };
             let read = match self {
-                Self::Unix(socket) | Self::Decrypted(socket) => {
+                Self::Unix(socket) | Self::Carried(socket, _) => {
                     socket.try_io(Interest::READABLE, || take(socket.try_read_buf(buf)))
                 }
                 Self::Tcp(socket) => socket.try_io(Interest::READABLE, || take(socket.try_read_buf(buf))),
             };
             match read {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Err(error)),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Err(self.cause(error))),
                 Err(_) if count == 0 => {}
+                Ok(()) if count == 0 => return Poll::Ready(self.ended_properly()),
                 Ok(()) | Err(_) => return Poll::Ready(Ok(())),
             }
         }
@@ -456,16 +461,16 @@ impl Socket {
     pub fn poll_write_shared(&self, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         loop {
             ready!(match self {
-                Self::Unix(socket) | Self::Decrypted(socket) => socket.poll_write_ready(cx),
+                Self::Unix(socket) | Self::Carried(socket, _) => socket.poll_write_ready(cx),
                 Self::Tcp(socket) => socket.poll_write_ready(cx),
             })?;
             let written = match self {
-                Self::Unix(socket) | Self::Decrypted(socket) => socket.try_write_vectored(slices),
+                Self::Unix(socket) | Self::Carried(socket, _) => socket.try_write_vectored(slices),
                 Self::Tcp(socket) => socket.try_write_vectored(slices),
             };
             match written {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
+                written => return Poll::Ready(written.map_err(|error| self.cause(error))),
             }
         }
     }
@@ -476,8 +481,12 @@ impl Socket {
     /// The error of the system.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Unix(socket) | Self::Decrypted(socket) => socket.try_read(buffer),
+            Self::Unix(socket) => socket.try_read(buffer),
             Self::Tcp(socket) => socket.try_read(buffer),
+            Self::Carried(socket, _) => match socket.try_read(buffer) {
+                Ok(0) => self.ended_properly().map(|()| 0),
+                read => read.map_err(|error| self.cause(error)),
+            },
         }
     }
 
@@ -487,8 +496,31 @@ impl Socket {
     /// The error of the system.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Unix(socket) | Self::Decrypted(socket) => socket.try_write(bytes),
+            Self::Unix(socket) => socket.try_write(bytes),
             Self::Tcp(socket) => socket.try_write(bytes),
+            Self::Carried(socket, _) => socket.try_write(bytes).map_err(|error| self.cause(error)),
+        }
+    }
+
+    /// Whether the end that has just been read is a proper one: what is carried may have broken. Where bytes are left that nobody
+    /// has read, the system reports a reset in place of an end: see [`Self::cause`].
+    ///
+    /// # Errors
+    /// Why it broke, as a [`BrokenConnection`].
+    fn ended_properly(&self) -> io::Result<()> {
+        match self {
+            Self::Carried(_, breakage) => breakage.error().map_or(Ok(()), Err),
+            Self::Unix(_) | Self::Tcp(_) => Ok(()),
+        }
+    }
+
+    /// Why a read or a write failed: because what is carried broke, if it did.
+    fn cause(&self, error: io::Error) -> io::Error {
+        match self {
+            Self::Carried(_, breakage) if error.kind() != io::ErrorKind::WouldBlock => {
+                breakage.error().unwrap_or(error)
+            }
+            Self::Carried(..) | Self::Unix(_) | Self::Tcp(_) => error,
         }
     }
 
@@ -516,7 +548,7 @@ impl Socket {
     /// The error of the system.
     pub fn finish(&self) -> io::Result<()> {
         match self {
-            Self::Unix(socket) | Self::Decrypted(socket) => {
+            Self::Unix(socket) | Self::Carried(socket, _) => {
                 rustix::net::shutdown(socket, rustix::net::Shutdown::Write)?
             }
             Self::Tcp(socket) => rustix::net::shutdown(socket, rustix::net::Shutdown::Write)?,
@@ -553,7 +585,7 @@ impl Socket {
         self.ended().await;
         match self {
             Self::Unix(_) => self.closed().await,
-            Self::Tcp(_) | Self::Decrypted(_) => drop(tokio::time::timeout(HALF_CLOSED_TIME, self.closed()).await),
+            Self::Tcp(_) | Self::Carried(..) => drop(tokio::time::timeout(HALF_CLOSED_TIME, self.closed()).await),
         }
     }
 }
@@ -561,7 +593,7 @@ impl Socket {
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Unix(socket) | Self::Decrypted(socket) => socket.as_fd(),
+            Self::Unix(socket) | Self::Carried(socket, _) => socket.as_fd(),
             Self::Tcp(socket) => socket.as_fd(),
         }
     }
@@ -569,19 +601,25 @@ impl AsFd for Socket {
 
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Unix(socket) | Self::Decrypted(socket) => Pin::new(socket).poll_read(cx, buf),
+        let this = self.get_mut();
+        let (before, room) = (buf.filled().len(), buf.remaining());
+        let read = ready!(match this {
+            Self::Unix(socket) | Self::Carried(socket, _) => Pin::new(socket).poll_read(cx, buf),
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
-        }
+        });
+        read.map_err(|error| this.cause(error))?;
+        Poll::Ready(if buf.filled().len() == before && room > 0 { this.ended_properly() } else { Ok(()) })
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Unix(socket) | Self::Decrypted(socket) => Pin::new(socket).poll_write(cx, bytes),
+        let this = self.get_mut();
+        let written = match this {
+            Self::Unix(socket) | Self::Carried(socket, _) => Pin::new(socket).poll_write(cx, bytes),
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
-        }
+        };
+        written.map_err(|error| this.cause(error))
     }
 
     fn poll_write_vectored(
@@ -589,10 +627,12 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Unix(socket) | Self::Decrypted(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+        let this = self.get_mut();
+        let written = match this {
+            Self::Unix(socket) | Self::Carried(socket, _) => Pin::new(socket).poll_write_vectored(cx, slices),
             Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
-        }
+        };
+        written.map_err(|error| this.cause(error))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,8 +1,11 @@
-//! TLS of listeners: what a listener proves, and what a client's certificate says of it. And TLS of the health check, which is a
-//! client without a certificate.
+//! TLS of listeners: what a listener proves, and what a client's certificate says of it. TLS of connections to engines ([`EngineTls`]).
+//! And TLS of the health check, which is a client without a certificate.
 //!
-//! TLS 1.2 and 1.3 by rustls, with the cryptography of ring. Every client must have a certificate that one of the listener's
-//! authorities has issued for clients. No session is resumed: each connection proves whose it is.
+//! TLS 1.2 and 1.3 by rustls, with the cryptography of ring. A certificate of a client must be issued for clients by one of the
+//! listener's authorities, and none of their lists may revoke it. No session is resumed: each connection proves whose it is.
+
+mod engine;
+mod revocation;
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -15,7 +18,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme, StreamOwned,
@@ -26,6 +29,9 @@ use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
+pub use self::engine::{EngineTls, TlsFault, server_name};
+pub use self::revocation::RevocationList;
+
 /// The protocol that clients may choose by ALPN.
 const HTTP_1: &[u8] = b"http/1.1";
 
@@ -33,8 +39,35 @@ const HTTP_1: &[u8] = b"http/1.1";
 #[derive(Clone)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
-    /// Verifies the certificates of clients.
-    clients: Arc<dyn ClientCertVerifier>,
+    clients: ClientCertificates,
+    /// Lists of revoked certificates.
+    revoked: Arc<[RevocationList]>,
+}
+
+/// What a listener wants of the certificates of clients.
+#[derive(Clone)]
+enum ClientCertificates {
+    /// None is asked for.
+    Unasked,
+    /// Those that there are must be good.
+    Optional(Arc<dyn ClientCertVerifier>),
+    /// Each client must have a good one.
+    Required(Arc<dyn ClientCertVerifier>),
+}
+
+/// The files of a listener, in PEM.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerPem<'p> {
+    /// The certificate with those that lead to its authority.
+    pub certificate: &'p [u8],
+    /// Its key.
+    pub key: &'p [u8],
+    /// The authorities of clients; if `None`, no client is asked for a certificate.
+    pub client_ca: Option<&'p [u8]>,
+    /// Whether a client need not have a certificate.
+    pub is_optional: bool,
+    /// Lists of revoked certificates, of each authority that issues certificates of clients. Without any, none is revoked.
+    pub revoked: &'p [RevocationList],
 }
 
 impl fmt::Debug for ServerTls {
@@ -43,7 +76,7 @@ impl fmt::Debug for ServerTls {
     }
 }
 
-/// Why files do not make a [`ServerTls`]. Each says which file is at fault.
+/// Why files do not make a [`ServerTls`] or an [`EngineTls`]. Each says which file is at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsError {
     /// The file of the certificate.
@@ -52,37 +85,51 @@ pub enum TlsError {
     Key(String),
     /// The file of the authorities of clients.
     ClientCa(String),
+    /// The file of the authorities of an engine.
+    Ca(String),
+    /// A list of revoked certificates.
+    Crl(String),
+}
+
+impl TlsError {
+    /// What is wrong with it.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Certificate(message)
+            | Self::Key(message)
+            | Self::ClientCa(message)
+            | Self::Ca(message)
+            | Self::Crl(message) => message,
+        }
+    }
 }
 
 impl ServerTls {
-    /// From files in PEM: the certificate with those that lead to its authority, its key, and the authorities of clients.
+    /// From these files.
     ///
     /// # Errors
     /// Every error in them.
-    pub fn from_pem(certificate: &[u8], key: &[u8], client_ca: &[u8]) -> Result<Self, Vec<TlsError>> {
+    pub fn from_pem(pem: &ServerPem<'_>) -> Result<Self, Vec<TlsError>> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let (chain, key) = (certificates(certificate), PrivateKeyDer::from_pem_slice(key));
-        let key = key.map_err(|_| TlsError::Key("expected a private key in PEM, without a password".to_owned()));
-        let verifier = roots(client_ca).and_then(|roots| {
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
-            verifier.map_err(|error| error.to_string())
-        });
-        let (chain, key, verifier) =
-            match (chain.map_err(TlsError::Certificate), key, verifier.map_err(TlsError::ClientCa)) {
-                (Ok(chain), Ok(key), Ok(verifier)) => (chain, key, verifier),
-                (chain, key, verifier) => {
-                    return Err([chain.err(), key.err(), verifier.err()].into_iter().flatten().collect());
-                }
-            };
+        let chain = certificates(pem.certificate).map_err(TlsError::Certificate);
+        let (chain, key, clients) = match (chain, private_key(pem.key), ClientCertificates::new(pem, &provider)) {
+            (Ok(chain), Ok(key), Ok(clients)) => (chain, key, clients),
+            (chain, key, clients) => {
+                return Err([chain.err(), key.err(), clients.err()].into_iter().flatten().collect());
+            }
+        };
         let config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map(|builder| builder.with_client_cert_verifier(verifier.clone()))
+            .map(|builder| match clients.verifier() {
+                Some(verifier) => builder.with_client_cert_verifier(verifier.clone()),
+                None => builder.with_no_client_auth(),
+            })
             .and_then(|builder| builder.with_single_cert(chain, key));
         let mut config = config.map_err(|error| vec![TlsError::Key(key_error(&error))])?;
         config.alpn_protocols = vec![HTTP_1.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Self { config: Arc::new(config), clients: verifier })
+        Ok(Self { config: Arc::new(config), clients, revoked: pem.revoked.into() })
     }
 
     /// What rustls needs.
@@ -90,11 +137,69 @@ impl ServerTls {
         self.config.clone()
     }
 
-    /// Whether a client with this certificate could connect now. The others lead from it to its authority. That the client has
-    /// the key is known.
-    pub fn accepts(&self, certificate: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> bool {
-        self.clients.verify_client_cert(certificate, others, UnixTime::now()).is_ok()
+    /// Whether a client with these certificates could connect now: its own and those that lead to its authority, or none. That it
+    /// has the key is known.
+    pub fn accepts(&self, chain: &[CertificateDer<'_>]) -> bool {
+        match (&self.clients, chain.split_first()) {
+            (ClientCertificates::Unasked, _) | (ClientCertificates::Optional(_), None) => true,
+            (ClientCertificates::Required(_), None) => false,
+            (
+                ClientCertificates::Optional(verifier) | ClientCertificates::Required(verifier),
+                Some((certificate, others)),
+            ) => verifier.verify_client_cert(certificate, others, UnixTime::now()).is_ok(),
+        }
     }
+
+    /// Whether clients are asked for a certificate.
+    pub fn asks_for_certificates(&self) -> bool {
+        self.clients.verifier().is_some()
+    }
+
+    /// Whether each client has proved who it is.
+    pub fn authenticates(&self) -> bool {
+        matches!(self.clients, ClientCertificates::Required(_))
+    }
+
+    /// The lists of revoked certificates.
+    pub fn revoked(&self) -> &[RevocationList] {
+        &self.revoked
+    }
+}
+
+impl ClientCertificates {
+    /// As the files say.
+    fn new(pem: &ServerPem<'_>, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
+        let Some(client_ca) = pem.client_ca else { return Ok(Self::Unasked) };
+        let roots = roots(client_ca).map_err(TlsError::ClientCa)?;
+        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        if !pem.revoked.is_empty() {
+            // An authority without a list, or with an old one, could have revoked anything.
+            let lists = pem.revoked.iter().map(|list| list.der().clone());
+            builder = builder.with_crls(lists).enforce_revocation_expiration();
+        }
+        if pem.is_optional {
+            builder = builder.allow_unauthenticated();
+        }
+        let verifier = builder.build().map_err(|error| match &error {
+            VerifierBuilderError::InvalidCrl(error) => TlsError::Crl(format!("not usable: {error:?}")),
+            VerifierBuilderError::NoRootAnchors | _ => TlsError::ClientCa(error.to_string()),
+        })?;
+        Ok(if pem.is_optional { Self::Optional(verifier) } else { Self::Required(verifier) })
+    }
+
+    /// Verifies the certificates of clients, if any is asked for.
+    fn verifier(&self) -> Option<&Arc<dyn ClientCertVerifier>> {
+        match self {
+            Self::Unasked => None,
+            Self::Optional(verifier) | Self::Required(verifier) => Some(verifier),
+        }
+    }
+}
+
+/// The private key in a file.
+fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let wrong = |_| TlsError::Key("expected a private key in PEM, without a password".to_owned());
+    PrivateKeyDer::from_pem_slice(pem).map_err(wrong)
 }
 
 /// What is wrong with a key. The texts of rustls hold nothing of it.
@@ -142,7 +247,7 @@ impl<S: Read + Write> Reception<S> {
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(io::Error::other)?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyListener(provider)))
+            .with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
             .with_client_cert_resolver(asked.clone());
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let mut session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
@@ -174,11 +279,11 @@ impl ResolvesClientCert for AskedForCertificate {
     }
 }
 
-/// Takes any certificate of a listener, if the listener has its key.
+/// Takes any certificate of the other side, if that has its key.
 #[derive(Debug)]
-struct AnyListener(Arc<CryptoProvider>);
+struct AnyServer(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for AnyListener {
+impl ServerCertVerifier for AnyServer {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -370,7 +475,9 @@ mod tests {
         let certificate = CertificateParams::new(vec!["a".to_owned()]).unwrap().self_signed(&key).unwrap().pem();
         let (key, other) = (key.serialize_pem(), KeyPair::generate().unwrap().serialize_pem());
         let read = |certificate: &str, key: &str, ca: &str| {
-            ServerTls::from_pem(certificate.as_bytes(), key.as_bytes(), ca.as_bytes()).map(|_| ())
+            let [certificate, key, ca] = [certificate, key, ca].map(str::as_bytes);
+            let pem = ServerPem { certificate, key, client_ca: Some(ca), is_optional: false, revoked: &[] };
+            ServerTls::from_pem(&pem).map(|_| ())
         };
         assert_eq!(read(&certificate, &key, &certificate), Ok(()));
         let no_certificates = "expected certificates in PEM".to_owned();

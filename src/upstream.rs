@@ -1,4 +1,4 @@
-//! Connections to the engine, over a Unix socket or TCP.
+//! Connections to the engine, over a Unix socket, TCP, TLS or `ssh`.
 //!
 //! A document is fetched by hyper-util's client, which pools connections. A stream has a connection of its own: see
 //! [`raw`].
@@ -11,13 +11,15 @@
 mod client_body;
 mod connector;
 pub mod raw;
+mod ssh;
+mod tls;
 mod waiting;
 
 use std::error::Error as _;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -33,10 +35,13 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 pub use self::client_body::ClientBody;
 use self::connector::Connector;
+pub use self::ssh::SshFault;
 pub use self::waiting::measured;
 use crate::api::{ApiRange, ApiVersion};
-use crate::socket::{Address, Keepalive, Socket};
+use crate::endpoint::{EngineAddress, EngineEndpoint};
+use crate::socket::{Keepalive, Socket};
 use crate::stream::responses::ResponseError;
+use crate::tls::{EngineTls, TlsFault};
 
 /// How long a connection may be idle and still be used again.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,6 +55,10 @@ const API_VERSION: HeaderName = HeaderName::from_static("api-version");
 pub enum UpstreamError {
     /// It cannot be connected to.
     Unavailable(std::io::ErrorKind),
+    /// There is no TLS with it.
+    Tls(TlsFault),
+    /// The ssh that should reach it has failed.
+    Ssh(SshFault),
     /// It did not answer within this time.
     Timeout(Duration),
     /// The connection broke, or what came over it was not HTTP.
@@ -67,6 +76,8 @@ impl fmt::Display for UpstreamError {
         match self {
             Self::Unavailable(std::io::ErrorKind::NotFound) => f.write_str("cannot connect: no such socket"),
             Self::Unavailable(kind) => write!(f, "cannot connect: {kind}"),
+            Self::Tls(fault) => write!(f, "{fault}"),
+            Self::Ssh(fault) => write!(f, "{fault}"),
             Self::Timeout(limit) => write!(f, "no answer within {limit:?}"),
             Self::Broken(why) => write!(f, "connection broken: {why}"),
             Self::Unanswered => f.write_str("connection closed before the answer"),
@@ -97,10 +108,17 @@ impl UpstreamError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Unavailable(_) => "engine-down",
+            Self::Tls(_) => "engine-tls",
+            Self::Ssh(_) => "engine-ssh",
             Self::Timeout(_) => "engine-timeout",
             Self::Broken(_) | Self::Unanswered => "engine-broken",
             Self::Malformed(_) | Self::Version => "engine-malformed",
         }
+    }
+
+    /// What a read or a write of the engine's socket reported.
+    fn of_io(error: &std::io::Error) -> Self {
+        Self::cause(Some(error)).unwrap_or_else(|| Self::Broken(error.to_string()))
     }
 
     /// What the connector or a connection reported, wherever it is in a chain of errors.
@@ -124,7 +142,9 @@ impl UpstreamError {
 /// The engine: what its connections share, in all workers.
 #[derive(Debug)]
 pub struct Engine {
-    address: Address,
+    endpoint: EngineEndpoint,
+    /// The TLS of new connections, which a reload renews.
+    tls: RwLock<Option<EngineTls>>,
     connect_timeout: Duration,
     response_timeout: Duration,
     keepalive: Keepalive,
@@ -137,17 +157,18 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The engine at `address`. The timeouts are for a connection, and for the head of an answer; clients may use the
+    /// The engine at `endpoint`. The timeouts are for a connection, and for the head of an answer; clients may use the
     /// versions in `api`.
     pub fn new(
-        address: Address,
+        endpoint: EngineEndpoint,
         connect_timeout: Duration,
         response_timeout: Duration,
         keepalive: Keepalive,
         api: ApiRange,
     ) -> Self {
         Self {
-            address,
+            tls: RwLock::new(endpoint.tls.as_ref().map(|tls| tls.tls.clone())),
+            endpoint,
             connect_timeout,
             response_timeout,
             keepalive,
@@ -157,10 +178,10 @@ impl Engine {
         }
     }
 
-    /// Whether another one is configured in the same way.
+    /// Whether another one is configured in the same way, whatever is in the files of its TLS.
     pub fn is_like(&self, other: &Self) -> bool {
         let settings = |engine: &Self| (engine.connect_timeout, engine.response_timeout, engine.keepalive, engine.api);
-        self.address == other.address && settings(self) == settings(other)
+        self.endpoint.has_same_names(&other.endpoint) && settings(self) == settings(other)
     }
 
     /// The API versions that clients may use.
@@ -168,9 +189,20 @@ impl Engine {
         &self.api
     }
 
+    /// How it is reached.
+    pub fn endpoint(&self) -> &EngineEndpoint {
+        &self.endpoint
+    }
+
     /// Its address.
-    pub fn address(&self) -> &Address {
-        &self.address
+    pub fn address(&self) -> &EngineAddress {
+        &self.endpoint.address
+    }
+
+    /// Opens new connections with the TLS of this endpoint. Those that are open go on.
+    pub fn renew(&self, endpoint: &EngineEndpoint) {
+        let tls = endpoint.tls.as_ref().map(|tls| tls.tls.clone());
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
     }
 
     /// How long to wait for the head of an answer, and for each chunk of its body.
@@ -213,16 +245,30 @@ impl Engine {
     /// Opens a connection.
     ///
     /// # Errors
-    /// [`UpstreamError::Unavailable`] or [`UpstreamError::Timeout`]; the API version is then forgotten.
+    /// [`UpstreamError::Unavailable`], [`UpstreamError::Tls`], [`UpstreamError::Ssh`] or [`UpstreamError::Timeout`]; the API
+    /// version is then forgotten.
     pub async fn connect(&self) -> Result<Socket, UpstreamError> {
-        let error =
-            match tokio::time::timeout(self.connect_timeout, Socket::connect(&self.address, self.keepalive)).await {
-                Ok(Ok(socket)) => return Ok(socket),
-                Ok(Err(error)) => UpstreamError::Unavailable(error.kind()),
-                Err(_) => UpstreamError::Timeout(self.connect_timeout),
-            };
-        self.forget();
-        Err(error)
+        let connected = tokio::time::timeout(self.connect_timeout, self.open()).await;
+        let connected = connected.unwrap_or(Err(UpstreamError::Timeout(self.connect_timeout)));
+        if connected.is_err() {
+            self.forget();
+        }
+        connected
+    }
+
+    async fn open(&self) -> Result<Socket, UpstreamError> {
+        let address = match self.address() {
+            EngineAddress::Socket(address) => address,
+            EngineAddress::Ssh(address) => return ssh::open(address),
+        };
+        let socket = Socket::connect(address, self.keepalive).await;
+        let socket = socket.map_err(|error| UpstreamError::Unavailable(error.kind()))?;
+        // Not in the condition: the lock would be held meanwhile.
+        let tls = self.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match tls {
+            Some(tls) => tls::open(&tls, address, socket).await,
+            None => Ok(socket),
+        }
     }
 
     /// Forgets the versions: the engine that comes back may be another.

@@ -177,7 +177,7 @@ impl Demo {
         let config = Config {
             observability: Observability::default(),
             files: ConfigFileSet::default(),
-            upstream: Address::Unix(engine),
+            upstream: Address::Unix(engine).into(),
             listeners: vec![listen(socket, &[]), listen(tcp, &LOOPBACK_HOSTS)],
             limits: Limits::default(),
             timeouts: Timeouts::default(),

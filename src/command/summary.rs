@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::exposure::{PolicyExposure, Remarks};
 use super::json::location;
 use crate::api::ApiRange;
-use crate::config::{ClientLimits, ClientRule, Config, DocumentMemory, Limits, Listener, ListenerLimits, is_loopback};
+use crate::config::{ClientLimits, ClientRule, Config, DocumentMemory, Limits, Listener, ListenerLimits};
 use crate::policy::Policy;
 use crate::socket::Address;
 
@@ -144,10 +144,16 @@ fn about_access(listener: &Listener) -> Remarks {
     if !listener.origins.is_empty() {
         remarks.note(format!("origins at {address}: {}", listener.origins.join(", ")));
     }
-    let Address::Tcp { host, .. } = address else { return remarks };
+    let Address::Tcp { .. } = address else { return remarks };
+    let lists = listener.tls.iter().flat_map(|tls| tls.revoked());
+    for list in lists.filter(|list| list.has_expired()) {
+        let (file, rest) = (list.file().display(), "clients of its authority are refused until there is a new one");
+        remarks.warn(format!("the list of revoked certificates {file} at {address} has expired: {rest}"));
+    }
     match &listener.clients {
-        None if !is_loopback(host) => {
-            remarks.warn(format!("anyone who reaches {address} can use it: there is no authentication"));
+        None if listener.is_open() && !listener.insecure => {
+            let rest = "it is neither on loopback nor does it ask who they are (`insecure: true` silences this)";
+            remarks.warn(format!("anyone who reaches {address} can use it: {rest}"));
         }
         Some(rules) if rules.iter().any(|rule| !rule.selector.addresses.is_empty()) => {
             let rest = "whoever can send from such an address, or forge it, is that client";
@@ -167,4 +173,36 @@ fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     // Writing to a string does not fail.
     let _ = text.write_fmt(arguments);
     text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Profiles;
+
+    #[test]
+    fn a_listener_that_is_open_to_others_is_warned_of_once() {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let profiles = Profiles::parse(&[("p.yaml", "profile: p\nallow: [Ping]\n")], &catalogue).unwrap();
+        let policy = Arc::new(Policy::compile(profiles.get("p").unwrap(), &catalogue).unwrap());
+        let warned = |address: &str, insecure: bool, clients: Option<Arc<[ClientRule]>>| {
+            let listener = Listener { insecure, clients, ..Listener::new(address.parse().unwrap(), policy.clone()) };
+            let [_, warnings] = about_access(&listener).to_json();
+            warnings.to_string().matches("anyone who reaches").count()
+        };
+        for (address, expected) in [
+            ("tcp://0.0.0.0:1", 1),
+            ("tcp://[::]:1", 1),
+            ("tcp://192.0.2.1:1", 1),
+            ("tcp://dockveil:1", 1),
+            ("tcp://127.0.0.1:1", 0),
+            ("tcp://[::1]:1", 0),
+            ("tcp://localhost:1", 0),
+            ("unix:///a", 0),
+        ] {
+            assert_eq!(warned(address, false, None), expected, "{address}");
+            assert_eq!(warned(address, true, None), 0, "{address}");
+            assert_eq!(warned(address, false, Some(Arc::from(Vec::new()))), 0, "{address}");
+        }
+    }
 }

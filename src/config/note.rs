@@ -37,6 +37,10 @@ pub enum Note {
     DefaultFileIgnored(PathBuf),
     /// The process was not started as root, and cannot become this user.
     KeepsUser(RunAs),
+    /// `DOCKER_TLS` is set without `DOCKER_TLS_VERIFY`: the engine at this address need not prove that it is the right one.
+    EngineUnverified(String),
+    /// `DOCKER_CERT_PATH` is set, and no variable asks for TLS.
+    CertificatesUnused,
 }
 
 impl fmt::Display for Note {
@@ -58,6 +62,14 @@ impl fmt::Display for Note {
             Self::KeepsUser(RunAs { user, group }) => {
                 write!(f, "  not started as root: keeps its user, does not become {user}:{group}")
             }
+            Self::EngineUnverified(address) => write!(
+                f,
+                "warning: whoever answers at {address} is taken for the engine: DOCKER_TLS is set, and DOCKER_TLS_VERIFY is not"
+            ),
+            Self::CertificatesUnused => f.write_str(
+                "warning: the connection to the engine is plain, as that of the docker command: DOCKER_CERT_PATH is set, but \
+                 neither DOCKER_TLS_VERIFY nor DOCKER_TLS",
+            ),
         }
     }
 }

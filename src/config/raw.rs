@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::clients::{self, RawClient};
 use super::observability::{self, RawObservability};
 use super::tls::{self, ListenerTls};
+use super::upstream::{RawUpstream, upstream};
 use super::{ByteLimit, LONGEST_TIMEOUT, Limits, ListenerLimits, Timeouts};
 use crate::api::{ApiRange, ApiVersion};
+use crate::endpoint::{EngineAddress, EngineAddressError};
 use crate::socket::{Address, Keepalive, SocketOwner};
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node};
 
@@ -18,7 +20,7 @@ pub(super) const CONNECTIONS: std::ops::RangeInclusive<usize> = 1..=1_000_000;
 /// The contents of a configuration file.
 #[derive(Debug, Default)]
 pub(super) struct RawConfig {
-    pub(super) upstream: Option<Address>,
+    pub(super) upstream: Option<RawUpstream>,
     pub(super) listeners: Vec<RawListener>,
     /// Where `listeners` is.
     pub(super) listeners_location: Option<Location>,
@@ -45,8 +47,10 @@ pub(super) struct RawListener {
     pub(super) mode: Option<u32>,
     pub(super) owner: SocketOwner,
     pub(super) tls: Option<ListenerTls>,
-    /// The address of its engine, and where it is written.
-    pub(super) upstream: Option<(Address, Location)>,
+    /// Whether nobody is warned that anyone who reaches it can use it.
+    pub(super) insecure: bool,
+    /// Its engine.
+    pub(super) upstream: Option<RawUpstream>,
     pub(super) profile: Option<(String, Location)>,
     pub(super) origins: Vec<String>,
     pub(super) hosts: Vec<String>,
@@ -65,6 +69,7 @@ impl RawListener {
             mode: None,
             owner: SocketOwner::default(),
             tls: None,
+            insecure: false,
             upstream: None,
             profile: None,
             origins: Vec::new(),
@@ -89,7 +94,7 @@ impl RawConfig {
         let keys = ["upstream", "listeners", "filters", "profiles", "limits", "timeouts", "keepalive", "api", "watch"];
         let keys: Vec<&str> = keys.into_iter().chain(observability::KEYS).collect();
         let Some(members) = diagnostics.members(&node, "a configuration", &keys) else { return Self::default() };
-        let upstream = members.get("upstream").and_then(|node| diagnostics.ok(address_of(node)));
+        let upstream = members.get("upstream").and_then(|node| upstream(node, folder, diagnostics));
         let mut listeners = Vec::new();
         let listeners_location = members.get_or_empty("listeners").map(|node| node.location.clone());
         if let Some(list) = members.get("listeners").and_then(|node| diagnostics.ok(node.list("a list of listeners"))) {
@@ -126,7 +131,19 @@ impl RawConfig {
 
 /// Reads one listener. Paths are relative to `folder`.
 fn listener(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option<RawListener> {
-    let keys = ["listen", "mode", "owner", "tls", "upstream", "profile", "clients", "hosts", "origins", "connections"];
+    let keys = [
+        "listen",
+        "mode",
+        "owner",
+        "tls",
+        "insecure",
+        "upstream",
+        "profile",
+        "clients",
+        "hosts",
+        "origins",
+        "connections",
+    ];
     let keys = [&keys[..], &ListenerLimits::KEYS[..]].concat();
     let members = diagnostics.members(node, "a listener", &keys)?;
     let address = match members.get("listen") {
@@ -138,9 +155,7 @@ fn listener(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option
     };
     let mode = members.get("mode").and_then(|node| diagnostics.ok(mode(node)));
     let owner = members.get("owner").and_then(|node| diagnostics.ok(owner(node))).unwrap_or_default();
-    let upstream = members
-        .get("upstream")
-        .and_then(|node| diagnostics.ok(address_of(node)).map(|address| (address, node.location.clone())));
+    let upstream = members.get("upstream").and_then(|node| upstream(node, folder, diagnostics));
     let profile = members.get("profile").and_then(|node| diagnostics.ok(named(node)));
     // Without a value, it is no licence to serve everybody.
     let clients = members.get_or_empty("clients").map(|node| clients::clients(node, address.as_ref(), diagnostics));
@@ -163,6 +178,10 @@ fn listener(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option
             diagnostics.report(&key.location, message);
         }
     }
+    let insecure = members.get("insecure").and_then(|node| diagnostics.ok(node.boolean())).unwrap_or_default();
+    if let (Some(Address::Unix(_)), Some((key, _))) = (&address, members.entry("insecure")) {
+        diagnostics.report(&key.location, "\"insecure\" does not apply to a Unix socket");
+    }
     let tls = members.get_or_empty("tls").map(|node| tls::tls(node, folder, diagnostics));
     tls::check(&members, address.as_ref(), diagnostics);
     let (location, tls, address) = (node.location.clone(), tls.flatten(), address?);
@@ -172,6 +191,7 @@ fn listener(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option
         mode,
         owner,
         tls,
+        insecure,
         upstream,
         profile,
         origins,
@@ -433,6 +453,14 @@ fn address_of(node: &Node) -> Result<Address, Diagnostic> {
 /// Parses an address that is written at `location`.
 pub(super) fn address(text: &str, location: &Location) -> Result<Address, Diagnostic> {
     text.parse().map_err(|error| Diagnostic::new(location, format!("found {text:?}, {error}")))
+}
+
+/// Parses the address of an engine that is written at `location`. A password is not quoted.
+pub(super) fn engine_address(text: &str, location: &Location) -> Result<EngineAddress, Diagnostic> {
+    text.parse().map_err(|error: EngineAddressError| {
+        let found = if error.is_secret() { String::new() } else { format!("found {text:?}, ") };
+        Diagnostic::new(location, format!("{found}{error}"))
+    })
 }
 
 /// Reads a file; returns its name and text.

@@ -7,6 +7,7 @@ use super::filters::FilterSources;
 use super::note::Note;
 use super::raw::{RawConfig, RawListener};
 use super::settings::Settings;
+use super::upstream::RawUpstream;
 use crate::cli::{self, ConfigFiles, Environment};
 use crate::socket::{Address, SocketOwner};
 use crate::yaml::{Diagnostics, Location, nearest};
@@ -154,10 +155,11 @@ fn raw_config(compat: &Compat) -> RawConfig {
             Address::Tcp { .. } => (None, SocketOwner::default()),
         };
         let profile = Some((compat.profile_name(), location.clone()));
-        RawListener { mode, owner, profile, ..RawListener::at(address.clone(), location.clone()) }
+        // It is as open as the other proxy was, which whoever runs it knows.
+        RawListener { mode, owner, profile, insecure: true, ..RawListener::at(address.clone(), location.clone()) }
     };
     RawConfig {
-        upstream: Some(compat.upstream.clone()),
+        upstream: Some(RawUpstream { endpoint: compat.upstream.clone().into(), location: location.clone() }),
         listeners: compat.listeners.iter().map(listener).collect(),
         timeouts: compat.timeouts,
         ..RawConfig::default()

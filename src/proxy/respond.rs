@@ -112,6 +112,8 @@ pub(super) fn public(error: Error) -> (u16, Message) {
         Error::HttpVersion => (505, "streams need HTTP/1.1"),
         Error::Memory(MemoryError::Busy) => (503, "too many large answers at a time, try again later"),
         Error::Upstream(UpstreamError::Unavailable(_)) => (503, "docker daemon unavailable"),
+        Error::Upstream(UpstreamError::Tls(_)) => (502, "no TLS connection to the docker daemon"),
+        Error::Upstream(UpstreamError::Ssh(_)) => (502, "no SSH connection to the docker daemon"),
         Error::Upstream(
             UpstreamError::Broken(_) | UpstreamError::Unanswered | UpstreamError::Malformed(_) | UpstreamError::Version,
         )

@@ -13,7 +13,7 @@ use super::connection::ConnectionSettings;
 use super::listener_use::{ListenerShare, ListenerStream};
 use super::rate::RateExceeded;
 use super::slots::ConnectionSlot;
-use super::tls::{self, HandshakeError, ProvenCertificate};
+use super::tls::{self, HandshakeError, ProvenChain};
 use super::worker::Served;
 use crate::clients::{Caller, CallingContainer, ChosenLine, ClientRefusal, ClientSelector, LoggedClient};
 use crate::config::{ClientLimits, ClientRule, Listener, RateLimit};
@@ -63,8 +63,8 @@ pub(super) struct AdmittedClient {
     /// What it sends and receives.
     pub(super) socket: Arc<Socket>,
     caller: Caller,
-    /// The certificate by which it has proved that, if it came over TLS.
-    certificate: Option<ProvenCertificate>,
+    /// The certificate by which it has proved that, if it came over TLS; it may have none.
+    chain: Option<ProvenChain>,
     /// What is served at its listener.
     served: Served,
     /// What it may request and see.
@@ -109,9 +109,9 @@ impl AdmittedClient {
             return true;
         }
         let proxies = self.served.proxies.borrow_and_update().clone();
-        let is_trusted = match (&proxies.tls, &self.certificate) {
+        let is_trusted = match (&proxies.tls, &self.chain) {
             (None, None) => true,
-            (Some(tls), Some(certificate)) => certificate.is_accepted_by(tls),
+            (Some(tls), Some(chain)) => chain.is_accepted_by(tls),
             (Some(_), None) | (None, Some(_)) => false,
         };
         if !is_trusted {
@@ -238,7 +238,7 @@ impl ListenerProxies {
         slot: &Arc<ConnectionSlot>,
     ) -> Option<AdmittedClient> {
         let open = self.others.observer.metrics.connection();
-        let (socket, caller, certificate) = match self.open(accepted, slot).await {
+        let (socket, caller, chain) = match self.open(accepted, slot).await {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(%error, "cannot serve a connection");
@@ -248,7 +248,7 @@ impl ListenerProxies {
         let (proxy, place, caller) = self.choose(&socket, caller, slot).await;
         let (proxy, logged, place) = (proxy.clone(), Arc::new(LoggedClient::from(&caller)), Arc::new(place));
         let (socket, share) = (Arc::new(socket), self.share.clone());
-        Some(AdmittedClient { socket, caller, certificate, served, proxy, logged, place, share, _open: open })
+        Some(AdmittedClient { socket, caller, chain, served, proxy, logged, place, share, _open: open })
     }
 
     /// The proxy of a client: that of the first line that names it. If a line depends on its container, the engine is asked for
@@ -325,16 +325,16 @@ impl ListenerProxies {
         &self,
         accepted: AcceptedSocket,
         slot: &Arc<ConnectionSlot>,
-    ) -> io::Result<Option<(Socket, Caller, Option<ProvenCertificate>)>> {
+    ) -> io::Result<Option<(Socket, Caller, Option<ProvenChain>)>> {
         let settings = &self.settings;
         let socket = Socket::accepted(accepted, settings.keepalive)?;
         let mut caller = Caller::from(socket.peer());
         match (&self.tls, socket) {
             (None, socket) => Ok(Some((socket, caller, None))),
             (Some(tls), Socket::Tcp(socket)) => match tls::accept(tls, socket, settings.timeouts.head, slot).await {
-                Ok((socket, certificate)) => {
-                    caller.certificate = Some(certificate.names());
-                    Ok(Some((socket, caller, Some(certificate))))
+                Ok((socket, chain)) => {
+                    caller.certificate = chain.names();
+                    Ok(Some((socket, caller, Some(chain))))
                 }
                 // The health check of this machine has none.
                 Err(error @ HandshakeError::NoCertificate) if caller.is_loopback() => {
@@ -346,7 +346,7 @@ impl ListenerProxies {
                     Ok(None)
                 }
             },
-            (Some(_), Socket::Unix(_) | Socket::Decrypted(_)) => Err(io::ErrorKind::Unsupported.into()),
+            (Some(_), Socket::Unix(_) | Socket::Carried(..)) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }

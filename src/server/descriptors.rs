@@ -56,19 +56,32 @@ pub(super) struct DescriptorPlan {
     pub(super) idle_upstream: usize,
     workers: usize,
     listeners: usize,
-    /// Descriptors of a connection, on both sides.
-    each: usize,
+    /// Descriptors of a connection of a client, and of one to the engine.
+    client: usize,
+    engine: usize,
 }
 
 impl DescriptorPlan {
-    /// Plans `limit` descriptors for this many listeners and workers, and for connections with `each` of them.
-    pub(super) fn new(limit: usize, listeners: usize, workers: usize, each: usize) -> Self {
+    /// Plans `limit` descriptors for this many listeners and workers, for connections of clients with `client` of them, and for
+    /// connections to the engine with `engine` of them.
+    pub(super) fn new(limit: usize, listeners: usize, workers: usize, (client, engine): (usize, usize)) -> Self {
         // Each worker, and the process, has a handle of each listener.
         let fixed = PROCESS + listeners + workers * (WORKER + listeners);
         let free = limit.saturating_sub(fixed);
-        let overflow = (free / 16).clamp(1, OVERFLOW_LIMIT);
-        let idle_upstream = (free / (8 * workers.max(1))).clamp(1, IDLE_UPSTREAM_LIMIT);
-        Self { limit, fixed, overflow, idle_upstream, workers, listeners, each }
+        let overflow = (free / (8 * (client + engine))).clamp(1, OVERFLOW_LIMIT);
+        let idle_upstream = (free / (8 * workers.max(1) * engine)).clamp(1, IDLE_UPSTREAM_LIMIT);
+        Self { limit, fixed, overflow, idle_upstream, workers, listeners, client, engine }
+    }
+
+    /// Descriptors of a connection with a slot, on both sides.
+    fn each(&self) -> usize {
+        self.client + self.engine
+    }
+
+    /// Descriptors for each overflow connection: there may be twice as many for a moment. One with a ping has a connection to
+    /// the engine, too.
+    fn each_overflow(&self) -> usize {
+        2 * self.client + self.engine
     }
 
     /// The same with so many descriptors more for something else.
@@ -78,8 +91,7 @@ impl DescriptorPlan {
 
     /// Descriptors for anything but connections with a slot.
     fn reserved(&self) -> usize {
-        // There may be twice as many overflow connections for a moment. One with a ping has a connection to the engine, too.
-        self.fixed + (2 * self.each - 1) * self.overflow + self.idle_upstream * self.workers
+        self.fixed + self.each_overflow() * self.overflow + self.engine * self.idle_upstream * self.workers
     }
 
     /// How many connections may have a slot: as many as are wanted, else as many as possible.
@@ -87,12 +99,14 @@ impl DescriptorPlan {
     /// # Errors
     /// [`TooFewDescriptors`].
     pub(super) fn slots(&self, wanted: Option<usize>) -> Result<usize, TooFewDescriptors> {
-        let possible = self.limit.saturating_sub(self.reserved()) / self.each;
+        let each = self.each();
+        let possible = self.limit.saturating_sub(self.reserved()) / each;
         let fewest = wanted.unwrap_or(FEWEST_CONNECTIONS.max(self.listeners));
         if possible < fewest {
-            // What is reserved grows with the limit: by 3/16 (7/16 with TLS) and 1/8 of it, up to their limits.
-            let rest = 16 - (2 * self.each - 1) - 2;
-            let needed = (self.fixed + fewest * self.each * 16 / rest + 24).max(self.reserved() + fewest * self.each);
+            // What is reserved grows with the limit: by a quarter of it at most for overflow connections, and by an eighth.
+            let rest = 16 - (2 * self.each_overflow()).div_ceil(each) - 2;
+            let needed = self.fixed + fewest * each * 16 / rest + 24 * self.engine;
+            let needed = needed.max(self.reserved() + fewest * each);
             return Err(TooFewDescriptors { limit: self.limit, possible, wanted: fewest, needed });
         }
         Ok(wanted.unwrap_or(possible))
@@ -103,23 +117,30 @@ impl DescriptorPlan {
 mod tests {
     use super::*;
 
+    /// Descriptors of a connection of a client and of one to the engine: plain, over TLS, and through ssh.
+    const EACH: [(usize, usize); 6] = [(1, 1), (3, 1), (1, 3), (3, 3), (1, 6), (3, 6)];
+
     #[test]
     fn every_descriptor_is_planned_for_once() {
         for limit in 0..5000 {
-            for (listeners, workers, each) in [(1, 1, 2), (1, 2, 2), (3, 4, 2), (20, 4, 2), (1, 2, 4), (20, 4, 4)] {
-                let plan = DescriptorPlan::new(limit, listeners, workers, each);
-                let Ok(slots) = plan.slots(None) else { continue };
-                // Twice as many overflow connections as planned for a moment, each with a ping for the engine on one half.
-                let overflow = plan.overflow * (2 * (each - 1) + 1);
-                let used = plan.fixed + overflow + workers * plan.idle_upstream + each * slots;
-                assert!(used <= limit && slots >= FEWEST_CONNECTIONS, "{plan:?}: {slots}");
+            for (listeners, workers) in [(1, 1), (1, 2), (3, 4), (20, 4)] {
+                for (client, engine) in EACH {
+                    let plan = DescriptorPlan::new(limit, listeners, workers, (client, engine));
+                    let Ok(slots) = plan.slots(None) else { continue };
+                    // Twice as many overflow connections as planned for a moment, each with a ping for the engine on one half.
+                    let overflow = plan.overflow * (2 * client + engine);
+                    let idle = workers * plan.idle_upstream * engine;
+                    let used = plan.fixed + overflow + idle + (client + engine) * slots;
+                    assert!(used <= limit && slots >= FEWEST_CONNECTIONS, "{plan:?}: {slots}");
+                }
             }
         }
     }
 
     #[test]
     fn what_is_said_to_be_needed_is_enough() {
-        for (wanted, each) in [None, Some(1), Some(100), Some(10_000)].into_iter().zip([2, 4].into_iter().cycle()) {
+        let wanted = [None, Some(1), Some(100), Some(10_000)];
+        for (wanted, each) in wanted.into_iter().flat_map(|wanted| EACH.map(|each| (wanted, each))) {
             for limit in [0, 20, 64, 200] {
                 let plan = |limit| DescriptorPlan::new(limit, 2, 2, each).slots(wanted);
                 if let Err(error) = plan(limit) {
@@ -134,7 +155,7 @@ mod tests {
     fn common_limits_are_used_well() {
         #[track_caller]
         fn check(limit: usize, expected: Option<usize>) {
-            assert_eq!(DescriptorPlan::new(limit, 1, 2, 2).slots(None).ok(), expected);
+            assert_eq!(DescriptorPlan::new(limit, 1, 2, (1, 1)).slots(None).ok(), expected);
         }
         check(1 << 20, Some(524_111));
         check(20_000, Some(9_823));

@@ -24,6 +24,7 @@ use super::status_listener;
 use super::worker::{Dispatcher, ListenerEntry, WorkerCommand};
 use crate::audit::AuditLog;
 use crate::config::{Config, DocumentMemory, Limits, Listener, Timeouts};
+use crate::endpoint::{EngineAddress, EngineEndpoint};
 use crate::metrics::Metrics;
 use crate::proxy::{ExchangeObserver, MemoryBudget, Proxy};
 use crate::socket::{Address, SocketOwner};
@@ -81,9 +82,21 @@ impl ServerCapacity {
     /// What the descriptors are for under a configuration.
     pub(super) fn plan(self, config: &Config) -> DescriptorPlan {
         // What comes over TLS is decrypted into a pair of sockets.
-        let each = if config.listeners.iter().any(|listener| listener.tls.is_some()) { 4 } else { 2 };
-        let plan = DescriptorPlan::new(self.descriptors, config.listeners.len(), self.workers, each);
+        let client = if config.listeners.iter().any(|listener| listener.tls.is_some()) { 3 } else { 1 };
+        let engine = config.engines().into_iter().map(descriptors_of).max().unwrap_or(1);
+        let plan = DescriptorPlan::new(self.descriptors, config.listeners.len(), self.workers, (client, engine));
         plan.and(if config.observability.metrics.is_some() { status_listener::DESCRIPTORS } else { 0 })
+    }
+}
+
+/// How many descriptors a connection to an engine has.
+fn descriptors_of(engine: &EngineEndpoint) -> usize {
+    match (&engine.address, &engine.tls) {
+        (EngineAddress::Socket(_), None) => 1,
+        // A pair of sockets, too.
+        (EngineAddress::Socket(_), Some(_)) => 3,
+        // The pair, three pipes, and the handle of the process.
+        (EngineAddress::Ssh(_), _) => 6,
     }
 }
 
@@ -187,7 +200,7 @@ impl LiveConfig {
             let opened = live.opened(listener, bound, &common).map_err(ServerError::Worker)?;
             live.listeners.push(opened);
         }
-        live.put_engines(common.engines);
+        live.put_engines(common.engines, config);
         let listeners: Vec<Arc<ListenerEntry>> = live.listeners.iter().map(|listener| listener.entry.clone()).collect();
         live.accept(listeners).map_err(ServerError::Worker)?;
         Ok(live)
@@ -236,7 +249,7 @@ impl LiveConfig {
             self.listeners.push(open);
         }
         self.memory = (MemorySettings::of(config), common.memory.clone());
-        self.put_engines(common.engines);
+        self.put_engines(common.engines, config);
         let listeners = self.limits_of_listeners();
         self.slots.limit(&SlotLimits { slots, overflow: plan.overflow, listeners });
         self.client_slots.sweep(Instant::now());
@@ -283,11 +296,11 @@ impl LiveConfig {
             timeouts: ClientTimeouts { head: timeouts.head, idle: timeouts.idle, write: timeouts.write },
             keepalive: config.keepalive,
         });
-        let addresses = config.engines();
-        let idle = (self.capacity.plan(config).idle_upstream / addresses.len().max(1)).max(1);
-        let engine = |address: &Address| {
+        let endpoints = config.engines();
+        let idle = (self.capacity.plan(config).idle_upstream / endpoints.len().max(1)).max(1);
+        let engine = |endpoint: &EngineEndpoint| {
             let engine =
-                Engine::new(address.clone(), timeouts.connect, timeouts.response, config.keepalive, config.api);
+                Engine::new(endpoint.clone(), timeouts.connect, timeouts.response, config.keepalive, config.api);
             if let Some(known) = self.engines.iter().find(|known| known.engine.is_like(&engine)) {
                 return known.clone();
             }
@@ -295,7 +308,7 @@ impl LiveConfig {
             let workers = (0..self.capacity.workers).map(|_| Upstream::new(engine.clone(), idle)).collect();
             LiveEngine { engine, workers }
         };
-        Common { config, audit, memory, engines: addresses.into_iter().map(engine).collect(), settings }
+        Common { config, audit, memory, engines: endpoints.into_iter().map(engine).collect(), settings }
     }
 
     /// A listener that has been opened.
@@ -327,7 +340,8 @@ impl LiveConfig {
     ) -> Vec<Arc<ListenerProxies>> {
         let Common { config, memory, engines, settings, .. } = common;
         let wanted = config.engine_of(listener);
-        let upstreams = engines.iter().find(|known| known.engine.address() == wanted).map(|known| &known.workers);
+        let upstreams =
+            engines.iter().find(|known| known.engine.endpoint().has_same_names(wanted)).map(|known| &known.workers);
         let proxies = upstreams.into_iter().flatten().map(|upstream| {
             let proxy = Proxy {
                 upstream: upstream.clone(),
@@ -348,7 +362,7 @@ impl LiveConfig {
 
     /// What sees the exchanges at a listener.
     fn observer(&self, common: &Common<'_>, address: &Address, listener: &Listener) -> ExchangeObserver {
-        let (profile, engine) = (listener.policy.name(), common.config.engine_of(listener).to_string());
+        let (profile, engine) = (listener.policy.name(), common.config.engine_of(listener).address.to_string());
         ExchangeObserver::new(&self.metrics, common.audit.clone(), &address.to_string(), profile, &engine)
     }
 
@@ -362,8 +376,12 @@ impl LiveConfig {
         self.engines.iter().map(|live| live.engine.clone())
     }
 
-    /// Puts these engines in place of those of before, and reports the new ones.
-    fn put_engines(&mut self, engines: Vec<LiveEngine>) {
+    /// Puts these engines of a configuration in place of those of before, and reports the new ones. Those that stay open new
+    /// connections with the certificates that are in their files now.
+    fn put_engines(&mut self, engines: Vec<LiveEngine>, config: &Config) {
+        for (live, endpoint) in engines.iter().zip(config.engines()) {
+            live.engine.renew(endpoint);
+        }
         for new in &engines {
             let is_known = self.engines.iter().any(|known| Arc::ptr_eq(&known.engine, &new.engine));
             if let (false, Some(worker), Some(upstream)) = (is_known, self.commands.first(), new.workers.first()) {

@@ -18,6 +18,7 @@ use rustix::process::{Gid, getegid, geteuid, getgroups};
 
 use super::socket_file;
 use crate::config::compat::RunAs;
+use crate::endpoint::EngineEndpoint;
 use crate::socket::{Address, connect_at_once};
 
 /// How often to look whether there is one thread, and how long to wait in between.
@@ -124,7 +125,7 @@ pub(super) fn give_directory(who: RunAs, listener: &Address) -> Result<(), Privi
 ///
 /// # Errors
 /// [`PrivilegesError`]; the process may then have lost some privileges and must end.
-pub(super) fn drop_privileges(who: RunAs, engines: &[&Address]) -> Result<(), PrivilegesError> {
+pub(super) fn drop_privileges(who: RunAs, engines: &[&EngineEndpoint]) -> Result<(), PrivilegesError> {
     if !geteuid().is_root() {
         return Ok(());
     }
@@ -133,9 +134,8 @@ pub(super) fn drop_privileges(who: RunAs, engines: &[&Address]) -> Result<(), Pr
     }
     let mut groups = Vec::new();
     for engine in engines {
-        match engine {
-            Address::Unix(path) => groups.extend(needed_groups(path, who)?),
-            Address::Tcp { .. } => {}
+        if let Some(path) = engine.socket_path() {
+            groups.extend(needed_groups(path, who)?);
         }
     }
     become_user(who, &groups)
@@ -195,8 +195,8 @@ fn needed_groups(path: &Path, who: RunAs) -> Result<Vec<Gid>, PrivilegesError> {
 ///
 /// # Errors
 /// [`PrivilegesError::EngineSocket`], with the line that fixes it.
-pub(super) fn check_engine_socket(engine: &Address, run_as: Option<RunAs>) -> Result<(), PrivilegesError> {
-    let Address::Unix(path) = engine else { return Ok(()) };
+pub(super) fn check_engine_socket(engine: &EngineEndpoint, run_as: Option<RunAs>) -> Result<(), PrivilegesError> {
+    let Some(path) = engine.socket_path() else { return Ok(()) };
     let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
     let found = match (connect_at_once(path), std::fs::metadata(path)) {
         (Err(error), Ok(found)) if denied(&error) => found,
@@ -204,11 +204,11 @@ pub(super) fn check_engine_socket(engine: &Address, run_as: Option<RunAs>) -> Re
     };
     let process = (geteuid().as_raw(), getegid().as_raw());
     if may_open(&found, process) {
-        return Err(PrivilegesError::EngineForbidden { path: path.clone(), process });
+        return Err(PrivilegesError::EngineForbidden { path: path.to_owned(), process });
     }
     let wanted = run_as.map_or(process.0, |who| who.user);
     let owner = (found.uid(), found.gid());
-    Err(PrivilegesError::EngineSocket { path: path.clone(), owner, process, wanted, becomes: run_as.is_some() })
+    Err(PrivilegesError::EngineSocket { path: path.to_owned(), owner, process, wanted, becomes: run_as.is_some() })
 }
 
 /// Whether the permissions of a socket let this process connect to it.
@@ -244,7 +244,7 @@ mod tests {
         if geteuid().is_root() {
             let who = RunAs { user: 1000, group: 1000 };
             // The harness runs tests in threads.
-            let result = drop_privileges(who, &[&"tcp://127.0.0.1:1".parse().unwrap()]);
+            let result = drop_privileges(who, &[&"tcp://127.0.0.1:1".parse::<Address>().unwrap().into()]);
             assert!(matches!(result, Err(PrivilegesError::Threads)), "{result:?}");
             assert!(geteuid().is_root());
         }

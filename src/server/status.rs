@@ -94,7 +94,9 @@ impl From<Result<(), UpstreamError>> for EngineHealth {
     fn from(pinged: Result<(), UpstreamError>) -> Self {
         match pinged {
             Ok(()) => Self::Up,
-            Err(error @ UpstreamError::Unavailable(_)) => Self::Down(error.to_string()),
+            Err(error @ (UpstreamError::Unavailable(_) | UpstreamError::Tls(_) | UpstreamError::Ssh(_))) => {
+                Self::Down(error.to_string())
+            }
             Err(UpstreamError::Timeout(_)) => Self::Hangs,
             Err(
                 error @ (UpstreamError::Broken(_)

@@ -14,7 +14,7 @@ use super::listen::{Acceptor, ListenerHandle};
 use super::slots::{ConnectionSlot, Slots};
 use crate::api::ApiVersion;
 use crate::socket::AcceptedSocket;
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, UpstreamError};
 
 /// How long to wait after a connection could not be accepted.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -207,6 +207,9 @@ async fn report_engine(upstream: Upstream) {
             upstream.engine().api().max(),
         ),
         Ok(version) => tracing::info!(engine = address, api = %version, "engine reached"),
+        Err(error @ (UpstreamError::Tls(_) | UpstreamError::Ssh(_))) => {
+            tracing::warn!(engine = address, "no connection to the engine ({error}); answering 502 until there is one");
+        }
         Err(error) => {
             tracing::warn!(engine = address, "engine unreachable ({error}); answering 503 until it is back");
         }

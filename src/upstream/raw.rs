@@ -47,7 +47,7 @@ pub async fn read_head(socket: &Socket, buffer: &mut Vec<u8>) -> Result<Response
         match socket.read_some(|bytes| buffer.extend_from_slice(bytes)).await {
             Ok(0) => return Err(broken("the connection ended before the head of the answer")),
             Ok(_) => {}
-            Err(error) => return Err(broken(&error.to_string())),
+            Err(error) => return Err(UpstreamError::of_io(&error)),
         }
     }
 }

@@ -53,6 +53,8 @@ mod read_first;
 #[cfg(test)]
 mod sdk;
 #[cfg(test)]
+mod ssh;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod superfluous;
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
             events::TESTS,
             edits::TESTS,
             read_first::TESTS,
+            ssh::TESTS,
             streams::TESTS,
             superfluous::TESTS,
             clients::TESTS,

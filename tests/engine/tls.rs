@@ -8,6 +8,7 @@ use std::process::Output;
 
 use crate::harness::{Outcome, Test, tests};
 use crate::support::authority::{Authority, Identity, Names};
+use crate::support::process::Folder;
 use crate::support::proxy::Proxy;
 use crate::support::{cli, client, engine, installed, loopback, seed};
 
@@ -15,6 +16,7 @@ pub(crate) const TESTS: &[Test] = tests![
     the_docker_command_works_over_tls,
     the_docker_command_without_the_right_certificate_gets_nothing,
     the_sdk_for_python_works_over_tls,
+    an_engine_with_tlsverify_is_reached_with_the_right_certificate_only,
 ];
 
 /// The program with TLS at a port, and its authority.
@@ -187,5 +189,56 @@ fn the_sdk_for_python_works_over_tls() -> Outcome {
     let expired = run(&tls.client("expired", Some(&tls.authority.expired(WEB))));
     assert!(!expired.status.success() && cli::outputs(&expired).contains("SSL"), "{}", cli::outputs(&expired));
     seed::remove(&socket, name);
+    Ok(())
+}
+
+/// Both sides over TLS would be two tests in one: clients come over a Unix socket here.
+fn an_engine_with_tlsverify_is_reached_with_the_right_certificate_only() -> Outcome {
+    let (authority, other, files) = (Authority::new(), Authority::called("other"), Folder::new("engine-certificates"));
+    let write = |name: &str, ca: &Authority, identity: &Identity| {
+        let folder = files.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        for (name, text) in [("ca.pem", &ca.pem()), ("cert.pem", &identity.certificate), ("key.pem", &identity.key)] {
+            fs::write(folder.join(name), text).unwrap();
+        }
+        folder.display().to_string()
+    };
+    let engine = engine::with_tls("with-tls", Path::new(&write("engine", &authority, &authority.server())))?;
+    seed::import(&engine.socket());
+    let name = "behind-tls";
+    seed::start(&engine.socket(), name, &seed::detached(&["sh", "-c", "while :; do echo line; sleep 0.1; done"]));
+    let start = |certificates: &str| {
+        Proxy::start_inside(&engine, |socket| {
+            format!(
+                "upstream: {{address: \"tcp://127.0.0.1:2376\", ca: {certificates}/ca.pem, cert: {certificates}/cert.pem, key: \
+                 {certificates}/key.pem}}\nlisteners: [{{listen: \"unix://{}\", profile: session}}]\nprofiles:\n  - profile: session\n    \
+                 allow: [Ping, SystemVersion, SystemEvents, ContainerList, ContainerInspect, ContainerLogs, ContainerExec, ExecStart, \
+                 ExecInspect]\n    show: [identity, state, host]\n",
+                socket.display()
+            )
+        })
+    };
+    let right = write("right", &authority, &authority.client(WEB));
+    let proxy = start(&right);
+    let socket = proxy.socket();
+    assert!(cli::stdout(&socket, &["docker", "ps"]).contains(name), "{}", proxy.log());
+    assert!(cli::stdout(&socket, &["docker", "version"]).contains("Server:"));
+    let typed = cli::docker(&socket, &["exec", "--interactive", name, "sh", "-c", "cat; echo end"], "typed\n");
+    assert_eq!(String::from_utf8_lossy(&typed.stdout), "typed\nend\n", "{}", cli::outputs(&typed));
+    let mut logs = cli::Running::docker(&socket, &["logs", "--follow", "--tail", "1", name]);
+    logs.expect(&["line"]);
+    seed::remove(&engine.socket(), name);
+    assert_eq!(logs.end(), Some(0));
+    drop(proxy);
+    for (what, certificates, expected) in [
+        ("another authority", write("distrusting", &other, &authority.client(WEB)), "no authority in `ca` has issued"),
+        ("a stranger", write("stranger", &authority, &other.client(WEB)), "refuses our certificate"),
+        ("expired", write("expired", &authority, &authority.expired(WEB)), "refuses our certificate"),
+    ] {
+        let proxy = start(&certificates);
+        let answer = client::get(&proxy.socket(), "/containers/json");
+        assert_eq!(answer.status(), 502, "{what}: {}", answer.text());
+        assert!(proxy.log().contains(expected), "{what}: {}", proxy.log());
+    }
     Ok(())
 }

@@ -382,7 +382,16 @@ fn configurations_in_the_documents_are_accepted() {
                 let authority = Authority::new();
                 let Identity { certificate, key, .. } = authority.server();
                 std::fs::create_dir(folder.path("tls")).unwrap();
-                for (name, text) in [("cert.pem", certificate), ("key.pem", key), ("ca.pem", authority.pem())] {
+                let revoked = authority.revocations(&[], 2100);
+                for (name, text) in [
+                    ("cert.pem", &certificate),
+                    ("key.pem", &key),
+                    ("ca.pem", &authority.pem()),
+                    ("revoked.pem", &revoked),
+                    ("engine-ca.pem", &authority.pem()),
+                    ("dockveil.pem", &certificate),
+                    ("dockveil-key.pem", &key),
+                ] {
                     std::fs::write(folder.path("tls").join(name), text).unwrap();
                 }
                 std::fs::write(folder.path("example.yaml"), &block.text).unwrap();

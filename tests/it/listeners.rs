@@ -31,7 +31,7 @@ fn config(upstream: Address, listeners: Vec<Listener>) -> Config {
     let timeouts = Timeouts { shutdown: Duration::from_millis(200), ..Timeouts::default() };
     let limits = Limits::default();
     Config {
-        upstream,
+        upstream: upstream.into(),
         listeners,
         limits,
         timeouts,
@@ -161,7 +161,7 @@ fn a_listener_may_have_an_engine_of_its_own() {
             for (name, engine) in [("listener", "engine"), ("down", "nothing")] {
                 let listener = listener(Address::Unix(folder.path(name)));
                 let upstream = Some(Address::Unix(folder.path(engine)));
-                config.listeners.push(Listener { upstream, ..listener });
+                config.listeners.push(Listener { upstream: upstream.map(Into::into), ..listener });
             }
         },
     );

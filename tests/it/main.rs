@@ -19,6 +19,7 @@ mod departures;
 mod deploy;
 mod docs;
 mod edits;
+mod engine_tls;
 mod errors;
 mod events;
 mod explain;
@@ -49,6 +50,7 @@ mod seeds;
 mod signals;
 mod slots;
 mod snapshots;
+mod ssh;
 mod statuses;
 mod streams;
 mod superfluous;
@@ -69,6 +71,11 @@ use harness::{Missing, Suite};
 
 #[expect(clippy::disallowed_methods, reason = "the program reads its environment in `cli`, a test where it is")]
 fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    if let (Some("__dial-stdio"), Some(socket)) = (arguments.next().as_deref(), arguments.next()) {
+        let dialled = support::dial::run(&socket);
+        return if dialled.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let required = std::env::var("DOCKVEIL_ENGINE_TESTS").is_ok_and(|value| value == "require");
     harness::run(&Suite {
         tests: &[
@@ -78,6 +85,7 @@ fn main() -> ExitCode {
             catalogue::versions::TESTS,
             docs::TESTS,
             edits::TESTS,
+            engine_tls::TESTS,
             errors::TESTS,
             seeds::TESTS,
             signals::TESTS,
@@ -124,6 +132,7 @@ fn main() -> ExitCode {
             schema::TESTS,
             output::TESTS,
             snapshots::TESTS,
+            ssh::TESTS,
             statuses::TESTS,
             streams::TESTS,
             superfluous::TESTS,

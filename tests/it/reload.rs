@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_stream_goes_on_unless_it_shows_less_now,
     a_line_of_clients_is_chosen_again,
     certificates_are_replaced_without_a_cut,
+    a_list_of_revoked_certificates_is_noticed_and_cuts_no_other_connection,
     no_request_fails_and_none_is_decided_wrongly_under_load
 ];
 
@@ -387,6 +388,55 @@ fn certificates_are_replaced_without_a_cut() {
     assert_eq!(ask(&mut before).unwrap(), 503);
     assert!(ask(&mut before).is_err(), "the connection is open");
     drop(daemon);
+}
+
+fn a_list_of_revoked_certificates_is_noticed_and_cuts_no_other_connection() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let _daemon = Daemon::start(&folder.path("engine"), answer);
+    let server = authority.server();
+    let [one, other] = [(); 2].map(|()| authority.client(Names { cn: "one", ..Names::default() }));
+    for (name, text) in [
+        ("cert.pem", &server.certificate),
+        ("key.pem", &server.key),
+        ("ca.pem", &authority.pem()),
+        ("crl.pem", &authority.revocations(&[], 2100)),
+    ] {
+        fs::write(folder.path(name), text).unwrap();
+    }
+    let port = crate::support::program::free_port();
+    write(
+        &folder,
+        &format!(
+            "upstream: unix://%engine\nlisteners:\n  - {{listen: \"tcp://127.0.0.1:{port}\", profile: lists, hosts: [\"*\"], tls: \
+             {{certificate: cert.pem, key: key.pem, client_ca: ca.pem, crl: crl.pem}}}}\n{PROFILES}"
+        ),
+    );
+    let config = folder.path("dockveil.yaml").display().to_string();
+    let program = Program::start(command(&[], &["--config", &config]));
+    program.listening();
+    let connect = |identity| {
+        let socket = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let client = authority.client_config(Some(identity), &[&TLS13]);
+        rustls::StreamOwned::new(
+            rustls::ClientConnection::new(client, "localhost".try_into().unwrap()).unwrap(),
+            socket,
+        )
+    };
+    let ask = |client: &mut rustls::StreamOwned<rustls::ClientConnection, std::net::TcpStream>| {
+        client.write_all(get("/_ping").as_bytes()).ok()?;
+        let mut bytes = [0; 4096];
+        let length = client.read(&mut bytes).ok().filter(|length| *length > 0)?;
+        Some(status(&String::from_utf8_lossy(&bytes[..length])))
+    };
+    let (mut kept, mut revoked) = (connect(&one), connect(&other));
+    assert_eq!([ask(&mut kept), ask(&mut revoked)], [Some(200), Some(200)]);
+    fs::write(folder.path("crl.pem"), authority.revocations(&[&other], 2100)).unwrap();
+    let line = program.line_with("configuration ");
+    assert!(line.contains("configuration reloaded") && line.contains("files changed"), "{line}");
+    assert_eq!([ask(&mut kept), ask(&mut revoked)], [Some(200), Some(503)]);
+    assert_eq!([ask(&mut kept), ask(&mut revoked)], [Some(200), None]);
+    assert_eq!([ask(&mut connect(&one)), ask(&mut connect(&other))], [Some(200), None]);
 }
 
 #[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "how long it takes is up to whoever runs it")]

@@ -214,7 +214,8 @@ fn dead_peers_are_found_by_keepalive_on_both_sides() {
         let engine_port = engine.local_addr().unwrap().port();
         let local = |port| Address::Tcp { host: "127.0.0.1".to_owned(), port };
         let mut config = config(Path::new("/engine"), Path::new("/listener"));
-        (config.upstream, config.listeners[0].address, config.keepalive) = (local(engine_port), local(0), keepalive);
+        (config.upstream, config.listeners[0].address, config.keepalive) =
+            (local(engine_port).into(), local(0), keepalive);
         let running = server::start(config).unwrap();
         let Address::Tcp { port, .. } = running.addresses()[0].clone() else { panic!("no port") };
         let client = TcpStream::connect(("127.0.0.1", port)).unwrap();

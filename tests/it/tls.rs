@@ -7,8 +7,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dockveil::cli::{ConfigFiles, Environment, HealthcheckArgs};
+use dockveil::cli::{CheckArgs, ConfigFiles, Environment, HealthcheckArgs, ServeArgs};
 use dockveil::command;
+use dockveil::config::Config;
 use dockveil::socket::Address;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -31,7 +32,11 @@ pub(crate) const TESTS: &[Test] = tests![
     a_client_over_tls_that_leaves_is_noticed,
     curl_is_served_over_tls,
     the_health_check_needs_no_certificate,
-    a_client_may_have_so_many_streams_and_connections
+    a_client_may_have_so_many_streams_and_connections,
+    without_authorities_of_clients_no_certificate_is_asked_for,
+    an_optional_certificate_is_known_and_must_be_good,
+    a_revoked_certificate_is_worth_nothing,
+    a_client_that_takes_nothing_loses_its_connection
 ];
 
 const PROFILES: &str = "profiles:\n  - {profile: lists, allow: [Ping, ContainerList], show: [identity]}\n  - {profile: inspects, allow: [Ping, ContainerInspect, ContainerLogs, ContainerAttach, SystemEvents], show: [identity]}\n";
@@ -50,16 +55,29 @@ impl TlsBench {
         answer: impl Fn(&str) -> Reply + Send + Sync + 'static,
         clients: impl FnOnce(&Authority) -> String,
     ) -> Self {
+        Self::with(answer, "client_ca: ca.pem", |authority, _| format!("clients: {}", clients(authority)), |_| {})
+    }
+
+    /// With more in `tls`, these lines of the listener, for which files can be written, and a change of the configuration.
+    fn with(
+        answer: impl Fn(&str) -> Reply + Send + Sync + 'static,
+        tls: &str,
+        lines: impl FnOnce(&Authority, &Folder) -> String,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let (authority, folder) = (Authority::new(), Folder::new());
         let Identity { certificate, key, .. } = authority.server();
         for (name, text) in [("cert.pem", certificate), ("key.pem", key), ("ca.pem", authority.pem())] {
             std::fs::write(folder.path(name), text).unwrap();
         }
+        let lines = lines(&authority, &folder);
         let text = format!(
-            "listeners:\n  - listen: tcp://127.0.0.1:0\n    hosts: [\"*\"]\n    tls: {{certificate: cert.pem, key: key.pem, client_ca: ca.pem}}\n    clients: {}\n{PROFILES}",
-            clients(&authority)
+            "listeners:\n  - listen: tcp://127.0.0.1:0\n    hosts: [\"*\"]\n    tls: {{certificate: cert.pem, key: key.pem, {tls}}}\n    {lines}\n{PROFILES}"
         );
-        let bench = Bench::with(answer, |config| config.listeners = loaded(&folder, &text).listeners);
+        let bench = Bench::with(answer, |config| {
+            config.listeners = loaded(&folder, &text).listeners;
+            change(config);
+        });
         let Address::Tcp { port, .. } = bench.addresses()[0] else { panic!("no port") };
         Self { bench, authority, folder, port }
     }
@@ -402,4 +420,116 @@ fn a_client_may_have_so_many_streams_and_connections() {
             assert!(Instant::now() < deadline, "{expected}");
         }
     }
+}
+
+/// The status of a list; `None` if the connection is refused.
+fn listed(bench: &TlsBench, config: Arc<ClientConfig>) -> Option<u16> {
+    let mut client = bench.connect(config);
+    let mut answer = String::new();
+    let request = "GET /containers/json HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n";
+    client.write_all(request.as_bytes()).and_then(|()| client.read_to_string(&mut answer)).ok()?;
+    Some(status(&answer))
+}
+
+fn without_authorities_of_clients_no_certificate_is_asked_for() {
+    let bench = TlsBench::with(|_| json("[]"), "", |_, _| "profile: lists".to_owned(), |_| {});
+    let stranger = Authority::new().client(WEB);
+    for version in [&TLS12, &TLS13] {
+        for identity in [None, Some(&stranger)] {
+            assert_eq!(listed(&bench, bench.authority.client_config(identity, &[version])), Some(200), "{version:?}");
+        }
+    }
+    // A client that was known by its certificate is not known here.
+    let lines = |_: &Authority, _: &Folder| "clients: [{address: 127.0.0.1, profile: lists}]".to_owned();
+    let bench = TlsBench::with(|_| json("[]"), "", lines, |_| {});
+    assert_eq!(listed(&bench, bench.authority.client_config(None, &[&TLS13])), Some(200));
+}
+
+fn an_optional_certificate_is_known_and_must_be_good() {
+    let lines = |_: &Authority, _: &Folder| {
+        "clients: [{certificate: {cn: web}, profile: lists}, {address: 127.0.0.1, profile: inspects}]".to_owned()
+    };
+    let bench = TlsBench::with(|_| json("[]"), "client_ca: ca.pem, client_certificate: optional", lines, |_| {});
+    let (authority, other) = (&bench.authority, Authority::new());
+    for version in [&TLS12, &TLS13] {
+        for (what, identity, expected) in [
+            ("web", Some(authority.client(WEB)), Some(200)),
+            ("another name", Some(authority.client(Names { cn: "other", ..WEB })), Some(403)),
+            ("none", None, Some(403)),
+            ("another authority", Some(other.client(WEB)), None),
+            ("expired", Some(authority.expired(WEB)), None),
+            ("for servers", Some(authority.misused(WEB)), None),
+        ] {
+            let config = authority.client_config(identity.as_ref(), &[version]);
+            assert_eq!(listed(&bench, config), expected, "{what} {version:?}");
+        }
+    }
+}
+
+fn a_revoked_certificate_is_worth_nothing() {
+    for (what, until, is_of_other, expected) in [
+        ("a list", 2100, Some(false), [Some(200), None]),
+        ("two lists", 2100, None, [Some(200), None]),
+        // Who does not know says no.
+        ("an old list", 2021, Some(false), [None, None]),
+        ("a list of another authority", 2100, Some(true), [None, None]),
+    ] {
+        let mut identities = Vec::new();
+        let lines = |authority: &Authority, folder: &Folder| {
+            identities.extend([(); 2].map(|()| authority.client(WEB)));
+            let own = authority.revocations(&[&identities[1]], until);
+            let other = Authority::called("other").revocations(&[], until);
+            let list = match is_of_other {
+                Some(false) => own,
+                Some(true) => other,
+                None => other + &own,
+            };
+            std::fs::write(folder.path("crl.pem"), list).unwrap();
+            "profile: lists".to_owned()
+        };
+        let bench = TlsBench::with(|_| json("[]"), "client_ca: ca.pem, crl: [crl.pem]", lines, |_| {});
+        for version in [&TLS12, &TLS13] {
+            let config = |identity| bench.authority.client_config(Some(identity), &[version]);
+            let found: Vec<Option<u16>> = identities.iter().map(|identity| listed(&bench, config(identity))).collect();
+            assert_eq!(found, expected, "{what} {version:?}");
+        }
+        let path = bench.folder.path("dockveil.yaml");
+        let files = ConfigFiles { config: Some(path.clone()), ..ConfigFiles::default() };
+        let arguments = ServeArgs { files, ..ServeArgs::default() };
+        let arguments = CheckArgs { serve: arguments, ..CheckArgs::default() };
+        let mut out = Vec::new();
+        command::check(&arguments, &Environment::default(), &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!(out.contains("crl.pem at tcp://127.0.0.1:0 has expired: clients"), until == 2021, "{what}: {out}");
+        // What is no list is an error where it is named.
+        std::fs::write(bench.folder.path("crl.pem"), bench.authority.pem()).unwrap();
+        let errors = command::check(&arguments, &Environment::default(), &mut Vec::new()).unwrap_err();
+        let mut said = Vec::new();
+        errors.report(&mut said);
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.contains("crl.pem: expected lists of revoked certificates in PEM"), "{said}");
+    }
+}
+
+/// Its slot is free again soon after the connection has been given up, although nobody has closed it.
+fn a_client_that_takes_nothing_loses_its_connection() {
+    let list = format!("[{}]", vec![format!("{{\"Id\":\"{}\"}}", "a".repeat(1000)); 30_000].join(","));
+    let bench = TlsBench::with(
+        move |_| json(&list),
+        "client_ca: ca.pem",
+        |_, _| "profile: lists\n    connections: 1".to_owned(),
+        |config| {
+            config.limits.element = dockveil::config::ByteLimit::new(64 << 20);
+            config.timeouts.write = std::time::Duration::from_millis(300);
+        },
+    );
+    let identity = bench.authority.client(WEB);
+    let mut silent = bench.client(&identity);
+    silent.write_all(get("/containers/json").as_bytes()).unwrap();
+    silent.flush().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while listed(&bench, bench.authority.client_config(Some(&identity), &[&TLS13])) != Some(200) {
+        assert!(Instant::now() < deadline, "its slot is taken");
+    }
+    drop(silent);
 }

@@ -214,6 +214,18 @@ pub(crate) fn private(name: &str) -> Result<Engine, Ignored> {
     Ok(start_docker(name).unwrap_or_else(|error| panic!("{error}")))
 }
 
+/// As [`private`], of a Docker that takes TLS on port 2376 of its own network, from clients with a certificate of an authority:
+/// with `--tlsverify` and the files `ca.pem`, `cert.pem` and `key.pem` of a folder.
+#[track_caller]
+pub(crate) fn with_tls(name: &str, certificates: &Path) -> Result<Engine, Ignored> {
+    check("dockerd")?;
+    let [ca, certificate, key] =
+        ["ca.pem", "cert.pem", "key.pem"].map(|name| certificates.join(name).display().to_string());
+    let files = ["--tlscacert", &ca, "--tlscert", &certificate, "--tlskey", &key];
+    let flags = [&["--tlsverify", "--host", "tcp://127.0.0.1:2376"][..], &files].concat();
+    Ok(Engine::start(name, DOCKER, &flags, &[]).unwrap_or_else(|error| panic!("{error}")))
+}
+
 /// The newest Docker there is, empty, with a registry of its own at [`REGISTRY`], for tests that need one engine only, whatever
 /// the others run with: that of `DOCKVEIL_ENGINE_ROOT`, or else the newest that `.ci/engines` has unpacked.
 ///

@@ -130,6 +130,18 @@ impl Proxy {
         Proxy::spawn(command, folder)
     }
 
+    /// As [`Proxy::start_configured`], with this `PATH`.
+    #[track_caller]
+    pub(crate) fn start_with_path(path: &str, text: impl FnOnce(&Path) -> String) -> Proxy {
+        let folder = new_folder();
+        let file = folder.path().join("dockveil.yaml");
+        fs::write(&file, text(&folder.path().join("docker.sock"))).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dockveil"));
+        command.args(["serve", "--config"]).arg(&file).env_remove("DOCKER_HOST").env_remove("DOCKVEIL_CONFIG");
+        command.env("PATH", path);
+        Proxy::spawn(command, folder)
+    }
+
     /// As [`Proxy::start_configured`], in the namespaces of an engine for networks, processes and mounts: like a program beside
     /// dockerd, which sees its containers.
     #[track_caller]
@@ -207,6 +219,13 @@ impl Proxy {
     /// What the program has printed and logged so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// The number of child processes, with those that have ended and that nobody has waited for.
+    pub(crate) fn children(&self) -> usize {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();
+        let children = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default());
+        children.map(|children| children.split_whitespace().count()).sum()
     }
 
     /// The number of sockets that the process holds, the one where it listens included.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, DnValue,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -20,6 +20,7 @@ pub(crate) struct Identity {
     pub(crate) key: String,
     /// `sha256:` and the digest of its public key.
     pub(crate) pin: String,
+    serial: SerialNumber,
 }
 
 /// What a certificate says.
@@ -33,9 +34,14 @@ pub(crate) struct Names<'n> {
 impl Authority {
     /// A new one.
     pub(crate) fn new() -> Self {
+        Self::called("authority")
+    }
+
+    /// A new one with this name.
+    pub(crate) fn called(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "authority");
+        params.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
@@ -46,8 +52,20 @@ impl Authority {
 
     /// A certificate of the server at 127.0.0.1 and localhost.
     pub(crate) fn server(&self) -> Identity {
-        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        self.server_called(&["localhost", "127.0.0.1"])
+    }
+
+    /// A certificate of a server with these names.
+    pub(crate) fn server_called(&self, names: &[&str]) -> Identity {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         self.issue(CertificateParams::new(names).unwrap(), ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// A certificate of the server that was valid between two years.
+    pub(crate) fn server_between(&self, first: i32, last: i32) -> Identity {
+        let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(first, 1, 1), date_time_ymd(last, 1, 1));
+        self.issue(params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
     /// A certificate of a client.
@@ -67,13 +85,40 @@ impl Authority {
         self.issue(params(names), ExtendedKeyUsagePurpose::ServerAuth)
     }
 
+    /// A certificate of the server that is for clients only.
+    pub(crate) fn misused_by_server(&self) -> Identity {
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        self.issue(CertificateParams::new(names).unwrap(), ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    /// A list of revoked certificates in PEM, which is good until that year.
+    pub(crate) fn revocations(&self, revoked_certs: &[&Identity], until: i32) -> String {
+        let revoked = |identity: &&Identity| RevokedCertParams {
+            serial_number: identity.serial.clone(),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(until, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked_certs.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.0).unwrap().pem().unwrap()
+    }
+
     fn issue(&self, mut params: CertificateParams, purpose: ExtendedKeyUsagePurpose) -> Identity {
         params.extended_key_usages = vec![purpose];
         let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap().pem();
         let digest = Sha256::digest(rcgen::PublicKeyData::subject_public_key_info(&key));
+        let serial = SerialNumber::from_slice(&[&[1], &digest[..8]].concat());
+        params.serial_number = Some(serial.clone());
+        let certificate = params.signed_by(&key, &self.0).unwrap().pem();
         let pin = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        Identity { certificate, key: key.serialize_pem(), pin: format!("sha256:{pin}") }
+        Identity { certificate, key: key.serialize_pem(), pin: format!("sha256:{pin}"), serial }
     }
 
     /// What a client needs that trusts this authority and has an identity, or none.

@@ -132,7 +132,7 @@ pub(crate) fn policy_of(profile: &str) -> Arc<Policy> {
 /// A configuration with one listener, in front of a daemon.
 pub(crate) fn config(daemon: &Path, listener: &Path) -> Config {
     Config {
-        upstream: Address::Unix(daemon.to_owned()),
+        upstream: Address::Unix(daemon.to_owned()).into(),
         listeners: vec![Listener::new(Address::Unix(listener.to_owned()), policy())],
         limits: Limits {
             element: ByteLimit::new(1 << 20),
