@@ -9,6 +9,7 @@ use crate::harness::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
     both_packages_hold_the_same_files,
+    a_package_starts_nothing_by_itself,
     what_packages_hold_exists_or_is_made_by_the_script,
     the_workflow_is_read_and_calls_scripts_that_exist,
     every_action_is_pinned_to_a_commit,
@@ -63,8 +64,18 @@ fn both_packages_hold_the_same_files() {
     assert!(rpm.remove(&(completion.clone(), "usr/share/zsh/site-functions/_dockveil".to_owned())));
     rpm.insert((completion, "usr/share/zsh/vendor-completions/_dockveil".to_owned()));
     assert_eq!(deb, rpm);
-    let text = section("[package.metadata.deb]");
-    assert!(text.contains("enable = false, start = false"), "a package opens nothing by itself");
+}
+
+fn a_package_starts_nothing_by_itself() {
+    assert!(section("[package.metadata.deb]").contains("enable = false, start = false"));
+    // Only a service that runs is started again, after an upgrade.
+    let scripts = format!("{}{}", section("[package.metadata.generate-rpm]"), read("deploy/packages/postinst"));
+    let lines: Vec<&str> = scripts.lines().filter(|line| line.contains("systemctl")).collect();
+    assert!(lines.len() > 2, "{lines:?}");
+    for line in lines {
+        let verb = line.split("systemctl ").nth(1).unwrap().split(' ').find(|word| !word.starts_with("--")).unwrap();
+        assert!(["daemon-reload", "disable", "try-restart"].contains(&verb), "{line}");
+    }
 }
 
 fn what_packages_hold_exists_or_is_made_by_the_script() {
