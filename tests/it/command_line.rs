@@ -28,9 +28,9 @@ pub(crate) const TESTS: &[Test] = tests![
 const WRONG: &[&[&str]] = &[
     &["nothing"],
     &["--nothing"],
-    &["serve", "--upstream", "nonsense", "--listen", "nonsense", "--api", "max=new"],
+    &["serve", "--upstream", "nonsense", "--listen", "nonsense", "--metrics", "nonsense", "--api", "max=new"],
     &["serve", "--profile", "nothing"],
-    &["check", "--upstream", "nonsense", "--listen", "nonsense", "--api", "nonsense"],
+    &["check", "--upstream", "nonsense", "--listen", "nonsense", "--metrics", "nonsense", "--api", "nonsense"],
     &["check", "--profile", "nothing"],
     &["explain"],
     &["explain", "--profile", "nothing", "/info"],
