@@ -15,6 +15,7 @@ mod contents;
 mod credential_formats;
 mod credentials;
 mod cut;
+mod dashboards;
 mod departures;
 mod deploy;
 mod docs;
@@ -102,6 +103,7 @@ fn main() -> ExitCode {
             credentials::TESTS,
             events::TESTS,
             explain::TESTS,
+            dashboards::TESTS,
             deploy::TESTS,
             callers::TESTS,
             clients::TESTS,
