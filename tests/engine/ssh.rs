@@ -62,7 +62,7 @@ impl SshServer {
 
     /// A folder for the `PATH` whose `ssh` is the real one, with this key and these known hosts.
     fn path(&self, name: &str, key: &str, known_hosts: &str) -> String {
-        let folder = self.folder.path().join(name);
+        let folder = self.folder.path().join(format!("path-{name}"));
         fs::create_dir(&folder).unwrap();
         let at = |name: &str| self.folder.path().join(name).display().to_string();
         let config = format!(
