@@ -4,8 +4,8 @@
 //! cargo bench --bench exchange [-- [PART…] [--runs N] [--binary FILE] [--beside FILE] [--haproxy FILE]]
 //! ```
 //!
-//! A PART is (a piece of) `ping`, `inspect`, `list`, `large`, `logs`, `events`, `idle`, `leave`, `start` or `objects`; none means
-//! all. `objects` measures a profile that shows every second container beside the same one that shows all.
+//! A PART is (a piece of) `ping`, `inspect`, `list`, `large`, `logs`, `events`, `idle`, `leave`, `start`, `objects` or `tls`; none means
+//! all. `tls` measures listeners with TLS and certificates of clients beside plain ones, and beside HAProxy with the same. `objects` measures a profile that shows every second container beside the same one that shows all.
 //! `--binary` measures another build, such as the static one. `--beside` measures a second build of dockveil in the same
 //! rounds of `ping`, `inspect` and `list`: a change is judged by the ratio within one run. Sockets are in a temporary
 //! folder and on loopback. The run ends by itself, within [`LIMIT`], and ends only what it started.
@@ -77,7 +77,7 @@ struct Peer {
     name: &'static str,
     unix: Location,
     tcp: Option<Location>,
-    /// Dockveil's second listener, which hides nothing.
+    /// Dockveil's second listener, which hides nothing; in the part about TLS, the port with TLS.
     relay: Option<Location>,
     process: Option<Process>,
     /// The time from its start to its first answer.
@@ -155,7 +155,7 @@ fn main() -> Result<(), Failed> {
     let mut engine = Process::start(&mut ourselves("__engine", &[&bench.engine.to_string_lossy()]))?;
     engine.first_answer(&bench.engine)?;
 
-    let all: [(&str, Part); 10] = [
+    let all: [(&str, Part); 11] = [
         ("ping", Bench::ping),
         ("inspect", Bench::inspect),
         ("list", Bench::list),
@@ -166,6 +166,7 @@ fn main() -> Result<(), Failed> {
         ("leave", Bench::leave),
         ("start", Bench::start),
         ("objects", Bench::objects),
+        ("tls", Bench::tls),
     ];
     let start = Instant::now();
     for (name, part) in all {
@@ -411,6 +412,121 @@ impl Bench {
             self.figures.add("haproxy/start to first answer", "ms", theirs, Goal::None);
         }
         Ok(())
+    }
+}
+
+/// TLS beside plain TCP, ours beside HAProxy's.
+impl Bench {
+    /// `/_ping` and one container over 64 connections that stay, and `/_ping` over a new connection each.
+    fn tls(&mut self) -> Result<(), Failed> {
+        support::tls::write_certificates(&self.folder)?;
+        let peers: Vec<Peer> = [Some(self.dockveil_tls()?), self.haproxy_tls()?].into_iter().flatten().collect();
+        for (what, target, role, [connections, total]) in [
+            ("ping", "/_ping", "requests", [64, 30_000]),
+            ("container_inspect/9k", "/containers/web/json", "requests", [10, 8_000]),
+            ("new connection", "/_ping", "connections", [16, 2_000]),
+        ] {
+            // For each proxy, plain and with TLS, in turn.
+            let mut costs = vec![[Vec::new(), Vec::new()]; peers.len()];
+            for run in 0..self.runs {
+                for (peer, costs) in peers.iter().zip(&mut costs) {
+                    let process = peer.process.as_ref().ok_or("no process")?;
+                    let plain = peer.tcp.clone().ok_or("no port")?;
+                    let secure = peer.relay.clone().ok_or("no port with TLS")?;
+                    for (location, costs) in [plain, secure].iter().zip(costs) {
+                        if run == 0 {
+                            self.load(role, location, target, &[connections, WARM])?;
+                        }
+                        let before = process.cpu();
+                        self.load(role, location, target, &[connections, total])?;
+                        costs.push((process.cpu() - before) / total as f64 * 1e6);
+                    }
+                }
+            }
+            for (peer, [plain, secure]) in peers.iter().zip(&costs) {
+                self.figures.add(format!("{}/tls/{what} plain", peer.name), "CPU-µs", plain.clone(), Goal::None);
+                self.figures.add(format!("{}/tls/{what}", peer.name), "CPU-µs", secure.clone(), Goal::None);
+                self.figures.add_ratio(format!("{}/tls/{what} ÷ plain", peer.name), secure, plain, Goal::None);
+            }
+            if let [ours, theirs] = costs.as_slice() {
+                self.figures.add_ratio(format!("exchange ÷ haproxy/tls/{what}"), &ours[1], &theirs[1], Goal::None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Dockveil with a plain port, and one with TLS and certificates of clients.
+    fn dockveil_tls(&self) -> Result<Peer, Failed> {
+        let socket = self.folder.join("tls.sock");
+        let (tcp, secure) = (free_port()?, free_port()?);
+        let at = |name: &str| self.folder.join(name).display().to_string();
+        let config = self.folder.join("tls.yaml");
+        let text = format!(
+            "upstream: unix://{}\nlisteners:\n  - {{listen: \"unix://{}\", profile: {HIDING}}}\n  - {{listen: \"{tcp}\", profile: {HIDING}}}\n  \
+             - listen: \"{secure}\"\n    profile: {HIDING}\n    tls: {{certificate: {}, key: {}, client_ca: {}}}\n",
+            self.engine.display(),
+            socket.display(),
+            at("server.pem"),
+            at("server.key"),
+            at("ca.pem")
+        );
+        fs::write(&config, text)?;
+        let mut command = Command::new(&self.binary);
+        command.arg("serve").arg("--config").arg(&config).env("DOCKVEIL_LOG", "off");
+        let (process, started) = self.launch(command, &socket, "tls")?;
+        let relay = Some(self.with_tls(&secure)?);
+        Ok(Peer {
+            name: "exchange",
+            unix: Location::Unix(socket),
+            tcp: Some(tcp),
+            relay,
+            process: Some(process),
+            started,
+        })
+    }
+
+    /// HAProxy with the same.
+    fn haproxy_tls(&self) -> Result<Option<Peer>, Failed> {
+        let Some(binary) = &self.haproxy else { return Ok(None) };
+        let socket = self.folder.join("haproxy-tls.sock");
+        let (tcp, secure) = (free_port()?, free_port()?);
+        let (Location::Tcp(plain), Location::Tcp(port)) = (&tcp, &secure) else { return Err("not a port".into()) };
+        let at = |name: &str| self.folder.join(name).display().to_string();
+        let config = self.folder.join("haproxy-tls.cfg");
+        let text = format!(
+            "global\n  maxconn 4000\n  ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets\n  tune.ssl.cachesize 0\n\
+             defaults\n  mode http\n  http-reuse always\n  timeout connect 10s\n  timeout client 10m\n  timeout server 10m\n  \
+             timeout http-request 10s\n  timeout http-keep-alive 10s\n\
+             frontend docker\n  bind unix@{socket}\n  bind {plain}\n  bind {port} ssl crt {crt} ca-file {ca} verify required\n  \
+             http-request deny unless METH_GET\n  \
+             http-request allow if {{ path,url_dec -m reg -i ^(/v[\\d\\.]+)?/_ping }}\n  \
+             http-request allow if {{ path,url_dec -m reg -i ^(/v[\\d\\.]+)?/containers }}\n  \
+             http-request deny\n  default_backend engine\n\
+             backend engine\n  server engine unix@{engine}\n",
+            socket = socket.display(),
+            crt = at("server-both.pem"),
+            ca = at("ca.pem"),
+            engine = self.engine.display(),
+        );
+        fs::write(&config, text)?;
+        let mut command = Command::new(binary);
+        command.arg("-db").arg("-f").arg(&config);
+        let (process, started) = self.launch(command, &socket, "haproxy-tls")?;
+        let relay = Some(self.with_tls(&secure)?);
+        Ok(Some(Peer {
+            name: "haproxy",
+            unix: Location::Unix(socket),
+            tcp: Some(tcp),
+            relay,
+            process: Some(process),
+            started,
+        }))
+    }
+
+    /// A port with TLS.
+    fn with_tls(&self, location: &Location) -> Result<Location, Failed> {
+        let Location::Tcp(address) = location else { return Err("not a port".into()) };
+        Ok(Location::Tls(*address, self.folder.clone()))
     }
 }
 

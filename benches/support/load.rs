@@ -26,6 +26,7 @@ pub(crate) fn run(arguments: &[String]) -> io::Result<()> {
             ("requests", [connections, total, status]) => {
                 requests(location, target, *connections, *total, *status as u16).await
             }
+            ("connections", [connections, total]) => connect(location, target, *connections, *total).await,
             ("pair", [count]) => pair(&location, target, *count).await,
             ("document", []) => document(&location, target).await,
             ("lines", []) => lines(&location, target).await,
@@ -60,6 +61,29 @@ async fn requests(location: Location, target: &str, connections: u64, total: u64
         client??;
     }
     print(&[start.elapsed().as_secs_f64(), bytes.load(Ordering::Relaxed) as f64])
+}
+
+/// `total` requests from that many clients, each over a new connection: seconds.
+async fn connect(location: Location, target: &str, clients: u64, total: u64) -> io::Result<()> {
+    let left = Arc::new(AtomicI64::new(total as i64));
+    let start = Instant::now();
+    let mut running = JoinSet::new();
+    for _ in 0..clients {
+        let (location, target, left) = (location.clone(), target.to_owned(), Arc::clone(&left));
+        running.spawn(async move {
+            while left.fetch_sub(1, Ordering::Relaxed) > 0 {
+                let mut connection = Connection::open(&location, false).await?;
+                connection.get(&target).await?;
+                expect_ok(connection.head().await?)?;
+                connection.skip_body().await?;
+            }
+            Ok::<(), io::Error>(())
+        });
+    }
+    while let Some(client) = running.join_next().await {
+        client??;
+    }
+    print(&[start.elapsed().as_secs_f64()])
 }
 
 /// How many connections [`pair`] has. Each answer waits for a tick, so that few are under way.

@@ -7,6 +7,7 @@
 //! | [`engine`] | the upstream: as little work per answer as possible |
 //! | [`objects`] | the upstream with hidden containers |
 //! | [`load`] | the clients and what they observe |
+//! | [`tls`] | certificates |
 //! | [`wire`] | addresses, and the HTTP/1.1 that the two need |
 //! | [`process`] | the measured processes: CPU, memory, end |
 //! | [`figures`] | the measurements and their table |
@@ -17,4 +18,5 @@ pub(crate) mod figures;
 pub(crate) mod load;
 pub(crate) mod objects;
 pub(crate) mod process;
+pub(crate) mod tls;
 pub(crate) mod wire;

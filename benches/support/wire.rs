@@ -11,6 +11,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::tls;
 
 /// Bytes read at a time, as much as a Unix socket holds.
 const READ: usize = 256 * 1024;
@@ -22,6 +26,8 @@ pub(crate) enum Location {
     Unix(PathBuf),
     /// A TCP port.
     Tcp(SocketAddr),
+    /// A TCP port with TLS, and the folder of the certificates.
+    Tls(SocketAddr, PathBuf),
 }
 
 impl fmt::Display for Location {
@@ -29,6 +35,7 @@ impl fmt::Display for Location {
         match self {
             Location::Unix(path) => write!(f, "unix://{}", path.display()),
             Location::Tcp(address) => write!(f, "tcp://{address}"),
+            Location::Tls(address, folder) => write!(f, "tls://{address}{}", folder.display()),
         }
     }
 }
@@ -39,6 +46,10 @@ impl FromStr for Location {
     fn from_str(text: &str) -> Result<Location, String> {
         if let Some(path) = text.strip_prefix("unix://") {
             return Ok(Location::Unix(path.into()));
+        }
+        if let Some((address, folder)) = text.strip_prefix("tls://").and_then(|rest| rest.split_once('/')) {
+            let address = address.parse().map_err(|error| format!("{text}: {error}"))?;
+            return Ok(Location::Tls(address, PathBuf::from(format!("/{folder}"))));
         }
         let address = text.strip_prefix("tcp://").ok_or_else(|| format!("{text}: neither unix:// nor tcp://"))?;
         address.parse().map(Location::Tcp).map_err(|error| format!("{text}: {error}"))
@@ -51,6 +62,8 @@ pub(crate) enum Socket {
     Unix(UnixStream),
     /// To a TCP port.
     Tcp(TcpStream),
+    /// To a TCP port with TLS.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Socket {
@@ -63,6 +76,13 @@ impl Socket {
                 stream.set_nodelay(true)?;
                 Ok(Socket::Tcp(stream))
             }
+            Location::Tls(address, folder) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                let connector = TlsConnector::from(tls::client(folder)?);
+                let name = "localhost".try_into().map_err(io::Error::other)?;
+                Ok(Socket::Tls(Box::new(connector.connect(name, stream).await?)))
+            }
         }
     }
 }
@@ -72,6 +92,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Socket::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -81,17 +102,22 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Socket::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Socket::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Unix(_) | Socket::Tcp(_) => Poll::Ready(Ok(())),
+            Socket::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Socket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
@@ -122,7 +148,8 @@ impl Connection {
     /// Sends a GET for `target`.
     pub(crate) async fn get(&mut self, target: &str) -> io::Result<()> {
         let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\n\r\n");
-        self.socket.write_all(head.as_bytes()).await
+        self.socket.write_all(head.as_bytes()).await?;
+        self.socket.flush().await
     }
 
     /// Reads the head of the answer; returns its status.
