@@ -237,7 +237,9 @@ impl CetusGuardOptions<'_> {
             );
         }
         if ["backend-tls-cacert", "backend-tls-cert", "backend-tls-key"].iter().any(|name| self.value(name).is_some()) {
-            differences.push("backend-tls-…: not supported: dockveil connects to the engine without TLS".to_owned());
+            differences.push("backend-tls-…: not converted: `ca`, `cert` and `key` of `upstream` say it; until they are added, nothing is \
+                 encrypted"
+                    .to_owned(),);
         }
         if self.value("log-level").is_some() {
             differences.push("log-level: set DOCKVEIL_LOG to error, warn, info, debug or off".to_owned());
