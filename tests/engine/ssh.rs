@@ -157,8 +157,9 @@ fn ssh_that_is_refused_is_502_and_told_to_the_operator() -> Outcome {
             (answer.status(), answer.json()["message"].as_str()),
             (502, Some("no SSH connection to the docker daemon"))
         );
-        let line = proxy.log().lines().find(|line| line.contains("exchange failed")).unwrap_or_default().to_owned();
-        assert!(line.contains(expected) && line.contains("exit status 255"), "{line}\n{}", proxy.log());
+        let is_told = |line: &str| line.contains("engine: ssh: ") && line.contains(expected);
+        let told = eventually(TIMEOUT, || proxy.log().lines().any(is_told));
+        assert!(told && proxy.log().contains("exit status 255"), "{expected}: {}", proxy.log());
     }
     // The engine is asked for at a path where there is none: what the other side says is what ssh says last.
     let path = server.path("nowhere", "client", "known_hosts");
