@@ -8,8 +8,11 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::socket::PassedSockets;
 
 /// Printed after the options of `--help`. No line is longer than 80 columns, so that none is wrapped in a terminal.
 const EXAMPLES: &str = "\
@@ -521,6 +524,12 @@ pub struct Environment {
     pub variables: Variables,
     /// The configuration file, if it is [`STANDARD_INPUT`]: what was there at the start. It cannot be read twice.
     pub standard_input: Option<String>,
+    /// `LISTEN_FDS`: the sockets that the service manager has passed; `None` if nobody has looked.
+    pub passed: Option<PassedSockets>,
+    /// `NOTIFY_SOCKET`: where the service manager is told that the program is up.
+    pub notify_socket: Option<OsString>,
+    /// `WATCHDOG_USEC`: after how long without a sign of life the service manager kills the program.
+    pub watchdog: Option<Duration>,
 }
 
 /// All environment variables by name, empty ones included. Bytes that are not UTF-8 are replaced by U+FFFD.
@@ -553,10 +562,15 @@ impl fmt::Debug for Variables {
 }
 
 impl Environment {
-    /// The environment of this process.
+    /// The environment of this process. Takes the sockets that were passed to it.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn read() -> Self {
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let number = |name: &str| variable(name).and_then(|value| value.to_str()?.parse::<u64>().ok());
+        let own = u64::from(std::process::id());
+        // Those of another process are inherited by mistake.
+        let is_watched = number("WATCHDOG_PID").is_none_or(|process| process == own);
+        let watchdog = number("WATCHDOG_USEC").filter(|micros| is_watched && *micros > 0);
         Self {
             docker_host: variable("DOCKER_HOST"),
             runtime_directory: variable("XDG_RUNTIME_DIR").map(PathBuf::from),
@@ -567,6 +581,9 @@ impl Environment {
                 .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
                 .collect(),
             standard_input: None,
+            passed: Some(PassedSockets::take()),
+            notify_socket: variable("NOTIFY_SOCKET"),
+            watchdog: watchdog.map(Duration::from_micros),
         }
     }
 

@@ -24,7 +24,7 @@ use crate::config::{Config, FilterSources, Filters, STANDARD_INPUT_NAME, unreada
 use crate::policy::Policy;
 use crate::profile::Profile;
 use crate::server::log::{self, LoggedLines};
-use crate::server::{self, Signals};
+use crate::server::{self, ServiceManager, Signals};
 use crate::yaml::{Diagnostic, Diagnostics, Location};
 
 pub use self::catalogue::{catalogue, describe};
@@ -162,7 +162,10 @@ pub fn serve(
     // Clients are served whether or not anybody reads the summary.
     let mut text = Wrapped::new(err, width);
     let _ = write!(text, "{}", summary(&config)).and_then(|()| text.flush());
-    server::run(config, signals, &mut || Config::load(arguments, environment).map_err(|errors| errors.to_string()))?;
+    let manager = ServiceManager::connect(environment.notify_socket.as_deref(), environment.watchdog);
+    server::run(config, manager, signals, &mut || {
+        Config::load(arguments, environment).map_err(|errors| errors.to_string())
+    })?;
     Ok(OK)
 }
 
@@ -171,7 +174,14 @@ pub fn serve(
 /// # Errors
 /// [`CommandError`].
 pub fn check(arguments: &cli::CheckArgs, environment: &Environment, out: &mut dyn Write) -> Result<u8, CommandError> {
-    let config = Config::load(&arguments.serve, environment)?;
+    // The service manager passes its sockets only to the process that serves.
+    let loaded = Config::load(&arguments.serve, &Environment { passed: None, ..environment.clone() });
+    if let Err(errors) = &loaded {
+        // It may run before the start or the reload of a service. Otherwise nobody is told.
+        let manager = ServiceManager::connect(environment.notify_socket.as_deref(), None);
+        manager.misconfigured(errors.to_string().lines().next().unwrap_or_default());
+    }
+    let config = loaded?;
     match arguments.output.output {
         Output::Text => write!(out, "{}", summary(&config))?,
         Output::Json => json::write(&summary::to_json(&config), out)?,

@@ -10,6 +10,7 @@ mod listener_limits;
 mod memory;
 mod note;
 mod observability;
+mod passed;
 mod raw;
 mod settings;
 mod source;
@@ -27,7 +28,7 @@ use crate::cli::{ConfigFiles, Environment, ServeArgs};
 use crate::endpoint::{EngineAddress, EngineEndpoint};
 use crate::filter;
 use crate::policy::Policy;
-use crate::socket::{Address, Keepalive, SocketOwner};
+use crate::socket::{Address, Keepalive, PassedSocket, SocketOwner};
 use crate::tls::ServerTls;
 use crate::yaml::{Diagnostics, Location};
 
@@ -96,6 +97,8 @@ pub struct Listener {
     pub mode: Option<u32>,
     /// The user and group of a Unix socket.
     pub owner: SocketOwner,
+    /// The socket that the service manager has opened for it; `None` if it is opened by this process.
+    pub passed: Option<Arc<PassedSocket>>,
     /// How it proves itself and what it trusts, if clients come over TLS.
     pub tls: Option<ServerTls>,
     /// Whether nobody is warned that anyone who reaches it can use it.
@@ -124,6 +127,7 @@ impl Listener {
             address,
             mode: None,
             owner: SocketOwner::default(),
+            passed: None,
             tls: None,
             insecure: false,
             upstream: None,
@@ -321,7 +325,10 @@ impl Config {
         let engine = diagnostics.ok(engine(&settings, environment, &source));
         let upstream = engine
             .and_then(|engine| upstream::with_variables(engine, environment, &mut source.notes, &mut diagnostics));
-        let raw = raw_listeners(&settings, environment, &source, &mut diagnostics);
+        let mut raw = raw_listeners(&settings, environment, &source, &mut diagnostics);
+        if let Some(passed) = &environment.passed {
+            passed::assign(&mut raw, passed, source.compat.is_none(), &mut diagnostics);
+        }
         check_addresses(upstream.as_ref(), &raw, &mut diagnostics);
         check_connections(&source.raw, &raw, &mut diagnostics);
         let files = file_set(&source, upstream.as_ref(), &raw, &settings);
@@ -492,6 +499,7 @@ fn compile(
         listeners.extend(diagnostics.ok(policy).map(|policy| Listener {
             mode: listener.mode,
             owner: listener.owner,
+            passed: listener.passed,
             tls: listener.tls.map(|tls| tls.tls),
             insecure: listener.insecure,
             upstream: listener.upstream.map(|upstream| upstream.endpoint),

@@ -15,6 +15,7 @@ pub mod log;
 mod privileges;
 mod rate;
 mod request_reader;
+mod service_manager;
 mod signals;
 mod slots;
 mod socket_file;
@@ -36,6 +37,8 @@ use self::file_watch::{FileWatch, ReloadReason};
 use self::listen::BoundListener;
 pub use self::live::ReloadError;
 use self::live::{LiveConfig, ServerCapacity};
+pub use self::service_manager::ServiceManager;
+use self::signals::NextTask;
 pub use self::signals::Signals;
 use self::slots::{SlotLimits, Slots};
 use self::status::ServerStatus;
@@ -53,6 +56,9 @@ const WORKER_LIMIT: usize = 4;
 const LAST_RECORDS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How much longer than the shutdown timeout the workers may take to end.
 const STOP_MARGIN: Duration = Duration::from_secs(1);
+
+/// What is said of a configuration with an error.
+const NOT_RELOADED: &str = "configuration not reloaded, nothing has changed";
 
 /// Why the server did not start or stopped.
 #[derive(Debug)]
@@ -106,12 +112,13 @@ impl std::error::Error for ServerError {}
 /// [`ServerError`]; nothing is left listening.
 pub fn run(
     config: Config,
+    manager: ServiceManager,
     mut signals: Signals,
     load: &mut dyn FnMut() -> Result<Config, String>,
 ) -> Result<(), ServerError> {
     let watched = config.files.clone();
     if let Some(running) = start_unless(config, &mut || signals.has_stopped())? {
-        running.reload_until_signal(signals, watched, load);
+        running.reload_until_signal(signals, manager, watched, load);
     }
     Ok(())
 }
@@ -284,7 +291,8 @@ impl Running {
 
     /// As [`Self::reload_until_signal`], with a configuration that is in no file.
     pub fn run_until_signal(self, signals: Signals) {
-        self.reload_until_signal(signals, ConfigFileSet::default(), &mut || Err("it is in no file".to_owned()));
+        let load = &mut || Err("it is in no file".to_owned());
+        self.reload_until_signal(signals, ServiceManager::default(), ConfigFileSet::default(), load);
     }
 
     /// Waits for a signal and stops. A second signal ends the wait for exchanges in progress. So does a worker that takes
@@ -294,15 +302,33 @@ impl Running {
     fn reload_until_signal(
         mut self,
         mut signals: Signals,
+        mut manager: ServiceManager,
         files: ConfigFileSet,
         load: &mut dyn FnMut() -> Result<Config, String>,
     ) {
         let mut watch = FileWatch::start(files);
-        while let Some(reason) = signals.wait_or(&mut watch) {
-            self.reload(reason, &mut watch, load);
+        manager.ready(&self.status());
+        loop {
+            match signals.wait_or(&mut watch, manager.next_sign_of_life()) {
+                NextTask::Stop => break,
+                NextTask::Reload(reason) => {
+                    manager.reloading();
+                    match self.reload(reason, &mut watch, load) {
+                        Ok(()) => manager.ready(&self.status()),
+                        Err(error) => manager.ready(&format!("{NOT_RELOADED}: {error}")),
+                    }
+                }
+                NextTask::SignOfLife => {
+                    let alive = async { tokio::time::timeout(manager.patience(), self.live.is_alive()).await };
+                    let Some(alive) = signals.stopped_or(alive) else { break };
+                    manager.sign_of_life(alive.unwrap_or_default());
+                    log::hand_over();
+                }
+            }
         }
         tracing::info!("stopping");
         let (limit, audit) = (self.limit, self.status.audit());
+        manager.stopping(limit);
         let (_, mut ended) = self.close();
         let ended = signals.stopped_or(async { tokio::time::timeout(limit, ended.recv()).await });
         match ended {
@@ -313,13 +339,22 @@ impl Running {
         flush(audit);
     }
 
-    /// Puts the configuration in place that is in the files now, if it has no error.
+    /// What it does, for the service manager.
+    fn status(&self) -> String {
+        let addresses: Vec<String> = self.addresses().iter().map(ToString::to_string).collect();
+        format!("serving {}", addresses.join(", "))
+    }
+
+    /// Puts the configuration in place that is in the files now.
+    ///
+    /// # Errors
+    /// The first error in it; nothing has changed. All of them are logged.
     fn reload(
         &mut self,
         reason: ReloadReason,
         watch: &mut FileWatch,
         load: &mut dyn FnMut() -> Result<Config, String>,
-    ) {
+    ) -> Result<(), String> {
         // Whoever rotates it sends a signal, whatever is in the files.
         if let Some(audit) = self.status.audit() {
             audit.reopen();
@@ -332,19 +367,20 @@ impl Running {
             self.replace(&config).map_err(|error| error.to_string())?;
             Ok(config.files)
         });
-        match done {
-            Ok(files) => {
-                watch.replace(files);
+        let done = done.map(|files| watch.replace(files));
+        match &done {
+            Ok(()) => {
                 tracing::info!(%reason, listeners = self.live.addresses().len(), "configuration reloaded");
             }
             Err(errors) => {
                 self.status.reload_failed(errors.lines().count());
                 for error in errors.lines() {
-                    tracing::error!(%reason, "configuration not reloaded, nothing has changed: {error}");
+                    tracing::error!(%reason, "{NOT_RELOADED}: {error}");
                 }
             }
         }
         log::hand_over();
+        done.map_err(|errors| errors.lines().next().unwrap_or_default().to_owned())
     }
 
     /// Serves this configuration from now on. Connections stay open, and the next request of each is served by it. So are

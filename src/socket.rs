@@ -1,6 +1,7 @@
 //! One connected socket, Unix or TCP, and the address of one.
 
 mod carrier;
+mod passed;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -20,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
 pub use self::carrier::{Breakage, BrokenConnection, Carrier};
+pub use self::passed::{PassedListener, PassedSocket, PassedSockets};
 
 /// The most that one read takes, in bytes.
 const SCRATCH_SIZE: usize = 256 * 1024;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::clients::{self, RawClient};
@@ -11,7 +12,7 @@ use super::upstream::{RawUpstream, upstream};
 use super::{ByteLimit, LONGEST_TIMEOUT, Limits, ListenerLimits, Timeouts};
 use crate::api::{ApiRange, ApiVersion};
 use crate::endpoint::{EngineAddress, EngineAddressError};
-use crate::socket::{Address, Keepalive, SocketOwner};
+use crate::socket::{Address, Keepalive, PassedSocket, SocketOwner};
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node};
 
 /// How many connections a limit may allow.
@@ -46,6 +47,10 @@ pub(super) struct RawListener {
     pub(super) address: Address,
     pub(super) mode: Option<u32>,
     pub(super) owner: SocketOwner,
+    /// The name of the socket of the service manager that it must have, and where it is written.
+    pub(super) fd_name: Option<(String, Location)>,
+    /// The socket of the service manager that it has.
+    pub(super) passed: Option<Arc<PassedSocket>>,
     pub(super) tls: Option<ListenerTls>,
     /// Whether nobody is warned that anyone who reaches it can use it.
     pub(super) insecure: bool,
@@ -68,6 +73,8 @@ impl RawListener {
             address,
             mode: None,
             owner: SocketOwner::default(),
+            fd_name: None,
+            passed: None,
             tls: None,
             insecure: false,
             upstream: None,
@@ -135,6 +142,7 @@ fn listener(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option
         "listen",
         "mode",
         "owner",
+        "fd_name",
         "tls",
         "insecure",
         "upstream",
@@ -172,10 +180,15 @@ fn listener(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option
         .get("connections")
         .and_then(|node| diagnostics.ok(number(node, CONNECTIONS)).map(|number| (number, node.location.clone())));
     let limits = ListenerLimits::read(&members, diagnostics);
-    if let Some(Address::Tcp { .. }) = &address {
-        for (key, _) in ["mode", "owner"].iter().filter_map(|name| members.entry(name)) {
-            let message = format!("{:?} does not apply to a TCP listener", key.name);
-            diagnostics.report(&key.location, message);
+    // Without a value, the socket would not be the one that was meant.
+    let fd_name = members.get_or_empty("fd_name").and_then(|node| diagnostics.ok(fd_name(node)));
+    let kind = match &address {
+        Some(Address::Tcp { .. }) => Some("a TCP listener"),
+        Some(Address::Unix(_)) | None => fd_name.as_ref().map(|_| "a socket that the service manager has made"),
+    };
+    for (key, _) in ["mode", "owner"].iter().filter_map(|name| members.entry(name)) {
+        if let Some(kind) = kind {
+            diagnostics.report(&key.location, format!("{:?} does not apply to {kind}", key.name));
         }
     }
     let insecure = members.get("insecure").and_then(|node| diagnostics.ok(node.boolean())).unwrap_or_default();
@@ -190,6 +203,8 @@ fn listener(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option
         address,
         mode,
         owner,
+        fd_name,
+        passed: None,
         tls,
         insecure,
         upstream,
@@ -200,6 +215,16 @@ fn listener(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option
         limits,
         clients,
     })
+}
+
+/// Reads the name of a socket of the service manager; returns where it is, too.
+fn fd_name(node: &Node) -> Result<(String, Location), Diagnostic> {
+    const WHAT: &str = "the FileDescriptorName= of a socket unit";
+    let text = node.text(WHAT)?;
+    if text.is_empty() || text.contains(':') || text.contains(char::is_control) {
+        return Err(expected(node, text, WHAT));
+    }
+    Ok((text.to_owned(), node.location.clone()))
 }
 
 /// Reads the name of a profile; returns where it is, too.

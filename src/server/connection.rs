@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::Request;
 use hyper::body::Incoming;
@@ -28,6 +28,8 @@ use crate::stream::requests::RequestError;
 
 /// How long a request that changes something goes on without its client.
 const UNSAFE_REQUEST_TIME: Duration = Duration::from_secs(1);
+/// How long after it was opened a connection has for its first request, if its listener closes.
+const FIRST_REQUEST_TIME: Duration = Duration::from_millis(500);
 /// How much the HTTP parser may hold, in bytes, if heads may not be longer.
 const PARSER_BUFFER: usize = 400 << 10;
 /// By how much the reader may prolong a head, in bytes: no target is longer than this after it.
@@ -64,12 +66,12 @@ impl ConnectionSettings {
 
 /// Serves a connection to its end. When its listener closes, an exchange may finish and a stream is cut.
 pub(super) async fn serve(accepted: AcceptedSocket, mut served: Served, slot: ConnectionSlot) {
-    let slot = Arc::new(slot);
+    let (slot, opened) = (Arc::new(slot), Instant::now());
     let mut closing = served.closing.clone();
     let proxies = served.proxies.borrow_and_update().clone();
     let admitted = tokio::select! {
         admitted = proxies.admit(accepted, served, &slot) => admitted,
-        _ = closing.wait_for(|closing| *closing) => None,
+        () = closes(&mut closing, slot.state(), opened) => None,
         () = slot.state().must_end() => None,
     };
     let settings = proxies.settings.clone();
@@ -80,7 +82,7 @@ pub(super) async fn serve(accepted: AcceptedSocket, mut served: Served, slot: Co
     let reader = RequestReader::new(socket.clone(), settings.head_limit, settings.timeouts, slot.state().clone());
     let parser = parser(settings.head_limit);
     let entrance = Entrance { client: Arc::new(Mutex::new(client)), slot: slot.clone() };
-    let requests = Box::pin(serve_requests(parser, socket, reader, entrance.clone(), closing.clone()));
+    let requests = Box::pin(serve_requests(parser, socket, reader, entrance.clone(), (closing.clone(), opened)));
     let (reader, stream) = requests.await;
     let (error, is_unused) = (reader.error(), reader.is_unused());
     let downstream = reader.into_downstream();
@@ -148,7 +150,7 @@ async fn serve_requests(
     socket: Arc<Socket>,
     reader: RequestReader,
     entrance: Entrance,
-    closing: watch::Receiver<bool>,
+    (closing, opened): (watch::Receiver<bool>, Instant),
 ) -> (RequestReader, Option<Box<StreamRequest>>) {
     let delivery = reader.delivery().clone();
     // A request that opens a stream is handed out here; its exchange never answers.
@@ -178,7 +180,7 @@ async fn serve_requests(
     let mut connection = parser.serve_connection(TokioIo::new(reader), service);
     let stream = {
         let mut is_ending = false;
-        let mut end = pin!(must_end(entrance.slot.state(), closing));
+        let mut end = pin!(must_end(entrance.slot.state(), closing, opened));
         let mut left = pin!(client_left(&socket, &is_safe));
         poll_fn(|cx| {
             let ended = connection.poll_without_shutdown(cx);
@@ -254,10 +256,20 @@ impl Entrance {
 }
 
 /// Waits until the listener closes, or another connection needs the slot of this one.
-async fn must_end(state: &ConnectionState, mut closing: watch::Receiver<bool>) {
+async fn must_end(state: &ConnectionState, mut closing: watch::Receiver<bool>, opened: Instant) {
     tokio::select! {
-        _ = closing.wait_for(|closing| *closing) => {}
+        () = closes(&mut closing, state, opened) => {}
         () = state.must_end() => {}
+    }
+}
+
+/// Waits until the listener closes. A connection that has just been opened has a moment more: its first request is on its way.
+async fn closes(closing: &mut watch::Receiver<bool>, state: &ConnectionState, opened: Instant) {
+    // Without a sender, the server has ended.
+    let _ = closing.wait_for(|closing| *closing).await;
+    tokio::select! {
+        () = state.first_request() => {}
+        () = tokio::time::sleep_until((opened + FIRST_REQUEST_TIME).into()) => {}
     }
 }
 

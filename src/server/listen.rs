@@ -10,7 +10,7 @@ use rustix::net::{Shutdown, listen, shutdown};
 
 use super::socket_file::{self, SocketFile};
 use crate::config::Listener;
-use crate::socket::{AcceptedSocket, Address, SocketOwner};
+use crate::socket::{AcceptedSocket, Address, PassedListener, SocketOwner};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -24,6 +24,8 @@ pub(super) struct BoundListener {
     socket: ListeningSocket,
     /// Removes the socket file when dropped.
     file: Option<SocketFile>,
+    /// Whether it belongs to the service manager, which listens on when this process no longer does.
+    is_passed: bool,
 }
 
 #[derive(Debug)]
@@ -39,6 +41,14 @@ impl BoundListener {
     /// The error of the system. A Unix socket that another process listens on is in use. `Interrupted` if the start was
     /// stopped.
     pub(super) fn open(listener: &Listener, is_stopped: &mut dyn FnMut() -> bool) -> io::Result<Self> {
+        if let Some(passed) = &listener.passed {
+            tracing::info!(name = passed.name, address = %passed.address, "socket of the service manager taken");
+            let socket = match &passed.listener {
+                PassedListener::Unix(listener) => ListeningSocket::Unix(listener.try_clone()?),
+                PassedListener::Tcp(listener) => ListeningSocket::Tcp(listener.try_clone()?),
+            };
+            return Ok(Self { address: listener.address.clone(), socket, file: None, is_passed: true });
+        }
         Self::open_at(&listener.address, listener.mode, listener.owner, is_stopped)
     }
 
@@ -56,14 +66,14 @@ impl BoundListener {
             Address::Unix(path) => {
                 let (socket, file) = socket_file::open(path, mode, owner, BACKLOG)?;
                 let address = address.clone();
-                Ok(Self { address, socket: ListeningSocket::Unix(socket), file: Some(file) })
+                Ok(Self { address, socket: ListeningSocket::Unix(socket), file: Some(file), is_passed: false })
             }
             Address::Tcp { host, port } => {
                 let socket = TcpListener::bind(resolve(host, *port, is_stopped)?.as_slice())?;
                 socket.set_nonblocking(true)?;
                 listen(&socket, BACKLOG)?;
                 let address = Address::Tcp { host: host.clone(), port: socket.local_addr()?.port() };
-                Ok(Self { address, socket: ListeningSocket::Tcp(socket), file: None })
+                Ok(Self { address, socket: ListeningSocket::Tcp(socket), file: None, is_passed: false })
             }
         }
     }
@@ -86,6 +96,10 @@ impl BoundListener {
 
     /// Closes the listener for all that share it, at once. The connections that wait to be accepted go to `take`.
     pub(super) fn close(self, mut take: impl FnMut(AcceptedSocket)) {
+        if self.is_passed {
+            // Connections that wait are those of the successor.
+            return;
+        }
         // From here on clients find no socket, or that of a successor.
         drop(self.file);
         loop {

@@ -20,6 +20,7 @@ use super::listen::{BoundListener, ListenerHandle};
 use super::listener_use::{ListenerShare, ListenerUse};
 use super::request_reader::ClientTimeouts;
 use super::slots::{SlotLimits, Slots};
+use super::status::ask_worker;
 use super::status_listener;
 use super::worker::{Dispatcher, ListenerEntry, WorkerCommand};
 use crate::audit::AuditLog;
@@ -260,6 +261,11 @@ impl LiveConfig {
         Ok(())
     }
 
+    /// Asks all workers for a sign of life, and waits until each has answered. `false` if one has ended.
+    pub(super) async fn is_alive(&self) -> bool {
+        all_answer(&self.commands).await
+    }
+
     /// Closes all listeners. What is in progress may finish.
     pub(super) fn close_all(mut self) {
         for listener in std::mem::take(&mut self.listeners) {
@@ -406,5 +412,49 @@ impl LiveConfig {
             }
         }
         Ok(())
+    }
+}
+
+/// Asks all workers, and waits until each has answered. `false` if one has ended.
+async fn all_answer(workers: &[mpsc::UnboundedSender<WorkerCommand>]) -> bool {
+    let answers: Vec<_> = workers.iter().map(ask_worker).collect();
+    for answer in answers {
+        if answer.await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use tokio::time::{Duration, timeout};
+
+    use super::*;
+    use crate::time_limit::within_time_limit;
+
+    /// How long to wait for what does not come.
+    const SHORT: Duration = Duration::from_millis(20);
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn workers_are_alive_if_each_answers() {
+        within_time_limit(|| {
+            let (first, mut asked) = mpsc::unbounded_channel();
+            let (second, other) = mpsc::unbounded_channel();
+            let workers = [first, second];
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(async {
+                let mut all = pin!(all_answer(&workers));
+                assert!(timeout(SHORT, all.as_mut()).await.is_err());
+                let Some(WorkerCommand::Answer(sender)) = asked.recv().await else { panic!("it was not asked") };
+                sender.send(()).unwrap();
+                assert!(timeout(SHORT, all.as_mut()).await.is_err(), "one does not answer");
+                drop(other);
+                assert_eq!(timeout(PATIENCE, all).await, Ok(false), "one has ended");
+            });
+        });
     }
 }

@@ -6,9 +6,9 @@
 //! | `SIGHUP` | the configuration is read again |
 //! | `SIGUSR1`, `SIGUSR2` | a line in the log |
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,6 +26,17 @@ pub struct Signals {
     reloading: Signal,
     /// Those that do nothing, with their names.
     ignored: Vec<(Signal, &'static str)>,
+}
+
+/// What is to be done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NextTask {
+    /// To stop: a signal has come.
+    Stop,
+    /// To read the configuration again.
+    Reload(ReloadReason),
+    /// To tell the service manager that the program is alive.
+    SignOfLife,
 }
 
 impl Signals {
@@ -47,16 +58,22 @@ impl Signals {
         Ok(Self { runtime, stopping, reloading, ignored })
     }
 
-    /// Waits until the configuration must be read again; `None` if a signal that stops the server was first. Logs the signals
-    /// that do nothing.
-    pub(super) fn wait_or(&mut self, watch: &mut FileWatch) -> Option<ReloadReason> {
+    /// Waits for what is to be done next. Logs the signals that do nothing. `alive_at` is when a sign of life is due.
+    pub(super) fn wait_or(&mut self, watch: &mut FileWatch, alive_at: Option<Instant>) -> NextTask {
+        let sign_of_life = async {
+            match alive_at {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => pending().await,
+            }
+        };
         let Self { runtime, stopping, reloading, ignored } = self;
         runtime.block_on(async {
             tokio::select! {
                 biased;
-                () = stopped(stopping, ignored) => None,
-                _ = reloading.recv() => Some(ReloadReason::Signal),
-                () = watch.changed() => Some(ReloadReason::Files),
+                () = stopped(stopping, ignored) => NextTask::Stop,
+                _ = reloading.recv() => NextTask::Reload(ReloadReason::Signal),
+                () = watch.changed() => NextTask::Reload(ReloadReason::Files),
+                () = sign_of_life => NextTask::SignOfLife,
             }
         })
     }

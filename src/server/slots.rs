@@ -339,6 +339,9 @@ pub(super) struct ConnectionState {
     is_ending: AtomicBool,
     /// Notified when it must end.
     must_end: Notify,
+    /// Whether a request has come, and what is notified of the first one.
+    is_used: AtomicBool,
+    first_request: Notify,
 }
 
 impl ConnectionState {
@@ -349,6 +352,8 @@ impl ConnectionState {
             has_slot: AtomicBool::new(has_slot),
             is_ending: AtomicBool::new(false),
             must_end: Notify::new(),
+            is_used: AtomicBool::new(false),
+            first_request: Notify::new(),
         };
         state.mark_idle();
         state
@@ -369,6 +374,16 @@ impl ConnectionState {
     /// A request has come.
     pub(super) fn mark_busy(&self) {
         self.idle_since.store(0, Ordering::Relaxed);
+        if !self.is_used.swap(true, Ordering::Relaxed) {
+            self.first_request.notify_one();
+        }
+    }
+
+    /// Waits until the first request has come.
+    pub(super) async fn first_request(&self) {
+        if !self.is_used.load(Ordering::Relaxed) {
+            self.first_request.notified().await;
+        }
     }
 
     fn is_idle(&self) -> bool {

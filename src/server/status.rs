@@ -263,7 +263,7 @@ impl ServerStatus {
 }
 
 /// Asks a worker for an answer.
-fn ask_worker(worker: &mpsc::UnboundedSender<WorkerCommand>) -> oneshot::Receiver<()> {
+pub(super) fn ask_worker(worker: &mpsc::UnboundedSender<WorkerCommand>) -> oneshot::Receiver<()> {
     let (answer, answered) = oneshot::channel();
     // One that has ended gives no answer.
     let _ = worker.send(WorkerCommand::Answer(answer));

@@ -63,6 +63,8 @@ mod support;
 #[cfg(test)]
 mod swarm_objects;
 #[cfg(test)]
+mod systemd;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod versions;
@@ -95,6 +97,7 @@ fn main() -> ExitCode {
             image::TESTS,
             podman::TESTS,
             outage::TESTS,
+            systemd::TESTS,
             events::TESTS,
             edits::TESTS,
             read_first::TESTS,

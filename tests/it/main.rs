@@ -48,6 +48,7 @@ mod requests;
 mod rules;
 mod schema;
 mod seeds;
+mod service;
 mod signals;
 mod slots;
 mod snapshots;
@@ -92,6 +93,7 @@ fn main() -> ExitCode {
             signals::TESTS,
             slots::TESTS,
             rates::TESTS,
+            service::TESTS,
             blanks::TESTS,
             unknown::TESTS,
             remains::TESTS,

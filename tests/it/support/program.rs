@@ -36,8 +36,12 @@ pub(crate) fn between(folder: &Folder) -> Command {
     command(&[("DOCKVEIL_LOG", "info")], &["--upstream", &engine, "--listen", &listener])
 }
 
-fn spawn(mut command: Command) -> Option<Child> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+fn spawn(command: Command) -> Option<Child> {
+    spawn_with(command, Stdio::null(), Stdio::null())
+}
+
+fn spawn_with(mut command: Command, input: Stdio, output: Stdio) -> Option<Child> {
+    command.stdin(input).stdout(output).stderr(Stdio::piped());
     Some(command.spawn().unwrap())
 }
 
@@ -109,6 +113,11 @@ impl Program {
     /// Starts a command and reads its log.
     pub(crate) fn start(command: Command) -> Self {
         UnreadProgram(spawn(command)).read()
+    }
+
+    /// As [`Program::start`], with descriptors as its standard input and output.
+    pub(crate) fn start_with(command: Command, input: Stdio, output: Stdio) -> Self {
+        UnreadProgram(spawn_with(command, input, output)).read()
     }
 
     fn reading(mut child: Child) -> Self {

@@ -1,0 +1,118 @@
+//! Sockets that the service manager has opened and passed to this process (`LISTEN_FDS` in sd_listen_fds(3)).
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::{AddressFamily, SocketType, getsockname, sockopt};
+
+use super::Address;
+
+/// The name of a socket to which nobody has given one.
+const UNNAMED: &str = "unknown";
+
+/// A listening stream socket of the service manager. It is closed on exec, and does not block.
+#[derive(Debug)]
+pub struct PassedSocket {
+    /// Its name, `FileDescriptorName=` in the socket unit.
+    pub name: String,
+    /// Where it listens. The host is an IP address.
+    pub address: Address,
+    /// The socket.
+    pub listener: PassedListener,
+}
+
+/// A listening socket of a kind.
+#[derive(Debug)]
+pub enum PassedListener {
+    /// A Unix socket.
+    Unix(UnixListener),
+    /// A TCP socket.
+    Tcp(TcpListener),
+}
+
+impl PassedListener {
+    /// Checks what a descriptor is, and lets it close on exec and not block. Returns where it listens, too.
+    ///
+    /// # Errors
+    /// What is wrong with it, as the rest of a sentence.
+    fn open(descriptor: OwnedFd) -> Result<(Address, Self), String> {
+        let failed = |error: io::Error| format!("cannot be used: {error}");
+        fcntl_setfd(&descriptor, FdFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
+        if sockopt::socket_type(&descriptor) != Ok(SocketType::STREAM) {
+            return Err("is no stream socket".to_owned());
+        }
+        if sockopt::socket_acceptconn(&descriptor) != Ok(true) {
+            return Err("does not listen, expected a listening socket (Accept=no)".to_owned());
+        }
+        let bound = getsockname(&descriptor).map_err(|error| failed(error.into()))?;
+        match bound.address_family() {
+            AddressFamily::UNIX => {
+                let listener = UnixListener::from(descriptor);
+                listener.set_nonblocking(true).map_err(failed)?;
+                let address = listener.local_addr().map_err(failed)?;
+                let path = address.as_pathname().ok_or("has no path, expected a socket in a file")?;
+                Ok((Address::Unix(path.to_owned()), Self::Unix(listener)))
+            }
+            AddressFamily::INET | AddressFamily::INET6 => {
+                let listener = TcpListener::from(descriptor);
+                listener.set_nonblocking(true).map_err(failed)?;
+                let address = listener.local_addr().map_err(failed)?;
+                Ok((Address::Tcp { host: address.ip().to_string(), port: address.port() }, Self::Tcp(listener)))
+            }
+            _ => Err("is neither a Unix socket nor one of TCP".to_owned()),
+        }
+    }
+}
+
+/// All sockets that were passed.
+#[derive(Clone, Debug, Default)]
+pub struct PassedSockets {
+    /// Those that can be used.
+    pub sockets: Vec<Arc<PassedSocket>>,
+    /// What is wrong with the others.
+    pub errors: Vec<String>,
+}
+
+/// Sockets are the same if they are one.
+impl PartialEq for PassedSockets {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |(own, other): (&Arc<PassedSocket>, &Arc<PassedSocket>)| Arc::ptr_eq(own, other);
+        self.errors == other.errors
+            && self.sockets.len() == other.sockets.len()
+            && self.sockets.iter().zip(&other.sockets).all(same)
+    }
+}
+
+impl Eq for PassedSockets {}
+
+impl PassedSockets {
+    /// Takes the sockets that were passed to this process, whose variables must not have changed since. They can be taken once:
+    /// a second call returns none.
+    pub fn take() -> Self {
+        static ARE_TAKEN: AtomicBool = AtomicBool::new(false);
+        let mut passed = Self::default();
+        if ARE_TAKEN.swap(true, Ordering::SeqCst) {
+            return passed;
+        }
+        let descriptors = match sd_listen_fds::get() {
+            Ok(descriptors) => descriptors,
+            Err(error) => {
+                passed.errors.push(error.to_string());
+                return passed;
+            }
+        };
+        for (name, descriptor) in descriptors {
+            let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| UNNAMED.to_owned());
+            match PassedListener::open(descriptor.into_std()) {
+                Ok((address, listener)) => passed.sockets.push(Arc::new(PassedSocket { name, address, listener })),
+                Err(error) => passed.errors.push(format!("the socket {name:?} that was passed {error}")),
+            }
+        }
+        passed
+    }
+}
