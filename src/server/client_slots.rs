@@ -351,7 +351,7 @@ mod tests {
         assert_eq!(send(&slots, 2, rate("1/h", 5), start), 5, "requests of others do not count");
         slots.sweep(start);
         assert_eq!(send(&slots, 1, rate("1/h", 7), start), 2);
-        assert_eq!(send(&slots, 1, rate("1/h", 7), start + Duration::from_secs(3600)), 1);
+        assert_eq!(send(&slots, 1, rate("1/h", 7), start + Duration::from_secs(3601)), 1);
         // A client that has too many connections is counted all the same.
         let none = ClientLimits { connections: Some(1), ..rate("1/h", 7) };
         let held = slots.enter(key(1), none, &busy(), start).unwrap();
@@ -388,7 +388,7 @@ mod tests {
         let others: usize = (4096..100_000).map(|user| send(&slots, user, limits, start)).sum();
         assert_eq!((others, remembered(&slots)), (3, 4096));
         // Those that were there keep their own.
-        let after = start + Duration::from_secs(3600);
+        let after = start + Duration::from_secs(3601);
         assert_eq!([0, 4095].map(|user| send(&slots, user, limits, after)), [1, 1]);
     }
 }
