@@ -1,14 +1,18 @@
 //! An engine that goes away and comes back.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
 use crate::harness::{Outcome, Test, tests};
 use crate::support::client::{Connection, TIMEOUT};
 use crate::support::proxy::Proxy;
-use crate::support::{client, engine, eventually};
+use crate::support::{client, engine, eventually, variable};
 
 pub(crate) const TESTS: &[Test] = tests![
     an_engine_that_is_gone_is_503_until_it_is_back,
     an_engine_that_comes_late_is_found,
     a_stream_whose_engine_dies_breaks_and_does_not_end,
+    no_request_hangs_while_the_engine_restarts_under_load,
 ];
 
 /// Requests to send with and without an engine.
@@ -69,5 +73,74 @@ fn a_stream_whose_engine_dies_breaks_and_does_not_end() -> Outcome {
     assert!(!complete, "a stream that was cut off ended cleanly");
     assert!(events.ends(), "a stream that was cut off stays open");
     check_unavailable(&mut proxy);
+    Ok(())
+}
+
+/// Says that the load ends, whatever ends the test.
+struct EndOfLoad<'b>(&'b AtomicBool);
+
+impl Drop for EndOfLoad<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Every request is answered and every stream ends, whatever the engine does: the client waits for each no longer than
+/// [`TIMEOUT`].
+#[expect(clippy::print_stdout, reason = "how long it took is a figure")]
+fn no_request_hangs_while_the_engine_restarts_under_load() -> Outcome {
+    // With twenty, this takes a minute.
+    let restarts = variable("DOCKVEIL_RESTARTS").map_or(2, |text| text.parse::<usize>().unwrap());
+    let mut engine = Some(engine::private("restarted")?);
+    let proxy = Proxy::start(&engine.as_ref().unwrap().socket(), "session");
+    let (socket, has_ended) = (proxy.socket(), AtomicBool::new(false));
+    let (answered, streams, longest) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let timed = |work: &dyn Fn()| {
+        while !has_ended.load(Ordering::SeqCst) {
+            let started = Instant::now();
+            work();
+            longest.fetch_max(u64::try_from(started.elapsed().as_millis()).unwrap(), Ordering::Relaxed);
+        }
+    };
+    let ask = || {
+        for target in TARGETS {
+            let status = client::get(&socket, target).status();
+            assert!([200, 502, 503, 504].contains(&status), "{target}: {status}");
+            answered.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let stream = || {
+        let mut events = Connection::open(&socket);
+        let head = events.request("GET", "/events", &[], b"");
+        let (_, complete) = events.read_body(&head);
+        assert!(head.status != 200 || !complete, "a stream that was cut off ended cleanly");
+        streams.fetch_add(1, Ordering::Relaxed);
+    };
+    std::thread::scope(|scope| {
+        let end = EndOfLoad(&has_ended);
+        for _ in 0..8 {
+            scope.spawn(|| timed(&ask));
+        }
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !has_ended.load(Ordering::SeqCst) {
+                    stream()
+                }
+            });
+        }
+        for _ in 0..restarts {
+            drop(engine.take());
+            engine = Some(engine::private("restarted").unwrap_or_else(|_| panic!("it was there before")));
+            assert!(eventually(TIMEOUT, || client::get(&socket, TARGETS[0]).status() == 200), "{}", proxy.log());
+        }
+        drop(end);
+        // The streams end with it.
+        drop(engine.take());
+    });
+    let [answered, streams, longest] = [&answered, &streams, &longest].map(|figure| figure.load(Ordering::Relaxed));
+    println!(
+        "{restarts} restarts, {answered} requests and {streams} streams, none hung; three requests took {longest} ms at most"
+    );
+    assert!(answered > 100, "hardly a request was sent");
     Ok(())
 }
