@@ -61,7 +61,14 @@ fn a_pipe_gets_lines_of_a_hundred_columns() {
     assert!(text.lines().any(|line| line.chars().count() > PIPED_WIDTH - 20), "lines use the width");
 }
 
-/// The output of a command in a terminal with so many columns.
+/// A text without what sets colours.
+fn without_colour(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once('m').unwrap().1)
+}
+
+/// The output of a command in a terminal with so many columns, in colour.
 fn in_terminal(arguments: &[&str], columns: u16) -> String {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
@@ -81,12 +88,14 @@ fn a_terminal_gets_lines_of_its_own_width() {
     for arguments in COMMANDS {
         let expected = piped(arguments);
         for columns in [60, 200] {
-            let text = in_terminal(arguments, columns);
+            let coloured = in_terminal(arguments, columns);
+            assert!(coloured.contains("\x1b[") || arguments[0] == "catalogue", "{arguments:?}: no colour");
+            let text = without_colour(&coloured);
             assert_eq!(too_long(&text, usize::from(columns)), Vec::<&str>::new(), "{arguments:?}");
             assert_eq!(words(&text), words(&expected), "{arguments:?} in {columns} columns");
         }
     }
-    let wide = in_terminal(&["profiles"], 200);
+    let wide = without_colour(&in_terminal(&["profiles"], 200));
     assert!(wide.lines().any(|line| line.chars().count() > 180), "lines use the width");
 }
 
