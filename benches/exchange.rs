@@ -4,8 +4,10 @@
 //! cargo bench --bench exchange [-- [PART…] [--runs N] [--binary FILE] [--beside FILE] [--haproxy FILE]]
 //! ```
 //!
-//! A PART is (a piece of) `ping`, `inspect`, `list`, `large`, `logs`, `events`, `idle`, `leave`, `start`, `objects` or `tls`; none means
-//! all. `tls` measures listeners with TLS and certificates of clients beside plain ones, and beside HAProxy with the same. `objects` measures a profile that shows every second container beside the same one that shows all.
+//! A PART is (a piece of) `ping`, `inspect`, `list`, `large`, `logs`, `events`, `idle`, `leave`, `start`, `objects`, `tls` or
+//! `observed`; none means all. `tls` measures listeners with TLS and certificates of clients beside plain ones, and beside HAProxy
+//! with the same. `objects` measures a profile that shows every second container beside the same one that shows all. `observed`
+//! measures what the metrics and the line of an exchange cost, as a part of a ping.
 //! `--binary` measures another build, such as the static one. `--beside` measures a second build of dockveil in the same
 //! rounds of `ping`, `inspect` and `list`: a change is judged by the ratio within one run. Sockets are in a temporary
 //! folder and on loopback. The run ends by itself, within [`LIMIT`], and ends only what it started.
@@ -29,8 +31,11 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dockveil::metrics::{ExchangeMetrics, ExchangeResult, Metrics};
+use rustix::time::{ClockId, clock_gettime};
 use support::engine;
 use support::figures::{self, Figures, Goal};
 use support::load;
@@ -155,7 +160,7 @@ fn main() -> Result<(), Failed> {
     let mut engine = Process::start(&mut ourselves("__engine", &[&bench.engine.to_string_lossy()]))?;
     engine.first_answer(&bench.engine)?;
 
-    let all: [(&str, Part); 11] = [
+    let all: [(&str, Part); 12] = [
         ("ping", Bench::ping),
         ("inspect", Bench::inspect),
         ("list", Bench::list),
@@ -167,6 +172,7 @@ fn main() -> Result<(), Failed> {
         ("start", Bench::start),
         ("objects", Bench::objects),
         ("tls", Bench::tls),
+        ("observed", Bench::observed),
     ];
     let start = Instant::now();
     for (name, part) in all {
@@ -194,6 +200,50 @@ impl Bench {
             self.cpu(&format!("ping/{kind}/64"), ours, &subjects, "/_ping", 64, 50_000, Goal::None, goal)?;
         }
         Ok(())
+    }
+
+    /// What it costs to count an exchange and to write its line, as a part of a ping. A ping has no line at this level, so the line is
+    /// that of `/version`, with and without a log.
+    fn observed(&mut self) -> Result<(), Failed> {
+        const COUNTS: u32 = 100_000;
+        let (quiet, logging) = (self.dockveil(Log::Off)?, self.build(&self.binary, "logging", Log::Each)?);
+        let metrics = Arc::new(Metrics::new("bench")?);
+        let counter = ExchangeMetrics::new(&metrics, "unix:///run/dockveil/docker.sock", HIDING, "unix:///engine");
+        let (mut pings, mut counted, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..self.runs {
+            pings.push(self.cost(&quiet, "/_ping", 50_000)?);
+            let line = self.cost(&logging, "/version", 30_000)? - self.cost(&quiet, "/version", 30_000)?;
+            lines.push(line.max(0.0));
+            let before = thread_time();
+            for number in 0..COUNTS {
+                counter.count(&ExchangeResult {
+                    operation: "SystemPing",
+                    decision: "relay",
+                    status: 200,
+                    own: Duration::from_micros(50),
+                    engine: Duration::from_micros(u64::from(number % 1000)),
+                    received: 0,
+                    sent: 2,
+                    hidden: None,
+                });
+            }
+            counted.push((thread_time() - before) / f64::from(COUNTS) * 1e4);
+        }
+        self.figures.add("ping without a log", "CPU-s/10k", pings.clone(), Goal::None);
+        self.figures.add_ratio("count of an exchange ÷ ping", &counted, &pings, Goal::AtMost(0.1, 0.05));
+        self.figures.add_ratio("line of an exchange ÷ ping", &lines, &pings, Goal::None);
+        let both: Vec<f64> = counted.iter().zip(&lines).map(|(counted, line)| counted + line).collect();
+        self.figures.add_ratio("count and line ÷ ping", &both, &pings, Goal::AtMost(0.2, 0.1));
+        Ok(())
+    }
+
+    /// CPU seconds of a proxy for 10,000 requests over 64 connections, after some to warm up.
+    fn cost(&self, peer: &Peer, target: &str, total: u64) -> Result<f64, Failed> {
+        self.load("requests", &peer.unix, target, &[64, WARM])?;
+        let process = peer.process.as_ref().ok_or("no process")?;
+        let before = process.cpu();
+        self.load("requests", &peer.unix, target, &[64, total])?;
+        Ok((process.cpu() - before) / total as f64 * 1e4)
     }
 
     /// One container over 10 connections.
@@ -902,6 +952,12 @@ fn requests_of(engine: &Path) -> Result<i64, Failed> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer.rsplit("\r\n").next().unwrap_or_default().parse()?)
+}
+
+/// The CPU time of this thread, in seconds.
+fn thread_time() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// A TCP port that nothing listens on.
