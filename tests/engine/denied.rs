@@ -205,9 +205,12 @@ pub(crate) fn check_ids(engine: &Engine, container: &Value, ambiguous: &[u16]) {
         let response = client::get(&proxy.socket(), &format!("/containers/{name}/json"));
         let text = response.text();
         assert_no_canary(name, &text);
-        // The date is that of the answer.
-        let is_date = |line: &&str| line.to_ascii_lowercase().starts_with("date:");
-        (response.status(), text.lines().filter(|line| !is_date(line)).map(str::to_owned).collect::<Vec<_>>())
+        // The date and the id are those of the answer.
+        let is_its_own = |line: &&str| {
+            let line = line.to_ascii_lowercase();
+            line.starts_with("date:") || line.starts_with("x-request-id:")
+        };
+        (response.status(), text.lines().filter(|line| !is_its_own(line)).map(str::to_owned).collect::<Vec<_>>())
     };
     let absent = answer("missing");
     assert_eq!(absent.0, 404, "{absent:?}");
