@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// How many entries are read of one list or map.
-pub(super) const MOST: usize = 4096;
+pub(super) const MOST: usize = 1024;
 
 /// A map of at most [`MOST`] entries.
 #[derive(Debug)]

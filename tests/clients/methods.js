@@ -165,7 +165,7 @@ async function system(docker) {
 }
 
 async function images(docker) {
-  const context = tar({ Dockerfile: "FROM base:1\nENV A=1\nRUN echo built\n" });
+  const context = tar({ Dockerfile: "FROM base:1\nENV A=1\nRUN sleep 0.3; echo built; sleep 0.3\n" });
   const built = await docker.buildImage(Readable.from([context]), { t: "built:1", networkmode: "none", rm: true });
   await new Promise((resolve) =>
     docker.followProgress(built, (error, output) => {

@@ -224,7 +224,7 @@ def images(client):
     fails(lambda: api.import_image_from_stream(io.BytesIO(data), repository="imported", tag="broken"))
     api.import_image(file.name, repository="imported", tag="any")
     fails(lambda: api.import_image_from_url("http://127.0.0.1:9/image.tar", repository="imported", tag="url"))
-    note("build", list(api.build(fileobj=io.BytesIO(b"FROM base:1\nENV A=1\nRUN echo built\n"), tag="built:1", decode=True,
+    note("build", list(api.build(fileobj=io.BytesIO(b"FROM base:1\nENV A=1\nRUN sleep 0.3; echo built; sleep 0.3\n"), tag="built:1", decode=True,
                                  network_mode="none", rm=True)))
     image, log = client.images.build(fileobj=io.BytesIO(b"FROM base:1\nARG B\nLABEL b=$B\n"), tag="built:2",
                                      buildargs={"B": "2"}, labels={"c": "3"}, rm=True)

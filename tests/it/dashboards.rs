@@ -2,6 +2,7 @@
 //! Prometheus that reads a real dockveil.
 
 use std::collections::BTreeSet;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -116,7 +117,13 @@ fn prometheus(folder: &Folder, port: u16, metrics: u16) -> Result<Killed, Ignore
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
-    started.map(Killed).map_err(|_| Ignored::Missing("no prometheus on this machine".to_owned()))
+    let started = started.map(Killed).map_err(|_| Ignored::Missing("no prometheus on this machine".to_owned()))?;
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < deadline, "prometheus does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(started)
 }
 
 /// What Prometheus finds for a query: its result, or its error.

@@ -149,7 +149,7 @@ fn look_ups_of_one_client_leave_others_their_turn() {
                 _ => ("a".repeat(64), format!(r#""Unknown":[{}]"#, vec!["[]"; 100_000].join(","))),
             };
             let labels =
-                if name == "short" { r#"{"shown":""}"#.to_owned() } else { labels(4_000).replacen("l0", "shown", 1) };
+                if name == "short" { r#"{"shown":""}"#.to_owned() } else { labels(1_000).replacen("l0", "shown", 1) };
             let body = format!(r#"{{"Id":"{id}","Name":"/{name}",{members},"Config":{{"Labels":{labels}}}}}"#);
             let sent = sent.clone();
             Reply::Then(chunked(&body), Box::new(move |_| sent.send(()).unwrap()))

@@ -256,7 +256,7 @@ async fn system(docker: &Docker) -> Outcome {
 
 async fn images(docker: &Docker, registry: &str) -> Outcome {
     let build = |tag: &str| BuildImageOptionsBuilder::new().t(tag).networkmode("none").rm(true).build();
-    let context = tar(&[("Dockerfile", "FROM base:1\nENV A=1\nRUN echo built\n")]);
+    let context = tar(&[("Dockerfile", "FROM base:1\nENV A=1\nRUN sleep 0.3; echo built; sleep 0.3\n")]);
     build!(docker.build_image(build("built:1"), None, Some(body_full(context))));
     let failing = tar(&[("Dockerfile", "FROM base:1\nRUN exit 3\n")]);
     build!(docker.build_image(build("built:2"), None, Some(body_full(failing))));
