@@ -1,14 +1,17 @@
 //! One request and its answer.
 
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Either, Empty, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN, UPGRADE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use super::access_log::{AccessLog, DeniedRequest, ExchangeObserver};
 use super::body::{Amendment, Filtered, FilteredDocument};
@@ -177,11 +180,13 @@ impl Proxy {
         let is_rewritten = self.policy.body(route.operation).is_some() || self.policy.edit(route.operation).is_some();
         let path = if is_rewritten { logged_path(&request) } else { String::new() };
         let request = ClientRequest::read(request, &route, log.id()).await?;
-        let arrived = Instant::now();
+        let tick = self.start_tick().await;
         let mut route = match self.resolved(route, &log.client()).await {
             Ok(route) => route,
             Err(error) => {
-                self.wait_for_tick(arrived).await;
+                if let Some(tick) = tick {
+                    self.wait_for_tick(tick).await;
+                }
                 return Err(error);
             }
         };
@@ -232,14 +237,31 @@ impl Proxy {
         Ok((route, request))
     }
 
-    /// Waits for the next multiple of the tick after a request has arrived, if the policy hides objects.
-    async fn wait_for_tick(&self, arrived: Instant) {
-        let tick = self.absent_tick.as_micros();
-        if tick == 0 || !self.policy.visibility().restricts_any() {
-            return;
+    /// Starts the timer of a request that has arrived, if the policy hides objects.
+    ///
+    /// Timers that are due at one time fire in the order in which they were started. So this is before the look-up: how long that
+    /// takes has no part in the order of answers.
+    async fn start_tick(&self) -> Option<Pin<Box<Sleep>>> {
+        if self.absent_tick.is_zero() || !self.policy.visibility().restricts_any() {
+            return None;
         }
-        let ticks = u32::try_from(arrived.elapsed().as_micros() / tick + 1).unwrap_or(u32::MAX);
-        tokio::time::sleep_until(arrived + self.absent_tick.saturating_mul(ticks)).await;
+        let mut tick = Box::pin(tokio::time::sleep(self.absent_tick));
+        // A timer starts when it is first asked.
+        poll_fn(|cx| Poll::Ready(tick.as_mut().poll(cx).is_ready())).await;
+        Some(tick)
+    }
+
+    /// Waits for the next multiple of the tick after the timer was started.
+    async fn wait_for_tick(&self, mut tick: Pin<Box<Sleep>>) {
+        let now = Instant::now();
+        let mut due = tick.deadline();
+        if due <= now {
+            while due <= now {
+                due += self.absent_tick;
+            }
+            tick.as_mut().reset(due);
+        }
+        tick.await;
     }
 
     /// Denies a request of a client that the listener does not serve, whatever it asks for.
