@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::harness::{Test, tests};
-use crate::metrics::{ask, measured};
+use crate::metrics::{ask, measured, measured_with_some};
 use crate::support::client::{Client, PATIENCE, get, status};
 use crate::support::daemon::{Daemon, handing, json};
 use crate::support::program::{Program, command};
@@ -149,8 +149,8 @@ fn a_record_holds_nothing_that_is_hidden() {
     let list =
         r#"[{"Id":"canary-id","Names":["/canary-name"],"Command":"canary-command","Labels":{"canary":"canary"}}]"#;
     let _daemon = Daemon::start(&folder.path("engine"), move |_| json(list));
-    let text = "profiles:\n  - {profile: some, extends: dashboard, containers: {only: [{name: shown}]}}\n";
-    let program = audited(&folder, text);
+    std::fs::create_dir_all(folder.path("audit")).unwrap();
+    let program = measured_with_some(&folder, AUDIT);
     let requests = [
         get("/containers/json?limit=1&canary=1"),
         get("/containers/canary/json"),
@@ -161,13 +161,13 @@ fn a_record_holds_nothing_that_is_hidden() {
         "POST /containers/canary/kill?signal=canary HTTP/1.1\r\nHost: canary\r\nUser-Agent: canary\r\nContent-Length: 6\r\n\r\ncanary".to_owned(),
         "GET /canary HTTP/1.1\nHost: canary\n\n".to_owned(),
     ];
-    for request in &requests {
-        let mut client = Client::connect_when_listening(&folder.path("listener"));
+    for (request, listener) in requests.iter().flat_map(|request| [(request, "listener"), (request, "some")]) {
+        let mut client = Client::connect_when_listening(&folder.path(listener));
         client.send(request);
         client.0.shutdown(std::net::Shutdown::Write).unwrap();
         client.rest();
     }
-    for mut record in records(&folder.path("audit/audit.jsonl"), requests.len()) {
+    for mut record in records(&folder.path("audit/audit.jsonl"), 2 * requests.len()) {
         // Of a request that is denied, the path is recorded.
         let path = record.as_object_mut().unwrap().remove("path").unwrap();
         let known = ["/containers/canary/kill", "/events", "/images/json"];

@@ -31,7 +31,21 @@ pub(crate) const TESTS: &[Test] = tests![
 
 /// The program with metrics at the socket `metrics` of a folder, and more of a configuration.
 pub(crate) fn measured(folder: &Folder, text: &str) -> Program {
-    std::fs::write(folder.path("dockveil.yaml"), config(folder, text)).unwrap();
+    started(folder, &config(folder, text))
+}
+
+/// The same with a second listener, `some`, whose clients see the container `shown` and no other.
+pub(crate) fn measured_with_some(folder: &Folder, text: &str) -> Program {
+    let some = format!("[{{listen: unix://{}, profile: some}}, ", folder.path("some").display());
+    let profile = "profiles:\n  - {profile: some, extends: dashboard, containers: {only: [{name: shown}]}}\n";
+    started(
+        folder,
+        &config(folder, &format!("{profile}{text}")).replacen("listeners: [", &format!("listeners: {some}"), 1),
+    )
+}
+
+fn started(folder: &Folder, config: &str) -> Program {
+    std::fs::write(folder.path("dockveil.yaml"), config).unwrap();
     let path = folder.path("dockveil.yaml").display().to_string();
     Program::start(command(&[("DOCKVEIL_LOG", "debug")], &["--config", &path]))
 }
@@ -392,10 +406,14 @@ fn no_client_makes_series_of_its_own() {
         }
         json(r#"[{"Id":"canary-id","Names":["/canary-name"],"Command":"canary","Labels":{"canary":"canary"}}]"#)
     });
-    let text = "profiles:\n  - profile: some\n    extends: dashboard\n    containers: {only: [{name: shown}]}\n";
-    let _program = measured(&folder, text);
-    let listener = folder.path("listener");
-    drop(Client::connect_when_listening(&listener));
+    let _program = measured_with_some(&folder, "");
+    let listeners = [folder.path("listener"), folder.path("some")];
+    listeners.iter().for_each(|listener| drop(Client::connect_when_listening(listener)));
+    let all_are_closed = || {
+        for listener in &listeners {
+            wait_for(&folder, &format!("dockveil_connections{{listener=\"unix://{}\"}} 0", listener.display()));
+        }
+    };
     let send = |number: usize| {
         let lines = [
             format!("GET /containers/canary{number}/json HTTP/1.1"),
@@ -412,9 +430,11 @@ fn no_client_makes_series_of_its_own() {
             let fields = format!(
                 "Host: d\r\nX-Canary{number}: canary\r\nX-Request-Id: canary-{number}\r\nUser-Agent: canary{number}"
             );
-            let mut client = Client::connect(&listener);
-            client.send(format!("{line}\r\n{fields}\r\nConnection: close\r\n\r\n"));
-            client.rest();
+            for listener in &listeners {
+                let mut client = Client::connect(listener);
+                client.send(format!("{line}\r\n{fields}\r\nConnection: close\r\n\r\n"));
+                client.rest();
+            }
         }
     };
     // What a series is called, without its value.
@@ -425,16 +445,17 @@ fn no_client_makes_series_of_its_own() {
     for number in 0..4 {
         send(number);
     }
-    wait_for(&folder, &format!("dockveil_connections{{listener=\"unix://{}\"}} 0", listener.display()));
+    all_are_closed();
     let before = names();
     for number in 4..12 {
         send(number);
     }
-    wait_for(&folder, &format!("dockveil_connections{{listener=\"unix://{}\"}} 0", listener.display()));
+    all_are_closed();
     let after = names();
     let new: Vec<&String> = after.difference(&before).collect();
     assert!(new.is_empty(), "{new:#?}");
     let (_, text) = ask(&folder.path("metrics"), "/metrics");
     assert!(!text.to_ascii_lowercase().contains("canary"), "{text}");
+    assert!(text.contains("profile=\"some\",status=\"404\""), "what is hidden was asked for: {text}");
     assert!(text.contains("status=\"409\"") && text.contains("decision=\"deny\""), "the requests are counted: {text}");
 }
