@@ -19,6 +19,7 @@ use crate::support::daemon::{Daemon, Reply, handing, json};
 use crate::support::program::{Program, command};
 use crate::support::proxy::Folder;
 use crate::support::tls_front::{TlsEnd, TlsFront, server_config};
+use crate::support::tunnel::{ATTACH, UPGRADED, passes_both_ways};
 
 pub(crate) const TESTS: &[Test] = tests![
     an_engine_over_tls_is_asked_by_name_and_by_address,
@@ -270,27 +271,12 @@ fn the_variables_of_the_docker_command_are_honoured() {
     );
 }
 
-const UPGRADED: &str = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
-const ATTACH: &str = "POST /containers/web/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
-
 fn each_direction_of_a_tunnel_ends_on_its_own() {
     let (answer, connections) = handing(UPGRADED);
     let bench = EngineBench::start(answer, TlsEnd::Proper);
     let _program = bench.program(&bench.upstream("localhost"));
     let mut client = bench.client();
-    client.send(ATTACH);
-    assert!(client.read_until("\r\n\r\n").starts_with("HTTP/1.1 101 "));
-    let mut daemon = connections.next();
-    client.send("in\0put");
-    client.0.shutdown(Shutdown::Write).unwrap();
-    let mut input = Vec::new();
-    daemon.read_to_end(&mut input).unwrap();
-    assert_eq!(input, b"in\0put");
-    let output = "output\0".repeat(50_000);
-    daemon.write_all(output.as_bytes()).unwrap();
-    drop(daemon);
-    let read = client.rest();
-    assert!(read == output, "{} bytes of {}", read.len(), output.len());
+    passes_both_ways(&mut client, &connections);
 }
 
 fn the_engine_may_end_its_direction_first() {

@@ -1,8 +1,7 @@
 //! An engine through `ssh`, for which a stand-in is on the `PATH`: what it is asked, that it ends with its connection, and what is said
 //! if it fails. `tests/engine/ssh.rs` has a real one.
 
-use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use crate::support::client::{Client, PATIENCE, body, closing_get, get, status};
 use crate::support::daemon::{Daemon, Reply, handing, json, wait_until_closed};
 use crate::support::program::{Program, command};
 use crate::support::proxy::Folder;
+use crate::support::tunnel::{UPGRADED, passes_both_ways};
 
 pub(crate) const TESTS: &[Test] = tests![
     ssh_is_asked_as_by_the_docker_command,
@@ -133,27 +133,11 @@ fn ssh_is_asked_as_by_the_docker_command() {
     }
 }
 
-const UPGRADED: &str = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
-const ATTACH: &str = "POST /containers/web/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
-
 fn a_tunnel_through_ssh_passes_both_ways_and_ends_the_process() {
     let (answer, connections) = handing(UPGRADED);
     let bench = SshBench::start(answer, "exec %");
     let mut client = bench.client();
-    client.send(ATTACH);
-    assert!(client.read_until("\r\n\r\n").starts_with("HTTP/1.1 101 "));
-    let mut daemon = connections.next();
-    client.send("in\0put");
-    client.0.shutdown(Shutdown::Write).unwrap();
-    let mut input = Vec::new();
-    daemon.read_to_end(&mut input).unwrap();
-    assert_eq!(input, b"in\0put");
-    // The other direction goes on.
-    let output = "output\0".repeat(50_000);
-    daemon.write_all(output.as_bytes()).unwrap();
-    drop(daemon);
-    let read = client.rest();
-    assert!(read == output, "{} bytes of {}", read.len(), output.len());
+    passes_both_ways(&mut client, &connections);
     // What is idle is kept for the next request. It ends as soon as the engine closes it.
     let tunnels: Vec<u32> = bench.started().into_iter().map(|(process, _)| process).collect();
     let gone = |process: u32| !bench.children().contains(&process.to_string());

@@ -8,6 +8,7 @@ use crate::harness::{Test, tests};
 use crate::support::client::{get, status};
 use crate::support::daemon::{Reply, handing, json, wait_until_closed};
 use crate::support::proxy::{Bench, short_timeouts};
+use crate::support::tunnel::UPGRADED;
 
 pub(crate) const TESTS: &[Test] = tests![
     a_stream_passes_byte_for_byte_with_its_chunks,
@@ -31,7 +32,6 @@ pub(crate) const TESTS: &[Test] = tests![
 const CHUNKED: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: canary\r\nTransfer-Encoding: chunked\r\n\r\n";
 const RAW: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n";
-const UPGRADED: &str = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
 
 fn attach(upgrade: bool) -> String {
     let upgrade = if upgrade { "Connection: Upgrade\r\nUpgrade: tcp\r\n" } else { "" };

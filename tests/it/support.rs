@@ -16,3 +16,4 @@ pub(crate) mod recorded;
 pub(crate) mod snapshot;
 pub(crate) mod stage;
 pub(crate) mod tls_front;
+pub(crate) mod tunnel;

@@ -21,6 +21,7 @@ use crate::support::authority::{Authority, Identity, Names};
 use crate::support::client::{PATIENCE, get, status};
 use crate::support::daemon::{Reply, handing, json};
 use crate::support::proxy::{Bench, Folder};
+use crate::support::tunnel::{ATTACH, UPGRADED};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_client_gets_the_policy_of_its_certificate,
@@ -204,9 +205,6 @@ fn without_a_certificate_for_clients_nothing_is_answered() {
     assert!(answer.len() < 16 && !answer.starts_with(b"HTTP"), "{answer:?}");
     assert!(bench.bench.daemon.requests().iter().all(|request| request.contains("/_ping")));
 }
-
-const UPGRADED: &str = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
-const ATTACH: &str = "POST /containers/web/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
 
 /// The exit status of the health check, and what it prints.
 fn checked(config: &Path) -> (u8, String) {
