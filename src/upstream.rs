@@ -63,7 +63,7 @@ pub enum UpstreamError {
     Timeout(Duration),
     /// The connection broke, or what came over it was not HTTP.
     Broken(String),
-    /// The connection was closed before a byte of the answer came. It had been used before.
+    /// The connection was closed before a byte of the answer came.
     Unanswered,
     /// The answer is malformed or ambiguous.
     Malformed(ResponseError),

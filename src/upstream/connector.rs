@@ -73,13 +73,15 @@ impl EngineConnection {
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, UpstreamError::Malformed(error)))
     }
 
-    /// What the end of the connection means: an idle connection that the engine closed in place of an answer is not the
-    /// fault of the request.
+    /// What the end of the connection means. If the engine closed it in place of an answer, that need not be the fault of the
+    /// request: the connection may have been idle, also without having been used, because the client keeps those that it opened
+    /// for a request which then went over another one. If TLS or ssh has failed on a new one, that is why there is no answer.
     fn ended(&self, ended: io::Result<()>) -> io::Result<()> {
         if self.last_read.elapsed() > CLOSE_TIME {
             self.engine.forget();
         }
-        if self.is_used && self.framing.is_unanswered() {
+        let has_failed = || ended.as_ref().err().is_some_and(|error| UpstreamError::cause(Some(error)).is_some());
+        if self.framing.is_unanswered() && (self.is_used || !has_failed()) {
             return Err(io::Error::new(io::ErrorKind::ConnectionReset, UpstreamError::Unanswered));
         }
         ended
@@ -136,5 +138,95 @@ impl AsyncWrite for EngineConnection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::api::ApiRange;
+    use crate::socket::{AcceptedSocket, Address, Carrier, Keepalive};
+    use crate::time_limit::within_time_limit;
+    use crate::upstream::SshFault;
+
+    const REQUEST: &[u8] = b"GET /_ping HTTP/1.1\r\n\r\n";
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+    fn connection(socket: Socket) -> EngineConnection {
+        let (limit, keepalive) = (Duration::from_secs(1), Keepalive::default());
+        let address = Address::Unix("/nowhere".into());
+        let engine = Engine::new(address.into(), limit, limit, keepalive, ApiRange::default());
+        let (framing, last_read) = (ResponseFraming::default(), Instant::now());
+        EngineConnection { socket, engine: Arc::new(engine), framing, is_used: false, last_read }
+    }
+
+    fn check(work: impl Future<Output = ()> + Send + 'static) {
+        within_time_limit(move || {
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
+        });
+    }
+
+    /// What the end of a connection is reported as, if it is an error that this program knows.
+    async fn end_of(connection: &mut EngineConnection) -> Option<UpstreamError> {
+        let read = connection.read(&mut [0; 100]).await;
+        read.err().and_then(|error| UpstreamError::cause(Some(&error)))
+    }
+
+    /// The client may keep one that it has never used: it is as likely to have been closed while it was idle.
+    #[test]
+    fn a_connection_that_is_closed_in_place_of_an_answer_is_unanswered_whether_or_not_it_was_used() {
+        check(async {
+            for (is_used, is_read) in [(false, false), (false, true), (true, false), (true, true)] {
+                let (ours, mut engines) = UnixStream::pair().unwrap();
+                ours.set_nonblocking(true).unwrap();
+                let socket = Socket::accepted(AcceptedSocket::Unix(ours), Keepalive::default()).unwrap();
+                let mut connection = connection(socket);
+                if is_used {
+                    connection.write_all(REQUEST).await.unwrap();
+                    engines.read_exact(&mut [0; REQUEST.len()]).unwrap();
+                    std::io::Write::write_all(&mut engines, ANSWER).unwrap();
+                    connection.read_exact(&mut [0; ANSWER.len()]).await.unwrap();
+                }
+                connection.write_all(REQUEST).await.unwrap();
+                // What has not been read is reported as a reset in place of an end.
+                if is_read {
+                    engines.read_exact(&mut [0; REQUEST.len()]).unwrap();
+                }
+                drop(engines);
+                let end = end_of(&mut connection).await;
+                assert!(matches!(end, Some(UpstreamError::Unanswered)), "{is_used} {is_read}: {end:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_closed_before_a_request_has_simply_ended() {
+        check(async {
+            let (ours, engines) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            drop(engines);
+            let socket = Socket::accepted(AcceptedSocket::Unix(ours), Keepalive::default()).unwrap();
+            assert_eq!(connection(socket).read(&mut [0]).await.unwrap(), 0);
+        });
+    }
+
+    /// Otherwise nobody would be told why ssh or TLS does not reach the engine.
+    #[test]
+    fn a_new_connection_says_why_it_broke() {
+        check(async {
+            let (socket, carrier) = Carrier::new().unwrap();
+            let mut connection = connection(socket);
+            connection.write_all(REQUEST).await.unwrap();
+            let fault = SshFault::Ended { status: Some(255), said: String::new() };
+            let broken = std::future::ready(Err(io::Error::other(UpstreamError::Ssh(fault.clone()))));
+            carrier.carry(tokio::io::empty(), tokio::io::sink(), broken, Duration::ZERO).await;
+            let end = end_of(&mut connection).await;
+            assert!(matches!(&end, Some(UpstreamError::Ssh(found)) if *found == fault), "{end:?}");
+        });
     }
 }
