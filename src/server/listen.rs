@@ -7,6 +7,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use rustix::net::{Shutdown, listen, shutdown};
+use tokio::sync::watch;
 
 use super::socket_file::{self, SocketFile};
 use crate::config::Listener;
@@ -14,6 +15,8 @@ use crate::socket::{AcceptedSocket, Address, PassedListener, SocketOwner};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
+/// How long to wait after a connection could not be accepted.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// How often to look whether the start was stopped, while a name is resolved.
 const STOP_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -196,11 +199,34 @@ pub(super) enum Acceptor {
 }
 
 impl Acceptor {
-    /// The next connection, for the runtime of any worker. Cancel safety: none is lost.
+    /// The next connection, for the runtime of any worker; `None` once `closing` is `true`. As long as the system accepts none,
+    /// it is asked again. Cancel safety: none is lost.
+    pub(super) async fn next(&self, closing: &mut watch::Receiver<bool>) -> Option<AcceptedSocket> {
+        loop {
+            let accepted = tokio::select! {
+                // In this order: a listener that has been shut down is always ready, and keeps the task busy.
+                biased;
+                _ = closing.wait_for(|closing| *closing) => return None,
+                accepted = self.accept() => accepted,
+            };
+            match accepted {
+                Ok(socket) => return Some(socket),
+                // It is closed meanwhile.
+                Err(_) if *closing.borrow() => return None,
+                Err(error) => {
+                    // Most likely there is no descriptor left: connections must close first.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// The next connection. Cancel safety: none is lost.
     ///
     /// # Errors
     /// The error of the system.
-    pub(super) async fn accept(&self) -> io::Result<AcceptedSocket> {
+    async fn accept(&self) -> io::Result<AcceptedSocket> {
         loop {
             let accepted = match self {
                 Self::Unix(listener) => {

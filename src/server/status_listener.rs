@@ -35,8 +35,6 @@ pub(super) const DESCRIPTORS: usize = CONNECTION_LIMIT + 8;
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of a request is read, in bytes.
 const REQUEST_LIMIT: usize = 16 * 1024;
-/// How long to wait after a connection could not be accepted.
-const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// The media type of metrics (the text format of Prometheus, version 0.0.4).
 const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -116,28 +114,14 @@ async fn accept(
         Err(error) => return tracing::error!(%error, "the listener of metrics cannot be used"),
     };
     let slots = Arc::new(Semaphore::new(CONNECTION_LIMIT));
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            _ = closing.wait_for(|closing| *closing) => return,
-            accepted = acceptor.accept() => accepted,
-        };
-        match accepted {
-            Ok(socket) => {
-                // Beyond the limit it is closed.
-                let Ok(slot) = slots.clone().try_acquire_owned() else { continue };
-                let (status, hosts) = (status.clone(), hosts.clone());
-                tokio::spawn(async move {
-                    let _ = tokio::time::timeout(CONNECTION_TIMEOUT, serve(socket, status, hosts)).await;
-                    drop(slot);
-                });
-            }
-            Err(_) if *closing.borrow() => return,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection for metrics");
-                tokio::time::sleep(ACCEPT_RETRY).await;
-            }
-        }
+    while let Some(socket) = acceptor.next(&mut closing).await {
+        // Beyond the limit it is closed.
+        let Ok(slot) = slots.clone().try_acquire_owned() else { continue };
+        let (status, hosts) = (status.clone(), hosts.clone());
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(CONNECTION_TIMEOUT, serve(socket, status, hosts)).await;
+            drop(slot);
+        });
     }
 }
 

@@ -16,9 +16,6 @@ use crate::api::ApiVersion;
 use crate::socket::AcceptedSocket;
 use crate::upstream::{Upstream, UpstreamError};
 
-/// How long to wait after a connection could not be accepted.
-const ACCEPT_RETRY: Duration = Duration::from_millis(50);
-
 /// A connection for a worker.
 #[derive(Debug)]
 pub(super) struct AssignedConnection {
@@ -219,30 +216,13 @@ async fn report_engine(upstream: Upstream) {
 /// Accepts connections, as this worker, until the listener closes.
 async fn accept(acceptor: Acceptor, dispatcher: Arc<Dispatcher>, listener: Arc<ListenerEntry>, worker: usize) {
     let mut closing = listener.closing.subscribe();
-    loop {
-        let accepted = tokio::select! {
-            // In this order: a listener that has been shut down is always ready, and keeps the task busy.
-            biased;
-            _ = closing.wait_for(|closing| *closing) => return,
-            accepted = acceptor.accept() => accepted,
-        };
-        match accepted {
-            Ok(mut socket) => {
-                // Until there is room, further connections wait in the queue of the listener.
-                while let Err(returned) = dispatcher.assign(socket, &listener, worker) {
-                    socket = returned;
-                    tokio::select! {
-                        _ = closing.wait_for(|closing| *closing) => return,
-                        () = dispatcher.room() => {}
-                    }
-                }
-            }
-            // It is closed meanwhile.
-            Err(_) if *closing.borrow() => return,
-            Err(error) => {
-                // Most likely there is no descriptor left: connections must close first.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_RETRY).await;
+    while let Some(mut socket) = acceptor.next(&mut closing).await {
+        // Until there is room, further connections wait in the queue of the listener.
+        while let Err(returned) = dispatcher.assign(socket, &listener, worker) {
+            socket = returned;
+            tokio::select! {
+                _ = closing.wait_for(|closing| *closing) => return,
+                () = dispatcher.room() => {}
             }
         }
     }
