@@ -21,9 +21,11 @@ use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
 use self::queue::LineQueue;
@@ -65,7 +67,9 @@ pub fn start(level: Level, style: LineStyle) {
         .with_max_level(level)
         .event_format(LogLine { style })
         .with_writer(|| GatheringWriter)
-        .finish();
+        .finish()
+        // The libraries below have events of their own, which mean nothing to an operator.
+        .with(Targets::new().with_target(env!("CARGO_CRATE_NAME"), level));
     // In tests another subscriber may be first. It keeps the log.
     if tracing::subscriber::set_global_default(subscriber).is_err() {
         return;

@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Test] = tests![
     the_file_says_how_lines_are_written_and_a_reload_changes_it,
     the_line_of_an_exchange_says_where_and_how_long,
     pings_are_details_and_denials_are_warnings,
+    the_libraries_say_nothing,
     a_stream_has_a_line_at_its_start_and_one_at_its_end,
     the_id_of_a_request_goes_to_the_engine_and_back,
     a_log_that_nobody_reads_stops_no_exchange,
@@ -188,6 +189,22 @@ fn pings_are_details_and_denials_are_warnings() {
         let text = |name: &str| fields.get(name).map_or("", String::as_str);
         assert_eq!((text("level"), text("reason")), (level, reason), "{request}: {fields:?}");
     }
+}
+
+/// The HTTP client has details of its own of each connection that it keeps or uses again.
+fn the_libraries_say_nothing() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let program = logging(&folder, "debug", "logfmt");
+    for _ in 0..3 {
+        let mut client = Client::connect(&folder.path("listener"));
+        client.send(get("/containers/json"));
+        assert_eq!(status(&client.message(false)), 200);
+    }
+    let (ended, said) = program.stop();
+    assert!(ended.success() && said.iter().filter(|line| line.contains("msg=\"exchange\"")).count() == 3, "{said:?}");
+    let of_pool = |line: &&String| ["pool", "idle", "reuse"].iter().any(|word| line.contains(word));
+    assert_eq!(said.iter().filter(of_pool).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
 fn a_stream_has_a_line_at_its_start_and_one_at_its_end() {
