@@ -25,6 +25,9 @@ const LINE_LIMIT: usize = 200;
 const ERRORS_LIMIT: usize = 4096;
 /// What ssh asks for a password or a decision: nobody is there to answer.
 const ASKPASS: [(&str, &str); 2] = [("SSH_ASKPASS", "false"), ("SSH_ASKPASS_REQUIRE", "force")];
+/// What the service manager tells this process alone (sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3)).
+const OF_SERVICE_MANAGER: [&str; 7] =
+    ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES"];
 
 /// Why ssh did not reach the engine, or not any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +75,9 @@ pub(super) fn open(address: &SshAddress) -> Result<Socket, UpstreamError> {
     command.args(address.arguments()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A signal of the terminal stops this program, which ends its connections itself.
     command.process_group(0).kill_on_drop(true).envs(ASKPASS);
+    for name in OF_SERVICE_MANAGER {
+        command.env_remove(name);
+    }
     let mut child = command.spawn().map_err(not_started)?;
     tracing::debug!(%address, pid = child.id(), "ssh started");
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());

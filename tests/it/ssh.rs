@@ -17,6 +17,7 @@ use crate::support::tunnel::{UPGRADED, passes_both_ways};
 
 pub(crate) const TESTS: &[Test] = tests![
     ssh_is_asked_as_by_the_docker_command,
+    ssh_does_not_speak_for_the_service,
     a_tunnel_through_ssh_passes_both_ways_and_ends_the_process,
     a_stream_that_is_left_ends_the_process,
     what_ssh_cuts_does_not_look_complete,
@@ -38,6 +39,15 @@ struct SshBench {
 impl SshBench {
     /// With a stand-in that does this once it has written down its arguments. `%` stands for what reaches the daemon.
     fn start(answer: impl Fn(&str) -> Reply + Send + Sync + 'static, script: &str) -> Self {
+        Self::start_with(&[], answer, script)
+    }
+
+    /// As [`Self::start`], with these variables.
+    fn start_with(
+        variables: &[(&str, &str)],
+        answer: impl Fn(&str) -> Reply + Send + Sync + 'static,
+        script: &str,
+    ) -> Self {
         let folder = Folder::new();
         let daemon = Daemon::start(&folder.path("engine"), answer);
         std::fs::create_dir(folder.path("bin")).unwrap();
@@ -50,18 +60,18 @@ impl SshBench {
         std::fs::write(&ssh, format!("#!/bin/sh\n{noted}\n{}\n", script.replace('%', &dial))).unwrap();
         std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
         let path = format!("{}:/usr/bin:/bin", folder.path("bin").display());
-        let program = Self::program(&folder, &path);
+        let program = Self::program(&folder, &[variables, &[("PATH", &path)]].concat());
         Self { folder, program, _daemon: daemon }
     }
 
-    /// The program with this `PATH`.
-    fn program(folder: &Folder, path: &str) -> Program {
+    /// The program with these variables.
+    fn program(folder: &Folder, variables: &[(&str, &str)]) -> Program {
         let listener = folder.path("listener").display().to_string();
         let text =
             format!("upstream: {UPSTREAM}\nlisteners: [{{listen: \"unix://{listener}\", profile: all}}]\n{PROFILE}");
         std::fs::write(folder.path("dockveil.yaml"), text).unwrap();
         let config = folder.path("dockveil.yaml").display().to_string();
-        let program = Program::start(command(&[("PATH", path)], &["--config", &config]));
+        let program = Program::start(command(variables, &["--config", &config]));
         program.listening();
         program
     }
@@ -131,6 +141,26 @@ fn ssh_is_asked_as_by_the_docker_command() {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// What the service manager tells this process is not for its children: they could report to it, or take its sockets for theirs.
+fn ssh_does_not_speak_for_the_service() {
+    let of_manager = [
+        ("NOTIFY_SOCKET", "/nowhere/notify"),
+        ("WATCHDOG_PID", "1"),
+        ("WATCHDOG_USEC", "1000000"),
+        ("LISTEN_PID", "1"),
+        ("LISTEN_PIDFDID", "1"),
+        ("LISTEN_FDS", "1"),
+        ("LISTEN_FDNAMES", "docker"),
+    ];
+    let variables = [&of_manager[..], &[("SSH_AUTH_SOCK", "/run/agent")]].concat();
+    let bench = SshBench::start_with(&variables, |_| json("[]"), "env >\"$0.env\"; exec %");
+    assert_eq!(status(&bench.ask(&closing_get("/containers/json"))), 200);
+    let told = std::fs::read_to_string(bench.folder.path("bin/ssh.env")).unwrap();
+    assert!(told.lines().any(|line| line == "SSH_AUTH_SOCK=/run/agent"), "{told}");
+    let inherited = |line: &&str| of_manager.iter().any(|(name, _)| line.starts_with(&format!("{name}=")));
+    assert_eq!(told.lines().filter(inherited).collect::<Vec<_>>(), Vec::<&str>::new());
 }
 
 fn a_tunnel_through_ssh_passes_both_ways_and_ends_the_process() {
@@ -234,7 +264,7 @@ fn an_ssh_that_fails_is_502_and_told_to_the_operator() {
     }
     let folder = Folder::new();
     std::fs::create_dir(folder.path("empty")).unwrap();
-    let program = SshBench::program(&folder, folder.path("empty").to_str().unwrap());
+    let program = SshBench::program(&folder, &[("PATH", folder.path("empty").to_str().unwrap())]);
     let daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
     check(&SshBench { folder, program, _daemon: daemon }, "ssh: there is no ssh on this machine");
 }
