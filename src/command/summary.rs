@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use super::exposure::{PolicyExposure, Remarks};
 use super::json::location;
 use crate::api::ApiRange;
-use crate::config::{ClientLimits, ClientRule, Config, DocumentMemory, Limits, Listener, ListenerLimits};
+use crate::config::{
+    ClientLimits, ClientRule, Config, DocumentMemory, Limits, Listener, ListenerLimits, Observability, is_loopback,
+};
 use crate::policy::Policy;
 use crate::socket::Address;
 
@@ -33,9 +35,11 @@ pub(super) fn to_json(config: &Config) -> Value {
             policies.push(policy);
         }
     }
-    let api = &config.api;
+    let (api, observability) = (&config.api, &config.observability);
     json!({
         "engine": config.upstream.to_string(),
+        "metrics": observability.metrics.as_ref().map(ToString::to_string),
+        "audit": observability.audit.as_ref().map(|file| file.display().to_string()),
         "memory": DocumentMemory::of(&config.limits).bytes,
         "api": { "min": api.min().to_string(), "max": api.max().to_string(), "pin": api.pin().map(|pin| pin.to_string()) },
         "notes": config.startup.notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -49,6 +53,7 @@ pub fn summary(config: &Config) -> String {
     let mut text = format!("engine  {}\n", config.upstream);
     of_memory(&mut text, &config.limits);
     of_versions(&mut text, &config.api);
+    of_observability(&mut text, &config.observability);
     for note in &config.startup.notes {
         line(&mut text, format_args!("{note}"));
     }
@@ -79,6 +84,19 @@ fn of_versions(text: &mut String, api: &ApiRange) {
     if *api != ApiRange::default() {
         let pin = api.pin().map(|pin| format!(", {pin} for requests that name none")).unwrap_or_default();
         line(text, format_args!("api     {} to {}{pin}", api.min(), api.max()));
+    }
+}
+
+/// Where metrics are told, and the audit file.
+fn of_observability(text: &mut String, Observability { metrics, audit, .. }: &Observability) {
+    if let Some(address) = metrics {
+        line(text, format_args!("metrics {address}"));
+        if matches!(address, Address::Tcp { host, .. } if !is_loopback(host)) {
+            line(text, format_args!("  note: anyone who reaches {address} can read the metrics"));
+        }
+    }
+    if let Some(file) = audit {
+        line(text, format_args!("audit   {}", file.display()));
     }
 }
 

@@ -11,6 +11,7 @@ use crate::support::proxy::Folder;
 pub(crate) const TESTS: &[Test] = tests![
     every_command_prints_one_document_that_says_what_its_text_says,
     a_decision_has_an_action_a_status_and_a_place,
+    metrics_and_the_audit_file_are_told,
     errors_have_a_place,
     a_document_is_not_broken_into_lines_and_has_no_colour
 ];
@@ -93,6 +94,42 @@ fn a_decision_has_an_action_a_status_and_a_place() {
     let warned = |of: &Value| of["warnings"].as_array().unwrap().len();
     assert!(warned(profile) > 1 && warned(&checked["listeners"][0]) > 0, "{checked}");
     assert!(checked["memory"].as_u64().unwrap() > 1 << 20, "{checked}");
+    assert_eq!((&checked["metrics"], &checked["audit"]), (&Value::Null, &Value::Null));
+}
+
+/// Wherever it is said: in the file, by a variable, or by an option.
+fn metrics_and_the_audit_file_are_told() {
+    let folder = Folder::new();
+    let config = folder.path("dockveil.yaml").display().to_string();
+    let audit = folder.path("audit.jsonl").display().to_string();
+    let listeners = "listeners: [{listen: unix:///nowhere/docker.sock}]\n";
+    for (file, variables, options, expected) in [
+        ("metrics: tcp://127.0.0.1:9\naudit: {file: audit.jsonl}\n", &[][..], &[][..], "tcp://127.0.0.1:9"),
+        (
+            "metrics: tcp://127.0.0.1:9\n",
+            &[("DOCKVEIL_METRICS", "unix:///m"), ("DOCKVEIL_AUDIT", &audit)],
+            &[],
+            "unix:///m",
+        ),
+        ("audit: {file: audit.jsonl}\n", &[], &["--metrics", "tcp://0.0.0.0:9"], "tcp://0.0.0.0:9"),
+    ] {
+        std::fs::write(&config, format!("{listeners}{file}")).unwrap();
+        let arguments = [&["check", "--config", &config], options].concat();
+        let printed = |arguments: &[&str]| {
+            let output = command(variables, arguments).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let text = printed(&arguments);
+        let lines: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("metrics") || line.starts_with("audit")).collect();
+        assert_eq!(lines, [format!("metrics {expected}"), format!("audit   {audit}")], "{text}");
+        let is_warned_of = text.contains("anyone who reaches tcp://0.0.0.0:9 can read the metrics");
+        assert_eq!(is_warned_of, expected.contains("0.0.0.0"), "{text}");
+        let document: Value =
+            serde_json::from_str(&printed(&[&arguments[..], &["--output", "json"]].concat())).unwrap();
+        assert_eq!((&document["metrics"], &document["audit"]), (&json!(expected), &json!(audit)));
+    }
 }
 
 fn errors_have_a_place() {
