@@ -391,7 +391,10 @@ fn engine(
     let address = match (&settings.upstream, &source.raw.upstream, &environment.docker_host) {
         (Some((text, location)), ..) => raw::engine_address(text, location),
         (None, Some(upstream), _) => return Ok(upstream.endpoint.clone()),
-        (None, None, Some(text)) => raw::engine_address(&text.to_string_lossy(), &Location::file("DOCKER_HOST")),
+        (None, None, Some(text)) => {
+            let (text, location) = (text.to_string_lossy(), Location::file("DOCKER_HOST"));
+            EngineAddress::of_docker_host(&text).map_err(|error| raw::wrong_address(&text, error, &location))
+        }
         (None, None, None) => raw::engine_address(DEFAULT_UPSTREAM, &Location::file("the default engine")),
     };
     Ok(EngineEndpoint { address: address?, tls: None })

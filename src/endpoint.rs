@@ -3,6 +3,7 @@
 mod ssh;
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -26,13 +27,6 @@ pub enum EngineAddressError {
     Socket(AddressError),
     /// Behind `ssh://`.
     Ssh(SshAddressError),
-}
-
-impl EngineAddressError {
-    /// Whether the text may hold a secret, so that no message quotes it.
-    pub fn is_secret(self) -> bool {
-        self == Self::Ssh(SshAddressError::Password)
-    }
 }
 
 impl fmt::Display for EngineAddressError {
@@ -69,7 +63,29 @@ impl fmt::Display for EngineAddress {
     }
 }
 
+/// Where the docker command looks for an engine if `DOCKER_HOST` names no host, and no port. The port is the same with TLS.
+const DOCKER_HOST_NAME: &str = "localhost";
+const DOCKER_PORT: &str = "2375";
+/// The socket that `unix://` alone means.
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+
 impl EngineAddress {
+    /// Parses the value of `DOCKER_HOST` as the docker command does: without a scheme it is TCP, without a host it is
+    /// `localhost`, and without a port it is 2375, whether or not there is TLS.
+    ///
+    /// # Errors
+    /// [`EngineAddressError`]; also for what the docker command accepts and this program has no use for: a user, a path or
+    /// parameters behind a host, and a relative path of a socket.
+    pub fn of_docker_host(text: &str) -> Result<Self, EngineAddressError> {
+        let text = text.trim();
+        let (scheme, place) = text.split_once("://").unwrap_or(("tcp", text));
+        match scheme {
+            "unix" if place.is_empty() => format!("unix://{DOCKER_SOCKET}").parse(),
+            "tcp" => docker_place(place).parse(),
+            _ => text.parse(),
+        }
+    }
+
     /// The address of its socket, if it has one on this side.
     pub fn socket(&self) -> Option<&Address> {
         match self {
@@ -77,6 +93,23 @@ impl EngineAddress {
             Self::Ssh(_) => None,
         }
     }
+}
+
+/// The URL of a place behind `tcp://`, with the host and the port that the docker command puts in.
+fn docker_place(place: &str) -> String {
+    let place = place.strip_suffix('/').unwrap_or(place);
+    if place.parse::<Ipv6Addr>().is_ok() {
+        return format!("tcp://[{place}]:{DOCKER_PORT}");
+    }
+    let (host, port) = match place.rsplit_once(':') {
+        // The colon is within an IPv6 address.
+        Some((_, rest)) if rest.ends_with(']') => (place, ""),
+        Some(parts) => parts,
+        None => (place, ""),
+    };
+    let host = if host.is_empty() { DOCKER_HOST_NAME } else { host };
+    let port = if port.is_empty() { DOCKER_PORT } else { port };
+    format!("tcp://{host}:{port}")
 }
 
 /// How an engine is reached.
@@ -126,5 +159,60 @@ impl fmt::Display for EngineEndpoint {
         let Some(EndpointTls { files, .. }) = &self.tls else { return Ok(()) };
         let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         write!(f, " over TLS ({})", files.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn docker_host_means_what_it_means_to_the_docker_command() {
+        // What docker 28.2 and 28.5 say that they cannot connect to.
+        for (text, expected) in [
+            ("tcp://127.0.0.1", "tcp://127.0.0.1:2375"),
+            ("tcp://127.0.0.1/", "tcp://127.0.0.1:2375"),
+            ("tcp://127.0.0.1:", "tcp://127.0.0.1:2375"),
+            ("tcp://engine", "tcp://engine:2375"),
+            ("tcp://", "tcp://localhost:2375"),
+            ("tcp://:9", "tcp://localhost:9"),
+            ("127.0.0.1", "tcp://127.0.0.1:2375"),
+            ("127.0.0.1:7", "tcp://127.0.0.1:7"),
+            ("engine", "tcp://engine:2375"),
+            ("tcp://::1", "tcp://[::1]:2375"),
+            ("tcp://[::1]:7", "tcp://[::1]:7"),
+            (" tcp://127.0.0.1:5 ", "tcp://127.0.0.1:5"),
+            ("unix://", "unix:///var/run/docker.sock"),
+            ("unix:///a", "unix:///a"),
+            ("ssh://me@engine", "ssh://me@engine"),
+            // The docker command refuses it. It can mean one thing only.
+            ("tcp://[::1]", "tcp://[::1]:2375"),
+        ] {
+            let parsed = EngineAddress::of_docker_host(text);
+            assert_eq!(parsed.map(|address| address.to_string()), Ok(expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_docker_host_cannot_mean_here_is_an_error() {
+        let (host, scheme) = (AddressError::HostPort, AddressError::Scheme);
+        for (text, expected) in [
+            ("tcp://me:canary@engine:1", host),
+            ("tcp://me@engine", host),
+            ("tcp://engine/base", host),
+            ("tcp://engine:1/base", host),
+            ("tcp://engine?x=1", host),
+            ("tcp://engine:70000", host),
+            ("tcp://[::1", host),
+            ("tcp://::1:2375:x", host),
+            ("unix://a", AddressError::RelativePath),
+            ("http://engine:1", scheme),
+            ("TCP://engine:1", scheme),
+            ("fd://", scheme),
+        ] {
+            assert_eq!(EngineAddress::of_docker_host(text), Err(EngineAddressError::Socket(expected)), "{text}");
+        }
+        // Our own settings name the port.
+        assert_eq!("tcp://engine".parse::<EngineAddress>(), Err(EngineAddressError::Socket(host)));
     }
 }

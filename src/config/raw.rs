@@ -1,6 +1,7 @@
 //! The configuration file as written, before profiles are looked up.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::upstream::{RawUpstream, upstream};
 use super::{ByteLimit, LONGEST_TIMEOUT, Limits, ListenerLimits, Timeouts};
 use crate::api::{ApiRange, ApiVersion};
 use crate::endpoint::{EngineAddress, EngineAddressError};
-use crate::socket::{Address, Keepalive, PassedSocket, SocketOwner};
+use crate::socket::{Address, AddressError, Keepalive, PassedSocket, SocketOwner};
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node};
 
 /// How many connections a limit may allow.
@@ -477,15 +478,24 @@ fn address_of(node: &Node) -> Result<Address, Diagnostic> {
 
 /// Parses an address that is written at `location`.
 pub(super) fn address(text: &str, location: &Location) -> Result<Address, Diagnostic> {
-    text.parse().map_err(|error| Diagnostic::new(location, format!("found {text:?}, {error}")))
+    text.parse().map_err(|error: AddressError| wrong_address(text, error, location))
 }
 
-/// Parses the address of an engine that is written at `location`. A password is not quoted.
+/// Parses the address of an engine that is written at `location`.
 pub(super) fn engine_address(text: &str, location: &Location) -> Result<EngineAddress, Diagnostic> {
-    text.parse().map_err(|error: EngineAddressError| {
-        let found = if error.is_secret() { String::new() } else { format!("found {text:?}, ") };
-        Diagnostic::new(location, format!("{found}{error}"))
-    })
+    text.parse().map_err(|error: EngineAddressError| wrong_address(text, error, location))
+}
+
+/// The error for a text that is no address. A text with a password is not quoted.
+pub(super) fn wrong_address(text: &str, error: impl Display, location: &Location) -> Diagnostic {
+    let found = if has_password(text) { String::new() } else { format!("found {text:?}, ") };
+    Diagnostic::new(location, format!("{found}{error}"))
+}
+
+/// Whether a URL has a password before its host, or what may be one.
+fn has_password(url: &str) -> bool {
+    let place = url.split_once("://").map_or(url, |(_, place)| place);
+    place.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
 }
 
 /// Reads a file; returns its name and text.

@@ -292,9 +292,25 @@ fn a_password_is_an_error_that_does_not_quote_it() {
         (64, &[], &["check", "--upstream", "ssh://me:canary-password@host"]),
         (78, &[("DOCKVEIL_UPSTREAM", "ssh://me:canary-password@host/?x")], &["check"]),
     ] {
-        let run = command(variables, arguments).output().unwrap();
-        let said = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-        assert_eq!(run.status.code(), Some(code), "{said}");
-        assert!(said.contains("with a password, expected none") && !said.contains("canary"), "{said}");
+        check_unquoted(code, variables, arguments, "with a password, expected none");
     }
+    // Nor in an address that has no use for one.
+    for (code, variables, arguments) in [
+        (78, &[("DOCKER_HOST", "tcp://me:canary-password@host:1")][..], &["check"][..]),
+        (78, &[("DOCKER_HOST", "me:canary-p@ssword@host")], &["check"]),
+        (64, &[], &["check", "--upstream", "http://me:canary-password@host"]),
+        (64, &[], &["check", "--listen", "tcp://me:canary-password@host:1"]),
+        (64, &[], &["check", "--metrics", "tcp://me:canary-password@host:1"]),
+    ] {
+        check_unquoted(code, variables, arguments, "expected ");
+    }
+}
+
+/// Demands an error with this text that does not quote the password.
+#[track_caller]
+fn check_unquoted(code: i32, variables: &[(&str, &str)], arguments: &[&str], expected: &str) {
+    let run = command(variables, arguments).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert_eq!(run.status.code(), Some(code), "{said}");
+    assert!(said.contains(expected) && !said.contains("canary"), "{said}");
 }
