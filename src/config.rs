@@ -334,8 +334,9 @@ impl Config {
         let files = file_set(&source, upstream.as_ref(), &raw, &settings);
         let observability = source.raw.observability.clone().with(&settings, environment, &raw, &mut diagnostics);
         let limits = source.raw.limits;
-        let (listeners, wrong) = Filters::during(&source.filter_sources(&settings), |filters| {
-            let profile = default_profile(&settings);
+        let profile = default_profile(&settings);
+        let used = used_profiles(&raw, &profile.0);
+        let (listeners, wrong) = Filters::during(&source.filter_sources(&settings), &used, |filters| {
             let mut policies = Policies { filters, limits, known: BTreeMap::new() };
             compile(raw, &profile, &settings.hosts, &mut policies, &mut diagnostics)
         });
@@ -452,6 +453,13 @@ fn default_profile(settings: &Settings) -> (String, Option<Location>) {
         Some((name, location)) => (name.clone(), Some(location.clone())),
         None => (DEFAULT_PROFILE.to_owned(), None),
     }
+}
+
+/// The names of the profiles that listeners and their clients have.
+fn used_profiles(listeners: &[RawListener], default: &str) -> BTreeSet<String> {
+    let of_listeners = listeners.iter().map(|listener| listener.profile.as_ref().map_or(default, |(name, _)| name));
+    let clients = listeners.iter().filter_map(|listener| listener.clients.as_ref()).flatten();
+    of_listeners.map(str::to_owned).chain(clients.map(|client| client.profile.0.clone())).collect()
 }
 
 /// The policies of profiles. All that name a profile share its policy.

@@ -43,15 +43,15 @@
 //! | `main` | turns arguments into a command, and its result into an exit code | everything else | cli, command, config, server |
 //! | [`cli`] | arguments and environment variables, as typed | files, sockets | socket |
 //! | [`command`] | the commands that do not serve: `check`, `explain`, `filter`, `profiles`, `catalogue`, `healthcheck`, `migrate`, `completions`, `man`, `schema`, `demo` | how a body is filtered | api, cli, clients, config, endpoint, filter, policy, profile, route, schema, server, socket, tls, yaml |
-//! | [`config`] | arguments, environment and files → one checked, immutable `Config`; `compat` for the variables of other socket proxies | the network | api, cli, clients, endpoint, filter, policy, profile, schema, socket, tls, visibility, yaml |
+//! | [`config`] | arguments, environment and files → one checked, immutable `Config`; `compat` for the variables of other socket proxies | the network | api, cli, clients, embedded, endpoint, filter, policy, profile, schema, socket, tls, visibility, yaml |
 //! | [`server`] | listeners, workers, the request reader, limits, reload, graceful stop, the log, metrics and health | JSON | api, audit, cli, clients, config, endpoint, metrics, proxy, route, socket, stream, tls, upstream |
 //! | [`proxy`] | one exchange, where HTTP meets JSON: `exchange`, `body`, streams (`stream_request`, `relay`, `records`, `tunnel`), headers, errors, the access log | listeners, files | api, audit, clients, filter, members, metrics, policy, route, schema, socket, stream, upstream, visibility |
 //! | [`policy`] | route → decision; `guard` denies query parameters that read hidden fields | bodies, sockets | api, filter, profile, route, schema, visibility, yaml |
-//! | [`profile`] | profile files → profiles, merged and checked | the network | api, filter, schema, visibility, yaml |
+//! | [`profile`] | profile files → profiles, merged and checked | the network | api, embedded, filter, schema, visibility, yaml |
 //! | [`visibility`] | which objects a client sees, and answers without the others | HTTP, I/O, plans | api, filter, members, yaml |
 //! | [`route`] | request line → operation and parameters, in canonical form | JSON, policy, I/O | api, stream |
-//! | [`api`] | everything that is Docker: operations, versions, the catalogue, lists, queries, events, errors; its data files are in `filters/` | HTTP, I/O, plans | schema, yaml |
-//! | [`schema`] | what JSON documents contain, in general: schemas, how they nest, classes of fields, documents of several kinds | Docker | yaml |
+//! | [`api`] | everything that is Docker: operations, versions, the catalogue, lists, queries, events, errors; its data files are in `filters/` | HTTP, I/O, plans | embedded, packed, schema, yaml |
+//! | [`schema`] | what JSON documents contain, in general: schemas, how they nest, classes of fields, documents of several kinds | Docker | packed, yaml |
 //! | [`filter`] | rules and classes, compiled to a plan (`plan`) and applied to one JSON document in a single pass (`apply`) | Docker, HTTP, async, files | schema, yaml |
 //! | [`stream`] | chunks in, frames out: message bodies, elements of arrays, records, requests and their targets, responses | sockets, schemas | |
 //! | [`members`] | the members of a JSON object and the elements of an array, one after another | what they mean | |
@@ -62,7 +62,9 @@
 //! | [`clients`] | what is known of a client, and which clients a line of `clients` names | policy, HTTP | socket, tls, visibility, yaml |
 //! | [`tls`] | TLS of listeners: their certificates, and what those of clients say; TLS of engines; a client of the health check | sockets, HTTP | |
 //! | [`socket`] | a connected socket, and the address of one | what it carries | |
-//! | [`yaml`] | a YAML file as a tree in which every node knows its location; diagnostics | what the file means | |
+//! | [`embedded`] | the files of `filters/` inside the program | what they mean | packed, yaml |
+//! | [`packed`] | numbers, texts and lists in compact form, for what is inside the program | what they mean | |
+//! | [`yaml`] | a YAML file as a tree in which every node knows its location; diagnostics | what the file means | packed |
 //! | `time_limit` | a limit for unit tests that wait; only in tests | everything else | |
 //! | [`properties`] | invariants that tests and fuzz targets share | HTTP | api, cli, command, config, filter, policy, profile, route, schema, stream, yaml |
 
@@ -104,6 +106,10 @@ pub mod clients;
 pub mod tls;
 
 pub mod socket;
+
+pub mod embedded;
+
+pub mod packed;
 
 pub mod yaml;
 

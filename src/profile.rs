@@ -16,7 +16,7 @@ pub use self::contents::RequestContents;
 pub use self::edits::{Edits, SettableField};
 pub use self::lines::{DecidingLines, ListedName};
 pub use self::opened_by::{OpenedBy, OpeningVariables};
-use self::raw::RawProfile;
+use self::raw::RawProfiles;
 use crate::api::Operation;
 use crate::api::objects::ObjectKind;
 use crate::filter::{Rule, Show};
@@ -79,13 +79,26 @@ impl Profile {
     }
 }
 
-/// All known profiles.
+/// Profiles by their names.
 #[derive(Clone, Debug)]
 pub struct Profiles {
     /// By name.
     known: BTreeMap<String, Profile>,
     /// The names of profiles that have errors, or extend one that has.
     broken: BTreeSet<String>,
+    /// The names of the built-in profiles that were not read.
+    unread: BTreeSet<&'static str>,
+}
+
+/// Which built-in profiles are read. Those that others extend are read with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuiltInProfiles<'n> {
+    /// None, and none can be extended.
+    None,
+    /// Those with these names; a name of another profile says nothing.
+    Named(&'n BTreeSet<String>),
+    /// All.
+    All,
 }
 
 impl Profiles {
@@ -102,7 +115,7 @@ impl Profiles {
     /// # Errors
     /// Every error in all the files. A duplicate name is an error.
     pub fn built_in_with(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Diagnostics> {
-        Self::parse(&[built_in::FILES, files].concat(), catalogue)
+        Self::of_texts(BuiltInProfiles::All, files, catalogue)
     }
 
     /// Reads profile files, each given as file name and text, without the built-in profiles.
@@ -110,40 +123,33 @@ impl Profiles {
     /// # Errors
     /// Every error in all the files, in the order of their locations. A duplicate name is an error.
     pub fn parse(files: &[(&str, &str)], catalogue: &Catalogue) -> Result<Self, Diagnostics> {
+        Self::of_texts(BuiltInProfiles::None, files, catalogue)
+    }
+
+    fn of_texts(
+        built_in: BuiltInProfiles<'_>,
+        files: &[(&str, &str)],
+        catalogue: &Catalogue,
+    ) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
-        let profiles = Self::read(files, &[], catalogue, &mut diagnostics);
+        let documents: Vec<Node> =
+            files.iter().filter_map(|(file, text)| diagnostics.ok(yaml::parse(file, text))).collect();
+        let profiles = Self::read(built_in, &documents, catalogue, &mut diagnostics);
         diagnostics.finish(profiles)
     }
 
-    /// Reads the built-in profiles and more, which are parsed already. Reports every error in them, and returns the profiles
-    /// that have none.
-    pub fn built_in_and(documents: &[Node], catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> Self {
-        Self::read(built_in::FILES, documents, catalogue, diagnostics)
-    }
-
-    fn read(files: &[(&str, &str)], documents: &[Node], catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> Self {
-        let mut broken = BTreeSet::new();
-        let mut raw_profiles: BTreeMap<String, RawProfile> = BTreeMap::new();
-        let parsed: Vec<Node> =
-            files.iter().filter_map(|(file, text)| diagnostics.ok(yaml::parse(file, text))).collect();
-        for document in parsed.iter().chain(documents) {
-            let errors = diagnostics.len();
-            let Some(raw) = RawProfile::read(document, catalogue, diagnostics) else { continue };
-            if diagnostics.len() > errors {
-                broken.insert(raw.name.clone());
-            }
-            match raw_profiles.get(&raw.name) {
-                Some(known) => {
-                    let message = format!("duplicate profile {:?}: {} already defines it", raw.name, known.location);
-                    diagnostics.report(&raw.location, message);
-                }
-                None => {
-                    raw_profiles.insert(raw.name.clone(), raw);
-                }
-            }
-        }
+    /// Reads built-in profiles and more, which are parsed already. Reports every error in them, and returns the profiles that
+    /// have none.
+    pub fn read(
+        built_in: BuiltInProfiles<'_>,
+        documents: &[Node],
+        catalogue: &Catalogue,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let raw_profiles = RawProfiles::read(built_in, documents, catalogue, diagnostics);
+        let mut broken = raw_profiles.broken.clone();
         let mut known = BTreeMap::new();
-        for raw in raw_profiles.values() {
+        for raw in raw_profiles.by_name.values() {
             let profile = diagnostics.ok(raw.profile(&raw_profiles));
             match profile.filter(|_| !raw.ancestors(&raw_profiles).any(|name| broken.contains(name))) {
                 Some(profile) => {
@@ -154,7 +160,7 @@ impl Profiles {
                 }
             }
         }
-        Self { known, broken }
+        Self { known, broken, unread: raw_profiles.unread }
     }
 
     /// Finds a profile by its name.
@@ -172,14 +178,16 @@ impl Profiles {
         self.known.insert(profile.name.clone(), profile);
     }
 
-    /// All profiles, in the order of their names.
+    /// All profiles that were read, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Profile> {
         self.known.values()
     }
 
     /// Error text for an unknown profile.
     pub fn unknown(&self, name: &str) -> String {
-        yaml::unknown("profile", name, self.known.keys().chain(&self.broken).map(String::as_str))
+        let read = self.known.keys().chain(&self.broken).map(String::as_str);
+        let names: BTreeSet<&str> = read.chain(self.unread.iter().copied()).collect();
+        yaml::unknown("profile", name, names)
     }
 }
 
@@ -232,7 +240,7 @@ mod tests {
         }
     }
 
-    /// The files in a folder and in the folders inside it, named as in `built_in::FILES`.
+    /// The files in a folder and in the folders inside it, named as in the program.
     fn files_below(folder: &std::path::Path, prefix: &str) -> Vec<String> {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -247,8 +255,7 @@ mod tests {
     #[test]
     fn every_profile_file_is_built_in_and_has_the_name_of_its_profile() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("filters/profile");
-        let mut names: Vec<&str> =
-            built_in::FILES.iter().map(|(file, _)| file.strip_prefix("built-in:profile/").unwrap()).collect();
+        let mut names: Vec<&str> = crate::embedded::names().filter_map(|file| file.strip_prefix("profile/")).collect();
         names.sort_unstable();
         assert_eq!(names, files_below(&folder, ""));
         for profile in Profiles::built_in(&crate::api::catalogue::built_in().unwrap()).unwrap().iter() {

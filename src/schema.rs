@@ -8,6 +8,7 @@
 mod class;
 mod element_key;
 mod list;
+mod packed;
 mod path;
 mod phrase;
 mod types;
@@ -32,24 +33,24 @@ use crate::yaml::{self, Diagnostic, Diagnostics, Location, Node, Value};
 pub struct Catalogue {
     schemas: BTreeMap<String, Schema>,
     variants: Vec<Variants>,
+    /// The members that hold the entries of lists, by their names.
+    lists: BTreeMap<String, NameList>,
 }
 
-/// The files that a catalogue is read from, each as file name and text unless it is parsed already.
+/// The files that a catalogue is read from, each as file name and text, but for the file of lists.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CatalogueFiles<'f> {
     /// The schemas and where they nest.
     pub schemas: (&'f str, &'f str),
     /// The class files.
     pub classes: &'f [(&'f str, &'f str)],
-    /// More class files, parsed.
-    pub parsed_classes: &'f [Node],
     /// What replaces hidden texts.
     pub blanks: Option<(&'f str, &'f str)>,
     /// The types of each field, and whether it is always written: a line each, in columns separated by tabs. The first three
     /// are schema, path and types; the sixth is `always` for a member that is written even if it is empty.
     pub fields: Option<(&'f str, &'f str)>,
-    /// The members that hold entries of each list, and the lists themselves.
-    pub lists: Option<((&'f str, &'f str), &'f [NameList])>,
+    /// The members that hold entries of each list, parsed, and the lists themselves.
+    pub lists: Option<(&'f Node, &'f [NameList])>,
     /// How the documents of one schema differ by kind.
     pub variants: Option<(&'f str, &'f str)>,
 }
@@ -75,18 +76,14 @@ impl Catalogue {
                 reader.class_file(&document);
             }
         }
-        for document in files.parsed_classes {
-            reader.class_file(document);
-        }
         if let Some(file) = files.blanks {
             reader.blanks_file(file);
         }
         if let Some((file, text)) = files.fields {
             reader.fields_file(file, text);
         }
-        if let Some((file, lists)) = files.lists {
-            reader.lists_file(file, lists);
-        }
+        let lists = files.lists.and_then(|(document, lists)| reader.lists_file(document, lists)).unwrap_or_default();
+        reader.set_lists(&lists);
         let mut variants = Vec::new();
         if let Some(file) = files.variants {
             match Variants::parse(file, files.lists.map_or(&[], |(_, lists)| lists)) {
@@ -94,7 +91,21 @@ impl Catalogue {
                 Err(wrong) => reader.diagnostics.extend(wrong),
             }
         }
-        reader.diagnostics.finish(Self { schemas: reader.schemas, variants })
+        reader.diagnostics.finish(Self { schemas: reader.schemas, variants, lists })
+    }
+
+    /// Adds class files.
+    ///
+    /// # Errors
+    /// Every error in the files. A field with two classes is an error.
+    pub fn with_class_files(self, files: &[Node]) -> Result<Self, Diagnostics> {
+        if files.is_empty() {
+            return Ok(self);
+        }
+        let mut reader = CatalogueReader { schemas: self.schemas, diagnostics: Diagnostics::default() };
+        files.iter().for_each(|document| reader.class_file(document));
+        reader.set_lists(&self.lists);
+        reader.diagnostics.finish(Self { schemas: reader.schemas, ..self })
     }
 
     /// How the documents of a schema differ by kind. `None` if they are all of one kind.
@@ -477,10 +488,9 @@ impl CatalogueReader {
     }
 
     /// Reads the file of lists: names of members by the key of a list.
-    fn lists_file(&mut self, (file, text): (&str, &str), lists: &[NameList]) {
-        let Some(document) = self.diagnostics.ok(yaml::parse(file, text)) else { return };
+    fn lists_file(&mut self, document: &Node, lists: &[NameList]) -> Option<BTreeMap<String, NameList>> {
         let keys: Vec<&str> = lists.iter().map(|list| list.key()).collect();
-        let Some(members) = self.diagnostics.members(&document, "names of members by list", &keys) else { return };
+        let members = self.diagnostics.members(document, "names of members by list", &keys)?;
         let mut by_name = BTreeMap::new();
         for list in lists {
             let Some(names) = members.get(list.key()) else { continue };
@@ -490,8 +500,13 @@ impl CatalogueReader {
                 }
             }
         }
+        Some(by_name)
+    }
+
+    /// Sets the list of every member whose name is in `by_name`.
+    fn set_lists(&mut self, by_name: &BTreeMap<String, NameList>) {
         for schema in self.schemas.values_mut() {
-            schema.root.set_lists(&by_name);
+            schema.root.set_lists(by_name);
         }
     }
 

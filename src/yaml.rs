@@ -7,6 +7,7 @@
 mod diagnostics;
 mod members;
 mod nearest;
+mod packed;
 mod parse;
 
 use std::fmt;

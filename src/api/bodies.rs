@@ -5,14 +5,15 @@ use std::sync::LazyLock;
 
 use super::objects::ObjectKind;
 use super::operations::{Operation, operation, unknown_operation};
+use crate::embedded;
 use crate::schema::{Catalogue, Field, FieldPath, Part, Step};
-use crate::yaml::{self, Diagnostic, Diagnostics, Key, Members, Node, unknown};
+use crate::yaml::{Diagnostic, Diagnostics, Key, Members, Node, unknown};
 
-/// The built-in table, as file name and text.
-const FILE: (&str, &str) = ("built-in:bodies.yaml", include_str!("../../filters/bodies.yaml"));
+/// The file of the built-in table.
+const FILE: &str = "bodies.yaml";
 
-/// The built-in table, parsed once.
-static BUILT_IN: LazyLock<Result<BodyTable, Diagnostics>> = LazyLock::new(|| parse(FILE));
+/// The built-in table, read once.
+static BUILT_IN: LazyLock<Result<BodyTable, Diagnostics>> = LazyLock::new(|| read(&embedded::document(FILE)?));
 
 /// How a text in a body names an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +182,14 @@ pub fn body_of(operation: &Operation, catalogue: &Catalogue) -> Result<Option<Bo
     Ok(table.get(operation.id).and_then(Option::as_ref).map(|entry| entry.shape(catalogue)))
 }
 
+/// Checks the table.
+///
+/// # Errors
+/// Every error in it.
+pub fn check() -> Result<(), Diagnostics> {
+    BUILT_IN.as_ref().map(|_| ()).map_err(Clone::clone)
+}
+
 impl BodyEntry {
     fn shape(&self, catalogue: &Catalogue) -> BodyShape {
         let mut shape = BodyShape::default();
@@ -209,12 +218,11 @@ impl BodyEntry {
     }
 }
 
-/// Parses the table.
-fn parse((file, text): (&str, &str)) -> Result<BodyTable, Diagnostics> {
-    let document = yaml::parse(file, text)?;
+/// Reads the table.
+fn read(document: &Node) -> Result<BodyTable, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let mut table = BodyTable::new();
-    let Some(members) = diagnostics.members(&document, "the table of bodies", &["bodies", "nothing"]) else {
+    let Some(members) = diagnostics.members(document, "the table of bodies", &["bodies", "nothing"]) else {
         return diagnostics.finish(table);
     };
     let bodies = members.get("bodies").map(|node| node.mapping("bodies of operations"));
@@ -283,7 +291,7 @@ mod tests {
 
     #[test]
     fn every_json_body_is_listed() {
-        let table = parse(FILE).unwrap_or_else(|wrong| panic!("{wrong:?}"));
+        let table = BUILT_IN.as_ref().unwrap_or_else(|wrong| panic!("{wrong:?}"));
         for operation in OPERATIONS {
             let has_body = matches!(operation.body, RequestBody::Json | RequestBody::OptionalJson);
             assert_eq!(table.contains_key(operation.id), has_body, "{}", operation.id);
@@ -294,7 +302,7 @@ mod tests {
     #[test]
     fn every_schema_is_there_and_every_body_names_something() {
         let catalogue = crate::api::catalogue::built_in().unwrap();
-        for (id, entry) in parse(FILE).unwrap() {
+        for (id, entry) in BUILT_IN.as_ref().unwrap() {
             let Some(entry) = entry else { continue };
             for (_, schema) in &entry.like {
                 assert!(catalogue.schema(schema).is_some(), "{id}: {schema}");

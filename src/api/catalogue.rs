@@ -1,54 +1,59 @@
 //! The built-in catalogue: every schema of the API with the class of every field.
 //!
-//! It is read from files in `filters/`, so that a reviewer reads YAML and not code: `schemas.yaml` (schemas and how they
-//! nest), `class/*.yaml` (the class of every field), `blanks.yaml` (what replaces a hidden text), `lists.yaml` (which
-//! members hold labels, variables, annotations and options) and `events.yaml` (types of events and their attributes).
+//! It is made of files in `filters/`, so that a reviewer reads YAML and not code: `schemas.yaml` (schemas and how they
+//! nest), `class/*.yaml` (the class of every field), `blanks.yaml` (what replaces a hidden text), `fields.tsv` (the types of every
+//! field), `lists.yaml` (which members hold labels, variables, annotations and options) and `events.yaml` (types of events and their
+//! attributes). `build.rs` reads them and packs the whole.
 
 use super::lists;
-use crate::schema::{Catalogue, CatalogueFiles};
-use crate::yaml::{Diagnostics, Node};
+use crate::embedded;
+use crate::schema::{Catalogue, CatalogueFiles, Class};
+use crate::yaml::{self, Diagnostics, Node};
 
-/// The schemas, as file name and text.
-const SCHEMAS: (&str, &str) = ("built-in:schemas.yaml", include_str!("../../filters/schemas.yaml"));
-/// What replaces hidden texts.
-const BLANKS: (&str, &str) = ("built-in:blanks.yaml", include_str!("../../filters/blanks.yaml"));
-/// The types of every field, and whether engines always write it.
-const FIELDS: (&str, &str) = ("built-in:fields.tsv", include_str!("../../filters/fields.tsv"));
-/// The types of events.
-const EVENTS: (&str, &str) = ("built-in:events.yaml", include_str!("../../filters/events.yaml"));
-/// The class files, one per class.
-const CLASSES: &[(&str, &str)] = &[
-    ("built-in:class/secret.yaml", include_str!("../../filters/class/secret.yaml")),
-    ("built-in:class/command.yaml", include_str!("../../filters/class/command.yaml")),
-    ("built-in:class/free-text.yaml", include_str!("../../filters/class/free-text.yaml")),
-    ("built-in:class/host-path.yaml", include_str!("../../filters/class/host-path.yaml")),
-    ("built-in:class/topology.yaml", include_str!("../../filters/class/topology.yaml")),
-    ("built-in:class/host.yaml", include_str!("../../filters/class/host.yaml")),
-    ("built-in:class/identity.yaml", include_str!("../../filters/class/identity.yaml")),
-    ("built-in:class/state.yaml", include_str!("../../filters/class/state.yaml")),
-];
+/// The name under which the program has the catalogue packed.
+pub const TABLE: &str = "catalogue";
 
-/// Reads the built-in catalogue.
+/// The files that the catalogue is made of, apart from those of the classes.
+pub const FILES: [&str; 5] = ["schemas.yaml", "blanks.yaml", "fields.tsv", lists::FILE, "events.yaml"];
+
+/// The built-in catalogue.
 ///
 /// # Errors
-/// Every error in the files. A test makes sure that there is none.
+/// The program is damaged. A test makes sure that it is not.
 pub fn built_in() -> Result<Catalogue, Diagnostics> {
-    built_in_with(&[])
+    Ok(embedded::table(TABLE, |packed| Catalogue::unpack(packed, &lists::ALL))?)
 }
 
-/// Reads the built-in catalogue and adds the operator's own class files.
+/// The built-in catalogue with the operator's own class files.
 ///
 /// # Errors
-/// Every error in all the files. A field with two classes is an error.
+/// Every error in the files. A field with two classes is an error.
 pub fn built_in_with(files: &[Node]) -> Result<Catalogue, Diagnostics> {
+    built_in()?.with_class_files(files)
+}
+
+/// The name of the file of a class.
+pub fn class_file(class: Class) -> String {
+    format!("class/{class}.yaml")
+}
+
+/// Makes the catalogue of its files. `text` returns the text of one by its path in `filters/`.
+///
+/// # Errors
+/// Every error in the files.
+pub fn of_files(text: impl Fn(&str) -> String) -> Result<Catalogue, Diagnostics> {
+    let name = |file: &str| format!("built-in:{file}");
+    let classes = Class::ALL.map(class_file).map(|file| (name(&file), text(&file)));
+    let classes: Vec<(&str, &str)> = classes.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let files = FILES.map(|file| (name(file), text(file)));
+    let [schemas, blanks, fields, lists, events] = files.each_ref().map(|(name, text)| (name.as_str(), text.as_str()));
     Catalogue::parse_files(CatalogueFiles {
-        schemas: SCHEMAS,
-        classes: CLASSES,
-        parsed_classes: files,
-        blanks: Some(BLANKS),
-        fields: Some(FIELDS),
-        lists: Some((lists::FILE, &lists::ALL)),
-        variants: Some(EVENTS),
+        schemas,
+        classes: &classes,
+        blanks: Some(blanks),
+        fields: Some(fields),
+        lists: Some((&yaml::parse(lists.0, lists.1)?, &lists::ALL)),
+        variants: Some(events),
     })
 }
 
@@ -57,14 +62,42 @@ mod tests {
     use super::*;
     use crate::schema::Field;
 
+    /// A file of this repository.
+    fn text(file: &str) -> String {
+        std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("filters").join(file)).unwrap()
+    }
+
     #[test]
-    fn the_built_in_catalogue_has_no_errors() {
-        let catalogue = built_in();
+    fn the_files_have_no_errors_and_are_packed_whole() {
+        let catalogue = of_files(text);
         let found: Vec<String> = catalogue.as_ref().err().into_iter().flatten().map(ToString::to_string).collect();
         assert_eq!(found, Vec::<String>::new());
+        assert_eq!(built_in(), catalogue);
         for schema in catalogue.unwrap().schemas() {
             let nests = schema.root().nested.is_some() || schema.root().children().next().is_some();
             assert!(nests || !schema.leaves().is_empty(), "{} has no field", schema.name());
+        }
+    }
+
+    /// Whoever adds a class file, the program or the operator, its fields have the same classes and lists.
+    #[test]
+    fn a_class_file_that_is_added_is_as_good_as_one_of_the_program() {
+        let texts = Class::ALL.map(|class| (class_file(class), text(&class_file(class))));
+        let classes: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let (schemas, lists) = (text("schemas.yaml"), lists::document().unwrap());
+        let catalogue = |classes: &[(&str, &str)]| {
+            let lists = Some((&lists, &lists::ALL[..]));
+            let files =
+                CatalogueFiles { schemas: ("schemas.yaml", &schemas), classes, lists, ..CatalogueFiles::default() };
+            Catalogue::parse_files(files).unwrap()
+        };
+        let whole = catalogue(&classes);
+        for number in 0..classes.len() {
+            let mut others = classes.clone();
+            let (name, text) = others.remove(number);
+            let added = [yaml::parse(name, text).unwrap()];
+            assert_eq!(catalogue(&others).with_class_files(&added).as_ref(), Ok(&whole), "{name}");
+            assert!(whole.clone().with_class_files(&added).is_err(), "{name}");
         }
     }
 

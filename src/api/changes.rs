@@ -6,10 +6,11 @@ use std::sync::LazyLock;
 
 use super::operations::{Operation, operation, unknown_operation};
 use super::version::ApiVersion;
-use crate::yaml::{self, Diagnostic, Diagnostics, Node, unknown};
+use crate::embedded;
+use crate::yaml::{Diagnostic, Diagnostics, Node, unknown};
 
-/// The built-in table, as file name and text.
-const FILE: (&str, &str) = ("built-in:versions.yaml", include_str!("../../filters/versions.yaml"));
+/// The file of the built-in table.
+const FILE: &str = "versions.yaml";
 
 /// A version from which on requests of an operation mean something else, or answers have another shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +24,9 @@ struct Change {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VersionTable(BTreeMap<&'static str, Vec<Change>>);
 
-/// The built-in table, parsed once.
-static BUILT_IN: LazyLock<Result<VersionTable, Diagnostics>> = LazyLock::new(|| VersionTable::parse(FILE));
+/// The built-in table, read once.
+static BUILT_IN: LazyLock<Result<VersionTable, Diagnostics>> =
+    LazyLock::new(|| VersionTable::read(&embedded::document(FILE)?));
 
 /// Returns the built-in table.
 ///
@@ -53,11 +55,10 @@ impl VersionTable {
         exists && !changes.iter().any(concerns)
     }
 
-    /// Parses the table.
-    fn parse((file, text): (&str, &str)) -> Result<Self, Diagnostics> {
-        let document = yaml::parse(file, text)?;
+    /// Reads the table.
+    fn read(document: &Node) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
-        let Some(members) = diagnostics.members(&document, "changes of versions", &["changed", "unchanged"]) else {
+        let Some(members) = diagnostics.members(document, "changes of versions", &["changed", "unchanged"]) else {
             return Err(diagnostics);
         };
         let mut table = Self::default();
@@ -115,7 +116,8 @@ mod tests {
                 assert!(change.version <= ApiVersion::NEWEST, "{} {}", operation.id, change.version);
             }
         }
-        let mut twice = OPERATIONS.iter().map(|operation| FILE.1.matches(&format!("- {}\n", operation.id)).count());
+        let text = include_str!("../../filters/versions.yaml");
+        let mut twice = OPERATIONS.iter().map(|operation| text.matches(&format!("- {}\n", operation.id)).count());
         assert!(twice.all(|count| count <= 1));
     }
 
@@ -157,7 +159,7 @@ mod tests {
     fn every_error_in_a_table_is_reported() {
         let text =
             "changed:\n  ContainerLst: []\n  ContainerStop: [new, 1.42 sgnal]\nunchanged: [Ping, ContainerStop]\n";
-        let wrong = VersionTable::parse(("v.yaml", text)).unwrap_err();
+        let wrong = VersionTable::read(&crate::yaml::parse("v.yaml", text).unwrap()).unwrap_err();
         let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
         assert_eq!(
             wrong,

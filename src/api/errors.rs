@@ -9,30 +9,34 @@ use std::sync::LazyLock;
 
 use super::operations::{Operation, operation, unknown_operation};
 use super::version::ApiVersion;
+use crate::embedded;
+use crate::packed::{Packer, Unpacker};
 use crate::schema::{Phrase, Phrases};
-use crate::yaml::{self, Diagnostics, Members, Node};
+use crate::yaml::{Diagnostics, Members, Node};
 
 /// The schema of the engine's error documents.
 pub const SCHEMA: &str = "Error";
 /// The path of the text in them.
 pub const TEXT: &str = "$.message";
 
-/// The built-in table, as file name and text.
-const FILE: (&str, &str) = ("built-in:errors.yaml", include_str!("../../filters/errors.yaml"));
+/// The file of the built-in table. The program has the whole table packed, because it takes long to check that no two of its patterns
+/// contradict each other.
+pub const FILE: &str = "errors.yaml";
 
-/// The built-in table, parsed once.
-static BUILT_IN: LazyLock<Result<ErrorTable, Diagnostics>> = LazyLock::new(|| ErrorTable::parse(FILE));
+/// The built-in table, unpacked once.
+static BUILT_IN: LazyLock<Result<ErrorTable, Diagnostics>> =
+    LazyLock::new(|| Ok(embedded::table(FILE, ErrorTable::unpack)?));
 
 /// Returns the built-in table.
 ///
 /// # Errors
-/// Every error in the file. A test makes sure that there is none.
+/// The program is damaged. A test makes sure that it is not.
 pub fn built_in() -> Result<&'static ErrorTable, Diagnostics> {
     BUILT_IN.as_ref().map_err(Clone::clone)
 }
 
 /// The engine's known texts, and the kinds of objects that operations are about.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorTable {
     /// Errors.
     errors: Phrases,
@@ -43,22 +47,38 @@ pub struct ErrorTable {
 }
 
 impl ErrorTable {
-    /// Reads the table, given as file name and text.
+    /// Reads the table from its file.
     ///
     /// # Errors
     /// Every error in the file.
-    pub fn parse((file, text): (&str, &str)) -> Result<Self, Diagnostics> {
+    pub fn read(document: &Node) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
-        let document = diagnostics.ok(yaml::parse(file, text));
         let what = "errors, warnings and missing objects";
-        let keys = ["errors", "warnings", "missing"];
-        let members = document.as_ref().and_then(|document| diagnostics.members(document, what, &keys));
+        let members = diagnostics.members(document, what, &["errors", "warnings", "missing"]);
         let table = members.map(|members| Self {
             errors: phrases(members, "errors", &mut diagnostics),
             warnings: phrases(members, "warnings", &mut diagnostics),
             missing: missing(members, &mut diagnostics),
         });
         diagnostics.finish_option(table)
+    }
+
+    /// Writes the table in compact form.
+    pub fn pack(&self, packer: &mut Packer) {
+        self.errors.pack(packer);
+        self.warnings.pack(packer);
+        packer.list(self.missing.iter(), |packer, (id, says)| {
+            packer.text(id);
+            packer.text(says);
+        });
+    }
+
+    /// Reads a table that was packed. Nothing is checked again.
+    fn unpack(packed: &[u8]) -> Option<Self> {
+        let mut packed = Unpacker::new(packed);
+        let (errors, warnings) = (Phrases::unpack(&mut packed)?, Phrases::unpack(&mut packed)?);
+        let missing = packed.list(|packed| Some((operation(packed.text()?)?.id, packed.text()?.to_owned())))?;
+        packed.finish(Self { errors, warnings, missing: missing.into_iter().collect() })
     }
 
     /// The constant part of a known error text.
@@ -178,9 +198,14 @@ mod tests {
     use super::*;
     use crate::api::OPERATIONS;
 
+    /// The file, parsed.
+    fn document() -> Node {
+        crate::yaml::parse("errors.yaml", include_str!("../../filters/errors.yaml")).unwrap()
+    }
+
     /// The patterns of errors, each with what is said.
     fn patterns() -> Vec<(String, String)> {
-        let document = yaml::parse(FILE.0, FILE.1).unwrap();
+        let document = document();
         let mut diagnostics = Diagnostics::default();
         let members = diagnostics.members(&document, "", &["errors", "warnings", "missing"]).unwrap();
         let mut found = Vec::new();
@@ -206,8 +231,9 @@ mod tests {
     #[test]
     fn the_built_in_table_has_no_errors() {
         let errors = |errors: Diagnostics| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        let table = built_in().map_err(errors).unwrap_or_else(|errors| panic!("{errors}"));
+        let table = ErrorTable::read(&document()).map_err(errors).unwrap_or_else(|errors| panic!("{errors}"));
         assert!(table.errors.len() > 200, "{}", table.errors.len());
+        assert_eq!(built_in(), Ok(&table));
     }
 
     /// Whatever stands in a hole, even the whole of another text of the table.

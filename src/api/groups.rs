@@ -3,10 +3,11 @@
 use std::sync::LazyLock;
 
 use super::operations::{OPERATIONS, Operation, operation, operations_named, unknown_operation};
-use crate::yaml::{self, Diagnostics, Node, unknown_or};
+use crate::embedded;
+use crate::yaml::{Diagnostics, Node, unknown_or};
 
-/// The built-in table, as file name and text.
-const FILE: (&str, &str) = ("built-in:groups.yaml", include_str!("../../filters/groups.yaml"));
+/// The file of the built-in table.
+const FILE: &str = "groups.yaml";
 
 /// The names that stand for every operation.
 pub const EVERYTHING: [&str; 2] = ["all", "*"];
@@ -22,8 +23,9 @@ pub struct OperationGroup {
     pub operations: Vec<&'static Operation>,
 }
 
-/// The built-in table, parsed once.
-static BUILT_IN: LazyLock<Result<Vec<OperationGroup>, Diagnostics>> = LazyLock::new(|| parse(FILE));
+/// The built-in table, read once.
+static BUILT_IN: LazyLock<Result<Vec<OperationGroup>, Diagnostics>> =
+    LazyLock::new(|| read(&embedded::document(FILE)?));
 
 /// Returns the built-in groups, in the order of the file.
 ///
@@ -54,9 +56,8 @@ pub fn unknown_name(name: &str) -> String {
     unknown_or("operation or group", name, known, &expected)
 }
 
-/// Parses the table.
-fn parse((file, text): (&str, &str)) -> Result<Vec<OperationGroup>, Diagnostics> {
-    let document = yaml::parse(file, text)?;
+/// Reads the table.
+fn read(document: &Node) -> Result<Vec<OperationGroup>, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let mut groups = Vec::new();
     for (key, node) in diagnostics.ok(document.mapping("groups of operations")).unwrap_or_default() {
@@ -65,7 +66,7 @@ fn parse((file, text): (&str, &str)) -> Result<Vec<OperationGroup>, Diagnostics>
     diagnostics.finish(groups)
 }
 
-/// Parses one group.
+/// Reads one group.
 fn group(name: &str, node: &Node, diagnostics: &mut Diagnostics) -> Option<OperationGroup> {
     let members = diagnostics.members(node, "a group", &["about", "operations"])?;
     let about = members.get("about").and_then(|node| diagnostics.ok(node.text("what the operations do")));

@@ -2,10 +2,12 @@
 //!
 //! `filters/lists.yaml` names the members that hold the entries of each list.
 
+use crate::embedded;
 use crate::schema::NameList;
+use crate::yaml::{Diagnostic, Node};
 
-/// The built-in file that names the members of each list, as file name and text.
-pub const FILE: (&str, &str) = ("built-in:lists.yaml", include_str!("../../filters/lists.yaml"));
+/// The file that names the members that hold the entries of each list.
+pub const FILE: &str = "lists.yaml";
 
 /// Labels of containers, images, volumes, networks and swarm objects.
 pub const LABELS: NameList = NameList::new(0, "labels", "labels");
@@ -18,3 +20,11 @@ pub const OPTIONS: NameList = NameList::new(3, "options", "options");
 
 /// Every list, in the order of the indexes.
 pub const ALL: [NameList; 4] = [LABELS, ENV, ANNOTATIONS, OPTIONS];
+
+/// The file, for a catalogue of other schemas.
+///
+/// # Errors
+/// As [`embedded::document`].
+pub fn document() -> Result<Node, Diagnostic> {
+    embedded::document(FILE)
+}

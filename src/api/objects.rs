@@ -5,10 +5,11 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use super::operations::{OPERATIONS, Operation, operation, unknown_operation};
-use crate::yaml::{self, Diagnostic, Diagnostics, Node, unknown};
+use crate::embedded;
+use crate::yaml::{Diagnostic, Diagnostics, Node, unknown};
 
-/// The built-in table, as file name and text.
-const FILE: (&str, &str) = ("built-in:objects.yaml", include_str!("../../filters/objects.yaml"));
+/// The file of the built-in table.
+const FILE: &str = "objects.yaml";
 
 /// The kinds of objects of which a profile can show only some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -156,8 +157,8 @@ pub struct OperationObjects {
 /// The objects of all operations, by their ids.
 type ObjectTable = HashMap<&'static str, OperationObjects>;
 
-/// The built-in table, parsed once.
-static BUILT_IN: LazyLock<Result<ObjectTable, Diagnostics>> = LazyLock::new(|| parse(FILE));
+/// The built-in table, read once.
+static BUILT_IN: LazyLock<Result<ObjectTable, Diagnostics>> = LazyLock::new(|| read(&embedded::document(FILE)?));
 
 /// What objects an operation is about. `None` if the table does not know it.
 ///
@@ -167,12 +168,19 @@ pub fn objects_of(operation: &Operation) -> Result<Option<&'static OperationObje
     BUILT_IN.as_ref().map(|table| table.get(operation.id)).map_err(Clone::clone)
 }
 
-/// Parses the table.
-fn parse((file, text): (&str, &str)) -> Result<ObjectTable, Diagnostics> {
-    let document = yaml::parse(file, text)?;
+/// Checks the table.
+///
+/// # Errors
+/// Every error in it.
+pub fn check() -> Result<(), Diagnostics> {
+    BUILT_IN.as_ref().map(|_| ()).map_err(Clone::clone)
+}
+
+/// Reads the table.
+fn read(document: &Node) -> Result<ObjectTable, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let mut table = ObjectTable::new();
-    let Some(members) = diagnostics.members(&document, "the table of objects", &["operations", "nothing"]) else {
+    let Some(members) = diagnostics.members(document, "the table of objects", &["operations", "nothing"]) else {
         return diagnostics.finish(table);
     };
     let of_operations = members.get("operations").map(|node| node.mapping("objects of operations"));
@@ -253,10 +261,11 @@ pub fn missing() -> impl Iterator<Item = &'static Operation> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::yaml;
 
     #[test]
     fn every_operation_is_listed_once() {
-        assert_eq!(parse(FILE).map(|table| table.len()).unwrap(), OPERATIONS.len());
+        assert_eq!(BUILT_IN.as_ref().unwrap().len(), OPERATIONS.len());
         assert_eq!(missing().map(|operation| operation.id).collect::<Vec<_>>(), [""; 0]);
     }
 
@@ -284,7 +293,8 @@ mod tests {
     fn every_error_of_a_table_is_reported() {
         let text = "operations:\n  ContainerLst: {}\n  ContainerList: {answer: container s}\n  ImageList: {path: imag}\n\
                     nothing: [ImageList, 1]\n";
-        let found: Vec<String> = parse(("o.yaml", text)).unwrap_err().iter().map(ToString::to_string).collect();
+        let document = yaml::parse("o.yaml", text).unwrap();
+        let found: Vec<String> = read(&document).unwrap_err().iter().map(ToString::to_string).collect();
         assert_eq!(
             found,
             [

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::operations::{Operation, operation, unknown_operation};
+use crate::embedded;
 use crate::schema::{ClassSet, UnknownClass};
-use crate::yaml::{self, Diagnostic, Diagnostics, Key, Members, Node};
+use crate::yaml::{Diagnostic, Diagnostics, Key, Members, Node};
 
-/// The built-in table, as file name and text.
-const FILE: (&str, &str) = ("built-in:queries.yaml", include_str!("../../filters/queries.yaml"));
+/// The file of the built-in table.
+const FILE: &str = "queries.yaml";
 
-/// The built-in table, parsed once.
-static BUILT_IN: LazyLock<Result<QueryTable, Diagnostics>> = LazyLock::new(|| QueryTable::parse(FILE));
+/// The built-in table, read once.
+static BUILT_IN: LazyLock<Result<QueryTable, Diagnostics>> =
+    LazyLock::new(|| QueryTable::read(&embedded::document(FILE)?));
 
 /// Returns the built-in table.
 ///
@@ -129,26 +131,21 @@ pub struct QueryTable {
 }
 
 impl QueryTable {
-    /// Reads a table from a file, given as file name and text.
+    /// Reads a table from its file.
     ///
     /// # Errors
     /// Every error in the file.
-    pub fn parse((file, text): (&str, &str)) -> Result<Self, Diagnostics> {
+    pub fn read(document: &Node) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
         let mut table = Self::default();
-        if let Some(document) = diagnostics.ok(yaml::parse(file, text))
-            && let Some(members) = diagnostics.members(
-                &document,
-                "a table of queries",
-                &["parameters", "filters", "harmless-labels", "names"],
-            )
-        {
-            table.read(members, &mut diagnostics);
+        let keys = ["parameters", "filters", "harmless-labels", "names"];
+        if let Some(members) = diagnostics.members(document, "a table of queries", &keys) {
+            table.read_members(members, &mut diagnostics);
         }
         diagnostics.finish(table)
     }
 
-    fn read(&mut self, members: Members<'_>, diagnostics: &mut Diagnostics) {
+    fn read_members(&mut self, members: Members<'_>, diagnostics: &mut Diagnostics) {
         if let Some(node) = members.get("parameters") {
             for item in diagnostics.ok(node.list("parameters")).unwrap_or_default() {
                 self.parameters.extend(GuardedParameter::read(item, diagnostics));
@@ -378,7 +375,7 @@ mod tests {
     fn every_error_is_reported() {
         let text = "parameters:\n  - {parameter: a, of: [Nothing], flag: yes, reads: [public]}\n\
                     filters:\n  ContainerLst: {a: [state]}\n  ImageList: {b: some}\n";
-        let found = QueryTable::parse(("q.yaml", text)).unwrap_err();
+        let found = QueryTable::read(&crate::yaml::parse("q.yaml", text).unwrap()).unwrap_err();
         let found: Vec<String> = found.iter().map(ToString::to_string).collect();
         let starts = [
             "q.yaml:2:25: unknown operation \"Nothing\"",

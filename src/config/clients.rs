@@ -63,7 +63,7 @@ pub(super) struct RawClient {
     /// `None` if it has an error.
     selector: Option<ClientSelector>,
     /// The name of a profile, and where it is.
-    profile: (String, Location),
+    pub(super) profile: (String, Location),
     limits: ClientLimits,
 }
 

@@ -1,5 +1,6 @@
 //! The filter files: those inside the program, and those that the operator adds.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -8,7 +9,7 @@ use super::compat::Compat;
 use super::{Limits, raw};
 use crate::api::{catalogue, errors, queries};
 use crate::policy::Policy;
-use crate::profile::Profiles;
+use crate::profile::{BuiltInProfiles, Profiles};
 use crate::schema::Catalogue;
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Node};
 
@@ -55,12 +56,17 @@ impl Filters {
     /// Every error in all the files.
     pub fn load(sources: &FilterSources) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
-        let filters = Self::load_what_is_valid(sources, &mut diagnostics);
+        let filters = Self::load_what_is_valid(sources, None, &mut diagnostics);
         diagnostics.finish_option(filters)
     }
 
-    /// Loads what has no errors, and reports every error in the rest. `None` if the files inside the program have errors.
-    fn load_what_is_valid(sources: &FilterSources, diagnostics: &mut Diagnostics) -> Option<Self> {
+    /// Loads what has no errors, and reports every error in the rest. Of the built-in profiles, it loads those that are `used`, or
+    /// all. `None` if the program is damaged.
+    fn load_what_is_valid(
+        sources: &FilterSources,
+        used: Option<&BTreeSet<String>>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let mut files = FilterFiles::default();
         for folder in &sources.folders {
             for path in diagnostics.ok(raw::yaml_files(folder)).unwrap_or_default() {
@@ -73,7 +79,12 @@ impl Filters {
             None => diagnostics.ok(catalogue::built_in())?,
         };
         files.profiles.extend_from_slice(&sources.profiles);
-        let mut profiles = Profiles::built_in_and(&files.profiles, &catalogue, diagnostics);
+        let used = used.map(|used| {
+            let base = sources.compat.as_ref().map(|compat| compat.base().to_owned());
+            used.iter().cloned().chain(base).collect::<BTreeSet<String>>()
+        });
+        let built_in = used.as_ref().map_or(BuiltInProfiles::All, BuiltInProfiles::Named);
+        let mut profiles = Profiles::read(built_in, &files.profiles, &catalogue, diagnostics);
         if let Some(compat) = &sources.compat
             && let Some(base) = profiles.get(compat.base())
         {
@@ -82,11 +93,16 @@ impl Filters {
         Some(Self { catalogue, profiles })
     }
 
-    /// Loads what is valid of the filters for `work` and drops it after that. Returns the errors in the rest as well.
+    /// Loads what is valid of the filters for `work` and drops it after that. Returns the errors in the rest as well. Of the built-in
+    /// profiles, it loads those that are `used` and those that other profiles extend.
     ///
     /// This happens in a thread of its own, because the allocator keeps the memory of each thread apart. Loading takes
     /// several times as much memory as what `work` makes of it. If both lay side by side, none of it could be given back.
-    pub(super) fn during<T>(sources: &FilterSources, work: impl FnOnce(&Self) -> T) -> (Option<T>, Diagnostics) {
+    pub(super) fn during<T>(
+        sources: &FilterSources,
+        used: &BTreeSet<String>,
+        work: impl FnOnce(&Self) -> T,
+    ) -> (Option<T>, Diagnostics) {
         // These tables stay for good, so they must not lie there either. Their errors are reported by whoever uses them.
         let _ = (queries::built_in(), errors::built_in());
         std::thread::scope(|scope| {
@@ -94,7 +110,7 @@ impl Filters {
             let (done, ended) = channel::<()>();
             scope.spawn(move || {
                 let mut diagnostics = Diagnostics::default();
-                let filters = Self::load_what_is_valid(sources, &mut diagnostics).map(Arc::new);
+                let filters = Self::load_what_is_valid(sources, Some(used), &mut diagnostics).map(Arc::new);
                 // Both fail only if `work` has panicked.
                 let _ = loaded.send((filters.clone(), diagnostics));
                 let _ = ended.recv();

@@ -513,7 +513,7 @@ mod classes {
             fields: Some(("f", FIELDS)),
             schemas: ("s", SCHEMAS),
             classes: &[("state", STATE), ("secret", SECRET), ("text", TEXT)],
-            lists: Some((lists::FILE, &lists::ALL)),
+            lists: Some((&lists::document().unwrap(), &lists::ALL)),
             ..CatalogueFiles::default()
         })
         .unwrap()

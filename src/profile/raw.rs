@@ -3,7 +3,8 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{DecidingLines, Edits, ListedName, OpenedBy, Profile, RequestContents, StreamFiltering};
+use super::built_in;
+use super::{BuiltInProfiles, DecidingLines, Edits, ListedName, OpenedBy, Profile, RequestContents, StreamFiltering};
 use crate::api::objects::{ObjectKind, PathObject, objects_of};
 use crate::api::{OPERATIONS, Operation, groups, lists, operation, operations_named, unknown_operation};
 use crate::filter::{Rule, Show, accepts_unknown, parse_rule, path_of, reach};
@@ -74,7 +75,96 @@ pub(super) struct RawProfile {
     edits: Option<Edits>,
 }
 
+/// Profile files as written, by the names of their profiles.
+#[derive(Debug, Default)]
+pub(super) struct RawProfiles {
+    pub(super) by_name: BTreeMap<String, RawProfile>,
+    /// The names of those that have errors.
+    pub(super) broken: BTreeSet<String>,
+    /// The names of the built-in profiles that are not read.
+    pub(super) unread: BTreeSet<&'static str>,
+}
+
+impl RawProfiles {
+    /// Reads built-in profiles and more. Reports every error in them. A duplicate name is an error.
+    pub(super) fn read(
+        built_in: BuiltInProfiles<'_>,
+        documents: &[Node],
+        catalogue: &Catalogue,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let mut profiles = Self::default();
+        let own: Vec<RawProfile> =
+            documents.iter().filter_map(|document| profiles.read_one(document, catalogue, diagnostics)).collect();
+        if built_in != BuiltInProfiles::None {
+            profiles.unread = built_in::names().collect();
+        }
+        let mut wanted: Vec<String> = own.iter().map(|raw| raw.name.clone()).collect();
+        wanted.extend(own.iter().filter_map(RawProfile::parent));
+        match built_in {
+            BuiltInProfiles::None => {}
+            BuiltInProfiles::Named(names) => wanted.extend(names.iter().cloned()),
+            BuiltInProfiles::All => wanted.extend(built_in::names().map(str::to_owned)),
+        }
+        while let Some(name) = wanted.pop() {
+            if !profiles.unread.remove(name.as_str()) {
+                continue;
+            }
+            let document = built_in::document(&name).and_then(|document| diagnostics.ok(document));
+            if let Some(raw) = document.and_then(|document| profiles.read_one(&document, catalogue, diagnostics)) {
+                wanted.extend(raw.parent());
+                profiles.by_name.insert(raw.name.clone(), raw);
+            }
+        }
+        for raw in own {
+            profiles.add(raw, diagnostics);
+        }
+        profiles
+    }
+
+    /// Reads one file.
+    fn read_one(
+        &mut self,
+        document: &Node,
+        catalogue: &Catalogue,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<RawProfile> {
+        let errors = diagnostics.len();
+        let raw = RawProfile::read(document, catalogue, diagnostics)?;
+        if diagnostics.len() > errors {
+            self.broken.insert(raw.name.clone());
+        }
+        Some(raw)
+    }
+
+    /// Adds a profile, unless its name is taken.
+    fn add(&mut self, raw: RawProfile, diagnostics: &mut Diagnostics) {
+        match self.by_name.entry(raw.name.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(raw);
+            }
+            Entry::Occupied(known) => {
+                let known = &known.get().location;
+                let message = format!("duplicate profile {:?}: {known} already defines it", raw.name);
+                diagnostics.report(&raw.location, message);
+            }
+        }
+    }
+
+    /// Error text for an unknown profile.
+    fn unknown(&self, name: &str) -> String {
+        let names: BTreeSet<&str> =
+            self.by_name.keys().map(String::as_str).chain(self.unread.iter().copied()).collect();
+        unknown("profile", name, names)
+    }
+}
+
 impl RawProfile {
+    /// The name of the profile that it extends.
+    fn parent(&self) -> Option<String> {
+        self.extends.as_ref().map(|(name, _)| name.clone())
+    }
+
     /// Reads a profile file and reports every error in it. Returns `None` if the profile has no name.
     pub(super) fn read(document: &Node, catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> Option<Self> {
         let members = diagnostics.members(document, "a profile", &KEYS)?;
@@ -149,7 +239,7 @@ impl RawProfile {
     /// # Errors
     /// Diagnostics if an extended profile does not exist, if the profile extends itself, if an operation is allowed by its id
     /// that is denied, or if `parameters` names an operation that is not allowed.
-    pub(super) fn profile(&self, raw_profiles: &BTreeMap<String, Self>) -> Result<Profile, Diagnostics> {
+    pub(super) fn profile(&self, raw_profiles: &RawProfiles) -> Result<Profile, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
         let ancestry = self.ancestry(raw_profiles)?;
         let mut profile = Profile {
@@ -186,19 +276,18 @@ impl RawProfile {
     }
 
     /// The names of this profile, of the one that it extends, and so on; none if one of them does not exist.
-    pub(super) fn ancestors<'p>(&'p self, raw_profiles: &'p BTreeMap<String, Self>) -> impl Iterator<Item = &'p str> {
+    pub(super) fn ancestors<'p>(&'p self, raw_profiles: &'p RawProfiles) -> impl Iterator<Item = &'p str> {
         self.ancestry(raw_profiles).unwrap_or_default().into_iter().map(|raw| raw.name.as_str())
     }
 
     /// This profile, the one that it extends, the one that this extends, and so on.
-    fn ancestry<'p>(&'p self, raw_profiles: &'p BTreeMap<String, Self>) -> Result<Vec<&'p Self>, Diagnostic> {
+    fn ancestry<'p>(&'p self, raw_profiles: &'p RawProfiles) -> Result<Vec<&'p Self>, Diagnostic> {
         let mut ancestry = vec![self];
         let mut seen = BTreeSet::from([self.name.as_str()]);
         let mut last = self;
         while let Some((parent, location)) = &last.extends {
-            let Some(raw) = raw_profiles.get(parent) else {
-                let message = unknown("profile", parent, raw_profiles.keys().map(String::as_str));
-                return Err(Diagnostic::new(location, message));
+            let Some(raw) = raw_profiles.by_name.get(parent) else {
+                return Err(Diagnostic::new(location, raw_profiles.unknown(parent)));
             };
             if !seen.insert(&raw.name) {
                 return Err(Diagnostic::new(location, format!("profile {parent:?} extends itself")));

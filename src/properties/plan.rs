@@ -31,10 +31,11 @@ const FREE_TEXT: &str = "class: free-text\nfields:\n  A:\n    - $.Labels.*\n    
 
 /// The catalogue of the small schemas, and that of the program.
 static CATALOGUES: LazyLock<Option<(Catalogue, Catalogue)>> = LazyLock::new(|| {
+    let lists_file = lists::document().ok()?;
     let small = Catalogue::parse_files(CatalogueFiles {
         schemas: ("schemas", SCHEMAS),
         classes: &[("state", STATE), ("secret", SECRET), ("free-text", FREE_TEXT)],
-        lists: Some((lists::FILE, &lists::ALL)),
+        lists: Some((&lists_file, &lists::ALL)),
         ..CatalogueFiles::default()
     });
     Some((small.ok()?, crate::api::catalogue::built_in().ok()?))

@@ -15,6 +15,8 @@
 
 use std::fmt;
 
+use crate::packed::{Packer, Unpacker};
+
 /// What stands for a variable part of a pattern.
 const HOLE: &str = "{}";
 /// What stands for a variable part of a pattern that is one word.
@@ -45,6 +47,12 @@ enum PhraseForm {
     /// It has these texts, with a word between any two of them. If it is `open`, anything may follow the last one.
     Words { texts: Vec<String>, open: bool },
 }
+
+/// The kinds of forms in a packed table.
+const WHOLE: u32 = 0;
+const AROUND: u32 = 1;
+const WORDS: u32 = 2;
+const OPEN_WORDS: u32 = 3;
 
 /// Why a pattern cannot be in a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -267,6 +275,40 @@ impl Phrases {
     /// What is said of a text. `None` if it is unknown.
     pub fn say(&self, text: &str) -> Option<&str> {
         self.0.iter().find(|phrase| phrase.form.matches(text)).map(|phrase| phrase.says.as_str())
+    }
+
+    /// Writes the table in compact form.
+    pub fn pack(&self, packer: &mut Packer) {
+        packer.list(self.0.iter(), |packer, phrase| {
+            packer.text(&phrase.says);
+            let (kind, texts) = match &phrase.form {
+                PhraseForm::Whole(text) => (WHOLE, vec![text]),
+                PhraseForm::Around(start, end) => (AROUND, vec![start, end]),
+                PhraseForm::Words { texts, open } => (if *open { OPEN_WORDS } else { WORDS }, texts.iter().collect()),
+            };
+            packer.number(kind);
+            packer.list(texts.into_iter(), |packer, text| packer.text(text));
+        });
+    }
+
+    /// Reads a table that was packed. Nothing is checked again.
+    pub fn unpack(packed: &mut Unpacker<'_>) -> Option<Self> {
+        let phrase = |packed: &mut Unpacker<'_>| {
+            let says = packed.text()?.to_owned();
+            let kind = packed.number()?;
+            let texts = packed.list(|packed| packed.text().map(str::to_owned))?;
+            let form = match (kind, <[String; 1]>::try_from(texts)) {
+                (WHOLE, Ok([text])) => PhraseForm::Whole(text),
+                (AROUND, Err(texts)) => {
+                    let [start, end] = texts.try_into().ok()?;
+                    PhraseForm::Around(start, end)
+                }
+                (WORDS | OPEN_WORDS, Err(texts)) => PhraseForm::Words { texts, open: kind == OPEN_WORDS },
+                _ => return None,
+            };
+            Some(Phrase { form, says })
+        };
+        packed.list(phrase).map(Self)
     }
 
     /// The number of patterns.

@@ -51,6 +51,16 @@ impl TypeSet {
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
+
+    /// The set as a number, for [`TypeSet::of_bits`].
+    pub(super) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set that [`TypeSet::bits`] returned as a number.
+    pub(super) const fn of_bits(bits: u8) -> Self {
+        Self(bits & Self::ALL.0)
+    }
 }
 
 /// The error for a text that is not a list of types.

@@ -64,7 +64,7 @@ pub struct Entries {
 }
 
 /// The names of members, each with the format of its value.
-type Formats = BTreeMap<String, ValueFormat>;
+pub(super) type Formats = BTreeMap<String, ValueFormat>;
 
 /// One kind of document.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -103,7 +103,7 @@ pub enum ValueFormat {
 }
 
 impl ValueFormat {
-    const ALL: [(&'static str, Self); 4] =
+    pub(super) const ALL: [(&'static str, Self); 4] =
         [("number", Self::Number), ("hex", Self::Hex), ("name", Self::Name), ("any", Self::Any)];
 
     /// Whether a value has this format. An empty value has every format.

@@ -6,24 +6,21 @@ use std::sync::LazyLock;
 use crate::api::operations_named;
 use crate::api::unknown_operation;
 use crate::config::{Timeouts, raw};
+use crate::embedded;
 use crate::socket::Address;
-use crate::yaml::{self, Diagnostics, Members, Node};
+use crate::yaml::{Diagnostics, Members, Node};
 
 use super::{RunAs, value};
 
 /// The files inside the program, in the order in which they are tried.
-const FILES: [(&str, &str); 3] = [
-    ("built-in:compat/11notes.yaml", include_str!("../../../filters/compat/11notes.yaml")),
-    ("built-in:compat/linuxserver.yaml", include_str!("../../../filters/compat/linuxserver.yaml")),
-    ("built-in:compat/tecnativa.yaml", include_str!("../../../filters/compat/tecnativa.yaml")),
-];
+const FILES: [&str; 3] = ["compat/11notes.yaml", "compat/linuxserver.yaml", "compat/tecnativa.yaml"];
 
 /// The files of forks, which `migrate` reads and no drop-in mode.
-const FORKS: [(&str, &str); 4] = [
-    ("built-in:compat/fork/fluencelabs.yaml", include_str!("../../../filters/compat/fork/fluencelabs.yaml")),
-    ("built-in:compat/fork/mjmccans.yaml", include_str!("../../../filters/compat/fork/mjmccans.yaml")),
-    ("built-in:compat/fork/nextcloud.yaml", include_str!("../../../filters/compat/fork/nextcloud.yaml")),
-    ("built-in:compat/fork/zoeyvid.yaml", include_str!("../../../filters/compat/fork/zoeyvid.yaml")),
+const FORKS: [&str; 4] = [
+    "compat/fork/fluencelabs.yaml",
+    "compat/fork/mjmccans.yaml",
+    "compat/fork/nextcloud.yaml",
+    "compat/fork/zoeyvid.yaml",
 ];
 
 /// The keys of a file.
@@ -209,11 +206,7 @@ impl Verdict {
 /// # Errors
 /// The errors in the files; none in a program whose tests pass.
 pub fn tables() -> Result<&'static [Table], Diagnostics> {
-    static TABLES: LazyLock<Result<Vec<Table>, Diagnostics>> = LazyLock::new(|| {
-        let mut diagnostics = Diagnostics::default();
-        let tables = FILES.iter().filter_map(|(file, text)| Table::parse(file, text, &mut diagnostics)).collect();
-        diagnostics.finish(tables)
-    });
+    static TABLES: LazyLock<Result<Vec<Table>, Diagnostics>> = LazyLock::new(|| read_all(&FILES));
     TABLES.as_deref().map_err(Clone::clone)
 }
 
@@ -222,20 +215,26 @@ pub fn tables() -> Result<&'static [Table], Diagnostics> {
 /// # Errors
 /// The errors in the files; none in a program whose tests pass.
 pub fn forks() -> Result<&'static [Table], Diagnostics> {
-    static TABLES: LazyLock<Result<Vec<Table>, Diagnostics>> = LazyLock::new(|| {
-        let mut diagnostics = Diagnostics::default();
-        let tables = FORKS.iter().filter_map(|(file, text)| Table::parse(file, text, &mut diagnostics)).collect();
-        diagnostics.finish(tables)
-    });
+    static TABLES: LazyLock<Result<Vec<Table>, Diagnostics>> = LazyLock::new(|| read_all(&FORKS));
     TABLES.as_deref().map_err(Clone::clone)
 }
 
+/// Reads the tables in files.
+fn read_all(files: &[&str]) -> Result<Vec<Table>, Diagnostics> {
+    let mut diagnostics = Diagnostics::default();
+    let mut tables = Vec::new();
+    for file in files {
+        let document = diagnostics.ok(embedded::document(file));
+        tables.extend(document.and_then(|document| Table::read(&document, &mut diagnostics)));
+    }
+    diagnostics.finish(tables)
+}
+
 impl Table {
-    /// Parses one file.
-    fn parse(file: &str, text: &str, diagnostics: &mut Diagnostics) -> Option<Self> {
-        let document = diagnostics.ok(yaml::parse(file, text))?;
-        let members = diagnostics.members(&document, "a table of variables", &KEYS)?;
-        let text = |name: &str, diagnostics: &mut Diagnostics| text_of(&document, members, name, diagnostics);
+    /// Reads one file.
+    fn read(document: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let members = diagnostics.members(document, "a table of variables", &KEYS)?;
+        let text = |name: &str, diagnostics: &mut Diagnostics| text_of(document, members, name, diagnostics);
         let texts = |name: &str, diagnostics: &mut Diagnostics| -> Vec<String> {
             let found = members.get(name).map(|node| diagnostics.texts(node, "names")).unwrap_or_default();
             found.into_iter().map(|(text, _)| text.to_owned()).collect()

@@ -185,10 +185,11 @@ fn read(lines: &[(bool, &str, String)]) -> Option<Catalogue> {
             fields.extend(ends.map(|end| format!("{schema}\t{}\tB\t\t\talways\n", &path[..end])));
         }
     }
+    let lists_file = lists::document().ok()?;
     Catalogue::parse_files(CatalogueFiles {
         schemas: ("schemas", schemas),
         classes: &[("state", &state), ("secret", &secret)],
-        lists: Some((lists::FILE, &lists::ALL)),
+        lists: Some((&lists_file, &lists::ALL)),
         fields: Some(("fields", &fields)),
         ..CatalogueFiles::default()
     })

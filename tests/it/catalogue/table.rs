@@ -72,13 +72,13 @@ impl Sources {
         let names = ["schemas", "blanks", "lists", "events"];
         let texts = names.map(|name| read(&format!("filters/{name}.yaml")));
         let [schemas, blanks, lists, events] = [0, 1, 2, 3].map(|index| (names[index], texts[index].as_str()));
+        let lists = dockveil::yaml::parse(lists.0, lists.1).unwrap();
         let catalogue = Catalogue::parse_files(CatalogueFiles {
             schemas,
             classes: &classes,
-            parsed_classes: &[],
             blanks: Some(blanks),
             fields: None,
-            lists: Some((lists, &ALL)),
+            lists: Some((&lists, &ALL)),
             variants: Some(events),
         });
         Self {
