@@ -15,13 +15,13 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixSocket, UnixStream};
-use tokio::task::LocalSet;
+use tokio::net::UnixStream;
 
+use super::answers::{chunk, chunked, chunked_head, ping, unversioned, version};
+use super::upstream::{self, Upstream};
 use super::{documents, wire};
 
 /// How late the last element of a delayed list is.
@@ -32,20 +32,6 @@ const PACE: Duration = Duration::from_millis(2);
 const WRITE: usize = 256 * 1024;
 /// The sizes of the prepared lists.
 const SIZES: [usize; 3] = [5, 100, 10_000];
-
-/// The start of every answer of an engine.
-const HEAD: &str = concat!(
-    "HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nBuilder-Version: 2\r\nDocker-Experimental: false\r\nOstype: linux\r\n",
-    "Server: Docker/28.5.2 (linux)\r\nDate: Mon, 23 Nov 2026 22:49:43 GMT\r\n"
-);
-/// The version document.
-const VERSION: &str = concat!(
-    r#"{"Platform":{"Name":""},"Components":[{"Name":"Engine","Version":"28.5.2","Details":{"ApiVersion":"1.51","#,
-    r#""MinAPIVersion":"1.24","Os":"linux"}}],"Version":"28.5.2","ApiVersion":"1.51","MinAPIVersion":"1.24","#,
-    r#""GitCommit":"3ef3c07","GoVersion":"go1.27.1","Os":"linux","Arch":"amd64","KernelVersion":"6.18.44","#,
-    r#""BuildTime":"2026-09-15T11:02:57.000000000+00:00"}"#,
-    "\n"
-);
 
 /// The prepared answers, and the open streams.
 struct Engine {
@@ -73,25 +59,9 @@ struct Framing {
     log: usize,
 }
 
-/// Serves on `path` until standard input ends, which it does when the bench ends.
+/// Serves on `path` until the bench ends.
 pub(crate) fn run(path: &Path) -> io::Result<()> {
-    std::thread::spawn(|| {
-        io::copy(&mut io::stdin(), &mut io::sink()).unwrap_or_default();
-        std::process::exit(0);
-    });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, async {
-        let engine = Rc::new(Engine::new());
-        let socket = UnixSocket::new_stream()?;
-        socket.bind(path)?;
-        let listener = socket.listen(4096)?;
-        loop {
-            let (stream, _) = listener.accept().await?;
-            let engine = Rc::clone(&engine);
-            // An error means that the client went away.
-            tokio::task::spawn_local(async move { engine.serve(stream).await.unwrap_or_default() });
-        }
-    })
+    upstream::run(path, Engine::new())
 }
 
 impl Engine {
@@ -114,33 +84,27 @@ impl Engine {
         }
     }
 
-    /// Answers the requests of one connection, one after the other.
-    async fn serve(&self, mut stream: UnixStream) -> io::Result<()> {
-        let mut buffer = vec![0; 1024];
-        let mut filled = 0;
-        loop {
-            let Some(end) = wire::find(&buffer[..filled], b"\r\n\r\n") else {
-                if filled == buffer.len() {
-                    buffer.resize(filled * 2, 0);
-                }
-                match stream.read(&mut buffer[filled..]).await? {
-                    0 => return Ok(()),
-                    read => filled += read,
-                }
-                continue;
-            };
-            let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
-            buffer.copy_within(end + 4..filled, 0);
-            filled -= end + 4;
-            let mut words = head.split(' ');
-            let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-            if !self.answer(method, target, &mut stream).await? {
-                return Ok(());
-            }
+    /// Writes `count` events, each a chunk.
+    async fn events(&self, count: usize, stream: &mut UnixStream) -> io::Result<()> {
+        let mut ticks = tokio::time::interval(PACE);
+        for _ in 0..count {
+            ticks.tick().await;
+            let line = documents::event(wire::now());
+            stream.write_all(format!("{:x}\r\n{line}\r\n", line.len()).as_bytes()).await?;
         }
+        stream.write_all(b"0\r\n\r\n").await
     }
 
-    /// Writes the answer to one request; returns whether another may follow.
+    /// Sends nothing until the client is gone.
+    async fn silence(&self, stream: &mut UnixStream) {
+        self.silent.set(self.silent.get() + 1);
+        stream.read(&mut [0; 1]).await.unwrap_or_default();
+        self.closed.set(wire::now());
+        self.silent.set(self.silent.get() - 1);
+    }
+}
+
+impl Upstream for Engine {
     async fn answer(&self, method: &str, target: &str, stream: &mut UnixStream) -> io::Result<bool> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let number = |name: &str| -> Option<usize> {
@@ -191,25 +155,6 @@ impl Engine {
         }
         Ok(true)
     }
-
-    /// Writes `count` events, each a chunk.
-    async fn events(&self, count: usize, stream: &mut UnixStream) -> io::Result<()> {
-        let mut ticks = tokio::time::interval(PACE);
-        for _ in 0..count {
-            ticks.tick().await;
-            let line = documents::event(wire::now());
-            stream.write_all(format!("{:x}\r\n{line}\r\n", line.len()).as_bytes()).await?;
-        }
-        stream.write_all(b"0\r\n\r\n").await
-    }
-
-    /// Sends nothing until the client is gone.
-    async fn silence(&self, stream: &mut UnixStream) {
-        self.silent.set(self.silent.get() + 1);
-        stream.read(&mut [0; 1]).await.unwrap_or_default();
-        self.closed.set(wire::now());
-        self.silent.set(self.silent.get() - 1);
-    }
 }
 
 impl List {
@@ -236,43 +181,4 @@ impl Framing {
         let bytes = if name.ends_with("batched") { chunk(&frame.repeat(count)) } else { chunk(&frame).repeat(count) };
         Framing { bytes, log }
     }
-}
-
-/// The answer to a ping.
-pub(crate) fn ping() -> Vec<u8> {
-    format!("{HEAD}Content-Type: text/plain; charset=utf-8\r\nContent-Length: 2\r\n\r\nOK").into_bytes()
-}
-
-/// The version document as an answer.
-pub(crate) fn version() -> Vec<u8> {
-    let head = format!("{HEAD}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", VERSION.len());
-    format!("{head}{VERSION}").into_bytes()
-}
-
-/// The path without its version.
-pub(crate) fn unversioned(path: &str) -> &str {
-    match path.strip_prefix("/v1.").and_then(|rest| rest.find('/').map(|slash| rest.split_at(slash))) {
-        Some((_, rest)) => rest,
-        None => path,
-    }
-}
-
-/// The head of a chunked answer.
-pub(crate) fn chunked_head(content_type: &str) -> String {
-    format!("{HEAD}Content-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n")
-}
-
-/// A whole chunked JSON answer.
-pub(crate) fn chunked(parts: &[&[u8]]) -> Vec<u8> {
-    let mut out = chunked_head("application/json").into_bytes();
-    for part in parts {
-        out.extend(chunk(part));
-    }
-    out.extend_from_slice(b"0\r\n\r\n");
-    out
-}
-
-/// One chunk.
-pub(crate) fn chunk(bytes: &[u8]) -> Vec<u8> {
-    [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
 }

@@ -4,6 +4,8 @@
 //! | module | purpose |
 //! |---|---|
 //! | [`documents`] | the bodies that the engine serves |
+//! | [`answers`] | answers of an engine, as bytes |
+//! | [`upstream`] | what the two upstreams share |
 //! | [`engine`] | the upstream: as little work per answer as possible |
 //! | [`objects`] | the upstream with hidden containers |
 //! | [`load`] | the clients and what they observe |
@@ -12,6 +14,7 @@
 //! | [`process`] | the measured processes: CPU, memory, end |
 //! | [`figures`] | the measurements and their table |
 
+pub(crate) mod answers;
 pub(crate) mod documents;
 pub(crate) mod engine;
 pub(crate) mod figures;
@@ -19,4 +22,5 @@ pub(crate) mod load;
 pub(crate) mod objects;
 pub(crate) mod process;
 pub(crate) mod tls;
+pub(crate) mod upstream;
 pub(crate) mod wire;
