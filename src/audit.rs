@@ -14,12 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-
 use crate::clients::ClientIdentity;
+use crate::log::time_text;
 use crate::schema::Class;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// The version of the records. A member more does not change it; another meaning does.
 const VERSION: u8 = 1;
@@ -171,10 +169,9 @@ impl AuditLog {
 
     /// Adds a record. Never waits: if too many wait to be written, it is lost, and counted.
     pub fn push(&self, record: &AuditRecord<'_>) {
-        let mut time = String::with_capacity(32);
-        // Writing to a string does not fail, nor does a record of numbers and texts.
-        let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+        let time = time_text();
         let mut line = Vec::with_capacity(1024);
+        // Writing a record of numbers and texts to a buffer does not fail.
         let _ = serde_json::to_writer(&mut line, &VersionedRecord { version: VERSION, time: &time, record });
         line.push(b'\n');
         self.queue.push(&line);

@@ -21,9 +21,9 @@ use std::io::{self, Read, Write};
 use crate::api::{ApiVersion, groups};
 use crate::cli::{self, Environment, LogFormat, Output};
 use crate::config::{Config, FilterSources, Filters, STANDARD_INPUT_NAME, unreadable};
+use crate::log::{self, LoggedLines};
 use crate::policy::Policy;
 use crate::profile::Profile;
-use crate::server::log::{self, LoggedLines};
 use crate::server::{self, ServiceManager, Signals};
 use crate::yaml::{Diagnostic, Diagnostics, Location};
 

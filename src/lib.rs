@@ -40,12 +40,12 @@
 //!
 //! | module | purpose | knows nothing of | may use |
 //! |---|---|---|---|
-//! | `main` | turns arguments into a command, and its result into an exit code | everything else | cli, command, config, server |
+//! | `main` | turns arguments into a command, and its result into an exit code | everything else | cli, command, config, log, server |
 //! | [`cli`] | arguments and environment variables, as typed | files, sockets | socket |
-//! | [`command`] | the commands that do not serve: `check`, `explain`, `filter`, `profiles`, `catalogue`, `healthcheck`, `migrate`, `completions`, `man`, `schema`, `demo` | how a body is filtered | api, cli, clients, config, endpoint, filter, policy, profile, route, schema, server, socket, tls, yaml |
+//! | [`command`] | the commands that do not serve: `check`, `explain`, `filter`, `profiles`, `catalogue`, `healthcheck`, `migrate`, `completions`, `man`, `schema`, `demo` | how a body is filtered | api, cli, clients, config, endpoint, filter, log, policy, profile, route, schema, server, socket, tls, yaml |
 //! | [`config`] | arguments, environment and files → one checked, immutable `Config`; `compat` for the variables of other socket proxies | the network | api, cli, clients, embedded, endpoint, filter, policy, profile, schema, socket, tls, visibility, yaml |
-//! | [`server`] | listeners, workers, the request reader, limits, reload, graceful stop, the log, metrics and health | JSON | api, audit, cli, clients, config, endpoint, metrics, proxy, route, socket, stream, tls, upstream |
-//! | [`proxy`] | one exchange, where HTTP meets JSON: `exchange`, `body`, streams (`stream_request`, `relay`, `records`, `tunnel`), headers, errors, the access log | listeners, files | api, audit, clients, filter, members, metrics, policy, route, schema, socket, stream, upstream, visibility |
+//! | [`server`] | listeners, workers, the request reader, limits, reload, graceful stop, metrics and health | JSON | api, audit, cli, clients, config, endpoint, log, metrics, proxy, route, socket, stream, tls, upstream |
+//! | [`proxy`] | one exchange, where HTTP meets JSON: `exchange`, `body`, streams (`stream_request`, `relay`, `records`, `tunnel`), headers, errors, the access log | listeners, files | api, audit, clients, filter, log, members, metrics, policy, route, schema, socket, stream, upstream, visibility |
 //! | [`policy`] | route → decision; `guard` denies query parameters that read hidden fields | bodies, sockets | api, filter, profile, route, schema, visibility, yaml |
 //! | [`profile`] | profile files → profiles, merged and checked | the network | api, embedded, filter, schema, visibility, yaml |
 //! | [`visibility`] | which objects a client sees, and answers without the others | HTTP, I/O, plans | api, filter, members, yaml |
@@ -57,7 +57,8 @@
 //! | [`members`] | the members of a JSON object and the elements of an array, one after another | what they mean | |
 //! | [`upstream`] | connections to the engine, over a Unix socket, TCP, TLS or `ssh` | policy, JSON | api, endpoint, socket, stream, tls |
 //! | [`endpoint`] | how an engine is reached: its address, and TLS | what goes over it | socket, tls |
-//! | [`audit`] | the file with a record of each exchange | HTTP, sockets | clients, schema |
+//! | [`audit`] | the file with a record of each exchange | HTTP, sockets | clients, log, schema |
+//! | [`log`] | the log: a line for each event and each exchange, written by a thread of its own | what the lines say | cli |
 //! | [`metrics`] | what is counted, in the text format of Prometheus | HTTP, sockets | schema |
 //! | [`clients`] | what is known of a client, and which clients a line of `clients` names | policy, HTTP | socket, tls, visibility, yaml |
 //! | [`tls`] | TLS of listeners: their certificates, and what those of clients say; TLS of engines; a client of the health check | sockets, HTTP | |
@@ -98,6 +99,8 @@ pub mod upstream;
 pub mod endpoint;
 
 pub mod audit;
+
+pub mod log;
 
 pub mod metrics;
 

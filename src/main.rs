@@ -8,8 +8,7 @@ use dockveil::command::colour::Colour;
 use dockveil::command::layout::{self, Wrapped};
 use dockveil::command::{self, CommandError};
 use dockveil::config::compat;
-use dockveil::server;
-use dockveil::server::log::{LineStyle, QueuedOutput};
+use dockveil::log::{self, LineStyle, QueuedOutput};
 
 fn main() -> ExitCode {
     let mut environment = Environment::read();
@@ -112,7 +111,7 @@ fn serve(arguments: &ServeArgs, environment: &Environment) -> u8 {
     let width = layout::width(stderr());
     let done = command::serve(arguments, environment, width, &mut err);
     let code = done.unwrap_or_else(|error| error.report(&mut err));
-    server::log::flush();
+    log::flush();
     code
 }
 
@@ -125,5 +124,5 @@ fn start_log(level: LogLevel, style: LineStyle) {
         LogLevel::Info => tracing::Level::INFO,
         LogLevel::Debug => tracing::Level::DEBUG,
     };
-    server::log::start(level, style);
+    log::start(level, style);
 }

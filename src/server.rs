@@ -11,7 +11,6 @@ mod file_watch;
 mod listen;
 mod listener_use;
 mod live;
-pub mod log;
 mod privileges;
 mod rate;
 mod request_reader;
@@ -47,6 +46,7 @@ use self::worker::{Dispatcher, Worker};
 use crate::audit::AuditLog;
 use crate::config::{Config, ConfigFileSet, RunAs};
 use crate::endpoint::EngineEndpoint;
+use crate::log;
 use crate::metrics::Metrics;
 use crate::socket::Address;
 

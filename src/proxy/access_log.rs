@@ -33,13 +33,13 @@
 //!
 //! The line of a ping that was answered is at the level `debug`: health checks are many.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::Request;
 use hyper::body::{Body, Incoming};
+use tracing::Level;
 
 use super::Error;
 use super::request_id::RequestId;
@@ -47,6 +47,7 @@ use crate::api::ApiVersion;
 use crate::audit::{AuditLog, AuditRecord, HiddenCounts};
 use crate::clients::LoggedClient;
 use crate::filter::Report;
+use crate::log::{self, LogLine};
 use crate::metrics::{ExchangeMetrics, ExchangeResult, Metrics, OpenCount};
 use crate::route::Route;
 use crate::schema::Class;
@@ -261,10 +262,12 @@ impl AccessLog {
         self.set(|entry| {
             entry.stream = Some(entry.observer.metrics.stream());
             entry.record("stream-opened");
-            let Entry { observer, client, id, operation, decision, status, .. } = entry;
-            let (listener, profile, client, request_id) =
-                (&*observer.listener, &*observer.profile, &*client.name, id.as_str());
-            tracing::info!(operation, decision, status, client, listener, profile, request_id, "stream opened");
+            log::write(Level::INFO, "stream opened", |line| {
+                line.text("operation", entry.operation);
+                line.text("decision", entry.decision);
+                line.number("status", entry.status.into());
+                entry.write_origin(line);
+            });
         });
     }
 
@@ -358,13 +361,13 @@ impl Entry {
     }
 
     /// The level of the line, and its message.
-    fn head(&self) -> (tracing::Level, &'static str) {
+    fn head(&self) -> (Level, &'static str) {
         match &self.end {
-            ExchangeEnd::Broken(..) => (tracing::Level::WARN, "exchange broken"),
-            ExchangeEnd::Aborted => (tracing::Level::INFO, "exchange aborted by the client"),
-            ExchangeEnd::Complete if self.is_denied() || self.error.is_some() => (tracing::Level::WARN, "exchange"),
-            ExchangeEnd::Complete if self.is_ping && self.status == 200 => (tracing::Level::DEBUG, "exchange"),
-            ExchangeEnd::Complete => (tracing::Level::INFO, "exchange"),
+            ExchangeEnd::Broken(..) => (Level::WARN, "exchange broken"),
+            ExchangeEnd::Aborted => (Level::INFO, "exchange aborted by the client"),
+            ExchangeEnd::Complete if self.is_denied() || self.error.is_some() => (Level::WARN, "exchange"),
+            ExchangeEnd::Complete if self.is_ping && self.status == 200 => (Level::DEBUG, "exchange"),
+            ExchangeEnd::Complete => (Level::INFO, "exchange"),
         }
     }
 
@@ -375,60 +378,47 @@ impl Entry {
 
     fn write_line(&self) {
         let (level, message) = self.head();
-        if level > tracing::level_filters::LevelFilter::current() {
-            return;
-        }
-        let Self { operation, method, decision, reason, status, bytes, .. } = self;
-        let (hidden, received) = (self.hidden.hidden(), self.received_bytes());
-        let [elapsed_us, own_us, engine_us] = [self.started.elapsed(), self.own, self.engine].map(micros);
-        let (client, listener, profile) = (&*self.client.name, &*self.observer.listener, &*self.observer.profile);
-        let request_id = self.id.as_str();
-        let api = self.api.map(|version| version.to_string());
-        let classes = (hidden > 0).then(|| ClassCounts(&self.hidden).to_string());
-        let denied = self.denied.as_ref();
-        let [path, opened_by, denied] = match denied {
-            Some(denied) => [&denied.path, &denied.opened_by, &denied.why].map(|text| Some(text.as_str())),
-            None => [None; 3],
-        };
-        let error = match &self.end {
-            ExchangeEnd::Broken(_, error) => Some(error.as_str()),
-            ExchangeEnd::Aborted | ExchangeEnd::Complete => self.error.as_deref(),
-        };
-        let (api, classes, reason) = (api.as_deref(), classes.as_deref(), *reason);
-        // The level of a line is known where it is written.
-        macro_rules! line {
-            ($level:ident) => {
-                tracing::$level!(
-                    operation,
-                    decision,
-                    status,
-                    bytes,
-                    hidden,
-                    elapsed_us,
-                    method,
-                    api,
-                    reason,
-                    received,
-                    classes,
-                    own_us,
-                    engine_us,
-                    denied,
-                    opened_by,
-                    path,
-                    client,
-                    listener,
-                    profile,
-                    request_id,
-                    error,
-                    "{message}"
-                )
-            };
-        }
-        match level {
-            tracing::Level::WARN => line!(warn),
-            tracing::Level::DEBUG => line!(debug),
-            _ => line!(info),
-        }
+        log::write(level, message, |line| {
+            line.text("operation", self.operation);
+            line.text("decision", self.decision);
+            line.number("status", self.status.into());
+            line.number("bytes", self.bytes);
+            let hidden = self.hidden.hidden();
+            line.number("hidden", hidden);
+            line.number("elapsed_us", micros(self.started.elapsed()));
+            line.text("method", self.method);
+            if let Some(version) = self.api {
+                line.display("api", &version);
+            }
+            line.optional_text("reason", self.reason);
+            line.number("received", self.received_bytes());
+            if hidden > 0 {
+                line.counts("classes", class_counts(&self.hidden));
+            }
+            line.number("own_us", micros(self.own));
+            line.number("engine_us", micros(self.engine));
+            if let Some(denied) = &self.denied {
+                line.text("denied", &denied.why);
+                line.text("opened_by", &denied.opened_by);
+                line.text("path", &denied.path);
+            }
+            self.write_origin(line);
+            line.optional_text(
+                "error",
+                match &self.end {
+                    ExchangeEnd::Broken(_, error) => Some(error.as_str()),
+                    ExchangeEnd::Aborted | ExchangeEnd::Complete => self.error.as_deref(),
+                },
+            );
+        });
+    }
+
+    /// Adds where the request comes from, and its id.
+    fn write_origin(&self, line: &mut LogLine<'_>) {
+        line.text("client", &self.client.name);
+        line.text("listener", &self.observer.listener);
+        line.text("profile", &self.observer.profile);
+        line.text("request_id", self.id.as_str());
     }
 
     /// Adds a record to the audit file, if there is one.
@@ -479,20 +469,10 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// What was hidden, by class: `secret:3 host:1 unknown:2`. What a rule changed counts as `rule`.
-struct ClassCounts<'r>(&'r Report);
-
-impl fmt::Display for ClassCounts<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { by_class, unknown, by_rule } = self.0;
-        let classes = Class::ALL.map(Class::as_str).into_iter().zip(*by_class);
-        let all = classes.chain([("unknown", *unknown), ("rule", *by_rule)]);
-        for (number, (name, count)) in all.filter(|(_, count)| *count > 0).enumerate() {
-            let space = if number > 0 { " " } else { "" };
-            write!(f, "{space}{name}:{count}")?;
-        }
-        Ok(())
-    }
+/// What was hidden, by class. What a rule changed counts as `rule`.
+fn class_counts(hidden: &Report) -> impl Iterator<Item = (&'static str, u64)> {
+    let classes = Class::ALL.map(Class::as_str).into_iter().zip(hidden.by_class);
+    classes.chain([("unknown", hidden.unknown), ("rule", hidden.by_rule)]).filter(|(_, count)| *count > 0)
 }
 
 #[cfg(test)]
@@ -503,8 +483,8 @@ mod tests {
     fn classes_are_counted_by_name() {
         let mut report = Report { unknown: 2, by_rule: 1, ..Report::default() };
         report.by_class[Class::Host.index()] = 7;
-        assert_eq!(ClassCounts(&report).to_string(), "host:7 unknown:2 rule:1");
-        assert_eq!(ClassCounts(&Report::default()).to_string(), "");
+        assert!(class_counts(&report).eq([("host", 7), ("unknown", 2), ("rule", 1)]));
+        assert_eq!(class_counts(&Report::default()).count(), 0);
     }
 
     #[test]

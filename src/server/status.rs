@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::log;
 use super::worker::WorkerCommand;
 use crate::audit::AuditLog;
+use crate::log;
 use crate::metrics::{CurrentState, Metrics};
 use crate::proxy::MemoryBudget;
 use crate::upstream::{Engine, Upstream, UpstreamError};

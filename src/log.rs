@@ -9,26 +9,24 @@
 //! when it is idle; the log's own thread writes them. If nobody reads standard error, lines wait in the [`queue`]. When it is
 //! full, further lines are dropped and counted.
 
+mod line;
 mod queue;
+mod timestamp;
 
 use std::cell::RefCell;
-use std::fmt::{self, Debug, Write as _};
 use std::io::{self, Write as _, stderr};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
+use tracing::{Event, Level, Metadata, Subscriber};
 
+pub use self::line::LogLine;
 use self::queue::LineQueue;
+pub(crate) use self::timestamp::{TimestampWriter, time_text};
 use crate::cli::LogFormat;
 
 /// How many bytes of lines a worker gathers before it hands them over.
@@ -61,17 +59,14 @@ pub enum LineStyle {
     Json,
 }
 
-/// Starts the log: events up to `level`.
+/// The log of this process.
+static LOG: OnceLock<EventLog> = OnceLock::new();
+
+/// Starts the log: lines up to `level`.
 pub fn start(level: Level, style: LineStyle) {
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .event_format(LogLine { style })
-        .with_writer(|| GatheringWriter)
-        .finish()
-        // The libraries below have events of their own, which mean nothing to an operator.
-        .with(Targets::new().with_target(env!("CARGO_CRATE_NAME"), level));
-    // In tests another subscriber may be first. It keeps the log.
-    if tracing::subscriber::set_global_default(subscriber).is_err() {
+    let log = *LOG.get_or_init(|| EventLog { level, style });
+    // In tests another subscriber may be first. It keeps the events.
+    if tracing::subscriber::set_global_default(log).is_err() {
         return;
     }
     let report = std::panic::take_hook();
@@ -80,6 +75,19 @@ pub fn start(level: Level, style: LineStyle) {
         flush();
         report(panic);
     }));
+}
+
+/// Writes a line without an event, for lines that are many: `fields` adds its fields, in their order, unless lines of this level
+/// are not written.
+pub fn write(level: Level, message: &str, fields: impl FnOnce(&mut LogLine<'_>)) {
+    let Some(log) = LOG.get().filter(|log| level <= log.level) else { return };
+    with_gathered(|gathered| {
+        let mut line = LogLine::start(level, log.style(), &mut gathered.time, &mut gathered.lines);
+        line.message(message);
+        fields(&mut line);
+        line.end();
+        gathered.added();
+    });
 }
 
 /// Writes lines in this format from now on. Those that started as JSON stay JSON.
@@ -144,7 +152,7 @@ impl io::Write for LoggedLines {
 ///
 /// # Errors
 /// The thread could not be started.
-pub(super) fn start_writer() -> io::Result<()> {
+pub(crate) fn start_writer() -> io::Result<()> {
     if QUEUE.get().is_none() && LevelFilter::current() == LevelFilter::OFF {
         return Ok(());
     }
@@ -163,27 +171,18 @@ pub(super) fn start_writer() -> io::Result<()> {
 }
 
 /// From now on the lines of this thread wait for [`hand_over`].
-pub(super) fn gather() {
-    let _ = GATHERED.try_with(|gathered| gathered.borrow_mut().is_worker = true);
+pub(crate) fn gather() {
+    with_gathered(|gathered| gathered.is_worker = true);
 }
 
 /// Hands over the lines of this thread.
-pub(super) fn hand_over() {
-    // A panic while a line is made finds the lines borrowed; that line is incomplete.
-    let _ = GATHERED.try_with(|gathered| gathered.try_borrow_mut().map(|mut gathered| gathered.hand_over()));
+pub(crate) fn hand_over() {
+    with_gathered(GatheredLines::hand_over);
 }
 
 /// How many lines have been dropped since the start, because nobody reads them fast enough.
-pub(super) fn dropped_lines() -> u64 {
+pub(crate) fn dropped_lines() -> u64 {
     QUEUE.get().map_or(0, LineQueue::dropped_since_start)
-}
-
-/// The time now, as the log writes it.
-pub(super) fn time_text() -> String {
-    let mut text = String::new();
-    // Writing to a string does not fail.
-    let _ = SystemTime.format_time(&mut Writer::new(&mut text));
-    text
 }
 
 /// Hands over the lines of this thread, and waits until all lines are written, but not for ever.
@@ -201,10 +200,24 @@ pub fn flush() {
 #[derive(Default)]
 struct GatheredLines {
     lines: Vec<u8>,
+    time: TimestampWriter,
     is_worker: bool,
 }
 
 impl GatheredLines {
+    /// A line has been added.
+    fn added(&mut self) {
+        if self.lines.len() >= GATHERED_LIMIT || !self.is_worker {
+            self.hand_over();
+        }
+        if !self.is_worker
+            && HAS_WRITER.load(Ordering::Relaxed)
+            && let Some(queue) = QUEUE.get()
+        {
+            queue.wait_until_written(LINE_TIMEOUT);
+        }
+    }
+
     /// All of them at once, so that the lines of two threads do not mix.
     fn hand_over(&mut self) {
         if self.lines.is_empty() {
@@ -225,161 +238,72 @@ impl Drop for GatheredLines {
     }
 }
 
-/// Adds lines to those of the thread.
-struct GatheringWriter;
-
-impl io::Write for GatheringWriter {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // A thread that is ending has no lines any more.
-        let _ = GATHERED.try_with(|gathered| {
-            let Ok(mut gathered) = gathered.try_borrow_mut() else { return };
-            gathered.lines.extend_from_slice(line);
-            if gathered.lines.len() >= GATHERED_LIMIT || !gathered.is_worker {
-                gathered.hand_over();
-            }
-            if !gathered.is_worker
-                && HAS_WRITER.load(Ordering::Relaxed)
-                && let Some(queue) = QUEUE.get()
-            {
-                queue.wait_until_written(LINE_TIMEOUT);
-            }
-        });
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// Does something with the lines of this thread. A thread that is ending has none any more. Nor has one that has panicked while a
+/// line was made: that line is incomplete.
+fn with_gathered(work: impl FnOnce(&mut GatheredLines)) {
+    let _ = GATHERED.try_with(|gathered| {
+        if let Ok(mut gathered) = gathered.try_borrow_mut() {
+            work(&mut gathered);
+        }
+    });
 }
 
-/// Formats an event as a line: time, level, message and fields.
-struct LogLine {
+/// Makes a line of each event: time, level, message and fields.
+#[derive(Clone, Copy, Debug)]
+struct EventLog {
+    level: Level,
     style: LineStyle,
 }
 
-impl<S, N> FormatEvent<S, N> for LogLine
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let style = if WANTS_JSON.load(Ordering::Relaxed) { LineStyle::Json } else { self.style };
-        line.write_str(if style == LineStyle::Json { "{\"ts\":\"" } else { "ts=" })?;
-        SystemTime.format_time(&mut line)?;
-        line.write_str(level(*event.metadata().level(), style))?;
-        let mut fields = LineFields { line, style, result: Ok(()) };
-        event.record(&mut fields);
-        fields.result?;
-        fields.line.write_str(if style == LineStyle::Json { "}\n" } else { "\n" })
+impl EventLog {
+    /// How a line is written now.
+    fn style(self) -> LineStyle {
+        if WANTS_JSON.load(Ordering::Relaxed) { LineStyle::Json } else { self.style }
     }
 }
 
-/// The field of a level, behind the time.
-fn level(level: Level, style: LineStyle) -> &'static str {
-    match (level, style) {
-        (Level::ERROR, LineStyle::Plain) => " level=error",
-        (Level::WARN, LineStyle::Plain) => " level=warn",
-        (Level::INFO, LineStyle::Plain) => " level=info",
-        (Level::DEBUG, LineStyle::Plain) => " level=debug",
-        (Level::TRACE, LineStyle::Plain) => " level=trace",
-        (Level::ERROR, LineStyle::Json) => "\",\"level\":\"error\"",
-        (Level::WARN, LineStyle::Json) => "\",\"level\":\"warn\"",
-        (Level::INFO, LineStyle::Json) => "\",\"level\":\"info\"",
-        (Level::DEBUG, LineStyle::Json) => "\",\"level\":\"debug\"",
-        (Level::TRACE, LineStyle::Json) => "\",\"level\":\"trace\"",
-        (Level::ERROR, LineStyle::Coloured) => " level=\x1b[31merror\x1b[0m",
-        (Level::WARN, LineStyle::Coloured) => " level=\x1b[33mwarn\x1b[0m",
-        (Level::INFO, LineStyle::Coloured) => " level=\x1b[32minfo\x1b[0m",
-        (Level::DEBUG, LineStyle::Coloured) => " level=\x1b[34mdebug\x1b[0m",
-        (Level::TRACE, LineStyle::Coloured) => " level=\x1b[35mtrace\x1b[0m",
-    }
-}
-
-/// Writes the fields of an event as ` name=value` or `,"name":value`; the message is `msg`.
-struct LineFields<'l> {
-    line: Writer<'l>,
-    style: LineStyle,
-    result: fmt::Result,
-}
-
-impl LineFields<'_> {
-    /// Writes a field: its name, and what `value` writes.
-    fn field(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
-        let name = if field.name() == "message" { "msg" } else { field.name() };
-        let line = &mut self.line;
-        // Names are those of this program, and need no escape.
-        let parts = if self.style == LineStyle::Json { [",\"", name, "\":"] } else { [" ", name, "="] };
-        let parts = parts.into_iter().try_for_each(|part| line.write_str(part));
-        self.result = self.result.and(parts).and_then(|()| value(line));
+impl Subscriber for EventLog {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.enabled(metadata) { Interest::always() } else { Interest::never() }
     }
 
-    /// Writes a field whose value is quoted.
-    fn quoted(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        self.field(field, |line| {
-            line.write_char('"')?;
-            Escaping(line).write_fmt(value)?;
-            line.write_char('"')
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // The libraries below have events of their own, which mean nothing to an operator.
+        let path = metadata.target().strip_prefix(env!("CARGO_CRATE_NAME"));
+        let is_ours = path.is_some_and(|path| path.is_empty() || path.starts_with("::"));
+        metadata.is_event() && is_ours && *metadata.level() <= self.level
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.level.into())
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        // Not into the lines of the thread: a value of a field may log something itself, or panic.
+        let mut bytes = Vec::with_capacity(256);
+        let mut line =
+            LogLine::start(*event.metadata().level(), self.style(), &mut TimestampWriter::default(), &mut bytes);
+        event.record(&mut line);
+        line.end();
+        with_gathered(|gathered| {
+            gathered.lines.extend_from_slice(&bytes);
+            gathered.added();
         });
     }
-}
 
-impl Visit for LineFields<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        if field.name() == "message" {
-            self.quoted(field, format_args!("{value:?}"));
-        } else {
-            self.record_str(field, &format!("{value:?}"));
-        }
+    // There are no spans.
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
     }
 
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.field(field, |line| write!(line, "{value}"));
-    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
 
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.field(field, |line| write!(line, "{value}"));
-    }
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
 
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.field(field, |line| write!(line, "{value}"));
-    }
+    fn enter(&self, _: &Id) {}
 
-    fn record_str(&mut self, field: &Field, value: &str) {
-        if self.style != LineStyle::Json && is_bare(value) {
-            self.field(field, |line| line.write_str(value));
-        } else {
-            self.quoted(field, format_args!("{value}"));
-        }
-    }
-}
-
-/// Whether a value needs no quotes.
-fn is_bare(value: &str) -> bool {
-    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:".contains(&byte))
-}
-
-/// Writes text for a quoted value. Escapes quotes, backslashes and control characters as JSON does: no text can end the
-/// value or the line, or paint the terminal.
-struct Escaping<'l, 'w>(&'l mut Writer<'w>);
-
-impl fmt::Write for Escaping<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        // Most text needs no escape. A byte of a longer character may be one of a control character (U+0080 to U+009F).
-        if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
-            return self.0.write_str(text);
-        }
-        for character in text.chars() {
-            match character {
-                '\n' => self.0.write_str("\\n")?,
-                '\r' => self.0.write_str("\\r")?,
-                '\t' => self.0.write_str("\\t")?,
-                '"' | '\\' => write!(self.0, "\\{character}")?,
-                control if control.is_control() => write!(self.0, "\\u{:04x}", u32::from(control))?,
-                other => self.0.write_char(other)?,
-            }
-        }
-        Ok(())
-    }
+    fn exit(&self, _: &Id) {}
 }
 
 #[cfg(test)]
@@ -388,13 +312,8 @@ mod tests {
 
     /// The line of what `event` logs, without its time.
     fn line(style: LineStyle, event: impl FnOnce()) -> String {
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(Level::INFO)
-            .event_format(LogLine { style })
-            .with_writer(|| GatheringWriter)
-            .finish();
         gather();
-        tracing::subscriber::with_default(subscriber, event);
+        tracing::subscriber::with_default(EventLog { level: Level::INFO, style }, event);
         let lines = GATHERED.with_borrow_mut(|gathered| std::mem::take(&mut gathered.lines));
         let line = String::from_utf8(lines).unwrap();
         let behind = if style == LineStyle::Json { "Z\"," } else { "Z " };
