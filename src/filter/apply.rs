@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use super::action::REDACTED;
 use super::credential::{self, Arguments};
-use super::json::{Cursor, DepthBudget, JsonString, KeySet, NOT_JSON, Stop};
-use super::plan::{Cause, Condition, Effect, ElementTable, HiddenForm, Listing, MemberTable, Plan, State, StateId};
+use super::json::{Cursor, DepthBudget, JsonString, KeySet, NOT_JSON, OpenObject, Stop};
+use super::plan::{Cause, Condition, Effect, ElementTable, HiddenForm, KeyDigest, Listing, MemberTable, Plan, State};
 use super::selector::{Pick, Question};
 use super::{FilterError, Report, tree};
 
@@ -144,27 +144,36 @@ struct Walk<'p, 'd, 'o> {
     question: Option<Question>,
     /// The start of the document.
     start: usize,
-    /// What names the value at the cursor, for masking.
-    naming: Naming<'d>,
     /// What was altered so far, if anybody wants to know.
     alterations: Option<Vec<Alteration>>,
 }
 
-/// What names a value.
-enum Naming<'d> {
+/// What names a value, for masking.
+enum Naming<'n, 'd> {
     /// Nothing: it is the document.
     Nothing,
-    /// The key of the member that it is.
-    Member(JsonString<'d>),
+    /// The key of the member that it is, and the table that the key was found in, with its row.
+    Member(&'n JsonString<'d>, &'n MemberTable, usize),
     /// The elements before it.
-    Element(Arguments),
+    Element(&'n mut Arguments),
+}
+
+impl Naming<'_, '_> {
+    /// Whether it is certain that the value is not masked because of its name.
+    #[inline]
+    fn is_harmless(&self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Member(key, members, row) => {
+                members.is_harmless(*row) || key.plain().is_some_and(|name| !credential::may_name_credential(name))
+            }
+            Self::Element(_) => false,
+        }
+    }
 }
 
 /// How much of the composite (object or array) under way is shown.
-#[derive(Default)]
 struct Progress {
-    /// Whether the cursor is past the opening bracket.
-    has_begun: bool,
     /// The end of the last item that is shown; just past the opening bracket if none is.
     end: usize,
     /// Whether an item is shown.
@@ -173,6 +182,16 @@ struct Progress {
     gap: bool,
     /// The length of the output, and `unwritten`, at the start of the last item.
     before: (usize, usize),
+}
+
+/// An object under way.
+struct OpenMembers {
+    /// Its keys that are no names of its table.
+    keys: OpenObject,
+    /// The index of its bits in [`Walk::seen`].
+    seen: usize,
+    /// The row of the last key that is a name of its table.
+    last: Option<usize>,
 }
 
 impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
@@ -190,7 +209,6 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             has_named: false,
             question: None,
             start: 0,
-            naming: Naming::Nothing,
             alterations: None,
         }
     }
@@ -208,7 +226,8 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         self.cursor.token()?;
         (self.start, self.unwritten) = (self.cursor.at(), self.cursor.at());
         let before = self.out.len();
-        let stays = self.value(self.plan.root, DepthBudget::new(self.plan.limits.depth))?;
+        let root = self.plan.state(self.plan.root).ok_or(NOT_JSON)?;
+        let stays = self.value(root, Naming::Nothing, DepthBudget::new(self.plan.limits.depth))?;
         if !stays {
             self.out.truncate(before);
             self.unwritten = self.cursor.at();
@@ -224,12 +243,14 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         self.unwritten = self.cursor.at();
         match found {
             b'[' => {
-                let mut progress = Progress::default();
-                while self.next(b']', &mut progress)? {
+                let root = self.plan.state(self.plan.root).ok_or(NOT_JSON)?;
+                let (mut progress, mut goes_on) = self.first(b']')?;
+                while goes_on {
                     (self.start, self.question) = (self.cursor.at(), None);
-                    let is_shown = self.value(self.plan.root, depth)?;
+                    let is_shown = self.value(root, Naming::Nothing, depth)?;
                     self.plan.check_size(self.cursor.since(self.start)?)?;
                     self.end_item(is_shown, &mut progress)?;
+                    goes_on = self.next(b']', &mut progress)?;
                 }
             }
             b'n' => self.cursor.skip(depth)?,
@@ -256,29 +277,26 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         Ok(())
     }
 
+    /// Moves to the first item of the composite at the cursor, or past its end. Returns whether there is one.
+    #[inline]
+    fn first(&mut self, closing: u8) -> Result<(Progress, bool), Stop> {
+        let end = self.cursor.at() + 1;
+        let goes_on = self.cursor.first(closing)?;
+        Ok((Progress { end, any: false, gap: false, before: (self.out.len(), self.unwritten) }, goes_on))
+    }
+
     /// Moves to the next item of the composite, or past its end. Returns whether there is one.
     #[inline]
     fn next(&mut self, closing: u8, progress: &mut Progress) -> Result<bool, Stop> {
-        if !progress.has_begun {
-            progress.has_begun = true;
-            progress.end = self.cursor.at() + 1;
-            if !self.cursor.first(closing)? {
-                return Ok(false);
-            }
-        } else {
-            self.cursor.token()?;
-            let comma = self.cursor.at();
-            let more = self.cursor.more(closing)?;
-            if std::mem::take(&mut progress.gap) {
-                // After a gap the text goes on with the comma, the next item, or the closing bracket.
-                self.unwritten = if progress.any || !more { comma } else { self.cursor.at() };
-            }
-            if !more {
-                return Ok(false);
-            }
+        self.cursor.token()?;
+        let comma = self.cursor.at();
+        let more = self.cursor.more(closing)?;
+        if std::mem::take(&mut progress.gap) {
+            // After a gap the text goes on with the comma, the next item, or the closing bracket.
+            self.unwritten = if progress.any || !more { comma } else { self.cursor.at() };
         }
         progress.before = (self.out.len(), self.unwritten);
-        Ok(true)
+        Ok(more)
     }
 
     /// Ends an item, which is shown or not.
@@ -300,16 +318,34 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
 
     /// Walks the value at the cursor. Returns whether anything is shown in its place; if not, the caller takes back what
     /// was written.
-    fn value(&mut self, id: StateId, depth: DepthBudget) -> Result<bool, Stop> {
-        let state = self.plan.state(id).ok_or(NOT_JSON)?;
+    #[inline(always)]
+    fn value(&mut self, state: &'p State, naming: Naming<'_, 'd>, depth: DepthBudget) -> Result<bool, Stop> {
+        let start = self.cursor.at();
         let effect = match self.cursor.peek()? {
-            b'{' => state.object,
-            b'[' => state.array,
+            b'{' => return self.composite_value(state, state.object, depth),
+            b'[' => return self.composite_value(state, state.array, depth),
             b'"' => state.string,
             b't' | b'f' => state.boolean,
             b'n' => state.null,
             _ => state.number,
         };
+        match effect {
+            Effect::Copy => self.cursor.checked_scalar()?,
+            Effect::Hide => {
+                self.cursor.skip_scalar()?;
+                if !self.hide(state, start)? {
+                    return Ok(false);
+                }
+                return Ok(self.shown(state.is_kept));
+            }
+            Effect::Mask => self.masked(state, naming)?,
+            Effect::Act | Effect::Walk | Effect::WalkForNamed => return self.composite_value(state, effect, depth),
+        }
+        Ok(self.shown(state.is_kept || state.is_listed))
+    }
+
+    /// [`Self::value`] for an object or array, or where a rule acts.
+    fn composite_value(&mut self, state: &'p State, effect: Effect, depth: DepthBudget) -> Result<bool, Stop> {
         match effect {
             Effect::Copy => self.cursor.checked(depth, &mut self.keys)?,
             Effect::Hide => {
@@ -318,23 +354,34 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                 if !self.hide(state, start)? {
                     return Ok(false);
                 }
+                return Ok(self.shown(state.is_kept));
             }
-            Effect::Act => {
-                self.write_until(self.cursor.at())?;
-                let text = self.skipped(depth)?;
-                let action = self.plan.actions.get(state.action).ok_or(NOT_JSON)?;
-                let (start, written) = (self.cursor.at() - text.len(), self.out.len());
-                action.write(text, &self.plan.key, self.out);
-                self.unwritten = self.cursor.at();
-                self.note(start, Some(written));
-                self.count(state.cause);
-            }
-            Effect::Mask => self.masked(state, depth)?,
+            Effect::Act => self.act(state, depth)?,
+            Effect::Mask => self.cursor.skip(depth)?,
             Effect::Walk => self.composite(state, depth)?,
             Effect::WalkForNamed => return self.composite_if_named(state, depth),
         }
-        self.has_named |= state.is_kept || (state.is_listed && effect != Effect::Hide);
-        Ok(true)
+        Ok(self.shown(state.is_kept || state.is_listed))
+    }
+
+    /// Notes that something is shown, and whether by name.
+    #[inline]
+    fn shown(&mut self, by_name: bool) -> bool {
+        self.has_named |= by_name;
+        true
+    }
+
+    /// Writes what a rule makes of the value at the cursor.
+    fn act(&mut self, state: &State, depth: DepthBudget) -> Result<(), Stop> {
+        self.write_until(self.cursor.at())?;
+        let text = self.skipped(depth)?;
+        let action = self.plan.actions.get(state.action).ok_or(NOT_JSON)?;
+        let (start, written) = (self.cursor.at() - text.len(), self.out.len());
+        action.write(text, &self.plan.key, self.out);
+        self.unwritten = self.cursor.at();
+        self.note(start, Some(written));
+        self.count(state.cause);
+        Ok(())
     }
 
     /// Writes what stands for the hidden value from `start` to the cursor. Returns `false` if nothing does.
@@ -389,21 +436,34 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
     }
 
     /// Shows a scalar without what looks like a credential.
-    fn masked(&mut self, state: &'p State, depth: DepthBudget) -> Result<(), Stop> {
+    #[inline]
+    fn masked(&mut self, state: &State, naming: Naming<'_, 'd>) -> Result<(), Stop> {
         let start = self.cursor.at();
         if self.cursor.peek()? != b'"' {
-            return self.cursor.skip(depth);
+            return self.cursor.skip_scalar();
         }
         let string = self.cursor.string()?;
-        if let (Naming::Member(key), Some(text)) = (&self.naming, string.plain())
-            && key.plain().is_some_and(|name| credential::is_clean(name, text))
+        if let Some(text) = string.plain()
+            && naming.is_harmless()
+            && credential::is_clean(text)
         {
             return Ok(());
         }
+        self.mask(state, naming, string, start)
+    }
+
+    /// Writes a string, which begins at `start`, without what looks like a credential.
+    fn mask(
+        &mut self,
+        state: &State,
+        naming: Naming<'_, 'd>,
+        string: JsonString<'d>,
+        start: usize,
+    ) -> Result<(), Stop> {
         let text = string.text()?;
-        let masked = match &mut self.naming {
+        let masked = match naming {
             Naming::Nothing => credential::mask("", &text),
-            Naming::Member(key) => credential::mask(&key.text()?, &text),
+            Naming::Member(key, ..) => credential::mask(&key.text()?, &text),
             Naming::Element(arguments) => credential::mask_element(arguments, &text),
         };
         if let Cow::Owned(masked) = masked {
@@ -446,55 +506,79 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
     }
 
     fn object(&mut self, members: &'p MemberTable, depth: DepthBudget) -> Result<(), Stop> {
-        let (mut keys, seen) = (self.keys.open(), self.seen.len());
-        self.seen.resize(seen + members.names.len().div_ceil(64), 0);
-        let mut progress = Progress::default();
-        while self.next(b'}', &mut progress)? {
-            let key = self.cursor.key()?;
-            let found = match key.plain() {
-                Some(name) => members.names.find(name),
-                None => members.names.find(key.text()?.as_bytes()),
-            };
-            let row = match found {
-                Some(row) => {
-                    let bit = 1 << (row % 64);
-                    let word = self.seen.get_mut(seen + row / 64).ok_or(NOT_JSON)?;
-                    if *word & bit != 0 {
-                        return Err(FilterError::DuplicateKey.into());
-                    }
-                    *word |= bit;
-                    row
-                }
-                None => {
-                    let name = key.text()?;
-                    let row = members.other_row(&name, self.plan);
-                    self.keys.push(key, self.cursor, &mut keys)?;
-                    row
-                }
-            };
+        let mut open = OpenMembers { keys: self.keys.open(), seen: self.seen.len(), last: None };
+        self.seen.resize(open.seen + members.names.len().div_ceil(64), 0);
+        let (mut progress, mut goes_on) = self.first(b'}')?;
+        while goes_on {
+            let (row, key) = self.member(members, &mut open)?;
             let truths = if members.conditions.is_empty() { 0 } else { self.truths(&members.conditions, None, depth)? };
             let target = members.target(row, truths).ok_or(NOT_JSON)?;
             let name = || key.text().map_or_else(|_| String::new(), Cow::into_owned);
             let state = self.plan.state(target).ok_or(NOT_JSON)?;
-            let is_shown = if state.is_left_out_by_class() && members.shows_name_only(row, name, self.plan) {
+            let is_shown = if members.shows_name_only(row, state, name, self.plan) {
                 self.name_only(state, depth)?;
                 true
             } else {
-                self.naming = Naming::Member(key);
-                self.value(target, depth)?
+                self.value(state, Naming::Member(&key, members, row), depth)?
             };
             self.end_item(is_shown, &mut progress)?;
+            goes_on = self.next(b'}', &mut progress)?;
         }
-        self.seen.truncate(seen);
-        self.keys.close(self.cursor, keys)
+        self.seen.truncate(open.seen);
+        self.keys.close(self.cursor, open.keys)
+    }
+
+    /// Passes the key at the cursor. Returns its row in the table, and checks that it is new.
+    #[inline]
+    fn member(&mut self, members: &MemberTable, open: &mut OpenMembers) -> Result<(usize, JsonString<'d>), Stop> {
+        if let Some((row, key)) = members.names.follower(open.last)
+            && let Some(key) = self.cursor.expected_key(key)?
+        {
+            self.see(row, open)?;
+            return Ok((row, key));
+        }
+        let key = self.cursor.key()?;
+        let decoded;
+        let name = match key.plain() {
+            Some(name) => name,
+            None => {
+                decoded = key.text()?;
+                decoded.as_bytes()
+            }
+        };
+        let digest = KeyDigest::of(name);
+        match members.names.find_digest(digest, name) {
+            Some(row) => {
+                members.names.follows(open.last, row);
+                self.see(row, open)?;
+                Ok((row, key))
+            }
+            None => {
+                self.keys.push(key, digest.hash(), self.cursor, &mut open.keys)?;
+                Ok((members.other_row(digest, name, self.plan), key))
+            }
+        }
+    }
+
+    /// Notes that the name in `row` occurs.
+    #[inline]
+    fn see(&mut self, row: usize, open: &mut OpenMembers) -> Result<(), Stop> {
+        let bit = 1 << (row % 64);
+        let word = self.seen.get_mut(open.seen + row / 64).ok_or(NOT_JSON)?;
+        if *word & bit != 0 {
+            return Err(FilterError::DuplicateKey.into());
+        }
+        *word |= bit;
+        open.last = Some(row);
+        Ok(())
     }
 
     fn array(&mut self, elements: &'p ElementTable, depth: DepthBudget) -> Result<(), Stop> {
         let length = if elements.needs_length { self.cursor.count(depth)? } else { i64::MAX };
-        let mut progress = Progress::default();
         let mut index = 0;
-        self.naming = Naming::Element(Arguments::default());
-        while self.next(b']', &mut progress)? {
+        let mut arguments = Arguments::default();
+        let (mut progress, mut goes_on) = self.first(b']')?;
+        while goes_on {
             let listed = match elements.list {
                 Some(list) => self.is_listed(list)?,
                 None => false,
@@ -506,8 +590,10 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             };
             index += 1;
             let target = elements.target(listed, truths).ok_or(NOT_JSON)?;
-            let is_shown = self.value(target, depth)?;
+            let state = self.plan.state(target).ok_or(NOT_JSON)?;
+            let is_shown = self.value(state, Naming::Element(&mut arguments), depth)?;
             self.end_item(is_shown, &mut progress)?;
+            goes_on = self.next(b']', &mut progress)?;
         }
         Ok(())
     }
@@ -521,7 +607,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         // What no reader can decode has no name.
         let Ok(text) = ahead.string()?.text() else { return Ok(false) };
         let name = text.split_once('=').map_or(&*text, |(name, _)| name);
-        Ok(self.plan.lists(list, name))
+        Ok(self.plan.lists(list, KeyDigest::of(name.as_bytes()), name.as_bytes()))
     }
 
     /// The conditions that are true of the value at the cursor, a bit each. `element` is its index and the array's length.

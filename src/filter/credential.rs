@@ -58,10 +58,15 @@ const TEXT_LIMIT: usize = 256 * 1024;
 /// The patterns; `None` if one of them does not compile.
 static COMPILED: LazyLock<Option<Compiled>> = LazyLock::new(|| Compiled::new(PATTERNS));
 
-/// Whether a value certainly stays as it is. Cheap. If false, [`mask`] decides.
+/// Whether some value of a member may be masked because of the member's name.
+pub(super) fn may_name_credential(name: &[u8]) -> bool {
+    name::kind(name).is_some()
+}
+
+/// Whether a value certainly stays as it is, unless its name says otherwise. Cheap. If false, [`mask`] decides.
 #[inline]
-pub(super) fn is_clean(name: &[u8], text: &[u8]) -> bool {
-    name::kind(name).is_none() && scan::candidates(text) == Candidates::NONE
+pub(super) fn is_clean(text: &[u8]) -> bool {
+    scan::candidates(text) == Candidates::NONE
 }
 
 /// Masks the credentials in a value, given its name. Returns the value itself if it has none.

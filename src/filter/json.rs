@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
 
+use wide::u8x16;
+
 use super::FilterError;
 use super::plan::KeyDigest;
 
@@ -57,8 +59,8 @@ pub(super) struct JsonString<'d> {
     at: usize,
     /// The text between the quotes; valid UTF-8.
     inside: &'d [u8],
-    /// The number of escapes in it.
-    escapes: usize,
+    /// Whether it is written without escapes.
+    is_plain: bool,
 }
 
 impl<'d> Cursor<'d> {
@@ -159,51 +161,83 @@ impl<'d> Cursor<'d> {
         Ok(key)
     }
 
-    /// Passes the string here.
+    /// Passes the key here with its colon and the whitespace before the value, if both are written as in `key`, without escapes.
     #[inline]
-    pub(super) fn string(&mut self) -> Result<JsonString<'d>, Stop> {
+    pub(super) fn expected_key(&mut self, key: &[u8]) -> Result<Option<JsonString<'d>>, Stop> {
         let at = self.at;
-        self.pass();
-        let start = self.at;
-        let (mut escapes, mut ascii) = (0, true);
+        let text = self.text.get(at..at + key.len());
+        let Some(text) = text.filter(|text| *text == key) else { return Ok(None) };
+        let [b'"', inside @ .., b'"', b':'] = text else { return Ok(None) };
+        self.at += text.len();
+        self.token()?;
+        Ok(Some(JsonString { at, inside, is_plain: true }))
+    }
+
+    /// Passes the string here.
+    #[inline(always)]
+    pub(super) fn string(&mut self) -> Result<JsonString<'d>, Stop> {
+        let (at, start) = (self.at, self.at + 1);
+        // Most strings are short and without escapes, and many of the others are so up to their end.
+        let mut end = start;
+        while let Some(chunk) = self.text.get(end..).and_then(<[u8]>::first_chunk::<CHUNK>) {
+            let stop = first_stop(chunk);
+            if let Some(byte) = chunk.get(stop) {
+                if *byte != b'"' {
+                    break;
+                }
+                let inside = self.between(start, end + stop)?;
+                self.at = end + stop + 1;
+                return Ok(JsonString { at, inside, is_plain: true });
+            }
+            end += CHUNK;
+        }
+        self.rest_of_string(end)
+    }
+
+    /// Passes the string here, of which the text up to `end` is ASCII without escapes.
+    #[inline(never)]
+    fn rest_of_string(&mut self, end: usize) -> Result<JsonString<'d>, Stop> {
+        let (at, start) = (self.at, self.at + 1);
+        let (mut is_plain, mut is_ascii) = (true, true);
+        self.at = end;
         loop {
-            match self.plain(&mut ascii)? {
+            match self.stop()? {
                 b'"' => break,
                 b'\\' => {
-                    escapes += 1;
+                    is_plain = false;
                     self.escape()?;
+                }
+                byte if !byte.is_ascii() => {
+                    is_ascii = false;
+                    self.pass();
                 }
                 _ => return Err(NOT_JSON),
             }
         }
         let inside = self.since(start)?;
         self.pass();
-        if !ascii && std::str::from_utf8(inside).is_err() {
+        if !is_ascii && std::str::from_utf8(inside).is_err() {
             return Err(NOT_JSON);
         }
-        Ok(JsonString { at, inside, escapes })
+        Ok(JsonString { at, inside, is_plain })
     }
 
-    /// Moves to the next quote, backslash or control character, eight bytes at a time. Sets `ascii` to false if it passes
-    /// anything that may not be ASCII.
+    /// Moves to the next byte of a string that [`is_stop`].
     #[inline]
-    fn plain(&mut self, ascii: &mut bool) -> Result<u8, Stop> {
-        while let Some(chunk) = self.text.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
-            let word = u64::from_le_bytes(*chunk);
-            *ascii &= word & HIGH == 0;
-            let found = below(word ^ repeat(b'"'), 1) | below(word ^ repeat(b'\\'), 1) | below(word, 0x20);
-            if found != 0 {
-                self.at += (found.trailing_zeros() / 8) as usize;
-                return self.peek();
+    fn stop(&mut self) -> Result<u8, Stop> {
+        while let Some(chunk) = self.text.get(self.at..).and_then(<[u8]>::first_chunk::<CHUNK>) {
+            let stop = first_stop(chunk);
+            if let Some(byte) = chunk.get(stop) {
+                self.at += stop;
+                return Ok(*byte);
             }
-            self.at += 8;
+            self.at += CHUNK;
         }
         loop {
             match self.peek()? {
-                byte @ (b'"' | b'\\' | 0..0x20) => return Ok(byte),
-                byte => *ascii &= byte.is_ascii(),
+                byte if is_stop(byte) => return Ok(byte),
+                _ => self.pass(),
             }
-            self.pass();
         }
     }
 
@@ -228,7 +262,6 @@ impl<'d> Cursor<'d> {
     }
 
     /// Passes the number, `true`, `false` or `null` here.
-    #[inline]
     fn word(&mut self) -> Result<(), Stop> {
         match self.peek()? {
             b't' => self.literal(b"true"),
@@ -281,62 +314,77 @@ impl<'d> Cursor<'d> {
     }
 
     /// Passes the value here. `depth` bounds its nesting.
+    #[inline]
     pub(super) fn skip(&mut self, depth: DepthBudget) -> Result<(), Stop> {
         match self.peek()? {
-            b'"' => self.string().map(|_| ()),
-            b'{' => {
-                let depth = depth.inside()?;
-                let mut more = self.first(b'}')?;
-                while more {
-                    self.key()?;
-                    self.skip(depth)?;
-                    more = self.more(b'}')?;
-                }
-                Ok(())
-            }
-            b'[' => {
-                let depth = depth.inside()?;
-                let mut more = self.first(b']')?;
-                while more {
-                    self.skip(depth)?;
-                    more = self.more(b']')?;
-                }
-                Ok(())
-            }
-            _ => self.word(),
+            b'{' | b'[' => self.skip_composite(depth.inside()?),
+            _ => self.skip_scalar(),
         }
+    }
+
+    /// Passes the value here, which is no object or array.
+    #[inline]
+    pub(super) fn skip_scalar(&mut self) -> Result<(), Stop> {
+        if self.peek()? == b'"' { self.string().map(|_| ()) } else { self.word() }
+    }
+
+    /// Passes the object or array here. `depth` bounds the nesting inside.
+    fn skip_composite(&mut self, depth: DepthBudget) -> Result<(), Stop> {
+        if self.peek()? == b'{' {
+            let mut more = self.first(b'}')?;
+            while more {
+                self.key()?;
+                self.skip(depth)?;
+                more = self.more(b'}')?;
+            }
+        } else {
+            let mut more = self.first(b']')?;
+            while more {
+                self.skip(depth)?;
+                more = self.more(b']')?;
+            }
+        }
+        Ok(())
     }
 
     /// Passes the value here like [`Self::skip`], and checks that a reader can decode it: no
     /// object has a duplicate key, and no string half a surrogate pair.
+    #[inline]
     pub(super) fn checked(&mut self, depth: DepthBudget, keys: &mut KeySet) -> Result<(), Stop> {
         match self.peek()? {
-            // Readers disagree about half a surrogate pair, so a shown string must decode.
-            b'"' => self.string()?.text().map(|_| ()),
-            b'{' => {
-                let depth = depth.inside()?;
-                let mut open = keys.open();
-                let mut more = self.first(b'}')?;
-                while more {
-                    let key = self.key()?;
-                    // Readers disagree about half a surrogate pair in a key, too.
-                    key.text()?;
-                    keys.push(key, *self, &mut open)?;
-                    self.checked(depth, keys)?;
-                    more = self.more(b'}')?;
-                }
-                keys.close(*self, open)
+            b'{' | b'[' => self.checked_composite(depth.inside()?, keys),
+            _ => self.checked_scalar(),
+        }
+    }
+
+    /// Passes the value here, which is no object or array, and checks that a reader can decode it.
+    #[inline]
+    pub(super) fn checked_scalar(&mut self) -> Result<(), Stop> {
+        // Readers disagree about half a surrogate pair, so a shown string must decode.
+        if self.peek()? == b'"' { self.string()?.decodes() } else { self.word() }
+    }
+
+    /// Passes the object or array here like [`Self::checked`]. `depth` bounds the nesting inside.
+    fn checked_composite(&mut self, depth: DepthBudget, keys: &mut KeySet) -> Result<(), Stop> {
+        if self.peek()? == b'{' {
+            let mut open = keys.open();
+            let mut more = self.first(b'}')?;
+            while more {
+                let key = self.key()?;
+                // Readers disagree about half a surrogate pair in a key, too.
+                key.decodes()?;
+                keys.push(key, key.hash(), *self, &mut open)?;
+                self.checked(depth, keys)?;
+                more = self.more(b'}')?;
             }
-            b'[' => {
-                let depth = depth.inside()?;
-                let mut more = self.first(b']')?;
-                while more {
-                    self.checked(depth, keys)?;
-                    more = self.more(b']')?;
-                }
-                Ok(())
+            keys.close(*self, open)
+        } else {
+            let mut more = self.first(b']')?;
+            while more {
+                self.checked(depth, keys)?;
+                more = self.more(b']')?;
             }
-            _ => self.word(),
+            Ok(())
         }
     }
 
@@ -363,7 +411,13 @@ impl<'d> JsonString<'d> {
     /// The bytes of the text, if it is written without escapes.
     #[inline]
     pub(super) fn plain(&self) -> Option<&'d [u8]> {
-        (self.escapes == 0).then_some(self.inside)
+        self.is_plain.then_some(self.inside)
+    }
+
+    /// A hash of the text as it is written.
+    #[inline]
+    pub(super) fn hash(&self) -> usize {
+        KeyDigest::of(self.inside).hash()
     }
 
     /// Whether the string at `place` is written like this one.
@@ -373,11 +427,16 @@ impl<'d> JsonString<'d> {
         matches!(other, Some([inside @ .., b'"']) if inside == self.inside)
     }
 
-    /// The text, with its escapes decoded.
+    /// Checks that its escapes decode.
     #[inline]
+    fn decodes(&self) -> Result<(), Stop> {
+        if self.is_plain { Ok(()) } else { self.text().map(|_| ()) }
+    }
+
+    /// The text, with its escapes decoded.
     pub(super) fn text(&self) -> Result<Cow<'d, str>, Stop> {
         let text = std::str::from_utf8(self.inside).map_err(|_| NOT_JSON)?;
-        if self.escapes == 0 {
+        if self.is_plain {
             return Ok(Cow::Borrowed(text));
         }
         serde_json::from_str(&format!("\"{text}\"")).map(Cow::Owned).map_err(|_| NOT_JSON)
@@ -422,7 +481,7 @@ pub(super) struct OpenObject {
     /// The index of its first key.
     from: usize,
     /// A bit for each key, the same for keys that are written alike.
-    marks: [u64; 4],
+    marks: [u64; 8],
     /// Whether a key has escapes, so that equal keys may be written in several ways.
     has_escapes: bool,
     /// How many of its keys are known to be different.
@@ -436,18 +495,23 @@ impl KeySet {
         OpenObject { from: self.places.len(), ..OpenObject::default() }
     }
 
-    /// Adds a key of the innermost object, in the text of `cursor`. Finds a duplicate at once while there are few keys, and
+    /// Adds a key of the innermost object, in the text of `cursor`. `hash` is the same for equal keys. Finds a duplicate at once while there are few keys, and
     /// later if there are many, or if one has escapes.
     ///
     /// # Errors
     /// [`FilterError::DuplicateKey`] if the object has the key already, [`FilterError::TooLarge`] past 4 GiB.
     #[inline]
-    pub(super) fn push(&mut self, key: JsonString<'_>, cursor: Cursor<'_>, open: &mut OpenObject) -> Result<(), Stop> {
+    pub(super) fn push(
+        &mut self,
+        key: JsonString<'_>,
+        hash: usize,
+        cursor: Cursor<'_>,
+        open: &mut OpenObject,
+    ) -> Result<(), Stop> {
         const LIMIT: usize = u32::MAX as usize;
         let place = u32::try_from(key.at).map_err(|_| FilterError::TooLarge { limit: LIMIT })?;
-        let hash = KeyDigest::of(key.inside).hash();
         let bit = 1 << (hash % 64);
-        if let Some(word) = open.marks.get_mut(hash / 64 % 4) {
+        if let Some(word) = open.marks.get_mut(hash / 64 % 8) {
             if *word & bit != 0 {
                 let known = self.places.get(open.from..).unwrap_or_default();
                 if known.len() <= PAIRWISE_LIMIT && known.iter().any(|place| key.is_written_at(*place, cursor)) {
@@ -456,7 +520,7 @@ impl KeySet {
             }
             *word |= bit;
         }
-        open.has_escapes |= key.escapes > 0;
+        open.has_escapes |= !key.is_plain;
         if self.places.len() == self.places.capacity() {
             self.grow(cursor, open)?;
         }
@@ -520,15 +584,20 @@ fn text_at(place: u32, cursor: Cursor<'_>) -> Result<Cow<'_, str>, Stop> {
     cursor.back_to(place as usize).string()?.text()
 }
 
-/// The highest bit of each byte.
-const HIGH: u64 = repeat(0x80);
+/// How many bytes of a string are looked at at a time.
+const CHUNK: usize = 16;
 
-/// A word of eight equal bytes.
-const fn repeat(byte: u8) -> u64 {
-    0x0101_0101_0101_0101 * byte as u64
+/// Whether a string does not simply go on with this byte: a quote, a backslash, a control character, or no ASCII.
+const fn is_stop(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..0x20 | 0x80..)
 }
 
-/// A word whose lowest set bit is in the lowest byte of `word` that is below `limit`; zero if none is.
-const fn below(word: u64, limit: u8) -> u64 {
-    word.wrapping_sub(repeat(limit)) & !word & HIGH
+/// The index of the first byte of `chunk` that [`is_stop`]; more than [`CHUNK`] if there is none.
+#[inline(always)]
+fn first_stop(chunk: &[u8; CHUNK]) -> usize {
+    let bytes = u8x16::new(*chunk);
+    let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
+    let is_control = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
+    // The mask is made of the highest bit of each byte, which what is not ASCII has by itself.
+    (is(b'"') | is(b'\\') | is_control | bytes).to_bitmask().trailing_zeros() as usize
 }

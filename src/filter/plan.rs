@@ -30,6 +30,7 @@
 mod compile;
 mod explain;
 mod fold;
+mod listed;
 mod names;
 mod tables;
 mod whole;
@@ -42,6 +43,8 @@ pub(crate) use fold::fold;
 pub(super) use fold::{equal_folded, equals_folded_name};
 pub(super) use names::KeyDigest;
 pub(super) use tables::{Cause, Condition, Effect, ElementTable, HiddenForm, Listing, MemberTable, State, StateId};
+
+use listed::AllowLists;
 
 use super::action::HashKey;
 use super::show::{NamesShown, Show};
@@ -58,7 +61,7 @@ pub struct Plan {
     pub(super) states: Vec<State>,
     pub(super) root: StateId,
     pub(super) actions: Vec<Action>,
-    names: NamesShown,
+    lists: AllowLists,
     pub(super) limits: DocumentLimits,
     pub(super) key: HashKey,
     /// Whether a filter expression looks at the whole document.
@@ -155,9 +158,10 @@ impl Plan {
         self.states.get(id.index())
     }
 
-    /// Whether a location shows the entry called `name`.
-    pub(super) fn lists(&self, listing: Listing, name: &str) -> bool {
-        is_listed(&self.names, listing, name)
+    /// Whether a location shows the entry called `name`, which is UTF-8 and has this digest.
+    #[inline]
+    pub(super) fn lists(&self, listing: Listing, digest: KeyDigest, name: &[u8]) -> bool {
+        self.lists.shows(listing, digest, name)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a profile shows.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::credential::has_no_credential;
@@ -46,6 +47,11 @@ impl NamesShown {
         if let Some(globs) = self.of_mut(list) {
             globs.excluded.push(Glob(GlobParts::Name(name.to_lowercase())));
         }
+    }
+
+    /// The names of every list, by its index.
+    pub(super) fn all(&self) -> &[Globs] {
+        &self.0
     }
 
     /// The names of a list, which is added if it is missing.
@@ -111,14 +117,31 @@ impl Globs {
         self.shown.iter().any(|glob| glob.matches(name)) && !self.excludes(name)
     }
 
-    /// Whether `name` is hidden even where everything is shown. Case does not matter: what reads
-    /// the entries may ignore it.
-    pub fn excludes(&self, name: &str) -> bool {
-        if self.excluded.is_empty() {
-            return false;
-        }
-        let name = name.to_lowercase();
-        self.excluded.iter().any(|glob| glob.matches(&name))
+    /// What is shown, without regard to exclusions.
+    pub(super) fn shown(&self) -> &[Glob] {
+        &self.shown
+    }
+
+    /// Whether `name`, which is UTF-8, is hidden even where everything is shown. Case does not matter: what reads the
+    /// entries may ignore it.
+    #[inline]
+    pub fn excludes(&self, name: impl AsRef<[u8]>) -> bool {
+        !self.excluded.is_empty() && self.excludes_one(name.as_ref())
+    }
+
+    fn excludes_one(&self, name: &[u8]) -> bool {
+        let lower = if name.is_ascii() {
+            if name.iter().any(u8::is_ascii_uppercase) {
+                Cow::Owned(name.to_ascii_lowercase())
+            } else {
+                Cow::Borrowed(name)
+            }
+        } else {
+            // What is not UTF-8 has no case.
+            let Ok(name) = std::str::from_utf8(name) else { return true };
+            Cow::Owned(name.to_lowercase().into_bytes())
+        };
+        self.excluded.iter().any(|glob| glob.matches(&lower))
     }
 
     /// Whether `name` alone is shown, and a fixed text in place of its value.
@@ -226,18 +249,18 @@ impl Glob {
     }
 
     /// Whether a text matches: the parts between stars in turn, each at its first occurrence, and the last one at the end.
-    pub fn matches(&self, name: &str) -> bool {
+    pub fn matches(&self, name: impl AsRef<[u8]>) -> bool {
+        let name = name.as_ref();
         match &self.0 {
-            GlobParts::Name(glob) => glob == name,
+            GlobParts::Name(glob) => glob.as_bytes() == name,
             GlobParts::Pattern(first, middle, last) => {
-                let Some(mut left) = name.strip_prefix(first.as_str()) else { return false };
-                for part in middle {
-                    match left.split_once(part.as_str()) {
-                        Some((_, after)) => left = after,
-                        None => return false,
-                    }
+                let Some(mut left) = name.strip_prefix(first.as_bytes()) else { return false };
+                for part in middle.iter().filter(|part| !part.is_empty()) {
+                    let found = left.windows(part.len()).position(|place| place == part.as_bytes());
+                    let Some(after) = found.and_then(|at| left.get(at + part.len()..)) else { return false };
+                    left = after;
                 }
-                left.ends_with(last.as_str())
+                left.ends_with(last.as_bytes())
             }
         }
     }

@@ -220,6 +220,69 @@ mod keys {
         check("$['\\\\']", "remove", r#"{"\\":1}"#, "{}");
     }
 
+    /// A plan guesses the order of members by the documents before. What it leaves does not depend on them.
+    #[test]
+    fn the_order_of_members_in_other_documents_changes_nothing() {
+        let texts = ["redact $.a", "remove $.b", "blank $.c", r#"redact $['d"e']"#, r"remove $['f\\g']"];
+        let members = [
+            r#""a":1"#,
+            r#""b": {"a":2}"#,
+            r#""c" :"x""#,
+            r#""d\"e":3"#,
+            r#""f\\g":4"#,
+            r#""\u0061":5"#,
+            r#""A":6"#,
+            r#""other":[7]"#,
+            r#""aa":8"#,
+        ];
+        let used = Plan::compile_rules(&rules(&texts)).unwrap();
+        let mut random = 1_usize;
+        let mut next = |below: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % below
+        };
+        for _ in 0..3_000 {
+            // Some have a name twice.
+            let chosen: Vec<&str> = (0..next(6)).map(|_| members[next(members.len())]).collect();
+            let document = format!("{{{}}}", chosen.join(","));
+            let fresh = Plan::compile_rules(&rules(&texts)).unwrap();
+            assert_eq!(applied(&used, &document), applied(&fresh, &document), "{document}");
+        }
+    }
+
+    #[test]
+    fn a_string_is_read_in_one_way_wherever_it_stops() {
+        for length in 0..50 {
+            let before = "x".repeat(length);
+            for (inside, is_json) in [
+                ("", true),
+                (r#"\""#, true),
+                (r"\\", true),
+                (r"\u00e9", true),
+                ("é", true),
+                ("\u{7f}", true),
+                ("\u{1f}", false),
+                ("\n", false),
+                (r"\x", false),
+                (r"\", false),
+            ] {
+                for after in ["", "y", "yyyyyyyyyyyyyyyyyyyyyyyyyy", "é"] {
+                    let document = format!(r#"{{"a":"{before}{inside}{after}","{before}{inside}{after}":[2]}}"#);
+                    let left = applied(&Plan::compile_rules(&rules(&["blank $.b"])).unwrap(), &document);
+                    assert_eq!(left.is_ok(), is_json, "{document}");
+                    assert!(left.is_err() || left == Ok(document));
+                }
+            }
+        }
+        // Bytes that are no text, at every place of a string.
+        for at in 0..40 {
+            let mut document = format!(r#"["{}"]"#, "x".repeat(40)).into_bytes();
+            document[at + 2] = 0xff;
+            let plan = Plan::compile_rules(&rules(&["blank $.b"])).unwrap();
+            assert_eq!(plan.apply(&document, &mut Vec::new()), Err(FilterError::NotJson), "{at}");
+        }
+    }
+
     #[test]
     fn duplicate_names_are_refused() {
         for before in [
@@ -1023,9 +1086,12 @@ mod built_in {
     #[track_caller]
     fn check_masked(schema: &str, before: &Value, masked: &Value, plain: &Value) {
         let catalogue = crate::api::catalogue::built_in().unwrap();
-        for (mask, after) in [(true, masked), (false, plain)] {
+        // Names without a star are found another way.
+        let whole = every_list(["*", "a", "db.password"]);
+        let exact = every_list(["a", "b", "db.password", "URL", "TZ"]);
+        for (mask, after, names) in [(true, masked, &whole), (true, masked, &exact), (false, plain, &whole)] {
             let classes = ClassSet::EMPTY.with(Class::Command).with(Class::State);
-            let show = Show { classes, names: every_list(["*"]), mask, ..Show::default() };
+            let show = Show { classes, names: names.clone(), mask, ..Show::default() };
             let plan = Plan::compile(&catalogue, schema, &show, &[]).unwrap();
             let mut out = Vec::new();
             let report = plan.apply(before.to_string().as_bytes(), &mut out).unwrap();
@@ -1043,6 +1109,9 @@ mod built_in {
         let env = json!({"Env": ["URL=http://u:p@db", "TZ=UTC"], "Cmd": ["--token=abc", "--quiet"], "Tty": true});
         let masked = json!({"Env": ["URL=http://u:[redacted]@db", "TZ=UTC"], "Cmd": ["--token=[redacted]", "--quiet"], "Tty": true});
         check_masked("ContainerConfig", &env, &masked, &env);
+        let named = json!({"Labels": {"a": "plain", "db.password": "plain"}});
+        let masked = json!({"Labels": {"a": "plain", "db.password": "[redacted]"}});
+        check_masked("ContainerConfig", &named, &masked, &named);
         let step = json!([{"CreatedBy": "RUN PASSWORD=abc make"}])[0].clone();
         check_masked("ImageHistory", &step, &json!({"CreatedBy": "RUN PASSWORD=[redacted] make"}), &step);
     }

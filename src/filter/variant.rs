@@ -267,7 +267,7 @@ impl<'d> Object<'d> {
             if names.clone().into_iter().any(|name| is_other_spelling(&name)) {
                 return Err(FilterError::DuplicateKey);
             }
-            keys.push(name, members.cursor, &mut open)?;
+            keys.push(name, name.hash(), members.cursor, &mut open)?;
         }
         keys.close(members.cursor, open)?;
         members.cursor.finish()?;

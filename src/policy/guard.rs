@@ -258,7 +258,7 @@ impl Visible<'_> {
         let key = |value: &String| value.split('=').next().unwrap_or_default().to_owned();
         let is_listed = |value: &String| labels.matches(&key(value));
         // Whatever else shows it.
-        if values.iter().any(|value| labels.excludes(&key(value))) {
+        if values.iter().any(|value| labels.excludes(key(value))) {
             return false;
         }
         // Only a credential is masked, so only a guess that is one could hit a masked value. Whether it is depends on the

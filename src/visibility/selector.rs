@@ -60,8 +60,8 @@ impl Criterion {
     fn holds(&self, facts: &Facts) -> bool {
         match self {
             Self::Name(glob) => facts.names.iter().any(|name| glob.matches(name)),
-            Self::Reference(glob) => facts.names.iter().any(|name| glob.matches(&familiar(name))),
-            Self::Image(glob) => facts.image.as_ref().is_some_and(|image| glob.matches(&familiar(image))),
+            Self::Reference(glob) => facts.names.iter().any(|name| glob.matches(familiar(name))),
+            Self::Image(glob) => facts.image.as_ref().is_some_and(|image| glob.matches(familiar(image))),
             Self::Label(key, value) => facts
                 .labels
                 .iter()

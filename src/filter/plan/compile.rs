@@ -5,12 +5,13 @@ use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use super::fold::{equal_folded, equals_folded_name, fold};
+use super::listed::AllowLists;
 use super::names::Names;
 use super::tables::{Cause, Condition, Effect, ElementTable, HiddenForm, Listing, MemberTable, State, StateId};
 use super::{CompileError, Plan, is_listed};
 use crate::filter::action::HashKey;
 use crate::filter::selector::{Pick, Segment};
-use crate::filter::show::Show;
+use crate::filter::show::{Glob, Show};
 use crate::filter::{Action, DocumentLimits, Rule};
 use crate::schema::{Blank, Catalogue, Class, Field, JsonType, NameList, Presence, Schema, TypeSet};
 
@@ -20,6 +21,9 @@ const STATE_LIMIT: usize = 1 << 14;
 const WORK_LIMIT: usize = 1 << 22;
 /// The most different conditions (filter expressions, indexes, slices) that may meet at one location.
 pub(super) const CONDITION_LIMIT: usize = 8;
+
+/// The most entries of an allow-list that are found like members of the schema.
+const LISTED_LIMIT: usize = 64;
 
 /// What stands for a hidden time: JSON text, as the next.
 pub(in crate::filter) const BLANK_TIME: &str = "\"0001-01-01T00:00:00Z\"";
@@ -209,7 +213,7 @@ impl<'c> Compiler<'c> {
             root,
             has_expressions,
             actions: self.rules.iter().map(|rule| rule.action.clone()).collect(),
-            names: self.show.names.clone(),
+            lists: AllowLists::new(&self.show.names),
             limits: DocumentLimits::default(),
             key: HashKey::random().map_err(|_| CompileError::NoRandom)?,
             is_absolute: self.rules.iter().filter(is_of_schema).any(|rule| rule.selector.is_absolute()),
@@ -497,6 +501,7 @@ impl<'c> Compiler<'c> {
         let folds: BTreeSet<String> = names.iter().map(|name| fold(name)).collect();
         let list = self.list_of_members(subset);
         let conditions = self.conditions(subset, Children::Members)?;
+        names.extend(self.listed_names(list).filter(|name| !folds.contains(&fold(name))));
         let mut keys: Vec<KeyMatch<'_>> = names.iter().map(|name| KeyMatch::Exact(name)).collect();
         keys.extend(folds.iter().map(|fold| KeyMatch::Folded(fold)));
         keys.extend(list.map(|_| KeyMatch::Listed));
@@ -519,6 +524,15 @@ impl<'c> Compiler<'c> {
         let differs = |index: &usize| list.is_some() || row(*index) != row(other);
         let folded = folds.into_iter().zip(names.len()..).filter(|(_, index)| differs(index)).collect();
         Ok(MemberTable { names: Names::new(names), folded, list, conditions: conditions.all, targets, other, named })
+    }
+
+    /// The names that a list shows, to be found like members of the schema; none if they are many, or patterns.
+    fn listed_names(&self, list: Option<Listing>) -> impl Iterator<Item = &'c str> {
+        let show: &'c Show = self.show;
+        let shown =
+            list.filter(|listing| !listing.is_open).map_or(&[][..], |listing| show.names.of(listing.list).shown());
+        let shown = if shown.len() <= LISTED_LIMIT { shown } else { &[] };
+        shown.iter().filter_map(Glob::only_match)
     }
 
     /// Whether a list shows some names alone, where it does not show every entry.

@@ -1,25 +1,52 @@
 //! A hash table of names, each found by its exact bytes.
 
-/// Names by their exact bytes. Immutable; open addressing with linear probing.
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::filter::credential;
+
+/// Names by their exact bytes: open addressing with linear probing.
 #[derive(Clone, Debug, Default)]
 pub(in crate::filter) struct Names {
-    names: Vec<(KeyDigest, String)>,
+    names: Vec<Name>,
     /// One more than the index of a name, or zero. The length is a power of two, and at least half of the slots are zero.
     slots: Vec<u32>,
+    followers: Followers,
+}
+
+#[derive(Clone, Debug)]
+struct Name {
+    digest: KeyDigest,
+    name: String,
+    /// The name as a key with its colon, as an engine writes it. Empty if that has escapes.
+    key: Box<[u8]>,
+    /// Whether it may be the name of a credential.
+    is_sensitive: bool,
+}
+
+/// Which name came after which one, the last time: engines write the members of all objects of a kind in one order. One more
+/// than the index of the name that came first, then of those that came after each name; zero if none did.
+///
+/// It is a guess, which is compared with the text. So all readers can change it at any time.
+#[derive(Debug, Default)]
+struct Followers(Vec<AtomicU32>);
+
+impl Clone for Followers {
+    fn clone(&self) -> Self {
+        Self(self.0.iter().map(|_| AtomicU32::new(0)).collect())
+    }
 }
 
 impl Names {
-    /// A table of `names`, which are all different.
+    /// A table of `names`. Of equal names the first is found.
     pub(super) fn new(names: Vec<String>) -> Self {
         if names.is_empty() {
             return Self::default();
         }
-        let names: Vec<(KeyDigest, String)> =
-            names.into_iter().map(|name| (KeyDigest::of(name.as_bytes()), name)).collect();
+        let names: Vec<Name> = names.into_iter().map(Name::new).collect();
         let mut slots = vec![0_u32; (names.len() * 4).next_power_of_two()];
         let mask = slots.len().wrapping_sub(1);
-        for (number, (digest, _)) in (1_u32..).zip(&names) {
-            let mut probe = digest.hash();
+        for (number, name) in (1_u32..).zip(&names) {
+            let mut probe = name.digest.hash();
             while let Some(slot) = slots.get_mut(probe & mask) {
                 if *slot == 0 {
                     *slot = number;
@@ -28,7 +55,8 @@ impl Names {
                 probe = probe.wrapping_add(1);
             }
         }
-        Self { names, slots }
+        let followers = Followers((0..=names.len()).map(|_| AtomicU32::new(0)).collect());
+        Self { names, slots, followers }
     }
 
     /// The number of names.
@@ -39,17 +67,59 @@ impl Names {
     /// The index of `key` among the names.
     #[inline]
     pub(in crate::filter) fn find(&self, key: &[u8]) -> Option<usize> {
+        self.find_digest(KeyDigest::of(key), key)
+    }
+
+    /// The index of `key`, which has this digest, among the names.
+    #[inline]
+    pub(in crate::filter) fn find_digest(&self, digest: KeyDigest, key: &[u8]) -> Option<usize> {
         let mask = self.slots.len().checked_sub(1)?;
-        let digest = KeyDigest::of(key);
         let mut probe = digest.hash();
         loop {
             let index = (*self.slots.get(probe & mask)? as usize).checked_sub(1)?;
-            let (known, name) = self.names.get(index)?;
-            if *known == digest && (digest.is_whole_key() || name.as_bytes() == key) {
+            let known = self.names.get(index)?;
+            if known.digest == digest && (digest.is_whole_key() || known.name.as_bytes() == key) {
                 return Some(index);
             }
             probe = probe.wrapping_add(1);
         }
+    }
+}
+
+impl Names {
+    /// The name that came after `last` the last time: its index, and the key with its colon. Without `last`, the one that came
+    /// first.
+    #[inline]
+    pub(in crate::filter) fn follower(&self, last: Option<usize>) -> Option<(usize, &[u8])> {
+        let follower = self.followers.0.get(last.map_or(0, |last| last + 1))?.load(Ordering::Relaxed);
+        let index = (follower as usize).checked_sub(1)?;
+        Some((index, &self.names.get(index)?.key))
+    }
+
+    /// Whether the name with this index may be that of a credential.
+    #[inline]
+    pub(in crate::filter) fn is_sensitive(&self, index: usize) -> bool {
+        self.names.get(index).is_none_or(|name| name.is_sensitive)
+    }
+
+    /// Notes that the name with this index came after `last`.
+    #[inline]
+    pub(in crate::filter) fn follows(&self, last: Option<usize>, index: usize) {
+        if let (Some(slot), Ok(number)) =
+            (self.followers.0.get(last.map_or(0, |last| last + 1)), u32::try_from(index + 1))
+        {
+            slot.store(number, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Name {
+    fn new(name: String) -> Self {
+        let digest = KeyDigest::of(name.as_bytes());
+        let key = format!("{}:", serde_json::Value::from(name.as_str())).into_bytes();
+        let has_escapes = key.contains(&b'\\');
+        let is_sensitive = credential::may_name_credential(name.as_bytes());
+        Self { digest, is_sensitive, name, key: if has_escapes { Box::default() } else { key.into() } }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The table of a plan: its states, and where members and elements lead.
 
-use super::names::Names;
+use super::names::{KeyDigest, Names};
 use super::{Plan, equals_folded_name};
 use crate::filter::selector::Pick;
 use crate::schema::{Class, NameList};
@@ -192,22 +192,49 @@ impl MemberTable {
         self.targets.get((row << self.conditions.len()) | truths).copied()
     }
 
-    /// The row of a key that is none of the names.
-    pub(in crate::filter) fn other_row(&self, key: &str, plan: &Plan) -> usize {
-        if let Some((_, row)) = self.folded.iter().find(|(name, _)| equals_folded_name(key, name)) {
-            return *row;
+    /// The row of a key that is none of the names. The key is UTF-8, and has this digest.
+    #[inline]
+    pub(in crate::filter) fn other_row(&self, digest: KeyDigest, key: &[u8], plan: &Plan) -> usize {
+        if let Some(row) = self.folded_row(key) {
+            return row;
         }
         match self.list {
-            Some(list) if plan.lists(list, key) => self.other.saturating_sub(1),
+            Some(list) if plan.lists(list, digest, key) => self.other.saturating_sub(1),
             Some(_) | None => self.other,
         }
     }
 
-    /// Whether the name of a member in `row` is shown alone: if its value is hidden because of its class, a fixed text takes its
-    /// place.
-    pub(in crate::filter) fn shows_name_only(&self, row: usize, name: impl FnOnce() -> String, plan: &Plan) -> bool {
+    /// Whether a row is that of a name which is certainly not the name of a credential.
+    #[inline]
+    pub(in crate::filter) fn is_harmless(&self, row: usize) -> bool {
+        !self.names.is_sensitive(row)
+    }
+
+    /// The row of the names that fold to the same text as `key`.
+    #[inline]
+    fn folded_row(&self, key: &[u8]) -> Option<usize> {
+        if self.folded.is_empty() {
+            return None;
+        }
+        let key = std::str::from_utf8(key).ok()?;
+        self.folded.iter().find(|(name, _)| equals_folded_name(key, name)).map(|(_, row)| *row)
+    }
+
+    /// Whether the name of a member in `row`, which leads to `state`, is shown alone: if its value is hidden because of its
+    /// class, a fixed text takes its place.
+    #[inline]
+    pub(in crate::filter) fn shows_name_only(
+        &self,
+        row: usize,
+        state: &State,
+        name: impl FnOnce() -> String,
+        plan: &Plan,
+    ) -> bool {
+        if self.named.is_empty() || !state.is_left_out_by_class() {
+            return false;
+        }
         let is_named = self.named.get(row).copied().unwrap_or_default();
-        is_named && self.list.is_some_and(|list| plan.names.of(list.list).shows_name_only(&name()))
+        is_named && self.list.is_some_and(|list| plan.lists.shows_name_only(list, &name()))
     }
 
     /// The row of the member called `name`, or of all other keys.
