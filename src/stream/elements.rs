@@ -14,6 +14,8 @@ pub struct ArraySplitter {
     limit: usize,
     /// How far the incomplete element in `held` has been read.
     scan: ElementScan,
+    /// The length of the last element. When fewer bytes are left of a chunk, the next one is probably incomplete.
+    usual: usize,
     written: u64,
 }
 
@@ -21,6 +23,8 @@ pub struct ArraySplitter {
 /// it begins and once when it ends. Knows brackets and strings; whether the element is valid is for the caller to say.
 #[derive(Clone, Copy, Debug, Default)]
 struct ElementScan {
+    /// How many bytes it has read.
+    length: usize,
     /// How many brackets are open.
     depth: usize,
     text: TextState,
@@ -37,29 +41,50 @@ enum TextState {
 }
 
 impl ElementScan {
+    /// The scan of an element from its start.
+    fn of(bytes: &[u8]) -> Self {
+        let mut scan = Self::default();
+        scan.may_end(bytes);
+        scan
+    }
+
     /// Reads the next bytes. Returns whether the element may end among them: with the bracket that closes it, or before
     /// what follows it in an array. Reads no further than that.
     fn may_end(&mut self, bytes: &[u8]) -> bool {
-        bytes.iter().any(|byte| match (self.text, byte) {
-            (TextState::Inside, b'"') => self.goes_on(TextState::Outside),
-            (TextState::Inside, b'\\') => self.goes_on(TextState::Escape),
-            (TextState::Inside, _) => false,
-            (TextState::Escape, _) => self.goes_on(TextState::Inside),
-            (TextState::Outside, b'"') => self.goes_on(TextState::Inside),
-            (TextState::Outside, b'{' | b'[') => {
-                self.depth += 1;
-                false
+        let mut rest = bytes;
+        let may_end = loop {
+            if self.text == TextState::Inside {
+                // Most of a text is in strings.
+                let Some(at) = memchr::memchr2(b'"', b'\\', rest) else {
+                    rest = &[];
+                    break false;
+                };
+                rest = rest.get(at..).unwrap_or_default();
             }
-            (TextState::Outside, b'}' | b']') => {
-                self.depth = self.depth.saturating_sub(1);
-                self.depth == 0
+            let Some((byte, behind)) = rest.split_first() else { break false };
+            rest = behind;
+            if self.ends_with(*byte) {
+                break true;
             }
-            (TextState::Outside, byte) => self.depth == 0 && (*byte == b',' || is_space(byte)),
-        })
+        };
+        self.length += bytes.len() - rest.len();
+        may_end
     }
 
-    fn goes_on(&mut self, text: TextState) -> bool {
-        self.text = text;
+    /// Reads the next byte. Returns whether the element may end with it, or before it.
+    fn ends_with(&mut self, byte: u8) -> bool {
+        match (self.text, byte) {
+            (TextState::Inside, b'"') => self.text = TextState::Outside,
+            (TextState::Inside, b'\\') => self.text = TextState::Escape,
+            (TextState::Inside, _) => {}
+            (TextState::Escape, _) | (TextState::Outside, b'"') => self.text = TextState::Inside,
+            (TextState::Outside, b'{' | b'[') => self.depth += 1,
+            (TextState::Outside, b'}' | b']') => {
+                self.depth = self.depth.saturating_sub(1);
+                return self.depth == 0;
+            }
+            (TextState::Outside, byte) => return self.depth == 0 && (byte == b',' || is_space(&byte)),
+        }
         false
     }
 }
@@ -112,7 +137,7 @@ impl<E: fmt::Display> fmt::Display for ArrayError<E> {
 impl ArraySplitter {
     /// A splitter that refuses an element of more than `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { held: Vec::new(), state: ArrayState::Start, limit, scan: ElementScan::default(), written: 0 }
+        Self { held: Vec::new(), state: ArrayState::Start, limit, scan: ElementScan::default(), usual: 0, written: 0 }
     }
 
     /// Takes the next chunk and appends to `out` all of the resulting array that is known by now.
@@ -130,29 +155,36 @@ impl ArraySplitter {
         element: impl FnMut(&[u8], &mut Vec<u8>) -> Result<Option<usize>, E>,
     ) -> Result<(), ArrayError<E>> {
         if self.held.is_empty() {
-            let used = self.advance(chunk, out, element)?;
+            let used = self.advance(chunk, out, false, element)?;
             self.held.extend_from_slice(chunk.get(used..).unwrap_or_default());
-            self.scan = ElementScan::default();
-            self.scan.may_end(&self.held);
+            self.rescan();
         } else {
             let is_complete = self.state == ArrayState::Null || self.scan.may_end(chunk);
             self.held.extend_from_slice(chunk);
             if !is_complete && self.held.len() <= self.limit {
                 return Ok(());
             }
-            let held = std::mem::take(&mut self.held);
-            let used = self.advance(&held, out, element)?;
+            let (held, scan) = (std::mem::take(&mut self.held), self.scan);
+            let used = self.advance(&held, out, false, element)?;
             self.held = held;
-            if used > 0 {
+            if used == 0 {
+                self.scan = scan;
+            } else {
                 self.held.drain(..used);
-                self.scan = ElementScan::default();
-                self.scan.may_end(&self.held);
+                self.rescan();
             }
         }
         if self.held.len() > self.limit {
             return Err(ArrayError::TooLong { limit: self.limit });
         }
         Ok(())
+    }
+
+    /// Reads the incomplete element in `held` as far as it goes, unless [`Self::advance`] has done so.
+    fn rescan(&mut self) {
+        if self.scan.length != self.held.len() {
+            self.scan = ElementScan::of(&self.held);
+        }
     }
 
     /// How many bytes have to be read with the caller's `element` when this chunk is pushed: none while an element goes on.
@@ -176,7 +208,7 @@ impl ArraySplitter {
         element: impl FnMut(&[u8], &mut Vec<u8>) -> Result<Option<usize>, E>,
     ) -> Result<(), ArrayError<E>> {
         let held = std::mem::take(&mut self.held);
-        let used = self.advance(&held, out, element)?;
+        let used = self.advance(&held, out, true, element)?;
         match self.state {
             ArrayState::AfterArray | ArrayState::AfterLineFeed => Ok(()),
             ArrayState::Null => {
@@ -194,14 +226,16 @@ impl ArraySplitter {
         }
     }
 
-    /// Reads as much of `bytes` as it can; returns how many bytes were used.
+    /// Reads as much of `bytes` as it can; returns how many bytes were used. `is_last`: no more bytes come.
     fn advance<E>(
         &mut self,
         bytes: &[u8],
         out: &mut Vec<u8>,
+        is_last: bool,
         mut element: impl FnMut(&[u8], &mut Vec<u8>) -> Result<Option<usize>, E>,
     ) -> Result<usize, ArrayError<E>> {
         let mut rest = bytes;
+        self.scan = ElementScan::default();
         loop {
             if self.state == ArrayState::Null {
                 if rest.len() > 64 {
@@ -227,7 +261,16 @@ impl ArraySplitter {
                 }
                 (ArrayState::AfterElement, b',') => (self.state, rest) = (ArrayState::Next, behind),
                 (ArrayState::First | ArrayState::Next, _) => {
+                    // Reading it with the caller's `element` in vain costs more than looking for its end.
+                    if rest.len() < self.usual && !is_last {
+                        let mut scan = ElementScan::default();
+                        if !scan.may_end(rest) {
+                            self.scan = scan;
+                            break;
+                        }
+                    }
                     let Some(used) = self.replace(rest, out, &mut element)? else { break };
+                    self.usual = used;
                     rest = rest.get(used..).unwrap_or_default();
                     self.state = ArrayState::AfterElement;
                 }
