@@ -128,7 +128,7 @@ fn main() -> Result<(), Failed> {
             part(&mut bench).map_err(|error| format!("{name}: {error}"))?;
         }
     }
-    println!("\n{}\n{}", bench.figures.table(), figures::machine());
+    println!("\n{}\n{}\n{}", bench.figures.table(), bench.figures.goals(), figures::machine());
     Ok(())
 }
 

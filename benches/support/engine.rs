@@ -3,7 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `/_ping`, `/version` | as an engine |
-//! | `/containers/json?limit=N` | N of 5, 100, 10000 containers, in one chunk |
+//! | `/containers/json?limit=N` | N of 5, 100, 1000, 10000 containers, in one chunk |
 //! | `/containers/json?limit=N&all=1` | the same, its last element [`DELAY`] late |
 //! | `/containers/ID/json` | one container |
 //! | `/containers/FRAMING/logs?tail=N` | N MiB of frames, `FRAMING` as in [`Framing::named`] |
@@ -31,7 +31,7 @@ const PACE: Duration = Duration::from_millis(2);
 /// The size of a write of log frames, in bytes.
 const WRITE: usize = 256 * 1024;
 /// The sizes of the prepared lists.
-const SIZES: [usize; 3] = [5, 100, 10_000];
+const SIZES: [usize; 4] = [5, 100, 1_000, 10_000];
 
 /// The prepared answers, and the open streams.
 struct Engine {

@@ -51,35 +51,71 @@ impl Figures {
         }
         out
     }
+
+    /// The figures that have a goal, a line each: whether it is met.
+    pub(crate) fn goals(&self) -> String {
+        self.0.iter().filter_map(Figure::reached).collect::<Vec<_>>().join("\n")
+    }
 }
 
 impl Figure {
-    /// One line of the table. The median decides the verdict.
-    fn row(&self) -> String {
+    /// The median, the goal, and whether it is met; `None` without a goal.
+    fn reached(&self) -> Option<String> {
+        let median = self.median()?;
+        let (sign, least, aim) = match self.goal {
+            Goal::None => return None,
+            Goal::AtMost(least, aim) => ("≤", least, aim),
+            Goal::AtLeast(least, aim) => ("≥", least, aim),
+        };
+        let (is_met, is_aim) = self.goal.is_met(median);
+        let verdict = match (is_met, is_aim) {
+            (_, true) => "met, and the aim",
+            (true, false) => "met",
+            (false, false) => "MISSED",
+        };
+        let (name, unit) = (&self.name, if self.unit == "ratio" { "" } else { self.unit });
+        let figure = format!("{} {unit}", short(median));
+        Some(format!("{name}: {} (goal {sign} {}, aim {}) {verdict}", figure.trim(), short(least), short(aim)))
+    }
+
+    /// The median of the runs, which decides.
+    fn median(&self) -> Option<f64> {
         let mut runs = self.runs.clone();
         runs.sort_by(f64::total_cmp);
-        let (Some(min), Some(max)) = (runs.first(), runs.last()) else {
+        runs.get(runs.len() / 2).copied()
+    }
+
+    /// One line of the table.
+    fn row(&self) -> String {
+        let Some(median) = self.median() else {
             return format!("{:<46} {:<10} not measured", self.name, self.unit);
         };
-        let median = runs[runs.len() / 2];
-        let (least, aim, verdict) = match self.goal {
-            Goal::None => (String::new(), String::new(), ""),
-            Goal::AtMost(least, aim) => (short(least), short(aim), verdict(median <= least, median <= aim)),
-            Goal::AtLeast(least, aim) => (short(least), short(aim), verdict(median >= least, median >= aim)),
+        let (min, max) = self.runs.iter().fold((f64::MAX, f64::MIN), |(min, max), run| (run.min(min), run.max(max)));
+        let (least, aim) = match self.goal {
+            Goal::None => (String::new(), String::new()),
+            Goal::AtMost(least, aim) | Goal::AtLeast(least, aim) => (short(least), short(aim)),
         };
-        let (min, median, max) = (short(*min), short(median), short(*max));
+        let verdict = match (self.goal, self.goal.is_met(median)) {
+            (Goal::None, _) => "",
+            (_, (_, true)) => "aim",
+            (_, (true, false)) => "ok",
+            (_, (false, false)) => "MISSED",
+        };
+        let (min, median, max) = (short(min), short(median), short(max));
         let row =
             format!("{:<46} {:<10} {min:>9} {median:>9} {max:>9} {least:>9} {aim:>9}  {verdict}", self.name, self.unit);
         row.trim_end().to_owned()
     }
 }
 
-/// The verdict on a figure.
-fn verdict(least: bool, aim: bool) -> &'static str {
-    match (least, aim) {
-        (_, true) => "aim",
-        (true, false) => "ok",
-        (false, false) => "MISSED",
+impl Goal {
+    /// Whether a figure is acceptable, and whether it reaches the aim.
+    fn is_met(self, figure: f64) -> (bool, bool) {
+        match self {
+            Goal::None => (true, true),
+            Goal::AtMost(least, aim) => (figure <= least, figure <= aim),
+            Goal::AtLeast(least, aim) => (figure >= least, figure >= aim),
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`tls`] | certificates |
 //! | [`wire`] | addresses, and the HTTP/1.1 that the two need |
 //! | [`process`] | the measured processes: CPU, memory, end |
+//! | [`valgrind`] | counts instructions |
 //! | [`figures`] | the measurements and their table |
 
 pub(crate) mod answers;
@@ -23,4 +24,5 @@ pub(crate) mod objects;
 pub(crate) mod process;
 pub(crate) mod tls;
 pub(crate) mod upstream;
+pub(crate) mod valgrind;
 pub(crate) mod wire;

@@ -75,6 +75,13 @@ impl Process {
         (self.child.stdin.take().unwrap(), BufReader::new(self.child.stdout.take().unwrap()))
     }
 
+    /// Tells it to stop, and waits until it has.
+    pub(crate) fn stop(mut self) -> io::Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        let status = self.child.wait()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other(format!("stopped with {status}"))) }
+    }
+
     /// Waits until it ends; returns all that it printed.
     pub(crate) fn output(mut self) -> io::Result<String> {
         let (_, output) = self.pipes();

@@ -11,15 +11,12 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::thread::{CpuSet, sched_getaffinity};
 
 use crate::harness::Ignored;
-use crate::{answers, documents};
+use crate::{answers, documents, valgrind};
 
 /// How long the client waits for the program, which is a hundred times slower than by itself.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What the image sets, and that `memcpy` copies by vectors: valgrind counts each byte of one `rep movsb` as an instruction.
-const TUNABLES: &str = "glibc.malloc.mmap_threshold=131072:glibc.cpu.hwcaps=-ERMS,-FSRM";
 /// A label that `dashboard` shows, and the value of one that it hides.
 const SHOWN: &str = "com.docker.compose.service";
 const HIDDEN: &str = "demo-labelvalue";
@@ -41,11 +38,8 @@ impl Valgrind {
         let binary = std::env::var_os("DOCKVEIL_STATIC_BINARY");
         let unset = || Ignored::Missing("DOCKVEIL_STATIC_BINARY does not name a static binary".to_owned());
         let binary = binary.map(PathBuf::from).filter(|path| path.is_file()).ok_or_else(unset)?;
-        for program in ["valgrind", "taskset"] {
-            let runs = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-            if !runs.is_ok_and(|status| status.success()) {
-                return Err(Ignored::Missing(format!("no {program} on this machine")));
-            }
+        if let Some(program) = valgrind::missing() {
+            return Err(Ignored::Missing(format!("no {program} on this machine")));
         }
         Ok(Self { binary })
     }
@@ -111,24 +105,16 @@ impl<'a> Run<'a> {
         self.counted()
     }
 
-    /// The program under valgrind, on one processor, so that it has one worker. The runs take turns at the processors.
+    /// The program under valgrind. The runs take turns at the processors.
     fn command(&self) -> Command {
-        let allowed = sched_getaffinity(None).unwrap();
-        let processors: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|number| allowed.is_set(*number)).collect();
-        let processor = processors.get(self.number % processors.len()).unwrap();
-        let mut command = Command::new("taskset");
-        command.args(["--cpu-list", &processor.to_string(), "valgrind", "--quiet", "--tool=callgrind"]);
-        command.arg(format!("--callgrind-out-file={}", self.folder.join("counts").display()));
-        command.arg(&self.valgrind.binary).env_clear().env("GLIBC_TUNABLES", TUNABLES);
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).stdout(Stdio::piped());
+        let mut command = valgrind::counting(&self.valgrind.binary, &self.folder.join("counts"), self.number);
+        command.stdout(Stdio::piped());
         command
     }
 
     /// What valgrind has written.
     fn counted(self) -> u64 {
-        let text = fs::read_to_string(self.folder.join("counts")).unwrap();
-        let sum = text.lines().find_map(|line| line.strip_prefix("summary: ").or(line.strip_prefix("totals: ")));
-        sum.unwrap_or_else(|| panic!("no sum in the file of valgrind")).trim().parse().unwrap()
+        valgrind::counted(&self.folder.join("counts"))
     }
 }
 

@@ -13,14 +13,14 @@
 //!
 //! 1. Build the commit before and the change with `cargo build --profile bench`, which keeps the names of functions.
 //! 2. Run each under `valgrind --tool=callgrind` as [`Run::command`] does, or, without a network,
-//!    `target/release/deps/filter-… --apply masked --rounds 100`, which `cargo bench --no-run --bench filter` builds.
+//!    `target/release/deps/filter-… --apply dashboard --rounds 100`, which `cargo bench --no-run --bench filter` builds.
 //! 3. Compare `callgrind_annotate` of the two.
 //!
 //! If the change is worth it, write the new figure into [`BUDGETS`] and the reason into the commit. If a figure is far below its
 //! budget, the table says so: lower the budget, so that what was won stays won.
 
 #![deny(dead_code)]
-#![expect(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 #[path = "../../benches/support/answers.rs"]
 mod answers;
@@ -30,6 +30,8 @@ mod counted;
 mod documents;
 #[path = "../support/harness.rs"]
 mod harness;
+#[path = "../../benches/support/valgrind.rs"]
+mod valgrind;
 
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
