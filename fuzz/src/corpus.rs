@@ -66,7 +66,7 @@ pub(crate) fn keep(target: &str, name: &str, input: &[u8]) -> io::Result<PathBuf
     Ok(file)
 }
 
-/// The folder of this package.
+/// The folder that has everything.
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(crate::FOLDER)
 }

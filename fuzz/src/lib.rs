@@ -9,6 +9,9 @@ mod run;
 
 pub use run::main;
 
+/// The folder of the corpus.
+const FOLDER: &str = env!("CARGO_MANIFEST_DIR");
+
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use libfuzzer_sys;

@@ -180,7 +180,7 @@ fn failed(target: &'static Property, input: &[u8], seed: u64, number: u64) -> io
     let file = corpus::keep(target.name, &format!("seed-{seed}-input-{number}"), &shortest)?;
     eprintln!(
         "{}: input {number} of seed {seed} breaks the promise. Shortened to {} bytes: {:?}\n\
-         It is in {}. To see it again:\n  cargo run --manifest-path fuzz/Cargo.toml -- --input {} {}\n\
+         It is in {}. To see it again:\n  cargo test --test fuzz -- --input {} {}\n\
          When it is fixed, move it to fuzz/regressions/{}, under a name that says what it contains.",
         target.name,
         shortest.len(),
