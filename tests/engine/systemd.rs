@@ -1,5 +1,5 @@
-//! The units of `deploy/systemd` under systemd itself, that of Debian 13 and a newer one, each as process 1 of namespaces of its own.
-//! No engine is there: what the policy allows is answered 503, and what it denies 403.
+//! The units of `deploy/systemd` under systemd itself, those of Debian 12 and 13 and a newer one, each as process 1 of namespaces
+//! of its own. No engine is there: what the policy allows is answered 503, and what it denies 403.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -16,41 +16,24 @@ pub(crate) const TESTS: &[Test] = tests![
     the_first_client_starts_the_service_and_none_is_refused_while_it_restarts,
     a_reload_lasts_until_it_is_in_force_and_fails_if_the_configuration_has_an_error,
     the_units_are_valid_and_expose_little,
+    the_service_has_folders_for_its_audit_file_and_its_metrics,
     a_service_without_a_sign_of_life_is_started_again,
 ];
 
-/// Starts systemd. Arguments: the folder with the packages of a Debian, the folder of the test, the name of its control group.
-///
-/// It has a group for clients and one for the engine's socket, an empty `/run`, and the units and nothing else in `/etc`.
-const SYSTEMD: &str = r#"
-set -e
-root=$1 folder=$2 group=$3
-while read -r _ where kind _; do [ "$kind" != cgroup2 ] || groups=$where; done </proc/mounts
-mkdir "$groups/$group"
-echo $$ >"$groups/$group/cgroup.procs"
-exec unshare --mount --net --uts --ipc --pid --cgroup --fork --kill-child --mount-proc --propagation private \
-  env container=test sh -ec '
-root=$1 folder=$2
-mount -t tmpfs tmpfs "$folder/over"
-mkdir "$folder/over/upper" "$folder/over/work"
-busybox=$(command -v busybox)
-"$busybox" cp "$busybox" "$folder/over/busybox"
-run() { "$folder/over/busybox" "$@"; }
-run ip link set lo up
-run mount -t overlay -o "lowerdir=$root/usr,upperdir=$folder/over/upper,workdir=$folder/over/work" overlay /usr
-run mkdir -p /usr/local/bin
-run cp "$folder/dockveil" /usr/local/bin/
-for directory in /run /var /etc; do run mount -t tmpfs tmpfs "$directory"; done
-run mkdir -p /var/log /var/lib /var/tmp /var/cache /etc/dockveil /etc/systemd/system
-run ln -s /run /var/run
-run cp "$folder/passwd" "$folder/group" "$folder/nsswitch.conf" /etc/
-run cp "$folder/dockveil.yaml" /etc/dockveil/
-run cp "$folder"/units/* /etc/systemd/system/
-echo uninitialized >/etc/machine-id
-run umount -R /sys/fs/cgroup 2>/dev/null || while run umount /sys/fs/cgroup 2>/dev/null; do :; done
-run mount -t cgroup2 cgroup2 /sys/fs/cgroup
-exec /usr/lib/systemd/systemd --system --unit=dockveil-test.target --log-target=console --show-status=0
-' systemd "$root" "$folder"
+/// Starts systemd in a root of its own: nothing of this machine is in its reach.
+const SYSTEMD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engine/support/systemd.sh");
+
+/// What it finds there: a group for clients and one for the engine's socket, and the units and nothing else in `/etc`.
+const PREPARE: &str = r#"
+for directory in etc var; do mount -t tmpfs tmpfs "$new/$directory"; done
+mkdir -p "$new/var/log" "$new/var/lib" "$new/var/tmp" "$new/var/cache" "$new/usr/local/bin"
+mkdir -p "$new/etc/dockveil" "$new/etc/systemd/system"
+ln -s /run "$new/var/run"
+[ -e "$new/usr/bin/sh" ] || cp "$(command -v busybox)" "$new/usr/bin/sh"
+cp "$folder/dockveil" "$new/usr/local/bin/"
+cp "$folder/passwd" "$folder/group" "$folder/nsswitch.conf" "$new/etc/"
+cp "$folder/dockveil.yaml" "$new/etc/dockveil/"
+cp "$folder"/units/* "$new/etc/systemd/system/"
 "#;
 
 /// A running systemd with the units. Dropping it kills it, and all that it has started.
@@ -59,6 +42,8 @@ struct Systemd {
     folder: Folder,
     /// Process 1 in there.
     init: u32,
+    /// Which systemd it is.
+    version: u32,
 }
 
 impl Drop for Systemd {
@@ -73,9 +58,8 @@ impl Systemd {
     fn start(name: &str, root: &Path) -> Self {
         let folder = Folder::new(name);
         let path = folder.path();
-        for directory in ["units", "over"] {
-            fs::create_dir(path.join(directory)).unwrap();
-        }
+        fs::create_dir(path.join("units")).unwrap();
+        fs::write(path.join("prepare"), PREPARE).unwrap();
         let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/systemd");
         for unit in ["dockveil.service", "dockveil.socket"] {
             fs::copy(deploy.join(unit), path.join("units").join(unit)).unwrap();
@@ -90,10 +74,10 @@ impl Systemd {
         fs::write(path.join("dockveil.yaml"), format!("watch: false\n{config}")).unwrap();
         let log = fs::File::create(path.join("log")).unwrap();
         let mut command = Command::new("sh");
-        command.args(["-c", SYSTEMD, "systemd"]).arg(root).arg(path).arg(folder.unique_name());
+        command.arg(SYSTEMD).arg(root).arg(path).arg(folder.unique_name()).arg("dockveil-test.target");
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let process = Process::spawn(&mut command, &folder, "systemd");
-        let mut systemd = Self { process, folder, init: 0 };
+        let mut systemd = Self { process, folder, init: 0, version: 0 };
         let children = format!("/proc/{0}/task/{0}/children", systemd.process.id());
         let is_up = eventually(Duration::from_secs(30), || {
             let child = fs::read_to_string(&children).unwrap_or_default();
@@ -102,7 +86,42 @@ impl Systemd {
         });
         let log = fs::read_to_string(systemd.folder.path().join("log")).unwrap_or_default();
         assert!(is_up, "systemd is not up: {log}");
+        systemd.must_reach_nothing();
+        let told = cli::outputs(&systemd.run("systemctl", &["--version"]));
+        systemd.version = told.split_whitespace().nth(1).and_then(|version| version.parse().ok()).unwrap();
         systemd
+    }
+
+    /// Demands that it reaches nothing of this machine: at its start, systemd empties `/tmp`.
+    #[track_caller]
+    fn must_reach_nothing(&self) {
+        let mounts = fs::read_to_string(format!("/proc/{}/mounts", self.init)).unwrap();
+        let mounted: Vec<Vec<&str>> = mounts.lines().map(|line| line.split(' ').collect()).collect();
+        let of_machine = |mount: &&Vec<&str>| mount[0].starts_with("/dev/") || mount[2] == "devtmpfs";
+        assert_eq!(mounted.iter().filter(of_machine).collect::<Vec<_>>(), Vec::<&Vec<&str>>::new());
+        let is = |place: &str, kind: &str, option: &str| {
+            mounted
+                .iter()
+                .any(|mount| mount[1] == place && mount[2] == kind && mount[3].split(',').any(|found| found == option))
+        };
+        let places = [
+            ("/", "overlay", "rw"),
+            ("/dev", "tmpfs", "rw"),
+            ("/run", "tmpfs", "rw"),
+            ("/tmp", "tmpfs", "rw"),
+            ("/var", "tmpfs", "rw"),
+            ("/proc/sys", "proc", "ro"),
+            ("/sys", "sysfs", "ro"),
+        ];
+        for (place, kind, option) in places {
+            assert!(is(place, kind, option), "{place}: {mounts}");
+        }
+        assert!(!self.path(self.folder.path().to_str().unwrap()).exists());
+    }
+
+    /// Whether it knows `Type=notify-reload`.
+    fn waits_for_reloads(&self) -> bool {
+        self.version >= 253
     }
 
     /// The path of a file, for processes outside.
@@ -149,7 +168,7 @@ impl Systemd {
     }
 }
 
-/// The folders with the packages of Debians whose systemd knows `notify-reload`.
+/// The folders with the packages of Debians.
 fn roots() -> Result<Vec<PathBuf>, Ignored> {
     if !engine::is_root() {
         return Err(Ignored::Missing("systemd in namespaces needs root".to_owned()));
@@ -157,9 +176,9 @@ fn roots() -> Result<Vec<PathBuf>, Ignored> {
     for program in ["busybox", "unshare", "nsenter"] {
         engine::find(program).ok_or_else(|| Ignored::Missing(format!("no {program} on this machine")))?;
     }
-    let engines = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/engines");
-    let found = ["trixie", "sid"]
-        .map(|suite| engines.join(suite))
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    let found = ["systemd/bookworm", "engines/trixie", "engines/sid"]
+        .map(|suite| target.join(suite))
         .into_iter()
         .filter_map(|root| root.join("usr/lib/systemd/systemd").is_file().then(|| root.canonicalize().ok()).flatten());
     let found: Vec<PathBuf> = found.collect();
@@ -197,7 +216,12 @@ fn the_first_client_starts_the_service_and_none_is_refused_while_it_restarts() -
         assert_eq!([VERSION, "/swarm"].map(|target| systemd.ask(target)), [503, 403]);
         assert_eq!(
             ["ActiveState", "SubState", "Type", "StatusText"].map(|name| systemd.property(name)),
-            ["active", "running", "notify-reload", "serving unix:///run/dockveil/docker.sock, tcp://127.0.0.1:2375"]
+            [
+                "active",
+                "running",
+                if systemd.waits_for_reloads() { "notify-reload" } else { "notify" },
+                "serving unix:///run/dockveil/docker.sock, tcp://127.0.0.1:2375"
+            ]
         );
         let process = systemd.property("MainPID");
         let status = fs::read_to_string(systemd.path(&format!("/proc/{process}/status"))).unwrap();
@@ -241,7 +265,9 @@ fn a_reload_lasts_until_it_is_in_force_and_fails_if_the_configuration_has_an_err
             systemd.edit(|text| text.replace(&format!("profile: {before}"), &format!("profile: {after}")));
             systemd.control(&["reload", "dockveil.service"]);
             // `docker-cli` shows processes, and `dashboard` does not.
-            assert_eq!(systemd.ask("/containers/x/top"), expected, "{round}");
+            let is_in_force = || systemd.ask("/containers/x/top") == expected;
+            let patience = Duration::from_secs(if systemd.waits_for_reloads() { 0 } else { 10 });
+            assert!(eventually(patience, is_in_force), "{round}: {}", systemd.journal());
         }
         systemd.edit(|text| text.replace("profile: docker-cli", "profile: docker-cly"));
         let output = systemd.run("systemctl", &["reload", "dockveil.service"]);
@@ -252,8 +278,10 @@ fn a_reload_lasts_until_it_is_in_force_and_fails_if_the_configuration_has_an_err
         assert_eq!((systemd.ask("/containers/x/top"), systemd.property("ActiveState")), (503, "active".into()));
         systemd.edit(|text| text.replace("docker-cly", "dashboard"));
         systemd.control(&["reload", "dockveil.service"]);
+        let is_in_force = || said().starts_with("serving unix:///run/dockveil/docker.sock, ");
+        let patience = Duration::from_secs(if systemd.waits_for_reloads() { 0 } else { 10 });
+        assert!(eventually(patience, is_in_force), "{}", said());
         assert_eq!(systemd.ask("/containers/x/top"), 403);
-        assert!(said().starts_with("serving unix:///run/dockveil/docker.sock, "), "{}", said());
         assert_eq!(systemd.property("MainPID"), process);
     })
 }
@@ -261,11 +289,47 @@ fn a_reload_lasts_until_it_is_in_force_and_fails_if_the_configuration_has_an_err
 fn the_units_are_valid_and_expose_little() -> Outcome {
     with_each("units", |systemd| {
         let verified = systemd.run("systemd-analyze", &["verify", "dockveil.service", "dockveil.socket"]);
-        assert!(verified.status.success() && cli::outputs(&verified).trim().is_empty(), "{}", cli::outputs(&verified));
+        let told = cli::outputs(&verified);
+        // It keeps the line before.
+        let is_known = |line: &str| {
+            !systemd.waits_for_reloads() && line.ends_with("Failed to parse service type, ignoring: notify-reload")
+        };
+        let unknown: Vec<&str> = told.lines().filter(|line| !line.trim().is_empty() && !is_known(line)).collect();
+        assert!(verified.status.success() && unknown.is_empty(), "{told}");
         // In tenths. What is left is what it is for: sockets, the group of the engine's, and the network of this machine.
         let exposed = ["security", "--no-pager", "--threshold=12", "dockveil.service"];
         let exposed = systemd.run("systemd-analyze", &exposed);
         assert!(exposed.status.success(), "{}", cli::outputs(&exposed));
+    })
+}
+
+/// As its comments say: where the service may write, and that nothing of another unit goes away with it.
+fn the_service_has_folders_for_its_audit_file_and_its_metrics() -> Outcome {
+    with_each("folders", |systemd| {
+        let unit = fs::read_to_string(systemd.path("/etc/systemd/system/dockveil.service")).unwrap();
+        let lines: Vec<&str> =
+            unit.lines().filter_map(|line| line.strip_prefix("# For `")?.split('`').next()).collect();
+        assert_eq!(
+            lines,
+            ["audit: {file: /var/log/dockveil/audit.jsonl}", "metrics: unix:///run/dockveil/service/metrics.sock"]
+        );
+        systemd.edit(|text| format!("{text}{}\n", lines.join("\n")));
+        systemd.control(&["start", "dockveil.socket", "dockveil.service"]);
+        assert_eq!(systemd.ask(VERSION), 503);
+        let audit = systemd.path("/var/log/dockveil/audit.jsonl");
+        let is_written =
+            || fs::read_to_string(&audit).is_ok_and(|records| records.contains("\"operation\":\"SystemVersion\""));
+        assert!(eventually(Duration::from_secs(10), is_written), "{}", systemd.journal());
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(&audit), 0o600);
+        let metrics = systemd.path("/run/dockveil/service/metrics.sock");
+        let answer = client::get(&metrics, "/readyz");
+        assert_eq!((answer.status(), mode(&metrics)), (503, 0o660));
+        systemd.control(&["restart", "dockveil.service"]);
+        assert_eq!(client::get(&metrics, "/livez").status(), 200);
+        // The socket for clients stays, and so do the records.
+        systemd.control(&["stop", "dockveil.service"]);
+        assert!(!metrics.exists() && systemd.path("/run/dockveil/docker.sock").exists() && is_written());
     })
 }
 
