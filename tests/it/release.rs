@@ -72,7 +72,8 @@ fn both_packages_hold_the_same_files() {
 fn a_package_starts_nothing_by_itself() {
     assert!(section("[package.metadata.deb]").contains("enable = false, start = false"));
     // Only a service that runs is started again, after an upgrade.
-    let scripts = format!("{}{}", section("[package.metadata.generate-rpm]"), read("deploy/packages/postinst"));
+    let of_deb = ["postinst", "postrm"].map(|name| read(&format!("deploy/packages/{name}"))).concat();
+    let scripts = format!("{}{of_deb}", section("[package.metadata.generate-rpm]"));
     let lines: Vec<&str> = scripts.lines().filter(|line| line.contains("systemctl")).collect();
     assert!(lines.len() > 2, "{lines:?}");
     for line in lines {
