@@ -46,7 +46,7 @@ impl PassedListener {
         if sockopt::socket_type(&descriptor) != Ok(SocketType::STREAM) {
             return Err("is no stream socket".to_owned());
         }
-        if sockopt::socket_acceptconn(&descriptor) != Ok(true) {
+        if !is_listening(&descriptor) {
             return Err("does not listen, expected a listening socket (Accept=no)".to_owned());
         }
         let bound = getsockname(&descriptor).map_err(|error| failed(error.into()))?;
@@ -67,6 +67,18 @@ impl PassedListener {
             _ => Err("is neither a Unix socket nor one of TCP".to_owned()),
         }
     }
+}
+
+/// Whether a socket listens.
+#[cfg(not(target_vendor = "apple"))]
+fn is_listening(descriptor: &OwnedFd) -> bool {
+    sockopt::socket_acceptconn(descriptor) == Ok(true)
+}
+
+/// Whether a socket may listen: the systems of Apple do not say. On one that does not, no connection can be accepted.
+#[cfg(target_vendor = "apple")]
+fn is_listening(_: &OwnedFd) -> bool {
+    true
 }
 
 /// All sockets that were passed.
