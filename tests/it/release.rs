@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use dockveil::yaml::{self, Node, Value};
 
@@ -12,6 +13,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_package_starts_nothing_by_itself,
     what_packages_hold_is_made_by_the_script,
     the_workflow_is_read_and_calls_scripts_that_exist,
+    every_step_is_a_script_that_a_shell_reads,
     every_action_is_pinned_to_a_commit,
     everything_is_published_only_after_it_was_checked,
     one_version_and_one_compiler_are_named_everywhere
@@ -148,6 +150,23 @@ fn the_workflow_is_read_and_calls_scripts_that_exist() {
             let is_ours = name.starts_with("matrix.") || ["github.repository", "github.actor"].contains(&name);
             assert!(is_ours, "{name} in {run}");
         }
+    }
+}
+
+/// The workflow runs elsewhere: what can be known of its steps here is that a shell takes them.
+fn every_step_is_a_script_that_a_shell_reads() {
+    let mut commands = Vec::new();
+    texts(&workflow(), "run", &mut commands);
+    assert!(commands.len() > 10, "{commands:?}");
+    for run in &commands {
+        // The values are put in before a shell reads it.
+        let parts = run.split("${{").enumerate();
+        let script: String = parts
+            .map(|(number, part)| if number == 0 { part } else { part.split_once("}}").unwrap().1 })
+            .collect::<Vec<_>>()
+            .join("value");
+        let output = Command::new("bash").args(["-euo", "pipefail", "-n", "-c", &script]).output().unwrap();
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
