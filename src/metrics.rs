@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::schema::Class;
@@ -99,6 +99,31 @@ pub struct ExchangeMetrics {
     engine: String,
     received_bytes: IntCounter,
     sent_bytes: IntCounter,
+    /// The series that have been counted in, the one that was last in front: finding one by its labels takes longer than
+    /// counting. There are as many as operations, decisions and statuses make.
+    counted: Mutex<Vec<CountedSeries>>,
+}
+
+/// The series of the exchanges with one outcome.
+struct CountedSeries {
+    operation: &'static str,
+    decision: &'static str,
+    status: u16,
+    exchanges: IntCounter,
+    own_seconds: Histogram,
+    /// `None` until one has waited for the engine.
+    engine_seconds: Option<Histogram>,
+}
+
+impl CountedSeries {
+    /// Whether it counts this.
+    fn counts(&self, result: &ExchangeResult) -> bool {
+        // Most are the same texts, and not only equal.
+        let is_same = |one: &'static str, other: &'static str| std::ptr::eq(one, other) || one == other;
+        self.status == result.status
+            && is_same(self.operation, result.operation)
+            && is_same(self.decision, result.decision)
+    }
 }
 
 impl fmt::Debug for ExchangeMetrics {
@@ -312,6 +337,7 @@ impl ExchangeMetrics {
             listener: listener.to_owned(),
             profile: profile.to_owned(),
             engine: engine.to_owned(),
+            counted: Mutex::default(),
         }
     }
 
@@ -322,16 +348,23 @@ impl ExchangeMetrics {
 
     /// Counts an exchange.
     pub fn count(&self, result: &ExchangeResult) {
-        let ExchangeResult { operation, decision, status, own, engine, received, sent, hidden } = *result;
-        let Metrics { exchanges, own_seconds, engine_seconds, .. } = &*self.metrics;
-        let mut digits = [0; 3];
-        let status = status_text(status, &mut digits);
-        exchanges.with_label_values(&[self.listener.as_str(), &self.profile, operation, decision, status]).inc();
-        let labels = [self.listener.as_str(), operation];
-        own_seconds.with_label_values(&labels).observe(own.as_secs_f64());
-        if !engine.is_zero() {
-            engine_seconds.with_label_values(&labels).observe(engine.as_secs_f64());
+        let ExchangeResult { operation, own, engine, received, sent, hidden, .. } = *result;
+        // No code that holds the lock panics.
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        match counted.iter().position(|series| series.counts(result)) {
+            Some(at) => counted.swap(0, at),
+            None => counted.insert(0, self.series(result)),
         }
+        if let Some(series) = counted.first_mut() {
+            series.exchanges.inc();
+            series.own_seconds.observe(own.as_secs_f64());
+            if !engine.is_zero() {
+                let labels = [self.listener.as_str(), operation];
+                let seconds = || self.metrics.engine_seconds.with_label_values(&labels);
+                series.engine_seconds.get_or_insert_with(seconds).observe(engine.as_secs_f64());
+            }
+        }
+        drop(counted);
         self.received_bytes.inc_by(received);
         self.sent_bytes.inc_by(sent);
         if let Some((by_class, unknown, by_rule)) = hidden {
@@ -341,6 +374,22 @@ impl ExchangeMetrics {
                     self.metrics.hidden.with_label_values(&[self.profile.as_str(), class]).inc_by(count);
                 }
             }
+        }
+    }
+
+    /// The series of exchanges with this outcome.
+    fn series(&self, result: &ExchangeResult) -> CountedSeries {
+        let ExchangeResult { operation, decision, status, .. } = *result;
+        let mut digits = [0; 3];
+        let status_text = status_text(status, &mut digits);
+        let labels = [self.listener.as_str(), &self.profile, operation, decision, status_text];
+        CountedSeries {
+            operation,
+            decision,
+            status,
+            exchanges: self.metrics.exchanges.with_label_values(&labels),
+            own_seconds: self.metrics.own_seconds.with_label_values(&[self.listener.as_str(), operation]),
+            engine_seconds: None,
         }
     }
 
