@@ -9,10 +9,12 @@ mod refusal;
 mod shown;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+
+use fnv::FnvHashMap;
 
 use self::guard::{EventKinds, Visible};
 pub use self::lookup::{Lookup, LookupKind};
@@ -35,7 +37,7 @@ use crate::yaml::{Diagnostic, Diagnostics, Location};
 pub struct Policy {
     profile: Profile,
     /// The allowed operations by their ids.
-    allowed: HashMap<&'static str, Allowed>,
+    allowed: FnvHashMap<&'static str, Allowed>,
     queries: &'static QueryTable,
     /// The fields that are shown in full, of the schemas that requests can read.
     shown: ShownFields,
@@ -269,7 +271,7 @@ impl Policy {
         let visibility = VisibleObjects::new(&restrictions);
         let (plans, diagnostics) = (BTreeMap::new(), Diagnostics::default());
         let mut compiler = PolicyCompiler { profile, catalogue, limits, visibility, plans, diagnostics };
-        let mut allowed = HashMap::new();
+        let mut allowed = FnvHashMap::default();
         let shown = compiler.shown(queries);
         for operation in profile.allow.keys().filter_map(|id| operation(id)) {
             allowed.extend(compiler.allowed(operation, queries, &shown).map(|entry| (operation.id, entry)));
@@ -461,6 +463,15 @@ impl Policy {
     /// What is said of error texts that are hidden.
     pub fn error_table(&self) -> &'static ErrorTable {
         self.error_table
+    }
+
+    /// Whether an allowed request means the same object for the engine as for the client, and its body goes up as it is: there is
+    /// nothing to look up before, and nothing to put back.
+    pub fn passes_as_named(&self, route: &Route) -> bool {
+        let is_plain = |allowed: &Allowed| allowed.bound.is_empty() && allowed.body.is_none() && allowed.edit.is_none();
+        !self.visibility.restricts_any()
+            && self.allowed.get(route.operation.id).is_some_and(is_plain)
+            && self.lookup(route).is_none()
     }
 
     /// How hidden values are put back into the body of an allowed request. `None` if it passes as it is.

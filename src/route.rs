@@ -5,9 +5,10 @@
 //! a request differently from us. An ambiguous request is refused.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
+
+use fnv::FnvHashMap;
 
 use crate::api::{ApiVersion, Method, OPERATIONS, Operation, RequestBody, ResponseKind, StreamKind, operation};
 use crate::stream::target::RequestTarget;
@@ -184,10 +185,10 @@ struct PathNames<'t> {
 const ALIASES: &[(&str, &str)] = &[("NetworkList", "/networks/")];
 
 /// All patterns, by the first part of their templates. If two match, the one that the engine prefers comes first.
-static PATTERNS: LazyLock<HashMap<&'static str, Vec<PathPattern>>> = LazyLock::new(|| {
+static PATTERNS: LazyLock<FnvHashMap<&'static str, Vec<PathPattern>>> = LazyLock::new(|| {
     let rows = OPERATIONS.iter().map(|operation| (operation, operation.template));
     let aliases = ALIASES.iter().filter_map(|(id, template)| Some((operation(id)?, *template)));
-    let mut patterns: HashMap<_, Vec<PathPattern>> = HashMap::new();
+    let mut patterns: FnvHashMap<_, Vec<PathPattern>> = FnvHashMap::default();
     for (operation, template) in rows.chain(aliases) {
         let (first, pattern) = PathPattern::of(operation, template);
         patterns.entry(first).or_default().push(pattern);
