@@ -62,7 +62,7 @@ pub use self::body::{BodyError, Filtered};
 pub use self::delivery::Delivery;
 pub use self::downstream::Downstream;
 pub use self::error::Error;
-pub use self::exchange::{Answer, Proxy};
+pub use self::exchange::{Answer, FoundRoute, Proxy};
 pub use self::memory::{MemoryBudget, MemoryError};
 pub use self::message::Message;
 pub use self::stream_request::StreamRequest;

@@ -2,6 +2,7 @@
 
 mod carrier;
 mod passed;
+mod wait_timer;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -22,6 +23,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 pub use self::carrier::{Breakage, BrokenConnection, Carrier};
 pub use self::passed::{PassedListener, PassedSocket, PassedSockets};
+pub use self::wait_timer::WaitTimer;
 
 /// The most that one read takes, in bytes.
 const SCRATCH_SIZE: usize = 256 * 1024;
@@ -454,6 +456,27 @@ impl Socket {
                 Ok(()) | Err(_) => return Poll::Ready(Ok(())),
             }
         }
+    }
+
+    /// Waits for bytes and passes up to `limit` of what has arrived to `take`, none at the end; returns what that returns. Only one
+    /// task may read.
+    ///
+    /// All sockets of a thread share one buffer, so a silent socket holds none.
+    ///
+    /// # Errors
+    /// The error of the system.
+    pub fn poll_read_some<T>(
+        &self,
+        cx: &mut Context<'_>,
+        limit: usize,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Poll<io::Result<T>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let room = limit.min(scratch.len());
+            let mut read = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
+            ready!(self.poll_read_shared(cx, &mut read))?;
+            Poll::Ready(Ok(take(read.filled())))
+        })
     }
 
     /// As [`AsyncWrite::poll_write_vectored`], for a socket that is shared. Only one task may write.

@@ -1,15 +1,16 @@
 //! Connections to the engine, over a Unix socket, TCP, TLS or `ssh`.
 //!
-//! A document is fetched by hyper-util's client, which pools connections. A stream has a connection of its own: see
-//! [`raw`].
+//! A request without a body goes over a connection that is kept for the next one: see [`kept`]. One with a body, which goes up
+//! while the answer comes down, has a connection of its own and is sent by hyper. So has a stream: see [`raw`].
 //!
-//! There was a pool of our own, which drove each connection in the task of its exchange. It was replaced because it was
-//! less than 10 % cheaper: 9 % of the user instructions of a ping (41,854 to 46,085) and 2 % of those of an inspect (234,216
-//! to 238,989), both under `valgrind --tool=callgrind` without a log, and no measurable difference in CPU time (`cargo
-//! bench --bench exchange -- ping --beside FILE`).
+//! hyper-util's client pooled the connections before. It drives each in a task of its own, and hands requests and answers over
+//! through channels; with it, a ping took 80,000 user instructions in place of 47,400, and an inspect of 9.5 kB 371,000 in place of
+//! 321,000 (`valgrind --tool=callgrind`, a quick build at opt-level 3, without a log). A part of that is the look-ups that were saved
+//! at the same time.
 
+mod checked;
 mod client_body;
-mod connector;
+mod kept;
 pub mod raw;
 mod ssh;
 mod tls;
@@ -17,38 +18,41 @@ mod waiting;
 
 use std::error::Error as _;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, Either, Empty, Full};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
+use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderName, HeaderValue};
-use hyper::http::uri::{Authority, Scheme};
-use hyper::{HeaderMap, Request, Response, Uri};
-use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::http::uri::InvalidUri;
+use hyper::{HeaderMap, Method, Request, Response};
+use hyper_util::rt::TokioIo;
 
+use self::checked::CheckedConnection;
 pub use self::client_body::ClientBody;
-use self::connector::Connector;
+use self::kept::{KeptAnswer, KeptBody, KeptConnection, KeptConnections};
 pub use self::ssh::SshFault;
 pub use self::waiting::measured;
 use crate::api::{ApiRange, ApiVersion};
 use crate::endpoint::{EngineAddress, EngineEndpoint};
-use crate::socket::{Keepalive, Socket};
+use crate::socket::{Keepalive, Socket, WaitTimer};
 use crate::stream::responses::ResponseError;
 use crate::tls::{EngineTls, TlsFault};
 
-/// How long a connection may be idle and still be used again.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest buffer of a connection, in bytes. The head of an answer must fit.
 const BUFFER_LIMIT: usize = 32 * 1024;
 /// The newest API version of the engine, in each of its answers.
 const API_VERSION: HeaderName = HeaderName::from_static("api-version");
+
+/// The id of an exchange.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Why the engine gave no usable answer.
 #[derive(Clone, Debug)]
@@ -89,13 +93,6 @@ impl fmt::Display for UpstreamError {
 
 impl std::error::Error for UpstreamError {}
 
-impl From<legacy::Error> for UpstreamError {
-    fn from(error: legacy::Error) -> Self {
-        Self::cause(error.source())
-            .unwrap_or_else(|| Self::Broken(error.source().map_or_else(|| error.to_string(), ToString::to_string)))
-    }
-}
-
 impl From<hyper::Error> for UpstreamError {
     fn from(error: hyper::Error) -> Self {
         // The text of a hyper error holds nothing that was sent.
@@ -128,10 +125,6 @@ impl UpstreamError {
             let inner = inner.map(|inner| inner as &(dyn std::error::Error + 'static));
             if let Some(known) = found.downcast_ref::<Self>().or_else(|| inner?.downcast_ref()) {
                 return Some(known.clone());
-            }
-            // A request that waited for a connection which closed before it was sent.
-            if found.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
-                return Some(Self::Unanswered);
             }
             error = found.source();
         }
@@ -300,38 +293,63 @@ fn version_in(headers: &HeaderMap) -> Option<ApiVersion> {
     value?.to_str().ok()?.parse().ok()
 }
 
-/// A request to the engine: without a body, with the client's, which is passed on as it arrives, or with one made from it.
+/// A request to the engine.
 ///
 /// It has no trailers: the framing of clients' requests refuses them.
-pub type UpstreamRequest = Request<RequestContent>;
+#[derive(Debug)]
+pub struct UpstreamRequest {
+    /// The method.
+    pub method: Method,
+    /// The path and the query.
+    pub target: String,
+    /// The id of the exchange; `None` for a request of our own.
+    pub id: Option<HeaderValue>,
+    /// Further header fields.
+    pub fields: HeaderMap,
+    /// The body.
+    pub body: Option<RequestContent>,
+}
 
-type RequestContent = Either<Empty<Bytes>, Either<ClientBody, Full<Bytes>>>;
+/// The body of a request: the client's, which is passed on as it arrives, or one that is made from it.
+pub type RequestContent = Either<ClientBody, Full<Bytes>>;
+
+impl UpstreamRequest {
+    /// A `GET` of our own.
+    pub fn get(target: impl Into<String>) -> Self {
+        Self { method: Method::GET, target: target.into(), id: None, fields: HeaderMap::new(), body: None }
+    }
+
+    /// The bytes that are sent, if it has no body.
+    fn head(&self) -> Vec<u8> {
+        let mut head = Vec::with_capacity(256 + self.target.len());
+        let mut push = |parts: [&[u8]; 4]| parts.into_iter().for_each(|part| head.extend_from_slice(part));
+        push([self.method.as_str().as_bytes(), b" ", self.target.as_bytes(), b" HTTP/1.1\r\n"]);
+        for (name, value) in &self.fields {
+            push([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        }
+        if let Some(id) = &self.id {
+            push([REQUEST_ID.as_str().as_bytes(), b": ", id.as_bytes(), b"\r\n"]);
+        }
+        // What else may have a body says that it has none (RFC 9110 §8.6).
+        if self.method == Method::POST || self.method == Method::PUT {
+            push([b"content-length: 0\r\n", b"", b"", b""]);
+        }
+        push([b"host: docker\r\n\r\n", b"", b"", b""]);
+        head
+    }
+}
 
 /// The connections of one worker to the engine.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     engine: Arc<Engine>,
-    /// Uses a connection for one request after another.
-    pooled: Client<Connector, RequestContent>,
-    /// Uses a new connection for each request.
-    unpooled: Client<Connector, RequestContent>,
+    kept: Arc<KeptConnections>,
 }
 
 impl Upstream {
     /// No connections are open. At most `idle_limit` are kept open while they are idle.
     pub fn new(engine: Arc<Engine>, idle_limit: usize) -> Self {
-        let client = |idle_limit| {
-            Client::builder(TokioExecutor::new())
-                .set_host(false)
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(IDLE_TIMEOUT)
-                .pool_max_idle_per_host(idle_limit)
-                // A request is sent again here, once, and not over one idle connection after another.
-                .retry_canceled_requests(false)
-                .http1_max_buf_size(BUFFER_LIMIT)
-                .build(Connector::new(engine.clone()))
-        };
-        Self { pooled: client(idle_limit), unpooled: client(0), engine }
+        Self { kept: Arc::new(KeptConnections::new(engine.clone(), idle_limit)), engine }
     }
 
     /// The engine.
@@ -344,13 +362,12 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError`].
     pub async fn version(&self) -> Result<ApiVersion, UpstreamError> {
+        self.kept.notice_closed();
         if let Some(version) = self.engine.version() {
             return Ok(version);
         }
-        let mut request = Request::new(Either::Left(Empty::new()));
-        *request.uri_mut() = Uri::from_static("/_ping");
         // What the answer says, because another connection that ends may make the engine's version unknown meanwhile.
-        version_in(self.ask(request).await?.headers()).ok_or(UpstreamError::Version)
+        version_in(self.ask(UpstreamRequest::get("/_ping")).await?.headers()).ok_or(UpstreamError::Version)
     }
 
     /// Asks whether the engine answers, over a new connection.
@@ -358,16 +375,14 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError`].
     pub async fn ping(&self) -> Result<(), UpstreamError> {
-        let mut request = Request::new(Either::Left(Empty::new()));
-        *request.uri_mut() = Uri::from_static("/_ping");
-        let answer = self.ask(request).await?;
+        let answer = self.ask(UpstreamRequest::get("/_ping")).await?;
         // An engine that cannot work says so by an error.
         if answer.status().is_success() { Ok(()) } else { Err(UpstreamError::Broken(answer.status().to_string())) }
     }
 
     /// Sends a request and waits for the head of its answer.
     ///
-    /// An idempotent request without a body (RFC 9110 §9.2.2) goes over a pooled connection. If that closes before a byte of
+    /// An idempotent request without a body (RFC 9110 §9.2.2) goes over a connection that is kept. If that closes before a byte of
     /// the answer comes, the request is sent once more, over a new one. Every other request gets a new connection and is
     /// sent once.
     /// Cancel safety: when dropped, the connection is closed, which tells the engine that nobody waits.
@@ -375,59 +390,84 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError`].
     pub async fn send(&self, request: UpstreamRequest) -> Result<Response<UpstreamBody>, UpstreamError> {
-        let timeout = self.engine.response_timeout;
-        let (mut parts, incoming) = self.ask(request).await?.into_parts();
-        self.engine.advertise(&mut parts.headers);
-        let body = UpstreamBody { incoming, timeout, waiting_since: None, waited: Duration::ZERO };
-        Ok(Response::from_parts(parts, body))
+        let mut answer = self.ask(request).await?;
+        self.engine.advertise(answer.headers_mut());
+        Ok(answer)
     }
 
     /// As [`Self::send`], with the head as it came.
-    async fn ask(&self, mut request: UpstreamRequest) -> Result<Response<Incoming>, UpstreamError> {
-        request.headers_mut().insert(HOST, const { HeaderValue::from_static("docker") });
-        *request.uri_mut() = absolute(std::mem::take(request.uri_mut()))?;
+    async fn ask(&self, request: UpstreamRequest) -> Result<Response<UpstreamBody>, UpstreamError> {
         let since = Instant::now();
-        let answer = tokio::time::timeout(self.engine.response_timeout, self.exchange(request)).await;
+        let answer = match &request.body {
+            None => self.exchange(&request, since).await,
+            Some(_) => Box::pin(self.exchange_with_body(request)).await,
+        };
         waiting::ended(since);
-        let answer = answer.map_err(|_| UpstreamError::Timeout(self.engine.response_timeout))??;
+        let answer = answer?;
         self.engine.learn(answer.headers());
         Ok(answer)
     }
 
-    async fn exchange(&self, request: UpstreamRequest) -> Result<Response<Incoming>, UpstreamError> {
-        let is_repeatable = matches!(request.body(), Either::Left(_)) && request.method().is_idempotent();
-        if !is_repeatable {
-            return Ok(self.unpooled.request(request).await?);
+    /// Sends a request without a body.
+    async fn exchange(
+        &self,
+        request: &UpstreamRequest,
+        since: Instant,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let timeout = self.engine.response_timeout;
+        let (head, is_head, deadline) = (request.head(), request.method == Method::HEAD, since + timeout);
+        let pool = Some(&self.kept).filter(|_| request.method.is_idempotent());
+        let connection = match pool.and_then(|pool| pool.take()) {
+            Some(kept) => kept,
+            None => self.connect_until(deadline).await?,
+        };
+        let mut answer = connection.ask(&head, is_head, deadline.into(), pool).await;
+        if let (Some(Err(UpstreamError::Unanswered)), Some(_)) = (&answer, pool) {
+            let connection = self.connect_until(deadline).await?;
+            answer = connection.ask(&head, is_head, deadline.into(), pool).await;
         }
-        let again = copy_of(&request);
-        match self.pooled.request(request).await.map_err(UpstreamError::from) {
-            Err(UpstreamError::Unanswered) => Ok(self.unpooled.request(again).await?),
-            answer => answer,
-        }
+        let KeptAnswer { status, headers, body } = answer.unwrap_or(Err(UpstreamError::Timeout(timeout)))?;
+        let mut response = Response::new(UpstreamBody::new(IncomingAnswer::Kept(body), timeout));
+        (*response.status_mut(), *response.headers_mut()) = (status, headers);
+        Ok(response)
     }
-}
 
-/// The form of a target that the HTTP client takes. It is not sent: the engine reads the path and the query.
-fn absolute(target: Uri) -> Result<Uri, UpstreamError> {
-    let mut parts = target.into_parts();
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(Authority::from_static("docker"));
-    Uri::from_parts(parts).map_err(|error| UpstreamError::Broken(error.to_string()))
-}
+    /// A new connection.
+    async fn connect_until(&self, deadline: Instant) -> Result<KeptConnection, UpstreamError> {
+        let connected = tokio::time::timeout_at(deadline.into(), Box::pin(self.engine.connect())).await;
+        let socket = connected.map_err(|_| UpstreamError::Timeout(self.engine.response_timeout))??;
+        Ok(KeptConnection::new(socket))
+    }
 
-/// A copy of a request without a body.
-fn copy_of(request: &UpstreamRequest) -> UpstreamRequest {
-    let mut copy = Request::new(Either::Left(Empty::new()));
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    copy
+    /// Sends a request with a body, over a connection of its own.
+    async fn exchange_with_body(&self, request: UpstreamRequest) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let timeout = self.engine.response_timeout;
+        let UpstreamRequest { method, target, id, fields, body } = request;
+        let mut request = Request::new(body.unwrap_or_else(|| Either::Right(Full::default())));
+        *request.uri_mut() = target.parse().map_err(|error: InvalidUri| UpstreamError::Broken(error.to_string()))?;
+        (*request.method_mut(), *request.headers_mut()) = (method, fields);
+        request.headers_mut().insert(HOST, const { HeaderValue::from_static("docker") });
+        if let Some(id) = id {
+            request.headers_mut().insert(REQUEST_ID, id);
+        }
+        let exchange = async {
+            let connection = CheckedConnection::new(self.engine.connect().await?);
+            let (mut sender, connection) =
+                http1::Builder::new().max_buf_size(BUFFER_LIMIT).handshake(TokioIo::new(connection)).await?;
+            // It ends when the answer has been read or is dropped.
+            tokio::spawn(connection);
+            Ok::<_, UpstreamError>(sender.send_request(request).await?)
+        };
+        let answer = tokio::time::timeout(timeout, exchange).await;
+        let answer = answer.unwrap_or(Err(UpstreamError::Timeout(timeout)))?;
+        Ok(answer.map(|incoming| UpstreamBody::new(IncomingAnswer::Parsed(incoming, WaitTimer::default()), timeout)))
+    }
 }
 
 /// The body of an answer. When it is dropped before its end, the connection is closed.
 #[derive(Debug)]
 pub struct UpstreamBody {
-    incoming: Incoming,
+    incoming: IncomingAnswer,
     /// How long to wait for each chunk.
     timeout: Duration,
     /// Since when a chunk is waited for.
@@ -436,7 +476,20 @@ pub struct UpstreamBody {
     waited: Duration,
 }
 
+/// Where the body of an answer comes from.
+#[derive(Debug)]
+enum IncomingAnswer {
+    /// From a connection that is kept.
+    Kept(KeptBody),
+    /// From the HTTP library, and what limits the wait for it.
+    Parsed(Incoming, WaitTimer),
+}
+
 impl UpstreamBody {
+    fn new(incoming: IncomingAnswer, timeout: Duration) -> Self {
+        Self { incoming, timeout, waiting_since: None, waited: Duration::ZERO }
+    }
+
     /// How long chunks were waited for since this was last asked, outside [`measured`].
     pub fn take_waited(&mut self) -> Duration {
         std::mem::take(&mut self.waited)
@@ -461,12 +514,54 @@ impl UpstreamBody {
     /// # Errors
     /// [`UpstreamError::Broken`] if the body is cut short, [`UpstreamError::Timeout`] if the chunk does not come in time.
     pub async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        let limit = self.timeout;
-        let Ok(frame) = tokio::time::timeout(limit, self.frame()).await else {
-            self.waiting_since.take().map(waiting::ended);
-            return Err(UpstreamError::Timeout(limit));
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`Self::next`].
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, UpstreamError>> {
+        if let Poll::Ready(data) = self.poll_data(cx) {
+            return Poll::Ready(data.transpose());
+        }
+        let Some(deadline) = self.waiting_since.map(|since| since + self.timeout) else { return Poll::Pending };
+        let timer = match &mut self.incoming {
+            IncomingAnswer::Kept(body) => body.timer(),
+            IncomingAnswer::Parsed(_, timer) => Some(timer),
         };
-        Ok(frame.transpose()?.and_then(|frame| frame.into_data().ok()))
+        if !timer.is_some_and(|timer| timer.has_passed(deadline.into(), cx)) {
+            return Poll::Pending;
+        }
+        self.waiting_since.take().map(waiting::ended);
+        Poll::Ready(Err(UpstreamError::Timeout(self.timeout)))
+    }
+
+    /// The next chunk, or `None` at the end.
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, UpstreamError>>> {
+        let polled = match &mut self.incoming {
+            IncomingAnswer::Kept(body) => body.poll_data(cx),
+            IncomingAnswer::Parsed(incoming, _) => poll_incoming(incoming, cx),
+        };
+        let Poll::Ready(data) = polled else {
+            self.waiting_since.get_or_insert_with(Instant::now);
+            return Poll::Pending;
+        };
+        if let Some(since) = self.waiting_since.take() {
+            self.waited += waiting::ended(since);
+        }
+        Poll::Ready(data)
+    }
+}
+
+/// The next chunk of a body that the HTTP library reads. Trailers are not passed on.
+fn poll_incoming(incoming: &mut Incoming, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, UpstreamError>>> {
+    loop {
+        match ready!(Pin::new(&mut *incoming).poll_frame(cx)).transpose()?.map(Frame::into_data) {
+            Some(Ok(data)) => return Poll::Ready(Some(Ok(data))),
+            Some(Err(_)) => {}
+            None => return Poll::Ready(None),
+        }
     }
 }
 
@@ -475,28 +570,20 @@ impl Body for UpstreamBody {
     type Error = UpstreamError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
-        let this = self.get_mut();
-        loop {
-            let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
-                this.waiting_since.get_or_insert_with(Instant::now);
-                return Poll::Pending;
-            };
-            if let Some(since) = this.waiting_since.take() {
-                this.waited += waiting::ended(since);
-            }
-            match frame {
-                // Trailers are not passed on.
-                Some(Ok(frame)) if !frame.is_data() => {}
-                frame => return Poll::Ready(frame.map(|frame| frame.map_err(UpstreamError::from))),
-            }
-        }
+        self.get_mut().poll_data(cx).map_ok(Frame::data)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.incoming {
+            IncomingAnswer::Kept(body) => body.is_end_stream(),
+            IncomingAnswer::Parsed(incoming, _) => incoming.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.incoming {
+            IncomingAnswer::Kept(body) => body.size_hint(),
+            IncomingAnswer::Parsed(incoming, _) => incoming.size_hint(),
+        }
     }
 }

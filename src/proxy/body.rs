@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::StatusCode;
-use tokio::time::Sleep;
 
 use super::access_log::AccessLog;
 use super::delivery::{Delivery, DeliveryLog};
@@ -36,8 +35,8 @@ use crate::filter::{FilterError, Report};
 use crate::policy::RelayReason;
 use crate::stream::elements::{ArrayError, ArraySplitter};
 use crate::stream::records::{MARK, Marks, RecordSplitter};
+use crate::upstream::UpstreamBody;
 use crate::upstream::raw::ResponseHead;
-use crate::upstream::{UpstreamBody, UpstreamError};
 
 /// A response body that policy has dealt with.
 #[derive(Debug)]
@@ -150,8 +149,8 @@ impl Filtered {
 
     /// An array of documents, each rewritten by `filter`. The first leaves before the last has arrived.
     ///
-    /// Waits for the first element, so that an answer which is no such array is withheld and not cut short. `timeout` is
-    /// how long to wait for each chunk, and `client` the name in the log of who asks for it.
+    /// Waits for the first element, so that an answer which is no such array is withheld and not cut short. `client` is the
+    /// name in the log of who asks for it.
     ///
     /// # Errors
     /// [`Error::Elements`] if it is no array or its first element is refused, [`Error::Memory`], [`Error::Upstream`].
@@ -159,7 +158,6 @@ impl Filtered {
         body: UpstreamBody,
         filter: DocumentFilter,
         limit: usize,
-        timeout: Duration,
         memory: MemoryLease,
         client: Arc<str>,
     ) -> Result<Self, Error> {
@@ -174,8 +172,6 @@ impl Filtered {
             }),
             arrived: None,
             working: None,
-            timeout,
-            timer: None,
             client,
         };
         // Until an element has passed, the array may still be refused.
@@ -318,6 +314,9 @@ pub(super) async fn collect(
             let expected = length.max(expected);
             memory.grow(length, memory.ahead(expected, worst(expected))).await?;
         }
+        if bytes.is_empty() && body.is_end_stream() {
+            return Ok(chunk.into());
+        }
         if length > bytes.capacity() {
             let mut larger = buffer(length.max(expected).max(2 * bytes.len()));
             larger.extend_from_slice(&bytes);
@@ -337,9 +336,6 @@ struct ArrayRewriter {
     arrived: Option<Bytes>,
     /// Its work there.
     working: Option<Pin<Box<dyn Future<Output = FilteredChunk> + Send>>>,
-    /// How long to wait for a chunk.
-    timeout: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
     /// Who asks for the array.
     client: Arc<str>,
 }
@@ -451,21 +447,15 @@ impl ArrayRewriter {
                 }
                 continue;
             }
-            match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => self.arrived = frame.into_data().ok(),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(Error::Upstream(error)))),
-                Poll::Ready(None) => {
+            match ready!(self.body.poll_next(cx)) {
+                Ok(Some(chunk)) => self.arrived = Some(chunk),
+                Err(error) => return Poll::Ready(Some(Err(Error::Upstream(error)))),
+                Ok(None) => {
                     if let Err(error) = self.take(None) {
                         return Poll::Ready(Some(Err(Error::Elements(error))));
                     }
                 }
-                Poll::Pending => {
-                    let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.timeout)));
-                    ready!(timer.as_mut().poll(cx));
-                    return Poll::Ready(Some(Err(Error::Upstream(UpstreamError::Timeout(self.timeout)))));
-                }
             }
-            self.timer = None;
         }
     }
 

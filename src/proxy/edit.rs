@@ -3,9 +3,7 @@
 //! The client names the version of the object that it has read, and the engine takes an edit only of that version. So the
 //! object is read here, in the API version of the request, and what the client was shown of it is known.
 
-use http_body_util::{Either, Empty};
 use hyper::body::Bytes;
-use hyper::{Method, Request};
 
 use super::exchange::{ClientRequest, collect};
 use super::memory::MemoryLease;
@@ -15,6 +13,7 @@ use crate::filter::{FilterError, Lens, PutError};
 use crate::members::{member, text};
 use crate::policy::Edit;
 use crate::route::{Query, Route};
+use crate::upstream::UpstreamRequest;
 
 /// The longest body of an edit, and the longest object that is edited, in bytes. A swarm has no longer ones.
 const EDIT_LIMIT: usize = 4 << 20;
@@ -99,9 +98,7 @@ impl Proxy {
             second_name: String::new(),
             query: Query::default(),
         };
-        let mut request = Request::new(Either::Left(Empty::new()));
-        *request.method_mut() = Method::GET;
-        *request.uri_mut() = self.target(&inspection).await?.parse().map_err(|_| Error::Unroutable)?;
+        let request = UpstreamRequest::get(self.target(&inspection).await?);
         let response = self.upstream.send(request).await?;
         headers::check_answer(response.headers())?;
         let response = self.check_status(route, response).await?;

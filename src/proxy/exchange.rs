@@ -2,14 +2,15 @@
 
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Either, Empty, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN, UPGRADE};
+use hyper::http::response;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::time::{Instant, Sleep};
 
@@ -20,7 +21,7 @@ use super::headers::HostFields;
 use super::in_stream::InStreamErrors;
 use super::memory::{MemoryBudget, MemoryLease};
 use super::message::{ERROR_LIMIT, Message};
-use super::objects::Search;
+use super::objects::{LeasedView, Search};
 use super::records::RecordFiltering;
 use super::request_id::{REQUEST_ID, RequestId};
 use super::seen::{DocumentFilter, StreamFilter};
@@ -32,7 +33,7 @@ use crate::policy::{Decision, Denial, Policy, RelayReason};
 use crate::route::{self, Route, TargetError};
 use crate::schema::Class;
 use crate::stream::target::LONGEST;
-use crate::upstream::{self, ClientBody, Upstream, UpstreamBody};
+use crate::upstream::{self, ClientBody, Upstream, UpstreamBody, UpstreamRequest};
 
 /// The longest body of a request that opens a stream, in bytes. An exec has only a few settings.
 pub(super) const STREAM_REQUEST_LIMIT: usize = 1024 * 1024;
@@ -71,6 +72,17 @@ pub struct Proxy {
     pub absent_tick: Duration,
 }
 
+/// What the request line of a request asks for.
+#[derive(Debug)]
+pub struct FoundRoute(Result<Option<Route>, TargetError>);
+
+impl FoundRoute {
+    /// Whether it is a ping, by which clients learn whether the server is well.
+    pub fn is_ping(&self) -> bool {
+        matches!(&self.0, Ok(Some(route)) if route.operation.response == ResponseKind::Ping)
+    }
+}
+
 /// The answer to a request.
 #[derive(Debug)]
 pub enum Answer {
@@ -86,7 +98,7 @@ impl Proxy {
         self.refused.is_none() && self.policy.covers(policy, operation)
     }
 
-    /// Sends one request to the engine and returns its filtered answer.
+    /// Sends one request to the engine and returns its filtered answer. `found` is what [`Self::find`] returns for it.
     ///
     /// Errors are answered too, in the engine's form. `client` says in the log who sent the request, and `delivery` are the
     /// answers to that client.
@@ -94,12 +106,17 @@ impl Proxy {
     pub async fn exchange(
         &self,
         request: Request<Incoming>,
+        found: FoundRoute,
         client: &Arc<LoggedClient>,
         delivery: &Delivery,
     ) -> Answer {
         let mut log = AccessLog::of_request(&self.observer, client, &request);
         let request = request.map(|body| log.counted(body));
-        let (answered, waited) = upstream::measured(self.answer(request, &mut log)).await;
+        let (answered, waited) = {
+            // In its place: it is not moved again.
+            let answer = pin!(self.answer(request, found, &mut log));
+            upstream::measured(answer).await
+        };
         let response = match answered {
             Ok(Answer::Response(response)) => response,
             Ok(Answer::Stream(mut stream)) => {
@@ -120,11 +137,10 @@ impl Proxy {
         self.upstream.engine().advertised().filter(|_| self.refused.is_none())
     }
 
-    /// Whether a request is a ping, by which clients learn whether the server is well.
-    pub fn is_ping(request: &Request<Incoming>) -> bool {
+    /// The route of a request.
+    pub fn find(request: &Request<Incoming>) -> FoundRoute {
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        let route = route::find(request.method().as_str(), target);
-        matches!(route, Ok(Some(route)) if route.operation.response == ResponseKind::Ping)
+        FoundRoute(route::find(request.method().as_str(), target))
     }
 
     /// The answer of a server that is too busy for a request.
@@ -144,6 +160,7 @@ impl Proxy {
     pub async fn refuse_too_soon(
         &self,
         request: Request<Incoming>,
+        found: FoundRoute,
         message: String,
         wait: Duration,
         client: &Arc<LoggedClient>,
@@ -151,21 +168,24 @@ impl Proxy {
     ) -> Response<Filtered> {
         let mut log = AccessLog::of_request(&self.observer, client, &request);
         log.reason("rate");
-        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        if let (Ok(Some(route)), None) = (route::find(request.method().as_str(), target), self.refused) {
-            log.route(&route);
+        if let (Ok(Some(route)), None) = (&found.0, self.refused) {
+            log.route(route);
         }
         drain_denied(request.map(|body| log.counted(body))).await;
         logged(respond::too_soon(message, wait, self.advertised()), log, delivery)
     }
 
-    async fn answer(&self, request: Request<ClientBody>, log: &mut AccessLog) -> Result<Answer, Error> {
+    async fn answer(
+        &self,
+        request: Request<ClientBody>,
+        found: FoundRoute,
+        log: &mut AccessLog,
+    ) -> Result<Answer, Error> {
         if let Some(refusal) = self.refused {
-            return Err(self.refuse(request, refusal, log).await);
+            return Err(Box::pin(self.refuse(request, refusal, log)).await);
         }
         self.admit(&request)?;
-        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        let mut route = route::find(request.method().as_str(), target)?.ok_or(Error::NoRoute)?;
+        let mut route = found.0?.ok_or(Error::NoRoute)?;
         log.route(&route);
         self.policy.trim(&mut route);
         let decision = self.decide(&route, &request);
@@ -174,9 +194,46 @@ impl Proxy {
             log.reason(denial.as_str());
             log_denied(logged_path(&request), refusal.logged(), refusal.opened_by(), log);
             // A denial is answered as such, whatever the body.
-            drain_denied(request).await;
+            Box::pin(drain_denied(request)).await;
             return Err(Error::Denied(refusal));
         }
+        let (route, request, view) = if self.policy.passes_as_named(&route) {
+            let request = ClientRequest::read(request, &route, log.id()).await?;
+            (route, request, None)
+        } else {
+            Box::pin(self.prepared(route, request, log)).await?
+        };
+        match decision {
+            Decision::Deny(denial) => Err(Error::Denied(self.policy.refusal(&route, denial))),
+            Decision::Relay(reason) => {
+                log.decision("relay", Some(reason.word()));
+                let errors = self.in_stream_errors(&route);
+                if errors.is_none() && opens_stream(&route, &request) {
+                    return Box::pin(self.open(&route, request, StreamBody::Relayed(reason), log)).await;
+                }
+                self.relay(&route, request, reason, errors).await.map(Answer::Response)
+            }
+            Decision::Records(filter) => {
+                log.decision("filter", None);
+                let (limit, memory) = (self.element_limit, self.memory.clone());
+                let filtering = RecordFiltering { filter: StreamFilter { filter, view }, limit, memory };
+                Box::pin(self.open(&route, request, StreamBody::Filtered(filtering), log)).await
+            }
+            Decision::Filter(plan) => {
+                log.decision("filter", None);
+                self.filter(&route, request, DocumentFilter { plan, view }, log).await.map(Answer::Response)
+            }
+        }
+    }
+
+    /// A request as the engine is to read it: with whole ids in place of names, and with the hidden values of what it edits. Also
+    /// what the client sees of the objects in the answer.
+    async fn prepared(
+        &self,
+        route: Route,
+        request: Request<ClientBody>,
+        log: &mut AccessLog,
+    ) -> Result<(Route, ClientRequest, Option<LeasedView>), Error> {
         let is_rewritten = self.policy.body(route.operation).is_some() || self.policy.edit(route.operation).is_some();
         let path = if is_rewritten { logged_path(&request) } else { String::new() };
         let request = ClientRequest::read(request, &route, log.id()).await?;
@@ -198,27 +255,7 @@ impl Proxy {
             }
         })?;
         let view = self.object_view(&mut route, &log.client()).await?;
-        match decision {
-            Decision::Deny(denial) => Err(Error::Denied(self.policy.refusal(&route, denial))),
-            Decision::Relay(reason) => {
-                log.decision("relay", Some(reason.word()));
-                let errors = self.in_stream_errors(&route);
-                if errors.is_none() && opens_stream(&route, &request) {
-                    return self.open(&route, request, StreamBody::Relayed(reason), log).await;
-                }
-                self.relay(&route, request, reason, errors).await.map(Answer::Response)
-            }
-            Decision::Records(filter) => {
-                log.decision("filter", None);
-                let (limit, memory) = (self.element_limit, self.memory.clone());
-                let filtering = RecordFiltering { filter: StreamFilter { filter, view }, limit, memory };
-                self.open(&route, request, StreamBody::Filtered(filtering), log).await
-            }
-            Decision::Filter(plan) => {
-                log.decision("filter", None);
-                self.filter(&route, request, DocumentFilter { plan, view }, log).await.map(Answer::Response)
-            }
-        }
+        Ok((route, request, view))
     }
 
     /// The request with the names in its body resolved, and with the hidden values of what it edits.
@@ -315,20 +352,17 @@ impl Proxy {
     /// Sends the canonical form of the request, and checks the status of the answer.
     async fn send(&self, route: &Route, request: ClientRequest) -> Result<Response<UpstreamBody>, Error> {
         let mut fields = headers::of_request(&request.headers, route.operation);
-        fields.insert(REQUEST_ID, request.id.value());
-        let content = match (request.restored, request.body) {
-            (Some(body), _) => Either::Right(Either::Right(Full::new(body))),
-            (None, Some(body)) => Either::Right(Either::Left(body)),
-            (None, None) => Either::Left(Empty::new()),
+        let body = match (request.restored, request.body) {
+            (Some(body), _) => Some(Either::Right(Full::new(body))),
+            (None, Some(body)) => Some(Either::Left(body)),
+            (None, None) => None,
         };
-        if matches!(content, Either::Right(_)) {
+        if body.is_some() {
             headers::describe_body(route.operation.body, &mut fields);
         }
-        let mut up = Request::new(content);
-        *up.method_mut() = request.method;
-        *up.uri_mut() = self.target(route).await?.parse().map_err(|_| Error::Unroutable)?;
-        *up.headers_mut() = fields;
-        let response = self.upstream.send(up).await?;
+        let id = Some(request.id.value());
+        let request = UpstreamRequest { method: request.method, target: self.target(route).await?, id, fields, body };
+        let response = self.upstream.send(request).await?;
         headers::check_answer(response.headers())?;
         self.check_status(route, response).await
     }
@@ -339,7 +373,11 @@ impl Proxy {
         let mut target = String::with_capacity(128);
         route.upstream_target(version, &mut target);
         // Escapes make it longer than the client's.
-        if target.len() > LONGEST { Err(Error::Target(TargetError::TooLong)) } else { Ok(target) }
+        if target.len() > LONGEST {
+            return Err(Error::Target(TargetError::TooLong));
+        }
+        // What is not visible is escaped. Were it not, it could end the request.
+        if target.bytes().all(|byte| byte.is_ascii_graphic()) { Ok(target) } else { Err(Error::Unroutable) }
     }
 
     /// Passes on a success. Any other answer becomes an error, with as much of its text as the policy allows.
@@ -383,13 +421,9 @@ impl Proxy {
             return Err(Error::NotJson);
         }
         let filtered = match route.operation.response {
-            ResponseKind::Array(_) => {
-                let timeout = self.upstream.engine().response_timeout();
-                Filtered::array(body, seen, self.element_limit, timeout, memory, log.client()).await?
-            }
+            ResponseKind::Array(_) => Filtered::array(body, seen, self.element_limit, memory, log.client()).await?,
             ResponseKind::Document(_) | ResponseKind::Stream(StreamKind::Stats) => {
-                let amendment = self.amendment(route.operation);
-                let limit = self.element_limit;
+                let (limit, amendment) = (self.element_limit, self.amendment(route.operation));
                 let document = FilteredDocument::collect(body, seen, amendment, limit, memory).await?;
                 let document = self.with_references(route, document, &log.client()).await?;
                 let (filtered, report) = document.finish(&log.client()).await?;
@@ -406,11 +440,16 @@ impl Proxy {
             | ResponseKind::Tar
             | ResponseKind::Octets => return Err(Error::NotJson),
         };
-        let mut response = Response::new(filtered);
-        *response.status_mut() = parts.status;
-        *response.headers_mut() = self.headers_down(&parts.headers);
+        Ok(self.json_response(&parts, filtered))
+    }
+
+    /// The answer with the status of the engine's, and this JSON.
+    fn json_response(&self, from: &response::Parts, body: Filtered) -> Response<Filtered> {
+        let mut response = Response::new(body);
+        *response.status_mut() = from.status;
+        *response.headers_mut() = self.headers_down(&from.headers);
         response.headers_mut().insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
-        Ok(response)
+        response
     }
 
     /// A document, where it is known which of the containers that it refers to the client sees.
@@ -580,7 +619,7 @@ impl ClientRequest {
                 None
             }
             RequestBody::None | RequestBody::Raw => {
-                if discard(body).await? > 0 && is_form {
+                if Box::pin(discard(body)).await? > 0 && is_form {
                     return Err(Error::Form);
                 }
                 None

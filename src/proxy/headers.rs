@@ -54,8 +54,7 @@ const TYPICAL_FIELDS: usize = 12;
 
 /// The fields of a request that go up, whether or not it has a body; see [`describe_body`].
 pub(super) fn of_request(from: &HeaderMap, operation: &Operation) -> HeaderMap {
-    // hyper reuses the map for the fields of the answer, so there is room for them.
-    let mut up = HeaderMap::with_capacity(TYPICAL_FIELDS);
+    let mut up = HeaderMap::new();
     if operation.calls_registry {
         copy(from, &FOR_REGISTRIES, &mut up);
     }
@@ -144,10 +143,10 @@ pub(super) fn of_response(from: &HeaderMap, host: HostFields) -> HeaderMap {
 /// # Errors
 /// [`Error::Field`].
 pub(super) fn check_answer(headers: &HeaderMap) -> Result<(), Error> {
-    for (name, is_valid) in &OF_ANSWERS {
-        let mut values = headers.get_all(name).iter();
-        let Some(value) = values.next() else { continue };
-        if values.next().is_some() || !value.to_str().is_ok_and(is_valid) {
+    for (name, value) in headers {
+        let Some((_, is_valid)) = OF_ANSWERS.iter().find(|(known, _)| known == name) else { continue };
+        let is_repeated = headers.len() != headers.keys_len() && headers.get_all(name).iter().nth(1).is_some();
+        if is_repeated || !value.to_str().is_ok_and(is_valid) {
             return Err(Error::Field(name.clone()));
         }
     }

@@ -4,8 +4,7 @@
 //! that the engine finds. Unless its name or id is what the client wrote, the client gets the answer for an object that does
 //! not exist. So it cannot tell that an id begins with what it wrote, nor that several do.
 
-use http_body_util::{Either, Empty};
-use hyper::{Method, Request, StatusCode};
+use hyper::StatusCode;
 
 use super::body::collect;
 use super::exchange::DRAIN_LIMIT;
@@ -14,6 +13,7 @@ use crate::api::familiar;
 use crate::members::{each_element, member, text};
 use crate::policy::{Lookup, LookupKind};
 use crate::route::{Query, Route};
+use crate::upstream::UpstreamRequest;
 
 impl Proxy {
     /// The same route with the whole id of the object in place of its name, or of an image with the reference as it is. `client`
@@ -31,9 +31,7 @@ impl Proxy {
             second_name: String::new(),
             query: Query::default(),
         };
-        let mut request = Request::new(Either::Left(Empty::new()));
-        *request.method_mut() = Method::GET;
-        *request.uri_mut() = self.target(&inspection).await?.parse().map_err(|_| Error::Unroutable)?;
+        let request = UpstreamRequest::get(self.target(&inspection).await?);
         let mut memory = self.memory.admit().await?;
         let mut response = self.upstream.send(request).await?;
         // An engine outside a swarm says so whatever the name is.

@@ -7,8 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use http_body_util::{Either, Empty};
-use hyper::{Method, Request, StatusCode};
+use hyper::StatusCode;
 use serde::de::IgnoredAny;
 
 use super::body::collect;
@@ -23,7 +22,7 @@ use crate::api::{self, Operation, familiar, operation};
 use crate::policy::{Denial, Lookup};
 use crate::route::{Query, Route};
 use crate::stream::elements::{ArrayError, ArraySplitter};
-use crate::upstream::UpstreamBody;
+use crate::upstream::{UpstreamBody, UpstreamRequest};
 use crate::visibility::{
     LabelFilters, ObjectView, Restriction, SeenObject, Surroundings, VisibleContainers, container_of_exec,
     facts_memory, read_object, service_of_task,
@@ -528,9 +527,7 @@ impl Proxy {
     /// # Errors
     /// [`Error::Engine`] if the engine itself is at fault, or in no swarm.
     async fn ask(&self, route: &Route) -> Result<Option<UpstreamBody>, Error> {
-        let mut request = Request::new(Either::Left(Empty::new()));
-        *request.method_mut() = Method::GET;
-        *request.uri_mut() = self.target(route).await?.parse().map_err(|_| Error::Unroutable)?;
+        let request = UpstreamRequest::get(self.target(route).await?);
         let mut response = self.upstream.send(request).await?;
         // An engine outside a swarm says so whatever the name is.
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {

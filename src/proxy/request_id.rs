@@ -10,10 +10,10 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::HeaderMap;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::HeaderValue;
 
-/// The header field.
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) use crate::upstream::REQUEST_ID;
+
 /// The longest id that a client may choose, in bytes.
 const LONGEST_ID: usize = 64;
 

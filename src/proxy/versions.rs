@@ -2,14 +2,11 @@
 
 use std::ops::Range;
 
-use http_body_util::{Either, Empty};
-use hyper::{Request, Uri};
-
 use super::{Error, Proxy};
 use crate::api::{ApiRange, ApiVersion, changes};
 use crate::members::{each_element, each_member, place, text};
 use crate::route::Route;
-use crate::upstream::UpstreamError;
+use crate::upstream::{UpstreamError, UpstreamRequest};
 
 /// How much is read of the document that tells the oldest version of the engine, in bytes.
 const DOCUMENT_LIMIT: usize = 64 * 1024;
@@ -68,9 +65,7 @@ impl Proxy {
         if let Some(oldest) = engine.oldest() {
             return Ok(oldest);
         }
-        let mut request = Request::new(Either::Left(Empty::new()));
-        *request.uri_mut() = Uri::from_static("/version");
-        let response = self.upstream.send(request).await?;
+        let response = self.upstream.send(UpstreamRequest::get("/version")).await?;
         let is_success = response.status().is_success();
         let (mut body, mut document) = (response.into_body(), Vec::new());
         while let Some(chunk) = body.next().await? {

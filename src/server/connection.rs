@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{Mutex, watch};
 
@@ -22,7 +22,7 @@ use super::request_reader::{ClientTimeouts, RequestReader};
 use super::slots::{ConnectionSlot, ConnectionState};
 use super::worker::Served;
 use crate::clients::ClientRefusal;
-use crate::proxy::{Answer, Delivery, Downstream, Proxy, StreamRequest};
+use crate::proxy::{Answer, Delivery, Downstream, Filtered, Proxy, StreamRequest};
 use crate::socket::{AcceptedSocket, Keepalive, Socket};
 use crate::stream::requests::RequestError;
 
@@ -152,39 +152,22 @@ async fn serve_requests(
     entrance: Entrance,
     (closing, opened): (watch::Receiver<bool>, Instant),
 ) -> (RequestReader, Option<Box<StreamRequest>>) {
-    let delivery = reader.delivery().clone();
-    // A request that opens a stream is handed out here; its exchange never answers.
-    let handed_out = Arc::new(SyncMutex::new(None));
-    let is_safe = Arc::new(AtomicBool::new(true));
-    let is_closing = closing.clone();
+    let (delivery, is_safe) = (reader.delivery().clone(), AtomicBool::new(true));
+    let (handed_out, is_closing) = (SyncMutex::new(None), closing.clone());
+    let serving = Arc::new(Serving { entrance, delivery, handed_out, is_safe, closing: is_closing });
     let service = service_fn(|request: Request<Incoming>| {
-        let (entrance, handed_out) = (entrance.clone(), handed_out.clone());
-        let (delivery, is_closing) = (delivery.clone(), is_closing.clone());
-        is_safe.store(request.method().is_safe(), Ordering::Relaxed);
+        serving.is_safe.store(request.method().is_safe(), Ordering::Relaxed);
         // In a box, so that the connection can be polled in place and taken apart.
-        Box::pin(async move {
-            match entrance.answer(request, &delivery).await {
-                Answer::Response(mut response) => {
-                    if entrance.slot.must_end_after_answer() || *is_closing.borrow() {
-                        response.headers_mut().insert(CONNECTION, const { HeaderValue::from_static("close") });
-                    }
-                    Ok::<_, Infallible>(response)
-                }
-                Answer::Stream(stream) => {
-                    *handed_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
-                    pending().await
-                }
-            }
-        })
+        Box::pin(serving.clone().answer(request))
     });
     let mut connection = parser.serve_connection(TokioIo::new(reader), service);
     let stream = {
         let mut is_ending = false;
-        let mut end = pin!(must_end(entrance.slot.state(), closing, opened));
-        let mut left = pin!(client_left(&socket, &is_safe));
+        let mut end = pin!(must_end(serving.entrance.slot.state(), closing, opened));
+        let mut left = pin!(client_left(&socket, &serving.is_safe));
         poll_fn(|cx| {
             let ended = connection.poll_without_shutdown(cx);
-            if let Some(stream) = handed_out.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            if let Some(stream) = serving.handed_out.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 return Poll::Ready(Some(stream));
             }
             if let Poll::Ready(ended) = ended {
@@ -200,7 +183,7 @@ async fn serve_requests(
             }
             if !is_ending && end.as_mut().poll(cx).is_ready() {
                 is_ending = true;
-                entrance.slot.state().end_after_exchange();
+                serving.entrance.slot.state().end_after_exchange();
                 // The reader then ends the connection, unless a request has come.
                 cx.waker().wake_by_ref();
             }
@@ -209,6 +192,36 @@ async fn serve_requests(
         .await
     };
     (connection.into_parts().io.into_inner(), stream)
+}
+
+/// What the exchanges of a connection have in common.
+struct Serving {
+    entrance: Entrance,
+    delivery: Delivery,
+    /// A request that opens a stream is handed out here; its exchange never answers.
+    handed_out: SyncMutex<Option<Box<StreamRequest>>>,
+    /// Whether the last request changes nothing.
+    is_safe: AtomicBool,
+    /// Becomes `true` when the listener closes.
+    closing: watch::Receiver<bool>,
+}
+
+impl Serving {
+    /// The response to a request.
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Filtered>, Infallible> {
+        match self.entrance.answer(request, &self.delivery).await {
+            Answer::Response(mut response) => {
+                if self.entrance.slot.must_end_after_answer() || *self.closing.borrow() {
+                    response.headers_mut().insert(CONNECTION, const { HeaderValue::from_static("close") });
+                }
+                Ok(response)
+            }
+            Answer::Stream(stream) => {
+                *self.handed_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+                pending().await
+            }
+        }
+    }
 }
 
 /// What a request passes before it is answered.
@@ -225,7 +238,8 @@ impl Entrance {
         let mut client = self.client.lock().await;
         let is_admitted = client.refresh(slot).await;
         let (proxy, place, logged) = (client.proxy.clone(), client.place.clone(), client.logged.clone());
-        let is_ping = Proxy::is_ping(&request);
+        let found = Proxy::find(&request);
+        let is_ping = found.is_ping();
         let counted = client.count_request(is_ping);
         drop(client);
         let refusal = if !is_admitted {
@@ -240,13 +254,15 @@ impl Entrance {
                 tracing::warn!(client, listener, "{refusal}; further ones are logged as exchanges only, for a minute");
             }
             let (message, wait) = (refusal.to_string(), refusal.exceeded.wait);
-            return Answer::Response(proxy.refuse_too_soon(request, message, wait, &logged, delivery).await);
+            return Answer::Response(
+                Box::pin(proxy.refuse_too_soon(request, found, message, wait, &logged, delivery)).await,
+            );
         } else if slot.state().has_slot() || is_ping || slot.admit().await {
             // On its next connection, it may be known.
             if proxy.refused == Some(ClientRefusal::UnknownContainer) {
                 slot.state().end_after_exchange();
             }
-            return proxy.exchange(request, &logged, delivery).await;
+            return proxy.exchange(request, found, &logged, delivery).await;
         } else {
             slot.shortage()
         };

@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::slots::ConnectionState;
 use crate::proxy::{Delivery, Downstream};
-use crate::socket::Socket;
+use crate::socket::{Socket, WaitTimer};
 use crate::stream::requests::{RequestError, RequestFraming};
 
 /// How long the rest of a head may take to arrive when the connection is to end.
@@ -52,7 +52,7 @@ pub(super) struct RequestReader {
     is_used: bool,
     /// When the wait for the missing bytes began.
     waiting_since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: WaitTimer,
     /// Runs while the client does not take what is sent.
     write_timer: Option<Pin<Box<Sleep>>>,
 }
@@ -76,7 +76,7 @@ impl RequestReader {
             delivery: Delivery::default(),
             is_used: false,
             waiting_since: None,
-            timer: None,
+            timer: WaitTimer::default(),
             write_timer: None,
         }
     }
@@ -170,29 +170,13 @@ impl RequestReader {
             (false, _) if is_idle && !self.state.has_slot() => self.timeouts.head.min(self.timeouts.idle),
             (false, _) => self.timeouts.idle,
         };
-        if !self.has_passed(since + timeout, cx) {
+        if !self.timer.has_passed(since + timeout, cx) {
             return false;
         }
         if in_head {
             self.error = Some(RequestError::Slow);
         }
         !(is_idle && self.has_last_request())
-    }
-
-    /// Whether a time has passed. If not, the task is woken then.
-    fn has_passed(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= deadline {
-                return true;
-            }
-            // The timer was set for an earlier wait.
-            timer.as_mut().reset(deadline);
-        }
-        false
     }
 
     /// Whether a request has arrived of which the runtime has not told yet. If not, the connection takes none any more.

@@ -137,6 +137,14 @@ impl BodyDecoder {
         Ok(bytes.len() - behind.len())
     }
 
+    /// How many bytes of data are to come, if that is known.
+    pub fn left(&self) -> Option<u64> {
+        match self.0 {
+            Remaining::Length(left) => Some(left),
+            Remaining::Chunked(_) => None,
+        }
+    }
+
     /// Whether the body has ended.
     pub fn has_ended(&self) -> bool {
         matches!(self.0, Remaining::Length(0) | Remaining::Chunked(ChunkState::End))

@@ -159,7 +159,7 @@ impl RequestFraming {
     /// The length of the head at the start of `bytes`, if it is complete.
     fn head_length(&mut self, bytes: &[u8]) -> Result<Option<usize>, RequestError> {
         let mut from = self.searched;
-        while let Some(offset) = bytes.get(from..).unwrap_or_default().iter().position(|byte| *byte == b'\n') {
+        while let Some(offset) = bytes.get(from..).and_then(line_feed) {
             let end = from + offset;
             match bytes.get(..end).unwrap_or_default() {
                 [.., b'\n', b'\r'] => {
@@ -268,7 +268,7 @@ impl<'h> Iterator for HeadLines<'h> {
     type Item = &'h [u8];
 
     fn next(&mut self) -> Option<&'h [u8]> {
-        let end = self.0.iter().position(|byte| *byte == b'\n')?;
+        let end = line_feed(self.0)?;
         let line = self.0.get(..end).unwrap_or_default();
         self.0 = self.0.get(end + 1..).unwrap_or_default();
         Some(line.strip_suffix(b"\r").unwrap_or(line))
@@ -295,15 +295,19 @@ fn check_request_line(line: &[u8]) -> Result<(HttpVersion, Option<String>), Requ
     Ok((version, Some(read).filter(|read| read.as_bytes() != target)))
 }
 
+/// The position of the first line feed.
+pub(super) fn line_feed(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr(b'\n', bytes)
+}
+
 /// Checks one header field and returns its name and its trimmed value.
 pub(super) fn check_field(line: &[u8]) -> Result<(&[u8], &[u8]), RequestError> {
-    let colon = line.iter().position(|byte| *byte == b':').ok_or(RequestError::Field)?;
+    let colon = line.iter().position(|byte| !is_token(*byte)).ok_or(RequestError::Field)?;
     let (name, value) = line.split_at(colon);
-    let value = value.get(1..).unwrap_or_default();
-    if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
-        return Err(RequestError::Field);
-    }
-    if value.iter().any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f) {
+    let value = value.strip_prefix(b":").filter(|_| !name.is_empty()).ok_or(RequestError::Field)?;
+    // Without a branch for each byte, the compiler looks at many at a time.
+    let is_control = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
+    if value.iter().fold(false, |found, byte| found | is_control(*byte)) {
         return Err(RequestError::Line);
     }
     Ok((name, value.trim_ascii()))
@@ -317,13 +321,25 @@ pub(super) fn parse_length(value: &[u8]) -> Result<u64, RequestError> {
     Ok(value.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0')))
 }
 
-/// RFC 9110 §5.6.2.
+/// The bytes of names and methods (RFC 9110 §5.6.2).
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
+    static TOKENS: [bool; 256] = tokens();
+    TOKENS.get(usize::from(byte)).copied().unwrap_or(false)
+}
+
+#[expect(clippy::indexing_slicing, reason = "the table has an entry for each byte")]
+const fn tokens() -> [bool; 256] {
+    let mut tokens = [false; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        let is_mark = matches!(
             byte,
             b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        )
+        );
+        tokens[byte as usize] = byte.is_ascii_alphanumeric() || is_mark;
+        byte += 1;
+    }
+    tokens
 }
 
 #[cfg(test)]

@@ -9,12 +9,14 @@
 use std::fmt;
 
 use super::chunks::{ChunkState, shorter};
-use super::requests::{check_field, parse_length};
+use super::requests::{check_field, line_feed, parse_length};
 
 /// The longest head of an answer, in bytes.
 const HEAD_LIMIT: usize = 64 * 1024;
 /// The most header fields that a head may have.
 const FIELD_LIMIT: usize = 64;
+/// About how many header fields a head has.
+const TYPICAL_FIELDS: usize = 16;
 
 /// How the end of a body is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +71,10 @@ pub struct CheckedHead<'h> {
     pub status: u16,
     /// How the body is framed, if the answer has one.
     pub framing: BodyFraming,
-    /// The lines of the header fields, without their CR LF.
-    fields: &'h [u8],
+    /// Whether the connection ends after the answer.
+    pub closes: bool,
+    /// The names and values of the header fields, in order.
+    pub fields: Vec<(&'h [u8], &'h [u8])>,
     /// The length of the head, its empty line included.
     pub length: usize,
 }
@@ -84,10 +88,9 @@ impl<'h> CheckedHead<'h> {
         let mut lines = Lines { bytes, at: 0 };
         let Some(line) = lines.next()? else { return Ok(None) };
         let (status, is_http_10) = status_line(line)?;
-        let start = lines.at;
-        let (mut declared, mut chunked, mut count) = (None, false, 0);
+        let (mut declared, mut chunked, mut closes) = (None, false, is_http_10);
+        let mut fields = Vec::with_capacity(TYPICAL_FIELDS);
         loop {
-            let end = lines.at;
             let Some(line) = lines.next()? else { return Ok(None) };
             if line.is_empty() {
                 let framing = match (declared, chunked) {
@@ -96,14 +99,13 @@ impl<'h> CheckedHead<'h> {
                     (None, true) => BodyFraming::Chunked,
                     (None, false) => BodyFraming::Close,
                 };
-                let fields = bytes.get(start..end).unwrap_or_default();
-                return Ok(Some(Self { status, framing, fields, length: lines.at }));
+                return Ok(Some(Self { status, framing, closes, fields, length: lines.at }));
             }
-            count += 1;
-            if count > FIELD_LIMIT {
+            if fields.len() >= FIELD_LIMIT {
                 return Err(ResponseError::TooLarge);
             }
             let (name, value) = check_field(line).map_err(|_| ResponseError::Line)?;
+            fields.push((name, value));
             if name.eq_ignore_ascii_case(b"content-length") {
                 let length = parse_length(value).map_err(|_| ResponseError::Length)?;
                 if declared.replace(length).is_some() {
@@ -114,14 +116,11 @@ impl<'h> CheckedHead<'h> {
                     return Err(ResponseError::Coding);
                 }
                 chunked = true;
+            } else if name.eq_ignore_ascii_case(b"connection") {
+                closes |=
+                    value.split(|byte| *byte == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
             }
         }
-    }
-
-    /// The names and values of the header fields, in order.
-    pub fn fields(&self) -> impl Iterator<Item = (&'h [u8], &'h [u8])> {
-        // The fields have been checked, so none is left out.
-        self.fields.split(|byte| *byte == b'\n').filter_map(|line| check_field(line.strip_suffix(b"\r")?).ok())
     }
 }
 
@@ -135,7 +134,7 @@ impl<'h> Lines<'h> {
     /// The next line without its CR LF; `None` if it is incomplete.
     fn next(&mut self) -> Result<Option<&'h [u8]>, ResponseError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+        let Some(end) = line_feed(rest) else {
             return if self.bytes.len() > HEAD_LIMIT { Err(ResponseError::TooLarge) } else { Ok(None) };
         };
         self.at += end + 1;
@@ -172,8 +171,6 @@ pub struct ResponseFraming {
     held: Vec<u8>,
     /// Whether the request is a `HEAD`, whose answer has no body.
     is_head: bool,
-    /// Whether a byte has arrived since the request was sent.
-    is_answered: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -196,7 +193,6 @@ impl ResponseFraming {
     pub fn sending(&mut self, bytes: &[u8]) {
         if self.is_idle() {
             self.is_head = bytes.starts_with(b"HEAD ");
-            self.is_answered = false;
             self.state = AnswerState::Head;
         }
     }
@@ -206,17 +202,11 @@ impl ResponseFraming {
         self.state == AnswerState::Idle
     }
 
-    /// Whether a request has been sent, and not a byte of its answer has arrived.
-    pub fn is_unanswered(&self) -> bool {
-        self.state == AnswerState::Head && !self.is_answered
-    }
-
     /// Follows what has arrived.
     ///
     /// # Errors
     /// [`ResponseError`]; the connection cannot be used after it.
     pub fn follow(&mut self, mut bytes: &[u8]) -> Result<(), ResponseError> {
-        self.is_answered |= !bytes.is_empty();
         while !bytes.is_empty() {
             match self.state {
                 AnswerState::Idle => return Err(ResponseError::Surplus),
@@ -363,7 +353,7 @@ mod tests {
     #[test]
     fn fields_are_returned_in_order() {
         let head = CheckedHead::parse(b"HTTP/1.1 200 OK\r\nA: 1\r\nb:2 \r\n\r\nrest").unwrap().unwrap();
-        let fields: Vec<_> = head.fields().collect();
+        let fields = head.fields;
         assert_eq!(fields, [(&b"A"[..], &b"1"[..]), (&b"b"[..], &b"2"[..])]);
         assert_eq!((head.status, head.framing, head.length), (200, BodyFraming::Close, 31));
     }

@@ -10,6 +10,11 @@ use crate::socket::Socket;
 pub use crate::stream::responses::BodyFraming;
 use crate::stream::responses::{CheckedHead, ResponseError};
 
+/// About how many header fields are read.
+const TYPICAL_FIELDS: usize = 12;
+/// Fields that engines write, that decide nothing and do not pass.
+const UNREAD_FIELDS: [&[u8]; 6] = [b"date", b"server", b"connection", b"cache-control", b"pragma", b"expires"];
+
 /// The head of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ResponseHead {
@@ -17,7 +22,7 @@ pub struct ResponseHead {
     pub status: u16,
     /// How the body is framed.
     pub framing: BodyFraming,
-    /// All header fields.
+    /// The header fields that somebody reads.
     pub headers: HeaderMap,
 }
 
@@ -52,21 +57,34 @@ pub async fn read_head(socket: &Socket, buffer: &mut Vec<u8>) -> Result<Response
     }
 }
 
-fn broken(why: &str) -> UpstreamError {
+/// A connection that is broken, and why.
+pub(super) fn broken(why: &str) -> UpstreamError {
     UpstreamError::Broken(why.to_owned())
 }
 
 /// Parses the head at the start of `bytes`, if it is complete; returns it with its length.
 fn parse_head(bytes: &[u8]) -> Result<Option<(ResponseHead, usize)>, UpstreamError> {
     let Some(head) = CheckedHead::parse(bytes).map_err(UpstreamError::Malformed)? else { return Ok(None) };
-    let mut headers = HeaderMap::new();
-    for (name, value) in head.fields() {
+    let headers = header_map(&head)?;
+    Ok(Some((ResponseHead { status: head.status, framing: head.framing, headers }, head.length)))
+}
+
+/// The header fields of a head, except for those that nobody reads.
+///
+/// # Errors
+/// [`UpstreamError::Malformed`].
+pub(super) fn header_map(head: &CheckedHead<'_>) -> Result<HeaderMap, UpstreamError> {
+    let mut headers = HeaderMap::with_capacity(TYPICAL_FIELDS);
+    for (name, value) in &head.fields {
+        if UNREAD_FIELDS.iter().any(|unread| name.eq_ignore_ascii_case(unread)) {
+            continue;
+        }
         let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) else {
             return Err(UpstreamError::Malformed(ResponseError::Line));
         };
         headers.append(name, value);
     }
-    Ok(Some((ResponseHead { status: head.status, framing: head.framing, headers }, head.length)))
+    Ok(headers)
 }
 
 #[cfg(test)]
