@@ -221,6 +221,8 @@ pub enum RelayReason {
     Hijack,
     /// It is an archive or other binary data.
     Archive,
+    /// It is JSON of which the profile hides nothing.
+    Shown,
 }
 
 impl RelayReason {
@@ -232,6 +234,7 @@ impl RelayReason {
             Self::Stream => "stream",
             Self::Hijack => "hijacked connection",
             Self::Archive => "archive",
+            Self::Shown => "nothing is hidden",
         }
     }
 
@@ -243,6 +246,7 @@ impl RelayReason {
             Self::Stream => "stream",
             Self::Hijack => "hijack",
             Self::Archive => "archive",
+            Self::Shown => "shown",
         }
     }
 }

@@ -68,6 +68,8 @@ pub struct Plan {
     pub(super) is_absolute: bool,
     /// Whether there is a filter expression.
     has_expressions: bool,
+    /// Whether everything is shown as it comes.
+    copies_everything: bool,
 }
 
 impl Plan {
@@ -82,6 +84,7 @@ impl Plan {
         };
         let mut plan = compile::Compiler::new(Some(catalogue), show, rules).compile(schema)?;
         tables::simplify(&mut plan.states);
+        plan.copies_everything = whole::shows_whole(&plan, catalogue, schema, &[]);
         Ok(plan)
     }
 
@@ -121,6 +124,12 @@ impl Plan {
     /// and nothing is masked. `schema` is the one that the plan was compiled for; `path` has the names of members.
     pub fn shows_whole(&self, catalogue: &Catalogue, schema: &str, path: &[&str]) -> bool {
         catalogue.schema(schema).is_some_and(|schema| whole::shows_whole(self, catalogue, schema, path))
+    }
+
+    /// Whether it shows everything in every document, known or not, and masks nothing, so that there is nothing to filter. A value
+    /// of a type that its field does not have is no part of a document, so it does not count, as in [`Plan::shows_whole`].
+    pub fn copies_everything(&self) -> bool {
+        self.copies_everything
     }
 
     /// This plan with other limits.

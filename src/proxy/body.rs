@@ -55,6 +55,8 @@ enum Content {
     Array(Box<ArrayRewriter>),
     Progress(Box<ProgressRewriter>),
     Relayed(Box<UpstreamBody>),
+    /// As it comes, within the time of the engine.
+    Document(Box<UpstreamBody>),
 }
 
 /// Why a body ended early. The connection is then broken off: a client never reads a short, well-formed answer.
@@ -194,6 +196,12 @@ impl Filtered {
         Self::of(Content::Relayed(Box::new(body)))
     }
 
+    /// A document of which nothing is hidden, as the engine writes it. Policy gives the reason. If the engine is silent for too
+    /// long, the answer is broken off.
+    pub(super) fn document(body: UpstreamBody, _reason: RelayReason) -> Self {
+        Self::of(Content::Document(Box::new(body)))
+    }
+
     fn of(content: Content) -> Self {
         Self { content, log: DeliveryLog::default(), working_since: None }
     }
@@ -218,7 +226,7 @@ impl Filtered {
             Content::Empty | Content::Whole(_) => (false, Duration::ZERO),
             Content::Array(rewriter) => (rewriter.working.is_some(), rewriter.body.take_waited()),
             Content::Progress(rewriter) => (false, rewriter.body.take_waited()),
-            Content::Relayed(body) => (false, body.take_waited()),
+            Content::Relayed(body) | Content::Document(body) => (false, body.take_waited()),
         };
         if is_working {
             self.working_since = Some(started);
@@ -234,6 +242,7 @@ impl Filtered {
             Content::Whole(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
             Content::Array(rewriter) => rewriter.poll_chunk(cx),
             Content::Progress(rewriter) => rewriter.poll_chunk(cx),
+            Content::Document(body) => body.poll_next(cx).map(|next| next.map_err(Error::Upstream).transpose()),
             Content::Relayed(body) => Poll::Ready(match ready!(Pin::new(&mut **body).poll_frame(cx)) {
                 None => None,
                 Some(Ok(frame)) => Some(Ok(frame.into_data().unwrap_or_default())),
@@ -276,7 +285,7 @@ impl Body for Filtered {
             Content::Empty => true,
             Content::Whole(bytes) => bytes.is_empty(),
             Content::Array(_) | Content::Progress(_) => false,
-            Content::Relayed(body) => body.is_end_stream(),
+            Content::Relayed(body) | Content::Document(body) => body.is_end_stream(),
         }
     }
 
@@ -285,7 +294,7 @@ impl Body for Filtered {
             Content::Empty => SizeHint::with_exact(0),
             Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Array(_) | Content::Progress(_) => SizeHint::default(),
-            Content::Relayed(body) => body.size_hint(),
+            Content::Relayed(body) | Content::Document(body) => body.size_hint(),
         }
     }
 }

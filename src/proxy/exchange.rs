@@ -414,16 +414,27 @@ impl Proxy {
         seen: DocumentFilter,
         log: &mut AccessLog,
     ) -> Result<Response<Filtered>, Error> {
-        // Without memory for the answer, the engine is not asked.
-        let memory = self.memory.admit().await?;
+        let (version, amendment) = (request.version, self.amendment(route.operation));
+        let is_as_it_comes = amendment.is_none() && seen.shows_everything();
+        // Without memory for the answer, the engine is not asked. What is relayed needs none.
+        let memory = if is_as_it_comes { None } else { Some(self.memory.admit().await?) };
         let (parts, body) = self.send(route, request).await?.into_parts();
         if !headers::is_plain_json(&parts.headers) {
             return Err(Error::NotJson);
         }
+        // If the client could not tell the end from a cut, it gets a document with a length.
+        if is_as_it_comes && check_end_is_marked(&parts.headers, &body, version).is_ok() {
+            log.decision("relay", Some(RelayReason::Shown.word()));
+            return Ok(self.json_response(&parts, Filtered::document(body, RelayReason::Shown)));
+        }
+        let memory = match memory {
+            Some(memory) => memory,
+            None => self.memory.admit().await?,
+        };
         let filtered = match route.operation.response {
             ResponseKind::Array(_) => Filtered::array(body, seen, self.element_limit, memory, log.client()).await?,
             ResponseKind::Document(_) | ResponseKind::Stream(StreamKind::Stats) => {
-                let (limit, amendment) = (self.element_limit, self.amendment(route.operation));
+                let limit = self.element_limit;
                 let document = FilteredDocument::collect(body, seen, amendment, limit, memory).await?;
                 let document = self.with_references(route, document, &log.client()).await?;
                 let (filtered, report) = document.finish(&log.client()).await?;

@@ -18,6 +18,11 @@ pub(super) struct DocumentFilter {
 }
 
 impl DocumentFilter {
+    /// Whether it leaves every document as it comes.
+    pub(super) fn shows_everything(&self) -> bool {
+        self.view.is_none() && self.plan.copies_everything()
+    }
+
     /// Whether the plan evaluates filter expressions.
     pub(super) fn has_expressions(&self) -> bool {
         self.plan.has_expressions()

@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 use crate::harness::{Test, tests};
 use crate::support::client::{PATIENCE, body, closing_get, get, read_until, status};
 use crate::support::daemon::{Daemon, Reply, handing, json, with_status};
-use crate::support::proxy::{Bench, short_timeouts};
+use crate::support::proxy::{Bench, policy_of, short_timeouts};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_list_is_filtered_with_any_status_of_success,
     an_answer_without_a_media_type_is_filtered_or_withheld,
     the_line_feed_after_a_document_stays,
     what_cannot_be_filtered_is_withheld,
+    what_is_shown_in_full_is_passed_as_it_comes,
+    what_is_shown_in_full_has_an_end_and_a_time_limit,
     the_first_element_is_sent_before_the_last_one_arrives,
     the_daemon_is_left_when_a_client_leaves_in_the_middle_of_a_list,
     the_answer_is_503_until_the_daemon_is_back,
@@ -92,6 +94,85 @@ fn what_cannot_be_filtered_is_withheld() {
     check_withheld(move |_| raw("200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip", &list), 502);
     check_withheld(|_| Reply::Close(b"canary\r\n\r\n".to_vec()), 502);
     check_withheld(|_| Reply::Close(Vec::new()), 502);
+}
+
+/// A profile that hides nothing.
+const OPEN: &str = "profile: test\nallow: [ContainerList, ContainerInspect, SystemVersion]\nshow: all\n";
+
+/// Bytes that a filter would refuse or write in another way.
+const UNFILTERABLE: &str = "{ \"Id\" : \"1\", \"Id\" : \"2\",\t\"n\": 1.0e0, \"?\": [tru";
+
+fn what_is_shown_in_full_is_passed_as_it_comes() {
+    let long = format!("{UNFILTERABLE}{}", "x".repeat(3 << 20));
+    let text = long.clone();
+    let bench = Bench::profiled(OPEN, move |request| {
+        match request.split([' ', '?']).nth(1).unwrap_or_default() {
+        "/v1.51/containers/long/json" => json(&text),
+        "/v1.51/containers/json" => Reply::Close(
+            format!(
+                "HTTP/1.1 203 X\r\nContent-Type: application/json; charset=utf-8\r\nServer: s\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 {:x}\r\n{UNFILTERABLE}\r\n3\r\nend\r\n0\r\n\r\n",
+                UNFILTERABLE.len()
+            )
+            .into_bytes(),
+        ),
+        "/v1.51/containers/text/json" => raw("200 OK\r\nContent-Type: text/html\r\nContent-Length: 2", "{}"),
+        "/v1.51/containers/none/json" => with_status("404 Not Found", r#"{"message":"No such container: none"}"#),
+        "/v1.51/containers/partial/json" => with_status("206 Partial Content", "{}"),
+        _ => json(UNFILTERABLE),
+    }
+    });
+    let inspect = bench.ask(get("/containers/web/json"));
+    assert_eq!(body(&inspect), (UNFILTERABLE.to_owned(), true), "{inspect}");
+    assert!(inspect.contains(&format!("content-length: {}\r\n", UNFILTERABLE.len())), "{inspect}");
+    assert!(inspect.contains("content-type: application/json\r\n"), "{inspect}");
+    // Longer than any document that is filtered.
+    assert_eq!(body(&bench.ask(get("/containers/long/json"))), (long, true));
+    let list = bench.ask(get("/containers/json"));
+    assert_eq!((status(&list), body(&list)), (203, (format!("{UNFILTERABLE}end"), true)), "{list}");
+    assert!(list.contains("content-type: application/json\r\n") && !list.contains("server: s"), "{list}");
+    // What is checked of every answer is checked of these.
+    for (name, expected) in [("text", 502), ("none", 404), ("partial", 502)] {
+        assert_eq!(status(&bench.ask(get(&format!("/containers/{name}/json")))), expected, "{name}");
+    }
+    // Something in it is not the engine's: the versions.
+    assert_eq!(status(&bench.ask(get("/version"))), 502);
+    // As soon as anything is hidden, the same bytes are withheld.
+    let hiding = ["rules: [{on: ContainerSummary, remove: $.Command}]\n", "mask-values: true\n"];
+    let profiles = hiding.map(|key| format!("{OPEN}{key}"));
+    for profile in profiles.into_iter().chain([OPEN.replace("show: all", "show: [state]")]) {
+        let bench = Bench::profiled(&profile, |_| json(&format!("[{UNFILTERABLE}")));
+        assert_eq!(status(&bench.ask(get("/containers/json"))), 502, "{profile}");
+    }
+}
+
+fn what_is_shown_in_full_has_an_end_and_a_time_limit() {
+    // Without a length, an end could not be told from a cut: the document is read whole, and must be one.
+    let bench = Bench::profiled(OPEN, |request| {
+        raw("200 OK\r\nContent-Type: application/json", if request.contains("/web/") { "{}" } else { UNFILTERABLE })
+    });
+    assert_eq!(body(&bench.ask(get("/containers/web/json"))), ("{}".to_owned(), true));
+    assert_eq!(status(&bench.ask(get("/containers/other/json"))), 502);
+    let chunked = |body: &str| {
+        Reply::Close(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n{body}").into_bytes())
+    };
+    // HTTP/1.0 has no chunks.
+    let bench =
+        Bench::profiled(OPEN, move |request| chunked(if request.contains("/web/") { "0\r\n\r\n" } else { "5\r\n" }));
+    let old = bench.ask("GET /containers/web/json HTTP/1.0\r\n\r\n");
+    assert!(old.to_ascii_lowercase().contains("content-length: 2\r\n") && old.ends_with("{}"), "{old}");
+    // If the cut comes with the head, nothing may have been sent.
+    let is_cut = |answer: &str| answer.is_empty() || body(answer) == ("{}".to_owned(), false);
+    let cut = bench.ask(get("/containers/other/json"));
+    assert!(is_cut(&cut), "{cut}");
+    // The daemon falls silent in the middle.
+    let (answer, _connections) = handing("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n");
+    let bench = Bench::with(answer, |config| {
+        short_timeouts(config);
+        config.listeners[0].policy = policy_of(OPEN);
+    });
+    let silent = bench.ask(get("/containers/web/json"));
+    assert!(is_cut(&silent), "{silent}");
 }
 
 fn the_first_element_is_sent_before_the_last_one_arrives() {

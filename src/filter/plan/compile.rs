@@ -212,6 +212,7 @@ impl<'c> Compiler<'c> {
             states: self.states,
             root,
             has_expressions,
+            copies_everything: false,
             actions: self.rules.iter().map(|rule| rule.action.clone()).collect(),
             lists: AllowLists::new(&self.show.names),
             limits: DocumentLimits::default(),
