@@ -11,12 +11,13 @@
     reason = "the modules are those of the program, of which only a part is needed here"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Error;
 use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
 
+use miniz_oxide::deflate::compress_to_vec;
 use program::api::{bodies, catalogue, changes, errors, groups, objects, queries};
 use program::packed::Packer;
 use program::yaml::{Diagnostic, Diagnostics, Location, Node};
@@ -42,17 +43,29 @@ mod embedded {
     pub fn table<T>(file: &str, _: impl FnOnce(&'static [u8]) -> Option<T>) -> Result<T, Diagnostic> {
         Err(Diagnostic::new(&Location::file(file), "this is only in the program"))
     }
+
+    pub fn text(_: &str) -> &'static str {
+        ""
+    }
 }
 
-/// The files whose trees the program has, in the folder itself; all in `FOLDERS` come in addition.
-const DOCUMENTS: [&str; 6] =
-    ["bodies.yaml", "groups.yaml", "lists.yaml", "objects.yaml", "queries.yaml", "versions.yaml"];
+/// The files that every start reads, apart from the catalogue: they are not compressed.
+const NEEDED: [&str; 5] = ["bodies.yaml", "groups.yaml", "lists.yaml", "objects.yaml", "queries.yaml"];
+/// The folders whose files are compressed together.
 const FOLDERS: [&str; 2] = ["compat", "profile"];
+/// The texts that only commands read. Those of the demo come in addition.
+const TEXTS: [&str; 2] = ["fields.tsv", "schema.json"];
+/// How hard the compression tries, of 10.
+const EFFORT: u8 = 10;
+
+/// Files that the program has together: their names, and what is packed of them.
+type FileGroup = BTreeMap<String, Vec<u8>>;
 
 #[expect(clippy::disallowed_methods, reason = "Cargo names the folder of what is built in the environment")]
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=filters");
+    println!("cargo::rerun-if-changed=fixtures/demo");
     let mut diagnostics = Diagnostics::default();
     let written = pack(&mut diagnostics).and_then(|archive| {
         let folder = env::var_os("OUT_DIR").ok_or_else(|| Error::other("no OUT_DIR"))?;
@@ -67,32 +80,74 @@ fn main() -> ExitCode {
     if written.is_ok() && diagnostics.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// All files in compact form, sorted by their names. Reports every error in the files.
+/// All files in compact form. Reports every error in them.
 fn pack(diagnostics: &mut Diagnostics) -> Result<Vec<u8>, Error> {
-    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let mut needed = documents(&NEEDED.map(str::to_owned), diagnostics);
     if let Some(catalogue) = diagnostics.ok(catalogue::of_files(text)) {
-        files.insert(catalogue::TABLE.to_owned(), packed_by(|packer| catalogue.pack(packer)));
+        needed.insert(catalogue::TABLE.to_owned(), packed_by(|packer| catalogue.pack(packer)));
     }
+    needed.insert("compat/variables".to_owned(), telling_variables(diagnostics)?);
+    let mut of_answers = documents(&[changes::FILE.to_owned()], diagnostics);
     let table = embedded::document(errors::FILE).map_err(Diagnostics::from);
     if let Some(table) = diagnostics.ok(table.and_then(|document| errors::ErrorTable::read(&document))) {
-        files.insert(errors::FILE.to_owned(), packed_by(|packer| table.pack(packer)));
+        of_answers.insert(errors::FILE.to_owned(), packed_by(|packer| table.pack(packer)));
     }
-    let mut documents = DOCUMENTS.map(str::to_owned).to_vec();
+    let mut compressed = vec![of_answers, texts()?];
     for folder in FOLDERS {
-        add_names(folder, &mut documents)?;
-    }
-    for name in documents {
-        if let Some(document) = diagnostics.ok(embedded::document(&name)) {
-            files.insert(name, packed_by(|packer| document.pack(packer)));
-        }
+        let mut names = Vec::new();
+        add_names(folder, &mut names)?;
+        compressed.push(documents(&names, diagnostics));
     }
     check(diagnostics);
     Ok(packed_by(|packer| {
-        for (name, packed) in &files {
-            packer.text(name);
-            packer.raw(packed);
-        }
+        pack_group(&needed, false, packer);
+        compressed.iter().for_each(|group| pack_group(group, true, packer));
     }))
+}
+
+/// The variables that tell that another proxy is replaced: a start reads its table only if one of them is set.
+fn telling_variables(diagnostics: &mut Diagnostics) -> Result<Vec<u8>, Error> {
+    let mut files = Vec::new();
+    add_names("compat", &mut files)?;
+    let mut names = BTreeSet::new();
+    for file in files.iter().filter(|file| !file.starts_with("compat/fork/")) {
+        let Some(document) = diagnostics.ok(embedded::document(file)) else { continue };
+        for (key, node) in diagnostics.ok(document.mapping("a table of variables")).unwrap_or_default() {
+            if ["marks", "words"].contains(&key.name.as_str()) {
+                names.extend(diagnostics.texts(node, "names").into_iter().map(|(name, _)| name.to_owned()));
+            }
+        }
+    }
+    Ok(packed_by(|packer| packer.list(names.iter(), |packer, name| packer.text(name))))
+}
+
+/// The trees of YAML files. Reports every error in them.
+fn documents(names: &[String], diagnostics: &mut Diagnostics) -> FileGroup {
+    let mut group = FileGroup::new();
+    for name in names {
+        if let Some(document) = diagnostics.ok(embedded::document(name)) {
+            group.insert(name.clone(), packed_by(|packer| document.pack(packer)));
+        }
+    }
+    group
+}
+
+/// The texts that only commands read.
+fn texts() -> Result<FileGroup, Error> {
+    let mut group: FileGroup = TEXTS.map(|name| (name.to_owned(), text(name).into_bytes())).into();
+    for entry in fs::read_dir("fixtures/demo")? {
+        let entry = entry?;
+        group.insert(format!("demo/{}", entry.file_name().display()), fs::read(entry.path())?);
+    }
+    Ok(group)
+}
+
+/// Writes a group: the names, the length of all files if they are compressed, and the files.
+fn pack_group(group: &FileGroup, is_compressed: bool, packer: &mut Packer) {
+    let files = packed_by(|packer| group.values().for_each(|file| packer.raw(file)));
+    packer.list(group.keys(), |packer, name| packer.text(name));
+    packer.count(if is_compressed { files.len() } else { 0 });
+    packer.raw(&if is_compressed { compress_to_vec(&files, EFFORT) } else { files });
 }
 
 /// Reports the errors in what the program has as trees and reads when it needs it. Rules of profiles are not compiled here: tests do that.

@@ -42,8 +42,8 @@
 //! |---|---|---|---|
 //! | `main` | turns arguments into a command, and its result into an exit code | everything else | cli, command, config, log, server |
 //! | [`cli`] | arguments and environment variables, as typed | files, sockets | socket |
-//! | [`command`] | the commands that do not serve: `check`, `explain`, `filter`, `profiles`, `catalogue`, `healthcheck`, `migrate`, `completions`, `man`, `schema`, `demo` | how a body is filtered | api, cli, clients, config, endpoint, filter, log, policy, profile, route, schema, server, socket, tls, yaml |
-//! | [`config`] | arguments, environment and files → one checked, immutable `Config`; `compat` for the variables of other socket proxies | the network | api, cli, clients, embedded, endpoint, filter, policy, profile, schema, socket, tls, visibility, yaml |
+//! | [`command`] | the commands that do not serve: `check`, `explain`, `filter`, `profiles`, `catalogue`, `healthcheck`, `migrate`, `completions`, `man`, `schema`, `demo` | how a body is filtered | api, cli, clients, config, embedded, endpoint, filter, log, policy, profile, route, schema, server, socket, tls, yaml |
+//! | [`config`] | arguments, environment and files → one checked, immutable `Config`; `compat` for the variables of other socket proxies | the network | api, cli, clients, embedded, endpoint, filter, packed, policy, profile, schema, socket, tls, visibility, yaml |
 //! | [`server`] | listeners, workers, the request reader, limits, reload, graceful stop, metrics and health | JSON | api, audit, cli, clients, config, endpoint, log, metrics, proxy, route, socket, stream, tls, upstream |
 //! | [`proxy`] | one exchange, where HTTP meets JSON: `exchange`, `body`, streams (`stream_request`, `relay`, `records`, `tunnel`), headers, errors, the access log | listeners, files | api, audit, clients, filter, log, members, metrics, policy, route, schema, socket, stream, upstream, visibility |
 //! | [`policy`] | route → decision; `guard` denies query parameters that read hidden fields | bodies, sockets | api, filter, profile, route, schema, visibility, yaml |
@@ -63,7 +63,7 @@
 //! | [`clients`] | what is known of a client, and which clients a line of `clients` names | policy, HTTP | socket, tls, visibility, yaml |
 //! | [`tls`] | TLS of listeners: their certificates, and what those of clients say; TLS of engines; a client of the health check | sockets, HTTP | |
 //! | [`socket`] | a connected socket, and the address of one | what it carries | |
-//! | [`embedded`] | the files of `filters/` inside the program | what they mean | packed, yaml |
+//! | [`embedded`] | the files of `filters/` and of the demo inside the program | what they mean | packed, yaml |
 //! | [`packed`] | numbers, texts and lists in compact form, for what is inside the program | what they mean | |
 //! | [`yaml`] | a YAML file as a tree in which every node knows its location; diagnostics | what the file means | packed |
 //! | `time_limit` | a limit for unit tests that wait; only in tests | everything else | |

@@ -10,7 +10,7 @@ use crate::embedded;
 use crate::yaml::{Diagnostic, Diagnostics, Node, unknown};
 
 /// The file of the built-in table.
-const FILE: &str = "versions.yaml";
+pub const FILE: &str = "versions.yaml";
 
 /// A version from which on requests of an operation mean something else, or answers have another shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{ApiVersion, Versions};
+use crate::embedded;
 
-/// The generated file.
+/// The generated file, of which the compiler reads the first line. The program has it packed.
 const TABLE: &str = include_str!("../../filters/fields.tsv");
 
 /// The minor number of the newest API version in the table, from the end of its first line. A test checks the line.
@@ -40,7 +41,7 @@ pub struct FieldFacts<'t> {
 impl FieldTable<'static> {
     /// Reads the built-in table.
     pub fn built_in() -> Self {
-        Self::parse(TABLE)
+        Self::parse(embedded::text("fields.tsv"))
     }
 }
 

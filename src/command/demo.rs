@@ -17,6 +17,7 @@ use crate::api::ApiRange;
 use crate::config::{
     Config, ConfigFileSet, Filters, LOOPBACK_HOSTS, Limits, Listener, Observability, Startup, Timeouts,
 };
+use crate::embedded::text;
 use crate::server::{self, Running, Signals};
 use crate::socket::{Address, Keepalive};
 use crate::yaml::Location;
@@ -25,38 +26,34 @@ use crate::yaml::Location;
 struct Container {
     /// Its name, without the slash.
     name: &'static str,
-    /// The answer to an inspection.
+    /// The file with the answer to an inspection.
     inspect: &'static str,
-    /// The lines it has printed.
+    /// The file with the lines it has printed; empty if there are none.
     logs: &'static str,
 }
 
 /// All containers of the engine.
 const CONTAINERS: [Container; 4] = [
-    Container {
-        name: "shop-web-1",
-        inspect: include_str!("../../fixtures/demo/container_inspect.web.json"),
-        logs: include_str!("../../fixtures/demo/container_logs.web.txt"),
-    },
-    Container { name: SHOWN, inspect: include_str!("../../fixtures/demo/container_inspect.api.json"), logs: "" },
-    Container { name: "shop-db-1", inspect: include_str!("../../fixtures/demo/container_inspect.db.json"), logs: "" },
+    Container { name: "shop-web-1", inspect: "demo/container_inspect.web.json", logs: "demo/container_logs.web.txt" },
+    Container { name: SHOWN, inspect: "demo/container_inspect.api.json", logs: "" },
+    Container { name: "shop-db-1", inspect: "demo/container_inspect.db.json", logs: "" },
     Container {
         name: "shop-worker-1",
-        inspect: include_str!("../../fixtures/demo/container_inspect.worker.json"),
-        logs: include_str!("../../fixtures/demo/container_logs.worker.txt"),
+        inspect: "demo/container_inspect.worker.json",
+        logs: "demo/container_logs.worker.txt",
     },
 ];
-/// The other answers that are one document.
+/// The other answers that are one document, each with its file.
 const DOCUMENTS: [(&str, &str); 6] = [
-    ("/version", include_str!("../../fixtures/demo/version.json")),
-    ("/info", include_str!("../../fixtures/demo/info.json")),
-    ("/containers/json", include_str!("../../fixtures/demo/container_list.json")),
-    ("/images/json", include_str!("../../fixtures/demo/image_list.json")),
-    ("/networks", include_str!("../../fixtures/demo/network_list.json")),
-    ("/volumes", include_str!("../../fixtures/demo/volume_list.json")),
+    ("/version", "demo/version.json"),
+    ("/info", "demo/info.json"),
+    ("/containers/json", "demo/container_list.json"),
+    ("/images/json", "demo/image_list.json"),
+    ("/networks", "demo/network_list.json"),
+    ("/volumes", "demo/volume_list.json"),
 ];
-const STATS: &str = include_str!("../../fixtures/demo/container_stats.ndjson");
-const EVENTS: &str = include_str!("../../fixtures/demo/system_events.ndjson");
+const STATS: &str = "demo/container_stats.ndjson";
+const EVENTS: &str = "demo/system_events.ndjson";
 
 /// The profile of the demo.
 const PROFILE: &str = "dashboard";
@@ -347,27 +344,29 @@ fn answer(method: &str, target: &str, out: &mut dyn Write) -> io::Result<()> {
         return write!(out, "{}Content-Length: 2\r\n\r\n{body}", head("text/plain"));
     }
     if let Some((_, document)) = DOCUMENTS.iter().find(|(known, _)| *known == path) {
-        return whole(JSON, document.as_bytes(), out);
+        return whole(JSON, text(document).as_bytes(), out);
     }
     let Some((name, what)) = path.strip_prefix("/containers/").and_then(|rest| rest.split_once('/')) else {
         return match path {
-            "/events" => live(JSON, EVENTS, Duration::from_millis(1500), fresh_event, out),
+            "/events" => live(JSON, text(EVENTS), Duration::from_millis(1500), fresh_event, out),
             _ => missing(out),
         };
     };
     let found = CONTAINERS.iter().find(|container| {
-        container.name == name || (name.len() >= 12 && container.inspect.contains(&format!("\"Id\": \"{name}")))
+        container.name == name || (name.len() >= 12 && text(container.inspect).contains(&format!("\"Id\": \"{name}")))
     });
     let Some(container) = found else { return missing(out) };
     let says = |texts: [&str; 2]| query.split('&').any(|pair| texts.contains(&pair));
     match what {
-        "json" => whole(JSON, container.inspect.as_bytes(), out),
+        "json" => whole(JSON, text(container.inspect).as_bytes(), out),
         "stats" if says(["stream=0", "stream=false"]) => {
-            whole(JSON, STATS.lines().next().unwrap_or_default().as_bytes(), out)
+            whole(JSON, text(STATS).lines().next().unwrap_or_default().as_bytes(), out)
         }
-        "stats" => live(JSON, STATS, Duration::from_secs(1), line_of, out),
-        "logs" if says(["follow=1", "follow=true"]) => live(FRAMED, container.logs, Duration::from_secs(1), frame, out),
-        "logs" => whole(FRAMED, &container.logs.lines().flat_map(frame).collect::<Vec<u8>>(), out),
+        "stats" => live(JSON, text(STATS), Duration::from_secs(1), line_of, out),
+        "logs" if says(["follow=1", "follow=true"]) => {
+            live(FRAMED, text(container.logs), Duration::from_secs(1), frame, out)
+        }
+        "logs" => whole(FRAMED, &text(container.logs).lines().flat_map(frame).collect::<Vec<u8>>(), out),
         _ => missing(out),
     }
 }
@@ -461,20 +460,20 @@ mod tests {
     fn secrets_are_on_the_left_only() {
         within_time_limit(|| {
             let demo = start("secrets");
-            let text = printed(&demo, Colour::Never);
-            let comparison = text.split("\nPlanted").next().unwrap();
+            let output = printed(&demo, Colour::Never);
+            let comparison = output.split("\nPlanted").next().unwrap();
             let split = HEADINGS + 2 + COLUMN;
             let left: Vec<String> = comparison.lines().map(|line| line.chars().take(split).collect()).collect();
             let right: Vec<String> = comparison.lines().map(|line| line.chars().skip(split).collect()).collect();
-            assert!(left.concat().matches("canary").count() > 3, "{text}");
-            assert_eq!(right.concat().matches("canary").count(), 0, "{text}");
-            assert!(text.contains("13 from the engine, 0 through dockveil"), "{text}");
+            assert!(left.concat().matches("canary").count() > 3, "{output}");
+            assert_eq!(right.concat().matches("canary").count(), 0, "{output}");
+            assert!(output.contains("13 from the engine, 0 through dockveil"), "{output}");
             let documents = DOCUMENTS.iter().map(|(path, document)| ((*path).to_owned(), *document));
             let inspects = CONTAINERS.iter().map(|one| (format!("/containers/{}/json", one.name), one.inspect));
             for (target, document) in documents.chain(inspects) {
                 let seen = fetch(&demo.folder.0.join("docker.sock"), &target).unwrap();
                 assert!(!seen.to_string().contains("canary"), "{target}: {seen}");
-                assert!(document.contains("canary") || target == "/version", "{target}");
+                assert!(text(document).contains("canary") || target == "/version", "{target}");
             }
             let Demo { folder, running } = demo;
             running.stop();

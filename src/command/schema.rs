@@ -8,10 +8,11 @@ use super::{CommandError, OK};
 use crate::api::{OPERATIONS, groups};
 use crate::cli::{SchemaArgs, SchemaFile};
 use crate::config::{FilterSources, Filters};
+use crate::embedded;
 use crate::schema::{Class, Schema};
 
-/// The forms of all files. What the program knows by name is filled in.
-const FORMS: &str = include_str!("../../filters/schema.json");
+/// The file with the forms of all files. What the program knows by name is filled in.
+const FORMS: &str = "schema.json";
 
 /// The version of JSON Schema: the one that editors know best.
 const DIALECT: &str = "http://json-schema.org/draft-07/schema#";
@@ -31,7 +32,7 @@ pub fn schema(arguments: &SchemaArgs, out: &mut dyn Write) -> Result<u8, Command
 /// # Errors
 /// [`CommandError`]: none, as long as the files in the program are whole, which tests check.
 pub fn schema_of(file: SchemaFile) -> Result<Value, CommandError> {
-    let mut schema: Value = serde_json::from_str(FORMS).map_err(std::io::Error::from)?;
+    let mut schema: Value = serde_json::from_str(embedded::text(FORMS)).map_err(std::io::Error::from)?;
     let filters = Filters::load(&FilterSources::default())?;
     let ids: Vec<&str> = OPERATIONS.iter().map(|operation| operation.id).collect();
     let groups = groups::built_in()?;

@@ -270,9 +270,13 @@ pub fn base(allows: impl Fn(&str) -> bool) -> &'static str {
 /// # Errors
 /// An unknown name in `DOCKVEIL_COMPAT`, or variables of two proxies.
 pub fn choose(variables: &Variables, in_image: bool) -> Result<Option<Choice>, Diagnostics> {
-    let tables = tables()?;
     let error = |message: String| Err(Diagnostic::new(&Location::file(CHOICE), message).into());
-    match variables.get(CHOICE).filter(|text| !text.is_empty()) {
+    let chosen = variables.get(CHOICE).filter(|text| !text.is_empty());
+    if chosen.is_none() && !table::any_is_told(|name| is_set(variables, name))? {
+        return Ok(None);
+    }
+    let tables = tables()?;
+    match chosen {
         Some("off") => return Ok(None),
         Some(name) => {
             let names = tables.iter().map(|table| table.name.as_str());

@@ -1,6 +1,6 @@
 //! The built-in profiles: the files in `filters/profile`, each named like its profile.
 
-use crate::embedded;
+use crate::embedded::{self, FileGroup};
 use crate::yaml::{Diagnostic, Node};
 
 /// Where the files are.
@@ -11,9 +11,26 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     embedded::names().filter_map(name)
 }
 
-/// The file of a built-in profile. `None` if there is no such profile.
-pub(super) fn document(wanted: &str) -> Option<Result<Node, Diagnostic>> {
-    embedded::names().find(|file| name(file) == Some(wanted)).map(embedded::document)
+/// The files of the built-in profiles.
+#[derive(Debug, Default)]
+pub(super) struct ProfileFiles {
+    /// Opened for the first file.
+    group: Option<FileGroup>,
+}
+
+impl ProfileFiles {
+    /// The file of the profile called `wanted`.
+    ///
+    /// # Errors
+    /// There is no such profile, or the program is damaged.
+    pub(super) fn document(&mut self, wanted: &str) -> Result<Node, Diagnostic> {
+        let file = embedded::names().find(|file| name(file) == Some(wanted)).unwrap_or(wanted);
+        let group = match self.group.take() {
+            Some(group) => group,
+            None => FileGroup::with(file)?,
+        };
+        self.group.insert(group).document(file)
+    }
 }
 
 /// The name of the profile in a file, if there is one in it.

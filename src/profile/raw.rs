@@ -3,7 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::built_in;
+use super::built_in::{self, ProfileFiles};
 use super::{BuiltInProfiles, DecidingLines, Edits, ListedName, OpenedBy, Profile, RequestContents, StreamFiltering};
 use crate::api::objects::{ObjectKind, PathObject, objects_of};
 use crate::api::{OPERATIONS, Operation, groups, lists, operation, operations_named, unknown_operation};
@@ -106,11 +106,12 @@ impl RawProfiles {
             BuiltInProfiles::Named(names) => wanted.extend(names.iter().cloned()),
             BuiltInProfiles::All => wanted.extend(built_in::names().map(str::to_owned)),
         }
+        let mut files = ProfileFiles::default();
         while let Some(name) = wanted.pop() {
             if !profiles.unread.remove(name.as_str()) {
                 continue;
             }
-            let document = built_in::document(&name).and_then(|document| diagnostics.ok(document));
+            let document = diagnostics.ok(files.document(&name));
             if let Some(raw) = document.and_then(|document| profiles.read_one(&document, catalogue, diagnostics)) {
                 wanted.extend(raw.parent());
                 profiles.by_name.insert(raw.name.clone(), raw);

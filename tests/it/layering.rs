@@ -34,6 +34,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper", &["src/server", "src/proxy", "src/upstream"]),
     ("saphyr_parser", &["src/yaml"]),
     ("clap", &["src/cli"]),
+    ("miniz_oxide", &["src/embedded"]),
     ("httparse", &["src/properties"]),
     ("rustls", &["src/tls", "src/server/tls", "src/upstream/tls"]),
     ("x509_cert", &["src/tls"]),

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use crate::api::operations_named;
 use crate::api::unknown_operation;
 use crate::config::{Timeouts, raw};
-use crate::embedded;
+use crate::embedded::{self, FileGroup};
+use crate::packed::Unpacker;
 use crate::socket::Address;
 use crate::yaml::{Diagnostics, Members, Node};
 
@@ -210,6 +211,16 @@ pub fn tables() -> Result<&'static [Table], Diagnostics> {
     TABLES.as_deref().map_err(Clone::clone)
 }
 
+/// Whether a variable is set that one of [`tables`] is known by, by what `is_set` says of each. None of them is read, because nearly
+/// always none is set.
+///
+/// # Errors
+/// The program is damaged; a test makes sure that it is not.
+pub(super) fn any_is_told(is_set: impl Fn(&str) -> bool) -> Result<bool, Diagnostics> {
+    let unpack = |packed: &[u8]| Unpacker::new(packed).list(|packed| packed.text().map(&is_set));
+    Ok(embedded::table("compat/variables", unpack)?.contains(&true))
+}
+
 /// The tables of forks, which have no drop-in mode.
 ///
 /// # Errors
@@ -223,8 +234,9 @@ pub fn forks() -> Result<&'static [Table], Diagnostics> {
 fn read_all(files: &[&str]) -> Result<Vec<Table>, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let mut tables = Vec::new();
+    let group = diagnostics.ok(FileGroup::with(files.first().copied().unwrap_or_default()));
     for file in files {
-        let document = diagnostics.ok(embedded::document(file));
+        let document = group.as_ref().and_then(|group| diagnostics.ok(group.document(file)));
         tables.extend(document.and_then(|document| Table::read(&document, &mut diagnostics)));
     }
     diagnostics.finish(tables)
@@ -485,6 +497,16 @@ mod tests {
                 assert!(!variable.verdict.words().1.is_empty(), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn every_variable_that_tells_leads_to_the_tables() {
+        let telling: Vec<&String> =
+            tables().unwrap().iter().flat_map(|table| table.marks.iter().chain(&table.words)).collect();
+        for name in &telling {
+            assert!(any_is_told(|set| set == name.as_str()).unwrap(), "{name}");
+        }
+        assert!(!any_is_told(|set| !telling.iter().any(|name| set == name.as_str())).unwrap());
     }
 
     #[test]
