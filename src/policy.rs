@@ -25,7 +25,7 @@ use crate::api::errors::{self, ErrorTable};
 use crate::api::objects::{ObjectKind, OperationObjects, objects_of};
 use crate::api::queries::{self, QueryTable, ReadField};
 use crate::api::{DocumentPart, ELEMENT_KEYS, Operation, ResponseKind, StreamKind, operation};
-use crate::filter::{Action, CompileError, DocumentLimits, Lens, Plan, RecordFilter, Rule, Show};
+use crate::filter::{Action, CompileError, DocumentLimits, Explained, Lens, Plan, RecordFilter, Rule, Show};
 use crate::profile::{Profile, RequestContents, StreamFiltering};
 use crate::route::Route;
 use crate::schema::{Catalogue, Class, ClassSet, Schema};
@@ -45,8 +45,6 @@ pub struct Policy {
     errors: Option<Arc<Plan>>,
     /// Whether the texts of the engine's errors are shown as they are.
     shows_errors_in_full: bool,
-    /// What is said of error texts that are hidden.
-    error_table: &'static ErrorTable,
     /// Which objects clients see.
     visibility: Arc<VisibleObjects>,
 }
@@ -269,7 +267,7 @@ impl Policy {
         catalogue: &Catalogue,
         limits: DocumentLimits,
     ) -> Result<Self, Diagnostics> {
-        let (queries, error_table) = (queries::built_in()?, errors::built_in()?);
+        let queries = queries::built_in()?;
         let restrictions: Vec<(ObjectKind, Restriction)> =
             profile.objects.iter().map(|(kind, restriction, _)| (*kind, restriction.clone())).collect();
         let visibility = VisibleObjects::new(&restrictions);
@@ -293,7 +291,6 @@ impl Policy {
             shown,
             errors,
             shows_errors_in_full,
-            error_table,
             visibility,
         })
     }
@@ -466,7 +463,7 @@ impl Policy {
 
     /// What is said of error texts that are hidden.
     pub fn error_table(&self) -> &'static ErrorTable {
-        self.error_table
+        errors::table()
     }
 
     /// Whether an allowed request means the same object for the engine as for the client, and its body goes up as it is: there is
@@ -521,21 +518,21 @@ struct PolicyCompiler<'p> {
     catalogue: &'p Catalogue,
     limits: DocumentLimits,
     visibility: VisibleObjects,
-    plans: BTreeMap<&'static str, Arc<Plan>>,
+    plans: BTreeMap<String, Arc<Plan>>,
     diagnostics: Diagnostics,
 }
 
 impl PolicyCompiler<'_> {
     /// The fields that are shown in full, of the schemas that requests of allowed operations can read.
     fn shown(&mut self, queries: &QueryTable) -> ShownFields {
-        let Profile { show, rules, .. } = self.profile;
+        let (catalogue, rules) = (self.catalogue, &self.profile.rules);
         let operations: Vec<&Operation> = self.profile.allow.keys().filter_map(|id| operation(id)).collect();
         let schemas = operations.iter().filter_map(|operation| operation.filtered_schema());
-        let returned: Vec<&str> = schemas.flat_map(|schema| self.catalogue.with_nested(schema)).collect();
+        let returned: Vec<&str> = schemas.flat_map(|schema| catalogue.with_nested(schema)).collect();
         let mut shown = ShownFields::default();
-        for field in operations.iter().flat_map(|operation| queries.fields(operation)) {
-            let is_returned = returned.contains(&field.schema.as_str());
-            let added = shown.add(self.catalogue, &field.schema, show, rules, is_returned);
+        for (schema, paths) in by_schema(operations.iter().flat_map(|operation| queries.fields(operation))) {
+            let is_returned = returned.contains(&schema);
+            let added = shown.add(catalogue, schema, rules, is_returned, || self.explained(schema, &paths));
             self.ok(added);
         }
         shown
@@ -543,9 +540,10 @@ impl PolicyCompiler<'_> {
 
     /// Whether the texts of errors are shown as they are.
     fn shows_errors_in_full(&mut self) -> bool {
-        let Profile { show, rules, .. } = self.profile;
+        let (catalogue, rules) = (self.catalogue, &self.profile.rules);
         let mut shown = ShownFields::default();
-        let added = shown.add(self.catalogue, errors::SCHEMA, show, rules, true);
+        let added =
+            shown.add(catalogue, errors::SCHEMA, rules, true, || self.explained(errors::SCHEMA, &[errors::TEXT]));
         let text = ReadField { schema: errors::SCHEMA.to_owned(), path: errors::TEXT.to_owned() };
         self.ok(added).is_some() && shown.has(&text)
     }
@@ -662,8 +660,16 @@ impl PolicyCompiler<'_> {
         }
         let compiled = Plan::compile(self.catalogue, schema, &self.profile.show, &self.profile.rules);
         let plan = Arc::new(self.ok(compiled)?.with_limits(self.limits));
-        self.plans.insert(schema, Arc::clone(&plan));
+        self.plans.insert(schema.to_owned(), Arc::clone(&plan));
         Some(plan)
+    }
+
+    /// Explains the fields of a schema at some paths. Its plan is compiled on the way.
+    fn explained(&mut self, schema: &str, paths: &[&str]) -> Result<Vec<Explained>, CompileError> {
+        let Profile { show, rules, .. } = self.profile;
+        let (plan, explained) = Plan::compile_explained(self.catalogue, schema, show, rules, paths)?;
+        self.plans.entry(schema.to_owned()).or_insert_with(|| Arc::new(plan.with_limits(self.limits)));
+        Ok(explained)
     }
 
     /// Compiles the filter of events.
@@ -726,6 +732,18 @@ impl PolicyCompiler<'_> {
     }
 }
 
+/// The paths of fields by their schemas.
+fn by_schema<'f>(fields: impl Iterator<Item = &'f ReadField>) -> BTreeMap<&'f str, Vec<&'f str>> {
+    let mut found: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for field in fields {
+        let paths = found.entry(&field.schema).or_default();
+        if !paths.contains(&field.path.as_str()) {
+            paths.push(&field.path);
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -755,6 +773,29 @@ mod tests {
     #[track_caller]
     fn check(policy: &Policy, method: &str, target: &str, expected: &str) {
         assert_eq!(decided(policy, method, target), expected, "{method} {target}");
+    }
+
+    /// What a policy asks for is explained as if everything were.
+    #[test]
+    fn single_fields_are_explained_as_they_are_among_all() {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let profiles = Profiles::built_in(&catalogue).unwrap();
+        let fields =
+            || crate::api::OPERATIONS.iter().flat_map(|operation| queries::built_in().unwrap().fields(operation));
+        for name in ["dashboard", "drop-in", "docker-cli", "traefik"] {
+            let Profile { show, rules, .. } = profiles.get(name).unwrap();
+            for (schema, paths) in by_schema(fields()) {
+                let all = Plan::explain(&catalogue, schema, show, rules).unwrap();
+                let (_, some) = Plan::compile_explained(&catalogue, schema, show, rules, &paths).unwrap();
+                for path in &paths {
+                    let of = |lines: &[Explained]| -> Vec<Explained> {
+                        lines.iter().filter(|line| line.path == *path).cloned().collect()
+                    };
+                    assert!(!of(&all).is_empty(), "{schema} {path}");
+                    assert_eq!(of(&some), of(&all), "{name}: {schema} {path}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use class::{Class, ClassSet, UnknownClass};
 pub use element_key::ElementKey;
 pub use list::NameList;
 use path::Path;
-pub(crate) use path::{Part, Step};
+pub(crate) use path::{Part, Step, write_member};
 pub use path::{Path as FieldPath, PathError as FieldPathError};
 pub use phrase::{Phrase, PhraseError, Phrases};
 pub use types::{JsonType, Presence, TypeSet, UnknownType};
@@ -126,13 +126,14 @@ impl Catalogue {
     /// The names of a schema and of all schemas nested in it, at any depth.
     pub fn with_nested<'c>(&'c self, name: &'c str) -> Vec<&'c str> {
         let mut names = vec![name];
-        let mut fields: Vec<&Field> = self.schema(name).map(Schema::root).into_iter().collect();
-        while let Some(field) = fields.pop() {
-            fields.extend(field.fields_below());
-            if let Some(nested) = field.nested.as_deref().filter(|nested| !names.contains(nested)) {
-                names.push(nested);
-                fields.extend(self.schema(nested).map(Schema::root));
+        let mut done = 0;
+        while let Some(outer) = names.get(done) {
+            for inner in self.schema(outer).map(|schema| schema.inner.as_slice()).unwrap_or_default() {
+                if !names.contains(&inner.as_str()) {
+                    names.push(inner);
+                }
             }
+            done += 1;
         }
         names
     }
@@ -143,12 +144,26 @@ impl Catalogue {
 pub struct Schema {
     name: String,
     root: Field,
+    /// The names of the schemas that nest in its fields, each once.
+    inner: Vec<String>,
 }
 
 impl Schema {
     /// The name of the schema.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Nests another schema in the field that `path` leads to.
+    ///
+    /// # Errors
+    /// As [`Field::nest`].
+    fn nest(&mut self, path: &Path, inner: &str, location: &Location) -> Result<(), Diagnostic> {
+        self.root.nest(path, inner, location)?;
+        if !self.inner.iter().any(|known| known == inner) {
+            self.inner.push(inner.to_owned());
+        }
+        Ok(())
     }
 
     /// The document as a whole.
@@ -159,7 +174,7 @@ impl Schema {
     /// Every field that has a class, in the order of their names. The fields of a nested schema are not included.
     pub fn leaves(&self) -> Vec<Leaf> {
         let mut leaves = Vec::new();
-        self.root.collect(&mut Vec::new(), &mut leaves);
+        self.root.collect(&mut "$".to_owned(), &mut leaves);
         leaves
     }
 }
@@ -259,20 +274,27 @@ impl Field {
             .or_else(|| self.fields_below().find_map(Self::first_location))
     }
 
-    /// Appends every leaf of this field and those below it. `steps` lead to this field.
-    fn collect(&self, steps: &mut Vec<Step>, leaves: &mut Vec<Leaf>) {
+    /// Appends every leaf of this field and those below it. `path` is that of this field.
+    fn collect(&self, path: &mut String, leaves: &mut Vec<Leaf>) {
         for (class, part) in
             [(&self.class, Part::Value), (&self.key_class, Part::Keys), (&self.opaque, Part::Everything)]
         {
             if let Some((class, location)) = class {
-                let path = Path { steps: steps.clone(), part }.to_string();
+                let path = format!("{path}{}", part.as_str());
                 leaves.push(Leaf { path, class: *class, location: location.clone() });
             }
         }
-        for (step, field) in self.children() {
-            steps.push(step);
-            field.collect(steps, leaves);
-            steps.pop();
+        let length = path.len();
+        for (name, member) in &self.members {
+            write_member(name, path);
+            member.collect(path, leaves);
+            path.truncate(length);
+        }
+        let others = self.any_member.as_deref().into_iter().map(|below| (Step::AnyMember, below));
+        for (step, below) in others.chain(self.elements.as_deref().map(|below| (Step::Elements, below))) {
+            step.write_to(path);
+            below.collect(path, leaves);
+            path.truncate(length);
         }
     }
 
@@ -382,7 +404,7 @@ impl CatalogueReader {
         };
         let Some(entries) = self.diagnostics.ok(schemas.mapping("schemas by name")) else { return };
         for (key, _) in entries {
-            let schema = Schema { name: key.name.clone(), root: Field::default() };
+            let schema = Schema { name: key.name.clone(), root: Field::default(), inner: Vec::new() };
             self.schemas.insert(key.name.clone(), schema);
         }
         for (key, node) in entries.iter().filter(|(_, node)| node.value != Value::Null) {
@@ -415,7 +437,7 @@ impl CatalogueReader {
         }
         let parsed = path.name.parse::<Path>().map_err(|error| Diagnostic::new(&path.location, error.to_string()))?;
         match self.schemas.get_mut(outer) {
-            Some(schema) => schema.root.nest(&parsed, name, &path.location),
+            Some(schema) => schema.nest(&parsed, name, &path.location),
             None => Ok(()),
         }
     }

@@ -35,6 +35,13 @@ pub fn built_in() -> Result<&'static ErrorTable, Diagnostics> {
     BUILT_IN.as_ref().map_err(Clone::clone)
 }
 
+/// The built-in table. It is unpacked when the first text is looked up. If the program is damaged, no text is known.
+pub fn table() -> &'static ErrorTable {
+    static NOTHING: ErrorTable =
+        ErrorTable { errors: Phrases::NONE, warnings: Phrases::NONE, missing: BTreeMap::new() };
+    BUILT_IN.as_ref().unwrap_or(&NOTHING)
+}
+
 /// The engine's known texts, and the kinds of objects that operations are about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorTable {

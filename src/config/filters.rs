@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 
 use super::compat::Compat;
 use super::{Limits, raw};
-use crate::api::{catalogue, errors, queries};
+use crate::api::{catalogue, queries};
 use crate::policy::Policy;
 use crate::profile::{BuiltInProfiles, Profiles};
 use crate::schema::Catalogue;
@@ -103,8 +103,8 @@ impl Filters {
         used: &BTreeSet<String>,
         work: impl FnOnce(&Self) -> T,
     ) -> (Option<T>, Diagnostics) {
-        // These tables stay for good, so they must not lie there either. Their errors are reported by whoever uses them.
-        let _ = (queries::built_in(), errors::built_in());
+        // This table stays for good, so it must not lie there either. Its errors are reported by whoever uses it.
+        let _ = queries::built_in();
         std::thread::scope(|scope| {
             let (loaded, receiver) = channel();
             let (done, ended) = channel::<()>();

@@ -117,7 +117,27 @@ impl Plan {
             return Err(CompileError::UnknownSchema { name: schema.to_owned() });
         };
         let plan = compile::Compiler::new(Some(catalogue), show, rules).compile(schema)?;
-        Ok(explain::explain(&plan, catalogue, schema, show, rules))
+        Ok(explain::explain(&plan, catalogue, schema, show, rules, None))
+    }
+
+    /// As [`Plan::compile`] and [`Plan::explain`] together, for less work. Only the fields at `paths` are certainly explained.
+    ///
+    /// # Errors
+    /// As [`Plan::compile`].
+    pub fn compile_explained(
+        catalogue: &Catalogue,
+        schema: &str,
+        show: &Show,
+        rules: &[Rule],
+        paths: &[&str],
+    ) -> Result<(Self, Vec<Explained>), CompileError> {
+        let Some(schema) = catalogue.schema(schema) else {
+            return Err(CompileError::UnknownSchema { name: schema.to_owned() });
+        };
+        let mut plan = compile::Compiler::new(Some(catalogue), show, rules).compile(schema)?;
+        let explained = explain::explain(&plan, catalogue, schema, show, rules, Some(paths));
+        tables::simplify(&mut plan.states);
+        Ok((plan, explained))
     }
 
     /// Whether it leaves the part of a document at `path` as it comes: everything in it is shown, what no schema knows too,

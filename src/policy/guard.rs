@@ -363,7 +363,7 @@ mod tests {
 
     use super::*;
     use crate::api::{OPERATIONS, Operation, operation, queries};
-    use crate::filter::NamesShown;
+    use crate::filter::{NamesShown, Plan};
     use crate::route::find;
 
     static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| crate::api::catalogue::built_in().unwrap());
@@ -377,8 +377,10 @@ mod tests {
         }
         let show = Show { classes, ..Show::default() };
         let mut fields = ShownFields::default();
+        // Every field is explained, and not only those that the policy asks for.
         for field in OPERATIONS.iter().flat_map(|operation| queries::built_in().unwrap().fields(operation)) {
-            fields.add(&CATALOGUE, &field.schema, &show, &[], true).unwrap();
+            let explain = || Plan::explain(&CATALOGUE, &field.schema, &show, &[]);
+            fields.add(&CATALOGUE, &field.schema, &[], true, explain).unwrap();
         }
         known.push((classes, Arc::new(fields)));
         known[known.len() - 1].1.clone()

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::queries::ReadField;
-use crate::filter::{Action, CompileError, Plan, Rule, Show, Treatment};
+use crate::filter::{Action, CompileError, Explained, Rule, Treatment};
 use crate::schema::{Catalogue, Class};
 
 /// The fields that a profile shows in full, whatever is in the document.
@@ -19,17 +19,17 @@ pub(super) struct ShownFields {
 
 impl ShownFields {
     /// Adds the fields of a schema, unless it has been added. A field that a rule keeps counts only if `is_returned`: if an
-    /// allowed operation returns documents of the schema.
+    /// allowed operation returns documents of the schema. `explain` explains the fields that will be asked for.
     ///
     /// # Errors
-    /// As [`Plan::explain`].
+    /// Those of `explain`.
     pub(super) fn add(
         &mut self,
         catalogue: &Catalogue,
         schema: &str,
-        show: &Show,
         rules: &[Rule],
         is_returned: bool,
+        explain: impl FnOnce() -> Result<Vec<Explained>, CompileError>,
     ) -> Result<(), CompileError> {
         if self.by_schema.contains_key(schema) {
             return Ok(());
@@ -39,7 +39,7 @@ impl ShownFields {
         // Where such a rule hides is in no explanation.
         let (mut shown, mut hidden) = (BTreeSet::new(), BTreeMap::new());
         if rules.iter().filter(is_hiding).all(selects_by_name) {
-            for line in Plan::explain(catalogue, schema, show, rules)?.into_iter().filter(|line| line.class.is_some()) {
+            for line in explain()?.into_iter().filter(|line| line.class.is_some()) {
                 let is_shown = match line.treatment {
                     Treatment::Shown => true,
                     Treatment::Rule(Action::Keep) => is_returned,

@@ -36,6 +36,7 @@ impl Catalogue {
         packer.list(files.keys(), |packer, file| packer.text(file));
         packer.list(self.schemas.values(), |packer, schema| {
             packer.text(&schema.name);
+            packer.list(schema.inner.iter(), |packer, name| packer.text(name));
             pack_field(&schema.root, &files, packer);
         });
         packer.list(self.lists.iter(), |packer, (name, list)| {
@@ -51,8 +52,8 @@ impl Catalogue {
         let files = packed.list(|packed| packed.text().map(Arc::from))?;
         let fields = FieldUnpacker { files, lists };
         let schemas = packed.list(|packed| {
-            let name = packed.text()?;
-            Some((name.to_owned(), Schema { name: name.to_owned(), root: fields.field(packed)? }))
+            let (name, inner) = (owned(packed)?, packed.list(owned)?);
+            Some((name.clone(), Schema { name, inner, root: fields.field(packed)? }))
         })?;
         let members = packed.list(|packed| Some((packed.text()?.to_owned(), *lists.get(packed.count()?)?)))?;
         let variants = packed.list(|packed| Variants::unpack(packed, lists))?;

@@ -138,34 +138,54 @@ fn is_plain(name: &str) -> bool {
         && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Step {
+    /// Adds the step to the text of a path.
+    pub(crate) fn write_to(&self, path: &mut String) {
         match self {
-            Self::Member(name) if is_plain(name) => write!(f, ".{name}"),
-            Self::Member(name) => write!(f, "['{}']", name.replace('\\', "\\\\").replace('\'', "\\'")),
-            Self::AnyMember => f.write_str(".*"),
-            Self::Elements => f.write_str("[*]"),
+            Self::Member(name) => write_member(name, path),
+            Self::AnyMember => path.push_str(".*"),
+            Self::Elements => path.push_str("[*]"),
         }
     }
 }
 
-impl fmt::Display for Part {
+/// Adds the step to the member called `name` to the text of a path.
+pub(crate) fn write_member(name: &str, path: &mut String) {
+    if is_plain(name) {
+        path.push('.');
+        path.push_str(name);
+    } else {
+        path.push_str("['");
+        path.push_str(&name.replace('\\', "\\\\").replace('\'', "\\'"));
+        path.push_str("']");
+    }
+}
+
+impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let mut text = String::new();
+        self.write_to(&mut text);
+        f.write_str(&text)
+    }
+}
+
+impl Part {
+    /// What a path ends with that selects this part.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
             Self::Value => "",
             Self::Keys => ".*~",
             Self::Everything => "..*",
-        })
+        }
     }
 }
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("$")?;
-        for step in &self.steps {
-            step.fmt(f)?;
-        }
-        self.part.fmt(f)
+        let mut text = "$".to_owned();
+        self.steps.iter().for_each(|step| step.write_to(&mut text));
+        text.push_str(self.part.as_str());
+        f.write_str(&text)
     }
 }
 

@@ -260,6 +260,9 @@ fn behind_word<'t>(text: &'t str, next: &str) -> Option<&'t str> {
 }
 
 impl Phrases {
+    /// A table without patterns.
+    pub const NONE: Self = Self(Vec::new());
+
     /// Adds a pattern.
     ///
     /// # Errors

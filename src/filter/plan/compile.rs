@@ -1,7 +1,7 @@
 //! Profile and rules to automaton: a subset construction over the fields of a schema and the positions of the rules.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::rc::Rc;
 
 use super::fold::{equal_folded, equals_folded_name, fold};
@@ -133,6 +133,60 @@ enum Children {
     Elements,
 }
 
+/// The members of a field by their names in folded form, sorted by those.
+struct Spellings<'c>(Vec<(String, &'c Field)>);
+
+impl<'c> Spellings<'c> {
+    fn of(field: &'c Field) -> Self {
+        let mut members: Vec<(String, &Field)> = field.members.iter().map(|(name, it)| (fold(name), it)).collect();
+        members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        Self(members)
+    }
+
+    /// The members whose names fold to this.
+    fn find(&self, folded: &str) -> impl Iterator<Item = &'c Field> {
+        let first = self.0.partition_point(|(known, _)| known.as_str() < folded);
+        let found = self.0.get(first..).unwrap_or_default().iter();
+        found.take_while(move |(known, _)| known == folded).map(|(_, field)| *field)
+    }
+}
+
+/// A fast hash of what makes two states the same, or of an address. Nothing that a client sends is hashed with it.
+#[derive(Default)]
+struct StateHasher(u64);
+
+impl StateHasher {
+    fn mix(&mut self, number: u64) {
+        const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(MULTIPLIER);
+    }
+}
+
+impl Hasher for StateHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            self.mix(chunk.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)));
+        }
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.mix(number.into());
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.mix(number);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.mix(number as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        // The upper bits are the best mixed ones, and a table looks at the lower ones first.
+        self.0.rotate_left(26)
+    }
+}
+
 /// A field that says nothing about what it holds.
 static SHAPELESS: Field = Field {
     class: None,
@@ -156,12 +210,16 @@ pub(super) struct Compiler<'c> {
     catalogue: Option<&'c Catalogue>,
     show: &'c Show,
     rules: &'c [Rule],
-    interned: HashMap<StateKey<'c>, StateId>,
+    interned: HashMap<StateKey<'c>, StateId, BuildHasherDefault<StateHasher>>,
     worklist: Vec<(StateId, Subset<'c>)>,
     states: Vec<State>,
     work: usize,
+    /// Whether there are rules of schemas that nest in that of the plan.
+    has_rules_of_nested: bool,
     /// Whether rules start at a field or below it.
-    nested_rules: HashMap<*const Field, bool>,
+    nested_rules: HashMap<*const Field, bool, BuildHasherDefault<StateHasher>>,
+    /// What most subsets have.
+    no_positions: Rc<[Position]>,
 }
 
 impl<'c> Compiler<'c> {
@@ -170,17 +228,22 @@ impl<'c> Compiler<'c> {
             catalogue,
             show,
             rules,
-            interned: HashMap::new(),
+            interned: HashMap::default(),
             worklist: Vec::new(),
             states: Vec::new(),
             work: 0,
-            nested_rules: HashMap::new(),
+            has_rules_of_nested: false,
+            nested_rules: HashMap::default(),
+            no_positions: Rc::new([]),
         }
     }
 
     /// The plan for the documents of a schema, with every state as it was made.
     pub(super) fn compile(mut self, schema: &'c Schema) -> Result<Plan, CompileError> {
         let positions = self.starts(schema.name());
+        let nested = self.catalogue.map(|catalogue| catalogue.with_nested(schema.name())).unwrap_or_default();
+        let is_nested = |name: &str| nested.iter().any(|known| *known == name && *known != schema.name());
+        self.has_rules_of_nested = self.rules.iter().any(|rule| is_nested(&rule.on));
         let root = self.transition(Some(FieldRef(schema.root())), Layer::Known(ROOT), positions)?;
         self.finish(root, Some(schema.name()))
     }
@@ -260,7 +323,8 @@ impl<'c> Compiler<'c> {
                 }
             }
         }
-        self.intern(StateKey::Subset(Subset { field, layer, positions: positions.into(), kept_by }))
+        let positions = if positions.is_empty() { self.no_positions.clone() } else { positions.into() };
+        self.intern(StateKey::Subset(Subset { field, layer, positions, kept_by }))
     }
 
     /// The layer of a field whose class holds for everything in it.
@@ -382,8 +446,7 @@ impl<'c> Compiler<'c> {
             let mut value = Vec::new();
             if self.write_blank(member, &mut value) {
                 out.extend_from_slice(separator);
-                out.extend_from_slice(serde_json::Value::from(name.as_str()).to_string().as_bytes());
-                out.push(b':');
+                write_key(name, out);
                 out.append(&mut value);
                 separator = b",";
             }
@@ -499,6 +562,7 @@ impl<'c> Compiler<'c> {
                 Pick::Any | Pick::Index(_) | Pick::Slice(_) | Pick::Test(_) => None,
             }));
         }
+        let spellings = Spellings::of(subset.field.map_or(&SHAPELESS, |field| field.0));
         let folds: BTreeSet<String> = names.iter().map(|name| fold(name)).collect();
         let list = self.list_of_members(subset);
         let conditions = self.conditions(subset, Children::Members)?;
@@ -509,12 +573,12 @@ impl<'c> Compiler<'c> {
         let other = keys.len();
         keys.push(KeyMatch::Other);
         let named =
-            keys.iter().filter(|_| self.has_names_only(list)).map(|key| self.may_be_named(subset, *key)).collect();
+            keys.iter().filter(|_| self.has_names_only(list)).map(|key| self.may_be_named(&spellings, *key)).collect();
         let mut targets = Vec::new();
         for key in keys {
             for truths in 0..1_usize << conditions.all.len() {
                 self.spend(subset)?;
-                let (field, layer) = self.member(subset, key);
+                let (field, layer) = self.member(subset, &spellings, key);
                 let positions = self.advance(subset, &conditions, truths, Some(key));
                 targets.push(self.transition(field, layer, positions)?);
             }
@@ -542,10 +606,9 @@ impl<'c> Compiler<'c> {
     }
 
     /// Whether a key is that of an entry: no member of the schema, in no spelling, and none that is shown.
-    fn may_be_named(&self, subset: &Subset<'c>, key: KeyMatch<'_>) -> bool {
-        let field = subset.field.map_or(&SHAPELESS, |field| field.0);
+    fn may_be_named(&self, spellings: &Spellings<'c>, key: KeyMatch<'_>) -> bool {
         match key {
-            KeyMatch::Exact(name) => matches!(self.alike(field, &fold(name)), Ok(None)),
+            KeyMatch::Exact(name) => matches!(self.alike(spellings, &fold(name)), Ok(None)),
             KeyMatch::Other => true,
             KeyMatch::Folded(_) | KeyMatch::Listed => false,
         }
@@ -689,14 +752,19 @@ impl<'c> Compiler<'c> {
         }
     }
 
-    /// The field and layer of a member.
-    fn member(&self, subset: &Subset<'c>, key: KeyMatch<'_>) -> (Option<FieldRef<'c>>, Layer) {
+    /// The field and layer of a member. `spellings` are those of the field of the object.
+    fn member(
+        &self,
+        subset: &Subset<'c>,
+        spellings: &Spellings<'c>,
+        key: KeyMatch<'_>,
+    ) -> (Option<FieldRef<'c>>, Layer) {
         let field = subset.field.map_or(&SHAPELESS, |field| field.0);
         let named = match key {
             KeyMatch::Exact(name) => {
-                field.members.get(name).map_or_else(|| self.alike(field, &fold(name)), |it| Ok(Some(it)))
+                field.members.get(name).map_or_else(|| self.alike(spellings, &fold(name)), |it| Ok(Some(it)))
             }
-            KeyMatch::Folded(folded) => self.alike(field, folded),
+            KeyMatch::Folded(folded) => self.alike(spellings, folded),
             KeyMatch::Listed | KeyMatch::Other => Ok(None),
         };
         let Ok(named) = named else { return (None, under(subset, Layer::Hidden(None))) };
@@ -726,11 +794,11 @@ impl<'c> Compiler<'c> {
     }
 
     /// The named member that a key of another spelling stands for: none, or an error if that is not certain.
-    fn alike<'f>(&self, field: &'f Field, folded: &str) -> Result<Option<&'f Field>, Ambiguous> {
-        let mut alike = field.members.iter().filter(|(name, _)| equals_folded_name(name, folded));
+    fn alike(&self, spellings: &Spellings<'c>, folded: &str) -> Result<Option<&'c Field>, Ambiguous> {
+        let mut alike = spellings.find(folded);
         match (alike.next(), alike.next()) {
             (None, _) => Ok(None),
-            (Some((_, one)), None) if self.show.unknown => Ok(Some(one)),
+            (Some(one), None) if self.show.unknown => Ok(Some(one)),
             (Some(_), _) => Err(Ambiguous),
         }
     }
@@ -807,6 +875,9 @@ impl<'c> Compiler<'c> {
 
     /// Whether rules of a nested schema start at a field or below it.
     fn has_nested_rules(&mut self, field: &'c Field) -> bool {
+        if !self.has_rules_of_nested {
+            return false;
+        }
         if let Some(known) = self.nested_rules.get(&std::ptr::from_ref(field)) {
             return *known;
         }
@@ -843,6 +914,18 @@ impl<'c> Compiler<'c> {
         let decides = if is_open { names.has_exclusions() } else { !names.is_empty() };
         decides.then_some(Listing { list, is_open })
     }
+}
+
+/// Writes a key of an object, with its colon.
+fn write_key(name: &str, out: &mut Vec<u8>) {
+    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        out.push(b'"');
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'"');
+    } else {
+        out.extend_from_slice(serde_json::Value::from(name).to_string().as_bytes());
+    }
+    out.push(b':');
 }
 
 /// Whether the schema has an object or an array at a field.

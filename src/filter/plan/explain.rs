@@ -6,7 +6,7 @@ use super::Plan;
 use super::tables::{Effect, HiddenForm, Listing, State, StateId};
 use crate::filter::show::Show;
 use crate::filter::{Action, Rule};
-use crate::schema::{Catalogue, Class, Field, NameList, Part, Schema, Step};
+use crate::schema::{Catalogue, Class, Field, NameList, Part, Schema, Step, write_member};
 use crate::yaml::Location;
 
 /// What happens to one field, or what one rule does.
@@ -92,13 +92,14 @@ impl fmt::Display for Treatment {
     }
 }
 
-/// Explains every field of a schema and every rule about it.
-pub(super) fn explain(
-    plan: &Plan,
-    catalogue: &Catalogue,
-    schema: &Schema,
-    show: &Show,
-    rules: &[Rule],
+/// Explains every field of a schema and every rule about it. With `paths`, members are left out in which none of these is.
+pub(super) fn explain<'e>(
+    plan: &'e Plan,
+    catalogue: &'e Catalogue,
+    schema: &'e Schema,
+    show: &'e Show,
+    rules: &'e [Rule],
+    paths: Option<&'e [&'e str]>,
 ) -> Vec<Explained> {
     let mut explainer = Explainer {
         plan,
@@ -106,6 +107,7 @@ pub(super) fn explain(
         show,
         rules,
         path: "$".to_owned(),
+        paths,
         schemas: vec![schema.name()],
         lines: Vec::new(),
     };
@@ -132,6 +134,8 @@ struct Explainer<'e> {
     rules: &'e [Rule],
     /// The path to the field.
     path: String,
+    /// The fields that are asked for; all if `None`.
+    paths: Option<&'e [&'e str]>,
     /// The schemas that the field is in, the innermost last: a schema inside itself is explained once.
     schemas: Vec<&'e str>,
     lines: Vec<Explained>,
@@ -153,12 +157,12 @@ impl<'e> Explainer<'e> {
         for (name, below) in &field.members {
             let members = state.members.as_deref();
             let target = members.and_then(|members| members.target(members.row(Some(name)), 0));
-            self.below(&Step::Member(name.clone()), below, target.unwrap_or(id), rule);
+            self.below(|path| write_member(name, path), below, target.unwrap_or(id), rule);
         }
         if let Some(below) = &field.any_member {
             let members = state.members.as_deref();
             let target = members.and_then(|members| members.target(members.row_of_entries(), 0));
-            let first = self.below(&Step::AnyMember, below, target.unwrap_or(id), rule);
+            let first = self.below(|path| Step::AnyMember.write_to(path), below, target.unwrap_or(id), rule);
             self.mark_removed(first, target);
             self.keep_keys(keys, first);
             self.mark_listed(first, members.and_then(|members| members.list));
@@ -167,19 +171,28 @@ impl<'e> Explainer<'e> {
             let elements = state.elements.as_deref();
             let is_open = elements.and_then(|elements| elements.list).is_some_and(|listing| listing.is_open);
             let target = elements.and_then(|elements| elements.target(is_open, 0));
-            let first = self.below(&Step::Elements, below, target.unwrap_or(id), rule);
+            let first = self.below(|path| Step::Elements.write_to(path), below, target.unwrap_or(id), rule);
             self.mark_removed(first, target);
             self.mark_listed(first, elements.and_then(|elements| elements.list));
         }
     }
 
-    /// Explains what is one step below; returns the index of its first line.
-    fn below(&mut self, step: &Step, below: &'e Field, id: StateId, rule: Option<usize>) -> usize {
+    /// Explains what is one step below, which `write` adds to the path; returns the index of its first line.
+    fn below(&mut self, write: impl FnOnce(&mut String), below: &'e Field, id: StateId, rule: Option<usize>) -> usize {
         let (length, first) = (self.path.len(), self.lines.len());
-        self.path.push_str(&step.to_string());
-        self.field(below, id, rule);
+        write(&mut self.path);
+        if self.is_asked_for() {
+            self.field(below, id, rule);
+        }
         self.path.truncate(length);
         first
+    }
+
+    /// Whether a field that is asked for may be at the path or below it. Everything in a map or an array is, because what is in it
+    /// decides what is said of its keys.
+    fn is_asked_for(&self) -> bool {
+        let Some(paths) = self.paths.filter(|_| !self.path.contains('*')) else { return true };
+        paths.iter().any(|asked| asked.starts_with(&self.path))
     }
 
     /// A line for each class of a field; returns the index of the line about its keys.
@@ -197,7 +210,7 @@ impl<'e> Explainer<'e> {
             if part == Part::Keys {
                 keys = Some(self.lines.len());
             }
-            let path = format!("{}{part}", self.path);
+            let path = format!("{}{}", self.path, part.as_str());
             self.lines.push(Explained { path, class: Some(*class), treatment, location: Some(location.clone()) });
         }
         keys

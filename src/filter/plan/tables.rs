@@ -262,33 +262,38 @@ impl ElementTable {
 
 /// Copies or skips objects and arrays as a whole where everything inside is copied or removed.
 pub(super) fn simplify(states: &mut [State]) {
-    let all = |states: &[State], targets: &[StateId], is: fn(&State) -> bool| {
-        targets.iter().all(|target| states.get(target.index()).is_some_and(is))
-    };
     // Most states come before those they lead to, so few rounds do nearly everything.
     for _ in 0..4 {
+        let mut changed = false;
         for index in (0..states.len()).rev() {
-            let Some(mut state) = states.get(index).cloned() else { continue };
-            let collapse = |effect: &mut Effect, targets: Option<&[StateId]>| {
-                let Some(targets) = targets else { return };
-                // An empty object or array is shown by itself, but not where only something named inside shows it.
-                if *effect == Effect::Walk && all(states, targets, State::is_copied) {
-                    *effect = Effect::Copy;
-                } else if *effect == Effect::WalkForNamed && all(states, targets, State::is_absent) {
-                    *effect = Effect::Hide;
-                }
-            };
-            collapse(&mut state.object, state.members.as_deref().map(|members| members.targets.as_slice()));
-            collapse(&mut state.array, state.elements.as_deref().map(|elements| elements.targets.as_slice()));
-            if !state.object.is_walk() {
+            let Some(state) = states.get(index) else { continue };
+            let members = state.members.as_deref().map(|members| members.targets.as_slice());
+            let elements = state.elements.as_deref().map(|elements| elements.targets.as_slice());
+            let (object, array) = (collapsed(state.object, members, states), collapsed(state.array, elements, states));
+            let Some(state) = states.get_mut(index) else { continue };
+            changed |= (state.object, state.array) != (object, array);
+            (state.object, state.array) = (object, array);
+            if !object.is_walk() {
                 state.members = None;
             }
-            if !state.array.is_walk() {
+            if !array.is_walk() {
                 state.elements = None;
             }
-            if let Some(slot) = states.get_mut(index) {
-                *slot = state;
-            }
         }
+        if !changed {
+            return;
+        }
+    }
+}
+
+/// The effect on an object or array whose members or elements lead to `targets`.
+fn collapsed(effect: Effect, targets: Option<&[StateId]>, states: &[State]) -> Effect {
+    let Some(targets) = targets else { return effect };
+    let all = |is: fn(&State) -> bool| targets.iter().all(|target| states.get(target.index()).is_some_and(is));
+    // An empty object or array is shown by itself, but not where only something named inside shows it.
+    match effect {
+        Effect::Walk if all(State::is_copied) => Effect::Copy,
+        Effect::WalkForNamed if all(State::is_absent) => Effect::Hide,
+        Effect::Copy | Effect::Hide | Effect::Act | Effect::Mask | Effect::Walk | Effect::WalkForNamed => effect,
     }
 }
