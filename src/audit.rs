@@ -257,7 +257,9 @@ impl RecordQueue {
             }
             lines.clear();
             let (reopens, is_last) = self.next(&mut lines);
-            if reopens || !file.as_ref().is_some_and(|file| is_at(file, &self.path)) {
+            // A file that gets nothing is not made, which at the end of the program would be one too many.
+            let is_elsewhere = || !file.as_ref().is_some_and(|file| is_at(file, &self.path));
+            if reopens || !lines.is_empty() && is_elsewhere() {
                 match open(&self.path) {
                     Ok(opened) => file = Some(opened),
                     // What was open before has been moved away on purpose.
