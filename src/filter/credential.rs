@@ -69,6 +69,12 @@ pub(super) fn is_clean(text: &[u8]) -> bool {
     scan::candidates(text) == Candidates::NONE
 }
 
+/// The same of a text that is the first `length` bytes of `chunk`, where that is quick to tell.
+#[inline]
+pub(super) fn is_clean_at(chunk: &[u8; 16], length: usize) -> bool {
+    scan::is_short_word(chunk, length)
+}
+
 /// Masks the credentials in a value, given its name. Returns the value itself if it has none.
 pub(super) fn mask<'t>(name: &str, text: &'t str) -> Cow<'t, str> {
     if is_named(name, text) { Cow::Owned(MASK.to_owned()) } else { mask_shapes(text) }

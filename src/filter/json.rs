@@ -414,6 +414,12 @@ impl<'d> JsonString<'d> {
         self.is_plain.then_some(self.inside)
     }
 
+    /// The sixteen bytes of the text of `cursor` from the start of this one, which may be longer or shorter.
+    #[inline]
+    pub(super) fn chunk(&self, cursor: Cursor<'d>) -> Option<&'d [u8; CHUNK]> {
+        cursor.text.get(self.at + 1..).and_then(<[u8]>::first_chunk)
+    }
+
     /// A hash of the text as it is written.
     #[inline]
     pub(super) fn hash(&self) -> usize {

@@ -44,7 +44,7 @@ pub(super) use fold::{equal_folded, equals_folded_name};
 pub(super) use names::KeyDigest;
 pub(super) use tables::{Cause, Condition, Effect, ElementTable, HiddenForm, Listing, MemberTable, State, StateId};
 
-use listed::AllowLists;
+use listed::ListIndex;
 
 use super::action::HashKey;
 use super::show::{NamesShown, Show};
@@ -61,7 +61,7 @@ pub struct Plan {
     pub(super) states: Vec<State>,
     pub(super) root: StateId,
     pub(super) actions: Vec<Action>,
-    lists: AllowLists,
+    lists: ListIndex,
     pub(super) limits: DocumentLimits,
     pub(super) key: HashKey,
     /// Whether a filter expression looks at the whole document.

@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use wide::u8x16;
+
 use super::pattern::{self, PATTERNS};
 use super::token::{self, PLAIN_PREFIXES, TOKENS};
 use super::{command, encoded, userinfo};
@@ -96,6 +98,66 @@ struct Scanner {
     meanings: Vec<Candidates>,
     /// The tokens whose prefix ends in each state, as indexes in [`TOKENS`].
     tokens: Vec<Vec<u16>>,
+    beginnings: Beginnings,
+}
+
+/// The first three bytes of all anchors, a bit for each in a table of hashes, so that most texts need no automaton: each of
+/// its steps has to wait for the one before. Anchors of one byte are not in it: they have a class.
+struct Beginnings(Vec<u64>);
+
+/// The logarithm of the number of bits of [`Beginnings`].
+const BEGINNINGS: u32 = 15;
+
+impl Default for Beginnings {
+    fn default() -> Self {
+        Self(vec![0; (1 << BEGINNINGS) / 64])
+    }
+}
+
+impl Beginnings {
+    /// Adds an anchor. Returns `None` if it is too short.
+    fn add(&mut self, anchor: &[u8]) -> Option<()> {
+        match anchor {
+            [one] if classes(&[*one]) & class::ANCHOR != 0 => {}
+            [one, two] => (0..=u8::MAX).for_each(|three| self.set([*one, *two, three])),
+            [one, two, three, ..] => self.set([*one, *two, *three]),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn set(&mut self, beginning: [u8; 3]) {
+        let at = Self::hash(beginning);
+        if let Some(word) = self.0.get_mut(at / 64) {
+            *word |= 1 << (at % 64);
+        }
+    }
+
+    /// Whether an anchor may begin with these bytes.
+    #[inline]
+    fn has(&self, beginning: [u8; 3]) -> bool {
+        let at = Self::hash(beginning);
+        self.0.get(at / 64).is_none_or(|word| word & 1 << (at % 64) != 0)
+    }
+
+    /// The index of the first place in a text where an anchor of more than one byte may begin.
+    #[inline]
+    fn first_in(&self, text: &[u8]) -> Option<usize> {
+        let found = text.array_windows().position(|beginning| self.has(*beginning));
+        // The last two bytes may be an anchor of two.
+        found.or_else(|| {
+            let [one, two] = *text.last_chunk()?;
+            self.has([one, two, 0]).then(|| text.len() - 2)
+        })
+    }
+
+    /// The same for small and capital letters.
+    #[inline]
+    fn hash([one, two, three]: [u8; 3]) -> usize {
+        const MULTIPLIER: u32 = 0x9e37_79b9;
+        let folded = u32::from_le_bytes([one, two, three, 0]) | 0x0020_2020;
+        (folded.wrapping_mul(MULTIPLIER) >> (u32::BITS - BEGINNINGS)) as usize
+    }
 }
 
 /// The most different bytes of all anchors, and one.
@@ -133,6 +195,27 @@ impl Scanner {
         new.table()
     }
 
+    /// What all anchors in a text mean. `classes` are those of its bytes.
+    fn meanings(&self, text: &[u8], classes: u8) -> Candidates {
+        let mut all = Candidates::NONE;
+        let mut rest = text;
+        while let Some(start) = if classes & class::ANCHOR != 0 { Some(0) } else { self.beginnings.first_in(rest) } {
+            let mut state = 0;
+            // While the automaton is in no state but the first, an anchor goes on. So what is read here is not read again.
+            let behind = rest.get(start..).unwrap_or_default();
+            let read = behind.iter().position(|byte| {
+                state = self.next(state, *byte);
+                if state >= self.found {
+                    all = all.with(self.meanings.get(state as usize / WIDTH).copied().unwrap_or(Candidates::ALL));
+                }
+                state == 0
+            });
+            let Some(after) = read.and_then(|read| behind.get(read + 1..)) else { break };
+            rest = after;
+        }
+        all
+    }
+
     /// The state after a byte.
     #[inline(always)]
     fn next(&self, state: u32, byte: u8) -> u32 {
@@ -143,6 +226,7 @@ impl Scanner {
 
 /// The automaton as it is built: states by their numbers, from the first.
 struct Tree {
+    beginnings: Beginnings,
     columns: [u8; 256],
     rows: Vec<[u16; WIDTH]>,
     meanings: Vec<Candidates>,
@@ -151,7 +235,8 @@ struct Tree {
 
 impl Default for Tree {
     fn default() -> Self {
-        Self { columns: [0; 256], rows: Vec::new(), meanings: Vec::new(), tokens: Vec::new() }
+        let (rows, meanings, tokens) = Default::default();
+        Self { beginnings: Beginnings::default(), columns: [0; 256], rows, meanings, tokens }
     }
 }
 
@@ -165,6 +250,7 @@ impl Tree {
 
     /// Adds the states of an anchor to the tree of all anchors. Returns the last one.
     fn add(&mut self, anchor: &str, meaning: Candidates) -> Option<usize> {
+        self.beginnings.add(anchor.as_bytes())?;
         let mut state = 0;
         for byte in anchor.bytes() {
             let column = self.column(byte)?;
@@ -242,7 +328,8 @@ impl Tree {
         }
         let meanings = order.iter().map(|state| self.meanings.get(*state).copied()).collect::<Option<_>>()?;
         let tokens = order.iter().map(|state| self.tokens.get(*state).cloned()).collect::<Option<_>>()?;
-        Some(Scanner { columns: self.columns, targets, found: first, meanings, tokens })
+        let (columns, beginnings) = (self.columns, self.beginnings);
+        Some(Scanner { columns, targets, found: first, meanings, tokens, beginnings })
     }
 }
 
@@ -254,6 +341,8 @@ mod class {
     pub(super) const MARK: u8 = 1 << 1;
     /// A byte that numbers, dates and times do not have.
     pub(super) const WORD: u8 = 1 << 2;
+    /// A byte that is an anchor by itself.
+    pub(super) const ANCHOR: u8 = 1 << 3;
 }
 
 /// The class of each byte.
@@ -268,6 +357,7 @@ static CLASSES: [u8; 256] = {
             b'-' | b'.' | b'T' | b'Z' => classes[byte as usize] = class::MARK,
             b':' | b'+' => classes[byte as usize] = class::SEPARATOR,
             b'A'..=b'Z' | b'_' | b'/' => classes[byte as usize] = class::MARK | class::WORD,
+            b'@' | b'*' | b'|' => classes[byte as usize] = class::SEPARATOR | class::WORD | class::ANCHOR,
             _ => {}
         }
         match byte.checked_add(1) {
@@ -286,6 +376,24 @@ fn classes(text: &[u8]) -> u8 {
         Some(last) => text.as_chunks().0.iter().fold(eight(last), |all, chunk| all | eight(chunk)),
         None => text.iter().fold(0, |all, byte| all | of(byte)),
     }
+}
+
+/// Whether a text is one short word, or several with marks between them, which has no shape. The text is the first `length`
+/// bytes of `chunk`. Quicker than [`candidates`], which is the same for all other texts.
+#[inline]
+pub(super) fn is_short_word(chunk: &[u8; TOKEN_LEAST], length: usize) -> bool {
+    if length >= TOKEN_LEAST {
+        return false;
+    }
+    let bytes = u8x16::new(*chunk);
+    let within = |bytes: u8x16, first: u8, last: u8| {
+        let distance = bytes - u8x16::splat(first);
+        distance.min(u8x16::splat(last - first)).simd_eq(distance)
+    };
+    let letters = within(bytes | u8x16::splat(0x20), b'a', b'z');
+    let words = letters | within(bytes, b'-', b'9') | bytes.simd_eq(u8x16::splat(b'_'));
+    // The first separator is behind the text.
+    (words.to_bitmask().trailing_ones() as usize) >= length
 }
 
 /// The characters of a digest, as `sha256:…`.
@@ -312,19 +420,7 @@ pub(super) fn candidates(text: &[u8]) -> Candidates {
 /// The shapes that a text can have, by the anchors in it.
 fn with_anchors(text: &[u8], classes: u8) -> Candidates {
     let Some(scanner) = &*SCANNER else { return Candidates::ALL };
-    let mut all = Candidates::NONE;
-    let (_, highest) = text.iter().fold((0, 0), |(state, highest), byte| {
-        let state = scanner.next(state, *byte);
-        (state, highest.max(state))
-    });
-    // Most texts have no anchor. Which ones the others have takes a second look.
-    if highest >= scanner.found {
-        let mut state = 0;
-        for byte in text {
-            state = scanner.next(state, *byte);
-            all = all.with(scanner.meanings.get(state as usize / WIDTH).copied().unwrap_or(Candidates::ALL));
-        }
-    }
+    let mut all = scanner.meanings(text, classes);
     // These have no anchor.
     if text.len() >= pattern::DIGEST_LEAST && classes & class::SEPARATOR != 0 && pattern::digests(text).next().is_some()
     {
@@ -356,6 +452,33 @@ pub(super) fn tokens(text: &str, spans: &mut Vec<Range<usize>>) {
             {
                 end = found.end;
                 spans.push(found);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_anchor_is_found_wherever_it_stands() {
+        let words = NAME_WORDS.iter().map(|word| (*word, Candidates::PAIR));
+        let commands = command::anchors().map(|anchor| (anchor, Candidates::COMMAND));
+        let encoded = encoded::ANCHORS.iter().map(|anchor| (*anchor, Candidates::ENCODED));
+        let users = userinfo::ANCHORS.iter().map(|anchor| (*anchor, Candidates::USERINFO));
+        let tokens = TOKENS.iter().map(|token| (token.prefix, Candidates::TOKEN));
+        let patterns = PATTERNS.iter().enumerate();
+        let patterns =
+            patterns.flat_map(|(index, it)| it.anchors.iter().map(move |it| (*it, Candidates::pattern(index))));
+        for (anchor, meaning) in words.chain(commands).chain(encoded).chain(users).chain(tokens).chain(patterns) {
+            for written in [anchor.to_owned(), anchor.to_ascii_uppercase(), anchor.to_ascii_lowercase()] {
+                for before in ["", "x", "pass to", ": : : ", "@"] {
+                    for after in ["", "-", " and so on"] {
+                        let text = format!("a b, {before}{written}{after}");
+                        assert!(candidates(text.as_bytes()).has(meaning), "{text:?}");
+                    }
+                }
             }
         }
     }

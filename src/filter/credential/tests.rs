@@ -200,6 +200,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
+    fn a_short_word_has_no_shape(text in "[a-zA-Z0-9._/:@ *=+-]{0,16}", behind in "[a-z@ ]{16}") {
+        let around = format!("{text}{behind}");
+        let chunk = around.as_bytes().first_chunk().unwrap();
+        let scanned = is_clean(text.as_bytes());
+        prop_assert!(scanned || !is_clean_at(chunk, text.len()), "{text:?}");
+        // Most are told.
+        let is_word = text.len() < 16 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte));
+        prop_assert_eq!(is_clean_at(chunk, text.len()), is_word);
+    }
+
+    #[test]
     fn the_scan_misses_nothing(text in pieces()) {
         let patterns = COMPILED.as_ref();
         let with = mask_with(patterns, &text, scan::candidates);

@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::rc::Rc;
 
 use super::fold::{equal_folded, equals_folded_name, fold};
-use super::listed::AllowLists;
+use super::listed::ListIndex;
 use super::names::Names;
 use super::tables::{Cause, Condition, Effect, ElementTable, HiddenForm, Listing, MemberTable, State, StateId};
 use super::{CompileError, Plan, is_listed};
@@ -277,7 +277,7 @@ impl<'c> Compiler<'c> {
             has_expressions,
             copies_everything: false,
             actions: self.rules.iter().map(|rule| rule.action.clone()).collect(),
-            lists: AllowLists::new(&self.show.names),
+            lists: ListIndex::new(&self.show.names),
             limits: DocumentLimits::default(),
             key: HashKey::random().map_err(|_| CompileError::NoRandom)?,
             is_absolute: self.rules.iter().filter(is_of_schema).any(|rule| rule.selector.is_absolute()),

@@ -1,4 +1,4 @@
-//! Allow-lists as a plan asks them: about every label of every container.
+//! Allow-lists as a plan asks them: about every entry of every list.
 
 use super::names::{KeyDigest, Names};
 use super::tables::Listing;
@@ -6,11 +6,11 @@ use crate::filter::show::{Glob, Globs, NamesShown};
 
 /// All allow-lists of a plan.
 #[derive(Clone, Debug)]
-pub(super) struct AllowLists(Vec<AllowList>);
+pub(super) struct ListIndex(Vec<IndexedNames>);
 
 /// One allow-list. Names without a star are found by their bytes; only what is left is compared one by one.
 #[derive(Clone, Debug)]
-struct AllowList {
+struct IndexedNames {
     globs: Globs,
     /// The shown names without a star.
     names: Names,
@@ -18,9 +18,9 @@ struct AllowList {
     patterns: Vec<Glob>,
 }
 
-impl AllowLists {
+impl ListIndex {
     pub(super) fn new(shown: &NamesShown) -> Self {
-        Self(shown.all().iter().map(AllowList::new).collect())
+        Self(shown.all().iter().map(IndexedNames::new).collect())
     }
 
     /// Whether a location shows the entry called `name`, which is UTF-8 and has this digest.
@@ -38,7 +38,7 @@ impl AllowLists {
     }
 }
 
-impl AllowList {
+impl IndexedNames {
     fn new(globs: &Globs) -> Self {
         let (names, patterns): (Vec<&Glob>, Vec<&Glob>) =
             globs.shown().iter().partition(|glob| glob.only_match().is_some());
@@ -65,7 +65,7 @@ mod tests {
         let patterns =
             ["a", "a.b", "a.b", "homepage.*", "*.enable", "x*y*z", "!homepage.widget.*", "!*.Secret", "!a.b"];
         let shown = NamesShown::default().with(LABELS, patterns);
-        let lists = AllowLists::new(&shown);
+        let lists = ListIndex::new(&shown);
         let words =
             ["a", "a.b", "A", "homepage.", "homepage.widget.x", "homepage.WIDGET.x", "b.enable", "xyz", "xy", "é"];
         let ends = ["", ".enable", ".secret", ".SECRET", "z", ".\u{212a}"];
@@ -79,7 +79,7 @@ mod tests {
         }
         for is_open in [false, true] {
             let listing = Listing { list: LABELS, is_open };
-            assert_eq!(AllowLists::new(&NamesShown::default()).shows(listing, KeyDigest::of(b"a"), b"a"), is_open);
+            assert_eq!(ListIndex::new(&NamesShown::default()).shows(listing, KeyDigest::of(b"a"), b"a"), is_open);
         }
     }
 }

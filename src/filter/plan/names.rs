@@ -116,10 +116,10 @@ impl Names {
 impl Name {
     fn new(name: String) -> Self {
         let digest = KeyDigest::of(name.as_bytes());
-        let key = format!("{}:", serde_json::Value::from(name.as_str())).into_bytes();
-        let has_escapes = key.contains(&b'\\');
+        let needs_escape = |byte: u8| matches!(byte, 0..0x20 | b'"' | b'\\');
+        let key = if name.bytes().any(needs_escape) { Vec::new() } else { [b"\"", name.as_bytes(), b"\":"].concat() };
         let is_sensitive = credential::may_name_credential(name.as_bytes());
-        Self { digest, is_sensitive, name, key: if has_escapes { Box::default() } else { key.into() } }
+        Self { digest, is_sensitive, name, key: key.into() }
     }
 }
 
