@@ -49,7 +49,7 @@ use listed::ListIndex;
 use super::action::HashKey;
 use super::show::{NamesShown, Show};
 use super::{Action, DocumentLimits, Rule, tree};
-use crate::schema::Catalogue;
+use crate::schema::{Catalogue, Schema};
 use crate::yaml::Location;
 
 /// The deepest nesting of a document, whatever the limit: the walk needs stack for each level.
@@ -82,10 +82,15 @@ impl Plan {
         let Some(schema) = catalogue.schema(schema) else {
             return Err(CompileError::UnknownSchema { name: schema.to_owned() });
         };
-        let mut plan = compile::Compiler::new(Some(catalogue), show, rules).compile(schema)?;
-        tables::simplify(&mut plan.states);
-        plan.copies_everything = whole::shows_whole(&plan, catalogue, schema, &[]);
-        Ok(plan)
+        let plan = compile::Compiler::new(Some(catalogue), show, rules).compile(schema)?;
+        Ok(plan.simplified(catalogue, schema))
+    }
+
+    /// The same plan, with states that copy or skip as a whole what they can, and knowing whether it shows everything.
+    fn simplified(mut self, catalogue: &Catalogue, schema: &Schema) -> Self {
+        tables::simplify(&mut self.states);
+        self.copies_everything = whole::shows_whole(&self, catalogue, schema, &[]);
+        self
     }
 
     /// Compiles rules alone, whatever schemas they are for. Everything is shown that no rule hides.
@@ -134,10 +139,9 @@ impl Plan {
         let Some(schema) = catalogue.schema(schema) else {
             return Err(CompileError::UnknownSchema { name: schema.to_owned() });
         };
-        let mut plan = compile::Compiler::new(Some(catalogue), show, rules).compile(schema)?;
+        let plan = compile::Compiler::new(Some(catalogue), show, rules).compile(schema)?;
         let explained = explain::explain(&plan, catalogue, schema, show, rules, Some(paths));
-        tables::simplify(&mut plan.states);
-        Ok((plan, explained))
+        Ok((plan.simplified(catalogue, schema), explained))
     }
 
     /// Whether it leaves the part of a document at `path` as it comes: everything in it is shown, what no schema knows too,
