@@ -99,6 +99,8 @@ fn examples_are_valid() {
 }
 
 fn files_with_an_error_are_invalid() {
+    // A validator takes longer to make than all documents take.
+    let validators = [SchemaFile::Config, SchemaFile::Profile, SchemaFile::Class].map(|file| (file, validator(file)));
     for (file, text) in [
         (SchemaFile::Config, "upstream: /var/run/docker.sock"),
         (SchemaFile::Config, "listeners: {listen: unix:///a}"),
@@ -135,7 +137,8 @@ fn files_with_an_error_are_invalid() {
         (SchemaFile::Class, "class: state"),
     ] {
         let document = value_of(&yaml::parse("a.yaml", text).unwrap());
-        assert!(!validator(file).is_valid(&document), "{text}");
+        let (_, validator) = validators.iter().find(|(of, _)| *of == file).unwrap();
+        assert!(!validator.is_valid(&document), "{text}");
         assert_ne!(errors_of(file, text), Vec::<String>::new(), "the program takes it: {text}");
     }
 }
