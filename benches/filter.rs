@@ -124,24 +124,21 @@ fn classes() -> Plan {
     Plan::compile(&dockveil::api::catalogue::built_in().unwrap(), "ContainerSummary", &show, &[]).unwrap()
 }
 
-/// Profiles beside the built-in one.
-const PROFILES: &str = "\
-profile: bench-plain
-about: dashboard without masking.
-extends: dashboard
-mask-values: false
----
+/// Profiles beside the built-in one, a file each: without masking, with a pattern that is compared with every mount and hides none,
+/// and one that shows everything.
+const PROFILES: [(&str, &str); 3] = [
+    ("bench-plain.yaml", "profile: bench-plain\nextends: dashboard\nmask-values: false\n"),
+    (
+        "bench-matched.yaml",
+        "\
 profile: bench-matched
-about: dashboard with a pattern that is compared with every mount, and hides none.
 extends: dashboard
 rules:
   - {on: ContainerSummary, remove: \"$.Mounts[?match(@.Source, '/no/such/.*')]\"}
----
-profile: bench-all
-about: Shows everything.
-allow: [ContainerList]
-show: all
-";
+",
+    ),
+    ("bench-all.yaml", "profile: bench-all\nallow: [ContainerList]\nshow: all\n"),
+];
 
 /// What `--apply` and the rows call the profiles of which plans are measured as users have them.
 const APPLIED: [(&str, &str); 4] =
@@ -150,7 +147,7 @@ const APPLIED: [(&str, &str); 4] =
 /// The plans of [`APPLIED`] for elements of a list.
 fn applied() -> [Plan; 4] {
     let catalogue = dockveil::api::catalogue::built_in().unwrap();
-    let profiles = Profiles::built_in_with(&[("bench.yaml", PROFILES)], &catalogue).unwrap();
+    let profiles = Profiles::built_in_with(&PROFILES, &catalogue).unwrap();
     APPLIED.map(|(_, name)| {
         let profile = profiles.get(name).unwrap();
         assert!(name != "dashboard" || profile.show.mask, "the built-in profile masks");
