@@ -32,7 +32,7 @@ mod program {
     pub mod yaml;
 }
 
-/// In the place of the module that reads what is packed here: it reads the files.
+/// Stands in for the module `embedded` of the program. It reads the files themselves, because nothing is packed yet.
 mod embedded {
     use super::{Diagnostic, Location, Node, yaml};
 
@@ -150,7 +150,8 @@ fn pack_group(group: &FileGroup, is_compressed: bool, packer: &mut Packer) {
     packer.raw(&if is_compressed { compress_to_vec(&files, EFFORT) } else { files });
 }
 
-/// Reports the errors in what the program has as trees and reads when it needs it. Rules of profiles are not compiled here: tests do that.
+/// Reports errors in the files that are packed as trees, which the program reads only when it needs them. Only tests compile the rules
+/// of profiles.
 fn check(diagnostics: &mut Diagnostics) {
     diagnostics.ok(groups::built_in());
     diagnostics.ok(queries::built_in());

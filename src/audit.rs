@@ -257,7 +257,7 @@ impl RecordQueue {
             }
             lines.clear();
             let (reopens, is_last) = self.next(&mut lines);
-            // A file that gets nothing is not made, which at the end of the program would be one too many.
+            // The file is opened only for a record. At the end of the program there is none, and no empty file is left behind.
             let is_elsewhere = || !file.as_ref().is_some_and(|file| is_at(file, &self.path));
             if reopens || !lines.is_empty() && is_elsewhere() {
                 match open(&self.path) {

@@ -97,8 +97,9 @@ pub fn table<T>(name: &str, unpack: impl FnOnce(&[u8]) -> Option<T>) -> Result<T
     FileGroup::with(name)?.find(name).and_then(unpack).ok_or_else(|| damaged(name))
 }
 
-/// A text that only commands read; empty if the program is damaged, and a test makes sure that it is not. `name` is its path in
-/// `filters/`, or `demo/` and the name of a file of the demo.
+/// A text that only commands read. `name` is its path in `filters/`, or `demo/` and the name of a file of the demo.
+///
+/// It is empty if the program is damaged. A test makes sure that it is not.
 pub fn text(name: &str) -> &'static str {
     static TEXTS: LazyLock<Option<FileGroup>> = LazyLock::new(|| FileGroup::with(A_TEXT).ok());
     let found = TEXTS.as_ref().and_then(|texts| texts.find(name));

@@ -63,7 +63,7 @@ impl fmt::Display for EngineAddress {
     }
 }
 
-/// Where the docker command looks for an engine if `DOCKER_HOST` names no host, and no port. The port is the same with TLS.
+/// The host and the port that the docker command takes if `DOCKER_HOST` has none. The port is the same with TLS.
 const DOCKER_HOST_NAME: &str = "localhost";
 const DOCKER_PORT: &str = "2375";
 /// The socket that `unix://` alone means.

@@ -77,8 +77,8 @@ pub fn start(level: Level, style: LineStyle) {
     }));
 }
 
-/// Writes a line without an event, for lines that are many: `fields` adds its fields, in their order, unless lines of this level
-/// are not written.
+/// Writes a line without an event of `tracing`, which costs more. `fields` adds the fields in their order. It is not called if the log
+/// leaves out this level.
 pub fn write(level: Level, message: &str, fields: impl FnOnce(&mut LogLine<'_>)) {
     let Some(log) = LOG.get().filter(|log| level <= log.level) else { return };
     with_gathered(|gathered| {
@@ -238,8 +238,9 @@ impl Drop for GatheredLines {
     }
 }
 
-/// Does something with the lines of this thread. A thread that is ending has none any more. Nor has one that has panicked while a
-/// line was made: that line is incomplete.
+/// Calls `work` with the lines of this thread.
+///
+/// Nothing is called if the thread is ending, or if it is already making a line.
 fn with_gathered(work: impl FnOnce(&mut GatheredLines)) {
     let _ = GATHERED.try_with(|gathered| {
         if let Ok(mut gathered) = gathered.try_borrow_mut() {

@@ -79,7 +79,7 @@ mod tests {
         }
     }
 
-    /// Whoever adds a class file, the program or the operator, its fields have the same classes and lists.
+    /// A class file of the operator gives its fields the same classes and lists as the same file inside the program.
     #[test]
     fn a_class_file_that_is_added_is_as_good_as_one_of_the_program() {
         let texts = Class::ALL.map(|class| (class_file(class), text(&class_file(class))));

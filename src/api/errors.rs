@@ -19,8 +19,8 @@ pub const SCHEMA: &str = "Error";
 /// The path of the text in them.
 pub const TEXT: &str = "$.message";
 
-/// The file of the built-in table. The program has the whole table packed, because it takes long to check that no two of its patterns
-/// contradict each other.
+/// The file of the built-in table. The checked table is packed, because it takes long to check that no two patterns contradict each
+/// other.
 pub const FILE: &str = "errors.yaml";
 
 /// The built-in table, unpacked once.

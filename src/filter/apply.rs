@@ -445,7 +445,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         let string = self.cursor.string()?;
         if let Some(text) = string.plain()
             && naming.is_harmless()
-            && (string.chunk(self.cursor).is_some_and(|chunk| credential::is_clean_at(chunk, text.len()))
+            && (string.chunk(self.cursor).is_some_and(|chunk| credential::is_short_word(chunk, text.len()))
                 || credential::is_clean(text))
         {
             return Ok(());

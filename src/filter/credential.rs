@@ -44,6 +44,7 @@ pub(super) use command::Arguments;
 use name::Kind;
 use pattern::{Compiled, PATTERNS};
 use scan::Candidates;
+pub(in crate::filter) use scan::is_short_word;
 
 /// What replaces a credential.
 pub(super) const MASK: &str = "[redacted]";
@@ -67,12 +68,6 @@ pub(super) fn may_name_credential(name: &[u8]) -> bool {
 #[inline]
 pub(super) fn is_clean(text: &[u8]) -> bool {
     scan::candidates(text) == Candidates::NONE
-}
-
-/// The same of a text that is the first `length` bytes of `chunk`, where that is quick to tell.
-#[inline]
-pub(super) fn is_clean_at(chunk: &[u8; 16], length: usize) -> bool {
-    scan::is_short_word(chunk, length)
 }
 
 /// Masks the credentials in a value, given its name. Returns the value itself if it has none.

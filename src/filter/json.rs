@@ -161,7 +161,8 @@ impl<'d> Cursor<'d> {
         Ok(key)
     }
 
-    /// Passes the key here with its colon and the whitespace before the value, if both are written as in `key`, without escapes.
+    /// Passes the key here, its colon and the whitespace before the value. `key` has the quotes and the colon, and no escapes. If the
+    /// text here is different, nothing is passed.
     #[inline]
     pub(super) fn expected_key(&mut self, key: &[u8]) -> Result<Option<JsonString<'d>>, Stop> {
         let at = self.at;
@@ -177,7 +178,7 @@ impl<'d> Cursor<'d> {
     #[inline(always)]
     pub(super) fn string(&mut self) -> Result<JsonString<'d>, Stop> {
         let (at, start) = (self.at, self.at + 1);
-        // Most strings are short and without escapes, and many of the others are so up to their end.
+        // Most strings are ASCII without escapes.
         let mut end = start;
         while let Some(chunk) = self.text.get(end..).and_then(<[u8]>::first_chunk::<CHUNK>) {
             let stop = first_stop(chunk);
@@ -194,7 +195,7 @@ impl<'d> Cursor<'d> {
         self.rest_of_string(end)
     }
 
-    /// Passes the string here, of which the text up to `end` is ASCII without escapes.
+    /// Passes the string here. Its text up to `end` is known to be ASCII without escapes.
     #[inline(never)]
     fn rest_of_string(&mut self, end: usize) -> Result<JsonString<'d>, Stop> {
         let (at, start) = (self.at, self.at + 1);
@@ -501,8 +502,9 @@ impl KeySet {
         OpenObject { from: self.places.len(), ..OpenObject::default() }
     }
 
-    /// Adds a key of the innermost object, in the text of `cursor`. `hash` is the same for equal keys. Finds a duplicate at once while there are few keys, and
-    /// later if there are many, or if one has escapes.
+    /// Adds a key of the innermost object, in the text of `cursor`. Equal keys need equal hashes.
+    ///
+    /// A duplicate is found at once while there are few keys, and later if there are many or one has escapes.
     ///
     /// # Errors
     /// [`FilterError::DuplicateKey`] if the object has the key already, [`FilterError::TooLarge`] past 4 GiB.
@@ -593,7 +595,7 @@ fn text_at(place: u32, cursor: Cursor<'_>) -> Result<Cow<'_, str>, Stop> {
 /// How many bytes of a string are looked at at a time.
 const CHUNK: usize = 16;
 
-/// Whether a string does not simply go on with this byte: a quote, a backslash, a control character, or no ASCII.
+/// Whether a byte inside a string needs a closer look: a quote, a backslash, a control character, or a byte that is not ASCII.
 const fn is_stop(byte: u8) -> bool {
     matches!(byte, b'"' | b'\\' | 0..0x20 | 0x80..)
 }
@@ -604,6 +606,6 @@ fn first_stop(chunk: &[u8; CHUNK]) -> usize {
     let bytes = u8x16::new(*chunk);
     let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
     let is_control = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
-    // The mask is made of the highest bit of each byte, which what is not ASCII has by itself.
+    // The mask takes the highest bit of each byte. A byte that is not ASCII has that bit itself.
     (is(b'"') | is(b'\\') | is_control | bytes).to_bitmask().trailing_zeros() as usize
 }

@@ -86,7 +86,7 @@ impl Plan {
         Ok(plan.simplified(catalogue, schema))
     }
 
-    /// The same plan, with states that copy or skip as a whole what they can, and knowing whether it shows everything.
+    /// The same plan, ready to be applied. A state copies or skips a whole object or array where all of it is shown or hidden.
     fn simplified(mut self, catalogue: &Catalogue, schema: &Schema) -> Self {
         tables::simplify(&mut self.states);
         self.copies_everything = whole::shows_whole(&self, catalogue, schema, &[]);
@@ -150,8 +150,9 @@ impl Plan {
         catalogue.schema(schema).is_some_and(|schema| whole::shows_whole(self, catalogue, schema, path))
     }
 
-    /// Whether it shows everything in every document, known or not, and masks nothing, so that there is nothing to filter. A value
-    /// of a type that its field does not have is no part of a document, so it does not count, as in [`Plan::shows_whole`].
+    /// Whether every document leaves as it came: each field is shown, unknown fields too, and nothing is masked.
+    ///
+    /// As in [`Plan::shows_whole`], only values of the types that the schema gives a field are considered.
     pub fn copies_everything(&self) -> bool {
         self.copies_everything
     }

@@ -211,8 +211,9 @@ pub fn tables() -> Result<&'static [Table], Diagnostics> {
     TABLES.as_deref().map_err(Clone::clone)
 }
 
-/// Whether a variable is set that one of [`tables`] is known by, by what `is_set` says of each. None of them is read, because nearly
-/// always none is set.
+/// Whether a variable of another proxy is set, according to `is_set`.
+///
+/// This needs the names of the variables only. The [`tables`] are not read, because nearly every start has no such variable.
 ///
 /// # Errors
 /// The program is damaged; a test makes sure that it is not.

@@ -101,8 +101,10 @@ struct Scanner {
     beginnings: Beginnings,
 }
 
-/// The first three bytes of all anchors, a bit for each in a table of hashes, so that most texts need no automaton: each of
-/// its steps has to wait for the one before. Anchors of one byte are not in it: they have a class.
+/// A table of hashes with a bit for the first three bytes of each anchor. It tells where an anchor may begin.
+///
+/// Most texts have no such place, and need no automaton. The automaton is slower, because each of its steps waits for the one
+/// before. Anchors of one byte are not in the table: [`class::ANCHOR`] tells of them.
 struct Beginnings(Vec<u64>);
 
 /// The logarithm of the number of bits of [`Beginnings`].
@@ -195,13 +197,13 @@ impl Scanner {
         new.table()
     }
 
-    /// What all anchors in a text mean. `classes` are those of its bytes.
+    /// The shapes that the anchors in a text announce. `classes` are the classes of its bytes.
     fn meanings(&self, text: &[u8], classes: u8) -> Candidates {
         let mut all = Candidates::NONE;
         let mut rest = text;
         while let Some(start) = if classes & class::ANCHOR != 0 { Some(0) } else { self.beginnings.first_in(rest) } {
             let mut state = 0;
-            // While the automaton is in no state but the first, an anchor goes on. So what is read here is not read again.
+            // The automaton is back in its first state when no anchor can go on. Nothing before that place is read again.
             let behind = rest.get(start..).unwrap_or_default();
             let read = behind.iter().position(|byte| {
                 state = self.next(state, *byte);
@@ -378,10 +380,11 @@ fn classes(text: &[u8]) -> u8 {
     }
 }
 
-/// Whether a text is one short word, or several with marks between them, which has no shape. The text is the first `length`
-/// bytes of `chunk`. Quicker than [`candidates`], which is the same for all other texts.
+/// Whether a text is too short for a token and has no separator: then it has no shape of a credential.
+///
+/// The text is the first `length` bytes of `chunk`. If this is false, [`candidates`] decides.
 #[inline]
-pub(super) fn is_short_word(chunk: &[u8; TOKEN_LEAST], length: usize) -> bool {
+pub(in crate::filter) fn is_short_word(chunk: &[u8; TOKEN_LEAST], length: usize) -> bool {
     if length >= TOKEN_LEAST {
         return false;
     }

@@ -204,10 +204,10 @@ proptest! {
         let around = format!("{text}{behind}");
         let chunk = around.as_bytes().first_chunk().unwrap();
         let scanned = is_clean(text.as_bytes());
-        prop_assert!(scanned || !is_clean_at(chunk, text.len()), "{text:?}");
+        prop_assert!(scanned || !is_short_word(chunk, text.len()), "{text:?}");
         // Most are told.
         let is_word = text.len() < 16 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte));
-        prop_assert_eq!(is_clean_at(chunk, text.len()), is_word);
+        prop_assert_eq!(is_short_word(chunk, text.len()), is_word);
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl<'c> Spellings<'c> {
     }
 }
 
-/// A fast hash of what makes two states the same, or of an address. Nothing that a client sends is hashed with it.
+/// A fast hash for the keys of states and for addresses. It must not be used for anything that a client sends.
 #[derive(Default)]
 struct StateHasher(u64);
 
@@ -591,7 +591,8 @@ impl<'c> Compiler<'c> {
         Ok(MemberTable { names: Names::new(names), folded, list, conditions: conditions.all, targets, other, named })
     }
 
-    /// The names that a list shows, to be found like members of the schema; none if they are many, or patterns.
+    /// The names of a list that get rows of their own, as members of the schema have. Patterns get none, nor do the names of a list of
+    /// more than [`LISTED_LIMIT`] entries.
     fn listed_names(&self, list: Option<Listing>) -> impl Iterator<Item = &'c str> {
         let show: &'c Show = self.show;
         let shown =

@@ -23,10 +23,12 @@ struct Name {
     is_sensitive: bool,
 }
 
-/// Which name came after which one, the last time: engines write the members of all objects of a kind in one order. One more
-/// than the index of the name that came first, then of those that came after each name; zero if none did.
+/// The name that followed each name in the last document. Engines write the members of similar objects in one order.
 ///
-/// It is a guess, which is compared with the text. So all readers can change it at any time.
+/// The first entry is for the start of an object, and each other entry for one name. An entry is the index of a name plus one, or
+/// zero if nothing is known.
+///
+/// An entry is a guess: the name is compared with the text before it is used. So every walk may change entries at any time.
 #[derive(Debug, Default)]
 struct Followers(Vec<AtomicU32>);
 

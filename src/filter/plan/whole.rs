@@ -6,9 +6,10 @@ use super::Plan;
 use super::tables::{Effect, State, StateId};
 use crate::schema::{Catalogue, Field, JsonType, Schema, TypeSet};
 
-/// Whether a plan for documents of `schema` leaves the part at `path` as it comes, whatever is in it: with everything that
-/// the schema knows and everything that it does not, and nothing masked. A value of a type that its field does not have is
-/// no part of a document, so it does not count.
+/// Whether a plan for documents of `schema` leaves the part at `path` as it comes: each field is shown, unknown fields too, and
+/// nothing is masked.
+///
+/// Only values of the types that the schema gives a field are considered. A number where the schema has a text may be hidden.
 pub(super) fn shows_whole(plan: &Plan, catalogue: &Catalogue, schema: &Schema, path: &[&str]) -> bool {
     let mut inspection = Inspection { plan, catalogue, seen: HashSet::new() };
     inspection.part(schema.root(), plan.root, path)
