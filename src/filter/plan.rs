@@ -83,13 +83,14 @@ impl Plan {
             return Err(CompileError::UnknownSchema { name: schema.to_owned() });
         };
         let plan = compile::Compiler::new(Some(catalogue), show, rules).compile(schema)?;
-        Ok(plan.simplified(catalogue, schema))
+        Ok(plan.simplified(catalogue, schema, show))
     }
 
     /// The same plan, ready to be applied. A state copies or skips a whole object or array where all of it is shown or hidden.
-    fn simplified(mut self, catalogue: &Catalogue, schema: &Schema) -> Self {
+    fn simplified(mut self, catalogue: &Catalogue, schema: &Schema, show: &Show) -> Self {
         tables::simplify(&mut self.states);
-        self.copies_everything = whole::shows_whole(&self, catalogue, schema, &[]);
+        // What no schema knows may come in any shape. So all of it must be shown, even where a schema has but one text.
+        self.copies_everything = show.unknown && whole::shows_whole(&self, catalogue, schema, &[]);
         self
     }
 
@@ -141,7 +142,7 @@ impl Plan {
         };
         let plan = compile::Compiler::new(Some(catalogue), show, rules).compile(schema)?;
         let explained = explain::explain(&plan, catalogue, schema, show, rules, Some(paths));
-        Ok((plan.simplified(catalogue, schema), explained))
+        Ok((plan.simplified(catalogue, schema, show), explained))
     }
 
     /// Whether it leaves the part of a document at `path` as it comes: everything in it is shown, what no schema knows too,
@@ -152,7 +153,8 @@ impl Plan {
 
     /// Whether every document leaves as it came: each field is shown, unknown fields too, and nothing is masked.
     ///
-    /// As in [`Plan::shows_whole`], only values of the types that the schema gives a field are considered.
+    /// As in [`Plan::shows_whole`], only values of the types that the schema gives a field are considered. It is never true of a plan
+    /// that hides unknown fields: an answer of an unexpected type may be full of them.
     pub fn copies_everything(&self) -> bool {
         self.copies_everything
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::lists;
-use crate::schema::{Catalogue, CatalogueFiles, ClassSet};
+use crate::schema::{Catalogue, CatalogueFiles, Class, ClassSet, Schema};
 use crate::yaml::{self, Location};
 
 const KEY: [u8; 32] = [7; 32];
@@ -828,6 +828,32 @@ mod classes {
         let show = Show { classes: ClassSet::ALL, unknown: true, ..Show::default() };
         let text = r#"{"Env":["a"],"New":[1],"Labels":{"a":"b"},"Nets":{"x":"y"},"Inner":[{"Key":1}]}"#;
         assert_eq!(applied(&plan(&show, &[]), text).as_deref(), Ok(text));
+    }
+
+    /// What such a plan is for passes unfiltered. So it must not hide one field that it explains, nor fields without a schema.
+    #[test]
+    fn only_a_plan_that_hides_nothing_copies_everything() {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let all = Show { classes: ClassSet::ALL, unknown: true, ..Show::default() };
+        let names = NamesShown::default().with(lists::LABELS, ["*", "!a"]);
+        let mut weaker = vec![Show { unknown: false, ..all.clone() }, Show { mask: true, ..all.clone() }];
+        weaker.push(Show { names, ..all.clone() });
+        weaker.extend(Class::ALL.map(|class| {
+            let classes = Class::ALL.into_iter().filter(|other| *other != class).collect();
+            Show { classes, ..all.clone() }
+        }));
+        let mut hiding = 0;
+        for schema in catalogue.schemas().map(Schema::name) {
+            assert!(Plan::compile(&catalogue, schema, &all, &[]).unwrap().copies_everything(), "{schema}");
+            for show in &weaker {
+                let plan = Plan::compile(&catalogue, schema, show, &[]).unwrap();
+                let explained = Plan::explain(&catalogue, schema, show, &[]).unwrap();
+                let is_whole = show.unknown && explained.iter().all(|field| field.treatment.is_whole());
+                assert!(is_whole || !plan.copies_everything(), "{schema} {show:?}");
+                hiding += usize::from(!is_whole);
+            }
+        }
+        assert!(hiding > 100, "{hiding}");
     }
 
     #[test]
