@@ -21,7 +21,7 @@ use crate::support::authority::{Authority, Identity, Names};
 use crate::support::client::{PATIENCE, get, status};
 use crate::support::daemon::{Reply, handing, json};
 use crate::support::proxy::{Bench, Folder};
-use crate::support::tunnel::{ATTACH, UPGRADED};
+use crate::support::tunnel::{ATTACH, UPGRADED, input_and_output};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_client_gets_the_policy_of_its_certificate,
@@ -269,17 +269,12 @@ fn a_tunnel_over_tls_passes_both_ways_and_each_way_ends_on_its_own() {
     let mut client = bench.client(&bench.authority.client(WEB));
     client.write_all(ATTACH.as_bytes()).unwrap();
     assert!(read_until(&mut client, "\r\n\r\n").starts_with("HTTP/1.1 101 "));
-    let mut daemon = connections.next();
+    let daemon = connections.next();
     client.write_all(b"in\0put").unwrap();
     // The client ends its direction, and TLS says so. It goes on reading.
     client.conn.send_close_notify();
     client.flush().unwrap();
-    let mut input = Vec::new();
-    daemon.read_to_end(&mut input).unwrap();
-    assert_eq!(input, b"in\0put");
-    let output = "output\0".repeat(50_000);
-    daemon.write_all(output.as_bytes()).unwrap();
-    drop(daemon);
+    let output = input_and_output(daemon);
     let mut read = String::new();
     client.read_to_string(&mut read).unwrap();
     assert!(read == output, "{} bytes of {}", read.len(), output.len());

@@ -16,15 +16,21 @@ pub(crate) const ATTACH: &str = "POST /containers/web/attach?stream=1&stdin=1&st
 pub(crate) fn passes_both_ways(client: &mut Client, connections: &Connections) {
     client.send(ATTACH);
     assert!(client.read_until("\r\n\r\n").starts_with("HTTP/1.1 101 "));
-    let mut daemon = connections.next();
+    let daemon = connections.next();
     client.send("in\0put");
     client.0.shutdown(Shutdown::Write).unwrap();
+    let output = input_and_output(daemon);
+    let read = client.rest();
+    assert!(read == output, "{} bytes of {}", read.len(), output.len());
+}
+
+/// The side of the daemon: it reads `in\0put` to the end, and then writes its output, which is returned, and ends.
+#[track_caller]
+pub(crate) fn input_and_output(mut daemon: impl Read + Write) -> String {
     let mut input = Vec::new();
     daemon.read_to_end(&mut input).unwrap();
     assert_eq!(input, b"in\0put");
     let output = "output\0".repeat(50_000);
     daemon.write_all(output.as_bytes()).unwrap();
-    drop(daemon);
-    let read = client.rest();
-    assert!(read == output, "{} bytes of {}", read.len(), output.len());
+    output
 }
