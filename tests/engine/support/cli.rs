@@ -45,7 +45,8 @@ pub(crate) fn run(socket: &Path, program: &[&str], input: &str) -> Output {
 /// The same with another time limit.
 #[track_caller]
 pub(crate) fn run_within(limit: Duration, socket: &Path, program: &[&str], input: &str) -> Output {
-    let _measuring = (program.starts_with(&["docker", "system", "df"])).then(engine::disk_usage_lock);
+    let measures = program.windows(2).any(|words| words == ["system", "df"]);
+    let _measuring = measures.then(engine::disk_usage_lock);
     let limit = limit.as_secs().to_string();
     finish(command(&[&["timeout", "--kill-after", "1", &limit], program].concat(), socket), input)
 }
