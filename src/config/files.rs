@@ -1,9 +1,11 @@
 //! The files that a configuration is read from.
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 /// No file of a configuration is longer, in bytes. What is behind that is not looked at.
@@ -52,6 +54,25 @@ impl ConfigFileSet {
     }
 }
 
+/// Reads a file that a configuration names.
+///
+/// # Errors
+/// It cannot be read, it is longer than 16 MiB, or it is no regular file: a pipe would be waited for, and with it the reload that
+/// reads it.
+pub(super) fn read_named(path: &Path) -> io::Result<Vec<u8>> {
+    let wrong = |message: &str| io::Error::new(io::ErrorKind::InvalidInput, message);
+    // Without this flag, opening a pipe waits for its other end.
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    // Reading a folder has an error of its own.
+    let metadata = file.metadata()?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Err(wrong("it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST_FILE { Err(wrong("it is longer than 16 MiB")) } else { Ok(bytes) }
+}
+
 /// A folder, and everything in it, in the order of the names. A folder that is linked is not entered twice.
 pub(crate) fn tree(folder: &Path) -> Vec<PathBuf> {
     let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
@@ -91,4 +112,31 @@ fn digest_of(files: &[PathBuf], folders: &[PathBuf]) -> [u8; 32] {
         }
     }
     digest.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_of_some_length_are_read() {
+        let folder = std::env::temp_dir().join(format!("dockveil-files-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir(&folder).unwrap();
+        let (file, link, pipe, long) =
+            (folder.join("file"), folder.join("link"), folder.join("pipe"), folder.join("long"));
+        std::fs::write(&file, "text").unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        std::fs::File::create(&long).unwrap().set_len(LONGEST_FILE + 1).unwrap();
+        let found = |path: &Path| read_named(path).map_err(|error| error.to_string());
+        assert_eq!(found(&file), Ok(b"text".to_vec()));
+        assert_eq!(found(&link), Ok(b"text".to_vec()));
+        assert_eq!(found(&pipe), Err("it is not a regular file".to_owned()));
+        assert_eq!(found(Path::new("/dev/zero")), Err("it is not a regular file".to_owned()));
+        assert_eq!(found(&long), Err("it is longer than 16 MiB".to_owned()));
+        assert_eq!(found(&folder), Err("Is a directory (os error 21)".to_owned()));
+        assert_eq!(found(&folder.join("none")), Err("No such file or directory (os error 2)".to_owned()));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -70,7 +70,7 @@ impl Filters {
         let mut files = FilterFiles::default();
         for folder in &sources.folders {
             for path in diagnostics.ok(raw::yaml_files(folder)).unwrap_or_default() {
-                diagnostics.ok(raw::file(&path).and_then(|(name, text)| files.add(yaml::parse(&name, &text)?)));
+                diagnostics.ok(raw::filter_file(&path).and_then(|(name, text)| files.add(yaml::parse(&name, &text)?)));
             }
         }
         let catalogue = match diagnostics.ok(catalogue::built_in_with(&files.classes)) {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::clients::{self, RawClient};
+use super::files;
 use super::observability::{self, RawObservability};
 use super::tls::{self, ListenerTls};
 use super::upstream::{RawUpstream, upstream};
@@ -498,13 +500,20 @@ fn has_password(url: &str) -> bool {
     place.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
 }
 
-/// Reads a file; returns its name and text.
+/// Reads the configuration file, which may be a pipe; returns its name and text.
 pub(super) fn file(path: &Path) -> Result<(String, String), Diagnostic> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => Ok((name, text)),
         Err(error) => Err(unreadable(&name, &error)),
     }
+}
+
+/// Reads a file of filters; returns its name and text.
+pub(super) fn filter_file(path: &Path) -> Result<(String, String), Diagnostic> {
+    let name = path.display().to_string();
+    let text = files::read_named(path).and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
+    text.map(|text| (name.clone(), text)).map_err(|error| unreadable(&name, &error))
 }
 
 /// The error for a file that cannot be read.

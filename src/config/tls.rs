@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::files;
 use super::raw::unreadable;
 use crate::socket::Address;
 use crate::tls::{RevocationList, ServerPem, ServerTls, TlsError};
@@ -46,7 +47,7 @@ impl<'m> PemFiles<'m> {
     fn read_at(&mut self, node: &Node, diagnostics: &mut Diagnostics) -> Option<(PathBuf, Vec<u8>)> {
         let path = self.folder.join(diagnostics.ok(node.text("a file in PEM"))?);
         self.files.push(path.clone());
-        let read = std::fs::read(&path).map_err(|error| unreadable(&path.display().to_string(), &error));
+        let read = files::read_named(&path).map_err(|error| unreadable(&path.display().to_string(), &error));
         let bytes = diagnostics.ok(read.map_err(|wrong| node.diagnostic(wrong.to_string())))?;
         Some((path, bytes))
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::files;
 use super::note::Note;
 use super::raw::engine_address;
 use super::tls::{PemFiles, report};
@@ -146,7 +147,7 @@ pub(super) fn with_variables(
 fn in_folder(folder: &Path, is_verified: bool) -> Result<EndpointTls, Vec<String>> {
     let files: Vec<PathBuf> = FILES.iter().map(|name| folder.join(name)).collect();
     let mut errors = Vec::new();
-    let mut read = |path: &PathBuf, must_exist: bool| match std::fs::read(path) {
+    let mut read = |path: &PathBuf, must_exist: bool| match files::read_named(path) {
         Ok(bytes) => Some(bytes),
         Err(error) if !must_exist && error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => {
