@@ -446,8 +446,47 @@ impl<'d> JsonString<'d> {
         if self.is_plain {
             return Ok(Cow::Borrowed(text));
         }
-        serde_json::from_str(&format!("\"{text}\"")).map(Cow::Owned).map_err(|_| NOT_JSON)
+        decoded(text).map(Cow::Owned).ok_or(NOT_JSON)
     }
+}
+
+/// The text that is written so between quotes. It is no longer than that, so it takes no more memory. `None` if an escape is no
+/// character: half a surrogate pair.
+fn decoded(written: &str) -> Option<String> {
+    let (mut text, mut rest) = (String::with_capacity(written.len()), written);
+    while let Some((plain, escape)) = rest.split_once('\\') {
+        text.push_str(plain);
+        let (kind, mut behind) = escape.split_at_checked(1)?;
+        text.push(match kind {
+            "b" => '\u{8}',
+            "f" => '\u{c}',
+            "n" => '\n',
+            "r" => '\r',
+            "t" => '\t',
+            "u" => utf16(&mut behind)?,
+            itself => itself.chars().next()?,
+        });
+        rest = behind;
+    }
+    text.push_str(rest);
+    Some(text)
+}
+
+/// The character of an escape in UTF-16. `rest` begins with its first four digits, and is then behind it.
+fn utf16(rest: &mut &str) -> Option<char> {
+    let first = utf16_unit(rest)?;
+    if !(0xd800..0xdc00).contains(&first) {
+        return char::from_u32(first.into());
+    }
+    *rest = rest.strip_prefix("\\u")?;
+    char::decode_utf16([first, utf16_unit(rest)?]).next()?.ok()
+}
+
+/// The number of four digits.
+fn utf16_unit(rest: &mut &str) -> Option<u16> {
+    let (digits, behind) = rest.split_at_checked(4)?;
+    *rest = behind;
+    u16::from_str_radix(digits, 16).ok()
 }
 
 /// How much deeper a value may nest.
@@ -608,4 +647,41 @@ fn first_stop(chunk: &[u8; CHUNK]) -> usize {
     let is_control = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
     // The mask takes the highest bit of each byte. A byte that is not ASCII has that bit itself.
     (is(b'"') | is(b'\\') | is_control | bytes).to_bitmask().trailing_zeros() as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every sequence of three of these.
+    #[test]
+    fn a_string_is_decoded_as_serde_json_decodes_it() {
+        let parts = [
+            "",
+            "a",
+            "\u{e9}",
+            "\u{1f600}",
+            r"\n",
+            r#"\""#,
+            r"\\",
+            r"\/",
+            r"\b",
+            r"\f",
+            r"\r",
+            r"\t",
+            r"\u0041",
+            r"\u00E9",
+            r"\u0000",
+            r"\uffff",
+            r"\ud83d",
+            r"\udE00",
+            r"\uDBFF",
+            "u",
+        ];
+        let pairs = parts.iter().flat_map(|first| parts.iter().map(move |second| format!("{first}{second}")));
+        for written in pairs.flat_map(|pair| parts.iter().map(move |third| format!("\"{pair}{third}\""))) {
+            let found = Cursor::new(written.as_bytes()).string().and_then(|string| string.text());
+            assert_eq!(found.ok().as_deref(), serde_json::from_str::<String>(&written).ok().as_deref(), "{written}");
+        }
+    }
 }
