@@ -2,7 +2,7 @@
 //!
 //! A [`Plan`] is what a profile shows of one schema, together with its rules, compiled into one table. Applying it is one
 //! walk over the document's text: what the plan shows leaves as the bytes it came in, what it hides is skipped. Nothing
-//! becomes a tree of values, except the elements that a filter expression asks about.
+//! becomes a tree of values.
 //!
 //! This module knows JSON, selectors and plans. What the documents are about, it does not know: schemas, classes and lists
 //! of names come from a [`crate::schema::Catalogue`].
@@ -18,7 +18,7 @@ mod record;
 mod rule;
 mod selector;
 mod show;
-mod tree;
+mod value;
 mod variant;
 
 #[cfg(test)]
@@ -33,7 +33,7 @@ pub(crate) use plan::fold;
 pub use plan::{CompileError, Explained, Plan, Treatment};
 pub use record::RecordFilter;
 pub use rule::{Rule, accepts_unknown, parse_rule, parse_rules, path_of};
-pub use selector::{Selector, SelectorError};
+pub use selector::{ExpressionWork, Selector, SelectorError};
 pub use show::{Glob, Globs, NamesShown, Show};
 pub use variant::VariantFilter;
 

@@ -10,7 +10,8 @@ use super::credential::{self, Arguments};
 use super::json::{Cursor, DepthBudget, JsonString, KeySet, NOT_JSON, OpenObject, Stop};
 use super::plan::{Cause, Condition, Effect, ElementTable, HiddenForm, KeyDigest, Listing, MemberTable, Plan, State};
 use super::selector::{Pick, Question};
-use super::{FilterError, Report, tree};
+use super::value::TextValue;
+use super::{FilterError, Report};
 
 /// A place in a document of which a plan leaves something else, or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +142,7 @@ struct Walk<'p, 'd, 'o> {
     /// Whether something was shown by name since the start of the innermost composite that is shown only for it.
     has_named: bool,
     /// The value that filter expressions are about, once the first one is evaluated.
-    question: Option<Question>,
+    question: Option<Question<'d>>,
     /// The start of the document.
     start: usize,
     /// What was altered so far, if anybody wants to know.
@@ -612,6 +613,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
     }
 
     /// The conditions that are true of the value at the cursor, a bit each. `element` is its index and the array's length.
+    #[inline(never)]
     fn truths(
         &mut self,
         conditions: &'p [Condition],
@@ -652,25 +654,14 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         let question = match &mut self.question {
             Some(question) => question,
             none @ None => {
-                let document = if self.plan.is_absolute {
-                    let mut whole = self.cursor.back_to(self.start);
-                    let depth = DepthBudget::new(self.plan.limits.depth);
-                    whole.checked(depth, &mut self.keys)?;
-                    tree::parse(whole.since(self.start)?, depth, self.plan.tree_limit())?
-                } else {
-                    serde_json::Value::Null
-                };
-                none.insert(Question::new(document))
+                let mut document = self.cursor.back_to(self.start);
+                if self.plan.is_absolute {
+                    document.checked(DepthBudget::new(self.plan.limits.depth), &mut self.keys)?;
+                }
+                none.insert(Question::new(TextValue::new(document.since(self.start)?)))
             }
         };
-        let mut ahead = self.cursor;
-        // Most questions are about texts, which need no tree.
-        if ahead.peek()? == b'"' {
-            return Ok(question.ask_text(&ahead.string()?.text()?)?);
-        }
-        ahead.checked(depth, &mut self.keys)?;
-        let text = ahead.since(self.cursor.at())?;
-        Ok(question.ask(tree::parse(text, depth, self.plan.tree_limit())?, text.len())?)
+        question.ask(self.cursor, depth, &mut self.keys)
     }
 
     fn count(&mut self, cause: Cause) {

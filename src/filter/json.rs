@@ -365,20 +365,33 @@ impl<'d> Cursor<'d> {
         if self.peek()? == b'"' { self.string()?.decodes() } else { self.word() }
     }
 
+    /// Passes the object here like [`Self::checked`]. `depth` bounds the nesting inside; `found` gets each key and the text of its
+    /// value.
+    pub(super) fn checked_members(
+        &mut self,
+        depth: DepthBudget,
+        keys: &mut KeySet,
+        mut found: impl FnMut(JsonString<'d>, &'d [u8]),
+    ) -> Result<(), Stop> {
+        let mut open = keys.open();
+        let mut more = self.first(b'}')?;
+        while more {
+            let key = self.key()?;
+            // Readers disagree about half a surrogate pair in a key, too.
+            key.decodes()?;
+            keys.push(key, key.hash(), *self, &mut open)?;
+            let start = self.at;
+            self.checked(depth, keys)?;
+            found(key, self.since(start)?);
+            more = self.more(b'}')?;
+        }
+        keys.close(*self, open)
+    }
+
     /// Passes the object or array here like [`Self::checked`]. `depth` bounds the nesting inside.
     fn checked_composite(&mut self, depth: DepthBudget, keys: &mut KeySet) -> Result<(), Stop> {
         if self.peek()? == b'{' {
-            let mut open = keys.open();
-            let mut more = self.first(b'}')?;
-            while more {
-                let key = self.key()?;
-                // Readers disagree about half a surrogate pair in a key, too.
-                key.decodes()?;
-                keys.push(key, key.hash(), *self, &mut open)?;
-                self.checked(depth, keys)?;
-                more = self.more(b'}')?;
-            }
-            keys.close(*self, open)
+            self.checked_members(depth, keys, |_, _| {})
         } else {
             let mut more = self.first(b']')?;
             while more {
@@ -403,12 +416,6 @@ impl<'d> Cursor<'d> {
 }
 
 impl<'d> JsonString<'d> {
-    /// The text as it is written, between the quotes.
-    #[inline]
-    pub(super) fn written(&self) -> &'d [u8] {
-        self.inside
-    }
-
     /// The bytes of the text, if it is written without escapes.
     #[inline]
     pub(super) fn plain(&self) -> Option<&'d [u8]> {
@@ -434,6 +441,12 @@ impl<'d> JsonString<'d> {
         matches!(other, Some([inside @ .., b'"']) if inside == self.inside)
     }
 
+    /// Whether it stands for this text.
+    #[inline]
+    pub(super) fn is(&self, text: &str) -> Result<bool, Stop> {
+        if self.is_plain { Ok(self.inside == text.as_bytes()) } else { Ok(self.text()? == text) }
+    }
+
     /// Checks that its escapes decode.
     #[inline]
     fn decodes(&self) -> Result<(), Stop> {
@@ -452,7 +465,7 @@ impl<'d> JsonString<'d> {
 
 /// The text that is written so between quotes. It is no longer than that, so it takes no more memory. `None` if an escape is no
 /// character: half a surrogate pair.
-fn decoded(written: &str) -> Option<String> {
+pub(super) fn decoded(written: &str) -> Option<String> {
     let (mut text, mut rest) = (String::with_capacity(written.len()), written);
     while let Some((plain, escape)) = rest.split_once('\\') {
         text.push_str(plain);

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use self::marked::{Marked, read};
 use self::merge::{Merge, Merged, Side};
 use self::shape::Shape;
-use super::{Explained, FilterError, Plan};
+use super::{Explained, ExpressionWork, FilterError, Plan};
 use crate::schema::{Catalogue, ElementKey, FieldPath};
 
 /// Puts back what a plan hides in a part of the documents of one schema.
@@ -64,9 +64,9 @@ impl Lens {
         self.shape.let_set(path)
     }
 
-    /// Whether the plan evaluates filter expressions.
-    pub fn has_expressions(&self) -> bool {
-        self.plan.has_expressions()
+    /// How the work of the plan's filter expressions grows with the length of a document.
+    pub fn expressions(&self) -> ExpressionWork {
+        self.plan.expressions()
     }
 
     /// The most memory that putting an edited part back into a document takes, in bytes. Beside some copies of the texts, each

@@ -48,7 +48,7 @@ use listed::ListIndex;
 
 use super::action::HashKey;
 use super::show::{NamesShown, Show};
-use super::{Action, DocumentLimits, Rule, tree};
+use super::{Action, DocumentLimits, ExpressionWork, Rule};
 use crate::schema::{Catalogue, Schema};
 use crate::yaml::Location;
 
@@ -66,8 +66,8 @@ pub struct Plan {
     pub(super) key: HashKey,
     /// Whether a filter expression looks at the whole document.
     pub(super) is_absolute: bool,
-    /// Whether there is a filter expression.
-    has_expressions: bool,
+    /// What its filter expressions cost.
+    expressions: ExpressionWork,
     /// Whether everything is shown as it comes.
     copies_everything: bool,
 }
@@ -172,22 +172,15 @@ impl Plan {
         Self { key: HashKey::known(key), ..self }
     }
 
-    /// Whether it evaluates filter expressions, whose work may be the square of the length of a document.
-    pub fn has_expressions(&self) -> bool {
-        self.has_expressions
+    /// How the work of its filter expressions grows with the length of a document.
+    pub fn expressions(&self) -> ExpressionWork {
+        self.expressions
     }
 
     /// The most memory that filtering documents of `length` bytes in all takes, in bytes: the documents, what is left of them,
-    /// their keys, and the trees that filter expressions look at.
+    /// and their keys. Filter expressions read the text, and remember the keys of what they are about.
     pub fn memory(&self, length: usize) -> usize {
-        let trees = usize::from(self.has_expressions) + usize::from(self.is_absolute);
-        let tree = tree::memory(length, self.tree_limit());
-        length.saturating_mul(4).saturating_add(trees.saturating_mul(tree))
-    }
-
-    /// The most memory that a tree takes, in bytes. However small documents must be, expressions can look at some values.
-    pub(super) fn tree_limit(&self) -> usize {
-        self.limits.size.max(1 << 20)
+        length.saturating_mul(if self.expressions == ExpressionWork::None { 4 } else { 5 })
     }
 
     pub(super) fn state(&self, id: StateId) -> Option<&State> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::variant::VariantFilter;
-use super::{CompileError, DocumentLimits, Explained, FilterError, Plan, Report, Rule, Show};
+use super::{CompileError, DocumentLimits, Explained, ExpressionWork, FilterError, Plan, Report, Rule, Show};
 use crate::schema::Catalogue;
 
 /// Applied to one record after another. Immutable, shared between exchanges.
@@ -52,11 +52,11 @@ impl RecordFilter {
         }
     }
 
-    /// Whether it evaluates filter expressions, whose work may be the square of the length of a record.
-    pub fn has_expressions(&self) -> bool {
+    /// How the work of its filter expressions grows with the length of a record.
+    pub fn expressions(&self) -> ExpressionWork {
         match self {
-            Self::Variant(filter) => filter.has_expressions(),
-            Self::Plain(plan) => plan.has_expressions(),
+            Self::Variant(filter) => filter.expressions(),
+            Self::Plain(plan) => plan.expressions(),
         }
     }
 

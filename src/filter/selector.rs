@@ -44,6 +44,17 @@ pub(super) enum Pick {
     Test(Test),
 }
 
+/// How the work of filter expressions grows with the length of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ExpressionWork {
+    /// There are no expressions.
+    None,
+    /// In proportion to it: each value is read a few times.
+    Linear,
+    /// It may be the square of it. A limit ends it.
+    Unbounded,
+}
+
 /// A range of elements (RFC 9535 §2.3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slice {
@@ -90,6 +101,23 @@ impl Selector {
     pub(super) fn is_absolute(&self) -> bool {
         let picks = self.segments.iter().flat_map(|segment| &segment.picks);
         picks.into_iter().any(|pick| matches!(pick, Pick::Test(test) if test.absolute))
+    }
+
+    /// How the work of its filter expressions grows. Below `..` they are evaluated on values that are in each other.
+    pub(super) fn work(&self) -> ExpressionWork {
+        let tests = || {
+            self.segments.iter().flat_map(|segment| &segment.picks).filter_map(|pick| match pick {
+                Pick::Test(test) => Some(test),
+                Pick::Name(_) | Pick::Any | Pick::Index(_) | Pick::Slice(_) => None,
+            })
+        };
+        if tests().next().is_none() {
+            ExpressionWork::None
+        } else if tests().all(|test| test.is_linear) && !self.segments.iter().any(|segment| segment.descendant) {
+            ExpressionWork::Linear
+        } else {
+            ExpressionWork::Unbounded
+        }
     }
 }
 

@@ -463,9 +463,12 @@ mod limits {
     }
 
     #[test]
-    fn expressions_refuse_nesting_that_serde_json_refuses() {
-        let nested = format!("{}1{}", "[".repeat(300), "]".repeat(300));
-        assert_eq!(applied(&plan(&["blank $..[?@==2]"], 10_000, 400), &nested), Err(FilterError::NotJson));
+    fn expressions_reach_as_deep_as_the_limit_allows() {
+        let nested = |value: u8| format!("{}{value}{}", "[".repeat(300), "]".repeat(300));
+        for text in ["blank $..[?@==2]", "blank $..[?@==2 && !@..a]"] {
+            assert_eq!(applied(&plan(&[text], 10_000, 400), &nested(2)), Ok(nested(0)), "{text}");
+            assert_eq!(applied(&plan(&[text], 10_000, 400), &nested(1)), Ok(nested(1)), "{text}");
+        }
     }
 }
 

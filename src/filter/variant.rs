@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use super::credential::MASK;
 use super::json::{Cursor, DepthBudget, JsonString, KeySet, Stop};
 use super::plan::{CompileError, Explained, Plan, Treatment, equal_folded};
-use super::{DocumentLimits, FilterError, Report, Rule, Show};
+use super::{DocumentLimits, ExpressionWork, FilterError, Report, Rule, Show};
 use crate::schema::{Catalogue, Entries, Step, VariantKind, Variants};
 
 /// What happens to the documents of a schema with several kinds. Immutable, shared between exchanges.
@@ -81,9 +81,9 @@ impl VariantFilter {
         Self { plan: self.plan.with_limits(limits), ..self }
     }
 
-    /// Whether it evaluates filter expressions, whose work may be the square of the length of a document.
-    pub fn has_expressions(&self) -> bool {
-        self.plan.has_expressions()
+    /// How the work of its filter expressions grows with the length of a document.
+    pub fn expressions(&self) -> ExpressionWork {
+        self.plan.expressions()
     }
 
     /// The most memory that filtering documents of `length` bytes in all takes, in bytes; see [`Plan::memory`].

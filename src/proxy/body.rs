@@ -31,7 +31,7 @@ use super::request_id::RequestId;
 use super::seen::{DocumentFilter, StreamFilter};
 use super::{Error, headers, versions, warnings, work};
 use crate::api::{ApiRange, ApiVersion, Upgrade};
-use crate::filter::{FilterError, Report};
+use crate::filter::{ExpressionWork, FilterError, Report};
 use crate::policy::RelayReason;
 use crate::stream::elements::{ArrayError, ArraySplitter};
 use crate::stream::records::{MARK, Marks, RecordSplitter};
@@ -98,7 +98,7 @@ impl FilteredDocument {
     /// The names of other containers in it, of which it must be known whether the client sees them.
     pub(super) fn references(&self) -> HashSet<String> {
         // A long one has none that are shown: finding them takes time.
-        let view = self.filter.view.as_ref().filter(|_| !work::is_long(self.document.len(), false));
+        let view = self.filter.view.as_ref().filter(|_| !work::is_long(self.document.len(), ExpressionWork::None));
         view.map(|leased| leased.view.unknown_references(&self.document)).unwrap_or_default()
     }
 
@@ -116,7 +116,7 @@ impl FilteredDocument {
     /// [`Error::Filter`] if the plan cannot be applied.
     pub(super) async fn finish(self, client: &str) -> Result<(Filtered, Report), Error> {
         let Self { document, filter, amendment, memory } = self;
-        let is_long = work::is_long(document.len(), filter.has_expressions());
+        let is_long = work::is_long(document.len(), filter.expressions());
         // The lease goes along, because the work goes on if nobody waits for it any more.
         let apply = move || {
             let mut out = buffer(document.len());
@@ -419,7 +419,7 @@ impl ElementFilter {
             (Some(elements), Some(chunk)) => elements.due(chunk),
             (Some(_) | None, _) => self.held(),
         };
-        work::is_long(due, self.filter.has_expressions())
+        work::is_long(due, self.filter.expressions())
     }
 }
 

@@ -59,7 +59,7 @@ impl Proxy {
         let length = document.len() + edited.len();
         let needed = memory.enough(length, Lens::memory(&document, &edited));
         memory.grow(2 * length, needed).await?;
-        let put = if work::is_long(length, edit.lens.has_expressions()) {
+        let put = if work::is_long(length, edit.lens.expressions()) {
             let lens = edit.lens.clone();
             // The lease goes along, because the work goes on if nobody waits for it any more.
             let put = move || {

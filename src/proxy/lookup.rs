@@ -10,6 +10,7 @@ use super::body::collect;
 use super::exchange::DRAIN_LIMIT;
 use super::{Error, Proxy, headers, work};
 use crate::api::familiar;
+use crate::filter::ExpressionWork;
 use crate::members::{each_element, member, text};
 use crate::policy::{Lookup, LookupKind};
 use crate::route::{Query, Route};
@@ -46,7 +47,7 @@ impl Proxy {
             Err(Error::TooLong { .. }) => return Err(absent()),
             document => document?,
         };
-        let name = if work::is_long(document.len(), false) {
+        let name = if work::is_long(document.len(), ExpressionWork::None) {
             let (name, lookup) = (route.name.clone(), lookup.clone());
             // The lease goes along, because the work goes on if nobody waits for it any more.
             let find = move || {

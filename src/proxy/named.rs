@@ -18,6 +18,7 @@ use crate::api::Operation;
 use crate::api::bodies::{BodyFault, BodyShape};
 use crate::api::familiar;
 use crate::api::objects::ObjectKind;
+use crate::filter::ExpressionWork;
 use crate::members::member;
 use crate::visibility::{SeenObject, read_object};
 
@@ -47,7 +48,7 @@ impl Proxy {
         // A service is sent back as it was shown, whatever it has already.
         let is_whole = operation.edits().is_some() || self.policy.profile().contents(operation).is_whole();
         let (shape_of, visibility) = (shape.clone(), self.policy.visibility().clone());
-        let (is_long, length) = (work::is_long(body.len(), false), body.len());
+        let (is_long, length) = (work::is_long(body.len(), ExpressionWork::None), body.len());
         let read = move || BodyNames::read(&body, &shape_of, &|kind| visibility.restricts(kind), is_whole);
         let found = if is_long { work::on_helper(search.client, read).await } else { read() };
         let refused = |fault: BodyFault| self.body_error(operation, fault);

@@ -19,6 +19,7 @@ use super::named::{is_name, reference_of};
 use super::{Error, Proxy, headers, work};
 use crate::api::objects::{ObjectAnswer, ObjectKind, PathObject};
 use crate::api::{self, Operation, familiar, operation};
+use crate::filter::ExpressionWork;
 use crate::policy::{Denial, Lookup};
 use crate::route::{Query, Route};
 use crate::stream::elements::{ArrayError, ArraySplitter};
@@ -483,11 +484,11 @@ impl Proxy {
             let held = reading.elements.held() + chunk.len();
             let needed = reading.memory.enough(held, held + facts_memory(held)) + reading.kept;
             reading.memory.grow(held + reading.kept, needed).await?;
-            let is_long = work::is_long(reading.elements.due(&chunk), false);
+            let is_long = work::is_long(reading.elements.due(&chunk), ExpressionWork::None);
             let push = move || reading.push(&chunk);
             reading = if is_long { work::on_helper(client, push).await } else { push() }?;
         }
-        let is_long = work::is_long(reading.elements.held(), false);
+        let is_long = work::is_long(reading.elements.held(), ExpressionWork::None);
         let finish = move || reading.finish();
         if is_long { work::on_helper(client, finish).await } else { finish() }
     }
@@ -512,7 +513,7 @@ impl Proxy {
                 Err(Error::TooLong { .. }) => return Ok(None),
                 document => document?,
             };
-        let is_long = work::is_long(document.len(), false);
+        let is_long = work::is_long(document.len(), ExpressionWork::None);
         // The lease goes along, because the work goes on if nobody waits for it any more.
         let read = move || {
             let found = read(&document);

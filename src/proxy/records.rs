@@ -157,7 +157,7 @@ impl RecordRewriter {
         while let Some(data) = body.data(&mut bytes)? {
             records.push(data, |record| {
                 filtered += record.len();
-                if long.is_empty() && !work::is_long(filtered, filter.has_expressions()) {
+                if long.is_empty() && !work::is_long(filtered, filter.expressions()) {
                     return out.push_record(record, *marks, filter, report);
                 }
                 long.push(std::mem::take(record));

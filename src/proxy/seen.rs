@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 
 use super::objects::LeasedView;
-use crate::filter::{FilterError, Plan, RecordFilter, Report};
+use crate::filter::{ExpressionWork, FilterError, Plan, RecordFilter, Report};
 use crate::visibility::{ElementSeen, ObjectView};
 
 /// Filters documents, and elements of arrays.
@@ -23,9 +23,9 @@ impl DocumentFilter {
         self.view.is_none() && self.plan.copies_everything()
     }
 
-    /// Whether the plan evaluates filter expressions.
-    pub(super) fn has_expressions(&self) -> bool {
-        self.plan.has_expressions()
+    /// How the work of the plan's filter expressions grows with the length of a document.
+    pub(super) fn expressions(&self) -> ExpressionWork {
+        self.plan.expressions()
     }
 
     /// The most memory that filtering documents of `length` bytes in all takes, in bytes.
@@ -83,9 +83,9 @@ pub(super) struct StreamFilter {
 }
 
 impl StreamFilter {
-    /// Whether it evaluates filter expressions.
-    pub(super) fn has_expressions(&self) -> bool {
-        self.filter.has_expressions()
+    /// How the work of its filter expressions grows with the length of a record.
+    pub(super) fn expressions(&self) -> ExpressionWork {
+        self.filter.expressions()
     }
 
     /// The most memory that filtering records of `length` bytes in all takes, in bytes.

@@ -14,12 +14,16 @@ use std::thread::{self, available_parallelism};
 use tokio::sync::oneshot;
 
 use self::turns::{Job, Turns};
+use crate::filter::ExpressionWork;
 
 /// The most bytes that are filtered on the thread of a worker. The slowest plan without an expression takes some
 /// milliseconds for them.
 const INLINE_LIMIT: usize = 128 * 1024;
-/// The same for a plan with filter expressions, whose work may be the square of the length.
-const INLINE_EXPRESSION_LIMIT: usize = 2 * 1024;
+/// The same for a plan with filter expressions that read each value a few times: half of that, because a pattern may take as long
+/// as everything else. It is more than a chunk of a list has.
+const INLINE_LINEAR_LIMIT: usize = 64 * 1024;
+/// The same for a plan with other filter expressions, whose work may be the square of the length.
+const INLINE_UNBOUNDED_LIMIT: usize = 2 * 1024;
 
 /// The helper threads of the process.
 ///
@@ -47,9 +51,14 @@ static HELPERS: LazyLock<Helpers> = LazyLock::new(|| {
     Helpers { count, turns }
 });
 
-/// Whether filtering so many bytes is long work. `has_expressions` says whether the plan evaluates any.
-pub(super) fn is_long(length: usize, has_expressions: bool) -> bool {
-    length > if has_expressions { INLINE_EXPRESSION_LIMIT } else { INLINE_LIMIT }
+/// Whether filtering so many bytes is long work. `expressions` is that of the plan.
+pub(super) fn is_long(length: usize, expressions: ExpressionWork) -> bool {
+    let limit = match expressions {
+        ExpressionWork::None => INLINE_LIMIT,
+        ExpressionWork::Linear => INLINE_LINEAR_LIMIT,
+        ExpressionWork::Unbounded => INLINE_UNBOUNDED_LIMIT,
+    };
+    length > limit
 }
 
 /// Does long work for a client on a helper thread. `client` is its name in the log.

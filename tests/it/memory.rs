@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use dockveil::config::{ByteLimit, Config};
 
 use crate::harness::{Ignored, Outcome, Test, note, tests};
-use crate::support::client::{Client, PATIENCE, closing_get, get, status};
+use crate::support::client::{Client, PATIENCE, body, closing_get, get, status};
 use crate::support::daemon::{Daemon, Reply, json};
 use crate::support::program::{Program, command};
 use crate::support::proxy::{Bench, Folder, policy_of};
@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_document_whose_worst_case_needs_more_takes_the_whole_budget,
     a_record_that_needs_more_than_the_budget_breaks_its_stream,
     a_list_that_needs_more_than_the_budget_is_withheld_and_small_elements_pass,
+    clients_that_list_at_once_with_expressions_all_get_their_lists,
     a_look_up_without_memory_is_refused_and_says_nothing_of_objects,
     no_answer_takes_more_memory_than_is_leased_for_it
 ];
@@ -262,6 +263,56 @@ fn a_list_that_needs_more_than_the_budget_is_withheld_and_small_elements_pass() 
         assert_eq!(status(&answer), expected);
         assert_eq!(answer.len() > length, expected == 200);
         assert_eq!(answer.ends_with("0\r\n\r\n"), expected == 200);
+    }
+}
+
+/// A container of a list, as long as those of real engines, with two mounts: one in between these, which a rule hides.
+fn container_with_mounts(number: usize, secret: &str) -> String {
+    let labels: Vec<String> =
+        (0..29).map(|at| format!(r#""com.example.label-{at}":"{}""#, "value".repeat(15))).collect();
+    let mounts = format!(
+        r#"{{"Type":"bind","Source":"/srv/data/{number}","RW":true}}{secret},{{"Type":"volume","Name":"v","RW":false}}"#
+    );
+    format!(r#"{{"Id":"{number:064x}","Labels":{{{}}},"Mounts":[{mounts}]}}"#, labels.join(","))
+}
+
+/// With the memory that a program has if nothing sets a limit, and with so little that most must wait for their turn.
+fn clients_that_list_at_once_with_expressions_all_get_their_lists() {
+    let list = |secret: &str| {
+        let containers: Vec<String> = (0..100).map(|number| container_with_mounts(number, secret)).collect();
+        format!("[{}]", containers.join(","))
+    };
+    let (sent, expected) = (list(r#",{"Type":"bind","Source":"/secret/canary","RW":true}"#), list(""));
+    for (expression, clients, memory) in [
+        ("match(@.Source, '/secret/.*')", 10, 64 << 20),
+        ("match(@.Source, '/secret/.*')", 64, 64 << 20),
+        ("match(@.Source, '/secret/.*')", 24, 4 << 20),
+        // It looks at everything in a mount, and at a part of the container.
+        ("count(@..*) == 3 && search(@.Source, '^/secret/') && @.Source != $.Id", 32, 16 << 20),
+    ] {
+        let profile = format!(
+            "profile: test\nallow: [ContainerList]\nshow: all\nmask-values: false\nrules:\n  - {{on: ContainerSummary, \
+             remove: \"$.Mounts[?{expression}]\"}}\n"
+        );
+        let list = sent.clone();
+        let bench = Bench::with(
+            move |_| json(&list),
+            |config| {
+                config.listeners[0].policy = policy_of(&profile);
+                config.limits.element = ByteLimit::new(16 << 20);
+                config.limits.memory = Some(ByteLimit::new(memory));
+            },
+        );
+        std::thread::scope(|scope| {
+            for _ in 0..clients {
+                scope.spawn(|| {
+                    let answer = bench.ask(closing_get("/containers/json"));
+                    assert_eq!(status(&answer), 200, "{expression}: {}", &answer[..answer.len().min(300)]);
+                    let (body, is_whole) = body(&answer);
+                    assert!(is_whole && body == expected, "{expression}: another list");
+                });
+            }
+        });
     }
 }
 

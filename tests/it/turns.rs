@@ -28,7 +28,7 @@ const PROFILE: &str = "profile: test\nallow: [Ping, ContainerInspect, ContainerL
                        0]\"}\n  - {on: ContainerSummary, redact: \"$.Labels[?count($..*) == 0]\"}\n  - {on: Event, redact: \
                        \"$.Actor.Attributes[?count($..*) == 0]\"}\n";
 /// So many labels keep a thread busy for some tenths of a second in a build for tests, and for some hundredths in a release.
-const LABELS: usize = 1_500;
+const LABELS: usize = 400;
 /// More connections than workers, so that every worker has some.
 const OTHERS: usize = 8;
 

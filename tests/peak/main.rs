@@ -30,8 +30,8 @@ fn main() -> ExitCode {
     harness::run(&Suite { tests: &[TESTS], limit: Duration::from_secs(120), threads: Some(1), missing: Missing::Fails })
 }
 
-/// Documents are of about this many bytes: enough that growing buffers matter.
-const SIZE: usize = 256 << 10;
+/// Documents are of about these many bytes: a few, and enough that growing buffers matter.
+const SIZES: [usize; 2] = [4 << 10, 48 << 10];
 const PROFILES: &str = "\
 profile: plain
 about: Shows labels, masked.
@@ -53,13 +53,34 @@ show: all
 rules:
   - {on: ContainerInspect, remove: \"$.Config[?@.a == 1]\", unknown: true}
   - {on: ContainerInspect, remove: \"$.Config.Labels[?@ == $.Id]\"}
+---
+profile: matched
+about: The same with patterns.
+allow: [ContainerInspect, SystemEvents]
+events: filtered
+show: all
+rules:
+  - {on: ContainerInspect, remove: \"$.Config[?match(@, '.*z') || match(@.a, '.*z')]\", unknown: true}
+  - {on: ContainerInspect, remove: \"$.Config.Labels[?search(@, 'zz') || length(@) > 9999]\"}
+  - {on: ContainerInspect, remove: \"$.Mounts[?match(@.Source, '/no/such/.*') && !@.RW]\"}
+  - {on: Event, remove: \"$.Actor.Attributes[?search(@, 'zz')]\"}
+---
+profile: compared
+about: The same with expressions that look at all of a value, or at all of a document.
+allow: [ContainerInspect, SystemEvents]
+events: filtered
+show: all
+rules:
+  - {on: ContainerInspect, remove: \"$.Config[?@.a == @.b]\", unknown: true}
+  - {on: ContainerInspect, remove: \"$.Config[?count(@..*) == 7 || value(@.*) == 'x']\", unknown: true}
+  - {on: ContainerInspect, remove: \"$.Mounts[?@ == $.Config || @.a == $.Config.b]\"}
 ";
 
-/// A part repeated until it has about `SIZE` bytes, with its number in place of `#`.
-fn repeated(part: &str) -> String {
+/// A part repeated until it has about `size` bytes, with its number in place of `#`.
+fn repeated(size: usize, part: &str) -> String {
     let mut text = String::new();
     for number in 0.. {
-        if text.len() >= SIZE {
+        if text.len() >= size {
             break;
         }
         let comma = if number == 0 { "" } else { "," };
@@ -81,11 +102,26 @@ fn short(mut number: usize) -> String {
     text
 }
 
-/// Documents of a container: what they have many of, and the text.
-fn documents() -> Vec<(&'static str, String)> {
+/// Documents of a container of about `size` bytes: what they have many of, and the text.
+fn documents(size: usize) -> Vec<(&'static str, String)> {
     let config = |members: &str| format!(r#"{{"Id":"c","Config":{{{members}}}}}"#);
+    let label = |value: &str| config(&format!(r#""Labels":{{"a":"{value}"}}"#));
+    let repeated = |part: &str| repeated(size, part);
+    // Looking up each member in the other object takes the square of their number.
+    let few: Vec<String> = (0..500).map(|number| format!(r#""{}":0"#, short(number))).collect();
+    let few = few.join(",");
     vec![
-        ("nothing", format!(r#"{{"Id":"{}"}}"#, "x".repeat(SIZE))),
+        ("nothing", format!(r#"{{"Id":"{}"}}"#, "x".repeat(size))),
+        ("a long label", label(&"x".repeat(size))),
+        ("a long label with an escape", label(&format!(r"{}\n", "x".repeat(size)))),
+        ("a long label of escapes", label(&r"\n".repeat(size / 2))),
+        ("a long member with escapes", config(&format!(r#""x":"{}""#, r"\n\u0041xx".repeat(size / 10)))),
+        ("a long name with escapes", config(&format!(r#""x":{{"{}":0}}"#, r"\n\u0041xx".repeat(size / 10)))),
+        ("objects in objects", config(&format!(r#""x":{}0{}"#, r#"{"":"#.repeat(100), "}".repeat(100)))),
+        ("many objects in objects", config(&format!(r#""x":[{}]"#, repeated(r#"{"":{"":{"":{"":0}}}}"#)))),
+        ("equal objects", config(&format!(r#""x":{{"a":{{{few}}},"b":{{{few}}}}}"#))),
+        ("equal arrays", config(&format!(r#""x":{{"a":[{0}],"b":[{0}]}}"#, repeated("[]")))),
+        ("equal texts", config(&format!(r#""x":{{"a":"{0}\n","b":"{0}\u000a"}}"#, "x".repeat(size / 2)))),
         ("labels", config(&format!(r#""Labels":{{{}}}"#, repeated(r##""#":"""##)))),
         ("escaped labels", config(&format!(r#""Labels":{{{}}}"#, repeated(r##""\n#":"""##)))),
         ("labels with credentials", config(&format!(r#""Labels":{{{}}}"#, repeated(r##""password#":"a=b""##)))),
@@ -100,7 +136,8 @@ fn documents() -> Vec<(&'static str, String)> {
     ]
 }
 
-fn events() -> Vec<(&'static str, String)> {
+fn events(size: usize) -> Vec<(&'static str, String)> {
+    let repeated = |part: &str| repeated(size, part);
     let event = |attributes: &str| {
         format!(
             r#"{{"Type":"container","Action":"start","Actor":{{"ID":"c","Attributes":{{{attributes}}}}},"time":1}}"#
@@ -134,29 +171,30 @@ fn taken(length: usize, filter: impl FnOnce(&mut Vec<u8>)) -> usize {
 
 fn filtering_takes_no_more_memory_than_is_leased_for_it() {
     let catalogue = dockveil::api::catalogue::built_in().unwrap();
-    let files: Vec<(&str, &str)> = ["a.yaml", "b.yaml", "c.yaml"].into_iter().zip(PROFILES.split("---\n")).collect();
+    let names = ["a.yaml", "b.yaml", "c.yaml", "d.yaml", "e.yaml"];
+    let files: Vec<(&str, &str)> = names.into_iter().zip(PROFILES.split("---\n")).collect();
     let profiles = Profiles::parse(&files, &catalogue).unwrap();
-    // What is made once, and kept, is made here.
-    let (plan, _) = filters(&profiles, "plain");
-    for (_, document) in documents() {
-        let _ = plan.apply(document.as_bytes(), &mut Vec::new());
-    }
-    for profile in ["plain", "everything", "ruled"] {
+    for profile in ["plain", "everything", "ruled", "matched", "compared"] {
         let (plan, records) = filters(&profiles, profile);
-        for (name, document) in documents() {
-            // Where the tree of a value would be too large, the document is withheld.
-            let taken = taken(document.len(), |out| {
-                let _ = plan.apply(document.as_bytes(), out);
-            });
-            let leased = plan.memory(document.len());
-            assert!(taken <= leased, "{profile}, {name}: {taken} bytes, leased {leased}");
-        }
-        for (name, event) in events() {
-            let taken = taken(event.len(), |out| {
-                let _ = records.apply(event.as_bytes(), out, &mut Report::default());
-            });
-            let leased = records.memory(event.len());
-            assert!(taken <= leased, "{profile}, event of {name}: {taken} bytes, leased {leased}");
+        for size in SIZES {
+            for (name, document) in documents(size) {
+                // What is made once, and kept, is made here: above all, what patterns keep of the states that they reach.
+                let _ = plan.apply(document.as_bytes(), &mut Vec::new());
+                let mut result = Ok(Report::default());
+                let taken = taken(document.len(), |out| result = plan.apply(document.as_bytes(), out));
+                let leased = plan.memory(document.len());
+                assert!(taken <= leased, "{profile}, {name}, {size}: {taken} bytes, leased {leased}");
+                let is_refused = name == "equal members";
+                assert_eq!(result.is_err(), is_refused, "{profile}, {name}, {size}: {result:?}");
+            }
+            for (name, event) in events(size) {
+                let _ = records.apply(event.as_bytes(), &mut Vec::new(), &mut Report::default());
+                let taken = taken(event.len(), |out| {
+                    let _ = records.apply(event.as_bytes(), out, &mut Report::default());
+                });
+                let leased = records.memory(event.len());
+                assert!(taken <= leased, "{profile}, event of {name}, {size}: {taken} bytes, leased {leased}");
+            }
         }
     }
 }

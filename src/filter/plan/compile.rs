@@ -12,7 +12,7 @@ use super::{CompileError, Plan, is_listed};
 use crate::filter::action::HashKey;
 use crate::filter::selector::{Pick, Segment};
 use crate::filter::show::{Glob, Show};
-use crate::filter::{Action, DocumentLimits, Rule};
+use crate::filter::{Action, DocumentLimits, ExpressionWork, Rule};
 use crate::schema::{Blank, Catalogue, Class, Field, JsonType, NameList, Presence, Schema, TypeSet};
 
 /// The most states of a plan.
@@ -272,11 +272,20 @@ impl<'c> Compiler<'c> {
             }
         }
         let is_of_schema = |rule: &&Rule| schema.is_none_or(|name| rule.on == name);
-        let has_expressions = self.states.iter().any(State::has_expressions);
+        let expressions = if self.states.iter().any(State::has_expressions) {
+            let nested = self.catalogue.zip(schema).map(|(catalogue, name)| catalogue.with_nested(name));
+            let works = self
+                .rules
+                .iter()
+                .filter(|rule| nested.as_ref().is_none_or(|nested| nested.contains(&rule.on.as_str())));
+            works.map(|rule| rule.selector.work()).max().unwrap_or(ExpressionWork::Unbounded)
+        } else {
+            ExpressionWork::None
+        };
         Ok(Plan {
             states: self.states,
             root,
-            has_expressions,
+            expressions,
             copies_everything: false,
             actions: self.rules.iter().map(|rule| rule.action.clone()).collect(),
             lists: ListIndex::new(&self.show.names),

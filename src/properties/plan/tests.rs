@@ -10,6 +10,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
 
+mod expressions;
+
 /// Documents per set of rules: compiling rules takes longer than applying them.
 const DOCUMENTS: usize = 2;
 
