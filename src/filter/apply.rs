@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::action::REDACTED;
 use super::credential::{self, Arguments};
-use super::json::{Cursor, DepthBudget, JsonString, KeySet, NOT_JSON, OpenObject, Stop};
+use super::json::{Cursor, DepthBudget, KeySet, NOT_JSON, OpenObject, Stop};
 use super::plan::{Cause, Condition, Effect, ElementTable, HiddenForm, KeyDigest, Listing, MemberTable, Plan, State};
 use super::selector::{Pick, Question};
 use super::value::TextValue;
@@ -98,7 +98,7 @@ impl Plan {
             }
             // The limit is the value's; whitespace before it does not count.
             Err(Stop::End) => self.check_size(bytes.trim_ascii_start()).map(|()| None),
-            Err(Stop::Wrong(error)) => Err(error),
+            Err(stop) => Err(stop.into()),
         }
     }
 
@@ -137,7 +137,8 @@ struct Walk<'p, 'd, 'o> {
     unwritten: usize,
     report: Report,
     keys: KeySet,
-    /// The names of the tables that occurred in the open objects, a bit each, the innermost object last.
+    /// The names of the tables that occurred in the open objects, a bit each, the innermost object last. Those of the first
+    /// [`SEEN`] names of a table are in [`OpenMembers::seen`].
     seen: Vec<u64>,
     /// Whether something was shown by name since the start of the innermost composite that is shown only for it.
     has_named: bool,
@@ -150,27 +151,32 @@ struct Walk<'p, 'd, 'o> {
 }
 
 /// What names a value, for masking.
-enum Naming<'n, 'd> {
+enum Naming<'n> {
     /// Nothing: it is the document.
     Nothing,
-    /// The key of the member that it is, and the table that the key was found in, with its row.
-    Member(&'n JsonString<'d>, &'n MemberTable, usize),
+    /// Its key, which begins here in the text, and the table that the key was found in, with its row.
+    Member(usize, &'n MemberTable, usize),
     /// The elements before it.
     Element(&'n mut Arguments),
 }
 
-impl Naming<'_, '_> {
+impl Naming<'_> {
     /// Whether it is certain that the value is not masked because of its name.
-    #[inline]
-    fn is_harmless(&self) -> bool {
+    #[inline(always)]
+    fn is_harmless(&self, cursor: Cursor<'_>) -> bool {
         match self {
             Self::Nothing => true,
-            Self::Member(key, members, row) => {
-                members.is_harmless(*row) || key.plain().is_some_and(|name| !credential::may_name_credential(name))
-            }
+            Self::Member(key, members, row) => members.is_harmless(*row) || is_harmless_key(cursor.back_to(*key)),
             Self::Element(_) => false,
         }
     }
+}
+
+/// Whether it is certain that the key at the cursor names no credential.
+#[inline(never)]
+fn is_harmless_key(mut cursor: Cursor<'_>) -> bool {
+    let name = cursor.string().ok().and_then(|key| key.plain());
+    name.is_some_and(|name| !credential::may_name_credential(name))
 }
 
 /// How much of the composite (object or array) under way is shown.
@@ -181,19 +187,20 @@ struct Progress {
     any: bool,
     /// Whether the last item is not.
     gap: bool,
-    /// The length of the output, and `unwritten`, at the start of the last item.
-    before: (usize, usize),
 }
 
 /// An object under way.
 struct OpenMembers {
-    /// Its keys that are no names of its table.
-    keys: OpenObject,
-    /// The index of its bits in [`Walk::seen`].
-    seen: usize,
-    /// The row of the last key that is a name of its table.
-    last: Option<usize>,
+    /// The first [`SEEN`] names of its table that occurred, a bit each.
+    seen: u64,
+    /// The index of the bits of the other names in [`Walk::seen`].
+    more_seen: usize,
+    /// One more than the row of the last key that is a name of its table; zero if there is none.
+    last: usize,
 }
+
+/// How many names of a table an object under way notes itself.
+const SEEN: usize = 64;
 
 impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
     fn new(plan: &'p Plan, text: &'d [u8], out: &'o mut Vec<u8>) -> Self {
@@ -228,7 +235,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         (self.start, self.unwritten) = (self.cursor.at(), self.cursor.at());
         let before = self.out.len();
         let root = self.plan.state(self.plan.root).ok_or(NOT_JSON)?;
-        let stays = self.value(root, Naming::Nothing, DepthBudget::new(self.plan.limits.depth))?;
+        let stays = self.value(root, || Naming::Nothing, DepthBudget::new(self.plan.limits.depth))?;
         if !stays {
             self.out.truncate(before);
             self.unwritten = self.cursor.at();
@@ -248,7 +255,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                 let (mut progress, mut goes_on) = self.first(b']')?;
                 while goes_on {
                     (self.start, self.question) = (self.cursor.at(), None);
-                    let is_shown = self.value(root, Naming::Nothing, depth)?;
+                    let is_shown = self.value(root, || Naming::Nothing, depth)?;
                     self.plan.check_size(self.cursor.since(self.start)?)?;
                     self.end_item(is_shown, &mut progress)?;
                     goes_on = self.next(b']', &mut progress)?;
@@ -283,63 +290,106 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
     fn first(&mut self, closing: u8) -> Result<(Progress, bool), Stop> {
         let end = self.cursor.at() + 1;
         let goes_on = self.cursor.first(closing)?;
-        Ok((Progress { end, any: false, gap: false, before: (self.out.len(), self.unwritten) }, goes_on))
+        Ok((Progress { end, any: false, gap: false }, goes_on))
     }
 
     /// Moves to the next item of the composite, or past its end. Returns whether there is one.
-    #[inline]
+    #[inline(always)]
     fn next(&mut self, closing: u8, progress: &mut Progress) -> Result<bool, Stop> {
-        self.cursor.token()?;
-        let comma = self.cursor.at();
-        let more = self.cursor.more(closing)?;
-        if std::mem::take(&mut progress.gap) {
+        let at = self.cursor.at();
+        let (more, comma) = if self.cursor.passes_comma() { (true, at) } else { self.cursor.more_at(closing)? };
+        if progress.gap {
+            progress.gap = false;
             // After a gap the text goes on with the comma, the next item, or the closing bracket.
             self.unwritten = if progress.any || !more { comma } else { self.cursor.at() };
         }
-        progress.before = (self.out.len(), self.unwritten);
         Ok(more)
     }
 
     /// Ends an item, which is shown or not.
-    #[inline]
+    #[inline(always)]
     fn end_item(&mut self, is_shown: bool, progress: &mut Progress) -> Result<(), Stop> {
         if is_shown {
             (progress.any, progress.end) = (true, self.cursor.at());
             return Ok(());
         }
-        let (written, unwritten) = progress.before;
-        self.out.truncate(written);
-        self.unwritten = unwritten;
-        if unwritten < progress.end {
+        if self.unwritten < progress.end {
             self.write_until(progress.end)?;
         }
         progress.gap = true;
         Ok(())
     }
 
-    /// Walks the value at the cursor. Returns whether anything is shown in its place; if not, the caller takes back what
-    /// was written.
+    /// Walks the value at the cursor. Returns whether anything is shown in its place; if not, nothing was written.
     #[inline(always)]
-    fn value(&mut self, state: &'p State, naming: Naming<'_, 'd>, depth: DepthBudget) -> Result<bool, Stop> {
-        let start = self.cursor.at();
-        let effect = match self.cursor.peek()? {
+    fn value<'n>(
+        &mut self,
+        state: &'p State,
+        naming: impl FnOnce() -> Naming<'n>,
+        depth: DepthBudget,
+    ) -> Result<bool, Stop> {
+        match self.cursor.peek()? {
+            b'"' => {}
             b'{' => return self.composite_value(state, state.object, depth),
             b'[' => return self.composite_value(state, state.array, depth),
-            b'"' => state.string,
+            found => return self.word(state, found, depth),
+        }
+        let start = self.cursor.at();
+        let Some(text) = self.cursor.plain_string() else { return self.escaped(state, naming(), depth) };
+        match state.string {
+            Effect::Copy => {}
+            Effect::Hide => return self.hide(state, start),
+            Effect::Mask => {
+                let naming = naming();
+                if !naming.is_harmless(self.cursor) || !self.is_clean(text, start) {
+                    self.cursor = self.cursor.back_to(start);
+                    self.mask(state, naming)?;
+                }
+            }
+            Effect::Act | Effect::Walk | Effect::WalkForNamed => {
+                self.cursor = self.cursor.back_to(start);
+                return self.composite_value(state, state.string, depth);
+            }
+        }
+        Ok(self.shown(state.is_kept || state.is_listed))
+    }
+
+    /// [`Self::value`] for a string that has escapes or bytes that are not ASCII, or is near the end of the text.
+    #[inline(never)]
+    fn escaped(&mut self, state: &'p State, naming: Naming<'_>, depth: DepthBudget) -> Result<bool, Stop> {
+        match state.string {
+            Effect::Mask => {
+                self.mask(state, naming)?;
+                Ok(self.shown(state.is_kept || state.is_listed))
+            }
+            Effect::Copy => {
+                self.cursor.checked_scalar()?;
+                Ok(self.shown(state.is_kept || state.is_listed))
+            }
+            Effect::Hide => {
+                let start = self.cursor.at();
+                self.cursor.skip_scalar()?;
+                self.hide(state, start)
+            }
+            effect @ (Effect::Act | Effect::Walk | Effect::WalkForNamed) => self.composite_value(state, effect, depth),
+        }
+    }
+
+    /// [`Self::value`] for a number or a literal, which begins with `first`.
+    #[inline(never)]
+    fn word(&mut self, state: &'p State, first: u8, depth: DepthBudget) -> Result<bool, Stop> {
+        let effect = match first {
             b't' | b'f' => state.boolean,
             b'n' => state.null,
             _ => state.number,
         };
+        let start = self.cursor.at();
         match effect {
-            Effect::Copy => self.cursor.checked_scalar()?,
+            Effect::Copy | Effect::Mask => self.cursor.word()?,
             Effect::Hide => {
-                self.cursor.skip_scalar()?;
-                if !self.hide(state, start)? {
-                    return Ok(false);
-                }
-                return Ok(self.shown(state.is_kept));
+                self.cursor.word()?;
+                return self.hide(state, start);
             }
-            Effect::Mask => self.masked(state, naming)?,
             Effect::Act | Effect::Walk | Effect::WalkForNamed => return self.composite_value(state, effect, depth),
         }
         Ok(self.shown(state.is_kept || state.is_listed))
@@ -352,10 +402,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             Effect::Hide => {
                 let start = self.cursor.at();
                 self.cursor.skip(depth)?;
-                if !self.hide(state, start)? {
-                    return Ok(false);
-                }
-                return Ok(self.shown(state.is_kept));
+                return self.hide(state, start);
             }
             Effect::Act => self.act(state, depth)?,
             Effect::Mask => self.cursor.skip(depth)?,
@@ -368,7 +415,9 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
     /// Notes that something is shown, and whether by name.
     #[inline]
     fn shown(&mut self, by_name: bool) -> bool {
-        self.has_named |= by_name;
+        if by_name {
+            self.has_named = true;
+        }
         true
     }
 
@@ -386,7 +435,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
     }
 
     /// Writes what stands for the hidden value from `start` to the cursor. Returns `false` if nothing does.
-    #[inline]
+    #[inline(always)]
     fn hide(&mut self, state: &State, start: usize) -> Result<bool, Stop> {
         self.count(state.cause);
         match &state.hidden {
@@ -394,15 +443,19 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
                 self.note(start, None);
                 Ok(false)
             }
-            HiddenForm::Text(text) => {
-                self.write_until(start)?;
-                let written = self.out.len();
-                self.out.extend_from_slice(text);
-                self.unwritten = self.cursor.at();
-                self.note(start, Some(written));
-                Ok(true)
-            }
+            HiddenForm::Text(text) => self.blank(state, text, start),
         }
+    }
+
+    /// Writes the text that stands for the hidden value from `start` to the cursor.
+    #[inline(never)]
+    fn blank(&mut self, state: &State, text: &[u8], start: usize) -> Result<bool, Stop> {
+        self.write_until(start)?;
+        let written = self.out.len();
+        self.out.extend_from_slice(text);
+        self.unwritten = self.cursor.at();
+        self.note(start, Some(written));
+        Ok(self.shown(state.is_kept))
     }
 
     /// Writes a fixed text in place of the value at the cursor, whatever that is: only its name is shown.
@@ -436,36 +489,25 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         self.cursor.since(start)
     }
 
-    /// Shows a scalar without what looks like a credential.
-    #[inline]
-    fn masked(&mut self, state: &State, naming: Naming<'_, 'd>) -> Result<(), Stop> {
-        let start = self.cursor.at();
-        if self.cursor.peek()? != b'"' {
-            return self.cursor.skip_scalar();
-        }
-        let string = self.cursor.string()?;
-        if let Some(text) = string.plain()
-            && naming.is_harmless()
-            && (string.chunk(self.cursor).is_some_and(|chunk| credential::is_short_word(chunk, text.len()))
-                || credential::is_clean(text))
-        {
-            return Ok(());
-        }
-        self.mask(state, naming, string, start)
+    /// Whether the string from `start` to the cursor, which has this text, certainly holds no credential, whatever its name.
+    #[inline(always)]
+    fn is_clean(&self, text: &[u8], start: usize) -> bool {
+        let chunk = self.cursor.chunk_at(start + 1);
+        chunk.is_some_and(|chunk| credential::is_short_word(chunk, text.len())) || credential::is_clean(text)
     }
 
-    /// Writes a string, which begins at `start`, without what looks like a credential.
-    fn mask(
-        &mut self,
-        state: &State,
-        naming: Naming<'_, 'd>,
-        string: JsonString<'d>,
-        start: usize,
-    ) -> Result<(), Stop> {
+    /// Shows the string at the cursor without what looks like a credential.
+    fn mask(&mut self, state: &State, naming: Naming<'_>) -> Result<(), Stop> {
+        let start = self.cursor.at();
+        let string = self.cursor.string()?;
+        let is_clean = string.plain().is_some_and(|text| naming.is_harmless(self.cursor) && self.is_clean(text, start));
+        if is_clean {
+            return Ok(());
+        }
         let text = string.text()?;
         let masked = match naming {
             Naming::Nothing => credential::mask("", &text),
-            Naming::Member(key, ..) => credential::mask(&key.text()?, &text),
+            Naming::Member(key, ..) => credential::mask(&self.cursor.back_to(key).string()?.text()?, &text),
             Naming::Element(arguments) => credential::mask_element(arguments, &text),
         };
         if let Cow::Owned(masked) = masked {
@@ -490,6 +532,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
     /// Walks a composite that is shown only if something in it is shown by name.
     fn composite_if_named(&mut self, state: &'p State, depth: DepthBudget) -> Result<bool, Stop> {
         let start = self.cursor.at();
+        let before = (self.out.len(), self.unwritten);
         self.write_until(start)?;
         let (report, written) = (self.report, self.out.len());
         let noted = self.alterations.as_ref().map_or(0, Vec::len);
@@ -504,74 +547,139 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             alterations.truncate(noted);
         }
         (self.report, self.unwritten) = (report, start);
-        self.hide(state, start)
+        let stays = self.hide(state, start)?;
+        // What stands for it is nothing that is shown by name.
+        self.has_named = outside;
+        if !stays {
+            self.out.truncate(before.0);
+            self.unwritten = before.1;
+        }
+        Ok(stays)
     }
 
     fn object(&mut self, members: &'p MemberTable, depth: DepthBudget) -> Result<(), Stop> {
-        let mut open = OpenMembers { keys: self.keys.open(), seen: self.seen.len(), last: None };
-        self.seen.resize(open.seen + members.names.len().div_ceil(64), 0);
+        let mut keys = self.keys.open();
+        let mut open = OpenMembers { seen: 0, more_seen: self.seen.len(), last: 0 };
+        let more_names = members.names.len().saturating_sub(SEEN);
+        if more_names > 0 {
+            self.seen.resize(open.more_seen + more_names.div_ceil(64), 0);
+        }
+        let depends_on_values = members.depends_on_values();
         let (mut progress, mut goes_on) = self.first(b'}')?;
         while goes_on {
-            let (row, key) = self.member(members, &mut open)?;
-            let truths = if members.conditions.is_empty() { 0 } else { self.truths(&members.conditions, None, depth)? };
-            let target = members.target(row, truths).ok_or(NOT_JSON)?;
-            let name = || key.text().map_or_else(|_| String::new(), Cow::into_owned);
-            let state = self.plan.state(target).ok_or(NOT_JSON)?;
-            let is_shown = if members.shows_name_only(row, state, name, self.plan) {
-                self.name_only(state, depth)?;
-                true
+            let key = self.cursor.at();
+            let row = self.member(members, open.last, &mut keys)?;
+            if row < members.names.len() {
+                self.see(row, &mut open)?;
+            }
+            let is_shown = if depends_on_values {
+                self.questioned(members, row, key, depth)?
             } else {
-                self.value(state, Naming::Member(&key, members, row), depth)?
+                let target = members.only_target(row).ok_or(NOT_JSON)?;
+                let state = self.plan.state(target).ok_or(NOT_JSON)?;
+                self.value(state, || Naming::Member(key, members, row), depth)?
             };
             self.end_item(is_shown, &mut progress)?;
             goes_on = self.next(b'}', &mut progress)?;
         }
-        self.seen.truncate(open.seen);
-        self.keys.close(self.cursor, open.keys)
+        if more_names > 0 {
+            self.seen.truncate(open.more_seen);
+        }
+        self.keys.close(self.cursor, keys)
     }
 
-    /// Passes the key at the cursor. Returns its row in the table, and checks that it is new.
-    #[inline]
-    fn member(&mut self, members: &MemberTable, open: &mut OpenMembers) -> Result<(usize, JsonString<'d>), Stop> {
-        if let Some((row, key)) = members.names.follower(open.last)
-            && let Some(key) = self.cursor.expected_key(key)?
-        {
-            self.see(row, open)?;
-            return Ok((row, key));
+    /// Walks the value at the cursor where its state, or whether its name stays, depends on the value.
+    #[inline(never)]
+    fn questioned(
+        &mut self,
+        members: &'p MemberTable,
+        row: usize,
+        key: usize,
+        depth: DepthBudget,
+    ) -> Result<bool, Stop> {
+        let truths = if members.conditions.is_empty() { 0 } else { self.truths(&members.conditions, None, depth)? };
+        let target = members.target(row, truths).ok_or(NOT_JSON)?;
+        let state = self.plan.state(target).ok_or(NOT_JSON)?;
+        let mut at_key = self.cursor.back_to(key);
+        let name = || at_key.string().and_then(|key| key.text()).map_or_else(|_| String::new(), Cow::into_owned);
+        if members.shows_name_only(row, state, name, self.plan) {
+            self.name_only(state, depth)?;
+            return Ok(true);
         }
-        let key = self.cursor.key()?;
+        self.value(state, || Naming::Member(key, members, row), depth)
+    }
+
+    /// Passes the key at the cursor. Returns its row in the table. `last` is one more than the row of the last name of the table; zero
+    /// before the first one. Whether a name of the table is new is not checked.
+    #[inline(always)]
+    fn member(&mut self, members: &MemberTable, last: usize, keys: &mut OpenObject) -> Result<usize, Stop> {
+        if let Some((row, key)) = members.names.follower(last)
+            && self.cursor.expected_key(key)?
+        {
+            return Ok(row);
+        }
+        self.other_member(members, last, keys)
+    }
+
+    /// [`Self::member`] for a key that is not the expected one.
+    #[inline(never)]
+    fn other_member(&mut self, members: &MemberTable, last: usize, keys: &mut OpenObject) -> Result<usize, Stop> {
+        let start = self.cursor.at();
         let decoded;
-        let name = match key.plain() {
+        let name = match self.cursor.plain_key() {
             Some(name) => name,
             None => {
-                decoded = key.text()?;
+                decoded = self.cursor.key()?.text()?;
                 decoded.as_bytes()
             }
         };
         let digest = KeyDigest::of(name);
-        match members.names.find_digest(digest, name) {
-            Some(row) => {
-                members.names.follows(open.last, row);
-                self.see(row, open)?;
-                Ok((row, key))
-            }
-            None => {
-                self.keys.push(key, digest.hash(), self.cursor, &mut open.keys)?;
-                Ok((members.other_row(digest, name, self.plan), key))
-            }
+        if let Some(row) = members.names.find_digest(digest, name) {
+            members.names.follows(last, row);
+            return Ok(row);
         }
+        let row = members.other_row(digest, name, self.plan);
+        if !self.is_dropped(members, row) {
+            let key = self.cursor.back_to(start).string()?;
+            self.keys.push(key, digest.hash(), self.cursor, keys)?;
+        }
+        Ok(row)
     }
 
-    /// Notes that the name in `row` occurs.
+    /// Whether a member in `row` leaves nothing, whatever its value is. Its row follows from its name: so no reader gets a member of
+    /// this name, however many there are, and a duplicate is none of what is shown.
+    ///
+    /// Whoever edits a document puts what is hidden back, so there every duplicate counts.
     #[inline]
+    fn is_dropped(&self, members: &MemberTable, row: usize) -> bool {
+        let state = members.target(row, 0).and_then(|target| self.plan.state(target));
+        !members.depends_on_values() && self.alterations.is_none() && state.is_some_and(|state| state.is_dropped)
+    }
+
+    /// Notes that the name in `row` occurs, and checks that it is new.
+    #[inline(always)]
     fn see(&mut self, row: usize, open: &mut OpenMembers) -> Result<(), Stop> {
-        let bit = 1 << (row % 64);
-        let word = self.seen.get_mut(open.seen + row / 64).ok_or(NOT_JSON)?;
+        open.last = row + 1;
+        if row >= SEEN {
+            return self.see_more(row - SEEN, open.more_seen);
+        }
+        let bit = 1 << row;
+        if open.seen & bit != 0 {
+            return Err(Stop::DuplicateKey);
+        }
+        open.seen |= bit;
+        Ok(())
+    }
+
+    /// [`Self::see`] for the name number `number` behind the first ones. `from` is the index of their bits.
+    #[inline(never)]
+    fn see_more(&mut self, number: usize, from: usize) -> Result<(), Stop> {
+        let bit = 1 << (number % 64);
+        let word = self.seen.get_mut(from + number / 64).ok_or(NOT_JSON)?;
         if *word & bit != 0 {
-            return Err(FilterError::DuplicateKey.into());
+            return Err(Stop::DuplicateKey);
         }
         *word |= bit;
-        open.last = Some(row);
         Ok(())
     }
 
@@ -593,7 +701,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             index += 1;
             let target = elements.target(listed, truths).ok_or(NOT_JSON)?;
             let state = self.plan.state(target).ok_or(NOT_JSON)?;
-            let is_shown = self.value(state, Naming::Element(&mut arguments), depth)?;
+            let is_shown = self.value(state, || Naming::Element(&mut arguments), depth)?;
             self.end_item(is_shown, &mut progress)?;
             goes_on = self.next(b']', &mut progress)?;
         }
@@ -664,6 +772,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         question.ask(self.cursor, depth, &mut self.keys)
     }
 
+    #[inline]
     fn count(&mut self, cause: Cause) {
         match cause {
             Cause::Class(class) => self.report.count_class(class),

@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use wide::u8x16;
 
 use super::FilterError;
-use super::plan::KeyDigest;
+use super::plan::{KeyDigest, KeyText};
 
 /// Up to this many keys of an object are compared in pairs to find duplicates; more are sorted.
 const PAIRWISE_LIMIT: usize = 64;
@@ -18,29 +18,55 @@ const PAIRWISE_LIMIT: usize = 64;
 /// From this many keys on, an object is checked for duplicates before its end as well.
 const MANY: usize = 4096;
 
-/// Why the cursor stopped.
+/// Why the cursor stopped: the text ended before the value, or a [`FilterError`]. It fits into a register, so that functions of the walk
+/// return it as cheaply as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// The text ended before the value.
     End,
-    /// The document cannot be filtered.
-    Wrong(FilterError),
+    NotJson,
+    /// No document is longer than 4 GiB; see [`KeySet::push`].
+    TooLarge {
+        limit: u32,
+    },
+    /// No limit is higher; see [`DepthBudget::new`].
+    TooDeep {
+        limit: u16,
+    },
+    DuplicateKey,
+    Expression,
+    TooMuchWork,
+    NotAnArray,
 }
 
 /// The text is not JSON.
-pub(super) const NOT_JSON: Stop = Stop::Wrong(FilterError::NotJson);
+pub(super) const NOT_JSON: Stop = Stop::NotJson;
+
+const _: () = assert!(size_of::<Result<bool, Stop>>() <= size_of::<u64>());
 
 impl From<FilterError> for Stop {
     fn from(error: FilterError) -> Self {
-        Self::Wrong(error)
+        match error {
+            FilterError::NotJson => Self::NotJson,
+            FilterError::TooLarge { limit } => Self::TooLarge { limit: u32::try_from(limit).unwrap_or(u32::MAX) },
+            FilterError::TooDeep { limit } => Self::TooDeep { limit: u16::try_from(limit).unwrap_or(u16::MAX) },
+            FilterError::DuplicateKey => Self::DuplicateKey,
+            FilterError::Expression => Self::Expression,
+            FilterError::TooMuchWork => Self::TooMuchWork,
+            FilterError::NotAnArray => Self::NotAnArray,
+        }
     }
 }
 
 impl From<Stop> for FilterError {
     fn from(stop: Stop) -> Self {
         match stop {
-            Stop::End => Self::NotJson,
-            Stop::Wrong(error) => error,
+            Stop::End | Stop::NotJson => Self::NotJson,
+            Stop::TooLarge { limit } => Self::TooLarge { limit: limit as usize },
+            Stop::TooDeep { limit } => Self::TooDeep { limit: limit.into() },
+            Stop::DuplicateKey => Self::DuplicateKey,
+            Stop::Expression => Self::Expression,
+            Stop::TooMuchWork => Self::TooMuchWork,
+            Stop::NotAnArray => Self::NotAnArray,
         }
     }
 }
@@ -107,7 +133,7 @@ impl<'d> Cursor<'d> {
     pub(super) fn finish(&mut self) -> Result<(), Stop> {
         match self.token() {
             Err(Stop::End) => Ok(()),
-            Ok(_) | Err(Stop::Wrong(_)) => Err(NOT_JSON),
+            Ok(_) | Err(_) => Err(NOT_JSON),
         }
     }
 
@@ -161,46 +187,92 @@ impl<'d> Cursor<'d> {
         Ok(key)
     }
 
-    /// Passes the key here, its colon and the whitespace before the value. `key` has the quotes and the colon, and no escapes. If the
-    /// text here is different, nothing is passed.
-    #[inline]
-    pub(super) fn expected_key(&mut self, key: &[u8]) -> Result<Option<JsonString<'d>>, Stop> {
-        let at = self.at;
-        let text = self.text.get(at..at + key.len());
-        let Some(text) = text.filter(|text| *text == key) else { return Ok(None) };
-        let [b'"', inside @ .., b'"', b':'] = text else { return Ok(None) };
-        self.at += text.len();
-        self.token()?;
-        Ok(Some(JsonString { at, inside, is_plain: true }))
+    /// Passes the key here and its colon, if it is ASCII without escapes and no whitespace follows, and returns its text. If not,
+    /// nothing is passed: then [`Self::key`] decides.
+    #[inline(always)]
+    pub(super) fn plain_key(&mut self) -> Option<&'d [u8]> {
+        let mut ahead = *self;
+        let name = if self.text.get(self.at) == Some(&b'"') { ahead.plain_string()? } else { return None };
+        match ahead.text.get(ahead.at..)?.first_chunk()? {
+            [b':', next] if *next > b' ' => self.at = ahead.at + 1,
+            _ => return None,
+        }
+        Some(name)
     }
 
-    /// Passes the string here.
+    /// Passes this key, its colon and the whitespace before the value. Returns `false` if the text here is different; then nothing is
+    /// passed.
     #[inline(always)]
-    pub(super) fn string(&mut self) -> Result<JsonString<'d>, Stop> {
-        let (at, start) = (self.at, self.at + 1);
-        // Most strings are ASCII without escapes.
+    pub(super) fn expected_key(&mut self, key: &KeyText) -> Result<bool, Stop> {
+        if !self.text.get(self.at..).is_some_and(|text| key.begins(text)) {
+            return Ok(false);
+        }
+        self.at += key.len();
+        // Engines write no whitespace.
+        if self.text.get(self.at).is_none_or(|byte| *byte <= b' ') {
+            self.token()?;
+        }
+        Ok(true)
+    }
+
+    /// Passes the comma here if an item follows it without whitespace. Returns whether it does; if not, nothing is passed.
+    #[inline(always)]
+    pub(super) fn passes_comma(&mut self) -> bool {
+        let next = self.text.get(self.at..).and_then(<[u8]>::first_chunk);
+        let passes = matches!(next, Some([b',', next]) if *next > b' ');
+        self.at += usize::from(passes);
+        passes
+    }
+
+    /// [`Self::more`], with the position of the comma or bracket.
+    #[inline(never)]
+    pub(super) fn more_at(&mut self, closing: u8) -> Result<(bool, usize), Stop> {
+        self.token()?;
+        let at = self.at;
+        Ok((self.more(closing)?, at))
+    }
+
+    /// The sixteen bytes from `start`, if there are as many.
+    #[inline]
+    pub(super) fn chunk_at(&self, start: usize) -> Option<&'d [u8; CHUNK]> {
+        self.text.get(start..).and_then(<[u8]>::first_chunk)
+    }
+
+    /// Passes the string here if it is ASCII without escapes, and returns its text. If it may be another, nothing is passed: then
+    /// [`Self::string`] decides.
+    #[inline(always)]
+    pub(super) fn plain_string(&mut self) -> Option<&'d [u8]> {
+        let start = self.at + 1;
         let mut end = start;
-        while let Some(chunk) = self.text.get(end..).and_then(<[u8]>::first_chunk::<CHUNK>) {
+        loop {
+            let chunk = self.chunk_at(end)?;
             let stop = first_stop(chunk);
             if let Some(byte) = chunk.get(stop) {
-                if *byte != b'"' {
-                    break;
-                }
-                let inside = self.between(start, end + stop)?;
+                let inside = self.text.get(start..end + stop).filter(|_| *byte == b'"')?;
                 self.at = end + stop + 1;
-                return Ok(JsonString { at, inside, is_plain: true });
+                return Some(inside);
             }
             end += CHUNK;
         }
-        self.rest_of_string(end)
     }
 
-    /// Passes the string here. Its text up to `end` is known to be ASCII without escapes.
+    /// Passes the string here.
+    #[inline]
+    pub(super) fn string(&mut self) -> Result<JsonString<'d>, Stop> {
+        let at = self.at;
+        // Most strings are ASCII without escapes.
+        match self.plain_string() {
+            Some(inside) => Ok(JsonString { at, inside, is_plain: true }),
+            None => self.any_string(),
+        }
+    }
+
+    /// [`Self::string`] for every string.
     #[inline(never)]
-    fn rest_of_string(&mut self, end: usize) -> Result<JsonString<'d>, Stop> {
+    fn any_string(&mut self) -> Result<JsonString<'d>, Stop> {
         let (at, start) = (self.at, self.at + 1);
         let (mut is_plain, mut is_ascii) = (true, true);
-        self.at = end;
+        self.at = start;
         loop {
             match self.stop()? {
                 b'"' => break,
@@ -263,7 +335,31 @@ impl<'d> Cursor<'d> {
     }
 
     /// Passes the number, `true`, `false` or `null` here.
-    fn word(&mut self) -> Result<(), Stop> {
+    #[inline]
+    pub(super) fn word(&mut self) -> Result<(), Stop> {
+        let length = match self.text.get(self.at..).unwrap_or_default() {
+            [b't', b'r', b'u', b'e', ..] | [b'n', b'u', b'l', b'l', ..] => 4,
+            [b'f', b'a', b'l', b's', b'e', ..] => 5,
+            [b'0', b',' | b'}' | b']', ..] => 1,
+            [b'1'..=b'9', ..] => self.whole_number(),
+            _ => 0,
+        };
+        self.at += length;
+        if length > 0 { Ok(()) } else { self.any_word() }
+    }
+
+    /// The length of the number here if it is a whole number of few digits, which something else follows that is no part of it. Zero
+    /// decides nothing.
+    #[inline]
+    fn whole_number(&self) -> usize {
+        let Some(chunk) = self.chunk_at(self.at) else { return 0 };
+        let digits = within(u8x16::new(*chunk), b'0', b'9').to_bitmask().trailing_ones() as usize;
+        if let Some(b',' | b'}' | b']') = chunk.get(digits) { digits } else { 0 }
+    }
+
+    /// [`Self::word`] for whatever is here.
+    #[inline(never)]
+    fn any_word(&mut self) -> Result<(), Stop> {
         match self.peek()? {
             b't' => self.literal(b"true"),
             b'f' => self.literal(b"false"),
@@ -308,9 +404,8 @@ impl<'d> Cursor<'d> {
         if !self.peek()?.is_ascii_digit() {
             return Err(NOT_JSON);
         }
-        while self.text.get(self.at).is_some_and(u8::is_ascii_digit) {
-            self.pass();
-        }
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        self.at += rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
         Ok(())
     }
 
@@ -422,12 +517,6 @@ impl<'d> JsonString<'d> {
         self.is_plain.then_some(self.inside)
     }
 
-    /// The sixteen bytes of the text of `cursor` from the start of this one, which may be longer or shorter.
-    #[inline]
-    pub(super) fn chunk(&self, cursor: Cursor<'d>) -> Option<&'d [u8; CHUNK]> {
-        cursor.text.get(self.at + 1..).and_then(<[u8]>::first_chunk)
-    }
-
     /// A hash of the text as it is written.
     #[inline]
     pub(super) fn hash(&self) -> usize {
@@ -505,22 +594,23 @@ fn utf16_unit(rest: &mut &str) -> Option<u16> {
 /// How much deeper a value may nest.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DepthBudget {
-    limit: usize,
-    left: usize,
+    limit: u16,
+    left: u16,
 }
 
 impl DepthBudget {
-    /// The whole budget.
+    /// The whole budget. The walk has no stack for more than a `u16`.
     pub(super) fn new(limit: usize) -> Self {
+        let limit = u16::try_from(limit).unwrap_or(u16::MAX);
         Self { limit, left: limit }
     }
 
     /// The budget inside an object or array.
     #[inline]
-    pub(super) fn inside(self) -> Result<Self, FilterError> {
+    pub(super) fn inside(self) -> Result<Self, Stop> {
         match self.left.checked_sub(1) {
             Some(left) => Ok(Self { left, ..self }),
-            None => Err(FilterError::TooDeep { limit: self.limit }),
+            None => Err(Stop::TooDeep { limit: self.limit }),
         }
     }
 }
@@ -645,7 +735,14 @@ fn text_at(place: u32, cursor: Cursor<'_>) -> Result<Cow<'_, str>, Stop> {
 }
 
 /// How many bytes of a string are looked at at a time.
-const CHUNK: usize = 16;
+pub(super) const CHUNK: usize = 16;
+
+/// Which bytes are between two others, or one of them.
+#[inline(always)]
+pub(super) fn within(bytes: u8x16, first: u8, last: u8) -> u8x16 {
+    let distance = bytes - u8x16::splat(first);
+    distance.min(u8x16::splat(last - first)).simd_eq(distance)
+}
 
 /// Whether a byte inside a string needs a closer look: a quote, a backslash, a control character, or a byte that is not ASCII.
 const fn is_stop(byte: u8) -> bool {

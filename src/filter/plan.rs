@@ -41,7 +41,7 @@ pub(super) use compile::{BLANK_TIME, BLANK_WORD};
 pub use explain::{Explained, Treatment};
 pub(crate) use fold::fold;
 pub(super) use fold::{equal_folded, equals_folded_name};
-pub(super) use names::KeyDigest;
+pub(super) use names::{KeyDigest, KeyText};
 pub(super) use tables::{Cause, Condition, Effect, ElementTable, HiddenForm, Listing, MemberTable, State, StateId};
 
 use listed::ListIndex;

@@ -689,6 +689,62 @@ mod classes {
     }
 
     #[test]
+    fn a_duplicate_withholds_a_document_wherever_one_of_the_two_may_be_shown() {
+        let show = |labels: &[&str]| Show { names: NamesShown::default().with(lists::LABELS, labels), ..show() };
+        let (listed, names) = (show(&["a", "b.*"]), show(&["a", "b.*", "*="]));
+        for members in [
+            r#""State":1,"State":2"#,
+            r#""State":{},"State":2"#,
+            r#""St\u0061te":1,"State":2"#,
+            r#""Env":1,"Env":2"#,
+            r#""Nets":{"x":1,"x":2}"#,
+            r#""Nets":{"x":1,"\u0078":2}"#,
+            r#""Labels":{"a":"1","a":"2"}"#,
+            r#""Labels":{"a":"1","h":"","a":"2"}"#,
+            r#""Labels":{"a":["1"],"a":"2"}"#,
+            r#""Labels":{"\u0061":"1","a":"2"}"#,
+            r#""Labels":{"b.x":"1","b.x":"2"}"#,
+            r#""Labels":{"b.x":1,"h":"","b.x":"2"}"#,
+            r#""Labels":{"b.x":"1","b.\u0078":"2"}"#,
+        ] {
+            let document = format!("{{{members}}}");
+            for show in [&listed, &names] {
+                assert_eq!(applied(&plan(show, &[]), &document), Err(FilterError::DuplicateKey), "{document}");
+            }
+        }
+        // A name that may be shown alone, and values that decide.
+        for members in [r#""h":"1","h":"2""#, r#""h":"2","h":"1""#, r#""h":"1","\u0068":"1""#, r#""h":[],"h":"1""#] {
+            let document = format!(r#"{{"Labels":{{{members}}}}}"#);
+            for (show, rules) in [(&names, &[][..]), (&listed, &["keep $.Labels[?@ == '1']"])] {
+                assert_eq!(applied(&plan(show, rules), &document), Err(FilterError::DuplicateKey), "{document}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_hidden_names_however_often_they_occur() {
+        let names = NamesShown::default().with(lists::LABELS, ["a", "b.*"]);
+        let plan = plan(&Show { names, ..show() }, &[]);
+        let many = r#""h":"1","#.repeat(5_000);
+        for (before, after) in [
+            (r#"{"Labels":{"h":"1","a":"x","h":"2"}}"#, r#"{"Labels":{"a":"x"}}"#),
+            (r#"{"Labels":{"h":"1","\u0068":[],"b.x":"x"}}"#, r#"{"Labels":{"b.x":"x"}}"#),
+            (r#"{"Labels":{"A":"1","A":{"a":"1"}}}"#, r#"{"Labels":{}}"#),
+            (r#"{"Unknown":{},"State":1,"Unknown":2}"#, r#"{"State":1}"#),
+            (&format!(r#"{{"Labels":{{{many}"a":"x"}}}}"#), r#"{"Labels":{"a":"x"}}"#),
+        ] {
+            assert_eq!(applied(&plan, before).as_deref(), Ok(after), "{before}");
+            // Whoever edits the document puts them back.
+            assert_eq!(plan.alterations(before.as_bytes()), Err(FilterError::DuplicateKey), "{before}");
+        }
+        // What is hidden is JSON all the same.
+        for hidden in [r#""h""#, r#""h":"#, r#""h":01"#, r#""h":"\x""#, r#""h":[1,]"#, r#""\ud83d":1"#, r#""h":tru"#] {
+            let document = format!(r#"{{"Labels":{{"a":"x",{hidden}}}}}"#);
+            assert_eq!(applied(&plan, &document), Err(FilterError::NotJson), "{document}");
+        }
+    }
+
+    #[test]
     fn keys_of_a_map_are_hidden_by_their_class_or_with_their_values() {
         check(r#"{"Nets":{"front":"secret"}}"#, r#"{"Nets":{"front":""}}"#);
         check(r#"{"Nets":{"front":null,"back":[1]}}"#, r#"{"Nets":{"front":"","back":""}}"#);

@@ -577,7 +577,9 @@ impl<'c> Compiler<'c> {
         let folds: BTreeSet<String> = names.iter().map(|name| fold(name)).collect();
         let list = self.list_of_members(subset);
         let conditions = self.conditions(subset, Children::Members)?;
+        let known = names.len();
         names.extend(self.listed_names(list).filter(|name| !folds.contains(&fold(name))));
+        let asks_list = list.is_some_and(|list| list.is_open || self.names_of(list).len() > names.len() - known);
         let mut keys: Vec<KeyMatch<'_>> = names.iter().map(|name| KeyMatch::Exact(name)).collect();
         keys.extend(folds.iter().map(|fold| KeyMatch::Folded(fold)));
         keys.extend(list.map(|_| KeyMatch::Listed));
@@ -599,17 +601,22 @@ impl<'c> Compiler<'c> {
         let row = |row: usize| targets.get(row << conditions.all.len()..(row + 1) << conditions.all.len());
         let differs = |index: &usize| list.is_some() || row(*index) != row(other);
         let folded = folds.into_iter().zip(names.len()..).filter(|(_, index)| differs(index)).collect();
-        Ok(MemberTable { names: Names::new(names), folded, list, conditions: conditions.all, targets, other, named })
+        let (names, conditions) = (Names::new(names), conditions.all);
+        Ok(MemberTable { names, folded, list, asks_list, conditions, targets, other, named })
     }
 
     /// The names of a list that get rows of their own, as members of the schema have. Patterns get none, nor do the names of a list of
     /// more than [`LISTED_LIMIT`] entries.
     fn listed_names(&self, list: Option<Listing>) -> impl Iterator<Item = &'c str> {
-        let show: &'c Show = self.show;
-        let shown =
-            list.filter(|listing| !listing.is_open).map_or(&[][..], |listing| show.names.of(listing.list).shown());
+        let shown = list.filter(|listing| !listing.is_open).map_or(&[][..], |listing| self.names_of(listing));
         let shown = if shown.len() <= LISTED_LIMIT { shown } else { &[] };
         shown.iter().filter_map(Glob::only_match)
+    }
+
+    /// What a list shows, without regard to exclusions.
+    fn names_of(&self, listing: Listing) -> &'c [Glob] {
+        let show: &'c Show = self.show;
+        show.names.of(listing.list).shown()
     }
 
     /// Whether a list shows some names alone, where it does not show every entry.

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use wide::u8x16;
+
 use crate::filter::credential;
 
 /// Names by their exact bytes: open addressing with linear probing.
@@ -17,8 +19,8 @@ pub(in crate::filter) struct Names {
 struct Name {
     digest: KeyDigest,
     name: String,
-    /// The name as a key with its colon, as an engine writes it. Empty if that has escapes.
-    key: Box<[u8]>,
+    /// The name as an engine writes it; `None` if that has escapes.
+    key: Option<KeyText>,
     /// Whether it may be the name of a credential.
     is_sensitive: bool,
 }
@@ -89,13 +91,13 @@ impl Names {
 }
 
 impl Names {
-    /// The name that came after `last` the last time: its index, and the key with its colon. Without `last`, the one that came
-    /// first.
+    /// The name that came after the one with the index `last - 1` the last time: its index, and the key. If `last` is zero, the one
+    /// that came first.
     #[inline]
-    pub(in crate::filter) fn follower(&self, last: Option<usize>) -> Option<(usize, &[u8])> {
-        let follower = self.followers.0.get(last.map_or(0, |last| last + 1))?.load(Ordering::Relaxed);
+    pub(in crate::filter) fn follower(&self, last: usize) -> Option<(usize, &KeyText)> {
+        let follower = self.followers.0.get(last)?.load(Ordering::Relaxed);
         let index = (follower as usize).checked_sub(1)?;
-        Some((index, &self.names.get(index)?.key))
+        Some((index, self.names.get(index)?.key.as_ref()?))
     }
 
     /// Whether the name with this index may be that of a credential.
@@ -104,12 +106,10 @@ impl Names {
         self.names.get(index).is_none_or(|name| name.is_sensitive)
     }
 
-    /// Notes that the name with this index came after `last`.
+    /// Notes that the name with this index came after the one with the index `last - 1`, or first.
     #[inline]
-    pub(in crate::filter) fn follows(&self, last: Option<usize>, index: usize) {
-        if let (Some(slot), Ok(number)) =
-            (self.followers.0.get(last.map_or(0, |last| last + 1)), u32::try_from(index + 1))
-        {
+    pub(in crate::filter) fn follows(&self, last: usize, index: usize) {
+        if let (Some(slot), Ok(number)) = (self.followers.0.get(last), u32::try_from(index + 1)) {
             slot.store(number, Ordering::Relaxed);
         }
     }
@@ -119,10 +119,70 @@ impl Name {
     fn new(name: String) -> Self {
         let digest = KeyDigest::of(name.as_bytes());
         let needs_escape = |byte: u8| matches!(byte, 0..0x20 | b'"' | b'\\');
-        let key = if name.bytes().any(needs_escape) { Vec::new() } else { [b"\"", name.as_bytes(), b"\":"].concat() };
+        let key = (!name.bytes().any(needs_escape)).then(|| KeyText::new(&name));
         let is_sensitive = credential::may_name_credential(name.as_bytes());
-        Self { digest, is_sensitive, name, key: key.into() }
+        Self { digest, is_sensitive, name, key }
     }
+}
+
+/// A key with its quotes and its colon, ready to be compared with a text: mostly in one or two comparisons of sixteen bytes.
+#[derive(Clone, Debug)]
+pub(in crate::filter) struct KeyText {
+    key: Box<[u8]>,
+    /// Its first sixteen bytes. Zeros are behind a shorter key.
+    first: [u8; KEY_CHUNK],
+    /// The bytes of `first` that belong to the key, a bit each.
+    mask: u32,
+    /// How many bytes come before its last sixteen; zero if it has no more than these.
+    before: usize,
+    /// Its last sixteen bytes, if it has as many.
+    last: [u8; KEY_CHUNK],
+}
+
+/// How many bytes of a key are compared at a time.
+const KEY_CHUNK: usize = 16;
+
+impl KeyText {
+    /// The key `name`, which needs no escapes.
+    fn new(name: &str) -> Self {
+        let key: Box<[u8]> = [b"\"", name.as_bytes(), b"\":"].concat().into();
+        let mut first = [0; KEY_CHUNK];
+        first.iter_mut().zip(&key).for_each(|(slot, byte)| *slot = *byte);
+        let mask = key.iter().take(KEY_CHUNK).fold(0, |mask, _| mask << 1 | 1);
+        let (before, last) = (key.len().saturating_sub(KEY_CHUNK), key.last_chunk().copied().unwrap_or_default());
+        Self { key, first, mask, before, last }
+    }
+
+    /// The number of bytes of the key, with its quotes and its colon.
+    #[inline]
+    pub(in crate::filter) fn len(&self) -> usize {
+        self.key.len()
+    }
+
+    /// Whether `text` begins with the key.
+    #[inline]
+    pub(in crate::filter) fn begins(&self, text: &[u8]) -> bool {
+        let Some(first) = text.first_chunk() else { return text.starts_with(&self.key) };
+        if same_bytes(first, &self.first) & self.mask != self.mask {
+            return false;
+        }
+        self.before == 0 || self.goes_on(text)
+    }
+
+    /// Whether a text that begins with the first sixteen bytes of the key begins with all of it.
+    #[inline]
+    fn goes_on(&self, text: &[u8]) -> bool {
+        let Some(last) = text.get(self.before..).and_then(<[u8]>::first_chunk) else { return false };
+        let has_last = same_bytes(last, &self.last) == u32::from(u16::MAX);
+        let between = KEY_CHUNK..self.before;
+        has_last && (between.is_empty() || text.get(between.clone()) == self.key.get(between))
+    }
+}
+
+/// The bytes in which two chunks agree, a bit each.
+#[inline(always)]
+fn same_bytes(one: &[u8; KEY_CHUNK], other: &[u8; KEY_CHUNK]) -> u32 {
+    u8x16::new(*one).simd_eq(u8x16::new(*other)).to_bitmask()
 }
 
 /// A digest of a key: its length, its first and its last eight bytes.
@@ -181,5 +241,26 @@ mod tests {
             assert_eq!(table.find(other.as_bytes()), None, "{other}");
         }
         assert_eq!(Names::default().find(b""), None);
+    }
+
+    #[test]
+    fn a_key_is_compared_to_its_last_byte() {
+        for length in 0..70 {
+            let name: String = ('a'..='z').cycle().take(length).collect();
+            let (key, text) = (KeyText::new(&name), format!("\"{name}\":"));
+            assert_eq!(key.len(), text.len());
+            for behind in ["", "1", "\"a text that is longer than one chunk\""] {
+                let mut whole = format!("{text}{behind}").into_bytes();
+                assert!(key.begins(&whole), "{text}");
+                for at in 0..text.len() {
+                    assert!(!key.begins(&whole[..at]), "{text} to {at}");
+                    for other in [0, b'"', b':', b'a' + 32] {
+                        let byte = std::mem::replace(&mut whole[at], other);
+                        assert_eq!(key.begins(&whole), byte == other, "{text} with {other} at {at}");
+                        whole[at] = byte;
+                    }
+                }
+            }
+        }
     }
 }

@@ -32,6 +32,8 @@ pub(in crate::filter) struct State {
     pub(in crate::filter) is_kept: bool,
     /// Whether an allow-list shows what is here.
     pub(in crate::filter) is_listed: bool,
+    /// Whether it is never written, whatever its value is. Set when the plan is complete.
+    pub(in crate::filter) is_dropped: bool,
     /// The rule that decided, as the index of its action in [`Plan::actions`], if a rule did.
     pub(in crate::filter) action: usize,
     pub(in crate::filter) members: Option<Box<MemberTable>>,
@@ -102,6 +104,8 @@ pub(in crate::filter) struct MemberTable {
     pub(in crate::filter) names: Names,
     pub(super) folded: Vec<(String, usize)>,
     pub(super) list: Option<Listing>,
+    /// Whether no name of the list has a row, or not all of them have: then keys are looked up in it.
+    pub(super) asks_list: bool,
     pub(in crate::filter) conditions: Vec<Condition>,
     pub(super) targets: Vec<StateId>,
     /// The row of all other keys.
@@ -148,6 +152,7 @@ impl State {
             cause,
             is_kept: false,
             is_listed: false,
+            is_dropped: false,
             action: 0,
             members: None,
             elements: None,
@@ -199,9 +204,21 @@ impl MemberTable {
             return row;
         }
         match self.list {
-            Some(list) if plan.lists(list, digest, key) => self.other.saturating_sub(1),
+            Some(list) if self.asks_list && plan.lists(list, digest, key) => self.other.saturating_sub(1),
             Some(_) | None => self.other,
         }
+    }
+
+    /// The state for the member in `row`, if the table has no conditions.
+    #[inline]
+    pub(in crate::filter) fn only_target(&self, row: usize) -> Option<StateId> {
+        self.targets.get(row).copied()
+    }
+
+    /// Whether the row of a key is not all that decides what happens to its member.
+    #[inline]
+    pub(in crate::filter) fn depends_on_values(&self) -> bool {
+        !self.conditions.is_empty() || !self.named.is_empty()
     }
 
     /// Whether a row is that of a name which is certainly not the name of a credential.
@@ -260,7 +277,7 @@ impl ElementTable {
     }
 }
 
-/// Copies or skips objects and arrays as a whole where everything inside is copied or removed.
+/// Copies or skips objects and arrays as a whole where everything inside is copied or removed, and notes what is never written.
 pub(super) fn simplify(states: &mut [State]) {
     // Most states come before those they lead to, so few rounds do nearly everything.
     for _ in 0..4 {
@@ -281,8 +298,11 @@ pub(super) fn simplify(states: &mut [State]) {
             }
         }
         if !changed {
-            return;
+            break;
         }
+    }
+    for state in states {
+        state.is_dropped = state.is_absent();
     }
 }
 
