@@ -206,10 +206,10 @@ pub(super) fn bots(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
 
 /// The parts of a text between `separator`, each with its start.
 fn parts(text: &[u8], separator: u8) -> impl Iterator<Item = (usize, &[u8])> {
-    let mut next = 0;
-    text.split(move |byte| *byte == separator).map(move |part| {
-        let start = next;
-        next += part.len() + 1;
-        (start, part)
+    let mut start = 0;
+    memchr::memchr_iter(separator, text).chain([text.len()]).map(move |end| {
+        let part = (start, text.get(start..end).unwrap_or_default());
+        start = end + 1;
+        part
     })
 }

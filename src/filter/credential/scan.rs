@@ -11,6 +11,7 @@ use wide::u8x16;
 use super::pattern::{self, PATTERNS};
 use super::token::{self, PLAIN_PREFIXES, TOKENS};
 use super::{command, encoded, userinfo};
+use crate::filter::json::{CHUNK, within};
 
 /// The kinds of shapes that a text can have, a bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,14 +106,14 @@ struct Scanner {
 ///
 /// Most texts have no such place, and need no automaton. The automaton is slower, because each of its steps waits for the one
 /// before. Anchors of one byte are not in the table: [`class::ANCHOR`] tells of them.
-struct Beginnings(Vec<u64>);
+struct Beginnings(Box<[u64; 1 << (BEGINNINGS - 6)]>);
 
 /// The logarithm of the number of bits of [`Beginnings`].
 const BEGINNINGS: u32 = 15;
 
 impl Default for Beginnings {
     fn default() -> Self {
-        Self(vec![0; (1 << BEGINNINGS) / 64])
+        Self(Box::new([0; 1 << (BEGINNINGS - 6)]))
     }
 }
 
@@ -121,23 +122,23 @@ impl Beginnings {
     fn add(&mut self, anchor: &[u8]) -> Option<()> {
         match anchor {
             [one] if classes(&[*one]) & class::ANCHOR != 0 => {}
-            [one, two] => (0..=u8::MAX).for_each(|three| self.set([*one, *two, three])),
-            [one, two, three, ..] => self.set([*one, *two, *three]),
+            [one, two] => (0..=u8::MAX).for_each(|three| self.set([*one, *two, three, 0])),
+            [one, two, three, ..] => self.set([*one, *two, *three, 0]),
             _ => return None,
         }
         Some(())
     }
 
-    fn set(&mut self, beginning: [u8; 3]) {
+    fn set(&mut self, beginning: [u8; 4]) {
         let at = Self::hash(beginning);
         if let Some(word) = self.0.get_mut(at / 64) {
             *word |= 1 << (at % 64);
         }
     }
 
-    /// Whether an anchor may begin with these bytes.
+    /// Whether an anchor may begin with these bytes. The fourth does not count.
     #[inline]
-    fn has(&self, beginning: [u8; 3]) -> bool {
+    fn has(&self, beginning: [u8; 4]) -> bool {
         let at = Self::hash(beginning);
         self.0.get(at / 64).is_none_or(|word| word & 1 << (at % 64) != 0)
     }
@@ -146,18 +147,20 @@ impl Beginnings {
     #[inline]
     fn first_in(&self, text: &[u8]) -> Option<usize> {
         let found = text.array_windows().position(|beginning| self.has(*beginning));
-        // The last two bytes may be an anchor of two.
         found.or_else(|| {
-            let [one, two] = *text.last_chunk()?;
-            self.has([one, two, 0]).then(|| text.len() - 2)
+            // The last three bytes, and the last two, may be an anchor too.
+            let three = text.last_chunk().filter(|[one, two, three]| self.has([*one, *two, *three, 0]));
+            let two = text.last_chunk().filter(|[one, two]| self.has([*one, *two, 0, 0]));
+            three.map(|_| text.len() - 3).or_else(|| two.map(|_| text.len() - 2))
         })
     }
 
-    /// The same for small and capital letters.
+    /// The same for small and capital letters, and whatever the fourth byte is.
     #[inline]
-    fn hash([one, two, three]: [u8; 3]) -> usize {
-        const MULTIPLIER: u32 = 0x9e37_79b9;
-        let folded = u32::from_le_bytes([one, two, three, 0]) | 0x0020_2020;
+    fn hash(beginning: [u8; 4]) -> usize {
+        // The product has no bit of the fourth byte.
+        const MULTIPLIER: u32 = 0x0037_79b9 << 8;
+        let folded = u32::from_le_bytes(beginning) | 0x2020_2020;
         (folded.wrapping_mul(MULTIPLIER) >> (u32::BITS - BEGINNINGS)) as usize
     }
 }
@@ -372,6 +375,28 @@ static CLASSES: [u8; 256] = {
 /// The classes of all bytes of a text together.
 #[inline]
 fn classes(text: &[u8]) -> u8 {
+    plain_classes(text).unwrap_or_else(|| any_classes(text))
+}
+
+/// [`classes`] of a text that is long enough and has nothing but small letters and digits, sixteen bytes at a time.
+#[inline]
+fn plain_classes(text: &[u8]) -> Option<u8> {
+    let small = |chunk: &[u8; CHUNK]| within(u8x16::new(*chunk), b'a', b'z');
+    let is_plain = |chunk: &[u8; CHUNK]| {
+        let plain = small(chunk) | within(u8x16::new(*chunk), b'0', b'9');
+        plain.to_bitmask() == u32::from(u16::MAX)
+    };
+    let last = text.last_chunk()?;
+    let (chunks, _) = text.as_chunks();
+    if !is_plain(last) || !chunks.iter().all(is_plain) {
+        return None;
+    }
+    let has_letter = chunks.iter().chain([last]).any(|chunk| small(chunk).to_bitmask() != 0);
+    Some(if has_letter { class::WORD } else { 0 })
+}
+
+/// [`classes`] of any text, by a table.
+fn any_classes(text: &[u8]) -> u8 {
     let of = |byte: &u8| CLASSES.get(usize::from(*byte)).copied().unwrap_or(u8::MAX);
     let eight = |[a, b, c, d, e, f, g, h]: &[u8; 8]| of(a) | of(b) | of(c) | of(d) | of(e) | of(f) | of(g) | of(h);
     match text.last_chunk() {
@@ -389,10 +414,6 @@ pub(in crate::filter) fn is_short_word(chunk: &[u8; TOKEN_LEAST], length: usize)
         return false;
     }
     let bytes = u8x16::new(*chunk);
-    let within = |bytes: u8x16, first: u8, last: u8| {
-        let distance = bytes - u8x16::splat(first);
-        distance.min(u8x16::splat(last - first)).simd_eq(distance)
-    };
     let letters = within(bytes | u8x16::splat(0x20), b'a', b'z');
     let words = letters | within(bytes, b'-', b'9') | bytes.simd_eq(u8x16::splat(b'_'));
     // The first separator is behind the text.
