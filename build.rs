@@ -44,6 +44,10 @@ mod embedded {
         Err(Diagnostic::new(&Location::file(file), "this is only in the program"))
     }
 
+    pub fn stored(file: &str) -> Result<&'static [u8], Diagnostic> {
+        Err(Diagnostic::new(&Location::file(file), "this is only in the program"))
+    }
+
     pub fn text(_: &str) -> &'static str {
         ""
     }

@@ -32,10 +32,7 @@ impl FileGroup {
     /// # Errors
     /// The program has no such file, or is damaged; a test makes sure that it is not.
     pub fn with(name: &str) -> Result<Self, Diagnostic> {
-        let mut archive = Unpacker::new(ARCHIVE);
-        let groups = std::iter::from_fn(|| packed_group(&mut archive));
-        let found = groups.into_iter().find(|group| group.names.contains(&name));
-        found.and_then(PackedGroup::open).ok_or_else(|| damaged(name))
+        group_with(name).and_then(PackedGroup::open).ok_or_else(|| damaged(name))
     }
 
     /// The tree of a YAML file of the group. `name` is its path in `filters/`; its nodes are in `built-in:NAME`.
@@ -49,11 +46,16 @@ impl FileGroup {
 
     /// The bytes of a file.
     fn find(&self, name: &str) -> Option<&[u8]> {
-        let number = self.names.iter().position(|known| *known == name)?;
-        let mut files = Unpacker::new(&self.files);
-        (0..number).try_for_each(|_| files.raw().map(drop))?;
-        files.raw()
+        file_of(&self.names, &self.files, name)
     }
+}
+
+/// The bytes of one of several files, which lie one after another in the order of their names.
+fn file_of<'f>(names: &[&str], files: &'f [u8], name: &str) -> Option<&'f [u8]> {
+    let number = names.iter().position(|known| *known == name)?;
+    let mut files = Unpacker::new(files);
+    (0..number).try_for_each(|_| files.raw().map(drop))?;
+    files.raw()
 }
 
 /// A group as the archive has it.
@@ -73,6 +75,12 @@ impl PackedGroup {
         };
         Some(FileGroup { names: self.names, files })
     }
+}
+
+/// The group that has the file called `name`.
+fn group_with(name: &str) -> Option<PackedGroup> {
+    let mut archive = Unpacker::new(ARCHIVE);
+    std::iter::from_fn(|| packed_group(&mut archive)).find(|group| group.names.contains(&name))
 }
 
 /// Reads the next group.
@@ -95,6 +103,15 @@ pub fn document(name: &str) -> Result<Node, Diagnostic> {
 /// As [`FileGroup::with`], and if `unpack` returns `None`.
 pub fn table<T>(name: &str, unpack: impl FnOnce(&[u8]) -> Option<T>) -> Result<T, Diagnostic> {
     FileGroup::with(name)?.find(name).and_then(unpack).ok_or_else(|| damaged(name))
+}
+
+/// A file that is stored as it is.
+///
+/// # Errors
+/// As [`FileGroup::with`], and if the file is compressed.
+pub fn stored(name: &str) -> Result<&'static [u8], Diagnostic> {
+    let group = group_with(name).filter(|group| group.length == 0);
+    group.and_then(|group| file_of(&group.names, group.files, name)).ok_or_else(|| damaged(name))
 }
 
 /// A text that only commands read. `name` is its path in `filters/`, or `demo/` and the name of a file of the demo.

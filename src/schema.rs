@@ -8,17 +8,22 @@
 mod class;
 mod element_key;
 mod list;
+mod on_demand;
 mod packed;
 mod path;
 mod phrase;
 mod types;
 mod variant;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub use class::{Class, ClassSet, UnknownClass};
 pub use element_key::ElementKey;
 pub use list::NameList;
+use on_demand::OnDemand;
+use packed::FieldUnpacker;
 use path::Path;
 pub(crate) use path::{Part, Step, write_member};
 pub use path::{Path as FieldPath, PathError as FieldPathError};
@@ -29,12 +34,32 @@ pub use variant::{Entries, ValueFormat, VariantKind, VariantWords, Variants};
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Node, Value};
 
 /// Every schema, with the class of every field. No schema contains itself.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// A schema of the program itself is unpacked when it is first asked for.
+#[derive(Clone, Debug)]
 pub struct Catalogue {
-    schemas: BTreeMap<String, Schema>,
-    variants: Vec<Variants>,
+    schemas: BTreeMap<Cow<'static, str>, SchemaEntry>,
+    /// How documents differ by kind, by the names of their schemas.
+    variants: BTreeMap<Cow<'static, str>, OnDemand<Variants>>,
     /// The members that hold the entries of lists, by their names.
     lists: BTreeMap<String, NameList>,
+    unpacker: Arc<FieldUnpacker>,
+}
+
+/// A schema of a catalogue, and what is known of it before it is unpacked.
+#[derive(Clone, Debug)]
+struct SchemaEntry {
+    /// The names of the schemas that nest in its fields, each once.
+    inner: Vec<Cow<'static, str>>,
+    /// The number of its fields.
+    size: usize,
+    schema: OnDemand<Schema>,
+}
+
+impl SchemaEntry {
+    fn read(schema: Schema, inner: Vec<Cow<'static, str>>) -> Self {
+        Self { inner, size: schema.root.count(), schema: OnDemand::read(schema) }
+    }
 }
 
 /// The files that a catalogue is read from, each as file name and text, but for the file of lists.
@@ -84,43 +109,77 @@ impl Catalogue {
         }
         let lists = files.lists.and_then(|(document, lists)| reader.lists_file(document, lists)).unwrap_or_default();
         reader.set_lists(&lists);
-        let mut variants = Vec::new();
+        let mut variants = BTreeMap::new();
         if let Some(file) = files.variants {
-            match Variants::parse(file, files.lists.map_or(&[], |(_, lists)| lists)) {
-                Ok(found) => variants.push(found),
-                Err(wrong) => reader.diagnostics.extend(wrong),
-            }
+            let found = Variants::parse(file, files.lists.map_or(&[], |(_, lists)| lists));
+            let found = reader.diagnostics.ok(found);
+            variants.extend(found.map(|found| (found.schema.clone().into(), OnDemand::read(found))));
         }
-        reader.diagnostics.finish(Self { schemas: reader.schemas, variants, lists })
+        let mut inner = reader.inner;
+        let entries = reader.schemas.into_iter().map(|(name, schema)| {
+            let inner = inner.remove(&name).unwrap_or_default();
+            (name.into(), SchemaEntry::read(schema, inner))
+        });
+        let schemas = entries.collect();
+        reader.diagnostics.finish(Self { schemas, variants, lists, unpacker: Arc::default() })
     }
 
     /// Adds class files.
     ///
     /// # Errors
     /// Every error in the files. A field with two classes is an error.
-    pub fn with_class_files(self, files: &[Node]) -> Result<Self, Diagnostics> {
-        if files.is_empty() {
-            return Ok(self);
+    pub fn with_class_files(mut self, files: &[Node]) -> Result<Self, Diagnostics> {
+        let mut reader = CatalogueReader::default();
+        for name in files.iter().flat_map(classified_schemas) {
+            if let Some(schema) = self.schema(name) {
+                reader.schemas.insert(name.to_owned(), schema.clone());
+            }
         }
-        let mut reader = CatalogueReader { schemas: self.schemas, diagnostics: Diagnostics::default() };
         files.iter().for_each(|document| reader.class_file(document));
         reader.set_lists(&self.lists);
-        reader.diagnostics.finish(Self { schemas: reader.schemas, ..self })
+        for (name, schema) in reader.schemas {
+            if let Some(entry) = self.schemas.get_mut(name.as_str()) {
+                *entry = SchemaEntry::read(schema, std::mem::take(&mut entry.inner));
+            }
+        }
+        reader.diagnostics.finish(self)
+    }
+
+    /// The same catalogue, of which nothing is unpacked. What was never packed is shared.
+    #[must_use]
+    pub fn still_packed(&self) -> Self {
+        let entry = |entry: &SchemaEntry| SchemaEntry { schema: entry.schema.still_packed(), ..entry.clone() };
+        Self {
+            schemas: self.schemas.iter().map(|(name, found)| (name.clone(), entry(found))).collect(),
+            variants: self.variants.iter().map(|(name, found)| (name.clone(), found.still_packed())).collect(),
+            ..self.clone()
+        }
     }
 
     /// How the documents of a schema differ by kind. `None` if they are all of one kind.
     pub fn variants(&self, name: &str) -> Option<&Variants> {
-        self.variants.iter().find(|variants| variants.schema == name)
+        self.variants.get(name)?.get(|packed| self.unpacker.variants(packed))
     }
 
     /// Finds a schema by its name.
     pub fn schema(&self, name: &str) -> Option<&Schema> {
-        self.schemas.get(name)
+        let (name, entry) = self.schemas.get_key_value(name)?;
+        entry.schema.get(|packed| Some(Schema { name: name.clone(), root: self.unpacker.root(packed)? }))
     }
 
     /// All schemas, in the order of their names.
     pub fn schemas(&self) -> impl Iterator<Item = &Schema> {
-        self.schemas.values()
+        self.names().filter_map(|name| self.schema(name))
+    }
+
+    /// The names of all schemas, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.schemas.keys().map(|name| &**name)
+    }
+
+    /// Whether there is a schema of this name.
+    pub fn has_schema(&self, name: &str) -> bool {
+        self.schemas.contains_key(name)
     }
 
     /// The names of a schema and of all schemas nested in it, at any depth.
@@ -128,8 +187,8 @@ impl Catalogue {
         let mut names = vec![name];
         let mut done = 0;
         while let Some(outer) = names.get(done) {
-            for inner in self.schema(outer).map(|schema| schema.inner.as_slice()).unwrap_or_default() {
-                if !names.contains(&inner.as_str()) {
+            for inner in self.schemas.get(*outer).map(|entry| entry.inner.as_slice()).unwrap_or_default() {
+                if !names.contains(&&**inner) {
                     names.push(inner);
                 }
             }
@@ -137,33 +196,56 @@ impl Catalogue {
         }
         names
     }
+
+    /// The number of lists that members belong to.
+    pub fn list_count(&self) -> usize {
+        self.lists.values().map(|list| list.index()).collect::<BTreeSet<_>>().len()
+    }
+
+    /// The number of fields of a schema and of all schemas nested in it, each counted once.
+    pub fn size(&self, name: &str) -> usize {
+        let entries = self.with_nested(name).into_iter().filter_map(|name| self.schemas.get(name));
+        entries.map(|entry| entry.size).sum()
+    }
+}
+
+/// By what they hold, packed or not.
+impl PartialEq for Catalogue {
+    fn eq(&self, other: &Self) -> bool {
+        let inner = |catalogue: &Self| -> Vec<Vec<Cow<'static, str>>> {
+            catalogue.schemas.values().map(|entry| entry.inner.clone()).collect()
+        };
+        let sizes = |catalogue: &Self| catalogue.schemas.values().map(|entry| entry.size).collect::<Vec<_>>();
+        let variants = |catalogue: &Self| -> Vec<Option<Variants>> {
+            catalogue.variants.keys().map(|name| catalogue.variants(name).cloned()).collect()
+        };
+        self.names().eq(other.names())
+            && self.schemas().eq(other.schemas())
+            && inner(self) == inner(other)
+            && sizes(self) == sizes(other)
+            && variants(self) == variants(other)
+            && self.lists == other.lists
+    }
+}
+
+/// The names of schemas that a class file is about, as far as it can be read.
+fn classified_schemas(file: &Node) -> impl Iterator<Item = &str> {
+    let entries = file.mapping("a class file").unwrap_or_default();
+    let fields = entries.iter().filter(|(key, _)| key.name == "fields");
+    fields.flat_map(|(_, fields)| fields.mapping("paths by schema").unwrap_or_default()).map(|(key, _)| &*key.name)
 }
 
 /// The fields of one sort of document.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schema {
-    name: String,
+    name: Cow<'static, str>,
     root: Field,
-    /// The names of the schemas that nest in its fields, each once.
-    inner: Vec<String>,
 }
 
 impl Schema {
     /// The name of the schema.
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// Nests another schema in the field that `path` leads to.
-    ///
-    /// # Errors
-    /// As [`Field::nest`].
-    fn nest(&mut self, path: &Path, inner: &str, location: &Location) -> Result<(), Diagnostic> {
-        self.root.nest(path, inner, location)?;
-        if !self.inner.iter().any(|known| known == inner) {
-            self.inner.push(inner.to_owned());
-        }
-        Ok(())
     }
 
     /// The document as a whole.
@@ -251,6 +333,11 @@ impl Field {
             Step::AnyMember => field.any_member.as_deref_mut(),
             Step::Elements => field.elements.as_deref_mut(),
         })
+    }
+
+    /// The number of fields here and below.
+    fn count(&self) -> usize {
+        1 + self.fields_below().map(Self::count).sum::<usize>()
     }
 
     /// The fields one step below.
@@ -384,6 +471,8 @@ fn classified_twice(location: &Location, known: &Location) -> Diagnostic {
 #[derive(Default)]
 struct CatalogueReader {
     schemas: BTreeMap<String, Schema>,
+    /// The names of the schemas that nest in each, each once.
+    inner: BTreeMap<String, Vec<Cow<'static, str>>>,
     diagnostics: Diagnostics,
 }
 
@@ -404,7 +493,7 @@ impl CatalogueReader {
         };
         let Some(entries) = self.diagnostics.ok(schemas.mapping("schemas by name")) else { return };
         for (key, _) in entries {
-            let schema = Schema { name: key.name.clone(), root: Field::default(), inner: Vec::new() };
+            let schema = Schema { name: key.name.clone().into(), root: Field::default() };
             self.schemas.insert(key.name.clone(), schema);
         }
         for (key, node) in entries.iter().filter(|(_, node)| node.value != Value::Null) {
@@ -436,10 +525,13 @@ impl CatalogueReader {
             return Err(inner.diagnostic(format!("unknown schema {name:?}")));
         }
         let parsed = path.name.parse::<Path>().map_err(|error| Diagnostic::new(&path.location, error.to_string()))?;
-        match self.schemas.get_mut(outer) {
-            Some(schema) => schema.nest(&parsed, name, &path.location),
-            None => Ok(()),
+        let Some(schema) = self.schemas.get_mut(outer) else { return Ok(()) };
+        schema.root.nest(&parsed, name, &path.location)?;
+        let inner = self.inner.entry(outer.to_owned()).or_default();
+        if !inner.iter().any(|known| *known == name) {
+            inner.push(name.to_owned().into());
         }
+        Ok(())
     }
 
     /// Refuses a schema that contains itself, because its plan would have no end.

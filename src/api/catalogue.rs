@@ -8,7 +8,7 @@
 use super::lists;
 use crate::embedded;
 use crate::schema::{Catalogue, CatalogueFiles, Class};
-use crate::yaml::{self, Diagnostics, Node};
+use crate::yaml::{self, Diagnostic, Diagnostics, Location, Node};
 
 /// The name under which the program has the catalogue packed.
 pub const TABLE: &str = "catalogue";
@@ -21,7 +21,9 @@ pub const FILES: [&str; 5] = ["schemas.yaml", "blanks.yaml", "fields.tsv", lists
 /// # Errors
 /// The program is damaged. A test makes sure that it is not.
 pub fn built_in() -> Result<Catalogue, Diagnostics> {
-    Ok(embedded::table(TABLE, |packed| Catalogue::unpack(packed, &lists::ALL))?)
+    let packed = embedded::stored(TABLE)?;
+    let damaged = || Diagnostic::new(&Location::file(TABLE), "the catalogue is damaged in the program");
+    Ok(Catalogue::unpack(packed, &lists::ALL).ok_or_else(damaged)?)
 }
 
 /// The built-in catalogue with the operator's own class files.
@@ -29,7 +31,8 @@ pub fn built_in() -> Result<Catalogue, Diagnostics> {
 /// # Errors
 /// Every error in the files. A field with two classes is an error.
 pub fn built_in_with(files: &[Node]) -> Result<Catalogue, Diagnostics> {
-    built_in()?.with_class_files(files)
+    let catalogue = built_in()?;
+    if files.is_empty() { Ok(catalogue) } else { catalogue.with_class_files(files) }
 }
 
 /// The name of the file of a class.

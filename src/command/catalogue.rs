@@ -32,7 +32,7 @@ pub fn catalogue(
     };
     let named = operation(name).and_then(|operation| operation.schema()).unwrap_or(name);
     let Some(schema) = filters.catalogue.schema(named) else {
-        let names = filters.catalogue.schemas().map(Schema::name);
+        let names = filters.catalogue.names();
         let names = names.chain(OPERATIONS.iter().filter(|known| known.schema().is_some()).map(|known| known.id));
         let expected = "one that `dockveil catalogue` lists";
         return Err(argument_error("SCHEMA", unknown_or("schema", name, names, expected)).into());
@@ -68,7 +68,7 @@ fn listed(
 
 /// Writes every schema.
 fn list(catalogue: &Catalogue, version: Option<ApiVersion>, out: &mut dyn Write) -> io::Result<()> {
-    let width = catalogue.schemas().map(|schema| schema.name().len()).max().unwrap_or(0);
+    let width = catalogue.names().map(str::len).max().unwrap_or(0);
     for (name, count, answering) in listed(catalogue, version) {
         writeln!(out, "{name:width$}  {count:3} fields  {}", answering.join(", "))?;
     }

@@ -9,7 +9,7 @@ use crate::api::{OPERATIONS, groups};
 use crate::cli::{SchemaArgs, SchemaFile};
 use crate::config::{FilterSources, Filters};
 use crate::embedded;
-use crate::schema::{Class, Schema};
+use crate::schema::Class;
 
 /// The file with the forms of all files. What the program knows by name is filled in.
 const FORMS: &str = "schema.json";
@@ -38,7 +38,7 @@ pub fn schema_of(file: SchemaFile) -> Result<Value, CommandError> {
     let groups = groups::built_in()?;
     let of_groups = groups.iter().map(|group| group.name.as_str());
     let operations: Vec<&str> = ["all", "*", "Ping"].into_iter().chain(of_groups).chain(ids.iter().copied()).collect();
-    let schemas = filters.catalogue.schemas().map(Schema::name);
+    let schemas = filters.catalogue.names();
     let schemas: Vec<&str> = schemas.chain(ids.iter().copied()).collect();
     let profiles: Vec<&str> = filters.profiles.iter().map(|profile| profile.name.as_str()).collect();
     let classes = Class::ALL.map(Class::as_str);

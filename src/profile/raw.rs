@@ -8,7 +8,7 @@ use super::{BuiltInProfiles, DecidingLines, Edits, ListedName, OpenedBy, Profile
 use crate::api::objects::{ObjectKind, PathObject, objects_of};
 use crate::api::{OPERATIONS, Operation, groups, lists, operation, operations_named, unknown_operation};
 use crate::filter::{Rule, Show, accepts_unknown, parse_rule, path_of, reach};
-use crate::schema::{Catalogue, Class, ClassSet, NameList, Schema};
+use crate::schema::{Catalogue, Class, ClassSet, NameList};
 use crate::visibility::Restriction;
 use crate::yaml::{Diagnostic, Diagnostics, Location, Members, Node, unknown, unknown_or};
 
@@ -649,7 +649,7 @@ fn rules(node: &Node, catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> V
 
 /// Finds the schema that `on` names, either directly or by an operation.
 fn schema_named(on: &str, catalogue: &Catalogue) -> Result<String, String> {
-    if catalogue.schema(on).is_some() {
+    if catalogue.has_schema(on) {
         return Ok(on.to_owned());
     }
     if let Some(operation) = operation(on) {
@@ -658,7 +658,6 @@ fn schema_named(on: &str, catalogue: &Catalogue) -> Result<String, String> {
             .map(ToOwned::to_owned)
             .ok_or_else(|| format!("the response of {on} is not a JSON document: no rule can apply"));
     }
-    let names = catalogue.schemas().map(Schema::name);
-    let names = names.chain(OPERATIONS.iter().map(|operation| operation.id));
+    let names = catalogue.names().chain(OPERATIONS.iter().map(|operation| operation.id));
     Err(unknown_or("schema", on, names, "a schema or an operation id, such as ContainerInspect"))
 }

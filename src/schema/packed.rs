@@ -1,10 +1,12 @@
 //! The catalogue in compact form: that inside the program.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::on_demand::OnDemand;
 use super::variant::Formats;
-use super::{Blank, Catalogue, Class, Entries, Field, NameList, Presence, Schema, TypeSet};
+use super::{Blank, Catalogue, Class, Entries, Field, NameList, Presence, SchemaEntry, TypeSet};
 use super::{ValueFormat, VariantKind, VariantWords, Variants};
 use crate::packed::{Packer, Unpacker};
 use crate::yaml::Location;
@@ -34,31 +36,45 @@ impl Catalogue {
             *slot = number;
         }
         packer.list(files.keys(), |packer, file| packer.text(file));
-        packer.list(self.schemas.values(), |packer, schema| {
-            packer.text(&schema.name);
-            packer.list(schema.inner.iter(), |packer, name| packer.text(name));
-            pack_field(&schema.root, &files, packer);
+        packer.list(self.schemas.iter(), |packer, (name, entry)| {
+            packer.text(name);
+            packer.list(entry.inner.iter(), |packer, name| packer.text(name));
+            packer.count(entry.size);
+            let mut fields = Packer::default();
+            self.schema(name).iter().for_each(|schema| pack_field(&schema.root, &files, &mut fields));
+            packer.raw(&fields.finish());
         });
         packer.list(self.lists.iter(), |packer, (name, list)| {
             packer.text(name);
             packer.count(list.index());
         });
-        packer.list(self.variants.iter(), |packer, variants| variants.pack(packer));
+        packer.list(self.variants.keys(), |packer, name| {
+            packer.text(name);
+            let mut variants = Packer::default();
+            self.variants(name).iter().for_each(|found| found.pack(&mut variants));
+            packer.raw(&variants.finish());
+        });
     }
 
-    /// Reads a catalogue. `lists` are the lists that its fields belong to, in the order of their indexes.
-    pub fn unpack(packed: &[u8], lists: &[NameList]) -> Option<Self> {
+    /// Reads a catalogue, but not yet what is in its schemas. `lists` are the lists that its fields belong to, in the order of
+    /// their indexes.
+    pub fn unpack(packed: &'static [u8], lists: &'static [NameList]) -> Option<Self> {
         let mut packed = Unpacker::new(packed);
         let files = packed.list(|packed| packed.text().map(Arc::from))?;
-        let fields = FieldUnpacker { files, lists };
         let schemas = packed.list(|packed| {
-            let (name, inner) = (owned(packed)?, packed.list(owned)?);
-            Some((name.clone(), Schema { name, inner, root: fields.field(packed)? }))
+            let name = packed.text()?;
+            let inner = packed.list(|packed| packed.text().map(Cow::Borrowed))?;
+            let (size, schema) = (packed.count()?, OnDemand::packed(packed.raw()?));
+            Some((Cow::Borrowed(name), SchemaEntry { inner, size, schema }))
         })?;
-        let members = packed.list(|packed| Some((packed.text()?.to_owned(), *lists.get(packed.count()?)?)))?;
-        let variants = packed.list(|packed| Variants::unpack(packed, lists))?;
-        let schemas = schemas.into_iter().collect();
-        packed.finish(Self { schemas, variants, lists: members.into_iter().collect() })
+        let members = packed.list(|packed| Some((owned(packed)?, *lists.get(packed.count()?)?)))?;
+        let variants = packed.list(|packed| Some((Cow::Borrowed(packed.text()?), OnDemand::packed(packed.raw()?))))?;
+        packed.finish(Self {
+            schemas: schemas.into_iter().collect(),
+            variants: variants.into_iter().collect(),
+            lists: members.into_iter().collect(),
+            unpacker: Arc::new(FieldUnpacker { files, lists }),
+        })
     }
 }
 
@@ -169,13 +185,30 @@ fn class(packed: &mut Unpacker<'_>) -> Option<Class> {
     Class::ALL.get(packed.count()?).copied()
 }
 
-/// Reads fields.
-struct FieldUnpacker<'l> {
+/// Reads what is in schemas.
+#[derive(Debug, Default)]
+pub(super) struct FieldUnpacker {
+    /// The files that classify fields.
     files: Vec<Arc<str>>,
-    lists: &'l [NameList],
+    /// The lists that fields belong to.
+    lists: &'static [NameList],
 }
 
-impl FieldUnpacker<'_> {
+impl FieldUnpacker {
+    /// Reads the fields of a schema.
+    pub(super) fn root(&self, packed: &[u8]) -> Option<Field> {
+        let mut packed = Unpacker::new(packed);
+        let root = self.field(&mut packed)?;
+        packed.finish(root)
+    }
+
+    /// Reads how documents differ by kind.
+    pub(super) fn variants(&self, packed: &[u8]) -> Option<Variants> {
+        let mut packed = Unpacker::new(packed);
+        let variants = Variants::unpack(&mut packed, self.lists)?;
+        packed.finish(variants)
+    }
+
     /// Reads a field and those below it.
     fn field(&self, packed: &mut Unpacker<'_>) -> Option<Field> {
         let bits = packed.number()?;
