@@ -5,27 +5,29 @@
 
 mod guard;
 mod lookup;
+mod plans;
 mod refusal;
 mod shown;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use fnv::FnvHashMap;
 
-use self::guard::{EventKinds, Visible};
+use self::guard::Visible;
 pub use self::lookup::{Lookup, LookupKind};
+use self::plans::Plans;
 pub use self::refusal::Refusal;
-use self::shown::{ShownFields, selects_by_name};
+use self::shown::selects_by_name;
 use crate::api::bodies::{BodyShape, body_of};
 use crate::api::errors::{self, ErrorTable};
 use crate::api::objects::{ObjectKind, OperationObjects, objects_of};
 use crate::api::queries::{self, QueryTable, ReadField};
 use crate::api::{DocumentPart, ELEMENT_KEYS, Operation, ResponseKind, StreamKind, operation};
-use crate::filter::{Action, CompileError, DocumentLimits, Explained, Lens, Plan, RecordFilter, Rule, Show};
+use crate::filter::{Action, CompileError, DocumentLimits, Lens, Plan, RecordFilter, Rule, Show};
 use crate::profile::{Profile, RequestContents, StreamFiltering};
 use crate::route::Route;
 use crate::schema::{Catalogue, Class, ClassSet, Schema};
@@ -35,23 +37,19 @@ use crate::yaml::{Diagnostic, Diagnostics, Location};
 /// What the clients of one listener can ask and see: a compiled profile.
 #[derive(Debug)]
 pub struct Policy {
-    profile: Profile,
+    profile: Arc<Profile>,
     /// The allowed operations by their ids.
     allowed: FnvHashMap<&'static str, Allowed>,
     queries: &'static QueryTable,
-    /// The fields that are shown in full, of the schemas that requests can read.
-    shown: ShownFields,
-    /// What is shown of the engine's error documents.
-    errors: Option<Arc<Plan>>,
-    /// Whether the texts of the engine's errors are shown as they are.
-    shows_errors_in_full: bool,
+    plans: Plans,
     /// Which objects clients see.
     visibility: Arc<VisibleObjects>,
 }
 
 /// An allowed operation.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Allowed {
+    operation: &'static Operation,
     /// What a request may contain.
     contents: RequestContents,
     /// How the response is handled.
@@ -60,19 +58,13 @@ struct Allowed {
     streamed: Option<Handling>,
     /// The classes that have fields in the response that rules hide.
     hidden_by_rules: ClassSet,
-    /// What events are, if the response is events.
-    events: Option<EventKinds>,
     /// Whether a client that changes one thing would erase others: it sends back what it has read, and the profile hides some
     /// of that.
     erases: bool,
     /// How hidden values are put back into what such a client sends. `None` if that is not so, or not needed.
     edit: Option<Edit>,
-    /// How a path must name the object. `None`: in any way that the engine understands.
-    lookup: Option<Lookup>,
-    /// Of the fields of the response and their classes.
-    fields: u64,
-    /// What objects the operation is about.
-    objects: &'static OperationObjects,
+    /// How a path must name the object, found when it is first asked for. `None` inside: in any way that the engine understands.
+    lookup: OnceLock<Option<Lookup>>,
     /// What the body holds, if it may name objects of a kind of which clients see only some.
     body: Option<Arc<BodyShape>>,
     /// The kind of which clients see only some, while the operation is not limited to those.
@@ -92,20 +84,22 @@ pub struct Edit {
 
 impl Allowed {
     /// How the response to a request is handled.
-    fn handling(&self, route: &Route) -> &Handling {
-        self.streamed.as_ref().filter(|_| route.streams()).unwrap_or(&self.handling)
+    fn handling(&self, route: &Route) -> Handling {
+        self.streamed.filter(|_| route.streams()).unwrap_or(self.handling)
     }
 }
 
 /// How the response of an allowed operation is handled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Handling {
-    /// It is JSON, and the plan filters it.
-    Filter(Arc<Plan>),
+    /// It is JSON, and the plan of this schema filters it.
+    Filter(&'static str),
     /// It passes unchanged.
     Relay(RelayReason),
-    /// It is a stream, and the filter is applied to each record.
-    Records(RecordFilter),
+    /// It is a stream, and the plan of this schema is applied to each record.
+    Records(&'static str),
+    /// It is the stream of events, which have this schema.
+    Events(&'static str),
 }
 
 /// What happens to one request and its response.
@@ -267,32 +261,40 @@ impl Policy {
         catalogue: &Catalogue,
         limits: DocumentLimits,
     ) -> Result<Self, Diagnostics> {
+        Self::compile_unless(Plan::certainly_compiles, profile, catalogue, limits)
+    }
+
+    /// As [`Policy::compile`], and compiles every plan right away. The errors are the same.
+    ///
+    /// # Errors
+    /// As [`Policy::compile`].
+    pub(crate) fn compile_eagerly(profile: &Profile, catalogue: &Catalogue) -> Result<Self, Diagnostics> {
+        Self::compile_unless(|_, _, _| false, profile, catalogue, DocumentLimits::default())
+    }
+
+    /// Compiles a profile. A plan that certainly compiles, by its catalogue, schema and rules, waits until somebody asks for it.
+    fn compile_unless(
+        is_certain: fn(&Catalogue, &str, &[Rule]) -> bool,
+        profile: &Profile,
+        catalogue: &Catalogue,
+        limits: DocumentLimits,
+    ) -> Result<Self, Diagnostics> {
         let queries = queries::built_in()?;
         let restrictions: Vec<(ObjectKind, Restriction)> =
             profile.objects.iter().map(|(kind, restriction, _)| (*kind, restriction.clone())).collect();
         let visibility = VisibleObjects::new(&restrictions);
-        let (plans, diagnostics) = (BTreeMap::new(), Diagnostics::default());
-        let mut compiler = PolicyCompiler { profile, catalogue, limits, visibility, plans, diagnostics };
+        let plans = Plans::new(Arc::new(profile.clone()), catalogue, limits, queries);
+        let diagnostics = Diagnostics::default();
+        let mut compiler = PolicyCompiler { profile, catalogue, visibility, plans, diagnostics };
         let mut allowed = FnvHashMap::default();
-        let shown = compiler.shown(queries);
         for operation in profile.allow.keys().filter_map(|id| operation(id)) {
-            allowed.extend(compiler.allowed(operation, queries, &shown).map(|entry| (operation.id, entry)));
+            allowed.extend(compiler.allowed(operation, queries).map(|entry| (operation.id, entry)));
         }
-        // The texts of errors name objects, and nothing tells which.
-        let shows_texts = !compiler.visibility.restricts_any();
-        let errors = compiler.plan(errors::SCHEMA).filter(|_| shows_texts);
-        let shows_errors_in_full = compiler.shows_errors_in_full() && shows_texts;
+        compiler.check_plans(is_certain);
         compiler.check_unused_rules();
-        let visibility = Arc::new(std::mem::take(&mut compiler.visibility));
-        compiler.diagnostics.finish(Self {
-            profile: profile.clone(),
-            allowed,
-            queries,
-            shown,
-            errors,
-            shows_errors_in_full,
-            visibility,
-        })
+        let PolicyCompiler { visibility, plans, diagnostics, .. } = compiler;
+        let profile = plans.profile().clone();
+        diagnostics.finish(Self { profile, allowed, queries, plans, visibility: Arc::new(visibility) })
     }
 
     /// The name of the profile.
@@ -337,7 +339,7 @@ impl Policy {
 
     /// What objects an allowed operation is about.
     pub fn objects(&self, operation: &Operation) -> Option<&'static OperationObjects> {
-        self.allowed.get(operation.id).map(|allowed| allowed.objects)
+        self.allowed.get(operation.id).and_then(|allowed| objects_of(allowed.operation).ok()?)
     }
 
     /// What the body of an allowed operation holds, if it may name objects of a kind of which clients see only some, or the
@@ -374,8 +376,22 @@ impl Policy {
             && restrictions(new) == restrictions(old)
             && here.bound == there.bound
             && here.contents.covers(&there.contents)
-            && here.fields == there.fields
-            && here.lookup.is_some() == there.lookup.is_some()
+            && self.fields(here.operation) == before.fields(there.operation)
+            && self.lookup_of(here).is_some() == before.lookup_of(there).is_some()
+    }
+
+    /// A digest of the fields of a stream's records and their classes, which the operator can change.
+    fn fields(&self, operation: &Operation) -> u64 {
+        if !matches!(operation.response, ResponseKind::Stream(StreamKind::Events | StreamKind::Stats)) {
+            return 0;
+        }
+        let mut digest = DefaultHasher::new();
+        let catalogue = self.plans.catalogue().still_packed();
+        let schemas = operation.schema().map(|schema| catalogue.with_nested(schema)).unwrap_or_default();
+        for leaf in schemas.into_iter().filter_map(|schema| catalogue.schema(schema)).flat_map(Schema::leaves) {
+            (leaf.path, leaf.class.as_str()).hash(&mut digest);
+        }
+        digest.finish()
     }
 
     /// Whether the profile shows fields of a class.
@@ -423,34 +439,63 @@ impl Policy {
         if let Some(kind) = guard::reads_hidden_objects(route, &self.visibility) {
             return Decision::Deny(Denial::Unlimited(kind));
         }
-        if allowed.lookup.as_ref().is_some_and(|lookup| !lookup.may_be_named(&route.name)) {
+        if self.lookup_of(allowed).is_some_and(|lookup| !lookup.may_be_named(&route.name)) {
             return Decision::Deny(Denial::Name);
         }
-        allowed.handling(route).decision()
+        self.decision(allowed.handling(route))
+    }
+
+    /// What happens to an exchange. What cannot be filtered does not reach the engine: see [`Plans::plan`].
+    fn decision(&self, handling: Handling) -> Decision {
+        let decision = match handling {
+            Handling::Filter(schema) => self.plans.plan(schema).map(Decision::Filter),
+            Handling::Relay(reason) => Some(Decision::Relay(reason)),
+            Handling::Records(schema) => {
+                self.plans.plan(schema).map(|plan| Decision::Records(RecordFilter::Plain(plan)))
+            }
+            Handling::Events(schema) => self.plans.events(schema).map(Decision::Records),
+        };
+        decision.unwrap_or(Decision::Deny(Denial::NotAllowed))
+    }
+
+    /// How the path of an allowed operation must name the object. `None`: in any way that the engine understands.
+    fn lookup_of<'p>(&self, allowed: &'p Allowed) -> Option<&'p Lookup> {
+        let find = || {
+            let name = self.queries.name(allowed.operation)?;
+            Lookup::of(name, &self.plans, &self.plans.catalogue().still_packed())
+        };
+        allowed.lookup.get_or_init(find).as_ref()
     }
 
     /// What a client can see in the response to an allowed request.
     fn visible<'p>(&'p self, allowed: &'p Allowed, route: &Route) -> Visible<'p> {
+        let operation = allowed.operation;
         Visible {
             show: &self.profile.show,
             hidden_by_rules: allowed.hidden_by_rules,
-            shown: &self.shown,
-            events: allowed.events.as_ref(),
+            plans: &self.plans,
+            events: operation
+                .schema()
+                .filter(|_| is_events(operation))
+                .and_then(|schema| self.plans.event_kinds(schema)),
             // Untouched events show everything that a filter on events can read.
-            untouched: allowed.events.is_some() && matches!(allowed.handling(route), Handling::Relay(_)),
+            untouched: is_events(operation) && matches!(allowed.handling(route), Handling::Relay(_)),
         }
     }
 
     /// What the profile shows of an error document of the engine. `None` if it cannot be filtered.
     pub fn shown_error(&self, document: &[u8]) -> Option<Vec<u8>> {
+        // The texts of errors name objects, and nothing tells which.
+        let plan = self.plans.plan(errors::SCHEMA).filter(|_| !self.visibility.restricts_any())?;
         let mut shown = Vec::new();
-        self.errors.as_ref()?.apply(document, &mut shown).ok()?;
+        plan.apply(document, &mut shown).ok()?;
         Some(shown)
     }
 
     /// Whether the profile shows the texts of errors as they are, credentials included.
     pub fn shows_errors_in_full(&self) -> bool {
-        self.shows_errors_in_full
+        let text = ReadField { schema: errors::SCHEMA.to_owned(), path: errors::TEXT.to_owned() };
+        !self.visibility.restricts_any() && self.plans.shows(&text)
     }
 
     /// Whether known warnings are said in the answers of an operation, which creates or updates something. If the profile shows
@@ -488,7 +533,7 @@ impl Policy {
     /// How to check that the path of an allowed request names the object exactly. `None` if it may name it in any way that
     /// the engine understands.
     pub fn lookup(&self, route: &Route) -> Option<&Lookup> {
-        self.allowed.get(route.operation.id)?.lookup.as_ref().filter(|lookup| lookup.is_needed(&route.name))
+        self.lookup_of(self.allowed.get(route.operation.id)?).filter(|lookup| lookup.is_needed(&route.name))
     }
 
     /// What happens to an exchange of the operation called `id`, if the request has no parameters and asks for no stream.
@@ -496,72 +541,61 @@ impl Policy {
         match self.allowed.get(id) {
             Some(allowed) if allowed.erases => Decision::Deny(Denial::Erases),
             Some(Allowed { unlimited: Some(kind), .. }) => Decision::Deny(Denial::Unlimited(*kind)),
-            Some(allowed) => allowed.handling.decision(),
+            Some(allowed) => self.decision(allowed.handling),
             None => Decision::Deny(Denial::NotAllowed),
         }
     }
 }
 
-impl Handling {
-    fn decision(&self) -> Decision {
-        match self {
-            Self::Filter(plan) => Decision::Filter(Arc::clone(plan)),
-            Self::Relay(reason) => Decision::Relay(*reason),
-            Self::Records(filter) => Decision::Records(filter.clone()),
-        }
-    }
-}
-
-/// Compiles one profile. Operations with the same schema share a plan.
+/// Compiles one profile.
 struct PolicyCompiler<'p> {
     profile: &'p Profile,
     catalogue: &'p Catalogue,
-    limits: DocumentLimits,
     visibility: VisibleObjects,
-    plans: BTreeMap<String, Arc<Plan>>,
+    plans: Plans,
     diagnostics: Diagnostics,
 }
 
 impl PolicyCompiler<'_> {
-    /// The fields that are shown in full, of the schemas that requests of allowed operations can read.
-    fn shown(&mut self, queries: &QueryTable) -> ShownFields {
-        let (catalogue, rules) = (self.catalogue, &self.profile.rules);
-        let operations: Vec<&Operation> = self.profile.allow.keys().filter_map(|id| operation(id)).collect();
-        let schemas = operations.iter().filter_map(|operation| operation.filtered_schema());
-        let returned: Vec<&str> = schemas.flat_map(|schema| catalogue.with_nested(schema)).collect();
-        let mut shown = ShownFields::default();
-        for (schema, paths) in by_schema(operations.iter().flat_map(|operation| queries.fields(operation))) {
-            let is_returned = returned.contains(&schema);
-            let added = shown.add(catalogue, schema, rules, is_returned, || self.explained(schema, &paths));
-            self.ok(added);
-        }
-        shown
+    /// Compiles an allowed operation, but not its plan. Returns `None` after an error.
+    fn allowed(&mut self, operation: &'static Operation, queries: &'static QueryTable) -> Option<Allowed> {
+        let (handling, streamed) = self.handling(operation)?;
+        let hidden_by_rules = if queries.covers(operation) { self.hidden_by_rules(operation) } else { ClassSet::EMPTY };
+        let hides = operation.writes_back.iter().map(|part| self.hides_some(part)).collect::<Option<Vec<bool>>>()?;
+        let hides = hides.contains(&true);
+        let edit = if hides && self.profile.edits.restores { self.edit(operation)? } else { None };
+        let bound = self.profile.bound.get(operation.id).cloned().unwrap_or_default();
+        let is_limited = self.visibility.restricts_any() || !bound.is_empty();
+        let objects = if is_limited { Some(self.diagnostics.ok(objects_of(operation))??) } else { None };
+        let unlimited = objects.and_then(|objects| self.unlimited(objects));
+        let body = if is_limited { self.body(operation)? } else { None };
+        Some(Allowed {
+            operation,
+            erases: hides && edit.is_none(),
+            edit,
+            contents: self.profile.contents(operation),
+            handling,
+            streamed,
+            hidden_by_rules,
+            lookup: OnceLock::new(),
+            body,
+            unlimited,
+            bound,
+        })
     }
 
-    /// Whether the texts of errors are shown as they are.
-    fn shows_errors_in_full(&mut self) -> bool {
-        let (catalogue, rules) = (self.catalogue, &self.profile.rules);
-        let mut shown = ShownFields::default();
-        let added =
-            shown.add(catalogue, errors::SCHEMA, rules, true, || self.explained(errors::SCHEMA, &[errors::TEXT]));
-        let text = ReadField { schema: errors::SCHEMA.to_owned(), path: errors::TEXT.to_owned() };
-        self.ok(added).is_some() && shown.has(&text)
-    }
-
-    /// Compiles an allowed operation. Returns `None` after an error.
-    fn allowed(&mut self, operation: &Operation, queries: &'static QueryTable, shown: &ShownFields) -> Option<Allowed> {
-        let (handling, streamed) = match operation.response {
-            ResponseKind::Document(schema) | ResponseKind::Array(schema) => {
-                (Handling::Filter(self.plan(schema)?), None)
-            }
+    /// How the response of an operation is handled, and how it is if the request asks for a stream. Returns `None` after an error.
+    fn handling(&self, operation: &Operation) -> Option<(Handling, Option<Handling>)> {
+        Some(match operation.response {
+            ResponseKind::Document(schema) | ResponseKind::Array(schema) => (Handling::Filter(schema), None),
             ResponseKind::Stream(StreamKind::Events) => (self.events(operation)?, None),
             ResponseKind::Stream(StreamKind::Stats) => {
-                let plan = self.plan(operation.schema()?)?;
+                let schema = operation.schema()?;
                 let streamed = match self.profile.stats {
-                    StreamFiltering::Filtered => Handling::Records(RecordFilter::Plain(Arc::clone(&plan))),
+                    StreamFiltering::Filtered => Handling::Records(schema),
                     StreamFiltering::Untouched => Handling::Relay(RelayReason::Stream),
                 };
-                (Handling::Filter(plan), Some(streamed))
+                (Handling::Filter(schema), Some(streamed))
             }
             ResponseKind::Stream(StreamKind::Logs | StreamKind::Progress | StreamKind::Wait) => {
                 (Handling::Relay(RelayReason::Stream), None)
@@ -572,43 +606,18 @@ impl PolicyCompiler<'_> {
                 (Handling::Relay(RelayReason::Hijack), None)
             }
             ResponseKind::Tar | ResponseKind::Octets => (Handling::Relay(RelayReason::Archive), None),
-        };
-        let hidden_by_rules = if queries.covers(operation) { self.hidden_by_rules(operation) } else { ClassSet::EMPTY };
-        let variants = operation.schema().and_then(|schema| self.catalogue.variants(schema));
-        let events = variants.map(|variants| EventKinds::new(variants, self.catalogue));
-        let lookup = queries.name(operation).and_then(|name| Lookup::of(name, shown, self.catalogue));
-        let objects = self.diagnostics.ok(objects_of(operation))??;
-        let hides = operation.writes_back.iter().map(|part| self.hides_some(part)).collect::<Option<Vec<bool>>>()?;
-        let hides = hides.contains(&true);
-        let edit = if hides && self.profile.edits.restores { self.edit(operation)? } else { None };
-        Some(Allowed {
-            erases: hides && edit.is_none(),
-            edit,
-            contents: self.profile.contents(operation),
-            handling,
-            streamed,
-            hidden_by_rules,
-            events,
-            lookup,
-            fields: self.fields(operation),
-            objects,
-            body: self.body(operation)?,
-            unlimited: self.unlimited(objects),
-            bound: self.profile.bound.get(operation.id).cloned().unwrap_or_default(),
         })
     }
 
-    /// A digest of the fields of a stream's records and their classes, which the operator can change.
-    fn fields(&self, operation: &Operation) -> u64 {
-        if !matches!(operation.response, ResponseKind::Stream(StreamKind::Events | StreamKind::Stats)) {
-            return 0;
+    /// How events are handled.
+    fn events(&self, operation: &Operation) -> Option<Handling> {
+        match self.profile.events {
+            // Those of hidden objects must be found.
+            StreamFiltering::Untouched if !self.visibility.restricts_any() => {
+                Some(Handling::Relay(RelayReason::Stream))
+            }
+            StreamFiltering::Filtered | StreamFiltering::Untouched => Some(Handling::Events(operation.schema()?)),
         }
-        let mut digest = DefaultHasher::new();
-        let schemas = operation.schema().map(|schema| self.catalogue.with_nested(schema)).unwrap_or_default();
-        for leaf in schemas.into_iter().filter_map(|schema| self.catalogue.schema(schema)).flat_map(Schema::leaves) {
-            (leaf.path, leaf.class.as_str()).hash(&mut digest);
-        }
-        digest.finish()
     }
 
     /// The kind of which clients see only some objects, while an operation is not limited to those.
@@ -655,43 +664,37 @@ impl PolicyCompiler<'_> {
 
     /// Returns the plan of a schema. Compiles it the first time.
     fn plan(&mut self, schema: &'static str) -> Option<Arc<Plan>> {
-        if let Some(plan) = self.plans.get(schema) {
-            return Some(Arc::clone(plan));
+        let compiled = self.plans.compile(schema, self.catalogue);
+        self.ok(compiled)?;
+        self.plans.plan(schema)
+    }
+
+    /// Compiles the plans that may have errors, so that these are reported.
+    fn check_plans(&mut self, is_certain: fn(&Catalogue, &str, &[Rule]) -> bool) {
+        let (catalogue, rules) = (self.catalogue, &self.profile.rules);
+        let is_certain = |schema: &str| is_certain(catalogue, schema, rules);
+        for schema in self.plans.names().filter(|schema| !is_certain(schema)).collect::<Vec<_>>() {
+            let compiled = self.plans.compile(schema, self.catalogue);
+            self.ok(compiled);
         }
-        let compiled = Plan::compile(self.catalogue, schema, &self.profile.show, &self.profile.rules);
-        let plan = Arc::new(self.ok(compiled)?.with_limits(self.limits));
-        self.plans.insert(schema.to_owned(), Arc::clone(&plan));
-        Some(plan)
-    }
-
-    /// Explains the fields of a schema at some paths. Its plan is compiled on the way.
-    fn explained(&mut self, schema: &str, paths: &[&str]) -> Result<Vec<Explained>, CompileError> {
-        let Profile { show, rules, .. } = self.profile;
-        let (plan, explained) = Plan::compile_explained(self.catalogue, schema, show, rules, paths)?;
-        self.plans.entry(schema.to_owned()).or_insert_with(|| Arc::new(plan.with_limits(self.limits)));
-        Ok(explained)
-    }
-
-    /// Compiles the filter of events.
-    fn events(&mut self, operation: &Operation) -> Option<Handling> {
-        let Profile { show, rules, .. } = self.profile;
-        let everything = Show { classes: ClassSet::ALL, unknown: true, ..Show::default() };
-        let (show, rules) = match self.profile.events {
-            StreamFiltering::Filtered => (show, rules.as_slice()),
-            // Those of hidden objects must be found.
-            StreamFiltering::Untouched if self.visibility.restricts_any() => (&everything, [].as_slice()),
-            StreamFiltering::Untouched => return Some(Handling::Relay(RelayReason::Stream)),
-        };
-        let compiled = RecordFilter::compile(self.catalogue, operation.schema()?, show, rules, self.limits);
-        self.ok(compiled).map(Handling::Records)
+        let operations = self.profile.allow.keys().filter_map(|id| operation(id));
+        for operation in operations.filter(|operation| is_events(operation)) {
+            if let Some(Handling::Events(schema)) = self.events(operation)
+                && !is_certain(schema)
+            {
+                let compiled = self.plans.compile_events(schema, catalogue);
+                self.ok(compiled);
+            }
+        }
     }
 
     /// Compiles the rules for schemas that no allowed operation returns, so that errors in them are reported too.
     fn check_unused_rules(&mut self) {
         let Profile { show, rules, .. } = self.profile;
-        for schema in rules.iter().filter_map(|rule| self.catalogue.schema(&rule.on)) {
-            if !self.plans.contains_key(schema.name()) {
-                let compiled = Plan::compile(self.catalogue, schema.name(), show, rules);
+        let schemas: BTreeSet<&str> = rules.iter().map(|rule| rule.on.as_str()).collect();
+        for schema in schemas.into_iter().filter(|schema| self.catalogue.has_schema(schema)) {
+            if !self.plans.has_compiled(schema) {
+                let compiled = Plan::compile(self.catalogue, schema, show, rules);
                 self.ok(compiled);
             }
         }
@@ -732,24 +735,21 @@ impl PolicyCompiler<'_> {
     }
 }
 
-/// The paths of fields by their schemas.
-fn by_schema<'f>(fields: impl Iterator<Item = &'f ReadField>) -> BTreeMap<&'f str, Vec<&'f str>> {
-    let mut found: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for field in fields {
-        let paths = found.entry(&field.schema).or_default();
-        if !paths.contains(&field.path.as_str()) {
-            paths.push(&field.path);
-        }
-    }
-    found
+/// Whether an operation returns events.
+fn is_events(operation: &Operation) -> bool {
+    matches!(operation.response, ResponseKind::Stream(StreamKind::Events))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::api::ParameterKind;
+    use crate::filter::Explained;
     use crate::profile::Profiles;
     use crate::route::find;
+    use crate::time_limit::within_time_limit;
 
     /// Compiles one profile file.
     fn policy(text: &str) -> Policy {
@@ -775,6 +775,100 @@ mod tests {
         assert_eq!(decided(policy, method, target), expected, "{method} {target}");
     }
 
+    /// A plan that is compiled for a request is the one that a start would have compiled, of every operation under every profile.
+    #[test]
+    fn every_plan_that_waits_for_a_request_compiles() {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let (mut filtered, mut waiting) = (0, 0);
+        let all = Profiles::parse(&[("p.yaml", "profile: p\nallow: [all]\nshow: [state]\n")], &catalogue).unwrap();
+        for profile in Profiles::built_in(&catalogue).unwrap().iter().chain(all.iter()) {
+            let policy = Policy::compile(profile, &catalogue).unwrap();
+            let eager = Policy::compile_eagerly(profile, &catalogue).unwrap();
+            for operation in policy.operations() {
+                let schema = operation.schema().unwrap_or_default();
+                waiting += usize::from(!policy.plans.has_compiled(schema) && eager.plans.has_compiled(schema));
+                let decisions = [&policy, &eager].map(|policy| policy.decide_operation(operation.id));
+                filtered += usize::from(matches!(decisions[0], Decision::Filter(_) | Decision::Records(_)));
+                assert!(!matches!(decisions[0], Decision::Deny(_)), "{} {}", profile.name, operation.id);
+                let [late, early] = decisions.map(|decision| format!("{decision:?}"));
+                assert_eq!(late, early, "{} {}", profile.name, operation.id);
+            }
+            assert_eq!(policy.shows_errors_in_full(), eager.shows_errors_in_full(), "{}", profile.name);
+        }
+        assert!(filtered > 200 && waiting > 100, "{filtered} {waiting}");
+    }
+
+    #[test]
+    fn threads_that_ask_at_once_get_one_plan() {
+        within_time_limit(|| {
+            let policy = policy("profile: p\nallow: [ContainerList]\n");
+            assert!(!policy.plans.has_compiled("ContainerSummary"));
+            let start = std::sync::Barrier::new(8);
+            let ask = || {
+                start.wait();
+                match policy.decide_operation("ContainerList") {
+                    Decision::Filter(plan) => plan,
+                    other @ (Decision::Deny(_) | Decision::Relay(_) | Decision::Records(_)) => panic!("{other:?}"),
+                }
+            };
+            let plans: Vec<Arc<Plan>> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert!(plans.iter().all(|plan| Arc::ptr_eq(plan, &plans[0])));
+        });
+    }
+
+    /// The error may be in what no request has asked for yet: it is found at the start all the same.
+    #[test]
+    fn a_start_finds_what_does_not_compile() {
+        let conditions = |on: &str, path: &str| -> String {
+            (0..9).map(|number| format!("  - {{on: {on}, blank: \"{path}[?@.Name == 'a{number}']\"}}\n")).collect()
+        };
+        let nine = "more than 8 different filters, indexes and slices meet at one location";
+        let absolute = "`$` inside a filter of a schema that is nested in others";
+        for (allowed, rules, expected) in [
+            ("ContainerInspect", conditions("ContainerInspect", "$.Mounts"), nine),
+            ("ContainerList", conditions("ContainerInspect", "$.Mounts"), nine),
+            ("SystemEvents", conditions("Event", "$.Actor"), nine),
+            ("ContainerInspect", conditions("HostConfig", "$.Mounts"), nine),
+            ("ContainerDelete", conditions("ContainerInspect", "$.Mounts"), nine),
+            ("Ping", conditions("Error", "$"), nine),
+            ("ContainerList", "  - {on: MountPoint, blank: \"$[?@ == $.Name]\"}\n".to_owned(), absolute),
+        ] {
+            let text = format!("profile: p\nallow: [{allowed}]\nevents: filtered\nrules:\n{rules}");
+            let catalogue = crate::api::catalogue::built_in().unwrap();
+            let profiles = Profiles::parse(&[("p.yaml", &text)], &catalogue).unwrap();
+            let profile = profiles.get("p").unwrap();
+            let found = Policy::compile(profile, &catalogue).unwrap_err();
+            assert_eq!(Policy::compile_eagerly(profile, &catalogue).unwrap_err(), found, "{text}");
+            assert!(found.to_string().contains(expected), "{text}{found}");
+        }
+    }
+
+    /// Without rules, too many fields are the only reason.
+    #[test]
+    fn a_start_finds_a_class_file_with_too_many_fields() {
+        let paths: String = (0..20_000).map(|number| format!("    - $.Config.Own{number}.A\n")).collect();
+        let file = crate::yaml::parse("c.yaml", &format!("class: state\nfields:\n  Volume:\n{paths}")).unwrap();
+        let catalogue = crate::api::catalogue::built_in_with(&[file]).unwrap();
+        for (allowed, expected) in [("VolumeInspect", false), ("SystemDataUsage", false), ("ImageList", true)] {
+            let text = format!("profile: p\nallow: [{allowed}]\nshow: [state]\n");
+            let profiles = Profiles::parse(&[("p.yaml", &text)], &catalogue).unwrap();
+            let compiled = Policy::compile(profiles.get("p").unwrap(), &catalogue);
+            assert_eq!(compiled.is_ok(), expected, "{allowed}");
+        }
+    }
+
+    #[test]
+    fn every_built_in_schema_certainly_compiles_without_rules() {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        for schema in catalogue.names() {
+            assert!(Plan::certainly_compiles(&catalogue, schema, &[]), "{schema}: {} fields", catalogue.size(schema));
+        }
+        assert!(!Plan::certainly_compiles(&catalogue, "Nothing", &[]));
+    }
+
     /// What a policy asks for is explained as if everything were.
     #[test]
     fn single_fields_are_explained_as_they_are_among_all() {
@@ -784,7 +878,9 @@ mod tests {
             || crate::api::OPERATIONS.iter().flat_map(|operation| queries::built_in().unwrap().fields(operation));
         for name in ["dashboard", "drop-in", "docker-cli", "traefik"] {
             let Profile { show, rules, .. } = profiles.get(name).unwrap();
-            for (schema, paths) in by_schema(fields()) {
+            let mut by_schema: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+            fields().for_each(|field| by_schema.entry(&field.schema).or_default().push(&field.path));
+            for (schema, paths) in by_schema {
                 let all = Plan::explain(&catalogue, schema, show, rules).unwrap();
                 let (_, some) = Plan::compile_explained(&catalogue, schema, show, rules, &paths).unwrap();
                 for path in &paths {
@@ -1049,7 +1145,7 @@ mod tests {
         let mut found = Vec::new();
         for profile in Profiles::built_in(&catalogue).unwrap().iter() {
             let policy = Policy::compile(profile, &catalogue).unwrap();
-            let guarded = policy.operations().filter(|operation| policy.allowed[operation.id].lookup.is_some());
+            let guarded = policy.operations().filter(|found| policy.lookup_of(&policy.allowed[found.id]).is_some());
             found.extend(guarded.map(|operation| format!("{} {}", profile.name, operation.id)));
         }
         assert_eq!(found, ["traefik-swarm NodeInspect", "uptime-kuma ContainerInspect"]);

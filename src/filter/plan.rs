@@ -3,7 +3,7 @@
 //! A [`Plan`] is a deterministic automaton. Its input is the path from the root of a document to a value; each state says
 //! what happens to a value of each type and, for objects and arrays that are walked, which state each member and element
 //! leads to. The states come from a subset construction over two things: the fields of the schema, and the *positions* of
-//! the rules (a rule and how many of its steps were taken). All of it happens at load; applying a plan looks things up.
+//! the rules (a rule and how many of its steps were taken). All of it happens when a plan is compiled; applying one looks things up.
 //!
 //! What holds at a location, strongest first:
 //!
@@ -27,6 +27,7 @@
 //! Keys are compared exactly where something is shown, and without regard to case where something is hidden, because
 //! clients written in Go read `SECRET` as `Secret`.
 
+mod certain;
 mod compile;
 mod explain;
 mod fold;
@@ -84,6 +85,12 @@ impl Plan {
         };
         let plan = compile::Compiler::new(Some(catalogue), show, rules).compile(schema)?;
         Ok(plan.simplified(catalogue, schema, show))
+    }
+
+    /// Whether [`Plan::compile`] certainly has no error, whatever a profile shows: its rules are about other schemas, and there are
+    /// not too many fields. `false` says nothing. The system may still have no random key.
+    pub fn certainly_compiles(catalogue: &Catalogue, schema: &str, rules: &[Rule]) -> bool {
+        certain::certainly_compiles(catalogue, schema, rules)
     }
 
     /// The same plan, ready to be applied. A state copies or skips a whole object or array where all of it is shown or hidden.

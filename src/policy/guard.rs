@@ -11,7 +11,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Denial;
-use super::shown::ShownFields;
+use super::plans::Plans;
 use crate::api::lists::LABELS;
 use crate::api::objects::ObjectKind;
 use crate::api::queries::{QueryTable, Reads, is_true};
@@ -32,8 +32,8 @@ pub(super) struct Visible<'p> {
     pub(super) show: &'p Show,
     /// The classes that have fields in the response that rules hide.
     pub(super) hidden_by_rules: ClassSet,
-    /// The fields that are shown in full, of the schemas that parameters read.
-    pub(super) shown: &'p ShownFields,
+    /// Which fields are shown in full, of those that parameters read.
+    pub(super) plans: &'p Plans,
     /// What events are, if the response is events.
     pub(super) events: Option<&'p EventKinds>,
     /// Whether the response passes untouched, so that a key of `filters` reads nothing that is hidden.
@@ -200,7 +200,8 @@ impl Visible<'_> {
     fn covers(&self, reads: &Reads, values: &[String], table: &QueryTable) -> bool {
         match reads {
             Reads::Fields { fields, classes } => {
-                classes.iter().all(|class| self.shows_all_of(class)) && fields.iter().all(|field| self.shown.has(field))
+                classes.iter().all(|class| self.shows_all_of(class))
+                    && fields.iter().all(|field| self.plans.shows(field))
             }
             Reads::Unfiltered => false,
             Reads::Labels => self.shows_labels(values, table),
@@ -216,8 +217,8 @@ impl Visible<'_> {
     fn hidden(&self, reads: &Reads, values: &[String], what: String, table: &QueryTable) -> HiddenRead {
         let classes = match reads {
             Reads::Fields { fields, classes } => {
-                let hidden = fields.iter().filter(|field| !self.shown.has(field));
-                let of_fields: Option<ClassSet> = hidden.map(|field| self.shown.hidden_class(field)).collect();
+                let hidden = fields.iter().filter(|field| !self.plans.shows(field));
+                let of_fields: Option<ClassSet> = hidden.map(|field| self.plans.hidden_class(field)).collect();
                 of_fields.map(|of_fields| {
                     classes.iter().filter(|class| !self.shows_all_of(*class)).fold(of_fields, ClassSet::with)
                 })
@@ -273,7 +274,8 @@ impl Visible<'_> {
 
     /// Whether the attributes of events with the names of these labels are visible too: the engine compares both.
     fn shows_attributes(&self, values: &[String]) -> bool {
-        let classes = |value: &String| self.events?.attributes.get(value.split('=').next()?).copied();
+        let Some(events) = self.events else { return false };
+        let classes = |value: &String| events.attributes.get(value.split('=').next()?).copied();
         let mut classes = values.iter().filter_map(classes).flat_map(|classes| classes.iter().collect::<Vec<_>>());
         classes.all(|class| self.shows_all_of(class))
     }
@@ -363,26 +365,25 @@ mod tests {
 
     use super::*;
     use crate::api::{OPERATIONS, Operation, operation, queries};
-    use crate::filter::{NamesShown, Plan};
+    use crate::filter::{DocumentLimits, NamesShown};
+    use crate::profile::Profiles;
     use crate::route::find;
 
     static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| crate::api::catalogue::built_in().unwrap());
 
-    /// The fields of these classes, of every schema that requests read.
-    fn shown(classes: ClassSet) -> Arc<ShownFields> {
-        static KNOWN: Mutex<Vec<(ClassSet, Arc<ShownFields>)>> = Mutex::new(Vec::new());
+    /// The plans of a profile that allows every operation and shows these classes.
+    fn plans(classes: ClassSet) -> Arc<Plans> {
+        static KNOWN: Mutex<Vec<(ClassSet, Arc<Plans>)>> = Mutex::new(Vec::new());
         let mut known = KNOWN.lock().unwrap();
         if let Some((_, found)) = known.iter().find(|(of, _)| *of == classes) {
             return found.clone();
         }
-        let show = Show { classes, ..Show::default() };
-        let mut fields = ShownFields::default();
-        // Every field is explained, and not only those that the policy asks for.
-        for field in OPERATIONS.iter().flat_map(|operation| queries::built_in().unwrap().fields(operation)) {
-            let explain = || Plan::explain(&CATALOGUE, &field.schema, &show, &[]);
-            fields.add(&CATALOGUE, &field.schema, &[], true, explain).unwrap();
-        }
-        known.push((classes, Arc::new(fields)));
+        let profiles = Profiles::parse(&[("p.yaml", "profile: p\nallow: [all]\n")], &CATALOGUE).unwrap();
+        let mut profile = profiles.get("p").unwrap().clone();
+        profile.show = Show { classes, ..Show::default() };
+        let limits = DocumentLimits::default();
+        let plans = Plans::new(Arc::new(profile), &CATALOGUE, limits, queries::built_in().unwrap());
+        known.push((classes, Arc::new(plans)));
         known[known.len() - 1].1.clone()
     }
 
@@ -404,9 +405,9 @@ mod tests {
         let events = CATALOGUE.variants("Event").map(|variants| EventKinds::new(variants, &CATALOGUE));
         let hidden_by_rules: ClassSet = ruled.iter().copied().collect();
         let left = classes.iter().copied().filter(|class| !hidden_by_rules.contains(*class)).collect();
-        let shown = shown(left);
+        let plans = plans(left);
         let visible =
-            Visible { show: &show, hidden_by_rules, shown: &shown, events: events.as_ref(), untouched: false };
+            Visible { show: &show, hidden_by_rules, plans: &plans, events: events.as_ref(), untouched: false };
         check(&route, queries::built_in().unwrap(), &visible)
     }
 
@@ -541,7 +542,7 @@ mod tests {
         let visible = Visible {
             show,
             hidden_by_rules: ClassSet::EMPTY,
-            shown: &ShownFields::default(),
+            plans: &plans(ClassSet::EMPTY),
             events: None,
             untouched: false,
         };

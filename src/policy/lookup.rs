@@ -4,7 +4,7 @@ use crate::api::Operation;
 use crate::api::queries::{IdForm, PathName, ReadField};
 use crate::schema::{Catalogue, Class};
 
-use super::shown::ShownFields;
+use super::plans::Plans;
 
 /// The check that a path names an object exactly.
 ///
@@ -34,10 +34,10 @@ pub enum LookupKind {
 }
 
 impl Lookup {
-    /// The check for a name in a path, under a profile that shows these fields. `None` if none is needed.
-    pub(super) fn of(name: &PathName, shown: &ShownFields, catalogue: &Catalogue) -> Option<Self> {
+    /// The check for a name in a path, under a profile with these plans. `None` if none is needed.
+    pub(super) fn of(name: &PathName, plans: &Plans, catalogue: &Catalogue) -> Option<Self> {
         let inspect = name.inspect?;
-        let is_shown = |fields: &[ReadField]| fields.is_empty() || fields.iter().any(|field| shown.has(field));
+        let is_shown = |fields: &[ReadField]| fields.is_empty() || fields.iter().any(|field| plans.shows(field));
         if is_shown(&name.ids) && is_shown(&name.names) {
             return None;
         }

@@ -4,74 +4,54 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::queries::ReadField;
-use crate::filter::{Action, CompileError, Explained, Rule, Treatment};
-use crate::schema::{Catalogue, Class};
+use crate::filter::{Action, Explained, Rule, Treatment};
+use crate::schema::Class;
 
-/// The fields that a profile shows in full, whatever is in the document.
+/// The fields of one schema that a profile shows in full, whatever is in the document.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ShownFields {
-    /// The paths, by schema.
-    by_schema: BTreeMap<String, BTreeSet<String>>,
-    /// The classes of fields that are hidden because of their class, by schema and path.
-    hidden: BTreeMap<String, BTreeMap<String, Class>>,
+    /// Their paths.
+    shown: BTreeSet<String>,
+    /// The classes of fields that are hidden because of their class, by path.
+    hidden: BTreeMap<String, Class>,
 }
 
 impl ShownFields {
-    /// Adds the fields of a schema, unless it has been added. A field that a rule keeps counts only if `is_returned`: if an
-    /// allowed operation returns documents of the schema. `explain` explains the fields that will be asked for.
-    ///
-    /// # Errors
-    /// Those of `explain`.
-    pub(super) fn add(
-        &mut self,
-        catalogue: &Catalogue,
-        schema: &str,
-        rules: &[Rule],
-        is_returned: bool,
-        explain: impl FnOnce() -> Result<Vec<Explained>, CompileError>,
-    ) -> Result<(), CompileError> {
-        if self.by_schema.contains_key(schema) {
-            return Ok(());
-        }
-        let schemas = catalogue.with_nested(schema);
-        let is_hiding = |rule: &&Rule| rule.action != Action::Keep && schemas.contains(&rule.on.as_str());
-        // Where such a rule hides is in no explanation.
-        let (mut shown, mut hidden) = (BTreeSet::new(), BTreeMap::new());
-        if rules.iter().filter(is_hiding).all(selects_by_name) {
-            for line in explain()?.into_iter().filter(|line| line.class.is_some()) {
-                let is_shown = match line.treatment {
-                    Treatment::Shown => true,
-                    Treatment::Rule(Action::Keep) => is_returned,
-                    Treatment::Rule(_)
-                    | Treatment::Masked
-                    | Treatment::Blanked
-                    | Treatment::Removed
-                    | Treatment::Listed(_)
-                    | Treatment::AllBut(_)
-                    | Treatment::WithEntry
-                    | Treatment::Word => false,
-                };
-                match line.class.filter(|_| line.treatment.is_hidden()) {
-                    _ if is_shown => drop(shown.insert(line.path)),
-                    Some(class) => drop(hidden.insert(line.path, class)),
-                    None => {}
-                }
+    /// Those of an explanation, which is of rules that select by names alone. A field that a rule keeps counts only if
+    /// `is_returned`: if an allowed operation returns documents of the schema.
+    pub(super) fn new(explained: impl Iterator<Item = Explained>, is_returned: bool) -> Self {
+        let mut fields = Self::default();
+        for line in explained {
+            let Some(class) = line.class else { continue };
+            let is_shown = match line.treatment {
+                Treatment::Shown => true,
+                Treatment::Rule(Action::Keep) => is_returned,
+                Treatment::Rule(_)
+                | Treatment::Masked
+                | Treatment::Blanked
+                | Treatment::Removed
+                | Treatment::Listed(_)
+                | Treatment::AllBut(_)
+                | Treatment::WithEntry
+                | Treatment::Word => false,
+            };
+            if is_shown {
+                fields.shown.insert(line.path);
+            } else if line.treatment.is_hidden() {
+                fields.hidden.insert(line.path, class);
             }
         }
-        self.by_schema.insert(schema.to_owned(), shown);
-        self.hidden.insert(schema.to_owned(), hidden);
-        Ok(())
+        fields
     }
 
-    /// The class of a field, if it is hidden because of its class alone.
-    pub(super) fn hidden_class(&self, field: &ReadField) -> Option<Class> {
-        self.hidden.get(&field.schema)?.get(&field.path).copied()
+    /// The class of the field at a path, if it is hidden because of its class alone.
+    pub(super) fn hidden_class(&self, path: &str) -> Option<Class> {
+        self.hidden.get(path).copied()
     }
 
-    /// Whether a field is shown in full. Of a schema that has not been added, none is.
-    pub(super) fn has(&self, field: &ReadField) -> bool {
-        self.by_schema.get(&field.schema).is_some_and(|shown| shown.contains(&field.path))
+    /// Whether the field at a path is shown in full.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.shown.contains(path)
     }
 }
 

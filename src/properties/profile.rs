@@ -54,12 +54,17 @@ pub(super) fn a_profile_shows_only_its_classes(bytes: &[u8]) -> Outcome {
     check_heirs(&profiles, &files, catalogue);
     let mut outcome = Outcome::Refused;
     for profile in profiles.iter() {
+        let eager = Policy::compile_eagerly(profile, catalogue);
         match Policy::compile(profile, catalogue) {
             Ok(policy) => {
+                assert!(eager.is_ok(), "a start finds every error: {:?}", eager.err());
                 check(profile, &policy, text);
                 outcome = Outcome::Accepted;
             }
-            Err(diagnostics) => assert!(!diagnostics.is_empty(), "a profile that makes no policy has a reason"),
+            Err(diagnostics) => {
+                assert!(!diagnostics.is_empty(), "a profile that makes no policy has a reason");
+                assert_eq!(eager.err(), Some(diagnostics), "a start finds every error");
+            }
         }
     }
     outcome

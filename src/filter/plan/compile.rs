@@ -16,14 +16,14 @@ use crate::filter::{Action, DocumentLimits, ExpressionWork, Rule};
 use crate::schema::{Blank, Catalogue, Class, Field, JsonType, NameList, Presence, Schema, TypeSet};
 
 /// The most states of a plan.
-const STATE_LIMIT: usize = 1 << 14;
+pub(super) const STATE_LIMIT: usize = 1 << 14;
 /// The most steps of rules that are looked at to make the tables of a plan.
-const WORK_LIMIT: usize = 1 << 22;
+pub(super) const WORK_LIMIT: usize = 1 << 22;
 /// The most different conditions (filter expressions, indexes, slices) that may meet at one location.
 pub(super) const CONDITION_LIMIT: usize = 8;
 
 /// The most entries of an allow-list that are found like members of the schema.
-const LISTED_LIMIT: usize = 64;
+pub(super) const LISTED_LIMIT: usize = 64;
 
 /// What stands for a hidden time: JSON text, as the next.
 pub(in crate::filter) const BLANK_TIME: &str = "\"0001-01-01T00:00:00Z\"";
