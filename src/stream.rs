@@ -5,6 +5,7 @@
 
 pub mod chunks;
 pub mod elements;
+pub mod fields;
 pub mod records;
 pub mod requests;
 pub mod responses;

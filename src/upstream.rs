@@ -32,7 +32,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::http::uri::InvalidUri;
-use hyper::{HeaderMap, Method, Request, Response};
+use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 
 use self::checked::CheckedConnection;
@@ -43,13 +43,14 @@ pub use self::waiting::measured;
 use crate::api::{ApiRange, ApiVersion};
 use crate::endpoint::{EngineAddress, EngineEndpoint};
 use crate::socket::{Keepalive, Socket, WaitTimer};
+use crate::stream::fields::{HeaderFields, visible};
 use crate::stream::responses::ResponseError;
 use crate::tls::{EngineTls, TlsFault};
 
 /// The largest buffer of a connection, in bytes. The head of an answer must fit.
 const BUFFER_LIMIT: usize = 32 * 1024;
 /// The newest API version of the engine, in each of its answers.
-const API_VERSION: HeaderName = HeaderName::from_static("api-version");
+const API_VERSION: &str = "api-version";
 
 /// The id of an exchange.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -226,12 +227,10 @@ impl Engine {
     /// Names the newest API version that clients may use in the head of an answer, in place of a newer one of the engine's.
     ///
     /// A field that is malformed or repeated stays, so that its answer is refused.
-    pub fn advertise(&self, headers: &mut HeaderMap) {
+    pub fn advertise(&self, headers: &mut HeaderFields) {
         let max = self.api.max();
-        if version_in(headers).is_some_and(|version| version > max)
-            && let Ok(value) = HeaderValue::try_from(max.to_string())
-        {
-            headers.insert(API_VERSION, value);
+        if version_in(headers).is_some_and(|version| version > max) {
+            headers.set(API_VERSION, max.to_string().as_bytes());
         }
     }
 
@@ -271,7 +270,7 @@ impl Engine {
     }
 
     /// Learns the version from the head of an answer, if it names exactly one.
-    fn learn(&self, headers: &HeaderMap) {
+    fn learn(&self, headers: &HeaderFields) {
         if let Some(version) = version_in(headers)
             && self.version.swap(version.minor(), Ordering::Relaxed) != version.minor()
         {
@@ -287,10 +286,10 @@ fn known(minor: &AtomicU16) -> Option<ApiVersion> {
 }
 
 /// The API version in the head of an answer, if it names exactly one.
-fn version_in(headers: &HeaderMap) -> Option<ApiVersion> {
-    let mut values = headers.get_all(API_VERSION).iter();
+fn version_in(headers: &HeaderFields) -> Option<ApiVersion> {
+    let mut values = headers.all(API_VERSION);
     let value = values.next().filter(|_| values.next().is_none());
-    value?.to_str().ok()?.parse().ok()
+    visible(value?)?.parse().ok()
 }
 
 /// A request to the engine.
@@ -308,6 +307,17 @@ pub struct UpstreamRequest {
     pub fields: HeaderMap,
     /// The body.
     pub body: Option<RequestContent>,
+}
+
+/// An answer of the engine: its head, and its body as it arrives.
+#[derive(Debug)]
+pub struct EngineAnswer {
+    /// The status.
+    pub status: StatusCode,
+    /// The header fields that somebody reads.
+    pub headers: HeaderFields,
+    /// The body.
+    pub body: UpstreamBody,
 }
 
 /// The body of a request: the client's, which is passed on as it arrives, or one that is made from it.
@@ -367,7 +377,7 @@ impl Upstream {
             return Ok(version);
         }
         // What the answer says, because another connection that ends may make the engine's version unknown meanwhile.
-        version_in(self.ask(UpstreamRequest::get("/_ping")).await?.headers()).ok_or(UpstreamError::Version)
+        version_in(&self.ask(UpstreamRequest::get("/_ping")).await?.headers).ok_or(UpstreamError::Version)
     }
 
     /// Asks whether the engine answers, over a new connection.
@@ -377,7 +387,7 @@ impl Upstream {
     pub async fn ping(&self) -> Result<(), UpstreamError> {
         let answer = self.ask(UpstreamRequest::get("/_ping")).await?;
         // An engine that cannot work says so by an error.
-        if answer.status().is_success() { Ok(()) } else { Err(UpstreamError::Broken(answer.status().to_string())) }
+        if answer.status.is_success() { Ok(()) } else { Err(UpstreamError::Broken(answer.status.to_string())) }
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -389,14 +399,14 @@ impl Upstream {
     ///
     /// # Errors
     /// [`UpstreamError`].
-    pub async fn send(&self, request: UpstreamRequest) -> Result<Response<UpstreamBody>, UpstreamError> {
+    pub async fn send(&self, request: UpstreamRequest) -> Result<EngineAnswer, UpstreamError> {
         let mut answer = self.ask(request).await?;
-        self.engine.advertise(answer.headers_mut());
+        self.engine.advertise(&mut answer.headers);
         Ok(answer)
     }
 
     /// As [`Self::send`], with the head as it came.
-    async fn ask(&self, request: UpstreamRequest) -> Result<Response<UpstreamBody>, UpstreamError> {
+    async fn ask(&self, request: UpstreamRequest) -> Result<EngineAnswer, UpstreamError> {
         let since = Instant::now();
         let answer = match &request.body {
             None => self.exchange(&request, since).await,
@@ -404,16 +414,12 @@ impl Upstream {
         };
         waiting::ended(since);
         let answer = answer?;
-        self.engine.learn(answer.headers());
+        self.engine.learn(&answer.headers);
         Ok(answer)
     }
 
     /// Sends a request without a body.
-    async fn exchange(
-        &self,
-        request: &UpstreamRequest,
-        since: Instant,
-    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+    async fn exchange(&self, request: &UpstreamRequest, since: Instant) -> Result<EngineAnswer, UpstreamError> {
         let timeout = self.engine.response_timeout;
         let (head, is_head, deadline) = (request.head(), request.method == Method::HEAD, since + timeout);
         let pool = Some(&self.kept).filter(|_| request.method.is_idempotent());
@@ -427,9 +433,7 @@ impl Upstream {
             answer = connection.ask(&head, is_head, deadline.into(), pool).await;
         }
         let KeptAnswer { status, headers, body } = answer.unwrap_or(Err(UpstreamError::Timeout(timeout)))?;
-        let mut response = Response::new(UpstreamBody::new(IncomingAnswer::Kept(body), timeout));
-        (*response.status_mut(), *response.headers_mut()) = (status, headers);
-        Ok(response)
+        Ok(EngineAnswer { status, headers, body: UpstreamBody::new(IncomingAnswer::Kept(body), timeout) })
     }
 
     /// A new connection.
@@ -440,7 +444,7 @@ impl Upstream {
     }
 
     /// Sends a request with a body, over a connection of its own.
-    async fn exchange_with_body(&self, request: UpstreamRequest) -> Result<Response<UpstreamBody>, UpstreamError> {
+    async fn exchange_with_body(&self, request: UpstreamRequest) -> Result<EngineAnswer, UpstreamError> {
         let timeout = self.engine.response_timeout;
         let UpstreamRequest { method, target, id, fields, body } = request;
         let mut request = Request::new(body.unwrap_or_else(|| Either::Right(Full::default())));
@@ -460,7 +464,11 @@ impl Upstream {
         };
         let answer = tokio::time::timeout(timeout, exchange).await;
         let answer = answer.unwrap_or(Err(UpstreamError::Timeout(timeout)))?;
-        Ok(answer.map(|incoming| UpstreamBody::new(IncomingAnswer::Parsed(incoming, WaitTimer::default()), timeout)))
+        let (parts, incoming) = answer.into_parts();
+        let mut headers = HeaderFields::default();
+        parts.headers.iter().for_each(|(name, value)| headers.push(name.as_str().as_bytes(), value.as_bytes()));
+        let body = UpstreamBody::new(IncomingAnswer::Parsed(incoming, WaitTimer::default()), timeout);
+        Ok(EngineAnswer { status: parts.status, headers, body })
     }
 }
 

@@ -786,6 +786,7 @@ mod tests {
     use hyper::header::{HeaderName, HeaderValue};
 
     use super::*;
+    use crate::stream::fields::HeaderFields;
 
     #[test]
     fn what_has_been_sent_is_forgotten() {
@@ -802,14 +803,11 @@ mod tests {
 
     #[test]
     fn a_head_has_our_framing_and_only_named_fields() {
-        let head = ResponseHead {
-            status: 200,
-            framing: crate::upstream::raw::BodyFraming::Chunked,
-            headers: [("api-version", "1.51"), ("server", "canary"), ("transfer-encoding", "chunked")]
-                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-                .into_iter()
-                .collect(),
-        };
+        let mut fields = HeaderFields::default();
+        for (name, value) in [("api-version", "1.51"), ("server", "canary"), ("transfer-encoding", "chunked")] {
+            fields.push(name.as_bytes(), value.as_bytes());
+        }
+        let head = ResponseHead { status: 200, framing: crate::upstream::raw::BodyFraming::Chunked, headers: fields };
         let id = RequestId::of(
             &[("x-request-id", "7")]
                 .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))

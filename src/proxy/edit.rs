@@ -100,12 +100,12 @@ impl Proxy {
         };
         let request = UpstreamRequest::get(self.target(&inspection).await?);
         let response = self.upstream.send(request).await?;
-        headers::check_answer(response.headers())?;
+        headers::check_answer(&response.headers)?;
         let response = self.check_status(route, response).await?;
-        if !headers::is_plain_json(response.headers()) {
+        if !headers::is_plain_json(&response.headers) {
             return Err(Error::NotJson);
         }
-        body::collect(response.into_body(), EDIT_LIMIT, |length| 2 * (length + held), memory).await
+        body::collect(response.body, EDIT_LIMIT, |length| 2 * (length + held), memory).await
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use hyper::header::HeaderName;
-
 use super::body::ElementError;
 use super::memory::MemoryError;
 use super::message::Message;
@@ -90,7 +88,7 @@ pub enum Error {
     /// A status that no operation has: a redirect, a part of a document.
     Status,
     /// A header field of the answer is malformed or repeated.
-    Field(HeaderName),
+    Field(&'static str),
     /// The answer is not plain JSON.
     NotJson,
     /// The answer is longer than the limit.

@@ -10,7 +10,6 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN, UPGRADE};
-use hyper::http::response;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::time::{Instant, Sleep};
 
@@ -32,8 +31,9 @@ use crate::clients::{ClientRefusal, LoggedClient};
 use crate::policy::{Decision, Denial, Policy, RelayReason};
 use crate::route::{self, Route, TargetError};
 use crate::schema::Class;
+use crate::stream::fields::HeaderFields;
 use crate::stream::target::LONGEST;
-use crate::upstream::{self, ClientBody, Upstream, UpstreamBody, UpstreamRequest};
+use crate::upstream::{self, ClientBody, EngineAnswer, Upstream, UpstreamBody, UpstreamRequest};
 
 /// The longest body of a request that opens a stream, in bytes. An exec has only a few settings.
 pub(super) const STREAM_REQUEST_LIMIT: usize = 1024 * 1024;
@@ -350,7 +350,7 @@ impl Proxy {
     }
 
     /// Sends the canonical form of the request, and checks the status of the answer.
-    async fn send(&self, route: &Route, request: ClientRequest) -> Result<Response<UpstreamBody>, Error> {
+    async fn send(&self, route: &Route, request: ClientRequest) -> Result<EngineAnswer, Error> {
         let mut fields = headers::of_request(&request.headers, route.operation);
         let body = match (request.restored, request.body) {
             (Some(body), _) => Some(Either::Right(Full::new(body))),
@@ -362,9 +362,9 @@ impl Proxy {
         }
         let id = Some(request.id.value());
         let request = UpstreamRequest { method: request.method, target: self.target(route).await?, id, fields, body };
-        let response = self.upstream.send(request).await?;
-        headers::check_answer(response.headers())?;
-        self.check_status(route, response).await
+        let answer = self.upstream.send(request).await?;
+        headers::check_answer(&answer.headers)?;
+        self.check_status(route, answer).await
     }
 
     /// The target to request.
@@ -381,20 +381,16 @@ impl Proxy {
     }
 
     /// Passes on a success. Any other answer becomes an error, with as much of its text as the policy allows.
-    pub(super) async fn check_status(
-        &self,
-        route: &Route,
-        response: Response<UpstreamBody>,
-    ) -> Result<Response<UpstreamBody>, Error> {
-        let status = response.status();
+    pub(super) async fn check_status(&self, route: &Route, answer: EngineAnswer) -> Result<EngineAnswer, Error> {
+        let status = answer.status;
         if status.is_success() && status != StatusCode::PARTIAL_CONTENT {
-            return Ok(response);
+            return Ok(answer);
         }
         if status == StatusCode::NOT_MODIFIED && route.operation.response == ResponseKind::Empty {
-            return Ok(response);
+            return Ok(answer);
         }
-        let length = headers::content_length(response.headers());
-        let body = error_body(response.into_body()).await;
+        let length = headers::content_length(&answer.headers);
+        let body = error_body(answer.body).await;
         if status.is_client_error() || status.is_server_error() {
             let (status, operation) = (status.as_u16(), route.operation);
             let message = if operation.method == api::Method::Head {
@@ -418,14 +414,14 @@ impl Proxy {
         let is_as_it_comes = amendment.is_none() && seen.shows_everything();
         // Without memory for the answer, the engine is not asked. What is relayed needs none.
         let memory = if is_as_it_comes { None } else { Some(self.memory.admit().await?) };
-        let (parts, body) = self.send(route, request).await?.into_parts();
-        if !headers::is_plain_json(&parts.headers) {
+        let EngineAnswer { status, headers, body } = self.send(route, request).await?;
+        if !headers::is_plain_json(&headers) {
             return Err(Error::NotJson);
         }
         // If the client could not tell the end from a cut, it gets a document with a length.
-        if is_as_it_comes && check_end_is_marked(&parts.headers, &body, version).is_ok() {
+        if is_as_it_comes && check_end_is_marked(&headers, &body, version).is_ok() {
             log.decision("relay", Some(RelayReason::Shown.word()));
-            return Ok(self.json_response(&parts, Filtered::document(body, RelayReason::Shown)));
+            return Ok(self.json_response(status, &headers, Filtered::document(body, RelayReason::Shown)));
         }
         let memory = match memory {
             Some(memory) => memory,
@@ -451,14 +447,14 @@ impl Proxy {
             | ResponseKind::Tar
             | ResponseKind::Octets => return Err(Error::NotJson),
         };
-        Ok(self.json_response(&parts, filtered))
+        Ok(self.json_response(status, &headers, filtered))
     }
 
     /// The answer with the status of the engine's, and this JSON.
-    fn json_response(&self, from: &response::Parts, body: Filtered) -> Response<Filtered> {
+    fn json_response(&self, status: StatusCode, from: &HeaderFields, body: Filtered) -> Response<Filtered> {
         let mut response = Response::new(body);
-        *response.status_mut() = from.status;
-        *response.headers_mut() = self.headers_down(&from.headers);
+        *response.status_mut() = status;
+        *response.headers_mut() = self.headers_down(from);
         response.headers_mut().insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
         response
     }
@@ -486,10 +482,10 @@ impl Proxy {
         errors: Option<InStreamErrors>,
     ) -> Result<Response<Filtered>, Error> {
         let (is_head, version) = (request.method == Method::HEAD, request.version);
-        let (parts, body) = self.send(route, request).await?.into_parts();
-        let mut down = self.headers_down(&parts.headers);
+        let EngineAnswer { status, headers, body } = self.send(route, request).await?;
+        let mut down = self.headers_down(&headers);
         if route.operation.path_stat {
-            headers::copy_path_stat(&parts.headers, &mut down);
+            headers::copy_path_stat(&headers, &mut down);
         }
         let filtered = match route.operation.response {
             // The answer to a ping is known; anything else the engine might say is not passed on.
@@ -516,19 +512,19 @@ impl Proxy {
             | ResponseKind::Tar
             | ResponseKind::Octets => {
                 if !is_head {
-                    check_end_is_marked(&parts.headers, &body, version)?;
+                    check_end_is_marked(&headers, &body, version)?;
                 }
                 tracing::debug!(reason = reason.as_str(), "relaying the body");
-                headers::copy_content_type(&parts.headers, &mut down);
+                headers::copy_content_type(&headers, &mut down);
                 match errors {
-                    Some(_) if !headers::is_plain_json(&parts.headers) => return Err(Error::NotJson),
+                    Some(_) if !headers::is_plain_json(&headers) => return Err(Error::NotJson),
                     Some(errors) => Filtered::progress(body, errors, self.element_limit, self.memory.lease()),
                     None => Filtered::relay(body, reason),
                 }
             }
         };
         let mut response = Response::new(if is_head { Filtered::empty() } else { filtered });
-        *response.status_mut() = parts.status;
+        *response.status_mut() = status;
         *response.headers_mut() = down;
         Ok(response)
     }
@@ -547,7 +543,7 @@ impl Proxy {
         if is_progress { InStreamErrors::of(&self.policy) } else { None }
     }
 
-    fn headers_down(&self, from: &HeaderMap) -> HeaderMap {
+    fn headers_down(&self, from: &HeaderFields) -> HeaderMap {
         let host = if self.policy.shows(Class::Host) { HostFields::Shown } else { HostFields::Hidden };
         headers::of_response(from, host)
     }
@@ -684,7 +680,7 @@ async fn error_body(mut body: UpstreamBody) -> Option<Vec<u8>> {
 }
 
 /// Refuses to relay a body if the client could not tell its end from a cut.
-fn check_end_is_marked(headers: &HeaderMap, body: &UpstreamBody, version: Version) -> Result<(), Error> {
+fn check_end_is_marked(headers: &HeaderFields, body: &UpstreamBody, version: Version) -> Result<(), Error> {
     if !headers::marks_end(headers) {
         return Err(Error::Framing);
     }

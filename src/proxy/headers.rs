@@ -2,13 +2,14 @@
 
 use hyper::HeaderMap;
 use hyper::header::{
-    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN,
-    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    TRANSFER_ENCODING, UPGRADE,
+    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, InvalidHeaderValue,
+    ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 
 use super::Error;
 use crate::api::{ApiVersion, Operation, RequestBody, Upgrade};
+use crate::stream::fields::{HeaderFields, visible};
 use crate::upstream::raw::ResponseHead;
 
 /// In every answer of the engine. Clients negotiate by them.
@@ -101,10 +102,10 @@ fn asks(headers: &HeaderMap, protocol: Upgrade) -> bool {
 }
 
 /// The fields of the engine's side of a handshake that go down.
-pub(super) fn of_handshake(from: &HeaderMap, protocol: Upgrade) -> HeaderMap {
+pub(super) fn of_handshake(from: &HeaderFields, protocol: Upgrade) -> HeaderMap {
     let mut down = HeaderMap::new();
     match protocol {
-        Upgrade::WebSocket => copy(from, &WEBSOCKET_ANSWER, &mut down),
+        Upgrade::WebSocket => copy_down(from, &WEBSOCKET_ANSWER, &mut down),
         Upgrade::Tcp | Upgrade::H2c => {}
     }
     down
@@ -112,11 +113,11 @@ pub(super) fn of_handshake(from: &HeaderMap, protocol: Upgrade) -> HeaderMap {
 
 /// Whether an answer upgrades the connection to this protocol, as far as it must say so. Docker's own goes by many names.
 pub(super) fn upgrades_to(head: &ResponseHead, protocol: Upgrade) -> bool {
-    let names = || head.field(&UPGRADE).is_some_and(|name| name.eq_ignore_ascii_case(protocol.as_str()));
+    let names = || head.headers.text(UPGRADE.as_str()).is_some_and(|name| name.eq_ignore_ascii_case(protocol.as_str()));
     match protocol {
         Upgrade::Tcp => true,
         Upgrade::H2c => names(),
-        Upgrade::WebSocket => names() && head.field(&SEC_WEBSOCKET_ACCEPT).is_some(),
+        Upgrade::WebSocket => names() && head.headers.text(SEC_WEBSOCKET_ACCEPT.as_str()).is_some(),
     }
 }
 
@@ -128,11 +129,11 @@ pub(super) enum HostFields {
 }
 
 /// The fields of an answer that go down.
-pub(super) fn of_response(from: &HeaderMap, host: HostFields) -> HeaderMap {
+pub(super) fn of_response(from: &HeaderFields, host: HostFields) -> HeaderMap {
     let mut down = HeaderMap::with_capacity(TYPICAL_FIELDS);
-    copy(from, &FROM_ENGINE, &mut down);
+    copy_down(from, &FROM_ENGINE, &mut down);
     if host == HostFields::Shown {
-        copy(from, &FROM_ENGINE_OF_THE_HOST, &mut down);
+        copy_down(from, &FROM_ENGINE_OF_THE_HOST, &mut down);
     }
     down
 }
@@ -142,12 +143,13 @@ pub(super) fn of_response(from: &HeaderMap, host: HostFields) -> HeaderMap {
 ///
 /// # Errors
 /// [`Error::Field`].
-pub(super) fn check_answer(headers: &HeaderMap) -> Result<(), Error> {
-    for (name, value) in headers {
-        let Some((_, is_valid)) = OF_ANSWERS.iter().find(|(known, _)| known == name) else { continue };
-        let is_repeated = headers.len() != headers.keys_len() && headers.get_all(name).iter().nth(1).is_some();
-        if is_repeated || !value.to_str().is_ok_and(is_valid) {
-            return Err(Error::Field(name.clone()));
+pub(super) fn check_answer(headers: &HeaderFields) -> Result<(), Error> {
+    let mut found = [false; OF_ANSWERS.len()];
+    for (name, value) in headers.iter() {
+        let mut kinds = OF_ANSWERS.iter().zip(&mut found);
+        let Some(((known, is_valid), found)) = kinds.find(|((known, _), _)| known.as_bytes() == name) else { continue };
+        if std::mem::replace(found, true) || !visible(value).is_some_and(is_valid) {
+            return Err(Error::Field(known));
         }
     }
     Ok(())
@@ -157,20 +159,20 @@ pub(super) fn check_answer(headers: &HeaderMap) -> Result<(), Error> {
 type IsValid = fn(&str) -> bool;
 
 /// The fields of an answer that decide something or pass, and their shapes.
-static OF_ANSWERS: [(HeaderName, IsValid); 12] = [
-    (HeaderName::from_static("api-version"), |value| value.parse::<ApiVersion>().is_ok()),
-    (HeaderName::from_static("docker-experimental"), |value| matches!(value, "true" | "false")),
-    (HeaderName::from_static("ostype"), is_word),
-    (HeaderName::from_static("builder-version"), |value| value.is_empty() || is_word(value)),
+static OF_ANSWERS: [(&str, IsValid); 12] = [
+    ("api-version", |value| value.parse::<ApiVersion>().is_ok()),
+    ("docker-experimental", |value| matches!(value, "true" | "false")),
+    ("ostype", is_word),
+    ("builder-version", |value| value.is_empty() || is_word(value)),
     // The state of the node, and its role: `active/manager`.
-    (HeaderName::from_static("swarm"), |value| value.is_empty() || value.splitn(2, '/').all(is_word)),
-    (PATH_STAT, is_base64),
-    (CONTENT_TYPE, is_media_type),
-    (CONTENT_ENCODING, |value| value.eq_ignore_ascii_case("identity")),
-    (UPGRADE, is_word),
-    (SEC_WEBSOCKET_ACCEPT, |value| value.len() == 28 && is_base64(value)),
-    (SEC_WEBSOCKET_PROTOCOL, is_word),
-    (SEC_WEBSOCKET_EXTENSIONS, |value| value.split([',', ';', '=']).all(|part| is_word(part.trim()))),
+    ("swarm", |value| value.is_empty() || value.splitn(2, '/').all(is_word)),
+    ("x-docker-container-path-stat", is_base64),
+    ("content-type", is_media_type),
+    ("content-encoding", |value| value.eq_ignore_ascii_case("identity")),
+    ("upgrade", is_word),
+    ("sec-websocket-accept", |value| value.len() == 28 && is_base64(value)),
+    ("sec-websocket-protocol", is_word),
+    ("sec-websocket-extensions", |value| value.split([',', ';', '=']).all(|part| is_word(part.trim()))),
 ];
 
 /// A short word, such as `linux`.
@@ -187,8 +189,17 @@ fn is_base64(text: &str) -> bool {
         && digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 
+/// The media types that most answers have.
+const TYPICAL_TYPES: [&str; 4] =
+    ["application/json", "text/plain; charset=utf-8", RAW_STREAM_TYPES[0], RAW_STREAM_TYPES[1]];
+
 /// A media type and its parameters (RFC 9110 §8.3.1), such as `text/plain; charset=utf-8`; or none, as an engine may write.
 fn is_media_type(text: &str) -> bool {
+    TYPICAL_TYPES.contains(&text) || has_media_type_form(text)
+}
+
+/// As [`is_media_type`], whatever it is.
+fn has_media_type_form(text: &str) -> bool {
     let is_token = |text: &str| {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte);
         !text.is_empty() && text.bytes().all(is_allowed)
@@ -227,6 +238,25 @@ fn copy(from: &HeaderMap, names: &[HeaderName], to: &mut HeaderMap) {
     }
 }
 
+/// Passes on fields of an answer, the first of each name.
+fn copy_down(from: &HeaderFields, names: &[HeaderName], down: &mut HeaderMap) {
+    for name in names {
+        // What could not be the value of a field was refused when the head was read.
+        if let Some(value) = from.first(name.as_str()).and_then(|value| value_down(value).ok()) {
+            down.insert(name.clone(), value);
+        }
+    }
+}
+
+/// The value of a field that goes down. Those that most engines write take no memory.
+fn value_down(value: &[u8]) -> Result<HeaderValue, InvalidHeaderValue> {
+    const TYPICAL: [&str; 4] = ["linux", "false", "true", "application/json"];
+    match TYPICAL.into_iter().find(|typical| typical.as_bytes() == value) {
+        Some(typical) => Ok(HeaderValue::from_static(typical)),
+        None => HeaderValue::from_bytes(value),
+    }
+}
+
 /// Adds the fields of an answer to a ping.
 pub(super) fn describe_ping(down: &mut HeaderMap) {
     down.insert(CONTENT_TYPE, const { HeaderValue::from_static("text/plain; charset=utf-8") });
@@ -258,27 +288,28 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
 
 /// Whether a request says that its body is JSON. The case does not matter.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    media_type(headers.get(CONTENT_TYPE)).is_some_and(|name| name.eq_ignore_ascii_case("application/json"))
+    media_type(headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes))
+        .is_some_and(|name| name.eq_ignore_ascii_case("application/json"))
 }
 
 /// Passes on the media type of the body of an answer.
-pub(super) fn copy_content_type(from: &HeaderMap, to: &mut HeaderMap) {
-    copy(from, &[CONTENT_TYPE], to);
+pub(super) fn copy_content_type(from: &HeaderFields, down: &mut HeaderMap) {
+    copy_down(from, &[CONTENT_TYPE], down);
 }
 
 /// Passes on the description of a file.
-pub(super) fn copy_path_stat(from: &HeaderMap, down: &mut HeaderMap) {
-    copy(from, &[PATH_STAT], down);
+pub(super) fn copy_path_stat(from: &HeaderFields, down: &mut HeaderMap) {
+    copy_down(from, &[PATH_STAT], down);
 }
 
 /// The length that an answer names.
-pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+pub(super) fn content_length(headers: &HeaderFields) -> Option<u64> {
+    headers.text(CONTENT_LENGTH.as_str())?.parse().ok()
 }
 
 /// Whether an answer marks the end of its body. Otherwise the connection ends it, and so does a cut.
-pub(super) fn marks_end(headers: &HeaderMap) -> bool {
-    headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
+pub(super) fn marks_end(headers: &HeaderFields) -> bool {
+    headers.has(CONTENT_LENGTH.as_str()) || headers.has(TRANSFER_ENCODING.as_str())
 }
 
 /// Whether `value` is exactly one of the media types of events.
@@ -291,28 +322,28 @@ pub(super) fn is_event_type(value: &[u8]) -> bool {
 /// # Errors
 /// `()` if it names another type.
 pub(super) fn record_type(head: &ResponseHead) -> Result<Option<&'static str>, ()> {
-    let Some(value) = head.field(&CONTENT_TYPE) else { return Ok(None) };
+    let Some(value) = head.headers.text(CONTENT_TYPE.as_str()) else { return Ok(None) };
     let name = value.split(';').next().unwrap_or_default().trim();
     EVENT_TYPES.into_iter().find(|known| *known == name).map(Some).ok_or(())
 }
 
 /// Whether the head names the media type of a hijacked connection.
 pub(super) fn is_raw_stream(head: &ResponseHead) -> bool {
-    RAW_STREAM_TYPES.contains(&head.field(&CONTENT_TYPE).unwrap_or_default())
+    RAW_STREAM_TYPES.contains(&head.headers.text(CONTENT_TYPE.as_str()).unwrap_or_default())
 }
 
 /// Whether an answer may be read as JSON: it names JSON or no type.
 ///
 /// Podman names no type for statistics and processes. The filter still reads the body, and passes nothing on that it
 /// cannot read.
-pub(super) fn is_plain_json(headers: &HeaderMap) -> bool {
-    let named = headers.get(CONTENT_TYPE);
+pub(super) fn is_plain_json(headers: &HeaderFields) -> bool {
+    let named = headers.first(CONTENT_TYPE.as_str());
     named.is_none() || media_type(named) == Some("application/json")
 }
 
 /// The media type without its parameters.
-fn media_type(value: Option<&HeaderValue>) -> Option<&str> {
-    value?.to_str().ok()?.split(';').next().map(str::trim)
+fn media_type(value: Option<&[u8]>) -> Option<&str> {
+    visible(value?)?.split(';').next().map(str::trim)
 }
 
 #[cfg(test)]
@@ -323,6 +354,13 @@ mod tests {
 
     fn fields(list: &[(&'static str, &'static str)]) -> HeaderMap {
         list.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    /// The same, of an answer.
+    fn answer(list: &[(&str, &str)]) -> HeaderFields {
+        let mut fields = HeaderFields::default();
+        list.iter().for_each(|(name, value)| fields.push(name.as_bytes(), value.as_bytes()));
+        fields
     }
 
     fn names(headers: &HeaderMap) -> Vec<&str> {
@@ -455,11 +493,8 @@ mod tests {
 
     #[test]
     fn the_media_type_of_records_is_a_known_one() {
-        let head = |list: &[(&'static str, &'static str)]| ResponseHead {
-            status: 200,
-            framing: BodyFraming::Chunked,
-            headers: fields(list),
-        };
+        let head =
+            |list: &[(&str, &str)]| ResponseHead { status: 200, framing: BodyFraming::Chunked, headers: answer(list) };
         assert_eq!(record_type(&head(&[])), Ok(None));
         assert_eq!(record_type(&head(&[("content-type", "application/jsonl; a=b")])), Ok(Some("application/jsonl")));
         assert_eq!(record_type(&head(&[("content-type", "text/plain")])), Err(()));
@@ -467,7 +502,7 @@ mod tests {
 
     #[test]
     fn only_named_fields_of_an_answer_go_down() {
-        let from = fields(&[
+        let from = answer(&[
             ("api-version", "1.51"),
             ("server", "Docker/28"),
             ("swarm", "active/manager"),
@@ -479,10 +514,10 @@ mod tests {
 
     #[test]
     fn json_has_no_other_type() {
-        assert!(is_plain_json(&fields(&[("content-type", "application/json; charset=utf-8")])));
-        assert!(!is_plain_json(&fields(&[("content-type", "text/plain")])));
-        assert!(!is_plain_json(&fields(&[("content-type", "")])));
-        assert!(is_plain_json(&fields(&[])));
+        assert!(is_plain_json(&answer(&[("content-type", "application/json; charset=utf-8")])));
+        assert!(!is_plain_json(&answer(&[("content-type", "text/plain")])));
+        assert!(!is_plain_json(&answer(&[("content-type", "")])));
+        assert!(is_plain_json(&answer(&[])));
     }
 
     #[test]
@@ -514,18 +549,18 @@ mod tests {
             ),
         ] {
             for value in valid {
-                assert!(check_answer(&fields(&[(name, value)])).is_ok(), "{name}: {value:?}");
-                let twice: HeaderMap = {
-                    let mut twice = fields(&[(name, value)]);
-                    twice.append(name, HeaderValue::from_static(value));
-                    twice
-                };
-                assert!(check_answer(&twice).is_err(), "{name}: {value:?} twice");
+                assert!(check_answer(&answer(&[(name, value)])).is_ok(), "{name}: {value:?}");
+                assert!(check_answer(&answer(&[(name, value), (name, value)])).is_err(), "{name}: {value:?} twice");
             }
             for value in invalid {
-                assert!(check_answer(&fields(&[(name, value)])).is_err(), "{name}: {value:?}");
+                assert!(check_answer(&answer(&[(name, value)])).is_err(), "{name}: {value:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_typical_has_the_form_of_its_kind() {
+        assert!(TYPICAL_TYPES.into_iter().all(has_media_type_form));
     }
 
     /// The table has every field that passes.
@@ -534,7 +569,7 @@ mod tests {
         let passing = FROM_ENGINE.into_iter().chain(FROM_ENGINE_OF_THE_HOST).chain([PATH_STAT, CONTENT_TYPE]);
         let passing = passing.chain(WEBSOCKET_ANSWER);
         for name in passing {
-            assert!(OF_ANSWERS.iter().any(|(known, _)| *known == name), "{name}");
+            assert!(OF_ANSWERS.iter().any(|(known, _)| name == *known), "{name}");
         }
     }
 

@@ -36,14 +36,14 @@ impl Proxy {
         let mut memory = self.memory.admit().await?;
         let mut response = self.upstream.send(request).await?;
         // An engine outside a swarm says so whatever the name is.
-        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        if response.status == StatusCode::SERVICE_UNAVAILABLE {
             response = self.check_status(route, response).await?;
         }
-        if !response.status().is_success() || !headers::is_plain_json(response.headers()) {
-            let _ = response.into_body().discard(DRAIN_LIMIT).await;
+        if !response.status.is_success() || !headers::is_plain_json(&response.headers) {
+            let _ = response.body.discard(DRAIN_LIMIT).await;
             return Err(absent());
         }
-        let document = match collect(response.into_body(), self.element_limit, |length| 2 * length, &mut memory).await {
+        let document = match collect(response.body, self.element_limit, |length| 2 * length, &mut memory).await {
             Err(Error::TooLong { .. }) => return Err(absent()),
             document => document?,
         };

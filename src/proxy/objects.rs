@@ -531,14 +531,14 @@ impl Proxy {
         let request = UpstreamRequest::get(self.target(route).await?);
         let mut response = self.upstream.send(request).await?;
         // An engine outside a swarm says so whatever the name is.
-        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        if response.status == StatusCode::SERVICE_UNAVAILABLE {
             response = self.check_status(route, response).await?;
         }
-        if !response.status().is_success() || !headers::is_plain_json(response.headers()) {
-            let _ = response.into_body().discard(DRAIN_LIMIT).await;
+        if !response.status.is_success() || !headers::is_plain_json(&response.headers) {
+            let _ = response.body.discard(DRAIN_LIMIT).await;
             return Ok(None);
         }
-        Ok(Some(response.into_body()))
+        Ok(Some(response.body))
     }
 }
 

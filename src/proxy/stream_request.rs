@@ -386,7 +386,7 @@ fn request_bytes(parts: &StreamParts<'_>, upgrade: Option<Upgrade>) -> Vec<u8> {
 fn head_down(head: &ResponseHead, opened: &Opened, id: &RequestId) -> OutgoingBuffer {
     let content_type = match opened {
         Opened::Records(rewriter) => rewriter.content_type(),
-        Opened::Tunnel(..) | Opened::Relay(_) | Opened::Empty => head.field(&CONTENT_TYPE),
+        Opened::Tunnel(..) | Opened::Relay(_) | Opened::Empty => head.headers.text(CONTENT_TYPE.as_str()),
     };
     let framing = match (opened, head.framing) {
         (Opened::Tunnel(_, framing), _) => *framing,

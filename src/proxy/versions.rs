@@ -66,8 +66,8 @@ impl Proxy {
             return Ok(oldest);
         }
         let response = self.upstream.send(UpstreamRequest::get("/version")).await?;
-        let is_success = response.status().is_success();
-        let (mut body, mut document) = (response.into_body(), Vec::new());
+        let is_success = response.status.is_success();
+        let (mut body, mut document) = (response.body, Vec::new());
         while let Some(chunk) = body.next().await? {
             document.extend_from_slice(&chunk);
             if document.len() > DOCUMENT_LIMIT {

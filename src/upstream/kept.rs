@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::SizeHint;
-use hyper::{HeaderMap, StatusCode};
+use hyper::StatusCode;
 use tokio::time::Instant;
 
-use super::raw::{broken, header_map};
+use super::raw::{broken, read_fields};
 use super::{Engine, UpstreamError};
 use crate::socket::{Socket, WaitTimer};
 use crate::stream::chunks::BodyDecoder;
+use crate::stream::fields::HeaderFields;
 use crate::stream::responses::{BodyFraming, CheckedHead, ResponseError};
 
 /// How long a connection may be idle and still be used again.
@@ -192,14 +193,14 @@ impl KeptConnection {
 #[derive(Debug)]
 pub(super) struct KeptAnswer {
     pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: HeaderFields,
     pub(super) body: KeptBody,
 }
 
 /// What has been read of an answer: the head, and the start of the body.
 struct ReadAnswer {
     status: StatusCode,
-    headers: HeaderMap,
+    headers: HeaderFields,
     framing: BodyEnd,
     closes: bool,
     start: Bytes,
@@ -259,7 +260,7 @@ impl AnswerReader {
             BodyFraming::Close => BodyEnd::Connection,
         };
         let start = framing.decode(start)?;
-        Ok(ReadAnswer { status, headers: header_map(head)?, framing, closes: head.closes, start })
+        Ok(ReadAnswer { status, headers: read_fields(head), framing, closes: head.closes, start })
     }
 }
 

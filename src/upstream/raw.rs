@@ -2,16 +2,12 @@
 //!
 //! Such a connection is never used for a second request.
 
-use hyper::HeaderMap;
-use hyper::header::{HeaderName, HeaderValue};
-
 use super::UpstreamError;
 use crate::socket::Socket;
+use crate::stream::fields::HeaderFields;
 pub use crate::stream::responses::BodyFraming;
-use crate::stream::responses::{CheckedHead, ResponseError};
+use crate::stream::responses::CheckedHead;
 
-/// About how many header fields are read.
-const TYPICAL_FIELDS: usize = 12;
 /// Fields that engines write, that decide nothing and do not pass.
 const UNREAD_FIELDS: [&[u8]; 6] = [b"date", b"server", b"connection", b"cache-control", b"pragma", b"expires"];
 
@@ -23,14 +19,7 @@ pub struct ResponseHead {
     /// How the body is framed.
     pub framing: BodyFraming,
     /// The header fields that somebody reads.
-    pub headers: HeaderMap,
-}
-
-impl ResponseHead {
-    /// The first value of a header field, if it is visible ASCII.
-    pub fn field(&self, name: &HeaderName) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
+    pub headers: HeaderFields,
 }
 
 /// Reads the head of the answer. Bytes after it are left in `buffer`.
@@ -65,26 +54,19 @@ pub(super) fn broken(why: &str) -> UpstreamError {
 /// Parses the head at the start of `bytes`, if it is complete; returns it with its length.
 fn parse_head(bytes: &[u8]) -> Result<Option<(ResponseHead, usize)>, UpstreamError> {
     let Some(head) = CheckedHead::parse(bytes).map_err(UpstreamError::Malformed)? else { return Ok(None) };
-    let headers = header_map(&head)?;
+    let headers = read_fields(&head);
     Ok(Some((ResponseHead { status: head.status, framing: head.framing, headers }, head.length)))
 }
 
 /// The header fields of a head, except for those that nobody reads.
-///
-/// # Errors
-/// [`UpstreamError::Malformed`].
-pub(super) fn header_map(head: &CheckedHead<'_>) -> Result<HeaderMap, UpstreamError> {
-    let mut headers = HeaderMap::with_capacity(TYPICAL_FIELDS);
+pub(super) fn read_fields(head: &CheckedHead<'_>) -> HeaderFields {
+    let mut headers = HeaderFields::with_capacity(head.fields.len(), head.length);
     for (name, value) in &head.fields {
-        if UNREAD_FIELDS.iter().any(|unread| name.eq_ignore_ascii_case(unread)) {
-            continue;
+        if !UNREAD_FIELDS.iter().any(|unread| name.eq_ignore_ascii_case(unread)) {
+            headers.push(name, value);
         }
-        let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) else {
-            return Err(UpstreamError::Malformed(ResponseError::Line));
-        };
-        headers.append(name, value);
     }
-    Ok(headers)
+    headers
 }
 
 #[cfg(test)]
@@ -122,6 +104,6 @@ mod tests {
     #[test]
     fn fields_are_found_whatever_their_case() {
         let (head, length) = parse_head(b"HTTP/1.1 200 OK\r\nAPI-Version: 1.51\r\n\r\nrest").unwrap().unwrap();
-        assert_eq!((head.field(&HeaderName::from_static("api-version")), length), (Some("1.51"), 38));
+        assert_eq!((head.headers.text("api-version"), length), (Some("1.51"), 38));
     }
 }
