@@ -65,8 +65,8 @@ impl Plan {
     }
 
     /// Filters the value at the start of `bytes`, appends what is left to `out`, and returns the number of bytes read,
-    /// including whitespace before the value. Nothing is left of a value that a rule removes. Returns `None` and changes nothing if `bytes` end before the value does. A
-    /// scalar that touches the end may go on, so it has not ended.
+    /// including whitespace before the value. Nothing is left of a value that a rule removes. Returns `None` and changes
+    /// nothing if `bytes` end before the value does. A scalar that touches the end may go on, so it has not ended.
     ///
     /// Each call reads `bytes` from the start: call again when they have grown by a good part, not by a little.
     ///
@@ -297,7 +297,13 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
     #[inline(always)]
     fn next(&mut self, closing: u8, progress: &mut Progress) -> Result<bool, Stop> {
         let at = self.cursor.at();
-        let (more, comma) = if self.cursor.passes_comma() { (true, at) } else { self.cursor.more_at(closing)? };
+        let (more, comma) = if self.cursor.passes_comma() {
+            (true, at)
+        } else if self.cursor.passes(closing) {
+            (false, at)
+        } else {
+            self.cursor.more_at(closing)?
+        };
         if progress.gap {
             progress.gap = false;
             // After a gap the text goes on with the comma, the next item, or the closing bracket.
@@ -320,7 +326,8 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         Ok(())
     }
 
-    /// Walks the value at the cursor. Returns whether anything is shown in its place; if not, nothing was written.
+    /// Walks the value at the cursor, or behind whitespace there. Returns whether anything is shown in its place; if not,
+    /// nothing was written.
     #[inline(always)]
     fn value<'n>(
         &mut self,
@@ -332,6 +339,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             b'"' => {}
             b'{' => return self.composite_value(state, state.object, depth),
             b'[' => return self.composite_value(state, state.array, depth),
+            b' ' | b'\t' | b'\n' | b'\r' => return self.value_behind_space(state, naming(), depth),
             found => return self.word(state, found, depth),
         }
         let start = self.cursor.at();
@@ -352,6 +360,13 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
             }
         }
         Ok(self.shown(state.is_kept || state.is_listed))
+    }
+
+    /// [`Self::value`] where whitespace stands before it.
+    #[inline(never)]
+    fn value_behind_space(&mut self, state: &'p State, naming: Naming<'_>, depth: DepthBudget) -> Result<bool, Stop> {
+        self.cursor.token()?;
+        self.value(state, || naming, depth)
     }
 
     /// [`Self::value`] for a string that has escapes or bytes that are not ASCII, or is near the end of the text.
@@ -585,10 +600,10 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         if more_names > 0 {
             self.seen.truncate(open.more_seen);
         }
-        self.keys.close(self.cursor, keys)
+        if self.keys.has_keys_of(&keys) { self.keys.close(self.cursor, keys) } else { Ok(()) }
     }
 
-    /// Walks the value at the cursor where its state, or whether its name stays, depends on the value.
+    /// Walks the value behind the cursor where its state, or whether its name stays, depends on the value.
     #[inline(never)]
     fn questioned(
         &mut self,
@@ -597,6 +612,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         key: usize,
         depth: DepthBudget,
     ) -> Result<bool, Stop> {
+        self.cursor.token()?;
         let truths = if members.conditions.is_empty() { 0 } else { self.truths(&members.conditions, None, depth)? };
         let target = members.target(row, truths).ok_or(NOT_JSON)?;
         let state = self.plan.state(target).ok_or(NOT_JSON)?;
@@ -609,12 +625,12 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         self.value(state, || Naming::Member(key, members, row), depth)
     }
 
-    /// Passes the key at the cursor. Returns its row in the table. `last` is one more than the row of the last name of the table; zero
-    /// before the first one. Whether a name of the table is new is not checked.
+    /// Passes the key at the cursor and its colon. Returns its row in the table. `last` is one more than the row of the last
+    /// name of the table; zero before the first one. Whether a name of the table is new is not checked.
     #[inline(always)]
     fn member(&mut self, members: &MemberTable, last: usize, keys: &mut OpenObject) -> Result<usize, Stop> {
         if let Some((row, key)) = members.names.follower(last)
-            && self.cursor.expected_key(key)?
+            && self.cursor.expected_key(key)
         {
             return Ok(row);
         }
@@ -646,8 +662,8 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         Ok(row)
     }
 
-    /// Whether a member in `row` leaves nothing, whatever its value is. Its row follows from its name: so no reader gets a member of
-    /// this name, however many there are, and a duplicate is none of what is shown.
+    /// Whether a member in `row` leaves nothing, whatever its value is. Its row follows from its name: so no reader gets a
+    /// member of this name, however many there are, and a duplicate is none of what is shown.
     ///
     /// Whoever edits a document puts what is hidden back, so there every duplicate counts.
     #[inline]
@@ -772,7 +788,7 @@ impl<'p, 'd, 'o> Walk<'p, 'd, 'o> {
         question.ask(self.cursor, depth, &mut self.keys)
     }
 
-    #[inline]
+    #[inline(always)]
     fn count(&mut self, cause: Cause) {
         match cause {
             Cause::Class(class) => self.report.count_class(class),

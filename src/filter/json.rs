@@ -18,8 +18,8 @@ const PAIRWISE_LIMIT: usize = 64;
 /// From this many keys on, an object is checked for duplicates before its end as well.
 const MANY: usize = 4096;
 
-/// Why the cursor stopped: the text ended before the value, or a [`FilterError`]. It fits into a register, so that functions of the walk
-/// return it as cheaply as a number.
+/// Why the cursor stopped: the text ended before the value, or a [`FilterError`]. It fits into a register, so that functions of
+/// the walk return it as cheaply as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     End,
@@ -187,32 +187,27 @@ impl<'d> Cursor<'d> {
         Ok(key)
     }
 
-    /// Passes the key here and its colon, if it is ASCII without escapes and no whitespace follows, and returns its text. If not,
-    /// nothing is passed: then [`Self::key`] decides.
+    /// Passes the key here and its colon, if it is ASCII without escapes and no whitespace stands before the colon, and returns
+    /// its text. If not, nothing is passed: then [`Self::key`] decides.
     #[inline(always)]
     pub(super) fn plain_key(&mut self) -> Option<&'d [u8]> {
         let mut ahead = *self;
         let name = if self.text.get(self.at) == Some(&b'"') { ahead.plain_string()? } else { return None };
-        match ahead.text.get(ahead.at..)?.first_chunk()? {
-            [b':', next] if *next > b' ' => self.at = ahead.at + 1,
-            _ => return None,
+        if ahead.text.get(ahead.at) != Some(&b':') {
+            return None;
         }
+        self.at = ahead.at + 1;
         Some(name)
     }
 
-    /// Passes this key, its colon and the whitespace before the value. Returns `false` if the text here is different; then nothing is
-    /// passed.
+    /// Passes this key and its colon. Returns `false` if the text here is different; then nothing is passed.
     #[inline(always)]
-    pub(super) fn expected_key(&mut self, key: &KeyText) -> Result<bool, Stop> {
-        if !self.text.get(self.at..).is_some_and(|text| key.begins(text)) {
-            return Ok(false);
+    pub(super) fn expected_key(&mut self, key: &KeyText) -> bool {
+        let is_here = self.text.get(self.at..).is_some_and(|text| key.begins(text));
+        if is_here {
+            self.at += key.len();
         }
-        self.at += key.len();
-        // Engines write no whitespace.
-        if self.text.get(self.at).is_none_or(|byte| *byte <= b' ') {
-            self.token()?;
-        }
-        Ok(true)
+        is_here
     }
 
     /// Passes the comma here if an item follows it without whitespace. Returns whether it does; if not, nothing is passed.
@@ -222,6 +217,14 @@ impl<'d> Cursor<'d> {
         let passes = matches!(next, Some([b',', next]) if *next > b' ');
         self.at += usize::from(passes);
         passes
+    }
+
+    /// Passes `byte` if it is here. Returns whether it is.
+    #[inline(always)]
+    pub(super) fn passes(&mut self, byte: u8) -> bool {
+        let is_here = self.text.get(self.at) == Some(&byte);
+        self.at += usize::from(is_here);
+        is_here
     }
 
     /// [`Self::more`], with the position of the comma or bracket.
@@ -242,18 +245,22 @@ impl<'d> Cursor<'d> {
     /// [`Self::string`] decides.
     #[inline(always)]
     pub(super) fn plain_string(&mut self) -> Option<&'d [u8]> {
-        let start = self.at + 1;
-        let mut end = start;
-        loop {
-            let chunk = self.chunk_at(end)?;
-            let stop = first_stop(chunk);
-            if let Some(byte) = chunk.get(stop) {
-                let inside = self.text.get(start..end + stop).filter(|_| *byte == b'"')?;
-                self.at = end + stop + 1;
+        let behind = self.text.get(self.at + 1..)?;
+        let mut length = 0;
+        for chunk in behind.as_chunks().0 {
+            let stops = stops(chunk);
+            if stops != 0 {
+                length += stops.trailing_zeros() as usize;
+                let (inside, rest) = behind.split_at_checked(length)?;
+                if rest.first() != Some(&b'"') {
+                    return None;
+                }
+                self.at += length + 2;
                 return Some(inside);
             }
-            end += CHUNK;
+            length += CHUNK;
         }
+        None
     }
 
     /// Passes the string here.
@@ -299,7 +306,7 @@ impl<'d> Cursor<'d> {
     #[inline]
     fn stop(&mut self) -> Result<u8, Stop> {
         while let Some(chunk) = self.text.get(self.at..).and_then(<[u8]>::first_chunk::<CHUNK>) {
-            let stop = first_stop(chunk);
+            let stop = stops(chunk).trailing_zeros() as usize;
             if let Some(byte) = chunk.get(stop) {
                 self.at += stop;
                 return Ok(*byte);
@@ -335,21 +342,29 @@ impl<'d> Cursor<'d> {
     }
 
     /// Passes the number, `true`, `false` or `null` here.
-    #[inline]
+    #[inline(always)]
     pub(super) fn word(&mut self) -> Result<(), Stop> {
-        let length = match self.text.get(self.at..).unwrap_or_default() {
-            [b't', b'r', b'u', b'e', ..] | [b'n', b'u', b'l', b'l', ..] => 4,
-            [b'f', b'a', b'l', b's', b'e', ..] => 5,
-            [b'0', b',' | b'}' | b']', ..] => 1,
-            [b'1'..=b'9', ..] => self.whole_number(),
-            _ => 0,
+        // Four bytes are compared at once.
+        const TRUE: u32 = u32::from_le_bytes(*b"true");
+        const NULL: u32 = u32::from_le_bytes(*b"null");
+        const FALS: u32 = u32::from_le_bytes(*b"fals");
+        let text = self.text.get(self.at..).unwrap_or_default();
+        let first = text.first_chunk().copied().unwrap_or_default();
+        let length = match u32::from_le_bytes(first) {
+            TRUE | NULL => 4,
+            FALS if text.get(4) == Some(&b'e') => 5,
+            _ => match first {
+                [b'1'..=b'9', ..] => self.whole_number(),
+                [b'0', b',' | b'}' | b']', ..] => 1,
+                _ => 0,
+            },
         };
         self.at += length;
         if length > 0 { Ok(()) } else { self.any_word() }
     }
 
-    /// The length of the number here if it is a whole number of few digits, which something else follows that is no part of it. Zero
-    /// decides nothing.
+    /// The length of the number here if it is a whole number of few digits, which something else follows that is no part of it.
+    /// Zero decides nothing.
     #[inline]
     fn whole_number(&self) -> usize {
         let Some(chunk) = self.chunk_at(self.at) else { return 0 };
@@ -460,8 +475,8 @@ impl<'d> Cursor<'d> {
         if self.peek()? == b'"' { self.string()?.decodes() } else { self.word() }
     }
 
-    /// Passes the object here like [`Self::checked`]. `depth` bounds the nesting inside; `found` gets each key and the text of its
-    /// value.
+    /// Passes the object here like [`Self::checked`]. `depth` bounds the nesting inside; `found` gets each key and the text of
+    /// its value.
     pub(super) fn checked_members(
         &mut self,
         depth: DepthBudget,
@@ -691,6 +706,12 @@ impl KeySet {
         Ok(())
     }
 
+    /// Whether an object, the innermost one, has keys that [`Self::close`] must see.
+    #[inline(always)]
+    pub(super) fn has_keys_of(&self, open: &OpenObject) -> bool {
+        self.places.len() > open.from
+    }
+
     /// Closes the innermost object.
     ///
     /// # Errors
@@ -749,14 +770,14 @@ const fn is_stop(byte: u8) -> bool {
     matches!(byte, b'"' | b'\\' | 0..0x20 | 0x80..)
 }
 
-/// The index of the first byte of `chunk` that [`is_stop`]; more than [`CHUNK`] if there is none.
+/// The bytes of `chunk` that [`is_stop`], a bit each.
 #[inline(always)]
-fn first_stop(chunk: &[u8; CHUNK]) -> usize {
+fn stops(chunk: &[u8; CHUNK]) -> u32 {
     let bytes = u8x16::new(*chunk);
     let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
     let is_control = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
     // The mask takes the highest bit of each byte. A byte that is not ASCII has that bit itself.
-    (is(b'"') | is(b'\\') | is_control | bytes).to_bitmask().trailing_zeros() as usize
+    (is(b'"') | is(b'\\') | is_control | bytes).to_bitmask()
 }
 
 #[cfg(test)]

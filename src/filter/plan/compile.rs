@@ -605,8 +605,8 @@ impl<'c> Compiler<'c> {
         Ok(MemberTable { names, folded, list, asks_list, conditions, targets, other, named })
     }
 
-    /// The names of a list that get rows of their own, as members of the schema have. Patterns get none, nor do the names of a list of
-    /// more than [`LISTED_LIMIT`] entries.
+    /// The names of a list that get rows of their own, as members of the schema have. Patterns get none, nor do the names of a
+    /// list of more than [`LISTED_LIMIT`] entries.
     fn listed_names(&self, list: Option<Listing>) -> impl Iterator<Item = &'c str> {
         let shown = list.filter(|listing| !listing.is_open).map_or(&[][..], |listing| self.names_of(listing));
         let shown = if shown.len() <= LISTED_LIMIT { shown } else { &[] };

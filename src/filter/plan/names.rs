@@ -91,8 +91,8 @@ impl Names {
 }
 
 impl Names {
-    /// The name that came after the one with the index `last - 1` the last time: its index, and the key. If `last` is zero, the one
-    /// that came first.
+    /// The name that came after the one with the index `last - 1` the last time: its index, and the key. If `last` is zero, the
+    /// one that came first.
     #[inline]
     pub(in crate::filter) fn follower(&self, last: usize) -> Option<(usize, &KeyText)> {
         let follower = self.followers.0.get(last)?.load(Ordering::Relaxed);
