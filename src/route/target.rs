@@ -89,6 +89,10 @@ impl<'r> Target<'r> {
 
 /// Decodes one segment. Refuses a segment that path cleaning or a second decoding would change.
 fn segment(raw: &str) -> Result<Cow<'_, str>, TargetError> {
+    // Almost every segment means itself.
+    if !raw.is_empty() && raw.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
+        return Ok(Cow::Borrowed(raw));
+    }
     let segment = percent::decode_path(raw)?;
     if segment.contains('%') {
         return Err(TargetError::DoubleEscape);

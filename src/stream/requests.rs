@@ -291,8 +291,11 @@ fn check_request_line(line: &[u8]) -> Result<(HttpVersion, Option<String>), Requ
         version if version.starts_with(b"HTTP/") => return Err(RequestError::Version),
         _ => return Err(RequestError::RequestLine),
     };
-    let read = RequestTarget::parse(target).map_err(RequestError::Target)?.to_text();
-    Ok((version, Some(read).filter(|read| read.as_bytes() != target)))
+    let read = RequestTarget::parse(target).map_err(RequestError::Target)?;
+    if read.host.is_none() && read.path_and_query.as_bytes() == target {
+        return Ok((version, None));
+    }
+    Ok((version, Some(read.to_text()).filter(|read| read.as_bytes() != target)))
 }
 
 /// The position of the first line feed.

@@ -63,6 +63,13 @@ impl<'r> RequestTarget<'r> {
     /// # Errors
     /// [`RequestTargetError`].
     pub fn parse(raw: &'r [u8]) -> Result<Self, RequestTargetError> {
+        // Almost every target: a path, and no byte that changes.
+        if raw.starts_with(b"/")
+            && raw.len() <= LONGEST
+            && let Some(text) = plain(raw)
+        {
+            return Ok(Self { host: None, path_and_query: Cow::Borrowed(text) });
+        }
         if raw.iter().any(|byte| byte.is_ascii_control() || *byte == b' ') {
             return Err(RequestTargetError::Byte);
         }
@@ -134,9 +141,7 @@ fn host_of(authority: &[u8]) -> Option<&str> {
 /// Escapes each byte that a URI cannot hold. Escapes stay as they are, and so does a `%` that begins none.
 fn escaped(raw: &[u8]) -> Cow<'_, str> {
     const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    if let Ok(text) = std::str::from_utf8(raw)
-        && text.bytes().all(is_plain)
-    {
+    if let Some(text) = plain(raw) {
         return Cow::Borrowed(text);
     }
     let mut text = String::with_capacity(raw.len() + 64);
@@ -151,9 +156,32 @@ fn escaped(raw: &[u8]) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
+/// A text, if a URI can hold all its bytes.
+fn plain(raw: &[u8]) -> Option<&str> {
+    if raw.iter().all(|byte| is_plain(*byte)) { str::from_utf8(raw).ok() } else { None }
+}
+
 /// Whether a URI can hold a byte in its path or its query: a character of RFC 3986 §2, but no `#`.
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%[]".contains(&byte)
+    static PLAIN: [bool; 256] = plain_bytes();
+    PLAIN.get(usize::from(byte)).copied().unwrap_or(false)
+}
+
+#[expect(clippy::indexing_slicing, reason = "the table has an entry for each byte")]
+const fn plain_bytes() -> [bool; 256] {
+    let marks = b"-._~!$&'()*+,;=:@/?%[]";
+    let mut plain = [false; 256];
+    let mut byte = b'0';
+    while byte <= b'z' {
+        plain[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < marks.len() {
+        plain[marks[at] as usize] = true;
+        at += 1;
+    }
+    plain
 }
 
 #[cfg(test)]
