@@ -24,7 +24,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-pub use self::line::LogLine;
+pub use self::line::{CommonFields, LogLine};
 use self::queue::LineQueue;
 pub(crate) use self::timestamp::{TimestampWriter, time_text};
 use crate::cli::LogFormat;

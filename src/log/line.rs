@@ -16,6 +16,25 @@ pub struct LogLine<'b> {
     is_json: bool,
 }
 
+/// Fields that many lines have in common. They are written once, in each style.
+#[derive(Clone, Debug)]
+pub struct CommonFields {
+    plain: Vec<u8>,
+    json: Vec<u8>,
+}
+
+impl CommonFields {
+    /// What `fields` adds to a line.
+    pub fn new(fields: impl Fn(&mut LogLine<'_>)) -> Self {
+        let written = |is_json| {
+            let mut bytes = Vec::new();
+            fields(&mut LogLine { bytes: &mut bytes, is_json });
+            bytes
+        };
+        Self { plain: written(false), json: written(true) }
+    }
+}
+
 impl<'b> LogLine<'b> {
     /// Begins a line with its time and its level. The message is the first field.
     pub(super) fn start(level: Level, style: LineStyle, time: &mut TimestampWriter, bytes: &'b mut Vec<u8>) -> Self {
@@ -45,6 +64,11 @@ impl<'b> LogLine<'b> {
         } else {
             self.quoted(value);
         }
+    }
+
+    /// Adds fields that other lines have, too.
+    pub fn common(&mut self, fields: &CommonFields) {
+        self.bytes.extend_from_slice(if self.is_json { &fields.json } else { &fields.plain });
     }
 
     /// Adds a text if there is one.
@@ -286,6 +310,21 @@ mod tests {
         assert_eq!(line(LineStyle::Plain, &two), " f=\"secret:3 host:20\"\n");
         assert_eq!(line(LineStyle::Json, &one), ",\"f\":\"secret:3\"}\n");
         assert_eq!(line(LineStyle::Json, &two), ",\"f\":\"secret:3 host:20\"}\n");
+    }
+
+    #[test]
+    fn common_fields_are_written_as_others_are() {
+        let fields = |line: &mut LogLine<'_>| {
+            line.text("listener", "unix:///run/a b.sock");
+            line.text("profile", "dashboard");
+            line.number("n", 7);
+        };
+        let common = CommonFields::new(fields);
+        for style in [LineStyle::Plain, LineStyle::Coloured, LineStyle::Json] {
+            let direct = written(style, fields);
+            assert_eq!(written(style, |line| line.common(&common)), direct);
+            assert!(direct.contains("a b.sock\""), "{direct}");
+        }
     }
 
     /// The line of some fields, without its time and its level.

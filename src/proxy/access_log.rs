@@ -47,7 +47,7 @@ use crate::api::ApiVersion;
 use crate::audit::{AuditLog, AuditRecord, HiddenCounts};
 use crate::clients::LoggedClient;
 use crate::filter::Report;
-use crate::log::{self, LogLine};
+use crate::log::{self, CommonFields, LogLine};
 use crate::metrics::{ExchangeMetrics, ExchangeResult, Metrics, OpenCount};
 use crate::route::Route;
 use crate::schema::Class;
@@ -79,6 +79,8 @@ pub struct ExchangeObserver {
     pub metrics: ExchangeMetrics,
     /// What records them, if there is an audit file.
     pub audit: Option<Arc<AuditLog>>,
+    /// The listener and the profile, as they are in each line.
+    origin: CommonFields,
 }
 
 impl ExchangeObserver {
@@ -90,14 +92,20 @@ impl ExchangeObserver {
         profile: &str,
         engine: &str,
     ) -> Self {
-        let metrics = ExchangeMetrics::new(metrics, listener, profile, engine);
-        Self { listener: listener.into(), profile: profile.into(), metrics, audit }
+        Self::with(ExchangeMetrics::new(metrics, listener, profile, engine), audit, listener.into(), profile.into())
     }
 
     /// At the same listener, for the clients of another profile.
     pub fn of(&self, profile: &str) -> Self {
-        let (metrics, audit) = (self.metrics.of(profile), self.audit.clone());
-        Self { listener: self.listener.clone(), profile: profile.into(), metrics, audit }
+        Self::with(self.metrics.of(profile), self.audit.clone(), self.listener.clone(), profile.into())
+    }
+
+    fn with(metrics: ExchangeMetrics, audit: Option<Arc<AuditLog>>, listener: Arc<str>, profile: Arc<str>) -> Self {
+        let origin = CommonFields::new(|line| {
+            line.text("listener", &listener);
+            line.text("profile", &profile);
+        });
+        Self { listener, profile, metrics, audit, origin }
     }
 }
 
@@ -416,8 +424,7 @@ impl Entry {
     /// Adds where the request comes from, and its id.
     fn write_origin(&self, line: &mut LogLine<'_>) {
         line.text("client", &self.client.name);
-        line.text("listener", &self.observer.listener);
-        line.text("profile", &self.observer.profile);
+        line.common(&self.observer.origin);
         line.text("request_id", self.id.as_str());
     }
 
