@@ -588,11 +588,22 @@ mod tests {
     fn the_work_of_an_expression_is_known_before() {
         let work = |path: &str| path.parse::<Selector>().unwrap().work();
         assert_eq!(work("$..a"), ExpressionWork::None);
-        for path in ["$[?match(@.a.b, 'x') && !(@.c < 1 || @[0] != 'x')].b[?length(@) == 2]", "$[?@]"] {
+        for path in [
+            "$[?match(@.a.b, 'x') && !(@.c < 1 || @[0] != 'x')].b[?length(@) == 2]",
+            "$.Mounts[?match(@.Source, '/(home|root|srv)/.*') || search(@.Name, '[A-Za-z0-9_.-]+-[^/]*secret$')]",
+            "$[?@]",
+        ] {
             assert_eq!(work(path), ExpressionWork::Linear, "{path}");
         }
-        for path in ["$..a[?@.b]", "$[?@..b]", "$[?@.*]", "$[?@.a == @.b]", "$[?@ == $.a]", "$[?count(@.a[?@.b]) == 1]"]
-        {
+        for path in [
+            "$..a[?@.b]",
+            "$[?@..b]",
+            "$[?@.*]",
+            "$[?@.a == @.b]",
+            "$[?@ == $.a]",
+            "$[?match(@, '(a{99}){99}')]",
+            "$[?count(@.a[?@.b]) == 1]",
+        ] {
             assert_eq!(work(path), ExpressionWork::Unbounded, "{path}");
         }
     }

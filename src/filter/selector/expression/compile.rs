@@ -4,11 +4,14 @@ use jsonpath_rust::parser::model::{
     Comparable, Comparison, Filter, FilterAtom, FnArg, Literal, Segment as ParsedSegment, Selector as ParsedSelector,
     SingularQuery, SingularQuerySegment, Test as ParsedTest, TestFunction,
 };
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde_json::{Number, Value};
 
 use super::{Logical, NodeQuery, Operand, Relation, Test, TextPattern};
 use crate::filter::selector::{Pick, Segment, SelectorError, segment};
+
+/// The most memory that a small pattern takes, in bytes: some hundred states. `\w` and `\p{…}` take more.
+const SMALL_PATTERN: usize = 16 << 10;
 
 impl Test {
     /// Compiles a filter expression.
@@ -53,10 +56,10 @@ impl ExpressionCompiler {
         match test {
             ParsedTest::Function(function) => match *function {
                 TestFunction::Search(text, pattern) => {
-                    Ok(Logical::Matches(self.value(text)?, TextPattern::search(&literal_pattern(pattern)?)?))
+                    self.matches(text, TextPattern::search(&literal_pattern(pattern)?)?)
                 }
                 TestFunction::Match(text, pattern) => {
-                    Ok(Logical::Matches(self.value(text)?, TextPattern::whole(&literal_pattern(pattern)?)?))
+                    self.matches(text, TextPattern::whole(&literal_pattern(pattern)?)?)
                 }
                 TestFunction::Length(_) | TestFunction::Count(_) | TestFunction::Value(_) => {
                     Err(SelectorError::new("length(), count() and value() must be compared with something"))
@@ -65,6 +68,11 @@ impl ExpressionCompiler {
             },
             query @ (ParsedTest::RelQuery(_) | ParsedTest::AbsQuery(_)) => Ok(Logical::Exists(self.query(query)?)),
         }
+    }
+
+    fn matches(&mut self, text: FnArg, pattern: TextPattern) -> Result<Logical, SelectorError> {
+        self.is_linear &= pattern.is_small();
+        Ok(Logical::Matches(self.value(text)?, pattern))
     }
 
     /// A query inside an expression.
@@ -191,6 +199,11 @@ impl TextPattern {
             SelectorError::new(format!("bad pattern {written:?}: {last}"))
         })?;
         Ok(Self { written: written.to_owned(), regex })
+    }
+
+    /// Whether it has few states. For a large one, a text may take as many steps as states for each character.
+    fn is_small(&self) -> bool {
+        RegexBuilder::new(self.regex.as_str()).size_limit(SMALL_PATTERN).build().is_ok()
     }
 }
 
