@@ -16,6 +16,8 @@ const WORK_LIMIT: usize = 1 << 26;
 const BYTES_PER_STEP: usize = 8;
 /// The most members of an object that are remembered, so that they are found without reading it again.
 const REMEMBERED: usize = 32;
+/// For how many there is room from the start.
+const USUAL: usize = 12;
 
 /// The input of filter expressions.
 #[derive(Debug)]
@@ -60,6 +62,7 @@ impl<'d> Question<'d> {
         members.clear();
         self.has_few = cursor.peek()? == b'{';
         if self.has_few {
+            members.reserve(USUAL);
             let has_few = &mut self.has_few;
             cursor.checked_members(depth.inside()?, keys, |name, value| {
                 *has_few = members.len() < REMEMBERED;
