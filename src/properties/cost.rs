@@ -81,6 +81,29 @@ pub const CASES: &[CostCase] = &[
     case("rule/match() of a long text", 100_000, |size| {
         filtered(plan_of(&[("redact", "$.Config.Labels[?match(@, '(a|b|ab)*c')]")]), labels(1, |_| "ab".repeat(size)))
     }),
+    case("rule/members of a large object", 4_000, |size| {
+        filtered(plan_of(&[("redact", "$.Config[?@.a.b == 1 || @.c || match(@.d, 'e')]")]), labels(size, alike))
+    }),
+    case("rule/comparisons of labels", 4_000, |size| {
+        filtered(
+            plan_of(&[("redact", "$.Config.Labels[?@ == 'a\"b' || @ < 'b' || length(@) == 0]")]),
+            labels(size, alike),
+        )
+    }),
+    case("rule/escaped keys and texts", 4_000, |size| {
+        let labels = labels(size, |at| format!(r"\u0061{at}\n"));
+        filtered(
+            plan_of(&[("redact", "$.Config[?@.a == 1]"), ("redact", "$.Config.Labels[?search(@, 'x.x')]")]),
+            labels,
+        )
+    }),
+    case("rule/equal arrays", 20_000, |size| {
+        let elements = vec!["[]"; size].join(",");
+        filtered(
+            plan_of(&[("redact", "$[?@.a == @.b && @.c]")]),
+            format!(r#"{{"x":{{"a":[{elements}],"b":[{elements}]}}}}"#),
+        )
+    }),
     case("rule/descendants", 200, |size| filtered(plan_of(&[("redact", "$..[?@.a == 1]")]), nested(size))),
     case("rule/the last of every array", 400, |size| filtered(plan_of(&[("redact", "$..[-1]")]), nested(size))),
     case("rule/the document for each label", 4_000, |size| {

@@ -61,6 +61,8 @@ pub(crate) struct Run<'a> {
     valgrind: &'a Valgrind,
     number: usize,
     folder: PathBuf,
+    /// The name of a profile in the folder, which takes the place of the built-in one.
+    profile: Option<&'static str>,
 }
 
 impl<'a> Run<'a> {
@@ -70,7 +72,17 @@ impl<'a> Run<'a> {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("dockveil-instructions-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        Self { valgrind, number, folder }
+        Self { valgrind, number, folder, profile: None }
+    }
+
+    /// The same with a profile of this name and text.
+    pub(crate) fn with_profile(mut self, name: &'static str, text: &str) -> Self {
+        // Nothing else may change there: the program would read it again.
+        let folder = self.folder.join("filters/profile");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("{name}.yaml")), text).unwrap();
+        self.profile = Some(name);
+        self
     }
 
     /// How many instructions a server takes that answers `rounds` requests for `target`, one after another, and stops.
@@ -80,6 +92,9 @@ impl<'a> Run<'a> {
         let mut command = self.command();
         for (option, socket) in [("--upstream", "engine"), ("--listen", "listener")] {
             command.arg(option).arg(format!("unix://{}", path(socket).display()));
+        }
+        if let Some(profile) = self.profile {
+            command.arg("--filters").arg(path("filters")).args(["--profile", profile]);
         }
         let mut program = Program(command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
         program.wait_for_engine();

@@ -38,7 +38,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use counted::{Run, Valgrind};
-use harness::{Missing, Outcome, Suite, Test, tests};
+use harness::{Missing, Outcome, Suite, Test, note, tests};
 
 /// What something may cost, in instructions.
 struct Budget {
@@ -83,8 +83,19 @@ const TOLERANCE: u64 = 3;
 /// How much less makes the table suggest a lower budget, in percent.
 const SLACK: u64 = 5;
 
+/// A rule that compares a pattern with every mount and hides none: two in each container of the list.
+const RULED: &str = "\
+profile: ruled
+extends: dashboard
+rules:
+  - {on: ContainerSummary, remove: \"$.Mounts[?match(@.Source, '/no/such/.*')]\"}
+";
+/// How much a list may cost with that rule, in percent of what it costs without.
+const RULED_PERCENT: u64 = 125;
+
 const TESTS: &[Test] = tests![
     a_list_keeps_to_its_budget,
+    a_rule_with_a_pattern_costs_a_small_part_of_a_list,
     an_inspect_keeps_to_its_budget,
     a_ping_keeps_to_its_budget,
     the_filter_alone_keeps_to_its_budget,
@@ -157,6 +168,20 @@ fn an_inspect_keeps_to_its_budget() -> Outcome {
 fn a_list_keeps_to_its_budget() -> Outcome {
     let valgrind = Valgrind::find()?;
     check(&LIST, of_one_round(2, 12, |rounds| Run::of(&valgrind).exchanges("/containers/json", rounds)));
+    Ok(())
+}
+
+fn a_rule_with_a_pattern_costs_a_small_part_of_a_list() -> Outcome {
+    let valgrind = Valgrind::find()?;
+    let list = |run: fn(Run<'_>) -> Run<'_>| {
+        of_one_round(2, 12, |rounds| run(Run::of(&valgrind)).exchanges("/containers/json", rounds))
+    };
+    let (without, with) = (list(|run| run), list(|run| run.with_profile("ruled", RULED)));
+    note(&format!("list of 100 with a rule: {with}, without: {without}"));
+    assert!(
+        with * 100 <= without * RULED_PERCENT,
+        "a list with a rule takes {with} instructions, and {without} without: more than {RULED_PERCENT} %"
+    );
     Ok(())
 }
 
