@@ -47,13 +47,13 @@ pub(super) const PATTERNS: &[Pattern] = &[
     // Addresses that accept whatever is sent to them.
     Pattern {
         anchors: &[
-            "hooks.slack.com/",
+            ".slack.com/",
             "/api/webhooks/",
-            "webhook.office.com/",
+            ".office.com/",
             "/hooks/catch/",
             "/bot/v2/hook/",
             "/with/key/",
-            "hc-ping.com/",
+            "-ping.com/",
         ],
         expression: concat!(
             r"(?i:hooks\.slack\.com/(?:services|workflows|triggers)|/api/webhooks|webhook\.office\.com|/hooks/catch|/bot/v2/hook",
@@ -138,7 +138,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
     },
     Pattern { anchors: &["$ansible_vault"], expression: r"(?s)\$ANSIBLE_VAULT.*" },
     Pattern { anchors: &["access_token$"], expression: r"access_token\$[a-z]+\$[0-9a-z]+\$[0-9a-f]+" },
-    Pattern { anchors: &["putty-user-key-file"], expression: r"(?s)PuTTY-User-Key-File-.*" },
+    Pattern { anchors: &["-user-key-file"], expression: r"(?s)PuTTY-User-Key-File-.*" },
 ];
 
 /// The patterns, compiled.

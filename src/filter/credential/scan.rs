@@ -155,6 +155,16 @@ impl Beginnings {
         })
     }
 
+    /// Whether an anchor of more than one byte may begin at `start`.
+    #[inline]
+    fn is_at(&self, text: &[u8], start: usize) -> bool {
+        match text.get(start..).unwrap_or_default() {
+            [one, two, three, ..] => self.has([*one, *two, *three, 0]),
+            [one, two] => self.has([*one, *two, 0, 0]),
+            [_] | [] => false,
+        }
+    }
+
     /// The same for small and capital letters, and whatever the fourth byte is.
     #[inline]
     fn hash(beginning: [u8; 4]) -> usize {
@@ -202,23 +212,62 @@ impl Scanner {
 
     /// The shapes that the anchors in a text announce. `classes` are the classes of its bytes.
     fn meanings(&self, text: &[u8], classes: u8) -> Candidates {
-        let mut all = Candidates::NONE;
-        let mut rest = text;
-        while let Some(start) = if classes & class::ANCHOR != 0 { Some(0) } else { self.beginnings.first_in(rest) } {
-            let mut state = 0;
-            // The automaton is back in its first state when no anchor can go on. Nothing before that place is read again.
-            let behind = rest.get(start..).unwrap_or_default();
-            let read = behind.iter().position(|byte| {
-                state = self.next(state, *byte);
-                if state >= self.found {
-                    all = all.with(self.meanings.get(state as usize / WIDTH).copied().unwrap_or(Candidates::ALL));
-                }
-                state == 0
-            });
-            let Some(after) = read.and_then(|read| behind.get(read + 1..)) else { break };
-            rest = after;
+        if classes & class::SEPARATOR == 0 {
+            return self.meanings_of_words(text);
+        }
+        let (mut all, mut read) = (Candidates::NONE, 0);
+        while let Some(rest) = text.get(read..) {
+            let start = if classes & class::ANCHOR != 0 { Some(0) } else { self.beginnings.first_in(rest) };
+            let Some(start) = start else { break };
+            let (found, end) = self.run(text, read + start);
+            (all, read) = (all.with(found), end);
         }
         all
+    }
+
+    /// [`Self::meanings`] of a text without separators: no anchor that begins within a word is part of a shape in it.
+    ///
+    /// Tokens, and JSON in base64, begin where a word does. What else is a shape without separators has an anchor that begins
+    /// with a mark; tests demand it of the patterns. The other shapes have separators in them.
+    fn meanings_of_words(&self, text: &[u8]) -> Candidates {
+        let (mut all, mut read) = (Candidates::NONE, 0);
+        let (chunks, rest) = text.as_chunks::<CHUNK>();
+        let mut last = [0; CHUNK];
+        last.iter_mut().zip(rest).for_each(|(slot, byte)| *slot = *byte);
+        let mut is_in_word = 0;
+        for (chunk, at) in chunks.iter().chain([&last]).zip((0..).step_by(CHUNK)) {
+            let words = letters_and_digits(u8x16::new(*chunk)).to_bitmask();
+            let mut starts = !(words & (words << 1 | is_in_word)) & u32::from(u16::MAX);
+            is_in_word = words >> (CHUNK - 1);
+            if text.len() - at < CHUNK {
+                starts &= (1 << (text.len() - at)) - 1;
+            }
+            while starts != 0 {
+                let start = at + starts.trailing_zeros() as usize;
+                starts &= starts - 1;
+                if start >= read && self.beginnings.is_at(text, start) {
+                    let (found, end) = self.run(text, start);
+                    (all, read) = (all.with(found), end);
+                }
+            }
+        }
+        all
+    }
+
+    /// Runs the automaton from `start` until no anchor can go on. Returns what was found, and where it ends: nothing before
+    /// that place is to be read again.
+    fn run(&self, text: &[u8], start: usize) -> (Candidates, usize) {
+        let (mut all, mut state) = (Candidates::NONE, 0);
+        let behind = text.get(start..).unwrap_or_default();
+        let read = behind.iter().position(|byte| {
+            state = self.next(state, *byte);
+            if state >= self.found {
+                all = all.with(self.meanings.get(state as usize / WIDTH).copied().unwrap_or(Candidates::ALL));
+            }
+            state == 0
+        });
+        // Past the end, if the text ended first.
+        (all, start + read.unwrap_or(behind.len()) + 1)
     }
 
     /// The state after a byte.
@@ -414,10 +463,15 @@ pub(in crate::filter) fn is_short_word(chunk: &[u8; TOKEN_LEAST], length: usize)
         return false;
     }
     let bytes = u8x16::new(*chunk);
-    let letters = within(bytes | u8x16::splat(0x20), b'a', b'z');
-    let words = letters | within(bytes, b'-', b'9') | bytes.simd_eq(u8x16::splat(b'_'));
+    let words = letters_and_digits(bytes) | within(bytes, b'-', b'/') | bytes.simd_eq(u8x16::splat(b'_'));
     // The first separator is behind the text.
     (words.to_bitmask().trailing_ones() as usize) >= length
+}
+
+/// Which bytes are letters or digits.
+#[inline(always)]
+fn letters_and_digits(bytes: u8x16) -> u8x16 {
+    within(bytes | u8x16::splat(0x20), b'a', b'z') | within(bytes, b'0', b'9')
 }
 
 /// The characters of a digest, as `sha256:…`.
@@ -484,6 +538,20 @@ pub(super) fn tokens(text: &str, spans: &mut Vec<Range<usize>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_anchor_of_a_text_without_separators_begins_with_a_mark() {
+        for anchor in PATTERNS.iter().flat_map(|pattern| pattern.anchors) {
+            let begins_with_letter = anchor.starts_with(|first: char| first.is_ascii_alphanumeric());
+            // A space is in every shape of these, or a quote.
+            let words = ["password", "passwd", "passphrase", "secret", "token", "api", "login", "sudo", "identified"];
+            let others = ["chpasswd", "htpasswd", "openssl", "pbkdf2_"];
+            let has_separators =
+                classes(anchor.as_bytes()) & class::SEPARATOR != 0 || words.contains(anchor) || others.contains(anchor);
+            assert!(!begins_with_letter || has_separators, "{anchor}");
+        }
+        assert!(TOKENS.iter().all(|token| token.prefix.starts_with(|first: char| first.is_ascii_alphanumeric())));
+    }
 
     #[test]
     fn every_anchor_is_found_wherever_it_stands() {

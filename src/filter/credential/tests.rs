@@ -223,6 +223,17 @@ proptest! {
     }
 
     #[test]
+    fn the_scan_misses_nothing_in_a_text_without_separators(text in pieces()) {
+        let is_word = |c: &char| c.is_ascii_alphanumeric() || "._/-".contains(*c);
+        let words: String = text.chars().filter(is_word).collect();
+        let marks: String = text.chars().map(|c| if is_word(&c) { c } else { '.' }).collect();
+        for text in [words, marks] {
+            let without = mask_with(COMPILED.as_ref(), &text, |_| Candidates::ALL);
+            prop_assert_eq!(mask_shapes(&text), without, "{:?}", text);
+        }
+    }
+
+    #[test]
     fn a_masked_text_is_the_text_with_masks(text in pieces(), name in "[a-z._]{0,12}") {
         let masked = mask(&name, &text);
         // What is left stands in the text in this order.
