@@ -349,15 +349,13 @@ impl<'d> Cursor<'d> {
         const NULL: u32 = u32::from_le_bytes(*b"null");
         const FALS: u32 = u32::from_le_bytes(*b"fals");
         let text = self.text.get(self.at..).unwrap_or_default();
-        let first = text.first_chunk().copied().unwrap_or_default();
-        let length = match u32::from_le_bytes(first) {
-            TRUE | NULL => 4,
-            FALS if text.get(4) == Some(&b'e') => 5,
-            _ => match first {
-                [b'1'..=b'9', ..] => self.whole_number(),
-                [b'0', b',' | b'}' | b']', ..] => 1,
-                _ => 0,
-            },
+        let first = text.first_chunk().map_or(0, |first| u32::from_le_bytes(*first));
+        let length = match (first, first as u8, (first >> 8) as u8) {
+            (TRUE | NULL, ..) => 4,
+            (FALS, ..) if text.get(4) == Some(&b'e') => 5,
+            (_, b'1'..=b'9', _) => self.whole_number(),
+            (_, b'0', b',' | b'}' | b']') => 1,
+            _ => 0,
         };
         self.at += length;
         if length > 0 { Ok(()) } else { self.any_word() }
