@@ -53,8 +53,8 @@ mod embedded {
     }
 }
 
-/// The files that every start reads, apart from the catalogue: they are not compressed.
-const NEEDED: [&str; 5] = ["bodies.yaml", "groups.yaml", "lists.yaml", "objects.yaml", "queries.yaml"];
+/// The files of which starts read trees: they are not compressed.
+const NEEDED: [&str; 4] = ["bodies.yaml", "groups.yaml", "lists.yaml", "objects.yaml"];
 /// The folders whose files are compressed together.
 const FOLDERS: [&str; 2] = ["compat", "profile"];
 /// The texts that only commands read. Those of the demo come in addition.
@@ -89,6 +89,10 @@ fn pack(diagnostics: &mut Diagnostics) -> Result<Vec<u8>, Error> {
     let mut needed = documents(&NEEDED.map(str::to_owned), diagnostics);
     if let Some(catalogue) = diagnostics.ok(catalogue::of_files(text)) {
         needed.insert(catalogue::TABLE.to_owned(), packed_by(|packer| catalogue.pack(packer)));
+    }
+    let table = embedded::document(queries::FILE).map_err(Diagnostics::from);
+    if let Some(table) = diagnostics.ok(table.and_then(|document| queries::QueryTable::read(&document))) {
+        needed.insert(queries::FILE.to_owned(), packed_by(|packer| table.pack(packer)));
     }
     needed.insert("compat/variables".to_owned(), telling_variables(diagnostics)?);
     let mut of_answers = documents(&[changes::FILE.to_owned()], diagnostics);
@@ -158,7 +162,6 @@ fn pack_group(group: &FileGroup, is_compressed: bool, packer: &mut Packer) {
 /// of profiles.
 fn check(diagnostics: &mut Diagnostics) {
     diagnostics.ok(groups::built_in());
-    diagnostics.ok(queries::built_in());
     diagnostics.ok(changes::built_in());
     diagnostics.ok(objects::check());
     diagnostics.ok(bodies::check());

@@ -140,7 +140,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::api::{catalogue, errors};
+    use crate::api::{catalogue, errors, queries};
     use crate::schema::Class;
     use crate::yaml;
 
@@ -178,7 +178,7 @@ mod tests {
         let names: Vec<&str> = names().collect();
         assert_eq!(names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>(), expected);
         assert_eq!(names.len(), expected.len(), "a file is there twice");
-        let tables = [catalogue::TABLE, errors::FILE, "compat/variables"];
+        let tables = [catalogue::TABLE, errors::FILE, queries::FILE, "compat/variables"];
         for file in names.into_iter().filter(|name| !tables.contains(name)) {
             if file.ends_with(".yaml") {
                 assert_eq!(document(file), yaml::parse(&format!("built-in:{file}"), &source(file)), "{file}");

@@ -1,5 +1,7 @@
 //! What query parameters and names in paths read, from `filters/queries.yaml`, and which values the engine takes for true.
 
+mod packed;
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -8,12 +10,12 @@ use crate::embedded;
 use crate::schema::{ClassSet, UnknownClass};
 use crate::yaml::{Diagnostic, Diagnostics, Key, Members, Node};
 
-/// The file of the built-in table.
-const FILE: &str = "queries.yaml";
+/// The file of the built-in table, which `build.rs` checks and packs.
+pub const FILE: &str = "queries.yaml";
 
 /// The built-in table, read once.
 static BUILT_IN: LazyLock<Result<QueryTable, Diagnostics>> =
-    LazyLock::new(|| QueryTable::read(&embedded::document(FILE)?));
+    LazyLock::new(|| Ok(embedded::table(FILE, QueryTable::unpack)?));
 
 /// Returns the built-in table.
 ///
@@ -315,6 +317,13 @@ impl Reads {
 mod tests {
     use super::*;
     use crate::api::OPERATIONS;
+
+    #[test]
+    fn the_table_is_packed_whole() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("filters").join(FILE);
+        let document = crate::yaml::parse(FILE, &std::fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(built_in(), Ok(&QueryTable::read(&document).unwrap()));
+    }
 
     #[test]
     fn the_table_covers_exactly_the_parameters_that_exist() {
