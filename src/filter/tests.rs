@@ -462,6 +462,16 @@ mod limits {
         }
     }
 
+    /// What is leased is enough: `tests/peak` measures that. It must not be much more, or few clients use up all memory.
+    #[test]
+    fn expressions_need_little_memory() {
+        let memory = |text: &str| plan(&[text], 10_000, 20).memory(1_000);
+        assert_eq!(memory("remove $.a"), 4_000);
+        for text in ["remove $[?match(@.a, 'b')]", "remove $..[?@.a == $.b]", "remove $[?count(@..*) == 1]"] {
+            assert_eq!(memory(text), 5_000, "{text}");
+        }
+    }
+
     #[test]
     fn expressions_reach_as_deep_as_the_limit_allows() {
         let nested = |value: u8| format!("{}{value}{}", "[".repeat(300), "]".repeat(300));
