@@ -297,7 +297,7 @@ def containers(client):
     wait_until(lambda: b"ready" in one.logs())
     one.reload()
     one.id, one.short_id, one.name, one.status, one.health, one.labels, one.ports, one.image
-    note("containers", client.containers.list(all=True, filters={"name": "one"}))
+    note("containers", client.containers.list(all=True, filters={"name": "^/one$"}))
     client.containers.list(sparse=True)
     api.containers(size=True, latest=True)
     api.port("one", 80)

@@ -330,7 +330,8 @@ async fn containers(docker: &Docker) -> Outcome {
     until(async || text(docker.logs("one", both(false))).await.to_string().contains("ready")).await;
     call!(docker.inspect_container("one", Some(InspectContainerOptionsBuilder::new().size(true).build())))?;
     let _ = call!(docker.inspect_container("absent", None));
-    let all = ListContainersOptionsBuilder::new().all(true).filters(&filter("name", "one")).build();
+    // Without its ends it is a part of names that the engine chooses, too: `naughty_jones`.
+    let all = ListContainersOptionsBuilder::new().all(true).filters(&filter("name", "^/one$")).build();
     call!(docker.list_containers(Some(all)))?;
     call!(docker.top_processes("one", Some(TopOptionsBuilder::new().ps_args("-o pid,args").build())))?;
     execs(docker).await?;
