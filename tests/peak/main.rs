@@ -184,7 +184,8 @@ fn filtering_takes_no_more_memory_than_is_leased_for_it() {
                 let taken = taken(document.len(), |out| result = plan.apply(document.as_bytes(), out));
                 let leased = plan.memory(document.len());
                 assert!(taken <= leased, "{profile}, {name}, {size}: {taken} bytes, leased {leased}");
-                let is_refused = name == "equal members";
+                // Where nothing is left of them, nobody reads one or two.
+                let is_refused = name == "equal members" && profile != "plain";
                 assert_eq!(result.is_err(), is_refused, "{profile}, {name}, {size}: {result:?}");
             }
             for (name, event) in events(size) {
