@@ -242,7 +242,8 @@ impl RecordRewriter {
             log.sent(client.flush(&mut backlog).map_err(|_| StreamError::ClientLeft)?);
             if !self.long.is_empty() {
                 // An error in what came after them comes second.
-                progress = self.push_long(client, &name, &mut backlog).await.and(progress);
+                let pushed = Box::pin(self.push_long(client, &name, &mut backlog)).await;
+                progress = pushed.and(progress);
                 continue;
             }
             if matches!(progress, Ok(BodyProgress::Ended)) && !has_ended {

@@ -146,7 +146,7 @@ impl StreamRequest {
     /// Opens the stream and carries it to its end.
     ///
     /// Cancel safety: when dropped, both connections are closed, which the client sees as a cut.
-    pub async fn run(mut self, mut client: Downstream) {
+    pub async fn run(mut self: Box<Self>, mut client: Downstream) {
         // The line is written when the stream ends, whatever ends it.
         let mut log = std::mem::take(&mut self.log);
         match self.carry(&mut client, &mut log).await {
@@ -156,7 +156,7 @@ impl StreamRequest {
                 let (status, message) = respond::public(error);
                 log.status(status);
                 log.sent(message.length());
-                client.refuse(status, message, self.engine.advertised(), &log.id()).await;
+                Box::pin(client.refuse(status, message, self.engine.advertised(), &log.id())).await;
                 log.complete();
             }
             Err(StreamError::Broken(reason, error)) => log.broken(reason, &error),
@@ -165,7 +165,7 @@ impl StreamRequest {
     }
 
     /// Refuses the stream, because there are too many; the engine is not asked.
-    pub async fn refuse_busy(mut self, client: Downstream, message: String) {
+    pub async fn refuse_busy(mut self: Box<Self>, client: Downstream, message: String) {
         let mut log = std::mem::take(&mut self.log);
         tracing::warn!("{message}");
         log.reason("busy");
@@ -178,12 +178,13 @@ impl StreamRequest {
         // What arrives with the head is the start of the body.
         let mut start = Vec::new();
         let since = Instant::now();
-        let asked = self.ask(&mut start, client).await;
+        // What ends before the stream begins is in boxes: a stream may be silent for days, and keeps no more than it needs.
+        let asked = Box::pin(self.ask(&mut start, client)).await;
         log.spent(since.elapsed());
         let (engine, head) = asked?;
         self.memory.settle(0);
         if (400..=599).contains(&head.status) {
-            return Err(self.engine_error(&engine, &head, start).await.into());
+            return Err(Box::pin(self.engine_error(&engine, &head, start)).await.into());
         }
         let opened = self.opened(&head)?;
         log.opened(head.status);
@@ -197,17 +198,16 @@ impl StreamRequest {
             log.sent(start.len());
             start = Vec::new();
         }
-        client.send(out.unsent()).await.map_err(|_| StreamError::ClientLeft)?;
-        // A stream may be silent for days: it keeps no more than it needs.
+        Box::pin(client.send(out.unsent())).await.map_err(|_| StreamError::ClientLeft)?;
         drop((head, out));
         match opened {
             Opened::Empty => {
-                client.close().await;
+                Box::pin(client.close()).await;
                 Ok(())
             }
-            Opened::Relay(reason) => relay(&engine, client, body, reason, log).await,
-            Opened::Records(rewriter) => rewriter.run(&engine, client, start, log).await,
-            Opened::Tunnel(reason, _) => tunnel(&engine, client, reason, log).await,
+            Opened::Relay(reason) => Box::pin(relay(&engine, client, body, reason, log)).await,
+            Opened::Records(rewriter) => Box::pin(rewriter.run(&engine, client, start, log)).await,
+            Opened::Tunnel(reason, _) => Box::pin(tunnel(&engine, client, reason, log)).await,
         }
     }
 

@@ -124,7 +124,8 @@ impl AdmittedClient {
         }
         // Its old place is free before it takes the new one.
         self.place = Arc::new(ClientPlace::Uncounted);
-        let (proxy, place, caller) = proxies.choose(&self.socket, caller, slot).await;
+        // In a box: a stream that waits for this has no room for it meanwhile.
+        let (proxy, place, caller) = Box::pin(proxies.choose(&self.socket, caller, slot)).await;
         let logged = LoggedClient::from(&caller);
         (self.proxy, self.place, self.logged) = (proxy.clone(), Arc::new(place), Arc::new(logged));
         self.share = proxies.share.clone();

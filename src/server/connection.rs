@@ -88,7 +88,7 @@ pub(super) async fn serve(accepted: AcceptedSocket, mut served: Served, slot: Co
     let downstream = reader.into_downstream();
     let Some(client) = Arc::into_inner(entrance.client).map(Mutex::into_inner) else { return };
     if let Some(stream) = stream {
-        tokio::spawn(carry_stream(stream, downstream, client, slot, closing));
+        tokio::spawn(carry_stream(stream, downstream, Box::new(client), slot, closing));
     } else if let Some(error) = error {
         tracing::debug!(%error, "request refused");
         downstream.refuse_malformed(error.status(), settings.said(error), &client.proxy, &client.logged).await;
@@ -104,7 +104,7 @@ pub(super) async fn serve(accepted: AcceptedSocket, mut served: Served, slot: Co
 async fn carry_stream(
     stream: Box<StreamRequest>,
     downstream: Downstream,
-    mut client: AdmittedClient,
+    mut client: Box<AdmittedClient>,
     slot: Arc<ConnectionSlot>,
     mut closing: watch::Receiver<bool>,
 ) {
@@ -113,7 +113,7 @@ async fn carry_stream(
     let carried = async {
         match opened {
             Ok(_held) => stream.run(downstream).await,
-            Err(refusal) => stream.refuse_busy(downstream, refusal).await,
+            Err(refusal) => Box::pin(stream.refuse_busy(downstream, refusal)).await,
         }
     };
     let shown_less = async {
