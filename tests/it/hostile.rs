@@ -18,7 +18,8 @@ pub(crate) const TESTS: &[Test] = tests![
     every_hostile_document_has_a_test,
     headers_of_the_daemon_are_not_passed_on,
     an_answer_with_two_meanings_is_withheld,
-    a_member_in_another_case_is_hidden_too
+    a_member_in_another_case_is_hidden_too,
+    a_hidden_member_that_occurs_twice_stays_hidden
 ];
 
 /// What a client gets for `target` if the daemon answers with a file of `fixtures/hostile`.
@@ -212,4 +213,21 @@ fn a_member_in_another_case_is_hidden_too() {
     });
     let answer = bench.ask(get("/containers/web/json"));
     assert!(!answer.contains("canary"), "{answer}");
+}
+
+/// Nothing is left of these members, so two of a name are no reason to withhold the answer.
+fn a_hidden_member_that_occurs_twice_stays_hidden() {
+    for members in [
+        r#""New":"canary-1","New":{"a":"canary-2"}"#,
+        r#""New":["canary-1"],"N\u0065w":"canary-2","NEW":"canary-3""#,
+        r#""Labels":{"secret":"canary-1","secret":"canary-2"}"#,
+        r#""Labels":{"secret":"canary-1","s\u0065cret":["canary-2"],"canary-3":"","canary-3":""}"#,
+        r#""HostConfig":{"NetworkMode":"bridge","New":"canary-1","New":"canary-2"}"#,
+    ] {
+        let bench = Bench::start(move |_| json(&format!(r#"[{{"Id":"1",{members},"State":"running"}}]"#)));
+        let answer = bench.ask(get("/containers/json"));
+        assert_eq!(status(&answer), 200, "{answer}");
+        assert!(answer.contains(r#""Id":"1""#) && answer.contains("running"), "{answer}");
+        assert!(!answer.contains("canary"), "{answer}");
+    }
 }
