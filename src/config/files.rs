@@ -60,17 +60,20 @@ impl ConfigFileSet {
 /// It cannot be read, it is longer than 16 MiB, or it is no regular file: a pipe would be waited for, and with it the reload that
 /// reads it.
 pub(super) fn read_named(path: &Path) -> io::Result<Vec<u8>> {
-    let wrong = |message: &str| io::Error::new(io::ErrorKind::InvalidInput, message);
+    let wrong = |message: String| io::Error::new(io::ErrorKind::InvalidInput, message);
     // Without this flag, opening a pipe waits for its other end.
     let file = std::fs::OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
     // Reading a folder has an error of its own.
     let metadata = file.metadata()?;
     if !metadata.is_file() && !metadata.is_dir() {
-        return Err(wrong("it is not a regular file"));
+        return Err(wrong("it is not a regular file".to_owned()));
     }
     let mut bytes = Vec::new();
     file.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LONGEST_FILE { Err(wrong("it is longer than 16 MiB")) } else { Ok(bytes) }
+    if bytes.len() as u64 > LONGEST_FILE {
+        return Err(wrong(format!("it is longer than {} MiB", LONGEST_FILE >> 20)));
+    }
+    Ok(bytes)
 }
 
 /// A folder, and everything in it, in the order of the names. A folder that is linked is not entered twice.
