@@ -84,7 +84,7 @@ impl Plan {
             return Err(CompileError::UnknownSchema { name: schema.to_owned() });
         };
         let plan = compile::Compiler::new(Some(catalogue), show, rules).compile(schema)?;
-        Ok(plan.simplified(catalogue, schema, show))
+        Ok(plan.simplified(catalogue, schema, show, rules))
     }
 
     /// Whether [`Plan::compile`] certainly has no error, whatever a profile shows: its rules are about other schemas, and there are
@@ -94,10 +94,13 @@ impl Plan {
     }
 
     /// The same plan, ready to be applied. A state copies or skips a whole object or array where all of it is shown or hidden.
-    fn simplified(mut self, catalogue: &Catalogue, schema: &Schema, show: &Show) -> Self {
+    fn simplified(mut self, catalogue: &Catalogue, schema: &Schema, show: &Show, rules: &[Rule]) -> Self {
         tables::simplify(&mut self.states);
-        // What no schema knows may come in any shape. So all of it must be shown, even where a schema has but one text.
-        self.copies_everything = show.unknown && whole::shows_whole(&self, catalogue, schema, &[]);
+        let about = catalogue.with_nested(schema.name());
+        let has_hiding_rule = rules.iter().any(|rule| rule.action.hides() && about.contains(&rule.on.as_str()));
+        // What no schema knows may come in any shape. So all of it must be shown, even where a schema has but one text, and no rule
+        // may look for something in a shape that the schema does not have.
+        self.copies_everything = show.unknown && !has_hiding_rule && whole::shows_whole(&self, catalogue, schema, &[]);
         self
     }
 
@@ -149,7 +152,7 @@ impl Plan {
         };
         let plan = compile::Compiler::new(Some(catalogue), show, rules).compile(schema)?;
         let explained = explain::explain(&plan, catalogue, schema, show, rules, Some(paths));
-        Ok((plan.simplified(catalogue, schema, show), explained))
+        Ok((plan.simplified(catalogue, schema, show, rules), explained))
     }
 
     /// Whether it leaves the part of a document at `path` as it comes: everything in it is shown, what no schema knows too,
@@ -158,7 +161,7 @@ impl Plan {
         catalogue.schema(schema).is_some_and(|schema| whole::shows_whole(self, catalogue, schema, path))
     }
 
-    /// Whether every document leaves as it came: each field is shown, unknown fields too, and nothing is masked.
+    /// Whether every document leaves as it came: each field is shown, unknown fields too, nothing is masked, and no rule hides.
     ///
     /// As in [`Plan::shows_whole`], only values of the types that the schema gives a field are considered. It is never true of a plan
     /// that hides unknown fields: an answer of an unexpected type may be full of them.

@@ -925,6 +925,60 @@ mod classes {
         assert!(hiding > 100, "{hiding}");
     }
 
+    /// Whatever a rule hides, and however it names that: an entry of a map, an element, something in an opaque field, or a member that
+    /// no schema knows.
+    #[test]
+    fn no_plan_with_a_rule_that_hides_copies_everything() {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let all = Show { classes: ClassSet::ALL, unknown: true, ..Show::default() };
+        let mut tried = 0;
+        for schema in catalogue.schemas().map(Schema::name) {
+            let mut paths = std::collections::BTreeSet::new();
+            for line in Plan::explain(&catalogue, schema, &all, &[]).unwrap() {
+                let path =
+                    line.path.trim_end_matches('~').replace("..*", ".*").replace(".*", "['k']").replace("[*]", "[2]");
+                // A dot in quotes separates nothing.
+                let parent = path.rsplit_once(['.', '[']).map(|(parent, _)| parent);
+                let parent = parent.filter(|parent| parent.parse::<Selector>().is_ok()).unwrap_or("$");
+                let is_object = path != "$" && !path.ends_with("[2]");
+                paths.extend([
+                    (format!("{parent}.Unheard"), is_object),
+                    (format!("{path}.Unheard"), false),
+                    (path, true),
+                ]);
+            }
+            // In the others, the rule hides a member where the schema has no object. One that is there is hidden anyway.
+            for (path, is_in_schema) in &paths {
+                let rule = Rule { on: schema.to_owned(), ..rule(&format!("remove {path}")) };
+                let plan = Plan::compile(&catalogue, schema, &all, &[rule]).unwrap();
+                assert!(!plan.copies_everything(), "{schema} {path}");
+                assert!(!is_in_schema || !plan.shows_whole(&catalogue, schema, &[]), "{schema} {path}");
+                tried += 1;
+            }
+        }
+        assert!(tried > 3_000, "{tried}");
+    }
+
+    /// What is said of a map holds for each of its entries, also for those that only a rule names.
+    #[test]
+    fn a_map_is_not_explained_as_shown_where_a_rule_hides_an_entry() {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let show = Show { classes: ClassSet::ALL, ..Show::default() };
+        let mut tried = 0;
+        for schema in catalogue.schemas().map(Schema::name) {
+            let lines = Plan::explain(&catalogue, schema, &show, &[]).unwrap();
+            let in_maps = lines.iter().map(|line| line.path.as_str()).filter(|path| !path.ends_with(['~', '*']));
+            for path in in_maps.filter(|path| path.contains(".*") && !path.contains("..*")) {
+                let rule = Rule { on: schema.to_owned(), ..rule(&format!("remove {}", path.replace(".*", "['k']"))) };
+                let explained = Plan::explain(&catalogue, schema, &show, &[rule]).unwrap();
+                let line = explained.iter().find(|line| line.path == path).unwrap();
+                assert_eq!(line.treatment, Treatment::AllButNamed, "{schema} {path}");
+                tried += 1;
+            }
+        }
+        assert!(tried > 50, "{tried}");
+    }
+
     #[test]
     fn an_unknown_schema_is_an_error() {
         let result = Plan::compile(&catalogue(), "Z", &show(), &[]);

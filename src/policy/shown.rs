@@ -32,6 +32,7 @@ impl ShownFields {
                 | Treatment::Removed
                 | Treatment::Listed(_)
                 | Treatment::AllBut(_)
+                | Treatment::AllButNamed
                 | Treatment::WithEntry
                 | Treatment::Word => false,
             };

@@ -35,6 +35,7 @@ mod log;
 mod lookup;
 mod memory;
 mod metrics;
+mod named;
 mod objects;
 mod output;
 mod profiles;
@@ -122,6 +123,7 @@ fn main() -> ExitCode {
             lookup::TESTS,
             memory::TESTS,
             metrics::TESTS,
+            named::TESTS,
             objects::TESTS,
             objects::table::TESTS,
             objects::writes::TESTS,

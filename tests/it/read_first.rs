@@ -179,6 +179,13 @@ fn each_hidden_field_of_a_spec_closes_its_update() {
             for (leaf, action) in leaves(schema, path).iter().zip(["remove", "blank", "hash"].iter().cycle()) {
                 let field = leaf.trim_end_matches('~').trim_end_matches("..*");
                 rules.push_str(&format!("  - {{on: {schema}, {action}: \"{field}\", unknown: true}}\n"));
+                // An entry of a map, and members that no schema knows.
+                let parent = field.rsplit_once('.').map_or("$", |(parent, _)| parent);
+                for named in [field.replace(".*", "['key']"), format!("{parent}.Unheard")] {
+                    if !named.contains('[') || named.contains("['key']") {
+                        rules.push_str(&format!("  - {{on: {schema}, {action}: \"{named}\", unknown: true}}\n"));
+                    }
+                }
                 // Whether this hides anything depends on the document.
                 if let Some(array) = field.strip_suffix("[*]") {
                     rules.push_str(&format!("  - {{on: {schema}, remove: \"{array}[3]\", unknown: true}}\n"));

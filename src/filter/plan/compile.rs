@@ -134,17 +134,17 @@ enum Children {
 }
 
 /// The members of a field by their names in folded form, sorted by those.
-struct Spellings<'c>(Vec<(String, &'c Field)>);
+pub(super) struct Spellings<'c>(Vec<(String, &'c Field)>);
 
 impl<'c> Spellings<'c> {
-    fn of(field: &'c Field) -> Self {
+    pub(super) fn of(field: &'c Field) -> Self {
         let mut members: Vec<(String, &Field)> = field.members.iter().map(|(name, it)| (fold(name), it)).collect();
         members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         Self(members)
     }
 
     /// The members whose names fold to this.
-    fn find(&self, folded: &str) -> impl Iterator<Item = &'c Field> {
+    pub(super) fn find(&self, folded: &str) -> impl Iterator<Item = &'c Field> {
         let first = self.0.partition_point(|(known, _)| known.as_str() < folded);
         let found = self.0.get(first..).unwrap_or_default().iter();
         found.take_while(move |(known, _)| known == folded).map(|(_, field)| *field)

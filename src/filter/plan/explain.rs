@@ -1,9 +1,11 @@
 //! What a plan does, for people: an entry for each field and each rule.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::Plan;
-use super::tables::{Effect, HiddenForm, Listing, State, StateId};
+use super::fold::fold;
+use super::tables::{Effect, HiddenForm, Listing, MemberTable, RowKey, State, StateId};
 use crate::filter::show::Show;
 use crate::filter::{Action, Rule};
 use crate::schema::{Catalogue, Class, Field, NameList, Part, Schema, Step, write_member};
@@ -37,6 +39,8 @@ pub enum Treatment {
     Listed(NameList),
     /// Entries are shown whose names the profile does not exclude.
     AllBut(NameList),
+    /// It is shown, except in entries that a rule names.
+    AllButNamed,
     /// A key is shown if its entry is.
     WithEntry,
     /// Of a text, the word before its colon is shown.
@@ -55,6 +59,7 @@ impl Treatment {
             | Self::Removed
             | Self::Listed(_)
             | Self::AllBut(_)
+            | Self::AllButNamed
             | Self::WithEntry
             | Self::Word
             | Self::Rule(_) => false,
@@ -69,6 +74,7 @@ impl Treatment {
             | Self::Masked
             | Self::Listed(_)
             | Self::AllBut(_)
+            | Self::AllButNamed
             | Self::WithEntry
             | Self::Word
             | Self::Rule(_) => false,
@@ -85,6 +91,7 @@ impl fmt::Display for Treatment {
             Self::Removed => f.write_str("hidden: removed"),
             Self::Listed(list) => write!(f, "{list} in the allow-list are shown"),
             Self::AllBut(list) => write!(f, "{list} are shown, except those that are excluded"),
+            Self::AllButNamed => f.write_str("shown, except in entries that a rule names"),
             Self::WithEntry => f.write_str("shown with its entry"),
             Self::Word => f.write_str("shown up to its colon"),
             Self::Rule(action) => write!(f, "rule: {}", action.as_str()),
@@ -136,7 +143,7 @@ struct Explainer<'e> {
     path: String,
     /// The fields that are asked for; all if `None`.
     paths: Option<&'e [&'e str]>,
-    /// The schemas that the field is in, the innermost last: a schema inside itself is explained once.
+    /// The schemas that the field is in, the innermost last.
     schemas: Vec<&'e str>,
     lines: Vec<Explained>,
 }
@@ -164,6 +171,9 @@ impl<'e> Explainer<'e> {
             let target = members.and_then(|members| members.target(members.row_of_entries(), 0));
             let first = self.below(|path| Step::AnyMember.write_to(path), below, target.unwrap_or(id), rule);
             self.mark_removed(first, target);
+            if let Some(members) = members {
+                self.mark_named(first, field, members, rule);
+            }
             self.keep_keys(keys, first);
             self.mark_listed(first, members.and_then(|members| members.list));
         }
@@ -225,6 +235,29 @@ impl<'e> Explainer<'e> {
         for line in self.lines.get_mut(first..).unwrap_or_default().iter_mut().filter(|_| target.is_none()) {
             if line.treatment == Treatment::Blanked {
                 line.treatment = Treatment::Removed;
+            }
+        }
+    }
+
+    /// Says of what is shown in a map that it is not, if that is so in an entry that a rule names.
+    fn mark_named(&mut self, first: usize, map: &'e Field, members: &MemberTable, rule: Option<usize>) {
+        let Some(entry) = map.any_member.as_deref() else { return };
+        let usual = members.target(members.row_of_entries(), 0);
+        let is_entry = |key: RowKey<'_>| match key {
+            RowKey::Name(name) => !map.members.contains_key(name),
+            RowKey::Folded(folded) => !map.members.keys().any(|name| fold(name) == folded),
+            RowKey::Other => false,
+        };
+        let rows = members.rows().filter(|(key, _)| is_entry(*key));
+        let targets: BTreeSet<StateId> = rows.filter_map(|(_, row)| members.target(row, 0)).collect();
+        for target in targets.into_iter().filter(|target| Some(*target) != usual) {
+            // The same lines once more, as they are there.
+            let named = self.below(|path| Step::AnyMember.write_to(path), entry, target, rule);
+            let lines = self.lines.split_off(named);
+            for (line, there) in self.lines.get_mut(first..).unwrap_or_default().iter_mut().zip(lines) {
+                if line.treatment.is_whole() && !there.treatment.is_whole() {
+                    line.treatment = Treatment::AllButNamed;
+                }
             }
         }
     }

@@ -63,6 +63,11 @@ impl Names {
         Self { names, slots, followers }
     }
 
+    /// The names, in their order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|name| name.name.as_str())
+    }
+
     /// The number of names.
     pub(in crate::filter) fn len(&self) -> usize {
         self.names.len()

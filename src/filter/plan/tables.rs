@@ -131,6 +131,17 @@ pub(in crate::filter) struct Condition {
     pub(in crate::filter) picks: Vec<Pick>,
 }
 
+/// The keys that a row of a table is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum RowKey<'t> {
+    /// This name.
+    Name(&'t str),
+    /// Every other spelling of names that fold to this.
+    Folded(&'t str),
+    /// Keys that are none of the names, whether or not they are in the allow-list.
+    Other,
+}
+
 impl State {
     /// Whether a filter expression decides about members or elements.
     pub(super) fn has_expressions(&self) -> bool {
@@ -261,6 +272,20 @@ impl MemberTable {
 }
 
 impl MemberTable {
+    /// Each row, and the keys that it is for.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (RowKey<'_>, usize)> {
+        let names = self.names.iter().map(RowKey::Name).zip(0..);
+        let folded = self.folded.iter().map(|(name, row)| (RowKey::Folded(name), *row));
+        let listed = self.list.map(|_| (RowKey::Other, self.other.saturating_sub(1)));
+        names.chain(folded).chain(listed).chain([(RowKey::Other, self.other)])
+    }
+
+    /// The states that a row leads to, whatever the conditions.
+    pub(super) fn targets_of(&self, row: usize) -> &[StateId] {
+        let width = self.conditions.len();
+        self.targets.get(row << width..(row + 1) << width).unwrap_or_default()
+    }
+
     /// The row of members that are no names of the table, of those that are shown if that depends on a list of exclusions.
     pub(super) fn row_of_entries(&self) -> usize {
         match self.list {

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 
 use super::Plan;
-use super::tables::{Effect, State, StateId};
+use super::compile::Spellings;
+use super::fold::fold;
+use super::tables::{Effect, RowKey, State, StateId};
 use crate::schema::{Catalogue, Field, JsonType, Schema, TypeSet};
 
-/// Whether a plan for documents of `schema` leaves the part at `path` as it comes: each field is shown, unknown fields too, and
-/// nothing is masked.
+/// Whether a plan for documents of `schema` leaves the part at `path` as it comes: each field is shown, unknown fields too, nothing
+/// is masked, and no rule hides anything there.
 ///
 /// Only values of the types that the schema gives a field are considered. A number where the schema has a text may be hidden.
 pub(super) fn shows_whole(plan: &Plan, catalogue: &Catalogue, schema: &Schema, path: &[&str]) -> bool {
@@ -19,7 +21,7 @@ pub(super) fn shows_whole(plan: &Plan, catalogue: &Catalogue, schema: &Schema, p
 struct Inspection<'p> {
     plan: &'p Plan,
     catalogue: &'p Catalogue,
-    /// The pairs of field and state that were looked at or are being looked at: a schema can contain itself.
+    /// The pairs of field and state that were looked at.
     seen: HashSet<(*const Field, StateId)>,
 }
 
@@ -34,11 +36,8 @@ impl Inspection<'_> {
             return true;
         }
         let Some(members) = state.members.as_deref() else { return false };
-        let row = members.row(Some(name));
-        let truths = 0..1_usize << members.conditions.len();
-        truths
-            .map(|truths| members.target(row, truths))
-            .all(|target| target.is_some_and(|target| self.part(member, target, rest)))
+        let targets = members.targets_of(members.row(Some(name))).to_vec();
+        !targets.is_empty() && targets.into_iter().all(|target| self.part(member, target, rest))
     }
 
     /// Whether a field is shown with everything in it.
@@ -53,8 +52,11 @@ impl Inspection<'_> {
         if state.is_copied() {
             return true;
         }
-        let has_members = !field.members.is_empty() || field.any_member.is_some() || field.key_class.is_some();
-        let types = types(field, has_members);
+        // Something decides about what is in a value, although the value is hidden or the schema has no object or array there.
+        if [state.object, state.array].contains(&Effect::WalkForNamed) {
+            return false;
+        }
+        let types = types(field);
         let scalars =
             [(JsonType::String, state.string), (JsonType::Number, state.number), (JsonType::Boolean, state.boolean)];
         state.null == Effect::Copy
@@ -63,20 +65,26 @@ impl Inspection<'_> {
             && (!types.contains(JsonType::Array) || self.has_whole_elements(field, state))
     }
 
-    /// Whether every member that an object may have is shown whole.
+    /// Whether every member that an object may have is shown whole: those that the schema has, those that only a rule names, and all
+    /// others.
     fn has_whole_members(&mut self, field: &Field, state: &State) -> bool {
         let Some(members) = state.members.as_deref().filter(|_| state.object == Effect::Walk) else {
             return state.object == Effect::Copy;
         };
-        let width = members.conditions.len();
-        let mut is_shown = |row: usize, below: Option<&Field>| {
-            let targets = (0..1_usize << width).map(|truths| members.target(row, truths));
-            let targets: Vec<Option<StateId>> = targets.collect();
-            targets.into_iter().all(|target| target.is_some_and(|target| self.is_shown(below, target)))
-        };
-        let others = if members.list.is_some() { members.other.saturating_sub(1) } else { members.other };
-        field.members.iter().all(|(name, below)| is_shown(members.row(Some(name)), Some(below)))
-            && (others..=members.other).all(|row| is_shown(row, field.any_member.as_deref()))
+        let spellings = Spellings::of(field);
+        members.rows().all(|(key, row)| {
+            let alike = |folded: &str| spellings.find(folded).next();
+            let named = match key {
+                RowKey::Name(name) => field.members.get(name).or_else(|| alike(&fold(name))),
+                // Another spelling of two members at once, which no engine writes.
+                RowKey::Folded(folded) if spellings.find(folded).nth(1).is_some() => return true,
+                RowKey::Folded(folded) => alike(folded),
+                RowKey::Other => None,
+            };
+            let below = named.or(field.any_member.as_deref());
+            let targets = members.targets_of(row);
+            !targets.is_empty() && targets.iter().all(|target| self.is_shown(below, *target))
+        })
     }
 
     /// Whether every element that an array may have is shown whole.
@@ -105,8 +113,13 @@ fn nested<'f>(catalogue: &'f Catalogue, mut field: &'f Field) -> &'f Field {
     field
 }
 
-/// The types of the values of a field. Of one that only leads to others they may be in no table.
-fn types(field: &Field, has_members: bool) -> TypeSet {
+/// The types of the values of a field. Of one that only leads to others they may be in no table, and what is in an opaque one may have
+/// any.
+fn types(field: &Field) -> TypeSet {
+    if field.opaque.is_some() {
+        return TypeSet::ALL;
+    }
+    let has_members = !field.members.is_empty() || field.any_member.is_some() || field.key_class.is_some();
     let types = if has_members { field.types.with(JsonType::Object) } else { field.types };
     let types = if field.elements.is_some() { types.with(JsonType::Array) } else { types };
     if types.is_empty() { TypeSet::SCALARS } else { types }
