@@ -165,14 +165,14 @@ impl<'d> TextValue<'d> {
         read: &dyn Fn(usize) -> Result<(), FilterError>,
     ) -> Result<bool, FilterError> {
         match (self.text.first(), other.text.first()) {
-            (Some(b'"'), Some(b'"')) => self.equals_string(other),
+            (Some(b'"'), Some(b'"')) => {
+                read(self.text.len().min(other.text.len()))?;
+                self.equals_string(other)
+            }
             (Some(b'['), Some(b'[')) => self.equals_array(other, read),
             (Some(b'{'), Some(b'{')) => self.equals_object(other, read),
             (Some(b't' | b'f' | b'n'), _) => Ok(self.text == other.text),
-            (Some(_) | None, _) => match (self.number()?, other.number()?) {
-                (Some(left), Some(right)) => Ok(order(&left, &right).is_some_and(Ordering::is_eq)),
-                (Some(_) | None, _) => Ok(false),
-            },
+            (Some(_) | None, _) => Ok(self.order_of_numbers(other, read)? == Some(Ordering::Equal)),
         }
     }
 
@@ -222,27 +222,42 @@ impl<'d> TextValue<'d> {
         Ok(true)
     }
 
-    /// Whether it is the smaller of two numbers, or of two strings. Nothing else has an order.
+    /// Whether it is the smaller of two numbers, or of two strings. Nothing else has an order. `read` counts the bytes of what is
+    /// looked at.
     ///
     /// # Errors
-    /// As [`Self::number`].
-    pub(super) fn is_less(self, other: Self) -> Result<bool, FilterError> {
+    /// As [`Self::number`], and those of `read`.
+    pub(super) fn is_less(
+        self,
+        other: Self,
+        read: &dyn Fn(usize) -> Result<(), FilterError>,
+    ) -> Result<bool, FilterError> {
         match (self.text, other.text) {
             ([b'"', left @ ..], [b'"', right @ ..]) => {
+                read(left.len().min(right.len()))?;
                 let common = left.iter().zip(right).take_while(|(left, right)| left == right).count();
-                let read = |text: &[u8]| memchr::memchr(b'\\', text.get(..=common).unwrap_or(text)).is_some();
-                if read(left) || read(right) {
+                let has_escape = |text: &[u8]| memchr::memchr(b'\\', text.get(..=common).unwrap_or(text)).is_some();
+                if has_escape(left) || has_escape(right) {
+                    read(left.len().saturating_add(right.len()))?;
                     return Ok(self.string()? < other.string()?);
                 }
                 // The shorter one ends with its quote, before any byte of the longer one.
                 let at = |text: &[u8]| if common + 1 < text.len() { text.get(common).copied() } else { None };
                 Ok(at(left) < at(right))
             }
-            _ => match (self.number()?, other.number()?) {
-                (Some(left), Some(right)) => Ok(order(&left, &right).is_some_and(Ordering::is_lt)),
-                (Some(_) | None, _) => Ok(false),
-            },
+            _ => Ok(self.order_of_numbers(other, read)? == Some(Ordering::Less)),
         }
+    }
+
+    /// How two numbers compare; `None` if one is none.
+    fn order_of_numbers(
+        self,
+        other: Self,
+        read: &dyn Fn(usize) -> Result<(), FilterError>,
+    ) -> Result<Option<Ordering>, FilterError> {
+        read(self.text.len().saturating_add(other.text.len()))?;
+        let (left, right) = (self.number()?, other.number()?);
+        Ok(left.zip(right).and_then(|(left, right)| order(&left, &right)))
     }
 }
 

@@ -347,10 +347,10 @@ impl Relation {
         Ok(match self {
             Self::Equal => are_equal(left, right, question)?,
             Self::NotEqual => !are_equal(left, right, question)?,
-            Self::Less => is_less(left, right)?,
-            Self::LessOrEqual => is_less(left, right)? || are_equal(left, right, question)?,
-            Self::Greater => is_less(right, left)?,
-            Self::GreaterOrEqual => is_less(right, left)? || are_equal(left, right, question)?,
+            Self::Less => is_less(left, right, question)?,
+            Self::LessOrEqual => is_less(left, right, question)? || are_equal(left, right, question)?,
+            Self::Greater => is_less(right, left, question)?,
+            Self::GreaterOrEqual => is_less(right, left, question)? || are_equal(left, right, question)?,
         })
     }
 }
@@ -359,24 +359,27 @@ fn are_equal(left: Option<Term<'_>>, right: Option<Term<'_>>, question: &Questio
     Ok(match (left, right) {
         (None, None) => true,
         (Some(Term::Value(left)), Some(Term::Value(right))) => left.equals(right, &|length| question.read(length))?,
-        (Some(left), Some(right)) => numbers(left, right)? == Some(Ordering::Equal),
+        (Some(left), Some(right)) => numbers(left, right, question)? == Some(Ordering::Equal),
         (Some(_), None) | (None, Some(_)) => false,
     })
 }
 
 /// Only numbers and texts have an order.
-fn is_less(left: Option<Term<'_>>, right: Option<Term<'_>>) -> Result<bool, FilterError> {
+fn is_less(left: Option<Term<'_>>, right: Option<Term<'_>>, question: &Question<'_>) -> Result<bool, FilterError> {
     Ok(match (left, right) {
-        (Some(Term::Value(left)), Some(Term::Value(right))) => left.is_less(right)?,
-        (Some(left), Some(right)) => numbers(left, right)? == Some(Ordering::Less),
+        (Some(Term::Value(left)), Some(Term::Value(right))) => left.is_less(right, &|length| question.read(length))?,
+        (Some(left), Some(right)) => numbers(left, right, question)? == Some(Ordering::Less),
         (Some(_) | None, _) => false,
     })
 }
 
 /// How two numbers compare; `None` if one is none.
-fn numbers(left: Term<'_>, right: Term<'_>) -> Result<Option<Ordering>, FilterError> {
+fn numbers(left: Term<'_>, right: Term<'_>, question: &Question<'_>) -> Result<Option<Ordering>, FilterError> {
     let number = |term: Term<'_>| match term {
-        Term::Value(value) => value.number(),
+        Term::Value(value) => {
+            question.read(value.length())?;
+            value.number()
+        }
         Term::Size(size) => Ok(Some(Number::from(size))),
     };
     Ok(match (number(left)?, number(right)?) {
@@ -514,6 +517,24 @@ mod tests {
         assert_eq!(asked_of_each("count($[?@ == '']) == 1", 200), Err(FilterError::TooMuchWork));
         // Where a path in the document leads is the same for each element.
         assert_eq!(asked_of_each("@ < $[199] && @ != $[0]", 200).map(|answers| answers.len()), Ok(200));
+    }
+
+    /// Each comparison with a long value of the document costs what reading that costs.
+    #[test]
+    fn a_long_value_is_not_compared_with_too_many() {
+        let (text, number) = (format!("\"\\u0061{}\"", "b".repeat(1_000_000)), format!("0.{}", "1".repeat(1_000_000)));
+        for (long, element, expression) in [
+            (&text, "\"\\u0061\"", "@ < $[0]"),
+            (&text, "0", "$[0] == $[1]"),
+            (&number, "1", "@ == $[0]"),
+            (&number, "[1]", "length(@) == $[0]"),
+        ] {
+            let document = format!("[{long},{long}]");
+            let compared =
+                |count| answers(expression, &document, &vec![element.to_owned(); count]).map(|them| them.len());
+            assert_eq!(compared(10), Ok(10), "{expression}");
+            assert_eq!(compared(2_000), Err(FilterError::TooMuchWork), "{expression}");
+        }
     }
 
     #[test]
