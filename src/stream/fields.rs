@@ -39,15 +39,6 @@ impl HeaderFields {
         self.push(name.as_bytes(), value);
     }
 
-    /// Adds those of these fields that have one of these names, which are in lower case. Of several, the first.
-    pub fn copy(&mut self, from: &Self, names: &[&str]) {
-        for name in names {
-            if let Some(value) = from.first(name) {
-                self.push(name.as_bytes(), value);
-            }
-        }
-    }
-
     /// The names and the values.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut start = 0;
@@ -84,16 +75,6 @@ impl HeaderFields {
     pub fn has(&self, name: &str) -> bool {
         self.first(name).is_some()
     }
-
-    /// Whether there are several of this name, which is in lower case.
-    pub fn repeats(&self, name: &str) -> bool {
-        self.all(name).nth(1).is_some()
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.ends.len()
-    }
 }
 
 /// The value of a field as text, if it is visible ASCII with spaces and tabs.
@@ -120,9 +101,9 @@ mod tests {
     #[test]
     fn fields_are_found_by_their_names_and_keep_their_order() {
         let found = fields(&[("Host", "d"), ("A", "1"), ("ab", ""), ("a", "2")]);
-        assert_eq!((found.first("a"), found.text("host"), found.count()), (Some(&b"1"[..]), Some("d"), 4));
+        assert_eq!((found.first("a"), found.text("host")), (Some(&b"1"[..]), Some("d")));
         assert_eq!(found.all("a").collect::<Vec<_>>(), [b"1", b"2"]);
-        assert_eq!((found.repeats("a"), found.repeats("host"), found.has("ab")), (true, false, true));
+        assert!(found.has("ab"));
         // No name is found in two fields together, or in a part of one.
         for absent in ["b", "hostd", "abc", "", "d", "1"] {
             assert!(!found.has(absent), "{absent}");
@@ -136,13 +117,6 @@ mod tests {
         found.set("c", b"5");
         assert_eq!(found, fields(&[("b", "2"), ("a", "4"), ("c", "5")]));
         assert_eq!(listed(&found).len(), 3);
-    }
-
-    #[test]
-    fn only_named_fields_are_copied_once_each() {
-        let mut copied = HeaderFields::default();
-        copied.copy(&fields(&[("a", "1"), ("b", "2"), ("a", "3")]), &["a", "c"]);
-        assert_eq!(copied, fields(&[("a", "1")]));
     }
 
     #[test]

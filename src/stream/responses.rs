@@ -15,6 +15,8 @@ use super::requests::{check_field, line_feed, parse_length};
 const HEAD_LIMIT: usize = 64 * 1024;
 /// The most header fields that a head may have.
 const FIELD_LIMIT: usize = 64;
+/// The most interim heads before the final one.
+const INTERIM_LIMIT: u8 = 8;
 /// About how many header fields a head has.
 const TYPICAL_FIELDS: usize = 16;
 
@@ -42,6 +44,8 @@ pub enum ResponseError {
     Length,
     /// A transfer coding other than `chunked`, or on HTTP/1.0.
     Coding,
+    /// More interim answers than an engine has a reason for.
+    Interim,
     /// A chunked body that is malformed, or has extensions or trailers.
     Chunk,
     /// Bytes after the end of the answer.
@@ -56,6 +60,7 @@ impl fmt::Display for ResponseError {
             Self::StatusLine => "the status line of the answer is malformed",
             Self::Length => "the length of the answer is ambiguous",
             Self::Coding => "the answer has an unknown transfer coding",
+            Self::Interim => "the answer has too many interim ones before it",
             Self::Chunk => "the chunked body of the answer is malformed",
             Self::Surplus => "bytes after the end of the answer",
         })
@@ -124,6 +129,33 @@ impl<'h> CheckedHead<'h> {
     }
 }
 
+/// Finds the final head of an answer, behind interim ones.
+#[derive(Debug, Default)]
+pub struct FinalHead {
+    /// How many interim heads have come.
+    interim: u8,
+}
+
+impl FinalHead {
+    /// Takes heads from the front of `bytes`, up to the final one, and returns that if it is complete.
+    ///
+    /// # Errors
+    /// [`ResponseError`].
+    pub fn take<'h>(&mut self, bytes: &mut &'h [u8]) -> Result<Option<CheckedHead<'h>>, ResponseError> {
+        while let Some(head) = CheckedHead::parse(bytes)? {
+            *bytes = bytes.get(head.length..).unwrap_or_default();
+            if head.status == 101 || !(100..200).contains(&head.status) {
+                return Ok(Some(head));
+            }
+            self.interim += 1;
+            if self.interim > INTERIM_LIMIT {
+                return Err(ResponseError::Interim);
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// The lines at the front of a head.
 struct Lines<'h> {
     bytes: &'h [u8],
@@ -169,6 +201,8 @@ pub struct ResponseFraming {
     state: AnswerState,
     /// The start of a head that has not arrived completely.
     held: Vec<u8>,
+    /// The heads before the final one.
+    heads: FinalHead,
     /// Whether the request is a `HEAD`, whose answer has no body.
     is_head: bool,
 }
@@ -193,6 +227,7 @@ impl ResponseFraming {
     pub fn sending(&mut self, bytes: &[u8]) {
         if self.is_idle() {
             self.is_head = bytes.starts_with(b"HEAD ");
+            self.heads = FinalHead::default();
             self.state = AnswerState::Head;
         }
     }
@@ -223,10 +258,8 @@ impl ResponseFraming {
                     bytes = bytes.get(taken..).unwrap_or_default();
                 }
                 AnswerState::Chunked(chunk) => {
-                    let Some((&byte, behind)) = bytes.split_first() else { break };
-                    let next = chunk.after(byte).ok_or(ResponseError::Chunk)?;
+                    let next = chunk.after_framing(&mut bytes).ok_or(ResponseError::Chunk)?;
                     self.state = if next == ChunkState::End { AnswerState::Idle } else { AnswerState::Chunked(next) };
-                    bytes = behind;
                 }
                 AnswerState::UntilClose => return Ok(()),
             }
@@ -234,38 +267,35 @@ impl ResponseFraming {
         Ok(())
     }
 
-    /// Reads a head; returns the bytes behind it, none if it is incomplete.
+    /// Reads heads; returns the bytes behind the final one, none if it is incomplete.
     fn head<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], ResponseError> {
-        let before = self.held.len();
-        let head = if before == 0 {
-            CheckedHead::parse(bytes)?
-        } else {
-            self.held.extend_from_slice(bytes);
+        let mut held = std::mem::take(&mut self.held);
+        let before = held.len();
+        if before > 0 {
+            held.extend_from_slice(bytes);
             // Without the end of a line, there is nothing new to check.
-            if !bytes.contains(&b'\n') && self.held.len() <= HEAD_LIMIT {
+            if !bytes.contains(&b'\n') && held.len() <= HEAD_LIMIT {
+                self.held = held;
                 return Ok(&[]);
             }
-            CheckedHead::parse(&self.held)?
-        };
-        let Some(CheckedHead { status, framing, length, .. }) = head else {
-            if before == 0 {
-                self.held.extend_from_slice(bytes);
-            }
+        }
+        let arrived = if before == 0 { bytes } else { &held };
+        let mut rest = arrived;
+        let Some(CheckedHead { status, framing, .. }) = self.heads.take(&mut rest)? else {
+            self.held = rest.to_vec();
             return Ok(&[]);
         };
-        self.held = Vec::new();
         self.state = match (status, framing) {
             // Nobody has asked for another protocol.
             (101, _) => return Err(ResponseError::StatusLine),
-            // An interim answer comes before the final one.
-            (100..200, _) => AnswerState::Head,
             (204 | 304, _) | (_, BodyFraming::Length(0)) => AnswerState::Idle,
             _ if self.is_head => AnswerState::Idle,
             (_, BodyFraming::Length(length)) => AnswerState::Body(length),
             (_, BodyFraming::Chunked) => AnswerState::Chunked(ChunkState::START),
             (_, BodyFraming::Close) => AnswerState::UntilClose,
         };
-        Ok(bytes.get(length.saturating_sub(before)..).unwrap_or_default())
+        let taken = arrived.len() - rest.len();
+        Ok(bytes.get(taken.saturating_sub(before)..).unwrap_or_default())
     }
 }
 
@@ -342,6 +372,14 @@ mod tests {
         let followed = (0..2 * HEAD_LIMIT / 4096).try_for_each(|_| framing.follow(&[b'a'; 4096]));
         assert_eq!(followed, Err(ResponseError::TooLarge));
         assert!(framing.held.len() <= HEAD_LIMIT + 4096);
+    }
+
+    #[test]
+    fn interim_answers_are_few() {
+        let interim = "HTTP/1.1 100 Continue\r\n\r\n";
+        let answer = |count: u8| interim.repeat(count.into()) + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]";
+        check("GET /", answer(INTERIM_LIMIT).as_bytes(), Ok(true));
+        check("GET /", answer(INTERIM_LIMIT + 1).as_bytes(), Err(ResponseError::Interim));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::{Engine, UpstreamError};
 use crate::socket::{Socket, WaitTimer};
 use crate::stream::chunks::BodyDecoder;
 use crate::stream::fields::HeaderFields;
-use crate::stream::responses::{BodyFraming, CheckedHead, ResponseError};
+use crate::stream::responses::{BodyFraming, CheckedHead, FinalHead, ResponseError};
 
 /// How long a connection may be idle and still be used again.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -53,13 +53,23 @@ impl KeptConnections {
 
     /// One that is open, as far as is known.
     pub(super) fn take(&self) -> Option<KeptConnection> {
-        let mut idle = self.open_ones();
-        idle.connections.pop()
+        let mut idle = self.lock();
+        while let Some(connection) = idle.connections.pop() {
+            // The runtime learns of surplus bytes later than the system, and they must not be taken for the next answer.
+            if connection.is_silent() {
+                return Some(connection);
+            }
+            self.closed(&connection);
+        }
+        None
     }
 
     /// Forgets what is known of the engine if it has closed the connection that was used last: it may come back as another.
     pub(super) fn notice_closed(&self) {
-        drop(self.open_ones());
+        let mut idle = self.lock();
+        while let Some(connection) = idle.connections.pop_if(|connection| !connection.is_open()) {
+            self.closed(&connection);
+        }
     }
 
     /// Keeps a connection for the next request.
@@ -74,15 +84,6 @@ impl KeptConnections {
             idle.is_watched = true;
             tokio::spawn(watch(Arc::downgrade(self)));
         }
-    }
-
-    /// The idle connections, of which the one that was used last is open.
-    fn open_ones(&self) -> MutexGuard<'_, IdleConnections> {
-        let mut idle = self.lock();
-        while let Some(connection) = idle.connections.pop_if(|connection| !connection.is_open()) {
-            self.closed(&connection);
-        }
-        idle
     }
 
     /// Drops connections that are closed, or have been idle for too long; returns whether any are left.
@@ -143,6 +144,11 @@ impl KeptConnection {
         self.socket.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
     }
 
+    /// As [`Self::is_open`], as far as the system knows. What arrives later is taken for the next answer: nobody can tell.
+    fn is_silent(&self) -> bool {
+        self.socket.is_silent()
+    }
+
     /// Sends a request without a body, and waits for its answer until `deadline`. `is_head` says that it is a `HEAD`, whose answer
     /// has no body. After its end, `pool` keeps the connection.
     ///
@@ -160,7 +166,8 @@ impl KeptConnection {
     ) -> Option<Result<KeptAnswer, UpstreamError>> {
         let Self { socket, timer, is_used, .. } = &mut self;
         let asked = async {
-            let mut reader = AnswerReader { held: Vec::new(), is_head, is_answered: false };
+            let mut reader =
+                AnswerReader { held: Vec::new(), heads: FinalHead::default(), is_head, is_answered: false };
             // If TLS or ssh has failed on a new connection, that is why there is no answer.
             let lost = |error: UpstreamError, is_answered: bool| {
                 let says_why = !*is_used && !matches!(error, UpstreamError::Broken(_));
@@ -210,6 +217,8 @@ struct ReadAnswer {
 struct AnswerReader {
     /// The start of a head that has not arrived completely.
     held: Vec<u8>,
+    /// The heads before the final one.
+    heads: FinalHead,
     is_head: bool,
     /// Whether a byte has arrived.
     is_answered: bool,
@@ -234,19 +243,15 @@ impl AnswerReader {
             held.extend_from_slice(bytes);
         }
         let mut rest = if is_held { &held } else { bytes };
-        while let Some(head) = CheckedHead::parse(rest).map_err(UpstreamError::Malformed)? {
-            rest = rest.get(head.length..).unwrap_or_default();
+        match self.heads.take(&mut rest).map_err(UpstreamError::Malformed)? {
             // Nobody has asked for another protocol.
-            if head.status == 101 {
-                return Err(UpstreamError::Malformed(ResponseError::StatusLine));
-            }
-            // An interim answer comes before the final one.
-            if head.status >= 200 {
-                return self.answer(&head, rest).map(Some);
+            Some(head) if head.status == 101 => Err(UpstreamError::Malformed(ResponseError::StatusLine)),
+            Some(head) => self.answer(&head, rest).map(Some),
+            None => {
+                self.held = rest.to_vec();
+                Ok(None)
             }
         }
-        self.held = rest.to_vec();
-        Ok(None)
     }
 
     /// The answer with this head. `start` is what has arrived of its body.
@@ -437,6 +442,20 @@ mod tests {
             data.extend_from_slice(&next?);
         }
         Ok(String::from_utf8(data).unwrap())
+    }
+
+    /// The runtime has not heard of it: no task has waited since.
+    #[test]
+    fn surplus_bytes_are_not_taken_for_the_next_answer() {
+        check(async {
+            for (surplus, expected) in [(&b""[..], true), (b"HTTP/1.1 200 OK\r\n", false)] {
+                let pool = pool();
+                let (connection, mut engine) = connection();
+                ask(connection, &mut engine, ANSWER, &pool).await.unwrap();
+                engine.write_all(surplus).unwrap();
+                assert_eq!(pool.take().is_some(), expected, "{surplus:?}");
+            }
+        });
     }
 
     #[test]

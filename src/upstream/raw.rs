@@ -6,7 +6,7 @@ use super::UpstreamError;
 use crate::socket::Socket;
 use crate::stream::fields::HeaderFields;
 pub use crate::stream::responses::BodyFraming;
-use crate::stream::responses::CheckedHead;
+use crate::stream::responses::{CheckedHead, FinalHead};
 
 /// Fields that engines write, that decide nothing and do not pass.
 const UNREAD_FIELDS: [&[u8]; 6] = [b"date", b"server", b"connection", b"cache-control", b"pragma", b"expires"];
@@ -29,14 +29,10 @@ pub struct ResponseHead {
 /// # Errors
 /// [`UpstreamError::Broken`] if the connection ends first, [`UpstreamError::Malformed`] if the head is malformed.
 pub async fn read_head(socket: &Socket, buffer: &mut Vec<u8>) -> Result<ResponseHead, UpstreamError> {
+    let mut heads = FinalHead::default();
     loop {
-        if let Some((head, length)) = parse_head(buffer)? {
-            buffer.drain(..length);
-            // An interim answer comes before the final one.
-            if head.status == 101 || !(100..200).contains(&head.status) {
-                return Ok(head);
-            }
-            continue;
+        if let Some(head) = take_head(&mut heads, buffer)? {
+            return Ok(head);
         }
         match socket.read_some(|bytes| buffer.extend_from_slice(bytes)).await {
             Ok(0) => return Err(broken("the connection ended before the head of the answer")),
@@ -51,11 +47,15 @@ pub(super) fn broken(why: &str) -> UpstreamError {
     UpstreamError::Broken(why.to_owned())
 }
 
-/// Parses the head at the start of `bytes`, if it is complete; returns it with its length.
-fn parse_head(bytes: &[u8]) -> Result<Option<(ResponseHead, usize)>, UpstreamError> {
-    let Some(head) = CheckedHead::parse(bytes).map_err(UpstreamError::Malformed)? else { return Ok(None) };
-    let headers = read_fields(&head);
-    Ok(Some((ResponseHead { status: head.status, framing: head.framing, headers }, head.length)))
+/// Takes the final head, and what comes before it, from the front of `buffer`, if it is complete.
+fn take_head(heads: &mut FinalHead, buffer: &mut Vec<u8>) -> Result<Option<ResponseHead>, UpstreamError> {
+    let mut rest = buffer.as_slice();
+    let head = heads.take(&mut rest).map_err(UpstreamError::Malformed)?;
+    let head =
+        head.map(|head| ResponseHead { status: head.status, framing: head.framing, headers: read_fields(&head) });
+    let taken = buffer.len() - rest.len();
+    buffer.drain(..taken);
+    Ok(head)
 }
 
 /// The header fields of a head, except for those that nobody reads.
@@ -75,8 +75,8 @@ mod tests {
 
     #[track_caller]
     fn check(head: &str, expected: Option<(u16, BodyFraming)>) {
-        let parsed = parse_head(head.as_bytes());
-        assert_eq!(parsed.ok().flatten().map(|(head, _)| (head.status, head.framing)), expected);
+        let taken = take_head(&mut FinalHead::default(), &mut head.into());
+        assert_eq!(taken.ok().flatten().map(|head| (head.status, head.framing)), expected);
     }
 
     #[test]
@@ -98,12 +98,14 @@ mod tests {
     #[test]
     fn an_unfinished_head_waits() {
         check("HTTP/1.1 200 OK\r\nContent-Le", None);
-        assert!(matches!(parse_head(b"HTTP/1.1 200 OK\r\nContent-Le"), Ok(None)));
+        let taken = take_head(&mut FinalHead::default(), &mut b"HTTP/1.1 200 OK\r\nContent-Le".into());
+        assert!(matches!(taken, Ok(None)));
     }
 
     #[test]
     fn fields_are_found_whatever_their_case() {
-        let (head, length) = parse_head(b"HTTP/1.1 200 OK\r\nAPI-Version: 1.51\r\n\r\nrest").unwrap().unwrap();
-        assert_eq!((head.headers.text("api-version"), length), (Some("1.51"), 38));
+        let mut buffer = b"HTTP/1.1 200 OK\r\nAPI-Version: 1.51\r\n\r\nrest".into();
+        let head = take_head(&mut FinalHead::default(), &mut buffer).unwrap().unwrap();
+        assert_eq!((head.headers.text("api-version"), buffer.as_slice()), (Some("1.51"), &b"rest"[..]));
     }
 }
