@@ -108,6 +108,7 @@ impl RequestReader {
         self.held.drain(..count);
         self.passing -= count;
         self.is_used = true;
+        self.waiting_since = None;
     }
 
     /// Reads into `buf` and keeps what may not pass yet. Returns whether something passed or the connection ended.
