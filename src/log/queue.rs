@@ -6,8 +6,11 @@ use std::time::Duration;
 
 /// How many bytes of lines may wait.
 const WAITING_LIMIT: usize = 1024 * 1024;
-/// How long lines gather before they are written, so that the thread is not woken for each of them.
-const GATHER_TIME: Duration = Duration::from_millis(1);
+/// How many bytes of lines are written at once, without gathering more.
+const GATHERED_LIMIT: usize = WAITING_LIMIT / 4;
+/// How long lines gather before they are written, unless they are many or somebody waits for them: each write has a price of its own,
+/// and so has waking the thread.
+const GATHER_TIME: Duration = Duration::from_millis(10);
 /// How large a buffer is kept after a burst, in bytes.
 const KEPT_CAPACITY: usize = 64 * 1024;
 
@@ -15,7 +18,7 @@ const KEPT_CAPACITY: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct LineQueue {
     state: Mutex<QueueState>,
-    /// Lines have come.
+    /// Lines have come, or are not to gather any longer.
     pushed: Condvar,
     /// All lines have been written.
     written: Condvar,
@@ -30,6 +33,8 @@ struct QueueState {
     dropped_since_start: u64,
     /// Whether the thread is awake: it then takes new lines without being notified.
     is_writing: bool,
+    /// Whether lines are not to gather any longer: somebody waits until all are written, or they are many.
+    is_urgent: bool,
 }
 
 impl LineQueue {
@@ -47,6 +52,10 @@ impl LineQueue {
             state.is_writing = true;
             drop(state);
             self.pushed.notify_one();
+        } else if state.waiting.len() > GATHERED_LIMIT && !state.is_urgent {
+            state.is_urgent = true;
+            drop(state);
+            self.pushed.notify_one();
         }
     }
 
@@ -57,7 +66,10 @@ impl LineQueue {
 
     /// Waits until all lines are written, or until `timeout`.
     pub(super) fn wait_until_written(&self, timeout: Duration) {
-        let _ = self.written.wait_timeout_while(self.lock(), timeout, |state| state.is_writing);
+        let mut state = self.lock();
+        state.is_urgent = state.is_writing;
+        self.pushed.notify_one();
+        let _ = self.written.wait_timeout_while(state, timeout, |state| state.is_writing);
     }
 
     /// Writes lines as they come, for ever. Calls `report_dropped` with the number of lines that have been dropped once
@@ -82,12 +94,12 @@ impl LineQueue {
     fn next(&self, lines: &mut Vec<u8>) -> u64 {
         let mut state = self.lock();
         if state.waiting.is_empty() {
-            state.is_writing = false;
+            (state.is_writing, state.is_urgent) = (false, false);
             self.written.notify_all();
             let wait = self.pushed.wait_while(state, |state| !state.is_writing);
-            drop(wait.unwrap_or_else(PoisonError::into_inner));
-            std::thread::sleep(GATHER_TIME);
-            state = self.lock();
+            state = wait.unwrap_or_else(PoisonError::into_inner);
+            let wait = self.pushed.wait_timeout_while(state, GATHER_TIME, |state| !state.is_urgent);
+            (state, _) = wait.unwrap_or_else(PoisonError::into_inner);
         }
         std::mem::swap(&mut state.waiting, lines);
         std::mem::take(&mut state.dropped)
@@ -154,6 +166,20 @@ mod tests {
             bench.open.send(()).unwrap();
             bench.queue.wait_until_written(Duration::from_secs(20));
             assert_eq!(*bench.text.lock().unwrap(), b"a\nb\nc\n");
+        });
+    }
+
+    #[test]
+    fn nobody_waits_while_lines_gather() {
+        within_time_limit(|| {
+            let bench = Bench::start();
+            let start = std::time::Instant::now();
+            for _ in 0..100 {
+                bench.queue.push(b"a\n");
+                bench.open.send(()).unwrap();
+                bench.queue.wait_until_written(Duration::from_secs(20));
+            }
+            assert!(start.elapsed() < GATHER_TIME * 100, "{:?}", start.elapsed());
         });
     }
 
