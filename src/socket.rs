@@ -6,6 +6,7 @@ mod wait_timer;
 
 use std::cell::RefCell;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -382,6 +383,12 @@ impl Socket {
         matches!(rustix::net::recv(self, &mut [0_u8; 1], flags), Ok((_, 1..)))
     }
 
+    /// Whether nothing has arrived, neither bytes nor the end. Asks the system, and not the runtime, which may not know yet.
+    pub fn is_silent(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        rustix::net::recv(self, &mut [0_u8; 1], flags).is_err_and(|error| error == rustix::io::Errno::AGAIN)
+    }
+
     /// Refuses what the other side sends from now on: on a Unix socket, its writes fail. What it has sent can be read.
     ///
     /// On TCP and TLS it does nothing: the other side would not be told.
@@ -404,7 +411,20 @@ impl Socket {
         }
     }
 
-    /// Waits for bytes, passes what has arrived to `take`, and returns the number of bytes, zero at the end.
+    /// Waits until there is room to write. Only one task may wait. Cancel safety: nothing is lost.
+    ///
+    /// # Errors
+    /// The error of the system.
+    pub async fn writable(&self) -> io::Result<()> {
+        poll_fn(|cx| match self {
+            Self::Unix(socket) | Self::Carried(socket, _) => socket.poll_write_ready(cx),
+            Self::Tcp(socket) => socket.poll_write_ready(cx),
+        })
+        .await
+    }
+
+    /// Waits for bytes, passes what has arrived to `take`, and returns the number of bytes, zero at the end. Only one task may
+    /// read.
     ///
     /// All sockets of a thread share one buffer, so a silent socket holds none.
     /// Cancel safety: nothing is lost.
@@ -412,18 +432,13 @@ impl Socket {
     /// # Errors
     /// The error of the system.
     pub async fn read_some(&self, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
-        loop {
-            self.ready(Interest::READABLE).await?;
-            let read = SCRATCH.with_borrow_mut(|scratch| {
-                let read = self.try_read(scratch)?;
-                take(scratch.get(..read).unwrap_or_default());
-                Ok(read)
-            });
-            match read {
-                Err(error) if io::Error::kind(&error) == io::ErrorKind::WouldBlock => {}
-                read => return read,
-            }
-        }
+        poll_fn(|cx| {
+            self.poll_read_some(cx, SCRATCH_SIZE, |bytes| {
+                take(bytes);
+                bytes.len()
+            })
+        })
+        .await
     }
 
     /// As [`AsyncRead::poll_read`], for a socket that is shared. Only one task may read.
@@ -559,7 +574,7 @@ impl Socket {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.ready(Interest::WRITABLE).await?;
+                    self.writable().await?;
                 }
                 Err(error) => return Err(error),
             }

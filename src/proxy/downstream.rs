@@ -122,7 +122,7 @@ impl Downstream {
     /// # Errors
     /// The client is gone.
     pub(super) async fn writable(&self) -> io::Result<()> {
-        self.socket.ready(Interest::WRITABLE).await.map(drop)
+        self.socket.writable().await
     }
 
     /// As [`Socket::read_some`].

@@ -266,8 +266,11 @@ impl RecordRewriter {
             let needed = self.memory_needed(&backlog, &memory);
             let held = self.records.held() + backlog.len();
             let has_memory = memory.pause(needed);
+            // What is waited for only now and then is in boxes, so that a silent stream has no room for it.
+            let late = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
+            let grow = (is_open && !has_memory).then(|| Box::pin(memory.grow(held, needed)));
             tokio::select! {
-                grown = memory.grow(held, needed), if is_open && !has_memory => grown.map_err(RewriteError::Memory)?,
+                grown = if_any(grow) => grown.map_err(RewriteError::Memory)?,
                 read = engine.read_some(|bytes| progress = self.push(bytes, &mut backlog).map_err(StreamError::from)),
                     if is_open && deadline.is_none() && has_memory => match read {
                         Ok(count @ 1..) => taken += count,
@@ -276,7 +279,7 @@ impl RecordRewriter {
                     },
                 ready = client.writable(), if !backlog.is_empty() => ready.map_err(|_| StreamError::ClientLeft)?,
                 () = client.discard_input() => return Err(StreamError::ClientLeft),
-                () = reached(deadline) => return Err(RewriteError::SlowClient.into()),
+                () = if_any(late) => return Err(RewriteError::SlowClient.into()),
             }
         }
     }
@@ -293,10 +296,10 @@ fn backlog_deadline(backlog: &OutgoingBuffer, since: Option<Instant>) -> Option<
     since.or_else(|| Some(Instant::now() + BACKLOG_TIMEOUT))
 }
 
-/// Waits for a deadline, for ever if there is none.
-async fn reached(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
+/// Waits for a future, for ever if there is none.
+async fn if_any<T>(future: Option<impl Future<Output = T>>) -> T {
+    match future {
+        Some(future) => future.await,
         None => pending().await,
     }
 }

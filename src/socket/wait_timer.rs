@@ -1,8 +1,9 @@
 //! A time limit for waits that follow one another.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep};
 
 /// Wakes the task that waits when a time has passed.
@@ -19,7 +20,8 @@ impl WaitTimer {
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);
         }
-        while timer.as_mut().poll(cx).is_ready() {
+        // Also if the task has had its turn, in which nothing of the runtime is ready any more: work that never ends must end.
+        while pin!(unconstrained(timer.as_mut())).poll(cx).is_ready() {
             if Instant::now() >= deadline {
                 return true;
             }
@@ -33,7 +35,7 @@ impl WaitTimer {
     ///
     /// Cancel safety: that of `work`.
     pub async fn within<T>(&mut self, deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = std::pin::pin!(work);
+        let mut work = pin!(work);
         std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
             Poll::Pending if self.has_passed(deadline, cx) => Poll::Ready(None),
@@ -49,6 +51,22 @@ mod tests {
 
     use super::*;
     use crate::time_limit::within_time_limit;
+
+    #[test]
+    fn work_that_never_waits_has_an_end() {
+        within_time_limit(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(async {
+                let work = async {
+                    loop {
+                        tokio::task::coop::consume_budget().await;
+                    }
+                };
+                let deadline = Instant::now() + Duration::from_millis(20);
+                assert_eq!(WaitTimer::default().within::<()>(deadline, work).await, None);
+            });
+        });
+    }
 
     #[test]
     fn each_wait_has_its_own_time() {

@@ -31,7 +31,7 @@ impl ChunkState {
     pub(super) const START: Self = Self::Size { size: 0, digits: 0 };
 
     /// The position after one byte of framing; `None` if the byte does not belong here.
-    pub(super) fn after(self, byte: u8) -> Option<Self> {
+    fn after(self, byte: u8) -> Option<Self> {
         Some(match (self, byte) {
             (Self::Size { size, digits }, byte) if byte.is_ascii_hexdigit() && digits < 15 => {
                 let digit = (byte as char).to_digit(16)?;
@@ -58,6 +58,24 @@ impl ChunkState {
         })
     }
 
+    /// The position before the next data or after the body. Takes the framing before it from the front of `bytes`, as far as that has
+    /// arrived; `None` if it is malformed.
+    pub(super) fn after_framing(mut self, bytes: &mut &[u8]) -> Option<Self> {
+        // Between two chunks of a stream, all of it has arrived, as a rule.
+        if let (Self::DataCr, [b'\r', b'\n', line @ ..]) = (self, *bytes)
+            && let Some((size, data)) = size_line(line)
+        {
+            *bytes = data;
+            return Some(Self::Data(size));
+        }
+        while !matches!(self, Self::Data(_) | Self::End) {
+            let Some((byte, behind)) = bytes.split_first() else { break };
+            self = self.after(*byte)?;
+            *bytes = behind;
+        }
+        Some(self)
+    }
+
     /// The position after `taken` of the `left` bytes of data.
     pub(super) fn after_data(left: u64, taken: usize) -> Self {
         match left.saturating_sub(taken as u64) {
@@ -65,6 +83,19 @@ impl ChunkState {
             left => Self::Data(left),
         }
     }
+}
+
+/// The size of a chunk that is not the last one, and what comes behind its line; `None` if that is not all here.
+fn size_line(line: &[u8]) -> Option<(u64, &[u8])> {
+    let mut size = 0;
+    for (digits, byte) in line.iter().enumerate().take(16) {
+        match char::from(*byte).to_digit(16) {
+            Some(digit) => size = size << 4 | u64::from(digit),
+            None if digits > 0 && size > 0 => return Some((size, line.get(digits..)?.strip_prefix(b"\r\n")?)),
+            None => return None,
+        }
+    }
+    None
 }
 
 /// The smaller of `left` bytes to come and `length` bytes in memory.
@@ -118,10 +149,9 @@ impl BodyDecoder {
                     self.0 = Remaining::Chunked(ChunkState::after_data(left, data.len()));
                     return Ok(Some(data));
                 }
+                Remaining::Chunked(_) if bytes.is_empty() => return Ok(None),
                 Remaining::Chunked(chunk) => {
-                    let Some((byte, behind)) = bytes.split_first() else { return Ok(None) };
-                    self.0 = Remaining::Chunked(chunk.after(*byte).ok_or(BadChunk)?);
-                    *bytes = behind;
+                    self.0 = Remaining::Chunked(chunk.after_framing(bytes).ok_or(BadChunk)?);
                 }
             }
         }

@@ -177,33 +177,30 @@ impl RequestFraming {
 
     /// How many bytes of `bytes` belong to the body.
     fn body(&mut self, bytes: &[u8]) -> Result<usize, RequestError> {
-        let mut used = 0;
-        loop {
-            let rest = bytes.get(used..).unwrap_or_default();
-            match self.state {
-                RequestState::Head => return Ok(used),
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let taken = match self.state {
+                RequestState::Head => break,
                 RequestState::Body(left) => {
                     let taken = shorter(left, rest.len());
                     let left = left - taken as u64;
                     self.state = if left == 0 { RequestState::Head } else { RequestState::Body(left) };
-                    return Ok(used + taken);
+                    taken
                 }
                 RequestState::Chunked(ChunkState::Data(left)) => {
                     let taken = shorter(left, rest.len());
-                    if taken == 0 {
-                        return Ok(used);
-                    }
                     self.state = RequestState::Chunked(ChunkState::after_data(left, taken));
-                    used += taken;
+                    taken
                 }
                 RequestState::Chunked(chunk) => {
-                    let Some(&byte) = rest.first() else { return Ok(used) };
-                    let next = chunk.after(byte).ok_or(RequestError::Chunk)?;
+                    let next = chunk.after_framing(&mut rest).ok_or(RequestError::Chunk)?;
                     self.state = if next == ChunkState::End { RequestState::Head } else { RequestState::Chunked(next) };
-                    used += 1;
+                    0
                 }
-            }
+            };
+            rest = rest.get(taken..).unwrap_or_default();
         }
+        Ok(bytes.len() - rest.len())
     }
 }
 

@@ -27,8 +27,8 @@ const PROFILE: &str = "profile: test\nallow: [Ping, ContainerInspect, ContainerL
                        [identity, state, free-text]\nrules:\n  - {on: ContainerInspect, redact: \"$.Config.Labels[?count($..*) == \
                        0]\"}\n  - {on: ContainerSummary, redact: \"$.Labels[?count($..*) == 0]\"}\n  - {on: Event, redact: \
                        \"$.Actor.Attributes[?count($..*) == 0]\"}\n";
-/// So many labels keep a thread busy for some tenths of a second in a build for tests, and for some hundredths in a release.
-const LABELS: usize = 400;
+/// The work is the square of it: for a thread some tenths of a second, in which others are answered dozens of times.
+const LABELS: usize = 1_000;
 /// More connections than workers, so that every worker has some.
 const OTHERS: usize = 8;
 
@@ -86,7 +86,7 @@ fn check(target: &str, body: String) {
     let (rounds, answer) = rounds(target, body);
     let last = format!("\"l{}\":\"v\"", LABELS - 1);
     assert!(answer.contains(&last), "{target}: {}", answer.get(..300).unwrap_or(&answer));
-    assert!(rounds >= 10, "{target}: others were answered {rounds} times meanwhile");
+    assert!(rounds >= 5, "{target}: others were answered {rounds} times meanwhile");
 }
 
 fn a_long_document_leaves_others_their_turn() {
