@@ -200,7 +200,7 @@ impl RecordRewriter {
     ///
     /// Cancel safety: when dropped, the stream has a cut and no end.
     pub(super) async fn run(
-        mut self,
+        mut self: Box<Self>,
         engine: &Socket,
         client: &Downstream,
         start: Vec<u8>,

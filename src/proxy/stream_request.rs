@@ -94,6 +94,32 @@ enum Opened {
     Empty,
 }
 
+/// A stream whose head the client has.
+struct StartedStream {
+    engine: Socket,
+    opened: Opened,
+    /// Where a relayed body ends.
+    body: StreamEnd,
+    /// What has arrived of records.
+    start: Vec<u8>,
+}
+
+impl StartedStream {
+    /// Carries the stream to its end.
+    async fn carry(self, client: &mut Downstream, log: &mut AccessLog) -> Result<(), StreamError> {
+        let Self { engine, opened, body, start } = self;
+        match opened {
+            Opened::Empty => {
+                Box::pin(client.close()).await;
+                Ok(())
+            }
+            Opened::Relay(reason) => Box::pin(relay(&engine, client, body, reason, log)).await,
+            Opened::Records(rewriter) => Box::pin(rewriter.run(&engine, client, start, log)).await,
+            Opened::Tunnel(reason, _) => Box::pin(tunnel(&engine, client, reason, log)).await,
+        }
+    }
+}
+
 /// Why a stream did not come to its end.
 #[derive(Debug)]
 pub(super) enum StreamError {
@@ -149,14 +175,21 @@ impl StreamRequest {
     pub async fn run(mut self: Box<Self>, mut client: Downstream) {
         // The line is written when the stream ends, whatever ends it.
         let mut log = std::mem::take(&mut self.log);
-        match self.carry(&mut client, &mut log).await {
+        let engine = self.engine.clone();
+        // What ends before the stream begins is in a box: a stream may be silent for days, and keeps no more than it needs.
+        let opened = Box::pin(self.open(&mut client, &mut log)).await;
+        let ended = match opened {
+            Ok(stream) => stream.carry(&mut client, &mut log).await,
+            Err(error) => Err(error),
+        };
+        match ended {
             Ok(()) => log.complete(),
             Err(StreamError::NotOpened(error)) => {
                 log.failed(&error);
                 let (status, message) = respond::public(error);
                 log.status(status);
                 log.sent(message.length());
-                Box::pin(client.refuse(status, message, self.engine.advertised(), &log.id())).await;
+                Box::pin(client.refuse(status, message, engine.advertised(), &log.id())).await;
                 log.complete();
             }
             Err(StreamError::Broken(reason, error)) => log.broken(reason, &error),
@@ -174,17 +207,21 @@ impl StreamRequest {
         log.complete();
     }
 
-    async fn carry(&mut self, client: &mut Downstream, log: &mut AccessLog) -> Result<(), StreamError> {
+    /// Opens the stream: sends the request, and the head of the answer.
+    async fn open(
+        mut self: Box<Self>,
+        client: &mut Downstream,
+        log: &mut AccessLog,
+    ) -> Result<StartedStream, StreamError> {
         // What arrives with the head is the start of the body.
         let mut start = Vec::new();
         let since = Instant::now();
-        // What ends before the stream begins is in boxes: a stream may be silent for days, and keeps no more than it needs.
-        let asked = Box::pin(self.ask(&mut start, client)).await;
+        let asked = self.ask(&mut start, client).await;
         log.spent(since.elapsed());
         let (engine, head) = asked?;
         self.memory.settle(0);
         if (400..=599).contains(&head.status) {
-            return Err(Box::pin(self.engine_error(&engine, &head, start)).await.into());
+            return Err(self.engine_error(&engine, &head, start).await.into());
         }
         let opened = self.opened(&head)?;
         log.opened(head.status);
@@ -198,17 +235,8 @@ impl StreamRequest {
             log.sent(start.len());
             start = Vec::new();
         }
-        Box::pin(client.send(out.unsent())).await.map_err(|_| StreamError::ClientLeft)?;
-        drop((head, out));
-        match opened {
-            Opened::Empty => {
-                Box::pin(client.close()).await;
-                Ok(())
-            }
-            Opened::Relay(reason) => Box::pin(relay(&engine, client, body, reason, log)).await,
-            Opened::Records(rewriter) => Box::pin(rewriter.run(&engine, client, start, log)).await,
-            Opened::Tunnel(reason, _) => Box::pin(tunnel(&engine, client, reason, log)).await,
-        }
+        client.send(out.unsent()).await.map_err(|_| StreamError::ClientLeft)?;
+        Ok(StartedStream { engine, opened, body, start })
     }
 
     /// Sends the request on a connection of its own and waits for the head of the answer, or for the client to leave.

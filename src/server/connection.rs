@@ -119,7 +119,7 @@ async fn carry_stream(
     let shown_less = async {
         loop {
             client.replaced().await;
-            if !client.refresh(&slot).await || !client.proxy.serves_still(&policy, operation) {
+            if !Box::pin(client.refresh(&slot)).await || !client.proxy.serves_still(&policy, operation) {
                 tracing::info!(
                     client = &*client.logged.name,
                     operation = operation.id,

@@ -60,6 +60,7 @@ impl ChunkState {
 
     /// The position before the next data or after the body. Takes the framing before it from the front of `bytes`, as far as that has
     /// arrived; `None` if it is malformed.
+    #[inline]
     pub(super) fn after_framing(mut self, bytes: &mut &[u8]) -> Option<Self> {
         // Between two chunks of a stream, all of it has arrived, as a rule.
         if let (Self::DataCr, [b'\r', b'\n', line @ ..]) = (self, *bytes)
@@ -77,6 +78,7 @@ impl ChunkState {
     }
 
     /// The position after `taken` of the `left` bytes of data.
+    #[inline]
     pub(super) fn after_data(left: u64, taken: usize) -> Self {
         match left.saturating_sub(taken as u64) {
             0 => Self::DataCr,
@@ -86,19 +88,24 @@ impl ChunkState {
 }
 
 /// The size of a chunk that is not the last one, and what comes behind its line; `None` if that is not all here.
+#[inline]
 fn size_line(line: &[u8]) -> Option<(u64, &[u8])> {
     let mut size = 0;
     for (digits, byte) in line.iter().enumerate().take(16) {
-        match char::from(*byte).to_digit(16) {
-            Some(digit) => size = size << 4 | u64::from(digit),
-            None if digits > 0 && size > 0 => return Some((size, line.get(digits..)?.strip_prefix(b"\r\n")?)),
-            None => return None,
-        }
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            _ if digits > 0 && size > 0 => return Some((size, line.get(digits..)?.strip_prefix(b"\r\n")?)),
+            _ => return None,
+        };
+        size = size << 4 | u64::from(digit);
     }
     None
 }
 
 /// The smaller of `left` bytes to come and `length` bytes in memory.
+#[inline]
 pub(super) fn shorter(left: u64, length: usize) -> usize {
     usize::try_from(left).unwrap_or(usize::MAX).min(length)
 }
@@ -163,7 +170,18 @@ impl BodyDecoder {
     /// [`BadChunk`]; the decoder cannot be used after it.
     pub fn follow(&mut self, bytes: &[u8]) -> Result<usize, BadChunk> {
         let mut behind = bytes;
-        while self.data(&mut behind)?.is_some() {}
+        let Remaining::Chunked(mut chunk) = self.0 else {
+            while self.data(&mut behind)?.is_some() {}
+            return Ok(bytes.len() - behind.len());
+        };
+        // The position stays in registers. A stream may have a chunk for every few bytes.
+        while chunk != ChunkState::End && !behind.is_empty() {
+            chunk = match chunk {
+                ChunkState::Data(left) => ChunkState::after_data(left, take(&mut behind, left).len()),
+                _ => chunk.after_framing(&mut behind).ok_or(BadChunk)?,
+            };
+        }
+        self.0 = Remaining::Chunked(chunk);
         Ok(bytes.len() - behind.len())
     }
 
@@ -182,6 +200,7 @@ impl BodyDecoder {
 }
 
 /// Takes up to `count` bytes from the front.
+#[inline]
 fn take<'b>(bytes: &mut &'b [u8], count: u64) -> &'b [u8] {
     let (taken, behind) = bytes.split_at_checked(shorter(count, bytes.len())).unwrap_or_default();
     *bytes = behind;
