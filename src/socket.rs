@@ -47,7 +47,8 @@ const HALF_CLOSED_TIME: Duration = Duration::from_secs(1);
 const CLOSED_INTERVAL: Duration = Duration::from_millis(50);
 
 thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_SIZE]);
+    // Room that is not written to takes no memory until something is read into it.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(SCRATCH_SIZE));
 }
 
 /// Where to listen or to connect: `unix:///run/docker.sock` or `tcp://127.0.0.1:2375`.
@@ -487,8 +488,9 @@ impl Socket {
         take: impl FnOnce(&[u8]) -> T,
     ) -> Poll<io::Result<T>> {
         SCRATCH.with_borrow_mut(|scratch| {
-            let room = limit.min(scratch.len());
-            let mut read = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
+            let room = scratch.spare_capacity_mut();
+            let limit = limit.min(room.len());
+            let mut read = ReadBuf::uninit(room.get_mut(..limit).unwrap_or_default());
             ready!(self.poll_read_shared(cx, &mut read))?;
             Poll::Ready(Ok(take(read.filled())))
         })
