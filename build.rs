@@ -174,9 +174,12 @@ fn packed_by(write: impl FnOnce(&mut Packer)) -> Vec<u8> {
     packer.finish()
 }
 
-/// The text of a file in `filters/`; empty, which is an error in it, if it cannot be read.
+/// The text of a file in `filters/`. If it cannot be read, the build fails.
 fn text(file: &str) -> String {
-    fs::read_to_string(Path::new("filters").join(file)).unwrap_or_default()
+    fs::read_to_string(Path::new("filters").join(file)).unwrap_or_else(|error| {
+        println!("cargo::error=cannot read filters/{file}: {error}");
+        String::new()
+    })
 }
 
 /// Adds the names of the YAML files in a folder and in those inside it.
