@@ -11,6 +11,7 @@
 use std::fmt;
 use std::future::pending;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -94,6 +95,9 @@ enum Opened {
     Empty,
 }
 
+/// How a stream is carried to its end.
+type Carried<'c> = Pin<Box<dyn Future<Output = Result<(), StreamError>> + Send + 'c>>;
+
 /// A stream whose head the client has.
 struct StartedStream {
     engine: Socket,
@@ -105,17 +109,17 @@ struct StartedStream {
 }
 
 impl StartedStream {
-    /// Carries the stream to its end.
-    async fn carry(self, client: &mut Downstream, log: &mut AccessLog) -> Result<(), StreamError> {
+    /// Carries the stream to its end. What that needs is in one box.
+    fn carry<'c>(self, client: &'c mut Downstream, log: &'c mut AccessLog) -> Carried<'c> {
         let Self { engine, opened, body, start } = self;
         match opened {
-            Opened::Empty => {
-                Box::pin(client.close()).await;
+            Opened::Empty => Box::pin(async {
+                client.close().await;
                 Ok(())
-            }
-            Opened::Relay(reason) => Box::pin(relay(&engine, client, body, reason, log)).await,
-            Opened::Records(rewriter) => Box::pin(rewriter.run(&engine, client, start, log)).await,
-            Opened::Tunnel(reason, _) => Box::pin(tunnel(&engine, client, reason, log)).await,
+            }),
+            Opened::Relay(reason) => Box::pin(async move { relay(&engine, client, body, reason, log).await }),
+            Opened::Records(rewriter) => Box::pin(async move { rewriter.run(&engine, client, start, log).await }),
+            Opened::Tunnel(reason, _) => Box::pin(async move { tunnel(&engine, client, reason, log).await }),
         }
     }
 }
@@ -184,14 +188,7 @@ impl StreamRequest {
         };
         match ended {
             Ok(()) => log.complete(),
-            Err(StreamError::NotOpened(error)) => {
-                log.failed(&error);
-                let (status, message) = respond::public(error);
-                log.status(status);
-                log.sent(message.length());
-                Box::pin(client.refuse(status, message, engine.advertised(), &log.id())).await;
-                log.complete();
-            }
+            Err(StreamError::NotOpened(error)) => Box::pin(refuse(client, error, &engine, &mut log)).await,
             Err(StreamError::Broken(reason, error)) => log.broken(reason, &error),
             Err(StreamError::ClientLeft) => {}
         }
@@ -326,6 +323,16 @@ impl StreamRequest {
         let message = Message::of_engine(&self.policy, operation, status, body.ok().flatten().as_deref());
         Error::Engine { status, operation, message }
     }
+}
+
+/// Answers the request of a stream that was not opened.
+async fn refuse(client: Downstream, error: Error, engine: &Engine, log: &mut AccessLog) {
+    log.failed(&error);
+    let (status, message) = respond::public(error);
+    log.status(status);
+    log.sent(message.length());
+    client.refuse(status, message, engine.advertised(), &log.id()).await;
+    log.complete();
 }
 
 /// The error for a head that opens no stream.
