@@ -432,11 +432,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, E
 /// What the names of the variables of this program begin with.
 pub const PREFIX: &str = "DOCKVEIL_";
 /// The variables of this program, without [`PREFIX`].
-pub const VARIABLES: [&str; 16] = [
+pub const VARIABLES: [&str; 17] = [
     "API",
     "AUDIT",
     "COMPAT",
     "CONFIG",
+    "CONTAINERS",
     "DEFAULT_CONFIG",
     "ENV",
     "FILTERS",

@@ -560,7 +560,8 @@ impl PolicyCompiler<'_> {
     /// Compiles an allowed operation, but not its plan. Returns `None` after an error.
     fn allowed(&mut self, operation: &'static Operation, queries: &'static QueryTable) -> Option<Allowed> {
         let (handling, streamed) = self.handling(operation)?;
-        let hidden_by_rules = if queries.covers(operation) { self.hidden_by_rules(operation) } else { ClassSet::EMPTY };
+        let hidden_by_rules =
+            if queries.covers(operation) { self.hidden_by_rules(operation, queries) } else { ClassSet::EMPTY };
         let hides = operation.writes_back.iter().map(|part| self.hides_some(part)).collect::<Option<Vec<bool>>>()?;
         let hides = hides.contains(&true);
         let edit = if hides && self.profile.edits.restores { self.edit(operation)? } else { None };
@@ -705,11 +706,29 @@ impl PolicyCompiler<'_> {
         self.diagnostics.ok(compiled.map_err(|error| Diagnostic::new(&self.profile.location, error.to_string())))
     }
 
-    /// The classes that have fields in the response of an operation that rules hide.
+    /// The classes that have fields that rules hide, of those that the parameters of an operation may read: in its response, in the
+    /// objects whose labels it compares, and wherever else, if a parameter reads all of a class.
+    fn hidden_by_rules(&mut self, operation: &Operation, queries: &QueryTable) -> ClassSet {
+        let mut hidden = operation.filtered_schema().map_or(ClassSet::EMPTY, |schema| self.hidden_in(schema));
+        for schema in guard::labelled_elsewhere(operation) {
+            let labels = self.hidden_in(schema).iter().filter(|class| *class == Class::FreeText);
+            hidden = labels.fold(hidden, ClassSet::with);
+        }
+        let read = queries.classes(operation);
+        if read != ClassSet::EMPTY {
+            let ruled: BTreeSet<&str> = self.profile.rules.iter().map(|rule| rule.on.as_str()).collect();
+            for schema in ruled.into_iter().filter(|schema| self.catalogue.has_schema(schema)) {
+                let of_class = self.hidden_in(schema).iter().filter(|class| read.contains(*class));
+                hidden = of_class.fold(hidden, ClassSet::with);
+            }
+        }
+        hidden
+    }
+
+    /// The classes that have fields in a schema that rules hide.
     ///
     /// If a rule hides fields on a condition, or hides a field without a class, this is every class.
-    fn hidden_by_rules(&mut self, operation: &Operation) -> ClassSet {
-        let Some(schema) = operation.filtered_schema() else { return ClassSet::EMPTY };
+    fn hidden_in(&mut self, schema: &str) -> ClassSet {
         let Profile { show, rules, .. } = self.profile;
         let schemas = self.catalogue.with_nested(schema);
         let is_hiding = |rule: &&Rule| rule.action != Action::Keep && schemas.contains(&rule.on.as_str());

@@ -184,6 +184,14 @@ impl QueryTable {
         self.parameters.iter().filter(move |parameter| parameter.operations.contains(&id))
     }
 
+    /// The classes of which parameters of an operation other than `filters` read all fields.
+    pub fn classes(&self, operation: &Operation) -> ClassSet {
+        self.parameters(operation).fold(ClassSet::EMPTY, |found, parameter| match &parameter.reads {
+            Reads::Fields { classes, .. } => classes.iter().fold(found, ClassSet::with),
+            Reads::Labels | Reads::Attributes | Reads::Actions | Reads::Unfiltered => found,
+        })
+    }
+
     /// What a key of an operation's `filters` reads. `None` if the table does not have the key.
     pub fn filter(&self, operation: &Operation, key: &str) -> Option<&Reads> {
         self.filters.get(operation.id)?.get(key)

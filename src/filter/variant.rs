@@ -1,14 +1,14 @@
 //! Filters documents of a schema that has several kinds; see [`crate::schema::Variants`].
 //!
 //! A plan cannot tell the members of such a document apart by names alone. So a document is first *normalised*: texts are
-//! cut to their word, free entries that are not shown go, and a member stays only if documents of this kind and action have
+//! cut to their word, or credentials behind it masked, free entries that are not shown go, and a member stays only if documents of this kind and action have
 //! it and its value looks like it.
 //! Then it goes through the plan of its schema like every other document.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::credential::MASK;
+use super::credential::{MASK, mask};
 use super::json::{Cursor, DepthBudget, JsonString, KeySet, Stop};
 use super::plan::{CompileError, Explained, Plan, Treatment, equal_folded};
 use super::{DocumentLimits, ExpressionWork, FilterError, Report, Rule, Show};
@@ -125,20 +125,21 @@ impl VariantFilter {
             return Ok(false);
         }
         let cuts = !self.show.classes.contains(words.rest);
+        let masks = self.show.mask && words.rest.may_hold_credentials();
         let mut members = ObjectWriter::open(out);
         for member in document.members() {
             let (name, value) = member?;
             let name = name.text()?;
             // What is not of the shape expected here stays as it is, and the plan hides it.
-            if cuts
+            if (cuts || masks)
                 && words.members.iter().any(|word| *word == name)
                 && let Ok(whole) = text(value)
             {
-                let word = words.word(&whole);
-                if word.len() < whole.len() {
+                let shown = if cuts { Cow::Borrowed(words.word(&whole)) } else { mask(&name, &whole) };
+                if *shown != *whole {
                     report.count_class(words.rest);
                 }
-                members.text(&name, word)?;
+                members.text(&name, &shown)?;
             } else if name == *outer(entries) && is_object(value) {
                 self.outer(value, depth, topic, members.name(&name)?, report)?;
             } else {
@@ -442,6 +443,20 @@ mod tests {
             assert_eq!(left["status"], word);
             let all = filter(&[&SHOWN[..], &[Class::Command]].concat(), &[]);
             assert_eq!(filtered(&all, &container(action, json!({}))).unwrap()["Action"], action);
+        }
+    }
+
+    #[test]
+    fn credentials_behind_the_colon_of_an_action_are_masked() {
+        let filter = compile(&Show { classes: Class::ALL.into_iter().collect(), mask: true, ..Show::default() }, &[]);
+        for (action, left) in [
+            ("exec_create: mysql --password=hunter2 -e x", "exec_create: mysql --password=[redacted] -e x"),
+            ("exec_start: curl https://a:hunter2@b/", "exec_start: curl https://a:[redacted]@b/"),
+            ("exec_create: ls /", "exec_create: ls /"),
+            ("health_status: healthy", "health_status: healthy"),
+        ] {
+            let event = filtered(&filter, &container(action, json!({}))).unwrap();
+            assert_eq!((&event["Action"], &event["status"]), (&json!(left), &json!(left)));
         }
     }
 

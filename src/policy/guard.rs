@@ -12,12 +12,13 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Denial;
 use super::plans::Plans;
-use crate::api::lists::LABELS;
+use crate::api::Operation;
+use crate::api::lists::{ANNOTATIONS, ENV, LABELS, OPTIONS};
 use crate::api::objects::ObjectKind;
 use crate::api::queries::{QueryTable, Reads, is_true};
 use crate::filter::{Show, looks_like_credential};
 use crate::route::{Query, Route};
-use crate::schema::{Catalogue, Class, ClassSet, Schema, VariantKind, VariantWords, Variants};
+use crate::schema::{Catalogue, Class, ClassSet, NameList, Schema, VariantKind, VariantWords, Variants};
 use crate::visibility::VisibleObjects;
 
 /// The longest value of `filters`, in bytes.
@@ -25,6 +26,20 @@ const FILTERS_LIMIT: usize = 64 * 1024;
 /// The characters that make the key of a label filter a pattern. Podman matches a key with `*` anywhere in the key of a
 /// label, and inside such a pattern reads the others as `filepath.Match` in Go does.
 const PATTERN_CHARACTERS: [char; 5] = ['*', '?', '[', ']', '\\'];
+
+/// The schemas of the objects whose labels a filter of an operation compares, if they are not in its response.
+///
+/// Source: `daemon/prune.go` of moby; `manager/controlapi/task.go` of swarmkit, which compares the labels of the service.
+pub(super) fn labelled_elsewhere(operation: &Operation) -> &'static [&'static str] {
+    match operation.id {
+        "ContainerPrune" => &["ContainerSummary", "ContainerInspect"],
+        "ImagePrune" => &["ImageSummary", "ImageInspect"],
+        "NetworkPrune" => &["NetworkSummary", "NetworkInspect"],
+        "VolumePrune" => &["Volume"],
+        "TaskList" => &["Service"],
+        _ => &[],
+    }
+}
 
 /// What a client can see in the response of one operation.
 pub(super) struct Visible<'p> {
@@ -208,7 +223,9 @@ impl Visible<'_> {
             Reads::Attributes => self.shows_labels(values, table) && self.shows_attributes(values),
             Reads::Actions => {
                 let is_word = |value: &String| self.events.is_some_and(|events| events.words.word(value) == value);
-                self.shows_all_of(Class::State) && (self.shows_all_of(Class::Command) || values.iter().all(is_word))
+                // A guess could tell what is masked in a command line.
+                let shows_commands = self.shows_all_of(Class::Command) && !self.show.mask;
+                self.shows_all_of(Class::State) && (shows_commands || values.iter().all(is_word))
             }
         }
     }
@@ -282,7 +299,12 @@ impl Visible<'_> {
 
     /// Whether every field of a class is visible.
     fn shows_all_of(&self, class: Class) -> bool {
-        let excludes = class == Class::FreeText && self.show.names.of(LABELS).has_exclusions();
+        let excludes = |list: &NameList| self.show.names.of(*list).has_exclusions();
+        let excludes = match class {
+            Class::FreeText => [LABELS, ANNOTATIONS].iter().any(excludes),
+            Class::Secret => [ENV, OPTIONS].iter().any(excludes),
+            Class::Command | Class::HostPath | Class::Topology | Class::Host | Class::Identity | Class::State => false,
+        };
         self.show.classes.contains(class) && !self.hidden_by_rules.contains(class) && !excludes
     }
 }

@@ -12,7 +12,10 @@ use crate::support::proxy::Bench;
 pub(crate) const TESTS: &[Test] = tests![
     what_a_rule_names_comes_out_of_no_answer,
     what_a_rule_names_is_not_overwritten_by_an_update,
-    what_a_rule_names_cannot_be_asked_for
+    what_a_rule_names_cannot_be_asked_for,
+    labels_that_a_rule_hides_cannot_be_asked_for_anywhere,
+    what_is_hidden_elsewhere_is_read_by_no_parameter,
+    masked_commands_cannot_be_asked_for
 ];
 
 /// A target, a rule, and an answer in which the rule hides the canary.
@@ -119,5 +122,102 @@ fn what_a_rule_names_cannot_be_asked_for() {
             assert_eq!(status(&answer), expected, "{profile}: {answer}");
             assert_eq!(bench.daemon.requests().is_empty(), expected == 403, "{profile}");
         }
+    }
+}
+
+/// The operations with a filter on labels, each with its method and path. The labels that it compares may be those of objects that are
+/// not in its answer.
+const BY_LABEL: [(&str, &str, &str); 13] = [
+    ("ContainerList", "GET", "/containers/json"),
+    ("ContainerPrune", "POST", "/containers/prune"),
+    ("ImageList", "GET", "/images/json"),
+    ("ImagePrune", "POST", "/images/prune"),
+    ("NetworkList", "GET", "/networks"),
+    ("NetworkPrune", "POST", "/networks/prune"),
+    ("VolumeList", "GET", "/volumes"),
+    ("VolumePrune", "POST", "/volumes/prune"),
+    ("ServiceList", "GET", "/services"),
+    ("TaskList", "GET", "/tasks"),
+    ("NodeList", "GET", "/nodes"),
+    ("SecretList", "GET", "/secrets"),
+    ("ConfigList", "GET", "/configs"),
+];
+
+/// The status of the answer to a request under a profile that allows one operation and has these lines.
+fn asked(operation: &str, method: &str, target: &str, lines: &str) -> u16 {
+    let profile = format!("profile: test\nallow: [{operation}]\n{lines}");
+    let bench = Bench::profiled(&profile, |request| {
+        json(if request.contains("/containers/json") || request.starts_with("GET") { "[]" } else { "{}" })
+    });
+    let mut client = bench.client();
+    client.send(format!("{method} /v1.44{target} HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n"));
+    status(&client.read_until("\r\n\r\n"))
+}
+
+fn labels_that_a_rule_hides_cannot_be_asked_for_anywhere() {
+    let schemas = [
+        ("ContainerSummary", "$.Labels"),
+        ("ContainerInspect", "$.Config.Labels"),
+        ("ImageSummary", "$.Labels"),
+        ("ImageInspect", "$.Config.Labels"),
+        ("NetworkSummary", "$.Labels"),
+        ("NetworkInspect", "$.Labels"),
+        ("Volume", "$.Labels"),
+        ("Service", "$.Spec.Labels"),
+        ("Task", "$.Spec.ContainerSpec.Labels"),
+        ("Node", "$.Spec.Labels"),
+        ("Secret", "$.Spec.Labels"),
+        ("Config", "$.Spec.Labels"),
+    ];
+    for action in ["hash", "blank"] {
+        let rule = |(schema, path): &(&str, &str)| match action {
+            "hash" => format!("  - {{on: {schema}, hash: \"{path}.*\"}}\n"),
+            _ => format!("  - {{on: {schema}, {action}: {path}}}\n"),
+        };
+        let rules: String = schemas.iter().map(rule).collect();
+        for (operation, method, path) in BY_LABEL {
+            let target = format!("{path}?filters={{%22label%22:[%22app.note=hunter2%22]}}");
+            for show in ["show: [identity, state]\nlabels: [\"app.*\"]\n", "show: all\n"] {
+                assert_eq!(
+                    asked(operation, method, &target, &format!("{show}rules:\n{rules}")),
+                    403,
+                    "{operation} {show}"
+                );
+                assert_ne!(asked(operation, method, &target, show), 403, "{operation} {show}");
+            }
+        }
+    }
+}
+
+/// Some parameters make an engine read all of a class, wherever it is.
+fn what_is_hidden_elsewhere_is_read_by_no_parameter() {
+    let (top, logs) =
+        (format!("/containers/{ID}/top?ps_args=axeww"), format!("/containers/{ID}/logs?details=1&stdout=1"));
+    for (lines, expected) in [
+        ("", [true, true]),
+        ("env: [\"!DB_*\"]\n", [false, false]),
+        ("options: [\"!key\"]\n", [false, false]),
+        ("labels: [\"!key\"]\n", [true, false]),
+        ("rules: [{on: ContainerInspect, blank: $.Config.Env}]\n", [false, false]),
+        ("rules: [{on: ContainerSummary, remove: $.Command}]\n", [false, true]),
+        ("rules: [{on: ContainerInspect, remove: \"$.Config.Env[?@ == 'a']\"}]\n", [false, false]),
+        ("rules: [{on: Volume, remove: $.CreatedAt}]\n", [true, true]),
+    ] {
+        let passes = [("ContainerTop", &top), ("ContainerLogs", &logs)]
+            .map(|(operation, target)| asked(operation, "GET", target, &format!("show: all\n{lines}")) != 403);
+        assert_eq!(passes, expected, "{lines}");
+    }
+}
+
+fn masked_commands_cannot_be_asked_for() {
+    for (lines, event, expected) in [
+        ("", "exec_create: mysql --password=h", true),
+        ("mask-values: true\n", "exec_create: mysql --password=h", false),
+        ("mask-values: true\n", "exec_create", true),
+    ] {
+        let event = event.replace(' ', "%20");
+        let target = format!("/events?until=1&filters={{%22event%22:[%22{event}%22]}}");
+        let profile = format!("show: all\nevents: filtered\n{lines}");
+        assert_eq!(asked("SystemEvents", "GET", &target, &profile) != 403, expected, "{lines} {event}");
     }
 }
