@@ -8,7 +8,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::event::{AccessKind, AccessMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 use crate::config::ConfigFileSet;
@@ -57,8 +58,11 @@ impl FileWatch {
         if watch.files.is_watched && !watch.files.is_empty() {
             // One entry says that something has changed, however much. The first one says: look.
             let _ = changed.try_send(());
-            let handler = move |_| {
-                let _ = changed.try_send(());
+            let handler = move |event: notify::Result<Event>| {
+                // Whoever only reads changes nothing. We do so ourselves, each time.
+                if !event.is_ok_and(|event| is_read(event.kind)) {
+                    let _ = changed.try_send(());
+                }
             };
             watch.watcher = notify::recommended_watcher(handler).map_err(|error| log_unwatched(&error)).ok();
             watch.watch_folders();
@@ -75,6 +79,8 @@ impl FileWatch {
     pub(super) fn replace(&mut self, files: ConfigFileSet) {
         if files.has_same_names(&self.files) {
             self.files = files;
+            // A folder may have come back.
+            self.watch_folders();
         } else {
             *self = Self::start(files);
         }
@@ -112,13 +118,30 @@ fn log_unwatched(error: &notify::Error) {
     tracing::warn!(%error, "files are not watched: send SIGHUP to reload the configuration");
 }
 
-/// The folders in which a change may change one of the files: those in which they are, and those to which links lead.
+/// Whether an event is no change: a file is opened or read, or closed by who did.
+fn is_read(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
+}
+
+/// The most links on the way to a file.
+const LINK_LIMIT: usize = 40;
+
+/// The folders in which a change may change one of the files: those in which they are, and those in which links on the way to them
+/// are. In place of one that does not exist, the nearest that does and in which it may come back.
 fn folders(files: &ConfigFileSet) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::new();
-    for path in &files.files {
-        let whole = path.canonicalize().ok();
-        let paths = [Some(path.as_path()), whole.as_deref()];
-        folders.extend(paths.into_iter().flatten().filter_map(parent).map(Path::to_path_buf));
+    for path in files.files.iter().chain(&files.folders) {
+        let mut path = path.clone();
+        for _ in 0..LINK_LIMIT {
+            folders.extend(path.ancestors().skip(1).map(or_here).find(|folder| folder.is_dir()).map(Path::to_path_buf));
+            let Some((link, target)) = first_link(&path) else { break };
+            folders.extend(link.parent().map(or_here).map(Path::to_path_buf));
+            let behind = path.strip_prefix(&link).unwrap_or(Path::new("")).to_path_buf();
+            path = link.parent().map(or_here).unwrap_or(Path::new(".")).join(target);
+            if behind != Path::new("") {
+                path.push(behind);
+            }
+        }
     }
     for folder in &files.folders {
         folders.extend(files::tree(folder).into_iter().filter(|path| path.is_dir()));
@@ -126,9 +149,16 @@ fn folders(files: &ConfigFileSet) -> BTreeSet<PathBuf> {
     folders
 }
 
-/// The folder that a file is in.
-fn parent(path: &Path) -> Option<&Path> {
-    path.parent().map(|parent| if parent == Path::new("") { Path::new(".") } else { parent })
+/// The first link on the way to a path, and where it leads.
+fn first_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let mut ways: Vec<&Path> = path.ancestors().collect();
+    ways.reverse();
+    ways.into_iter().find_map(|way| Some((way.to_path_buf(), std::fs::read_link(way).ok()?)))
+}
+
+/// A folder by a name that is not empty.
+fn or_here(folder: &Path) -> &Path {
+    if folder == Path::new("") { Path::new(".") } else { folder }
 }
 
 #[cfg(test)]
@@ -239,6 +269,77 @@ mod tests {
                 (|folder| std::fs::remove_dir_all(folder.join("filters/own")).unwrap(), true),
             ],
         );
+    }
+
+    #[test]
+    fn a_folder_that_is_removed_and_made_again_is_watched_again() {
+        check(
+            "again",
+            |folder| {
+                std::fs::create_dir_all(folder.join("outer/inner")).unwrap();
+                write(folder, "outer/inner/a.yaml", "1");
+                set(vec![folder.join("outer/inner/a.yaml")], Vec::new())
+            },
+            vec![
+                (|folder| std::fs::remove_dir_all(folder.join("outer")).unwrap(), true),
+                (
+                    |folder| {
+                        std::fs::create_dir_all(folder.join("outer/inner")).unwrap();
+                        write(folder, "outer/inner/a.yaml", "2");
+                    },
+                    true,
+                ),
+                (|folder| write(folder, "outer/inner/a.yaml", "3"), true),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_link_on_the_way_to_a_file_that_leads_elsewhere_is_noticed() {
+        check(
+            "way",
+            |folder| {
+                for version in ["v1", "v2"] {
+                    std::fs::create_dir_all(folder.join(version).join("conf")).unwrap();
+                    write(folder, &format!("{version}/conf/a.yaml"), version);
+                }
+                symlink("v1", folder.join("current")).unwrap();
+                symlink("current/conf", folder.join("conf")).unwrap();
+                set(vec![folder.join("conf/a.yaml")], Vec::new())
+            },
+            vec![
+                (|folder| write(folder, "v2/conf/b.yaml", "beside"), false),
+                (
+                    |folder| {
+                        symlink("v2", folder.join("new")).unwrap();
+                        std::fs::rename(folder.join("new"), folder.join("current")).unwrap();
+                    },
+                    true,
+                ),
+                (|folder| write(folder, "v2/conf/a.yaml", "changed"), true),
+                (|folder| write(folder, "v1/conf/a.yaml", "changed"), false),
+            ],
+        );
+    }
+
+    /// Else each look at the files would ask for the next one.
+    #[test]
+    fn reading_is_no_change() {
+        within_time_limit(|| {
+            let folder = std::env::temp_dir().join(format!("dockveil-watch-read-{}", std::process::id()));
+            std::fs::create_dir_all(&folder).unwrap();
+            write(&folder, "a.yaml", "1");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(async {
+                let mut watch = FileWatch::start(set(vec![folder.join("a.yaml")], Vec::new()));
+                assert_eq!(watch.changes.recv().await, Some(()), "at the start, it looks");
+                std::fs::read(folder.join("a.yaml")).unwrap();
+                watch.watch_folders();
+                tokio::time::sleep(QUIET).await;
+                assert!(watch.changes.try_recv().is_err());
+            });
+            std::fs::remove_dir_all(&folder).unwrap();
+        });
     }
 
     #[test]
