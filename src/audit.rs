@@ -7,7 +7,7 @@
 //! not written any more.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,9 +15,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clients::ClientIdentity;
-use crate::log::time_text;
+use crate::log::{count_lines, is_harmless, push_escape, time_text, write_lines};
 use crate::schema::Class;
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::ser::Formatter;
 
 /// The version of the records. A member more does not change it; another meaning does.
 const VERSION: u8 = 1;
@@ -171,8 +172,9 @@ impl AuditLog {
     pub fn push(&self, record: &AuditRecord<'_>) {
         let time = time_text();
         let mut line = Vec::with_capacity(1024);
+        let mut serializer = serde_json::Serializer::with_formatter(&mut line, HarmlessTexts);
         // Writing a record of numbers and texts to a buffer does not fail.
-        let _ = serde_json::to_writer(&mut line, &VersionedRecord { version: VERSION, time: &time, record });
+        let _ = VersionedRecord { version: VERSION, time: &time, record }.serialize(&mut serializer);
         line.push(b'\n');
         self.queue.push(&line);
     }
@@ -251,6 +253,7 @@ impl RecordQueue {
     /// Writes records as they come, until the file is closed.
     fn write_to(&self, file: File) {
         let (mut file, mut outage, mut lines) = (Some(file), Outage::default(), Vec::new());
+        outage.is_in_line = ends_in_line(&self.path);
         loop {
             if lines.capacity() > KEPT_CAPACITY {
                 lines = Vec::new();
@@ -261,7 +264,10 @@ impl RecordQueue {
             let is_elsewhere = || !file.as_ref().is_some_and(|file| is_at(file, &self.path));
             if reopens || !lines.is_empty() && is_elsewhere() {
                 match open(&self.path) {
-                    Ok(opened) => file = Some(opened),
+                    Ok(opened) => {
+                        file = Some(opened);
+                        outage.is_in_line = ends_in_line(&self.path);
+                    }
                     // What was open before has been moved away on purpose.
                     Err(error) => {
                         file = None;
@@ -337,81 +343,39 @@ impl Outage {
     }
 }
 
-fn count_lines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+/// Whether a file ends in the middle of a line.
+fn ends_in_line(path: &Path) -> bool {
+    let last = File::open(path).and_then(|mut file| {
+        file.seek(SeekFrom::End(-1))?;
+        let mut byte = [0];
+        file.read_exact(&mut byte).map(|()| byte[0])
+    });
+    last.is_ok_and(|byte| byte != b'\n')
 }
 
-/// Writes lines; returns how many are in the file as a whole, and the error. Behind a part of a line, a new line begins.
-fn write_lines(file: &mut impl Write, lines: &[u8], is_in_line: &mut bool) -> (u64, Option<io::Error>) {
-    if lines.is_empty() {
-        return (0, None);
-    }
-    if *is_in_line {
-        match file.write(b"\n") {
-            Ok(1..) => *is_in_line = false,
-            Ok(_) => return (0, Some(io::ErrorKind::WriteZero.into())),
-            Err(error) => return (0, Some(error)),
+/// Writes texts of which no character ends a line, paints a terminal or turns the direction of what is read, wherever they are shown.
+struct HarmlessTexts;
+
+impl Formatter for HarmlessTexts {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(|character| !is_harmless(character)) {
+            let (before, behind) = rest.split_at(at);
+            out.write_all(before.as_bytes())?;
+            let mut characters = behind.chars();
+            let mut escaped = Vec::new();
+            characters.next().into_iter().for_each(|character| push_escape(character, &mut escaped));
+            out.write_all(&escaped)?;
+            rest = characters.as_str();
         }
+        out.write_all(rest.as_bytes())
     }
-    let mut written = 0;
-    while let Some(rest) = lines.get(written..).filter(|rest| !rest.is_empty()) {
-        let error = match file.write(rest) {
-            Ok(0) => io::ErrorKind::WriteZero.into(),
-            Ok(count) => {
-                written += count;
-                continue;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => error,
-        };
-        let done = lines.get(..written).unwrap_or_default();
-        *is_in_line = done.last().is_some_and(|byte| *byte != b'\n');
-        return (count_lines(done), Some(error));
-    }
-    (count_lines(lines), None)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::time_limit::within_time_limit;
-
-    /// A disk with so much room.
-    struct Disk {
-        room: usize,
-        text: Vec<u8>,
-    }
-
-    impl Write for Disk {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let count = bytes.len().min(self.room).min(5);
-            if count == 0 {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            self.room -= count;
-            self.text.extend_from_slice(&bytes[..count]);
-            Ok(count)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_full_disk_costs_records_and_no_line_that_comes_later() {
-        let (mut disk, mut is_in_line) = (Disk { room: 14, text: Vec::new() }, false);
-        let mut write = |disk: &mut Disk, lines: &str| {
-            let (written, error) = write_lines(disk, lines.as_bytes(), &mut is_in_line);
-            (written, error.map(|error| error.kind()))
-        };
-        assert_eq!(write(&mut disk, "{\"a\":1}\n"), (1, None));
-        assert_eq!(write(&mut disk, "{\"b\":1}\n{\"c\":1}\n"), (0, Some(io::ErrorKind::StorageFull)));
-        assert_eq!(write(&mut disk, "{\"d\":1}\n"), (0, Some(io::ErrorKind::StorageFull)));
-        disk.room = 100;
-        assert_eq!(write(&mut disk, "{\"e\":1}\n{\"f\":1}\n"), (2, None));
-        assert_eq!(String::from_utf8(disk.text).unwrap(), "{\"a\":1}\n{\"b\":1\n{\"e\":1}\n{\"f\":1}\n");
-    }
 
     /// A folder that is removed when dropped.
     struct AuditFolder(PathBuf);

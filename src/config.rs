@@ -326,6 +326,11 @@ impl Config {
         let upstream = engine
             .and_then(|engine| upstream::with_variables(engine, environment, &mut source.notes, &mut diagnostics));
         let mut raw = raw_listeners(&settings, environment, &source, &mut diagnostics);
+        for listener in &mut raw {
+            let Some(own) = listener.upstream.take_if(|own| own.endpoint.socket_path().is_none()) else { continue };
+            let endpoint = upstream::with_variables(own.endpoint, environment, &mut source.notes, &mut diagnostics);
+            listener.upstream = endpoint.map(|endpoint| RawUpstream { endpoint, ..own });
+        }
         if let Some(passed) = &environment.passed {
             passed::assign(&mut raw, passed, source.compat.is_none(), &mut diagnostics);
         }
@@ -1143,6 +1148,32 @@ mod tests {
         ] {
             assert_eq!(load(arguments, variables).as_deref(), Ok(expected), "{variables:?}");
         }
+    }
+
+    #[test]
+    fn the_variables_of_tls_are_about_the_engines_of_listeners_too() {
+        let path = std::env::temp_dir().join(format!("dockveil-own-{}.yaml", std::process::id()));
+        let listener =
+            |number: u8, upstream: &str| format!("  - {{listen: unix:///{number}, upstream: \"{upstream}\"}}\n");
+        let listeners = [listener(1, "tcp://b:1"), listener(2, "unix:///own"), listener(3, "ssh://c")].concat();
+        std::fs::write(&path, format!("upstream: ssh://a\nlisteners:\n{listeners}")).unwrap();
+        let load = |verify: &'static str| {
+            let files = ConfigFiles { config: Some(path.clone()), ..ConfigFiles::default() };
+            let variables = [(verify, "1"), ("DOCKER_CERT_PATH", "/nowhere")].into_iter().collect();
+            let environment = Environment { variables, ..Environment::default() };
+            let config = Config::load(&ServeArgs { files, ..ServeArgs::default() }, &environment)?;
+            let engines = config.listeners.iter().map(|listener| config.engine_of(listener).to_string());
+            Ok::<_, Diagnostics>(engines.collect::<Vec<_>>())
+        };
+        let files = "/nowhere/ca.pem, /nowhere/cert.pem, /nowhere/key.pem";
+        let expected = [format!("tcp://b:1 over TLS ({files})"), "unix:///own".to_owned(), "ssh://c".to_owned()];
+        assert_eq!(load("DOCKER_TLS").unwrap(), expected);
+        let wrong = load("DOCKER_TLS_VERIFY").unwrap_err().to_string();
+        assert_eq!(
+            wrong,
+            "DOCKER_CERT_PATH: /nowhere/ca.pem: cannot be read: No such file or directory (os error 2)\n"
+        );
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

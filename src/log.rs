@@ -12,6 +12,7 @@
 mod line;
 mod queue;
 mod timestamp;
+mod whole_lines;
 
 use std::cell::RefCell;
 use std::io::{self, Write as _, stderr};
@@ -25,8 +26,10 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
 pub use self::line::{CommonFields, LogLine};
+pub(crate) use self::line::{is_harmless, push_escape};
 use self::queue::LineQueue;
 pub(crate) use self::timestamp::{TimestampWriter, time_text};
+pub(crate) use self::whole_lines::{count_lines, write_lines};
 use crate::cli::LogFormat;
 
 /// How many bytes of lines a worker gathers before it hands them over.

@@ -103,6 +103,10 @@ impl From<hyper::Error> for UpstreamError {
 }
 
 impl UpstreamError {
+    /// Every reason.
+    pub const REASONS: [&str; 6] =
+        ["engine-down", "engine-tls", "engine-ssh", "engine-timeout", "engine-broken", "engine-malformed"];
+
     /// The reason in the log and in metrics, in one word.
     pub fn reason(&self) -> &'static str {
         match self {

@@ -237,8 +237,21 @@ fn is_plain(text: &[u8]) -> bool {
     are_all(text, PLAIN)
 }
 
-/// Appends text for a quoted value. Escapes quotes, backslashes and control characters as JSON does: no text can end the value
-/// or the line, or paint the terminal.
+/// Whether a character shows as itself: it ends no line, paints no terminal and turns no direction.
+pub(crate) fn is_harmless(character: char) -> bool {
+    character == ' ' || character.is_ascii_graphic() || character.is_alphanumeric()
+}
+
+/// Appends a character as JSON escapes it.
+pub(crate) fn push_escape(character: char, bytes: &mut Vec<u8>) {
+    for unit in character.encode_utf16(&mut [0; 2]) {
+        // Writing to a buffer does not fail.
+        let _ = write!(bytes, "\\u{unit:04x}");
+    }
+}
+
+/// Appends text for a quoted value. Escapes quotes, backslashes and what is not harmless as JSON does: no text can end the value or
+/// the line, or paint the terminal.
 fn push_escaped(text: &str, bytes: &mut Vec<u8>) {
     for character in text.chars() {
         match character {
@@ -247,9 +260,7 @@ fn push_escaped(text: &str, bytes: &mut Vec<u8>) {
             '\t' => bytes.extend_from_slice(b"\\t"),
             '"' => bytes.extend_from_slice(b"\\\""),
             '\\' => bytes.extend_from_slice(b"\\\\"),
-            control if control.is_control() => {
-                let _ = write!(bytes, "\\u{:04x}", u32::from(control));
-            }
+            other if !is_harmless(other) => push_escape(other, bytes),
             other => bytes.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }

@@ -4,6 +4,8 @@ use std::io::Write;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::whole_lines::{WaitingWriter, count_lines, write_lines};
+
 /// How many bytes of lines may wait.
 const WAITING_LIMIT: usize = 1024 * 1024;
 /// How many bytes of lines are written at once, without gathering more.
@@ -42,7 +44,7 @@ impl LineQueue {
     pub(super) fn push(&self, lines: &[u8]) {
         let mut state = self.lock();
         if state.waiting.len() + lines.len() > WAITING_LIMIT {
-            let count = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let count = count_lines(lines);
             state.dropped += count;
             state.dropped_since_start += count;
             return;
@@ -74,16 +76,19 @@ impl LineQueue {
 
     /// Writes lines as they come, for ever. Calls `report_dropped` with the number of lines that have been dropped once
     /// there is room again.
-    pub(super) fn write_to(&self, mut out: impl Write, report_dropped: impl Fn(u64)) {
-        let mut lines = Vec::new();
+    pub(super) fn write_to(&self, out: impl Write, report_dropped: impl Fn(u64)) {
+        let (mut out, mut is_in_line, mut lines) = (WaitingWriter(out), false, Vec::new());
         loop {
             if lines.capacity() > KEPT_CAPACITY {
                 lines = Vec::new();
             }
             lines.clear();
             let dropped = self.next(&mut lines);
-            // An error of the log cannot be logged.
-            let _ = out.write_all(&lines);
+            let (written, error) = write_lines(&mut out, &lines, &mut is_in_line);
+            if error.is_some() {
+                // An error of the log cannot be logged.
+                self.lock().dropped_since_start += count_lines(&lines) - written;
+            }
             if dropped > 0 {
                 report_dropped(dropped);
             }

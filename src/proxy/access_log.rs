@@ -51,7 +51,7 @@ use crate::log::{self, CommonFields, LogLine};
 use crate::metrics::{ExchangeMetrics, ExchangeResult, Metrics, OpenCount};
 use crate::route::Route;
 use crate::schema::Class;
-use crate::upstream::ClientBody;
+use crate::upstream::{ClientBody, UpstreamError};
 
 /// The reasons for which answers are withheld.
 const WITHHELD: [&str; 9] = [
@@ -65,8 +65,6 @@ const WITHHELD: [&str; 9] = [
     "framing",
     "unroutable",
 ];
-/// The reasons that are errors of the engine.
-const ENGINE_ERRORS: [&str; 4] = ["engine-down", "engine-timeout", "engine-broken", "engine-malformed"];
 
 /// What sees the exchanges of a proxy, and what they have in common.
 #[derive(Debug)]
@@ -363,7 +361,7 @@ impl Entry {
         });
         match self.reason {
             Some(reason) if WITHHELD.contains(&reason) => metrics.count_withheld(reason),
-            Some(reason) if ENGINE_ERRORS.contains(&reason) => metrics.count_engine_error(reason),
+            Some(reason) if UpstreamError::REASONS.contains(&reason) => metrics.count_engine_error(reason),
             Some(_) | None => {}
         }
     }

@@ -177,6 +177,12 @@ impl ServerStatus {
     /// This audit file is in use from now on, if any. Returns the one before.
     pub(super) fn use_audit(&self, file: Option<Arc<AuditLog>>) -> Option<Arc<AuditLog>> {
         let mut state = self.state();
+        // After a reload it may be the same, whose counts go on.
+        if let (Some(one), Some(other)) = (&file, &state.audit.file)
+            && Arc::ptr_eq(one, other)
+        {
+            return file;
+        }
         let before = state.audit.counts();
         std::mem::replace(&mut state.audit, AuditStatus { file, before }).file
     }

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::harness::{Test, tests};
-use crate::metrics::{ask, measured, measured_with_some};
+use crate::metrics::{ask, measured, measured_with_some, wait_for};
 use crate::support::client::{Client, PATIENCE, get, status};
 use crate::support::daemon::{Daemon, handing, json};
 use crate::support::program::{Program, command};
@@ -20,7 +20,9 @@ pub(crate) const TESTS: &[Test] = tests![
     a_record_holds_nothing_that_is_hidden,
     the_file_is_of_its_user_alone_and_follows_a_rotation,
     a_file_that_cannot_be_written_costs_records_and_is_told,
-    a_file_that_cannot_be_opened_stops_the_start_and_a_reload
+    a_file_that_cannot_be_opened_stops_the_start_and_a_reload,
+    a_reload_counts_no_record_twice,
+    a_line_that_was_cut_costs_no_record
 ];
 
 /// What is appended to a configuration with an audit file in a folder of its own.
@@ -45,6 +47,50 @@ fn records(path: &Path, count: usize) -> Vec<Value> {
         assert!(Instant::now() < deadline, "{count} records are not in {text}");
         std::thread::yield_now();
     }
+}
+
+fn a_reload_counts_no_record_twice() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let program = audited(&folder, "watch: false\n");
+    program.listening();
+    for _ in 0..3 {
+        assert_eq!(send(&folder, &get("/containers/json")), 200);
+        program.signal(Signal::HUP);
+        program.line_with("configuration reloaded");
+    }
+    records(&folder.path("audit/audit.jsonl"), 3);
+    assert_eq!(wait_for(&folder, "dockveil_audit_records_total 3"), "");
+}
+
+/// Somebody may have cut the file, or its disk was full.
+fn a_line_that_was_cut_costs_no_record() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let path = folder.path("audit/audit.jsonl");
+    std::fs::create_dir_all(folder.path("audit")).unwrap();
+    std::fs::write(&path, "{\"cut").unwrap();
+    let program = audited(&folder, "");
+    program.listening();
+    let text = |lines: usize| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            if text.lines().count() >= lines && text.ends_with('\n') {
+                return text;
+            }
+            assert!(Instant::now() < deadline, "{text}");
+            std::thread::yield_now();
+        }
+    };
+    assert_eq!(send(&folder, &get("/containers/json")), 200);
+    assert!(text(2).starts_with("{\"cut\n{\"v"), "{}", text(2));
+    // A new file begins with a record.
+    std::fs::rename(&path, folder.path("audit/old.jsonl")).unwrap();
+    program.signal(Signal::HUP);
+    program.line_with("configuration reloaded");
+    assert_eq!(send(&folder, &get("/containers/json")), 200);
+    assert!(text(1).starts_with("{\"v"), "{}", text(1));
 }
 
 /// Sends a request over a connection of its own.

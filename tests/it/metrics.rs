@@ -75,7 +75,7 @@ fn series(folder: &Folder) -> Vec<String> {
 
 /// Waits until the metrics have a line that starts like this; returns the rest of it.
 #[track_caller]
-fn wait_for(folder: &Folder, start: &str) -> String {
+pub(crate) fn wait_for(folder: &Folder, start: &str) -> String {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let found = series(folder);
