@@ -86,6 +86,11 @@ impl BoundListener {
         &self.address
     }
 
+    /// Whether nobody can connect to it any more, because its file has been removed.
+    pub(super) fn is_gone(&self) -> bool {
+        self.file.as_ref().is_some_and(SocketFile::is_gone)
+    }
+
     /// A handle on the same listener, for a worker.
     ///
     /// # Errors

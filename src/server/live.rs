@@ -220,9 +220,11 @@ impl LiveConfig {
         let plan = self.capacity.plan(config);
         let slots = plan.slots(config.limits.connections).map_err(ReloadError::Descriptors)?;
         let common = self.common(config, audit);
+        let gone: Vec<Address> =
+            self.listeners.iter().filter(|open| open.bound.is_gone()).map(|open| open.address.clone()).collect();
         let mut opened = Vec::new();
         for listener in &config.listeners {
-            match self.open(&listener.address) {
+            match self.open(&listener.address).filter(|open| !gone.contains(&open.address)) {
                 Some(open) if (open.mode, open.owner) != (listener.mode, listener.owner) => {
                     return Err(ReloadError::Owner(listener.address.clone()));
                 }
@@ -237,9 +239,13 @@ impl LiveConfig {
         let new: Vec<Arc<ListenerEntry>> = opened.iter().map(|listener| listener.entry.clone()).collect();
         // From here on nothing fails, except in workers that have ended.
         let before = std::mem::take(&mut self.listeners);
-        let (kept, removed): (Vec<_>, Vec<_>) = before
-            .into_iter()
-            .partition(|open| config.listeners.iter().any(|listener| listener.address == open.address));
+        let (kept, removed): (Vec<_>, Vec<_>) = before.into_iter().partition(|open| {
+            let is_wanted = config.listeners.iter().any(|listener| listener.address == open.address);
+            is_wanted && !gone.contains(&open.address)
+        });
+        for address in &gone {
+            tracing::warn!(%address, "the file of a socket had been removed, and with it the way to it");
+        }
         let mut known: Vec<LiveListener> = kept.into_iter().chain(opened).collect();
         for listener in &config.listeners {
             let Some(at) = known.iter().position(|open| open.address == listener.address) else { continue };

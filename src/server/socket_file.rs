@@ -33,6 +33,11 @@ impl SocketFile {
         Ok(Self { path, identity })
     }
 
+    /// Whether somebody has removed it, and no other file has taken its place.
+    pub(super) fn is_gone(&self) -> bool {
+        identity(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Gives the file another name. A file of that name is replaced.
     fn rename(&mut self, path: &Path) -> io::Result<()> {
         fs::rename(&self.path, path)?;

@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_configuration_with_an_error_changes_nothing,
     what_cannot_change_while_it_runs_is_refused_whole,
     listeners_open_and_close,
+    a_socket_that_cannot_be_reached_any_more_is_opened_again,
     engines_and_limits_change,
     a_stream_goes_on_unless_it_shows_less_now,
     a_line_of_clients_is_chosen_again,
@@ -219,6 +220,25 @@ fn listeners_open_and_close() {
         assert_eq!(statuses(&mut first), LISTS, "round {round}");
     }
     assert!(bench.program.stop().0.success());
+}
+
+/// Somebody has removed the file of a socket, or the folder that it was in.
+fn a_socket_that_cannot_be_reached_any_more_is_opened_again() {
+    let bench = Reloadable::start(&config("lists"));
+    let path = bench.folder.path("listener");
+    for _ in 0..2 {
+        assert_eq!(statuses(&mut bench.client()), LISTS);
+        std::fs::remove_file(&path).unwrap();
+        bench.reload(&config("lists"));
+    }
+    // The socket of a successor stays.
+    std::fs::remove_file(&path).unwrap();
+    let successor = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    bench.reload(&config("lists"));
+    let connected = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    successor.accept().unwrap();
+    drop(connected);
+    assert!(bench.program.stop().0.success() && path.exists());
 }
 
 fn engines_and_limits_change() {
