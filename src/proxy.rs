@@ -65,4 +65,4 @@ pub use self::error::Error;
 pub use self::exchange::{Answer, FoundRoute, Proxy};
 pub use self::memory::{MemoryBudget, MemoryError};
 pub use self::message::Message;
-pub use self::stream_request::StreamRequest;
+pub use self::stream_request::{StreamCut, StreamRequest};

@@ -8,7 +8,7 @@ use std::io;
 use super::access_log::AccessLog;
 use super::body::{Outgoing, OutgoingBuffer};
 use super::downstream::Downstream;
-use super::stream_request::StreamError;
+use super::stream_request::{StreamError, broken};
 use crate::policy::RelayReason;
 use crate::socket::Socket;
 use crate::stream::chunks::{BadChunk, BodyDecoder};
@@ -98,10 +98,6 @@ async fn copy_body(
         }
     }
     Ok(())
-}
-
-fn broken(reason: &'static str, why: &'static str) -> StreamError {
-    StreamError::Broken(reason, io::Error::other(why))
 }
 
 /// Copies what has arrived; returns the number of bytes, zero at the end.

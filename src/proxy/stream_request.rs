@@ -83,6 +83,33 @@ impl fmt::Debug for StreamRequest {
     }
 }
 
+/// Why this program cuts a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamCut {
+    /// After a reload its client would see less.
+    LessShown,
+    /// Its listener closes.
+    Closing,
+}
+
+impl StreamCut {
+    /// In one word.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::LessShown => "reload",
+            Self::Closing => "closing",
+        }
+    }
+
+    /// In words.
+    fn why(self) -> &'static str {
+        match self {
+            Self::LessShown => "the stream is cut: it shows less now",
+            Self::Closing => "the stream is cut: its listener closes",
+        }
+    }
+}
+
 /// What an answer turned out to be.
 enum Opened {
     /// A connection that is hijacked.
@@ -173,18 +200,21 @@ impl StreamRequest {
         self.log.spent(engine);
     }
 
-    /// Opens the stream and carries it to its end.
+    /// Opens the stream and carries it to its end, or until `cut` says that it is to be cut.
     ///
     /// Cancel safety: when dropped, both connections are closed, which the client sees as a cut.
-    pub async fn run(mut self: Box<Self>, mut client: Downstream) {
+    pub async fn run(mut self: Box<Self>, mut client: Downstream, cut: impl Future<Output = StreamCut>) {
         // The line is written when the stream ends, whatever ends it.
         let mut log = std::mem::take(&mut self.log);
         let engine = self.engine.clone();
         // What ends before the stream begins is in a box: a stream may be silent for days, and keeps no more than it needs.
-        let opened = Box::pin(self.open(&mut client, &mut log)).await;
-        let ended = match opened {
-            Ok(stream) => stream.carry(&mut client, &mut log).await,
-            Err(error) => Err(error),
+        let carried = async {
+            let opened = Box::pin(self.open(&mut client, &mut log)).await?;
+            opened.carry(&mut client, &mut log).await
+        };
+        let ended = tokio::select! {
+            ended = carried => ended,
+            cut = cut => Err(broken(cut.reason(), cut.why())),
         };
         match ended {
             Ok(()) => log.complete(),
@@ -323,6 +353,11 @@ impl StreamRequest {
         let message = Message::of_engine(&self.policy, operation, status, body.ok().flatten().as_deref());
         Error::Engine { status, operation, message }
     }
+}
+
+/// A stream that broke off: why, in one word and in words.
+pub(super) fn broken(reason: &'static str, why: &'static str) -> StreamError {
+    StreamError::Broken(reason, io::Error::other(why))
 }
 
 /// Answers the request of a stream that was not opened.

@@ -22,7 +22,7 @@ use super::request_reader::{ClientTimeouts, RequestReader};
 use super::slots::{ConnectionSlot, ConnectionState};
 use super::worker::Served;
 use crate::clients::ClientRefusal;
-use crate::proxy::{Answer, Delivery, Downstream, Filtered, Proxy, StreamRequest};
+use crate::proxy::{Answer, Delivery, Downstream, Filtered, Proxy, StreamCut, StreamRequest};
 use crate::socket::{AcceptedSocket, Keepalive, Socket};
 use crate::stream::requests::RequestError;
 
@@ -110,29 +110,23 @@ async fn carry_stream(
 ) {
     let (policy, operation) = (client.proxy.policy.clone(), stream.operation());
     let opened = client.open_stream();
-    let carried = async {
-        match opened {
-            Ok(_held) => stream.run(downstream).await,
-            Err(refusal) => Box::pin(stream.refuse_busy(downstream, refusal)).await,
-        }
-    };
     let shown_less = async {
         loop {
             client.replaced().await;
             if !Box::pin(client.refresh(&slot)).await || !client.proxy.serves_still(&policy, operation) {
-                tracing::info!(
-                    client = &*client.logged.name,
-                    operation = operation.id,
-                    "stream cut: it shows less now"
-                );
                 return;
             }
         }
     };
-    tokio::select! {
-        () = carried => {}
-        () = shown_less => {}
-        _ = closing.wait_for(|closing| *closing) => {}
+    let cut = async {
+        tokio::select! {
+            () = shown_less => StreamCut::LessShown,
+            _ = closing.wait_for(|closing| *closing) => StreamCut::Closing,
+        }
+    };
+    match opened {
+        Ok(_held) => stream.run(downstream, cut).await,
+        Err(refusal) => Box::pin(stream.refuse_busy(downstream, refusal)).await,
     }
 }
 

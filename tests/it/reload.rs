@@ -297,7 +297,17 @@ fn a_stream_goes_on_unless_it_shows_less_now() {
         let mut stream = bench.client();
         stream.send(get("/events"));
         stream.read_until("\n\r\n");
-        assert!(bench.reload(&after).contains("configuration reloaded"), "{after}");
+        write(&bench.folder, &after);
+        bench.program.signal(Signal::HUP);
+        // The two lines come in any order.
+        let (mut is_reloaded, mut cut) = (false, None);
+        while !is_reloaded || !goes_on && cut.is_none() {
+            let line = bench.program.line();
+            is_reloaded |= line.contains("configuration reloaded");
+            cut = cut.or(Some(line).filter(|line| line.contains("exchange broken")));
+        }
+        assert_eq!(cut.is_some(), !goes_on, "{before} to {after}");
+        assert!(cut.is_none_or(|line| line.contains("reason=reload") && line.contains("it shows less now")));
         if goes_on {
             // What the engine sent after the first event may come late.
             stream.0.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
@@ -307,6 +317,14 @@ fn a_stream_goes_on_unless_it_shows_less_now() {
             assert!(!stream.rest().ends_with("0\r\n\r\n"), "a cut stream does not look whole");
         }
     }
+    // Nor is the client blamed if everything ends.
+    bench.reload(&config("lists"));
+    let mut stream = bench.client();
+    stream.send(get("/events"));
+    stream.read_until("\n\r\n");
+    let (status, lines) = bench.program.stop();
+    let is_told = lines.iter().any(|line| line.contains("reason=closing"));
+    assert!(status.success() && is_told, "{lines:#?}");
 }
 
 fn a_line_of_clients_is_chosen_again() {
