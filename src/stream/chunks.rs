@@ -176,9 +176,10 @@ impl BodyDecoder {
         };
         // The position stays in registers. A stream may have a chunk for every few bytes.
         while chunk != ChunkState::End && !behind.is_empty() {
-            chunk = match chunk {
-                ChunkState::Data(left) => ChunkState::after_data(left, take(&mut behind, left).len()),
-                _ => chunk.after_framing(&mut behind).ok_or(BadChunk)?,
+            chunk = if let ChunkState::Data(left) = chunk {
+                ChunkState::after_data(left, take(&mut behind, left).len())
+            } else {
+                chunk.after_framing(&mut behind).ok_or(BadChunk)?
             };
         }
         self.0 = Remaining::Chunked(chunk);
