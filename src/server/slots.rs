@@ -1,9 +1,9 @@
 //! The slots for connections: how many may be open, how many are kept for each listener, and which connection gives way.
 //!
 //! Every listener has slots of its own, so that the clients of one cannot shut out those of another. The others are common.
-//! Connections that wait for their next request give way when there are no free slots, the one that has waited longest
-//! first. A connection without a slot is an overflow connection. It may have a ping answered, because a health check must
-//! not fail when the server is busy. Any other request waits a moment for a slot and is then refused.
+//! A connection without a slot is an overflow connection. It may have a ping answered, because a health check must not fail
+//! when the server is busy. Any other request waits a moment for a slot and is then refused. For each request that waits, a
+//! connection that waits for its next request gives way, the one that has waited longest first.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -17,7 +17,8 @@ use tokio::sync::Notify;
 const ADMISSION_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most slots that are kept for one listener.
 const KEPT_LIMIT: usize = 64;
-/// How long not to look again for a connection that can give way, after none was found. There may be thousands.
+/// How long not to look again for a connection that can give way, after none was found. There may be thousands. A request
+/// that waits for a slot looks again as often.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How many connections may be open.
@@ -49,7 +50,7 @@ pub(super) struct Slots {
     table: Mutex<SlotTable>,
     /// Notified when a slot becomes free.
     freed: Notify,
-    /// How many requests wait for a slot.
+    /// How many requests wait for a slot, of all listeners.
     waiting: AtomicUsize,
     /// What times are counted from.
     started: Instant,
@@ -66,8 +67,6 @@ struct SlotTable {
     overflow: BTreeMap<u64, Arc<ConnectionState>>,
     /// The number of the next connection.
     next: u64,
-    /// When to look again for a connection that can give way.
-    search_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -80,6 +79,17 @@ struct ListenerSlots {
     taken: usize,
     /// Its connections with a slot, by their numbers.
     connections: BTreeMap<u64, Arc<ConnectionState>>,
+    /// How many of its requests wait for a slot.
+    waiting: usize,
+    /// When to look again for a connection that can give way to one of them. What others look for does not count: they may
+    /// not take the same slots.
+    search_at: Option<Instant>,
+}
+
+impl ListenerSlots {
+    fn new(limit: usize, kept: usize) -> Self {
+        Self { limit, kept, taken: 0, connections: BTreeMap::new(), waiting: 0, search_at: None }
+    }
 }
 
 impl Slots {
@@ -92,7 +102,6 @@ impl Slots {
             overflow_limit: 0,
             overflow: BTreeMap::new(),
             next: 0,
-            search_at: None,
         };
         table.limit(limits);
         Self { table: Mutex::new(table), freed: Notify::new(), waiting: AtomicUsize::new(0), started: Instant::now() }
@@ -117,7 +126,6 @@ impl Slots {
             if table.overflow.len() >= table.overflow_limit {
                 table.end_oldest_overflow();
             }
-            table.make_room(listener);
         }
         let state = Arc::new(ConnectionState::new(self.started, has_slot));
         let number = table.next;
@@ -169,7 +177,7 @@ impl SlotTable {
         for (number, (limit, kept)) in limits.of_listeners().enumerate() {
             match self.listeners.get_mut(number) {
                 Some(slots) => (slots.limit, slots.kept) = (limit, kept),
-                None => self.listeners.push(ListenerSlots { limit, kept, taken: 0, connections: BTreeMap::new() }),
+                None => self.listeners.push(ListenerSlots::new(limit, kept)),
             }
         }
         let kept = self.listeners.iter().map(|slots| slots.kept).sum();
@@ -212,21 +220,31 @@ impl SlotTable {
         slots.taken = slots.taken.saturating_sub(1);
     }
 
-    /// Ends the connection that has waited longest for its next request, among those whose slot this listener could take.
+    /// Ends the connection that has waited longest for its next request, among those whose slot this listener could take. If as
+    /// many are ending as requests wait, there is no need.
     fn make_room(&mut self, listener: usize) {
-        if self.search_at.is_some_and(|at| Instant::now() < at) {
+        let Some(of_listener) = self.listeners.get(listener) else { return };
+        let now = Instant::now();
+        if of_listener.search_at.is_some_and(|at| now < at) {
             return;
         }
-        let is_at_its_limit = self.listeners.get(listener).is_some_and(|slots| slots.taken >= slots.limit);
+        let (waiting, is_at_its_limit) = (of_listener.waiting, of_listener.taken >= of_listener.limit);
         let able = self
             .listeners
             .iter()
             .enumerate()
             .filter(|(number, slots)| *number == listener || !is_at_its_limit && slots.taken > slots.kept);
-        let idle = able.flat_map(|(_, slots)| slots.connections.values()).filter(|state| state.can_give_way());
-        match idle.min_by_key(|state| state.idle_since.load(Ordering::Relaxed)) {
-            Some(state) => state.end(),
-            None => self.search_at = Some(Instant::now() + SEARCH_INTERVAL),
+        let (mut giving_way, mut longest) = (0, None::<&Arc<ConnectionState>>);
+        for state in able.flat_map(|(_, slots)| slots.connections.values()) {
+            giving_way += usize::from(state.is_giving_way());
+            if state.can_give_way() && longest.is_none_or(|longest| state.idle_since() < longest.idle_since()) {
+                longest = Some(state);
+            }
+        }
+        if let Some(state) = longest.filter(|_| giving_way < waiting) {
+            state.end();
+        } else if let Some(of_listener) = self.listeners.get_mut(listener) {
+            of_listener.search_at = Some(now + SEARCH_INTERVAL);
         }
     }
 
@@ -275,15 +293,28 @@ impl ConnectionSlot {
         if self.state.has_slot() {
             return true;
         }
-        self.slots.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = CountedDown(&self.slots.waiting);
-        let admitted = self.slots.until(|table| self.try_admit(table));
+        let _waiting = self.waiting();
+        let admitted = async {
+            // Nobody tells when another connection can give way.
+            let looked = || tokio::time::timeout(SEARCH_INTERVAL, self.slots.until(|table| self.try_admit(table)));
+            while looked().await.is_err() {}
+        };
         tokio::time::timeout(ADMISSION_TIMEOUT, admitted).await.is_ok()
     }
 
-    /// Takes a slot for an overflow connection, if there is one.
+    /// Counts a request that waits for a slot.
+    fn waiting(&self) -> WaitingRequest<'_> {
+        self.slots.waiting.fetch_add(1, Ordering::Relaxed);
+        if let Some(of_listener) = self.slots.table().listeners.get_mut(self.listener) {
+            of_listener.waiting += 1;
+        }
+        WaitingRequest(self)
+    }
+
+    /// Takes a slot for an overflow connection if there is one. If not, lets another connection give way.
     fn try_admit(&self, table: &mut SlotTable) -> bool {
         if !table.take(self.listener) {
+            table.make_room(self.listener);
             return false;
         }
         table.overflow.remove(&self.number);
@@ -319,12 +350,16 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// Takes one from a number when dropped.
-struct CountedDown<'n>(&'n AtomicUsize);
+/// A request that waits for a slot. When dropped, it is no longer counted.
+struct WaitingRequest<'s>(&'s ConnectionSlot);
 
-impl Drop for CountedDown<'_> {
+impl Drop for WaitingRequest<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let ConnectionSlot { slots, listener, .. } = self.0;
+        slots.waiting.fetch_sub(1, Ordering::Relaxed);
+        if let Some(of_listener) = slots.table().listeners.get_mut(*listener) {
+            of_listener.waiting = of_listener.waiting.saturating_sub(1);
+        }
     }
 }
 
@@ -337,6 +372,8 @@ pub(super) struct ConnectionState {
     idle_since: AtomicU64,
     has_slot: AtomicBool,
     is_ending: AtomicBool,
+    /// Whether it has been told to end.
+    is_told: AtomicBool,
     /// Notified when it must end.
     must_end: Notify,
     /// Whether a request has come, and what is notified of the first one.
@@ -351,6 +388,7 @@ impl ConnectionState {
             idle_since: AtomicU64::new(0),
             has_slot: AtomicBool::new(has_slot),
             is_ending: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
             must_end: Notify::new(),
             is_used: AtomicBool::new(false),
             first_request: Notify::new(),
@@ -410,8 +448,14 @@ impl ConnectionState {
         self.has_slot() && self.is_idle() && !self.is_ending()
     }
 
+    /// Whether it has been told to end, and its slot will be free in a moment: no request has come in the meantime.
+    fn is_giving_way(&self) -> bool {
+        self.is_told.load(Ordering::Relaxed) && self.is_idle()
+    }
+
     /// Lets the task of the connection end it: after the exchange in progress, or now if there is none.
     pub(super) fn end(&self) {
+        self.is_told.store(true, Ordering::Relaxed);
         self.end_after_exchange();
         self.must_end.notify_one();
     }
@@ -430,6 +474,7 @@ impl ConnectionState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time_limit::within_time_limit;
 
     struct FilledSlots {
         slots: Arc<Slots>,
@@ -444,6 +489,14 @@ mod tests {
 
         fn enter(&self, listener: usize) -> Option<ConnectionSlot> {
             self.slots.enter(listener, &self.worker)
+        }
+
+        /// Looks for a slot for a request that waits, whenever it was looked for last. There is none.
+        #[track_caller]
+        fn search(&self, slot: &ConnectionSlot) {
+            let mut table = self.slots.table();
+            table.listeners[slot.listener].search_at = None;
+            assert!(!slot.try_admit(&mut table));
         }
 
         /// Fills a listener with busy connections; returns those with a slot.
@@ -547,14 +600,65 @@ mod tests {
         for (number, since) in [(1, 10), (0, 20)] {
             held[number].state().idle_since.store(since, Ordering::Relaxed);
         }
-        // The search of `fill` found none.
-        slots.slots.table().search_at = None;
-        let waiting = slots.enter(0).unwrap();
-        let ending: Vec<bool> = held.iter().map(|slot| slot.state().is_ending()).collect();
-        assert_eq!((ending, waiting.state().has_slot()), (vec![false, true, false], false));
-        let second = slots.enter(0).unwrap();
-        assert!(held[0].state().is_ending() && !held[2].state().is_ending());
-        drop((second, waiting));
+        let ending = || held.iter().map(|slot| slot.state().is_ending()).collect::<Vec<_>>();
+        let (first, second) = (slots.enter(0).unwrap(), slots.enter(0).unwrap());
+        assert_eq!(ending(), [false; 3], "without a request, nobody gives way");
+        let waiting = first.waiting();
+        for _ in 0..3 {
+            // However often it looks, one is enough.
+            slots.search(&first);
+            assert_eq!(ending(), [false, true, false]);
+        }
+        let waiting = (waiting, second.waiting());
+        slots.search(&second);
+        assert_eq!(ending(), [true, true, false]);
+        drop(waiting);
+        assert_eq!(slots.slots.table().listeners[0].waiting, 0);
+    }
+
+    #[test]
+    fn a_request_in_the_place_of_one_that_should_give_way_makes_another_one_give_way() {
+        let slots = FilledSlots::new(2, 1, &[None]);
+        let held = slots.fill(0);
+        held[0].state().mark_idle();
+        let overflow = slots.enter(0).unwrap();
+        let _waiting = overflow.waiting();
+        slots.search(&overflow);
+        held[0].state().mark_busy();
+        held[1].state().mark_idle();
+        slots.search(&overflow);
+        assert!(held.iter().all(|slot| slot.state().is_ending()));
+    }
+
+    #[test]
+    fn a_request_that_waits_looks_again() {
+        within_time_limit(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let slots = FilledSlots::new(1, 1, &[None]);
+            let held = slots.fill(0);
+            let overflow = slots.enter(0).unwrap();
+            let giving_way = async {
+                // It has looked once, and found none.
+                held[0].state().mark_idle();
+                held[0].state().must_end().await;
+                drop(held);
+            };
+            let (admitted, ()) = runtime.block_on(async { tokio::join!(biased; overflow.admit(), giving_way) });
+            assert!(admitted && overflow.state().has_slot());
+        });
+    }
+
+    #[test]
+    fn a_search_of_one_listener_does_not_put_off_that_of_another() {
+        let slots = FilledSlots::new(10, 4, &[Some(5), Some(5)]);
+        let (_first, second) = (slots.fill(0), slots.fill(1));
+        let [of_first, of_second] = [0, 1].map(|listener| slots.enter(listener).unwrap());
+        let _waiting = (of_first.waiting(), of_second.waiting());
+        second[3].state().mark_idle();
+        for slot in [&of_first, &of_second] {
+            assert!(!slot.try_admit(&mut slots.slots.table()));
+        }
+        assert!(second[3].state().is_ending());
     }
 
     #[test]
@@ -564,14 +668,15 @@ mod tests {
         let second = slots.fill(1);
         assert_eq!((first.len(), second.len()), (3, 1));
         second[0].state().mark_idle();
-        slots.slots.table().search_at = None;
-        let waiting = slots.enter(0).unwrap();
+        let [of_first, of_second] = [0, 1].map(|listener| slots.enter(listener).unwrap());
+        let waiting = of_first.waiting();
+        slots.search(&of_first);
         assert!(!second[0].state().is_ending());
+        drop(waiting);
         first[0].state().mark_idle();
-        slots.slots.table().search_at = None;
-        let other = slots.enter(1).unwrap();
+        let _waiting = of_second.waiting();
+        slots.search(&of_second);
         assert!(second[0].state().is_ending() != first[0].state().is_ending());
-        drop((waiting, other));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dockveil::config::{Config, Listener};
@@ -24,6 +25,7 @@ pub(crate) const TESTS: &[Test] = tests![
     the_streams_of_one_listener_leave_slots_to_another_and_to_pings,
     a_listener_may_have_a_limit_of_its_own,
     a_connection_that_waits_longest_for_a_request_gives_way,
+    connections_to_one_listener_do_not_keep_those_of_another_from_giving_way,
     a_burst_of_connections_is_shared_among_the_workers,
     dead_peers_are_found_by_keepalive_on_both_sides,
     descriptors_are_used_as_far_as_they_go,
@@ -155,6 +157,35 @@ fn check_gives_way(ping: fn(&mut Client)) {
     assert_eq!(status(&first.read_until("\r\n\r\n")), 200);
     let (held, _) = hold_streams(&bench.folder.path("listener"));
     assert_eq!(held.len(), 1);
+}
+
+fn connections_to_one_listener_do_not_keep_those_of_another_from_giving_way() {
+    let bench = two_listeners(|config| {
+        config.limits.connections = Some(10);
+        config.listeners.iter_mut().for_each(|listener| listener.connections = Some(5));
+    });
+    let [first, other] = ["listener", "other"].map(|name| bench.folder.path(name));
+    let (held, _) = hold_streams(&first);
+    assert_eq!(held.len(), 5);
+    let ask = || {
+        let mut client = Client::connect(&other);
+        client.send(get("/containers/json"));
+        // The connection stays, and has to give way to another one.
+        (status(&client.message(false)), client)
+    };
+    let mut asked: Vec<(u16, Client)> = (0..5).map(|_| ask()).collect();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                drop(UnixStream::connect(&first));
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        asked.extend((0..15).map(|_| ask()));
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(asked.iter().map(|(status, _)| *status).collect::<Vec<_>>(), [200; 20]);
 }
 
 /// How many connections are a burst.
