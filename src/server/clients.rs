@@ -133,6 +133,11 @@ impl AdmittedClient {
         true
     }
 
+    /// Whether it gets nothing but refusals and pings: it is denied, or has too many connections.
+    pub(super) fn is_turned_away(&self) -> bool {
+        self.proxy.refused.is_some() || matches!(*self.place, ClientPlace::TooMany(_))
+    }
+
     /// Counts a request. One of a client that is not served takes nothing from the others.
     ///
     /// # Errors

@@ -52,11 +52,13 @@ pub(super) struct ConnectionSettings {
 
 impl ConnectionSettings {
     /// What a client reads of a request that is malformed, too long or too slow, with the limit.
-    fn said(&self, error: RequestError) -> Cow<'static, str> {
+    ///
+    /// `is_ending`: a head has less time when the connection is to end.
+    fn said(&self, error: RequestError, is_ending: bool) -> Cow<'static, str> {
         let text = error.public();
         if error == RequestError::TooLarge {
             Cow::Owned(format!("{text}: more than {} bytes (limits.head)", self.head_limit))
-        } else if error == RequestError::Slow {
+        } else if error == RequestError::Slow && !is_ending {
             Cow::Owned(format!("{text}: it took more than {:?} (timeouts.head)", self.timeouts.head))
         } else {
             Cow::Borrowed(text)
@@ -77,6 +79,7 @@ pub(super) async fn serve(accepted: AcceptedSocket, mut served: Served, slot: Co
     let settings = proxies.settings.clone();
     drop(proxies);
     let Some(client) = admitted else { return };
+    slot.state().turn_away(client.is_turned_away());
     // In its own box, so that a connection that has become a stream no longer holds the HTTP parser.
     let socket = client.socket.clone();
     let reader = RequestReader::new(socket.clone(), settings.head_limit, settings.timeouts, slot.state().clone());
@@ -89,14 +92,26 @@ pub(super) async fn serve(accepted: AcceptedSocket, mut served: Served, slot: Co
     let Some(client) = Arc::into_inner(entrance.client).map(Mutex::into_inner) else { return };
     if let Some(stream) = stream {
         tokio::spawn(carry_stream(stream, downstream, Box::new(client), slot, closing));
-    } else if let Some(error) = error {
-        tracing::debug!(%error, "request refused");
-        downstream.refuse_malformed(error.status(), settings.said(error), &client.proxy, &client.logged).await;
-    } else if is_unused && !slot.state().has_slot() {
-        // Nothing has been read, and others wait for the room that it takes.
-        downstream.refuse_at_once(503, slot.shortage(), &client.proxy, &client.logged);
-    } else if slot.state().is_ending() {
-        downstream.end().await;
+        return;
+    }
+    let state = slot.state();
+    let ended = async {
+        if let Some(error) = error {
+            tracing::debug!(%error, "request refused");
+            let said = settings.said(error, state.is_ending());
+            downstream.refuse_malformed(error.status(), said, &client.proxy, &client.logged).await;
+        } else if is_unused && !state.has_slot() {
+            // Nothing has been read, and others wait for the room that it takes.
+            downstream.refuse_at_once(503, slot.shortage(), &client.proxy, &client.logged);
+        } else if state.is_ending() {
+            downstream.end().await;
+        }
+    };
+    tokio::select! {
+        // In this order: the last answer is sent, but nobody waits for its client if others wait for the slot.
+        biased;
+        () = ended => {}
+        () = state.must_end() => {}
     }
 }
 
@@ -176,6 +191,9 @@ async fn serve_requests(
                 return Poll::Ready(None);
             }
             if !is_ending && end.as_mut().poll(cx).is_ready() {
+                if serving.entrance.slot.state().is_turned_away() {
+                    return Poll::Ready(None);
+                }
                 is_ending = true;
                 serving.entrance.slot.state().end_after_exchange();
                 // The reader then ends the connection, unless a request has come.
@@ -226,11 +244,13 @@ struct Entrance {
 }
 
 impl Entrance {
-    /// The answer to a request. One without a slot waits a moment for it. A ping needs none: it may be a health check.
+    /// The answer to a request. One without a slot waits a moment for it. A ping needs none: it may be a health check. One that
+    /// is denied whatever it asks for needs none either.
     async fn answer(&self, request: Request<Incoming>, delivery: &Delivery) -> Answer {
         let slot = &self.slot;
         let mut client = self.client.lock().await;
         let is_admitted = client.refresh(slot).await;
+        slot.state().turn_away(client.is_turned_away());
         let (proxy, place, logged) = (client.proxy.clone(), client.place.clone(), client.logged.clone());
         let found = Proxy::find(&request);
         let is_ping = found.is_ping();
@@ -251,7 +271,7 @@ impl Entrance {
             return Answer::Response(
                 Box::pin(proxy.refuse_too_soon(request, found, message, wait, &logged, delivery)).await,
             );
-        } else if slot.state().has_slot() || is_ping || slot.admit().await {
+        } else if slot.state().has_slot() || is_ping || proxy.refused.is_some() || slot.admit().await {
             // On its next connection, it may be known.
             if proxy.refused == Some(ClientRefusal::UnknownContainer) {
                 slot.state().end_after_exchange();

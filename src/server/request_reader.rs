@@ -14,8 +14,8 @@ use crate::proxy::{Delivery, Downstream};
 use crate::socket::{Socket, WaitTimer};
 use crate::stream::requests::{RequestError, RequestFraming};
 
-/// How long the rest of a head may take to arrive when the connection is to end.
-const LAST_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a head may take to arrive when the connection is to end. A request that waits for its slot waits longer.
+const LAST_HEAD_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long to wait for a client.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +107,7 @@ impl RequestReader {
         buf.put_slice(self.held.get(..count).unwrap_or_default());
         self.held.drain(..count);
         self.passing -= count;
+        self.state.mark_busy();
         self.is_used = true;
         self.waiting_since = None;
     }
@@ -118,7 +119,6 @@ impl RequestReader {
             return Poll::Ready(Ok(true));
         }
         self.waiting_since = None;
-        self.state.mark_busy();
         let read = buf.filled().get(before..).unwrap_or_default();
         let passed = if self.held.is_empty() { self.framing.pass(read) } else { Ok(0) };
         let passed = passed.unwrap_or_else(|error| {
@@ -134,7 +134,10 @@ impl RequestReader {
         }
         self.held.extend_from_slice(read.get(passed..).unwrap_or_default());
         buf.set_filled(before + passed);
-        self.is_used |= passed > 0;
+        if passed > 0 {
+            self.state.mark_busy();
+            self.is_used = true;
+        }
         Poll::Ready(Ok(passed > 0 || self.error.is_some()))
     }
 
@@ -151,16 +154,20 @@ impl RequestReader {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
+    /// The wait for the client begins. Until a head is whole, another connection can have the slot.
+    fn begin_wait(&self) -> Instant {
+        if self.framing.in_head() {
+            self.state.mark_idle();
+        }
+        Instant::now()
+    }
+
     /// Whether the wait for the client is over: it has taken too long, or the connection must end.
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         let in_head = self.framing.in_head() && !self.held.is_empty();
         let is_idle = self.framing.in_head() && self.held.is_empty();
-        let since = *self.waiting_since.get_or_insert_with(|| {
-            if is_idle {
-                self.state.mark_idle();
-            }
-            Instant::now()
-        });
+        let since = self.waiting_since.unwrap_or_else(|| self.begin_wait());
+        self.waiting_since = Some(since);
         if is_idle && self.state.is_ending() {
             return !self.has_last_request();
         }
@@ -223,7 +230,7 @@ impl AsyncRead for RequestReader {
             let since = this.waiting_since.filter(|_| !this.held.is_empty());
             match this.take(cx, buf) {
                 Poll::Ready(Ok(true)) => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(false)) => this.waiting_since = since.or_else(|| Some(Instant::now())),
+                Poll::Ready(Ok(false)) => this.waiting_since = since.or_else(|| Some(this.begin_wait())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending if this.is_over(cx) => return Poll::Ready(Ok(())),
                 Poll::Pending => return Poll::Pending,
@@ -369,6 +376,61 @@ mod tests {
             assert!(!is_over_now(&mut reader).await);
             request_is_next(&mut reader).await;
             assert!(reader.state.is_ending() && is_over_now(&mut reader).await);
+        });
+    }
+
+    /// Sends a part of a request and lets the reader take it.
+    async fn send_part(reader: &mut RequestReader, client: &mut UnixStream, part: &[u8]) {
+        let before = reader.held.len();
+        client.write_all(part).unwrap();
+        while reader.held.len() < before + part.len() {
+            assert!(!is_over_now(reader).await);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[test]
+    fn a_connection_may_give_way_until_a_head_is_whole() {
+        run(async {
+            let (mut reader, mut client) = reader(Duration::from_secs(20));
+            assert!(!is_over_now(&mut reader).await);
+            let idle_since = reader.state.idle_since();
+            send_part(&mut reader, &mut client, &REQUEST[..5]).await;
+            // From its first byte it is the head that is waited for. Further bytes change nothing.
+            let head_since = reader.state.idle_since();
+            assert!(reader.state.can_give_way() && head_since > idle_since);
+            send_part(&mut reader, &mut client, &REQUEST[5..9]).await;
+            assert!(reader.state.can_give_way() && reader.state.idle_since() == head_since);
+            client.write_all(&REQUEST[9..]).unwrap();
+            request_is_next(&mut reader).await;
+            assert!(!reader.state.can_give_way());
+            // The next one has come with the one before.
+            client.write_all(&[REQUEST, &REQUEST[..5]].concat()).unwrap();
+            request_is_next(&mut reader).await;
+            assert!(!reader.state.can_give_way() && !is_over_now(&mut reader).await);
+            assert!(reader.state.can_give_way());
+        });
+    }
+
+    #[test]
+    fn half_a_head_ends_soon_when_the_connection_must_end() {
+        run(async {
+            let (mut reader, mut client) = reader(Duration::from_secs(20));
+            send_part(&mut reader, &mut client, &REQUEST[..5]).await;
+            reader.state.end();
+            // A head that is there in a moment is not lost. No other one follows.
+            send_part(&mut reader, &mut client, &REQUEST[5..9]).await;
+            client.write_all(&REQUEST[9..]).unwrap();
+            request_is_next(&mut reader).await;
+            assert!(is_over_now(&mut reader).await && reader.error().is_none());
+        });
+        run(async {
+            let (mut reader, mut client) = reader(Duration::from_secs(20));
+            send_part(&mut reader, &mut client, &REQUEST[..5]).await;
+            reader.state.end();
+            let (start, mut byte) = (Instant::now(), [0]);
+            assert_eq!(reader.read(&mut byte).await.unwrap(), 0);
+            assert!(reader.error() == Some(RequestError::Slow) && start.elapsed() < Duration::from_secs(10));
         });
     }
 

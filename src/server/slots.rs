@@ -3,7 +3,8 @@
 //! Every listener has slots of its own, so that the clients of one cannot shut out those of another. The others are common.
 //! A connection without a slot is an overflow connection. It may have a ping answered, because a health check must not fail
 //! when the server is busy. Any other request waits a moment for a slot and is then refused. For each request that waits, a
-//! connection that waits for its next request gives way, the one that has waited longest first.
+//! connection gives way that waits for its next request or for the rest of its head: the one that has waited longest. One whose
+//! client is turned away gives way before that, whatever it does.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -118,7 +119,9 @@ impl Slots {
     /// `worker` counts the connections of its worker.
     pub(super) fn enter(self: &Arc<Self>, listener: usize, worker: &Arc<AtomicUsize>) -> Option<ConnectionSlot> {
         let mut table = self.table();
-        let has_slot = table.take(listener);
+        // A slot that becomes free is for a request that waits, and not for whoever comes in that moment.
+        let is_wanted = table.listeners.get(listener).is_some_and(|slots| slots.waiting > 0);
+        let has_slot = !is_wanted && table.take(listener);
         if !has_slot {
             if table.overflow.len() >= table.overflow_limit * 2 {
                 return None;
@@ -220,8 +223,8 @@ impl SlotTable {
         slots.taken = slots.taken.saturating_sub(1);
     }
 
-    /// Ends the connection that has waited longest for its next request, among those whose slot this listener could take. If as
-    /// many are ending as requests wait, there is no need.
+    /// Ends the first connection that gives way, among those whose slot this listener could take. If as many are ending as
+    /// requests wait, there is no need.
     fn make_room(&mut self, listener: usize) {
         let Some(of_listener) = self.listeners.get(listener) else { return };
         let now = Instant::now();
@@ -234,24 +237,25 @@ impl SlotTable {
             .iter()
             .enumerate()
             .filter(|(number, slots)| *number == listener || !is_at_its_limit && slots.taken > slots.kept);
-        let (mut giving_way, mut longest) = (0, None::<&Arc<ConnectionState>>);
+        let (mut giving_way, mut first) = (0, None::<&Arc<ConnectionState>>);
         for state in able.flat_map(|(_, slots)| slots.connections.values()) {
             giving_way += usize::from(state.is_giving_way());
-            if state.can_give_way() && longest.is_none_or(|longest| state.idle_since() < longest.idle_since()) {
-                longest = Some(state);
+            if state.can_give_way() && first.is_none_or(|first| state.turn() < first.turn()) {
+                first = Some(state);
             }
         }
-        if let Some(state) = longest.filter(|_| giving_way < waiting) {
+        if let Some(state) = first.filter(|_| giving_way < waiting) {
             state.end();
         } else if let Some(of_listener) = self.listeners.get_mut(listener) {
             of_listener.search_at = Some(now + SEARCH_INTERVAL);
         }
     }
 
-    /// Ends the overflow connection that has waited longest for its first request.
+    /// Ends the overflow connection that has waited longest for its first request. One whose client is turned away ends before.
     fn end_oldest_overflow(&self) {
         // They are in the order in which they came.
-        if let Some(state) = self.overflow.values().find(|state| state.is_idle() && !state.is_ending()) {
+        let able = self.overflow.values().filter(|state| state.can_end());
+        if let Some(state) = able.min_by_key(|state| !state.is_turned_away()) {
             state.end();
         }
     }
@@ -368,9 +372,11 @@ impl Drop for WaitingRequest<'_> {
 pub(super) struct ConnectionState {
     /// What times are counted from.
     origin: Instant,
-    /// Since when it waits for a request, in microseconds from `origin`; 0 if it does not.
+    /// Since when it waits for a request, or for the rest of its head, in microseconds from `origin`; 0 if it does not.
     idle_since: AtomicU64,
     has_slot: AtomicBool,
+    /// Whether its client gets nothing here but refusals and pings.
+    is_turned_away: AtomicBool,
     is_ending: AtomicBool,
     /// Whether it has been told to end.
     is_told: AtomicBool,
@@ -387,6 +393,7 @@ impl ConnectionState {
             origin,
             idle_since: AtomicU64::new(0),
             has_slot: AtomicBool::new(has_slot),
+            is_turned_away: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
             is_told: AtomicBool::new(false),
             must_end: Notify::new(),
@@ -403,13 +410,13 @@ impl ConnectionState {
         Self::new(Instant::now(), true)
     }
 
-    /// From now on it waits for a request.
+    /// From now on it waits for a request, or for the rest of its head.
     pub(super) fn mark_idle(&self) {
         let since = u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX).max(1);
         self.idle_since.store(since, Ordering::Relaxed);
     }
 
-    /// A request has come.
+    /// The whole head of a request has come.
     pub(super) fn mark_busy(&self) {
         self.idle_since.store(0, Ordering::Relaxed);
         if !self.is_used.swap(true, Ordering::Relaxed) {
@@ -438,26 +445,51 @@ impl ConnectionState {
         self.is_ending.load(Ordering::Relaxed)
     }
 
-    /// Since when it waits for a request, in microseconds from a common origin.
+    /// Whether its client gets nothing here but refusals and pings.
+    pub(super) fn is_turned_away(&self) -> bool {
+        self.is_turned_away.load(Ordering::Relaxed)
+    }
+
+    /// Says whether its client gets nothing here but refusals and pings. It may know better after a reload.
+    pub(super) fn turn_away(&self, is_turned_away: bool) {
+        self.is_turned_away.store(is_turned_away, Ordering::Relaxed);
+    }
+
+    /// Since when it waits for a request, or for the rest of its head, in microseconds from a common origin.
     pub(super) fn idle_since(&self) -> u64 {
         self.idle_since.load(Ordering::Relaxed)
     }
 
-    /// Whether it waits for a request, so that another connection can have its slot.
+    /// Whether another connection can have its slot.
     pub(super) fn can_give_way(&self) -> bool {
-        self.has_slot() && self.is_idle() && !self.is_ending()
+        self.has_slot() && self.can_end()
+    }
+
+    /// Whether it would end if it were told: no request of somebody who is served is in progress.
+    fn can_end(&self) -> bool {
+        !self.is_told() && (self.is_turned_away() || self.is_idle() && !self.is_ending())
+    }
+
+    /// The one with the least gives way first.
+    fn turn(&self) -> (bool, bool, u64) {
+        (!self.is_turned_away(), !self.is_idle(), self.idle_since())
     }
 
     /// Whether it has been told to end, and its slot will be free in a moment: no request has come in the meantime.
     fn is_giving_way(&self) -> bool {
-        self.is_told.load(Ordering::Relaxed) && self.is_idle()
+        self.is_told() && (self.is_turned_away() || self.is_idle())
     }
 
-    /// Lets the task of the connection end it: after the exchange in progress, or now if there is none.
+    fn is_told(&self) -> bool {
+        self.is_told.load(Ordering::Relaxed)
+    }
+
+    /// Lets the task of the connection end it: after the exchange in progress, or now if there is none or its client is turned
+    /// away.
     pub(super) fn end(&self) {
         self.is_told.store(true, Ordering::Relaxed);
         self.end_after_exchange();
-        self.must_end.notify_one();
+        self.must_end.notify_waiters();
     }
 
     /// As [`ConnectionState::end`], within the task of the connection.
@@ -465,9 +497,14 @@ impl ConnectionState {
         self.is_ending.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until the connection must end.
+    /// Waits until the connection must end, or has been told so.
     pub(super) async fn must_end(&self) {
-        self.must_end.notified().await;
+        let mut told = pin!(self.must_end.notified());
+        // From here on no notification is missed.
+        told.as_mut().enable();
+        if !self.is_told() {
+            told.await;
+        }
     }
 }
 
@@ -617,6 +654,40 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_whose_client_is_turned_away_gives_way_before_others() {
+        let slots = FilledSlots::new(4, 3, &[None]);
+        let held = slots.fill(0);
+        held[0].state().mark_idle();
+        held[1].state().turn_away(true);
+        held[2].state().turn_away(true);
+        held[2].state().mark_idle();
+        let overflow: Vec<ConnectionSlot> = (0..3).map(|_| slots.enter(0).unwrap()).collect();
+        let mut waiting = Vec::new();
+        // Those that do nothing, then those that do something, then those of others, and none that are served.
+        let ended = [2, 1, 0].map(|next| {
+            waiting.push(overflow[next].waiting());
+            slots.search(&overflow[next]);
+            (0..held.len()).map(|number| held[number].state().is_ending()).collect::<Vec<_>>()
+        });
+        let expected = [[false, false, true, false], [false, true, true, false], [true, true, true, false]];
+        assert_eq!(ended, expected.map(Vec::from));
+    }
+
+    #[test]
+    fn a_slot_that_becomes_free_is_for_a_request_that_waits() {
+        let slots = FilledSlots::new(1, 3, &[None]);
+        let held = slots.fill(0);
+        let overflow = slots.enter(0).unwrap();
+        let waiting = overflow.waiting();
+        drop(held);
+        assert!(!slots.enter(0).unwrap().state().has_slot());
+        assert!(overflow.try_admit(&mut slots.slots.table()));
+        drop(waiting);
+        drop(overflow);
+        assert!(slots.enter(0).unwrap().state().has_slot());
+    }
+
+    #[test]
     fn a_request_in_the_place_of_one_that_should_give_way_makes_another_one_give_way() {
         let slots = FilledSlots::new(2, 1, &[None]);
         let held = slots.fill(0);
@@ -688,6 +759,11 @@ mod tests {
         assert_eq!(ending, [true, true, false, false]);
         assert!(slots.enter(0).is_none(), "they have not ended yet");
         drop(overflow);
-        assert!(slots.enter(0).is_some());
+        // One whose client is turned away is before it.
+        let overflow: Vec<ConnectionSlot> = (0..2).map(|_| slots.enter(0).unwrap()).collect();
+        overflow[1].state().turn_away(true);
+        let third = slots.enter(0).unwrap();
+        assert!(!overflow[0].state().is_ending() && overflow[1].state().is_ending());
+        drop(third);
     }
 }

@@ -146,7 +146,7 @@ fn a_process_gets_the_policy_of_its_supplementary_groups() -> Outcome {
 }
 
 /// A connection from an address of this machine.
-fn connect_from(source: &str, server: SocketAddr) -> TcpStream {
+pub(crate) fn connect_from(source: &str, server: SocketAddr) -> TcpStream {
     let family = if server.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let client = socket(family, SocketType::STREAM, None).unwrap();
     bind(&client, &SocketAddr::new(source.parse().unwrap(), 0)).unwrap();

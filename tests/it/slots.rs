@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -15,6 +15,7 @@ use dockveil::config::{Config, Listener};
 use dockveil::server;
 use dockveil::socket::{Address, Keepalive, connect_at_once};
 
+use crate::callers::{ask_from, connect_from, loaded};
 use crate::harness::{Ignored, Outcome, Test, tests};
 use crate::support::client::{Client, PATIENCE, get, status};
 use crate::support::daemon::{Daemon, Reply, handing, json};
@@ -25,6 +26,7 @@ pub(crate) const TESTS: &[Test] = tests![
     the_streams_of_one_listener_leave_slots_to_another_and_to_pings,
     a_listener_may_have_a_limit_of_its_own,
     a_connection_that_waits_longest_for_a_request_gives_way,
+    a_client_that_is_turned_away_takes_no_connection_from_another,
     connections_to_one_listener_do_not_keep_those_of_another_from_giving_way,
     a_burst_of_connections_is_shared_among_the_workers,
     dead_peers_are_found_by_keepalive_on_both_sides,
@@ -157,6 +159,52 @@ fn check_gives_way(ping: fn(&mut Client)) {
     assert_eq!(status(&first.read_until("\r\n\r\n")), 200);
     let (held, _) = hold_streams(&bench.folder.path("listener"));
     assert_eq!(held.len(), 1);
+}
+
+/// With half a head or half a body, on more connections than it may have or as nobody whom a line names, and again and again.
+fn a_client_that_is_turned_away_takes_no_connection_from_another() {
+    const HALF_A_HEAD: &str = "GET /containers/json HTTP/1.1\r\nHost: loc";
+    const HALF_A_BODY: &str = "POST /containers/create HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{";
+    for keys in
+        ["per_client: {connections: 2}, profile: inventory", "clients: [{address: 127.0.0.2, profile: inventory}]"]
+    {
+        for sent in [HALF_A_HEAD, HALF_A_BODY] {
+            check_leaves_connections(keys, sent);
+        }
+    }
+}
+
+/// A listener with 6 connections and these keys serves 127.0.0.2, although 127.0.0.1 has sent this on 30 of its own.
+#[track_caller]
+fn check_leaves_connections(keys: &str, sent: &str) {
+    let bench = Bench::with(
+        |_| json("[]"),
+        |config| {
+            let text =
+                format!("listeners: [{{listen: \"tcp://127.0.0.1:0\", hosts: [\"*\"], connections: 6, {keys}}}]");
+            config.listeners = loaded(&Folder::new(), &text).listeners;
+            // Nothing ends by itself.
+            (config.timeouts.head, config.timeouts.idle) = (PATIENCE * 3, PATIENCE * 3);
+        },
+    );
+    let Address::Tcp { port, .. } = bench.addresses()[0] else { panic!("no port") };
+    let server = SocketAddr::from(([127, 0, 0, 1], port));
+    let attack = || {
+        let mut client = connect_from("127.0.0.1", server);
+        client.write_all(sent.as_bytes()).unwrap();
+        client
+    };
+    let mut held: Vec<TcpStream> = (0..30).map(|_| attack()).collect();
+    let deadline = Instant::now() + PATIENCE;
+    let mut served = 0;
+    while served < 10 {
+        // On a busy machine, half a head may take longer to end than a request waits.
+        match status(&ask_from("127.0.0.2", server, "/containers/json")) {
+            200 => served += 1,
+            status => assert!(status == 503 && Instant::now() < deadline, "{status} with {keys} and {sent}"),
+        }
+        held.extend((0..6).map(|_| attack()));
+    }
 }
 
 fn connections_to_one_listener_do_not_keep_those_of_another_from_giving_way() {
