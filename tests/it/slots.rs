@@ -147,6 +147,8 @@ fn check_gives_way(ping: fn(&mut Client)) {
     let bench = Bench::with(streaming(), |config| config.limits.connections = Some(2));
     let [mut first, mut second] = [bench.client(), bench.client()];
     ping(&mut second);
+    // The client has its answer a moment before the connection waits for the next request.
+    std::thread::sleep(Duration::from_millis(50));
     ping(&mut first);
     // There is no slot left, but both of them wait for a request.
     let mut third = bench.client();
