@@ -72,6 +72,8 @@ pub(super) async fn serve(accepted: AcceptedSocket, mut served: Served, slot: Co
     let mut closing = served.closing.clone();
     let proxies = served.proxies.borrow_and_update().clone();
     let admitted = tokio::select! {
+        // In this order: who is known at once is told why there is no room.
+        biased;
         admitted = proxies.admit(accepted, served, &slot) => admitted,
         () = closes(&mut closing, slot.state(), opened) => None,
         () = slot.state().must_end() => None,

@@ -2,10 +2,12 @@
 //!
 //! Every listener has slots of its own, so that the clients of one cannot shut out those of another. The others are common.
 //! A connection without a slot is an overflow connection. It may have a ping answered, because a health check must not fail
-//! when the server is busy. Any other request waits a moment for a slot and is then refused. For each request that waits, a
+//! when the server is busy. Any other request waits a moment for a slot and is then refused; if many wait, it is a shorter
+//! moment, so that a ping behind them has its turn. For each request that waits, a
 //! connection gives way that waits for its next request or for the rest of its head: the one that has waited longest. One whose
 //! client is turned away gives way before that, whatever it does.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -27,7 +29,7 @@ const SEARCH_INTERVAL: Duration = Duration::from_millis(20);
 pub(super) struct SlotLimits {
     /// Those with a slot, of all listeners.
     pub(super) slots: usize,
-    /// Overflow connections, of all listeners. When there are more, the oldest is ended.
+    /// Overflow connections, of all listeners. When there are more, one is ended.
     pub(super) overflow: usize,
     /// For each listener by its number, the most connections with a slot; `None` for no limit of its own, 0 if it is closed.
     pub(super) listeners: Vec<Option<usize>>,
@@ -127,10 +129,10 @@ impl Slots {
                 return None;
             }
             if table.overflow.len() >= table.overflow_limit {
-                table.end_oldest_overflow();
+                table.end_overflow();
             }
         }
-        let state = Arc::new(ConnectionState::new(self.started, has_slot));
+        let state = Arc::new(ConnectionState::new(listener, self.started, has_slot));
         let number = table.next;
         table.next += 1;
         table.connections(listener, has_slot)?.insert(number, state.clone());
@@ -252,10 +254,15 @@ impl SlotTable {
     }
 
     /// Ends the overflow connection that has waited longest for its first request. One whose client is turned away ends before.
-    fn end_oldest_overflow(&self) {
+    /// If there are none, a request has waited for a slot for long enough: the first one of the listener where most of them wait.
+    fn end_overflow(&self) {
         // They are in the order in which they came.
-        let able = self.overflow.values().filter(|state| state.can_end());
-        if let Some(state) = able.min_by_key(|state| !state.is_turned_away()) {
+        let able = self.overflow.values().filter(|state| !state.is_told());
+        let waiting = |listener: usize| self.listeners.get(listener).map_or(0, |slots| slots.waiting);
+        let turn = |state: &&Arc<ConnectionState>| {
+            (!state.is_turned_away(), !state.can_end(), Reverse(waiting(state.listener)))
+        };
+        if let Some(state) = able.min_by_key(turn) {
             state.end();
         }
     }
@@ -301,9 +308,14 @@ impl ConnectionSlot {
         let admitted = async {
             // Nobody tells when another connection can give way.
             let looked = || tokio::time::timeout(SEARCH_INTERVAL, self.slots.until(|table| self.try_admit(table)));
-            while looked().await.is_err() {}
+            while looked().await.is_err() {
+                if self.state.is_told() {
+                    return false;
+                }
+            }
+            true
         };
-        tokio::time::timeout(ADMISSION_TIMEOUT, admitted).await.is_ok()
+        tokio::time::timeout(ADMISSION_TIMEOUT, admitted).await.unwrap_or(false)
     }
 
     /// Counts a request that waits for a slot.
@@ -370,6 +382,8 @@ impl Drop for WaitingRequest<'_> {
 /// What a connection is doing, for those that want its slot.
 #[derive(Debug)]
 pub(super) struct ConnectionState {
+    /// The number of its listener.
+    listener: usize,
     /// What times are counted from.
     origin: Instant,
     /// Since when it waits for a request, or for the rest of its head, in microseconds from `origin`; 0 if it does not.
@@ -388,8 +402,9 @@ pub(super) struct ConnectionState {
 }
 
 impl ConnectionState {
-    fn new(origin: Instant, has_slot: bool) -> Self {
+    fn new(listener: usize, origin: Instant, has_slot: bool) -> Self {
         let state = Self {
+            listener,
             origin,
             idle_since: AtomicU64::new(0),
             has_slot: AtomicBool::new(has_slot),
@@ -407,7 +422,7 @@ impl ConnectionState {
     /// The state of a connection that has a slot.
     #[cfg(test)]
     pub(super) fn for_test() -> Self {
-        Self::new(Instant::now(), true)
+        Self::new(0, Instant::now(), true)
     }
 
     /// From now on it waits for a request, or for the rest of its head.
@@ -748,6 +763,31 @@ mod tests {
         let _waiting = of_second.waiting();
         slots.search(&of_second);
         assert!(second[0].state().is_ending() != first[0].state().is_ending());
+    }
+
+    #[test]
+    fn where_most_requests_wait_the_first_one_waits_no_longer_when_there_are_too_many() {
+        let slots = FilledSlots::new(2, 4, &[None, None]);
+        let _held = (slots.fill(0), slots.fill(1));
+        let overflow = [1, 0, 0, 1].map(|listener| slots.enter(listener).unwrap());
+        overflow.iter().for_each(|slot| slot.state().mark_busy());
+        let _waiting = [0, 1, 2].map(|number: usize| overflow[number].waiting());
+        let ending = || overflow.each_ref().map(|slot| slot.state().is_ending());
+        let next = slots.enter(0).unwrap();
+        assert_eq!(ending(), [false, true, false, false]);
+        // One that waits for its first request ends before the next of those.
+        let _another = slots.enter(0).unwrap();
+        assert!(next.state().is_ending() && ending() == [false, true, false, false]);
+        within_time_limit(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let slots = FilledSlots::new(1, 1, &[None]);
+            let _held = slots.fill(0);
+            let slot = slots.enter(0).unwrap();
+            slot.state().end();
+            let start = Instant::now();
+            assert!(!runtime.block_on(slot.admit()));
+            assert!(start.elapsed() < ADMISSION_TIMEOUT);
+        });
     }
 
     #[test]

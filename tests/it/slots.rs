@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_listener_may_have_a_limit_of_its_own,
     a_connection_that_waits_longest_for_a_request_gives_way,
     a_client_that_is_turned_away_takes_no_connection_from_another,
+    many_requests_that_wait_do_not_keep_a_health_check_waiting,
     connections_to_one_listener_do_not_keep_those_of_another_from_giving_way,
     a_burst_of_connections_is_shared_among_the_workers,
     dead_peers_are_found_by_keepalive_on_both_sides,
@@ -207,6 +208,30 @@ fn check_leaves_connections(keys: &str, sent: &str) {
         }
         held.extend((0..6).map(|_| attack()));
     }
+}
+
+fn many_requests_that_wait_do_not_keep_a_health_check_waiting() {
+    /// How many connections may be without a slot, if there are enough descriptors.
+    const OVERFLOW: u64 = 2 * 64;
+    const WAITING: u64 = 8 * OVERFLOW;
+    let bench = Bench::with(streaming(), |config| config.limits.connections = Some(2));
+    let path = bench.folder.path("listener");
+    let (held, _) = hold_streams(&path);
+    let start = Instant::now();
+    let waiting: Vec<Client> = (0..WAITING)
+        .map(|_| {
+            let mut client = Client::connect(&path);
+            client.send(get("/events"));
+            client
+        })
+        .collect();
+    assert_eq!(status(&ask(&path, "/_ping")), 200);
+    // If each of them waited for a second before the next one had its turn, it would be eight.
+    assert!(start.elapsed() < Duration::from_secs(WAITING / OVERFLOW - 2), "{:?}", start.elapsed());
+    for mut client in waiting {
+        assert_eq!(status(&client.rest()), 503);
+    }
+    drop(held);
 }
 
 fn connections_to_one_listener_do_not_keep_those_of_another_from_giving_way() {
