@@ -6,6 +6,11 @@ pub fn familiar(reference: &str) -> String {
     let short =
         ["docker.io/library/", "docker.io/", "localhost/"].iter().find_map(|start| reference.strip_prefix(start));
     let short = short.unwrap_or(reference);
-    let last = short.rsplit('/').next().unwrap_or(short);
-    if last.contains([':', '@']) { short.to_owned() } else { format!("{short}:latest") }
+    with_tag(short)
+}
+
+/// A reference with the tag that it means: `latest` if it has neither a tag nor a digest.
+pub fn with_tag(reference: &str) -> String {
+    let last = reference.rsplit('/').next().unwrap_or(reference);
+    if last.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
 }

@@ -18,7 +18,7 @@ use super::message::Message;
 use super::named::{is_name, reference_of};
 use super::{Error, Proxy, headers, work};
 use crate::api::objects::{ObjectAnswer, ObjectKind, PathObject};
-use crate::api::{self, Operation, familiar, operation};
+use crate::api::{self, Operation, familiar, operation, with_tag};
 use crate::filter::ExpressionWork;
 use crate::policy::{Denial, Lookup};
 use crate::route::{Query, Route};
@@ -275,7 +275,8 @@ impl Proxy {
         let Some(object) = self.object(search, kind, &route.name).await? else { return Ok(None) };
         // What is removed, tagged or pushed depends on how an image is named.
         let keeps_name = kind == ObjectKind::Image && !matches!(route.operation.id, "ImageInspect" | "ImageHistory");
-        route.name = if keeps_name { reference_of(object, &route.name) } else { object.id };
+        // For some operations, a name without a tag means all tags of that name.
+        route.name = if keeps_name { reference_of(object, &with_tag(&route.name)) } else { object.id };
         Ok(Some(route))
     }
 

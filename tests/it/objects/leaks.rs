@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_link_of_a_hidden_container_names_nothing,
     tasks_and_services_tell_nothing_of_containers,
     an_image_tells_nothing_of_those_that_it_is_made_of,
+    an_archive_has_no_other_image_of_the_same_name,
     what_tells_of_hidden_containers_by_its_outcome_is_denied,
     the_engines_own_text_about_objects_is_not_passed_on
 ];
@@ -281,6 +282,47 @@ fn an_image_tells_nothing_of_those_that_it_is_made_of() {
     let made = |name: &str| stage.get(&format!("/containers/json?all=1&filters={{\"ancestor\":[\"{name}\"]}}"));
     assert_eq!(made("secret-image:1"), made("absent"));
     assert_eq!(made("extra:1"), made("absent"));
+}
+
+/// Docker exports all tags of a name without one: `parseNames` in `image/tarexport/save.go` of moby.
+fn an_archive_has_no_other_image_of_the_same_name() {
+    let id = format!("sha256:{}", "a".repeat(64));
+    let of = id.clone();
+    let engine = move |asked: &str| {
+        let target = asked.split(' ').nth(1).unwrap().split('?').next().unwrap();
+        let path: Vec<&str> = target.splitn(4, '/').skip(2).collect();
+        let image = json!({"Id": of, "RepoTags": ["shop:latest"], "RepoDigests": []});
+        match (path.first(), path.get(1).and_then(|rest| rest.rsplit_once('/'))) {
+            (Some(&"images"), None) => daemon::json(&json!([image]).to_string()),
+            (_, Some(("shop:veiled", "json"))) => daemon::with_status("404 Not Found", "{}"),
+            (_, Some((_, "json"))) => daemon::json(&image.to_string()),
+            (_, Some((name, "get"))) => {
+                let tags = if name.contains(':') { name } else { "shop:latest shop:veiled" };
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: application/x-tar";
+                daemon::Reply::Keep(format!("{head}\r\nContent-Length: {}\r\n\r\n{tags}", tags.len()).into_bytes())
+            }
+            _ => daemon::with_status("201 Created", ""),
+        }
+    };
+    for profile in [
+        "allow: [read, ImageGet]\nshow: all\nimages: {only: [{reference: shop}]}\n",
+        "allow: [read, ImageGet]\nshow: all\nimages: {never: [{label: hide}]}\n",
+        "allow: [read, {ImageGet: {only: [{reference: shop}]}}]\nshow: all\n",
+    ] {
+        let stage = Stage::answering(profile, engine.clone());
+        for (name, expected) in [
+            ("shop", "shop:latest"),
+            ("shop:latest", "shop:latest"),
+            ("docker.io/library/shop", "docker.io/library/shop:latest"),
+            ("aaaa", id.as_str()),
+            (&id, &id),
+        ] {
+            let answer = stage.get(&format!("/images/{name}/get"));
+            assert_eq!((status(&answer), body(&answer).0.as_str()), (200, expected), "{profile} {name}");
+        }
+        assert!([403, 404].contains(&status(&stage.get("/images/shop:veiled/get"))), "{profile}");
+        assert_eq!(status(&stage.get("/images/get?names=shop")), 403, "{profile}");
+    }
 }
 
 /// The engine refuses a name that is taken, and the removal of what is in use.
