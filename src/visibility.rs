@@ -19,7 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use self::answers::{ElementSeen, ObjectView};
 pub use self::facts::{
-    ContainerSummary, SeenObject, container_of_exec, facts_memory, read_container_summary, read_object, service_of_task,
+    ContainerSummary, SeenObject, SeenTask, container_of_exec, facts_memory, read_container_summary, read_object,
+    read_task,
 };
 pub use self::selector::{Facts, LabelFilters, ObjectSelector, PROJECT, Restriction};
 use crate::api::objects::{ObjectAnswer, ObjectKind};

@@ -25,8 +25,8 @@ use crate::route::{Query, Route};
 use crate::stream::elements::{ArrayError, ArraySplitter};
 use crate::upstream::{UpstreamBody, UpstreamRequest};
 use crate::visibility::{
-    LabelFilters, ObjectView, Restriction, SeenObject, Surroundings, VisibleContainers, container_of_exec,
-    facts_memory, read_object, service_of_task,
+    LabelFilters, ObjectView, Restriction, SeenObject, SeenTask, Surroundings, VisibleContainers, container_of_exec,
+    facts_memory, read_object, read_task,
 };
 
 /// The operation that returns an object of a kind.
@@ -188,21 +188,48 @@ impl Proxy {
                 Ok(exec.and(container).map(|_| route.clone()))
             }
             PathObject::Task => {
-                let (asked, lookup) = (route.name.clone(), lookup.cloned());
-                let read = move |document: &[u8]| {
-                    let name = match &lookup {
-                        Some(lookup) => named_in(document, &asked, lookup)?,
-                        None => asked,
-                    };
-                    Some((name, service_of_task(document)?))
-                };
-                let task = self.read(route, "TaskInspect", &route.name, client, read).await?;
-                // A task that does not exist takes as many requests as one that is hidden.
-                let service = task.as_ref().map_or(&route.name, |(_, service)| service);
-                let service = self.inspected(search, ObjectKind::Service, service).await?;
-                Ok(task.filter(|_| service.is_some()).map(|(name, _)| Route { name, ..route.clone() }))
+                let task = self.task(search).await?;
+                Ok(task.map(|task| Route { name: task.id, ..route.clone() }))
             }
         }
+    }
+
+    /// The task that a client calls like the path does. Tasks have no names.
+    async fn task(&self, search: Search<'_>) -> Result<Option<SeenTask>, Error> {
+        let Search { route, client, lookup, .. } = search;
+        let (asked, by_name) = (route.name.clone(), lookup.cloned());
+        let read = move |document: &[u8]| {
+            let is_named = by_name.is_none_or(|lookup| named_in(document, &asked, &lookup).is_some());
+            read_task(document).filter(|_| is_named)
+        };
+        let task = self.read(route, "TaskInspect", &route.name, client, read).await?;
+        // A task that does not exist takes as many requests as one that is hidden.
+        let service = task.as_ref().map_or(&route.name, |task| &task.service);
+        let service = self.inspected(search, ObjectKind::Service, service).await?;
+        if task.is_some() && service.is_some() {
+            return Ok(task);
+        }
+        // Others may begin like this for the engine. Only those count that the client sees.
+        let kind = ObjectKind::Service;
+        if lookup.is_some() || !self.policy.visibility().restricts(kind) || !may_be_of_several(kind, &route.name) {
+            return Ok(None);
+        }
+        let (services, _memory) = self.visible_objects(route, kind, client, |_| false).await?;
+        let services: HashSet<String> = services.into_iter().map(|service| service.id).collect();
+        let prefix = route.name.clone();
+        let add = move |(found, size): &mut (Vec<SeenTask>, usize), element: &[u8]| {
+            let is_it = |task: &SeenTask| task.id.starts_with(&prefix) && services.contains(&task.service);
+            if let Some(task) = read_task(element).filter(is_it) {
+                *size += task.size();
+                found.push(task);
+            }
+            *size
+        };
+        let ((mut found, _), _memory) =
+            self.each_of("TaskList", route, Query::default(), client, (Default::default(), add)).await?;
+        let (Some(task), true) = (found.pop(), found.is_empty()) else { return Ok(None) };
+        // The profile may allow the operation for some of the visible services only.
+        Ok(self.inspected(search, kind, &task.service).await?.map(|_| task))
     }
 
     /// The route to the container in the path.

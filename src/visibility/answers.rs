@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::facts::{facts_memory, own_name, read_container_summary, read_object, refers_to_container, service_of_task};
+use super::facts::{facts_memory, own_name, read_container_summary, read_object, read_task, refers_to_container};
 use super::{Surroundings, VisibleObjects};
 use crate::api::objects::{ObjectAnswer, ObjectKind};
 use crate::members::{
@@ -183,7 +183,7 @@ impl ObjectView {
 
     fn shows_task(&self, element: &[u8]) -> bool {
         let Some(services) = &self.around.services else { return !self.visibility.restricts(ObjectKind::Service) };
-        service_of_task(element).is_some_and(|service| services.contains(&service))
+        read_task(element).is_some_and(|task| services.contains(&task.service))
     }
 
     /// An image: how many containers use it, and what it shares with others.

@@ -250,13 +250,25 @@ pub fn container_of_exec(document: &[u8]) -> Option<String> {
     Some(serde_json::from_slice::<Exec>(document).ok()?.container).filter(|id| !id.is_empty())
 }
 
-#[derive(Deserialize)]
-struct Task {
+/// A task of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct SeenTask {
+    /// Its whole id.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// The id of its service.
     #[serde(rename = "ServiceID")]
-    service: String,
+    pub service: String,
 }
 
-/// The id of the service of a task.
-pub fn service_of_task(document: &[u8]) -> Option<String> {
-    Some(serde_json::from_slice::<Task>(document).ok()?.service).filter(|id| !id.is_empty())
+impl SeenTask {
+    /// How many bytes of text it is.
+    pub fn size(&self) -> usize {
+        self.id.len() + self.service.len() + 2 * ENTRY
+    }
+}
+
+/// Reads a task: the answer of its inspect operation, or an element of a list. `None` if it is of no service.
+pub fn read_task(document: &[u8]) -> Option<SeenTask> {
+    serde_json::from_slice::<SeenTask>(document).ok().filter(|task| !task.id.is_empty() && !task.service.is_empty())
 }

@@ -636,7 +636,7 @@ fn what_is_hidden_takes_the_same_requests_as_what_does_not_exist() {
     let hidden = &world.containers.iter().find(|container| container.name == "secret-1").unwrap();
     let (id, exec) = (hidden.id.as_str(), world::exec_of(hidden));
     let of_images = format!("sha256:{}", "b".repeat(64));
-    let cases: [(&str, &[&str], &str); 17] = [
+    let cases: [(&str, &[&str], &str); 18] = [
         ("/containers/NAME/json", &["secret-1", id], "absent"),
         ("/containers/NAME/logs?stdout=1", &["secret-1", id], &"e".repeat(64)),
         ("/containers/NAME/json", &[&id[..5]], "eeeee"),
@@ -649,6 +649,7 @@ fn what_is_hidden_takes_the_same_requests_as_what_does_not_exist() {
         ("/services/NAME", &["secret-service"], "absent-service"),
         ("/services/NAME", &["bbbb", &"b".repeat(24)], "eeee"),
         ("/tasks/NAME", &[&"c".repeat(25)], &"e".repeat(25)),
+        ("/tasks/NAME", &["cccc"], "eeee"),
         ("/containers/json?before=NAME", &["secret-1", id, "secret-1/alias"], "absent"),
         ("/containers/json?filters={\"id\":[\"NAME\"]}", &[&id[..5]], "eeeee"),
         ("/containers/json?filters={\"ancestor\":[\"NAME\"]}", &["secret-image:1"], "absent"),

@@ -108,8 +108,9 @@ fn what_shares_the_start_of_its_id_with_a_hidden_object_is_found() {
         id: format!("abcd{}", "2".repeat(21)),
         name: "abcd".into(),
         labels: hide.clone(),
-        task: "f".repeat(25),
+        task: format!("abcd{}", "2".repeat(21)),
     };
+    world.services[0].task = format!("abcd{}", "1".repeat(21));
     world.services.push(service);
     let (web, secret) = (id_of(&world, "web-1"), id_of(&world, "secret-1"));
     for container in &mut world.containers {
@@ -130,6 +131,7 @@ fn what_shares_the_start_of_its_id_with_a_hidden_object_is_found() {
         ("/networks/abcd", "/Id", shared("1")),
         (&*format!("/networks/{name}"), "/Id", world.networks[1].id.clone()),
         ("/services/abcd", "/ID", world.services[0].id.clone()),
+        ("/tasks/abcd", "/ID", world.services[0].task.clone()),
         ("/containers/json?all=1&filters={\"id\":[\"abcd\"]}", "/0/Id", shared("1")),
     ] {
         assert_eq!(json_of(&stage, target).pointer(pointer), Some(&json!(expected)), "{target}");
