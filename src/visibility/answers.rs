@@ -59,8 +59,9 @@ impl ObjectView {
             ObjectAnswer::Images => self.image_of_list(element),
             ObjectAnswer::Networks => {
                 let is_visible = self.shows(ObjectKind::Network, element);
-                let hidden = ["Containers", "Services", "Peers"];
-                let write = |network: &str, out: &mut String| without(network, &hidden, out);
+                let hides_containers = self.visibility.restricts(ObjectKind::Container);
+                let hidden: &[&str] = if hides_containers { &["Containers", "Services", "Peers"] } else { &OF_SWARM };
+                let write = |network: &str, out: &mut String| without(network, hidden, out);
                 if is_visible { rewritten(element, write) } else { ElementSeen::Hidden }
             }
             ObjectAnswer::History => self.layer(element),
@@ -192,17 +193,20 @@ impl ObjectView {
         let containers = self.around.containers.as_ref();
         let users = containers.map(|containers| containers.images.get(&*id).copied().unwrap_or(0));
         let hides_images = self.visibility.restricts(ObjectKind::Image);
+        let hides_containers = self.visibility.restricts(ObjectKind::Container);
         let is_visible = |id: &str| containers.is_some_and(|containers| containers.has(id));
         rewrite_members(image, out, |name, value, out| match name {
             // An engine that counts them not says -1.
-            "Containers" if value != "-1" => match users {
+            "Containers" if hides_containers && value != "-1" => match users {
                 Some(users) => write_count(users, out),
                 None => keep("-1", out),
             },
             // The ids of the containers that use a platform of the image.
-            "Manifests" => rewrite_at(value, &["*", "ImageData", "Containers", "*"], out, &mut |id, out| {
-                keep_if(text(id).is_some_and(|id| is_visible(&id)), id, out)
-            }),
+            "Manifests" if hides_containers => {
+                rewrite_at(value, &["*", "ImageData", "Containers", "*"], out, &mut |id, out| {
+                    keep_if(text(id).is_some_and(|id| is_visible(&id)), id, out)
+                })
+            }
             "SharedSize" if hides_images => keep("-1", out),
             "ParentId" | "Parent" if hides_images => keep("\"\"", out),
             _ => keep(value, out),
@@ -211,6 +215,9 @@ impl ObjectView {
 
     /// A volume: how many containers use it. Where they are not known, that is left out.
     fn volume(&self, volume: &str, out: &mut String) -> Written {
+        if !self.visibility.restricts(ObjectKind::Container) {
+            return keep(volume, out);
+        }
         let Some(containers) = &self.around.containers else { return without(volume, &["UsageData"], out) };
         let name = member(volume, "Name")?.and_then(text).unwrap_or_default();
         let users = containers.volumes.get(&*name).copied().unwrap_or(0);
@@ -218,10 +225,13 @@ impl ObjectView {
     }
 
     fn network(&self, network: &str, out: &mut String) -> Written {
+        let hides_containers = self.visibility.restricts(ObjectKind::Container);
         let containers = self.around.containers.as_ref();
         let is_visible = |id: &str| containers.is_some_and(|containers| containers.has(id));
         rewrite_members(network, out, |name, value, out| match name {
-            "Containers" => rewrite_object(value, out, |id, value, out| keep_if(is_visible(id), value, out)),
+            "Containers" if hides_containers => {
+                rewrite_object(value, out, |id, value, out| keep_if(is_visible(id), value, out))
+            }
             // How many addresses are in use.
             "Status" => Ok(false),
             "IPAM" => rewrite_at(value, &["Status"], out, &mut |_, _| Ok(false)),

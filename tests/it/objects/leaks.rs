@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_link_of_a_hidden_container_names_nothing,
     tasks_and_services_tell_nothing_of_containers,
     an_image_tells_nothing_of_those_that_it_is_made_of,
+    what_is_not_restricted_stays_beside_what_is,
     an_archive_has_no_other_image_of_the_same_name,
     what_tells_of_hidden_containers_by_its_outcome_is_denied,
     the_engines_own_text_about_objects_is_not_passed_on
@@ -196,6 +197,32 @@ fn no_event_tells_of_a_hidden_container() {
         let events = stage.get("/events?since=1&until=2");
         assert_eq!((events.matches("connect").count(), events.matches("mount\"").count()), (2, 2), "{events}");
     }
+}
+
+/// Containers that nothing hides are still those of a network, of an image and of a volume.
+fn what_is_not_restricted_stays_beside_what_is() {
+    let mut world = small_world();
+    let network = (world.networks[0].id.clone(), world.networks[0].name.clone());
+    for container in &mut world.containers {
+        container.image = (world.images[0].tags[0].clone(), world.images[0].id.clone());
+        (container.volumes, container.networks) = (vec!["volume0".to_owned()], vec![network.clone()]);
+    }
+    let containers = world.containers.len();
+    for (kind, target, pointer) in [
+        ("services", format!("/networks/{}", network.1), "/Containers"),
+        ("images", "/images/json".to_owned(), "/0/Manifests/0/ImageData/Containers"),
+    ] {
+        let stage = Stage::of(&format!("{OPEN}{kind}: {{never: [{{label: other}}]}}\n"));
+        stage.show(&world);
+        let answer = json_of(&stage, &target);
+        let found = answer.pointer(pointer).unwrap();
+        let count = found.as_object().map(|map| map.len()).or(found.as_array().map(Vec::len));
+        assert_eq!(count, Some(containers), "{target}: {answer}");
+    }
+    let stage = Stage::of(&format!("{OPEN}volumes: {{never: [{{label: other}}]}}\n"));
+    stage.show(&world);
+    let volumes = json_of(&stage, "/volumes");
+    assert_eq!(volumes.pointer("/Volumes/0/UsageData/RefCount"), Some(&json!(containers)), "{volumes}");
 }
 
 /// Not as a link, nor as one whose namespace or volumes it shares.
