@@ -81,10 +81,16 @@ impl ObjectView {
         }
     }
 
-    /// The names of other containers in the document of a container, of which it must be known whether they are visible. None of
-    /// any other document.
+    /// The names of containers in the document of another container, or of an image, of which it must be known whether they are
+    /// visible. None of any other document.
     pub fn unknown_references(&self, document: &[u8]) -> HashSet<String> {
-        if self.answer == ObjectAnswer::Container { containers_referred_to(document) } else { HashSet::new() }
+        if self.answer == ObjectAnswer::Container {
+            containers_referred_to(document)
+        } else if self.answer == ObjectAnswer::Image && self.visibility.restricts(ObjectKind::Container) {
+            str::from_utf8(document).ok().and_then(maker_of).into_iter().collect()
+        } else {
+            HashSet::new()
+        }
     }
 
     /// Notes that containers with these names are visible.
@@ -187,7 +193,7 @@ impl ObjectView {
         read_task(element).is_some_and(|task| services.contains(&task.service))
     }
 
-    /// An image: how many containers use it, and what it shares with others.
+    /// An image: how many containers use it, which one it was made from, and what it shares with others.
     fn image(&self, image: &str, out: &mut String) -> Written {
         let id = member(image, "Id")?.and_then(text).unwrap_or_default();
         let containers = self.around.containers.as_ref();
@@ -195,7 +201,13 @@ impl ObjectView {
         let hides_images = self.visibility.restricts(ObjectKind::Image);
         let hides_containers = self.visibility.restricts(ObjectKind::Container);
         let is_visible = |id: &str| containers.is_some_and(|containers| containers.has(id));
+        let hides_maker = hides_containers && maker_of(image).is_none_or(|id| !self.around.references.contains(&id));
         rewrite_members(image, out, |name, value, out| match name {
+            "Container" if hides_maker => keep("\"\"", out),
+            "Config" | "ContainerConfig" => rewrite_object(value, out, |name, value, out| {
+                let is_of_maker = hides_maker && HOST_NAMES.contains(&name);
+                keep(if is_of_maker || hides_images && name == "Image" { "\"\"" } else { value }, out)
+            }),
             // An engine that counts them not says -1.
             "Containers" if hides_containers && value != "-1" => match users {
                 Some(users) => write_count(users, out),
@@ -359,9 +371,33 @@ fn forget_other_containers(container: &str, visible: &HashSet<String>, out: &mut
     keep_references(container, out, |text| referred_to(text).is_some_and(|name| visible.contains(name)))
 }
 
+/// The members of a container, and of its `Config`, that are copies of those of another one whose network it shares. That one
+/// may share the network of a third.
+const SHARED_PATHS: [&str; 3] = ["HostnamePath", "HostsPath", "ResolvConfPath"];
+const HOST_NAMES: [&str; 2] = ["Hostname", "Domainname"];
+
+/// Whether a container shares the network of another one.
+fn shares_network(container: &str) -> Result<bool, UnexpectedShape> {
+    let Some(config) = member(container, "HostConfig")?.filter(|config| config.starts_with('{')) else {
+        return Ok(false);
+    };
+    Ok(member(config, "NetworkMode")?.and_then(text).is_some_and(|mode| refers_to_container(&mode)))
+}
+
+/// The id of the container that an image was made from.
+fn maker_of(image: &str) -> Option<String> {
+    let id = member(image, "Container").ok()?.and_then(text)?;
+    Some(id.into_owned()).filter(|id| !id.is_empty())
+}
+
 /// Writes a container with those texts that refer to another for which `keeps` says so.
 fn keep_references(container: &str, out: &mut String, mut keeps: impl FnMut(&str) -> bool) -> Written {
+    let shares = shares_network(container)?;
     rewrite_members(container, out, |name, value, out| match name {
+        name if shares && SHARED_PATHS.contains(&name) => keep("\"\"", out),
+        "Config" if shares => rewrite_object(value, out, |name, value, out| {
+            keep(if HOST_NAMES.contains(&name) { "\"\"" } else { value }, out)
+        }),
         "HostConfig" => rewrite_object(value, out, |name, value, out| match name {
             "Links" | "VolumesFrom" => keep_in_list(value, out, &mut keeps),
             _ => write_mode(name, value, out, &mut keeps),

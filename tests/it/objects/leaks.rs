@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_link_of_a_hidden_container_names_nothing,
     tasks_and_services_tell_nothing_of_containers,
     an_image_tells_nothing_of_those_that_it_is_made_of,
+    an_image_names_no_container_that_it_was_made_from,
     what_is_not_restricted_stays_beside_what_is,
     an_archive_has_no_other_image_of_the_same_name,
     what_tells_of_hidden_containers_by_its_outcome_is_denied,
@@ -229,12 +230,15 @@ fn what_is_not_restricted_stays_beside_what_is() {
 fn a_visible_container_names_no_other() {
     let id = "a".repeat(64);
     let modes = ["NetworkMode", "PidMode", "IpcMode", "UTSMode", "UsernsMode", "CgroupnsMode", "Cgroup"];
+    let copied = "/var/lib/docker/containers/veiled/hosts";
     let mut host: serde_json::Map<String, Value> =
         modes.iter().map(|mode| ((*mode).to_owned(), json!("container:veiled"))).collect();
     host.insert("Links".to_owned(), json!(["/veiled:/web/db"]));
     host.insert("VolumesFrom".to_owned(), json!(["veiled:ro"]));
     let networks = json!({ "Networks": {"net": {"NetworkID": "n", "Links": ["veiled:db"]}} });
-    let inspected = json!({ "Id": id, "Name": "/web", "Config": {"Image": "a", "Labels": {"com.docker.compose.project": "shop"}},
+    let inspected = json!({ "Id": id, "Name": "/web", "HostnamePath": copied, "HostsPath": copied, "ResolvConfPath": copied,
+                            "Config": {"Image": "a", "Labels": {"com.docker.compose.project": "shop"}, "Hostname": "veiled",
+                                       "Domainname": "veiled.test"},
                             "HostConfig": host, "NetworkSettings": networks });
     let listed = json!([{ "Id": id, "Names": ["/veiled/db", "/web"], "Image": "a", "ImageID": "i", "State": "running",
                           "Labels": {"com.docker.compose.project": "shop"}, "HostConfig": {"NetworkMode": "container:veiled"},
@@ -311,6 +315,38 @@ fn an_image_tells_nothing_of_those_that_it_is_made_of() {
     let made = |name: &str| stage.get(&format!("/containers/json?all=1&filters={{\"ancestor\":[\"{name}\"]}}"));
     assert_eq!(made("secret-image:1"), made("absent"));
     assert_eq!(made("extra:1"), made("absent"));
+}
+
+/// An image that was made from a container tells the id of that, and the name of its host.
+fn an_image_names_no_container_that_it_was_made_from() {
+    let mut world = small_world();
+    for container in &mut world.containers {
+        container.image = (world.images[0].tags[0].clone(), world.images[0].id.clone());
+    }
+    let (shown, hidden) = (id_of(&world, "web-1"), id_of(&world, "secret-1"));
+    for (restriction, maker, is_told) in [
+        (BY_LABEL, &shown, true),
+        (BY_LABEL, &hidden, false),
+        (BY_NAME, &shown, true),
+        (BY_NAME, &hidden, false),
+        (BY_CHOICE, &hidden, true),
+    ] {
+        let (world, maker_id) = (world.clone(), maker.clone());
+        let stage = Stage::answering(&format!("{OPEN}{restriction}"), move |request| {
+            if !request.contains("/images/") {
+                return world.answer(request);
+            }
+            let config = json!({"Hostname": maker_id[..12], "Domainname": maker_id[..12], "Image": "sha256:parent", "Labels": {}});
+            daemon::json(
+                &json!({"Id": "sha256:a", "RepoTags": ["a:1"], "Container": maker_id, "ContainerConfig": config, "Config": config})
+                    .to_string(),
+            )
+        });
+        let answer = json_of(&stage, "/images/a:1/json");
+        assert_eq!(answer.to_string().matches(&maker[..12]).count(), if is_told { 5 } else { 0 }, "{answer}");
+        let names_parent = answer.to_string().contains("sha256:parent");
+        assert_eq!(names_parent, restriction != BY_CHOICE, "where images are restricted: {answer}");
+    }
 }
 
 /// Docker exports all tags of a name without one: `parseNames` in `image/tarexport/save.go` of moby.
