@@ -103,6 +103,29 @@ impl VisibleObjects {
         matches!(answer, ObjectAnswer::Tasks | ObjectAnswer::Events) && self.restricts(ObjectKind::Service)
     }
 
+    /// Whether an answer cannot be filtered without a list of images. `lacks_references` says whether it leaves out some
+    /// references of each.
+    pub fn needs_images(&self, answer: ObjectAnswer, lacks_references: bool) -> bool {
+        let kind = ObjectKind::Image;
+        match answer {
+            ObjectAnswer::Images => lacks_references && self.reads_names(kind),
+            ObjectAnswer::Events => self.reads_label(kind, None) && !self.is_by_use(kind) && !self.hides_by_name(kind),
+            ObjectAnswer::Containers
+            | ObjectAnswer::Container
+            | ObjectAnswer::Image
+            | ObjectAnswer::History
+            | ObjectAnswer::Volumes
+            | ObjectAnswer::Volume
+            | ObjectAnswer::Networks
+            | ObjectAnswer::Network
+            | ObjectAnswer::Services
+            | ObjectAnswer::Tasks
+            | ObjectAnswer::Task
+            | ObjectAnswer::Usage
+            | ObjectAnswer::Info => false,
+        }
+    }
+
     /// Whether an answer changes because objects are hidden.
     pub fn changes(&self, answer: ObjectAnswer) -> bool {
         let container = self.restricts(ObjectKind::Container);

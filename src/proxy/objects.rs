@@ -369,14 +369,14 @@ impl Proxy {
         if answer == ObjectAnswer::Images && visibility.restricts(ObjectKind::Image) {
             // Whether the engine leaves out an image without a name depends on all images that are made of it.
             route.query.set("all", "1");
-            if visibility.reads_names(ObjectKind::Image) && filters_references(route) {
-                let users = around.containers.clone();
-                let is_used =
-                    move |image: &SeenObject| users.as_ref().is_some_and(|all| all.uses(ObjectKind::Image, image));
-                let (images, lease) = self.visible_objects(route, ObjectKind::Image, client, is_used).await?;
-                around.images = Some(Arc::new(images.into_iter().map(|image| image.id).collect()));
-                memory.push(lease);
-            }
+        }
+        if visibility.needs_images(answer, filters_references(route)) {
+            let users = around.containers.clone();
+            let is_used =
+                move |image: &SeenObject| users.as_ref().is_some_and(|all| all.uses(ObjectKind::Image, image));
+            let (images, lease) = self.visible_objects(route, ObjectKind::Image, client, is_used).await?;
+            around.images = Some(Arc::new(images.into_iter().map(|image| image.id).collect()));
+            memory.push(lease);
         }
         if answer == ObjectAnswer::Events {
             around.lacks_events = route.query.get("filters").is_some_and(|filters| !filters.is_empty());

@@ -4,6 +4,9 @@
 //! gone. A label that is called like an attribute of the engine is not told from it: if a restriction looks at such a label,
 //! only the containers count that were visible when the stream began. Events of volumes and networks name the container that
 //! uses them. Those of services tell their names alone.
+//!
+//! An event of an image tells its labels if Docker still finds the image, and none if Podman wrote it. Without labels, and where
+//! they decide, it is seen if the image was visible when the stream began.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +50,7 @@ impl ObjectView {
             // An event of a prune counts what was removed, hidden or not.
             _ if action == "prune" => !self.visibility.restricts_any(),
             "container" => return self.container_event(record, &actor.id, &attributes),
-            "image" => self.shows_named(ObjectKind::Image, &actor.id, &attributes),
+            "image" => self.shows_image(&actor.id, &attributes),
             "volume" => self.shows_use(ObjectKind::Volume, &actor.id, &attributes),
             "network" => self.shows_use(ObjectKind::Network, &actor.id, &attributes),
             "service" => self.shows_service(&action, &actor.id, &attributes),
@@ -63,12 +66,17 @@ impl ObjectView {
         if !self.visibility.restricts(ObjectKind::Container) {
             return ElementSeen::Whole;
         }
-        if SET_BY_ENGINES.iter().any(|name| self.visibility.reads_label(ObjectKind::Container, Some(name))) {
+        if self.reads_attribute(ObjectKind::Container) {
             // What it is called may have changed since then.
             let is_visible = !self.visibility.reads_names(ObjectKind::Container) && self.shows_container(id);
             return if is_visible { ElementSeen::Whole } else { ElementSeen::Hidden };
         }
-        let is_visible = self.visibility.shows(ObjectKind::Container, &of_event(attributes, "name"), false);
+        let facts = of_event(attributes, "name");
+        if facts.labels.is_empty() && self.visibility.knows(id) == Some(false) {
+            // An engine that leaves labels out does not make it visible.
+            return ElementSeen::Hidden;
+        }
+        let is_visible = self.visibility.shows(ObjectKind::Container, &facts, false);
         self.visibility.remember(id, is_visible);
         self.note(id, is_visible);
         match attributes.get("oldName") {
@@ -93,21 +101,35 @@ impl ObjectView {
 
     /// Whether the event of an object is seen, which does not tell its labels.
     fn shows_named(&self, kind: ObjectKind, id: &str, attributes: &BTreeMap<String, String>) -> bool {
-        if !self.visibility.restricts(kind) {
-            return true;
-        }
         // What containers use now is not known.
-        if self.visibility.is_by_use(kind) {
-            return false;
-        }
-        // An event tells one of its names.
-        if kind == ObjectKind::Image && self.visibility.hides_by_name(kind) {
+        if self.visibility.is_by_use(kind) || self.visibility.reads_label(kind, None) {
             return false;
         }
         let name = attributes.get("name").map_or(id, String::as_str).to_owned();
-        let labels = if kind == ObjectKind::Image { attributes.clone() } else { BTreeMap::new() };
-        let has_all = kind == ObjectKind::Image || !self.visibility.reads_label(kind, None);
-        has_all && self.visibility.shows(kind, &Facts { names: vec![name], image: None, labels }, false)
+        self.visibility.shows(kind, &Facts { names: vec![name], ..Facts::default() }, false)
+    }
+
+    /// Whether the event of an image is seen, which tells one of its names, and may lack its labels.
+    fn shows_image(&self, id: &str, attributes: &BTreeMap<String, String>) -> bool {
+        let (kind, visibility) = (ObjectKind::Image, &self.visibility);
+        // What containers use now is not known, nor what else the image is called.
+        if visibility.is_by_use(kind) || visibility.hides_by_name(kind) {
+            return false;
+        }
+        let facts = of_event(attributes, "name");
+        let shows = |names| visibility.shows(kind, &Facts { names, image: None, labels: facts.labels.clone() }, false);
+        let is_by_labels = visibility.reads_label(kind, None);
+        if is_by_labels && (facts.labels.is_empty() || self.reads_attribute(kind)) {
+            let images = self.around.images.as_ref();
+            let is_known = images.is_some_and(|images| images.contains(id) || images.contains(&format!("sha256:{id}")));
+            return is_known && (!visibility.reads_names(kind) || shows(facts.names.clone()));
+        }
+        shows(if facts.names.is_empty() { vec![id.to_owned()] } else { facts.names.clone() })
+    }
+
+    /// Whether the visibility of a kind depends on a label that is not told from an attribute of the engine.
+    fn reads_attribute(&self, kind: ObjectKind) -> bool {
+        SET_BY_ENGINES.iter().any(|name| self.visibility.reads_label(kind, Some(name)))
     }
 
     /// Whether the event of a service is seen, which tells its name and not its labels. Names of services never change. Labels
@@ -172,25 +194,80 @@ mod tests {
     use crate::api::objects::ObjectAnswer;
     use crate::visibility::{ObjectSelector, Restriction, Surroundings, VisibleObjects};
 
-    /// The view of the events of an engine on which the service `s1` was visible when the stream began.
-    fn view(selector: &str) -> ObjectView {
-        let only = vec![ObjectSelector::parse(ObjectKind::Service, selector).unwrap()];
-        let restrictions = [(ObjectKind::Service, Restriction::selected(only, Vec::new()))];
-        let services = Some(Arc::new(HashSet::from(["s1".to_owned()])));
-        let around = Surroundings { services, ..Surroundings::default() };
+    /// The view of the events of an engine on which the service `s1` and the image `sha256:1` were visible when the stream
+    /// began. Selectors begin with `only ` or `never `.
+    fn view(kind: ObjectKind, selectors: &[&str]) -> ObjectView {
+        let these = |word: &str| {
+            let texts = selectors.iter().filter_map(|text| text.strip_prefix(word));
+            texts.map(|text| ObjectSelector::parse(kind, text).unwrap()).collect::<Vec<_>>()
+        };
+        let restrictions = [(kind, Restriction::selected(these("only "), these("never ")))];
+        let one = |id: &str| Some(Arc::new(HashSet::from([id.to_owned()])));
+        let around = Surroundings { services: one("s1"), images: one("sha256:1"), ..Surroundings::default() };
         ObjectView::new(Arc::new(VisibleObjects::new(&restrictions)), ObjectAnswer::Events, around, None)
+    }
+
+    /// Whether the event of an object is seen.
+    fn is_seen(view: &mut ObjectView, kind: &str, action: &str, id: &str, attributes: &serde_json::Value) -> bool {
+        let record = serde_json::json!({"Type": kind, "Action": action, "Actor": {"ID": id, "Attributes": attributes}});
+        view.event(record.to_string().as_bytes()) == ElementSeen::Whole
     }
 
     /// Whether events of services are seen, one after another.
     #[track_caller]
     fn check(selector: &str, events: &[(&str, &str, &str, bool)]) {
-        let mut view = view(selector);
+        let mut view = view(ObjectKind::Service, &[&format!("only {selector}")]);
         for (action, id, name, expected) in events {
-            let record = serde_json::json!({"Type": "service", "Action": action,
-                                            "Actor": {"ID": id, "Attributes": {"name": name}}});
-            let is_seen = view.event(record.to_string().as_bytes()) == ElementSeen::Whole;
+            let is_seen = is_seen(&mut view, "service", action, id, &serde_json::json!({ "name": name }));
             assert_eq!(is_seen, *expected, "{selector}: {action} {id} {name}");
         }
+    }
+
+    /// Docker writes the labels of an image into an event while it finds the image, and Podman writes none.
+    #[test]
+    fn an_event_of_an_image_without_labels_is_seen_if_the_image_is_known_to_be_visible() {
+        const HIDE: &str = "never label=hide";
+        for (selectors, id, attributes, expected) in [
+            (&[HIDE][..], "sha256:2", r#"{"name":"sha256:2"}"#, false),
+            (&[HIDE], "sha256:2", r#"{"name":"sha256:2","a":"b"}"#, true),
+            (&[HIDE], "sha256:2", r#"{"name":"sha256:2","hide":""}"#, false),
+            (&[HIDE], "sha256:1", r#"{"name":"sha256:1"}"#, true),
+            (&[HIDE], "1", r#"{"name":"1","image":"","podId":""}"#, true),
+            (&[HIDE], "2", r#"{"name":"2","image":"","podId":""}"#, false),
+            (&[HIDE], "sha256:2", "null", false),
+            (&["only label=a"], "sha256:1", "{}", true),
+            (&["only label=a"], "sha256:2", r#"{"a":""}"#, true),
+            (&["only label=a"], "sha256:2", "{}", false),
+            // Labels that are called like attributes.
+            (&["never label=image"], "sha256:2", r#"{"a":"b"}"#, false),
+            (&["only label=name=a"], "sha256:2", r#"{"name":"a"}"#, false),
+            // Where names decide as well, both must.
+            (&["only reference=a", HIDE], "sha256:1", r#"{"name":"a:latest"}"#, true),
+            (&["only reference=a", HIDE], "sha256:1", r#"{"name":"b:latest"}"#, false),
+            (&["only reference=a", HIDE], "sha256:2", r#"{"name":"a:latest"}"#, false),
+            // Where they alone do, labels are not wanted.
+            (&["only reference=a"], "sha256:2", r#"{"name":"a:latest"}"#, true),
+            (&["only reference=a"], "a:latest", "{}", true),
+        ] {
+            let attributes: serde_json::Value = serde_json::from_str(attributes).unwrap();
+            for action in ["delete", "untag", "pull"] {
+                let mut view = view(ObjectKind::Image, selectors);
+                let is_seen = is_seen(&mut view, "image", action, id, &attributes);
+                assert_eq!(is_seen, expected, "{selectors:?}: {action} {id} {attributes}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_without_labels_makes_no_hidden_container_visible() {
+        let id = "a".repeat(64);
+        let mut view = view(ObjectKind::Container, &["never label=hide"]);
+        let mut sees =
+            |action: &str, attributes: serde_json::Value| is_seen(&mut view, "container", action, &id, &attributes);
+        assert!(!sees("create", serde_json::json!({"name": "web", "image": "a", "hide": ""})));
+        assert!(!sees("died", serde_json::json!({"name": "web", "image": "a"})));
+        assert!(!sees("remove", serde_json::json!({"name": "web", "image": "a", "hide": ""})));
+        assert_eq!(view.visibility.knows(&id), Some(false));
     }
 
     #[test]

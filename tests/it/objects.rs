@@ -55,6 +55,9 @@ const BY_USE: &str =
     "images: {only: used}\nvolumes: {only: used}\nnetworks: {only: used}\nservices: {only: [{label: a}]}\n";
 const BY_CHOICE: &str = "images: {never: [{reference: \"secret-*\"}]}\nvolumes: {never: [{name: \"secret-*\"}]}\n\
                          networks: {never: [{label: hide}]}\nservices: {never: [{label: hide}]}\n";
+/// The same, where labels decide about images.
+const BY_LABELS: &str = "images: {never: [{label: hide}]}\nvolumes: {never: [{name: \"secret-*\"}]}\n\
+                         networks: {never: [{label: hide}]}\nservices: {never: [{label: hide}]}\n";
 
 /// In what two engines differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +75,7 @@ enum Difference {
 impl Difference {
     /// Whether a client of a profile must not see it.
     fn is_hidden_by(self, profile: &str) -> bool {
-        let hides_all = profile.contains(BY_USE) || profile.contains(BY_CHOICE);
+        let hides_all = [BY_USE, BY_CHOICE, BY_LABELS].iter().any(|keys| profile.contains(keys));
         match self {
             Self::Containers => !profile.contains(BY_IMAGE),
             Self::Objects => hides_all && !profile.contains(BY_IMAGE),
@@ -353,12 +356,13 @@ fn texts() -> Vec<String> {
         format!("events: untouched\n{BY_NAME}{BY_CHOICE}"),
         format!("events: filtered\n{BY_LABEL}{BY_CHOICE}"),
         format!("events: untouched\n{BY_IMAGE}{BY_CHOICE}"),
+        format!("events: untouched\n{BY_LABEL}{BY_LABELS}"),
     ];
     built_in.chain(open.map(|keys| format!("profile: p\n{OPEN}{keys}"))).collect()
 }
 
 /// How many of them allow everything: the last ones.
-const OPEN_PROFILES: usize = 6;
+const OPEN_PROFILES: usize = 7;
 
 fn hidden_containers_change_nothing_that_a_client_reads() {
     compare(&[Difference::Containers], &[]);

@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_image_tells_nothing_of_those_that_it_is_made_of,
     an_image_names_no_container_that_it_was_made_from,
     what_is_not_restricted_stays_beside_what_is,
+    the_deletion_of_a_hidden_image_is_not_told,
     an_archive_has_no_other_image_of_the_same_name,
     what_tells_of_hidden_containers_by_its_outcome_is_denied,
     the_engines_own_text_about_objects_is_not_passed_on
@@ -197,6 +198,24 @@ fn no_event_tells_of_a_hidden_container() {
         }
         let events = stage.get("/events?since=1&until=2");
         assert_eq!((events.matches("connect").count(), events.matches("mount\"").count()), (2, 2), "{events}");
+    }
+}
+
+/// Docker finds no labels of an image that is gone, and Podman never tells them.
+fn the_deletion_of_a_hidden_image_is_not_told() {
+    let mut world = world_with_hidden_objects();
+    world.images[0].labels = labels(&[("show", "")]);
+    for (restriction, expected) in
+        [("never: [{label: hide}]", world.images.len() - 1), ("only: [{label: show}]", 1), ("only: []", 0)]
+    {
+        let stage = Stage::of(&format!("{OPEN}images: {{{restriction}}}\n"));
+        stage.show(&world);
+        let events = stage.get("/events?since=1&until=2");
+        assert_eq!(events.matches("\"delete\"").count(), expected, "{restriction}: {events}");
+        assert!(
+            !events.contains(&format!("sha256:{}", "b".repeat(64))) && !events.contains("secret-image"),
+            "{restriction}: {events}"
+        );
     }
 }
 

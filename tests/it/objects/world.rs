@@ -371,7 +371,10 @@ impl World {
                 attributes.insert("name".to_owned(), tag.clone());
                 event("image", "pull", tag, json!(attributes))
             };
-            image.tags.iter().map(of_tag)
+            // Neither engine finds the labels of an image that is gone.
+            let id = format!("sha256:{}", image.id);
+            let deleted = event("image", "delete", &id, json!({ "name": id }));
+            image.tags.iter().map(of_tag).chain([deleted]).collect::<Vec<_>>()
         });
         let of_volumes =
             self.volumes.iter().map(|volume| event("volume", "create", &volume.name, json!({"driver": "local"})));
