@@ -65,7 +65,7 @@ struct Allowed {
     edit: Option<Edit>,
     /// How a path must name the object, found when it is first asked for. `None` inside: in any way that the engine understands.
     lookup: OnceLock<Option<Lookup>>,
-    /// What the body holds, if it may name objects of a kind of which clients see only some.
+    /// What the body holds, if it must be checked.
     body: Option<Arc<BodyShape>>,
     /// The kind of which clients see only some, while the operation is not limited to those.
     unlimited: Option<ObjectKind>,
@@ -630,13 +630,14 @@ impl PolicyCompiler<'_> {
         refused.or_else(|| objects.needs.filter(follows).map(|_| ObjectKind::Container))
     }
 
-    /// What the body of an operation holds, if it may name objects of a kind of which clients see only some, or the operation
-    /// may be about some objects only. Returns `None` after an error.
+    /// What the body of an operation holds, if it may name objects of a kind of which clients see only some, or reach the host,
+    /// where nothing is hidden, or the operation may be about some objects only. Returns `None` after an error.
     fn body(&mut self, operation: &Operation) -> Option<Option<Arc<BodyShape>>> {
         let body = self.diagnostics.ok(body_of(operation, self.catalogue))?;
         let is_bound = self.profile.bound.contains_key(operation.id);
-        let is_limited =
-            |body: &BodyShape| is_bound || body.kinds().into_iter().any(|kind| self.visibility.restricts(kind));
+        let reaches_hidden = |body: &BodyShape| self.visibility.restricts_any() && body.reaches_host();
+        let names_hidden = |body: &BodyShape| body.kinds().into_iter().any(|kind| self.visibility.restricts(kind));
+        let is_limited = |body: &BodyShape| is_bound || reaches_hidden(body) || names_hidden(body);
         Some(body.filter(is_limited).map(Arc::new))
     }
 

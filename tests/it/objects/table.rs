@@ -22,6 +22,7 @@ by a label, and shows all others. A test writes this file from `filters/objects.
 | one | the path names an object, and one that is hidden is absent |
 | query | a parameter names a container, and one that is hidden is absent |
 | body | every name in the body is looked up, and what reaches the host is denied |
+| host | the body names no such object, and what reaches the host is denied |
 | answer | the answer has no trace of hidden objects |
 | labels | the engine is told the labels of what it may touch; without such labels, denied |
 | denied | the operation is not limited to visible objects, or tells of others; `dockveil explain` says why |
@@ -34,11 +35,13 @@ fn cell(operation: &Operation, kind: ObjectKind, policy: &Policy) -> String {
         return "denied".to_owned();
     }
     let objects = objects_of(operation).unwrap().unwrap();
-    let body = policy.body(operation).is_some_and(|body| body.kinds().contains(&kind));
+    let body = policy.body(operation);
+    let names = body.is_some_and(|body| body.kinds().contains(&kind));
     let words = [
         (objects.path.is_some_and(|path| path.kind() == kind), "one"),
         (objects.query.is_some() && kind == ObjectKind::Container, "query"),
-        (body, "body"),
+        (names, "body"),
+        (body.is_some() && !names, "host"),
         (objects.prune == Some(kind), "labels"),
         (objects.answer.is_some_and(|answer| policy.visibility().changes(answer)), "answer"),
     ];

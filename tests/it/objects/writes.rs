@@ -1,6 +1,7 @@
 //! Writes whose bodies name objects, through profiles that show only some: hidden ones are absent there, too.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
@@ -22,6 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_volume_must_be_there_or_shown_by_its_name,
     a_service_keeps_what_it_names,
     a_body_reaches_the_host_only_if_the_profile_says_so,
+    no_body_reaches_the_host_where_objects_of_any_kind_are_hidden,
     an_exec_has_no_more_rights_than_its_container,
     a_prune_removes_what_is_visible,
     an_image_is_pushed_and_tagged_by_the_name_that_was_checked,
@@ -335,6 +337,54 @@ fn a_service_keeps_what_it_names() {
     assert!(status(&refused) == 403 && refused.contains("shows only some images"), "{refused}");
 }
 
+/// An engine with a service `with`, which has this specification, and one without anything special, and with an object of each kind
+/// under any other name. Names tell which are hidden, by a label, or absent.
+fn of_services(with: &Arc<Mutex<Value>>) -> impl Fn(&str) -> Reply + Send + Sync + 'static {
+    let with = with.clone();
+    move |request| {
+        let (method, target) = request.split_once(' ').unwrap();
+        let target = target.split([' ', '?']).next().unwrap().to_owned();
+        let service = |name: &str| {
+            let is_with = name == "with" || name == "w".repeat(25);
+            let (id, spec) = if is_with { ("w", with.lock().unwrap().clone()) } else { ("o", plain_service()) };
+            daemon::json(&json!({"ID": id.repeat(25), "Version": {"Index": 7}, "Spec": spec}).to_string())
+        };
+        let labels = if target.contains("hidden") { json!({"hide": ""}) } else { json!({}) };
+        match (method, &target.split('/').skip(2).collect::<Vec<_>>()[..]) {
+            ("GET", ["services", name]) => service(name),
+            ("GET", [_, name, ..]) if name.contains("absent") => daemon::with_status("404 Not Found", "{}"),
+            ("GET", ["containers", _, "json"]) => {
+                daemon::json(&json!({"Id": "c".repeat(64), "Name": "/web", "Config": {"Labels": labels}}).to_string())
+            }
+            ("GET", ["images", ..]) => {
+                let image = json!({"Id": format!("sha256:{}", "d".repeat(64)), "RepoTags": ["shop:1"]});
+                daemon::json(&image.to_string())
+            }
+            ("GET", ["volumes", name]) => daemon::json(&json!({"Name": name, "Labels": labels}).to_string()),
+            ("GET", ["networks"]) => daemon::json("[]"),
+            ("GET", ["networks", name]) => {
+                let name = if name.starts_with("0057") { "host" } else { name };
+                daemon::json(&json!({"Id": "0057".repeat(16), "Name": name, "Labels": labels}).to_string())
+            }
+            ("POST", [.., "create" | "exec" | "checkpoints"]) => {
+                daemon::with_status("201 Created", r#"{"ID":"e","Id":"e","Name":"e","Warnings":[]}"#)
+            }
+            _ => daemon::json(r#"{"Warnings":null}"#),
+        }
+    }
+}
+
+/// A service without such parts.
+fn plain_service() -> Value {
+    json!({"Name": "shop", "TaskTemplate": {"ContainerSpec": {"Image": "shop:1"}}})
+}
+
+/// The profiles that hide some objects of one kind.
+fn hiding_one_kind(profile: &str) -> Vec<String> {
+    let kinds = ["containers", "images", "volumes", "networks", "services"];
+    kinds.map(|kind| format!("{profile}{kind}: {{never: [{{label: hide}}]}}\n")).to_vec()
+}
+
 fn a_body_reaches_the_host_only_if_the_profile_says_so() {
     let body = json!({ "Image": "image1:1", "HostConfig": {"Binds": ["/:/host"], "Privileged": true} }).to_string();
     for (parameters, expected) in [("all", 201), ("[name]", 403)] {
@@ -352,6 +402,48 @@ fn a_body_reaches_the_host_only_if_the_profile_says_so() {
         if expected == 403 {
             let opens = "reaches the host, where nothing is hidden (parameters: {ContainerCreate: all} opens it)";
             assert!(answer.contains(opens), "{answer}");
+        }
+    }
+}
+
+/// What is hidden of one kind is reached by way of the host with objects of another: a volume of its paths, for example.
+fn no_body_reaches_the_host_where_objects_of_any_kind_are_hidden() {
+    const OPERATIONS: [&str; 6] =
+        ["ContainerCreate", "ContainerExec", "ContainerStart", "VolumeCreate", "ServiceCreate", "CheckpointCreate"];
+    let bodies = [
+        ("/containers/create", json!({"Image": "shop:1", "HostConfig": {"Privileged": true}})),
+        ("/containers/create", json!({"Image": "shop:1", "HostConfig": {"Binds": ["/:/h"]}})),
+        ("/containers/create", json!({"Image": "shop:1", "HostConfig": {"PidMode": "host"}})),
+        ("/containers/web/exec", json!({"Cmd": ["id"], "Privileged": true})),
+        ("/volumes/create", json!({"Name": "v", "DriverOpts": {"o": "bind", "device": "/", "type": "none"}})),
+        ("/volumes/create", json!({"Name": "v", "Driver": "nfs"})),
+    ];
+    let harmless = [
+        ("/containers/create", json!({"Image": "shop:1", "HostConfig": {"Binds": ["v:/h:ro,z"]}})),
+        ("/containers/web/exec", json!({"Cmd": ["id"]})),
+        ("/volumes/create", json!({"Name": "v", "Driver": "local", "DriverOpts": {}})),
+    ];
+    let open = "allow: all\nshow: all\n".to_owned();
+    let all = OPERATIONS.map(|id| format!("{id}: all")).join(", ");
+    let whole = hiding_one_kind(&format!("{open}parameters: {{{all}}}\n"));
+    for (profiles, passes) in [(vec![open.clone()], true), (whole, true), (hiding_one_kind(&open), false)] {
+        for profile in profiles {
+            let stage = Stage::answering(&profile, of_services(&Arc::new(Mutex::new(plain_service()))));
+            let ask = |target: &str, body: &Value| {
+                let answer = stage.ask(0, &post(&format!("/v1.51{target}"), &body.to_string()));
+                (answer, sent_bodies(&stage).len())
+            };
+            let mut up = 0;
+            for (target, body) in &bodies {
+                let (answer, sent) = ask(target, body);
+                up += usize::from(passes);
+                assert_eq!((status(&answer) == 403, sent), (!passes, up), "{profile} {target} {body}: {answer}");
+            }
+            for (target, body) in &harmless {
+                let (answer, sent) = ask(target, body);
+                up += 1;
+                assert!(status(&answer) < 300 && sent == up, "{profile} {target} {body}: {answer}");
+            }
         }
     }
 }
