@@ -4,7 +4,7 @@
 //! table gives it, once. So the engine cannot read another name in it than the one that is looked up. Values that name nothing
 //! stay as they are written.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::api::bodies::{BodyFault, BodyShape, HostRule, NameForm};
 use crate::api::objects::ObjectKind;
@@ -13,6 +13,12 @@ use crate::members::{each_element, each_member, text};
 
 /// How many objects a body may name.
 const LIMIT: usize = 200;
+
+/// How deep a part of a body may nest that an object has already.
+const PART_DEPTH: usize = 32;
+
+/// What stands for nothing in a member.
+const EMPTY: [&str; 6] = ["null", "false", "0", "\"\"", "{}", "[]"];
 
 /// The modes of networks that every engine has, which name none that a client could make.
 const BUILT_IN_MODES: [&str; 4] = ["default", "bridge", "host", "none"];
@@ -56,23 +62,47 @@ pub(super) struct BodyNames {
     pub(super) names: Vec<NameInBody>,
     /// The names that are keys of one map, by their numbers.
     maps: Vec<Vec<usize>>,
+    /// What passed only because everything does.
+    pub(super) parts: HashSet<BodyPart>,
+}
+
+/// A part of a body that reaches the host, or that is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct BodyPart {
+    path: String,
+    /// What stands there, without the empty members in it: some clients leave these out, others write them.
+    value: String,
+}
+
+/// What of a body passes although it reaches the host, or is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Passing {
+    /// These parts. An object that the client edits has them already, and the client was shown them.
+    Parts(HashSet<BodyPart>),
+    /// Everything, because the profile says so.
+    Everything,
 }
 
 impl BodyNames {
-    /// Reads a body. Only the names of objects of kinds that `restricts` says are kept apart. With `is_whole`, members that are
-    /// not known pass, and what reaches the host.
+    /// Reads a body. Only the names of objects of kinds that `restricts` says are kept apart.
     pub(super) fn read(
         body: &[u8],
         shape: &BodyShape,
         restricts: &dyn Fn(ObjectKind) -> bool,
-        is_whole: bool,
+        passing: &Passing,
     ) -> Result<Self, BodyFault> {
         let body = str::from_utf8(body).map_err(|_| BodyFault::Unread)?.trim_ascii();
         if !body.starts_with('{') {
             return Err(BodyFault::Unread);
         }
-        let mut reader =
-            BodyReader { restricts, is_whole, found: Self::default(), piece: String::new(), path: Vec::new() };
+        let mut reader = BodyReader {
+            restricts,
+            passing,
+            found: Self::default(),
+            piece: String::new(),
+            path: Vec::new(),
+            mount: None,
+        };
         reader.object(body, shape)?;
         reader.found.pieces.push(reader.piece);
         Ok(reader.found)
@@ -107,21 +137,28 @@ fn quoted(text: &str) -> String {
 /// Reads one body.
 struct BodyReader<'r> {
     restricts: &'r dyn Fn(ObjectKind) -> bool,
-    is_whole: bool,
+    passing: &'r Passing,
     found: BodyNames,
     /// What is written since the last name.
     piece: String,
     /// The steps to the value, for faults.
     path: Vec<String>,
+    /// The mount that is being read. It passes as one part: what it mounts, where, and whether that may be written.
+    mount: Option<String>,
 }
 
 impl BodyReader<'_> {
     fn value(&mut self, value: &str, shape: &BodyShape) -> Result<(), BodyFault> {
-        if !self.is_whole && shape.host.as_ref().is_some_and(|rule| !keeps_off_host(value, rule)) {
-            return Err(BodyFault::Host(self.here()));
+        if shape.host.as_ref().is_some_and(|rule| !keeps_off_host(value, rule)) {
+            self.refuse(value, self.here(), BodyFault::Host)?;
         }
         match (value.as_bytes().first(), shape.names) {
             _ if shape.is_open => self.piece.push_str(value),
+            (Some(b'{'), Some(NameForm::Mount)) => {
+                self.mount = Some(value.to_owned());
+                self.object(value, shape)?;
+                self.mount = None;
+            }
             (Some(b'{'), _) => return self.object(value, shape),
             (Some(b'['), _) => return self.array(value, shape),
             (Some(b'"'), Some(form)) => return self.text(value, form),
@@ -142,10 +179,22 @@ impl BodyReader<'_> {
         format!("${}", self.path.concat())
     }
 
+    /// Refuses what stands at a path, unless it passes.
+    fn refuse(&mut self, value: &str, path: String, fault: fn(String) -> BodyFault) -> Result<(), BodyFault> {
+        let parts = parts(&path, self.mount.as_deref().unwrap_or(value));
+        match self.passing {
+            Passing::Parts(known) if parts.as_ref().is_some_and(|parts| parts.is_subset(known)) => {}
+            Passing::Parts(_) => return Err(fault(path)),
+            Passing::Everything => self.found.parts.extend(parts.unwrap_or_default()),
+        }
+        Ok(())
+    }
+
     fn object(&mut self, value: &str, shape: &BodyShape) -> Result<(), BodyFault> {
         let mut members = Vec::new();
         each_member(value, |name, value| members.push((name.to_owned(), value))).map_err(|_| BodyFault::Unread)?;
-        let source = if shape.names == Some(NameForm::Mount) { self.form_of_source(&members)? } else { None };
+        let is_mount = shape.names == Some(NameForm::Mount);
+        let source = if is_mount { self.form_of_source(value, &members)? } else { None };
         let (mut seen, mut keys) = (HashSet::new(), Vec::new());
         self.piece.push('{');
         let mut separator = "";
@@ -170,12 +219,12 @@ impl BodyReader<'_> {
                     self.piece.push(':');
                     self.below(".*".to_owned(), |reader| reader.value(value, entries))?;
                 }
-                (None, None) if self.is_whole => {
-                    self.piece.push_str(&format!("{separator}{}:{value}", quoted(&name)));
-                }
                 // It is as good as absent.
                 (None, None) if value == "null" => continue,
-                (None, None) => return Err(BodyFault::Unknown(format!("{}.{name}", self.here()))),
+                (None, None) => {
+                    self.refuse(value, format!("{}.{name}", self.here()), BodyFault::Unknown)?;
+                    self.piece.push_str(&format!("{separator}{}:{value}", quoted(&name)));
+                }
             }
             separator = ",";
         }
@@ -190,8 +239,11 @@ impl BodyReader<'_> {
         let nothing_known = BodyShape::default();
         let inside = match shape.elements.as_deref() {
             Some(inside) => inside,
-            None if self.is_whole || elements.is_empty() => &nothing_known,
-            None => return Err(BodyFault::Unknown(format!("{}[*]", self.here()))),
+            None if elements.is_empty() => &nothing_known,
+            None => {
+                self.refuse(value, format!("{}[*]", self.here()), BodyFault::Unknown)?;
+                &nothing_known
+            }
         };
         self.piece.push('[');
         for (number, element) in elements.into_iter().enumerate() {
@@ -218,16 +270,16 @@ impl BodyReader<'_> {
     }
 
     /// How the `Source` of a mount names an object. `None` if it names none.
-    fn form_of_source(&self, members: &[(String, &str)]) -> Result<Option<NameForm>, BodyFault> {
+    fn form_of_source(&mut self, mount: &str, members: &[(String, &str)]) -> Result<Option<NameForm>, BodyFault> {
         let kind = members.iter().find(|(name, _)| fold(name) == "type").and_then(|(_, value)| text(value));
+        let path = format!("{}.Type", self.here());
         match kind.as_deref() {
             Some("tmpfs") => Ok(None),
-            Some("bind" | "npipe") if self.is_whole => Ok(None),
-            Some("bind" | "npipe") => Err(BodyFault::Host(format!("{}.Type", self.here()))),
+            Some("bind" | "npipe") => self.refuse(mount, path, BodyFault::Host).map(|()| None),
             Some("volume") => Ok(Some(NameForm::Volume)),
             Some("image") => Ok(Some(NameForm::Image)),
             // What another type mounts is not known.
-            Some(_) | None => Err(BodyFault::Form(format!("{}.Type", self.here()))),
+            Some(_) | None => self.refuse(mount, path, BodyFault::Form).map(|()| None),
         }
     }
 
@@ -237,9 +289,9 @@ impl BodyReader<'_> {
         match split(&value, form) {
             _ if value.is_empty() => {}
             TextReading::Names(name) if (self.restricts)(kind_of(name.object)) => return self.name(name),
-            TextReading::Host if !self.is_whole => return Err(BodyFault::Host(self.here())),
-            TextReading::Unknown if !self.is_whole => return Err(BodyFault::Form(self.here())),
-            TextReading::Names(_) | TextReading::Nothing | TextReading::Host | TextReading::Unknown => {}
+            TextReading::Host => self.refuse(written, self.here(), BodyFault::Host)?,
+            TextReading::Unknown => self.refuse(written, self.here(), BodyFault::Form)?,
+            TextReading::Names(_) | TextReading::Nothing => {}
         }
         self.piece.push_str(written);
         Ok(())
@@ -261,6 +313,45 @@ const fn kind_of(object: NamedKind) -> ObjectKind {
         NamedKind::Network => ObjectKind::Network,
         NamedKind::Volume => ObjectKind::Volume,
         NamedKind::Image => ObjectKind::Image,
+    }
+}
+
+/// The parts that a value at a path is, one by one if it is a list. `None` if it is not certain what an engine reads in it.
+fn parts(path: &str, value: &str) -> Option<HashSet<BodyPart>> {
+    let part = |path: &str, value| Some(BodyPart { path: path.to_owned(), value: compared(value, PART_DEPTH)? });
+    let mut elements = HashSet::new();
+    if value.starts_with('[') {
+        let path = format!("{path}[*]");
+        each_element(value, |element| _ = elements.insert(part(&path, element))).ok()?;
+    }
+    if elements.is_empty() { Some(HashSet::from([part(path, value)?])) } else { elements.into_iter().collect() }
+}
+
+/// A value as it is compared with another: its members in order, without the empty ones. `None` if it nests deeper than `depth`, or
+/// has a member twice, in whatever case.
+fn compared(value: &str, depth: usize) -> Option<String> {
+    let inside = |value: &str| compared(value, depth.checked_sub(1)?);
+    match value.as_bytes().first()? {
+        b'{' => {
+            let (mut members, mut compared) = (Vec::new(), BTreeMap::new());
+            each_member(value, |name, value| members.push((name.to_owned(), value))).ok()?;
+            let names: HashSet<String> = members.iter().map(|(name, _)| fold(name)).collect();
+            for (name, value) in &members {
+                let value = inside(value)?;
+                if !EMPTY.contains(&value.as_str()) {
+                    compared.insert(quoted(name), value);
+                }
+            }
+            let members_of: Vec<String> = compared.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+            (names.len() == members.len()).then(|| format!("{{{}}}", members_of.join(",")))
+        }
+        b'[' => {
+            let mut elements = Vec::new();
+            each_element(value, |element| elements.push(inside(element))).ok()?;
+            Some(format!("[{}]", elements.into_iter().collect::<Option<Vec<String>>>()?.join(",")))
+        }
+        b'"' => text(value).map(|text| quoted(&text)),
+        _ => Some(value.to_owned()),
     }
 }
 
@@ -323,12 +414,9 @@ fn split(value: &str, form: NameForm) -> TextReading {
             None if form == NameForm::ContainerMode || BUILT_IN_MODES.contains(&value) => TextReading::Nothing,
             None => named(NamedKind::Network, value, ""),
         },
-        NameForm::Bind => match value.find(':') {
+        NameForm::Bind => match value.split_once(':') {
             Some(_) if value.starts_with('/') => TextReading::Host,
-            Some(end) => {
-                let (name, behind) = value.split_at(end);
-                named(NamedKind::Volume, name, behind)
-            }
+            Some((source, rest)) => named(NamedKind::Volume, source, &format!(":{rest}")),
             None => TextReading::Nothing,
         },
         NameForm::Mount => TextReading::Unknown,
@@ -365,12 +453,18 @@ mod tests {
         restricts: impl Fn(ObjectKind) -> bool,
         is_whole: bool,
     ) -> Result<String, BodyFault> {
+        let passing = if is_whole { Passing::Everything } else { nothing() };
         let catalogue = crate::api::catalogue::built_in().unwrap();
         let shape = body_of(operation(id).unwrap(), &catalogue).unwrap().unwrap();
-        let found = BodyNames::read(body.as_bytes(), &shape, &restricts, is_whole)?;
+        let found = BodyNames::read(body.as_bytes(), &shape, &restricts, &passing)?;
         let replacements: Vec<String> =
             found.names.iter().map(|name| format!("<{:?} {}>", name.object, name.name)).collect();
         found.write(&replacements).map(|body| String::from_utf8(body).unwrap())
+    }
+
+    /// Nothing passes that reaches the host, or is not known.
+    fn nothing() -> Passing {
+        Passing::Parts(HashSet::new())
     }
 
     #[track_caller]
@@ -507,11 +601,11 @@ mod tests {
         }
         let catalogue = crate::api::catalogue::built_in().unwrap();
         let shape = body_of(operation("NetworkConnect").unwrap(), &catalogue).unwrap().unwrap();
-        assert_eq!(BodyNames::read(b"{\"Container\":\"\xff\"}", &shape, &|_| true, false), Err(BodyFault::Unread));
+        assert_eq!(BodyNames::read(b"{\"Container\":\"\xff\"}", &shape, &|_| true, &nothing()), Err(BodyFault::Unread));
         // Two names of one network would be one key.
         let two = r#"{"NetworkingConfig":{"EndpointsConfig":{"a":{},"b":{}}}}"#;
         let shape = body_of(operation("ContainerCreate").unwrap(), &catalogue).unwrap().unwrap();
-        let found = BodyNames::read(two.as_bytes(), &shape, &|_| true, false).unwrap();
+        let found = BodyNames::read(two.as_bytes(), &shape, &|_| true, &nothing()).unwrap();
         assert_eq!(found.write(&["x".to_owned(), "x".to_owned()]), Err(BodyFault::Unread));
         assert!(found.write(&["x".to_owned(), "y".to_owned()]).is_ok());
     }

@@ -3,14 +3,14 @@
 //! Every name is looked up as one in a path is, and goes up as the whole id of what the client sees. A name of nothing that the
 //! client sees, hidden or absent, goes up as an id that nothing has: so the engine itself says what it says of absent objects.
 
-use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, LazyLock};
 
 use hyper::body::Bytes;
 
-use super::body_names::{BodyNames, NameInBody, NamedKind};
+use super::body_names::{BodyNames, BodyPart, NameInBody, NamedKind, Passing};
 use super::exchange::{ClientRequest, STREAM_REQUEST_LIMIT, collect};
 use super::objects::Search;
 use super::{Error, Proxy, work};
@@ -20,6 +20,7 @@ use crate::api::familiar;
 use crate::api::objects::ObjectKind;
 use crate::filter::ExpressionWork;
 use crate::members::member;
+use crate::policy::Decision;
 use crate::visibility::{SeenObject, read_object};
 
 /// An id that nothing has: 64 hexadecimal digits that are new in each run, so that nobody can give it to something as a name.
@@ -45,15 +46,15 @@ impl Proxy {
         // The names and the new body beside it.
         memory.grow(2 * body.len(), memory.enough(body.len(), 6 * body.len())).await?;
         let operation = search.route.operation;
-        // A service is sent back as it was shown, whatever it has already.
-        let is_whole = operation.edits().is_some() || self.policy.profile().contents(operation).is_whole();
+        let (known, parts) = self.shown_of_edited(search, shape).await?;
+        let is_whole = self.policy.profile().contents(operation).is_whole();
+        let passing = if is_whole { Passing::Everything } else { Passing::Parts(parts) };
         let (shape_of, visibility) = (shape.clone(), self.policy.visibility().clone());
         let (is_long, length) = (work::is_long(body.len(), ExpressionWork::None), body.len());
-        let read = move || BodyNames::read(&body, &shape_of, &|kind| visibility.restricts(kind), is_whole);
+        let read = move || BodyNames::read(&body, &shape_of, &|kind| visibility.restricts(kind), &passing);
         let found = if is_long { work::on_helper(search.client, read).await } else { read() };
         let refused = |fault: BodyFault| self.body_error(operation, fault);
         let found = found.map_err(refused)?;
-        let known = self.known_names(search, shape, &found).await?;
         let mut replaced: HashMap<(NamedKind, &str), String> = HashMap::new();
         for name in &found.names {
             let key = (name.object, name.name.as_str());
@@ -74,27 +75,37 @@ impl Proxy {
         Error::Body { fault: Box::new(fault), refusal }
     }
 
-    /// The names that a service has already, which its update may send back. None of any other operation.
-    async fn known_names(
+    /// What a client was shown of an object that it edits, and may send back: the names of objects, and the parts that reach the
+    /// host or are not known. Nothing for any other operation, or if the client does not see the object.
+    ///
+    /// What the object has beside that does not count: the answer would tell whether the client has guessed it.
+    async fn shown_of_edited(
         &self,
         search: Search<'_>,
         shape: &Arc<BodyShape>,
-        found: &BodyNames,
-    ) -> Result<Vec<NameInBody>, Error> {
+    ) -> Result<(Vec<NameInBody>, HashSet<BodyPart>), Error> {
         let Search { route, client, .. } = search;
-        if found.names.is_empty() || route.operation.edits().is_none() {
-            return Ok(Vec::new());
-        }
-        let (shape, visibility) = (shape.clone(), self.policy.visibility().clone());
-        let names = move |document: &[u8]| {
-            let document = str::from_utf8(document).ok()?;
-            // A client may go back to the one before.
-            let specs = ["Spec", "PreviousSpec"].into_iter().filter_map(|name| member(document, name).ok().flatten());
-            let restricts = |kind| visibility.restricts(kind);
-            let read = |spec: &str| BodyNames::read(spec.as_bytes(), &shape, &restricts, true).ok();
-            Some(specs.filter_map(read).flat_map(|spec| spec.names).collect())
+        let Some(edited) = route.operation.edits() else { return Ok(Default::default()) };
+        let Decision::Filter(plan) = self.policy.decide_operation(edited.inspect.id) else {
+            return Ok(Default::default());
         };
-        Ok(self.read(route, "ServiceInspect", &route.name, client, names).await?.unwrap_or_default())
+        let (shape, visibility) = (shape.clone(), self.policy.visibility().clone());
+        let read = move |document: &[u8]| {
+            let mut shown = Vec::with_capacity(document.len());
+            plan.apply(document, &mut shown).ok()?;
+            let shown = str::from_utf8(&shown).ok()?;
+            // A client may go back to the one before.
+            let specs = ["Spec", "PreviousSpec"].into_iter().filter_map(|name| member(shown, name).ok().flatten());
+            let restricts = |kind| visibility.restricts(kind);
+            let read = |spec: &str| BodyNames::read(spec.as_bytes(), &shape, &restricts, &Passing::Everything).ok();
+            let (mut names, mut parts) = (Vec::new(), HashSet::new());
+            for spec in specs.filter_map(read) {
+                names.extend(spec.names);
+                parts.extend(spec.parts);
+            }
+            Some((names, parts))
+        };
+        Ok(self.read(route, edited.inspect.id, &route.name, client, read).await?.unwrap_or_default())
     }
 
     /// What goes up in place of a name.

@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_absent_name_gives_the_answer_of_the_engine,
     a_volume_must_be_there_or_shown_by_its_name,
     a_service_keeps_what_it_names,
+    an_update_tells_nothing_of_hidden_names,
     a_body_reaches_the_host_only_if_the_profile_says_so,
     no_body_reaches_the_host_where_objects_of_any_kind_are_hidden,
     an_exec_has_no_more_rights_than_its_container,
@@ -370,6 +371,63 @@ fn of_services(with: &Arc<Mutex<Value>>) -> impl Fn(&str) -> Reply + Send + Sync
                 daemon::with_status("201 Created", r#"{"ID":"e","Id":"e","Name":"e","Warnings":[]}"#)
             }
             _ => daemon::json(r#"{"Warnings":null}"#),
+        }
+    }
+}
+
+/// What a client that only guesses is answered is the same for what a service names, what is hidden elsewhere, and what is absent.
+fn an_update_tells_nothing_of_hidden_names() {
+    let spec = json!({
+        "Name": "shop",
+        "Networks": [{"Target": "hidden-own"}],
+        "TaskTemplate": {
+            "ContainerSpec": {"Image": "shop:1", "Mounts": [{"Type": "volume", "Source": "hidden-own", "Target": "/v"}]},
+            "Networks": [{"Target": "hidden-own"}],
+        },
+    });
+    let hides = "{never: [{label: hide}]}";
+    for (profile, pointer) in [
+        ("show: [identity, state, topology]\nedits: restore\n", "/TaskTemplate/ContainerSpec/Mounts/0/Source"),
+        (
+            "show: [identity, state, topology]\nedits: {set: {ServiceUpdate: [\"$.TaskTemplate.ContainerSpec.Mounts[*].Source\"]}}\n",
+            "/TaskTemplate/ContainerSpec/Mounts/0/Source",
+        ),
+        ("show: [identity, state]\nedits: restore\n", "/Networks/0/Target"),
+    ] {
+        let stage = Stage::answering(
+            &format!("allow: [ServiceInspect, ServiceUpdate]\n{profile}volumes: {hides}\nnetworks: {hides}\n"),
+            of_services(&Arc::new(Mutex::new(spec.clone()))),
+        );
+        let (shown, _) = crate::support::client::body(&stage.get("/v1.44/services/with"));
+        let shown = serde_json::from_str::<Value>(&shown).unwrap()["Spec"].clone();
+        let update = |spec: &Value| stage.ask(0, &post("/v1.44/services/with/update?version=7", &spec.to_string()));
+        // What was shown goes up, and what was not is there again.
+        let answer = update(&shown);
+        assert_eq!(status(&answer), 200, "{profile}: {answer}");
+        assert_eq!(sent_bodies(&stage).pop().unwrap().1, spec, "{profile}");
+        let of = |name: &str| {
+            let mut guess = shown.clone();
+            let (above, member) = pointer.rsplit_once('/').unwrap();
+            if guess.pointer(above).is_none() {
+                let (list, _) = above.rsplit_once('/').unwrap();
+                let (parent, list) = list.rsplit_once('/').unwrap();
+                guess.pointer_mut(parent).unwrap()[list] = json!([{}]);
+            }
+            guess.pointer_mut(above).unwrap()[member] = json!(name);
+            let before = sent_bodies(&stage).len();
+            let answer = update(&guess);
+            // An id that nothing has goes up for an absent network.
+            let up = sent_bodies(&stage).split_off(before).pop().map(|(_, up)| up);
+            let up = up.map(|up| up.pointer(pointer).and_then(Value::as_str).map(str::to_owned));
+            (answer, up)
+        };
+        let absent = of("absent");
+        assert!(
+            status(&absent.0) == 403 || absent.1.as_ref().is_some_and(|id| id.as_deref().map(str::len) == Some(64)),
+            "{profile}: {absent:?}"
+        );
+        for name in ["hidden-own", "hidden-other"] {
+            assert_eq!(of(name), absent, "{profile}: {name}");
         }
     }
 }
