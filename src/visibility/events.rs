@@ -3,7 +3,7 @@
 //! The events of a container carry its labels, its name and its image, so that they decide by themselves, also after it is
 //! gone. A label that is called like an attribute of the engine is not told from it: if a restriction looks at such a label,
 //! only the containers count that were visible when the stream began. Events of volumes and networks name the container that
-//! uses them. Those of services tell their names alone.
+//! uses them, and a name of their own. Those of services tell their names alone.
 //!
 //! An event of an image tells its labels if Docker still finds the image, and none if Podman wrote it. Without labels, and where
 //! they decide, it is seen if the image was visible when the stream began.
@@ -89,24 +89,20 @@ impl ObjectView {
         }
     }
 
-    /// Whether the event of an object is seen that may be about a container, too.
+    /// Whether the event of a volume or network is seen, which may be about a container, too. It does not tell the labels of
+    /// the volume or network.
     fn shows_use(&self, kind: ObjectKind, id: &str, attributes: &BTreeMap<String, String>) -> bool {
-        match attributes.get("container") {
+        let shows_user = match attributes.get("container") {
             // Whether it is still called as it was when the stream began is not known.
             Some(_) if self.around.lacks_events && self.visibility.reads_names(ObjectKind::Container) => false,
             Some(container) => self.shows_container(container),
-            None => self.shows_named(kind, id, attributes),
-        }
-    }
-
-    /// Whether the event of an object is seen, which does not tell its labels.
-    fn shows_named(&self, kind: ObjectKind, id: &str, attributes: &BTreeMap<String, String>) -> bool {
-        // What containers use now is not known.
-        if self.visibility.is_by_use(kind) || self.visibility.reads_label(kind, None) {
-            return false;
-        }
+            // What containers use now is not known.
+            None => !self.visibility.is_by_use(kind),
+        };
         let name = attributes.get("name").map_or(id, String::as_str).to_owned();
-        self.visibility.shows(kind, &Facts { names: vec![name], ..Facts::default() }, false)
+        let is_used = attributes.contains_key("container");
+        let facts = Facts { names: vec![name], ..Facts::default() };
+        shows_user && !self.visibility.reads_label(kind, None) && self.visibility.shows(kind, &facts, is_used)
     }
 
     /// Whether the event of an image is seen, which tells one of its names, and may lack its labels.
@@ -268,6 +264,30 @@ mod tests {
         assert!(!sees("died", serde_json::json!({"name": "web", "image": "a"})));
         assert!(!sees("remove", serde_json::json!({"name": "web", "image": "a", "hide": ""})));
         assert_eq!(view.visibility.knows(&id), Some(false));
+    }
+
+    #[test]
+    fn an_event_of_a_use_is_seen_if_what_is_used_is_visible() {
+        for (kind, of) in [(ObjectKind::Network, "network"), (ObjectKind::Volume, "volume")] {
+            for (selector, name, expected) in [
+                ("only name=front", "front", true),
+                ("only name=front", "back", false),
+                ("never name=back", "back", false),
+                ("never name=back", "front", true),
+                // Its labels are not told.
+                ("never label=hide", "front", false),
+                ("only label=show", "front", false),
+            ] {
+                let mut view = view(kind, &[selector]);
+                let (id, attributes) = if kind == ObjectKind::Network {
+                    ("n1", serde_json::json!({"container": "c1", "name": name}))
+                } else {
+                    (name, serde_json::json!({"container": "c1", "driver": "local"}))
+                };
+                let is_seen = is_seen(&mut view, of, "mount", id, &attributes);
+                assert_eq!(is_seen, expected, "{of} {selector} {name}");
+            }
+        }
     }
 
     #[test]

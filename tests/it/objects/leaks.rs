@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_image_tells_nothing_of_those_that_it_is_made_of,
     an_image_names_no_container_that_it_was_made_from,
     what_is_not_restricted_stays_beside_what_is,
+    no_event_names_a_hidden_network_or_volume,
     the_deletion_of_a_hidden_image_is_not_told,
     an_archive_has_no_other_image_of_the_same_name,
     what_tells_of_hidden_containers_by_its_outcome_is_denied,
@@ -198,6 +199,27 @@ fn no_event_tells_of_a_hidden_container() {
         }
         let events = stage.get("/events?since=1&until=2");
         assert_eq!((events.matches("connect").count(), events.matches("mount\"").count()), (2, 2), "{events}");
+    }
+}
+
+/// Not as what a visible container uses, either.
+fn no_event_names_a_hidden_network_or_volume() {
+    let mut world = small_world();
+    let network = |number: usize, name: &str| (world.networks[number].id.clone(), name.to_owned());
+    let networks = vec![network(0, "front"), network(1, "backnet")];
+    for container in &mut world.containers {
+        container.volumes = vec!["pub".to_owned(), "secretvol".to_owned()];
+        container.networks = networks.clone();
+    }
+    let containers = world.containers.len();
+    for (rest, expected) in [("", containers), (BY_LABEL, 2)] {
+        let by_name = "networks: {only: [{name: front}]}\nvolumes: {only: [{name: pub}]}\n";
+        let stage = Stage::of(&format!("{OPEN}{by_name}{rest}"));
+        stage.show(&world);
+        let events = stage.get("/events?since=1&until=2");
+        assert!(!events.contains(&networks[1].0) && !events.contains("backnet"), "{events}");
+        assert!(!events.contains("secretvol"), "{events}");
+        assert_eq!((events.matches("connect").count(), events.matches("mount\"").count()), (expected, expected));
     }
 }
 

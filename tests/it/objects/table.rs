@@ -27,6 +27,9 @@ by a label, and shows all others. A test writes this file from `filters/objects.
 | labels | the engine is told the labels of what it may touch; without such labels, denied |
 | denied | the operation is not limited to visible objects, or tells of others; `dockveil explain` says why |
 
+A visible object names what it uses, hidden or not: a container its image, volumes and networks, a service and its tasks their networks
+and addresses there. This is so in lists and where it is inspected. Only references to containers are looked up, and events.
+
 ";
 
 /// What happens to an operation under a profile that restricts objects of one kind.
