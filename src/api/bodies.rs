@@ -32,6 +32,8 @@ pub enum NameForm {
     NetworkMode,
     /// It is the name of a network.
     Network,
+    /// It is the name of a network, and services can use that of the host by its id.
+    ServiceNetwork,
     /// It is a volume or a path of the host, a colon, and the rest.
     Bind,
     /// It is the name of a volume.
@@ -43,7 +45,7 @@ pub enum NameForm {
 }
 
 /// The names of the forms in the table.
-const FORMS: [(&str, NameForm); 11] = [
+const FORMS: [(&str, NameForm); 12] = [
     ("container", NameForm::Container),
     ("link", NameForm::Link),
     ("late-link", NameForm::LateLink),
@@ -51,6 +53,7 @@ const FORMS: [(&str, NameForm); 11] = [
     ("container-mode", NameForm::ContainerMode),
     ("network-mode", NameForm::NetworkMode),
     ("network", NameForm::Network),
+    ("service-network", NameForm::ServiceNetwork),
     ("bind", NameForm::Bind),
     ("volume", NameForm::Volume),
     ("mount", NameForm::Mount),
@@ -65,7 +68,7 @@ impl NameForm {
                 &[ObjectKind::Container]
             }
             Self::NetworkMode => &[ObjectKind::Container, ObjectKind::Network],
-            Self::Network => &[ObjectKind::Network],
+            Self::Network | Self::ServiceNetwork => &[ObjectKind::Network],
             Self::Bind | Self::Volume => &[ObjectKind::Volume],
             Self::Mount => &[ObjectKind::Volume, ObjectKind::Image],
             Self::Image => &[ObjectKind::Image],
@@ -319,6 +322,14 @@ mod tests {
             let shape = entry.shape(&catalogue);
             assert!(!shape.kinds().is_empty() || shape.reaches_host(), "{id}");
         }
+    }
+
+    /// An update could do otherwise what a new service may not.
+    #[test]
+    fn an_update_of_a_service_has_the_body_of_a_new_one() {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let shape = |id: &str| body_of(operation(id).unwrap(), &catalogue).unwrap().unwrap();
+        assert_eq!(shape("ServiceUpdate"), shape("ServiceCreate"));
     }
 
     #[test]

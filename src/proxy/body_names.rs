@@ -21,7 +21,10 @@ const PART_DEPTH: usize = 32;
 const EMPTY: [&str; 6] = ["null", "false", "0", "\"\"", "{}", "[]"];
 
 /// The modes of networks that every engine has, which name none that a client could make.
-const BUILT_IN_MODES: [&str; 4] = ["default", "bridge", "host", "none"];
+const BUILT_IN_MODES: [&str; 4] = ["default", "bridge", HOST_NETWORK, "none"];
+
+/// The mode and the network that are those of the host.
+pub(super) const HOST_NETWORK: &str = "host";
 
 /// What a name in a body is replaced by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -286,9 +289,10 @@ impl BodyReader<'_> {
     /// A text that may name an object.
     fn text(&mut self, written: &str, form: NameForm) -> Result<(), BodyFault> {
         let value = text(written).ok_or(BodyFault::Unread)?;
+        let is_looked_up = |kind| (self.restricts)(kind) || form == NameForm::ServiceNetwork;
         match split(&value, form) {
             _ if value.is_empty() => {}
-            TextReading::Names(name) if (self.restricts)(kind_of(name.object)) => return self.name(name),
+            TextReading::Names(name) if is_looked_up(kind_of(name.object)) => return self.name(name),
             TextReading::Host => self.refuse(written, self.here(), BodyFault::Host)?,
             TextReading::Unknown => self.refuse(written, self.here(), BodyFault::Form)?,
             TextReading::Names(_) | TextReading::Nothing => {}
@@ -387,8 +391,9 @@ fn split(value: &str, form: NameForm) -> TextReading {
     };
     match form {
         NameForm::Container => named(NamedKind::Container, value, ""),
-        NameForm::Network if BUILT_IN_MODES.contains(&value) => TextReading::Nothing,
-        NameForm::Network => named(NamedKind::Network, value, ""),
+        NameForm::Network | NameForm::ServiceNetwork if value == HOST_NETWORK => TextReading::Host,
+        NameForm::Network | NameForm::ServiceNetwork if BUILT_IN_MODES.contains(&value) => TextReading::Nothing,
+        NameForm::Network | NameForm::ServiceNetwork => named(NamedKind::Network, value, ""),
         NameForm::Volume => named(NamedKind::Volume, value, ""),
         NameForm::Image => named(NamedKind::Image, value, ""),
         NameForm::Link => {
@@ -408,7 +413,7 @@ fn split(value: &str, form: NameForm) -> TextReading {
                 let (name, behind) = (name.to_owned(), String::new());
                 TextReading::Names(NameInBody { object: NamedKind::Container, name, before: "container:", behind })
             }
-            None if value == "host" => TextReading::Host,
+            None if value == HOST_NETWORK => TextReading::Host,
             // Podman joins a namespace by its path.
             None if value.contains(':') => TextReading::Unknown,
             None if form == NameForm::ContainerMode || BUILT_IN_MODES.contains(&value) => TextReading::Nothing,

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 
 use hyper::body::Bytes;
 
-use super::body_names::{BodyNames, BodyPart, NameInBody, NamedKind, Passing};
+use super::body_names::{BodyNames, BodyPart, HOST_NETWORK, NameInBody, NamedKind, Passing};
 use super::exchange::{ClientRequest, STREAM_REQUEST_LIMIT, collect};
 use super::objects::Search;
 use super::{Error, Proxy, work};
@@ -60,7 +60,7 @@ impl Proxy {
             let key = (name.object, name.name.as_str());
             let Entry::Vacant(entry) = replaced.entry(key) else { continue };
             let is_known = known.iter().any(|known| (known.object, known.name.as_str()) == key);
-            entry.insert(if is_known { name.name.clone() } else { self.replacement(search, name).await? });
+            entry.insert(if is_known { name.name.clone() } else { self.replacement(search, name, is_whole).await? });
         }
         let replacements: Vec<String> =
             found.names.iter().filter_map(|name| replaced.get(&(name.object, name.name.as_str())).cloned()).collect();
@@ -108,8 +108,8 @@ impl Proxy {
         Ok(self.read(route, edited.inspect.id, &route.name, client, read).await?.unwrap_or_default())
     }
 
-    /// What goes up in place of a name.
-    async fn replacement(&self, search: Search<'_>, name: &NameInBody) -> Result<String, Error> {
+    /// What goes up in place of a name. With `is_whole`, it may be that of the host.
+    async fn replacement(&self, search: Search<'_>, name: &NameInBody, is_whole: bool) -> Result<String, Error> {
         let (text, operation) = (name.name.as_str(), search.route.operation);
         let found = match name.object {
             NamedKind::Container => self.container_in_body(search, text).await?,
@@ -118,7 +118,12 @@ impl Proxy {
                 None => None,
             },
             NamedKind::Network if text.contains('/') => None,
-            NamedKind::Network => self.object(search, ObjectKind::Network, text).await?.map(|seen| seen.id),
+            NamedKind::Network => match self.object(search, ObjectKind::Network, text).await? {
+                Some(seen) if !is_whole && seen.facts.names.iter().any(|name| name == HOST_NETWORK) => {
+                    return Err(self.body_error(operation, BodyFault::Host("a network".to_owned())));
+                }
+                seen => seen.map(|seen| seen.id),
+            },
             NamedKind::Image if !is_reference(text) => None,
             NamedKind::Image => {
                 let seen = self.object(search, ObjectKind::Image, text).await?;

@@ -23,6 +23,8 @@ pub(crate) const TESTS: &[Test] = tests![
     a_volume_must_be_there_or_shown_by_its_name,
     a_service_keeps_what_it_names,
     an_update_tells_nothing_of_hidden_names,
+    a_service_reaches_the_host_only_if_the_profile_says_so,
+    an_update_reaches_no_more_of_the_host_than_the_service,
     a_body_reaches_the_host_only_if_the_profile_says_so,
     no_body_reaches_the_host_where_objects_of_any_kind_are_hidden,
     an_exec_has_no_more_rights_than_its_container,
@@ -432,15 +434,192 @@ fn an_update_tells_nothing_of_hidden_names() {
     }
 }
 
+/// What of a service reaches the host, and what could: its path, and what stands there.
+fn host_parts() -> Vec<(&'static str, Value)> {
+    const CONTAINER: &str = "/TaskTemplate/ContainerSpec";
+    let mounts = [
+        json!({"Type": "bind", "Source": "/", "Target": "/h"}),
+        json!({"Type": "npipe", "Source": "/", "Target": "/h"}),
+        json!({"Type": "BIND", "Source": "/", "Target": "/h"}),
+        json!({"Type": "cluster", "Source": "a", "Target": "/h"}),
+        // The engine takes this for a bind mount.
+        json!({"Source": "/", "Target": "/h"}),
+        json!({"Type": "volume", "Source": "v", "Target": "/h",
+               "VolumeOptions": {"DriverConfig": {"Name": "local", "Options": {"o": "bind", "device": "/"}}}}),
+        json!({"Type": "volume", "Target": "/h", "VolumeOptions": {"DriverConfig": {"Name": "nfs"}}}),
+    ];
+    let of_container = [
+        ("/TaskTemplate/ContainerSpec/CapabilityAdd", json!(["CAP_SYS_ADMIN"])),
+        ("/TaskTemplate/ContainerSpec/Privileges/Seccomp", json!({"Mode": "unconfined"})),
+        ("/TaskTemplate/ContainerSpec/Privileges/Seccomp", json!({"Mode": "custom", "Profile": "e30="})),
+        ("/TaskTemplate/ContainerSpec/Privileges/AppArmor", json!({"Mode": "disabled"})),
+        ("/TaskTemplate/ContainerSpec/Privileges/SELinuxContext", json!({"Disable": true})),
+        ("/TaskTemplate/ContainerSpec/Privileges/SELinuxContext", json!({"Type": "spc_t"})),
+        ("/TaskTemplate/ContainerSpec/Privileges/SELinuxContext", json!({"User": "a", "Role": "b", "Level": "c"})),
+        ("/TaskTemplate/ContainerSpec/Privileges/CredentialSpec", json!({"File": "a"})),
+        ("/TaskTemplate/ContainerSpec/Privileges/CredentialSpec", json!({"Registry": "a"})),
+        ("/TaskTemplate/ContainerSpec/Privileges/CredentialSpec", json!({"Config": "a"})),
+        ("/TaskTemplate/ContainerSpec/Privileges/New", json!({"a": [true]})),
+        ("/TaskTemplate/ContainerSpec/New", json!(["a"])),
+    ];
+    let devices = json!([{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 1}}]);
+    let of_task = [
+        ("/TaskTemplate/Runtime", json!("plugin")),
+        ("/TaskTemplate/PluginSpec", json!({"Remote": "a", "PluginPrivilege": [{"Name": "mount", "Value": ["/"]}]})),
+        ("/TaskTemplate/Networks", json!([{"Target": "host"}])),
+        ("/TaskTemplate/Networks", json!([{"Target": "0057".repeat(16)}])),
+        ("/TaskTemplate/Networks", json!([{"Target": "0057"}])),
+        ("/TaskTemplate/Resources", json!({"Reservations": {"GenericResources": devices}})),
+        ("/TaskTemplate/Resources", json!({"Limits": {"GenericResources": devices}})),
+        ("/Networks", json!([{"Target": "host"}])),
+        ("/Networks", json!([{"Target": "0057".repeat(16)}])),
+    ];
+    let mounts = mounts.into_iter().map(|mount| ("/TaskTemplate/ContainerSpec/Mounts", json!([mount])));
+    assert!(of_container.iter().all(|(path, _)| path.starts_with(CONTAINER)));
+    mounts.chain(of_container).chain(of_task).collect()
+}
+
 /// A service without such parts.
 fn plain_service() -> Value {
     json!({"Name": "shop", "TaskTemplate": {"ContainerSpec": {"Image": "shop:1"}}})
+}
+
+/// The same, with a value at a path.
+fn service_with(path: &str, value: &Value) -> Value {
+    let mut service = plain_service();
+    path.split('/').skip(1).fold(&mut service, |at, name| &mut at[name]).clone_from(value);
+    service
 }
 
 /// The profiles that hide some objects of one kind.
 fn hiding_one_kind(profile: &str) -> Vec<String> {
     let kinds = ["containers", "images", "volumes", "networks", "services"];
     kinds.map(|kind| format!("{profile}{kind}: {{never: [{{label: hide}}]}}\n")).to_vec()
+}
+
+fn a_service_reaches_the_host_only_if_the_profile_says_so() {
+    const ALLOW: &str = "allow: [ServiceInspect, ServiceCreate, ServiceUpdate]\nshow: all\n";
+    let whole = format!("{ALLOW}parameters: {{ServiceCreate: all, ServiceUpdate: all}}\n");
+    for (profile, passes) in [(ALLOW, false), (&whole, true)] {
+        for profile in hiding_one_kind(profile) {
+            let stage = Stage::answering(&profile, of_services(&Arc::new(Mutex::new(plain_service()))));
+            let sends = |body: &Value| {
+                let targets = ["/v1.51/services/create", "/v1.51/services/with/update?version=7"];
+                targets.map(|target| stage.ask(0, &post(target, &body.to_string())))
+            };
+            for (path, value) in host_parts() {
+                let before = sent_bodies(&stage).len();
+                for answer in sends(&service_with(path, &value)) {
+                    assert_eq!(status(&answer) == 403, !passes, "{profile} {path} {value}: {answer}");
+                    assert!(passes || answer.contains(": all} opens it)"), "{answer}");
+                }
+                let sent = sent_bodies(&stage).len() - before;
+                assert_eq!(sent, if passes { 2 } else { 0 }, "{profile} {path} {value}");
+            }
+            // As clients write what they do not set.
+            for (path, value) in [
+                ("/TaskTemplate/ContainerSpec/CapabilityAdd", json!([])),
+                (
+                    "/TaskTemplate/ContainerSpec/Privileges",
+                    json!({"CredentialSpec": null, "SELinuxContext": null, "NoNewPrivileges": true}),
+                ),
+                ("/TaskTemplate/ContainerSpec/Privileges/Seccomp", json!({"Mode": "default"})),
+                ("/TaskTemplate/ContainerSpec/Privileges/AppArmor", json!({"Mode": "default"})),
+                (
+                    "/TaskTemplate/ContainerSpec/Privileges/SELinuxContext",
+                    json!({"Disable": false, "User": "", "Role": "", "Type": "", "Level": ""}),
+                ),
+                (
+                    "/TaskTemplate/ContainerSpec/Mounts",
+                    json!([{"Type": "volume", "Source": "v", "Target": "/v"}, {"Type": "tmpfs", "Target": "/t"}]),
+                ),
+                ("/TaskTemplate/Runtime", json!("container")),
+                ("/TaskTemplate/Networks", json!([{"Target": "shop"}])),
+                ("/TaskTemplate/Resources", json!({"Limits": {"MemoryBytes": 1}, "Reservations": {}})),
+                ("/EndpointSpec", json!({"Ports": [{"PublishedPort": 80, "TargetPort": 80}]})),
+            ] {
+                for answer in sends(&service_with(path, &value)) {
+                    assert!(status(&answer) < 300, "{profile} {path} {value}: {answer}");
+                }
+            }
+        }
+    }
+}
+
+/// What the service has, and the client was shown, may stay or go. Nothing may be added or altered.
+fn an_update_reaches_no_more_of_the_host_than_the_service() {
+    let restores = "show: [identity, state, topology, host]\nedits: restore\n";
+    let (mut stayed, mut hidden) = (0, 0);
+    for shows in ["show: all\n", restores] {
+        for profile in hiding_one_kind(&format!("allow: [ServiceInspect, ServiceUpdate]\n{shows}")) {
+            let service = Arc::new(Mutex::new(plain_service()));
+            let stage = Stage::answering(&profile, of_services(&service));
+            let update = |name: &str, body: &Value| {
+                let target = format!("/v1.51/services/{name}/update?version=7");
+                stage.ask(0, &post(&target, &body.to_string()))
+            };
+            for (path, value) in host_parts() {
+                let spec = service_with(path, &value);
+                service.lock().unwrap().clone_from(&spec);
+                let (shown, _) = crate::support::client::body(&stage.get("/v1.51/services/with"));
+                let shown = serde_json::from_str::<Value>(&shown).unwrap()["Spec"].clone();
+                let answer = update("with", &shown);
+                assert_eq!(status(&answer), 200, "{profile} {shown}: {answer}");
+                let (_, up) = sent_bodies(&stage).pop().unwrap();
+                assert_eq!(up, spec, "{profile} {path}");
+                stayed += 1;
+                if shown == spec {
+                    let answer = update("without", &shown);
+                    assert_eq!(status(&answer), 403, "{profile} {shown}: {answer}");
+                } else {
+                    hidden += 1;
+                }
+                // What is hidden is not known to a client that has guessed it.
+                let answer = update("with", &spec);
+                let code = if shown == spec { 200 } else { 403 };
+                assert_eq!(status(&answer), code, "{profile} {spec}: {answer}");
+            }
+        }
+    }
+    assert!(stayed > 200 && hidden > 50, "{stayed} {hidden}");
+    let mounts = |mounts: Value| service_with("/TaskTemplate/ContainerSpec/Mounts", &mounts);
+    let bind = |target: &str, more: Value| {
+        let mut mount = json!({"Type": "bind", "Source": "/srv", "Target": target, "ReadOnly": true});
+        mount.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        mount
+    };
+    let capabilities = |list: Value| service_with("/TaskTemplate/ContainerSpec/CapabilityAdd", &list);
+    let own = mounts(json!([bind("/a", json!({})), bind("/b", json!({}))]));
+    let service = Arc::new(Mutex::new(own.clone()));
+    let read = &hiding_one_kind("allow: [ServiceInspect, ServiceUpdate]\nshow: all\n")[0];
+    let stage = Stage::answering(read, of_services(&service));
+    for (current, sent, code) in [
+        (&own, mounts(json!([bind("/b", json!({}))])), 200),
+        (
+            &own,
+            mounts(
+                json!([bind("/b", json!({"Consistency": "", "BindOptions": {}})), {"Type": "tmpfs", "Target": "/t"}]),
+            ),
+            200,
+        ),
+        (&own, mounts(json!([])), 200),
+        (&own, mounts(json!([bind("/a", json!({"ReadOnly": false}))])), 403),
+        (&own, mounts(json!([bind("/a", json!({"readonly": false}))])), 403),
+        (&own, mounts(json!([bind("/c", json!({}))])), 403),
+        (&own, mounts(json!([bind("/a", json!({"Source": "/srv/.."}))])), 403),
+        (&own, mounts(json!([bind("/a", json!({"BindOptions": {"Propagation": "rshared"}}))])), 403),
+        (&capabilities(json!(["A", "B"])), capabilities(json!(["B"])), 200),
+        (&capabilities(json!(["A", "B"])), capabilities(json!(["A", "C"])), 403),
+        (&capabilities(json!(["A", "B"])), capabilities(json!("A")), 403),
+    ] {
+        service.lock().unwrap().clone_from(current);
+        let answer = stage.ask(0, &post("/v1.51/services/with/update?version=7", &sent.to_string()));
+        assert_eq!(status(&answer), code, "{sent}: {answer}");
+    }
+    // A client that may not read services was shown none.
+    service.lock().unwrap().clone_from(&own);
+    let stage = Stage::answering(&hiding_one_kind("allow: [ServiceUpdate]\nshow: all\n")[0], of_services(&service));
+    assert_eq!(status(&stage.ask(0, &post("/v1.51/services/with/update?version=7", &own.to_string()))), 403);
 }
 
 fn a_body_reaches_the_host_only_if_the_profile_says_so() {
@@ -475,11 +654,13 @@ fn no_body_reaches_the_host_where_objects_of_any_kind_are_hidden() {
         ("/containers/web/exec", json!({"Cmd": ["id"], "Privileged": true})),
         ("/volumes/create", json!({"Name": "v", "DriverOpts": {"o": "bind", "device": "/", "type": "none"}})),
         ("/volumes/create", json!({"Name": "v", "Driver": "nfs"})),
+        ("/services/create", service_with("/TaskTemplate/ContainerSpec/CapabilityAdd", &json!(["ALL"]))),
     ];
     let harmless = [
         ("/containers/create", json!({"Image": "shop:1", "HostConfig": {"Binds": ["v:/h:ro,z"]}})),
         ("/containers/web/exec", json!({"Cmd": ["id"]})),
         ("/volumes/create", json!({"Name": "v", "Driver": "local", "DriverOpts": {}})),
+        ("/services/create", plain_service()),
     ];
     let open = "allow: all\nshow: all\n".to_owned();
     let all = OPERATIONS.map(|id| format!("{id}: all")).join(", ");
