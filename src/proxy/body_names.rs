@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::named::is_name;
 use crate::api::bodies::{BodyFault, BodyShape, HostRule, NameForm};
 use crate::api::objects::ObjectKind;
 use crate::filter::fold;
@@ -16,6 +17,29 @@ const LIMIT: usize = 200;
 
 /// How deep a part of a body may nest that an object has already.
 const PART_DEPTH: usize = 32;
+
+/// The options of a bind that keep to its volume. Others can name more paths of the host: Podman writes to `upperdir`.
+const BIND_OPTIONS: [&str; 19] = [
+    "ro",
+    "rw",
+    "z",
+    "Z",
+    "nocopy",
+    "volume-nocopy",
+    "private",
+    "rprivate",
+    "shared",
+    "rshared",
+    "slave",
+    "rslave",
+    "consistent",
+    "cached",
+    "delegated",
+    "default",
+    "nodev",
+    "noexec",
+    "nosuid",
+];
 
 /// What stands for nothing in a member.
 const EMPTY: [&str; 6] = ["null", "false", "0", "\"\"", "{}", "[]"];
@@ -275,6 +299,14 @@ impl BodyReader<'_> {
     /// How the `Source` of a mount names an object. `None` if it names none.
     fn form_of_source(&mut self, mount: &str, members: &[(String, &str)]) -> Result<Option<NameForm>, BodyFault> {
         let kind = members.iter().find(|(name, _)| fold(name) == "type").and_then(|(_, value)| text(value));
+        // Podman joins both to a text of options with commas in between.
+        let has_options = |(name, value): &(String, &str)| {
+            let name = fold(name);
+            (name == "source" || name == "target") && text(value).is_some_and(|text| text.contains(','))
+        };
+        if members.iter().any(has_options) {
+            self.refuse(mount, self.here(), BodyFault::Form)?;
+        }
         let path = format!("{}.Type", self.here());
         match kind.as_deref() {
             Some("tmpfs") => Ok(None),
@@ -289,6 +321,9 @@ impl BodyReader<'_> {
     /// A text that may name an object.
     fn text(&mut self, written: &str, form: NameForm) -> Result<(), BodyFault> {
         let value = text(written).ok_or(BodyFault::Unread)?;
+        if form == NameForm::Bind && !has_known_options(&value) {
+            self.refuse(written, self.here(), BodyFault::Form)?;
+        }
         let is_looked_up = |kind| (self.restricts)(kind) || form == NameForm::ServiceNetwork;
         match split(&value, form) {
             _ if value.is_empty() => {}
@@ -420,12 +455,19 @@ fn split(value: &str, form: NameForm) -> TextReading {
             None => named(NamedKind::Network, value, ""),
         },
         NameForm::Bind => match value.split_once(':') {
-            Some(_) if value.starts_with('/') => TextReading::Host,
+            // Podman also takes a path from where it runs.
+            Some((source, _)) if !is_name(source) => TextReading::Host,
             Some((source, rest)) => named(NamedKind::Volume, source, &format!(":{rest}")),
             None => TextReading::Nothing,
         },
         NameForm::Mount => TextReading::Unknown,
     }
+}
+
+/// Whether all options behind a volume and its place are known to keep to that volume.
+fn has_known_options(value: &str) -> bool {
+    let mut options = value.splitn(3, ':').skip(2).flat_map(|options| options.split(','));
+    options.all(|option| option.is_empty() || BIND_OPTIONS.contains(&option))
 }
 
 /// The container and the alias in a link. Without an alias, it is the name. What an engine shows of links has paths in both.
@@ -519,7 +561,7 @@ mod tests {
         }
         for (member, name, expected) in [
             ("Binds", "v:/data:ro", "<Volume v>:/data:ro"),
-            ("Binds", "./host:/data", "<Volume ./host>:/data"),
+            ("Binds", "v:/data:z,rshared,nocopy", "<Volume v>:/data:z,rshared,nocopy"),
             ("Binds", "/data", "/data"),
             ("Links", "db", "<Container db>:db"),
             ("Links", "db:data", "<Container db>:data"),
@@ -566,6 +608,14 @@ mod tests {
             check_fault("ContainerCreate", &body(mount), &of_unknown_type);
         }
         check_fault("ContainerCreate", &body(r#""Type":"tmpfs","type":"volume","Source":"v""#), &BodyFault::Unread);
+        let with_options = BodyFault::Form("$.HostConfig.Mounts[*]".to_owned());
+        for mount in [
+            r#""Type":"volume","Source":"v","Target":"/h,upperdir=/etc""#,
+            r#""Type":"tmpfs","target":"/h,upperdir=/etc""#,
+            r#""Type":"image","Source":"i,rw=true","Target":"/h""#,
+        ] {
+            check_fault("ContainerCreate", &body(mount), &with_options);
+        }
     }
 
     /// Two ways to read a body: what the engine reads must be what was looked up.
@@ -658,6 +708,45 @@ mod tests {
             };
             assert_eq!(replaced, expected, "{kind}: {up}");
         }
+    }
+
+    #[test]
+    fn a_bind_has_only_options_that_keep_to_the_volume() {
+        let binds = |bind: &str| format!(r#"{{"HostConfig":{{"Binds":["{bind}"]}}}}"#);
+        let keys = |bind: &str| format!(r#"{{"Volumes":{{"{bind}":{{}}}}}}"#);
+        let form = |path: &str| BodyFault::Form(path.to_owned());
+        for option in [
+            "O",
+            "U",
+            "idmap",
+            "upperdir=/etc",
+            "workdir=/w",
+            "O,upperdir=/etc,workdir=/w",
+            "ro,O",
+            "exec",
+            "RO",
+            " ro",
+            "ro:O",
+        ] {
+            for restricted in ObjectKind::ALL {
+                let written = |body: &str| written_if("ContainerCreate", body, |kind| kind == restricted);
+                let bind = format!("v:/h:{option}");
+                assert_eq!(written(&binds(&bind)), Err(form("$.HostConfig.Binds[*]")), "{bind}");
+                assert_eq!(written(&keys(&bind)), Err(form("$.Volumes.*~")), "{bind}");
+            }
+        }
+        for source in ["/", "./../etc", ".", "~/a", "a/b", "", "\\\\pipe"] {
+            for body in [binds(&format!("{source}:/h")), keys(&format!("{source}:/h:ro"))] {
+                assert!(matches!(written("ContainerCreate", &body), Err(BodyFault::Host(_))), "{body}");
+            }
+        }
+        for option in BIND_OPTIONS {
+            let bind = binds(&format!("v:/h:{option}"));
+            check("ContainerCreate", &bind, &bind.replace("v:", "<Volume v>:"));
+        }
+        // What may pass is looked up all the same.
+        let open = written_by("ContainerCreate", &binds("v:/h:O,upperdir=/etc"), |_| true, true);
+        assert_eq!(open, Ok(binds("<Volume v>:/h:O,upperdir=/etc")));
     }
 
     #[test]

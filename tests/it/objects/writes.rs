@@ -650,6 +650,12 @@ fn no_body_reaches_the_host_where_objects_of_any_kind_are_hidden() {
     let bodies = [
         ("/containers/create", json!({"Image": "shop:1", "HostConfig": {"Privileged": true}})),
         ("/containers/create", json!({"Image": "shop:1", "HostConfig": {"Binds": ["/:/h"]}})),
+        ("/containers/create", json!({"Image": "shop:1", "HostConfig": {"Binds": ["./../etc:/h"]}})),
+        (
+            "/containers/create",
+            json!({"Image": "shop:1", "HostConfig": {"Binds": ["v:/h:O,upperdir=/etc,workdir=/tmp/w"]}}),
+        ),
+        ("/containers/create", json!({"Image": "shop:1", "Volumes": {"v:/h:O,upperdir=/etc,workdir=/tmp/w": {}}})),
         ("/containers/create", json!({"Image": "shop:1", "HostConfig": {"PidMode": "host"}})),
         ("/containers/web/exec", json!({"Cmd": ["id"], "Privileged": true})),
         ("/volumes/create", json!({"Name": "v", "DriverOpts": {"o": "bind", "device": "/", "type": "none"}})),
