@@ -529,9 +529,9 @@ pub static OPERATIONS: &[Operation] = &[
     post("ContainerPrune", "/containers/prune", Document("ContainerPrune")).query(FILTERS).since(25),
     delete("ContainerDelete", "/containers/{id}", Empty).query(parameters!["v" flag, "force" flag, "link" flag]),
 
-    get("CheckpointList", "/containers/{id}/checkpoints", Array("Checkpoint")).query(parameters!["dir"]).since(25).about(CHECKPOINT),
+    get("CheckpointList", "/containers/{id}/checkpoints", Array("Checkpoint")).query(parameters!["dir" rare]).since(25).about(CHECKPOINT),
     post("CheckpointCreate", "/containers/{id}/checkpoints", Empty).json().since(25).about(CHECKPOINT),
-    delete("CheckpointDelete", "/containers/{id}/checkpoints/{checkpoint}", Empty).query(parameters!["dir"]).since(25).about(CHECKPOINT),
+    delete("CheckpointDelete", "/containers/{id}/checkpoints/{checkpoint}", Empty).query(parameters!["dir" rare]).since(25).about(CHECKPOINT),
 
     get("ExecInspect", "/exec/{id}/json", Document("ExecInspect")),
     post("ExecStart", "/exec/{id}/start", Hijack).json().about(ATTACHED),

@@ -658,6 +658,7 @@ fn no_body_reaches_the_host_where_objects_of_any_kind_are_hidden() {
         ("/containers/create", json!({"Image": "shop:1", "Volumes": {"v:/h:O,upperdir=/etc,workdir=/tmp/w": {}}})),
         ("/containers/create", json!({"Image": "shop:1", "HostConfig": {"PidMode": "host"}})),
         ("/containers/web/exec", json!({"Cmd": ["id"], "Privileged": true})),
+        ("/containers/web/checkpoints", json!({"CheckpointID": "a", "CheckpointDir": "/etc"})),
         ("/volumes/create", json!({"Name": "v", "DriverOpts": {"o": "bind", "device": "/", "type": "none"}})),
         ("/volumes/create", json!({"Name": "v", "Driver": "nfs"})),
         ("/services/create", service_with("/TaskTemplate/ContainerSpec/CapabilityAdd", &json!(["ALL"]))),
@@ -665,6 +666,7 @@ fn no_body_reaches_the_host_where_objects_of_any_kind_are_hidden() {
     let harmless = [
         ("/containers/create", json!({"Image": "shop:1", "HostConfig": {"Binds": ["v:/h:ro,z"]}})),
         ("/containers/web/exec", json!({"Cmd": ["id"]})),
+        ("/containers/web/checkpoints", json!({"CheckpointID": "a", "Exit": true, "CheckpointDir": ""})),
         ("/volumes/create", json!({"Name": "v", "Driver": "local", "DriverOpts": {}})),
         ("/services/create", plain_service()),
     ];
