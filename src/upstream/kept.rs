@@ -59,7 +59,10 @@ impl KeptConnections {
             if connection.is_silent() {
                 return Some(connection);
             }
-            self.closed(&connection);
+            // What the runtime does not know yet may be anything, and the next answer tells the engine's version.
+            if !connection.is_open() {
+                self.closed(&connection);
+            }
         }
         None
     }
