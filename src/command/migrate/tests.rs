@@ -224,7 +224,10 @@ fn foxxmd_and_the_proxy_behind_it_become_one() {
     assert_eq!(listeners, ["tcp://0.0.0.0:2375"]);
     let open = allowed(&config);
     assert!(open.contains("ContainerStart") && open.contains("ContainerInspect") && !open.contains("ImageList"));
-    assert!(written.ends_with("    parameters:\n      ContainerStart: all\n"), "{written}");
+    assert!(
+        written.ends_with("    parameters:\n      CheckpointDelete: all\n      ContainerStart: all\n"),
+        "{written}"
+    );
     let start = crate::api::operation("ContainerStart").unwrap();
     assert!(config.listeners[0].policy.profile().contents(start).has_parameter("checkpoint"));
     let flat = written.replace("\n#   ", " ").replace("\n# ", " ");
