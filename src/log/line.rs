@@ -237,9 +237,21 @@ fn is_plain(text: &[u8]) -> bool {
     are_all(text, PLAIN)
 }
 
-/// Whether a character shows as itself: it ends no line, paints no terminal and turns no direction.
+/// Whether a character shows as itself: it ends no line, paints no terminal, turns no direction and is not invisible.
 pub(crate) fn is_harmless(character: char) -> bool {
-    character == ' ' || character.is_ascii_graphic() || character.is_alphanumeric()
+    let is_format = matches!(
+        character,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    );
+    !character.is_control() && !is_format
 }
 
 /// Appends a character as JSON escapes it.
@@ -292,6 +304,19 @@ pub(super) fn push_digits(mut number: u64, least: usize, bytes: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_read_as_something_else_is_escaped() {
+        for (text, expected) in [
+            ("é… ü–\u{4e2d}😀", "é… ü–\u{4e2d}😀"),
+            ("a\u{85}b\u{2028}c\u{7f}", "a\\u0085b\\u2028c\\u007f"),
+            ("\u{202e}\u{200b}\u{feff}\u{e0041}", "\\u202e\\u200b\\ufeff\\udb40\\udc41"),
+        ] {
+            let mut bytes = Vec::new();
+            push_escaped(text, &mut bytes);
+            assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+        }
+    }
 
     #[test]
     fn numbers_are_those_of_the_standard_library() {
