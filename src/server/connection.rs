@@ -142,7 +142,8 @@ async fn carry_stream(
         }
     };
     match opened {
-        Ok(_held) => stream.run(downstream, cut).await,
+        // In a box, so that it is in the task once and not in each future that it passes.
+        Ok(_held) => stream.run(downstream, Box::pin(cut)).await,
         Err(refusal) => Box::pin(stream.refuse_busy(downstream, refusal)).await,
     }
 }
