@@ -106,7 +106,11 @@ impl fmt::Display for PolicyExposure<'_> {
         let classes = |found: &[&str]| if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
         writeln!(f, "  allows: {}", self.allows.join(", "))?;
         writeln!(f, "  shows:  {}", classes(&self.shows))?;
-        writeln!(f, "  hides:  {}", classes(&self.hides))?;
+        // A profile that shows every class may have rules all the same.
+        let is_ruled = self.profile.rules.iter().any(|rule| rule.action.hides());
+        let hides =
+            if self.hides.is_empty() && is_ruled { "what its rules hide".to_owned() } else { classes(&self.hides) };
+        writeln!(f, "  hides:  {hides}")?;
         self.remarks.fmt(f)
     }
 }
@@ -320,6 +324,18 @@ mod tests {
             .filter(|line| ["untouched", "filtered"].iter().any(|word| line.contains(word)))
             .collect();
         assert_eq!(found, expected, "{lines}");
+    }
+
+    #[test]
+    fn nothing_is_hidden_only_if_no_rule_hides() {
+        for (rules, hides) in [
+            ("", "nothing"),
+            ("rules: [{on: ContainerInspect, keep: $.Name}]\n", "nothing"),
+            ("rules: [{on: ContainerInspect, remove: $.NetworkSettings.Networks.a}]\n", "what its rules hide"),
+        ] {
+            let summary = summary_of(&format!("allow: [ContainerInspect]\nshow: all\n{rules}"));
+            assert!(summary.contains(&format!("  hides:  {hides}\n")), "{summary}");
+        }
     }
 
     #[test]
