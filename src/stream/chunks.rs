@@ -104,6 +104,22 @@ fn size_line(line: &[u8]) -> Option<(u64, &[u8])> {
     None
 }
 
+/// Takes the data of a chunk of `size` bytes and the framing behind it from the front of `bytes`, again and again, as long as that is
+/// the `framing` before it: the next chunk is as large. A stream often has chunks of one size. Where the next one is need not be read
+/// from the last one then, which costs more than to compare it.
+#[inline]
+fn skip_alike(bytes: &mut &[u8], size: u64, framing: &[u8]) {
+    let mut word = [0; 8];
+    let (Ok(size), Some(start)) = (usize::try_from(size), word.get_mut(..framing.len())) else { return };
+    start.copy_from_slice(framing);
+    let (word, mask) = (u64::from_le_bytes(word), u64::MAX >> (64 - 8 * framing.len().max(1)));
+    while let Some(next) = bytes.get(size..).and_then(|next| next.first_chunk())
+        && u64::from_le_bytes(*next) & mask == word
+    {
+        *bytes = bytes.get(size + framing.len()..).unwrap_or_default();
+    }
+}
+
 /// The smaller of `left` bytes to come and `length` bytes in memory.
 #[inline]
 pub(super) fn shorter(left: u64, length: usize) -> usize {
@@ -179,7 +195,13 @@ impl BodyDecoder {
             chunk = if let ChunkState::Data(left) = chunk {
                 ChunkState::after_data(left, take(&mut behind, left).len())
             } else {
-                chunk.after_framing(&mut behind).ok_or(BadChunk)?
+                let before = behind;
+                let next = chunk.after_framing(&mut behind).ok_or(BadChunk)?;
+                if let (ChunkState::DataCr, ChunkState::Data(size)) = (chunk, next) {
+                    let framing = before.get(..before.len() - behind.len()).unwrap_or_default();
+                    skip_alike(&mut behind, size, framing);
+                }
+                next
             };
         }
         self.0 = Remaining::Chunked(chunk);
@@ -258,6 +280,34 @@ mod tests {
             assert_eq!(body.follow(text.as_bytes()), Ok(length), "{text:?}");
         }
         assert_eq!(BodyDecoder::chunked().follow(b"3;\0\r\nabc\r\n"), Err(BadChunk));
+    }
+
+    #[test]
+    fn chunks_of_one_size_are_followed_as_others_are() {
+        let alike = |size: usize| format!("{size:x}\r\n{}\r\n", "a".repeat(size));
+        for size in [1, 2, 9, 10, 15, 16, 0x88, 0xfff, 0x1000] {
+            let chunks = alike(size).repeat(5);
+            for last in [
+                "0\r\n\r\nbehind",
+                "0\r\n\r\n5\r\n",
+                "0\r\nA: b\r\n\r\n",
+                "",
+                &format!("{size:x}\r\nab"),
+                &format!("{size:x}\r;{}\r\n", "a".repeat(size)),
+                &format!("{size:X};\r\nab\r\n"),
+                &format!("0{size:x}\r\n{}\r\n0\r\n\r\n", "a".repeat(size)),
+                &format!("{size:x}\r\n{}\n\r0\r\n\r\n", "a".repeat(size)),
+                &format!("{size:x}0\r\n{}\r\n0\r\n\r\n", "\r\n1\r\n".repeat(size).get(..16 * size).unwrap_or_default()),
+            ] {
+                let text = format!("{chunks}{last}");
+                let (mut whole, mut single) = (BodyDecoder::chunked(), BodyDecoder::chunked());
+                // Of a single byte, nothing can be compared.
+                let bytes = text.as_bytes().chunks(1);
+                let length = bytes.map(|byte| single.follow(byte)).sum::<Result<usize, BadChunk>>();
+                assert_eq!(whole.follow(text.as_bytes()), length, "chunks of {size}, then {last:?}");
+                assert_eq!(whole.has_ended(), single.has_ended(), "chunks of {size}, then {last:?}");
+            }
+        }
     }
 
     #[test]
