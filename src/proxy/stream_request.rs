@@ -200,10 +200,10 @@ impl StreamRequest {
         self.log.spent(engine);
     }
 
-    /// Opens the stream and carries it to its end, or until `cut` says that it is to be cut.
+    /// Opens the stream and carries it to its end, or until `cut` says that it is to be cut. That is dropped last.
     ///
     /// Cancel safety: when dropped, both connections are closed, which the client sees as a cut.
-    pub async fn run(mut self: Box<Self>, mut client: Downstream, cut: impl Future<Output = StreamCut>) {
+    pub async fn run(mut self: Box<Self>, mut cut: Pin<Box<impl Future<Output = StreamCut>>>, mut client: Downstream) {
         // The line is written when the stream ends, whatever ends it.
         let mut log = std::mem::take(&mut self.log);
         let engine = self.engine.clone();
@@ -214,7 +214,7 @@ impl StreamRequest {
         };
         let ended = tokio::select! {
             ended = carried => ended,
-            cut = cut => Err(broken(cut.reason(), cut.why())),
+            cut = &mut cut => Err(broken(cut.reason(), cut.why())),
         };
         match ended {
             Ok(()) => log.complete(),

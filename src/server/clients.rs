@@ -44,7 +44,7 @@ pub(super) struct ListenerProxies {
     /// What each client has, in all workers.
     slots: Arc<ClientSlots>,
     /// What all its clients have together, in all workers.
-    share: ListenerShare,
+    share: Arc<ListenerShare>,
 }
 
 /// A line of `clients`: who it names, and what they get.
@@ -74,7 +74,7 @@ pub(super) struct AdmittedClient {
     /// Its place among the connections of the client.
     pub(super) place: Arc<ClientPlace>,
     /// What all clients of the listener have together.
-    share: ListenerShare,
+    share: Arc<ListenerShare>,
     /// Counts it.
     _open: OpenCount,
 }
@@ -217,7 +217,7 @@ impl ListenerProxies {
         proxy: Proxy,
         listener: &Listener,
         settings: &Arc<ConnectionSettings>,
-        (slots, share): (&Arc<ClientSlots>, ListenerShare),
+        (slots, share): (&Arc<ClientSlots>, Arc<ListenerShare>),
     ) -> Self {
         let of_line = |rule: &ClientRule| {
             let observer = Arc::new(proxy.observer.of(rule.policy.name()));

@@ -17,10 +17,11 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{Mutex, watch};
 
-use super::clients::{AdmittedClient, ClientPlace};
+use super::clients::{AdmittedClient, ClientPlace, OpenStream};
 use super::request_reader::{ClientTimeouts, RequestReader};
 use super::slots::{ConnectionSlot, ConnectionState};
 use super::worker::Served;
+use crate::api::Operation;
 use crate::clients::ClientRefusal;
 use crate::proxy::{Answer, Delivery, Downstream, Filtered, Proxy, StreamCut, StreamRequest};
 use crate::socket::{AcceptedSocket, Keepalive, Socket};
@@ -93,7 +94,7 @@ pub(super) async fn serve(accepted: AcceptedSocket, mut served: Served, slot: Co
     let downstream = reader.into_downstream();
     let Some(client) = Arc::into_inner(entrance.client).map(Mutex::into_inner) else { return };
     if let Some(stream) = stream {
-        tokio::spawn(carry_stream(stream, downstream, Box::new(client), slot, closing));
+        carry_stream(stream, downstream, Box::new(client), slot, closing);
         return;
     }
     let state = slot.state();
@@ -117,34 +118,51 @@ pub(super) async fn serve(accepted: AcceptedSocket, mut served: Served, slot: Co
     }
 }
 
-/// Carries a stream to its end. It is cut when its listener closes, and when a reload shows its client less.
-async fn carry_stream(
+/// Carries a stream to its end, in a task of its own. It is refused if its client has too many.
+fn carry_stream(
     stream: Box<StreamRequest>,
     downstream: Downstream,
-    mut client: Box<AdmittedClient>,
+    client: Box<AdmittedClient>,
     slot: Arc<ConnectionSlot>,
-    mut closing: watch::Receiver<bool>,
+    closing: watch::Receiver<bool>,
 ) {
-    let (policy, operation) = (client.proxy.policy.clone(), stream.operation());
-    let opened = client.open_stream();
-    let shown_less = async {
-        loop {
-            client.replaced().await;
-            if !Box::pin(client.refresh(&slot)).await || !client.proxy.serves_still(&policy, operation) {
-                return;
-            }
+    match client.open_stream() {
+        Ok(open) => {
+            // In a box, so that it is in the task once and not in each future that it passes.
+            let cut = Box::pin(cut_of_stream(slot, open, client, closing, stream.operation()));
+            tokio::spawn(stream.run(cut, downstream));
         }
-    };
-    let cut = async {
+        Err(refusal) => {
+            tokio::spawn(async move {
+                stream.refuse_busy(downstream, refusal).await;
+                drop((client, slot));
+            });
+        }
+    }
+}
+
+/// Waits until a stream must be cut: its listener closes, or a reload shows its client less. Until the stream ends, this holds the
+/// places that it takes.
+async fn cut_of_stream(
+    slot: Arc<ConnectionSlot>,
+    _open: OpenStream,
+    mut client: Box<AdmittedClient>,
+    mut closing: watch::Receiver<bool>,
+    operation: &'static Operation,
+) -> StreamCut {
+    let policy = client.proxy.policy.clone();
+    loop {
         tokio::select! {
-            () = shown_less => StreamCut::LessShown,
-            _ = closing.wait_for(|closing| *closing) => StreamCut::Closing,
+            () = client.replaced() => {}
+            _ = closing.wait_for(|closing| *closing) => return StreamCut::Closing,
         }
-    };
-    match opened {
-        // In a box, so that it is in the task once and not in each future that it passes.
-        Ok(_held) => stream.run(downstream, Box::pin(cut)).await,
-        Err(refusal) => Box::pin(stream.refuse_busy(downstream, refusal)).await,
+        let is_admitted = tokio::select! {
+            is_admitted = Box::pin(client.refresh(&slot)) => is_admitted,
+            _ = closing.wait_for(|closing| *closing) => return StreamCut::Closing,
+        };
+        if !is_admitted || !client.proxy.serves_still(&policy, operation) {
+            return StreamCut::LessShown;
+        }
     }
 }
 

@@ -366,7 +366,7 @@ impl LiveConfig {
                 refused: None,
                 absent_tick: config.timeouts.absent_tick,
             };
-            let share = ListenerShare { limits: listener.limits, used: used.clone() };
+            let share = Arc::new(ListenerShare { limits: listener.limits, used: used.clone() });
             Arc::new(ListenerProxies::new(number, proxy, listener, settings, (&self.client_slots, share)))
         });
         proxies.collect()
