@@ -10,7 +10,7 @@ use dockveil::config::{ByteLimit, Config};
 
 use crate::harness::{Ignored, Outcome, Test, note, tests};
 use crate::support::client::{Client, PATIENCE, body, closing_get, get, status};
-use crate::support::daemon::{Daemon, Reply, json};
+use crate::support::daemon::{Daemon, Reply, handing, json};
 use crate::support::program::{Program, command};
 use crate::support::proxy::{Bench, Folder, policy_of};
 
@@ -26,7 +26,8 @@ pub(crate) const TESTS: &[Test] = tests![
     a_list_that_needs_more_than_the_budget_is_withheld_and_small_elements_pass,
     clients_that_list_at_once_with_expressions_all_get_their_lists,
     a_look_up_without_memory_is_refused_and_says_nothing_of_objects,
-    no_answer_takes_more_memory_than_is_leased_for_it
+    no_answer_takes_more_memory_than_is_leased_for_it,
+    a_silent_stream_keeps_little
 ];
 
 /// About this much of an answer is in the sockets if nobody reads it, in bytes; a test has far more.
@@ -449,6 +450,37 @@ fn no_answer_takes_more_memory_than_is_leased_for_it() {
         note(&format!("{name}: {} KiB of a document of {} KiB", taken >> 10, length >> 10));
         assert!(taken <= 4 * length + (1 << 20), "{name}: {taken} bytes of a document of {length} bytes");
     }
+    program.stop();
+}
+
+/// Streams of events are often silent for days.
+fn a_silent_stream_keeps_little() {
+    const COUNT: usize = 300;
+    /// In bytes. It takes 3,900 to 4,200.
+    const LIMIT: usize = 4_700;
+    let folder = Folder::new();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let (answer, connections) = handing(head);
+    let _daemon = Daemon::start(&folder.path("engine"), answer);
+    let program = Program::start(configured(&folder, "    profile: dashboard-live\n"));
+    program.listening();
+    let opened = |count: usize| -> Vec<(Client, UnixStream)> {
+        let open = |_| {
+            let mut client = Client::connect(&folder.path("listener"));
+            client.send(get("/events"));
+            client.read_until("\r\n\r\n");
+            (client, connections.next())
+        };
+        (0..count).map(open).collect()
+    };
+    // What the first ones take is there for all.
+    let first = opened(20);
+    let before = memory_of(program.id(), "RssAnon:");
+    let streams = opened(COUNT);
+    let each = (memory_of(program.id(), "RssAnon:") - before) / COUNT;
+    note(&format!("{each} bytes for each of {COUNT} silent streams"));
+    assert!(each <= LIMIT, "{each} bytes for each of {COUNT} silent streams, more than {LIMIT}");
+    drop((first, streams));
     program.stop();
 }
 
