@@ -143,16 +143,17 @@ impl Proxy {
         FoundRoute(route::find(request.method().as_str(), target))
     }
 
-    /// The answer of a server that is too busy for a request.
-    pub fn refuse_busy(
+    /// The answer to a request that is not served now, for a reason in one word: another connection may be, or a later request.
+    pub fn refuse_for_now(
         &self,
+        reason: &'static str,
         message: String,
         request: &Request<Incoming>,
         client: &Arc<LoggedClient>,
         delivery: &Delivery,
     ) -> Response<Filtered> {
         let mut log = AccessLog::of_request(&self.observer, client, request);
-        log.reason("busy");
+        log.reason(reason);
         logged(respond::busy(message, self.advertised()), log, delivery)
     }
 

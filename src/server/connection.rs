@@ -277,12 +277,12 @@ impl Entrance {
         let is_ping = found.is_ping();
         let counted = client.count_request(is_ping);
         drop(client);
-        let refusal = if !is_admitted {
+        let (reason, refusal) = if !is_admitted {
             slot.state().end_after_exchange();
-            NOT_ADMITTED.to_owned()
+            ("not-admitted", NOT_ADMITTED.to_owned())
         } else if matches!(*place, ClientPlace::TooMany(_)) && !is_ping {
             slot.state().end_after_exchange();
-            TOO_MANY_CONNECTIONS.to_owned()
+            ("busy", TOO_MANY_CONNECTIONS.to_owned())
         } else if let Err(refusal) = counted {
             if refusal.exceeded.is_news {
                 let (client, listener) = (&*logged.name, &*proxy.observer.listener);
@@ -299,10 +299,10 @@ impl Entrance {
             }
             return proxy.exchange(request, found, &logged, delivery).await;
         } else {
-            slot.shortage()
+            ("busy", slot.shortage())
         };
         tracing::warn!(client = &*logged.name, "{refusal}");
-        Answer::Response(proxy.refuse_busy(refusal, &request, &logged, delivery))
+        Answer::Response(proxy.refuse_for_now(reason, refusal, &request, &logged, delivery))
     }
 }
 

@@ -473,6 +473,8 @@ fn a_list_of_revoked_certificates_is_noticed_and_cuts_no_other_connection() {
     let line = program.line_with("configuration ");
     assert!(line.contains("configuration reloaded") && line.contains("files changed"), "{line}");
     assert_eq!([ask(&mut kept), ask(&mut revoked)], [Some(200), Some(503)]);
+    let line = program.line_with("status=503");
+    assert!(line.contains("reason=not-admitted"), "{line}");
     assert_eq!([ask(&mut kept), ask(&mut revoked)], [Some(200), None]);
     assert_eq!([ask(&mut connect(&one)), ask(&mut connect(&other))], [Some(200), None]);
 }
