@@ -749,6 +749,18 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_must_apply_to_an_answer_that_is_filtered() {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        let refused = |on: &str| {
+            let text = format!("profile: p\nrules:\n  - {{on: {on}, blank: $}}\n");
+            Profiles::parse(&[("p.yaml", &text)], &catalogue)
+                .is_err_and(|wrong| wrong.to_string().contains("no rule can apply"))
+        };
+        let refused: Vec<&str> = catalogue.names().filter(|name| refused(name)).collect();
+        assert_eq!(refused, ["Progress"]);
+    }
+
+    #[test]
     fn a_rule_must_apply_to_a_known_json_response() {
         check_diagnostics(
             "profile: p\nrules:\n  - {on: ContainerInspct, blank: $.Name}\n  - {on: ContainerLogs, blank: $.Name}\n\
