@@ -216,7 +216,7 @@ impl fmt::Display for ShownDocument {
         let default =
             |line: &Option<Location>| line.as_ref().map_or("by default".to_owned(), |line| format!("by {line}"));
         writeln!(f, "  {:9}  {:6}  {}", "unknown", word(self.unknown.0), default(&self.unknown.1))?;
-        let masked = if self.mask.0 { "masked in what is shown" } else { "not masked" };
+        let masked = if self.mask.0 { "masked in shown labels, command lines and free text" } else { "not masked" };
         writeln!(f, "  credentials are {masked}, {}", default(&self.mask.1))?;
         self.write_names(f)?;
         self.write_fields(f)
