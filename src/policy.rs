@@ -382,7 +382,10 @@ impl Policy {
 
     /// A digest of the fields of a stream's records and their classes, which the operator can change.
     fn fields(&self, operation: &Operation) -> u64 {
-        if !matches!(operation.response, ResponseKind::Stream(StreamKind::Events | StreamKind::Stats)) {
+        if !matches!(
+            operation.response,
+            ResponseKind::Stream(StreamKind::Events | StreamKind::Stats | StreamKind::Wait)
+        ) {
             return 0;
         }
         let mut digest = DefaultHasher::new();
@@ -598,7 +601,8 @@ impl PolicyCompiler<'_> {
                 };
                 (Handling::Filter(schema), Some(streamed))
             }
-            ResponseKind::Stream(StreamKind::Logs | StreamKind::Progress | StreamKind::Wait) => {
+            ResponseKind::Stream(StreamKind::Wait) => (Handling::Records(operation.schema()?), None),
+            ResponseKind::Stream(StreamKind::Logs | StreamKind::Progress) => {
                 (Handling::Relay(RelayReason::Stream), None)
             }
             ResponseKind::Ping | ResponseKind::Text => (Handling::Relay(RelayReason::Text), None),
@@ -944,7 +948,7 @@ mod tests {
             ("POST", "/containers/web/attach?stream=1", "relay: hijacked connection"),
             ("GET", "/containers/web/attach/ws", "relay: hijacked connection"),
             ("POST", "/containers/web/start", "relay: no body"),
-            ("POST", "/containers/web/wait", "relay: stream"),
+            ("POST", "/containers/web/wait", "filter records"),
             ("POST", "/images/create?fromImage=a", "relay: stream"),
         ] {
             check(&policy, method, target, expected);

@@ -183,8 +183,8 @@ impl StreamKind {
     /// Whether the records can be filtered one by one.
     const fn can_be_filtered(self) -> bool {
         match self {
-            Self::Events | Self::Stats => true,
-            Self::Logs | Self::Progress | Self::Wait => false,
+            Self::Events | Self::Stats | Self::Wait => true,
+            Self::Logs | Self::Progress => false,
         }
     }
 }
@@ -524,7 +524,7 @@ pub static OPERATIONS: &[Operation] = &[
     post("ContainerRename", "/containers/{id}/rename", Empty).query(parameters!["name"]),
     post("ContainerResize", "/containers/{id}/resize", Empty).query(parameters!["h", "w"]),
     post("ContainerUpdate", "/containers/{id}/update", Document("ContainerUpdated")).json(),
-    post("ContainerWait", "/containers/{id}/wait", ResponseKind::Stream(StreamKind::Wait)).query(parameters!["condition"]).reads().about("Returns when the container stops, with an error text that is not filtered."),
+    post("ContainerWait", "/containers/{id}/wait", ResponseKind::Stream(StreamKind::Wait)).query(parameters!["condition"]).reads().about("Returns when the container stops."),
     post("ContainerExec", "/containers/{id}/exec", Document("ExecCreated")).json(),
     post("ContainerPrune", "/containers/prune", Document("ContainerPrune")).query(FILTERS).since(25),
     delete("ContainerDelete", "/containers/{id}", Empty).query(parameters!["v" flag, "force" flag, "link" flag]),

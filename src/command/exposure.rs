@@ -271,7 +271,6 @@ fn untouched(operation: &Operation, policy: &Policy) -> Option<String> {
             let errors = if policy.shows_errors_in_full() { " and error texts" } else { "" };
             return Some(format!("progress of pulls and builds, with image names{errors}"));
         }
-        ResponseKind::Stream(StreamKind::Wait) => Some("exit codes of containers, and their error texts"),
         ResponseKind::Hijack | ResponseKind::WebSocket => {
             Some("attached streams: everything that a process prints and a client types")
         }
@@ -280,7 +279,11 @@ fn untouched(operation: &Operation, policy: &Policy) -> Option<String> {
             Some("archives and profiler output, with files, environments and memory")
         }
         ResponseKind::Text => Some("debug pages of the engine"),
-        ResponseKind::Document(_) | ResponseKind::Array(_) | ResponseKind::Ping | ResponseKind::Empty => None,
+        ResponseKind::Document(_)
+        | ResponseKind::Array(_)
+        | ResponseKind::Ping
+        | ResponseKind::Empty
+        | ResponseKind::Stream(StreamKind::Wait) => None,
     };
     shown.map(str::to_owned)
 }

@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![
     attach_drops_its_body_and_exec_needs_none,
     a_silent_stream_has_no_timeout,
     a_wait_has_no_timeout,
+    a_wait_is_filtered_when_it_ends,
     the_connection_to_the_daemon_is_closed_when_the_client_leaves_a_tunnel,
     the_connection_to_the_daemon_is_closed_when_the_client_leaves_before_the_answer,
     one_sample_of_stats_is_a_document,
@@ -213,7 +214,31 @@ fn a_wait_has_no_timeout() {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n";
     daemon.write_all(format!("{head}{{\"StatusCode\":0}}").as_bytes()).unwrap();
     drop(daemon);
-    assert!(client.rest().ends_with(r#"{"StatusCode":0}"#));
+    assert!(client.rest().contains("{\"StatusCode\":0}\n"));
+}
+
+/// The profile shows the state, and an error text may quote anything.
+fn a_wait_is_filtered_when_it_ends() {
+    for (version, head) in [
+        ("v1.24", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %\r\n\r\n"),
+        ("v1.44", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ] {
+        let body = r#"{"StatusCode":137,"Error":{"Message":"canary"},"New":"canary"}"#;
+        let (answer, connections) = handing(&head.replace('%', &(body.len() + 1).to_string()));
+        let bench = Bench::start(answer);
+        let mut client = bench.client();
+        client.send(format!("POST /{version}/containers/web/wait HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n"));
+        let mut daemon = connections.next();
+        // The head is there as soon as the engine waits: a client may start the container only then.
+        assert!(client.read_until("\r\n\r\n").starts_with("HTTP/1.1 200"));
+        let body = format!("{body}\n");
+        let sent = if version == "v1.44" { format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()) } else { body };
+        daemon.write_all(sent.as_bytes()).unwrap();
+        drop(daemon);
+        let rest = client.rest();
+        assert!(rest.contains(r#""StatusCode":137"#) && rest.ends_with("0\r\n\r\n"), "{rest}");
+        assert!(!rest.contains("canary"), "{rest}");
+    }
 }
 
 /// The end of one direction could be a half-close, so these tests wait until the daemon can no longer send either.
