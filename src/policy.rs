@@ -342,8 +342,7 @@ impl Policy {
         self.allowed.get(operation.id).and_then(|allowed| objects_of(allowed.operation).ok()?)
     }
 
-    /// What the body of an allowed operation holds, if it may name objects of a kind of which clients see only some, or the
-    /// operation may be about some objects only.
+    /// What the body of an allowed operation may hold, if clients see only some objects, or the operation may be about some only.
     pub fn body(&self, operation: &Operation) -> Option<&Arc<BodyShape>> {
         self.allowed.get(operation.id)?.body.as_ref()
     }
@@ -634,15 +633,12 @@ impl PolicyCompiler<'_> {
         refused.or_else(|| objects.needs.filter(follows).map(|_| ObjectKind::Container))
     }
 
-    /// What the body of an operation holds, if it may name objects of a kind of which clients see only some, or reach the host,
-    /// where nothing is hidden, or the operation may be about some objects only. Returns `None` after an error.
+    /// What the body of an operation may hold, if clients see only some objects, or the operation may be about some only. Whatever
+    /// the kind of those: they are reached by way of the host, too. Returns `None` after an error.
     fn body(&mut self, operation: &Operation) -> Option<Option<Arc<BodyShape>>> {
-        let body = self.diagnostics.ok(body_of(operation, self.catalogue))?;
-        let is_bound = self.profile.bound.contains_key(operation.id);
-        let reaches_hidden = |body: &BodyShape| self.visibility.restricts_any() && body.reaches_host();
-        let names_hidden = |body: &BodyShape| body.kinds().into_iter().any(|kind| self.visibility.restricts(kind));
-        let is_limited = |body: &BodyShape| is_bound || reaches_hidden(body) || names_hidden(body);
-        Some(body.filter(is_limited).map(Arc::new))
+        let body = self.diagnostics.ok(body_of(operation))?;
+        let is_limited = self.visibility.restricts_any() || self.profile.bound.contains_key(operation.id);
+        Some(body.filter(|_| is_limited).map(Arc::new))
     }
 
     /// Whether the profile hides anything in a part of a document, or alters it. Returns `None` after an error.

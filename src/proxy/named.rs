@@ -46,6 +46,11 @@ impl Proxy {
         // The names and the new body beside it.
         memory.grow(2 * body.len(), memory.enough(body.len(), 6 * body.len())).await?;
         let operation = search.route.operation;
+        // The docker command sends `null` for a body that it leaves out.
+        if !operation.body.is_required() && matches!(body.trim_ascii(), b"" | b"null") {
+            request.restored = Some(Bytes::from(body));
+            return Ok(request);
+        }
         let (known, parts) = self.shown_of_edited(search, shape).await?;
         let is_whole = self.policy.profile().contents(operation).is_whole();
         let passing = if is_whole { Passing::Everything } else { Passing::Parts(parts) };
@@ -56,14 +61,17 @@ impl Proxy {
         let refused = |fault: BodyFault| self.body_error(operation, fault);
         let found = found.map_err(refused)?;
         let mut replaced: HashMap<(NamedKind, &str), String> = HashMap::new();
+        let mut replacements = Vec::with_capacity(found.names.len());
         for name in &found.names {
-            let key = (name.object, name.name.as_str());
-            let Entry::Vacant(entry) = replaced.entry(key) else { continue };
-            let is_known = known.iter().any(|known| (known.object, known.name.as_str()) == key);
-            entry.insert(if is_known { name.name.clone() } else { self.replacement(search, name, is_whole).await? });
+            if known.iter().any(|known| known.is_as(name)) {
+                replacements.push(name.name.clone());
+                continue;
+            }
+            replacements.push(match replaced.entry((name.object, name.name.as_str())) {
+                Entry::Occupied(entry) => entry.get().clone(),
+                Entry::Vacant(entry) => entry.insert(self.replacement(search, name, is_whole).await?).clone(),
+            });
         }
-        let replacements: Vec<String> =
-            found.names.iter().filter_map(|name| replaced.get(&(name.object, name.name.as_str())).cloned()).collect();
         let body = found.write(&replacements).map_err(refused)?;
         memory.settle(length + body.len());
         request.restored = Some(Bytes::from(body));
