@@ -564,9 +564,10 @@ impl Proxy {
         let target = self.target(route).await?;
         let mut memory = self.memory.lease();
         let mut request = request;
-        let body = match request.body.take() {
-            Some(body) => collect(body, STREAM_REQUEST_LIMIT, &mut memory).await?,
-            None => Vec::new(),
+        let body = match (request.restored.take(), request.body.take()) {
+            (Some(body), _) => body,
+            (None, Some(body)) => collect(body, STREAM_REQUEST_LIMIT, &mut memory).await?.into(),
+            (None, None) => Bytes::new(),
         };
         let ClientRequest { headers, id, .. } = &request;
         let parts = StreamParts { operation: route.operation, target: &target, headers, id, body: &body };
