@@ -347,6 +347,11 @@ impl Policy {
         self.allowed.get(operation.id)?.body.as_ref()
     }
 
+    /// Whether the body of an operation may reach the host.
+    pub fn may_reach_host(&self, operation: &Operation) -> bool {
+        self.body(operation).is_none() || self.profile.contents(operation).is_whole()
+    }
+
     /// The objects that an operation may be about; all of these must show one. Empty if it may be about any visible one.
     pub fn bound(&self, operation: &Operation) -> &[Restriction] {
         self.allowed.get(operation.id).map(|allowed| allowed.bound.as_slice()).unwrap_or_default()

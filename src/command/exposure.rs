@@ -14,6 +14,9 @@ use crate::schema::Class;
 /// What it means if a client can create containers.
 const CREATES: &str = "a client can create a container that mounts the whole host, and read everything";
 
+/// The same, where clients see only some objects.
+const KEEPS_OFF_HOST: &str = "a client can create containers, and what reaches the host is denied in them";
+
 /// Why an operation is denied although the profile allows it.
 const ERASES: &str =
     "clients send back the whole spec that they have read, and would erase the parts that this profile hides";
@@ -137,8 +140,13 @@ fn remarks_about(policy: &Policy, operations: &[&Operation]) -> Remarks {
     if !calling.is_empty() {
         remarks.warn(format!("makes the engine call hosts that a client names: {calling}"));
     }
-    if operations.iter().any(|operation| operation.creates_containers()) {
-        remarks.warn(CREATES);
+    let mut creating = operations.iter().filter(|operation| operation.creates_containers()).peekable();
+    if creating.peek().is_some() {
+        if creating.any(|operation| policy.may_reach_host(operation)) {
+            remarks.warn(CREATES);
+        } else {
+            remarks.note(KEEPS_OFF_HOST);
+        }
     }
     let filtered: Vec<&str> = operations.iter().filter_map(|operation| filtered(operation, policy)).collect();
     if !filtered.is_empty() {
@@ -421,6 +429,18 @@ mod tests {
             "allow: [ContainerCreate]\n",
             &[
                 "warning: can change things: ContainerCreate",
+                "warning: a client can create a container that mounts the whole host, and read everything",
+            ],
+        );
+        // What is hidden cannot be reached by way of the host, unless the profile says so.
+        const SOME: &str = "allow: [ContainerCreate]\ncontainers: {only: [{label: a}]}\n";
+        const CREATES: &str = "warning: can change things: ContainerCreate";
+        check_requests(SOME, &[CREATES, "a client can create containers, and what reaches the host is denied in them"]);
+        check_requests(
+            &format!("{SOME}parameters: {{ContainerCreate: all}}\n"),
+            &[
+                CREATES,
+                "parameters of ContainerCreate: name, platform, a body",
                 "warning: a client can create a container that mounts the whole host, and read everything",
             ],
         );

@@ -228,7 +228,8 @@ impl Compat {
         // The other proxy looked at no parameter and no body. Of reads that are filtered, the usual parameters are enough.
         let allowed = self.allow.iter().filter_map(|(id, variable)| Some((operation(id)?, variable)));
         for (operation, variable) in allowed.filter(|(operation, _)| operation.mutating || self.extra.all) {
-            let all = RequestContents::all(operation).decided_at(Location::file(variable));
+            // Where the variables hide containers, a body must not reach these by way of the host.
+            let all = RequestContents::all(operation).unsaid().decided_at(Location::file(variable));
             profile.parameters.insert(operation.id, all);
         }
         let classes = if self.extra.all { ClassSet::ALL } else { self.extra.classes };

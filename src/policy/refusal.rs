@@ -129,7 +129,10 @@ impl Policy {
     pub fn body_refusal(&self, operation: &Operation, fault: &BodyFault) -> Refusal {
         let (profile, id) = (&self.profile.name, operation.id);
         let some = format!("the profile {profile} shows only some objects");
-        let whole = || Some(self.opening(format!("parameters: {{{id}: all}}"), |show, _| format!("{show}=all")));
+        let whole = || match self.profile.opened_by {
+            OpenedBy::Keys => Some(self.opening(format!("parameters: {{{id}: all}}"), |_, _| String::new())),
+            OpenedBy::Variables(_) => None,
+        };
         match fault {
             BodyFault::Unread => Refusal::new(
                 format!("{some}, and the body of {id} is not one JSON object, or has a member twice"),

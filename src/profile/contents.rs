@@ -44,6 +44,12 @@ impl RequestContents {
         Self { location: Some(location), ..self }
     }
 
+    /// The same contents, but nobody has said in so many words that everything passes.
+    #[must_use]
+    pub fn unsaid(self) -> Self {
+        Self { is_whole: false, ..self }
+    }
+
     /// Reads `all`, or a list of parameters and `body`.
     pub(super) fn read(operation: &'static Operation, node: &Node, diagnostics: &mut Diagnostics) -> Self {
         let location = node.location.clone();

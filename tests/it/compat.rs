@@ -38,6 +38,7 @@ pub(crate) const TESTS: &[Test] = tests![
     root_opens_the_listeners_and_becomes_an_ordinary_user,
     a_user_who_may_not_open_the_engine_reads_what_to_change,
     a_value_opens_what_haproxy_reads_as_on,
+    what_hides_containers_keeps_bodies_off_the_host,
     the_document_has_the_rows_of_the_values,
     one_ordinary_word_leaves_a_default_start_as_it_is,
     variables_without_effect_are_named,
@@ -113,8 +114,21 @@ impl Swapped {
     /// The answer to a request. All listeners give the same.
     #[track_caller]
     fn ask(&self, method: &str, target: &str) -> String {
-        let request =
-            format!("{method} {target} HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        self.send(method, target, "")
+    }
+
+    /// The answer to a request with a JSON document.
+    #[track_caller]
+    fn post(&self, target: &str, body: &str) -> String {
+        self.send("POST", target, body)
+    }
+
+    #[track_caller]
+    fn send(&self, method: &str, target: &str, body: &str) -> String {
+        let (length, kind) = (body.len(), if body.is_empty() { "" } else { "Content-Type: application/json\r\n" });
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: d\r\n{kind}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
         let mut answers: Vec<String> = Vec::new();
         for address in self.running.as_ref().unwrap().addresses() {
             answers.push(match address {
@@ -432,6 +446,31 @@ fn a_command_is_a_word_where_nobody_can_run_it() {
     assert_eq!(commands(&[("CONTAINERS", "1"), ("DOCKVEIL_SHOW", "all")]), shown);
 }
 
+/// The variables of the other proxy say nothing of bodies: they do not say that these may reach the host.
+fn what_hides_containers_keeps_bodies_off_the_host() {
+    let bodies = [
+        ("/containers/create", r#"{"Image":"a","HostConfig":{"Privileged":true}}"#),
+        ("/containers/create", r#"{"Image":"a","HostConfig":{"NetworkMode":"host"}}"#),
+        ("/containers/create", r#"{"Image":"a","HostConfig":{"Binds":["/:/h"]}}"#),
+        ("/containers/create", r#"{"Image":"a","HostConfig":{"LogConfig":{"Config":{"path":"/a"}}}}"#),
+        ("/volumes/create", r#"{"DriverOpts":{"type":"none","o":"bind","device":"/"}}"#),
+    ];
+    let open = [("CONTAINERS", "1"), ("VOLUMES", "1"), ("POST", "1"), ("DOCKVEIL_COMPAT", "tecnativa")];
+    for extra in [
+        &[][..],
+        &[("DOCKVEIL_CONTAINERS", "label=mine")],
+        &[("DOCKVEIL_CONTAINERS", "label=mine"), ("DOCKVEIL_SHOW", "all")],
+    ] {
+        let swapped = Swapped::start("SOCKET_PATH", &[&open[..], extra].concat());
+        for (target, body) in bodies {
+            let answer = swapped.post(target, body);
+            assert_eq!(status(&answer) == 403, !extra.is_empty(), "{extra:?} {target} {body}: {answer}");
+            assert!(extra.is_empty() || answer.contains("reaches the host, where nothing is hidden\""), "{answer}");
+        }
+        assert!(status(&swapped.post("/containers/create", r#"{"Image":"a"}"#)) < 300);
+    }
+}
+
 fn errors_name_the_variable_and_end_with_78() {
     let variables = [
         ("CONTAINERS", "1"),
@@ -474,6 +513,8 @@ fn check_states_the_proxy_and_warns_of_what_is_shown() {
         assert_eq!(said.contains(creates), expected, "{said}");
         assert_eq!(said.contains("warning: ContainerStart can have more than known clients send"), expected, "{said}");
     }
+    let said = check(&[("CONTAINERS", "1"), ("POST", "1"), ("DOCKVEIL_CONTAINERS", "label=mine")], &["check"]);
+    assert!(!said.contains(creates) && said.contains("what reaches the host is denied in them"), "{said}");
     let said = check(&[("IMAGES", "1"), ("DOCKVEIL_SHOW", "all")], &["check"]);
     assert!(said.contains("compat: tecnativa") && said.contains("warning: DOCKVEIL_SHOW=all"), "{said}");
     let said = check(&[("IMAGES", "1"), ("POST", "0")], &["check", "--profile", "dashboard"]);

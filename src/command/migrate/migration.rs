@@ -9,7 +9,7 @@ use super::rules::{Matched, RequestRule, RuleSet};
 use super::source::Source;
 use super::{UNFILTERABLE, is_unfilterable};
 use crate::api::objects::{ObjectKind, PathObject, objects_of};
-use crate::api::{Operation, operation, operations_named};
+use crate::api::{Operation, RequestBody, operation, operations_named};
 use crate::command::explain::explained;
 use crate::config::compat;
 use crate::config::{Filters, Timeouts, is_loopback, leads_to};
@@ -512,7 +512,13 @@ fn write_operations(text: &mut String, opened: &OpenedOperations) {
         line(text, format_args!("    parameters:"));
     }
     for operation in beyond {
-        line(text, format_args!("      {}: all", operation.id));
+        // Under `all`, a body may reach the host, on which nothing is hidden.
+        let is_limited = !opened.containers.is_empty() || opened.bound.contains_key(operation.id);
+        let names = operation.query.iter().map(|parameter| parameter.name);
+        let body = (operation.body != RequestBody::None).then_some("body");
+        let names: Vec<&str> = names.chain(body).collect();
+        let contents = if is_limited { format!("[{}]", names.join(", ")) } else { "all".to_owned() };
+        line(text, format_args!("      {}: {contents}", operation.id));
     }
 }
 
