@@ -21,8 +21,8 @@ by a label, and shows all others. A test writes this file from `filters/objects.
 |---|---|
 | one | the path names an object, and one that is hidden is absent |
 | query | a parameter names a container, and one that is hidden is absent |
-| body | every name in the body is looked up, and what reaches the host is denied |
-| host | the body names no such object, and what reaches the host is denied |
+| body | every name in the body is looked up, and what reaches the host or is not known is denied |
+| host | the body names no such object, and what reaches the host or is not known is denied |
 | answer | the answer has no trace of hidden objects |
 | labels | the engine is told the labels of what it may touch; without such labels, denied |
 | denied | the operation is not limited to visible objects, or tells of others; `dockveil explain` says why |

@@ -25,9 +25,12 @@ pub(crate) const TESTS: &[Test] = tests![
     an_update_tells_nothing_of_hidden_names,
     a_service_reaches_the_host_only_if_the_profile_says_so,
     an_update_reaches_no_more_of_the_host_than_the_service,
+    what_is_hidden_stays_as_the_service_has_it,
     a_body_reaches_the_host_only_if_the_profile_says_so,
     no_body_reaches_the_host_where_objects_of_any_kind_are_hidden,
     an_exec_has_no_more_rights_than_its_container,
+    an_exec_is_started_as_clients_do_it,
+    a_container_is_committed_as_clients_do_it,
     a_prune_removes_what_is_visible,
     an_image_is_pushed_and_tagged_by_the_name_that_was_checked,
     only_visible_objects_count_for_a_name,
@@ -359,6 +362,9 @@ fn of_services(with: &Arc<Mutex<Value>>) -> impl Fn(&str) -> Reply + Send + Sync
             ("GET", ["containers", _, "json"]) => {
                 daemon::json(&json!({"Id": "c".repeat(64), "Name": "/web", "Config": {"Labels": labels}}).to_string())
             }
+            ("GET", ["exec", ..]) => {
+                daemon::json(&json!({"ID": "e".repeat(64), "ContainerID": "c".repeat(64)}).to_string())
+            }
             ("GET", ["images", ..]) => {
                 let image = json!({"Id": format!("sha256:{}", "d".repeat(64)), "RepoTags": ["shop:1"]});
                 daemon::json(&image.to_string())
@@ -369,7 +375,7 @@ fn of_services(with: &Arc<Mutex<Value>>) -> impl Fn(&str) -> Reply + Send + Sync
                 let name = if name.starts_with("0057") { "host" } else { name };
                 daemon::json(&json!({"Id": "0057".repeat(16), "Name": name, "Labels": labels}).to_string())
             }
-            ("POST", [.., "create" | "exec" | "checkpoints"]) => {
+            ("POST", [.., "create" | "exec" | "checkpoints" | "commit"]) => {
                 daemon::with_status("201 Created", r#"{"ID":"e","Id":"e","Name":"e","Warnings":[]}"#)
             }
             _ => daemon::json(r#"{"Warnings":null}"#),
@@ -622,6 +628,65 @@ fn an_update_reaches_no_more_of_the_host_than_the_service() {
     assert_eq!(status(&stage.ask(0, &post("/v1.51/services/with/update?version=7", &own.to_string()))), 403);
 }
 
+/// A hidden volume or network of a service goes back as the service has it, or not at all.
+fn what_is_hidden_stays_as_the_service_has_it() {
+    let spec = json!({
+        "Name": "shop",
+        "TaskTemplate": {
+            "ContainerSpec": {
+                "Image": "shop:1",
+                "Mounts": [
+                    {"Type": "volume", "Source": "hidden-data", "Target": "/v", "ReadOnly": true},
+                    {"Type": "volume", "Source": "own", "Target": "/w"},
+                ],
+            },
+            "Networks": [{"Target": "hidden-net", "Aliases": ["shop"]}, {"Target": "own"}],
+        },
+    });
+    let hides = "{never: [{label: hide}]}";
+    let stage = Stage::answering(
+        &format!("allow: [ServiceInspect, ServiceUpdate]\nshow: all\nvolumes: {hides}\nnetworks: {hides}\n"),
+        of_services(&Arc::new(Mutex::new(spec.clone()))),
+    );
+    let update = |path: &str, value: Value| {
+        let mut sent = spec.clone();
+        sent.pointer_mut(path).unwrap().clone_from(&value);
+        let answer = stage.ask(0, &post("/v1.51/services/with/update?version=7", &sent.to_string()));
+        (status(&answer), sent_bodies(&stage).pop().map(|(_, up)| up.pointer(path).cloned()))
+    };
+    const MOUNTS: &str = "/TaskTemplate/ContainerSpec/Mounts";
+    const NETWORKS: &str = "/TaskTemplate/Networks";
+    let hidden = |target: &str, read_only: bool| json!({"Type": "volume", "Source": "hidden-data", "Target": target, "ReadOnly": read_only});
+    for mounts in [
+        json!([hidden("/v", true)]),
+        json!([{"Target": "/v", "ReadOnly": true, "Consistency": "", "Source": "hidden-data", "Type": "volume"}]),
+        json!([]),
+        json!([{"Type": "volume", "Source": "own", "Target": "/elsewhere"}, hidden("/v", true)]),
+    ] {
+        assert_eq!(update(MOUNTS, mounts.clone()).0, 200, "{mounts}");
+    }
+    for mounts in [
+        json!([hidden("/other", true)]),
+        json!([hidden("/v", false)]),
+        json!([hidden("/v", true), hidden("/other", false)]),
+        json!([hidden("/other", false), hidden("/v", true)]),
+        json!([{"Type": "volume", "Source": "hidden-other", "Target": "/v", "ReadOnly": true}]),
+        json!([{"Type": "volume", "Source": "hidden-data", "Target": "/v", "ReadOnly": true, "VolumeOptions": {"Subpath": "a"}}]),
+    ] {
+        assert_eq!(update(MOUNTS, mounts.clone()).0, 403, "{mounts}");
+    }
+    let target = |networks: Value| {
+        let (code, up) = update(NETWORKS, networks.clone());
+        assert_eq!(code, 200, "{networks}");
+        up.flatten().unwrap()[0]["Target"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(target(json!([{"Target": "hidden-net", "Aliases": ["shop"]}])), "hidden-net");
+    for aliases in [json!(["shop", "db"]), json!([]), Value::Null] {
+        let up = target(json!([{"Target": "hidden-net", "Aliases": aliases}]));
+        assert!(up.len() == 64, "{aliases}: {up}");
+    }
+}
+
 fn a_body_reaches_the_host_only_if_the_profile_says_so() {
     let body = json!({ "Image": "image1:1", "HostConfig": {"Binds": ["/:/host"], "Privileged": true} }).to_string();
     for (parameters, expected) in [("all", 201), ("[name]", 403)] {
@@ -727,6 +792,46 @@ fn an_exec_has_no_more_rights_than_its_container() {
                 assert_eq!(up, expected);
             }
         }
+    }
+}
+
+/// A stage whose engine has one of each, and whose profile hides some containers.
+fn hiding_containers() -> Stage {
+    Stage::answering(
+        &hiding_one_kind("allow: all\nshow: all\n")[0],
+        of_services(&Arc::new(Mutex::new(plain_service()))),
+    )
+}
+
+fn an_exec_is_started_as_clients_do_it() {
+    let stage = hiding_containers();
+    // The docker command, docker-py, dockerode, and an attacker.
+    for (body, passes) in [
+        (r#"{"Detach":false,"Tty":true,"ConsoleSize":[24,80]}"#, true),
+        (r#"{"Detach":true,"Tty":false,"ConsoleSize":null}"#, true),
+        (r#"{"Tty":false,"Detach":false}"#, true),
+        (r#"{"hijack":true,"stdin":true,"Detach":false,"Tty":false}"#, true),
+        (r#"{"Detach":true,"Privileged":true}"#, false),
+    ] {
+        let before = sent_bodies(&stage).len();
+        let answer = stage.ask(0, &post(&format!("/v1.51/exec/{}/start", "e".repeat(64)), body));
+        let sent = sent_bodies(&stage).split_off(before);
+        assert_eq!((status(&answer) == 403, sent.len()), (!passes, usize::from(passes)), "{body}: {answer}");
+        for (_, up) in sent {
+            assert_eq!(up, serde_json::from_str::<Value>(body).unwrap());
+        }
+    }
+}
+
+fn a_container_is_committed_as_clients_do_it() {
+    let stage = hiding_containers();
+    for (body, code) in [
+        ("null", 201),
+        (r#"{"Cmd":["a"],"Env":["A=b"],"Labels":{"a":"b"}}"#, 201),
+        (r#"{"Labels":{"PODMAN_SYSTEMD_UNIT":"a"}}"#, 403),
+    ] {
+        let answer = stage.ask(0, &post("/v1.51/commit?container=web&repo=made", body));
+        assert_eq!(status(&answer), code, "{body}: {answer}");
     }
 }
 
