@@ -1109,4 +1109,37 @@ mod tests {
         let expected = body.replace(r#""Image":"busybox""#, r#""Image":"<Image busybox>""#);
         check("ContainerCreate", body, &expected);
     }
+
+    /// What the docker command 28.2 sends without options, recorded, and docker-py for Compose.
+    #[test]
+    fn the_bodies_of_clients_go_up_as_they_are() {
+        for (id, body) in [
+            (
+                "ServiceCreate",
+                r#"{"Name":"s","Labels":{},"TaskTemplate":{"ContainerSpec":{"Image":"bb:1","Args":["sleep","1000"],"Init":false,"DNSConfig":{}},"Resources":{"Limits":{},"Reservations":{}},"Placement":{},"ForceUpdate":0},"Mode":{"Replicated":{}},"EndpointSpec":{"Mode":"vip"}}"#,
+            ),
+            (
+                "NetworkCreate",
+                r#"{"Driver":"bridge","Scope":"","IPAM":{"Driver":"default","Options":{},"Config":[]},"Internal":false,"Attachable":false,"Ingress":false,"ConfigOnly":false,"ConfigFrom":null,"Options":{},"Labels":{},"Name":"n","CheckDuplicate":true}"#,
+            ),
+            ("VolumeCreate", r#"{"Driver":"local"}"#),
+            (
+                "ContainerUpdate",
+                r#"{"CpuShares":0,"Memory":94371840,"NanoCpus":0,"CgroupParent":"","BlkioWeight":0,"BlkioWeightDevice":null,"BlkioDeviceReadBps":null,"BlkioDeviceWriteBps":null,"BlkioDeviceReadIOps":null,"BlkioDeviceWriteIOps":null,"CpuPeriod":0,"CpuQuota":0,"CpuRealtimePeriod":0,"CpuRealtimeRuntime":0,"CpusetCpus":"","CpusetMems":"","Devices":null,"DeviceCgroupRules":null,"DeviceRequests":null,"MemoryReservation":0,"MemorySwap":-1,"MemorySwappiness":null,"OomKillDisable":null,"PidsLimit":null,"Ulimits":null,"CpuCount":0,"CpuPercent":0,"IOMaximumIOps":0,"IOMaximumBandwidth":0,"RestartPolicy":{"Name":"","MaximumRetryCount":0}}"#,
+            ),
+            (
+                "ContainerExec",
+                r#"{"User":"","Privileged":false,"Tty":false,"AttachStdin":false,"AttachStderr":true,"AttachStdout":true,"Detach":false,"DetachKeys":"","Env":null,"WorkingDir":"","Cmd":["id"]}"#,
+            ),
+            ("ExecStart", r#"{"Detach":false,"Tty":false}"#),
+            (
+                "ContainerCreate",
+                r#"{"Tty":false,"OpenStdin":false,"StdinOnce":false,"AttachStdin":false,"AttachStdout":false,"AttachStderr":false,"Cmd":["sleep","1000"],"Healthcheck":{"Test":["CMD","id"]},"Image":"bb:1","Volumes":{"/data":{}},"NetworkDisabled":false,"Env":["A=b"],"ExposedPorts":{"80/tcp":{}},"Labels":{"com.docker.compose.project":"shop"},"HostConfig":{"NetworkMode":"shop_net","VolumesFrom":[],"Binds":["shop_data:/data:rw"],"PortBindings":{"80/tcp":[{"HostIp":"","HostPort":"8081"}]},"Links":[],"LogConfig":{"Type":"","Config":{}},"RestartPolicy":{"Name":"always","MaximumRetryCount":0}},"NetworkingConfig":{"EndpointsConfig":{"shop_net":{"Aliases":["web"],"IPAMConfig":{}}}}}"#,
+            ),
+        ] {
+            let up = written_if(id, body, |_| false).unwrap();
+            let [up, sent] = [up.as_str(), body].map(|text| serde_json::from_str::<Value>(text).unwrap());
+            assert_eq!(up, sent, "{id}");
+        }
+    }
 }
