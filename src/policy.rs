@@ -69,6 +69,10 @@ struct Allowed {
     body: Option<Arc<BodyShape>>,
     /// The kind of which clients see only some, while the operation is not limited to those.
     unlimited: Option<ObjectKind>,
+    /// Whether the operation reaches the host, while clients see only some objects.
+    reaches_host: bool,
+    /// Whose parameters must not reach the host.
+    limited: Option<&'static OperationObjects>,
     /// The objects that the operation may be about; all of these must show one.
     bound: Vec<Restriction>,
 }
@@ -83,6 +87,14 @@ pub struct Edit {
 }
 
 impl Allowed {
+    /// Why all requests of the operation are denied. `None` if that is not so.
+    fn closed(&self) -> Option<Denial> {
+        if self.erases {
+            return Some(Denial::Erases);
+        }
+        self.unlimited.map(Denial::Unlimited).or(self.reaches_host.then_some(Denial::Host))
+    }
+
     /// How the response to a request is handled.
     fn handling(&self, route: &Route) -> Handling {
         self.streamed.filter(|_| route.streams()).unwrap_or(self.handling)
@@ -136,6 +148,10 @@ pub enum Denial {
     Name,
     /// The profile shows only some objects of this kind, and the operation is not limited to them.
     Unlimited(ObjectKind),
+    /// The profile shows only some objects, and the operation reaches the host, where nothing is hidden.
+    Host,
+    /// The profile shows only some objects, and this query parameter reaches the host.
+    HostParameter(&'static str),
     /// The profile allows the operation for other objects only.
     Bound,
     /// The request is about all tags of a name, and the profile limits the operation to some images.
@@ -166,6 +182,12 @@ impl Denial {
                     "denied by policy: the profile shows only some {kind}, and this operation is not limited to them"
                 ));
             }
+            Self::Host => "denied by policy: the profile shows only some objects, and this operation reaches the host",
+            Self::HostParameter(name) => {
+                return Cow::Owned(format!(
+                    "denied by policy: the profile shows only some objects, and the query parameter {name:?} could reach the host"
+                ));
+            }
             Self::AllTags => "denied by policy: the profile limits this operation to some images, name one tag",
             Self::Bound => {
                 "denied by policy: the profile allows this operation for some objects only, not for this one"
@@ -188,6 +210,8 @@ impl Denial {
             Self::Filters => "filters",
             Self::Name => "name",
             Self::Unlimited(_) => "unlimited",
+            Self::Host => "host",
+            Self::HostParameter(_) => "host-parameter",
             Self::Bound => "bound",
             Self::AllTags => "all-tags",
         }
@@ -309,7 +333,7 @@ impl Policy {
 
     /// Whether requests of the operation called `id` can pass.
     pub fn allows(&self, id: &str) -> bool {
-        self.allowed.get(id).is_some_and(|allowed| !allowed.erases && allowed.unlimited.is_none())
+        self.allowed.get(id).is_some_and(|allowed| allowed.closed().is_none())
     }
 
     /// The operations whose requests can pass, in the order of their ids.
@@ -330,6 +354,13 @@ impl Policy {
         let kind = |id: &str| self.allowed.get(id).and_then(|allowed| allowed.unlimited);
         let operations = self.profile.allow.keys().filter_map(|id| operation(id));
         operations.filter_map(move |operation| Some((operation, kind(operation.id)?)))
+    }
+
+    /// The operations that the profile allows and whose requests are denied all the same, because it shows only some objects and
+    /// they reach the host: see [`Denial::Host`].
+    pub fn reaching_host(&self) -> impl Iterator<Item = &'static Operation> {
+        let is_denied = |id: &str| self.allowed.get(id).is_some_and(|allowed| allowed.closed() == Some(Denial::Host));
+        self.profile.allow.keys().filter_map(|id| operation(id)).filter(move |operation| is_denied(operation.id))
     }
 
     /// Which objects clients see.
@@ -430,11 +461,8 @@ impl Policy {
         let Some(allowed) = self.allowed.get(route.operation.id) else {
             return Decision::Deny(Denial::NotAllowed);
         };
-        if allowed.erases {
-            return Decision::Deny(Denial::Erases);
-        }
-        if let Some(kind) = allowed.unlimited {
-            return Decision::Deny(Denial::Unlimited(kind));
+        if let Some(denial) = allowed.closed() {
+            return Decision::Deny(denial);
         }
         let mut names = route.query.pairs().map(|(name, _)| name);
         if let Some(name) = names.find(|name| !allowed.contents.has_parameter(name)) {
@@ -445,6 +473,14 @@ impl Policy {
         }
         if let Some(kind) = guard::reads_hidden_objects(route, &self.visibility) {
             return Decision::Deny(Denial::Unlimited(kind));
+        }
+        if let Err(denial) = allowed.limited.map_or(Ok(()), |limited| guard::stays_off_host(route, limited)) {
+            return Decision::Deny(denial);
+        }
+        if self.visibility.restricts(ObjectKind::Image)
+            && self.objects(route.operation).is_none_or(|of| !guard::names_visible_image(route, of, &self.visibility))
+        {
+            return Decision::Deny(Denial::Unlimited(ObjectKind::Image));
         }
         if self.lookup_of(allowed).is_some_and(|lookup| !lookup.may_be_named(&route.name)) {
             return Decision::Deny(Denial::Name);
@@ -546,9 +582,10 @@ impl Policy {
     /// What happens to an exchange of the operation called `id`, if the request has no parameters and asks for no stream.
     pub fn decide_operation(&self, id: &str) -> Decision {
         match self.allowed.get(id) {
-            Some(allowed) if allowed.erases => Decision::Deny(Denial::Erases),
-            Some(Allowed { unlimited: Some(kind), .. }) => Decision::Deny(Denial::Unlimited(*kind)),
-            Some(allowed) => self.decision(allowed.handling),
+            Some(allowed) => match allowed.closed() {
+                Some(denial) => Decision::Deny(denial),
+                None => self.decision(allowed.handling),
+            },
             None => Decision::Deny(Denial::NotAllowed),
         }
     }
@@ -576,18 +613,24 @@ impl PolicyCompiler<'_> {
         let is_limited = self.visibility.restricts_any() || !bound.is_empty();
         let objects = if is_limited { Some(self.diagnostics.ok(objects_of(operation))??) } else { None };
         let unlimited = objects.and_then(|objects| self.unlimited(objects));
+        let contents = self.profile.contents(operation);
+        let limited = objects.filter(|_| !contents.is_whole());
+        let reaches_host =
+            self.visibility.restricts_any() && limited.is_some_and(|objects| objects.reaches_host(operation));
         let body = if is_limited { self.body(operation)? } else { None };
         Some(Allowed {
             operation,
             erases: hides && edit.is_none(),
             edit,
-            contents: self.profile.contents(operation),
+            contents,
             handling,
             streamed,
             hidden_by_rules,
             lookup: OnceLock::new(),
             body,
             unlimited,
+            reaches_host,
+            limited,
             bound,
         })
     }
@@ -771,6 +814,7 @@ mod tests {
 
     use super::*;
     use crate::api::ParameterKind;
+    use crate::api::objects::Reach;
     use crate::filter::Explained;
     use crate::profile::Profiles;
     use crate::route::find;
@@ -798,6 +842,91 @@ mod tests {
     #[track_caller]
     fn check(policy: &Policy, method: &str, target: &str, expected: &str) {
         assert_eq!(decided(policy, method, target), expected, "{method} {target}");
+    }
+
+    /// A profile that allows and shows everything, and only some objects of a kind.
+    fn restricted(kind: ObjectKind, parameters: &str) -> Policy {
+        let only = format!("{}: {{only: [{{label: mine}}]}}", kind.key());
+        policy(&format!("profile: p\nallow: [all]\nshow: all\nparameters: {{{parameters}}}\n{only}\n"))
+    }
+
+    /// Whatever kind is restricted, and however else the operation is limited. All of them, so also one that is new.
+    #[test]
+    fn what_reaches_the_host_is_denied_where_objects_are_hidden() {
+        let mut closed = BTreeSet::new();
+        let all = |operation: &Operation| format!("{}: all", operation.id);
+        let reaches = |operation: &Operation| {
+            let objects = objects_of(operation).unwrap().unwrap();
+            !operation.is_read() && objects.reaches.is_none_or(|reach| reach == Reach::Host)
+        };
+        let reaching: Vec<&Operation> = crate::api::OPERATIONS.iter().filter(|operation| reaches(operation)).collect();
+        let whole = reaching.iter().map(|operation| all(operation)).collect::<Vec<_>>().join(", ");
+        for kind in ObjectKind::ALL {
+            let (plain, whole) = (restricted(kind, ""), restricted(kind, &whole));
+            for operation in &reaching {
+                assert!(!plain.allows(operation.id), "{kind} {}", operation.id);
+                let is_unlimited = whole.unlimited().any(|(denied, _)| denied.id == operation.id);
+                assert_eq!(whole.allows(operation.id), !is_unlimited, "{kind} {}", operation.id);
+                closed.insert(operation.id);
+            }
+        }
+        for id in ["PluginCreate", "PluginEnable", "PluginPull", "PluginSet", "SwarmJoin", "SwarmInit", "SwarmUpdate"] {
+            assert!(closed.contains(id), "{id}");
+        }
+        for id in ["ImageBuild", "Session", "Grpc", "NodeUpdate", "VolumeUpdate", "BuildPrune"] {
+            assert!(closed.contains(id), "{id}");
+        }
+        assert!(policy("profile: p\nallow: [all]\nshow: all\n").allows("PluginCreate"));
+    }
+
+    /// A list of parameters opens no rule about the host, and every parameter has one.
+    #[test]
+    fn a_parameter_that_reaches_the_host_is_denied_where_objects_are_hidden() {
+        const PATHS: [&str; 4] = ["/etc", "../../etc", "file:///etc", "a/b"];
+        let taking = || crate::api::OPERATIONS.iter().filter(|operation| !operation.query.is_empty());
+        let listing = |operation: &Operation| {
+            let names: Vec<&str> = operation.query.iter().map(|parameter| parameter.name).collect();
+            format!("{}: [{}]", operation.id, names.join(", "))
+        };
+        let listed: Vec<String> = taking().map(listing).collect();
+        let whole: Vec<String> = taking().map(|operation| format!("{}: all", operation.id)).collect();
+        let mut denied = BTreeSet::new();
+        for kind in ObjectKind::ALL {
+            let [listed, whole] = [&listed, &whole].map(|parameters| restricted(kind, &parameters.join(", ")));
+            for operation in taking().filter(|operation| listed.allows(operation.id)) {
+                let objects = objects_of(operation).unwrap().unwrap();
+                for (parameter, value) in operation.query.iter().flat_map(|one| PATHS.map(|value| (one, value))) {
+                    let path = operation.template.replace(['{', '}'], "");
+                    let target = format!("{path}?{}={}", parameter.name, value.replace('/', "%2F"));
+                    let route = find(operation.method.as_str(), &target).unwrap().unwrap();
+                    let is_host =
+                        |policy: &Policy| matches!(policy.decide(&route), Decision::Deny(Denial::HostParameter(_)));
+                    let is_reviewed = operation.is_read() || objects.parameters.contains_key(parameter.name);
+                    let is_closed = objects.parameters.get(parameter.name).is_some_and(|rule| !rule.accepts(value));
+                    let is_default = parameter.is_default(value);
+                    assert_eq!(is_host(&listed), !is_default && (is_closed || !is_reviewed), "{kind} {target}");
+                    assert!(!is_host(&whole), "{kind} {target}");
+                    denied.extend(is_host(&listed).then_some((operation.id, parameter.name)));
+                }
+            }
+        }
+        let expected = [
+            ("CheckpointDelete", "dir"),
+            ("CheckpointList", "dir"),
+            ("ContainerStart", "checkpoint"),
+            ("ContainerStart", "checkpoint-dir"),
+            ("ImageCreate", "fromSrc"),
+        ];
+        assert_eq!(denied, BTreeSet::from(expected));
+    }
+
+    #[test]
+    fn an_operation_for_some_objects_has_no_parameter_that_reaches_the_host() {
+        let own = "allow: [{ContainerStart: {only: [{label: mine}]}}]\nshow: all\n";
+        let bound = policy(&format!("profile: p\n{own}parameters: {{ContainerStart: [checkpoint-dir]}}\n"));
+        let expected = Denial::HostParameter("checkpoint-dir").public();
+        check(&bound, "POST", "/containers/a/start?checkpoint-dir=/etc", &expected);
+        check(&bound, "POST", "/containers/a/start", "relay: no body");
     }
 
     /// A plan that is compiled for a request is the one that a start would have compiled, of every operation under every profile.

@@ -61,7 +61,9 @@ impl VisibleObjects {
     /// Whether every object of a kind with this name is visible, whatever else it is.
     pub fn shows_by_name(&self, kind: ObjectKind, name: &str) -> bool {
         let facts = Facts { names: vec![name.to_owned()], ..Facts::default() };
-        !self.is_by_use(kind) && !self.reads_label(kind, None) && self.shows(kind, &facts, false)
+        // An image may have more names.
+        let is_named_once = kind != ObjectKind::Image || !self.hides_by_name(kind);
+        is_named_once && !self.is_by_use(kind) && !self.reads_label(kind, None) && self.shows(kind, &facts, false)
     }
 
     /// The labels by which the engine's filters select exactly the visible objects of a kind. `None` if they cannot.

@@ -1,6 +1,6 @@
 //! What objects each operation is about, from `filters/objects.yaml`: what a profile that shows only some objects checks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -135,6 +135,65 @@ const ANSWERS: [(&str, ObjectAnswer); 15] = [
     ("info", ObjectAnswer::Info),
 ];
 
+/// What an operation reaches beside the objects that it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Nothing.
+    Objects,
+    /// What its body asks for: see [`super::bodies`].
+    Body,
+    /// The host, on which nothing is hidden, or everything on it.
+    Host,
+}
+
+/// The names of what is reached in the table.
+const REACHES: [(&str, Reach); 3] = [("objects", Reach::Objects), ("body", Reach::Body), ("host", Reach::Host)];
+
+/// What a query parameter may be where some objects are hidden, unless the profile lets the request reach the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParameterRule {
+    /// Anything.
+    Any,
+    /// Not there.
+    Unset,
+    /// A name without a slash, which does not begin with a dot.
+    Name,
+    /// An address of the web, or `-` for the body.
+    Url,
+    /// With the parameter [`TAG`], a name that an image gets.
+    NewImage,
+}
+
+/// The parameter with the tag of a name that an image gets.
+pub const TAG: &str = "tag";
+
+/// The names of the rules in the table.
+const RULES: [(&str, ParameterRule); 5] = [
+    ("any", ParameterRule::Any),
+    ("unset", ParameterRule::Unset),
+    ("name", ParameterRule::Name),
+    ("url", ParameterRule::Url),
+    ("new-image", ParameterRule::NewImage),
+];
+
+impl ParameterRule {
+    /// Whether a value that is there reaches nothing of the host. What objects it names is not looked at.
+    pub fn accepts(self, value: &str) -> bool {
+        match self {
+            Self::Any | Self::NewImage => true,
+            Self::Unset => value.is_empty(),
+            Self::Name => {
+                let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+                !value.starts_with('.') && value.bytes().all(is_part)
+            }
+            Self::Url => {
+                let is_address = ["http://", "https://"].iter().any(|scheme| value.starts_with(scheme));
+                value.is_empty() || value == "-" || is_address
+            }
+        }
+    }
+}
+
 /// What objects an operation is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OperationObjects {
@@ -152,6 +211,27 @@ pub struct OperationObjects {
     pub prune: Option<ObjectKind>,
     /// The kind that must be restricted if containers are.
     pub needs: Option<ObjectKind>,
+    /// What else it reaches. `None`: the table does not say so.
+    pub reaches: Option<Reach>,
+    /// What query parameters may be.
+    pub parameters: BTreeMap<String, ParameterRule>,
+}
+
+impl OperationObjects {
+    /// Whether the operation reaches the host, or everything on it. One that does more than read and does not say so does.
+    pub fn reaches_host(&self, operation: &Operation) -> bool {
+        match self.reaches {
+            Some(Reach::Host) => true,
+            Some(Reach::Objects | Reach::Body) => false,
+            None => !operation.is_read(),
+        }
+    }
+
+    /// What a query parameter may be. Of an operation that does more than read, `None` of one that nobody has looked at.
+    pub fn rule(&self, operation: &Operation, parameter: &str) -> Option<ParameterRule> {
+        let rule = self.parameters.get(parameter).copied();
+        rule.or_else(|| operation.is_read().then_some(ParameterRule::Any))
+    }
 }
 
 /// The objects of all operations, by their ids.
@@ -209,20 +289,23 @@ fn objects(node: &Node, diagnostics: &mut Diagnostics) -> Option<OperationObject
     let members = diagnostics.members(
         node,
         "what an operation is about",
-        &["path", "answer", "query", "refuse", "because", "prune", "needs"],
+        &["path", "answer", "query", "refuse", "because", "prune", "needs", "reaches", "parameters"],
     )?;
     let mut text = |name: &str| members.get(name).and_then(|node| Some((diagnostics.ok(node.text("a name"))?, node)));
     let (path, answer, query, needs) = (text("path"), text("answer"), text("query"), text("needs"));
-    let prune = text("prune");
+    let (prune, reaches) = (text("prune"), text("reaches"));
     let because = text("because").map(|(text, _)| text.to_owned());
     let path = path.and_then(|(text, node)| diagnostics.ok(path_object(text, node)));
     let needs = needs.and_then(|(text, node)| diagnostics.ok(kind(text, node)));
     let prune = prune.and_then(|(text, node)| diagnostics.ok(kind(text, node)));
-    let answer = answer.map(|(text, node)| {
-        let found = ANSWERS.iter().find(|(name, _)| *name == text).map(|(_, answer)| *answer);
-        found.ok_or_else(|| node.diagnostic(unknown("answer", text, ANSWERS.map(|(name, _)| name))))
-    });
-    let answer = answer.and_then(|answer| diagnostics.ok(answer));
+    let answer = answer.and_then(|(text, node)| diagnostics.ok(named("answer", &ANSWERS, text, node)));
+    let reaches = reaches.and_then(|(text, node)| diagnostics.ok(named("reach", &REACHES, text, node)));
+    let rules = members.get("parameters").and_then(|node| diagnostics.ok(node.mapping("parameters")));
+    let mut parameters = BTreeMap::new();
+    for (key, node) in rules.unwrap_or_default() {
+        let rule = node.text("a rule").and_then(|text| named("rule", &RULES, text, node));
+        parameters.extend(diagnostics.ok(rule).map(|rule| (key.name.clone(), rule)));
+    }
     let mut refuse = Vec::new();
     for (text, node) in members.get("refuse").map(|node| diagnostics.texts(node, "kinds")).unwrap_or_default() {
         refuse.extend(diagnostics.ok(kind(text, node)));
@@ -235,7 +318,20 @@ fn objects(node: &Node, diagnostics: &mut Diagnostics) -> Option<OperationObject
         because,
         prune,
         needs,
+        reaches,
+        parameters,
     })
+}
+
+/// Finds what a text stands for.
+fn named<T: Copy, const N: usize>(
+    what: &str,
+    names: &[(&str, T); N],
+    text: &str,
+    node: &Node,
+) -> Result<T, Diagnostic> {
+    let found = names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+    found.ok_or_else(|| node.diagnostic(unknown(what, text, names.iter().map(|(name, _)| *name))))
 }
 
 /// Parses what a path names.
@@ -286,6 +382,74 @@ mod tests {
                 other => panic!("{other}"),
             };
             assert_eq!(objects.path, expected, "{}", operation.id);
+        }
+    }
+
+    /// Every operation that does more than read says whether it reaches the host, and what each of its parameters does.
+    #[test]
+    fn every_write_says_what_it_reaches() {
+        for operation in OPERATIONS.iter().filter(|operation| !operation.is_read()) {
+            let objects = objects_of(operation).unwrap().unwrap();
+            assert!(objects.reaches.is_some(), "{}", operation.id);
+            for parameter in operation.query.iter().filter(|_| objects.reaches != Some(Reach::Host)) {
+                assert!(objects.parameters.contains_key(parameter.name), "{} {}", operation.id, parameter.name);
+            }
+        }
+        for operation in OPERATIONS {
+            let objects = objects_of(operation).unwrap().unwrap();
+            for name in objects.parameters.keys() {
+                let is_known = operation.query.iter().any(|parameter| parameter.name == name);
+                assert!(is_known, "{} has no parameter {name}", operation.id);
+            }
+            assert!(objects.reaches.is_none() || !operation.is_read(), "{}", operation.id);
+        }
+    }
+
+    /// Without a word, it reaches the host, and a parameter may be anything that does.
+    #[test]
+    fn a_write_that_says_nothing_reaches_the_host() {
+        let nothing = OperationObjects::default();
+        for operation in OPERATIONS {
+            assert_eq!(nothing.reaches_host(operation), !operation.is_read(), "{}", operation.id);
+            let is_open = nothing.rule(operation, "anything").is_some();
+            assert_eq!(is_open, operation.is_read(), "{}", operation.id);
+        }
+    }
+
+    #[test]
+    fn a_body_that_reaches_the_host_is_what_the_operation_reaches() {
+        let catalogue = crate::api::catalogue::built_in().unwrap();
+        for operation in OPERATIONS {
+            let reaches = objects_of(operation).unwrap().unwrap().reaches;
+            let body = super::super::bodies::body_of(operation, &catalogue).unwrap();
+            if body.is_some_and(|body| body.reaches_host()) {
+                assert!(matches!(reaches, Some(Reach::Body | Reach::Host)), "{}", operation.id);
+            }
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_keeps_its_rule_names_no_path_of_the_host() {
+        for (rule, value, expected) in [
+            (ParameterRule::Any, "/etc", true),
+            (ParameterRule::Unset, "", true),
+            (ParameterRule::Unset, "a", false),
+            (ParameterRule::Name, "", true),
+            (ParameterRule::Name, "cp-1.0_a", true),
+            (ParameterRule::Name, "..", false),
+            (ParameterRule::Name, ".hidden", false),
+            (ParameterRule::Name, "a/b", false),
+            (ParameterRule::Name, "a\\b", false),
+            (ParameterRule::Url, "-", true),
+            (ParameterRule::Url, "", true),
+            (ParameterRule::Url, "https://a.test/b.tar", true),
+            (ParameterRule::Url, "http://a.test/b.tar", true),
+            (ParameterRule::Url, "file:///etc/a.tar", false),
+            (ParameterRule::Url, "/etc/a.tar", false),
+            (ParameterRule::Url, "./http://a", false),
+            (ParameterRule::Url, "git@a.test:b", false),
+        ] {
+            assert_eq!(rule.accepts(value), expected, "{rule:?} {value}");
         }
     }
 

@@ -337,6 +337,11 @@ impl Operation {
         self.schema()
     }
 
+    /// Whether it is a `GET` or a `HEAD` that changes nothing.
+    pub fn is_read(&self) -> bool {
+        !self.mutating && matches!(self.method, Method::Get | Method::Head)
+    }
+
     /// Whether it only asks whether the engine is there.
     pub fn is_ping(&self) -> bool {
         self.template == "/_ping"

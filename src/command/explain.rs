@@ -233,6 +233,8 @@ fn write_decision(
             | Denial::Filters
             | Denial::Name
             | Denial::Unlimited(_)
+            | Denial::Host
+            | Denial::HostParameter(_)
             | Denial::Bound
             | Denial::AllTags),
         ) => {

@@ -24,6 +24,9 @@ const ERASES: &str =
 /// What opens any such operation.
 const HIDES_NOTHING: &str = "`show: all` (DOCKVEIL_SHOW=all in place of another proxy) hides nothing";
 
+/// What opens an operation that reaches the host where only some objects are shown.
+const OPENS_HOST: &str = "`parameters: {ID: all}` opens one, and with it everything that is hidden";
+
 /// What it means if a client can edit a service of which it does not see everything.
 const EDITS_SERVICES: &str = "no secrecy against a client that may change the image or the command of a service: it can run a command that \
                               prints what is hidden";
@@ -194,6 +197,11 @@ fn of_objects(remarks: &mut Remarks, policy: &Policy) {
     if !unlimited.is_empty() {
         let ids = unlimited.join(", ");
         remarks.warn(format!("denied although allowed, because they are not limited to visible objects: {ids}"));
+    }
+    let reaching: Vec<&str> = policy.reaching_host().map(|operation| operation.id).collect();
+    if !reaching.is_empty() {
+        let ids = reaching.join(", ");
+        remarks.warn(format!("denied although allowed, because they reach the host ({OPENS_HOST}): {ids}"));
     }
 }
 

@@ -14,7 +14,7 @@ use super::Denial;
 use super::plans::Plans;
 use crate::api::Operation;
 use crate::api::lists::{ANNOTATIONS, ENV, LABELS, OPTIONS};
-use crate::api::objects::ObjectKind;
+use crate::api::objects::{ObjectKind, OperationObjects, ParameterRule, TAG};
 use crate::api::queries::{QueryTable, Reads, is_true};
 use crate::filter::{Show, looks_like_credential};
 use crate::route::{Query, Route};
@@ -153,6 +153,35 @@ pub(super) fn reads_hidden_objects(route: &Route, visibility: &VisibleObjects) -
         }
         _ => None,
     }
+}
+
+/// Checks that no query parameter reaches the host, or could because nobody has looked at it.
+///
+/// # Errors
+/// [`Denial::HostParameter`] of the first that does.
+pub(super) fn stays_off_host(route: &Route, objects: &OperationObjects) -> Result<(), Denial> {
+    let is_kept = |name: &'static str, value: &str| {
+        let known = route.operation.query.iter().find(|parameter| parameter.name == name);
+        let is_default = known.is_some_and(|parameter| parameter.is_default(value));
+        is_default || objects.rule(route.operation, name).is_some_and(|rule| rule.accepts(value))
+    };
+    match route.query.pairs().find(|(name, value)| !is_kept(name, value)) {
+        Some((name, _)) => Err(Denial::HostParameter(name)),
+        None => Ok(()),
+    }
+}
+
+/// Whether every image that has the name which a request gives to another one is visible, if it gives one. It is taken from the
+/// image that has it.
+pub(super) fn names_visible_image(route: &Route, objects: &OperationObjects, visibility: &VisibleObjects) -> bool {
+    let mut given = objects.parameters.iter().filter(|(_, rule)| **rule == ParameterRule::NewImage);
+    given.all(|(parameter, _)| {
+        let Some(name) = route.query.get(parameter) else { return true };
+        // Engines do not agree on a name with a tag in it.
+        let is_bare = !name.rsplit('/').next().unwrap_or(name).contains([':', '@']);
+        let tag = route.query.get(TAG).filter(|tag| !tag.is_empty()).unwrap_or("latest");
+        is_bare && visibility.shows_by_name(ObjectKind::Image, &format!("{name}:{tag}"))
+    })
 }
 
 /// What a denied request reads that is hidden.

@@ -90,6 +90,19 @@ impl Policy {
                 let because = self.objects(route.operation).and_then(|objects| objects.because.as_ref());
                 Refusal::new(because.map_or_else(|| why.clone(), |because| format!("{why}: {because}")), None)
             }
+            Denial::Host => {
+                let why = format!(
+                    "the profile {profile} shows only some objects, and {id} reaches the host, where nothing is hidden"
+                );
+                Refusal::new(why, self.opening_host(id))
+            }
+            Denial::HostParameter(name) => {
+                let why = format!(
+                    "the profile {profile} shows only some objects, and the parameter {name} of {id} could reach the host, \
+                     where nothing is hidden"
+                );
+                Refusal::new(why, self.opening_host(id))
+            }
             Denial::Bound => {
                 let why = format!("the profile {profile} allows {id} for some objects only, and not for this one");
                 Refusal::new(why, None)
@@ -214,6 +227,14 @@ impl Policy {
         match &self.profile.opened_by {
             OpenedBy::Variables(variables) => variables.operations.get(id).cloned(),
             OpenedBy::Keys => Some(self.opening(key, |_, _| String::new())),
+        }
+    }
+
+    /// What lets an operation reach the host, if anything does.
+    fn opening_host(&self, id: &str) -> Option<String> {
+        match &self.profile.opened_by {
+            OpenedBy::Variables(_) => None,
+            OpenedBy::Keys => Some(self.opening(format!("parameters: {{{id}: all}}"), |_, _| String::new())),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dockveil::api::objects::{ObjectKind, objects_of};
+use dockveil::api::objects::{ObjectKind, ParameterRule, objects_of};
 use dockveil::api::{OPERATIONS, Operation};
 use dockveil::policy::Policy;
 
@@ -24,8 +24,10 @@ by a label, and shows all others. A test writes this file from `filters/objects.
 | body | every name in the body is looked up, and what reaches the host or is not known is denied |
 | host | the body names no such object, and what reaches the host or is not known is denied |
 | answer | the answer has no trace of hidden objects |
+| parameter | a parameter that reaches the host is denied |
 | labels | the engine is told the labels of what it may touch; without such labels, denied |
 | denied | the operation is not limited to visible objects, or tells of others; `dockveil explain` says why |
+| closed | the operation reaches the host, or everything on it: denied unless the profile says `parameters: {ID: all}` |
 
 A visible object names what it uses, hidden or not: a container its image, volumes and networks, a service and its tasks their networks
 and addresses there. This is so in lists and where it is inspected. Only references to containers are looked up, and events.
@@ -37,7 +39,12 @@ fn cell(operation: &Operation, kind: ObjectKind, policy: &Policy) -> String {
     if policy.unlimited().any(|(denied, _)| denied.id == operation.id) {
         return "denied".to_owned();
     }
+    if policy.reaching_host().any(|denied| denied.id == operation.id) {
+        return "closed".to_owned();
+    }
     let objects = objects_of(operation).unwrap().unwrap();
+    let has_rule =
+        objects.parameters.values().any(|rule| !matches!(rule, ParameterRule::Any | ParameterRule::NewImage));
     let body = policy.body(operation);
     let names = body.is_some_and(|body| body.kinds().contains(&kind));
     let words = [
@@ -45,6 +52,7 @@ fn cell(operation: &Operation, kind: ObjectKind, policy: &Policy) -> String {
         (objects.query.is_some() && kind == ObjectKind::Container, "query"),
         (names, "body"),
         (body.is_some() && !names, "host"),
+        (has_rule, "parameter"),
         (objects.prune == Some(kind), "labels"),
         (objects.answer.is_some_and(|answer| policy.visibility().changes(answer)), "answer"),
     ];

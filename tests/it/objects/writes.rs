@@ -916,11 +916,26 @@ fn an_image_is_pushed_and_tagged_by_the_name_that_was_checked() {
         let answer = stage.ask(0, &request("POST", target));
         (status(&answer), answer)
     };
-    assert_eq!(send(&some, "/images/shop:1/tag?repo=new&tag=2").0, 201);
+    let pattern = "{only: [{reference: \"shop:*\"}], never: [{label: a}]}";
+    for (stage, target, expected) in [
+        (&some, "/images/shop:1/tag?repo=shop&tag=1", 201),
+        // An image that has the name already would lose it, and may be hidden.
+        (&some, "/images/shop:1/tag?repo=shop&tag=2", 403),
+        (&some, "/images/shop:1/tag?repo=new&tag=2", 403),
+        (&some, "/images/shop:1/tag?repo=new:2", 403),
+        (&some, "/images/shop:1/tag?repo=shop", 403),
+        (
+            &Stage::answering(&format!("{OPEN}images: {pattern}\n"), of_images),
+            "/images/shop:1/tag?repo=shop&tag=2",
+            403,
+        ),
+    ] {
+        assert_eq!(send(stage, target).0, expected, "{target}");
+    }
     assert_eq!(send(&bound, "/images/shop/push?tag=1").0, 200);
     assert_eq!(written(&bound).pop().unwrap(), "/v1.51/images/shop:1/push?tag=1");
     for (stage, target, expected) in [
-        (&some, "/images/shop:secret/tag?repo=new", 404),
+        (&some, "/images/shop:secret/tag?repo=shop&tag=1", 404),
         (&bound, "/images/shop/push?tag=secret", 403),
         // The tag in the query counts.
         (&bound, "/images/shop:1/push?tag=secret", 403),
