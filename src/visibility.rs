@@ -163,7 +163,7 @@ impl VisibleObjects {
     /// container is hidden unless it is known by something else.
     pub fn shows_listed(&self, container: &ContainerSummary) -> bool {
         let is_without_name = container.facts.image.as_ref().is_none_or(|image| *image == container.image);
-        if is_without_name && self.of(ObjectKind::Container).iter().any(Restriction::reads_images) {
+        if is_without_name && self.reads_images(ObjectKind::Container) {
             return !self.reads_names(ObjectKind::Container) && self.knows(&container.id) == Some(true);
         }
         let is_visible = self.shows(ObjectKind::Container, &container.facts, false);
@@ -174,6 +174,16 @@ impl VisibleObjects {
     /// Whether the visibility of a kind depends on names, which can change; of images, on references.
     pub fn reads_names(&self, kind: ObjectKind) -> bool {
         self.of(kind).iter().any(Restriction::reads_names)
+    }
+
+    /// Whether the visibility of a kind depends on the images of containers.
+    fn reads_images(&self, kind: ObjectKind) -> bool {
+        self.of(kind).iter().any(Restriction::reads_images)
+    }
+
+    /// Whether an object of a kind can be hidden because of one of its labels, whatever else it is.
+    fn hides_by_label(&self, kind: ObjectKind) -> bool {
+        self.of(kind).iter().any(Restriction::hides_by_label)
     }
 
     /// Whether an object of a kind can be hidden because of one of its names, whatever the others are.

@@ -95,6 +95,18 @@ impl FilteredDocument {
         Ok(Self { document, filter, amendment, memory })
     }
 
+    /// The document, and whether it says that it is about an object which the client does not see. `client` is the name in the log
+    /// of who asks for it.
+    pub(super) async fn judged(self, client: &str) -> (Self, bool) {
+        let is_long = work::is_long(self.document.len(), ExpressionWork::None);
+        let judge = move || {
+            let view = self.filter.view.as_ref();
+            let is_hidden = view.is_some_and(|leased| leased.view.hides(&self.document));
+            (self, is_hidden)
+        };
+        if is_long { work::on_helper(client, judge).await } else { judge() }
+    }
+
     /// The names of other containers in it, of which it must be known whether the client sees them.
     pub(super) fn references(&self) -> HashSet<String> {
         // A long one has none that are shown: finding them takes time.

@@ -433,6 +433,10 @@ impl Proxy {
             ResponseKind::Document(_) | ResponseKind::Stream(StreamKind::Stats) => {
                 let limit = self.element_limit;
                 let document = FilteredDocument::collect(body, seen, amendment, limit, memory).await?;
+                let (document, is_hidden) = document.judged(&log.client()).await;
+                if is_hidden {
+                    return Err(self.absent(route.operation));
+                }
                 let document = self.with_references(route, document, &log.client()).await?;
                 let (filtered, report) = document.finish(&log.client()).await?;
                 log.hidden(&report);

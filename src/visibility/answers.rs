@@ -93,6 +93,37 @@ impl ObjectView {
         }
     }
 
+    /// Whether a document that is one object says itself that it is hidden, whatever was known before. This is not asked of what
+    /// is visible by its use, and of what the client makes.
+    pub fn hides(&self, document: &[u8]) -> bool {
+        let kind = match self.answer {
+            ObjectAnswer::Container => ObjectKind::Container,
+            ObjectAnswer::Image => ObjectKind::Image,
+            ObjectAnswer::Network => ObjectKind::Network,
+            ObjectAnswer::Containers
+            | ObjectAnswer::Images
+            | ObjectAnswer::History
+            | ObjectAnswer::Volumes
+            | ObjectAnswer::Volume
+            | ObjectAnswer::Networks
+            | ObjectAnswer::Services
+            | ObjectAnswer::Tasks
+            | ObjectAnswer::Task
+            | ObjectAnswer::Events
+            | ObjectAnswer::Usage
+            | ObjectAnswer::Info => return false,
+        };
+        if !self.visibility.restricts(kind) || self.visibility.is_by_use(kind) {
+            return false;
+        }
+        let Some(object) = read_object(kind, document) else { return true };
+        let is_visible = self.visibility.shows(kind, &object.facts, false);
+        if kind == ObjectKind::Container {
+            self.visibility.remember(&object.id, is_visible);
+        }
+        !is_visible
+    }
+
     /// Notes that containers with these names are visible.
     pub fn know_references(&mut self, visible: HashSet<String>) {
         self.around.references = visible;

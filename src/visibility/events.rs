@@ -1,9 +1,13 @@
 //! Events without those of hidden objects.
 //!
-//! The events of a container carry its labels, its name and its image, so that they decide by themselves, also after it is
-//! gone. A label that is called like an attribute of the engine is not told from it: if a restriction looks at such a label,
-//! only the containers count that were visible when the stream began. Events of volumes and networks name the container that
-//! uses them, and a name of their own. Those of services tell their names alone.
+//! What is known of a container by a list or a look-up decides about its events. Of one that is not known, they carry its labels,
+//! its name and its image, so that they decide by themselves, also after it is gone. That is so only if they tell all that a
+//! restriction looks at: some events of Podman have no labels, and a container that has a label which hides it would be shown. So
+//! where a label hides, the creation of a container must tell that it has none. What events say is never known beyond their stream.
+//!
+//! A label that is called like an attribute of the engine is not told from it: if a restriction looks at such a label, only the
+//! containers count that are known, and those that were visible when the stream began. Events of volumes and networks name the
+//! container that uses them, and a name of their own. Those of services tell their names alone.
 //!
 //! An event of an image tells its labels if Docker still finds the image, and none if Podman wrote it. Without labels, and where
 //! they decide, it is seen if the image was visible when the stream began.
@@ -18,9 +22,34 @@ use super::{ElementSeen, Facts, ObjectView};
 use crate::api::objects::ObjectKind;
 use crate::members::rewrite_at;
 
-/// The attributes that engines set beside the labels of a container, of which a label can have the name.
-const SET_BY_ENGINES: [&str; 9] =
-    ["image", "name", "exitCode", "signal", "oldName", "execID", "podId", "containerExitCode", "execDuration"];
+/// The attributes that engines set beside the labels of a container or an image, of which a label can have the name.
+///
+/// Source: the calls of `LogContainerEventWithAttributes` in moby, `ConvertToEntitiesEvent` and the compatible API in Podman.
+const SET_BY_ENGINES: [&str; 20] = [
+    "comment",
+    "containerExitCode",
+    "error",
+    "execDuration",
+    "execID",
+    "exitCode",
+    "health_failing_streak",
+    "health_log",
+    "health_status",
+    "height",
+    "image",
+    "imageID",
+    "imageRef",
+    "name",
+    "network",
+    "oldName",
+    "podId",
+    "reclaimed",
+    "signal",
+    "width",
+];
+
+/// The action that makes a container, whose event has all of its labels.
+const CREATE: &str = "create";
 
 /// An event, as far as it is about objects.
 #[derive(Deserialize)]
@@ -49,7 +78,7 @@ impl ObjectView {
         let is_visible = match kind.as_str() {
             // An event of a prune counts what was removed, hidden or not.
             _ if action == "prune" => !self.visibility.restricts_any(),
-            "container" => return self.container_event(record, &actor.id, &attributes),
+            "container" => return self.container_event(record, &action, &actor.id, &attributes),
             "image" => self.shows_image(&actor.id, &attributes),
             "volume" => self.shows_use(ObjectKind::Volume, &actor.id, &attributes),
             "network" => self.shows_use(ObjectKind::Network, &actor.id, &attributes),
@@ -62,31 +91,53 @@ impl ObjectView {
         if is_visible { ElementSeen::Whole } else { ElementSeen::Hidden }
     }
 
-    fn container_event(&mut self, record: &[u8], id: &str, attributes: &BTreeMap<String, String>) -> ElementSeen {
-        if !self.visibility.restricts(ObjectKind::Container) {
+    fn container_event(
+        &mut self,
+        record: &[u8],
+        action: &str,
+        id: &str,
+        attributes: &BTreeMap<String, String>,
+    ) -> ElementSeen {
+        let kind = ObjectKind::Container;
+        if !self.visibility.restricts(kind) {
             return ElementSeen::Whole;
         }
-        if self.reads_attribute(ObjectKind::Container) {
-            // What it is called may have changed since then.
-            let is_visible = !self.visibility.reads_names(ObjectKind::Container) && self.shows_container(id);
-            return if is_visible { ElementSeen::Whole } else { ElementSeen::Hidden };
-        }
         let facts = of_event(attributes, "name");
-        if facts.labels.is_empty() && self.visibility.knows(id) == Some(false) {
-            // An engine that leaves labels out does not make it visible.
-            return ElementSeen::Hidden;
-        }
-        let is_visible = self.visibility.shows(ObjectKind::Container, &facts, false);
-        self.visibility.remember(id, is_visible);
-        self.note(id, is_visible);
+        let is_known = match self.visibility.knows(id) {
+            Some(is_visible) => Some(is_visible),
+            // What it is called may have changed since the stream began.
+            None => (!self.visibility.reads_names(kind) && self.shows_container(id)).then_some(true),
+        };
+        let is_visible = match is_known {
+            Some(is_visible) => is_visible,
+            None if self.reads_attribute(kind) || !self.is_told(action, &facts) => return ElementSeen::Hidden,
+            None => {
+                let is_visible = self.visibility.shows(kind, &facts, false);
+                self.note(id, is_visible);
+                is_visible
+            }
+        };
         match attributes.get("oldName") {
             _ if !is_visible => ElementSeen::Hidden,
             // A container that was hidden under its old name.
-            Some(_) if !self.visibility.shows(ObjectKind::Container, &of_event(attributes, "oldName"), false) => {
+            Some(_)
+                if self.visibility.reads_names(kind)
+                    && !self.visibility.shows(kind, &of_event(attributes, "oldName"), false) =>
+            {
                 without_old_name(record)
             }
             Some(_) | None => ElementSeen::Whole,
         }
+    }
+
+    /// Whether an event of a container tells all that decides whether the container is visible.
+    fn is_told(&self, action: &str, facts: &Facts) -> bool {
+        let (kind, visibility) = (ObjectKind::Container, &self.visibility);
+        let labels = !visibility.reads_label(kind, None)
+            || !facts.labels.is_empty() && (action == CREATE || !visibility.hides_by_label(kind));
+        let names = !visibility.reads_names(kind) || facts.names.iter().any(|name| !name.is_empty());
+        let images = !visibility.reads_images(kind) || facts.image.as_ref().is_some_and(|image| !image.is_empty());
+        labels && names && images
     }
 
     /// Whether the event of a volume or network is seen, which may be about a container, too. It does not tell the labels of
@@ -263,7 +314,131 @@ mod tests {
         assert!(!sees("create", serde_json::json!({"name": "web", "image": "a", "hide": ""})));
         assert!(!sees("died", serde_json::json!({"name": "web", "image": "a"})));
         assert!(!sees("remove", serde_json::json!({"name": "web", "image": "a", "hide": ""})));
-        assert_eq!(view.visibility.knows(&id), Some(false));
+        assert_eq!(view.visibility.knows(&id), None);
+    }
+
+    /// Of a container that is not known, of every form of a restriction, for every action, and however much an engine tells.
+    #[test]
+    fn no_event_makes_a_container_visible_that_a_look_up_would_hide() {
+        const ACTIONS: [&str; 8] =
+            ["create", "start", "die", "exec_died", "exec_die", "health_status", "resize", "commit"];
+        let full: BTreeMap<String, String> = [
+            ("hide", "yes"),
+            ("other", "a"),
+            (super::super::PROJECT, "theirs"),
+            ("name", "secret"),
+            ("image", "secret:1"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        let mut more = full.clone();
+        more.extend(SET_BY_ENGINES.iter().map(|name| ((*name).to_owned(), "mine".to_owned())));
+        more.extend([("name", "secret"), ("image", "secret:1")].map(|(key, value)| (key.to_owned(), value.to_owned())));
+        let (mut hidden, mut tried) = (0, 0);
+        for selectors in [
+            &["never label=hide"][..],
+            &["never label=hide=yes"],
+            &["never label=h*"],
+            &["never project=theirs"],
+            &["never name=secret"],
+            &["never image=secret:*"],
+            &["never image=secret:1"],
+            &["never name=secret", "never label=hide"],
+            &["only label=mine"],
+            &["only project=mine"],
+            &["only name=web"],
+            &["only image=web"],
+            &["only label=other", "never label=hide"],
+            // Attributes, as labels.
+            &["only label=exitCode"],
+            &["only label=comment"],
+            &["only label=imageID=mine"],
+            &["only label=height"],
+            &["only label=*=mine"],
+            &["only label=w*"],
+        ] {
+            for whole in [&full, &more] {
+                let styles = (0..1_u32 << full.len()).map(|kept| {
+                    let is_kept =
+                        |name: &&String| full.keys().position(|key| key == *name).is_none_or(|at| kept >> at & 1 == 1);
+                    whole.keys().filter(is_kept).map(|key| (key.clone(), whole[key].clone())).collect()
+                });
+                for attributes in styles.collect::<Vec<BTreeMap<String, String>>>() {
+                    for action in ACTIONS {
+                        let labels = ["hide", "other", super::super::PROJECT];
+                        let has_all = labels.iter().all(|label| attributes.contains_key(*label));
+                        // Engines tell all labels of what they make, or none.
+                        if action == CREATE && !has_all && labels.iter().any(|label| attributes.contains_key(*label)) {
+                            continue;
+                        }
+                        let id = "a".repeat(64);
+                        let mut view = view(ObjectKind::Container, selectors);
+                        view.around.containers = Some(Arc::default());
+                        let mut sees = |of: &str, action: &str, id: &str, attributes: &serde_json::Value| {
+                            is_seen(&mut view, of, action, id, attributes)
+                        };
+                        let place = format!("{selectors:?} {action} {attributes:?}");
+                        assert!(!sees("container", action, &id, &serde_json::json!(attributes)), "{place}");
+                        assert!(!sees("container", "exec_died", &id, &serde_json::json!({})), "{place}");
+                        let used = serde_json::json!({"container": id, "name": "n"});
+                        assert!(!sees("network", "connect", "n1", &used), "{place}");
+                        assert_eq!(view.visibility.knows(&id), None, "{place}");
+                        hidden += 1;
+                    }
+                    tried += 1;
+                }
+            }
+        }
+        assert!(hidden > 5_000 && tried > 1_000, "{hidden} {tried}");
+    }
+
+    /// What a list or a look-up has found stays, whatever an event tells.
+    #[test]
+    fn an_event_without_labels_changes_nothing_of_what_is_known() {
+        let (shown, hidden, new) = ("a".repeat(64), "b".repeat(64), "c".repeat(64));
+        for selector in ["never label=hide", "only label=show"] {
+            let mut view = view(ObjectKind::Container, &[selector]);
+            view.around.containers = Some(Arc::default());
+            view.visibility.remember(&shown, true);
+            view.visibility.remember(&hidden, false);
+            for (id, attributes, expected) in [
+                (&shown, serde_json::json!({"name": "a", "image": "b"}), true),
+                (&shown, serde_json::json!({"name": "a", "image": "b", "other": ""}), true),
+                (&hidden, serde_json::json!({"name": "a", "image": "b"}), false),
+                (&hidden, serde_json::json!({"name": "a", "image": "b", "show": ""}), false),
+                (&new, serde_json::json!({"name": "a", "image": "b"}), false),
+            ] {
+                assert_eq!(is_seen(&mut view, "container", "exec_died", id, &attributes), expected, "{selector} {id}");
+            }
+            assert!(is_seen(&mut view, "container", "create", &new, &serde_json::json!({"show": ""})));
+            // Of this stream it is known from then on.
+            assert!(is_seen(&mut view, "container", "exec_died", &new, &serde_json::json!({})));
+            let known = [&shown, &hidden, &new].map(|id| view.visibility.knows(id));
+            assert_eq!(known, [Some(true), Some(false), None], "{selector}");
+        }
+    }
+
+    /// A new attribute that the table of events has must not count as a label.
+    #[test]
+    fn every_attribute_of_the_table_of_events_is_known() {
+        let document = crate::yaml::parse("events.yaml", include_str!("../../filters/events.yaml")).unwrap();
+        let kinds =
+            document.mapping("").unwrap().iter().find(|(key, _)| key.name == "kinds").unwrap().1.mapping("").unwrap();
+        let mut found = 0;
+        for (_, kind) in kinds.iter().filter(|(key, _)| ["container", "image"].contains(&key.name.as_str())) {
+            for (key, node) in kind.mapping("").unwrap() {
+                let maps = match key.name.as_str() {
+                    "members" => vec![node],
+                    "actions" => node.mapping("").unwrap().iter().map(|(_, node)| node).collect(),
+                    _ => Vec::new(),
+                };
+                for (name, _) in maps.iter().flat_map(|node| node.mapping("").unwrap()) {
+                    assert!(SET_BY_ENGINES.contains(&name.name.as_str()), "{}", name.name);
+                    found += 1;
+                }
+            }
+        }
+        assert!(found > 4, "{found}");
     }
 
     #[test]

@@ -257,6 +257,11 @@ impl Restriction {
         self.never.iter().any(ObjectSelector::reads_names)
     }
 
+    /// Whether one label can hide an object, whatever else it is.
+    pub fn hides_by_label(&self) -> bool {
+        self.never.iter().any(|selector| selector.reads_label(None))
+    }
+
     /// Whether it depends on the images of containers.
     pub fn reads_images(&self) -> bool {
         self.selectors().any(ObjectSelector::reads_images)

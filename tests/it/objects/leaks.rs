@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[Test] = tests![
     the_deletion_of_a_hidden_image_is_not_told,
     an_archive_has_no_other_image_of_the_same_name,
     what_tells_of_hidden_containers_by_its_outcome_is_denied,
+    a_container_is_judged_by_the_answer_that_shows_it,
     the_engines_own_text_about_objects_is_not_passed_on
 ];
 
@@ -451,6 +452,34 @@ fn what_tells_of_hidden_containers_by_its_outcome_is_denied() {
         assert!(status(&answer) == 403 && answer.contains("shows only some containers"), "{target}: {answer}");
     }
     assert!(sent(&stage).is_empty());
+}
+
+/// Not by what a list said before, or an event.
+fn a_container_is_judged_by_the_answer_that_shows_it() {
+    let id = "a".repeat(64);
+    let document = |labels: Value| json!({"Id": id, "Name": "/web", "Image": "sha256:1", "Config": {"Labels": labels, "Image": "web", "Env": ["S=canary"]}});
+    let listed = json!([{"Id": id, "Names": ["/web"], "Image": "web", "Labels": {}}]);
+    let event = json!({"Type": "container", "Action": "exec_die",
+                       "Actor": {"ID": id, "Attributes": {"name": "web", "image": "web", "execID": "e"}}});
+    for (labels, expected) in [(json!({"hide": ""}), 404), (json!({"other": ""}), 200)] {
+        let (document, listed, event) = (document(labels).to_string(), listed.to_string(), event.to_string());
+        let stage = Stage::answering(
+            &format!("{OPEN}events: filtered\ncontainers: {{never: [{{label: hide}}]}}\n"),
+            move |request| match request.split(' ').nth(1).unwrap().split('?').next().unwrap().rsplit('/').next() {
+                Some("json") if request.contains(&"a".repeat(64)) => daemon::json(&document),
+                Some("json") => daemon::json(&listed),
+                Some("events") => daemon::json(&event),
+                _ => daemon::with_status("404 Not Found", r#"{"message":"absent"}"#),
+            },
+        );
+        let inspect = || status(&stage.get(&format!("/containers/{id}/json")));
+        assert!(stage.get("/containers/json").contains(&id));
+        // The list has made it known.
+        assert!(stage.get("/events?since=1&until=2").contains("exec_die"));
+        assert_eq!((inspect(), inspect()), (expected, expected));
+        let answer = stage.get(&format!("/containers/{id}/json"));
+        assert_eq!(answer.contains("canary"), expected == 200, "{answer}");
+    }
 }
 
 /// It names what is in the way, and nothing tells whether that is visible.
