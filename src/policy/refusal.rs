@@ -310,6 +310,32 @@ mod tests {
     }
 
     #[test]
+    fn what_reaches_the_host_is_opened_in_so_many_words() {
+        const SOME: &str =
+            "profile: p\nallow: all\nparameters: {ContainerStart: [checkpoint-dir]}\nvolumes: {only: [{label: a}]}\n";
+        let why = "the profile p shows only some objects, and";
+        check(
+            &policy(SOME),
+            "POST",
+            "/plugins/create?name=canary",
+            &format!(
+                "{why} PluginCreate reaches the host, where nothing is hidden (parameters: {{PluginCreate: all}} opens it)"
+            ),
+            "",
+        );
+        check(
+            &policy(&format!("{SOME}show: all\n")),
+            "POST",
+            "/containers/a/start?checkpoint-dir=/canary",
+            &format!(
+                "{why} the parameter checkpoint-dir of ContainerStart could reach the host, where nothing is hidden \
+                 (parameters: {{ContainerStart: all}} opens it)"
+            ),
+            "",
+        );
+    }
+
+    #[test]
     fn what_a_query_reads_is_opened_by_its_class_or_its_label() {
         let policy = policy("profile: p\nallow: [ContainerList, ImageCreate, NodeList]\nshow: [identity]\n");
         check(
