@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::json::location;
 use crate::api::{Operation, ResponseKind, StreamKind, lists};
 use crate::policy::Policy;
-use crate::profile::{Profile, RequestContents, StreamFiltering};
+use crate::profile::{OpenedBy, Profile, RequestContents, StreamFiltering};
 use crate::schema::Class;
 
 /// What it means if a client can create containers.
@@ -26,6 +26,9 @@ const HIDES_NOTHING: &str = "`show: all` (DOCKVEIL_SHOW=all in place of another 
 
 /// What opens an operation that reaches the host where only some objects are shown.
 const OPENS_HOST: &str = "`parameters: {ID: all}` opens one, and with it everything that is hidden";
+
+/// What that means for a rule, and what is to be written.
+const LINE_BREAKS: &str = "so a text of several lines can escape the rule; (.|\\n|\\r)* matches any text";
 
 /// What it means if a client can edit a service of which it does not see everything.
 const EDITS_SERVICES: &str = "no secrecy against a client that may change the image or the command of a service: it can run a command that \
@@ -131,6 +134,7 @@ fn remarks_about(policy: &Policy, operations: &[&Operation]) -> Remarks {
         remarks.warn("shows fields that are in no class file");
     }
     of_names(&mut remarks, policy);
+    of_patterns(&mut remarks, policy);
     let mutating = ids(&|operation| operation.mutating);
     if !mutating.is_empty() {
         remarks.warn(format!("can change things: {mutating}"));
@@ -183,6 +187,19 @@ fn of_names(remarks: &mut Remarks, policy: &Policy) {
     }
 }
 
+/// The rules that may leave what has line breaks: those that hide what a pattern matches, and those that show what none does.
+fn of_patterns(remarks: &mut Remarks, policy: &Policy) {
+    for rule in &policy.profile().rules {
+        let mut patterns = rule.selector.short_patterns();
+        patterns.retain(|(_, is_negated)| rule.action.hides() || *is_negated);
+        patterns.dedup();
+        for (pattern, _) in patterns {
+            let at = &rule.location;
+            remarks.warn(format!("{at}: the dot in the pattern {pattern:?} matches no line break, {LINE_BREAKS}"));
+        }
+    }
+}
+
 /// Which objects clients see, and what is denied because it would not be limited to them.
 fn of_objects(remarks: &mut Remarks, policy: &Policy) {
     for (kind, restriction, _) in &policy.profile().objects {
@@ -201,7 +218,11 @@ fn of_objects(remarks: &mut Remarks, policy: &Policy) {
     let reaching: Vec<&str> = policy.reaching_host().map(|operation| operation.id).collect();
     if !reaching.is_empty() {
         let ids = reaching.join(", ");
-        remarks.warn(format!("denied although allowed, because they reach the host ({OPENS_HOST}): {ids}"));
+        let opening = match policy.profile().opened_by {
+            OpenedBy::Keys => format!(" ({OPENS_HOST})"),
+            OpenedBy::Variables(_) => String::new(),
+        };
+        remarks.warn(format!("denied although allowed, because they reach the host{opening}: {ids}"));
     }
 }
 
@@ -343,6 +364,32 @@ mod tests {
             .filter(|line| ["untouched", "filtered"].iter().any(|word| line.contains(word)))
             .collect();
         assert_eq!(found, expected, "{lines}");
+    }
+
+    #[test]
+    fn a_pattern_that_line_breaks_escape_is_warned_of() {
+        let count = |action: &str, test: &str| {
+            let rule = format!("  - {{on: ContainerInspect, {action}: \"$.Config.Env[?{test}]\"}}\n");
+            let summary = summary_of(&format!("allow: [ContainerInspect]\nshow: all\nrules:\n{rule}"));
+            let warned: Vec<&str> = summary.lines().filter(|line| line.contains("line break")).collect();
+            assert!(warned.iter().all(|line| line.contains("warning: p.yaml:5:5: ")), "{summary}");
+            warned.len()
+        };
+        for (action, test, expected) in [
+            ("remove", "match(@, 'S.*')", 1),
+            ("blank", "search(@, '^S.*=')", 1),
+            ("mask", "@ == 'a' || match(@, 'A=.*') && match(@, 'B=.')", 2),
+            ("hash", "!match(@, 'S.*')", 1),
+            ("keep", "!match(@, 'S.*')", 1),
+            ("keep", "match(@, 'S.*')", 0),
+            ("remove", "match(@, 'S(.|\\\\n|\\\\r)*')", 0),
+            ("remove", "match(@, 'S(.|\\\\n)*')", 1),
+            ("remove", "match(@, 'S[.]a')", 0),
+            ("remove", "match(@, 'S[^=]*')", 0),
+            ("remove", "@ == 'S.*'", 0),
+        ] {
+            assert_eq!(count(action, test), expected, "{action} {test}");
+        }
     }
 
     #[test]

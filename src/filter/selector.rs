@@ -103,14 +103,17 @@ impl Selector {
         picks.into_iter().any(|pick| matches!(pick, Pick::Test(test) if test.absolute))
     }
 
+    /// The patterns of `match()` and `search()` in it that a text with line breaks may escape, because a `.` stands for none, each
+    /// with whether it stands behind a `!`.
+    pub fn short_patterns(&self) -> Vec<(&str, bool)> {
+        let mut found = Vec::new();
+        tests_in(&self.segments).for_each(|test| test.short_patterns(&mut found));
+        found
+    }
+
     /// How the work of its filter expressions grows. Below `..` they are evaluated on values that are in each other.
     pub(super) fn work(&self) -> ExpressionWork {
-        let tests = || {
-            self.segments.iter().flat_map(|segment| &segment.picks).filter_map(|pick| match pick {
-                Pick::Test(test) => Some(test),
-                Pick::Name(_) | Pick::Any | Pick::Index(_) | Pick::Slice(_) => None,
-            })
-        };
+        let tests = || tests_in(&self.segments);
         if tests().next().is_none() {
             ExpressionWork::None
         } else if tests().all(|test| test.is_linear) && !self.segments.iter().any(|segment| segment.descendant) {
@@ -119,6 +122,14 @@ impl Selector {
             ExpressionWork::Unbounded
         }
     }
+}
+
+/// The filter expressions of segments, without those inside them.
+fn tests_in(segments: &[Segment]) -> impl Iterator<Item = &Test> {
+    segments.iter().flat_map(|segment| &segment.picks).filter_map(|pick| match pick {
+        Pick::Test(test) => Some(test),
+        Pick::Name(_) | Pick::Any | Pick::Index(_) | Pick::Slice(_) => None,
+    })
 }
 
 impl fmt::Display for Selector {

@@ -116,7 +116,48 @@ impl Test {
     }
 }
 
+impl Test {
+    /// Adds the patterns in it that a text with line breaks may escape, each with whether it stands behind a `!`.
+    pub(super) fn short_patterns<'t>(&'t self, found: &mut Vec<(&'t str, bool)>) {
+        self.logical.short_patterns(false, found);
+    }
+}
+
+impl TextPattern {
+    /// Whether it has a `.`, which matches no line break (RFC 9485), and not one that stands beside those: `(.|\n|\r)`.
+    fn has_dot(&self) -> bool {
+        let mut pattern = self.written.replace('\n', r"\n").replace('\r', r"\r");
+        for any in [r"(.|\n|\r)", r"(.|\r|\n)", r"(\n|.|\r)", r"(\n|\r|.)", r"(\r|.|\n)", r"(\r|\n|.)"] {
+            pattern = pattern.replace(any, "()");
+        }
+        let (mut is_escaped, mut in_class) = (false, false);
+        pattern.chars().any(|c| {
+            let is_plain = !std::mem::replace(&mut is_escaped, false);
+            match c {
+                '\\' => is_escaped = is_plain,
+                '[' if is_plain => in_class = true,
+                ']' if is_plain => in_class = false,
+                _ => {}
+            }
+            c == '.' && is_plain && !in_class
+        })
+    }
+}
+
 impl Logical {
+    fn short_patterns<'t>(&'t self, is_negated: bool, found: &mut Vec<(&'t str, bool)>) {
+        match self {
+            Self::Any(all) | Self::All(all) => all.iter().for_each(|one| one.short_patterns(is_negated, found)),
+            Self::Not(inner) => inner.short_patterns(!is_negated, found),
+            Self::Exists(query) => query.short_patterns(found),
+            Self::Matches(operand, pattern) => {
+                found.extend(pattern.has_dot().then_some((pattern.written.as_str(), is_negated)));
+                operand.short_patterns(found);
+            }
+            Self::Compared(left, _, right) => [left, right].iter().for_each(|operand| operand.short_patterns(found)),
+        }
+    }
+
     fn is_true<'d>(&self, asked: TextValue<'d>, question: &Question<'d>) -> Result<bool, FilterError> {
         match self {
             Self::Any(parts) => has(parts, true, asked, question),
@@ -154,6 +195,14 @@ fn has<'d>(
 }
 
 impl Operand {
+    fn short_patterns<'t>(&'t self, found: &mut Vec<(&'t str, bool)>) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Only(query) | Self::Count(query) => query.short_patterns(found),
+            Self::Length(operand) => operand.short_patterns(found),
+        }
+    }
+
     /// Its value; `None` if it has none.
     fn value<'v, 'd: 'v>(
         &'v self,
@@ -207,6 +256,10 @@ fn length(value: TextValue<'_>, question: &Question<'_>) -> Result<Option<usize>
 }
 
 impl NodeQuery {
+    fn short_patterns<'t>(&'t self, found: &mut Vec<(&'t str, bool)>) {
+        super::tests_in(&self.rest).for_each(|test| test.short_patterns(found));
+    }
+
     fn new(absolute: bool, segments: Vec<Segment>) -> Self {
         let (mut single, mut rest) = (Vec::new(), segments.into_iter().peekable());
         while let Some(step) = rest.peek().and_then(SingleStep::of) {
@@ -437,6 +490,30 @@ mod tests {
         check_test("search(@, 'b')", json!("abc"), true);
         check_test("length(@) == 3", json!("abc"), true);
         check_test("value(@..a) == 1", json!({"b": {"a": 1}}), true);
+    }
+
+    /// A dot matches no line break, so what escapes it must be found in the pattern.
+    #[test]
+    fn a_pattern_with_a_dot_is_one_that_line_breaks_escape() {
+        for (pattern, text, is_short) in [
+            ("S=.*", "S=a\nb", true),
+            ("S=.*", "S=a\rb", true),
+            (r"S=(.|\n|\r)*", "S=a\r\nb", false),
+            ("S=(.|\n|\r)*", "S=a\r\nb", false),
+            (r"S=(\r|.|\n)*", "S=a\r\nb", false),
+            (r"S=(.|\n)*", "S=a\r\nb", true),
+            ("S=[^b]*b", "S=a\r\nb", false),
+        ] {
+            let whole = TextPattern::whole(pattern).unwrap();
+            assert_eq!((whole.has_dot(), whole.regex.is_match(text)), (is_short, !is_short), "{pattern:?}");
+        }
+        for (pattern, expected) in
+            [(r"a\.b", false), (r"a\\.b", true), ("[.]", false), (r"[\].]", false), ("[a].", true)]
+        {
+            assert_eq!(TextPattern::search(pattern).unwrap().has_dot(), expected, "{pattern}");
+        }
+        check_test(r"match(@, 'S=(.|\n|\r)*')", json!("S=a\nb"), true);
+        check_test("match(@, 'S=.*')", json!("S=a\nb"), false);
     }
 
     #[test]

@@ -182,12 +182,12 @@ impl ExpressionCompiler {
 
 impl TextPattern {
     /// The pattern of `search()`, which matches any part of a text.
-    fn search(written: &str) -> Result<Self, SelectorError> {
+    pub(super) fn search(written: &str) -> Result<Self, SelectorError> {
         Self::compile(written, &translated(written))
     }
 
     /// The pattern of `match()`, which matches a whole text.
-    fn whole(written: &str) -> Result<Self, SelectorError> {
+    pub(super) fn whole(written: &str) -> Result<Self, SelectorError> {
         Self::compile(written, &format!("^(?:{})$", translated(written)))
     }
 
