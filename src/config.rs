@@ -6,6 +6,7 @@ mod clients;
 pub mod compat;
 pub(crate) mod files;
 mod filters;
+mod hosts;
 mod listener_limits;
 mod memory;
 mod note;
@@ -193,8 +194,9 @@ pub fn configured_listeners(
     let settings = Settings::of(&ServeArgs { files: files.clone(), ..ServeArgs::default() }, environment);
     let source = ConfigSource::find(files, &settings, environment, &mut diagnostics);
     let raw = raw_listeners(&settings, environment, &source, &mut diagnostics);
+    let hosts = more_hosts(&settings, &mut diagnostics);
     let listeners = raw.into_iter().map(|listener| ConfiguredListener {
-        hosts: accepted_hosts(&listener.address, listener.hosts, &settings.hosts),
+        hosts: accepted_hosts(&listener.address, listener.hosts, &hosts),
         address: listener.address,
         location: listener.location,
         has_tls: listener.tls.is_some_and(|tls| tls.tls.asks_for_certificates()),
@@ -340,10 +342,11 @@ impl Config {
         let observability = source.raw.observability.clone().with(&settings, environment, &raw, &mut diagnostics);
         let limits = source.raw.limits;
         let profile = default_profile(&settings);
+        let hosts = more_hosts(&settings, &mut diagnostics);
         let used = used_profiles(&raw, &profile.0);
         let (listeners, wrong) = Filters::during(&source.filter_sources(&settings), &used, |filters| {
             let mut policies = Policies { filters, limits, known: BTreeMap::new() };
-            compile(raw, &profile, &settings.hosts, &mut policies, &mut diagnostics)
+            compile(raw, &profile, &hosts, &mut policies, &mut diagnostics)
         });
         // Filters that are valid only in part serve nobody: the rest has been reported.
         let listeners = diagnostics.ok(wrong.finish(listeners)).flatten();
@@ -554,13 +557,19 @@ pub(crate) fn accepted_hosts(address: &Address, listed: Vec<String>, more: &[Str
         return Vec::new();
     }
     for name in &mut names {
-        if name.parse::<Ipv6Addr>().is_ok() {
-            *name = format!("[{name}]");
+        if let Ok(address) = name.parse::<Ipv6Addr>() {
+            *name = format!("[{address}]");
         }
     }
     let mut seen = BTreeSet::new();
     names.retain(|name| seen.insert(name.to_ascii_lowercase()));
     names
+}
+
+/// The host names of `--hosts`.
+fn more_hosts(settings: &Settings, diagnostics: &mut Diagnostics) -> Vec<String> {
+    let read = |(name, location): &(String, Location)| diagnostics.ok(hosts::host(name, location));
+    settings.hosts.iter().filter_map(read).collect()
 }
 
 /// Whether only this machine can reach a host.
@@ -717,6 +726,54 @@ mod tests {
                 "9:18: found \"soon\", expected a time such as 500ms, 10s or 2m",
             ]
         );
+    }
+
+    #[test]
+    fn a_time_of_zero_is_an_error_where_nothing_could_be_served() {
+        let listener = "listeners: [{listen: \"unix:///a\"}]\n";
+        for unit in ["ms", "s", "m", "h"] {
+            for name in ["connect", "head", "idle", "response", "write"] {
+                let wrong = load(&format!("{listener}timeouts: {{{name}: 0{unit}}}\n")).unwrap_err();
+                let said = format!(
+                    "2:{}: found \"0{unit}\", expected a time such as 500ms, 10s or 2m: without time, nothing is served",
+                    name.len() + 14
+                );
+                assert_eq!(wrong, [said]);
+            }
+            let config = load(&format!("{listener}timeouts: {{shutdown: 0{unit}}}\n")).unwrap();
+            assert_eq!(config.timeouts.shutdown, Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn what_no_header_can_name_is_reported_where_it_stands() {
+        let keys = "hosts: [dockveil:2375, \"*.x\", ::1]\n    origins: [app.example]";
+        let wrong = load(&format!("listeners:\n  - listen: tcp://127.0.0.1:1\n    {keys}\n")).unwrap_err();
+        let (host, origin) = (
+            "expected a host name such as dockveil, 192.0.2.1 or ::1, or \"*\" for any",
+            "expected an origin as browsers send it, such as https://app.example or http://localhost:3000",
+        );
+        assert_eq!(
+            wrong,
+            [
+                format!("3:13: found \"dockveil:2375\", {host}; did you mean \"dockveil\"?"),
+                format!("3:28: found \"*.x\", {host}"),
+                format!("4:15: found \"app.example\", {origin}; did you mean \"https://app.example\"?"),
+            ]
+        );
+        let arguments = |name: &str| ServeArgs {
+            listen: vec!["unix:///a".to_owned()],
+            hosts: vec![name.to_owned()],
+            ..ServeArgs::default()
+        };
+        for name in ["a:1", "http://x", "", "a b", "*.x", "1.2.3.4/8"] {
+            let wrong = Config::load(&arguments(name), &Environment::default()).unwrap_err();
+            assert!(wrong.are_in_arguments() && wrong.iter().all(|one| one.to_string().starts_with("--hosts: found ")));
+            let variables = [("DOCKVEIL_HOSTS", name)].into_iter().collect();
+            let environment = Environment { variables, ..Environment::default() };
+            let loaded = Config::load(&ServeArgs { hosts: Vec::new(), ..arguments("") }, &environment);
+            assert_eq!(loaded.is_ok(), name.is_empty(), "an empty variable says nothing: {name}");
+        }
     }
 
     #[test]

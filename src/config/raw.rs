@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::clients::{self, RawClient};
 use super::files;
+use super::hosts::{host, origin};
 use super::observability::{self, RawObservability};
 use super::tls::{self, ListenerTls};
 use super::upstream::{RawUpstream, upstream};
@@ -16,8 +17,10 @@ use super::{ByteLimit, LONGEST_TIMEOUT, Limits, ListenerLimits, Timeouts};
 use crate::api::{ApiRange, ApiVersion};
 use crate::endpoint::{EngineAddress, EngineAddressError};
 use crate::socket::{Address, AddressError, Keepalive, PassedSocket, SocketOwner};
-use crate::yaml::{self, Diagnostic, Diagnostics, Location, Members, Node};
+use crate::yaml::{self, Diagnostic, Diagnostics, Location, Node};
 
+/// The shortest time that something may be waited for.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 /// How many connections a limit may allow.
 pub(super) const CONNECTIONS: std::ops::RangeInclusive<usize> = 1..=1_000_000;
 
@@ -174,11 +177,11 @@ fn listener(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option
         diagnostics
             .report(&key.location, "`profile` and `clients` exclude each other: each client has a profile of its own");
     }
-    let mut texts = |name: &str, what: &str| -> Vec<String> {
+    let mut texts = |name: &str, what: &str, read: fn(&str, &Location) -> Result<String, Diagnostic>| -> Vec<String> {
         let found = members.get(name).map(|node| diagnostics.texts(node, what)).unwrap_or_default();
-        found.into_iter().map(|(text, _)| text.to_owned()).collect()
+        found.into_iter().filter_map(|(text, node)| diagnostics.ok(read(text, &node.location))).collect()
     };
-    let (hosts, origins) = (texts("hosts", "host names"), texts("origins", "origins"));
+    let (hosts, origins) = (texts("hosts", "host names", host), texts("origins", "origins", origin));
     let connections = members
         .get("connections")
         .and_then(|node| diagnostics.ok(number(node, CONNECTIONS)).map(|number| (number, node.location.clone())));
@@ -263,15 +266,16 @@ pub(super) fn timeouts(node: &Node, diagnostics: &mut Diagnostics) -> Timeouts {
     let mut timeouts = Timeouts::default();
     let names = ["connect", "head", "idle", "response", "write", "shutdown"];
     let Some(members) = diagnostics.members(node, "timeouts", &names) else { return timeouts };
-    for (name, timeout) in [
-        ("connect", &mut timeouts.connect),
-        ("head", &mut timeouts.head),
-        ("idle", &mut timeouts.idle),
-        ("response", &mut timeouts.response),
-        ("write", &mut timeouts.write),
-        ("shutdown", &mut timeouts.shutdown),
+    for (name, shortest, timeout) in [
+        ("connect", SHORTEST_WAIT, &mut timeouts.connect),
+        ("head", SHORTEST_WAIT, &mut timeouts.head),
+        ("idle", SHORTEST_WAIT, &mut timeouts.idle),
+        ("response", SHORTEST_WAIT, &mut timeouts.response),
+        ("write", SHORTEST_WAIT, &mut timeouts.write),
+        // Without time, everything is cut at once.
+        ("shutdown", Duration::ZERO, &mut timeouts.shutdown),
     ] {
-        if let Some(found) = time_in(&members, name, diagnostics) {
+        if let Some(found) = members.get(name).and_then(|node| diagnostics.ok(time(node, shortest))) {
             *timeout = found;
         }
     }
@@ -386,12 +390,6 @@ fn parse_known(text: &str) -> Option<ApiVersion> {
     text.parse().ok().filter(|version| (ApiVersion::MIN..=ApiVersion::NEWEST).contains(version))
 }
 
-/// Reads one of `timeouts`.
-fn time_in(members: &Members<'_>, name: &str, diagnostics: &mut Diagnostics) -> Option<Duration> {
-    let node = members.get(name)?;
-    diagnostics.ok(time(node))
-}
-
 /// Splits a text into a number and its unit.
 fn split_unit(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -423,10 +421,15 @@ fn size(node: &Node) -> Result<ByteLimit, Diagnostic> {
         .ok_or_else(|| expected(node, text, WHAT))
 }
 
-/// Reads a time with a unit.
-fn time(node: &Node) -> Result<Duration, Diagnostic> {
+/// Reads a time with a unit, of at least `shortest`.
+fn time(node: &Node, shortest: Duration) -> Result<Duration, Diagnostic> {
     const WHAT: &str = "a time such as 500ms, 10s or 2m";
     let text = node.text(WHAT)?;
+    let what = if split_unit(text).is_some_and(|(number, _)| number == 0) && !shortest.is_zero() {
+        format!("{WHAT}: without time, nothing is served")
+    } else {
+        WHAT.to_owned()
+    };
     let factor = |unit: &str| match unit {
         "ms" => Some(1),
         "s" => Some(1000),
@@ -437,8 +440,8 @@ fn time(node: &Node) -> Result<Duration, Diagnostic> {
     split_unit(text)
         .and_then(|(number, unit)| number.checked_mul(factor(unit)?))
         .map(Duration::from_millis)
-        .filter(|time| *time <= LONGEST_TIMEOUT)
-        .ok_or_else(|| expected(node, text, WHAT))
+        .filter(|time| (shortest..=LONGEST_TIMEOUT).contains(time))
+        .ok_or_else(|| expected(node, text, &what))
 }
 
 /// Reads a time that the system counts in whole seconds.
@@ -446,7 +449,7 @@ fn seconds(node: &Node, fewest: u64) -> Result<Duration, Diagnostic> {
     let what = format!("whole seconds from {fewest}s to 9h");
     let text = node.text(&what)?;
     let is_whole = |time: &Duration| time.subsec_nanos() == 0 && (fewest..=9 * 3600).contains(&time.as_secs());
-    time(node).ok().filter(is_whole).ok_or_else(|| expected(node, text, &what))
+    time(node, Duration::ZERO).ok().filter(is_whole).ok_or_else(|| expected(node, text, &what))
 }
 
 /// Reads a number in a range.

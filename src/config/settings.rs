@@ -26,7 +26,7 @@ pub(super) struct Settings {
     /// The profile of listeners that name none.
     pub(super) profile: Option<(String, Location)>,
     /// The host names that TCP listeners without `hosts` accept.
-    pub(super) hosts: Vec<String>,
+    pub(super) hosts: Vec<(String, Location)>,
     /// The API versions that clients may use, `KEY=VERSION` each. Of several with one key, the last counts.
     pub(super) api: Vec<(String, Location)>,
     /// Where metrics and health are told.
@@ -43,13 +43,12 @@ impl Settings {
         let one = |argument: &Option<String>, flag: &str, variable: &str| {
             list(argument.as_slice(), flag, environment, variable).into_iter().next()
         };
-        let hosts = list(&arguments.hosts, "--hosts", environment, HOSTS);
         let api = list(&[], "", environment, API).into_iter().chain(list(&arguments.api, "--api", environment, ""));
         Self {
             upstream: one(&arguments.upstream, "--upstream", UPSTREAM),
             listen: list(&arguments.listen, "--listen", environment, LISTEN),
             profile: one(&arguments.profile, "--profile", PROFILE),
-            hosts: hosts.into_iter().map(|(name, _)| name).collect(),
+            hosts: list(&arguments.hosts, "--hosts", environment, HOSTS),
             api: api.collect(),
             metrics: one(&arguments.metrics, "--metrics", METRICS),
             audit: environment.variables.get(AUDIT).map(str::trim).filter(|path| !path.is_empty()).map(PathBuf::from),
@@ -107,7 +106,8 @@ mod tests {
         assert_eq!(texts(found.metrics.as_slice()), ["DOCKVEIL_METRICS tcp://m:1"]);
         assert_eq!(found.audit, Some(PathBuf::from("/a, b")));
         assert_eq!(texts(&found.api), ["DOCKVEIL_API max=1.44", "DOCKVEIL_API pin=1.41"]);
-        assert_eq!((found.hosts, found.filters), (vec!["h".to_owned()], vec!["f".into(), "g".into()]));
+        assert_eq!(texts(&found.hosts), ["DOCKVEIL_HOSTS h"]);
+        assert_eq!(found.filters, [PathBuf::from("f"), "g".into()]);
         let arguments = ServeArgs {
             files: ConfigFiles { filters: vec!["x".into()], ..ConfigFiles::default() },
             upstream: Some("unix:///x".to_owned()),
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(texts(found.profile.as_slice()), ["--profile x"]);
         assert_eq!(texts(found.metrics.as_slice()), ["--metrics unix:///x"]);
         assert_eq!(texts(&found.api), ["DOCKVEIL_API max=1.44", "DOCKVEIL_API pin=1.41", "--api max=1.40"]);
-        assert_eq!(found.hosts, ["x"]);
+        assert_eq!(texts(&found.hosts), ["--hosts x"]);
         assert_eq!(found.filters, [PathBuf::from("f"), "g".into(), "x".into()]);
     }
 

@@ -1,5 +1,7 @@
 //! The host name that a request is addressed to.
 
+use std::net::Ipv6Addr;
+
 /// What a client reads whose request names a host that the listener does not answer to.
 pub const NO_SUCH_HOST: &str = "denied by policy: this listener does not answer to that host name";
 
@@ -7,6 +9,10 @@ pub const NO_SUCH_HOST: &str = "denied by policy: this listener does not answer 
 /// every name.
 pub fn answers_to(hosts: &[String], name: &str) -> bool {
     let name = without_port(name);
+    // An IPv6 address has many forms, and the list has the shortest.
+    let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')?.parse::<Ipv6Addr>().ok());
+    let shortest = address.map(|address| format!("[{address}]"));
+    let name = shortest.as_deref().unwrap_or(name);
     hosts.is_empty() || hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
 }
 
@@ -42,6 +48,8 @@ mod tests {
             ("proxy", true),
             ("PROXY:2375", true),
             ("[::1]:80", true),
+            ("[0:0::0001]:80", true),
+            ("[::2]", false),
             ("::1", false),
             ("proxy.evil", false),
             ("", false),

@@ -30,8 +30,10 @@ const WRONG: &[&[&str]] = &[
     &["--nothing"],
     &["serve", "--upstream", "nonsense", "--listen", "nonsense", "--metrics", "nonsense", "--api", "max=new"],
     &["serve", "--profile", "nothing"],
+    &["serve", "--hosts", "nothing:1"],
     &["check", "--upstream", "nonsense", "--listen", "nonsense", "--metrics", "nonsense", "--api", "nonsense"],
     &["check", "--profile", "nothing"],
+    &["check", "--hosts", "http://nothing"],
     &["explain"],
     &["explain", "--profile", "nothing", "/info"],
     &["explain", "--as", "nonsense", "/info"],
@@ -61,14 +63,7 @@ const WRONG: &[&[&str]] = &[
 ];
 
 /// Options that take any text, or a file, which is a part of the configuration.
-const ANY: &[(&str, &str)] = &[
-    ("*", "--config"),
-    ("*", "--filters"),
-    ("serve", "--hosts"),
-    ("check", "--hosts"),
-    ("explain", "--host"),
-    ("man", "--directory"),
-];
+const ANY: &[(&str, &str)] = &[("*", "--config"), ("*", "--filters"), ("explain", "--host"), ("man", "--directory")];
 
 /// What `migrate` reads.
 const COMPOSE: &str = "services:\n  proxy:\n    image: tecnativa/docker-socket-proxy\n";
