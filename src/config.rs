@@ -206,6 +206,37 @@ pub fn configured_listeners(
     diagnostics.finish(listeners.collect())
 }
 
+/// What a health check must know of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedListener {
+    /// The address.
+    pub address: Address,
+    /// Whether clients come over TLS, as far as its files can be read.
+    pub has_tls: bool,
+    /// Whether it lists clients, and need not serve the check.
+    pub lists_clients: bool,
+}
+
+/// The listeners that files and environment name, or the default ones, for a health check; and what is wrong with them.
+///
+/// A program that serves goes on with what it has when a file has become wrong. So what is wrong is left out: other keys, and the
+/// keys and certificates of TLS. There are no listeners if nothing can be read of the file that names them.
+pub fn checked_listeners(files: &ConfigFiles, environment: &Environment) -> (Vec<CheckedListener>, Diagnostics) {
+    let mut diagnostics = Diagnostics::default();
+    let settings = Settings::of(&ServeArgs { files: files.clone(), ..ServeArgs::default() }, environment);
+    let source = ConfigSource::find(files, &settings, environment, &mut diagnostics);
+    if !diagnostics.is_empty() && settings.listen.is_empty() && source.raw.listeners.is_empty() {
+        return (Vec::new(), diagnostics);
+    }
+    let raw = raw_listeners(&settings, environment, &source, &mut diagnostics);
+    let listeners = raw.into_iter().map(|listener| CheckedListener {
+        address: listener.address,
+        has_tls: listener.tls.is_some(),
+        lists_clients: listener.clients.is_some(),
+    });
+    (listeners.collect(), diagnostics)
+}
+
 /// The API versions that files and environment name.
 ///
 /// # Errors

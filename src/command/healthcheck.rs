@@ -2,6 +2,11 @@
 //!
 //! A listener that wants a certificate of each client cannot be pinged without one. It is healthy if it opens TLS and asks for the
 //! certificate.
+//!
+//! The program goes on serving when its files have become wrong, and whoever checks its health must not end it for that. So what is
+//! wrong in the files is told, and what runs is asked: the listener of the files if it answers, else those of the running program.
+
+mod running;
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -10,11 +15,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{CommandError, FAILED, OK, argument_error};
-use crate::cli::{self, Environment, ServeArgs};
-use crate::config::Config;
+use crate::cli::{self, Environment};
+use crate::config;
 use crate::socket::{Address, connect_at_once};
 use crate::tls::Reception;
-use crate::yaml::{Diagnostic, Location};
+use crate::yaml::{Diagnostic, Diagnostics};
 
 /// The timeout for connecting, and for each read.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -32,10 +37,10 @@ const TLS_ALERT: u8 = 0x15;
 /// How long to wait before connecting again to a listener whose queue is full.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// Sends a ping to the listener in `arguments`, with a host name that it accepts.
+/// Sends a ping to the listener in `arguments`, else to one of the configuration.
 ///
 /// # Errors
-/// [`CommandError`]. If the listener is not healthy, the reason is written to `err` and the exit status is [`FAILED`].
+/// [`CommandError`]. If no listener is healthy, the reason is written to `err` and the exit status is [`FAILED`].
 pub fn healthcheck(
     arguments: &cli::HealthcheckArgs,
     environment: &Environment,
@@ -45,25 +50,66 @@ pub fn healthcheck(
     if let Some(seconds) = arguments.every {
         std::thread::sleep(wait_for(seconds, age()));
     }
-    let asked = match &arguments.target {
-        Some(text) => {
-            let (address, name) = (target(text)?, "localhost".to_owned());
-            AskedListener { address, name, has_tls: false, statuses: HEALTHY }
+    let pinged = match &arguments.target {
+        Some(text) => AskedListener { name: "localhost", ..AskedListener::at(target(text)?) }.pinged(),
+        None => {
+            let (asked, wrong) = asked_listener(arguments, environment);
+            match asked.map(AskedListener::pinged) {
+                Some(Ok(address)) => {
+                    tell(&wrong, err);
+                    Ok(address)
+                }
+                refused => {
+                    let running = running::listeners(&arguments.files, environment);
+                    let pinged = ping_running(refused.and_then(Result::err), &running);
+                    let Some(pinged) = pinged else { return Err(wrong.into()) };
+                    tell(&wrong, err);
+                    pinged
+                }
+            }
         }
-        None => asked_listener(arguments, environment)?,
     };
-    let address = &asked.address;
     // The exit status is the answer, whether or not anybody reads the text.
-    match asked.ping() {
-        Ok(()) => {
+    match pinged {
+        Ok(address) => {
             let _ = writeln!(out, "{address} is healthy");
             Ok(OK)
         }
-        Err(error) => {
+        Err((address, error)) => {
             let _ = writeln!(err, "{address}: {error}");
             Ok(FAILED)
         }
     }
+}
+
+/// The address of a listener that is healthy, or of one that is not, and why.
+type Pinged = Result<Address, (Address, io::Error)>;
+
+/// Tells what is wrong with a configuration that a program may serve without.
+fn tell(wrong: &Diagnostics, err: &mut dyn Write) {
+    for error in wrong.iter() {
+        let _ = writeln!(err, "warning: {error}");
+    }
+}
+
+/// Pings the listeners of the program that runs, of which the configuration may say something else by now: one that serves the check,
+/// else one that denies it. `refused` is the listener of the configuration that is not healthy, and why. `None` if there is nobody to
+/// ask.
+fn ping_running(refused: Option<(Address, io::Error)>, running: &[Address]) -> Option<Pinged> {
+    let is_running = |(address, _): &(Address, io::Error)| running.iter().any(|other| is_same(address, other));
+    let mut last = refused;
+    if last.as_ref().is_some_and(is_running) {
+        return last.map(Err);
+    }
+    for statuses in [HEALTHY, HEALTHY_OR_DENIED] {
+        for address in running {
+            match (AskedListener { statuses, ..AskedListener::at(address.clone()) }).pinged() {
+                Ok(address) => return Some(Ok(address)),
+                Err(refused) => last = Some(refused),
+            }
+        }
+    }
+    last.map(Err)
 }
 
 /// How long a probe waits so that there is one every `seconds`. Engines before Docker 25 have one interval for a container that
@@ -97,55 +143,80 @@ fn target(text: &str) -> Result<Address, Diagnostic> {
 #[derive(Debug, PartialEq, Eq)]
 struct AskedListener {
     address: Address,
-    /// A host name that it accepts.
-    name: String,
+    /// The host name of the request. Every listener accepts an empty one.
+    name: &'static str,
+    /// Whether it is known to speak TLS.
     has_tls: bool,
     /// The statuses of one that is healthy.
     statuses: &'static [&'static str],
 }
 
 /// The listener to ask: the first that serves everybody without TLS, else the first that serves everybody, else the first. One that
-/// lists clients need not serve the health check, and then answers 403.
-fn asked_listener(arguments: &cli::HealthcheckArgs, environment: &Environment) -> Result<AskedListener, CommandError> {
-    let serve = ServeArgs { files: arguments.files.clone(), ..ServeArgs::default() };
-    let listeners = Config::load(&serve, environment)?.listeners;
-    let listener = listeners.into_iter().min_by_key(|listener| (listener.clients.is_some(), listener.tls.is_some()));
-    let listener = listener.ok_or_else(|| Diagnostic::new(&Location::file("the configuration"), "no listeners"))?;
-    let name = listener.hosts.into_iter().next();
-    Ok(AskedListener {
-        address: listener.address,
-        name: name.unwrap_or_else(|| "localhost".to_owned()),
-        has_tls: listener.tls.is_some(),
-        statuses: if listener.clients.is_some() { HEALTHY_OR_DENIED } else { HEALTHY },
-    })
+/// lists clients need not serve the health check, and then answers 403. Also what is wrong with the configuration.
+fn asked_listener(arguments: &cli::HealthcheckArgs, environment: &Environment) -> (Option<AskedListener>, Diagnostics) {
+    let (listeners, wrong) = config::checked_listeners(&arguments.files, environment);
+    let listener = listeners.into_iter().min_by_key(|listener| (listener.lists_clients, listener.has_tls));
+    let asked = listener.map(|listener| AskedListener {
+        has_tls: listener.has_tls,
+        // What runs may list clients that the file no longer names.
+        statuses: if listener.lists_clients || !wrong.is_empty() { HEALTHY_OR_DENIED } else { HEALTHY },
+        ..AskedListener::at(listener.address)
+    });
+    (asked, wrong)
+}
+
+/// Whether two addresses may be one listener, as far as their texts tell.
+fn is_same(one: &Address, other: &Address) -> bool {
+    match (one, other) {
+        (Address::Tcp { port: one, .. }, Address::Tcp { port: other, .. }) => one == other,
+        (one, other) => one == other,
+    }
 }
 
 impl AskedListener {
+    /// A listener of which only the address is known.
+    fn at(address: Address) -> Self {
+        Self { address, name: "", has_tls: false, statuses: HEALTHY }
+    }
+
+    /// Sends a ping, over TLS if the listener speaks that.
+    fn pinged(self) -> Pinged {
+        match self.ping() {
+            Ok(()) => Ok(self.address),
+            Err(error) => Err((self.address, error)),
+        }
+    }
+
     /// Sends a ping, and expects one of the statuses.
     fn ping(&self) -> io::Result<()> {
         match &self.address {
             Address::Unix(path) => {
                 let stream = connect_unix(path)?;
                 stream.set_read_timeout(Some(TIMEOUT))?;
-                self.ping_over(stream)
+                self.ping_over(stream)?;
             }
             Address::Tcp { host, port } => {
-                let stream = connect_tcp(host, *port)?;
-                stream.set_read_timeout(Some(TIMEOUT))?;
-                if !self.has_tls {
-                    return self.ping_over(stream);
-                }
-                match Reception::of(stream, "localhost")? {
-                    Reception::Served(stream) => self.ping_over(*stream),
-                    Reception::AsksForCertificate => Ok(()),
+                let connect = || {
+                    let stream = connect_tcp(host, *port)?;
+                    stream.set_read_timeout(Some(TIMEOUT))?;
+                    Ok::<_, io::Error>(stream)
+                };
+                let pinged = if self.has_tls { Err(PingError::Tls) } else { self.ping_over(connect()?) };
+                match pinged {
+                    Err(PingError::Tls) => match Reception::of(connect()?, "localhost")? {
+                        Reception::Served(stream) => self.ping_over(*stream)?,
+                        Reception::AsksForCertificate => {}
+                    },
+                    pinged => pinged?,
                 }
             }
         }
+        Ok(())
     }
 
     /// Sends the request over a connected stream.
-    fn ping_over(&self, mut stream: impl Read + Write) -> io::Result<()> {
-        let name = &self.name;
+    fn ping_over(&self, mut stream: impl Read + Write) -> Result<(), PingError> {
+        let name = self.name;
         stream.write_all(format!("GET /_ping HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n").as_bytes())?;
         let mut answer = [0; 12];
         let mut read = 0;
@@ -163,14 +234,35 @@ impl AskedListener {
             return Ok(());
         }
         let why = match answer {
-            [TLS_ALERT, ..] => {
-                return Err(io::Error::other("it speaks TLS: leave out --target, and name its --config"));
-            }
-            [] => return Err(io::ErrorKind::UnexpectedEof.into()),
+            [TLS_ALERT, ..] => return Err(PingError::Tls),
+            [] => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
             answer if answer.ends_with(b" 503") => ", as when the engine is down",
             _ => "",
         };
-        Err(io::Error::other(format!("unexpected answer {:?}{why}", String::from_utf8_lossy(answer))))
+        Err(io::Error::other(format!("unexpected answer {:?}{why}", String::from_utf8_lossy(answer))).into())
+    }
+}
+
+/// Why a ping has no good answer.
+enum PingError {
+    /// The listener speaks TLS.
+    Tls,
+    /// Another reason.
+    Other(io::Error),
+}
+
+impl From<io::Error> for PingError {
+    fn from(error: io::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<PingError> for io::Error {
+    fn from(error: PingError) -> Self {
+        match error {
+            PingError::Tls => Self::other("it speaks TLS within TLS, or over a Unix socket"),
+            PingError::Other(error) => error,
+        }
     }
 }
 
@@ -268,10 +360,10 @@ mod tests {
     }
 
     #[test]
-    fn it_uses_a_host_name_that_the_listener_accepts() {
+    fn it_names_no_host_because_every_listener_accepts_that() {
         within_time_limit(|| {
             let (request, code, output) = checked("200 OK", "proxy.internal, other");
-            assert!(request.contains("Host: proxy.internal\r\n"), "{request}");
+            assert!(request.contains("Host: \r\n"), "{request}");
             assert_eq!(code, OK, "{output}");
         });
     }
@@ -280,7 +372,7 @@ mod tests {
     fn any_other_answer_is_unhealthy() {
         within_time_limit(|| {
             let (request, code, output) = checked("503 Service Unavailable", "");
-            assert!(request.contains("Host: localhost\r\n"), "{request}");
+            assert!(request.contains("Host: \r\n"), "{request}");
             assert!(code == FAILED && output.contains("503"), "{output}");
         });
     }
@@ -316,14 +408,14 @@ mod tests {
             .unwrap();
             let files = cli::ConfigFiles { config: Some(file.clone()), ..cli::ConfigFiles::default() };
             let arguments = cli::HealthcheckArgs { files, ..cli::HealthcheckArgs::default() };
-            let asked = asked_listener(&arguments, &Environment::default()).unwrap();
+            let asked = asked_listener(&arguments, &Environment::default()).0.unwrap();
             std::fs::remove_file(&file).unwrap();
             assert_eq!((asked.address.to_string().as_str(), asked.statuses), ("unix:///nowhere/b", HEALTHY));
         });
     }
 
     #[test]
-    fn what_speaks_tls_is_called_that() {
+    fn tls_is_tried_with_a_listener_that_speaks_it() {
         within_time_limit(|| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let target = format!("tcp://{}", listener.local_addr().unwrap());
@@ -332,13 +424,14 @@ mod tests {
                 stream.write_all(b"\x15\x03\x03\x00\x02\x02\x0a").unwrap();
                 // Until the check leaves.
                 let _ = stream.read_to_end(&mut Vec::new());
+                let mut hello = [0; 1];
+                listener.accept().unwrap().0.read_exact(&mut hello).unwrap();
+                hello
             });
             let arguments = cli::HealthcheckArgs { target: Some(target), ..cli::HealthcheckArgs::default() };
-            let (mut err, environment) = (Vec::new(), Environment::default());
-            let code = healthcheck(&arguments, &environment, &mut Vec::new(), &mut err).unwrap();
-            answering.join().unwrap();
-            let err = String::from_utf8(err).unwrap();
-            assert!(code == FAILED && err.contains("it speaks TLS: leave out --target"), "{err}");
+            let code = healthcheck(&arguments, &Environment::default(), &mut Vec::new(), &mut Vec::new()).unwrap();
+            // A handshake begins with a record of the type 22.
+            assert_eq!((code, answering.join().unwrap()), (FAILED, [22]));
         });
     }
 

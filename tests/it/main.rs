@@ -26,6 +26,7 @@ mod events;
 mod explain;
 #[path = "../support/harness.rs"]
 mod harness;
+mod health;
 mod hostile;
 mod interference;
 mod layering;
@@ -114,6 +115,7 @@ fn main() -> ExitCode {
             audit::TESTS,
             cut::TESTS,
             departures::TESTS,
+            health::TESTS,
             hostile::TESTS,
             interference::TESTS,
             layering::TESTS,
