@@ -99,6 +99,7 @@ impl ExchangeObserver {
     }
 
     fn with(metrics: ExchangeMetrics, audit: Option<Arc<AuditLog>>, listener: Arc<str>, profile: Arc<str>) -> Self {
+        metrics.begin(&WITHHELD, &UpstreamError::REASONS);
         let origin = CommonFields::new(|line| {
             line.text("listener", &listener);
             line.text("profile", &profile);
