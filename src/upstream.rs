@@ -37,7 +37,7 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 
 use self::checked::CheckedConnection;
-pub use self::client_body::ClientBody;
+pub use self::client_body::{ClientBody, ClientMeter};
 use self::kept::{KeptAnswer, KeptBody, KeptConnection, KeptConnections};
 pub use self::ssh::SshFault;
 pub use self::waiting::measured;
@@ -414,10 +414,24 @@ impl Upstream {
     async fn ask(&self, request: UpstreamRequest) -> Result<EngineAnswer, UpstreamError> {
         let since = Instant::now();
         let answer = match &request.body {
-            None => self.exchange(&request, since).await,
-            Some(_) => Box::pin(self.exchange_with_body(request)).await,
+            None => {
+                let answer = self.exchange(&request, since).await;
+                waiting::ended(since);
+                answer
+            }
+            Some(body) => {
+                let meter = match body {
+                    Either::Left(body) => body.meter(),
+                    Either::Right(_) => None,
+                };
+                let waited = || meter.as_ref().map(|meter| meter.waited()).unwrap_or_default();
+                let before = waited();
+                let answer = Box::pin(self.exchange_with_body(request)).await;
+                // While the client sends, the engine waits, too.
+                waiting::ended_besides(since, waited().saturating_sub(before));
+                answer
+            }
         };
-        waiting::ended(since);
         let answer = answer?;
         self.engine.learn(&answer.headers);
         Ok(answer)

@@ -34,7 +34,6 @@
 //! The line of a ping that was answered is at the level `debug`: health checks are many.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::Request;
@@ -51,7 +50,7 @@ use crate::log::{self, CommonFields, LogLine};
 use crate::metrics::{ExchangeMetrics, ExchangeResult, Metrics, OpenCount};
 use crate::route::Route;
 use crate::schema::Class;
-use crate::upstream::{ClientBody, UpstreamError};
+use crate::upstream::{ClientBody, ClientMeter, UpstreamError};
 
 /// The reasons for which answers are withheld.
 const WITHHELD: [&str; 9] = [
@@ -126,8 +125,8 @@ struct Entry {
     decision: &'static str,
     reason: Option<&'static str>,
     status: u16,
-    /// Bytes of the client; `None` if it has sent none besides the head.
-    received: Option<Arc<AtomicU64>>,
+    /// What the client has sent besides the head; `None` for nothing.
+    received: Option<Arc<ClientMeter>>,
     bytes: u64,
     hidden: Report,
     started: Instant,
@@ -218,8 +217,8 @@ impl AccessLog {
         if body.is_end_stream() { ClientBody::new(body, None) } else { ClientBody::new(body, Some(self.received())) }
     }
 
-    /// What counts the bytes of the client.
-    pub(super) fn received(&mut self) -> Arc<AtomicU64> {
+    /// What measures the bytes of the client.
+    pub(super) fn received(&mut self) -> Arc<ClientMeter> {
         let entry = self.0.as_mut().map(|entry| entry.received.get_or_insert_default().clone());
         entry.unwrap_or_default()
     }
@@ -283,11 +282,12 @@ impl AccessLog {
         self.set(|entry| entry.status = status);
     }
 
-    /// The time up to now: so much of it was spent waiting for the engine, and the rest on work.
+    /// The time up to now: so much of it was spent waiting for the engine, some on waiting for the client, and the rest on work.
     pub(super) fn spent(&mut self, engine: Duration) {
         self.set(|entry| {
             entry.engine += engine;
-            entry.own = entry.started.elapsed().saturating_sub(entry.engine);
+            let client = entry.received.as_ref().map(|received| received.waited()).unwrap_or_default();
+            entry.own = entry.started.elapsed().saturating_sub(entry.engine + client);
         });
     }
 
@@ -466,7 +466,7 @@ impl Entry {
 
     /// How many bytes the client has sent after the head.
     fn received_bytes(&self) -> u64 {
-        self.received.as_ref().map_or(0, |received| received.load(Ordering::Relaxed))
+        self.received.as_ref().map_or(0, |received| received.bytes())
     }
 }
 

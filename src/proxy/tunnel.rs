@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::access_log::AccessLog;
@@ -11,6 +10,7 @@ use super::relay::copy_down;
 use super::stream_request::StreamError;
 use crate::policy::RelayReason;
 use crate::socket::Socket;
+use crate::upstream::ClientMeter;
 
 /// How long a client may go on sending after the engine has ended its direction.
 const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(60);
@@ -25,7 +25,7 @@ pub(super) async fn tunnel(
     let early = client.take_early();
     let client = &*client;
     let received = log.received();
-    received.fetch_add(early.len() as u64, Ordering::Relaxed);
+    received.count(early.len());
     let up = async move {
         if engine.write_all(&early).await.is_err() {
             // The engine no longer reads. What it still writes is relayed.
@@ -62,7 +62,7 @@ pub(super) async fn tunnel(
 /// for its own end, which comes down.
 ///
 /// Cancel safety: when dropped while the engine is slow, bytes are lost.
-async fn copy_up(client: &Downstream, engine: &Socket, received: &AtomicU64) -> Result<(), StreamError> {
+async fn copy_up(client: &Downstream, engine: &Socket, received: &ClientMeter) -> Result<(), StreamError> {
     loop {
         // Holds what the engine does not take at once.
         let mut rest = Vec::new();
@@ -76,7 +76,7 @@ async fn copy_up(client: &Downstream, engine: &Socket, received: &AtomicU64) -> 
         if count == 0 {
             return Ok(());
         }
-        received.fetch_add(count as u64, Ordering::Relaxed);
+        received.count(count);
         if engine_stopped || engine.write_all(&rest).await.is_err() {
             return pending().await;
         }

@@ -19,7 +19,12 @@ pub async fn measured<T>(work: impl Future<Output = T>) -> (T, Duration) {
 
 /// A wait for the engine that has come to an end. What is measured counts it; otherwise it comes back.
 pub(super) fn ended(since: Instant) -> Duration {
-    let time = since.elapsed();
+    ended_besides(since, Duration::ZERO)
+}
+
+/// As [`ended`], without this time, in which something else was waited for.
+pub(super) fn ended_besides(since: Instant, other: Duration) -> Duration {
+    let time = since.elapsed().saturating_sub(other);
     match WAITED.try_with(|waited| waited.set(waited.get() + time)) {
         Ok(()) => Duration::ZERO,
         Err(_) => time,

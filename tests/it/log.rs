@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = tests![
     pings_are_details_and_denials_are_warnings,
     the_libraries_say_nothing,
     a_stream_has_a_line_at_its_start_and_one_at_its_end,
+    waiting_for_the_body_of_a_client_is_not_work_and_not_the_engine,
     the_id_of_a_request_goes_to_the_engine_and_back,
     a_log_that_nobody_reads_stops_no_exchange,
     a_log_that_nobody_reads_does_not_keep_the_program_from_ending
@@ -226,6 +227,91 @@ fn a_stream_has_a_line_at_its_start_and_one_at_its_end() {
         assert_eq!(opened.get(name).unwrap(), ended.get(name).unwrap(), "{name}: {opened:?} {ended:?}");
     }
     assert_eq!(ended["operation"], "SystemEvents");
+}
+
+/// Two profiles, one of which reads the bodies of requests; the other has no profile for anybody here.
+const SLOW_PROFILES: &str = "\
+profiles:
+  - {profile: own, allow: all, show: all}
+  - {profile: some, allow: all, show: all, containers: {only: [{name: shown}]}}
+";
+
+/// Whatever becomes of the body of a request, the time that its client takes to send it is nobody else's.
+fn waiting_for_the_body_of_a_client_is_not_work_and_not_the_engine() {
+    const PAUSE: Duration = Duration::from_millis(400);
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |request| {
+        if request.contains("/start") || request.contains("/events") {
+            let head =
+                "HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n";
+            return Reply::Close(head.as_bytes().to_vec());
+        }
+        if request.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+            return Reply::Then(
+                Vec::new(),
+                Box::new(|mut stream| {
+                    // An engine answers once it has read the body.
+                    crate::support::client::read_until(&mut stream, "0\r\n\r\n").unwrap();
+                    let answer = "HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+                    std::io::Write::write_all(&mut stream, answer.as_bytes()).unwrap();
+                }),
+            );
+        }
+        json("{}")
+    });
+    let [engine, strict, own, some, nobody, rate] = ["engine", "strict", "own", "some", "nobody", "rate"]
+        .map(|name| format!("unix://{}", folder.path(name).display()));
+    let text = format!(
+        "upstream: {engine}\nlisteners:\n  - {{listen: {strict}, profile: dashboard}}\n  - {{listen: {own}, profile: own}}\n  \
+         - {{listen: {some}, profile: some}}\n  - {{listen: {nobody}, clients: [{{uid: 4711, profile: own}}]}}\n  \
+         - {{listen: {rate}, profile: own, requests: {{rate: 1/h, burst: 1}}}}\n{SLOW_PROFILES}"
+    );
+    std::fs::write(folder.path("dockveil.yaml"), text).unwrap();
+    let config = folder.path("dockveil.yaml").display().to_string();
+    let program = Program::start(crate::support::program::command(&[("DOCKVEIL_LOG", "info")], &["--config", &config]));
+    program.line_with("engine reached");
+    let create = "POST /v1.44/containers/create HTTP/1.1\r\nContent-Type: application/json";
+    let exec = "POST /v1.44/exec/0a/start HTTP/1.1\r\nContent-Type: application/json";
+    let archive = "PUT /v1.44/containers/shown/archive?path=/ HTTP/1.1\r\nContent-Type: application/x-tar";
+    // The second request at this listener comes too soon.
+    let mut first = Client::connect(&folder.path("rate"));
+    first.send(get("/version"));
+    first.message(false);
+    program.line_with("msg=\"exchange");
+    for (what, listener, head, body) in [
+        ("dropped", "strict", "GET /v1.44/containers/json HTTP/1.1", "abcd"),
+        ("denied", "strict", "POST /v1.44/containers/0a/stop HTTP/1.1", "abcd"),
+        ("passed on", "own", create, "{\"Image\":\"a\"}"),
+        ("uploaded", "own", archive, "abcd"),
+        ("names in it are looked up", "some", create, "{\"Image\":\"a\"}"),
+        ("opens a stream", "own", exec, "{\"Detach\":false}"),
+        ("of nobody", "nobody", "POST /v1.44/containers/0a/stop HTTP/1.1", "abcd"),
+        ("too soon", "rate", "POST /v1.44/containers/0a/stop HTTP/1.1", "abcd"),
+        ("no operation", "own", "POST /v1.44/nothing HTTP/1.1", "abcd"),
+    ] {
+        let (start, rest) = body.split_at(2);
+        for is_chunked in [false, true] {
+            let framing = if is_chunked {
+                "Transfer-Encoding: chunked".to_owned()
+            } else {
+                format!("Content-Length: {}", body.len())
+            };
+            let frame = |bytes: &str, end: &str| {
+                if is_chunked { format!("{:x}\r\n{bytes}\r\n{end}", bytes.len()) } else { bytes.to_owned() }
+            };
+            let mut client = Client::connect(&folder.path(listener));
+            client.send(format!("{head}\r\nHost: d\r\n{framing}\r\n\r\n{}", frame(start, "")));
+            std::thread::sleep(PAUSE);
+            client.send(frame(rest, "0\r\n\r\n"));
+            let line = fields(&program.line_with("msg=\"exchange"));
+            let time = |name: &str| Duration::from_micros(line[name].parse().unwrap());
+            // A request that is not read is answered before its body has come.
+            let elapsed = time("elapsed_us");
+            assert!(what == "no operation" || elapsed >= PAUSE / 2, "{what}: {line:?}");
+            let others = time("own_us") + time("engine_us");
+            assert!(what == "no operation" || others < elapsed / 2, "{what}, chunked {is_chunked}: {line:?}");
+        }
+    }
 }
 
 fn the_id_of_a_request_goes_to_the_engine_and_back() {
