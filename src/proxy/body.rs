@@ -244,6 +244,12 @@ impl Filtered {
             self.working_since = Some(started);
         }
         self.log.took(if is_working { Duration::ZERO } else { started.elapsed() }, waited);
+        // The list may break, or its client leave, whenever nothing is worked on.
+        if let Content::Array(rewriter) = &self.content
+            && let Some(filter) = &rewriter.filter
+        {
+            self.log.hidden(&filter.report);
+        }
         polled
     }
 
@@ -280,14 +286,7 @@ impl Body for Filtered {
                 }
             }
             Some(Err(error)) => this.log.broken(error.reason(), error),
-            None => {
-                if let Content::Array(rewriter) = &this.content
-                    && let Some(filter) = &rewriter.filter
-                {
-                    this.log.hidden(&filter.report);
-                }
-                this.log.written();
-            }
+            None => this.log.written(),
         }
         Poll::Ready(chunk.map(|chunk| chunk.map(Frame::data).map_err(BodyError)))
     }

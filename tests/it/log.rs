@@ -1,11 +1,12 @@
 //! The log: every exchange is one line of logfmt, which is written at once, and the log never holds up a client.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::time::Duration;
 
 use crate::harness::{Test, tests};
 use crate::support::client::{Client, get, status, without_request_id};
-use crate::support::daemon::{Daemon, Reply, json};
+use crate::support::daemon::{Daemon, Reply, handing, json};
 use crate::support::program::{Program, UnreadProgram, between};
 use crate::support::proxy::Folder;
 
@@ -22,6 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![
     the_libraries_say_nothing,
     a_stream_has_a_line_at_its_start_and_one_at_its_end,
     waiting_for_the_body_of_a_client_is_not_work_and_not_the_engine,
+    a_list_that_does_not_come_to_its_end_says_what_was_hidden,
     the_id_of_a_request_goes_to_the_engine_and_back,
     a_log_that_nobody_reads_stops_no_exchange,
     a_log_that_nobody_reads_does_not_keep_the_program_from_ending
@@ -311,6 +313,44 @@ fn waiting_for_the_body_of_a_client_is_not_work_and_not_the_engine() {
             let others = time("own_us") + time("engine_us");
             assert!(what == "no operation" || others < elapsed / 2, "{what}, chunked {is_chunked}: {line:?}");
         }
+    }
+}
+
+fn a_list_that_does_not_come_to_its_end_says_what_was_hidden() {
+    let folder = Folder::new();
+    let element = r#"{"Id":"0a","Command":"canary","NewIn2099":"canary"}"#;
+    let many = format!("[{}", [element; 200].join(","));
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{many}\r\n",
+        many.len()
+    );
+    let (answer, connections) = handing(&answer);
+    let _daemon = Daemon::start(&folder.path("engine"), answer);
+    let program = crate::metrics::measured(&folder, "");
+    program.listening();
+    let kinds: [(&str, fn(&mut Client, std::os::unix::net::UnixStream)); 4] = [
+        ("exchange broken", |_, engine| drop(engine)),
+        ("exchange broken", |_, mut engine| engine.write_all(b"3\r\n,{{\r\n").unwrap()),
+        ("exchange broken", |_, mut engine| engine.write_all(b"nonsense\r\n").unwrap()),
+        ("exchange aborted", |client, engine| {
+            client.0.shutdown(std::net::Shutdown::Both).unwrap();
+            std::thread::spawn(move || std::io::Read::read(&mut &engine, &mut [0]));
+        }),
+    ];
+    for (number, (message, end)) in kinds.iter().enumerate() {
+        let mut client = Client::connect(&folder.path("listener"));
+        client.send(get("/containers/json"));
+        client.read_until("\r\n\r\n");
+        // The first element has come.
+        client.read_until("}");
+        end(&mut client, connections.next());
+        let line = fields(&program.line_with(message));
+        let hidden: u64 = line["hidden"].parse().unwrap();
+        // All but the last element, whose end the filter has not read.
+        assert!(hidden >= 2 * 199, "{message} {number}: {line:?}");
+        let start = "dockveil_hidden_fields_total{class=\"unknown\",profile=\"dashboard\"} ";
+        let counted: u64 = crate::metrics::wait_for(&folder, start).parse().unwrap();
+        assert!(counted >= 199 * (number as u64 + 1), "{message} {number}: {counted}");
     }
 }
 
