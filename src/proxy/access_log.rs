@@ -247,6 +247,14 @@ impl AccessLog {
         self.set(|entry| entry.reason = Some(reason));
     }
 
+    /// There is no room for the request, for a reason in one word. A line of its own says so: who it is, where, and what they read.
+    pub(super) fn no_room(&mut self, reason: &'static str, said: &str) {
+        self.set(|entry| {
+            entry.reason = Some(reason);
+            tracing::warn!(client = &*entry.client.name, listener = &*entry.observer.listener, "{said}");
+        });
+    }
+
     /// The request is answered with an error.
     pub(super) fn failed(&mut self, error: &Error) {
         self.set(|entry| {

@@ -10,7 +10,6 @@ use super::Proxy;
 use super::access_log::AccessLog;
 use super::body::{Outgoing, OutgoingBuffer};
 use super::message::Message;
-use super::request_id::RequestId;
 use crate::api::ApiVersion;
 use crate::clients::LoggedClient;
 use crate::socket::Socket;
@@ -42,25 +41,26 @@ impl Downstream {
         proxy: &Proxy,
         client: &Arc<LoggedClient>,
     ) {
-        let message = message.into();
-        // The line does not wait until the client has left.
-        let id = refused(status, &message, "malformed", proxy, client);
-        self.refuse(status, message, proxy.advertised(), &id).await;
+        let mut log = AccessLog::start(&proxy.observer, client);
+        log.reason("malformed");
+        self.refuse(status, message.into(), proxy.advertised(), log).await;
     }
 
-    /// Answers with an error and ends the connection. `engine` is the API version in the answer.
-    pub(super) async fn refuse(self, status: u16, message: Message, engine: Option<ApiVersion>, id: &RequestId) {
-        let response = OutgoingBuffer::error_response(status, message, engine, id);
+    /// Answers with an error and ends the connection. `engine` is the API version in the answer, and `log` the line of the exchange.
+    pub(super) async fn refuse(self, status: u16, message: Message, engine: Option<ApiVersion>, mut log: AccessLog) {
+        let response = refusal(status, message, engine, &mut log);
         // A client that is gone reads nothing, and one that reads nothing is not waited for.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.send(response.unsent())).await;
+        // The line does not wait until the client has left.
+        drop(log);
         self.close().await;
     }
 
-    /// As [`Downstream::refuse_malformed`], of a client that has sent nothing, because there is no room. Nothing is waited for.
-    pub fn refuse_at_once(self, status: u16, message: impl Into<Message>, proxy: &Proxy, client: &Arc<LoggedClient>) {
-        let message = message.into();
-        let id = refused(status, &message, "busy", proxy, client);
-        let response = OutgoingBuffer::error_response(status, message, proxy.advertised(), &id);
+    /// Answers a client that has sent nothing, because there is no room, and says why in the log. Nothing is waited for.
+    pub fn refuse_at_once(self, status: u16, message: String, proxy: &Proxy, client: &Arc<LoggedClient>) {
+        let mut log = AccessLog::start(&proxy.observer, client);
+        log.no_room("busy", &message);
+        let response = refusal(status, message.into(), proxy.advertised(), &mut log);
         // There is room for it, unless the client is gone.
         let _ = self.try_send(response.unsent());
     }
@@ -177,18 +177,10 @@ impl Downstream {
     }
 }
 
-/// Logs a request that is refused before it is read; returns the id of its exchange.
-fn refused(
-    status: u16,
-    message: &Message,
-    reason: &'static str,
-    proxy: &Proxy,
-    client: &Arc<LoggedClient>,
-) -> RequestId {
-    let mut log = AccessLog::start(&proxy.observer, client);
-    log.reason(reason);
+/// The whole answer to a request that is refused outside the HTTP writer, which `log` counts as sent.
+fn refusal(status: u16, message: Message, engine: Option<ApiVersion>, log: &mut AccessLog) -> OutgoingBuffer {
     log.status(status);
     log.sent(message.length());
     log.complete();
-    log.id()
+    OutgoingBuffer::error_response(status, message, engine, &log.id())
 }

@@ -153,7 +153,8 @@ impl Proxy {
         delivery: &Delivery,
     ) -> Response<Filtered> {
         let mut log = AccessLog::of_request(&self.observer, client, request);
-        log.reason(reason);
+        log.no_room(reason, &message);
+        log.spent(Duration::ZERO);
         logged(respond::busy(message, self.advertised()), log, delivery)
     }
 
@@ -173,6 +174,7 @@ impl Proxy {
             log.route(route);
         }
         drain_denied(request.map(|body| log.counted(body))).await;
+        log.spent(Duration::ZERO);
         logged(respond::too_soon(message, wait, self.advertised()), log, delivery)
     }
 

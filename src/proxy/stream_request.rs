@@ -218,7 +218,7 @@ impl StreamRequest {
         };
         match ended {
             Ok(()) => log.complete(),
-            Err(StreamError::NotOpened(error)) => Box::pin(refuse(client, error, &engine, &mut log)).await,
+            Err(StreamError::NotOpened(error)) => Box::pin(refuse(client, error, &engine, log)).await,
             Err(StreamError::Broken(reason, error)) => log.broken(reason, &error),
             Err(StreamError::ClientLeft) => {}
         }
@@ -227,11 +227,8 @@ impl StreamRequest {
     /// Refuses the stream, because there are too many; the engine is not asked.
     pub async fn refuse_busy(mut self: Box<Self>, client: Downstream, message: String) {
         let mut log = std::mem::take(&mut self.log);
-        tracing::warn!("{message}");
-        log.reason("busy");
-        log.status(503);
-        client.refuse(503, message.into(), self.engine.advertised(), &log.id()).await;
-        log.complete();
+        log.no_room("busy", &message);
+        client.refuse(503, message.into(), self.engine.advertised(), log).await;
     }
 
     /// Opens the stream: sends the request, and the head of the answer.
@@ -361,13 +358,10 @@ pub(super) fn broken(reason: &'static str, why: &'static str) -> StreamError {
 }
 
 /// Answers the request of a stream that was not opened.
-async fn refuse(client: Downstream, error: Error, engine: &Engine, log: &mut AccessLog) {
+async fn refuse(client: Downstream, error: Error, engine: &Engine, mut log: AccessLog) {
     log.failed(&error);
     let (status, message) = respond::public(error);
-    log.status(status);
-    log.sent(message.length());
-    client.refuse(status, message, engine.advertised(), &log.id()).await;
-    log.complete();
+    client.refuse(status, message, engine.advertised(), log).await;
 }
 
 /// The error for a head that opens no stream.

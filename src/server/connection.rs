@@ -301,7 +301,6 @@ impl Entrance {
         } else {
             ("busy", slot.shortage())
         };
-        tracing::warn!(client = &*logged.name, "{refusal}");
         Answer::Response(proxy.refuse_for_now(reason, refusal, &request, &logged, delivery))
     }
 }

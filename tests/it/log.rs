@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_stream_has_a_line_at_its_start_and_one_at_its_end,
     waiting_for_the_body_of_a_client_is_not_work_and_not_the_engine,
     a_list_that_does_not_come_to_its_end_says_what_was_hidden,
+    a_request_without_room_says_who_and_where,
     the_id_of_a_request_goes_to_the_engine_and_back,
     a_log_that_nobody_reads_stops_no_exchange,
     a_log_that_nobody_reads_does_not_keep_the_program_from_ending
@@ -351,6 +352,48 @@ fn a_list_that_does_not_come_to_its_end_says_what_was_hidden() {
         let start = "dockveil_hidden_fields_total{class=\"unknown\",profile=\"dashboard\"} ";
         let counted: u64 = crate::metrics::wait_for(&folder, start).parse().unwrap();
         assert!(counted >= 199 * (number as u64 + 1), "{message} {number}: {counted}");
+    }
+}
+
+/// Too many connections or streams, of a client or of all: the answer counts, and the warning names the client and the listener.
+fn a_request_without_room_says_who_and_where() {
+    for (keys, limits) in [
+        ("per_client: {streams: 1}", ""),
+        ("streams: 1", ""),
+        ("per_client: {connections: 1}", ""),
+        ("connections: 1", ""),
+        ("insecure: false", "limits: {connections: 1}\n"),
+    ] {
+        let folder = Folder::new();
+        let (answer, connections) = handing(
+            "HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+        );
+        let _daemon = Daemon::start(&folder.path("engine"), answer);
+        let [engine, listener] = ["engine", "listener"].map(|name| format!("unix://{}", folder.path(name).display()));
+        let keys = if keys.starts_with("insecure") { String::new() } else { format!(", {keys}") };
+        let text = format!("upstream: {engine}\nlisteners: [{{listen: {listener}{keys}}}]\n{limits}");
+        std::fs::write(folder.path("dockveil.yaml"), text).unwrap();
+        let config = folder.path("dockveil.yaml").display().to_string();
+        let program =
+            Program::start(crate::support::program::command(&[("DOCKVEIL_LOG", "info")], &["--config", &config]));
+        program.listening();
+        let mut held = Client::connect(&folder.path("listener"));
+        held.send(get("/events"));
+        held.read_until("\r\n\r\n");
+        let _engine = connections.next();
+        let mut more = Client::connect(&folder.path("listener"));
+        more.send(get("/events"));
+        let answer = more.message(false);
+        assert_eq!(status(&answer), 503, "{keys}{limits}: {answer}");
+        let warning = fields(&program.line_with("too many"));
+        let line = fields(&program.line_with("msg=\"exchange\""));
+        for name in ["client", "listener"] {
+            assert_eq!(warning.get(name), line.get(name), "{name}: {warning:?} {line:?}");
+        }
+        assert_eq!((warning["level"].as_str(), &warning["listener"]), ("warn", &listener), "{warning:?}");
+        let body = crate::support::client::body(&answer).0;
+        assert_eq!((line["reason"].as_str(), line["status"].as_str()), ("busy", "503"), "{line:?}");
+        assert_eq!(line["bytes"], body.len().to_string(), "{keys}{limits}: {line:?}");
     }
 }
 
