@@ -57,7 +57,7 @@ mod versions;
 mod warnings;
 mod work;
 
-pub use self::access_log::ExchangeObserver;
+pub use self::access_log::{ExchangeObserver, giving_up};
 pub use self::body::{BodyError, Filtered};
 pub use self::delivery::Delivery;
 pub use self::downstream::Downstream;

@@ -42,12 +42,13 @@ pub use self::signals::Signals;
 use self::slots::{SlotLimits, Slots};
 use self::status::ServerStatus;
 use self::status_listener::StatusListener;
-use self::worker::{Dispatcher, Worker};
+use self::worker::{Dispatcher, StopPhase, Worker};
 use crate::audit::AuditLog;
 use crate::config::{Config, ConfigFileSet, RunAs};
 use crate::endpoint::EngineEndpoint;
 use crate::log;
 use crate::metrics::Metrics;
+use crate::proxy;
 use crate::socket::Address;
 
 /// More workers than this gain nothing: one carries gigabytes a second.
@@ -153,7 +154,7 @@ fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<
     let slots = Arc::new(Slots::new(&SlotLimits { slots, overflow: plan.overflow, listeners }));
     let (dispatcher, assigned) = Dispatcher::new(slots.clone(), workers);
     let dispatcher = Arc::new(dispatcher);
-    let (stop, stopping) = watch::channel(false);
+    let (stop, stopping) = watch::channel(StopPhase::Serving);
     let (ending, ended) = mpsc::channel(1);
     let shutdown_timeout = config.timeouts.shutdown;
     let (mut threads, mut commands) = (Vec::with_capacity(workers), Vec::with_capacity(workers));
@@ -241,7 +242,7 @@ fn start_worker(worker: Worker, dispatcher: Arc<Dispatcher>, ending: mpsc::Sende
         log::gather();
         runtime.block_on(worker.serve(dispatcher));
         // Connections that are still open are cut.
-        runtime.shutdown_background();
+        proxy::giving_up(|| runtime.shutdown_background());
         log::hand_over();
     })
 }
@@ -264,7 +265,7 @@ fn flush(audit: Option<Arc<AuditLog>>) {
 /// A server that is up.
 #[derive(Debug)]
 pub struct Running {
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<StopPhase>,
     /// How long a stop may take.
     limit: Duration,
     workers: Vec<JoinHandle<()>>,
@@ -329,12 +330,17 @@ impl Running {
         tracing::info!("stopping");
         let (limit, audit) = (self.limit, self.status.audit());
         manager.stopping(limit);
-        let (_, mut ended) = self.close();
-        let ended = signals.stopped_or(async { tokio::time::timeout(limit, ended.recv()).await });
-        match ended {
+        let (stop, _, mut ended) = self.close();
+        let waited = signals.stopped_or(async { tokio::time::timeout(limit, ended.recv()).await });
+        match waited {
             Some(Ok(_)) => {}
             Some(Err(_)) => tracing::warn!("stopping at once: a worker is busy"),
-            None => tracing::warn!("stopping at once: a second signal"),
+            None => {
+                tracing::warn!("stopping at once: a second signal");
+                let _ = stop.send(StopPhase::AtOnce);
+                // What is open still gets its line and its record, unless that takes long.
+                signals.wait_within(LAST_RECORDS_TIMEOUT, ended.recv());
+            }
         }
         flush(audit);
     }
@@ -425,7 +431,7 @@ impl Running {
     /// Stops accepting connections, gives exchanges time to finish, cuts streams, and returns when all have ended.
     pub fn stop(self) {
         let audit = self.status.audit();
-        let (workers, _) = self.close();
+        let (_stop, workers, _) = self.close();
         for worker in workers {
             // A worker that panicked has reported it.
             let _ = worker.join();
@@ -433,11 +439,11 @@ impl Running {
         flush(audit);
     }
 
-    /// Closes the listeners and tells the workers to stop. Returns what tells when they have.
-    fn close(self) -> (Vec<JoinHandle<()>>, mpsc::Receiver<()>) {
+    /// Closes the listeners and tells the workers to stop. Returns what tells them more, and what tells when they have stopped.
+    fn close(self) -> (watch::Sender<StopPhase>, Vec<JoinHandle<()>>, mpsc::Receiver<()>) {
         let Self { stop, workers, ended, live, .. } = self;
         live.close_all();
-        let _ = stop.send(true);
-        (workers, ended)
+        let _ = stop.send(StopPhase::Stopping);
+        (stop, workers, ended)
     }
 }

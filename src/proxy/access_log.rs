@@ -33,6 +33,7 @@
 //!
 //! The line of a ping that was answered is at the level `debug`: health checks are many.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -64,6 +65,22 @@ const WITHHELD: [&str; 9] = [
     "framing",
     "unroutable",
 ];
+
+/// Why an exchange ends early when the program stops, in one word and in words.
+const STOPPED: (&str, &str) = ("closing", "cut off: dockveil stops");
+
+thread_local! {
+    /// Whether this thread gives up its exchanges, inside [`giving_up`].
+    static GIVES_UP: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Ends what is left of the exchanges of this thread. Their lines say that this program ends them, and not their clients.
+pub fn giving_up<T>(end: impl FnOnce() -> T) -> T {
+    GIVES_UP.set(true);
+    let ended = end();
+    GIVES_UP.set(false);
+    ended
+}
 
 /// What sees the exchanges of a proxy, and what they have in common.
 #[derive(Debug)]
@@ -343,6 +360,11 @@ fn known_method(method: &str) -> &'static str {
 impl Drop for AccessLog {
     fn drop(&mut self) {
         if let Some(mut entry) = self.0.take() {
+            // What is no longer there when a thread ends gives up nothing.
+            if matches!(entry.end, ExchangeEnd::Aborted) && GIVES_UP.try_with(Cell::get).unwrap_or_default() {
+                let (reason, why) = STOPPED;
+                entry.end = ExchangeEnd::Broken(reason, why.to_owned());
+            }
             if let ExchangeEnd::Broken(reason, _) = entry.end {
                 entry.reason = Some(reason);
             }

@@ -83,6 +83,11 @@ impl Signals {
         self.stopped_or(async { tokio::time::sleep(Duration::ZERO).await }).is_none()
     }
 
+    /// Waits for `other`, whatever signals come, but not for longer than `limit`.
+    pub(super) fn wait_within<T>(&mut self, limit: Duration, other: impl Future<Output = T>) {
+        let _ = self.runtime.block_on(async { tokio::time::timeout(limit, other).await });
+    }
+
     /// Waits for a signal that stops the server, or for `other`; returns what came of `other` if it was first.
     pub(super) fn stopped_or<T>(&mut self, other: impl Future<Output = T>) -> Option<T> {
         let Self { runtime, stopping, ignored, .. } = self;

@@ -75,6 +75,17 @@ impl ListenerEntry {
     }
 }
 
+/// How far the server has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum StopPhase {
+    /// It has not.
+    Serving,
+    /// Exchanges may finish.
+    Stopping,
+    /// Nothing is waited for.
+    AtOnce,
+}
+
 /// What a worker is told.
 #[derive(Debug)]
 pub(super) enum WorkerCommand {
@@ -149,8 +160,8 @@ pub(super) struct Worker {
     pub(super) assigned: mpsc::UnboundedReceiver<AssignedConnection>,
     /// What it is told.
     pub(super) commands: mpsc::UnboundedReceiver<WorkerCommand>,
-    /// Becomes `true` when the server stops.
-    pub(super) stopping: watch::Receiver<bool>,
+    /// Whether the server stops.
+    pub(super) stopping: watch::Receiver<StopPhase>,
     /// How long exchanges may take to finish when the server stops.
     pub(super) shutdown_timeout: Duration,
 }
@@ -162,7 +173,7 @@ impl Worker {
         tokio::spawn(serve_assigned(assigned));
         loop {
             let command = tokio::select! {
-                _ = stopping.wait_for(|stopping| *stopping) => break,
+                _ = stopping.wait_for(|phase| *phase > StopPhase::Serving) => break,
                 command = commands.recv() => command,
             };
             match command {
@@ -174,14 +185,20 @@ impl Worker {
                 // Who asked may have given up.
                 Some(WorkerCommand::Answer(answer)) => drop(answer.send(())),
                 None => {
-                    let _ = stopping.wait_for(|stopping| *stopping).await;
+                    let _ = stopping.wait_for(|phase| *phase > StopPhase::Serving).await;
                     break;
                 }
             }
         }
         // When nobody accepts any more, nothing more is assigned.
         drop(dispatcher);
-        let _ = tokio::time::timeout(shutdown_timeout, slots.all_closed()).await;
+        let closed = async {
+            tokio::select! {
+                () = slots.all_closed() => {}
+                Ok(_) = stopping.wait_for(|phase| *phase == StopPhase::AtOnce) => {}
+            }
+        };
+        let _ = tokio::time::timeout(shutdown_timeout, closed).await;
     }
 }
 

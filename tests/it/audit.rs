@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -22,7 +22,8 @@ pub(crate) const TESTS: &[Test] = tests![
     a_file_that_cannot_be_written_costs_records_and_is_told,
     a_file_that_cannot_be_opened_stops_the_start_and_a_reload,
     a_reload_counts_no_record_twice,
-    a_line_that_was_cut_costs_no_record
+    a_line_that_was_cut_costs_no_record,
+    what_a_stop_cuts_off_has_a_line_and_a_record
 ];
 
 /// What is appended to a configuration with an audit file in a folder of its own.
@@ -46,6 +47,53 @@ fn records(path: &Path, count: usize) -> Vec<Value> {
         }
         assert!(Instant::now() < deadline, "{count} records are not in {text}");
         std::thread::yield_now();
+    }
+}
+
+/// A stop cuts off exchanges when `timeouts.shutdown` is over, or at a second signal. They are recorded as such.
+fn what_a_stop_cuts_off_has_a_line_and_a_record() {
+    for (shutdown, signals) in [("10m", 2), ("200ms", 1), ("0s", 1)] {
+        let folder = Folder::new();
+        let (answer, connections) = handing("");
+        let many = format!("[{}]", [r#"{"Id":"0a"}"#; 200_000].join(","));
+        let _daemon = Daemon::start(&folder.path("engine"), move |request| {
+            if request.contains("/images/json") { json(&many) } else { answer(request) }
+        });
+        let program = audited(&folder, &format!("timeouts: {{shutdown: {shutdown}}}\n"));
+        program.listening();
+        let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(&folder.path("listener"))).collect();
+        // One waits for the engine, one does not read its answer, and one has not sent all of its request.
+        clients[0].send(get("/containers/json"));
+        let _engine = connections.next();
+        clients[1].send(get("/images/json"));
+        clients[1].read_until("\r\n\r\n");
+        clients[2].send("GET /info HTTP/1.1\r\nHost: d\r\nContent-Length: 4\r\n\r\nab");
+        // The metrics show when that request is under way: its connection is one of three.
+        wait_for(
+            &folder,
+            &format!("dockveil_connections{{listener=\"unix://{}\"}} 3", folder.path("listener").display()),
+        );
+        // Its head has come with it.
+        std::thread::sleep(Duration::from_millis(100));
+        let since = Instant::now();
+        program.signal(Signal::TERM);
+        program.line_with("stopping");
+        if signals == 2 {
+            program.signal(Signal::TERM);
+        }
+        let (ended, lines) = program.ended();
+        assert!(ended.success() && since.elapsed() < PATIENCE / 2, "{shutdown}: {ended} {lines:?}");
+        let records = records(&folder.path("audit/audit.jsonl"), 3);
+        for operation in ["ContainerList", "ImageList", "SystemInfo"] {
+            let of_it =
+                |line: &&String| line.contains("exchange broken") && line.contains(&format!("operation={operation} "));
+            let line = lines.iter().find(of_it).unwrap_or_else(|| panic!("{shutdown} {operation}: {lines:?}"));
+            assert!(line.contains("reason=closing") && line.contains("dockveil stops"), "{line}");
+            let record = records.iter().find(|record| record["operation"] == operation);
+            let record = record.unwrap_or_else(|| panic!("{shutdown} {operation}: {records:?}"));
+            assert_eq!((&record["end"], &record["reason"]), (&"broken".into(), &"closing".into()), "{record}");
+        }
+        assert!(!lines.iter().any(|line| line.contains("aborted by the client")), "{lines:?}");
     }
 }
 
