@@ -318,6 +318,7 @@ fn waiting_for_the_body_of_a_client_is_not_work_and_not_the_engine() {
 }
 
 fn a_list_that_does_not_come_to_its_end_says_what_was_hidden() {
+    type End = fn(&mut Client, std::os::unix::net::UnixStream);
     let folder = Folder::new();
     let element = r#"{"Id":"0a","Command":"canary","NewIn2099":"canary"}"#;
     let many = format!("[{}", [element; 200].join(","));
@@ -329,7 +330,7 @@ fn a_list_that_does_not_come_to_its_end_says_what_was_hidden() {
     let _daemon = Daemon::start(&folder.path("engine"), answer);
     let program = crate::metrics::measured(&folder, "");
     program.listening();
-    let kinds: [(&str, fn(&mut Client, std::os::unix::net::UnixStream)); 4] = [
+    let kinds: [(&str, End); 4] = [
         ("exchange broken", |_, engine| drop(engine)),
         ("exchange broken", |_, mut engine| engine.write_all(b"3\r\n,{{\r\n").unwrap()),
         ("exchange broken", |_, mut engine| engine.write_all(b"nonsense\r\n").unwrap()),
