@@ -206,6 +206,26 @@ pub(crate) fn new_unix_socket() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// The addresses that a host stands for; it may be an address itself. The caller sets the time limit.
+///
+/// # Errors
+/// Why the name cannot be resolved.
+pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let found = match host.parse() {
+        Ok(address) => vec![SocketAddr::new(address, port)],
+        Err(_) => tokio::net::lookup_host((host, port)).await.map_err(unresolved)?.collect(),
+    };
+    if found.is_empty() { Err(io::Error::other("it has no address")) } else { Ok(found) }
+}
+
+/// The error of a look-up without the words of the standard library before those of the system.
+pub fn unresolved(error: io::Error) -> io::Error {
+    match error.to_string().strip_prefix("failed to lookup address information: ") {
+        Some(why) => io::Error::new(error.kind(), why),
+        None => error,
+    }
+}
+
 /// Who is at the other end of a connection, as the system says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
@@ -300,31 +320,32 @@ pub enum Socket {
 }
 
 impl Socket {
-    /// Connects to `address`; a name is resolved first. Tries again for as long as the queue of the listener is full: the
-    /// caller sets the time limit. `keepalive` is for TCP.
+    /// Connects to the Unix socket at `path`. Tries again for as long as the queue of the listener is full: the caller sets the
+    /// time limit.
     ///
     /// # Errors
     /// The error of the system.
-    pub async fn connect(address: &Address, keepalive: Keepalive) -> io::Result<Self> {
-        match address {
-            Address::Unix(path) => {
-                let mut pause = FIRST_CONNECT_PAUSE;
-                loop {
-                    match UnixStream::connect(path).await {
-                        // No event reports that there is room again.
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(pause).await,
-                        connected => return connected.map(Self::Unix),
-                    }
-                    pause = LONGEST_CONNECT_PAUSE.min(pause * 2);
-                }
+    pub async fn connect_unix(path: &Path) -> io::Result<Self> {
+        let mut pause = FIRST_CONNECT_PAUSE;
+        loop {
+            match UnixStream::connect(path).await {
+                // No event reports that there is room again.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(pause).await,
+                connected => return connected.map(Self::Unix),
             }
-            Address::Tcp { host, port } => {
-                let socket = TcpStream::connect((host.as_str(), *port)).await?;
-                socket.set_nodelay(true)?;
-                keepalive.apply(&socket)?;
-                Ok(Self::Tcp(socket))
-            }
+            pause = LONGEST_CONNECT_PAUSE.min(pause * 2);
         }
+    }
+
+    /// Connects to the first of these addresses that takes the connection.
+    ///
+    /// # Errors
+    /// The error of the system.
+    pub async fn connect_tcp(places: &[SocketAddr], keepalive: Keepalive) -> io::Result<Self> {
+        let socket = TcpStream::connect(places).await?;
+        socket.set_nodelay(true)?;
+        keepalive.apply(&socket)?;
+        Ok(Self::Tcp(socket))
     }
 
     /// A connection in the runtime of this thread. The socket must not block; `keepalive` is for TCP.

@@ -20,6 +20,7 @@ mod waiting;
 use std::error::Error as _;
 use std::fmt;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -43,7 +44,7 @@ pub use self::ssh::SshFault;
 pub use self::waiting::measured;
 use crate::api::{ApiRange, ApiVersion};
 use crate::endpoint::{EngineAddress, EngineEndpoint};
-use crate::socket::{Keepalive, Socket, WaitTimer};
+use crate::socket::{self, Address, Keepalive, Socket, WaitTimer};
 use crate::stream::fields::{HeaderFields, visible};
 use crate::stream::responses::ResponseError;
 use crate::tls::{EngineTls, TlsFault};
@@ -59,8 +60,8 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Why the engine gave no usable answer.
 #[derive(Clone, Debug)]
 pub enum UpstreamError {
-    /// It cannot be connected to.
-    Unavailable(std::io::ErrorKind),
+    /// It cannot be connected to, for this reason.
+    Unavailable(String),
     /// There is no TLS with it.
     Tls(TlsFault),
     /// The ssh that should reach it has failed.
@@ -80,8 +81,7 @@ pub enum UpstreamError {
 impl fmt::Display for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unavailable(std::io::ErrorKind::NotFound) => f.write_str("cannot connect: no such socket"),
-            Self::Unavailable(kind) => write!(f, "cannot connect: {kind}"),
+            Self::Unavailable(why) => f.write_str(why),
             Self::Tls(fault) => write!(f, "{fault}"),
             Self::Ssh(fault) => write!(f, "{fault}"),
             Self::Timeout(limit) => write!(f, "no answer within {limit:?}"),
@@ -117,6 +117,14 @@ impl UpstreamError {
             Self::Broken(_) | Self::Unanswered => "engine-broken",
             Self::Malformed(_) | Self::Version => "engine-malformed",
         }
+    }
+
+    /// There is no connection, because the system reported this. Its texts hold nothing that was sent.
+    fn unavailable(error: &std::io::Error) -> Self {
+        Self::Unavailable(match error.kind() {
+            std::io::ErrorKind::NotFound => "cannot connect: no such socket".to_owned(),
+            _ => format!("cannot connect: {error}"),
+        })
     }
 
     /// What a read or a write of the engine's socket reported.
@@ -239,27 +247,47 @@ impl Engine {
         }
     }
 
-    /// Opens a connection.
+    /// Opens a connection, within the timeout of the configuration, and within `limit`.
     ///
     /// # Errors
     /// [`UpstreamError::Unavailable`], [`UpstreamError::Tls`], [`UpstreamError::Ssh`] or [`UpstreamError::Timeout`]; the API
     /// version is then forgotten.
-    pub async fn connect(&self) -> Result<Socket, UpstreamError> {
-        let connected = tokio::time::timeout(self.connect_timeout, self.open()).await;
-        let connected = connected.unwrap_or(Err(UpstreamError::Timeout(self.connect_timeout)));
+    pub async fn connect(&self, limit: Duration) -> Result<Socket, UpstreamError> {
+        let limit = limit.min(self.connect_timeout);
+        let connected = self.open_within(limit).await;
         if connected.is_err() {
             self.forget();
         }
         connected
     }
 
-    async fn open(&self) -> Result<Socket, UpstreamError> {
+    async fn open_within(&self, limit: Duration) -> Result<Socket, UpstreamError> {
+        let deadline = tokio::time::Instant::now() + limit;
+        // An engine whose name nobody resolves has not been asked: it does not hang.
+        let places = match self.address() {
+            EngineAddress::Socket(Address::Tcp { host, port }) => {
+                let found = tokio::time::timeout_at(deadline, socket::resolve(host, *port)).await;
+                let found = found.map_err(|_| format!("no answer within {limit:?}"));
+                let found = found.and_then(|found| found.map_err(|error| error.to_string()));
+                found.map_err(|why| UpstreamError::Unavailable(format!("cannot resolve {host}: {why}")))?
+            }
+            EngineAddress::Socket(Address::Unix(_)) | EngineAddress::Ssh(_) => Vec::new(),
+        };
+        let opened = tokio::time::timeout_at(deadline, self.open(&places)).await;
+        opened.unwrap_or(Err(UpstreamError::Timeout(limit)))
+    }
+
+    /// Opens a connection. `places` are those that the name of a TCP address stands for.
+    async fn open(&self, places: &[SocketAddr]) -> Result<Socket, UpstreamError> {
         let address = match self.address() {
             EngineAddress::Socket(address) => address,
             EngineAddress::Ssh(address) => return ssh::open(address),
         };
-        let socket = Socket::connect(address, self.keepalive).await;
-        let socket = socket.map_err(|error| UpstreamError::Unavailable(error.kind()))?;
+        let socket = match address {
+            Address::Unix(path) => Socket::connect_unix(path).await,
+            Address::Tcp { .. } => Socket::connect_tcp(places, self.keepalive).await,
+        };
+        let socket = socket.map_err(|error| UpstreamError::unavailable(&error))?;
         // Not in the condition: the lock would be held meanwhile.
         let tls = self.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
         match tls {
@@ -385,12 +413,12 @@ impl Upstream {
         version_in(&self.ask(UpstreamRequest::get("/_ping")).await?.headers).ok_or(UpstreamError::Version)
     }
 
-    /// Asks whether the engine answers.
+    /// Asks whether the engine answers within `limit`.
     ///
     /// # Errors
     /// [`UpstreamError`].
-    pub async fn ping(&self) -> Result<(), UpstreamError> {
-        let answer = self.ask(UpstreamRequest::get("/_ping")).await?;
+    pub async fn ping(&self, limit: Duration) -> Result<(), UpstreamError> {
+        let answer = self.ask_within(UpstreamRequest::get("/_ping"), limit).await?;
         // An engine that cannot work says so by an error.
         if answer.status.is_success() { Ok(()) } else { Err(UpstreamError::Broken(answer.status.to_string())) }
     }
@@ -412,10 +440,15 @@ impl Upstream {
 
     /// As [`Self::send`], with the head as it came.
     async fn ask(&self, request: UpstreamRequest) -> Result<EngineAnswer, UpstreamError> {
+        self.ask_within(request, self.engine.response_timeout).await
+    }
+
+    /// As [`Self::ask`]. A request without a body has its answer within `limit`.
+    async fn ask_within(&self, request: UpstreamRequest, limit: Duration) -> Result<EngineAnswer, UpstreamError> {
         let since = Instant::now();
         let answer = match &request.body {
             None => {
-                let answer = self.exchange(&request, since).await;
+                let answer = self.exchange(&request, since, limit.min(self.engine.response_timeout)).await;
                 waiting::ended(since);
                 answer
             }
@@ -438,28 +471,31 @@ impl Upstream {
     }
 
     /// Sends a request without a body.
-    async fn exchange(&self, request: &UpstreamRequest, since: Instant) -> Result<EngineAnswer, UpstreamError> {
-        let timeout = self.engine.response_timeout;
-        let (head, is_head, deadline) = (request.head(), request.method == Method::HEAD, since + timeout);
+    async fn exchange(
+        &self,
+        request: &UpstreamRequest,
+        since: Instant,
+        limit: Duration,
+    ) -> Result<EngineAnswer, UpstreamError> {
+        let (head, is_head, deadline) = (request.head(), request.method == Method::HEAD, since + limit);
         let pool = Some(&self.kept).filter(|_| request.method.is_safe());
         let connection = match pool.and_then(|pool| pool.take()) {
             Some(kept) => kept,
-            None => self.connect_until(deadline).await?,
+            None => self.connect(limit).await?,
         };
         let mut answer = connection.ask(&head, is_head, deadline.into(), pool).await;
         if let (Some(Err(UpstreamError::Unanswered)), Some(_)) = (&answer, pool) {
-            let connection = self.connect_until(deadline).await?;
+            let connection = self.connect(deadline.saturating_duration_since(Instant::now())).await?;
             answer = connection.ask(&head, is_head, deadline.into(), pool).await;
         }
-        let KeptAnswer { status, headers, body } = answer.unwrap_or(Err(UpstreamError::Timeout(timeout)))?;
-        Ok(EngineAnswer { status, headers, body: UpstreamBody::new(IncomingAnswer::Kept(body), timeout) })
+        let KeptAnswer { status, headers, body } = answer.unwrap_or(Err(UpstreamError::Timeout(limit)))?;
+        let body = UpstreamBody::new(IncomingAnswer::Kept(body), self.engine.response_timeout);
+        Ok(EngineAnswer { status, headers, body })
     }
 
     /// A new connection.
-    async fn connect_until(&self, deadline: Instant) -> Result<KeptConnection, UpstreamError> {
-        let connected = tokio::time::timeout_at(deadline.into(), Box::pin(self.engine.connect())).await;
-        let socket = connected.map_err(|_| UpstreamError::Timeout(self.engine.response_timeout))??;
-        Ok(KeptConnection::new(socket))
+    async fn connect(&self, limit: Duration) -> Result<KeptConnection, UpstreamError> {
+        Ok(KeptConnection::new(Box::pin(self.engine.connect(limit)).await?))
     }
 
     /// Sends a request with a body, over a connection of its own.
@@ -474,7 +510,7 @@ impl Upstream {
             request.headers_mut().insert(REQUEST_ID, id);
         }
         let exchange = async {
-            let connection = CheckedConnection::new(self.engine.connect().await?);
+            let connection = CheckedConnection::new(self.engine.connect(timeout).await?);
             let (mut sender, connection) =
                 http1::Builder::new().max_buf_size(BUFFER_LIMIT).handshake(TokioIo::new(connection)).await?;
             // It ends when the answer has been read or is dropped.
@@ -612,5 +648,57 @@ impl Body for UpstreamBody {
             IncomingAnswer::Kept(body) => body.size_hint(),
             IncomingAnswer::Parsed(incoming, _) => incoming.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time_limit::within_time_limit;
+
+    /// Why there is no connection to an engine at this address within this time.
+    fn fault(address: &str, limit: Duration) -> UpstreamError {
+        let address: EngineAddress = address.parse().unwrap();
+        let wait = Duration::from_secs(20);
+        let endpoint = EngineEndpoint { address, tls: None };
+        let engine = Engine::new(endpoint, wait, wait, Keepalive::default(), ApiRange::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let fault = runtime.block_on(engine.connect(limit)).unwrap_err();
+        runtime.shutdown_background();
+        fault
+    }
+
+    /// No fault of the system is one of an unknown category for the operator.
+    #[test]
+    fn the_words_of_the_system_are_kept() {
+        for number in 1..=133 {
+            let error = std::io::Error::from_raw_os_error(number);
+            let expected = if error.kind() == std::io::ErrorKind::NotFound {
+                "cannot connect: no such socket".to_owned()
+            } else {
+                format!("cannot connect: {error}")
+            };
+            assert_eq!(UpstreamError::unavailable(&error).to_string(), expected);
+            assert!(!expected.contains("uncategorized"), "{expected}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_resolved_is_told_and_an_engine_that_was_not_asked_does_not_hang() {
+        within_time_limit(|| {
+            for (address, limit, expected) in [
+                ("tcp://no-engine.invalid:1", Duration::from_secs(20), "cannot resolve no-engine.invalid: "),
+                // Nobody answers that soon.
+                ("tcp://no-engine.invalid:1", Duration::ZERO, "cannot resolve no-engine.invalid: no answer within 0ns"),
+                ("tcp://127.0.0.1:1", Duration::from_secs(20), "cannot connect: Connection refused (os error 111)"),
+                ("unix:///no/engine", Duration::from_secs(20), "cannot connect: no such socket"),
+            ] {
+                let fault = fault(address, limit);
+                let text = fault.to_string();
+                assert!(text.starts_with(expected), "{address}: {text}");
+                assert!(!text.contains("uncategorized") && !text.contains("failed to lookup"), "{text}");
+                assert_eq!(fault.reason(), "engine-down", "{text}");
+            }
+        });
     }
 }

@@ -288,8 +288,8 @@ impl StreamRequest {
 
     /// Sends the request and waits for the head of the answer. It may come before the engine has read all of the request.
     async fn exchange_heads(&self, request: &[u8], start: &mut Vec<u8>) -> Result<(Socket, ResponseHead), StreamError> {
-        let engine = self.engine.connect().await?;
         let timeout = self.engine.response_timeout();
+        let engine = self.engine.connect(timeout).await?;
         let is_sent = AtomicBool::new(false);
         let unread = async {
             // If the engine reads no more, its answer may say why.

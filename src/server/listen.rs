@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::socket_file::{self, SocketFile};
 use crate::config::Listener;
-use crate::socket::{AcceptedSocket, Address, PassedListener, SocketOwner};
+use crate::socket::{AcceptedSocket, Address, PassedListener, SocketOwner, unresolved};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -160,7 +160,7 @@ fn resolve(host: &str, port: u16, is_stopped: &mut dyn FnMut() -> bool) -> io::R
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     let (sender, receiver) = channel();
-    let host = host.to_owned();
+    let (name, host) = (host, host.to_owned());
     let resolving = std::thread::Builder::new().name("resolve".to_owned()).spawn(move || {
         let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
         // Nobody receives it if the start was stopped.
@@ -170,13 +170,19 @@ fn resolve(host: &str, port: u16, is_stopped: &mut dyn FnMut() -> bool) -> io::R
         match receiver.recv_timeout(STOP_INTERVAL) {
             Ok(addresses) => {
                 let _ = resolving.join();
-                return addresses;
+                return addresses.map_err(|error| cannot_resolve(name, error));
             }
             Err(RecvTimeoutError::Timeout) if !is_stopped() => {}
             Err(RecvTimeoutError::Timeout) => return Err(io::ErrorKind::Interrupted.into()),
-            Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("the name cannot be resolved")),
+            Err(RecvTimeoutError::Disconnected) => return Err(cannot_resolve(name, io::ErrorKind::Other.into())),
         }
     }
+}
+
+/// The error of a name that was not resolved.
+fn cannot_resolve(name: &str, error: io::Error) -> io::Error {
+    let error = unresolved(error);
+    io::Error::new(error.kind(), format!("cannot resolve {name}: {error}"))
 }
 
 /// A listener for a worker.

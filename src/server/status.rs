@@ -124,8 +124,7 @@ impl EngineStatus {
         {
             return health.clone();
         }
-        let pinged = tokio::time::timeout(PING_TIMEOUT, self.upstream.ping()).await;
-        let health = EngineHealth::from(pinged.unwrap_or(Err(UpstreamError::Timeout(PING_TIMEOUT))));
+        let health = EngineHealth::from(self.upstream.ping(PING_TIMEOUT).await);
         *last = Some((Instant::now(), health.clone()));
         health
     }

@@ -32,8 +32,8 @@ const OF_SERVICE_MANAGER: [&str; 7] =
 /// Why ssh did not reach the engine, or not any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SshFault {
-    /// It could not be started.
-    NotStarted(io::ErrorKind),
+    /// It could not be started, for this reason.
+    NotStarted(String),
     /// It has ended.
     Ended {
         /// Its exit status; `None` if a signal ended it.
@@ -46,8 +46,7 @@ pub enum SshFault {
 impl fmt::Display for SshFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotStarted(io::ErrorKind::NotFound) => f.write_str("ssh: there is no ssh on this machine"),
-            Self::NotStarted(kind) => write!(f, "ssh: cannot be started: {kind}"),
+            Self::NotStarted(why) => write!(f, "ssh: {why}"),
             Self::Ended { status, said } => {
                 f.write_str("ssh: ")?;
                 f.write_str(if said.is_empty() { "it says nothing" } else { said })?;
@@ -69,7 +68,12 @@ impl std::error::Error for SshFault {}
 /// # Errors
 /// [`UpstreamError::Ssh`].
 pub(super) fn open(address: &SshAddress) -> Result<Socket, UpstreamError> {
-    let not_started = |error: io::Error| UpstreamError::Ssh(SshFault::NotStarted(error.kind()));
+    let not_started = |error: io::Error| {
+        UpstreamError::Ssh(SshFault::NotStarted(match error.kind() {
+            io::ErrorKind::NotFound => "there is no ssh on this machine".to_owned(),
+            _ => format!("cannot be started: {error}"),
+        }))
+    };
     let (carried, carrier) = Carrier::new().map_err(not_started)?;
     let mut command = Command::new("ssh");
     command.args(address.arguments()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -82,7 +86,7 @@ pub(super) fn open(address: &SshAddress) -> Result<Socket, UpstreamError> {
     tracing::debug!(%address, pid = child.id(), "ssh started");
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Some(input), Some(output), Some(errors)) = pipes else {
-        return Err(UpstreamError::Ssh(SshFault::NotStarted(io::ErrorKind::Other)));
+        return Err(not_started(io::Error::other("it has no pipes")));
     };
     tokio::spawn(async move {
         let said = Arc::<LastLine>::default();

@@ -24,10 +24,10 @@ pub(super) async fn open(tls: &EngineTls, address: &Address, socket: Socket) -> 
     let name = server_name(host).ok_or(UpstreamError::Tls(TlsFault::Host))?;
     let failed = |error: io::Error| match tls.fault(&error) {
         Some(fault) => UpstreamError::Tls(fault),
-        None => UpstreamError::Unavailable(error.kind()),
+        None => UpstreamError::unavailable(&error),
     };
     let stream = TlsConnector::from(tls.config()).connect(name, socket).await.map_err(failed)?;
-    let (carried, carrier) = Carrier::new().map_err(|error| UpstreamError::Unavailable(error.kind()))?;
+    let (carried, carrier) = Carrier::new().map_err(|error| UpstreamError::unavailable(&error))?;
     let tls = tls.clone();
     tokio::spawn(async move {
         let (from, to) = tokio::io::split(stream);

@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![
     nothing_but_metrics_and_health_is_answered,
     connections_for_metrics_have_a_limit,
     an_engine_that_is_down_differs_from_one_that_hangs,
+    an_engine_whose_name_is_not_resolved_is_down_and_told_as_such,
     whoever_asks_the_engine_is_asked_once,
     a_reload_that_fails_is_told,
     a_reload_moves_the_metrics,
@@ -297,6 +298,23 @@ fn an_engine_that_is_down_differs_from_one_that_hangs() {
     let (_, text) = ask(&metrics, "/readyz?verbose");
     assert!(text.contains(&format!("engine {engine}: up, API 1.51\n")), "{text}");
     assert!(text.contains("memory of documents: 0 of ") && text.contains("configuration: loaded 20"), "{text}");
+}
+
+fn an_engine_whose_name_is_not_resolved_is_down_and_told_as_such() {
+    let folder = Folder::new();
+    let engine = format!("unix://{}", folder.path("engine").display());
+    // Whether or not somebody answers for names here.
+    let program = started(&folder, &config(&folder, "").replace(&engine, "tcp://no-engine.invalid:2375"));
+    let line = program.line_with("engine unreachable");
+    assert!(line.contains("cannot resolve no-engine.invalid: ") && !line.contains("uncategorized"), "{line}");
+    let (status, text) = ask(&folder.path("metrics"), "/readyz");
+    assert_eq!(status, 503);
+    let expected = "not ready\nengine tcp://no-engine.invalid:2375: down (cannot resolve no-engine.invalid: ";
+    assert!(text.starts_with(expected), "{text}");
+    let (status, text) = ask(&folder.path("listener"), "/containers/json");
+    assert_eq!((status, text.as_str()), (503, "{\"message\":\"docker daemon unavailable\"}\n"));
+    let line = program.line_with("operation=ContainerList");
+    assert!(line.contains("error=\"engine: cannot resolve no-engine.invalid: "), "{line}");
 }
 
 fn whoever_asks_the_engine_is_asked_once() {
