@@ -24,12 +24,12 @@ use crate::config::{Config, FilterSources, Filters, STANDARD_INPUT_NAME, unreada
 use crate::log::{self, LoggedLines};
 use crate::policy::Policy;
 use crate::profile::Profile;
-use crate::server::{self, ServiceManager, Signals};
+use crate::server::{self, ConfigReader, ServiceManager, Signals};
 use crate::yaml::{Diagnostic, Diagnostics, Location};
 
 pub use self::catalogue::{catalogue, describe};
 pub use self::explain::{explain, explain_request};
-use self::exposure::PolicyExposure;
+use self::exposure::{PolicyExposure, Remark};
 pub use self::filter::filter;
 pub use self::healthcheck::healthcheck;
 use self::layout::Wrapped;
@@ -163,10 +163,32 @@ pub fn serve(
     let mut text = Wrapped::new(err, width);
     let _ = write!(text, "{}", summary(&config)).and_then(|()| text.flush());
     let manager = ServiceManager::connect(environment.notify_socket.as_deref(), environment.watchdog);
-    server::run(config, manager, signals, &mut || {
-        Config::load(arguments, environment).map_err(|errors| errors.to_string())
-    })?;
+    let mut source = ServedSource { arguments, environment, told: summary::remarks(&config) };
+    server::run(config, manager, signals, &mut source)?;
     Ok(OK)
+}
+
+/// Where a server that runs reads its configuration again.
+struct ServedSource<'a> {
+    arguments: &'a cli::ServeArgs,
+    environment: &'a Environment,
+    /// What has been said of the configuration in force.
+    told: Vec<Remark>,
+}
+
+impl ConfigReader for ServedSource<'_> {
+    fn read(&mut self) -> Result<Config, String> {
+        Config::load(self.arguments, self.environment).map_err(|errors| errors.to_string())
+    }
+
+    /// Logs the notes and warnings that were not told before: the summary is that of the start.
+    fn in_force(&mut self, config: &Config) {
+        let remarks = summary::remarks(config);
+        for Remark { is_warning, text } in remarks.iter().filter(|remark| !self.told.contains(remark)) {
+            if *is_warning { tracing::warn!("{text}") } else { tracing::info!("{text}") }
+        }
+        self.told = remarks;
+    }
 }
 
 /// `check`: reports every error in the configuration, or what it exposes.

@@ -61,6 +61,14 @@ const STOP_MARGIN: Duration = Duration::from_secs(1);
 /// What is said of a configuration with an error.
 const NOT_RELOADED: &str = "configuration not reloaded, nothing has changed";
 
+/// Why a reload did not put a configuration in place.
+enum ReloadFault {
+    /// It has an error. This is the first one.
+    Wrong(String),
+    /// A signal stops the server.
+    Stopped,
+}
+
 /// Why the server did not start or stopped.
 #[derive(Debug)]
 pub enum ServerError {
@@ -106,8 +114,31 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// Serves until a signal stops the process. A signal that comes during the start stops that. `load` reads the configuration
-/// again; the error is the text for the log.
+/// What reads the configuration of a server that runs, and is told which one is in force.
+pub trait ConfigReader {
+    /// Reads it again.
+    ///
+    /// # Errors
+    /// The text for the log, a line for each error.
+    fn read(&mut self) -> Result<Config, String>;
+
+    /// A reload has put this one in force.
+    fn in_force(&mut self, config: &Config);
+}
+
+/// A configuration that is in no file.
+struct FixedConfig;
+
+impl ConfigReader for FixedConfig {
+    fn read(&mut self) -> Result<Config, String> {
+        Err("it is in no file".to_owned())
+    }
+
+    fn in_force(&mut self, _: &Config) {}
+}
+
+/// Serves until a signal stops the process. A signal that comes during the start stops that. `reader` reads the configuration
+/// again.
 ///
 /// # Errors
 /// [`ServerError`]; nothing is left listening.
@@ -115,11 +146,11 @@ pub fn run(
     config: Config,
     manager: ServiceManager,
     mut signals: Signals,
-    load: &mut dyn FnMut() -> Result<Config, String>,
+    reader: &mut dyn ConfigReader,
 ) -> Result<(), ServerError> {
     let watched = config.files.clone();
     if let Some(running) = start_unless(config, &mut || signals.has_stopped())? {
-        running.reload_until_signal(signals, manager, watched, load);
+        running.reload_until_signal(signals, manager, watched, reader);
     }
     Ok(())
 }
@@ -292,20 +323,19 @@ impl Running {
 
     /// As [`Self::reload_until_signal`], with a configuration that is in no file.
     pub fn run_until_signal(self, signals: Signals) {
-        let load = &mut || Err("it is in no file".to_owned());
-        self.reload_until_signal(signals, ServiceManager::default(), ConfigFileSet::default(), load);
+        self.reload_until_signal(signals, ServiceManager::default(), ConfigFileSet::default(), &mut FixedConfig);
     }
 
     /// Waits for a signal and stops. A second signal ends the wait for exchanges in progress. So does a worker that takes
     /// too long. Their threads end with the process.
     ///
-    /// Until then, `load` reads the configuration again when `SIGHUP` comes or one of `files` changes.
+    /// Until then, `reader` reads the configuration again when `SIGHUP` comes or one of `files` changes.
     fn reload_until_signal(
         mut self,
         mut signals: Signals,
         mut manager: ServiceManager,
         files: ConfigFileSet,
-        load: &mut dyn FnMut() -> Result<Config, String>,
+        reader: &mut dyn ConfigReader,
     ) {
         let mut watch = FileWatch::start(files);
         manager.ready(&self.status());
@@ -314,9 +344,10 @@ impl Running {
                 NextTask::Stop => break,
                 NextTask::Reload(reason) => {
                     manager.reloading();
-                    match self.reload(reason, &mut watch, load) {
+                    match self.reload(reason, &mut watch, reader, &mut || signals.has_stopped()) {
                         Ok(()) => manager.ready(&self.status()),
-                        Err(error) => manager.ready(&format!("{NOT_RELOADED}: {error}")),
+                        Err(ReloadFault::Stopped) => break,
+                        Err(ReloadFault::Wrong(error)) => manager.ready(&format!("{NOT_RELOADED}: {error}")),
                     }
                 }
                 NextTask::SignOfLife => {
@@ -354,13 +385,14 @@ impl Running {
     /// Puts the configuration in place that is in the files now.
     ///
     /// # Errors
-    /// The first error in it; nothing has changed. All of them are logged.
+    /// The first error in it; nothing has changed. All of them are logged. Or `is_stopped` says that nobody wants it any more.
     fn reload(
         &mut self,
         reason: ReloadReason,
         watch: &mut FileWatch,
-        load: &mut dyn FnMut() -> Result<Config, String>,
-    ) -> Result<(), String> {
+        reader: &mut dyn ConfigReader,
+        is_stopped: &mut dyn FnMut() -> bool,
+    ) -> Result<(), ReloadFault> {
         // Whoever rotates it sends a signal, whatever is in the files.
         if let Some(audit) = self.status.audit() {
             audit.reopen();
@@ -369,14 +401,18 @@ impl Running {
             Some(pipe) => Err(format!("{} can be read only once", pipe.display())),
             None => Ok(()),
         };
-        let done = readable.and_then(|()| load()).and_then(|config| {
-            self.replace(&config).map_err(|error| error.to_string())?;
-            Ok(config.files)
-        });
-        let done = done.map(|files| watch.replace(files));
+        let read = readable.and_then(|()| reader.read());
+        let done = match read.map(|config| (self.replace_unless(&config, is_stopped), config)) {
+            Ok((Ok(()), config)) => Ok(config),
+            Ok((Err(ReloadError::Stopped), _)) => return Err(ReloadFault::Stopped),
+            Ok((Err(error), _)) => Err(error.to_string()),
+            Err(errors) => Err(errors),
+        };
         match &done {
-            Ok(()) => {
+            Ok(config) => {
+                watch.replace(config.files.clone());
                 tracing::info!(%reason, listeners = self.live.addresses().len(), "configuration reloaded");
+                reader.in_force(config);
             }
             Err(errors) => {
                 self.status.reload_failed(errors.lines().count());
@@ -386,7 +422,8 @@ impl Running {
             }
         }
         log::hand_over();
-        done.map_err(|errors| errors.lines().next().unwrap_or_default().to_owned())
+        let first = |errors: String| ReloadFault::Wrong(errors.lines().next().unwrap_or_default().to_owned());
+        done.map(drop).map_err(first)
     }
 
     /// Serves this configuration from now on. Connections stay open, and the next request of each is served by it. So are
@@ -395,17 +432,22 @@ impl Running {
     /// # Errors
     /// [`ReloadError`]; nothing has changed.
     pub fn replace(&mut self, config: &Config) -> Result<(), ReloadError> {
+        self.replace_unless(config, &mut || false)
+    }
+
+    /// As [`Self::replace`], unless `is_stopped` says meanwhile that nobody wants the server any more.
+    fn replace_unless(&mut self, config: &Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<(), ReloadError> {
         if config.startup.run_as != self.run_as {
             return Err(ReloadError::User);
         }
         let wanted = config.observability.metrics.as_ref();
         let is_same = self.status_listener.as_ref().map(StatusListener::configured) == wanted;
-        let opened = if is_same { None } else { self.opened_status_listener(wanted)? };
+        let opened = if is_same { None } else { self.opened_status_listener(wanted, is_stopped)? };
         let audit = match self.status.audit() {
             Some(audit) if Some(audit.path()) == config.observability.audit.as_deref() => Some(audit),
             Some(_) | None => open_audit(config).map_err(|(path, error)| ReloadError::Audit { path, error })?,
         };
-        self.live.replace(config, audit.clone())?;
+        self.live.replace(config, audit.clone(), is_stopped)?;
         drop(self.status.use_audit(audit));
         if !is_same {
             self.status_listener = opened;
@@ -417,15 +459,19 @@ impl Running {
     }
 
     /// A new listener of metrics at this address, which answers.
-    fn opened_status_listener(&self, address: Option<&Address>) -> Result<Option<StatusListener>, ReloadError> {
+    fn opened_status_listener(
+        &self,
+        address: Option<&Address>,
+        is_stopped: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<StatusListener>, ReloadError> {
         let Some(address) = address else { return Ok(None) };
-        let mut opened = StatusListener::open(address, &mut || false);
+        let mut opened = StatusListener::open(address, is_stopped);
         if let Ok(listener) = &mut opened
             && let Err(error) = listener.start(self.status.clone())
         {
             opened = Err(error);
         }
-        opened.map(Some).map_err(|error| ReloadError::Listen { address: address.clone(), error })
+        opened.map(Some).map_err(|error| ReloadError::listen(address, error))
     }
 
     /// Stops accepting connections, gives exchanges time to finish, cuts streams, and returns when all have ended.

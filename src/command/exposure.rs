@@ -49,14 +49,17 @@ pub(super) struct PolicyExposure<'p> {
     remarks: Remarks,
 }
 
-/// Lines about a policy or a listener.
+/// Lines about a policy, a listener or the whole configuration.
 #[derive(Debug, Default)]
 pub(super) struct Remarks(Vec<Remark>);
 
-#[derive(Debug)]
-struct Remark {
-    is_warning: bool,
-    text: String,
+/// A line about a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Remark {
+    /// Whether it is to be feared.
+    pub(super) is_warning: bool,
+    /// What is to be known.
+    pub(super) text: String,
 }
 
 impl Remarks {
@@ -68,6 +71,11 @@ impl Remarks {
     /// Adds what is to be feared.
     pub(super) fn warn(&mut self, text: impl Into<String>) {
         self.0.push(Remark { is_warning: true, text: text.into() });
+    }
+
+    /// Each of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Remark> {
+        self.0.iter()
     }
 
     /// The notes, and the warnings.
@@ -97,6 +105,11 @@ impl<'p> PolicyExposure<'p> {
         };
         let (shows, hides) = (classes(true), classes(false));
         Self { profile: policy.profile(), allows, shows, hides, remarks: remarks_about(policy, &operations) }
+    }
+
+    /// What to beware of.
+    pub(super) fn remarks(&self) -> &Remarks {
+        &self.remarks
     }
 
     /// As a JSON document.

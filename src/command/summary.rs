@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::exposure::{PolicyExposure, Remarks};
+use super::exposure::{PolicyExposure, Remark, Remarks};
 use super::json::location;
 use crate::api::ApiRange;
 use crate::config::{
@@ -36,13 +36,21 @@ pub(super) fn to_json(config: &Config) -> Value {
         }
     }
     let (api, observability) = (&config.api, &config.observability);
+    let mut notes: Vec<Value> = config.startup.notes.iter().map(|note| json!(note.to_string())).collect();
+    let mut warnings = Vec::new();
+    for remarks in [about_memory(&config.limits), about_metrics(observability)] {
+        let [noted, warned] = remarks.to_json();
+        notes.extend(noted.as_array().into_iter().flatten().cloned());
+        warnings.extend(warned.as_array().into_iter().flatten().cloned());
+    }
     json!({
         "engine": config.upstream.to_string(),
         "metrics": observability.metrics.as_ref().map(ToString::to_string),
         "audit": observability.audit.as_ref().map(|file| file.display().to_string()),
         "memory": DocumentMemory::of(&config.limits).bytes,
         "api": { "min": api.min().to_string(), "max": api.max().to_string(), "pin": api.pin().map(|pin| pin.to_string()) },
-        "notes": config.startup.notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "notes": notes,
+        "warnings": warnings,
         "listeners": listeners.collect::<Vec<_>>(),
         "profiles": policies.iter().map(|policy| PolicyExposure::of(policy).to_json()).collect::<Vec<_>>(),
     })
@@ -88,31 +96,69 @@ fn of_versions(text: &mut String, api: &ApiRange) {
 }
 
 /// Where metrics are told, and the audit file.
-fn of_observability(text: &mut String, Observability { metrics, audit, .. }: &Observability) {
+fn of_observability(text: &mut String, observability: &Observability) {
+    let Observability { metrics, audit, .. } = observability;
     if let Some(address) = metrics {
         line(text, format_args!("metrics {address}"));
-        if matches!(address, Address::Tcp { host, .. } if !is_loopback(host)) {
-            line(text, format_args!("  note: anyone who reaches {address} can read the metrics"));
-        }
     }
+    text.push_str(&about_metrics(observability).to_string());
     if let Some(file) = audit {
         line(text, format_args!("audit   {}", file.display()));
     }
 }
 
+/// Who can read the metrics.
+fn about_metrics(Observability { metrics, .. }: &Observability) -> Remarks {
+    let mut remarks = Remarks::default();
+    if let Some(address @ Address::Tcp { host, .. }) = metrics
+        && !is_loopback(host)
+    {
+        remarks.note(format!("anyone who reaches {address} can read the metrics"));
+    }
+    remarks
+}
+
 /// How much memory documents may use.
 fn of_memory(text: &mut String, limits: &Limits) {
-    let memory = DocumentMemory::of(limits);
-    line(text, format_args!("memory  {memory}"));
+    line(text, format_args!("memory  {}", DocumentMemory::of(limits)));
+    text.push_str(&about_memory(limits).to_string());
+}
+
+/// Whether the memory is enough for what the limits allow.
+fn about_memory(limits: &Limits) -> Remarks {
+    let mut remarks = Remarks::default();
     // A document, and what the filter leaves of it; a part is for small ones alone.
-    if memory.bytes / 5 * 2 < limits.element.bytes() {
-        line(
-            text,
-            format_args!(
-                "  warning: a document of more than two fifths of that is withheld, whatever `element` allows"
-            ),
+    if DocumentMemory::of(limits).bytes / 5 * 2 < limits.element.bytes() {
+        remarks.warn(
+            "a document of more than two fifths of the memory of documents is withheld, whatever `element` allows",
         );
     }
+    remarks
+}
+
+/// Every note and warning of the summary, each with what it is about. The log tells those that a reload adds.
+pub(super) fn remarks(config: &Config) -> Vec<Remark> {
+    let mut found: Vec<Remark> = Vec::new();
+    for note in &config.startup.notes {
+        let text = note.to_string();
+        let warning = text.strip_prefix("warning: ").map(str::to_owned);
+        found.push(Remark { is_warning: warning.is_some(), text: warning.unwrap_or(text) });
+    }
+    let of_all = [about_memory(&config.limits), about_metrics(&config.observability)];
+    found.extend(of_all.iter().flat_map(Remarks::iter).cloned());
+    for listener in &config.listeners {
+        found.extend(about_access(listener).iter().cloned());
+        for policy in listener.policies() {
+            let exposure = PolicyExposure::of(policy);
+            let (address, name) = (&listener.address, policy.name());
+            let at_listener = |Remark { is_warning, text }: &Remark| Remark {
+                is_warning: *is_warning,
+                text: format!("{address} profile {name}: {text}"),
+            };
+            found.extend(exposure.remarks().iter().map(at_listener));
+        }
+    }
+    found
 }
 
 /// The clients that a listener lists, in the order in which their lines are looked at.

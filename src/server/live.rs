@@ -54,6 +54,18 @@ pub enum ReloadError {
     },
     /// The user would change.
     User,
+    /// A signal stops the server.
+    Stopped,
+}
+
+impl ReloadError {
+    /// A listener at this address could not be opened.
+    pub(super) fn listen(address: &Address, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::Interrupted => Self::Stopped,
+            _ => Self::Listen { address: address.clone(), error },
+        }
+    }
 }
 
 impl std::error::Error for ReloadError {}
@@ -66,6 +78,7 @@ impl fmt::Display for ReloadError {
             Self::Descriptors(error) => write!(f, "{error}"),
             Self::Audit { path, error } => write!(f, "cannot open the audit file {}: {error}", path.display()),
             Self::User => f.write_str("the user changes, which takes a restart"),
+            Self::Stopped => f.write_str("a signal stops the server"),
         }
     }
 }

@@ -13,7 +13,8 @@ pub(crate) const TESTS: &[Test] = tests![
     a_decision_has_an_action_a_status_and_a_place,
     metrics_and_the_audit_file_are_told,
     errors_have_a_place,
-    a_document_is_not_broken_into_lines_and_has_no_colour
+    a_document_is_not_broken_into_lines_and_has_no_colour,
+    whatever_the_summary_warns_of_is_in_the_document
 ];
 
 /// The exit code and what is printed.
@@ -129,6 +130,50 @@ fn metrics_and_the_audit_file_are_told() {
         let document: Value =
             serde_json::from_str(&printed(&[&arguments[..], &["--output", "json"]].concat())).unwrap();
         assert_eq!((&document["metrics"], &document["audit"]), (&json!(expected), &json!(audit)));
+        let is_noted =
+            document["notes"].to_string().contains("anyone who reaches tcp://0.0.0.0:9 can read the metrics");
+        assert_eq!(is_noted, is_warned_of, "{document}");
+    }
+}
+
+/// Every note and warning of a document, wherever it is.
+pub(crate) fn remarks_in(document: &Value) -> Vec<String> {
+    match document {
+        Value::Array(items) => items.iter().flat_map(remarks_in).collect(),
+        Value::Object(members) => {
+            let of = |(name, value): (&String, &Value)| match (name.as_str(), value) {
+                ("notes" | "warnings", Value::Array(texts)) => {
+                    texts.iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+                }
+                _ => remarks_in(value),
+            };
+            members.iter().flat_map(of).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    }
+}
+
+fn whatever_the_summary_warns_of_is_in_the_document() {
+    let folder = Folder::new();
+    let config = folder.path("dockveil.yaml").display().to_string();
+    let text = "listeners:\n  - {listen: \"tcp://0.0.0.0:9\", profile: dashboard-live}\n  - {listen: \"tcp://127.0.0.1:9\", hosts: [\"*\"], profile: own}\nprofiles:\n  - {profile: own, allow: [all], labels: [\"*\"]}\nlimits: {memory: 8MiB}\nmetrics: tcp://0.0.0.0:10\n";
+    std::fs::write(&config, text).unwrap();
+    let printed = |arguments: &[&str]| {
+        let variables = [("DOCKVEIL_UNKNOWN_THING", "1"), ("DOCKER_CERT_PATH", "/nowhere"), ("COLUMNS", "10000")];
+        let arguments = [&["check", "--upstream", "tcp://e:1", "--config", &config], arguments].concat();
+        let output = command(&variables, &arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let remarks = remarks_in(&serde_json::from_str(&printed(&["--output", "json"])).unwrap());
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let remarks: Vec<String> = remarks.iter().map(|text| words(text.trim_start_matches("warning: "))).collect();
+    let text = printed(&[]);
+    // A line that is broken begins with a warning, and goes on deeper.
+    let warnings: Vec<String> = text.split("warning: ").skip(1).map(words).collect();
+    assert!(warnings.len() > 8, "{text}");
+    for warning in warnings {
+        assert!(remarks.iter().any(|remark| warning.starts_with(remark)), "{warning}\n{remarks:#?}");
     }
 }
 
