@@ -442,20 +442,43 @@ impl Running {
         }
         let wanted = config.observability.metrics.as_ref();
         let is_same = self.status_listener.as_ref().map(StatusListener::configured) == wanted;
-        let opened = if is_same { None } else { self.opened_status_listener(wanted, is_stopped)? };
+        let is_lost = is_same && self.status_listener.as_ref().is_some_and(StatusListener::is_lost);
+        let opened = match self.opened_status_listener(wanted.filter(|_| !is_same || is_lost), is_stopped) {
+            Err(ReloadError::Listen { address, error }) if is_lost => {
+                socket_file::log_not_made_again(&address, &error);
+                None
+            }
+            opened => opened.map_err(|error| self.explained(error))?,
+        };
         let audit = match self.status.audit() {
             Some(audit) if Some(audit.path()) == config.observability.audit.as_deref() => Some(audit),
             Some(_) | None => open_audit(config).map_err(|(path, error)| ReloadError::Audit { path, error })?,
         };
-        self.live.replace(config, audit.clone(), is_stopped)?;
+        let replaced = self.live.replace(config, audit.clone(), is_stopped);
+        replaced.map_err(|error| self.explained(error))?;
         drop(self.status.use_audit(audit));
-        if !is_same {
+        if is_lost && let Some(listener) = &opened {
+            socket_file::log_made_again(listener.configured());
+        }
+        if !is_same || opened.is_some() {
             self.status_listener = opened;
         }
         self.status.replace(self.live.memory(), self.live.engines());
         log::set_format(config.observability.log_format);
         self.limit = config.timeouts.shutdown + STOP_MARGIN;
         Ok(())
+    }
+
+    /// The error with the reason, if a port is our own until the new listener is open.
+    fn explained(&self, error: ReloadError) -> ReloadError {
+        let ReloadError::Listen { address, error } = error else { return error };
+        let own = self.addresses().into_iter().chain(self.metrics_address());
+        let holder = own.into_iter().find(|own| error.kind() == io::ErrorKind::AddrInUse && own.has_port_of(&address));
+        let error = match holder {
+            Some(own) => io::Error::new(error.kind(), format!("{error}: {own} has the port until a restart")),
+            None => error,
+        };
+        ReloadError::Listen { address, error }
     }
 
     /// A new listener of metrics at this address, which answers.

@@ -128,6 +128,16 @@ impl FromStr for Address {
     }
 }
 
+impl Address {
+    /// Whether both are of TCP and have the same port.
+    pub fn has_port_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp { port: one, .. }, Self::Tcp { port: other, .. }) => one == other,
+            (Self::Unix(_), _) | (_, Self::Unix(_)) => false,
+        }
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

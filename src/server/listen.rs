@@ -86,9 +86,9 @@ impl BoundListener {
         &self.address
     }
 
-    /// Whether nobody can connect to it any more, because its file has been removed.
-    pub(super) fn is_gone(&self) -> bool {
-        self.file.as_ref().is_some_and(SocketFile::is_gone)
+    /// Whether nobody can connect to it any more, because its path leads nowhere or elsewhere.
+    pub(super) fn is_lost(&self) -> bool {
+        self.file.as_ref().is_some_and(SocketFile::is_lost)
     }
 
     /// A handle on the same listener, for a worker.

@@ -20,6 +20,7 @@ use super::listen::{BoundListener, ListenerHandle};
 use super::listener_use::{ListenerShare, ListenerUse};
 use super::request_reader::ClientTimeouts;
 use super::slots::{SlotLimits, Slots};
+use super::socket_file;
 use super::status::ask_worker;
 use super::status_listener;
 use super::worker::{Dispatcher, ListenerEntry, WorkerCommand};
@@ -229,24 +230,38 @@ impl LiveConfig {
     ///
     /// # Errors
     /// [`ReloadError`]; nothing has changed.
-    pub(super) fn replace(&mut self, config: &Config, audit: Option<Arc<AuditLog>>) -> Result<(), ReloadError> {
+    pub(super) fn replace(
+        &mut self,
+        config: &Config,
+        audit: Option<Arc<AuditLog>>,
+        is_stopped: &mut dyn FnMut() -> bool,
+    ) -> Result<(), ReloadError> {
         let plan = self.capacity.plan(config);
         let slots = plan.slots(config.limits.connections).map_err(ReloadError::Descriptors)?;
         let common = self.common(config, audit);
-        let gone: Vec<Address> =
-            self.listeners.iter().filter(|open| open.bound.is_gone()).map(|open| open.address.clone()).collect();
+        let mut lost: Vec<Address> =
+            self.listeners.iter().filter(|open| open.bound.is_lost()).map(|open| open.address.clone()).collect();
         let mut opened = Vec::new();
         for listener in &config.listeners {
-            match self.open(&listener.address).filter(|open| !gone.contains(&open.address)) {
+            let address = &listener.address;
+            let is_lost = lost.contains(address);
+            match self.open(address).filter(|_| !is_lost) {
                 Some(open) if (open.mode, open.owner) != (listener.mode, listener.owner) => {
-                    return Err(ReloadError::Owner(listener.address.clone()));
+                    return Err(ReloadError::Owner(address.clone()));
                 }
                 Some(_) => {}
-                None => {
-                    let failed = |error| ReloadError::Listen { address: listener.address.clone(), error };
-                    let bound = BoundListener::open(listener, &mut || false).map_err(failed)?;
-                    opened.push(self.opened(listener, bound, &common).map_err(failed)?);
-                }
+                None => match BoundListener::open(listener, is_stopped) {
+                    Ok(bound) => {
+                        let failed = |error| ReloadError::listen(address, error);
+                        opened.push(self.opened(listener, bound, &common).map_err(failed)?);
+                    }
+                    // Whoever has taken its path must not keep the rest of the configuration from being in force.
+                    Err(error) if is_lost && error.kind() != io::ErrorKind::Interrupted => {
+                        socket_file::log_not_made_again(address, &error);
+                        lost.retain(|lost| lost != address);
+                    }
+                    Err(error) => return Err(ReloadError::listen(address, error)),
+                },
             }
         }
         let new: Vec<Arc<ListenerEntry>> = opened.iter().map(|listener| listener.entry.clone()).collect();
@@ -254,11 +269,9 @@ impl LiveConfig {
         let before = std::mem::take(&mut self.listeners);
         let (kept, removed): (Vec<_>, Vec<_>) = before.into_iter().partition(|open| {
             let is_wanted = config.listeners.iter().any(|listener| listener.address == open.address);
-            is_wanted && !gone.contains(&open.address)
+            is_wanted && !lost.contains(&open.address)
         });
-        for address in &gone {
-            tracing::warn!(%address, "the file of a socket had been removed, and with it the way to it");
-        }
+        lost.iter().for_each(socket_file::log_made_again);
         let mut known: Vec<LiveListener> = kept.into_iter().chain(opened).collect();
         for listener in &config.listeners {
             let Some(at) = known.iter().position(|open| open.address == listener.address) else { continue };

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::net::{SocketAddrUnix, bind, listen};
 
-use crate::socket::{SocketOwner, connect_at_once, new_unix_socket};
+use crate::socket::{Address, SocketOwner, connect_at_once, new_unix_socket};
 
 /// The permissions of a socket without a `mode`.
 const DEFAULT_MODE: u32 = 0o660;
@@ -33,9 +33,13 @@ impl SocketFile {
         Ok(Self { path, identity })
     }
 
-    /// Whether somebody has removed it, and no other file has taken its place.
-    pub(super) fn is_gone(&self) -> bool {
-        identity(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    /// Whether its path does not lead to it any more: somebody has removed it, and another file may have taken its place. As long
+    /// as the socket is open, that has another number.
+    pub(super) fn is_lost(&self) -> bool {
+        match identity(&self.path) {
+            Ok(found) => found != self.identity,
+            Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        }
     }
 
     /// Gives the file another name. A file of that name is replaced.
@@ -53,6 +57,16 @@ impl Drop for SocketFile {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Logs that a socket has been made again.
+pub(super) fn log_made_again(address: &Address) {
+    tracing::warn!(%address, "the path of a socket did not lead to it any more: the socket is made again");
+}
+
+/// Logs that a socket cannot be reached, and why it is not made again.
+pub(super) fn log_not_made_again(address: &Address, error: &io::Error) {
+    tracing::error!(%address, %error, "the path of a socket does not lead to it any more, and it cannot be made again");
 }
 
 /// Device and inode of a file.
@@ -150,6 +164,7 @@ fn temporary_name(path: &Path) -> io::Result<(PathBuf, SocketAddrUnix)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time_limit::within_time_limit;
 
     /// A new directory, removed when dropped.
     struct Directory(PathBuf);
@@ -179,6 +194,65 @@ mod tests {
         assert!(path.exists());
         drop(successor);
         assert!(!path.exists());
+    }
+
+    /// What may be done to the path of a socket, and whether it still leads there.
+    #[test]
+    fn a_path_that_leads_elsewhere_is_noticed() {
+        within_time_limit(each_path_that_leads_elsewhere_is_noticed);
+    }
+
+    fn each_path_that_leads_elsewhere_is_noticed() {
+        type Change = fn(&Path);
+        let changes: [(&str, Change, bool); 8] = [
+            ("nothing", |_| {}, false),
+            ("a new mode", |path| fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap(), false),
+            ("removed", |path| fs::remove_file(path).unwrap(), true),
+            ("moved", |path| fs::rename(path, path.with_extension("moved")).unwrap(), true),
+            (
+                "a file",
+                |path| {
+                    fs::remove_file(path).unwrap();
+                    fs::write(path, "").unwrap();
+                },
+                true,
+            ),
+            (
+                "a folder",
+                |path| {
+                    fs::remove_file(path).unwrap();
+                    fs::create_dir(path).unwrap();
+                },
+                true,
+            ),
+            (
+                "the socket of another process",
+                |path| {
+                    fs::remove_file(path).unwrap();
+                    drop(UnixListener::bind(path).unwrap());
+                },
+                true,
+            ),
+            (
+                "a link to it",
+                |path| {
+                    let moved = path.with_extension("moved");
+                    fs::rename(path, &moved).unwrap();
+                    std::os::unix::fs::symlink(moved, path).unwrap();
+                },
+                true,
+            ),
+        ];
+        for (what, change, is_lost) in changes {
+            let directory = Directory::new("lost");
+            let path = directory.0.join("socket");
+            let (_socket, file) = open(&path, None, SocketOwner::default(), 1).unwrap();
+            change(&path);
+            assert_eq!(file.is_lost(), is_lost, "{what}");
+            let is_there = path.symlink_metadata().is_ok();
+            drop(file);
+            assert_eq!(path.symlink_metadata().is_ok(), is_there && is_lost, "{what}: what is not ours stays");
+        }
     }
 
     #[test]

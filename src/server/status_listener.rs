@@ -66,6 +66,11 @@ impl StatusListener {
         &self.configured
     }
 
+    /// Whether nobody can connect to it any more, because its path leads nowhere or elsewhere.
+    pub(super) fn is_lost(&self) -> bool {
+        self.bound.as_ref().is_some_and(BoundListener::is_lost)
+    }
+
     /// Its address, with the port that the system chose.
     pub(super) fn address(&self) -> &Address {
         self.bound.as_ref().map_or(&self.configured, BoundListener::address)

@@ -11,10 +11,11 @@ use rustix::process::Signal;
 use rustls::version::TLS13;
 
 use crate::harness::{Test, tests};
+use crate::output::remarks_in;
 use crate::support::authority::{Authority, Names};
-use crate::support::client::{Client, PATIENCE, get, status};
+use crate::support::client::{Client, PATIENCE, closing_get, get, status};
 use crate::support::daemon::{Daemon, Reply, json};
-use crate::support::program::{Program, command};
+use crate::support::program::{Program, command, free_port};
 use crate::support::proxy::Folder;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -24,6 +25,8 @@ pub(crate) const TESTS: &[Test] = tests![
     what_cannot_change_while_it_runs_is_refused_whole,
     listeners_open_and_close,
     a_socket_that_cannot_be_reached_any_more_is_opened_again,
+    a_reload_tells_each_note_and_warning_that_it_adds,
+    a_listener_that_moves_within_its_port_says_who_has_it,
     engines_and_limits_change,
     a_stream_goes_on_unless_it_shows_less_now,
     a_line_of_clients_is_chosen_again,
@@ -222,23 +225,114 @@ fn listeners_open_and_close() {
     assert!(bench.program.stop().0.success());
 }
 
-/// Somebody has removed the file of a socket, or the folder that it was in.
+/// Somebody has removed the file of a socket, or put another one in its place.
 fn a_socket_that_cannot_be_reached_any_more_is_opened_again() {
-    let bench = Reloadable::start(&config("lists"));
-    let path = bench.folder.path("listener");
-    for _ in 0..2 {
-        assert_eq!(statuses(&mut bench.client()), LISTS);
-        std::fs::remove_file(&path).unwrap();
-        bench.reload(&config("lists"));
+    let config = format!("metrics: unix://%metrics\n{}", config("lists"));
+    let bench = Reloadable::start(&config);
+    for name in ["listener", "metrics"] {
+        let path = bench.folder.path(name);
+        let answers = || {
+            let mut client = Client::connect(&path);
+            client.send(closing_get(if name == "metrics" { "/livez" } else { "/_ping" }));
+            assert_eq!(status(&client.rest()), 200, "{name}");
+        };
+        let told = |expected: &str| {
+            bench.program.signal(Signal::HUP);
+            let address = format!("address=unix://{}", path.display());
+            let mut lines = std::iter::from_fn(|| Some(bench.program.line_with("the path of a socket")));
+            let line = lines.find(|line| line.contains(&address)).unwrap();
+            assert!(line.contains(expected), "{line}");
+            bench.program.line_with("configuration reloaded");
+        };
+        for _ in 0..2 {
+            answers();
+            fs::remove_file(&path).unwrap();
+            told("msg=\"the path of a socket did not lead to it any more: the socket is made again\"");
+        }
+        answers();
+        // What somebody else has put there stays, and the configuration is in force all the same.
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        told("a file that is not a socket exists there");
+        told("cannot be made again");
+        assert_eq!(fs::read(&path).unwrap(), b"", "{name}");
+        fs::remove_file(&path).unwrap();
+        told("is made again");
+        answers();
+        fs::remove_file(&path).unwrap();
+        let successor = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        told("another process listens there");
+        let connected = UnixStream::connect(&path).unwrap();
+        // The first is the question whether somebody is there.
+        successor.accept().unwrap();
+        successor.accept().unwrap();
+        drop(connected);
     }
-    // The socket of a successor stays.
-    std::fs::remove_file(&path).unwrap();
-    let successor = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    bench.reload(&config("lists"));
-    let connected = std::os::unix::net::UnixStream::connect(&path).unwrap();
-    successor.accept().unwrap();
-    drop(connected);
-    assert!(bench.program.stop().0.success() && path.exists());
+    assert!(bench.program.stop().0.success());
+    assert!(bench.folder.path("listener").exists() && bench.folder.path("metrics").exists());
+}
+
+/// The start of a program prints a summary. What a reload adds to that is in the log, once.
+fn a_reload_tells_each_note_and_warning_that_it_adds() {
+    let bench = Reloadable::start(&config("lists"));
+    let checked = |text: &str| {
+        write(&bench.folder, text);
+        let config = bench.folder.path("dockveil.yaml").display().to_string();
+        let output = command(&[], &["check", "--output", "json", "--config", &config]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        remarks_in(&serde_json::from_slice(&output.stdout).unwrap())
+    };
+    let port = free_port();
+    let opened = config("lists")
+        .replace("listeners: [", "listeners: [{listen: \"tcp://0.0.0.0:0\", profile: dashboard-live}, ")
+        + &format!("metrics: tcp://0.0.0.0:{port}\nlimits: {{memory: 8MiB}}\n");
+    // Another profile at the same listener, though it has been in use elsewhere.
+    let swapped = opened.replace("%listener, profile: lists", "%listener, profile: dashboard-live");
+    let told = || {
+        bench.program.signal(Signal::HUP);
+        let lines = std::iter::from_fn(|| Some(bench.program.line()));
+        lines.take_while(|line| !line.contains("configuration reloaded")).collect::<Vec<_>>()
+    };
+    let before = checked(&config("lists"));
+    for (number, text) in [opened, swapped].iter().enumerate() {
+        let added: Vec<String> = checked(text).into_iter().filter(|remark| !before.contains(remark)).collect();
+        assert!(added.len() > 4, "{added:#?}");
+        let at_once = told();
+        // The lines come after that which says that it is reloaded.
+        let lines = told();
+        assert!(number > 0 || !at_once.iter().any(|line| line.contains("level=warn")), "{at_once:#?}");
+        for remark in added.iter().filter(|_| number == 0) {
+            let escaped = serde_json::to_string(remark).unwrap();
+            let escaped = escaped.trim_matches('"');
+            assert!(lines.iter().any(|line| line.contains(escaped)), "{remark}: {lines:#?}");
+        }
+        if number == 1 {
+            let path = bench.folder.path("listener");
+            let start = format!("msg=\"unix://{} profile dashboard-live: ", path.display());
+            assert!(lines.iter().any(|line| line.contains(&start) && line.contains("level=warn")), "{lines:#?}");
+        }
+        let again = told();
+        assert!(!again.iter().any(|line| line.contains("level=warn") || line.contains("profile")), "{again:#?}");
+    }
+}
+
+/// The old listener has the port until the new one is open.
+fn a_listener_that_moves_within_its_port_says_who_has_it() {
+    let port = free_port();
+    let at = |host: &str| {
+        config("lists").replace("listeners: [", &format!("listeners: [{{listen: \"tcp://{host}:{port}\"}}, "))
+    };
+    let bench = Reloadable::start(&at("0.0.0.0"));
+    let line = bench.reload(&at("127.0.0.1"));
+    let expected = format!("tcp://0.0.0.0:{port} has the port until a restart");
+    assert!(line.contains("nothing has changed") && line.contains(&expected), "{line}");
+    // So it is with the metrics.
+    let port = free_port();
+    let metrics = |host: &str| format!("metrics: tcp://{host}:{port}\n{}", config("lists"));
+    assert!(bench.reload(&metrics("0.0.0.0")).contains("configuration reloaded"));
+    let line = bench.reload(&metrics("127.0.0.1"));
+    let expected = format!("tcp://0.0.0.0:{port} has the port until a restart");
+    assert!(line.contains("nothing has changed") && line.contains(&expected), "{line}");
 }
 
 fn engines_and_limits_change() {
