@@ -13,6 +13,7 @@ mod checked;
 mod client_body;
 mod kept;
 pub mod raw;
+mod reachability;
 mod ssh;
 mod tls;
 mod waiting;
@@ -40,6 +41,7 @@ use hyper_util::rt::TokioIo;
 use self::checked::CheckedConnection;
 pub use self::client_body::{ClientBody, ClientMeter};
 use self::kept::{KeptAnswer, KeptBody, KeptConnection, KeptConnections};
+use self::reachability::Reachability;
 pub use self::ssh::SshFault;
 pub use self::waiting::measured;
 use crate::api::{ApiRange, ApiVersion};
@@ -161,6 +163,8 @@ pub struct Engine {
     version: AtomicU16,
     /// The minor number of the oldest API version that it accepts; 0 while it is unknown.
     oldest: AtomicU16,
+    /// Whether it answers, for the log.
+    reachability: Reachability,
 }
 
 impl Engine {
@@ -182,6 +186,7 @@ impl Engine {
             api,
             version: AtomicU16::new(0),
             oldest: AtomicU16::new(0),
+            reachability: Reachability::default(),
         }
     }
 
@@ -255,8 +260,9 @@ impl Engine {
     pub async fn connect(&self, limit: Duration) -> Result<Socket, UpstreamError> {
         let limit = limit.min(self.connect_timeout);
         let connected = self.open_within(limit).await;
-        if connected.is_err() {
+        if let Err(error) = &connected {
             self.forget();
+            self.fails(error);
         }
         connected
     }
@@ -293,6 +299,27 @@ impl Engine {
         match tls {
             Some(tls) => tls::open(&tls, address, socket).await,
             None => Ok(socket),
+        }
+    }
+
+    /// It has answered. The log says so if it had said that it does not.
+    pub fn answers(&self) {
+        if self.reachability.answers() {
+            tracing::info!(engine = %self.address(), "the engine answers again");
+        }
+    }
+
+    /// An exchange with it has failed. That there is no TLS or no ssh may turn out only when something is read.
+    pub fn notices(&self, error: &UpstreamError) {
+        if matches!(error, UpstreamError::Tls(_) | UpstreamError::Ssh(_)) {
+            self.fails(error);
+        }
+    }
+
+    /// It does not answer: no connection, or no answer to a ping. The log says so if it has answered before.
+    fn fails(&self, error: &UpstreamError) {
+        if self.reachability.fails(Instant::now()) {
+            tracing::warn!(engine = %self.address(), %error, "the engine does not answer any more");
         }
     }
 
@@ -418,7 +445,8 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError`].
     pub async fn ping(&self, limit: Duration) -> Result<(), UpstreamError> {
-        let answer = self.ask_within(UpstreamRequest::get("/_ping"), limit).await?;
+        let answer = self.ask_within(UpstreamRequest::get("/_ping"), limit).await;
+        let answer = answer.inspect_err(|error| self.engine.fails(error))?;
         // An engine that cannot work says so by an error.
         if answer.status.is_success() { Ok(()) } else { Err(UpstreamError::Broken(answer.status.to_string())) }
     }
@@ -465,8 +493,9 @@ impl Upstream {
                 answer
             }
         };
-        let answer = answer?;
+        let answer = answer.inspect_err(|error| self.engine.notices(error))?;
         self.engine.learn(&answer.headers);
+        self.engine.answers();
         Ok(answer)
     }
 

@@ -303,7 +303,8 @@ impl StreamRequest {
         };
         let head = tokio::select! {
             head = raw::read_head(&engine, start) => {
-                let mut head = head?;
+                let mut head = head.inspect_err(|error| self.engine.notices(error))?;
+                self.engine.answers();
                 self.engine.advertise(&mut head.headers);
                 head
             }
