@@ -4,6 +4,7 @@
 
 mod clients;
 pub mod compat;
+pub mod expiry;
 pub(crate) mod files;
 mod filters;
 mod hosts;
@@ -35,6 +36,7 @@ use crate::yaml::{Diagnostics, Location};
 
 pub use self::clients::{ClientRule, ConfiguredClient};
 pub use self::compat::RunAs;
+pub use self::expiry::Expiry;
 pub use self::files::ConfigFileSet;
 pub use self::filters::{FilterSources, Filters};
 pub use self::listener_limits::{ClientLimits, ListenerLimits, RateLimit};

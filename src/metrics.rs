@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
 use crate::schema::Class;
@@ -36,6 +36,7 @@ pub struct Metrics {
     connections: IntGaugeVec,
     streams: IntGaugeVec,
     engine_errors: IntCounterVec,
+    handshakes: IntCounterVec,
     reloads: IntCounterVec,
     reload_successful: IntGauge,
     reload_time: Gauge,
@@ -55,6 +56,7 @@ struct CurrentGauges {
     memory_limit: IntGauge,
     engine_up: IntGaugeVec,
     engine_version: IntGaugeVec,
+    expiries: GaugeVec,
     log_dropped: IntCounter,
     audit_written: IntCounter,
     audit_lost: IntCounter,
@@ -71,6 +73,8 @@ pub struct CurrentState {
     pub dropped_lines: u64,
     /// How many records the audit file has got since the start, and how many have been lost.
     pub audit: (u64, u64),
+    /// When files of TLS stop being good: the address of the listener or of the engine, the key that names the file, and the time.
+    pub expiries: Vec<(String, &'static str, SystemTime)>,
 }
 
 /// How an exchange ended.
@@ -221,6 +225,13 @@ impl Metrics {
                 "1, with the newest API version of an engine that answers.",
                 &["engine", "api"],
             )?,
+            expiries: make.add(GaugeVec::new(
+                Opts::new(
+                    "dockveil_tls_expiry_timestamp_seconds",
+                    "When a certificate or a list of revoked ones expires, in Unix time; of several the first.",
+                ),
+                &["address", "file"],
+            ))?,
             log_dropped: make.counter(
                 "dockveil_log_dropped_lines_total",
                 "Lines of the log that were dropped because nobody read it fast enough.",
@@ -265,6 +276,11 @@ impl Metrics {
                 "dockveil_engine_errors_total",
                 "Exchanges for which the engine gave no usable answer.",
                 &["engine", "reason"],
+            )?,
+            handshakes: make.counters(
+                "dockveil_tls_handshake_failures_total",
+                "Connections of clients with which there was no TLS.",
+                &["listener", "reason"],
             )?,
             reloads: make.counters("dockveil_reloads_total", "Reloads of the configuration.", &["result"])?,
             reload_successful,
@@ -316,6 +332,13 @@ impl CurrentGauges {
             if let (true, Some(version)) = (is_up, version) {
                 self.engine_version.with_label_values(&[address, version]).set(1);
             }
+        }
+        self.expiries.reset();
+        let mut expiries: Vec<&(String, &str, SystemTime)> = state.expiries.iter().collect();
+        // Of several files, the first that expires is set last.
+        expiries.sort_by_key(|(_, _, at)| std::cmp::Reverse(*at));
+        for (address, file, at) in expiries {
+            self.expiries.with_label_values(&[address.as_str(), file]).set(unix_time(*at));
         }
         for (counter, count) in [
             (&self.log_dropped, state.dropped_lines),
@@ -418,6 +441,18 @@ impl ExchangeMetrics {
         self.metrics.engine_errors.with_label_values(&[self.engine.as_str(), reason]).inc();
     }
 
+    /// The listener has TLS, whose handshakes may fail for these reasons. They are there from the start, at zero.
+    pub fn has_tls(&self, reasons: &[&'static str]) {
+        for reason in reasons {
+            self.metrics.handshakes.with_label_values(&[self.listener.as_str(), reason]);
+        }
+    }
+
+    /// Counts a client with which there was no TLS.
+    pub fn count_handshake(&self, reason: &'static str) {
+        self.metrics.handshakes.with_label_values(&[self.listener.as_str(), reason]).inc();
+    }
+
     /// Counts a connection as long as the result is held.
     pub fn connection(&self) -> OpenCount {
         OpenCount::new(self.metrics.connections.with_label_values(&[self.listener.as_str()]))
@@ -488,6 +523,10 @@ mod tests {
             engines: vec![("unix:///e".into(), true, Some("1.44".into())), ("unix:///f".into(), false, None)],
             dropped_lines: 7,
             audit: (9, 8),
+            expiries: [3, 1, 2]
+                .map(|at| ("tcp://a".into(), "crl", UNIX_EPOCH + Duration::from_secs(at)))
+                .into_iter()
+                .collect(),
         };
         let found = lines(&metrics, &state);
         for expected in [
@@ -516,6 +555,7 @@ mod tests {
             "dockveil_engine_up{engine=\"unix:///e\"} 1",
             "dockveil_engine_up{engine=\"unix:///f\"} 0",
             "dockveil_engine_info{api=\"1.44\",engine=\"unix:///e\"} 1",
+            "dockveil_tls_expiry_timestamp_seconds{address=\"tcp://a\",file=\"crl\"} 1",
             "dockveil_log_dropped_lines_total 7",
             "dockveil_audit_records_total 9",
             "dockveil_audit_lost_records_total 8",

@@ -28,7 +28,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 
@@ -44,7 +44,7 @@ use self::status::ServerStatus;
 use self::status_listener::StatusListener;
 use self::worker::{Dispatcher, StopPhase, Worker};
 use crate::audit::AuditLog;
-use crate::config::{Config, ConfigFileSet, RunAs};
+use crate::config::{Config, ConfigFileSet, Expiry, RunAs, expiry};
 use crate::endpoint::EngineEndpoint;
 use crate::log;
 use crate::metrics::Metrics;
@@ -203,11 +203,13 @@ fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<
         LiveConfig::new(&metrics, capacity, (slots, dispatcher), commands.clone(), (&config, audit.clone()), bound)?;
     let status = Arc::new(ServerStatus::new(metrics, commands, live.memory(), live.engines()));
     status.use_audit(audit);
+    let expiries = WatchedExpiries::of(&config);
+    status.use_expiries(expiries.expiries.clone());
     if let Some(listener) = &mut status_listener {
         listener.start(status.clone()).map_err(ServerError::Worker)?;
     }
     let (limit, run_as) = (shutdown_timeout + STOP_MARGIN, config.startup.run_as);
-    Ok(Some(Running { stop, limit, workers: threads, ended, live, status, status_listener, run_as }))
+    Ok(Some(Running { stop, limit, workers: threads, ended, live, status, status_listener, expiries, run_as }))
 }
 
 /// Opens all listeners; `None` if `is_stopped` says so in between. Nothing is then left listening.
@@ -293,6 +295,31 @@ fn flush(audit: Option<Arc<AuditLog>>) {
     log::flush();
 }
 
+/// What stops being good of the files of TLS, and when to look at that again.
+#[derive(Debug)]
+struct WatchedExpiries {
+    expiries: Vec<Expiry>,
+    look_at: Option<Instant>,
+}
+
+impl WatchedExpiries {
+    /// Those of a configuration. They are warned of now.
+    fn of(config: &Config) -> Self {
+        let mut watched = Self { expiries: config.expiries(), look_at: None };
+        watched.warn();
+        watched
+    }
+
+    /// Logs what has expired, or is soon to.
+    fn warn(&mut self) {
+        let now = SystemTime::now();
+        for text in self.expiries.iter().filter_map(|expiry| expiry.warning(now)) {
+            tracing::warn!("{text}");
+        }
+        self.look_at = expiry::next_look(&self.expiries, now).map(|wait| Instant::now() + wait);
+    }
+}
+
 /// A server that is up.
 #[derive(Debug)]
 pub struct Running {
@@ -306,6 +333,7 @@ pub struct Running {
     status: Arc<ServerStatus>,
     /// Where metrics and health are told.
     status_listener: Option<StatusListener>,
+    expiries: WatchedExpiries,
     /// The user that the process has become.
     run_as: Option<RunAs>,
 }
@@ -340,7 +368,7 @@ impl Running {
         let mut watch = FileWatch::start(files);
         manager.ready(&self.status());
         loop {
-            match signals.wait_or(&mut watch, manager.next_sign_of_life()) {
+            match signals.wait_or(&mut watch, manager.next_sign_of_life(), self.expiries.look_at) {
                 NextTask::Stop => break,
                 NextTask::Reload(reason) => {
                     manager.reloading();
@@ -349,6 +377,10 @@ impl Running {
                         Err(ReloadFault::Stopped) => break,
                         Err(ReloadFault::Wrong(error)) => manager.ready(&format!("{NOT_RELOADED}: {error}")),
                     }
+                }
+                NextTask::Expiries => {
+                    self.expiries.warn();
+                    log::hand_over();
                 }
                 NextTask::SignOfLife => {
                     let alive = async { tokio::time::timeout(manager.patience(), self.live.is_alive()).await };
@@ -464,6 +496,8 @@ impl Running {
             self.status_listener = opened;
         }
         self.status.replace(self.live.memory(), self.live.engines());
+        self.expiries = WatchedExpiries::of(config);
+        self.status.use_expiries(self.expiries.expiries.clone());
         log::set_format(config.observability.log_format);
         self.limit = config.timeouts.shutdown + STOP_MARGIN;
         Ok(())

@@ -11,6 +11,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -42,6 +43,8 @@ pub struct ServerTls {
     clients: ClientCertificates,
     /// Lists of revoked certificates.
     revoked: Arc<[RevocationList]>,
+    /// When its certificate stops being good, or the first of those that lead to its authority.
+    expires: Option<SystemTime>,
 }
 
 /// What a listener wants of the certificates of clients.
@@ -118,6 +121,7 @@ impl ServerTls {
                 return Err([chain.err(), key.err(), clients.err()].into_iter().flatten().collect());
             }
         };
+        let expires = expiry_of(&chain);
         let config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map(|builder| match clients.verifier() {
@@ -129,7 +133,7 @@ impl ServerTls {
         config.alpn_protocols = vec![HTTP_1.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Self { config: Arc::new(config), clients, revoked: pem.revoked.into() })
+        Ok(Self { config: Arc::new(config), clients, revoked: pem.revoked.into(), expires })
     }
 
     /// What rustls needs.
@@ -158,6 +162,11 @@ impl ServerTls {
     /// Whether each client has proved who it is.
     pub fn authenticates(&self) -> bool {
         matches!(self.clients, ClientCertificates::Required(_))
+    }
+
+    /// When its certificate stops being good, or the first of those that lead to its authority.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.expires
     }
 
     /// The lists of revoked certificates.
@@ -214,6 +223,16 @@ fn key_error(error: &rustls::Error) -> String {
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     found.ok().filter(|found| !found.is_empty()).ok_or_else(|| "expected certificates in PEM".to_owned())
+}
+
+/// When the first of these certificates stops being good. One that cannot be read says nothing.
+fn expiry_of(chain: &[CertificateDer<'_>]) -> Option<SystemTime> {
+    let end = |der: &CertificateDer<'_>| {
+        let certificate = Certificate::from_der(der).ok()?;
+        let end = certificate.tbs_certificate().validity().not_after.to_unix_duration();
+        SystemTime::UNIX_EPOCH.checked_add(end)
+    };
+    chain.iter().filter_map(end).min()
 }
 
 /// The authorities in a file.

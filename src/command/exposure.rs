@@ -73,6 +73,11 @@ impl Remarks {
         self.0.push(Remark { is_warning: true, text: text.into() });
     }
 
+    /// Adds others.
+    pub(super) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// Each of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Remark> {
         self.0.iter()

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
@@ -9,7 +10,8 @@ use super::exposure::{PolicyExposure, Remark, Remarks};
 use super::json::location;
 use crate::api::ApiRange;
 use crate::config::{
-    ClientLimits, ClientRule, Config, DocumentMemory, Limits, Listener, ListenerLimits, Observability, is_loopback,
+    ClientLimits, ClientRule, Config, DocumentMemory, Expiry, Limits, Listener, ListenerLimits, Observability,
+    is_loopback,
 };
 use crate::policy::Policy;
 use crate::socket::Address;
@@ -23,7 +25,9 @@ pub(super) fn to_json(config: &Config) -> Value {
         });
         let profile = listener.clients.is_none().then(|| listener.policy.name());
         let clients = listener.clients.is_some().then(|| clients.collect::<Vec<_>>());
-        let [notes, warnings] = about_access(listener).to_json();
+        let mut remarks = about_access(listener);
+        remarks.extend(about_expiries(&listener.expiries()));
+        let [notes, warnings] = remarks.to_json();
         json!({
             "listen": listener.address.to_string(), "profile": profile, "clients": clients, "notes": notes,
             "warnings": warnings,
@@ -38,7 +42,8 @@ pub(super) fn to_json(config: &Config) -> Value {
     let (api, observability) = (&config.api, &config.observability);
     let mut notes: Vec<Value> = config.startup.notes.iter().map(|note| json!(note.to_string())).collect();
     let mut warnings = Vec::new();
-    for remarks in [about_memory(&config.limits), about_metrics(observability)] {
+    let expiries = about_expiries(&config.expiries_of_engines());
+    for remarks in [about_memory(&config.limits), about_metrics(observability), expiries] {
         let [noted, warned] = remarks.to_json();
         notes.extend(noted.as_array().into_iter().flatten().cloned());
         warnings.extend(warned.as_array().into_iter().flatten().cloned());
@@ -59,6 +64,7 @@ pub(super) fn to_json(config: &Config) -> Value {
 /// What the clients of each listener may request and see.
 pub fn summary(config: &Config) -> String {
     let mut text = format!("engine  {}\n", config.upstream);
+    text.push_str(&about_expiries(&config.expiries_of_engines()).to_string());
     of_memory(&mut text, &config.limits);
     of_versions(&mut text, &config.api);
     of_observability(&mut text, &config.observability);
@@ -80,7 +86,10 @@ pub fn summary(config: &Config) -> String {
         if first.clients.is_none() {
             text.push_str(&PolicyExposure::of(&first.policy).to_string());
         }
-        listeners.iter().for_each(|listener| text.push_str(&about_access(listener).to_string()));
+        for listener in listeners {
+            text.push_str(&about_access(listener).to_string());
+            text.push_str(&about_expiries(&listener.expiries()).to_string());
+        }
     }
     of_listed(&mut text, config);
     text.push('\n');
@@ -136,7 +145,8 @@ fn about_memory(limits: &Limits) -> Remarks {
     remarks
 }
 
-/// Every note and warning of the summary, each with what it is about. The log tells those that a reload adds.
+/// The notes and warnings of the summary, each with what it is about. The log tells those that a reload adds. Of what expires, the
+/// server tells by itself.
 pub(super) fn remarks(config: &Config) -> Vec<Remark> {
     let mut found: Vec<Remark> = Vec::new();
     for note in &config.startup.notes {
@@ -209,11 +219,6 @@ fn about_access(listener: &Listener) -> Remarks {
         remarks.note(format!("origins at {address}: {}", listener.origins.join(", ")));
     }
     let Address::Tcp { .. } = address else { return remarks };
-    let lists = listener.tls.iter().flat_map(|tls| tls.revoked());
-    for list in lists.filter(|list| list.has_expired()) {
-        let (file, rest) = (list.file().display(), "clients of its authority are refused until there is a new one");
-        remarks.warn(format!("the list of revoked certificates {file} at {address} has expired: {rest}"));
-    }
     match &listener.clients {
         None if listener.is_open() && !listener.insecure => {
             let rest = "it is neither on loopback nor does it ask who they are (`insecure: true` silences this)";
@@ -229,6 +234,13 @@ fn about_access(listener: &Listener) -> Remarks {
         let rest = "a web page can reach it by DNS rebinding";
         remarks.warn(format!("{address} accepts any host name, because no `hosts` are listed: {rest}"));
     }
+    remarks
+}
+
+/// What has expired or is soon to. The log tells it from time to time.
+fn about_expiries(expiries: &[Expiry]) -> Remarks {
+    let (mut remarks, now) = (Remarks::default(), SystemTime::now());
+    expiries.iter().filter_map(|expiry| expiry.warning(now)).for_each(|text| remarks.warn(text));
     remarks
 }
 

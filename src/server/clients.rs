@@ -231,6 +231,9 @@ impl ListenerProxies {
         let unknown = Arc::new(Proxy { refused: Some(ClientRefusal::UnknownContainer), ..proxy.clone() });
         let others = Arc::new(Proxy { refused, ..proxy });
         let (tls, settings, slots) = (listener.tls.clone(), settings.clone(), slots.clone());
+        if tls.is_some() {
+            others.observer.metrics.has_tls(&HandshakeError::REASONS);
+        }
         Self { number, tls, settings, others, unknown, lines, slots, share }
     }
 
@@ -348,6 +351,7 @@ impl ListenerProxies {
                     Ok(None)
                 }
                 Err(error) => {
+                    self.others.observer.metrics.count_handshake(error.reason());
                     tracing::info!(client = %caller, listener = &*self.others.observer.listener, %error, "no TLS with a client");
                     Ok(None)
                 }

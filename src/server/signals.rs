@@ -37,6 +37,8 @@ pub(super) enum NextTask {
     Reload(ReloadReason),
     /// To tell the service manager that the program is alive.
     SignOfLife,
+    /// To warn of what expires.
+    Expiries,
 }
 
 impl Signals {
@@ -58,14 +60,14 @@ impl Signals {
         Ok(Self { runtime, stopping, reloading, ignored })
     }
 
-    /// Waits for what is to be done next. Logs the signals that do nothing. `alive_at` is when a sign of life is due.
-    pub(super) fn wait_or(&mut self, watch: &mut FileWatch, alive_at: Option<Instant>) -> NextTask {
-        let sign_of_life = async {
-            match alive_at {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => pending().await,
-            }
-        };
+    /// Waits for what is to be done next. Logs the signals that do nothing. `alive_at` is when a sign of life is due, `look_at` when
+    /// to look for what expires.
+    pub(super) fn wait_or(
+        &mut self,
+        watch: &mut FileWatch,
+        alive_at: Option<Instant>,
+        look_at: Option<Instant>,
+    ) -> NextTask {
         let Self { runtime, stopping, reloading, ignored } = self;
         runtime.block_on(async {
             tokio::select! {
@@ -73,7 +75,8 @@ impl Signals {
                 () = stopped(stopping, ignored) => NextTask::Stop,
                 _ = reloading.recv() => NextTask::Reload(ReloadReason::Signal),
                 () = watch.changed() => NextTask::Reload(ReloadReason::Files),
-                () = sign_of_life => NextTask::SignOfLife,
+                () = until(alive_at) => NextTask::SignOfLife,
+                () = until(look_at) => NextTask::Expiries,
             }
         })
     }
@@ -98,6 +101,14 @@ impl Signals {
                 done = other => Some(done),
             }
         })
+    }
+}
+
+/// Waits until a time, or for ever.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => pending().await,
     }
 }
 

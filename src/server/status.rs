@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::worker::WorkerCommand;
 use crate::audit::AuditLog;
+use crate::config::Expiry;
 use crate::log;
 use crate::metrics::{CurrentState, Metrics};
 use crate::proxy::MemoryBudget;
@@ -41,6 +42,8 @@ struct StatusState {
     /// When the last reload failed, and how many errors there were, if it has.
     failed: Option<(String, usize)>,
     audit: AuditStatus,
+    /// What stops being good of the files of TLS.
+    expiries: Vec<Expiry>,
 }
 
 /// The audit file in use, and what was counted for those before it.
@@ -148,8 +151,8 @@ impl ServerStatus {
         engines: impl Iterator<Item = Arc<Engine>>,
     ) -> Self {
         let engines = engines.map(|engine| Arc::new(EngineStatus::of(&engine))).collect();
-        let state =
-            StatusState { memory, engines, loaded: log::time_text(), failed: None, audit: AuditStatus::default() };
+        let (loaded, audit) = (log::time_text(), AuditStatus::default());
+        let state = StatusState { memory, engines, loaded, failed: None, audit, expiries: Vec::new() };
         Self { metrics, workers, state: Mutex::new(state) }
     }
 
@@ -184,6 +187,11 @@ impl ServerStatus {
         }
         let before = state.audit.counts();
         std::mem::replace(&mut state.audit, AuditStatus { file, before }).file
+    }
+
+    /// This stops being good of the files of TLS in use.
+    pub(super) fn use_expiries(&self, expiries: Vec<Expiry>) {
+        self.state().expiries = expiries;
     }
 
     /// The audit file in use.
@@ -243,11 +251,12 @@ impl ServerStatus {
             (engine.address().to_string(), health == EngineHealth::Up, version)
         });
         let engines = engines.collect();
-        let (memory, audit) = {
+        let (memory, audit, expiries) = {
             let state = self.state();
-            (state.memory.usage(), state.audit.counts())
+            let expiries = state.expiries.iter().map(|expiry| (expiry.address.clone(), expiry.what.key(), expiry.at));
+            (state.memory.usage(), state.audit.counts(), expiries.collect())
         };
-        let state = CurrentState { memory, engines, dropped_lines: log::dropped_lines(), audit };
+        let state = CurrentState { memory, engines, dropped_lines: log::dropped_lines(), audit, expiries };
         self.metrics.text(&state).map_err(|error| error.to_string())
     }
 

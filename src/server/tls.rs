@@ -22,17 +22,39 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) enum HandshakeError {
     /// The client did not finish in time.
     Slow,
-    /// It failed, on either side.
-    Failed(io::Error),
     /// The client has no certificate.
     NoCertificate,
+    /// The certificate of the client is not good, or the list that could revoke it is not.
+    Certificate(io::Error),
+    /// The client ended it, because it does not take our certificate or for another reason.
+    Alert(io::Error),
+    /// It failed in another way, on either side.
+    Failed(io::Error),
 }
 
 impl HandshakeError {
+    /// Every reason.
+    pub(super) const REASONS: [&str; 5] = ["slow", "no-certificate", "certificate", "alert", "failed"];
+
+    /// The reason in metrics, in one word.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::NoCertificate => "no-certificate",
+            Self::Certificate(_) => "certificate",
+            Self::Alert(_) => "alert",
+            Self::Failed(_) => "failed",
+        }
+    }
+
     /// Why a handshake failed.
     fn of(error: io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref()) {
             Some(rustls::Error::NoCertificatesPresented) => Self::NoCertificate,
+            Some(rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidCertRevocationList(_)) => {
+                Self::Certificate(error)
+            }
+            Some(rustls::Error::AlertReceived(_)) => Self::Alert(error),
             Some(_) | None => Self::Failed(error),
         }
     }
@@ -42,8 +64,8 @@ impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Slow => f.write_str("the client did not finish in time"),
-            Self::Failed(error) => write!(f, "{error}"),
             Self::NoCertificate => f.write_str("the client has no certificate"),
+            Self::Certificate(error) | Self::Alert(error) | Self::Failed(error) => write!(f, "{error}"),
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error};
 use sha2::{Digest, Sha256};
 
-use super::{AnyServer, HTTP_1, TlsError, certificates, key_error, private_key, roots};
+use super::{AnyServer, HTTP_1, TlsError, certificates, expiry_of, key_error, private_key, roots};
 
 /// The TLS of connections to an engine, ready to be used.
 #[derive(Clone)]
@@ -17,6 +18,8 @@ pub struct EngineTls {
     config: Arc<ClientConfig>,
     verifies: bool,
     has_certificate: bool,
+    /// When our certificate stops being good, or the first of those that lead to its authority.
+    expires: Option<SystemTime>,
     /// Of all that it was made of.
     digest: [u8; 32],
 }
@@ -60,6 +63,7 @@ impl EngineTls {
             Some(roots) => builder.with_root_certificates(roots),
             None => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider))),
         };
+        let expires = chain.as_deref().and_then(expiry_of);
         let mut config = match chain.zip(key) {
             Some((chain, key)) => {
                 builder.with_client_auth_cert(chain, key).map_err(|error| vec![TlsError::Key(key_error(&error))])?
@@ -69,7 +73,7 @@ impl EngineTls {
         config.alpn_protocols = vec![HTTP_1.to_vec()];
         config.resumption = Resumption::disabled();
         let (verifies, has_certificate, digest) = (ca.is_some(), identity.is_some(), digest(ca, identity));
-        Ok(Self { config: Arc::new(config), verifies, has_certificate, digest })
+        Ok(Self { config: Arc::new(config), verifies, has_certificate, expires, digest })
     }
 
     /// What rustls needs.
@@ -91,6 +95,11 @@ impl EngineTls {
         // In TLS 1.2, no certificate is a bad one.
         let is_refused = matches!(fault, TlsFault::RefusesCertificate(_));
         Some(if is_refused && !self.has_certificate { TlsFault::WantsCertificate } else { fault })
+    }
+
+    /// When our certificate stops being good, if we have one.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.expires
     }
 
     /// Whether the engine must prove that it is the right one.

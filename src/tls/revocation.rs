@@ -45,8 +45,8 @@ impl RevocationList {
         &self.file
     }
 
-    /// Whether it is older than it may be, so that every certificate of its authority is refused.
-    pub fn has_expired(&self) -> bool {
-        self.expires.is_some_and(|expires| expires < SystemTime::now())
+    /// When its authority should have made another one, if it says so. From then on every certificate of its authority is refused.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.expires
     }
 }

@@ -1,16 +1,20 @@
 //! Metrics and health: what they say, that nothing hidden is in them, and that nobody can make them large.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::Signal;
+use rustls::{ClientConnection, StreamOwned};
 
 use crate::harness::{Ignored, Outcome, Test, tests};
+use crate::support::authority::{Authority, Identity, Names};
 use crate::support::client::{Client, PATIENCE, body, closing_get, get, status};
 use crate::support::daemon::{Daemon, Reply, handing, json};
 use crate::support::program::{Program, command, free_port};
@@ -24,6 +28,10 @@ pub(crate) const TESTS: &[Test] = tests![
     connections_for_metrics_have_a_limit,
     an_engine_that_is_down_differs_from_one_that_hangs,
     an_engine_whose_name_is_not_resolved_is_down_and_told_as_such,
+    an_engine_that_goes_and_comes_back_is_told_once,
+    what_expires_is_told_by_the_check_the_log_and_the_metrics,
+    a_certificate_that_expires_while_it_is_in_use_is_told,
+    a_client_with_which_there_is_no_tls_is_counted,
     whoever_asks_the_engine_is_asked_once,
     a_reload_that_fails_is_told,
     a_reload_moves_the_metrics,
@@ -168,9 +176,10 @@ pub(crate) fn names(text: &str) -> BTreeSet<&str> {
 }
 
 fn the_document_lists_every_metric() {
-    let folder = Folder::new();
+    let (folder, authority) = (Folder::new(), Authority::new());
     let daemon = Daemon::start(&folder.path("engine"), |_| json("{"));
-    let _program = measured(&folder, "");
+    let (config, _) = with_tls(&folder, &authority, &authority.server(), &authority.revocations(&[], 2100));
+    let _program = started(&folder, &config);
     let listener = folder.path("listener");
     // A denial, what is withheld, and what hides something.
     for target in ["/containers/a/export", "/info", "/version"] {
@@ -315,6 +324,156 @@ fn an_engine_whose_name_is_not_resolved_is_down_and_told_as_such() {
     assert_eq!((status, text.as_str()), (503, "{\"message\":\"docker daemon unavailable\"}\n"));
     let line = program.line_with("operation=ContainerList");
     assert!(line.contains("error=\"engine: cannot resolve no-engine.invalid: "), "{line}");
+}
+
+/// Whoever notices it: a document, a stream, or a question for its health.
+fn an_engine_that_goes_and_comes_back_is_told_once() {
+    for (listener, target) in [("listener", "/containers/json"), ("listener", "/events"), ("metrics", "/readyz")] {
+        let folder = Folder::new();
+        let daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+        let program = measured(&folder, "");
+        program.line_with("engine reached");
+        daemon.stop();
+        for _ in 0..3 {
+            ask(&folder.path(listener), target);
+        }
+        let line = program.line_with("the engine does not answer any more");
+        assert!(line.contains("level=warn") && line.contains("engine=unix://") && line.contains("error="), "{line}");
+        let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+        let deadline = Instant::now() + PATIENCE;
+        while ask(&folder.path("listener"), "/containers/json").0 != 200 {
+            assert!(Instant::now() < deadline);
+        }
+        ask(&folder.path("listener"), "/containers/json");
+        let line = program.line_with("the engine answers again");
+        assert!(line.contains("level=info") && line.contains("engine=unix://"), "{line}");
+        let (_, rest) = program.stop();
+        let is_told = |line: &&String| line.contains("answer any more") || line.contains("answers again");
+        assert_eq!(rest.iter().find(is_told), None);
+    }
+}
+
+/// A configuration with a listener that has TLS, its files, and the port.
+fn with_tls(folder: &Folder, authority: &Authority, server: &Identity, crl: &str) -> (String, u16) {
+    let port = free_port();
+    for (name, text) in [
+        ("cert.pem", &server.certificate),
+        ("key.pem", &server.key),
+        ("ca.pem", &authority.pem()),
+        ("crl.pem", &crl.to_owned()),
+    ] {
+        std::fs::write(folder.path(name), text).unwrap();
+    }
+    let tls = "certificate: cert.pem, key: key.pem, client_ca: ca.pem, crl: crl.pem";
+    let listener = format!("listeners: [{{listen: \"tcp://127.0.0.1:{port}\", tls: {{{tls}}}}}, ");
+    (config(folder, "").replace("listeners: [", &listener), port)
+}
+
+/// The value of a series.
+fn value(folder: &Folder, name: &str) -> Option<String> {
+    series(folder).iter().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()))
+}
+
+fn what_expires_is_told_by_the_check_the_log_and_the_metrics() {
+    let soon = SystemTime::now() + Duration::from_secs(3 * 24 * 3600);
+    for (until, told) in [(None, "has expired"), (Some(soon), "expires in 2 days")] {
+        let (folder, authority) = (Folder::new(), Authority::new());
+        let server = until.map_or_else(|| authority.server_between(2020, 2021), |until| authority.server_until(until));
+        let (config, port) = with_tls(&folder, &authority, &server, &authority.revocations(&[], 2021));
+        let own = authority.expired(Names { cn: "a", dns: &[], uris: &[] });
+        std::fs::write(folder.path("own.pem"), &own.certificate).unwrap();
+        std::fs::write(folder.path("own-key.pem"), &own.key).unwrap();
+        let engine = "{address: \"tcp://127.0.0.1:1\", ca: ca.pem, cert: own.pem, key: own-key.pem}";
+        let config = config.replace(&format!("unix://{}", folder.path("engine").display()), engine);
+        let program = started(&folder, &config);
+        let expected = [
+            format!("the certificate of tcp://127.0.0.1:{port} {told}: clients refuse it"),
+            format!("crl.pem at tcp://127.0.0.1:{port} has expired: clients of its authority are refused"),
+            "our certificate for tcp://127.0.0.1:1 has expired: the engine refuses it".to_owned(),
+        ];
+        let warned = || {
+            let lines: Vec<String> = std::iter::from_fn(|| Some(program.line_with("level=warn"))).take(3).collect();
+            for text in &expected {
+                assert!(lines.iter().any(|line| line.contains(text)), "{text}: {lines:#?}");
+            }
+        };
+        warned();
+        program.signal(Signal::HUP);
+        program.line_with("configuration reloaded");
+        let path = folder.path("dockveil.yaml").display().to_string();
+        for output in ["text", "json"] {
+            let arguments = ["check", "--config", &path, "--output", output];
+            let printed = command(&[("COLUMNS", "10000")], &arguments).output().unwrap();
+            let words = String::from_utf8(printed.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+            for text in &expected {
+                assert!(words.contains(text), "{output}: {text}: {words}");
+            }
+        }
+        let name = |address: &str, file: &str| {
+            format!("dockveil_tls_expiry_timestamp_seconds{{address=\"{address}\",file=\"{file}\"}}")
+        };
+        let at = format!("tcp://127.0.0.1:{port}");
+        assert_eq!(value(&folder, &name(&at, "crl")).as_deref(), Some("1609459200"));
+        assert_eq!(value(&folder, &name("tcp://127.0.0.1:1", "cert")).as_deref(), Some("1609459200"));
+        let found: f64 = value(&folder, &name(&at, "certificate")).unwrap().parse().unwrap();
+        let end = until.unwrap_or(SystemTime::UNIX_EPOCH + Duration::from_secs(1_609_459_200));
+        assert!((found - end.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64()).abs() < 1.5, "{found}");
+    }
+}
+
+fn a_certificate_that_expires_while_it_is_in_use_is_told() {
+    let (folder, authority) = (Folder::new(), Authority::new());
+    let server = authority.server_until(SystemTime::now() + Duration::from_secs(5));
+    let (config, port) = with_tls(&folder, &authority, &server, &authority.revocations(&[], 2100));
+    let program = started(&folder, &config);
+    program.line_with(&format!("the certificate of tcp://127.0.0.1:{port} expires in 0 minutes"));
+    program.line_with(&format!("the certificate of tcp://127.0.0.1:{port} has expired"));
+}
+
+fn a_client_with_which_there_is_no_tls_is_counted() {
+    const WEB: Names<'_> = Names { cn: "web", dns: &[], uris: &[] };
+    // (the certificate of the server, until when the list is good, the client, the reason)
+    for (years, until, client, expected) in [
+        ((2020, 2100), 2100, Some(true), None),
+        ((2020, 2100), 2021, Some(true), Some("certificate")),
+        ((2020, 2100), 2100, Some(false), Some("certificate")),
+        ((2020, 2021), 2100, Some(true), Some("alert")),
+        ((2020, 2100), 2100, None, Some("failed")),
+    ] {
+        let (folder, authority) = (Folder::new(), Authority::new());
+        let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+        let server = authority.server_between(years.0, years.1);
+        let (config, port) = with_tls(&folder, &authority, &server, &authority.revocations(&[], until));
+        let program = started(&folder, &config);
+        program.listening();
+        let at = |reason: &str| {
+            let name = "dockveil_tls_handshake_failures_total";
+            value(&folder, &format!("{name}{{listener=\"tcp://127.0.0.1:{port}\",reason=\"{reason}\"}}")).unwrap()
+        };
+        let reasons = ["slow", "no-certificate", "certificate", "alert", "failed"];
+        assert_eq!(reasons.map(at), ["0"; 5].map(str::to_owned), "they are there from the start");
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        match client {
+            Some(is_good) => {
+                let identity = if is_good { authority.client(WEB) } else { authority.expired(WEB) };
+                let config = authority.client_config(Some(&identity), &[&rustls::version::TLS13]);
+                let session = ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
+                let mut stream = StreamOwned::new(session, socket);
+                let _ = stream.write_all(closing_get("/_ping").as_bytes());
+                let _ = stream.read_to_end(&mut Vec::new());
+            }
+            None => {
+                socket.write_all(closing_get("/_ping").as_bytes()).unwrap();
+                let _ = socket.read_to_end(&mut Vec::new());
+            }
+        }
+        if expected.is_some() {
+            program.line_with("no TLS with a client");
+        }
+        let found: Vec<&str> = reasons.into_iter().filter(|reason| at(reason) != "0").collect();
+        assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{years:?} {until} {client:?}");
+    }
 }
 
 fn whoever_asks_the_engine_is_asked_once() {

@@ -1,6 +1,7 @@
 //! An authority for TLS, and what it issues.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, DnValue,
@@ -65,6 +66,14 @@ impl Authority {
     pub(crate) fn server_between(&self, first: i32, last: i32) -> Identity {
         let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         (params.not_before, params.not_after) = (date_time_ymd(first, 1, 1), date_time_ymd(last, 1, 1));
+        self.issue(params, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// A certificate of the server that is valid until then.
+    pub(crate) fn server_until(&self, end: SystemTime) -> Identity {
+        let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(1970, 1, 1) + end.duration_since(SystemTime::UNIX_EPOCH).unwrap();
         self.issue(params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
