@@ -272,10 +272,7 @@ impl Engine {
         // An engine whose name nobody resolves has not been asked: it does not hang.
         let places = match self.address() {
             EngineAddress::Socket(Address::Tcp { host, port }) => {
-                let found = tokio::time::timeout_at(deadline, socket::resolve(host, *port)).await;
-                let found = found.map_err(|_| format!("no answer within {limit:?}"));
-                let found = found.and_then(|found| found.map_err(|error| error.to_string()));
-                found.map_err(|why| UpstreamError::Unavailable(format!("cannot resolve {host}: {why}")))?
+                resolved(host, limit, socket::resolve(host, *port)).await?
             }
             EngineAddress::Socket(Address::Unix(_)) | EngineAddress::Ssh(_) => Vec::new(),
         };
@@ -338,6 +335,20 @@ impl Engine {
             tracing::debug!(%version, "API version of the engine");
         }
     }
+}
+
+/// The addresses that a look-up of a host finds within `limit`.
+///
+/// # Errors
+/// [`UpstreamError::Unavailable`].
+async fn resolved(
+    host: &str,
+    limit: Duration,
+    look_up: impl Future<Output = std::io::Result<Vec<SocketAddr>>>,
+) -> Result<Vec<SocketAddr>, UpstreamError> {
+    let found = tokio::time::timeout(limit, look_up).await.map_err(|_| format!("no answer within {limit:?}"));
+    let found = found.and_then(|found| found.map_err(|error| error.to_string()));
+    found.map_err(|why| UpstreamError::Unavailable(format!("cannot resolve {host}: {why}")))
 }
 
 /// The version with this minor number, unless it is 0.
@@ -685,14 +696,14 @@ mod tests {
     use super::*;
     use crate::time_limit::within_time_limit;
 
-    /// Why there is no connection to an engine at this address within this time.
-    fn fault(address: &str, limit: Duration) -> UpstreamError {
+    /// Why there is no connection to an engine at this address.
+    fn fault(address: &str) -> UpstreamError {
         let address: EngineAddress = address.parse().unwrap();
         let wait = Duration::from_secs(20);
         let endpoint = EngineEndpoint { address, tls: None };
         let engine = Engine::new(endpoint, wait, wait, Keepalive::default(), ApiRange::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let fault = runtime.block_on(engine.connect(limit)).unwrap_err();
+        let fault = runtime.block_on(engine.connect(wait)).unwrap_err();
         runtime.shutdown_background();
         fault
     }
@@ -715,14 +726,17 @@ mod tests {
     #[test]
     fn a_name_that_cannot_be_resolved_is_told_and_an_engine_that_was_not_asked_does_not_hang() {
         within_time_limit(|| {
-            for (address, limit, expected) in [
-                ("tcp://no-engine.invalid:1", Duration::from_secs(20), "cannot resolve no-engine.invalid: "),
-                // Nobody answers that soon.
-                ("tcp://no-engine.invalid:1", Duration::ZERO, "cannot resolve no-engine.invalid: no answer within 0ns"),
-                ("tcp://127.0.0.1:1", Duration::from_secs(20), "cannot connect: Connection refused (os error 111)"),
-                ("unix:///no/engine", Duration::from_secs(20), "cannot connect: no such socket"),
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let fault_of_silence =
+                runtime.block_on(resolved("engine", Duration::from_millis(5), std::future::pending())).unwrap_err();
+            assert_eq!(fault_of_silence.to_string(), "cannot resolve engine: no answer within 5ms");
+            assert_eq!(fault_of_silence.reason(), "engine-down");
+            for (address, expected) in [
+                ("tcp://no-engine.invalid:1", "cannot resolve no-engine.invalid: "),
+                ("tcp://127.0.0.1:1", "cannot connect: Connection refused (os error "),
+                ("unix:///no/engine", "cannot connect: no such socket"),
             ] {
-                let fault = fault(address, limit);
+                let fault = fault(address);
                 let text = fault.to_string();
                 assert!(text.starts_with(expected), "{address}: {text}");
                 assert!(!text.contains("uncategorized") && !text.contains("failed to lookup"), "{text}");
