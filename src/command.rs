@@ -20,7 +20,9 @@ use std::io::{self, Read, Write};
 
 use crate::api::{ApiVersion, groups};
 use crate::cli::{self, Environment, LogFormat, Output};
-use crate::config::{Config, FilterSources, Filters, STANDARD_INPUT_NAME, unreadable};
+use crate::config::{
+    Config, FilterSources, Filters, STANDARD_INPUT_NAME, configured_log_format, files, text_of, unreadable,
+};
 use crate::log::{self, LoggedLines};
 use crate::policy::Policy;
 use crate::profile::Profile;
@@ -135,9 +137,8 @@ pub fn read_standard_input(
     if matches!(asked, cli::Command::Filter(_)) {
         return Err(Diagnostic::new(&location, "standard input is the document, expected a file").into());
     }
-    let mut text = String::new();
-    input.read_to_string(&mut text).map_err(|error| unreadable(STANDARD_INPUT_NAME, &error))?;
-    environment.standard_input = Some(text);
+    let bytes = files::read_limited(input).map_err(|error| unreadable(STANDARD_INPUT_NAME, &error))?;
+    environment.standard_input = Some(text_of(STANDARD_INPUT_NAME, bytes)?);
     Ok(())
 }
 
@@ -153,9 +154,13 @@ pub fn serve(
 ) -> Result<u8, CommandError> {
     // First, so that a signal during the start is not lost and leaves no socket file.
     let signals = Signals::listen()?;
-    let config = Config::load(arguments, environment)?;
-    let format = config.observability.log_format;
+    let config = Config::load(arguments, environment);
+    // Errors are lines of the log, too, as far as the rest says how these are written.
+    let format = config
+        .as_ref()
+        .map_or_else(|_| configured_log_format(arguments, environment), |config| config.observability.log_format);
     log::set_format(format);
+    let config = config?;
     // Among lines of JSON, the summary is lines of JSON too.
     let mut lines = LoggedLines::default();
     let err: &mut dyn Write = if format == LogFormat::Json { &mut lines } else { err };

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::ApiRange;
-use crate::cli::{ConfigFiles, Environment, ServeArgs};
+use crate::cli::{ConfigFiles, Environment, LogFormat, ServeArgs};
 use crate::endpoint::{EngineAddress, EngineEndpoint};
 use crate::filter;
 use crate::policy::Policy;
@@ -45,7 +45,7 @@ pub use self::note::Note;
 pub use self::observability::Observability;
 pub use self::raw::ConfiguredApi;
 use self::raw::RawListener;
-pub(crate) use self::raw::unreadable;
+pub(crate) use self::raw::{text_of, unreadable};
 use self::settings::Settings;
 use self::source::ConfigSource;
 pub(crate) use self::source::STANDARD_INPUT_NAME;
@@ -251,6 +251,15 @@ pub fn configured_api(files: &ConfigFiles, environment: &Environment) -> Result<
     diagnostics.finish(api)
 }
 
+/// How lines of the log are written, as far as a configuration with errors says.
+pub fn configured_log_format(arguments: &ServeArgs, environment: &Environment) -> LogFormat {
+    // They have been reported.
+    let mut ignored = Diagnostics::default();
+    let settings = Settings::of(arguments, environment);
+    let source = ConfigSource::find(&arguments.files, &settings, environment, &mut ignored);
+    source.raw.observability.with(&settings, environment, &[], &mut ignored).log_format
+}
+
 /// A number of bytes, at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteLimit(usize);
@@ -369,6 +378,7 @@ impl Config {
         if let Some(passed) = &environment.passed {
             passed::assign(&mut raw, passed, source.compat.is_none(), &mut diagnostics);
         }
+        source.notes.extend(unused_settings(&settings, &raw));
         check_addresses(upstream.as_ref(), &raw, &mut diagnostics);
         check_connections(&source.raw, &raw, &mut diagnostics);
         let files = file_set(&source, upstream.as_ref(), &raw, &settings);
@@ -494,6 +504,21 @@ fn default_profile(settings: &Settings) -> (String, Option<Location>) {
         Some((name, location)) => (name.clone(), Some(location.clone())),
         None => (DEFAULT_PROFILE.to_owned(), None),
     }
+}
+
+/// What the settings say of listeners that say nothing themselves, if there are none.
+fn unused_settings(settings: &Settings, listeners: &[RawListener]) -> Vec<Note> {
+    let takes_profile = |listener: &RawListener| listener.profile.is_none() && listener.clients.is_none();
+    let takes_hosts =
+        |listener: &RawListener| listener.hosts.is_empty() && matches!(listener.address, Address::Tcp { .. });
+    let mut notes = Vec::new();
+    if settings.profile.is_some() && !listeners.iter().any(takes_profile) {
+        notes.push(Note::Unused("the profile of --profile or DOCKVEIL_PROFILE"));
+    }
+    if !settings.hosts.is_empty() && !listeners.iter().any(takes_hosts) {
+        notes.push(Note::Unused("the host names of --hosts or DOCKVEIL_HOSTS"));
+    }
+    notes
 }
 
 /// The names of the profiles that listeners and their clients have.
@@ -710,6 +735,31 @@ mod tests {
             (config.timeouts.head, config.timeouts.idle, config.timeouts.write),
             (Duration::from_millis(500), Duration::from_secs(120), Duration::from_secs(4))
         );
+    }
+
+    #[test]
+    fn settings_that_no_listener_takes_are_noted() {
+        let path = std::env::temp_dir().join(format!("dockveil-unused-{}.yaml", std::process::id()));
+        for (listeners, expected) in [
+            ("{listen: \"tcp://127.0.0.1:1\"}", [false, false]),
+            ("{listen: \"tcp://127.0.0.1:1\", profile: dashboard}", [true, false]),
+            ("{listen: \"tcp://127.0.0.1:1\", hosts: [a]}", [false, true]),
+            ("{listen: unix:///a}", [false, true]),
+            ("{listen: unix:///a, clients: [{uid: 1, profile: dashboard}]}", [true, true]),
+            ("{listen: unix:///a, profile: dashboard}, {listen: \"tcp://127.0.0.1:1\"}", [false, false]),
+        ] {
+            std::fs::write(&path, format!("listeners: [{listeners}]\n")).unwrap();
+            let arguments = ServeArgs {
+                files: ConfigFiles { config: Some(path.clone()), ..ConfigFiles::default() },
+                profile: Some("dashboard".to_owned()),
+                hosts: vec!["a".to_owned()],
+                ..ServeArgs::default()
+            };
+            let notes = Config::load(&arguments, &Environment::default()).unwrap().startup.notes;
+            let has = |word: &str| notes.iter().any(|note| note.to_string().contains(word));
+            assert_eq!(["profile of --profile", "names of --hosts"].map(has), expected, "{listeners}");
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl Profiles {
     ) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
         let documents: Vec<Node> =
-            files.iter().filter_map(|(file, text)| diagnostics.ok(yaml::parse(file, text))).collect();
+            files.iter().filter_map(|(file, text)| yaml::parse_reporting(file, text, &mut diagnostics)).collect();
         let profiles = Self::read(built_in, &documents, catalogue, &mut diagnostics);
         diagnostics.finish(profiles)
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use members::Members;
 pub use nearest::{nearest, unknown, unknown_or};
-pub use parse::{parse, parse_foreign};
+pub use parse::{parse, parse_foreign, parse_reporting};
 
 /// A position in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -38,7 +38,7 @@ impl ConfigFileSet {
 
     /// A file that cannot be read twice, as a pipe.
     pub fn pipe(&self) -> Option<&Path> {
-        let is_pipe = |path: &&PathBuf| path.exists() && !path.is_file();
+        let is_pipe = |path: &&PathBuf| path.exists() && !path.is_file() && !path.is_dir();
         self.files.iter().find(is_pipe).map(PathBuf::as_path)
     }
 
@@ -60,18 +60,26 @@ impl ConfigFileSet {
 /// It cannot be read, it is longer than 16 MiB, or it is no regular file: a pipe would be waited for, and with it the reload that
 /// reads it.
 pub(super) fn read_named(path: &Path) -> io::Result<Vec<u8>> {
-    let wrong = |message: String| io::Error::new(io::ErrorKind::InvalidInput, message);
     // Without this flag, opening a pipe waits for its other end.
     let file = std::fs::OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
     // Reading a folder has an error of its own.
     let metadata = file.metadata()?;
     if !metadata.is_file() && !metadata.is_dir() {
-        return Err(wrong("it is not a regular file".to_owned()));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
+    read_limited(file)
+}
+
+/// Reads all of a file, or of what else there is to read.
+///
+/// # Errors
+/// It cannot be read, or it is longer than 16 MiB.
+pub(crate) fn read_limited(from: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
+    from.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LONGEST_FILE {
-        return Err(wrong(format!("it is longer than {} MiB", LONGEST_FILE >> 20)));
+        let message = format!("it is longer than {} MiB", LONGEST_FILE >> 20);
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     Ok(bytes)
 }

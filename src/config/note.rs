@@ -39,6 +39,8 @@ pub enum Note {
     KeepsUser(RunAs),
     /// `DOCKER_TLS` is set without `DOCKER_TLS_VERIFY`: the engine at this address need not prove that it is the right one.
     EngineUnverified(String),
+    /// What is said of listeners that name nothing of that kind, and there are none.
+    Unused(&'static str),
     /// `DOCKER_CERT_PATH` is set, and no variable asks for TLS.
     CertificatesUnused,
 }
@@ -66,6 +68,7 @@ impl fmt::Display for Note {
                 f,
                 "warning: whoever answers at {address} is taken for the engine: DOCKER_TLS is set, and DOCKER_TLS_VERIFY is not"
             ),
+            Self::Unused(what) => write!(f, "note: {what} has no effect: each listener names its own"),
             Self::CertificatesUnused => f.write_str(
                 "warning: the connection to the engine is plain, as that of the docker command: DOCKER_CERT_PATH is set, but \
                  neither DOCKER_TLS_VERIFY nor DOCKER_TLS",

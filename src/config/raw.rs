@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,7 +102,7 @@ impl RawConfig {
 
     /// Reads the text of a file. Paths in it are relative to `folder`.
     pub(super) fn parse(name: &str, text: &str, folder: &Path, diagnostics: &mut Diagnostics) -> Self {
-        let Some(node) = diagnostics.ok(yaml::parse(name, text)) else { return Self::default() };
+        let Some(node) = yaml::parse_reporting(name, text, diagnostics) else { return Self::default() };
         let keys = ["upstream", "listeners", "filters", "profiles", "limits", "timeouts", "keepalive", "api", "watch"];
         let keys: Vec<&str> = keys.into_iter().chain(observability::KEYS).collect();
         let Some(members) = diagnostics.members(&node, "a configuration", &keys) else { return Self::default() };
@@ -506,17 +505,33 @@ fn has_password(url: &str) -> bool {
 /// Reads the configuration file, which may be a pipe; returns its name and text.
 pub(super) fn file(path: &Path) -> Result<(String, String), Diagnostic> {
     let name = path.display().to_string();
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok((name, text)),
-        Err(error) => Err(unreadable(&name, &error)),
-    }
+    // It may be a pipe, as of `<(…)`.
+    let bytes = std::fs::File::open(path).and_then(files::read_limited);
+    let text = bytes.map_err(|error| unreadable(&name, &error)).and_then(|bytes| text_of(&name, bytes))?;
+    Ok((name, text))
 }
 
 /// Reads a file of filters; returns its name and text.
 pub(super) fn filter_file(path: &Path) -> Result<(String, String), Diagnostic> {
     let name = path.display().to_string();
-    let text = files::read_named(path).and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
-    text.map(|text| (name.clone(), text)).map_err(|error| unreadable(&name, &error))
+    let bytes = files::read_named(path).map_err(|error| unreadable(&name, &error))?;
+    let text = text_of(&name, bytes)?;
+    Ok((name, text))
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// It is not UTF-8, and where.
+pub(crate) fn text_of(name: &str, bytes: Vec<u8>) -> Result<String, Diagnostic> {
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let good = String::from_utf8_lossy(good);
+        let number = |count: usize| u32::try_from(count + 1).unwrap_or(u32::MAX);
+        let column = number(good.rsplit('\n').next().unwrap_or_default().chars().count());
+        let location = Location { column, ..Location::line(name, number(good.matches('\n').count())) };
+        Diagnostic::new(&location, "not UTF-8")
+    })
 }
 
 /// The error for a file that cannot be read.
@@ -530,7 +545,9 @@ pub(super) fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
         let mut files = Vec::new();
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            // As long as Emacs edits a file, a link to nowhere of this name is beside it.
+            let is_lock = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".#"));
+            if !is_lock && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
                 files.push(path);
             }
         }
@@ -543,4 +560,45 @@ pub(super) fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
         files.extend(listed(inner).map_err(cannot)?);
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_is_not_utf_8_is_found_where_it_is() {
+        for (bytes, expected) in [
+            (&b"\xff"[..], "f.yaml:1:1: not UTF-8"),
+            (b"a: \xc3\xa9\xff", "f.yaml:1:5: not UTF-8"),
+            (b"a: 1\nb: 2\n\xc3", "f.yaml:3:1: not UTF-8"),
+            (b"a: 1\r\n \xc3\nb", "f.yaml:2:2: not UTF-8"),
+        ] {
+            assert_eq!(text_of("f.yaml", bytes.to_vec()).unwrap_err().to_string(), expected);
+        }
+        assert_eq!(text_of("f.yaml", "é\n".into()).unwrap(), "é\n");
+    }
+
+    #[test]
+    fn no_file_of_the_configuration_is_read_without_a_limit() {
+        let folder = std::env::temp_dir().join(format!("dockveil-long-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("long.yaml");
+        std::fs::File::create(&path).unwrap().set_len(17 << 20).unwrap();
+        let expected = format!("{}: cannot be read: it is longer than 16 MiB", path.display());
+        assert_eq!(file(&path).unwrap_err().to_string(), expected);
+        assert_eq!(filter_file(&path).unwrap_err().to_string(), expected);
+        assert_eq!(files::read_limited(std::io::repeat(b'#')).unwrap_err().to_string(), "it is longer than 16 MiB");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn the_lock_of_an_editor_is_no_filter_file() {
+        let folder = std::env::temp_dir().join(format!("dockveil-lock-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("p.yaml"), "").unwrap();
+        std::os::unix::fs::symlink("me@here.1", folder.join(".#p.yaml")).unwrap();
+        assert_eq!(yaml_files(&folder).unwrap(), [folder.join("p.yaml")]);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

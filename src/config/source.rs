@@ -107,8 +107,15 @@ impl FilterSources {
     }
 }
 
-/// Reports variables that have our prefix and misspell one of ours: what they should say is not in effect. Others are noted. Kubernetes makes such variables for a service called `dockveil`.
+/// Reports what is wrong with the variables of the log, and variables that have our prefix and misspell one of ours: what they should say is not in effect. Others are noted. Kubernetes makes such variables for a service called `dockveil`.
 pub(super) fn check_variables(environment: &Environment, diagnostics: &mut Diagnostics) -> Vec<Note> {
+    for (name, error) in
+        [("DOCKVEIL_LOG", environment.log_level().err()), ("DOCKVEIL_LOG_FORMAT", environment.log_format().err())]
+    {
+        if let Some(error) = error {
+            diagnostics.report(&Location::file(name), error.trim_start_matches(name).trim_start_matches(": "));
+        }
+    }
     let mut notes = Vec::new();
     for name in environment.variables.names() {
         let Some(rest) = name.strip_prefix(cli::PREFIX).filter(|rest| !cli::VARIABLES.contains(rest)) else { continue };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
-use super::{Diagnostic, Key, Location, Node, Value};
+use super::{Diagnostic, Diagnostics, Key, Location, Node, Value};
 
 /// The number of levels that collections may nest.
 const DEPTH_LIMIT: usize = 64;
@@ -20,7 +20,21 @@ const ALIAS_LIMIT: usize = 10_000;
 /// # Errors
 /// The first error.
 pub fn parse(file: &str, text: &str) -> Result<Node, Diagnostic> {
-    TreeReader::new(file, text, None).document()
+    let mut diagnostics = Diagnostics::default();
+    match (parse_reporting(file, text, &mut diagnostics), diagnostics.iter().next()) {
+        (_, Some(first)) => Err(first.clone()),
+        (Some(node), None) => Ok(node),
+        (None, None) => Err(Diagnostic::new(&Location::file(file), "not YAML")),
+    }
+}
+
+/// As [`parse`], and reports all errors. There is a tree all the same, without what is wrong, if the rest can be read with certainty:
+/// of keys that are there twice, the first is in it.
+pub fn parse_reporting(file: &str, text: &str, diagnostics: &mut Diagnostics) -> Option<Node> {
+    let mut wrong = Vec::new();
+    let node = TreeReader::new(file, text, None, &mut wrong).document();
+    wrong.into_iter().for_each(|wrong| diagnostics.push(wrong));
+    diagnostics.ok(node)
 }
 
 /// As [`parse`], for a file that was not written for this program: aliases are replaced by what they stand for, tags and empty
@@ -29,15 +43,19 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Diagnostic> {
 /// # Errors
 /// The first error.
 pub fn parse_foreign(file: &str, text: &str) -> Result<Node, Diagnostic> {
-    TreeReader::new(file, text, Some(Anchors::default())).document()
+    let mut wrong = Vec::new();
+    let node = TreeReader::new(file, text, Some(Anchors::default()), &mut wrong).document();
+    wrong.into_iter().next().map_or(node, Err)
 }
 
 /// Builds the tree from the events of the parser.
-struct TreeReader<'t> {
+struct TreeReader<'t, 'w> {
     file: Arc<str>,
     parser: Parser<'t, StrInput<'t>>,
     /// `None` if anchors and tags are errors.
     anchors: Option<Anchors>,
+    /// Errors behind which the rest can be read.
+    wrong: &'w mut Vec<Diagnostic>,
 }
 
 /// The values that aliases may stand for.
@@ -65,10 +83,10 @@ fn count(node: &Node) -> usize {
     }
 }
 
-impl<'t> TreeReader<'t> {
+impl<'t, 'w> TreeReader<'t, 'w> {
     /// Starts reading a text.
-    fn new(file: &str, text: &'t str, anchors: Option<Anchors>) -> Self {
-        Self { file: file.into(), parser: Parser::new_from_str(text), anchors }
+    fn new(file: &str, text: &'t str, anchors: Option<Anchors>, wrong: &'w mut Vec<Diagnostic>) -> Self {
+        Self { file: file.into(), parser: Parser::new_from_str(text), anchors, wrong }
     }
 
     /// The next event and its position.
@@ -132,20 +150,20 @@ impl<'t> TreeReader<'t> {
         }
         let (anchor, value) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                self.check_plain(&location, anchor, tag.as_ref())?;
+                self.check_plain(&location, anchor, tag.as_ref());
                 (anchor, scalar(text.into_owned(), style))
             }
             Event::SequenceStart(anchor, tag) => {
-                self.check_plain(&location, anchor, tag.as_ref())?;
+                self.check_plain(&location, anchor, tag.as_ref());
                 (anchor, Value::Sequence(self.items(depth)?))
             }
             Event::MappingStart(anchor, tag) => {
-                self.check_plain(&location, anchor, tag.as_ref())?;
+                self.check_plain(&location, anchor, tag.as_ref());
                 (anchor, Value::Mapping(self.entries(depth)?))
             }
             Event::Alias(anchor) => {
                 let Some(anchors) = &mut self.anchors else {
-                    return Err(Diagnostic::new(&location, "aliases are not allowed"));
+                    return Err(Diagnostic::new(&location, "aliases are not allowed, write it out"));
                 };
                 let copy = anchors.copy(anchor);
                 return copy.ok_or_else(|| Diagnostic::new(&location, "an unknown alias, or too many aliases"));
@@ -167,11 +185,10 @@ impl<'t> TreeReader<'t> {
     }
 
     /// Refuses anchors and tags, except in a foreign file.
-    fn check_plain<T>(&self, location: &Location, anchor: usize, tag: Option<&T>) -> Result<(), Diagnostic> {
+    fn check_plain<T>(&mut self, location: &Location, anchor: usize, tag: Option<&T>) {
         if self.anchors.is_none() && (anchor != 0 || tag.is_some()) {
-            return Err(Diagnostic::new(location, "anchors and tags are not allowed"));
+            self.wrong.push(Diagnostic::new(location, "anchors and tags are not allowed, write it out"));
         }
-        Ok(())
     }
 
     /// The items of a list, up to its end.
@@ -197,11 +214,15 @@ impl<'t> TreeReader<'t> {
             }
             let key = self.node(event, span, depth + 1)?;
             let name = key.text("a key")?.to_owned();
-            if !names.insert(name.clone()) {
-                return Err(key.diagnostic(format!("duplicate key {name:?}")));
+            let is_new = names.insert(name.clone());
+            if !is_new {
+                self.wrong.push(key.diagnostic(format!("duplicate key {name:?}")));
             }
             let (event, span) = self.next()?;
             let node = self.node(event, span, depth + 1)?;
+            if !is_new {
+                continue;
+            }
             entries.push((Key { location: key.location, name }, node));
         }
     }
@@ -250,8 +271,30 @@ mod tests {
 
     #[test]
     fn anchors_aliases_and_tags_are_errors() {
-        check_error("a: &x 1\n", "f.yaml:1:4: anchors and tags are not allowed");
-        check_error("a: !t 1\n", "f.yaml:1:4: anchors and tags are not allowed");
+        check_error("a: &x 1\n", "f.yaml:1:4: anchors and tags are not allowed, write it out");
+        check_error("a: !t 1\n", "f.yaml:1:4: anchors and tags are not allowed, write it out");
+        check_error("a: 1\nb: *x\n", "f.yaml:2:4: not YAML: while parsing node, found unknown anchor");
+    }
+
+    #[test]
+    fn no_error_hides_the_others() {
+        let mut diagnostics = Diagnostics::default();
+        let node = parse_reporting("f.yaml", "a: 1\na: {b: 2, b: 3}\nc: &x !t 4\nc:\nd: *x\ne: 1\n", &mut diagnostics);
+        assert_eq!(node, None);
+        let expected = [
+            "f.yaml:2:11: duplicate key \"b\"",
+            "f.yaml:2:1: duplicate key \"a\"",
+            "f.yaml:3:4: anchors and tags are not allowed, write it out",
+            "f.yaml:4:1: duplicate key \"c\"",
+            "f.yaml:5:4: aliases are not allowed, write it out",
+        ];
+        let found: BTreeSet<String> = diagnostics.iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected.map(str::to_owned).into_iter().collect());
+        let mut diagnostics = Diagnostics::default();
+        let node = parse_reporting("f.yaml", "a: 1\na: 2\nb: 3\n", &mut diagnostics).unwrap();
+        let entries = node.mapping("m").unwrap().iter().map(|(key, node)| (key.name.as_str(), node.text("").unwrap()));
+        assert_eq!(entries.collect::<Vec<_>>(), [("a", "1"), ("b", "3")]);
+        assert_eq!(diagnostics.len(), 1);
     }
 
     #[test]
