@@ -429,6 +429,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, E
     }
 }
 
+/// Whether arguments with an error may have been meant to serve: they name no other command.
+pub fn may_serve(arguments: impl IntoIterator<Item = OsString>) -> bool {
+    let command = CommandLine::command();
+    let others: Vec<&str> =
+        command.get_subcommands().map(clap::Command::get_name).filter(|name| *name != "serve").collect();
+    !arguments.into_iter().skip(1).any(|argument| argument.to_str().is_some_and(|text| others.contains(&text)))
+}
+
 /// What the names of the variables of this program begin with.
 pub const PREFIX: &str = "DOCKVEIL_";
 /// The variables of this program, without [`PREFIX`].

@@ -133,21 +133,60 @@ pub struct LoggedLines {
 
 impl io::Write for LoggedLines {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        for piece in text.split_inclusive(|byte| *byte == b'\n') {
-            self.line.extend_from_slice(piece);
-            if self.line.pop_if(|byte| *byte == b'\n').is_some() {
-                let line = std::mem::take(&mut self.line);
-                if !line.is_empty() {
-                    tracing::info!("{}", String::from_utf8_lossy(&line));
-                }
-            }
-        }
+        split_lines(&mut self.line, text, |line| tracing::info!("{line}"));
         Ok(text.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Text that is written line by line as objects of JSON, at the level of errors: why the program does not serve. Whoever reads the log
+/// with a machine reads this too, whatever the level of the log is.
+#[derive(Debug, Default)]
+pub struct JsonErrors {
+    /// The start of a line.
+    line: Vec<u8>,
+}
+
+impl io::Write for JsonErrors {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        hand_over();
+        split_lines(&mut self.line, text, |message| {
+            let (mut bytes, mut time) = (Vec::with_capacity(256), TimestampWriter::default());
+            let mut line = LogLine::start(Level::ERROR, LineStyle::Json, &mut time, &mut bytes);
+            line.message(message);
+            line.end();
+            match QUEUE.get() {
+                Some(queue) => queue.push(&bytes),
+                None => drop(stderr().write_all(&bytes)),
+            }
+        });
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Calls `work` with each whole line that is not empty. `start` keeps the start of one.
+fn split_lines(start: &mut Vec<u8>, text: &[u8], mut work: impl FnMut(&str)) {
+    for piece in text.split_inclusive(|byte| *byte == b'\n') {
+        start.extend_from_slice(piece);
+        if start.pop_if(|byte| *byte == b'\n').is_some() {
+            let line = std::mem::take(start);
+            if !line.is_empty() {
+                work(&String::from_utf8_lossy(&line));
+            }
+        }
+    }
+}
+
+/// Whether lines are written as objects of JSON.
+pub fn writes_json() -> bool {
+    WANTS_JSON.load(Ordering::Relaxed) || LOG.get().is_some_and(|log| log.style == LineStyle::Json)
 }
 
 /// Starts the thread that writes the lines, if there are any to write. A process that is to drop its privileges must have
@@ -166,7 +205,7 @@ pub(crate) fn start_writer() -> io::Result<()> {
     std::thread::Builder::new().name("log".to_owned()).spawn(move || {
         gather();
         queue.write_to(stderr(), |lines| {
-            tracing::warn!(lines, "log lines dropped: nobody reads standard error fast enough");
+            tracing::warn!(lines, "log lines dropped: standard error is not read fast enough, or could not be written");
             hand_over();
         });
     })?;

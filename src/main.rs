@@ -8,20 +8,18 @@ use dockveil::command::colour::Colour;
 use dockveil::command::layout::{self, Wrapped};
 use dockveil::command::{self, CommandError};
 use dockveil::config::compat;
-use dockveil::log::{self, LineStyle, QueuedOutput};
+use dockveil::log::{self, JsonErrors, LineStyle, QueuedOutput};
 
 fn main() -> ExitCode {
     let mut environment = Environment::read();
     let (mut out, mut err) = (stdout(), stderr());
     let code = match cli::parse(std::env::args_os()) {
-        Ok(asked) => match log_level(&asked, &environment).and_then(|level| Ok((level, line_style(&environment)?))) {
-            Ok((level, style)) => {
-                start_log(level, style);
-                match command::read_standard_input(&asked, &mut environment, &mut stdin()) {
-                    Ok(()) => run(&asked, &environment, &mut out, &mut err),
-                    Err(error) => error.report(&mut err),
-                }
-            }
+        Ok(asked) => match started_log(&asked, &environment) {
+            Ok(()) => match command::read_standard_input(&asked, &mut environment, &mut stdin()) {
+                Ok(()) => run(&asked, &environment, &mut out, &mut err),
+                Err(error) if matches!(asked, Command::Serve(_)) => error.report(&mut fatal(&environment)),
+                Err(error) => error.report(&mut err),
+            },
             Err(message) => {
                 let _ = writeln!(err, "dockveil: {message}");
                 command::CONFIGURATION
@@ -32,11 +30,30 @@ fn main() -> ExitCode {
             command::OK
         }
         Err(EarlyExit::Usage(text)) => {
-            let _ = write!(err, "{text}");
+            let serves = cli::may_serve(std::env::args_os());
+            let _ = if serves { write!(fatal(&environment), "{text}") } else { write!(err, "{text}") };
             command::USAGE
         }
     };
     ExitCode::from(code)
+}
+
+/// Where a program that should serve writes why it does not: as the log is written, if that is known.
+fn fatal(environment: &Environment) -> Box<dyn Write> {
+    if log::writes_json() || environment.log_format() == Ok(Some(LogFormat::Json)) {
+        return Box::new(JsonErrors::default());
+    }
+    Box::new(stderr())
+}
+
+/// Starts the log as the variables say. A command that reads the whole configuration reports errors in them with all others.
+fn started_log(asked: &Command, environment: &Environment) -> Result<(), String> {
+    let reports = matches!(asked, Command::Serve(_) | Command::Check(_));
+    let level =
+        log_level(asked, environment).or_else(|error| if reports { Ok(LogLevel::default()) } else { Err(error) });
+    let style = line_style(environment).or_else(|error| if reports { Ok(LineStyle::Plain) } else { Err(error) });
+    start_log(level?, style?);
+    Ok(())
 }
 
 /// The log level: of `DOCKVEIL_LOG`, else of the variables of another proxy. The demo does not log its own requests.
@@ -110,7 +127,10 @@ fn serve(arguments: &ServeArgs, environment: &Environment) -> u8 {
     let mut err = QueuedOutput::open();
     let width = layout::width(stderr());
     let done = command::serve(arguments, environment, width, &mut err);
-    let code = done.unwrap_or_else(|error| error.report(&mut err));
+    let code = done.unwrap_or_else(|error| {
+        // What waits in the queue of the log comes first.
+        if log::writes_json() { error.report(&mut JsonErrors::default()) } else { error.report(&mut err) }
+    });
     log::flush();
     code
 }

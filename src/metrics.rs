@@ -234,7 +234,7 @@ impl Metrics {
             ))?,
             log_dropped: make.counter(
                 "dockveil_log_dropped_lines_total",
-                "Lines of the log that were dropped because nobody read it fast enough.",
+                "Lines of the log that were dropped, because nobody read it fast enough or because it could not be written.",
             )?,
             audit_written: make.counter("dockveil_audit_records_total", "Records in the audit file.")?,
             audit_lost: make.counter(

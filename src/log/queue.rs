@@ -78,6 +78,8 @@ impl LineQueue {
     /// there is room again.
     pub(super) fn write_to(&self, out: impl Write, report_dropped: impl Fn(u64)) {
         let (mut out, mut is_in_line, mut lines) = (WaitingWriter(out), false, Vec::new());
+        // Those that could not be written.
+        let mut lost = 0;
         loop {
             if lines.capacity() > KEPT_CAPACITY {
                 lines = Vec::new();
@@ -85,12 +87,14 @@ impl LineQueue {
             lines.clear();
             let dropped = self.next(&mut lines);
             let (written, error) = write_lines(&mut out, &lines, &mut is_in_line);
+            lost += dropped;
             if error.is_some() {
-                // An error of the log cannot be logged.
-                self.lock().dropped_since_start += count_lines(&lines) - written;
-            }
-            if dropped > 0 {
-                report_dropped(dropped);
+                // An error of the log cannot be logged until it can be written again.
+                let unwritten = count_lines(&lines) - written;
+                self.lock().dropped_since_start += unwritten;
+                lost += unwritten;
+            } else if lost > 0 {
+                report_dropped(std::mem::take(&mut lost));
             }
         }
     }
@@ -171,6 +175,40 @@ mod tests {
             bench.open.send(()).unwrap();
             bench.queue.wait_until_written(Duration::from_secs(20));
             assert_eq!(*bench.text.lock().unwrap(), b"a\nb\nc\n");
+        });
+    }
+
+    /// A writer that has no room for its first lines.
+    struct FullDisk(usize);
+
+    impl Write for FullDisk {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            match self.0.checked_sub(1) {
+                Some(left) => {
+                    self.0 = left;
+                    Err(std::io::ErrorKind::StorageFull.into())
+                }
+                None => Ok(bytes.len()),
+            }
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_could_not_be_written_are_told_once_writing_works_again() {
+        within_time_limit(|| {
+            let (queue, (tell, told)) = (Arc::new(LineQueue::default()), channel());
+            let written = queue.clone();
+            std::thread::spawn(move || written.write_to(FullDisk(2), move |lines| tell.send(lines).unwrap()));
+            for lines in ["a\nb\n", "c\n", "d\n"] {
+                queue.push(lines.as_bytes());
+                queue.wait_until_written(Duration::from_secs(20));
+            }
+            assert_eq!(told.recv(), Ok(3));
+            assert_eq!(queue.dropped_since_start(), 3);
         });
     }
 

@@ -17,6 +17,8 @@ pub(crate) const TESTS: &[Test] = tests![
     the_log_holds_nothing_that_a_client_or_the_engine_chose,
     the_line_of_a_denied_request_says_who_sent_what_and_what_opens_it,
     every_line_can_be_an_object,
+    why_it_does_not_serve_is_written_as_the_log_is,
+    a_wrong_variable_of_the_log_hides_no_other_error,
     the_file_says_how_lines_are_written_and_a_reload_changes_it,
     the_line_of_an_exchange_says_where_and_how_long,
     pings_are_details_and_denials_are_warnings,
@@ -100,6 +102,63 @@ fn every_line_can_be_an_object() {
     let said = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(78));
     assert!(said.contains("DOCKVEIL_LOG_FORMAT: found \"yaml\", expected logfmt or json"), "{said}");
+}
+
+fn why_it_does_not_serve_is_written_as_the_log_is() {
+    const JSON: (&str, &str) = ("DOCKVEIL_LOG_FORMAT", "json");
+    let folder = Folder::new();
+    let path = folder.path("dockveil.yaml").display().to_string();
+    let file = &["--config", path.as_str()][..];
+    let good = "listeners: [{listen: unix:///proc/nowhere}]\n";
+    // (the variables, the arguments, the file, the exit status, whether each line is an object)
+    for (variables, arguments, text, code, is_json) in [
+        (&[JSON][..], &["--bogus"][..], "", 64, true),
+        (&[JSON], &["serve", "--listen"], "", 64, true),
+        (&[JSON], &["check", "--bogus"], "", 64, false),
+        (&[], &["--bogus"], "", 64, false),
+        (&[JSON], &["--config", "/nowhere/dockveil.yaml"], "", 78, true),
+        (&[JSON], file, "upstrem: x\nlimits: {element: big}\n", 78, true),
+        (&[JSON, ("DOCKVEIL_LOG", "off")], file, "upstrem: x\n", 78, true),
+        (&[JSON, ("DOCKVEIL_LOG", "loud")], file, good, 78, true),
+        (&[], file, "upstrem: x\nlog: {format: json}\n", 78, true),
+        (&[], file, "watch: true\nwatch: true\nlog: {format: json}\n", 78, true),
+        (&[], file, "log: {format: json}\n[\n", 78, false),
+        (&[("DOCKVEIL_LOG_FORMAT", "logfmt")], file, "upstrem: x\nlog: {format: json}\n", 78, false),
+        (&[JSON], file, good, 70, true),
+        (&[], file, &format!("{good}log: {{format: json}}\n"), 70, true),
+        (&[], file, good, 70, false),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let ended = crate::support::program::command(variables, arguments).output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{arguments:?} {text}: {said}");
+        let objects = said.lines().filter(|line| line.starts_with("{\"ts\":")).map(json_fields);
+        let levels: Vec<String> = objects.map(|mut fields| fields.remove("level").unwrap()).collect();
+        let expected = if is_json { said.lines().count() } else { 0 };
+        assert_eq!(levels.len(), expected, "{variables:?} {arguments:?} {text}: {said}");
+        assert_eq!(levels.iter().any(|level| level == "error"), is_json, "{said}");
+    }
+}
+
+fn a_wrong_variable_of_the_log_hides_no_other_error() {
+    let folder = Folder::new();
+    let path = folder.path("dockveil.yaml").display().to_string();
+    std::fs::write(&path, "upstrem: x\nwatch: true\nwatch: true\n").unwrap();
+    for command in ["serve", "check"] {
+        let variables = [("DOCKVEIL_LOG", "loud"), ("DOCKVEIL_LOG_FORMAT", "yaml")];
+        let ended = crate::support::program::command(&variables, &[command, "--config", &path]).output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(78), "{said}");
+        for expected in [
+            "DOCKVEIL_LOG: found \"loud\", expected one of",
+            "DOCKVEIL_LOG_FORMAT: found \"yaml\", expected logfmt or json",
+            ":1:1: unknown key \"upstrem\"",
+            ":3:1: duplicate key \"watch\"",
+            "dockveil: 4 errors in the configuration",
+        ] {
+            assert!(said.contains(expected), "{expected}: {said}");
+        }
+    }
 }
 
 /// A program with this configuration behind its upstream, which listens on the socket `listener` of a folder.
