@@ -482,12 +482,18 @@ impl Running {
             }
             opened => opened.map_err(|error| self.explained(error))?,
         };
+        let made = config.observability.audit.as_ref().filter(|path| !path.exists());
         let audit = match self.status.audit() {
             Some(audit) if Some(audit.path()) == config.observability.audit.as_deref() => Some(audit),
             Some(_) | None => open_audit(config).map_err(|(path, error)| ReloadError::Audit { path, error })?,
         };
-        let replaced = self.live.replace(config, audit.clone(), is_stopped);
-        replaced.map_err(|error| self.explained(error))?;
+        if let Err(error) = self.live.replace(config, audit.clone(), is_stopped) {
+            // Nothing has changed: an audit file that nobody has written to is not left behind.
+            if let Some(path) = made {
+                let _ = std::fs::remove_file(path);
+            }
+            return Err(self.explained(error));
+        }
         drop(self.status.use_audit(audit));
         if is_lost && let Some(listener) = &opened {
             socket_file::log_made_again(listener.configured());

@@ -259,7 +259,8 @@ impl fmt::Display for Peer {
         match self {
             Self::Process { uid, pid: Some(pid), .. } => write!(f, "uid {uid} pid {pid}"),
             Self::Process { uid, pid: None, .. } => write!(f, "uid {uid}"),
-            Self::Address(address) => write!(f, "{address}"),
+            // A socket for both families has IPv4 addresses as IPv6 ones.
+            Self::Address(address) => write!(f, "{}", SocketAddr::new(address.ip().to_canonical(), address.port())),
             Self::Gone => f.write_str("gone"),
         }
     }

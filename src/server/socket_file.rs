@@ -94,7 +94,8 @@ pub(super) fn open(
     }
     let (socket, mut file) = bind_private(path)?;
     if owner != SocketOwner::default() {
-        std::os::unix::fs::chown(&file.path, owner.user, owner.group)?;
+        let wrong = |error: io::Error| io::Error::new(error.kind(), format!("its owner cannot be set: {error}"));
+        std::os::unix::fs::chown(&file.path, owner.user, owner.group).map_err(wrong)?;
     }
     fs::set_permissions(&file.path, Permissions::from_mode(mode.unwrap_or(DEFAULT_MODE)))?;
     listen(&socket, backlog)?;
