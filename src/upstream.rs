@@ -123,10 +123,9 @@ impl UpstreamError {
 
     /// There is no connection, because the system reported this. Its texts hold nothing that was sent.
     fn unavailable(error: &std::io::Error) -> Self {
-        Self::Unavailable(match error.kind() {
-            std::io::ErrorKind::NotFound => "cannot connect: no such socket".to_owned(),
-            _ => format!("cannot connect: {error}"),
-        })
+        let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+        let why = if is_missing { "no such socket".to_owned() } else { error.to_string() };
+        Self::Unavailable(format!("cannot connect: {why}"))
     }
 
     /// What a read or a write of the engine's socket reported.

@@ -62,10 +62,10 @@ pub enum ReloadError {
 impl ReloadError {
     /// A listener at this address could not be opened.
     pub(super) fn listen(address: &Address, error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::Interrupted => Self::Stopped,
-            _ => Self::Listen { address: address.clone(), error },
+        if error.kind() == io::ErrorKind::Interrupted {
+            return Self::Stopped;
         }
+        Self::Listen { address: address.clone(), error }
     }
 }
 

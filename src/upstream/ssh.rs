@@ -69,10 +69,13 @@ impl std::error::Error for SshFault {}
 /// [`UpstreamError::Ssh`].
 pub(super) fn open(address: &SshAddress) -> Result<Socket, UpstreamError> {
     let not_started = |error: io::Error| {
-        UpstreamError::Ssh(SshFault::NotStarted(match error.kind() {
-            io::ErrorKind::NotFound => "there is no ssh on this machine".to_owned(),
-            _ => format!("cannot be started: {error}"),
-        }))
+        let is_missing = error.kind() == io::ErrorKind::NotFound;
+        let why = if is_missing {
+            "there is no ssh on this machine".to_owned()
+        } else {
+            format!("cannot be started: {error}")
+        };
+        UpstreamError::Ssh(SshFault::NotStarted(why))
     };
     let (carried, carrier) = Carrier::new().map_err(not_started)?;
     let mut command = Command::new("ssh");

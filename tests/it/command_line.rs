@@ -205,7 +205,7 @@ fn a_configuration_on_standard_input_has_places_in_its_errors() {
     child.stdin.take().unwrap().write_all(bytes).unwrap();
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(78) && said.starts_with("<stdin>: cannot be read"), "{said}");
+    assert!(output.status.code() == Some(78) && said.starts_with("<stdin>:1:11: not UTF-8"), "{said}");
 }
 
 fn a_configuration_on_standard_input_is_kept_when_it_is_read_again() {

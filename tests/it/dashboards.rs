@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::{Ignored, Outcome, Test, tests};
-use crate::metrics::{names, promtool};
+use crate::metrics::{names, promtool, with_tls};
+use crate::support::authority::Authority;
 use crate::support::client::{Client, PATIENCE, ask_port, body, get, status};
 use crate::support::daemon::{Daemon, json};
 use crate::support::program::{Program, command, free_port};
@@ -212,14 +213,16 @@ fn wait_for(port: u16, expression: &str) -> Vec<Value> {
 }
 
 fn every_query_finds_something_in_a_real_prometheus() -> Outcome {
-    let folder = Folder::new();
+    let (folder, authority) = (Folder::new(), Authority::new());
     let (port, metrics) = (free_port(), free_port());
     let _prometheus = prometheus(&folder, port, metrics)?;
     let daemon = Daemon::start(&folder.path("engine"), |request| {
         json(if request.contains("/info") { "{" } else { r#"[{"Id":"0a","Command":"a","Labels":{"a":"b"}}]"# })
     });
-    let [engine, listener] = ["engine", "listener"].map(|name| format!("unix://{}", folder.path(name).display()));
-    let text = format!("upstream: {engine}\nlisteners: [{{listen: {listener}}}]\nmetrics: tcp://127.0.0.1:{metrics}\n");
+    // What expires is told of a listener with TLS.
+    let (text, _) = with_tls(&folder, &authority, &authority.server(), &authority.revocations(&[], 2100));
+    let socket = format!("metrics: unix://{}", folder.path("metrics").display());
+    let text = text.replace(&socket, &format!("metrics: tcp://127.0.0.1:{metrics}"));
     std::fs::write(folder.path("dockveil.yaml"), text).unwrap();
     let path = folder.path("dockveil.yaml").display().to_string();
     let program = Program::start(command(&[], &["--config", &path]));

@@ -26,6 +26,7 @@ pub(crate) const TESTS: &[Test] = tests![
     listeners_open_and_close,
     a_socket_that_cannot_be_reached_any_more_is_opened_again,
     a_reload_tells_each_note_and_warning_that_it_adds,
+    a_reload_that_fails_leaves_no_audit_file,
     a_listener_that_moves_within_its_port_says_who_has_it,
     engines_and_limits_change,
     a_stream_goes_on_unless_it_shows_less_now,
@@ -268,8 +269,8 @@ fn a_socket_that_cannot_be_reached_any_more_is_opened_again() {
         successor.accept().unwrap();
         drop(connected);
     }
-    assert!(bench.program.stop().0.success());
-    assert!(bench.folder.path("listener").exists() && bench.folder.path("metrics").exists());
+    // The socket of a successor stays.
+    assert!(bench.program.stop().0.success() && bench.folder.path("metrics").exists());
 }
 
 /// The start of a program prints a summary. What a reload adds to that is in the log, once.
@@ -314,6 +315,17 @@ fn a_reload_tells_each_note_and_warning_that_it_adds() {
         let again = told();
         assert!(!again.iter().any(|line| line.contains("level=warn") || line.contains("profile")), "{again:#?}");
     }
+}
+
+/// Nothing has changed: no file is made that nobody writes to.
+fn a_reload_that_fails_leaves_no_audit_file() {
+    let bench = Reloadable::start(&config("lists"));
+    let wrong = config("lists").replace("listeners: [", "listeners: [{listen: unix:///proc/nowhere}, ");
+    let line = bench.reload(&format!("audit: {{file: audit.jsonl}}\n{wrong}"));
+    assert!(line.contains("nothing has changed: cannot listen on unix:///proc/nowhere"), "{line}");
+    assert!(!bench.folder.path("audit.jsonl").exists());
+    bench.reload(&format!("audit: {{file: audit.jsonl}}\n{}", config("lists")));
+    assert!(bench.folder.path("audit.jsonl").exists());
 }
 
 /// The old listener has the port until the new one is open.
