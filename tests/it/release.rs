@@ -153,7 +153,7 @@ fn the_workflow_is_read_and_calls_scripts_that_exist() {
     }
 }
 
-/// The workflow runs elsewhere: what can be known of its steps here is that a shell takes them.
+/// The workflow runs elsewhere, or by `.ci/workflow`: what is known of its steps here is that a shell takes them.
 fn every_step_is_a_script_that_a_shell_reads() {
     let mut commands = Vec::new();
     texts(&workflow(), "run", &mut commands);
