@@ -48,6 +48,9 @@ const NAMING: [(&str, &str, Named); 7] = [
 /// A value by which engines find nothing: neither ids nor references have this character.
 const NOTHING: &str = "!";
 
+/// How many objects a filter may name that are looked up one by one.
+const LIMIT: usize = 200;
+
 impl Proxy {
     /// The route with the whole ids of the objects that its parameters name. `parameter` is one that names a container, `client`
     /// the name in the log of who asks.
@@ -94,6 +97,9 @@ impl Proxy {
         };
         if named == Named::ShortId {
             return self.whole_ids(route, &names, client).await;
+        }
+        if names.len() > LIMIT {
+            return Err(self.absent(route.operation));
         }
         let search = Search::new(route, client);
         let mut ids = Vec::new();

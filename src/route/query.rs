@@ -65,6 +65,7 @@ impl Query {
                 Some(known) if !known.repeats() && seen.contains(&known.name) => {
                     dropped.push((known.name.to_owned(), Dropped::Repeated));
                 }
+                Some(known) if known.repeats() => {}
                 Some(known) => seen.push(known.name),
             }
         }
@@ -84,11 +85,15 @@ impl Query {
         if raw.contains(';') {
             return Err(TargetError::Semicolon);
         }
-        let mut query = Self::default();
+        // Those that do not repeat: few, however many parameters there are.
+        let (mut query, mut seen) = (Self::default(), Vec::new());
         for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             match known(name, operation)? {
-                Some(parameter) if parameter.repeats() || query.get(parameter.name).is_none() => {
+                Some(parameter) if parameter.repeats() || !seen.contains(&parameter.name) => {
+                    if !parameter.repeats() {
+                        seen.push(parameter.name);
+                    }
                     query.pairs.push((parameter.name, percent::decode_query(value)?.into_owned()));
                 }
                 Some(_) | None => percent::check_escapes(value)?,

@@ -379,9 +379,9 @@ impl Merge {
             values.push((*pair, value));
         }
         let added = sent.iter().zip(&of_edited).filter(|(_, pair)| pair.is_none());
-        let added: Vec<&str> = added.filter_map(|(side, _)| pairing::name(*side, shape)).collect();
+        let added: HashSet<&str> = added.filter_map(|(side, _)| pairing::name(*side, shape)).collect();
         Ok(Merged::Array(with_hidden(&known, values, |hidden| {
-            pairing::name(hidden, shape).is_none_or(|name| !added.contains(&name))
+            pairing::name(hidden, shape).is_none_or(|name| !added.contains(name))
         })))
     }
 }
