@@ -67,7 +67,7 @@
 //! | [`packed`] | numbers, texts and lists in compact form, for what is inside the program | what they mean | |
 //! | [`yaml`] | a YAML file as a tree in which every node knows its location; diagnostics | what the file means | packed |
 //! | `time_limit` | a limit for unit tests that wait; only in tests | everything else | |
-//! | [`properties`] | invariants that tests and fuzz targets share | HTTP | api, cli, command, config, filter, policy, profile, route, schema, stream, yaml |
+//! | [`properties`] | invariants that tests and fuzz targets share | HTTP | api, cli, command, config, filter, policy, profile, proxy, route, schema, stream, visibility, yaml |
 
 pub mod cli;
 pub mod command;

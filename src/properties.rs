@@ -7,6 +7,7 @@
 #![expect(clippy::panic, reason = "a broken promise is a panic: that is what the fuzz targets look for")]
 
 mod arrival;
+mod bodies;
 mod chunks;
 pub mod cost;
 mod elements;
@@ -50,6 +51,7 @@ pub struct Property {
 
 /// Every property that has a fuzz target.
 pub const ALL: &[Property] = &[
+    Property { name: "bodies", check: bodies::a_body_goes_up_as_it_was_read },
     Property { name: "chunks", check: chunks::a_chunked_body_is_read_in_one_way },
     Property { name: "elements", check: elements::an_array_in_pieces_is_filtered_like_a_whole_one },
     Property { name: "events", check: events::an_event_shows_nothing_that_is_hidden },

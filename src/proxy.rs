@@ -32,6 +32,8 @@
 mod access_log;
 mod body;
 mod body_names;
+mod body_parts;
+mod body_reading;
 mod calling;
 mod delivery;
 mod downstream;
@@ -59,6 +61,8 @@ mod work;
 
 pub use self::access_log::{ExchangeObserver, giving_up};
 pub use self::body::{BodyError, Filtered};
+#[doc(hidden)]
+pub use self::body_reading::{BodyPassing, body_going_up};
 pub use self::delivery::Delivery;
 pub use self::downstream::Downstream;
 pub use self::error::Error;

@@ -5,15 +5,20 @@
 
 use std::sync::{Arc, LazyLock};
 
+use super::bodies::shape_of;
+use crate::api::objects::{ObjectAnswer, ObjectKind};
+use crate::api::operation;
 use crate::filter::{Plan, Report, looks_like_credential};
 use crate::policy::{Decision, Policy};
 use crate::profile::Profiles;
+use crate::proxy::{BodyPassing, body_going_up};
 use crate::route::find;
 use crate::schema::Catalogue;
 use crate::stream::chunks::BodyDecoder;
 use crate::stream::elements::ArraySplitter;
 use crate::stream::records::{Marks, RecordSplitter};
 use crate::stream::requests::RequestFraming;
+use crate::visibility::{ObjectView, Surroundings, read_container_summary, read_object, read_task};
 use crate::yaml::parse;
 
 /// Work on one input, which may be done again and again.
@@ -142,10 +147,74 @@ pub const CASES: &[CostCase] = &[
     }),
     case("target/parameters", 200, |size| target(format!("/containers/json?{}", "&".repeat(size)))),
     case("target/repeated parameters", 200, |size| target(format!("/images/get?{}", "names=a&".repeat(size)))),
+    case("target/parameters beside repeated ones", 500, |size| {
+        target(format!("/images/get?{}{}", "names=a&".repeat(size), "platform=a&".repeat(size)))
+    }),
     case("target/escapes", 500, |size| target(format!("/containers/{}/json", "%41".repeat(size)))),
     case("target/segments", 1_000, |size| target(format!("/images/{}x/json", "a/".repeat(size)))),
     case("target/filter values", 150, |size| {
         target(format!("/containers/json?filters={{%22status%22:[%22a%22{}]}}", ",%22a%22".repeat(size)))
+    }),
+    // Bodies that name objects.
+    case("body/deep array", 20_000, |size| body("ContainerCreate", at_env(&deep_array(size)))),
+    case("body/deep array at the top", 20_000, |size| {
+        body("ContainerCreate", format!(r#"{{"New":{}}}"#, deep_array(size)))
+    }),
+    case("body/deep array of mounts", 20_000, |size| body("ServiceUpdate", at_mounts(&deep_array(size)))),
+    case("body/deep object", 10_000, |size| body("ContainerCreate", at_env(&deep_object(size)))),
+    case("body/deep object at the top", 10_000, |size| {
+        body("ContainerCreate", format!(r#"{{"New":{}}}"#, deep_object(size)))
+    }),
+    case("body/deep host part", 20_000, |size| {
+        body("ContainerCreate", format!(r#"{{"HostConfig":{{"Devices":{}}}}}"#, deep_array(size)))
+    }),
+    case("body/unknown members", 2_000, |size| body("ContainerCreate", members(size, alike))),
+    case("body/unknown members of a mount", 1_000, |size| {
+        body("ServiceUpdate", at_mounts(&format!("[{}]", members(size, alike))))
+    }),
+    case("body/unknown objects in a mount", 500, |size| {
+        let inside = vec![r#"{"A":{"B":[1]}}"#; size].join(",");
+        body(
+            "ServiceUpdate",
+            at_mounts(&format!(r#"[{{"Type":"bind","New":[{inside}],"BindOptions":{{"New":[{inside}]}}}}]"#)),
+        )
+    }),
+    case("body/mounts", 500, |size| {
+        let mounts: Vec<String> =
+            (0..size).map(|at| format!(r#"{{"Type":"bind","Source":"/a","Target":"/{at}","New":1}}"#)).collect();
+        body("ServiceUpdate", at_mounts(&format!("[{}]", mounts.join(","))))
+    }),
+    case("body/elements of an unknown list", 4_000, |size| {
+        body("ServiceUpdate", format!(r#"{{"{}":[{}]}}"#, "n".repeat(size), vec!["1"; size].join(",")))
+    }),
+    case("body/labels", 2_000, |size| body("ContainerCreate", format!(r#"{{"Labels":{}}}"#, members(size, alike)))),
+    case("body/variables", 4_000, |size| body("ContainerCreate", at_env(&vec![r#""A=1""#; size].join(",")))),
+    case("body/host options", 2_000, |size| {
+        body("ContainerCreate", format!(r#"{{"HostConfig":{{"CapAdd":[{}]}}}}"#, vec![r#""ALL""#; size].join(",")))
+    }),
+    // Edits, into which hidden values are put back.
+    case("edit/labels", 500, |size| edit(&format!(r#""Labels":{}"#, members(size, alike)))),
+    case("edit/unknown members", 500, |size| edit(&format!(r#""New":{}"#, members(size, alike)))),
+    case("edit/deep", 200, |size| edit(&format!(r#""New":{}"#, nested(size).replace("Mounts", "a")))),
+    case("edit/too deep", 20_000, |size| edit(&format!(r#""New":{}"#, deep_array(size)))),
+    case("edit/variables", 500, |size| {
+        let variables: Vec<String> = (0..size).map(|at| format!(r#""A{at}=b""#)).collect();
+        edit(&format!(r#""TaskTemplate":{{"ContainerSpec":{{"Env":[{}]}}}}"#, variables.join(",")))
+    }),
+    case("edit/mounts", 300, |size| {
+        let mounts: Vec<String> =
+            (0..size).map(|at| format!(r#"{{"Type":"volume","Source":"v","Target":"/{at}"}}"#)).collect();
+        edit(&format!(r#""TaskTemplate":{{"ContainerSpec":{{"Mounts":[{}]}}}}"#, mounts.join(",")))
+    }),
+    // Objects, of which a client sees some.
+    case("object/labels", 2_000, |size| object(labels(size, alike))),
+    case("object/deep", 20_000, |size| object(format!(r#"{{"Id":"c","New":{}}}"#, deep_array(size)))),
+    case("object/deep labels", 20_000, |size| object(format!(r#"{{"Id":"c","Labels":{}}}"#, deep_object(size)))),
+    case("object/networks", 1_000, |size| {
+        object(format!(r#"{{"Id":"c","NetworkSettings":{{"Networks":{}}}}}"#, members(size, alike)))
+    }),
+    case("object/mounts", 1_000, |size| {
+        object(format!(r#"{{"Id":"c","Mounts":[{}]}}"#, vec![r#"{"Type":"volume","Name":"v"}"#; size].join(",")))
     }),
     // Files of operators, which may be made by programs.
     case("yaml/members", 1_000, |size| yaml((0..size).map(|at| format!("member{at}: 1\n")).collect())),
@@ -334,6 +403,77 @@ fn target(target: String) -> Work {
     })
 }
 
+fn deep_array(size: usize) -> String {
+    format!("{}{}", "[".repeat(size), "]".repeat(size))
+}
+
+fn deep_object(size: usize) -> String {
+    format!("{}1{}", r#"{"a":"#.repeat(size), "}".repeat(size))
+}
+
+/// A body with these elements in the list of variables.
+fn at_env(elements: &str) -> String {
+    format!(r#"{{"Env":[{elements}]}}"#)
+}
+
+/// A service with these mounts.
+fn at_mounts(mounts: &str) -> String {
+    format!(r#"{{"TaskTemplate":{{"ContainerSpec":{{"Mounts":{mounts}}}}}}}"#)
+}
+
+/// Reads a body in all ways: nothing passes that reaches the host or is not known, or what an edited object has, or everything.
+fn body(id: &'static str, text: String) -> Work {
+    Box::new(move || {
+        let Some(shape) = shape_of(id) else { panic!("{id} has a body") };
+        for passing in [BodyPassing::Nothing, BodyPassing::Shown(&text), BodyPassing::Everything] {
+            let _ = body_going_up(shape, text.as_bytes(), passing);
+        }
+    })
+}
+
+/// Puts what is hidden of a service back into what a client has sent: all of it, or half of it.
+fn edit(members: &str) -> Work {
+    static EDITS: LazyLock<Option<Policy>> = LazyLock::new(|| {
+        let text =
+            "profile: p\nallow: [ServiceInspect, ServiceUpdate]\nshow: [identity, state, topology]\nedits: restore\n";
+        let profiles = Profiles::parse(&[("p.yaml", text)], CATALOGUE.as_ref()?).ok()?;
+        Policy::compile(profiles.get("p")?, CATALOGUE.as_ref()?).ok()
+    });
+    let (policy, update) = (EDITS.as_ref(), operation("ServiceUpdate"));
+    let lens = policy.zip(update).and_then(|(policy, update)| policy.edit(update)).map(|edit| edit.lens.clone());
+    let Some(lens) = lens else { panic!("a service is edited") };
+    let own = |spec: &str| format!(r#"{{"ID":"a","Version":{{"Index":1}},"Spec":{spec}}}"#);
+    let (empty, whole) = (r#"{"Name":"a"}"#.to_owned(), format!(r#"{{"Name":"a",{members}}}"#));
+    Box::new(move || {
+        for (known, sent) in [(&whole, &whole), (&empty, &whole), (&whole, &empty)] {
+            let _ = lens.put(own(known).as_bytes(), sent.as_bytes());
+        }
+    })
+}
+
+/// Reads what visibility depends on, and filters the document as one of each kind of answer.
+fn object(text: String) -> Work {
+    const ANSWERS: [ObjectAnswer; 6] = [
+        ObjectAnswer::Container,
+        ObjectAnswer::Image,
+        ObjectAnswer::Network,
+        ObjectAnswer::Task,
+        ObjectAnswer::Usage,
+        ObjectAnswer::Info,
+    ];
+    Box::new(move || {
+        let document = text.as_bytes();
+        for kind in ObjectKind::ALL {
+            let _ = read_object(kind, document);
+        }
+        let _ = (read_container_summary(document), read_task(document));
+        for answer in ANSWERS {
+            let view = ObjectView::new(Arc::default(), answer, Surroundings::default(), None);
+            let _ = (view.unknown_references(document), view.document(document));
+        }
+    })
+}
+
 /// Reads a file.
 fn yaml(text: String) -> Work {
     Box::new(move || assert!(parse("f.yaml", &text).is_ok(), "a file"))
@@ -425,6 +565,21 @@ mod tests {
     }
 
     #[test]
+    fn bodies_cost_as_much_as_they_are_long() {
+        check("body/");
+    }
+
+    #[test]
+    fn edits_cost_as_much_as_they_are_long() {
+        check("edit/");
+    }
+
+    #[test]
+    fn objects_cost_as_much_as_they_are_long() {
+        check("object/");
+    }
+
+    #[test]
     fn files_cost_as_much_as_they_are_long() {
         check("yaml/");
         check("profile/");
@@ -435,11 +590,14 @@ mod tests {
         let kinds: std::collections::BTreeSet<&str> =
             CASES.iter().filter_map(|case| case.name.split('/').next()).collect();
         let checked = [
+            "body",
             "chunks",
             "credential",
             "document",
+            "edit",
             "event",
             "list",
+            "object",
             "profile",
             "records",
             "request",

@@ -4,8 +4,9 @@
 //! table gives it, once. So the engine cannot read another name in it than the one that is looked up. Values that name nothing
 //! stay as they are written.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
+use super::body_parts::{BodyParts, EMPTY, compared, quoted};
 use super::named::is_name;
 use crate::api::bodies::{BodyFault, BodyShape, HostRule, NameForm};
 use crate::api::objects::ObjectKind;
@@ -14,9 +15,6 @@ use crate::members::{each_element, each_member, text};
 
 /// How many objects a body may name.
 const LIMIT: usize = 200;
-
-/// How deep a part of a body may nest that an object has already.
-const PART_DEPTH: usize = 32;
 
 /// The options of a bind that keep to its volume. Others can name more paths of the host: Podman writes to `upperdir`.
 const BIND_OPTIONS: [&str; 19] = [
@@ -40,9 +38,6 @@ const BIND_OPTIONS: [&str; 19] = [
     "noexec",
     "nosuid",
 ];
-
-/// What stands for nothing in a member.
-const EMPTY: [&str; 6] = ["null", "false", "0", "\"\"", "{}", "[]"];
 
 /// The modes of networks that every engine has, which name none that a client could make.
 const BUILT_IN_MODES: [&str; 4] = ["default", "bridge", HOST_NETWORK, "none"];
@@ -83,6 +78,11 @@ impl NameInBody {
         (self.object, &self.name, &self.whole) == (other.object, &other.name, &other.whole)
     }
 
+    /// How many bytes of text it is.
+    pub(super) fn size(&self) -> usize {
+        self.name.len() + self.behind.len() + self.whole.as_ref().map_or(0, String::len)
+    }
+
     /// The text with another name in it.
     fn with(&self, name: &str) -> String {
         format!("{}{name}{}", self.before, self.behind)
@@ -96,25 +96,24 @@ pub(super) struct BodyNames {
     pub(super) names: Vec<NameInBody>,
     /// The names that are keys of one map, by their numbers.
     maps: Vec<Vec<usize>>,
-    /// What passed only because everything does.
-    pub(super) parts: HashSet<BodyPart>,
-}
-
-/// A part of a body that reaches the host, or that is not known.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct BodyPart {
-    path: String,
-    /// What stands there, without the empty members in it: some clients leave these out, others write them.
-    value: String,
+    /// What passed only because everything does, if that is noted.
+    pub(super) parts: BodyParts,
 }
 
 /// What of a body passes although it reaches the host, or is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Passing {
     /// These parts. An object that the client edits has them already, and the client was shown them.
-    Parts(HashSet<BodyPart>),
+    Parts(BodyParts),
     /// Everything, because the profile says so.
     Everything,
+    /// Everything, which is noted: it is what an object has.
+    Noted,
+}
+
+/// The most memory that reading a body takes beside it, in bytes: the new body, and the names of members, which may be short.
+pub(super) const fn reading_memory(length: usize) -> usize {
+    length.saturating_mul(32)
 }
 
 impl BodyNames {
@@ -164,13 +163,15 @@ impl BodyNames {
     }
 }
 
-/// A text as JSON.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+/// The mount that is being read.
+struct MountPart<'b> {
+    written: &'b str,
+    /// Its number among the parts of bodies, as soon as that is looked for.
+    number: Option<Option<usize>>,
 }
 
-/// Reads one body.
-struct BodyReader<'r> {
+/// Reads one body. It goes as deep as the shape of the body does: what is not known passes as it is written, or not at all.
+struct BodyReader<'b, 'r> {
     restricts: &'r dyn Fn(ObjectKind) -> bool,
     passing: &'r Passing,
     found: BodyNames,
@@ -179,13 +180,13 @@ struct BodyReader<'r> {
     /// The steps to the value, for faults.
     path: Vec<String>,
     /// The mount that is being read. It passes as one part: what it mounts, where, and whether that may be written.
-    mount: Option<String>,
+    mount: Option<MountPart<'b>>,
     /// What the names that are being read are a part of.
     whole: Option<String>,
 }
 
-impl BodyReader<'_> {
-    fn value(&mut self, value: &str, shape: &BodyShape) -> Result<(), BodyFault> {
+impl<'b> BodyReader<'b, '_> {
+    fn value(&mut self, value: &'b str, shape: &BodyShape) -> Result<(), BodyFault> {
         if let Some(rule) = shape.host.as_ref().filter(|rule| !keeps_off_host(value, rule)) {
             self.refuse(value, self.here(), BodyFault::Host)?;
             if matches!(rule, HostRule::Null | HostRule::Empty) {
@@ -197,7 +198,7 @@ impl BodyReader<'_> {
         match (value.as_bytes().first(), shape.names) {
             _ if shape.is_open => self.piece.push_str(value),
             (Some(b'{'), Some(NameForm::Mount)) => {
-                self.mount = Some(value.to_owned());
+                self.mount = Some(MountPart { written: value, number: None });
                 self.object(value, shape)?;
                 self.mount = None;
             }
@@ -238,23 +239,39 @@ impl BodyReader<'_> {
 
     /// Refuses what stands at a path, unless it passes.
     fn refuse(&mut self, value: &str, path: String, fault: fn(String) -> BodyFault) -> Result<(), BodyFault> {
-        let parts = parts(&path, self.mount.as_deref().unwrap_or(value));
         match self.passing {
-            Passing::Parts(known) if parts.as_ref().is_some_and(|parts| parts.is_subset(known)) => {}
-            Passing::Parts(_) => return Err(fault(path)),
-            Passing::Everything => self.found.parts.extend(parts.unwrap_or_default()),
+            Passing::Everything => Ok(()),
+            Passing::Noted => {
+                let parts = &mut self.found.parts;
+                match &mut self.mount {
+                    Some(MountPart { written, number }) => {
+                        let number = *number.get_or_insert_with(|| parts.keep_value(written));
+                        parts.add(&path, number);
+                    }
+                    None => parts.add_all(&path, value),
+                }
+                Ok(())
+            }
+            Passing::Parts(known) => {
+                let is_known = match &mut self.mount {
+                    Some(MountPart { written, number }) => {
+                        known.has(&path, *number.get_or_insert_with(|| known.value(written)))
+                    }
+                    None => known.has_all(&path, value),
+                };
+                if is_known { Ok(()) } else { Err(fault(path)) }
+            }
         }
-        Ok(())
     }
 
-    fn object(&mut self, value: &str, shape: &BodyShape) -> Result<(), BodyFault> {
+    fn object(&mut self, value: &'b str, shape: &BodyShape) -> Result<(), BodyFault> {
         let mut members = Vec::new();
         each_member(value, |name, value| members.push((name.to_owned(), value))).map_err(|_| BodyFault::Unread)?;
         let is_mount = shape.names == Some(NameForm::Mount);
         let source = if is_mount { self.form_of_source(value, &members)? } else { None };
         let uses_network = shape.members.values().any(|(_, inside)| inside.names == Some(NameForm::ServiceNetwork));
         if is_mount || uses_network {
-            self.whole = Some(compared(value, PART_DEPTH).ok_or(BodyFault::Unread)?);
+            self.whole = Some(compared(value).ok_or(BodyFault::Unread)?);
         }
         let (mut seen, mut keys) = (HashSet::new(), Vec::new());
         self.piece.push('{');
@@ -301,30 +318,33 @@ impl BodyReader<'_> {
             self.whole = None;
         }
         self.piece.push('}');
-        self.found.maps.push(keys);
+        if keys.len() > 1 {
+            self.found.maps.push(keys);
+        }
         Ok(())
     }
 
-    fn array(&mut self, value: &str, shape: &BodyShape) -> Result<(), BodyFault> {
-        let mut elements = Vec::new();
-        each_element(value, |element| elements.push(element)).map_err(|_| BodyFault::Unread)?;
-        let nothing_known = BodyShape::default();
-        let inside = match shape.elements.as_deref() {
-            Some(inside) => inside,
-            None if elements.is_empty() => &nothing_known,
-            None => {
+    fn array(&mut self, value: &'b str, shape: &BodyShape) -> Result<(), BodyFault> {
+        let Some(inside) = shape.elements.as_deref() else {
+            let mut is_empty = true;
+            each_element(value, |_| is_empty = false).map_err(|_| BodyFault::Unread)?;
+            if !is_empty {
                 self.refuse(value, format!("{}[*]", self.here()), BodyFault::Unknown)?;
-                &nothing_known
             }
+            self.piece.push_str(value);
+            return Ok(());
         };
-        self.piece.push('[');
-        for (number, element) in elements.into_iter().enumerate() {
-            if number > 0 {
-                self.piece.push(',');
+        let (mut separator, mut result) = ('[', Ok(()));
+        each_element(value, |element| {
+            if result.is_ok() {
+                self.piece.push(separator);
+                separator = ',';
+                result = self.below("[*]".to_owned(), |reader| reader.value(element, inside));
             }
-            self.below("[*]".to_owned(), |reader| reader.value(element, inside))?;
-        }
-        self.piece.push(']');
+        })
+        .map_err(|_| BodyFault::Unread)?;
+        result?;
+        self.piece.push_str(if separator == ',' { "]" } else { "[]" });
         Ok(())
     }
 
@@ -391,45 +411,6 @@ const fn kind_of(object: NamedKind) -> ObjectKind {
         NamedKind::Network => ObjectKind::Network,
         NamedKind::Volume => ObjectKind::Volume,
         NamedKind::Image => ObjectKind::Image,
-    }
-}
-
-/// The parts that a value at a path is, one by one if it is a list. `None` if it is not certain what an engine reads in it.
-fn parts(path: &str, value: &str) -> Option<HashSet<BodyPart>> {
-    let part = |path: &str, value| Some(BodyPart { path: path.to_owned(), value: compared(value, PART_DEPTH)? });
-    let mut elements = HashSet::new();
-    if value.starts_with('[') {
-        let path = format!("{path}[*]");
-        each_element(value, |element| _ = elements.insert(part(&path, element))).ok()?;
-    }
-    if elements.is_empty() { Some(HashSet::from([part(path, value)?])) } else { elements.into_iter().collect() }
-}
-
-/// A value as it is compared with another: its members in order, without the empty ones. `None` if it nests deeper than `depth`, or
-/// has a member twice, in whatever case.
-fn compared(value: &str, depth: usize) -> Option<String> {
-    let inside = |value: &str| compared(value, depth.checked_sub(1)?);
-    match value.as_bytes().first()? {
-        b'{' => {
-            let (mut members, mut compared) = (Vec::new(), BTreeMap::new());
-            each_member(value, |name, value| members.push((name.to_owned(), value))).ok()?;
-            let names: HashSet<String> = members.iter().map(|(name, _)| fold(name)).collect();
-            for (name, value) in &members {
-                let value = inside(value)?;
-                if !EMPTY.contains(&value.as_str()) {
-                    compared.insert(quoted(name), value);
-                }
-            }
-            let members_of: Vec<String> = compared.iter().map(|(name, value)| format!("{name}:{value}")).collect();
-            (names.len() == members.len()).then(|| format!("{{{}}}", members_of.join(",")))
-        }
-        b'[' => {
-            let mut elements = Vec::new();
-            each_element(value, |element| elements.push(inside(element))).ok()?;
-            Some(format!("[{}]", elements.into_iter().collect::<Option<Vec<String>>>()?.join(",")))
-        }
-        b'"' => text(value).map(|text| quoted(&text)),
-        _ => Some(value.to_owned()),
     }
 }
 
@@ -571,7 +552,7 @@ mod tests {
 
     /// Nothing passes that reaches the host, or is not known.
     fn nothing() -> Passing {
-        Passing::Parts(HashSet::new())
+        Passing::Parts(BodyParts::default())
     }
 
     #[track_caller]

@@ -3,16 +3,17 @@
 //! Every name is looked up as one in a path is, and goes up as the whole id of what the client sees. A name of nothing that the
 //! client sees, hidden or absent, goes up as an id that nothing has: so the engine itself says what it says of absent objects.
 
+use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
-use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, LazyLock};
 
 use hyper::body::Bytes;
 
-use super::body_names::{BodyNames, BodyPart, HOST_NETWORK, NameInBody, NamedKind, Passing};
+use super::body_names::{BodyNames, HOST_NETWORK, NameInBody, NamedKind, Passing, reading_memory};
+use super::body_parts::BodyParts;
 use super::exchange::{ClientRequest, STREAM_REQUEST_LIMIT, collect};
-use super::objects::Search;
+use super::objects::{Reading, Search};
 use super::{Error, Proxy, work};
 use crate::api::Operation;
 use crate::api::bodies::{BodyFault, BodyShape};
@@ -29,6 +30,15 @@ static ABSENT: LazyLock<String> = LazyLock::new(|| {
     (0..4).map(digits).collect()
 });
 
+/// What a client was shown of an object that it edits.
+#[derive(Debug, Default)]
+struct Shown {
+    /// The names of objects.
+    names: Vec<NameInBody>,
+    /// What reaches the host or is not known.
+    parts: BodyParts,
+}
+
 impl Proxy {
     /// The request with a body in which all names are whole ids of objects that the client sees.
     ///
@@ -43,19 +53,20 @@ impl Proxy {
         let Some(body) = request.body.take() else { return Ok(request) };
         let mut memory = self.memory.admit().await?;
         let body = collect(body, STREAM_REQUEST_LIMIT, &mut memory).await?;
-        // The names and the new body beside it.
-        memory.grow(2 * body.len(), memory.enough(body.len(), 6 * body.len())).await?;
         let operation = search.route.operation;
         // The docker command sends `null` for a body that it leaves out.
         if !operation.body.is_required() && matches!(body.trim_ascii(), b"" | b"null") {
             request.restored = Some(Bytes::from(body));
             return Ok(request);
         }
-        let (known, parts) = self.shown_of_edited(search, shape).await?;
         let is_whole = self.policy.profile().contents(operation).is_whole();
+        let Shown { names: known, parts } = self.shown_of_edited(search, shape, is_whole).await?;
+        let length = body.len() + parts.size() + known.iter().map(NameInBody::size).sum::<usize>();
+        memory.grow(2 * length, memory.enough(length, length + reading_memory(body.len()))).await?;
         let passing = if is_whole { Passing::Everything } else { Passing::Parts(parts) };
         let (shape_of, visibility) = (shape.clone(), self.policy.visibility().clone());
-        let (is_long, length) = (work::is_long(body.len(), ExpressionWork::None), body.len());
+        // Each value is read as often as it is deep in the shape of the body.
+        let is_long = work::is_long(body.len(), ExpressionWork::Linear);
         let read = move || BodyNames::read(&body, &shape_of, &|kind| visibility.restricts(kind), &passing);
         let found = if is_long { work::on_helper(search.client, read).await } else { read() };
         let refused = |fault: BodyFault| self.body_error(operation, fault);
@@ -91,29 +102,35 @@ impl Proxy {
         &self,
         search: Search<'_>,
         shape: &Arc<BodyShape>,
-    ) -> Result<(Vec<NameInBody>, HashSet<BodyPart>), Error> {
+        is_whole: bool,
+    ) -> Result<Shown, Error> {
         let Search { route, client, .. } = search;
-        let Some(edited) = route.operation.edits() else { return Ok(Default::default()) };
+        let Some(edited) = route.operation.edits() else { return Ok(Shown::default()) };
         let Decision::Filter(plan) = self.policy.decide_operation(edited.inspect.id) else {
-            return Ok(Default::default());
+            return Ok(Shown::default());
         };
         let (shape, visibility) = (shape.clone(), self.policy.visibility().clone());
+        let (expressions, filter) = (plan.expressions(), plan.clone());
+        let memory = move |length| filter.memory(length).saturating_add(reading_memory(length));
+        let passing = if is_whole { Passing::Everything } else { Passing::Noted };
         let read = move |document: &[u8]| {
             let mut shown = Vec::with_capacity(document.len());
             plan.apply(document, &mut shown).ok()?;
-            let shown = str::from_utf8(&shown).ok()?;
-            // A client may go back to the one before.
-            let specs = ["Spec", "PreviousSpec"].into_iter().filter_map(|name| member(shown, name).ok().flatten());
+            let text = str::from_utf8(&shown).ok()?;
+            // A client may go back to the one before. It cannot send back one that is longer than a body may be.
+            let specs = ["Spec", "PreviousSpec"].into_iter().filter_map(|name| member(text, name).ok().flatten());
+            let specs = specs.filter(|spec| spec.len() <= STREAM_REQUEST_LIMIT);
             let restricts = |kind| visibility.restricts(kind);
-            let read = |spec: &str| BodyNames::read(spec.as_bytes(), &shape, &restricts, &Passing::Everything).ok();
-            let (mut names, mut parts) = (Vec::new(), HashSet::new());
+            let read = |spec: &str| BodyNames::read(spec.as_bytes(), &shape, &restricts, &passing).ok();
+            let mut shown = Shown::default();
             for spec in specs.filter_map(read) {
-                names.extend(spec.names);
-                parts.extend(spec.parts);
+                shown.names.extend(spec.names);
+                shown.parts.extend(&spec.parts);
             }
-            Some((names, parts))
+            Some(shown)
         };
-        Ok(self.read(route, edited.inspect.id, &route.name, client, read).await?.unwrap_or_default())
+        let reading = Reading { expressions, memory };
+        Ok(self.read_at_cost(route, edited.inspect.id, &route.name, client, reading, read).await?.unwrap_or_default())
     }
 
     /// What goes up in place of a name. With `is_whole`, it may be that of the host.

@@ -107,6 +107,14 @@ fn filters_references(route: &Route) -> bool {
     is_there("filters") || is_there("filter")
 }
 
+/// What reading a document costs.
+pub(super) struct Reading<M> {
+    /// The work for the expressions of the plan that filters it.
+    pub(super) expressions: ExpressionWork,
+    /// The most memory that it takes beside a document of a length, in bytes.
+    pub(super) memory: M,
+}
+
 /// A search for the object that a client names.
 #[derive(Clone, Copy)]
 pub(super) struct Search<'s> {
@@ -531,17 +539,38 @@ impl Proxy {
         client: &str,
         read: impl FnOnce(&[u8]) -> Option<T> + Send + 'static,
     ) -> Result<Option<T>, Error> {
+        let reading = Reading { expressions: ExpressionWork::None, memory: facts_memory };
+        self.read_at_cost(route, id, name, client, reading, read).await
+    }
+
+    /// As [`Self::read`], with what reading costs.
+    pub(super) async fn read_at_cost<T: Send + 'static>(
+        &self,
+        route: &Route,
+        id: &'static str,
+        name: &str,
+        client: &str,
+        reading: Reading<impl Fn(usize) -> usize>,
+        read: impl FnOnce(&[u8]) -> Option<T> + Send + 'static,
+    ) -> Result<Option<T>, Error> {
+        let Reading { expressions, memory: beside } = reading;
         let operation = operation(id).ok_or(Error::Unroutable)?;
         let (version, name) = (route.version, name.to_owned());
         let inspection = Route { operation, version, name, second_name: String::new(), query: Query::default() };
         let mut memory = self.memory.admit().await?;
         let Some(body) = self.ask(&inspection).await? else { return Ok(None) };
-        let document =
-            match collect(body, self.element_limit, |length| length + facts_memory(length), &mut memory).await {
-                Err(Error::TooLong { .. }) => return Ok(None),
-                document => document?,
-            };
-        let is_long = work::is_long(document.len(), ExpressionWork::None);
+        let document = match collect(
+            body,
+            self.element_limit,
+            |length| length.saturating_add(beside(length)),
+            &mut memory,
+        )
+        .await
+        {
+            Err(Error::TooLong { .. }) => return Ok(None),
+            document => document?,
+        };
+        let is_long = work::is_long(document.len(), expressions);
         // The lease goes along, because the work goes on if nobody waits for it any more.
         let read = move || {
             let found = read(&document);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -34,7 +35,9 @@ pub(crate) const TESTS: &[Test] = tests![
     a_prune_removes_what_is_visible,
     an_image_is_pushed_and_tagged_by_the_name_that_was_checked,
     only_visible_objects_count_for_a_name,
-    a_container_shows_the_visible_ones_that_it_refers_to
+    a_container_shows_the_visible_ones_that_it_refers_to,
+    a_deep_or_wide_body_keeps_nobody_waiting,
+    a_deep_or_wide_object_of_an_edit_keeps_nobody_waiting
 ];
 
 /// How many pairs of engines are compared, and how many writes go to each.
@@ -345,7 +348,7 @@ fn a_service_keeps_what_it_names() {
 
 /// An engine with a service `with`, which has this specification, and one without anything special, and with an object of each kind
 /// under any other name. Names tell which are hidden, by a label, or absent.
-fn of_services(with: &Arc<Mutex<Value>>) -> impl Fn(&str) -> Reply + Send + Sync + 'static {
+fn of_services(with: &Arc<Mutex<Value>>) -> impl Fn(&str) -> Reply + Send + Sync + use<> {
     let with = with.clone();
     move |request| {
         let (method, target) = request.split_once(' ').unwrap();
@@ -832,6 +835,96 @@ fn a_container_is_committed_as_clients_do_it() {
     ] {
         let answer = stage.ask(0, &post("/v1.51/commit?container=web&repo=made", body));
         assert_eq!(status(&answer), code, "{body}: {answer}");
+    }
+}
+
+/// Values that nest deep or have many members, for the place of a list or of an object.
+fn deep_and_wide() -> Vec<(&'static str, String)> {
+    let arrays = |levels: usize| format!("[{}{}]", "[".repeat(levels), "]".repeat(levels));
+    let members: Vec<String> = (0..4_000).map(|number| format!(r#""k{number}":1"#)).collect();
+    let mount = format!(r#"[{{"Type":"bind","Source":"/","Target":"/h",{}}}]"#, members.join(","));
+    vec![
+        ("arrays", arrays(8_000)),
+        ("more arrays", arrays(100_000)),
+        ("objects", format!("{}1{}", r#"{"a":"#.repeat(50_000), "}".repeat(50_000))),
+        ("a mount of many members", mount),
+    ]
+}
+
+/// Asks something else every few milliseconds until `work` has ended. Returns how long the slowest answer took.
+fn slowest_meanwhile(stage: &Stage, work: impl FnOnce() + Send) -> Duration {
+    std::thread::scope(|scope| {
+        let working = scope.spawn(work);
+        let mut slowest = Duration::ZERO;
+        loop {
+            let has_ended = working.is_finished();
+            let start = Instant::now();
+            assert_eq!(status(&stage.get("/_ping")), 200);
+            slowest = slowest.max(start.elapsed());
+            if has_ended {
+                working.join().unwrap();
+                return slowest;
+            }
+        }
+    })
+}
+
+/// How long a request may take here, and others meanwhile, on a machine that does much else. Where work grows with the square of
+/// what is sent, it takes minutes.
+const SOON: Duration = Duration::from_secs(10);
+
+fn a_deep_or_wide_body_keeps_nobody_waiting() {
+    for parameters in ["", "parameters: {ContainerCreate: all, ServiceCreate: all}\n"] {
+        let stage = Stage::answering(
+            &format!("allow: all\nshow: all\n{parameters}containers: {{never: [{{label: hide}}]}}\n"),
+            of_services(&Arc::new(Mutex::new(plain_service()))),
+        );
+        for (kind, value) in deep_and_wide() {
+            for (target, body) in [
+                ("containers", format!(r#"{{"Image":"a","Env":{value}}}"#)),
+                ("containers", format!(r#"{{"Image":"a","New":{value}}}"#)),
+                ("containers", format!(r#"{{"Image":"a","HostConfig":{{"Mounts":{value},"Devices":{value}}}}}"#)),
+                ("services", format!(r#"{{"TaskTemplate":{{"ContainerSpec":{{"Mounts":{value}}}}}}}"#)),
+            ] {
+                let start = Instant::now();
+                let slowest = slowest_meanwhile(&stage, || {
+                    let answer = stage.ask(0, &post(&format!("/v1.51/{target}/create"), &body));
+                    let expected = if parameters.is_empty() { 403 } else { 201 };
+                    assert_eq!(status(&answer), expected, "{kind} {target}: {answer}");
+                });
+                assert!(start.elapsed() < SOON && slowest < SOON, "{kind} {target}: {slowest:?}");
+            }
+        }
+    }
+}
+
+/// What the engine sends of a service is read, too.
+fn a_deep_or_wide_object_of_an_edit_keeps_nobody_waiting() {
+    for (kind, value) in deep_and_wide() {
+        for shows in ["show: all\n", "show: [identity, state, topology, host]\nedits: restore\n"] {
+            for member in ["Mounts", "New"] {
+                let spec = format!(r#"{{"Name":"x","TaskTemplate":{{"ContainerSpec":{{"{member}":{value}}}}}}}"#);
+                let service = format!(
+                    r#"{{"ID":"{}","Version":{{"Index":7}},"Spec":{spec},"PreviousSpec":{spec}}}"#,
+                    "w".repeat(25)
+                );
+                let stage = Stage::answering(
+                    &format!(
+                        "allow: [ServiceInspect, ServiceUpdate, SystemPing]\n{shows}containers: {{never: [{{label: hide}}]}}\n"
+                    ),
+                    move |request| daemon::json(if request.starts_with("GET") { &service } else { "{}" }),
+                );
+                for body in [r#"{"Name":"x"}"#, &spec] {
+                    let start = Instant::now();
+                    let slowest = slowest_meanwhile(&stage, || {
+                        let answer = stage.ask(0, &post("/v1.51/services/x/update?version=7", body));
+                        assert!([200, 403, 502].contains(&status(&answer)), "{kind} {member}: {answer}");
+                    });
+                    let took = start.elapsed();
+                    assert!(took < SOON && slowest < SOON, "{kind} {member} {shows}: {took:?} {slowest:?}");
+                }
+            }
+        }
     }
 }
 

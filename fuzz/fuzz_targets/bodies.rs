@@ -1,0 +1,4 @@
+//! Fuzzes the property `bodies`.
+#![cfg_attr(fuzzing, no_main)]
+
+dockveil_fuzz::target!("bodies");
