@@ -34,6 +34,9 @@ use crate::schema::{Catalogue, Class, ClassSet, Schema};
 use crate::visibility::{Restriction, VisibleObjects};
 use crate::yaml::{Diagnostic, Diagnostics, Location};
 
+/// The operation whose body says what a container lends to others.
+const LENDER: &str = "ContainerCreate";
+
 /// What the clients of one listener can ask and see: a compiled profile.
 #[derive(Debug)]
 pub struct Policy {
@@ -44,6 +47,8 @@ pub struct Policy {
     plans: Plans,
     /// Which objects clients see.
     visibility: Arc<VisibleObjects>,
+    /// What the body of a new container holds, if bodies may borrow from containers.
+    lent: Option<Arc<BodyShape>>,
 }
 
 /// An allowed operation.
@@ -316,9 +321,10 @@ impl Policy {
         }
         compiler.check_plans(is_certain);
         compiler.check_unused_rules();
+        let lent = compiler.lent(&allowed);
         let PolicyCompiler { visibility, plans, diagnostics, .. } = compiler;
         let profile = plans.profile().clone();
-        diagnostics.finish(Self { profile, allowed, queries, plans, visibility: Arc::new(visibility) })
+        diagnostics.finish(Self { profile, allowed, queries, plans, visibility: Arc::new(visibility), lent })
     }
 
     /// The name of the profile.
@@ -381,6 +387,11 @@ impl Policy {
     /// Whether the body of an operation may reach the host.
     pub fn may_reach_host(&self, operation: &Operation) -> bool {
         self.body(operation).is_none() || self.profile.contents(operation).is_whole()
+    }
+
+    /// What the body of a new container holds, if the bodies of allowed operations may borrow from containers and are checked.
+    pub fn lent(&self) -> Option<&Arc<BodyShape>> {
+        self.lent.as_ref()
     }
 
     /// The objects that an operation may be about; all of these must show one. Empty if it may be about any visible one.
@@ -687,6 +698,16 @@ impl PolicyCompiler<'_> {
         let body = self.diagnostics.ok(body_of(operation))?;
         let is_limited = self.visibility.restricts_any() || self.profile.bound.contains_key(operation.id);
         Some(body.filter(|_| is_limited).map(Arc::new))
+    }
+
+    /// What the body of a new container holds, if bodies that are checked may borrow from containers.
+    fn lent(&mut self, allowed: &FnvHashMap<&'static str, Allowed>) -> Option<Arc<BodyShape>> {
+        if let Some(body) = allowed.get(LENDER).and_then(|lender| lender.body.clone()) {
+            return Some(body);
+        }
+        allowed.values().filter_map(|allowed| allowed.body.as_ref()).find(|body| body.borrows())?;
+        let body = self.diagnostics.ok(body_of(operation(LENDER)?))?;
+        body.map(Arc::new)
     }
 
     /// Whether the profile hides anything in a part of a document, or alters it. Returns `None` after an error.

@@ -34,6 +34,7 @@ mod body;
 mod body_names;
 mod body_parts;
 mod body_reading;
+mod borrowed;
 mod calling;
 mod delivery;
 mod downstream;

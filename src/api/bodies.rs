@@ -25,6 +25,8 @@ static BUILT_IN: LazyLock<Result<BodyTable, Diagnostics>> = LazyLock::new(|| rea
 pub enum NameForm {
     /// It is the name of a container.
     Container,
+    /// It is the name of a container that a task is attached to.
+    Attached,
     /// It is that, or `container:alias`.
     Link,
     /// The same, and the name is looked up by the container that has the link.
@@ -50,8 +52,9 @@ pub enum NameForm {
 }
 
 /// The names of the forms in the table.
-const FORMS: [(&str, NameForm); 12] = [
+const FORMS: [(&str, NameForm); 13] = [
     ("container", NameForm::Container),
+    ("attached", NameForm::Attached),
     ("link", NameForm::Link),
     ("late-link", NameForm::LateLink),
     ("volumes-from", NameForm::VolumesFrom),
@@ -69,14 +72,33 @@ impl NameForm {
     /// The kinds of objects that a text of this form may name.
     pub const fn kinds(self) -> &'static [ObjectKind] {
         match self {
-            Self::Container | Self::Link | Self::LateLink | Self::VolumesFrom | Self::ContainerMode => {
-                &[ObjectKind::Container]
-            }
+            Self::Container
+            | Self::Attached
+            | Self::Link
+            | Self::LateLink
+            | Self::VolumesFrom
+            | Self::ContainerMode => &[ObjectKind::Container],
             Self::NetworkMode => &[ObjectKind::Container, ObjectKind::Network],
             Self::Network | Self::ServiceNetwork => &[ObjectKind::Network],
             Self::Bind | Self::Volume => &[ObjectKind::Volume],
             Self::Mount => &[ObjectKind::Volume, ObjectKind::Image],
             Self::Image => &[ObjectKind::Image],
+        }
+    }
+
+    /// Whether a container that a text of this form names lends something: its volumes, or one of its namespaces.
+    pub const fn lends(self) -> bool {
+        match self {
+            Self::Attached | Self::VolumesFrom | Self::ContainerMode | Self::NetworkMode => true,
+            Self::Container
+            | Self::Link
+            | Self::LateLink
+            | Self::Network
+            | Self::ServiceNetwork
+            | Self::Bind
+            | Self::Volume
+            | Self::Mount
+            | Self::Image => false,
         }
     }
 }
@@ -138,6 +160,11 @@ impl BodyShape {
         kinds
     }
 
+    /// Whether a container that is named here or below lends something.
+    pub fn borrows(&self) -> bool {
+        self.names.is_some_and(NameForm::lends) || self.inside().any(Self::borrows)
+    }
+
     /// Whether a text, a number or a boolean may stand here.
     pub fn takes_scalar(&self) -> bool {
         self.is_inert || self.is_open || self.names.is_some() || self.host.is_some()
@@ -175,6 +202,8 @@ pub enum BodyFault {
     Form(String),
     /// What is set at this path reaches the host.
     Host(String),
+    /// It borrows from a container that reaches the host, uses what the client does not see, or borrows itself.
+    Borrowed,
     /// It names an object of this kind that the client does not see, or that does not exist. The engine would take the request
     /// all the same, and perhaps make the object.
     NotShown(ObjectKind),

@@ -167,6 +167,12 @@ impl Policy {
                 let why = format!("{some}, and {path} in the body of {id} reaches the host, where nothing is hidden");
                 Refusal::new(why, whole())
             }
+            BodyFault::Borrowed => {
+                let why = format!(
+                    "{some}, and the body of {id} borrows from a container that reaches the host, uses what is hidden, or borrows itself"
+                );
+                Refusal::new(why, whole())
+            }
             BodyFault::NotShown(kind) => {
                 let (key, noun) = (kind.key(), kind.noun());
                 let why = format!(

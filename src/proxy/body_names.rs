@@ -40,7 +40,7 @@ const BIND_OPTIONS: [&str; 19] = [
 ];
 
 /// The modes of networks that every engine has, which name none that a client could make.
-const BUILT_IN_MODES: [&str; 4] = ["default", "bridge", HOST_NETWORK, "none"];
+pub(super) const BUILT_IN_MODES: [&str; 4] = ["default", "bridge", HOST_NETWORK, "none"];
 
 /// The mode and the network that are those of the host.
 pub(super) const HOST_NETWORK: &str = "host";
@@ -60,11 +60,24 @@ pub(super) enum NamedKind {
     Image,
 }
 
+/// What the container of a body has of another one that it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Shares {
+    /// Nothing.
+    Nothing,
+    /// Its control groups.
+    ControlGroups,
+    /// Its volumes, or another of its namespaces.
+    Other,
+}
+
 /// A name in a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NameInBody {
     pub(super) object: NamedKind,
     pub(super) name: String,
+    /// What the container that the body is about has of this one.
+    pub(super) shares: Shares,
     /// What it is a part of, as that is compared with what an object has already: a mount, or the use of a network.
     pub(super) whole: Option<String>,
     /// What stands before it in the text, and behind it.
@@ -75,7 +88,12 @@ pub(super) struct NameInBody {
 impl NameInBody {
     /// Whether another body has the same name in the same way: a hidden volume stays where it is mounted, and as it is.
     pub(super) fn is_as(&self, other: &Self) -> bool {
-        (self.object, &self.name, &self.whole) == (other.object, &other.name, &other.whole)
+        (self.key(), &self.whole) == (other.key(), &other.whole)
+    }
+
+    /// What tells for which object it stands, and for what.
+    pub(super) fn key(&self) -> (NamedKind, &str, Shares) {
+        (self.object, &self.name, self.shares)
     }
 
     /// How many bytes of text it is.
@@ -382,9 +400,16 @@ impl<'b> BodyReader<'b, '_> {
         if form == NameForm::Bind && !has_known_options(&value) {
             self.refuse(written, self.here(), BodyFault::Form)?;
         }
+        let lends = form.lends() && *self.passing != Passing::Everything;
         let is_looked_up = |kind| (self.restricts)(kind) || form == NameForm::ServiceNetwork;
         match split(&value, form) {
             _ if value.is_empty() => {}
+            TextReading::Names(name) if name.object == NamedKind::Container && lends => {
+                let of_groups = [".Cgroup", ".CgroupnsMode"];
+                let is_of_groups = self.path.last().is_some_and(|step| of_groups.contains(&step.as_str()));
+                let shares = if is_of_groups { Shares::ControlGroups } else { Shares::Other };
+                return self.name(NameInBody { shares, ..name });
+            }
             TextReading::Names(name) if is_looked_up(kind_of(name.object)) => return self.name(name),
             TextReading::Host => self.refuse(written, self.here(), BodyFault::Host)?,
             TextReading::Unknown => self.refuse(written, self.here(), BodyFault::Form)?,
@@ -453,13 +478,14 @@ fn split(value: &str, form: NameForm) -> TextReading {
         TextReading::Names(NameInBody {
             object,
             name: name.to_owned(),
+            shares: Shares::Nothing,
             before: "",
             whole: None,
             behind: behind.to_owned(),
         })
     };
     match form {
-        NameForm::Container => named(NamedKind::Container, value, ""),
+        NameForm::Container | NameForm::Attached => named(NamedKind::Container, value, ""),
         NameForm::Network | NameForm::ServiceNetwork if value == HOST_NETWORK => TextReading::Host,
         NameForm::Network | NameForm::ServiceNetwork if BUILT_IN_MODES.contains(&value) => TextReading::Nothing,
         NameForm::Network | NameForm::ServiceNetwork => named(NamedKind::Network, value, ""),
@@ -483,6 +509,7 @@ fn split(value: &str, form: NameForm) -> TextReading {
                 TextReading::Names(NameInBody {
                     object: NamedKind::Container,
                     name,
+                    shares: Shares::Nothing,
                     whole: None,
                     before: "container:",
                     behind,
@@ -975,8 +1002,9 @@ mod tests {
             let replaced = up.matches('<').count();
             let expected = match kind {
                 ObjectKind::Container => 2,
-                ObjectKind::Image | ObjectKind::Volume => 1,
-                ObjectKind::Network | ObjectKind::Service => 0,
+                // The container lends its network, whatever is restricted.
+                ObjectKind::Image | ObjectKind::Volume => 2,
+                ObjectKind::Network | ObjectKind::Service => 1,
             };
             assert_eq!(replaced, expected, "{kind}: {up}");
         }

@@ -10,8 +10,9 @@ use std::sync::{Arc, LazyLock};
 
 use hyper::body::Bytes;
 
-use super::body_names::{BodyNames, HOST_NETWORK, NameInBody, NamedKind, Passing, reading_memory};
+use super::body_names::{BodyNames, HOST_NETWORK, NameInBody, NamedKind, Passing, Shares, reading_memory};
 use super::body_parts::BodyParts;
+use super::borrowed::Lent;
 use super::exchange::{ClientRequest, STREAM_REQUEST_LIMIT, collect};
 use super::objects::{Reading, Search};
 use super::{Error, Proxy, work};
@@ -29,6 +30,12 @@ static ABSENT: LazyLock<String> = LazyLock::new(|| {
     let digits = |_| format!("{:016x}", RandomState::new().build_hasher().finish());
     (0..4).map(digits).collect()
 });
+
+/// How many objects are looked up that containers use from which a body borrows.
+const LENT_LIMIT: usize = 64;
+
+/// Objects that containers use from which a body borrows, and whether the client sees them.
+type LentObjects = HashMap<(ObjectKind, String), bool>;
 
 /// What a client was shown of an object that it edits.
 #[derive(Debug, Default)]
@@ -71,16 +78,19 @@ impl Proxy {
         let found = if is_long { work::on_helper(search.client, read).await } else { read() };
         let refused = |fault: BodyFault| self.body_error(operation, fault);
         let found = found.map_err(refused)?;
-        let mut replaced: HashMap<(NamedKind, &str), String> = HashMap::new();
+        let mut replaced: HashMap<(NamedKind, &str, Shares), String> = HashMap::new();
+        let mut lent = LentObjects::default();
         let mut replacements = Vec::with_capacity(found.names.len());
         for name in &found.names {
             if known.iter().any(|known| known.is_as(name)) {
                 replacements.push(name.name.clone());
                 continue;
             }
-            replacements.push(match replaced.entry((name.object, name.name.as_str())) {
+            replacements.push(match replaced.entry(name.key()) {
                 Entry::Occupied(entry) => entry.get().clone(),
-                Entry::Vacant(entry) => entry.insert(self.replacement(search, name, is_whole).await?).clone(),
+                Entry::Vacant(entry) => {
+                    entry.insert(self.replacement(search, name, is_whole, &mut lent).await?).clone()
+                }
             });
         }
         let body = found.write(&replacements).map_err(refused)?;
@@ -134,10 +144,21 @@ impl Proxy {
     }
 
     /// What goes up in place of a name. With `is_whole`, it may be that of the host.
-    async fn replacement(&self, search: Search<'_>, name: &NameInBody, is_whole: bool) -> Result<String, Error> {
+    async fn replacement(
+        &self,
+        search: Search<'_>,
+        name: &NameInBody,
+        is_whole: bool,
+        lent: &mut LentObjects,
+    ) -> Result<String, Error> {
         let (text, operation) = (name.name.as_str(), search.route.operation);
         let found = match name.object {
-            NamedKind::Container => self.container_in_body(search, text).await?,
+            NamedKind::Container => match self.container_in_body(search, text).await? {
+                Some(id) if name.shares != Shares::Nothing && !self.lends(search, &id, name.shares, lent).await? => {
+                    return Err(self.body_error(operation, BodyFault::Borrowed));
+                }
+                found => found,
+            },
             NamedKind::ContainerName => match self.container_in_body(search, text).await? {
                 Some(id) => self.seen_again(search, &id).await?.and_then(|seen| seen.facts.names.into_iter().next()),
                 None => None,
@@ -163,6 +184,51 @@ impl Proxy {
             // A service is made all the same, and a volume with it.
             (None, NamedKind::Image) => Err(self.body_error(operation, BodyFault::NotShown(ObjectKind::Image))),
             (None, NamedKind::Volume) => Err(self.body_error(operation, BodyFault::NotShown(ObjectKind::Volume))),
+        }
+    }
+
+    /// Whether the container with this whole id lends nothing that a body may not name.
+    async fn lends(&self, search: Search<'_>, id: &str, shares: Shares, lent: &mut LentObjects) -> Result<bool, Error> {
+        let Some(shape) = self.policy.lent().cloned() else { return Ok(false) };
+        let read = move |document: &[u8]| {
+            let container = read_object(ObjectKind::Container, document)?;
+            Some((container.id, Lent::read(document, &shape)?))
+        };
+        let reading = Reading { expressions: ExpressionWork::Linear, memory: reading_memory };
+        let found = self.read_at_cost(search.route, "ContainerInspect", id, search.client, reading, read).await?;
+        let Some((_, container)) = found.filter(|(found, lent)| found == id && lent.has(shares)) else {
+            return Ok(false);
+        };
+        for (kind, name) in container.uses {
+            if !self.policy.visibility().restricts(kind) {
+                continue;
+            }
+            let is_visible = match lent.get(&(kind, name.clone())) {
+                Some(is_visible) => *is_visible,
+                None if lent.len() == LENT_LIMIT => {
+                    return Err(self.body_error(search.route.operation, BodyFault::TooMany));
+                }
+                None => {
+                    let is_visible = self.is_visible_in_body(search, kind, &name).await?;
+                    lent.insert((kind, name), is_visible);
+                    is_visible
+                }
+            };
+            if !is_visible {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the client sees an object, which is no container.
+    async fn is_visible_in_body(&self, search: Search<'_>, kind: ObjectKind, name: &str) -> Result<bool, Error> {
+        match kind {
+            ObjectKind::Volume => Ok(self.volume_in_body(search, name).await?.is_some()),
+            ObjectKind::Network | ObjectKind::Image if is_reference(name) => {
+                Ok(self.object(search, kind, name).await?.is_some())
+            }
+            ObjectKind::Network | ObjectKind::Image | ObjectKind::Container | ObjectKind::Service => Ok(false),
         }
     }
 

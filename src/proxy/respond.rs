@@ -72,7 +72,11 @@ fn status_of_edit(fault: EditFault) -> u16 {
 fn status_of_body(fault: &BodyFault) -> u16 {
     match fault {
         BodyFault::Unread | BodyFault::TooMany => 400,
-        BodyFault::Unknown(_) | BodyFault::Form(_) | BodyFault::Host(_) | BodyFault::NotShown(_) => 403,
+        BodyFault::Unknown(_)
+        | BodyFault::Form(_)
+        | BodyFault::Host(_)
+        | BodyFault::Borrowed
+        | BodyFault::NotShown(_) => 403,
     }
 }
 

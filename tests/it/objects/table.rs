@@ -32,6 +32,11 @@ by a label, and shows all others. A test writes this file from `filters/objects.
 A visible object names what it uses, hidden or not: a container its image, volumes and networks, a service and its tasks their networks
 and addresses there. This is so in lists and where it is inspected. Only references to containers are looked up, and events.
 
+Who may exec into a visible container, attach to it or copy its files has what that container has: its volumes and networks, hidden or
+not, and the host if it reaches that. A profile that shows such a container and allows these operations opens all of it. A new container
+or a service borrows less: of one that reaches the host, uses a hidden volume or network, or borrows itself, it has neither the volumes
+nor a namespace.
+
 ";
 
 /// What happens to an operation under a profile that restricts objects of one kind.

@@ -36,6 +36,9 @@ pub(crate) const TESTS: &[Test] = tests![
     an_image_is_pushed_and_tagged_by_the_name_that_was_checked,
     only_visible_objects_count_for_a_name,
     a_container_shows_the_visible_ones_that_it_refers_to,
+    what_a_body_may_not_name_it_may_not_borrow,
+    a_container_that_is_hidden_lends_as_much_as_none,
+    the_container_that_lends_is_the_one_that_was_looked_at,
     a_deep_or_wide_body_keeps_nobody_waiting,
     a_deep_or_wide_object_of_an_edit_keeps_nobody_waiting
 ];
@@ -835,6 +838,181 @@ fn a_container_is_committed_as_clients_do_it() {
     ] {
         let answer = stage.ask(0, &post("/v1.51/commit?container=web&repo=made", body));
         assert_eq!(status(&answer), code, "{body}: {answer}");
+    }
+}
+
+/// What a container may be like that a body borrows from: a member, and what stands there.
+enum Borrowable {
+    /// Nobody may borrow that where anything is hidden.
+    Never(&'static str, Value),
+    /// Only control groups are not to be borrowed.
+    ButGroups(&'static str, Value),
+    /// It is a hidden object of this kind.
+    Unless(&'static str, &'static str, Value),
+    Always(&'static str, Value),
+}
+
+fn borrowable() -> Vec<Borrowable> {
+    use Borrowable::{Always, ButGroups, Never, Unless};
+    let volume = |name: &str| json!([{"Type": "volume", "Name": name, "Destination": "/v", "Driver": "local"}]);
+    let network = |name: &str| json!({ name: {"NetworkID": format!("{name}-id")} });
+    vec![
+        Never("/HostConfig/Binds", json!(["v:/v", "/:/h:rw,rbind"])),
+        Never("/HostConfig/CapAdd", json!(["SYS_ADMIN"])),
+        Never("/HostConfig/DeviceRequests", json!([{"Count": -1}])),
+        Never("/HostConfig/Devices", json!([{"PathOnHost": "/dev/sda"}])),
+        Never("/HostConfig/IpcMode", json!("host")),
+        Never("/HostConfig/IpcMode", json!("container:other")),
+        Never("/HostConfig/Mounts", json!([{"Type": "bind", "Source": "/", "Target": "/h"}])),
+        Never(
+            "/HostConfig/Mounts",
+            json!([{"Type": "volume", "Target": "/h", "VolumeOptions": {"DriverConfig": {"Options": {"device": "/"}}}}]),
+        ),
+        Never("/HostConfig/NetworkMode", json!("host")),
+        Never("/HostConfig/NetworkMode", json!("container:other")),
+        Never("/HostConfig/NetworkMode", json!("ns:/proc/1/ns/net")),
+        Never("/HostConfig/PidMode", json!("host")),
+        Never("/HostConfig/PidMode", json!("container:other")),
+        Never("/HostConfig/Privileged", json!(true)),
+        Never("/HostConfig/SecurityOpt", json!(["apparmor=unconfined"])),
+        Never("/HostConfig/UTSMode", json!("host")),
+        Never("/HostConfig/UsernsMode", json!("host")),
+        Never("/HostConfig/VolumesFrom", json!(["other"])),
+        Never("/HostConfig/New", json!(1)),
+        Never("/HostConfig", json!(null)),
+        Never("/Mounts", json!([{"Type": "bind", "Source": "/", "Destination": "/h"}])),
+        Never("/Mounts", json!([{"Type": "npipe", "Source": "/", "Destination": "/h"}])),
+        Never("/Mounts", json!([{"Source": "/", "Destination": "/h"}])),
+        Never("/NetworkSettings/Networks", json!({"host": {"NetworkID": "h"}})),
+        Never("/NetworkSettings", json!(null)),
+        ButGroups("/HostConfig/CgroupnsMode", json!("host")),
+        Unless("volumes", "/Mounts", volume("hidden-volume")),
+        Unless("volumes", "/HostConfig/Binds", json!(["hidden-volume:/v:rprivate,rw,nodev,exec,nosuid,rbind"])),
+        Unless("volumes", "/HostConfig/Mounts", json!([{"Type": "volume", "Source": "hidden-volume", "Target": "/v"}])),
+        Unless("networks", "/HostConfig/NetworkMode", json!("hidden-network")),
+        Unless("networks", "/NetworkSettings/Networks", network("hidden-network")),
+        Always("/Mounts", volume("v")),
+        Always("/Mounts", json!([{"Type": "tmpfs", "Destination": "/t"}])),
+        Always("/HostConfig/Binds", json!(["v:/v:rprivate,rw,nodev,exec,nosuid,rbind"])),
+        Always("/HostConfig/NetworkMode", json!("shop")),
+        Always("/HostConfig/Links", json!(["/other:/web/alias"])),
+        Always("/HostConfig/MaskedPaths", json!(["/proc/kcore"])),
+        Always("/HostConfig/Runtime", json!("oci")),
+        Always("/HostConfig/Annotations", json!({"io.container.manager": "libpod"})),
+        Always("/NetworkSettings/Networks", network("shop")),
+        Always("/NetworkSettings/Networks", json!({"bridge": {"NetworkID": ""}, "none": null})),
+    ]
+}
+
+/// The ways to borrow from a container: the target, and the body.
+fn borrowing(name: &str) -> Vec<(&'static str, Value)> {
+    let modes = ["NetworkMode", "PidMode", "IpcMode", "UTSMode", "UsernsMode", "CgroupnsMode", "Cgroup"];
+    let joined = modes.map(|mode| json!({"Image": "shop:1", "HostConfig": {mode: format!("container:{name}")}}));
+    let from = [name.to_owned(), format!("{name}:ro")];
+    let from = from.map(|from| json!({"Image": "shop:1", "HostConfig": {"VolumesFrom": [from]}}));
+    let task = json!({"Name": "a", "TaskTemplate": {"NetworkAttachmentSpec": {"ContainerID": name}}});
+    let containers = joined.into_iter().chain(from).map(|body| ("/v1.51/containers/create", body));
+    containers.chain([("/v1.51/services/create", task)]).collect()
+}
+
+/// An engine with a container `lender` that can change; see [`of_services`].
+fn lending(lender: &Arc<Mutex<Value>>) -> impl Fn(&str) -> Reply + Send + Sync + use<> {
+    let (lender, service) = (lender.clone(), Arc::new(Mutex::new(plain_service())));
+    let others = of_services(&service);
+    move |request| {
+        let target = request.split(' ').nth(1).unwrap();
+        let parts: Vec<&str> = target.split(['/', '?']).skip(2).collect();
+        match parts[..] {
+            ["containers", name, "json", ..] if ["lender", &"c".repeat(64)].contains(&name) => {
+                daemon::json(&lender.lock().unwrap().to_string())
+            }
+            _ => others(request),
+        }
+    }
+}
+
+/// A container with a value at a path.
+fn lender_with(path: &str, value: &Value) -> Value {
+    let mut lender = json!({
+        "Id": "c".repeat(64), "Name": "/lender", "Config": {"Image": "shop:1", "Labels": {}},
+        "HostConfig": {"NetworkMode": "default", "IpcMode": "private", "CgroupnsMode": "private", "Binds": null},
+        "Mounts": [], "NetworkSettings": {"Networks": {}},
+    });
+    path.split('/').skip(1).fold(&mut lender, |at, name| &mut at[name]).clone_from(value);
+    lender
+}
+
+fn what_a_body_may_not_name_it_may_not_borrow() {
+    const OPEN: &str = "allow: [ContainerCreate, ServiceCreate]\nshow: all\n";
+    let whole = format!("{OPEN}parameters: {{ContainerCreate: all, ServiceCreate: all}}\n");
+    let of = |open: &str, denies: bool| hiding_one_kind(open).into_iter().map(move |profile| (profile, denies));
+    let profiles = of(OPEN, true).chain(of(&whole, false)).chain([(OPEN.to_owned(), false)]);
+    for (profile, denies) in profiles {
+        let lender = Arc::<Mutex<Value>>::default();
+        let stage = Stage::answering(&profile, lending(&lender));
+        for one in borrowable() {
+            let (Borrowable::Never(path, value)
+            | Borrowable::ButGroups(path, value)
+            | Borrowable::Unless(_, path, value)
+            | Borrowable::Always(path, value)) = &one;
+            *lender.lock().unwrap() = lender_with(path, value);
+            for (target, body) in borrowing("lender") {
+                let of_groups =
+                    !body["HostConfig"]["CgroupnsMode"].is_null() || !body["HostConfig"]["Cgroup"].is_null();
+                let passes = !denies
+                    || match one {
+                        Borrowable::Never(..) => false,
+                        Borrowable::ButGroups(..) => !of_groups,
+                        Borrowable::Unless(kind, ..) => !profile.contains(&format!("{kind}:")),
+                        Borrowable::Always(..) => true,
+                    };
+                let before = sent_bodies(&stage).len();
+                let answer = stage.ask(0, &post(target, &body.to_string()));
+                let place = format!("{profile} {path} {value} {body}: {answer}");
+                assert_eq!(status(&answer), if passes { 201 } else { 403 }, "{place}");
+                assert_eq!(sent_bodies(&stage).len() - before, usize::from(passes), "{place}");
+                assert!(passes || answer.contains("borrows") && answer.contains(": all} opens it)"), "{place}");
+            }
+        }
+    }
+}
+
+/// Whatever it is like.
+fn a_container_that_is_hidden_lends_as_much_as_none() {
+    let lender = Arc::<Mutex<Value>>::default();
+    let stage = Stage::answering(
+        "allow: [ContainerCreate, ServiceCreate]\nshow: all\ncontainers: {never: [{label: hide}]}\n",
+        lending(&lender),
+    );
+    for path in ["/HostConfig/Privileged", "/HostConfig/ReadonlyRootfs"] {
+        let mut hidden = lender_with(path, &json!(true));
+        hidden["Config"]["Labels"] = json!({"hide": ""});
+        *lender.lock().unwrap() = hidden;
+        for ((target, body), (_, absent)) in borrowing("lender").into_iter().zip(borrowing("absent")) {
+            let of = |body: &Value| {
+                let answer = stage.ask(0, &post(target, &body.to_string()));
+                (answer, sent_bodies(&stage).pop().unwrap().1)
+            };
+            // The same goes up: an id that nothing has.
+            let expected = of(&absent);
+            assert!(!expected.1.to_string().contains("absent"), "{expected:?}");
+            assert_eq!(of(&body), expected, "{body}");
+        }
+    }
+}
+
+fn the_container_that_lends_is_the_one_that_was_looked_at() {
+    for kind in ["containers", "images", "volumes", "networks", "services"] {
+        let lender = Arc::new(Mutex::new(lender_with("/HostConfig/ReadonlyRootfs", &json!(true))));
+        let profile =
+            format!("allow: [ContainerCreate, ServiceCreate]\nshow: all\n{kind}: {{never: [{{label: hide}}]}}\n");
+        let stage = Stage::answering(&profile, lending(&lender));
+        for (target, body) in borrowing("lender") {
+            let answer = stage.ask(0, &post(target, &body.to_string()));
+            assert_eq!(status(&answer), 201, "{kind} {body}: {answer}");
+            let up = sent_bodies(&stage).pop().unwrap().1.to_string();
+            assert!(up.contains(&"c".repeat(64)) && !up.contains("lender"), "{kind} {up}");
+        }
     }
 }
 
