@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::built_in::{self, ProfileFiles};
 use super::{BuiltInProfiles, DecidingLines, Edits, ListedName, OpenedBy, Profile, RequestContents, StreamFiltering};
 use crate::api::objects::{ObjectKind, PathObject, objects_of};
-use crate::api::{OPERATIONS, Operation, errors, groups, lists, operation, operations_named, unknown_operation};
+use crate::api::{OPERATIONS, Operation, groups, lists, operation, operations_named, unknown_operation};
 use crate::filter::{Rule, Show, accepts_unknown, parse_rule, path_of, reach};
 use crate::schema::{Catalogue, Class, ClassSet, NameList};
 use crate::visibility::Restriction;
@@ -650,14 +650,9 @@ fn rules(node: &Node, catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> V
 /// Finds the schema that `on` names, either directly or by an operation.
 fn schema_named(on: &str, catalogue: &Catalogue) -> Result<String, String> {
     if catalogue.has_schema(on) {
-        let is_filtered = || {
-            let answers = OPERATIONS.iter().filter_map(Operation::filtered_schema).collect::<Vec<_>>();
-            // Errors of any operation are filtered, too.
-            on == errors::SCHEMA
-                || answers.contains(&on)
-                || answers.iter().any(|answer| catalogue.with_nested(answer).contains(&on))
-        };
-        if !is_filtered() {
+        let answers = || OPERATIONS.iter().filter_map(Operation::filtered_schema);
+        let is_answer = OPERATIONS.iter().any(|operation| operation.schema() == Some(on));
+        if is_answer && !answers().any(|answer| catalogue.with_nested(answer).contains(&on)) {
             return Err(format!("{on} is in no answer that is filtered: no rule can apply"));
         }
         return Ok(on.to_owned());

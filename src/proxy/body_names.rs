@@ -443,7 +443,10 @@ const fn kind_of(object: NamedKind) -> ObjectKind {
 fn is_empty(value: &str) -> bool {
     match value.as_bytes().first() {
         Some(b'{') => each_member(value, |_, _| {}).is_ok() && value.bytes().all(|byte| !matches!(byte, b'"')),
-        Some(b'[') => value.trim_matches(['[', ']']).trim().is_empty(),
+        Some(b'[') => value
+            .strip_prefix('[')
+            .and_then(|value| value.strip_suffix(']'))
+            .is_some_and(|inside| inside.trim().is_empty()),
         _ => EMPTY.contains(&value),
     }
 }
