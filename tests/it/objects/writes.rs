@@ -1018,7 +1018,7 @@ fn the_container_that_lends_is_the_one_that_was_looked_at() {
 
 /// Values that nest deep or have many members, for the place of a list or of an object.
 fn deep_and_wide() -> Vec<(&'static str, String)> {
-    let arrays = |levels: usize| format!("[{}{}]", "[".repeat(levels), "]".repeat(levels));
+    let arrays = |levels: usize| format!("[{}1{}]", "[".repeat(levels), "]".repeat(levels));
     let members: Vec<String> = (0..4_000).map(|number| format!(r#""k{number}":1"#)).collect();
     let mount = format!(r#"[{{"Type":"bind","Source":"/","Target":"/h",{}}}]"#, members.join(","));
     vec![
