@@ -1,7 +1,8 @@
-//! Bodies as they go up if each name in them stands for itself: for the properties that tests and fuzz targets share.
+//! Bodies as they go up without an engine that is asked for names: for the properties that tests and fuzz targets share.
 
 use super::body_names::{BodyNames, Passing};
 use super::body_parts::BodyParts;
+use super::named::is_name;
 use crate::api::bodies::BodyShape;
 
 /// What of a body passes although it reaches the host, or is not known.
@@ -15,6 +16,18 @@ pub enum BodyPassing<'s> {
     Everything,
 }
 
+/// What stands for a name: itself, or one without what other readers of names would look at, as whole ids are.
+fn plain(name: &str) -> String {
+    if is_name(name) {
+        return name.to_owned();
+    }
+    let digits = name.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.fold("n".to_owned(), |mut id, digit| {
+        id.extend(char::from_digit(digit.into(), 16));
+        id
+    })
+}
+
 /// What goes up of a body if some objects of each kind are hidden. `None` if it is refused.
 pub fn body_going_up(shape: &BodyShape, body: &[u8], passing: BodyPassing<'_>) -> Option<Vec<u8>> {
     let read = |body: &[u8], passing: &Passing| BodyNames::read(body, shape, &|_| true, passing).ok();
@@ -26,6 +39,6 @@ pub fn body_going_up(shape: &BodyShape, body: &[u8], passing: BodyPassing<'_>) -
         BodyPassing::Everything => Passing::Everything,
     };
     let found = read(body, &passing)?;
-    let names: Vec<String> = found.names.iter().map(|name| name.name.clone()).collect();
+    let names: Vec<String> = found.names.iter().map(|name| plain(&name.name)).collect();
     found.write(&names).ok()
 }
