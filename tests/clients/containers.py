@@ -40,7 +40,10 @@ def talks():
             attached = wrapped.attrs["NetworkSettings"]["Networks"][network.name]
             tell("aliases", "server" in attached["Aliases"])
             with DockerContainer("base:1", command="sleep 1000", network=network) as client:
-                tell("network", list(client.exec(f"wget -q -O - http://{attached['IPAddress']}/index.html")))
+                # It may not listen yet.
+                fetch = f"wget -q -O - http://{attached['IPAddress']}/index.html"
+                attempts = f"for _ in $(seq 100); do {fetch} && exit; sleep 0.1; done; exit 1"
+                tell("network", list(client.exec(["sh", "-c", attempts])))
 
 
 def builds(folder):
