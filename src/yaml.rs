@@ -112,6 +112,16 @@ impl Node {
         }
     }
 
+    /// What its text stands for in a table. `what` is the kind of the entries, such as `rule`.
+    ///
+    /// # Errors
+    /// If it is not a scalar, or not in the table.
+    pub fn one_of<T: Clone>(&self, what: &str, table: &[(&str, T)]) -> Result<T, Diagnostic> {
+        let text = self.text(what)?;
+        let found = table.iter().find(|(name, _)| *name == text).map(|(_, value)| value.clone());
+        found.ok_or_else(|| self.diagnostic(unknown(what, text, table.iter().map(|(name, _)| *name))))
+    }
+
     /// Whether it says `true` or `false`.
     ///
     /// # Errors

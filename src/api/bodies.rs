@@ -327,7 +327,7 @@ fn entry(node: &Node, parts: &BTreeMap<String, BodyEntry>, diagnostics: &mut Dia
         entry.inert.extend(diagnostics.ok(text.parse().map_err(|error| node.diagnostic(format!("{error}")))));
     }
     for (path, node) in paths(members, "names", diagnostics) {
-        let form = one_of(node, "form of a name", &FORMS, diagnostics);
+        let form = diagnostics.ok(node.one_of("form of a name", &FORMS));
         entry.names.extend(form.map(|form| (path, form)));
     }
     for (path, node) in paths(members, "host", diagnostics) {
@@ -353,14 +353,7 @@ fn host_rule(node: &Node, diagnostics: &mut Diagnostics) -> Option<HostRule> {
     let rules = [("null", HostRule::Null), ("empty", HostRule::Empty)].into_iter();
     let rules: Vec<(&str, HostRule)> =
         rules.chain(TEXT_FORMS.map(|(name, form)| (name, HostRule::Form(form)))).collect();
-    one_of(node, "rule", &rules, diagnostics)
-}
-
-/// What stands for a text in a list.
-fn one_of<T: Clone>(node: &Node, what: &str, known: &[(&str, T)], diagnostics: &mut Diagnostics) -> Option<T> {
-    let text = diagnostics.ok(node.text("a text"))?;
-    let found = known.iter().find(|(name, _)| *name == text).map(|(_, value)| value.clone());
-    diagnostics.ok(found.ok_or_else(|| node.diagnostic(unknown(what, text, known.iter().map(|(name, _)| *name)))))
+    diagnostics.ok(node.one_of("rule", &rules))
 }
 
 /// The paths of one member of the table, each with what stands there.

@@ -138,16 +138,14 @@ const ANSWERS: [(&str, ObjectAnswer); 15] = [
 /// What an operation reaches beside the objects that it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// Nothing.
+    /// Nothing, or what its body asks for: see [`super::bodies`].
     Objects,
-    /// What its body asks for: see [`super::bodies`].
-    Body,
     /// The host, on which nothing is hidden, or everything on it.
     Host,
 }
 
 /// The names of what is reached in the table.
-const REACHES: [(&str, Reach); 3] = [("objects", Reach::Objects), ("body", Reach::Body), ("host", Reach::Host)];
+const REACHES: [(&str, Reach); 2] = [("objects", Reach::Objects), ("host", Reach::Host)];
 
 /// What a query parameter may be where some objects are hidden, unless the profile lets the request reach the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,7 +220,7 @@ impl OperationObjects {
     pub fn reaches_host(&self, operation: &Operation) -> bool {
         match self.reaches {
             Some(Reach::Host) => true,
-            Some(Reach::Objects | Reach::Body) => false,
+            Some(Reach::Objects) => false,
             None => !operation.is_read(),
         }
     }
@@ -292,19 +290,18 @@ fn objects(node: &Node, diagnostics: &mut Diagnostics) -> Option<OperationObject
         &["path", "answer", "query", "refuse", "because", "prune", "needs", "reaches", "parameters"],
     )?;
     let mut text = |name: &str| members.get(name).and_then(|node| Some((diagnostics.ok(node.text("a name"))?, node)));
-    let (path, answer, query, needs) = (text("path"), text("answer"), text("query"), text("needs"));
-    let (prune, reaches) = (text("prune"), text("reaches"));
+    let (path, query, needs, prune) = (text("path"), text("query"), text("needs"), text("prune"));
     let because = text("because").map(|(text, _)| text.to_owned());
     let path = path.and_then(|(text, node)| diagnostics.ok(path_object(text, node)));
     let needs = needs.and_then(|(text, node)| diagnostics.ok(kind(text, node)));
     let prune = prune.and_then(|(text, node)| diagnostics.ok(kind(text, node)));
-    let answer = answer.and_then(|(text, node)| diagnostics.ok(named("answer", &ANSWERS, text, node)));
-    let reaches = reaches.and_then(|(text, node)| diagnostics.ok(named("reach", &REACHES, text, node)));
+    let answer = members.get("answer").and_then(|node| diagnostics.ok(node.one_of("answer", &ANSWERS)));
+    let reaches = members.get("reaches").and_then(|node| diagnostics.ok(node.one_of("reach", &REACHES)));
     let rules = members.get("parameters").and_then(|node| diagnostics.ok(node.mapping("parameters")));
     let mut parameters = BTreeMap::new();
     for (key, node) in rules.unwrap_or_default() {
-        let rule = node.text("a rule").and_then(|text| named("rule", &RULES, text, node));
-        parameters.extend(diagnostics.ok(rule).map(|rule| (key.name.clone(), rule)));
+        let rule = diagnostics.ok(node.one_of("rule", &RULES));
+        parameters.extend(rule.map(|rule| (key.name.clone(), rule)));
     }
     let mut refuse = Vec::new();
     for (text, node) in members.get("refuse").map(|node| diagnostics.texts(node, "kinds")).unwrap_or_default() {
@@ -321,17 +318,6 @@ fn objects(node: &Node, diagnostics: &mut Diagnostics) -> Option<OperationObject
         reaches,
         parameters,
     })
-}
-
-/// Finds what a text stands for.
-fn named<T: Copy, const N: usize>(
-    what: &str,
-    names: &[(&str, T); N],
-    text: &str,
-    node: &Node,
-) -> Result<T, Diagnostic> {
-    let found = names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-    found.ok_or_else(|| node.diagnostic(unknown(what, text, names.iter().map(|(name, _)| *name))))
 }
 
 /// Parses what a path names.
@@ -413,16 +399,6 @@ mod tests {
             assert_eq!(nothing.reaches_host(operation), !operation.is_read(), "{}", operation.id);
             let is_open = nothing.rule(operation, "anything").is_some();
             assert_eq!(is_open, operation.is_read(), "{}", operation.id);
-        }
-    }
-
-    #[test]
-    fn a_body_that_is_read_is_what_the_operation_reaches() {
-        for operation in OPERATIONS {
-            let reaches = objects_of(operation).unwrap().unwrap().reaches;
-            if super::super::bodies::body_of(operation).unwrap().is_some() {
-                assert!(matches!(reaches, Some(Reach::Body | Reach::Host)), "{}", operation.id);
-            }
         }
     }
 

@@ -241,13 +241,8 @@ impl PathName {
     fn read(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
         let members = diagnostics.members(node, "a name in a path", &["path", "id", "ids", "names", "inspect"])?;
         let path = diagnostics.ok(members.get("path").unwrap_or(node).text("the beginning of a path"))?.to_owned();
-        let form = |node: &Node| {
-            let text = node.text("the form of an id")?;
-            let found = IdForm::ALL.iter().find(|(known, _)| *known == text).map(|(_, known)| *known);
-            found.ok_or_else(|| node.diagnostic(format!("found {text:?}, expected nothing, hex, digest or base36")))
-        };
         let id = match members.get("id") {
-            Some(node) => diagnostics.ok(form(node))?,
+            Some(node) => diagnostics.ok(node.one_of("form of an id", &IdForm::ALL))?,
             None => IdForm::Nothing,
         };
         let mut fields = |key: &str| {

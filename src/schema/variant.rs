@@ -222,11 +222,8 @@ impl VariantKind {
 fn formats(node: &Node, diagnostics: &mut Diagnostics) -> Option<Formats> {
     let mut formats = Formats::new();
     for (key, format) in diagnostics.ok(node.mapping("members by name"))? {
-        let name = diagnostics.ok(format.text("the format of a value"))?;
-        let found = ValueFormat::ALL.iter().find(|(known, _)| *known == name).map(|(_, known)| *known);
-        let expected = "expected number, hex, name or any";
-        let found = found.ok_or_else(|| format.diagnostic(format!("found {name:?}, {expected}")));
-        formats.insert(key.name.clone(), diagnostics.ok(found)?);
+        let found = diagnostics.ok(format.one_of("format of a value", &ValueFormat::ALL))?;
+        formats.insert(key.name.clone(), found);
     }
     Some(formats)
 }
@@ -272,11 +269,11 @@ mod tests {
     fn every_part_is_checked() {
         check("tag: Kind\n", "", "expected `tag`");
         check("action: Step\n", "", "expected `action`");
-        check("{owner: name}", "{owner: names}", "found \"names\", expected number, hex, name or any");
+        check("{owner: name}", "{owner: names}", "unknown format of a value \"names\", did you mean \"name\"?");
         check("list: tags", "list: others", "unknown list \"others\"");
         check("rest: command", "rest: public", "unknown class \"public\"");
         check("[Source, Details]", "[Source]", "expected the names of two members");
-        check("number", "numeral", "expected number, hex, name or any");
+        check("number", "numeral", "unknown format of a value \"numeral\"");
         check("about", "abut", "unknown key \"abut\"");
     }
 
