@@ -27,10 +27,19 @@ struct Program {
     /// Options that take a user and a credential, with `separator` between them.
     user: &'static [&'static str],
     separator: u8,
+    /// Whether the word behind the subcommand is a credential.
+    takes_credential: bool,
 }
 
-const PROGRAM: Program =
-    Program { names: &[], subcommand: None, credential: &[], joined: &[], user: &[], separator: b':' };
+const PROGRAM: Program = Program {
+    names: &[],
+    subcommand: None,
+    credential: &[],
+    joined: &[],
+    user: &[],
+    separator: b':',
+    takes_credential: false,
+};
 
 /// The programs, in lower case.
 const PROGRAMS: &[Program] = &[
@@ -77,6 +86,7 @@ const PROGRAMS: &[Program] = &[
         credential: &["-p"],
         ..PROGRAM
     },
+    Program { names: &["vault", "bao"], subcommand: Some("login"), takes_credential: true, ..PROGRAM },
     Program { names: &["skopeo", "buildah", "podman"], user: &["--creds", "--src-creds", "--dest-creds"], ..PROGRAM },
     Program { names: &["curl"], user: &["-u", "--user", "-U", "--proxy-user"], joined: &["-u"], ..PROGRAM },
     Program { names: &["httpie", "xh"], user: &["-a"], ..PROGRAM },
@@ -199,7 +209,12 @@ impl Arguments {
         for (index, program) in PROGRAMS.iter().enumerate() {
             let is_program = program.names.iter().any(|known| name.eq_ignore_ascii_case(known));
             self.programs |= u32::from(is_program) << index;
-            self.subcommands |= u32::from(program.subcommand == Some(name)) << index;
+            if program.subcommand == Some(name) {
+                self.subcommands |= 1 << index;
+                if program.takes_credential && self.programs & 1 << index != 0 {
+                    self.expected = Expected::Credential(Kind::Secret);
+                }
+            }
         }
         None
     }

@@ -23,6 +23,14 @@ const WORDS: &[(&str, Kind)] = &[
     ("passw", Kind::Secret),
     ("passwort", Kind::Secret),
     ("kennwort", Kind::Secret),
+    ("contrasena", Kind::Secret),
+    ("heslo", Kind::Secret),
+    ("mdp", Kind::Secret),
+    ("motdepasse", Kind::Secret),
+    ("passord", Kind::Secret),
+    ("salasana", Kind::Secret),
+    ("senha", Kind::Secret),
+    ("wachtwoord", Kind::Secret),
     ("pass", Kind::Secret),
     ("passphrase", Kind::Secret),
     ("passcode", Kind::Secret),
@@ -31,6 +39,9 @@ const WORDS: &[(&str, Kind)] = &[
     ("pswd", Kind::Secret),
     ("psw", Kind::Secret),
     ("pw", Kind::Secret),
+    ("passhash", Kind::Secret),
+    ("passwdhash", Kind::Secret),
+    ("passwordhash", Kind::Secret),
     ("adminpw", Kind::Secret),
     ("bindpw", Kind::Secret),
     ("dbpw", Kind::Secret),
@@ -55,7 +66,15 @@ const WORDS: &[(&str, Kind)] = &[
     ("sessionkey", Kind::Secret),
     ("sharedkey", Kind::Secret),
     ("presharedkey", Kind::Secret),
+    ("psk", Kind::Secret),
     ("auth", Kind::Scheme),
+    ("basicauth", Kind::Scheme),
+    ("httpauth", Kind::Scheme),
+    ("oauth", Kind::Scheme),
+    ("proxyauth", Kind::Scheme),
+    ("redisauth", Kind::Scheme),
+    ("rpcauth", Kind::Scheme),
+    ("smtpauth", Kind::Scheme),
     ("authorization", Kind::Scheme),
     ("authorisation", Kind::Scheme),
     ("credential", Kind::Scheme),
@@ -65,6 +84,10 @@ const WORDS: &[(&str, Kind)] = &[
     ("bearer", Kind::Scheme),
     ("jwt", Kind::Secret),
     ("dsn", Kind::Secret),
+    ("connectionstring", Kind::Secret),
+    ("connstr", Kind::Secret),
+    ("mnemonic", Kind::Secret),
+    ("pepper", Kind::Secret),
     ("webhook", Kind::Secret),
     ("webhooks", Kind::Plural),
     ("htpasswd", Kind::Secret),
@@ -74,6 +97,11 @@ const WORDS: &[(&str, Kind)] = &[
     ("key", Kind::Doubtful),
     ("keys", Kind::Doubtful),
     ("cookie", Kind::Secret),
+    ("jsessionid", Kind::Secret),
+    ("phpsessid", Kind::Secret),
+    ("sessionid", Kind::Doubtful),
+    ("hmac", Kind::Doubtful),
+    ("totp", Kind::Doubtful),
     ("salt", Kind::Doubtful),
     ("seed", Kind::Doubtful),
     ("session", Kind::Doubtful),
@@ -134,18 +162,30 @@ const PAIRS: &[(&str, &[&str])] = &[
     ),
     ("keys", &["access", "api", "private", "secret", "unseal"]),
     ("base", &["key"]), // secret_key_base
+    ("claim", &["plex"]),
+    ("code", &["access", "activation", "auth", "authorization", "pairing", "pass", "recovery", "security", "unlock"]),
+    ("codes", &["backup", "recovery"]),
+    ("community", &["snmp"]),
     ("config", &["auth"]),
-    ("data", &["key"]),  // client-key-data
-    ("id", &["secret"]), // an AppRole of Vault
+    ("data", &["key"]), // client-key-data
+    ("hash", &["api"]), // of Telegram
+    ("header", &["auth", "authorization"]),
+    ("id", &["secret", "session"]), // an AppRole of Vault
+    ("passe", &["de"]),             // mot de passe
+    ("pat", &["access", "ado", "azdo", "azure", "cr", "devops", "ext", "gh", "ghcr", "git", "github", "gitlab"]),
+    ("phrase", &["pass", "recovery", "secret", "seed"]),
+    ("pin", &["access", "admin", "security", "sim", "user"]),
     ("salt", &["auth", "password", "secret"]),
     ("signature", &["access", "amz", "goog"]),
-    ("string", &["conn", "connection"]),
+    ("str", &["conn", "connection"]),
+    ("string", &["community", "conn", "connection"]),
     ("strings", &["connection"]),
     ("sas", &["account", "azure", "blob", "service", "storage"]),
     ("uri", &["hook", "webhook"]),
-    ("url", &["discord", "hook", "slack", "webhook"]),
-    ("urls", &["hook", "webhook"]),
+    ("url", &["apprise", "discord", "hook", "notification", "shoutrrr", "slack", "webhook"]),
+    ("urls", &["apprise", "hook", "notification", "shoutrrr", "webhook"]),
     ("users", &["basicauth", "digestauth", "auth"]),
+    ("word", &["pass"]),
 ];
 
 /// Ends of a word that name a credential whatever stands before them: `dbpassword`, `MYSQLPWD`, `clientsecret`.
@@ -162,20 +202,25 @@ const ENDINGS: &[&str] = &[
     "authkey",
     "credentials",
     "webhook",
+    "connstr",
+    "key",
     "pwd",
     "pass", // behind the words `BEFORE_PASS` only
 ];
 
 /// What stands before `pass` in one word where it means a password. Other words end in `pass` as well: `bypass`.
 const BEFORE_PASS: &[&str] = &[
-    "admin", "app", "auth", "bind", "client", "db", "ftp", "imap", "key", "ldap", "login", "mail", "mongo", "my",
-    "mysql", "pg", "proxy", "redis", "root", "smtp", "sql", "ssh", "store", "sudo", "user", "vnc", "web", "wifi",
+    "admin", "api", "app", "auth", "backup", "bind", "cert", "client", "db", "email", "enc", "ftp", "http", "imap",
+    "key", "ldap", "login", "mail", "master", "mongo", "my", "mysql", "pg", "priv", "proxy", "rcon", "redis", "root",
+    "server", "smtp", "sql", "ssh", "store", "sudo", "super", "user", "vnc", "vpn", "web", "wifi", "zip",
 ];
 
 /// Last words that say how a credential is written, or which one it is, and do not count.
 const QUALIFIERS: &[&str] = &[
     "base64",
     "b64",
+    "content",
+    "contents",
     "current",
     "default",
     "encoded",
@@ -224,17 +269,20 @@ fn kind_by_words(mut words: Words<'_>) -> Option<Kind> {
         let meaning = VOCABULARY.find(word);
         // `v2` is a number too.
         let is_number = digits > 0 && (word.length <= 1 || VOCABULARY.find(Word::new(whole)).is_qualifier);
-        if is_number || meaning.is_qualifier {
+        if is_number {
             continue;
         }
         if let Some((second, firsts)) = meaning.pair.and_then(|pair| PAIRS.get(pair)) {
-            let first = words.next().unwrap_or_default();
+            let first = words.clone().next().unwrap_or_default();
             if contains(firsts, first) {
                 return Some(if *second == "keys" { Kind::Plural } else { Kind::Secret });
             }
             if second.starts_with("key") && contains(PUBLIC, first) {
                 return None;
             }
+        }
+        if meaning.is_qualifier {
+            continue;
         }
         return meaning.kind.or_else(|| kind_by_end(word, text));
     }
@@ -248,6 +296,7 @@ fn kind_by_end(word: Word, text: &[u8]) -> Option<Kind> {
     match *ending {
         PWD => Some(Kind::Directory),
         PASS => contains(BEFORE_PASS, before).then_some(Kind::Secret),
+        KEY => (!contains(PUBLIC, before)).then_some(Kind::Doubtful),
         _ => Some(Kind::Secret),
     }
 }
@@ -255,6 +304,7 @@ fn kind_by_end(word: Word, text: &[u8]) -> Option<Kind> {
 /// The ends of words that do not always mean the same.
 const PWD: Word = Word::new(b"pwd");
 const PASS: Word = Word::new(b"pass");
+const KEY: Word = Word::new(b"key");
 
 /// A word without its case: its length and its last 16 letters, as a number.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -558,6 +608,7 @@ fn contains(words: &[&str], word: impl AsRef<[u8]>) -> bool {
 }
 
 /// The words of a name, the last one first.
+#[derive(Clone)]
 struct Words<'n>(&'n [u8]);
 
 impl<'n> Iterator for Words<'n> {
