@@ -471,6 +471,8 @@ fn host_parts() -> Vec<(&'static str, Value)> {
         ("/TaskTemplate/ContainerSpec/Privileges/CredentialSpec", json!({"File": "a"})),
         ("/TaskTemplate/ContainerSpec/Privileges/CredentialSpec", json!({"Registry": "a"})),
         ("/TaskTemplate/ContainerSpec/Privileges/CredentialSpec", json!({"Config": "a"})),
+        ("/TaskTemplate/ContainerSpec/Secrets", json!([{"SecretID": "a", "SecretName": "b", "File": {"Name": "c"}}])),
+        ("/TaskTemplate/ContainerSpec/Configs", json!([{"ConfigID": "a", "ConfigName": "b", "File": {"Name": "c"}}])),
         ("/TaskTemplate/ContainerSpec/Privileges/New", json!({"a": [true]})),
         ("/TaskTemplate/ContainerSpec/New", json!(["a"])),
     ];
@@ -531,6 +533,8 @@ fn a_service_reaches_the_host_only_if_the_profile_says_so() {
             // As clients write what they do not set.
             for (path, value) in [
                 ("/TaskTemplate/ContainerSpec/CapabilityAdd", json!([])),
+                ("/TaskTemplate/ContainerSpec/Secrets", json!([])),
+                ("/TaskTemplate/ContainerSpec/Configs", json!(null)),
                 (
                     "/TaskTemplate/ContainerSpec/Privileges",
                     json!({"CredentialSpec": null, "SELinuxContext": null, "NoNewPrivileges": true}),
