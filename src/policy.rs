@@ -49,6 +49,8 @@ pub struct Policy {
     visibility: Arc<VisibleObjects>,
     /// What the body of a new container holds, if bodies may borrow from containers.
     lent: Option<Arc<BodyShape>>,
+    /// Whether a client that sees a container may read its environment. False if no body that is checked borrows.
+    shows_environment: bool,
 }
 
 /// An allowed operation.
@@ -322,9 +324,18 @@ impl Policy {
         compiler.check_plans(is_certain);
         compiler.check_unused_rules();
         let lent = compiler.lent(&allowed);
+        let shows_environment = lent.is_some() && compiler.shows_environment(&allowed) == Some(true);
         let PolicyCompiler { visibility, plans, diagnostics, .. } = compiler;
         let profile = plans.profile().clone();
-        diagnostics.finish(Self { profile, allowed, queries, plans, visibility: Arc::new(visibility), lent })
+        diagnostics.finish(Self {
+            profile,
+            allowed,
+            queries,
+            plans,
+            visibility: Arc::new(visibility),
+            lent,
+            shows_environment,
+        })
     }
 
     /// The name of the profile.
@@ -392,6 +403,11 @@ impl Policy {
     /// What the body of a new container holds, if the bodies of allowed operations may borrow from containers and are checked.
     pub fn lent(&self) -> Option<&Arc<BodyShape>> {
         self.lent.as_ref()
+    }
+
+    /// Whether a client that sees a container may read its environment.
+    pub fn shows_environment(&self) -> bool {
+        self.shows_environment
     }
 
     /// The objects that an operation may be about; all of these must show one. Empty if it may be about any visible one.
@@ -708,6 +724,18 @@ impl PolicyCompiler<'_> {
         allowed.values().filter_map(|allowed| allowed.body.as_ref()).find(|body| body.borrows())?;
         let body = self.diagnostics.ok(body_of(operation(LENDER)?))?;
         body.map(Arc::new)
+    }
+
+    /// Whether a client may read the environment of every container that it sees: where that is shown, or by a command that it runs
+    /// there. Returns `None` after an error.
+    fn shows_environment(&mut self, allowed: &FnvHashMap<&'static str, Allowed>) -> Option<bool> {
+        let is_open =
+            |id: &str| allowed.get(id).is_some_and(|allowed| allowed.closed().is_none() && allowed.bound.is_empty());
+        if is_open("ContainerExec") && is_open("ExecStart") {
+            return Some(true);
+        }
+        let schema = operation("ContainerInspect")?.schema()?;
+        Some(is_open("ContainerInspect") && !self.hides_some(&DocumentPart { schema, path: &["Config", "Env"] })?)
     }
 
     /// Whether the profile hides anything in a part of a document, or alters it. Returns `None` after an error.

@@ -86,12 +86,11 @@ impl NameForm {
         }
     }
 
-    /// Whether a container that a text of this form names lends something: its volumes, or one of its namespaces.
+    /// Whether a container that a text of this form names lends something: its volumes, one of its namespaces, or its environment.
     pub const fn lends(self) -> bool {
         match self {
-            Self::Attached | Self::VolumesFrom | Self::ContainerMode | Self::NetworkMode => true,
+            Self::Attached | Self::Link | Self::VolumesFrom | Self::ContainerMode | Self::NetworkMode => true,
             Self::Container
-            | Self::Link
             | Self::LateLink
             | Self::Network
             | Self::ServiceNetwork
@@ -204,6 +203,8 @@ pub enum BodyFault {
     Host(String),
     /// It borrows from a container that reaches the host, uses what the client does not see, or borrows itself.
     Borrowed,
+    /// It links to a container, or joins its processes, which shows the environment of that.
+    Environment,
     /// It names an object of this kind that the client does not see, or that does not exist. The engine would take the request
     /// all the same, and perhaps make the object.
     NotShown(ObjectKind),

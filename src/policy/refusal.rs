@@ -173,6 +173,12 @@ impl Policy {
                 );
                 Refusal::new(why, whole())
             }
+            BodyFault::Environment => {
+                let why = format!(
+                    "{some}, and the body of {id} links to a container or joins its processes, which shows its environment"
+                );
+                Refusal::new(why, whole())
+            }
             BodyFault::NotShown(kind) => {
                 let (key, noun) = (kind.key(), kind.noun());
                 let why = format!(

@@ -65,6 +65,10 @@ pub(super) enum NamedKind {
 pub(super) enum Shares {
     /// Nothing.
     Nothing,
+    /// The namespace of its processes, and so their environment.
+    Processes,
+    /// A link, by which engines before 29 give it the environment.
+    Link,
     /// Its control groups.
     ControlGroups,
     /// Its volumes, or another of its namespaces.
@@ -405,9 +409,12 @@ impl<'b> BodyReader<'b, '_> {
         match split(&value, form) {
             _ if value.is_empty() => {}
             TextReading::Names(name) if name.object == NamedKind::Container && lends => {
-                let of_groups = [".Cgroup", ".CgroupnsMode"];
-                let is_of_groups = self.path.last().is_some_and(|step| of_groups.contains(&step.as_str()));
-                let shares = if is_of_groups { Shares::ControlGroups } else { Shares::Other };
+                let shares = match self.path.last().map(String::as_str) {
+                    Some(".Cgroup" | ".CgroupnsMode") => Shares::ControlGroups,
+                    Some(".PidMode") => Shares::Processes,
+                    Some(_) | None if form == NameForm::Link => Shares::Link,
+                    Some(_) | None => Shares::Other,
+                };
                 return self.name(NameInBody { shares, ..name });
             }
             TextReading::Names(name) if is_looked_up(kind_of(name.object)) => return self.name(name),
@@ -1004,10 +1011,9 @@ mod tests {
             let up = written_if("ContainerCreate", named, |restricted| restricted == kind).unwrap();
             let replaced = up.matches('<').count();
             let expected = match kind {
-                ObjectKind::Container => 2,
-                // The container lends its network, whatever is restricted.
-                ObjectKind::Image | ObjectKind::Volume => 2,
-                ObjectKind::Network | ObjectKind::Service => 1,
+                // The container lends its network and its environment, whatever is restricted.
+                ObjectKind::Container | ObjectKind::Network | ObjectKind::Service => 2,
+                ObjectKind::Image | ObjectKind::Volume => 3,
             };
             assert_eq!(replaced, expected, "{kind}: {up}");
         }

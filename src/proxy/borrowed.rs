@@ -48,7 +48,7 @@ impl Lent {
     pub(super) fn has(&self, shares: Shares) -> bool {
         match shares {
             Shares::ControlGroups => !self.is_in_groups_of_host,
-            Shares::Nothing | Shares::Other => true,
+            Shares::Nothing | Shares::Processes | Shares::Link | Shares::Other => true,
         }
     }
 
@@ -84,9 +84,9 @@ impl Lent {
         let found = BodyNames::read(body.as_bytes(), shape, &|_| true, &nothing).ok()?;
         for name in &found.names {
             match (name.object, name.shares) {
-                (_, Shares::ControlGroups | Shares::Other) => return None,
-                // A link lends nothing.
-                (NamedKind::Container | NamedKind::ContainerName, Shares::Nothing) => {}
+                (_, Shares::Processes | Shares::ControlGroups | Shares::Other) => return None,
+                // Nobody has a link of another.
+                (_, Shares::Link) | (NamedKind::Container | NamedKind::ContainerName, Shares::Nothing) => {}
                 (NamedKind::Network, Shares::Nothing) => self.add(ObjectKind::Network, &name.name)?,
                 (NamedKind::Volume, Shares::Nothing) => self.add(ObjectKind::Volume, &name.name)?,
                 (NamedKind::Image, Shares::Nothing) => self.add(ObjectKind::Image, &name.name)?,

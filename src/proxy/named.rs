@@ -152,9 +152,13 @@ impl Proxy {
         lent: &mut LentObjects,
     ) -> Result<String, Error> {
         let (text, operation) = (name.name.as_str(), search.route.operation);
+        if matches!(name.shares, Shares::Processes | Shares::Link) && !self.policy.shows_environment() {
+            return Err(self.body_error(operation, BodyFault::Environment));
+        }
+        let lends = !matches!(name.shares, Shares::Nothing | Shares::Link);
         let found = match name.object {
             NamedKind::Container => match self.container_in_body(search, text).await? {
-                Some(id) if name.shares != Shares::Nothing && !self.lends(search, &id, name.shares, lent).await? => {
+                Some(id) if lends && !self.lends(search, &id, name.shares, lent).await? => {
                     return Err(self.body_error(operation, BodyFault::Borrowed));
                 }
                 found => found,

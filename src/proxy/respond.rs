@@ -76,6 +76,7 @@ fn status_of_body(fault: &BodyFault) -> u16 {
         | BodyFault::Form(_)
         | BodyFault::Host(_)
         | BodyFault::Borrowed
+        | BodyFault::Environment
         | BodyFault::NotShown(_) => 403,
     }
 }

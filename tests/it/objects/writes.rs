@@ -37,6 +37,7 @@ pub(crate) const TESTS: &[Test] = tests![
     only_visible_objects_count_for_a_name,
     a_container_shows_the_visible_ones_that_it_refers_to,
     what_a_body_may_not_name_it_may_not_borrow,
+    an_environment_that_is_hidden_is_not_borrowed,
     a_container_that_is_hidden_lends_as_much_as_none,
     the_container_that_lends_is_the_one_that_was_looked_at,
     a_deep_or_wide_body_keeps_nobody_waiting,
@@ -947,7 +948,8 @@ fn lender_with(path: &str, value: &Value) -> Value {
 }
 
 fn what_a_body_may_not_name_it_may_not_borrow() {
-    const OPEN: &str = "allow: [ContainerCreate, ServiceCreate]\nshow: all\n";
+    // Whoever may join processes of a container may read its environment.
+    const OPEN: &str = "allow: [ContainerCreate, ServiceCreate, ContainerInspect]\nshow: all\n";
     let whole = format!("{OPEN}parameters: {{ContainerCreate: all, ServiceCreate: all}}\n");
     let of = |open: &str, denies: bool| hiding_one_kind(open).into_iter().map(move |profile| (profile, denies));
     let profiles = of(OPEN, true).chain(of(&whole, false)).chain([(OPEN.to_owned(), false)]);
@@ -981,6 +983,39 @@ fn what_a_body_may_not_name_it_may_not_borrow() {
     }
 }
 
+fn an_environment_that_is_hidden_is_not_borrowed() {
+    let lender = Arc::new(Mutex::new(lender_with("/HostConfig/ReadonlyRootfs", &json!(true))));
+    let of = |host_config: Value| json!({"Image": "shop:1", "HostConfig": host_config}).to_string();
+    let links = ["lender", "lender:db", "/lender:/web/db"].map(|link| of(json!({"Links": [link]})));
+    let showing: Vec<String> = links.into_iter().chain([of(json!({"PidMode": "container:lender"}))]).collect();
+    let other =
+        of(json!({"NetworkMode": "container:lender", "IpcMode": "container:lender", "VolumesFrom": ["lender"]}));
+    for (profile, passes) in [
+        ("allow: [ContainerCreate]", false),
+        ("allow: [ContainerCreate]\nshow: all", false),
+        ("allow: [ContainerCreate, ContainerInspect]\nshow: [command, free-text, host-path, topology]", false),
+        ("allow: [ContainerCreate, ContainerInspect]\nshow: all\nrules: [{on: ContainerConfig, redact: $.Env}]", false),
+        ("allow: [ContainerCreate, {ContainerInspect: {only: [{name: lender}]}}]\nshow: all", false),
+        ("allow: [ContainerCreate, ContainerExec]", false),
+        ("allow: [ContainerCreate, {ContainerExec: {only: [{name: lender}]}}, ExecStart]", false),
+        ("allow: [ContainerCreate, ContainerInspect]\nshow: all", true),
+        ("allow: [ContainerCreate, ContainerExec, ExecStart]", true),
+        ("allow: [ContainerCreate]\nparameters: {ContainerCreate: all}", true),
+    ] {
+        for profile in hiding_one_kind(&format!("{profile}\n")) {
+            let stage = Stage::answering(&profile, lending(&lender));
+            for body in &showing {
+                let before = sent_bodies(&stage).len();
+                let answer = stage.ask(0, &post("/v1.51/containers/create", body));
+                assert_eq!(status(&answer), if passes { 201 } else { 403 }, "{profile} {body}: {answer}");
+                assert!(passes || answer.contains("shows its environment"), "{answer}");
+                assert_eq!(sent_bodies(&stage).len() - before, usize::from(passes), "{profile} {body}");
+            }
+            assert_eq!(status(&stage.ask(0, &post("/v1.51/containers/create", &other))), 201, "{profile}");
+        }
+    }
+}
+
 /// Whatever it is like.
 fn a_container_that_is_hidden_lends_as_much_as_none() {
     let lender = Arc::<Mutex<Value>>::default();
@@ -1008,8 +1043,9 @@ fn a_container_that_is_hidden_lends_as_much_as_none() {
 fn the_container_that_lends_is_the_one_that_was_looked_at() {
     for kind in ["containers", "images", "volumes", "networks", "services"] {
         let lender = Arc::new(Mutex::new(lender_with("/HostConfig/ReadonlyRootfs", &json!(true))));
-        let profile =
-            format!("allow: [ContainerCreate, ServiceCreate]\nshow: all\n{kind}: {{never: [{{label: hide}}]}}\n");
+        let profile = format!(
+            "allow: [ContainerCreate, ServiceCreate, ContainerInspect]\nshow: all\n{kind}: {{never: [{{label: hide}}]}}\n"
+        );
         let stage = Stage::answering(&profile, lending(&lender));
         for (target, body) in borrowing("lender") {
             let answer = stage.ask(0, &post(target, &body.to_string()));
