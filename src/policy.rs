@@ -24,7 +24,7 @@ pub use self::refusal::Refusal;
 use self::shown::selects_by_name;
 use crate::api::bodies::{BodyShape, body_of};
 use crate::api::errors::{self, ErrorTable};
-use crate::api::objects::{ObjectKind, OperationObjects, objects_of};
+use crate::api::objects::{ObjectKind, OperationObjects, Reach, objects_of};
 use crate::api::queries::{self, QueryTable, ReadField};
 use crate::api::{DocumentPart, ELEMENT_KEYS, Operation, ResponseKind, StreamKind, operation};
 use crate::filter::{Action, CompileError, DocumentLimits, Lens, Plan, RecordFilter, Rule, Show};
@@ -78,6 +78,8 @@ struct Allowed {
     unlimited: Option<ObjectKind>,
     /// Whether the operation reaches the host, while clients see only some objects.
     reaches_host: bool,
+    /// Whether what the operation makes has a hidden environment, while clients see only some objects.
+    copies_environment: bool,
     /// Whose parameters must not reach the host.
     limited: Option<&'static OperationObjects>,
     /// The objects that the operation may be about; all of these must show one.
@@ -99,7 +101,11 @@ impl Allowed {
         if self.erases {
             return Some(Denial::Erases);
         }
-        self.unlimited.map(Denial::Unlimited).or(self.reaches_host.then_some(Denial::Host))
+        let reaches_host = self.reaches_host.then_some(Denial::Host);
+        self.unlimited
+            .map(Denial::Unlimited)
+            .or(reaches_host)
+            .or(self.copies_environment.then_some(Denial::Environment))
     }
 
     /// How the response to a request is handled.
@@ -157,6 +163,8 @@ pub enum Denial {
     Unlimited(ObjectKind),
     /// The profile shows only some objects, and the operation reaches the host, where nothing is hidden.
     Host,
+    /// The profile shows only some objects and hides environments, and what the operation makes shows that of a container.
+    Environment,
     /// The profile shows only some objects, and this query parameter reaches the host.
     HostParameter(&'static str),
     /// The profile allows the operation for other objects only.
@@ -190,6 +198,10 @@ impl Denial {
                 ));
             }
             Self::Host => "denied by policy: the profile shows only some objects, and this operation reaches the host",
+            Self::Environment => {
+                "denied by policy: the profile shows only some objects, and what this operation makes shows the environment of a \
+                 container"
+            }
             Self::HostParameter(name) => {
                 return Cow::Owned(format!(
                     "denied by policy: the profile shows only some objects, and the query parameter {name:?} could reach the host"
@@ -218,6 +230,7 @@ impl Denial {
             Self::Name => "name",
             Self::Unlimited(_) => "unlimited",
             Self::Host => "host",
+            Self::Environment => "environment",
             Self::HostParameter(_) => "host-parameter",
             Self::Bound => "bound",
             Self::AllTags => "all-tags",
@@ -324,7 +337,11 @@ impl Policy {
         compiler.check_plans(is_certain);
         compiler.check_unused_rules();
         let lent = compiler.lent(&allowed);
-        let shows_environment = lent.is_some() && compiler.shows_environment(&allowed) == Some(true);
+        let is_asked = lent.is_some() || allowed.values().any(|allowed| allowed.copies_environment);
+        let shows_environment = is_asked && compiler.shows_environment(&allowed) == Some(true);
+        if shows_environment {
+            allowed.values_mut().for_each(|allowed| allowed.copies_environment = false);
+        }
         let PolicyCompiler { visibility, plans, diagnostics, .. } = compiler;
         let profile = plans.profile().clone();
         diagnostics.finish(Self {
@@ -374,9 +391,10 @@ impl Policy {
     }
 
     /// The operations that the profile allows and whose requests are denied all the same, because it shows only some objects and
-    /// they reach the host: see [`Denial::Host`].
+    /// they reach the host or an environment: see [`Denial::Host`] and [`Denial::Environment`].
     pub fn reaching_host(&self) -> impl Iterator<Item = &'static Operation> {
-        let is_denied = |id: &str| self.allowed.get(id).is_some_and(|allowed| allowed.closed() == Some(Denial::Host));
+        let is_closed = |allowed: &Allowed| matches!(allowed.closed(), Some(Denial::Host | Denial::Environment));
+        let is_denied = move |id: &str| self.allowed.get(id).is_some_and(is_closed);
         self.profile.allow.keys().filter_map(|id| operation(id)).filter(move |operation| is_denied(operation.id))
     }
 
@@ -644,6 +662,7 @@ impl PolicyCompiler<'_> {
         let limited = objects.filter(|_| !contents.is_whole());
         let reaches_host =
             self.visibility.restricts_any() && limited.is_some_and(|objects| objects.reaches_host(operation));
+        let reaches = |reach| limited.is_some_and(|objects| objects.reaches == Some(reach));
         let body = if is_limited { self.body(operation)? } else { None };
         Some(Allowed {
             operation,
@@ -657,6 +676,7 @@ impl PolicyCompiler<'_> {
             body,
             unlimited,
             reaches_host,
+            copies_environment: self.visibility.restricts_any() && reaches(Reach::Environment),
             limited,
             bound,
         })

@@ -140,12 +140,15 @@ const ANSWERS: [(&str, ObjectAnswer); 15] = [
 pub enum Reach {
     /// Nothing, or what its body asks for: see [`super::bodies`].
     Objects,
+    /// The environment of a container, which is in what the client makes with it.
+    Environment,
     /// The host, on which nothing is hidden, or everything on it.
     Host,
 }
 
 /// The names of what is reached in the table.
-const REACHES: [(&str, Reach); 2] = [("objects", Reach::Objects), ("host", Reach::Host)];
+const REACHES: [(&str, Reach); 3] =
+    [("objects", Reach::Objects), ("environment", Reach::Environment), ("host", Reach::Host)];
 
 /// What a query parameter may be where some objects are hidden, unless the profile lets the request reach the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,7 +223,7 @@ impl OperationObjects {
     pub fn reaches_host(&self, operation: &Operation) -> bool {
         match self.reaches {
             Some(Reach::Host) => true,
-            Some(Reach::Objects) => false,
+            Some(Reach::Objects | Reach::Environment) => false,
             None => !operation.is_read(),
         }
     }

@@ -234,6 +234,7 @@ fn write_decision(
             | Denial::Name
             | Denial::Unlimited(_)
             | Denial::Host
+            | Denial::Environment
             | Denial::HostParameter(_)
             | Denial::Bound
             | Denial::AllTags),

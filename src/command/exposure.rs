@@ -240,7 +240,9 @@ fn of_objects(remarks: &mut Remarks, policy: &Policy) {
             OpenedBy::Keys => format!(" ({OPENS_HOST})"),
             OpenedBy::Variables(_) => String::new(),
         };
-        remarks.warn(format!("denied although allowed, because they reach the host{opening}: {ids}"));
+        remarks.warn(format!(
+            "denied although allowed, because they reach the host or a hidden environment{opening}: {ids}"
+        ));
     }
 }
 

@@ -96,6 +96,12 @@ impl Policy {
                 );
                 Refusal::new(why, self.opening_host(id))
             }
+            Denial::Environment => {
+                let why = format!(
+                    "the profile {profile} shows only some objects, and what {id} makes shows the environment of a container"
+                );
+                Refusal::new(why, self.opening_host(id))
+            }
             Denial::HostParameter(name) => {
                 let why = format!(
                     "the profile {profile} shows only some objects, and the parameter {name} of {id} could reach the host, \

@@ -835,6 +835,10 @@ fn an_exec_is_started_as_clients_do_it() {
 }
 
 fn a_container_is_committed_as_clients_do_it() {
+    // The image has the environment of the container.
+    let stage = Stage::of("allow: [ImageCommit]\nshow: all\ncontainers: {never: [{label: hide}]}\n");
+    let answer = stage.ask(0, &post("/v1.51/commit?container=web&repo=made", "null"));
+    assert!(status(&answer) == 403 && answer.contains("environment"), "{answer}");
     let stage = hiding_containers();
     for (body, code) in [
         ("null", 201),
@@ -999,8 +1003,8 @@ fn an_environment_that_is_hidden_is_not_borrowed() {
         ("allow: [ContainerCreate, ContainerExec]", false),
         ("allow: [ContainerCreate, {ContainerExec: {only: [{name: lender}]}}, ExecStart]", false),
         ("allow: [ContainerCreate, ContainerInspect]\nshow: all", true),
-        ("allow: [ContainerCreate, ContainerExec, ExecStart]", true),
-        ("allow: [ContainerCreate]\nparameters: {ContainerCreate: all}", true),
+        ("allow: [ContainerCreate, ContainerExec, ExecStart]\nshow: [identity]", true),
+        ("allow: [ContainerCreate]\nshow: [identity]\nparameters: {ContainerCreate: all}", true),
     ] {
         for profile in hiding_one_kind(&format!("{profile}\n")) {
             let stage = Stage::answering(&profile, lending(&lender));
@@ -1012,6 +1016,14 @@ fn an_environment_that_is_hidden_is_not_borrowed() {
                 assert_eq!(sent_bodies(&stage).len() - before, usize::from(passes), "{profile} {body}");
             }
             assert_eq!(status(&stage.ask(0, &post("/v1.51/containers/create", &other))), 201, "{profile}");
+            let commits = profile.replacen("ContainerCreate", "ContainerCreate, ImageCommit", 1);
+            let stage = Stage::answering(
+                &commits.replacen("{ContainerCreate: all}", "{ImageCommit: all}", 1),
+                lending(&lender),
+            );
+            let answer = stage.ask(0, &post("/v1.51/commit?container=lender&repo=made", "null"));
+            let is_denied = !passes || profile.contains("images:");
+            assert_eq!(status(&answer), if is_denied { 403 } else { 201 }, "{commits}: {answer}");
         }
     }
 }
