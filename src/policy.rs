@@ -967,7 +967,12 @@ mod tests {
                 for (parameter, value) in operation.query.iter().flat_map(|one| PATHS.map(|value| (one, value))) {
                     let path = operation.template.replace(['{', '}'], "");
                     let target = format!("{path}?{}={}", parameter.name, value.replace('/', "%2F"));
-                    let route = find(operation.method.as_str(), &target).unwrap().unwrap();
+                    let Ok(route) = find(operation.method.as_str(), &target) else {
+                        // No name of an image.
+                        assert!(["fromImage", "repo", "names", "tag"].contains(&parameter.name), "{target}");
+                        continue;
+                    };
+                    let route = route.unwrap();
                     let is_host =
                         |policy: &Policy| matches!(policy.decide(&route), Decision::Deny(Denial::HostParameter(_)));
                     let is_reviewed = operation.is_read() || objects.parameters.contains_key(parameter.name);

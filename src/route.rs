@@ -16,10 +16,12 @@ use crate::stream::target::RequestTarget;
 mod host;
 mod percent;
 mod query;
+mod reference;
 mod target;
 
 pub use host::{NO_SUCH_HOST, answers_to, without_port};
 pub use query::{Dropped, Query, UnknownName};
+pub use reference::{has_transport, is_reference};
 pub use target::{Target, TargetError};
 
 /// A parsed request line: the operation and its arguments.
@@ -55,10 +57,14 @@ pub fn find(method: &str, raw_target: &str) -> Result<Option<Route>, TargetError
         return if target.has_encoded_slash() { Err(TargetError::EncodedSlash) } else { Ok(None) };
     };
     let query = Query::parse(target.query(), pattern.operation)?;
+    let name = names.first.join("/");
+    if !reference::are_references(pattern.operation, &name, &query) {
+        return Err(TargetError::Reference);
+    }
     Ok(Some(Route {
         operation: pattern.operation,
         version: target.version(),
-        name: names.first.join("/"),
+        name,
         second_name: names.second.join("/"),
         query,
     }))

@@ -17,7 +17,7 @@ use crate::api::lists::{ANNOTATIONS, ENV, LABELS, OPTIONS};
 use crate::api::objects::{ObjectKind, OperationObjects, ParameterRule, TAG};
 use crate::api::queries::{QueryTable, Reads, is_true};
 use crate::filter::{Show, looks_like_credential};
-use crate::route::{Query, Route};
+use crate::route::{Query, Route, has_transport};
 use crate::schema::{Catalogue, Class, ClassSet, NameList, Schema, VariantKind, VariantWords, Variants};
 use crate::visibility::VisibleObjects;
 
@@ -97,6 +97,9 @@ fn check_parameters(route: &Route, table: &QueryTable, visible: &Visible<'_>) ->
     for parameter in table.parameters(route.operation) {
         let is_used = values(&route.query, &parameter.name).next().is_some();
         let is_harmless = parameter.is_flag && !values(&route.query, &parameter.name).any(is_true);
+        if values(&route.query, &parameter.name).any(has_transport) {
+            return Err(Denial::Filters);
+        }
         if is_used && !is_harmless && !visible.covers(&parameter.reads, &[], table) {
             return Err(Denial::Oracle);
         }
@@ -113,6 +116,9 @@ fn check_filters(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Re
         for (key, values) in parse_filters(text)? {
             let reads = table.filter(route.operation, &key);
             let is_label = matches!(reads, Some(Reads::Labels | Reads::Attributes));
+            if !is_label && values.iter().any(|value| has_transport(value)) {
+                return Err(Denial::Filters);
+            }
             if is_label && values.iter().any(|value| is_pattern(value)) {
                 return Err(Denial::Pattern);
             }

@@ -12,6 +12,7 @@ use crate::api::bodies::{BodyFault, BodyShape, HostRule, NameForm};
 use crate::api::objects::ObjectKind;
 use crate::filter::fold;
 use crate::members::{each_element, each_member, text};
+use crate::route::is_reference;
 
 /// How many objects a body may name.
 const LIMIT: usize = 200;
@@ -418,6 +419,9 @@ impl<'b> BodyReader<'b, '_> {
                 return self.name(NameInBody { shares, ..name });
             }
             TextReading::Names(name) if is_looked_up(kind_of(name.object)) => return self.name(name),
+            TextReading::Names(name) if name.object == NamedKind::Image && !is_reference(&name.name) => {
+                self.refuse(written, self.here(), BodyFault::Form)?;
+            }
             TextReading::Host => self.refuse(written, self.here(), BodyFault::Host)?,
             TextReading::Unknown => self.refuse(written, self.here(), BodyFault::Form)?,
             TextReading::Names(_) | TextReading::Nothing => {}

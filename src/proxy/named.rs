@@ -23,6 +23,7 @@ use crate::api::objects::ObjectKind;
 use crate::filter::ExpressionWork;
 use crate::members::member;
 use crate::policy::Decision;
+use crate::route::is_reference;
 use crate::visibility::{SeenObject, read_object};
 
 /// An id that nothing has: 64 hexadecimal digits that are new in each run, so that nobody can give it to something as a name.
@@ -265,12 +266,6 @@ impl Proxy {
 pub(super) fn is_name(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric()) && text.bytes().all(is_part)
-}
-
-/// Whether a text can be the reference of an image, and so the part of a path.
-fn is_reference(text: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'/' | b':' | b'@');
-    text.bytes().all(is_part) && !text.split('/').any(|part| ["", ".", ".."].contains(&part))
 }
 
 /// What goes up for an image: its reference if that is how the client names it, because what is made of it shows that; its id

@@ -142,6 +142,8 @@ pub enum TargetError {
     Segment,
     /// The path contains `%2F` in a place where no operation has a name with slashes.
     EncodedSlash,
+    /// The name of an image is none: it could be a place on the host.
+    Reference,
     /// The version does not have the form `v1.N`.
     Version,
     /// This version is below [`ApiVersion::MIN`].
@@ -184,6 +186,7 @@ impl TargetError {
             Self::Backslash => "request path contains a backslash",
             Self::Segment => "request path contains an empty segment or a dot segment",
             Self::EncodedSlash => "request path contains an escaped slash",
+            Self::Reference => "invalid reference format: the name of an image is [host[:port]/]path[:tag][@digest]",
             Self::Version => "api version must have the form v1.N",
             Self::TooOld(_) => "client version is too old",
             Self::TooNew => "client version is too new",

@@ -262,6 +262,18 @@ fn what_podman_reads_differently_is_read_as_docker_does_or_refused() -> Outcome 
         let through = client::get(&open.socket(), &target).json();
         assert!(through["ID"].is_string() && through["SecretData"].as_str().is_none_or(str::is_empty), "{through:#}");
     }
+    // The name of an image is the place of another store, which Podman makes.
+    let place = engine.folder().join("elsewhere");
+    let name = format!("containers-storage:[vfs@{0}+{0}]docker.io/library/x:1", place.display());
+    let written: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    for proxy in [&proxy, &open] {
+        assert_eq!(client::get(&proxy.socket(), &format!("/images/{written}/json")).status(), 400);
+        let filters: String = json!({"since": [name]}).to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
+        assert_eq!(client::get(&proxy.socket(), &format!("/images/json?filters={filters}")).status(), 403);
+        assert!(!place.exists());
+    }
+    client::get(&engine.socket(), &format!("/images/{written}/json"));
+    assert!(place.exists(), "Podman does not make stores any more");
     // A list of processes that does not end.
     check(engine, &proxy, "/containers/web/top?stream=true&delay=1", 200, 403);
     let processes = |query: &str| client::get(&open.socket(), &format!("/containers/web/top{query}"));

@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = tests![
     ambiguous_spellings_do_not_reach_the_daemon,
     only_the_method_of_an_operation_is_accepted,
     headers_that_change_an_answer_are_not_passed_on,
+    a_name_of_an_image_is_no_place_on_the_host,
     bodies_that_hide_parameters_are_refused,
     a_client_that_expects_100_continue_gets_it_from_the_program,
     a_request_hidden_in_a_body_stays_in_the_body,
@@ -144,6 +145,94 @@ fn headers_that_change_an_answer_are_not_passed_on() {
     ask("/events");
     let sent = bench.daemon.requests().pop().unwrap();
     assert!(sent.contains("Accept: application/json-seq\r\n") && !sent.contains("gzip"), "{sent}");
+}
+
+/// For Podman, many texts are the name of an image: what opens a store or reads an archive on its host is one.
+fn a_name_of_an_image_is_no_place_on_the_host() {
+    let names = [
+        "containers-storage:[overlay@/etc/a+/run/a:x=y]docker.io/library/x:1",
+        "containers-storage:x",
+        "docker-archive:/srv/a.tar",
+        "docker-archive:/srv/a.tar:x:1",
+        "docker-daemon:x:1",
+        "dir:/etc",
+        "dir:a",
+        "oci:/srv/a:x",
+        "oci:a",
+        "oci-archive:/srv/a.tar",
+        "ostree:x@/srv",
+        "sif:/srv/a",
+        "tarball:/srv/a.tar",
+        "atomic:h/a/b:1",
+        "docker://h/a",
+        "new-transport:/etc/a",
+    ];
+    let escape = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    let (dashboard, open) = (bench(), Bench::profiled("profile: test\nallow: [all]\nshow: all\n", |_| json(BODY)));
+    let hiding =
+        Bench::profiled("profile: test\nallow: [all]\nshow: all\ncontainers: {never: [{label: a}]}", |_| json(BODY));
+    let mut refused = 0;
+    for operation in dockveil::api::OPERATIONS {
+        let method = operation.method.as_str();
+        let ask = |target: &str, body: Option<String>| {
+            let body = body.map_or_else(String::new, |body| {
+                format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+            });
+            let ending = if body.is_empty() { "\r\n" } else { "" };
+            for bench in [&dashboard, &open, &hiding] {
+                let answer = bench.ask(format!("{method} {target} HTTP/1.1\r\nHost: d\r\n{body}{ending}"));
+                assert!([400, 403].contains(&status(&answer)), "{method} {target} {body}: {answer}");
+                assert_eq!(lines(bench), [""; 0], "{method} {target} {body}");
+            }
+        };
+        let plain = operation.template.replace("{reference}", "x").replace("{id}", "x").replace("{checkpoint}", "x");
+        for name in names {
+            let written = escape(name);
+            if operation.template.contains("{reference}") {
+                ask(&operation.template.replace("{reference}", &written), None);
+                // Unescaped, where that is a target.
+                ask(&operation.template.replace("{reference}", &name.replace("//", "/")), None);
+                refused += 1;
+            }
+            for parameter in operation.query {
+                match parameter.name {
+                    "fromImage" | "repo" | "names" => ask(&format!("{plain}?{}={written}", parameter.name), None),
+                    // Podman puts it behind the name and a colon.
+                    "tag" if name.starts_with("containers-storage:[") => {
+                        let (transport, rest) = name.split_once(':').unwrap();
+                        let of = ["fromImage", "repo"]
+                            .into_iter()
+                            .filter(|of| operation.query.iter().any(|parameter| parameter.name == *of));
+                        for of in of {
+                            ask(&format!("{plain}?{of}={transport}&tag={}", escape(rest)), None);
+                            ask(&format!("{plain}?{of}={transport}&tag=x"), None);
+                            ask(&format!("{plain}?{of}=x&tag={}", escape(rest)), None);
+                        }
+                    }
+                    "filters" if !name.starts_with("new-") => {
+                        for key in ["ancestor", "before", "since", "reference", "image"] {
+                            let filters = serde_json::json!({ key: [name] }).to_string();
+                            ask(&format!("{plain}?filters={}", escape(&filters)), None);
+                        }
+                    }
+                    _ => continue,
+                }
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 200, "{refused}");
+    for name in names {
+        for body in [
+            serde_json::json!({"Image": name}),
+            serde_json::json!({"Image": "x", "HostConfig": {"Mounts": [{"Type": "image", "Source": name, "Target": "/a"}]}}),
+        ] {
+            let body = body.to_string();
+            let head = format!("POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Length: {}\r\n", body.len());
+            let answer = hiding.ask(format!("{head}Content-Type: application/json\r\n\r\n{body}"));
+            assert_eq!((status(&answer), lines(&hiding).len()), (403, 0), "{body}: {answer}");
+        }
+    }
 }
 
 fn bodies_that_hide_parameters_are_refused() {
