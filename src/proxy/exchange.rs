@@ -281,7 +281,7 @@ impl Proxy {
     ///
     /// Timers that are due at one time fire in the order in which they were started. So this is before the look-up: how long that
     /// takes has no part in the order of answers.
-    async fn start_tick(&self) -> Option<Pin<Box<Sleep>>> {
+    pub(super) async fn start_tick(&self) -> Option<Pin<Box<Sleep>>> {
         if self.absent_tick.is_zero() || !self.policy.visibility().restricts_any() {
             return None;
         }
@@ -292,7 +292,7 @@ impl Proxy {
     }
 
     /// Waits for the next multiple of the tick after the timer was started.
-    async fn wait_for_tick(&self, mut tick: Pin<Box<Sleep>>) {
+    pub(super) async fn wait_for_tick(&self, mut tick: Pin<Box<Sleep>>) {
         let now = Instant::now();
         let mut due = tick.deadline();
         if due <= now {

@@ -79,10 +79,33 @@ impl Proxy {
         let found = if is_long { work::on_helper(search.client, read).await } else { read() };
         let refused = |fault: BodyFault| self.body_error(operation, fault);
         let found = found.map_err(refused)?;
+        let tick = self.start_tick().await;
+        let replacements = self.replacements(search, &found.names, &known, is_whole).await;
+        // The engine tells sooner that it has nothing of a name than what has it.
+        let is_absent = |text: &String| text.ends_with(ABSENT.as_str());
+        if let Some(tick) = tick
+            && replacements.as_ref().map_or(true, |all| all.iter().any(is_absent))
+        {
+            self.wait_for_tick(tick).await;
+        }
+        let body = found.write(&replacements?).map_err(refused)?;
+        memory.settle(length + body.len());
+        request.restored = Some(Bytes::from(body));
+        Ok(request)
+    }
+
+    /// What goes up in place of each name. Those that the object has that the client edits, `known`, stay.
+    async fn replacements(
+        &self,
+        search: Search<'_>,
+        names: &[NameInBody],
+        known: &[NameInBody],
+        is_whole: bool,
+    ) -> Result<Vec<String>, Error> {
         let mut replaced: HashMap<(NamedKind, &str, Shares), String> = HashMap::new();
         let mut lent = LentObjects::default();
-        let mut replacements = Vec::with_capacity(found.names.len());
-        for name in &found.names {
+        let mut replacements = Vec::with_capacity(names.len());
+        for name in names {
             if known.iter().any(|known| known.is_as(name)) {
                 replacements.push(name.name.clone());
                 continue;
@@ -94,10 +117,7 @@ impl Proxy {
                 }
             });
         }
-        let body = found.write(&replacements).map_err(refused)?;
-        memory.settle(length + body.len());
-        request.restored = Some(Bytes::from(body));
-        Ok(request)
+        Ok(replacements)
     }
 
     fn body_error(&self, operation: &Operation, fault: BodyFault) -> Error {

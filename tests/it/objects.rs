@@ -702,6 +702,25 @@ fn what_is_hidden_is_answered_no_sooner_than_what_does_not_exist() {
         let asked = Instant::now();
         let answer = ask(&folder.path("listener"), &closing_get(&format!("/containers/{name}/json")));
         assert!(status(&answer) == 404 && asked.elapsed() >= tick, "{name}: {:?} {answer}", asked.elapsed());
+        // A name in a body, too: the engine is not asked before.
+        for (target, body) in [
+            ("/networks/n/connect", json!({ "Container": name })),
+            ("/networks/n/disconnect", json!({ "Container": name })),
+            ("/containers/create", json!({"Image": "a", "HostConfig": {"Links": [name]}})),
+            ("/containers/create", json!({"Image": "a", "HostConfig": {"IpcMode": format!("container:{name}")}})),
+            ("/containers/create", json!({"Image": "a", "HostConfig": {"VolumesFrom": [name]}})),
+        ] {
+            let body = body.to_string();
+            let head =
+                format!("POST {target} HTTP/1.1\r\nHost: d\r\nConnection: close\r\nContent-Type: application/json\r\n");
+            let asked = Instant::now();
+            let answer = ask(&folder.path("listener"), &format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()));
+            assert!(
+                status(&answer) == 404 && asked.elapsed() >= tick,
+                "{target} {body}: {:?} {answer}",
+                asked.elapsed()
+            );
+        }
     }
     running.stop();
 }
