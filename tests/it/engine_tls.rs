@@ -328,8 +328,8 @@ fn new_certificates_are_for_new_connections() {
     let renewed = other.client(CLIENT);
     write_files(&bench.folder.path(""), &other.pem(), &renewed);
     program.signal(Signal::HUP);
-    let line = program.line_with("configuration ");
-    assert!(line.contains("configuration reloaded"), "{line}");
+    // The change of one file may have been read before that of the next.
+    program.line_with("configuration reloaded");
     assert_eq!(ask(), 200);
     assert_eq!(bench.front.clients().len(), handshakes, "the connection that is open goes on");
     assert_eq!(status(&bench.ask(&closing_get("/containers/web/logs?stdout=1"))), 200);
@@ -338,10 +338,7 @@ fn new_certificates_are_for_new_connections() {
     // Files that do not fit together change nothing.
     std::fs::write(bench.folder.path("key.pem"), &other.client(CLIENT).key).unwrap();
     program.signal(Signal::HUP);
-    let line = program.line_with("configuration ");
-    assert!(
-        line.contains("nothing has changed") && line.contains("key.pem: does not belong to the certificate"),
-        "{line}"
-    );
+    let line = program.line_with("nothing has changed");
+    assert!(line.contains("key.pem: does not belong to the certificate"), "{line}");
     assert_eq!(ask(), 200);
 }
