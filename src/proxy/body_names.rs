@@ -627,7 +627,6 @@ mod tests {
         for (member, name, expected) in [
             ("Cgroup", "container:a", "container:<Container a>"),
             ("CgroupnsMode", "container:a", "container:<Container a>"),
-            ("IpcMode", "container:a", "container:<Container a>"),
             ("IpcMode", "shareable", "shareable"),
             ("NetworkMode", "container:a:b", "container:<Container a:b>"),
             ("NetworkMode", "mine", "<Network mine>"),
@@ -1080,6 +1079,7 @@ mod tests {
             ("NetworkMode", r#""host""#),
             ("PidMode", r#""host""#),
             ("IpcMode", r#""host""#),
+            ("IpcMode", r#""container:a""#),
             ("UsernsMode", r#""host""#),
             ("Binds", r#"["/:/host"]"#),
             ("Mounts", r#"[{"Type":"bind","Source":"/"}]"#),

@@ -707,7 +707,7 @@ fn what_is_hidden_is_answered_no_sooner_than_what_does_not_exist() {
             ("/networks/n/connect", json!({ "Container": name })),
             ("/networks/n/disconnect", json!({ "Container": name })),
             ("/containers/create", json!({"Image": "a", "HostConfig": {"Links": [name]}})),
-            ("/containers/create", json!({"Image": "a", "HostConfig": {"IpcMode": format!("container:{name}")}})),
+            ("/containers/create", json!({"Image": "a", "HostConfig": {"UTSMode": format!("container:{name}")}})),
             ("/containers/create", json!({"Image": "a", "HostConfig": {"VolumesFrom": [name]}})),
         ] {
             let body = body.to_string();

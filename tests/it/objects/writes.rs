@@ -358,7 +358,7 @@ fn of_services(with: &Arc<Mutex<Value>>) -> impl Fn(&str) -> Reply + Send + Sync
         let (method, target) = request.split_once(' ').unwrap();
         let target = target.split([' ', '?']).next().unwrap().to_owned();
         let service = |name: &str| {
-            let is_with = name == "with" || name == "w".repeat(25);
+            let is_with = name.starts_with('w');
             let (id, spec) = if is_with { ("w", with.lock().unwrap().clone()) } else { ("o", plain_service()) };
             daemon::json(&json!({"ID": id.repeat(25), "Version": {"Index": 7}, "Spec": spec}).to_string())
         };
@@ -519,7 +519,7 @@ fn a_service_reaches_the_host_only_if_the_profile_says_so() {
         for profile in hiding_one_kind(profile) {
             let stage = Stage::answering(&profile, of_services(&Arc::new(Mutex::new(plain_service()))));
             let sends = |body: &Value| {
-                let targets = ["/v1.51/services/create", "/v1.51/services/with/update?version=7"];
+                let targets = ["/v1.51/services/create", "/v1.51/services/w/update?version=7"];
                 targets.map(|target| stage.ask(0, &post(target, &body.to_string())))
             };
             for (path, value) in host_parts() {
@@ -578,21 +578,21 @@ fn an_update_reaches_no_more_of_the_host_than_the_service() {
             for (path, value) in host_parts() {
                 let spec = service_with(path, &value);
                 service.lock().unwrap().clone_from(&spec);
-                let (shown, _) = crate::support::client::body(&stage.get("/v1.51/services/with"));
+                let (shown, _) = crate::support::client::body(&stage.get("/v1.51/services/w"));
                 let shown = serde_json::from_str::<Value>(&shown).unwrap()["Spec"].clone();
-                let answer = update("with", &shown);
+                let answer = update("w", &shown);
                 assert_eq!(status(&answer), 200, "{profile} {shown}: {answer}");
                 let (_, up) = sent_bodies(&stage).pop().unwrap();
                 assert_eq!(up, spec, "{profile} {path}");
                 stayed += 1;
                 if shown == spec {
-                    let answer = update("without", &shown);
+                    let answer = update("o", &shown);
                     assert_eq!(status(&answer), 403, "{profile} {shown}: {answer}");
                 } else {
                     hidden += 1;
                 }
                 // What is hidden is not known to a client that has guessed it.
-                let answer = update("with", &spec);
+                let answer = update("w", &spec);
                 let code = if shown == spec { 200 } else { 403 };
                 assert_eq!(status(&answer), code, "{profile} {spec}: {answer}");
             }
@@ -630,13 +630,13 @@ fn an_update_reaches_no_more_of_the_host_than_the_service() {
         (&capabilities(json!(["A", "B"])), capabilities(json!("A")), 403),
     ] {
         service.lock().unwrap().clone_from(current);
-        let answer = stage.ask(0, &post("/v1.51/services/with/update?version=7", &sent.to_string()));
+        let answer = stage.ask(0, &post("/v1.51/services/w/update?version=7", &sent.to_string()));
         assert_eq!(status(&answer), code, "{sent}: {answer}");
     }
     // A client that may not read services was shown none.
     service.lock().unwrap().clone_from(&own);
     let stage = Stage::answering(&hiding_one_kind("allow: [ServiceUpdate]\nshow: all\n")[0], of_services(&service));
-    assert_eq!(status(&stage.ask(0, &post("/v1.51/services/with/update?version=7", &own.to_string()))), 403);
+    assert_eq!(status(&stage.ask(0, &post("/v1.51/services/w/update?version=7", &own.to_string()))), 403);
 }
 
 /// A hidden volume or network of a service goes back as the service has it, or not at all.
@@ -662,7 +662,7 @@ fn what_is_hidden_stays_as_the_service_has_it() {
     let update = |path: &str, value: Value| {
         let mut sent = spec.clone();
         sent.pointer_mut(path).unwrap().clone_from(&value);
-        let answer = stage.ask(0, &post("/v1.51/services/with/update?version=7", &sent.to_string()));
+        let answer = stage.ask(0, &post("/v1.51/services/w/update?version=7", &sent.to_string()));
         (status(&answer), sent_bodies(&stage).pop().map(|(_, up)| up.pointer(path).cloned()))
     };
     const MOUNTS: &str = "/TaskTemplate/ContainerSpec/Mounts";
@@ -915,7 +915,7 @@ fn borrowable() -> Vec<Borrowable> {
 
 /// The ways to borrow from a container: the target, and the body.
 fn borrowing(name: &str) -> Vec<(&'static str, Value)> {
-    let modes = ["NetworkMode", "PidMode", "IpcMode", "UTSMode", "UsernsMode", "CgroupnsMode", "Cgroup"];
+    let modes = ["NetworkMode", "PidMode", "UTSMode", "UsernsMode", "CgroupnsMode", "Cgroup"];
     let joined = modes.map(|mode| json!({"Image": "shop:1", "HostConfig": {mode: format!("container:{name}")}}));
     let from = [name.to_owned(), format!("{name}:ro")];
     let from = from.map(|from| json!({"Image": "shop:1", "HostConfig": {"VolumesFrom": [from]}}));
@@ -993,7 +993,7 @@ fn an_environment_that_is_hidden_is_not_borrowed() {
     let links = ["lender", "lender:db", "/lender:/web/db"].map(|link| of(json!({"Links": [link]})));
     let showing: Vec<String> = links.into_iter().chain([of(json!({"PidMode": "container:lender"}))]).collect();
     let other =
-        of(json!({"NetworkMode": "container:lender", "IpcMode": "container:lender", "VolumesFrom": ["lender"]}));
+        of(json!({"NetworkMode": "container:lender", "UTSMode": "container:lender", "VolumesFrom": ["lender"]}));
     for (profile, passes) in [
         ("allow: [ContainerCreate]", false),
         ("allow: [ContainerCreate]\nshow: all", false),
