@@ -47,5 +47,5 @@ pub use operations::{
     DocumentPart, EditedObject, OPERATIONS, Operation, Parameter, ParameterKind, RequestBody, ResponseKind, StreamKind,
     Upgrade, Versions, operation, operations_named, unknown_operation,
 };
-pub use reference::{familiar, with_tag};
+pub use reference::{familiar, has_registry, of_docker, with_tag};
 pub use version::{ApiRange, ApiVersion, VersionError};

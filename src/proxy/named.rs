@@ -18,8 +18,8 @@ use super::objects::{Reading, Search};
 use super::{Error, Proxy, work};
 use crate::api::Operation;
 use crate::api::bodies::{BodyFault, BodyShape};
-use crate::api::familiar;
 use crate::api::objects::ObjectKind;
+use crate::api::{familiar, has_registry, with_tag};
 use crate::filter::ExpressionWork;
 use crate::members::member;
 use crate::policy::Decision;
@@ -289,10 +289,15 @@ pub(super) fn is_name(text: &str) -> bool {
 }
 
 /// What goes up for an image: its reference if that is how the client names it, because what is made of it shows that; its id
-/// if the client wrote the start of that.
+/// if the client wrote the start of that. A name without a registry, which Podman looks for in several, goes up with that of the image.
 pub(super) fn reference_of(seen: SeenObject, text: &str) -> String {
-    let wanted = familiar(text);
-    if seen.facts.names.iter().any(|name| familiar(name) == wanted) { text.to_owned() } else { seen.id }
+    let (wanted, whole) = (familiar(text), with_tag(text));
+    let is_it = |name: &&String| familiar(name) == wanted;
+    match seen.facts.names.iter().find(is_it) {
+        None => seen.id,
+        Some(_) if has_registry(text) || seen.facts.names.contains(&whole) => text.to_owned(),
+        Some(name) => name.clone(),
+    }
 }
 
 #[cfg(test)]

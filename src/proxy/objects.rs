@@ -18,7 +18,7 @@ use super::message::Message;
 use super::named::{is_name, reference_of};
 use super::{Error, Proxy, headers, work};
 use crate::api::objects::{ObjectAnswer, ObjectKind, PathObject};
-use crate::api::{self, Operation, familiar, operation, with_tag};
+use crate::api::{self, Operation, has_registry, of_docker, operation, with_tag};
 use crate::filter::ExpressionWork;
 use crate::policy::{Denial, Lookup};
 use crate::route::{Query, Route};
@@ -73,11 +73,27 @@ pub(super) fn is_prefix(text: &str) -> bool {
 fn may_be_of_several(kind: ObjectKind, name: &str) -> bool {
     match kind {
         ObjectKind::Container => is_prefix(name),
-        ObjectKind::Image => is_prefix(name.strip_prefix("sha256:").unwrap_or(name)),
+        // Podman looks for a name without a registry in several, its own first.
+        ObjectKind::Image => is_prefix(name.strip_prefix("sha256:").unwrap_or(name)) || !has_registry(name),
         ObjectKind::Volume => false,
         ObjectKind::Network => true,
         ObjectKind::Service => {
             (1..25).contains(&name.len()) && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z'))
+        }
+    }
+}
+
+/// Whether an object that an engine found is called by this text: by its id, the start of that, or its name. Podman takes `_` and
+/// `%` for what stands for any digit of an id.
+fn is_called(kind: ObjectKind, name: &str, object: &SeenObject) -> bool {
+    let bare = name.strip_prefix('/').unwrap_or(name);
+    let is_digits = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    match kind {
+        // A link is called by two names, an image in many ways.
+        ObjectKind::Container if bare.contains('/') => true,
+        ObjectKind::Image | ObjectKind::Volume => true,
+        ObjectKind::Container | ObjectKind::Network | ObjectKind::Service => {
+            object.facts.names.iter().any(|one| one == bare) || (is_digits && object.id.starts_with(name))
         }
     }
 }
@@ -87,7 +103,7 @@ fn one_called<'o>(kind: ObjectKind, name: &str, objects: &'o [SeenObject]) -> Op
     let bare = if kind == ObjectKind::Image { name.strip_prefix("sha256:").unwrap_or(name) } else { name };
     let id = |object: &'o SeenObject| object.id.strip_prefix("sha256:").unwrap_or(&object.id);
     let is_named = |object: &SeenObject| match kind {
-        ObjectKind::Image => object.facts.names.iter().any(|one| familiar(one) == familiar(name)),
+        ObjectKind::Image => object.facts.names.iter().any(|one| of_docker(one) == of_docker(name)),
         ObjectKind::Container | ObjectKind::Volume | ObjectKind::Network | ObjectKind::Service => {
             object.facts.names.iter().any(|one| one == name)
         }
@@ -605,10 +621,10 @@ fn of_name(
     name: &str,
     lookup: Option<&Lookup>,
 ) -> impl FnOnce(&[u8]) -> Option<SeenObject> + Send + 'static {
-    let lookup = lookup.map(|lookup| (lookup.clone(), name.to_owned()));
+    let (lookup, name) = (lookup.cloned(), name.to_owned());
     move |document| {
-        let is_named = lookup.is_none_or(|(lookup, name)| named_in(document, &name, &lookup).is_some());
-        read_object(kind, document).filter(|_| is_named)
+        let is_named = lookup.is_none_or(|lookup| named_in(document, &name, &lookup).is_some());
+        read_object(kind, document).filter(|object| is_named && is_called(kind, &name, object))
     }
 }
 

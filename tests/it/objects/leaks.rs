@@ -16,6 +16,8 @@ use crate::support::daemon;
 pub(crate) const TESTS: &[Test] = tests![
     every_operation_on_a_hidden_container_is_answered_as_on_none,
     what_shares_the_start_of_its_id_with_a_hidden_object_is_found,
+    a_pattern_of_ids_names_nothing,
+    a_hidden_image_takes_no_short_name,
     users_are_counted_without_hidden_containers,
     no_event_tells_of_a_hidden_container,
     a_visible_container_names_no_other,
@@ -144,6 +146,92 @@ fn what_shares_the_start_of_its_id_with_a_hidden_object_is_found() {
 }
 
 /// In lists, in what is inspected, and in disk usage in both of its shapes.
+/// Podman 5 looks ids up with `LIKE`, in which `_` is any digit and `%` any number of them, and finds what only one has.
+fn a_pattern_of_ids_names_nothing() {
+    let patterns = ["9_", "_", "%25", "9%25", "9_b", "%25a", "%5F", "9c_"];
+    let bodies = ["9_", "_", "%", "9%", "9_b", "%a", "9c_"];
+    let document = |id: &str| json!({ "Id": id, "Name": "/web", "Config": {"Image": "a", "Labels": {}} }).to_string();
+    let mut answers = Vec::new();
+    for (has_hidden, rule) in [(false, BY_LABEL), (true, BY_LABEL), (false, BY_NAME), (true, BY_NAME)] {
+        let id = format!("9cb4{}", "1".repeat(60));
+        let one = document(&id);
+        let stage = Stage::answering(&format!("{OPEN}{rule}"), move |request| {
+            let name = request.split([' ', '?']).nth(1).unwrap().split('/').nth(3).unwrap_or_default().to_owned();
+            match name.contains(['_', '%']) {
+                // As it says of several.
+                true if has_hidden => daemon::with_status("404 Not Found", r#"{"message":"several"}"#),
+                _ if request.starts_with("GET /v1.51/containers/") => daemon::json(&one),
+                _ => daemon::with_status("404 Not Found", r#"{"message":"none"}"#),
+            }
+        });
+        let mut all = Vec::new();
+        for pattern in patterns {
+            for (method, target) in [
+                ("GET", format!("/containers/{pattern}/json")),
+                ("GET", format!("/containers/{pattern}/logs?stdout=1")),
+                ("POST", format!("/containers/{pattern}/stop")),
+                ("POST", format!("/commit?container={pattern}&repo=a")),
+            ] {
+                let answer = stage.ask(0, &request(method, &target));
+                assert!([400, 403, 404].contains(&status(&answer)), "{target}: {answer}");
+                all.push(answer);
+            }
+        }
+        for pattern in bodies {
+            let body = json!({ "Container": pattern }).to_string();
+            let head = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+            let connect =
+                format!("POST /networks/a/connect HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{head}\r\n{body}");
+            all.push(stage.ask(0, &connect));
+            let up = stage.bench.daemon.requests().pop().unwrap();
+            assert!(up.starts_with("POST") && !up.contains(&id) && !up.contains(&body), "{up}");
+        }
+        answers.push(all);
+    }
+    for pair in answers.chunks(2) {
+        assert_eq!(pair[0], pair[1], "a hidden container changes an answer");
+    }
+}
+
+/// Podman looks for a name without a registry among its own images first.
+fn a_hidden_image_takes_no_short_name() {
+    let (shown, hidden) = (format!("sha256:{}", "a".repeat(64)), format!("sha256:{}", "b".repeat(64)));
+    let of = |id: &str, tag: &str, labels: Value| json!({"Id": id, "RepoTags": [tag], "Labels": labels, "Config": {"Labels": labels}});
+    let visible = of(&shown, "docker.io/library/foo:1", json!({}));
+    for has_hidden in [false, true] {
+        let mut images = vec![visible.clone()];
+        if has_hidden {
+            images.insert(0, of(&hidden, "localhost/foo:1", json!({"hide": ""})));
+        }
+        let stage = Stage::answering("allow: all\nshow: all\nimages: {never: [{label: hide}]}\n", move |request| {
+            let (method, target) = request.split_once(' ').unwrap();
+            let path = target.split([' ', '?']).next().unwrap().trim_start_matches("/v1.51/images/");
+            let name = path.trim_end_matches("/json").trim_end_matches("/get");
+            let is_it = |image: &&Value, name: &str| image["Id"] == name || image["RepoTags"][0] == name;
+            let found = ["", "localhost/", "docker.io/library/"]
+                .iter()
+                .find_map(|start| images.iter().find(|image| is_it(image, &format!("{start}{name}"))));
+            match (method, found) {
+                ("GET", _) if path == "json" => daemon::json(&json!(images).to_string()),
+                ("GET", Some(image)) => daemon::json(&image.to_string()),
+                ("GET", None) => daemon::with_status("404 Not Found", "{}"),
+                _ => daemon::json("[]"),
+            }
+        });
+        for name in ["foo:1", "docker.io/library/foo:1", &shown] {
+            assert_eq!(json_of(&stage, &format!("/images/{name}/json"))["Id"], shown, "{name} {has_hidden}");
+            let answer = stage.get(&format!("/images/{name}/get"));
+            assert_eq!(status(&answer), 200, "{name}: {answer}");
+            let up = stage.bench.daemon.requests().pop().unwrap();
+            let gone = if name == shown { &shown } else { "docker.io/library/foo:1" };
+            assert!(up.starts_with(&format!("GET /v1.51/images/{gone}/get ")), "{name}: {up}");
+        }
+        for name in ["localhost/foo:1", "foo:2", "foo"] {
+            assert_eq!(status(&stage.get(&format!("/images/{name}/json"))), 404, "{name} {has_hidden}");
+        }
+    }
+}
+
 fn users_are_counted_without_hidden_containers() {
     let mut world = small_world();
     let (image, volume, network) = (world.images[0].clone(), world.volumes[0].name.clone(), world.networks[0].clone());
