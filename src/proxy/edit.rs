@@ -35,15 +35,16 @@ impl Proxy {
         edit: &Edit,
         client: &str,
     ) -> Result<(Route, ClientRequest), Error> {
-        let mut memory = self.memory.admit().await?;
+        let mut received = self.memory.of_clients().lease();
         let edited = match request.body.take() {
             None if request.restored.is_some() => request.restored.take().unwrap_or_default().to_vec(),
-            Some(body) => match collect(body, EDIT_LIMIT, &mut memory).await {
+            Some(body) => match collect(body, EDIT_LIMIT, &mut received).await {
                 Err(Error::BodyTooLong) => return Err(Error::Edited(FilterError::TooLarge { limit: EDIT_LIMIT })),
                 body => body?,
             },
             None => Vec::new(),
         };
+        let mut memory = self.memory.admit().await?;
         let document = self.edited_object(&route, edit, edited.len(), &mut memory).await?;
         let (mut route, current) = of_object(&document, route)?;
         if named_version(&route) != Some(current) {

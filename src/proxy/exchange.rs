@@ -416,7 +416,8 @@ impl Proxy {
         let (version, amendment) = (request.version, self.amendment(route.operation));
         let is_as_it_comes = amendment.is_none() && seen.shows_everything();
         // Without memory for the answer, the engine is not asked. What is relayed needs none.
-        let memory = if is_as_it_comes { None } else { Some(self.memory.admit().await?) };
+        let budget = if request.body.is_some() { self.memory.of_clients() } else { &self.memory };
+        let memory = if is_as_it_comes { None } else { Some(budget.admit().await?) };
         let EngineAnswer { status, headers, body } = self.send(route, request).await?;
         if !headers::is_plain_json(&headers) {
             return Err(Error::NotJson);
@@ -568,7 +569,7 @@ impl Proxy {
         }
         headers::check_upgrade(&request.headers, route.operation)?;
         let target = self.target(route).await?;
-        let mut memory = self.memory.lease();
+        let mut memory = self.memory.of_clients().lease();
         let mut request = request;
         let body = match (request.restored.take(), request.body.take()) {
             (Some(body), _) => body,

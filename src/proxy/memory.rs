@@ -4,6 +4,9 @@
 //! record of a stream. If the budget is used up, an exchange waits a little and is then refused, so that many large documents
 //! at a time take longer and do not end the process.
 //!
+//! What waits for a client has a part of its own: the bodies of requests, and the answers to those that are still being sent.
+//! A client may take minutes, and keeps nobody waiting but others that send bodies.
+//!
 //! A small lease, which is enough for most answers, does not wait for large ones: [`accounts`] says who has what, and who is next.
 
 mod accounts;
@@ -21,6 +24,9 @@ use self::accounts::{Account, Accounts, Asked, Division};
 
 /// How long an exchange waits for memory at most.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What waits for clients has one part in so many.
+const CLIENT_PART: usize = 8;
 
 /// Why a lease could not grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,19 +57,35 @@ pub struct MemoryBudget {
     patience: Duration,
     division: Division,
     accounts: Mutex<Accounts>,
+    /// The part of what waits for clients. `None` in that part.
+    of_clients: Option<Arc<Self>>,
 }
 
 impl MemoryBudget {
     /// A budget of `total` bytes, for documents of which the largest need `largest` bytes. Nobody waits for memory longer than
     /// for the engine, which is `response_timeout`.
     pub fn new(total: usize, largest: usize, response_timeout: Duration) -> Self {
+        let of_clients = total / CLIENT_PART;
+        let part = Self::undivided(of_clients, largest, response_timeout);
+        Self { of_clients: Some(Arc::new(part)), ..Self::undivided(total - of_clients, largest, response_timeout) }
+    }
+
+    /// A budget without a part for clients.
+    fn undivided(total: usize, largest: usize, response_timeout: Duration) -> Self {
         let accounts = Accounts::new(total, largest);
-        Self { patience: PATIENCE.min(response_timeout), division: accounts.division(), accounts: Mutex::new(accounts) }
+        let patience = PATIENCE.min(response_timeout);
+        Self { patience, division: accounts.division(), accounts: Mutex::new(accounts), of_clients: None }
     }
 
     /// How many bytes are leased, and how many may be.
     pub fn usage(&self) -> (usize, usize) {
-        (self.accounts().used(), self.division.own + self.division.shared)
+        let (used, limit) = self.of_clients.as_ref().map_or((0, 0), |part| part.usage());
+        (used + self.accounts().used(), limit + self.division.own + self.division.shared)
+    }
+
+    /// The part of what waits for clients.
+    pub(super) fn of_clients(self: &Arc<Self>) -> &Arc<Self> {
+        self.of_clients.as_ref().unwrap_or(self)
     }
 
     /// An empty lease.
@@ -224,7 +246,7 @@ mod tests {
 
     /// Of these, 400 are set aside for the oldest large lease.
     fn budget() -> Arc<MemoryBudget> {
-        Arc::new(MemoryBudget::new(800, 400, PATIENCE))
+        Arc::new(MemoryBudget::undivided(800, 400, PATIENCE))
     }
 
     /// Whether the lease has the size at once.
@@ -294,7 +316,7 @@ mod tests {
     #[test]
     fn waiting_has_an_end_and_a_lease_that_waits_can_be_dropped() {
         run(async {
-            let budget = Arc::new(MemoryBudget::new(800, 400, Duration::from_millis(20)));
+            let budget = Arc::new(MemoryBudget::undivided(800, 400, Duration::from_millis(20)));
             let mut full = budget.lease();
             full.grow(0, 700).await.unwrap();
             let start = tokio::time::Instant::now();

@@ -59,7 +59,7 @@ impl Proxy {
         shape: &Arc<BodyShape>,
     ) -> Result<ClientRequest, Error> {
         let Some(body) = request.body.take() else { return Ok(request) };
-        let mut memory = self.memory.admit().await?;
+        let mut memory = self.memory.of_clients().admit().await?;
         let body = collect(body, STREAM_REQUEST_LIMIT, &mut memory).await?;
         let operation = search.route.operation;
         // The docker command sends `null` for a body that it leaves out.

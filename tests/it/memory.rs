@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = tests![
     three_hundred_large_documents_fit_into_a_small_control_group,
     past_the_budget_a_document_waits_and_is_then_refused,
     small_documents_pass_while_large_ones_have_all_the_memory,
+    bodies_that_do_not_end_keep_no_answer_waiting,
     memory_that_comes_back_is_given_to_those_that_wait,
     an_exchange_that_waits_for_memory_ends_with_its_client,
     a_document_that_needs_more_than_the_budget_is_withheld,
@@ -115,6 +116,38 @@ fn small_documents_pass_while_large_ones_have_all_the_memory() {
     assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
 }
 
+/// Bodies of many sizes, more than have room, are held open by clients that ask again as soon as they are refused.
+fn bodies_that_do_not_end_keep_no_answer_waiting() {
+    const OPEN: &str = "profile: test\nallow: [all]\nshow: [identity, state]\n";
+    let restricted = format!("{OPEN}containers: {{never: [{{label: hide}}]}}\n");
+    for (profile, length) in [(restricted.as_str(), 20_000), (&restricted, 200), (OPEN, 20_000), (OPEN, 0)] {
+        let document = r#"{"Id":"small","Name":"/small","Config":{"Labels":{}}}"#;
+        let bench = Bench::with(
+            move |asked| json(if asked.contains("/containers/json") { "[]" } else { document }),
+            |config| {
+                config.listeners[0].policy = policy_of(profile);
+                config.limits.memory = Some(ByteLimit::new(4 << 20));
+            },
+        );
+        let unfinished = || {
+            let mut client = bench.client();
+            let head = "POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n";
+            client.send(format!("{head}Content-Length: 1000000\r\n\r\n{{\"Image\":\"{}", "x".repeat(length)));
+            client
+        };
+        let held: Vec<Client> = (0..200).map(|_| unfinished()).collect();
+        let mut slowest = Duration::ZERO;
+        for target in ["/containers/json", "/containers/small/json"].iter().cycle().take(10) {
+            let start = Instant::now();
+            let answer = bench.ask(closing_get(target));
+            slowest = slowest.max(start.elapsed());
+            assert_eq!(status(&answer), 200, "{profile} {length} {target}: {answer}");
+        }
+        assert!(slowest < Duration::from_secs(3), "{profile} {length}: {slowest:?}");
+        drop(held);
+    }
+}
+
 fn memory_that_comes_back_is_given_to_those_that_wait() {
     let document = large_document();
     let bench = Bench::with(move |_| json(&document), budget_of_two);
@@ -169,7 +202,7 @@ fn a_document_whose_worst_case_needs_more_takes_the_whole_budget() {
         move |_| json(&document),
         |config| {
             budget_of_two(config);
-            config.limits.memory = Some(ByteLimit::new(2 * DOCUMENT + DOCUMENT / 2));
+            config.limits.memory = Some(ByteLimit::new(3 * DOCUMENT));
         },
     );
     for _ in 0..2 {
