@@ -58,7 +58,7 @@ pub fn find(method: &str, raw_target: &str) -> Result<Option<Route>, TargetError
     };
     let query = Query::parse(target.query(), pattern.operation)?;
     let name = names.first.join("/");
-    if !reference::are_references(pattern.operation, &name, &query) {
+    if !reference::names_no_place(pattern.operation, &name, &query) {
         return Err(TargetError::Reference);
     }
     Ok(Some(Route {

@@ -23,24 +23,30 @@ const TRANSPORTS: [&str; 10] = [
     "tarball",
 ];
 
-/// Whether the images that a request names in its path and in its query are named by [references](is_reference).
-pub(super) fn are_references(operation: &Operation, name: &str, query: &Query) -> bool {
+/// Whether no engine reads an image that a request names in its path or in its query as a place on the host. What is no reference
+/// all the same is for the engine to refuse, in its own words.
+pub(super) fn names_no_place(operation: &Operation, name: &str, query: &Query) -> bool {
     let is_of_image = operation.template.contains("{reference}");
     let of = |parameter| query.get(parameter).filter(|text| !text.is_empty());
     let tag = of("tag").filter(|_| is_of_image || of("fromImage").is_some() || of("repo").is_some());
     let named = of("fromImage").into_iter().chain(of("repo")).chain(is_of_image.then_some(name));
     let mut in_list = query.values("names").flat_map(|names| names.split(','));
-    named.clone().all(is_reference)
-        && tag.is_none_or(|tag| is_word(tag) || is_digest(tag))
+    named.clone().all(|name| has_form(name, &is_plain))
+        && tag.is_none_or(|tag| is_plain(tag) && !tag.contains('/') || is_digest(tag))
         // Podman reads both as one text.
         && named.zip(tag.into_iter().cycle()).all(|(name, tag)| !has_transport(&format!("{name}:{tag}")))
-        && in_list.all(|name| name.is_empty() || is_reference(name))
+        && in_list.all(|name| has_form(name, &is_plain))
 }
 
 /// Whether a text is a reference or an id, which every engine looks for among its images or in a registry.
 ///
 /// That is `[HOST[:PORT]/]PATH[:TAG][@ALGORITHM:DIGEST]`, where engines are stricter still, but the host may have no other form.
 pub fn is_reference(text: &str) -> bool {
+    has_form(text, &is_word)
+}
+
+/// Whether a text has no transport, and `is_part` of all that is in it between the separators of a reference.
+fn has_form(text: &str, is_part: &dyn Fn(&str) -> bool) -> bool {
     if has_transport(text) {
         return false;
     }
@@ -50,9 +56,9 @@ pub fn is_reference(text: &str) -> bool {
         Some(_) | None => (None, name),
     };
     let (path, tag) = path.split_once(':').map_or((path, None), |(path, tag)| (path, Some(tag)));
-    path.split('/').all(|part| is_word(part) && !part.bytes().all(|byte| byte == b'.'))
+    path.split('/').all(|part| is_part(part) && !matches!(part, "." | ".."))
         && host.is_none_or(is_host)
-        && tag.is_none_or(is_word)
+        && tag.is_none_or(is_part)
         && digest.is_none_or(is_digest)
 }
 
@@ -62,6 +68,11 @@ pub fn has_transport(text: &str) -> bool {
         TRANSPORTS.contains(&transport) || (transport == "docker" && rest.starts_with('/'))
     };
     text.split_once(':').is_some_and(is_transport)
+}
+
+/// Whether a text has no separator of a reference, and of no transport.
+fn is_plain(text: &str) -> bool {
+    !text.contains([':', '@', '[', ']'])
 }
 
 fn is_word(text: &str) -> bool {
@@ -152,6 +163,16 @@ mod tests {
             "containers-storage:@0f1e",
         ] {
             assert!(!is_reference(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_reference_is_for_the_engine_to_refuse() {
+        for text in ["Not A Repository", "", "a+b", "a b:c d", "UPPER/case", ":a", "a:", "a@sha256:0f", "/a"] {
+            assert!(has_form(text, &is_plain), "{text}");
+        }
+        for text in ["a@b", "a:b:c", "a:b/c", "a:/b", "[a", "a]", "dir:a b", "..", "a:[b", "docker://a b"] {
+            assert!(!has_form(text, &is_plain), "{text}");
         }
     }
 
