@@ -136,11 +136,9 @@ fn of_memory(text: &mut String, limits: &Limits) {
 /// Whether the memory is enough for what the limits allow.
 fn about_memory(limits: &Limits) -> Remarks {
     let mut remarks = Remarks::default();
-    // A document, and what the filter leaves of it; a part is for small ones alone.
-    if DocumentMemory::of(limits).bytes / 5 * 2 < limits.element.bytes() {
-        remarks.warn(
-            "a document of more than two fifths of the memory of documents is withheld, whatever `element` allows",
-        );
+    if DocumentMemory::of(limits).longest_document() < limits.element.bytes() {
+        remarks
+            .warn("a document of more than a third of the memory of documents is withheld, whatever `element` allows");
     }
     remarks
 }

@@ -36,6 +36,13 @@ pub enum MemorySource {
 }
 
 impl DocumentMemory {
+    /// The longest document that has room, in bytes. A sixth of the memory is for bodies of requests, an eighth of the rest for small
+    /// documents, and half of what is left for what the filter leaves.
+    pub fn longest_document(&self) -> usize {
+        let of_documents = self.bytes - self.bytes / 6;
+        (of_documents - of_documents / 8) / 2
+    }
+
     /// What the limits say, or else the control group.
     pub fn of(limits: &Limits) -> Self {
         match limits.memory {

@@ -6,7 +6,7 @@
 use hyper::body::Bytes;
 
 use super::exchange::{ClientRequest, collect};
-use super::memory::MemoryLease;
+use super::memory::{Leased, MemoryLease};
 use super::{Error, Proxy, body, headers, work};
 use crate::api::EditedObject;
 use crate::filter::{FilterError, Lens, PutError};
@@ -60,20 +60,17 @@ impl Proxy {
         let length = document.len() + edited.len();
         let needed = memory.enough(length, Lens::memory(&document, &edited));
         memory.grow(2 * length, needed).await?;
-        let put = if work::is_long(length, edit.lens.expressions()) {
-            let lens = edit.lens.clone();
-            // The lease goes along, because the work goes on if nobody waits for it any more.
-            let put = move || {
-                let put = lens.put(&document, &edited);
-                drop((document, edited, memory));
-                put
-            };
-            work::on_helper(client, put).await
-        } else {
-            edit.lens.put(&document, &edited)
+        let lens = edit.lens.clone();
+        let is_long = work::is_long(length, lens.expressions());
+        // The lease goes along, because the work goes on if nobody waits for it any more.
+        let put = move || {
+            let put = lens.put(&document, &edited);
+            drop((document, edited));
+            (put, memory)
         };
+        let (put, memory) = if is_long { work::on_helper(client, put).await } else { put() };
         match put {
-            Ok(body) => request.restored = Some(body.into()),
+            Ok(body) => request.restored = Some(Bytes::from_owner(Leased::new(body, memory))),
             Err(PutError::Document(error)) => return Err(Error::Filter(error)),
             Err(PutError::Edited(error)) => return Err(Error::Edited(error)),
             Err(PutError::Refused(refused)) => {

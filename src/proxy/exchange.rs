@@ -18,7 +18,7 @@ use super::body::{Amendment, Filtered, FilteredDocument};
 use super::delivery::Delivery;
 use super::headers::HostFields;
 use super::in_stream::InStreamErrors;
-use super::memory::{MemoryBudget, MemoryLease};
+use super::memory::{MemoryBudget, MemoryError, MemoryLease};
 use super::message::{ERROR_LIMIT, Message};
 use super::objects::{LeasedView, Search};
 use super::records::RecordFiltering;
@@ -728,6 +728,14 @@ async fn discard(body: ClientBody) -> Result<usize, Error> {
     tokio::time::timeout(WHOLE_BODY_TIMEOUT, read).await.unwrap_or(Err(Error::BodyBroken))
 }
 
+/// What a client reads if there is no memory for its body.
+pub(super) fn of_body(error: MemoryError) -> Error {
+    match error {
+        MemoryError::TooLarge { .. } => Error::BodyTooLong,
+        MemoryError::Busy => Error::Memory(error),
+    }
+}
+
 /// Reads a body of at most `limit` bytes that goes up in another form.
 pub(super) async fn collect(body: ClientBody, limit: usize, memory: &mut MemoryLease) -> Result<Vec<u8>, Error> {
     let read = async {
@@ -739,7 +747,7 @@ pub(super) async fn collect(body: ClientBody, limit: usize, memory: &mut MemoryL
                 return Err(Error::BodyTooLong);
             }
             // It is copied into the request.
-            memory.grow(length, 2 * length).await?;
+            memory.grow(length, 2 * length).await.map_err(of_body)?;
             bytes.extend_from_slice(&data);
             // When the next part comes is up to the client.
             memory.pause(2 * length);

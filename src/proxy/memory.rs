@@ -26,7 +26,7 @@ use self::accounts::{Account, Accounts, Asked, Division};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What waits for clients has one part in so many.
-const CLIENT_PART: usize = 8;
+const CLIENT_PART: usize = 6;
 
 /// Why a lease could not grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,8 @@ use hyper::body::Bytes;
 use super::body_names::{BodyNames, HOST_NETWORK, NameInBody, NamedKind, Passing, Shares, reading_memory};
 use super::body_parts::BodyParts;
 use super::borrowed::Lent;
-use super::exchange::{ClientRequest, STREAM_REQUEST_LIMIT, collect};
+use super::exchange::{ClientRequest, STREAM_REQUEST_LIMIT, collect, of_body};
+use super::memory::Leased;
 use super::objects::{Reading, Search};
 use super::{Error, Proxy, work};
 use crate::api::Operation;
@@ -64,19 +65,25 @@ impl Proxy {
         let operation = search.route.operation;
         // The docker command sends `null` for a body that it leaves out.
         if !operation.body.is_required() && matches!(body.trim_ascii(), b"" | b"null") {
-            request.restored = Some(Bytes::from(body));
+            request.restored = Some(Bytes::from_owner(Leased::new(body, memory)));
             return Ok(request);
         }
         let is_whole = self.policy.profile().contents(operation).is_whole();
         let Shown { names: known, parts } = self.shown_of_edited(search, shape, is_whole).await?;
         let length = body.len() + parts.size() + known.iter().map(NameInBody::size).sum::<usize>();
-        memory.grow(2 * length, memory.enough(length, length + reading_memory(body.len()))).await?;
+        let grown = memory.grow(2 * length, memory.enough(length, length + reading_memory(body.len()))).await;
+        grown.map_err(of_body)?;
         let passing = if is_whole { Passing::Everything } else { Passing::Parts(parts) };
         let (shape_of, visibility) = (shape.clone(), self.policy.visibility().clone());
         // Each value is read as often as it is deep in the shape of the body.
         let is_long = work::is_long(body.len(), ExpressionWork::Linear);
-        let read = move || BodyNames::read(&body, &shape_of, &|kind| visibility.restricts(kind), &passing);
-        let found = if is_long { work::on_helper(search.client, read).await } else { read() };
+        // The lease goes along, because the work goes on if nobody waits for it any more.
+        let read = move || {
+            let found = BodyNames::read(&body, &shape_of, &|kind| visibility.restricts(kind), &passing);
+            drop(body);
+            (found, memory)
+        };
+        let (found, memory) = if is_long { work::on_helper(search.client, read).await } else { read() };
         let refused = |fault: BodyFault| self.body_error(operation, fault);
         let found = found.map_err(refused)?;
         let tick = self.start_tick().await;
@@ -89,8 +96,8 @@ impl Proxy {
             self.wait_for_tick(tick).await;
         }
         let body = found.write(&replacements?).map_err(refused)?;
-        memory.settle(length + body.len());
-        request.restored = Some(Bytes::from(body));
+        // It stays leased until it has gone up.
+        request.restored = Some(Bytes::from_owner(Leased::new(body, memory)));
         Ok(request)
     }
 

@@ -106,8 +106,12 @@ pub(super) fn public(error: Error) -> (u16, Message) {
         Error::Host => (403, NO_SUCH_HOST),
         Error::Form => (400, "the request body is a form: send parameters in the query"),
         Error::BodyType => (400, "unsupported content type of the request: expected application/json"),
-        Error::BodyTooLong => (413, "the request body is too long: more than 1 MiB"),
-        Error::Edited(FilterError::TooLarge { .. }) => (413, "the request body is too long: more than 4 MiB"),
+        Error::BodyTooLong => {
+            (413, "the request body is too long: more than 1 MiB, or than `limits.memory` has room for")
+        }
+        Error::Edited(FilterError::TooLarge { .. }) => {
+            (413, "the request body is too long: more than 4 MiB, or than `limits.memory` has room for")
+        }
         Error::Edited(_) => (400, "the request body is not one JSON object, nests too deep, or has a member twice"),
         Error::Repeated => (400, "malformed request: a header field is repeated"),
         Error::BodyBroken => (400, "the request body is incomplete"),

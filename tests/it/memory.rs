@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dockveil::config::{ByteLimit, Config};
+use dockveil::config::{ByteLimit, Config, DocumentMemory, Limits};
 
 use crate::harness::{Ignored, Outcome, Test, note, tests};
 use crate::support::client::{Client, PATIENCE, body, closing_get, get, status};
@@ -19,6 +19,9 @@ pub(crate) const TESTS: &[Test] = tests![
     past_the_budget_a_document_waits_and_is_then_refused,
     small_documents_pass_while_large_ones_have_all_the_memory,
     bodies_that_do_not_end_keep_no_answer_waiting,
+    a_body_is_leased_until_the_engine_has_answered,
+    a_body_for_which_there_is_never_room_is_too_long,
+    a_document_that_the_check_warns_of_is_withheld_and_no_other,
     memory_that_comes_back_is_given_to_those_that_wait,
     an_exchange_that_waits_for_memory_ends_with_its_client,
     a_document_that_needs_more_than_the_budget_is_withheld,
@@ -34,8 +37,8 @@ pub(crate) const TESTS: &[Test] = tests![
 /// About this much of an answer is in the sockets if nobody reads it, in bytes; a test has far more.
 const DOCUMENT: usize = 1 << 20;
 
-/// One document that is filtered takes four of it, and one that waits to be read takes one.
-const BUDGET_OF_TWO: usize = 5 * DOCUMENT + DOCUMENT / 2;
+/// One document that is filtered takes four of it, and one that waits to be read takes one. A sixth is for bodies of requests.
+const BUDGET_OF_TWO: usize = (5 * DOCUMENT + DOCUMENT / 2) * 6 / 5;
 
 /// Two documents that nobody reads use up this budget.
 fn budget_of_two(config: &mut Config) {
@@ -145,6 +148,64 @@ fn bodies_that_do_not_end_keep_no_answer_waiting() {
         }
         assert!(slowest < Duration::from_secs(3), "{profile} {length}: {slowest:?}");
         drop(held);
+    }
+}
+
+const RESTRICTED: &str = "profile: test\nallow: [all]\nshow: all\ncontainers: {never: [{label: hide}]}\n";
+
+/// A request that creates a container, with a label of this length.
+fn creation(length: usize) -> String {
+    let body = format!(r#"{{"Labels":{{"a":"{}"}}}}"#, "x".repeat(length));
+    let head = "POST /containers/create HTTP/1.1\r\nHost: d\r\nConnection: close\r\nContent-Type: application/json\r\n";
+    format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// An engine that hangs holds some; the others wait, and are refused before it is given up.
+fn a_body_is_leased_until_the_engine_has_answered() {
+    let bench = Bench::with(
+        |_| Reply::Keep(Vec::new()),
+        |config| {
+            config.listeners[0].policy = policy_of(RESTRICTED);
+            config.limits.memory = Some(ByteLimit::new(4 << 20));
+            config.timeouts.response = Duration::from_secs(7);
+        },
+    );
+    let codes: Vec<u16> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..20).map(|_| scope.spawn(|| status(&bench.ask(creation(100_000))))).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    let of = |code: u16| codes.iter().filter(|one| **one == code).count();
+    assert!(of(504) > 0 && of(503) >= 10 && of(504) + of(503) == 20, "{codes:?}");
+}
+
+fn a_body_for_which_there_is_never_room_is_too_long() {
+    let bench = Bench::with(
+        |_| json(r#"{"Id":"a"}"#),
+        |config| {
+            config.listeners[0].policy = policy_of(RESTRICTED);
+            config.limits.memory = Some(ByteLimit::new(4 << 20));
+        },
+    );
+    for (length, code) in [(100_000, 200), (500_000, 413), (2_000_000, 413)] {
+        let answer = bench.ask(creation(length));
+        assert_eq!(status(&answer), code, "{length}: {answer}");
+        assert!(code == 200 || answer.contains("limits.memory"), "{answer}");
+    }
+}
+
+/// The warning counts with the division of the memory.
+fn a_document_that_the_check_warns_of_is_withheld_and_no_other() {
+    let limits = Limits { memory: Some(ByteLimit::new(8 << 20)), ..Limits::default() };
+    let longest = DocumentMemory::of(&limits).longest_document();
+    for (length, code) in [(longest, 200), (longest + 64, 502)] {
+        let head = r#"{"Id":""#;
+        let document = format!("{head}{}\"}}", "x".repeat(length - head.len() - 2));
+        let bench = Bench::with(
+            move |_| json(&document),
+            |config| (config.limits.memory, config.limits.element) = (limits.memory, ByteLimit::new(8 << 20)),
+        );
+        let answer = bench.ask(closing_get("/containers/web/json"));
+        assert_eq!(status(&answer), code, "{length}: {}", &answer[..answer.len().min(300)]);
     }
 }
 
