@@ -229,7 +229,7 @@ impl Denial {
             Self::Filters => "filters",
             Self::Name => "name",
             Self::Unlimited(_) => "unlimited",
-            Self::Host => "host",
+            Self::Host => "reaches-host",
             Self::Environment => "environment",
             Self::HostParameter(_) => "host-parameter",
             Self::Bound => "bound",
