@@ -49,7 +49,7 @@ pub struct Policy {
     visibility: Arc<VisibleObjects>,
     /// What the body of a new container holds, if bodies may borrow from containers.
     lent: Option<Arc<BodyShape>>,
-    /// Whether a client that sees a container may read its environment. False if no body that is checked borrows.
+    /// Whether a client that sees a container is shown its environment. False if no body that is checked borrows.
     shows_environment: bool,
 }
 
@@ -423,7 +423,7 @@ impl Policy {
         self.lent.as_ref()
     }
 
-    /// Whether a client that sees a container may read its environment.
+    /// Whether a client that sees a container is shown its environment.
     pub fn shows_environment(&self) -> bool {
         self.shows_environment
     }
@@ -746,16 +746,13 @@ impl PolicyCompiler<'_> {
         body.map(Arc::new)
     }
 
-    /// Whether a client may read the environment of every container that it sees: where that is shown, or by a command that it runs
-    /// there. Returns `None` after an error.
+    /// Whether a client is shown the environment of every container that it sees. Not if it may only run commands there: an image may
+    /// have none that prints it. Returns `None` after an error.
     fn shows_environment(&mut self, allowed: &FnvHashMap<&'static str, Allowed>) -> Option<bool> {
-        let is_open =
-            |id: &str| allowed.get(id).is_some_and(|allowed| allowed.closed().is_none() && allowed.bound.is_empty());
-        if is_open("ContainerExec") && is_open("ExecStart") {
-            return Some(true);
-        }
-        let schema = operation("ContainerInspect")?.schema()?;
-        Some(is_open("ContainerInspect") && !self.hides_some(&DocumentPart { schema, path: &["Config", "Env"] })?)
+        let inspection = operation("ContainerInspect")?;
+        let part = DocumentPart { schema: inspection.schema()?, path: &["Config", "Env"] };
+        let is_open = allowed.get(inspection.id).is_some_and(|one| one.closed().is_none() && one.bound.is_empty());
+        Some(is_open && !self.hides_some(&part)?)
     }
 
     /// Whether the profile hides anything in a part of a document, or alters it. Returns `None` after an error.

@@ -35,9 +35,10 @@ and addresses there. This is so in lists and where it is inspected. Only referen
 Who may exec into a visible container, attach to it or copy its files has what that container has: its volumes and networks, hidden or
 not, and the host if it reaches that. A profile that shows such a container and allows these operations opens all of it. A new container
 or a service borrows less: of one that reaches the host, uses a hidden volume or network, or borrows itself, it has neither the volumes
-nor a namespace. A link to a container, and joining its processes, show its environment: that needs a profile that shows environments or
-allows ContainerExec and ExecStart. Configs and secrets of a swarm are everybody's, as the host is: a service that asks for one could
-read what is in it, so that needs `parameters: {ServiceCreate: all}`. What a service has already may be sent back.
+nor a namespace. A link to a container, and joining its processes, show its environment: that needs a profile that shows environments
+whole. A new container shows the environment of its image, whatever the profile hides. Configs and secrets of a swarm are everybody's,
+as the host is: a service that asks for one could read what is in it, so that needs `parameters: {ServiceCreate: all}`. What a service
+has already may be sent back.
 
 ";
 

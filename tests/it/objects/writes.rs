@@ -1002,8 +1002,8 @@ fn an_environment_that_is_hidden_is_not_borrowed() {
         ("allow: [ContainerCreate, {ContainerInspect: {only: [{name: lender}]}}]\nshow: all", false),
         ("allow: [ContainerCreate, ContainerExec]", false),
         ("allow: [ContainerCreate, {ContainerExec: {only: [{name: lender}]}}, ExecStart]", false),
+        ("allow: [ContainerCreate, ContainerExec, ExecStart]\nshow: [identity]", false),
         ("allow: [ContainerCreate, ContainerInspect]\nshow: all", true),
-        ("allow: [ContainerCreate, ContainerExec, ExecStart]\nshow: [identity]", true),
         ("allow: [ContainerCreate]\nshow: [identity]\nparameters: {ContainerCreate: all}", true),
     ] {
         for profile in hiding_one_kind(&format!("{profile}\n")) {
