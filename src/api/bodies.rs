@@ -35,7 +35,11 @@ pub enum NameForm {
     VolumesFrom,
     /// It is `container:` and a name, or a word that names nothing.
     ContainerMode,
-    /// It is that, or the name of a network.
+    /// The same, for the namespace of processes.
+    ProcessMode,
+    /// The same, for that of control groups.
+    GroupMode,
+    /// It is `container:` and a name, or the name of a network, or a word that names nothing.
     NetworkMode,
     /// It is the name of a network.
     Network,
@@ -51,14 +55,31 @@ pub enum NameForm {
     Image,
 }
 
+/// What the container of a body has of another one that it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shares {
+    /// Nothing.
+    Nothing,
+    /// The namespace of its processes, and so their environment.
+    Processes,
+    /// Its environment: engines before 29 give it to those that link to it.
+    Environment,
+    /// Its control groups.
+    ControlGroups,
+    /// Its volumes, or another of its namespaces.
+    Other,
+}
+
 /// The names of the forms in the table.
-const FORMS: [(&str, NameForm); 13] = [
+const FORMS: [(&str, NameForm); 15] = [
     ("container", NameForm::Container),
     ("attached", NameForm::Attached),
     ("link", NameForm::Link),
     ("late-link", NameForm::LateLink),
     ("volumes-from", NameForm::VolumesFrom),
     ("container-mode", NameForm::ContainerMode),
+    ("process-mode", NameForm::ProcessMode),
+    ("group-mode", NameForm::GroupMode),
     ("network-mode", NameForm::NetworkMode),
     ("network", NameForm::Network),
     ("service-network", NameForm::ServiceNetwork),
@@ -77,7 +98,9 @@ impl NameForm {
             | Self::Link
             | Self::LateLink
             | Self::VolumesFrom
-            | Self::ContainerMode => &[ObjectKind::Container],
+            | Self::ContainerMode
+            | Self::ProcessMode
+            | Self::GroupMode => &[ObjectKind::Container],
             Self::NetworkMode => &[ObjectKind::Container, ObjectKind::Network],
             Self::Network | Self::ServiceNetwork => &[ObjectKind::Network],
             Self::Bind | Self::Volume => &[ObjectKind::Volume],
@@ -86,10 +109,13 @@ impl NameForm {
         }
     }
 
-    /// Whether a container that a text of this form names lends something: its volumes, one of its namespaces, or its environment.
-    pub const fn lends(self) -> bool {
+    /// What the container of a body has of the one that a text of this form names.
+    pub const fn shares(self) -> Shares {
         match self {
-            Self::Attached | Self::Link | Self::VolumesFrom | Self::ContainerMode | Self::NetworkMode => true,
+            Self::Attached | Self::VolumesFrom | Self::ContainerMode | Self::NetworkMode => Shares::Other,
+            Self::ProcessMode => Shares::Processes,
+            Self::GroupMode => Shares::ControlGroups,
+            Self::Link => Shares::Environment,
             Self::Container
             | Self::LateLink
             | Self::Network
@@ -97,7 +123,7 @@ impl NameForm {
             | Self::Bind
             | Self::Volume
             | Self::Mount
-            | Self::Image => false,
+            | Self::Image => Shares::Nothing,
         }
     }
 }
@@ -159,9 +185,9 @@ impl BodyShape {
         kinds
     }
 
-    /// Whether a container that is named here or below lends something.
+    /// Whether something is had of a container that is named here or below.
     pub fn borrows(&self) -> bool {
-        self.names.is_some_and(NameForm::lends) || self.inside().any(Self::borrows)
+        self.names.is_some_and(|form| form.shares() != Shares::Nothing) || self.inside().any(Self::borrows)
     }
 
     /// Whether a text, a number or a boolean may stand here.

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use super::body_parts::{BodyParts, EMPTY, compared, quoted};
 use super::named::is_name;
-use crate::api::bodies::{BodyFault, BodyShape, HostRule, NameForm};
+use crate::api::bodies::{BodyFault, BodyShape, HostRule, NameForm, Shares};
 use crate::api::objects::ObjectKind;
 use crate::filter::fold;
 use crate::members::{each_element, each_member, text};
@@ -59,21 +59,6 @@ pub(super) enum NamedKind {
     Volume,
     /// The reference or the whole id of the image.
     Image,
-}
-
-/// What the container of a body has of another one that it names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Shares {
-    /// Nothing.
-    Nothing,
-    /// The namespace of its processes, and so their environment.
-    Processes,
-    /// A link, by which engines before 29 give it the environment.
-    Link,
-    /// Its control groups.
-    ControlGroups,
-    /// Its volumes, or another of its namespaces.
-    Other,
 }
 
 /// A name in a body.
@@ -405,17 +390,11 @@ impl<'b> BodyReader<'b, '_> {
         if form == NameForm::Bind && !has_known_options(&value) {
             self.refuse(written, self.here(), BodyFault::Form)?;
         }
-        let lends = form.lends() && *self.passing != Passing::Everything;
+        let shares = if *self.passing == Passing::Everything { Shares::Nothing } else { form.shares() };
         let is_looked_up = |kind| (self.restricts)(kind) || form == NameForm::ServiceNetwork;
         match split(&value, form) {
             _ if value.is_empty() => {}
-            TextReading::Names(name) if name.object == NamedKind::Container && lends => {
-                let shares = match self.path.last().map(String::as_str) {
-                    Some(".Cgroup" | ".CgroupnsMode") => Shares::ControlGroups,
-                    Some(".PidMode") => Shares::Processes,
-                    Some(_) | None if form == NameForm::Link => Shares::Link,
-                    Some(_) | None => Shares::Other,
-                };
+            TextReading::Names(name) if name.object == NamedKind::Container && shares != Shares::Nothing => {
                 return self.name(NameInBody { shares, ..name });
             }
             TextReading::Names(name) if is_looked_up(kind_of(name.object)) => return self.name(name),
@@ -517,24 +496,28 @@ fn split(value: &str, form: NameForm) -> TextReading {
             let (name, behind) = value.split_at(value.find(':').unwrap_or(value.len()));
             named(NamedKind::Container, name, behind)
         }
-        NameForm::ContainerMode | NameForm::NetworkMode => match value.strip_prefix("container:") {
-            Some(name) => {
-                let (name, behind) = (name.to_owned(), String::new());
-                TextReading::Names(NameInBody {
-                    object: NamedKind::Container,
-                    name,
-                    shares: Shares::Nothing,
-                    whole: None,
-                    before: "container:",
-                    behind,
-                })
+        NameForm::ContainerMode | NameForm::ProcessMode | NameForm::GroupMode | NameForm::NetworkMode => {
+            match value.strip_prefix("container:") {
+                Some(name) => {
+                    let (name, behind) = (name.to_owned(), String::new());
+                    TextReading::Names(NameInBody {
+                        object: NamedKind::Container,
+                        name,
+                        shares: Shares::Nothing,
+                        whole: None,
+                        before: "container:",
+                        behind,
+                    })
+                }
+                None if value == HOST_NETWORK => TextReading::Host,
+                // Podman joins a namespace by its path.
+                None if value.contains(':') => TextReading::Unknown,
+                None if form == NameForm::NetworkMode && !BUILT_IN_MODES.contains(&value) => {
+                    named(NamedKind::Network, value, "")
+                }
+                None => TextReading::Nothing,
             }
-            None if value == HOST_NETWORK => TextReading::Host,
-            // Podman joins a namespace by its path.
-            None if value.contains(':') => TextReading::Unknown,
-            None if form == NameForm::ContainerMode || BUILT_IN_MODES.contains(&value) => TextReading::Nothing,
-            None => named(NamedKind::Network, value, ""),
-        },
+        }
         NameForm::Bind => match value.split_once(':') {
             // Podman also takes a path from where it runs.
             Some((source, _)) if !is_name(source) => TextReading::Host,

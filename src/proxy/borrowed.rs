@@ -4,9 +4,9 @@
 //! lends that. So the container is read as a body of `ContainerCreate` is. One that borrows itself lends nothing: what the others
 //! have is not looked for.
 
-use super::body_names::{BUILT_IN_MODES, BodyNames, HOST_NETWORK, NamedKind, Passing, Shares};
+use super::body_names::{BUILT_IN_MODES, BodyNames, HOST_NETWORK, NamedKind, Passing};
 use super::body_parts::{BodyParts, quoted};
-use crate::api::bodies::BodyShape;
+use crate::api::bodies::{BodyShape, Shares};
 use crate::api::objects::ObjectKind;
 use crate::filter::fold;
 use crate::members::{
@@ -48,7 +48,7 @@ impl Lent {
     pub(super) fn has(&self, shares: Shares) -> bool {
         match shares {
             Shares::ControlGroups => !self.is_in_groups_of_host,
-            Shares::Nothing | Shares::Processes | Shares::Link | Shares::Other => true,
+            Shares::Nothing | Shares::Processes | Shares::Environment | Shares::Other => true,
         }
     }
 
@@ -86,7 +86,7 @@ impl Lent {
             match (name.object, name.shares) {
                 (_, Shares::Processes | Shares::ControlGroups | Shares::Other) => return None,
                 // Nobody has a link of another.
-                (_, Shares::Link) | (NamedKind::Container | NamedKind::ContainerName, Shares::Nothing) => {}
+                (_, Shares::Environment) | (NamedKind::Container | NamedKind::ContainerName, Shares::Nothing) => {}
                 (NamedKind::Network, Shares::Nothing) => self.add(ObjectKind::Network, &name.name)?,
                 (NamedKind::Volume, Shares::Nothing) => self.add(ObjectKind::Volume, &name.name)?,
                 (NamedKind::Image, Shares::Nothing) => self.add(ObjectKind::Image, &name.name)?,

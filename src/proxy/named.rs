@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 
 use hyper::body::Bytes;
 
-use super::body_names::{BodyNames, HOST_NETWORK, NameInBody, NamedKind, Passing, Shares, reading_memory};
+use super::body_names::{BodyNames, HOST_NETWORK, NameInBody, NamedKind, Passing, reading_memory};
 use super::body_parts::BodyParts;
 use super::borrowed::Lent;
 use super::exchange::{ClientRequest, STREAM_REQUEST_LIMIT, collect, of_body};
@@ -18,7 +18,7 @@ use super::memory::Leased;
 use super::objects::{Reading, Search};
 use super::{Error, Proxy, work};
 use crate::api::Operation;
-use crate::api::bodies::{BodyFault, BodyShape};
+use crate::api::bodies::{BodyFault, BodyShape, Shares};
 use crate::api::objects::ObjectKind;
 use crate::api::{familiar, has_registry, with_tag};
 use crate::filter::ExpressionWork;
@@ -180,10 +180,10 @@ impl Proxy {
         lent: &mut LentObjects,
     ) -> Result<String, Error> {
         let (text, operation) = (name.name.as_str(), search.route.operation);
-        if matches!(name.shares, Shares::Processes | Shares::Link) && !self.policy.shows_environment() {
+        if matches!(name.shares, Shares::Processes | Shares::Environment) && !self.policy.shows_environment() {
             return Err(self.body_error(operation, BodyFault::Environment));
         }
-        let lends = !matches!(name.shares, Shares::Nothing | Shares::Link);
+        let lends = !matches!(name.shares, Shares::Nothing | Shares::Environment);
         let found = match name.object {
             NamedKind::Container => match self.container_in_body(search, text).await? {
                 Some(id) if lends && !self.lends(search, &id, name.shares, lent).await? => {
