@@ -47,5 +47,7 @@ pub use operations::{
     DocumentPart, EditedObject, OPERATIONS, Operation, Parameter, ParameterKind, RequestBody, ResponseKind, StreamKind,
     Upgrade, Versions, operation, operations_named, unknown_operation,
 };
-pub use reference::{familiar, has_registry, of_docker, with_tag};
+pub use reference::{
+    familiar, has_registry, has_transport, is_reference, names_no_place, of_docker, tags_no_place, with_tag,
+};
 pub use version::{ApiRange, ApiVersion, VersionError};

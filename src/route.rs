@@ -14,14 +14,13 @@ use crate::api::{ApiVersion, Method, OPERATIONS, Operation, RequestBody, Respons
 use crate::stream::target::RequestTarget;
 
 mod host;
+mod images;
 mod percent;
 mod query;
-mod reference;
 mod target;
 
 pub use host::{NO_SUCH_HOST, answers_to, without_port};
 pub use query::{Dropped, Query, UnknownName};
-pub use reference::{has_transport, is_reference};
 pub use target::{Target, TargetError};
 
 /// A parsed request line: the operation and its arguments.
@@ -58,7 +57,7 @@ pub fn find(method: &str, raw_target: &str) -> Result<Option<Route>, TargetError
     };
     let query = Query::parse(target.query(), pattern.operation)?;
     let name = names.first.join("/");
-    if !reference::names_no_place(pattern.operation, &name, &query) {
+    if !images::are_no_places(pattern.operation, &name, &query) {
         return Err(TargetError::Reference);
     }
     Ok(Some(Route {

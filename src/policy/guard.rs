@@ -12,12 +12,12 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Denial;
 use super::plans::Plans;
-use crate::api::Operation;
 use crate::api::lists::{ANNOTATIONS, ENV, LABELS, OPTIONS};
 use crate::api::objects::{ObjectKind, OperationObjects, ParameterRule, TAG};
 use crate::api::queries::{QueryTable, Reads, is_true};
+use crate::api::{Operation, has_transport};
 use crate::filter::{Show, looks_like_credential};
-use crate::route::{Query, Route, has_transport};
+use crate::route::{Query, Route};
 use crate::schema::{Catalogue, Class, ClassSet, NameList, Schema, VariantKind, VariantWords, Variants};
 use crate::visibility::VisibleObjects;
 

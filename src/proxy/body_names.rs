@@ -9,10 +9,10 @@ use std::collections::HashSet;
 use super::body_parts::{BodyParts, EMPTY, compared, quoted};
 use super::named::is_name;
 use crate::api::bodies::{BodyFault, BodyShape, HostRule, NameForm, Shares};
+use crate::api::is_reference;
 use crate::api::objects::ObjectKind;
 use crate::filter::fold;
 use crate::members::{each_element, each_member, text};
-use crate::route::is_reference;
 
 /// How many objects a body may name.
 const LIMIT: usize = 200;

@@ -20,11 +20,10 @@ use super::{Error, Proxy, work};
 use crate::api::Operation;
 use crate::api::bodies::{BodyFault, BodyShape, Shares};
 use crate::api::objects::ObjectKind;
-use crate::api::{familiar, has_registry, with_tag};
+use crate::api::{familiar, has_registry, is_reference, with_tag};
 use crate::filter::ExpressionWork;
 use crate::members::member;
 use crate::policy::Decision;
-use crate::route::is_reference;
 use crate::visibility::{SeenObject, read_object};
 
 /// An id that nothing has: 64 hexadecimal digits that are new in each run, so that nobody can give it to something as a name.

@@ -83,38 +83,57 @@ fn may_be_of_several(kind: ObjectKind, name: &str) -> bool {
     }
 }
 
-/// Whether an object that an engine found is called by this text: by its id, the start of that, or its name. Podman takes `_` and
-/// `%` for what stands for any digit of an id.
-fn is_called(kind: ObjectKind, name: &str, object: &SeenObject) -> bool {
-    let bare = name.strip_prefix('/').unwrap_or(name);
-    let is_digits = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    match kind {
-        // A link is called by two names, an image in many ways.
-        ObjectKind::Container if bare.contains('/') => true,
-        ObjectKind::Image | ObjectKind::Volume => true,
-        ObjectKind::Container | ObjectKind::Network | ObjectKind::Service => {
-            object.facts.names.iter().any(|one| one == bare) || (is_digits && object.id.starts_with(name))
-        }
+/// How an object is called by a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Called {
+    Id,
+    Name,
+    /// By the start of its id.
+    Start,
+}
+
+/// All ways, the strongest first.
+const WAYS: [Called; 3] = [Called::Id, Called::Name, Called::Start];
+
+/// How a text calls an object. `None` if it does not: Podman takes `_` and `%` for what stands for any digit of an id.
+fn called(kind: ObjectKind, text: &str, object: &SeenObject) -> Option<Called> {
+    let bare = match kind {
+        ObjectKind::Container => text.strip_prefix('/').unwrap_or(text),
+        ObjectKind::Image => text.strip_prefix("sha256:").unwrap_or(text),
+        ObjectKind::Volume | ObjectKind::Network | ObjectKind::Service => text,
+    };
+    let id = object.id.strip_prefix("sha256:").unwrap_or(&object.id);
+    let is_name = |name: &String| match kind {
+        ObjectKind::Image => of_docker(name) == of_docker(text),
+        ObjectKind::Container | ObjectKind::Volume | ObjectKind::Network | ObjectKind::Service => name == bare,
+    };
+    let is_start = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_alphanumeric()) && id.starts_with(bare);
+    if id == bare {
+        Some(Called::Id)
+    } else if object.facts.names.iter().any(is_name) {
+        Some(Called::Name)
+    } else {
+        is_start.then_some(Called::Start)
     }
 }
 
-/// The id of the only object that is called like this: by its whole id, by its name, or by the start of its id.
-fn one_called<'o>(kind: ObjectKind, name: &str, objects: &'o [SeenObject]) -> Option<&'o str> {
-    let bare = if kind == ObjectKind::Image { name.strip_prefix("sha256:").unwrap_or(name) } else { name };
-    let id = |object: &'o SeenObject| object.id.strip_prefix("sha256:").unwrap_or(&object.id);
-    let is_named = |object: &SeenObject| match kind {
-        ObjectKind::Image => object.facts.names.iter().any(|one| of_docker(one) == of_docker(name)),
-        ObjectKind::Container | ObjectKind::Volume | ObjectKind::Network | ObjectKind::Service => {
-            object.facts.names.iter().any(|one| one == name)
-        }
-    };
-    let only = |is_it: &dyn Fn(&'o SeenObject) -> bool| {
-        let mut found = objects.iter().filter(|object| is_it(object));
-        found.next().map(|first| found.next().is_none().then_some(first.id.as_str()))
-    };
-    only(&|object| id(object) == bare)
-        .or_else(|| only(&|object| is_named(object)))
-        .or_else(|| only(&|object| id(object).starts_with(bare)))?
+/// Whether an object that an engine found by a text is called so.
+fn is_called(kind: ObjectKind, text: &str, object: &SeenObject) -> bool {
+    match kind {
+        // A link is called by two names.
+        ObjectKind::Container if text.trim_start_matches('/').contains('/') => true,
+        // An image is called in many ways, which depend on the engine; a volume of a cluster also by an id.
+        ObjectKind::Image | ObjectKind::Volume => true,
+        ObjectKind::Container | ObjectKind::Network | ObjectKind::Service => called(kind, text, object).is_some(),
+    }
+}
+
+/// The id of the only object that is called like this, in the strongest way in which any is.
+fn one_called<'o>(kind: ObjectKind, text: &str, objects: &'o [SeenObject]) -> Option<&'o str> {
+    let in_way = |way: Called| objects.iter().filter(move |object| called(kind, text, object) == Some(way));
+    let way = WAYS.into_iter().find(|way| in_way(*way).next().is_some())?;
+    let mut found = in_way(way);
+    found.next().filter(|_| found.next().is_none()).map(|object| object.id.as_str())
 }
 
 /// Whether a request for images asks for some references, so that the engine leaves out the others of each image.
