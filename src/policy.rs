@@ -157,6 +157,8 @@ pub enum Denial {
     Pattern,
     /// The parameter `filters` cannot be parsed, so what it reads is unknown.
     Filters,
+    /// A parameter or a filter names no image, but what an engine could read as a place on the host.
+    Place,
     /// The path does not name the object by its whole id, and the profile hides its name.
     Name,
     /// The profile shows only some objects of this kind, and the operation is not limited to them.
@@ -191,6 +193,7 @@ impl Denial {
             Self::Oracle => "denied by policy: this query parameter reads hidden fields",
             Self::Pattern => "denied by policy: the key of a label filter must not contain * ? [ ] or \\",
             Self::Filters => "denied by policy: the filters of this request cannot be parsed",
+            Self::Place => "denied by policy: a parameter or a filter names what could be a place on the host",
             Self::Name => "denied by policy: the names of these objects are hidden, use a whole id",
             Self::Unlimited(kind) => {
                 return Cow::Owned(format!(
@@ -227,6 +230,7 @@ impl Denial {
             Self::Oracle => "oracle",
             Self::Pattern => "pattern",
             Self::Filters => "filters",
+            Self::Place => "place",
             Self::Name => "name",
             Self::Unlimited(_) => "unlimited",
             Self::Host => "reaches-host",

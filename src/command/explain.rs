@@ -231,6 +231,7 @@ fn write_decision(
             | Denial::Oracle
             | Denial::Pattern
             | Denial::Filters
+            | Denial::Place
             | Denial::Name
             | Denial::Unlimited(_)
             | Denial::Host

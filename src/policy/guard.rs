@@ -83,7 +83,7 @@ impl EventKinds {
 ///
 /// # Errors
 /// [`Denial::Oracle`] if one reads more, or if `filters` has an unknown key; [`Denial::Pattern`] if the key of a label filter
-/// is a pattern; [`Denial::Filters`] if `filters` cannot be parsed.
+/// is a pattern; [`Denial::Filters`] if `filters` cannot be parsed; [`Denial::Place`] if one names a place on the host.
 pub(super) fn check(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Result<(), Denial> {
     check_parameters(route, table, visible)?;
     check_filters(route, table, visible)
@@ -98,7 +98,7 @@ fn check_parameters(route: &Route, table: &QueryTable, visible: &Visible<'_>) ->
         let is_used = values(&route.query, &parameter.name).next().is_some();
         let is_harmless = parameter.is_flag && !values(&route.query, &parameter.name).any(is_true);
         if values(&route.query, &parameter.name).any(has_transport) {
-            return Err(Denial::Filters);
+            return Err(Denial::Place);
         }
         if is_used && !is_harmless && !visible.covers(&parameter.reads, &[], table) {
             return Err(Denial::Oracle);
@@ -117,7 +117,7 @@ fn check_filters(route: &Route, table: &QueryTable, visible: &Visible<'_>) -> Re
             let reads = table.filter(route.operation, &key);
             let is_label = matches!(reads, Some(Reads::Labels | Reads::Attributes));
             if !is_label && values.iter().any(|value| has_transport(value)) {
-                return Err(Denial::Filters);
+                return Err(Denial::Place);
             }
             if is_label && values.iter().any(|value| is_pattern(value)) {
                 return Err(Denial::Pattern);

@@ -6,6 +6,7 @@ use super::guard::{self, HiddenRead};
 use super::{Denial, Policy};
 use crate::api::Operation;
 use crate::api::bodies::BodyFault;
+use crate::api::objects::ParameterRule;
 use crate::filter::{EditFault, EditRefusal};
 use crate::profile::OpenedBy;
 use crate::route::Route;
@@ -73,7 +74,11 @@ impl Policy {
             }
             Denial::Parameter(name) => {
                 let why = format!("the profile {profile} does not allow the parameter {name} of {id}");
-                Refusal::new(why, Some(self.opening_contents(id, name)))
+                // A list of parameters does not open one that could reach the host.
+                let rule = self.objects(route.operation).and_then(|objects| objects.rule(route.operation, name));
+                let is_kept = self.visibility.restricts_any() && rule != Some(ParameterRule::Any);
+                let opening = || Some(self.opening_contents(id, name));
+                Refusal::new(why, if is_kept { self.opening_host(id) } else { opening() })
             }
             Denial::Body => {
                 let why = format!("the profile {profile} does not allow a body with {id}");
@@ -82,6 +87,11 @@ impl Policy {
             Denial::Oracle => self.oracle(route),
             Denial::Pattern => {
                 let why = format!("{id}: the key of a label filter must not contain * ? [ ] or \\");
+                Refusal::new(why, None)
+            }
+            Denial::Place => {
+                let why =
+                    format!("a parameter or a filter of {id} names no image, but what could be a place on the host");
                 Refusal::new(why, None)
             }
             Denial::Filters => Refusal::new(format!("the filters of {id} cannot be parsed"), None),
@@ -148,10 +158,7 @@ impl Policy {
     pub fn body_refusal(&self, operation: &Operation, fault: &BodyFault) -> Refusal {
         let (profile, id) = (&self.profile.name, operation.id);
         let some = format!("the profile {profile} shows only some objects");
-        let whole = || match self.profile.opened_by {
-            OpenedBy::Keys => Some(self.opening(format!("parameters: {{{id}: all}}"), |_, _| String::new())),
-            OpenedBy::Variables(_) => None,
-        };
+        let whole = || self.opening_host(id);
         match fault {
             BodyFault::Unread => Refusal::new(
                 format!("{some}, and the body of {id} is not one JSON object, or has a member twice"),
@@ -349,6 +356,35 @@ mod tests {
                 "{why} the parameter checkpoint-dir of ContainerStart could reach the host, where nothing is hidden \
                  (parameters: {{ContainerStart: all}} opens it)"
             ),
+            "",
+        );
+    }
+
+    #[test]
+    fn a_parameter_that_could_reach_the_host_is_not_opened_by_a_list() {
+        let some = "profile: p\nallow: all\nvolumes: {only: [{label: a}]}\n";
+        for (restricts, opening) in [(false, "[checkpoint-dir, …]"), (true, "all")] {
+            let text = if restricts { some } else { "profile: p\nallow: all\n" };
+            check(
+                &policy(text),
+                "POST",
+                "/containers/a/start?checkpoint-dir=/canary",
+                &format!(
+                    "the profile p does not allow the parameter checkpoint-dir of ContainerStart \
+                     (parameters: {{ContainerStart: {opening}}} opens it)"
+                ),
+                "",
+            );
+        }
+    }
+
+    #[test]
+    fn a_place_in_a_filter_is_called_so() {
+        check(
+            &policy("profile: p\nallow: [ImageList]\nshow: all\n"),
+            "GET",
+            "/images/json?filters={%22since%22:[%22dir:/canary%22]}",
+            "a parameter or a filter of ImageList names no image, but what could be a place on the host",
             "",
         );
     }
