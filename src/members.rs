@@ -33,6 +33,40 @@ pub fn each_element<'d>(array: &'d str, look: impl FnMut(&'d str)) -> Result<(),
     EachElement(look).deserialize(&mut from).and_then(|()| from.end()).map_err(|_| UnexpectedShape)
 }
 
+/// As [`each_member`], up to the first for which `look` returns an error. What is behind it is still read as JSON.
+///
+/// # Errors
+/// That of `look`, or [`UnexpectedShape`].
+pub fn try_each_member<'d, E: From<UnexpectedShape>>(
+    object: &'d str,
+    mut look: impl FnMut(&str, &'d str) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut result = Ok(());
+    each_member(object, |name, value| {
+        if result.is_ok() {
+            result = look(name, value);
+        }
+    })?;
+    result
+}
+
+/// As [`each_element`], up to the first for which `look` returns an error. What is behind it is still read as JSON.
+///
+/// # Errors
+/// That of `look`, or [`UnexpectedShape`].
+pub fn try_each_element<'d, E: From<UnexpectedShape>>(
+    array: &'d str,
+    mut look: impl FnMut(&'d str) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut result = Ok(());
+    each_element(array, |element| {
+        if result.is_ok() {
+            result = look(element);
+        }
+    })?;
+    result
+}
+
 /// The value of the member `name` of an object, as it is written; `None` if it has none.
 ///
 /// # Errors
@@ -84,20 +118,18 @@ pub fn rewrite_members<'d>(
     out: &mut String,
     mut rewrite: impl FnMut(&str, &'d str, &mut String) -> Written,
 ) -> Written {
-    let (mut separator, mut result) = ('{', Ok(()));
-    each_member(object, |name, value| {
+    let mut separator = '{';
+    try_each_member(object, |name, value| -> Result<(), UnexpectedShape> {
         let write = |out: &mut String| {
             write_name(name, out);
             out.push(':');
             rewrite(name, value, out)
         };
-        match result.and_then(|()| write_part(out, separator, write)) {
-            Ok(true) => separator = ',',
-            Ok(false) => {}
-            Err(error) => result = Err(error),
+        if write_part(out, separator, write)? {
+            separator = ',';
         }
+        Ok(())
     })?;
-    result?;
     out.push_str(if separator == ',' { "}" } else { "{}" });
     Ok(true)
 }
@@ -111,15 +143,13 @@ pub fn rewrite_elements<'d>(
     out: &mut String,
     mut rewrite: impl FnMut(&'d str, &mut String) -> Written,
 ) -> Written {
-    let (mut separator, mut result) = ('[', Ok(()));
-    each_element(array, |element| {
-        match result.and_then(|()| write_part(out, separator, |out| rewrite(element, out))) {
-            Ok(true) => separator = ',',
-            Ok(false) => {}
-            Err(error) => result = Err(error),
+    let mut separator = '[';
+    try_each_element(array, |element| -> Result<(), UnexpectedShape> {
+        if write_part(out, separator, |out| rewrite(element, out))? {
+            separator = ',';
         }
+        Ok(())
     })?;
-    result?;
     out.push_str(if separator == ',' { "]" } else { "[]" });
     Ok(true)
 }

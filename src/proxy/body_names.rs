@@ -12,7 +12,7 @@ use crate::api::bodies::{BodyFault, BodyShape, HostRule, NameForm, Shares};
 use crate::api::is_reference;
 use crate::api::objects::ObjectKind;
 use crate::filter::fold;
-use crate::members::{each_element, each_member, text};
+use crate::members::{UnexpectedShape, each_element, each_member, text, try_each_element};
 
 /// How many objects a body may name.
 const LIMIT: usize = 200;
@@ -59,6 +59,12 @@ pub(super) enum NamedKind {
     Volume,
     /// The reference or the whole id of the image.
     Image,
+}
+
+impl From<UnexpectedShape> for BodyFault {
+    fn from(_: UnexpectedShape) -> Self {
+        Self::Unread
+    }
 }
 
 /// A name in a body.
@@ -274,7 +280,7 @@ impl<'b> BodyReader<'b, '_> {
 
     fn object(&mut self, value: &'b str, shape: &BodyShape) -> Result<(), BodyFault> {
         let mut members = Vec::new();
-        each_member(value, |name, value| members.push((name.to_owned(), value))).map_err(|_| BodyFault::Unread)?;
+        each_member(value, |name, value| members.push((name.to_owned(), value)))?;
         let is_mount = shape.names == Some(NameForm::Mount);
         let source = if is_mount { self.form_of_source(value, &members)? } else { None };
         let uses_network = shape.members.values().any(|(_, inside)| inside.names == Some(NameForm::ServiceNetwork));
@@ -335,23 +341,19 @@ impl<'b> BodyReader<'b, '_> {
     fn array(&mut self, value: &'b str, shape: &BodyShape) -> Result<(), BodyFault> {
         let Some(inside) = shape.elements.as_deref() else {
             let mut is_empty = true;
-            each_element(value, |_| is_empty = false).map_err(|_| BodyFault::Unread)?;
+            each_element(value, |_| is_empty = false)?;
             if !is_empty {
                 self.refuse(value, format!("{}[*]", self.here()), BodyFault::Unknown)?;
             }
             self.piece.push_str(value);
             return Ok(());
         };
-        let (mut separator, mut result) = ('[', Ok(()));
-        each_element(value, |element| {
-            if result.is_ok() {
-                self.piece.push(separator);
-                separator = ',';
-                result = self.below("[*]".to_owned(), |reader| reader.value(element, inside));
-            }
-        })
-        .map_err(|_| BodyFault::Unread)?;
-        result?;
+        let mut separator = '[';
+        try_each_element(value, |element| {
+            self.piece.push(separator);
+            separator = ',';
+            self.below("[*]".to_owned(), |reader| reader.value(element, inside))
+        })?;
         self.piece.push_str(if separator == ',' { "]" } else { "[]" });
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::filter::fold;
-use crate::members::{each_element, each_member, text};
+use crate::members::{UnexpectedShape, each_element, each_member, text, try_each_element};
 
 /// How deep a part may nest.
 const DEPTH: usize = 32;
@@ -62,8 +62,7 @@ impl BodyParts {
         match value {
             StandingValue::One(value) => has(value),
             StandingValue::Each(list) => {
-                let mut has_all = true;
-                each_element(list, |element| has_all = has_all && has(element)).is_ok() && has_all
+                try_each_element(list, |element| if has(element) { Ok(()) } else { Err(UnexpectedShape) }).is_ok()
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::api::bodies::{BodyShape, Shares};
 use crate::api::objects::ObjectKind;
 use crate::filter::fold;
 use crate::members::{
-    UnexpectedShape, Written, each_element, each_member, keep, member, rewrite_array, rewrite_members, text,
+    UnexpectedShape, Written, keep, member, rewrite_array, rewrite_members, text, try_each_element, try_each_member,
 };
 
 /// How many objects it may use.
@@ -100,14 +100,7 @@ impl Lent {
         if mounts == "null" {
             return Some(());
         }
-        let mut added = Some(());
-        each_element(mounts, |mount| {
-            if added.is_some() {
-                added = self.add_mount(mount);
-            }
-        })
-        .ok()?;
-        added
+        try_each_element(mounts, |mount| self.add_mount(mount).ok_or(UnexpectedShape)).ok()
     }
 
     fn add_mount(&mut self, mount: &str) -> Option<()> {
@@ -127,14 +120,7 @@ impl Lent {
         if networks == "null" {
             return Some(());
         }
-        let mut added = Some(());
-        each_member(networks, |name, endpoint| {
-            if added.is_some() {
-                added = self.add_network(name, endpoint);
-            }
-        })
-        .ok()?;
-        added
+        try_each_member(networks, |name, endpoint| self.add_network(name, endpoint).ok_or(UnexpectedShape)).ok()
     }
 
     fn add_network(&mut self, name: &str, endpoint: &str) -> Option<()> {

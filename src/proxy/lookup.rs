@@ -11,7 +11,7 @@ use super::exchange::DRAIN_LIMIT;
 use super::{Error, Proxy, headers, work};
 use crate::api::familiar;
 use crate::filter::ExpressionWork;
-use crate::members::{each_element, member, text};
+use crate::members::{UnexpectedShape, member, text, try_each_element};
 use crate::policy::{Lookup, LookupKind};
 use crate::route::{Query, Route};
 use crate::upstream::UpstreamRequest;
@@ -96,13 +96,10 @@ fn any_text(value: &str, is_wanted: &dyn Fn(&str) -> bool) -> Option<bool> {
     if let Some(text) = text(value) {
         return Some(is_wanted(&text));
     }
-    let (mut any, mut are_texts) = (false, true);
-    each_element(value, |element| match text(element) {
-        Some(text) => any |= is_wanted(&text),
-        None => are_texts = false,
-    })
-    .ok()?;
-    are_texts.then_some(any)
+    let mut any = false;
+    let look = |element| text(element).map(|text| any |= is_wanted(&text)).ok_or(UnexpectedShape);
+    try_each_element(value, look).ok()?;
+    Some(any)
 }
 
 #[cfg(test)]

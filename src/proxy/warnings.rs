@@ -4,7 +4,7 @@
 //! out, as every hidden element is.
 
 use crate::api::errors::{self, ErrorTable};
-use crate::members::{UnexpectedShape, each_element, member, place, text};
+use crate::members::{UnexpectedShape, member, place, text, try_each_element};
 
 /// The members that hold warnings.
 const MEMBERS: [&str; 2] = ["Warnings", "Warning"];
@@ -26,18 +26,17 @@ fn known_in(value: &str, table: &ErrorTable) -> Option<String> {
     if let Some(known) = known(value) {
         return known.map(|known| serde_json::json!(known).to_string());
     }
-    let (mut all, mut are_texts) = ("[".to_owned(), true);
-    each_element(value, |element| match known(element) {
-        Some(Some(known)) => {
+    let mut all = "[".to_owned();
+    try_each_element(value, |element| -> Result<(), UnexpectedShape> {
+        if let Some(known) = known(element).ok_or(UnexpectedShape)? {
             all.push_str(if all.len() > 1 { "," } else { "" });
             all.push_str(&serde_json::json!(known).to_string());
         }
-        Some(None) => {}
-        None => are_texts = false,
+        Ok(())
     })
     .ok()?;
     all.push(']');
-    (are_texts && all.len() > 2).then_some(all)
+    (all.len() > 2).then_some(all)
 }
 
 /// Adds warnings to what the filter left, if it is an object and left none there.
