@@ -513,10 +513,10 @@ fn unused_settings(settings: &Settings, listeners: &[RawListener]) -> Vec<Note> 
         |listener: &RawListener| listener.hosts.is_empty() && matches!(listener.address, Address::Tcp { .. });
     let mut notes = Vec::new();
     if settings.profile.is_some() && !listeners.iter().any(takes_profile) {
-        notes.push(Note::Unused("the profile of --profile or DOCKVEIL_PROFILE"));
+        notes.push(Note::ProfileUnused);
     }
     if !settings.hosts.is_empty() && !listeners.iter().any(takes_hosts) {
-        notes.push(Note::Unused("the host names of --hosts or DOCKVEIL_HOSTS"));
+        notes.push(Note::HostsUnused);
     }
     notes
 }
@@ -756,8 +756,11 @@ mod tests {
                 ..ServeArgs::default()
             };
             let notes = Config::load(&arguments, &Environment::default()).unwrap().startup.notes;
-            let has = |word: &str| notes.iter().any(|note| note.to_string().contains(word));
-            assert_eq!(["profile of --profile", "names of --hosts"].map(has), expected, "{listeners}");
+            assert_eq!(
+                [Note::ProfileUnused, Note::HostsUnused].map(|note| notes.contains(&note)),
+                expected,
+                "{listeners}"
+            );
         }
         std::fs::remove_file(&path).unwrap();
     }

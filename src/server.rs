@@ -482,10 +482,14 @@ impl Running {
             }
             opened => opened.map_err(|error| self.explained(error))?,
         };
-        let made = config.observability.audit.as_ref().filter(|path| !path.exists());
+        let mut made = None;
         let audit = match self.status.audit() {
             Some(audit) if Some(audit.path()) == config.observability.audit.as_deref() => Some(audit),
-            Some(_) | None => open_audit(config).map_err(|(path, error)| ReloadError::Audit { path, error })?,
+            Some(_) | None => {
+                // A link that leads nowhere is there, too.
+                made = config.observability.audit.as_ref().filter(|path| path.symlink_metadata().is_err());
+                open_audit(config).map_err(|(path, error)| ReloadError::Audit { path, error })?
+            }
         };
         if let Err(error) = self.live.replace(config, audit.clone(), is_stopped) {
             // Nothing has changed: an audit file that nobody has written to is not left behind.
@@ -513,7 +517,8 @@ impl Running {
     fn explained(&self, error: ReloadError) -> ReloadError {
         let ReloadError::Listen { address, error } = error else { return error };
         let own = self.addresses().into_iter().chain(self.metrics_address());
-        let holder = own.into_iter().find(|own| error.kind() == io::ErrorKind::AddrInUse && own.has_port_of(&address));
+        let holder =
+            own.into_iter().find(|own| error.kind() == io::ErrorKind::AddrInUse && own.is_in_the_way_of(&address));
         let error = match holder {
             Some(own) => io::Error::new(error.kind(), format!("{error}: {own} has the port until a restart")),
             None => error,

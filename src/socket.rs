@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -129,10 +129,14 @@ impl FromStr for Address {
 }
 
 impl Address {
-    /// Whether both are of TCP and have the same port.
-    pub fn has_port_of(&self, other: &Self) -> bool {
+    /// Whether a listener at one of them can keep another from the other: both have the same port and host, or the host of one is
+    /// every address.
+    pub fn is_in_the_way_of(&self, other: &Self) -> bool {
+        let is_every = |host: &str| host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
         match (self, other) {
-            (Self::Tcp { port: one, .. }, Self::Tcp { port: other, .. }) => one == other,
+            (Self::Tcp { host: one, port }, Self::Tcp { host: other, port: other_port }) => {
+                port == other_port && (one == other || is_every(one) || is_every(other))
+            }
             (Self::Unix(_), _) | (_, Self::Unix(_)) => false,
         }
     }
@@ -726,6 +730,21 @@ impl AsyncWrite for Socket {
 mod tests {
     use super::*;
     use crate::time_limit::within_time_limit;
+
+    #[test]
+    fn a_listener_is_in_the_way_of_one_at_the_same_place() {
+        let tcp = |host: &str, port| Address::Tcp { host: host.to_owned(), port };
+        for (one, other, expected) in [
+            (tcp("127.0.0.1", 1), tcp("127.0.0.1", 1), true),
+            (tcp("0.0.0.0", 1), tcp("127.0.0.1", 1), true),
+            (tcp("127.0.0.1", 1), tcp("::", 1), true),
+            (tcp("127.0.0.1", 1), tcp("127.0.0.2", 1), false),
+            (tcp("0.0.0.0", 1), tcp("0.0.0.0", 2), false),
+            (tcp("0.0.0.0", 1), Address::Unix("/a".into()), false),
+        ] {
+            assert_eq!([one.is_in_the_way_of(&other), other.is_in_the_way_of(&one)], [expected; 2], "{one} {other}");
+        }
+    }
 
     #[test]
     fn a_process_that_has_ended_is_not_taken_for_another_one() {

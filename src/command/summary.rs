@@ -40,14 +40,12 @@ pub(super) fn to_json(config: &Config) -> Value {
         }
     }
     let (api, observability) = (&config.api, &config.observability);
-    let mut notes: Vec<Value> = config.startup.notes.iter().map(|note| json!(note.to_string())).collect();
-    let mut warnings = Vec::new();
+    let mut remarks = about_startup(config);
     let expiries = about_expiries(&config.expiries_of_engines());
-    for remarks in [about_memory(&config.limits), about_metrics(observability), expiries] {
-        let [noted, warned] = remarks.to_json();
-        notes.extend(noted.as_array().into_iter().flatten().cloned());
-        warnings.extend(warned.as_array().into_iter().flatten().cloned());
-    }
+    [about_memory(&config.limits), about_metrics(observability), expiries]
+        .into_iter()
+        .for_each(|all| remarks.extend(all));
+    let [notes, warnings] = remarks.to_json();
     json!({
         "engine": config.upstream.to_string(),
         "metrics": observability.metrics.as_ref().map(ToString::to_string),
@@ -133,6 +131,15 @@ fn of_memory(text: &mut String, limits: &Limits) {
     text.push_str(&about_memory(limits).to_string());
 }
 
+/// What there is to know about the start.
+fn about_startup(config: &Config) -> Remarks {
+    let mut remarks = Remarks::default();
+    for note in &config.startup.notes {
+        if note.is_warning() { remarks.warn(note.text()) } else { remarks.note(note.text()) }
+    }
+    remarks
+}
+
 /// Whether the memory is enough for what the limits allow.
 fn about_memory(limits: &Limits) -> Remarks {
     let mut remarks = Remarks::default();
@@ -146,14 +153,8 @@ fn about_memory(limits: &Limits) -> Remarks {
 /// The notes and warnings of the summary, each with what it is about. The log tells those that a reload adds. Of what expires, the
 /// server tells by itself.
 pub(super) fn remarks(config: &Config) -> Vec<Remark> {
-    let mut found: Vec<Remark> = Vec::new();
-    for note in &config.startup.notes {
-        let text = note.to_string();
-        let warning = text.strip_prefix("warning: ").map(str::to_owned);
-        found.push(Remark { is_warning: warning.is_some(), text: warning.unwrap_or(text) });
-    }
-    let of_all = [about_memory(&config.limits), about_metrics(&config.observability)];
-    found.extend(of_all.iter().flat_map(Remarks::iter).cloned());
+    let of_all = [about_startup(config), about_memory(&config.limits), about_metrics(&config.observability)];
+    let mut found: Vec<Remark> = of_all.iter().flat_map(Remarks::iter).cloned().collect();
     for listener in &config.listeners {
         found.extend(about_access(listener).iter().cloned());
         for policy in listener.policies() {

@@ -597,9 +597,9 @@ mod tests {
         ]);
         let said: Vec<String> = found.notes.iter().map(ToString::to_string).collect();
         for expected in [
-            "warning: CONTAINERS=True is off, as in linuxserver/socket-proxy, which reads only a number other than 0 as on: \
+            "CONTAINERS=True is off, as in linuxserver/socket-proxy, which reads only a number other than 0 as on: \
              write CONTAINERS=1",
-            "warning: SECRETS is off, as in linuxserver/socket-proxy, which reads only a number other than 0 as on: write \
+            "SECRETS is off, as in linuxserver/socket-proxy, which reads only a number other than 0 as on: write \
              SECRETS=1",
             "IMAGES starts with a number that is not 0, so it is on, as in linuxserver/socket-proxy",
             "ALLOW_TOP has no effect without CONTAINERS=1, there and here",

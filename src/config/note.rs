@@ -39,40 +39,74 @@ pub enum Note {
     KeepsUser(RunAs),
     /// `DOCKER_TLS` is set without `DOCKER_TLS_VERIFY`: the engine at this address need not prove that it is the right one.
     EngineUnverified(String),
-    /// What is said of listeners that name nothing of that kind, and there are none.
-    Unused(&'static str),
+    /// A profile is named for listeners that name none, and there are none.
+    ProfileUnused,
+    /// Host names are given for TCP listeners that name none, and there are none.
+    HostsUnused,
     /// `DOCKER_CERT_PATH` is set, and no variable asks for TLS.
     CertificatesUnused,
 }
 
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Note {
+    /// Whether it is to be feared.
+    pub fn is_warning(&self) -> bool {
+        match self {
+            Self::Unknown(_) | Self::EngineUnverified(_) | Self::CertificatesUnused => true,
+            Self::Compat(note) => note.is_warning(),
+            Self::VariablesIgnored { .. }
+            | Self::Hint { .. }
+            | Self::Mode { .. }
+            | Self::DefaultFileIgnored(_)
+            | Self::KeepsUser(_)
+            | Self::ProfileUnused
+            | Self::HostsUnused => false,
+        }
+    }
+
+    /// What it says, without the word for what kind it is.
+    pub fn text(&self) -> String {
         match self {
             Self::VariablesIgnored { proxy, preferred } => {
-                write!(f, "note: the variables of {proxy} are set, but ignored: {preferred} takes precedence")
+                format!("the variables of {proxy} are set, but ignored: {preferred} takes precedence")
             }
-            Self::Hint { variable, table } => write!(
-                f,
-                "note: {variable} is set and ignored: one variable does not tell that {} is replaced; if it is, set \
-                 DOCKVEIL_COMPAT={}",
+            Self::Hint { variable, table } => format!(
+                "{variable} is set and ignored: one variable does not tell that {} is replaced; if it is, set DOCKVEIL_COMPAT={}",
                 table.about, table.name
             ),
-            Self::Unknown(name) => write!(f, "warning: {name} is not a variable of dockveil and has no effect"),
-            Self::Mode { name, set } => write!(f, "compat: {name}\n  set: {}", set.join(", ")),
-            Self::Compat(note) => write!(f, "  {note}"),
-            Self::DefaultFileIgnored(file) => write!(f, "  {} is not read", file.display()),
+            Self::Unknown(name) => format!("{name} is not a variable of dockveil and has no effect"),
+            Self::Mode { name, set } => format!("compat: {name}\n  set: {}", set.join(", ")),
+            Self::Compat(note) => note.to_string(),
+            Self::DefaultFileIgnored(file) => format!("{} is not read", file.display()),
             Self::KeepsUser(RunAs { user, group }) => {
-                write!(f, "  not started as root: keeps its user, does not become {user}:{group}")
+                format!("not started as root: keeps its user, does not become {user}:{group}")
             }
-            Self::EngineUnverified(address) => write!(
-                f,
-                "warning: whoever answers at {address} is taken for the engine: DOCKER_TLS is set, and DOCKER_TLS_VERIFY is not"
+            Self::EngineUnverified(address) => format!(
+                "whoever answers at {address} is taken for the engine: DOCKER_TLS is set, and DOCKER_TLS_VERIFY is not"
             ),
-            Self::Unused(what) => write!(f, "note: {what} has no effect: each listener names its own"),
-            Self::CertificatesUnused => f.write_str(
-                "warning: the connection to the engine is plain, as that of the docker command: DOCKER_CERT_PATH is set, but \
-                 neither DOCKER_TLS_VERIFY nor DOCKER_TLS",
-            ),
+            Self::ProfileUnused => {
+                "--profile or DOCKVEIL_PROFILE has no effect: every listener has `profile` or `clients` of its own"
+                    .to_owned()
+            }
+            Self::HostsUnused => {
+                "--hosts or DOCKVEIL_HOSTS has no effect: no TCP listener is without `hosts` of its own".to_owned()
+            }
+            Self::CertificatesUnused => "the connection to the engine is plain, as that of the docker command: \
+                                         DOCKER_CERT_PATH is set, but neither DOCKER_TLS_VERIFY nor DOCKER_TLS"
+                .to_owned(),
         }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_below = matches!(self, Self::Compat(_) | Self::DefaultFileIgnored(_) | Self::KeepsUser(_));
+        let is_heading = matches!(self, Self::Mode { .. });
+        let kind = match self.is_warning() {
+            true => "warning: ",
+            false if is_below || is_heading => "",
+            false => "note: ",
+        };
+        let indent = if is_below { "  " } else { "" };
+        write!(f, "{indent}{kind}{}", self.text())
     }
 }

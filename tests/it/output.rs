@@ -137,15 +137,15 @@ fn metrics_and_the_audit_file_are_told() {
 }
 
 /// Every note and warning of a document, wherever it is.
-pub(crate) fn remarks_in(document: &Value) -> Vec<String> {
+pub(crate) fn remarks_in(document: &Value, keys: &[&str]) -> Vec<String> {
     match document {
-        Value::Array(items) => items.iter().flat_map(remarks_in).collect(),
+        Value::Array(items) => items.iter().flat_map(|item| remarks_in(item, keys)).collect(),
         Value::Object(members) => {
             let of = |(name, value): (&String, &Value)| match (name.as_str(), value) {
-                ("notes" | "warnings", Value::Array(texts)) => {
+                (name, Value::Array(texts)) if keys.contains(&name) => {
                     texts.iter().map(|text| text.as_str().unwrap().to_owned()).collect()
                 }
-                _ => remarks_in(value),
+                _ => remarks_in(value, keys),
             };
             members.iter().flat_map(of).collect()
         }
@@ -165,9 +165,12 @@ fn whatever_the_summary_warns_of_is_in_the_document() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
-    let remarks = remarks_in(&serde_json::from_str(&printed(&["--output", "json"])).unwrap());
+    let document = serde_json::from_str(&printed(&["--output", "json"])).unwrap();
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let remarks: Vec<String> = remarks.iter().map(|text| words(text.trim_start_matches("warning: "))).collect();
+    let remarks: Vec<String> = remarks_in(&document, &["warnings"]).iter().map(|text| words(text)).collect();
+    for remark in remarks_in(&document, &["notes", "warnings"]) {
+        assert!(!remark.contains("warning: ") && !remark.contains("note: "), "{remark}");
+    }
     let text = printed(&[]);
     // A line that is broken begins with a warning, and goes on deeper.
     let warnings: Vec<String> = text.split("warning: ").skip(1).map(words).collect();

@@ -281,7 +281,7 @@ fn a_reload_tells_each_note_and_warning_that_it_adds() {
         let config = bench.folder.path("dockveil.yaml").display().to_string();
         let output = command(&[], &["check", "--output", "json", "--config", &config]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        remarks_in(&serde_json::from_slice(&output.stdout).unwrap())
+        remarks_in(&serde_json::from_slice(&output.stdout).unwrap(), &["notes", "warnings"])
     };
     let port = free_port();
     let opened = config("lists")

@@ -70,6 +70,14 @@ pub enum CompatNote {
 }
 
 impl CompatNote {
+    /// Whether it is to be feared.
+    pub fn is_warning(&self) -> bool {
+        match self {
+            Self::Off { .. } | Self::NoEffect { .. } | Self::ShowsAll { .. } | Self::LosesHidden => true,
+            Self::On { .. } | Self::Needs { .. } | Self::NotSupported { .. } | Self::SharedVariables { .. } => false,
+        }
+    }
+
     /// Whether it is about a variable whose value may not mean what it seems to.
     pub fn is_about_a_value(&self) -> bool {
         match self {
@@ -88,10 +96,7 @@ impl fmt::Display for CompatNote {
                 let value = value.as_ref().map(|value| format!("={value}")).unwrap_or_default();
                 let proxy = &table.about;
                 let on = table.variables.get(*variable).map(words_for_on).unwrap_or_default();
-                write!(
-                    f,
-                    "warning: {variable}{value} is off, as in {proxy}, which reads only {on} as on: write {variable}=1"
-                )
+                write!(f, "{variable}{value} is off, as in {proxy}, which reads only {on} as on: write {variable}=1")
             }
             Self::On { variable, table } => {
                 write!(f, "{variable} starts with a number that is not 0, so it is on, as in {}", table.about)
@@ -102,7 +107,7 @@ impl fmt::Display for CompatNote {
                 write!(f, "; {} needs no {needed} for it: set {CHOICE}={}", instead.about, instead.name)
             }
             Self::NoEffect { variable, hint, table } => {
-                write!(f, "warning: {variable} is not a variable of {} and has no effect: {hint}", table.about)
+                write!(f, "{variable} is not a variable of {} and has no effect: {hint}", table.about)
             }
             Self::NotSupported { variable, reason } => write!(f, "{variable}: not supported: {reason}"),
             Self::SharedVariables { other, differs } => write!(
@@ -112,11 +117,11 @@ impl fmt::Display for CompatNote {
             ),
             Self::ShowsAll { proxy } => write!(
                 f,
-                "warning: DOCKVEIL_SHOW=all shows every environment, command line, label, path and archive that {proxy} \
+                "DOCKVEIL_SHOW=all shows every environment, command line, label, path and archive that {proxy} \
                  let through"
             ),
             Self::LosesHidden => f.write_str(
-                "warning: a client that re-creates containers from what it reads (updates by Watchtower, edits in \
+                "a client that re-creates containers from what it reads (updates by Watchtower, edits in \
                  Portainer, outposts of authentik) loses what is hidden: it needs DOCKVEIL_SHOW=all",
             ),
         }
