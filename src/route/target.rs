@@ -186,7 +186,9 @@ impl TargetError {
             Self::Backslash => "request path contains a backslash",
             Self::Segment => "request path contains an empty segment or a dot segment",
             Self::EncodedSlash => "request path contains an escaped slash",
-            Self::Reference => "invalid reference format: the name of an image is [host[:port]/]path[:tag][@digest]",
+            Self::Reference => {
+                "invalid reference format: an image is [host[:port]/]path[:tag][@digest], without a transport such as dir: or oci: in front"
+            }
             Self::Version => "api version must have the form v1.N",
             Self::TooOld(_) => "client version is too old",
             Self::TooNew => "client version is too new",
