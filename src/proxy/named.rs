@@ -88,32 +88,34 @@ impl Proxy {
         let tick = self.start_tick().await;
         let replacements = self.replacements(search, &found.names, &known, is_whole).await;
         // The engine tells sooner that it has nothing of a name than what has it.
-        let is_absent = |text: &String| text.ends_with(ABSENT.as_str());
         if let Some(tick) = tick
-            && replacements.as_ref().map_or(true, |all| all.iter().any(is_absent))
+            && !replacements.as_ref().is_ok_and(|all| all.iter().all(Option::is_some))
         {
             self.wait_for_tick(tick).await;
         }
-        let body = found.write(&replacements?).map_err(refused)?;
+        let in_place = |(name, text): (&NameInBody, Option<String>)| text.unwrap_or_else(|| absent(name.object));
+        let replacements: Vec<String> = found.names.iter().zip(replacements?).map(in_place).collect();
+        let body = found.write(&replacements).map_err(refused)?;
         // It stays leased until it has gone up.
         request.restored = Some(Bytes::from_owner(Leased::new(body, memory)));
         Ok(request)
     }
 
-    /// What goes up in place of each name. Those that the object has that the client edits, `known`, stay.
+    /// What goes up in place of each name; `None` for those of nothing that the client sees. Those that the object has that the client
+    /// edits, `known`, stay.
     async fn replacements(
         &self,
         search: Search<'_>,
         names: &[NameInBody],
         known: &[NameInBody],
         is_whole: bool,
-    ) -> Result<Vec<String>, Error> {
-        let mut replaced: HashMap<(NamedKind, &str, Shares), String> = HashMap::new();
+    ) -> Result<Vec<Option<String>>, Error> {
+        let mut replaced: HashMap<(NamedKind, &str, Shares), Option<String>> = HashMap::new();
         let mut lent = LentObjects::default();
         let mut replacements = Vec::with_capacity(names.len());
         for name in names {
             if known.iter().any(|known| known.is_as(name)) {
-                replacements.push(name.name.clone());
+                replacements.push(Some(name.name.clone()));
                 continue;
             }
             replacements.push(match replaced.entry(name.key()) {
@@ -170,14 +172,14 @@ impl Proxy {
         Ok(self.read_at_cost(route, edited.inspect.id, &route.name, client, reading, read).await?.unwrap_or_default())
     }
 
-    /// What goes up in place of a name. With `is_whole`, it may be that of the host.
+    /// What goes up in place of a name; `None` if it is that of nothing that the client sees. With `is_whole`, it may be that of the host.
     async fn replacement(
         &self,
         search: Search<'_>,
         name: &NameInBody,
         is_whole: bool,
         lent: &mut LentObjects,
-    ) -> Result<String, Error> {
+    ) -> Result<Option<String>, Error> {
         let (text, operation) = (name.name.as_str(), search.route.operation);
         if matches!(name.shares, Shares::Processes | Shares::Environment) && !self.policy.shows_environment() {
             return Err(self.body_error(operation, BodyFault::Environment));
@@ -209,9 +211,9 @@ impl Proxy {
             NamedKind::Volume => self.volume_in_body(search, text).await?,
         };
         match (found, name.object) {
-            (Some(found), _) => Ok(found),
-            (None, NamedKind::Container | NamedKind::ContainerName | NamedKind::Network) => Ok(ABSENT.clone()),
-            (None, NamedKind::Image) if operation.id == "ContainerCreate" => Ok(format!("sha256:{}", *ABSENT)),
+            (Some(found), _) => Ok(Some(found)),
+            (None, NamedKind::Container | NamedKind::ContainerName | NamedKind::Network) => Ok(None),
+            (None, NamedKind::Image) if operation.id == "ContainerCreate" => Ok(None),
             // A service is made all the same, and a volume with it.
             (None, NamedKind::Image) => Err(self.body_error(operation, BodyFault::NotShown(ObjectKind::Image))),
             (None, NamedKind::Volume) => Err(self.body_error(operation, BodyFault::NotShown(ObjectKind::Volume))),
@@ -285,6 +287,14 @@ impl Proxy {
         let seen = self.object(search, kind, text).await?;
         let by_name = || self.policy.visibility().shows_by_name(kind, text).then(|| text.to_owned());
         Ok(seen.map(|seen| seen.id).or_else(by_name))
+    }
+}
+
+/// What goes up in place of the name of an object that the client does not see: what nothing has.
+fn absent(object: NamedKind) -> String {
+    match object {
+        NamedKind::Image => format!("sha256:{}", *ABSENT),
+        NamedKind::Container | NamedKind::ContainerName | NamedKind::Network | NamedKind::Volume => ABSENT.clone(),
     }
 }
 
