@@ -323,7 +323,7 @@ async function attached(docker) {
 
 async function runs(docker) {
   const output = new PassThrough();
-  const ran = docker.run("base:1", ["echo", "out"], output, { name: "removed", HostConfig: { AutoRemove: true } });
+  const ran = docker.run("base:1", ["sh", "-c", "sleep 0.3; echo out"], output, { name: "removed", HostConfig: { AutoRemove: true } });
   await ran;
   note("run", await read(output));
   await fails(() => docker.run("absent:1", ["true"], new PassThrough()));

@@ -380,8 +380,8 @@ def streams(client, one):
 
 def runs(client):
     """Containers that are created, started and awaited in one call."""
-    client.containers.run("base:1", ["sh", "-c", "echo out"], remove=True, name="ran")
-    fails(lambda: client.containers.run("base:1", ["sh", "-c", "echo out; echo error >&2; exit 3"], name="ran", remove=True))
+    client.containers.run("base:1", ["sh", "-c", "sleep 0.3; echo out"], remove=True, name="ran")
+    fails(lambda: client.containers.run("base:1", ["sh", "-c", "sleep 0.3; echo out; echo error >&2; exit 3"], name="ran", remove=True))
     fails(lambda: client.containers.run("base:1", "absent", name="ran"))
     client.containers.get("ran").remove()
     fails(lambda: client.containers.run("base:1", "/etc/passwd", name="ran"))

@@ -20,7 +20,7 @@ docker run --rm built:1
 docker build --progress plain -t built:2 context 2>&1 | sed -n 's/^#[0-9]* \(\[.*\]\)/\1/p; s/^ERROR/&/p' | sort -u
 docker build --progress plain -t built:2 context 2>&1 | sed -n 's/^#[0-9]* \(\[.*\]\)/\1/p; s/^ERROR/&/p' | sort -u
 docker build --quiet --no-cache --iidfile id.txt context && cat id.txt
-echo secret >secret.txt && printf 'FROM base:1\nRUN --mount=type=secret,id=s cat /run/secrets/s >/seen\n' | docker build --quiet --secret id=s,src=secret.txt -t secret:1 - && docker run --rm secret:1 cat /seen
+echo secret >secret.txt && printf 'FROM base:1\nRUN --mount=type=secret,id=s cat /run/secrets/s >/seen\n' | docker build --quiet --secret id=s,src=secret.txt -t secret:1 - && docker run --rm secret:1 sh -c 'sleep 0.3; cat /seen'
 printf 'FROM base:1\nRUN exit 3\n' | docker build --progress plain - 2>&1 | sed -n 's/^#[0-9]* \(\[.*\]\)/\1/p; s/^ERROR/&/p' | sort -u
 printf 'FROM 127.0.0.1:5000/nosuch:1\n' | docker build --progress plain - 2>&1 | sed -n 's/^#[0-9]* \(\[.*\]\)/\1/p; s/^ERROR/&/p' | sort -u
 docker build --file nosuch context 2>&1 | sed -n 's/^#[0-9]* \(\[.*\]\)/\1/p; s/^ERROR/&/p' | sort -u
