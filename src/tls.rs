@@ -26,9 +26,11 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 use x509_cert::Certificate;
+use x509_cert::der::oid::db::rfc4519::COMMON_NAME;
 use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::pkix::SubjectAltName;
-use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::name::{DirectoryString, GeneralName};
+use x509_cert::name::Name;
 
 pub use self::engine::{EngineTls, TlsFault, server_name};
 pub use self::revocation::RevocationList;
@@ -355,7 +357,7 @@ impl CertificateNames {
     pub fn read(der: &[u8]) -> Self {
         let Ok(certificate) = Certificate::from_der(der) else { return Self::default() };
         let certificate = certificate.tbs_certificate();
-        let cn = certificate.subject().common_name().ok().flatten().map(String::from);
+        let cn = only_common_name(certificate.subject());
         let key = certificate.subject_public_key_info().to_der().ok().map(|key| KeyPin(Sha256::digest(key).into()));
         let mut names = Self { cn, key, ..Self::default() };
         if let Ok(Some((_, SubjectAltName(found)))) = certificate.get_extension::<SubjectAltName>() {
@@ -382,6 +384,13 @@ impl CertificateNames {
             _ => None,
         }
     }
+}
+
+/// The common name of a subject. `None` if there is none, or several: programs do not agree on which of them counts.
+fn only_common_name(subject: &Name) -> Option<String> {
+    let mut found = subject.iter().filter(|attribute| attribute.oid == COMMON_NAME);
+    let (only, None) = (found.next()?, found.next()) else { return None };
+    DirectoryString::try_from(&only.value).ok().map(String::from)
 }
 
 /// What a SPIFFE id begins with.
@@ -436,8 +445,10 @@ mod tests {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
-        for name in cn {
-            params.distinguished_name.push(DnType::CommonName, DnValue::Utf8String((*name).to_owned()));
+        // Two of one type replace each other, unless their types are called by different names.
+        let types = [DnType::CommonName, DnType::CustomDnType(vec![2, 5, 4, 3])];
+        for (name, kind) in cn.iter().zip(types) {
+            params.distinguished_name.push(kind, DnValue::Utf8String((*name).to_owned()));
         }
         let dns = dns.iter().map(|name| SanType::DnsName((*name).try_into().unwrap()));
         params.subject_alt_names = dns.chain(uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap()))).collect();
@@ -456,6 +467,8 @@ mod tests {
         // Several URIs are no SPIFFE id.
         assert_eq!(names(&["a"], &[], &["spiffe://a/b", "spiffe://a/c"]).spiffe(), None);
         assert_eq!(names(&["a"], &[], &["https://a/b"]).spiffe(), None);
+        // Of several common names none counts.
+        assert_eq!(names(&["a", "b"], &[], &[]).cn, None);
         let unnamed = names(&[], &[], &[]);
         assert_eq!((unnamed.cn.as_deref(), unnamed.dns.len(), unnamed.uris.len()), (None, 0, 0));
         assert!(unnamed.to_string().starts_with("sha256:"));
