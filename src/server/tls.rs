@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
+use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible, PeerMisbehaved};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -17,7 +18,7 @@ use crate::tls::{CertificateNames, ServerTls};
 /// How long a client has to end its direction once we have closed the connection.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why a connection has no TLS.
+/// Why a connection has no TLS. No text says anything that the client chose, but for the number of an alert: the client may be anybody.
 #[derive(Debug)]
 pub(super) enum HandshakeError {
     /// The client did not finish in time.
@@ -25,11 +26,19 @@ pub(super) enum HandshakeError {
     /// The client has no certificate.
     NoCertificate,
     /// The certificate of the client is not good, or the list that could revoke it is not.
-    Certificate(io::Error),
+    Certificate(&'static str),
     /// The client ended it, because it does not take our certificate or for another reason.
-    Alert(io::Error),
-    /// It failed in another way, on either side.
-    Failed(io::Error),
+    Alert(AlertDescription),
+    /// The client does not speak TLS.
+    NotTls,
+    /// The client has no version or no algorithm in common with us.
+    NothingInCommon(PeerIncompatible),
+    /// The client breaks the protocol.
+    Misbehaved(PeerMisbehaved),
+    /// It failed in another way, as the system says.
+    System(io::Error),
+    /// It failed in another way.
+    Other,
 }
 
 impl HandshakeError {
@@ -43,20 +52,49 @@ impl HandshakeError {
             Self::NoCertificate => "no-certificate",
             Self::Certificate(_) => "certificate",
             Self::Alert(_) => "alert",
-            Self::Failed(_) => "failed",
+            Self::NotTls | Self::NothingInCommon(_) | Self::Misbehaved(_) | Self::System(_) | Self::Other => "failed",
         }
     }
 
     /// Why a handshake failed.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "rustls may add variants")]
     fn of(error: io::Error) -> Self {
-        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-            Some(rustls::Error::NoCertificatesPresented) => Self::NoCertificate,
-            Some(rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidCertRevocationList(_)) => {
-                Self::Certificate(error)
-            }
-            Some(rustls::Error::AlertReceived(_)) => Self::Alert(error),
-            Some(_) | None => Self::Failed(error),
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            Some(Error::NoCertificatesPresented) => Self::NoCertificate,
+            Some(Error::InvalidCertificate(error)) => Self::Certificate(fault_of_certificate(error)),
+            Some(Error::InvalidCertRevocationList(_)) => Self::Certificate("a list of `crl` cannot be used"),
+            Some(Error::AlertReceived(alert)) => Self::Alert(*alert),
+            Some(Error::InvalidMessage(_) | Error::InappropriateMessage { .. }) => Self::NotTls,
+            Some(Error::PeerIncompatible(why)) => Self::NothingInCommon(why.clone()),
+            Some(Error::PeerMisbehaved(why)) => Self::Misbehaved(why.clone()),
+            Some(_) => Self::Other,
+            None => Self::System(error),
         }
+    }
+}
+
+/// What is wrong with the certificate of a client.
+#[expect(clippy::wildcard_enum_match_arm, reason = "rustls may add variants")]
+fn fault_of_certificate(error: &CertificateError) -> &'static str {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the certificate of the client, or one between it and its authority, has expired"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the certificate of the client, or one between it and its authority, is not valid yet"
+        }
+        CertificateError::Revoked => "the certificate of the client, or one between it and its authority, is revoked",
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "no authority in `client_ca` has issued the certificate of the client"
+        }
+        CertificateError::UnknownRevocationStatus => "no list of `crl` is of the authority of the client's certificate",
+        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
+            "the list of `crl` for the authority of the client's certificate has expired"
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "the certificate of the client is not for clients"
+        }
+        _ => "the certificate of the client is not valid",
     }
 }
 
@@ -65,7 +103,13 @@ impl fmt::Display for HandshakeError {
         match self {
             Self::Slow => f.write_str("the client did not finish in time"),
             Self::NoCertificate => f.write_str("the client has no certificate"),
-            Self::Certificate(error) | Self::Alert(error) | Self::Failed(error) => write!(f, "{error}"),
+            Self::Certificate(fault) => f.write_str(fault),
+            Self::Alert(alert) => write!(f, "the client ends the connection ({alert:?})"),
+            Self::NotTls => f.write_str("the client does not speak TLS"),
+            Self::NothingInCommon(why) => write!(f, "no version or algorithm in common with the client ({why:?})"),
+            Self::Misbehaved(why) => write!(f, "the client breaks the protocol ({why:?})"),
+            Self::System(error) => write!(f, "{error}"),
+            Self::Other => f.write_str("it failed"),
         }
     }
 }
@@ -110,7 +154,7 @@ pub(super) async fn accept(
         return Err(HandshakeError::NoCertificate);
     }
     let chain = ProvenChain(chain.iter().map(|one| one.clone().into_owned()).collect());
-    let (decrypted, carrier) = Carrier::new().map_err(HandshakeError::Failed)?;
+    let (decrypted, carrier) = Carrier::new().map_err(HandshakeError::System)?;
     let slot = slot.clone();
     tokio::spawn(async move {
         let (from_client, to_client) = tokio::io::split(stream);

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use rustls::{ClientConnection, StreamOwned};
 
 use crate::harness::{Ignored, Outcome, Test, tests};
-use crate::support::authority::{Authority, Identity, Names};
+use crate::support::authority::{Authority, Identity, Names, SECRET_NUMBER};
 use crate::support::client::{Client, PATIENCE, body, closing_get, get, status};
 use crate::support::daemon::{Daemon, Reply, handing, json};
 use crate::support::program::{Program, command, free_port};
@@ -434,14 +434,31 @@ fn a_certificate_that_expires_while_it_is_in_use_is_told() {
 
 fn a_client_with_which_there_is_no_tls_is_counted() {
     const WEB: Names<'_> = Names { cn: "web", dns: &[], uris: &[] };
-    // (the certificate of the server, until when the list is good, the client, the reason)
-    for (years, until, client, expected) in [
-        ((2020, 2100), 2100, Some(true), None),
-        ((2020, 2100), 2021, Some(true), Some("certificate")),
-        ((2020, 2100), 2100, Some(false), Some("certificate")),
-        ((2020, 2021), 2100, Some(true), Some("alert")),
-        ((2020, 2100), 2100, None, Some("failed")),
-    ] {
+    let other = Authority::called("other");
+    let good = |authority: &Authority| Some(authority.client(WEB));
+    let (expired, is_self_made, misused) = (
+        |authority: &Authority| Some(authority.expired(WEB)),
+        |_: &Authority| Some(other.client(WEB)),
+        |authority: &Authority| Some(authority.for_anything_else(WEB, 500)),
+    );
+    type Client<'c> = &'c dyn Fn(&Authority) -> Option<Identity>;
+    // (the certificate of the server, until when the list is good, the client or one without TLS, the reason, and what the log says)
+    let rows: [((i32, i32), i32, Client<'_>, Option<(&str, &str)>); 7] = [
+        ((2020, 2100), 2100, &good, None),
+        (
+            (2020, 2100),
+            2021,
+            &good,
+            Some(("certificate", "the list of `crl` for the authority of the client's certificate")),
+        ),
+        ((2020, 2100), 2100, &expired, Some(("certificate", "has expired"))),
+        ((2020, 2100), 2100, &is_self_made, Some(("certificate", "no authority in `client_ca` has issued"))),
+        // Anybody can make one that says so much.
+        ((2020, 2100), 2100, &misused, Some(("certificate", "the certificate of the client is not for clients"))),
+        ((2020, 2021), 2100, &good, Some(("alert", "the client ends the connection (CertificateExpired)"))),
+        ((2020, 2100), 2100, &|_| None, Some(("failed", "the client does not speak TLS"))),
+    ];
+    for (years, until, client, expected) in rows {
         let (folder, authority) = (Folder::new(), Authority::new());
         let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
         let server = authority.server_between(years.0, years.1);
@@ -456,9 +473,8 @@ fn a_client_with_which_there_is_no_tls_is_counted() {
         assert_eq!(reasons.map(at), ["0"; 5].map(str::to_owned), "they are there from the start");
         let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        match client {
-            Some(is_good) => {
-                let identity = if is_good { authority.client(WEB) } else { authority.expired(WEB) };
+        match client(&authority) {
+            Some(identity) => {
                 let config = authority.client_config(Some(&identity), &[&rustls::version::TLS13]);
                 let session = ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
                 let mut stream = StreamOwned::new(session, socket);
@@ -470,11 +486,18 @@ fn a_client_with_which_there_is_no_tls_is_counted() {
                 let _ = socket.read_to_end(&mut Vec::new());
             }
         }
-        if expected.is_some() {
-            program.line_with("no TLS with a client");
+        if let Some((_, said)) = expected {
+            let line = program.line_with("no TLS with a client");
+            assert!(line.contains(said), "{line}");
+            // Nothing that the client chose.
+            assert!(!line.contains(&SECRET_NUMBER.to_string()) && line.len() < 400, "{line}");
         }
         let found: Vec<&str> = reasons.into_iter().filter(|reason| at(reason) != "0").collect();
-        assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{years:?} {until} {client:?}");
+        assert_eq!(
+            found,
+            expected.iter().map(|(reason, _)| *reason).collect::<Vec<_>>(),
+            "{years:?} {until} {expected:?}"
+        );
     }
 }
 

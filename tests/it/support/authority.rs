@@ -15,6 +15,9 @@ use sha2::{Digest, Sha256};
 /// An authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
+/// What a client could write into a log by a certificate of its own.
+pub(crate) const SECRET_NUMBER: u64 = 4_242_424_242;
+
 /// A certificate with its key, in PEM.
 pub(crate) struct Identity {
     pub(crate) certificate: String,
@@ -94,6 +97,14 @@ impl Authority {
         self.issue(params(names), ExtendedKeyUsagePurpose::ServerAuth)
     }
 
+    /// A certificate that is for these many things of which nobody else knows.
+    pub(crate) fn for_anything_else(&self, names: Names<'_>, purposes: u64) -> Identity {
+        let mut params = params(names);
+        let purpose = |number| ExtendedKeyUsagePurpose::Other(vec![1, 3, 6, 1, 4, 1, SECRET_NUMBER, number]);
+        params.extended_key_usages = (0..purposes).map(purpose).collect();
+        self.issue_for(params)
+    }
+
     /// A certificate of the server that is for clients only.
     pub(crate) fn misused_by_server(&self) -> Identity {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
@@ -121,6 +132,11 @@ impl Authority {
 
     fn issue(&self, mut params: CertificateParams, purpose: ExtendedKeyUsagePurpose) -> Identity {
         params.extended_key_usages = vec![purpose];
+        self.issue_for(params)
+    }
+
+    /// What `params` says, for the purposes in it.
+    fn issue_for(&self, mut params: CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let digest = Sha256::digest(rcgen::PublicKeyData::subject_public_key_info(&key));
         let serial = SerialNumber::from_slice(&[&[1], &digest[..8]].concat());
