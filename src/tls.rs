@@ -11,7 +11,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -37,6 +37,8 @@ pub use self::revocation::RevocationList;
 
 /// The protocol that clients may choose by ALPN.
 const HTTP_1: &[u8] = b"http/1.1";
+/// What the times in certificates and lists are counted in.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The TLS of a listener, ready to be used.
 #[derive(Clone)]
@@ -156,6 +158,15 @@ impl ServerTls {
         }
     }
 
+    /// When to ask [`Self::accepts`] again, after `now`: one of these certificates stops being good, or a list does. `None` if nothing
+    /// but another configuration changes what it says.
+    pub fn accepts_until(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Option<SystemTime> {
+        let lists = self.revoked.iter().filter(|_| !chain.is_empty()).filter_map(RevocationList::expires);
+        // Each is good to the end of its last second.
+        let ends = chain.iter().filter_map(end_of).chain(lists).filter_map(|end| end.checked_add(SECOND));
+        ends.filter(|end| *end > now).min()
+    }
+
     /// Whether clients are asked for a certificate.
     pub fn asks_for_certificates(&self) -> bool {
         self.clients.verifier().is_some()
@@ -229,12 +240,14 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 
 /// When the first of these certificates stops being good. One that cannot be read says nothing.
 fn expiry_of(chain: &[CertificateDer<'_>]) -> Option<SystemTime> {
-    let end = |der: &CertificateDer<'_>| {
-        let certificate = Certificate::from_der(der).ok()?;
-        let end = certificate.tbs_certificate().validity().not_after.to_unix_duration();
-        SystemTime::UNIX_EPOCH.checked_add(end)
-    };
-    chain.iter().filter_map(end).min()
+    chain.iter().filter_map(end_of).min()
+}
+
+/// When a certificate stops being good. One that cannot be read says nothing.
+fn end_of(der: &CertificateDer<'_>) -> Option<SystemTime> {
+    let certificate = Certificate::from_der(der).ok()?;
+    let end = certificate.tbs_certificate().validity().not_after.to_unix_duration();
+    SystemTime::UNIX_EPOCH.checked_add(end)
 }
 
 /// The authorities in a file.

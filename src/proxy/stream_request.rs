@@ -88,6 +88,8 @@ impl fmt::Debug for StreamRequest {
 pub enum StreamCut {
     /// After a reload its client would see less.
     LessShown,
+    /// Its client could not connect any more.
+    NotAdmitted,
     /// Its listener closes.
     Closing,
 }
@@ -97,6 +99,7 @@ impl StreamCut {
     fn reason(self) -> &'static str {
         match self {
             Self::LessShown => "reload",
+            Self::NotAdmitted => "not-admitted",
             Self::Closing => "closing",
         }
     }
@@ -105,6 +108,7 @@ impl StreamCut {
     fn why(self) -> &'static str {
         match self {
             Self::LessShown => "the stream is cut: it shows less now",
+            Self::NotAdmitted => "the stream is cut: its client is not admitted any more",
             Self::Closing => "the stream is cut: its listener closes",
         }
     }

@@ -103,19 +103,23 @@ pub(super) struct OpenStream {
 
 impl AdmittedClient {
     /// Chooses again if a reload has replaced what is served at the listener. `false` if the client is not admitted any more:
-    /// the listener trusts its certificate no longer, or has or demands TLS now and had or demanded none.
+    /// the listener trusts its certificate no longer, or has or demands TLS now and had or demanded none; or its certificate has
+    /// expired, or a list that could revoke it has.
     pub(super) async fn refresh(&mut self, slot: &Arc<ConnectionSlot>) -> bool {
-        if !self.served.proxies.has_changed().unwrap_or_default() {
+        let is_replaced = self.served.proxies.has_changed().unwrap_or_default();
+        if !is_replaced && !self.chain.as_ref().is_some_and(ProvenChain::is_outdated) {
             return true;
         }
-        let proxies = self.served.proxies.borrow_and_update().clone();
-        let is_trusted = match (&proxies.tls, &self.chain) {
+        // What is replaced from here on is for the next time.
+        let proxies = &mut self.served.proxies;
+        let proxies = if is_replaced { proxies.borrow_and_update().clone() } else { proxies.borrow().clone() };
+        let is_trusted = match (&proxies.tls, &mut self.chain) {
             (None, None) => true,
             (Some(tls), Some(chain)) => chain.is_accepted_by(tls),
             (Some(_), None) | (None, Some(_)) => false,
         };
-        if !is_trusted {
-            return false;
+        if !is_trusted || !is_replaced {
+            return is_trusted;
         }
         // What is known of its container stays: its address may belong to another one meanwhile.
         let mut caller = self.caller.clone();
@@ -170,11 +174,25 @@ impl AdmittedClient {
         Ok(OpenStream { _of_client: of_client, _of_listener: of_listener })
     }
 
-    /// Waits until a reload has replaced what is served at the listener, or for ever.
-    pub(super) async fn replaced(&self) {
+    /// Waits until [`Self::refresh`] has something to do: a reload has replaced what is served at the listener, or something has
+    /// expired. Or for ever.
+    pub(super) async fn outdated(&self) {
         let mut proxies = self.served.proxies.clone();
-        if proxies.changed().await.is_err() {
-            std::future::pending::<()>().await;
+        let replaced = async {
+            if proxies.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        match &self.chain {
+            // In a box: a stream without TLS has no room for it.
+            Some(chain) => {
+                let expired = Box::pin(chain.outdated());
+                tokio::select! {
+                    () = replaced => {}
+                    () = expired => {}
+                }
+            }
+            None => replaced.await,
         }
     }
 }

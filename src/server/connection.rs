@@ -37,8 +37,8 @@ const PARSER_BUFFER: usize = 400 << 10;
 const ESCAPES: usize = 64 << 10;
 /// What a client reads that has as many connections as it may have.
 const TOO_MANY_CONNECTIONS: &str = "too many connections of this client";
-/// What a client reads whose certificate was good when it connected.
-const NOT_ADMITTED: &str = "the configuration of this listener has changed: connect again";
+/// What a client reads that could not connect as it has.
+const NOT_ADMITTED: &str = "this listener does not admit this connection any more: connect again";
 
 /// What holds for every connection.
 #[derive(Debug)]
@@ -141,7 +141,7 @@ fn carry_stream(
     }
 }
 
-/// Waits until a stream must be cut: its listener closes, or a reload shows its client less. Until the stream ends, this holds the
+/// Waits until a stream must be cut: its listener closes, its client is not admitted any more, or a reload shows it less. Until the stream ends, this holds the
 /// places that it takes.
 async fn cut_of_stream(
     slot: Arc<ConnectionSlot>,
@@ -153,14 +153,17 @@ async fn cut_of_stream(
     let policy = client.proxy.policy.clone();
     loop {
         tokio::select! {
-            () = client.replaced() => {}
+            () = client.outdated() => {}
             _ = closing.wait_for(|closing| *closing) => return StreamCut::Closing,
         }
         let is_admitted = tokio::select! {
             is_admitted = Box::pin(client.refresh(&slot)) => is_admitted,
             _ = closing.wait_for(|closing| *closing) => return StreamCut::Closing,
         };
-        if !is_admitted || !client.proxy.serves_still(&policy, operation) {
+        if !is_admitted {
+            return StreamCut::NotAdmitted;
+        }
+        if !client.proxy.serves_still(&policy, operation) {
             return StreamCut::LessShown;
         }
     }

@@ -1,10 +1,10 @@
 //! TLS of a connection of a client. What it carries comes out of a socket, as without TLS.
 
 use std::fmt;
-use std::future::ready;
+use std::future::{pending, ready};
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible, PeerMisbehaved};
@@ -15,6 +15,8 @@ use super::slots::ConnectionSlot;
 use crate::socket::{Carrier, Socket};
 use crate::tls::{CertificateNames, ServerTls};
 
+/// How often to look at the clock while a certificate is good.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a client has to end its direction once we have closed the connection.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -57,7 +59,6 @@ impl HandshakeError {
     }
 
     /// Why a handshake failed.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "rustls may add variants")]
     fn of(error: io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
             Some(Error::NoCertificatesPresented) => Self::NoCertificate,
@@ -117,17 +118,38 @@ impl fmt::Display for HandshakeError {
 /// The certificate of a client that has proved that it has its key, with those that lead to its authority; empty for a client
 /// without a certificate.
 #[derive(Clone, Debug)]
-pub(super) struct ProvenChain(Arc<[CertificateDer<'static>]>);
+pub(super) struct ProvenChain {
+    certificates: Arc<[CertificateDer<'static>]>,
+    /// When it must be verified again, because something has expired.
+    good_until: Option<SystemTime>,
+}
 
 impl ProvenChain {
     /// What the certificate says of the client, if it has one.
     pub(super) fn names(&self) -> Option<CertificateNames> {
-        self.0.first().map(|certificate| CertificateNames::read(certificate))
+        self.certificates.first().map(|certificate| CertificateNames::read(certificate))
     }
 
     /// Whether a client with it could connect now.
-    pub(super) fn is_accepted_by(&self, tls: &ServerTls) -> bool {
-        tls.accepts(&self.0)
+    pub(super) fn is_accepted_by(&mut self, tls: &ServerTls) -> bool {
+        self.good_until = tls.accepts_until(&self.certificates, SystemTime::now());
+        tls.accepts(&self.certificates)
+    }
+
+    /// Whether something has expired since it was verified.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.good_until.is_some_and(|end| end <= SystemTime::now())
+    }
+
+    /// Waits until something has expired, or for ever. Cancel safety: nothing is lost.
+    pub(super) async fn outdated(&self) {
+        let Some(end) = self.good_until else { return pending().await };
+        // The clock may be set meanwhile.
+        while let Ok(rest) = end.duration_since(SystemTime::now())
+            && !rest.is_zero()
+        {
+            tokio::time::sleep(rest.min(CLOCK_INTERVAL)).await;
+        }
     }
 }
 
@@ -144,6 +166,7 @@ pub(super) async fn accept(
     timeout: Duration,
     slot: &Arc<ConnectionSlot>,
 ) -> Result<(Socket, ProvenChain), HandshakeError> {
+    let begun = SystemTime::now();
     let handshake = TlsAcceptor::from(tls.config()).accept(socket);
     let stream = tokio::time::timeout(timeout, handshake).await.map_err(|_| HandshakeError::Slow)?;
     let stream = stream.map_err(HandshakeError::of)?;
@@ -153,7 +176,8 @@ pub(super) async fn accept(
     if chain.is_empty() && tls.authenticates() {
         return Err(HandshakeError::NoCertificate);
     }
-    let chain = ProvenChain(chain.iter().map(|one| one.clone().into_owned()).collect());
+    let certificates: Arc<[_]> = chain.iter().map(|one| one.clone().into_owned()).collect();
+    let chain = ProvenChain { good_until: tls.accepts_until(&certificates, begun), certificates };
     let (decrypted, carrier) = Carrier::new().map_err(HandshakeError::System)?;
     let slot = slot.clone();
     tokio::spawn(async move {

@@ -441,9 +441,9 @@ fn a_client_with_which_there_is_no_tls_is_counted() {
         |_: &Authority| Some(other.client(WEB)),
         |authority: &Authority| Some(authority.for_anything_else(WEB, 500)),
     );
-    type Client<'c> = &'c dyn Fn(&Authority) -> Option<Identity>;
-    // (the certificate of the server, until when the list is good, the client or one without TLS, the reason, and what the log says)
-    let rows: [((i32, i32), i32, Client<'_>, Option<(&str, &str)>); 7] = [
+    // The certificate of the server, until when the list is good, the client or one without TLS, the reason, and what the log says.
+    type Row<'r> = ((i32, i32), i32, &'r dyn Fn(&Authority) -> Option<Identity>, Option<(&'r str, &'r str)>);
+    let rows: [Row<'_>; 7] = [
         ((2020, 2100), 2100, &good, None),
         (
             (2020, 2100),

@@ -1,11 +1,11 @@
 //! TLS of listeners: a client is who its certificate says, and what passes without TLS passes with it, each way to its end.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use dockveil::cli::{CheckArgs, ConfigFiles, Environment, HealthcheckArgs, ServeArgs};
 use dockveil::command;
@@ -37,6 +37,7 @@ pub(crate) const TESTS: &[Test] = tests![
     without_authorities_of_clients_no_certificate_is_asked_for,
     an_optional_certificate_is_known_and_must_be_good,
     a_revoked_certificate_is_worth_nothing,
+    what_expires_ends_open_connections,
     a_client_that_takes_nothing_loses_its_connection
 ];
 
@@ -502,6 +503,64 @@ fn a_revoked_certificate_is_worth_nothing() {
         let said = String::from_utf8(said).unwrap();
         assert!(said.contains("crl.pem: expected lists of revoked certificates in PEM"), "{said}");
     }
+}
+
+/// A connection that is kept has no more rights than one that is opened now.
+fn what_expires_ends_open_connections() {
+    std::thread::scope(|scope| {
+        for (what, is_list, is_gone) in
+            [("a list", true, true), ("a certificate", false, true), ("neither", false, false)]
+        {
+            scope.spawn(move || ends_when_it_expires(what, is_list, is_gone));
+        }
+    });
+}
+
+fn ends_when_it_expires(what: &str, is_list: bool, is_gone: bool) {
+    let end = SystemTime::now() + Duration::from_secs(if is_gone { 4 } else { 3_600 });
+    let mut found = None;
+    let lines = |authority: &Authority, folder: &Folder| {
+        let identity = if is_list { authority.client(WEB) } else { authority.client_until(WEB, end) };
+        let far = SystemTime::now() + Duration::from_secs(3_600);
+        let list = authority.revocations_until(&[], if is_list { end } else { far });
+        std::fs::write(folder.path("crl.pem"), list).unwrap();
+        found = Some(identity);
+        "profile: inspects".to_owned()
+    };
+    let (answer, streams) =
+        handing("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let bench = TlsBench::with(answer, "client_ca: ca.pem, crl: [crl.pem]", lines, |_| {});
+    let identity = found.unwrap();
+    let ask = |client: &mut StreamOwned<ClientConnection, TcpStream>, target: &str| {
+        client.write_all(get(target).as_bytes()).unwrap();
+        status(&read_until(client, "\r\n\r\n"))
+    };
+    // A ping needs no certificate of a client that is served, and it is refused all the same.
+    let (mut kept, mut stream) = (bench.client(&identity), bench.client(&identity));
+    assert_eq!(ask(&mut kept, "/_ping"), 200, "{what}");
+    let _ = read_until(&mut kept, "OK");
+    assert_eq!(ask(&mut stream, "/containers/web/logs?stdout=1&follow=1"), 200, "{what}");
+    let held = streams.next();
+    std::thread::sleep(end.duration_since(SystemTime::now()).unwrap().min(Duration::from_secs(4)));
+    std::thread::sleep(Duration::from_millis(1_500));
+    let refused = ask(&mut kept, "/_ping");
+    stream.sock.set_read_timeout(Some(if is_gone { PATIENCE } else { Duration::from_millis(100) })).unwrap();
+    let left = stream.read(&mut [0; 64]).map_err(|error| error.kind());
+    if is_gone {
+        assert_eq!(refused, 503, "{what}");
+        assert!(matches!(left, Ok(0) | Err(ErrorKind::UnexpectedEof)), "{what}: {left:?}");
+    } else {
+        assert_eq!((refused, left), (200, Err(ErrorKind::WouldBlock)), "{what}");
+    }
+    assert_eq!(ask_new(&bench, &identity), !is_gone, "{what}");
+    drop(held);
+}
+
+/// Whether a new connection of a client is answered.
+fn ask_new(bench: &TlsBench, identity: &Identity) -> bool {
+    let mut client = bench.client(identity);
+    let mut answer = [0; 12];
+    client.write_all(get("/_ping").as_bytes()).and_then(|()| client.read_exact(&mut answer)).is_ok()
 }
 
 /// Its slot is free again soon after the connection has been given up, although nobody has closed it.

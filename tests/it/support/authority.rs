@@ -1,7 +1,7 @@
 //! An authority for TLS, and what it issues.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, DnValue,
@@ -76,13 +76,21 @@ impl Authority {
     pub(crate) fn server_until(&self, end: SystemTime) -> Identity {
         let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(1970, 1, 1) + end.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        params.not_after = date_time_ymd(1970, 1, 1) + since_epoch(end);
         self.issue(params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
     /// A certificate of a client.
     pub(crate) fn client(&self, names: Names<'_>) -> Identity {
         self.issue(params(names), ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    /// A certificate of a client that is good until then.
+    pub(crate) fn client_until(&self, names: Names<'_>, end: SystemTime) -> Identity {
+        let mut params = params(names);
+        (params.not_before, params.not_after) =
+            (date_time_ymd(2020, 1, 1), date_time_ymd(1970, 1, 1) + since_epoch(end));
+        self.issue(params, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
     /// A certificate of a client that has expired.
@@ -113,6 +121,11 @@ impl Authority {
 
     /// A list of revoked certificates in PEM, which is good until that year.
     pub(crate) fn revocations(&self, revoked_certs: &[&Identity], until: i32) -> String {
+        self.revocations_until(revoked_certs, date_time_ymd(until, 1, 1).into())
+    }
+
+    /// The same, which is good until then.
+    pub(crate) fn revocations_until(&self, revoked_certs: &[&Identity], end: SystemTime) -> String {
         let revoked = |identity: &&Identity| RevokedCertParams {
             serial_number: identity.serial.clone(),
             revocation_time: date_time_ymd(2020, 1, 1),
@@ -121,7 +134,7 @@ impl Authority {
         };
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),
-            next_update: date_time_ymd(until, 1, 1),
+            next_update: date_time_ymd(1970, 1, 1) + since_epoch(end),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: revoked_certs.iter().map(revoked).collect(),
@@ -165,6 +178,11 @@ impl Authority {
             }
         })
     }
+}
+
+/// What certificates count from their origin.
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap()
 }
 
 fn params(Names { cn, dns, uris }: Names<'_>) -> CertificateParams {
