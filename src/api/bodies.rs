@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 use form::TEXT_FORMS;
-pub use form::TextForm;
+pub use form::{TextForm, is_template};
 
 use super::objects::ObjectKind;
 use super::operations::{Operation, operation, unknown_operation};

@@ -64,7 +64,17 @@ pub struct EditedObject {
     pub part: DocumentPart,
     /// The operation that returns the object.
     pub inspect: &'static Operation,
+    /// The places in the part, each as the members on the way to it, at and below which the engine fills in templates: with labels
+    /// of the object, among others.
+    pub templates: &'static [&'static [&'static str]],
 }
+
+/// Where a node of a swarm fills in templates of a service.
+const SERVICE_TEMPLATES: &[&[&str]] = &[
+    &["TaskTemplate", "ContainerSpec", "Env"],
+    &["TaskTemplate", "ContainerSpec", "Hostname"],
+    &["TaskTemplate", "ContainerSpec", "Mounts"],
+];
 
 impl EditedObject {
     /// The member of an object that holds its id.
@@ -373,15 +383,15 @@ impl Operation {
     /// The object that a client edits with the request. `None` if it edits none, or if the body is not the part that was read:
     /// that of a volume of a cluster stands inside another object.
     pub fn edits(&self) -> Option<EditedObject> {
-        let inspect = match self.id {
-            "ServiceUpdate" => "ServiceInspect",
-            "NodeUpdate" => "NodeInspect",
-            "SwarmUpdate" => "SwarmInspect",
-            "SecretUpdate" => "SecretInspect",
-            "ConfigUpdate" => "ConfigInspect",
+        let (inspect, templates) = match self.id {
+            "ServiceUpdate" => ("ServiceInspect", SERVICE_TEMPLATES),
+            "NodeUpdate" => ("NodeInspect", &[][..]),
+            "SwarmUpdate" => ("SwarmInspect", &[][..]),
+            "SecretUpdate" => ("SecretInspect", &[][..]),
+            "ConfigUpdate" => ("ConfigInspect", &[][..]),
             _ => return None,
         };
-        Some(EditedObject { part: *self.writes_back.first()?, inspect: operation(inspect)? })
+        Some(EditedObject { part: *self.writes_back.first()?, inspect: operation(inspect)?, templates })
     }
 
     /// Whether the request says which command new containers run.

@@ -35,6 +35,15 @@ use self::shape::Shape;
 use super::{Explained, ExpressionWork, FilterError, Plan};
 use crate::schema::{Catalogue, ElementKey, FieldPath};
 
+/// Where the reader of a document fills in templates, and what is one.
+#[derive(Clone, Copy, Debug)]
+pub struct Templates {
+    /// The places at and below which it does, each as the members on the way to it.
+    pub places: &'static [&'static [&'static str]],
+    /// Whether a text is a template.
+    pub is_template: fn(&str) -> bool,
+}
+
 /// Puts back what a plan hides in a part of the documents of one schema.
 #[derive(Debug)]
 pub struct Lens {
@@ -42,6 +51,7 @@ pub struct Lens {
     /// The names of the members on the way to the part.
     part: Vec<String>,
     shape: Shape,
+    templates: Templates,
 }
 
 impl Lens {
@@ -56,12 +66,22 @@ impl Lens {
         keys: &[ElementKey],
     ) -> Option<Self> {
         let shape = Shape::of(catalogue, schema, part, explained, keys)?;
-        Some(Self { plan, part: part.iter().map(|name| (*name).to_owned()).collect(), shape })
+        Some(Self {
+            plan,
+            part: part.iter().map(|name| (*name).to_owned()).collect(),
+            shape,
+            templates: Templates { places: &[], is_template: |_| false },
+        })
     }
 
     /// Lets edits set what is hidden at a path in the part, and below it. Returns `false` if the schema has no such path.
     pub fn let_set(&mut self, path: &FieldPath) -> bool {
         self.shape.let_set(path)
+    }
+
+    /// Says where the reader of the part fills in templates: a new one there could show what is hidden.
+    pub fn refuse_templates(&mut self, templates: Templates) {
+        self.templates = templates;
     }
 
     /// How the work of the plan's filter expressions grows with the length of a document.
@@ -98,7 +118,7 @@ impl Lens {
         let alterations = self.plan.alterations(&spliced).map_err(PutError::Edited)?;
         let changed = read(&spliced, &alterations, depth).map_err(PutError::Edited)?;
         let sent = self.part_of(&changed).ok_or(PutError::Edited(FilterError::NotJson))?;
-        let merged = Merge::documents(known, sent, &self.shape).map_err(PutError::Refused)?;
+        let merged = Merge::documents(known, sent, &self.shape, self.templates).map_err(PutError::Refused)?;
         let mut out = Vec::with_capacity(document.len());
         merged.write(&mut out);
         self.check(document, known, &merged, &out)?;
@@ -180,6 +200,8 @@ pub enum EditFault {
     Unknown,
     /// It changes a text around a mask, or writes one where none was shown.
     Mask,
+    /// It writes a template where none was shown, and what that becomes could show what is hidden.
+    Template,
     /// A reader could take the name of a member for another.
     Spelling,
     /// A value is of a type that cannot stand there.
@@ -197,6 +219,7 @@ impl fmt::Display for EditRefusal {
             EditFault::Hidden => write!(f, "{path} is hidden"),
             EditFault::Unknown => write!(f, "{path} is a member that is not known"),
             EditFault::Mask => write!(f, "the text at {path} is changed around a mask"),
+            EditFault::Template => write!(f, "the text at {path} is a template, which could show what is hidden"),
             EditFault::Spelling => write!(f, "a member of {path} is not spelled as in the API"),
             EditFault::Type => write!(f, "the value at {path} is of another type"),
             EditFault::NotAsWritten => write!(f, "what would be shown of {path} is not what was written"),

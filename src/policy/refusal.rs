@@ -147,6 +147,7 @@ impl Policy {
             }
             EditFault::Unknown
             | EditFault::Mask
+            | EditFault::Template
             | EditFault::Spelling
             | EditFault::Type
             | EditFault::Uncertain

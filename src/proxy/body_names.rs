@@ -201,12 +201,10 @@ struct BodyReader<'b, 'r> {
 
 impl<'b> BodyReader<'b, '_> {
     fn value(&mut self, value: &'b str, shape: &BodyShape) -> Result<(), BodyFault> {
-        if let Some(rule) = shape.host.as_ref().filter(|rule| !keeps_off_host(value, rule)) {
-            self.refuse(value, self.here(), BodyFault::Host)?;
-            if matches!(rule, HostRule::Null | HostRule::Empty) {
-                self.piece.push_str(value);
-                return Ok(());
-            }
+        self.check_host(value, shape)?;
+        if matches!(shape.host, Some(HostRule::Null | HostRule::Empty)) {
+            self.piece.push_str(value);
+            return Ok(());
         }
         self.check_separators(value)?;
         match (value.as_bytes().first(), shape.names) {
@@ -227,6 +225,14 @@ impl<'b> BodyReader<'b, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a value that reaches the host.
+    fn check_host(&mut self, value: &str, shape: &BodyShape) -> Result<(), BodyFault> {
+        match &shape.host {
+            Some(rule) if !keeps_off_host(value, rule) => self.refuse(value, self.here(), BodyFault::Host),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Refuses a text in a mount that could set another option: Podman joins all of them to one text, with commas in between.
@@ -302,6 +308,7 @@ impl<'b> BodyReader<'b, '_> {
                     let form = source.filter(|_| known == "Source");
                     self.below(format!(".{known}"), |reader| match form {
                         Some(form) if value.starts_with('"') => {
+                            reader.check_host(value, inside)?;
                             reader.check_separators(value)?;
                             reader.text(value, form)
                         }
@@ -721,12 +728,14 @@ mod tests {
         let of_rule = |rule: &HostRule| match rule {
             HostRule::Null | HostRule::Empty => Value::Null,
             HostRule::Words(words) => Value::from(words[0].as_str()),
-            HostRule::Form(TextForm::Assignment) => "key=v".into(),
+            HostRule::Form(TextForm::Assignment | TextForm::PlainAssignment) => "key=v".into(),
             HostRule::Form(TextForm::NotNegative | TextForm::Group) => "1".into(),
             HostRule::Form(TextForm::Sysctl) => "net.a".into(),
             HostRule::Form(TextForm::TmpfsOptions) => "size".into(),
             HostRule::Form(TextForm::PrivateSubnet) => "10.0.0.0/8".into(),
-            HostRule::Form(TextForm::Label | TextForm::TmpfsPlace | TextForm::PathInside) => "key".into(),
+            HostRule::Form(TextForm::Label | TextForm::TmpfsPlace | TextForm::PathInside | TextForm::Plain) => {
+                "key".into()
+            }
         };
         if let Some(rule) = &shape.host {
             return of_rule(rule);
@@ -802,6 +811,7 @@ mod tests {
             HostRule::Form(TextForm::TmpfsOptions) => "rbind".into(),
             HostRule::Form(TextForm::PathInside) => "../a".into(),
             HostRule::Form(TextForm::PrivateSubnet) => "8.8.8.0/24".into(),
+            HostRule::Form(TextForm::Plain | TextForm::PlainAssignment) => "a={{.Node.ID}}".into(),
         };
         if let Some(rule) = &shape.host {
             found.push((at(reaching(rule)), rule.clone()));
@@ -886,6 +896,16 @@ mod tests {
             ),
             ("ServiceUpdate", r#"{"TaskTemplate":{"LogDriver":{"Name":"syslog"}}}"#),
             ("ServiceUpdate", r#"{"TaskTemplate":{"ContainerSpec":{"Env":["A"]}}}"#),
+            ("ServiceCreate", r#"{"TaskTemplate":{"ContainerSpec":{"Hostname":"{{.Node.Hostname}}"}}}"#),
+            ("ServiceCreate", r#"{"TaskTemplate":{"ContainerSpec":{"Env":["A={{.Node.ID}}"]}}}"#),
+            (
+                "ServiceUpdate",
+                r#"{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","Target":"/\u007b{.Node.ID}}"}]}}}"#,
+            ),
+            (
+                "ServiceUpdate",
+                r#"{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"volume","VolumeOptions":{"Labels":{"a":"{{.Node.ID}}"}}}]}}}"#,
+            ),
             ("ImageCommit", r#"{"Labels":{"PODMAN_SYSTEMD_UNIT":"a"}}"#),
         ] {
             let refused = written_if(id, body, |_| false);

@@ -62,7 +62,7 @@ fn own(status: StatusCode, message: Message, engine: Option<ApiVersion>) -> Resp
 /// The status of the answer to an edit that is refused.
 fn status_of_edit(fault: EditFault) -> u16 {
     match fault {
-        EditFault::Hidden | EditFault::Unknown | EditFault::Mask => 403,
+        EditFault::Hidden | EditFault::Unknown | EditFault::Mask | EditFault::Template => 403,
         EditFault::Spelling | EditFault::Type => 400,
         EditFault::Uncertain | EditFault::NotAsWritten => 409,
     }

@@ -15,6 +15,7 @@ use crate::support::proxy::{Bench, config, policy_of};
 pub(crate) const TESTS: &[Test] = tests![
     hidden_values_go_up_again_and_changes_with_them,
     what_fills_a_hidden_place_does_not_go_up,
+    a_new_template_does_not_go_up,
     a_body_with_two_readings_does_not_go_up,
     an_edit_of_another_version_is_refused_by_the_engine,
     an_edit_goes_up_for_the_object_that_was_read,
@@ -135,6 +136,32 @@ fn what_fills_a_hidden_place_does_not_go_up() {
         assert!(refused.contains(&json!({ "message": message }).to_string()), "{refused}");
     }
     assert!(up(&bench).0.iter().all(|line| line.starts_with("GET ")), "{:?}", up(&bench));
+}
+
+/// A node of the swarm fills in what is hidden, where the client sees it.
+fn a_new_template_does_not_go_up() {
+    const OWN: &str = "{{.Node.Hostname}}-{{.Task.Slot}}";
+    let (mut spec, mut shown) = (spec(), shown());
+    for document in [&mut spec, &mut shown] {
+        document["TaskTemplate"]["ContainerSpec"]["Hostname"] = json!(OWN);
+    }
+    for profile in [PROFILE, SETTING] {
+        let bench = bench(profile, spec.clone());
+        for (member, value) in
+            [("Hostname", json!("{{index .Service.Labels \"owner\"}}")), ("Hostname", json!(format!("{OWN}-")))]
+        {
+            let mut edited = shown.clone();
+            edited["TaskTemplate"]["ContainerSpec"][member] = value;
+            let refused = ask(&bench, "/services/shop/update?version=7", &edited.to_string());
+            assert_eq!(status(&refused), 403, "{refused}");
+            assert!(refused.contains("is a template, which could show what is hidden"), "{refused}");
+        }
+        assert!(up(&bench).0.iter().all(|line| line.starts_with("GET ")), "{:?}", up(&bench));
+        let mut edited = shown.clone();
+        edited["Mode"]["Replicated"]["Replicas"] = json!(5);
+        assert_eq!(status(&ask(&bench, "/services/shop/update?version=7", &edited.to_string())), 200);
+        assert!(up(&bench).1.contains(OWN), "{}", up(&bench).1);
+    }
 }
 
 fn a_body_with_two_readings_does_not_go_up() {

@@ -7,6 +7,10 @@ use std::net::IpAddr;
 pub enum TextForm {
     /// A variable with its value. Podman takes the value of a name alone, and those of a pattern, from its own environment.
     Assignment,
+    /// The same, and no template.
+    PlainAssignment,
+    /// A text that is no template: a node of a swarm fills in what it knows of itself and of the service.
+    Plain,
     /// A label on which no tool of the host acts.
     Label,
     /// A group. The word `keep-groups` means those of Podman itself.
@@ -26,8 +30,10 @@ pub enum TextForm {
 }
 
 /// The names of the forms in the table.
-pub(super) const TEXT_FORMS: [(&str, TextForm); 9] = [
+pub(super) const TEXT_FORMS: [(&str, TextForm); 11] = [
     ("assignment", TextForm::Assignment),
+    ("plain-assignment", TextForm::PlainAssignment),
+    ("plain", TextForm::Plain),
     ("label", TextForm::Label),
     ("group", TextForm::Group),
     ("not-negative", TextForm::NotNegative),
@@ -107,6 +113,8 @@ impl TextForm {
         let has = |forbidden: &[char]| text.contains(forbidden) || text.contains(char::is_control);
         match self {
             Self::Assignment => text.contains('='),
+            Self::PlainAssignment => text.contains('=') && !is_template(text),
+            Self::Plain => !is_template(text),
             Self::Label => {
                 let is_podmans = PODMAN_LABELS.iter().any(|start| text.starts_with(start));
                 text != UNIT_LABEL && (!is_podmans || text.starts_with(PODMAN_COMPOSE))
@@ -130,6 +138,11 @@ impl TextForm {
             Self::PrivateSubnet => PRIVATE.iter().any(|(range, bits)| is_inside(text, range, *bits)),
         }
     }
+}
+
+/// Whether a text is a template of Go, in which something is filled in.
+pub fn is_template(text: &str) -> bool {
+    text.contains("{{")
 }
 
 /// Whether a subnet is inside a range.
@@ -156,6 +169,8 @@ mod tests {
     fn a_text_that_reaches_the_host_has_none_of_the_forms() {
         for (form, good, bad) in [
             (TextForm::Assignment, &["A=", "A=b", "A=*"][..], &["*", "A", "A*", " "][..]),
+            (TextForm::PlainAssignment, &["A=", "A=}}{ {"], &["A", "A={{.Node.ID}}", "{{=}}"]),
+            (TextForm::Plain, &["", "a{b}"], &["{{.Node.Hostname}}", "a{{"]),
             (
                 TextForm::Label,
                 &["a", "com.docker.compose.project", "io.podman.compose.project", "io.containersx"],

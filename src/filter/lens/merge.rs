@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use super::marked::{Left, Marked, MarkedContent, form_of_array, form_of_object, form_of_text, form_of_word, plain};
 use super::pairing::{self, Pairing};
 use super::shape::Shape;
-use super::{EditFault, EditRefusal};
+use super::{EditFault, EditRefusal, Templates};
 use crate::filter::credential::MASK;
 use crate::filter::plan::fold;
 
@@ -158,6 +158,7 @@ impl Within {
 pub(super) struct Merge {
     /// The steps to the value, for refusals.
     path: Vec<String>,
+    templates: Templates,
 }
 
 type MergeOutcome<'n> = Result<Option<Merged<'n>>, EditRefusal>;
@@ -168,8 +169,9 @@ impl Merge {
         original: Side<'n, 'd>,
         edited: Side<'n, 'd>,
         shape: &Shape,
+        templates: Templates,
     ) -> Result<Merged<'n>, EditRefusal> {
-        let mut merge = Self { path: Vec::new() };
+        let mut merge = Self { path: Vec::new(), templates };
         if edited.members().is_none() || original.members().is_none() {
             return Err(merge.refusal(EditFault::Type));
         }
@@ -179,6 +181,15 @@ impl Merge {
 
     fn refusal(&self, fault: EditFault) -> EditRefusal {
         EditRefusal { path: format!("${}", self.path.concat()), fault }
+    }
+
+    /// Whether the reader fills in templates here.
+    fn fills_in_templates(&self) -> bool {
+        let is_here = |place: &&[&str]| {
+            let steps = self.path.iter().map(|step| step.strip_prefix('.').unwrap_or(step));
+            self.path.len() >= place.len() && steps.zip(*place).all(|(step, name)| step == *name)
+        };
+        self.templates.places.iter().any(is_here)
     }
 
     /// Does something one step below.
@@ -258,6 +269,12 @@ impl Merge {
         }
         if edited.is_hidden() && !shape.may_set {
             return Err(self.refusal(EditFault::Hidden));
+        }
+        if let MarkedContent::Text(text) = &edited.value.content
+            && (self.templates.is_template)(text)
+            && self.fills_in_templates()
+        {
+            return Err(self.refusal(EditFault::Template));
         }
         Ok(Some(match &edited.value.content {
             MarkedContent::Text(text) => Merged::Text(text, edited.left()),

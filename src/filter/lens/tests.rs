@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::bodies::is_template;
 use crate::api::{ELEMENT_KEYS, catalogue, lists};
 use crate::filter::{Rule, Show};
 use crate::schema::{Class, ClassSet};
@@ -19,6 +20,9 @@ fn lens(show: &Show, rules: &[Rule], settable: &[&str]) -> Lens {
     let plan = Arc::new(Plan::compile(&catalogue, "Service", show, rules).unwrap().with_hash_key([7; 32]));
     let explained = Plan::explain(&catalogue, "Service", show, rules).unwrap();
     let mut lens = Lens::new(plan, &catalogue, ("Service", &["Spec"]), &explained, ELEMENT_KEYS).unwrap();
+    let places: &[&[&str]] =
+        &[&["TaskTemplate", "ContainerSpec", "Env"], &["TaskTemplate", "ContainerSpec", "Hostname"]];
+    lens.refuse_templates(Templates { places, is_template });
     for path in settable {
         assert!(lens.let_set(&path.parse().unwrap()), "{path}");
     }
@@ -410,4 +414,37 @@ fn no_change_shows_what_is_hidden() {
     };
     check(&lens, &spec(), probe(json!([])), Err(not_as_written));
     check(&lens, &spec(), probe(json!(["NONE"])), Err(not_as_written));
+}
+
+/// The reader would fill in what is hidden, and show it elsewhere.
+#[test]
+fn a_template_goes_where_it_was_shown_and_nowhere_else() {
+    let lens = lens(&show(), &[], &["$.TaskTemplate.ContainerSpec.Env"]);
+    let hostname = |text: &str| {
+        let mut spec = spec();
+        spec.pointer_mut(CONTAINER).unwrap()["Hostname"] = json!(text);
+        spec
+    };
+    let set = |text: &'static str| {
+        move |edited: &mut Value| edited["TaskTemplate"]["ContainerSpec"]["Hostname"] = json!(text)
+    };
+    let refused = "the text at $.TaskTemplate.ContainerSpec.Hostname is a template, which could show what is hidden";
+    let (all, node) = ("{{range .Service.Labels}}{{.}}{{end}}", "{{.Node.Hostname}}");
+    for before in [spec(), hostname("a"), hostname(node)] {
+        check(&lens, &before, set(all), Err(refused));
+    }
+    check(&lens, &spec(), set("a{b}"), Ok(hostname("a{b}")));
+    // As it was shown, with another change.
+    let mut expected = hostname(node);
+    expected["Name"] = json!("{{name}}");
+    check(&lens, &hostname(node), |edited| edited["Name"] = json!("{{name}}"), Ok(expected));
+    // Where a client may set what is hidden.
+    let variable =
+        |edited: &mut Value| edited["TaskTemplate"]["ContainerSpec"]["Env"] = json!(["C={{.Service.Labels}}"]);
+    check(
+        &lens,
+        &spec(),
+        variable,
+        Err("the text at $.TaskTemplate.ContainerSpec.Env[0] is a template, which could show what is hidden"),
+    );
 }
