@@ -132,7 +132,8 @@ impl VisibleObjects {
     pub fn changes(&self, answer: ObjectAnswer) -> bool {
         let container = self.restricts(ObjectKind::Container);
         match answer {
-            ObjectAnswer::Containers | ObjectAnswer::Container | ObjectAnswer::Volume | ObjectAnswer::Task => container,
+            ObjectAnswer::Containers | ObjectAnswer::Container | ObjectAnswer::Volume => container,
+            ObjectAnswer::Task => container || self.restricts(ObjectKind::Network),
             ObjectAnswer::Images | ObjectAnswer::Image => container || self.restricts(ObjectKind::Image),
             ObjectAnswer::Volumes => container || self.restricts(ObjectKind::Volume),
             ObjectAnswer::Networks => {
@@ -140,7 +141,10 @@ impl VisibleObjects {
             }
             ObjectAnswer::Network => container || self.restricts(ObjectKind::Service),
             ObjectAnswer::History => self.restricts(ObjectKind::Image),
-            ObjectAnswer::Services | ObjectAnswer::Tasks => container || self.restricts(ObjectKind::Service),
+            ObjectAnswer::Services => container || self.restricts(ObjectKind::Service),
+            ObjectAnswer::Tasks => {
+                container || self.restricts(ObjectKind::Service) || self.restricts(ObjectKind::Network)
+            }
             ObjectAnswer::Events | ObjectAnswer::Usage | ObjectAnswer::Info => self.restricts_any(),
         }
     }

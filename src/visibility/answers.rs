@@ -283,13 +283,15 @@ impl ObjectView {
         })
     }
 
-    /// A task tells the id of its container.
+    /// A task tells the id of its container, and has whole documents of the networks that it is on.
     fn task(&self, task: &str, out: &mut String) -> Written {
-        if self.visibility.restricts(ObjectKind::Container) {
-            rewrite_at(task, &["Status", "ContainerStatus"], out, &mut |_, _| Ok(false))
-        } else {
-            keep(task, out)
-        }
+        let hides_containers = self.visibility.restricts(ObjectKind::Container);
+        let hides_networks = self.visibility.restricts(ObjectKind::Network);
+        rewrite_members(task, out, |name, value, out| match name {
+            "Status" if hides_containers => rewrite_at(value, &["ContainerStatus"], out, &mut |_, _| Ok(false)),
+            "NetworksAttachments" if hides_networks => rewrite_at(value, &["*", "Network"], out, &mut name_of_network),
+            _ => keep(value, out),
+        })
     }
 
     fn info(&self, info: &str, out: &mut String) -> Written {
@@ -344,6 +346,15 @@ pub(super) fn rewritten(object: &[u8], rewrite: impl FnOnce(&str, &mut String) -
     let object = std::str::from_utf8(object).map_err(|_| UnexpectedShape);
     let written = object.and_then(|object| rewrite(object, &mut out));
     if written == Ok(true) { ElementSeen::Rewritten(out.into_bytes()) } else { ElementSeen::Hidden }
+}
+
+/// Writes a network of a swarm with nothing but its id and its name.
+fn name_of_network(network: &str, out: &mut String) -> Written {
+    rewrite_object(network, out, |name, value, out| match name {
+        "ID" => keep(value, out),
+        "Spec" => rewrite_object(value, out, |name, value, out| keep_if(name == "Name", value, out)),
+        _ => Ok(false),
+    })
 }
 
 /// Writes a value as it is, or nothing.

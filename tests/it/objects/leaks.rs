@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_visible_container_names_no_other,
     a_link_of_a_hidden_container_names_nothing,
     tasks_and_services_tell_nothing_of_containers,
+    a_task_tells_no_more_of_networks_than_their_names,
     an_image_tells_nothing_of_those_that_it_is_made_of,
     an_image_names_no_container_that_it_was_made_from,
     what_is_not_restricted_stays_beside_what_is,
@@ -428,6 +429,26 @@ fn tasks_and_services_tell_nothing_of_containers() {
     let tasks = json_of(&stage, "/tasks");
     assert_eq!(tasks.as_array().unwrap().len(), 2, "{tasks}");
     assert!(!tasks.to_string().contains("ContainerID"), "{tasks}");
+}
+
+/// A task has whole documents of the networks that it is on.
+fn a_task_tells_no_more_of_networks_than_their_names() {
+    let mut world = small_world();
+    world.networks[0].labels = [("hide".to_owned(), "canary-label".to_owned())].into();
+    let network = &world.networks[0];
+    let expected =
+        json!([{"Network": {"ID": network.id, "Spec": {"Name": network.name}}, "Addresses": ["10.9.0.5/24"]}]);
+    let task = format!("/tasks/{}", world.services[0].task);
+    for (restriction, is_cut) in
+        [("networks: {never: [{label: hide}]}\n", true), ("volumes: {never: [{label: hide}]}\n", false)]
+    {
+        let stage = Stage::of(&format!("{OPEN}{restriction}"));
+        stage.show(&world);
+        for found in [json_of(&stage, &task), json_of(&stage, "/tasks")[0].clone()] {
+            assert_eq!(found["NetworksAttachments"] == expected, is_cut, "{found}");
+            assert_eq!(found.to_string().contains("canary"), !is_cut, "{found}");
+        }
+    }
 }
 
 /// Their ids and tags are in the history of the image that is made of them, and in its parent.

@@ -335,9 +335,14 @@ impl World {
         document
     }
 
-    /// The task of a service. Its container is the first one.
+    /// The task of a service. Its container is the first one. It is on the first network, of which it has the whole document.
     pub(crate) fn task(&self, service: &Service) -> Value {
-        json!({"ID": service.task, "Version": {"Index": 1}, "ServiceID": service.id, "NodeID": NODE, "Slot": 1,
+        let attached = self.networks.first().map(|network| {
+            json!({"Network": {"ID": network.id, "Version": {"Index": 1}, "Spec": {"Name": network.name, "Labels": network.labels},
+                   "DriverState": {"Name": network.driver, "Options": {"canary-option": "canary"}},
+                   "IPAMOptions": {"Configs": [{"Subnet": "10.9.0.0/24"}]}}, "Addresses": ["10.9.0.5/24"]})
+        });
+        json!({"NetworksAttachments": attached.into_iter().collect::<Vec<_>>(), "ID": service.task, "Version": {"Index": 1}, "ServiceID": service.id, "NodeID": NODE, "Slot": 1,
                "Spec": {"ContainerSpec": {"Image": "image0:1"}}, "DesiredState": "running",
                "Status": {"State": "running", "ContainerStatus": {"ContainerID": self.containers.first().map(|one| &one.id)}}})
     }
