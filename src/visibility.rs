@@ -132,7 +132,8 @@ impl VisibleObjects {
     pub fn changes(&self, answer: ObjectAnswer) -> bool {
         let container = self.restricts(ObjectKind::Container);
         match answer {
-            ObjectAnswer::Containers | ObjectAnswer::Container | ObjectAnswer::Volume => container,
+            ObjectAnswer::Containers | ObjectAnswer::Container => container,
+            ObjectAnswer::Volume => container || self.restricts(ObjectKind::Volume),
             ObjectAnswer::Task => container || self.restricts(ObjectKind::Network),
             ObjectAnswer::Images | ObjectAnswer::Image => container || self.restricts(ObjectKind::Image),
             ObjectAnswer::Volumes => container || self.restricts(ObjectKind::Volume),

@@ -100,11 +100,12 @@ impl ObjectView {
             ObjectAnswer::Container => ObjectKind::Container,
             ObjectAnswer::Image => ObjectKind::Image,
             ObjectAnswer::Network => ObjectKind::Network,
+            // It has no id: it went up by its name, which another one may have by now.
+            ObjectAnswer::Volume => ObjectKind::Volume,
             ObjectAnswer::Containers
             | ObjectAnswer::Images
             | ObjectAnswer::History
             | ObjectAnswer::Volumes
-            | ObjectAnswer::Volume
             | ObjectAnswer::Networks
             | ObjectAnswer::Services
             | ObjectAnswer::Tasks

@@ -1,5 +1,7 @@
 //! Ways in which a whole container, image, volume, network or service could show that is hidden. `docs/leaks.md` lists them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use dockveil::api::OPERATIONS;
 use dockveil::api::objects::{ObjectKind, PathObject, objects_of};
 use serde_json::{Value, json};
@@ -22,6 +24,7 @@ pub(crate) const TESTS: &[Test] = tests![
     no_event_tells_of_a_hidden_container,
     a_visible_container_names_no_other,
     a_link_of_a_hidden_container_names_nothing,
+    an_answer_about_an_object_that_is_hidden_by_then_is_not_shown,
     tasks_and_services_tell_nothing_of_containers,
     a_task_tells_no_more_of_networks_than_their_names,
     an_image_tells_nothing_of_those_that_it_is_made_of,
@@ -429,6 +432,38 @@ fn tasks_and_services_tell_nothing_of_containers() {
     let tasks = json_of(&stage, "/tasks");
     assert_eq!(tasks.as_array().unwrap().len(), 2, "{tasks}");
     assert!(!tasks.to_string().contains("ContainerID"), "{tasks}");
+}
+
+/// A name can be that of another object by the time of the request, and what has only a name goes up by it.
+fn an_answer_about_an_object_that_is_hidden_by_then_is_not_shown() {
+    let id = "1".repeat(64);
+    let labels = |is_hidden: bool| if is_hidden { json!({"hide": "canary"}) } else { json!({}) };
+    let document = |kind: &str, is_hidden: bool| {
+        let labels = labels(is_hidden);
+        match kind {
+            "containers" => json!({"Id": id, "Name": "/web", "Config": {"Image": "a:1", "Labels": labels}}),
+            "images" => json!({"Id": format!("sha256:{id}"), "RepoTags": ["web:latest"], "Config": {"Labels": labels}}),
+            _ => json!({"Name": "web", "Driver": "local", "Labels": labels}),
+        }
+    };
+    // A network goes up by its id, and never has other labels.
+    for kind in ["containers", "images", "volumes"] {
+        for is_hidden_later in [false, true] {
+            let (asked, answers) =
+                (AtomicUsize::new(0), [false, is_hidden_later].map(|is| document(kind, is).to_string()));
+            let stage = Stage::answering(&format!("{OPEN}{kind}: {{never: [{{label: hide}}]}}\n"), move |_| {
+                daemon::json(&answers[asked.fetch_add(1, Ordering::Relaxed).min(1)])
+            });
+            let target = if matches!(kind, "containers" | "images") {
+                format!("/{kind}/web/json")
+            } else {
+                format!("/{kind}/web")
+            };
+            let answer = stage.get(&target);
+            assert_eq!(status(&answer), if is_hidden_later { 404 } else { 200 }, "{kind}: {answer}");
+            assert!(!answer.contains("canary"), "{answer}");
+        }
+    }
 }
 
 /// A task has whole documents of the networks that it is on.
