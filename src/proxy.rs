@@ -67,7 +67,7 @@ pub use self::body_reading::{BodyPassing, body_going_up};
 pub use self::delivery::Delivery;
 pub use self::downstream::Downstream;
 pub use self::error::Error;
-pub use self::exchange::{Answer, FoundRoute, Proxy};
+pub use self::exchange::{Answer, FoundRoute, Proxy, Withdrawn};
 pub use self::memory::{MemoryBudget, MemoryError};
 pub use self::message::Message;
 pub use self::stream_request::{StreamCut, StreamRequest};

@@ -195,6 +195,12 @@ impl Engine {
         self.endpoint.has_same_names(&other.endpoint) && settings(self) == settings(other)
     }
 
+    /// Whether it is the engine that `before` was, and clients may use the API versions of then.
+    pub fn serves_still(&self, before: &Self) -> bool {
+        let is_wide = self.api.min() <= before.api.min() && before.api.max() <= self.api.max();
+        self.endpoint.has_same_names(&before.endpoint) && is_wide
+    }
+
     /// The API versions that clients may use.
     pub fn api(&self) -> &ApiRange {
         &self.api

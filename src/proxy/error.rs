@@ -28,6 +28,8 @@ pub enum Error {
     Origin,
     /// It is addressed to a host name that the listener does not answer to.
     Host,
+    /// A reload has taken the right to it away before all of it was received.
+    Withdrawn,
     /// A body that is a form, in which an engine would look for parameters.
     Form,
     /// A body of a media type that the engine refuses.
@@ -116,6 +118,7 @@ impl Error {
             | Self::Client(_)
             | Self::Origin
             | Self::Host
+            | Self::Withdrawn
             | Self::Form
             | Self::BodyType
             | Self::BodyTooLong
@@ -152,6 +155,7 @@ impl Error {
             Self::Denied(_) => "policy",
             Self::Client(_) => "client",
             Self::Origin => "origin",
+            Self::Withdrawn => "reload",
             Self::Host => "host",
             Self::Form => "form",
             Self::BodyType => "body-type",
@@ -187,6 +191,7 @@ impl fmt::Display for Error {
             Self::Denied(refusal) => f.write_str(refusal.logged()),
             Self::Client(refusal) => f.write_str(refusal.logged()),
             Self::Origin => f.write_str("a request from a web page"),
+            Self::Withdrawn => f.write_str("the configuration has changed before all of the request was received"),
             Self::Host => f.write_str("a request for another host name"),
             Self::Form => f.write_str("a request body that is a form"),
             Self::BodyType => f.write_str("a request body of an unsupported content type"),

@@ -72,11 +72,24 @@ pub struct Proxy {
     pub absent_tick: Duration,
 }
 
+/// Whether each of some texts is among others.
+fn is_part_of(some: &[String], all: &[String]) -> bool {
+    some.iter().all(|text| all.contains(text))
+}
+
+/// Ends when a client loses the right to a request that is being received.
+pub type Withdrawn = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What the request line of a request asks for.
 #[derive(Debug)]
 pub struct FoundRoute(Result<Option<Route>, TargetError>);
 
 impl FoundRoute {
+    /// The operation, if there is one.
+    pub fn operation(&self) -> Option<&'static Operation> {
+        self.0.as_ref().ok()?.as_ref().map(|route| route.operation)
+    }
+
     /// Whether it is a ping, by which clients learn whether the server is well.
     pub fn is_ping(&self) -> bool {
         matches!(&self.0, Ok(Some(route)) if route.operation.response == ResponseKind::Ping)
@@ -93,15 +106,20 @@ pub enum Answer {
 }
 
 impl Proxy {
-    /// Whether a stream of `operation` that was opened under `policy` may go on.
-    pub fn serves_still(&self, policy: &Policy, operation: &Operation) -> bool {
-        self.refused.is_none() && self.policy.covers(policy, operation)
+    /// Whether what `before` let in, a request for `operation` or its stream, may go on: it would be let in now, and is shown no less.
+    pub fn serves_still(&self, before: &Self, operation: &Operation) -> bool {
+        let hosts = self.hosts.is_empty() || !before.hosts.is_empty() && is_part_of(&before.hosts, &self.hosts);
+        self.refused.is_none()
+            && hosts
+            && is_part_of(&before.origins, &self.origins)
+            && self.upstream.engine().serves_still(before.upstream.engine())
+            && self.policy.covers(&before.policy, operation)
     }
 
     /// Sends one request to the engine and returns its filtered answer. `found` is what [`Self::find`] returns for it.
     ///
     /// Errors are answered too, in the engine's form. `client` says in the log who sent the request, and `delivery` are the
-    /// answers to that client.
+    /// answers to that client. The request is given up when `withdrawn` ends.
     /// Cancel safety: when dropped, the connection to the engine is closed.
     pub async fn exchange(
         &self,
@@ -109,13 +127,25 @@ impl Proxy {
         found: FoundRoute,
         client: &Arc<LoggedClient>,
         delivery: &Delivery,
+        withdrawn: Option<Withdrawn>,
     ) -> Answer {
         let mut log = AccessLog::of_request(&self.observer, client, &request);
         let request = request.map(|body| log.counted(body));
         let (answered, waited) = {
             // In its place: it is not moved again.
             let answer = pin!(self.answer(request, found, &mut log));
-            upstream::measured(answer).await
+            match withdrawn {
+                None => upstream::measured(answer).await,
+                Some(withdrawn) => {
+                    let until_then = pin!(async {
+                        tokio::select! {
+                            answered = answer => answered,
+                            () = withdrawn => Err(Error::Withdrawn),
+                        }
+                    });
+                    upstream::measured(until_then).await
+                }
+            }
         };
         let response = match answered {
             Ok(Answer::Response(response)) => response,

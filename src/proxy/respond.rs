@@ -102,6 +102,7 @@ pub(super) fn public(error: Error) -> (u16, Message) {
         Error::Target(error @ TargetError::TooLong) => return (414, error.public().into()),
         Error::Target(error) => return (400, error.public().into()),
         Error::NoRoute => (404, "page not found"),
+        Error::Withdrawn => (503, "the configuration of this listener has changed: send the request again"),
         Error::Origin => (403, "denied by policy: requests from web pages are not allowed"),
         Error::Host => (403, NO_SUCH_HOST),
         Error::Form => (400, "the request body is a form: send parameters in the query"),

@@ -23,7 +23,7 @@ use super::slots::{ConnectionSlot, ConnectionState};
 use super::worker::Served;
 use crate::api::Operation;
 use crate::clients::ClientRefusal;
-use crate::proxy::{Answer, Delivery, Downstream, Filtered, Proxy, StreamCut, StreamRequest};
+use crate::proxy::{Answer, Delivery, Downstream, Filtered, Proxy, StreamCut, StreamRequest, Withdrawn};
 use crate::socket::{AcceptedSocket, Keepalive, Socket};
 use crate::stream::requests::RequestError;
 
@@ -150,7 +150,7 @@ async fn cut_of_stream(
     mut closing: watch::Receiver<bool>,
     operation: &'static Operation,
 ) -> StreamCut {
-    let policy = client.proxy.policy.clone();
+    let before = client.proxy.clone();
     loop {
         tokio::select! {
             () = client.outdated() => {}
@@ -163,7 +163,7 @@ async fn cut_of_stream(
         if !is_admitted {
             return StreamCut::NotAdmitted;
         }
-        if !client.proxy.serves_still(&policy, operation) {
+        if !client.proxy.serves_still(&before, operation) {
             return StreamCut::LessShown;
         }
     }
@@ -300,11 +300,36 @@ impl Entrance {
             if proxy.refused == Some(ClientRefusal::UnknownContainer) {
                 slot.state().end_after_exchange();
             }
-            return proxy.exchange(request, found, &logged, delivery).await;
+            // A client that holds back its body does not keep what a reload takes away.
+            let is_receiving = slot.state().is_receiving();
+            let withdrawn = is_receiving
+                .then(|| -> Withdrawn { Box::pin(self.clone().withdrawn(proxy.clone(), found.operation())) });
+            return proxy.exchange(request, found, &logged, delivery, withdrawn).await;
         } else {
             ("busy", slot.shortage())
         };
         Answer::Response(proxy.refuse_for_now(reason, refusal, &request, &logged, delivery))
+    }
+}
+
+impl Entrance {
+    /// Waits until a reload takes away what `before` let in: a request for `operation` of which a part is yet to be received. For
+    /// ever if nothing does before all has been received.
+    async fn withdrawn(self, before: Arc<Proxy>, operation: Option<&'static Operation>) {
+        let mut client = self.client.lock().await;
+        let is_covered = |proxy: &Proxy| operation.is_none_or(|operation| proxy.serves_still(&before, operation));
+        loop {
+            client.outdated().await;
+            let is_admitted = client.refresh(&self.slot).await;
+            if is_admitted && is_covered(&client.proxy) {
+                continue;
+            }
+            self.slot.state().end_after_exchange();
+            if self.slot.state().is_receiving() {
+                return;
+            }
+            pending::<()>().await;
+        }
     }
 }
 

@@ -108,6 +108,7 @@ impl RequestReader {
         self.held.drain(..count);
         self.passing -= count;
         self.state.mark_busy();
+        self.state.receive(self.passing > 0 || !self.framing.in_head());
         self.is_used = true;
         self.waiting_since = None;
     }
@@ -136,6 +137,7 @@ impl RequestReader {
         buf.set_filled(before + passed);
         if passed > 0 {
             self.state.mark_busy();
+            self.state.receive(!self.framing.in_head());
             self.is_used = true;
         }
         Poll::Ready(Ok(passed > 0 || self.error.is_some()))

@@ -392,6 +392,8 @@ pub(super) struct ConnectionState {
     /// Whether its client gets nothing here but refusals and pings.
     is_turned_away: AtomicBool,
     is_ending: AtomicBool,
+    /// Whether a part of the request in progress is yet to be received.
+    is_receiving: AtomicBool,
     /// Whether it has been told to end.
     is_told: AtomicBool,
     /// Notified when it must end.
@@ -410,6 +412,7 @@ impl ConnectionState {
             has_slot: AtomicBool::new(has_slot),
             is_turned_away: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
+            is_receiving: AtomicBool::new(false),
             is_told: AtomicBool::new(false),
             must_end: Notify::new(),
             is_used: AtomicBool::new(false),
@@ -444,6 +447,16 @@ impl ConnectionState {
         if !self.is_used.load(Ordering::Relaxed) {
             self.first_request.notified().await;
         }
+    }
+
+    /// Says whether a part of the request in progress is yet to be received.
+    pub(super) fn receive(&self, is_receiving: bool) {
+        self.is_receiving.store(is_receiving, Ordering::Relaxed);
+    }
+
+    /// Whether a part of the request in progress is yet to be received.
+    pub(super) fn is_receiving(&self) -> bool {
+        self.is_receiving.load(Ordering::Relaxed)
     }
 
     fn is_idle(&self) -> bool {

@@ -30,6 +30,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_listener_that_moves_within_its_port_says_who_has_it,
     engines_and_limits_change,
     a_stream_goes_on_unless_it_shows_less_now,
+    a_request_that_is_held_back_loses_what_a_reload_takes_away,
     a_line_of_clients_is_chosen_again,
     certificates_are_replaced_without_a_cut,
     a_list_of_revoked_certificates_is_noticed_and_cuts_no_other_connection,
@@ -46,7 +47,7 @@ const INSPECTS: [u16; 2] = [403, 200];
 pub(crate) struct Reloadable {
     program: Program,
     folder: Folder,
-    _daemon: Daemon,
+    daemon: Daemon,
 }
 
 /// What the daemon answers: an object for an inspection, a stream of events that goes on, an empty list for the rest.
@@ -73,7 +74,7 @@ impl Reloadable {
         let config = folder.path("dockveil.yaml").display().to_string();
         let program = Program::start(command(&[], &["--config", &config]));
         program.listening();
-        Self { program, folder, _daemon: daemon }
+        Self { program, folder, daemon }
     }
 
     /// Replaces the configuration, and waits until the program has read it.
@@ -398,6 +399,16 @@ fn a_stream_goes_on_unless_it_shows_less_now() {
             own("events: filtered").replace("SystemEvents], show: [state], ", "SystemInfo], show: [state], "),
             false,
         ),
+        // What the listener lets in.
+        (of_listener("profile: lists, hosts: [d]"), of_listener("profile: lists, hosts: [a, d]"), true),
+        (of_listener("profile: lists, hosts: [d]"), of_listener("profile: lists, hosts: [\"*\"]"), true),
+        (of_listener("profile: lists, hosts: [d, a]"), of_listener("profile: lists, hosts: [a]"), false),
+        (of_listener("profile: lists, origins: [\"http://a\"]"), config("lists"), false),
+        (config("lists"), of_listener("profile: lists, origins: [\"http://a\"]"), true),
+        (config("lists"), format!("api: {{max: \"1.40\"}}\n{}", config("lists")), false),
+        (format!("api: {{max: \"1.40\"}}\n{}", config("lists")), config("lists"), true),
+        (config("lists"), config("lists").replace("%engine", "%other"), false),
+        (config("lists"), format!("timeouts: {{response: 50s}}\n{}", config("lists")), true),
     ] {
         assert!(bench.reload(&before).contains("configuration reloaded"), "{before}");
         let mut stream = bench.client();
@@ -431,6 +442,51 @@ fn a_stream_goes_on_unless_it_shows_less_now() {
     let (status, lines) = bench.program.stop();
     let is_told = lines.iter().any(|line| line.contains("reason=closing"));
     assert!(status.success() && is_told, "{lines:#?}");
+}
+
+/// Nobody keeps the right to a request by sending its body slowly.
+fn a_request_that_is_held_back_loses_what_a_reload_takes_away() {
+    const BODY: &str = "{\"Image\":\"a:1\"}";
+    let creates = |more: &str| {
+        let profile = format!("{{profile: own, allow: [Ping, ContainerCreate, ImageLoad], show: [state]{more}}}");
+        config("own").replace("profiles:\n", &format!("profiles:\n  - {profile}\n"))
+    };
+    let bench = Reloadable::start(&creates(""));
+    for (after, expected) in [
+        (creates(""), 200),
+        (creates(", deny: [PluginList]"), 200),
+        (creates(", containers: {only: [{label: nothing}]}"), 503),
+        (config("lists"), 503),
+        (config("lists").replace("%engine", "%other"), 503),
+    ] {
+        for target in ["/containers/create", "/images/load"] {
+            assert!(bench.reload(&creates("")).contains("configuration reloaded"));
+            let before = bench.daemon.requests().len();
+            let mut client = bench.client();
+            let (media, length) = (if target == "/images/load" { "x-tar" } else { "json" }, BODY.len());
+            client.send(format!("POST {target} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/{media}\r\nContent-Length: {length}\r\n\r\n"));
+            client.send(&BODY[..5]);
+            // The head has been decided by then.
+            std::thread::sleep(Duration::from_millis(100));
+            write(&bench.folder, &after);
+            bench.program.signal(Signal::HUP);
+            // The two lines come in any order.
+            let (mut is_reloaded, mut is_told) = (false, expected == 200);
+            while !is_reloaded || !is_told {
+                let line = bench.program.line();
+                is_reloaded |= line.contains("configuration reloaded");
+                is_told |= line.contains("status=503") && line.contains("reason=reload");
+            }
+            if expected == 200 {
+                client.send(&BODY[5..]);
+            }
+            let answer = client.message(false);
+            assert_eq!(status(&answer), expected, "{target} {after}: {answer}");
+            let sent = bench.daemon.requests().split_off(before);
+            let is_sent = sent.iter().any(|request| request.contains(BODY));
+            assert_eq!(is_sent, expected == 200, "{target} {after}: {sent:?}");
+        }
+    }
 }
 
 fn a_line_of_clients_is_chosen_again() {
