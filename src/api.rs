@@ -48,6 +48,7 @@ pub use operations::{
     Upgrade, Versions, operation, operations_named, unknown_operation,
 };
 pub use reference::{
-    familiar, has_registry, has_transport, is_reference, names_no_place, of_docker, tags_no_place, with_tag,
+    familiar, has_registry, has_transport, is_reference, names_no_place, of_docker, registry_of, tags_no_place,
+    with_tag,
 };
 pub use version::{ApiRange, ApiVersion, VersionError};

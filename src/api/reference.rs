@@ -36,6 +36,14 @@ pub fn has_registry(reference: &str) -> bool {
     reference.split_once('/').is_some_and(|(first, _)| first.contains(['.', ':']) || first == "localhost")
 }
 
+/// The registry that an image is pulled from.
+pub fn registry_of(reference: &str) -> &str {
+    match reference.split_once('/') {
+        Some((registry, _)) if has_registry(reference) => registry,
+        Some(_) | None => "docker.io",
+    }
+}
+
 /// A reference with the tag that it means: `latest` if it has neither a tag nor a digest.
 pub fn with_tag(reference: &str) -> String {
     let last = reference.rsplit('/').next().unwrap_or(reference);

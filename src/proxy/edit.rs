@@ -8,7 +8,7 @@ use hyper::body::Bytes;
 use super::exchange::{ClientRequest, collect};
 use super::memory::{Leased, MemoryLease};
 use super::{Error, Proxy, body, headers, work};
-use crate::api::EditedObject;
+use crate::api::{EditedObject, registry_of};
 use crate::filter::{FilterError, Lens, PutError};
 use crate::members::{member, text};
 use crate::policy::Edit;
@@ -60,6 +60,7 @@ impl Proxy {
         let length = document.len() + edited.len();
         let needed = memory.enough(length, Lens::memory(&document, &edited));
         memory.grow(2 * length, needed).await?;
+        let kept_for = registry_of_credentials(&document, &route);
         let lens = edit.lens.clone();
         let is_long = work::is_long(length, lens.expressions());
         // The lease goes along, because the work goes on if nobody waits for it any more.
@@ -70,7 +71,13 @@ impl Proxy {
         };
         let (put, memory) = if is_long { work::on_helper(client, put).await } else { put() };
         match put {
-            Ok(body) => request.restored = Some(Bytes::from_owner(Leased::new(body, memory))),
+            Ok(body) => {
+                if kept_for.is_some_and(|kept| str::from_utf8(&body).ok().and_then(|body| registry(body, &[])) != kept)
+                {
+                    headers::keep_no_credentials(&mut request.headers);
+                }
+                request.restored = Some(Bytes::from_owner(Leased::new(body, memory)));
+            }
             Err(PutError::Document(error)) => return Err(Error::Filter(error)),
             Err(PutError::Edited(error)) => return Err(Error::Edited(error)),
             Err(PutError::Refused(refused)) => {
@@ -116,6 +123,22 @@ fn of_object(document: &[u8], route: Route) -> Result<(Route, u64), Error> {
     }
     let id = value_at(document, &[EditedObject::ID]).and_then(text).filter(|id| !id.is_empty());
     Ok((Route { name: id.ok_or(Error::NotJson)?.into_owned(), ..route }, version))
+}
+
+/// The registry for which the engine keeps credentials with a service, if the request is an edit of one; `Some(None)` if that is
+/// not certain. A client that names an image of another one would have them sent there.
+fn registry_of_credentials(document: &[u8], route: &Route) -> Option<Option<String>> {
+    if route.operation.id != "ServiceUpdate" {
+        return None;
+    }
+    let spec = if route.query.get("registryAuthFrom") == Some("previous-spec") { "PreviousSpec" } else { "Spec" };
+    Some(str::from_utf8(document).ok().and_then(|document| registry(document, &[spec])))
+}
+
+/// The registry of the image of a service whose specification is at a path.
+fn registry(document: &str, path: &[&str]) -> Option<String> {
+    let image = value_at(document, &[path, &["TaskTemplate", "ContainerSpec", "Image"]].concat()).and_then(text)?;
+    Some(registry_of(&image).to_owned())
 }
 
 /// The value at a path of members, as it is written. `None` if there is none, or if a member on the way is there twice.

@@ -636,7 +636,7 @@ fn logged_path(request: &Request<ClientBody>) -> String {
 pub(super) struct ClientRequest {
     method: Method,
     version: Version,
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     /// The id of the exchange.
     id: RequestId,
     /// The body that goes up. `None` if there is none, or if the engine does not read it.

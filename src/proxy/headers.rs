@@ -71,6 +71,12 @@ pub(super) fn of_request(from: &HeaderMap, operation: &Operation) -> HeaderMap {
     up
 }
 
+/// Lets the engine keep no credentials for a registry with a service, unless the request has some.
+pub(super) fn keep_no_credentials(of_request: &mut HeaderMap) {
+    // An empty object, in Base64.
+    of_request.entry("x-registry-auth").or_insert(const { HeaderValue::from_static("e30=") });
+}
+
 /// Refuses a request without the upgrade that its operation cannot do without. The engine would refuse it too.
 ///
 /// # Errors

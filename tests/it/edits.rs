@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = tests![
     hidden_values_go_up_again_and_changes_with_them,
     what_fills_a_hidden_place_does_not_go_up,
     a_new_template_does_not_go_up,
+    credentials_for_a_registry_go_to_no_other,
     a_body_with_two_readings_does_not_go_up,
     an_edit_of_another_version_is_refused_by_the_engine,
     an_edit_goes_up_for_the_object_that_was_read,
@@ -396,4 +397,55 @@ fn explain_says_that_a_write_is_an_edit() {
     assert!(!text.contains("edit      ") && text.contains("(edits: restore opens it)"), "{text}");
     let text = explained(PROFILE, "GET /services/shop");
     assert!(!text.contains("edit      "), "{text}");
+}
+
+/// The engine keeps credentials with a service, and sends them to the registry of its image.
+fn credentials_for_a_registry_go_to_no_other() {
+    let with_image = |image: &str| {
+        let mut spec = spec();
+        spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!(image);
+        spec
+    };
+    for (before, after, sent, expected) in [
+        ("shop:1", "shop:2", None, None),
+        ("shop:1", "docker.io/shop:2", None, None),
+        ("registry.test/shop:1", "registry.test/shop:2@sha256:00", None, None),
+        ("registry.test/shop:1", "127.0.0.1:5000/shop:1", None, Some("e30=")),
+        ("registry.test/shop:1", "registry.test:444/shop:1", None, Some("e30=")),
+        ("registry.test/shop:1", "shop:1", None, Some("e30=")),
+        ("shop:1", "registry.test/shop:1", Some("bWluZQ=="), Some("bWluZQ==")),
+    ] {
+        let bench = bench(PROFILE, with_image(before));
+        let mut edited = shown();
+        edited["TaskTemplate"]["ContainerSpec"]["Image"] = json!(after);
+        let body = edited.to_string();
+        let field = sent.map(|value| format!("X-Registry-Auth: {value}\r\n")).unwrap_or_default();
+        let answer = bench.ask(format!(
+            "POST /services/shop/update?version=7 HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n{field}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        assert_eq!(status(&answer), 200, "{answer}");
+        let write = bench.daemon.requests().pop().unwrap();
+        let found = write.lines().find_map(|line| line.strip_prefix("x-registry-auth: "));
+        assert_eq!(found, expected, "{before} {after}: {write}");
+    }
+    // Those of the specification before.
+    let bench = bench(PROFILE, with_image("registry.test/shop:1"));
+    let body = with_image("registry.test/shop:1");
+    assert_eq!(
+        status(&ask(
+            &bench,
+            "/services/shop/update?version=7&registryAuthFrom=previous-spec",
+            &shown_of(&body).to_string()
+        )),
+        200
+    );
+    assert!(bench.daemon.requests().pop().unwrap().contains("x-registry-auth: e30="));
+}
+
+/// What is shown of a specification.
+fn shown_of(spec: &Value) -> Value {
+    let mut shown = shown();
+    shown["TaskTemplate"]["ContainerSpec"]["Image"] = spec["TaskTemplate"]["ContainerSpec"]["Image"].clone();
+    shown
 }
