@@ -28,7 +28,7 @@ use std::fmt;
 
 pub use action::{Action, BadReplacement, Replacement};
 pub use credential::looks_like_credential;
-pub use lens::{EditFault, EditRefusal, Lens, PutError, Templates, has_place};
+pub use lens::{EditFault, EditRefusal, Lens, PutError, ReaderOfEdits, has_place};
 pub(crate) use plan::fold;
 pub use plan::{CompileError, Explained, Plan, Treatment};
 pub use record::RecordFilter;

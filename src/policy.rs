@@ -27,7 +27,7 @@ use crate::api::errors::{self, ErrorTable};
 use crate::api::objects::{ObjectKind, OperationObjects, Reach, objects_of};
 use crate::api::queries::{self, QueryTable, ReadField};
 use crate::api::{DocumentPart, ELEMENT_KEYS, Operation, ResponseKind, StreamKind, operation};
-use crate::filter::{Action, CompileError, DocumentLimits, Lens, Plan, RecordFilter, Rule, Show, Templates};
+use crate::filter::{Action, CompileError, DocumentLimits, Lens, Plan, ReaderOfEdits, RecordFilter, Rule, Show};
 use crate::profile::{Profile, RequestContents, StreamFiltering};
 use crate::route::Route;
 use crate::schema::{Catalogue, Class, ClassSet, Schema};
@@ -776,7 +776,7 @@ impl PolicyCompiler<'_> {
         let Some(mut lens) = Lens::new(plan, self.catalogue, (schema, path), &explained, ELEMENT_KEYS) else {
             return Some(None);
         };
-        lens.refuse_templates(Templates { places: edited.templates, is_template });
+        lens.read_by(ReaderOfEdits { templates: edited.templates, is_template, kinds: edited.kinds });
         for field in edits.settable(operation) {
             lens.let_set(&field.path);
         }

@@ -67,6 +67,9 @@ pub struct EditedObject {
     /// The places in the part, each as the members on the way to it, at and below which the engine fills in templates: with labels
     /// of the object, among others.
     pub templates: &'static [&'static [&'static str]],
+    /// The places of texts that say what is beside them, each as the members on the way to it: the type of a mount, the name of a
+    /// driver.
+    pub kinds: &'static [&'static [&'static str]],
 }
 
 /// Where a node of a swarm fills in templates of a service.
@@ -75,6 +78,15 @@ const SERVICE_TEMPLATES: &[&[&str]] = &[
     &["TaskTemplate", "ContainerSpec", "Hostname"],
     &["TaskTemplate", "ContainerSpec", "Mounts"],
 ];
+
+/// What in a service says what is beside it.
+const SERVICE_KINDS: &[&[&str]] = &[
+    &["TaskTemplate", "ContainerSpec", "Mounts", "Type"],
+    &["TaskTemplate", "ContainerSpec", "Mounts", "VolumeOptions", "DriverConfig", "Name"],
+    &["TaskTemplate", "LogDriver", "Name"],
+];
+/// The same in a swarm.
+const SWARM_KINDS: &[&[&str]] = &[&["TaskDefaults", "LogDriver", "Name"], &["CAConfig", "ExternalCAs", "Protocol"]];
 
 impl EditedObject {
     /// The member of an object that holds its id.
@@ -383,15 +395,15 @@ impl Operation {
     /// The object that a client edits with the request. `None` if it edits none, or if the body is not the part that was read:
     /// that of a volume of a cluster stands inside another object.
     pub fn edits(&self) -> Option<EditedObject> {
-        let (inspect, templates) = match self.id {
-            "ServiceUpdate" => ("ServiceInspect", SERVICE_TEMPLATES),
-            "NodeUpdate" => ("NodeInspect", &[][..]),
-            "SwarmUpdate" => ("SwarmInspect", &[][..]),
-            "SecretUpdate" => ("SecretInspect", &[][..]),
-            "ConfigUpdate" => ("ConfigInspect", &[][..]),
+        let (inspect, templates, kinds) = match self.id {
+            "ServiceUpdate" => ("ServiceInspect", SERVICE_TEMPLATES, SERVICE_KINDS),
+            "NodeUpdate" => ("NodeInspect", &[][..], &[][..]),
+            "SwarmUpdate" => ("SwarmInspect", &[][..], SWARM_KINDS),
+            "SecretUpdate" => ("SecretInspect", &[][..], &[][..]),
+            "ConfigUpdate" => ("ConfigInspect", &[][..], &[][..]),
             _ => return None,
         };
-        Some(EditedObject { part: *self.writes_back.first()?, inspect: operation(inspect)?, templates })
+        Some(EditedObject { part: *self.writes_back.first()?, inspect: operation(inspect)?, templates, kinds })
     }
 
     /// Whether the request says which command new containers run.

@@ -35,13 +35,19 @@ use self::shape::Shape;
 use super::{Explained, ExpressionWork, FilterError, Plan};
 use crate::schema::{Catalogue, ElementKey, FieldPath};
 
-/// Where the reader of a document fills in templates, and what is one.
+/// Places of a document, each as the members on the way to it.
+type Places = &'static [&'static [&'static str]];
+
+/// What the reader of edited documents does with some texts in them. By that, a client could have it show what is hidden.
 #[derive(Clone, Copy, Debug)]
-pub struct Templates {
-    /// The places at and below which it does, each as the members on the way to it.
-    pub places: &'static [&'static [&'static str]],
+pub struct ReaderOfEdits {
+    /// The places at and below which it fills in templates. A new one is refused.
+    pub templates: Places,
     /// Whether a text is a template.
     pub is_template: fn(&str) -> bool,
+    /// The places of texts by which it takes what is beside them for one thing or another: a hidden value that suddenly means something
+    /// else would be told in an error. If the plan hides anything beside it, such a text stays.
+    pub kinds: Places,
 }
 
 /// Puts back what a plan hides in a part of the documents of one schema.
@@ -51,7 +57,7 @@ pub struct Lens {
     /// The names of the members on the way to the part.
     part: Vec<String>,
     shape: Shape,
-    templates: Templates,
+    reader: ReaderOfEdits,
 }
 
 impl Lens {
@@ -70,7 +76,7 @@ impl Lens {
             plan,
             part: part.iter().map(|name| (*name).to_owned()).collect(),
             shape,
-            templates: Templates { places: &[], is_template: |_| false },
+            reader: ReaderOfEdits { templates: &[], is_template: |_| false, kinds: &[] },
         })
     }
 
@@ -79,9 +85,9 @@ impl Lens {
         self.shape.let_set(path)
     }
 
-    /// Says where the reader of the part fills in templates: a new one there could show what is hidden.
-    pub fn refuse_templates(&mut self, templates: Templates) {
-        self.templates = templates;
+    /// Says how the part is read.
+    pub fn read_by(&mut self, reader: ReaderOfEdits) {
+        self.reader = reader;
     }
 
     /// How the work of the plan's filter expressions grows with the length of a document.
@@ -118,7 +124,7 @@ impl Lens {
         let alterations = self.plan.alterations(&spliced).map_err(PutError::Edited)?;
         let changed = read(&spliced, &alterations, depth).map_err(PutError::Edited)?;
         let sent = self.part_of(&changed).ok_or(PutError::Edited(FilterError::NotJson))?;
-        let merged = Merge::documents(known, sent, &self.shape, self.templates).map_err(PutError::Refused)?;
+        let merged = Merge::documents(known, sent, &self.shape, self.reader).map_err(PutError::Refused)?;
         let mut out = Vec::with_capacity(document.len());
         merged.write(&mut out);
         self.check(document, known, &merged, &out)?;
@@ -208,6 +214,8 @@ pub enum EditFault {
     Type,
     /// Which element of a list is which cannot be told for certain.
     Uncertain,
+    /// It says that something is of another kind, of which a part is hidden.
+    Kind,
     /// What would be shown of it is not what was written.
     NotAsWritten,
 }
@@ -222,6 +230,7 @@ impl fmt::Display for EditRefusal {
             EditFault::Template => write!(f, "the text at {path} is a template, which could show what is hidden"),
             EditFault::Spelling => write!(f, "a member of {path} is not spelled as in the API"),
             EditFault::Type => write!(f, "the value at {path} is of another type"),
+            EditFault::Kind => write!(f, "{path} is changed, and something beside it is hidden"),
             EditFault::NotAsWritten => write!(f, "what would be shown of {path} is not what was written"),
             EditFault::Uncertain => {
                 write!(f, "the elements of {path} cannot be told apart: change fewer of them at a time")

@@ -64,7 +64,7 @@ fn status_of_edit(fault: EditFault) -> u16 {
     match fault {
         EditFault::Hidden | EditFault::Unknown | EditFault::Mask | EditFault::Template => 403,
         EditFault::Spelling | EditFault::Type => 400,
-        EditFault::Uncertain | EditFault::NotAsWritten => 409,
+        EditFault::Uncertain | EditFault::Kind | EditFault::NotAsWritten => 409,
     }
 }
 

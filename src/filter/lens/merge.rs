@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use super::marked::{Left, Marked, MarkedContent, form_of_array, form_of_object, form_of_text, form_of_word, plain};
 use super::pairing::{self, Pairing};
 use super::shape::Shape;
-use super::{EditFault, EditRefusal, Templates};
+use super::{EditFault, EditRefusal, ReaderOfEdits};
 use crate::filter::credential::MASK;
 use crate::filter::plan::fold;
 
@@ -158,7 +158,7 @@ impl Within {
 pub(super) struct Merge {
     /// The steps to the value, for refusals.
     path: Vec<String>,
-    templates: Templates,
+    reader: ReaderOfEdits,
 }
 
 type MergeOutcome<'n> = Result<Option<Merged<'n>>, EditRefusal>;
@@ -169,9 +169,9 @@ impl Merge {
         original: Side<'n, 'd>,
         edited: Side<'n, 'd>,
         shape: &Shape,
-        templates: Templates,
+        reader: ReaderOfEdits,
     ) -> Result<Merged<'n>, EditRefusal> {
-        let mut merge = Self { path: Vec::new(), templates };
+        let mut merge = Self { path: Vec::new(), reader };
         if edited.members().is_none() || original.members().is_none() {
             return Err(merge.refusal(EditFault::Type));
         }
@@ -185,11 +185,18 @@ impl Merge {
 
     /// Whether the reader fills in templates here.
     fn fills_in_templates(&self) -> bool {
-        let is_here = |place: &&[&str]| {
-            let steps = self.path.iter().map(|step| step.strip_prefix('.').unwrap_or(step));
-            self.path.len() >= place.len() && steps.zip(*place).all(|(step, name)| step == *name)
-        };
-        self.templates.places.iter().any(is_here)
+        let members: Vec<&str> = self.members_on_the_way().collect();
+        self.reader.templates.iter().any(|place| members.starts_with(place))
+    }
+
+    /// Whether a member says for the reader what is beside it.
+    fn is_kind(&self, name: &str) -> bool {
+        let members = || self.members_on_the_way().chain([name]);
+        self.reader.kinds.iter().any(|place| members().eq(place.iter().copied()))
+    }
+
+    fn members_on_the_way(&self) -> impl Iterator<Item = &str> {
+        self.path.iter().filter_map(|step| step.strip_prefix('.'))
     }
 
     /// Does something one step below.
@@ -271,7 +278,7 @@ impl Merge {
             return Err(self.refusal(EditFault::Hidden));
         }
         if let MarkedContent::Text(text) = &edited.value.content
-            && (self.templates.is_template)(text)
+            && (self.reader.is_template)(text)
             && self.fills_in_templates()
         {
             return Err(self.refusal(EditFault::Template));
@@ -315,8 +322,11 @@ impl Merge {
             let merged = match (of_edited.remove(&spelling(name)), original) {
                 (Some(merged), _) => merged,
                 (None, Some(original)) => {
-                    let (below, is_entry) = shape.member(name);
-                    missing(original.inside(value), below, Within::of(is_entry))
+                    let ((below, is_entry), original) = (shape.member(name), original.inside(value));
+                    if shape.hides_in_members && self.is_kind(name) && !original.is_hidden() && value.has_content() {
+                        return self.below(format!(".{name}"), |merge| Err(merge.refusal(EditFault::Kind)));
+                    }
+                    missing(original, below, Within::of(is_entry))
                 }
                 (None, None) => None,
             };
@@ -338,6 +348,10 @@ impl Merge {
         let is_named = shape.named(name).is_some();
         // The names of entries, and of what no schema knows, are the client's.
         let step = if is_named { format!(".{name}") } else { ".*".to_owned() };
+        let is_changed = |original: Side<'_, '_>| !original.is_hidden() && !is_as_shown(original, edited.value);
+        if shape.hides_in_members && self.is_kind(name) && original.is_some_and(is_changed) {
+            return self.below(step, |merge| Err(merge.refusal(EditFault::Kind)));
+        }
         let value = self.below(step, |merge| merge.value(original, edited, below, Within::of(is_entry)));
         value.map_err(|refusal| if is_entry || is_named { refusal } else { refusal.unknown() })
     }

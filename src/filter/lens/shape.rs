@@ -22,6 +22,8 @@ pub(super) struct Shape {
     pub(super) key: Vec<Vec<&'static str>>,
     /// Whether the plan hides or alters any known field in the elements.
     pub(super) hides_in_elements: bool,
+    /// Whether the plan hides or alters any known field in the members.
+    pub(super) hides_in_members: bool,
     /// Whether an edit may set what is hidden here and below.
     pub(super) may_set: bool,
 }
@@ -41,6 +43,7 @@ impl Shape {
             is_named: false,
             key: Vec::new(),
             hides_in_elements: true,
+            hides_in_members: true,
             may_set,
         }
     }
@@ -157,11 +160,10 @@ impl<'c> SchemaPlace<'c> {
         Self { path, whole_path, ..self.clone() }
     }
 
-    /// Whether anything that is known of the elements here is not shown as it is. What a rule hides may depend on the document.
-    fn hides_in_elements(&self) -> bool {
-        let elements = format!("{}{}", self.whole_path, Step::Elements);
+    /// Whether anything that is known below this path is not shown as it is. What a rule hides may depend on the document.
+    fn hides_below(&self, path: &str) -> bool {
         let is_hiding = |line: &Explained| match line.class {
-            Some(_) => line.path.starts_with(&elements) && !line.treatment.is_whole(),
+            Some(_) => line.path.starts_with(path) && !line.treatment.is_whole(),
             None => !line.treatment.is_whole(),
         };
         self.explained.iter().any(is_hiding)
@@ -170,8 +172,10 @@ impl<'c> SchemaPlace<'c> {
     fn shape(mut self, field: &'c Field) -> Shape {
         let outside = self.clone();
         let field = self.enter(field);
-        let hides_in_elements = field.elements.is_some() && self.hides_in_elements();
-        let mut shape = Shape { hides_in_elements, ..Shape::default() };
+        let below = |start: &str| self.hides_below(&format!("{}{start}", self.whole_path));
+        let hides_in_elements = field.elements.is_some() && below("[*]");
+        let hides_in_members = !field.members.is_empty() && below(".");
+        let mut shape = Shape { hides_in_elements, hides_in_members, ..Shape::default() };
         for (step, child) in field.children() {
             let of_child = self.below(&step).shape(child);
             match step {

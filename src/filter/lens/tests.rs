@@ -22,7 +22,9 @@ fn lens(show: &Show, rules: &[Rule], settable: &[&str]) -> Lens {
     let mut lens = Lens::new(plan, &catalogue, ("Service", &["Spec"]), &explained, ELEMENT_KEYS).unwrap();
     let places: &[&[&str]] =
         &[&["TaskTemplate", "ContainerSpec", "Env"], &["TaskTemplate", "ContainerSpec", "Hostname"]];
-    lens.refuse_templates(Templates { places, is_template });
+    let kinds: &[&[&str]] =
+        &[&["TaskTemplate", "ContainerSpec", "Mounts", "Type"], &["TaskTemplate", "LogDriver", "Name"]];
+    lens.read_by(ReaderOfEdits { templates: places, is_template, kinds });
     for path in settable {
         assert!(lens.let_set(&path.parse().unwrap()), "{path}");
     }
@@ -400,13 +402,12 @@ fn no_change_shows_what_is_hidden() {
     };
     let mut paths = show();
     paths.classes = paths.classes.with(Class::HostPath).with(Class::Command);
-    let lens = lens(
-        &paths,
-        &[rule("ContainerSpec", "$.Mounts[?@.Type=='bind'].Source"), rule("HealthConfig", "$.Test[1:]")],
-        &[],
-    );
+    let rules = [rule("ContainerSpec", "$.Mounts[?@.Type=='bind'].Source"), rule("HealthConfig", "$.Test[1:]")];
+    let mut lens = lens(&paths, &rules, &[]);
     check(&lens, &spec(), |_| {}, Ok(spec()));
     let not_as_written = "what would be shown of $ is not what was written";
+    // The reader may tell nothing by a type.
+    lens.read_by(ReaderOfEdits { templates: &[], is_template, kinds: &[] });
     let mount = |edited: &mut Value| edited["TaskTemplate"]["ContainerSpec"]["Mounts"][0]["Type"] = json!("volume");
     check(&lens, &spec(), mount, Err(not_as_written));
     let probe = |value: Value| {
@@ -447,4 +448,32 @@ fn a_template_goes_where_it_was_shown_and_nowhere_else() {
         variable,
         Err("the text at $.TaskTemplate.ContainerSpec.Env[0] is a template, which could show what is hidden"),
     );
+}
+
+/// The reader would tell the hidden value beside it in an error: of a path that it takes for the name of a volume.
+#[test]
+fn what_says_what_a_hidden_value_is_stays() {
+    let rule = Rule {
+        location: crate::yaml::Location::file("rule"),
+        on: "Mount".to_owned(),
+        selector: "$.Target".parse().unwrap(),
+        action: crate::filter::Action::Keep,
+    };
+    let everything = Show { classes: Class::ALL.into_iter().collect(), ..Show::default() };
+    let (hiding, showing) = (lens(&show(), &[rule], &[]), lens(&everything, &[], &[]));
+    let changed = |value: Option<&'static str>| {
+        move |edited: &mut Value| {
+            let mount = edited.pointer_mut(&format!("{CONTAINER}/Mounts/0")).unwrap().as_object_mut().unwrap();
+            match value {
+                Some(value) => drop(mount.insert("Type".to_owned(), json!(value))),
+                None => drop(mount.remove("Type")),
+            }
+        }
+    };
+    let refused = "$.TaskTemplate.ContainerSpec.Mounts[0].Type is changed, and something beside it is hidden";
+    for value in [Some("volume"), Some(""), None] {
+        check(&hiding, &spec(), changed(value), Err(refused));
+    }
+    check(&showing, &spec(), changed(Some("volume")), Ok(with(&format!("{CONTAINER}/Mounts/0/Type"), json!("volume"))));
+    check(&hiding, &spec(), changed(Some("bind")), Ok(spec()));
 }
