@@ -107,7 +107,10 @@ fn called(kind: ObjectKind, text: &str, object: &SeenObject) -> Option<Called> {
         ObjectKind::Image => of_docker(name) == of_docker(text),
         ObjectKind::Container | ObjectKind::Volume | ObjectKind::Network | ObjectKind::Service => name == bare,
     };
-    let is_start = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_alphanumeric()) && id.starts_with(bare);
+    // The id of a volume of a cluster, or its start, does not call it here: whether it is one alone depends on hidden ones.
+    let has_id = kind != ObjectKind::Volume;
+    let is_word = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_start = has_id && is_word && id.starts_with(bare);
     if id == bare {
         Some(Called::Id)
     } else if object.facts.names.iter().any(is_name) {
@@ -122,9 +125,11 @@ fn is_called(kind: ObjectKind, text: &str, object: &SeenObject) -> bool {
     match kind {
         // A link is called by two names.
         ObjectKind::Container if text.trim_start_matches('/').contains('/') => true,
-        // An image is called in many ways, which depend on the engine; a volume of a cluster also by an id.
-        ObjectKind::Image | ObjectKind::Volume => true,
-        ObjectKind::Container | ObjectKind::Network | ObjectKind::Service => called(kind, text, object).is_some(),
+        // An image is called in many ways, which depend on the engine.
+        ObjectKind::Image => true,
+        ObjectKind::Container | ObjectKind::Volume | ObjectKind::Network | ObjectKind::Service => {
+            called(kind, text, object).is_some()
+        }
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Test] = tests![
     every_operation_on_a_hidden_container_is_answered_as_on_none,
     what_shares_the_start_of_its_id_with_a_hidden_object_is_found,
     a_pattern_of_ids_names_nothing,
+    a_volume_is_called_by_its_name_alone,
     a_hidden_image_takes_no_short_name,
     users_are_counted_without_hidden_containers,
     no_event_tells_of_a_hidden_container,
@@ -432,6 +433,21 @@ fn tasks_and_services_tell_nothing_of_containers() {
     let tasks = json_of(&stage, "/tasks");
     assert_eq!(tasks.as_array().unwrap().len(), 2, "{tasks}");
     assert!(!tasks.to_string().contains("ContainerID"), "{tasks}");
+}
+
+/// A volume of a cluster has an id, and the start of one finds it as long as no hidden one has the same.
+fn a_volume_is_called_by_its_name_alone() {
+    let volume =
+        json!({"Name": "cvshop", "Driver": "csi", "Labels": {}, "ClusterVolume": {"ID": "aclyn4rv"}}).to_string();
+    let stage =
+        Stage::answering(&format!("{OPEN}volumes: {{never: [{{label: hide}}]}}\n"), move |_| daemon::json(&volume));
+    let asked = |name: &str| stage.get(&format!("/volumes/{name}"));
+    for name in ["a", "ac", "aclyn4rv", "cv", "cvshop2"] {
+        let answer = asked(name);
+        assert_eq!((status(&answer), &answer), (404, &asked("absent")), "{name}");
+    }
+    assert_eq!(status(&stage.get("/volumes/cvshop")), 200);
+    assert_eq!(status(&stage.ask(0, &request("DELETE", "/volumes/a"))), 404);
 }
 
 /// A name can be that of another object by the time of the request, and what has only a name goes up by it.
