@@ -53,6 +53,8 @@ use crate::tls::{EngineTls, TlsFault};
 
 /// The largest buffer of a connection, in bytes. The head of an answer must fit.
 const BUFFER_LIMIT: usize = 32 * 1024;
+/// The longest body of an answer to a ping, in bytes. Engines send `OK`.
+const PING_BODY_LIMIT: usize = 4096;
 /// The newest API version of the engine, in each of its answers.
 const API_VERSION: &str = "api-version";
 
@@ -146,6 +148,29 @@ impl UpstreamError {
         None
     }
 }
+
+/// Why a ping has no good answer.
+#[derive(Debug)]
+pub enum PingFault {
+    /// There is no whole answer.
+    Unanswered(UpstreamError),
+    /// The answer has this status.
+    Status(StatusCode),
+    /// The body of the answer is longer than any engine's.
+    TooLong,
+}
+
+impl fmt::Display for PingFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unanswered(error) => write!(f, "{error}"),
+            Self::Status(status) => write!(f, "answers with {status}"),
+            Self::TooLong => write!(f, "answers with more than {PING_BODY_LIMIT} bytes"),
+        }
+    }
+}
+
+impl std::error::Error for PingFault {}
 
 /// The engine: what its connections share, in all workers.
 #[derive(Debug)]
@@ -456,15 +481,34 @@ impl Upstream {
         version_in(&self.ask(UpstreamRequest::get("/_ping")).await?.headers).ok_or(UpstreamError::Version)
     }
 
-    /// Asks whether the engine answers within `limit`.
+    /// Asks whether the engine answers within `limit`. An answer counts once it is whole.
+    ///
+    /// Cancel safety: when dropped, the connection is closed.
     ///
     /// # Errors
-    /// [`UpstreamError`].
-    pub async fn ping(&self, limit: Duration) -> Result<(), UpstreamError> {
-        let answer = self.ask_within(UpstreamRequest::get("/_ping"), limit).await;
-        let answer = answer.inspect_err(|error| self.engine.fails(error))?;
-        // An engine that cannot work says so by an error.
-        if answer.status.is_success() { Ok(()) } else { Err(UpstreamError::Broken(answer.status.to_string())) }
+    /// [`PingFault`].
+    pub async fn ping(&self, limit: Duration) -> Result<(), PingFault> {
+        let deadline = tokio::time::Instant::now() + limit;
+        let answer = async {
+            let EngineAnswer { status, body, .. } = self.ask_within(UpstreamRequest::get("/_ping"), limit).await?;
+            // An engine that cannot work says so by an error, whatever its body.
+            if !status.is_success() {
+                return Ok::<_, UpstreamError>(Err(PingFault::Status(status)));
+            }
+            let whole = tokio::time::timeout_at(deadline, body.discard(PING_BODY_LIMIT)).await;
+            let length = whole.unwrap_or(Err(UpstreamError::Timeout(limit)))?;
+            Ok(if length > PING_BODY_LIMIT { Err(PingFault::TooLong) } else { Ok(()) })
+        };
+        match answer.await {
+            Ok(pinged) => {
+                self.engine.answers();
+                pinged
+            }
+            Err(error) => {
+                self.engine.fails(&error);
+                Err(PingFault::Unanswered(error))
+            }
+        }
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -484,10 +528,12 @@ impl Upstream {
 
     /// As [`Self::send`], with the head as it came.
     async fn ask(&self, request: UpstreamRequest) -> Result<EngineAnswer, UpstreamError> {
-        self.ask_within(request, self.engine.response_timeout).await
+        let answer = self.ask_within(request, self.engine.response_timeout).await?;
+        self.engine.answers();
+        Ok(answer)
     }
 
-    /// As [`Self::ask`]. A request without a body has its answer within `limit`.
+    /// Sends a request and waits for the head of its answer; without a body, within `limit`.
     async fn ask_within(&self, request: UpstreamRequest, limit: Duration) -> Result<EngineAnswer, UpstreamError> {
         let since = Instant::now();
         let answer = match &request.body {
@@ -511,7 +557,6 @@ impl Upstream {
         };
         let answer = answer.inspect_err(|error| self.engine.notices(error))?;
         self.engine.learn(&answer.headers);
-        self.engine.answers();
         Ok(answer)
     }
 
@@ -603,18 +648,19 @@ impl UpstreamBody {
         std::mem::take(&mut self.waited)
     }
 
-    /// Reads the body to its end, or up to `limit` bytes, so that its connection can be used again.
+    /// Reads the body to its end, or until more than `limit` bytes have come, so that its connection can be used again. Returns the
+    /// number of bytes read.
     ///
     /// # Errors
     /// [`UpstreamError::Broken`] if it is cut short, [`UpstreamError::Timeout`] if a chunk does not come in time.
-    pub async fn discard(mut self, limit: usize) -> Result<(), UpstreamError> {
+    pub async fn discard(mut self, limit: usize) -> Result<usize, UpstreamError> {
         let mut read = 0;
         while read <= limit
             && let Some(chunk) = self.next().await?
         {
             read += chunk.len();
         }
-        Ok(())
+        Ok(read)
     }
 
     /// The next chunk, or `None` at the end.

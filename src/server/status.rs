@@ -13,7 +13,7 @@ use crate::config::Expiry;
 use crate::log;
 use crate::metrics::{CurrentState, Metrics};
 use crate::proxy::MemoryBudget;
-use crate::upstream::{Engine, Upstream, UpstreamError};
+use crate::upstream::{Engine, PingFault, Upstream, UpstreamError};
 
 /// How long an engine may take to answer a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -76,7 +76,7 @@ enum EngineHealth {
     Down(String),
     /// It does not answer in time.
     Hangs,
-    /// What it answers is no answer.
+    /// What it answers is no answer to a ping.
     Broken(String),
 }
 
@@ -93,20 +93,22 @@ impl EngineHealth {
     }
 }
 
-impl From<Result<(), UpstreamError>> for EngineHealth {
-    fn from(pinged: Result<(), UpstreamError>) -> Self {
-        match pinged {
-            Ok(()) => Self::Up,
-            Err(error @ (UpstreamError::Unavailable(_) | UpstreamError::Tls(_) | UpstreamError::Ssh(_))) => {
+impl From<Result<(), PingFault>> for EngineHealth {
+    fn from(pinged: Result<(), PingFault>) -> Self {
+        let error = match pinged {
+            Ok(()) => return Self::Up,
+            Err(PingFault::Unanswered(error)) => error,
+            Err(error @ (PingFault::Status(_) | PingFault::TooLong)) => return Self::Broken(error.to_string()),
+        };
+        match error {
+            UpstreamError::Unavailable(_) | UpstreamError::Tls(_) | UpstreamError::Ssh(_) => {
                 Self::Down(error.to_string())
             }
-            Err(UpstreamError::Timeout(_)) => Self::Hangs,
-            Err(
-                error @ (UpstreamError::Broken(_)
-                | UpstreamError::Unanswered
-                | UpstreamError::Malformed(_)
-                | UpstreamError::Version),
-            ) => Self::Broken(error.to_string()),
+            UpstreamError::Timeout(_) => Self::Hangs,
+            UpstreamError::Broken(_)
+            | UpstreamError::Unanswered
+            | UpstreamError::Malformed(_)
+            | UpstreamError::Version => Self::Broken(error.to_string()),
         }
     }
 }

@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Test] = tests![
     nothing_but_metrics_and_health_is_answered,
     connections_for_metrics_have_a_limit,
     an_engine_that_is_down_differs_from_one_that_hangs,
+    an_engine_is_up_when_its_whole_answer_to_a_ping_has_come,
     an_engine_whose_name_is_not_resolved_is_down_and_told_as_such,
     an_engine_that_goes_and_comes_back_is_told_once,
     what_expires_is_told_by_the_check_the_log_and_the_metrics,
@@ -307,6 +308,100 @@ fn an_engine_that_is_down_differs_from_one_that_hangs() {
     let (_, text) = ask(&metrics, "/readyz?verbose");
     assert!(text.contains(&format!("engine {engine}: up, API 1.51\n")), "{text}");
     assert!(text.contains("memory of documents: 0 of ") && text.contains("configuration: loaded 20"), "{text}");
+}
+
+/// What an engine does after it has answered.
+#[derive(Clone, Copy)]
+enum After {
+    Waits,
+    Closes,
+    /// It sends the rest slowly: no pause is as long as the limit.
+    Drips(&'static str),
+}
+
+/// An engine that answers each request with these bytes.
+fn answering(path: &Path, answer: String, after: After) {
+    let listener = UnixListener::bind(path).unwrap();
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = crate::support::client::read_whole(&mut stream, "\r\n\r\n");
+            let _ = stream.write_all(answer.as_bytes());
+            match after {
+                After::Waits => held.push(stream),
+                After::Closes => drop(stream),
+                After::Drips(rest) => drop(std::thread::spawn(move || {
+                    for byte in rest.bytes() {
+                        std::thread::sleep(Duration::from_millis(300));
+                        let _ = stream.write_all(&[byte]);
+                    }
+                })),
+            }
+        }
+    });
+}
+
+fn an_engine_is_up_when_its_whole_answer_to_a_ping_has_come() {
+    const HANGS: &str = "hangs (no answer within 2s)";
+    let long = "a".repeat(4097);
+    let at_limit = "a".repeat(4096);
+    let folder = Folder::new();
+    let cases = [
+        ("200 OK", "Content-Length: 2\r\n", "OK", After::Waits, "up, API 1.44"),
+        ("200 OK", "Transfer-Encoding: chunked\r\n", "2\r\nOK\r\n0\r\n\r\n", After::Waits, "up, API 1.44"),
+        ("200 OK", "Connection: close\r\n", "OK", After::Closes, "up, API 1.44"),
+        ("204 No Content", "", "", After::Waits, "up, API 1.44"),
+        ("200 OK", "Content-Length: 4096\r\n", &at_limit, After::Waits, "up, API 1.44"),
+        ("200 OK", "Content-Length: 2\r\n", "", After::Waits, HANGS),
+        ("200 OK", "Content-Length: 2\r\n", "O", After::Waits, HANGS),
+        ("200 OK", "Transfer-Encoding: chunked\r\n", "2\r\nOK\r\n", After::Waits, HANGS),
+        ("200 OK", "Connection: close\r\n", "OK", After::Waits, HANGS),
+        ("200 OK", "Content-Length: 10\r\n", "", After::Drips("aaaaaaaaaa"), HANGS),
+        ("200 OK", "Content-Length: 4097\r\n", &long, After::Waits, "broken (answers with more than 4096 bytes)"),
+        ("200 OK", "Connection: close\r\n", &long, After::Waits, "broken (answers with more than 4096 bytes)"),
+        (
+            "200 OK",
+            "Content-Length: 2\r\n",
+            "O",
+            After::Closes,
+            "broken (connection broken: the connection ended in the middle of an answer)",
+        ),
+        ("404 Not Found", "Content-Length: 2\r\n", "no", After::Waits, "broken (answers with 404 Not Found)"),
+        (
+            "500 Internal Server Error",
+            "Content-Length: 2\r\n",
+            "",
+            After::Waits,
+            "broken (answers with 500 Internal Server Error)",
+        ),
+        ("302 Found", "Content-Length: 0\r\n", "", After::Waits, "broken (answers with 302 Found)"),
+    ];
+    let mut listeners = Vec::new();
+    for (number, (status, fields, body, after, _)) in cases.iter().enumerate() {
+        let engine = folder.path(&format!("engine{number}"));
+        answering(&engine, format!("HTTP/1.1 {status}\r\nApi-Version: 1.44\r\n{fields}\r\n{body}"), *after);
+        let listener = folder.path(&format!("listener{number}"));
+        listeners.push(format!(
+            "{{listen: \"unix://{}\", upstream: \"unix://{}\"}}",
+            listener.display(),
+            engine.display()
+        ));
+    }
+    let metrics = folder.path("metrics");
+    let _program = started(
+        &folder,
+        &format!("listeners: [{}]\nmetrics: \"unix://{}\"\n", listeners.join(", "), metrics.display()),
+    );
+    let (status, text) = ask(&metrics, "/readyz?verbose");
+    let series = series(&folder);
+    assert_eq!(status, 503, "{text}");
+    for (number, (.., expected)) in cases.iter().enumerate() {
+        let engine = format!("unix://{}", folder.path(&format!("engine{number}")).display());
+        assert!(text.contains(&format!("engine {engine}: {expected}\n")), "{number}: {expected} is not in {text}");
+        let up = u8::from(expected.starts_with("up"));
+        assert!(series.contains(&format!("dockveil_engine_up{{engine=\"{engine}\"}} {up}")), "{number}: {series:#?}");
+    }
 }
 
 fn an_engine_whose_name_is_not_resolved_is_down_and_told_as_such() {
