@@ -31,7 +31,8 @@
 //! | `opened_by` | the key of the profile or the variable that opens it; empty if nothing does |
 //! | `path` | the path of the request with its names and ids, up to its query |
 //!
-//! The line of a ping that was answered is at the level `debug`: health checks are many.
+//! The line of a ping that was answered is at the level `debug`: health checks are many. A malformed request that has come too soon
+//! after others has no line.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -155,6 +156,8 @@ struct Entry {
     denied: Option<DeniedRequest>,
     /// Counts a stream that is open.
     stream: Option<OpenCount>,
+    /// Whether there is neither a line nor a record of it.
+    is_counted_only: bool,
 }
 
 /// What the line of a denied request says in addition.
@@ -216,6 +219,7 @@ impl AccessLog {
             error: None,
             denied: None,
             stream: None,
+            is_counted_only: false,
         })))
     }
 
@@ -262,6 +266,11 @@ impl AccessLog {
     /// Sets the reason of a denial.
     pub(super) fn reason(&mut self, reason: &'static str) {
         self.set(|entry| entry.reason = Some(reason));
+    }
+
+    /// The exchange is counted, and has neither a line nor a record.
+    pub(super) fn count_only(&mut self) {
+        self.set(|entry| entry.is_counted_only = true);
     }
 
     /// There is no room for the request, for a reason in one word. A line of its own says so: who it is, where, and what they read.
@@ -369,8 +378,10 @@ impl Drop for AccessLog {
                 entry.reason = Some(reason);
             }
             entry.count();
-            entry.write_line();
-            entry.record("exchange");
+            if !entry.is_counted_only {
+                entry.write_line();
+                entry.record("exchange");
+            }
         }
     }
 }

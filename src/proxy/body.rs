@@ -656,12 +656,18 @@ pub(super) enum StreamFraming {
 }
 
 impl OutgoingBuffer {
-    /// A whole error response. The connection closes after it.
-    pub(super) fn error_response(status: u16, message: Message, engine: Option<ApiVersion>, id: &RequestId) -> Self {
+    /// A whole error response. The connection closes after it. The client may try again after so many seconds.
+    pub(super) fn error_response(
+        status: u16,
+        retry_after: Option<u64>,
+        message: Message,
+        engine: Option<ApiVersion>,
+        id: &RequestId,
+    ) -> Self {
         let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
         let body = message.into_document();
         let version = engine.map(|version| format!("Api-Version: {version}\r\n")).unwrap_or_default();
-        let retry = if status == 503 { "Retry-After: 1\r\n" } else { "" };
+        let retry = retry_after.map(|seconds| format!("Retry-After: {seconds}\r\n")).unwrap_or_default();
         let head = format!(
             "HTTP/1.1 {status} {}\r\n{version}{retry}Content-Type: application/json\r\nX-Request-Id: {}\r\nContent-Length: {}\r\n\
              Connection: close\r\n\r\n",

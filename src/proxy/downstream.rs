@@ -10,6 +10,7 @@ use super::Proxy;
 use super::access_log::AccessLog;
 use super::body::{Outgoing, OutgoingBuffer};
 use super::message::Message;
+use super::respond;
 use crate::api::ApiVersion;
 use crate::clients::LoggedClient;
 use crate::socket::Socket;
@@ -46,9 +47,24 @@ impl Downstream {
         self.refuse(status, message.into(), proxy.advertised(), log).await;
     }
 
+    /// Answers a request of `client` whose head or framing is malformed, and which has come too soon after others; ends the connection.
+    /// `wait` is how long the client should wait. The metrics count it; the log and the audit file are not told.
+    pub async fn refuse_too_soon(self, message: String, wait: Duration, proxy: &Proxy, client: &Arc<LoggedClient>) {
+        let mut log = AccessLog::start(&proxy.observer, client);
+        log.reason("rate");
+        log.count_only();
+        let response = refusal(429, Some(wait), message.into(), proxy.advertised(), &mut log);
+        self.end_with(response, log).await;
+    }
+
     /// Answers with an error and ends the connection. `engine` is the API version in the answer, and `log` the line of the exchange.
     pub(super) async fn refuse(self, status: u16, message: Message, engine: Option<ApiVersion>, mut log: AccessLog) {
-        let response = refusal(status, message, engine, &mut log);
+        let response = refusal(status, busy_wait(status), message, engine, &mut log);
+        self.end_with(response, log).await;
+    }
+
+    /// Sends the last answer and ends the connection.
+    async fn end_with(self, response: OutgoingBuffer, log: AccessLog) {
         // A client that is gone reads nothing, and one that reads nothing is not waited for.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.send(response.unsent())).await;
         // The line does not wait until the client has left.
@@ -60,7 +76,7 @@ impl Downstream {
     pub fn refuse_at_once(self, status: u16, message: String, proxy: &Proxy, client: &Arc<LoggedClient>) {
         let mut log = AccessLog::start(&proxy.observer, client);
         log.no_room("busy", &message);
-        let response = refusal(status, message.into(), proxy.advertised(), &mut log);
+        let response = refusal(status, busy_wait(status), message.into(), proxy.advertised(), &mut log);
         // There is room for it, unless the client is gone.
         let _ = self.try_send(response.unsent());
     }
@@ -177,10 +193,22 @@ impl Downstream {
     }
 }
 
-/// The whole answer to a request that is refused outside the HTTP writer, which `log` counts as sent.
-fn refusal(status: u16, message: Message, engine: Option<ApiVersion>, log: &mut AccessLog) -> OutgoingBuffer {
+/// How long a client should wait after an answer with this status that says that there is no room.
+fn busy_wait(status: u16) -> Option<Duration> {
+    (status == 503).then_some(Duration::from_secs(1))
+}
+
+/// The whole answer to a request that is refused outside the HTTP writer, which `log` counts as sent. `wait` is how long the client
+/// should wait before it tries again.
+fn refusal(
+    status: u16,
+    wait: Option<Duration>,
+    message: Message,
+    engine: Option<ApiVersion>,
+    log: &mut AccessLog,
+) -> OutgoingBuffer {
     log.status(status);
     log.sent(message.length());
     log.complete();
-    OutgoingBuffer::error_response(status, message, engine, &log.id())
+    OutgoingBuffer::error_response(status, wait.map(respond::retry_after), message, engine, &log.id())
 }

@@ -37,10 +37,13 @@ pub(super) fn busy(message: String, engine: Option<ApiVersion>) -> Response<Filt
 /// The answer to a request that has come too soon after others.
 pub(super) fn too_soon(message: String, wait: Duration, engine: Option<ApiVersion>) -> Response<Filtered> {
     let mut response = own(StatusCode::TOO_MANY_REQUESTS, message.into(), engine);
-    // In whole seconds: a client that waits so long is served.
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after(wait)));
     response
+}
+
+/// How many seconds a client should wait: whole ones, after which it is served.
+pub(super) fn retry_after(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// An answer of our own. Clients negotiate by any answer, so it names the API version of the `engine`.

@@ -142,7 +142,7 @@ impl AdmittedClient {
         self.proxy.refused.is_some() || matches!(*self.place, ClientPlace::TooMany(_))
     }
 
-    /// Counts a request. One of a client that is not served takes nothing from the others.
+    /// Counts a request, whether or not it can be read. One of a client that is not served takes nothing from the others.
     ///
     /// # Errors
     /// There were too many, of the client or of all. It is not counted.

@@ -17,12 +17,12 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{Mutex, watch};
 
-use super::clients::{AdmittedClient, ClientPlace, OpenStream};
-use super::request_reader::{ClientTimeouts, RequestReader};
+use super::clients::{AdmittedClient, ClientPlace, OpenStream, TooManyRequests};
+use super::request_reader::{ClientTimeouts, RefusedRequest, RequestReader};
 use super::slots::{ConnectionSlot, ConnectionState};
 use super::worker::Served;
 use crate::api::Operation;
-use crate::clients::ClientRefusal;
+use crate::clients::{ClientRefusal, LoggedClient};
 use crate::proxy::{Answer, Delivery, Downstream, Filtered, Proxy, StreamCut, StreamRequest, Withdrawn};
 use crate::socket::{AcceptedSocket, Keepalive, Socket};
 use crate::stream::requests::RequestError;
@@ -90,19 +90,17 @@ pub(super) async fn serve(accepted: AcceptedSocket, mut served: Served, slot: Co
     let entrance = Entrance { client: Arc::new(Mutex::new(client)), slot: slot.clone() };
     let requests = Box::pin(serve_requests(parser, socket, reader, entrance.clone(), (closing.clone(), opened)));
     let (reader, stream) = requests.await;
-    let (error, is_unused) = (reader.error(), reader.is_unused());
+    let (refused, is_unused) = (reader.error(), reader.is_unused());
     let downstream = reader.into_downstream();
-    let Some(client) = Arc::into_inner(entrance.client).map(Mutex::into_inner) else { return };
+    let Some(mut client) = Arc::into_inner(entrance.client).map(Mutex::into_inner) else { return };
     if let Some(stream) = stream {
         carry_stream(stream, downstream, Box::new(client), slot, closing);
         return;
     }
     let state = slot.state();
     let ended = async {
-        if let Some(error) = error {
-            tracing::debug!(%error, "request refused");
-            let said = settings.said(error, state.is_ending());
-            downstream.refuse_malformed(error.status(), said, &client.proxy, &client.logged).await;
+        if let Some(refused) = refused {
+            refuse(refused, downstream, &mut client, &slot, &settings).await;
         } else if is_unused && !state.has_slot() {
             // Nothing has been read, and others wait for the room that it takes.
             downstream.refuse_at_once(503, slot.shortage(), &client.proxy, &client.logged);
@@ -115,6 +113,37 @@ pub(super) async fn serve(accepted: AcceptedSocket, mut served: Served, slot: Co
         biased;
         () = ended => {}
         () = state.must_end() => {}
+    }
+}
+
+/// Answers a request that was refused while it was read, and ends the connection. One that is new counts as a request of its client
+/// and of its listener; if there are too many, it has no line in the log and no record, or a client could write as many as it likes.
+async fn refuse(
+    RefusedRequest { error, is_new }: RefusedRequest,
+    downstream: Downstream,
+    client: &mut AdmittedClient,
+    slot: &Arc<ConnectionSlot>,
+    settings: &ConnectionSettings,
+) {
+    // The limits of now. Who is not admitted any more learns nothing else either.
+    client.refresh(slot).await;
+    let counted = if is_new { client.count_request(false) } else { Ok(()) };
+    let (proxy, logged) = (&client.proxy, &client.logged);
+    if let Err(refusal) = counted {
+        report(&refusal, proxy, logged);
+        downstream.refuse_too_soon(refusal.to_string(), refusal.exceeded.wait, proxy, logged).await;
+        return;
+    }
+    tracing::debug!(%error, "request refused");
+    let said = settings.said(error, slot.state().is_ending());
+    downstream.refuse_malformed(error.status(), said, proxy, logged).await;
+}
+
+/// Says in the log whose requests are too many, now and then.
+fn report(refusal: &TooManyRequests, proxy: &Proxy, logged: &LoggedClient) {
+    if refusal.exceeded.is_news {
+        let (client, listener) = (&*logged.name, &*proxy.observer.listener);
+        tracing::warn!(client, listener, "{refusal}; further ones are logged as exchanges only, for a minute");
     }
 }
 
@@ -287,10 +316,7 @@ impl Entrance {
             slot.state().end_after_exchange();
             ("busy", TOO_MANY_CONNECTIONS.to_owned())
         } else if let Err(refusal) = counted {
-            if refusal.exceeded.is_news {
-                let (client, listener) = (&*logged.name, &*proxy.observer.listener);
-                tracing::warn!(client, listener, "{refusal}; further ones are logged as exchanges only, for a minute");
-            }
+            report(&refusal, &proxy, &logged);
             let (message, wait) = (refusal.to_string(), refusal.exceeded.wait);
             return Answer::Response(
                 Box::pin(proxy.refuse_too_soon(request, found, message, wait, &logged, delivery)).await,

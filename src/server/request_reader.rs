@@ -28,6 +28,15 @@ pub(super) struct ClientTimeouts {
     pub(super) write: Duration,
 }
 
+/// A request that has been refused while it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RefusedRequest {
+    /// Why.
+    pub(super) error: RequestError,
+    /// Whether no part of it has passed: nobody else knows that there was a request.
+    pub(super) is_new: bool,
+}
+
 /// A client's socket, read one request at a time.
 ///
 /// To the HTTP parser, a malformed request is the end of the connection; [`RequestReader::error`] returns the reason. Bytes
@@ -43,7 +52,7 @@ pub(super) struct RequestReader {
     held: Vec<u8>,
     /// How many bytes at the front of `held` may pass.
     passing: usize,
-    error: Option<RequestError>,
+    error: Option<RefusedRequest>,
     timeouts: ClientTimeouts,
     state: Arc<ConnectionState>,
     /// The answers that are sent over it.
@@ -81,8 +90,8 @@ impl RequestReader {
         }
     }
 
-    /// Why the last request was refused.
-    pub(super) fn error(&self) -> Option<RequestError> {
+    /// The last request, if it was refused.
+    pub(super) fn error(&self) -> Option<RefusedRequest> {
         self.error
     }
 
@@ -121,9 +130,10 @@ impl RequestReader {
         }
         self.waiting_since = None;
         let read = buf.filled().get(before..).unwrap_or_default();
+        let is_new = self.framing.in_head();
         let passed = if self.held.is_empty() { self.framing.pass(read) } else { Ok(0) };
         let passed = passed.unwrap_or_else(|error| {
-            self.error = Some(error);
+            self.error = Some(RefusedRequest { error, is_new });
             0
         });
         if let Some((start, length)) = self.framing.rewritten_head(read) {
@@ -184,7 +194,7 @@ impl RequestReader {
             return false;
         }
         if in_head {
-            self.error = Some(RequestError::Slow);
+            self.error = Some(RefusedRequest { error: RequestError::Slow, is_new: true });
         }
         !(is_idle && self.has_last_request())
     }
@@ -212,10 +222,11 @@ impl AsyncRead for RequestReader {
                 return Poll::Ready(Ok(()));
             }
             if this.passing == 0 && !this.held.is_empty() {
+                let is_new = this.framing.in_head();
                 match this.framing.pass(&this.held) {
                     Ok(passing) => this.passing = passing,
                     Err(error) => {
-                        this.error = Some(error);
+                        this.error = Some(RefusedRequest { error, is_new });
                         continue;
                     }
                 }
@@ -321,6 +332,37 @@ mod tests {
                     assert!(uri.path().starts_with('/'), "{target}");
                     assert_eq!(uri.host().is_some(), start.starts_with(b"http://"), "{target}");
                 }
+            }
+        });
+    }
+
+    #[test]
+    fn a_request_is_new_until_its_head_has_passed() {
+        const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n";
+        run(async {
+            let all = String::from_utf8(REQUEST.to_vec()).unwrap();
+            for (pieces, error, is_new) in [
+                (vec!["BAD\r\n\r\n".to_owned()], RequestError::RequestLine, true),
+                (vec!["BA".to_owned(), "D\r\n\r\n".to_owned()], RequestError::RequestLine, true),
+                // The one before has passed, with it or alone.
+                (vec![all.clone() + "BAD\r\n\r\n"], RequestError::RequestLine, true),
+                (vec![all, "BAD\r\n\r\n".to_owned()], RequestError::RequestLine, true),
+                (vec![CHUNKED.to_owned() + "x\r\n"], RequestError::Chunk, true),
+                (vec![CHUNKED.to_owned(), "x\r\n".to_owned()], RequestError::Chunk, false),
+                (vec![CHUNKED.to_owned() + "1\r\na\r\n", "x\r\n".to_owned()], RequestError::Chunk, false),
+            ] {
+                let (mut reader, mut client) = reader(Duration::from_secs(20));
+                for piece in &pieces {
+                    client.write_all(piece.as_bytes()).unwrap();
+                    while reader.socket.has_unread_bytes() {
+                        let mut buffer = [0; 256];
+                        let mut buffer = ReadBuf::new(&mut buffer);
+                        poll_fn(|cx| Poll::Ready(Pin::new(&mut reader).poll_read(cx, &mut buffer).is_ready())).await;
+                        tokio::task::yield_now().await;
+                    }
+                }
+                while reader.read(&mut [0; 256]).await.unwrap() > 0 {}
+                assert_eq!(reader.error(), Some(RefusedRequest { error, is_new }), "{pieces:?}");
             }
         });
     }
@@ -432,7 +474,8 @@ mod tests {
             reader.state.end();
             let (start, mut byte) = (Instant::now(), [0]);
             assert_eq!(reader.read(&mut byte).await.unwrap(), 0);
-            assert!(reader.error() == Some(RequestError::Slow) && start.elapsed() < Duration::from_secs(10));
+            let slow = RefusedRequest { error: RequestError::Slow, is_new: true };
+            assert!(reader.error() == Some(slow) && start.elapsed() < Duration::from_secs(10));
         });
     }
 

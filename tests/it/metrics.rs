@@ -54,7 +54,8 @@ pub(crate) fn measured_with_some(folder: &Folder, text: &str) -> Program {
     )
 }
 
-fn started(folder: &Folder, config: &str) -> Program {
+/// The program with this configuration, and a log with details.
+pub(crate) fn started(folder: &Folder, config: &str) -> Program {
     std::fs::write(folder.path("dockveil.yaml"), config).unwrap();
     let path = folder.path("dockveil.yaml").display().to_string();
     Program::start(command(&[("DOCKVEIL_LOG", "debug")], &["--config", &path]))

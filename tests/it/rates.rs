@@ -1,14 +1,18 @@
 //! How many requests a listener and each of its clients may send, and how many streams a listener may have open.
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use dockveil::config::Config;
 use dockveil::socket::Address;
 
-use crate::callers::{ask_from, loaded};
+use crate::callers::{ask_from, connect_from, loaded};
 use crate::harness::{Test, tests};
+use crate::metrics::{started, wait_for};
 use crate::reload::{Reloadable, of_listener};
-use crate::support::client::{Client, get, status};
-use crate::support::daemon::{Reply, handing, json};
+use crate::support::client::{Client, get, rest, status};
+use crate::support::daemon::{Daemon, Reply, handing, json};
 use crate::support::proxy::{Bench, Folder};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -18,6 +22,9 @@ pub(crate) const TESTS: &[Test] = tests![
     pings_are_answered_whatever_else_is_sent_but_not_without_limit,
     a_line_of_clients_may_say_something_else,
     a_reload_changes_limits_and_forgets_nothing,
+    a_head_that_is_refused_counts_as_a_request,
+    a_body_that_is_refused_is_no_second_request,
+    refused_heads_beyond_the_rate_write_nothing,
     a_listener_has_no_more_streams_than_it_may_have
 ];
 
@@ -26,6 +33,11 @@ const PROFILES: &str = "profiles: [{profile: lists, allow: [Ping, ContainerList,
 
 /// A program with one listener at a Unix socket, or at a port of the loopback addresses, with these keys.
 fn bench(is_tcp: bool, keys: &str) -> Bench {
+    bench_with(is_tcp, keys, |_| {})
+}
+
+/// As [`bench`], with a change of the configuration.
+fn bench_with(is_tcp: bool, keys: &str, change: impl FnOnce(&mut Config)) -> Bench {
     Bench::with(
         |_| json("[]"),
         |config| {
@@ -34,6 +46,7 @@ fn bench(is_tcp: bool, keys: &str) -> Bench {
             let listen = if is_tcp { "tcp://127.0.0.1:0".to_owned() } else { format!("unix://{}", socket.display()) };
             let text = format!("listeners:\n  - {{listen: \"{listen}\", hosts: [\"*\"], {keys}}}\n{PROFILES}");
             config.listeners = loaded(&folder, &text).listeners;
+            change(config);
         },
     )
 }
@@ -142,11 +155,137 @@ fn a_reload_changes_limits_and_forgets_nothing() {
             assert_eq!(passed(&mut bench.client()), 0, "{lines:?}");
         }
     }
+    // A head that is refused has the limits of now, too.
+    let mut open = bench.client();
+    assert_eq!(ask(&mut open, "/_ping"), 200);
+    assert!(bench.reload(&clients(&[line(uid, "1/h")])).contains("configuration reloaded"));
+    open.send("BAD\r\n\r\n");
+    assert_eq!(status(&open.rest()), 429);
     // Those of the listener: 16 of this client have been served.
     let of_all = |limit: &str| of_listener(&format!("requests: {limit}, profile: lists"));
     for (limit, expected) in [("100/h", 10), ("27/h", 1), ("28/h", 1), ("1/h", 0)] {
         assert!(bench.reload(&of_all(limit)).contains("configuration reloaded"));
         assert_eq!(passed(&mut client), expected, "{limit}");
+    }
+}
+
+/// Heads that are refused before they are requests, with their statuses.
+fn refused_heads() -> Vec<(String, u16)> {
+    let head = |line: &str, fields: &str| format!("{line}\r\nHost: d\r\n{fields}\r\n");
+    let line = "GET /containers/json HTTP/1.1";
+    vec![
+        ("BAD\r\n\r\n".to_owned(), 400),
+        (format!("{line}\n\n"), 400),
+        (head(line, "Host: e\r\n"), 400),
+        (head(line, "a b: c\r\n"), 400),
+        (head(line, "Content-Length: 1\r\nContent-Length: 1\r\n"), 400),
+        (head(line, "Transfer-Encoding: chunked\r\n") + "x\r\n", 400),
+        (head("GET nothing HTTP/1.1", ""), 400),
+        // It ends in the middle, and the rest does not come.
+        (line.to_owned(), 408),
+        (head(&format!("GET /{} HTTP/1.1", "a".repeat(66_000)), ""), 414),
+        (head(line, "Expect: a\r\n"), 417),
+        (head(line, &"a: b\r\n".repeat(101)), 431),
+        (head(line, &format!("a: {}\r\n", "b".repeat(90_000))), 431),
+        (head(line, "Transfer-Encoding: gzip\r\n"), 501),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 505),
+    ]
+}
+
+fn a_head_that_is_refused_counts_as_a_request() {
+    for (keys, whose) in [
+        ("profile: lists, per_client: {requests: {rate: 1/h, burst: 2}}", "client"),
+        ("profile: lists, requests: {rate: 1/h, burst: 2}", "listener"),
+    ] {
+        for (head, expected) in refused_heads() {
+            let bench = bench_with(false, keys, |config| config.timeouts.head = Duration::from_millis(20));
+            let refused = || {
+                let mut client = bench.client();
+                client.send(&head);
+                client.rest()
+            };
+            assert_eq!([0; 2].map(|_| status(&refused())), [expected; 2], "{head:.60}");
+            let answer = refused();
+            assert_eq!(status(&answer), 429, "{head:.60}: {answer}");
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            let wait = head.split_once("Retry-After: ").unwrap().1.split_once("\r\n").unwrap().0;
+            assert!(
+                (3590..=3600).contains(&wait.parse::<u64>().unwrap()) && head.contains("Connection: close"),
+                "{head}"
+            );
+            let said = format!("too many requests: 1/h and 2 at once are the limit of this {whose} (requests)");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(body).unwrap()["message"], said);
+            // What can be read has the same limit, and pings have their own.
+            assert_eq!((status(&bench.ask(get(LIST))), status(&bench.ask(get("/_ping")))), (429, 200));
+        }
+        // The other way round, and on one connection.
+        let bench = bench(false, keys);
+        let mut client = bench.client();
+        assert_eq!([0; 2].map(|_| ask(&mut client, LIST)), [200; 2]);
+        client.send("BAD\r\n\r\n");
+        assert_eq!(status(&client.rest()), 429);
+    }
+    // Who is denied takes nothing from the listener.
+    let bench = bench(true, "requests: 2/h, clients: [{address: 127.0.0.0/29, profile: lists}]");
+    let Address::Tcp { port, .. } = bench.addresses()[0] else { panic!("no port") };
+    let server = SocketAddr::new("127.0.0.1".parse().unwrap(), port);
+    for _ in 0..4 {
+        let mut client = connect_from("127.0.0.8", server);
+        client.write_all(b"BAD\r\n\r\n").unwrap();
+        assert_eq!(status(&rest(&mut client)), 400);
+    }
+    assert_eq!(status(&ask_from("127.0.0.2", server, LIST)), 200);
+}
+
+fn a_body_that_is_refused_is_no_second_request() {
+    let bench = bench(false, "profile: lists, requests: 2/h");
+    let mut client = bench.client();
+    client.send(format!("GET {LIST} HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n"));
+    // The request is under way.
+    std::thread::sleep(Duration::from_millis(100));
+    client.send("aa");
+    assert_ne!(status(&client.rest()), 429);
+    assert_eq!([0; 2].map(|_| status(&bench.ask(get(LIST)))), [200, 429]);
+}
+
+fn refused_heads_beyond_the_rate_write_nothing() {
+    for head in ["BAD\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\n"] {
+        let folder = Folder::new();
+        let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+        let audit = folder.path("audit.jsonl");
+        let [engine, listener, metrics] =
+            ["engine", "listener", "metrics"].map(|name| format!("unix://{}", folder.path(name).display()));
+        let program = started(
+            &folder,
+            &format!(
+                "upstream: {engine}\nlisteners: [{{listen: {listener}, requests: {{rate: 1/h, burst: 2}}}}]\nmetrics: {metrics}\n\
+                 audit: {{file: {}}}\n",
+                audit.display()
+            ),
+        );
+        program.listening();
+        for number in 0..40 {
+            let mut client = Client::connect_when_listening(&folder.path("listener"));
+            client.send(head);
+            let expected = if number < 2 { [400, 505] } else { [429; 2] };
+            assert!(expected.contains(&status(&client.rest())));
+        }
+        wait_for(
+            &folder,
+            &format!(
+                "dockveil_exchanges_total{{decision=\"deny\",listener=\"{listener}\",operation=\"-\",profile=\"dashboard\",status=\"429\"}} 38"
+            ),
+        );
+        let (_, lines) = program.stop();
+        let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+        assert_eq!(
+            (count("reason=malformed"), count("too many requests"), count("status=429")),
+            (2, 1, 0),
+            "{lines:#?}"
+        );
+        assert_eq!(count("request refused"), 2, "{lines:#?}");
+        let records = std::fs::read_to_string(&audit).unwrap();
+        assert_eq!(records.lines().count(), 2, "{records}");
     }
 }
 
