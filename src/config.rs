@@ -251,6 +251,17 @@ pub fn configured_api(files: &ConfigFiles, environment: &Environment) -> Result<
     diagnostics.finish(api)
 }
 
+/// The longest head of a request that the files and the environment allow, in bytes.
+///
+/// # Errors
+/// Every error in them.
+pub fn configured_head_limit(files: &ConfigFiles, environment: &Environment) -> Result<ByteLimit, Diagnostics> {
+    let mut diagnostics = Diagnostics::default();
+    let settings = Settings::of(&ServeArgs::default(), environment);
+    let source = ConfigSource::find(files, &settings, environment, &mut diagnostics);
+    diagnostics.finish(source.raw.limits.head)
+}
+
 /// How lines of the log are written, as far as a configuration with errors says.
 pub fn configured_log_format(arguments: &ServeArgs, environment: &Environment) -> LogFormat {
     // They have been reported.

@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use fnv::FnvHashMap;
 
 use crate::api::{ApiVersion, Method, OPERATIONS, Operation, RequestBody, ResponseKind, StreamKind, operation};
+use crate::stream::requests::{RequestError, RequestFraming};
 use crate::stream::target::RequestTarget;
 
 mod host;
@@ -43,7 +44,7 @@ pub struct Route {
 /// Returns `Ok(None)` if there is no such operation. The client gets a 404.
 ///
 /// # Errors
-/// A [`TargetError`] if the target is malformed or ambiguous. The client gets a 400.
+/// A [`TargetError`] if the target is malformed or ambiguous. The client gets its status.
 pub fn find(method: &str, raw_target: &str) -> Result<Option<Route>, TargetError> {
     let read = RequestTarget::parse(raw_target.as_bytes())?;
     let target = Target::parse(&read)?;
@@ -67,6 +68,12 @@ pub fn find(method: &str, raw_target: &str) -> Result<Option<Route>, TargetError
         second_name: names.second.join("/"),
         query,
     }))
+}
+
+/// The status and the text of the answer to a request line that makes any head longer than `limit` bytes. `None` if it is shorter.
+pub fn refused_head(method: &str, raw_target: &str, limit: usize) -> Option<(u16, String)> {
+    RequestFraming::exceeds(limit, method, raw_target)
+        .then(|| (RequestError::TooLarge.status(), RequestError::too_large(limit)))
 }
 
 /// The parameters of a target that are left out of its route, by their names, and why.

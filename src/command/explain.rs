@@ -11,11 +11,13 @@ use super::{CommandError, FAILED, OK, json, load, profile_named};
 use crate::api::objects::PathObject;
 use crate::api::{ApiVersion, Operation, errors, lists};
 use crate::cli::{self, Environment, Output};
-use crate::config::{ConfiguredApi, ConfiguredListener, DEFAULT_PROFILE, configured_api, configured_listeners};
+use crate::config::{
+    ConfiguredApi, ConfiguredListener, DEFAULT_PROFILE, configured_api, configured_head_limit, configured_listeners,
+};
 use crate::filter::{Explained, NamesShown, RecordFilter, Treatment};
 use crate::policy::{Decision, Denial, Policy};
 use crate::profile::{ListedName, Profile, StreamFiltering};
-use crate::route::{self, Dropped, NO_SUCH_HOST, Route, TargetError, answers_to};
+use crate::route::{self, Dropped, NO_SUCH_HOST, Route, answers_to};
 use crate::schema::{Catalogue, Class, NameList};
 use crate::yaml::{Diagnostic, Location};
 
@@ -48,7 +50,14 @@ fn explain_asked(
     let filters = load(&arguments.files, environment)?;
     let api = configured_api(&arguments.files, environment)?;
     let request = arguments.request.join(" ");
-    let (_, target) = method_and_target(&request);
+    let (method, target) = method_and_target(&request);
+    let head_limit = configured_head_limit(&arguments.files, environment)?.bytes();
+    // The server looks at nothing else of such a request.
+    if let Some((status, text)) = route::refused_head(method, target, head_limit) {
+        report.say("route", "none");
+        report.decide(Decided::Refused(status), text);
+        return Ok(FAILED);
+    }
     let hosts: Vec<String> = arguments.host.iter().cloned().chain(route::host(target)).collect();
     let listeners = if arguments.profile.is_none() || !hosts.is_empty() {
         configured_listeners(&arguments.files, environment)?
@@ -136,12 +145,13 @@ fn explain_route(
     let mut route = match route::find(method, target) {
         Ok(Some(route)) => route,
         Ok(None) => {
-            report.say("route", "none\ndecision  404: no such operation");
+            report.say("route", "none");
+            report.decide(Decided::Refused(404), "no such operation");
             return Ok(FAILED);
         }
         Err(error) => {
-            let status = if error == TargetError::Libpod { 404 } else { 400 };
-            report.say("route", format!("none\ndecision  {status}: {}", error.public()));
+            report.say("route", "none");
+            report.decide(Decided::Refused(error.status()), error.public());
             return Ok(FAILED);
         }
     };

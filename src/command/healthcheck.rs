@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::{CommandError, FAILED, OK, argument_error};
 use crate::cli::{self, Environment};
 use crate::config;
-use crate::socket::{Address, connect_at_once};
+use crate::socket::{Address, connect_at_once, found_address};
 use crate::tls::Reception;
 use crate::yaml::{Diagnostic, Diagnostics};
 
@@ -136,7 +136,7 @@ fn started(stat: &str) -> Option<u64> {
 
 /// The address that `--target` names.
 fn target(text: &str) -> Result<Address, Diagnostic> {
-    text.parse().map_err(|error| argument_error("--target", format!("found {text:?}, {error}")))
+    text.parse().map_err(|error| argument_error("--target", format!("{}{error}", found_address(text))))
 }
 
 /// The listener to ask.

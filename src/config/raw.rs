@@ -15,7 +15,7 @@ use super::upstream::{RawUpstream, upstream};
 use super::{ByteLimit, LONGEST_TIMEOUT, Limits, ListenerLimits, Timeouts};
 use crate::api::{ApiRange, ApiVersion};
 use crate::endpoint::{EngineAddress, EngineAddressError};
-use crate::socket::{Address, AddressError, Keepalive, PassedSocket, SocketOwner};
+use crate::socket::{Address, AddressError, Keepalive, PassedSocket, SocketOwner, found_address};
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Node};
 
 /// The shortest time that something may be waited for.
@@ -492,14 +492,7 @@ pub(super) fn engine_address(text: &str, location: &Location) -> Result<EngineAd
 
 /// The error for a text that is no address. A text with a password is not quoted.
 pub(super) fn wrong_address(text: &str, error: impl Display, location: &Location) -> Diagnostic {
-    let found = if has_password(text) { String::new() } else { format!("found {text:?}, ") };
-    Diagnostic::new(location, format!("{found}{error}"))
-}
-
-/// Whether a URL has a password before its host, or what may be one.
-fn has_password(url: &str) -> bool {
-    let place = url.split_once("://").map_or(url, |(_, place)| place);
-    place.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    Diagnostic::new(location, format!("{}{error}", found_address(text)))
 }
 
 /// Reads the configuration file, which may be a pipe; returns its name and text.

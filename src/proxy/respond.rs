@@ -12,7 +12,7 @@ use super::message::Message;
 use crate::api::bodies::BodyFault;
 use crate::api::{ApiVersion, Upgrade};
 use crate::filter::{EditFault, FilterError};
-use crate::route::{NO_SUCH_HOST, TargetError};
+use crate::route::NO_SUCH_HOST;
 use crate::upstream::UpstreamError;
 
 /// The answer for an exchange that failed.
@@ -100,10 +100,7 @@ pub(super) fn public(error: Error) -> (u16, Message) {
         Error::TooLong { limit } | Error::Filter(FilterError::TooLarge { limit }) => {
             return (502, format!("response withheld by policy: longer than {limit} bytes (limits.element)").into());
         }
-        // As Docker answers, so that a client that probes for Podman finds Docker.
-        Error::Target(error @ TargetError::Libpod) => return (404, error.public().into()),
-        Error::Target(error @ TargetError::TooLong) => return (414, error.public().into()),
-        Error::Target(error) => return (400, error.public().into()),
+        Error::Target(error) => return (error.status(), error.public().into()),
         Error::NoRoute => (404, "page not found"),
         Error::Withdrawn => (503, "the configuration of this listener has changed: send the request again"),
         Error::Origin => (403, "denied by policy: requests from web pages are not allowed"),

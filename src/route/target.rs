@@ -159,6 +159,29 @@ pub enum TargetError {
 }
 
 impl TargetError {
+    /// The status of the answer.
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::TooLong => 414,
+            Self::Unreadable(error) => error.status(),
+            // As Docker answers, so that a client that probes for Podman finds Docker.
+            Self::Libpod => 404,
+            Self::Escape
+            | Self::DoubleEscape
+            | Self::Control
+            | Self::NotUtf8
+            | Self::Backslash
+            | Self::Segment
+            | Self::EncodedSlash
+            | Self::Reference
+            | Self::Version
+            | Self::TooOld(_)
+            | Self::TooNew
+            | Self::Semicolon
+            | Self::UnknownParameter(_) => 400,
+        }
+    }
+
     /// The text for the client. Beyond [`TargetError::log`], it names the unknown parameter, or the versions.
     pub fn public(&self) -> Cow<'static, str> {
         if let Self::TooOld(version) = self {

@@ -58,7 +58,7 @@ impl ConnectionSettings {
     fn said(&self, error: RequestError, is_ending: bool) -> Cow<'static, str> {
         let text = error.public();
         if error == RequestError::TooLarge {
-            Cow::Owned(format!("{text}: more than {} bytes (limits.head)", self.head_limit))
+            Cow::Owned(RequestError::too_large(self.head_limit))
         } else if error == RequestError::Slow && !is_ending {
             Cow::Owned(format!("{text}: it took more than {:?} (timeouts.head)", self.timeouts.head))
         } else {

@@ -72,24 +72,18 @@ impl RequestError {
     pub fn status(self) -> u16 {
         match self {
             Self::TooLarge => 431,
-            Self::Target(RequestTargetError::TooLong) => 414,
+            Self::Target(error) => error.status(),
             Self::Version => 505,
             Self::Coding => 501,
             Self::Expectation => 417,
             Self::Slow => 408,
-            Self::Line
-            | Self::RequestLine
-            | Self::Target(
-                RequestTargetError::Path
-                | RequestTargetError::Byte
-                | RequestTargetError::Fragment
-                | RequestTargetError::Authority,
-            )
-            | Self::Field
-            | Self::Host
-            | Self::Length
-            | Self::Chunk => 400,
+            Self::Line | Self::RequestLine | Self::Field | Self::Host | Self::Length | Self::Chunk => 400,
         }
+    }
+
+    /// The text of the answer to a head that is longer than `limit` bytes.
+    pub fn too_large(limit: usize) -> String {
+        format!("{}: more than {limit} bytes (limits.head)", Self::TooLarge.public())
     }
 
     /// The text of the answer.
@@ -121,6 +115,12 @@ impl RequestFraming {
     /// A new connection. A head may be `limit` bytes long.
     pub fn new(limit: usize) -> Self {
         Self { state: RequestState::Head, limit, searched: 0, target: None }
+    }
+
+    /// Whether a head with this request line and a `Host` is longer than `limit` bytes.
+    pub fn exceeds(limit: usize, method: &str, target: &str) -> bool {
+        let head = format!("{method} {target} HTTP/1.1\r\nHost:\r\n\r\n");
+        Self::new(limit).head_length(head.as_bytes()) == Err(RequestError::TooLarge)
     }
 
     /// Whether the next byte belongs to a head.

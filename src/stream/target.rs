@@ -37,6 +37,14 @@ pub enum RequestTargetError {
 }
 
 impl RequestTargetError {
+    /// The status of the answer.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::TooLong => 414,
+            Self::Path | Self::Byte | Self::Fragment | Self::Authority => 400,
+        }
+    }
+
     /// The text for the client.
     pub const fn public(self) -> &'static str {
         match self {

@@ -14,6 +14,9 @@ use dockveil::yaml;
 
 use crate::harness::tests;
 use crate::support::built_in::{catalogue, policy, profiles};
+use crate::support::client::{body, status};
+use crate::support::daemon::json;
+use crate::support::proxy::Bench;
 
 pub(crate) const TESTS: &[crate::harness::Test] = tests![
     without_the_line_that_is_named_the_answer_is_another,
@@ -21,6 +24,7 @@ pub(crate) const TESTS: &[crate::harness::Test] = tests![
     a_request_line_can_be_two_words,
     every_line_that_is_named_says_what_it_is_named_for,
     the_refusal_is_the_one_that_a_client_gets,
+    a_target_that_is_refused_has_the_status_of_the_server,
     what_does_not_go_to_the_engine_is_named,
     a_host_is_compared_with_those_of_the_listeners,
     without_a_profile_it_is_that_of_the_first_listener,
@@ -103,6 +107,43 @@ fn the_refusal_is_the_one_that_a_client_gets() {
     let dropin = explained_with("", &[("CONTAINERS", "1"), ("POST", "0")], asked(None, None, "/info"));
     assert!(dropin.contains("profile   compat:tecnativa\n"), "{dropin}");
     assert!(dropin.contains("does not allow SystemInfo (INFO=1 opens it)\n"), "{dropin}");
+}
+
+/// Targets of each length around a limit, and others that are refused before the policy is asked.
+fn a_target_that_is_refused_has_the_status_of_the_server() {
+    let bench = Bench::start(|_| json("[]"));
+    let path = |length: usize| format!("/{}", "a".repeat(length - 1));
+    let query = |length: usize| format!("/info?{}", "a".repeat(length - 6));
+    let mut targets: Vec<(String, u16)> = Vec::new();
+    targets.extend([(8192, 404), (8193, 414), (9000, 414), (65_534, 414), (65_535, 414)].map(|(n, s)| (path(n), s)));
+    targets.extend(
+        [(65_535, 414), (70_000, 414), (81_000, 414), (82_000, 431), (90_000, 431)].map(|(n, s)| (query(n), s)),
+    );
+    targets.extend([
+        // The escapes that it needs make it longer.
+        (format!("/{}", "\"".repeat(3000)), 414),
+        (format!("/info?{}", "\"".repeat(22_000)), 414),
+        (format!("http://host{}", path(9000)), 414),
+        (format!("/v1.44{}", path(9000)), 414),
+        ("/libpod/info".to_owned(), 404),
+        ("/nothing".to_owned(), 404),
+        ("/a//b".to_owned(), 400),
+        ("/info#a".to_owned(), 400),
+        ("/info%zz".to_owned(), 400),
+        ("*".to_owned(), 400),
+    ]);
+    for (target, expected) in targets {
+        for method in ["GET", "POST"] {
+            let shown = format!("{method} {:.40} ({} bytes)", target, target.len());
+            let answer = bench.ask(format!("{method} {target} HTTP/1.1\r\nHost:\r\n\r\n"));
+            assert_eq!(status(&answer), expected, "{shown}");
+            let text = explained("dashboard", &[&format!("{method} {target}")]);
+            assert!(text.contains(&format!("\ndecision  {expected}: ")), "{shown}: {text:.200}");
+            let said: serde_json::Value = serde_json::from_str(&body(&answer).0).unwrap();
+            let said = said["message"].as_str().unwrap();
+            assert!(expected == 404 || text.contains(said), "{shown}: {said}: {text:.200}");
+        }
+    }
 }
 
 fn what_does_not_go_to_the_engine_is_named() {

@@ -302,8 +302,28 @@ fn a_password_is_an_error_that_does_not_quote_it() {
         (64, &[], &["check", "--upstream", "http://me:canary-password@host"]),
         (64, &[], &["check", "--listen", "tcp://me:canary-password@host:1"]),
         (64, &[], &["check", "--metrics", "tcp://me:canary-password@host:1"]),
+        (64, &[], &["check", "--hosts", "http://me:canary-password@host:1"]),
+        (64, &[], &["healthcheck", "--target", "tcp://me:canary-password@127.0.0.1:1"]),
+        (64, &[], &["healthcheck", "--target", "tcp://canary-token@127.0.0.1:1"]),
+        (64, &[], &["healthcheck", "--target", "ssh://me:canary-password@host"]),
+        (64, &[], &["healthcheck", "--target", "me:canary-p://ssword@host:1"]),
+        (78, &[("DOCKVEIL_COMPAT", "tecnativa"), ("SOCKET_PATH", "tcp://me:canary-password@host:1")], &["check"]),
     ] {
         check_unquoted(code, variables, arguments, "expected ");
+    }
+    for line in ["hosts: [\"https://me:canary@host\"]", "origins: [\"https://me:canary@host\"]"] {
+        std::fs::write(&path, format!("listeners: [{{listen: \"unix:///a\", {line}}}]\n")).unwrap();
+        check_unquoted(78, &[], &["check", "--config", path.to_str().unwrap()], "expected ");
+    }
+    for line in [
+        "hectorm/cetusguard -backend-addr tcp://me:canary@host:1",
+        "hectorm/cetusguard -frontend-addr tcp://me:canary@host:1",
+        "wollomatic/socket-proxy tcp://me:canary@host:1",
+        "-e SOCKGUARD_LISTEN_ADDRESS=me:canary@host:1 codeswhat/sockguard",
+        "-e CONTAINERS=1 -e SOCKET_PATH=tcp://me:canary@host:1 tecnativa/docker-socket-proxy",
+    ] {
+        std::fs::write(&path, format!("docker run {line}\n")).unwrap();
+        check_unquoted(78, &[], &["migrate", path.to_str().unwrap()], "expected ");
     }
 }
 

@@ -7,7 +7,7 @@ use super::migration::{Migration, OpenedOperations, shortened};
 use super::rules::{RequestRule, RuleSet, compile};
 use super::source::Source;
 use super::wollomatic::arguments;
-use crate::socket::Address;
+use crate::socket::{Address, found_address};
 use crate::yaml::{Diagnostic, Diagnostics, Location, unknown};
 
 /// The variable, and the argument, of rules.
@@ -176,7 +176,7 @@ impl CetusGuardOptions<'_> {
         let found = self.value("backend-addr").or_else(|| other("CONTAINER_HOST")).or_else(|| other("DOCKER_HOST"));
         let location = found.as_ref().map_or(self.source.location(), |value| &value.location);
         let text = found.as_ref().map_or("unix:///var/run/docker.sock", |value| value.text.as_str());
-        text.parse().map_err(|error| Diagnostic::new(location, format!("backend-addr: found {text:?}, {error}")))
+        text.parse().map_err(|error| Diagnostic::new(location, format!("backend-addr: {}{error}", found_address(text))))
     }
 
     /// The addresses of its listeners. Its image listens on all addresses.
@@ -193,8 +193,9 @@ impl CetusGuardOptions<'_> {
     fn listener(&self, value: &Located) -> Result<Address, Diagnostic> {
         let text = value.text.replace("tcp://:", "tcp://[::]:");
         let found = text.parse::<Address>();
-        let found = found
-            .map_err(|error| Diagnostic::new(&value.location, format!("frontend-addr: found {text:?}, {error}")))?;
+        let found = found.map_err(|error| {
+            Diagnostic::new(&value.location, format!("frontend-addr: {}{error}", found_address(&text)))
+        })?;
         Ok(match found {
             Address::Tcp { port, .. } if self.has_tls() => Address::Tcp { host: "127.0.0.1".to_owned(), port },
             address @ (Address::Tcp { .. } | Address::Unix(_)) => address,

@@ -9,7 +9,7 @@ use super::rules::{RequestRule, RuleSet};
 use super::source::Source;
 use crate::api::{Operation, RequestBody};
 use crate::config::compat::{Means, tables};
-use crate::socket::Address;
+use crate::socket::{Address, found_address};
 use crate::yaml::{Diagnostic, Diagnostics, Location, Node, Value};
 
 /// Where its image expects the configuration.
@@ -334,7 +334,7 @@ fn tcp(address: &str) -> String {
 
 /// Parses a URL.
 fn address(text: &str, location: &Location) -> Result<Address, Diagnostic> {
-    text.parse().map_err(|error| Diagnostic::new(location, format!("found {text:?}, {error}")))
+    text.parse().map_err(|error| Diagnostic::new(location, format!("{}{error}", found_address(text))))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::source::Source;
 use crate::api::{Method, Operation};
 use crate::clients::{AddressRange, RangeError};
 use crate::config::LONGEST_TIMEOUT;
-use crate::socket::Address;
+use crate::socket::{Address, found_address};
 use crate::yaml::{Diagnostic, Diagnostics, Location, nearest};
 
 /// The methods that wollomatic/socket-proxy has patterns for, and that operations use.
@@ -113,7 +113,7 @@ pub(super) fn arguments(
     while let Some(argument) = rest.next() {
         let (text, location) = (&argument.text, &argument.location);
         let Some(text) = text.strip_prefix("--").or(text.strip_prefix('-')) else {
-            diagnostics.report(location, format!("found the argument {text:?}, expected -name=value"));
+            diagnostics.report(location, format!("{}expected an argument such as -name=value", found_address(text)));
             continue;
         };
         let (name, value) = match text.split_once('=') {
@@ -162,7 +162,7 @@ pub(super) fn migration(source: &Source) -> Result<Migration, Diagnostics> {
 impl WollomaticOptions<'_> {
     /// Parses the URL that an option amounts to.
     fn address(&self, name: &str, text: &str) -> Result<Address, Diagnostic> {
-        text.parse().map_err(|error| self.error(name, format!("found {text:?}, {error}")))
+        text.parse().map_err(|error| self.error(name, format!("{}{error}", found_address(text))))
     }
 
     /// An error in an option.

@@ -7,6 +7,7 @@ use super::{CONTAINERS, ENV, ExtraShow, LABELS, SHOW, Switches};
 use crate::api::objects::ObjectKind;
 use crate::cli::Variables;
 use crate::schema::Class;
+use crate::socket::found_address;
 use crate::visibility::{ObjectSelector, Restriction};
 use crate::yaml::{Diagnostic, Diagnostics, Location};
 
@@ -103,5 +104,5 @@ impl VariableReader<'_> {
 
 /// The error of a variable with a bad value.
 fn unexpected(variable: &str, text: &str, expected: &str) -> Diagnostic {
-    Diagnostic::new(&Location::file(variable), format!("found {text:?}, expected {expected}"))
+    Diagnostic::new(&Location::file(variable), format!("{}expected {expected}", found_address(text)))
 }
