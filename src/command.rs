@@ -34,7 +34,7 @@ pub use self::explain::{explain, explain_request};
 use self::exposure::{PolicyExposure, Remark};
 pub use self::filter::filter;
 pub use self::healthcheck::healthcheck;
-use self::layout::Wrapped;
+use self::layout::{Wrapped, one_line};
 pub use self::schema::{schema, schema_of};
 pub use self::summary::summary;
 
@@ -94,17 +94,20 @@ impl CommandError {
                     true => ("arguments", USAGE),
                     false => ("configuration", CONFIGURATION),
                 };
-                let _ = writeln!(err, "{diagnostics}dockveil: {} in the {place}", count(diagnostics.len()));
+                for diagnostic in diagnostics {
+                    let _ = writeln!(err, "{}", one_line(&diagnostic.to_string()));
+                }
+                let _ = writeln!(err, "dockveil: {} in the {place}", count(diagnostics.len()));
                 code
             }
             // The reader closed the pipe because it has read enough.
             Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => OK,
             Self::Io(error) => {
-                let _ = writeln!(err, "dockveil: {error}");
+                let _ = writeln!(err, "dockveil: {}", one_line(&error.to_string()));
                 SOFTWARE
             }
             Self::Server(error) => {
-                let _ = writeln!(err, "dockveil: {error}");
+                let _ = writeln!(err, "dockveil: {}", one_line(&error.to_string()));
                 SOFTWARE
             }
         }
@@ -243,8 +246,8 @@ pub fn profiles(
     }
     for policy in &policies {
         let profile = policy.profile();
-        writeln!(out, "{}  ({})", profile.name, profile.location)?;
-        writeln!(out, "  {}", profile.about)?;
+        writeln!(out, "{}", one_line(&format!("{}  ({})", profile.name, profile.location)))?;
+        writeln!(out, "  {}", one_line(profile.about.trim_end()))?;
         writeln!(out, "{}", PolicyExposure::of(policy))?;
     }
     write_groups(out)?;

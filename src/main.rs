@@ -1,5 +1,7 @@
 //! The `dockveil` program: parses the arguments, runs the command, and returns its exit status.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::process::ExitCode;
 
@@ -12,16 +14,20 @@ use dockveil::log::{self, JsonErrors, LineStyle, QueuedOutput};
 
 fn main() -> ExitCode {
     let mut environment = Environment::read();
-    let (mut out, mut err) = (stdout(), stderr());
+    let (mut out, mut standard_error) = (stdout(), stderr());
+    let mut err = Wrapped::unbroken(&mut standard_error);
     let code = match cli::parse(std::env::args_os()) {
         Ok(asked) => match started_log(&asked, &environment) {
             Ok(()) => match command::read_standard_input(&asked, &mut environment, &mut stdin()) {
                 Ok(()) => run(&asked, &environment, &mut out, &mut err),
-                Err(error) if matches!(asked, Command::Serve(_)) => error.report(&mut fatal(&environment)),
+                Err(error) if matches!(asked, Command::Serve(_)) => match writes_json(&environment) {
+                    true => error.report(&mut JsonErrors::default()),
+                    false => error.report(&mut err),
+                },
                 Err(error) => error.report(&mut err),
             },
             Err(message) => {
-                let _ = writeln!(err, "dockveil: {message}");
+                let _ = writeln!(err, "dockveil: {}", layout::one_line(&message));
                 command::CONFIGURATION
             }
         },
@@ -30,20 +36,32 @@ fn main() -> ExitCode {
             command::OK
         }
         Err(EarlyExit::Usage(text)) => {
-            let serves = cli::may_serve(std::env::args_os());
-            let _ = if serves { write!(fatal(&environment), "{text}") } else { write!(err, "{text}") };
+            let text = usage_in_lines(text);
+            let is_json = cli::may_serve(std::env::args_os()) && writes_json(&environment);
+            let _ = if is_json { write!(JsonErrors::default(), "{text}") } else { write!(err, "{text}") };
+            // The text may have no end.
+            let _ = err.flush();
             command::USAGE
         }
     };
     ExitCode::from(code)
 }
 
-/// Where a program that should serve writes why it does not: as the log is written, if that is known.
-fn fatal(environment: &Environment) -> Box<dyn Write> {
-    if log::writes_json() || environment.log_format() == Ok(Some(LogFormat::Json)) {
-        return Box::new(JsonErrors::default());
+/// The text of an error about arguments, as if they were written escaped: none of them makes lines of its own.
+fn usage_in_lines(text: String) -> String {
+    let escaped = |argument: OsString| match layout::one_line(&argument.to_string_lossy()) {
+        Cow::Borrowed(_) => argument,
+        Cow::Owned(escaped) => escaped.into(),
+    };
+    match cli::parse(std::env::args_os().map(escaped)) {
+        Err(EarlyExit::Usage(text)) => text,
+        Err(EarlyExit::Help(_)) | Ok(_) => text,
     }
-    Box::new(stderr())
+}
+
+/// Whether a program that should serve writes in JSON why it does not: as the log is written, if that is known.
+fn writes_json(environment: &Environment) -> bool {
+    log::writes_json() || environment.log_format() == Ok(Some(LogFormat::Json))
 }
 
 /// Starts the log as the variables say. A command that reads the whole configuration reports errors in them with all others.
@@ -80,30 +98,26 @@ fn line_style(environment: &Environment) -> Result<LineStyle, String> {
 
 /// Runs a command; returns the exit status.
 fn run(asked: &Command, environment: &Environment, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    // What people read fits their terminal. A document is not broken.
-    let width = if asked.output() == Output::Json { usize::MAX } else { layout::width(stdout()) };
-    let colour = if asked.output() == Output::Json {
-        Colour::Never
-    } else {
-        Colour::choose(stdout().is_terminal(), environment)
+    let colour = Colour::choose(stdout().is_terminal(), environment);
+    // What people read fits their terminal.
+    let report = |out| match asked.output() {
+        Output::Text => Wrapped::new(out, layout::width(stdout())).coloured(colour),
+        Output::Json => Wrapped::document(out),
     };
     let done = match asked {
         Command::Serve(arguments) => return serve(arguments, environment),
-        Command::Check(arguments) => {
-            command::check(arguments, environment, &mut Wrapped::new(out, width).coloured(colour))
-        }
-        Command::Explain(arguments) => {
-            command::explain(arguments, environment, &mut Wrapped::new(out, width).coloured(colour))
+        Command::Check(arguments) => command::check(arguments, environment, &mut report(out)),
+        Command::Explain(arguments) => command::explain(arguments, environment, &mut report(out)),
+        Command::Profiles(arguments) => command::profiles(arguments, environment, &mut report(out)),
+        Command::Catalogue(arguments) => command::catalogue(arguments, environment, &mut report(out)),
+        Command::Filter(arguments) if arguments.diff => {
+            command::filter(arguments, environment, &mut stdin(), &mut Wrapped::unbroken(out), err)
         }
         Command::Filter(arguments) => command::filter(arguments, environment, &mut stdin(), out, err),
-        Command::Healthcheck(arguments) => command::healthcheck(arguments, environment, out, err),
-        Command::Profiles(arguments) => {
-            command::profiles(arguments, environment, &mut Wrapped::new(out, width).coloured(colour))
+        Command::Healthcheck(arguments) => {
+            command::healthcheck(arguments, environment, &mut Wrapped::unbroken(out), err)
         }
-        Command::Migrate(arguments) => command::migrate::run(arguments, &mut stdin(), out),
-        Command::Catalogue(arguments) => {
-            command::catalogue(arguments, environment, &mut Wrapped::new(out, width).coloured(colour))
-        }
+        Command::Migrate(arguments) => command::migrate::run(arguments, &mut stdin(), &mut Wrapped::unbroken(out)),
         Command::Completions(arguments) => {
             cli::write_completions(arguments, out);
             Ok(command::OK)
@@ -129,7 +143,11 @@ fn serve(arguments: &ServeArgs, environment: &Environment) -> u8 {
     let done = command::serve(arguments, environment, width, &mut err);
     let code = done.unwrap_or_else(|error| {
         // What waits in the queue of the log comes first.
-        if log::writes_json() { error.report(&mut JsonErrors::default()) } else { error.report(&mut err) }
+        if log::writes_json() {
+            error.report(&mut JsonErrors::default())
+        } else {
+            error.report(&mut Wrapped::unbroken(&mut err))
+        }
     });
     log::flush();
     code

@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::json::location;
+use super::layout::one_line;
 use crate::api::{Operation, ResponseKind, StreamKind, lists};
 use crate::policy::Policy;
 use crate::profile::{OpenedBy, Profile, RequestContents, StreamFiltering};
@@ -94,7 +95,7 @@ impl Remarks {
 impl fmt::Display for Remarks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|Remark { is_warning, text }| {
-            writeln!(f, "  {}{text}", if *is_warning { "warning: " } else { "" })
+            writeln!(f, "  {}{}", if *is_warning { "warning: " } else { "" }, one_line(text))
         })
     }
 }

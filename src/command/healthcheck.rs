@@ -14,6 +14,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::layout::one_line;
 use super::{CommandError, FAILED, OK, argument_error};
 use crate::cli::{self, Environment};
 use crate::config;
@@ -72,11 +73,11 @@ pub fn healthcheck(
     // The exit status is the answer, whether or not anybody reads the text.
     match pinged {
         Ok(address) => {
-            let _ = writeln!(out, "{address} is healthy");
+            let _ = writeln!(out, "{} is healthy", one_line(&address.to_string()));
             Ok(OK)
         }
         Err((address, error)) => {
-            let _ = writeln!(err, "{address}: {error}");
+            let _ = writeln!(err, "{}", one_line(&format!("{address}: {error}")));
             Ok(FAILED)
         }
     }
@@ -88,7 +89,7 @@ type Pinged = Result<Address, (Address, io::Error)>;
 /// Tells what is wrong with a configuration that a program may serve without.
 fn tell(wrong: &Diagnostics, err: &mut dyn Write) {
     for error in wrong.iter() {
-        let _ = writeln!(err, "warning: {error}");
+        let _ = writeln!(err, "warning: {}", one_line(&error.to_string()));
     }
 }
 

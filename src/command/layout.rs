@@ -1,11 +1,18 @@
-//! Text in columns that fit the reader: the width of the terminal, or a fixed one where there is none.
+//! Text for people: in columns that fit the width of the terminal, or a fixed one where there is none, and harmless to it.
+//!
+//! A text of a file or of an argument may be somebody else's. What would paint the terminal, turn the direction of the text or not be
+//! seen is shown escaped, whoever wrote it: [`Wrapped`] is the way out of every text. Where a text is put into a line, [`one_line`]
+//! keeps it from making lines of its own.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
 use rustix::termios::{isatty, tcgetwinsize};
 
 use super::colour::Colour;
+use crate::log::is_harmless;
 
 /// The width of text that goes to a file or a pipe, in columns.
 pub const PIPED_WIDTH: usize = 100;
@@ -22,12 +29,14 @@ pub fn width(stream: impl AsFd) -> usize {
     columns.filter(|columns| *columns > 0).map_or(PIPED_WIDTH, |columns| columns.max(LEAST_WIDTH))
 }
 
-/// Wraps what is written at a width, line by line. A line that is continued is indented to where its text begins, behind the
-/// label or the columns before it. Words are never broken.
+/// Wraps what is written at a width, line by line, and shows harmful characters escaped. A line that is continued is indented to
+/// where its text begins, behind the label or the columns before it. Words are never broken.
 pub struct Wrapped<'w> {
     out: &'w mut dyn Write,
     width: usize,
     colour: Colour,
+    /// Whether it is text. A document for programs passes as it is.
+    is_text: bool,
     /// The beginning of a line that is not whole yet.
     line: Vec<u8>,
 }
@@ -35,7 +44,17 @@ pub struct Wrapped<'w> {
 impl<'w> Wrapped<'w> {
     /// Writes to `out`, at most `width` columns wide.
     pub fn new(out: &'w mut dyn Write, width: usize) -> Self {
-        Self { out, width, colour: Colour::Never, line: Vec::new() }
+        Self { out, width, colour: Colour::Never, is_text: true, line: Vec::new() }
+    }
+
+    /// Writes a document for programs to `out`, as it is.
+    pub fn document(out: &'w mut dyn Write) -> Self {
+        Self { is_text: false, ..Self::unbroken(out) }
+    }
+
+    /// Writes to `out` without breaking lines.
+    pub fn unbroken(out: &'w mut dyn Write) -> Self {
+        Self::new(out, usize::MAX)
     }
 
     /// The same, in colour.
@@ -45,7 +64,9 @@ impl<'w> Wrapped<'w> {
 
     /// Writes a line, in as many as it takes.
     fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
-        for line in wrapped(&String::from_utf8_lossy(line), self.width).split_inclusive('\n') {
+        let line = String::from_utf8_lossy(line);
+        let (text, end) = line.strip_suffix('\n').map_or((&*line, ""), |text| (text, "\n"));
+        for line in wrapped(&(one_line(text) + end), self.width).split_inclusive('\n') {
             self.out.write_all(self.colour.paint_line(line).as_bytes())?;
         }
         Ok(())
@@ -54,6 +75,9 @@ impl<'w> Wrapped<'w> {
 
 impl Write for Wrapped<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.is_text {
+            return self.out.write(bytes);
+        }
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.line.extend_from_slice(piece);
             if piece.ends_with(b"\n") {
@@ -70,6 +94,24 @@ impl Write for Wrapped<'_> {
         self.write_line(&line)?;
         self.out.flush()
     }
+}
+
+/// A text as a part of one line: line breaks, other control characters, and those that are invisible or turn the direction are
+/// escaped as in Rust, `\n` and `\u{1b}`.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_harmless) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        // Writing to a string does not fail.
+        let _ = match character {
+            '\n' | '\r' | '\t' => write!(line, "{}", character.escape_default()),
+            character if is_harmless(character) => write!(line, "{character}"),
+            character => write!(line, "{}", character.escape_unicode()),
+        };
+    }
+    Cow::Owned(line)
 }
 
 /// One line, in as many as it takes.
@@ -141,6 +183,35 @@ mod tests {
         check("short\n\n  short too\n", 20, "short\n\n  short too\n");
         check("without an end aaa", 14, "without an end\n    aaa");
         check("", 20, "");
+    }
+
+    #[test]
+    fn what_harms_a_terminal_is_escaped_and_colours_of_our_own_stay() {
+        for character in (0..=0x2_ffff).chain(0xe_0000..=0xe_0fff).filter_map(char::from_u32) {
+            let mut out = Vec::new();
+            let mut writer = Wrapped::unbroken(&mut out).coloured(Colour::Ansi);
+            writeln!(writer, "label  a{character}b").unwrap();
+            let text = String::from_utf8(out).unwrap();
+            let shown = match character {
+                '\n' => "a\nb".to_owned(),
+                '\t' => "a\\tb".to_owned(),
+                '\r' => "a\\rb".to_owned(),
+                character if is_harmless(character) => format!("a{character}b"),
+                character => format!("a\\u{{{:x}}}b", u32::from(character)),
+            };
+            assert_eq!(text, format!("\x1b[1mlabel\x1b[0m  {shown}\n"));
+            assert!(one_line(&format!("a{character}")).chars().all(is_harmless), "{character:?}");
+        }
+        for harmful in
+            "\0\u{7}\u{8}\r\u{1b}\u{7f}\u{9b}\u{200b}\u{200f}\u{2028}\u{2029}\u{202e}\u{2066}\u{feff}".chars()
+        {
+            assert!(!is_harmless(harmful), "{harmful:?}");
+        }
+        assert!("äß€日本\u{1f600}é".chars().all(is_harmless));
+        // A byte that is no UTF-8 is no control character either.
+        let mut out = Vec::new();
+        Wrapped::unbroken(&mut out).write_all(b"a\x9bb\n").unwrap();
+        assert_eq!(out, "a\u{fffd}b\n".as_bytes());
     }
 
     #[test]

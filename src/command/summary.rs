@@ -1,6 +1,5 @@
 //! What a configuration exposes.
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -8,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::exposure::{PolicyExposure, Remark, Remarks};
 use super::json::location;
+use super::layout::one_line;
 use crate::api::ApiRange;
 use crate::config::{
     ClientLimits, ClientRule, Config, DocumentMemory, Expiry, Limits, Listener, ListenerLimits, Observability,
@@ -61,13 +61,14 @@ pub(super) fn to_json(config: &Config) -> Value {
 
 /// What the clients of each listener may request and see.
 pub fn summary(config: &Config) -> String {
-    let mut text = format!("engine  {}\n", config.upstream);
+    let mut text = String::new();
+    line(&mut text, format_args!("engine  {}", config.upstream));
     text.push_str(&about_expiries(&config.expiries_of_engines()).to_string());
     of_memory(&mut text, &config.limits);
     of_versions(&mut text, &config.api);
     of_observability(&mut text, &config.observability);
     for note in &config.startup.notes {
-        line(&mut text, format_args!("{note}"));
+        note.lines().iter().for_each(|told| line(&mut text, format_args!("{told}")));
     }
     // Listeners that share a policy are one group.
     for listeners in config.listeners.chunk_by(|one, next| Arc::ptr_eq(&one.policy, &next.policy)) {
@@ -185,7 +186,8 @@ fn of_listed(text: &mut String, config: &Config) {
     for policy in config.listeners.iter().filter(|listener| listener.clients.is_some()).flat_map(Listener::policies) {
         if !known.iter().any(|known| Arc::ptr_eq(known, policy)) {
             known.push(policy);
-            line(text, format_args!("\nprofile {}", policy.name()));
+            text.push('\n');
+            line(text, format_args!("profile {}", policy.name()));
             text.push_str(&PolicyExposure::of(policy).to_string());
         }
     }
@@ -243,10 +245,9 @@ fn about_expiries(expiries: &[Expiry]) -> Remarks {
     remarks
 }
 
-/// Appends a line.
+/// Appends one line, whatever is in it.
 fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
-    // Writing to a string does not fail.
-    let _ = text.write_fmt(arguments);
+    text.push_str(&one_line(&arguments.to_string()));
     text.push('\n');
 }
 

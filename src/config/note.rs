@@ -63,6 +63,23 @@ impl Note {
         }
     }
 
+    /// It as the summary has it: a line, or a heading and a line.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Mode { name, set } => vec![format!("compat: {name}"), format!("  set: {}", set.join(", "))],
+            Self::VariablesIgnored { .. }
+            | Self::Hint { .. }
+            | Self::Unknown(_)
+            | Self::Compat(_)
+            | Self::DefaultFileIgnored(_)
+            | Self::KeepsUser(_)
+            | Self::EngineUnverified(_)
+            | Self::ProfileUnused
+            | Self::HostsUnused
+            | Self::CertificatesUnused => vec![self.to_string()],
+        }
+    }
+
     /// What it says, without the word for what kind it is.
     pub fn text(&self) -> String {
         match self {
@@ -74,7 +91,7 @@ impl Note {
                 table.about, table.name
             ),
             Self::Unknown(name) => format!("{name} is not a variable of dockveil and has no effect"),
-            Self::Mode { name, set } => format!("compat: {name}\n  set: {}", set.join(", ")),
+            Self::Mode { .. } => self.lines().join("\n"),
             Self::Compat(note) => note.to_string(),
             Self::DefaultFileIgnored(file) => format!("{} is not read", file.display()),
             Self::KeepsUser(RunAs { user, group }) => {

@@ -21,7 +21,9 @@ pub(crate) const TESTS: &[Test] = tests![
     the_documented_exit_codes_are_those_that_the_program_returns,
     a_configuration_on_standard_input_has_places_in_its_errors,
     a_configuration_on_standard_input_is_kept_when_it_is_read_again,
-    every_page_of_the_manual_is_written_into_a_directory
+    every_page_of_the_manual_is_written_into_a_directory,
+    no_text_of_a_file_harms_the_terminal,
+    no_text_of_an_argument_or_a_variable_harms_the_terminal
 ];
 
 /// Arguments with values that are wrong by themselves.
@@ -253,4 +255,188 @@ fn every_page_of_the_manual_is_written_into_a_directory() {
     fs::write(folder.path("file"), "").unwrap();
     let (code, said) = ended(&folder, &["man", "--directory", &folder.path("file").display().to_string()], "");
     assert!(code == Some(70) && said.contains("/file: "), "{said}");
+}
+
+/// Characters that paint a terminal, end a line, turn the direction or are not seen.
+const HARMFUL: &[char] = &[
+    '\n', '\r', '\t', '\u{1}', '\u{7}', '\u{8}', '\u{1b}', '\u{7f}', '\u{85}', '\u{9b}', '\u{200b}', '\u{200f}',
+    '\u{2028}', '\u{2029}', '\u{202e}', '\u{2066}', '\u{feff}',
+];
+/// What a line must not begin with.
+const FORGED: &str = "listen  unix:///forged";
+
+/// Whether all that is printed shows as itself, and no line is made by a text.
+#[track_caller]
+fn check_harmless(what: &str, said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said).into_owned();
+    let found = said.chars().find(|c| *c != '\n' && (HARMFUL.contains(c) || c.is_control()));
+    assert_eq!(found, None, "{what}: {said:?}");
+    assert!(!said.lines().any(|line| line.trim_start().starts_with(FORGED)), "{what}: {said}");
+    said
+}
+
+/// A text with harm in it, as it is written in double quotes of YAML.
+fn harmful_in_yaml(c: char) -> String {
+    format!("a\\U{:08x}b\\n{FORGED}", u32::from(c))
+}
+
+fn no_text_of_a_file_harms_the_terminal() {
+    const FILES: &[&str] = &[
+        "upstream: \"unix:///%\"",
+        "metrics: \"unix:///%\"",
+        "audit: {file: \"/%\"}",
+        "listeners: [{listen: \"unix:///%\"}]",
+        "listeners: [{listen: \"tcp://%:1\"}]",
+        "listeners: [{listen: \"unix:///l\", upstream: \"unix:///%\"}]",
+        "listeners: [{listen: \"unix:///l\", hosts: [\"%\"]}]",
+        "listeners: [{listen: \"unix:///l\", profile: \"%\"}]",
+        "listeners: [{listen: \"unix:///l\", clients: [{container: {name: \"%\"}, profile: dashboard}]}]",
+        "listeners: [{listen: \"unix:///l\", clients: [{container: {label: \"%=1\"}, profile: dashboard}]}]",
+        "profiles: [{profile: dashboard-live, about: \"%\", allow: [Ping]}]",
+        "profiles: [{profile: own, about: \"%\", allow: [Ping, ContainerList]}]",
+        "profiles: [{profile: \"%\", allow: [Ping]}]",
+        "profiles: [{profile: own, allow: [\"%\"]}]",
+        "profiles: [{profile: own, extends: dashboard, labels: [\"%\"]}]",
+        "profiles: [{profile: own, extends: dashboard, env: [\"%\"]}]",
+        "profiles: [{profile: own, extends: dashboard, containers: {only: [{name: \"%\"}]}}]",
+        "profiles: [{profile: own, extends: dashboard, rules: [{on: ContainerInspect, redact: \"$.Config.Labels['%']\"}]}]",
+        "\"%\": 1",
+    ];
+    let folder = Folder::new();
+    let path = folder.path("dockveil.yaml");
+    let path = path.to_str().unwrap();
+    let mut accepted = 0;
+    for (number, file) in FILES.iter().enumerate() {
+        // Each character at each place takes long: all of them at one, and one after another at the others.
+        let chars = if number == 3 { HARMFUL } else { &HARMFUL[number % HARMFUL.len()..][..1] };
+        for text in chars.iter().map(|c| file.replace('%', &harmful_in_yaml(*c))) {
+            let own =
+                if text.contains("profile: own") { "listeners: [{listen: \"unix:///l\", profile: own}]\n" } else { "" };
+            fs::write(path, format!("{own}{text}\n")).unwrap();
+            for arguments in [
+                &["check", "--config", path][..],
+                &["explain", "--config", path, "GET /containers/json"],
+                &["explain", "--config", path, "--as", "container=x", "--host", "h", "GET /containers/x/json"],
+                &["profiles", "--config", path],
+                &["healthcheck", "--config", path],
+            ]
+            .iter()
+            .take(if number == 3 { 2 } else { 5 })
+            {
+                let Output { status, stdout, stderr } = command(&[], arguments).output().unwrap();
+                accepted += u32::from(status.success() && arguments[0] == "check");
+                check_harmless(&format!("{arguments:?} {text}"), &[stdout, stderr].concat());
+            }
+            // As a document, it is what it was.
+            let arguments = &["check", "--config", path, "--output", "json"];
+            let Output { stdout, .. } = command(&[], arguments).output().unwrap();
+            serde_json::from_slice::<serde_json::Value>(&stdout).unwrap();
+        }
+    }
+    assert!(accepted > 20, "{accepted}");
+    for c in HARMFUL {
+        let text = format!("a{c}b\n{FORGED}");
+        let quoted = harmful_in_yaml(*c);
+        for file in [
+            format!("services: {{p: {{image: wollomatic/socket-proxy, command: [\"-evil{quoted}\"]}}}}"),
+            format!("services: {{p: {{image: wollomatic/socket-proxy, command: [\"-allowGET=/{quoted}\"]}}}}"),
+            format!(
+                "services: {{p: {{image: tecnativa/docker-socket-proxy, environment: {{SOCKET_PATH: \"/{quoted}\", CONTAINERS: 1}}}}}}"
+            ),
+            format!(
+                "services: {{\"{quoted}\": {{image: tecnativa/docker-socket-proxy, environment: {{CONTAINERS: \"{quoted}\"}}}}}}"
+            ),
+            format!("docker run -e 'CONTAINERS={text}' tecnativa/docker-socket-proxy"),
+        ] {
+            fs::write(path, &file).unwrap();
+            let Output { status, stdout, stderr } = command(&[], &["migrate", path]).output().unwrap();
+            let said = check_harmless(&format!("migrate {file:?}"), &[stdout.clone(), stderr].concat());
+            if status.success() {
+                // What is written is a configuration.
+                fs::write(path, &stdout).unwrap();
+                let checked = command(&[], &["check", "--config", path]).output().unwrap();
+                assert!(checked.status.success(), "{said}: {}", String::from_utf8_lossy(&checked.stderr));
+            }
+        }
+    }
+    // The summary of the start.
+    let socket = folder.path("a\u{1b}[31m\u{202e}\nlisten  unix:");
+    fs::write(
+        path,
+        format!(
+            "listeners: [{{listen: \"unix://{}\"}}]\n",
+            socket
+                .to_str()
+                .unwrap()
+                .escape_debug()
+                .to_string()
+                .replace("\\u{1b}", "\\e")
+                .replace("\\u{202e}", "\\u202e")
+        ),
+    )
+    .unwrap();
+    let program = Program::start(command(&[], &["--config", path]));
+    let mut lines = program.listening();
+    lines.extend(program.stop().1);
+    check_harmless("serve", lines.join("\n").as_bytes());
+    assert!(lines.iter().any(|line| line.contains("a\\u{1b}[31m\\u{202e}\\nlisten  unix:")), "{lines:#?}");
+}
+
+fn no_text_of_an_argument_or_a_variable_harms_the_terminal() {
+    const ARGUMENTS: &[&[&str]] = &[
+        &["check", "--config", "/%"],
+        &["check", "--listen", "%"],
+        &["check", "--upstream", "unix:///%"],
+        &["check", "--hosts", "%"],
+        &["check", "--profile", "%"],
+        &["check", "--%"],
+        &["check", "--%=1"],
+        &["%"],
+        &["serve", "--config", "/%"],
+        &["serve", "--%"],
+        &["explain", "--host", "%", "/info"],
+        &["explain", "--as", "certificate=cn:%", "/info"],
+        &["explain", "--as", "%", "/info"],
+        &["explain", "/%"],
+        &["explain", "GET", "/info?%=1"],
+        &["explain", "--output", "%", "/info"],
+        &["filter", "--operation", "%"],
+        &["healthcheck", "--target", "unix:///%"],
+        &["healthcheck", "--target", "%"],
+        &["migrate", "/%"],
+        &["migrate", "--as", "%"],
+        &["catalogue", "%"],
+        &["man", "%"],
+        &["man", "--directory", "/proc/%"],
+        &["schema", "%"],
+        &["completions", "%"],
+    ];
+    const VARIABLES: &[&str] = &[
+        "DOCKVEIL_LOG",
+        "DOCKVEIL_LOG_FORMAT",
+        "DOCKVEIL_CONFIG",
+        "DOCKER_HOST",
+        "DOCKVEIL_LISTEN",
+        "DOCKVEIL_PROFILE",
+    ];
+    let run = |what: &str, command: &mut std::process::Command| {
+        let Output { stdout, stderr, .. } = command.stdin(Stdio::null()).output().unwrap();
+        check_harmless(what, &[stdout, stderr].concat());
+    };
+    for (number, c) in HARMFUL.iter().cycle().take(2 * ARGUMENTS.len()).enumerate() {
+        let harmful = format!("a{c}b\n{FORGED}");
+        let arguments: Vec<String> =
+            ARGUMENTS[number % ARGUMENTS.len()].iter().map(|text| text.replace('%', &harmful)).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        run(&format!("{arguments:?}"), &mut command(&[], &arguments));
+    }
+    for (c, name) in HARMFUL.iter().zip(VARIABLES.iter().cycle()) {
+        for first in ["check", "profiles", "serve"] {
+            let harmful = format!("/a{c}b\n{FORGED}");
+            // One that serves would not end.
+            if first != "serve" || name.starts_with("DOCKVEIL_LOG") || *name == "DOCKVEIL_CONFIG" {
+                run(&format!("{name} {harmful:?} {first}"), &mut command(&[(name, &harmful)], &[first]));
+            }
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::command::json::{location, shown};
+use crate::command::layout::one_line;
 use crate::filter::Explained;
 use crate::schema::{Class, NameList};
 use crate::yaml::Location;
@@ -127,9 +128,9 @@ impl Decided {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Statement { label, text, details } in &self.statements {
-            writeln!(f, "{label:9} {text}")?;
+            line(f, format_args!("{label:9} {text}"))?;
             for detail in details {
-                writeln!(f, "          {detail}")?;
+                line(f, format_args!("          {detail}"))?;
             }
         }
         self.shown.iter().try_for_each(|document| document.fmt(f))
@@ -169,7 +170,7 @@ impl ShownDocument {
             let length = |entry: &NamedEntry| entry.name.len() + usize::from(entry.what != "shown");
             let width = names.iter().map(length).max().unwrap_or(0).min(50);
             for NamedEntry { name, what, location } in names {
-                writeln!(f, "  {name:width$}  {what:6}  by {location}")?;
+                line(f, format_args!("  {name:width$}  {what:6}  by {location}"))?;
             }
         }
         Ok(())
@@ -181,15 +182,13 @@ impl ShownDocument {
             groups.entry(group(&field.path)).or_default().push(field);
         }
         for (group, fields) in groups {
-            writeln!(f, "\n{group}")?;
+            writeln!(f)?;
+            line(f, format_args!("{group}"))?;
             let width = fields.iter().map(|field| field.path.len()).max().unwrap_or(0).min(60);
             for field in fields {
                 let class = field.class.map_or("rule", |class| class.as_str());
-                write!(f, "  {:width$}  {class:9}  {}", field.path, field.treatment)?;
-                match &field.location {
-                    Some(location) => writeln!(f, "  ({location})")?,
-                    None => writeln!(f)?,
-                }
+                let by = field.location.as_ref().map(|location| format!("  ({location})")).unwrap_or_default();
+                line(f, format_args!("  {:width$}  {class:9}  {}{by}", field.path, field.treatment))?;
             }
         }
         Ok(())
@@ -209,18 +208,25 @@ impl fmt::Display for ShownDocument {
         let word = |is_shown: bool| if is_shown { "shown" } else { "hidden" };
         for (class, is_shown, by) in &self.classes {
             match by {
-                Some(location) => writeln!(f, "  {:9}  {:6}  by {location}", class.as_str(), word(*is_shown))?,
+                Some(location) => {
+                    line(f, format_args!("  {:9}  {:6}  by {location}", class.as_str(), word(*is_shown)))?;
+                }
                 None => writeln!(f, "  {:9}  {}", class.as_str(), word(*is_shown))?,
             }
         }
         let default =
             |line: &Option<Location>| line.as_ref().map_or("by default".to_owned(), |line| format!("by {line}"));
-        writeln!(f, "  {:9}  {:6}  {}", "unknown", word(self.unknown.0), default(&self.unknown.1))?;
+        line(f, format_args!("  {:9}  {:6}  {}", "unknown", word(self.unknown.0), default(&self.unknown.1)))?;
         let masked = if self.mask.0 { "masked in shown labels, command lines and free text" } else { "not masked" };
-        writeln!(f, "  credentials are {masked}, {}", default(&self.mask.1))?;
+        line(f, format_args!("  credentials are {masked}, {}", default(&self.mask.1)))?;
         self.write_names(f)?;
         self.write_fields(f)
     }
+}
+
+/// Writes one line, whatever is in it.
+fn line(f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
+    writeln!(f, "{}", one_line(&text.to_string()))
 }
 
 /// The first step of a path.

@@ -11,8 +11,10 @@ use super::{UNFILTERABLE, is_unfilterable};
 use crate::api::objects::{ObjectKind, PathObject, objects_of};
 use crate::api::{Operation, RequestBody, operation, operations_named};
 use crate::command::explain::explained;
+use crate::command::layout::one_line;
 use crate::config::compat;
 use crate::config::{Filters, Timeouts, is_loopback, leads_to};
+use crate::log::is_harmless;
 use crate::policy::Policy;
 use crate::profile::RequestContents;
 use crate::schema::Class;
@@ -485,18 +487,18 @@ fn write_operations(text: &mut String, opened: &OpenedOperations) {
     let is_empty = allow.is_empty() && opened.bound.is_empty();
     line(text, format_args!("    allow:{}", if is_empty { " []" } else { "" }));
     for (id, why) in allow {
-        line(text, format_args!("      - {id:width$}  # {}", one_line(why)));
+        line(text, format_args!("      - {id:width$}  # {}", in_comment(why)));
     }
     for (id, (names, why)) in &opened.bound {
         let names: Vec<String> = names.iter().map(|name| format!("{{name: {}}}", quoted(name))).collect();
         let names = names.join(", ");
-        line(text, format_args!("      - {{{id}: {{only: [{names}]}}}}  # {}", one_line(why)));
+        line(text, format_args!("      - {{{id}: {{only: [{names}]}}}}  # {}", in_comment(why)));
     }
     if !left_out.is_empty() {
         line(text, format_args!("    # Left out. To allow one, uncomment its line:"));
     }
     for (id, why) in left_out {
-        line(text, format_args!("    #  - {id:width$}  # {}", one_line(why)));
+        line(text, format_args!("    #  - {id:width$}  # {}", in_comment(why)));
     }
     let writes = opened
         .allow
@@ -543,7 +545,17 @@ fn yaml_time(time: Duration) -> String {
 
 /// A text in double quotes, as YAML writes it.
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", one_line(text).replace('\\', "\\\\").replace('"', "\\\""))
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            character if is_harmless(character) => quoted.push(character),
+            // YAML 1.2.2 §5.7.
+            character => quoted.push_str(&format!("\\U{:08x}", u32::from(character))),
+        }
+    }
+    quoted + "\""
 }
 
 /// The start of a text that may be long.
@@ -554,16 +566,14 @@ pub(super) fn shortened(text: &str) -> String {
     }
 }
 
-/// A text without characters that end a line, and with it a comment.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() || matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}') { ' ' } else { c })
-        .collect()
+/// A text in a comment, which is broken into lines elsewhere.
+fn in_comment(text: &str) -> String {
+    one_line(&text.replace(['\n', '\r', '\t'], " ")).into_owned()
 }
 
 /// Appends a comment, wrapped.
 fn comment(text: &mut String, words: &str) {
-    let words = one_line(words);
+    let words = in_comment(words);
     let hanging = if words.starts_with("- ") { "#   " } else { "# " };
     let mut current = "#".to_owned();
     for word in words.split(' ') {
@@ -587,4 +597,20 @@ fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     // Writing to a string does not fail.
     let _ = text.write_fmt(arguments);
     text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_in_quotes_is_harmless_and_means_itself() {
+        let all = (0..=0x2fff).chain(0xe0000..=0xe00ff).chain(0x1_f600..=0x1_f610).filter_map(char::from_u32);
+        let text: String = all.collect();
+        let quoted = quoted(&text);
+        assert!(quoted.chars().all(is_harmless));
+        let read = crate::yaml::parse("f.yaml", &quoted).unwrap();
+        assert_eq!(read.text("a text").unwrap(), text);
+        assert_eq!(in_comment("a\nb\tc\u{1b}d\u{202e}"), "a b c\\u{1b}d\\u{202e}");
+    }
 }
