@@ -372,9 +372,14 @@ pub struct ManArgs {
 }
 
 /// Writes the script that completes arguments in a shell.
-pub fn write_completions(arguments: &CompletionsArgs, out: &mut dyn Write) {
-    let mut out = out;
-    clap_complete::generate(arguments.shell, &mut CommandLine::command(), "dockveil", &mut out);
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_completions(arguments: &CompletionsArgs, out: &mut dyn Write) -> io::Result<()> {
+    // `generate` panics if its output cannot be written.
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut CommandLine::command(), "dockveil", &mut script);
+    out.write_all(&script)
 }
 
 /// Writes every page of the manual into a directory that exists, each in a file of its own.
@@ -666,7 +671,7 @@ mod tests {
         assert_eq!(page(Some("nothing")), None);
         for shell in <clap_complete::Shell as clap::ValueEnum>::value_variants() {
             let mut script = Vec::new();
-            write_completions(&CompletionsArgs { shell: *shell }, &mut script);
+            write_completions(&CompletionsArgs { shell: *shell }, &mut script).unwrap();
             let script = String::from_utf8(script).unwrap();
             for word in ["healthcheck", "explain", "--upstream"] {
                 let word = if *shell == clap_complete::Shell::Fish { word.trim_start_matches('-') } else { word };

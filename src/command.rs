@@ -274,6 +274,17 @@ fn write_groups(out: &mut dyn Write) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// `completions`: writes the script that completes arguments in a shell.
+///
+/// # Errors
+/// [`CommandError::Io`].
+pub fn completions(arguments: &cli::CompletionsArgs, out: &mut dyn Write) -> Result<u8, CommandError> {
+    cli::write_completions(arguments, out)?;
+    // What is buffered behind the last line feed.
+    out.flush()?;
+    Ok(OK)
+}
+
 /// `man`: writes a page of the manual, or all of them into a directory.
 ///
 /// # Errors

@@ -42,7 +42,7 @@
 //! |---|---|---|---|
 //! | `main` | turns arguments into a command, and its result into an exit code | everything else | cli, command, config, log, server |
 //! | [`cli`] | arguments and environment variables, as typed | files, sockets | socket |
-//! | [`command`] | the commands that do not serve: `check`, `explain`, `filter`, `profiles`, `catalogue`, `healthcheck`, `migrate`, `completions`, `man`, `schema`, `demo` | how a body is filtered | api, cli, clients, config, embedded, endpoint, filter, log, policy, profile, route, schema, server, socket, tls, yaml |
+//! | [`command`] | the commands that do not serve: `check`, `explain`, `filter`, `profiles`, `catalogue`, `healthcheck`, `migrate`, `completions`, `man`, `schema`, `demo` | how a body is filtered | api, cli, clients, config, embedded, endpoint, filter, log, policy, profile, route, schema, server, socket, stream, tls, yaml |
 //! | [`config`] | arguments, environment and files → one checked, immutable `Config`; `compat` for the variables of other socket proxies | the network | api, cli, clients, embedded, endpoint, filter, packed, policy, profile, schema, socket, tls, visibility, yaml |
 //! | [`server`] | listeners, workers, the request reader, limits, reload, graceful stop, metrics and health | JSON | api, audit, cli, clients, config, endpoint, log, metrics, proxy, route, socket, stream, tls, upstream |
 //! | [`proxy`] | one exchange, where HTTP meets JSON: `exchange`, `body`, streams (`stream_request`, `relay`, `records`, `tunnel`), headers, errors, the access log | listeners, files | api, audit, clients, filter, log, members, metrics, policy, route, schema, socket, stream, upstream, visibility |

@@ -118,10 +118,7 @@ fn run(asked: &Command, environment: &Environment, out: &mut dyn Write, err: &mu
             command::healthcheck(arguments, environment, &mut Wrapped::unbroken(out), err)
         }
         Command::Migrate(arguments) => command::migrate::run(arguments, &mut stdin(), &mut Wrapped::unbroken(out)),
-        Command::Completions(arguments) => {
-            cli::write_completions(arguments, out);
-            Ok(command::OK)
-        }
+        Command::Completions(arguments) => command::completions(arguments, out),
         Command::Man(arguments) => command::man(arguments, out),
         Command::Schema(arguments) => command::schema(arguments, out),
         Command::Demo => command::demo::run(colour, out),

@@ -1,19 +1,24 @@
 //! `filter`: applies a profile to the body of a response.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::{CommandError, FAILED, OK, api_version, argument_error, diff, load, profile_named};
 use crate::api::{self, Operation, ResponseKind, StreamKind};
 use crate::cli::{self, Environment};
+use crate::config::Limits;
 use crate::filter::{FilterError, Plan, RecordFilter, Report};
 use crate::policy::{Decision, Policy};
 use crate::profile::{Profile, StreamFiltering};
 use crate::schema::Catalogue;
+use crate::stream::records::{Marks, RecordError, RecordSplitter};
 use crate::yaml::{Diagnostic, Location};
+
+/// How much of a sequence of records is read at a time, in bytes.
+const CHUNK_SIZE: usize = 64 << 10;
 
 /// Filters one document, or a sequence of events, from `input` to `out`.
 ///
@@ -31,32 +36,122 @@ pub fn filter(
     let operation = operation(arguments)?;
     let filter = BodyFilter::compile(profile, operation, &filters.catalogue)?;
     write_notes(profile, operation, err);
-    let mut text = Vec::new();
-    input.read_to_end(&mut text)?;
-    let documents = match filter.split(&text) {
-        Ok(documents) => documents,
-        Err(error) => return withheld(error, err),
+    let mut output = FilterOutput { out, as_diff: arguments.diff };
+    let limit = Limits::default().element.bytes();
+    let filtered = match filter {
+        BodyFilter::Document(plan) => read_whole(input, limit).and_then(|document| {
+            let mut filtered = Vec::with_capacity(document.len());
+            plan.apply(&document, &mut filtered)?;
+            output.write(&document, &filtered)
+        }),
+        BodyFilter::Array(plan) => read_whole(input, limit).and_then(|documents| {
+            let mut filtered = Vec::with_capacity(documents.len());
+            plan.apply_array(&documents, &mut filtered)?;
+            output.write(&documents, &filtered)
+        }),
+        BodyFilter::Records(filter) => filter_records(&filter, input, limit, &mut output),
     };
-    for document in documents {
-        let filtered = match filter.apply(document) {
-            Ok(filtered) => filtered,
-            Err(error) => return withheld(error, err),
-        };
-        if arguments.diff {
-            write_diff(document, &filtered, out)?;
-        } else if !filtered.is_empty() {
-            out.write_all(&filtered)?;
-            writeln!(out)?;
+    match filtered {
+        Ok(()) => Ok(OK),
+        Err(FilterFault::Withheld(error)) => {
+            // The exit status says it too, whether or not anybody reads the text.
+            let _ = writeln!(err, "withheld: {error}");
+            Ok(FAILED)
         }
+        Err(FilterFault::Io(error)) => Err(error.into()),
     }
-    Ok(OK)
 }
 
-/// Writes why a document is withheld.
-fn withheld(error: FilterError, err: &mut dyn Write) -> Result<u8, CommandError> {
-    // The exit status says it too, whether or not anybody reads the text.
-    let _ = writeln!(err, "withheld: {error}");
-    Ok(FAILED)
+/// Why not all of the input was filtered.
+enum FilterFault {
+    /// What is wrong with it.
+    Withheld(String),
+    /// It could not be read, or what is left of it not be written.
+    Io(io::Error),
+}
+
+impl From<FilterError> for FilterFault {
+    fn from(error: FilterError) -> Self {
+        Self::Withheld(error.to_string())
+    }
+}
+
+impl From<io::Error> for FilterFault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl fmt::Display for FilterFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Withheld(error) => f.write_str(error),
+            Self::Io(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl From<RecordError<Self>> for FilterFault {
+    fn from(error: RecordError<Self>) -> Self {
+        match error {
+            RecordError::Record(fault) => fault,
+            error @ (RecordError::NotRecord | RecordError::TooLong { .. } | RecordError::Truncated) => {
+                Self::Withheld(error.to_string())
+            }
+        }
+    }
+}
+
+/// Where the results go.
+struct FilterOutput<'o> {
+    out: &'o mut dyn Write,
+    /// Whether only what changed is written.
+    as_diff: bool,
+}
+
+impl FilterOutput<'_> {
+    /// Writes what is left of a document, or what changed in it.
+    fn write(&mut self, document: &[u8], filtered: &[u8]) -> Result<(), FilterFault> {
+        if self.as_diff {
+            write_diff(document, filtered, self.out)?;
+        } else if !filtered.is_empty() {
+            self.out.write_all(filtered)?;
+            writeln!(self.out)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a whole document, or a whole list.
+fn read_whole(input: &mut dyn Read, limit: usize) -> Result<Vec<u8>, FilterFault> {
+    let mut text = Vec::new();
+    input.take(limit as u64 + 1).read_to_end(&mut text)?;
+    if text.len() > limit { Err(FilterError::TooLarge { limit }.into()) } else { Ok(text) }
+}
+
+/// Filters records as they arrive. Holds one record, of `limit` bytes at most.
+fn filter_records(
+    filter: &RecordFilter,
+    input: &mut dyn Read,
+    limit: usize,
+    output: &mut FilterOutput<'_>,
+) -> Result<(), FilterFault> {
+    let mut records = RecordSplitter::new(Marks::Forbidden, limit);
+    let mut chunk = vec![0; CHUNK_SIZE];
+    loop {
+        let length = match input.read(&mut chunk) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        if length == 0 {
+            return Ok(records.finish()?);
+        }
+        records.push(chunk.get(..length).unwrap_or_default(), |record| {
+            let mut filtered = Vec::with_capacity(record.len());
+            filter.apply(record, &mut filtered, &mut Report::default())?;
+            output.write(record, &filtered)
+        })?;
+    }
 }
 
 /// The operation that the arguments name.
@@ -113,29 +208,6 @@ impl BodyFilter {
                 Err(argument_error("--operation", format!("the response of {} is not filtered", operation.id)).into())
             }
         }
-    }
-
-    /// The documents in a text.
-    fn split<'t>(&self, text: &'t [u8]) -> Result<Vec<&'t [u8]>, FilterError> {
-        match self {
-            Self::Document(_) | Self::Array(_) => Ok(vec![text]),
-            Self::Records(_) => {
-                let records = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>();
-                let bytes = |record: &'t RawValue| record.get().as_bytes();
-                records.map(|record| record.map(bytes).map_err(|_| FilterError::NotJson)).collect()
-            }
-        }
-    }
-
-    /// What is left of a document; nothing of a record that is hidden.
-    fn apply(&self, document: &[u8]) -> Result<Vec<u8>, FilterError> {
-        let mut filtered = Vec::with_capacity(document.len());
-        match self {
-            Self::Document(plan) => plan.apply(document, &mut filtered).map(drop)?,
-            Self::Array(plan) => plan.apply_array(document, &mut filtered).map(drop)?,
-            Self::Records(filter) => filter.apply(document, &mut filtered, &mut Report::default()).map(drop)?,
-        }
-        Ok(filtered)
     }
 }
 

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::{Output, Stdio};
 
+use dockveil::cli::{ConfigFiles, Environment, FilterArgs};
+use dockveil::command;
 use rustix::process::Signal;
 
 use crate::harness::{Test, tests};
 use crate::support::client::{Client, get, status};
 use crate::support::daemon::{Daemon, json};
-use crate::support::program::{Program, command, command_after};
+use crate::support::program::{self, Program, command_after};
 use crate::support::proxy::Folder;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -23,7 +25,10 @@ pub(crate) const TESTS: &[Test] = tests![
     a_configuration_on_standard_input_is_kept_when_it_is_read_again,
     every_page_of_the_manual_is_written_into_a_directory,
     no_text_of_a_file_harms_the_terminal,
-    no_text_of_an_argument_or_a_variable_harms_the_terminal
+    no_text_of_an_argument_or_a_variable_harms_the_terminal,
+    output_that_cannot_be_written_ends_with_70,
+    input_without_end_is_withheld_at_the_limit,
+    a_sequence_of_events_may_be_longer_than_the_limit
 ];
 
 /// Arguments with values that are wrong by themselves.
@@ -73,7 +78,7 @@ const COMPOSE: &str = "services:\n  proxy:\n    image: tecnativa/docker-socket-p
 /// Runs it with `input` until it ends, in an environment in which it would listen below `folder` and nowhere else.
 fn run(folder: &Folder, arguments: &[&str], input: &str) -> Output {
     let directory = folder.path("").display().to_string();
-    let mut command = command(&[("XDG_RUNTIME_DIR", &directory)], arguments);
+    let mut command = program::command(&[("XDG_RUNTIME_DIR", &directory)], arguments);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // If the arguments are wrong, it ends without reading.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
@@ -194,7 +199,8 @@ fn a_configuration_on_standard_input_has_places_in_its_errors() {
     let text =
         "listeners: [{listen: tcp://127.0.0.1:1, profile: own}]\nprofiles: [{profile: own, allow: [Ping], show: []}]\n";
     for (variable, arguments) in [("", &["explain", "--config", "-", "/info"][..]), ("-", &["explain", "/info"])] {
-        let mut command = command(&[("XDG_RUNTIME_DIR", &directory), ("DOCKVEIL_CONFIG", variable)], arguments);
+        let mut command =
+            program::command(&[("XDG_RUNTIME_DIR", &directory), ("DOCKVEIL_CONFIG", variable)], arguments);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
@@ -202,8 +208,11 @@ fn a_configuration_on_standard_input_has_places_in_its_errors() {
         assert!(output.status.success() && said.contains("the profile is <stdin>:2:"), "{said}");
     }
     let bytes = b"upstream: \xff\n";
-    let mut child =
-        command(&[], &["check", "--config", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = program::command(&[], &["check", "--config", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     child.stdin.take().unwrap().write_all(bytes).unwrap();
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -323,13 +332,13 @@ fn no_text_of_a_file_harms_the_terminal() {
             .iter()
             .take(if number == 3 { 2 } else { 5 })
             {
-                let Output { status, stdout, stderr } = command(&[], arguments).output().unwrap();
+                let Output { status, stdout, stderr } = program::command(&[], arguments).output().unwrap();
                 accepted += u32::from(status.success() && arguments[0] == "check");
                 check_harmless(&format!("{arguments:?} {text}"), &[stdout, stderr].concat());
             }
             // As a document, it is what it was.
             let arguments = &["check", "--config", path, "--output", "json"];
-            let Output { stdout, .. } = command(&[], arguments).output().unwrap();
+            let Output { stdout, .. } = program::command(&[], arguments).output().unwrap();
             serde_json::from_slice::<serde_json::Value>(&stdout).unwrap();
         }
     }
@@ -349,12 +358,12 @@ fn no_text_of_a_file_harms_the_terminal() {
             format!("docker run -e 'CONTAINERS={text}' tecnativa/docker-socket-proxy"),
         ] {
             fs::write(path, &file).unwrap();
-            let Output { status, stdout, stderr } = command(&[], &["migrate", path]).output().unwrap();
+            let Output { status, stdout, stderr } = program::command(&[], &["migrate", path]).output().unwrap();
             let said = check_harmless(&format!("migrate {file:?}"), &[stdout.clone(), stderr].concat());
             if status.success() {
                 // What is written is a configuration.
                 fs::write(path, &stdout).unwrap();
-                let checked = command(&[], &["check", "--config", path]).output().unwrap();
+                let checked = program::command(&[], &["check", "--config", path]).output().unwrap();
                 assert!(checked.status.success(), "{said}: {}", String::from_utf8_lossy(&checked.stderr));
             }
         }
@@ -375,7 +384,7 @@ fn no_text_of_a_file_harms_the_terminal() {
         ),
     )
     .unwrap();
-    let program = Program::start(command(&[], &["--config", path]));
+    let program = Program::start(program::command(&[], &["--config", path]));
     let mut lines = program.listening();
     lines.extend(program.stop().1);
     check_harmless("serve", lines.join("\n").as_bytes());
@@ -428,15 +437,116 @@ fn no_text_of_an_argument_or_a_variable_harms_the_terminal() {
         let arguments: Vec<String> =
             ARGUMENTS[number % ARGUMENTS.len()].iter().map(|text| text.replace('%', &harmful)).collect();
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        run(&format!("{arguments:?}"), &mut command(&[], &arguments));
+        run(&format!("{arguments:?}"), &mut program::command(&[], &arguments));
     }
     for (c, name) in HARMFUL.iter().zip(VARIABLES.iter().cycle()) {
         for first in ["check", "profiles", "serve"] {
             let harmful = format!("/a{c}b\n{FORGED}");
             // One that serves would not end.
             if first != "serve" || name.starts_with("DOCKVEIL_LOG") || *name == "DOCKVEIL_CONFIG" {
-                run(&format!("{name} {harmful:?} {first}"), &mut command(&[(name, &harmful)], &[first]));
+                run(&format!("{name} {harmful:?} {first}"), &mut program::command(&[(name, &harmful)], &[first]));
             }
         }
     }
+}
+
+/// What each command that prints something is called with.
+const PRINTING: &[&[&str]] = &[
+    &["check"],
+    &["explain", "--profile", "dashboard", "GET /containers/json"],
+    &["profiles"],
+    &["catalogue"],
+    &["catalogue", "ContainerSummary"],
+    &["schema"],
+    &["man"],
+    &["completions", "bash"],
+    &["completions", "elvish"],
+    &["completions", "fish"],
+    &["completions", "powershell"],
+    &["completions", "zsh"],
+    &["filter", "--operation", "ContainerList"],
+    &["filter", "--operation", "SystemEvents"],
+    &["migrate"],
+];
+
+fn output_that_cannot_be_written_ends_with_70() {
+    let folder = Folder::new();
+    let directory = folder.path("").display().to_string();
+    let ended = |arguments: &[&str], out: Stdio| {
+        let mut command = program::command(&[("XDG_RUNTIME_DIR", &directory)], arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(out).stderr(Stdio::piped()).spawn().unwrap();
+        let input = match arguments {
+            ["filter", "--operation", "ContainerList"] => "[{}]",
+            ["filter", ..] => r#"{"Type":"container","Action":"start"}"#,
+            _ => COMPOSE,
+        };
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for arguments in PRINTING {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (code, said) = ended(arguments, full.into());
+        assert!(code == Some(70) && said.contains("No space left"), "{arguments:?}: {code:?} {said}");
+        // A reader who has read enough.
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let (code, said) = ended(arguments, writer.into());
+        assert!(code == Some(0) && !said.contains("Broken pipe"), "{arguments:?}: {code:?} {said}");
+    }
+}
+
+/// Bytes that do not end. Reading more than any limit is an error.
+struct Endless {
+    start: &'static [u8],
+    byte: u8,
+    left: usize,
+}
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.start.is_empty() {
+            return self.start.read(buffer);
+        }
+        self.left = self.left.checked_sub(buffer.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+        buffer.fill(self.byte);
+        Ok(buffer.len())
+    }
+}
+
+/// Filters `input`; returns the exit code, what comes out, and what is said.
+fn filtered(operation: &str, input: &mut dyn Read) -> (u8, String, String) {
+    let arguments = FilterArgs {
+        profile: "dashboard".to_owned(),
+        operation: operation.to_owned(),
+        files: ConfigFiles::default(),
+        api: None,
+        diff: false,
+    };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = command::filter(&arguments, &Environment::default(), input, &mut out, &mut err)
+        .unwrap_or_else(|error| panic!("{operation}: {error:?}"));
+    (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+}
+
+fn input_without_end_is_withheld_at_the_limit() {
+    for (operation, start, byte, expected) in [
+        ("ContainerInspect", "", b'\0', "withheld: document: over the limit of 16777216 bytes\n"),
+        ("ContainerInspect", "{\"Id\":\"", b'a', "withheld: document: over the limit of 16777216 bytes\n"),
+        ("ContainerList", "[{\"Id\":\"", b'a', "withheld: document: over the limit of 16777216 bytes\n"),
+        ("SystemEvents", "{\"Type\":\"", b'a', "withheld: a record longer than 16777216 bytes\n"),
+        ("SystemEvents", "", b'\0', "withheld: not a sequence of JSON objects\n"),
+    ] {
+        let mut input = Endless { start: start.as_bytes(), byte, left: 64 << 20 };
+        let (code, out, said) = filtered(operation, &mut input);
+        assert!(code == 1 && out.is_empty() && said == expected, "{operation}: {code} {out:?} {said:?}");
+    }
+}
+
+fn a_sequence_of_events_may_be_longer_than_the_limit() {
+    let text = "a".repeat(6 << 20);
+    let event = format!(r#"{{"Type":"container","Action":"start","Actor":{{"Attributes":{{"own":"{text}"}}}}}}"#);
+    let (code, out, said) = filtered("SystemEvents", &mut [event.as_str(); 4].join("\n").as_bytes());
+    assert!(code == 0 && said.is_empty(), "{code} {said}");
+    assert_eq!(out.lines().count(), 4);
 }
