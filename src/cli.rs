@@ -585,6 +585,7 @@ impl Environment {
         // Those of another process are inherited by mistake.
         let is_watched = number("WATCHDOG_PID").is_none_or(|process| process == own);
         let watchdog = number("WATCHDOG_USEC").filter(|micros| is_watched && *micros > 0);
+        let passed = number("LISTEN_FDS").filter(|_| number("LISTEN_PID") == Some(own));
         Self {
             docker_host: variable("DOCKER_HOST"),
             runtime_directory: variable("XDG_RUNTIME_DIR").map(PathBuf::from),
@@ -595,7 +596,7 @@ impl Environment {
                 .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
                 .collect(),
             standard_input: None,
-            passed: Some(PassedSockets::take()),
+            passed: Some(PassedSockets::take(passed)),
             notify_socket: variable("NOTIFY_SOCKET"),
             watchdog: watchdog.map(Duration::from_micros),
         }

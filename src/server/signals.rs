@@ -5,6 +5,7 @@
 //! | `SIGTERM`, `SIGINT`, `SIGQUIT` | the first stops the server gracefully, the second at once |
 //! | `SIGHUP` | the configuration is read again |
 //! | `SIGUSR1`, `SIGUSR2` | a line in the log |
+//! | `SIGXFSZ` | none: the write past the limit of file sizes fails, as on a full disk |
 
 use std::future::{pending, poll_fn};
 use std::task::{Context, Poll};
@@ -26,6 +27,8 @@ pub struct Signals {
     reloading: Signal,
     /// Those that do nothing, with their names.
     ignored: Vec<(Signal, &'static str)>,
+    /// The one that a write past the limit of file sizes raises. Whoever writes gets the error, so nobody waits for it.
+    _file_size: Signal,
 }
 
 /// What is to be done next.
@@ -56,8 +59,9 @@ impl Signals {
         let ignored = [(SignalKind::user_defined1(), "SIGUSR1"), (SignalKind::user_defined2(), "SIGUSR2")];
         let ignored = ignored.map(|(kind, name)| Ok((listen(kind)?, name)));
         let ignored = ignored.into_iter().collect::<Result<_, ServerError>>()?;
+        let file_size = listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         drop(entered);
-        Ok(Self { runtime, stopping, reloading, ignored })
+        Ok(Self { runtime, stopping, reloading, ignored, _file_size: file_size })
     }
 
     /// Waits for what is to be done next. Logs the signals that do nothing. `alive_at` is when a sign of life is due, `look_at` when
@@ -68,7 +72,7 @@ impl Signals {
         alive_at: Option<Instant>,
         look_at: Option<Instant>,
     ) -> NextTask {
-        let Self { runtime, stopping, reloading, ignored } = self;
+        let Self { runtime, stopping, reloading, ignored, .. } = self;
         runtime.block_on(async {
             tokio::select! {
                 biased;

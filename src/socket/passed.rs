@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +14,8 @@ use super::Address;
 
 /// The name of a socket to which nobody has given one.
 const UNNAMED: &str = "unknown";
+/// No service manager passes more sockets. Room is made for all of them before the first is looked at.
+const MOST_SOCKETS: u64 = 4096;
 
 /// A listening stream socket of the service manager. It is closed on exec, and does not block.
 #[derive(Debug)]
@@ -42,7 +44,11 @@ impl PassedListener {
     /// What is wrong with it, as the rest of a sentence.
     fn open(descriptor: OwnedFd) -> Result<(Address, Self), String> {
         let failed = |error: io::Error| format!("cannot be used: {error}");
-        fcntl_setfd(&descriptor, FdFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
+        if let Err(error) = fcntl_setfd(&descriptor, FdFlags::CLOEXEC) {
+            // Nothing has this number, so there is nothing to close.
+            let _ = descriptor.into_raw_fd();
+            return Err(failed(error.into()));
+        }
         if sockopt::socket_type(&descriptor) != Ok(SocketType::STREAM) {
             return Err("is no stream socket".to_owned());
         }
@@ -103,12 +109,16 @@ impl PartialEq for PassedSockets {
 impl Eq for PassedSockets {}
 
 impl PassedSockets {
-    /// Takes the sockets that were passed to this process, whose variables must not have changed since. They can be taken once:
-    /// a second call returns none.
-    pub fn take() -> Self {
+    /// Takes the sockets that were passed to this process, whose variables must not have changed since. `count` is how many these
+    /// say there are; `None` if they say nothing, or something else than a number. They can be taken once: a second call returns none.
+    pub fn take(count: Option<u64>) -> Self {
         static ARE_TAKEN: AtomicBool = AtomicBool::new(false);
         let mut passed = Self::default();
         if ARE_TAKEN.swap(true, Ordering::SeqCst) {
+            return passed;
+        }
+        if let Some(count) = count.filter(|count| *count > MOST_SOCKETS) {
+            passed.errors.push(format!("found {count}, expected at most {MOST_SOCKETS} sockets"));
             return passed;
         }
         let descriptors = match sd_listen_fds::get() {

@@ -26,6 +26,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_socket_that_is_passed_is_never_closed_for_others_nor_removed,
     no_child_inherits_a_socket_that_is_passed,
     what_does_not_fit_is_an_error_of_the_configuration,
+    a_count_of_sockets_that_cannot_be_is_an_error_of_the_configuration,
     sockets_of_another_process_are_left_alone,
     a_check_that_fails_is_told,
     a_reload_keeps_the_sockets_that_are_passed
@@ -324,6 +325,21 @@ fn what_does_not_fit_is_an_error_of_the_configuration() {
         UnixListener::bind_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap().into()
     };
     check(at_a, nameless, "has no path, expected a socket in a file");
+}
+
+fn a_count_of_sockets_that_cannot_be_is_an_error_of_the_configuration() {
+    let folder = Folder::new();
+    let config = write(&folder, &listeners("{listen: unix://%a, profile: lists}"));
+    for count in
+        ["40", "4097", "1000000000", "2147483647", "4294967292", "4294967295", "18446744073709551616", "-1", "x"]
+    {
+        let program =
+            Program::start(command_after(&format!("export LISTEN_PID=$$ LISTEN_FDS={count}"), &["--config", &config]));
+        let (ended, said) = program.ended();
+        assert_eq!(ended.code(), Some(78), "{count}: {ended} {said:?}");
+        assert!(said.iter().any(|line| line.contains("LISTEN_FDS: ")), "{count}: {said:?}");
+        assert!(!folder.path("a").exists(), "{count}");
+    }
 }
 
 /// Variables may be inherited by mistake, and `check` is run by another process.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::harness::{Test, tests};
 use crate::support::client::{Client, closing_get, get, status};
 use crate::support::daemon::{Daemon, handing, json};
-use crate::support::program::{Program, between, command, free_port};
+use crate::support::program::{Program, UnreadProgram, between, command, command_after, free_port};
 use crate::support::proxy::Folder;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -20,7 +20,8 @@ pub(crate) const TESTS: &[Test] = tests![
     a_request_that_came_before_the_signal_is_answered,
     a_program_leaves_the_socket_of_its_successor,
     a_signal_during_the_start_ends_it,
-    signals_without_a_meaning_are_logged
+    signals_without_a_meaning_are_logged,
+    a_limit_of_file_sizes_does_not_end_the_program
 ];
 
 /// More time than anything here takes, and less than the shutdown timeout.
@@ -157,4 +158,29 @@ fn signals_without_a_meaning_are_logged() {
         assert_eq!(status(&client.response()), 200);
     }
     assert!(program.stop().0.success());
+}
+
+/// The log or the audit file reaches the limit, and clients are served all the same.
+fn a_limit_of_file_sizes_does_not_end_the_program() {
+    for is_audit in [false, true] {
+        let folder = Folder::new();
+        let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+        let [engine, listener] = ["engine", "listener"].map(|name| format!("unix://{}", folder.path(name).display()));
+        let config = folder.path("dockveil.yaml").display().to_string();
+        let file = folder.path("written");
+        let audit = if is_audit { format!("audit: {{file: {}}}\n", file.display()) } else { String::new() };
+        fs::write(&config, format!("upstream: {engine}\nlisteners: [{{listen: {listener}}}]\n{audit}")).unwrap();
+        // In blocks of 512 bytes, or of 1024.
+        let command = command_after("ulimit -f 8", &["--config", &config]);
+        let err = if is_audit { Stdio::null() } else { fs::File::create(&file).unwrap().into() };
+        let program = UnreadProgram::start(command, err);
+        let mut client = Client::connect_when_listening(&folder.path("listener"));
+        for number in 0..100 {
+            client.send(get("/containers/json"));
+            assert_eq!(status(&client.message(false)), 200, "{is_audit} {number}");
+        }
+        assert!(program.stop_within(SOON).success(), "{is_audit}");
+        let length = fs::metadata(&file).unwrap().len();
+        assert!([4096, 8192].contains(&length), "{is_audit}: {length} bytes");
+    }
 }
