@@ -30,7 +30,7 @@ use crate::cli::{ConfigFiles, Environment, LogFormat, ServeArgs};
 use crate::endpoint::{EngineAddress, EngineEndpoint};
 use crate::filter;
 use crate::policy::Policy;
-use crate::socket::{Address, Keepalive, PassedSocket, SocketOwner};
+use crate::socket::{Address, Keepalive, PassedSocket, SocketFolder, SocketOwner};
 use crate::tls::ServerTls;
 use crate::yaml::{Diagnostics, Location};
 
@@ -100,6 +100,8 @@ pub struct Listener {
     pub mode: Option<u32>,
     /// The user and group of a Unix socket.
     pub owner: SocketOwner,
+    /// What is known of the directory of a Unix socket.
+    pub folder: SocketFolder,
     /// The socket that the service manager has opened for it; `None` if it is opened by this process.
     pub passed: Option<Arc<PassedSocket>>,
     /// How it proves itself and what it trusts, if clients come over TLS.
@@ -130,6 +132,7 @@ impl Listener {
             address,
             mode: None,
             owner: SocketOwner::default(),
+            folder: SocketFolder::default(),
             passed: None,
             tls: None,
             insecure: false,
@@ -497,14 +500,15 @@ fn raw_listeners(
 fn default_listeners(environment: &Environment) -> Vec<RawListener> {
     let location = Location::file("the default listeners");
     let user = rustix::process::getuid();
-    let folder = match &environment.runtime_directory {
-        Some(folder) => folder.join("dockveil"),
-        None if user.is_root() => PathBuf::from("/run/dockveil"),
-        None => PathBuf::from(format!("/tmp/dockveil-{}", user.as_raw())),
+    let (path, folder) = match &environment.runtime_directory {
+        Some(directory) => (directory.join("dockveil"), SocketFolder::Any),
+        None if user.is_root() => (PathBuf::from("/run/dockveil"), SocketFolder::Any),
+        // Anybody may make this one first.
+        None => (PathBuf::from(format!("/tmp/dockveil-{}", user.as_raw())), SocketFolder::Own),
     };
     let loopback = Address::Tcp { host: "127.0.0.1".to_owned(), port: 2375 };
     vec![
-        RawListener::at(Address::Unix(folder.join("docker.sock")), location.clone()),
+        RawListener { folder, ..RawListener::at(Address::Unix(path.join("docker.sock")), location.clone()) },
         RawListener::at(loopback, location),
     ]
 }
@@ -587,6 +591,7 @@ fn compile(
         listeners.extend(diagnostics.ok(policy).map(|policy| Listener {
             mode: listener.mode,
             owner: listener.owner,
+            folder: listener.folder,
             passed: listener.passed,
             tls: listener.tls.map(|tls| tls.tls),
             insecure: listener.insecure,

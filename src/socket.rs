@@ -74,6 +74,16 @@ pub struct SocketOwner {
     pub group: Option<u32>,
 }
 
+/// What is known of the directory of a Unix socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SocketFolder {
+    /// Nothing: the operator says who may write it.
+    #[default]
+    Any,
+    /// It must belong to this user, and only he may write it: others could have made it before.
+    Own,
+}
+
 /// Why a text is not an [`Address`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressError {

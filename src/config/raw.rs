@@ -15,7 +15,7 @@ use super::upstream::{RawUpstream, upstream};
 use super::{ByteLimit, LONGEST_TIMEOUT, Limits, ListenerLimits, Timeouts};
 use crate::api::{ApiRange, ApiVersion};
 use crate::endpoint::{EngineAddress, EngineAddressError};
-use crate::socket::{Address, AddressError, Keepalive, PassedSocket, SocketOwner, found_address};
+use crate::socket::{Address, AddressError, Keepalive, PassedSocket, SocketFolder, SocketOwner, found_address};
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Node};
 
 /// The shortest time that something may be waited for.
@@ -52,6 +52,7 @@ pub(super) struct RawListener {
     pub(super) address: Address,
     pub(super) mode: Option<u32>,
     pub(super) owner: SocketOwner,
+    pub(super) folder: SocketFolder,
     /// The name of the socket of the service manager that it must have, and where it is written.
     pub(super) fd_name: Option<(String, Location)>,
     /// The socket of the service manager that it has.
@@ -78,6 +79,7 @@ impl RawListener {
             address,
             mode: None,
             owner: SocketOwner::default(),
+            folder: SocketFolder::default(),
             fd_name: None,
             passed: None,
             tls: None,
@@ -208,6 +210,7 @@ fn listener(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option
         address,
         mode,
         owner,
+        folder: SocketFolder::default(),
         fd_name,
         passed: None,
         tls,

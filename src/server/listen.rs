@@ -9,9 +9,9 @@ use std::time::Duration;
 use rustix::net::{Shutdown, listen, shutdown};
 use tokio::sync::watch;
 
-use super::socket_file::{self, SocketFile};
+use super::socket_file::{self, SocketFile, SocketFileSettings};
 use crate::config::Listener;
-use crate::socket::{AcceptedSocket, Address, PassedListener, SocketOwner, unresolved};
+use crate::socket::{AcceptedSocket, Address, PassedListener, unresolved};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -52,22 +52,22 @@ impl BoundListener {
             };
             return Ok(Self { address: listener.address.clone(), socket, file: None, is_passed: true });
         }
-        Self::open_at(&listener.address, listener.mode, listener.owner, is_stopped)
+        let settings = SocketFileSettings { mode: listener.mode, owner: listener.owner, folder: listener.folder };
+        Self::open_at(&listener.address, settings, is_stopped)
     }
 
-    /// As [`Self::open`], at an address. `mode` and `owner` are those of a Unix socket.
+    /// As [`Self::open`], at an address. `settings` are those of a Unix socket.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub(super) fn open_at(
         address: &Address,
-        mode: Option<u32>,
-        owner: SocketOwner,
+        settings: SocketFileSettings,
         is_stopped: &mut dyn FnMut() -> bool,
     ) -> io::Result<Self> {
         match address {
             Address::Unix(path) => {
-                let (socket, file) = socket_file::open(path, mode, owner, BACKLOG)?;
+                let (socket, file) = socket_file::open(path, settings, BACKLOG)?;
                 let address = address.clone();
                 Ok(Self { address, socket: ListeningSocket::Unix(socket), file: Some(file), is_passed: false })
             }

@@ -1,22 +1,43 @@
 //! The file of a Unix socket that the program listens on.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
+use rustix::fs::{chmodat, chownat, fstat, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::net::{SocketAddrUnix, bind, listen};
+use rustix::process::geteuid;
 
-use crate::socket::{Address, SocketOwner, connect_at_once, new_unix_socket};
+use crate::socket::{Address, SocketFolder, SocketOwner, connect_at_once, new_unix_socket};
 
 /// The permissions of a socket without a `mode`.
 const DEFAULT_MODE: u32 = 0o660;
-/// The permissions of a socket that is not ready.
-const PRIVATE_MODE: u32 = 0o600;
+/// The permissions of the directory of a socket that is not ready.
+const PRIVATE_MODE: Mode = Mode::RWXU;
+/// The name of the socket in that directory.
+const PRIVATE_NAME: &str = "s";
 /// The permissions of a directory that is made for a socket, less those that the umask takes away.
 const DIRECTORY_MODE: u32 = 0o755;
+/// How a directory is opened in which files are only named.
+#[cfg(target_os = "linux")]
+const SEARCH: OFlags = OFlags::PATH;
+#[cfg(not(target_os = "linux"))]
+const SEARCH: OFlags = OFlags::RDONLY;
+
+/// What a socket file is made with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SocketFileSettings {
+    /// Its permissions; 0660 if `None`.
+    pub(super) mode: Option<u32>,
+    /// Its owner.
+    pub(super) owner: SocketOwner,
+    /// Whose its directory must be.
+    pub(super) folder: SocketFolder,
+}
 
 /// The file of a socket. It is removed when dropped, unless another file has taken its place.
 #[derive(Debug)]
@@ -27,34 +48,24 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
-    /// The file at `path`, which this process has just made.
-    fn at(path: PathBuf) -> io::Result<Self> {
-        let identity = identity(&path)?;
-        Ok(Self { path, identity })
-    }
-
     /// Whether its path does not lead to it any more: somebody has removed it, and another file may have taken its place. As long
     /// as the socket is open, that has another number.
     pub(super) fn is_lost(&self) -> bool {
-        match identity(&self.path) {
-            Ok(found) => found != self.identity,
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) => (found.dev(), found.ino()) != self.identity,
             Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
         }
-    }
-
-    /// Gives the file another name. A file of that name is replaced.
-    fn rename(&mut self, path: &Path) -> io::Result<()> {
-        fs::rename(&self.path, path)?;
-        path.clone_into(&mut self.path);
-        Ok(())
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+        // What is looked at and what is removed are in one directory, whatever becomes of the path.
+        let Some(name) = self.path.file_name() else { return };
+        let Ok(directory) = open_directory(parent(&self.path), OFlags::empty()) else { return };
+        if identity(&directory, name).is_ok_and(|found| found == self.identity) {
             // Somebody else may remove it at the same time.
-            let _ = fs::remove_file(&self.path);
+            let _ = unlinkat(&directory, name, AtFlags::empty());
         }
     }
 }
@@ -69,56 +80,166 @@ pub(super) fn log_not_made_again(address: &Address, error: &io::Error) {
     tracing::error!(%address, %error, "the path of a socket does not lead to it any more, and it cannot be made again");
 }
 
-/// Device and inode of a file.
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let found = fs::symlink_metadata(path)?;
-    Ok((found.dev(), found.ino()))
+/// Device and inode of a file in a directory.
+fn identity(directory: &OwnedFd, name: impl rustix::path::Arg) -> io::Result<(u64, u64)> {
+    let found = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok((found.st_dev as u64, found.st_ino as u64))
+}
+
+/// The directory of a path.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Listens at `path`, with room for `backlog` connections that wait.
 ///
-/// The socket never has other permissions than it should. It is made for this process alone, under another name. It gets
-/// that name when it has its owner and its mode and accepts connections.
+/// The socket never has other permissions than it should. It is made in a directory that is open to this user alone. It leaves
+/// that when it has its owner and its mode and accepts connections. So nobody else can put another file in its place meanwhile,
+/// whoever may write the directory of `path`.
 ///
 /// # Errors
 /// The error of the system; `AddrInUse` if another process listens there.
-pub(super) fn open(
-    path: &Path,
-    mode: Option<u32>,
-    owner: SocketOwner,
-    backlog: i32,
-) -> io::Result<(UnixListener, SocketFile)> {
+pub(super) fn open(path: &Path, settings: SocketFileSettings, backlog: i32) -> io::Result<(UnixListener, SocketFile)> {
+    let Some(name) = path.file_name() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected the path of a file"));
+    };
+    let directory = match settings.folder {
+        SocketFolder::Any => made_directory(parent(path), OFlags::empty())?,
+        SocketFolder::Own => own_directory(parent(path))?,
+    };
+    // Clients connect to it by this path.
+    SocketAddrUnix::new(path).map_err(|_| too_long())?;
     check_unused(path)?;
-    if let Some(directory) = path.parent() {
-        make_directory(directory)?;
+    let private = PrivateDirectory::make(&directory)?;
+    let socket = private.bind(parent(path))?;
+    let file = SocketFile { path: path.to_owned(), identity: identity(&private.directory, PRIVATE_NAME)? };
+    // First the mode: a process that may give files away need not be one that may change those of others.
+    let mode = Mode::from_raw_mode(settings.mode.unwrap_or(DEFAULT_MODE) as _);
+    chmodat(&private.directory, PRIVATE_NAME, mode, AtFlags::empty())?;
+    if settings.owner != SocketOwner::default() {
+        let (user, group) = (settings.owner.user.map(Uid::from_raw), settings.owner.group.map(Gid::from_raw));
+        chownat(&private.directory, PRIVATE_NAME, user, group, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|error| io::Error::new(error.kind(), format!("its owner cannot be set: {error}")))?;
     }
-    let (socket, mut file) = bind_private(path)?;
-    if owner != SocketOwner::default() {
-        let wrong = |error: io::Error| io::Error::new(error.kind(), format!("its owner cannot be set: {error}"));
-        std::os::unix::fs::chown(&file.path, owner.user, owner.group).map_err(wrong)?;
-    }
-    fs::set_permissions(&file.path, Permissions::from_mode(mode.unwrap_or(DEFAULT_MODE)))?;
     listen(&socket, backlog)?;
-    file.rename(path)?;
+    renameat(&private.directory, PRIVATE_NAME, &directory, name)?;
     Ok((UnixListener::from(socket), file))
 }
 
-/// Makes a socket beside `path` to which only this user could connect. It does not listen yet.
-fn bind_private(path: &Path) -> io::Result<(OwnedFd, SocketFile)> {
-    let socket = File::from(new_unix_socket()?);
-    // On Linux, the file gets the mode that its socket has before it is bound. Elsewhere a socket has none.
-    if cfg!(target_os = "linux") {
-        socket.set_permissions(Permissions::from_mode(PRIVATE_MODE))?;
+/// A directory in which a socket is made, open to this user alone. It is removed when dropped, with a socket that is still there.
+struct PrivateDirectory<'d> {
+    /// Where it is.
+    outer: &'d OwnedFd,
+    name: String,
+    directory: OwnedFd,
+}
+
+impl<'d> PrivateDirectory<'d> {
+    /// Makes one in `outer`.
+    fn make(outer: &'d OwnedFd) -> io::Result<Self> {
+        let name = format!(".{}", std::process::id());
+        match mkdirat(outer, &name, PRIVATE_MODE) {
+            // A killed process with our process ID may have left it.
+            Err(rustix::io::Errno::EXIST) => {
+                if let Ok(left) = openat(outer, &name, directory_flags(OFlags::NOFOLLOW), Mode::empty()) {
+                    let _ = unlinkat(&left, PRIVATE_NAME, AtFlags::empty());
+                }
+                let _ = unlinkat(outer, &name, AtFlags::REMOVEDIR);
+                let _ = unlinkat(outer, &name, AtFlags::empty());
+                mkdirat(outer, &name, PRIVATE_MODE)?;
+            }
+            made => made?,
+        }
+        let directory = openat(outer, &name, directory_flags(OFlags::NOFOLLOW), Mode::empty())?;
+        // Who may write `outer` may have put another one in its place.
+        let found = fstat(&directory)?;
+        if found.st_uid != geteuid().as_raw() || found.st_mode & 0o077 != 0 {
+            return Err(moved());
+        }
+        Ok(Self { outer, name, directory })
     }
-    let socket = OwnedFd::from(socket);
-    let (temporary, address) = temporary_name(path)?;
-    // A killed process with our process ID may have left it.
-    let _ = fs::remove_file(&temporary);
-    bind(&socket, &address)?;
-    if !cfg!(target_os = "linux") {
-        fs::set_permissions(&temporary, Permissions::from_mode(PRIVATE_MODE))?;
+
+    /// Makes a socket in it that does not listen yet. `outer` is the path of the directory that it is in.
+    fn bind(&self, outer: &Path) -> io::Result<OwnedFd> {
+        let socket = new_unix_socket()?;
+        bind(&socket, &self.address(outer)?)?;
+        // The path may lead elsewhere by now.
+        identity(&self.directory, PRIVATE_NAME).map_err(|_| moved())?;
+        Ok(socket)
     }
-    Ok((socket, SocketFile::at(temporary)?))
+
+    /// The address of the socket: its path, or a shorter name of that if it is too long for an address.
+    fn address(&self, outer: &Path) -> io::Result<SocketAddrUnix> {
+        let path = outer.join(&self.name).join(PRIVATE_NAME);
+        let short = format!("/proc/self/fd/{}/{PRIVATE_NAME}", self.directory.as_raw_fd());
+        let short = cfg!(target_os = "linux").then(|| PathBuf::from(short));
+        let mut usable = [Some(path), short].into_iter().flatten().filter_map(|path| SocketAddrUnix::new(&path).ok());
+        usable.next().ok_or_else(too_long)
+    }
+}
+
+impl Drop for PrivateDirectory<'_> {
+    fn drop(&mut self) {
+        // The socket has left it unless something failed.
+        let _ = unlinkat(&self.directory, PRIVATE_NAME, AtFlags::empty());
+        let _ = unlinkat(self.outer, &self.name, AtFlags::REMOVEDIR);
+    }
+}
+
+/// The error if somebody has moved a directory while a socket was made in it.
+fn moved() -> io::Error {
+    io::Error::other("somebody else changes its directory at the same time")
+}
+
+fn too_long() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the path is too long")
+}
+
+/// Flags to open a directory with.
+fn directory_flags(more: OFlags) -> OFlags {
+    SEARCH | OFlags::DIRECTORY | OFlags::CLOEXEC | more
+}
+
+/// Opens a directory to name files in it.
+fn open_directory(path: &Path, more: OFlags) -> rustix::io::Result<OwnedFd> {
+    openat(CWD, path, directory_flags(more), Mode::empty())
+}
+
+/// Opens a directory; makes it, and those above it, if it is missing. Only its owner may then add files.
+fn made_directory(path: &Path, more: OFlags) -> io::Result<OwnedFd> {
+    match open_directory(path, more) {
+        Err(rustix::io::Errno::NOENT) => {
+            make_directory(path)?;
+            Ok(open_directory(path, more)?)
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// As [`made_directory`], for one that anybody could have made before. It must be a directory of this user that only he may write:
+/// whoever else may write it can put a socket of his own in place of ours.
+fn own_directory(path: &Path) -> io::Result<OwnedFd> {
+    let wrong = |found: &str| {
+        let message = format!(
+            "its directory {} {found}, expected a directory of this user that only he may write: remove it, or choose \
+             another socket with --listen",
+            path.display()
+        );
+        io::Error::new(io::ErrorKind::PermissionDenied, message)
+    };
+    let directory = made_directory(path, OFlags::NOFOLLOW).map_err(|error| match error.raw_os_error() {
+        Some(code) if code == rustix::io::Errno::NOTDIR.raw_os_error() => wrong("is a link or a file"),
+        Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => wrong("is a link"),
+        Some(_) | None => error,
+    })?;
+    let found = fstat(&directory)?;
+    if found.st_uid != geteuid().as_raw() {
+        return Err(wrong(&format!("belongs to user {}", found.st_uid)));
+    }
+    if found.st_mode & 0o022 != 0 {
+        return Err(wrong(&format!("has the mode {:04o}", found.st_mode & 0o7777)));
+    }
+    Ok(directory)
 }
 
 /// Makes a directory for a socket, and those above it. Only its owner may add files.
@@ -151,19 +272,11 @@ fn check_unused(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The name beside `path` under which the socket is made: a short one if the other is too long for an address.
-fn temporary_name(path: &Path) -> io::Result<(PathBuf, SocketAddrUnix)> {
-    let process = format!(".{}", std::process::id());
-    let mut long = path.as_os_str().to_owned();
-    long.push(&process);
-    let names = [PathBuf::from(long), path.with_file_name(process)];
-    let mut usable =
-        names.into_iter().filter_map(|name| SocketAddrUnix::new(&name).ok().map(|address| (name, address)));
-    usable.next().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path is too long"))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::time_limit::within_time_limit;
 
@@ -188,9 +301,9 @@ mod tests {
     fn only_the_file_that_was_made_is_removed() {
         let directory = Directory::new("identity");
         let path = directory.0.join("socket");
-        let (_, file) = open(&path, None, SocketOwner::default(), 1).unwrap();
+        let (_, file) = open(&path, SocketFileSettings::default(), 1).unwrap();
         fs::rename(&path, directory.0.join("moved")).unwrap();
-        let (_, successor) = open(&path, None, SocketOwner::default(), 1).unwrap();
+        let (_, successor) = open(&path, SocketFileSettings::default(), 1).unwrap();
         drop(file);
         assert!(path.exists());
         drop(successor);
@@ -247,7 +360,7 @@ mod tests {
         for (what, change, is_lost) in changes {
             let directory = Directory::new("lost");
             let path = directory.0.join("socket");
-            let (_socket, file) = open(&path, None, SocketOwner::default(), 1).unwrap();
+            let (_socket, file) = open(&path, SocketFileSettings::default(), 1).unwrap();
             change(&path);
             assert_eq!(file.is_lost(), is_lost, "{what}");
             let is_there = path.symlink_metadata().is_ok();
@@ -259,10 +372,106 @@ mod tests {
     #[test]
     fn a_socket_that_is_not_ready_is_private() {
         let directory = Directory::new("private");
-        let (_socket, file) = bind_private(&directory.0.join("socket")).unwrap();
-        assert_eq!(fs::metadata(&file.path).unwrap().mode() & 0o777, PRIVATE_MODE);
-        assert_eq!(connect_at_once(&file.path).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
-        assert!(!directory.0.join("socket").exists());
+        let outer = open_directory(&directory.0, OFlags::empty()).unwrap();
+        let private = PrivateDirectory::make(&outer).unwrap();
+        let _socket = private.bind(&directory.0).unwrap();
+        let path = directory.0.join(&private.name);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        let refused = connect_at_once(&path.join(PRIVATE_NAME)).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1);
+        drop(private);
+        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 0);
+    }
+
+    /// Somebody who may write the directory of a socket puts links and other directories in place of all that is made there, again
+    /// and again. Nothing that these lead to gets another mode or owner.
+    #[test]
+    fn what_others_put_in_the_place_of_a_socket_is_not_changed() {
+        within_time_limit(nothing_in_the_place_of_a_socket_is_changed);
+    }
+
+    fn nothing_in_the_place_of_a_socket_is_changed() {
+        let directory = Directory::new("swapped");
+        let [shared, theirs] = ["shared", "theirs"].map(|name| directory.0.join(name));
+        fs::create_dir(&shared).unwrap();
+        DirBuilder::new().mode(0o700).create(&theirs).unwrap();
+        let file = theirs.join(PRIVATE_NAME);
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        let path = shared.join("socket");
+        let settings = SocketFileSettings { mode: Some(0o666), ..SocketFileSettings::default() };
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let swapping = {
+            let (directory, shared, theirs, file) = (directory.0.clone(), shared.clone(), theirs.clone(), file.clone());
+            std::thread::spawn(move || {
+                let mut number = 0;
+                while stopped.try_recv() != Err(std::sync::mpsc::TryRecvError::Disconnected) {
+                    for entry in fs::read_dir(&shared).unwrap().flatten().filter(|entry| entry.file_name() != "socket")
+                    {
+                        number += 1;
+                        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                        let target = if is_directory { &theirs } else { &file };
+                        let link = directory.join(format!("link-{number}"));
+                        std::os::unix::fs::symlink(target, &link).unwrap();
+                        let _ = fs::rename(entry.path(), directory.join(format!("moved-{number}")));
+                        let _ = fs::rename(&link, entry.path());
+                    }
+                }
+            })
+        };
+        for _ in 0..500 {
+            // It may fail: others may always keep a socket from being made in their directory.
+            drop(open(&path, settings, 1));
+            let _ = fs::remove_file(&path);
+        }
+        drop(stop);
+        swapping.join().unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o600);
+        assert_eq!(fs::metadata(&theirs).unwrap().mode() & 0o7777, 0o700);
+    }
+
+    #[test]
+    fn a_directory_that_must_be_our_own_is_refused_if_others_may_write_it() {
+        type Make = fn(&Path);
+        let cases: [(&str, Make, Option<&str>); 8] = [
+            ("missing", |_| {}, None),
+            ("our own", |path| DirBuilder::new().mode(0o755).create(path).unwrap(), None),
+            ("closed", |path| DirBuilder::new().mode(0o700).create(path).unwrap(), None),
+            ("of a group", |path| with_mode(path, 0o775), Some("has the mode 0775")),
+            ("of all", |path| with_mode(path, 0o707), Some("has the mode 0707")),
+            ("sticky", |path| with_mode(path, 0o1777), Some("has the mode 1777")),
+            ("a file", |path| fs::write(path, "").unwrap(), Some("is a link or a file")),
+            (
+                "a link to our own",
+                |path| {
+                    let elsewhere = path.with_extension("elsewhere");
+                    fs::create_dir(&elsewhere).unwrap();
+                    std::os::unix::fs::symlink(elsewhere, path).unwrap();
+                },
+                Some("is a link"),
+            ),
+        ];
+        for (what, make, expected) in cases {
+            let directory = Directory::new("own");
+            let folder = directory.0.join("folder");
+            make(&folder);
+            let settings = SocketFileSettings { folder: SocketFolder::Own, ..SocketFileSettings::default() };
+            match (open(&folder.join("socket"), settings, 1), expected) {
+                (Ok(_), None) => {}
+                (Err(error), Some(expected)) => assert!(error.to_string().contains(expected), "{what}: {error}"),
+                (opened, _) => panic!("{what}: {opened:?}"),
+            }
+            // Elsewhere, the operator says who may write it.
+            if folder.is_dir() {
+                open(&folder.join("socket"), SocketFileSettings::default(), 1).unwrap();
+            }
+        }
+    }
+
+    fn with_mode(path: &Path, mode: u32) {
+        fs::create_dir(path).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
 
     #[test]
@@ -271,7 +480,7 @@ mod tests {
         let room = 107 - directory.0.as_os_str().len() - 1;
         for length in [1, room - 4, room] {
             let path = directory.0.join("s".repeat(length));
-            let (_, file) = open(&path, None, SocketOwner::default(), 1).unwrap();
+            let (_, file) = open(&path, SocketFileSettings::default(), 1).unwrap();
             assert!(path.exists(), "{length}");
             drop(file);
         }

@@ -57,7 +57,7 @@ impl StatusListener {
     /// # Errors
     /// The error of the system.
     pub(super) fn open(address: &Address, is_stopped: &mut dyn FnMut() -> bool) -> io::Result<Self> {
-        let bound = BoundListener::open_at(address, None, Default::default(), is_stopped)?;
+        let bound = BoundListener::open_at(address, Default::default(), is_stopped)?;
         Ok(Self { configured: address.clone(), bound: Some(bound), closing: watch::Sender::new(false), thread: None })
     }
 

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,8 @@ pub(crate) const TESTS: &[Test] = tests![
     descriptors_are_used_as_far_as_they_go,
     a_socket_in_use_is_recognised_at_once_even_if_its_queue_is_full,
     the_program_serves_whether_or_not_its_output_can_be_written,
-    the_directory_of_a_socket_is_open_to_its_owner_only
+    the_directory_of_a_socket_is_open_to_its_owner_only,
+    the_default_directory_must_belong_to_its_user_alone
 ];
 
 /// The head of a stream, whose end never comes.
@@ -447,4 +448,42 @@ fn the_directory_of_a_socket_is_open_to_its_owner_only() {
     let mode = |name: &str| fs::metadata(folder.path(name)).unwrap().permissions().mode() & 0o7777;
     assert_eq!(["a", "a/b", "a/b/listener"].map(mode), [0o755, 0o755, 0o660]);
     program.stop();
+}
+
+/// Where the default socket is, anybody may have made a directory before.
+fn the_default_directory_must_belong_to_its_user_alone() -> Outcome {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Ignored::Missing("these tests do not run as root".to_owned()));
+    }
+    const USER: &str = "7003";
+    let path = Path::new("/tmp/dockveil-7003");
+    let elsewhere = Folder::new();
+    // A test that failed may have left it.
+    let _ = fs::remove_dir(path).or_else(|_| fs::remove_file(path));
+    // It is opened before the port of the other default listener.
+    let run = || {
+        let mut setpriv = Command::new("setpriv");
+        setpriv.args(["--reuid", USER, "--regid", USER, "--clear-groups", env!("CARGO_BIN_EXE_dockveil")]);
+        let ended = setpriv.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").output().unwrap();
+        (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+    };
+    let owned_by = |user| std::os::unix::fs::chown(path, Some(user), Some(user)).unwrap();
+    let with_mode = |mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let check = |expected: &str| {
+        let (code, said) = run();
+        let last = said.lines().last().unwrap_or_default();
+        let begin =
+            "dockveil: cannot listen on unix:///tmp/dockveil-7003/docker.sock: its directory /tmp/dockveil-7003 ";
+        assert!(code == Some(70) && last.starts_with(begin) && last.contains(expected), "{expected}: {code:?} {said}");
+    };
+    fs::create_dir(path).unwrap();
+    with_mode(0o777);
+    check("belongs to user 0");
+    owned_by(7003);
+    check("has the mode 0777");
+    fs::remove_dir(path).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(""), path).unwrap();
+    check("is a link");
+    fs::remove_file(path).unwrap();
+    Ok(())
 }
