@@ -70,4 +70,5 @@ pub use self::error::Error;
 pub use self::exchange::{Answer, FoundRoute, Proxy, Withdrawn};
 pub use self::memory::{MemoryBudget, MemoryError};
 pub use self::message::Message;
+pub use self::objects::StreamSubject;
 pub use self::stream_request::{StreamCut, StreamRequest};

@@ -610,7 +610,8 @@ impl Proxy {
         let parts = StreamParts { operation: route.operation, target: &target, headers, id, body: &body };
         let engine = self.upstream.engine().clone();
         let policy = self.policy.clone();
-        let stream = StreamRequest::new(engine, policy, &parts, stream_body, memory, std::mem::take(log));
+        let subject = self.subject(route, &log.client()).await?;
+        let stream = StreamRequest::new(engine, policy, &parts, (stream_body, subject), memory, std::mem::take(log));
         Ok(Answer::Stream(Box::new(stream)))
     }
 }

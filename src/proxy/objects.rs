@@ -68,6 +68,16 @@ pub(super) fn is_prefix(text: &str) -> bool {
     (1..64).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// An object that a stream is about, and that can be hidden while the stream is open.
+#[derive(Debug)]
+pub struct StreamSubject {
+    kind: ObjectKind,
+    /// Its whole id.
+    id: String,
+    /// The route of the stream.
+    route: Route,
+}
+
 /// Whether several objects of a kind can be called like this: one by its name and others by the start of their ids, or several
 /// networks by one name.
 fn may_be_of_several(kind: ObjectKind, name: &str) -> bool {
@@ -197,6 +207,39 @@ impl Proxy {
             },
         };
         self.of_query(route, objects.and_then(|objects| objects.query.as_deref()), client).await
+    }
+
+    /// What a stream is about, if that can be hidden while the stream is open: a container by another name, a service by other
+    /// labels. `route` is that of the object itself.
+    pub(super) async fn subject(&self, route: &Route, client: &str) -> Result<Option<Box<StreamSubject>>, Error> {
+        let Some(path) = self.policy.objects(route.operation).and_then(|objects| objects.path) else { return Ok(None) };
+        let (kind, bound) = (path.kind(), self.policy.bound(route.operation));
+        let by_name = || self.policy.visibility().reads_names(kind) || bound.iter().any(Restriction::reads_names);
+        let can_change = match kind {
+            ObjectKind::Container => by_name(),
+            ObjectKind::Service => self.is_limited(kind, route),
+            ObjectKind::Image | ObjectKind::Volume | ObjectKind::Network => false,
+        };
+        if !can_change {
+            return Ok(None);
+        }
+        let id = match path {
+            PathObject::Of(_) => Some(route.name.clone()),
+            PathObject::Exec => self.read(route, "ExecInspect", &route.name, client, container_of_exec).await?,
+            PathObject::Task => {
+                let service = |document: &[u8]| read_task(document).map(|task| task.service);
+                self.read(route, "TaskInspect", &route.name, client, service).await?
+            }
+        };
+        Ok(id.map(|id| Box::new(StreamSubject { kind, id, route: route.clone() })))
+    }
+
+    /// Whether the client does not see any more what a stream is about. What is gone, or cannot be asked for, is not hidden.
+    pub async fn hides(&self, subject: &StreamSubject, client: &str) -> bool {
+        let StreamSubject { kind, id, route } = subject;
+        let search = Search { route, client, lookup: None, bound: self.policy.bound(route.operation) };
+        let found = self.read(route, inspection_of(*kind), id, client, of_name(*kind, id, None)).await;
+        found.is_ok_and(|found| found.is_some_and(|object| !self.allows(search, *kind, &object, false)))
     }
 
     /// Whether a request may be about some objects of a kind only.

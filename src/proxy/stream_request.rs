@@ -24,6 +24,7 @@ use super::body::{Outgoing, OutgoingBuffer, StreamFraming};
 use super::downstream::Downstream;
 use super::memory::MemoryLease;
 use super::message::{ERROR_LIMIT, Message};
+use super::objects::StreamSubject;
 use super::records::{RecordFiltering, RecordRewriter};
 use super::relay::{StreamEnd, relay};
 use super::request_id::{REQUEST_ID, RequestId};
@@ -74,6 +75,8 @@ pub struct StreamRequest {
     /// The memory of the request, until it has been sent.
     memory: MemoryLease,
     stream_body: StreamBody,
+    /// What it is about, if that can be hidden while it is open.
+    subject: Option<Box<StreamSubject>>,
     log: AccessLog,
 }
 
@@ -90,6 +93,8 @@ pub enum StreamCut {
     LessShown,
     /// Its client could not connect any more.
     NotAdmitted,
+    /// What it is about is hidden now.
+    Hidden,
     /// Its listener closes.
     Closing,
 }
@@ -100,6 +105,7 @@ impl StreamCut {
         match self {
             Self::LessShown => "reload",
             Self::NotAdmitted => "not-admitted",
+            Self::Hidden => "hidden",
             Self::Closing => "closing",
         }
     }
@@ -109,6 +115,7 @@ impl StreamCut {
         match self {
             Self::LessShown => "the stream is cut: it shows less now",
             Self::NotAdmitted => "the stream is cut: its client is not admitted any more",
+            Self::Hidden => "the stream is cut: what it is about is hidden now",
             Self::Closing => "the stream is cut: its listener closes",
         }
     }
@@ -183,7 +190,7 @@ impl StreamRequest {
         engine: Arc<Engine>,
         policy: Arc<Policy>,
         parts: &StreamParts<'_>,
-        stream_body: StreamBody,
+        (stream_body, subject): (StreamBody, Option<Box<StreamSubject>>),
         memory: MemoryLease,
         log: AccessLog,
     ) -> Self {
@@ -191,12 +198,17 @@ impl StreamRequest {
         // Docker's own protocol goes by any name, as at the engine. Without the others there is no stream.
         let upgrade = operation.response.upgrade().filter(|_| parts.headers.contains_key(UPGRADE));
         let request = request_bytes(parts, upgrade);
-        Self { engine, policy, operation, upgrade, request, memory, stream_body, log }
+        Self { engine, policy, operation, upgrade, request, memory, stream_body, subject, log }
     }
 
     /// The operation that opens it.
     pub fn operation(&self) -> &'static Operation {
         self.operation
+    }
+
+    /// What it is about, if that can be hidden while it is open.
+    pub fn take_subject(&mut self) -> Option<Box<StreamSubject>> {
+        self.subject.take()
     }
 
     /// It has waited so long for the engine until now.

@@ -23,10 +23,12 @@ use super::slots::{ConnectionSlot, ConnectionState};
 use super::worker::Served;
 use crate::api::Operation;
 use crate::clients::{ClientRefusal, LoggedClient};
-use crate::proxy::{Answer, Delivery, Downstream, Filtered, Proxy, StreamCut, StreamRequest, Withdrawn};
+use crate::proxy::{Answer, Delivery, Downstream, Filtered, Proxy, StreamCut, StreamRequest, StreamSubject, Withdrawn};
 use crate::socket::{AcceptedSocket, Keepalive, Socket};
 use crate::stream::requests::RequestError;
 
+/// How often to look whether the client still sees what a stream is about, if that can change.
+const SUBJECT_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a request that changes something goes on without its client.
 const UNSAFE_REQUEST_TIME: Duration = Duration::from_secs(1);
 /// How long after it was opened a connection has for its first request, if its listener closes.
@@ -149,7 +151,7 @@ fn report(refusal: &TooManyRequests, proxy: &Proxy, logged: &LoggedClient) {
 
 /// Carries a stream to its end, in a task of its own. It is refused if its client has too many.
 fn carry_stream(
-    stream: Box<StreamRequest>,
+    mut stream: Box<StreamRequest>,
     downstream: Downstream,
     client: Box<AdmittedClient>,
     slot: Arc<ConnectionSlot>,
@@ -158,7 +160,8 @@ fn carry_stream(
     match client.open_stream() {
         Ok(open) => {
             // In a box, so that it is in the task once and not in each future that it passes.
-            let cut = Box::pin(cut_of_stream(slot, open, client, closing, stream.operation()));
+            let about = (stream.operation(), stream.take_subject());
+            let cut = Box::pin(cut_of_stream(slot, open, client, closing, about));
             tokio::spawn(stream.run(cut, downstream));
         }
         Err(refusal) => {
@@ -170,19 +173,21 @@ fn carry_stream(
     }
 }
 
-/// Waits until a stream must be cut: its listener closes, its client is not admitted any more, or a reload shows it less. Until the stream ends, this holds the
+/// Waits until a stream must be cut: its listener closes, its client is not admitted any more, a reload shows it less, or what the
+/// stream is about is hidden. Until the stream ends, this holds the
 /// places that it takes.
 async fn cut_of_stream(
     slot: Arc<ConnectionSlot>,
     _open: OpenStream,
     mut client: Box<AdmittedClient>,
     mut closing: watch::Receiver<bool>,
-    operation: &'static Operation,
+    (operation, subject): (&'static Operation, Option<Box<StreamSubject>>),
 ) -> StreamCut {
     let before = client.proxy.clone();
     loop {
         tokio::select! {
             () = client.outdated() => {}
+            () = hidden(&client, subject.as_deref()) => return StreamCut::Hidden,
             _ = closing.wait_for(|closing| *closing) => return StreamCut::Closing,
         }
         let is_admitted = tokio::select! {
@@ -196,6 +201,21 @@ async fn cut_of_stream(
             return StreamCut::LessShown;
         }
     }
+}
+
+/// Waits until the client does not see any more what a stream is about. For ever if that cannot be hidden.
+async fn hidden(client: &AdmittedClient, subject: Option<&StreamSubject>) {
+    let Some(subject) = subject else { return pending().await };
+    // In a box: other streams have no room for it.
+    Box::pin(async {
+        loop {
+            tokio::time::sleep(SUBJECT_INTERVAL).await;
+            if client.proxy.hides(subject, &client.logged.name).await {
+                return;
+            }
+        }
+    })
+    .await;
 }
 
 /// The HTTP parser. It reads every head that passes the reader: an answer of its own to a malformed one has no body.

@@ -1,6 +1,9 @@
 //! Ways in which a whole container, image, volume, network or service could show that is hidden. `docs/leaks.md` lists them.
 
+use std::io::Read;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use dockveil::api::OPERATIONS;
 use dockveil::api::objects::{ObjectKind, PathObject, objects_of};
@@ -12,7 +15,7 @@ use super::{
     world_with_hidden_objects,
 };
 use crate::harness::{Test, tests};
-use crate::support::client::{body, status};
+use crate::support::client::{Client, body, status};
 use crate::support::daemon;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -20,6 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![
     what_shares_the_start_of_its_id_with_a_hidden_object_is_found,
     a_pattern_of_ids_names_nothing,
     a_volume_is_called_by_its_name_alone,
+    a_stream_ends_when_what_it_is_about_is_hidden,
     a_hidden_image_takes_no_short_name,
     users_are_counted_without_hidden_containers,
     no_event_tells_of_a_hidden_container,
@@ -448,6 +452,84 @@ fn a_volume_is_called_by_its_name_alone() {
     }
     assert_eq!(status(&stage.get("/volumes/cvshop")), 200);
     assert_eq!(status(&stage.ask(0, &request("DELETE", "/volumes/a"))), 404);
+}
+
+/// A container has another name, a service other labels. What is merely gone ends its streams by itself.
+fn a_stream_ends_when_what_it_is_about_is_hidden() {
+    const HEAD: &str =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let id = "1".repeat(64);
+    let documents = |is_hidden: bool| {
+        let (name, labels) = if is_hidden { ("/secret-1", json!({"hide": "1"})) } else { ("/web-1", json!({})) };
+        let container = json!({"Id": id, "Name": name, "Config": {"Image": "a:1", "Labels": {}}}).to_string();
+        let service = json!({"ID": "abc", "Spec": {"Name": "shop", "Labels": labels}}).to_string();
+        let exec = json!({"ID": "e1", "ContainerID": id}).to_string();
+        let task = json!({"ID": "t1", "ServiceID": "abc"}).to_string();
+        [container, service, exec, task]
+    };
+    let cases: Vec<(&str, &str)> = vec![
+        (BY_NAME, "/containers/web-1/logs?stdout=1&follow=1"),
+        (BY_NAME, "/containers/web-1/stats"),
+        ("services: {never: [{label: hide}]}\n", "/services/shop/logs?stdout=1&follow=1"),
+        ("services: {never: [{label: hide}]}\n", "/tasks/t1/logs?stdout=1&follow=1"),
+        // Labels of containers do not change.
+        (BY_LABEL, "/events"),
+    ];
+    let documents = [false, true].map(documents);
+    std::thread::scope(|scope| {
+        for (rule, target) in &cases {
+            for later in ["hidden", "gone", "as before"] {
+                let documents = documents.clone();
+                scope.spawn(move || {
+                    let ends = later == "hidden" && *target != "/events";
+                    let state = Arc::new(AtomicUsize::new(0));
+                    let now = state.clone();
+                    let stage = Stage::answering(&format!("{OPEN}{rule}"), move |request| {
+                        let path = request.split([' ', '?']).nth(1).unwrap().to_owned();
+                        if ["logs", "stats", "events"].iter().any(|stream| path.ends_with(stream)) {
+                            let head = if path.ends_with("logs") {
+                                HEAD.to_owned()
+                            } else {
+                                HEAD.replace("vnd.docker.raw-stream", "json")
+                            };
+                            return daemon::Reply::Keep(head.into());
+                        }
+                        let state = now.load(Ordering::Relaxed);
+                        if state == 2 {
+                            return daemon::with_status("404 Not Found", r#"{"message":"none"}"#);
+                        }
+                        let [container, service, exec, task] = &documents[state];
+                        let is = |kind: &str| path.contains(kind);
+                        let lists = if is("/json") && !is("web-1") && !is("1111") {
+                            "[]".to_owned()
+                        } else {
+                            container.clone()
+                        };
+                        daemon::json(&if is("/services") {
+                            service.clone()
+                        } else if is("/exec") {
+                            exec.clone()
+                        } else if is("/tasks") {
+                            task.clone()
+                        } else {
+                            lists
+                        })
+                    });
+                    let mut client = Client::connect_when_listening(&stage.bench.folder.path("listener0"));
+                    client.send(format!("GET {target} HTTP/1.1\r\nHost: d\r\n\r\n"));
+                    let head = client.read_until("\r\n\r\n");
+                    assert!(head.contains(" 200 "), "{target}: {head}");
+                    state.store(
+                        ["as before", "hidden", "gone"].iter().position(|name| *name == later).unwrap(),
+                        Ordering::Relaxed,
+                    );
+                    client.0.set_read_timeout(Some(Duration::from_secs(if ends { 20 } else { 4 }))).unwrap();
+                    let ended = client.0.read_to_end(&mut Vec::new()).is_ok();
+                    assert_eq!(ended, ends, "{target} {later}");
+                });
+            }
+        }
+    });
 }
 
 /// A name can be that of another object by the time of the request, and what has only a name goes up by it.
