@@ -77,7 +77,8 @@ pub(crate) fn populate(engine: &Engine) {
         &socket,
         "story",
         &json!({"Image": BASE, "Cmd": ["sh", "-c", format!(
-        "n=0; while [ $n -lt {STORY_LINES} ]; do n=$((n+1)); echo out $n; echo error $n >&2; done")]}),
+        // A busy Docker 28.5 may lose what a process has written if it ends at once.
+        "sleep 0.3; n=0; while [ $n -lt {STORY_LINES} ]; do n=$((n+1)); echo out $n; echo error $n >&2; done; sleep 0.3")]}),
     );
     create(&socket, "odd", &odd());
     create(&socket, "broken", &json!({"Image": BASE, "Entrypoint": ["/nonexistent/canary-state-error"]}));
