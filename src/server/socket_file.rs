@@ -1,5 +1,6 @@
 //! The file of a Unix socket that the program listens on.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -18,8 +19,6 @@ use crate::socket::{Address, SocketFolder, SocketOwner, connect_at_once, new_uni
 const DEFAULT_MODE: u32 = 0o660;
 /// The permissions of the directory of a socket that is not ready.
 const PRIVATE_MODE: Mode = Mode::RWXU;
-/// The name of the socket in that directory.
-const PRIVATE_NAME: &str = "s";
 /// The permissions of a directory that is made for a socket, less those that the umask takes away.
 const DIRECTORY_MODE: u32 = 0o755;
 /// How a directory is opened in which files are only named.
@@ -110,39 +109,43 @@ pub(super) fn open(path: &Path, settings: SocketFileSettings, backlog: i32) -> i
     // Clients connect to it by this path.
     SocketAddrUnix::new(path).map_err(|_| too_long())?;
     check_unused(path)?;
-    let private = PrivateDirectory::make(&directory)?;
+    let private = PrivateDirectory::make(&directory, name)?;
     let socket = private.bind(parent(path))?;
-    let file = SocketFile { path: path.to_owned(), identity: identity(&private.directory, PRIVATE_NAME)? };
+    let file = SocketFile { path: path.to_owned(), identity: identity(&private.directory, name)? };
     // First the mode: a process that may give files away need not be one that may change those of others.
     let mode = Mode::from_raw_mode(settings.mode.unwrap_or(DEFAULT_MODE) as _);
-    chmodat(&private.directory, PRIVATE_NAME, mode, AtFlags::empty())?;
+    chmodat(&private.directory, name, mode, AtFlags::empty())?;
     if settings.owner != SocketOwner::default() {
         let (user, group) = (settings.owner.user.map(Uid::from_raw), settings.owner.group.map(Gid::from_raw));
-        chownat(&private.directory, PRIVATE_NAME, user, group, AtFlags::SYMLINK_NOFOLLOW)
+        chownat(&private.directory, name, user, group, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|error| io::Error::new(error.kind(), format!("its owner cannot be set: {error}")))?;
     }
     listen(&socket, backlog)?;
-    renameat(&private.directory, PRIVATE_NAME, &directory, name)?;
+    renameat(&private.directory, name, &directory, name)?;
     Ok((UnixListener::from(socket), file))
 }
 
 /// A directory in which a socket is made, open to this user alone. It is removed when dropped, with a socket that is still there.
+///
+/// The system tells a socket by the path at which it was made: all but this directory is that of the socket.
 struct PrivateDirectory<'d> {
     /// Where it is.
     outer: &'d OwnedFd,
     name: String,
+    /// The name of the socket.
+    socket: &'d OsStr,
     directory: OwnedFd,
 }
 
 impl<'d> PrivateDirectory<'d> {
-    /// Makes one in `outer`.
-    fn make(outer: &'d OwnedFd) -> io::Result<Self> {
+    /// Makes one in `outer` for a socket with a name.
+    fn make(outer: &'d OwnedFd, socket: &'d OsStr) -> io::Result<Self> {
         let name = format!(".{}", std::process::id());
         match mkdirat(outer, &name, PRIVATE_MODE) {
             // A killed process with our process ID may have left it.
             Err(rustix::io::Errno::EXIST) => {
                 if let Ok(left) = openat(outer, &name, directory_flags(OFlags::NOFOLLOW), Mode::empty()) {
-                    let _ = unlinkat(&left, PRIVATE_NAME, AtFlags::empty());
+                    let _ = unlinkat(&left, socket, AtFlags::empty());
                 }
                 let _ = unlinkat(outer, &name, AtFlags::REMOVEDIR);
                 let _ = unlinkat(outer, &name, AtFlags::empty());
@@ -156,7 +159,7 @@ impl<'d> PrivateDirectory<'d> {
         if found.st_uid != geteuid().as_raw() || found.st_mode & 0o077 != 0 {
             return Err(moved());
         }
-        Ok(Self { outer, name, directory })
+        Ok(Self { outer, name, socket, directory })
     }
 
     /// Makes a socket in it that does not listen yet. `outer` is the path of the directory that it is in.
@@ -164,15 +167,15 @@ impl<'d> PrivateDirectory<'d> {
         let socket = new_unix_socket()?;
         bind(&socket, &self.address(outer)?)?;
         // The path may lead elsewhere by now.
-        identity(&self.directory, PRIVATE_NAME).map_err(|_| moved())?;
+        identity(&self.directory, self.socket).map_err(|_| moved())?;
         Ok(socket)
     }
 
     /// The address of the socket: its path, or a shorter name of that if it is too long for an address.
     fn address(&self, outer: &Path) -> io::Result<SocketAddrUnix> {
-        let path = outer.join(&self.name).join(PRIVATE_NAME);
-        let short = format!("/proc/self/fd/{}/{PRIVATE_NAME}", self.directory.as_raw_fd());
-        let short = cfg!(target_os = "linux").then(|| PathBuf::from(short));
+        let path = outer.join(&self.name).join(self.socket);
+        let short = PathBuf::from(format!("/proc/self/fd/{}", self.directory.as_raw_fd())).join(self.socket);
+        let short = cfg!(target_os = "linux").then_some(short);
         let mut usable = [Some(path), short].into_iter().flatten().filter_map(|path| SocketAddrUnix::new(&path).ok());
         usable.next().ok_or_else(too_long)
     }
@@ -181,7 +184,7 @@ impl<'d> PrivateDirectory<'d> {
 impl Drop for PrivateDirectory<'_> {
     fn drop(&mut self) {
         // The socket has left it unless something failed.
-        let _ = unlinkat(&self.directory, PRIVATE_NAME, AtFlags::empty());
+        let _ = unlinkat(&self.directory, self.socket, AtFlags::empty());
         let _ = unlinkat(self.outer, &self.name, AtFlags::REMOVEDIR);
     }
 }
@@ -373,11 +376,11 @@ mod tests {
     fn a_socket_that_is_not_ready_is_private() {
         let directory = Directory::new("private");
         let outer = open_directory(&directory.0, OFlags::empty()).unwrap();
-        let private = PrivateDirectory::make(&outer).unwrap();
+        let private = PrivateDirectory::make(&outer, OsStr::new("s")).unwrap();
         let _socket = private.bind(&directory.0).unwrap();
         let path = directory.0.join(&private.name);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
-        let refused = connect_at_once(&path.join(PRIVATE_NAME)).unwrap_err();
+        let refused = connect_at_once(&path.join("s")).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1);
         drop(private);
@@ -396,7 +399,7 @@ mod tests {
         let [shared, theirs] = ["shared", "theirs"].map(|name| directory.0.join(name));
         fs::create_dir(&shared).unwrap();
         DirBuilder::new().mode(0o700).create(&theirs).unwrap();
-        let file = theirs.join(PRIVATE_NAME);
+        let file = theirs.join("socket");
         fs::write(&file, "").unwrap();
         fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
         let path = shared.join("socket");

@@ -51,9 +51,9 @@ fn listeners_of(process: u32, config: Option<&Path>) -> Option<Vec<Address>> {
     for name in ["tcp", "tcp6"] {
         found.extend(lines(name).lines().filter_map(tcp_listener).filter(|(number, _)| sockets.contains(number)));
     }
-    let suffix = format!(".{process}");
+    let directory = format!(".{process}");
     let of_unix = lines("unix");
-    let of_unix = of_unix.lines().filter_map(|line| unix_listener(line, &suffix));
+    let of_unix = of_unix.lines().filter_map(|line| unix_listener(line, &directory));
     found.extend(of_unix.filter(|(number, _)| sockets.contains(number)));
     // A socket that is shared with each worker has several descriptors.
     Some(found.into_iter().map(|(_, address)| address).collect())
@@ -104,18 +104,19 @@ fn tcp_listener(line: &str) -> Option<(u64, Address)> {
     Some((number, Address::Tcp { host: host.to_string(), port }))
 }
 
-/// The number and the path of a socket that listens, in a line of `/proc/net/unix`. A socket is bound under a name that ends with
-/// `suffix`, and then renamed.
-fn unix_listener(line: &str, suffix: &str) -> Option<(u64, Address)> {
+/// The number and the path of a socket that listens, in a line of `/proc/net/unix`. A socket is made in a
+/// `directory` of its own, and then moved to the one that this is in.
+fn unix_listener(line: &str, directory: &str) -> Option<(u64, Address)> {
     let mut columns = line.split_whitespace();
     if columns.nth(3)? != UNIX_LISTENS {
         return None;
     }
     let number = columns.nth(2)?.parse().ok()?;
     let at = line.find(" /")?;
-    let path = line.get(at + 1..)?;
-    let path = path.strip_suffix(suffix).unwrap_or(path);
-    Some((number, Address::Unix(PathBuf::from(path))))
+    let path = Path::new(line.get(at + 1..)?);
+    let outer = path.parent().filter(|parent| parent.ends_with(directory)).and_then(Path::parent);
+    let path = outer.zip(path.file_name()).map_or_else(|| path.to_owned(), |(outer, name)| outer.join(name));
+    Some((number, Address::Unix(path)))
 }
 
 #[cfg(test)]
@@ -142,10 +143,10 @@ mod tests {
         if cfg!(target_endian = "little") {
             assert_eq!(tcp_listener(&six).unwrap().1, Address::Tcp { host: "::1".to_owned(), port: 2375 });
         }
-        let unix = "0000000000000000: 00000002 00000000 00010000 0001 01 815 /run/a b/docker.sock.7";
+        let unix = "0000000000000000: 00000002 00000000 00010000 0001 01 815 /run/a b/.7/docker.sock";
         let found = unix_listener(unix, ".7").unwrap();
         assert_eq!(found, (815, Address::Unix("/run/a b/docker.sock".into())));
-        assert_eq!(unix_listener(unix, ".8").unwrap().1, Address::Unix("/run/a b/docker.sock.7".into()));
+        assert_eq!(unix_listener(unix, ".8").unwrap().1, Address::Unix("/run/a b/.7/docker.sock".into()));
         for line in ["", "Num RefCount Protocol Flags Type St Inode Path", &unix.replace(" 00010000 ", " 00000000 ")] {
             assert_eq!(unix_listener(line, ".7"), None, "{line}");
         }
