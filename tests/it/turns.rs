@@ -176,5 +176,6 @@ fn look_ups_of_one_client_leave_others_their_turn() {
     let order: Vec<bool> = has_read.try_iter().collect();
     assert_eq!(order.len(), count + 1, "each container is asked for when it is known");
     let behind = order.iter().rev().take_while(|is_long| **is_long).count();
-    assert!(behind > processors, "{behind} of {count} long documents were read after the short one: {order:?}");
+    // In the order in which they came, none would be. How many there are depends on what else the machine does.
+    assert!(behind > 0, "{behind} of {count} long documents were read after the short one: {order:?}");
 }
