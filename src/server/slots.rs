@@ -6,15 +6,22 @@
 //! moment, so that a ping behind them has its turn. For each request that waits, a
 //! connection gives way that waits for its next request or for the rest of its head: the one that has waited longest. One whose
 //! client is turned away gives way before that, whatever it does.
+//!
+//! If there are too many overflow connections, one of those ends that wait for their first request: one from where most of them
+//! come. A client that connects again and again takes the place of its own connections, and leaves others the time for a
+//! handshake.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+
+use crate::socket::AcceptedSocket;
 
 /// How long a request of an overflow connection waits for a slot.
 const ADMISSION_TIMEOUT: Duration = Duration::from_secs(1);
@@ -23,6 +30,29 @@ const KEPT_LIMIT: usize = 64;
 /// How long not to look again for a connection that can give way, after none was found. There may be thousands. A request
 /// that waits for a slot looks again as often.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Where a connection comes from, before it is known whose it is: an address, of IPv6 only the network (64 bits), because a
+/// machine may have all addresses of one. `None` for this machine over a Unix socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Source(Option<IpAddr>);
+
+impl From<&AcceptedSocket> for Source {
+    fn from(socket: &AcceptedSocket) -> Self {
+        match socket {
+            AcceptedSocket::Unix(_) => Self(None),
+            AcceptedSocket::Tcp(socket) => Self(socket.peer_addr().ok().map(|peer| network(peer.ip()))),
+        }
+    }
+}
+
+/// The address, of IPv6 the network.
+fn network(address: IpAddr) -> IpAddr {
+    const NETWORK: u128 = u128::MAX << 64;
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & NETWORK).into()),
+        address @ IpAddr::V4(_) => address,
+    }
+}
 
 /// How many connections may be open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +149,12 @@ impl Slots {
     /// Enters a new connection of a listener, with or without a slot. `None` if too many have none.
     ///
     /// `worker` counts the connections of its worker.
-    pub(super) fn enter(self: &Arc<Self>, listener: usize, worker: &Arc<AtomicUsize>) -> Option<ConnectionSlot> {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        listener: usize,
+        source: Source,
+        worker: &Arc<AtomicUsize>,
+    ) -> Option<ConnectionSlot> {
         let mut table = self.table();
         // A slot that becomes free is for a request that waits, and not for whoever comes in that moment.
         let is_wanted = table.listeners.get(listener).is_some_and(|slots| slots.waiting > 0);
@@ -132,7 +167,7 @@ impl Slots {
                 table.end_overflow();
             }
         }
-        let state = Arc::new(ConnectionState::new(listener, self.started, has_slot));
+        let state = Arc::new(ConnectionState::new(listener, source, self.started, has_slot));
         let number = table.next;
         table.next += 1;
         table.connections(listener, has_slot)?.insert(number, state.clone());
@@ -253,16 +288,23 @@ impl SlotTable {
         }
     }
 
-    /// Ends the overflow connection that has waited longest for its first request. One whose client is turned away ends before.
-    /// If there are none, a request has waited for a slot for long enough: the first one of the listener where most of them wait.
+    /// Ends an overflow connection that waits for its first request: one of the source with most of them, and of those the one
+    /// that has waited longest. One that has proved who it is ends after those that have not, and one whose client is turned
+    /// away before them all. If there are none, a request has waited for a slot for long enough: the first one of the listener
+    /// where most of them wait.
     fn end_overflow(&self) {
-        // They are in the order in which they came.
-        let able = self.overflow.values().filter(|state| !state.is_told());
+        let able = || self.overflow.values().filter(|state| !state.is_told());
+        let mut of_sources = BTreeMap::<Source, usize>::new();
+        able().filter(|state| state.can_end()).for_each(|state| *of_sources.entry(state.source).or_default() += 1);
         let waiting = |listener: usize| self.listeners.get(listener).map_or(0, |slots| slots.waiting);
         let turn = |state: &&Arc<ConnectionState>| {
-            (!state.is_turned_away(), !state.can_end(), Reverse(waiting(state.listener)))
+            let can_end = state.can_end();
+            let of_source = of_sources.get(&state.source).copied().unwrap_or_default();
+            let most = if can_end { of_source } else { waiting(state.listener) };
+            (!state.is_turned_away(), !can_end, Reverse(most), state.is_proven())
         };
-        if let Some(state) = able.min_by_key(turn) {
+        // They are in the order in which they came, and the first of several that are alike is taken.
+        if let Some(state) = able().min_by_key(turn) {
             state.end();
         }
     }
@@ -384,11 +426,14 @@ impl Drop for WaitingRequest<'_> {
 pub(super) struct ConnectionState {
     /// The number of its listener.
     listener: usize,
+    source: Source,
     /// What times are counted from.
     origin: Instant,
     /// Since when it waits for a request, or for the rest of its head, in microseconds from `origin`; 0 if it does not.
     idle_since: AtomicU64,
     has_slot: AtomicBool,
+    /// Whether its client has proved who it is, by a certificate.
+    is_proven: AtomicBool,
     /// Whether its client gets nothing here but refusals and pings.
     is_turned_away: AtomicBool,
     is_ending: AtomicBool,
@@ -404,12 +449,14 @@ pub(super) struct ConnectionState {
 }
 
 impl ConnectionState {
-    fn new(listener: usize, origin: Instant, has_slot: bool) -> Self {
+    fn new(listener: usize, source: Source, origin: Instant, has_slot: bool) -> Self {
         let state = Self {
             listener,
+            source,
             origin,
             idle_since: AtomicU64::new(0),
             has_slot: AtomicBool::new(has_slot),
+            is_proven: AtomicBool::new(false),
             is_turned_away: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
             is_receiving: AtomicBool::new(false),
@@ -425,7 +472,7 @@ impl ConnectionState {
     /// The state of a connection that has a slot.
     #[cfg(test)]
     pub(super) fn for_test() -> Self {
-        Self::new(0, Instant::now(), true)
+        Self::new(0, Source::default(), Instant::now(), true)
     }
 
     /// From now on it waits for a request, or for the rest of its head.
@@ -459,7 +506,8 @@ impl ConnectionState {
         self.is_receiving.load(Ordering::Relaxed)
     }
 
-    fn is_idle(&self) -> bool {
+    /// Whether it waits for a request, or for the rest of its head.
+    pub(super) fn is_idle(&self) -> bool {
         self.idle_since.load(Ordering::Relaxed) != 0
     }
 
@@ -471,6 +519,15 @@ impl ConnectionState {
     /// Whether it ends after the exchange in progress, or now if there is none.
     pub(super) fn is_ending(&self) -> bool {
         self.is_ending.load(Ordering::Relaxed)
+    }
+
+    /// Its client has proved who it is, by a certificate.
+    pub(super) fn prove(&self) {
+        self.is_proven.store(true, Ordering::Relaxed);
+    }
+
+    fn is_proven(&self) -> bool {
+        self.is_proven.load(Ordering::Relaxed)
     }
 
     /// Whether its client gets nothing here but refusals and pings.
@@ -553,7 +610,11 @@ mod tests {
         }
 
         fn enter(&self, listener: usize) -> Option<ConnectionSlot> {
-            self.slots.enter(listener, &self.worker)
+            self.enter_from(listener, "10.0.0.1")
+        }
+
+        fn enter_from(&self, listener: usize, address: &str) -> Option<ConnectionSlot> {
+            self.slots.enter(listener, Source(Some(network(address.parse().unwrap()))), &self.worker)
         }
 
         /// Looks for a slot for a request that waits, whenever it was looked for last. There is none.
@@ -801,6 +862,43 @@ mod tests {
             assert!(!runtime.block_on(slot.admit()));
             assert!(start.elapsed() < ADMISSION_TIMEOUT);
         });
+    }
+
+    /// Connects 1,000 times from `attackers` in turn; returns whether a connection from each of `others`, which is opened before
+    /// that, is still there.
+    fn outlasts(attackers: &[&str], others: &[&str], has_proved: bool) -> Vec<bool> {
+        let slots = FilledSlots::new(1, 8, &[None]);
+        let _held = slots.fill(0);
+        let mut open: Vec<ConnectionSlot> =
+            attackers.iter().cycle().take(6).map(|address| slots.enter_from(0, address).unwrap()).collect();
+        let others: Vec<ConnectionSlot> = others.iter().map(|address| slots.enter_from(0, address).unwrap()).collect();
+        others.iter().filter(|_| has_proved).for_each(|slot| slot.state().prove());
+        for address in attackers.iter().cycle().take(1000) {
+            open.push(slots.enter_from(0, address).unwrap());
+            // A connection that must end does so at once.
+            open.retain(|slot| !slot.state().is_ending());
+        }
+        others.iter().map(|slot| !slot.state().is_ending()).collect()
+    }
+
+    #[test]
+    fn a_client_that_connects_again_and_again_ends_its_own_connections() {
+        assert_eq!(outlasts(&["10.0.0.2"], &["10.0.0.1", "10.0.0.3"], false), [true, true]);
+        // As one client: the addresses of a network of IPv6, and an address of IPv4 however it is written.
+        for same in [["2001:db8::1", "2001:db8::ffff:1"], ["10.0.0.2", "::ffff:10.0.0.2"]] {
+            assert_eq!(outlasts(&same, &["2001:db8:0:1::1", "10.0.0.1"], false), [true, true], "{same:?}");
+        }
+        // From the same address, only what a client has proved tells it from others.
+        assert_eq!(outlasts(&["10.0.0.2"], &["10.0.0.2"], false), [false]);
+        assert_eq!(outlasts(&["10.0.0.2"], &["10.0.0.2"], true), [true]);
+        // A proof gives nobody the time of others.
+        let slots = FilledSlots::new(1, 3, &[None]);
+        let _held = slots.fill(0);
+        let proven = ["10.0.0.2", "10.0.0.2"].map(|address| slots.enter_from(0, address).unwrap());
+        proven.iter().for_each(|slot| slot.state().prove());
+        let other = slots.enter_from(0, "10.0.0.1").unwrap();
+        let _next = slots.enter_from(0, "10.0.0.2").unwrap();
+        assert!(proven[0].state().is_ending() && !other.state().is_ending());
     }
 
     #[test]

@@ -176,6 +176,9 @@ pub(super) async fn accept(
     if chain.is_empty() && tls.authenticates() {
         return Err(HandshakeError::NoCertificate);
     }
+    if !chain.is_empty() {
+        slot.state().prove();
+    }
     let certificates: Arc<[_]> = chain.iter().map(|one| one.clone().into_owned()).collect();
     let chain = ProvenChain { good_until: tls.accepts_until(&certificates, begun), certificates };
     let (decrypted, carrier) = Carrier::new().map_err(HandshakeError::System)?;

@@ -1,10 +1,12 @@
 //! TLS of listeners: a client is who its certificate says, and what passes without TLS passes with it, each way to its end.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use dockveil::cli::{CheckArgs, ConfigFiles, Environment, HealthcheckArgs, ServeArgs};
@@ -14,7 +16,7 @@ use dockveil::socket::Address;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use crate::callers::loaded;
+use crate::callers::{connect_from, loaded};
 use crate::explain::profile_of;
 use crate::harness::{Test, tests};
 use crate::support::authority::{Authority, Identity, Names};
@@ -38,7 +40,8 @@ pub(crate) const TESTS: &[Test] = tests![
     an_optional_certificate_is_known_and_must_be_good,
     a_revoked_certificate_is_worth_nothing,
     what_expires_ends_open_connections,
-    a_client_that_takes_nothing_loses_its_connection
+    a_client_that_takes_nothing_loses_its_connection,
+    clients_without_a_certificate_that_connect_again_and_again_shut_nobody_out
 ];
 
 const PROFILES: &str = "profiles:\n  - {profile: lists, allow: [Ping, ContainerList], show: [identity]}\n  - {profile: inspects, allow: [Ping, ContainerInspect, ContainerLogs, ContainerAttach, SystemEvents], show: [identity]}\n";
@@ -584,4 +587,46 @@ fn a_client_that_takes_nothing_loses_its_connection() {
         assert!(Instant::now() < deadline, "its slot is taken");
     }
     drop(silent);
+}
+
+/// From another address, with nothing or with the start of a handshake.
+fn clients_without_a_certificate_that_connect_again_and_again_shut_nobody_out() {
+    let bench = TlsBench::with(
+        |_| json("[]"),
+        "client_ca: ca.pem",
+        |_, _| "profile: lists".to_owned(),
+        |config| {
+            config.limits.connections = Some(8);
+        },
+    );
+    let server = SocketAddr::from(([127, 0, 0, 1], bench.port));
+    let config = bench.authority.client_config(Some(&bench.authority.client(WEB)), &[&TLS13]);
+    for sent in [&b""[..], &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..]] {
+        let (is_over, opened) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let statuses: Vec<Option<u16>> = std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    // More than there is room for, so that each new one takes the place of another.
+                    let mut held = VecDeque::new();
+                    while !is_over.load(Ordering::Relaxed) {
+                        let mut client = connect_from("127.0.0.2", server);
+                        let _ = client.write_all(sent);
+                        held.push_back(client);
+                        if held.len() > 200 {
+                            held.pop_front();
+                        }
+                        opened.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            let deadline = Instant::now() + PATIENCE;
+            while opened.load(Ordering::Relaxed) < 600 && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let statuses = (0..10).map(|_| listed(&bench, config.clone())).collect();
+            is_over.store(true, Ordering::Relaxed);
+            statuses
+        });
+        assert_eq!(statuses, [Some(200); 10], "{} connections, each with {sent:?}", opened.load(Ordering::Relaxed));
+    }
 }
