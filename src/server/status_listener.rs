@@ -4,6 +4,7 @@
 //! engine.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -18,19 +19,21 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::listen::{Acceptor, BoundListener, ListenerHandle};
 use super::runtime;
+use super::slots::{ConnectionState, SlotLimits, Slots, Source};
 use super::status::{ServerStatus, StatusReport};
 use crate::config::accepted_hosts;
 use crate::route;
 use crate::socket::{AcceptedSocket, Address};
 
-/// How many connections may be open. More are closed at once.
+/// How many connections may be open. For one more, one ends that waits for its request.
 const CONNECTION_LIMIT: usize = 16;
-/// The descriptors that all of this takes: those, the listener twice, the runtime, and a connection to an engine.
-pub(super) const DESCRIPTORS: usize = CONNECTION_LIMIT + 8;
+/// The descriptors that all of this takes: those, as many that are ending, the listener twice, the runtime, and a connection to an
+/// engine.
+pub(super) const DESCRIPTORS: usize = 2 * CONNECTION_LIMIT + 8;
 /// How long a connection may take, with its answer. An engine that hangs takes two seconds of that.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of a request is read, in bytes.
@@ -118,29 +121,53 @@ async fn accept(
         Ok(acceptor) => acceptor,
         Err(error) => return tracing::error!(%error, "the listener of metrics cannot be used"),
     };
-    let slots = Arc::new(Semaphore::new(CONNECTION_LIMIT));
+    // None has a slot: what is here is what clients have elsewhere until their first request.
+    let limits = SlotLimits { slots: 0, overflow: CONNECTION_LIMIT, listeners: vec![None] };
+    let (slots, open) = (Arc::new(Slots::new(&limits)), Arc::default());
     while let Some(socket) = acceptor.next(&mut closing).await {
-        // Beyond the limit it is closed.
-        let Ok(slot) = slots.clone().try_acquire_owned() else { continue };
+        let source = Source::from(&socket);
+        let slot = loop {
+            if let Some(slot) = slots.enter(0, source, &open) {
+                break slot;
+            }
+            tokio::select! {
+                _ = closing.wait_for(|closing| *closing) => return,
+                () = slots.room() => {}
+            }
+        };
         let (status, hosts) = (status.clone(), hosts.clone());
         tokio::spawn(async move {
-            let _ = tokio::time::timeout(CONNECTION_TIMEOUT, serve(socket, status, hosts)).await;
-            drop(slot);
+            let state = slot.state().clone();
+            let served = tokio::time::timeout(CONNECTION_TIMEOUT, serve(socket, status, hosts, &state));
+            tokio::select! {
+                // In this order: an answer that is there is sent.
+                biased;
+                _ = served => {}
+                () = gives_way(&state) => {}
+            }
         });
     }
 }
 
+/// Waits until a connection must end before its request has come.
+async fn gives_way(state: &ConnectionState) {
+    state.must_end().await;
+    if !state.is_idle() {
+        pending::<()>().await;
+    }
+}
+
 /// Answers one request.
-async fn serve(socket: AcceptedSocket, status: Arc<ServerStatus>, hosts: Arc<[String]>) {
+async fn serve(socket: AcceptedSocket, status: Arc<ServerStatus>, hosts: Arc<[String]>, state: &ConnectionState) {
     match socket {
         AcceptedSocket::Unix(socket) => {
             if let Ok(socket) = tokio::net::UnixStream::from_std(socket) {
-                answer_on(socket, status, hosts).await;
+                answer_on(socket, status, hosts, state).await;
             }
         }
         AcceptedSocket::Tcp(socket) => {
             if let Ok(socket) = tokio::net::TcpStream::from_std(socket) {
-                answer_on(socket, status, hosts).await;
+                answer_on(socket, status, hosts, state).await;
             }
         }
     }
@@ -150,8 +177,10 @@ async fn answer_on(
     socket: impl AsyncRead + AsyncWrite + Unpin + 'static,
     status: Arc<ServerStatus>,
     hosts: Arc<[String]>,
+    state: &ConnectionState,
 ) {
     let service = service_fn(|request| {
+        state.mark_busy();
         let (status, hosts) = (status.clone(), hosts.clone());
         async move { Ok::<_, Infallible>(answer(&request, &status, &hosts).await) }
     });

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::Signal;
@@ -25,7 +25,7 @@ pub(crate) const TESTS: &[Test] = tests![
     promtool_finds_no_fault_in_the_metrics,
     the_document_lists_every_metric,
     nothing_but_metrics_and_health_is_answered,
-    connections_for_metrics_have_a_limit,
+    slow_connections_for_metrics_keep_no_probe_waiting,
     an_engine_that_is_down_differs_from_one_that_hangs,
     an_engine_is_up_when_its_whole_answer_to_a_ping_has_come,
     an_engine_whose_name_is_not_resolved_is_down_and_told_as_such,
@@ -246,28 +246,44 @@ fn nothing_but_metrics_and_health_is_answered() {
     assert_eq!(daemon.requests(), [""; 0]);
 }
 
-fn connections_for_metrics_have_a_limit() {
+/// Nothing, or half a head, on more connections than there may be, opened again as soon as they are closed.
+fn slow_connections_for_metrics_keep_no_probe_waiting() {
     const LIMIT: usize = 16;
     let folder = Folder::new();
     let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
     let program = measured(&folder, "");
     program.listening();
     let path = folder.path("metrics");
-    // They say nothing.
-    let silent: Vec<UnixStream> = (0..LIMIT).map(|_| UnixStream::connect(&path).unwrap()).collect();
-    let mut more = Client::connect(&path);
-    assert_eq!(more.rest(), "", "it is closed without an answer");
-    drop(silent);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let mut client = Client::connect(&path);
-        client.send(closing_get("/livez"));
-        let answer = client.rest();
-        if !answer.is_empty() {
-            assert_eq!(status(&answer), 200, "{answer}");
-            break;
-        }
-        assert!(Instant::now() < deadline, "no connection is free again");
+    for sent in ["", "GET /livez HTTP/1.1\r\nHost: l"] {
+        let slow = || {
+            let mut client = Client::connect(&path);
+            client.send(sent);
+            client
+        };
+        let held: Vec<Client> = (0..LIMIT).map(|_| slow()).collect();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 * LIMIT {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        // Until it is closed.
+                        slow().rest();
+                    }
+                });
+            }
+            let answers: Vec<String> = (0..20)
+                .map(|_| {
+                    let mut client = Client::connect(&path);
+                    client.send(closing_get("/livez"));
+                    client.rest()
+                })
+                .collect();
+            is_over.store(true, Ordering::Relaxed);
+            // The last ones wait for nobody.
+            let _last: Vec<Client> = (0..3 * LIMIT).map(|_| slow()).collect();
+            assert!(answers.iter().all(|answer| answer.starts_with("HTTP/1.1 200 ")), "{sent:?}: {answers:?}");
+        });
+        drop(held);
     }
     // Clients are served meanwhile, and live on.
     assert_eq!(ask(&folder.path("listener"), "/_ping").0, 200);
