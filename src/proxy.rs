@@ -26,10 +26,12 @@
 //! | [`error`] | why an exchange failed |
 //! | [`delivery`] | answers on their way, and the log lines that wait for them |
 //! | [`calling`] | the container that a client runs in |
+//! | [`batches`] | look-ups that are asked together |
 //! | [`access_log`] | the log line of an exchange |
 //! | [`request_id`] | the id of an exchange |
 
 mod access_log;
+mod batches;
 mod body;
 mod body_names;
 mod body_parts;
@@ -64,6 +66,7 @@ pub use self::access_log::{ExchangeObserver, giving_up};
 pub use self::body::{BodyError, Filtered};
 #[doc(hidden)]
 pub use self::body_reading::{BodyPassing, body_going_up};
+pub use self::calling::CallerLookUps;
 pub use self::delivery::Delivery;
 pub use self::downstream::Downstream;
 pub use self::error::Error;

@@ -1,23 +1,26 @@
 //! The container that a client runs in, as the engine says. It is asked anew for each connection: an address or a process may
-//! belong to another container a moment later.
+//! belong to another container a moment later. Clients that wait at the same time are looked up together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 
 use serde::Deserialize;
 
 use super::Proxy;
+use super::batches::Batches;
 use crate::api::objects::ObjectKind;
 use crate::clients::CallingContainer;
 use crate::route::{Query, Route, find};
 use crate::socket::Peer;
-use crate::visibility::{ContainerSummary, read_container_summary, read_object};
+use crate::visibility::{ContainerSummary, Facts, read_container_summary, read_object};
 
 /// How many ids in the path of a control group are looked up: containers may be inside others.
 const NESTED_LIMIT: usize = 4;
 /// How long a whole id is.
 const ID_LENGTH: usize = 64;
+/// For whom the engine is asked, in the log and among those who take turns.
+const CLIENTS: &str = "the containers of clients";
 
 /// The engine does not say whose the connection is.
 const NO_ANSWER: CallingContainer = CallingContainer::Unknown("the engine gave no usable answer");
@@ -59,80 +62,138 @@ struct ProcessState {
     pid: u32,
 }
 
+/// The look-ups of clients of one listener in one worker.
+#[derive(Debug, Default)]
+pub struct CallerLookUps {
+    /// The container that has an address.
+    addresses: Batches<IpAddr, CallingContainer>,
+    /// The container with an id.
+    ids: Batches<String, LookedUp>,
+}
+
+/// What the engine says of an id in the path of a control group.
+#[derive(Clone, Debug)]
+enum LookedUp {
+    /// A container.
+    Container {
+        facts: Facts,
+        /// The number of its first process, if it runs.
+        first: Option<u32>,
+    },
+    /// Nothing that can be used.
+    NoAnswer,
+}
+
 impl Proxy {
     /// The container that a client runs in.
-    pub async fn calling_container(&self, peer: &Peer) -> CallingContainer {
+    pub async fn calling_container(&self, peer: &Peer, look_ups: &CallerLookUps) -> CallingContainer {
         let Ok(Some(route)) = find("GET", "/containers/json") else { return NO_ANSWER };
-        let client = peer.to_string();
         match peer {
-            Peer::Address(address) => self.container_at(&route, address.ip().to_canonical(), &client).await,
-            Peer::Process { uid, pid: Some(pid), .. } => self.container_around(&route, *pid, *uid, &client).await,
+            Peer::Address(address) => {
+                let look_up = async |addresses| self.containers_at(&route, addresses).await;
+                look_ups.addresses.find(address.ip().to_canonical(), look_up).await.unwrap_or(NO_ANSWER)
+            }
+            Peer::Process { uid, pid: Some(pid), .. } => self.container_around(&route, *pid, *uid, &look_ups.ids).await,
             Peer::Process { pid: None, .. } => NO_PROCESS,
             Peer::Gone => CallingContainer::Unknown("the client is gone"),
         }
     }
 
-    /// The running container that has an address on one of its networks.
-    async fn container_at(&self, route: &Route, address: IpAddr, client: &str) -> CallingContainer {
-        let add = move |found: &mut (Vec<Option<ContainerSummary>>, usize), element: &[u8]| {
+    /// For each of several addresses, the running container that has it on one of its networks. None if the engine gives no usable
+    /// answer.
+    async fn containers_at(&self, route: &Route, addresses: BTreeSet<IpAddr>) -> BTreeMap<IpAddr, CallingContainer> {
+        let nothing: BTreeMap<_, Vec<_>> = addresses.into_iter().map(|address| (address, Vec::new())).collect();
+        let add = |found: &mut (BTreeMap<IpAddr, Vec<Option<ContainerSummary>>>, usize), element: &[u8]| {
             let (found, kept) = found;
-            match has_address(element, address) {
-                Some(true) => found.push(read_container_summary(element)),
-                Some(false) => return *kept,
-                // It may be the one.
-                None => found.push(None),
+            let of_element = addresses_of(element);
+            for (address, containers) in found.iter_mut() {
+                match &of_element {
+                    Some(addresses) if !addresses.contains(address) => continue,
+                    Some(_) => containers.push(read_container_summary(element)),
+                    // It may be the one.
+                    None => containers.push(None),
+                }
+                *kept += element.len();
             }
-            *kept += element.len();
             *kept
         };
-        let nothing = (Vec::new(), 0);
-        let listed = self.each_of("ContainerList", route, Query::default(), client, (nothing, add)).await;
-        let Ok(((found, _), _memory)) = listed else { return NO_ANSWER };
-        if found.iter().any(Option::is_none) {
-            return NO_ANSWER;
-        }
-        let mut found = found.into_iter().flatten();
-        match (found.next(), found.next()) {
-            (None, _) => CallingContainer::Outside,
-            (Some(only), None) => CallingContainer::Inside { id: only.id, facts: only.facts },
-            (Some(_), Some(_)) => CallingContainer::Unknown("several containers have its address"),
-        }
+        let listed = self.each_of("ContainerList", route, Query::default(), CLIENTS, ((nothing, 0), add)).await;
+        let Ok(((found, _), _memory)) = listed else { return BTreeMap::new() };
+        found.into_iter().map(|(address, containers)| (address, one_of(containers))).collect()
     }
 
     /// The container in whose control group a process is. The engine says which process is the first one of a container, and
     /// both must be in the group of that container: whoever may make control groups can call them what they like.
-    async fn container_around(&self, route: &Route, pid: u32, uid: u32, client: &str) -> CallingContainer {
+    async fn container_around(
+        &self,
+        route: &Route,
+        pid: u32,
+        uid: u32,
+        look_ups: &Batches<String, LookedUp>,
+    ) -> CallingContainer {
         let Some(groups) = groups_of(pid, Some(uid)) else { return NO_PROCESS };
         let ids = ids_in(&groups);
         if ids.is_empty() {
             return CallingContainer::Outside;
         }
-        for id in ids.iter().take(NESTED_LIMIT) {
-            let read = |document: &[u8]| {
-                let running = serde_json::from_slice::<InspectedProcess>(document).ok()?.state;
-                Some((read_object(ObjectKind::Container, document)?, running))
+        for id in ids.into_iter().take(NESTED_LIMIT) {
+            let look_up = async |ids| self.containers_called(route, ids).await;
+            let (facts, first) = match look_ups.find(id.clone(), look_up).await {
+                Some(LookedUp::Container { facts, first }) => (facts, first),
+                Some(LookedUp::NoAnswer) => return NO_ANSWER,
+                None => continue,
             };
-            let Ok(container) = self.read(route, "ContainerInspect", id, client, read).await else { return NO_ANSWER };
-            let Some((container, state)) = container.filter(|(container, _)| container.id == *id) else { continue };
-            let first = Some(state.pid).filter(|pid| state.running && *pid > 0).and_then(|pid| groups_of(pid, None));
-            let is_inside = first.is_some_and(|first| are_in_one(&groups, &first, id));
+            let is_inside =
+                first.and_then(|pid| groups_of(pid, None)).is_some_and(|first| are_in_one(&groups, &first, &id));
             // In the meantime, its number may have gone to another process.
             return if is_inside && groups_of(pid, Some(uid)).as_ref() == Some(&groups) {
-                CallingContainer::Inside { id: container.id, facts: container.facts }
+                CallingContainer::Inside { id, facts }
             } else {
                 CallingContainer::Unknown("its control group is not that of the container")
             };
         }
         CallingContainer::Unknown("the engine does not know its container")
     }
+
+    /// The containers that have these ids, as far as there are any.
+    async fn containers_called(&self, route: &Route, ids: BTreeSet<String>) -> BTreeMap<String, LookedUp> {
+        let mut found = BTreeMap::new();
+        for id in ids {
+            let read = |document: &[u8]| {
+                let running = serde_json::from_slice::<InspectedProcess>(document).ok()?.state;
+                Some((read_object(ObjectKind::Container, document)?, running))
+            };
+            let looked_up = match self.read(route, "ContainerInspect", &id, CLIENTS, read).await {
+                Ok(Some((container, state))) if container.id == id => {
+                    let first = Some(state.pid).filter(|pid| state.running && *pid > 0);
+                    LookedUp::Container { facts: container.facts, first }
+                }
+                Ok(_) => continue,
+                Err(_) => LookedUp::NoAnswer,
+            };
+            found.insert(id, looked_up);
+        }
+        found
+    }
 }
 
-/// Whether a container of a list has an address. `None` if that cannot be read.
-fn has_address(element: &[u8], address: IpAddr) -> Option<bool> {
+/// Which of the containers that have an address, or may have it, a client runs in. `None` for one that cannot be read.
+fn one_of(containers: Vec<Option<ContainerSummary>>) -> CallingContainer {
+    let Some(containers) = containers.into_iter().collect::<Option<Vec<_>>>() else { return NO_ANSWER };
+    let mut containers = containers.into_iter();
+    match (containers.next(), containers.next()) {
+        (None, _) => CallingContainer::Outside,
+        (Some(only), None) => CallingContainer::Inside { id: only.id, facts: only.facts },
+        (Some(_), Some(_)) => CallingContainer::Unknown("several containers have its address"),
+    }
+}
+
+/// The addresses of a container of a list. `None` if they cannot be read.
+fn addresses_of(element: &[u8]) -> Option<BTreeSet<IpAddr>> {
     let addresses: Addresses = serde_json::from_slice(element).ok()?;
     let networks = addresses.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
-    let mut texts = networks.into_values().flatten().flat_map(|endpoint| [endpoint.ipv4, endpoint.ipv6]).flatten();
-    Some(texts.any(|text| text.parse().is_ok_and(|found: IpAddr| found.to_canonical() == address)))
+    let texts = networks.into_values().flatten().flat_map(|endpoint| [endpoint.ipv4, endpoint.ipv6]).flatten();
+    Some(texts.filter_map(|text| text.parse().ok()).map(|found: IpAddr| found.to_canonical()).collect())
 }
 
 /// The control groups of a process, of each hierarchy, and when it started. `None` if it cannot be read, has changed
@@ -329,12 +390,9 @@ mod tests {
     #[test]
     fn a_container_has_the_addresses_of_its_networks() {
         let text = r#"{"Id":"a","NetworkSettings":{"Networks":{"a":{"IPAddress":"10.0.0.2","GlobalIPv6Address":""},"b":{"IPAddress":"","GlobalIPv6Address":"fd00::2"},"c":null}}}"#;
-        let has = |address: &str| has_address(text.as_bytes(), address.parse().unwrap());
-        assert_eq!(
-            ["10.0.0.2", "fd00::2", "10.0.0.20", "::"].map(has),
-            [Some(true), Some(true), Some(false), Some(false)]
-        );
-        assert_eq!(has_address(b"{}", "10.0.0.2".parse().unwrap()), Some(false));
-        assert_eq!(has_address(b"[", "10.0.0.2".parse().unwrap()), None);
+        let addresses = addresses_of(text.as_bytes()).unwrap();
+        assert_eq!(addresses, ["10.0.0.2", "fd00::2"].map(|address| address.parse().unwrap()).into());
+        assert_eq!(addresses_of(b"{}"), Some(BTreeSet::new()));
+        assert_eq!(addresses_of(b"["), None);
     }
 }

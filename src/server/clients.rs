@@ -18,7 +18,7 @@ use super::worker::Served;
 use crate::clients::{Caller, CallingContainer, ChosenLine, ClientRefusal, ClientSelector, LoggedClient};
 use crate::config::{ClientLimits, ClientRule, Listener, RateLimit};
 use crate::metrics::OpenCount;
-use crate::proxy::Proxy;
+use crate::proxy::{CallerLookUps, Proxy};
 use crate::socket::{AcceptedSocket, Peer, Socket};
 use crate::tls::ServerTls;
 
@@ -45,6 +45,8 @@ pub(super) struct ListenerProxies {
     slots: Arc<ClientSlots>,
     /// What all its clients have together, in all workers.
     share: Arc<ListenerShare>,
+    /// How the containers of clients are found.
+    look_ups: CallerLookUps,
 }
 
 /// A line of `clients`: who it names, and what they get.
@@ -67,6 +69,8 @@ pub(super) struct AdmittedClient {
     chain: Option<ProvenChain>,
     /// What is served at its listener.
     served: Served,
+    /// Whether a line depends on its container, for which nobody has asked yet. Until then, it may request nothing.
+    needs_container: bool,
     /// What it may request and see.
     pub(super) proxy: Arc<Proxy>,
     /// Who it is, for the log.
@@ -101,11 +105,28 @@ pub(super) struct OpenStream {
     _of_listener: ListenerStream,
 }
 
+/// What a client gets.
+#[derive(Debug)]
+struct ChosenPolicy {
+    proxy: Arc<Proxy>,
+    place: ClientPlace,
+    needs_container: bool,
+}
+
 impl AdmittedClient {
+    /// As [`Self::renew`], and finds out in which container it runs, if a line depends on that.
+    pub(super) async fn refresh(&mut self, slot: &Arc<ConnectionSlot>) -> bool {
+        let is_admitted = self.renew(slot);
+        if is_admitted {
+            self.find_container(slot).await;
+        }
+        is_admitted
+    }
+
     /// Chooses again if a reload has replaced what is served at the listener. `false` if the client is not admitted any more:
     /// the listener trusts its certificate no longer, or has or demands TLS now and had or demanded none; or its certificate has
     /// expired, or a list that could revoke it has.
-    pub(super) async fn refresh(&mut self, slot: &Arc<ConnectionSlot>) -> bool {
+    pub(super) fn renew(&mut self, slot: &Arc<ConnectionSlot>) -> bool {
         let is_replaced = self.served.proxies.has_changed().unwrap_or_default();
         if !is_replaced && !self.chain.as_ref().is_some_and(ProvenChain::is_outdated) {
             return true;
@@ -122,24 +143,35 @@ impl AdmittedClient {
             return is_trusted;
         }
         // What is known of its container stays: its address may belong to another one meanwhile.
-        let mut caller = self.caller.clone();
-        if let CallingContainer::Unknown(_) = caller.container {
-            caller.container = CallingContainer::Unasked;
+        if let CallingContainer::Unknown(_) = self.caller.container {
+            self.caller.container = CallingContainer::Unasked;
         }
+        self.choose(&proxies, slot);
+        true
+    }
+
+    /// Asks the engine for its container, if a line depends on that and nobody has asked yet.
+    async fn find_container(&mut self, slot: &Arc<ConnectionSlot>) {
+        if self.needs_container {
+            let proxies = self.served.proxies.borrow().clone();
+            // In a box: streams, and clients that need it not, have no room for it.
+            self.caller.container = Box::pin(proxies.ask(&self.socket, &self.caller)).await;
+            self.choose(&proxies, slot);
+        }
+    }
+
+    /// Chooses what it gets.
+    fn choose(&mut self, proxies: &ListenerProxies, slot: &Arc<ConnectionSlot>) {
         // Its old place is free before it takes the new one.
         self.place = Arc::new(ClientPlace::Uncounted);
-        // In a box: a stream that waits for this has no room for it meanwhile.
-        let (proxy, place, caller) = Box::pin(proxies.choose(&self.socket, caller, slot)).await;
-        let logged = LoggedClient::from(&caller);
-        (self.proxy, self.place, self.logged) = (proxy.clone(), Arc::new(place), Arc::new(logged));
-        self.share = proxies.share.clone();
-        self.caller = caller;
-        true
+        let ChosenPolicy { proxy, place, needs_container } = proxies.choose(&self.socket, &mut self.caller, slot);
+        (self.proxy, self.place, self.needs_container) = (proxy, Arc::new(place), needs_container);
+        (self.logged, self.share) = (Arc::new(LoggedClient::from(&self.caller)), proxies.share.clone());
     }
 
     /// Whether it gets nothing but refusals and pings: it is denied, or has too many connections.
     pub(super) fn is_turned_away(&self) -> bool {
-        self.proxy.refused.is_some() || matches!(*self.place, ClientPlace::TooMany(_))
+        !self.needs_container && (self.proxy.refused.is_some() || matches!(*self.place, ClientPlace::TooMany(_)))
     }
 
     /// Counts a request, whether or not it can be read. One of a client that is not served takes nothing from the others.
@@ -252,10 +284,10 @@ impl ListenerProxies {
         if tls.is_some() {
             others.observer.metrics.has_tls(&HandshakeError::REASONS);
         }
-        Self { number, tls, settings, others, unknown, lines, slots, share }
+        Self { number, tls, settings, others, unknown, lines, slots, share, look_ups: CallerLookUps::default() }
     }
 
-    /// Finds out whose a connection is. `None` if it has ended.
+    /// Finds out whose a connection is, without the engine. `None` if it has ended.
     ///
     /// Cancel safety: when dropped, the connection is closed.
     pub(super) async fn admit(
@@ -265,35 +297,30 @@ impl ListenerProxies {
         slot: &Arc<ConnectionSlot>,
     ) -> Option<AdmittedClient> {
         let open = self.others.observer.metrics.connection();
-        let (socket, caller, chain) = match self.open(accepted, slot).await {
+        let (socket, mut caller, chain) = match self.open(accepted, slot).await {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(%error, "cannot serve a connection");
                 return None;
             }
         }?;
-        let (proxy, place, caller) = self.choose(&socket, caller, slot).await;
-        let (proxy, logged, place) = (proxy.clone(), Arc::new(LoggedClient::from(&caller)), Arc::new(place));
+        let ChosenPolicy { proxy, place, needs_container } = self.choose(&socket, &mut caller, slot);
+        let (logged, place) = (Arc::new(LoggedClient::from(&caller)), Arc::new(place));
         let (socket, share) = (Arc::new(socket), self.share.clone());
-        Some(AdmittedClient { socket, caller, chain, served, proxy, logged, place, share, _open: open })
+        let admitted =
+            AdmittedClient { socket, caller, chain, served, needs_container, proxy, logged, place, share, _open: open };
+        Some(admitted)
     }
 
-    /// The proxy of a client: that of the first line that names it. If a line depends on its container, the engine is asked for
-    /// that. While it is not known, the client is denied, whatever the lines behind say.
-    async fn choose(
-        &self,
-        socket: &Socket,
-        mut caller: Caller,
-        slot: &Arc<ConnectionSlot>,
-    ) -> (&Arc<Proxy>, ClientPlace, Caller) {
+    /// What a client gets: what the first line says that names it. While a line depends on its container, and that is not known,
+    /// it is denied, whatever the lines behind say.
+    fn choose(&self, socket: &Socket, caller: &mut Caller, slot: &Arc<ConnectionSlot>) -> ChosenPolicy {
         if caller.groups.is_empty() && self.lines.iter().any(|line| line.selector.gid.is_some()) {
             caller.groups = socket.peer_groups();
         }
-        let mut chosen = self.find(&caller);
-        if let (ChosenLine::Unknown(_), CallingContainer::Unasked) = (chosen, &caller.container) {
-            caller.container = self.ask(socket, &caller).await;
-            chosen = self.find(&caller);
-        }
+        let chosen = ChosenLine::find(self.lines.iter().map(|line| &line.selector), caller);
+        let needs_container =
+            matches!((chosen, &caller.container), (ChosenLine::Unknown(_), CallingContainer::Unasked));
         let (proxy, limits, key) = match chosen {
             ChosenLine::Named(line) => match self.lines.get(line) {
                 Some(line) => (&line.proxy, line.limits, line.key.clone()),
@@ -302,12 +329,15 @@ impl ListenerProxies {
             ChosenLine::Nobody => self.of_others(&self.others),
             ChosenLine::Unknown(_) => self.of_others(&self.unknown),
         };
-        if limits == ClientLimits::default() {
-            return (proxy, ClientPlace::Uncounted, caller);
+        let proxy = proxy.clone();
+        // Nothing counts before it is known for whom.
+        if needs_container || limits == ClientLimits::default() {
+            return ChosenPolicy { proxy, place: ClientPlace::Uncounted, needs_container };
         }
         let key = ClientKey { line: key, id: caller.id() };
         let entered = self.slots.enter(key, limits, slot.state(), Instant::now());
-        (proxy, entered.map_or_else(ClientPlace::TooMany, ClientPlace::Counted), caller)
+        let place = entered.map_or_else(ClientPlace::TooMany, ClientPlace::Counted);
+        ChosenPolicy { proxy, place, needs_container }
     }
 
     /// What clients get that no line names.
@@ -315,16 +345,12 @@ impl ListenerProxies {
         (proxy, self.share.limits.per_client, LineKey { listener: self.number, line: None })
     }
 
-    fn find(&self, caller: &Caller) -> ChosenLine {
-        ChosenLine::find(self.lines.iter().map(|line| &line.selector), caller)
-    }
-
     /// Asks the engine for the container of a client.
     ///
     /// An address belongs to a container while that runs. A client that has ended its direction may have stopped, and what it
     /// has sent could be taken for a request of the container that has its address now.
     async fn ask(&self, socket: &Socket, caller: &Caller) -> CallingContainer {
-        let asked = tokio::time::timeout(ASK_TIMEOUT, self.others.calling_container(&caller.peer));
+        let asked = tokio::time::timeout(ASK_TIMEOUT, self.others.calling_container(&caller.peer, &self.look_ups));
         let has_ended = async {
             match caller.peer {
                 Peer::Address(_) => socket.ended().await,

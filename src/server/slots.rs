@@ -34,9 +34,9 @@ const SEARCH_INTERVAL: Duration = Duration::from_millis(20);
 /// Where a connection comes from, before it is known whose it is: an address, of IPv6 only the network (64 bits), because a
 /// machine may have all addresses of one. `None` for this machine over a Unix socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Source(Option<IpAddr>);
+pub(super) struct ConnectionOrigin(Option<IpAddr>);
 
-impl From<&AcceptedSocket> for Source {
+impl From<&AcceptedSocket> for ConnectionOrigin {
     fn from(socket: &AcceptedSocket) -> Self {
         match socket {
             AcceptedSocket::Unix(_) => Self(None),
@@ -152,7 +152,7 @@ impl Slots {
     pub(super) fn enter(
         self: &Arc<Self>,
         listener: usize,
-        source: Source,
+        from: ConnectionOrigin,
         worker: &Arc<AtomicUsize>,
     ) -> Option<ConnectionSlot> {
         let mut table = self.table();
@@ -167,7 +167,7 @@ impl Slots {
                 table.end_overflow();
             }
         }
-        let state = Arc::new(ConnectionState::new(listener, source, self.started, has_slot));
+        let state = Arc::new(ConnectionState::new(listener, from, self.started, has_slot));
         let number = table.next;
         table.next += 1;
         table.connections(listener, has_slot)?.insert(number, state.clone());
@@ -288,19 +288,19 @@ impl SlotTable {
         }
     }
 
-    /// Ends an overflow connection that waits for its first request: one of the source with most of them, and of those the one
+    /// Ends an overflow connection that waits for its first request: one from where most of them come, and of those the one
     /// that has waited longest. One that has proved who it is ends after those that have not, and one whose client is turned
     /// away before them all. If there are none, a request has waited for a slot for long enough: the first one of the listener
     /// where most of them wait.
     fn end_overflow(&self) {
         let able = || self.overflow.values().filter(|state| !state.is_told());
-        let mut of_sources = BTreeMap::<Source, usize>::new();
-        able().filter(|state| state.can_end()).for_each(|state| *of_sources.entry(state.source).or_default() += 1);
+        let mut of_origins = BTreeMap::<ConnectionOrigin, usize>::new();
+        able().filter(|state| state.can_end()).for_each(|state| *of_origins.entry(state.from).or_default() += 1);
         let waiting = |listener: usize| self.listeners.get(listener).map_or(0, |slots| slots.waiting);
         let turn = |state: &&Arc<ConnectionState>| {
             let can_end = state.can_end();
-            let of_source = of_sources.get(&state.source).copied().unwrap_or_default();
-            let most = if can_end { of_source } else { waiting(state.listener) };
+            let of_origin = of_origins.get(&state.from).copied().unwrap_or_default();
+            let most = if can_end { of_origin } else { waiting(state.listener) };
             (!state.is_turned_away(), !can_end, Reverse(most), state.is_proven())
         };
         // They are in the order in which they came, and the first of several that are alike is taken.
@@ -426,7 +426,8 @@ impl Drop for WaitingRequest<'_> {
 pub(super) struct ConnectionState {
     /// The number of its listener.
     listener: usize,
-    source: Source,
+    /// Where it comes from.
+    from: ConnectionOrigin,
     /// What times are counted from.
     origin: Instant,
     /// Since when it waits for a request, or for the rest of its head, in microseconds from `origin`; 0 if it does not.
@@ -449,10 +450,10 @@ pub(super) struct ConnectionState {
 }
 
 impl ConnectionState {
-    fn new(listener: usize, source: Source, origin: Instant, has_slot: bool) -> Self {
+    fn new(listener: usize, from: ConnectionOrigin, origin: Instant, has_slot: bool) -> Self {
         let state = Self {
             listener,
-            source,
+            from,
             origin,
             idle_since: AtomicU64::new(0),
             has_slot: AtomicBool::new(has_slot),
@@ -472,7 +473,7 @@ impl ConnectionState {
     /// The state of a connection that has a slot.
     #[cfg(test)]
     pub(super) fn for_test() -> Self {
-        Self::new(0, Source::default(), Instant::now(), true)
+        Self::new(0, ConnectionOrigin::default(), Instant::now(), true)
     }
 
     /// From now on it waits for a request, or for the rest of its head.
@@ -614,7 +615,7 @@ mod tests {
         }
 
         fn enter_from(&self, listener: usize, address: &str) -> Option<ConnectionSlot> {
-            self.slots.enter(listener, Source(Some(network(address.parse().unwrap()))), &self.worker)
+            self.slots.enter(listener, ConnectionOrigin(Some(network(address.parse().unwrap()))), &self.worker)
         }
 
         /// Looks for a slot for a request that waits, whenever it was looked for last. There is none.

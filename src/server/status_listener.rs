@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 use super::listen::{Acceptor, BoundListener, ListenerHandle};
 use super::runtime;
-use super::slots::{ConnectionState, SlotLimits, Slots, Source};
+use super::slots::{ConnectionOrigin, ConnectionState, SlotLimits, Slots};
 use super::status::{ServerStatus, StatusReport};
 use crate::config::accepted_hosts;
 use crate::route;
@@ -125,9 +125,9 @@ async fn accept(
     let limits = SlotLimits { slots: 0, overflow: CONNECTION_LIMIT, listeners: vec![None] };
     let (slots, open) = (Arc::new(Slots::new(&limits)), Arc::default());
     while let Some(socket) = acceptor.next(&mut closing).await {
-        let source = Source::from(&socket);
+        let from = ConnectionOrigin::from(&socket);
         let slot = loop {
-            if let Some(slot) = slots.enter(0, source, &open) {
+            if let Some(slot) = slots.enter(0, from, &open) {
                 break slot;
             }
             tokio::select! {

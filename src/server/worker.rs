@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::clients::ListenerProxies;
 use super::connection;
 use super::listen::{Acceptor, ListenerHandle};
-use super::slots::{ConnectionSlot, Slots, Source};
+use super::slots::{ConnectionOrigin, ConnectionSlot, Slots};
 use crate::api::ApiVersion;
 use crate::socket::AcceptedSocket;
 use crate::upstream::{Upstream, UpstreamError};
@@ -138,7 +138,7 @@ impl Dispatcher {
             |(number, worker): &(usize, &WorkerQueue)| (worker.open.load(Ordering::Relaxed), *number != accepting);
         let Some((number, worker)) = self.workers.iter().enumerate().min_by_key(open) else { return Err(socket) };
         let Some(served) = listener.served(number) else { return Err(socket) };
-        let Some(slot) = self.slots.enter(listener.number, Source::from(&socket), &worker.open) else {
+        let Some(slot) = self.slots.enter(listener.number, ConnectionOrigin::from(&socket), &worker.open) else {
             return Err(socket);
         };
         // A worker that is gone closes it.

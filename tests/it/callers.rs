@@ -3,6 +3,9 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use dockveil::api::{OPERATIONS, Operation};
 use dockveil::cli::{ConfigFiles, Environment, ServeArgs};
@@ -27,6 +30,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_address_that_went_to_another_container_is_noticed,
     what_a_container_sent_before_it_stopped_is_no_request_of_the_next_one,
     a_client_whose_container_is_not_known_is_denied,
+    clients_that_are_denied_do_not_keep_the_engine_busy,
     neither_of_two_clients_takes_what_the_other_may_have,
     neither_of_two_users_takes_what_the_other_may_have,
     an_error_in_clients_is_exit_78_with_its_place
@@ -430,6 +434,51 @@ fn a_client_whose_container_is_not_known_is_denied() {
     // A process that the engine does not know, and one that is in no container.
     let bench = bench(None, "[{container: {name: web}, profile: lists}]");
     assert_eq!(statuses(|target| bench.ask(get(target))), NEITHER);
+}
+
+/// From an address of no container. Who the client is, is looked up for the first request of each connection.
+fn clients_that_are_denied_do_not_keep_the_engine_busy() {
+    let (element, asked) = (container('a', "web", "127.0.0.2", ""), Arc::new(AtomicUsize::new(0)));
+    let (count, engine) = (asked.clone(), std::sync::Mutex::new(()));
+    let list = move || {
+        // One list at a time.
+        let _busy = engine.lock().unwrap();
+        count.fetch_add(1, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(20));
+        json(&format!("[{element}]"))
+    };
+    let (_bench, server) = among(list, "[{container: {name: web}, profile: lists}]");
+    let silent: Vec<TcpStream> = (0..100).map(|_| connect_from("127.0.0.3", server)).collect();
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(asked.load(Ordering::Relaxed), 0, "nothing has been requested");
+    let begun = Instant::now();
+    let (is_over, denied) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let served: Vec<(u16, Duration)> = std::thread::scope(|scope| {
+        for _ in 0..50 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    assert_eq!(status(&ask_from("127.0.0.3", server, LIST)), 403);
+                    denied.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let mut served = Vec::new();
+        while begun.elapsed() < Duration::from_secs(3) {
+            let asked = Instant::now();
+            served.push((status(&ask_from("127.0.0.2", server, LIST)), asked.elapsed()));
+        }
+        is_over.store(true, Ordering::Relaxed);
+        served
+    });
+    assert!(served.iter().all(|(status, took)| *status == 200 && *took < Duration::from_secs(3)), "{served:?}");
+    // A list counts for five times as long as it takes, and a second may be used up at once, in each worker. Those who are served
+    // ask themselves, too.
+    let workers = std::thread::available_parallelism().unwrap().get();
+    let most =
+        workers * usize::try_from(1 + (begun.elapsed() + Duration::from_secs(1)).as_millis() / 100).unwrap() + 10;
+    let (asked, denied) = (asked.load(Ordering::Relaxed), denied.load(Ordering::Relaxed));
+    assert!(asked <= most && denied > asked, "{asked} lists of at most {most} for {denied} clients that were denied");
+    drop(silent);
 }
 
 const LOGS: &str = "/containers/web/logs?stdout=1&follow=1";
