@@ -31,9 +31,15 @@ pub fn of_docker(reference: &str) -> String {
     with_tag(short.unwrap_or(reference))
 }
 
-/// Whether a reference begins with a registry: a name or an address before the first slash.
+/// Whether a reference begins with a registry: a name or an address before the first slash. Docker knows it by a dot, a port or a
+/// capital letter, which no path has.
+///
+/// Source: `splitDockerDomain` of distribution/reference.
 pub fn has_registry(reference: &str) -> bool {
-    reference.split_once('/').is_some_and(|(first, _)| first.contains(['.', ':']) || first == "localhost")
+    let is_registry = |first: &str| {
+        first.contains(['.', ':']) || first == "localhost" || first.contains(|letter: char| letter.is_uppercase())
+    };
+    reference.split_once('/').is_some_and(|(first, _)| is_registry(first))
 }
 
 /// The registry that an image is pulled from.

@@ -71,10 +71,14 @@ pub(super) fn of_request(from: &HeaderMap, operation: &Operation) -> HeaderMap {
     up
 }
 
-/// Lets the engine keep no credentials for a registry with a service, unless the request has some.
+/// Lets the engine keep no credentials for a registry with a service, unless the request has some. An engine takes an empty field
+/// for none, and looks at the first one only.
 pub(super) fn keep_no_credentials(of_request: &mut HeaderMap) {
-    // An empty object, in Base64.
-    of_request.entry("x-registry-auth").or_insert(const { HeaderValue::from_static("e30=") });
+    const FIELD: &str = "x-registry-auth";
+    if of_request.get(FIELD).is_none_or(|value| value.as_bytes().trim_ascii().is_empty()) {
+        // An empty object, in Base64.
+        of_request.insert(FIELD, const { HeaderValue::from_static("e30=") });
+    }
 }
 
 /// Refuses a request without the upgrade that its operation cannot do without. The engine would refuse it too.

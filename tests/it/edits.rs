@@ -414,6 +414,13 @@ fn credentials_for_a_registry_go_to_no_other() {
         ("registry.test/shop:1", "registry.test:444/shop:1", None, Some("e30=")),
         ("registry.test/shop:1", "shop:1", None, Some("e30=")),
         ("shop:1", "registry.test/shop:1", Some("bWluZQ=="), Some("bWluZQ==")),
+        // An engine takes an empty field for none.
+        ("shop:1", "registry.test/shop:1", Some(""), Some("e30=")),
+        ("shop:1", "registry.test/shop:1", Some(" \t"), Some("e30=")),
+        // A capital letter makes a registry, too.
+        ("shop:1", "REGISTRY/shop:1", None, Some("e30=")),
+        ("docker.io/team/shop:1", "Team/shop:1", None, Some("e30=")),
+        ("shop:1", "team/shop:1", None, None),
     ] {
         let bench = bench(PROFILE, with_image(before));
         let mut edited = shown();
