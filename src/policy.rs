@@ -26,7 +26,7 @@ use crate::api::bodies::{BodyShape, body_of, is_template};
 use crate::api::errors::{self, ErrorTable};
 use crate::api::objects::{ObjectKind, OperationObjects, Reach, objects_of};
 use crate::api::queries::{self, QueryTable, ReadField};
-use crate::api::{DocumentPart, ELEMENT_KEYS, Operation, ResponseKind, StreamKind, operation};
+use crate::api::{DocumentPart, ELEMENT_KEYS, EditedObject, Operation, ResponseKind, StreamKind, operation};
 use crate::filter::{Action, CompileError, DocumentLimits, Lens, Plan, ReaderOfEdits, RecordFilter, Rule, Show};
 use crate::profile::{Profile, RequestContents, StreamFiltering};
 use crate::route::Route;
@@ -776,7 +776,8 @@ impl PolicyCompiler<'_> {
         let Some(mut lens) = Lens::new(plan, self.catalogue, (schema, path), &explained, ELEMENT_KEYS) else {
             return Some(None);
         };
-        lens.read_by(ReaderOfEdits { templates: edited.templates, is_template, kinds: edited.kinds });
+        let EditedObject { templates, destinations, kinds, .. } = edited;
+        lens.read_by(ReaderOfEdits { templates, is_template, destinations, kinds });
         for field in edits.settable(operation) {
             lens.let_set(&field.path);
         }

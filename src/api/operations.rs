@@ -67,17 +67,32 @@ pub struct EditedObject {
     /// The places in the part, each as the members on the way to it, at and below which the engine fills in templates: with labels
     /// of the object, among others.
     pub templates: &'static [&'static [&'static str]],
+    /// The places in the part at and below which a text says where the engine sends what containers write, with their variables
+    /// and labels, or where their files go.
+    pub destinations: &'static [&'static [&'static str]],
     /// The places of texts that say what is beside them, each as the members on the way to it: the type of a mount, the name of a
     /// driver.
     pub kinds: &'static [&'static [&'static str]],
 }
 
-/// Where a node of a swarm fills in templates of a service.
+/// Where a node of a swarm fills in templates of a service. Of a log driver, the engine does: with variables and arguments.
 const SERVICE_TEMPLATES: &[&[&str]] = &[
+    &["TaskTemplate", "LogDriver", "Options"],
     &["TaskTemplate", "ContainerSpec", "Env"],
     &["TaskTemplate", "ContainerSpec", "Hostname"],
     &["TaskTemplate", "ContainerSpec", "Mounts"],
 ];
+
+/// Where an engine fills in templates of a swarm.
+const SWARM_TEMPLATES: &[&[&str]] = &[&["TaskDefaults", "LogDriver", "Options"]];
+
+/// What in a service says where its output and its files go.
+const SERVICE_DESTINATIONS: &[&[&str]] = &[
+    &["TaskTemplate", "LogDriver"],
+    &["TaskTemplate", "ContainerSpec", "Mounts", "VolumeOptions", "DriverConfig", "Options"],
+];
+/// The same in a swarm, and the authority that it asks for certificates.
+const SWARM_DESTINATIONS: &[&[&str]] = &[&["TaskDefaults", "LogDriver"], &["CAConfig", "ExternalCAs"]];
 
 /// What in a service says what is beside it.
 const SERVICE_KINDS: &[&[&str]] = &[
@@ -395,15 +410,16 @@ impl Operation {
     /// The object that a client edits with the request. `None` if it edits none, or if the body is not the part that was read:
     /// that of a volume of a cluster stands inside another object.
     pub fn edits(&self) -> Option<EditedObject> {
-        let (inspect, templates, kinds) = match self.id {
-            "ServiceUpdate" => ("ServiceInspect", SERVICE_TEMPLATES, SERVICE_KINDS),
-            "NodeUpdate" => ("NodeInspect", &[][..], &[][..]),
-            "SwarmUpdate" => ("SwarmInspect", &[][..], SWARM_KINDS),
-            "SecretUpdate" => ("SecretInspect", &[][..], &[][..]),
-            "ConfigUpdate" => ("ConfigInspect", &[][..], &[][..]),
+        let (inspect, templates, destinations, kinds) = match self.id {
+            "ServiceUpdate" => ("ServiceInspect", SERVICE_TEMPLATES, SERVICE_DESTINATIONS, SERVICE_KINDS),
+            "NodeUpdate" => ("NodeInspect", &[][..], &[][..], &[][..]),
+            "SwarmUpdate" => ("SwarmInspect", SWARM_TEMPLATES, SWARM_DESTINATIONS, SWARM_KINDS),
+            "SecretUpdate" => ("SecretInspect", &[][..], &[][..], &[][..]),
+            "ConfigUpdate" => ("ConfigInspect", &[][..], &[][..], &[][..]),
             _ => return None,
         };
-        Some(EditedObject { part: *self.writes_back.first()?, inspect: operation(inspect)?, templates, kinds })
+        let (part, inspect) = (*self.writes_back.first()?, operation(inspect)?);
+        Some(EditedObject { part, inspect, templates, destinations, kinds })
     }
 
     /// Whether the request says which command new containers run.

@@ -45,6 +45,9 @@ pub struct ReaderOfEdits {
     pub templates: Places,
     /// Whether a text is a template.
     pub is_template: fn(&str) -> bool,
+    /// The places at and below which a text says where it sends something. One that is not as it was shown is refused, unless the
+    /// edit may set it.
+    pub destinations: Places,
     /// The places of texts by which it takes what is beside them for one thing or another: a hidden value that suddenly means something
     /// else would be told in an error. If the plan hides anything beside it, such a text stays.
     pub kinds: Places,
@@ -76,7 +79,7 @@ impl Lens {
             plan,
             part: part.iter().map(|name| (*name).to_owned()).collect(),
             shape,
-            reader: ReaderOfEdits { templates: &[], is_template: |_| false, kinds: &[] },
+            reader: ReaderOfEdits { templates: &[], is_template: |_| false, destinations: &[], kinds: &[] },
         })
     }
 
@@ -208,6 +211,8 @@ pub enum EditFault {
     Mask,
     /// It writes a template where none was shown, and what that becomes could show what is hidden.
     Template,
+    /// It changes where something is sent that may be hidden.
+    Destination,
     /// A reader could take the name of a member for another.
     Spelling,
     /// A value is of a type that cannot stand there.
@@ -228,6 +233,12 @@ impl fmt::Display for EditRefusal {
             EditFault::Unknown => write!(f, "{path} is a member that is not known"),
             EditFault::Mask => write!(f, "the text at {path} is changed around a mask"),
             EditFault::Template => write!(f, "the text at {path} is a template, which could show what is hidden"),
+            EditFault::Destination => {
+                write!(
+                    f,
+                    "the text at {path} is changed, and can send what is hidden to somebody: list it in edits.set to allow that"
+                )
+            }
             EditFault::Spelling => write!(f, "a member of {path} is not spelled as in the API"),
             EditFault::Type => write!(f, "the value at {path} is of another type"),
             EditFault::Kind => write!(f, "{path} is changed, and something beside it is hidden"),

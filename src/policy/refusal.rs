@@ -148,6 +148,7 @@ impl Policy {
             EditFault::Unknown
             | EditFault::Mask
             | EditFault::Template
+            | EditFault::Destination
             | EditFault::Kind
             | EditFault::Spelling
             | EditFault::Type

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Test, tests};
 use crate::support::built_in::catalogue;
-use crate::support::client::status;
+use crate::support::client::{get, status};
 use crate::support::daemon::{Reply, json as reply, with_status};
 use crate::support::proxy::{Bench, config, policy_of};
 
@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = tests![
     hidden_values_go_up_again_and_changes_with_them,
     what_fills_a_hidden_place_does_not_go_up,
     a_new_template_does_not_go_up,
+    where_output_and_files_go_stays,
     credentials_for_a_registry_go_to_no_other,
     a_body_with_two_readings_does_not_go_up,
     an_edit_of_another_version_is_refused_by_the_engine,
@@ -162,6 +163,59 @@ fn a_new_template_does_not_go_up() {
         edited["Mode"]["Replicated"]["Replicas"] = json!(5);
         assert_eq!(status(&ask(&bench, "/services/shop/update?version=7", &edited.to_string())), 200);
         assert!(up(&bench).1.contains(OWN), "{}", up(&bench).1);
+    }
+}
+
+/// A log driver sends variables, labels and all output along.
+fn where_output_and_files_go_stays() {
+    const OPTIONS: &str = "profile: test\nallow: [ServiceInspect, ServiceUpdate]\nshow: [topology, host, identity, state]\noptions: [\"*\"]\nrules: [{on: ContainerSpec, keep: \"$.Mounts[*].Target\"}]\n";
+    let (restore, set) = ("edits: restore\n", "edits: {set: {ServiceUpdate: [\"$.TaskTemplate.LogDriver\"]}}\n");
+    let mut spec = spec();
+    spec["TaskTemplate"]["LogDriver"] = json!({"Name": "gelf", "Options": {"gelf-address": "udp://127.0.0.1:1"}});
+    let options = json!({"Name": "local", "Options": {"type": "nfs", "o": "addr=10.0.0.1"}});
+    let mount =
+        json!({"Type": "volume", "Source": "data", "Target": "/data", "VolumeOptions": {"DriverConfig": options}});
+    spec["TaskTemplate"]["ContainerSpec"]["Mounts"] = json!([mount]);
+    type Change = (&'static str, serde_json::Value);
+    let driver: [Change; 3] = [
+        ("/TaskTemplate/LogDriver/Options/gelf-address", json!("udp://127.0.0.1:2")),
+        ("/TaskTemplate/LogDriver/Options", json!({"gelf-address": "udp://127.0.0.1:1", "env-regex": ".*"})),
+        ("/TaskTemplate/LogDriver/Options", json!({"gelf-address": "udp://127.0.0.1:1", "tag": "shop"})),
+    ];
+    let volume: [Change; 2] = [
+        ("/TaskTemplate/ContainerSpec/Mounts/0/VolumeOptions/DriverConfig/Options/o", json!("addr=10.0.0.2")),
+        (
+            "/TaskTemplate/ContainerSpec/Mounts/0/VolumeOptions/DriverConfig/Options",
+            json!({"type": "nfs", "o": "addr=10.0.0.1", "device": ":/a"}),
+        ),
+    ];
+    let kept = [("/TaskTemplate/LogDriver/Options", json!({"gelf-address": "udp://127.0.0.1:1"}))];
+    for (edits, changes, expected) in [
+        (restore, &driver[..], 403),
+        (restore, &volume, 403),
+        (restore, &kept, 200),
+        (set, &driver, 200),
+        (set, &volume, 403),
+    ] {
+        for (place, value) in changes {
+            let bench = bench(&format!("{OPTIONS}{edits}"), spec.clone());
+            let answer = bench.ask(get("/services/shop"));
+            let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+            let mut edited = serde_json::from_str::<Value>(body).unwrap()["Spec"].take();
+            *edited.pointer_mut(place).unwrap() = value.clone();
+            let answer = ask(&bench, "/services/shop/update?version=7", &edited.to_string());
+            assert_eq!(status(&answer), expected, "{edits} {place}: {answer}");
+            let said = answer.contains("can send what is hidden to somebody");
+            assert_eq!(said, expected == 403, "{answer}");
+        }
+    }
+    // Not even who may set it has variables and arguments filled in.
+    for edits in [restore, set] {
+        let bench = bench(&format!("{OPTIONS}{edits}"), spec.clone());
+        let options = json!({"LogDriver": {"Options": {"tag": "{{index .ContainerEnv 0}}"}}});
+        let refused = ask(&bench, "/services/shop/update?version=7", &json!({"TaskTemplate": options}).to_string());
+        assert_eq!(status(&refused), 403, "{refused}");
+        assert!(refused.contains("is a template"), "{refused}");
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use super::marked::{Left, Marked, MarkedContent, form_of_array, form_of_object, form_of_text, form_of_word, plain};
 use super::pairing::{self, Pairing};
 use super::shape::Shape;
-use super::{EditFault, EditRefusal, ReaderOfEdits};
+use super::{EditFault, EditRefusal, Places, ReaderOfEdits};
 use crate::filter::credential::MASK;
 use crate::filter::plan::fold;
 
@@ -183,10 +183,10 @@ impl Merge {
         EditRefusal { path: format!("${}", self.path.concat()), fault }
     }
 
-    /// Whether the reader fills in templates here.
-    fn fills_in_templates(&self) -> bool {
+    /// Whether this is at or below one of these places.
+    fn is_below(&self, places: Places) -> bool {
         let members: Vec<&str> = self.members_on_the_way().collect();
-        self.reader.templates.iter().any(|place| members.starts_with(place))
+        places.iter().any(|place| members.starts_with(place))
     }
 
     /// Whether a member says for the reader what is beside it.
@@ -279,9 +279,12 @@ impl Merge {
         }
         if let MarkedContent::Text(text) = &edited.value.content
             && (self.reader.is_template)(text)
-            && self.fills_in_templates()
+            && self.is_below(self.reader.templates)
         {
             return Err(self.refusal(EditFault::Template));
+        }
+        if !shape.may_set && self.is_below(self.reader.destinations) {
+            return Err(self.refusal(EditFault::Destination));
         }
         Ok(Some(match &edited.value.content {
             MarkedContent::Text(text) => Merged::Text(text, edited.left()),

@@ -24,7 +24,8 @@ fn lens(show: &Show, rules: &[Rule], settable: &[&str]) -> Lens {
         &[&["TaskTemplate", "ContainerSpec", "Env"], &["TaskTemplate", "ContainerSpec", "Hostname"]];
     let kinds: &[&[&str]] =
         &[&["TaskTemplate", "ContainerSpec", "Mounts", "Type"], &["TaskTemplate", "LogDriver", "Name"]];
-    lens.read_by(ReaderOfEdits { templates: places, is_template, kinds });
+    let destinations: &[&[&str]] = &[&["TaskTemplate", "LogDriver"]];
+    lens.read_by(ReaderOfEdits { templates: places, is_template, destinations, kinds });
     for path in settable {
         assert!(lens.let_set(&path.parse().unwrap()), "{path}");
     }
@@ -407,7 +408,7 @@ fn no_change_shows_what_is_hidden() {
     check(&lens, &spec(), |_| {}, Ok(spec()));
     let not_as_written = "what would be shown of $ is not what was written";
     // The reader may tell nothing by a type.
-    lens.read_by(ReaderOfEdits { templates: &[], is_template, kinds: &[] });
+    lens.read_by(ReaderOfEdits { templates: &[], is_template, destinations: &[], kinds: &[] });
     let mount = |edited: &mut Value| edited["TaskTemplate"]["ContainerSpec"]["Mounts"][0]["Type"] = json!("volume");
     check(&lens, &spec(), mount, Err(not_as_written));
     let probe = |value: Value| {
