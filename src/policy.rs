@@ -776,8 +776,13 @@ impl PolicyCompiler<'_> {
         let Some(mut lens) = Lens::new(plan, self.catalogue, (schema, path), &explained, ELEMENT_KEYS) else {
             return Some(None);
         };
-        let EditedObject { templates, destinations, kinds, .. } = edited;
-        lens.read_by(ReaderOfEdits { templates, is_template, destinations, kinds });
+        let EditedObject { templates, destinations, mut questions, kinds, .. } = edited;
+        // Who is shown nodes as they are may ask.
+        let nodes = DocumentPart { schema: "Node", path: &[] };
+        if self.plans.names().any(|name| name == nodes.schema) && !self.hides_some(&nodes)? {
+            questions = &[];
+        }
+        lens.read_by(ReaderOfEdits { templates, is_template, destinations, questions, kinds });
         for field in edits.settable(operation) {
             lens.let_set(&field.path);
         }

@@ -70,8 +70,10 @@ pub struct EditedObject {
     /// The places in the part at and below which a text says where the engine sends what containers write, with their variables
     /// and labels, or where their files go.
     pub destinations: &'static [&'static [&'static str]],
-    /// The places of texts that say what is beside them, each as the members on the way to it: the type of a mount, the name of a
-    /// driver.
+    /// The places in the part at and below which a text asks for something about nodes, and where containers run answers.
+    pub questions: &'static [&'static [&'static str]],
+    /// The places of values that say what is beside them, each as the members on the way to it: the type of a mount, the name of a
+    /// driver, what the engine tries with a path and complains of.
     pub kinds: &'static [&'static [&'static str]],
 }
 
@@ -94,9 +96,15 @@ const SERVICE_DESTINATIONS: &[&[&str]] = &[
 /// The same in a swarm, and the authority that it asks for certificates.
 const SWARM_DESTINATIONS: &[&[&str]] = &[&["TaskDefaults", "LogDriver"], &["CAConfig", "ExternalCAs"]];
 
+/// Where a service asks about nodes.
+const SERVICE_QUESTIONS: &[&[&str]] =
+    &[&["TaskTemplate", "Placement", "Constraints"], &["TaskTemplate", "Placement", "Preferences"]];
+
 /// What in a service says what is beside it.
 const SERVICE_KINDS: &[&[&str]] = &[
     &["TaskTemplate", "ContainerSpec", "Mounts", "Type"],
+    &["TaskTemplate", "ContainerSpec", "Mounts", "BindOptions"],
+    &["TaskTemplate", "ContainerSpec", "Mounts", "TmpfsOptions"],
     &["TaskTemplate", "ContainerSpec", "Mounts", "VolumeOptions", "DriverConfig", "Name"],
     &["TaskTemplate", "LogDriver", "Name"],
 ];
@@ -410,16 +418,18 @@ impl Operation {
     /// The object that a client edits with the request. `None` if it edits none, or if the body is not the part that was read:
     /// that of a volume of a cluster stands inside another object.
     pub fn edits(&self) -> Option<EditedObject> {
-        let (inspect, templates, destinations, kinds) = match self.id {
-            "ServiceUpdate" => ("ServiceInspect", SERVICE_TEMPLATES, SERVICE_DESTINATIONS, SERVICE_KINDS),
-            "NodeUpdate" => ("NodeInspect", &[][..], &[][..], &[][..]),
-            "SwarmUpdate" => ("SwarmInspect", SWARM_TEMPLATES, SWARM_DESTINATIONS, SWARM_KINDS),
-            "SecretUpdate" => ("SecretInspect", &[][..], &[][..], &[][..]),
-            "ConfigUpdate" => ("ConfigInspect", &[][..], &[][..], &[][..]),
+        let (inspect, templates, destinations, questions, kinds) = match self.id {
+            "ServiceUpdate" => {
+                ("ServiceInspect", SERVICE_TEMPLATES, SERVICE_DESTINATIONS, SERVICE_QUESTIONS, SERVICE_KINDS)
+            }
+            "NodeUpdate" => ("NodeInspect", &[][..], &[][..], &[][..], &[][..]),
+            "SwarmUpdate" => ("SwarmInspect", SWARM_TEMPLATES, SWARM_DESTINATIONS, &[][..], SWARM_KINDS),
+            "SecretUpdate" => ("SecretInspect", &[][..], &[][..], &[][..], &[][..]),
+            "ConfigUpdate" => ("ConfigInspect", &[][..], &[][..], &[][..], &[][..]),
             _ => return None,
         };
         let (part, inspect) = (*self.writes_back.first()?, operation(inspect)?);
-        Some(EditedObject { part, inspect, templates, destinations, kinds })
+        Some(EditedObject { part, inspect, templates, destinations, questions, kinds })
     }
 
     /// Whether the request says which command new containers run.

@@ -48,8 +48,10 @@ pub struct ReaderOfEdits {
     /// The places at and below which a text says where it sends something. One that is not as it was shown is refused, unless the
     /// edit may set it.
     pub destinations: Places,
-    /// The places of texts by which it takes what is beside them for one thing or another: a hidden value that suddenly means something
-    /// else would be told in an error. If the plan hides anything beside it, such a text stays.
+    /// The places at and below which a text asks for something that may be hidden, and the answer shows. As `destinations`.
+    pub questions: Places,
+    /// The places of values by which it takes what is beside them for one thing or another: a hidden value that suddenly means something
+    /// else would be told in an error. If the plan hides anything beside it, such a value stays.
     pub kinds: Places,
 }
 
@@ -79,7 +81,13 @@ impl Lens {
             plan,
             part: part.iter().map(|name| (*name).to_owned()).collect(),
             shape,
-            reader: ReaderOfEdits { templates: &[], is_template: |_| false, destinations: &[], kinds: &[] },
+            reader: ReaderOfEdits {
+                templates: &[],
+                is_template: |_| false,
+                destinations: &[],
+                questions: &[],
+                kinds: &[],
+            },
         })
     }
 
@@ -213,6 +221,8 @@ pub enum EditFault {
     Template,
     /// It changes where something is sent that may be hidden.
     Destination,
+    /// It asks for what may be hidden, and the outcome would tell.
+    Question,
     /// A reader could take the name of a member for another.
     Spelling,
     /// A value is of a type that cannot stand there.
@@ -238,6 +248,9 @@ impl fmt::Display for EditRefusal {
                     f,
                     "the text at {path} is changed, and can send what is hidden to somebody: list it in edits.set to allow that"
                 )
+            }
+            EditFault::Question => {
+                write!(f, "the text at {path} asks for what is hidden of others: list it in edits.set to allow that")
             }
             EditFault::Spelling => write!(f, "a member of {path} is not spelled as in the API"),
             EditFault::Type => write!(f, "the value at {path} is of another type"),

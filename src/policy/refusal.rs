@@ -149,6 +149,7 @@ impl Policy {
             | EditFault::Mask
             | EditFault::Template
             | EditFault::Destination
+            | EditFault::Question
             | EditFault::Kind
             | EditFault::Spelling
             | EditFault::Type

@@ -65,7 +65,12 @@ fn own(status: StatusCode, message: Message, engine: Option<ApiVersion>) -> Resp
 /// The status of the answer to an edit that is refused.
 fn status_of_edit(fault: EditFault) -> u16 {
     match fault {
-        EditFault::Hidden | EditFault::Unknown | EditFault::Mask | EditFault::Template | EditFault::Destination => 403,
+        EditFault::Hidden
+        | EditFault::Unknown
+        | EditFault::Mask
+        | EditFault::Template
+        | EditFault::Destination
+        | EditFault::Question => 403,
         EditFault::Spelling | EditFault::Type => 400,
         EditFault::Uncertain | EditFault::Kind | EditFault::NotAsWritten => 409,
     }

@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = tests![
     what_fills_a_hidden_place_does_not_go_up,
     a_new_template_does_not_go_up,
     where_output_and_files_go_stays,
+    a_new_question_about_nodes_does_not_go_up,
     credentials_for_a_registry_go_to_no_other,
     a_body_with_two_readings_does_not_go_up,
     an_edit_of_another_version_is_refused_by_the_engine,
@@ -216,6 +217,43 @@ fn where_output_and_files_go_stays() {
         let refused = ask(&bench, "/services/shop/update?version=7", &json!({"TaskTemplate": options}).to_string());
         assert_eq!(status(&refused), 403, "{refused}");
         assert!(refused.contains("is a template"), "{refused}");
+    }
+}
+
+/// Where the tasks run, or whether they do, would tell.
+fn a_new_question_about_nodes_does_not_go_up() {
+    const SHOW: &str =
+        "profile: test\nallow: [ServiceInspect, ServiceUpdate]\nshow: [topology, free-text, host, identity, state]\n";
+    let placement = json!({"Constraints": ["node.role==worker"]});
+    let of = |placement: &Value| {
+        let mut spec = spec();
+        spec["TaskTemplate"]["Placement"] = placement.clone();
+        spec
+    };
+    let (restore, set) = ("edits: restore\n", "edits: {set: {ServiceUpdate: [\"$.TaskTemplate.Placement\"]}}\n");
+    // Nodes as they are, but not services.
+    let nodes = "profile: test\nallow: [ServiceInspect, ServiceUpdate, NodeInspect]\nshow: all\nrules: [{on: Service, remove: \"$.Spec.Labels\"}]\n";
+    let nodes = format!("{nodes}{restore}");
+    for (profile, is_open) in [(format!("{SHOW}{restore}"), false), (format!("{SHOW}{set}"), true), (nodes, true)] {
+        for (change, is_question) in [
+            (json!({"Constraints": ["node.role==worker", "node.ip==10.0.0.0/9"]}), true),
+            (json!({"Constraints": ["node.ip==10.0.0.0/9"]}), true),
+            (json!({"Preferences": [{"Spread": {"SpreadDescriptor": "node.labels.other"}}]}), true),
+            (json!({"Constraints": []}), false),
+            (json!({"MaxReplicas": 2}), false),
+        ] {
+            let bench = bench(&profile, of(&placement));
+            let answer = bench.ask(get("/services/shop"));
+            let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+            let mut edited = serde_json::from_str::<Value>(body).unwrap()["Spec"].take();
+            for (name, value) in change.as_object().unwrap() {
+                edited["TaskTemplate"]["Placement"][name] = value.clone();
+            }
+            let answer = ask(&bench, "/services/shop/update?version=7", &edited.to_string());
+            let expected = if is_question && !is_open { 403 } else { 200 };
+            assert_eq!(status(&answer), expected, "{profile} {change}: {answer}");
+            assert_eq!(answer.contains("asks for what is hidden of others"), expected == 403, "{answer}");
+        }
     }
 }
 

@@ -286,6 +286,9 @@ impl Merge {
         if !shape.may_set && self.is_below(self.reader.destinations) {
             return Err(self.refusal(EditFault::Destination));
         }
+        if !shape.may_set && self.is_below(self.reader.questions) {
+            return Err(self.refusal(EditFault::Question));
+        }
         Ok(Some(match &edited.value.content {
             MarkedContent::Text(text) => Merged::Text(text, edited.left()),
             MarkedContent::Word | MarkedContent::Object(_) | MarkedContent::Array(_) => {
@@ -314,7 +317,7 @@ impl Merge {
         for (name, value) in sent {
             let spelled = spelling(name);
             let counterpart = of_known.get(&spelled).and_then(|value| Some(original?.inside(value)));
-            let merged = self.member(name, counterpart, edited.inside(value), shape)?;
+            let merged = self.member(name, (counterpart, original.is_some()), edited.inside(value), shape)?;
             match counterpart {
                 Some(_) => drop(of_edited.insert(spelled, merged)),
                 None => added.extend(merged.map(|merged| (&**name, merged))),
@@ -326,7 +329,7 @@ impl Merge {
                 (Some(merged), _) => merged,
                 (None, Some(original)) => {
                     let ((below, is_entry), original) = (shape.member(name), original.inside(value));
-                    if shape.hides_in_members && self.is_kind(name) && !original.is_hidden() && value.has_content() {
+                    if shape.hides_in_members && self.is_kind(name) && !original.is_left_empty() {
                         return self.below(format!(".{name}"), |merge| Err(merge.refusal(EditFault::Kind)));
                     }
                     missing(original, below, Within::of(is_entry))
@@ -339,11 +342,11 @@ impl Merge {
         Ok(Merged::Object(members))
     }
 
-    /// Merges a member that the edited object has.
+    /// Merges a member that the edited object has, with that of the original, if it has one. `is_known`: the original has the object.
     fn member<'n, 'd>(
         &mut self,
         name: &str,
-        original: Option<Side<'n, 'd>>,
+        (original, is_known): (Option<Side<'n, 'd>>, bool),
         edited: Side<'n, 'd>,
         shape: &Shape,
     ) -> MergeOutcome<'n> {
@@ -351,8 +354,9 @@ impl Merge {
         let is_named = shape.named(name).is_some();
         // The names of entries, and of what no schema knows, are the client's.
         let step = if is_named { format!(".{name}") } else { ".*".to_owned() };
-        let is_changed = |original: Side<'_, '_>| !original.is_hidden() && !is_as_shown(original, edited.value);
-        if shape.hides_in_members && self.is_kind(name) && original.is_some_and(is_changed) {
+        let is_hidden = edited.is_hidden() || original.is_some_and(Side::is_hidden);
+        if is_known && shape.hides_in_members && self.is_kind(name) && !is_hidden && is_changed(original, edited.value)
+        {
             return self.below(step, |merge| Err(merge.refusal(EditFault::Kind)));
         }
         let value = self.below(step, |merge| merge.value(original, edited, below, Within::of(is_entry)));
@@ -486,6 +490,12 @@ fn with_hidden<'n>(
         }
     }
     merged
+}
+
+/// Whether a value of the edited document differs from what was shown of the original. What is empty is as good as not there.
+fn is_changed(original: Option<Side<'_, '_>>, edited: &Marked<'_>) -> bool {
+    let shown = original.filter(|side| !side.is_left_empty()).and_then(|side| side.value.form_of_left());
+    shown != Some(edited).filter(|edited| !edited.is_empty()).map(Marked::form)
 }
 
 /// Whether a value of the edited document is what was shown of the original.

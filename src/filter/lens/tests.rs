@@ -22,10 +22,14 @@ fn lens(show: &Show, rules: &[Rule], settable: &[&str]) -> Lens {
     let mut lens = Lens::new(plan, &catalogue, ("Service", &["Spec"]), &explained, ELEMENT_KEYS).unwrap();
     let places: &[&[&str]] =
         &[&["TaskTemplate", "ContainerSpec", "Env"], &["TaskTemplate", "ContainerSpec", "Hostname"]];
-    let kinds: &[&[&str]] =
-        &[&["TaskTemplate", "ContainerSpec", "Mounts", "Type"], &["TaskTemplate", "LogDriver", "Name"]];
+    let kinds: &[&[&str]] = &[
+        &["TaskTemplate", "ContainerSpec", "Mounts", "Type"],
+        &["TaskTemplate", "ContainerSpec", "Mounts", "BindOptions"],
+        &["TaskTemplate", "LogDriver", "Name"],
+    ];
     let destinations: &[&[&str]] = &[&["TaskTemplate", "LogDriver"]];
-    lens.read_by(ReaderOfEdits { templates: places, is_template, destinations, kinds });
+    let questions: &[&[&str]] = &[&["TaskTemplate", "Placement"]];
+    lens.read_by(ReaderOfEdits { templates: places, is_template, destinations, questions, kinds });
     for path in settable {
         assert!(lens.let_set(&path.parse().unwrap()), "{path}");
     }
@@ -408,7 +412,7 @@ fn no_change_shows_what_is_hidden() {
     check(&lens, &spec(), |_| {}, Ok(spec()));
     let not_as_written = "what would be shown of $ is not what was written";
     // The reader may tell nothing by a type.
-    lens.read_by(ReaderOfEdits { templates: &[], is_template, destinations: &[], kinds: &[] });
+    lens.read_by(ReaderOfEdits { templates: &[], is_template, destinations: &[], questions: &[], kinds: &[] });
     let mount = |edited: &mut Value| edited["TaskTemplate"]["ContainerSpec"]["Mounts"][0]["Type"] = json!("volume");
     check(&lens, &spec(), mount, Err(not_as_written));
     let probe = |value: Value| {
@@ -477,4 +481,42 @@ fn what_says_what_a_hidden_value_is_stays() {
     }
     check(&showing, &spec(), changed(Some("volume")), Ok(with(&format!("{CONTAINER}/Mounts/0/Type"), json!("volume"))));
     check(&hiding, &spec(), changed(Some("bind")), Ok(spec()));
+    // A composite, which may also be new; what is empty is as good as not there.
+    let options = |value: Value| {
+        let place = format!("{CONTAINER}/Mounts/0");
+        move |edited: &mut Value| edited.pointer_mut(&place).unwrap()["BindOptions"] = value.clone()
+    };
+    let of = |value: Value| {
+        let mut spec = spec();
+        options(value)(&mut spec);
+        spec
+    };
+    let refused = "$.TaskTemplate.ContainerSpec.Mounts[0].BindOptions is changed, and something beside it is hidden";
+    let (slave, shared) = (json!({"Propagation": "rslave"}), json!({"Propagation": "rshared"}));
+    for (before, after, is_changed) in [
+        (json!({}), &shared, true),
+        (json!(null), &shared, true),
+        (slave.clone(), &shared, true),
+        (slave.clone(), &json!({}), true),
+        (slave.clone(), &json!(null), true),
+        (slave.clone(), &slave, false),
+        (slave.clone(), &json!({"Propagation": "rslave", "NonRecursive": false}), false),
+        (json!({}), &json!({"Propagation": ""}), false),
+    ] {
+        let (before, change) = (of(before), options(after.clone()));
+        if is_changed {
+            check(&hiding, &before, change, Err(refused));
+        } else {
+            let mut edited = shown(&hiding, &before);
+            change(&mut edited);
+            let written = put(&hiding, &before, &edited.to_string()).unwrap();
+            let mount = format!("{CONTAINER}/Mounts/0/Source");
+            assert_eq!(written.pointer(&mount), before.pointer(&mount), "{after}");
+        }
+    }
+    // A new mount has nothing hidden yet.
+    let mut edited = shown(&hiding, &spec());
+    let mounts = edited.pointer_mut(&format!("{CONTAINER}/Mounts")).unwrap().as_array_mut().unwrap();
+    mounts.push(json!({"Type": "volume", "Target": "/new", "BindOptions": shared}));
+    put(&hiding, &spec(), &edited.to_string()).unwrap();
 }
