@@ -43,6 +43,11 @@ const SERVICE: &[&str] = &[
     "inner=canary-inner",
     "--mount",
     "type=tmpfs,destination=/canary-target",
+    // Two that are shown alike, and one more that the command cannot tell from them.
+    "--mount",
+    "type=volume,source=canary-data,destination=/canary-data",
+    "--mount",
+    "type=volume,source=canary-more,destination=/canary-more",
     "--health-cmd",
     "test canary-health",
     "--health-interval",

@@ -69,6 +69,8 @@ impl<'n, 'd> Side<'n, 'd> {
 pub(super) enum Merged<'n> {
     /// A value of the original.
     Original(Original<'n>),
+    /// An element of the original that stays although the edited document does not have it, and is shown.
+    Element(&'n Marked<'n>),
     /// A scalar of the edited document, and what the plan leaves of it.
     Text(&'n str, Left<'n>),
     Word(&'n [u8], Left<'n>),
@@ -96,6 +98,7 @@ impl Merged<'_> {
         };
         match self {
             Self::Original(original) => original.shown.map(Marked::form),
+            Self::Element(element) => element.form_of_left(),
             Self::Text(text, of_plan) => left(of_plan, form_of_text(text)),
             Self::Word(text, of_plan) => left(of_plan, form_of_word(text)),
             Self::Object(members) => {
@@ -107,7 +110,9 @@ impl Merged<'_> {
 
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Original(Original { text, .. }) | Self::Word(text, _) => out.extend_from_slice(text),
+            Self::Original(Original { text, .. }) | Self::Element(Marked { text, .. }) | Self::Word(text, _) => {
+                out.extend_from_slice(text);
+            }
             Self::Text(text, _) => write_text(text, out),
             Self::Object(members) => {
                 out.push(b'{');
@@ -418,9 +423,17 @@ impl Merge {
         }
         let added = sent.iter().zip(&of_edited).filter(|(_, pair)| pair.is_none());
         let added: HashSet<&str> = added.filter_map(|(side, _)| pairing::name(*side, shape)).collect();
-        Ok(Merged::Array(with_hidden(&known, values, |hidden| {
-            pairing::name(hidden, shape).is_none_or(|name| !added.contains(name))
-        })))
+        let is_added = |side| pairing::name(side, shape).is_some_and(|name| added.contains(name));
+        let stays = |side: Side<'n, 'd>| staying(side, shape).filter(|_| !is_added(side));
+        Ok(Merged::Array(with_hidden(&known, values, stays)))
+    }
+}
+
+/// An element of an array that the edited document does not have, if it stays: nothing of it was shown, or no key.
+fn staying<'n>(side: Side<'n, '_>, array: &Shape) -> Option<Merged<'n>> {
+    match side.left() {
+        Left::Nothing => Some(unsent(side.value)),
+        Left::Whole | Left::Text(_) => pairing::is_keyless(side, array).then_some(Merged::Element(side.value)),
     }
 }
 
@@ -449,8 +462,7 @@ fn missing<'n>(original: Side<'n, '_>, shape: &Shape, within: Within) -> Option<
             Merged::Object(hidden.map(|(name, value)| (&**name, unsent(value))).collect())
         }
         MarkedContent::Array(elements) if shape.is_array() => {
-            let hidden = elements.iter().filter(|value| value.left == Left::Nothing);
-            Merged::Array(hidden.map(unsent).collect())
+            Merged::Array(elements.iter().filter_map(|value| staying(original.inside(value), shape)).collect())
         }
         MarkedContent::Text(_) | MarkedContent::Word | MarkedContent::Object(_) | MarkedContent::Array(_) => {
             return None;
@@ -459,12 +471,12 @@ fn missing<'n>(original: Side<'n, '_>, shape: &Shape, within: Within) -> Option<
     Some(entries)
 }
 
-/// The merged elements, each with its index in the original, and between them the hidden elements: each behind the one that
+/// The merged elements, each with its index in the original, and between them the elements that stay: each behind the one that
 /// it was behind, or behind the one before that if it is gone.
-fn with_hidden<'n>(
-    known: &[Side<'n, '_>],
+fn with_hidden<'n, 'd>(
+    known: &[Side<'n, 'd>],
     values: Vec<(Option<usize>, Option<Merged<'n>>)>,
-    stays: impl Fn(Side<'n, '_>) -> bool,
+    stays: impl Fn(Side<'n, 'd>) -> Option<Merged<'n>>,
 ) -> Vec<Merged<'n>> {
     let kept: Vec<usize> = values.iter().filter_map(|(pair, _)| *pair).collect();
     let mut is_kept = vec![false; known.len()];
@@ -476,10 +488,10 @@ fn with_hidden<'n>(
     let mut behind: HashMap<Option<usize>, Vec<Merged<'n>>> = HashMap::new();
     let mut last = None;
     for (index, (side, is_kept)) in known.iter().zip(is_kept).enumerate() {
-        if side.left() == Left::Nothing && stays(*side) {
-            behind.entry(last).or_default().push(unsent(side.value));
-        } else if is_kept {
+        if is_kept {
             last = Some(index);
+        } else if let Some(stays) = stays(*side) {
+            behind.entry(last).or_default().push(stays);
         }
     }
     let mut merged = behind.remove(&None).unwrap_or_default();

@@ -37,13 +37,16 @@ pub(super) fn pair(original: &[Side<'_, '_>], edited: &[Side<'_, '_>], array: &S
     }
     let shown = |side: &Side<'_, '_>| side.value.form_of_left();
     let written = |side: &Side<'_, '_>| Some(side.value.form());
+    let stays = |side: &Side<'_, '_>| is_keyless(*side, array);
     let is_all_shown = |alike: &Alike| {
         !array.hides_in_elements || alike.original.iter().all(|index| is_all_shown(original.get(*index)))
     };
     for alike in pairs.alike(original, edited, shown, written) {
         let (count, other) = (alike.original.len(), alike.edited.len());
-        // Which of them a client has removed or copied matters only where they are not all that was shown of them.
-        let is_certain = count == other || is_all_shown(&alike);
+        // Those without a key stay anyway. Which of the others a client has removed or copied matters only where they are not all
+        // that was shown of them.
+        let all_stay = || count >= other && alike.original.iter().all(|index| original.get(*index).is_some_and(stays));
+        let is_certain = count == other || all_stay() || is_all_shown(&alike);
         if count > 0 && other > 0 && !is_certain {
             return Err(EditFault::Uncertain);
         }
@@ -61,7 +64,7 @@ pub(super) fn pair(original: &[Side<'_, '_>], edited: &[Side<'_, '_>], array: &S
     if !array.is_named {
         pairs.check_masked(original)?;
     }
-    pairs.check_rest(original, edited, |side| !array.hides_in_elements && key(side).is_some())?;
+    pairs.check_rest(original, edited, |side| !array.hides_in_elements && key(side).is_some(), stays)?;
     Ok(Pairing { of_edited: pairs.of_edited })
 }
 
@@ -134,12 +137,14 @@ impl PairSearch {
     }
 
     /// Checks that the elements without a partner are certain to be gone, or new. Where both are, an element could be another
-    /// one with a new key: then what is hidden of it would be lost. `is_certain` says that it has a key and hides nothing.
+    /// one with a new key: then what is hidden of it would be lost. `is_certain` says that it has a key and hides nothing, `stays`
+    /// that it has none: such a one is not gone, and a new one could be any of them.
     fn check_rest(
         &self,
         original: &[Side<'_, '_>],
         edited: &[Side<'_, '_>],
         is_certain: impl Fn(&&Side<'_, '_>) -> bool,
+        stays: impl Fn(&Side<'_, '_>) -> bool,
     ) -> Result<(), EditFault> {
         let is_composite = |side: &&Side<'_, '_>| side.value.is_composite();
         let gone: Vec<&Side<'_, '_>> =
@@ -148,6 +153,10 @@ impl PairSearch {
             edited.iter().zip(&self.of_edited).filter(|(_, pair)| pair.is_none()).map(|(side, _)| side).collect();
         let (gone, new): (Vec<_>, Vec<_>) =
             (gone.into_iter().filter(is_composite).collect(), new.into_iter().filter(is_composite).collect());
+        let (staying, gone): (Vec<_>, Vec<_>) = gone.into_iter().partition(|side| stays(side));
+        if !staying.is_empty() && new.iter().any(|side| stays(side)) {
+            return Err(EditFault::Uncertain);
+        }
         let is_one_sided = gone.is_empty() || new.is_empty();
         if is_one_sided || gone.iter().chain(&new).all(is_certain) { Ok(()) } else { Err(EditFault::Uncertain) }
     }
@@ -159,6 +168,12 @@ pub(super) fn name<'n>(side: Side<'n, '_>, array: &Shape) -> Option<&'n str> {
         MarkedContent::Text(text) if array.is_named => Some(text.split_once('=').map_or(&**text, |(name, _)| name)),
         MarkedContent::Text(_) | MarkedContent::Word | MarkedContent::Object(_) | MarkedContent::Array(_) => None,
     }
+}
+
+/// Whether an element of a list with keys shows none. A client does not know which one it is, and cannot mean to remove it: clients
+/// that keep the elements by their keys send back one of several such elements.
+pub(super) fn is_keyless(side: Side<'_, '_>, array: &Shape) -> bool {
+    !array.key.is_empty() && side.value.is_composite() && key(side, array).is_none()
 }
 
 /// What tells an element from the others, if it has that and shows it.
