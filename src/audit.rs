@@ -163,6 +163,14 @@ impl AuditLog {
         Ok(Self { queue })
     }
 
+    /// Checks that a file can be opened, or made.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn check(path: &Path) -> io::Result<()> {
+        open(path).map(drop)
+    }
+
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.queue.path

@@ -40,6 +40,7 @@ pub use self::service_manager::ServiceManager;
 use self::signals::NextTask;
 pub use self::signals::Signals;
 use self::slots::{SlotLimits, Slots};
+use self::socket_file::SocketFile;
 use self::status::ServerStatus;
 use self::status_listener::StatusListener;
 use self::worker::{Dispatcher, StopPhase, Worker};
@@ -49,7 +50,7 @@ use crate::endpoint::EngineEndpoint;
 use crate::log;
 use crate::metrics::Metrics;
 use crate::proxy;
-use crate::socket::Address;
+use crate::socket::{Address, SocketOwner};
 
 /// More workers than this gain nothing: one carries gigabytes a second.
 const WORKER_LIMIT: usize = 4;
@@ -174,7 +175,9 @@ fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<
     let slots = plan.slots(config.limits.connections).map_err(ServerError::Descriptors)?;
     let Some(bound) = open_listeners(&config, is_stopped)? else { return Ok(None) };
     let mut status_listener = open_status_listener(&config, is_stopped)?;
-    drop_privileges(&config)?;
+    let of_status = status_listener.as_ref().and_then(StatusListener::file);
+    let sockets: Vec<&SocketFile> = bound.iter().filter_map(BoundListener::file).chain(of_status).collect();
+    drop_privileges(&config, &sockets)?;
     if is_stopped() {
         return Ok(None);
     }
@@ -218,14 +221,12 @@ fn open_listeners(
     is_stopped: &mut dyn FnMut() -> bool,
 ) -> Result<Option<Vec<BoundListener>>, ServerError> {
     let mut bound = Vec::with_capacity(config.listeners.len());
+    let user = privileges::socket_owner(config.startup.run_as);
     for listener in &config.listeners {
         if is_stopped() {
             return Ok(None);
         }
-        if let Some(user) = config.startup.run_as {
-            privileges::give_directory(user, &listener.address).map_err(ServerError::Privileges)?;
-        }
-        match BoundListener::open(listener, is_stopped) {
+        match BoundListener::open(listener, user, is_stopped) {
             Ok(opened) => bound.push(opened),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(None),
             Err(error) => return Err(ServerError::Listen { address: listener.address.clone(), error }),
@@ -250,21 +251,28 @@ fn open_status_listener(
     is_stopped: &mut dyn FnMut() -> bool,
 ) -> Result<Option<StatusListener>, ServerError> {
     let Some(address) = &config.observability.metrics else { return Ok(None) };
-    if let Some(user) = config.startup.run_as {
-        privileges::give_directory(user, address).map_err(ServerError::Privileges)?;
-    }
-    let opened = StatusListener::open(address, is_stopped);
+    let opened = StatusListener::open(address, privileges::socket_owner(config.startup.run_as), is_stopped);
     opened.map(Some).map_err(|error| ServerError::Listen { address: address.clone(), error })
 }
 
-fn drop_privileges(config: &Config) -> Result<(), ServerError> {
+/// Becomes the user that is to serve, who gets the directories of `sockets` that are for them alone, and checks what he must be able
+/// to open.
+fn drop_privileges(config: &Config, sockets: &[&SocketFile]) -> Result<(), ServerError> {
     let engines = config.engines();
-    if let Some(user) = config.startup.run_as {
-        privileges::drop_privileges(user, &engines).map_err(ServerError::Privileges)?;
-        tracing::info!("runs as {}", privileges::description());
-    }
-    let check = |engine: &&EngineEndpoint| privileges::check_engine_socket(engine, config.startup.run_as);
-    engines.iter().try_for_each(check).map_err(ServerError::Privileges)
+    let check = || {
+        let check = |engine: &&EngineEndpoint| privileges::check_engine_socket(engine, config.startup.run_as);
+        engines.iter().try_for_each(check).map_err(ServerError::Privileges)
+    };
+    let Some(user) = config.startup.run_as else { return check() };
+    // A start that fails must not have given anything away.
+    let check_all = || {
+        check()?;
+        let Some(path) = &config.observability.audit else { return Ok(()) };
+        AuditLog::check(path).map_err(|error| ServerError::Audit { path: path.clone(), error })
+    };
+    privileges::drop_privileges(user, &engines, sockets, &check_all)?;
+    tracing::info!("runs as {}", privileges::description());
+    check()
 }
 
 /// Starts the thread of a worker. It holds `ending` until it ends.
@@ -533,7 +541,7 @@ impl Running {
         is_stopped: &mut dyn FnMut() -> bool,
     ) -> Result<Option<StatusListener>, ReloadError> {
         let Some(address) = address else { return Ok(None) };
-        let mut opened = StatusListener::open(address, is_stopped);
+        let mut opened = StatusListener::open(address, SocketOwner::default(), is_stopped);
         if let Ok(listener) = &mut opened
             && let Err(error) = listener.start(self.status.clone())
         {

@@ -74,6 +74,13 @@ pub struct SocketOwner {
     pub group: Option<u32>,
 }
 
+impl SocketOwner {
+    /// This owner, with what `other` says where this one says nothing.
+    pub fn or(self, other: Self) -> Self {
+        Self { user: self.user.or(other.user), group: self.group.or(other.group) }
+    }
+}
+
 /// What is known of the directory of a Unix socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SocketFolder {
@@ -82,6 +89,8 @@ pub enum SocketFolder {
     Any,
     /// It must belong to this user, and only he may write it: others could have made it before.
     Own,
+    /// It is for the socket alone, so it may be given to the user that a process started as root becomes.
+    ForSocket,
 }
 
 /// Why a text is not an [`Address`].

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::compat::{self, Choice, Compat, RunAs};
+use super::compat::{self, Choice, Compat};
 use super::filters::FilterSources;
 use super::note::Note;
 use super::raw::{RawConfig, RawListener};
 use super::settings::Settings;
 use super::upstream::RawUpstream;
 use crate::cli::{self, ConfigFiles, Environment};
-use crate::socket::{Address, SocketOwner};
+use crate::socket::{Address, SocketFolder};
 use crate::yaml::{Diagnostics, Location, nearest};
 
 /// What standard input is called as a configuration file, in the locations of errors.
@@ -151,19 +151,15 @@ fn may_change_user() -> bool {
 /// The configuration file that says what the variables say.
 fn raw_config(compat: &Compat) -> RawConfig {
     let location = Location::file(&compat.profile_name());
-    let owner = match compat.run_as.filter(|_| may_change_user()) {
-        Some(RunAs { user, group }) => SocketOwner { user: Some(user), group: Some(group) },
-        None => SocketOwner::default(),
-    };
     let listener = |address: &Address| {
-        // Only the owner may connect, as to the socket of the other proxy.
-        let (mode, owner) = match address {
-            Address::Unix(_) => (Some(0o600), owner),
-            Address::Tcp { .. } => (None, SocketOwner::default()),
+        // Only the owner may connect, as to the socket of the other proxy. The variable names a folder for the socket alone.
+        let (mode, folder) = match address {
+            Address::Unix(_) => (Some(0o600), SocketFolder::ForSocket),
+            Address::Tcp { .. } => (None, SocketFolder::default()),
         };
         let profile = Some((compat.profile_name(), location.clone()));
         // It is as open as the other proxy was, which whoever runs it knows.
-        RawListener { mode, owner, profile, insecure: true, ..RawListener::at(address.clone(), location.clone()) }
+        RawListener { mode, folder, profile, insecure: true, ..RawListener::at(address.clone(), location.clone()) }
     };
     RawConfig {
         upstream: Some(RawUpstream { endpoint: compat.upstream.clone().into(), location: location.clone() }),

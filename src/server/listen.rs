@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::socket_file::{self, SocketFile, SocketFileSettings};
 use crate::config::Listener;
-use crate::socket::{AcceptedSocket, Address, PassedListener, unresolved};
+use crate::socket::{AcceptedSocket, Address, PassedListener, SocketOwner, unresolved};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -38,12 +38,16 @@ enum ListeningSocket {
 }
 
 impl BoundListener {
-    /// Opens a listener. `is_stopped` is asked again and again as long as a name is being resolved.
+    /// Opens a listener. A Unix socket belongs to `user` as far as the listener names no owner. `is_stopped` is asked again and again as long as a name is being resolved.
     ///
     /// # Errors
     /// The error of the system. A Unix socket that another process listens on is in use. `Interrupted` if the start was
     /// stopped.
-    pub(super) fn open(listener: &Listener, is_stopped: &mut dyn FnMut() -> bool) -> io::Result<Self> {
+    pub(super) fn open(
+        listener: &Listener,
+        user: SocketOwner,
+        is_stopped: &mut dyn FnMut() -> bool,
+    ) -> io::Result<Self> {
         if let Some(passed) = &listener.passed {
             tracing::info!(name = passed.name, address = %passed.address, "socket of the service manager taken");
             let socket = match &passed.listener {
@@ -52,7 +56,8 @@ impl BoundListener {
             };
             return Ok(Self { address: listener.address.clone(), socket, file: None, is_passed: true });
         }
-        let settings = SocketFileSettings { mode: listener.mode, owner: listener.owner, folder: listener.folder };
+        let settings =
+            SocketFileSettings { mode: listener.mode, owner: listener.owner.or(user), folder: listener.folder };
         Self::open_at(&listener.address, settings, is_stopped)
     }
 
@@ -84,6 +89,11 @@ impl BoundListener {
     /// Its address, with the port that the system chose.
     pub(super) fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// The file of a Unix socket that this process has made.
+    pub(super) fn file(&self) -> Option<&SocketFile> {
+        self.file.as_ref()
     }
 
     /// Whether nobody can connect to it any more, because its path leads nowhere or elsewhere.

@@ -250,7 +250,7 @@ impl LiveConfig {
                     return Err(ReloadError::Owner(address.clone()));
                 }
                 Some(_) => {}
-                None => match BoundListener::open(listener, is_stopped) {
+                None => match BoundListener::open(listener, SocketOwner::default(), is_stopped) {
                     Ok(bound) => {
                         let failed = |error| ReloadError::listen(address, error);
                         opened.push(self.opened(listener, bound, &common).map_err(failed)?);

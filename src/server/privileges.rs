@@ -10,16 +10,19 @@
 use std::fmt;
 use std::fs::Metadata;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::process::{Gid, getegid, geteuid, getgroups};
+use rustix::fs::{fchown, fstat};
+use rustix::process::{Gid, Uid, getegid, geteuid, getgroups};
 
-use super::socket_file;
+use super::ServerError;
+use super::socket_file::SocketFile;
 use crate::config::compat::RunAs;
 use crate::endpoint::EngineEndpoint;
-use crate::socket::{Address, connect_at_once};
+use crate::socket::{SocketOwner, connect_at_once};
 
 /// How often to look whether there is one thread, and how long to wait in between.
 const THREAD_CHECKS: u32 = 20;
@@ -108,62 +111,118 @@ impl fmt::Display for PrivilegesError {
     }
 }
 
-/// Makes the directory of a Unix socket and changes its owner to `who`, who can then remove the socket at the end.
-///
-/// # Errors
-/// [`PrivilegesError::Directory`].
-pub(super) fn give_directory(who: RunAs, listener: &Address) -> Result<(), PrivilegesError> {
-    let Address::Unix(path) = listener else { return Ok(()) };
-    let Some(directory) = path.parent().filter(|_| geteuid().is_root()) else { return Ok(()) };
-    socket_file::make_directory(directory)
-        .and_then(|()| std::os::unix::fs::chown(directory, Some(who.user), Some(who.group)))
-        .map_err(|error| PrivilegesError::Directory(directory.to_owned(), error))
+/// The owner of a Unix socket that this process makes, so that clients of the user that it becomes can connect.
+pub(super) fn socket_owner(who: Option<RunAs>) -> SocketOwner {
+    match who.filter(|_| geteuid().is_root()) {
+        Some(RunAs { user, group }) => SocketOwner { user: Some(user), group: Some(group) },
+        None => SocketOwner::default(),
+    }
+}
+
+/// Directories that have been given away. Those before them are their owners again when this is dropped, unless it is kept.
+#[derive(Default)]
+struct GivenDirectories(Vec<(OwnedFd, Uid, Gid)>);
+
+impl GivenDirectories {
+    /// Gives the directories of `sockets` to `who`, who can then remove the sockets at the end: those that are for them alone.
+    ///
+    /// # Errors
+    /// [`PrivilegesError::Directory`]; nothing has been given.
+    fn give(who: RunAs, sockets: &[&SocketFile]) -> Result<Self, PrivilegesError> {
+        let mut given = Self::default();
+        for socket in sockets {
+            let failed = |error| PrivilegesError::Directory(socket.directory().to_owned(), error);
+            if let Some(directory) = socket.directory_to_give(who.user).map_err(failed)? {
+                let before = fstat(&directory).map_err(|error| failed(error.into()))?;
+                fchown(&directory, Some(Uid::from_raw(who.user)), Some(Gid::from_raw(who.group)))
+                    .map_err(|error| failed(error.into()))?;
+                given.0.push((directory, Uid::from_raw(before.st_uid), Gid::from_raw(before.st_gid)));
+            }
+        }
+        Ok(given)
+    }
+
+    /// Keeps them given.
+    fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for GivenDirectories {
+    fn drop(&mut self) {
+        for (directory, user, group) in &self.0 {
+            // The start has failed, which is reported.
+            let _ = fchown(directory, Some(*user), Some(*group));
+        }
+    }
 }
 
 /// Changes the user to `who`, irreversibly, if the process is root. Otherwise does nothing. The groups of the sockets of the
-/// `engines` are kept.
+/// `engines` are kept. Directories of `sockets` that are for them alone go to `who`, once `check` has succeeded as that user.
 ///
 /// # Errors
-/// [`PrivilegesError`]; the process may then have lost some privileges and must end.
-pub(super) fn drop_privileges(who: RunAs, engines: &[&EngineEndpoint]) -> Result<(), PrivilegesError> {
+/// [`ServerError::Privileges`], or that of `check`; the process may then have lost some privileges and must end. No directory has
+/// another owner.
+pub(super) fn drop_privileges(
+    who: RunAs,
+    engines: &[&EngineEndpoint],
+    sockets: &[&SocketFile],
+    check: &dyn Fn() -> Result<(), ServerError>,
+) -> Result<(), ServerError> {
     if !geteuid().is_root() {
         return Ok(());
     }
     if !has_one_thread() {
-        return Err(PrivilegesError::Threads);
+        return Err(ServerError::Privileges(PrivilegesError::Threads));
     }
     let mut groups = Vec::new();
     for engine in engines {
         if let Some(path) = engine.socket_path() {
-            groups.extend(needed_groups(path, who)?);
+            groups.extend(needed_groups(path, who).map_err(ServerError::Privileges)?);
         }
     }
-    become_user(who, &groups)
+    become_user(who, &groups, sockets, check)
 }
 
 /// Changes the user, the group and the supplementary groups of this thread, irreversibly.
 #[cfg(target_os = "linux")]
-fn become_user(who: RunAs, groups: &[Gid]) -> Result<(), PrivilegesError> {
-    use rustix::process::Uid;
+fn become_user(
+    who: RunAs,
+    groups: &[Gid],
+    sockets: &[&SocketFile],
+    check: &dyn Fn() -> Result<(), ServerError>,
+) -> Result<(), ServerError> {
     use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-    let (user, group) = (Uid::from_raw(who.user), Gid::from_raw(who.group));
+    let (user, group, root) = (Uid::from_raw(who.user), Gid::from_raw(who.group), Uid::ROOT);
+    let refused = |error: rustix::io::Errno| ServerError::Privileges(PrivilegesError::Refused(who, error.into()));
     set_thread_groups(groups)
         .and_then(|()| set_thread_res_gid(group, group, group))
-        .and_then(|()| set_thread_res_uid(user, user, user))
         .and_then(|()| set_no_new_privs(true))
-        .map_err(|error| PrivilegesError::Refused(who, error.into()))?;
-    let root = Uid::ROOT;
+        // As that user, who can still become root again.
+        .and_then(|()| set_thread_res_uid(user, user, root))
+        .map_err(refused)?;
+    let checked = check();
+    set_thread_res_uid(root, root, root).map_err(refused)?;
+    checked?;
+    let given = GivenDirectories::give(who, sockets).map_err(ServerError::Privileges)?;
+    set_thread_res_uid(user, user, user).map_err(refused)?;
     if !user.is_root() && set_thread_res_uid(root, root, root).is_ok() {
-        return Err(PrivilegesError::Reversible(who));
+        return Err(ServerError::Privileges(PrivilegesError::Reversible(who)));
     }
+    given.keep();
     Ok(())
 }
 
 /// Elsewhere than on Linux, a process that is started as root is refused: it would stay root.
 #[cfg(not(target_os = "linux"))]
-fn become_user(who: RunAs, _: &[Gid]) -> Result<(), PrivilegesError> {
-    Err(PrivilegesError::Refused(who, io::ErrorKind::Unsupported.into()))
+fn become_user(
+    who: RunAs,
+    _: &[Gid],
+    _: &[&SocketFile],
+    _: &dyn Fn() -> Result<(), ServerError>,
+) -> Result<(), ServerError> {
+    Err(ServerError::Privileges(PrivilegesError::Refused(who, io::ErrorKind::Unsupported.into())))
 }
 
 /// Whether the process has one thread. One that has been joined may be listed a moment longer.
@@ -238,14 +297,16 @@ pub(super) fn description() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::socket::Address;
 
     #[test]
     fn a_process_with_threads_keeps_its_user() {
         if geteuid().is_root() {
             let who = RunAs { user: 1000, group: 1000 };
             // The harness runs tests in threads.
-            let result = drop_privileges(who, &[&"tcp://127.0.0.1:1".parse::<Address>().unwrap().into()]);
-            assert!(matches!(result, Err(PrivilegesError::Threads)), "{result:?}");
+            let engine = "tcp://127.0.0.1:1".parse::<Address>().unwrap().into();
+            let result = drop_privileges(who, &[&engine], &[], &|| Ok(()));
+            assert!(matches!(result, Err(ServerError::Privileges(PrivilegesError::Threads))), "{result:?}");
             assert!(geteuid().is_root());
         }
     }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, CWD, Dir, Gid, Mode, OFlags, Uid};
 use rustix::fs::{chmodat, chownat, fstat, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::net::{SocketAddrUnix, bind, listen};
 use rustix::process::geteuid;
@@ -44,6 +44,9 @@ pub(super) struct SocketFile {
     path: PathBuf,
     /// Device and inode. They tell the file from the socket of a successor.
     identity: (u64, u64),
+    folder: SocketFolder,
+    /// Device and inode of its directory, if that was made with it.
+    made: Option<(u64, u64)>,
 }
 
 impl SocketFile {
@@ -54,6 +57,42 @@ impl SocketFile {
             Ok(found) => (found.dev(), found.ino()) != self.identity,
             Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
         }
+    }
+
+    /// The path of its directory.
+    pub(super) fn directory(&self) -> &Path {
+        parent(&self.path)
+    }
+
+    /// Its directory, if `user` may become the owner: it was made with the socket or is for that alone, it belongs to this user, and
+    /// nothing in it belongs to anyone but `user`. `None` if not.
+    ///
+    /// # Errors
+    /// The error of the system.
+    pub(super) fn directory_to_give(&self, user: u32) -> io::Result<Option<OwnedFd>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = match openat(CWD, self.directory(), flags, Mode::empty()) {
+            // It is a link.
+            Err(rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => return Ok(None),
+            opened => opened?,
+        };
+        let found = fstat(&directory)?;
+        let is_for_it = self.folder == SocketFolder::ForSocket || self.made == Some(identity(&directory, ".")?);
+        let is_sticky = found.st_mode & 0o1000 != 0;
+        if !is_for_it || is_sticky || found.st_uid != geteuid().as_raw() {
+            return Ok(None);
+        }
+        for entry in Dir::read_from(&directory)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            if statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?.st_uid != user {
+                return Ok(None);
+            }
+        }
+        Ok(Some(directory))
     }
 }
 
@@ -102,8 +141,8 @@ pub(super) fn open(path: &Path, settings: SocketFileSettings, backlog: i32) -> i
     let Some(name) = path.file_name() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected the path of a file"));
     };
-    let directory = match settings.folder {
-        SocketFolder::Any => made_directory(parent(path), OFlags::empty())?,
+    let (directory, is_made) = match settings.folder {
+        SocketFolder::Any | SocketFolder::ForSocket => made_directory(parent(path), OFlags::empty())?,
         SocketFolder::Own => own_directory(parent(path))?,
     };
     // Clients connect to it by this path.
@@ -111,7 +150,9 @@ pub(super) fn open(path: &Path, settings: SocketFileSettings, backlog: i32) -> i
     check_unused(path)?;
     let private = PrivateDirectory::make(&directory, name)?;
     let socket = private.bind(parent(path))?;
-    let file = SocketFile { path: path.to_owned(), identity: identity(&private.directory, name)? };
+    let made = if is_made { Some(identity(&directory, ".")?) } else { None };
+    let identity = identity(&private.directory, name)?;
+    let file = SocketFile { path: path.to_owned(), identity, folder: settings.folder, made };
     // First the mode: a process that may give files away need not be one that may change those of others.
     let mode = Mode::from_raw_mode(settings.mode.unwrap_or(DEFAULT_MODE) as _);
     chmodat(&private.directory, name, mode, AtFlags::empty())?;
@@ -208,20 +249,21 @@ fn open_directory(path: &Path, more: OFlags) -> rustix::io::Result<OwnedFd> {
     openat(CWD, path, directory_flags(more), Mode::empty())
 }
 
-/// Opens a directory; makes it, and those above it, if it is missing. Only its owner may then add files.
-fn made_directory(path: &Path, more: OFlags) -> io::Result<OwnedFd> {
+/// Opens a directory; makes it, and those above it, if it is missing. Only its owner may then add files. Returns whether it was made.
+fn made_directory(path: &Path, more: OFlags) -> io::Result<(OwnedFd, bool)> {
     match open_directory(path, more) {
         Err(rustix::io::Errno::NOENT) => {
-            make_directory(path)?;
-            Ok(open_directory(path, more)?)
+            let is_made = make_directory(path)?;
+            let more = if is_made { OFlags::NOFOLLOW } else { more };
+            Ok((open_directory(path, more)?, is_made))
         }
-        opened => Ok(opened?),
+        opened => Ok((opened?, false)),
     }
 }
 
 /// As [`made_directory`], for one that anybody could have made before. It must be a directory of this user that only he may write:
 /// whoever else may write it can put a socket of his own in place of ours.
-fn own_directory(path: &Path) -> io::Result<OwnedFd> {
+fn own_directory(path: &Path) -> io::Result<(OwnedFd, bool)> {
     let wrong = |found: &str| {
         let message = format!(
             "its directory {} {found}, expected a directory of this user that only he may write: remove it, or choose \
@@ -230,7 +272,7 @@ fn own_directory(path: &Path) -> io::Result<OwnedFd> {
         );
         io::Error::new(io::ErrorKind::PermissionDenied, message)
     };
-    let directory = made_directory(path, OFlags::NOFOLLOW).map_err(|error| match error.raw_os_error() {
+    let (directory, is_made) = made_directory(path, OFlags::NOFOLLOW).map_err(|error| match error.raw_os_error() {
         Some(code) if code == rustix::io::Errno::NOTDIR.raw_os_error() => wrong("is a link or a file"),
         Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => wrong("is a link"),
         Some(_) | None => error,
@@ -242,15 +284,17 @@ fn own_directory(path: &Path) -> io::Result<OwnedFd> {
     if found.st_mode & 0o022 != 0 {
         return Err(wrong(&format!("has the mode {:04o}", found.st_mode & 0o7777)));
     }
-    Ok(directory)
+    Ok((directory, is_made))
 }
 
-/// Makes a directory for a socket, and those above it. Only its owner may add files.
-///
-/// # Errors
-/// The error of the system.
-pub(super) fn make_directory(directory: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory)
+/// Makes a directory for a socket, and those above it. Only its owner may add files. Returns whether it was made: somebody else may
+/// have done so meanwhile.
+fn make_directory(directory: &Path) -> io::Result<bool> {
+    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(parent(directory))?;
+    match DirBuilder::new().mode(DIRECTORY_MODE).create(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        made => made.map(|()| true),
+    }
 }
 
 /// Checks that a socket can be made at `path`: nothing is there, or the socket of a process that has ended.
@@ -493,7 +537,8 @@ mod tests {
     #[test]
     fn a_directory_is_open_to_its_owner_only() {
         let directory = Directory::new("mode");
-        make_directory(&directory.0.join("a/b")).unwrap();
+        assert!(make_directory(&directory.0.join("a/b")).unwrap());
+        assert!(!make_directory(&directory.0.join("a/b")).unwrap());
         for made in ["a", "a/b"] {
             let mode = fs::metadata(directory.0.join(made)).unwrap().mode();
             assert_eq!(mode & 0o777 & !DIRECTORY_MODE, 0, "{made}: {mode:o}");

@@ -24,10 +24,11 @@ use tokio::sync::watch;
 use super::listen::{Acceptor, BoundListener, ListenerHandle};
 use super::runtime;
 use super::slots::{ConnectionOrigin, ConnectionState, SlotLimits, Slots};
+use super::socket_file::{SocketFile, SocketFileSettings};
 use super::status::{ServerStatus, StatusReport};
 use crate::config::accepted_hosts;
 use crate::route;
-use crate::socket::{AcceptedSocket, Address};
+use crate::socket::{AcceptedSocket, Address, SocketOwner};
 
 /// How many connections may be open. For one more, one ends that waits for its request.
 const CONNECTION_LIMIT: usize = 16;
@@ -55,12 +56,17 @@ pub(super) struct StatusListener {
 }
 
 impl StatusListener {
-    /// Opens a listener at an address. It does not answer yet: threads come after privileges have been dropped.
+    /// Opens a listener at an address. A Unix socket belongs to `owner`. It does not answer yet: threads come after privileges have been dropped.
     ///
     /// # Errors
     /// The error of the system.
-    pub(super) fn open(address: &Address, is_stopped: &mut dyn FnMut() -> bool) -> io::Result<Self> {
-        let bound = BoundListener::open_at(address, Default::default(), is_stopped)?;
+    pub(super) fn open(
+        address: &Address,
+        owner: SocketOwner,
+        is_stopped: &mut dyn FnMut() -> bool,
+    ) -> io::Result<Self> {
+        let settings = SocketFileSettings { owner, ..SocketFileSettings::default() };
+        let bound = BoundListener::open_at(address, settings, is_stopped)?;
         Ok(Self { configured: address.clone(), bound: Some(bound), closing: watch::Sender::new(false), thread: None })
     }
 
@@ -77,6 +83,11 @@ impl StatusListener {
     /// Its address, with the port that the system chose.
     pub(super) fn address(&self) -> &Address {
         self.bound.as_ref().map_or(&self.configured, BoundListener::address)
+    }
+
+    /// The file of its socket.
+    pub(super) fn file(&self) -> Option<&SocketFile> {
+        self.bound.as_ref().and_then(BoundListener::file)
     }
 
     /// Starts the thread that answers.

@@ -1,6 +1,7 @@
 //! The program in place of another socket proxy, configured with nothing but the variables of that one.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 use dockveil::api::{OPERATIONS, lists, operations_named};
@@ -36,6 +37,8 @@ pub(crate) const TESTS: &[Test] = tests![
     errors_name_the_variable_and_end_with_78,
     check_states_the_proxy_and_warns_of_what_is_shown,
     root_opens_the_listeners_and_becomes_an_ordinary_user,
+    root_gives_away_no_folder_but_one_for_the_socket_alone,
+    a_start_that_fails_gives_nothing_away,
     a_user_who_may_not_open_the_engine_reads_what_to_change,
     a_value_opens_what_haproxy_reads_as_on,
     what_hides_containers_keeps_bodies_off_the_host,
@@ -534,10 +537,7 @@ fn require_root() -> Result<(), Ignored> {
 }
 
 fn root_opens_the_listeners_and_becomes_an_ordinary_user() -> Outcome {
-    require_root()?;
-    if !Command::new("unshare").args(["--net", "true"]).output().is_ok_and(|ended| ended.status.success()) {
-        return Err(Ignored::Missing("no network namespace can be made here".to_owned()));
-    }
+    require_root_and_network()?;
     let folder = Folder::new();
     let daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
     // Distributions give the socket to root and a group.
@@ -552,10 +552,7 @@ fn root_opens_the_listeners_and_becomes_an_ordinary_user() -> Outcome {
     ];
     let socket = volume.join("docker.sock");
     // The port of the other proxy may be taken, so this one opens it in a network namespace of its own.
-    let mut unshare = Command::new("unshare");
-    unshare.args(["--net", env!("CARGO_BIN_EXE_dockveil")]).env_clear().envs(variables);
-    unshare.env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
-    let program = Program::start(unshare);
+    let program = Program::start(as_root(&variables, &[]));
     let mut log = program.listening();
     let mut client = Client::connect(&socket);
     client.send(get("/containers/json"));
@@ -589,6 +586,172 @@ fn root_opens_the_listeners_and_becomes_an_ordinary_user() -> Outcome {
     assert!(ended.success() && !socket.exists(), "{log}");
     assert!(log.contains("compat: 11notes"), "{log}");
     assert!(log.contains("runs as user 7001, group 7002, supplementary groups 7991"), "{log}");
+    Ok(())
+}
+
+/// The user and the group of a file, and its mode.
+fn owner_and_mode(path: &Path) -> (u32, u32, u32) {
+    use std::os::unix::fs::MetadataExt;
+    let found = std::fs::symlink_metadata(path).unwrap();
+    (found.uid(), found.gid(), found.mode() & 0o7777)
+}
+
+/// The program as root, in place of another proxy, in a network of its own.
+fn as_root(variables: &[(&str, &str)], arguments: &[&str]) -> Command {
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--net", env!("CARGO_BIN_EXE_dockveil")]).args(arguments);
+    unshare.env_clear().envs(variables.iter().copied()).env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
+    unshare
+}
+
+fn require_root_and_network() -> Result<(), Ignored> {
+    require_root()?;
+    if Command::new("unshare").args(["--net", "true"]).output().is_ok_and(|ended| ended.status.success()) {
+        return Ok(());
+    }
+    Err(Ignored::Missing("no network namespace can be made here".to_owned()))
+}
+
+fn root_gives_away_no_folder_but_one_for_the_socket_alone() -> Outcome {
+    require_root_and_network()?;
+    type Make = fn(&Path);
+    fn with_mode(path: &Path, mode: u32) {
+        std::fs::create_dir(path).unwrap();
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    }
+    fn owned_by(path: &Path, user: u32) {
+        std::os::unix::fs::chown(path, Some(user), Some(user)).unwrap();
+    }
+    // What is at the path of the folder, whether it is given if a variable names it for the socket, and whether it is otherwise.
+    let cases: [(&str, Make, bool, bool); 8] = [
+        ("nothing", |_| {}, true, true),
+        ("an empty folder", |path| with_mode(path, 0o755), true, false),
+        ("a sticky folder", |path| with_mode(path, 0o1777), false, false),
+        (
+            "a folder with a file of root",
+            |path| {
+                with_mode(path, 0o755);
+                std::fs::write(path.join("theirs"), "").unwrap();
+            },
+            false,
+            false,
+        ),
+        (
+            "a folder with a file of another user",
+            |path| {
+                with_mode(path, 0o755);
+                std::fs::write(path.join("theirs"), "").unwrap();
+                owned_by(&path.join("theirs"), 7004);
+            },
+            false,
+            false,
+        ),
+        (
+            "a folder with a file of that user",
+            |path| {
+                with_mode(path, 0o755);
+                std::fs::write(path.join("own"), "").unwrap();
+                owned_by(&path.join("own"), 1000);
+            },
+            true,
+            false,
+        ),
+        (
+            "the folder of another user",
+            |path| {
+                with_mode(path, 0o755);
+                owned_by(path, 7004);
+            },
+            false,
+            false,
+        ),
+        (
+            "a link to a folder",
+            |path| {
+                with_mode(&path.with_extension("target"), 0o755);
+                std::os::unix::fs::symlink(path.with_extension("target"), path).unwrap();
+            },
+            false,
+            false,
+        ),
+    ];
+    for (what, make, is_given_for_socket, is_given_otherwise) in cases {
+        for kind in ["volume", "listen", "metrics"] {
+            let place = Folder::new();
+            let daemon = Daemon::start(&place.path("engine"), |_| json("[]"));
+            std::fs::set_permissions(&daemon.path, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+            let (folder, other) = (place.path("folder"), place.path("other"));
+            make(&folder);
+            let before = folder.exists().then(|| owner_and_mode(&folder.canonicalize().unwrap()));
+            let engine = daemon.path.to_str().unwrap();
+            let (socket, other) = (folder.join("docker.sock"), other.join("docker.sock"));
+            let [listen, elsewhere] = [&socket, &other].map(|path| format!("unix://{}", path.display()));
+            let volume = folder.to_str().unwrap();
+            let program = Program::start(match kind {
+                "volume" => {
+                    as_root(&[("SOCKET_PROXY_DOCKER_SOCKET", engine), ("SOCKET_PROXY_VOLUME", volume)], &["serve"])
+                }
+                "listen" => {
+                    as_root(&[("CONTAINERS", "1"), ("POST", "0"), ("SOCKET_PATH", engine)], &["--listen", &listen])
+                }
+                _ => as_root(
+                    &[("CONTAINERS", "1"), ("POST", "0"), ("SOCKET_PATH", engine), ("DOCKVEIL_METRICS", &listen)],
+                    &["--listen", &elsewhere],
+                ),
+            });
+            program.listening();
+            let is_given = if kind == "volume" { is_given_for_socket } else { is_given_otherwise };
+            let found = owner_and_mode(&folder.canonicalize().unwrap());
+            match before {
+                _ if is_given => assert_eq!((found.0, found.1), (1000, 1000), "{what}, {kind}"),
+                Some(before) => assert_eq!(found, before, "{what}, {kind}"),
+                None => assert_eq!(found.0, 0, "{what}, {kind}"),
+            }
+            // Whoever it is, he serves from it: its clients are those of that user.
+            let mode = if kind == "volume" { 0o600 } else { 0o660 };
+            assert_eq!(owner_and_mode(&socket), (1000, 1000, mode), "{what}, {kind}");
+            // The owner has not become another one to a reload.
+            program.signal(rustix::process::Signal::HUP);
+            program.line_with("configuration reloaded");
+            let (ended, log) = program.stop();
+            assert!(ended.success(), "{what}, {kind}: {log:?}");
+            // The user may remove it from his own folder, and his own file from a sticky one.
+            assert_eq!(!socket.exists(), is_given || found.2 & 0o1000 != 0, "{what}, {kind}");
+        }
+    }
+    Ok(())
+}
+
+/// What keeps a program that is started as root from serving, and leaves the folder of its socket to its owner.
+fn a_start_that_fails_gives_nothing_away() -> Outcome {
+    require_root_and_network()?;
+    for what in ["no engine", "an engine of its owner", "metrics in use", "an audit file that cannot be opened"] {
+        let place = Folder::new();
+        let folder = place.path("folder");
+        std::fs::create_dir(&folder).unwrap();
+        let engine = place.path("engine");
+        let daemon = (what != "no engine").then(|| Daemon::start(&engine, |_| json("[]")));
+        let mode = if what == "an engine of its owner" { 0o600 } else { 0o666 };
+        if let Some(daemon) = &daemon {
+            std::fs::set_permissions(&daemon.path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        }
+        let metrics =
+            format!("unix://{}", place.path(if what == "metrics in use" { "engine" } else { "metrics" }).display());
+        let audit = place.path("audit.jsonl");
+        let mut variables = vec![
+            ("SOCKET_PROXY_DOCKER_SOCKET", engine.to_str().unwrap()),
+            ("SOCKET_PROXY_VOLUME", folder.to_str().unwrap()),
+            ("DOCKVEIL_METRICS", &metrics),
+        ];
+        if what == "an audit file that cannot be opened" {
+            variables.push(("DOCKVEIL_AUDIT", audit.to_str().unwrap()));
+        }
+        let ended = as_root(&variables, &["serve"]).output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(70), "{what}: {said}");
+        assert_eq!(owner_and_mode(&folder).0, 0, "{what}: {said}");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "{what}: a socket is left: {said}");
+    }
     Ok(())
 }
 
