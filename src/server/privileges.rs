@@ -181,48 +181,55 @@ pub(super) fn drop_privileges(
             groups.extend(needed_groups(path, who).map_err(ServerError::Privileges)?);
         }
     }
-    become_user(who, &groups, sockets, check)
+    try_as_user(who, &groups, check)?;
+    let given = GivenDirectories::give(who, sockets).map_err(ServerError::Privileges)?;
+    become_user(who).map_err(ServerError::Privileges)?;
+    given.keep();
+    Ok(())
 }
 
-/// Changes the user, the group and the supplementary groups of this thread, irreversibly.
+/// Changes the group and the supplementary groups of this thread, calls `check` as the user, and is root again.
 #[cfg(target_os = "linux")]
-fn become_user(
-    who: RunAs,
-    groups: &[Gid],
-    sockets: &[&SocketFile],
-    check: &dyn Fn() -> Result<(), ServerError>,
-) -> Result<(), ServerError> {
-    use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+fn try_as_user(who: RunAs, groups: &[Gid], check: &dyn Fn() -> Result<(), ServerError>) -> Result<(), ServerError> {
+    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
     let (user, group, root) = (Uid::from_raw(who.user), Gid::from_raw(who.group), Uid::ROOT);
     let refused = |error: rustix::io::Errno| ServerError::Privileges(PrivilegesError::Refused(who, error.into()));
     set_thread_groups(groups)
         .and_then(|()| set_thread_res_gid(group, group, group))
-        .and_then(|()| set_no_new_privs(true))
-        // As that user, who can still become root again.
+        // The saved user lets it become root again.
         .and_then(|()| set_thread_res_uid(user, user, root))
         .map_err(refused)?;
     let checked = check();
     set_thread_res_uid(root, root, root).map_err(refused)?;
-    checked?;
-    let given = GivenDirectories::give(who, sockets).map_err(ServerError::Privileges)?;
-    set_thread_res_uid(user, user, user).map_err(refused)?;
-    if !user.is_root() && set_thread_res_uid(root, root, root).is_ok() {
-        return Err(ServerError::Privileges(PrivilegesError::Reversible(who)));
-    }
-    given.keep();
-    Ok(())
+    checked
 }
 
 /// Elsewhere than on Linux, a process that is started as root is refused: it would stay root.
 #[cfg(not(target_os = "linux"))]
-fn become_user(
-    who: RunAs,
-    _: &[Gid],
-    _: &[&SocketFile],
-    _: &dyn Fn() -> Result<(), ServerError>,
-) -> Result<(), ServerError> {
-    Err(ServerError::Privileges(PrivilegesError::Refused(who, io::ErrorKind::Unsupported.into())))
+fn try_as_user(who: RunAs, _: &[Gid], _: &dyn Fn() -> Result<(), ServerError>) -> Result<(), ServerError> {
+    become_user(who).map_err(ServerError::Privileges)
+}
+
+/// Changes the user of this thread, irreversibly.
+#[cfg(target_os = "linux")]
+fn become_user(who: RunAs) -> Result<(), PrivilegesError> {
+    use rustix::thread::{set_no_new_privs, set_thread_res_uid};
+
+    let (user, root) = (Uid::from_raw(who.user), Uid::ROOT);
+    set_no_new_privs(true)
+        .and_then(|()| set_thread_res_uid(user, user, user))
+        .map_err(|error| PrivilegesError::Refused(who, error.into()))?;
+    if !user.is_root() && set_thread_res_uid(root, root, root).is_ok() {
+        return Err(PrivilegesError::Reversible(who));
+    }
+    Ok(())
+}
+
+/// As [`try_as_user`] there.
+#[cfg(not(target_os = "linux"))]
+fn become_user(who: RunAs) -> Result<(), PrivilegesError> {
+    Err(PrivilegesError::Refused(who, io::ErrorKind::Unsupported.into()))
 }
 
 /// Whether the process has one thread. One that has been joined may be listed a moment longer.
