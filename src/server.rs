@@ -54,6 +54,8 @@ use crate::socket::{Address, SocketOwner};
 
 /// More workers than this gain nothing: one carries gigabytes a second.
 const WORKER_LIMIT: usize = 4;
+/// The threads of the log, the audit file and the metrics.
+const OTHER_THREADS: usize = 3;
 /// How long the end of the program waits for the last records of the audit file.
 const LAST_RECORDS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How much longer than the shutdown timeout the workers may take to end.
@@ -177,7 +179,11 @@ fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<
     let mut status_listener = open_status_listener(&config, is_stopped)?;
     let of_status = status_listener.as_ref().and_then(StatusListener::file);
     let sockets: Vec<&SocketFile> = bound.iter().filter_map(BoundListener::file).chain(of_status).collect();
-    drop_privileges(&config, &sockets)?;
+    // Whoever has stopped the start finds everything as it was.
+    if is_stopped() {
+        return Ok(None);
+    }
+    drop_privileges(&config, workers, &sockets)?;
     if is_stopped() {
         return Ok(None);
     }
@@ -255,9 +261,9 @@ fn open_status_listener(
     opened.map(Some).map_err(|error| ServerError::Listen { address: address.clone(), error })
 }
 
-/// Becomes the user that is to serve, who gets the directories of `sockets` that are for them alone, and checks what he must be able
-/// to open.
-fn drop_privileges(config: &Config, sockets: &[&SocketFile]) -> Result<(), ServerError> {
+/// Becomes the user that is to serve, who gets the directories of `sockets` that are for them alone. Checks before that what a start
+/// takes as that user.
+fn drop_privileges(config: &Config, workers: usize, sockets: &[&SocketFile]) -> Result<(), ServerError> {
     let engines = config.engines();
     let check = || {
         let check = |engine: &&EngineEndpoint| privileges::check_engine_socket(engine, config.startup.run_as);
@@ -267,7 +273,12 @@ fn drop_privileges(config: &Config, sockets: &[&SocketFile]) -> Result<(), Serve
     // A start that fails must not have given anything away.
     let check_all = || {
         check()?;
+        privileges::check_threads(workers + OTHER_THREADS).map_err(ServerError::Worker)?;
         let Some(path) = &config.observability.audit else { return Ok(()) };
+        // In a directory that he gets, he may make it.
+        if sockets.iter().any(|socket| socket.may_give_directory_of(path)) {
+            return Ok(());
+        }
         AuditLog::check(path).map_err(|error| ServerError::Audit { path: path.clone(), error })
     };
     privileges::drop_privileges(user, &engines, sockets, &check_all)?;

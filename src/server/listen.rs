@@ -38,7 +38,8 @@ enum ListeningSocket {
 }
 
 impl BoundListener {
-    /// Opens a listener. A Unix socket belongs to `user` as far as the listener names no owner. `is_stopped` is asked again and again as long as a name is being resolved.
+    /// Opens a listener. A Unix socket belongs to `user` as far as the listener names no owner. `is_stopped` is asked again and
+    /// again as long as a name is being resolved.
     ///
     /// # Errors
     /// The error of the system. A Unix socket that another process listens on is in use. `Interrupted` if the start was

@@ -13,6 +13,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{fchown, fstat};
@@ -182,6 +184,10 @@ pub(super) fn drop_privileges(
         }
     }
     try_as_user(who, &groups, check)?;
+    // `check` may have started some.
+    if !has_one_thread() {
+        return Err(ServerError::Privileges(PrivilegesError::Threads));
+    }
     let given = GivenDirectories::give(who, sockets).map_err(ServerError::Privileges)?;
     become_user(who).map_err(ServerError::Privileges)?;
     given.keep();
@@ -232,11 +238,30 @@ fn become_user(who: RunAs) -> Result<(), PrivilegesError> {
     Err(PrivilegesError::Refused(who, io::ErrorKind::Unsupported.into()))
 }
 
+/// Checks that this many threads can be started: all are, and end at once.
+///
+/// # Errors
+/// The error of the system.
+pub(super) fn check_threads(count: usize) -> io::Result<()> {
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock();
+    let start = |_| {
+        let gate = gate.clone();
+        // None ends before the last has started.
+        thread::Builder::new().spawn(move || drop(gate.lock()))
+    };
+    let mut threads = Vec::with_capacity(count);
+    let started = (0..count).map(start).try_for_each(|started| started.map(|thread| threads.push(thread)));
+    drop(closed);
+    threads.into_iter().for_each(|thread| drop(thread.join()));
+    started
+}
+
 /// Whether the process has one thread. One that has been joined may be listed a moment longer.
 fn has_one_thread() -> bool {
     (0..THREAD_CHECKS).any(|check| {
         if check > 0 {
-            std::thread::sleep(THREAD_CHECK_INTERVAL);
+            thread::sleep(THREAD_CHECK_INTERVAL);
         }
         matches!(std::fs::read_dir("/proc/self/task").map(Iterator::count), Ok(1))
     })

@@ -64,7 +64,12 @@ impl SocketFile {
         parent(&self.path)
     }
 
-    /// Its directory, if `user` may become the owner: it was made with the socket or is for that alone, it belongs to this user, and
+    /// Whether a file is in its directory, and that was made with the socket or is for it.
+    pub(super) fn may_give_directory_of(&self, path: &Path) -> bool {
+        parent(path) == self.directory() && (self.folder == SocketFolder::ForSocket || self.made.is_some())
+    }
+
+    /// Its directory, if `user` may become the owner: it was made with the socket or is for it, it belongs to this user, and
     /// nothing in it belongs to anyone but `user`. `None` if not.
     ///
     /// # Errors
@@ -249,7 +254,8 @@ fn open_directory(path: &Path, more: OFlags) -> rustix::io::Result<OwnedFd> {
     openat(CWD, path, directory_flags(more), Mode::empty())
 }
 
-/// Opens a directory; makes it, and those above it, if it is missing. Only its owner may then add files. Returns whether it was made.
+/// Opens a directory; makes it, and those above it, if it is missing. Only its owner may then add files. Returns whether it was
+/// made.
 fn made_directory(path: &Path, more: OFlags) -> io::Result<(OwnedFd, bool)> {
     match open_directory(path, more) {
         Err(rustix::io::Errno::NOENT) => {

@@ -56,7 +56,8 @@ pub(super) struct StatusListener {
 }
 
 impl StatusListener {
-    /// Opens a listener at an address. A Unix socket belongs to `owner`. It does not answer yet: threads come after privileges have been dropped.
+    /// Opens a listener at an address. A Unix socket belongs to `owner`. It does not answer yet: threads come after privileges
+    /// have been dropped.
     ///
     /// # Errors
     /// The error of the system.

@@ -39,6 +39,7 @@ pub(crate) const TESTS: &[Test] = tests![
     root_opens_the_listeners_and_becomes_an_ordinary_user,
     root_gives_away_no_folder_but_one_for_the_socket_alone,
     a_start_that_fails_gives_nothing_away,
+    the_audit_file_may_be_in_the_folder_that_is_given,
     a_user_who_may_not_open_the_engine_reads_what_to_change,
     a_value_opens_what_haproxy_reads_as_on,
     what_hides_containers_keeps_bodies_off_the_host,
@@ -725,7 +726,9 @@ fn root_gives_away_no_folder_but_one_for_the_socket_alone() -> Outcome {
 /// What keeps a program that is started as root from serving, and leaves the folder of its socket to its owner.
 fn a_start_that_fails_gives_nothing_away() -> Outcome {
     require_root_and_network()?;
-    for what in ["no engine", "an engine of its owner", "metrics in use", "an audit file that cannot be opened"] {
+    for what in
+        ["no engine", "an engine of its owner", "metrics in use", "an audit file that cannot be opened", "no threads"]
+    {
         let place = Folder::new();
         let folder = place.path("folder");
         std::fs::create_dir(&folder).unwrap();
@@ -746,12 +749,41 @@ fn a_start_that_fails_gives_nothing_away() -> Outcome {
         if what == "an audit file that cannot be opened" {
             variables.push(("DOCKVEIL_AUDIT", audit.to_str().unwrap()));
         }
-        let ended = as_root(&variables, &["serve"]).output().unwrap();
+        let mut command = as_root(&variables, &["serve"]);
+        if what == "no threads" {
+            // The limit is that of a user, and root has none.
+            let mut limited = Command::new("prlimit");
+            limited.arg("--nproc=1").arg(command.get_program()).args(command.get_args());
+            limited.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            command = limited;
+        }
+        let ended = command.output().unwrap();
         let said = String::from_utf8(ended.stderr).unwrap();
         assert_eq!(ended.status.code(), Some(70), "{what}: {said}");
         assert_eq!(owner_and_mode(&folder).0, 0, "{what}: {said}");
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "{what}: a socket is left: {said}");
     }
+    Ok(())
+}
+
+/// The user can make it only once the folder is his.
+fn the_audit_file_may_be_in_the_folder_that_is_given() -> Outcome {
+    require_root_and_network()?;
+    let place = Folder::new();
+    let daemon = Daemon::start(&place.path("engine"), |_| json("[]"));
+    std::fs::set_permissions(&daemon.path, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let (folder, audit) = (place.path("folder"), place.path("folder/audit.jsonl"));
+    std::fs::create_dir(&folder).unwrap();
+    let variables = [
+        ("SOCKET_PROXY_DOCKER_SOCKET", daemon.path.to_str().unwrap()),
+        ("SOCKET_PROXY_VOLUME", folder.to_str().unwrap()),
+        ("DOCKVEIL_AUDIT", audit.to_str().unwrap()),
+    ];
+    let program = Program::start(as_root(&variables, &["serve"]));
+    program.listening();
+    assert_eq!((owner_and_mode(&folder).0, owner_and_mode(&audit).0), (1000, 1000));
+    let (ended, log) = program.stop();
+    assert!(ended.success(), "{log:?}");
     Ok(())
 }
 
