@@ -173,6 +173,9 @@ pub enum Denial {
     Bound,
     /// The request is about all tags of a name, and the profile limits the operation to some images.
     AllTags,
+    /// What the request starts names an object of this kind that the client does not see, and has not used it by now: another one
+    /// may have got the name.
+    Reused(ObjectKind),
 }
 
 impl Denial {
@@ -211,6 +214,11 @@ impl Denial {
                 ));
             }
             Self::AllTags => "denied by policy: the profile limits this operation to some images, name one tag",
+            Self::Reused(kind) => {
+                return Cow::Owned(format!(
+                    "denied by policy: the profile shows only some {kind}, and what this starts names one that may be hidden"
+                ));
+            }
             Self::Bound => {
                 "denied by policy: the profile allows this operation for some objects only, not for this one"
             }
@@ -238,6 +246,7 @@ impl Denial {
             Self::HostParameter(_) => "host-parameter",
             Self::Bound => "bound",
             Self::AllTags => "all-tags",
+            Self::Reused(_) => "reused-name",
         }
     }
 }

@@ -55,6 +55,7 @@ mod records;
 mod relay;
 mod request_id;
 mod respond;
+mod reused_names;
 mod seen;
 mod stream_request;
 mod tunnel;

@@ -248,7 +248,8 @@ fn write_decision(
             | Denial::Environment
             | Denial::HostParameter(_)
             | Denial::Bound
-            | Denial::AllTags),
+            | Denial::AllTags
+            | Denial::Reused(_)),
         ) => {
             report.decide(Decided::Refused(403), policy.refusal(route, denial).public());
             write_deciding(route, policy, catalogue, report)?;

@@ -6,7 +6,7 @@ use super::guard::{self, HiddenRead};
 use super::{Denial, Policy};
 use crate::api::Operation;
 use crate::api::bodies::BodyFault;
-use crate::api::objects::ParameterRule;
+use crate::api::objects::{ObjectKind, ParameterRule};
 use crate::filter::{EditFault, EditRefusal};
 use crate::profile::OpenedBy;
 use crate::route::Route;
@@ -18,19 +18,21 @@ use crate::schema::ClassSet;
 /// the same, except for that label: nothing of a query is logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// The reason in the log, in one word.
+    reason: &'static str,
     /// Why the request is denied, for the client.
     why: String,
     /// The same for the log, where it differs.
-    logged: Option<String>,
+    logged: Option<Box<str>>,
     /// What opens it, if anything does.
     opened_by: Option<String>,
     /// The same for the log, where it differs.
-    opened_by_logged: Option<String>,
+    opened_by_logged: Option<Box<str>>,
 }
 
 impl Refusal {
     fn new(why: String, opened_by: Option<String>) -> Self {
-        Self { why, logged: None, opened_by, opened_by_logged: None }
+        Self { reason: "policy", why, logged: None, opened_by, opened_by_logged: None }
     }
 
     /// The text for the client.
@@ -41,6 +43,11 @@ impl Refusal {
             let _ = write!(text, " ({opened_by} opens it)");
         }
         text
+    }
+
+    /// Why, in one word for the log.
+    pub const fn reason(&self) -> &'static str {
+        self.reason
     }
 
     /// Why, for the log.
@@ -57,6 +64,10 @@ impl Refusal {
 impl Policy {
     /// Says a denial of a request in words.
     pub fn refusal(&self, route: &Route, denial: Denial) -> Refusal {
+        Refusal { reason: denial.as_str(), ..self.in_words(route, denial) }
+    }
+
+    fn in_words(&self, route: &Route, denial: Denial) -> Refusal {
         let (profile, id) = (&self.profile.name, route.operation.id);
         match denial {
             Denial::NotAllowed => {
@@ -129,6 +140,19 @@ impl Policy {
                 );
                 Refusal::new(why, None)
             }
+            Denial::Reused(kind) => {
+                let what = match kind {
+                    ObjectKind::Volume => {
+                        "could start tasks with one that it does not show or that does not exist: no running task has it, so another \
+                         may have got its name. An update to no replicas passes"
+                    }
+                    ObjectKind::Network | ObjectKind::Container | ObjectKind::Image | ObjectKind::Service => {
+                        "connects the container for the first time to one that it does not show or that does not exist: another may \
+                         have got its name"
+                    }
+                };
+                Refusal::new(format!("the profile {profile} shows only some {kind}, and {id} {what}"), None)
+            }
             Denial::Name => {
                 let why = format!("the profile {profile} hides the names that {id} finds objects by, use a whole id");
                 Refusal::new(why, None)
@@ -173,7 +197,7 @@ impl Policy {
                 let why = |path: &str| {
                     format!("{some}, and {path} in the body of {id} is not known: it could name a hidden one")
                 };
-                Refusal { logged: Some(why("a member")), ..Refusal::new(why(&plain(path)), whole()) }
+                Refusal { logged: Some(why("a member").into()), ..Refusal::new(why(&plain(path)), whole()) }
             }
             BodyFault::Form(path) => {
                 let why =
@@ -218,10 +242,9 @@ impl Policy {
                     self.opening(format!("labels: [\"{label}\"]"), |_, variable| format!("{variable}={label}"))
                 };
                 Refusal {
-                    why: hides(&format!("the label {label}")),
-                    logged: Some(hides("a label")),
-                    opened_by: Some(opening(&label)),
-                    opened_by_logged: Some(opening("NAME")),
+                    logged: Some(hides("a label").into()),
+                    opened_by_logged: Some(opening("NAME").into()),
+                    ..Refusal::new(hides(&format!("the label {label}")), Some(opening(&label)))
                 }
             }
             Some(HiddenRead::Classes { what, classes }) => {

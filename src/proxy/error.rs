@@ -152,7 +152,7 @@ impl Error {
         match self {
             Self::Target(_) => "target",
             Self::NoRoute => "no-operation",
-            Self::Denied(_) => "policy",
+            Self::Denied(refusal) => refusal.reason(),
             Self::Client(_) => "client",
             Self::Origin => "origin",
             Self::Withdrawn => "reload",

@@ -267,7 +267,9 @@ impl Proxy {
         request: Request<ClientBody>,
         log: &mut AccessLog,
     ) -> Result<(Route, ClientRequest, Option<LeasedView>), Error> {
-        let is_rewritten = self.policy.body(route.operation).is_some() || self.policy.edit(route.operation).is_some();
+        let is_rewritten = self.policy.body(route.operation).is_some()
+            || self.policy.edit(route.operation).is_some()
+            || self.may_reuse_names(route.operation);
         let path = if is_rewritten { logged_path(&request) } else { String::new() };
         let request = ClientRequest::read(request, &route, log.id()).await?;
         let tick = self.start_tick().await;
@@ -282,7 +284,7 @@ impl Proxy {
         };
         self.limit_prune(&mut route)?;
         let (mut route, request) = self.rewritten(route, request, &log.client()).await.inspect_err(|error| {
-            if let Error::Edit { refusal, .. } | Error::Body { refusal, .. } = error {
+            if let Error::Edit { refusal, .. } | Error::Body { refusal, .. } | Error::Denied(refusal) = error {
                 log.reason(error.reason());
                 log_denied(path, refusal.logged(), refusal.opened_by(), log);
             }
@@ -291,7 +293,7 @@ impl Proxy {
         Ok((route, request, view))
     }
 
-    /// The request with the names in its body resolved, and with the hidden values of what it edits.
+    /// The request with the names in its body resolved, and with the hidden values of what it edits. What it starts is checked.
     async fn rewritten(
         &self,
         mut route: Route,
@@ -304,6 +306,7 @@ impl Proxy {
         if let Some(edit) = self.policy.edit(route.operation) {
             (route, request) = self.restored(route, request, edit, client).await?;
         }
+        self.check_reused_names(&route, &request, client).await?;
         Ok((route, request))
     }
 

@@ -128,7 +128,7 @@ impl Proxy {
         Ok(replacements)
     }
 
-    fn body_error(&self, operation: &Operation, fault: BodyFault) -> Error {
+    pub(super) fn body_error(&self, operation: &Operation, fault: BodyFault) -> Error {
         let refusal = self.policy.body_refusal(operation, &fault);
         Error::Body { fault: Box::new(fault), refusal }
     }
@@ -279,7 +279,7 @@ impl Proxy {
     }
 
     /// The name of a volume that the client sees, or would see if it were made.
-    async fn volume_in_body(&self, search: Search<'_>, text: &str) -> Result<Option<String>, Error> {
+    pub(super) async fn volume_in_body(&self, search: Search<'_>, text: &str) -> Result<Option<String>, Error> {
         let kind = ObjectKind::Volume;
         if !is_name(text) {
             return Ok(None);

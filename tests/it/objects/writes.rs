@@ -27,6 +27,8 @@ pub(crate) const TESTS: &[Test] = tests![
     a_service_reaches_the_host_only_if_the_profile_says_so,
     an_update_reaches_no_more_of_the_host_than_the_service,
     what_is_hidden_stays_as_the_service_has_it,
+    a_service_mounts_no_hidden_volume_that_got_a_name_of_its_own,
+    a_container_starts_in_no_hidden_network_that_got_a_name_of_its_own,
     a_body_reaches_the_host_only_if_the_profile_says_so,
     no_body_reaches_the_host_where_objects_of_any_kind_are_hidden,
     an_exec_has_no_more_rights_than_its_container,
@@ -378,6 +380,7 @@ fn of_services(with: &Arc<Mutex<Value>>) -> impl Fn(&str) -> Reply + Send + Sync
             }
             ("GET", ["volumes", name]) => daemon::json(&json!({"Name": name, "Labels": labels}).to_string()),
             ("GET", ["networks"]) => daemon::json("[]"),
+            ("GET", ["tasks"]) => daemon::json(&json!([running_task(&with.lock().unwrap())]).to_string()),
             ("GET", ["networks", name]) => {
                 let name = if name.starts_with("0057") { "host" } else { name };
                 daemon::json(&json!({"Id": "0057".repeat(16), "Name": name, "Labels": labels}).to_string())
@@ -388,6 +391,12 @@ fn of_services(with: &Arc<Mutex<Value>>) -> impl Fn(&str) -> Reply + Send + Sync
             _ => daemon::json(r#"{"Warnings":null}"#),
         }
     }
+}
+
+/// A running task of the service `with`, which has this specification.
+fn running_task(spec: &Value) -> Value {
+    json!({"ID": "t".repeat(25), "ServiceID": "w".repeat(25), "Spec": spec["TaskTemplate"],
+           "DesiredState": "running", "Status": {"State": "running"}})
 }
 
 /// What a client that only guesses is answered is the same for what a service names, what is hidden elsewhere, and what is absent.
@@ -695,6 +704,140 @@ fn what_is_hidden_stays_as_the_service_has_it() {
     for aliases in [json!(["shop", "db"]), json!([]), Value::Null] {
         let up = target(json!([{"Target": "hidden-net", "Aliases": aliases}]));
         assert!(up.len() == 64, "{aliases}: {up}");
+    }
+}
+
+/// A service without a task keeps the name of a volume that somebody else may remove and make again.
+fn a_service_mounts_no_hidden_volume_that_got_a_name_of_its_own() {
+    let spec = |mounts: Value| {
+        json!({
+            "Name": "shop",
+            "Mode": {"Replicated": {"Replicas": 1}},
+            "TaskTemplate": {"ContainerSpec": {"Image": "shop:1", "Mounts": mounts}, "ForceUpdate": 0},
+            "UpdateConfig": {"FailureAction": "pause"},
+        })
+    };
+    let mount = |source: &str| json!([{"Type": "volume", "Source": source, "Target": "/v"}]);
+    let with = |path: &str, value: Value, spec: &Value| {
+        let mut changed = spec.clone();
+        *changed.pointer_mut(path).unwrap() = value;
+        changed
+    };
+    let running = running_task(&spec(mount("hidden-data")));
+    // The tasks, and whether they hold the hidden volume.
+    let tasks = [
+        (json!([]), false),
+        (json!([running]), true),
+        // It is being replaced.
+        (json!([with("/DesiredState", json!("shutdown"), &running)]), true),
+        (json!([with("/Status/State", json!("ready"), &running)]), true),
+        (json!([with("/Status/State", json!("preparing"), &running)]), false),
+        (json!([with("/Status/State", json!("complete"), &running)]), false),
+        (json!([with("/Status/State", json!("shutdown"), &running)]), false),
+        (json!([with("/ServiceID", json!("o".repeat(25)), &running)]), false),
+        (json!([running_task(&spec(mount("hidden-other")))]), false),
+        (json!([running_task(&spec(json!([])))]), false),
+        (json!([{"ID": "t"}, 7, running_task(&spec(Value::Null)), running]), true),
+    ];
+    let hides = "allow: [ServiceInspect, ServiceUpdate]\nvolumes: {never: [{label: hide}]}\n";
+    for shows in ["show: all\n", "show: [identity, state, topology, free-text]\nedits: restore\n"] {
+        let engine = Arc::new(Mutex::new((json!([]), Value::Null)));
+        let (answered, others) = (engine.clone(), of_services(&Arc::new(Mutex::new(plain_service()))));
+        let stage = Stage::answering(&format!("{hides}{shows}"), move |request| {
+            let (tasks, service) = &*answered.lock().unwrap();
+            match request.split(['?', ' ']).nth(1).unwrap().split('/').skip(2).collect::<Vec<_>>()[..] {
+                ["tasks"] => daemon::json(&tasks.to_string()),
+                ["services", _] => daemon::json(&service.to_string()),
+                _ => others(request),
+            }
+        });
+        // Whether the service mounts the hidden volume, and whether it did before.
+        let services = [(true, true), (true, false), (false, true), (false, false)];
+        for ((tasks, holds), (now, before)) in
+            tasks.iter().flat_map(|tasks| services.map(|service| (tasks.clone(), service)))
+        {
+            let of = |is_hidden: bool| spec(mount(if is_hidden { "hidden-data" } else { "own" }));
+            let service =
+                json!({"ID": "w".repeat(25), "Version": {"Index": 7}, "Spec": of(now), "PreviousSpec": of(before)});
+            *engine.lock().unwrap() = (tasks, service);
+            let (shown, _) = crate::support::client::body(&stage.get("/v1.44/services/with"));
+            let shown = serde_json::from_str::<Value>(&shown).unwrap()["Spec"].clone();
+            let back = |spec: &Value| with("/UpdateConfig/FailureAction", json!("rollback"), spec);
+            let none = |spec: &Value| with("/Mode/Replicated/Replicas", json!(0), spec);
+            // The body, the query, and whether a task of it could mount the volume.
+            let mut cases = vec![
+                (shown.clone(), "", now),
+                (with("/Mode/Replicated/Replicas", json!(2), &shown), "", now),
+                (with("/TaskTemplate/ForceUpdate", json!(1), &shown), "", now),
+                (none(&shown), "", false),
+                (none(&shown), "&rollback=previous", before),
+                (shown.clone(), "&rollback=previous", now || before),
+                (back(&none(&shown)), "", now),
+            ];
+            if shows.contains("all") {
+                let without = with("/TaskTemplate/ContainerSpec/Mounts", json!([]), &shown);
+                cases.extend([
+                    (without.clone(), "", false),
+                    (back(&without), "", now),
+                    (without, "&rollback=previous", before),
+                ]);
+            }
+            for (body, query, mounts_it) in cases {
+                let target = format!("/v1.44/services/with/update?version=7{query}");
+                let sent_before = stage.bench.daemon.requests().len();
+                let answer = stage.ask(0, &post(&target, &body.to_string()));
+                let expected = if mounts_it && !holds { 403 } else { 200 };
+                assert_eq!(status(&answer), expected, "{shows} {query} {body}: {answer}");
+                let sent = stage.bench.daemon.requests().split_off(sent_before);
+                assert_eq!(sent.iter().any(|request| request.starts_with("POST ")), expected == 200);
+            }
+        }
+    }
+}
+
+/// A container that has never been started keeps the name of a network that somebody else may remove and make again.
+fn a_container_starts_in_no_hidden_network_that_got_a_name_of_its_own() {
+    let by_id = json!({"NetworkID": "f".repeat(64)});
+    let by_name = json!({"NetworkID": "", "EndpointID": ""});
+    // The networks, and whether the container may start.
+    let cases = [
+        (json!({"own": by_name}), true),
+        (json!({"hidden-net": by_id}), true),
+        (json!({"hidden-net": by_id, "own": by_name}), true),
+        (json!({"bridge": by_name}), true),
+        (json!({"host": null}), true),
+        (json!({}), true),
+        (Value::Null, true),
+        (json!({"hidden-net": by_name}), false),
+        (json!({"absent-net": by_name}), false),
+        (json!({"own": by_id, "hidden-net": by_name}), false),
+        (json!({"hidden-net": null}), false),
+        (json!({"hidden-net": {}}), false),
+        (json!({"../hidden-net": by_name}), false),
+        // It cannot be read.
+        (json!({"hidden-net": 7}), false),
+        (json!([{"hidden-net": by_name}]), false),
+    ];
+    let engine = Arc::new(Mutex::new(Value::Null));
+    let (answered, others) = (engine.clone(), of_services(&Arc::new(Mutex::new(plain_service()))));
+    let stage = Stage::answering(
+        "allow: [ContainerStart, ContainerRestart, ContainerStop]\nshow: all\nnetworks: {never: [{label: hide}]}\n",
+        move |request| match request.split(' ').nth(1).unwrap() {
+            path if path.ends_with("/web/json") => daemon::json(&answered.lock().unwrap().to_string()),
+            _ => others(request),
+        },
+    );
+    for (networks, starts) in cases {
+        *engine.lock().unwrap() = json!({"Id": "c".repeat(64), "Name": "/web", "Config": {"Labels": {}},
+                                         "NetworkSettings": {"Networks": networks}});
+        for (operation, passes) in [("start", starts), ("restart", starts), ("stop", true)] {
+            let before = stage.bench.daemon.requests().len();
+            let answer = stage.ask(0, &post(&format!("/v1.44/containers/web/{operation}"), ""));
+            let expected = if passes { [200, 200] } else { [403, 404] };
+            assert!(expected.contains(&status(&answer)), "{networks} {operation}: {answer}");
+            let sent = stage.bench.daemon.requests().split_off(before);
+            assert_eq!(sent.iter().any(|request| request.starts_with("POST ")), passes, "{networks} {operation}");
+        }
     }
 }
 
