@@ -117,6 +117,8 @@ impl Serialize for HiddenCounts {
 #[derive(Debug)]
 pub struct AuditLog {
     queue: Arc<RecordQueue>,
+    /// Device and inode of the file, if opening has made it.
+    made: Option<(u64, u64)>,
 }
 
 /// The records that wait to be written.
@@ -149,7 +151,8 @@ impl AuditLog {
     /// # Errors
     /// The error of the system; also if there is anything but a file at the path.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = open(path)?;
+        let (file, is_made) = open(path)?;
+        let made = if is_made { Some(identity(&file.metadata()?)) } else { None };
         let queue = Arc::new(RecordQueue {
             path: path.to_owned(),
             state: Mutex::default(),
@@ -160,7 +163,17 @@ impl AuditLog {
         });
         let of_thread = queue.clone();
         std::thread::Builder::new().name("audit".to_owned()).spawn(move || of_thread.write_to(file))?;
-        Ok(Self { queue })
+        Ok(Self { queue, made })
+    }
+
+    /// Removes its file if opening has made it, and if nobody has put another one there or written to it.
+    pub fn remove_made(&self) {
+        let path = self.path();
+        let is_ours = |found: std::fs::Metadata| self.made == Some(identity(&found)) && found.len() == 0;
+        if std::fs::symlink_metadata(path).is_ok_and(is_ours) {
+            // Somebody else may remove it at the same time.
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     /// Checks that a file can be opened, or made.
@@ -215,11 +228,19 @@ impl Drop for AuditLog {
 }
 
 /// Opens the file at a path for appending, or makes it.
-fn open(path: &Path) -> io::Result<File> {
+fn open(path: &Path) -> io::Result<(File, bool)> {
     // A pipe that nobody reads must not hold up the start.
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().append(true).create(true).mode(MODE).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file")) }
+    let mut options = OpenOptions::new();
+    options.append(true).mode(MODE).custom_flags(flags);
+    let (file, is_made) = match options.create_new(true).open(path) {
+        // The target of a link that leads nowhere is made by whoever made the link.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            (options.create_new(false).create(true).open(path)?, false)
+        }
+        made => (made?, true),
+    };
+    if file.metadata()?.is_file() { Ok((file, is_made)) } else { Err(io::Error::other("it is not a file")) }
 }
 
 /// Device and inode of a file.
@@ -272,7 +293,7 @@ impl RecordQueue {
             let is_elsewhere = || !file.as_ref().is_some_and(|file| is_at(file, &self.path));
             if reopens || !lines.is_empty() && is_elsewhere() {
                 match open(&self.path) {
-                    Ok(opened) => {
+                    Ok((opened, _)) => {
                         file = Some(opened);
                         outage.is_in_line = ends_in_line(&self.path);
                     }
@@ -384,6 +405,52 @@ impl Formatter for HarmlessTexts {
 mod tests {
     use super::*;
     use crate::time_limit::within_time_limit;
+
+    /// What becomes of a file when its audit log is given up, and whether it is removed.
+    #[test]
+    fn only_a_new_file_is_removed_that_nobody_else_uses() {
+        type Step = fn(&Path);
+        let cases: [(&str, Step, Step, bool); 6] = [
+            ("a new file", |_| {}, |_| {}, true),
+            ("a file that was there", |path| std::fs::write(path, "").unwrap(), |_| {}, false),
+            (
+                "a link that leads nowhere",
+                |path| std::os::unix::fs::symlink(path.with_extension("target"), path).unwrap(),
+                |_| {},
+                false,
+            ),
+            ("a new file with a record", |_| {}, |path| std::fs::write(path, "{}").unwrap(), false),
+            (
+                "another file in its place",
+                |_| {},
+                |path| {
+                    std::fs::rename(path, path.with_extension("1")).unwrap();
+                    std::fs::write(path, "").unwrap();
+                },
+                false,
+            ),
+            (
+                "a link in its place",
+                |_| {},
+                |path| {
+                    std::fs::rename(path, path.with_extension("1")).unwrap();
+                    std::os::unix::fs::symlink(path.with_extension("1"), path).unwrap();
+                },
+                false,
+            ),
+        ];
+        within_time_limit(move || {
+            for (what, before, meanwhile, is_removed) in cases {
+                let folder = AuditFolder::new("made");
+                let path = folder.0.join("audit.jsonl");
+                before(&path);
+                let audit = AuditLog::open(&path).unwrap();
+                meanwhile(&path);
+                audit.remove_made();
+                assert_eq!(path.symlink_metadata().is_err(), is_removed, "{what}");
+            }
+        });
+    }
 
     /// A folder that is removed when dropped.
     struct AuditFolder(PathBuf);

@@ -501,19 +501,18 @@ impl Running {
             }
             opened => opened.map_err(|error| self.explained(error))?,
         };
-        let mut made = None;
+        let mut opened_audit = None;
         let audit = match self.status.audit() {
             Some(audit) if Some(audit.path()) == config.observability.audit.as_deref() => Some(audit),
             Some(_) | None => {
-                // A link that leads nowhere is there, too.
-                made = config.observability.audit.as_ref().filter(|path| path.symlink_metadata().is_err());
-                open_audit(config).map_err(|(path, error)| ReloadError::Audit { path, error })?
+                opened_audit = open_audit(config).map_err(|(path, error)| ReloadError::Audit { path, error })?;
+                opened_audit.clone()
             }
         };
         if let Err(error) = self.live.replace(config, audit.clone(), is_stopped) {
             // Nothing has changed: an audit file that nobody has written to is not left behind.
-            if let Some(path) = made {
-                let _ = std::fs::remove_file(path);
+            if let Some(audit) = opened_audit {
+                audit.remove_made();
             }
             return Err(self.explained(error));
         }
