@@ -4,7 +4,7 @@
 //! report every error at once.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::socket::PassedSockets;
+use crate::socket::{PassedSockets, holds_secret};
 
 /// Printed after the options of `--help`. No line is longer than 80 columns, so that none is wrapped in a terminal.
 const EXAMPLES: &str = "\
@@ -423,15 +423,47 @@ pub enum EarlyExit {
 /// # Errors
 /// [`EarlyExit`] if there is no command to run.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, EarlyExit> {
-    match CommandLine::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    match CommandLine::try_parse_from(&arguments) {
         Ok(CommandLine { command: Some(command), serve: _, healthcheck: _ }) => Ok(command),
         Ok(CommandLine { command: None, serve, healthcheck: true }) => {
             Ok(Command::Healthcheck(HealthcheckArgs { target: None, every: None, files: serve.files }))
         }
         Ok(CommandLine { command: None, serve, healthcheck: false }) => Ok(Command::Serve(serve)),
-        Err(error) if error.use_stderr() => Err(EarlyExit::Usage(error.render().to_string())),
+        Err(error) if error.use_stderr() => Err(EarlyExit::Usage(usage(&error, &arguments))),
         Err(error) => Err(EarlyExit::Help(error.render().to_string())),
     }
+}
+
+/// The text of an error about arguments, as if no URL in them had a password.
+fn usage(error: &clap::Error, arguments: &[OsString]) -> String {
+    let shown: Vec<OsString> = arguments.iter().map(|argument| without_password(argument)).collect();
+    if shown == arguments {
+        return error.render().to_string();
+    }
+    match CommandLine::try_parse_from(shown) {
+        Err(error) if error.use_stderr() => error.render().to_string(),
+        // The password was what is wrong.
+        Ok(_) | Err(_) => "error: an argument is wrong, and not quoted: it may hold a password\n".to_owned(),
+    }
+}
+
+/// An argument with `…` in place of what stands before the host of a URL, if that may hold a password.
+fn without_password(argument: &OsStr) -> OsString {
+    let text = argument.to_string_lossy();
+    // An image with a digest has no colon before the `@`.
+    let Some((before, host)) = text.rsplit_once('@').filter(|(before, _)| before.contains(':')) else {
+        return argument.to_owned();
+    };
+    if !holds_secret(&text) {
+        return argument.to_owned();
+    }
+    let start = match (before.find("://"), before.find('=')) {
+        (Some(scheme), _) => scheme + "://".len(),
+        (None, Some(value)) => value + 1,
+        (None, None) => 0,
+    };
+    format!("{}…@{host}", before.get(..start).unwrap_or_default()).into()
 }
 
 /// Whether arguments with an error may have been meant to serve: they name no other command.
@@ -651,6 +683,59 @@ mod tests {
             Err(EarlyExit::Usage(text)) => assert!(text.contains(part), "{text}"),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Wherever it stands in arguments with an error.
+    #[test]
+    fn no_error_quotes_the_password_of_a_url() {
+        const URLS: [&str; 7] = [
+            "tcp://u:PASSWORD@h",
+            "tcp://PASSWORD@h:1",
+            "ssh://u:PASSWORD@h",
+            "u:PASSWORD@h",
+            "tcp://u:a@PASSWORD@h",
+            "tcp://u:a=PASSWORD'\"x@h",
+            "tcp://u:PASSWORD @h",
+        ];
+        let mut command = CommandLine::command();
+        command.build();
+        let names: Vec<String> = command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
+        let options = |name: &str| {
+            let found = command.find_subcommand(name).unwrap();
+            found.get_arguments().filter_map(|option| option.get_long().map(|long| format!("--{long}"))).collect()
+        };
+        let mut errors = 0;
+        for name in &names {
+            let mut options: Vec<String> = options(name);
+            options.extend(["--typo".to_owned(), "--listne".to_owned(), "-x".to_owned(), "--".to_owned()]);
+            for (option, url) in options.iter().flat_map(|option| URLS.map(|url| (option, url))) {
+                let joined = format!("{option}={url}");
+                for arguments in [
+                    vec![name, option, url],
+                    vec![name, &joined],
+                    vec![name, option, url, "--typo", url],
+                    vec![name, &joined, url, url, url],
+                    vec![name, "--output", url, option],
+                    vec![option, url],
+                    vec![&joined],
+                    vec![url],
+                    vec![&format!("-{url}"), option],
+                ] {
+                    let whole = std::iter::once("dockveil").chain(arguments.iter().copied()).map(OsString::from);
+                    if let Err(EarlyExit::Usage(text)) = parse(whole) {
+                        errors += 1;
+                        assert!(!text.contains("PASSWORD"), "{arguments:?}: {text}");
+                    }
+                }
+            }
+        }
+        assert!(errors > 1000, "{errors}");
+        check_usage("serve tcp://u:PASSWORD@h", "'tcp://…@h'");
+        check_usage("serve --listen a b:PASSWORD@h --typo", "'…@h'");
+        // What has no password stays.
+        check_usage("explain --typo /images/a@sha256:ab/json ssh://me@host", "--typo");
+        check_usage("serve ssh://me@host", "'ssh://me@host'");
+        check_usage("serve a@sha256:ab", "'a@sha256:ab'");
     }
 
     #[test]
