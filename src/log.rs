@@ -25,7 +25,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-pub use self::line::{CommonFields, LogLine};
+pub use self::line::{CommonFields, LogLine, one_line};
 pub(crate) use self::line::{is_harmless, push_escape};
 use self::queue::LineQueue;
 pub(crate) use self::timestamp::{TimestampWriter, time_text};

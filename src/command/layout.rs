@@ -4,15 +4,13 @@
 //! seen is shown escaped, whoever wrote it: [`Wrapped`] is the way out of every text. Where a text is put into a line, [`one_line`]
 //! keeps it from making lines of its own.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
 use rustix::termios::{isatty, tcgetwinsize};
 
 use super::colour::Colour;
-use crate::log::is_harmless;
+pub use crate::log::one_line;
 
 /// The width of text that goes to a file or a pipe, in columns.
 pub const PIPED_WIDTH: usize = 100;
@@ -96,24 +94,6 @@ impl Write for Wrapped<'_> {
     }
 }
 
-/// A text as a part of one line: line breaks, other control characters, and those that are invisible or turn the direction are
-/// escaped as in Rust, `\n` and `\u{1b}`.
-pub fn one_line(text: &str) -> Cow<'_, str> {
-    if text.chars().all(is_harmless) {
-        return Cow::Borrowed(text);
-    }
-    let mut line = String::with_capacity(text.len() + 16);
-    for character in text.chars() {
-        // Writing to a string does not fail.
-        let _ = match character {
-            '\n' | '\r' | '\t' => write!(line, "{}", character.escape_default()),
-            character if is_harmless(character) => write!(line, "{character}"),
-            character => write!(line, "{}", character.escape_unicode()),
-        };
-    }
-    Cow::Owned(line)
-}
-
 /// One line, in as many as it takes.
 fn wrapped(line: &str, width: usize) -> String {
     let (text, end) = line.strip_suffix('\n').map_or((line, ""), |text| (text, "\n"));
@@ -161,6 +141,7 @@ fn columns(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::is_harmless;
 
     #[track_caller]
     fn check(text: &str, width: usize, expected: &str) {

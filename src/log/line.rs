@@ -1,6 +1,7 @@
 //! One line of the log, written field by field into a buffer.
 
-use std::fmt::{self, Debug, Display};
+use std::borrow::Cow;
+use std::fmt::{self, Debug, Display, Write as _};
 use std::io::Write as _;
 
 use tracing::Level;
@@ -252,6 +253,24 @@ pub(crate) fn is_harmless(character: char) -> bool {
             | '\u{e0000}'..='\u{e007f}'
     );
     !character.is_control() && !is_format
+}
+
+/// A text as a part of one line: line breaks, other control characters, and those that are invisible or turn the direction are
+/// escaped as in Rust, `\n` and `\u{1b}`.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_harmless) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        // Writing to a string does not fail.
+        let _ = match character {
+            '\n' | '\r' | '\t' => write!(line, "{}", character.escape_default()),
+            character if is_harmless(character) => write!(line, "{character}"),
+            character => write!(line, "{}", character.escape_unicode()),
+        };
+    }
+    Cow::Owned(line)
 }
 
 /// Appends a character as JSON escapes it.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::worker::WorkerCommand;
 use crate::audit::AuditLog;
 use crate::config::Expiry;
-use crate::log;
+use crate::log::{self, one_line};
 use crate::metrics::{CurrentState, Metrics};
 use crate::proxy::MemoryBudget;
 use crate::upstream::{Engine, PingFault, Upstream, UpstreamError};
@@ -228,7 +228,9 @@ impl ServerStatus {
         for (engine, health) in self.health().await {
             is_good &= health == EngineHealth::Up;
             if is_verbose || health != EngineHealth::Up {
-                let _ = writeln!(text, "engine {}: {}", engine.address(), health.text(&engine));
+                let line = format!("engine {}: {}", engine.address(), health.text(&engine));
+                // A path may hold anything, and so may what `ssh` says last.
+                let _ = writeln!(text, "{}", one_line(&line));
             }
         }
         if is_verbose {

@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[Test] = tests![
     slow_connections_for_metrics_keep_no_probe_waiting,
     an_engine_that_is_down_differs_from_one_that_hangs,
     an_engine_is_up_when_its_whole_answer_to_a_ping_has_come,
+    no_engine_makes_lines_of_its_own_nor_paints_a_terminal,
     an_engine_whose_name_is_not_resolved_is_down_and_told_as_such,
     an_engine_that_goes_and_comes_back_is_told_once,
     what_expires_is_told_by_the_check_the_log_and_the_metrics,
@@ -418,6 +419,20 @@ fn an_engine_is_up_when_its_whole_answer_to_a_ping_has_come() {
         assert!(text.contains(&format!("engine {engine}: {expected}\n")), "{number}: {expected} is not in {text}");
         let up = u8::from(expected.starts_with("up"));
         assert!(series.contains(&format!("dockveil_engine_up{{engine=\"{engine}\"}} {up}")), "{number}: {series:#?}");
+    }
+}
+
+/// A path may hold anything.
+fn no_engine_makes_lines_of_its_own_nor_paints_a_terminal() {
+    let folder = Folder::new();
+    let engine = format!("unix://{}", folder.path("engine").display());
+    let name = format!("\"{engine}\\e[31m\\nready\\u202e\"");
+    let _program = started(&folder, &config(&folder, "").replacen(&engine, &name, 1));
+    let expected = format!("engine {engine}\\u{{1b}}[31m\\nready\\u{{202e}}: down (cannot connect: no such socket)\n");
+    for target in ["/readyz", "/readyz?verbose"] {
+        let (status, text) = ask(&folder.path("metrics"), target);
+        assert_eq!(status, 503);
+        assert!(text.starts_with(&format!("not ready\n{expected}")), "{text:?}");
     }
 }
 
