@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::socket::{PassedSockets, holds_secret};
+use crate::socket::{PassedSockets, found_address, holds_secret};
 
 /// Printed after the options of `--help`. No line is longer than 80 columns, so that none is wrapped in a terminal.
 const EXAMPLES: &str = "\
@@ -645,7 +645,7 @@ impl Environment {
     /// It says something else; the message is for the user.
     pub fn log_format(&self) -> Result<Option<LogFormat>, String> {
         let text = self.variables.get("DOCKVEIL_LOG_FORMAT").map(str::trim).filter(|text| !text.is_empty());
-        let wrong = |text| format!("DOCKVEIL_LOG_FORMAT: found {text:?}, expected {}", LogFormat::EXPECTED);
+        let wrong = |text| format!("DOCKVEIL_LOG_FORMAT: {}expected {}", found_address(text), LogFormat::EXPECTED);
         text.map(|text| LogFormat::find(text).ok_or_else(|| wrong(text))).transpose()
     }
 
@@ -659,7 +659,7 @@ impl Environment {
         let known = LogLevel::ALL.into_iter().find(|level| level.as_str() == value);
         known.ok_or_else(|| {
             let names = LogLevel::ALL.map(LogLevel::as_str).join(", ");
-            format!("DOCKVEIL_LOG: found {value:?}, expected one of {names}")
+            format!("DOCKVEIL_LOG: {}expected one of {names}", found_address(&value))
         })
     }
 }

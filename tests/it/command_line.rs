@@ -26,6 +26,7 @@ pub(crate) const TESTS: &[Test] = tests![
     every_page_of_the_manual_is_written_into_a_directory,
     no_text_of_a_file_harms_the_terminal,
     no_text_of_an_argument_or_a_variable_harms_the_terminal,
+    no_error_names_the_password_of_a_url,
     output_that_cannot_be_written_ends_with_70,
     input_without_end_is_withheld_at_the_limit,
     a_sequence_of_events_may_be_longer_than_the_limit
@@ -389,6 +390,49 @@ fn no_text_of_a_file_harms_the_terminal() {
     lines.extend(program.stop().1);
     check_harmless("serve", lines.join("\n").as_bytes());
     assert!(lines.iter().any(|line| line.contains("a\\u{1b}[31m\\u{202e}\\nlisten  unix:")), "{lines:#?}");
+}
+
+/// A URL may be in the wrong place.
+fn no_error_names_the_password_of_a_url() {
+    const VARIABLES: [&str; 12] = [
+        "DOCKER_HOST",
+        "DOCKVEIL_API",
+        "DOCKVEIL_COMPAT",
+        "DOCKVEIL_CONFIG",
+        "DOCKVEIL_FILTERS",
+        "DOCKVEIL_HOSTS",
+        "DOCKVEIL_LISTEN",
+        "DOCKVEIL_LOG",
+        "DOCKVEIL_LOG_FORMAT",
+        "DOCKVEIL_METRICS",
+        "DOCKVEIL_PROFILE",
+        "DOCKVEIL_UPSTREAM",
+    ];
+    const URL: &str = "tcp://user:PASSWORD@host";
+    let folder = Folder::new();
+    let check = |what: &str, Output { status, stdout, stderr }: Output| {
+        let said = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
+        assert!(!status.success() && !said.contains("PASSWORD"), "{what}: {status} {said}");
+    };
+    let places =
+        WRONG.iter().map(|wrong| wrong.iter().map(|text| text.replace("nonsense", URL).replace("nothing", URL)));
+    let mut asked: Vec<Vec<String>> = places.map(Iterator::collect).collect();
+    for command in ["serve", "check", "profiles", "catalogue"] {
+        for option in ["--config", "--filters"] {
+            asked.push([command, option, URL].map(str::to_owned).to_vec());
+        }
+    }
+    asked.push(["migrate", URL].map(str::to_owned).to_vec());
+    for arguments in asked.iter().filter(|arguments| arguments.iter().any(|text| text.contains(URL))) {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        check(&format!("{arguments:?}"), run(&folder, &arguments, COMPOSE));
+    }
+    for (name, arguments) in VARIABLES.iter().flat_map(|name| {
+        [&["check"][..], &["check", "--output", "json"], &["serve"]].map(|arguments| (*name, arguments))
+    }) {
+        let mut command = program::command(&[(name, URL)], arguments);
+        check(&format!("{name} {arguments:?}"), command.stdin(Stdio::null()).output().unwrap());
+    }
 }
 
 fn no_text_of_an_argument_or_a_variable_harms_the_terminal() {
