@@ -74,5 +74,5 @@ pub use self::error::Error;
 pub use self::exchange::{Answer, FoundRoute, Proxy, Withdrawn};
 pub use self::memory::{MemoryBudget, MemoryError};
 pub use self::message::Message;
-pub use self::objects::StreamSubject;
+pub use self::objects::{StreamSubject, SubjectLookUps};
 pub use self::stream_request::{StreamCut, StreamRequest};

@@ -11,13 +11,13 @@ use tokio::time::Instant;
 /// A batch counts for this many times as long as it takes: of all the time, the engine is asked for one part in so many.
 const COST_FACTOR: u32 = 5;
 /// But for no less and no more than this.
-const COSTS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
+const COSTS: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(2)];
 /// How much may be asked for at once, before there are pauses.
 const BURST: Duration = Duration::from_secs(1);
 
 /// Look-ups of one kind: `K` is what is looked up, `A` what is found.
 #[derive(Debug)]
-pub(super) struct Batches<K, A> {
+pub struct Batches<K, A> {
     /// The batch that has not begun.
     next: Mutex<Arc<Batch<K, A>>>,
     /// Until when those before it count. Locked while one is under way.

@@ -88,6 +88,28 @@ impl Proxy {
         Ok((route, request))
     }
 
+    /// Lets the engine keep the credentials of a service for no other registry, where a client is shown the whole service, but only
+    /// some objects.
+    ///
+    /// # Errors
+    /// Any error of the connection to the engine.
+    pub(super) async fn keep_credentials(
+        &self,
+        route: &Route,
+        request: &mut ClientRequest,
+        client: &str,
+    ) -> Result<(), Error> {
+        let is_restricted = self.policy.body(route.operation).is_some() && self.policy.edit(route.operation).is_none();
+        let Some(spec) = spec_with_credentials(route).filter(|_| is_restricted) else { return Ok(()) };
+        let read = move |document: &[u8]| registry(str::from_utf8(document).ok()?, &[spec]);
+        let kept_for = self.read(route, "ServiceInspect", &route.name, client, read).await?;
+        let body = request.restored.as_deref().and_then(|body| str::from_utf8(body).ok());
+        if kept_for.is_none() || body.and_then(|body| registry(body, &[])) != kept_for {
+            headers::keep_no_credentials(&mut request.headers);
+        }
+        Ok(())
+    }
+
     /// Reads the object that a request edits. `held` bytes are leased for something else.
     async fn edited_object(
         &self,
@@ -128,11 +150,14 @@ fn of_object(document: &[u8], route: Route) -> Result<(Route, u64), Error> {
 /// The registry for which the engine keeps credentials with a service, if the request is an edit of one; `Some(None)` if that is
 /// not certain. A client that names an image of another one would have them sent there.
 fn registry_of_credentials(document: &[u8], route: &Route) -> Option<Option<String>> {
-    if route.operation.id != "ServiceUpdate" {
-        return None;
-    }
-    let spec = if route.query.get("registryAuthFrom") == Some("previous-spec") { "PreviousSpec" } else { "Spec" };
+    let spec = spec_with_credentials(route)?;
     Some(str::from_utf8(document).ok().and_then(|document| registry(document, &[spec])))
+}
+
+/// The specification with the credentials that the engine keeps if the request has none. `None` if it updates no service.
+fn spec_with_credentials(route: &Route) -> Option<&'static str> {
+    let is_previous = route.query.get("registryAuthFrom") == Some("previous-spec");
+    (route.operation.id == "ServiceUpdate").then_some(if is_previous { "PreviousSpec" } else { "Spec" })
 }
 
 /// The registry of the image of a service whose specification is at a path.

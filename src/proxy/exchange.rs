@@ -20,7 +20,7 @@ use super::headers::HostFields;
 use super::in_stream::InStreamErrors;
 use super::memory::{MemoryBudget, MemoryError, MemoryLease};
 use super::message::{ERROR_LIMIT, Message};
-use super::objects::{LeasedView, Search};
+use super::objects::{LeasedView, Search, SubjectLookUps};
 use super::records::RecordFiltering;
 use super::request_id::{REQUEST_ID, RequestId};
 use super::seen::{DocumentFilter, StreamFilter};
@@ -68,6 +68,8 @@ pub struct Proxy {
     pub observer: Arc<ExchangeObserver>,
     /// Why the client is not served at all. `None` if it is.
     pub refused: Option<ClientRefusal>,
+    /// How is looked at what streams are about.
+    pub subjects: Arc<SubjectLookUps>,
     /// An object that the client does not see is answered at a multiple of this time.
     pub absent_tick: Duration,
 }
@@ -307,6 +309,7 @@ impl Proxy {
             (route, request) = self.restored(route, request, edit, client).await?;
         }
         self.check_reused_names(&route, &request, client).await?;
+        self.keep_credentials(&route, &mut request, client).await?;
         Ok((route, request))
     }
 

@@ -4,12 +4,13 @@
 //! request goes up with the whole id, so it cannot reach another object if names change in between. An object that the client
 //! does not see is answered like one that does not exist.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use hyper::StatusCode;
 use serde::de::IgnoredAny;
 
+use super::batches::Batches;
 use super::body::collect;
 use super::exchange::DRAIN_LIMIT;
 use super::lookup::named_in;
@@ -39,6 +40,9 @@ const fn inspection_of(kind: ObjectKind) -> &'static str {
         ObjectKind::Service => "ServiceInspect",
     }
 }
+
+/// For whom the engine is asked, in the log and among those who take turns.
+const STREAMS: &str = "open streams";
 
 /// The operation that lists objects of a kind.
 const fn list_of(kind: ObjectKind) -> &'static str {
@@ -77,6 +81,9 @@ pub struct StreamSubject {
     /// The route of the stream.
     route: Route,
 }
+
+/// The objects that streams are about, by their whole ids.
+pub type SubjectLookUps = Batches<(ObjectKind, String), SeenObject>;
 
 /// Whether several objects of a kind can be called like this: one by its name and others by the start of their ids, or several
 /// networks by one name.
@@ -238,8 +245,16 @@ impl Proxy {
     pub async fn hides(&self, subject: &StreamSubject, client: &str) -> bool {
         let StreamSubject { kind, id, route } = subject;
         let search = Search { route, client, lookup: None, bound: self.policy.bound(route.operation) };
-        let found = self.read(route, inspection_of(*kind), id, client, of_name(*kind, id, None)).await;
-        found.is_ok_and(|found| found.is_some_and(|object| !self.allows(search, *kind, &object, false)))
+        let look_up = async |subjects: BTreeSet<(ObjectKind, String)>| {
+            let mut found = BTreeMap::new();
+            for (kind, id) in subjects {
+                let object = self.read(route, inspection_of(kind), &id, STREAMS, of_name(kind, &id, None)).await;
+                found.extend(object.ok().flatten().map(|object| ((kind, id), object)));
+            }
+            found
+        };
+        let found = self.subjects.find((*kind, id.clone()), look_up).await;
+        found.is_some_and(|object| !self.allows(search, *kind, &object, false))
     }
 
     /// Whether a request may be about some objects of a kind only.

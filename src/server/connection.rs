@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
@@ -27,7 +27,8 @@ use crate::proxy::{Answer, Delivery, Downstream, Filtered, Proxy, StreamCut, Str
 use crate::socket::{AcceptedSocket, Keepalive, Socket};
 use crate::stream::requests::RequestError;
 
-/// How often to look whether the client still sees what a stream is about, if that can change.
+/// How often to look whether the client still sees what a stream is about, if that can change. All streams look at the same time, so
+/// that the engine is asked for them together.
 const SUBJECT_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a request that changes something goes on without its client.
 const UNSAFE_REQUEST_TIME: Duration = Duration::from_secs(1);
@@ -209,13 +210,20 @@ async fn hidden(client: &AdmittedClient, subject: Option<&StreamSubject>) {
     // In a box: other streams have no room for it.
     Box::pin(async {
         loop {
-            tokio::time::sleep(SUBJECT_INTERVAL).await;
+            tokio::time::sleep(until_next_look()).await;
             if client.proxy.hides(subject, &client.logged.name).await {
                 return;
             }
         }
     })
     .await;
+}
+
+/// How long it is until streams look again.
+fn until_next_look() -> Duration {
+    let (now, interval) =
+        (SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), SUBJECT_INTERVAL.as_nanos());
+    SUBJECT_INTERVAL - Duration::from_nanos_u128(now.as_nanos() % interval)
 }
 
 /// The HTTP parser. It reads every head that passes the reader: an answer of its own to a malformed one has no body.

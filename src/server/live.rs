@@ -390,6 +390,7 @@ impl LiveConfig {
                 memory: memory.clone(),
                 observer: Arc::new(self.observer(common, address, listener)),
                 refused: None,
+                subjects: Arc::default(),
                 absent_tick: config.timeouts.absent_tick,
             };
             let share = Arc::new(ListenerShare { limits: listener.limits, used: used.clone() });

@@ -498,7 +498,7 @@ fn credentials_for_a_registry_go_to_no_other() {
         spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!(image);
         spec
     };
-    for (before, after, sent, expected) in [
+    let rows = [
         ("shop:1", "shop:2", None, None),
         ("shop:1", "docker.io/shop:2", None, None),
         ("registry.test/shop:1", "registry.test/shop:2@sha256:00", None, None),
@@ -513,9 +513,12 @@ fn credentials_for_a_registry_go_to_no_other() {
         ("shop:1", "REGISTRY/shop:1", None, Some("e30=")),
         ("docker.io/team/shop:1", "Team/shop:1", None, Some("e30=")),
         ("shop:1", "team/shop:1", None, None),
-    ] {
-        let bench = bench(PROFILE, with_image(before));
-        let mut edited = shown();
+    ];
+    // Also of a service that is shown whole, among which the client sees only some.
+    const SOME: &str = "profile: test\nallow: all\nshow: all\nservices: {only: [{label: owner}]}\n";
+    for (profile, (before, after, sent, expected)) in rows.iter().flat_map(|row| [(PROFILE, *row), (SOME, *row)]) {
+        let bench = bench(profile, with_image(before));
+        let mut edited = if profile == PROFILE { shown() } else { spec() };
         edited["TaskTemplate"]["ContainerSpec"]["Image"] = json!(after);
         let body = edited.to_string();
         let field = sent.map(|value| format!("X-Registry-Auth: {value}\r\n")).unwrap_or_default();

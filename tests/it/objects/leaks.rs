@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_pattern_of_ids_names_nothing,
     a_volume_is_called_by_its_name_alone,
     a_stream_ends_when_what_it_is_about_is_hidden,
+    many_streams_ask_the_engine_together,
     a_hidden_image_takes_no_short_name,
     users_are_counted_without_hidden_containers,
     no_event_tells_of_a_hidden_container,
@@ -530,6 +531,31 @@ fn a_stream_ends_when_what_it_is_about_is_hidden() {
             }
         }
     });
+}
+
+/// For each worker, one has asked when the others come, and they ask together.
+fn many_streams_ask_the_engine_together() {
+    const STREAMS: usize = 40;
+    const HEAD: &str =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let id = "1".repeat(64);
+    let container = json!({"Id": id, "Name": "/web-1", "Config": {"Image": "a:1", "Labels": {}}}).to_string();
+    let stage = Stage::answering(&format!("{OPEN}{BY_NAME}"), move |request| {
+        if request.contains("/logs") { daemon::Reply::Keep(HEAD.into()) } else { daemon::json(&container) }
+    });
+    let open = || {
+        let mut client = Client::connect_when_listening(&stage.bench.folder.path("listener0"));
+        client.send("GET /containers/web-1/logs?stdout=1&follow=1 HTTP/1.1\r\nHost: d\r\n\r\n");
+        assert!(client.read_until("\r\n\r\n").contains(" 200 "));
+        client
+    };
+    let _streams: Vec<Client> = (0..STREAMS).map(|_| open()).collect();
+    let asked = || stage.bench.daemon.requests().iter().filter(|request| request.contains(&id)).count();
+    let before = asked();
+    std::thread::sleep(Duration::from_secs(5));
+    let (asked, workers) = (asked() - before, std::thread::available_parallelism().unwrap().get());
+    // Two or three looks.
+    assert!((1..=3 * 2 * workers).contains(&asked), "{asked} questions for {STREAMS} streams");
 }
 
 /// A name can be that of another object by the time of the request, and what has only a name goes up by it.
