@@ -166,10 +166,16 @@ impl Address {
     /// Whether a listener at one of them can keep another from the other: both have the same port and host, or the host of one is
     /// every address.
     pub fn is_in_the_way_of(&self, other: &Self) -> bool {
-        let is_every = |host: &str| host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
+        let address = |host: &str| host.parse::<IpAddr>().ok();
+        // Every address of IPv6 has those of IPv4, and not the other way round.
+        let is_within = |one: &str, every: &str| match (address(one), address(every)) {
+            (_, Some(every)) if !every.is_unspecified() => false,
+            (Some(IpAddr::V6(one)), Some(IpAddr::V4(_))) => one.is_unspecified(),
+            (_, every) => every.is_some(),
+        };
         match (self, other) {
             (Self::Tcp { host: one, port }, Self::Tcp { host: other, port: other_port }) => {
-                port == other_port && (one == other || is_every(one) || is_every(other))
+                port == other_port && (one == other || is_within(one, other) || is_within(other, one))
             }
             (Self::Unix(_), _) | (_, Self::Unix(_)) => false,
         }
@@ -772,6 +778,10 @@ mod tests {
             (tcp("127.0.0.1", 1), tcp("127.0.0.1", 1), true),
             (tcp("0.0.0.0", 1), tcp("127.0.0.1", 1), true),
             (tcp("127.0.0.1", 1), tcp("::", 1), true),
+            (tcp("0.0.0.0", 1), tcp("::", 1), true),
+            (tcp("0.0.0.0", 1), tcp("::1", 1), false),
+            (tcp("0.0.0.0", 1), tcp("localhost", 1), true),
+            (tcp("127.0.0.1", 1), tcp("localhost", 1), false),
             (tcp("127.0.0.1", 1), tcp("127.0.0.2", 1), false),
             (tcp("0.0.0.0", 1), tcp("0.0.0.0", 2), false),
             (tcp("0.0.0.0", 1), Address::Unix("/a".into()), false),
