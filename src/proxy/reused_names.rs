@@ -116,7 +116,8 @@ struct StartedEndpoint {
 }
 
 impl StartedContainer {
-    /// The networks of which it has only the names. Of one that it has been in, it has the id, and starts in no other.
+    /// The networks of which it has only the names. Of one that it has been in, Docker has the id, and starts it in no other. Podman has
+    /// the name there, and keeps a network as long as a container has it.
     fn networks_by_name(self) -> impl Iterator<Item = String> {
         let networks = self.network_settings.unwrap_or_default().networks.unwrap_or_default();
         let has_id = |used: &StartedEndpoint| used.network.as_ref().is_some_and(|id| !id.is_empty());
