@@ -648,26 +648,12 @@ impl Proxy {
         id: &'static str,
         name: &str,
         client: &str,
-        reading: Reading<impl Fn(usize) -> usize>,
+        reading: Reading<impl Fn(usize) -> usize + Send + Sync>,
         read: impl FnOnce(&[u8]) -> Option<T> + Send + 'static,
     ) -> Result<Option<T>, Error> {
         let Reading { expressions, memory: beside } = reading;
-        let operation = operation(id).ok_or(Error::Unroutable)?;
-        let (version, name) = (route.version, name.to_owned());
-        let inspection = Route { operation, version, name, second_name: String::new(), query: Query::default() };
-        let mut memory = self.memory.admit().await?;
-        let Some(body) = self.ask(&inspection).await? else { return Ok(None) };
-        let document = match collect(
-            body,
-            self.element_limit,
-            |length| length.saturating_add(beside(length)),
-            &mut memory,
-        )
-        .await
-        {
-            Err(Error::TooLong { .. }) => return Ok(None),
-            document => document?,
-        };
+        let document = self.document(route, id, name, &beside).await?;
+        let Some((document, memory)) = document else { return Ok(None) };
         let is_long = work::is_long(document.len(), expressions);
         // The lease goes along, because the work goes on if nobody waits for it any more.
         let read = move || {
@@ -676,6 +662,28 @@ impl Proxy {
             found
         };
         Ok(if is_long { work::on_helper(client, read).await } else { read() })
+    }
+
+    /// The document of an object, with the memory that it and `beside` take. `None` if the engine finds no such object.
+    ///
+    /// What is common to all readers is here, and in the program once.
+    async fn document(
+        &self,
+        route: &Route,
+        id: &'static str,
+        name: &str,
+        beside: &(dyn Fn(usize) -> usize + Send + Sync),
+    ) -> Result<Option<(Vec<u8>, MemoryLease)>, Error> {
+        let operation = operation(id).ok_or(Error::Unroutable)?;
+        let (version, name) = (route.version, name.to_owned());
+        let inspection = Route { operation, version, name, second_name: String::new(), query: Query::default() };
+        let mut memory = self.memory.admit().await?;
+        let Some(body) = self.ask(&inspection).await? else { return Ok(None) };
+        let worst = |length: usize| length.saturating_add(beside(length));
+        match collect(body, self.element_limit, worst, &mut memory).await {
+            Err(Error::TooLong { .. }) => Ok(None),
+            document => Ok(Some((document?, memory))),
+        }
     }
 
     /// Sends a request of our own. `None` if the answer is an error about the object.

@@ -4,9 +4,8 @@
 //! the container starts. Meanwhile somebody may remove what had the name, and make one that the client may not see. So where some
 //! are hidden, what starts something passes only if each is visible, or in use under this name by now: nobody can remove that.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde::Deserialize;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::body_names::BUILT_IN_MODES;
 use super::exchange::ClientRequest;
@@ -17,150 +16,116 @@ use crate::api::bodies::BodyFault;
 use crate::api::objects::ObjectKind;
 use crate::api::{Operation, is_reference};
 use crate::filter::fold;
+use crate::members::{UnexpectedShape, member, text, try_each_element, try_each_member};
 use crate::policy::Denial;
 use crate::route::{Query, Route};
 
 /// How many names are looked up.
 const LIMIT: usize = 200;
 
-/// A service.
-#[derive(Deserialize)]
-struct EditedService {
-    #[serde(rename = "ID")]
+/// The volumes that an edit of a service can start tasks with.
+struct ServiceVolumes {
+    /// Its whole id.
     id: String,
-    #[serde(rename = "Spec")]
-    spec: WantedService,
-    #[serde(rename = "PreviousSpec")]
-    previous: Option<WantedService>,
+    /// Those of its specification, and of the one before.
+    now: BTreeSet<String>,
+    before: BTreeSet<String>,
 }
 
-/// What a service is to be.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct WantedService {
-    task_template: Option<WantedTask>,
-    mode: Option<WantedMode>,
-    update_config: Option<WantedUpdate>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct WantedTask {
-    container_spec: Option<WantedContainer>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct WantedContainer {
-    mounts: Option<Vec<NamedMount>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct NamedMount {
-    r#type: Option<String>,
-    source: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct WantedMode {
-    replicated: Option<WantedReplicas>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct WantedReplicas {
-    replicas: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct WantedUpdate {
-    failure_action: Option<String>,
-}
-
-/// A task.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct RunningTask {
-    #[serde(rename = "ServiceID")]
-    service: Option<String>,
-    status: Option<StatusOfTask>,
-    spec: Option<WantedTask>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct StatusOfTask {
-    state: Option<String>,
-}
-
-/// A container that is to be started.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct StartedContainer {
-    network_settings: Option<StartedNetworks>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct StartedNetworks {
-    networks: Option<BTreeMap<String, Option<StartedEndpoint>>>,
-}
-
-#[derive(Deserialize)]
-struct StartedEndpoint {
-    #[serde(rename = "NetworkID")]
-    network: Option<String>,
-}
-
-impl StartedContainer {
-    /// The networks of which it has only the names. Of one that it has been in, Docker has the id, and starts it in no other. Podman has
-    /// the name there, and keeps a network as long as a container has it.
-    fn networks_by_name(self) -> impl Iterator<Item = String> {
-        let networks = self.network_settings.unwrap_or_default().networks.unwrap_or_default();
-        let has_id = |used: &StartedEndpoint| used.network.as_ref().is_some_and(|id| !id.is_empty());
-        let by_name = networks.into_iter().filter(move |(_, used)| !used.as_ref().is_some_and(has_id));
-        by_name.map(|(name, _)| name).filter(|name| !BUILT_IN_MODES.contains(&name.as_str()))
+impl ServiceVolumes {
+    /// What the document of a service says.
+    fn read(service: &str) -> Result<Self, UnexpectedShape> {
+        let id = text_at(service, &["ID"])?.ok_or(UnexpectedShape)?.into_owned();
+        let spec = part(service, &["Spec"])?.ok_or(UnexpectedShape)?;
+        let before = part(service, &["PreviousSpec"])?.map_or_else(|| Ok(BTreeSet::new()), volumes_of)?;
+        Ok(Self { id, now: volumes_of(spec)?, before })
     }
 }
 
-impl RunningTask {
-    /// Whether it is of this service and has a container by now. One that has ended may be removed at any time.
-    fn runs_for(&self, service: &str) -> bool {
-        let state = self.status.as_ref().and_then(|status| status.state.as_deref());
-        self.service.as_deref() == Some(service) && matches!(state, Some("ready" | "starting" | "running"))
-    }
-}
-
-impl WantedTask {
-    /// The names of its volumes.
-    fn volumes(self) -> impl Iterator<Item = String> {
-        let mounts = self.container_spec.and_then(|container| container.mounts).unwrap_or_default();
-        let is_volume = |mount: &NamedMount| mount.r#type.as_deref().is_some_and(|one| fold(one) == "volume");
-        let names = mounts.into_iter().filter(is_volume).filter_map(|mount| mount.source);
-        names.filter(|name| !name.is_empty())
-    }
-}
-
-impl WantedService {
-    /// Whether it has no tasks.
-    fn is_at_rest(&self) -> bool {
-        let replicated = self.mode.as_ref().and_then(|mode| mode.replicated.as_ref());
-        replicated.is_some_and(|replicated| replicated.replicas == Some(0))
-    }
-
+/// What a client has written of a service.
+#[derive(Default)]
+struct WrittenService {
+    volumes: BTreeSet<String>,
     /// Whether the engine goes back by itself to what the service was if its tasks fail.
-    fn goes_back(&self) -> bool {
-        let action = self.update_config.as_ref().and_then(|update| update.failure_action.as_deref());
-        action == Some("rollback")
-    }
+    goes_back: bool,
+}
 
-    /// The names of the volumes of its tasks.
-    fn volumes(self) -> impl Iterator<Item = String> {
-        self.task_template.unwrap_or_default().volumes()
+impl WrittenService {
+    /// What a specification says.
+    fn read(spec: &str) -> Result<Self, UnexpectedShape> {
+        let is_at_rest = part(spec, &["Mode", "Replicated", "Replicas"])? == Some("0");
+        let volumes = if is_at_rest { BTreeSet::new() } else { volumes_of(spec)? };
+        let action = text_at(spec, &["UpdateConfig", "FailureAction"])?;
+        Ok(Self { volumes, goes_back: action.is_some_and(|action| action == "rollback") })
     }
+}
+
+/// A value inside a document, as it is written. `None` if it is not there, or null.
+fn part<'d>(document: &'d str, path: &[&str]) -> Result<Option<&'d str>, UnexpectedShape> {
+    let mut at = document;
+    for name in path {
+        match member(at, name)?.filter(|value| *value != "null") {
+            Some(value) => at = value,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(at))
+}
+
+/// The text inside a document.
+fn text_at<'d>(document: &'d str, path: &[&str]) -> Result<Option<Cow<'d, str>>, UnexpectedShape> {
+    part(document, path)?.map(|value| text(value).ok_or(UnexpectedShape)).transpose()
+}
+
+/// The names of the volumes of the tasks of a specification.
+fn volumes_of(spec: &str) -> Result<BTreeSet<String>, UnexpectedShape> {
+    part(spec, &["TaskTemplate"])?.map_or_else(|| Ok(BTreeSet::new()), volumes_of_task)
+}
+
+/// The names of the volumes of a task.
+fn volumes_of_task(task: &str) -> Result<BTreeSet<String>, UnexpectedShape> {
+    let mut found = BTreeSet::new();
+    if let Some(mounts) = part(task, &["ContainerSpec", "Mounts"])? {
+        try_each_element(mounts, |mount| {
+            let is_volume = text_at(mount, &["Type"])?.is_some_and(|kind| fold(&kind) == "volume");
+            let name = text_at(mount, &["Source"])?.filter(|name| is_volume && !name.is_empty());
+            found.extend(name.map(Cow::into_owned));
+            Ok(())
+        })?;
+    }
+    Ok(found)
+}
+
+/// The names of the volumes of a task of a service that has a container by now. One that has ended may be removed at any time.
+fn volumes_in_use(task: &str, service: &str) -> Result<BTreeSet<String>, UnexpectedShape> {
+    let is_of_service = text_at(task, &["ServiceID"])?.is_some_and(|id| id == service);
+    let state = text_at(task, &["Status", "State"])?;
+    if !is_of_service || !matches!(state.as_deref(), Some("ready" | "starting" | "running")) {
+        return Ok(BTreeSet::new());
+    }
+    part(task, &["Spec"])?.map_or_else(|| Ok(BTreeSet::new()), volumes_of_task)
+}
+
+/// The networks of which a container has only the names. Of one that it has been in, it has the id, and starts in no other.
+fn networks_by_name(container: &str) -> Result<Vec<String>, UnexpectedShape> {
+    let mut found = Vec::new();
+    if let Some(networks) = part(container, &["NetworkSettings", "Networks"])? {
+        try_each_member(networks, |name, used| {
+            let id = if used == "null" { None } else { text_at(used, &["NetworkID"])? };
+            if id.is_none_or(|id| id.is_empty()) && !BUILT_IN_MODES.contains(&name) {
+                found.push(name.to_owned());
+            }
+            Ok(())
+        })?;
+    }
+    Ok(found)
+}
+
+/// What `read` finds in a document.
+fn reading<T: 'static>(
+    read: fn(&str) -> Result<T, UnexpectedShape>,
+) -> impl FnOnce(&[u8]) -> Option<T> + Send + 'static {
+    move |document| str::from_utf8(document).ok().and_then(|text| read(text).ok())
 }
 
 impl Proxy {
@@ -205,10 +170,9 @@ impl Proxy {
     /// Checks the networks of a container that starts.
     async fn check_networks(&self, search: Search<'_>) -> Result<(), Error> {
         let Search { route, client, .. } = search;
-        let read = |document: &[u8]| serde_json::from_slice::<StartedContainer>(document).ok();
-        let container = self.read(route, "ContainerInspect", &route.name, client, read).await?;
-        let container = container.ok_or_else(|| self.absent(route.operation))?;
-        let networks: Vec<String> = container.networks_by_name().take(LIMIT + 1).collect();
+        let read = reading(networks_by_name);
+        let networks = self.read(route, "ContainerInspect", &route.name, client, read).await?;
+        let networks = networks.ok_or_else(|| self.absent(route.operation))?;
         if networks.len() > LIMIT {
             return Err(self.reused(route, ObjectKind::Network));
         }
@@ -227,29 +191,24 @@ impl Proxy {
     /// Checks the volumes of the tasks that an edit of a service can start.
     async fn check_volumes(&self, search: Search<'_>, request: &ClientRequest) -> Result<(), Error> {
         let written = match request.restored.as_deref() {
-            None => WantedService::default(),
-            Some(body) => {
-                serde_json::from_slice(body).map_err(|_| self.body_error(search.route.operation, BodyFault::Unread))?
-            }
+            None => WrittenService::default(),
+            Some(body) => reading(WrittenService::read)(body)
+                .ok_or_else(|| self.body_error(search.route.operation, BodyFault::Unread))?,
         };
         // Old engines do not read the parameter, and take the body.
         let is_rollback = search.route.query.get("rollback").is_some_and(|to| !to.is_empty());
-        let goes_back = written.goes_back();
-        let mut names = BTreeSet::new();
-        if !written.is_at_rest() {
-            names.extend(written.volumes());
-        }
+        let WrittenService { volumes: mut names, goes_back } = written;
         if names.is_empty() && !is_rollback && !goes_back {
             return Ok(());
         }
-        let read = |document: &[u8]| serde_json::from_slice::<EditedService>(document).ok();
+        let read = reading(ServiceVolumes::read);
         let service = self.read(search.route, "ServiceInspect", &search.route.name, search.client, read).await?;
         let service = service.ok_or_else(|| self.absent(search.route.operation))?;
         if goes_back {
-            names.extend(service.spec.volumes());
+            names.extend(service.now);
         }
-        if let Some(previous) = service.previous.filter(|_| is_rollback) {
-            names.extend(previous.volumes());
+        if is_rollback {
+            names.extend(service.before);
         }
         if names.is_empty() {
             return Ok(());
@@ -277,8 +236,8 @@ impl Proxy {
         let filters = serde_json::json!({"service": [service]});
         query.set("filters", &filters.to_string());
         let add = move |left: &mut BTreeSet<String>, element: &[u8]| {
-            let task = serde_json::from_slice::<RunningTask>(element).ok().filter(|task| task.runs_for(&service));
-            for name in task.and_then(|task| task.spec).into_iter().flat_map(WantedTask::volumes) {
+            let task = str::from_utf8(element).ok();
+            for name in task.and_then(|task| volumes_in_use(task, &service).ok()).into_iter().flatten() {
                 left.remove(&name);
             }
             left.iter().map(String::len).sum()
