@@ -26,6 +26,8 @@ pub(crate) fn counting(program: &Path, counts: &Path, turn: usize) -> Command {
     let processor = processors.get(turn % processors.len()).unwrap();
     let mut command = Command::new("taskset");
     command.args(["--cpu-list", &processor.to_string(), "valgrind", "--quiet", "--tool=callgrind"]);
+    // With the address of each instruction.
+    command.args(["--dump-instr=yes", "--compress-pos=no"]);
     command.arg(format!("--callgrind-out-file={}", counts.display())).arg(program);
     let path = std::env::vars_os().find(|(name, _)| name == "PATH");
     command.env_clear().envs(path).env("GLIBC_TUNABLES", TUNABLES);

@@ -1,9 +1,10 @@
 //! The program under valgrind, with an engine on one side and a client on the other.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +14,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::Ignored;
-use crate::{answers, documents, valgrind};
+use crate::{answers, documents, order, valgrind};
 
 /// How long the client waits for the program, which is a hundred times slower than by itself.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,6 +43,11 @@ impl Valgrind {
             return Err(Ignored::Missing(format!("no {program} on this machine")));
         }
         Ok(Self { binary })
+    }
+
+    /// The program.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
     }
 }
 
@@ -87,6 +93,18 @@ impl<'a> Run<'a> {
 
     /// How many instructions a server takes that answers `rounds` requests for `target`, one after another, and stops.
     pub(crate) fn exchanges(self, target: &str, rounds: u64) -> u64 {
+        self.answer(target, rounds);
+        self.counted()
+    }
+
+    /// The addresses of the instructions that a server runs that answers one request for `target`, and stops.
+    pub(crate) fn addresses(self, target: &str) -> BTreeSet<u64> {
+        self.answer(target, 1);
+        order::addresses(&self.folder.join("counts"))
+    }
+
+    /// Counts a server that answers `rounds` requests for `target`, one after another, and stops.
+    fn answer(&self, target: &str, rounds: u64) {
         let path = |name: &str| self.folder.join(name);
         start_engine(UnixListener::bind(path("engine")).unwrap());
         let mut command = self.command();
@@ -106,7 +124,6 @@ impl<'a> Run<'a> {
         }
         kill_process(Pid::from_child(&program.0), Signal::TERM).unwrap();
         assert!(program.0.wait().unwrap().success(), "the program stops by itself");
-        self.counted()
     }
 
     /// How many instructions the command `filter` takes for a list of containers.
@@ -170,6 +187,7 @@ fn start_engine(listener: UnixListener) {
         ("/version", answers::version()),
         ("/containers/json", answers::chunked(&[&documents::list(100)])),
         ("/containers/web/json", answers::chunked(&[&documents::inspect()])),
+        ("/events", answers::chunked(&[SHOWN.as_bytes()])),
     ]);
     thread::spawn(move || {
         for stream in listener.incoming() {

@@ -9,7 +9,9 @@
 //! `dashboard` as it is, and one worker. Each figure is the difference of two runs, divided by the number of rounds between them:
 //! what a start and a first answer cost is in neither. Two runs of one binary differ by 2 % at most.
 //!
-//! **When a test fails**, the change costs more than [`TOLERANCE`]. To find where, count by function:
+//! One test counts how much of the program is read, which is most of the memory that it takes when it is idle.
+//!
+//! **When another test fails**, the change costs more than [`TOLERANCE`]. To find where, count by function:
 //!
 //! 1. Build the commit before and the change with `cargo build --profile bench`, which keeps the names of functions.
 //! 2. Run each under `valgrind --tool=callgrind` as [`Run::command`] does, or, without a network,
@@ -30,6 +32,7 @@ mod counted;
 mod documents;
 #[path = "../support/harness.rs"]
 mod harness;
+mod order;
 #[path = "../../benches/support/valgrind.rs"]
 mod valgrind;
 
@@ -83,6 +86,13 @@ const TOLERANCE: u64 = 3;
 /// How much less makes the table suggest a lower budget, in percent.
 const SLACK: u64 = 5;
 
+/// How much of the program a start may read, and the usual exchanges, in bytes.
+const READ: u64 = 3 << 20;
+/// A profile of a file, with streams.
+const LIVE: &str = "profile: live\nextends: dashboard-live\n";
+/// The linker script that says which functions come first.
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/first.ld");
+
 /// A rule that compares a pattern with every mount and hides none: two in each container of the list.
 const RULED: &str = "\
 profile: ruled
@@ -100,6 +110,7 @@ const TESTS: &[Test] = tests![
     a_ping_keeps_to_its_budget,
     the_filter_alone_keeps_to_its_budget,
     a_start_keeps_to_its_budget,
+    a_start_and_exchanges_read_a_part_of_the_program,
 ];
 
 /// What was counted.
@@ -189,5 +200,21 @@ fn the_filter_alone_keeps_to_its_budget() -> Outcome {
     let valgrind = Valgrind::find()?;
     let filter = |hundreds| Run::of(&valgrind).filter(&documents::list(hundreds as usize * 100));
     check(&FILTER, of_one_round(1, 6, filter));
+    Ok(())
+}
+
+/// Or, with `DOCKVEIL_GENERATE`, the linker script is written from what they run.
+fn a_start_and_exchanges_read_a_part_of_the_program() -> Outcome {
+    let valgrind = Valgrind::find()?;
+    let started = Run::of(&valgrind).addresses("/_ping");
+    let used = ["/containers/web/json", "/containers/json", "/events"].into_iter();
+    let used = used.flat_map(|target| Run::of(&valgrind).with_profile("live", LIVE).addresses(target)).collect();
+    if std::env::var_os("DOCKVEIL_GENERATE").is_some() {
+        std::fs::write(SCRIPT, order::script(valgrind.binary(), &started, &used)).unwrap();
+        return Ok(());
+    }
+    let read = order::read(&started.union(&used).copied().collect());
+    note(&format!("bytes of the program that are read: {read}, by a start alone: {}", order::read(&started)));
+    assert!(read <= READ, "{read} bytes are read: write .ci/first.ld with DOCKVEIL_GENERATE=1, and build again");
     Ok(())
 }
