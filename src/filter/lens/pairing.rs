@@ -138,7 +138,7 @@ impl PairSearch {
 
     /// Checks that the elements without a partner are certain to be gone, or new. Where both are, an element could be another
     /// one with a new key: then what is hidden of it would be lost. `is_certain` says that it has a key and hides nothing, `stays`
-    /// that it has none: such a one is not gone, and a new one could be any of them.
+    /// that it shows none: such a one is not gone, and a new one could be any of them, or would never go again.
     fn check_rest(
         &self,
         original: &[Side<'_, '_>],
@@ -153,10 +153,10 @@ impl PairSearch {
             edited.iter().zip(&self.of_edited).filter(|(_, pair)| pair.is_none()).map(|(side, _)| side).collect();
         let (gone, new): (Vec<_>, Vec<_>) =
             (gone.into_iter().filter(is_composite).collect(), new.into_iter().filter(is_composite).collect());
-        let (staying, gone): (Vec<_>, Vec<_>) = gone.into_iter().partition(|side| stays(side));
-        if !staying.is_empty() && new.iter().any(|side| stays(side)) {
+        if new.iter().any(|side| stays(side)) {
             return Err(EditFault::Uncertain);
         }
+        let gone: Vec<_> = gone.into_iter().filter(|side| !stays(side)).collect();
         let is_one_sided = gone.is_empty() || new.is_empty();
         if is_one_sided || gone.iter().chain(&new).all(is_certain) { Ok(()) } else { Err(EditFault::Uncertain) }
     }
@@ -170,10 +170,10 @@ pub(super) fn name<'n>(side: Side<'n, '_>, array: &Shape) -> Option<&'n str> {
     }
 }
 
-/// Whether an element of a list with keys shows none. A client does not know which one it is, and cannot mean to remove it: clients
-/// that keep the elements by their keys send back one of several such elements.
+/// Whether an element shows no key, in a list of which the keys may be hidden. A client does not know which one it is, and cannot mean
+/// to remove it: clients that keep the elements by their keys send back one of several such elements.
 pub(super) fn is_keyless(side: Side<'_, '_>, array: &Shape) -> bool {
-    !array.key.is_empty() && side.value.is_composite() && key(side, array).is_none()
+    array.hides_key && side.value.is_composite() && key(side, array).is_none()
 }
 
 /// What tells an element from the others, if it has that and shows it.

@@ -20,6 +20,8 @@ pub(super) struct Shape {
     pub(super) is_named: bool,
     /// The members that say which element an object in the array is, each as the names on the way to it.
     pub(super) key: Vec<Vec<&'static str>>,
+    /// Whether the plan can hide any of these.
+    pub(super) hides_key: bool,
     /// Whether the plan hides or alters any known field in the elements.
     pub(super) hides_in_elements: bool,
     /// Whether the plan hides or alters any known field in the members.
@@ -42,6 +44,7 @@ impl Shape {
             has_aliases: false,
             is_named: false,
             key: Vec::new(),
+            hides_key: false,
             hides_in_elements: true,
             hides_in_members: true,
             may_set,
@@ -194,6 +197,7 @@ impl<'c> SchemaPlace<'c> {
         shape.is_named = field.list.is_some() && field.elements.as_deref().is_some_and(|one| one.any_member.is_none());
         let is_here = |key: &&ElementKey| key.schema == outside.schema && key.path == outside.path;
         let key = self.keys.iter().find(is_here).map_or(&[][..], |key| key.members);
+        shape.hides_key = key.iter().any(|member| below(&format!("[*].{member}")));
         shape.key = key.iter().map(|member| member.split('.').collect()).collect();
         shape
     }

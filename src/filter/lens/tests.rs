@@ -206,6 +206,13 @@ fn elements_are_told_apart_by_what_is_shown_of_them() {
     let mut alike = spec();
     mounts(|mounts| drop(mounts[0].as_object_mut().unwrap().remove("ReadOnly")))(&mut alike);
     check(&closed, &alike, mounts(|mounts| mounts.truncate(1)), Ok(alike.clone()));
+    // A new one would never go again.
+    check(
+        &closed,
+        &spec(),
+        mounts(|mounts| mounts.push(json!({}))),
+        Err("the elements of $.TaskTemplate.ContainerSpec.Mounts cannot be told apart: change fewer of them at a time"),
+    );
     let uncertain =
         "the elements of $.TaskTemplate.ContainerSpec.Mounts cannot be told apart: change fewer of them at a time";
     check(&closed, &spec(), mounts(|mounts| mounts[1]["ReadOnly"] = json!(true)), Err(uncertain));
@@ -230,6 +237,10 @@ fn elements_are_told_apart_by_what_is_shown_of_them() {
     let added = |mounts: &mut Vec<Value>| mounts.push(json!({"Type": "tmpfs", "Target": "/three"}));
     check(&open, &spec(), mounts(added), expected(added));
     check(&open, &spec(), mounts(|mounts| drop(mounts.remove(0))), expected(|mounts| drop(mounts.remove(0))));
+    let everything = lens(&Show { classes: Class::ALL.into_iter().collect(), ..Show::default() }, &[], &[]);
+    let empty = |mounts: &mut Vec<Value>| mounts.push(json!({}));
+    check(&everything, &spec(), mounts(empty), expected(empty));
+    check(&everything, &expected(empty).unwrap(), mounts(|mounts| drop(mounts.pop())), Ok(spec()));
     let replaced = |mounts: &mut Vec<Value>| mounts[0] = json!({"Type": "tmpfs", "Target": "/three"});
     // It could be the first one with a new target, and then its source would be lost.
     check(&open, &spec(), mounts(replaced), Err(uncertain));
