@@ -18,7 +18,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::listen::{Acceptor, BoundListener, ListenerHandle};
@@ -28,7 +27,7 @@ use super::socket_file::{SocketFile, SocketFileSettings};
 use super::status::{ServerStatus, StatusReport};
 use crate::config::accepted_hosts;
 use crate::route;
-use crate::socket::{AcceptedSocket, Address, SocketOwner};
+use crate::socket::{AcceptedSocket, Address, Keepalive, Socket, SocketOwner};
 
 /// How many connections may be open. For one more, one ends that waits for its request.
 const CONNECTION_LIMIT: usize = 16;
@@ -171,26 +170,7 @@ async fn gives_way(state: &ConnectionState) {
 
 /// Answers one request.
 async fn serve(socket: AcceptedSocket, status: Arc<ServerStatus>, hosts: Arc<[String]>, state: &ConnectionState) {
-    match socket {
-        AcceptedSocket::Unix(socket) => {
-            if let Ok(socket) = tokio::net::UnixStream::from_std(socket) {
-                answer_on(socket, status, hosts, state).await;
-            }
-        }
-        AcceptedSocket::Tcp(socket) => {
-            if let Ok(socket) = tokio::net::TcpStream::from_std(socket) {
-                answer_on(socket, status, hosts, state).await;
-            }
-        }
-    }
-}
-
-async fn answer_on(
-    socket: impl AsyncRead + AsyncWrite + Unpin + 'static,
-    status: Arc<ServerStatus>,
-    hosts: Arc<[String]>,
-    state: &ConnectionState,
-) {
+    let Ok(socket) = Socket::accepted(socket, Keepalive::default()) else { return };
     let service = service_fn(|request| {
         state.mark_busy();
         let (status, hosts) = (status.clone(), hosts.clone());
