@@ -62,7 +62,7 @@ const START: Budget = Budget {
 };
 const PING: Budget = Budget {
     name: "ping",
-    instructions: 39_800,
+    instructions: 40_900,
     made_of: "two heads read and two written, and what the metrics count",
 };
 const INSPECT: Budget = Budget {
@@ -86,8 +86,9 @@ const TOLERANCE: u64 = 3;
 /// How much less makes the table suggest a lower budget, in percent.
 const SLACK: u64 = 5;
 
-/// How much of the program a start may read, and the usual exchanges, in bytes.
-const READ: u64 = 3 << 20;
+/// How much of the program a start may read, and the usual exchanges, in bytes. As it is written, `.ci/first.ld` makes that 2.8 MB; each
+/// change of the program adds a little.
+const READ: u64 = 4 << 20;
 /// A profile of a file, with streams.
 const LIVE: &str = "profile: live\nextends: dashboard-live\n";
 /// The linker script that says which functions come first.
