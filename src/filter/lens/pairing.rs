@@ -64,7 +64,13 @@ pub(super) fn pair(original: &[Side<'_, '_>], edited: &[Side<'_, '_>], array: &S
     if !array.is_named {
         pairs.check_masked(original)?;
     }
-    pairs.check_rest(original, edited, |side| !array.hides_in_elements && key(side).is_some(), stays)?;
+    pairs.check_rest(
+        original,
+        edited,
+        |side| !array.hides_in_elements && key(side).is_some(),
+        stays,
+        |side| has_key(*side, array),
+    )?;
     Ok(Pairing { of_edited: pairs.of_edited })
 }
 
@@ -138,13 +144,14 @@ impl PairSearch {
 
     /// Checks that the elements without a partner are certain to be gone, or new. Where both are, an element could be another
     /// one with a new key: then what is hidden of it would be lost. `is_certain` says that it has a key and hides nothing, `stays`
-    /// that it shows none: such a one is not gone, and a new one could be any of them, or would never go again.
+    /// that it shows none: such a one is not gone. A new one must have a key, or it could be any of them, and would never go again.
     fn check_rest(
         &self,
         original: &[Side<'_, '_>],
         edited: &[Side<'_, '_>],
         is_certain: impl Fn(&&Side<'_, '_>) -> bool,
         stays: impl Fn(&Side<'_, '_>) -> bool,
+        has_key: impl Fn(&Side<'_, '_>) -> bool,
     ) -> Result<(), EditFault> {
         let is_composite = |side: &&Side<'_, '_>| side.value.is_composite();
         let gone: Vec<&Side<'_, '_>> =
@@ -153,7 +160,7 @@ impl PairSearch {
             edited.iter().zip(&self.of_edited).filter(|(_, pair)| pair.is_none()).map(|(side, _)| side).collect();
         let (gone, new): (Vec<_>, Vec<_>) =
             (gone.into_iter().filter(is_composite).collect(), new.into_iter().filter(is_composite).collect());
-        if new.iter().any(|side| stays(side)) {
+        if new.iter().any(|side| stays(side) && !has_key(side)) {
             return Err(EditFault::Uncertain);
         }
         let gone: Vec<_> = gone.into_iter().filter(|side| !stays(side)).collect();
@@ -174,6 +181,12 @@ pub(super) fn name<'n>(side: Side<'n, '_>, array: &Shape) -> Option<&'n str> {
 /// to remove it: clients that keep the elements by their keys send back one of several such elements.
 pub(super) fn is_keyless(side: Side<'_, '_>, array: &Shape) -> bool {
     array.hides_key && side.value.is_composite() && key(side, array).is_none()
+}
+
+/// Whether an element has what tells it from the others, hidden or not.
+fn has_key(side: Side<'_, '_>, array: &Shape) -> bool {
+    let has = |path: &Vec<&str>| path.iter().try_fold(side.value, |value, name| value.member(name)).is_some();
+    array.key.iter().all(has)
 }
 
 /// What tells an element from the others, if it has that and shows it.

@@ -206,6 +206,8 @@ fn elements_are_told_apart_by_what_is_shown_of_them() {
     let mut alike = spec();
     mounts(|mounts| drop(mounts[0].as_object_mut().unwrap().remove("ReadOnly")))(&mut alike);
     check(&closed, &alike, mounts(|mounts| mounts.truncate(1)), Ok(alike.clone()));
+    let other = |mounts: &mut Vec<Value>| mounts.push(json!({"Type": "bind", "Target": "/x"}));
+    check(&closed, &spec(), mounts(other), Err("$.TaskTemplate.ContainerSpec.Mounts[2].Target is hidden"));
     // A new one would never go again.
     check(
         &closed,
