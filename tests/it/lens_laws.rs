@@ -13,8 +13,9 @@ mod edit;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dockveil::api::{ELEMENT_KEYS, OPERATIONS};
-use dockveil::filter::{Lens, Plan, PutError};
+use dockveil::api::bodies::is_template;
+use dockveil::api::{ELEMENT_KEYS, EditedObject, OPERATIONS, Operation};
+use dockveil::filter::{Lens, Plan, PutError, ReaderOfEdits};
 use dockveil::profile::{Profile, Profiles};
 use serde_json::Value;
 
@@ -79,7 +80,13 @@ impl Subject {
     fn new(profile: &Profile, schema: &str, part: &'static [&'static str]) -> Self {
         let plan = Plan::compile(catalogue(), schema, &profile.show, &profile.rules).unwrap().with_hash_key([7; 32]);
         let (plan, explained) = (Arc::new(plan), Plan::explain(catalogue(), schema, &profile.show, &profile.rules));
-        let lens = Lens::new(plan.clone(), catalogue(), (schema, part), &explained.unwrap(), ELEMENT_KEYS).unwrap();
+        let mut lens = Lens::new(plan.clone(), catalogue(), (schema, part), &explained.unwrap(), ELEMENT_KEYS).unwrap();
+        let edited = OPERATIONS.iter().filter_map(Operation::edits);
+        if let Some(edited) = edited.into_iter().find(|edited| (edited.part.schema, edited.part.path) == (schema, part))
+        {
+            let EditedObject { templates, destinations, questions, kinds, .. } = edited;
+            lens.read_by(ReaderOfEdits { templates, is_template, destinations, questions, kinds });
+        }
         Self { plan, lens, part }
     }
 
@@ -206,7 +213,7 @@ fn what_was_written_is_shown_and_can_be_undone() {
     });
     note(&format!("PutGet: {edits} edits, {undone} of them undone: {outcomes:?}"));
     assert!(edits > 1_000 && undone > 100 && outcomes["accepted"] > 400, "{edits} {undone} {outcomes:?}");
-    for fault in ["Hidden", "Spelling", "Uncertain", "Type", "Mask", "Edited"] {
+    for fault in ["Hidden", "Spelling", "Uncertain", "Type", "Mask", "Edited", "Kind", "Destination"] {
         assert!(outcomes.get(fault).is_some_and(|count| *count > 0), "{fault}: {outcomes:?}");
     }
 }

@@ -359,9 +359,9 @@ impl Merge {
         let is_named = shape.named(name).is_some();
         // The names of entries, and of what no schema knows, are the client's.
         let step = if is_named { format!(".{name}") } else { ".*".to_owned() };
-        let is_hidden = edited.is_hidden() || original.is_some_and(Side::is_hidden);
-        if is_known && shape.hides_in_members && self.is_kind(name) && !is_hidden && is_changed(original, edited.value)
-        {
+        // Whether the original has one that is hidden, or none, must not show.
+        let may_change = edited.is_hidden() || !is_changed(original, edited.value);
+        if is_known && shape.hides_in_members && self.is_kind(name) && !may_change {
             return self.below(step, |merge| Err(merge.refusal(EditFault::Kind)));
         }
         let value = self.below(step, |merge| merge.value(original, edited, below, Within::of(is_entry)));
