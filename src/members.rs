@@ -81,6 +81,21 @@ pub fn member<'d>(object: &'d str, name: &str) -> Result<Option<&'d str>, Unexpe
     if count < 2 { Ok(found) } else { Err(UnexpectedShape) }
 }
 
+/// The value at a path of members, as it is written; `None` if it is not there, or null.
+///
+/// # Errors
+/// [`UnexpectedShape`], also if a member on the way is there twice.
+pub fn value_at<'d>(document: &'d str, path: &[impl AsRef<str>]) -> Result<Option<&'d str>, UnexpectedShape> {
+    let mut at = document;
+    for name in path {
+        match member(at, name.as_ref())?.filter(|value| *value != "null") {
+            Some(value) => at = value,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(at))
+}
+
 /// The text that a value is; `None` if it is none. Borrowed where it has no escapes.
 pub fn text(value: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str(value).ok().map(|NameOrText(text)| text)

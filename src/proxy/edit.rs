@@ -10,7 +10,7 @@ use super::memory::{Leased, MemoryLease};
 use super::{Error, Proxy, body, headers, work};
 use crate::api::{EditedObject, registry_of};
 use crate::filter::{FilterError, Lens, PutError};
-use crate::members::{member, text};
+use crate::members::{text, value_at};
 use crate::policy::Edit;
 use crate::route::{Query, Route};
 use crate::upstream::UpstreamRequest;
@@ -53,7 +53,7 @@ impl Proxy {
                 route.query.set(EditedObject::VERSION_PARAMETER, "0");
             }
             let own = str::from_utf8(&document).ok();
-            let part = own.and_then(|own| value_at(own, route.operation.edits()?.part.path));
+            let part = own.and_then(|own| at(own, route.operation.edits()?.part.path));
             request.restored = Some(Bytes::copy_from_slice(part.ok_or(Error::NotJson)?.as_bytes()));
             return Ok((route, request));
         }
@@ -139,11 +139,11 @@ impl Proxy {
 /// The route to an object by its whole id, so that no other object has its name in between, and the version of the object.
 fn of_object(document: &[u8], route: Route) -> Result<(Route, u64), Error> {
     let document = str::from_utf8(document).map_err(|_| Error::NotJson)?;
-    let version = value_at(document, &EditedObject::VERSION).and_then(number).ok_or(Error::NotJson)?;
+    let version = at(document, &EditedObject::VERSION).and_then(number).ok_or(Error::NotJson)?;
     if !route.operation.takes_name() {
         return Ok((route, version));
     }
-    let id = value_at(document, &[EditedObject::ID]).and_then(text).filter(|id| !id.is_empty());
+    let id = at(document, &[EditedObject::ID]).and_then(text).filter(|id| !id.is_empty());
     Ok((Route { name: id.ok_or(Error::NotJson)?.into_owned(), ..route }, version))
 }
 
@@ -162,13 +162,13 @@ fn spec_with_credentials(route: &Route) -> Option<&'static str> {
 
 /// The registry of the image of a service whose specification is at a path.
 fn registry(document: &str, path: &[&str]) -> Option<String> {
-    let image = value_at(document, &[path, &["TaskTemplate", "ContainerSpec", "Image"]].concat()).and_then(text)?;
+    let image = at(document, &[path, &["TaskTemplate", "ContainerSpec", "Image"]].concat()).and_then(text)?;
     Some(registry_of(&image).to_owned())
 }
 
 /// The value at a path of members, as it is written. `None` if there is none, or if a member on the way is there twice.
-fn value_at<'d>(document: &'d str, path: &[&str]) -> Option<&'d str> {
-    path.iter().try_fold(document, |value, name| member(value, name).ok().flatten())
+fn at<'d>(document: &'d str, path: &[&str]) -> Option<&'d str> {
+    value_at(document, path).ok().flatten()
 }
 
 /// The version that a request names. `None` if it names none that an engine reads.

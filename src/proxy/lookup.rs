@@ -11,7 +11,7 @@ use super::exchange::DRAIN_LIMIT;
 use super::{Error, Proxy, headers, work};
 use crate::api::familiar;
 use crate::filter::ExpressionWork;
-use crate::members::{UnexpectedShape, member, text, try_each_element};
+use crate::members::{UnexpectedShape, text, try_each_element, value_at};
 use crate::policy::{Lookup, LookupKind};
 use crate::route::{Query, Route};
 use crate::upstream::UpstreamRequest;
@@ -88,7 +88,7 @@ pub(super) fn named_in(document: &[u8], asked: &str, lookup: &Lookup) -> Option<
 
 /// The value at a path of members; `None` if there is none, or two.
 fn at<'d>(document: &'d str, path: &[String]) -> Option<&'d str> {
-    path.iter().try_fold(document, |value, name| member(value, name).ok().flatten())
+    value_at(document, path).ok().flatten()
 }
 
 /// Whether a text, or one of the texts in an array, is one that is wanted; `None` if the value is neither.

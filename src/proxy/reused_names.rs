@@ -16,7 +16,7 @@ use crate::api::bodies::BodyFault;
 use crate::api::objects::ObjectKind;
 use crate::api::{Operation, is_reference};
 use crate::filter::fold;
-use crate::members::{UnexpectedShape, member, text, try_each_element, try_each_member};
+use crate::members::{UnexpectedShape, text, try_each_element, try_each_member, value_at};
 use crate::policy::Denial;
 use crate::route::{Query, Route};
 
@@ -36,8 +36,8 @@ impl ServiceVolumes {
     /// What the document of a service says.
     fn read(service: &str) -> Result<Self, UnexpectedShape> {
         let id = text_at(service, &["ID"])?.ok_or(UnexpectedShape)?.into_owned();
-        let spec = part(service, &["Spec"])?.ok_or(UnexpectedShape)?;
-        let before = part(service, &["PreviousSpec"])?.map_or_else(|| Ok(BTreeSet::new()), volumes_of)?;
+        let spec = value_at(service, &["Spec"])?.ok_or(UnexpectedShape)?;
+        let before = value_at(service, &["PreviousSpec"])?.map_or_else(|| Ok(BTreeSet::new()), volumes_of)?;
         Ok(Self { id, now: volumes_of(spec)?, before })
     }
 }
@@ -53,39 +53,27 @@ struct WrittenService {
 impl WrittenService {
     /// What a specification says.
     fn read(spec: &str) -> Result<Self, UnexpectedShape> {
-        let is_at_rest = part(spec, &["Mode", "Replicated", "Replicas"])? == Some("0");
+        let is_at_rest = value_at(spec, &["Mode", "Replicated", "Replicas"])? == Some("0");
         let volumes = if is_at_rest { BTreeSet::new() } else { volumes_of(spec)? };
         let action = text_at(spec, &["UpdateConfig", "FailureAction"])?;
         Ok(Self { volumes, goes_back: action.is_some_and(|action| action == "rollback") })
     }
 }
 
-/// A value inside a document, as it is written. `None` if it is not there, or null.
-fn part<'d>(document: &'d str, path: &[&str]) -> Result<Option<&'d str>, UnexpectedShape> {
-    let mut at = document;
-    for name in path {
-        match member(at, name)?.filter(|value| *value != "null") {
-            Some(value) => at = value,
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(at))
-}
-
 /// The text inside a document.
 fn text_at<'d>(document: &'d str, path: &[&str]) -> Result<Option<Cow<'d, str>>, UnexpectedShape> {
-    part(document, path)?.map(|value| text(value).ok_or(UnexpectedShape)).transpose()
+    value_at(document, path)?.map(|value| text(value).ok_or(UnexpectedShape)).transpose()
 }
 
 /// The names of the volumes of the tasks of a specification.
 fn volumes_of(spec: &str) -> Result<BTreeSet<String>, UnexpectedShape> {
-    part(spec, &["TaskTemplate"])?.map_or_else(|| Ok(BTreeSet::new()), volumes_of_task)
+    value_at(spec, &["TaskTemplate"])?.map_or_else(|| Ok(BTreeSet::new()), volumes_of_task)
 }
 
 /// The names of the volumes of a task.
 fn volumes_of_task(task: &str) -> Result<BTreeSet<String>, UnexpectedShape> {
     let mut found = BTreeSet::new();
-    if let Some(mounts) = part(task, &["ContainerSpec", "Mounts"])? {
+    if let Some(mounts) = value_at(task, &["ContainerSpec", "Mounts"])? {
         try_each_element(mounts, |mount| {
             let is_volume = text_at(mount, &["Type"])?.is_some_and(|kind| fold(&kind) == "volume");
             let name = text_at(mount, &["Source"])?.filter(|name| is_volume && !name.is_empty());
@@ -103,13 +91,13 @@ fn volumes_in_use(task: &str, service: &str) -> Result<BTreeSet<String>, Unexpec
     if !is_of_service || !matches!(state.as_deref(), Some("ready" | "starting" | "running")) {
         return Ok(BTreeSet::new());
     }
-    part(task, &["Spec"])?.map_or_else(|| Ok(BTreeSet::new()), volumes_of_task)
+    value_at(task, &["Spec"])?.map_or_else(|| Ok(BTreeSet::new()), volumes_of_task)
 }
 
 /// The networks of which a container has only the names. Of one that it has been in, it has the id, and starts in no other.
 fn networks_by_name(container: &str) -> Result<Vec<String>, UnexpectedShape> {
     let mut found = Vec::new();
-    if let Some(networks) = part(container, &["NetworkSettings", "Networks"])? {
+    if let Some(networks) = value_at(container, &["NetworkSettings", "Networks"])? {
         try_each_member(networks, |name, used| {
             let id = if used == "null" { None } else { text_at(used, &["NetworkID"])? };
             if id.is_none_or(|id| id.is_empty()) && !BUILT_IN_MODES.contains(&name) {
