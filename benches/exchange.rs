@@ -9,8 +9,8 @@
 //! with the same. `objects` measures a profile that shows every second container beside the same one that shows all. `observed`
 //! measures what the metrics and the line of an exchange cost, as a part of a ping.
 //! `--binary` measures another build, such as the static one. `--beside` measures a second build of dockveil in the same
-//! rounds of `ping`, `inspect` and `list`: a change is judged by the ratio within one run. Sockets are in a temporary
-//! folder and on loopback. The run ends by itself, within [`LIMIT`], and ends only what it started.
+//! rounds of `ping`, `inspect`, `list`, `logs` and `idle`: a change is judged by the ratio within one run. Sockets are in a
+//! temporary folder and on loopback. The run ends by itself, within [`LIMIT`], and ends only what it started.
 //!
 //! The engine and the load are this program again, as processes of their own. CPU time is the user and system time of the
 //! proxy's process. All proxies log each exchange to a file; `quiet` is without a log. The documents have all labels that the profile
@@ -370,7 +370,7 @@ impl Bench {
         self.filtered(&asked, &[], &[RELAYED])?;
         let (mut peak, mut lead, mut first) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..self.runs.min(3) {
-            let dockveil = self.alone("dashboard")?;
+            let dockveil = self.alone(&self.binary, "dashboard")?;
             let process = dockveil.process.as_ref().ok_or("no process")?;
             self.load("requests", &dockveil.unix, target, &[4, 8])?;
             peak.push(process.memory().1 / 1024.0);
@@ -389,7 +389,7 @@ impl Bench {
     /// Log streams: two frame sizes, with many frames in a chunk and with one.
     fn logs(&mut self) -> Result<(), Failed> {
         let (dockveil, direct) = (self.dockveil(Log::Each)?, self.direct());
-        let haproxy = self.haproxy(Log::Each, Upstream::Kept)?;
+        let (haproxy, beside) = (self.haproxy(Log::Each, Upstream::Kept)?, self.beside(Log::Each)?);
         let (large, small) = (Goal::AtMost(0.60, 0.30), Goal::AtMost(0.32, 0.30));
         for (framing, goal) in
             [("16k-batched", large), ("16k-single", large), ("128-batched", small), ("128-single", small)]
@@ -397,7 +397,7 @@ impl Bench {
             // A chunk of one small frame costs everyone several times as much; the run stays as long.
             let megabytes = if framing == "128-single" { 256 } else { 768 };
             let target = format!("/containers/{framing}/logs?follow=1&stdout=1&tail={megabytes}");
-            let peers: Vec<&Peer> = [&dockveil, &direct].into_iter().chain(haproxy.as_ref()).collect();
+            let peers: Vec<&Peer> = [&dockveil, &direct].into_iter().chain(&haproxy).chain(&beside).collect();
             let mut speeds: Vec<Vec<f64>> = vec![Vec::new(); peers.len()];
             let mut costs = speeds.clone();
             for _ in 0..self.runs.min(3) {
@@ -420,8 +420,12 @@ impl Bench {
                     let name = format!("exchange ÷ {}/logs/{framing}", peer.name);
                     self.figures.add_ratio(name, &speeds[0], &speeds[at], Goal::None);
                 }
-                if peer.name == "haproxy" {
-                    let name = format!("exchange ÷ haproxy/logs/{framing} CPU");
+                if let Some(goal) = match peer.name {
+                    "haproxy" => Some(goal),
+                    "beside" => Some(Goal::None),
+                    _ => None,
+                } {
+                    let name = format!("exchange ÷ {}/logs/{framing} CPU", peer.name);
                     self.figures.add_ratio(name, &costs[0], &costs[at], goal);
                 }
             }
@@ -479,18 +483,25 @@ impl Bench {
 
     /// Idle memory, memory per silent stream, and the behaviour when descriptors run out.
     fn idle(&mut self) -> Result<(), Failed> {
-        let (mut rest, mut each, mut full) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut rest, mut each, mut full, mut theirs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut held, mut refused, mut other) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..self.runs.min(3) {
-            let (streams, idle, memory) = self.held(2_000)?;
+            let (streams, idle, memory) = self.held(&self.binary, 2_000)?;
             rest.push(idle / 1024.0);
             each.push((memory - idle) / streams[0]);
+            if let Some(second) = &self.beside {
+                let (streams, idle, memory) = self.held(second, 2_000)?;
+                theirs.push((memory - idle) / streams[0]);
+            }
             // Another proxy, because a process keeps the memory it has used.
-            let (streams, idle, memory) = self.held(DESCRIPTORS / 2 + 200)?;
+            let (streams, idle, memory) = self.held(&self.binary, DESCRIPTORS / 2 + 200)?;
             full.push((memory - idle) / streams[0]);
             held.push(streams[0]);
             refused.push(streams[1]);
             other.push(streams[2]);
+        }
+        if !theirs.is_empty() {
+            self.figures.add("beside/idle RSS per stream, 2000", "KiB", theirs, Goal::None);
         }
         self.figures.add("exchange/idle RSS", "MiB", rest, Goal::AtMost(6.0, 4.0));
         self.figures.add("exchange/idle RSS per stream, 2000", "KiB", each, Goal::AtMost(4.6, 3.0));
@@ -548,7 +559,7 @@ impl Bench {
         self.figures.add(format!("exchange/start binary, {kind}"), "MiB", vec![size], Goal::AtMost(8.0, 5.0));
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..10 {
-            ours.push(self.alone("dashboard")?.started.as_secs_f64() * 1e3);
+            ours.push(self.alone(&self.binary, "dashboard")?.started.as_secs_f64() * 1e3);
             let haproxy = self.haproxy(Log::Each, Upstream::Kept)?;
             theirs.extend(haproxy.map(|peer| peer.started.as_secs_f64() * 1e3));
         }
@@ -923,8 +934,8 @@ impl Bench {
 
     /// Opens silent streams through a new dockveil: the numbers answered with 200, 503 and otherwise, and its memory before
     /// and meanwhile, in KiB.
-    fn held(&self, count: u64) -> Result<(Vec<f64>, f64, f64), Failed> {
-        let dockveil = self.alone(HIDING)?;
+    fn held(&self, binary: &Path, count: u64) -> Result<(Vec<f64>, f64, f64), Failed> {
+        let dockveil = self.alone(binary, HIDING)?;
         let idle = dockveil.process.as_ref().ok_or("no process")?.memory().0;
         let (streams, memory) = self.hold(&dockveil, count)?;
         Ok((streams, idle, memory))
@@ -1006,9 +1017,9 @@ impl Bench {
     }
 
     /// Starts dockveil with one listener.
-    fn alone(&self, profile: &str) -> Result<Peer, Failed> {
+    fn alone(&self, binary: &Path, profile: &str) -> Result<Peer, Failed> {
         let socket = self.folder.join("alone.sock");
-        let command = Log::Each.of_dockveil(self.arguments(Command::new(&self.binary), &socket, profile));
+        let command = Log::Each.of_dockveil(self.arguments(Command::new(binary), &socket, profile));
         let (process, started) = self.launch(command, &socket, "alone")?;
         Ok(Peer {
             name: "exchange",
