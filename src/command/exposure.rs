@@ -153,6 +153,8 @@ fn remarks_about(policy: &Policy, operations: &[&Operation]) -> Remarks {
         remarks.warn("shows fields that are in no class file");
     }
     of_names(&mut remarks, policy);
+    of_masks(&mut remarks, policy);
+    of_rules(&mut remarks, policy);
     of_patterns(&mut remarks, policy);
     let mutating = ids(&|operation| operation.mutating);
     if !mutating.is_empty() {
@@ -203,6 +205,28 @@ fn of_names(remarks: &mut Remarks, policy: &Policy) {
             let rest = if show.mask { "except values that look like credentials" } else { "credentials included" };
             remarks.warn(format!("`{}: [\"*\"]` shows all {list}, {rest}", list.key()));
         }
+    }
+}
+
+/// Whether credentials stay in the texts of a profile that hides secrets.
+fn of_masks(remarks: &mut Remarks, policy: &Policy) {
+    if !policy.profile().show.mask && !policy.shows(Class::Secret) {
+        remarks.warn("`mask-values: false`: what looks like a credential is not masked in shown texts");
+    }
+}
+
+/// The rules, which show or hide fields whatever their class: a line for each schema, in the order in which they apply.
+fn of_rules(remarks: &mut Remarks, policy: &Policy) {
+    let mut schemas: Vec<(&str, Vec<String>)> = Vec::new();
+    for rule in &policy.profile().rules {
+        let said = format!("{} {}", rule.action.as_str(), rule.selector.as_str());
+        match schemas.iter_mut().find(|(schema, _)| *schema == rule.on) {
+            Some((_, rules)) => rules.push(said),
+            None => schemas.push((&rule.on, vec![said])),
+        }
+    }
+    for (schema, rules) in schemas {
+        remarks.note(format!("rules for {schema}: {}", rules.join(", ")));
     }
 }
 
@@ -425,6 +449,32 @@ mod tests {
         }
     }
 
+    /// Two profiles with the same classes and other rules show something else, and so do their summaries.
+    #[test]
+    fn rules_and_masks_that_are_off_are_told() {
+        let rules = "\
+rules:
+  - {on: ContainerInspect, keep: $.Config.Env}
+  - {on: ContainerList, remove: \"$.Mounts[*]\"}
+  - {on: ContainerInspect, mask: \"$.Config.Env[*]\"}
+";
+        let summary = summary_of(&format!("allow: [ContainerInspect]\n{rules}"));
+        for expected in [
+            "  rules for ContainerInspect: keep $.Config.Env, mask $.Config.Env[*]\n",
+            "  rules for ContainerSummary: remove $.Mounts[*]\n",
+        ] {
+            assert!(summary.contains(expected), "{summary}");
+        }
+        const UNMASKED: &str =
+            "warning: `mask-values: false`: what looks like a credential is not masked in shown texts";
+        for (lines, is_warned) in
+            [("", false), ("mask-values: false\n", true), ("show: all\n", false), ("hide: [secret]\nmask-values: false\n", true)]
+        {
+            let summary = summary_of(&format!("allow: [ContainerInspect]\n{lines}"));
+            assert_eq!(summary.contains(UNMASKED), is_warned, "{summary}");
+        }
+    }
+
     #[test]
     fn a_tunnel_to_buildkit_is_warned_of() {
         let catalogue = crate::api::catalogue::built_in().unwrap();
@@ -458,7 +508,9 @@ mod tests {
                 "`labels: [\"*\"]` shows all labels, except values that look like credentials",
             ),
         ] {
-            assert_eq!(warned(lines), [expected], "{lines}");
+            let warned = warned(lines);
+            let of_lists: Vec<&String> = warned.iter().filter(|warning| !warning.starts_with("`mask-values")).collect();
+            assert_eq!(of_lists, [expected], "{lines}");
         }
         assert_eq!(warned("labels: [\"traefik.*\", \"*.enable\"]\nenv: [TZ]"), Vec::<String>::new());
     }
