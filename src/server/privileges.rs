@@ -91,20 +91,20 @@ impl fmt::Display for PrivilegesError {
                 let (path, (user, group)) = (path.display(), owner);
                 write!(
                     f,
-                    "{path} belongs to {user}:{group} and cannot be opened by {}:{}; in the Compose file, put\n    \
-                     group_add: [\"{group}\"]\nto run as the same user in its group, or\n    \
-                     user: \"{wanted}:{group}\"\nto run as an ordinary user of its group",
+                    "{path} belongs to {user}:{group} and cannot be opened by {}:{}: put `group_add: [\"{group}\"]` in the \
+                     Compose file to run as the same user in its group, or `user: \"{wanted}:{group}\"` to run as an ordinary \
+                     user of its group",
                     process.0, process.1,
                 )?;
                 if *becomes {
-                    write!(f, ", or\n    user: \"{user}:{group}\"\nto start as its owner")?;
+                    write!(f, ", or `user: \"{user}:{group}\"` to start as its owner")?;
                 }
-                write!(f, "; with `docker run`, put\n    --group-add {group}")
+                write!(f, "; with `docker run`, put `--group-add {group}`")
             }
             Self::EngineForbidden { path, process } => write!(
                 f,
-                "the permissions of {} let {}:{} open it, but the system does not: is it SELinux or AppArmor? In the \
-                 Compose file, put\n    security_opt: [\"label=disable\"]",
+                "the permissions of {} let {}:{} open it, but the system does not: is it SELinux or AppArmor? Put \
+                 `security_opt: [\"label=disable\"]` in the Compose file",
                 path.display(),
                 process.0,
                 process.1,
@@ -329,6 +329,7 @@ pub(super) fn description() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::one_line;
     use crate::socket::Address;
 
     #[test]
@@ -376,7 +377,12 @@ mod tests {
         };
         let text = error.to_string();
         for line in ["user: \"1000:991\"", "user: \"0:991\"", "group_add: [\"991\"]", "--group-add 991"] {
-            assert!(text.contains(line), "{line}: {text}");
+            assert!(text.contains(&format!("`{line}`")), "{line}: {text}");
+        }
+        let forbidden = PrivilegesError::EngineForbidden { path: "/run/docker.sock".into(), process: (1000, 991) };
+        // In the log, and in JSON, a text is a line.
+        for text in [text, forbidden.to_string()] {
+            assert_eq!(one_line(&text), text);
         }
     }
 }
