@@ -311,6 +311,11 @@ impl AccessLog {
         });
     }
 
+    /// Whether the request is a `HEAD`, whose answer has no body.
+    pub(super) fn is_head(&self) -> bool {
+        self.0.as_ref().is_some_and(|entry| entry.method == "HEAD")
+    }
+
     /// Sets the status of the answer.
     pub(super) fn status(&mut self, status: u16) {
         self.set(|entry| entry.status = status);

@@ -220,8 +220,10 @@ impl Filtered {
 
     /// The same body, which writes the log line of its exchange.
     pub(super) fn logged(mut self, log: AccessLog, delivery: &Delivery) -> Self {
+        // Of an answer to `HEAD`, the HTTP writer takes the length of the body alone.
+        let is_bodiless = log.is_head() || self.is_end_stream();
         self.log = delivery.of(log);
-        if self.is_end_stream() {
+        if is_bodiless {
             self.log.written();
         }
         self

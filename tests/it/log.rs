@@ -236,6 +236,7 @@ fn pings_are_details_and_denials_are_warnings() {
     let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
     let program = logging(&folder, "debug", "logfmt");
     let head = "HEAD /_ping HTTP/1.1\r\nHost: d\r\n\r\n".to_owned();
+    let denied_head = "HEAD /containers/a/archive?path=/a HTTP/1.1\r\nHost: d\r\n\r\n".to_owned();
     let web_page = "GET /containers/json HTTP/1.1\r\nHost: d\r\nOrigin: http://a\r\n\r\n".to_owned();
     for (request, level, reason) in [
         (get("/_ping"), "debug", "text"),
@@ -247,10 +248,14 @@ fn pings_are_details_and_denials_are_warnings() {
         (get("/containers/a/export"), "warn", "not-allowed"),
         (get("/images/json?filters={%22label%22:[%22a=b%22]}"), "warn", "oracle"),
         (web_page, "warn", "origin"),
+        (denied_head, "warn", "not-allowed"),
     ] {
         let fields = line_of(&folder, &program, &request);
         let text = |name: &str| fields.get(name).map_or("", String::as_str);
         assert_eq!((text("level"), text("reason")), (level, reason), "{request}: {fields:?}");
+        // An answer of our own to `HEAD` has no body, and is as complete.
+        let fields = line_of(&folder, &program, &request.replacen("GET ", "HEAD ", 1));
+        assert_eq!(fields.get("msg").map(String::as_str), Some("exchange"), "{request}: {fields:?}");
     }
 }
 
