@@ -657,7 +657,7 @@ fn check_addresses(upstream: Option<&EngineEndpoint>, listeners: &[RawListener],
     for (number, listener) in listeners.iter().enumerate() {
         // The system chooses another port each time.
         let any_port = matches!(listener.address, Address::Tcp { port: 0, .. });
-        if !any_port && listeners.iter().take(number).any(|other| other.address == listener.address) {
+        if !any_port && listeners.iter().take(number).any(|other| collide(&other.address, &listener.address)) {
             diagnostics.report(&listener.location, format!("a second listener on {}", listener.address));
         }
         if upstream.is_some_and(|upstream| engine_is_at(upstream, &listener.address)) {
@@ -701,10 +701,6 @@ fn check_connections(file: &raw::RawConfig, listeners: &[RawListener], diagnosti
 pub(crate) fn leads_to(upstream: &Address, address: &Address) -> bool {
     match (upstream, address) {
         (Address::Tcp { host: to, port }, Address::Tcp { host: at, port: listening }) => {
-            let ip = |host: &str| match host.parse::<IpAddr>() {
-                Err(_) if host.eq_ignore_ascii_case("localhost") => Some(IpAddr::from([127, 0, 0, 1])),
-                found => found.ok(),
-            };
             let same = match (ip(to), ip(at)) {
                 (Some(to), Some(at)) => to == at || at.is_unspecified() && (to.is_loopback() || to.is_unspecified()),
                 _ => to.eq_ignore_ascii_case(at),
@@ -712,6 +708,28 @@ pub(crate) fn leads_to(upstream: &Address, address: &Address) -> bool {
             port == listening && same
         }
         (upstream, address) => upstream == address,
+    }
+}
+
+/// Whether two listeners cannot both listen, as far as their texts tell.
+fn collide(one: &Address, other: &Address) -> bool {
+    let (Address::Tcp { host, port }, Address::Tcp { host: other_host, port: other_port }) = (one, other) else {
+        return one == other;
+    };
+    // Whether all addresses of IPv6 include those of IPv4 is up to the system.
+    let covers = |all: IpAddr, one: IpAddr| all.is_unspecified() && all.is_ipv4() == one.is_ipv4();
+    let same = match (ip(host), ip(other_host)) {
+        (Some(host), Some(other)) => host == other || covers(host, other) || covers(other, host),
+        _ => host.eq_ignore_ascii_case(other_host),
+    };
+    port == other_port && same
+}
+
+/// The address that a host is, if that needs no look-up.
+fn ip(host: &str) -> Option<IpAddr> {
+    match host.parse::<IpAddr>() {
+        Err(_) if host.eq_ignore_ascii_case("localhost") => Some(IpAddr::from([127, 0, 0, 1])),
+        found => found.ok(),
     }
 }
 
@@ -926,7 +944,7 @@ mod tests {
             ("requests: {rate: 1/s, bursts: 3}", "3:27: unknown key \"bursts\", did you mean \"burst\"?".to_owned()),
             ("per_client: {requests: 0/s}", format!("3:28: found \"0/s\", {rate}")),
             ("per_client: {request: 1/s}", "3:18: unknown key \"request\", did you mean \"requests\"?".to_owned()),
-            ("per_client:", "3:15: found nothing, expected limits of each client".to_owned()),
+            ("per_client:", "3:15: found nothing, expected limits of each client: a mapping with keys such as connections, streams, requests".to_owned()),
             ("clients: [{uid: 1, profile: dashboard, requests: }]", format!("3:52: found nothing, {rate}")),
         ] {
             assert_eq!(load(&listener(keys)).unwrap_err(), [expected], "{keys}");
@@ -1377,7 +1395,10 @@ mod tests {
             ],
         );
         check("listen: unix:///run/a\n    insecure: true", &["3:5: \"insecure\" does not apply to a Unix socket"]);
-        check(&format!("{tcp}\n    tls:"), &["3:8: found nothing, expected `certificate`, `key` and `client_ca`"]);
+        check(
+            &format!("{tcp}\n    tls:"),
+            &["3:8: found nothing, expected settings of TLS: a mapping with keys such as certificate, key, client_ca"],
+        );
         check(
             "listen: unix:///run/a\n    tls: {}",
             &[
@@ -1414,6 +1435,29 @@ mod tests {
             wrong,
             ["4:5: a second listener on tcp://127.0.0.1:1", "5:5: unix:///run/e.sock is the engine itself"]
         );
+    }
+
+    #[test]
+    fn listeners_that_cannot_both_listen_are_an_error() {
+        let is_refused = |one: &str, other: &str| {
+            let text = format!("listeners: [{{listen: \"{one}\"}}, {{listen: \"{other}\"}}]\n");
+            let wrong = load(&text).err().unwrap_or_default();
+            wrong.iter().any(|error| error.ends_with(&format!("a second listener on {other}")))
+        };
+        for (one, other, expected) in [
+            ("tcp://127.0.0.1:1", "tcp://localhost:1", true),
+            ("tcp://0.0.0.0:1", "tcp://127.0.0.2:1", true),
+            ("tcp://[::]:1", "tcp://[::1]:1", true),
+            ("tcp://dockveil:1", "tcp://Dockveil:1", true),
+            ("tcp://127.0.0.1:1", "tcp://127.0.0.1:2", false),
+            ("tcp://127.0.0.1:1", "tcp://127.0.0.2:1", false),
+            ("tcp://0.0.0.0:1", "tcp://[::1]:1", false),
+            ("tcp://0.0.0.0:0", "tcp://0.0.0.0:0", false),
+            ("unix:///run/a", "unix:///run/b", false),
+        ] {
+            assert_eq!(is_refused(one, other), expected, "{one} {other}");
+            assert_eq!(is_refused(other, one), expected, "{other} {one}");
+        }
     }
 
     #[test]

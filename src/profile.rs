@@ -712,7 +712,10 @@ mod tests {
     #[test]
     fn a_profile_needs_a_unique_name() {
         check_diagnostics("about: x\n", &["p.yaml:1:1: expected `profile`, the name of the profile"]);
-        check_diagnostics("[]", &["p.yaml:1:1: found a list, expected a profile"]);
+        check_diagnostics(
+            "[]",
+            &["p.yaml:1:1: found a list, expected a profile: a mapping with keys such as profile, about, extends"],
+        );
         let wrong = parse(&[("a.yaml", "profile: p\n"), ("b.yaml", "profile: p\n")]).unwrap_err();
         assert_eq!(wrong, ["b.yaml:1:10: duplicate profile \"p\": a.yaml:1:10 already defines it"]);
         let catalogue = crate::api::catalogue::built_in().unwrap();
@@ -768,7 +771,7 @@ mod tests {
             &[
                 "p.yaml:3:5: unknown schema \"ContainerInspct\", did you mean \"ContainerInspect\"?",
                 "p.yaml:4:5: the response of ContainerLogs is not a JSON document: no rule can apply",
-                "p.yaml:5:25: bad path: expected jp_query at character 1",
+                "p.yaml:5:25: bad path: expected `$` first, as in $.Config.Env[*]",
                 "p.yaml:6:5: expected an action: one of keep, blank, remove, redact, mask, hash, replace",
                 "p.yaml:6:18: unknown key \"blnk\", expected on, with, unknown or an action: keep, blank, remove, redact, \
                  mask, hash, replace",

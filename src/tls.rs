@@ -133,7 +133,7 @@ impl ServerTls {
                 None => builder.with_no_client_auth(),
             })
             .and_then(|builder| builder.with_single_cert(chain, key));
-        let mut config = config.map_err(|error| vec![TlsError::Key(key_error(&error))])?;
+        let mut config = config.map_err(|error| vec![pair_error(&error)])?;
         config.alpn_protocols = vec![HTTP_1.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -224,12 +224,17 @@ fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(pem).map_err(wrong)
 }
 
-/// What is wrong with a key. The texts of rustls hold nothing of it.
-fn key_error(error: &rustls::Error) -> String {
-    if let rustls::Error::InconsistentKeys(_) = error {
-        return "does not belong to the certificate".to_owned();
+/// Why a certificate that can be read is of no use.
+const OTHER_VERSION: &str = "expected a certificate of X.509 version 3; one that is made without extensions, such as subjectAltName, \
+                             has version 1";
+
+/// What is wrong with a certificate or with its key. The texts of rustls hold nothing of either.
+fn pair_error(error: &rustls::Error) -> TlsError {
+    match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::Key("does not belong to the certificate".to_owned()),
+        rustls::Error::InvalidCertificate(_) => TlsError::Certificate(OTHER_VERSION.to_owned()),
+        error => TlsError::Key(error.to_string()),
     }
-    error.to_string()
 }
 
 /// The certificates in a file.
@@ -538,5 +543,18 @@ mod tests {
             read(&certificate, &other, &certificate),
             Err(vec![TlsError::Key("does not belong to the certificate".to_owned())])
         );
+        assert_eq!(read(VERSION_1, &key, &certificate), Err(vec![TlsError::Certificate(OTHER_VERSION.to_owned())]));
     }
+
+    /// What `openssl x509 -req` makes without a file of extensions.
+    const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBEzCBuwIUaWMmQfUgzx51Hu4DC99ghDpHpdswCgYIKoZIzj0EAwIwDDEKMAgG
+A1UEAwwBYTAgFw0yNjExMjcyMjU4MDdaGA8yMTI2MTEwMzIyNTgwN1owDDEKMAgG
+A1UEAwwBYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABEb/aYmWafgTcSaoHiDu
+eIlU5PKUUqNYrnvHqmCzTNQyaczr5uFvGo+T6Zfus+9NpLKQI8yiRNblxx1fNw/H
+MFgwCgYIKoZIzj0EAwIDRwAwRAIgaZtKnZlfDL9A5PgvEHdzd9JGB7Z8gHStULlz
+Ek3pBxgCIDqDxDqzQ6qFafFiGmPQ/+DnU2CvZs1jPkjE/liXNx2W
+-----END CERTIFICATE-----
+";
 }

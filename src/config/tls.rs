@@ -71,7 +71,7 @@ impl<'m> PemFiles<'m> {
 
 /// Reads `tls` and its files. Paths are relative to `folder`.
 pub(super) fn tls(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option<ListenerTls> {
-    let members = diagnostics.members(node, "`certificate`, `key` and `client_ca`", &KEYS)?;
+    let members = diagnostics.members(node, "settings of TLS", &KEYS)?;
     let mut pem = PemFiles::new(&members, folder);
     let [certificate, key] = ["certificate", "key"].map(|name| pem.read(name, node, diagnostics));
     // A key without a value is an error: without it, everybody would be let in.

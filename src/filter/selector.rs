@@ -143,6 +143,9 @@ impl FromStr for Selector {
 
     fn from_str(text: &str) -> Result<Self, SelectorError> {
         check_whitespace(text)?;
+        if !text.starts_with('$') {
+            return Err(SelectorError::new("expected `$` first, as in $.Config.Env[*]"));
+        }
         let query = parse_json_path(text).map_err(|error| SelectorError::new(reason(&error.to_string())))?;
         let segments = query.segments.into_iter().map(segment).collect::<Result<_, _>>()?;
         Ok(Self { text: text.to_owned(), segments })
@@ -169,13 +172,15 @@ impl fmt::Display for SelectorError {
 
 impl std::error::Error for SelectorError {}
 
-/// Shortens the library's error message to one line: what it expected, and where.
+/// Shortens the library's error message to one line. It has the place, and what is expected there in words of a grammar, which
+/// nobody knows.
 fn reason(message: &str) -> String {
-    let column = message.split_once("-->").and_then(|(_, rest)| rest.lines().next()?.split(':').nth(1));
-    let expected = message.lines().filter_map(|line| line.trim().strip_prefix("= ")).next_back();
-    match (column, expected) {
-        (Some(column), Some(expected)) => format!("{} at character {}", expected.trim(), column.trim()),
-        (Some(_) | None, _) => message.lines().map(str::trim).collect::<Vec<_>>().join(" "),
+    match message.split_once("-->").and_then(|(_, rest)| rest.lines().next()?.split(':').nth(1)) {
+        Some(column) => {
+            let column = column.trim();
+            format!("from character {column} on, it is no JSONPath (RFC 9535), such as $.Config.Env[*]")
+        }
+        None => message.lines().map(str::trim).collect::<Vec<_>>().join(" "),
     }
 }
 
@@ -287,7 +292,7 @@ mod tests {
         {
             assert!(path.parse::<Selector>().is_err(), "{path}");
         }
-        check_refused("$.a[", "at character");
+        check_refused("$.a[", "from character");
     }
 
     #[test]

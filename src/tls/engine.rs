@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error};
 use sha2::{Digest, Sha256};
 
-use super::{AnyServer, HTTP_1, TlsError, certificates, expiry_of, key_error, private_key, roots};
+use super::{AnyServer, HTTP_1, TlsError, certificates, expiry_of, pair_error, private_key, roots};
 
 /// The TLS of connections to an engine, ready to be used.
 #[derive(Clone)]
@@ -66,7 +66,7 @@ impl EngineTls {
         let expires = chain.as_deref().and_then(expiry_of);
         let mut config = match chain.zip(key) {
             Some((chain, key)) => {
-                builder.with_client_auth_cert(chain, key).map_err(|error| vec![TlsError::Key(key_error(&error))])?
+                builder.with_client_auth_cert(chain, key).map_err(|error| vec![pair_error(&error)])?
             }
             None => builder.with_no_client_auth(),
         };

@@ -2,10 +2,17 @@
 
 use super::{Diagnostics, Key, Node, Value, unknown};
 
+/// How many keys an error names where there is no mapping.
+const EXAMPLES: usize = 3;
+
 impl Diagnostics {
     /// The members of the mapping `node`; a key that is not in `names` is an error. `what` describes the mapping.
     pub fn members<'n>(&mut self, node: &'n Node, what: &str, names: &[&str]) -> Option<Members<'n>> {
-        let entries = self.ok(node.mapping(what))?;
+        let Value::Mapping(entries) = &node.value else {
+            let such = names.iter().take(EXAMPLES).copied().collect::<Vec<_>>().join(", ");
+            self.push(node.expected(&format!("{what}: a mapping with keys such as {such}")));
+            return None;
+        };
         for (key, _) in entries.iter().filter(|(key, _)| !names.contains(&key.name.as_str())) {
             self.report(&key.location, unknown("key", &key.name, names.iter().copied()));
         }
