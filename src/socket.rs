@@ -43,6 +43,10 @@ const END: Interest = Interest::READABLE;
 /// How long a TCP client that has ended its direction may go on reading. It cannot be distinguished from one that is gone.
 const HALF_CLOSED_TIME: Duration = Duration::from_secs(1);
 
+/// How long it takes until a TCP connection has broken whose other side does not answer a probe: two seconds, and as much as the timers of
+/// the system are late.
+const PROOF_TIME: Duration = Duration::from_millis(2500);
+
 /// How often to look whether the other side has closed.
 const CLOSED_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -210,6 +214,26 @@ impl Default for Keepalive {
 }
 
 impl Keepalive {
+    /// Probes a connection as soon as the system can: when it has been silent for a second. It breaks a second later if nothing
+    /// comes back.
+    const PROOF: Self = Self { idle: Duration::from_secs(1), interval: Duration::from_secs(1), probes: 1 };
+
+    /// Has the system ask the other side of a TCP connection whether it is there, and waits for as long as that takes at most. If
+    /// the other side has not answered, the connection has broken by then. Afterwards, what `self` says holds.
+    ///
+    /// Cancel safety: when dropped, the connection goes on being probed each second.
+    ///
+    /// # Errors
+    /// The error of the system.
+    pub async fn prove(self, socket: impl AsFd) -> io::Result<()> {
+        Self::PROOF.apply(&socket)?;
+        tokio::time::sleep(PROOF_TIME).await;
+        if self.idle.is_zero() {
+            sockopt::set_socket_keepalive(&socket, false)?;
+        }
+        self.apply(&socket)
+    }
+
     /// Sets the options of a TCP socket.
     ///
     /// # Errors
@@ -218,9 +242,10 @@ impl Keepalive {
         if self.idle.is_zero() {
             return Ok(());
         }
-        sockopt::set_tcp_keepidle(&socket, self.idle)?;
         sockopt::set_tcp_keepintvl(&socket, self.interval)?;
         sockopt::set_tcp_keepcnt(&socket, self.probes)?;
+        // At last: if it has been silent for so long, it is probed at once.
+        sockopt::set_tcp_keepidle(&socket, self.idle)?;
         sockopt::set_socket_keepalive(&socket, true)?;
         Ok(())
     }

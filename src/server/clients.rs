@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,12 @@ use crate::tls::ServerTls;
 const TOO_MANY_STREAMS: &str = "too many streams of this client";
 /// How long the engine may take to say which container a client runs in.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer of the engine is taken as it is. In more time, the address of a client can have gone to another container:
+/// removing one and starting the next takes Docker 28.5 about half a second.
+///
+/// When a container has started is no proof. Docker 28.5 says a time from before it has its address (130 ms and more), 20.10 one up to 4 ms
+/// after it has connected here; a network that it joins gives it an address at any time; and the engine may have another clock.
+const PROMPT: Duration = Duration::from_millis(500);
 
 /// The proxies of one listener in one worker.
 #[derive(Debug)]
@@ -67,6 +74,8 @@ pub(super) struct AdmittedClient {
     caller: Caller,
     /// The certificate by which it has proved that, if it came over TLS; it may have none.
     chain: Option<ProvenChain>,
+    /// The TCP connection below TLS, until its container is known.
+    below_tls: Option<OwnedFd>,
     /// What is served at its listener.
     served: Served,
     /// Whether a line depends on its container, for which nobody has asked yet. Until then, it may request nothing.
@@ -103,6 +112,16 @@ impl fmt::Display for TooManyRequests {
 pub(super) struct OpenStream {
     _of_client: Option<StreamSlot>,
     _of_listener: ListenerStream,
+}
+
+/// A connection whose bytes can be read.
+struct OpenedConnection {
+    socket: Socket,
+    caller: Caller,
+    /// What the client has proved, over TLS.
+    chain: Option<ProvenChain>,
+    /// The TCP connection below TLS, if it may be asked whether the client is still there.
+    below_tls: Option<OwnedFd>,
 }
 
 /// What a client gets.
@@ -155,8 +174,9 @@ impl AdmittedClient {
         if self.needs_container {
             let proxies = self.served.proxies.borrow().clone();
             // In a box: streams, and clients that need it not, have no room for it.
-            self.caller.container = Box::pin(proxies.ask(&self.socket, &self.caller)).await;
+            self.caller.container = Box::pin(proxies.ask(&self.socket, self.below_tls.as_ref(), &self.caller)).await;
             self.choose(&proxies, slot);
+            self.below_tls = self.below_tls.take().filter(|_| self.needs_container);
         }
     }
 
@@ -297,7 +317,7 @@ impl ListenerProxies {
         slot: &Arc<ConnectionSlot>,
     ) -> Option<AdmittedClient> {
         let open = self.others.observer.metrics.connection();
-        let (socket, mut caller, chain) = match self.open(accepted, slot).await {
+        let OpenedConnection { socket, mut caller, chain, below_tls } = match self.open(accepted, slot).await {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(%error, "cannot serve a connection");
@@ -307,8 +327,20 @@ impl ListenerProxies {
         let ChosenPolicy { proxy, place, needs_container } = self.choose(&socket, &mut caller, slot);
         let (logged, place) = (Arc::new(LoggedClient::from(&caller)), Arc::new(place));
         let (socket, share) = (Arc::new(socket), self.share.clone());
-        let admitted =
-            AdmittedClient { socket, caller, chain, served, needs_container, proxy, logged, place, share, _open: open };
+        let below_tls = below_tls.filter(|_| needs_container);
+        let admitted = AdmittedClient {
+            socket,
+            caller,
+            chain,
+            below_tls,
+            served,
+            needs_container,
+            proxy,
+            logged,
+            place,
+            share,
+            _open: open,
+        };
         Some(admitted)
     }
 
@@ -348,9 +380,30 @@ impl ListenerProxies {
     /// Asks the engine for the container of a client.
     ///
     /// An address belongs to a container while that runs. A client that has ended its direction may have stopped, and what it
-    /// has sent could be taken for a request of the container that has its address now.
-    async fn ask(&self, socket: &Socket, caller: &Caller) -> CallingContainer {
-        let asked = tokio::time::timeout(ASK_TIMEOUT, self.others.calling_container(&caller.peer, &self.look_ups));
+    /// has sent could be taken for a request of the container that has its address now. One that has stopped need not end its
+    /// direction: another process can hold its socket. But whoever has its address then refuses what is sent there for it. So if the
+    /// engine took long enough for that, the client must show that it is still there.
+    async fn ask(&self, socket: &Socket, below_tls: Option<&OwnedFd>, caller: &Caller) -> CallingContainer {
+        let asked = async {
+            let begun = Instant::now();
+            let asked = self.others.calling_container(&caller.peer, &self.look_ups);
+            let Ok(found) = tokio::time::timeout(ASK_TIMEOUT, asked).await else {
+                return CallingContainer::Unknown("the engine did not answer in time");
+            };
+            let is_certain = match (&caller.peer, &found) {
+                (Peer::Process { .. } | Peer::Gone, _)
+                | (_, CallingContainer::Unknown(_) | CallingContainer::Unasked) => true,
+                (Peer::Address(_), _) if begun.elapsed() < PROMPT => true,
+                (Peer::Address(_), CallingContainer::Inside { .. } | CallingContainer::Outside) => {
+                    self.is_still_there(socket, below_tls).await
+                }
+            };
+            if is_certain {
+                found
+            } else {
+                CallingContainer::Unknown("it cannot be asked whether the client is still there")
+            }
+        };
         let has_ended = async {
             match caller.peer {
                 Peer::Address(_) => socket.ended().await,
@@ -361,7 +414,7 @@ impl ListenerProxies {
             // In this order: the end counts even if the answer is there.
             biased;
             () = has_ended => CallingContainer::Unknown("the client has ended its direction of the connection"),
-            found = asked => found.unwrap_or(CallingContainer::Unknown("the engine did not answer in time")),
+            found = asked => found,
         };
         // What has been found is that of its process only if its number has been its own all the time.
         let is_other = matches!(found, CallingContainer::Inside { .. }) && socket.has_peer_ended();
@@ -372,34 +425,45 @@ impl ListenerProxies {
         found
     }
 
+    /// Waits until a client must have shown that it is still at the other end of its TCP connection; that has ended if it is not.
+    /// `false` if that cannot be found out.
+    async fn is_still_there(&self, socket: &Socket, below_tls: Option<&OwnedFd>) -> bool {
+        let connection = match (socket, below_tls) {
+            (Socket::Tcp(_), _) => socket.as_fd(),
+            (Socket::Carried(..), Some(below)) => below.as_fd(),
+            (Socket::Carried(..), None) | (Socket::Unix(_), _) => return false,
+        };
+        self.settings.keepalive.prove(connection).await.is_ok()
+    }
+
     /// The connection in the runtime of this thread, decrypted if the listener has TLS, and what is known of the client. `None`
     /// if there is no TLS with it, which has been logged.
-    async fn open(
-        &self,
-        accepted: AcceptedSocket,
-        slot: &Arc<ConnectionSlot>,
-    ) -> io::Result<Option<(Socket, Caller, Option<ProvenChain>)>> {
+    async fn open(&self, accepted: AcceptedSocket, slot: &Arc<ConnectionSlot>) -> io::Result<Option<OpenedConnection>> {
         let settings = &self.settings;
         let socket = Socket::accepted(accepted, settings.keepalive)?;
         let mut caller = Caller::from(socket.peer());
         match (&self.tls, socket) {
-            (None, socket) => Ok(Some((socket, caller, None))),
-            (Some(tls), Socket::Tcp(socket)) => match tls::accept(tls, socket, settings.timeouts.head, slot).await {
-                Ok((socket, chain)) => {
-                    caller.certificate = chain.names();
-                    Ok(Some((socket, caller, Some(chain))))
+            (None, socket) => Ok(Some(OpenedConnection { socket, caller, chain: None, below_tls: None })),
+            (Some(tls), Socket::Tcp(socket)) => {
+                let by_container = self.lines.iter().any(|line| !line.selector.container.is_empty());
+                let below_tls = by_container.then(|| socket.as_fd().try_clone_to_owned()).transpose()?;
+                match tls::accept(tls, socket, settings.timeouts.head, slot).await {
+                    Ok((socket, chain)) => {
+                        caller.certificate = chain.names();
+                        Ok(Some(OpenedConnection { socket, caller, chain: Some(chain), below_tls }))
+                    }
+                    // The health check of this machine has none.
+                    Err(error @ HandshakeError::NoCertificate) if caller.is_loopback() => {
+                        tracing::debug!(client = %caller, listener = &*self.others.observer.listener, %error, "no TLS with a client");
+                        Ok(None)
+                    }
+                    Err(error) => {
+                        self.others.observer.metrics.count_handshake(error.reason());
+                        tracing::info!(client = %caller, listener = &*self.others.observer.listener, %error, "no TLS with a client");
+                        Ok(None)
+                    }
                 }
-                // The health check of this machine has none.
-                Err(error @ HandshakeError::NoCertificate) if caller.is_loopback() => {
-                    tracing::debug!(client = %caller, listener = &*self.others.observer.listener, %error, "no TLS with a client");
-                    Ok(None)
-                }
-                Err(error) => {
-                    self.others.observer.metrics.count_handshake(error.reason());
-                    tracing::info!(client = %caller, listener = &*self.others.observer.listener, %error, "no TLS with a client");
-                    Ok(None)
-                }
-            },
+            }
             (Some(_), Socket::Unix(_) | Socket::Carried(..)) => Err(io::ErrorKind::Unsupported.into()),
         }
     }

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     /// Descriptors of a connection of a client and of one to the engine: plain, over TLS, and through ssh.
-    const EACH: [(usize, usize); 6] = [(1, 1), (3, 1), (1, 3), (3, 3), (1, 6), (3, 6)];
+    const EACH: [(usize, usize); 9] = [(1, 1), (3, 1), (4, 1), (1, 3), (3, 3), (4, 3), (1, 6), (3, 6), (4, 6)];
 
     #[test]
     fn every_descriptor_is_planned_for_once() {

@@ -25,7 +25,7 @@ use super::status::ask_worker;
 use super::status_listener;
 use super::worker::{Dispatcher, ListenerEntry, WorkerCommand};
 use crate::audit::AuditLog;
-use crate::config::{Config, DocumentMemory, Limits, Listener, Timeouts};
+use crate::config::{ClientRule, Config, DocumentMemory, Limits, Listener, Timeouts};
 use crate::endpoint::{EngineAddress, EngineEndpoint};
 use crate::metrics::Metrics;
 use crate::proxy::{ExchangeObserver, MemoryBudget, Proxy};
@@ -96,11 +96,21 @@ pub(super) struct ServerCapacity {
 impl ServerCapacity {
     /// What the descriptors are for under a configuration.
     pub(super) fn plan(self, config: &Config) -> DescriptorPlan {
-        // What comes over TLS is decrypted into a pair of sockets.
-        let client = if config.listeners.iter().any(|listener| listener.tls.is_some()) { 3 } else { 1 };
+        let client = config.listeners.iter().map(descriptors_at).max().unwrap_or(1);
         let engine = config.engines().into_iter().map(descriptors_of).max().unwrap_or(1);
         let plan = DescriptorPlan::new(self.descriptors, config.listeners.len(), self.workers, (client, engine));
         plan.and(if config.observability.metrics.is_some() { status_listener::DESCRIPTORS } else { 0 })
+    }
+}
+
+/// How many descriptors a connection to a listener has.
+fn descriptors_at(listener: &Listener) -> usize {
+    let by_container = |rules: &[ClientRule]| rules.iter().any(|rule| !rule.selector.container.is_empty());
+    match (&listener.tls, &listener.clients) {
+        (None, _) => 1,
+        // What comes over TLS is decrypted into a pair of sockets. By another handle, it is asked whether a client is still there.
+        (Some(_), Some(rules)) if by_container(rules) => 4,
+        (Some(_), _) => 3,
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which policy a connection has: by the user or the group of the process, or by the address. No line, no answer.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::explain::profile_of;
 use crate::harness::{Ignored, Outcome, Test, tests};
+use crate::support::authority::Authority;
 use crate::support::client::{PATIENCE, get, read_until, status};
 use crate::support::daemon::{Reply, handing, json, with_status};
 use crate::support::program::Program;
@@ -29,6 +30,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_container_gets_the_policy_that_its_labels_and_names_select,
     an_address_that_went_to_another_container_is_noticed,
     what_a_container_sent_before_it_stopped_is_no_request_of_the_next_one,
+    a_client_that_is_gone_without_a_word_is_not_the_container_that_has_its_address,
     a_client_whose_container_is_not_known_is_denied,
     clients_that_are_denied_do_not_keep_the_engine_busy,
     neither_of_two_clients_takes_what_the_other_may_have,
@@ -411,6 +413,71 @@ fn what_a_container_sent_before_it_stopped_is_no_request_of_the_next_one() {
     assert!(!asking.join().unwrap().contains("denied by policy"));
 }
 
+/// Sends a request from 127.0.0.2. Told to, it vanishes: as for a container that has lost its network, nothing is sent for its
+/// connection any more, while what has its address knows of none.
+const VANISHING: &str = "\
+import socket, ssl, sys
+client = socket.socket()
+client.bind(('127.0.0.2', 0))
+client.connect(('127.0.0.1', int(sys.argv[1])))
+if sys.argv[2] == 'tls':
+    client = ssl._create_unverified_context().wrap_socket(client)
+client.sendall(b'GET /containers/web/json HTTP/1.1\\r\\nHost: d\\r\\n\\r\\n')
+if sys.stdin.readline() == 'vanish\\n':
+    client.setsockopt(socket.IPPROTO_TCP, 19, 1)
+    client.close()
+print('done', flush=True)
+sys.stdin.readline()
+";
+
+/// Its socket is held by somebody else, so that nothing ends it, and the engine takes its time.
+fn a_client_that_is_gone_without_a_word_is_not_the_container_that_has_its_address() -> Outcome {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Ignored::Missing("a connection that vanishes needs root".to_owned()));
+    }
+    for listener in ["plain", "tls"] {
+        let (asked, is_asked) = std::sync::mpsc::channel::<std::sync::mpsc::Sender<()>>();
+        let answer = move |_: &str| {
+            let (go_on, wait) = std::sync::mpsc::channel();
+            let _ = asked.send(go_on);
+            let _ = wait.recv_timeout(PATIENCE);
+            json(&format!("[{}]", container('a', "web", "127.0.0.2", "")))
+        };
+        let bench = Bench::with(answer, |config| {
+            let (folder, identity) = (Folder::new(), Authority::new().server());
+            std::fs::write(folder.path("cert.pem"), identity.certificate).unwrap();
+            std::fs::write(folder.path("key.pem"), identity.key).unwrap();
+            let tls = if listener == "tls" { "    tls: {certificate: cert.pem, key: key.pem}\n" } else { "" };
+            let text = format!(
+                "listeners:\n  - listen: tcp://127.0.0.1:0\n    hosts: [\"*\"]\n{tls}    clients: [{{container: {{name: web}}, \
+                 profile: inspects}}]\n{PROFILES}"
+            );
+            config.listeners = loaded(&folder, &text).listeners;
+        });
+        let Address::Tcp { port, .. } = bench.addresses()[0] else { panic!("no port") };
+        for order in ["vanish", "stay"] {
+            let mut python = Command::new("python3");
+            python.args(["-c", VANISHING, &port.to_string(), listener]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let started = python.spawn();
+            let Ok(mut client) = started else { return Err(Ignored::Missing("no python3 on this machine".to_owned())) };
+            let (mut input, output) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
+            let go_on = is_asked.recv_timeout(PATIENCE).unwrap();
+            writeln!(input, "{order}").unwrap();
+            let mut done = String::new();
+            BufReader::new(output).read_line(&mut done).unwrap();
+            assert_eq!(done, "done\n", "{listener} {order}");
+            std::thread::sleep(Duration::from_millis(600));
+            go_on.send(()).unwrap();
+            // The request itself.
+            let goes_up = is_asked.recv_timeout(Duration::from_secs(if order == "vanish" { 4 } else { 20 }));
+            assert_eq!(goes_up.is_ok(), order == "stay", "{listener} {order}");
+            drop((goes_up, input));
+            client.wait().unwrap();
+        }
+    }
+    Ok(())
+}
+
 fn a_client_whose_container_is_not_known_is_denied() {
     let clients = format!("[{{container: {{name: web}}, profile: inspects}}, {OTHERS}]");
     let element = container('a', "web", "127.0.0.2", "");
@@ -470,7 +537,9 @@ fn clients_that_are_denied_do_not_keep_the_engine_busy() {
         is_over.store(true, Ordering::Relaxed);
         served
     });
-    assert!(served.iter().all(|(status, took)| *status == 200 && *took < Duration::from_secs(3)), "{served:?}");
+    // On a machine that is so busy that an answer is late, a client must show that it is still there.
+    let longest = Duration::from_millis(3000 + 2500);
+    assert!(served.iter().all(|(status, took)| *status == 200 && *took < longest), "{served:?}");
     // A list counts for five times as long as it takes, and a second may be used up at once, in each worker. Those who are served
     // ask themselves, too.
     let workers = std::thread::available_parallelism().unwrap().get();
