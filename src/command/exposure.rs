@@ -467,9 +467,12 @@ rules:
         }
         const UNMASKED: &str =
             "warning: `mask-values: false`: what looks like a credential is not masked in shown texts";
-        for (lines, is_warned) in
-            [("", false), ("mask-values: false\n", true), ("show: all\n", false), ("hide: [secret]\nmask-values: false\n", true)]
-        {
+        for (lines, is_warned) in [
+            ("", false),
+            ("mask-values: false\n", true),
+            ("show: all\n", false),
+            ("hide: [secret]\nmask-values: false\n", true),
+        ] {
             let summary = summary_of(&format!("allow: [ContainerInspect]\n{lines}"));
             assert_eq!(summary.contains(UNMASKED), is_warned, "{summary}");
         }

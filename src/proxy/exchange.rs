@@ -270,13 +270,30 @@ impl Proxy {
         request: Request<ClientBody>,
         log: &mut AccessLog,
     ) -> Result<(Route, ClientRequest, Option<LeasedView>), Error> {
-        let is_rewritten = self.policy.body(route.operation).is_some()
+        let is_looked_at = self.policy.body(route.operation).is_some()
             || self.policy.edit(route.operation).is_some()
-            || self.may_reuse_names(route.operation);
-        let path = if is_rewritten { logged_path(&request) } else { String::new() };
+            || self.may_reuse_names(route.operation)
+            || self.policy.visibility().restricts_any()
+            || !self.policy.bound(route.operation).is_empty();
+        let path = if is_looked_at { logged_path(&request) } else { String::new() };
         let request = ClientRequest::read(request, &route, log.id()).await?;
+        self.looked_at(route, request, &log.client()).await.inspect_err(|error| {
+            if let Error::Edit { refusal, .. } | Error::Body { refusal, .. } | Error::Denied(refusal) = error {
+                log.reason(error.reason());
+                log_denied(path, refusal.logged(), refusal.opened_by(), log);
+            }
+        })
+    }
+
+    /// As [`Self::prepared`], for a request that has been read. `client` is the name in the log of who sent it.
+    async fn looked_at(
+        &self,
+        route: Route,
+        request: ClientRequest,
+        client: &str,
+    ) -> Result<(Route, ClientRequest, Option<LeasedView>), Error> {
         let tick = self.start_tick().await;
-        let mut route = match self.resolved(route, &log.client()).await {
+        let mut route = match self.resolved(route, client).await {
             Ok(route) => route,
             Err(error) => {
                 if let Some(tick) = tick {
@@ -286,13 +303,8 @@ impl Proxy {
             }
         };
         self.limit_prune(&mut route)?;
-        let (mut route, request) = self.rewritten(route, request, &log.client()).await.inspect_err(|error| {
-            if let Error::Edit { refusal, .. } | Error::Body { refusal, .. } | Error::Denied(refusal) = error {
-                log.reason(error.reason());
-                log_denied(path, refusal.logged(), refusal.opened_by(), log);
-            }
-        })?;
-        let view = self.object_view(&mut route, &log.client()).await?;
+        let (mut route, request) = self.rewritten(route, request, client).await?;
+        let view = self.object_view(&mut route, client).await?;
         Ok((route, request, view))
     }
 

@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_request_that_is_refused_has_an_answer_and_a_line,
     the_log_holds_nothing_that_a_client_or_the_engine_chose,
     the_line_of_a_denied_request_says_who_sent_what_and_what_opens_it,
+    the_line_of_a_request_for_another_object_says_what_opens_it,
     every_line_can_be_an_object,
     why_it_does_not_serve_is_written_as_the_log_is,
     a_wrong_variable_of_the_log_hides_no_other_error,
@@ -712,6 +713,34 @@ fn the_line_of_a_denied_request_says_who_sent_what_and_what_opens_it() {
         assert_eq!((text("client"), text("listener")), (client.as_str(), listener.as_str()), "{line}");
         assert!(!line.contains("canary"), "{line}");
     }
+}
+
+/// It is denied only after the object has been looked up.
+fn the_line_of_a_request_for_another_object_says_what_opens_it() {
+    let folder = Folder::new();
+    let web = serde_json::json!({"Id": "a".repeat(64), "Name": "/canary", "Config": {"Image": "a:1"}}).to_string();
+    let _daemon = Daemon::start(&folder.path("engine"), move |_| json(&web));
+    let profile =
+        "profiles: [{profile: p, show: all, allow: [ContainerInspect, {ContainerRestart: {only: [{name: web}]}}]}]\n";
+    let path = folder.path("dockveil.yaml");
+    let [engine, listener] = ["engine", "listener"].map(|name| folder.path(name).display().to_string());
+    std::fs::write(
+        &path,
+        format!("upstream: unix://{engine}\nlisteners: [{{listen: unix://{listener}, profile: p}}]\n{profile}"),
+    )
+    .unwrap();
+    let program = Program::start(crate::support::program::command(&[], &["--config", path.to_str().unwrap()]));
+    program.listening();
+    let mut client = Client::connect(&folder.path("listener"));
+    client.send("POST /containers/a/restart HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(status(&client.response()), 403);
+    let line = program.line_with("msg=\"exchange\"");
+    let fields = fields(&line);
+    for name in ["denied", "opened_by", "path"] {
+        assert!(fields.get(name).is_some_and(|text| !text.is_empty()), "{name}: {line}");
+    }
+    assert_eq!(fields.get("reason").map(String::as_str), Some("bound"), "{line}");
+    assert!(!line.contains("canary"), "{line}");
 }
 
 /// More lines than the pipe and the queue of the log hold.
