@@ -4,9 +4,8 @@
 //! engine.
 
 use std::convert::Infallible;
-use std::future::pending;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::listen::{Acceptor, BoundListener, ListenerHandle};
 use super::runtime;
@@ -36,6 +36,10 @@ const CONNECTION_LIMIT: usize = 16;
 pub(super) const DESCRIPTORS: usize = 2 * CONNECTION_LIMIT + 8;
 /// How long a connection may take, with its answer. An engine that hangs takes two seconds of that.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an answer may take if others wait for its place.
+const ANSWER_TIME: Duration = Duration::from_secs(3);
+/// How much of an answer the system should keep until the client reads it, in bytes. It may keep less.
+const ANSWER_BUFFER: usize = 1 << 20;
 /// How much of a request is read, in bytes.
 const REQUEST_LIMIT: usize = 16 * 1024;
 
@@ -148,30 +152,39 @@ async fn accept(
         };
         let (status, hosts) = (status.clone(), hosts.clone());
         tokio::spawn(async move {
-            let state = slot.state().clone();
-            let served = tokio::time::timeout(CONNECTION_TIMEOUT, serve(socket, status, hosts, &state));
+            let (state, asked) = (slot.state().clone(), OnceLock::new());
+            let served = tokio::time::timeout(CONNECTION_TIMEOUT, serve(socket, status, hosts, (&state, &asked)));
             tokio::select! {
                 // In this order: an answer that is there is sent.
                 biased;
                 _ = served => {}
-                () = gives_way(&state) => {}
+                () = gives_way(&state, &asked) => {}
             }
         });
     }
 }
 
-/// Waits until a connection must end before its request has come.
-async fn gives_way(state: &ConnectionState) {
+/// Waits until a connection must end for another one: at once before its request has come, and then after the time that its answer
+/// may take. `asked` is when the request came.
+async fn gives_way(state: &ConnectionState, asked: &OnceLock<Instant>) {
     state.must_end().await;
-    if !state.is_idle() {
-        pending::<()>().await;
+    if let Some(asked) = asked.get() {
+        tokio::time::sleep_until(*asked + ANSWER_TIME).await;
     }
 }
 
-/// Answers one request.
-async fn serve(socket: AcceptedSocket, status: Arc<ServerStatus>, hosts: Arc<[String]>, state: &ConnectionState) {
+/// Answers one request, and notes when it came.
+async fn serve(
+    socket: AcceptedSocket,
+    status: Arc<ServerStatus>,
+    hosts: Arc<[String]>,
+    (state, asked): (&ConnectionState, &OnceLock<Instant>),
+) {
     let Ok(socket) = Socket::accepted(socket, Keepalive::default()) else { return };
+    // Without room for the whole answer, one who does not read it keeps the place of the connection for longer.
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, ANSWER_BUFFER);
     let service = service_fn(|request| {
+        asked.get_or_init(Instant::now);
         state.mark_busy();
         let (status, hosts) = (status.clone(), hosts.clone());
         async move { Ok::<_, Infallible>(answer(&request, &status, &hosts).await) }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::net::{AddressFamily, SocketType};
 use rustix::process::Signal;
 use rustls::{ClientConnection, StreamOwned};
 
@@ -26,6 +27,7 @@ pub(crate) const TESTS: &[Test] = tests![
     the_document_lists_every_metric,
     nothing_but_metrics_and_health_is_answered,
     slow_connections_for_metrics_keep_no_probe_waiting,
+    clients_that_do_not_read_metrics_keep_no_probe_waiting,
     an_engine_that_is_down_differs_from_one_that_hangs,
     an_engine_is_up_when_its_whole_answer_to_a_ping_has_come,
     no_engine_makes_lines_of_its_own_nor_paints_a_terminal,
@@ -288,6 +290,35 @@ fn slow_connections_for_metrics_keep_no_probe_waiting() {
     }
     // Clients are served meanwhile, and live on.
     assert_eq!(ask(&folder.path("listener"), "/_ping").0, 200);
+}
+
+/// They have sent whole requests, and the answers are longer than what the system keeps of such a connection by itself.
+fn clients_that_do_not_read_metrics_keep_no_probe_waiting() {
+    const LIMIT: usize = 16;
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let more: String =
+        (0..20).map(|at| format!("  - listen: unix://{}\n", folder.path(&at.to_string()).display())).collect();
+    let address = SocketAddr::new("127.0.0.1".parse().unwrap(), free_port());
+    let engine = folder.path("engine").display().to_string();
+    let program = started(&folder, &format!("upstream: unix://{engine}\nmetrics: tcp://{address}\nlisteners:\n{more}"));
+    program.listening();
+    let slow = || {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::sockopt::set_socket_recv_buffer_size(&socket, 2304).unwrap();
+        rustix::net::connect(&socket, &address).unwrap();
+        let mut client = TcpStream::from(socket);
+        client.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        client
+    };
+    let _held: Vec<TcpStream> = (0..3 * LIMIT).map(|_| slow()).collect();
+    let begun = Instant::now();
+    let mut probe = TcpStream::connect(address).unwrap();
+    probe.set_read_timeout(Some(PATIENCE)).unwrap();
+    probe.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    probe.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
 fn an_engine_that_is_down_differs_from_one_that_hangs() {
