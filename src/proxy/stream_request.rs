@@ -234,7 +234,14 @@ impl StreamRequest {
         };
         match ended {
             Ok(()) => log.complete(),
-            Err(StreamError::NotOpened(error)) => Box::pin(refuse(client, error, &engine, log)).await,
+            Err(StreamError::NotOpened(error)) => {
+                let mut refused = Box::pin(refuse(client, error, &engine, log));
+                tokio::select! {
+                    () = &mut refused => {}
+                    // It goes on meanwhile: others may wait for what it does.
+                    _ = &mut cut => refused.await,
+                }
+            }
             Err(StreamError::Broken(reason, error)) => log.broken(reason, &error),
             Err(StreamError::ClientLeft) => {}
         }
