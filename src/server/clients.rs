@@ -135,11 +135,19 @@ struct ChosenPolicy {
 impl AdmittedClient {
     /// As [`Self::renew`], and finds out in which container it runs, if a line depends on that.
     pub(super) async fn refresh(&mut self, slot: &Arc<ConnectionSlot>) -> bool {
-        let is_admitted = self.renew(slot);
-        if is_admitted {
+        // What a reload replaces while the engine is asked counts, too.
+        while self.renew(slot) {
+            if !self.needs_container {
+                return true;
+            }
             self.find_container(slot).await;
         }
-        is_admitted
+        false
+    }
+
+    /// Whether [`Self::refresh`] asks the engine.
+    pub(super) fn needs_container(&self) -> bool {
+        self.needs_container
     }
 
     /// Chooses again if a reload has replaced what is served at the listener. `false` if the client is not admitted any more:
@@ -169,15 +177,13 @@ impl AdmittedClient {
         true
     }
 
-    /// Asks the engine for its container, if a line depends on that and nobody has asked yet.
+    /// Asks the engine for its container, on which a line depends.
     async fn find_container(&mut self, slot: &Arc<ConnectionSlot>) {
-        if self.needs_container {
-            let proxies = self.served.proxies.borrow().clone();
-            // In a box: streams, and clients that need it not, have no room for it.
-            self.caller.container = Box::pin(proxies.ask(&self.socket, self.below_tls.as_ref(), &self.caller)).await;
-            self.choose(&proxies, slot);
-            self.below_tls = self.below_tls.take().filter(|_| self.needs_container);
-        }
+        let proxies = self.served.proxies.borrow().clone();
+        // In a box: streams, and clients that need it not, have no room for it.
+        self.caller.container = Box::pin(proxies.ask(&self.socket, self.below_tls.as_ref(), &self.caller)).await;
+        self.choose(&proxies, slot);
+        self.below_tls = self.below_tls.take().filter(|_| self.needs_container);
     }
 
     /// Chooses what it gets.
