@@ -2,7 +2,10 @@
 //! in between.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{MutexGuard as AsyncMutexGuard, OnceCell};
@@ -14,6 +17,36 @@ const COST_FACTOR: u32 = 5;
 const COSTS: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(2)];
 /// How much may be asked for at once, before there are pauses.
 const BURST: Duration = Duration::from_secs(1);
+
+/// How many keys of a batch are looked up at the same time.
+const AT_ONCE: usize = 16;
+
+/// Looks up each key by itself, some at the same time, so that one for which the engine takes long keeps no other waiting. What is not
+/// found, or not in `limit`, is missing.
+pub(super) async fn each_within<K, A, F>(limit: Duration, keys: BTreeSet<K>, look_up: impl Fn(K) -> F) -> BTreeMap<K, A>
+where
+    K: Ord + Clone,
+    F: Future<Output = Option<A>>,
+{
+    let (keys, mut found): (Vec<K>, _) = (keys.into_iter().collect(), BTreeMap::new());
+    for some in keys.chunks(AT_ONCE) {
+        type Asked<K, F> = (K, Pin<Box<F>>);
+        let mut asked: Vec<Asked<K, _>> =
+            some.iter().map(|key| (key.clone(), Box::pin(tokio::time::timeout(limit, look_up(key.clone()))))).collect();
+        poll_fn(|cx| {
+            asked.retain_mut(|(key, look_up)| match look_up.as_mut().poll(cx) {
+                Poll::Ready(answer) => {
+                    found.extend(answer.ok().flatten().map(|answer| (key.clone(), answer)));
+                    false
+                }
+                Poll::Pending => true,
+            });
+            if asked.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+    found
+}
 
 /// Look-ups of one kind: `K` is what is looked up, `A` what is found.
 #[derive(Debug)]
@@ -98,6 +131,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use tokio::sync::{mpsc, oneshot};
     use tokio::task::JoinHandle;
 
@@ -106,6 +141,29 @@ mod tests {
 
     /// A look-up that has begun: what is looked up, and what lets it end. Of a key it finds how manieth look-up it is.
     type Begun = (Vec<u8>, oneshot::Sender<usize>);
+
+    #[test]
+    fn one_that_takes_long_keeps_no_other_waiting() {
+        run(async |_| {
+            let limit = Duration::from_millis(100);
+            let running = AtomicUsize::new(0);
+            let look_up = async |key: u8| {
+                assert!(running.fetch_add(1, Ordering::Relaxed) < AT_ONCE);
+                tokio::task::yield_now().await;
+                if key % 10 == 3 {
+                    let _ = tokio::time::timeout(limit * 20, std::future::pending::<()>()).await;
+                }
+                running.fetch_sub(1, Ordering::Relaxed);
+                (key != 4).then_some(key + 1)
+            };
+            let begun = Instant::now();
+            let found = each_within(limit, (0..15).collect(), look_up).await;
+            let expected: BTreeMap<u8, u8> =
+                (0..15).filter(|key| ![3, 4, 13].contains(key)).map(|key| (key, key + 1)).collect();
+            assert_eq!(found, expected);
+            assert!(begun.elapsed() < limit * 10, "{:?}", begun.elapsed());
+        });
+    }
 
     struct BatchBench {
         batches: Arc<Batches<u8, usize>>,

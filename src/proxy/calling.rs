@@ -4,11 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::Proxy;
-use super::batches::Batches;
+use super::batches::{Batches, each_within};
+use super::objects::KEPT_LIMIT;
 use crate::api::objects::ObjectKind;
 use crate::clients::CallingContainer;
 use crate::route::{Query, Route, find};
@@ -19,6 +21,8 @@ use crate::visibility::{ContainerSummary, Facts, read_container_summary, read_ob
 const NESTED_LIMIT: usize = 4;
 /// How long a whole id is.
 const ID_LENGTH: usize = 64;
+/// How long the engine may take to tell of one container. It answers in milliseconds.
+const INSPECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// For whom the engine is asked, in the log and among those who take turns.
 const CLIENTS: &str = "the containers of clients";
 
@@ -80,8 +84,8 @@ enum LookedUp {
         /// The number of its first process, if it runs.
         first: Option<u32>,
     },
-    /// Nothing that can be used.
-    NoAnswer,
+    /// There is no such container.
+    Absent,
 }
 
 impl Proxy {
@@ -102,24 +106,28 @@ impl Proxy {
     /// For each of several addresses, the running container that has it on one of its networks. None if the engine gives no usable
     /// answer.
     async fn containers_at(&self, route: &Route, addresses: BTreeSet<IpAddr>) -> BTreeMap<IpAddr, CallingContainer> {
-        let nothing: BTreeMap<_, Vec<_>> = addresses.into_iter().map(|address| (address, Vec::new())).collect();
-        let add = |found: &mut (BTreeMap<IpAddr, Vec<Option<ContainerSummary>>>, usize), element: &[u8]| {
-            let (found, kept) = found;
+        let share = KEPT_LIMIT / addresses.len().max(1);
+        let nothing: BTreeMap<IpAddr, AtAddress> =
+            addresses.into_iter().map(|address| (address, AtAddress::default())).collect();
+        let add = move |(found, kept): &mut (BTreeMap<IpAddr, AtAddress>, usize), element: &[u8]| {
             let of_element = addresses_of(element);
-            for (address, containers) in found.iter_mut() {
+            for (address, at) in found.iter_mut() {
                 match &of_element {
-                    Some(addresses) if !addresses.contains(address) => continue,
-                    Some(_) => containers.push(read_container_summary(element)),
+                    Some(addresses) if !addresses.contains(address) => {}
+                    // One whose container takes more than its share of the memory gets no answer, and the others get theirs.
+                    Some(_) if element.len() <= share => {
+                        at.add(read_container_summary(element));
+                        *kept += element.len();
+                    }
                     // It may be the one.
-                    None => containers.push(None),
+                    Some(_) | None => at.add(None),
                 }
-                *kept += element.len();
             }
-            *kept
+            (*kept).min(KEPT_LIMIT)
         };
         let listed = self.each_of("ContainerList", route, Query::default(), CLIENTS, ((nothing, 0), add)).await;
         let Ok(((found, _), _memory)) = listed else { return BTreeMap::new() };
-        found.into_iter().map(|(address, containers)| (address, one_of(containers))).collect()
+        found.into_iter().map(|(address, at)| (address, at.caller())).collect()
     }
 
     /// The container in whose control group a process is. The engine says which process is the first one of a container, and
@@ -140,8 +148,8 @@ impl Proxy {
             let look_up = async |ids| self.containers_called(route, ids).await;
             let (facts, first) = match look_ups.find(id.clone(), look_up).await {
                 Some(LookedUp::Container { facts, first }) => (facts, first),
-                Some(LookedUp::NoAnswer) => return NO_ANSWER,
-                None => continue,
+                Some(LookedUp::Absent) => continue,
+                None => return NO_ANSWER,
             };
             let is_inside =
                 first.and_then(|pid| groups_of(pid, None)).is_some_and(|first| are_in_one(&groups, &first, &id));
@@ -157,34 +165,55 @@ impl Proxy {
 
     /// The containers that have these ids, as far as there are any.
     async fn containers_called(&self, route: &Route, ids: BTreeSet<String>) -> BTreeMap<String, LookedUp> {
-        let mut found = BTreeMap::new();
-        for id in ids {
+        let called = async |id: String| {
             let read = |document: &[u8]| {
                 let running = serde_json::from_slice::<InspectedProcess>(document).ok()?.state;
                 Some((read_object(ObjectKind::Container, document)?, running))
             };
-            let looked_up = match self.read(route, "ContainerInspect", &id, CLIENTS, read).await {
+            match self.read(route, "ContainerInspect", &id, CLIENTS, read).await {
                 Ok(Some((container, state))) if container.id == id => {
                     let first = Some(state.pid).filter(|pid| state.running && *pid > 0);
-                    LookedUp::Container { facts: container.facts, first }
+                    Some(LookedUp::Container { facts: container.facts, first })
                 }
-                Ok(_) => continue,
-                Err(_) => LookedUp::NoAnswer,
-            };
-            found.insert(id, looked_up);
-        }
-        found
+                Ok(_) => Some(LookedUp::Absent),
+                Err(_) => None,
+            }
+        };
+        each_within(INSPECT_TIMEOUT, ids, called).await
     }
 }
 
-/// Which of the containers that have an address, or may have it, a client runs in. `None` for one that cannot be read.
-fn one_of(containers: Vec<Option<ContainerSummary>>) -> CallingContainer {
-    let Some(containers) = containers.into_iter().collect::<Option<Vec<_>>>() else { return NO_ANSWER };
-    let mut containers = containers.into_iter();
-    match (containers.next(), containers.next()) {
-        (None, _) => CallingContainer::Outside,
-        (Some(only), None) => CallingContainer::Inside { id: only.id, facts: only.facts },
-        (Some(_), Some(_)) => CallingContainer::Unknown("several containers have its address"),
+/// What is known of the containers that may have an address.
+#[derive(Debug, Default)]
+enum AtAddress {
+    #[default]
+    Nobody,
+    /// One has it.
+    One(ContainerSummary),
+    /// Several have it.
+    Several,
+    /// One may have it that cannot be read, or that takes too much memory.
+    Unreadable,
+}
+
+impl AtAddress {
+    /// Adds one that has it. `None` is one that may have it, but cannot be read.
+    fn add(&mut self, container: Option<ContainerSummary>) {
+        *self = match (std::mem::take(self), container) {
+            (Self::Unreadable, _) | (_, None) => Self::Unreadable,
+            (Self::Nobody, Some(container)) => Self::One(container),
+            (Self::One(_) | Self::Several, Some(_)) => Self::Several,
+        };
+    }
+
+    /// Which of them a client at the address runs in.
+    fn caller(self) -> CallingContainer {
+        match self {
+            Self::Nobody => CallingContainer::Outside,
+            Self::One(only) => CallingContainer::Inside { id: only.id, facts: only.facts },
+            Self::Several => CallingContainer::Unknown("several containers have its address"),
+            Self::Unreadable => NO_ANSWER,
+        }
     }
 }
 

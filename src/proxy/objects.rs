@@ -4,13 +4,14 @@
 //! request goes up with the whole id, so it cannot reach another object if names change in between. An object that the client
 //! does not see is answered like one that does not exist.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use serde::de::IgnoredAny;
 
-use super::batches::Batches;
+use super::batches::{Batches, each_within};
 use super::body::collect;
 use super::exchange::DRAIN_LIMIT;
 use super::lookup::named_in;
@@ -43,6 +44,8 @@ const fn inspection_of(kind: ObjectKind) -> &'static str {
 
 /// For whom the engine is asked, in the log and among those who take turns.
 const STREAMS: &str = "open streams";
+/// How long the engine may take to tell of the subject of one stream.
+const SUBJECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The operation that lists objects of a kind.
 const fn list_of(kind: ObjectKind) -> &'static str {
@@ -252,14 +255,10 @@ impl Proxy {
     pub async fn hides(&self, subject: &StreamSubject, client: &str) -> bool {
         let StreamSubject { kind, id, route } = subject;
         let search = Search { bound: self.policy.bound(route.operation), ..Search::new(route, client) };
-        let look_up = async |subjects: BTreeSet<(ObjectKind, String)>| {
-            let mut found = BTreeMap::new();
-            for (kind, id) in subjects {
-                let object = self.read(route, inspection_of(kind), &id, STREAMS, of_name(kind, &id, None)).await;
-                found.extend(object.ok().flatten().map(|object| ((kind, id), object)));
-            }
-            found
+        let object = async |(kind, id): (ObjectKind, String)| {
+            self.read(route, inspection_of(kind), &id, STREAMS, of_name(kind, &id, None)).await.ok().flatten()
         };
+        let look_up = async |subjects| each_within(SUBJECT_TIMEOUT, subjects, object).await;
         let found = self.subjects.find((*kind, id.clone()), look_up).await;
         found.is_some_and(|object| !self.allows(search, *kind, &object, false))
     }
@@ -818,7 +817,7 @@ fn pruning(written: &str, labels: LabelFilters) -> Option<String> {
 }
 
 /// How much may be kept of all containers or services, in bytes: that of some ten thousand.
-const KEPT_LIMIT: usize = 8 << 20;
+pub(super) const KEPT_LIMIT: usize = 8 << 20;
 
 /// A list that cannot be read, or of which too much would be kept.
 struct ListError;

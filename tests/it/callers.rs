@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use dockveil::api::{OPERATIONS, Operation};
 use dockveil::cli::{ConfigFiles, Environment, ServeArgs};
-use dockveil::config::Config;
+use dockveil::config::{ByteLimit, Config};
 use dockveil::socket::Address;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
@@ -17,8 +17,8 @@ use crate::explain::profile_of;
 use crate::harness::{Ignored, Outcome, Test, tests};
 use crate::support::authority::Authority;
 use crate::support::client::{PATIENCE, get, read_until, status};
-use crate::support::daemon::{Reply, handing, json, with_status};
-use crate::support::program::Program;
+use crate::support::daemon::{Daemon, Reply, handing, json, with_status};
+use crate::support::program::{Program, command, free_port};
 use crate::support::proxy::{Bench, Folder};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -33,6 +33,9 @@ pub(crate) const TESTS: &[Test] = tests![
     a_client_that_is_gone_without_a_word_is_not_the_container_that_has_its_address,
     a_client_whose_container_is_not_known_is_denied,
     clients_that_are_denied_do_not_keep_the_engine_busy,
+    a_container_with_long_labels_keeps_no_other_from_its_policy,
+    who_is_being_looked_up_gives_way,
+    who_is_looked_up_during_a_reload_has_what_is_in_force_after_it,
     neither_of_two_clients_takes_what_the_other_may_have,
     neither_of_two_users_takes_what_the_other_may_have,
     an_error_in_clients_is_exit_78_with_its_place
@@ -298,16 +301,19 @@ fn container(id: char, name: &str, address: &str, labels: &str) -> String {
 
 /// A program at a port, whose daemon lists these containers.
 fn among(list: impl Fn() -> Reply + Send + Sync + 'static, clients: &str) -> (Bench, SocketAddr) {
-    let bench = Bench::with(
-        move |_| list(),
-        |config| {
-            let folder = Folder::new();
-            let text = format!(
-                "listeners:\n  - listen: tcp://127.0.0.1:0\n    hosts: [\"*\"]\n    clients: {clients}\n{PROFILES}"
-            );
-            config.listeners = loaded(&folder, &text).listeners;
-        },
-    );
+    answering(move |_| list(), clients)
+}
+
+/// A program at a port, whose daemon answers so, with these clients and what else a listener has.
+fn answering(answer: impl Fn(&str) -> Reply + Send + Sync + 'static, clients: &str) -> (Bench, SocketAddr) {
+    let bench = Bench::with(answer, |config| {
+        let folder = Folder::new();
+        let text = format!(
+            "listeners:\n  - listen: tcp://127.0.0.1:0\n    hosts: [\"*\"]\n    clients: {clients}\n{PROFILES}"
+        );
+        config.listeners = loaded(&folder, &text).listeners;
+        config.limits.element = ByteLimit::new(16 << 20);
+    });
     let Address::Tcp { port, .. } = bench.addresses()[0] else { panic!("no port") };
     (bench, SocketAddr::new("127.0.0.1".parse().unwrap(), port))
 }
@@ -548,6 +554,90 @@ fn clients_that_are_denied_do_not_keep_the_engine_busy() {
     let (asked, denied) = (asked.load(Ordering::Relaxed), denied.load(Ordering::Relaxed));
     assert!(asked <= most && denied > asked, "{asked} lists of at most {most} for {denied} clients that were denied");
     drop(silent);
+}
+
+/// One container has labels of nine megabytes. Its client asks all the time, so it is looked up together with that of another one.
+fn a_container_with_long_labels_keeps_no_other_from_its_policy() {
+    let long = format!("\"a\":\"{}\"", "b".repeat(9 << 20));
+    let list = format!(
+        "[{},{}]",
+        container('a', "long", "127.0.0.3", &long),
+        container('b', "web", "127.0.0.2", "\"c\":\"d\"")
+    );
+    let (_bench, server) = among(move || json(&list), "[{container: {name: web}, profile: lists}]");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    assert_eq!(status(&ask_from("127.0.0.3", server, LIST)), 403);
+                }
+            });
+        }
+        let answers: Vec<u16> = (0..6).map(|_| status(&ask_from("127.0.0.2", server, LIST))).collect();
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(answers, [200; 6]);
+    });
+}
+
+/// The engine takes long to say who some clients are. They have all the places, and another client needs none of that.
+fn who_is_being_looked_up_gives_way() {
+    let answer = |request: &str| {
+        if request.contains("/web/json") {
+            return with_status("404 Not Found", "{\"message\":\"none\"}");
+        }
+        std::thread::sleep(Duration::from_secs(3));
+        json("[]")
+    };
+    let clients =
+        "[{address: 127.0.0.9, profile: inspects}, {container: {name: web}, profile: lists}]\n    connections: 2";
+    let (_bench, server) = answering(answer, clients);
+    let asking: Vec<TcpStream> = (0..4)
+        .map(|_| {
+            let mut client = connect_from("127.0.0.3", server);
+            client.write_all(get(LIST).as_bytes()).unwrap();
+            client
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(200));
+    let begun = Instant::now();
+    let answer = ask_from("127.0.0.9", server, INSPECT);
+    assert!(status(&answer) == 404 && begun.elapsed() < Duration::from_secs(2), "{:?}: {answer}", begun.elapsed());
+    drop(asking);
+}
+
+/// A reload takes a right away while the engine is asked who the client is.
+fn who_is_looked_up_during_a_reload_has_what_is_in_force_after_it() {
+    let (asked, is_asked) = std::sync::mpsc::channel::<std::sync::mpsc::Sender<()>>();
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), move |request| {
+        if request.contains("/containers/json") {
+            let (go_on, wait) = std::sync::mpsc::channel();
+            asked.send(go_on).unwrap();
+            wait.recv_timeout(PATIENCE).unwrap();
+        }
+        json(&format!("[{}]", container('a', "web", "127.0.0.2", "")))
+    });
+    let server = SocketAddr::new("127.0.0.1".parse().unwrap(), free_port());
+    let write = |profile: &str| {
+        let engine = folder.path("engine").display().to_string();
+        let clients = format!("[{{container: {{name: web}}, profile: {profile}}}]");
+        let text = format!(
+            "upstream: unix://{engine}\nlisteners:\n  - listen: tcp://{server}\n    hosts: [\"*\"]\n    clients: {clients}\n{PROFILES}"
+        );
+        std::fs::write(folder.path("dockveil.yaml"), text).unwrap();
+    };
+    write("lists");
+    let path = folder.path("dockveil.yaml").display().to_string();
+    let program = Program::start(command(&[], &["--config", &path]));
+    program.listening();
+    let asking = std::thread::spawn(move || ask_from("127.0.0.2", server, LIST));
+    let go_on = is_asked.recv_timeout(PATIENCE).unwrap();
+    write("inspects");
+    program.line_with("configuration reloaded");
+    go_on.send(()).unwrap();
+    let answer = asking.join().unwrap();
+    assert_eq!(status(&answer), 403, "{answer}");
 }
 
 const LOGS: &str = "/containers/web/logs?stdout=1&follow=1";

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dockveil::api::OPERATIONS;
 use dockveil::api::objects::{ObjectKind, PathObject, objects_of};
@@ -25,6 +25,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_volume_is_called_by_its_name_alone,
     a_stream_ends_when_what_it_is_about_is_hidden,
     many_streams_ask_the_engine_together,
+    a_stream_is_cut_although_the_engine_hangs_about_another,
     a_hidden_image_takes_no_short_name,
     users_are_counted_without_hidden_containers,
     no_event_tells_of_a_hidden_container,
@@ -556,6 +557,48 @@ fn many_streams_ask_the_engine_together() {
     let (asked, workers) = (asked() - before, std::thread::available_parallelism().unwrap().get());
     // Two or three looks.
     assert!((1..=3 * 2 * workers).contains(&asked), "{asked} questions for {STREAMS} streams");
+}
+
+/// The engine does not answer about the one, and the other one gets a hidden name.
+fn a_stream_is_cut_although_the_engine_hangs_about_another() {
+    const HEAD: &str =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let is_later = std::sync::Arc::new(AtomicUsize::new(0));
+    let later = is_later.clone();
+    let stage = Stage::answering(&format!("{OPEN}{BY_NAME}"), move |request| {
+        if request.contains("/logs") {
+            return daemon::Reply::Keep(HEAD.into());
+        }
+        let (is_first, is_later) =
+            (["web-1", &"1".repeat(64)].iter().any(|name| request.contains(name)), later.load(Ordering::Relaxed) > 0);
+        if is_first && is_later {
+            std::thread::sleep(Duration::from_secs(12));
+        }
+        let (digit, name) = match (is_first, is_later) {
+            (true, _) => ("1", "/web-1"),
+            (false, false) => ("2", "/web-2"),
+            (false, true) => ("2", "/hidden"),
+        };
+        daemon::json(
+            &json!({"Id": digit.repeat(64), "Name": name, "Config": {"Image": "a:1", "Labels": {}}}).to_string(),
+        )
+    });
+    let open = |name: &str| {
+        let mut client = Client::connect_when_listening(&stage.bench.folder.path("listener0"));
+        client.send(format!("GET /containers/{name}/logs?stdout=1&follow=1 HTTP/1.1\r\nHost: d\r\n\r\n"));
+        assert!(client.read_until("\r\n\r\n").contains(" 200 "));
+        client
+    };
+    // In each worker, there are streams of both.
+    let of_first: Vec<Client> = (0..8).map(|_| open("web-1")).collect();
+    let of_second: Vec<Client> = (0..8).map(|_| open("web-2")).collect();
+    let begun = Instant::now();
+    is_later.store(1, Ordering::Relaxed);
+    for mut client in of_second {
+        assert!(client.0.read_to_end(&mut Vec::new()).is_ok());
+    }
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+    drop(of_first);
 }
 
 /// A name can be that of another object by the time of the request, and what has only a name goes up by it.
