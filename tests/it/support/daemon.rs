@@ -98,7 +98,7 @@ impl Daemon {
     }
 }
 
-/// Serves one connection.
+/// Serves one connection. As an engine, it does not end one that is idle: the program would take that for a restart.
 fn serve(
     mut stream: UnixStream,
     number: usize,
@@ -106,7 +106,6 @@ fn serve(
     (oldest, newest): (u16, u16),
     answer: &dyn Fn(&str) -> Reply,
 ) {
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     loop {
         let mut seen = record.lock().unwrap();
         if seen.stopped {
@@ -142,6 +141,7 @@ fn serve(
             Reply::Close(bytes) => return drop(stream.write_all(&bytes)),
             Reply::Then(bytes, then) => {
                 let _ = stream.write_all(&bytes);
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
                 return then(stream);
             }
         }
