@@ -78,6 +78,15 @@ pub struct AuditRecord<'r> {
     pub end: Option<&'static str>,
     /// Why the answer was withheld or broken off.
     pub error: Option<&'r str>,
+    /// How many requests before this one came too soon as well, and have no record. Only if there are any.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub suppressed: u64,
+}
+
+/// Whether a number is left out of a record.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A record with its version and its time.

@@ -31,8 +31,8 @@
 //! | `opened_by` | the key of the profile or the variable that opens it; empty if nothing does |
 //! | `path` | the path of the request with its names and ids, up to its query |
 //!
-//! The line of a ping that was answered is at the level `debug`: health checks are many. A malformed request that has come too soon
-//! after others has no line.
+//! The line of a ping that was answered is at the level `debug`: health checks are many. Of the requests of a client that come too soon
+//! after others, one in a minute has a line.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -158,6 +158,8 @@ struct Entry {
     stream: Option<OpenCount>,
     /// Whether there is neither a line nor a record of it.
     is_counted_only: bool,
+    /// How many before it have neither.
+    suppressed: u64,
 }
 
 /// What the line of a denied request says in addition.
@@ -220,6 +222,7 @@ impl AccessLog {
             denied: None,
             stream: None,
             is_counted_only: false,
+            suppressed: 0,
         })))
     }
 
@@ -268,9 +271,13 @@ impl AccessLog {
         self.set(|entry| entry.reason = Some(reason));
     }
 
-    /// The exchange is counted, and has neither a line nor a record.
-    pub(super) fn count_only(&mut self) {
-        self.set(|entry| entry.is_counted_only = true);
+    /// The request has come too soon after others. So many of them before it are counted only; if it is not known how many, so is
+    /// this one: it has neither a line nor a record.
+    pub(super) fn too_soon(&mut self, suppressed: Option<u64>) {
+        self.set(|entry| {
+            entry.reason = Some("rate");
+            (entry.suppressed, entry.is_counted_only) = (suppressed.unwrap_or_default(), suppressed.is_none());
+        });
     }
 
     /// There is no room for the request, for a reason in one word. A line of its own says so: who it is, where, and what they read.
@@ -507,6 +514,7 @@ impl Entry {
             engine_us,
             end: (event == "exchange").then_some(end),
             error,
+            suppressed: self.suppressed,
         });
     }
 

@@ -49,10 +49,16 @@ impl Downstream {
 
     /// Answers a request of `client` whose head or framing is malformed, and which has come too soon after others; ends the connection.
     /// `wait` is how long the client should wait. The metrics count it; the log and the audit file are not told.
-    pub async fn refuse_too_soon(self, message: String, wait: Duration, proxy: &Proxy, client: &Arc<LoggedClient>) {
+    pub async fn refuse_too_soon(
+        self,
+        message: String,
+        wait: Duration,
+        suppressed: Option<u64>,
+        proxy: &Proxy,
+        client: &Arc<LoggedClient>,
+    ) {
         let mut log = AccessLog::start(&proxy.observer, client);
-        log.reason("rate");
-        log.count_only();
+        log.too_soon(suppressed);
         let response = refusal(429, Some(wait), message.into(), proxy.advertised(), &mut log);
         self.end_with(response, log).await;
     }

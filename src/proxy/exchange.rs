@@ -191,18 +191,18 @@ impl Proxy {
         logged(respond::busy(message, self.advertised()), log, delivery)
     }
 
-    /// The answer to a request that has come too soon after others. `wait` is how long the client should wait.
+    /// The answer to a request that has come too soon after others: what the client reads, and how long it should wait. The exchange
+    /// has a line and a record if it is known how many before it had none.
     pub async fn refuse_too_soon(
         &self,
         request: Request<Incoming>,
         found: FoundRoute,
-        message: String,
-        wait: Duration,
+        (message, wait, suppressed): (String, Duration, Option<u64>),
         client: &Arc<LoggedClient>,
         delivery: &Delivery,
     ) -> Response<Filtered> {
         let mut log = AccessLog::of_request(&self.observer, client, &request);
-        log.reason("rate");
+        log.too_soon(suppressed);
         if let (Ok(Some(route)), None) = (&found.0, self.refused) {
             log.route(route);
         }

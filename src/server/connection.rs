@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::{Mutex, watch};
 
 use super::clients::{AdmittedClient, ClientPlace, OpenStream, TooManyRequests};
+use super::rate::{REPORT_INTERVAL, RateNews};
 use super::request_reader::{ClientTimeouts, RefusedRequest, RequestReader};
 use super::slots::{ConnectionSlot, ConnectionState};
 use super::worker::Served;
@@ -120,7 +121,7 @@ pub(super) async fn serve(accepted: AcceptedSocket, mut served: Served, slot: Co
 }
 
 /// Answers a request that was refused while it was read, and ends the connection. One that is new counts as a request of its client
-/// and of its listener; if there are too many, it has no line in the log and no record, or a client could write as many as it likes.
+/// and of its listener.
 async fn refuse(
     RefusedRequest { error, is_new }: RefusedRequest,
     downstream: Downstream,
@@ -133,8 +134,8 @@ async fn refuse(
     let counted = if is_new { client.count_request(false) } else { Ok(()) };
     let (proxy, logged) = (&client.proxy, &client.logged);
     if let Err(refusal) = counted {
-        report(&refusal, proxy, logged);
-        downstream.refuse_too_soon(refusal.to_string(), refusal.exceeded.wait, proxy, logged).await;
+        let (message, news) = (refusal.to_string(), report(&refusal, proxy, logged));
+        downstream.refuse_too_soon(message, refusal.exceeded.wait, news, proxy, logged).await;
         return;
     }
     tracing::debug!(%error, "request refused");
@@ -142,12 +143,21 @@ async fn refuse(
     downstream.refuse_malformed(error.status(), said, proxy, logged).await;
 }
 
-/// Says in the log whose requests are too many, now and then.
-fn report(refusal: &TooManyRequests, proxy: &Proxy, logged: &LoggedClient) {
-    if refusal.exceeded.is_news {
-        let (client, listener) = (&*logged.name, &*proxy.observer.listener);
-        tracing::warn!(client, listener, "{refusal}; further ones are logged as exchanges only, for a minute");
-    }
+/// Says in the log whose requests are too many, and after a while how many more there were. Returns how many were counted only before
+/// this one; `None` if it is counted only, too: a client must not fill the log and the audit file.
+fn report(refusal: &TooManyRequests, proxy: &Proxy, logged: &LoggedClient) -> Option<u64> {
+    let RateNews { suppressed, further } = refusal.exceeded.news.as_ref()?;
+    let (text, client, listener) = (refusal.to_string(), logged.name.clone(), proxy.observer.listener.clone());
+    tracing::warn!(client = &*client, listener = &*listener, "{text}; further ones are only counted, for a minute");
+    let further = further.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(REPORT_INTERVAL).await;
+        let suppressed = further.load(Ordering::Relaxed);
+        if suppressed > 0 {
+            tracing::warn!(client = &*client, listener = &*listener, suppressed, "{text}; so many more have no line");
+        }
+    });
+    Some(*suppressed)
 }
 
 /// Carries a stream to its end, in a task of its own. It is refused if its client has too many.
@@ -353,11 +363,9 @@ impl Entrance {
             slot.state().end_after_exchange();
             ("busy", TOO_MANY_CONNECTIONS.to_owned())
         } else if let Err(refusal) = counted {
-            report(&refusal, &proxy, &logged);
-            let (message, wait) = (refusal.to_string(), refusal.exceeded.wait);
-            return Answer::Response(
-                Box::pin(proxy.refuse_too_soon(request, found, message, wait, &logged, delivery)).await,
-            );
+            let news = report(&refusal, &proxy, &logged);
+            let told = (refusal.to_string(), refusal.exceeded.wait, news);
+            return Answer::Response(Box::pin(proxy.refuse_too_soon(request, found, told, &logged, delivery)).await);
         } else if slot.state().has_slot() || is_ping || proxy.refused.is_some() || slot.admit().await {
             // On its next connection, it may be known.
             if proxy.refused == Some(ClientRefusal::UnknownContainer) {

@@ -3,13 +3,14 @@
 //! A bucket counts the tokens that have been taken, and not those that are left. So it knows nothing of its limit, which a
 //! reload may change, and one from which nothing is missing can be forgotten.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::RateLimit;
 
-/// A refusal of the same bucket is logged once in this time.
-const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+/// Of the refusals of a bucket, one is logged and recorded in this time. The others are counted.
+pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A bucket of tokens. It refills as fast as its limit says.
 #[derive(Debug)]
@@ -20,17 +21,26 @@ struct BucketState {
     /// How many tokens were missing at `at`.
     missing: f64,
     at: Instant,
-    /// When a refusal was last logged.
-    reported: Option<Instant>,
+    /// When a refusal was last logged, and how many have come since then.
+    reported: Option<(Instant, Arc<AtomicU64>)>,
 }
 
 /// Why a request must wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct RateExceeded {
     /// How long it takes until there is a token.
     pub(super) wait: Duration,
-    /// Whether it is the first such request for a while.
-    pub(super) is_news: bool,
+    /// What the log tells of it, if it is the first such request for a while.
+    pub(super) news: Option<RateNews>,
+}
+
+/// What is told of a refusal that is logged.
+#[derive(Debug)]
+pub(super) struct RateNews {
+    /// How many came after the last one that was logged, and were counted only.
+    pub(super) suppressed: u64,
+    /// How many come after this one.
+    pub(super) further: Arc<AtomicU64>,
 }
 
 impl TokenBucket {
@@ -48,11 +58,7 @@ impl TokenBucket {
             state.missing += 1.0;
             return Ok(());
         }
-        let is_news = state.reported.is_none_or(|at| now.saturating_duration_since(at) >= REPORT_INTERVAL);
-        if is_news {
-            state.reported = Some(now);
-        }
-        Err(RateExceeded { wait: Duration::from_secs_f64(lacking / limit.per_second()), is_news })
+        Err(RateExceeded { wait: Duration::from_secs_f64(lacking / limit.per_second()), news: state.refused(now) })
     }
 
     /// Puts a token back that was taken for nothing.
@@ -74,6 +80,21 @@ impl TokenBucket {
 }
 
 impl BucketState {
+    /// Counts a refusal, unless it is to be logged.
+    fn refused(&mut self, now: Instant) -> Option<RateNews> {
+        let mut suppressed = 0;
+        if let Some((at, further)) = &self.reported {
+            if now.saturating_duration_since(*at) < REPORT_INTERVAL {
+                further.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+            suppressed = further.load(Ordering::Relaxed);
+        }
+        let further = Arc::<AtomicU64>::default();
+        self.reported = Some((now, further.clone()));
+        Some(RateNews { suppressed, further })
+    }
+
     /// Adds what has come since it was last looked at. No more is missing than the bucket holds, whatever it held before.
     fn refill(&mut self, limit: RateLimit, now: Instant) {
         let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
@@ -192,12 +213,15 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_news_once_a_minute() {
+    fn a_refusal_is_news_once_a_minute_and_tells_how_many_were_not() {
         let start = Instant::now();
         let (bucket, limit) = (TokenBucket::new(start), limit("1/h", 1));
         assert!(bucket.take(limit, start).is_ok());
-        let is_news = |seconds| bucket.take(limit, start + Duration::from_secs(seconds)).unwrap_err().is_news;
-        assert_eq!([0, 1, 59, 60, 61, 119, 120].map(is_news), [true, false, false, true, false, false, true]);
+        let news = |seconds| bucket.take(limit, start + Duration::from_secs(seconds)).unwrap_err().news;
+        let first = news(0).unwrap();
+        let suppressed = [1, 59, 60, 61, 119, 120, 200].map(|seconds| news(seconds).map(|news| news.suppressed));
+        assert_eq!(suppressed, [None, None, Some(2), None, None, Some(2), Some(0)]);
+        assert_eq!((first.suppressed, first.further.load(Ordering::Relaxed)), (0, 2));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use dockveil::socket::Address;
 
 use crate::callers::{ask_from, connect_from, loaded};
 use crate::harness::{Test, tests};
-use crate::metrics::{started, wait_for};
+use crate::metrics::{self, started};
 use crate::reload::{Reloadable, of_listener};
 use crate::support::client::{Client, get, rest, status};
 use crate::support::daemon::{Daemon, Reply, handing, json};
@@ -24,7 +24,8 @@ pub(crate) const TESTS: &[Test] = tests![
     a_reload_changes_limits_and_forgets_nothing,
     a_head_that_is_refused_counts_as_a_request,
     a_body_that_is_refused_is_no_second_request,
-    refused_heads_beyond_the_rate_write_nothing,
+    a_flood_of_requests_writes_one_line_and_is_counted,
+    what_a_flood_left_out_is_told_after_a_minute,
     a_listener_has_no_more_streams_than_it_may_have
 ];
 
@@ -248,8 +249,26 @@ fn a_body_that_is_refused_is_no_second_request() {
     assert_eq!([0; 2].map(|_| status(&bench.ask(get(LIST)))), [200, 429]);
 }
 
-fn refused_heads_beyond_the_rate_write_nothing() {
-    for head in ["BAD\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\n"] {
+fn a_flood_of_requests_writes_one_line_and_is_counted() {
+    const CANARY: &str = "canary-secret";
+    let list = get(&format!("/v1.44/containers/json?all={CANARY}"));
+    let body = format!("{{\"Image\":\"{CANARY}\",\"Tty\":true}}");
+    let create = format!(
+        "POST /containers/create?name={CANARY} HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nX-Registry-Auth: {CANARY}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let kept = [list, create, get("/nothing"), get("/events")].concat();
+    // What is sent over each connection, how many answers there are, how many connections there are, and the status of those within
+    // the rate.
+    for (sent, answers, connections, within) in [
+        ("BAD\r\n\r\n", 1, 40, 400),
+        ("GET / HTTP/1.1\r\n\r\n", 1, 40, 400),
+        ("PRI * HTTP/2.0\r\n\r\n", 1, 40, 505),
+        (&get("/v1.44/nothing"), 1, 500, 404),
+        (&get("/_ping"), 1, 40, 200),
+        (&kept.repeat(250), 1000, 5, 0),
+    ] {
         let folder = Folder::new();
         let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
         let audit = folder.path("audit.jsonl");
@@ -264,29 +283,70 @@ fn refused_heads_beyond_the_rate_write_nothing() {
             ),
         );
         program.listening();
-        for number in 0..40 {
+        let mut too_many = 0;
+        for _ in 0..connections {
             let mut client = Client::connect_when_listening(&folder.path("listener"));
-            client.send(head);
-            let expected = if number < 2 { [400, 505] } else { [429; 2] };
-            assert!(expected.contains(&status(&client.rest())));
+            client.send(sent);
+            too_many += (0..answers).filter(|_| status(&client.message(false)) == 429).count();
         }
-        wait_for(
-            &folder,
-            &format!(
-                "dockveil_exchanges_total{{decision=\"deny\",listener=\"{listener}\",operation=\"-\",profile=\"dashboard\",status=\"429\"}} 38"
-            ),
-        );
+        assert_eq!(too_many, answers * connections - 2, "{sent:.40}");
+        let counted = || {
+            let (_, told) = metrics::ask(&folder.path("metrics"), "/metrics");
+            let refused = told
+                .lines()
+                .filter(|line| line.starts_with("dockveil_exchanges_total{") && line.contains("status=\"429\""));
+            refused.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum::<usize>()
+        };
+        let deadline = std::time::Instant::now() + crate::support::client::PATIENCE;
+        while counted() != too_many {
+            assert!(std::time::Instant::now() < deadline, "{sent:.40}: {} of {too_many}", counted());
+        }
         let (_, lines) = program.stop();
         let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
-        assert_eq!(
-            (count("reason=malformed"), count("too many requests"), count("status=429")),
-            (2, 1, 0),
-            "{lines:#?}"
-        );
-        assert_eq!(count("request refused"), 2, "{lines:#?}");
+        let exchanges = lines.iter().filter(|line| line.contains("msg=exchange") || line.contains("msg=\"exchange"));
+        let told = lines.join("\n");
+        // A ping that is answered has a line at `debug`.
+        assert_eq!((exchanges.count(), count("status=429"), count("too many requests")), (3, 1, 1), "{told}");
+        assert!(within == 0 || count(&format!("status={within}")) == 2, "{told}");
         let records = std::fs::read_to_string(&audit).unwrap();
-        assert_eq!(records.lines().count(), 2, "{records}");
+        assert_eq!((records.lines().count(), records.matches("\"status\":429").count()), (3, 1), "{records}");
+        assert!(!told.contains(CANARY) && !records.contains(CANARY), "{told}\n{records}");
     }
+}
+
+/// It takes a minute, and waits nearly all the time.
+fn what_a_flood_left_out_is_told_after_a_minute() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let audit = folder.path("audit.jsonl");
+    let [engine, listener] = ["engine", "listener"].map(|name| format!("unix://{}", folder.path(name).display()));
+    let program = started(
+        &folder,
+        &format!(
+            "upstream: {engine}\nlisteners: [{{listen: {listener}, per_client: {{requests: {{rate: 1/h, burst: 1}}}}}}]\n\
+             audit: {{file: {}}}\n",
+            audit.display()
+        ),
+    );
+    program.listening();
+    let mut client = Client::connect_when_listening(&folder.path("listener"));
+    let statuses: Vec<u16> = (0..12).map(|_| ask(&mut client, LIST)).collect();
+    assert_eq!((statuses[0], &statuses[1..]), (200, &[429; 11][..]));
+    drop(client);
+    std::thread::sleep(Duration::from_secs(60));
+    let told = program.line_with("so many more have no line");
+    assert!(told.contains("suppressed=10") && told.contains("client=") && told.contains("level=warn"), "{told}");
+    let mut client = Client::connect_when_listening(&folder.path("listener"));
+    assert_eq!([0; 3].map(|_| ask(&mut client, LIST)), [429; 3]);
+    let (_, lines) = program.stop();
+    assert_eq!(lines.iter().filter(|line| line.contains("status=429")).count(), 1, "{lines:#?}");
+    let records = std::fs::read_to_string(&audit).unwrap();
+    let suppressed: Vec<u64> = records
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["suppressed"].as_u64().unwrap_or_default())
+        .collect();
+    // Of the request that was served, of the first one too many, and of the first one after a minute.
+    assert_eq!(suppressed, [0, 0, 10], "{records}");
 }
 
 fn a_listener_has_no_more_streams_than_it_may_have() {
