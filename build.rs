@@ -21,13 +21,14 @@ use miniz_oxide::deflate::compress_to_vec;
 use program::api::{bodies, catalogue, changes, errors, groups, objects, queries};
 use program::packed::Packer;
 use program::yaml::{Diagnostic, Diagnostics, Location, Node};
-use program::{api, packed, schema, yaml};
+use program::{api, packed, quoting, schema, yaml};
 
 /// A part of the program, found at the same paths as there.
 #[path = "src"]
 mod program {
     pub mod api;
     pub mod packed;
+    pub mod quoting;
     pub mod schema;
     pub mod yaml;
 }

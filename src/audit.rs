@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::clients::ClientIdentity;
 use crate::log::{count_lines, is_harmless, push_escape, time_text, write_lines};
+use crate::quoting;
 use crate::schema::Class;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::ser::Formatter;
@@ -363,7 +364,7 @@ impl Outage {
     /// Says so in the log, if it has not been said.
     fn begins(&mut self, path: &Path, error: &io::Error) {
         if !std::mem::replace(&mut self.is_on, true) {
-            let file = path.display().to_string();
+            let file = quoting::path(path);
             tracing::error!(file, %error, "the audit file cannot be written: requests are served, and their records lost");
         }
     }
@@ -371,7 +372,7 @@ impl Outage {
     /// Says in the log that it is over.
     fn ends(&mut self, path: &Path, lost: u64) {
         if std::mem::take(&mut self.is_on) {
-            let file = path.display().to_string();
+            let file = quoting::path(path);
             tracing::warn!(
                 file,
                 lost,

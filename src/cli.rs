@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::socket::{PassedSockets, found_address, holds_secret};
+use crate::quoting;
+use crate::socket::PassedSockets;
 
 /// Printed after the options of `--help`. No line is longer than 80 columns, so that none is wrapped in a terminal.
 const EXAMPLES: &str = "\
@@ -220,11 +221,11 @@ pub struct ServeArgs {
     pub profile: Option<String>,
     /// Host name, besides the loopback ones, that TCP listeners without `hosts` accept; repeatable; '*' accepts any
     /// [default: any, but loopback names only at a loopback address]
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME")]
     pub hosts: Vec<String>,
     /// API versions that clients may use: min=VERSION, max=VERSION, pin=VERSION; repeatable; each replaces that of
     /// DOCKVEIL_API and of the file
-    #[arg(long, value_name = "KEY=VERSION", value_delimiter = ',')]
+    #[arg(long, value_name = "KEY=VERSION")]
     pub api: Vec<String>,
     /// Tell metrics and health here: unix:///path or tcp://host:port
     #[arg(long, value_name = "URL")]
@@ -448,22 +449,16 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> String {
     }
 }
 
-/// An argument with `…` in place of what stands before the host of a URL, if that may hold a password.
+/// An argument with `…` in place of its value, if that may hold a password.
 fn without_password(argument: &OsStr) -> OsString {
     let text = argument.to_string_lossy();
-    // An image with a digest has no colon before the `@`.
-    let Some((before, host)) = text.rsplit_once('@').filter(|(before, _)| before.contains(':')) else {
-        return argument.to_owned();
-    };
-    if !holds_secret(&text) {
+    if quoting::name(&text) == text {
         return argument.to_owned();
     }
-    let start = match (before.find("://"), before.find('=')) {
-        (Some(scheme), _) => scheme + "://".len(),
-        (None, Some(value)) => value + 1,
-        (None, None) => 0,
-    };
-    format!("{}…@{host}", before.get(..start).unwrap_or_default()).into()
+    // The name of an option is no secret.
+    let option =
+        text.split_once('=').filter(|(option, _)| option.starts_with("--") && quoting::name(option) == *option);
+    option.map_or("…".to_owned(), |(option, _)| format!("{option}=…")).into()
 }
 
 /// Whether arguments with an error may have been meant to serve: they name no other command.
@@ -645,7 +640,8 @@ impl Environment {
     /// It says something else; the message is for the user.
     pub fn log_format(&self) -> Result<Option<LogFormat>, String> {
         let text = self.variables.get("DOCKVEIL_LOG_FORMAT").map(str::trim).filter(|text| !text.is_empty());
-        let wrong = |text| format!("DOCKVEIL_LOG_FORMAT: {}expected {}", found_address(text), LogFormat::EXPECTED);
+        let wrong =
+            |text| format!("DOCKVEIL_LOG_FORMAT: found {:?}, expected {}", quoting::value(text), LogFormat::EXPECTED);
         text.map(|text| LogFormat::find(text).ok_or_else(|| wrong(text))).transpose()
     }
 
@@ -659,7 +655,7 @@ impl Environment {
         let known = LogLevel::ALL.into_iter().find(|level| level.as_str() == value);
         known.ok_or_else(|| {
             let names = LogLevel::ALL.map(LogLevel::as_str).join(", ");
-            format!("DOCKVEIL_LOG: {}expected one of {names}", found_address(&value))
+            format!("DOCKVEIL_LOG: found {:?}, expected one of {names}", quoting::value(&value))
         })
     }
 }
@@ -688,7 +684,7 @@ mod tests {
     /// Wherever it stands in arguments with an error.
     #[test]
     fn no_error_quotes_the_password_of_a_url() {
-        const URLS: [&str; 7] = [
+        const URLS: [&str; 8] = [
             "tcp://u:PASSWORD@h",
             "tcp://PASSWORD@h:1",
             "ssh://u:PASSWORD@h",
@@ -696,6 +692,7 @@ mod tests {
             "tcp://u:a@PASSWORD@h",
             "tcp://u:a=PASSWORD'\"x@h",
             "tcp://u:PASSWORD @h",
+            "tcp%3A//u%3APASSWORD%40h",
         ];
         let mut command = CommandLine::command();
         command.build();
@@ -730,8 +727,8 @@ mod tests {
             }
         }
         assert!(errors > 1000, "{errors}");
-        check_usage("serve tcp://u:PASSWORD@h", "'tcp://…@h'");
-        check_usage("serve --listen a b:PASSWORD@h --typo", "'…@h'");
+        check_usage("serve tcp://u:PASSWORD@h", "'…'");
+        check_usage("serve --listen a b:PASSWORD@h --typo", "'…'");
         // What has no password stays.
         check_usage("explain --typo /images/a@sha256:ab/json ssh://me@host", "--typo");
         check_usage("serve ssh://me@host", "'ssh://me@host'");

@@ -26,6 +26,7 @@ use crate::config::{
 use crate::log::{self, LoggedLines};
 use crate::policy::Policy;
 use crate::profile::Profile;
+use crate::quoting;
 use crate::server::{self, ConfigReader, ServiceManager, Signals};
 use crate::yaml::{Diagnostic, Diagnostics, Location};
 
@@ -293,14 +294,14 @@ pub fn man(arguments: &cli::ManArgs, out: &mut dyn Write) -> Result<u8, CommandE
     if let Some(directory) = &arguments.directory {
         std::fs::create_dir_all(directory)
             .and_then(|()| cli::write_manuals(directory))
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", directory.display())))?;
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", quoting::path(directory))))?;
         return Ok(OK);
     }
     if cli::write_manual(arguments, out)? {
         return Ok(OK);
     }
     let name = arguments.command.as_deref().unwrap_or_default();
-    Err(argument_error("COMMAND", format!("there is no command {name:?}")).into())
+    Err(argument_error("COMMAND", format!("there is no command {:?}", quoting::value(name))).into())
 }
 
 /// Loads the filter files that the arguments, the environment and the configuration file name.
@@ -315,7 +316,9 @@ fn profile_named<'f>(filters: &'f Filters, name: &str) -> Result<&'f Profile, Di
 
 /// The API version that `--api` names.
 fn api_version(text: &str) -> Result<ApiVersion, Diagnostic> {
-    text.parse().map_err(|_| argument_error("--api", format!("found {text:?}, expected a version such as 1.44")))
+    text.parse().map_err(|_| {
+        argument_error("--api", format!("found {:?}, expected a version such as 1.44", quoting::value(text)))
+    })
 }
 
 /// An error in the value of an argument.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub use self::ssh::{SshAddress, SshAddressError};
+use crate::quoting;
 use crate::socket::{Address, AddressError};
 use crate::tls::EngineTls;
 
@@ -157,7 +158,7 @@ impl fmt::Display for EngineEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.address)?;
         let Some(EndpointTls { files, .. }) = &self.tls else { return Ok(()) };
-        let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        let files: Vec<String> = files.iter().map(|file| quoting::path(file)).collect();
         write!(f, " over TLS ({})", files.join(", "))
     }
 }

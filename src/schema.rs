@@ -31,6 +31,7 @@ pub use phrase::{Phrase, PhraseError, Phrases};
 pub use types::{JsonType, Presence, TypeSet, UnknownType};
 pub use variant::{Entries, ValueFormat, VariantKind, VariantWords, Variants};
 
+use crate::quoting;
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Node, Value};
 
 /// Every schema, with the class of every field. No schema contains itself.
@@ -522,7 +523,7 @@ impl CatalogueReader {
     fn nest(&mut self, outer: &str, path: &yaml::Key, inner: &Node) -> Result<(), Diagnostic> {
         let name = inner.text("the name of a schema")?;
         if !self.schemas.contains_key(name) {
-            return Err(inner.diagnostic(format!("unknown schema {name:?}")));
+            return Err(inner.diagnostic(format!("unknown schema {:?}", quoting::value(name))));
         }
         let parsed = path.name.parse::<Path>().map_err(|error| Diagnostic::new(&path.location, error.to_string()))?;
         let Some(schema) = self.schemas.get_mut(outer) else { return Ok(()) };
@@ -610,7 +611,7 @@ impl CatalogueReader {
             let Some(names) = members.get(list.key()) else { continue };
             for (name, item) in self.diagnostics.texts(names, "names of members") {
                 if by_name.insert(name.to_owned(), *list).is_some() {
-                    self.diagnostics.push(item.diagnostic(format!("duplicate member {name:?}")));
+                    self.diagnostics.push(item.diagnostic(format!("duplicate member {:?}", quoting::value(name))));
                 }
             }
         }
@@ -629,7 +630,7 @@ impl CatalogueReader {
         let Some(entries) = self.diagnostics.ok(lists.mapping("paths by schema")) else { return };
         for (key, node) in entries {
             if !self.schemas.contains_key(&key.name) {
-                self.diagnostics.report(&key.location, format!("unknown schema {:?}", key.name));
+                self.diagnostics.report(&key.location, format!("unknown schema {:?}", quoting::value(&key.name)));
             }
             let Some(paths) = self.diagnostics.ok(node.list("a list of paths")) else { continue };
             for path in paths {

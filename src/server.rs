@@ -50,6 +50,7 @@ use crate::endpoint::EngineEndpoint;
 use crate::log;
 use crate::metrics::Metrics;
 use crate::proxy;
+use crate::quoting;
 use crate::socket::{Address, SocketOwner};
 
 /// More workers than this gain nothing: one carries gigabytes a second.
@@ -107,7 +108,7 @@ impl fmt::Display for ServerError {
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::Descriptors(error) => write!(f, "{error}"),
             Self::Privileges(error) => write!(f, "{error}"),
-            Self::Audit { path, error } => write!(f, "cannot open the audit file {}: {error}", path.display()),
+            Self::Audit { path, error } => write!(f, "cannot open the audit file {}: {error}", quoting::path(path)),
             Self::Metrics(error) => write!(f, "cannot make the metrics: {error}"),
             Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
             Self::Signal(error) => write!(f, "cannot wait for signals: {error}"),

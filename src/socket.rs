@@ -151,21 +151,6 @@ impl FromStr for Address {
     }
 }
 
-/// The start of an error about a text that is no good address: `found "…", `. Empty if the text has a password, or what may be one:
-/// it is not quoted.
-pub fn found_address(text: &str) -> String {
-    if holds_secret(text) { String::new() } else { format!("found {text:?}, ") }
-}
-
-/// Whether a URL has a password before its host, or what may be one: of `ssh` alone, a user is no secret.
-pub fn holds_secret(url: &str) -> bool {
-    let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte));
-    let (scheme, place) =
-        url.trim_start().split_once("://").filter(|(scheme, _)| is_scheme(scheme)).unwrap_or(("", url));
-    let is_secret = |user: &str| !user.is_empty() && (user.contains(':') || !matches!(scheme, "ssh" | "unix"));
-    place.rsplit_once('@').is_some_and(|(user, _)| is_secret(user))
-}
-
 impl Address {
     /// Whether a listener at one of them can keep another from the other: both have the same port and host, or the host of one is
     /// every address.

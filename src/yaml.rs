@@ -10,6 +10,7 @@ mod nearest;
 mod packed;
 mod parse;
 
+use crate::quoting;
 use std::fmt;
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ pub struct Location {
 impl Location {
     /// A file as a whole, or an environment variable.
     pub fn file(file: &str) -> Self {
-        Self { file: file.into(), line: 0, column: 0, is_argument: false }
+        Self { file: quoting::name(file).into(), line: 0, column: 0, is_argument: false }
     }
 
     /// A command-line argument, such as `--profile`.
@@ -130,7 +131,7 @@ impl Node {
         match self.text("`true` or `false`")? {
             "true" => Ok(true),
             "false" => Ok(false),
-            other => Err(self.diagnostic(format!("found {other:?}, expected `true` or `false`"))),
+            other => Err(self.diagnostic(format!("found {:?}, expected `true` or `false`", quoting::value(other)))),
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use super::operations::{Operation, operation, unknown_operation};
 use crate::embedded;
+use crate::quoting;
 use crate::schema::{ClassSet, UnknownClass};
 use crate::yaml::{Diagnostic, Diagnostics, Key, Members, Node};
 
@@ -249,8 +250,9 @@ impl PathName {
             let mut found = Vec::new();
             for (text, item) in members.get(key).map(|node| diagnostics.texts(node, "fields")).unwrap_or_default() {
                 let field = ReadField::parse(text);
-                let field =
-                    field.ok_or_else(|| item.diagnostic(format!("found {text:?}, expected a schema and a path")));
+                let field = field.ok_or_else(|| {
+                    item.diagnostic(format!("found {:?}, expected a schema and a path", quoting::value(text)))
+                });
                 found.extend(diagnostics.ok(field));
             }
             found
@@ -297,7 +299,7 @@ impl Reads {
             Ok(other) => {
                 let expected =
                     "expected a list of fields and classes, nothing, labels, attributes, actions or unfiltered";
-                diagnostics.push(node.diagnostic(format!("found {other:?}, {expected}")));
+                diagnostics.push(node.diagnostic(format!("found {:?}, {expected}", quoting::value(other))));
                 None
             }
             Err(_) => {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Caller, CallingContainer, ClientMatch, ClientSelector};
+use crate::quoting;
 use crate::socket::{Address, Peer};
 use crate::tls::{CertificateNames, KeyPin, SPIFFE};
 use crate::visibility::{Facts, PROJECT};
@@ -49,7 +50,9 @@ impl DescribedClient {
 
     /// Adds one fact.
     fn add(&mut self, text: &str) -> Result<(), String> {
-        let form = || format!("found {text:?}, expected one of {}, then `=` and what it is", KEYS.join(", "));
+        let form = || {
+            format!("found {:?}, expected one of {}, then `=` and what it is", quoting::value(text), KEYS.join(", "))
+        };
         let (key, value) = text.split_once('=').filter(|(_, value)| !value.is_empty()).ok_or_else(form)?;
         match key {
             "uid" => set(&mut self.uid, id(key, value)?, key),
@@ -58,7 +61,8 @@ impl DescribedClient {
                 Ok(())
             }
             "address" => {
-                let expected = || format!("address: found {value:?}, expected an address such as 172.20.0.5");
+                let expected =
+                    || format!("address: found {:?}, expected an address such as 172.20.0.5", quoting::value(value));
                 set(&mut self.address, value.parse().map_err(|_| expected())?, key)
             }
             "certificate" => self.add_name(value),
@@ -78,15 +82,20 @@ impl DescribedClient {
                 Ok(())
             }
             "spiffe" if !value.starts_with(SPIFFE) => Err(format!(
-                "certificate=spiffe: found {value:?}, expected a SPIFFE id such as spiffe://example.org/web"
+                "certificate=spiffe: found {:?}, expected a SPIFFE id such as spiffe://example.org/web",
+                quoting::value(value)
             )),
             "uri" | "spiffe" => {
                 names.uris.push(value.to_owned());
                 Ok(())
             }
             _ => {
-                let expected =
-                    || format!("certificate=key: found {value:?}, expected sha256: and 64 hexadecimal digits");
+                let expected = || {
+                    format!(
+                        "certificate=key: found {:?}, expected sha256: and 64 hexadecimal digits",
+                        quoting::value(value)
+                    )
+                };
                 set(&mut names.key, KeyPin::parse(value).ok_or_else(expected)?, "certificate=key")
             }
         }
@@ -100,7 +109,7 @@ impl DescribedClient {
         let (key, value) = inner("container", text, &OF_CONTAINER, "name=web or none")?;
         let inside = CallingContainer::Inside { id: "described".to_owned(), facts: Facts::default() };
         let CallingContainer::Inside { facts, .. } = self.container.get_or_insert(inside) else {
-            return Err(format!("container={text}: a client that runs in no container has none"));
+            return Err(format!("container={}: a client that runs in no container has none", quoting::value(text)));
         };
         match key {
             "name" => facts.names.push(value.strip_prefix('/').unwrap_or(value).to_owned()),
@@ -179,14 +188,14 @@ fn set<T>(place: &mut Option<T>, value: T, key: &str) -> Result<(), String> {
 /// The number of a user or a group.
 fn id(key: &str, text: &str) -> Result<u32, String> {
     let number = text.parse().ok().filter(|number| *number != NO_ID);
-    number.ok_or_else(|| format!("{key}: found {text:?}, expected a number from 0 to {}", NO_ID - 1))
+    number.ok_or_else(|| format!("{key}: found {:?}, expected a number from 0 to {}", quoting::value(text), NO_ID - 1))
 }
 
 /// A key and its value behind `outer=`.
 fn inner<'t>(outer: &str, text: &'t str, keys: &[&'static str], example: &str) -> Result<(&'t str, &'t str), String> {
     let form = || {
-        let keys = keys.join(", ");
-        format!("{outer}: found {text:?}, expected one of {keys}, then `=` and its value, such as {outer}={example}")
+        let (found, keys) = (quoting::value(text), keys.join(", "));
+        format!("{outer}: found {found:?}, expected one of {keys}, then `=` and its value, such as {outer}={example}")
     };
     let (key, value) = text.split_once('=').filter(|(_, value)| !value.is_empty()).ok_or_else(form)?;
     if keys.contains(&key) { Ok((key, value)) } else { Err(unknown("key", key, keys.iter().copied())) }

@@ -17,6 +17,7 @@ use crate::config::{
 use crate::filter::{Explained, NamesShown, RecordFilter, Treatment};
 use crate::policy::{Decision, Denial, Policy};
 use crate::profile::{ListedName, Profile, StreamFiltering};
+use crate::quoting;
 use crate::route::{self, Dropped, NO_SUCH_HOST, Route, answers_to};
 use crate::schema::{Catalogue, Class, NameList};
 use crate::yaml::{Diagnostic, Location};
@@ -94,12 +95,13 @@ fn write_hosts(
         return Ok(true);
     }
     let (mut is_served, mut is_answered) = (false, false);
+    let named: Vec<&str> = hosts.iter().map(|host| quoting::value(host)).collect();
     for listener in listeners.iter().filter(|listener| listener.profiles().any(|name| name == profile)) {
         let answers = hosts.iter().all(|host| answers_to(&listener.hosts, host));
         (is_served, is_answered) = (true, is_answered || answers);
         let verb = if answers { "answers to" } else { "does not answer to" };
         let listed = if listener.hosts.is_empty() { "any".to_owned() } else { listener.hosts.join(", ") };
-        report.say("host", format!("{} {verb} {}  (`hosts`: {listed})", listener.address, hosts.join(" and ")));
+        report.say("host", format!("{} {verb} {}  (`hosts`: {listed})", listener.address, named.join(" and ")));
     }
     if !is_served {
         report.say("host", format!("no listener of the configuration has the profile {profile}"));

@@ -18,7 +18,8 @@ use super::layout::one_line;
 use super::{CommandError, FAILED, OK, argument_error};
 use crate::cli::{self, Environment};
 use crate::config;
-use crate::socket::{Address, connect_at_once, found_address};
+use crate::quoting;
+use crate::socket::{Address, connect_at_once};
 use crate::tls::Reception;
 use crate::yaml::{Diagnostic, Diagnostics};
 
@@ -137,7 +138,7 @@ fn started(stat: &str) -> Option<u64> {
 
 /// The address that `--target` names.
 fn target(text: &str) -> Result<Address, Diagnostic> {
-    text.parse().map_err(|error| argument_error("--target", format!("{}{error}", found_address(text))))
+    text.parse().map_err(|error| argument_error("--target", format!("found {:?}, {error}", quoting::value(text))))
 }
 
 /// The listener to ask.

@@ -14,6 +14,7 @@ use crate::config::{
     is_loopback,
 };
 use crate::policy::Policy;
+use crate::quoting;
 use crate::socket::Address;
 
 /// The same as a JSON document.
@@ -49,7 +50,7 @@ pub(super) fn to_json(config: &Config) -> Value {
     json!({
         "engine": config.upstream.to_string(),
         "metrics": observability.metrics.as_ref().map(ToString::to_string),
-        "audit": observability.audit.as_ref().map(|file| file.display().to_string()),
+        "audit": observability.audit.as_ref().map(|file| quoting::path(file)),
         "memory": DocumentMemory::of(&config.limits).bytes,
         "api": { "min": api.min().to_string(), "max": api.max().to_string(), "pin": api.pin().map(|pin| pin.to_string()) },
         "notes": notes,
@@ -111,7 +112,7 @@ fn of_observability(text: &mut String, observability: &Observability) {
     }
     text.push_str(&about_metrics(observability).to_string());
     if let Some(file) = audit {
-        line(text, format_args!("audit   {}", file.display()));
+        line(text, format_args!("audit   {}", quoting::path(file)));
     }
 }
 

@@ -9,6 +9,7 @@ use crate::api::objects::ObjectKind;
 use crate::clients::{AddressRange, CertificateSelector, ClientSelector};
 use crate::policy::Policy;
 use crate::profile::Profiles;
+use crate::quoting;
 use crate::socket::Address;
 use crate::tls::{KeyPin, SPIFFE};
 use crate::visibility::ObjectSelector;
@@ -163,7 +164,7 @@ fn check_kind(members: &Members<'_>, address: Option<&Address>, diagnostics: &mu
         None => return,
     };
     for (key, _) in keys.iter().filter_map(|name| members.entry(name)) {
-        diagnostics.report(&key.location, format!("{:?} does not apply to {kind}", key.name));
+        diagnostics.report(&key.location, format!("{:?} does not apply to {kind}", quoting::value(&key.name)));
     }
 }
 
@@ -187,8 +188,10 @@ fn certificate(node: &Node, diagnostics: &mut Diagnostics) -> Option<Certificate
         let node = members.get_or_empty(name)?;
         match diagnostics.ok(node.text("the whole name"))? {
             text if text.is_empty() || text.contains('*') => {
-                diagnostics
-                    .push(node.diagnostic(format!("found {text:?}, expected the whole name, without a pattern")));
+                diagnostics.push(node.diagnostic(format!(
+                    "found {:?}, expected the whole name, without a pattern",
+                    quoting::value(text)
+                )));
                 None
             }
             text => Some(text.to_owned()),
@@ -198,12 +201,16 @@ fn certificate(node: &Node, diagnostics: &mut Diagnostics) -> Option<Certificate
     if let (Some(id), Some(node)) = (&spiffe, members.get("spiffe"))
         && !id.starts_with(SPIFFE)
     {
-        diagnostics
-            .push(node.diagnostic(format!("found {id:?}, expected a SPIFFE id such as spiffe://example.org/web")));
+        diagnostics.push(node.diagnostic(format!(
+            "found {:?}, expected a SPIFFE id such as spiffe://example.org/web",
+            quoting::value(id)
+        )));
     }
     let pin = key.as_deref().and_then(KeyPin::parse);
     if let (Some(text), None, Some(node)) = (&key, pin, members.get("key")) {
-        diagnostics.push(node.diagnostic(format!("found {text:?}, expected sha256: and 64 hexadecimal digits")));
+        diagnostics.push(
+            node.diagnostic(format!("found {:?}, expected sha256: and 64 hexadecimal digits", quoting::value(text))),
+        );
     }
     let selector = CertificateSelector { cn, dns, uri, spiffe, key: pin };
     if KEYS.iter().all(|name| members.get_or_empty(name).is_none()) {
@@ -228,8 +235,9 @@ fn addresses(node: &Node, diagnostics: &mut Diagnostics) -> Vec<AddressRange> {
         }
         Value::Sequence(_) | Value::Mapping(_) | Value::Null => diagnostics.texts(node, "addresses"),
     };
-    let range =
-        |(text, node): (&str, &Node)| text.parse().map_err(|error| node.diagnostic(format!("found {text:?}, {error}")));
+    let range = |(text, node): (&str, &Node)| {
+        text.parse().map_err(|error| node.diagnostic(format!("found {:?}, {error}", quoting::value(text))))
+    };
     texts.into_iter().filter_map(|text| diagnostics.ok(range(text))).collect()
 }
 

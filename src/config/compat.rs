@@ -21,6 +21,7 @@ use crate::api::{Method, OPERATIONS, Operation, lists, operation};
 use crate::cli::{Environment, LogLevel, Variables};
 use crate::filter::NamesShown;
 use crate::profile::{OpenedBy, Profile, RequestContents, StreamFiltering};
+use crate::quoting;
 use crate::schema::{Class, ClassSet};
 use crate::socket::Address;
 use crate::visibility::Restriction;
@@ -283,7 +284,11 @@ pub fn choose(variables: &Variables, in_image: bool) -> Result<Option<Choice>, D
             let names = tables.iter().map(|table| table.name.as_str());
             return match tables.iter().find(|table| table.name == name) {
                 Some(table) => Ok(Some(Choice { table, by: CHOICE, certain: true })),
-                None => error(format!("found {name:?}, expected one of {}, off", names.collect::<Vec<_>>().join(", "))),
+                None => error(format!(
+                    "found {:?}, expected one of {}, off",
+                    quoting::value(name),
+                    names.collect::<Vec<_>>().join(", ")
+                )),
             };
         }
         None => {}

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{Config, Listener};
 use crate::endpoint::EngineEndpoint;
+use crate::quoting;
 
 /// How long before its end a file is warned of.
 const WARNING_TIME: Duration = Duration::from_secs(14 * DAY);
@@ -62,7 +63,7 @@ impl Expiry {
                 format!("the certificate of {address} {end}: clients refuse it until there is a new one")
             }
             Expiring::Crl(file) => {
-                let file = file.display();
+                let file = quoting::path(file);
                 format!(
                     "the list of revoked certificates {file} at {address} {end}: clients of its authority are refused until there \
                      is a new one"

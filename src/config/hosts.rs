@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::socket::found_address;
+use crate::quoting;
 use crate::yaml::{Diagnostic, Location};
 
 /// Stands alone for any host name.
@@ -39,10 +39,12 @@ pub(super) fn origin(text: &str, location: &Location) -> Result<String, Diagnost
 
 /// The error for a text that cannot match, with what was likely meant.
 fn wrong(text: &str, what: &str, meant: Option<String>, location: &Location) -> Diagnostic {
-    let found = if text.is_empty() { "found nothing, ".to_owned() } else { found_address(text) };
-    let meant =
-        meant.filter(|_| !found.is_empty()).map(|meant| format!("; did you mean {meant:?}?")).unwrap_or_default();
-    Diagnostic::new(location, format!("{found}expected {what}{meant}"))
+    let found = if text.is_empty() { "nothing".to_owned() } else { format!("{:?}", quoting::value(text)) };
+    let meant = meant
+        .filter(|_| !quoting::holds_secret(text))
+        .map(|meant| format!("; did you mean {meant:?}?"))
+        .unwrap_or_default();
+    Diagnostic::new(location, format!("found {found}, expected {what}{meant}"))
 }
 
 /// A host name as it is compared with that of a request; `None` if it is none.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use super::raw::{CONNECTIONS, number};
+use crate::quoting;
 use crate::yaml::{Diagnostic, Diagnostics, Members, Node, Value};
 
 /// How many requests a limit may allow, in a unit of time or at once.
@@ -171,7 +172,8 @@ fn requests(node: &Node, diagnostics: &mut Diagnostics) -> Option<RateLimit> {
 /// Reads a rate.
 fn rate(node: &Node, burst: Option<u32>) -> Result<RateLimit, Diagnostic> {
     let text = node.text(RATE)?;
-    RateLimit::parse(text, burst).ok_or_else(|| node.diagnostic(format!("found {text:?}, expected {RATE}")))
+    RateLimit::parse(text, burst)
+        .ok_or_else(|| node.diagnostic(format!("found {:?}, expected {RATE}", quoting::value(text))))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::is_loopback;
 use super::raw::RawListener;
+use crate::quoting;
 use crate::socket::{Address, PassedSocket, PassedSockets, SocketOwner};
 use crate::yaml::{Diagnostic, Diagnostics, Location};
 
@@ -43,7 +44,10 @@ pub(super) fn assign(
     }
     for socket in &left {
         let PassedSocket { name, address, .. } = &**socket;
-        let message = format!("the socket {name:?} that was passed listens on {address}, and no listener takes it");
+        let message = format!(
+            "the socket {:?} that was passed listens on {address}, and no listener takes it",
+            quoting::value(name)
+        );
         diagnostics.report(&place, message);
     }
 }
@@ -60,12 +64,13 @@ fn named(
     if let Some(number) = left.iter().position(fits) {
         return Ok(Some(number));
     }
+    let found = quoting::value(name);
     let message = match left.iter().find(has_name) {
-        Some(other) => format!("the socket {name:?} listens on {}, expected {address}", other.address),
-        None if left.is_empty() => format!("no socket {name:?} was passed: start dockveil by its socket unit"),
+        Some(other) => format!("the socket {found:?} listens on {}, expected {address}", other.address),
+        None if left.is_empty() => format!("no socket {found:?} was passed: start dockveil by its socket unit"),
         None => {
             let names: Vec<&str> = left.iter().map(|socket| socket.name.as_str()).collect();
-            format!("no socket {name:?} was passed, expected one of {}", names.join(", "))
+            format!("no socket {found:?} was passed, expected one of {}", names.join(", "))
         }
     };
     Err(Diagnostic::new(location, message))

@@ -15,7 +15,8 @@ use super::upstream::{RawUpstream, upstream};
 use super::{ByteLimit, LONGEST_TIMEOUT, Limits, ListenerLimits, Timeouts};
 use crate::api::{ApiRange, ApiVersion};
 use crate::endpoint::{EngineAddress, EngineAddressError};
-use crate::socket::{Address, AddressError, Keepalive, PassedSocket, SocketFolder, SocketOwner, found_address};
+use crate::quoting;
+use crate::socket::{Address, AddressError, Keepalive, PassedSocket, SocketFolder, SocketOwner};
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Node};
 
 /// The shortest time that something may be waited for.
@@ -195,7 +196,7 @@ fn listener(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option
     };
     for (key, _) in ["mode", "owner"].iter().filter_map(|name| members.entry(name)) {
         if let Some(kind) = kind {
-            diagnostics.report(&key.location, format!("{:?} does not apply to {kind}", key.name));
+            diagnostics.report(&key.location, format!("{:?} does not apply to {kind}", quoting::value(&key.name)));
         }
     }
     let insecure = members.get("insecure").and_then(|node| diagnostics.ok(node.boolean())).unwrap_or_default();
@@ -356,10 +357,10 @@ pub(super) fn api_of_texts(
             ("max", Some(version)) => max = version,
             ("pin", Some(version)) => pin = Some(version),
             ("min" | "max" | "pin", None) => {
-                diagnostics.report(location, format!("found {version:?}, expected {what}"));
+                diagnostics.report(location, format!("found {:?}, expected {what}", quoting::value(version)));
             }
             (_, _) => {
-                let message = format!("found {text:?}, expected min=, max= or pin= with {what}");
+                let message = format!("found {:?}, expected min=, max= or pin= with {what}", quoting::value(text));
                 diagnostics.report(location, message);
             }
         }
@@ -401,7 +402,7 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
 
 /// An error at `node`: another text than expected.
 pub(super) fn expected(node: &Node, text: &str, what: &str) -> Diagnostic {
-    node.diagnostic(format!("found {text:?}, expected {what}"))
+    node.diagnostic(format!("found {:?}, expected {what}", quoting::value(text)))
 }
 
 /// Reads a size, in bytes or with a unit.
@@ -495,7 +496,7 @@ pub(super) fn engine_address(text: &str, location: &Location) -> Result<EngineAd
 
 /// The error for a text that is no address. A text with a password is not quoted.
 pub(super) fn wrong_address(text: &str, error: impl Display, location: &Location) -> Diagnostic {
-    Diagnostic::new(location, format!("{}{error}", found_address(text)))
+    Diagnostic::new(location, format!("found {:?}, {error}", quoting::value(text)))
 }
 
 /// Reads the configuration file, which may be a pipe; returns its name and text.

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use crate::cli::{ConfigFiles, Environment, ServeArgs};
+use crate::quoting;
 use crate::yaml::Location;
 
 /// The variable of each setting.
@@ -43,12 +44,13 @@ impl Settings {
         let one = |argument: &Option<String>, flag: &str, variable: &str| {
             list(argument.as_slice(), flag, environment, variable).into_iter().next()
         };
-        let api = list(&[], "", environment, API).into_iter().chain(list(&arguments.api, "--api", environment, ""));
+        let of_argument = list(&parts(&arguments.api), "--api", environment, "");
+        let api = list(&[], "", environment, API).into_iter().chain(of_argument);
         Self {
             upstream: one(&arguments.upstream, "--upstream", UPSTREAM),
             listen: list(&arguments.listen, "--listen", environment, LISTEN),
             profile: one(&arguments.profile, "--profile", PROFILE),
-            hosts: list(&arguments.hosts, "--hosts", environment, HOSTS),
+            hosts: list(&parts(&arguments.hosts), "--hosts", environment, HOSTS),
             api: api.collect(),
             metrics: one(&arguments.metrics, "--metrics", METRICS),
             audit: environment.variables.get(AUDIT).map(str::trim).filter(|path| !path.is_empty()).map(PathBuf::from),
@@ -70,9 +72,15 @@ fn list(argument: &[String], flag: &str, environment: &Environment, variable: &s
     if !argument.is_empty() {
         return argument.iter().map(|text| (text.clone(), Location::argument(flag))).collect();
     }
-    let texts = environment.variables.get(variable).into_iter().flat_map(|text| text.split(','));
-    let texts = texts.map(str::trim).filter(|text| !text.is_empty());
-    texts.map(|text| (text.to_owned(), Location::file(variable))).collect()
+    let text = environment.variables.get(variable).map(ToOwned::to_owned);
+    let texts = parts(text.as_slice()).into_iter().map(|text| text.trim().to_owned());
+    texts.filter(|text| !text.is_empty()).map(|text| (text, Location::file(variable))).collect()
+}
+
+/// The texts that commas separate. An empty one of an argument is an error, which is found later.
+fn parts(texts: &[String]) -> Vec<String> {
+    let parts = texts.iter().flat_map(|text| text.split(quoting::separators(text, &[','])));
+    parts.map(ToOwned::to_owned).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::raw::{RawConfig, RawListener};
 use super::settings::Settings;
 use super::upstream::RawUpstream;
 use crate::cli::{self, ConfigFiles, Environment};
+use crate::quoting;
 use crate::socket::{Address, SocketFolder};
 use crate::yaml::{Diagnostics, Location, nearest};
 
@@ -45,7 +46,8 @@ impl ConfigSource {
             environment.standard_input.as_deref().filter(|_| named.is_some_and(|file| is_standard_input(file)));
         let name_of =
             |file: &PathBuf| standard_input.map_or(file.display().to_string(), |_| STANDARD_INPUT_NAME.to_owned());
-        let preferred = named.map(name_of).or(profile.map(ToOwned::to_owned));
+        let preferred =
+            named.map(name_of).or(profile.map(ToOwned::to_owned)).map(|text| quoting::value(&text).to_owned());
         let mut notes = Vec::new();
         match (compat, preferred) {
             (Some(compat), None) => return Self::from_variables(compat, environment),

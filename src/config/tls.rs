@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::files;
 use super::raw::unreadable;
+use crate::quoting;
 use crate::socket::Address;
 use crate::tls::{RevocationList, ServerPem, ServerTls, TlsError};
 use crate::yaml::{Diagnostics, Members, Node, Value};
@@ -62,7 +63,7 @@ impl<'m> PemFiles<'m> {
         let mut read = |node: &Node| {
             let (path, bytes) = self.read_at(node, diagnostics)?;
             let lists = RevocationList::from_pem(&bytes, &path);
-            diagnostics.ok(lists.map_err(|message| node.diagnostic(format!("{}: {message}", path.display()))))
+            diagnostics.ok(lists.map_err(|message| node.diagnostic(format!("{}: {message}", quoting::path(&path)))))
         };
         let lists: Vec<Option<Vec<RevocationList>>> = nodes.iter().map(&mut read).collect();
         lists.into_iter().collect::<Option<Vec<_>>>().map(|lists| lists.into_iter().flatten().collect())
@@ -80,7 +81,10 @@ pub(super) fn tls(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> 
     let revoked = pem.revoked(diagnostics);
     let is_optional = is_optional(&members, diagnostics);
     for (key, _) in OF_CLIENTS.iter().filter_map(|name| members.entry(name)).filter(|_| !has_ca) {
-        diagnostics.report(&key.location, format!("{:?} needs `client_ca`, the authorities of clients", key.name));
+        diagnostics.report(
+            &key.location,
+            format!("{:?} needs `client_ca`, the authorities of clients", quoting::value(&key.name)),
+        );
     }
     let made = ServerTls::from_pem(&ServerPem {
         certificate: &certificate?,
@@ -101,7 +105,8 @@ fn is_optional(members: &Members<'_>, diagnostics: &mut Diagnostics) -> Option<b
         "required" => Some(false),
         "optional" => Some(true),
         found => {
-            diagnostics.push(node.diagnostic(format!("found {found:?}, expected required or optional")));
+            diagnostics
+                .push(node.diagnostic(format!("found {:?}, expected required or optional", quoting::value(found))));
             None
         }
     }
@@ -120,7 +125,11 @@ fn key_of(error: &TlsError) -> &'static str {
 /// Reports an error in a file, where the file is named: as the member called `name`.
 pub(super) fn report(error: &TlsError, name: &str, members: &Members<'_>, diagnostics: &mut Diagnostics) {
     if let Some(node) = members.get(name) {
-        diagnostics.push(node.diagnostic(format!("{}: {}", node.text("").unwrap_or_default(), error.message())));
+        diagnostics.push(node.diagnostic(format!(
+            "{}: {}",
+            quoting::name(node.text("").unwrap_or_default()),
+            error.message()
+        )));
     }
 }
 

@@ -8,6 +8,7 @@ use super::raw::engine_address;
 use super::tls::{PemFiles, report};
 use crate::cli::Environment;
 use crate::endpoint::{EndpointTls, EngineAddress, EngineEndpoint};
+use crate::quoting;
 use crate::socket::Address;
 use crate::tls::{EngineTls, TlsError, server_name};
 use crate::yaml::{Diagnostic, Diagnostics, Location, Node, Value};
@@ -91,7 +92,9 @@ fn key_of(error: &TlsError) -> &'static str {
 fn check_host(address: EngineAddress, location: &Location) -> Result<EngineAddress, Diagnostic> {
     let wrong = match &address {
         EngineAddress::Socket(Address::Tcp { host, .. }) if server_name(host).is_some() => return Ok(address),
-        EngineAddress::Socket(Address::Tcp { host, .. }) => format!("found {host:?}, for which no certificate can be"),
+        EngineAddress::Socket(Address::Tcp { host, .. }) => {
+            format!("found {:?}, for which no certificate can be", quoting::value(host))
+        }
         EngineAddress::Socket(Address::Unix(_)) => format!("{address} is a Unix socket, which has no TLS"),
         EngineAddress::Ssh(_) => format!("{address} is reached by ssh, which needs no TLS"),
     };
@@ -151,7 +154,7 @@ fn in_folder(folder: &Path, is_verified: bool) -> Result<EndpointTls, Vec<String
         Ok(bytes) => Some(bytes),
         Err(error) if !must_exist && error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => {
-            errors.push(format!("{}: cannot be read: {error}", path.display()));
+            errors.push(format!("{}: cannot be read: {error}", quoting::path(path)));
             None
         }
     };
@@ -164,7 +167,7 @@ fn in_folder(folder: &Path, is_verified: bool) -> Result<EndpointTls, Vec<String
     };
     let [ca, certificate, key] = &found;
     if certificate.is_some() != key.is_some() && errors.is_empty() {
-        errors.push(format!("{}: expected cert.pem and key.pem, or neither", folder.display()));
+        errors.push(format!("{}: expected cert.pem and key.pem, or neither", quoting::path(folder)));
     }
     if !errors.is_empty() {
         return Err(errors);
@@ -172,10 +175,10 @@ fn in_folder(folder: &Path, is_verified: bool) -> Result<EndpointTls, Vec<String
     let identity = certificate.as_deref().zip(key.as_deref());
     let of_file = |error: TlsError| match error {
         TlsError::Ca(message) | TlsError::ClientCa(message) | TlsError::Crl(message) => {
-            format!("{}/ca.pem: {message}", folder.display())
+            format!("{}/ca.pem: {message}", quoting::path(folder))
         }
-        TlsError::Certificate(message) => format!("{}/cert.pem: {message}", folder.display()),
-        TlsError::Key(message) => format!("{}/key.pem: {message}", folder.display()),
+        TlsError::Certificate(message) => format!("{}/cert.pem: {message}", quoting::path(folder)),
+        TlsError::Key(message) => format!("{}/key.pem: {message}", quoting::path(folder)),
     };
     let tls = EngineTls::from_pem(ca.as_deref(), identity);
     let tls = tls.map_err(|errors| errors.into_iter().map(of_file).collect::<Vec<_>>())?;

@@ -50,6 +50,7 @@ use listed::ListIndex;
 use super::action::HashKey;
 use super::show::{NamesShown, Show};
 use super::{Action, DocumentLimits, ExpressionWork, Rule};
+use crate::quoting;
 use crate::schema::{Catalogue, Schema};
 use crate::yaml::Location;
 
@@ -238,7 +239,7 @@ pub enum CompileError {
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownSchema { name } => write!(f, "unknown schema {name:?}"),
+            Self::UnknownSchema { name } => write!(f, "unknown schema {:?}", quoting::value(name)),
             Self::TooManyStates => write!(f, "the rules combine in too many ways, expected fewer `..` or filters"),
             Self::TooManyConditions { location } => write!(
                 f,

@@ -6,6 +6,7 @@ use std::fmt;
 
 use super::Rule;
 use super::selector::{Pick, Segment, Selector};
+use crate::quoting;
 use crate::schema::{Catalogue, Field, NameList, Schema, Step};
 use crate::yaml;
 
@@ -172,8 +173,8 @@ fn descendants<'c>(catalogue: &'c Catalogue, here: &[Place<'c>]) -> Vec<Place<'c
 fn reason(catalogue: &Catalogue, here: &[Place<'_>], segment: &Segment) -> String {
     match (segment.picks.iter().find_map(name), misspelt(catalogue, here, segment)) {
         (None, _) => "no members or elements there".to_owned(),
-        (Some(wanted), Some(near)) => format!("no member {wanted:?}, did you mean {near:?}?"),
-        (Some(wanted), None) => format!("no member {wanted:?}"),
+        (Some(wanted), Some(near)) => format!("no member {:?}, did you mean {near:?}?", quoting::value(wanted)),
+        (Some(wanted), None) => format!("no member {:?}", quoting::value(wanted)),
     }
 }
 

@@ -12,6 +12,7 @@
 //! ```
 
 use super::{Action, Replacement, Selector, SelectorError};
+use crate::quoting;
 use crate::yaml::{Diagnostic, Diagnostics, Key, Location, Node, Value};
 
 /// One rule: what happens to each match of a path in the documents of one schema.
@@ -97,7 +98,8 @@ impl<'n> RawRule<'n> {
                 name if ACTIONS.contains(&name) => raw.actions.push((key, value)),
                 name => {
                     let expected = ACTIONS.join(", ");
-                    let message = format!("unknown key {name:?}, expected on, with, unknown or an action: {expected}");
+                    let found = quoting::value(name);
+                    let message = format!("unknown key {found:?}, expected on, with, unknown or an action: {expected}");
                     diagnostics.report(&key.location, message);
                 }
             }
@@ -115,7 +117,7 @@ impl<'n> RawRule<'n> {
         if is_schema(name) {
             return Some(name.to_owned());
         }
-        diagnostics.push(on.diagnostic(format!("unknown schema {name:?}")));
+        diagnostics.push(on.diagnostic(format!("unknown schema {:?}", quoting::value(name))));
         None
     }
 

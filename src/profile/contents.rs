@@ -1,6 +1,7 @@
 //! What a request of an allowed operation may contain: query parameters, and a body.
 
 use crate::api::{Operation, RequestBody};
+use crate::quoting;
 use crate::yaml::{Diagnostics, Location, Node, unknown};
 
 /// What stands for the body in a list of parameters.
@@ -55,7 +56,12 @@ impl RequestContents {
         let location = node.location.clone();
         if let Ok(text) = node.text("") {
             if text != "all" {
-                diagnostics.push(node.diagnostic(format!("found {text:?}, expected `all` or a list of parameters")));
+                diagnostics.push(
+                    node.diagnostic(format!(
+                        "found {:?}, expected `all` or a list of parameters",
+                        quoting::value(text)
+                    )),
+                );
             }
             return Self::all(operation).decided_at(location);
         }
@@ -69,7 +75,7 @@ impl RequestContents {
         let mut seen = Vec::new();
         for (text, item) in diagnostics.texts(node, "parameters") {
             if seen.contains(&text) {
-                diagnostics.push(item.diagnostic(format!("duplicate parameter {text:?}")));
+                diagnostics.push(item.diagnostic(format!("duplicate parameter {:?}", quoting::value(text))));
             }
             seen.push(text);
             match contents.add(operation, text) {

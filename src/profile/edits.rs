@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::api::{Operation, operation, unknown_operation};
 use crate::filter::has_place;
+use crate::quoting;
 use crate::schema::{Catalogue, FieldPath};
 use crate::yaml::{Diagnostics, Location, Node};
 
@@ -35,7 +36,7 @@ impl Edits {
             let restores = text == "restore";
             if !restores && text != "refuse" {
                 let expected = "expected `restore`, `refuse`, or a mapping with the key `set`";
-                diagnostics.push(node.diagnostic(format!("found {text:?}, {expected}")));
+                diagnostics.push(node.diagnostic(format!("found {:?}, {expected}", quoting::value(text))));
             }
             return Self { restores, set: BTreeMap::new(), location };
         }
@@ -80,7 +81,11 @@ fn settable(
             if has_place(catalogue, edited.part.schema, edited.part.path, &path) {
                 fields.push(SettableField { path, location: item.location.clone() });
             } else {
-                let message = format!("found {text:?}, which leads to no known field of the body of {}", operation.id);
+                let message = format!(
+                    "found {:?}, which leads to no known field of the body of {}",
+                    quoting::value(text),
+                    operation.id
+                );
                 diagnostics.push(item.diagnostic(message));
             }
         }

@@ -8,6 +8,7 @@ use super::{BuiltInProfiles, DecidingLines, Edits, ListedName, OpenedBy, Profile
 use crate::api::objects::{ObjectKind, PathObject, objects_of};
 use crate::api::{OPERATIONS, Operation, groups, lists, operation, operations_named, unknown_operation};
 use crate::filter::{Rule, Show, accepts_unknown, parse_rule, path_of, reach};
+use crate::quoting;
 use crate::schema::{Catalogue, Class, ClassSet, NameList};
 use crate::visibility::Restriction;
 use crate::yaml::{Diagnostic, Diagnostics, Location, Members, Node, unknown, unknown_or};
@@ -146,7 +147,7 @@ impl RawProfiles {
             }
             Entry::Occupied(known) => {
                 let known = &known.get().location;
-                let message = format!("duplicate profile {:?}: {known} already defines it", raw.name);
+                let message = format!("duplicate profile {:?}: {known} already defines it", quoting::value(&raw.name));
                 diagnostics.report(&raw.location, message);
             }
         }
@@ -291,7 +292,7 @@ impl RawProfile {
                 return Err(Diagnostic::new(location, raw_profiles.unknown(parent)));
             };
             if !seen.insert(&raw.name) {
-                return Err(Diagnostic::new(location, format!("profile {parent:?} extends itself")));
+                return Err(Diagnostic::new(location, format!("profile {:?} extends itself", quoting::value(parent))));
             }
             ancestry.push(raw);
             last = raw;
@@ -391,7 +392,7 @@ impl NamedOperations {
         seen: &mut BTreeMap<&'n str, &'n Location>,
         diagnostics: &mut Diagnostics,
     ) {
-        for name in text.split([',', ' ', '\n']).filter(|name| !name.is_empty()) {
+        for name in text.split(quoting::separators(text, &[',', ' ', '\n'])).filter(|name| !name.is_empty()) {
             if is_new(name, item, seen, diagnostics) {
                 self.add(name, item, diagnostics, |_, _| None);
             }
@@ -463,7 +464,8 @@ fn is_new<'n>(
     diagnostics: &mut Diagnostics,
 ) -> bool {
     let Some(first) = seen.insert(name, &item.location) else { return true };
-    diagnostics.push(item.diagnostic(format!("duplicate operation {name}: {first} already lists it")));
+    diagnostics
+        .push(item.diagnostic(format!("duplicate operation {}: {first} already lists it", quoting::value(name))));
     false
 }
 
@@ -568,7 +570,7 @@ fn shown_or_hidden(node: &Node) -> Result<bool, Diagnostic> {
     match node.text("`show` or `hide`")? {
         "show" => Ok(true),
         "hide" => Ok(false),
-        other => Err(node.diagnostic(format!("found {other:?}, expected `show` or `hide`"))),
+        other => Err(node.diagnostic(format!("found {:?}, expected `show` or `hide`", quoting::value(other)))),
     }
 }
 
@@ -577,7 +579,7 @@ fn stream_filtering(node: &Node) -> Result<StreamFiltering, Diagnostic> {
     match node.text("`untouched` or `filtered`")? {
         "untouched" => Ok(StreamFiltering::Untouched),
         "filtered" => Ok(StreamFiltering::Filtered),
-        other => Err(node.diagnostic(format!("found {other:?}, expected `untouched` or `filtered`"))),
+        other => Err(node.diagnostic(format!("found {:?}, expected `untouched` or `filtered`", quoting::value(other)))),
     }
 }
 
@@ -611,15 +613,19 @@ fn globs(members: Members<'_>, list: NameList, diagnostics: &mut Diagnostics) ->
         let opposite = if name == text || is_alone { format!("!{name}") } else { name.to_owned() };
         let wrong = name.chars().find(|c| "?[]{}=!".contains(*c) || c.is_whitespace());
         match wrong {
-            None if name.is_empty() => diagnostics.push(item.diagnostic(format!("found {text:?}, expected a name"))),
+            None if name.is_empty() => {
+                diagnostics.push(item.diagnostic(format!("found {:?}, expected a name", quoting::value(text))))
+            }
             None if found.iter().any(|known| known.name == opposite) => {
-                diagnostics
-                    .push(item.diagnostic(format!("the list has both {name:?} and its exclusion, expected one")));
+                diagnostics.push(item.diagnostic(format!(
+                    "the list has both {:?} and its exclusion, expected one",
+                    quoting::value(name)
+                )));
             }
             None => found.push(ListedName { list, name: text.to_owned(), location: item.location.clone() }),
             Some(c) => {
                 let expected = "expected a name in which only `*`, and `!` before it, are special";
-                diagnostics.push(item.diagnostic(format!("found {c:?} in {text:?}, {expected}")));
+                diagnostics.push(item.diagnostic(format!("found {c:?} in {:?}, {expected}", quoting::value(text))));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Classes: how sensitive a field is.
 
+use crate::quoting;
 use std::fmt;
 use std::str::FromStr;
 
@@ -104,7 +105,7 @@ pub struct UnknownClass {
 
 impl fmt::Display for UnknownClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unknown class {:?}, expected one of", self.found)?;
+        write!(f, "unknown class {:?}, expected one of", quoting::value(&self.found))?;
         for (index, class) in Class::ALL.into_iter().enumerate() {
             write!(f, "{} {class}", if index == 0 { "" } else { "," })?;
         }

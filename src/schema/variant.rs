@@ -22,6 +22,7 @@
 use std::collections::BTreeMap;
 
 use super::{Class, NameList, UnknownClass};
+use crate::quoting;
 use crate::yaml::{self, Diagnostics, Node};
 
 /// How the documents of one schema differ by kind.
@@ -191,7 +192,8 @@ impl Entries {
         let list = members.get("list").unwrap_or(node);
         let name = diagnostics.ok(list.text("the name of a list"))?;
         let found = lists.iter().copied().find(|known| known.key() == name);
-        let list = diagnostics.ok(found.ok_or_else(|| list.diagnostic(format!("unknown list {name:?}"))))?;
+        let list =
+            diagnostics.ok(found.ok_or_else(|| list.diagnostic(format!("unknown list {:?}", quoting::value(name)))))?;
         let class = class(members.get("class").unwrap_or(node), diagnostics)?;
         Some(Self { path, list, class })
     }

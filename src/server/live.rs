@@ -29,6 +29,7 @@ use crate::config::{ClientRule, Config, DocumentMemory, Limits, Listener, Timeou
 use crate::endpoint::{EngineAddress, EngineEndpoint};
 use crate::metrics::Metrics;
 use crate::proxy::{ExchangeObserver, MemoryBudget, Proxy};
+use crate::quoting;
 use crate::socket::{Address, SocketOwner};
 use crate::upstream::{Engine, Upstream};
 
@@ -77,7 +78,7 @@ impl fmt::Display for ReloadError {
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::Owner(address) => write!(f, "the mode or owner of {address} changes, which takes a restart"),
             Self::Descriptors(error) => write!(f, "{error}"),
-            Self::Audit { path, error } => write!(f, "cannot open the audit file {}: {error}", path.display()),
+            Self::Audit { path, error } => write!(f, "cannot open the audit file {}: {error}", quoting::path(path)),
             Self::User => f.write_str("the user changes, which takes a restart"),
             Self::Stopped => f.write_str("a signal stops the server"),
         }

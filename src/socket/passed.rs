@@ -1,5 +1,6 @@
 //! Sockets that the service manager has opened and passed to this process (`LISTEN_FDS` in sd_listen_fds(3)).
 
+use crate::quoting;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{IntoRawFd, OwnedFd};
@@ -132,7 +133,9 @@ impl PassedSockets {
             let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| UNNAMED.to_owned());
             match PassedListener::open(descriptor.into_std()) {
                 Ok((address, listener)) => passed.sockets.push(Arc::new(PassedSocket { name, address, listener })),
-                Err(error) => passed.errors.push(format!("the socket {name:?} that was passed {error}")),
+                Err(error) => {
+                    passed.errors.push(format!("the socket {:?} that was passed {error}", quoting::value(&name)))
+                }
             }
         }
         passed

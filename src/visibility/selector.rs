@@ -6,6 +6,7 @@ use std::fmt;
 use crate::api::familiar;
 use crate::api::objects::ObjectKind;
 use crate::filter::Glob;
+use crate::quoting;
 use crate::yaml::{Diagnostics, Members, Node, unknown};
 
 /// The label by which Docker Compose marks what belongs to a project.
@@ -113,11 +114,18 @@ impl ObjectSelector {
     /// # Errors
     /// What is wrong, in words.
     pub fn parse(kind: ObjectKind, text: &str) -> Result<Self, String> {
-        let expected = || format!("found {text:?}, expected one of {}, then `=` and a pattern", keys(kind).join(", "));
+        let expected = || {
+            let (found, keys) = (quoting::value(text), keys(kind).join(", "));
+            format!("found {found:?}, expected one of {keys}, then `=` and a pattern")
+        };
         let (key, pattern) = text.split_once('=').filter(|(_, pattern)| !pattern.is_empty()).ok_or_else(expected)?;
         match Criterion::read(kind, key, pattern) {
             Some(condition) => Ok(Self(vec![condition])),
-            None => Err(unknown("key", key, keys(kind).iter().copied())),
+            None => {
+                // An equals sign may be within a password.
+                let key = if quoting::holds_secret(text) { quoting::HIDDEN } else { key };
+                Err(unknown("key", key, keys(kind).iter().copied()))
+            }
         }
     }
 

@@ -1,6 +1,5 @@
 //! Errors in files, each with its location, collected so that a reader reports all of them at once.
 
-use std::borrow::Cow;
 use std::collections::{BTreeSet, btree_set};
 use std::fmt;
 
@@ -16,53 +15,10 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// An error at `location`. Neither names the password of a URL: many a value is quoted that is in the wrong place.
+    /// An error at `location`. What `message` quotes of a file is a [`value`](crate::quoting::value).
     pub fn new(location: &Location, message: impl Into<String>) -> Self {
-        let (mut location, mut message) = (location.clone(), message.into());
-        if let Cow::Owned(file) = without_passwords(&location.file) {
-            location.file = file.into();
-        }
-        if let Cow::Owned(shown) = without_passwords(&message) {
-            message = shown;
-        }
-        Self { location, message }
+        Self { location: location.clone(), message: message.into() }
     }
-}
-
-/// A text with `…` in place of what stands before the host of each URL in it, if that may hold a password. Of `ssh` alone, a user is
-/// no secret.
-fn without_passwords(text: &str) -> Cow<'_, str> {
-    const SCHEME_END: &str = "://";
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some((scheme, url)) = rest.split_once(SCHEME_END) {
-        out.push_str(scheme);
-        out.push_str(SCHEME_END);
-        rest = url;
-        let url = url.get(..end_of_url(url)).unwrap_or(url);
-        if let Some((user, _)) = url.rsplit_once('@')
-            && (user.contains(':') || !scheme.ends_with("ssh"))
-        {
-            out.push('…');
-            rest = rest.get(user.len()..).unwrap_or_default();
-        }
-    }
-    if rest.len() == text.len() {
-        return Cow::Borrowed(text);
-    }
-    out.push_str(rest);
-    Cow::Owned(out)
-}
-
-/// Where a URL ends in a text: at a space, or at a quote that is not escaped.
-fn end_of_url(text: &str) -> usize {
-    let mut is_escaped = false;
-    let ends = |(_, character): &(usize, char)| {
-        let ends = character.is_whitespace() || matches!(character, '"' | '\'' | '`') && !is_escaped;
-        is_escaped = *character == '\\' && !is_escaped;
-        ends
-    };
-    text.char_indices().find(ends).map_or(text.len(), |(end, _)| end)
 }
 
 impl fmt::Display for Diagnostic {
@@ -187,23 +143,6 @@ mod tests {
 
     fn at(line: u32, message: &str) -> Diagnostic {
         Diagnostic::new(&Location { line, ..Location::file("f") }, message)
-    }
-
-    #[test]
-    fn no_password_of_a_url_is_named() {
-        for (text, expected) in [
-            ("found \"tcp://u:p@h\", expected a", "found \"tcp://…@h\", expected a"),
-            ("found \"tcp://u:p\\\"q@h\", expected a@b", "found \"tcp://…@h\", expected a@b"),
-            ("https://token@h/x and ssh://me:p@h, tcp://u:p@q@h", "https://…@h/x and ssh://…@h, tcp://…@h"),
-            ("tcp://u:p@h://v:q@i", "tcp://…@i"),
-            ("tcp://u:é@h", "tcp://…@h"),
-            ("found \"ssh://me@host\", tcp://host:1 or a@b", "found \"ssh://me@host\", tcp://host:1 or a@b"),
-            ("unix:///run/a", "unix:///run/a"),
-            ("://", "://"),
-        ] {
-            let error = Diagnostic::new(&Location::file(text), text);
-            assert_eq!((&*error.location.file, error.message.as_str()), (expected, expected));
-        }
     }
 
     #[test]

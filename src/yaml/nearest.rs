@@ -1,18 +1,21 @@
 //! Suggestions for misspelt names.
 
+use crate::quoting;
+
 /// The error text for an unknown name: suggests the nearest known one, or lists them all.
 ///
 /// `what` is the kind of name, such as `profile`.
 pub fn unknown<'n>(what: &str, name: &str, known: impl IntoIterator<Item = &'n str>) -> String {
-    let known: Vec<&str> = known.into_iter().collect();
+    let known: Vec<&str> = known.into_iter().map(quoting::name).collect();
     unknown_or(what, name, known.iter().copied(), &format!("one of {}", known.join(", ")))
 }
 
 /// As [`unknown`], for a list that is too long to print: `expected` describes it.
 pub fn unknown_or<'n>(what: &str, name: &str, known: impl IntoIterator<Item = &'n str>, expected: &str) -> String {
+    let found = quoting::value(name);
     match nearest(name, known) {
-        Some(near) => format!("unknown {what} {name:?}, did you mean {near:?}?"),
-        None => format!("unknown {what} {name:?}, expected {expected}"),
+        Some(near) => format!("unknown {what} {found:?}, did you mean {near:?}?"),
+        None => format!("unknown {what} {found:?}, expected {expected}"),
     }
 }
 

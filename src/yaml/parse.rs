@@ -1,5 +1,6 @@
 //! Text to tree.
 
+use crate::quoting;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -86,7 +87,7 @@ fn count(node: &Node) -> usize {
 impl<'t, 'w> TreeReader<'t, 'w> {
     /// Starts reading a text.
     fn new(file: &str, text: &'t str, anchors: Option<Anchors>, wrong: &'w mut Vec<Diagnostic>) -> Self {
-        Self { file: file.into(), parser: Parser::new_from_str(text), anchors, wrong }
+        Self { file: quoting::name(file).into(), parser: Parser::new_from_str(text), anchors, wrong }
     }
 
     /// The next event and its position.
@@ -216,7 +217,7 @@ impl<'t, 'w> TreeReader<'t, 'w> {
             let name = key.text("a key")?.to_owned();
             let is_new = names.insert(name.clone());
             if !is_new {
-                self.wrong.push(key.diagnostic(format!("duplicate key {name:?}")));
+                self.wrong.push(key.diagnostic(format!("duplicate key {:?}", quoting::value(&name))));
             }
             let (event, span) = self.next()?;
             let node = self.node(event, span, depth + 1)?;

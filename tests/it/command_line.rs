@@ -6,9 +6,11 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use dockveil::cli::{ConfigFiles, Environment, FilterArgs};
-use dockveil::command;
+use dockveil::cli::{ConfigFiles, Environment, FilterArgs, SchemaFile, ServeArgs};
+use dockveil::command::{self, schema_of, summary};
+use dockveil::config::Config;
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use crate::harness::{Test, tests};
 use crate::support::client::{Client, get, status};
@@ -26,7 +28,8 @@ pub(crate) const TESTS: &[Test] = tests![
     every_page_of_the_manual_is_written_into_a_directory,
     no_text_of_a_file_harms_the_terminal,
     no_text_of_an_argument_or_a_variable_harms_the_terminal,
-    no_error_names_the_password_of_a_url,
+    no_message_names_the_password_of_a_url,
+    no_error_in_a_file_names_the_password_of_a_url,
     output_that_cannot_be_written_ends_with_70,
     input_without_end_is_withheld_at_the_limit,
     a_sequence_of_events_may_be_longer_than_the_limit
@@ -392,11 +395,30 @@ fn no_text_of_a_file_harms_the_terminal() {
     assert!(lines.iter().any(|line| line.contains("a\\u{1b}[31m\\u{202e}\\nlisten  unix:")), "{lines:#?}");
 }
 
+/// Values with a password, whatever else is in it.
+const WITH_PASSWORD: [&str; 9] = [
+    "tcp://user:PASSWORD@host",
+    "user:PASSWORD@host",
+    "tcp://user:a'PASSWORD@host",
+    "tcp://user:a`PASSWORD@host",
+    "tcp://user:\"PASSWORD PASSWORD@host",
+    "user:PASSWORD,PASSWORD@host",
+    "tcp%3A//user%3APASSWORD%40host",
+    "https://PASSWORD@host",
+    "tcp://user:PASSWORD=PASSWORD@host",
+];
+
+/// Three of these values for a place, others for the next one.
+fn with_password(place: usize) -> impl Iterator<Item = &'static str> {
+    (0..3).map(move |number| WITH_PASSWORD[(place * 3 + number) % WITH_PASSWORD.len()])
+}
+
 /// A URL may be in the wrong place.
-fn no_error_names_the_password_of_a_url() {
-    const VARIABLES: [&str; 12] = [
+fn no_message_names_the_password_of_a_url() {
+    const VARIABLES: [&str; 13] = [
         "DOCKER_HOST",
         "DOCKVEIL_API",
+        "DOCKVEIL_AUDIT",
         "DOCKVEIL_COMPAT",
         "DOCKVEIL_CONFIG",
         "DOCKVEIL_FILTERS",
@@ -408,31 +430,132 @@ fn no_error_names_the_password_of_a_url() {
         "DOCKVEIL_PROFILE",
         "DOCKVEIL_UPSTREAM",
     ];
-    const URL: &str = "tcp://user:PASSWORD@host";
+    // What other proxies read, and of it what an error or a note quotes.
+    const OTHERS: [&str; 5] = ["CONTAINERS", "SOCKET_PATH", "DOCKVEIL_SHOW", "DOCKVEIL_LABELS", "DOCKVEIL_CONTAINERS"];
     let folder = Folder::new();
-    let check = |what: &str, Output { status, stdout, stderr }: Output| {
+    let check = |what: &str, is_error: bool, Output { status, stdout, stderr }: Output| {
         let said = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
-        assert!(!status.success() && !said.contains("PASSWORD"), "{what}: {status} {said}");
+        assert!(status.success() != is_error && !said.contains("PASSWORD"), "{what}: {status} {said}");
     };
-    let places =
-        WRONG.iter().map(|wrong| wrong.iter().map(|text| text.replace("nonsense", URL).replace("nothing", URL)));
-    let mut asked: Vec<Vec<String>> = places.map(Iterator::collect).collect();
+    let mut places: Vec<Vec<&str>> = WRONG.iter().map(|wrong| wrong.to_vec()).collect();
     for command in ["serve", "check", "profiles", "catalogue"] {
-        for option in ["--config", "--filters"] {
-            asked.push([command, option, URL].map(str::to_owned).to_vec());
+        places.extend(["--config", "--filters"].map(|option| vec![command, option, "nothing"]));
+    }
+    places.push(vec!["migrate", "nothing"]);
+    places.push(vec!["man", "--directory", "/dev/null/nothing"]);
+    let is_place = |place: &&Vec<&str>| place.iter().any(|text| text.contains("nonsense") || text.contains("nothing"));
+    for (number, place) in places.iter().filter(is_place).enumerate() {
+        for value in with_password(number) {
+            let arguments = place.iter().map(|text| text.replace("nonsense", value).replace("nothing", value));
+            let arguments: Vec<String> = arguments.collect();
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            check(&format!("{arguments:?}"), true, run(&folder, &arguments, COMPOSE));
         }
     }
-    asked.push(["migrate", URL].map(str::to_owned).to_vec());
-    for arguments in asked.iter().filter(|arguments| arguments.iter().any(|text| text.contains(URL))) {
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        check(&format!("{arguments:?}"), run(&folder, &arguments, COMPOSE));
+    let asked = ["explain", "--profile", "dashboard", "--host", "tcp://user:PASSWORD@host", "/info"];
+    check("explain --host", false, run(&folder, &asked, COMPOSE));
+    for (number, name) in VARIABLES.iter().enumerate() {
+        let commands = [&["check"][..], &["check", "--output", "json"], &["serve"]];
+        for (value, arguments) in with_password(number).zip(commands) {
+            // The audit file may have any name. When it is opened, its folder is not there.
+            let is_error = *name != "DOCKVEIL_AUDIT" || arguments == ["serve"];
+            let folder_of = if *name == "DOCKVEIL_AUDIT" && is_error { "/nowhere/" } else { "" };
+            let value = format!("{folder_of}{value}");
+            let mut command = program::command(&[(name, &value)], arguments);
+            if *name != "DOCKVEIL_LISTEN" {
+                command.env("DOCKVEIL_LISTEN", format!("unix://{}", folder.path("listener").display()));
+            }
+            let output = command.stdin(Stdio::null()).output().unwrap();
+            check(&format!("{name}={value} {arguments:?}"), is_error, output);
+        }
     }
-    for (name, arguments) in VARIABLES.iter().flat_map(|name| {
-        [&["check"][..], &["check", "--output", "json"], &["serve"]].map(|arguments| (*name, arguments))
-    }) {
-        let mut command = program::command(&[(name, URL)], arguments);
-        check(&format!("{name} {arguments:?}"), command.stdin(Stdio::null()).output().unwrap());
+    for name in OTHERS {
+        for value in WITH_PASSWORD {
+            // A label may have any name, but no question mark in it.
+            let value = if name == "DOCKVEIL_LABELS" { format!("{value}?") } else { value.to_owned() };
+            let mut command = program::command(&[("DOCKVEIL_COMPAT", "tecnativa"), (name, &value)], &["check"]);
+            let Output { stdout, stderr, .. } = command.stdin(Stdio::null()).output().unwrap();
+            let said = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
+            assert!(said.contains(name) && !said.contains("PASSWORD"), "{name}={value}: {said}");
+        }
     }
+}
+
+/// Documents with a value at each place that the schema of a file knows, and with a key that is none.
+fn with_value(schema: &Value, place: &Value, value: &str, found: &mut Vec<Value>) {
+    if let Some(name) = place["$ref"].as_str() {
+        return with_value(schema, schema.pointer(name.trim_start_matches('#')).unwrap(), value, found);
+    }
+    let below = |place: &Value| {
+        let mut found = Vec::new();
+        with_value(schema, place, value, &mut found);
+        found
+    };
+    for way in ["anyOf", "oneOf", "allOf"].iter().filter_map(|word| place[word].as_array()).flatten() {
+        found.extend(below(way));
+    }
+    if place["items"].is_object() {
+        found.extend(below(&place["items"]).into_iter().map(|item| json!([item])));
+    }
+    let Some(members) = place["properties"].as_object() else {
+        return found.push(json!(value));
+    };
+    found.push(json!({ value: 1 }));
+    for (name, member) in members {
+        for inner in below(member) {
+            let mut object = json!({});
+            if members.contains_key("listen") {
+                object["listen"] = json!("unix:///l");
+            }
+            object[name] = inner;
+            found.push(object);
+        }
+    }
+}
+
+fn no_error_in_a_file_names_the_password_of_a_url() {
+    let folder = Folder::new();
+    let path = folder.path("dockveil.yaml");
+    let said = |text: &str| {
+        fs::write(&path, text).unwrap();
+        let files = ConfigFiles { config: Some(path.clone()), ..ConfigFiles::default() };
+        let arguments = ServeArgs { files, ..ServeArgs::default() };
+        Config::load(&arguments, &Environment::default()).map_err(|wrong| wrong.to_string())
+    };
+    let [config, profile] = [SchemaFile::Config, SchemaFile::Profile].map(|file| schema_of(file).unwrap());
+    let (mut tried, mut quoted) = (BTreeSet::new(), 0);
+    for (number, value) in WITH_PASSWORD.iter().enumerate() {
+        let (mut documents, mut profiles) = (Vec::new(), Vec::new());
+        with_value(&config, &config, value, &mut documents);
+        with_value(&profile, &profile, value, &mut profiles);
+        let of_profile = |mut keys: Value| {
+            if keys.is_object() && keys["profile"].is_null() {
+                keys["profile"] = json!("own");
+                keys["extends"] = if keys["extends"].is_null() { json!("dashboard") } else { keys["extends"].take() };
+            }
+            json!({ "listeners": [{"listen": "unix:///l", "profile": "own"}], "profiles": [keys] })
+        };
+        documents.extend(profiles.into_iter().map(of_profile));
+        // In a list of names that is one text, and twice.
+        let allowed = [json!({ "allow": [format!("Ping {value}")] }), json!({ "allow": [value, value] })];
+        documents.extend(allowed.map(of_profile));
+        for (_, document) in documents.iter().enumerate().filter(|(place, _)| (place + number) % 4 == 0) {
+            let text = document.to_string();
+            match said(&text) {
+                Ok(config) if text.contains("audit") => {
+                    let summary = summary(&config);
+                    assert!(summary.contains("audit ") && !summary.contains("PASSWORD"), "{text}: {summary}");
+                }
+                Ok(_) => {}
+                Err(wrong) => {
+                    assert!(!wrong.contains("PASSWORD"), "{text}: {wrong}");
+                    quoted += usize::from(wrong.contains('…'));
+                    tried.insert(text.replace(&json!(value).to_string(), "@@"));
+                }
+            }
+        }
+    }
+    assert!(tried.len() > 150 && quoted > 150, "{} {quoted}", tried.len());
 }
 
 fn no_text_of_an_argument_or_a_variable_harms_the_terminal() {

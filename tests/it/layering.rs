@@ -13,7 +13,8 @@ pub(crate) const TESTS: &[Test] = tests![
     a_word_is_found_inside_a_name,
     the_filter_engine_names_nothing_of_docker,
     no_two_types_share_a_name,
-    unit_tests_that_wait_have_a_time_limit
+    unit_tests_that_wait_have_a_time_limit,
+    values_of_a_configuration_are_quoted_in_one_place
 ];
 
 /// The map of `lib.rs`: each module, and those that it may use.
@@ -272,4 +273,65 @@ fn unit_tests_that_wait_have_a_time_limit() {
     }
     assert!(limited >= 3, "found only {limited} files: has the code moved?");
     assert!(wrong.is_empty(), "wrap them in `within_time_limit`: {wrong:#?}");
+}
+
+/// The modules whose messages quote what an operator has written.
+const QUOTING: &[&str] = &[
+    "api",
+    "cli",
+    "clients",
+    "command",
+    "config",
+    "endpoint",
+    "filter",
+    "profile",
+    "schema",
+    "socket",
+    "visibility",
+    "yaml",
+];
+
+/// What is between quotes and no such value: characters, names that the program knows, and texts of files inside it.
+const QUOTED: &[(&str, &str)] = &[
+    ("src/api/errors.rs", "{pattern:?}: {error}"),
+    // A rule that is accepted.
+    ("src/command/exposure.rs", "the dot in the pattern {pattern:?}"),
+    ("src/command/healthcheck.rs", "unexpected answer {:?}"),
+    // Nothing is meant by a text that may hold a password.
+    ("src/config/hosts.rs", "; did you mean {meant:?}?"),
+    ("src/filter/reach.rs", "did you mean {near:?}?"),
+    ("src/filter/selector.rs", "found {c:?} outside quotes"),
+    ("src/profile/raw.rs", "found {c:?} in {:?}"),
+    ("src/schema/phrase.rs", "a pattern that says {other:?}"),
+    ("src/yaml/nearest.rs", "did you mean {near:?}?"),
+];
+
+/// A password in the wrong place is in no message only if each message takes its values from there.
+fn values_of_a_configuration_are_quoted_in_one_place() {
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for (name, text) in sources() {
+        let (_, inner) = name.split_once("src/").unwrap();
+        let module = inner.split(['/', '.']).next().unwrap();
+        if !QUOTING.contains(&module) || inner.ends_with("tests.rs") {
+            continue;
+        }
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(":?}")) {
+            count += 1;
+            let is_known = QUOTED.iter().any(|(file, part)| name.ends_with(file) && line.contains(part));
+            // A value is behind its message, or a variable of this name before it.
+            let behind = lines[number..].iter().take(4).any(|line| line.contains("quoting::value("));
+            let before = lines[..number]
+                .iter()
+                .rev()
+                .take(16)
+                .any(|line| line.contains("found") && line.contains("quoting::value("));
+            let is_quoted = line.contains("{:?}") && behind || line.contains("{found:?}") && before;
+            if !is_known && !is_quoted {
+                wrong.push(format!("{name}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty() && count > 40, "{count} {wrong:#?}");
 }

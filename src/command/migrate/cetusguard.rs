@@ -7,7 +7,8 @@ use super::migration::{Migration, OpenedOperations, shortened};
 use super::rules::{RequestRule, RuleSet, compile};
 use super::source::Source;
 use super::wollomatic::arguments;
-use crate::socket::{Address, found_address};
+use crate::quoting;
+use crate::socket::Address;
 use crate::yaml::{Diagnostic, Diagnostics, Location, unknown};
 
 /// The variable, and the argument, of rules.
@@ -176,7 +177,9 @@ impl CetusGuardOptions<'_> {
         let found = self.value("backend-addr").or_else(|| other("CONTAINER_HOST")).or_else(|| other("DOCKER_HOST"));
         let location = found.as_ref().map_or(self.source.location(), |value| &value.location);
         let text = found.as_ref().map_or("unix:///var/run/docker.sock", |value| value.text.as_str());
-        text.parse().map_err(|error| Diagnostic::new(location, format!("backend-addr: {}{error}", found_address(text))))
+        text.parse().map_err(|error| {
+            Diagnostic::new(location, format!("backend-addr: found {:?}, {error}", quoting::value(text)))
+        })
     }
 
     /// The addresses of its listeners. Its image listens on all addresses.
@@ -194,7 +197,7 @@ impl CetusGuardOptions<'_> {
         let text = value.text.replace("tcp://:", "tcp://[::]:");
         let found = text.parse::<Address>();
         let found = found.map_err(|error| {
-            Diagnostic::new(&value.location, format!("frontend-addr: {}{error}", found_address(&text)))
+            Diagnostic::new(&value.location, format!("frontend-addr: found {:?}, {error}", quoting::value(&text)))
         })?;
         Ok(match found {
             Address::Tcp { port, .. } if self.has_tls() => Address::Tcp { host: "127.0.0.1".to_owned(), port },
@@ -284,11 +287,12 @@ fn read_rules(value: &Located, diagnostics: &mut Diagnostics) -> Vec<RequestRule
         let is_block = value.location.line == 0 || value.text.lines().count() > 1;
         let location = if is_block { location } else { value.location.clone() };
         let Some((methods, pattern)) = split(line) else {
-            diagnostics.report(&location, format!("found {line:?}, expected a rule such as `GET /version`"));
+            diagnostics
+                .report(&location, format!("found {:?}, expected a rule such as `GET /version`", quoting::value(line)));
             continue;
         };
         let compiled = compile(&expanded(pattern))
-            .map_err(|error| Diagnostic::new(&location, format!("bad pattern {pattern:?}: {error}")));
+            .map_err(|error| Diagnostic::new(&location, format!("bad pattern {:?}: {error}", quoting::value(pattern))));
         let text = shortened(&format!("{} {pattern}", methods.join(",")));
         let rule = |pattern_regex| RequestRule {
             methods,

@@ -7,6 +7,7 @@ use super::container::{Located, Mount, ProxyContainer, PublishedPort, SourceForm
 use super::environment_file::{self, Format};
 use super::interpolate::Interpolation;
 use super::lines::UNBALANCED;
+use crate::quoting;
 use crate::yaml::{Diagnostic, Diagnostics, Key, Node, Value};
 
 /// Reads the services of a file in `folder`. Errors are collected: those of a service that runs no proxy do not matter.
@@ -121,7 +122,7 @@ impl Service<'_> {
                     found.extend(diagnostics.ok(read).unwrap_or_default());
                 }
                 Some(None) if text("required") != Some("false") => {
-                    values.note(format!("{} was not found: what it sets is missing here", path.display()));
+                    values.note(format!("{} was not found: what it sets is missing here", quoting::path(&path)));
                 }
                 Some(None) | None => {}
             }

@@ -10,6 +10,7 @@ use super::container::{Located, ProxyContainer};
 use super::interpolate::Interpolation;
 use super::{SIZE_LIMIT, lines};
 use crate::config::unreadable;
+use crate::quoting;
 use crate::yaml::{Diagnostic, Diagnostics, Location};
 
 /// How the lines of a file are read.
@@ -34,7 +35,7 @@ pub(super) fn add_raw(
         // A specifier of systemd, or a variable that is not known here, is no path.
         let path = folder.map(|folder| folder.join(&file.text)).filter(|_| !file.text.contains(['%', '$']));
         let Some(path) = path else {
-            container.note(format!("{} was not read: what it sets is missing here", file.text));
+            container.note(format!("{} was not read: what it sets is missing here", quoting::name(&file.text)));
             continue;
         };
         let name = path.display().to_string();
@@ -42,11 +43,16 @@ pub(super) fn add_raw(
             Some(Some(text)) => {
                 let text = normalised(&text);
                 for line in names_alone(&text) {
-                    container.note(format!("{line}: its value is set outside this file, and missing here"));
+                    container.note(format!(
+                        "{}: its value is set outside this file, and missing here",
+                        quoting::value(line)
+                    ));
                 }
                 found.extend(raw(&name, &text));
             }
-            Some(None) => container.note(format!("{name} was not found: what it sets is missing here")),
+            Some(None) => {
+                container.note(format!("{} was not found: what it sets is missing here", quoting::name(&name)))
+            }
             None => {}
         }
     }
@@ -157,7 +163,7 @@ impl<'t> Reader<'t> {
                 return Err(Diagnostic::new(&location, message));
             }
             if !self.rest.starts_with(['=', ':']) {
-                values.note(format!("{name}: its value is set outside this file, and missing here"));
+                values.note(format!("{}: its value is set outside this file, and missing here", quoting::value(name)));
                 continue;
             }
             self.rest = self.rest.get(1..).unwrap_or_default().trim_start_matches([' ', '\t']);

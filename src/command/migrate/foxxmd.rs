@@ -5,6 +5,7 @@ use super::source::Source;
 use super::{UNFILTERABLE, is_unfilterable};
 use crate::api::objects::{ObjectKind, objects_of};
 use crate::api::{Method, OPERATIONS, Operation};
+use crate::quoting;
 use crate::socket::Address;
 use crate::yaml::{Diagnostic, Diagnostics};
 
@@ -17,8 +18,9 @@ pub(super) fn migration(source: &Source) -> Result<Migration, Diagnostics> {
     let host = url.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
     let port = if host.rsplit(']').next().is_some_and(|rest| rest.contains(':')) { "" } else { ":80" };
     let upstream = format!("tcp://{host}{port}").parse::<Address>();
-    let upstream = diagnostics
-        .ok(upstream.map_err(|_| error("PROXY_URL", format!("PROXY_URL: found {url:?}, expected http://host:port"))));
+    let upstream = diagnostics.ok(upstream.map_err(|_| {
+        error("PROXY_URL", format!("PROXY_URL: found {:?}, expected http://host:port", quoting::value(url)))
+    }));
     let listener = format!("tcp://0.0.0.0:{}", get("PORT").unwrap_or("2375")).parse::<Address>();
     let listener = diagnostics.ok(listener.map_err(|reason| error("PORT", format!("PORT: {reason}"))));
     let (Some(upstream), Some(listener)) = (upstream, listener) else { return Err(diagnostics) };

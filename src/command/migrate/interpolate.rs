@@ -1,6 +1,7 @@
 //! Values as Compose and shells interpolate them: `$NAME`, `${NAME:-default}`, `${NAME:?error}`, `${NAME:+other}`, nested, and
 //! `$$` for a dollar.
 
+use crate::quoting;
 use std::collections::BTreeMap;
 
 /// How deep defaults may nest.
@@ -72,7 +73,7 @@ impl Interpolation {
         let (name, behind) = split_name(inside);
         let (operator, word, empty_counts) = operator(behind);
         if name.is_empty() || (operator == Operator::Plain && !behind.is_empty()) || depth >= DEPTH_LIMIT {
-            self.note(format!("{what}: ${{{inside}}} cannot be read, and was left as it is"));
+            self.note(format!("{what}: ${{{}}} cannot be read, and was left as it is", quoting::value(inside)));
             return format!("${{{inside}}}");
         }
         let value = self.known.get(name).filter(|value| empty_counts || !value.is_empty()).cloned();

@@ -6,6 +6,7 @@ use super::container::{Located, Mount, ProxyContainer, PublishedPort, SourceForm
 use super::environment_file;
 use super::interpolate::Interpolation;
 use super::lines::UNBALANCED;
+use crate::quoting;
 use crate::yaml::{Diagnostics, Location};
 
 /// The programs that run containers.
@@ -128,7 +129,7 @@ impl RunReader<'_> {
                     Some(value) => self.option(name, value),
                     None => {
                         let location = self.located(name, name).location;
-                        diagnostics.report(&location, format!("{name}: expected a value"));
+                        diagnostics.report(&location, format!("{}: expected a value", quoting::value(name)));
                     }
                 },
             }
@@ -152,7 +153,9 @@ impl RunReader<'_> {
                     let value = Located { text: value.to_owned(), location: located.location };
                     container.variables.push((name.to_owned(), value));
                 }
-                None => container.notes.push(format!("{text}: its value is set outside this file, and missing here")),
+                None => container
+                    .notes
+                    .push(format!("{}: its value is set outside this file, and missing here", quoting::value(&text))),
             },
             "--env-file" => self.environment_files.push(located),
             "-v" | "--volume" => container.mounts.extend(Mount::parse(&text)),

@@ -9,7 +9,8 @@ use super::rules::{RequestRule, RuleSet};
 use super::source::Source;
 use crate::api::{Operation, RequestBody};
 use crate::config::compat::{Means, tables};
-use crate::socket::{Address, found_address};
+use crate::quoting;
+use crate::socket::Address;
 use crate::yaml::{Diagnostic, Diagnostics, Location, Node, Value};
 
 /// Where its image expects the configuration.
@@ -192,10 +193,14 @@ fn rule_of(item: &Node) -> Result<RequestRule, Diagnostic> {
     let allows = match action.to_ascii_lowercase().as_str() {
         "allow" => true,
         "deny" => false,
-        _ => return Err(item.diagnostic(format!("found the action {action:?}, expected allow or deny"))),
+        _ => {
+            return Err(
+                item.diagnostic(format!("found the action {:?}, expected allow or deny", quoting::value(action)))
+            );
+        }
     };
     let found = rule(method, path, allows, shortened(&format!("{method} {path}")));
-    found.ok_or_else(|| item.diagnostic(format!("bad path {path:?}")))
+    found.ok_or_else(|| item.diagnostic(format!("bad path {:?}", quoting::value(path))))
 }
 
 /// A rule. Methods are separated by commas, `*` is any.
@@ -334,7 +339,7 @@ fn tcp(address: &str) -> String {
 
 /// Parses a URL.
 fn address(text: &str, location: &Location) -> Result<Address, Diagnostic> {
-    text.parse().map_err(|error| Diagnostic::new(location, format!("{}{error}", found_address(text))))
+    text.parse().map_err(|error| Diagnostic::new(location, format!("found {:?}, {error}", quoting::value(text))))
 }
 
 #[cfg(test)]

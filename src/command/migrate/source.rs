@@ -8,6 +8,7 @@ use super::proxies::{self, KnownProxy};
 use super::{cetusguard, lines, quadlet, run};
 use crate::cli::{self, Variables};
 use crate::config::compat;
+use crate::quoting;
 use crate::yaml::{self, Diagnostic, Diagnostics, Location, Node};
 
 /// A proxy with its variables and arguments.
@@ -182,9 +183,9 @@ impl Candidate {
     fn source(&self, file: &str) -> Result<Source, Diagnostics> {
         self.errors.clone().finish(())?;
         let name = match self.container.form {
-            SourceForm::Service => format!("service {:?} of {file}", self.container.name),
+            SourceForm::Service => format!("service {:?} of {file}", quoting::value(&self.container.name)),
             SourceForm::Run if !self.container.names.is_empty() => {
-                format!("container {:?} of {file}", self.container.name)
+                format!("container {:?} of {file}", quoting::value(&self.container.name))
             }
             SourceForm::Run | SourceForm::Quadlet | SourceForm::Lines | SourceForm::File => file.to_owned(),
         };
@@ -257,12 +258,13 @@ fn not_one(found: &[Candidate], all: &[ProxyContainer], chosen: usize, selection
     if let Some(wanted) = selection.service {
         let every: Vec<&str> = all.iter().map(|container| container.name.as_str()).collect();
         let expected = if names.is_empty() { every.join(", ") } else { names };
-        return format!("service {wanted:?} runs no known socket proxy, expected one of {expected}");
+        return format!("service {:?} runs no known socket proxy, expected one of {expected}", quoting::value(wanted));
     }
     let mut images = all.iter().filter_map(|container| container.image.as_deref());
     match images.find(|image| proxies::looks_like_one(image)) {
         Some(image) => format!(
-            "{image:?} is no known socket proxy; if it is a fork with the variables of Tecnativa's, say --as tecnativa"
+            "{:?} is no known socket proxy; if it is a fork with the variables of Tecnativa's, say --as tecnativa",
+            quoting::value(image)
         ),
         None => format!("no service runs a known socket proxy, expected an image of {}", proxies::known_images()),
     }

@@ -11,7 +11,8 @@ use super::source::Source;
 use crate::api::{Method, Operation};
 use crate::clients::{AddressRange, RangeError};
 use crate::config::LONGEST_TIMEOUT;
-use crate::socket::{Address, found_address};
+use crate::quoting;
+use crate::socket::Address;
 use crate::yaml::{Diagnostic, Diagnostics, Location, nearest};
 
 /// The methods that wollomatic/socket-proxy has patterns for, and that operations use.
@@ -59,7 +60,7 @@ impl<'s> WollomaticOptions<'s> {
         for (name, values) in arguments.iter().filter(|(name, _)| !known.contains(name)) {
             let expected =
                 nearest(name, known.iter().map(String::as_str)).map(|near| format!(", did you mean -{near}?"));
-            let message = format!("unknown argument -{name}{}", expected.unwrap_or_default());
+            let message = format!("unknown argument -{}{}", quoting::value(name), expected.unwrap_or_default());
             diagnostics.report(values.first().map_or(source.location(), |value| &value.location), message);
         }
         let variables = source.variables.names().filter_map(|name| Some((name, name.strip_prefix("SP_")?)));
@@ -67,7 +68,7 @@ impl<'s> WollomaticOptions<'s> {
             let pattern =
                 methods().any(|method| option.strip_prefix("ALLOW_").is_some_and(|rest| numbered(rest, method)));
             if !pattern && !OPTIONS.contains(&option.to_ascii_lowercase().as_str()) {
-                diagnostics.report(&source.place(name), format!("unknown variable {name}"));
+                diagnostics.report(&source.place(name), format!("unknown variable {}", quoting::value(name)));
             }
         }
         Self { source, arguments }
@@ -113,7 +114,10 @@ pub(super) fn arguments(
     while let Some(argument) = rest.next() {
         let (text, location) = (&argument.text, &argument.location);
         let Some(text) = text.strip_prefix("--").or(text.strip_prefix('-')) else {
-            diagnostics.report(location, format!("{}expected an argument such as -name=value", found_address(text)));
+            diagnostics.report(
+                location,
+                format!("found {:?}, expected an argument such as -name=value", quoting::value(text)),
+            );
             continue;
         };
         let (name, value) = match text.split_once('=') {
@@ -162,7 +166,7 @@ pub(super) fn migration(source: &Source) -> Result<Migration, Diagnostics> {
 impl WollomaticOptions<'_> {
     /// Parses the URL that an option amounts to.
     fn address(&self, name: &str, text: &str) -> Result<Address, Diagnostic> {
-        text.parse().map_err(|error| self.error(name, format!("{}{error}", found_address(text))))
+        text.parse().map_err(|error| self.error(name, format!("found {:?}, {error}", quoting::value(text))))
     }
 
     /// An error in an option.
@@ -332,7 +336,10 @@ impl WollomaticOptions<'_> {
 /// The rule of a pattern for one method.
 fn rule(method: Method, pattern: &Located, text: String) -> Result<RequestRule, Diagnostic> {
     let compiled = compile(&pattern.text).map_err(|error| {
-        Diagnostic::new(&pattern.location, format!("bad pattern {:?} for {}: {error}", pattern.text, method.as_str()))
+        Diagnostic::new(
+            &pattern.location,
+            format!("bad pattern {:?} for {}: {error}", quoting::value(&pattern.text), method.as_str()),
+        )
     })?;
     let methods = vec![method.as_str().to_owned()];
     Ok(RequestRule { methods, pattern: compiled, text, words: pattern.text.clone(), allows: true })

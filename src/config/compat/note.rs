@@ -7,6 +7,7 @@ use super::table::{Means, Table, Variable, Verdict, tables};
 use super::value::{self, Meant};
 use super::{CHOICE, ExtraShow, Switches};
 use crate::cli::{self, Variables};
+use crate::quoting;
 use crate::yaml::nearest;
 
 /// One difference to the other proxy, or one warning.
@@ -93,7 +94,7 @@ impl fmt::Display for CompatNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Off { variable, value, table } => {
-                let value = value.as_ref().map(|value| format!("={value}")).unwrap_or_default();
+                let value = value.as_ref().map(|value| format!("={}", quoting::value(value))).unwrap_or_default();
                 let proxy = &table.about;
                 let on = table.variables.get(*variable).map(words_for_on).unwrap_or_default();
                 write!(f, "{variable}{value} is off, as in {proxy}, which reads only {on} as on: write {variable}=1")

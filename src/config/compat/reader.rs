@@ -6,8 +6,8 @@ use super::table::{Means, Table, Variable};
 use super::{CONTAINERS, ENV, ExtraShow, LABELS, SHOW, Switches};
 use crate::api::objects::ObjectKind;
 use crate::cli::Variables;
+use crate::quoting;
 use crate::schema::Class;
-use crate::socket::found_address;
 use crate::visibility::{ObjectSelector, Restriction};
 use crate::yaml::{Diagnostic, Diagnostics, Location};
 
@@ -57,7 +57,8 @@ impl VariableReader<'_> {
                 Err(_) => {
                     let names: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
                     let expected = format!("`all` or classes: {}", names.join(", "));
-                    self.diagnostics.push(unexpected(SHOW, &item, &expected));
+                    let error = self.unexpected(SHOW, &item, &expected);
+                    self.diagnostics.push(error);
                 }
             }
         }
@@ -74,7 +75,8 @@ impl VariableReader<'_> {
         };
         for name in names.iter().filter(is_wrong) {
             let expected = "a name in which only `*`, and `!` before it, are special";
-            self.diagnostics.push(unexpected(variable, name, expected));
+            let error = self.unexpected(variable, name, expected);
+            self.diagnostics.push(error);
         }
         names
     }
@@ -89,10 +91,19 @@ impl VariableReader<'_> {
                 None => (item.as_str(), &mut only),
             };
             let selector = ObjectSelector::parse(ObjectKind::Container, text);
-            let location = Location::file(CONTAINERS);
-            list.extend(self.diagnostics.ok(selector.map_err(|message| Diagnostic::new(&location, message))));
+            let error = |message| match quoting::holds_secret(self.variables.get(CONTAINERS).unwrap_or_default()) {
+                true => unexpected(CONTAINERS, quoting::HIDDEN, "KEY=PATTERN"),
+                false => Diagnostic::new(&Location::file(CONTAINERS), message),
+            };
+            list.extend(self.diagnostics.ok(selector.map_err(error)));
         }
         (!items.is_empty()).then(|| Restriction::selected(only, never))
+    }
+
+    /// The error of a part of a list. A comma may be within a password.
+    fn unexpected(&self, variable: &str, part: &str, expected: &str) -> Diagnostic {
+        let is_secret = quoting::holds_secret(self.variables.get(variable).unwrap_or_default());
+        unexpected(variable, if is_secret { quoting::HIDDEN } else { part }, expected)
     }
 
     /// The items of a list that is separated by commas.
@@ -104,5 +115,5 @@ impl VariableReader<'_> {
 
 /// The error of a variable with a bad value.
 fn unexpected(variable: &str, text: &str, expected: &str) -> Diagnostic {
-    Diagnostic::new(&Location::file(variable), format!("{}expected {expected}", found_address(text)))
+    Diagnostic::new(&Location::file(variable), format!("found {:?}, expected {expected}", quoting::value(text)))
 }

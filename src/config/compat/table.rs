@@ -8,6 +8,7 @@ use crate::api::unknown_operation;
 use crate::config::{Timeouts, raw};
 use crate::embedded::{self, FileGroup};
 use crate::packed::Unpacker;
+use crate::quoting;
 use crate::socket::Address;
 use crate::yaml::{Diagnostics, Members, Node};
 
@@ -349,7 +350,7 @@ impl Variable {
         let members = diagnostics.members(node, "a variable", &VARIABLE_KEYS)?;
         let means = text_of(node, members, "means", diagnostics)?;
         let Some(means) = Means::parse(&means) else {
-            diagnostics.push(node.diagnostic(format!("unknown meaning {means:?}")));
+            diagnostics.push(node.diagnostic(format!("unknown meaning {:?}", quoting::value(&means))));
             return None;
         };
         let mut verdicts = Vec::new();
@@ -410,7 +411,7 @@ fn extended(node: &Node, diagnostics: &mut Diagnostics) -> Option<&'static Table
     let name = diagnostics.ok(node.text("the name of a table"))?;
     let found = tables().unwrap_or_default().iter().find(|table| table.name == name);
     if found.is_none() {
-        diagnostics.push(node.diagnostic(format!("unknown table {name:?}")));
+        diagnostics.push(node.diagnostic(format!("unknown table {:?}", quoting::value(name))));
     }
     found
 }

@@ -9,6 +9,7 @@ use serde_json::{Number, Value};
 
 use super::{Logical, NodeQuery, Operand, Relation, Test, TextPattern};
 use crate::filter::selector::{Pick, Segment, SelectorError, segment};
+use crate::quoting;
 
 /// The most memory that a small pattern takes, in bytes: some hundred states. `\w` and `\p{…}` take more.
 const SMALL_PATTERN: usize = 16 << 10;
@@ -196,7 +197,7 @@ impl TextPattern {
         let compiled = Regex::new(written).and_then(|_| Regex::new(translated));
         let regex = compiled.map_err(|error| {
             let last = error.to_string().lines().last().map(|line| line.trim().to_owned()).unwrap_or_default();
-            SelectorError::new(format!("bad pattern {written:?}: {last}"))
+            SelectorError::new(format!("bad pattern {:?}: {last}", quoting::value(written)))
         })?;
         Ok(Self { written: written.to_owned(), regex })
     }
