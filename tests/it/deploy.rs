@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[Test] = tests![
     every_client_has_a_file_that_serves_its_profile,
     no_file_gives_the_engine_to_a_client_or_a_door_to_the_network,
     a_port_that_is_published_answers_to_listed_names_only,
+    every_compose_file_is_started_as_a_project_of_its_own,
     every_example_restarts,
     the_image_says_what_it_is,
     units_start_the_program_with_options_that_it_knows
@@ -105,6 +106,17 @@ fn no_file_gives_the_engine_to_a_client_or_a_door_to_the_network() {
         for word in ["read_only: true", "cap_drop: [ALL]"] {
             assert_eq!(text.matches(word).count(), mounts, "{}: {word}", path.display());
         }
+    }
+}
+
+/// Compose names a project after the folder: without a name, all files would be one, with one dockveil that each replaces.
+fn every_compose_file_is_started_as_a_project_of_its_own() {
+    for path in files("compose", ".yaml") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let client = path.file_stem().unwrap().to_str().unwrap();
+        let named = format!("docker compose -p dockveil-{client} -f deploy/compose/{client}.yaml ");
+        let commands = text.matches("docker compose ").count();
+        assert!(commands > 0 && text.matches(&named).count() == commands, "{}", path.display());
     }
 }
 
