@@ -50,6 +50,11 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("cargo build --release", BUILD),
     ("cargo test", BUILD),
     ("DOCKER_HOST=tcp://127.0.0.1:2375 docker inspect some-container", ENGINE),
+    (
+        "curl -s --unix-socket /var/run/docker.sock http://d/containers/web/json | \
+         dockveil filter --profile dashboard --operation ContainerInspect --diff",
+        ENGINE,
+    ),
     ("docker build -t dockveil .", ENGINE),
     ("docker build --build-arg COMPAT=11notes -t dockveil:11notes .", ENGINE),
     ("docker build --build-arg COMPAT=tecnativa --build-arg RUN_USER=0:0 -t dockveil:tecnativa .", ENGINE),
