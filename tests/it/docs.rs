@@ -23,7 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![
 ];
 
 /// The documents whose examples are run.
-const WITH_EXAMPLES: [&str; 11] = [
+const WITH_EXAMPLES: [&str; 12] = [
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
@@ -33,6 +33,7 @@ const WITH_EXAMPLES: [&str; 11] = [
     "docs/drop-in.md",
     "docs/how-it-works.md",
     "docs/install.md",
+    "docs/objects.md",
     "docs/operating.md",
     "docs/profiles.md",
 ];
