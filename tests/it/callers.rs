@@ -564,19 +564,22 @@ fn a_container_with_long_labels_keeps_no_other_from_its_policy() {
         container('a', "long", "127.0.0.3", &long),
         container('b', "web", "127.0.0.2", "\"c\":\"d\"")
     );
-    let (_bench, server) = among(move || json(&list), "[{container: {name: web}, profile: lists}]");
+    let answer = move |request: &str| {
+        if request.contains("/web/json") { with_status("404 Not Found", "{\"message\":\"none\"}") } else { json(&list) }
+    };
+    let (_bench, server) = answering(answer, "[{container: {name: web}, profile: inspects}]");
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
-                    assert_eq!(status(&ask_from("127.0.0.3", server, LIST)), 403);
+                    assert_eq!(status(&ask_from("127.0.0.3", server, INSPECT)), 403);
                 }
             });
         }
-        let answers: Vec<u16> = (0..6).map(|_| status(&ask_from("127.0.0.2", server, LIST))).collect();
+        let answers: Vec<u16> = (0..6).map(|_| status(&ask_from("127.0.0.2", server, INSPECT))).collect();
         is_over.store(true, Ordering::Relaxed);
-        assert_eq!(answers, [200; 6]);
+        assert_eq!(answers, [404; 6]);
     });
 }
 
