@@ -113,8 +113,8 @@ pub(super) fn leave_out_containers(migration: &mut Migration, selected: &[&str])
     }
     migration.differences.extend(selected.iter().map(|name| {
         format!(
-            "{name}: not supported: dockveil hides what is in a container, not the container itself. Operations that show \
-             containers are left out below: allow them if the client may see all containers"
+            "{name}: not written for you: say in the profile which containers it shows, as in `containers: {{only: [{{label: NAME}}]}}`, \
+             and allow the operations that show containers, which are left out below"
         )
     }));
 }

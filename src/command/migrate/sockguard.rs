@@ -18,6 +18,8 @@ const FILE: &str = "/etc/sockguard/sockguard.yaml";
 /// What it allows without a configuration.
 const DEFAULT_RULES: [(&str, &str); 4] =
     [("GET", "/_ping"), ("HEAD", "/_ping"), ("GET", "/version"), ("GET", "/events")];
+/// What becomes of its checks of bodies.
+const BODIES: &str = "its checks of bodies have none like them here: operations with a body are left out below";
 /// Why an operation is left out whose requests it looks into.
 const INSPECTED: &str = "was open for some requests only: it looked into their parameters and bodies";
 
@@ -55,8 +57,8 @@ fn of_file(document: &Node) -> Result<Migration, Diagnostics> {
     }
     if !profiles.is_empty() {
         migration.differences.push(
-            "clients.profiles: each is a profile of its own here. dockveil knows clients by listener, not by address, user, \
-             certificate or label: a listener has the profile that `allowed_profiles` or `default_profile` names alone"
+            "clients.profiles: each is a profile of its own here. Who gets it by address, user, certificate or label is not written for \
+             you: list them under `clients` of the listener. It has the profile that `allowed_profiles` or `default_profile` names alone"
                 .to_owned(),
         );
     }
@@ -293,20 +295,23 @@ fn per_client(document: &Node, profile: &str) -> Option<String> {
 fn differences(document: &Node) -> Vec<String> {
     let notes: [(&[&str], &str); 12] = [
         (&["response"], "answers are filtered by class here: secrets, commands, free text and paths are hidden"),
-        (&["request_body"], "dockveil does not look into bodies: operations with one are left out below"),
+        (&["request_body"], BODIES),
+        (&["insecure_allow_body_blind_writes"], BODIES),
+        (&["mutations"], "not supported: dockveil adds nothing to what clients make"),
+        (&["clients", "allowed_cidrs"], "not written for you: list them under `clients` of the listener, as `address`"),
         (
-            &["insecure_allow_body_blind_writes"],
-            "dockveil does not look into bodies: operations with one are left out below",
+            &["clients", "container_labels"],
+            "not supported: labels allow no paths; a line of `clients` gives a container with a label a profile",
         ),
-        (&["mutations"], "not supported: dockveil does not change requests"),
-        (&["clients", "allowed_cidrs"], "not supported: put the listener on a network that only the clients are on"),
-        (&["clients", "container_labels"], "not supported: labels of containers allow nothing"),
         (&["clients", "global_concurrency"], "see `limits.connections`"),
-        (&["metrics"], "not supported: there are no metrics"),
+        (&["metrics"], "not written for you: see `metrics`, which has an address of its own and other names"),
         (&["admin"], "not supported: there is no administrative interface"),
-        (&["reload"], "not supported: restart dockveil to read a changed file"),
+        (&["reload"], "changed files are noticed, and SIGHUP has them read again"),
         (&["policy_bundle"], "not supported: rules are in the configuration file only"),
-        (&["log"], "set DOCKVEIL_LOG to error, warn, info, debug or off; the log is lines of text"),
+        (
+            &["log"],
+            "set DOCKVEIL_LOG to error, warn, info, debug or off; see `log` for JSON, and `audit` for a file of its own",
+        ),
     ];
     let is_off = |node: &Node| {
         member(node, "enabled").is_some_and(|node| node.text("a switch").is_ok_and(|text| text == "false"))
