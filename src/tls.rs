@@ -230,10 +230,12 @@ const OTHER_VERSION: &str = "expected a certificate of X.509 version 3; one that
 
 /// What is wrong with a certificate or with its key. The texts of rustls hold nothing of either.
 fn pair_error(error: &rustls::Error) -> TlsError {
-    match error {
-        rustls::Error::InconsistentKeys(_) => TlsError::Key("does not belong to the certificate".to_owned()),
-        rustls::Error::InvalidCertificate(_) => TlsError::Certificate(OTHER_VERSION.to_owned()),
-        error => TlsError::Key(error.to_string()),
+    if let rustls::Error::InconsistentKeys(_) = error {
+        TlsError::Key("does not belong to the certificate".to_owned())
+    } else if let rustls::Error::InvalidCertificate(_) = error {
+        TlsError::Certificate(OTHER_VERSION.to_owned())
+    } else {
+        TlsError::Key(error.to_string())
     }
 }
 
