@@ -771,7 +771,7 @@ mod tests {
             &[
                 "p.yaml:3:5: unknown schema \"ContainerInspct\", did you mean \"ContainerInspect\"?",
                 "p.yaml:4:5: the response of ContainerLogs is not a JSON document: no rule can apply",
-                "p.yaml:5:25: bad path: expected `$` first, as in $.Config.Env[*]",
+                "p.yaml:5:25: bad path: expected `$` first, as in $.a.b[*]",
                 "p.yaml:6:5: expected an action: one of keep, blank, remove, redact, mask, hash, replace",
                 "p.yaml:6:18: unknown key \"blnk\", expected on, with, unknown or an action: keep, blank, remove, redact, \
                  mask, hash, replace",

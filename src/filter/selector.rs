@@ -144,7 +144,7 @@ impl FromStr for Selector {
     fn from_str(text: &str) -> Result<Self, SelectorError> {
         check_whitespace(text)?;
         if !text.starts_with('$') {
-            return Err(SelectorError::new("expected `$` first, as in $.Config.Env[*]"));
+            return Err(SelectorError::new("expected `$` first, as in $.a.b[*]"));
         }
         let query = parse_json_path(text).map_err(|error| SelectorError::new(reason(&error.to_string())))?;
         let segments = query.segments.into_iter().map(segment).collect::<Result<_, _>>()?;
@@ -178,7 +178,7 @@ fn reason(message: &str) -> String {
     match message.split_once("-->").and_then(|(_, rest)| rest.lines().next()?.split(':').nth(1)) {
         Some(column) => {
             let column = column.trim();
-            format!("from character {column} on, it is no JSONPath (RFC 9535), such as $.Config.Env[*]")
+            format!("from character {column} on, it is no JSONPath (RFC 9535), such as $.a.b[*]")
         }
         None => message.lines().map(str::trim).collect::<Vec<_>>().join(" "),
     }
