@@ -88,7 +88,8 @@ impl Proxy {
         Ok(route)
     }
 
-    /// The values of a filter, which name objects, with whole ids in their place. They are a list, or the keys of a map.
+    /// The values of a filter, which name objects, with whole ids in their place. They are a list, or the keys of a map, and
+    /// stay what they are.
     async fn ids_in_filter(&self, route: &Route, values: &Value, named: Named, client: &str) -> Result<Value, Error> {
         let names: Vec<&str> = match values {
             Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
@@ -96,7 +97,8 @@ impl Proxy {
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
         };
         if named == Named::ShortId {
-            return self.whole_ids(route, &names, client).await;
+            let ids = self.whole_ids(route, &names, client).await?;
+            return Ok(in_form_of(values, ids));
         }
         if names.len() > LIMIT {
             return Err(self.absent(route.operation));
@@ -111,7 +113,7 @@ impl Proxy {
             };
             ids.push(id.ok_or_else(|| self.absent(route.operation))?);
         }
-        Ok(json!(ids))
+        Ok(in_form_of(values, ids))
     }
 
     /// The image with this name as a filter names it for every engine: Podman compares ids without the algorithm.
@@ -122,11 +124,12 @@ impl Proxy {
     }
 
     /// The whole ids of the containers whose ids begin like these, each of which must be the only visible one.
-    async fn whole_ids(&self, route: &Route, names: &[&str], client: &str) -> Result<Value, Error> {
+    async fn whole_ids(&self, route: &Route, names: &[&str], client: &str) -> Result<Vec<String>, Error> {
+        let as_written = |name: &&str| (*name).to_owned();
         if !names.iter().any(|name| is_prefix(name)) {
-            return Ok(json!(names));
+            return Ok(names.iter().map(as_written).collect());
         }
-        let prefixes: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let prefixes: Vec<String> = names.iter().map(as_written).collect();
         let is_begun = move |id: &str| prefixes.iter().any(|prefix| id.starts_with(prefix));
         let (found, _memory) = self.visible_containers(route, client, is_begun).await?;
         let whole = |name: &&str| {
@@ -136,8 +139,41 @@ impl Proxy {
                 _ => NOTHING.to_owned(),
             }
         };
-        let ids: Vec<String> =
-            names.iter().map(|name| if is_prefix(name) { whole(name) } else { (*name).to_owned() }).collect();
-        Ok(json!(ids))
+        Ok(names.iter().map(|name| if is_prefix(name) { whole(name) } else { as_written(name) }).collect())
+    }
+}
+
+/// These texts in place of those of a filter, one for each, in the form in which they are written: an engine reads all filters
+/// of a request in one form. What is neither a list nor a map has no texts, and no engine reads it.
+fn in_form_of(written: &Value, texts: Vec<String>) -> Value {
+    let Value::Object(written) = written else { return json!(texts) };
+    let mut map = serde_json::Map::new();
+    for (text, counts) in texts.into_iter().zip(written.values()) {
+        // Two names may be of one object, which counts if one of them does.
+        if map.get(&text) != Some(&Value::Bool(true)) {
+            map.insert(text, counts.clone());
+        }
+    }
+    Value::Object(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_replaces_the_texts_of_a_filter_is_in_their_form() {
+        let in_place =
+            |written: Value, ids: &[&str]| in_form_of(&written, ids.iter().map(ToString::to_string).collect());
+        for (written, ids, expected) in [
+            (json!(["a", "b"]), &["1", "2"][..], json!(["1", "2"])),
+            (json!([]), &[], json!([])),
+            (json!({"a": true, "b": false}), &["1", "2"], json!({"1": true, "2": false})),
+            (json!({"a": true, "b": false}), &["1", "1"], json!({"1": true})),
+            (json!({"a": false, "b": true}), &["1", "1"], json!({"1": true})),
+            (json!({}), &[], json!({})),
+        ] {
+            assert_eq!(in_place(written.clone(), ids), expected, "{written}");
+        }
     }
 }

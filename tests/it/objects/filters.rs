@@ -23,6 +23,10 @@ impl Filters {
             return Ok(Self::default());
         };
         let keys: BTreeMap<String, Value> = serde_json::from_str(&text).map_err(|_| Failure::Invalid)?;
+        // It reads all of them as maps, or else all as lists.
+        if !keys.values().all(Value::is_object) && !keys.values().all(Value::is_array) {
+            return Err(Failure::Invalid);
+        }
         let values = |value: Value| -> BTreeSet<String> {
             match value {
                 Value::Array(values) => values.iter().map(|value| value.as_str().unwrap().to_owned()).collect(),

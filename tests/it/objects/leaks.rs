@@ -9,6 +9,7 @@ use dockveil::api::OPERATIONS;
 use dockveil::api::objects::{ObjectKind, PathObject, objects_of};
 use serde_json::{Value, json};
 
+use super::engine::parameter;
 use super::world::{World, exec_of, labels};
 use super::{
     BY_CHOICE, BY_LABEL, BY_NAME, BY_USE, Image, Network, OPEN, Service, Stage, sent, small_world,
@@ -21,6 +22,7 @@ use crate::support::daemon;
 pub(crate) const TESTS: &[Test] = tests![
     every_operation_on_a_hidden_container_is_answered_as_on_none,
     what_shares_the_start_of_its_id_with_a_hidden_object_is_found,
+    filters_that_name_objects_go_up_in_the_form_in_which_they_came,
     a_pattern_of_ids_names_nothing,
     a_volume_is_called_by_its_name_alone,
     a_stream_ends_when_what_it_is_about_is_hidden,
@@ -153,6 +155,60 @@ fn what_shares_the_start_of_its_id_with_a_hidden_object_is_found() {
         ("/containers/json?all=1&filters={\"id\":[\"abcd\"]}", "/0/Id", shared("1")),
     ] {
         assert_eq!(json_of(&stage, target).pointer(pointer), Some(&json!(expected)), "{target}");
+    }
+}
+
+/// An engine reads the filters of a request as maps or as lists, and nothing of both.
+fn filters_that_name_objects_go_up_in_the_form_in_which_they_came() {
+    let world = small_world();
+    let web = |name: &str| world.containers.iter().find(|container| container.name == name).unwrap();
+    let stage = Stage::of(&format!(
+        "{OPEN}{BY_LABEL}images: {{never: [{{label: hide}}]}}\nservices: {{only: [{{label: a}}]}}\n"
+    ));
+    stage.show(&world);
+    let (id, image) = (web("web-1").id[..9].to_owned(), "image1:1".to_owned());
+    let containers: [(&str, &[(&str, &str)]); 4] = [
+        ("since", &[("before", "web-2"), ("status", "exited"), ("label", "a")]),
+        ("before", &[("status", "running"), ("label", "a")]),
+        ("ancestor", &[("status", "running"), ("since", "web-1"), ("name", "web")]),
+        ("id", &[("status", "running"), ("ancestor", "image1:1")]),
+    ];
+    let images: [(&str, &[(&str, &str)]); 2] = [
+        ("since", &[("label", "a"), ("reference", "image*"), ("before", "image3:1")]),
+        ("before", &[("label", "a"), ("reference", "image*")]),
+    ];
+    let tasks: [(&str, &[(&str, &str)]); 1] = [("service", &[("desired-state", "running"), ("name", "service0")])];
+    let value = |path: &str, key: &str| match (path, key) {
+        ("/containers/json", "since") => "web-1".to_owned(),
+        ("/containers/json", "before") => "web-2".to_owned(),
+        ("/containers/json", "id") => id.clone(),
+        ("/tasks", _) => "service0".to_owned(),
+        _ => image.clone(),
+    };
+    for (path, cases) in [("/containers/json", &containers[..]), ("/images/json", &images), ("/tasks", &tasks)] {
+        for (key, others) in cases {
+            for (other, text) in *others {
+                let named = value(path, key);
+                let ask = |filters: Value, is_map: bool| {
+                    let answer = stage.get(&format!("{path}?all=1&filters={filters}"));
+                    assert_eq!(status(&answer), 200, "{path} {filters}: {answer}");
+                    let target = sent(&stage).pop().unwrap();
+                    let (_, query) = target.split(' ').nth(1).unwrap().split_once('?').unwrap();
+                    let up: Value = serde_json::from_str(&parameter(query, "filters").unwrap()).unwrap();
+                    let up = up.as_object().unwrap();
+                    assert!(up.len() == 2 && up.values().all(|values| values.is_object() == is_map), "{up:?}");
+                    let texts = |values: &Value| match values {
+                        Value::Object(map) => map.keys().cloned().collect::<Vec<_>>(),
+                        list => serde_json::from_value(list.clone()).unwrap(),
+                    };
+                    assert_ne!(texts(&up[*key]), [named.clone()], "it went up with a whole id: {up:?}");
+                    (answer, up.iter().map(|(key, values)| (key.clone(), texts(values))).collect::<Vec<_>>())
+                };
+                let as_lists = ask(json!({*key: [named], *other: [text]}), false);
+                let as_maps = ask(json!({*key: {&named: true}, *other: {*text: true}}), true);
+                assert_eq!(as_lists, as_maps, "{path} {key} {other}");
+            }
+        }
     }
 }
 
