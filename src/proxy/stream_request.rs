@@ -129,7 +129,7 @@ enum Opened {
     Relay(RelayReason),
     /// A body that is filtered record by record.
     Records(Box<RecordRewriter>),
-    /// Only a head.
+    /// Only a head: what is started runs detached.
     Empty,
 }
 
@@ -271,6 +271,9 @@ impl StreamRequest {
             return Err(self.engine_error(&engine, &head, start).await.into());
         }
         let opened = self.opened(&head)?;
+        if matches!(opened, Opened::Empty) && !is_blank(&engine, head.framing, std::mem::take(&mut start)).await {
+            return Err(Error::Framing.into());
+        }
         log.opened(head.status);
         let mut out = head_down(&head, &opened, &log.id());
         let mut body = StreamEnd::of(head.framing);
@@ -358,7 +361,7 @@ impl StreamRequest {
             (200, BodyFraming::Close, Some(Upgrade::Tcp)) if headers::is_raw_stream(head) => {
                 Ok(Opened::Tunnel(reason, StreamFraming::Hijacked))
             }
-            (200, BodyFraming::Length(0), Some(Upgrade::Tcp)) => Ok(Opened::Empty),
+            (200, BodyFraming::Length(_) | BodyFraming::Chunked, Some(Upgrade::Tcp)) => Ok(Opened::Empty),
             (200, _, None) => Ok(Opened::Relay(reason)),
             (_, _, _) => Err(refusal(head)),
         }
@@ -393,10 +396,10 @@ fn refusal(head: &ResponseHead) -> Error {
     if head.status == 200 { Error::Framing } else { Error::Status }
 }
 
-/// How long the body of an error may take. The engine writes it at once.
+/// How long the body of an error, or an empty one, may take. The engine writes it at once.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reads the body of an error. `None` if it is long, malformed, or does not come to its end.
+/// Reads the body of an error, or an empty one. `None` if it is long, malformed, or does not come to its end.
 async fn error_body(engine: &Socket, framing: BodyFraming, mut arrived: Vec<u8>) -> Option<Vec<u8>> {
     let mut decoder = match framing {
         BodyFraming::Length(length) => Some(BodyDecoder::of_length(length)),
@@ -425,6 +428,12 @@ async fn error_body(engine: &Socket, framing: BodyFraming, mut arrived: Vec<u8>)
             return decoder.is_none().then_some(body);
         }
     }
+}
+
+/// Whether a body whose end is marked has nothing in it: Podman ends a line, Docker writes nothing.
+async fn is_blank(engine: &Socket, framing: BodyFraming, arrived: Vec<u8>) -> bool {
+    let body = tokio::time::timeout(ERROR_TIMEOUT, error_body(engine, framing, arrived)).await;
+    body.ok().flatten().is_some_and(|body| body.trim_ascii().is_empty())
 }
 
 /// The error for a body whose first bytes are malformed.

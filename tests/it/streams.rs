@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_stream_that_is_cut_short_has_no_end,
     the_connection_to_the_daemon_is_closed_when_the_client_leaves_a_stream,
     no_tunnel_without_proof,
+    a_detached_exec_is_answered_with_nothing,
     a_101_without_a_request_for_it_is_no_tunnel,
     a_tunnel_passes_both_ways_and_each_way_ends_on_its_own,
     the_last_bytes_of_the_daemon_arrive_while_the_client_keeps_its_direction_open,
@@ -118,6 +119,47 @@ fn no_tunnel_without_proof() {
             assert_eq!(bench.daemon.requests().len(), 1, "{refusal:?} {opening:?}");
             assert!(!answer.contains("canary"), "{answer}");
             assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+        }
+    }
+}
+
+/// Docker answers with nothing, Podman with the end of a line.
+fn a_detached_exec_is_answered_with_nothing() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=us-ascii\r\n";
+    let length = |length: usize, body: &str| format!("{head}Content-Length: {length}\r\n\r\n{body}");
+    let chunked = |body: &str| format!("{head}Transfer-Encoding: chunked\r\n\r\n{body}");
+    for (answer, passes) in [
+        (length(0, ""), true),
+        (length(1, "\n"), true),
+        (length(4, "\r\n \t"), true),
+        (chunked("0\r\n\r\n"), true),
+        (chunked("1\r\n\n\r\n0\r\n\r\n"), true),
+        (length(6, "canary"), false),
+        (length(7, "\ncanary"), false),
+        (chunked("6\r\ncanary\r\n0\r\n\r\n"), false),
+        // Blank, but too long.
+        (length(100_000, &" ".repeat(100_000)), false),
+        (length(usize::MAX, "\n"), false),
+        // What is cut short, or malformed, or without a mark of its end.
+        (length(2, "\n"), false),
+        (chunked("1\r\n\n\r\n"), false),
+        (chunked("canary"), false),
+        (format!("{head}\r\n"), false),
+    ] {
+        for upgrade in [true, false] {
+            let sent = answer.clone().into_bytes();
+            let bench = Bench::start(move |_| Reply::Close(sent.clone()));
+            let mut client = bench.client();
+            client.send(exec(upgrade).replace("16\r\n\r\n{\"Detach\":false}", "15\r\n\r\n{\"Detach\":true}"));
+            let text = client.rest();
+            let start = &answer[..answer.len().min(150)];
+            assert_eq!(status(&text), if passes { 200 } else { 502 }, "{start:?}: {text}");
+            assert!(!text.contains("canary"), "{start:?}: {text}");
+            assert_eq!(
+                text.ends_with("\r\n\r\n") && text.contains("Content-Length: 0\r\n"),
+                passes,
+                "{start:?}: {text}"
+            );
         }
     }
 }
