@@ -303,6 +303,11 @@ fn absent(object: NamedKind) -> String {
     }
 }
 
+/// Whether a text is what went up in place of the name of something that no client saw.
+pub(super) fn is_absent(text: &str) -> bool {
+    text == *ABSENT
+}
+
 /// Whether engines accept a text as the name of a container or a volume.
 pub(super) fn is_name(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');

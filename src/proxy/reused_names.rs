@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use super::body_names::BUILT_IN_MODES;
 use super::exchange::ClientRequest;
 use super::memory::MemoryLease;
+use super::named::is_absent;
 use super::objects::Search;
 use super::{Error, Proxy};
 use crate::api::bodies::BodyFault;
@@ -165,6 +166,11 @@ impl Proxy {
             return Err(self.reused(route, ObjectKind::Network));
         }
         for name in networks {
+            // What the client named when it made the container was hidden, or absent. The engine says so itself, and removes a
+            // container that it is to remove when it ends: who waits for that would wait for ever.
+            if is_absent(&name) && self.read(route, "NetworkInspect", &name, client, |_| Some(())).await?.is_none() {
+                continue;
+            }
             if !is_reference(&name) || self.object(search, ObjectKind::Network, &name).await?.is_none() {
                 return Err(self.reused(route, ObjectKind::Network));
             }

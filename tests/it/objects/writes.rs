@@ -30,6 +30,7 @@ pub(crate) const TESTS: &[Test] = tests![
     what_is_hidden_stays_as_the_service_has_it,
     a_service_mounts_no_hidden_volume_that_got_a_name_of_its_own,
     a_container_starts_in_no_hidden_network_that_got_a_name_of_its_own,
+    a_container_of_an_absent_network_is_started_for_the_answer_of_the_engine,
     a_container_that_was_made_with_a_hidden_volume_is_removed,
     a_client_that_leaves_keeps_no_container_with_a_hidden_volume,
     a_body_reaches_the_host_only_if_the_profile_says_so,
@@ -841,6 +842,65 @@ fn a_container_starts_in_no_hidden_network_that_got_a_name_of_its_own() {
             let sent = stage.bench.daemon.requests().split_off(before);
             assert_eq!(sent.iter().any(|request| request.starts_with("POST ")), passes, "{networks} {operation}");
         }
+    }
+}
+
+/// Who waits until a container is removed that the engine is to remove waits for the engine to fail, or for ever.
+fn a_container_of_an_absent_network_is_started_for_the_answer_of_the_engine() {
+    // The name that the container has of its network, and that of a hidden network.
+    let (container, hidden) = (Arc::new(Mutex::new(String::new())), Arc::new(Mutex::new(String::new())));
+    let (kept, taken) = (container.clone(), hidden.clone());
+    let stage = Stage::answering(
+        "allow: [ContainerCreate, ContainerStart, ContainerRestart]\nshow: all\nnetworks: {never: [{label: hide}]}\n",
+        move |request| {
+            let target = request.split(' ').nth(1).unwrap();
+            let path = target.split('?').next().unwrap();
+            match path.split('/').skip(2).collect::<Vec<_>>()[..] {
+                ["containers", "create"] => {
+                    daemon::with_status("201 Created", &json!({"Id": "c".repeat(64), "Warnings": []}).to_string())
+                }
+                ["containers", _, "json"] => {
+                    let networks = json!({ &*kept.lock().unwrap(): {"NetworkID": "", "EndpointID": ""} });
+                    daemon::json(
+                        &json!({"Id": "c".repeat(64), "Name": "/web", "Config": {"Labels": {}},
+                                "NetworkSettings": {"Networks": networks}})
+                        .to_string(),
+                    )
+                }
+                ["networks", name] if name == *taken.lock().unwrap() => {
+                    daemon::json(&json!({"Id": "9".repeat(64), "Name": name, "Labels": {"hide": ""}}).to_string())
+                }
+                _ => daemon::with_status("404 Not Found", r#"{"message":"network canary not found"}"#),
+            }
+        },
+    );
+    let starts = |networks: &str, passes: bool| {
+        *container.lock().unwrap() = networks.to_owned();
+        for operation in ["start", "restart"] {
+            let before = written(&stage).len();
+            let answer = stage.ask(0, &post(&format!("/v1.44/containers/web/{operation}"), ""));
+            assert_eq!(status(&answer), if passes { 404 } else { 403 }, "{operation}: {answer}");
+            assert!(!answer.contains("canary"), "{answer}");
+            assert_eq!(written(&stage).len() - before, usize::from(passes), "{operation}");
+        }
+    };
+    for (named, taken) in [("hidden-net", "hidden-net"), ("absent-net", "hidden-net"), ("absent-net", "")] {
+        *hidden.lock().unwrap() = taken.to_owned();
+        let body = json!({"Image": "a:1", "HostConfig": {"AutoRemove": true, "NetworkMode": named}});
+        assert_eq!(status(&stage.ask(0, &post("/v1.44/containers/create?name=web", &body.to_string()))), 201);
+        let requests = stage.bench.daemon.requests();
+        let create = requests.iter().rfind(|request| request.contains("/containers/create")).unwrap();
+        let up: Value = serde_json::from_str(create.split_once("\r\n\r\n").unwrap().1).unwrap();
+        let up = up["HostConfig"]["NetworkMode"].as_str().unwrap().to_owned();
+        assert!(up.len() == 64 && up != named, "{up}");
+        starts(&up, true);
+        // Somebody has called a network so.
+        hidden.lock().unwrap().clone_from(&up);
+        starts(&up, false);
+        // Any other name, or id, may be taken at any time.
+        starts("hidden-net", false);
+        starts(&"d".repeat(64), false);
+        starts(&up[..63], false);
     }
 }
 
