@@ -63,7 +63,8 @@ impl VisibleObjects {
         let facts = Facts { names: vec![name.to_owned()], ..Facts::default() };
         // An image may have more names.
         let is_named_once = kind != ObjectKind::Image || !self.hides_by_name(kind);
-        is_named_once && !self.is_by_use(kind) && !self.reads_label(kind, None) && self.shows(kind, &facts, false)
+        // What `only` says of labels may show more; what it says of this name is enough.
+        is_named_once && !self.is_by_use(kind) && !self.hides_by_label(kind) && self.shows(kind, &facts, false)
     }
 
     /// The labels by which the engine's filters select exactly the visible objects of a kind. `None` if they cannot.

@@ -319,6 +319,24 @@ fn a_volume_must_be_there_or_shown_by_its_name() {
     assert_eq!(create(&by_name, "volume-new"), (201, 201));
     assert_eq!(create(&by_name, "volume1"), (403, 403));
     assert_eq!(create(&by_name, "other"), (403, 403));
+    // The volume whose name is in question, its entries, and whether it passes.
+    for (volumes, passes) in [
+        ("only: [{name: \"new*\"}]", true),
+        ("only: [{label: x}, {project: made}, {name: \"new*\"}]", true),
+        ("only: [{name: \"new*\"}, {name: other, label: x}]", true),
+        ("only: [{name: \"new*\"}, {label: x}], never: [{name: old}]", true),
+        // It may be hidden by a label that it has, or that it lacks.
+        ("only: [{name: \"new*\"}, {label: x}], never: [{label: hide}]", false),
+        ("only: [{name: \"new*\", label: x}]", false),
+        ("only: [{label: x}, {project: made}]", false),
+        ("only: [{label: x}, {name: other}]", false),
+        ("only: [{label: x}, {name: \"new*\"}], never: [{name: newest}]", false),
+    ] {
+        let stage = Stage::of(&format!("{OPEN}volumes: {{{volumes}}}\n"));
+        stage.show(&world);
+        let expected = if passes { (201, 201) } else { (403, 403) };
+        assert_eq!(create(&stage, "newest"), expected, "{volumes}");
+    }
 }
 
 fn a_service_keeps_what_it_names() {
