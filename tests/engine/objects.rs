@@ -95,6 +95,23 @@ fn a_client_sees_its_project_and_nothing_else() -> Outcome {
     }
     assert!(client::get(&socket, "/containers/veiled-running/json").json()["State"]["Running"].as_bool().unwrap());
     assert_eq!(shown(&["exec", "web", "echo", "hello"]).trim(), "hello");
+    // The docker command sends filters as maps.
+    for (filters, expected) in [
+        (["since=web", "status=created"], "stopped"),
+        (["before=stopped", "status=running"], "web"),
+        (["ancestor=base:1", "status=running"], "web"),
+    ] {
+        let [first, second] = filters.map(|filter| format!("--filter={filter}"));
+        let listed = shown(&["ps", "--all", "--format", "{{.Names}}", &first, &second]);
+        assert_eq!(listed.trim(), expected, "{filters:?}");
+    }
+    // A container that the engine is to remove is gone when it cannot start, and who waits for that need not wait on.
+    client::post(&socket, "/networks/create", &json!({"Name": "veiled-net"}));
+    for network in ["veiled-net", "absent-net"] {
+        let label = format!("{PROJECT}=shop");
+        let run = docker(&["run", "--rm", "--label", &label, "--network", network, seed::BASE, "true"]);
+        assert_eq!(run.status.code(), Some(125), "{run:?}");
+    }
     // The label tells the engine which it may remove.
     let stopped = client::get(&socket, "/containers/stopped/json").json()["Id"].as_str().unwrap().to_owned();
     let pruned = shown(&["container", "prune", "--force"]);

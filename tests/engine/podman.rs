@@ -441,6 +441,7 @@ fn the_docker_command_works_with_podman() -> Outcome {
     assert!(stdout(&["logs", "story"], "", 0).ends_with("out 49\nout 50\n"));
     assert_eq!(stdout(&["exec", "--interactive", "web", "cat"], "a line\n", 0), "a line\n");
     assert_eq!(stdout(&["exec", "web", "sh", "-c", "echo done; exit 3"], "", 3), "done\n");
+    assert_eq!(stdout(&["exec", "--detach", "web", "true"], "", 0), "");
     assert_eq!(stdout(&["inspect", "--format", "{{.State.Status}} {{.Config.Env}}", "web"], "", 0), "running []\n");
     Ok(())
 }
