@@ -168,8 +168,11 @@ impl Proxy {
         for name in networks {
             // What the client named when it made the container was hidden, or absent. The engine says so itself, and removes a
             // container that it is to remove when it ends: who waits for that would wait for ever.
-            if is_absent(&name) && self.read(route, "NetworkInspect", &name, client, |_| Some(())).await?.is_none() {
-                continue;
+            if is_absent(&name) {
+                let read = reading(|_| Ok(Vec::<String>::new()));
+                if self.read(route, "NetworkInspect", &name, client, read).await?.is_none() {
+                    continue;
+                }
             }
             if !is_reference(&name) || self.object(search, ObjectKind::Network, &name).await?.is_none() {
                 return Err(self.reused(route, ObjectKind::Network));

@@ -271,8 +271,12 @@ impl StreamRequest {
             return Err(self.engine_error(&engine, &head, start).await.into());
         }
         let opened = self.opened(&head)?;
-        if matches!(opened, Opened::Empty) && !is_blank(&engine, head.framing, std::mem::take(&mut start)).await {
-            return Err(Error::Framing.into());
+        if matches!(opened, Opened::Empty) {
+            // Podman ends a line, Docker writes nothing.
+            let body = short_body(&engine, head.framing, std::mem::take(&mut start)).await;
+            if !body.is_some_and(|body| body.trim_ascii().is_empty()) {
+                return Err(Error::Framing.into());
+            }
         }
         log.opened(head.status);
         let mut out = head_down(&head, &opened, &log.id());
@@ -372,9 +376,9 @@ impl StreamRequest {
         if let Err(error) = headers::check_answer(&head.headers) {
             return error;
         }
-        let body = tokio::time::timeout(ERROR_TIMEOUT, error_body(engine, head.framing, start)).await;
+        let body = short_body(engine, head.framing, start).await;
         let (status, operation) = (head.status, self.operation);
-        let message = Message::of_engine(&self.policy, operation, status, body.ok().flatten().as_deref());
+        let message = Message::of_engine(&self.policy, operation, status, body.as_deref());
         Error::Engine { status, operation, message }
     }
 }
@@ -399,8 +403,13 @@ fn refusal(head: &ResponseHead) -> Error {
 /// How long the body of an error, or an empty one, may take. The engine writes it at once.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reads the body of an error, or an empty one. `None` if it is long, malformed, or does not come to its end.
-async fn error_body(engine: &Socket, framing: BodyFraming, mut arrived: Vec<u8>) -> Option<Vec<u8>> {
+/// Reads the body of an error, or an empty one. `None` if it is long, late, malformed, or does not come to its end.
+async fn short_body(engine: &Socket, framing: BodyFraming, arrived: Vec<u8>) -> Option<Vec<u8>> {
+    tokio::time::timeout(ERROR_TIMEOUT, whole_body(engine, framing, arrived)).await.ok().flatten()
+}
+
+/// As [`short_body`], however late it is.
+async fn whole_body(engine: &Socket, framing: BodyFraming, mut arrived: Vec<u8>) -> Option<Vec<u8>> {
     let mut decoder = match framing {
         BodyFraming::Length(length) => Some(BodyDecoder::of_length(length)),
         BodyFraming::Chunked => Some(BodyDecoder::chunked()),
@@ -428,12 +437,6 @@ async fn error_body(engine: &Socket, framing: BodyFraming, mut arrived: Vec<u8>)
             return decoder.is_none().then_some(body);
         }
     }
-}
-
-/// Whether a body whose end is marked has nothing in it: Podman ends a line, Docker writes nothing.
-async fn is_blank(engine: &Socket, framing: BodyFraming, arrived: Vec<u8>) -> bool {
-    let body = tokio::time::timeout(ERROR_TIMEOUT, error_body(engine, framing, arrived)).await;
-    body.ok().flatten().is_some_and(|body| body.trim_ascii().is_empty())
 }
 
 /// The error for a body whose first bytes are malformed.
