@@ -16,7 +16,6 @@
 //! | [`headers`] | the header fields that pass |
 //! | [`objects`] | requests about objects, of which a client sees only some |
 //! | [`seen`] | what is left of documents and records: of visible objects, the fields that are shown |
-//! | [`created`] | containers that are made with volumes of which a client sees only some |
 //! | [`edit`] | what a client sends that has read an object and changed it, with the hidden values put back |
 //! | [`versions`] | the API versions that `/version` states |
 //! | [`memory`] | the memory that documents may use |
@@ -39,7 +38,6 @@ mod body_parts;
 mod body_reading;
 mod borrowed;
 mod calling;
-mod created;
 mod delivery;
 mod downstream;
 mod edit;

@@ -43,7 +43,7 @@ pub use self::client_body::{ClientBody, ClientMeter};
 use self::kept::{KeptAnswer, KeptBody, KeptConnection, KeptConnections};
 use self::reachability::Reachability;
 pub use self::ssh::SshFault;
-pub use self::waiting::{also_waited, measured};
+pub use self::waiting::measured;
 use crate::api::{ApiRange, ApiVersion};
 use crate::endpoint::{EngineAddress, EngineEndpoint};
 use crate::socket::{self, Address, Keepalive, Socket, WaitTimer};

@@ -92,17 +92,7 @@ impl FilteredDocument {
         mut memory: MemoryLease,
     ) -> Result<Self, Error> {
         let document = collect(body, limit, |length| filter.memory(length), &mut memory).await?;
-        Ok(Self::of(document, filter, amendment, memory))
-    }
-
-    /// A document that has been read, with the memory that is leased for it.
-    pub(super) const fn of(
-        document: Vec<u8>,
-        filter: DocumentFilter,
-        amendment: Option<Amendment>,
-        memory: MemoryLease,
-    ) -> Self {
-        Self { document, filter, amendment, memory }
+        Ok(Self { document, filter, amendment, memory })
     }
 
     /// The document, and whether it says that it is about an object which the client does not see. `client` is the name in the log

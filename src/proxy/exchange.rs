@@ -1,6 +1,5 @@
 //! One request and its answer.
 
-use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
@@ -402,7 +401,7 @@ impl Proxy {
     }
 
     /// Sends the canonical form of the request, and checks the status of the answer.
-    pub(super) async fn send(&self, route: &Route, request: ClientRequest) -> Result<EngineAnswer, Error> {
+    async fn send(&self, route: &Route, request: ClientRequest) -> Result<EngineAnswer, Error> {
         let mut fields = headers::of_request(&request.headers, route.operation);
         let body = match (request.restored, request.body) {
             (Some(body), _) => Some(Either::Right(Full::new(body))),
@@ -463,17 +462,10 @@ impl Proxy {
         log: &mut AccessLog,
     ) -> Result<Response<Filtered>, Error> {
         let (version, amendment) = (request.version, self.amendment(route.operation));
-        let has_volumes = !request.volumes.is_empty();
-        let is_as_it_comes = amendment.is_none() && seen.shows_everything() && !has_volumes;
+        let is_as_it_comes = amendment.is_none() && seen.shows_everything();
         // Without memory for the answer, the engine is not asked. What is relayed needs none.
         let budget = if request.body.is_some() { self.memory.of_clients() } else { &self.memory };
         let memory = if is_as_it_comes { None } else { Some(budget.admit().await?) };
-        if has_volumes && let Some(memory) = memory {
-            let made = Box::pin(self.make(route, request, &seen, memory, log.client())).await?;
-            let document = FilteredDocument::of(made.document, seen, amendment, made.memory);
-            let filtered = Box::pin(self.shown(route, document, log)).await?;
-            return Ok(self.json_response(made.status, &made.headers, filtered));
-        }
         let EngineAnswer { status, headers, body } = self.send(route, request).await?;
         if !headers::is_plain_json(&headers) {
             return Err(Error::NotJson);
@@ -492,7 +484,14 @@ impl Proxy {
             ResponseKind::Document(_) | ResponseKind::Stream(StreamKind::Stats) => {
                 let limit = self.element_limit;
                 let document = FilteredDocument::collect(body, seen, amendment, limit, memory).await?;
-                self.shown(route, document, log).await?
+                let (document, is_hidden) = document.judged(&log.client()).await;
+                if is_hidden {
+                    return Err(self.absent(route.operation));
+                }
+                let document = self.with_references(route, document, &log.client()).await?;
+                let (filtered, report) = document.finish(&log.client()).await?;
+                log.hidden(&report);
+                filtered
             }
             ResponseKind::Ping
             | ResponseKind::Text
@@ -505,18 +504,6 @@ impl Proxy {
             | ResponseKind::Octets => return Err(Error::NotJson),
         };
         Ok(self.json_response(status, &headers, filtered))
-    }
-
-    /// What a client sees of a document.
-    async fn shown(&self, route: &Route, document: FilteredDocument, log: &mut AccessLog) -> Result<Filtered, Error> {
-        let (document, is_hidden) = document.judged(&log.client()).await;
-        if is_hidden {
-            return Err(self.absent(route.operation));
-        }
-        let document = self.with_references(route, document, &log.client()).await?;
-        let (filtered, report) = document.finish(&log.client()).await?;
-        log.hidden(&report);
-        Ok(filtered)
     }
 
     /// The answer with the status of the engine's, and this JSON.
@@ -675,8 +662,6 @@ pub(super) struct ClientRequest {
     pub(super) body: Option<ClientBody>,
     /// What goes up in place of the body: that with the names in it resolved, and the hidden values of the object that it edits.
     pub(super) restored: Option<Bytes>,
-    /// The volumes of a container that it makes, if the client sees only some.
-    pub(super) volumes: BTreeSet<String>,
 }
 
 impl ClientRequest {
@@ -711,7 +696,7 @@ impl ClientRequest {
             RequestBody::Json | RequestBody::OptionalJson | RequestBody::Tar | RequestBody::OptionalTar => Some(body),
         };
         let hyper::http::request::Parts { method, version, headers, .. } = parts;
-        Ok(Self { method, version, headers, id, body, restored: None, volumes: BTreeSet::new() })
+        Ok(Self { method, version, headers, id, body, restored: None })
     }
 }
 

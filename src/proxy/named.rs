@@ -95,11 +95,6 @@ impl Proxy {
         }
         let in_place = |(name, text): (&NameInBody, Option<String>)| text.unwrap_or_else(|| absent(name.object));
         let replacements: Vec<String> = found.names.iter().zip(replacements?).map(in_place).collect();
-        if operation.id == "ContainerCreate" {
-            let named = found.names.iter().zip(&replacements);
-            let volumes = named.filter(|(name, _)| name.object == NamedKind::Volume);
-            request.volumes = volumes.map(|(_, volume)| volume.clone()).collect();
-        }
         let body = found.write(&replacements).map_err(refused)?;
         // It stays leased until it has gone up.
         request.restored = Some(Bytes::from_owner(Leased::new(body, memory)));

@@ -186,19 +186,12 @@ pub(super) struct Search<'s> {
     lookup: Option<&'s Lookup>,
     /// The objects that the request may be about; all of these must show the one that is found.
     bound: &'s [Restriction],
-    /// A container whose use of an object does not make it visible.
-    besides: Option<&'s str>,
 }
 
 impl<'s> Search<'s> {
     /// A search for any object that the client sees.
     pub(super) const fn new(route: &'s Route, client: &'s str) -> Self {
-        Self { route, client, lookup: None, bound: &[], besides: None }
-    }
-
-    /// The same, where the use of an object by this container does not make it visible.
-    pub(super) fn besides(self, container: &'s str) -> Self {
-        Self { besides: Some(container), ..self }
+        Self { route, client, lookup: None, bound: &[] }
     }
 }
 
@@ -287,8 +280,7 @@ impl Proxy {
         lookup: Option<&Lookup>,
         client: &str,
     ) -> Result<Option<Route>, Error> {
-        let bound = self.policy.bound(route.operation);
-        let search = Search { lookup, bound, ..Search::new(route, client) };
+        let search = Search { route, client, lookup, bound: self.policy.bound(route.operation) };
         match path {
             PathObject::Of(ObjectKind::Container) => self.of_container(search).await,
             PathObject::Of(kind) => self.of_object(search, kind).await,
@@ -376,7 +368,7 @@ impl Proxy {
     /// What the engine is asked depends on the name and on what is visible, so that a hidden container takes as long as one that
     /// does not exist.
     pub(super) async fn container(&self, search: Search<'_>, name: &str) -> Result<Option<String>, Error> {
-        let Search { route, client, lookup, bound, .. } = search;
+        let Search { route, client, lookup, bound } = search;
         // A container is also called by the name of one that is linked to it, and an alias there.
         if name.trim_start_matches('/').contains('/') {
             return Ok(None);
@@ -429,15 +421,11 @@ impl Proxy {
         kind: ObjectKind,
         name: &str,
     ) -> Result<Option<SeenObject>, Error> {
-        let Search { route, client, lookup, besides, .. } = search;
+        let Search { route, client, lookup, .. } = search;
         let visibility = self.policy.visibility();
         let found = self.read(route, inspection_of(kind), name, client, of_name(kind, name, lookup)).await?;
         let users = match visibility.is_by_use(kind) {
-            true => {
-                let besides = besides.map(str::to_owned);
-                let counts = move |id: &str| besides.as_deref() != Some(id);
-                Some(Arc::new(self.visible_containers(route, client, counts).await?))
-            }
+            true => Some(Arc::new(self.visible_containers(route, client, |_| true).await?)),
             false => None,
         };
         let is_used = move |object: &SeenObject| users.as_ref().is_some_and(|users| users.0.uses(kind, object));

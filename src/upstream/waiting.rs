@@ -17,12 +17,6 @@ pub async fn measured<T>(work: impl Future<Output = T>) -> (T, Duration) {
     WAITED.scope(Cell::default(), work).await
 }
 
-/// Counts how long other work has waited for the engine, for which this work has waited.
-pub fn also_waited(time: Duration) {
-    // Nobody may measure it.
-    let _ = WAITED.try_with(|waited| waited.set(waited.get() + time));
-}
-
 /// A wait for the engine that has come to an end. What is measured counts it; otherwise it comes back.
 pub(super) fn ended(since: Instant) -> Duration {
     ended_besides(since, Duration::ZERO)

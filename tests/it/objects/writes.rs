@@ -1,8 +1,7 @@
 //! Writes whose bodies name objects, through profiles that show only some: hidden ones are absent there, too.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -14,7 +13,7 @@ use super::{
     BY_LABEL, BY_NAME, BY_USE, Counts, Difference, OPEN, Stage, common, hidden, pair, policies, small_world, visible,
 };
 use crate::harness::{Test, tests};
-use crate::support::client::{Client, PATIENCE, closing_get, status};
+use crate::support::client::{closing_get, status};
 use crate::support::daemon::{self, Reply};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -31,8 +30,6 @@ pub(crate) const TESTS: &[Test] = tests![
     a_service_mounts_no_hidden_volume_that_got_a_name_of_its_own,
     a_container_starts_in_no_hidden_network_that_got_a_name_of_its_own,
     a_container_of_an_absent_network_is_started_for_the_answer_of_the_engine,
-    a_container_that_was_made_with_a_hidden_volume_is_removed,
-    a_client_that_leaves_keeps_no_container_with_a_hidden_volume,
     a_body_reaches_the_host_only_if_the_profile_says_so,
     no_body_reaches_the_host_where_objects_of_any_kind_are_hidden,
     an_exec_has_no_more_rights_than_its_container,
@@ -919,105 +916,6 @@ fn a_container_of_an_absent_network_is_started_for_the_answer_of_the_engine() {
         starts("hidden-net", false);
         starts(&"d".repeat(64), false);
         starts(&up[..63], false);
-    }
-}
-
-/// An engine at which a volume becomes hidden while a container is made with it, if `becomes_hidden`: another one has got its name, and
-/// the container that it was visible for is gone. Before that, `making` is called.
-fn where_a_volume_is_replaced(
-    becomes_hidden: bool,
-    making: impl Fn() + Send + Sync + 'static,
-) -> impl Fn(&str) -> Reply + Send + Sync + 'static {
-    let is_made = AtomicBool::new(false);
-    move |request| {
-        let is_hidden = becomes_hidden && is_made.load(Ordering::SeqCst);
-        let (method, target) = request.split_once(' ').unwrap();
-        let path = target.split([' ', '?']).next().unwrap();
-        match (method, &path.split('/').skip(2).collect::<Vec<_>>()[..]) {
-            ("GET", ["volumes", "gone"]) if is_hidden => daemon::with_status("404 Not Found", "{}"),
-            ("GET", ["volumes", name]) => {
-                let labels = if is_hidden && *name == "data" { json!({"hide": ""}) } else { json!({}) };
-                daemon::json(&json!({"Name": name, "Labels": labels}).to_string())
-            }
-            ("GET", ["containers", "json"]) => {
-                let of = |id: &str, volume: &str| {
-                    json!({"Id": id.repeat(64), "Names": [format!("/{id}")], "Image": "shop:1", "ImageID": "", "Labels": {},
-                           "Mounts": [{"Type": "volume", "Name": volume}], "NetworkSettings": {"Networks": {}}})
-                };
-                let user = of("a", if is_hidden { "other" } else { "data" });
-                let made = of("e", "data");
-                let list = if is_made.load(Ordering::SeqCst) { vec![user, made] } else { vec![user] };
-                daemon::json(&json!(list).to_string())
-            }
-            ("POST", ["containers", "create"]) => {
-                making();
-                is_made.store(true, Ordering::SeqCst);
-                daemon::with_status("201 Created", &json!({"Id": "e".repeat(64), "Warnings": []}).to_string())
-            }
-            ("DELETE", _) => Reply::Keep(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()),
-            _ => daemon::json("[]"),
-        }
-    }
-}
-
-/// What removes the container that was made, and none of its volumes.
-const REMOVAL: &str = "/containers/eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee?force=1&v=0 ";
-
-/// A container keeps the volume that it was made with, whatever the name meant when it was looked up.
-fn a_container_that_was_made_with_a_hidden_volume_is_removed() {
-    let create = "allow: [ContainerCreate]\n";
-    let mount = |name: &str| json!({"Mounts": [{"Type": "volume", "Source": name, "Target": "/v"}]});
-    let bind = |name: &str| json!({"Binds": [format!("own:/o"), format!("{name}:/v:ro")]});
-    for (volumes, name) in
-        [("{never: [{label: hide}]}", "data"), ("{only: used}", "data"), ("{never: [{label: hide}]}", "gone")]
-    {
-        for (show, host) in [("all", mount(name)), ("[identity]", mount(name)), ("all", bind(name))] {
-            // By use, the other one is hidden at once.
-            if volumes.contains("used") && host["Binds"].is_array() {
-                continue;
-            }
-            for becomes_hidden in [false, true] {
-                let profile = format!("{create}show: {show}\nvolumes: {volumes}\n");
-                let stage = Stage::answering(&profile, where_a_volume_is_replaced(becomes_hidden, || {}));
-                let body = json!({"Image": "shop:1", "HostConfig": host}).to_string();
-                let answer = stage.ask(0, &post("/v1.44/containers/create?name=web", &body));
-                let what = format!("{profile} {host} {becomes_hidden}: {answer}");
-                assert_eq!(status(&answer), if becomes_hidden { 403 } else { 201 }, "{what}");
-                assert_eq!(answer.contains("names a volume that it does not show"), becomes_hidden, "{what}");
-                assert_eq!(answer.contains("eeee"), !becomes_hidden, "{what}");
-                let sent = stage.bench.daemon.requests();
-                let removals: Vec<_> = sent.iter().filter(|request| request.starts_with("DELETE ")).collect();
-                assert_eq!(removals.len(), usize::from(becomes_hidden), "{what}");
-                assert!(removals.iter().all(|removal| removal.contains(REMOVAL)), "{removals:?}");
-            }
-        }
-    }
-}
-
-/// It need not read the answer: it knows the name of the container.
-fn a_client_that_leaves_keeps_no_container_with_a_hidden_volume() {
-    let (making, is_making) = mpsc::channel::<mpsc::Sender<()>>();
-    let wait = move || {
-        let (go_on, waits) = mpsc::channel();
-        making.send(go_on).unwrap();
-        waits.recv_timeout(PATIENCE).unwrap();
-    };
-    let stage = Stage::answering(
-        "allow: [ContainerCreate]\nvolumes: {never: [{label: hide}]}\n",
-        where_a_volume_is_replaced(true, wait),
-    );
-    let body = json!({"Image": "shop:1", "HostConfig": {"Binds": ["data:/v"]}}).to_string();
-    let mut client = Client::connect_when_listening(&stage.bench.folder.path("listener0"));
-    client.send(post("/v1.44/containers/create?name=web", &body));
-    let go_on = is_making.recv_timeout(PATIENCE).unwrap();
-    drop(client);
-    std::thread::sleep(Duration::from_millis(100));
-    go_on.send(()).unwrap();
-    let begun = Instant::now();
-    let is_removal = |request: &String| request.starts_with("DELETE ") && request.contains(REMOVAL);
-    while !stage.bench.daemon.requests().iter().any(is_removal) {
-        assert!(begun.elapsed() < PATIENCE, "{:?}", stage.bench.daemon.requests());
-        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
