@@ -92,12 +92,22 @@ pub(super) struct AdmittedClient {
     _open: OpenCount,
 }
 
+/// Whose limit it is that is a client's.
+const OF_CLIENT: &str = "client";
+
 /// Why a request must wait: whose limit it exceeds.
 #[derive(Debug)]
 pub(super) struct TooManyRequests {
     whose: &'static str,
     limit: RateLimit,
     pub(super) exceeded: RateExceeded,
+}
+
+impl TooManyRequests {
+    /// Whether they are all of one client.
+    pub(super) fn is_of_client(&self) -> bool {
+        self.whose == OF_CLIENT
+    }
 }
 
 /// What the client reads.
@@ -208,7 +218,7 @@ impl AdmittedClient {
         let (own, now) = (self.place.rate(), Instant::now());
         if let Some(rate) = own {
             let limit = rate.limit();
-            rate.count(is_ping, now).map_err(|exceeded| TooManyRequests { whose: "client", limit, exceeded })?;
+            rate.count(is_ping, now).map_err(|exceeded| TooManyRequests { whose: OF_CLIENT, limit, exceeded })?;
         }
         let Some(limit) = self.share.limits.requests.filter(|_| self.proxy.refused.is_none()) else { return Ok(()) };
         self.share.used.rate.count(limit, is_ping, now).map_err(|exceeded| {

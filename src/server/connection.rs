@@ -149,12 +149,19 @@ fn report(refusal: &TooManyRequests, proxy: &Proxy, logged: &LoggedClient) -> Op
     let RateNews { suppressed, further } = refusal.exceeded.news.as_ref()?;
     let (text, client, listener) = (refusal.to_string(), logged.name.clone(), proxy.observer.listener.clone());
     tracing::warn!(client = &*client, listener = &*listener, "{text}; further ones are only counted, for a minute");
+    // Those beyond the rate of a listener may be of anybody.
+    let client = Some(client).filter(|_| refusal.is_of_client());
     let further = further.clone();
     tokio::spawn(async move {
         tokio::time::sleep(REPORT_INTERVAL).await;
         let suppressed = further.load(Ordering::Relaxed);
         if suppressed > 0 {
-            tracing::warn!(client = &*client, listener = &*listener, suppressed, "{text}; so many more have no line");
+            tracing::warn!(
+                client = client.as_deref(),
+                listener = &*listener,
+                suppressed,
+                "{text}; so many more have no line"
+            );
         }
     });
     Some(*suppressed)
