@@ -347,16 +347,7 @@ impl Entrance {
     async fn answer(&self, request: Request<Incoming>, delivery: &Delivery) -> Answer {
         let slot = &self.slot;
         let mut client = self.client.lock().await;
-        let Some(is_admitted) = self.refreshed(&mut client).await else {
-            slot.state().end_after_exchange();
-            return Answer::Response(client.proxy.refuse_for_now(
-                "busy",
-                slot.shortage(),
-                &request,
-                &client.logged,
-                delivery,
-            ));
-        };
+        let is_admitted = client.refresh(slot).await;
         slot.state().turn_away(client.is_turned_away());
         let (proxy, place, logged) = (client.proxy.clone(), client.place.clone(), client.logged.clone());
         let found = Proxy::find(&request);
@@ -387,26 +378,6 @@ impl Entrance {
             ("busy", slot.shortage())
         };
         Answer::Response(proxy.refuse_for_now(reason, refusal, &request, &logged, delivery))
-    }
-
-    /// As [`AdmittedClient::refresh`]. While the engine is asked who the client is, it gets nothing yet, so the connection gives way like
-    /// one without a request: `None` if it must.
-    async fn refreshed(&self, client: &mut AdmittedClient) -> Option<bool> {
-        let (slot, state) = (&self.slot, self.slot.state());
-        if !client.renew(slot) {
-            return Some(false);
-        }
-        if !client.needs_container() {
-            return Some(true);
-        }
-        state.mark_idle();
-        let refreshed = tokio::select! {
-            biased;
-            is_admitted = Box::pin(client.refresh(slot)) => Some(is_admitted),
-            () = state.must_end() => None,
-        };
-        state.mark_busy();
-        refreshed
     }
 }
 

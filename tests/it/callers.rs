@@ -34,7 +34,6 @@ pub(crate) const TESTS: &[Test] = tests![
     a_client_whose_container_is_not_known_is_denied,
     clients_that_are_denied_do_not_keep_the_engine_busy,
     a_container_with_long_labels_keeps_no_other_from_its_policy,
-    who_is_being_looked_up_gives_way,
     who_is_looked_up_during_a_reload_has_what_is_in_force_after_it,
     neither_of_two_clients_takes_what_the_other_may_have,
     neither_of_two_users_takes_what_the_other_may_have,
@@ -581,32 +580,6 @@ fn a_container_with_long_labels_keeps_no_other_from_its_policy() {
         is_over.store(true, Ordering::Relaxed);
         assert_eq!(answers, [404; 4]);
     });
-}
-
-/// The engine takes long to say who some clients are. They have all the places, and another client needs none of that.
-fn who_is_being_looked_up_gives_way() {
-    let answer = |request: &str| {
-        if request.contains("/web/json") {
-            return with_status("404 Not Found", "{\"message\":\"none\"}");
-        }
-        std::thread::sleep(Duration::from_secs(3));
-        json("[]")
-    };
-    let clients =
-        "[{address: 127.0.0.9, profile: inspects}, {container: {name: web}, profile: lists}]\n    connections: 2";
-    let (_bench, server) = answering(answer, clients);
-    let asking: Vec<TcpStream> = (0..4)
-        .map(|_| {
-            let mut client = connect_from("127.0.0.3", server);
-            client.write_all(get(LIST).as_bytes()).unwrap();
-            client
-        })
-        .collect();
-    std::thread::sleep(Duration::from_millis(200));
-    let begun = Instant::now();
-    let answer = ask_from("127.0.0.9", server, INSPECT);
-    assert!(status(&answer) == 404 && begun.elapsed() < Duration::from_secs(2), "{:?}: {answer}", begun.elapsed());
-    drop(asking);
 }
 
 /// A reload takes a right away while the engine is asked who the client is.
