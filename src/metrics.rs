@@ -334,11 +334,12 @@ impl CurrentGauges {
             }
         }
         self.expiries.reset();
-        let mut expiries: Vec<&(String, &str, SystemTime)> = state.expiries.iter().collect();
-        // Of several files, the first that expires is set last.
-        expiries.sort_by_key(|(_, _, at)| std::cmp::Reverse(*at));
-        for (address, file, at) in expiries {
-            self.expiries.with_label_values(&[address.as_str(), file]).set(unix_time(*at));
+        for (address, file, _) in &state.expiries {
+            // Of several files, the first that expires.
+            let of_file = state.expiries.iter().filter(|(other, kind, _)| (other, kind) == (address, file));
+            if let Some(first) = of_file.map(|(_, _, at)| *at).min() {
+                self.expiries.with_label_values(&[address.as_str(), file]).set(unix_time(first));
+            }
         }
         for (counter, count) in [
             (&self.log_dropped, state.dropped_lines),

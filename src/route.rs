@@ -203,10 +203,9 @@ static PATTERNS: LazyLock<FnvHashMap<&'static str, Vec<PathPattern>>> = LazyLock
     let mut patterns: FnvHashMap<_, Vec<PathPattern>> = FnvHashMap::default();
     for (operation, template) in rows.chain(aliases) {
         let (first, pattern) = PathPattern::of(operation, template);
-        patterns.entry(first).or_default().push(pattern);
-    }
-    for family in patterns.values_mut() {
-        family.sort_by_key(PathPattern::rank);
+        let family = patterns.entry(first).or_default();
+        let at = family.partition_point(|known| known.rank() <= pattern.rank());
+        family.insert(at, pattern);
     }
     patterns
 });

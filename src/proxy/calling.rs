@@ -107,9 +107,9 @@ impl Proxy {
     /// answer.
     async fn containers_at(&self, route: &Route, addresses: BTreeSet<IpAddr>) -> BTreeMap<IpAddr, CallingContainer> {
         let share = KEPT_LIMIT / addresses.len().max(1);
-        let nothing: BTreeMap<IpAddr, AtAddress> =
+        let nothing: Vec<(IpAddr, AtAddress)> =
             addresses.into_iter().map(|address| (address, AtAddress::default())).collect();
-        let add = move |(found, kept): &mut (BTreeMap<IpAddr, AtAddress>, usize), element: &[u8]| {
+        let add = move |(found, kept): &mut (Vec<(IpAddr, AtAddress)>, usize), element: &[u8]| {
             let of_element = addresses_of(element);
             for (address, at) in found.iter_mut() {
                 match &of_element {
@@ -126,8 +126,11 @@ impl Proxy {
             (*kept).min(KEPT_LIMIT)
         };
         let listed = self.each_of("ContainerList", route, Query::default(), CLIENTS, ((nothing, 0), add)).await;
-        let Ok(((found, _), _memory)) = listed else { return BTreeMap::new() };
-        found.into_iter().map(|(address, at)| (address, at.caller())).collect()
+        let mut callers = BTreeMap::new();
+        if let Ok(((found, _), _memory)) = listed {
+            callers.extend(found.into_iter().map(|(address, at)| (address, at.caller())));
+        }
+        callers
     }
 
     /// The container in whose control group a process is. The engine says which process is the first one of a container, and
@@ -218,7 +221,7 @@ impl AtAddress {
 }
 
 /// The addresses of a container of a list. `None` if they cannot be read.
-fn addresses_of(element: &[u8]) -> Option<BTreeSet<IpAddr>> {
+fn addresses_of(element: &[u8]) -> Option<Vec<IpAddr>> {
     let addresses: Addresses = serde_json::from_slice(element).ok()?;
     let networks = addresses.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
     let texts = networks.into_values().flatten().flat_map(|endpoint| [endpoint.ipv4, endpoint.ipv6]).flatten();
@@ -420,8 +423,8 @@ mod tests {
     fn a_container_has_the_addresses_of_its_networks() {
         let text = r#"{"Id":"a","NetworkSettings":{"Networks":{"a":{"IPAddress":"10.0.0.2","GlobalIPv6Address":""},"b":{"IPAddress":"","GlobalIPv6Address":"fd00::2"},"c":null}}}"#;
         let addresses = addresses_of(text.as_bytes()).unwrap();
-        assert_eq!(addresses, ["10.0.0.2", "fd00::2"].map(|address| address.parse().unwrap()).into());
-        assert_eq!(addresses_of(b"{}"), Some(BTreeSet::new()));
+        assert_eq!(addresses, ["10.0.0.2", "fd00::2"].map(|address| address.parse::<IpAddr>().unwrap()));
+        assert_eq!(addresses_of(b"{}"), Some(Vec::new()));
         assert_eq!(addresses_of(b"["), None);
     }
 }

@@ -8,13 +8,14 @@ use crate::profile::OpeningVariables;
 
 /// The variables that open each operation that is closed: the fewest that do, each one that is not set so far.
 pub(super) fn opening(switches: &Switches, extra: &ExtraShow) -> OpeningVariables {
-    let mut ways = ways(switches, extra);
-    ways.sort_by_key(|(variables, _)| variables.len());
-    let open = allowed(switches, extra);
+    let (ways, open) = (ways(switches, extra), allowed(switches, extra));
+    let most = ways.iter().map(|(variables, _)| variables.len()).max().unwrap_or_default();
     let mut operations = BTreeMap::new();
-    for (variables, opened) in ways {
-        for id in opened.into_keys().filter(|id| !open.contains_key(id)) {
-            operations.entry(id).or_insert_with(|| variables.join(" "));
+    for number in 0..=most {
+        for (variables, opened) in ways.iter().filter(|(variables, _)| variables.len() == number) {
+            for id in opened.keys().filter(|id| !open.contains_key(*id)) {
+                operations.entry(*id).or_insert_with(|| variables.join(" "));
+            }
         }
     }
     OpeningVariables { operations, show: SHOW, labels: LABELS }
@@ -30,9 +31,8 @@ fn ways(switches: &Switches, extra: &ExtraShow) -> Vec<Way> {
     let mut ways = Vec::new();
     // Switches for actions alone come first: they open the least.
     let is_action = |means: Means| means == Means::Action;
-    let mut names: Vec<_> = table.switches().collect();
-    names.sort_by_key(|(_, variable)| !is_action(variable.means));
-    for (name, variable) in names {
+    let of_actions = |wanted: bool| table.switches().filter(move |(_, variable)| is_action(variable.means) == wanted);
+    for (name, variable) in of_actions(true).chain(of_actions(false)) {
         for (with_post, with_all) in [(false, false), (true, false), (false, true), (true, true)] {
             let wanted = variable.needs.as_deref().into_iter().chain([name]).chain(post.filter(|_| with_post));
             let (mut switches, mut extra, mut settings) = (switches.clone(), extra.clone(), Vec::new());
