@@ -156,7 +156,7 @@ pub(crate) fn remarks_in(document: &Value, keys: &[&str]) -> Vec<String> {
 fn whatever_the_summary_warns_of_is_in_the_document() {
     let folder = Folder::new();
     let config = folder.path("dockveil.yaml").display().to_string();
-    let text = "listeners:\n  - {listen: \"tcp://0.0.0.0:9\", profile: dashboard-live}\n  - {listen: \"tcp://127.0.0.1:9\", hosts: [\"*\"], profile: own}\nprofiles:\n  - {profile: own, allow: [all], labels: [\"*\"]}\nlimits: {memory: 8MiB}\nmetrics: tcp://0.0.0.0:10\n";
+    let text = "listeners:\n  - {listen: \"tcp://0.0.0.0:9\", profile: dashboard-live}\n  - {listen: \"tcp://127.0.0.1:8\", hosts: [\"*\"], profile: own}\nprofiles:\n  - {profile: own, allow: [all], labels: [\"*\"]}\nlimits: {memory: 8MiB}\nmetrics: tcp://0.0.0.0:10\n";
     std::fs::write(&config, text).unwrap();
     let printed = |arguments: &[&str]| {
         let variables = [("DOCKVEIL_UNKNOWN_THING", "1"), ("DOCKER_CERT_PATH", "/nowhere"), ("COLUMNS", "10000")];
