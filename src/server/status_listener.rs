@@ -36,7 +36,9 @@ const CONNECTION_LIMIT: usize = 16;
 pub(super) const DESCRIPTORS: usize = 2 * CONNECTION_LIMIT + 8;
 /// How long a connection may take, with its answer. An engine that hangs takes two seconds of that.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an answer may take if others wait for its place.
+/// How long a request may take if others wait for the place of its connection: a probe sends it at once.
+const REQUEST_TIME: Duration = Duration::from_millis(50);
+/// The same for an answer.
 const ANSWER_TIME: Duration = Duration::from_secs(3);
 /// How much of an answer the system should keep until the client reads it, in bytes. It may keep less.
 const ANSWER_BUFFER: usize = 1 << 20;
@@ -152,24 +154,25 @@ async fn accept(
         };
         let (status, hosts) = (status.clone(), hosts.clone());
         tokio::spawn(async move {
-            let (state, asked) = (slot.state().clone(), OnceLock::new());
+            let (state, opened, asked) = (slot.state().clone(), Instant::now(), OnceLock::new());
             let served = tokio::time::timeout(CONNECTION_TIMEOUT, serve(socket, status, hosts, (&state, &asked)));
             tokio::select! {
                 // In this order: an answer that is there is sent.
                 biased;
                 _ = served => {}
-                () = gives_way(&state, &asked) => {}
+                () = gives_way(&state, opened, &asked) => {}
             }
         });
     }
 }
 
-/// Waits until a connection must end for another one: at once before its request has come, and then after the time that its answer
-/// may take. `asked` is when the request came.
-async fn gives_way(state: &ConnectionState, asked: &OnceLock<Instant>) {
+/// Waits until a connection must end for another one, and has had the time for its request, or for its answer. `asked` is when the
+/// request came.
+async fn gives_way(state: &ConnectionState, opened: Instant, asked: &OnceLock<Instant>) {
     state.must_end().await;
-    if let Some(asked) = asked.get() {
-        tokio::time::sleep_until(*asked + ANSWER_TIME).await;
+    let until = || asked.get().map_or(opened + REQUEST_TIME, |asked| *asked + ANSWER_TIME);
+    while Instant::now() < until() {
+        tokio::time::sleep_until(until()).await;
     }
 }
 
