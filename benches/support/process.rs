@@ -10,9 +10,6 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 
-/// Clock ticks of `/proc/PID/stat` per second: 100 for user space on every Linux.
-const TICKS: f64 = 100.0;
-
 /// The running processes, for the watchdog.
 static RUNNING: Mutex<Vec<i32>> = Mutex::new(Vec::new());
 
@@ -47,12 +44,13 @@ impl Process {
         Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer on {}", socket.display())))
     }
 
-    /// CPU time of all its threads so far, in seconds.
+    /// CPU time of all its threads so far, in seconds: what the scheduler has counted, in nanoseconds. The user and system times of
+    /// the process are counted in ticks of 10 ms, which is a large part of a short run.
     pub(crate) fn cpu(&self) -> f64 {
-        let stat = fs::read_to_string(self.folder().join("stat")).unwrap();
-        // The name in parentheses may hold spaces; user and system time are fields 14 and 15.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / TICKS
+        let threads = fs::read_dir(self.folder().join("task")).unwrap();
+        // A thread may have ended since.
+        let spent = threads.filter_map(|thread| fs::read_to_string(thread.unwrap().path().join("schedstat")).ok());
+        spent.map(|spent| spent.split_whitespace().next().unwrap().parse::<f64>().unwrap()).sum::<f64>() / 1e9
     }
 
     /// Resident memory now and at its peak, in KiB.
