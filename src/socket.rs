@@ -2,6 +2,8 @@
 
 mod carrier;
 mod passed;
+#[cfg(target_os = "linux")]
+mod splice;
 mod wait_timer;
 
 use std::cell::RefCell;
@@ -27,7 +29,7 @@ pub use self::passed::{PassedListener, PassedSocket, PassedSockets};
 pub use self::wait_timer::WaitTimer;
 
 /// The most that one read takes, in bytes.
-const SCRATCH_SIZE: usize = 256 * 1024;
+pub const READ_SIZE: usize = 256 * 1024;
 
 /// How long to wait before a Unix socket whose queue is full is tried again, at first and at most.
 const FIRST_CONNECT_PAUSE: Duration = Duration::from_millis(1);
@@ -50,9 +52,23 @@ const PROOF_TIME: Duration = Duration::from_millis(2500);
 /// How often to look whether the other side has closed.
 const CLOSED_INTERVAL: Duration = Duration::from_millis(50);
 
+/// What a move of bytes from one socket to another has done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// Some bytes have arrived, or the end.
+    Bytes {
+        /// How many have been taken; zero at the end.
+        taken: usize,
+        /// The last of them, for which there was no room.
+        unsent: Vec<u8>,
+    },
+    /// Nothing: the system does not move bytes between these sockets, or has no descriptor left for it. Read them.
+    Unsupported,
+}
+
 thread_local! {
     // Room that is not written to takes no memory until something is read into it.
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(SCRATCH_SIZE));
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(READ_SIZE));
 }
 
 /// Where to listen or to connect: `unix:///run/docker.sock` or `tcp://127.0.0.1:2375`.
@@ -520,12 +536,59 @@ impl Socket {
     /// The error of the system.
     pub async fn read_some(&self, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
         poll_fn(|cx| {
-            self.poll_read_some(cx, SCRATCH_SIZE, |bytes| {
+            self.poll_read_some(cx, READ_SIZE, |bytes| {
                 take(bytes);
                 bytes.len()
             })
         })
         .await
+    }
+
+    /// Waits for bytes and moves up to `limit` of what has arrived to another socket, as far as there is room. Nobody looks at them,
+    /// so they are not copied. Only one task may read from this socket, and only one write to the other.
+    ///
+    /// # Errors
+    /// The error of this socket. An error of the other one is reported by the write of what was not sent.
+    pub fn poll_move_some(&self, cx: &mut Context<'_>, to: &Self, limit: usize) -> Poll<io::Result<Moved>> {
+        loop {
+            ready!(self.poll_read_ready(cx))?;
+            match self.try_move(to, limit) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(self.cause(error))),
+                Ok(Moved::Bytes { taken: 0, unsent }) => {
+                    return Poll::Ready(self.ended_properly().map(|()| Moved::Bytes { taken: 0, unsent }));
+                }
+                Ok(moved) => return Poll::Ready(Ok(moved)),
+            }
+        }
+    }
+
+    /// As [`Self::poll_move_some`], of what has arrived; `WouldBlock` if nothing has.
+    #[cfg(target_os = "linux")]
+    fn try_move(&self, to: &Self, limit: usize) -> io::Result<Moved> {
+        splice::try_move(self, to, limit)
+    }
+
+    /// Only Linux does.
+    #[cfg(not(target_os = "linux"))]
+    fn try_move(&self, _: &Self, _: usize) -> io::Result<Moved> {
+        Ok(Moved::Unsupported)
+    }
+
+    /// Waits until there is something to read, or the end. Only one task may wait.
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Unix(socket) | Self::Carried(socket, _) => socket.poll_read_ready(cx),
+            Self::Tcp(socket) => socket.poll_read_ready(cx),
+        }
+    }
+
+    /// What `work` does with the socket that is ready for `interest`. If that is `WouldBlock`, it is not ready any more.
+    fn try_io<T>(&self, interest: Interest, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        match self {
+            Self::Unix(socket) | Self::Carried(socket, _) => socket.try_io(interest, work),
+            Self::Tcp(socket) => socket.try_io(interest, work),
+        }
     }
 
     /// As [`AsyncRead::poll_read`], for a socket that is shared. Only one task may read.
@@ -534,10 +597,7 @@ impl Socket {
     /// The error of the system.
     pub fn poll_read_shared(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            ready!(match self {
-                Self::Unix(socket) | Self::Carried(socket, _) => socket.poll_read_ready(cx),
-                Self::Tcp(socket) => socket.poll_read_ready(cx),
-            })?;
+            ready!(self.poll_read_ready(cx))?;
             let room = buf.remaining();
             let mut count = 0;
             // A read that leaves room has emptied the socket. Reported as `WouldBlock`, it saves the next one, as in tokio.
@@ -545,12 +605,12 @@ impl Socket {
                 count = read?;
                 if (1..room).contains(&count) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
             };
-            let read = match self {
-                Self::Unix(socket) | Self::Carried(socket, _) => {
-                    socket.try_io(Interest::READABLE, || take(socket.try_read_buf(buf)))
-                }
-                Self::Tcp(socket) => socket.try_io(Interest::READABLE, || take(socket.try_read_buf(buf))),
-            };
+            let read = self.try_io(Interest::READABLE, || {
+                take(match self {
+                    Self::Unix(socket) | Self::Carried(socket, _) => socket.try_read_buf(buf),
+                    Self::Tcp(socket) => socket.try_read_buf(buf),
+                })
+            });
             match read {
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Err(self.cause(error))),
                 Err(_) if count == 0 => {}
@@ -798,6 +858,98 @@ mod tests {
         ] {
             assert_eq!([one.is_in_the_way_of(&other), other.is_in_the_way_of(&one)], [expected; 2], "{one} {other}");
         }
+    }
+
+    /// Two connected sockets: Unix, or TCP.
+    #[cfg(target_os = "linux")]
+    fn connected(is_unix: bool) -> (Socket, std::fs::File) {
+        let (ours, other) = if is_unix {
+            let (ours, other) = std::os::unix::net::UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            (AcceptedSocket::Unix(ours), OwnedFd::from(other))
+        } else {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let other = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let ours = listener.accept().unwrap().0;
+            ours.set_nonblocking(true).unwrap();
+            (AcceptedSocket::Tcp(ours), other.into())
+        };
+        (Socket::accepted(ours, Keepalive::default()).unwrap(), other.into())
+    }
+
+    /// Moves what has arrived, 100,000 bytes at most.
+    #[cfg(target_os = "linux")]
+    async fn move_some(from: &Socket, to: &Socket) -> io::Result<Moved> {
+        poll_fn(|cx| from.poll_move_some(cx, to, 100_000)).await
+    }
+
+    /// `Unsupported` would be an answer too, but not from a system that the tests run on.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn bytes_are_moved_until_there_is_no_room_and_the_rest_is_returned() {
+        use std::io::{Read, Write};
+
+        for (is_unix, to_unix) in [(true, true), (true, false), (false, true), (false, false)] {
+            within_time_limit(move || {
+                let sent: Vec<u8> = (0..2_000_000_u32).map(|at| (at % 251) as u8).collect();
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let _guard = runtime.enter();
+                let ((engine, mut daemon), (client, mut reader)) = (connected(is_unix), connected(to_unix));
+                let bytes = sent.clone();
+                let sending = std::thread::spawn(move || daemon.write_all(&bytes).unwrap());
+                let (mut moved, mut left) = (0, Vec::new());
+                // Nobody reads until there is no room.
+                while left.is_empty() && moved < sent.len() {
+                    let step = runtime.block_on(move_some(&engine, &client)).unwrap();
+                    let Moved::Bytes { taken: taken @ 1..=100_000, unsent } = step else { panic!("{step:?}") };
+                    (moved, left) = (moved + taken, unsent);
+                }
+                let reading = std::thread::spawn(move || {
+                    let mut arrived = Vec::new();
+                    reader.read_to_end(&mut arrived).unwrap();
+                    arrived
+                });
+                loop {
+                    runtime.block_on(client.write_all(&left)).unwrap();
+                    let step = runtime.block_on(move_some(&engine, &client)).unwrap();
+                    let Moved::Bytes { taken, unsent } = step else { panic!("{step:?}") };
+                    left = unsent;
+                    if taken == 0 {
+                        break;
+                    }
+                }
+                client.finish().unwrap();
+                assert!(reading.join().unwrap() == sent, "{is_unix} {to_unix}");
+                sending.join().unwrap();
+            });
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn bytes_for_a_client_that_is_gone_are_for_nobody_else() {
+        use std::io::{Read, Write};
+
+        within_time_limit(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let _guard = runtime.enter();
+            for (secret, is_gone) in [("for one", true), ("for another", false)] {
+                let ((engine, mut daemon), (client, mut reader)) = (connected(true), connected(true));
+                daemon.write_all(secret.as_bytes()).unwrap();
+                if is_gone {
+                    drop(reader);
+                    let step = runtime.block_on(move_some(&engine, &client)).unwrap();
+                    assert_eq!(step, Moved::Bytes { taken: secret.len(), unsent: secret.into() });
+                    assert!(runtime.block_on(client.write_all(secret.as_bytes())).is_err());
+                } else {
+                    runtime.block_on(move_some(&engine, &client)).unwrap();
+                    drop(client);
+                    let mut arrived = String::new();
+                    reader.read_to_string(&mut arrived).unwrap();
+                    assert_eq!(arrived, secret);
+                }
+            }
+        });
     }
 
     #[test]

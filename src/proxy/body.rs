@@ -5,13 +5,14 @@
 //! - The server's HTTP writer accepts a [`Filtered`] body. hyper writes the head, with the header fields that
 //!   [`super::headers`] selects. By itself, hyper writes only heads without a body.
 //! - [`super::Downstream`], the client's connection after the HTTP reader, accepts [`Outgoing`] bytes: the heads and bytes of
-//!   streams and tunnels, and the answers to malformed requests.
+//!   streams and tunnels, and the answers to malformed requests. [`Unread`] bytes of a stream go there without being read here.
 //!
-//! Read the constructors of [`Filtered`], [`Outgoing`], [`OutgoingBuffer`] and [`Message`] and you have read every exit.
+//! Read the constructors of [`Filtered`], [`Outgoing`], [`Unread`], [`OutgoingBuffer`] and [`Message`] and you have read every exit.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -33,6 +34,7 @@ use super::{Error, headers, versions, warnings, work};
 use crate::api::{ApiRange, ApiVersion, Upgrade};
 use crate::filter::{ExpressionWork, FilterError, Report};
 use crate::policy::RelayReason;
+use crate::socket::{Moved, Socket};
 use crate::stream::elements::{ArrayError, ArraySplitter};
 use crate::stream::records::{MARK, Marks, RecordSplitter};
 use crate::upstream::UpstreamBody;
@@ -631,6 +633,37 @@ impl<'b> Outgoing<'b> {
     /// The bytes, to be written.
     pub(super) fn bytes(self) -> &'b [u8] {
         self.0
+    }
+}
+
+/// Bytes on the engine's connection that may go to such a client without being looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unread<'e> {
+    engine: &'e Socket,
+    /// At most so many bytes.
+    limit: usize,
+}
+
+impl<'e> Unread<'e> {
+    /// The engine's next bytes as they are. Policy gives the reason.
+    pub(super) fn relayed(engine: &'e Socket, limit: usize, _reason: RelayReason) -> Self {
+        Self { engine, limit }
+    }
+
+    /// Moves what has arrived of them to the client's connection, as [`Socket::poll_move_some`]. Returns their number, zero at the
+    /// end, and those for which there is no room; `None` if the system cannot do that.
+    ///
+    /// # Errors
+    /// The error of the engine's connection.
+    pub(super) fn poll_move(
+        self,
+        cx: &mut Context<'_>,
+        client: &Socket,
+    ) -> Poll<io::Result<Option<(usize, OutgoingBuffer)>>> {
+        Poll::Ready(match ready!(self.engine.poll_move_some(cx, client, self.limit))? {
+            Moved::Bytes { taken, unsent } => Ok(Some((taken, OutgoingBuffer { bytes: unsent, sent: 0 }))),
+            Moved::Unsupported => Ok(None),
+        })
     }
 }
 

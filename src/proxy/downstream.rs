@@ -2,13 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::Interest;
 
 use super::Proxy;
 use super::access_log::AccessLog;
-use super::body::{Outgoing, OutgoingBuffer};
+use super::body::{Outgoing, OutgoingBuffer, Unread};
 use super::message::Message;
 use super::respond;
 use crate::api::ApiVersion;
@@ -114,6 +115,18 @@ impl Downstream {
     /// The client is gone.
     pub(super) fn try_send(&self, bytes: Outgoing<'_>) -> io::Result<usize> {
         self.socket.try_write(bytes.bytes())
+    }
+
+    /// As [`Unread::poll_move`].
+    ///
+    /// # Errors
+    /// The error of the engine's connection.
+    pub(super) fn poll_move(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: Unread<'_>,
+    ) -> Poll<io::Result<Option<(usize, OutgoingBuffer)>>> {
+        bytes.poll_move(cx, &self.socket)
     }
 
     /// Sends as much of `buffer` as there is room for; returns how much.

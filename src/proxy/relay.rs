@@ -1,18 +1,41 @@
 //! A stream that is relayed byte for byte, chunk framing included: logs, progress, and events and stats that are not
 //! filtered.
 //!
-//! What arrives in one read leaves in one write, unless its chunk framing is malformed.
+//! What arrives in one read leaves in one write, unless its chunk framing is malformed. Of a stream that is fast, long runs of data
+//! are neither read nor written, but moved from one connection to the other.
 
+use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll, ready};
 
 use super::access_log::AccessLog;
-use super::body::{Outgoing, OutgoingBuffer};
+use super::body::{Outgoing, OutgoingBuffer, Unread};
 use super::downstream::Downstream;
 use super::stream_request::{StreamError, broken};
 use crate::policy::RelayReason;
-use crate::socket::Socket;
-use crate::stream::chunks::{BadChunk, BodyDecoder};
+use crate::socket::{READ_SIZE, Socket};
+use crate::stream::chunks::{BadChunk, BodyDecoder, shorter};
 use crate::upstream::raw::BodyFraming;
+
+/// From how many bytes on a run of data is moved. To move less costs as much as to copy it.
+const LONG_RUN: usize = 64 * 1024;
+
+/// The most that one move takes, in bytes: about what a socket has room for. What it has no room for must be copied after all.
+const MOVE_SIZE: usize = 128 * 1024;
+
+/// How much is read after runs that were moved, in bytes: the framing before the next run, and little of that.
+const FRAMING_SIZE: usize = 1024;
+
+/// How fast a stream was at last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// Little had arrived.
+    Slow,
+    /// As much had arrived as was read, or a long run.
+    Fast,
+    /// A long run was moved.
+    Moving,
+}
 
 /// Where the body of a stream ends. Its chunk framing is checked as it passes.
 #[derive(Debug)]
@@ -39,6 +62,18 @@ impl StreamEnd {
     /// [`BadChunk`]; the body must not be relayed any further.
     pub(super) fn follow(&mut self, bytes: &[u8]) -> Result<usize, BadChunk> {
         self.0.as_mut().map_or(Ok(bytes.len()), |body| body.follow(bytes))
+    }
+
+    /// How many bytes of data come next, which need not be looked at.
+    fn unframed(&self) -> u64 {
+        self.0.as_ref().map_or(u64::MAX, BodyDecoder::unframed)
+    }
+
+    /// Passes over `count` of these bytes.
+    fn skip(&mut self, count: usize) {
+        if let Some(body) = &mut self.0 {
+            body.skip(count);
+        }
     }
 
     /// Whether the body has ended.
@@ -90,8 +125,12 @@ async fn copy_body(
     reason: RelayReason,
     log: &mut AccessLog,
 ) -> Result<(), StreamError> {
+    let mut pace = Pace::Slow;
     while !end.is_reached() {
-        match copy_once(engine, client, end, reason).await? {
+        // A client that keeps up costs no buffer.
+        let (count, unsent) = poll_fn(|cx| poll_pass(cx, engine, client, end, &mut pace, reason)).await?;
+        client.send(unsent.unsent()).await.map_err(|_| StreamError::ClientLeft)?;
+        match count {
             0 if end.may_be_here() => return Ok(()),
             0 => return Err(broken("engine-broken", "the engine cut the stream short")),
             count => log.sent(count),
@@ -100,34 +139,38 @@ async fn copy_body(
     Ok(())
 }
 
-/// Copies what has arrived; returns the number of bytes, zero at the end.
-async fn copy_once(
+/// Waits for bytes and passes on what has arrived. Returns the number of bytes, zero at the end, and those for which the client has no
+/// room.
+fn poll_pass(
+    cx: &mut Context<'_>,
     engine: &Socket,
     client: &Downstream,
     end: &mut StreamEnd,
+    pace: &mut Pace,
     reason: RelayReason,
-) -> Result<usize, StreamError> {
-    // Holds what the client does not take at once. A client that keeps up costs no buffer.
-    let mut rest = OutgoingBuffer::default();
-    let (mut client_left, mut is_malformed) = (false, false);
-    let read = engine.read_some(|bytes| {
-        let Ok(length) = end.follow(bytes) else {
-            is_malformed = true;
-            return;
-        };
-        let bytes = Outgoing::relayed(bytes.get(..length).unwrap_or_default(), reason);
-        match client.try_send(bytes) {
-            Ok(sent) => rest.push(bytes.skip(sent)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => rest.push(bytes),
-            Err(_) => client_left = true,
+) -> Poll<Result<(usize, OutgoingBuffer), StreamError>> {
+    let engine_broken = |error| StreamError::Broken("engine-broken", error);
+    let run = shorter(end.unframed(), MOVE_SIZE);
+    if *pace != Pace::Slow && run >= LONG_RUN {
+        let moved = ready!(client.poll_move(cx, Unread::relayed(engine, run, reason))).map_err(engine_broken)?;
+        if let Some((count, unsent)) = moved {
+            end.skip(count);
+            *pace = if count < LONG_RUN { Pace::Slow } else { Pace::Moving };
+            return Poll::Ready(Ok((count, unsent)));
         }
+    }
+    let limit = if *pace == Pace::Moving { run + FRAMING_SIZE } else { READ_SIZE };
+    let read = engine.poll_read_some(cx, limit, |bytes| {
+        *pace = if bytes.len() < LONG_RUN.min(limit) { Pace::Slow } else { Pace::Fast };
+        let length = end.follow(bytes).map_err(|BadChunk| broken("framing", "withheld: malformed chunk framing"))?;
+        let mut unsent = OutgoingBuffer::default();
+        let outgoing = Outgoing::relayed(bytes.get(..length).unwrap_or_default(), reason);
+        match client.try_send(outgoing) {
+            Ok(sent) => unsent.push(outgoing.skip(sent)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => unsent.push(outgoing),
+            Err(_) => return Err(StreamError::ClientLeft),
+        }
+        Ok((bytes.len(), unsent))
     });
-    let count = read.await.map_err(|error| StreamError::Broken("engine-broken", error))?;
-    if is_malformed {
-        return Err(broken("framing", "withheld: malformed chunk framing"));
-    }
-    if client_left || client.send(rest.unsent()).await.is_err() {
-        return Err(StreamError::ClientLeft);
-    }
-    Ok(count)
+    read.map(|read| read.map_err(engine_broken)?)
 }

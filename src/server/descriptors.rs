@@ -6,8 +6,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors of the process that are there from the start: standard streams, signals, resolving a name, some to spare.
 const PROCESS: usize = 20;
-/// Descriptors of a worker, besides those for listeners and connections.
-const WORKER: usize = 5;
+/// Descriptors of a worker, besides those for listeners and connections: of its runtime, and of the pipe for bytes that are not copied.
+const WORKER: usize = 7;
 /// The most overflow connections, and the most idle connections of a worker to the engine.
 const OVERFLOW_LIMIT: usize = 64;
 const IDLE_UPSTREAM_LIMIT: usize = 64;

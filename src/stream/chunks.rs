@@ -122,7 +122,7 @@ fn skip_alike(bytes: &mut &[u8], size: u64, framing: &[u8]) {
 
 /// The smaller of `left` bytes to come and `length` bytes in memory.
 #[inline]
-pub(super) fn shorter(left: u64, length: usize) -> usize {
+pub fn shorter(left: u64, length: usize) -> usize {
     usize::try_from(left).unwrap_or(usize::MAX).min(length)
 }
 
@@ -216,6 +216,26 @@ impl BodyDecoder {
         }
     }
 
+    /// How many bytes of data come next, without framing between them.
+    pub fn unframed(&self) -> u64 {
+        match self.0 {
+            Remaining::Length(left) | Remaining::Chunked(ChunkState::Data(left)) => left,
+            Remaining::Chunked(_) => 0,
+        }
+    }
+
+    /// Passes over `count` bytes of data, which are no more than [`Self::unframed`].
+    pub fn skip(&mut self, count: usize) {
+        match &mut self.0 {
+            Remaining::Length(left) => *left = left.saturating_sub(count as u64),
+            Remaining::Chunked(chunk) => {
+                if let ChunkState::Data(left) = *chunk {
+                    *chunk = ChunkState::after_data(left, count);
+                }
+            }
+        }
+    }
+
     /// Whether the body has ended.
     pub fn has_ended(&self) -> bool {
         matches!(self.0, Remaining::Length(0) | Remaining::Chunked(ChunkState::End))
@@ -280,6 +300,39 @@ mod tests {
             assert_eq!(body.follow(text.as_bytes()), Ok(length), "{text:?}");
         }
         assert_eq!(BodyDecoder::chunked().follow(b"3;\0\r\nabc\r\n"), Err(BadChunk));
+    }
+
+    #[test]
+    fn data_that_is_passed_over_counts_as_data_that_is_followed() {
+        let text = "3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n";
+        for size in 1..=text.len() {
+            let (mut followed, mut skipped) = (BodyDecoder::chunked(), BodyDecoder::chunked());
+            let mut rest = text.as_bytes();
+            while !rest.is_empty() {
+                let count = match skipped.unframed() {
+                    0 => {
+                        let piece = rest.get(..size).unwrap_or(rest);
+                        skipped.follow(piece).unwrap()
+                    }
+                    data => {
+                        let count = shorter(data, size);
+                        skipped.skip(count);
+                        count
+                    }
+                };
+                let (piece, behind) = rest.split_at(count);
+                assert_eq!(followed.follow(piece), Ok(count), "{size}: {rest:?}");
+                assert_eq!(format!("{followed:?}"), format!("{skipped:?}"), "{size}: {rest:?}");
+                rest = behind;
+            }
+            assert!(skipped.has_ended(), "{size}");
+        }
+        let mut body = BodyDecoder::of_length(3);
+        assert_eq!(body.unframed(), 3);
+        body.skip(2);
+        assert!(!body.has_ended());
+        body.skip(1);
+        assert!(body.has_ended());
     }
 
     #[test]

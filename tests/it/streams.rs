@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use crate::harness::{Test, tests};
 use crate::support::client::{get, status};
@@ -12,6 +13,7 @@ use crate::support::tunnel::UPGRADED;
 
 pub(crate) const TESTS: &[Test] = tests![
     a_stream_passes_byte_for_byte_with_its_chunks,
+    long_runs_of_data_pass_byte_for_byte,
     the_head_and_each_event_arrive_before_the_daemon_sends_more,
     a_stream_that_is_cut_short_has_no_end,
     the_connection_to_the_daemon_is_closed_when_the_client_leaves_a_stream,
@@ -66,6 +68,78 @@ fn a_stream_passes_byte_for_byte_with_its_chunks() {
         bench.daemon.requests()[0]
             .starts_with("GET /v1.51/containers/web/logs?stdout=1&follow=1 HTTP/1.1\r\nHost: docker\r\n")
     );
+}
+
+/// As long as this are runs of data that are moved from one connection to the other without being read.
+const LONG: usize = 300_000;
+
+/// So many bytes of which no two parts are alike.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+/// A body with chunks of these sizes, without its end.
+fn chunks(sizes: &[usize]) -> Vec<u8> {
+    let chunk = |size: &usize| [format!("{size:x}\r\n").as_bytes(), &noise(*size), b"\r\n"].concat();
+    sizes.iter().flat_map(chunk).collect()
+}
+
+fn long_runs_of_data_pass_byte_for_byte() {
+    let sizes = [LONG, 3, 4 * LONG, 65_535, 65_536, LONG, LONG + 1, 16, 2 * LONG];
+    let length = |length: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+    let logs = get("/containers/web/logs?stdout=1&follow=1");
+    let end = b"0\r\n\r\n".to_vec();
+    for (what, opening, head, body, expected) in [
+        ("chunks", &logs, CHUNKED, [chunks(&sizes), end.clone()].concat(), None),
+        ("small chunks", &logs, CHUNKED, [chunks(&[1000; 2000]), end.clone()].concat(), None),
+        ("a length", &logs, &*length(5 * LONG), noise(5 * LONG), None),
+        ("no length", &logs, "HTTP/1.1 200 OK\r\n\r\n", noise(5 * LONG), None),
+        ("a tunnel", &attach(true), UPGRADED, noise(5 * LONG), None),
+        // No byte behind the end passes, and nothing that breaks the framing or follows it.
+        (
+            "bytes behind the end",
+            &logs,
+            CHUNKED,
+            [chunks(&sizes), end, noise(LONG)].concat(),
+            Some(chunks(&sizes).len() + 5),
+        ),
+        ("bytes behind a length", &logs, &*length(3 * LONG), noise(5 * LONG), Some(3 * LONG)),
+        ("a malformed chunk", &logs, CHUNKED, [chunks(&sizes), noise(LONG)].concat(), None),
+        ("a chunk cut short", &logs, CHUNKED, chunks(&sizes)[..2 * LONG].to_vec(), None),
+    ] {
+        for pause in [Duration::ZERO, Duration::from_millis(2)] {
+            let (answer, connections) = handing(head);
+            let bench = Bench::start(answer);
+            let mut client = bench.client();
+            client.send(opening);
+            client.read_until("\r\n\r\n");
+            let mut daemon = connections.next();
+            let sent = body.clone();
+            let sending = std::thread::spawn(move || daemon.write_all(&sent));
+            let mut arrived = Vec::new();
+            let mut piece = vec![0; 50_000];
+            // A client that is slow has no room for what has arrived.
+            while let Ok(count @ 1..) = client.0.read(&mut piece) {
+                arrived.extend_from_slice(&piece[..count]);
+                std::thread::sleep(pause);
+            }
+            let _ = sending.join().unwrap();
+            let expected = &body[..expected.unwrap_or(body.len())];
+            if what == "a malformed chunk" {
+                // Up to the last whole chunk, at most.
+                assert!(expected.starts_with(&arrived) && arrived.len() <= chunks(&sizes).len(), "{what}, {pause:?}");
+                assert!(arrived.len() > 2 * LONG, "{what}, {pause:?}");
+            } else {
+                assert_eq!(arrived.len(), expected.len(), "{what}, {pause:?}");
+                assert!(arrived == expected, "{what}, {pause:?}");
+            }
+        }
+    }
 }
 
 fn the_head_and_each_event_arrive_before_the_daemon_sends_more() {
