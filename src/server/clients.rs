@@ -155,6 +155,11 @@ impl AdmittedClient {
         false
     }
 
+    /// Whether [`Self::refresh`] asks the engine.
+    pub(super) fn needs_container(&self) -> bool {
+        self.needs_container
+    }
+
     /// Chooses again if a reload has replaced what is served at the listener. `false` if the client is not admitted any more:
     /// the listener trusts its certificate no longer, or has or demands TLS now and had or demanded none; or its certificate has
     /// expired, or a list that could revoke it has.

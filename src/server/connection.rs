@@ -347,7 +347,10 @@ impl Entrance {
     async fn answer(&self, request: Request<Incoming>, delivery: &Delivery) -> Answer {
         let slot = &self.slot;
         let mut client = self.client.lock().await;
-        let is_admitted = client.refresh(slot).await;
+        let Some(is_admitted) = self.refreshed(&mut client).await else {
+            let (proxy, logged) = (&client.proxy, &client.logged);
+            return Answer::Response(proxy.refuse_for_now("busy", slot.shortage(), &request, logged, delivery));
+        };
         slot.state().turn_away(client.is_turned_away());
         let (proxy, place, logged) = (client.proxy.clone(), client.place.clone(), client.logged.clone());
         let found = Proxy::find(&request);
@@ -378,6 +381,23 @@ impl Entrance {
             ("busy", slot.shortage())
         };
         Answer::Response(proxy.refuse_for_now(reason, refusal, &request, &logged, delivery))
+    }
+
+    /// As [`AdmittedClient::refresh`]. `None` if others need the place of the connection before it is known who the client is.
+    async fn refreshed(&self, client: &mut AdmittedClient) -> Option<bool> {
+        let slot = &self.slot;
+        if !client.renew(slot) {
+            return Some(false);
+        }
+        if !client.needs_container() {
+            return Some(true);
+        }
+        let _look_up = slot.look_up();
+        tokio::select! {
+            biased;
+            () = slot.state().must_end() => None,
+            is_admitted = Box::pin(client.refresh(slot)) => Some(is_admitted),
+        }
     }
 }
 

@@ -10,6 +10,10 @@
 //! If there are too many overflow connections, one of those ends that wait for their first request: one from where most of them
 //! come. A client that connects again and again takes the place of its own connections, and leaves others the time for a
 //! handshake.
+//!
+//! While the engine is asked who a client is, its connection keeps its place as a rule: if it gave way to whoever comes next, no
+//! look-up would come to its end. But look-ups have only half of the places of overflow connections, and a request of a client that
+//! is served goes before those with a slot. The last one of where most of them come from ends: so the first one goes on.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -260,8 +264,8 @@ impl SlotTable {
         slots.taken = slots.taken.saturating_sub(1);
     }
 
-    /// Ends the first connection that gives way, among those whose slot this listener could take. If as many are ending as
-    /// requests wait, there is no need.
+    /// Ends the first connection that gives way, among those whose slot this listener could take, or a look-up if there is none. If
+    /// as many are ending as requests wait, there is no need.
     fn make_room(&mut self, listener: usize) {
         let Some(of_listener) = self.listeners.get(listener) else { return };
         let now = Instant::now();
@@ -269,19 +273,21 @@ impl SlotTable {
             return;
         }
         let (waiting, is_at_its_limit) = (of_listener.waiting, of_listener.taken >= of_listener.limit);
-        let able = self
-            .listeners
-            .iter()
-            .enumerate()
-            .filter(|(number, slots)| *number == listener || !is_at_its_limit && slots.taken > slots.kept);
-        let (mut giving_way, mut first) = (0, None::<&Arc<ConnectionState>>);
-        for state in able.flat_map(|(_, slots)| slots.connections.values()) {
+        let is_able = |(number, slots): &(usize, &ListenerSlots)| {
+            *number == listener || !is_at_its_limit && slots.taken > slots.kept
+        };
+        let able = self.listeners.iter().enumerate().filter(is_able).flat_map(|(_, slots)| slots.connections.values());
+        let (mut giving_way, mut first, mut look_ups) = (0, None::<&Arc<ConnectionState>>, Vec::new());
+        for state in able {
             giving_way += usize::from(state.is_giving_way());
             if state.can_give_way() && first.is_none_or(|first| state.turn() < first.turn()) {
                 first = Some(state);
             }
+            if state.is_looked_up() {
+                look_ups.push(state);
+            }
         }
-        if let Some(state) = first.filter(|_| giving_way < waiting) {
+        if let Some(state) = first.or_else(|| last_of_most(&look_ups)).filter(|_| giving_way < waiting) {
             state.end();
         } else if let Some(of_listener) = self.listeners.get_mut(listener) {
             of_listener.search_at = Some(now + SEARCH_INTERVAL);
@@ -291,9 +297,9 @@ impl SlotTable {
     /// Ends an overflow connection that waits for its first request: one from where most of them come, and of those the one
     /// that has waited longest. One that has proved who it is ends after those that have not, and one whose client is turned
     /// away before them all. If there are none, a request has waited for a slot for long enough: the first one of the listener
-    /// where most of them wait.
+    /// where most of them wait. A look-up is none of these: [`Self::limit_look_ups`].
     fn end_overflow(&self) {
-        let able = || self.overflow.values().filter(|state| !state.is_told());
+        let able = || self.overflow.values().filter(|state| !state.is_told() && !state.is_looked_up());
         let mut of_origins = BTreeMap::<ConnectionOrigin, usize>::new();
         able().filter(|state| state.can_end()).for_each(|state| *of_origins.entry(state.from).or_default() += 1);
         let waiting = |listener: usize| self.listeners.get(listener).map_or(0, |slots| slots.waiting);
@@ -308,6 +314,23 @@ impl SlotTable {
             state.end();
         }
     }
+
+    /// Ends a look-up of an overflow connection if they have more than half of the places.
+    fn limit_look_ups(&self) {
+        let look_ups: Vec<_> = self.overflow.values().filter(|state| state.is_looked_up()).collect();
+        if look_ups.len() > self.overflow_limit.div_ceil(2)
+            && let Some(state) = last_of_most(&look_ups)
+        {
+            state.end();
+        }
+    }
+}
+
+/// Of connections in the order in which they came, the last one from where most of them come.
+fn last_of_most<'s>(connections: &[&'s Arc<ConnectionState>]) -> Option<&'s Arc<ConnectionState>> {
+    let mut of_origins = BTreeMap::<ConnectionOrigin, usize>::new();
+    connections.iter().for_each(|state| *of_origins.entry(state.from).or_default() += 1);
+    connections.iter().copied().max_by_key(|state| of_origins.get(&state.from))
 }
 
 /// A connection that is open, with or without a slot. When dropped, it is no longer counted.
@@ -339,6 +362,15 @@ impl ConnectionSlot {
                 format!("too many connections: {all} are the limit of all listeners (limits.connections)")
             }
         }
+    }
+
+    /// Counts its look-up: the engine is asked who its client is. [`ConnectionState::must_end`] says if it must be given up.
+    pub(super) fn look_up(&self) -> LookUp<'_> {
+        self.state.is_looked_up.store(true, Ordering::Relaxed);
+        if !self.state.has_slot() {
+            self.slots.table().limit_look_ups();
+        }
+        LookUp(&self.state)
     }
 
     /// Waits a moment for a slot. Returns whether the connection has one.
@@ -421,6 +453,15 @@ impl Drop for WaitingRequest<'_> {
     }
 }
 
+/// A look-up in progress. When dropped, it is no longer counted.
+pub(super) struct LookUp<'s>(&'s ConnectionState);
+
+impl Drop for LookUp<'_> {
+    fn drop(&mut self) {
+        self.0.is_looked_up.store(false, Ordering::Relaxed);
+    }
+}
+
 /// What a connection is doing, for those that want its slot.
 #[derive(Debug)]
 pub(super) struct ConnectionState {
@@ -437,6 +478,8 @@ pub(super) struct ConnectionState {
     is_proven: AtomicBool,
     /// Whether its client gets nothing here but refusals and pings.
     is_turned_away: AtomicBool,
+    /// Whether the engine is asked who its client is.
+    is_looked_up: AtomicBool,
     is_ending: AtomicBool,
     /// Whether a part of the request in progress is yet to be received.
     is_receiving: AtomicBool,
@@ -459,6 +502,7 @@ impl ConnectionState {
             has_slot: AtomicBool::new(has_slot),
             is_proven: AtomicBool::new(false),
             is_turned_away: AtomicBool::new(false),
+            is_looked_up: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
             is_receiving: AtomicBool::new(false),
             is_told: AtomicBool::new(false),
@@ -541,6 +585,11 @@ impl ConnectionState {
         self.is_turned_away.store(is_turned_away, Ordering::Relaxed);
     }
 
+    /// Whether the engine is asked who its client is, and it has not been told to end.
+    fn is_looked_up(&self) -> bool {
+        self.is_looked_up.load(Ordering::Relaxed) && !self.is_told()
+    }
+
     /// Since when it waits for a request, or for the rest of its head, in microseconds from a common origin.
     pub(super) fn idle_since(&self) -> u64 {
         self.idle_since.load(Ordering::Relaxed)
@@ -561,9 +610,10 @@ impl ConnectionState {
         (!self.is_turned_away(), !self.is_idle(), self.idle_since())
     }
 
-    /// Whether it has been told to end, and its slot will be free in a moment: no request has come in the meantime.
+    /// Whether it has been told to end, and its slot will be free in a moment: no request has come in the meantime, or one whose
+    /// look-up is given up.
     fn is_giving_way(&self) -> bool {
-        self.is_told() && (self.is_turned_away() || self.is_idle())
+        self.is_told() && (self.is_turned_away() || self.is_idle() || self.is_looked_up.load(Ordering::Relaxed))
     }
 
     fn is_told(&self) -> bool {
@@ -900,6 +950,64 @@ mod tests {
         let other = slots.enter_from(0, "10.0.0.1").unwrap();
         let _next = slots.enter_from(0, "10.0.0.2").unwrap();
         assert!(proven[0].state().is_ending() && !other.state().is_ending());
+    }
+
+    /// Looks up a connection from each of these addresses, which have no slot; returns which of them go on.
+    fn looked_up_from(addresses: &[&str]) -> Vec<bool> {
+        let slots = FilledSlots::new(1, 6, &[None]);
+        let _held = slots.fill(0);
+        let mut open: Vec<ConnectionSlot> =
+            addresses.iter().map(|address| slots.enter_from(0, address).unwrap()).collect();
+        let looked_up = open.iter_mut().map(|slot| {
+            slot.state().mark_busy();
+            slot.look_up()
+        });
+        let looked_up: Vec<LookUp<'_>> = looked_up.collect();
+        looked_up.iter().map(|look_up| !look_up.0.is_told()).collect()
+    }
+
+    #[test]
+    fn look_ups_have_half_of_the_places_and_the_first_ones_go_on() {
+        assert_eq!(looked_up_from(&["10.0.0.1"; 6]), [true, true, true, false, false, false]);
+        assert_eq!(
+            looked_up_from(&["10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.2", "10.0.0.1"]),
+            [true, true, false, true, false]
+        );
+        // None of them ends for one that connects.
+        let slots = FilledSlots::new(1, 2, &[None]);
+        let _held = slots.fill(0);
+        let asked = slots.enter(0).unwrap();
+        asked.state().mark_busy();
+        let looked_up = asked.look_up();
+        let mut others = Vec::new();
+        for _ in 0..100 {
+            others.push(slots.enter(0).unwrap());
+            others.retain(|slot| !slot.state().is_ending());
+        }
+        assert!(!asked.state().is_ending());
+        drop(looked_up);
+    }
+
+    #[test]
+    fn a_request_that_waits_ends_the_last_look_up_from_where_most_come() {
+        let slots = FilledSlots::new(4, 3, &[None]);
+        let held = ["10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.3"].map(|from| slots.enter_from(0, from).unwrap());
+        held.iter().for_each(|slot| slot.state().mark_busy());
+        let ending = || held.each_ref().map(|slot| slot.state().is_ending());
+        let overflow = [slots.enter(0).unwrap(), slots.enter(0).unwrap()];
+        let _waiting = overflow[0].waiting();
+        slots.search(&overflow[0]);
+        assert_eq!(ending(), [false; 4], "requests of clients that are known");
+        let looked_up = held.each_ref().map(ConnectionSlot::look_up);
+        slots.search(&overflow[0]);
+        slots.search(&overflow[0]);
+        assert_eq!(ending(), [false, false, true, false], "one request waits");
+        // What is idle goes first.
+        held[0].state().mark_idle();
+        let _another = overflow[1].waiting();
+        slots.search(&overflow[1]);
+        assert_eq!(ending(), [true, false, true, false]);
+        drop(looked_up);
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_client_whose_container_is_not_known_is_denied,
     clients_that_are_denied_do_not_keep_the_engine_busy,
     a_container_with_long_labels_keeps_no_other_from_its_policy,
+    clients_that_are_looked_up_again_and_again_keep_no_other_waiting,
     who_is_looked_up_during_a_reload_has_what_is_in_force_after_it,
     neither_of_two_clients_takes_what_the_other_may_have,
     neither_of_two_users_takes_what_the_other_may_have,
@@ -579,6 +580,44 @@ fn a_container_with_long_labels_keeps_no_other_from_its_policy() {
         let answers: Vec<u16> = (0..4).map(|_| status(&ask_from("127.0.0.2", server, INSPECT))).collect();
         is_over.store(true, Ordering::Relaxed);
         assert_eq!(answers, [404; 4]);
+    });
+}
+
+/// From one address, there are always more connections than places, and the engine takes long to say whose they are.
+fn clients_that_are_looked_up_again_and_again_keep_no_other_waiting() {
+    let element = container('a', "web", "127.0.0.2", "");
+    let list = move || {
+        std::thread::sleep(Duration::from_millis(600));
+        json(&format!("[{element}]"))
+    };
+    let clients =
+        "[{address: 127.0.0.9, profile: lists}, {container: {name: web}, profile: lists}]\n    connections: 16";
+    let (_bench, server) = among(list, clients);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..250 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let mut client = connect_from("127.0.0.3", server);
+                    let _ = client.write_all(get(LIST).as_bytes());
+                    let _ = client.read(&mut [0; 1024]);
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_secs(3));
+        let took = |source: &str, target: &str| {
+            let begun = Instant::now();
+            let answer = ask_from(source, server, target);
+            (status(&answer), begun.elapsed())
+        };
+        let pings = [(); 3].map(|()| took("127.0.0.9", "/_ping"));
+        let named = took("127.0.0.9", LIST);
+        let container = took("127.0.0.2", LIST);
+        is_over.store(true, Ordering::Relaxed);
+        assert!(pings.iter().all(|(status, took)| *status == 200 && *took < Duration::from_secs(1)), "{pings:?}");
+        assert!(named.0 == 200 && named.1 < Duration::from_secs(2), "{named:?}");
+        // Its look-up may begin with the next list, and it must show that it is still there.
+        assert!(container.0 == 200 && container.1 < Duration::from_secs(6), "{container:?}");
     });
 }
 
