@@ -191,9 +191,14 @@ impl LineUse {
         }
     }
 
-    /// Forgets the clients that have nothing and whose requests no longer count.
+    /// Forgets the clients that have nothing and whose requests no longer count. If there is still no room, those that have been
+    /// told of lately are forgotten, too, and may be told of again: before that, as many requests of theirs are served as of somebody
+    /// new.
     fn sweep(&mut self, now: Instant) {
         self.clients.retain(|_, of_client| !of_client.is_nothing(now));
+        if self.clients.len() >= COUNTED_CLIENTS {
+            self.clients.retain(|_, of_client| !of_client.has_nothing(|rate| rate.rate.is_full(rate.limit, now)));
+        }
         self.sweep_above = (2 * self.clients.len()).clamp(FEW_CLIENTS, COUNTED_CLIENTS);
         self.sweep_at = now + SWEEP_INTERVAL;
     }
@@ -202,8 +207,13 @@ impl LineUse {
 impl ClientUse {
     /// Whether it can be forgotten.
     fn is_nothing(&self, now: Instant) -> bool {
-        let is_counted = |rate: &ClientRate| rate.is_own && !rate.rate.is_unused(rate.limit, now);
-        self.connections.is_empty() && self.streams == 0 && !self.rate.as_ref().is_some_and(is_counted)
+        self.has_nothing(|rate| rate.rate.is_unused(rate.limit, now))
+    }
+
+    /// Whether it has no connections and streams, and its requests, if they are counted for it alone, are like this.
+    fn has_nothing(&self, is_so: impl FnOnce(&ClientRate) -> bool) -> bool {
+        let rate = self.rate.as_ref().filter(|rate| rate.is_own);
+        self.connections.is_empty() && self.streams == 0 && rate.is_none_or(is_so)
     }
 }
 
@@ -392,5 +402,15 @@ mod tests {
         // Those that were there keep their own.
         let after = start + Duration::from_secs(3601);
         assert_eq!([0, 4095].map(|user| send(&slots, user, limits, after)), [1, 1]);
+    }
+
+    #[test]
+    fn clients_that_were_refused_keep_out_no_other_when_their_requests_no_longer_count() {
+        let (slots, start) = (Arc::new(ClientSlots::default()), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        // Each of them is told of, and the next one takes what all others share.
+        assert_eq!((0..4097).map(|user| send(&slots, user, rate("1/s", 3), start)).sum::<usize>(), 3 * 4097);
+        assert_eq!(send(&slots, 5000, rate("1/s", 3), after(1)), 1);
+        assert_eq!((send(&slots, 5001, rate("1/s", 3), after(4)), remembered(&slots)), (3, 1));
     }
 }

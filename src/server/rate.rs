@@ -67,12 +67,17 @@ impl TokenBucket {
         state.missing = (state.missing - 1.0).max(0.0);
     }
 
-    /// Whether it is like a new one: no token is missing, and a refusal now would be told.
-    fn is_like_new(&self, limit: RateLimit, now: Instant) -> bool {
+    /// Whether no token is missing.
+    fn is_full(&self, limit: RateLimit, now: Instant) -> bool {
         let mut state = self.state();
         state.refill(limit, now);
+        state.missing == 0.0
+    }
+
+    /// Whether a refusal now would be told.
+    fn would_tell(&self, now: Instant) -> bool {
         let is_told = |at: Instant| now.saturating_duration_since(at) < REPORT_INTERVAL;
-        state.missing == 0.0 && !state.reported.as_ref().is_some_and(|(at, _)| is_told(*at))
+        !self.state().reported.as_ref().is_some_and(|(at, _)| is_told(*at))
     }
 
     fn state(&self) -> MutexGuard<'_, BucketState> {
@@ -133,7 +138,12 @@ impl RequestRate {
 
     /// Whether it is as if nothing had ever come.
     pub(super) fn is_unused(&self, limit: RateLimit, now: Instant) -> bool {
-        self.requests.is_like_new(limit, now) && self.pings.is_like_new(limit, now)
+        self.is_full(limit, now) && [&self.requests, &self.pings].iter().all(|bucket| bucket.would_tell(now))
+    }
+
+    /// Whether as many requests may come as of somebody new.
+    pub(super) fn is_full(&self, limit: RateLimit, now: Instant) -> bool {
+        self.requests.is_full(limit, now) && self.pings.is_full(limit, now)
     }
 
     fn bucket(&self, is_ping: bool) -> &TokenBucket {
@@ -234,7 +244,8 @@ mod tests {
         assert_eq!((count(false), count(true)), (2, 2));
         rate.forget(false);
         assert_eq!((count(false), count(true)), (1, 0));
-        assert!(!rate.is_unused(limit, start + Duration::from_secs(59)), "a refusal has been told");
+        let after = start + Duration::from_secs(59);
+        assert!(!rate.is_unused(limit, after) && rate.is_full(limit, after), "a refusal has been told");
         assert!(rate.is_unused(limit, start + Duration::from_secs(60)));
         let rate = RequestRate::new(start);
         assert!(rate.count(limit, false, start).is_ok());
