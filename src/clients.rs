@@ -85,7 +85,7 @@ impl Caller {
         match (&self.certificate, &self.peer) {
             (Some(CertificateNames { key: Some(key), .. }), _) => CallerId::Key(*key),
             (_, Peer::Process { uid, .. }) => CallerId::User(*uid),
-            (_, Peer::Address(address)) => CallerId::Address(address.ip().to_canonical()),
+            (_, Peer::Address(address)) => CallerId::Address(network(address.ip())),
             (_, Peer::Gone) => CallerId::Nobody,
         }
     }
@@ -167,10 +167,19 @@ pub enum CallerId {
     Container(String),
     /// All processes of a user.
     User(u32),
-    /// All connections from an address.
+    /// All connections from an address, of IPv6 from a [`network`].
     Address(IpAddr),
     /// Nobody that is known.
     Nobody,
+}
+
+/// The address, of IPv6 the network (64 bits): a machine may have all addresses of one.
+pub fn network(address: IpAddr) -> IpAddr {
+    const NETWORK: u128 = u128::MAX << 64;
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & NETWORK).into()),
+        address @ IpAddr::V4(_) => address,
+    }
 }
 
 /// Whether a line names a client.
@@ -309,6 +318,18 @@ mod tests {
     fn check(selector: &ClientSelector, caller: &Caller, is_named: bool) {
         let expected = if is_named { ClientMatch::Named } else { ClientMatch::Other };
         assert_eq!(selector.matches(caller), expected, "{selector} {caller:?}");
+    }
+
+    #[test]
+    fn the_addresses_of_a_network_of_ipv6_count_as_one_client() {
+        for (one, other, is_same) in [
+            ("[2001:db8::1]:1", "[2001:db8::ffff:0:0:1]:2", true),
+            ("[2001:db8::1]:1", "[2001:db8:0:1::1]:1", false),
+            ("10.0.0.1:1", "[::ffff:10.0.0.1]:2", true),
+            ("10.0.0.1:1", "10.0.0.2:1", false),
+        ] {
+            assert_eq!(at(one).id() == at(other).id(), is_same, "{one} {other}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::clients::network;
 use crate::socket::AcceptedSocket;
 
 /// How long a request of an overflow connection waits for a slot.
@@ -35,8 +36,8 @@ const KEPT_LIMIT: usize = 64;
 /// that waits for a slot looks again as often.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Where a connection comes from, before it is known whose it is: an address, of IPv6 only the network (64 bits), because a
-/// machine may have all addresses of one. `None` for this machine over a Unix socket.
+/// Where a connection comes from, before it is known whose it is: its [`network`].
+/// `None` for this machine over a Unix socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ConnectionOrigin(Option<IpAddr>);
 
@@ -46,15 +47,6 @@ impl From<&AcceptedSocket> for ConnectionOrigin {
             AcceptedSocket::Unix(_) => Self(None),
             AcceptedSocket::Tcp(socket) => Self(socket.peer_addr().ok().map(|peer| network(peer.ip()))),
         }
-    }
-}
-
-/// The address, of IPv6 the network.
-fn network(address: IpAddr) -> IpAddr {
-    const NETWORK: u128 = u128::MAX << 64;
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & NETWORK).into()),
-        address @ IpAddr::V4(_) => address,
     }
 }
 
