@@ -1,12 +1,14 @@
 //! Requests whose bodies name objects, for a profile that shows only some of them.
 //!
 //! Every name is looked up as one in a path is, and goes up as the whole id of what the client sees. A name of nothing that the
-//! client sees, hidden or absent, goes up as an id that nothing has: so the engine itself says what it says of absent objects.
+//! client sees, hidden or absent, goes up as an id that nothing has: so the engine itself says what it says of absent objects. It is a
+//! new one in each request. A client may read it, in the container that it has made, and somebody may then call something so: that is
+//! not what another request names.
 
 use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
 use std::hash::{BuildHasher, Hasher};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use hyper::body::Bytes;
 
@@ -26,11 +28,8 @@ use crate::members::member;
 use crate::policy::Decision;
 use crate::visibility::{SeenObject, read_object};
 
-/// An id that nothing has: 64 hexadecimal digits that are new in each run, so that nobody can give it to something as a name.
-static ABSENT: LazyLock<String> = LazyLock::new(|| {
-    let digits = |_| format!("{:016x}", RandomState::new().build_hasher().finish());
-    (0..4).map(digits).collect()
-});
+/// What the ids that nothing has begin with. They are known by it, whoever has sent them up: an engine has no such ids.
+const ABSENT: &str = "0000000000000000";
 
 /// How many objects are looked up that containers use from which a body borrows.
 const LENT_LIMIT: usize = 64;
@@ -93,7 +92,9 @@ impl Proxy {
         {
             self.wait_for_tick(tick).await;
         }
-        let in_place = |(name, text): (&NameInBody, Option<String>)| text.unwrap_or_else(|| absent(name.object));
+        let nothing = absent_id();
+        let in_place =
+            |(name, text): (&NameInBody, Option<String>)| text.unwrap_or_else(|| absent(name.object, &nothing));
         let replacements: Vec<String> = found.names.iter().zip(replacements?).map(in_place).collect();
         let body = found.write(&replacements).map_err(refused)?;
         // It stays leased until it has gone up.
@@ -290,17 +291,24 @@ impl Proxy {
     }
 }
 
-/// What goes up in place of the name of an object that the client does not see: what nothing has.
-fn absent(object: NamedKind) -> String {
+/// An id that nothing has: 64 hexadecimal digits, which nobody can have guessed and given to something as a name.
+fn absent_id() -> String {
+    // Each is the hash of nothing under a key of its own, which the system has chosen at random.
+    let digits = |_| format!("{:016x}", RandomState::new().build_hasher().finish());
+    std::iter::once(ABSENT.to_owned()).chain((0..3).map(digits)).collect()
+}
+
+/// What goes up in place of the name of an object that the client does not see: `nothing`, an id that nothing has.
+fn absent(object: NamedKind, nothing: &str) -> String {
     match object {
-        NamedKind::Image => format!("sha256:{}", *ABSENT),
-        NamedKind::Container | NamedKind::ContainerName | NamedKind::Network | NamedKind::Volume => ABSENT.clone(),
+        NamedKind::Image => format!("sha256:{nothing}"),
+        NamedKind::Container | NamedKind::ContainerName | NamedKind::Network | NamedKind::Volume => nothing.to_owned(),
     }
 }
 
-/// Whether a text is what went up in place of the name of something that no client saw.
+/// Whether a text is like what goes up in place of the name of something that no client sees.
 pub(super) fn is_absent(text: &str) -> bool {
-    text == *ABSENT
+    text.len() == 64 && text.starts_with(ABSENT)
 }
 
 /// Whether engines accept a text as the name of a container or a volume.
@@ -358,7 +366,9 @@ mod tests {
     }
 
     #[test]
-    fn the_absent_id_is_a_whole_id() {
-        assert!(ABSENT.len() == 64 && ABSENT.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    fn an_absent_id_is_a_whole_id_and_new() {
+        let ids = [absent_id(), absent_id()];
+        assert!(ids.iter().all(|id| is_absent(id) && id.bytes().all(|byte| byte.is_ascii_hexdigit())), "{ids:?}");
+        assert_ne!(ids[0], ids[1]);
     }
 }
