@@ -27,7 +27,7 @@ use crate::tls::ServerTls;
 const TOO_MANY_STREAMS: &str = "too many streams of this client";
 /// How long the engine may take to say which container a client runs in.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an answer of the engine is taken as it is. In more time, the address of a client can have gone to another container:
+/// Within what time the answer of the engine is taken as it is. In more time, the address of a client can have gone to another container:
 /// removing one and starting the next takes Docker 28.5 about half a second.
 ///
 /// When a container has started is no proof. Docker 28.5 says a time from before it has its address (130 ms and more), 20.10 one up to 4 ms
@@ -397,8 +397,8 @@ impl ListenerProxies {
     ///
     /// An address belongs to a container while that runs. A client that has ended its direction may have stopped, and what it
     /// has sent could be taken for a request of the container that has its address now. One that has stopped need not end its
-    /// direction: another process can hold its socket. But whoever has its address then refuses what is sent there for it. So if the
-    /// engine took long enough for that, the client must show that it is still there.
+    /// direction: another process can hold its socket. But whoever has its address then refuses what is sent there for it. So if there
+    /// was time enough for that until the answer, with the pause before the engine was asked, the client must show that it is still there.
     async fn ask(&self, socket: &Socket, below_tls: Option<&OwnedFd>, caller: &Caller) -> CallingContainer {
         let asked = async {
             let begun = Instant::now();
