@@ -49,7 +49,8 @@ impl Downstream {
     }
 
     /// Answers a request of `client` whose head or framing is malformed, and which has come too soon after others; ends the connection.
-    /// `wait` is how long the client should wait. The metrics count it; the log and the audit file are not told.
+    /// `wait` is how long the client should wait. The metrics count it. The log and the audit file are told if it is the first one for a
+    /// while: then `suppressed` says how many were counted only before it.
     pub async fn refuse_too_soon(
         self,
         message: String,

@@ -96,20 +96,24 @@ impl Proxy {
             Value::Object(names) => names.keys().map(String::as_str).collect(),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
         };
-        if named == Named::ShortId {
-            let ids = self.whole_ids(route, &names, client).await?;
-            return Ok(in_form_of(values, ids));
-        }
+        let kind = match named {
+            Named::ShortId => {
+                let ids = self.whole_ids(route, &names, client).await?;
+                return Ok(in_form_of(values, ids));
+            }
+            Named::Object(kind) => Some(kind),
+            Named::Ancestor => None,
+        };
         if names.len() > LIMIT {
             return Err(self.absent(route.operation));
         }
         let search = Search::new(route, client);
         let mut ids = Vec::new();
         for name in names {
-            let id = match named {
-                Named::Object(ObjectKind::Container) | Named::ShortId => self.container(search, name).await?,
-                Named::Object(kind) => self.object(search, kind, name).await?.map(|object| object.id),
-                Named::Ancestor => self.ancestor(search, name).await?,
+            let id = match kind {
+                Some(ObjectKind::Container) => self.container(search, name).await?,
+                Some(kind) => self.object(search, kind, name).await?.map(|object| object.id),
+                None => self.ancestor(search, name).await?,
             };
             ids.push(id.ok_or_else(|| self.absent(route.operation))?);
         }
@@ -144,7 +148,7 @@ impl Proxy {
 }
 
 /// These texts in place of those of a filter, one for each, in the form in which they are written: an engine reads all filters
-/// of a request in one form. What is neither a list nor a map has no texts, and no engine reads it.
+/// of a request in one form. What is neither a list nor a map has been denied before.
 fn in_form_of(written: &Value, texts: Vec<String>) -> Value {
     let Value::Object(written) = written else { return json!(texts) };
     let mut map = serde_json::Map::new();
