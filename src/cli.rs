@@ -149,14 +149,15 @@ impl Command {
         }
     }
 
-    /// The files of the configuration; `None` for a command that reads none.
+    /// The files of the configuration; `None` for a command that reads none of them.
     pub fn files(&self) -> Option<&ConfigFiles> {
         match self {
             Self::Serve(arguments) => Some(&arguments.files),
             Self::Check(arguments) => Some(&arguments.serve.files),
             Self::Explain(arguments) => Some(&arguments.files),
             Self::Filter(arguments) => Some(&arguments.files),
-            Self::Healthcheck(arguments) => Some(&arguments.files),
+            // With a target, it reads no file.
+            Self::Healthcheck(arguments) => arguments.target.is_none().then_some(&arguments.files),
             Self::Profiles(arguments) => Some(&arguments.files),
             Self::Catalogue(arguments) => Some(&arguments.files),
             Self::Migrate(_) | Self::Demo | Self::Completions(_) | Self::Man(_) | Self::Schema(_) => None,
@@ -563,14 +564,23 @@ pub struct Environment {
     pub log: Option<OsString>,
     /// All variables, among them those of other socket proxies.
     pub variables: Variables,
-    /// The configuration file, if it is [`STANDARD_INPUT`]: what was there at the start. It cannot be read twice.
-    pub standard_input: Option<String>,
+    /// The configuration file, if it cannot be read twice: [`STANDARD_INPUT`], or a pipe.
+    pub read_once: Option<ReadOnce>,
     /// `LISTEN_FDS`: the sockets that the service manager has passed; `None` if nobody has looked.
     pub passed: Option<PassedSockets>,
     /// `NOTIFY_SOCKET`: where the service manager is told that the program is up.
     pub notify_socket: Option<OsString>,
     /// `WATCHDOG_USEC`: after how long without a sign of life the service manager kills the program.
     pub watchdog: Option<Duration>,
+}
+
+/// A file that cannot be read twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadOnce {
+    /// The file, as it is named.
+    pub path: PathBuf,
+    /// What was in it at the start.
+    pub text: String,
 }
 
 /// All environment variables by name, empty ones included. Bytes that are not UTF-8 are replaced by U+FFFD.
@@ -622,7 +632,7 @@ impl Environment {
             variables: std::env::vars_os()
                 .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
                 .collect(),
-            standard_input: None,
+            read_once: None,
             passed: Some(PassedSockets::take(passed)),
             notify_socket: variable("NOTIFY_SOCKET"),
             watchdog: watchdog.map(Duration::from_micros),

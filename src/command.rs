@@ -16,7 +16,9 @@ pub mod migrate;
 mod schema;
 mod summary;
 
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 
 use crate::api::{ApiVersion, groups};
 use crate::cli::{self, Environment, LogFormat, Output};
@@ -120,29 +122,46 @@ fn count(errors: usize) -> String {
     if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") }
 }
 
-/// Reads the configuration from `input`, if the arguments or the environment say that it is there.
+/// Reads the configuration, if it is in `input` or in another place that cannot be read twice, such as a pipe. Commands look into
+/// the configuration more than once. `serve` reads a pipe itself: whoever writes it may be slow, and signals count meanwhile.
 ///
 /// # Errors
 /// It cannot be read, or the command reads something else there.
-pub fn read_standard_input(
+pub fn read_config_once(
     asked: &cli::Command,
     environment: &mut Environment,
     input: &mut dyn Read,
 ) -> Result<(), CommandError> {
     let Some(files) = asked.files() else { return Ok(()) };
-    let (file, location) = match (&files.config, &environment.config) {
-        (Some(file), _) => (file, Location::argument("--config")),
-        (None, Some(file)) => (file, Location::file("DOCKVEIL_CONFIG")),
-        (None, None) => return Ok(()),
+    let is_standard_input = |path: &&PathBuf| path.as_os_str() == cli::STANDARD_INPUT;
+    let Some(path) = files.config.as_ref().or(environment.config.as_ref()).filter(is_standard_input) else {
+        return if matches!(asked, cli::Command::Serve(_)) { Ok(()) } else { read_pipe(files, environment) };
     };
-    if file.as_os_str() != cli::STANDARD_INPUT {
-        return Ok(());
-    }
+    let location = match &files.config {
+        Some(_) => Location::argument("--config"),
+        None => Location::file("DOCKVEIL_CONFIG"),
+    };
     if matches!(asked, cli::Command::Filter(_)) {
         return Err(Diagnostic::new(&location, "standard input is the document, expected a file").into());
     }
     let bytes = files::read_limited(input).map_err(|error| unreadable(STANDARD_INPUT_NAME, &error))?;
-    environment.standard_input = Some(text_of(STANDARD_INPUT_NAME, bytes)?);
+    let text = text_of(STANDARD_INPUT_NAME, bytes)?;
+    environment.read_once = Some(cli::ReadOnce { path: path.clone(), text });
+    Ok(())
+}
+
+/// Reads the configuration, if it is in a file that cannot be read twice.
+///
+/// # Errors
+/// It cannot be read.
+fn read_pipe(files: &cli::ConfigFiles, environment: &mut Environment) -> Result<(), CommandError> {
+    let named = files.config.as_ref().or(environment.config.as_ref()).or(environment.default_config.as_ref());
+    // Standard input has been read.
+    let is_pipe = |path: &&PathBuf| environment.read_once.is_none() && files::is_read_once(path);
+    let Some(path) = named.filter(is_pipe) else { return Ok(()) };
+    let name = quoting::path(path);
+    let bytes = File::open(path).and_then(files::read_limited).map_err(|error| unreadable(&name, &error))?;
+    environment.read_once = Some(cli::ReadOnce { path: path.clone(), text: text_of(&name, bytes)? });
     Ok(())
 }
 
@@ -158,11 +177,13 @@ pub fn serve(
 ) -> Result<u8, CommandError> {
     // First, so that a signal during the start is not lost and leaves no socket file.
     let signals = Signals::listen()?;
-    let config = Config::load(arguments, environment);
+    let mut with_pipe = environment.clone();
+    read_pipe(&arguments.files, &mut with_pipe)?;
+    let config = Config::load(arguments, &with_pipe);
     // Errors are lines of the log, too, as far as the rest says how these are written.
     let format = config
         .as_ref()
-        .map_or_else(|_| configured_log_format(arguments, environment), |config| config.observability.log_format);
+        .map_or_else(|_| configured_log_format(arguments, &with_pipe), |config| config.observability.log_format);
     log::set_format(format);
     let config = config?;
     // Among lines of JSON, the summary is lines of JSON too.
@@ -172,6 +193,7 @@ pub fn serve(
     let mut text = Wrapped::new(err, width);
     let _ = write!(text, "{}", summary(&config)).and_then(|()| text.flush());
     let manager = ServiceManager::connect(environment.notify_socket.as_deref(), environment.watchdog);
+    // What was in the pipe is not read again: another file may take its place.
     let mut source = ServedSource { arguments, environment, told: summary::remarks(&config) };
     server::run(config, manager, signals, &mut source)?;
     Ok(OK)

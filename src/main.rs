@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     let mut err = Wrapped::unbroken(&mut standard_error);
     let code = match cli::parse(std::env::args_os()) {
         Ok(asked) => match started_log(&asked, &environment) {
-            Ok(()) => match command::read_standard_input(&asked, &mut environment, &mut stdin()) {
+            Ok(()) => match command::read_config_once(&asked, &mut environment, &mut stdin()) {
                 Ok(()) => run(&asked, &environment, &mut out, &mut err),
                 Err(error) if matches!(asked, Command::Serve(_)) => match writes_json(&environment) {
                     true => error.report(&mut JsonErrors::default()),

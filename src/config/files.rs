@@ -38,8 +38,7 @@ impl ConfigFileSet {
 
     /// A file that cannot be read twice, as a pipe.
     pub fn pipe(&self) -> Option<&Path> {
-        let is_pipe = |path: &&PathBuf| path.exists() && !path.is_file() && !path.is_dir();
-        self.files.iter().find(is_pipe).map(PathBuf::as_path)
+        self.files.iter().map(PathBuf::as_path).find(|path| is_read_once(path))
     }
 
     /// Whether others have the same names.
@@ -52,6 +51,11 @@ impl ConfigFileSet {
         let found = digest_of(&self.files, &self.folders);
         std::mem::replace(&mut self.digest, found) != found
     }
+}
+
+/// Whether a file cannot be read twice, as a pipe.
+pub(crate) fn is_read_once(path: &Path) -> bool {
+    path.exists() && !path.is_file() && !path.is_dir()
 }
 
 /// Reads a file that a configuration names.

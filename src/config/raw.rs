@@ -100,7 +100,7 @@ impl RawConfig {
     /// Reads a file. What cannot be read is reported and left out.
     pub(super) fn read(path: &Path, diagnostics: &mut Diagnostics) -> Self {
         let Some((name, text)) = diagnostics.ok(file(path)) else { return Self::default() };
-        Self::parse(&name, &text, path.parent().unwrap_or(Path::new(".")), diagnostics)
+        Self::parse(&name, &text, folder_of(path), diagnostics)
     }
 
     /// Reads the text of a file. Paths in it are relative to `folder`.
@@ -499,13 +499,19 @@ pub(super) fn wrong_address(text: &str, error: impl Display, location: &Location
     Diagnostic::new(location, format!("found {:?}, {error}", quoting::value(text)))
 }
 
-/// Reads the configuration file, which may be a pipe; returns its name and text.
+/// Reads the configuration file; returns its name and text.
 pub(super) fn file(path: &Path) -> Result<(String, String), Diagnostic> {
     let name = path.display().to_string();
-    // It may be a pipe, as of `<(…)`.
     let bytes = std::fs::File::open(path).and_then(files::read_limited);
     let text = bytes.map_err(|error| unreadable(&name, &error)).and_then(|bytes| text_of(&name, bytes))?;
     Ok((name, text))
+}
+
+/// What paths in a configuration file are relative to: its folder. That of a descriptor, as of `<(…)`, holds no other files, so it is
+/// the current one then.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    let is_descriptor = ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder));
+    path.parent().filter(|_| !is_descriptor).unwrap_or(Path::new("."))
 }
 
 /// Reads a file of filters; returns its name and text.

@@ -1,11 +1,11 @@
 //! Where the configuration comes from: a file, the variables of another socket proxy, or neither.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::compat::{self, Choice, Compat};
 use super::filters::FilterSources;
 use super::note::Note;
-use super::raw::{RawConfig, RawListener};
+use super::raw::{RawConfig, RawListener, folder_of};
 use super::settings::Settings;
 use super::upstream::RawUpstream;
 use crate::cli::{self, ConfigFiles, Environment};
@@ -19,7 +19,7 @@ pub(crate) const STANDARD_INPUT_NAME: &str = "<stdin>";
 /// The configuration as written, and where that was.
 #[derive(Debug, Default)]
 pub(super) struct ConfigSource {
-    /// The configuration file, if there is one that can be read again.
+    /// The configuration file, if there is one and it is not standard input.
     pub(super) file: Option<PathBuf>,
     /// Its contents, or their equivalent.
     pub(super) raw: RawConfig,
@@ -42,10 +42,13 @@ impl ConfigSource {
         let compat = diagnostics.ok(Compat::find(environment)).flatten();
         let profile = settings.profile.as_ref().map(|(name, _)| name.as_str());
         let named = files.config.as_ref().or(environment.config.as_ref());
-        let standard_input =
-            environment.standard_input.as_deref().filter(|_| named.is_some_and(|file| is_standard_input(file)));
-        let name_of =
-            |file: &PathBuf| standard_input.map_or(file.display().to_string(), |_| STANDARD_INPUT_NAME.to_owned());
+        let file = named.or(environment.default_config.as_ref());
+        let read_once = environment.read_once.as_ref().filter(|once| file == Some(&once.path));
+        let is_standard_input = read_once.is_some_and(|once| once.path.as_os_str() == cli::STANDARD_INPUT);
+        let name_of = |file: &PathBuf| match is_standard_input {
+            true => STANDARD_INPUT_NAME.to_owned(),
+            false => file.display().to_string(),
+        };
         let preferred =
             named.map(name_of).or(profile.map(ToOwned::to_owned)).map(|text| quoting::value(&text).to_owned());
         let mut notes = Vec::new();
@@ -61,12 +64,13 @@ impl ConfigSource {
             notes.extend(hint.map(|hint| Note::Hint { variable: hint.by, table: hint.table }));
         }
         let hinted = hint.and_then(|hint| Compat::read(hint.table, &environment.variables).ok());
-        if let Some(text) = standard_input {
-            let raw = RawConfig::parse(STANDARD_INPUT_NAME, text, Path::new("."), diagnostics);
-            return Self { file: None, raw, compat: None, hinted, notes };
-        }
-        let file = named.or(environment.default_config.as_ref()).cloned();
-        let raw = file.as_deref().map(|file| RawConfig::read(file, diagnostics)).unwrap_or_default();
+        let raw = match (read_once, file) {
+            (Some(once), _) => RawConfig::parse(&name_of(&once.path), &once.text, folder_of(&once.path), diagnostics),
+            (None, Some(file)) => RawConfig::read(file, diagnostics),
+            (None, None) => RawConfig::default(),
+        };
+        // What came on standard input is kept when the rest is read again.
+        let file = file.filter(|_| !is_standard_input).cloned();
         Self { file, raw, compat: None, hinted, notes }
     }
 
@@ -138,11 +142,6 @@ pub(super) fn check_variables(environment: &Environment, diagnostics: &mut Diagn
 fn hint(environment: &Environment) -> Option<Choice> {
     let choice = compat::choose(&environment.variables, environment.in_image()).ok().flatten()?;
     (!choice.certain).then_some(choice)
-}
-
-/// Whether a configuration file is standard input.
-fn is_standard_input(file: &Path) -> bool {
-    file.as_os_str() == cli::STANDARD_INPUT
 }
 
 /// Whether this process may change its user.

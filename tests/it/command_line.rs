@@ -25,6 +25,8 @@ pub(crate) const TESTS: &[Test] = tests![
     the_documented_exit_codes_are_those_that_the_program_returns,
     a_configuration_on_standard_input_has_places_in_its_errors,
     a_configuration_on_standard_input_is_kept_when_it_is_read_again,
+    a_configuration_in_a_pipe_is_read_once_by_every_command,
+    a_configuration_in_a_pipe_stays_in_force_and_a_reload_says_why,
     every_page_of_the_manual_is_written_into_a_directory,
     no_text_of_a_file_harms_the_terminal,
     no_text_of_an_argument_or_a_variable_harms_the_terminal,
@@ -249,6 +251,72 @@ fn a_configuration_on_standard_input_is_kept_when_it_is_read_again() {
     let line = program.line_with("configuration ");
     assert!(line.contains("configuration reloaded"), "{line}");
     assert_eq!(ask(), 200);
+}
+
+fn a_configuration_in_a_pipe_is_read_once_by_every_command() {
+    let folder = Folder::new();
+    let text = "listeners: [{listen: unix:///nowhere/listener, profile: own}]\nfilters: [filters]\n\
+                profiles: [{profile: own, about: Mine., allow: [Ping], show: []}]\n";
+    fs::create_dir(folder.path("filters")).unwrap();
+    let read = |variables: &[(&str, &str)], arguments: &[&str], text: &str| {
+        let mut command = program::command(variables, arguments);
+        command.current_dir(folder.path("")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap()).concat();
+        (output.status.code(), said)
+    };
+    for (arguments, code, expected) in [
+        (&["check"][..], 0, "profile own"),
+        (&["explain", "/_ping"], 0, "allowed by /dev/stdin:3:"),
+        (&["profiles"], 0, "(/dev/stdin:3:"),
+        (&["catalogue", "SystemPing"], 64, "unknown"),
+        (&["healthcheck"], 1, "/nowhere/listener"),
+    ] {
+        let with_option: Vec<&str> = arguments.iter().copied().chain(["--config", "/dev/stdin"]).collect();
+        let (found, said) = read(&[], &with_option, text);
+        assert!(found == Some(code) && said.contains(expected), "{arguments:?}: {found:?} {said}");
+        for variable in ["DOCKVEIL_CONFIG", "DOCKVEIL_DEFAULT_CONFIG"] {
+            let (found, said) = read(&[(variable, "/dev/stdin")], arguments, text);
+            assert!(found == Some(code) && said.contains(expected), "{arguments:?}: {found:?} {said}");
+        }
+    }
+    // Its errors are those of the pipe, in the form that it asks for.
+    let wrong = "log: {format: json}\nlisteners: [{listen: unix:///nowhere/listener, profile: none}]\n";
+    let (found, said) = read(&[], &["--config", "/dev/stdin"], wrong);
+    assert_eq!(found, Some(78), "{said}");
+    assert!(said.contains("/dev/stdin:2:") && said.lines().all(|line| line.starts_with('{')), "{said}");
+    let (found, said) = read(&[], &["check", "--config", "/dev/stdin"], "upstream: [");
+    assert!(found == Some(78) && said.starts_with("/dev/stdin:"), "{said}");
+}
+
+fn a_configuration_in_a_pipe_stays_in_force_and_a_reload_says_why() {
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), |_| json("[]"));
+    let place = folder.path("").display().to_string();
+    let config = format!("upstream: unix://{place}/engine\nlisteners: [{{listen: unix://{place}/listener}}]\n");
+    fs::write(folder.path("config"), &config).unwrap();
+    let pipe = folder.path("pipe").display().to_string();
+    let first = format!("mkfifo {pipe}; cat {place}/config >{pipe} &");
+    let program = Program::start(command_after(&format!("{first} :"), &["--config", &pipe]));
+    program.listening();
+    program.signal(Signal::HUP);
+    let line = program.line_with("configuration ");
+    assert!(line.contains("not reloaded") && line.contains("pipe can be read only once"), "{line}");
+    let mut client = Client::connect(&folder.path("listener"));
+    let mut ask = || {
+        client.send(get("/containers/json"));
+        status(&client.message(false))
+    };
+    assert_eq!(ask(), 200);
+    // A file in its place can be read.
+    let config = config.replace("/listener}", "/listener, profile: own}");
+    fs::write(folder.path("config"), format!("{config}profiles: [{{profile: own, allow: [Ping], show: []}}]\n"))
+        .unwrap();
+    fs::rename(folder.path("config"), &pipe).unwrap();
+    let line = program.line_with("configuration reloaded");
+    assert_eq!(ask(), 403, "{line}");
 }
 
 fn every_page_of_the_manual_is_written_into_a_directory() {
