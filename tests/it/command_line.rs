@@ -464,7 +464,7 @@ fn no_text_of_a_file_harms_the_terminal() {
 }
 
 /// Values with a password, whatever else is in it.
-const WITH_PASSWORD: [&str; 9] = [
+const WITH_PASSWORD: [&str; 12] = [
     "tcp://user:PASSWORD@host",
     "user:PASSWORD@host",
     "tcp://user:a'PASSWORD@host",
@@ -474,6 +474,9 @@ const WITH_PASSWORD: [&str; 9] = [
     "tcp%3A//user%3APASSWORD%40host",
     "https://PASSWORD@host",
     "tcp://user:PASSWORD=PASSWORD@host",
+    "user:PASSWORD @ host",
+    "user:PASSWORD@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    "tcp://user:PASSWORD, @host",
 ];
 
 /// Three of these values for a place, others for the next one.

@@ -321,7 +321,8 @@ fn values_of_a_configuration_are_quoted_in_one_place() {
             count += 1;
             let is_known = QUOTED.iter().any(|(file, part)| name.ends_with(file) && line.contains(part));
             // A value is behind its message, or a variable of this name before it.
-            let behind = lines[number..].iter().take(4).any(|line| line.contains("quoting::value("));
+            let is_value = |line: &&str| ["quoting::value(", "quoting::image("].iter().any(|call| line.contains(call));
+            let behind = lines[number..].iter().take(4).any(is_value);
             let before = lines[..number]
                 .iter()
                 .rev()

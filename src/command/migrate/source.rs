@@ -264,7 +264,7 @@ fn not_one(found: &[Candidate], all: &[ProxyContainer], chosen: usize, selection
     match images.find(|image| proxies::looks_like_one(image)) {
         Some(image) => format!(
             "{:?} is no known socket proxy; if it is a fork with the variables of Tecnativa's, say --as tecnativa",
-            quoting::value(image)
+            quoting::image(image)
         ),
         None => format!("no service runs a known socket proxy, expected an image of {}", proxies::known_images()),
     }
