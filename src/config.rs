@@ -438,7 +438,7 @@ fn file_set(
     let of_engines =
         upstream.into_iter().chain(own).filter_map(|engine| engine.tls.as_ref()).flat_map(|tls| &tls.files);
     let files = source.file.iter().chain(of_tls).chain(of_engines).cloned().collect();
-    let folders = source.raw.filters.iter().chain(&settings.filters).cloned().collect();
+    let folders = source.raw.filters.iter().map(|(folder, _)| folder).chain(&settings.filters).cloned().collect();
     ConfigFileSet::new(files, folders, !source.raw.unwatched)
 }
 
@@ -846,6 +846,14 @@ mod tests {
                 "9:18: found \"soon\", expected a time such as 500ms, 10s or 2m",
             ]
         );
+    }
+
+    #[test]
+    fn a_directory_of_filters_that_cannot_be_read_is_reported_where_it_is_named() {
+        let wrong = load("listeners: [{listen: \"unix:///a\"}]\nfilters:\n  - /nowhere/filters\n  - /nowhere/more\n")
+            .unwrap_err();
+        let error = "cannot be read: No such file or directory (os error 2)";
+        assert_eq!(wrong, [format!("3:5: /nowhere/filters: {error}"), format!("4:5: /nowhere/more: {error}")]);
     }
 
     #[test]

@@ -25,8 +25,8 @@ pub struct Filters {
 /// Where filters come from besides the program itself.
 #[derive(Debug, Default)]
 pub struct FilterSources {
-    /// Directories of filter files.
-    pub(super) folders: Vec<PathBuf>,
+    /// Directories of filter files, and where the configuration file names them.
+    pub(super) folders: Vec<(PathBuf, Option<Location>)>,
     /// Profiles inside the configuration file.
     pub(super) profiles: Vec<Node>,
     /// The drop-in mode, which has a profile of its own.
@@ -68,8 +68,12 @@ impl Filters {
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let mut files = FilterFiles::default();
-        for folder in &sources.folders {
-            for path in diagnostics.ok(raw::yaml_files(folder)).unwrap_or_default() {
+        for (folder, location) in &sources.folders {
+            let listed = raw::yaml_files(folder).map_err(|error| match location {
+                Some(location) => Diagnostic::new(location, error.to_string()),
+                None => error,
+            });
+            for path in diagnostics.ok(listed).unwrap_or_default() {
                 diagnostics.ok(raw::filter_file(&path).and_then(|(name, text)| files.add(yaml::parse(&name, &text)?)));
             }
         }
@@ -204,7 +208,7 @@ mod tests {
         std::fs::write(folder.join("class/own.yaml"), "{\"class\": host, fields: {SystemVersion: [$.Own]}}\n").unwrap();
         std::fs::write(folder.join("own.yml"), "{extends: dashboard, profile: own}\n").unwrap();
         std::fs::write(folder.join("note.txt"), "not a filter file\n").unwrap();
-        let sources = FilterSources { folders: vec![folder.clone()], ..FilterSources::default() };
+        let sources = FilterSources { folders: vec![(folder.clone(), None)], ..FilterSources::default() };
         let loaded = Filters::load(&sources);
         std::fs::write(folder.join("neither.yaml"), "about: nothing\n").unwrap();
         let refused = Filters::load(&sources);

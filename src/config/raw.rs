@@ -31,8 +31,8 @@ pub(super) struct RawConfig {
     pub(super) listeners: Vec<RawListener>,
     /// Where `listeners` is.
     pub(super) listeners_location: Option<Location>,
-    /// Directories of filter files.
-    pub(super) filters: Vec<PathBuf>,
+    /// Directories of filter files, and where they are written.
+    pub(super) filters: Vec<(PathBuf, Location)>,
     /// Profiles inside the file.
     pub(super) profiles: Vec<Node>,
     pub(super) limits: Limits,
@@ -116,7 +116,7 @@ impl RawConfig {
             listeners.extend(list.iter().filter_map(|node| listener(node, folder, diagnostics)));
         }
         let filters = members.get("filters").map(|node| diagnostics.texts(node, "directories")).unwrap_or_default();
-        let filters = filters.into_iter().map(|(text, _)| folder.join(text)).collect();
+        let filters = filters.into_iter().map(|(text, node)| (folder.join(text), node.location.clone())).collect();
         let profiles = members.get("profiles").and_then(|node| diagnostics.ok(node.list("a list of profiles")));
         let profiles = profiles.unwrap_or_default().to_vec();
         let (limits, connections_location) =

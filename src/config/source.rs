@@ -91,9 +91,9 @@ impl ConfigSource {
 
     /// Where its filters come from, with those of the settings.
     pub(super) fn filter_sources(&self, settings: &Settings) -> FilterSources {
-        let folders = self.raw.filters.iter().chain(&settings.filters).cloned().collect();
+        let of_file = self.raw.filters.iter().map(|(folder, location)| (folder.clone(), Some(location.clone())));
         FilterSources {
-            folders,
+            folders: of_file.chain(settings.filters.iter().map(|folder| (folder.clone(), None))).collect(),
             profiles: self.raw.profiles.clone(),
             compat: self.compat.clone().or(self.hinted.clone()),
         }
