@@ -673,7 +673,7 @@ fn check_addresses(upstream: Option<&EngineEndpoint>, listeners: &[RawListener],
     }
 }
 
-/// Whether a connection to an engine would reach a listener at `address`, as far as their texts tell.
+/// Whether a connection to an engine would reach a listener at `address`: see [`leads_to`].
 fn engine_is_at(engine: &EngineEndpoint, address: &Address) -> bool {
     match &engine.address {
         EngineAddress::Socket(engine) => leads_to(engine, address),
@@ -697,7 +697,7 @@ fn check_connections(file: &raw::RawConfig, listeners: &[RawListener], diagnosti
     }
 }
 
-/// Whether a connection to `upstream` would reach a listener at `address`, as far as their texts tell.
+/// Whether a connection to `upstream` would reach a listener at `address`, as far as that can be told without a connection.
 pub(crate) fn leads_to(upstream: &Address, address: &Address) -> bool {
     match (upstream, address) {
         (Address::Tcp { host: to, port }, Address::Tcp { host: at, port: listening }) => {
@@ -707,14 +707,15 @@ pub(crate) fn leads_to(upstream: &Address, address: &Address) -> bool {
             };
             port == listening && same
         }
-        (upstream, address) => upstream == address,
+        (Address::Unix(to), Address::Unix(at)) => files::is_same_path(to, at),
+        (Address::Tcp { .. }, Address::Unix(_)) | (Address::Unix(_), Address::Tcp { .. }) => false,
     }
 }
 
-/// Whether two listeners cannot both listen, as far as their texts tell.
+/// Whether two listeners cannot both listen, as far as that can be told before they do.
 fn collide(one: &Address, other: &Address) -> bool {
     let (Address::Tcp { host, port }, Address::Tcp { host: other_host, port: other_port }) = (one, other) else {
-        return one == other;
+        return leads_to(one, other);
     };
     // Whether all addresses of IPv6 include those of IPv4 is up to the system.
     let covers = |all: IpAddr, one: IpAddr| all.is_unspecified() && all.is_ipv4() == one.is_ipv4();
@@ -1462,6 +1463,8 @@ mod tests {
             ("tcp://0.0.0.0:1", "tcp://[::1]:1", false),
             ("tcp://0.0.0.0:0", "tcp://0.0.0.0:0", false),
             ("unix:///run/a", "unix:///run/b", false),
+            ("unix:///run/../run/a", "unix:///run/a", true),
+            ("unix:///proc/self/cwd/../a", "unix:///a", false),
         ] {
             assert_eq!(is_refused(one, other), expected, "{one} {other}");
             assert_eq!(is_refused(other, one), expected, "{other} {one}");
@@ -1505,6 +1508,9 @@ mod tests {
         check("tcp://localhost:2376", "tcp://127.0.0.1:2375", false);
         check("unix:///a", "unix:///a", true);
         check("unix:///a", "unix:///b", false);
+        check("unix:///run/../run/a", "unix:///run/a", true);
+        check("unix:///run/./nowhere/../a", "unix:///run//a", true);
+        check("unix:///proc/self/../a", "unix:///proc/a", true);
     }
 
     #[test]

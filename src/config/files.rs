@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
@@ -56,6 +56,28 @@ impl ConfigFileSet {
 /// Whether a file cannot be read twice, as a pipe.
 pub(crate) fn is_read_once(path: &Path) -> bool {
     path.exists() && !path.is_file() && !path.is_dir()
+}
+
+/// Whether two absolute paths lead to one place, as those in `/run` and `/var/run` do. What is there need not exist.
+pub(super) fn is_same_path(one: &Path, other: &Path) -> bool {
+    one == other || resolved(one) == resolved(other)
+}
+
+/// A path without links and `..`, as far as it exists. Behind that, it is what its text says.
+fn resolved(path: &Path) -> PathBuf {
+    let mut found = PathBuf::new();
+    for part in path.components() {
+        match part {
+            // What is before it has no link.
+            Component::ParentDir => _ = found.pop(),
+            Component::CurDir => {}
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => found.push(part),
+        }
+        if let Ok(whole) = found.canonicalize() {
+            found = whole;
+        }
+    }
+    found
 }
 
 /// Reads a file that a configuration names.
@@ -132,6 +154,28 @@ fn digest_of(files: &[PathBuf], folders: &[PathBuf]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_lead_to_one_place_whatever_links_and_dots_are_on_the_way() {
+        let folder = std::env::temp_dir().join(format!("dockveil-paths-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(folder.join("a/b")).unwrap();
+        std::os::unix::fs::symlink("a/b", folder.join("link")).unwrap();
+        for (one, other, expected) in [
+            ("a/x", "a/x", true),
+            ("a/../a/x", "a/x", true),
+            ("link/x", "a/b/x", true),
+            ("link/../x", "a/x", true),
+            ("link/../x", "x", false),
+            ("new/../x", "x", true),
+            ("link/new/./x", "a/b/new/x", true),
+            ("a/x", "a/y", false),
+        ] {
+            assert_eq!(is_same_path(&folder.join(one), &folder.join(other)), expected, "{one} {other}");
+            assert_eq!(is_same_path(&folder.join(other), &folder.join(one)), expected, "{other} {one}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn only_regular_files_of_some_length_are_read() {

@@ -1,9 +1,9 @@
 //! Which listener takes which socket of the service manager.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 
+use super::files::is_same_path;
 use super::is_loopback;
 use super::raw::RawListener;
 use crate::quoting;
@@ -79,7 +79,7 @@ fn named(
 /// Whether a socket listens at the address of a listener.
 fn is_at(listener: &Address, socket: &Address) -> bool {
     match (listener, socket) {
-        (Address::Unix(wanted), Address::Unix(found)) => is_same_file(wanted, found),
+        (Address::Unix(wanted), Address::Unix(found)) => is_same_path(wanted, found),
         (Address::Tcp { host, port }, Address::Tcp { host: found, port: listening }) => {
             let ip = |host: &str| host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
             let is_same = ip(host).is_some() && ip(host) == ip(found);
@@ -99,12 +99,6 @@ fn may_be_at(listener: &Address, socket: &Address) -> bool {
         (Address::Unix(_), Address::Unix(found)) if std::fs::symlink_metadata(found).is_err() => true,
         (listener, socket) => is_at(listener, socket),
     }
-}
-
-/// Whether two paths lead to one file, as those in `/run` and `/var/run` do.
-fn is_same_file(wanted: &Path, found: &Path) -> bool {
-    let canonical = |path: &Path| std::fs::canonicalize(path).ok();
-    wanted == found || canonical(wanted).is_some_and(|wanted| canonical(found) == Some(wanted))
 }
 
 #[cfg(test)]
