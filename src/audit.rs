@@ -194,6 +194,30 @@ impl AuditLog {
         open(path).map(drop)
     }
 
+    /// Checks what can be told of a file without opening or making it: that nothing else is in its place, and that it has a
+    /// directory, unless `makes` says that this one will be made. What this user may is not asked: another one may open it.
+    ///
+    /// # Errors
+    /// [`Self::open`] would fail.
+    pub fn check_place(path: &Path, makes: impl Fn(&Path) -> bool) -> io::Result<()> {
+        match std::fs::metadata(path) {
+            Ok(found) if found.is_file() => return Ok(()),
+            Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            Ok(_) => return Err(not_a_file()),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(_) => {}
+        }
+        // A link may lead to where it is made.
+        let target = std::fs::read_link(path).map_or(path.to_owned(), |to| directory(path).join(to));
+        let directory = directory(&target);
+        let is_missing = std::fs::metadata(directory).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        if is_missing && !makes(directory) {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "its directory does not exist"));
+        }
+        Ok(())
+    }
+
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.queue.path
@@ -250,7 +274,16 @@ fn open(path: &Path) -> io::Result<(File, bool)> {
         }
         made => (made?, true),
     };
-    if file.metadata()?.is_file() { Ok((file, is_made)) } else { Err(io::Error::other("it is not a file")) }
+    if file.metadata()?.is_file() { Ok((file, is_made)) } else { Err(not_a_file()) }
+}
+
+fn not_a_file() -> io::Error {
+    io::Error::other("it is not a file")
+}
+
+/// The directory of a path.
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Device and inode of a file.

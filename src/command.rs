@@ -222,13 +222,26 @@ impl ConfigReader for ServedSource<'_> {
     }
 }
 
-/// `check`: reports every error in the configuration, or what it exposes.
+/// Reports the files of which it can be told that a start cannot make them. Returns the configuration if there are none.
+fn with_possible_files(config: Config) -> Result<Config, Diagnostics> {
+    let mut diagnostics = Diagnostics::default();
+    let files = &config.startup.files;
+    for file in files {
+        if let Err(error) = server::check_file(file, files) {
+            diagnostics.report(&file.location, error.to_string());
+        }
+    }
+    diagnostics.finish(config)
+}
+
+/// `check`: reports every error in the configuration, and files that a start cannot make; or what it exposes.
 ///
 /// # Errors
 /// [`CommandError`].
 pub fn check(arguments: &cli::CheckArgs, environment: &Environment, out: &mut dyn Write) -> Result<u8, CommandError> {
     // The service manager passes its sockets only to the process that serves.
-    let loaded = Config::load(&arguments.serve, &Environment { passed: None, ..environment.clone() });
+    let loaded = Config::load(&arguments.serve, &Environment { passed: None, ..environment.clone() })
+        .and_then(with_possible_files);
     if let Err(errors) = &loaded {
         // It may run before the start or the reload of a service. Otherwise nobody is told.
         let manager = ServiceManager::connect(environment.notify_socket.as_deref(), None);

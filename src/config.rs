@@ -89,6 +89,29 @@ pub struct Startup {
     pub run_as: Option<RunAs>,
     /// What the operator should know, for the summary.
     pub notes: Vec<Note>,
+    /// The files that it makes unless they exist.
+    pub files: Vec<MadeFile>,
+}
+
+/// A file that a start makes unless it exists.
+#[derive(Debug)]
+pub struct MadeFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// Where it is configured.
+    pub location: Location,
+    /// What is known of the directory of a socket; `None` for the audit file.
+    pub socket: Option<SocketFolder>,
+}
+
+impl MadeFile {
+    /// The socket of a listener at `address`; `None` if that has no file.
+    fn socket(address: &Address, location: &Location, folder: SocketFolder) -> Option<Self> {
+        match address {
+            Address::Unix(path) => Some(Self { path: path.clone(), location: location.clone(), socket: Some(folder) }),
+            Address::Tcp { .. } => None,
+        }
+    }
 }
 
 /// One address to listen on, with its policy.
@@ -271,7 +294,7 @@ pub fn configured_log_format(arguments: &ServeArgs, environment: &Environment) -
     let mut ignored = Diagnostics::default();
     let settings = Settings::of(arguments, environment);
     let source = ConfigSource::find(&arguments.files, &settings, environment, &mut ignored);
-    source.raw.observability.with(&settings, environment, &[], &mut ignored).log_format
+    source.raw.observability.with(&settings, environment, &[], &mut Vec::new(), &mut ignored).log_format
 }
 
 /// A number of bytes, at least one.
@@ -396,7 +419,11 @@ impl Config {
         check_addresses(upstream.as_ref(), &raw, &mut diagnostics);
         check_connections(&source.raw, &raw, &mut diagnostics);
         let files = file_set(&source, upstream.as_ref(), &raw, &settings);
-        let observability = source.raw.observability.clone().with(&settings, environment, &raw, &mut diagnostics);
+        let own = raw.iter().filter(|listener| listener.passed.is_none());
+        let mut made: Vec<MadeFile> = Vec::new();
+        made.extend(own.filter_map(|one| MadeFile::socket(&one.address, &one.location, one.folder)));
+        let of_file = source.raw.observability.clone();
+        let observability = of_file.with(&settings, environment, &raw, &mut made, &mut diagnostics);
         let limits = source.raw.limits;
         let profile = default_profile(&settings);
         let hosts = more_hosts(&settings, &mut diagnostics);
@@ -407,7 +434,8 @@ impl Config {
         });
         // Filters that are valid only in part serve nobody: the rest has been reported.
         let listeners = diagnostics.ok(wrong.finish(listeners)).flatten();
-        let startup = Startup { run_as: source.compat.as_ref().and_then(|compat| compat.run_as), notes: source.notes };
+        let run_as = source.compat.as_ref().and_then(|compat| compat.run_as);
+        let startup = Startup { run_as, notes: source.notes, files: made };
         let (timeouts, keepalive) = (source.raw.timeouts, source.raw.keepalive);
         let api = api_versions(source.raw.api, &settings, &mut diagnostics).range;
         let config = upstream.zip(listeners);

@@ -25,7 +25,7 @@ mod worker;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -45,7 +45,7 @@ use self::status::ServerStatus;
 use self::status_listener::StatusListener;
 use self::worker::{Dispatcher, StopPhase, Worker};
 use crate::audit::AuditLog;
-use crate::config::{Config, ConfigFileSet, Expiry, RunAs, expiry};
+use crate::config::{Config, ConfigFileSet, Expiry, MadeFile, RunAs, expiry};
 use crate::endpoint::EngineEndpoint;
 use crate::log;
 use crate::metrics::Metrics;
@@ -240,6 +240,26 @@ fn open_listeners(
         }
     }
     Ok(Some(bound))
+}
+
+/// Checks what can be told, without making anything, of a file that a start makes. `all` are all of these files.
+///
+/// # Errors
+/// A start would fail.
+pub fn check_file(file: &MadeFile, all: &[MadeFile]) -> Result<(), ServerError> {
+    let path = &file.path;
+    match file.socket {
+        Some(folder) => socket_file::check_place(path, folder)
+            .map_err(|error| ServerError::Listen { address: Address::Unix(path.clone()), error }),
+        None => {
+            // Sockets are made before it, with their directories and those above these.
+            let makes = |directory: &Path| {
+                let mut sockets = all.iter().filter(|file| file.socket.is_some());
+                sockets.any(|socket| socket.path.parent().is_some_and(|made| made.starts_with(directory)))
+            };
+            AuditLog::check_place(path, makes).map_err(|error| ServerError::Audit { path: path.clone(), error })
+        }
+    }
 }
 
 /// Opens the audit file, if there is to be one.

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::leads_to;
 use super::raw::{self, RawListener, expected};
 use super::settings::Settings;
+use super::{MadeFile, leads_to};
 use crate::cli::{Environment, LogFormat};
-use crate::socket::Address;
+use crate::socket::{Address, SocketFolder};
 use crate::yaml::{Diagnostics, Location, Members, Node};
 
 /// What operators see of a running server.
@@ -25,7 +25,7 @@ pub struct Observability {
 pub(super) struct RawObservability {
     log_format: Option<LogFormat>,
     metrics: Option<(String, Location)>,
-    audit: Option<PathBuf>,
+    audit: Option<(PathBuf, Location)>,
 }
 
 /// The keys of a configuration file that are read here.
@@ -50,12 +50,14 @@ impl RawObservability {
         Self { log_format, metrics, audit }
     }
 
-    /// What holds: what arguments and variables say wins over the file. Metrics must be told elsewhere than the API is.
+    /// What holds: what arguments and variables say wins over the file. Metrics must be told elsewhere than the API is. Adds the
+    /// files that a start makes for it.
     pub(super) fn with(
         self,
         settings: &Settings,
         environment: &Environment,
         listeners: &[RawListener],
+        made: &mut Vec<MadeFile>,
         diagnostics: &mut Diagnostics,
     ) -> Observability {
         // The program has started its log by this variable: an error in it has been reported.
@@ -69,18 +71,22 @@ impl RawObservability {
                     format!("{address} is the listener at {}, expected an address for metrics only", listener.location);
                 diagnostics.report(&location, message);
             }
+            made.extend(MadeFile::socket(&address, &location, SocketFolder::Any));
             Some(address)
         });
-        let audit = settings.audit.clone().or(self.audit);
+        let audit = settings.audit.clone().or(self.audit).map(|(path, location)| {
+            made.push(MadeFile { path: path.clone(), location, socket: None });
+            path
+        });
         Observability { log_format: of_variable.or(self.log_format).unwrap_or_default(), metrics, audit }
     }
 }
 
-/// Reads `audit`.
-fn audit(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option<PathBuf> {
+/// Reads `audit`; returns where its path is, too.
+fn audit(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option<(PathBuf, Location)> {
     let members = diagnostics.members(node, "settings of the audit file", &["file"])?;
     match members.get("file") {
-        Some(node) => diagnostics.ok(node.text("a path")).map(|text| folder.join(text)),
+        Some(node) => diagnostics.ok(node.text("a path")).map(|text| (folder.join(text), node.location.clone())),
         None => {
             diagnostics.push(node.diagnostic("expected `file` with the path of the audit file"));
             None

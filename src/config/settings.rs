@@ -33,7 +33,7 @@ pub(super) struct Settings {
     /// Where metrics and health are told.
     pub(super) metrics: Option<(String, Location)>,
     /// The audit file.
-    pub(super) audit: Option<PathBuf>,
+    pub(super) audit: Option<(PathBuf, Location)>,
     /// Directories of filter files, beside those of the file.
     pub(super) filters: Vec<PathBuf>,
 }
@@ -44,6 +44,7 @@ impl Settings {
         let one = |argument: &Option<String>, flag: &str, variable: &str| {
             list(argument.as_slice(), flag, environment, variable).into_iter().next()
         };
+        let audit = environment.variables.get(AUDIT).map(str::trim).filter(|path| !path.is_empty());
         let of_argument = list(&parts(&arguments.api), "--api", environment, "");
         let api = list(&[], "", environment, API).into_iter().chain(of_argument);
         Self {
@@ -53,7 +54,7 @@ impl Settings {
             hosts: list(&parts(&arguments.hosts), "--hosts", environment, HOSTS),
             api: api.collect(),
             metrics: one(&arguments.metrics, "--metrics", METRICS),
-            audit: environment.variables.get(AUDIT).map(str::trim).filter(|path| !path.is_empty()).map(PathBuf::from),
+            audit: audit.map(|path| (PathBuf::from(path), Location::file(AUDIT))),
             ..Self::of_files(&arguments.files, environment)
         }
     }
@@ -112,7 +113,7 @@ mod tests {
         assert_eq!(texts(&found.listen), ["DOCKVEIL_LISTEN unix:///a", "DOCKVEIL_LISTEN tcp://b:1"]);
         assert_eq!(texts(found.profile.as_slice()), ["DOCKVEIL_PROFILE v"]);
         assert_eq!(texts(found.metrics.as_slice()), ["DOCKVEIL_METRICS tcp://m:1"]);
-        assert_eq!(found.audit, Some(PathBuf::from("/a, b")));
+        assert_eq!(found.audit, Some((PathBuf::from("/a, b"), Location::file("DOCKVEIL_AUDIT"))));
         assert_eq!(texts(&found.api), ["DOCKVEIL_API max=1.44", "DOCKVEIL_API pin=1.41"]);
         assert_eq!(texts(&found.hosts), ["DOCKVEIL_HOSTS h"]);
         assert_eq!(found.filters, [PathBuf::from("f"), "g".into()]);

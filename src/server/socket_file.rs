@@ -143,9 +143,7 @@ fn parent(path: &Path) -> &Path {
 /// # Errors
 /// The error of the system; `AddrInUse` if another process listens there.
 pub(super) fn open(path: &Path, settings: SocketFileSettings, backlog: i32) -> io::Result<(UnixListener, SocketFile)> {
-    let Some(name) = path.file_name() else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected the path of a file"));
-    };
+    let name = file_name(path)?;
     let (directory, is_made) = match settings.folder {
         SocketFolder::Any | SocketFolder::ForSocket => made_directory(parent(path), OFlags::empty())?,
         SocketFolder::Own => own_directory(parent(path))?,
@@ -169,6 +167,33 @@ pub(super) fn open(path: &Path, settings: SocketFileSettings, backlog: i32) -> i
     listen(&socket, backlog)?;
     renameat(&private.directory, name, &directory, name)?;
     Ok((UnixListener::from(socket), file))
+}
+
+/// Checks what can be told of a socket without making anything: that nothing but a socket is at its path, and no file in the place of
+/// its directory. What this user may is not asked: another one may make it. Nor whether somebody listens there: that may end.
+///
+/// # Errors
+/// [`open`] would fail.
+pub(super) fn check_place(path: &Path, folder: SocketFolder) -> io::Result<()> {
+    file_name(path)?;
+    SocketAddrUnix::new(path).map_err(|_| too_long())?;
+    let unknown = [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied];
+    match check_kind(path) {
+        Err(error) if !unknown.contains(&error.kind()) => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    if folder == SocketFolder::Own {
+        match check_own(parent(path), open_directory(parent(path), OFlags::NOFOLLOW).map_err(io::Error::from)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            checked => drop(checked?),
+        }
+    }
+    Ok(())
+}
+
+/// The name of the file at a path.
+fn file_name(path: &Path) -> io::Result<&OsStr> {
+    path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "expected the path of a file"))
 }
 
 /// A directory in which a socket is made, open to this user alone. It is removed when dropped, with a socket that is still there.
@@ -270,6 +295,15 @@ fn made_directory(path: &Path, more: OFlags) -> io::Result<(OwnedFd, bool)> {
 /// As [`made_directory`], for one that anybody could have made before. It must be a directory of this user that only he may write:
 /// whoever else may write it can put a socket of his own in place of ours.
 fn own_directory(path: &Path) -> io::Result<(OwnedFd, bool)> {
+    let (directory, is_made) = match made_directory(path, OFlags::NOFOLLOW) {
+        Ok((directory, is_made)) => (Ok(directory), is_made),
+        Err(error) => (Err(error), false),
+    };
+    Ok((check_own(path, directory)?, is_made))
+}
+
+/// Checks that a directory that was opened, but not by a link, belongs to this user and that only he may write it.
+fn check_own(path: &Path, opened: io::Result<OwnedFd>) -> io::Result<OwnedFd> {
     let wrong = |found: &str| {
         let message = format!(
             "its directory {} {found}, expected a directory of this user that only he may write: remove it, or choose \
@@ -278,7 +312,7 @@ fn own_directory(path: &Path) -> io::Result<(OwnedFd, bool)> {
         );
         io::Error::new(io::ErrorKind::PermissionDenied, message)
     };
-    let (directory, is_made) = made_directory(path, OFlags::NOFOLLOW).map_err(|error| match error.raw_os_error() {
+    let directory = opened.map_err(|error| match error.raw_os_error() {
         Some(code) if code == rustix::io::Errno::NOTDIR.raw_os_error() => wrong("is a link or a file"),
         Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => wrong("is a link"),
         Some(_) | None => error,
@@ -290,7 +324,7 @@ fn own_directory(path: &Path) -> io::Result<(OwnedFd, bool)> {
     if found.st_mode & 0o022 != 0 {
         return Err(wrong(&format!("has the mode {:04o}", found.st_mode & 0o7777)));
     }
-    Ok((directory, is_made))
+    Ok(directory)
 }
 
 /// Makes a directory for a socket, and those above it. Only its owner may add files. Returns whether it was made: somebody else may
@@ -305,13 +339,9 @@ fn make_directory(directory: &Path) -> io::Result<bool> {
 
 /// Checks that a socket can be made at `path`: nothing is there, or the socket of a process that has ended.
 fn check_unused(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
+    match check_kind(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-        Ok(found) if !found.file_type().is_socket() => {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is not a socket exists there"));
-        }
-        Ok(_) => {}
+        checked => checked?,
     }
     match connect_at_once(path).map_err(|error| (error.kind(), error)) {
         // Its queue is full if it would have to be waited for.
@@ -323,6 +353,17 @@ fn check_unused(path: &Path) -> io::Result<()> {
             Err(io::Error::new(kind, format!("cannot tell whether another process listens there: {error}")))
         }
     }
+}
+
+/// Checks that what is at a path is a socket.
+///
+/// # Errors
+/// It is something else, or nothing.
+fn check_kind(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is not a socket exists there"))
 }
 
 #[cfg(test)]

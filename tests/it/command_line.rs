@@ -25,6 +25,8 @@ pub(crate) const TESTS: &[Test] = tests![
     the_documented_exit_codes_are_those_that_the_program_returns,
     a_configuration_on_standard_input_has_places_in_its_errors,
     a_configuration_on_standard_input_is_kept_when_it_is_read_again,
+    check_names_each_file_that_a_start_cannot_make,
+    check_makes_no_file_and_knows_which_folders_a_start_makes,
     a_configuration_in_a_pipe_is_read_once_by_every_command,
     a_configuration_in_a_pipe_stays_in_force_and_a_reload_says_why,
     every_page_of_the_manual_is_written_into_a_directory,
@@ -251,6 +253,95 @@ fn a_configuration_on_standard_input_is_kept_when_it_is_read_again() {
     let line = program.line_with("configuration ");
     assert!(line.contains("configuration reloaded"), "{line}");
     assert_eq!(ask(), 200);
+}
+
+fn check_names_each_file_that_a_start_cannot_make() {
+    let folder = Folder::new();
+    let place = folder.path("").display().to_string();
+    let place = place.trim_end_matches('/');
+    fs::write(folder.path("file"), "").unwrap();
+    fs::create_dir(folder.path("folder")).unwrap();
+    std::os::unix::fs::symlink("missing/audit", folder.path("link")).unwrap();
+    let config = folder.path("dockveil.yaml").display().to_string();
+    for (text, variable, expected) in [
+        (
+            "audit: {file: missing/audit}",
+            "",
+            "2:15: cannot open the audit file %/missing/audit: its directory does not exist",
+        ),
+        ("audit: {file: link}", "", "2:15: cannot open the audit file %/link: its directory does not exist"),
+        ("audit: {file: folder}", "", "2:15: cannot open the audit file %/folder: is a directory"),
+        ("audit: {file: /dev/null}", "", "2:15: cannot open the audit file /dev/null: it is not a file"),
+        ("audit: {file: file/audit}", "", "2:15: cannot open the audit file %/file/audit: Not a directory"),
+        (
+            "",
+            "/missing/audit",
+            "DOCKVEIL_AUDIT: cannot open the audit file /missing/audit: its directory does not exist",
+        ),
+        ("metrics: unix://%/file/metrics", "", "2:10: cannot listen on unix://%/file/metrics: Not a directory"),
+        ("metrics: unix://%/folder", "", "2:10: cannot listen on unix://%/folder: a file that is not a socket"),
+        (
+            "listeners: [{listen: unix://%/file}]",
+            "",
+            "2:13: cannot listen on unix://%/file: a file that is not a socket",
+        ),
+        ("listeners: [{listen: unix://%/file/a/b}]", "", "2:13: cannot listen on unix://%/file/a/b: Not a directory"),
+        (
+            "listeners: [{listen: unix:///run/..}]",
+            "",
+            "2:13: cannot listen on unix:///run/..: expected the path of a file",
+        ),
+    ] {
+        let [text, expected] = [text, expected].map(|text| text.replace('%', place));
+        let listener = if text.contains("listeners") {
+            String::new()
+        } else {
+            format!("listeners: [{{listen: unix://{place}/l}}]")
+        };
+        fs::write(&config, format!("upstream: unix://{place}/engine\n{text}\n{listener}\n")).unwrap();
+        let end = |command: &str| {
+            let variables = [("DOCKVEIL_AUDIT", variable)];
+            let output = program::command(&variables, &[command, "--config", &config]).output().unwrap();
+            (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        };
+        let (code, said) = end("check");
+        let expected = if variable.is_empty() { format!("{config}:{expected}") } else { expected };
+        assert!(code == Some(78) && said.starts_with(&expected), "{expected}: {code:?} {said}");
+        let (code, said) = end("serve");
+        assert_eq!(code, Some(70), "{expected}: {said}");
+    }
+    // All of them are named.
+    let two = format!("audit: {{file: missing/audit}}\nlisteners: [{{listen: unix://{place}/file}}]\n");
+    fs::write(&config, two).unwrap();
+    let (code, said) =
+        ended(&folder, &["check", "--config", &config, "--metrics", &format!("unix://{place}/folder")], "");
+    assert!(
+        code == Some(78)
+            && said.contains("--metrics: cannot listen on ")
+            && said.ends_with("3 errors in the configuration\n"),
+        "{said}"
+    );
+}
+
+fn check_makes_no_file_and_knows_which_folders_a_start_makes() {
+    let folder = Folder::new();
+    let place = folder.path("").display().to_string();
+    let config = folder.path("dockveil.yaml").display().to_string();
+    let text = format!(
+        "upstream: unix://{place}/engine\naudit: {{file: new/audit}}\nmetrics: unix://{place}/more/metrics\n\
+         listeners: [{{listen: unix://{place}/new/deeper/listener}}]\n"
+    );
+    fs::write(&config, text).unwrap();
+    let (code, said) = ended(&folder, &["check", "--config", &config], "");
+    assert_eq!(code, Some(0), "{said}");
+    let names = |path: &Path| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    assert_eq!(names(&folder.path("")), ["dockveil.yaml"]);
+    let program = Program::start(program::command(&[], &["--config", &config]));
+    program.listening();
+    // What serves does not make the next check fail.
+    let (code, said) = ended(&folder, &["check", "--config", &config], "");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(folder.path("new/audit").is_file() && folder.path("more/metrics").exists());
 }
 
 fn a_configuration_in_a_pipe_is_read_once_by_every_command() {
@@ -528,16 +619,15 @@ fn no_message_names_the_password_of_a_url() {
     for (number, name) in VARIABLES.iter().enumerate() {
         let commands = [&["check"][..], &["check", "--output", "json"], &["serve"]];
         for (value, arguments) in with_password(number).zip(commands) {
-            // The audit file may have any name. When it is opened, its folder is not there.
-            let is_error = *name != "DOCKVEIL_AUDIT" || arguments == ["serve"];
-            let folder_of = if *name == "DOCKVEIL_AUDIT" && is_error { "/nowhere/" } else { "" };
+            // The audit file may have any name, but its folder is not there.
+            let folder_of = if *name == "DOCKVEIL_AUDIT" { "/nowhere/" } else { "" };
             let value = format!("{folder_of}{value}");
             let mut command = program::command(&[(name, &value)], arguments);
             if *name != "DOCKVEIL_LISTEN" {
                 command.env("DOCKVEIL_LISTEN", format!("unix://{}", folder.path("listener").display()));
             }
             let output = command.stdin(Stdio::null()).output().unwrap();
-            check(&format!("{name}={value} {arguments:?}"), is_error, output);
+            check(&format!("{name}={value} {arguments:?}"), true, output);
         }
     }
     for name in OTHERS {
