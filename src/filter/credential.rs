@@ -13,8 +13,8 @@
 //! `auth.type`, `token.ttl`, `PASSWORD_FILE` and `bypass` do not.
 //!
 //! Some values stay all the same: an empty value, `true`, `off` and other switches, whole numbers below 1000, references
-//! like `${NAME}`, paths of files, and the way of authentication (`auth=basic`). If the name ends in `key` alone or in a
-//! few other words, the value is masked only if it looks random: 16 or more letters and digits in one word.
+//! like `${NAME}`, paths of files, and the way of authentication (`auth=basic`). If the name ends in `key` behind an unknown
+//! word, as `sort-key` does, or in a few other words, the value is masked only if it looks random: 16 or more letters and digits in one word.
 //!
 //! # By shape
 //!

@@ -234,7 +234,8 @@ impl Separator {
         let kind = match name::kind(name.as_bytes()) {
             None if is_short_password(text, name, before) => Kind::Secret,
             Some(Kind::Doubtful) | None if in_query && is_one_of(QUERY_NAMES) => Kind::Secret,
-            Some(Kind::Doubtful) => {
+            // The word before an option is another argument, or the program.
+            Some(Kind::Doubtful) if !name.starts_with('-') => {
                 name::kind(with_word_before(text, before, name_end).as_bytes()).unwrap_or(Kind::Doubtful)
             }
             Some(kind) => kind,
