@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::quoting;
@@ -373,15 +374,68 @@ pub struct ManArgs {
     pub directory: Option<PathBuf>,
 }
 
+/// The names that a shell can complete besides those of options. Others can be typed all the same.
+#[derive(Clone, Debug, Default)]
+pub struct CompletedNames {
+    /// Those of profiles, for `--profile`.
+    pub profiles: Vec<&'static str>,
+    /// Those of operations whose response can be filtered, for `--operation`.
+    pub operations: Vec<&'static str>,
+    /// Those of schemas and of operations that return one, for `catalogue`.
+    pub schemas: Vec<&'static str>,
+    /// Those of proxies, for `migrate --as`.
+    pub proxies: Vec<&'static str>,
+}
+
+impl CompletedNames {
+    /// The names for an argument of a command; `None` if no names are known for it.
+    fn of(&self, command: &str, argument: &str) -> Option<&[&'static str]> {
+        match (command, argument) {
+            (_, "profile") => Some(&self.profiles),
+            ("filter", "operation") => Some(&self.operations),
+            ("catalogue", "schema") => Some(&self.schemas),
+            ("migrate", "proxy") => Some(&self.proxies),
+            (_, _) => None,
+        }
+    }
+}
+
 /// Writes the script that completes arguments in a shell.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write_completions(arguments: &CompletionsArgs, out: &mut dyn Write) -> io::Result<()> {
+pub fn write_completions(arguments: &CompletionsArgs, names: &CompletedNames, out: &mut dyn Write) -> io::Result<()> {
+    let command = CommandLine::command().mut_args(|argument| completed("", names, argument));
+    let mut command = command.mut_subcommands(|sub| {
+        let name = sub.get_name().to_owned();
+        sub.mut_args(|argument| completed(&name, names, argument))
+    });
     // `generate` panics if its output cannot be written.
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut CommandLine::command(), "dockveil", &mut script);
+    clap_complete::generate(arguments.shell, &mut command, "dockveil", &mut script);
+    if arguments.shell == clap_complete::Shell::Fish {
+        complete_positionals(&command, &mut script)?;
+    }
     out.write_all(&script)
+}
+
+/// Adds to a script for fish what is no option: `clap_complete` leaves that out.
+fn complete_positionals(command: &clap::Command, script: &mut Vec<u8>) -> io::Result<()> {
+    for sub in command.get_subcommands() {
+        let condition = format!("__fish_dockveil_using_subcommand {}", sub.get_name());
+        for value in sub.get_positionals().flat_map(clap::Arg::get_possible_values) {
+            writeln!(script, "complete -c dockveil -n \"{condition}\" -f -a \"{}\"", value.get_name())?;
+        }
+    }
+    Ok(())
+}
+
+/// An argument of a command with the names that are known for it.
+fn completed(command: &str, names: &CompletedNames, argument: clap::Arg) -> clap::Arg {
+    match names.of(command, argument.get_id().as_str()) {
+        Some(names) => argument.value_parser(PossibleValuesParser::new(names.iter().copied())),
+        None => argument,
+    }
 }
 
 /// Writes every page of the manual into a directory that exists, each in a file of its own.
@@ -764,7 +818,8 @@ mod tests {
         assert_eq!(page(Some("nothing")), None);
         for shell in <clap_complete::Shell as clap::ValueEnum>::value_variants() {
             let mut script = Vec::new();
-            write_completions(&CompletionsArgs { shell: *shell }, &mut script).unwrap();
+            let names = CompletedNames { profiles: vec!["a-profile"], ..CompletedNames::default() };
+            write_completions(&CompletionsArgs { shell: *shell }, &names, &mut script).unwrap();
             let script = String::from_utf8(script).unwrap();
             for word in ["healthcheck", "explain", "--upstream"] {
                 let word = if *shell == clap_complete::Shell::Fish { word.trim_start_matches('-') } else { word };

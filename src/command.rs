@@ -20,7 +20,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
-use crate::api::{ApiVersion, groups};
+use crate::api::{ApiVersion, OPERATIONS, Operation, groups};
 use crate::cli::{self, Environment, LogFormat, Output};
 use crate::config::{
     Config, FilterSources, Filters, STANDARD_INPUT_NAME, configured_log_format, files, text_of, unreadable,
@@ -310,12 +310,29 @@ fn write_groups(out: &mut dyn Write) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// `completions`: writes the script that completes arguments in a shell.
+/// `completions`: writes the script that completes arguments in a shell, with the names that are inside the program.
 ///
 /// # Errors
 /// [`CommandError::Io`].
 pub fn completions(arguments: &cli::CompletionsArgs, out: &mut dyn Write) -> Result<u8, CommandError> {
-    cli::write_completions(arguments, out)?;
+    let filters = Filters::built_in()?;
+    let ids = |is_one: fn(&Operation) -> bool| {
+        OPERATIONS.iter().filter(move |operation| is_one(operation)).map(|operation| operation.id)
+    };
+    let mut names = cli::CompletedNames::default();
+    // The parser of arguments takes only names that stay. The program ends after this.
+    let kept = |name: &str| -> &'static str { name.to_owned().leak() };
+    names.profiles.extend(filters.profiles.iter().map(|profile| kept(&profile.name)));
+    names.operations.extend(ids(|operation| operation.filtered_schema().is_some()));
+    names.schemas.extend(filters.catalogue.names().map(kept));
+    for id in ids(|operation| operation.schema().is_some()) {
+        // Many have the name of their schema.
+        if !names.schemas.contains(&id) {
+            names.schemas.push(id);
+        }
+    }
+    names.proxies.extend(migrate::proxy_names());
+    cli::write_completions(arguments, &names, out)?;
     // What is buffered behind the last line feed.
     out.flush()?;
     Ok(OK)

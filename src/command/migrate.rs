@@ -24,6 +24,7 @@ use std::path::Path;
 
 use self::migration::Migration;
 use self::proxies::KnownProxy;
+pub(super) use self::proxies::names as proxy_names;
 use self::source::{Selection, Source};
 use super::{CommandError, OK};
 use crate::api::{Operation, ResponseKind};

@@ -25,6 +25,7 @@ pub(crate) const TESTS: &[Test] = tests![
     the_documented_exit_codes_are_those_that_the_program_returns,
     a_configuration_on_standard_input_has_places_in_its_errors,
     a_configuration_on_standard_input_is_kept_when_it_is_read_again,
+    completions_know_profiles_operations_schemas_and_proxies,
     check_names_each_file_that_a_start_cannot_make,
     check_makes_no_file_and_knows_which_folders_a_start_makes,
     a_configuration_in_a_pipe_is_read_once_by_every_command,
@@ -253,6 +254,48 @@ fn a_configuration_on_standard_input_is_kept_when_it_is_read_again() {
     let line = program.line_with("configuration ");
     assert!(line.contains("configuration reloaded"), "{line}");
     assert_eq!(ask(), 200);
+}
+
+fn completions_know_profiles_operations_schemas_and_proxies() {
+    let folder = Folder::new();
+    let script = |shell: &str| String::from_utf8(run(&folder, &["completions", shell], "").stdout).unwrap();
+    fs::write(folder.path("dockveil.bash"), script("bash")).unwrap();
+    // As bash calls it: the words until the cursor, and the last two of them.
+    let complete = ". ./dockveil.bash; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
+                    _dockveil dockveil \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD - 1]}\"; \
+                    echo \"${COMPREPLY[@]}\"";
+    for (words, expected) in [
+        (&["--profile", "dashboard-"][..], "dashboard-live"),
+        (&["serve", "--profile", "traefik"], "traefik traefik-swarm"),
+        (&["check", "--profile", "watch"], "watchtower"),
+        (&["explain", "--profile", "drop-in"], "drop-in drop-in-view"),
+        (&["filter", "--profile", "monit"], "monitoring"),
+        (&["filter", "--operation", "ContainerI"], "ContainerInspect"),
+        (&["filter", "--operation", "ContainerKi"], ""),
+        (&["catalogue", "ContainerInsp"], "ContainerInspect"),
+        (&["catalogue", "ContainerConf"], "ContainerConfig"),
+        (&["catalogue", "ContainerLis"], "ContainerList"),
+        (&["migrate", "--as", "cetus"], "cetusguard"),
+    ] {
+        let mut bash = std::process::Command::new("bash");
+        bash.args(["--norc", "-c", complete, "bash", "dockveil"]).args(words).current_dir(folder.path(""));
+        let said = String::from_utf8(bash.output().unwrap().stdout).unwrap();
+        assert_eq!(said.trim_end(), expected, "{words:?}");
+    }
+    for (shell, words) in [
+        ("zsh", &["--profile=", " traefik-swarm "][..]),
+        ("zsh", &["--operation=", " ContainerInspect "]),
+        ("zsh", &["::schema ", " ContainerConfig "]),
+        ("fish", &["using_subcommand check", " -l profile ", "traefik-swarm"]),
+        ("fish", &["using_subcommand filter", " -l operation ", "ContainerInspect"]),
+        ("fish", &["using_subcommand catalogue", "-a \"ContainerConfig\""]),
+        ("fish", &["using_subcommand completions", "-a \"powershell\""]),
+    ] {
+        let script = script(shell);
+        let blocks = if shell == "fish" { "\ncomplete " } else { "\n'" };
+        let is_found = script.split(blocks).any(|part| words.iter().all(|word| part.contains(word)));
+        assert!(is_found, "{shell}: {words:?}: {script}");
+    }
 }
 
 fn check_names_each_file_that_a_start_cannot_make() {

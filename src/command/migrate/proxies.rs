@@ -39,6 +39,11 @@ pub(super) fn known_images() -> String {
     images.join(", ")
 }
 
+/// The names for `--as`.
+pub(in crate::command) fn names() -> impl Iterator<Item = &'static str> {
+    all_tables().map(|table| table.name.as_str()).chain(OTHERS.iter().map(|(name, ..)| *name))
+}
+
 /// The proxy that `--as` names.
 ///
 /// # Errors
@@ -48,10 +53,7 @@ pub(super) fn named(name: &str) -> Result<KnownProxy, Diagnostic> {
         return Ok(KnownProxy::Table(table));
     }
     let found = OTHERS.iter().find(|(known, ..)| *known == name).map(|(.., proxy)| *proxy);
-    found.ok_or_else(|| {
-        let names = all_tables().map(|table| table.name.as_str()).chain(OTHERS.iter().map(|(name, ..)| *name));
-        Diagnostic::new(&Location::argument("--as"), unknown("proxy", name, names))
-    })
+    found.ok_or_else(|| Diagnostic::new(&Location::argument("--as"), unknown("proxy", name, names())))
 }
 
 /// The proxy in an image, for any registry and tag.
