@@ -157,10 +157,10 @@ mod tests {
         fn check(limit: usize, expected: Option<usize>) {
             assert_eq!(DescriptorPlan::new(limit, 1, 2, (1, 1)).slots(None).ok(), expected);
         }
-        check(1 << 20, Some(524_111));
-        check(20_000, Some(9_823));
-        check(1024, Some(343));
-        check(64, Some(13));
+        check(1 << 20, Some(524_109));
+        check(20_000, Some(9_821));
+        check(1024, Some(341));
+        check(64, Some(11));
         check(50, None);
     }
 }
