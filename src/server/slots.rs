@@ -292,8 +292,7 @@ impl SlotTable {
     /// where most of them wait. A look-up is none of these: [`Self::limit_look_ups`].
     fn end_overflow(&self) {
         let able = || self.overflow.values().filter(|state| !state.is_told() && !state.is_looked_up());
-        let mut of_origins = BTreeMap::<ConnectionOrigin, usize>::new();
-        able().filter(|state| state.can_end()).for_each(|state| *of_origins.entry(state.from).or_default() += 1);
+        let of_origins = by_origin(able().filter(|state| state.can_end()));
         let waiting = |listener: usize| self.listeners.get(listener).map_or(0, |slots| slots.waiting);
         let turn = |state: &&Arc<ConnectionState>| {
             let can_end = state.can_end();
@@ -320,9 +319,15 @@ impl SlotTable {
 
 /// Of connections in the order in which they came, the last one from where most of them come.
 fn last_of_most<'s>(connections: &[&'s Arc<ConnectionState>]) -> Option<&'s Arc<ConnectionState>> {
-    let mut of_origins = BTreeMap::<ConnectionOrigin, usize>::new();
-    connections.iter().for_each(|state| *of_origins.entry(state.from).or_default() += 1);
+    let of_origins = by_origin(connections.iter().copied());
     connections.iter().copied().max_by_key(|state| of_origins.get(&state.from))
+}
+
+/// How many of these connections come from where.
+fn by_origin<'s>(connections: impl Iterator<Item = &'s Arc<ConnectionState>>) -> BTreeMap<ConnectionOrigin, usize> {
+    let mut of_origins = BTreeMap::new();
+    connections.for_each(|state| *of_origins.entry(state.from).or_default() += 1);
+    of_origins
 }
 
 /// A connection that is open, with or without a slot. When dropped, it is no longer counted.
