@@ -293,7 +293,7 @@ impl Proxy {
 
 /// An id that nothing has: 64 hexadecimal digits, which nobody can have guessed and given to something as a name.
 fn absent_id() -> String {
-    // Each is the hash of nothing under a key of its own, which the system has chosen at random.
+    // Each is the hash of nothing under another key. The system chooses the first one at random, and the next ones follow it.
     let digits = |_| format!("{:016x}", RandomState::new().build_hasher().finish());
     std::iter::once(ABSENT.to_owned()).chain((0..3).map(digits)).collect()
 }
