@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::name::{self, Kind};
+use super::scan::end;
 
 /// What the next argument is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,9 +110,11 @@ const BARE: &[&str] = &["requirepass", "masterauth", "authtoken", "add-authtoken
 /// Words that take the name of a variable and its value.
 const SETTERS: &[&str] = &["env", "arg", "set", "setenv", "setx"];
 
-/// The anchors of what [`find`] finds without a name. In lower case.
+/// The anchors of what [`find`] finds without a name. In lower case. Of long names these are the ends: `tpie` stands in fewer texts
+/// than what `httpie` begins with.
 pub(super) fn anchors() -> impl Iterator<Item = &'static str> {
-    PROGRAMS.iter().flat_map(|program| program.names).chain(BARE).copied()
+    let words = PROGRAMS.iter().flat_map(|program| program.names).chain(BARE);
+    words.map(|word| end(word, 4.max(word.len().saturating_sub(2))))
 }
 
 /// The arguments of a command so far.
@@ -266,4 +269,14 @@ fn next_word(text: &str, at: usize, is_value: bool) -> Option<Range<usize>> {
         None => rest.find(|c: char| c.is_ascii_whitespace()).unwrap_or(rest.len()),
     };
     Some(start..start + length)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The names of all programs, and the words that take a credential.
+    pub(in crate::filter::credential) fn programs() -> impl Iterator<Item = &'static str> {
+        PROGRAMS.iter().flat_map(|program| program.names).chain(BARE).copied()
+    }
 }

@@ -22,16 +22,19 @@ pub(super) fn find(text: &str, spans: &mut Vec<Range<usize>>, is_masked: impl Fn
 
 /// Whether a whole text is a user and a password in base64, as in basic authentication.
 pub(super) fn is_basic(text: &[u8]) -> bool {
+    // Most texts are told by their length.
+    if !text.len().is_multiple_of(4) {
+        return false;
+    }
     let is_padded = text.ends_with(b"=");
     let (least, most) = (if is_padded { BEARER } else { super::scan::TOKEN_LEAST }, JSON_MOST);
     let word = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
     let is_printable = |byte: &u8| (b'!'..=b'~').contains(byte);
     let is_user = |byte: &u8| byte.is_ascii_alphanumeric() || b"._@%+-".contains(byte);
     (least..most).contains(&text.len())
-        && text.len().is_multiple_of(4)
+        && word.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
         // Numbers and dates are none.
         && word.iter().any(u8::is_ascii_lowercase)
-        && word.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
         && decode(word).is_some_and(|decoded| {
             let user = decoded.iter().take_while(|byte| is_user(byte)).count();
             user > 0 && decoded.get(user) == Some(&b':') && decoded.iter().all(is_printable)

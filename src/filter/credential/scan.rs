@@ -2,14 +2,13 @@
 //!
 //! Every shape has *anchors*: texts of which one stands wherever the shape does. The pass looks for all anchors at once.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use wide::u8x16;
 
 use super::pattern::{self, PATTERNS};
-use super::token::{self, PLAIN_PREFIXES, TOKENS};
+use super::token::{self, PLAIN_PREFIXES, TOKENS, Token};
 use super::{command, encoded, userinfo};
 use crate::filter::json::{CHUNK, within};
 
@@ -46,13 +45,14 @@ impl Candidates {
 
 const _: () = assert!(PATTERNS.len() <= 64 - 8, "every pattern has a bit");
 
-/// The anchors of names with values: every name that [`super::pair`] knows holds one.
+/// The anchors of names with values: every name that [`super::pair`] knows holds one. Of some words these are the ends, which begin
+/// as fewer other words do: most texts about containers have `con` in them, and few have `onn`.
 const NAME_WORDS: &[&str] = &[
     "pass",
     "pwd",
     "psw",
     "pw",
-    "kennwort",
+    "ennwort",
     "secret",
     "token",
     "key",
@@ -65,18 +65,18 @@ const NAME_WORDS: &[&str] = &[
     "cookie",
     "salt",
     "seed",
-    "license",
-    "licence",
-    "signature",
-    "conn",
+    "cense",
+    "cence",
+    "gnature",
+    "onn",
     "sas",
     "slack",
-    "discord",
+    "iscord",
     "sig",
     "code",
-    "appid",
-    "session",
-    "sessid",
+    "ppid",
+    "ssion",
+    "ssid",
     "mnemonic",
     "pepper",
     "hmac",
@@ -85,18 +85,18 @@ const NAME_WORDS: &[&str] = &[
     "phrase",
     "_pat",
     "_pin",
-    "plex",
+    "lex",
     "snmp",
-    "community",
-    "api_hash",
-    "apprise",
-    "shoutrrr",
-    "notification",
-    "contrasena",
-    "heslo",
+    "munity",
+    "_hash",
+    "pprise",
+    "trrr",
+    "otification",
+    "rasena",
+    "eslo",
     "mdp",
-    "salasana",
-    "senha",
+    "asana",
+    "enha",
     "wachtwoord",
     ";p=",
     "&p=",
@@ -105,54 +105,57 @@ const NAME_WORDS: &[&str] = &[
 /// The fewest bytes of a text with a token.
 pub(super) const TOKEN_LEAST: usize = 16;
 
-/// Finds every anchor, whatever its case: an Aho–Corasick automaton as a table.
-///
-/// Our own code, because the pass needs to know what an anchor means, not which one it is. That makes the table small, quick
-/// to build, and two look-ups for each byte.
-struct Scanner {
-    /// The column of each byte. Bytes that no anchor has share the first.
-    columns: [u8; 256],
-    /// The table: a row of [`WIDTH`] for each state, with the state that each column leads to. A state is the start of its
-    /// row, so that the next step is one addition and one look-up.
-    targets: Vec<u32>,
-    /// The first state in which an anchor ends; all after it are such states.
-    found: u32,
-    /// What the anchors that end in each state mean.
-    meanings: Vec<Candidates>,
-    /// The tokens whose prefix ends in each state, as indexes in [`TOKENS`].
-    tokens: Vec<Vec<u16>>,
-    beginnings: Beginnings,
+/// An anchor: a text that announces some shapes.
+struct Anchor {
+    text: &'static str,
+    meaning: Candidates,
+    /// The token that begins with it.
+    token: Option<&'static Token>,
+    /// Of its beginning.
+    hash: u16,
+    /// The anchor before this one in the list of its slot, and one; zero if there is none.
+    before: u16,
 }
 
-/// A table of hashes with a bit for the first three bytes of each anchor. It tells where an anchor may begin.
+impl Anchor {
+    /// Whether a text begins with it, whatever its case.
+    fn begins(&self, text: &[u8]) -> bool {
+        let anchor = self.text.as_bytes();
+        let beginning = text.get(..anchor.len()).unwrap_or_default();
+        // The first bytes, whose hash is the same, differ last.
+        let differs = |(one, other): (&u8, &u8)| !one.eq_ignore_ascii_case(other);
+        beginning.len() == anchor.len() && !anchor.iter().zip(beginning).rev().any(differs)
+    }
+}
+
+/// Finds every anchor, whatever its case, by a hash of its first three bytes.
 ///
-/// Most texts have no such place, and need no automaton. The automaton is slower, because each of its steps waits for the one
-/// before. Anchors of one byte are not in the table: [`class::ANCHOR`] tells of them.
+/// Our own code, because the pass needs to know where an anchor begins and what it means. Nearly every place in a text is no
+/// beginning of any, which one look into a small table tells.
+struct Scanner {
+    anchors: Vec<Anchor>,
+    /// The last anchor of each slot, and one; zero if there is none.
+    slots: Box<[u16; 1 << SLOTS]>,
+    beginnings: Beginnings,
+    /// The anchors of one byte, which are in no slot.
+    bytes: Vec<(u8, Candidates)>,
+}
+
+/// The anchors of one byte. All are separators.
+const BYTES: [u8; 3] = *b"@*|";
+
+/// The logarithm of the number of slots of [`Scanner`]: a few for each anchor.
+const SLOTS: u32 = 10;
+
+/// A table of hashes with a bit for the first three bytes of each anchor. It tells where an anchor may begin.
 struct Beginnings(Box<[u64; 1 << (BEGINNINGS - 6)]>);
 
 /// The logarithm of the number of bits of [`Beginnings`].
 const BEGINNINGS: u32 = 15;
 
-impl Default for Beginnings {
-    fn default() -> Self {
-        Self(Box::new([0; 1 << (BEGINNINGS - 6)]))
-    }
-}
-
 impl Beginnings {
-    /// Adds an anchor. Returns `None` if it is too short.
-    fn add(&mut self, anchor: &[u8]) -> Option<()> {
-        match anchor {
-            [one] if classes(&[*one]) & class::ANCHOR != 0 => {}
-            [one, two] => (0..=u8::MAX).for_each(|three| self.set([*one, *two, three, 0])),
-            [one, two, three, ..] => self.set([*one, *two, *three, 0]),
-            _ => return None,
-        }
-        Some(())
-    }
-
     fn set(&mut self, beginning: [u8; 4]) {
-        let at = Self::hash(beginning);
+        let at = hash(beginning);
         if let Some(word) = self.0.get_mut(at / 64) {
             *word |= 1 << (at % 64);
         }
@@ -161,319 +164,176 @@ impl Beginnings {
     /// Whether an anchor may begin with these bytes. The fourth does not count.
     #[inline]
     fn has(&self, beginning: [u8; 4]) -> bool {
-        let at = Self::hash(beginning);
+        let at = hash(beginning);
         self.0.get(at / 64).is_none_or(|word| word & 1 << (at % 64) != 0)
-    }
-
-    /// The index of the first place in a text where an anchor of more than one byte may begin.
-    #[inline]
-    fn first_in(&self, text: &[u8]) -> Option<usize> {
-        let found = text.array_windows().position(|beginning| self.has(*beginning));
-        found.or_else(|| {
-            // The last three bytes, and the last two, may be an anchor too.
-            let three = text.last_chunk().filter(|[one, two, three]| self.has([*one, *two, *three, 0]));
-            let two = text.last_chunk().filter(|[one, two]| self.has([*one, *two, 0, 0]));
-            three.map(|_| text.len() - 3).or_else(|| two.map(|_| text.len() - 2))
-        })
-    }
-
-    /// Whether an anchor of more than one byte may begin at `start`.
-    #[inline]
-    fn is_at(&self, text: &[u8], start: usize) -> bool {
-        match text.get(start..).unwrap_or_default() {
-            [one, two, three, ..] => self.has([*one, *two, *three, 0]),
-            [one, two] => self.has([*one, *two, 0, 0]),
-            [_] | [] => false,
-        }
-    }
-
-    /// The same for small and capital letters, and whatever the fourth byte is.
-    #[inline]
-    fn hash(beginning: [u8; 4]) -> usize {
-        // The product has no bit of the fourth byte.
-        const MULTIPLIER: u32 = 0x0037_79b9 << 8;
-        let folded = u32::from_le_bytes(beginning) | 0x2020_2020;
-        (folded.wrapping_mul(MULTIPLIER) >> (u32::BITS - BEGINNINGS)) as usize
     }
 }
 
-/// The most different bytes of all anchors, and one.
-const WIDTH: usize = 64;
+/// The same for small and capital letters, and whatever the fourth byte is. Below 2 to the power of [`BEGINNINGS`].
+#[inline]
+fn hash(beginning: [u8; 4]) -> usize {
+    // The product has no bit of the fourth byte.
+    const MULTIPLIER: u32 = 0x0037_79b9 << 8;
+    let folded = u32::from_le_bytes(beginning) | 0x2020_2020;
+    (folded.wrapping_mul(MULTIPLIER) >> (u32::BITS - BEGINNINGS)) as usize
+}
+
+/// The slot of the anchors with this hash.
+fn slot(hash: usize) -> usize {
+    hash >> (BEGINNINGS - SLOTS)
+}
+
+/// The last `length` bytes of an anchor, or all: what holds an anchor holds its end.
+pub(super) fn end(anchor: &'static str, length: usize) -> &'static str {
+    anchor.len().checked_sub(length).and_then(|from| anchor.get(from..)).unwrap_or(anchor)
+}
 
 /// The scanner; `None` if there are too many anchors.
 static SCANNER: LazyLock<Option<Scanner>> = LazyLock::new(Scanner::new);
 
 impl Scanner {
     fn new() -> Option<Self> {
-        let mut new = Tree { columns: [0; 256], ..Tree::default() };
-        new.add_state();
-        for (index, token) in TOKENS.iter().enumerate() {
-            let state = new.add(token.prefix, Candidates::TOKEN)?;
-            new.tokens.get_mut(state)?.push(u16::try_from(index).ok()?);
+        let (slots, beginnings) = (Box::new([0; 1 << SLOTS]), Beginnings(Box::new([0; 1 << (BEGINNINGS - 6)])));
+        let mut new = Self { anchors: Vec::new(), slots, beginnings, bytes: Vec::new() };
+        for token in TOKENS {
+            new.add(token.prefix, Candidates::TOKEN, Some(token))?;
         }
         for word in NAME_WORDS {
-            new.add(word, Candidates::PAIR.with(Candidates::COMMAND))?;
+            new.add(word, Candidates::PAIR.with(Candidates::COMMAND), None)?;
         }
         for anchor in command::anchors() {
-            new.add(anchor, Candidates::COMMAND)?;
+            new.add(anchor, Candidates::COMMAND, None)?;
         }
         for anchor in encoded::ANCHORS {
-            new.add(anchor, Candidates::ENCODED)?;
+            new.add(anchor, Candidates::ENCODED, None)?;
         }
         for anchor in userinfo::ANCHORS {
-            new.add(anchor, Candidates::USERINFO)?;
+            // Of a scheme, `//` and what stands before it are enough.
+            new.add(end(anchor, 5), Candidates::USERINFO, None)?;
         }
         for (index, pattern) in PATTERNS.iter().enumerate() {
             for anchor in pattern.anchors {
-                new.add(anchor, Candidates::pattern(index))?;
+                new.add(anchor, Candidates::pattern(index), None)?;
             }
         }
-        new.link()?;
-        new.table()
+        Some(new)
     }
 
-    /// The shapes that the anchors in a text announce. `classes` are the classes of its bytes.
-    fn meanings(&self, text: &[u8], classes: u8) -> Candidates {
-        if classes & class::SEPARATOR == 0 {
-            return self.meanings_of_words(text);
+    fn add(&mut self, text: &'static str, meaning: Candidates, token: Option<&'static Token>) -> Option<()> {
+        let beginning = match text.as_bytes() {
+            [one] if BYTES.contains(one) => {
+                self.bytes.push((*one, meaning));
+                return Some(());
+            }
+            [one, two] => {
+                (0..=u8::MAX).for_each(|three| self.beginnings.set([*one, *two, three, 0]));
+                [*one, *two, 0, 0]
+            }
+            [one, two, three, ..] => [*one, *two, *three, 0],
+            [] | [_] => return None,
+        };
+        self.beginnings.set(beginning);
+        let hash = hash(beginning);
+        let last = self.slots.get_mut(slot(hash))?;
+        self.anchors.push(Anchor { text, meaning, token, hash: u16::try_from(hash).ok()?, before: *last });
+        *last = u16::try_from(self.anchors.len()).ok()?;
+        Some(())
+    }
+
+    /// Calls `found` with each anchor of more than one byte that `text` begins with.
+    #[inline]
+    fn each_at(&self, text: &[u8], mut found: impl FnMut(&Anchor)) {
+        let (two, three) = match text {
+            [one, two, three, ..] => (hash([*one, *two, 0, 0]), hash([*one, *two, *three, 0])),
+            [one, two] => (hash([*one, *two, 0, 0]), hash([*one, *two, 0, 0])),
+            [_] | [] => return,
+        };
+        let mut each = |hash| {
+            let mut number = self.slots.get(slot(hash)).copied().unwrap_or_default();
+            while let Some(anchor) = usize::from(number).checked_sub(1).and_then(|index| self.anchors.get(index)) {
+                if usize::from(anchor.hash) == hash && anchor.begins(text) {
+                    found(anchor);
+                }
+                number = anchor.before;
+            }
+        };
+        each(two);
+        if three != two {
+            each(three);
         }
-        let (mut all, mut read) = (Candidates::NONE, 0);
-        while let Some(rest) = text.get(read..) {
-            let start = if classes & class::ANCHOR != 0 { Some(0) } else { self.beginnings.first_in(rest) };
-            let Some(start) = start else { break };
-            let (found, end) = self.run(text, read + start);
-            (all, read) = (all.with(found), end);
-        }
+    }
+
+    /// What the anchors at `start` mean.
+    #[inline(never)]
+    fn meaning_at(&self, text: &[u8], start: usize) -> Candidates {
+        let mut all = Candidates::NONE;
+        self.each_at(text.get(start..).unwrap_or_default(), |anchor| all = all.with(anchor.meaning));
         all
+    }
+
+    /// The shapes that the anchors in a text announce.
+    fn meanings(&self, text: &[u8]) -> Candidates {
+        let mut all = Candidates::NONE;
+        let [one, two, three] = BYTES;
+        if memchr::memchr3(one, two, three, text).is_some() {
+            let here = self.bytes.iter().filter(|(byte, _)| text.contains(byte));
+            all = here.fold(all, |all, (_, meaning)| all.with(*meaning));
+        }
+        self.everywhere(text, |start| all = all.with(self.meaning_at(text, start)));
+        all
+    }
+
+    /// Calls `found` with each place where an anchor of more than one byte may begin.
+    #[inline]
+    fn everywhere(&self, text: &[u8], mut found: impl FnMut(usize)) {
+        let (mut at, mut windows) = (0, text.array_windows());
+        while let Some(next) = windows.position(|window| self.beginnings.has(*window)) {
+            found(at + next);
+            at += next + 1;
+        }
+        // The last three bytes, and the last two, may be an anchor too.
+        let three = text.last_chunk().filter(|[one, two, three]| self.beginnings.has([*one, *two, *three, 0]));
+        let two = text.last_chunk().filter(|[one, two]| self.beginnings.has([*one, *two, 0, 0]));
+        three.map(|_| text.len() - 3).into_iter().chain(two.map(|_| text.len() - 2)).for_each(found);
     }
 
     /// [`Self::meanings`] of a text without separators: no anchor that begins within a word is part of a shape in it.
     ///
     /// Tokens, and JSON in base64, begin where a word does. What else is a shape without separators has an anchor that begins
     /// with a mark; tests demand it of the patterns. The other shapes have separators in them.
-    fn meanings_of_words(&self, text: &[u8]) -> Candidates {
-        let (mut all, mut read) = (Candidates::NONE, 0);
-        let (chunks, rest) = text.as_chunks::<CHUNK>();
-        let mut last = [0; CHUNK];
-        last.iter_mut().zip(rest).for_each(|(slot, byte)| *slot = *byte);
-        let mut is_in_word = 0;
-        for (chunk, at) in chunks.iter().chain([&last]).zip((0..).step_by(CHUNK)) {
+    fn meanings_in_word(&self, text: &[u8]) -> Candidates {
+        let Some(last) = text.len().checked_sub(CHUNK) else { return self.meanings(text) };
+        let (mut all, mut read, mut is_in_word) = (Candidates::NONE, 0, 0);
+        while read < text.len() {
+            // The last sixteen bytes may be read in part.
+            let at = read.min(last);
+            let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk) else { break };
             let words = letters_and_digits(u8x16::new(*chunk)).to_bitmask();
-            let mut starts = !(words & (words << 1 | is_in_word)) & u32::from(u16::MAX);
+            let mut starts = !(words & (words << 1 | is_in_word)) & ALL & u32::MAX << (read - at);
             is_in_word = words >> (CHUNK - 1);
-            if text.len() - at < CHUNK {
-                starts &= (1 << (text.len() - at)) - 1;
-            }
+            read = at + CHUNK;
             while starts != 0 {
                 let start = at + starts.trailing_zeros() as usize;
                 starts &= starts - 1;
-                if start >= read && self.beginnings.is_at(text, start) {
-                    let (found, end) = self.run(text, start);
-                    (all, read) = (all.with(found), end);
+                let beginning = text.get(start..).and_then(<[u8]>::first_chunk);
+                if beginning.is_none_or(|beginning| self.beginnings.has(*beginning)) {
+                    all = all.with(self.meaning_at(text, start));
                 }
             }
         }
         all
     }
-
-    /// Runs the automaton from `start` until no anchor can go on. Returns what was found, and where it ends: nothing before
-    /// that place is to be read again.
-    fn run(&self, text: &[u8], start: usize) -> (Candidates, usize) {
-        let (mut all, mut state) = (Candidates::NONE, 0);
-        let behind = text.get(start..).unwrap_or_default();
-        let read = behind.iter().position(|byte| {
-            state = self.next(state, *byte);
-            if state >= self.found {
-                all = all.with(self.meanings.get(state as usize / WIDTH).copied().unwrap_or(Candidates::ALL));
-            }
-            state == 0
-        });
-        // Past the end, if the text ended first.
-        (all, start + read.unwrap_or(behind.len()) + 1)
-    }
-
-    /// The state after a byte.
-    #[inline(always)]
-    fn next(&self, state: u32, byte: u8) -> u32 {
-        let column = self.columns.get(usize::from(byte)).copied().unwrap_or_default();
-        self.targets.get(state as usize + usize::from(column)).copied().unwrap_or_default()
-    }
 }
 
-/// The automaton as it is built: states by their numbers, from the first.
-struct Tree {
-    beginnings: Beginnings,
-    columns: [u8; 256],
-    rows: Vec<[u16; WIDTH]>,
-    meanings: Vec<Candidates>,
-    tokens: Vec<Vec<u16>>,
-}
-
-impl Default for Tree {
-    fn default() -> Self {
-        let (rows, meanings, tokens) = Default::default();
-        Self { beginnings: Beginnings::default(), columns: [0; 256], rows, meanings, tokens }
-    }
-}
-
-impl Tree {
-    fn add_state(&mut self) -> usize {
-        self.rows.push([0; WIDTH]);
-        self.meanings.push(Candidates::NONE);
-        self.tokens.push(Vec::new());
-        self.rows.len() - 1
-    }
-
-    /// Adds the states of an anchor to the tree of all anchors. Returns the last one.
-    fn add(&mut self, anchor: &str, meaning: Candidates) -> Option<usize> {
-        self.beginnings.add(anchor.as_bytes())?;
-        let mut state = 0;
-        for byte in anchor.bytes() {
-            let column = self.column(byte)?;
-            let next = *self.rows.get(state)?.get(column)?;
-            state = match next {
-                0 => {
-                    let new = self.add_state();
-                    let id = u16::try_from(new).ok()?;
-                    *self.rows.get_mut(state)?.get_mut(column)? = id;
-                    new
-                }
-                known => usize::from(known),
-            };
-        }
-        let known = self.meanings.get_mut(state)?;
-        *known = known.with(meaning);
-        Some(state)
-    }
-
-    /// The column of a byte of an anchor, which gets one if it has none.
-    fn column(&mut self, byte: u8) -> Option<usize> {
-        let known = usize::from(*self.columns.get(usize::from(byte))?);
-        if known != 0 {
-            return Some(known);
-        }
-        let next = self.columns.iter().max()?.checked_add(1).filter(|next| usize::from(*next) < WIDTH)?;
-        for case in [byte.to_ascii_lowercase(), byte.to_ascii_uppercase()] {
-            *self.columns.get_mut(usize::from(case))? = next;
-        }
-        Some(usize::from(next))
-    }
-
-    /// Makes the tree an automaton: where an anchor does not go on, another that began later may.
-    fn link(&mut self) -> Option<()> {
-        let mut fallbacks = vec![0; self.rows.len()];
-        let mut queue = VecDeque::from([0_usize]);
-        while let Some(state) = queue.pop_front() {
-            let fallback: usize = *fallbacks.get(state)?;
-            let meaning = self.meanings.get(state)?.with(*self.meanings.get(fallback)?);
-            *self.meanings.get_mut(state)? = meaning;
-            if fallback != state {
-                let inherited = self.tokens.get(fallback)?.clone();
-                self.tokens.get_mut(state)?.extend(inherited);
-            }
-            let otherwise = *self.rows.get(fallback)?;
-            for (target, other) in self.rows.get_mut(state)?.iter_mut().zip(otherwise) {
-                match *target {
-                    0 => *target = other,
-                    child => {
-                        queue.push_back(usize::from(child));
-                        *fallbacks.get_mut(usize::from(child))? = if state == 0 { 0 } else { usize::from(other) };
-                    }
-                }
-            }
-        }
-        Some(())
-    }
-
-    /// The table, with the states last in which an anchor ends.
-    fn table(self) -> Option<Scanner> {
-        let is_found = |state: &usize| self.meanings.get(*state).is_some_and(|meaning| *meaning != Candidates::NONE);
-        let states = 0..self.rows.len();
-        let (found, others): (Vec<usize>, Vec<usize>) = states.partition(is_found);
-        let first = u32::try_from(others.len() * WIDTH).ok()?;
-        let order = [others, found].concat();
-        let mut starts = vec![0_u32; order.len()];
-        for (place, state) in order.iter().enumerate() {
-            *starts.get_mut(*state)? = u32::try_from(place * WIDTH).ok()?;
-        }
-        let mut targets = Vec::with_capacity(order.len() * WIDTH);
-        for state in &order {
-            for target in self.rows.get(*state)? {
-                targets.push(*starts.get(usize::from(*target))?);
-            }
-        }
-        let meanings = order.iter().map(|state| self.meanings.get(*state).copied()).collect::<Option<_>>()?;
-        let tokens = order.iter().map(|state| self.tokens.get(*state).cloned()).collect::<Option<_>>()?;
-        let (columns, beginnings) = (self.columns, self.beginnings);
-        Some(Scanner { columns, targets, found: first, meanings, tokens, beginnings })
-    }
-}
-
-/// What the bytes of a text tell about it.
-mod class {
-    /// A byte that is neither a letter, a digit nor a mark within words.
-    pub(super) const SEPARATOR: u8 = 1;
-    /// A capital letter, or a mark within words: `_`, `-`, `.` and `/`.
-    pub(super) const MARK: u8 = 1 << 1;
-    /// A byte that numbers, dates and times do not have.
-    pub(super) const WORD: u8 = 1 << 2;
-    /// A byte that is an anchor by itself.
-    pub(super) const ANCHOR: u8 = 1 << 3;
-}
-
-/// The class of each byte.
-static CLASSES: [u8; 256] = {
-    let mut classes = [class::SEPARATOR | class::WORD; 256];
-    let mut byte = 0_u8;
-    loop {
-        #[expect(clippy::indexing_slicing, reason = "every byte is an index, and this runs in the compiler")]
-        match byte {
-            b'0'..=b'9' => classes[byte as usize] = 0,
-            b'a'..=b'z' => classes[byte as usize] = class::WORD,
-            b'-' | b'.' | b'T' | b'Z' => classes[byte as usize] = class::MARK,
-            b':' | b'+' => classes[byte as usize] = class::SEPARATOR,
-            b'A'..=b'Z' | b'_' | b'/' => classes[byte as usize] = class::MARK | class::WORD,
-            b'@' | b'*' | b'|' => classes[byte as usize] = class::SEPARATOR | class::WORD | class::ANCHOR,
-            _ => {}
-        }
-        match byte.checked_add(1) {
-            Some(next) => byte = next,
-            None => break classes,
-        }
-    }
-};
-
-/// The classes of all bytes of a text together.
+/// Whether a text has nothing but small letters and digits, and enough of them to look at sixteen at a time.
 #[inline]
-fn classes(text: &[u8]) -> u8 {
-    plain_classes(text).unwrap_or_else(|| any_classes(text))
-}
-
-/// [`classes`] of a text that is long enough and has nothing but small letters and digits, sixteen bytes at a time.
-#[inline]
-fn plain_classes(text: &[u8]) -> Option<u8> {
-    let small = |chunk: &[u8; CHUNK]| within(u8x16::new(*chunk), b'a', b'z');
+fn is_plain(text: &[u8]) -> bool {
     let is_plain = |chunk: &[u8; CHUNK]| {
-        let plain = small(chunk) | within(u8x16::new(*chunk), b'0', b'9');
-        plain.to_bitmask() == u32::from(u16::MAX)
+        let bytes = u8x16::new(*chunk);
+        (within(bytes, b'a', b'z') | within(bytes, b'0', b'9')).to_bitmask() == ALL
     };
-    let last = text.last_chunk()?;
-    let (chunks, _) = text.as_chunks();
-    if !is_plain(last) || !chunks.iter().all(is_plain) {
-        return None;
-    }
-    let has_letter = chunks.iter().chain([last]).any(|chunk| small(chunk).to_bitmask() != 0);
-    Some(if has_letter { class::WORD } else { 0 })
-}
-
-/// [`classes`] of any text, by a table.
-fn any_classes(text: &[u8]) -> u8 {
-    let of = |byte: &u8| CLASSES.get(usize::from(*byte)).copied().unwrap_or(u8::MAX);
-    let eight = |[a, b, c, d, e, f, g, h]: &[u8; 8]| of(a) | of(b) | of(c) | of(d) | of(e) | of(f) | of(g) | of(h);
-    match text.last_chunk() {
-        Some(last) => text.as_chunks().0.iter().fold(eight(last), |all, chunk| all | eight(chunk)),
-        None => text.iter().fold(0, |all, byte| all | of(byte)),
-    }
+    // Most texts that are not are told by their end.
+    text.last_chunk().is_some_and(is_plain) && text.as_chunks().0.iter().all(is_plain)
 }
 
 /// Whether a text is too short for a token and has no separator: then it has no shape of a credential.
@@ -481,19 +341,45 @@ fn any_classes(text: &[u8]) -> u8 {
 /// The text is the first `length` bytes of `chunk`. If this is false, [`candidates`] decides.
 #[inline]
 pub(in crate::filter) fn is_short_word(chunk: &[u8; TOKEN_LEAST], length: usize) -> bool {
-    if length >= TOKEN_LEAST {
-        return false;
-    }
-    let bytes = u8x16::new(*chunk);
-    let words = letters_and_digits(bytes) | within(bytes, b'-', b'/') | bytes.simd_eq(u8x16::splat(b'_'));
     // The first separator is behind the text.
-    (words.to_bitmask().trailing_ones() as usize) >= length
+    length < TOKEN_LEAST && (words(chunk).trailing_ones() as usize) >= length
+}
+
+/// Whether a text has no separators.
+fn is_word(text: &[u8]) -> bool {
+    match text.last_chunk() {
+        Some(last) => text.as_chunks().0.iter().all(|chunk| words(chunk) == ALL) && words(last) == ALL,
+        None => text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(byte)),
+    }
+}
+
+/// All bits of a chunk.
+const ALL: u32 = (1 << CHUNK) - 1;
+
+/// Which bytes are no separators: letters, digits, and the marks within words. A bit each.
+#[inline(always)]
+fn words(chunk: &[u8; CHUNK]) -> u32 {
+    let bytes = u8x16::new(*chunk);
+    // Dots, dashes and slashes stand before the digits.
+    (letters(bytes) | within(bytes, b'-', b'9') | bytes.simd_eq(u8x16::splat(b'_'))).to_bitmask()
 }
 
 /// Which bytes are letters or digits.
 #[inline(always)]
 fn letters_and_digits(bytes: u8x16) -> u8x16 {
-    within(bytes | u8x16::splat(0x20), b'a', b'z') | within(bytes, b'0', b'9')
+    letters(bytes) | within(bytes, b'0', b'9')
+}
+
+/// Which bytes are letters.
+#[inline(always)]
+fn letters(bytes: u8x16) -> u8x16 {
+    within(bytes | u8x16::splat(0x20), b'a', b'z')
+}
+
+/// Whether a text may have 32 letters and digits in a row: those hold sixteen that are looked at together.
+fn has_long_word(text: &[u8]) -> bool {
+    let is_word = |chunk: &[u8; CHUNK]| letters_and_digits(u8x16::new(*chunk)).to_bitmask() == ALL;
+    text.as_chunks().0.iter().any(is_word)
 }
 
 /// The characters of a digest, as `sha256:…`.
@@ -504,32 +390,35 @@ const SHA256: usize = 7 + 64;
 pub(super) fn candidates(text: &[u8]) -> Candidates {
     let digest = if text.len() == SHA256 { text.strip_prefix(b"sha256:") } else { None };
     let word = digest.unwrap_or(text);
-    let classes = classes(word);
-    let is_clean = match classes & (class::SEPARATOR | class::MARK) {
-        // A number, a date or a time.
-        _ if classes & class::WORD == 0 => text.len() < pattern::DIGEST_LEAST,
-        // One word of small letters and digits, or a digest: a token if it begins like one.
-        0 => text.len() < TOKEN_LEAST || !PLAIN_PREFIXES.iter().any(|prefix| word.starts_with(prefix.as_bytes())),
-        // Words without anything that separates them: a token if they are long enough.
-        class::MARK => text.len() < TOKEN_LEAST,
-        _ => false,
-    };
-    if is_clean { Candidates::NONE } else { with_anchors(text, classes) }
+    // One word of small letters and digits, or a digest: a token if it begins like one.
+    if is_plain(word) && !PLAIN_PREFIXES.iter().any(|prefix| word.starts_with(prefix.as_bytes())) {
+        return Candidates::NONE;
+    }
+    let is_word = is_word(text);
+    // A word that is too short for a token, or a number, a date or a time.
+    let is_clean =
+        if is_word { text.len() < TOKEN_LEAST } else { text.len() < pattern::DIGEST_LEAST && is_number(text) };
+    if is_clean { Candidates::NONE } else { with_anchors(text, is_word) }
 }
 
-/// The shapes that a text can have, by the anchors in it.
-fn with_anchors(text: &[u8], classes: u8) -> Candidates {
+/// Whether a text is a number, a date or a time.
+fn is_number(text: &[u8]) -> bool {
+    text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'.' | b':' | b'+' | b'T' | b'Z'))
+}
+
+/// The shapes that a text can have, by the anchors in it. `is_word` says whether it has no separators.
+fn with_anchors(text: &[u8], is_word: bool) -> Candidates {
     let Some(scanner) = &*SCANNER else { return Candidates::ALL };
-    let mut all = scanner.meanings(text, classes);
+    let mut all = if is_word { scanner.meanings_in_word(text) } else { scanner.meanings(text) };
     // These have no anchor.
-    if text.len() >= pattern::DIGEST_LEAST && classes & class::SEPARATOR != 0 && pattern::digests(text).next().is_some()
-    {
+    let may_have_digest = text.len() >= pattern::DIGEST_LEAST && !is_word && has_long_word(text);
+    if may_have_digest && pattern::digests(text).next().is_some() {
         all = all.with(Candidates::DIGEST);
     }
     if encoded::is_basic(text) {
         all = all.with(Candidates::BASIC);
     }
-    if text.len() >= pattern::BOT_LEAST && classes & class::MARK != 0 && pattern::bots(text).next().is_some() {
+    if text.len() >= pattern::BOT_LEAST && pattern::bots(text).next().is_some() {
         all = all.with(Candidates::BOT);
     }
     all
@@ -538,45 +427,26 @@ fn with_anchors(text: &[u8], classes: u8) -> Candidates {
 /// Finds the tokens in a text.
 pub(super) fn tokens(text: &str, spans: &mut Vec<Range<usize>>) {
     let Some(scanner) = &*SCANNER else { return spans.push(0..text.len()) };
-    let (mut state, mut end) = (0, 0);
-    for (at, byte) in text.bytes().enumerate() {
-        state = scanner.next(state, byte);
-        if state < scanner.found {
-            continue;
+    let mut end = 0;
+    scanner.everywhere(text.as_bytes(), |start| {
+        if start < end {
+            return;
         }
-        let tokens = scanner.tokens.get(state as usize / WIDTH);
-        for token in tokens.into_iter().flatten().filter_map(|index| TOKENS.get(usize::from(*index))) {
-            let start = (at + 1).saturating_sub(token.prefix.len());
-            if start >= end
-                && let Some(found) = token::at(text, start, token)
-            {
-                end = found.end;
+        scanner.each_at(text.as_bytes().get(start..).unwrap_or_default(), |anchor| {
+            if let Some(found) = anchor.token.and_then(|token| token::at(text, start, token)) {
+                end = end.max(found.end);
                 spans.push(found);
             }
-        }
-    }
+        });
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_anchor_of_a_text_without_separators_begins_with_a_mark() {
-        for anchor in PATTERNS.iter().flat_map(|pattern| pattern.anchors) {
-            let begins_with_letter = anchor.starts_with(|first: char| first.is_ascii_alphanumeric());
-            // A space is in every shape of these, or a quote.
-            let words = ["password", "passwd", "passphrase", "secret", "token", "api", "login", "sudo", "identified"];
-            let others = ["chpasswd", "htpasswd", "openssl", "pbkdf2_"];
-            let has_separators =
-                classes(anchor.as_bytes()) & class::SEPARATOR != 0 || words.contains(anchor) || others.contains(anchor);
-            assert!(!begins_with_letter || has_separators, "{anchor}");
-        }
-        assert!(TOKENS.iter().all(|token| token.prefix.starts_with(|first: char| first.is_ascii_alphanumeric())));
-    }
-
-    #[test]
-    fn every_anchor_is_found_wherever_it_stands() {
+    /// All anchors, with what each means.
+    fn anchors() -> impl Iterator<Item = (&'static str, Candidates)> {
         let words = NAME_WORDS.iter().map(|word| (*word, Candidates::PAIR));
         let commands = command::anchors().map(|anchor| (anchor, Candidates::COMMAND));
         let encoded = encoded::ANCHORS.iter().map(|anchor| (*anchor, Candidates::ENCODED));
@@ -585,7 +455,36 @@ mod tests {
         let patterns = PATTERNS.iter().enumerate();
         let patterns =
             patterns.flat_map(|(index, it)| it.anchors.iter().map(move |it| (*it, Candidates::pattern(index))));
-        for (anchor, meaning) in words.chain(commands).chain(encoded).chain(users).chain(tokens).chain(patterns) {
+        words.chain(commands).chain(encoded).chain(users).chain(tokens).chain(patterns)
+    }
+
+    #[test]
+    fn an_anchor_of_a_text_without_separators_begins_with_a_mark() {
+        for anchor in PATTERNS.iter().flat_map(|pattern| pattern.anchors) {
+            let begins_with_letter = anchor.starts_with(|first: char| first.is_ascii_alphanumeric());
+            // A space is in every shape of these, or a quote.
+            let words = ["password", "passwd", "passphrase", "secret", "token", "api", "login", "sudo", "identified"];
+            let others = ["chpasswd", "htpasswd", "openssl", "pbkdf2_"];
+            let has_separators = !is_word(anchor.as_bytes()) || words.contains(anchor) || others.contains(anchor);
+            assert!(!begins_with_letter || has_separators, "{anchor}");
+        }
+        assert!(TOKENS.iter().all(|token| token.prefix.starts_with(|first: char| first.is_ascii_alphanumeric())));
+    }
+
+    #[test]
+    fn an_anchor_of_one_byte_is_a_separator() {
+        assert!(BYTES.iter().all(|byte| !is_word(&[*byte])));
+    }
+
+    #[test]
+    fn every_program_has_an_anchor_in_its_name() {
+        assert!(command::tests::programs().all(|name| command::anchors().any(|anchor| name.contains(anchor))));
+    }
+
+    #[test]
+    fn every_anchor_is_found_wherever_it_stands() {
+        assert!(SCANNER.is_some());
+        for (anchor, meaning) in anchors() {
             for written in [anchor.to_owned(), anchor.to_ascii_uppercase(), anchor.to_ascii_lowercase()] {
                 for before in ["", "x", "pass to", ": : : ", "@"] {
                     for after in ["", "-", " and so on"] {
