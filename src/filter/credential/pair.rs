@@ -330,10 +330,11 @@ impl Separator {
     }
 }
 
-/// Whether a name is the `p` of `u=name;p=password`, or of the same in a query.
+/// Whether a name, which is not in quotes, is the `p` of `u=name;p=password`, or of the same in a query.
 fn is_short_password(text: Text<'_>, name: &str, start: usize) -> bool {
     let is_separator = |byte: u8| matches!(byte, b';' | b'&');
-    if !name.eq_ignore_ascii_case("p") || !text.before(start).is_some_and(is_separator) {
+    let is_bare = matches!(text.byte(start), Some(b'p' | b'P')) && name.len() == 1;
+    if !is_bare || !text.before(start).is_some_and(is_separator) {
         return false;
     }
     let end = start - 1;

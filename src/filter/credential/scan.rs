@@ -98,8 +98,17 @@ const NAME_WORDS: &[&str] = &[
     "asana",
     "enha",
     "wachtwoord",
+    // A short name, with what can stand behind it.
     ";p=",
+    ";p:",
+    ";p%",
+    ";p ",
+    ";p\t",
     "&p=",
+    "&p:",
+    "&p%",
+    "&p ",
+    "&p\t",
 ];
 
 /// The fewest bytes of a text with a token.

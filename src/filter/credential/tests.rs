@@ -188,7 +188,7 @@ fn pieces() -> impl Strategy<Value = String> {
             text[one.min(two)..one.max(two)].to_owned()
         }),
         4 => prop::sample::select(texts),
-        2 => prop::sample::select(vec!["=", ":", " ", "\n", "\"", "'", "\\", "@", "//", "://", "&", "?", "-", ",", ".", "$", "{", "}", "[redacted]", "sha256:"]).prop_map(str::to_owned),
+        2 => prop::sample::select(vec![";p", "&P", "\"p\"", "%3D", "\t", "=", ":", " ", "\n", "\"", "'", "\\", "@", "//", "://", "&", "?", "-", ",", ".", "$", "{", "}", "[redacted]", "sha256:"]).prop_map(str::to_owned),
         1 => "[a-zA-Z0-9]{0,40}",
         1 => "\\PC{0,8}",
         1 => "[0-9TZ:.+-]{0,40}",
