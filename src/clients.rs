@@ -48,7 +48,7 @@ pub enum CallingContainer {
         /// Its whole id.
         id: String,
         /// Its names, its image and its labels.
-        facts: Facts,
+        facts: Box<Facts>,
     },
 }
 
@@ -60,7 +60,7 @@ pub struct Caller {
     /// The supplementary groups of the process, as far as they are known.
     pub groups: Vec<u32>,
     /// What its certificate says, if it has proved that it has one.
-    pub certificate: Option<CertificateNames>,
+    pub certificate: Option<Box<CertificateNames>>,
     /// The container that it runs in.
     pub container: CallingContainer,
 }
@@ -82,7 +82,7 @@ impl Caller {
         if let CallingContainer::Inside { id, .. } = &self.container {
             return CallerId::Container(id.clone());
         }
-        match (&self.certificate, &self.peer) {
+        match (self.certificate.as_deref(), &self.peer) {
             (Some(CertificateNames { key: Some(key), .. }), _) => CallerId::Key(*key),
             (_, Peer::Process { uid, .. }) => CallerId::User(*uid),
             (_, Peer::Address(address)) => CallerId::Address(network(address.ip())),

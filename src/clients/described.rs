@@ -7,7 +7,7 @@ use super::{Caller, CallingContainer, ClientMatch, ClientSelector};
 use crate::quoting;
 use crate::socket::{Address, Peer};
 use crate::tls::{CertificateNames, KeyPin, SPIFFE};
-use crate::visibility::{Facts, PROJECT};
+use crate::visibility::PROJECT;
 use crate::yaml::unknown;
 
 /// The keys of a description.
@@ -107,7 +107,7 @@ impl DescribedClient {
             return set(&mut self.container, CallingContainer::Outside, "container");
         }
         let (key, value) = inner("container", text, &OF_CONTAINER, "name=web or none")?;
-        let inside = CallingContainer::Inside { id: "described".to_owned(), facts: Facts::default() };
+        let inside = CallingContainer::Inside { id: "described".to_owned(), facts: Box::default() };
         let CallingContainer::Inside { facts, .. } = self.container.get_or_insert(inside) else {
             return Err(format!("container={}: a client that runs in no container has none", quoting::value(text)));
         };
@@ -146,7 +146,7 @@ impl DescribedClient {
             (Address::Tcp { .. }, None) => Peer::Gone,
         };
         let container = self.container.clone().unwrap_or_default();
-        Caller { peer, groups: self.gids.clone(), certificate: self.certificate.clone(), container }
+        Caller { peer, groups: self.gids.clone(), certificate: self.certificate.clone().map(Box::new), container }
     }
 
     /// The keys that a line looks at and of which the description says nothing, if they alone keep the line from naming the

@@ -153,7 +153,7 @@ struct Entry {
     end: ExchangeEnd,
     /// Why the answer was withheld.
     error: Option<String>,
-    denied: Option<DeniedRequest>,
+    denied: Option<Box<DeniedRequest>>,
     /// Counts a stream that is open.
     stream: Option<OpenCount>,
     /// Whether there is neither a line nor a record of it.
@@ -258,7 +258,7 @@ impl AccessLog {
 
     /// Says why the policy denies the request.
     pub(super) fn denied(&mut self, denied: DeniedRequest) {
-        self.set(|entry| entry.denied = Some(denied));
+        self.set(|entry| entry.denied = Some(Box::new(denied)));
     }
 
     /// Sets the decision, and its reason if it has one.
@@ -484,7 +484,7 @@ impl Entry {
     fn record(&self, event: &'static str) {
         let Some(audit) = &self.observer.audit else { return };
         let Report { by_class, unknown, by_rule } = self.hidden;
-        let denied = self.denied.as_ref();
+        let denied = self.denied.as_deref();
         let [elapsed_us, own_us, engine_us] = [self.started.elapsed(), self.own, self.engine].map(micros);
         let (end, error) = match &self.end {
             ExchangeEnd::Complete => ("complete", self.error.as_deref()),

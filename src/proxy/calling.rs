@@ -158,7 +158,7 @@ impl Proxy {
                 first.and_then(|pid| groups_of(pid, None)).is_some_and(|first| are_in_one(&groups, &first, &id));
             // In the meantime, its number may have gone to another process.
             return if is_inside && groups_of(pid, Some(uid)).as_ref() == Some(&groups) {
-                CallingContainer::Inside { id, facts }
+                CallingContainer::Inside { id, facts: Box::new(facts) }
             } else {
                 CallingContainer::Unknown("its control group is not that of the container")
             };
@@ -213,7 +213,7 @@ impl AtAddress {
     fn caller(self) -> CallingContainer {
         match self {
             Self::Nobody => CallingContainer::Outside,
-            Self::One(only) => CallingContainer::Inside { id: only.id, facts: only.facts },
+            Self::One(only) => CallingContainer::Inside { id: only.id, facts: Box::new(only.facts) },
             Self::Several => CallingContainer::Unknown("several containers have its address"),
             Self::Unreadable => NO_ANSWER,
         }

@@ -232,18 +232,11 @@ impl StreamRequest {
             ended = carried => ended,
             cut = &mut cut => Err(broken(cut.reason(), cut.why())),
         };
-        match ended {
-            Ok(()) => log.complete(),
-            Err(StreamError::NotOpened(error)) => {
-                let mut refused = Box::pin(refuse(client, error, &engine, log));
-                tokio::select! {
-                    () = &mut refused => {}
-                    // It goes on meanwhile: others may wait for what it does.
-                    _ = &mut cut => refused.await,
-                }
-            }
-            Err(StreamError::Broken(reason, error)) => log.broken(reason, &error),
-            Err(StreamError::ClientLeft) => {}
+        let Some(mut refused) = end(ended, client, engine, log) else { return };
+        tokio::select! {
+            () = &mut refused => {}
+            // It goes on meanwhile: others may wait for what it does.
+            _ = &mut cut => refused.await,
         }
     }
 
@@ -388,11 +381,26 @@ pub(super) fn broken(reason: &'static str, why: &'static str) -> StreamError {
     StreamError::Broken(reason, io::Error::other(why))
 }
 
-/// Answers the request of a stream that was not opened.
-async fn refuse(client: Downstream, error: Error, engine: &Engine, mut log: AccessLog) {
-    log.failed(&error);
-    let (status, message) = respond::public(error);
-    client.refuse(status, message, engine.advertised(), log).await;
+/// Logs how a stream ended. If it was not opened, its client is to be told, and nothing is logged until then: returns what tells it.
+fn end(
+    ended: Result<(), StreamError>,
+    client: Downstream,
+    engine: Arc<Engine>,
+    mut log: AccessLog,
+) -> Option<Pin<Box<impl Future<Output = ()>>>> {
+    match ended {
+        Ok(()) => log.complete(),
+        Err(StreamError::NotOpened(error)) => {
+            return Some(Box::pin(async move {
+                log.failed(&error);
+                let (status, message) = respond::public(error);
+                client.refuse(status, message, engine.advertised(), log).await;
+            }));
+        }
+        Err(StreamError::Broken(reason, error)) => log.broken(reason, &error),
+        Err(StreamError::ClientLeft) => {}
+    }
+    None
 }
 
 /// The error for a head that opens no stream.

@@ -245,22 +245,26 @@ impl AdmittedClient {
     /// Waits until [`Self::refresh`] has something to do: a reload has replaced what is served at the listener, or something has
     /// expired. Or for ever.
     pub(super) async fn outdated(&self) {
-        let mut proxies = self.served.proxies.clone();
-        let replaced = async {
-            if proxies.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
         match &self.chain {
+            None => self.replaced().await,
             // In a box: a stream without TLS has no room for it.
             Some(chain) => {
-                let expired = Box::pin(chain.outdated());
-                tokio::select! {
-                    () = replaced => {}
-                    () = expired => {}
-                }
+                Box::pin(async {
+                    tokio::select! {
+                        () = self.replaced() => {}
+                        () = chain.outdated() => {}
+                    }
+                })
+                .await;
             }
-            None => replaced.await,
+        }
+    }
+
+    /// Waits until a reload has replaced what is served at the listener.
+    async fn replaced(&self) {
+        let mut proxies = self.served.proxies.clone();
+        if proxies.changed().await.is_err() {
+            std::future::pending().await
         }
     }
 }
@@ -465,7 +469,7 @@ impl ListenerProxies {
                 let below_tls = by_container.then(|| socket.as_fd().try_clone_to_owned()).transpose()?;
                 match tls::accept(tls, socket, settings.timeouts.head, slot).await {
                     Ok((socket, chain)) => {
-                        caller.certificate = chain.names();
+                        caller.certificate = chain.names().map(Box::new);
                         Ok(Some(OpenedConnection { socket, caller, chain: Some(chain), below_tls }))
                     }
                     // The health check of this machine has none.

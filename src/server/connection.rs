@@ -98,7 +98,7 @@ pub(super) async fn serve(accepted: AcceptedSocket, mut served: Served, slot: Co
     let downstream = reader.into_downstream();
     let Some(mut client) = Arc::into_inner(entrance.client).map(Mutex::into_inner) else { return };
     if let Some(stream) = stream {
-        carry_stream(stream, downstream, Box::new(client), slot, closing);
+        carry_stream(stream, downstream, client, slot, closing);
         return;
     }
     let state = slot.state();
@@ -171,18 +171,19 @@ fn report(refusal: &TooManyRequests, proxy: &Proxy, logged: &LoggedClient) -> Op
 fn carry_stream(
     mut stream: Box<StreamRequest>,
     downstream: Downstream,
-    client: Box<AdmittedClient>,
+    client: AdmittedClient,
     slot: Arc<ConnectionSlot>,
     closing: watch::Receiver<bool>,
 ) {
     match client.open_stream() {
         Ok(open) => {
-            // In a box, so that it is in the task once and not in each future that it passes.
-            let about = (stream.operation(), stream.take_subject());
-            let cut = Box::pin(cut_of_stream(slot, open, client, closing, about));
-            tokio::spawn(stream.run(cut, downstream));
+            let (operation, subject) = (stream.operation(), stream.take_subject());
+            // In boxes, so that it is in the task once and not in each future that it passes.
+            let held = Box::new(HeldStream { operation, subject, client, closing, slot, _open: open });
+            tokio::spawn(stream.run(Box::pin(cut_of_stream(held)), downstream));
         }
         Err(refusal) => {
+            let client = Box::new(client);
             tokio::spawn(async move {
                 stream.refuse_busy(downstream, refusal).await;
                 drop((client, slot));
@@ -191,25 +192,31 @@ fn carry_stream(
     }
 }
 
-/// Waits until a stream must be cut: its listener closes, its client is not admitted any more, a reload shows it less, or what the
-/// stream is about is hidden. Until the stream ends, this holds the
-/// places that it takes.
-async fn cut_of_stream(
+/// A stream, and the places that it takes until it ends.
+struct HeldStream {
+    operation: &'static Operation,
+    /// What it is about, if that can be hidden.
+    subject: Option<Box<StreamSubject>>,
+    client: AdmittedClient,
+    /// Becomes `true` when the listener closes.
+    closing: watch::Receiver<bool>,
     slot: Arc<ConnectionSlot>,
     _open: OpenStream,
-    mut client: Box<AdmittedClient>,
-    mut closing: watch::Receiver<bool>,
-    (operation, subject): (&'static Operation, Option<Box<StreamSubject>>),
-) -> StreamCut {
+}
+
+/// Waits until a stream must be cut: its listener closes, its client is not admitted any more, a reload shows it less, or what the
+/// stream is about is hidden. This holds its places.
+async fn cut_of_stream(mut held: Box<HeldStream>) -> StreamCut {
+    let HeldStream { operation, subject, client, closing, slot, _open } = &mut *held;
     let before = client.proxy.clone();
     loop {
         tokio::select! {
             () = client.outdated() => {}
-            () = hidden(&client, subject.as_deref()) => return StreamCut::Hidden,
+            () = hidden(client, subject.as_deref()) => return StreamCut::Hidden,
             _ = closing.wait_for(|closing| *closing) => return StreamCut::Closing,
         }
         let is_admitted = tokio::select! {
-            is_admitted = Box::pin(client.refresh(&slot)) => is_admitted,
+            is_admitted = Box::pin(client.refresh(slot)) => is_admitted,
             _ = closing.wait_for(|closing| *closing) => return StreamCut::Closing,
         };
         if !is_admitted {
