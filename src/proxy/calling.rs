@@ -106,31 +106,14 @@ impl Proxy {
     /// For each of several addresses, the running container that has it on one of its networks. None if the engine gives no usable
     /// answer.
     async fn containers_at(&self, route: &Route, addresses: BTreeSet<IpAddr>) -> BTreeMap<IpAddr, CallingContainer> {
-        let share = KEPT_LIMIT / addresses.len().max(1);
-        let nothing: Vec<(IpAddr, AtAddress)> =
-            addresses.into_iter().map(|address| (address, AtAddress::default())).collect();
-        let add = move |(found, kept): &mut (Vec<(IpAddr, AtAddress)>, usize), element: &[u8]| {
-            let of_element = addresses_of(element);
-            for (address, at) in found.iter_mut() {
-                match &of_element {
-                    Some(addresses) if !addresses.contains(address) => {}
-                    // One whose container takes more than its share of the memory gets no answer, and the others get theirs.
-                    Some(_) if element.len() <= share => {
-                        at.add(read_container_summary(element));
-                        *kept += element.len();
-                    }
-                    // It may be the one.
-                    Some(_) | None => at.add(None),
-                }
-            }
-            (*kept).min(KEPT_LIMIT)
+        let add = |sought: &mut SoughtAddresses, element: &[u8]| {
+            sought.add(element);
+            sought.kept
         };
-        let listed = self.each_of("ContainerList", route, Query::default(), CLIENTS, ((nothing, 0), add)).await;
-        let mut callers = BTreeMap::new();
-        if let Ok(((found, _), _memory)) = listed {
-            callers.extend(found.into_iter().map(|(address, at)| (address, at.caller())));
-        }
-        callers
+        let listed = self
+            .each_of("ContainerList", route, Query::default(), CLIENTS, (SoughtAddresses::new(addresses), add))
+            .await;
+        listed.map(|(sought, _memory)| sought.callers()).unwrap_or_default()
     }
 
     /// The container in whose control group a process is. The engine says which process is the first one of a container, and
@@ -186,13 +169,52 @@ impl Proxy {
     }
 }
 
+/// The addresses of which somebody wants to know the container.
+#[derive(Debug)]
+struct SoughtAddresses {
+    found: Vec<(IpAddr, AtAddress)>,
+    /// The bytes of the elements that are kept.
+    kept: usize,
+}
+
+impl SoughtAddresses {
+    fn new(addresses: BTreeSet<IpAddr>) -> Self {
+        Self { found: addresses.into_iter().map(|address| (address, AtAddress::Nobody)).collect(), kept: 0 }
+    }
+
+    /// Adds a container, as it is in the list.
+    fn add(&mut self, element: &[u8]) {
+        let addresses = addresses_of(element);
+        for (address, at) in &mut self.found {
+            let before = at.kept();
+            match &addresses {
+                Some(addresses) if !addresses.contains(address) => continue,
+                Some(_) => at.add(read_container_summary(element), element.len()),
+                // It may be the one.
+                None => at.add(None, 0),
+            }
+            self.kept = self.kept + at.kept() - before;
+        }
+        // Those that take the most get no answer, and the others get theirs.
+        while self.kept > KEPT_LIMIT {
+            let Some((_, most)) = self.found.iter_mut().max_by_key(|(_, at)| at.kept()) else { break };
+            self.kept -= most.kept();
+            *most = AtAddress::Unreadable;
+        }
+    }
+
+    /// For each address, what a client there runs in.
+    fn callers(self) -> BTreeMap<IpAddr, CallingContainer> {
+        self.found.into_iter().map(|(address, at)| (address, at.caller())).collect()
+    }
+}
+
 /// What is known of the containers that may have an address.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum AtAddress {
-    #[default]
     Nobody,
-    /// One has it.
-    One(ContainerSummary),
+    /// One has it, which takes so many bytes of the list.
+    One(ContainerSummary, usize),
     /// Several have it.
     Several,
     /// One may have it that cannot be read, or that takes too much memory.
@@ -200,20 +222,25 @@ enum AtAddress {
 }
 
 impl AtAddress {
-    /// Adds one that has it. `None` is one that may have it, but cannot be read.
-    fn add(&mut self, container: Option<ContainerSummary>) {
-        *self = match (std::mem::take(self), container) {
+    /// Adds one that has it, with its bytes in the list. `None` is one that may have it, but cannot be read.
+    fn add(&mut self, container: Option<ContainerSummary>, bytes: usize) {
+        *self = match (&self, container) {
             (Self::Unreadable, _) | (_, None) => Self::Unreadable,
-            (Self::Nobody, Some(container)) => Self::One(container),
-            (Self::One(_) | Self::Several, Some(_)) => Self::Several,
+            (Self::Nobody, Some(container)) => Self::One(container, bytes),
+            (Self::One(..) | Self::Several, Some(_)) => Self::Several,
         };
+    }
+
+    /// The bytes of the list that are kept.
+    fn kept(&self) -> usize {
+        if let Self::One(_, bytes) = self { *bytes } else { 0 }
     }
 
     /// Which of them a client at the address runs in.
     fn caller(self) -> CallingContainer {
         match self {
             Self::Nobody => CallingContainer::Outside,
-            Self::One(only) => CallingContainer::Inside { id: only.id, facts: Box::new(only.facts) },
+            Self::One(only, _) => CallingContainer::Inside { id: only.id, facts: Box::new(only.facts) },
             Self::Several => CallingContainer::Unknown("several containers have its address"),
             Self::Unreadable => NO_ANSWER,
         }
@@ -287,6 +314,71 @@ fn are_in_one((_, one): &(String, Vec<String>), (_, other): &(String, Vec<String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A container of a list, of about so many bytes.
+    fn element(number: u32, bytes: usize) -> Vec<u8> {
+        let (id, address) = (format!("{number:064x}"), address(number));
+        let networks = serde_json::json!({"demo": {"IPAddress": address, "GlobalIPv6Address": ""}});
+        let labels = serde_json::json!({"long": "x".repeat(bytes)});
+        let settings = serde_json::json!({"Networks": networks});
+        let container = serde_json::json!({"Id": id, "Names": [format!("/c{number}")], "Image": "demo", "Labels": labels, "NetworkSettings": settings});
+        container.to_string().into_bytes()
+    }
+
+    fn address(number: u32) -> IpAddr {
+        IpAddr::from((0x0a00_0000 + number).to_be_bytes())
+    }
+
+    /// What clients at the first `sought` addresses run in, if a container with so many bytes is at each of the first of them.
+    fn callers(sought: u32, sizes: impl IntoIterator<Item = usize>) -> Vec<CallingContainer> {
+        let mut all = SoughtAddresses::new((0..sought).map(address).collect());
+        for (number, bytes) in (0..).zip(sizes) {
+            all.add(&element(number, bytes));
+            assert!(all.kept <= KEPT_LIMIT);
+            assert_eq!(all.kept, all.found.iter().map(|(_, at)| at.kept()).sum::<usize>());
+        }
+        all.callers().into_values().collect()
+    }
+
+    fn is_inside(caller: &CallingContainer) -> bool {
+        matches!(caller, CallingContainer::Inside { .. })
+    }
+
+    #[test]
+    fn addresses_of_no_container_take_nothing_from_one_that_has_one() {
+        let callers = callers(3_000, [100 << 10]);
+        assert!(is_inside(&callers[0]));
+        assert!(callers[1..].iter().all(|caller| *caller == CallingContainer::Outside));
+    }
+
+    #[test]
+    fn the_containers_that_take_the_most_memory_get_no_answer() {
+        // Whatever stands first.
+        for sizes in [[KEPT_LIMIT, 10_000, 20_000, 5], [10_000, 20_000, 5, KEPT_LIMIT]] {
+            for (caller, bytes) in callers(4, sizes).iter().zip(sizes) {
+                assert_eq!(is_inside(caller), bytes < KEPT_LIMIT, "{bytes}");
+            }
+        }
+        let many = callers(1_000, (0..1_000).map(|number| if number % 2 == 0 { 20_000 } else { 1_000 }));
+        assert!(many.iter().skip(1).step_by(2).all(is_inside));
+        let served = many.iter().step_by(2).filter(|caller| is_inside(caller)).count();
+        assert!((300..500).contains(&served), "{served} of those that take 10 MB together");
+    }
+
+    #[test]
+    fn an_address_that_two_containers_have_is_that_of_neither() {
+        let mut all = SoughtAddresses::new([address(0), address(1)].into());
+        for element in [element(0, 10), element(0, 1 << 20), element(1, 10)] {
+            all.add(&element);
+        }
+        assert!(all.kept < 1 << 10, "{}", all.kept);
+        let callers: Vec<_> = all.callers().into_values().collect();
+        assert!(matches!(callers[0], CallingContainer::Unknown(_)) && is_inside(&callers[1]));
+        let mut all = SoughtAddresses::new([address(0)].into());
+        all.add(b"{}");
+        all.add(b"[");
+        assert_eq!(all.callers().into_values().next(), Some(NO_ANSWER));
+    }
 
     fn groups(lines: &[&str]) -> (String, Vec<String>) {
         (String::new(), lines.iter().map(|line| (*line).to_owned()).collect())
