@@ -69,7 +69,7 @@ pub use self::body::{BodyError, Filtered};
 pub use self::body_reading::{BodyPassing, body_going_up};
 pub use self::calling::CallerLookUps;
 pub use self::delivery::Delivery;
-pub use self::downstream::Downstream;
+pub use self::downstream::{Downstream, TooSoon};
 pub use self::error::Error;
 pub use self::exchange::{Answer, FoundRoute, Proxy, Withdrawn};
 pub use self::memory::{MemoryBudget, MemoryError};

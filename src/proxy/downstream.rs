@@ -21,6 +21,17 @@ const EARLY_LIMIT: usize = 64 * 1024;
 /// How long a client has to read the last bytes of a connection that we end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// What is said of a request that has come too soon after others. The metrics count it.
+#[derive(Debug)]
+pub struct TooSoon {
+    /// What the client reads.
+    pub message: String,
+    /// How long it should wait.
+    pub wait: Duration,
+    /// How many before it have neither a line in the log nor a record in the audit file; `None` if this one has neither, too.
+    pub suppressed: Option<u64>,
+}
+
 /// The client's connection. It sends [`Outgoing`] and nothing else.
 #[derive(Debug)]
 pub struct Downstream {
@@ -49,19 +60,11 @@ impl Downstream {
     }
 
     /// Answers a request of `client` whose head or framing is malformed, and which has come too soon after others; ends the connection.
-    /// `wait` is how long the client should wait. The metrics count it. The log and the audit file are told if it is the first one for a
-    /// while: then `suppressed` says how many were counted only before it.
-    pub async fn refuse_too_soon(
-        self,
-        message: String,
-        wait: Duration,
-        suppressed: Option<u64>,
-        proxy: &Proxy,
-        client: &Arc<LoggedClient>,
-    ) {
+    pub async fn refuse_too_soon(self, too_soon: TooSoon, proxy: &Proxy, client: &Arc<LoggedClient>) {
         let mut log = AccessLog::start(&proxy.observer, client);
-        log.too_soon(suppressed);
-        let response = refusal(429, Some(wait), message.into(), proxy.advertised(), &mut log);
+        log.too_soon(too_soon.suppressed);
+        let (wait, message) = (Some(too_soon.wait), too_soon.message.into());
+        let response = refusal(429, wait, message, proxy.advertised(), &mut log);
         self.end_with(response, log).await;
     }
 

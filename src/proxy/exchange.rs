@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep};
 use super::access_log::{AccessLog, DeniedRequest, ExchangeObserver};
 use super::body::{Amendment, Filtered, FilteredDocument};
 use super::delivery::Delivery;
+use super::downstream::TooSoon;
 use super::headers::HostFields;
 use super::in_stream::InStreamErrors;
 use super::memory::{MemoryBudget, MemoryError, MemoryLease};
@@ -190,24 +191,23 @@ impl Proxy {
         logged(respond::busy(message, self.advertised()), log, delivery)
     }
 
-    /// The answer to a request that has come too soon after others: what the client reads, and how long it should wait. The exchange
-    /// has a line and a record if it is known how many before it had none.
+    /// The answer to a request that has come too soon after others.
     pub async fn refuse_too_soon(
         &self,
         request: Request<Incoming>,
         found: FoundRoute,
-        (message, wait, suppressed): (String, Duration, Option<u64>),
+        too_soon: TooSoon,
         client: &Arc<LoggedClient>,
         delivery: &Delivery,
     ) -> Response<Filtered> {
         let mut log = AccessLog::of_request(&self.observer, client, &request);
-        log.too_soon(suppressed);
+        log.too_soon(too_soon.suppressed);
         if let (Ok(Some(route)), None) = (&found.0, self.refused) {
             log.route(route);
         }
         drain_denied(request.map(|body| log.counted(body))).await;
         log.spent(Duration::ZERO);
-        logged(respond::too_soon(message, wait, self.advertised()), log, delivery)
+        logged(respond::too_soon(too_soon.message, too_soon.wait, self.advertised()), log, delivery)
     }
 
     async fn answer(

@@ -24,7 +24,9 @@ use super::slots::{ConnectionSlot, ConnectionState};
 use super::worker::Served;
 use crate::api::Operation;
 use crate::clients::{ClientRefusal, LoggedClient};
-use crate::proxy::{Answer, Delivery, Downstream, Filtered, Proxy, StreamCut, StreamRequest, StreamSubject, Withdrawn};
+use crate::proxy::{
+    Answer, Delivery, Downstream, Filtered, Proxy, StreamCut, StreamRequest, StreamSubject, TooSoon, Withdrawn,
+};
 use crate::socket::{AcceptedSocket, Keepalive, Socket};
 use crate::stream::requests::RequestError;
 
@@ -134,13 +136,18 @@ async fn refuse(
     let counted = if is_new { client.count_request(false) } else { Ok(()) };
     let (proxy, logged) = (&client.proxy, &client.logged);
     if let Err(refusal) = counted {
-        let (message, news) = (refusal.to_string(), report(&refusal, proxy, logged));
-        downstream.refuse_too_soon(message, refusal.exceeded.wait, news, proxy, logged).await;
+        downstream.refuse_too_soon(too_soon(&refusal, proxy, logged), proxy, logged).await;
         return;
     }
     tracing::debug!(%error, "request refused");
     let said = settings.said(error, slot.state().is_ending());
     downstream.refuse_malformed(error.status(), said, proxy, logged).await;
+}
+
+/// What is said of a request that comes too soon.
+fn too_soon(refusal: &TooManyRequests, proxy: &Proxy, logged: &LoggedClient) -> TooSoon {
+    let suppressed = report(refusal, proxy, logged);
+    TooSoon { message: refusal.to_string(), wait: refusal.exceeded.wait, suppressed }
 }
 
 /// Says in the log whose requests are too many, and after a while how many more there were. Returns how many were counted only before
@@ -371,9 +378,10 @@ impl Entrance {
             slot.state().end_after_exchange();
             ("busy", TOO_MANY_CONNECTIONS.to_owned())
         } else if let Err(refusal) = counted {
-            let news = report(&refusal, &proxy, &logged);
-            let told = (refusal.to_string(), refusal.exceeded.wait, news);
-            return Answer::Response(Box::pin(proxy.refuse_too_soon(request, found, told, &logged, delivery)).await);
+            let too_soon = too_soon(&refusal, &proxy, &logged);
+            return Answer::Response(
+                Box::pin(proxy.refuse_too_soon(request, found, too_soon, &logged, delivery)).await,
+            );
         } else if slot.state().has_slot() || is_ping || proxy.refused.is_some() || slot.admit().await {
             // On its next connection, it may be known.
             if proxy.refused == Some(ClientRefusal::UnknownContainer) {
