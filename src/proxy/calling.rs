@@ -214,7 +214,7 @@ impl SoughtAddresses {
 enum AtAddress {
     Nobody,
     /// One has it, which takes so many bytes of the list.
-    One(ContainerSummary, usize),
+    One(Box<ContainerSummary>, usize),
     /// Several have it.
     Several,
     /// One may have it that cannot be read, or that takes too much memory.
@@ -226,7 +226,7 @@ impl AtAddress {
     fn add(&mut self, container: Option<ContainerSummary>, bytes: usize) {
         *self = match (&self, container) {
             (Self::Unreadable, _) | (_, None) => Self::Unreadable,
-            (Self::Nobody, Some(container)) => Self::One(container, bytes),
+            (Self::Nobody, Some(container)) => Self::One(Box::new(container), bytes),
             (Self::One(..) | Self::Several, Some(_)) => Self::Several,
         };
     }
