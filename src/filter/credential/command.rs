@@ -180,7 +180,7 @@ impl Arguments {
         }
         // What has a value with it is a name with a value; see `pair`.
         if !option.contains(['=', ':', ' '])
-            && let Some(kind) = name::kind(option.as_bytes()).filter(|kind| *kind != Kind::Doubtful)
+            && let Some(kind) = name::kind(option.as_bytes())
         {
             self.expected = Expected::Credential(kind);
         }

@@ -257,7 +257,8 @@ impl Separator {
     /// The part of the value that is a credential.
     fn credential(&self, text: Text<'_>, quotes: &Quotes) -> Option<Range<usize>> {
         // First what can be told from the start of the value: its end may be far, and is looked for once.
-        let is_tag = self.form == Form::TightColon && !self.is_password && is_port_or_tag(text.from(self.value));
+        let value = text.get(self.value..text.0.len());
+        let is_tag = self.form == Form::TightColon && (is_state(value) || (!self.is_password && is_port_or_tag(value)));
         let is_directory = self.kind == Kind::Directory && text.byte(self.value) == Some(b'/');
         if is_tag || is_directory {
             return None;
@@ -378,17 +379,64 @@ fn with_word_before(text: Text<'_>, start: usize, end: usize) -> &str {
     }
 }
 
-/// Whether what stands after a bare colon is a port, a version or a state, and the name before it a host or a package.
-fn is_port_or_tag(value: &[u8]) -> bool {
-    let digits = |from: usize| value.iter().skip(from).take(6).take_while(|byte| byte.is_ascii_digit()).count();
-    let ends = |byte: &u8| byte.is_ascii_whitespace() || b"/:?,-;&\"'`".contains(byte);
-    let is_port = (1..=5).contains(&digits(0)) && value.get(digits(0)).is_none_or(ends);
-    let start = usize::from(value.starts_with(b"v"));
-    let major = digits(start);
-    let is_version =
-        (1..=4).contains(&major) && value.get(start + major) == Some(&b'.') && digits(start + major + 1) > 0;
-    let tags: [&[u8]; 6] = [b"latest", b"stable", b"main", b"edge", b"alpine", b"service_"];
-    is_port || is_version || tags.iter().any(|tag| value.starts_with(tag))
+/// What a service of a Compose file waits for.
+const STATES: [&str; 3] = ["service_started", "service_healthy", "service_completed_successfully"];
+
+/// Tags of images without a version.
+const TAGS: [&str; 5] = ["latest", "stable", "main", "edge", "alpine"];
+
+/// What stands after a bare colon, up to what ends a port or a tag; and the rest.
+fn port_or_tag(value: &str) -> (&str, &str) {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+');
+    value.split_at(value.find(|c| !is_part(c)).unwrap_or(value.len()))
+}
+
+/// Whether what stands after a bare colon is what a service waits for: then the name before it is that of a service.
+fn is_state(value: &str) -> bool {
+    STATES.contains(&port_or_tag(value).0)
+}
+
+/// Whether what stands after a bare colon is a port or a version, and the name before it a host or a package.
+fn is_port_or_tag(value: &str) -> bool {
+    let (word, rest) = port_or_tag(value);
+    let is_port = is_port(word) || word.split_once('-').is_some_and(|(first, last)| is_port(first) && is_port(last));
+    if !is_port && !is_tag(word) {
+        return false;
+    }
+    let mut behind = rest.chars();
+    let next = behind.next();
+    let rest = behind.as_str();
+    match next {
+        None | Some('?' | '"' | '\'' | '`' | ')' | ']' | '}' | '>' | '|' | '\\' | '@') => true,
+        Some(c) if c.is_whitespace() => true,
+        // A path behind a port.
+        Some('/') => {
+            let path = rest.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`')).next();
+            is_port && path.is_some_and(|path| !path.contains(|c: char| c.is_ascii_uppercase()))
+        }
+        // Another port, as in a mapping.
+        Some(':') => is_port && is_port_or_tag(rest),
+        Some(',' | ';' | '&') => rest.is_empty() || begins_next(Text(rest), 0),
+        Some(_) => false,
+    }
+}
+
+fn is_port(word: &str) -> bool {
+    (1..=5).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a word is the tag of an image: `1.27-alpine`, `v2.1`, `12-slim`, `latest`. Each part has its letters before its digits.
+fn is_tag(word: &str) -> bool {
+    let mut parts = word.split(['.', '-', '_', '+']);
+    let first = parts.next().unwrap_or_default();
+    let number = first.strip_prefix('v').unwrap_or(first);
+    let begins = ((1..=4).contains(&number.len())
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+        && number.len() < word.len())
+        || TAGS.contains(&first.trim_end_matches(|c: char| c.is_ascii_digit()));
+    let is_part =
+        |part: &str| part.trim_end_matches(|c: char| c.is_ascii_digit()).bytes().all(|byte| byte.is_ascii_alphabetic());
+    begins && parts.all(is_part) && !name::looks_random(word)
 }
 
 /// A value in quotes from `start`, whose opening quote has `escapes` backslashes before it.
