@@ -80,6 +80,8 @@ pub(super) struct AdmittedClient {
     served: Served,
     /// Whether a line depends on its container, for which nobody has asked yet. Until then, it may request nothing.
     needs_container: bool,
+    /// Whether it was not admitted any more at the last look.
+    is_distrusted: bool,
     /// What it may request and see.
     pub(super) proxy: Arc<Proxy>,
     /// Who it is, for the log.
@@ -120,7 +122,8 @@ impl fmt::Display for TooManyRequests {
 /// A stream that is counted. When dropped, it is no longer.
 #[derive(Debug)]
 pub(super) struct OpenStream {
-    _of_client: Option<StreamSlot>,
+    /// `None` if nobody limited the streams of the client when it was opened.
+    of_client: Option<StreamSlot>,
     _of_listener: ListenerStream,
 }
 
@@ -164,6 +167,9 @@ impl AdmittedClient {
     /// the listener trusts its certificate no longer, or has or demands TLS now and had or demanded none; or its certificate has
     /// expired, or a list that could revoke it has.
     pub(super) fn renew(&mut self, slot: &Arc<ConnectionSlot>) -> bool {
+        if self.is_distrusted {
+            return false;
+        }
         let is_replaced = self.served.proxies.has_changed().unwrap_or_default();
         if !is_replaced && !self.chain.as_ref().is_some_and(ProvenChain::is_outdated) {
             return true;
@@ -176,6 +182,8 @@ impl AdmittedClient {
             (Some(tls), Some(chain)) => chain.is_accepted_by(tls),
             (Some(_), None) | (None, Some(_)) => false,
         };
+        // What is replaced is noticed once, so this stays.
+        self.is_distrusted = !is_trusted;
         if !is_trusted || !is_replaced {
             return is_trusted;
         }
@@ -239,7 +247,20 @@ impl AdmittedClient {
             .share
             .stream()
             .map_err(|limit| format!("too many streams: {limit} in use, the limit of this listener (streams)"))?;
-        Ok(OpenStream { _of_client: of_client, _of_listener: of_listener })
+        Ok(OpenStream { of_client, _of_listener: of_listener })
+    }
+
+    /// Counts a stream that was opened when nobody limited those of the client, if somebody does now. It goes on even if there are
+    /// too many.
+    pub(super) fn count_stream(&self, open: &mut OpenStream) {
+        if open.of_client.is_none() {
+            open.of_client = self.place.stream().flatten();
+        }
+    }
+
+    /// Whether it is not admitted any more, or what it gets is not what it was.
+    pub(super) fn is_other(&self, before: &Arc<Proxy>) -> bool {
+        self.is_distrusted || !Arc::ptr_eq(&self.proxy, before)
     }
 
     /// Waits until [`Self::refresh`] has something to do: a reload has replaced what is served at the listener, or something has
@@ -355,6 +376,7 @@ impl ListenerProxies {
             below_tls,
             served,
             needs_container,
+            is_distrusted: false,
             proxy,
             logged,
             place,

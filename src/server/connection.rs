@@ -176,7 +176,7 @@ fn report(refusal: &TooManyRequests, proxy: &Proxy, logged: &LoggedClient) -> Op
 
 /// Carries a stream to its end, in a task of its own. It is refused if its client has too many.
 fn carry_stream(
-    mut stream: Box<StreamRequest>,
+    AllowedStream { request: mut stream, by }: AllowedStream,
     downstream: Downstream,
     client: AdmittedClient,
     slot: Arc<ConnectionSlot>,
@@ -186,7 +186,7 @@ fn carry_stream(
         Ok(open) => {
             let (operation, subject) = (stream.operation(), stream.take_subject());
             // In boxes, so that it is in the task once and not in each future that it passes.
-            let held = Box::new(HeldStream { operation, subject, client, closing, slot, _open: open });
+            let held = Box::new(HeldStream { operation, subject, client, allowed_by: by, closing, slot, open });
             tokio::spawn(stream.run(Box::pin(cut_of_stream(held)), downstream));
         }
         Err(refusal) => {
@@ -205,23 +205,29 @@ struct HeldStream {
     /// What it is about, if that can be hidden.
     subject: Option<Box<StreamSubject>>,
     client: AdmittedClient,
+    /// What allowed it.
+    allowed_by: Arc<Proxy>,
     /// Becomes `true` when the listener closes.
     closing: watch::Receiver<bool>,
     slot: Arc<ConnectionSlot>,
-    _open: OpenStream,
+    open: OpenStream,
 }
 
 /// Waits until a stream must be cut: its listener closes, its client is not admitted any more, a reload shows it less, or what the
 /// stream is about is hidden. This holds its places.
 async fn cut_of_stream(mut held: Box<HeldStream>) -> StreamCut {
-    let HeldStream { operation, subject, client, closing, slot, _open } = &mut *held;
-    let before = client.proxy.clone();
+    let HeldStream { operation, subject, client, allowed_by, closing, slot, open } = &mut *held;
+    // Since the stream was allowed, a reload may have been noticed already, while the rest of its request was received.
+    let mut is_outdated = client.is_other(allowed_by);
     loop {
-        tokio::select! {
-            () = client.outdated() => {}
-            () = hidden(client, subject.as_deref()) => return StreamCut::Hidden,
-            _ = closing.wait_for(|closing| *closing) => return StreamCut::Closing,
+        if !is_outdated {
+            tokio::select! {
+                () = client.outdated() => {}
+                () = hidden(client, subject.as_deref()) => return StreamCut::Hidden,
+                _ = closing.wait_for(|closing| *closing) => return StreamCut::Closing,
+            }
         }
+        is_outdated = false;
         let is_admitted = tokio::select! {
             is_admitted = Box::pin(client.refresh(slot)) => is_admitted,
             _ = closing.wait_for(|closing| *closing) => return StreamCut::Closing,
@@ -229,9 +235,10 @@ async fn cut_of_stream(mut held: Box<HeldStream>) -> StreamCut {
         if !is_admitted {
             return StreamCut::NotAdmitted;
         }
-        if !client.proxy.serves_still(&before, operation) {
+        if !client.proxy.serves_still(allowed_by, operation) {
             return StreamCut::LessShown;
         }
+        client.count_stream(open);
     }
 }
 
@@ -272,7 +279,7 @@ async fn serve_requests(
     reader: RequestReader,
     entrance: Entrance,
     (closing, opened): (watch::Receiver<bool>, Instant),
-) -> (RequestReader, Option<Box<StreamRequest>>) {
+) -> (RequestReader, Option<AllowedStream>) {
     let (delivery, is_safe) = (reader.delivery().clone(), AtomicBool::new(true));
     let (handed_out, is_closing) = (SyncMutex::new(None), closing.clone());
     let serving = Arc::new(Serving { entrance, delivery, handed_out, is_safe, closing: is_closing });
@@ -323,7 +330,7 @@ struct Serving {
     entrance: Entrance,
     delivery: Delivery,
     /// A request that opens a stream is handed out here; its exchange never answers.
-    handed_out: SyncMutex<Option<Box<StreamRequest>>>,
+    handed_out: SyncMutex<Option<AllowedStream>>,
     /// Whether the last request changes nothing.
     is_safe: AtomicBool,
     /// Becomes `true` when the listener closes.
@@ -334,18 +341,33 @@ impl Serving {
     /// The response to a request.
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Filtered>, Infallible> {
         match self.entrance.answer(request, &self.delivery).await {
-            Answer::Response(mut response) => {
+            Outcome::Response(mut response) => {
                 if self.entrance.slot.must_end_after_answer() || *self.closing.borrow() {
                     response.headers_mut().insert(CONNECTION, const { HeaderValue::from_static("close") });
                 }
                 Ok(response)
             }
-            Answer::Stream(stream) => {
+            Outcome::Stream(stream) => {
                 *self.handed_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
                 pending().await
             }
         }
     }
+}
+
+/// What becomes of a request.
+enum Outcome {
+    /// It is answered.
+    Response(Response<Filtered>),
+    /// It opens a stream.
+    Stream(AllowedStream),
+}
+
+/// A stream that is to be opened.
+struct AllowedStream {
+    request: Box<StreamRequest>,
+    /// What allowed it.
+    by: Arc<Proxy>,
 }
 
 /// What a request passes before it is answered.
@@ -358,12 +380,12 @@ struct Entrance {
 impl Entrance {
     /// The answer to a request. One without a slot waits a moment for it. A ping needs none: it may be a health check. One that
     /// is denied whatever it asks for needs none either.
-    async fn answer(&self, request: Request<Incoming>, delivery: &Delivery) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, delivery: &Delivery) -> Outcome {
         let slot = &self.slot;
         let mut client = self.client.lock().await;
         let Some(is_admitted) = self.refreshed(&mut client).await else {
             let (proxy, logged) = (&client.proxy, &client.logged);
-            return Answer::Response(proxy.refuse_for_now("busy", slot.shortage(), &request, logged, delivery));
+            return Outcome::Response(proxy.refuse_for_now("busy", slot.shortage(), &request, logged, delivery));
         };
         slot.state().turn_away(client.is_turned_away());
         let (proxy, place, logged) = (client.proxy.clone(), client.place.clone(), client.logged.clone());
@@ -379,7 +401,7 @@ impl Entrance {
             ("busy", TOO_MANY_CONNECTIONS.to_owned())
         } else if let Err(refusal) = counted {
             let too_soon = too_soon(&refusal, &proxy, &logged);
-            return Answer::Response(
+            return Outcome::Response(
                 Box::pin(proxy.refuse_too_soon(request, found, too_soon, &logged, delivery)).await,
             );
         } else if slot.state().has_slot() || is_ping || proxy.refused.is_some() || slot.admit().await {
@@ -391,11 +413,14 @@ impl Entrance {
             let is_receiving = slot.state().is_receiving();
             let withdrawn = is_receiving
                 .then(|| -> Withdrawn { Box::pin(self.clone().withdrawn(proxy.clone(), found.operation())) });
-            return proxy.exchange(request, found, &logged, delivery, withdrawn).await;
+            return match proxy.exchange(request, found, &logged, delivery, withdrawn).await {
+                Answer::Response(response) => Outcome::Response(response),
+                Answer::Stream(request) => Outcome::Stream(AllowedStream { request, by: proxy }),
+            };
         } else {
             ("busy", slot.shortage())
         };
-        Answer::Response(proxy.refuse_for_now(reason, refusal, &request, &logged, delivery))
+        Outcome::Response(proxy.refuse_for_now(reason, refusal, &request, &logged, delivery))
     }
 
     /// As [`AdmittedClient::refresh`]. `None` if others need the place of the connection before it is known who the client is.

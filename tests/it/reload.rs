@@ -31,6 +31,7 @@ pub(crate) const TESTS: &[Test] = tests![
     engines_and_limits_change,
     a_stream_goes_on_unless_it_shows_less_now,
     a_request_that_is_held_back_loses_what_a_reload_takes_away,
+    a_stream_is_cut_whenever_the_reload_was_noticed_that_takes_it_away,
     a_line_of_clients_is_chosen_again,
     certificates_are_replaced_without_a_cut,
     a_list_of_revoked_certificates_is_noticed_and_cuts_no_other_connection,
@@ -50,8 +51,17 @@ pub(crate) struct Reloadable {
     daemon: Daemon,
 }
 
-/// What the daemon answers: an object for an inspection, a stream of events that goes on, an empty list for the rest.
+/// What the daemon answers: an object for an inspection, after a second for that of an exec instance; a stream of events or of an exec
+/// instance that goes on; an empty list for the rest.
 fn answer(request: &str) -> Reply {
+    if request.contains("/exec/") && request.contains("/start") {
+        let head = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n";
+        return Reply::Keep(format!("{head}Connection: Upgrade\r\nUpgrade: tcp\r\n\r\ntick").into_bytes());
+    }
+    if request.contains("/exec/") {
+        std::thread::sleep(Duration::from_secs(1));
+        return json(&format!("{{\"ID\":\"{}\",\"ContainerID\":\"{}\"}}", "e".repeat(64), "c".repeat(64)));
+    }
     if request.contains("/events") {
         let event = "{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":\"c1\",\"Attributes\":{}}}\n";
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -61,7 +71,7 @@ fn answer(request: &str) -> Reply {
     json(&if request.contains("/json?") || request.contains("/containers/json") {
         "[]".to_owned()
     } else {
-        format!("{{\"Id\":\"{id}\",\"Name\":\"/web\"}}")
+        format!("{{\"Id\":\"{id}\",\"Name\":\"/web\",\"Config\":{{\"Image\":\"web\",\"Labels\":{{}}}}}}")
     })
 }
 
@@ -485,6 +495,48 @@ fn a_request_that_is_held_back_loses_what_a_reload_takes_away() {
             let sent = bench.daemon.requests().split_off(before);
             let is_sent = sent.iter().any(|request| request.contains(BODY));
             assert_eq!(is_sent, expected == 200, "{target} {after}: {sent:?}");
+        }
+    }
+}
+
+/// While the exec instance is looked up, the request is whole, and no longer what a reload may take away: but the stream is.
+fn a_stream_is_cut_whenever_the_reload_was_noticed_that_takes_it_away() {
+    const BODY: &str = "{\"Detach\":false,\"Tty\":true}";
+    let own = |more: &str| {
+        let profile = format!("{{profile: own, allow: [Ping{more}], containers: {{only: [{{name: web}}]}}}}");
+        config("own").replace("profiles:\n", &format!("profiles:\n  - {profile}\n"))
+    };
+    let bench = Reloadable::start(&own(", ExecStart"));
+    for (after, goes_on) in [(own(""), false), (own(", ExecStart, ContainerList"), true)] {
+        for is_late in [true, false] {
+            assert!(bench.reload(&own(", ExecStart")).contains("configuration reloaded"));
+            let mut client = bench.client();
+            let (id, length) = ("e".repeat(64), BODY.len());
+            let head = format!(
+                "POST /exec/{id}/start HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: {length}\r\n\r\n"
+            );
+            if is_late {
+                client.send(head);
+                std::thread::sleep(Duration::from_millis(100));
+                client.send(BODY);
+            } else {
+                client.send(format!("{head}{BODY}"));
+            }
+            // The engine is asked about the exec instance.
+            std::thread::sleep(Duration::from_millis(200));
+            write(&bench.folder, &after);
+            bench.program.signal(Signal::HUP);
+            if goes_on {
+                bench.program.line_with("configuration reloaded");
+                client.read_until("tick");
+                client.0.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+                let error = client.0.read_to_end(&mut Vec::new()).unwrap_err();
+                assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "late: {is_late}");
+            } else {
+                let line = bench.program.line_with("operation=ExecStart");
+                assert!(line.contains("reason=reload"), "late: {is_late}: {line}");
+                client.rest();
+            }
         }
     }
 }
