@@ -257,7 +257,7 @@ impl Separator {
     /// The part of the value that is a credential.
     fn credential(&self, text: Text<'_>, quotes: &Quotes) -> Option<Range<usize>> {
         // First what can be told from the start of the value: its end may be far, and is looked for once.
-        let value = text.get(self.value..text.0.len());
+        let value = text.from(self.value);
         let is_tag = self.form == Form::TightColon && (is_state(value) || (!self.is_password && is_port_or_tag(value)));
         let is_directory = self.kind == Kind::Directory && text.byte(self.value) == Some(b'/');
         if is_tag || is_directory {
@@ -380,63 +380,89 @@ fn with_word_before(text: Text<'_>, start: usize, end: usize) -> &str {
 }
 
 /// What a service of a Compose file waits for.
-const STATES: [&str; 3] = ["service_started", "service_healthy", "service_completed_successfully"];
+const STATES: [&[u8]; 3] = [b"service_started", b"service_healthy", b"service_completed_successfully"];
 
 /// Tags of images without a version.
-const TAGS: [&str; 5] = ["latest", "stable", "main", "edge", "alpine"];
+const TAGS: [&[u8]; 5] = [b"latest", b"stable", b"main", b"edge", b"alpine"];
 
-/// What stands after a bare colon, up to what ends a port or a tag; and the rest.
-fn port_or_tag(value: &str) -> (&str, &str) {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+');
-    value.split_at(value.find(|c| !is_part(c)).unwrap_or(value.len()))
-}
+/// What stands behind the number of a tag, besides more numbers.
+const VARIANTS: [&[u8]; 22] = [
+    b"alpha",
+    b"apache",
+    b"beta",
+    b"bookworm",
+    b"bullseye",
+    b"buster",
+    b"debian",
+    b"dev",
+    b"focal",
+    b"fpm",
+    b"jammy",
+    b"jdk",
+    b"jre",
+    b"lts",
+    b"management",
+    b"minimal",
+    b"noble",
+    b"perl",
+    b"rc",
+    b"slim",
+    b"trixie",
+    b"ubuntu",
+];
+
+/// The longest port or tag, with what belongs to it.
+const TAG_LIMIT: usize = 128;
 
 /// Whether what stands after a bare colon is what a service waits for: then the name before it is that of a service.
-fn is_state(value: &str) -> bool {
-    STATES.contains(&port_or_tag(value).0)
+fn is_state(value: &[u8]) -> bool {
+    let word = value.iter().take(TAG_LIMIT).take_while(|byte| byte.is_ascii_lowercase() || **byte == b'_').count();
+    value.get(..word).is_some_and(|word| STATES.contains(&word))
 }
 
-/// Whether what stands after a bare colon is a port or a version, and the name before it a host or a package.
-fn is_port_or_tag(value: &str) -> bool {
-    let (word, rest) = port_or_tag(value);
-    let is_port = is_port(word) || word.split_once('-').is_some_and(|(first, last)| is_port(first) && is_port(last));
-    if !is_port && !is_tag(word) {
-        return false;
-    }
-    let mut behind = rest.chars();
-    let next = behind.next();
-    let rest = behind.as_str();
-    match next {
-        None | Some('?' | '"' | '\'' | '`' | ')' | ']' | '}' | '>' | '|' | '\\' | '@') => true,
-        Some(c) if c.is_whitespace() => true,
-        // A path behind a port.
-        Some('/') => {
-            let path = rest.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`')).next();
-            is_port && path.is_some_and(|path| !path.contains(|c: char| c.is_ascii_uppercase()))
+/// Whether what stands after a bare colon is a port, a version or a tag, and the name before it a host or a package.
+fn is_port_or_tag(value: &[u8]) -> bool {
+    let digits = |from: usize| value.iter().skip(from).take(6).take_while(|byte| byte.is_ascii_digit()).count();
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || b"/:?,-;&\"'`".contains(byte);
+    let is_port = (1..=5).contains(&digits(0)) && value.get(digits(0)).is_none_or(ends);
+    let start = usize::from(value.starts_with(b"v"));
+    let major = digits(start);
+    let is_version =
+        (1..=4).contains(&major) && value.get(start + major) == Some(&b'.') && digits(start + major + 1) > 0;
+    let is_tag = TAGS.iter().any(|tag| value.starts_with(tag));
+    (is_port || is_version || is_tag) && goes_on_as_tag(value, is_port)
+}
+
+/// Whether what begins like a port or a tag is one to its end: a credential may begin so, too.
+fn goes_on_as_tag(value: &[u8], is_port: bool) -> bool {
+    let is_part = |byte: &&u8| !byte.is_ascii_whitespace() && !b",;&\"'`()[]{}<>|\\".contains(byte);
+    let length = value.iter().take(TAG_LIMIT + 1).take_while(is_part).count();
+    let (whole, behind) = value.split_at(length);
+    let ends = match behind {
+        [b',' | b';' | b'&'] => true,
+        [b',' | b';' | b'&', rest @ ..] => begins_next(rest),
+        _ => length <= TAG_LIMIT,
+    };
+    let tag = whole.split(|byte| b"/:?@".contains(byte)).next().unwrap_or_default();
+    // Any other word could be a password.
+    let is_known = tag.strip_prefix(b"v").unwrap_or(tag).split(|byte| b".-_+".contains(byte)).all(|part| {
+        let letters = part.iter().take_while(|byte| byte.is_ascii_lowercase()).count();
+        let (name, number) = part.split_at(letters);
+        (name.is_empty() || VARIANTS.contains(&name) || TAGS.contains(&name)) && number.iter().all(u8::is_ascii_digit)
+    });
+    // A path behind a port, or another port.
+    let rest = whole.get(tag.len()..).unwrap_or_default();
+    let is_path = match rest {
+        [] | [b'?', ..] => true,
+        [b'/', ..] => is_port && !rest.iter().any(u8::is_ascii_uppercase),
+        [b':', other @ ..] => {
+            is_port
+                && other.first().is_some_and(u8::is_ascii_digit)
+                && other.iter().all(|byte| byte.is_ascii_digit() || b":./-tcpud".contains(byte))
         }
-        // Another port, as in a mapping.
-        Some(':') => is_port && is_port_or_tag(rest),
-        Some(',' | ';' | '&') => rest.is_empty() || begins_next(Text(rest), 0),
-        Some(_) => false,
-    }
-}
-
-fn is_port(word: &str) -> bool {
-    (1..=5).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Whether a word is the tag of an image: `1.27-alpine`, `v2.1`, `12-slim`, `latest`. Each part has its letters before its digits.
-fn is_tag(word: &str) -> bool {
-    let mut parts = word.split(['.', '-', '_', '+']);
-    let first = parts.next().unwrap_or_default();
-    let number = first.strip_prefix('v').unwrap_or(first);
-    let begins = ((1..=4).contains(&number.len())
-        && number.bytes().all(|byte| byte.is_ascii_digit())
-        && number.len() < word.len())
-        || TAGS.contains(&first.trim_end_matches(|c: char| c.is_ascii_digit()));
-    let is_part =
-        |part: &str| part.trim_end_matches(|c: char| c.is_ascii_digit()).bytes().all(|byte| byte.is_ascii_alphabetic());
-    begins && parts.all(is_part) && !name::looks_random(word)
+        _ => false,
+    };
+    ends && is_known && is_path
 }
 
 /// A value in quotes from `start`, whose opening quote has `escapes` backslashes before it.
@@ -461,7 +487,7 @@ fn bare(text: Text<'_>, start: usize, quotes: &Quotes) -> usize {
             b'"' | b'\'' | b'`' if quotes.close(text, at) => {
                 return text.start_of(at, |byte| byte == b'\\').max(start);
             }
-            b'&' | b';' | b',' if begins_next(text, at + 1) => return at,
+            b'&' | b';' | b',' if begins_next(text.from(at + 1)) => return at,
             b';' if at + 1 == text.0.len() => return at,
             _ => {}
         }
@@ -474,9 +500,8 @@ fn json(text: Text<'_>, start: usize) -> usize {
     text.end_of(start, |byte| !b" \t\r\n,}]".contains(&byte))
 }
 
-/// Whether the next name with a value is at `at`, or a space.
-fn begins_next(text: Text<'_>, at: usize) -> bool {
-    let rest = text.from(at);
+/// Whether a text begins with the next name with a value, or with a space.
+fn begins_next(rest: &[u8]) -> bool {
     let name = rest.iter().take(NEXT_NAME_LIMIT).take_while(|byte| is_name(**byte)).count();
     match rest.get(name) {
         Some(b'=' | b':') => name > 0,
