@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::token::begins_word;
+
 /// Texts of which one stands wherever [`find`] finds something. In lower case.
 pub(super) const ANCHORS: &[&str] = &["eyj", "basic ", "bearer ", "basic%20", "bearer%20"];
 
@@ -57,9 +59,7 @@ fn web_tokens(text: &str, spans: &mut Vec<Range<usize>>, is_masked: impl Fn(&str
     while let Some(start) = text.get(at..).and_then(|rest| rest.find("eyJ")).map(|found| at + found) {
         let first = end_of(bytes, start, is_base64);
         at = first;
-        let is_joined =
-            start.checked_sub(1).and_then(|before| bytes.get(before)).is_some_and(u8::is_ascii_alphanumeric);
-        if is_joined {
+        if !begins_word(bytes, start) {
             continue;
         }
         let second = end_of(bytes, first + 1, is_base64);
@@ -89,9 +89,7 @@ fn headers(text: &str, spans: &mut Vec<Range<usize>>) {
         let ends_with = |word: &[u8]| {
             let start = before.len().checked_sub(word.len());
             let is_word = start.and_then(|start| before.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(word));
-            let is_joined =
-                start.and_then(|start| before.get(start.checked_sub(1)?)).is_some_and(u8::is_ascii_alphanumeric);
-            is_word && !is_joined
+            is_word && start.is_some_and(|start| begins_word(before, start))
         };
         let (is_basic, is_bearer) = (ends_with(b"basic"), ends_with(b"bearer"));
         if !is_basic && !is_bearer {

@@ -287,15 +287,30 @@ pub(super) const PLAIN_PREFIXES: &[&str] = &["4b1d", "dapi", "oy2"];
 /// The characters of the secret of an Amazon key, which often stands beside it.
 const AMAZON_SECRET: usize = 40;
 
+/// Whether a word begins at `start`: no letter or digit stands before it, or one that ends an escape: `\\n`, `\\u0022`, `%20`.
+pub(super) fn begins_word(text: &[u8], start: usize) -> bool {
+    let before = text.get(..start).unwrap_or_default();
+    match before {
+        [.., b'\\', b'n' | b't' | b'r' | b'b' | b'f'] => true,
+        [.., b'%', one, two] if one.is_ascii_hexdigit() && two.is_ascii_hexdigit() => true,
+        [.., b'\\', b'u', one, two, three, four]
+            if [one, two, three, four].iter().all(|byte| byte.is_ascii_hexdigit()) =>
+        {
+            true
+        }
+        [.., last] => !last.is_ascii_alphanumeric(),
+        [] => true,
+    }
+}
+
 /// The token that begins at `start`, of the kind `token`.
 pub(super) fn at(text: &str, start: usize, token: &Token) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let rest = bytes.get(start..)?.strip_prefix(token.prefix.as_bytes())?;
     let before = start.checked_sub(1).and_then(|before| bytes.get(before));
     // `cache-key-…` is the name of a cache.
-    let is_joined =
-        |byte: &u8| byte.is_ascii_alphanumeric() || (token.prefix.starts_with("key") && b"_-".contains(byte));
-    if before.is_some_and(is_joined) {
+    let is_name = token.prefix.starts_with("key") && before.is_some_and(|byte| b"_-".contains(byte));
+    if is_name || !begins_word(bytes, start) {
         return None;
     }
     // Airtable's have a dot behind 14 letters, and Resend's a mark behind 8.
