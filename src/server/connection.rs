@@ -341,13 +341,13 @@ impl Serving {
     /// The response to a request.
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Filtered>, Infallible> {
         match self.entrance.answer(request, &self.delivery).await {
-            Outcome::Response(mut response) => {
+            EnteredRequest::Response(mut response) => {
                 if self.entrance.slot.must_end_after_answer() || *self.closing.borrow() {
                     response.headers_mut().insert(CONNECTION, const { HeaderValue::from_static("close") });
                 }
                 Ok(response)
             }
-            Outcome::Stream(stream) => {
+            EnteredRequest::Stream(stream) => {
                 *self.handed_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
                 pending().await
             }
@@ -356,7 +356,7 @@ impl Serving {
 }
 
 /// What becomes of a request.
-enum Outcome {
+enum EnteredRequest {
     /// It is answered.
     Response(Response<Filtered>),
     /// It opens a stream.
@@ -380,12 +380,12 @@ struct Entrance {
 impl Entrance {
     /// The answer to a request. One without a slot waits a moment for it. A ping needs none: it may be a health check. One that
     /// is denied whatever it asks for needs none either.
-    async fn answer(&self, request: Request<Incoming>, delivery: &Delivery) -> Outcome {
+    async fn answer(&self, request: Request<Incoming>, delivery: &Delivery) -> EnteredRequest {
         let slot = &self.slot;
         let mut client = self.client.lock().await;
         let Some(is_admitted) = self.refreshed(&mut client).await else {
             let (proxy, logged) = (&client.proxy, &client.logged);
-            return Outcome::Response(proxy.refuse_for_now("busy", slot.shortage(), &request, logged, delivery));
+            return EnteredRequest::Response(proxy.refuse_for_now("busy", slot.shortage(), &request, logged, delivery));
         };
         slot.state().turn_away(client.is_turned_away());
         let (proxy, place, logged) = (client.proxy.clone(), client.place.clone(), client.logged.clone());
@@ -401,7 +401,7 @@ impl Entrance {
             ("busy", TOO_MANY_CONNECTIONS.to_owned())
         } else if let Err(refusal) = counted {
             let too_soon = too_soon(&refusal, &proxy, &logged);
-            return Outcome::Response(
+            return EnteredRequest::Response(
                 Box::pin(proxy.refuse_too_soon(request, found, too_soon, &logged, delivery)).await,
             );
         } else if slot.state().has_slot() || is_ping || proxy.refused.is_some() || slot.admit().await {
@@ -414,13 +414,13 @@ impl Entrance {
             let withdrawn = is_receiving
                 .then(|| -> Withdrawn { Box::pin(self.clone().withdrawn(proxy.clone(), found.operation())) });
             return match proxy.exchange(request, found, &logged, delivery, withdrawn).await {
-                Answer::Response(response) => Outcome::Response(response),
-                Answer::Stream(request) => Outcome::Stream(AllowedStream { request, by: proxy }),
+                Answer::Response(response) => EnteredRequest::Response(response),
+                Answer::Stream(request) => EnteredRequest::Stream(AllowedStream { request, by: proxy }),
             };
         } else {
             ("busy", slot.shortage())
         };
-        Outcome::Response(proxy.refuse_for_now(reason, refusal, &request, &logged, delivery))
+        EnteredRequest::Response(proxy.refuse_for_now(reason, refusal, &request, &logged, delivery))
     }
 
     /// As [`AdmittedClient::refresh`]. `None` if others need the place of the connection before it is known who the client is.

@@ -379,10 +379,10 @@ fn with_word_before(text: Text<'_>, start: usize, end: usize) -> &str {
     }
 }
 
-/// What a service of a Compose file waits for.
+/// Values that are states: what stands before the colon is then the name of something that has to reach them.
 const STATES: [&[u8]; 3] = [b"service_started", b"service_healthy", b"service_completed_successfully"];
 
-/// Tags of images without a version.
+/// Tags without a version.
 const TAGS: [&[u8]; 5] = [b"latest", b"stable", b"main", b"edge", b"alpine"];
 
 /// What stands behind the number of a tag, besides more numbers.
@@ -414,7 +414,7 @@ const VARIANTS: [&[u8]; 22] = [
 /// The longest port or tag, with what belongs to it.
 const TAG_LIMIT: usize = 128;
 
-/// Whether what stands after a bare colon is what a service waits for: then the name before it is that of a service.
+/// Whether what stands after a bare colon is one of [`STATES`].
 fn is_state(value: &[u8]) -> bool {
     let word = value.iter().take(TAG_LIMIT).take_while(|byte| byte.is_ascii_lowercase() || **byte == b'_').count();
     value.get(..word).is_some_and(|word| STATES.contains(&word))

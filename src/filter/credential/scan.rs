@@ -46,7 +46,7 @@ impl Candidates {
 const _: () = assert!(PATTERNS.len() <= 64 - 8, "every pattern has a bit");
 
 /// The anchors of names with values: every name that [`super::pair`] knows holds one. Of some words these are the ends, which begin
-/// as fewer other words do: most texts about containers have `con` in them, and few have `onn`.
+/// as fewer other words do: most texts that are shown have `con` in them, and few have `onn`.
 const NAME_WORDS: &[&str] = &[
     "pass",
     "pwd",
