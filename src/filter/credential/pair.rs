@@ -414,10 +414,17 @@ const VARIANTS: [&[u8]; 22] = [
 /// The longest port or tag, with what belongs to it.
 const TAG_LIMIT: usize = 128;
 
-/// Whether what stands after a bare colon is one of [`STATES`].
+/// Whether what stands after a bare colon is one of [`STATES`], with nothing behind it but whether it is required.
 fn is_state(value: &[u8]) -> bool {
-    let word = value.iter().take(TAG_LIMIT).take_while(|byte| byte.is_ascii_lowercase() || **byte == b'_').count();
-    value.get(..word).is_some_and(|word| STATES.contains(&word))
+    STATES.iter().any(|state| {
+        let Some(rest) = value.strip_prefix(*state) else { return false };
+        let rest = rest.strip_prefix(b":true").or_else(|| rest.strip_prefix(b":false")).unwrap_or(rest);
+        match rest {
+            [b',' | b';' | b'&', next @ ..] => next.is_empty() || begins_next(next),
+            [next, ..] => next.is_ascii_whitespace() || is_quote(*next),
+            [] => true,
+        }
+    })
 }
 
 /// Whether what stands after a bare colon is a port, a version or a tag, and the name before it a host or a package.
