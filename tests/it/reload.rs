@@ -32,6 +32,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_stream_goes_on_unless_it_shows_less_now,
     a_request_that_is_held_back_loses_what_a_reload_takes_away,
     a_stream_is_cut_whenever_the_reload_was_noticed_that_takes_it_away,
+    streams_that_were_open_before_count_when_a_reload_limits_them,
     a_line_of_clients_is_chosen_again,
     certificates_are_replaced_without_a_cut,
     a_list_of_revoked_certificates_is_noticed_and_cuts_no_other_connection,
@@ -89,9 +90,14 @@ impl Reloadable {
 
     /// Replaces the configuration, and waits until the program has read it.
     pub(crate) fn reload(&self, config: &str) -> String {
+        self.replace(config);
+        self.program.line_with("configuration ")
+    }
+
+    /// Replaces the configuration, and has the program read it.
+    fn replace(&self, config: &str) {
         write(&self.folder, config);
         self.program.signal(Signal::HUP);
-        self.program.line_with("configuration ")
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -424,8 +430,7 @@ fn a_stream_goes_on_unless_it_shows_less_now() {
         let mut stream = bench.client();
         stream.send(get("/events"));
         stream.read_until("\n\r\n");
-        write(&bench.folder, &after);
-        bench.program.signal(Signal::HUP);
+        bench.replace(&after);
         // The two lines come in any order.
         let (mut is_reloaded, mut cut) = (false, None);
         while !is_reloaded || !goes_on && cut.is_none() {
@@ -478,8 +483,7 @@ fn a_request_that_is_held_back_loses_what_a_reload_takes_away() {
             client.send(&BODY[..5]);
             // The head has been decided by then.
             std::thread::sleep(Duration::from_millis(100));
-            write(&bench.folder, &after);
-            bench.program.signal(Signal::HUP);
+            bench.replace(&after);
             // The two lines come in any order.
             let (mut is_reloaded, mut is_told) = (false, expected == 200);
             while !is_reloaded || !is_told {
@@ -524,8 +528,7 @@ fn a_stream_is_cut_whenever_the_reload_was_noticed_that_takes_it_away() {
             }
             // The engine is asked about the exec instance.
             std::thread::sleep(Duration::from_millis(200));
-            write(&bench.folder, &after);
-            bench.program.signal(Signal::HUP);
+            bench.replace(&after);
             if goes_on {
                 bench.program.line_with("configuration reloaded");
                 client.read_until("tick");
@@ -539,6 +542,30 @@ fn a_stream_is_cut_whenever_the_reload_was_noticed_that_takes_it_away() {
             }
         }
     }
+}
+
+fn streams_that_were_open_before_count_when_a_reload_limits_them() {
+    let bench = Reloadable::start(&config("lists"));
+    let open = || {
+        let mut stream = bench.client();
+        stream.send(get("/events"));
+        stream.read_until("\r\n\r\n");
+        stream
+    };
+    let held = [open(), open(), open()];
+    assert!(bench.reload(&of_listener("profile: lists, per_client: {streams: 2}")).contains("configuration reloaded"));
+    let refused = || {
+        let mut client = bench.client();
+        client.send(get("/events"));
+        client.read_until("\r\n").contains("503")
+    };
+    // Each stream notices the reload by itself.
+    let deadline = Instant::now() + PATIENCE;
+    while !refused() {
+        assert!(Instant::now() < deadline, "three streams are open, and another one of two");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(held);
 }
 
 fn a_line_of_clients_is_chosen_again() {
