@@ -19,6 +19,7 @@
 //! | [`edit`] | what a client sends that has read an object and changed it, with the hidden values put back |
 //! | [`versions`] | the API versions that `/version` states |
 //! | [`memory`] | the memory that documents may use |
+//! | [`window`] | how much of an answer waits in the HTTP writer |
 //! | [`respond`] | the answer to an error |
 //! | [`message`] | what a client reads of an error |
 //! | [`in_stream`] | errors inside a stream of progress |
@@ -61,6 +62,7 @@ mod stream_request;
 mod tunnel;
 mod versions;
 mod warnings;
+mod window;
 mod work;
 
 pub use self::access_log::{ExchangeObserver, giving_up};

@@ -30,6 +30,7 @@ use super::memory::{Leased, MemoryError, MemoryLease, buffer};
 use super::message::Message;
 use super::request_id::RequestId;
 use super::seen::{DocumentFilter, StreamFilter};
+use super::window::Window;
 use super::{Error, headers, versions, warnings, work};
 use crate::api::{ApiRange, ApiVersion, Upgrade};
 use crate::filter::{ExpressionWork, FilterError, Report};
@@ -56,9 +57,34 @@ enum Content {
     Whole(Bytes),
     Array(Box<ArrayRewriter>),
     Progress(Box<ProgressRewriter>),
-    Relayed(Box<UpstreamBody>),
+    Relayed(Box<RelayedBody>),
     /// As it comes, within the time of the engine.
-    Document(Box<UpstreamBody>),
+    Document(Box<RelayedBody>),
+}
+
+/// A body that passes as it comes.
+#[derive(Debug)]
+struct RelayedBody {
+    body: UpstreamBody,
+    window: Window,
+}
+
+impl RelayedBody {
+    fn of(body: UpstreamBody) -> Box<Self> {
+        Box::new(Self { body, window: Window::default() })
+    }
+
+    /// The next bytes; `None` is the end. If `is_timed`, within the time of the engine.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, is_timed: bool) -> Poll<Option<Result<Bytes, Error>>> {
+        ready!(self.window.poll_room(cx));
+        let next = if is_timed {
+            ready!(self.body.poll_next(cx)).transpose()
+        } else {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+            frame.map(|frame| frame.map(|frame| frame.into_data().unwrap_or_default()))
+        };
+        Poll::Ready(next.map(|next| next.map(|bytes| self.window.count(bytes)).map_err(Error::Upstream)))
+    }
 }
 
 /// Why a body ended early. The connection is then broken off: a client never reads a short, well-formed answer.
@@ -202,18 +228,25 @@ impl Filtered {
     /// A stream of progress: its records as they are, and its errors as the policy says them.
     pub(super) fn progress(body: UpstreamBody, errors: InStreamErrors, limit: usize, memory: MemoryLease) -> Self {
         let records = Some(RecordSplitter::new(Marks::Forbidden, limit));
-        Self::of(Content::Progress(Box::new(ProgressRewriter { body, records, errors, arrived: None, memory })))
+        Self::of(Content::Progress(Box::new(ProgressRewriter {
+            body,
+            records,
+            errors,
+            arrived: None,
+            memory,
+            window: Window::default(),
+        })))
     }
 
     /// The engine's bytes as they are. Policy gives the reason.
     pub(super) fn relay(body: UpstreamBody, _reason: RelayReason) -> Self {
-        Self::of(Content::Relayed(Box::new(body)))
+        Self::of(Content::Relayed(RelayedBody::of(body)))
     }
 
     /// A document of which nothing is hidden, as the engine writes it. Policy gives the reason. If the engine is silent for too
     /// long, the answer is broken off.
     pub(super) fn document(body: UpstreamBody, _reason: RelayReason) -> Self {
-        Self::of(Content::Document(Box::new(body)))
+        Self::of(Content::Document(RelayedBody::of(body)))
     }
 
     fn of(content: Content) -> Self {
@@ -242,7 +275,7 @@ impl Filtered {
             Content::Empty | Content::Whole(_) => (false, Duration::ZERO),
             Content::Array(rewriter) => (rewriter.working.is_some(), rewriter.body.take_waited()),
             Content::Progress(rewriter) => (false, rewriter.body.take_waited()),
-            Content::Relayed(body) | Content::Document(body) => (false, body.take_waited()),
+            Content::Relayed(relayed) | Content::Document(relayed) => (false, relayed.body.take_waited()),
         };
         if is_working {
             self.working_since = Some(started);
@@ -264,12 +297,8 @@ impl Filtered {
             Content::Whole(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
             Content::Array(rewriter) => rewriter.poll_chunk(cx),
             Content::Progress(rewriter) => rewriter.poll_chunk(cx),
-            Content::Document(body) => body.poll_next(cx).map(|next| next.map_err(Error::Upstream).transpose()),
-            Content::Relayed(body) => Poll::Ready(match ready!(Pin::new(&mut **body).poll_frame(cx)) {
-                None => None,
-                Some(Ok(frame)) => Some(Ok(frame.into_data().unwrap_or_default())),
-                Some(Err(error)) => Some(Err(Error::Upstream(error))),
-            }),
+            Content::Document(body) => body.poll_chunk(cx, true),
+            Content::Relayed(body) => body.poll_chunk(cx, false),
         }
     }
 }
@@ -300,7 +329,7 @@ impl Body for Filtered {
             Content::Empty => true,
             Content::Whole(bytes) => bytes.is_empty(),
             Content::Array(_) | Content::Progress(_) => false,
-            Content::Relayed(body) | Content::Document(body) => body.is_end_stream(),
+            Content::Relayed(relayed) | Content::Document(relayed) => relayed.body.is_end_stream(),
         }
     }
 
@@ -309,7 +338,7 @@ impl Body for Filtered {
             Content::Empty => SizeHint::with_exact(0),
             Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Array(_) | Content::Progress(_) => SizeHint::default(),
-            Content::Relayed(body) | Content::Document(body) => body.size_hint(),
+            Content::Relayed(relayed) | Content::Document(relayed) => relayed.body.size_hint(),
         }
     }
 }
@@ -395,6 +424,7 @@ impl ElementFilter {
     fn push(&mut self, chunk: Option<&[u8]>) -> Result<(), ElementError> {
         let pushed = self.rewrite(chunk);
         if self.memory.size() > CHUNK_MEMORY {
+            // What waits in the writer goes on counting.
             self.memory.pause(CHUNK_MEMORY.max(self.held() + self.out.size()));
         }
         pushed
@@ -458,6 +488,7 @@ impl ArrayRewriter {
             if let Some(chunk) = filter.out.ready.pop_front() {
                 return Poll::Ready(Some(Ok(chunk)));
             }
+            ready!(filter.out.window.poll_room(cx));
             if filter.elements.is_none() {
                 return Poll::Ready(None);
             }
@@ -519,12 +550,14 @@ struct ChunkedOutput {
     has_element: bool,
     /// Chunks to be sent.
     ready: VecDeque<Bytes>,
+    /// What the writer has of them.
+    window: Window,
 }
 
 impl ChunkedOutput {
-    /// How many bytes wait to be sent.
+    /// How many bytes have not been sent.
     fn size(&self) -> usize {
-        self.bytes.len() + self.ready.iter().map(Bytes::len).sum::<usize>()
+        self.bytes.len() + self.window.size()
     }
 
     /// Makes the chunks that end in the bytes. All that is left goes into the last chunk if the array `is_over`.
@@ -543,7 +576,7 @@ impl ChunkedOutput {
         }
         if let [_, .., end] = *cut {
             let rest = self.bytes.split_off(end);
-            let bytes = Bytes::from(std::mem::replace(&mut self.bytes, rest));
+            let bytes = self.window.count(std::mem::replace(&mut self.bytes, rest));
             self.ready.extend(cut.array_windows().map(|[start, end]| bytes.slice(start..end)));
         }
     }
@@ -579,11 +612,13 @@ struct ProgressRewriter {
     arrived: Option<Bytes>,
     /// For the record that is held and what is made of it.
     memory: MemoryLease,
+    window: Window,
 }
 
 impl ProgressRewriter {
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         while let Some(records) = &mut self.records {
+            ready!(self.window.poll_room(cx));
             if let Some(chunk) = &self.arrived {
                 let held = records.held() + chunk.len();
                 let needed = self.memory.enough(held, InStreamErrors::memory(held));
@@ -596,7 +631,7 @@ impl ProgressRewriter {
                 }
                 self.memory.pause(records.held() + out.len());
                 if !out.is_empty() {
-                    return Poll::Ready(Some(Ok(out.into())));
+                    return Poll::Ready(Some(Ok(self.window.count(out))));
                 }
             }
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {

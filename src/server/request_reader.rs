@@ -115,6 +115,10 @@ impl RequestReader {
         let count = self.passing.min(buf.remaining());
         buf.put_slice(self.held.get(..count).unwrap_or_default());
         self.held.drain(..count);
+        if self.held.is_empty() {
+            // A long head is in the parser now, and in memory once.
+            self.held = Vec::new();
+        }
         self.passing -= count;
         self.state.mark_busy();
         self.state.receive(self.passing > 0 || !self.framing.in_head());
