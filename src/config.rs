@@ -40,7 +40,7 @@ pub use self::expiry::Expiry;
 pub use self::files::ConfigFileSet;
 pub use self::filters::{FilterSources, Filters};
 pub use self::listener_limits::{ClientLimits, ListenerLimits, RateLimit};
-pub use self::memory::{DocumentMemory, MemorySource};
+pub use self::memory::{ConnectionMemory, DocumentMemory, MemorySource};
 pub use self::note::Note;
 pub use self::observability::Observability;
 pub use self::raw::ConfiguredApi;
@@ -769,7 +769,7 @@ mod tests {
     use super::*;
     use crate::api::ApiVersion;
 
-    fn load(text: &str) -> Result<Config, Vec<String>> {
+    pub(in crate::config) fn load(text: &str) -> Result<Config, Vec<String>> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("dockveil-config-{}-{number}.yaml", std::process::id());

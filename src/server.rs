@@ -45,7 +45,7 @@ use self::status::ServerStatus;
 use self::status_listener::StatusListener;
 use self::worker::{Dispatcher, StopPhase, Worker};
 use crate::audit::AuditLog;
-use crate::config::{Config, ConfigFileSet, Expiry, MadeFile, RunAs, expiry};
+use crate::config::{Config, ConfigFileSet, ConnectionMemory, Expiry, MadeFile, RunAs, expiry};
 use crate::endpoint::EngineEndpoint;
 use crate::log;
 use crate::metrics::Metrics;
@@ -175,6 +175,7 @@ fn start_unless(config: Config, is_stopped: &mut dyn FnMut() -> bool) -> Result<
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKER_LIMIT);
     let capacity = ServerCapacity { descriptors: descriptors::raise_limit(), workers };
     let plan = capacity.plan(&config);
+    ConnectionMemory::of(&config).buffers.use_from_now_on();
     let slots = plan.slots(config.limits.connections).map_err(ServerError::Descriptors)?;
     let Some(bound) = open_listeners(&config, is_stopped)? else { return Ok(None) };
     let mut status_listener = open_status_listener(&config, is_stopped)?;

@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -51,6 +52,46 @@ const PROOF_TIME: Duration = Duration::from_millis(2500);
 
 /// How often to look whether the other side has closed.
 const CLOSED_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How much of what this process sends may wait in the system, for each socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendBuffers {
+    /// As much as the system lets wait by itself.
+    OfSystem,
+    /// Little, because it counts as memory of this process.
+    Small,
+}
+
+/// What the system is told, in bytes, if little may wait. It takes that twice, because it counts what it needs itself.
+const SMALL_SEND_BUFFER: usize = 16 * 1024;
+/// What the system lets wait by itself, in bytes: `net.core.wmem_default`, socket(7).
+const SEND_BUFFER_OF_SYSTEM: usize = 208 * 1024;
+
+impl SendBuffers {
+    /// The most that waits for one socket, in bytes. The last piece may be more than there was room for, by half.
+    pub fn most(self) -> usize {
+        match self {
+            Self::OfSystem => SEND_BUFFER_OF_SYSTEM * 3 / 2,
+            Self::Small => SMALL_SEND_BUFFER * 2 * 3 / 2,
+        }
+    }
+
+    /// Makes it so for all sockets from now on.
+    pub fn use_from_now_on(self) {
+        SMALL_SEND_BUFFERS.store(self == Self::Small, Ordering::Relaxed);
+    }
+
+    /// Sets the option of a socket, if there is one to set.
+    fn apply(socket: impl AsFd) {
+        if SMALL_SEND_BUFFERS.load(Ordering::Relaxed) {
+            // The system takes any size.
+            let _ = sockopt::set_socket_send_buffer_size(socket, SMALL_SEND_BUFFER);
+        }
+    }
+}
+
+/// Whether [`SendBuffers::Small`] holds. It depends on the control group, which the whole process is in.
+static SMALL_SEND_BUFFERS: AtomicBool = AtomicBool::new(false);
 
 /// What a move of bytes from one socket to another has done.
 #[derive(Debug, PartialEq, Eq)]
@@ -412,7 +453,11 @@ impl Socket {
             match UnixStream::connect(path).await {
                 // No event reports that there is room again.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(pause).await,
-                connected => return connected.map(Self::Unix),
+                connected => {
+                    let socket = connected?;
+                    SendBuffers::apply(&socket);
+                    return Ok(Self::Unix(socket));
+                }
             }
             pause = LONGEST_CONNECT_PAUSE.min(pause * 2);
         }
@@ -426,6 +471,7 @@ impl Socket {
         let socket = TcpStream::connect(places).await?;
         socket.set_nodelay(true)?;
         keepalive.apply(&socket)?;
+        SendBuffers::apply(&socket);
         Ok(Self::Tcp(socket))
     }
 
@@ -435,8 +481,12 @@ impl Socket {
     /// The error of the system.
     pub fn accepted(socket: AcceptedSocket, keepalive: Keepalive) -> io::Result<Self> {
         match socket {
-            AcceptedSocket::Unix(socket) => Ok(Self::Unix(UnixStream::from_std(socket)?)),
+            AcceptedSocket::Unix(socket) => {
+                SendBuffers::apply(&socket);
+                Ok(Self::Unix(UnixStream::from_std(socket)?))
+            }
             AcceptedSocket::Tcp(socket) => {
+                SendBuffers::apply(&socket);
                 let socket = TcpStream::from_std(socket)?;
                 // If the client is already gone, the first read reports it.
                 let _ = socket.set_nodelay(true);

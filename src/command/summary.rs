@@ -10,8 +10,8 @@ use super::json::location;
 use super::layout::one_line;
 use crate::api::ApiRange;
 use crate::config::{
-    ClientLimits, ClientRule, Config, DocumentMemory, Expiry, Limits, Listener, ListenerLimits, Observability,
-    is_loopback,
+    ClientLimits, ClientRule, Config, ConnectionMemory, DocumentMemory, Expiry, Listener, ListenerLimits,
+    Observability, is_loopback,
 };
 use crate::policy::Policy;
 use crate::quoting;
@@ -43,9 +43,7 @@ pub(super) fn to_json(config: &Config) -> Value {
     let (api, observability) = (&config.api, &config.observability);
     let mut remarks = about_startup(config);
     let expiries = about_expiries(&config.expiries_of_engines());
-    [about_memory(&config.limits), about_metrics(observability), expiries]
-        .into_iter()
-        .for_each(|all| remarks.extend(all));
+    [about_memory(config), about_metrics(observability), expiries].into_iter().for_each(|all| remarks.extend(all));
     let [notes, warnings] = remarks.to_json();
     json!({
         "engine": config.upstream.to_string(),
@@ -65,7 +63,7 @@ pub fn summary(config: &Config) -> String {
     let mut text = String::new();
     line(&mut text, format_args!("engine  {}", config.upstream));
     text.push_str(&about_expiries(&config.expiries_of_engines()).to_string());
-    of_memory(&mut text, &config.limits);
+    of_memory(&mut text, config);
     of_versions(&mut text, &config.api);
     of_observability(&mut text, &config.observability);
     for note in &config.startup.notes {
@@ -127,10 +125,14 @@ fn about_metrics(Observability { metrics, .. }: &Observability) -> Remarks {
     remarks
 }
 
-/// How much memory documents may use.
-fn of_memory(text: &mut String, limits: &Limits) {
-    line(text, format_args!("memory  {}", DocumentMemory::of(limits)));
-    text.push_str(&about_memory(limits).to_string());
+/// How much memory documents may use, and connections.
+fn of_memory(text: &mut String, config: &Config) {
+    line(text, format_args!("memory  {}", DocumentMemory::of(&config.limits)));
+    let of_connections = ConnectionMemory::of(config);
+    if of_connections.is_of_group {
+        line(text, format_args!("        {of_connections}"));
+    }
+    text.push_str(&about_memory(config).to_string());
 }
 
 /// What there is to know about the start.
@@ -143,8 +145,17 @@ fn about_startup(config: &Config) -> Remarks {
 }
 
 /// Whether the memory is enough for what the limits allow.
-fn about_memory(limits: &Limits) -> Remarks {
+fn about_memory(config: &Config) -> Remarks {
+    let (limits, of_connections) = (&config.limits, ConnectionMemory::of(config));
     let mut remarks = Remarks::default();
+    let possible = of_connections.connections();
+    if let Some(wanted) = limits.connections
+        && wanted > possible
+    {
+        remarks.warn(format!(
+            "`connections` is {wanted}, and there is memory for {possible}: {of_connections}; the program may be killed"
+        ));
+    }
     if DocumentMemory::of(limits).longest_document() < limits.element.bytes() {
         remarks
             .warn("a document of more than a third of the memory of documents is withheld, whatever `element` allows");
@@ -155,7 +166,7 @@ fn about_memory(limits: &Limits) -> Remarks {
 /// The notes and warnings of the summary, each with what it is about. The log tells those that a reload adds. Of what expires, the
 /// server tells by itself.
 pub(super) fn remarks(config: &Config) -> Vec<Remark> {
-    let of_all = [about_startup(config), about_memory(&config.limits), about_metrics(&config.observability)];
+    let of_all = [about_startup(config), about_memory(config), about_metrics(&config.observability)];
     let mut found: Vec<Remark> = of_all.iter().flat_map(Remarks::iter).cloned().collect();
     for listener in &config.listeners {
         found.extend(about_access(listener).iter().cloned());

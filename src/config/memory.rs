@@ -1,17 +1,33 @@
-//! The memory that the control group of this process may use.
+//! The memory that the control group of this process may use: what documents may use of it, and how many connections the rest is
+//! enough for.
 //!
 //! A container, a systemd unit and a Kubernetes pod each are a control group. Both versions of the interface are read. A group
-//! is also bound by the groups that it is in.
+//! is also bound by the groups that it is in. What the system holds for a connection counts, too: what was sent and nobody reads.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{ByteLimit, Limits};
+use super::{ByteLimit, Config, Limits, Listener};
+use crate::endpoint::{EngineAddress, EngineEndpoint};
+use crate::socket::SendBuffers;
 
 /// The memory for documents if no control group sets a limit, in bytes.
 const WITHOUT_LIMIT: usize = 64 << 20;
 /// The most that a limit of a control group leads to, in bytes.
 const MOST: usize = 1 << 30;
+/// What the program takes without any connection, in bytes: its pages, its threads, and what they read into.
+const PROCESS: u64 = 8 << 20;
+/// What streams may read ahead, as a part of the memory for documents. It is beside that.
+const READ_AHEAD_PART: usize = 16;
+/// What a connection takes beside its head and what the system holds for it, in bytes: the HTTP parser, and what was read from
+/// the engine and waits for the client, or the other way round.
+const CONNECTION: usize = 80 << 10;
+/// If there is memory for so many connections with the buffers that the system gives them, these are left as they are.
+const PLENTY: usize = 512;
+/// What TLS takes beside that on one side of a connection, in bytes.
+const TLS: usize = 160 << 10;
+/// What a process of `ssh` takes that nothing else shares, in bytes.
+const SSH: usize = 3 << 20;
 /// Where the interfaces are mounted.
 const MOUNT: &str = "/sys/fs/cgroup";
 
@@ -43,11 +59,20 @@ impl DocumentMemory {
         (of_documents - of_documents / 8) / 2
     }
 
+    /// What streams may read ahead of their clients beside documents with so much memory; in bytes.
+    pub fn read_ahead(memory: usize) -> usize {
+        memory / READ_AHEAD_PART
+    }
+
     /// What the limits say, or else the control group.
     pub fn of(limits: &Limits) -> Self {
+        Self::of_limits(limits, control_group_limit())
+    }
+
+    fn of_limits(limits: &Limits, group: Option<u64>) -> Self {
         match limits.memory {
             Some(limit) => Self { bytes: limit.bytes(), source: MemorySource::Configured },
-            None => Self::of_group(control_group_limit()),
+            None => Self::of_group(group),
         }
     }
 
@@ -75,6 +100,76 @@ impl fmt::Display for DocumentMemory {
     }
 }
 
+/// How many connections there is memory for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionMemory {
+    /// What connections may use, in bytes.
+    pub bytes: usize,
+    /// What one takes at most, in bytes.
+    pub each: usize,
+    /// How much of what one sends may wait in the system.
+    pub buffers: SendBuffers,
+    /// Whether a control group sets the limit.
+    pub is_of_group: bool,
+}
+
+impl ConnectionMemory {
+    /// What a control group leaves beside the documents. If none sets a limit, half of what the machine has: others need it, too.
+    pub fn of(config: &Config) -> Self {
+        Self::within(config, control_group_limit(), machine_memory())
+    }
+
+    fn within(config: &Config, group: Option<u64>, machine: Option<u64>) -> Self {
+        let documents = DocumentMemory::of_limits(&config.limits, group).bytes;
+        let documents = (documents + DocumentMemory::read_ahead(documents)) as u64;
+        let bytes = match group {
+            Some(limit) => limit.saturating_sub(documents + PROCESS),
+            None => machine.map_or(u64::MAX, |memory| memory / 2),
+        };
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let with = |buffers| Self { bytes, each: largest(config, buffers), buffers, is_of_group: group.is_some() };
+        let (by_itself, small) = (with(SendBuffers::OfSystem), with(SendBuffers::Small));
+        let wanted = config.limits.connections.unwrap_or(PLENTY);
+        if group.is_none() || by_itself.connections() >= wanted { by_itself } else { small }
+    }
+
+    /// How many connections have room at a time.
+    pub fn connections(&self) -> usize {
+        self.bytes / self.each.max(1)
+    }
+}
+
+impl fmt::Display for ConnectionMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} for connections, each of which may take {}", Size(self.bytes as u64), Size(self.each as u64))
+    }
+}
+
+/// What a connection takes at most, in bytes.
+fn largest(config: &Config, buffers: SendBuffers) -> usize {
+    let of_clients = config.listeners.iter().map(|listener| of_client(listener, buffers)).max();
+    let of_engines = config.engines().into_iter().map(|engine| of_engine(engine, buffers)).max();
+    CONNECTION + config.limits.head.bytes() + of_clients.unwrap_or(0) + of_engines.unwrap_or(0)
+}
+
+/// What the side of a client takes beside [`CONNECTION`], in bytes.
+fn of_client(listener: &Listener, buffers: SendBuffers) -> usize {
+    match listener.tls {
+        None => buffers.most(),
+        // What is decrypted goes through a pair of sockets.
+        Some(_) => 3 * buffers.most() + TLS,
+    }
+}
+
+/// What the side of the engine takes beside [`CONNECTION`], in bytes.
+fn of_engine(engine: &EngineEndpoint, buffers: SendBuffers) -> usize {
+    match (&engine.address, &engine.tls) {
+        (EngineAddress::Socket(_), None) => buffers.most(),
+        (EngineAddress::Socket(_), Some(_)) => 3 * buffers.most() + TLS,
+        (EngineAddress::Ssh(_), _) => 2 * buffers.most() + SSH,
+    }
+}
+
 /// A number of bytes, in the unit in which it is written in a configuration.
 struct Size(u64);
 
@@ -92,6 +187,13 @@ impl fmt::Display for Size {
 fn control_group_limit() -> Option<u64> {
     let membership = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     limit_under(Path::new(MOUNT), &membership)
+}
+
+/// The memory of the machine, in bytes; `None` if the system does not say.
+fn machine_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// The smallest limit of the groups in `membership`, which has the lines of `/proc/self/cgroup`.
@@ -161,6 +263,32 @@ mod tests {
         check(&[("memory/a/memory.limit_in_bytes", "5000\n")], membership, Some(5000));
         check(&[("memory/memory.limit_in_bytes", "5000\n")], membership, Some(5000));
         check(&[("memory/a/memory.limit_in_bytes", "9223372036854771712\n")], membership, None);
+    }
+
+    #[test]
+    fn connections_get_what_is_left() {
+        #[track_caller]
+        fn check(lines: &str, group: Option<u64>, expected: (usize, usize, SendBuffers)) {
+            let upstream = if lines.contains("upstream") { "" } else { "upstream: unix:///run/e.sock\n" };
+            let text = format!("{upstream}listeners: [{{listen: \"unix:///run/x.sock\"}}]\n{lines}");
+            let config = super::super::tests::load(&text).unwrap();
+            let found = ConnectionMemory::within(&config, group, Some(8 << 30));
+            assert_eq!((found.bytes >> 20, found.connections(), found.buffers), expected, "{lines:?} {group:?}");
+        }
+        let (small, by_itself) = (SendBuffers::Small, SendBuffers::OfSystem);
+        check("", None, (4096, 5349, by_itself));
+        check("", Some(64 << 20), (22, 88, small));
+        check("", Some(128 << 20), (52, 208, small));
+        check("", Some(1 << 30), (472, 616, by_itself));
+        // What is wanted has the buffers that it can have.
+        check("limits: {connections: 60}", Some(128 << 20), (52, 67, by_itself));
+        check("limits: {connections: 70}", Some(128 << 20), (52, 208, small));
+        check("limits: {memory: 16MiB}", Some(64 << 20), (39, 156, small));
+        check("limits: {head: 1MiB}", Some(128 << 20), (52, 44, small));
+        // A process for each of them.
+        check("upstream: ssh://a@b", Some(128 << 20), (52, 15, small));
+        // There is none left, and the server has some connections all the same.
+        check("limits: {memory: 64MiB}", Some(64 << 20), (0, 0, small));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The client's connection after the HTTP reader: of a stream, of a tunnel, or of a malformed request.
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -164,12 +165,17 @@ impl Downstream {
         self.socket.writable().await
     }
 
-    /// As [`Socket::read_some`].
+    /// As [`Socket::poll_read_some`].
     ///
     /// # Errors
     /// The client is gone.
-    pub(super) async fn read_some(&self, take: impl FnMut(&[u8])) -> io::Result<usize> {
-        self.socket.read_some(take).await
+    pub(super) fn poll_read_some<T>(
+        &self,
+        cx: &mut Context<'_>,
+        limit: usize,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Poll<io::Result<T>> {
+        self.socket.poll_read_some(cx, limit, take)
     }
 
     /// Takes the bytes that the client has sent so far.
@@ -185,8 +191,14 @@ impl Downstream {
             if self.early.len() >= EARLY_LIMIT {
                 return self.socket.left().await;
             }
-            let early = &mut self.early;
-            match self.socket.read_some(|bytes| early.extend_from_slice(bytes)).await {
+            let (socket, early) = (&self.socket, &mut self.early);
+            let held = poll_fn(|cx| {
+                socket.poll_read_some(cx, EARLY_LIMIT - early.len(), |bytes| {
+                    early.extend_from_slice(bytes);
+                    bytes.len()
+                })
+            });
+            match held.await {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return,
             }

@@ -8,8 +8,10 @@
 //! A client may take minutes, and keeps nobody waiting but others that send bodies.
 //!
 //! A small lease, which is enough for most answers, does not wait for large ones: [`accounts`] says who has what, and who is next.
+//! What streams read ahead of their clients is counted in [`read_ahead`].
 
 mod accounts;
+mod read_ahead;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -21,6 +23,7 @@ use std::time::Duration;
 use tokio::time::Sleep;
 
 use self::accounts::{Account, Accounts, Asked, Division};
+pub(super) use self::read_ahead::{ReadAhead, ReadAheadLease, UNLEASED_READ};
 
 /// How long an exchange waits for memory at most.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,22 +62,26 @@ pub struct MemoryBudget {
     accounts: Mutex<Accounts>,
     /// The part of what waits for clients. `None` in that part.
     of_clients: Option<Arc<Self>>,
+    /// What streams read ahead; beside the budget.
+    read_ahead: Arc<ReadAhead>,
 }
 
 impl MemoryBudget {
-    /// A budget of `total` bytes, for documents of which the largest need `largest` bytes. Nobody waits for memory longer than
-    /// for the engine, which is `response_timeout`.
-    pub fn new(total: usize, largest: usize, response_timeout: Duration) -> Self {
+    /// A budget of `total` bytes, for documents of which the largest need `largest` bytes. Streams may read `read_ahead` bytes beside
+    /// that. Nobody waits for memory longer than for the engine, which is `response_timeout`.
+    pub fn new(total: usize, read_ahead: usize, largest: usize, response_timeout: Duration) -> Self {
         let of_clients = total / CLIENT_PART;
-        let part = Self::undivided(of_clients, largest, response_timeout);
-        Self { of_clients: Some(Arc::new(part)), ..Self::undivided(total - of_clients, largest, response_timeout) }
+        let read_ahead = Arc::new(ReadAhead::new(read_ahead));
+        let part = Self::undivided(of_clients, largest, response_timeout, read_ahead.clone());
+        let rest = Self::undivided(total - of_clients, largest, response_timeout, read_ahead);
+        Self { of_clients: Some(Arc::new(part)), ..rest }
     }
 
     /// A budget without a part for clients.
-    fn undivided(total: usize, largest: usize, response_timeout: Duration) -> Self {
+    fn undivided(total: usize, largest: usize, response_timeout: Duration, read_ahead: Arc<ReadAhead>) -> Self {
         let accounts = Accounts::new(total, largest);
         let patience = PATIENCE.min(response_timeout);
-        Self { patience, division: accounts.division(), accounts: Mutex::new(accounts), of_clients: None }
+        Self { patience, division: accounts.division(), accounts: Mutex::new(accounts), of_clients: None, read_ahead }
     }
 
     /// How many bytes are leased, and how many may be.
@@ -177,6 +184,11 @@ impl MemoryLease {
         self.account.size()
     }
 
+    /// What streams read ahead.
+    pub(super) fn read_ahead(&self) -> Arc<ReadAhead> {
+        self.budget.read_ahead.clone()
+    }
+
     /// What is buffered has this size and does not grow any more.
     pub(super) fn settle(&mut self, size: usize) {
         self.budget.accounts().settle(&mut self.account, size);
@@ -246,7 +258,12 @@ mod tests {
 
     /// Of these, 400 are set aside for the oldest large lease.
     fn budget() -> Arc<MemoryBudget> {
-        Arc::new(MemoryBudget::undivided(800, 400, PATIENCE))
+        patient(PATIENCE)
+    }
+
+    /// The same, for leases that wait as long as that.
+    fn patient(patience: Duration) -> Arc<MemoryBudget> {
+        Arc::new(MemoryBudget::undivided(800, 400, patience, Arc::new(ReadAhead::new(0))))
     }
 
     /// Whether the lease has the size at once.
@@ -316,7 +333,7 @@ mod tests {
     #[test]
     fn waiting_has_an_end_and_a_lease_that_waits_can_be_dropped() {
         run(async {
-            let budget = Arc::new(MemoryBudget::undivided(800, 400, Duration::from_millis(20)));
+            let budget = patient(Duration::from_millis(20));
             let mut full = budget.lease();
             full.grow(0, 700).await.unwrap();
             let start = tokio::time::Instant::now();

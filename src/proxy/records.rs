@@ -6,7 +6,7 @@
 //! it for the end.
 
 use std::fmt;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::access_log::AccessLog;
 use super::body::OutgoingBuffer;
 use super::downstream::Downstream;
-use super::memory::{MemoryBudget, MemoryError, MemoryLease};
+use super::memory::{MemoryBudget, MemoryError, MemoryLease, UNLEASED_READ};
 use super::seen::StreamFilter;
 use super::stream_request::StreamError;
 use super::{Error, headers, work};
@@ -271,7 +271,10 @@ impl RecordRewriter {
             let grow = (is_open && !has_memory).then(|| Box::pin(memory.grow(held, needed)));
             tokio::select! {
                 grown = if_any(grow) => grown.map_err(RewriteError::Memory)?,
-                read = engine.read_some(|bytes| progress = self.push(bytes, &mut backlog).map_err(StreamError::from)),
+                read = poll_fn(|cx| engine.poll_read_some(cx, UNLEASED_READ, |bytes| {
+                    progress = self.push(bytes, &mut backlog).map_err(StreamError::from);
+                    bytes.len()
+                })),
                     if is_open && deadline.is_none() && has_memory => match read {
                         Ok(count @ 1..) => taken += count,
                         Ok(0) => progress = Err(RewriteError::Cut.into()),

@@ -2,7 +2,8 @@
 //! filtered.
 //!
 //! What arrives in one read leaves in one write, unless its chunk framing is malformed. Of a stream that is fast, long runs of data
-//! are neither read nor written, but moved from one connection to the other.
+//! are neither read nor written, but moved from one connection to the other. How much is taken at a time depends on the memory for what
+//! is read ahead: it may be that the client takes nothing of it.
 
 use std::future::poll_fn;
 use std::io;
@@ -11,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use super::access_log::AccessLog;
 use super::body::{Outgoing, OutgoingBuffer, Unread};
 use super::downstream::Downstream;
+use super::memory::{ReadAhead, ReadAheadLease};
 use super::stream_request::{StreamError, broken};
 use crate::policy::RelayReason;
 use crate::socket::{READ_SIZE, Socket};
@@ -87,16 +89,24 @@ impl StreamEnd {
     }
 }
 
+/// The two ends of a stream, and what it may read ahead.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StreamEnds<'s> {
+    pub(super) engine: &'s Socket,
+    pub(super) client: &'s Downstream,
+    pub(super) read_ahead: &'s ReadAhead,
+}
+
 /// Relays a body until it ends. If the client leaves, the relay ends at once.
 pub(super) async fn relay(
-    engine: &Socket,
-    client: &Downstream,
+    ends: StreamEnds<'_>,
     mut end: StreamEnd,
     reason: RelayReason,
     log: &mut AccessLog,
 ) -> Result<(), StreamError> {
+    let client = ends.client;
     tokio::select! {
-        ended = copy_body(engine, client, &mut end, reason, log) => {
+        ended = copy_body(ends, &mut end, reason, log) => {
             ended?;
             client.finish();
             Ok(())
@@ -109,18 +119,16 @@ pub(super) async fn relay(
 ///
 /// Cancel safety: when dropped while the client is slow, bytes are lost.
 pub(super) async fn copy_down(
-    engine: &Socket,
-    client: &Downstream,
+    ends: StreamEnds<'_>,
     reason: RelayReason,
     log: &mut AccessLog,
 ) -> Result<(), StreamError> {
-    copy_body(engine, client, &mut StreamEnd::never(), reason, log).await
+    copy_body(ends, &mut StreamEnd::never(), reason, log).await
 }
 
 /// As [`copy_down`], to the end of a body.
 async fn copy_body(
-    engine: &Socket,
-    client: &Downstream,
+    ends: StreamEnds<'_>,
     end: &mut StreamEnd,
     reason: RelayReason,
     log: &mut AccessLog,
@@ -128,8 +136,11 @@ async fn copy_body(
     let mut pace = Pace::Slow;
     while !end.is_reached() {
         // A client that keeps up costs no buffer.
-        let (count, unsent) = poll_fn(|cx| poll_pass(cx, engine, client, end, &mut pace, reason)).await?;
-        client.send(unsent.unsent()).await.map_err(|_| StreamError::ClientLeft)?;
+        let Passed { count, unsent, mut lease } = poll_fn(|cx| poll_pass(cx, ends, end, &mut pace, reason)).await?;
+        if let Some(lease) = &mut lease {
+            lease.shrink(unsent.len());
+        }
+        ends.client.send(unsent.unsent()).await.map_err(|_| StreamError::ClientLeft)?;
         match count {
             0 if end.may_be_here() => return Ok(()),
             0 => return Err(broken("engine-broken", "the engine cut the stream short")),
@@ -139,27 +150,39 @@ async fn copy_body(
     Ok(())
 }
 
-/// Waits for bytes and passes on what has arrived. Returns the number of bytes, zero at the end, and those for which the client has no
-/// room.
-fn poll_pass(
+/// What has been passed on at once.
+struct Passed<'s> {
+    /// How many bytes; zero at the end.
+    count: usize,
+    /// Those of them for which the client has no room.
+    unsent: OutgoingBuffer,
+    /// Their memory, if they may be many.
+    lease: Option<ReadAheadLease<'s>>,
+}
+
+/// Waits for bytes and passes on what has arrived.
+fn poll_pass<'s>(
     cx: &mut Context<'_>,
-    engine: &Socket,
-    client: &Downstream,
+    StreamEnds { engine, client, read_ahead }: StreamEnds<'s>,
     end: &mut StreamEnd,
     pace: &mut Pace,
     reason: RelayReason,
-) -> Poll<Result<(usize, OutgoingBuffer), StreamError>> {
+) -> Poll<Result<Passed<'s>, StreamError>> {
     let engine_broken = |error| StreamError::Broken("engine-broken", error);
     let run = shorter(end.unframed(), MOVE_SIZE);
-    if *pace != Pace::Slow && run >= LONG_RUN {
+    if *pace != Pace::Slow
+        && run >= LONG_RUN
+        && let Some(lease) = read_ahead.lease(run)
+    {
         let moved = ready!(client.poll_move(cx, Unread::relayed(engine, run, reason))).map_err(engine_broken)?;
         if let Some((count, unsent)) = moved {
             end.skip(count);
             *pace = if count < LONG_RUN { Pace::Slow } else { Pace::Moving };
-            return Poll::Ready(Ok((count, unsent)));
+            return Poll::Ready(Ok(Passed { count, unsent, lease: Some(lease) }));
         }
     }
-    let limit = if *pace == Pace::Moving { run + FRAMING_SIZE } else { READ_SIZE };
+    let wanted = if *pace == Pace::Moving { run + FRAMING_SIZE } else { READ_SIZE };
+    let (limit, lease) = read_ahead.for_read(wanted);
     let read = engine.poll_read_some(cx, limit, |bytes| {
         *pace = if bytes.len() < LONG_RUN.min(limit) { Pace::Slow } else { Pace::Fast };
         let length = end.follow(bytes).map_err(|BadChunk| broken("framing", "withheld: malformed chunk framing"))?;
@@ -172,5 +195,8 @@ fn poll_pass(
         }
         Ok((bytes.len(), unsent))
     });
-    read.map(|read| read.map_err(engine_broken)?)
+    read.map(|read| {
+        let (count, unsent) = read.map_err(engine_broken)??;
+        Ok(Passed { count, unsent, lease })
+    })
 }

@@ -22,11 +22,11 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, UPGRADE};
 use super::access_log::AccessLog;
 use super::body::{Outgoing, OutgoingBuffer, StreamFraming};
 use super::downstream::Downstream;
-use super::memory::MemoryLease;
+use super::memory::{MemoryLease, ReadAhead};
 use super::message::{ERROR_LIMIT, Message};
 use super::objects::StreamSubject;
 use super::records::{RecordFiltering, RecordRewriter};
-use super::relay::{StreamEnd, relay};
+use super::relay::{StreamEnd, StreamEnds, relay};
 use super::request_id::{REQUEST_ID, RequestId};
 use super::tunnel::tunnel;
 use super::{Error, headers, respond};
@@ -144,20 +144,27 @@ struct StartedStream {
     body: StreamEnd,
     /// What has arrived of records.
     start: Vec<u8>,
+    /// The memory for what is read before the client has room for it.
+    read_ahead: Arc<ReadAhead>,
 }
 
 impl StartedStream {
     /// Carries the stream to its end. What that needs is in one box.
     fn carry<'c>(self, client: &'c mut Downstream, log: &'c mut AccessLog) -> Carried<'c> {
-        let Self { engine, opened, body, start } = self;
+        let Self { engine, opened, body, start, read_ahead } = self;
         match opened {
             Opened::Empty => Box::pin(async {
                 client.close().await;
                 Ok(())
             }),
-            Opened::Relay(reason) => Box::pin(async move { relay(&engine, client, body, reason, log).await }),
+            Opened::Relay(reason) => Box::pin(async move {
+                let ends = StreamEnds { engine: &engine, client, read_ahead: &read_ahead };
+                relay(ends, body, reason, log).await
+            }),
             Opened::Records(rewriter) => Box::pin(async move { rewriter.run(&engine, client, start, log).await }),
-            Opened::Tunnel(reason, _) => Box::pin(async move { tunnel(&engine, client, reason, log).await }),
+            Opened::Tunnel(reason, _) => {
+                Box::pin(async move { tunnel(&engine, client, &read_ahead, reason, log).await })
+            }
         }
     }
 }
@@ -283,7 +290,7 @@ impl StreamRequest {
             start = Vec::new();
         }
         client.send(out.unsent()).await.map_err(|_| StreamError::ClientLeft)?;
-        Ok(StartedStream { engine, opened, body, start })
+        Ok(StartedStream { engine, opened, body, start, read_ahead: self.memory.read_ahead() })
     }
 
     /// Sends the request on a connection of its own and waits for the head of the answer, or for the client to leave.

@@ -1,15 +1,16 @@
 //! A hijacked connection: bytes in both directions, each of which ends on its own.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::time::Duration;
 
 use super::access_log::AccessLog;
 use super::downstream::Downstream;
-use super::relay::copy_down;
+use super::memory::ReadAhead;
+use super::relay::{StreamEnds, copy_down};
 use super::stream_request::StreamError;
 use crate::policy::RelayReason;
-use crate::socket::Socket;
+use crate::socket::{READ_SIZE, Socket};
 use crate::upstream::ClientMeter;
 
 /// How long a client may go on sending after the engine has ended its direction.
@@ -19,11 +20,13 @@ const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) async fn tunnel(
     engine: &Socket,
     client: &mut Downstream,
+    read_ahead: &ReadAhead,
     reason: RelayReason,
     log: &mut AccessLog,
 ) -> Result<(), StreamError> {
     let early = client.take_early();
     let client = &*client;
+    let ends = StreamEnds { engine, client, read_ahead };
     let received = log.received();
     received.count(early.len());
     let up = async move {
@@ -32,12 +35,12 @@ pub(super) async fn tunnel(
             tracing::debug!("the engine did not take the client's first bytes");
         }
         drop(early);
-        copy_up(client, engine, &received).await?;
+        copy_up(ends, &received).await?;
         let _ = engine.finish();
         Ok::<_, StreamError>(())
     };
     let down = async {
-        copy_down(engine, client, reason, log).await?;
+        copy_down(ends, reason, log).await?;
         client.finish();
         Ok::<_, StreamError>(())
     };
@@ -62,21 +65,34 @@ pub(super) async fn tunnel(
 /// for its own end, which comes down.
 ///
 /// Cancel safety: when dropped while the engine is slow, bytes are lost.
-async fn copy_up(client: &Downstream, engine: &Socket, received: &ClientMeter) -> Result<(), StreamError> {
+async fn copy_up(
+    StreamEnds { engine, client, read_ahead }: StreamEnds<'_>,
+    received: &ClientMeter,
+) -> Result<(), StreamError> {
     loop {
         // Holds what the engine does not take at once.
         let mut rest = Vec::new();
         let mut engine_stopped = false;
-        let read = client.read_some(|bytes| match engine.try_write(bytes) {
-            Ok(written) => rest.extend_from_slice(bytes.get(written..).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => rest.extend_from_slice(bytes),
-            Err(_) => engine_stopped = true,
+        let read = poll_fn(|cx| {
+            let (limit, lease) = read_ahead.for_read(READ_SIZE);
+            let read = client.poll_read_some(cx, limit, |bytes| {
+                match engine.try_write(bytes) {
+                    Ok(written) => rest.extend_from_slice(bytes.get(written..).unwrap_or_default()),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => rest.extend_from_slice(bytes),
+                    Err(_) => engine_stopped = true,
+                }
+                bytes.len()
+            });
+            read.map_ok(|count| (count, lease))
         });
-        let count = read.await.map_err(|_| StreamError::ClientLeft)?;
+        let (count, mut lease) = read.await.map_err(|_| StreamError::ClientLeft)?;
         if count == 0 {
             return Ok(());
         }
         received.count(count);
+        if let Some(lease) = &mut lease {
+            lease.shrink(rest.len());
+        }
         if engine_stopped || engine.write_all(&rest).await.is_err() {
             return pending().await;
         }

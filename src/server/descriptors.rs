@@ -1,8 +1,10 @@
-//! How many connections the limit of open descriptors allows.
+//! How many connections the limit of open descriptors and the memory allow.
 
 use std::fmt;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config::ConnectionMemory;
 
 /// Descriptors of the process that are there from the start: standard streams, signals, resolving a name, some to spare.
 const PROCESS: usize = 20;
@@ -48,6 +50,8 @@ impl fmt::Display for TooFewDescriptors {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DescriptorPlan {
     limit: usize,
+    /// How many connections there is memory for, with a slot or without.
+    in_memory: usize,
     /// Descriptors for no connection.
     fixed: usize,
     /// The most overflow connections, apart from those that are ending.
@@ -70,7 +74,13 @@ impl DescriptorPlan {
         let free = limit.saturating_sub(fixed);
         let overflow = (free / (8 * (client + engine))).clamp(1, OVERFLOW_LIMIT);
         let idle_upstream = (free / (8 * workers.max(1) * engine)).clamp(1, IDLE_UPSTREAM_LIMIT);
-        Self { limit, fixed, overflow, idle_upstream, workers, listeners, client, engine }
+        Self { limit, in_memory: usize::MAX, fixed, overflow, idle_upstream, workers, listeners, client, engine }
+    }
+
+    /// The same with no more connections than there is memory for.
+    pub(super) fn within(self, memory: &ConnectionMemory) -> Self {
+        let in_memory = memory.connections();
+        Self { in_memory, overflow: self.overflow.min(in_memory / 8).max(1), ..self }
     }
 
     /// Descriptors of a connection with a slot, on both sides.
@@ -94,7 +104,8 @@ impl DescriptorPlan {
         self.fixed + self.each_overflow() * self.overflow + self.engine * self.idle_upstream * self.workers
     }
 
-    /// How many connections may have a slot: as many as are wanted, else as many as possible.
+    /// How many connections may have a slot: as many as are wanted, else as many as possible. For these there is memory, unless so
+    /// few would not be worth a start.
     ///
     /// # Errors
     /// [`TooFewDescriptors`].
@@ -109,13 +120,15 @@ impl DescriptorPlan {
             let needed = needed.max(self.reserved() + fewest * each);
             return Err(TooFewDescriptors { limit: self.limit, possible, wanted: fewest, needed });
         }
-        Ok(wanted.unwrap_or(possible))
+        let in_memory = self.in_memory.saturating_sub(2 * self.overflow);
+        Ok(wanted.unwrap_or(possible.min(in_memory.max(fewest))))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::socket::SendBuffers;
 
     /// Descriptors of a connection of a client and of one to the engine: plain, over TLS, and through ssh.
     const EACH: [(usize, usize); 9] = [(1, 1), (3, 1), (4, 1), (1, 3), (3, 3), (4, 3), (1, 6), (3, 6), (4, 6)];
@@ -148,6 +161,22 @@ mod tests {
                     assert!(error.needed > limit && error.possible < error.wanted, "{error}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn there_is_memory_for_all_connections_that_nobody_wants() {
+        const EACH: usize = 300 << 10;
+        for mib in [0, 1, 8, 24, 56, 120, 500, 20_000] {
+            let memory =
+                ConnectionMemory { bytes: mib << 20, each: EACH, buffers: SendBuffers::Small, is_of_group: true };
+            let plan = DescriptorPlan::new(1 << 20, 2, 2, (1, 1)).within(&memory);
+            let slots = plan.slots(None).unwrap();
+            let is_within = (slots + 2 * plan.overflow) * EACH <= memory.bytes;
+            assert!(is_within || slots == FEWEST_CONNECTIONS, "{mib} MiB: {plan:?}: {slots}");
+            // Not many fewer, either.
+            assert!(slots * EACH >= memory.bytes / 2, "{mib} MiB: {plan:?}: {slots}");
+            assert_eq!(plan.slots(Some(5000)), Ok(5000));
         }
     }
 

@@ -25,7 +25,7 @@ use super::status::ask_worker;
 use super::status_listener;
 use super::worker::{Dispatcher, ListenerEntry, WorkerCommand};
 use crate::audit::AuditLog;
-use crate::config::{ClientRule, Config, DocumentMemory, Limits, Listener, Timeouts};
+use crate::config::{ClientRule, Config, ConnectionMemory, DocumentMemory, Limits, Listener, Timeouts};
 use crate::endpoint::{EngineAddress, EngineEndpoint};
 use crate::metrics::Metrics;
 use crate::proxy::{ExchangeObserver, MemoryBudget, Proxy};
@@ -95,11 +95,12 @@ pub(super) struct ServerCapacity {
 }
 
 impl ServerCapacity {
-    /// What the descriptors are for under a configuration.
+    /// What the descriptors are for under a configuration, and how many connections there is memory for.
     pub(super) fn plan(self, config: &Config) -> DescriptorPlan {
         let client = config.listeners.iter().map(descriptors_at).max().unwrap_or(1);
         let engine = config.engines().into_iter().map(descriptors_of).max().unwrap_or(1);
         let plan = DescriptorPlan::new(self.descriptors, config.listeners.len(), self.workers, (client, engine));
+        let plan = plan.within(&ConnectionMemory::of(config));
         plan.and(if config.observability.metrics.is_some() { status_listener::DESCRIPTORS } else { 0 })
     }
 }
@@ -182,7 +183,9 @@ impl MemorySettings {
     fn budget(self) -> Arc<MemoryBudget> {
         // The largest document, what the filter leaves of it, and its keys.
         let largest = self.limits.element.bytes().saturating_mul(4);
-        Arc::new(MemoryBudget::new(DocumentMemory::of(&self.limits).bytes, largest, self.timeouts.response))
+        let memory = DocumentMemory::of(&self.limits).bytes;
+        let read_ahead = DocumentMemory::read_ahead(memory);
+        Arc::new(MemoryBudget::new(memory, read_ahead, largest, self.timeouts.response))
     }
 }
 
@@ -277,6 +280,7 @@ impl LiveConfig {
         }
         let new: Vec<Arc<ListenerEntry>> = opened.iter().map(|listener| listener.entry.clone()).collect();
         // From here on nothing fails, except in workers that have ended.
+        ConnectionMemory::of(config).buffers.use_from_now_on();
         let before = std::mem::take(&mut self.listeners);
         let (kept, removed): (Vec<_>, Vec<_>) = before.into_iter().partition(|open| {
             let is_wanted = config.listeners.iter().any(|listener| listener.address == open.address);

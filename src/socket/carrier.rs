@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::UnixStream;
 
-use super::Socket;
+use super::{SendBuffers, Socket};
 
 /// The most that is read at a time, in bytes: a record of TLS.
 const RECORD: usize = 16 * 1024;
@@ -77,6 +77,8 @@ impl Carrier {
     /// The error of the system.
     pub fn new() -> io::Result<(Socket, Self)> {
         let (ours, carried) = UnixStream::pair()?;
+        SendBuffers::apply(&ours);
+        SendBuffers::apply(&carried);
         let breakage = Breakage::default();
         Ok((Socket::Carried(carried, breakage.clone()), Self { ours: Socket::Unix(ours), breakage }))
     }

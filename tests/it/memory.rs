@@ -3,7 +3,8 @@
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use dockveil::config::{ByteLimit, Config, DocumentMemory, Limits};
@@ -16,6 +17,7 @@ use crate::support::proxy::{Bench, Folder, policy_of};
 
 pub(crate) const TESTS: &[Test] = tests![
     three_hundred_large_documents_fit_into_a_small_control_group,
+    clients_that_take_nothing_fit_into_a_small_control_group,
     past_the_budget_a_document_waits_and_is_then_refused,
     small_documents_pass_while_large_ones_have_all_the_memory,
     bodies_that_do_not_end_keep_no_answer_waiting,
@@ -430,7 +432,8 @@ impl ControlGroup {
     /// Makes one, with either version of the interface.
     fn new(limit: usize) -> Result<Self, Ignored> {
         let missing = |error: std::io::Error| Ignored::Missing(format!("no control group can be made: {error}"));
-        let name = format!("dockveil-it-{}", std::process::id());
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("dockveil-it-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let is_first = Path::new("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists();
         let (root, file, peak) = if is_first {
             ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.max_usage_in_bytes")
@@ -449,6 +452,15 @@ impl ControlGroup {
             let _ = std::fs::write(group.folder.join(file), if is_first { limit.to_string() } else { "0".to_owned() });
         }
         Ok(group)
+    }
+
+    /// Starts a program in it.
+    fn start(&self, program: &std::process::Command) -> Program {
+        let mut enter = std::process::Command::new("/bin/sh");
+        enter.env_clear().env("DOCKVEIL_LOG", "info");
+        enter.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(&self.folder);
+        enter.arg(program.get_program()).args(program.get_args());
+        Program::start(enter)
     }
 
     /// The most memory that its processes have used at a time, in bytes.
@@ -583,7 +595,8 @@ fn ask(listener: &Path) -> u16 {
     let mut client = UnixStream::connect(listener).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = closing_get("/containers/web/json");
-    std::io::Write::write_all(&mut client, request.as_bytes()).unwrap();
+    // If there is no room, the answer is there already.
+    let _ = std::io::Write::write_all(&mut client, request.as_bytes());
     let (mut start, mut block, mut length) = (Vec::new(), vec![0; 64 << 10], 0);
     while let Ok(count @ 1..) = client.read(&mut block) {
         start.extend_from_slice(&block[..count.min(32_usize.saturating_sub(start.len()))]);
@@ -605,13 +618,8 @@ fn three_hundred_large_documents_fit_into_a_small_control_group() -> Outcome {
     };
     let _daemon = Daemon::start(&folder.path("engine"), move |_| Reply::Keep(answer.clone()));
     // Those that have no turn in two seconds are refused: the test need not last longer.
-    let program = configured(&folder, "timeouts: {response: 2s}\n");
-    let mut enter = std::process::Command::new("/bin/sh");
-    enter.env_clear().env("DOCKVEIL_LOG", "info");
-    enter.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(&group.folder);
-    enter.arg(program.get_program()).args(program.get_args());
+    let program = group.start(&configured(&folder, "timeouts: {response: 2s}\n"));
     let listener = folder.path("listener");
-    let program = Program::start(enter);
     let lines = program.listening();
     assert!(
         lines.iter().any(|line| line.contains("64 MiB for all documents; the control group may use 128 MiB")),
@@ -638,6 +646,100 @@ fn three_hundred_large_documents_fit_into_a_small_control_group() -> Outcome {
     }
     note(&format!("afterwards {} MiB", resident(program.id()) >> 20));
     assert_eq!(ask(&listener), 200);
+    let (ended, _) = program.stop();
+    assert!(ended.success());
+    Ok(())
+}
+
+/// What a daemon answers that has much to say: lists, documents and logs, and connections of which it reads nothing.
+fn talkative(asked: &str) -> Reply {
+    static LIST: LazyLock<String> = LazyLock::new(many_containers);
+    static LOG: [u8; 1 << 20] = [b'.'; 1 << 20];
+    let endless = |head: &str| {
+        let send = move |mut stream: UnixStream| while std::io::Write::write_all(&mut stream, &LOG).is_ok() {};
+        Reply::Then(head.as_bytes().to_vec(), Box::new(send))
+    };
+    match asked.split(' ').nth(1).unwrap() {
+        target if target.contains("/attach") => {
+            endless("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+        }
+        target if target.contains("/logs") => {
+            endless("HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n")
+        }
+        target => {
+            let (before, after) = if target.contains("/containers/json") { ("", "") } else { (r#"{"a":"#, "}") };
+            let length = before.len() + LIST.len() + after.len();
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ";
+            let send = move |mut stream: UnixStream| {
+                // The client may be gone.
+                let mut parts = [before, &LIST, after].into_iter();
+                let _ = parts.try_for_each(|part| std::io::Write::write_all(&mut stream, part.as_bytes()));
+            };
+            Reply::Then(format!("{head}{length}\r\n\r\n").into_bytes(), Box::new(send))
+        }
+    }
+}
+
+/// Each client has the system hold as much as it can, and what it sends beside: the program must not be killed for it.
+fn clients_that_take_nothing_fit_into_a_small_control_group() -> Outcome {
+    const CLIENTS: usize = 300;
+    let group = ControlGroup::new(64 << 20)?;
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), talkative);
+    let profile = "profile: open\nabout: For tests.\nallow: [all]\nshow: all\nmask-values: false\n";
+    std::fs::create_dir_all(folder.path("filters/profile")).unwrap();
+    std::fs::write(folder.path("filters/profile/open.yaml"), profile).unwrap();
+    let (open, filters) = (folder.path("open"), folder.path("filters"));
+    let lines = format!(
+        "    profile: dashboard-live\n  - {{listen: \"unix://{}\", profile: open}}\nfilters: [{}]\n",
+        open.display(),
+        filters.display()
+    );
+    let mut program = group.start(&configured(&folder, &lines));
+    program.listening();
+    let field = format!("X-Field: {}\r\n", "x".repeat(70_000));
+    let upgrade = "Connection: Upgrade\r\nUpgrade: tcp\r\n";
+    let sent = "x".repeat(1 << 20);
+    let request = |line: &str, fields: &str| format!("{line} HTTP/1.1\r\nHost: d\r\n{fields}\r\n");
+    for (name, listener, bytes) in [
+        ("lists", "listener", request("GET /v1.44/containers/json", "")),
+        ("lists after long heads", "listener", request("GET /v1.44/containers/json", &field)),
+        ("documents as they come", "open", request("GET /v1.44/containers/web/json", &field)),
+        ("lists as they come", "open", request("GET /v1.44/containers/json", &field)),
+        ("logs", "listener", request("GET /v1.44/containers/web/logs?stdout=1", "")),
+        ("logs after long heads", "open", request("GET /v1.44/containers/web/logs?stdout=1", &field)),
+        ("tunnels", "open", request("POST /v1.44/containers/web/attach?stream=1&stdin=1&stdout=1", upgrade) + &sent),
+        ("unfinished heads", "listener", format!("GET /v1.44/containers/json HTTP/1.1\r\n{field}")),
+    ] {
+        let clients: Vec<UnixStream> = (0..CLIENTS)
+            .filter_map(|_| {
+                let client = UnixStream::connect(folder.path(listener)).ok()?;
+                client.set_nonblocking(true).unwrap();
+                // What is not taken at once is not sent.
+                let _ = std::io::Write::write(&mut &client, bytes.as_bytes());
+                Some(client)
+            })
+            .collect();
+        // As long as any of them gets more.
+        let waiting = || {
+            let count = |client: &UnixStream| rustix::io::ioctl_fionread(client).unwrap_or_default();
+            clients.iter().map(count).sum::<u64>()
+        };
+        let deadline = Instant::now() + PATIENCE;
+        let mut before = u64::MAX;
+        while program.is_running() && waiting() != before && Instant::now() < deadline {
+            before = waiting();
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        assert!(program.is_running(), "{name}: the program has ended");
+        let peak = group.peak() >> 20;
+        note(&format!("{name}: {} KiB wait in the system, peak of the group {peak} MiB", waiting() >> 10));
+        assert!(clients.len() > CLIENTS / 2, "{name}: {} clients", clients.len());
+        let mut other = Client::connect(&folder.path(listener));
+        other.send(closing_get("/_ping"));
+        assert_eq!(status(&other.rest()), 200, "{name}");
+        drop(clients);
+    }
     let (ended, _) = program.stop();
     assert!(ended.success());
     Ok(())
