@@ -14,7 +14,8 @@ use crate::proxy::{Delivery, Downstream};
 use crate::socket::{Socket, WaitTimer};
 use crate::stream::requests::{RequestError, RequestFraming};
 
-/// How long a head may take to arrive when the connection is to end. A request that waits for its slot waits longer.
+/// How long a head may take to arrive when the connection is to end. A request that waits for its slot waits longer. An overflow
+/// connection has no such time: others wait for its place, and whoever sends half a head could keep them all waiting.
 const LAST_HEAD_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long to wait for a client.
@@ -184,7 +185,7 @@ impl RequestReader {
         let is_idle = self.framing.in_head() && self.held.is_empty();
         let since = self.waiting_since.unwrap_or_else(|| self.begin_wait());
         self.waiting_since = Some(since);
-        if is_idle && self.state.is_ending() {
+        if self.state.is_ending() && (is_idle || in_head && !self.state.has_slot()) {
             return !self.has_last_request();
         }
         let timeout = match (in_head, self.state.is_ending()) {
@@ -300,11 +301,16 @@ mod tests {
 
     /// A reader, and its client.
     fn reader(idle: Duration) -> (RequestReader, UnixStream) {
+        reader_of(ConnectionState::for_test(), idle)
+    }
+
+    /// The same, of a connection in this state.
+    fn reader_of(state: ConnectionState, idle: Duration) -> (RequestReader, UnixStream) {
         let (client, server) = UnixStream::pair().unwrap();
         server.set_nonblocking(true).unwrap();
         let socket = Socket::accepted(AcceptedSocket::Unix(server), Keepalive::default()).unwrap();
         let timeouts = ClientTimeouts { head: Duration::from_secs(20), idle, write: Duration::from_secs(20) };
-        (RequestReader::new(Arc::new(socket), 1024, timeouts, Arc::new(ConnectionState::for_test())), client)
+        (RequestReader::new(Arc::new(socket), 1024, timeouts, Arc::new(state)), client)
     }
 
     fn run(test: impl Future<Output = ()> + Send + 'static) {
@@ -480,6 +486,27 @@ mod tests {
             assert_eq!(reader.read(&mut byte).await.unwrap(), 0);
             let slow = RefusedRequest { error: RequestError::Slow, is_new: true };
             assert!(reader.error() == Some(slow) && start.elapsed() < Duration::from_secs(10));
+        });
+    }
+
+    #[test]
+    fn half_a_head_ends_at_once_when_an_overflow_connection_must_end() {
+        run(async {
+            for is_whole in [false, true] {
+                let (mut reader, mut client) = reader_of(ConnectionState::of_overflow(), Duration::from_secs(20));
+                send_part(&mut reader, &mut client, &REQUEST[..5]).await;
+                if is_whole {
+                    // It is there, although the runtime may not know yet.
+                    client.write_all(&REQUEST[5..]).unwrap();
+                }
+                reader.state.end();
+                if is_whole {
+                    request_is_next(&mut reader).await;
+                }
+                // Nobody has asked for anything else, so there is no error of a request.
+                assert!(is_over_now(&mut reader).await && reader.error().is_none());
+                assert_eq!(reader.is_unused(), !is_whole);
+            }
         });
     }
 

@@ -517,6 +517,12 @@ impl ConnectionState {
         Self::new(0, ConnectionOrigin::default(), Instant::now(), true)
     }
 
+    /// The state of an overflow connection.
+    #[cfg(test)]
+    pub(super) fn of_overflow() -> Self {
+        Self::new(0, ConnectionOrigin::default(), Instant::now(), false)
+    }
+
     /// From now on it waits for a request, or for the rest of its head.
     pub(super) fn mark_idle(&self) {
         let since = u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX).max(1);

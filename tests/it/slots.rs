@@ -16,7 +16,7 @@ use dockveil::server;
 use dockveil::socket::{Address, Keepalive, connect_at_once};
 
 use crate::callers::{ask_from, connect_from, loaded};
-use crate::harness::{Ignored, Outcome, Test, tests};
+use crate::harness::{Ignored, Outcome, Test, note, tests};
 use crate::support::client::{Client, PATIENCE, get, status};
 use crate::support::daemon::{Daemon, Reply, handing, json};
 use crate::support::program::{Program, UnreadProgram, between, command, command_after};
@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_connection_that_waits_longest_for_a_request_gives_way,
     a_client_that_is_turned_away_takes_no_connection_from_another,
     many_requests_that_wait_do_not_keep_a_health_check_waiting,
+    halves_of_heads_do_not_keep_a_health_check_waiting,
     connections_to_one_listener_do_not_keep_those_of_another_from_giving_way,
     a_burst_of_connections_is_shared_among_the_workers,
     dead_peers_are_found_by_keepalive_on_both_sides,
@@ -232,6 +233,34 @@ fn many_requests_that_wait_do_not_keep_a_health_check_waiting() {
     for mut client in waiting {
         assert_eq!(status(&client.rest()), 503);
     }
+    drop(held);
+}
+
+/// On a listener that limits no client, one connects again and again and never sends more than half a head.
+fn halves_of_heads_do_not_keep_a_health_check_waiting() {
+    const CONNECTIONS: usize = 1500;
+    let bench = Bench::with(
+        |_| json("[]"),
+        |config| {
+            config.limits.connections = Some(10);
+            // Nothing ends by itself.
+            (config.timeouts.head, config.timeouts.idle) = (PATIENCE * 3, PATIENCE * 3);
+        },
+    );
+    let path = bench.folder.path("listener");
+    let held: Vec<Client> = (0..CONNECTIONS)
+        .map(|_| {
+            let mut client = Client::connect(&path);
+            client.send("GET /v1.44/conta");
+            client
+        })
+        .collect();
+    let start = Instant::now();
+    assert_eq!(status(&ask(&path, "/_ping")), 200);
+    let waited = start.elapsed();
+    note(&format!("a ping took {waited:?} behind {CONNECTIONS} halves of heads"));
+    // With half a second for each of them, 128 at a time, it was more than five.
+    assert!(waited < Duration::from_secs(3), "{waited:?}");
     drop(held);
 }
 
