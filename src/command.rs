@@ -17,8 +17,8 @@ mod schema;
 mod summary;
 
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::io::{self, Read, Write, stdin};
+use std::path::{Path, PathBuf};
 
 use crate::api::{ApiVersion, OPERATIONS, Operation, groups};
 use crate::cli::{self, Environment, LogFormat, Output};
@@ -123,7 +123,7 @@ fn count(errors: usize) -> String {
 }
 
 /// Reads the configuration, if it is in `input` or in another place that cannot be read twice, such as a pipe. Commands look into
-/// the configuration more than once. `serve` reads a pipe itself: whoever writes it may be slow, and signals count meanwhile.
+/// the configuration more than once. `serve` reads it itself: whoever writes a pipe may be slow, and signals count meanwhile.
 ///
 /// # Errors
 /// It cannot be read, or the command reads something else there.
@@ -132,37 +132,44 @@ pub fn read_config_once(
     environment: &mut Environment,
     input: &mut dyn Read,
 ) -> Result<(), CommandError> {
-    let Some(files) = asked.files() else { return Ok(()) };
-    let is_standard_input = |path: &&PathBuf| path.as_os_str() == cli::STANDARD_INPUT;
-    let Some(path) = files.config.as_ref().or(environment.config.as_ref()).filter(is_standard_input) else {
-        return if matches!(asked, cli::Command::Serve(_)) { Ok(()) } else { read_pipe(files, environment) };
-    };
-    let location = match &files.config {
-        Some(_) => Location::argument("--config"),
-        None => Location::file("DOCKVEIL_CONFIG"),
-    };
-    if matches!(asked, cli::Command::Filter(_)) {
+    let Some(files) = asked.files().filter(|_| !matches!(asked, cli::Command::Serve(_))) else { return Ok(()) };
+    let Some(path) = piped_config(files, environment) else { return Ok(()) };
+    if is_standard_input(path) && matches!(asked, cli::Command::Filter(_)) {
+        let location = match &files.config {
+            Some(_) => Location::argument("--config"),
+            None => Location::file("DOCKVEIL_CONFIG"),
+        };
         return Err(Diagnostic::new(&location, "standard input is the document, expected a file").into());
     }
-    let bytes = files::read_limited(input).map_err(|error| unreadable(STANDARD_INPUT_NAME, &error))?;
-    let text = text_of(STANDARD_INPUT_NAME, bytes)?;
-    environment.read_once = Some(cli::ReadOnce { path: path.clone(), text });
+    environment.read_once = Some(read_pipe(path, input)?);
     Ok(())
 }
 
-/// Reads the configuration, if it is in a file that cannot be read twice.
+/// The path of the configuration, if that can be read only once: standard input or a pipe.
+fn piped_config<'p>(files: &'p cli::ConfigFiles, environment: &'p Environment) -> Option<&'p Path> {
+    let chosen = files.config.as_ref().or(environment.config.as_ref());
+    if let Some(path) = chosen.filter(|path| is_standard_input(path)) {
+        return Some(path);
+    }
+    chosen.or(environment.default_config.as_ref()).map(PathBuf::as_path).filter(|path| files::is_read_once(path))
+}
+
+/// Whether a path stands for standard input.
+fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == cli::STANDARD_INPUT
+}
+
+/// Reads the configuration from a pipe, or from `input` if that is what the path stands for.
 ///
 /// # Errors
 /// It cannot be read.
-fn read_pipe(files: &cli::ConfigFiles, environment: &mut Environment) -> Result<(), CommandError> {
-    let named = files.config.as_ref().or(environment.config.as_ref()).or(environment.default_config.as_ref());
-    // Standard input has been read.
-    let is_pipe = |path: &&PathBuf| environment.read_once.is_none() && files::is_read_once(path);
-    let Some(path) = named.filter(is_pipe) else { return Ok(()) };
-    let name = quoting::path(path);
-    let bytes = File::open(path).and_then(files::read_limited).map_err(|error| unreadable(&name, &error))?;
-    environment.read_once = Some(cli::ReadOnce { path: path.clone(), text: text_of(&name, bytes)? });
-    Ok(())
+fn read_pipe(path: &Path, input: &mut dyn Read) -> Result<cli::ReadOnce, Diagnostic> {
+    let (name, bytes) = match is_standard_input(path) {
+        true => (STANDARD_INPUT_NAME.to_owned(), files::read_limited(input)),
+        false => (quoting::path(path), File::open(path).and_then(files::read_limited)),
+    };
+    let bytes = bytes.map_err(|error| unreadable(&name, &error))?;
+    Ok(cli::ReadOnce { path: path.to_owned(), text: text_of(&name, bytes)? })
 }
 
 /// `serve`: listens until a signal arrives. The summary of what is exposed goes to `err`, like the log, `width` columns wide.
@@ -176,9 +183,12 @@ pub fn serve(
     err: &mut dyn Write,
 ) -> Result<u8, CommandError> {
     // First, so that a signal during the start is not lost and leaves no socket file.
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     let mut with_pipe = environment.clone();
-    read_pipe(&arguments.files, &mut with_pipe)?;
+    if let Some(path) = piped_config(&arguments.files, environment).map(Path::to_path_buf) {
+        let Some(read) = signals.unless_stopped(move || read_pipe(&path, &mut stdin()))? else { return Ok(OK) };
+        with_pipe.read_once = Some(read?);
+    }
     let config = Config::load(arguments, &with_pipe);
     // Errors are lines of the log, too, as far as the rest says how these are written.
     let format = config
@@ -193,7 +203,9 @@ pub fn serve(
     let mut text = Wrapped::new(err, width);
     let _ = write!(text, "{}", summary(&config)).and_then(|()| text.flush());
     let manager = ServiceManager::connect(environment.notify_socket.as_deref(), environment.watchdog);
-    // What was in the pipe is not read again: another file may take its place.
+    // What was in another pipe than standard input does not count again: a file may take its place.
+    let keeps = with_pipe.read_once.as_ref().is_some_and(|once| is_standard_input(&once.path));
+    let environment = if keeps { &with_pipe } else { environment };
     let mut source = ServedSource { arguments, environment, told: summary::remarks(&config) };
     server::run(config, manager, signals, &mut source)?;
     Ok(OK)

@@ -20,10 +20,6 @@ fn main() -> ExitCode {
         Ok(asked) => match started_log(&asked, &environment) {
             Ok(()) => match command::read_config_once(&asked, &mut environment, &mut stdin()) {
                 Ok(()) => run(&asked, &environment, &mut out, &mut err),
-                Err(error) if matches!(asked, Command::Serve(_)) => match writes_json(&environment) {
-                    true => error.report(&mut JsonErrors::default()),
-                    false => error.report(&mut err),
-                },
                 Err(error) => error.report(&mut err),
             },
             Err(message) => {

@@ -8,11 +8,13 @@
 //! | `SIGXFSZ` | none: the write past the limit of file sizes fails, as on a full disk |
 
 use std::future::{pending, poll_fn};
+use std::io;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::ServerError;
 use super::file_watch::{FileWatch, ReloadReason};
@@ -62,6 +64,27 @@ impl Signals {
         let file_size = listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         drop(entered);
         Ok(Self { runtime, stopping, reloading, ignored, _file_size: file_size })
+    }
+
+    /// Does something that may wait for others, such as reading a pipe, in a thread of its own. `None` if a signal that stops the
+    /// server comes first: the thread then lasts until the process ends.
+    ///
+    /// # Errors
+    /// [`ServerError::Signal`]: the thread cannot be started, or it has panicked.
+    pub fn unless_stopped<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Option<T>, ServerError> {
+        let (sender, receiver) = oneshot::channel();
+        let working = std::thread::Builder::new().name("start".to_owned()).spawn(move || {
+            // Nobody receives it if a signal has come.
+            let _ = sender.send(work());
+        });
+        let working = working.map_err(ServerError::Signal)?;
+        let Some(done) = self.stopped_or(receiver) else { return Ok(None) };
+        // Whoever changes the user must be the only thread.
+        let _ = working.join();
+        done.map(Some).map_err(|_| ServerError::Signal(io::ErrorKind::Interrupted.into()))
     }
 
     /// Waits for what is to be done next. Logs the signals that do nothing. `alive_at` is when a sign of life is due, `look_at` when

@@ -3,13 +3,14 @@
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::harness::{Test, tests};
-use crate::support::client::{Client, closing_get, get, status};
+use crate::support::client::{Client, PATIENCE, closing_get, get, status};
 use crate::support::daemon::{Daemon, handing, json};
 use crate::support::program::{Program, UnreadProgram, between, command, command_after, free_port};
 use crate::support::proxy::Folder;
@@ -20,6 +21,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_request_that_came_before_the_signal_is_answered,
     a_program_leaves_the_socket_of_its_successor,
     a_signal_during_the_start_ends_it,
+    a_signal_ends_a_health_check_that_waits_for_its_configuration,
     signals_without_a_meaning_are_logged,
     a_limit_of_file_sizes_does_not_end_the_program
 ];
@@ -130,18 +132,60 @@ fn a_program_leaves_the_socket_of_its_successor() {
 
 fn a_signal_during_the_start_ends_it() {
     let folder = Folder::new();
-    let (pipe, socket) = (folder.path("config.yaml"), folder.path("listener"));
+    let pipe = folder.path("config.yaml");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let program = Program::start(command(&[("DOCKVEIL_LOG", "info")], &["--config", &pipe.display().to_string()]));
-    // The pipe can be opened as soon as the program reads it.
-    let mut config = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
-    program.signal(Signal::TERM);
-    writeln!(config, "upstream: unix:///nowhere.sock\nlisteners: [{{listen: \"unix://{}\"}}]", socket.display())
-        .unwrap();
-    drop(config);
-    let (ended, log) = program.ended();
-    assert!(ended.success(), "{ended}: {log:?}");
-    assert!(!socket.exists() && !log.iter().any(|line| line.contains("engine=")), "{log:?}");
+    let path = pipe.display().to_string();
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
+        // Somebody has opened the pipe, but does not write; nobody has opened it.
+        for is_open in [true, false] {
+            let program = Program::start(command(&[("DOCKVEIL_LOG", "info")], &["--config", &path]));
+            waits_for(&program, signal);
+            // The pipe can be opened as soon as the program reads it.
+            let writer = is_open.then(|| fs::OpenOptions::new().write(true).open(&pipe).unwrap());
+            program.signal(signal);
+            let (ended, log) = program.ended();
+            assert!(ended.success() && log.is_empty(), "{signal:?} {is_open} {ended}: {log:?}");
+            drop(writer);
+        }
+        let (input, writer) = std::io::pipe().unwrap();
+        let serve = command(&[("DOCKVEIL_LOG", "info")], &["--config", "-"]);
+        let program = Program::start_with(serve, input.into(), Stdio::null());
+        waits_for(&program, signal);
+        program.signal(signal);
+        let (ended, log) = program.ended();
+        assert!(ended.success() && log.is_empty(), "{signal:?} {ended}: {log:?}");
+        drop(writer);
+    }
+}
+
+fn a_signal_ends_a_health_check_that_waits_for_its_configuration() {
+    let folder = Folder::new();
+    let pipe = folder.path("config.yaml");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
+        let program = Program::start(command(&[], &["healthcheck", "--config", &pipe.display().to_string()]));
+        // The pipe can be opened as soon as the program reads it.
+        let writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+        program.signal(signal);
+        assert_eq!(program.ended().0.signal(), Some(signal.as_raw()));
+        drop(writer);
+    }
+}
+
+/// Waits until a program has taken over a signal.
+#[track_caller]
+fn waits_for(program: &Program, signal: Signal) {
+    let path = format!("/proc/{}/status", program.id());
+    let is_caught = || {
+        let status = fs::read_to_string(&path).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap() >> (signal.as_raw() - 1) & 1 == 1
+    };
+    let started = Instant::now();
+    while !is_caught() {
+        assert!(started.elapsed() < PATIENCE, "it does not wait for {signal:?}");
+        std::thread::yield_now();
+    }
 }
 
 fn signals_without_a_meaning_are_logged() {
