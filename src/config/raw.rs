@@ -510,8 +510,15 @@ pub(super) fn file(path: &Path) -> Result<(String, String), Diagnostic> {
 /// What paths in a configuration file are relative to: its folder. That of a descriptor, as of `<(…)`, holds no other files, so it is
 /// the current one then.
 pub(super) fn folder_of(path: &Path) -> &Path {
-    let is_descriptor = ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder));
-    path.parent().filter(|_| !is_descriptor).unwrap_or(Path::new("."))
+    path.parent().filter(|_| !is_descriptor(path)).unwrap_or(Path::new("."))
+}
+
+/// Whether a path is that of an open descriptor: `/dev/fd/0`, `/dev/stdin`, `/proc/self/fd/0`.
+fn is_descriptor(path: &Path) -> bool {
+    const STANDARD: [&str; 3] = ["/dev/stdin", "/dev/stdout", "/dev/stderr"];
+    let is_of_process = |folder: &Path| folder.starts_with("/proc") && folder.ends_with("fd");
+    STANDARD.iter().any(|name| path == Path::new(name))
+        || path.parent().is_some_and(|folder| folder == Path::new("/dev/fd") || is_of_process(folder))
 }
 
 /// Reads a file of filters; returns its name and text.
@@ -580,6 +587,29 @@ mod tests {
             assert_eq!(text_of("f.yaml", bytes.to_vec()).unwrap_err().to_string(), expected);
         }
         assert_eq!(text_of("f.yaml", "é\n".into()).unwrap(), "é\n");
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_folder_of_the_file_unless_that_is_a_descriptor() {
+        for (path, expected) in [
+            ("/etc/dockveil.yaml", "/etc"),
+            ("dockveil.yaml", ""),
+            ("-", ""),
+            ("/dev/shm/a/dockveil.yaml", "/dev/shm/a"),
+            ("/dev/shm/dockveil.yaml", "/dev/shm"),
+            ("/dev/fd/a/dockveil.yaml", "/dev/fd/a"),
+            ("/dev/dockveil.yaml", "/dev"),
+            ("/dev/stdin.yaml", "/dev"),
+            ("/proc/1/root/etc/dockveil.yaml", "/proc/1/root/etc"),
+            ("/proc/self/cwd/dockveil.yaml", "/proc/self/cwd"),
+            ("/srv/fd/dockveil.yaml", "/srv/fd"),
+            ("/dev/fd/63", "."),
+            ("/dev/stdin", "."),
+            ("/proc/self/fd/0", "."),
+            ("/proc/1/task/1/fd/0", "."),
+        ] {
+            assert_eq!(folder_of(Path::new(path)), Path::new(expected), "{path}");
+        }
     }
 
     #[test]
