@@ -294,7 +294,7 @@ pub fn configured_log_format(arguments: &ServeArgs, environment: &Environment) -
     let mut ignored = Diagnostics::default();
     let settings = Settings::of(arguments, environment);
     let source = ConfigSource::find(&arguments.files, &settings, environment, &mut ignored);
-    source.raw.observability.with(&settings, environment, &[], &mut Vec::new(), &mut ignored).log_format
+    source.raw.observability.with(&settings, environment, (&[], Vec::new()), &mut Vec::new(), &mut ignored).log_format
 }
 
 /// A number of bytes, at least one.
@@ -423,7 +423,8 @@ impl Config {
         let mut made: Vec<MadeFile> = Vec::new();
         made.extend(own.filter_map(|one| MadeFile::socket(&one.address, &one.location, one.folder)));
         let of_file = source.raw.observability.clone();
-        let observability = of_file.with(&settings, environment, &raw, &mut made, &mut diagnostics);
+        let others = (raw.as_slice(), engines(upstream.as_ref(), &raw));
+        let observability = of_file.with(&settings, environment, others, &mut made, &mut diagnostics);
         let limits = source.raw.limits;
         let profile = default_profile(&settings);
         let hosts = more_hosts(&settings, &mut diagnostics);
@@ -454,6 +455,12 @@ impl Config {
     }
 }
 
+/// All engines: that of the configuration, and those of listeners.
+fn engines<'e>(upstream: Option<&'e EngineEndpoint>, listeners: &'e [RawListener]) -> Vec<&'e EngineEndpoint> {
+    let own = listeners.iter().filter_map(|listener| listener.upstream.as_ref()).map(|upstream| &upstream.endpoint);
+    upstream.into_iter().chain(own).collect()
+}
+
 /// The files that the configuration is read from.
 fn file_set(
     source: &ConfigSource,
@@ -462,9 +469,8 @@ fn file_set(
     settings: &Settings,
 ) -> ConfigFileSet {
     let of_tls = listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.files);
-    let own = listeners.iter().filter_map(|listener| listener.upstream.as_ref()).map(|upstream| &upstream.endpoint);
-    let of_engines =
-        upstream.into_iter().chain(own).filter_map(|engine| engine.tls.as_ref()).flat_map(|tls| &tls.files);
+    let engines = engines(upstream, listeners);
+    let of_engines = engines.iter().filter_map(|engine| engine.tls.as_ref()).flat_map(|tls| &tls.files);
     let files = source.file.iter().chain(of_tls).chain(of_engines).cloned().collect();
     let folders = source.raw.filters.iter().map(|(folder, _)| folder).chain(&settings.filters).cloned().collect();
     ConfigFileSet::new(files, folders, !source.raw.unwatched)
@@ -1472,6 +1478,24 @@ mod tests {
             wrong,
             ["4:5: a second listener on tcp://127.0.0.1:1", "5:5: unix:///run/e.sock is the engine itself"]
         );
+    }
+
+    #[test]
+    fn metrics_on_a_listener_or_an_engine_are_an_error() {
+        let listeners = "upstream: unix:///run/e.sock\nlisteners:\n  - listen: unix:///run/a\n  - listen: tcp://127.0.0.1:1\n    upstream: tcp://localhost:2\n";
+        for (metrics, expected) in [
+            ("unix:///run/e.sock", Some("is the engine itself")),
+            ("unix:///run/../run/e.sock", Some("is the engine itself")),
+            ("tcp://127.0.0.1:2", Some("is the engine itself")),
+            ("unix:///run/a", Some("is the listener at 3:5, expected an address for metrics only")),
+            ("unix:///run/e.sock2", None),
+            ("tcp://127.0.0.1:3", None),
+            ("tcp://127.0.0.1:0", None),
+        ] {
+            let wrong = load(&format!("{listeners}metrics: {metrics}\n")).err().unwrap_or_default();
+            let expected: Vec<String> = expected.map(|text| format!("6:10: {metrics} {text}")).into_iter().collect();
+            assert_eq!(wrong, expected, "{metrics}");
+        }
     }
 
     #[test]

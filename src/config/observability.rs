@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::raw::{self, RawListener, expected};
 use super::settings::Settings;
-use super::{MadeFile, leads_to};
+use super::{MadeFile, engine_is_at, leads_to};
 use crate::cli::{Environment, LogFormat};
+use crate::endpoint::EngineEndpoint;
 use crate::socket::{Address, SocketFolder};
 use crate::yaml::{Diagnostics, Location, Members, Node};
 
@@ -50,13 +51,13 @@ impl RawObservability {
         Self { log_format, metrics, audit }
     }
 
-    /// What holds: what arguments and variables say wins over the file. Metrics must be told elsewhere than the API is. Adds the
-    /// files that a start makes for it.
+    /// What holds: what arguments and variables say wins over the file. Metrics must be told elsewhere than listeners and engines are.
+    /// Adds the files that a start makes for it.
     pub(super) fn with(
         self,
         settings: &Settings,
         environment: &Environment,
-        listeners: &[RawListener],
+        (listeners, engines): (&[RawListener], Vec<&EngineEndpoint>),
         made: &mut Vec<MadeFile>,
         diagnostics: &mut Diagnostics,
     ) -> Observability {
@@ -70,6 +71,9 @@ impl RawObservability {
                 let message =
                     format!("{address} is the listener at {}, expected an address for metrics only", listener.location);
                 diagnostics.report(&location, message);
+            }
+            if engines.into_iter().any(|engine| engine_is_at(engine, &address)) {
+                diagnostics.report(&location, format!("{address} is the engine itself"));
             }
             made.extend(MadeFile::socket(&address, &location, SocketFolder::Any));
             Some(address)
