@@ -13,6 +13,7 @@ mod memory;
 mod note;
 mod observability;
 mod passed;
+mod places;
 mod raw;
 mod settings;
 mod source;
@@ -425,6 +426,7 @@ impl Config {
         let of_file = source.raw.observability.clone();
         let others = (raw.as_slice(), engines(upstream.as_ref(), &raw));
         let observability = of_file.with(&settings, environment, others, &mut made, &mut diagnostics);
+        places::check_audit(&made, &files, &mut diagnostics);
         let limits = source.raw.limits;
         let profile = default_profile(&settings);
         let hosts = more_hosts(&settings, &mut diagnostics);
@@ -1496,6 +1498,63 @@ mod tests {
             let expected: Vec<String> = expected.map(|text| format!("6:10: {metrics} {text}")).into_iter().collect();
             assert_eq!(wrong, expected, "{metrics}");
         }
+    }
+
+    #[test]
+    fn an_audit_file_that_is_read_is_an_error() {
+        use std::os::unix::fs::symlink;
+        let folder = std::env::temp_dir().join(format!("dockveil-audit-read-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(folder.join("filters/profile/more")).unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+        write("filters/own.yaml", "{extends: dashboard, profile: own}\n");
+        write("key.pem", "");
+        write("other", "");
+        std::fs::hard_link(folder.join("filters/own.yaml"), folder.join("hard-filter")).unwrap();
+        symlink("dockveil.yaml", folder.join("link")).unwrap();
+        symlink("filters/profile", folder.join("profile-link")).unwrap();
+        symlink("filters/later.yaml", folder.join("dangling")).unwrap();
+        symlink("../later.yaml", folder.join("filters/linked.yaml")).unwrap();
+        let config = folder.join("dockveil.yaml");
+        let load = |audit: &str, variable: &str| {
+            let text = format!(
+                "audit: {{file: {audit}}}\nfilters: [filters]\nupstream: {{address: \"tcp://a:1\", ca: key.pem}}\n\
+                 listeners:\n  - listen: tcp://127.0.0.1:1\n    tls: {{certificate: key.pem, key: key.pem}}\n"
+            );
+            let _ = std::fs::remove_file(folder.join("hard"));
+            write("dockveil.yaml", &text);
+            std::fs::hard_link(&config, folder.join("hard")).unwrap();
+            let files = ConfigFiles { config: Some(config.clone()), ..ConfigFiles::default() };
+            let arguments = ServeArgs { files, ..ServeArgs::default() };
+            let environment = Environment {
+                variables: [("DOCKVEIL_AUDIT", variable)].into_iter().collect(),
+                ..Environment::default()
+            };
+            let wrong = Config::load(&arguments, &environment).unwrap_err();
+            let texts = wrong.iter().map(|one| one.to_string().replace(&format!("{}/", folder.display()), ""));
+            texts.filter(|text| text.contains("audit")).collect::<Vec<_>>()
+        };
+        for (audit, reads) in [
+            ("dockveil.yaml", "dockveil.yaml"),
+            ("./filters/../dockveil.yaml", "dockveil.yaml"),
+            ("link", "dockveil.yaml"),
+            ("hard", "dockveil.yaml"),
+            ("filters/own.yaml", "filters/own.yaml"),
+            ("filters/new.jsonl", "filters"),
+            ("filters/profile/more/new.jsonl", "filters"),
+            ("profile-link/new.jsonl", "filters"),
+            ("dangling", "filters"),
+            ("hard-filter", "filters/own.yaml"),
+        ] {
+            let message = format!("{audit} leads to {reads}, which is read, expected a path for the audit file only");
+            assert_eq!(load(audit, ""), [format!("dockveil.yaml:1:15: {message}")]);
+            let variable = folder.join(audit).display().to_string();
+            assert_eq!(load("other", &variable), [format!("DOCKVEIL_AUDIT: {message}")]);
+        }
+        for audit in ["other", "new", "filters.jsonl", "dockveil.yaml.jsonl"] {
+            assert_eq!(load(audit, ""), [""; 0], "{audit}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 
 /// No file of a configuration is longer, in bytes. What is behind that is not looked at.
 const LONGEST_FILE: u64 = 16 << 20;
+/// The most links to what does not exist that are followed.
+const LINK_LIMIT: usize = 40;
 
 /// The files that a configuration is read from. They are read again when one of them changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +43,15 @@ impl ConfigFileSet {
         self.files.iter().map(PathBuf::as_path).find(|path| is_read_once(path))
     }
 
+    /// The file that a path leads to, if that is one of them or in one of the folders. The folder, if it would be made there.
+    pub(super) fn reading(&self, path: &Path) -> Option<PathBuf> {
+        let (place, identity) = (resolved(path), identity(path));
+        let is_same = |file: &Path| resolved(file) == place || identity.is_some() && self::identity(file) == identity;
+        let in_folders = self.folders.iter().flat_map(|folder| tree(folder));
+        let file = self.files.iter().cloned().chain(in_folders).find(|file| is_same(file));
+        file.or_else(|| self.folders.iter().find(|folder| place.starts_with(resolved(folder))).cloned())
+    }
+
     /// Whether others have the same names.
     pub fn has_same_names(&self, other: &Self) -> bool {
         (&self.files, &self.folders, self.is_watched) == (&other.files, &other.folders, other.is_watched)
@@ -58,15 +69,25 @@ pub(crate) fn is_read_once(path: &Path) -> bool {
     path.exists() && !path.is_file() && !path.is_dir()
 }
 
-/// Whether two absolute paths lead to one place, as those in `/run` and `/var/run` do. What is there need not exist.
+/// Whether two paths lead to one place, as those in `/run` and `/var/run` do. What is there need not exist.
 pub(super) fn is_same_path(one: &Path, other: &Path) -> bool {
     one == other || resolved(one) == resolved(other)
 }
 
-/// A path without links and `..`, as far as it exists. Behind that, it is what its text says.
+/// Device and inode of the file that a path leads to, if there is one. They tell that two names are those of one file.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().ok().map(|found| (found.dev(), found.ino()))
+}
+
+/// A path from the root, without links and `..`, as far as it exists. Behind that, it is what its text says.
 fn resolved(path: &Path) -> PathBuf {
+    resolved_within(path, LINK_LIMIT)
+}
+
+/// As [`resolved`]. Follows no more than `links` links to what does not exist.
+fn resolved_within(path: &Path, links: usize) -> PathBuf {
     let mut found = PathBuf::new();
-    for part in path.components() {
+    for part in std::path::absolute(path).unwrap_or(path.to_owned()).components() {
         match part {
             // What is before it has no link.
             Component::ParentDir => _ = found.pop(),
@@ -75,6 +96,9 @@ fn resolved(path: &Path) -> PathBuf {
         }
         if let Ok(whole) = found.canonicalize() {
             found = whole;
+        } else if let (Ok(target), true) = (found.read_link(), links > 0) {
+            found.pop();
+            found = resolved_within(&found.join(target), links - 1);
         }
     }
     found
@@ -160,7 +184,9 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("dockveil-paths-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(folder.join("a/b")).unwrap();
-        std::os::unix::fs::symlink("a/b", folder.join("link")).unwrap();
+        for (target, name) in [("a/b", "link"), ("second", "dangling"), ("a/later", "second"), ("loop", "loop")] {
+            std::os::unix::fs::symlink(target, folder.join(name)).unwrap();
+        }
         for (one, other, expected) in [
             ("a/x", "a/x", true),
             ("a/../a/x", "a/x", true),
@@ -170,6 +196,10 @@ mod tests {
             ("new/../x", "x", true),
             ("link/new/./x", "a/b/new/x", true),
             ("a/x", "a/y", false),
+            ("dangling", "a/later", true),
+            ("dangling/x", "a/later/x", true),
+            ("loop", "loop", true),
+            ("loop/x", "a/x", false),
         ] {
             assert_eq!(is_same_path(&folder.join(one), &folder.join(other)), expected, "{one} {other}");
             assert_eq!(is_same_path(&folder.join(other), &folder.join(one)), expected, "{other} {one}");
