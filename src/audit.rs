@@ -31,6 +31,8 @@ const WAITING_LIMIT: usize = 4 << 20;
 const GATHER_TIME: Duration = Duration::from_millis(1);
 /// How large a buffer is kept after a burst, in bytes.
 const KEPT_CAPACITY: usize = 64 * 1024;
+/// The most links that lead to a file.
+const LINK_LIMIT: usize = 40;
 
 /// One record.
 #[derive(Debug, serde::Serialize)]
@@ -208,8 +210,19 @@ impl AuditLog {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Err(_) => {}
         }
-        // A link may lead to where it is made.
-        let target = std::fs::read_link(path).map_or(path.to_owned(), |to| directory(path).join(to));
+        // A link may lead to where it is made, by others.
+        let mut target = path.to_owned();
+        for _ in 0..LINK_LIMIT {
+            let Ok(to) = std::fs::read_link(&target) else { break };
+            target = directory(&target).join(to);
+        }
+        let text = target.as_os_str().as_encoded_bytes();
+        if text.ends_with(b"/") || text.ends_with(b"/.") {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if target.file_name().is_none() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected the path of a file"));
+        }
         let directory = directory(&target);
         let is_missing = std::fs::metadata(directory).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
         if is_missing && !makes(directory) {

@@ -295,7 +295,7 @@ pub fn configured_log_format(arguments: &ServeArgs, environment: &Environment) -
     let mut ignored = Diagnostics::default();
     let settings = Settings::of(arguments, environment);
     let source = ConfigSource::find(&arguments.files, &settings, environment, &mut ignored);
-    source.raw.observability.with(&settings, environment, (&[], Vec::new()), &mut Vec::new(), &mut ignored).log_format
+    source.raw.observability.with(&settings, environment, (&[], &[]), &mut Vec::new(), &mut ignored).log_format
 }
 
 /// A number of bytes, at least one.
@@ -420,13 +420,17 @@ impl Config {
         check_addresses(upstream.as_ref(), &raw, &mut diagnostics);
         check_connections(&source.raw, &raw, &mut diagnostics);
         let files = file_set(&source, upstream.as_ref(), &raw, &settings);
-        let own = raw.iter().filter(|listener| listener.passed.is_none());
-        let mut made: Vec<MadeFile> = Vec::new();
-        made.extend(own.filter_map(|one| MadeFile::socket(&one.address, &one.location, one.folder)));
+        let sockets = |is_passed: bool| {
+            let some = raw.iter().filter(move |listener| listener.passed.is_some() == is_passed);
+            some.filter_map(|one| MadeFile::socket(&one.address, &one.location, one.folder)).collect::<Vec<_>>()
+        };
+        let (mut made, passed) = (sockets(false), sockets(true));
         let of_file = source.raw.observability.clone();
-        let others = (raw.as_slice(), engines(upstream.as_ref(), &raw));
+        let engines = engines(upstream.as_ref(), &raw);
+        let others = (raw.as_slice(), engines.as_slice());
         let observability = of_file.with(&settings, environment, others, &mut made, &mut diagnostics);
         places::check_audit(&made, &files, &mut diagnostics);
+        places::check_overlaps(&made, &passed, &engines, &mut diagnostics);
         let limits = source.raw.limits;
         let profile = default_profile(&settings);
         let hosts = more_hosts(&settings, &mut diagnostics);
@@ -1553,6 +1557,59 @@ mod tests {
         }
         for audit in ["other", "new", "filters.jsonl", "dockveil.yaml.jsonl"] {
             assert_eq!(load(audit, ""), [""; 0], "{audit}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn files_in_the_place_of_others_are_an_error() {
+        let folder = std::env::temp_dir().join(format!("dockveil-places-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(folder.join("a")).unwrap();
+        std::os::unix::fs::symlink("a", folder.join("link")).unwrap();
+        let wrong = |listen: &[&str], metrics: &str, audit: &str| {
+            let listeners: Vec<String> = listen.iter().map(|path| format!("{{listen: \"unix://%/{path}\"}}")).collect();
+            let lines = [("metrics: unix://%/", metrics), ("audit: {file: ", audit)];
+            let lines = lines.iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| match *key {
+                "metrics: unix://%/" => format!("{key}{value}\n"),
+                key => format!("{key}%/{value}}}\n"),
+            });
+            let text = format!(
+                "upstream: unix://%/engine\nlisteners: [{}]\n{}",
+                listeners.join(", "),
+                lines.collect::<String>()
+            );
+            let found = load(&text.replace('%', &folder.display().to_string())).err().unwrap_or_default();
+            found.iter().map(|error| error.replace(&format!("{}/", folder.display()), "")).collect::<Vec<_>>()
+        };
+        let below = |name: &str, what: &str| format!("{name} is below {what}, which is no directory");
+        let audit_only = "expected a path for the audit file only";
+        for (listen, metrics, audit, expected) in [
+            (&["a/k"][..], "a/k2", "a/k3", vec![]),
+            (&["a/k", "a/k/x/y"], "", "", vec![("2:", below("unix://a/k/x/y", "the socket a/k"))]),
+            (&["link/k/x", "a/k"], "", "", vec![("2:", below("unix://link/k/x", "the socket a/k"))]),
+            (&["a/k"], "a/k/m", "", vec![("3:10: ", below("unix://a/k/m", "the socket a/k"))]),
+            (&["a/k/x"], "a/k", "", vec![("2:", below("unix://a/k/x", "the socket a/k"))]),
+            (&["engine/k"], "", "", vec![("2:", below("unix://engine/k", "the socket of the engine engine"))]),
+            (&["a/k"], "engine/m", "", vec![("3:10: ", below("unix://engine/m", "the socket of the engine engine"))]),
+            (&["a/k"], "", "a/k", vec![("3:15: ", format!("a/k is the socket a/k, {audit_only}"))]),
+            (&["a/k"], "a/m", "link/m", vec![("4:15: ", format!("link/m is the socket a/m, {audit_only}"))]),
+            (
+                &["a/k"],
+                "",
+                "engine",
+                vec![("3:15: ", format!("engine is the socket of the engine engine, {audit_only}"))],
+            ),
+            (&["a/k"], "", "a/k/audit", vec![("3:15: ", below("a/k/audit", "the socket a/k"))]),
+            (&["a/k/x"], "", "link/k", vec![("2:", below("unix://a/k/x", "the audit file link/k"))]),
+        ] {
+            let found = wrong(listen, metrics, audit);
+            let is_expected = found.len() == expected.len()
+                && found
+                    .iter()
+                    .zip(&expected)
+                    .all(|(found, (at, text))| found.starts_with(at) && found.ends_with(text));
+            assert!(is_expected, "{listen:?} {metrics} {audit}: {found:?}");
         }
         std::fs::remove_dir_all(&folder).unwrap();
     }

@@ -45,7 +45,7 @@ use self::status::ServerStatus;
 use self::status_listener::StatusListener;
 use self::worker::{Dispatcher, StopPhase, Worker};
 use crate::audit::AuditLog;
-use crate::config::{Config, ConfigFileSet, ConnectionMemory, Expiry, MadeFile, RunAs, expiry};
+use crate::config::{Config, ConfigFileSet, ConnectionMemory, Expiry, MadeFile, RunAs, expiry, files};
 use crate::endpoint::EngineEndpoint;
 use crate::log;
 use crate::metrics::Metrics;
@@ -255,8 +255,11 @@ pub fn check_file(file: &MadeFile, all: &[MadeFile]) -> Result<(), ServerError> 
         None => {
             // Sockets are made before it, with their directories and those above these.
             let makes = |directory: &Path| {
+                let directory = files::resolved(directory);
                 let mut sockets = all.iter().filter(|file| file.socket.is_some());
-                sockets.any(|socket| socket.path.parent().is_some_and(|made| made.starts_with(directory)))
+                sockets.any(|socket| {
+                    socket.path.parent().is_some_and(|made| files::resolved(made).starts_with(&directory))
+                })
             };
             AuditLog::check_place(path, makes).map_err(|error| ServerError::Audit { path: path.clone(), error })
         }

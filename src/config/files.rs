@@ -80,7 +80,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// A path from the root, without links and `..`, as far as it exists. Behind that, it is what its text says.
-fn resolved(path: &Path) -> PathBuf {
+pub(crate) fn resolved(path: &Path) -> PathBuf {
     resolved_within(path, LINK_LIMIT)
 }
 

@@ -57,7 +57,7 @@ impl RawObservability {
         self,
         settings: &Settings,
         environment: &Environment,
-        (listeners, engines): (&[RawListener], Vec<&EngineEndpoint>),
+        (listeners, engines): (&[RawListener], &[&EngineEndpoint]),
         made: &mut Vec<MadeFile>,
         diagnostics: &mut Diagnostics,
     ) -> Observability {
@@ -72,7 +72,7 @@ impl RawObservability {
                     format!("{address} is the listener at {}, expected an address for metrics only", listener.location);
                 diagnostics.report(&location, message);
             }
-            if engines.into_iter().any(|engine| engine_is_at(engine, &address)) {
+            if engines.iter().any(|engine| engine_is_at(engine, &address)) {
                 diagnostics.report(&location, format!("{address} is the engine itself"));
             }
             made.extend(MadeFile::socket(&address, &location, SocketFolder::Any));

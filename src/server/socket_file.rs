@@ -193,7 +193,10 @@ pub(super) fn check_place(path: &Path, folder: SocketFolder) -> io::Result<()> {
 
 /// The name of the file at a path.
 fn file_name(path: &Path) -> io::Result<&OsStr> {
-    path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "expected the path of a file"))
+    let text = path.as_os_str().as_encoded_bytes();
+    let is_directory = text.ends_with(b"/") || text.ends_with(b"/.");
+    let name = path.file_name().filter(|_| !is_directory);
+    name.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "expected the path of a file"))
 }
 
 /// A directory in which a socket is made, open to this user alone. It is removed when dropped, with a socket that is still there.

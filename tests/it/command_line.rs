@@ -304,7 +304,9 @@ fn check_names_each_file_that_a_start_cannot_make() {
     let place = place.trim_end_matches('/');
     fs::write(folder.path("file"), "").unwrap();
     fs::create_dir(folder.path("folder")).unwrap();
-    std::os::unix::fs::symlink("missing/audit", folder.path("link")).unwrap();
+    for (target, name) in [("missing/audit", "link"), ("link", "links"), ("new/", "to-new")] {
+        std::os::unix::fs::symlink(target, folder.path(name)).unwrap();
+    }
     let config = folder.path("dockveil.yaml").display().to_string();
     for (text, variable, expected) in [
         (
@@ -313,7 +315,11 @@ fn check_names_each_file_that_a_start_cannot_make() {
             "2:15: cannot open the audit file %/missing/audit: its directory does not exist",
         ),
         ("audit: {file: link}", "", "2:15: cannot open the audit file %/link: its directory does not exist"),
+        ("audit: {file: links}", "", "2:15: cannot open the audit file %/links: its directory does not exist"),
         ("audit: {file: folder}", "", "2:15: cannot open the audit file %/folder: is a directory"),
+        ("audit: {file: new/}", "", "2:15: cannot open the audit file %/new/: is a directory"),
+        ("audit: {file: new/.}", "", "2:15: cannot open the audit file %/new/.: is a directory"),
+        ("audit: {file: to-new}", "", "2:15: cannot open the audit file %/to-new: is a directory"),
         ("audit: {file: /dev/null}", "", "2:15: cannot open the audit file /dev/null: it is not a file"),
         ("audit: {file: file/audit}", "", "2:15: cannot open the audit file %/file/audit: Not a directory"),
         (
@@ -333,6 +339,11 @@ fn check_names_each_file_that_a_start_cannot_make() {
             "listeners: [{listen: unix:///run/..}]",
             "",
             "2:13: cannot listen on unix:///run/..: expected the path of a file",
+        ),
+        (
+            "listeners: [{listen: unix://%/new/}]",
+            "",
+            "2:13: cannot listen on unix://%/new/: expected the path of a file",
         ),
     ] {
         let [text, expected] = [text, expected].map(|text| text.replace('%', place));
@@ -375,8 +386,12 @@ fn check_makes_no_file_and_knows_which_folders_a_start_makes() {
          listeners: [{{listen: unix://{place}/new/deeper/listener}}]\n"
     );
     fs::write(&config, text).unwrap();
-    let (code, said) = ended(&folder, &["check", "--config", &config], "");
-    assert_eq!(code, Some(0), "{said}");
+    // The path of the audit file is relative to the working directory in the second case.
+    for path in [&config, "dockveil.yaml"] {
+        let mut check = program::command(&[], &["check", "--config", path]);
+        let output = check.current_dir(folder.path("")).output().unwrap();
+        assert!(output.status.success(), "{path}: {output:?}");
+    }
     let names = |path: &Path| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
     assert_eq!(names(&folder.path("")), ["dockveil.yaml"]);
     let program = Program::start(program::command(&[], &["--config", &config]));
