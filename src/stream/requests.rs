@@ -41,9 +41,11 @@ enum RequestState {
 /// Why a request is malformed or ambiguous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestError {
-    /// The head is longer than the limit, or has too many fields.
+    /// The head is longer than the limit.
     TooLarge,
-    /// A line of the head does not end in CR LF, or holds control characters.
+    /// The head has too many fields.
+    TooManyFields,
+    /// A line of the head does not end in CR LF.
     Line,
     /// The request line is not `METHOD target HTTP/1.x`.
     RequestLine,
@@ -53,6 +55,8 @@ pub enum RequestError {
     Version,
     /// A header field is folded, or its name is not a token directly before the colon.
     Field,
+    /// The value of a header field has a control character.
+    Control,
     /// No `Host`, or more than one.
     Host,
     /// The length of the body is given twice, or is not a number.
@@ -71,13 +75,15 @@ impl RequestError {
     /// The status of the answer.
     pub fn status(self) -> u16 {
         match self {
-            Self::TooLarge => 431,
+            Self::TooLarge | Self::TooManyFields => 431,
             Self::Target(error) => error.status(),
             Self::Version => 505,
             Self::Coding => 501,
             Self::Expectation => 417,
             Self::Slow => 408,
-            Self::Line | Self::RequestLine | Self::Field | Self::Host | Self::Length | Self::Chunk => 400,
+            Self::Line | Self::RequestLine | Self::Field | Self::Control | Self::Host | Self::Length | Self::Chunk => {
+                400
+            }
         }
     }
 
@@ -90,13 +96,15 @@ impl RequestError {
     pub fn public(self) -> &'static str {
         match self {
             Self::TooLarge => "request header fields too large",
+            Self::TooManyFields => "too many request header fields: more than 100",
             Self::Line => "malformed request: every line of the head must end in CR LF",
             Self::RequestLine => "malformed request line: expected METHOD /path HTTP/1.1",
             Self::Target(error) => error.public(),
             Self::Version => "unsupported HTTP version: expected HTTP/1.1",
             Self::Field => "malformed request header field",
+            Self::Control => "malformed request header field: its value has a control character",
             Self::Host => "malformed request: expected exactly one Host field",
-            Self::Length => "malformed request: the length of the body is ambiguous",
+            Self::Length => "malformed request: the length of the body is ambiguous or not a number",
             Self::Coding => "unsupported transfer coding",
             Self::Chunk => "malformed request: the chunked body is malformed",
             Self::Expectation => "unsupported expectation",
@@ -237,7 +245,7 @@ fn check_head(head: &[u8]) -> Result<(RequestState, Option<String>), RequestErro
         }
     }
     if fields > FIELD_LIMIT {
-        return Err(RequestError::TooLarge);
+        return Err(RequestError::TooManyFields);
     }
     if hosts > 1 || (hosts == 0 && version == HttpVersion::Http11) {
         return Err(RequestError::Host);
@@ -308,7 +316,7 @@ pub(super) fn check_field(line: &[u8]) -> Result<(&[u8], &[u8]), RequestError> {
     // Without a branch for each byte, the compiler looks at many at a time.
     let is_control = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
     if value.iter().fold(false, |found, byte| found | is_control(*byte)) {
-        return Err(RequestError::Line);
+        return Err(RequestError::Control);
     }
     Ok((name, value.trim_ascii()))
 }
@@ -408,8 +416,8 @@ mod tests {
     fn an_ambiguous_head_is_refused() {
         check_refused("GET /_ping HTTP/1.1\nHost: d\n\n", RequestError::Line);
         check_refused("GET /_ping HTTP/1.1\r\nHost: d\n\r\n", RequestError::Line);
-        check_refused("GET /_ping HTTP/1.1\r\nHost: d\r\nA: b\rc\r\n\r\n", RequestError::Line);
-        check_refused("GET /_ping HTTP/1.1\r\nHost: d\r\nA: b\0c\r\n\r\n", RequestError::Line);
+        check_refused("GET /_ping HTTP/1.1\r\nHost: d\r\nA: b\rc\r\n\r\n", RequestError::Control);
+        check_refused("GET /_ping HTTP/1.1\r\nHost: d\r\nA: b\0c\r\n\r\n", RequestError::Control);
         check_refused("GET /_ping HTTP/1.1\r\nHost: d\r\n folded\r\n\r\n", RequestError::Field);
         check_refused("GET /_ping HTTP/1.1\r\nHost : d\r\n\r\n", RequestError::Field);
         check_refused("GET /_ping HTTP/1.1\r\nHost: d\r\nnocolon\r\n\r\n", RequestError::Field);
@@ -512,6 +520,6 @@ mod tests {
         check_refused(&head(2048), RequestError::TooLarge);
         assert!(requests(head(1900).as_bytes(), 100).is_ok());
         let many = format!("GET /_ping HTTP/1.1\r\nHost: d\r\n{}\r\n", "A: b\r\n".repeat(100));
-        check_refused(&many, RequestError::TooLarge);
+        check_refused(&many, RequestError::TooManyFields);
     }
 }

@@ -55,10 +55,10 @@ pub enum ResponseError {
 impl fmt::Display for ResponseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::TooLarge => "the head of the answer is too long",
+            Self::TooLarge => "the head of the answer is too long or has too many fields",
             Self::Line => "the head of the answer is malformed",
             Self::StatusLine => "the status line of the answer is malformed",
-            Self::Length => "the length of the answer is ambiguous",
+            Self::Length => "the length of the answer is ambiguous or not a number",
             Self::Coding => "the answer has an unknown transfer coding",
             Self::Interim => "the answer has too many interim ones before it",
             Self::Chunk => "the chunked body of the answer is malformed",

@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_client_that_is_still_writing_reads_why_it_is_denied,
     requests_that_are_sent_at_once_are_answered_in_turn,
     a_bad_request_after_a_good_one_ends_the_connection,
+    a_malformed_request_is_told_what_is_wrong_with_it,
     headers_of_32_kb_pass_and_2_mb_do_not,
     a_head_that_arrives_too_slowly_is_cut_off,
     web_pages_are_refused_unless_allowed,
@@ -263,6 +264,27 @@ fn a_bad_request_after_a_good_one_ends_the_connection() {
     let answers = bench.ask(format!("{}GET /containers/json HTTP/1.1\nHost: d\n\n{}", get("/_ping"), get("/_ping")));
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 1, "{answers}");
     assert_eq!(answers.matches("HTTP/1.1 400 ").count(), 1, "{answers}");
+}
+
+fn a_malformed_request_is_told_what_is_wrong_with_it() {
+    let bench = bench();
+    let control = "malformed request header field: its value has a control character";
+    let length = "malformed request: the length of the body is ambiguous or not a number";
+    for (fields, expected, text) in [
+        ("User-Agent: a\x1b[0m\r\n".to_owned(), 400, control),
+        ("A: b\0c\r\n".to_owned(), 400, control),
+        ("A: b\x7fc\r\n".to_owned(), 400, control),
+        ("A: b\rc\r\n".to_owned(), 400, control),
+        ("A: b\n".to_owned(), 400, "malformed request: every line of the head must end in CR LF"),
+        ("A b\r\n".to_owned(), 400, "malformed request header field"),
+        ("Content-Length: x\r\n".to_owned(), 400, length),
+        ("Content-Length: 1\r\nContent-Length: 1\r\n".to_owned(), 400, length),
+        ("A: b\r\n".repeat(100), 431, "too many request header fields: more than 100"),
+    ] {
+        let answer = bench.ask(format!("GET /_ping HTTP/1.1\r\nHost: d\r\n{fields}\r\n"));
+        let message = format!("{{\"message\":\"{text}\"}}");
+        assert!(status(&answer) == expected && answer.contains(&message), "{fields:?}: {answer}");
+    }
 }
 
 fn headers_of_32_kb_pass_and_2_mb_do_not() {
