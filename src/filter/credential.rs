@@ -168,7 +168,7 @@ fn find(
     if found.has(Candidates::ENCODED) && decodes {
         encoded::find(text, &mut spans, |decoded| !find(patterns, decoded, candidates, false).is_empty());
     }
-    if found.has(Candidates::BASIC) && encoded::is_basic(text.as_bytes()) {
+    if found.has(Candidates::WHOLE) && scan::is_credential(text.as_bytes()) {
         spans.push(0..text.len());
     }
     if found.has(Candidates::DIGEST) {
@@ -176,6 +176,12 @@ fn find(
     }
     if found.has(Candidates::BOT) {
         spans.extend(pattern::bots(text.as_bytes()));
+    }
+    if found.has(Candidates::PADDED) {
+        spans.extend(pattern::padded(text.as_bytes()));
+    }
+    if found.has(Candidates::LONG) {
+        spans.extend(pattern::long_words(text.as_bytes()));
     }
     for index in (0..PATTERNS.len()).filter(|index| found.has(Candidates::pattern(*index))) {
         patterns.find(index, text, &mut spans);

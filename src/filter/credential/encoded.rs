@@ -69,7 +69,7 @@ fn web_tokens(text: &str, spans: &mut Vec<Range<usize>>, is_masked: impl Fn(&str
         } else if first - start >= JSON_LEAST {
             let json = bytes.get(start..first).filter(|encoded| encoded.len() <= JSON_MOST).map(decode);
             let holds_credential = match json {
-                Some(Some(decoded)) => is_masked(&String::from_utf8_lossy(&decoded)),
+                Some(Some(decoded)) => is_tunnel(&decoded) || is_masked(&String::from_utf8_lossy(&decoded)),
                 Some(None) => false,
                 // Too long to decode.
                 None => true,
@@ -79,6 +79,12 @@ fn web_tokens(text: &str, spans: &mut Vec<Range<usize>>, is_masked: impl Fn(&str
             }
         }
     }
+}
+
+/// Whether decoded JSON is the token of a tunnel of Cloudflare: an account, a tunnel and a secret.
+fn is_tunnel(json: &[u8]) -> bool {
+    let has = |member: &[u8]| memchr::memmem::find(json, member).is_some();
+    json.starts_with(b"{\"a\":\"") && has(b"\"t\":\"") && has(b"\"s\":\"")
 }
 
 /// `Basic …` and `Bearer …`, as in a header.

@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use regex::bytes::Regex;
 
+use super::scan::within_word;
+use super::token::begins_word;
+
 /// One shape.
 pub(super) struct Pattern {
     /// Texts of which every match holds one, in lower case. A text without any of them is not searched.
@@ -105,9 +108,15 @@ pub(super) const PATTERNS: &[Pattern] = &[
             r"\x22([^\x22\r\n]+)\x22[ \t\r]*$",
         ),
     },
-    // Of MaxMind, and of Facebook's applications.
+    // Of MaxMind, of Facebook's applications, and of Laravel.
     Pattern { anchors: &["_mmk"], expression: r"\b[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk\b" },
-    Pattern { anchors: &["|", "%7c"], expression: r"\b[0-9]{15,16}(?:\||%7[Cc])[0-9A-Za-z_-]{27,40}" },
+    Pattern {
+        anchors: &["|", "%7c"],
+        expression: concat!(
+            r"\b[0-9]{15,16}(?:\||%7[Cc])[0-9A-Za-z_-]{27,40}",
+            r"|\b[0-9]{1,10}(?:\||%7[Cc])(?:[0-9A-Za-z]{48}|[0-9A-Za-z]{40})\b",
+        ),
+    },
     Pattern {
         anchors: &["htpasswd"],
         expression: concat!(
@@ -202,6 +211,98 @@ pub(super) fn bots(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
         let is_token = (least..=most).contains(&head) && b"MNO".contains(user) && tail >= last;
         is_token.then(|| start - second.len() - head - 2..start + tail)
     })
+}
+
+/// What stands at the end of base64 of 16 and of 64 bytes. In lower case.
+pub(super) const PADDED: &[&str] = &["a==", "q==", "g==", "w=="];
+
+/// Keys of Azure's storage in a text, which are 64 bytes in base64, and tokens of Bitwarden's machines, which end in 16.
+pub(super) fn padded(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let (key, short) = (86, 22);
+    memchr::memmem::find_iter(text, b"==").filter_map(move |at| {
+        let before = text.get(..at)?;
+        let is_base64 = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+        before.last().filter(|last| b"AQgw".contains(last))?;
+        let run = before.iter().rev().take(key + 1).take_while(is_base64).count();
+        let start = at - run;
+        let rest = before.get(..start)?;
+        if run == key {
+            // Of a package, this is a digest.
+            return (!rest.ends_with(b"sha512-")).then_some(start..at + 2);
+        }
+        let machine = if run == short { machine_before(rest) } else { None };
+        machine.map(|start| start..at + 2)
+    })
+}
+
+/// The start of `0.`, a UUID, a dot, 30 letters and digits and a colon at the end of a text.
+fn machine_before(text: &[u8]) -> Option<usize> {
+    let start = text.len().checked_sub(2 + UUID + 1 + 30 + 1)?;
+    let (id, secret) = text.get(start..)?.strip_prefix(b"0.")?.strip_suffix(b":")?.split_at_checked(UUID)?;
+    let is_secret = secret.strip_prefix(b".")?.iter().all(u8::is_ascii_alphanumeric);
+    (is_uuid(id) && is_secret && begins_word(text, start)).then_some(start)
+}
+
+/// The characters of a UUID.
+pub(super) const UUID: usize = 36;
+
+/// Whether a text is a UUID.
+pub(super) fn is_uuid(text: &[u8]) -> bool {
+    let is_part = |(at, byte): (usize, &u8)| match at {
+        8 | 13 | 18 | 23 => *byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    };
+    text.len() == UUID && text.iter().enumerate().all(is_part)
+}
+
+/// The fewest bytes of a text with one of [`long_words`].
+pub(super) const LONG_LEAST: usize = 81;
+
+/// Tokens of Azure DevOps and of Sanity in a text. They are known by nothing at their start: one is a word of 84 letters and
+/// digits with a mark near its end, the other a longer word that begins with `sk`.
+pub(super) fn long_words(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    // Of every 64 bytes, sixteen are looked at: a word of this length has such sixteen in it.
+    const STEP: usize = 64;
+    let is_part = |byte: &&u8| byte.is_ascii_alphanumeric();
+    let mut at = 0;
+    let words = std::iter::from_fn(move || {
+        while !within_word(text.get(at..)?.first_chunk()?) {
+            at += STEP;
+        }
+        let (before, behind) = text.split_at_checked(at)?;
+        let start = at - before.iter().rev().take_while(is_part).count();
+        let end = at + behind.iter().take_while(is_part).count();
+        at = end.next_multiple_of(STEP);
+        // The end of an escape is none of the word.
+        let escape = match text.get(..start) {
+            Some([.., b'\\']) => 1,
+            Some([.., b'%']) => 2,
+            Some(_) | None => 0,
+        };
+        Some(start + escape..end)
+    });
+    words.filter(|word| {
+        let word = text.get(word.clone()).unwrap_or_default();
+        let is_devops = word.len() == 84 && word.get(76..80) == Some(b"AZDO");
+        let is_sanity = || {
+            word.starts_with(b"sk")
+                && [u8::is_ascii_uppercase, u8::is_ascii_digit].iter().all(|test| word.iter().any(test))
+        };
+        is_devops || (word.len() >= LONG_LEAST && is_sanity())
+    })
+}
+
+/// Whether a whole text is a token of ngrok: 27 letters and digits with the time in front, `_`, and 21 more.
+pub(super) fn is_tunnel(text: &[u8]) -> bool {
+    let (before, after) = (27, 21);
+    if text.len() != before + 1 + after || text.get(before) != Some(&b'_') {
+        return false;
+    }
+    let has = |test: fn(&u8) -> bool| text.iter().any(test);
+    text.first().is_some_and(|first| (b'1'..=b'3').contains(first))
+        && text.iter().enumerate().all(|(at, byte)| at == before || byte.is_ascii_alphanumeric())
+        && has(u8::is_ascii_uppercase)
+        && has(u8::is_ascii_lowercase)
 }
 
 /// The parts of a text between `separator`, each with its start.

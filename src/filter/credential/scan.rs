@@ -25,13 +25,16 @@ impl Candidates {
     pub(super) const ENCODED: Self = Self(1 << 4);
     pub(super) const DIGEST: Self = Self(1 << 5);
     pub(super) const BOT: Self = Self(1 << 6);
-    pub(super) const BASIC: Self = Self(1 << 7);
+    /// The text as a whole.
+    pub(super) const WHOLE: Self = Self(1 << 7);
+    pub(super) const PADDED: Self = Self(1 << 8);
+    pub(super) const LONG: Self = Self(1 << 9);
     /// Everything.
     pub(super) const ALL: Self = Self(u64::MAX);
 
     /// The pattern number `index`.
     pub(super) const fn pattern(index: usize) -> Self {
-        Self(1 << (8 + index))
+        Self(1 << (10 + index))
     }
 
     pub(super) const fn has(self, other: Self) -> bool {
@@ -43,7 +46,7 @@ impl Candidates {
     }
 }
 
-const _: () = assert!(PATTERNS.len() <= 64 - 8, "every pattern has a bit");
+const _: () = assert!(PATTERNS.len() <= 64 - 10, "every pattern has a bit");
 
 /// The anchors of names with values: every name that [`super::pair`] knows holds one. Of some words these are the ends, which begin
 /// as fewer other words do: most texts that are shown have `con` in them, and few have `onn`.
@@ -216,6 +219,9 @@ impl Scanner {
         for anchor in encoded::ANCHORS {
             new.add(anchor, Candidates::ENCODED, None)?;
         }
+        for anchor in pattern::PADDED {
+            new.add(anchor, Candidates::PADDED, None)?;
+        }
         for anchor in userinfo::ANCHORS {
             // Of a scheme, `//` and what stands before it are enough.
             new.add(end(anchor, 5), Candidates::USERINFO, None)?;
@@ -235,13 +241,17 @@ impl Scanner {
                 return Some(());
             }
             [one, two] => {
-                (0..=u8::MAX).for_each(|three| self.beginnings.set([*one, *two, three, 0]));
+                // A token goes on with a character of its alphabet.
+                let goes_on = |three: &u8| token.is_none_or(|token| token.has(*three));
+                (0..=u8::MAX).filter(goes_on).for_each(|three| self.beginnings.set([*one, *two, three, 0]));
                 [*one, *two, 0, 0]
             }
             [one, two, three, ..] => [*one, *two, *three, 0],
             [] | [_] => return None,
         };
-        self.beginnings.set(beginning);
+        if token.is_none() || text.len() > 2 {
+            self.beginnings.set(beginning);
+        }
         let hash = hash(beginning);
         let last = self.slots.get_mut(slot(hash))?;
         self.anchors.push(Anchor { text, meaning, token, hash: u16::try_from(hash).ok()?, before: *last });
@@ -385,10 +395,15 @@ fn letters(bytes: u8x16) -> u8x16 {
     within(bytes | u8x16::splat(0x20), b'a', b'z')
 }
 
+/// Whether there are only letters and digits.
+#[inline]
+pub(super) fn within_word(chunk: &[u8; CHUNK]) -> bool {
+    letters_and_digits(u8x16::new(*chunk)).to_bitmask() == ALL
+}
+
 /// Whether a text may have 32 letters and digits in a row: those hold sixteen that are looked at together.
 fn has_long_word(text: &[u8]) -> bool {
-    let is_word = |chunk: &[u8; CHUNK]| letters_and_digits(u8x16::new(*chunk)).to_bitmask() == ALL;
-    text.as_chunks().0.iter().any(is_word)
+    text.as_chunks().0.iter().any(within_word)
 }
 
 /// The characters of a digest, as `sha256:…`.
@@ -410,6 +425,11 @@ pub(super) fn candidates(text: &[u8]) -> Candidates {
     if is_clean { Candidates::NONE } else { with_anchors(text, is_word) }
 }
 
+/// Whether a text as a whole is a credential.
+pub(super) fn is_credential(text: &[u8]) -> bool {
+    encoded::is_basic(text) || pattern::is_tunnel(text)
+}
+
 /// Whether a text is a number, a date or a time.
 fn is_number(text: &[u8]) -> bool {
     text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'.' | b':' | b'+' | b'T' | b'Z'))
@@ -424,8 +444,11 @@ fn with_anchors(text: &[u8], is_word: bool) -> Candidates {
     if may_have_digest && pattern::digests(text).next().is_some() {
         all = all.with(Candidates::DIGEST);
     }
-    if encoded::is_basic(text) {
-        all = all.with(Candidates::BASIC);
+    if is_credential(text) {
+        all = all.with(Candidates::WHOLE);
+    }
+    if text.len() >= pattern::LONG_LEAST && pattern::long_words(text).next().is_some() {
+        all = all.with(Candidates::LONG);
     }
     if text.len() >= pattern::BOT_LEAST && pattern::bots(text).next().is_some() {
         all = all.with(Candidates::BOT);
@@ -460,11 +483,12 @@ mod tests {
         let commands = command::anchors().map(|anchor| (anchor, Candidates::COMMAND));
         let encoded = encoded::ANCHORS.iter().map(|anchor| (*anchor, Candidates::ENCODED));
         let users = userinfo::ANCHORS.iter().map(|anchor| (*anchor, Candidates::USERINFO));
+        let padded = pattern::PADDED.iter().map(|anchor| (*anchor, Candidates::PADDED));
         let tokens = TOKENS.iter().map(|token| (token.prefix, Candidates::TOKEN));
         let patterns = PATTERNS.iter().enumerate();
         let patterns =
             patterns.flat_map(|(index, it)| it.anchors.iter().map(move |it| (*it, Candidates::pattern(index))));
-        words.chain(commands).chain(encoded).chain(users).chain(tokens).chain(patterns)
+        words.chain(commands).chain(encoded).chain(users).chain(padded).chain(tokens).chain(patterns)
     }
 
     #[test]
@@ -495,8 +519,10 @@ mod tests {
         assert!(SCANNER.is_some());
         for (anchor, meaning) in anchors() {
             for written in [anchor.to_owned(), anchor.to_ascii_uppercase(), anchor.to_ascii_lowercase()] {
+                // A token of which two characters are known goes on.
+                let goes_on = if meaning == Candidates::TOKEN && anchor.len() == 2 { "a" } else { "" };
                 for before in ["", "x", "pass to", ": : : ", "@"] {
-                    for after in ["", "-", " and so on"] {
+                    for after in ["", "-", " and so on"].map(|after| format!("{goes_on}{after}")) {
                         let text = format!("a b, {before}{written}{after}");
                         assert!(candidates(text.as_bytes()).has(meaning), "{text:?}");
                     }

@@ -164,6 +164,20 @@ fn the_work_on_a_long_text_grows_with_its_length() {
         "echo a|",
         "net user a ",
         "\"password\",\"a",
+        "g==",
+        "aQ== ",
+        "0123456789abcdefg==",
+        "0x0123456789abcdef",
+        "1|",
+        "1|a",
+        "sk",
+        "skA0",
+        "tk_1",
+        "claim-A",
+        "sl.",
+        "SUA",
+        "eyJhIjoi",
+        "0123456789abcdefghijABCDEFGHIJ ",
     ] {
         let text = part.repeat(TEXT_LIMIT / part.len());
         let start = cpu_time();

@@ -13,6 +13,8 @@ enum Alphabet {
     CapitalsAndDashes,
     /// Hexadecimal digits.
     Hex,
+    /// The same, and `-`.
+    HexAndDashes,
     /// Letters and digits.
     Plain,
     /// Letters, digits and `_`.
@@ -33,6 +35,7 @@ impl Alphabet {
             Self::Capitals => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
             Self::CapitalsAndDashes => Self::Capitals.has(byte) || byte == b'-',
             Self::Hex => byte.is_ascii_hexdigit(),
+            Self::HexAndDashes => Self::Hex.has(byte) || byte == b'-',
             Self::Plain => byte.is_ascii_alphanumeric(),
             Self::Word => byte.is_ascii_alphanumeric() || byte == b'_',
             Self::Url => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'),
@@ -50,10 +53,37 @@ pub(super) struct Token {
     alphabet: Alphabet,
     /// The fewest characters after the prefix.
     least: usize,
+    /// Whether there are never more.
+    is_exact: bool,
+    /// Whether a digit is among them, or both small and capital letters: words begin like it, too.
+    is_mixed: bool,
 }
 
 const fn token(prefix: &'static str, alphabet: Alphabet, least: usize) -> Token {
-    Token { prefix, alphabet, least }
+    Token { prefix, alphabet, least, is_exact: false, is_mixed: false }
+}
+
+impl Token {
+    const fn exact(self) -> Self {
+        Self { is_exact: true, ..self }
+    }
+
+    const fn mixed(self) -> Self {
+        Self { is_mixed: true, ..self }
+    }
+
+    /// Whether a byte may stand after the prefix.
+    pub(super) fn has(&self, byte: u8) -> bool {
+        self.alphabet.has(byte)
+    }
+
+    /// Whether what stands after the prefix, all of it of the alphabet, is a token.
+    fn accepts(&self, rest: &[u8]) -> bool {
+        let has = |test: fn(&u8) -> bool| rest.iter().any(test);
+        let is_mixed = || has(u8::is_ascii_digit) || (has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase));
+        let is_long = if self.is_exact { rest.len() == self.least } else { rest.len() >= self.least };
+        is_long && (!self.is_mixed || is_mixed())
+    }
 }
 
 /// Every kind. Each is [`super::scan::TOKEN_LEAST`] characters or longer.
@@ -66,6 +96,9 @@ pub(super) const TOKENS: &[Token] = &[
     token("A3T", Alphabet::Capitals, 17),
     token("ABSK", Alphabet::Base64, 100),
     token("bedrock-api-key-", Alphabet::Base64, 20),
+    token("IQoJb3JpZ2lu", Alphabet::Base64, 60),
+    token("FwoGZXIvYXdz", Alphabet::Base64, 60),
+    token("FQoGZXIvYXdz", Alphabet::Base64, 60),
     // GitHub.
     token("ghp_", Alphabet::Plain, 20),
     token("gho_", Alphabet::Plain, 20),
@@ -148,11 +181,14 @@ pub(super) const TOKENS: &[Token] = &[
     token("nvapi-", Alphabet::Url, 40),
     token("rpa_", Alphabet::Plain, 40),
     token("e2b_", Alphabet::Hex, 40),
+    token("fw_", Alphabet::Plain, 20).mixed(),
+    token("sk_", Alphabet::Hex, 48).exact(),
+    token("esecret_", Alphabet::Plain, 20).mixed(),
     // Vault.
     token("hvs.", Alphabet::Url, 20),
     token("hvb.", Alphabet::Url, 20),
     token("hvr.", Alphabet::Url, 20),
-    token("s.", Alphabet::Plain, 24),
+    token("s.", Alphabet::Plain, 24).exact(),
     token("b.AAAA", Alphabet::Url, 80),
     // Swarms.
     token("SWMTKN-1-", Alphabet::Url, 16),
@@ -173,7 +209,7 @@ pub(super) const TOKENS: &[Token] = &[
     token("rnd_", Alphabet::Plain, 28),
     token("tk-us-", Alphabet::Url, 40),
     token("sha256~", Alphabet::Url, 43),
-    token("4b1d", Alphabet::Plain, 38),
+    token("4b1d", Alphabet::Plain, 38).exact(),
     token("mdb_sa_sk_", Alphabet::Url, 36),
     token("AKID", Alphabet::Plain, 32),
     token("pscale_tkn_", Alphabet::Wide, 32),
@@ -194,12 +230,40 @@ pub(super) const TOKENS: &[Token] = &[
     token("pat", Alphabet::Dotted, 55),
     token("pat.", Alphabet::Dotted, 60),
     token("sat.", Alphabet::Dotted, 60),
+    token("cfk_", Alphabet::Plain, 40),
+    token("cfut_", Alphabet::Plain, 40),
+    token("cfat_", Alphabet::Plain, 40),
+    token("vcp_", Alphabet::Plain, 24).mixed(),
+    token("vci_", Alphabet::Plain, 24).mixed(),
+    token("vca_", Alphabet::Plain, 24).mixed(),
+    token("vcr_", Alphabet::Plain, 24).mixed(),
+    token("vck_", Alphabet::Plain, 24).mixed(),
+    token("napi_", Alphabet::Plain, 40),
+    token("ddp_", Alphabet::Plain, 36),
+    token("ddo_", Alphabet::Plain, 36),
+    token("essu_", Alphabet::Base64, 40).mixed(),
+    token("ptr_", Alphabet::Base64, 43).mixed(),
     // Mail, messages, payment and shops.
     token("mfa.", Alphabet::Url, 60),
+    token("pat-na1-", Alphabet::HexAndDashes, 36),
+    token("pat-na2-", Alphabet::HexAndDashes, 36),
+    token("pat-na3-", Alphabet::HexAndDashes, 36),
+    token("pat-eu1-", Alphabet::HexAndDashes, 36),
+    token("pat-ap1-", Alphabet::HexAndDashes, 36),
+    token("claim-", Alphabet::Url, 20).exact().mixed(),
+    token("sl.", Alphabet::Url, 100),
+    token("sl.u.", Alphabet::Url, 100),
+    token("tk_", Alphabet::Plain, 29).exact().mixed(),
+    token("pdl_live_apikey_", Alphabet::Word, 50),
+    token("pdl_sdbx_apikey_", Alphabet::Word, 50),
+    token("pdl_ntfset_", Alphabet::Base64, 50),
+    token("polar_oat_", Alphabet::Plain, 32).mixed(),
+    token("polar_pat_", Alphabet::Plain, 32).mixed(),
+    token("polar_whs_", Alphabet::Plain, 32).mixed(),
     token("SG.", Alphabet::Dotted, 40),
     token("key-", Alphabet::Hex, 32),
     token("xkeysib-", Alphabet::Url, 60),
-    token("SK", Alphabet::Hex, 32),
+    token("SK", Alphabet::Hex, 32).exact(),
     token("shpat_", Alphabet::Hex, 32),
     token("shpca_", Alphabet::Hex, 32),
     token("shppa_", Alphabet::Hex, 32),
@@ -211,7 +275,7 @@ pub(super) const TOKENS: &[Token] = &[
     token("EZAK", Alphabet::Plain, 54),
     token("EZTK", Alphabet::Plain, 54),
     token("EAAA", Alphabet::Url, 40),
-    token("re_", Alphabet::Word, 33),
+    token("re_", Alphabet::Word, 33).exact(),
     token("FLWSECK-", Alphabet::Url, 20),
     token("FLWSECK_TEST-", Alphabet::Url, 12),
     token("shippo_live_", Alphabet::Hex, 40),
@@ -242,6 +306,17 @@ pub(super) const TOKENS: &[Token] = &[
     token("PMAK-", Alphabet::Url, 40),
     token("CCIPAT_", Alphabet::Word, 30),
     token("bkua_", Alphabet::Plain, 32),
+    token("CCIPRJ_", Alphabet::Word, 30),
+    token("bkaa_", Alphabet::Plain, 32),
+    token("bkaj_", Alphabet::Dotted, 32).mixed(),
+    token("bkct_", Alphabet::Plain, 32),
+    token("tr_prod_", Alphabet::Plain, 16).mixed(),
+    token("tr_stg_", Alphabet::Plain, 16).mixed(),
+    token("tr_dev_", Alphabet::Plain, 16).mixed(),
+    token("tr_pat_", Alphabet::Plain, 32).mixed(),
+    token("signkey-prod-", Alphabet::Hex, 32),
+    token("signkey-test-", Alphabet::Hex, 32),
+    token("signkey-branch-", Alphabet::Hex, 32),
     token("figd_", Alphabet::Url, 30),
     token("lin_api_", Alphabet::Plain, 32),
     token("ntn_", Alphabet::Plain, 40),
@@ -279,10 +354,19 @@ pub(super) const TOKENS: &[Token] = &[
     token("b3BlbnNzaC1rZXktdjE", Alphabet::Base64, 20),
     token("LS0tLS1CRUdJTi", Alphabet::Base64, 16),
     token("AGE-SECRET-KEY-1", Alphabet::Capitals, 20),
+    // Seeds of NATS: the kind of key, and an `A` that is always there.
+    token("SUA", Alphabet::Capitals, 55).exact(),
+    token("SAA", Alphabet::Capitals, 55).exact(),
+    token("SOA", Alphabet::Capitals, 55).exact(),
+    token("SNA", Alphabet::Capitals, 55).exact(),
+    token("SCA", Alphabet::Capitals, 55).exact(),
+    token("SXA", Alphabet::Capitals, 55).exact(),
+    // A private key of Ethereum. Public digests are written like it there, and masked too: nothing tells them apart.
+    token("0x", Alphabet::Hex, 64).exact(),
 ];
 
 /// The prefixes of tokens that may have nothing but small letters and digits.
-pub(super) const PLAIN_PREFIXES: &[&str] = &["4b1d", "dapi", "oy2"];
+pub(super) const PLAIN_PREFIXES: &[&str] = &["0x", "4b1d", "dapi", "oy2"];
 
 /// The characters of the secret of an Amazon key, which often stands beside it.
 const AMAZON_SECRET: usize = 40;
@@ -324,12 +408,8 @@ pub(super) fn at(text: &str, start: usize, token: &Token) -> Option<Range<usize>
     }
     let run = rest.iter().take_while(|byte| token.alphabet.has(**byte)).count();
     let end = start + token.prefix.len() + run;
-    let is_exact = match token.prefix {
-        "s." | "SK" | "4b1d" | "re_" => run == token.least,
-        "sk-" => run >= token.least && looks_random(text.get(start..end)?),
-        _ => run >= token.least,
-    };
-    if !is_exact {
+    let is_random = token.prefix != "sk-" || looks_random(text.get(start..end)?);
+    if !is_random || !token.accepts(rest.get(..run)?) {
         return None;
     }
     Some(start..if token.least == 16 && token.alphabet == Alphabet::Capitals { with_secret(bytes, end) } else { end })
@@ -372,6 +452,16 @@ pub(super) mod tests {
             assert_eq!(at(&text, 0, token), Some(0..text.len()), "{text}");
             assert_eq!(at(&format!("x{text}"), 1, token), None, "{text}");
             assert_eq!(at(&text[..text.len() - 1], 0, token), None, "{text}");
+            let longer = at(&format!("{text}1"), 0, token);
+            assert_eq!(longer, (!token.is_exact).then_some(0..text.len() + 1), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_words_begin_like_is_none_of_small_letters_alone() {
+        for token in TOKENS.iter().filter(|token| token.is_mixed) {
+            let text = format!("{}{}", token.prefix, "a".repeat(token.least));
+            assert_eq!(at(&text, 0, token), None, "{text}");
         }
     }
 }
