@@ -33,7 +33,10 @@ pub(super) fn is_basic(text: &[u8]) -> bool {
     let word = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
     let is_printable = |byte: &u8| (b'!'..=b'~').contains(byte);
     let is_user = |byte: &u8| byte.is_ascii_alphanumeric() || b"._@%+-".contains(byte);
+    // Of ASCII, each three bytes begin with a zero bit.
+    let is_ascii = |first: &u8| matches!(first, b'A'..=b'Z' | b'a'..=b'f');
     (least..most).contains(&text.len())
+        && word.iter().step_by(4).all(is_ascii)
         && word.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
         // Numbers and dates are none.
         && word.iter().any(u8::is_ascii_lowercase)

@@ -414,8 +414,9 @@ const SHA256: usize = 7 + 64;
 pub(super) fn candidates(text: &[u8]) -> Candidates {
     let digest = if text.len() == SHA256 { text.strip_prefix(b"sha256:") } else { None };
     let word = digest.unwrap_or(text);
-    // One word of small letters and digits, or a digest: a token if it begins like one.
-    if is_plain(word) && !PLAIN_PREFIXES.iter().any(|prefix| word.starts_with(prefix.as_bytes())) {
+    // One word of small letters and digits, or a digest: a token if it begins like one, or a user and a password in base64.
+    let begins_token = || PLAIN_PREFIXES.iter().any(|prefix| word.starts_with(prefix.as_bytes()));
+    if is_plain(word) && !begins_token() && !encoded::is_basic(text) {
         return Candidates::NONE;
     }
     let is_word = is_word(text);

@@ -208,6 +208,8 @@ fn pieces() -> impl Strategy<Value = String> {
         4 => prop::sample::select(texts),
         2 => prop::sample::select(vec![";p", "&P", "\"p\"", "%3D", "\t", "=", ":", " ", "\n", "\"", "'", "\\", "@", "//", "://", "&", "?", "-", ",", ".", "$", "{", "}", "[redacted]", "sha256:"]).prop_map(str::to_owned),
         1 => "[a-zA-Z0-9]{0,40}",
+        // A user and a password in base64 that has small letters and digits alone.
+        1 => "cjox([a-e][yz0-2][dhlptx159][a-z0-9]){3,12}",
         1 => "\\PC{0,8}",
         1 => "[0-9TZ:.+-]{0,40}",
     ];
