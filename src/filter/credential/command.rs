@@ -12,6 +12,12 @@ enum Expected {
     Anything,
     /// A credential, because of a name of this kind.
     Credential(Kind),
+    /// The same, because of the name of an option.
+    Named(Kind),
+    /// A credential after this many other words, and any options. The second says whether there was an option.
+    Word(u8, bool),
+    /// A user, a slash, and a credential, after any options.
+    Connection,
     /// A user, this separator, and a credential.
     User(u8),
 }
@@ -21,6 +27,8 @@ struct Program {
     names: &'static [&'static str],
     /// A word that must be among the arguments too.
     subcommand: Option<&'static str>,
+    /// The word that must stand before that.
+    group: Option<&'static str>,
     /// Options that take a credential.
     credential: &'static [&'static str],
     /// Options with the credential in the same word: `-pabc`.
@@ -28,18 +36,22 @@ struct Program {
     /// Options that take a user and a credential, with `separator` between them.
     user: &'static [&'static str],
     separator: u8,
-    /// Whether the word behind the subcommand is a credential.
-    takes_credential: bool,
+    /// Which word behind the subcommand is a credential, from one; zero if none is.
+    position: u8,
+    /// Whether the word behind the program is a user and a credential.
+    connects: bool,
 }
 
 const PROGRAM: Program = Program {
     names: &[],
     subcommand: None,
+    group: None,
     credential: &[],
     joined: &[],
     user: &[],
     separator: b':',
-    takes_credential: false,
+    position: 0,
+    connects: false,
 };
 
 /// The programs, in lower case.
@@ -87,7 +99,13 @@ const PROGRAMS: &[Program] = &[
         credential: &["-p"],
         ..PROGRAM
     },
-    Program { names: &["vault", "bao"], subcommand: Some("login"), takes_credential: true, ..PROGRAM },
+    Program { names: &["az"], subcommand: Some("login"), credential: &["-p"], ..PROGRAM },
+    Program { names: &["vault", "bao"], subcommand: Some("login"), position: 1, ..PROGRAM },
+    Program { names: &["vault", "bao"], subcommand: Some("unseal"), position: 1, ..PROGRAM },
+    // Its name, its address and its user stand before it.
+    Program { names: &["mc", "mcli"], group: Some("alias"), subcommand: Some("set"), position: 4, ..PROGRAM },
+    Program { names: &["consul", "nomad", "serf"], credential: &["-encrypt", "--encrypt"], ..PROGRAM },
+    Program { names: &["sqlplus", "sqlldr", "expdp", "impdp"], connects: true, ..PROGRAM },
     Program { names: &["skopeo", "buildah", "podman"], user: &["--creds", "--src-creds", "--dest-creds"], ..PROGRAM },
     Program { names: &["curl"], user: &["-u", "--user", "-U", "--proxy-user"], joined: &["-u"], ..PROGRAM },
     Program { names: &["httpie", "xh"], user: &["-a"], ..PROGRAM },
@@ -111,10 +129,19 @@ const BARE: &[&str] = &["requirepass", "masterauth", "authtoken", "add-authtoken
 const SETTERS: &[&str] = &["env", "arg", "set", "setenv", "setx"];
 
 /// The anchors of what [`find`] finds without a name. In lower case. Of long names these are the ends: `tpie` stands in fewer texts
-/// than what `httpie` begins with.
+/// than what `httpie` begins with. A subcommand stands in fewer texts than the programs that have it.
 pub(super) fn anchors() -> impl Iterator<Item = &'static str> {
-    let words = PROGRAMS.iter().flat_map(|program| program.names).chain(BARE);
+    let words = PROGRAMS.iter().flat_map(Program::telling).chain(BARE.iter().copied());
     words.map(|word| end(word, 4.max(word.len().saturating_sub(2))))
+}
+
+impl Program {
+    /// Words of which one stands in every text with this program.
+    fn telling(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let told = self.group.or(self.subcommand);
+        let names = if told.is_none() { self.names } else { &[] };
+        told.into_iter().chain(names.iter().copied())
+    }
 }
 
 /// The arguments of a command so far.
@@ -125,13 +152,15 @@ pub(in crate::filter) struct Arguments {
     programs: u32,
     /// The programs whose subcommand is among them, as the same bits.
     subcommands: u32,
+    /// The programs whose group was the last word, as the same bits.
+    groups: u32,
     /// Whether the last word was one of [`SETTERS`].
     sets: bool,
 }
 
 impl Default for Arguments {
     fn default() -> Self {
-        Self { expected: Expected::Anything, programs: 0, subcommands: 0, sets: false }
+        Self { expected: Expected::Anything, programs: 0, subcommands: 0, groups: 0, sets: false }
     }
 }
 
@@ -145,10 +174,46 @@ impl Arguments {
                 let is_credential = name::is_credential(kind, argument) && !is_port_mapping(argument);
                 return is_credential.then_some(0..argument.len());
             }
+            Expected::Named(kind) if !is_option || is_dashed_value(kind, argument) => {
+                let is_credential = name::is_credential(kind, argument) && !is_port_mapping(argument);
+                return is_credential.then_some(0..argument.len());
+            }
             Expected::User(separator) => return behind(argument, separator),
-            Expected::Credential(_) | Expected::Anything => {}
+            Expected::Word(before, has_option) if !is_option => return self.counted(before, has_option, argument),
+            Expected::Connection if !is_option => return connection(argument).or_else(|| self.word(argument)),
+            Expected::Word(before, _) => {
+                let found = self.option(argument);
+                self.expect(Expected::Word(before, true));
+                return found;
+            }
+            Expected::Connection => {
+                let found = self.option(argument);
+                self.expect(Expected::Connection);
+                return found;
+            }
+            Expected::Credential(_) | Expected::Named(_) | Expected::Anything => {}
         }
         if is_option { self.option(argument) } else { self.word(argument) }
+    }
+
+    /// Expects something of the next argument, unless that is known already.
+    fn expect(&mut self, expected: Expected) {
+        if self.expected == Expected::Anything {
+            self.expected = expected;
+        }
+    }
+
+    /// A word with `before` others between it and the credential, or the credential.
+    fn counted(&mut self, before: u8, has_option: bool, word: &str) -> Option<Range<usize>> {
+        // Behind an option, a name with a value is no credential as a whole; see `pair`. Base64 ends in `=`.
+        let is_pair = has_option && word.trim_end_matches('=').contains('=');
+        let left = if is_pair { before } else { before.saturating_sub(1) };
+        if before == 0 && !is_pair {
+            return name::is_credential(Kind::Secret, word).then_some(0..word.len());
+        }
+        let found = self.word(word);
+        self.expect(Expected::Word(left, has_option));
+        found
     }
 
     /// An option. Returns the credential that is joined to it.
@@ -182,7 +247,7 @@ impl Arguments {
         if !option.contains(['=', ':', ' '])
             && let Some(kind) = name::kind(option.as_bytes())
         {
-            self.expected = Expected::Credential(kind);
+            self.expected = Expected::Named(kind);
         }
         None
     }
@@ -209,18 +274,45 @@ impl Arguments {
             self.expected = Expected::Credential(Kind::Secret);
             return None;
         }
+        let groups = std::mem::take(&mut self.groups);
         for (index, program) in PROGRAMS.iter().enumerate() {
             let is_program = program.names.iter().any(|known| name.eq_ignore_ascii_case(known));
             self.programs |= u32::from(is_program) << index;
-            if program.subcommand == Some(name) {
+            self.groups |= u32::from(program.group == Some(name)) << index;
+            if is_program && program.connects {
+                self.expected = Expected::Connection;
+            }
+            let is_grouped = program.group.is_none() || groups & 1 << index != 0;
+            if program.subcommand == Some(name) && is_grouped {
                 self.subcommands |= 1 << index;
-                if program.takes_credential && self.programs & 1 << index != 0 {
-                    self.expected = Expected::Credential(Kind::Secret);
-                }
+                let before = program.position.checked_sub(1).filter(|_| self.programs & 1 << index != 0);
+                self.expected = before.map_or(self.expected, |before| Expected::Word(before, false));
             }
         }
         None
     }
+}
+
+/// Whether what begins with a dash behind an option is the value of that: a digit, a capital or a mark in it says so, unless it is a
+/// short option with a number or an address (`-h127.0.0.1`), or has a value of its own.
+fn is_dashed_value(kind: Kind, argument: &str) -> bool {
+    let Some(word) = argument.strip_prefix('-').filter(|word| !word.starts_with('-')) else { return false };
+    let has_name = word
+        .split_once(['=', ':'])
+        .is_some_and(|(name, _)| name.bytes().all(|byte| byte.is_ascii_alphabetic() || b"-_.".contains(&byte)));
+    let is_number = word.bytes().skip(1).all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let is_word = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    matches!(kind, Kind::Secret | Kind::Plural) && word.len() >= 4 && !has_name && !is_number && !is_word
+}
+
+/// The password of `user/password@database`, as the programs of Oracle take it.
+fn connection(argument: &str) -> Option<Range<usize>> {
+    let slash = argument.find('/').filter(|slash| *slash > 0 && !argument.starts_with(['@', '.', '~']))?;
+    let start = slash + 1;
+    let rest = argument.get(start..)?;
+    let end = rest.rfind('@').or_else(|| rest.find(' ')).map_or(argument.len(), |found| start + found);
+    let is_address = argument.get(..slash).is_some_and(|user| user.ends_with(':'));
+    (!is_address && name::is_credential(Kind::Secret, argument.get(start..end)?)).then_some(start..end)
 }
 
 /// Whether a value is a mapping of ports: `-p 3306:3306` is an option of what runs the program.
@@ -275,8 +367,8 @@ fn next_word(text: &str, at: usize, is_value: bool) -> Option<Range<usize>> {
 pub(super) mod tests {
     use super::*;
 
-    /// The names of all programs, and the words that take a credential.
+    /// For each program, the words of which one is in every text with it. The words that take a credential are such.
     pub(in crate::filter::credential) fn programs() -> impl Iterator<Item = &'static str> {
-        PROGRAMS.iter().flat_map(|program| program.names).chain(BARE).copied()
+        PROGRAMS.iter().flat_map(Program::telling).chain(BARE.iter().copied())
     }
 }

@@ -60,6 +60,16 @@ fn elements_of_an_array_are_variables_or_arguments() {
     check_elements(&["curl", "-u", "a:b", "http://c"], &["curl", "-u", "a:[redacted]", "http://c"]);
     check_elements(&["redis-server", "--requirepass", "a"], &["redis-server", "--requirepass", "[redacted]"]);
     check_elements(&["docker", "login", "-p", "a"], &["docker", "login", "-p", "[redacted]"]);
+    check_elements(&["app", "--password", "-hunter2"], &["app", "--password", "[redacted]"]);
+    check_elements(&["app", "--password", "-Hunter!"], &["app", "--password", "[redacted]"]);
+    check_elements(
+        &["mc", "alias", "set", "a", "http://b", "c", "d"],
+        &["mc", "alias", "set", "a", "http://b", "c", "[redacted]"],
+    );
+    check_elements(&["vault", "operator", "unseal", "-x", "a="], &["vault", "operator", "unseal", "-x", "[redacted]"]);
+    check_elements(&["consul", "agent", "-encrypt", "a="], &["consul", "agent", "-encrypt", "[redacted]"]);
+    check_elements(&["az", "login", "-u", "a", "-p", "b"], &["az", "login", "-u", "a", "-p", "[redacted]"]);
+    check_elements(&["sqlplus", "-s", "a/b@c", "@d/e"], &["sqlplus", "-s", "a/[redacted]@c", "@d/e"]);
     for same in [
         &["docker", "run", "-p", "80:80", "-u", "1000:1000", "nginx"][..],
         &["docker", "run", "--name", "mysql", "-p", "127.0.0.1:3306:3306", "mysql"],
@@ -68,6 +78,11 @@ fn elements_of_an_array_are_variables_or_arguments() {
         &["sh", "-c", "exec app -p 80"],
         &["nginx", "-g", "daemon off;"],
         &["app", "--auth", "oidc", "--no-auth"],
+        &["mysql", "--password", "-h127.0.0.1", "-P3306"],
+        &["app", "--password", "-verbose", "--token", "-v", "--secret", "-Dx.y=1"],
+        &["mc", "alias", "ls", "a", "b", "c", "d"],
+        &["mc", "set", "a", "b", "c", "d"],
+        &["sqlplus", "/nolog", "@a/b.sql"],
     ] {
         check_elements(same, same);
     }
