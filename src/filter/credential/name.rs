@@ -674,7 +674,7 @@ fn is_harmless(value: &str) -> bool {
 }
 
 /// `$NAME`, `${NAME}`, `{{ … }}`, `<name>`.
-fn is_reference(value: &str) -> bool {
+pub(super) fn is_reference(value: &str) -> bool {
     let is_name = |name: &str| {
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
     };

@@ -193,6 +193,13 @@ fn the_work_on_a_long_text_grows_with_its_length() {
         "SUA",
         "eyJhIjoi",
         "0123456789abcdefghijABCDEFGHIJ ",
+        "a://b:c ",
+        "a://b:c d@",
+        "a@b!c=",
+        "a@!",
+        "mc alias set ",
+        "sqlplus a/b@",
+        "--password -a1b2 ",
     ] {
         let text = part.repeat(TEXT_LIMIT / part.len());
         let start = cpu_time();

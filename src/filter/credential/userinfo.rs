@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::name::looks_random;
+use super::name::{is_reference, looks_random};
+use super::pattern::{UUID, is_uuid};
 
 /// Texts of which one stands wherever [`find`] finds something: an `@`, or the scheme of a notifier, whose whole address is
 /// a credential.
@@ -85,12 +86,16 @@ pub(super) fn find(text: &str, spans: &mut Vec<Range<usize>>) {
         let part = text.get(word.clone()).unwrap_or_default();
         let urls = urls(part);
         let address = if urls.is_empty() { of_address(part) } else { None };
-        let found = address.or_else(|| of_oracle(part));
+        let found = address.or_else(|| of_oracle(part)).or_else(|| of_token_id(part));
         spans.extend(found.map(|span| span.start + word.start..span.end + word.start));
         for Url { scheme, authority } in urls {
             let offset = word.start + authority.start;
+            let is_last = authority.end == part.len();
             let url = part.get(authority).unwrap_or_default();
             spans.extend(of_url(scheme, url).into_iter().flatten().map(|span| span.start + offset..span.end + offset));
+            if is_last && !scheme.is_empty() {
+                spans.extend(with_spaces(text, offset..word.end));
+            }
         }
     }
 }
@@ -183,6 +188,45 @@ fn of_url(scheme: &str, url: &str) -> [Option<Range<usize>>; 2] {
         takes_token || url.get(..*end).is_some_and(looks_random)
     };
     [end.filter(is_token).map(|end| 0..end), None]
+}
+
+/// The longest part of a password behind the first space in it.
+const SPACED_LIMIT: usize = 128;
+
+/// The password of a URL that has a space in it: `https://user:pass word@host/`. At `url` is what stands behind the `//`, up to the space.
+fn with_spaces(text: &str, url: Range<usize>) -> Option<Range<usize>> {
+    let before = text.get(url.clone())?;
+    let authority = before.split(['/', '?', '#']).next()?;
+    let colon = authority.find(':').filter(|_| !authority.starts_with('[') && !before.contains('@'))?;
+    let first = before.get(colon + 1..)?;
+    let port = authority.get(colon + 1..)?;
+    let is_port = port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_reference = port.starts_with("${") || port.starts_with("{{") || port.starts_with("$(") || is_reference(port);
+    if first.is_empty() || is_port || is_reference {
+        return None;
+    }
+    // The last `@` of the word that has the first one.
+    let rest = text.as_bytes().get(url.end..)?;
+    let ends = |byte: &&u8| !matches!(byte, b'\n' | b'\r' | b'"' | b'`' | b'<' | b'>');
+    let line = rest.iter().take(SPACED_LIMIT).take_while(ends).count();
+    let line = rest.get(..line)?;
+    let at = line.iter().position(|byte| *byte == b'@')?;
+    if line.get(..at)?.windows(3).any(|part| part == b"://") {
+        return None;
+    }
+    let word = line.get(at..)?.iter().take_while(|byte| !byte.is_ascii_whitespace()).count();
+    let last = at + line.get(at..at + word)?.iter().rposition(|byte| *byte == b'@')?;
+    let has_host = rest.get(last + 1).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'[');
+    has_host.then_some(url.start + colon + 1..url.end + last)
+}
+
+/// The secret of a token of Proxmox: `user@realm!name=uuid`.
+fn of_token_id(word: &str) -> Option<Range<usize>> {
+    let bang = word.rfind('!')?;
+    let (user, _) = word.get(..bang)?.rsplit_once('@')?;
+    let secret = bang + 1 + word.get(bang + 1..)?.find(['=', ':'])? + 1;
+    let is_secret = word.as_bytes().get(secret..secret + UUID).is_some_and(is_uuid);
+    (!user.is_empty() && is_secret).then_some(secret..secret + UUID)
 }
 
 /// The password of `user/password@host` behind `jdbc:oracle:thin:`.
