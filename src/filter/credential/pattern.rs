@@ -137,6 +137,37 @@ pub(super) const PATTERNS: &[Pattern] = &[
             r#"|\b(?:password|passwd|passphrase|secret|token|api[ _-]?key) is:?[ \t]+(?:"([^"\n]+)"|'([^'\n]+)')"#,
         ),
     },
+    // Lines of PostgreSQL's password file.
+    Pattern {
+        anchors: &[":5432:", ":5433:", ":6432:", ":*:"],
+        expression: concat!(
+            r"(?m)^[^\s:#'\x22]+:(?:5432|5433|6432|\*):[^\s:]+:[^\s:]+:([^\r\n]+)",
+            r"|[ \t'\x22][^\s:#'\x22]+:(?:5432|5433|6432|\*):[^\s:]+:[^\s:]+:([^\s'\x22]+)",
+        ),
+    },
+    // Headers as web servers write them, without a colon. A variable of the server stays.
+    Pattern {
+        anchors: &[
+            "_set_header",
+            "add_header",
+            "header_up",
+            "header_down",
+            "requestheader",
+            "set-header",
+            "add-header",
+        ],
+        expression: concat!(
+            r"(?i)(?:_set_header|add_header|header_up|header_down|set-header|add-header",
+            r"|requestheader[ \t]+(?:early[ \t]+)?(?:set|setifempty|add|append|merge))[ \t]+['\x22]?[+>?]?[a-z0-9_-]*",
+            r"(?:key|token|secret|auth|authorization|password|passwd|passphrase|cookie|credentials?)['\x22]?[ \t]+(?:",
+            r"\\*['\x22]?(?:(?:basic|bearer|token|apikey|digest)[ \t]+)?[$%{]",
+            r"|\\*\x22(?:(?:basic|bearer|token|apikey|digest)[ \t]+)?([^\x22\r\n]+?)\\*(?:[\x22\r\n]|$)",
+            r"|'(?:(?:basic|bearer|token|apikey|digest)[ \t]+)?([^'\r\n]+)",
+            r"|(?:(?:basic|bearer|token|apikey|digest)[ \t]+)?([^\s;'\x22][^\s;]*))",
+        ),
+    },
+    // Of MinIO's client, as it was written before `mc alias set`.
+    Pattern { anchors: &["config host add "], expression: r"config host add \S+\s+\S+\s+\S+\s+['\x22]?([^\s;'\x22]+)" },
     // Private keys as JSON, keys of PuTTY, vaults of Ansible, tokens of PayPal.
     Pattern {
         anchors: &[

@@ -498,8 +498,12 @@ mod tests {
             let begins_with_letter = anchor.starts_with(|first: char| first.is_ascii_alphanumeric());
             // A space is in every shape of these, or a quote.
             let words = ["password", "passwd", "passphrase", "secret", "token", "api", "login", "sudo", "identified"];
-            let others = ["chpasswd", "htpasswd", "openssl", "pbkdf2_"];
-            let has_separators = !is_word(anchor.as_bytes()) || words.contains(anchor) || others.contains(anchor);
+            let others = ["chpasswd", "htpasswd", "openssl", "pbkdf2_", "requestheader", "set-header", "add-header"];
+            let headers = ["add_header", "header_up", "header_down"];
+            let has_separators = !is_word(anchor.as_bytes())
+                || words.contains(anchor)
+                || others.contains(anchor)
+                || headers.contains(anchor);
             assert!(!begins_with_letter || has_separators, "{anchor}");
         }
         assert!(TOKENS.iter().all(|token| token.prefix.starts_with(|first: char| first.is_ascii_alphanumeric())));

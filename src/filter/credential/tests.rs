@@ -200,6 +200,16 @@ fn the_work_on_a_long_text_grows_with_its_length() {
         "mc alias set ",
         "sqlplus a/b@",
         "--password -a1b2 ",
+        "a:*:b:",
+        "add_header a-key ",
+        "config host add a b ",
+        "password:\n a",
+        "password:\n ",
+        "password:\n",
+        " password:\n\"",
+        "PASSWORD=$(",
+        "/password:",
+        "otp=",
     ] {
         let text = part.repeat(TEXT_LIMIT / part.len());
         let start = cpu_time();
