@@ -101,6 +101,7 @@ const WORDS: &[(&str, Kind)] = &[
     ("phpsessid", Kind::Secret),
     ("sessionid", Kind::Doubtful),
     ("hmac", Kind::Doubtful),
+    ("otp", Kind::Secret),
     ("totp", Kind::Doubtful),
     ("salt", Kind::Doubtful),
     ("seed", Kind::Doubtful),

@@ -153,6 +153,8 @@ enum Form {
     Comma,
     /// `>` after the name of an XML element.
     Element,
+    /// `:` with a value on the next line, as YAML may have it.
+    Below,
 }
 
 /// A name with its separator.
@@ -224,7 +226,8 @@ impl Separator {
             Some(quote) => quoted_name(text, name_end, quote)?,
             None => bare_name(text, name_end)?,
         };
-        let preceding = text.before(before);
+        // As in the options of Windows: the slash is no part of a path.
+        let preceding = text.before(before).filter(|_| !is_switch(text, before, name, at));
         let (form, value) = Form::at(text, at, PairName { name, is_quoted: quoted.is_some(), preceding })?;
         let is_one_of = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
         if is_one_of(NAME_KEYS) {
@@ -243,6 +246,8 @@ impl Separator {
             None => return None,
         };
         let value = text.skip_spaces(value);
+        let below = if form == Form::Colon { below(text, before, value) } else { None };
+        let (form, value) = below.map_or((form, value), |below| (Form::Below, below));
         // As in `{"secret": {"value": …}}`.
         if kind == Kind::Secret && text.byte(value) == Some(b'{') {
             *announced = Some(kind);
@@ -291,6 +296,7 @@ impl Separator {
         }
         let is_apart = text.before(start).is_some_and(is_space);
         match (self.form, text.from(start)) {
+            (Form::Below, _) => Some(start..text.end_of(start, |byte| !matches!(byte, b'\r' | b'\n'))),
             (Form::Comma, _) | (_, [] | [b'\r' | b'\n', ..]) => None,
             // The next argument, not a value.
             (_, [b'-', b'-', ..]) | (Form::Equals, [b'-', ..]) if is_apart => None,
@@ -299,6 +305,8 @@ impl Separator {
             (Form::Json | Form::TightColon, [b'{', ..]) => None,
             (_, [b'{', b'"' | b'\'' | b'\\' | b' ' | b'\r' | b'\n' | b'}', ..]) => None,
             (Form::Colon, [b'{', ..]) if self.kind == Kind::Scheme => None,
+            // What a command prints.
+            (Form::Equals, [b'$', b'(', ..]) => Some(start..bare(text, through(text, start, b')'), quotes)),
             // ODBC puts a value into braces.
             (Form::Equals, [b'{', ..]) => Some(start..bare(text, through(text, start, b'}'), quotes)),
             (Form::Json, [b'[', ..]) => Some(start..json(text, through(text, start, b']'))),
@@ -342,6 +350,38 @@ fn is_short_password(text: Text<'_>, name: &str, start: usize) -> bool {
     let is_inside = |byte: u8| !is_separator(byte) && !matches!(byte, b'?' | b' ' | b'"' | b'\'' | b'\n');
     let before = text.get(text.start_of(end, is_inside)..end);
     before.split_once('=').is_some_and(|(name, _)| USER_NAMES.iter().any(|user| name.eq_ignore_ascii_case(user)))
+}
+
+/// Whether the name of a password, with its separator at `separator`, is an option of Windows: `/password:abc`. What stands before
+/// another slash is the folder of a mount.
+fn is_switch(text: Text<'_>, start: usize, name: &str, separator: usize) -> bool {
+    let Some(slash) = start.checked_sub(1).filter(|slash| text.byte(*slash) == Some(b'/')) else { return false };
+    let begins = |byte: u8| is_quote(byte) || byte.is_ascii_whitespace();
+    text.before(slash).is_none_or(begins)
+        && !matches!(text.byte(separator + 1), Some(b'/' | b'\\'))
+        && name::kind(name.as_bytes()) == Some(Kind::Secret)
+}
+
+/// The value of YAML on the line below a name, if nothing but spaces is between them: a word or more that stand further right than the
+/// name, and are no list, no comment and no other name with a value. `end` is where the line of the name ends.
+fn below(text: Text<'_>, name: usize, end: usize) -> Option<usize> {
+    let start = match text.from(end) {
+        [b'\n', ..] => end + 1,
+        [b'\r', b'\n', ..] => end + 2,
+        _ => return None,
+    };
+    let value = text.skip_spaces(start);
+    let indent = name - text.start_of(name, |byte| byte == b' ' || byte == b'-');
+    let line = text.get(value..text.end_of(value, |byte| !matches!(byte, b'\r' | b'\n')));
+    let is_quoted = line.starts_with(['"', '\'']);
+    let is_name = if is_quoted {
+        line.contains("\":") || line.contains("':")
+    } else {
+        line.contains(": ") || line.trim_end().ends_with(':')
+    };
+    let is_other =
+        line.starts_with(['#', '[', ']', '{', '}', '|', '>', '&', '*']) || line.starts_with("- ") || line == "-";
+    (value - start > indent && !line.is_empty() && !is_name && !is_other).then_some(value)
 }
 
 /// The kind of the name in quotes that is the value at `start`.

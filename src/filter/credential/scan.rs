@@ -83,7 +83,7 @@ const NAME_WORDS: &[&str] = &[
     "mnemonic",
     "pepper",
     "hmac",
-    "totp",
+    "otp",
     "psk",
     "phrase",
     "_pat",
