@@ -77,4 +77,4 @@ pub use self::exchange::{Answer, FoundRoute, Proxy, Withdrawn};
 pub use self::memory::{MemoryBudget, MemoryError};
 pub use self::message::Message;
 pub use self::objects::{StreamSubject, SubjectLookUps};
-pub use self::stream_request::{StreamCut, StreamRequest};
+pub use self::stream_request::{NOT_ADMITTED, StreamCut, StreamRequest};

@@ -318,6 +318,11 @@ impl AccessLog {
         });
     }
 
+    /// Whether a stream has begun.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.as_ref().is_some_and(|entry| entry.stream.is_some())
+    }
+
     /// Whether the request is a `HEAD`, whose answer has no body.
     pub(super) fn is_head(&self) -> bool {
         self.0.as_ref().is_some_and(|entry| entry.method == "HEAD")

@@ -5,6 +5,7 @@ use std::fmt;
 use super::body::ElementError;
 use super::memory::MemoryError;
 use super::message::Message;
+use super::stream_request::StreamCut;
 use crate::api::bodies::BodyFault;
 use crate::api::{ApiVersion, Operation, Upgrade};
 use crate::clients::ClientRefusal;
@@ -30,6 +31,8 @@ pub enum Error {
     Host,
     /// A reload has taken the right to it away before all of it was received.
     Withdrawn,
+    /// A stream that must be cut has not begun.
+    Cut(StreamCut),
     /// A body that is a form, in which an engine would look for parameters.
     Form,
     /// A body of a media type that the engine refuses.
@@ -119,6 +122,7 @@ impl Error {
             | Self::Origin
             | Self::Host
             | Self::Withdrawn
+            | Self::Cut(_)
             | Self::Form
             | Self::BodyType
             | Self::BodyTooLong
@@ -156,6 +160,7 @@ impl Error {
             Self::Client(_) => "client",
             Self::Origin => "origin",
             Self::Withdrawn => "reload",
+            Self::Cut(cut) => cut.reason(),
             Self::Host => "host",
             Self::Form => "form",
             Self::BodyType => "body-type",
@@ -192,6 +197,7 @@ impl fmt::Display for Error {
             Self::Client(refusal) => f.write_str(refusal.logged()),
             Self::Origin => f.write_str("a request from a web page"),
             Self::Withdrawn => f.write_str("the configuration has changed before all of the request was received"),
+            Self::Cut(cut) => f.write_str(cut.why()),
             Self::Host => f.write_str("a request for another host name"),
             Self::Form => f.write_str("a request body that is a form"),
             Self::BodyType => f.write_str("a request body of an unsupported content type"),

@@ -9,6 +9,7 @@ use super::Error;
 use super::body::Filtered;
 use super::memory::MemoryError;
 use super::message::Message;
+use super::stream_request::RELOADED;
 use crate::api::bodies::BodyFault;
 use crate::api::{ApiVersion, Upgrade};
 use crate::filter::{EditFault, FilterError};
@@ -107,7 +108,8 @@ pub(super) fn public(error: Error) -> (u16, Message) {
         }
         Error::Target(error) => return (error.status(), error.public().into()),
         Error::NoRoute => (404, "page not found"),
-        Error::Withdrawn => (503, "the configuration of this listener has changed: send the request again"),
+        Error::Withdrawn => (503, RELOADED),
+        Error::Cut(cut) => (503, cut.public()),
         Error::Origin => (403, "denied by policy: requests from web pages are not allowed"),
         Error::Host => (403, NO_SUCH_HOST),
         Error::Form => (400, "the request body is a form: send parameters in the query"),

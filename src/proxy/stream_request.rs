@@ -86,6 +86,11 @@ impl fmt::Debug for StreamRequest {
     }
 }
 
+/// What a client reads whose connection is not admitted any more.
+pub const NOT_ADMITTED: &str = "this listener does not admit this connection any more: connect again";
+/// What a client reads whose request was allowed by a configuration that holds no more.
+pub(super) const RELOADED: &str = "the configuration of this listener has changed: send the request again";
+
 /// Why this program cuts a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamCut {
@@ -101,7 +106,7 @@ pub enum StreamCut {
 
 impl StreamCut {
     /// In one word.
-    fn reason(self) -> &'static str {
+    pub(super) fn reason(self) -> &'static str {
         match self {
             Self::LessShown => "reload",
             Self::NotAdmitted => "not-admitted",
@@ -110,8 +115,18 @@ impl StreamCut {
         }
     }
 
+    /// What a client reads whose stream has not begun.
+    pub(super) fn public(self) -> &'static str {
+        match self {
+            Self::LessShown => RELOADED,
+            Self::NotAdmitted => NOT_ADMITTED,
+            Self::Hidden => "what this stream is about is not shown any more",
+            Self::Closing => "this listener closes: connect again",
+        }
+    }
+
     /// In words.
-    fn why(self) -> &'static str {
+    pub(super) fn why(self) -> &'static str {
         match self {
             Self::LessShown => "the stream is cut: it shows less now",
             Self::NotAdmitted => "the stream is cut: its client is not admitted any more",
@@ -223,10 +238,15 @@ impl StreamRequest {
         self.log.spent(engine);
     }
 
-    /// Opens the stream and carries it to its end, or until `cut` says that it is to be cut. That is dropped last.
+    /// Opens the stream and carries it to its end, or until `cut` says why it is to be cut. If its client has read nothing by then, it
+    /// is told. `cut` returns the places that the stream takes, too: they are dropped last.
     ///
     /// Cancel safety: when dropped, both connections are closed, which the client sees as a cut.
-    pub async fn run(mut self: Box<Self>, mut cut: Pin<Box<impl Future<Output = StreamCut>>>, mut client: Downstream) {
+    pub async fn run<P>(
+        mut self: Box<Self>,
+        mut cut: Pin<Box<impl Future<Output = (StreamCut, P)>>>,
+        mut client: Downstream,
+    ) {
         // The line is written when the stream ends, whatever ends it.
         let mut log = std::mem::take(&mut self.log);
         let engine = self.engine.clone();
@@ -235,15 +255,26 @@ impl StreamRequest {
             let opened = Box::pin(self.open(&mut client, &mut log)).await?;
             opened.carry(&mut client, &mut log).await
         };
+        let mut places = None;
         let ended = tokio::select! {
             ended = carried => ended,
-            cut = &mut cut => Err(broken(cut.reason(), cut.why())),
+            (cut, held) = &mut cut => {
+                places = Some(held);
+                if log.is_open() { Err(broken(cut.reason(), cut.why())) } else { Err(Error::Cut(cut).into()) }
+            }
         };
         let Some(mut refused) = end(ended, client, engine, log) else { return };
+        if places.is_some() {
+            refused.await;
+            return;
+        }
         tokio::select! {
             () = &mut refused => {}
             // It goes on meanwhile: others may wait for what it does.
-            _ = &mut cut => refused.await,
+            held = &mut cut => {
+                refused.await;
+                drop(held);
+            }
         }
     }
 

@@ -25,7 +25,8 @@ use super::worker::Served;
 use crate::api::Operation;
 use crate::clients::{ClientRefusal, LoggedClient};
 use crate::proxy::{
-    Answer, Delivery, Downstream, Filtered, Proxy, StreamCut, StreamRequest, StreamSubject, TooSoon, Withdrawn,
+    Answer, Delivery, Downstream, Filtered, NOT_ADMITTED, Proxy, StreamCut, StreamRequest, StreamSubject, TooSoon,
+    Withdrawn,
 };
 use crate::socket::{AcceptedSocket, Keepalive, Socket};
 use crate::stream::requests::RequestError;
@@ -43,8 +44,6 @@ const PARSER_BUFFER: usize = 400 << 10;
 const ESCAPES: usize = 64 << 10;
 /// What a client reads that has as many connections as it may have.
 const TOO_MANY_CONNECTIONS: &str = "too many connections of this client";
-/// What a client reads that could not connect as it has.
-const NOT_ADMITTED: &str = "this listener does not admit this connection any more: connect again";
 
 /// What holds for every connection.
 #[derive(Debug)]
@@ -213,10 +212,16 @@ struct HeldStream {
     open: OpenStream,
 }
 
+/// Waits until a stream must be cut. This holds its places, and returns them.
+async fn cut_of_stream(mut held: Box<HeldStream>) -> (StreamCut, Box<HeldStream>) {
+    let cut = must_be_cut(&mut held).await;
+    (cut, held)
+}
+
 /// Waits until a stream must be cut: its listener closes, its client is not admitted any more, a reload shows it less, or what the
-/// stream is about is hidden. This holds its places.
-async fn cut_of_stream(mut held: Box<HeldStream>) -> StreamCut {
-    let HeldStream { operation, subject, client, allowed_by, closing, slot, open } = &mut *held;
+/// stream is about is hidden.
+async fn must_be_cut(held: &mut HeldStream) -> StreamCut {
+    let HeldStream { operation, subject, client, allowed_by, closing, slot, open } = held;
     // Since the stream was allowed, a reload may have been noticed already, while the rest of its request was received.
     let mut is_outdated = client.is_other(allowed_by);
     loop {

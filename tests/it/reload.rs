@@ -32,6 +32,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_stream_goes_on_unless_it_shows_less_now,
     a_request_that_is_held_back_loses_what_a_reload_takes_away,
     a_stream_is_cut_whenever_the_reload_was_noticed_that_takes_it_away,
+    a_client_is_told_that_its_stream_is_cut_before_it_begins,
     streams_that_were_open_before_count_when_a_reload_limits_them,
     a_line_of_clients_is_chosen_again,
     certificates_are_replaced_without_a_cut,
@@ -53,7 +54,7 @@ pub(crate) struct Reloadable {
 }
 
 /// What the daemon answers: an object for an inspection, after a second for that of an exec instance; a stream of events or of an exec
-/// instance that goes on; an empty list for the rest.
+/// instance that goes on, or nothing to one of past events; an empty list for the rest.
 fn answer(request: &str) -> Reply {
     if request.contains("/exec/") && request.contains("/start") {
         let head = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n";
@@ -62,6 +63,9 @@ fn answer(request: &str) -> Reply {
     if request.contains("/exec/") {
         std::thread::sleep(Duration::from_secs(1));
         return json(&format!("{{\"ID\":\"{}\",\"ContainerID\":\"{}\"}}", "e".repeat(64), "c".repeat(64)));
+    }
+    if request.contains("/events?since=") {
+        return Reply::Keep(Vec::new());
     }
     if request.contains("/events") {
         let event = "{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":\"c1\",\"Attributes\":{}}}\n";
@@ -537,9 +541,42 @@ fn a_stream_is_cut_whenever_the_reload_was_noticed_that_takes_it_away() {
                 assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "late: {is_late}");
             } else {
                 let line = bench.program.line_with("operation=ExecStart");
-                assert!(line.contains("reason=reload"), "late: {is_late}: {line}");
-                client.rest();
+                assert!(line.contains("reason=reload") && line.contains("status=503"), "late: {is_late}: {line}");
+                assert_eq!(status(&client.rest()), 503);
             }
+        }
+    }
+}
+
+/// The engine has not answered yet, so there is nothing that could look whole.
+fn a_client_is_told_that_its_stream_is_cut_before_it_begins() {
+    let told = "the configuration of this listener has changed: send the request again";
+    let closed = "this listener closes: connect again";
+    for (after, reason, message) in [
+        (Some(config("less")), "reload", told),
+        (Some(config("lists").replace("%engine", "%other")), "reload", told),
+        (Some(config("lists").replace("%listener", "%elsewhere")), "closing", closed),
+        (None, "closing", closed),
+    ] {
+        let bench = Reloadable::start(&config("lists"));
+        let mut client = bench.client();
+        client.send(get("/events?since=1"));
+        let deadline = Instant::now() + PATIENCE;
+        while !bench.daemon.requests().iter().any(|request| request.contains("since=1")) {
+            assert!(Instant::now() < deadline, "the engine is asked");
+            std::thread::yield_now();
+        }
+        match &after {
+            Some(after) => bench.replace(after),
+            None => bench.program.signal(Signal::TERM),
+        }
+        let line = bench.program.line_with("operation=SystemEvents");
+        assert!(line.contains("status=503") && line.contains(&format!("reason={reason}")), "{line}");
+        let answer = client.rest();
+        assert!(status(&answer) == 503 && answer.contains("Retry-After: 1\r\n"), "{answer}");
+        assert!(answer.ends_with(&format!("\r\n\r\n{{\"message\":\"{message}\"}}\n")), "{answer}");
+        if after.is_none() {
+            assert!(bench.program.ended().0.success());
         }
     }
 }
