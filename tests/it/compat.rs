@@ -1,6 +1,7 @@
 //! The program in place of another socket proxy, configured with nothing but the variables of that one.
 
 use std::collections::BTreeSet;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -738,8 +739,8 @@ fn a_start_that_fails_gives_nothing_away() -> Outcome {
         if let Some(daemon) = &daemon {
             std::fs::set_permissions(&daemon.path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
         }
-        let metrics =
-            format!("unix://{}", place.path(if what == "metrics in use" { "engine" } else { "metrics" }).display());
+        let metrics = format!("unix://{}", place.path("metrics").display());
+        let _other = (what == "metrics in use").then(|| UnixListener::bind(place.path("metrics")).unwrap());
         let audit = place.path("audit.jsonl");
         let mut variables = vec![
             ("SOCKET_PROXY_DOCKER_SOCKET", engine.to_str().unwrap()),
