@@ -118,9 +118,9 @@ impl StreamCut {
     /// What a client reads whose stream has not begun.
     pub(super) fn public(self) -> &'static str {
         match self {
-            Self::LessShown => RELOADED,
+            // That it is hidden, and not gone, is not for the client.
+            Self::LessShown | Self::Hidden => RELOADED,
             Self::NotAdmitted => NOT_ADMITTED,
-            Self::Hidden => "what this stream is about is not shown any more",
             Self::Closing => "this listener closes: connect again",
         }
     }
