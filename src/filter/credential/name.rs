@@ -9,6 +9,8 @@ pub(super) enum Kind {
     Plural,
     /// The value is a credential, or the way to present one: `auth`, `authorization`.
     Scheme,
+    /// The same, or who is asked instead: `forward_auth`, `swag_auth`.
+    Forward,
     /// The value is a credential, or a working directory: `PWD`.
     Directory,
     /// The value is a credential if it looks random: `key`, `session`.
@@ -269,6 +271,7 @@ const PAIRS: &[(&str, &[&str])] = &[
         ],
     ),
     ("keys", &["access", "api", "private", "secret", "unseal"]),
+    ("auth", &["forward", "swag"]),
     ("base", &["key"]), // secret_key_base
     ("claim", &["plex"]),
     ("code", &["access", "activation", "auth", "authorization", "pairing", "pass", "recovery", "security", "unlock"]),
@@ -383,7 +386,11 @@ fn kind_by_words(mut words: Words<'_>) -> Option<Kind> {
         if let Some((second, firsts)) = meaning.pair.and_then(|pair| PAIRS.get(pair)) {
             let first = words.clone().next().unwrap_or_default();
             if contains(firsts, first) {
-                return Some(if *second == "keys" { Kind::Plural } else { Kind::Secret });
+                return Some(match *second {
+                    "keys" => Kind::Plural,
+                    "auth" => Kind::Forward,
+                    _ => Kind::Secret,
+                });
             }
             if second.starts_with("key") && contains(PUBLIC, first) {
                 return None;
@@ -591,11 +598,41 @@ pub(super) fn is_credential(kind: Kind, value: &str) -> bool {
     let value = value.trim();
     match kind {
         Kind::Secret => !is_harmless(value),
-        Kind::Plural => !is_harmless(value) && !value.bytes().all(|byte| byte.is_ascii_digit()),
-        Kind::Scheme => !is_harmless(value) && !contains(SCHEMES, value),
+        Kind::Plural => !is_harmless(value) && !is_count(value),
+        Kind::Scheme => !is_harmless(value) && !is_scheme(value),
+        Kind::Forward => !is_harmless(value) && !is_scheme(value) && !contains(ASKED, value) && !is_address(value),
         Kind::Directory => !is_harmless(value) && !value.starts_with('/'),
-        Kind::Doubtful => looks_random(value),
+        Kind::Doubtful => looks_random(value) && !LICENCES.contains(&value),
     }
+}
+
+/// Licences of SPDX whose names look random. No other one has enough digits and no dot.
+const LICENCES: &[&str] = &["BSD-3-Clause-No-Nuclear-License-2014"];
+
+/// Whether a value is a number, as `128k` is.
+fn is_count(value: &str) -> bool {
+    let thousands = value.strip_suffix(['k', 'K', 'm', 'M']).filter(|number| number.len() <= 4);
+    thousands.unwrap_or(value).bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a value is a way to present a credential, or where one is needed: `/secret/*`, `same-origin`.
+fn is_scheme(value: &str) -> bool {
+    let is_folder = |path: &str| path.ends_with('/') && is_path(path);
+    contains(SCHEMES, value) || value == "same-origin" || value.strip_suffix('*').is_some_and(is_folder)
+}
+
+/// What `swag_auth` may name, besides [`SCHEMES`].
+const ASKED: &[&str] = &["authelia", "authentik", "tinyauth"];
+
+/// Whether a value is a host and a port.
+fn is_address(value: &str) -> bool {
+    let is_host = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
+    value.split_once(':').is_some_and(|(host, port)| {
+        host.starts_with(|first: char| first.is_ascii_lowercase())
+            && host.bytes().all(is_host)
+            && port.len() >= 2
+            && port.parse::<u16>().is_ok_and(|number| number.to_string() == port)
+    })
 }
 
 /// Values that switch something, or stand for no value.
@@ -819,6 +856,13 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn who_is_asked_for_a_credential_may_be_the_value_of_some_names() {
+        check("caddy.forward_auth", Some(Kind::Forward));
+        check("swag_auth", Some(Kind::Forward));
+        check("caddy.basicauth", Some(Kind::Scheme));
+    }
+
+    #[test]
     fn harmless_values_stay() {
         for value in [
             "",
@@ -856,7 +900,13 @@ pub(super) mod tests {
             assert!(is_credential(Kind::Secret, value), "{value}");
         }
         assert!(!is_credential(Kind::Plural, "4096") && is_credential(Kind::Plural, "a,b"));
+        assert!(!is_credential(Kind::Plural, "128k") && is_credential(Kind::Plural, "12345k"));
         assert!(!is_credential(Kind::Scheme, "Basic") && is_credential(Kind::Scheme, "Basic YTpi"));
+        assert!(!is_credential(Kind::Scheme, "/a/*") && is_credential(Kind::Scheme, "/a*"));
+        assert!(!is_credential(Kind::Forward, "a:80") && is_credential(Kind::Scheme, "a:80"));
+        for value in ["a", "a:", "a:1", "a:080", "a:99999", "A:80", "a:80x", "1:80", "a b:80", "a:b:80"] {
+            assert!(is_credential(Kind::Forward, value), "{value}");
+        }
         assert!(!is_credential(Kind::Directory, "/srv") && is_credential(Kind::Directory, "srv"));
     }
 

@@ -304,7 +304,7 @@ impl Separator {
             // An object, whose members are looked at by themselves.
             (Form::Json | Form::TightColon, [b'{', ..]) => None,
             (_, [b'{', b'"' | b'\'' | b'\\' | b' ' | b'\r' | b'\n' | b'}', ..]) => None,
-            (Form::Colon, [b'{', ..]) if self.kind == Kind::Scheme => None,
+            (Form::Colon, [b'{', ..]) if matches!(self.kind, Kind::Scheme | Kind::Forward) => None,
             // What a command prints.
             (Form::Equals, [b'$', b'(', ..]) => Some(start..bare(text, through(text, start, b')'), quotes)),
             // ODBC puts a value into braces.
@@ -581,7 +581,7 @@ fn block(text: Text<'_>, indicator: usize) -> Range<usize> {
 
 /// The value without the scheme before it: `Bearer …`, `Basic …`.
 fn after_scheme(text: Text<'_>, range: Range<usize>, kind: Kind) -> Range<usize> {
-    if kind != Kind::Scheme {
+    if !matches!(kind, Kind::Scheme | Kind::Forward) {
         return range;
     }
     let value = text.get(range.clone());
