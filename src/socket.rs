@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -53,45 +53,72 @@ const PROOF_TIME: Duration = Duration::from_millis(2500);
 /// How often to look whether the other side has closed.
 const CLOSED_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How much of what this process sends may wait in the system, for each socket.
+/// How much of what this process sends may wait in the system, for each socket. It counts as memory of a control group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendBuffers {
-    /// As much as the system lets wait by itself.
+    /// As much as the system lets wait by itself, which over TCP may be some megabytes.
     OfSystem,
-    /// Little, because it counts as memory of this process.
+    /// About as much as on a Unix socket by itself.
+    Large,
+    /// Little.
     Small,
 }
 
-/// What the system is told, in bytes, if little may wait. It takes that twice, because it counts what it needs itself.
-const SMALL_SEND_BUFFER: usize = 16 * 1024;
-/// What the system lets wait by itself, in bytes: `net.core.wmem_default`, socket(7).
-const SEND_BUFFER_OF_SYSTEM: usize = 208 * 1024;
+/// What the system lets wait on a Unix socket by itself, in bytes: `net.core.wmem_default`, socket(7).
+const UNIX_SEND_BUFFER: usize = 208 * 1024;
+
+/// What the system is told, in bytes; zero if it is told nothing. It takes that twice, because it counts what it needs itself. All sockets
+/// of the process are in one control group.
+static SEND_BUFFERS: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
 
 impl SendBuffers {
-    /// The most that waits for one socket, in bytes. The last piece may be more than there was room for, by half.
-    pub fn most(self) -> usize {
+    /// What the system is told of Unix sockets and of TCP, in bytes. Over TCP a segment of the loopback interface must have room, and
+    /// be acknowledged at once: with half of that, 40 ms go by for each.
+    fn told(self) -> [usize; 2] {
         match self {
-            Self::OfSystem => SEND_BUFFER_OF_SYSTEM * 3 / 2,
-            Self::Small => SMALL_SEND_BUFFER * 2 * 3 / 2,
+            Self::OfSystem => [0, 0],
+            Self::Large => [0, 128 * 1024],
+            Self::Small => [16 * 1024, 64 * 1024],
         }
+    }
+
+    /// The most that waits on a Unix socket, in bytes. The last piece may be more than there was room for, by half.
+    pub fn most_of_unix(self) -> usize {
+        let [told, _] = self.told();
+        let room = if told == 0 { UNIX_SEND_BUFFER } else { 2 * told };
+        room + room / 2
+    }
+
+    /// The most that waits on a TCP connection, in bytes, if the system is told. The last segment may be more than there was room for.
+    pub fn most_of_tcp(self) -> usize {
+        let [_, told] = self.told();
+        if told == 0 { self.most_of_unix() } else { 2 * told + 64 * 1024 }
     }
 
     /// Makes it so for all sockets from now on.
     pub fn use_from_now_on(self) {
-        SMALL_SEND_BUFFERS.store(self == Self::Small, Ordering::Relaxed);
+        SEND_BUFFERS.iter().zip(self.told()).for_each(|(size, told)| size.store(told, Ordering::Relaxed));
     }
 
-    /// Sets the option of a socket, if there is one to set.
-    fn apply(socket: impl AsFd) {
-        if SMALL_SEND_BUFFERS.load(Ordering::Relaxed) {
+    /// Tells the system of a Unix socket.
+    fn apply_to_unix(socket: impl AsFd) {
+        let [size, _] = &SEND_BUFFERS;
+        Self::tell(socket, size.load(Ordering::Relaxed));
+    }
+
+    /// Tells the system of a TCP connection.
+    fn apply_to_tcp(socket: impl AsFd) {
+        let [_, size] = &SEND_BUFFERS;
+        Self::tell(socket, size.load(Ordering::Relaxed));
+    }
+
+    fn tell(socket: impl AsFd, size: usize) {
+        if size > 0 {
             // The system takes any size.
-            let _ = sockopt::set_socket_send_buffer_size(socket, SMALL_SEND_BUFFER);
+            let _ = sockopt::set_socket_send_buffer_size(socket, size);
         }
     }
 }
-
-/// Whether [`SendBuffers::Small`] holds. It depends on the control group, which the whole process is in.
-static SMALL_SEND_BUFFERS: AtomicBool = AtomicBool::new(false);
 
 /// What a move of bytes from one socket to another has done.
 #[derive(Debug, PartialEq, Eq)]
@@ -455,7 +482,7 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(pause).await,
                 connected => {
                     let socket = connected?;
-                    SendBuffers::apply(&socket);
+                    SendBuffers::apply_to_unix(&socket);
                     return Ok(Self::Unix(socket));
                 }
             }
@@ -471,7 +498,7 @@ impl Socket {
         let socket = TcpStream::connect(places).await?;
         socket.set_nodelay(true)?;
         keepalive.apply(&socket)?;
-        SendBuffers::apply(&socket);
+        SendBuffers::apply_to_tcp(&socket);
         Ok(Self::Tcp(socket))
     }
 
@@ -482,11 +509,11 @@ impl Socket {
     pub fn accepted(socket: AcceptedSocket, keepalive: Keepalive) -> io::Result<Self> {
         match socket {
             AcceptedSocket::Unix(socket) => {
-                SendBuffers::apply(&socket);
+                SendBuffers::apply_to_unix(&socket);
                 Ok(Self::Unix(UnixStream::from_std(socket)?))
             }
             AcceptedSocket::Tcp(socket) => {
-                SendBuffers::apply(&socket);
+                SendBuffers::apply_to_tcp(&socket);
                 let socket = TcpStream::from_std(socket)?;
                 // If the client is already gone, the first read reports it.
                 let _ = socket.set_nodelay(true);

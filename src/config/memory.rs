@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::{ByteLimit, Config, Limits, Listener};
 use crate::endpoint::{EngineAddress, EngineEndpoint};
-use crate::socket::SendBuffers;
+use crate::socket::{Address, SendBuffers};
 
 /// The memory for documents if no control group sets a limit, in bytes.
 const WITHOUT_LIMIT: usize = 64 << 20;
@@ -22,7 +22,7 @@ const READ_AHEAD_PART: usize = 16;
 /// What a connection takes beside its head and what the system holds for it, in bytes: the HTTP parser, and what was read from
 /// the engine and waits for the client, or the other way round.
 const CONNECTION: usize = 80 << 10;
-/// If there is memory for so many connections with the buffers that the system gives them, these are left as they are.
+/// If there is memory for so many connections with large buffers, they have these.
 const PLENTY: usize = 512;
 /// What TLS takes beside that on one side of a connection, in bytes.
 const TLS: usize = 160 << 10;
@@ -128,9 +128,11 @@ impl ConnectionMemory {
         };
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         let with = |buffers| Self { bytes, each: largest(config, buffers), buffers, is_of_group: group.is_some() };
-        let (by_itself, small) = (with(SendBuffers::OfSystem), with(SendBuffers::Small));
-        let wanted = config.limits.connections.unwrap_or(PLENTY);
-        if group.is_none() || by_itself.connections() >= wanted { by_itself } else { small }
+        if group.is_none() {
+            return with(SendBuffers::OfSystem);
+        }
+        let (large, wanted) = (with(SendBuffers::Large), config.limits.connections.unwrap_or(PLENTY));
+        if large.connections() >= wanted { large } else { with(SendBuffers::Small) }
     }
 
     /// How many connections have room at a time.
@@ -154,19 +156,26 @@ fn largest(config: &Config, buffers: SendBuffers) -> usize {
 
 /// What the side of a client takes beside [`CONNECTION`], in bytes.
 fn of_client(listener: &Listener, buffers: SendBuffers) -> usize {
-    match listener.tls {
-        None => buffers.most(),
-        // What is decrypted goes through a pair of sockets.
-        Some(_) => 3 * buffers.most() + TLS,
-    }
+    // What is decrypted goes through a pair of sockets.
+    let tls = if listener.tls.is_some() { 2 * buffers.most_of_unix() + TLS } else { 0 };
+    of_socket(&listener.address, buffers) + tls
 }
 
 /// What the side of the engine takes beside [`CONNECTION`], in bytes.
 fn of_engine(engine: &EngineEndpoint, buffers: SendBuffers) -> usize {
+    let pair = 2 * buffers.most_of_unix();
     match (&engine.address, &engine.tls) {
-        (EngineAddress::Socket(_), None) => buffers.most(),
-        (EngineAddress::Socket(_), Some(_)) => 3 * buffers.most() + TLS,
-        (EngineAddress::Ssh(_), _) => 2 * buffers.most() + SSH,
+        (EngineAddress::Socket(address), None) => of_socket(address, buffers),
+        (EngineAddress::Socket(address), Some(_)) => of_socket(address, buffers) + pair + TLS,
+        (EngineAddress::Ssh(_), _) => pair + SSH,
+    }
+}
+
+/// What the system holds for a connection, in bytes.
+fn of_socket(address: &Address, buffers: SendBuffers) -> usize {
+    match address {
+        Address::Unix(_) => buffers.most_of_unix(),
+        Address::Tcp { .. } => buffers.most_of_tcp(),
     }
 }
 
@@ -275,16 +284,17 @@ mod tests {
             let found = ConnectionMemory::within(&config, group, Some(8 << 30));
             assert_eq!((found.bytes >> 20, found.connections(), found.buffers), expected, "{lines:?} {group:?}");
         }
-        let (small, by_itself) = (SendBuffers::Small, SendBuffers::OfSystem);
-        check("", None, (4096, 5349, by_itself));
+        let (small, large) = (SendBuffers::Small, SendBuffers::Large);
+        check("", None, (4096, 5349, SendBuffers::OfSystem));
         check("", Some(64 << 20), (22, 88, small));
         check("", Some(128 << 20), (52, 208, small));
-        check("", Some(1 << 30), (472, 616, by_itself));
+        check("", Some(1 << 30), (472, 616, large));
         // What is wanted has the buffers that it can have.
-        check("limits: {connections: 60}", Some(128 << 20), (52, 67, by_itself));
+        check("limits: {connections: 60}", Some(128 << 20), (52, 67, large));
         check("limits: {connections: 70}", Some(128 << 20), (52, 208, small));
         check("limits: {memory: 16MiB}", Some(64 << 20), (39, 156, small));
         check("limits: {head: 1MiB}", Some(128 << 20), (52, 44, small));
+        check("upstream: tcp://a:2375", Some(128 << 20), (52, 133, small));
         // A process for each of them.
         check("upstream: ssh://a@b", Some(128 << 20), (52, 15, small));
         // There is none left, and the server has some connections all the same.

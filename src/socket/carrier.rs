@@ -77,8 +77,8 @@ impl Carrier {
     /// The error of the system.
     pub fn new() -> io::Result<(Socket, Self)> {
         let (ours, carried) = UnixStream::pair()?;
-        SendBuffers::apply(&ours);
-        SendBuffers::apply(&carried);
+        SendBuffers::apply_to_unix(&ours);
+        SendBuffers::apply_to_unix(&carried);
         let breakage = Breakage::default();
         Ok((Socket::Carried(carried, breakage.clone()), Self { ours: Socket::Unix(ours), breakage }))
     }

@@ -1,6 +1,7 @@
 //! The memory of documents: it has a limit, past which requests wait and are then refused.
 
 use std::io::Read;
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,12 +13,13 @@ use dockveil::config::{ByteLimit, Config, DocumentMemory, Limits};
 use crate::harness::{Ignored, Outcome, Test, note, tests};
 use crate::support::client::{Client, PATIENCE, body, closing_get, get, status};
 use crate::support::daemon::{Daemon, Reply, handing, json};
-use crate::support::program::{Program, command};
+use crate::support::program::{Program, command, free_port};
 use crate::support::proxy::{Bench, Folder, policy_of};
 
 pub(crate) const TESTS: &[Test] = tests![
     three_hundred_large_documents_fit_into_a_small_control_group,
     clients_that_take_nothing_fit_into_a_small_control_group,
+    a_stream_is_fast_in_a_small_control_group,
     past_the_budget_a_document_waits_and_is_then_refused,
     small_documents_pass_while_large_ones_have_all_the_memory,
     bodies_that_do_not_end_keep_no_answer_waiting,
@@ -744,3 +746,43 @@ fn clients_that_take_nothing_fit_into_a_small_control_group() -> Outcome {
     assert!(ended.success());
     Ok(())
 }
+
+/// The system holds little for each connection. If that is less than a segment, each waits until the one before is acknowledged.
+fn a_stream_is_fast_in_a_small_control_group() -> Outcome {
+    const LENGTH: usize = 48 << 20;
+    /// It takes a tenth of a second. With a pause of 40 ms for each segment, it takes fifteen.
+    const LIMIT: Duration = Duration::from_secs(6);
+    let group = ControlGroup::new(64 << 20)?;
+    let folder = Folder::new();
+    let _daemon = Daemon::start(&folder.path("engine"), talkative);
+    let port = free_port();
+    let lines = format!(
+        "    profile: dashboard-live\n  - {{listen: \"tcp://127.0.0.1:{port}\", insecure: true, profile: dashboard-live}}\n"
+    );
+    let program = group.start(&configured(&folder, &lines));
+    program.listening();
+    let take = |mut client: Box<dyn ReadWrite>| {
+        let started = Instant::now();
+        client
+            .write_all(get("/v1.44/containers/web/logs?stdout=1").replace("Host: d", "Host: localhost").as_bytes())
+            .unwrap();
+        let (mut block, mut length) = (vec![0; 256 << 10], 0);
+        while length < LENGTH {
+            let count = client.read(&mut block).unwrap();
+            assert!(count > 0, "the stream has ended after {length} bytes");
+            length += count;
+        }
+        started.elapsed()
+    };
+    let over_unix = take(Box::new(UnixStream::connect(folder.path("listener")).unwrap()));
+    let over_tcp = take(Box::new(TcpStream::connect(("127.0.0.1", port)).unwrap()));
+    note(&format!("{} MiB took {over_unix:?} over a Unix socket and {over_tcp:?} over TCP", LENGTH >> 20));
+    assert!(over_unix < LIMIT && over_tcp < LIMIT, "{over_unix:?} {over_tcp:?}");
+    let (ended, _) = program.stop();
+    assert!(ended.success());
+    Ok(())
+}
+
+/// A connection of either kind.
+trait ReadWrite: Read + std::io::Write {}
+impl<T: Read + std::io::Write> ReadWrite for T {}
