@@ -18,6 +18,10 @@ use crate::stream::requests::{RequestError, RequestFraming};
 /// connection has no such time: others wait for its place, and whoever sends half a head could keep them all waiting.
 const LAST_HEAD_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// How much of a request is read at a time, in bytes. Of a body, the parser passes on as much as it has got, and the more it gets the
+/// more it asks for: an engine that reads nothing would have it hold a megabyte.
+const READ_LIMIT: usize = 16 * 1024;
+
 /// How long to wait for a client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientTimeouts {
@@ -130,7 +134,9 @@ impl RequestReader {
     /// Reads into `buf` and keeps what may not pass yet. Returns whether something passed or the connection ended.
     fn take(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
         let before = buf.filled().len();
-        if ready!(self.socket.poll_read_shared(cx, buf)).is_err() || buf.filled().len() == before {
+        let limit = READ_LIMIT.min(buf.remaining());
+        let read = self.socket.poll_read_some(cx, limit, |bytes| buf.put_slice(bytes));
+        if ready!(read).is_err() || buf.filled().len() == before {
             return Poll::Ready(Ok(true));
         }
         self.waiting_since = None;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -212,11 +214,29 @@ fn the_work_on_a_long_text_grows_with_its_length() {
         "otp=",
     ] {
         let text = part.repeat(TEXT_LIMIT / part.len());
-        let start = cpu_time();
-        let masked = mask("", &text);
-        assert_eq!(mask("", &masked), masked);
         // A quadratic part takes ten times that, or more.
-        assert!((cpu_time() - start).as_secs() < 4, "{part:?}: {:?}", cpu_time() - start);
+        check_work(&text, part, Duration::from_secs(4));
+    }
+}
+
+/// Masks a text made of this part twice within this CPU time.
+#[track_caller]
+fn check_work(text: &str, part: &str, limit: Duration) {
+    let start = cpu_time();
+    let masked = mask("", text);
+    assert_eq!(mask("", &masked), masked);
+    assert!(cpu_time() - start < limit, "{part:?}: {:?}", cpu_time() - start);
+}
+
+#[test]
+fn no_prefix_of_a_token_is_looked_behind_from_each_of_many() {
+    for (prefix, least) in token::tests::shortest() {
+        assert!(least < token::TOLD_WITHIN, "{prefix}");
+        for behind in ["", "a", "A", "1", "-", "_", "."] {
+            let part = format!("{prefix}{behind}");
+            // A quadratic part takes ten times that, or more.
+            check_work(&part.repeat(32 * 1024 / part.len()), &part, Duration::from_millis(500));
+        }
     }
 }
 

@@ -46,6 +46,10 @@ impl Alphabet {
     }
 }
 
+/// Within how many bytes a token must show what makes it one. No token is as long without a digit or a capital; and a text in which one
+/// prefix follows another is not looked through from each of them to its end.
+pub(super) const TOLD_WITHIN: usize = 256;
+
 /// How tokens of one kind look.
 pub(super) struct Token {
     /// How they begin. Case matters.
@@ -406,12 +410,13 @@ pub(super) fn at(text: &str, start: usize, token: &Token) -> Option<Range<usize>
     if inside.is_some_and(|(at, mark)| rest.get(at) != Some(&mark)) {
         return None;
     }
-    let run = rest.iter().take_while(|byte| token.alphabet.has(**byte)).count();
-    let end = start + token.prefix.len() + run;
-    let is_random = token.prefix != "sk-" || looks_random(text.get(start..end)?);
-    if !is_random || !token.accepts(rest.get(..run)?) {
+    let of_alphabet = |bytes: &[u8]| bytes.iter().take_while(|byte| token.alphabet.has(**byte)).count();
+    let first = of_alphabet(rest.get(..TOLD_WITHIN).unwrap_or(rest));
+    let is_random = token.prefix != "sk-" || looks_random(text.get(start..start + token.prefix.len() + first)?);
+    if !is_random || !token.accepts(rest.get(..first)?) {
         return None;
     }
+    let end = start + token.prefix.len() + first + of_alphabet(rest.get(first..)?);
     Some(start..if token.least == 16 && token.alphabet == Alphabet::Capitals { with_secret(bytes, end) } else { end })
 }
 
