@@ -104,7 +104,7 @@ const PROGRAMS: &[Program] = &[
     Program { names: &["vault", "bao"], subcommand: Some("unseal"), position: 1, ..PROGRAM },
     // Its name, its address and its user stand before it.
     Program { names: &["mc", "mcli"], group: Some("alias"), subcommand: Some("set"), position: 4, ..PROGRAM },
-    Program { names: &["consul", "nomad", "serf"], credential: &["-encrypt", "--encrypt"], ..PROGRAM },
+    Program { names: &["consul", "nomad"], credential: &["-encrypt", "--encrypt"], ..PROGRAM },
     Program { names: &["sqlplus", "sqlldr", "expdp", "impdp"], connects: true, ..PROGRAM },
     Program { names: &["skopeo", "buildah", "podman"], user: &["--creds", "--src-creds", "--dest-creds"], ..PROGRAM },
     Program { names: &["curl"], user: &["-u", "--user", "-U", "--proxy-user"], joined: &["-u"], ..PROGRAM },
@@ -175,6 +175,10 @@ impl Arguments {
                 return is_credential.then_some(0..argument.len());
             }
             Expected::Named(kind) if !is_option || is_dashed_value(kind, argument) => {
+                // It may be an option all the same.
+                if is_option {
+                    self.option(argument);
+                }
                 let is_credential = name::is_credential(kind, argument) && !is_port_mapping(argument);
                 return is_credential.then_some(0..argument.len());
             }

@@ -611,7 +611,7 @@ const LICENCES: &[&str] = &["BSD-3-Clause-No-Nuclear-License-2014"];
 
 /// Whether a value is a number, as `128k` is.
 fn is_count(value: &str) -> bool {
-    let thousands = value.strip_suffix(['k', 'K', 'm', 'M']).filter(|number| number.len() <= 4);
+    let thousands = value.strip_suffix(['k', 'K', 'm', 'M']).filter(|number| (1..=4).contains(&number.len()));
     thousands.unwrap_or(value).bytes().all(|byte| byte.is_ascii_digit())
 }
 
@@ -901,6 +901,7 @@ pub(super) mod tests {
         }
         assert!(!is_credential(Kind::Plural, "4096") && is_credential(Kind::Plural, "a,b"));
         assert!(!is_credential(Kind::Plural, "128k") && is_credential(Kind::Plural, "12345k"));
+        assert!(is_credential(Kind::Plural, "k"));
         assert!(!is_credential(Kind::Scheme, "Basic") && is_credential(Kind::Scheme, "Basic YTpi"));
         assert!(!is_credential(Kind::Scheme, "/a/*") && is_credential(Kind::Scheme, "/a*"));
         assert!(!is_credential(Kind::Forward, "a:80") && is_credential(Kind::Scheme, "a:80"));

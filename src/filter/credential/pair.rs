@@ -306,7 +306,9 @@ impl Separator {
             (_, [b'{', b'"' | b'\'' | b'\\' | b' ' | b'\r' | b'\n' | b'}', ..]) => None,
             (Form::Colon, [b'{', ..]) if matches!(self.kind, Kind::Scheme | Kind::Forward) => None,
             // What a command prints.
-            (Form::Equals, [b'$', b'(', ..]) => Some(start..bare(text, through(text, start, b')'), quotes)),
+            (Form::Equals, [b'$', b'(', ..]) => {
+                Some(start..self.with_spaces(text, bare(text, through(text, start, b')'), quotes), quotes))
+            }
             // ODBC puts a value into braces.
             (Form::Equals, [b'{', ..]) => Some(start..bare(text, through(text, start, b'}'), quotes)),
             (Form::Json, [b'[', ..]) => Some(start..json(text, through(text, start, b']'))),

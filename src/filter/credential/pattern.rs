@@ -147,17 +147,9 @@ pub(super) const PATTERNS: &[Pattern] = &[
     },
     // Headers as web servers write them, without a colon. A variable of the server stays.
     Pattern {
-        anchors: &[
-            "_set_header",
-            "add_header",
-            "header_up",
-            "header_down",
-            "requestheader",
-            "set-header",
-            "add-header",
-        ],
+        anchors: &["set_header", "add_header", "header_up", "header_down", "requestheader", "set-header", "add-header"],
         expression: concat!(
-            r"(?i)(?:_set_header|add_header|header_up|header_down|set-header|add-header",
+            r"(?i)(?:set_header|add_header|header_up|header_down|set-header|add-header",
             r"|requestheader[ \t]+(?:early[ \t]+)?(?:set|setifempty|add|append|merge))[ \t]+['\x22]?[+>?]?[a-z0-9_-]*",
             r"(?:key|token|secret|auth|authorization|password|passwd|passphrase|cookie|credentials?)['\x22]?[ \t]+(?:",
             r"\\*['\x22]?(?:(?:basic|bearer|token|apikey|digest)[ \t]+)?[$%{]",
@@ -167,7 +159,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
         ),
     },
     // Of MinIO's client, as it was written before `mc alias set`.
-    Pattern { anchors: &["config host add "], expression: r"config host add \S+\s+\S+\s+\S+\s+['\x22]?([^\s;'\x22]+)" },
+    Pattern { anchors: &[" host add "], expression: r"config host add \S+\s+\S+\s+\S+\s+['\x22]?([^\s;'\x22]+)" },
     // Private keys as JSON, keys of PuTTY, vaults of Ansible, tokens of PayPal.
     Pattern {
         anchors: &[
@@ -250,7 +242,8 @@ pub(super) const PADDED: &[&str] = &["a==", "q==", "g==", "w=="];
 /// Keys of Azure's storage in a text, which are 64 bytes in base64, and tokens of Bitwarden's machines, which end in 16.
 pub(super) fn padded(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let (key, short) = (86, 22);
-    memchr::memmem::find_iter(text, b"==").filter_map(move |at| {
+    let pads = text.windows(2).enumerate().filter(|(_, pair)| *pair == b"==");
+    pads.filter_map(move |(at, _)| {
         let before = text.get(..at)?;
         let is_base64 = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
         before.last().filter(|last| b"AQgw".contains(last))?;
