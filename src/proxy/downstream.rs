@@ -17,8 +17,8 @@ use crate::api::ApiVersion;
 use crate::clients::LoggedClient;
 use crate::socket::Socket;
 
-/// How many bytes of a client are held before its stream is open.
-const EARLY_LIMIT: usize = 64 * 1024;
+/// How many bytes of a client are held before its stream is open. The rest waits in its socket.
+const EARLY_LIMIT: usize = 16 * 1024;
 /// How long a client has to read the last bytes of a connection that we end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
