@@ -1602,6 +1602,8 @@ mod tests {
             ),
             (&["a/k"], "", "a/k/audit", vec![("3:15: ", below("a/k/audit", "the socket a/k"))]),
             (&["a/k/x"], "", "link/k", vec![("2:", below("unix://a/k/x", "the audit file link/k"))]),
+            // That it is a directory is told by itself.
+            (&["a/k/x"], "", "a", vec![]),
         ] {
             let found = wrong(listen, metrics, audit);
             let is_expected = found.len() == expected.len()

@@ -32,7 +32,9 @@ pub(super) fn check_overlaps(
 ) {
     let of_engines = engines.iter().filter_map(|engine| engine.socket_path());
     let of_engines = of_engines.map(|path| ("the socket of the engine", path));
-    let others = made.iter().chain(passed).map(|file| match file.socket {
+    // Of an audit file that is a directory, its own check tells.
+    let made = || made.iter().filter(|file| file.socket.is_some() || !file.path.is_dir());
+    let others = passed.iter().chain(made()).map(|file| match file.socket {
         Some(_) => ("the socket", file.path.as_path()),
         None => (AUDIT_FILE, file.path.as_path()),
     });
@@ -43,7 +45,7 @@ pub(super) fn check_overlaps(
             places.push((what, path, place));
         }
     }
-    for file in made {
+    for file in made() {
         let (name, place) = (name(file), files::resolved(&file.path));
         for (what, path, other) in places.iter().filter(|(.., other)| place.starts_with(other)) {
             let path = quoting::path(path);

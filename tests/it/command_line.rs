@@ -314,6 +314,11 @@ fn check_names_each_file_that_a_start_cannot_make() {
             "",
             "2:15: cannot open the audit file %/missing/audit: its directory does not exist",
         ),
+        (
+            "audit: {file: missing/../audit}",
+            "",
+            "2:15: cannot open the audit file %/missing/../audit: its directory does not exist",
+        ),
         ("audit: {file: link}", "", "2:15: cannot open the audit file %/link: its directory does not exist"),
         ("audit: {file: links}", "", "2:15: cannot open the audit file %/links: its directory does not exist"),
         ("audit: {file: folder}", "", "2:15: cannot open the audit file %/folder: is a directory"),
