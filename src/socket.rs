@@ -53,9 +53,9 @@ const PROOF_TIME: Duration = Duration::from_millis(2500);
 /// How often to look whether the other side has closed.
 const CLOSED_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How much of what this process sends may wait in the system, for each socket. It counts as memory of a control group.
+/// How much may wait in the system for each socket. It counts as memory of a control group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendBuffers {
+pub enum SocketBuffers {
     /// As much as the system lets wait by itself, which over TCP may be some megabytes.
     OfSystem,
     /// About as much as on a Unix socket by itself.
@@ -67,55 +67,66 @@ pub enum SendBuffers {
 /// What the system lets wait on a Unix socket by itself, in bytes: `net.core.wmem_default`, socket(7).
 const UNIX_SEND_BUFFER: usize = 208 * 1024;
 
-/// What the system is told, in bytes; zero if it is told nothing. It takes that twice, because it counts what it needs itself. All sockets
-/// of the process are in one control group.
-static SEND_BUFFERS: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+/// What the system is told of sockets, in bytes; zero if it is told nothing. It takes that twice, because it counts what it needs itself.
+#[derive(Debug)]
+struct BufferSizes<N> {
+    unix_send: N,
+    tcp_send: N,
+    tcp_receive: N,
+}
 
-impl SendBuffers {
-    /// What the system is told of Unix sockets and of TCP, in bytes. Over TCP a segment of the loopback interface must have room, and
-    /// be acknowledged at once: with half of that, 40 ms go by for each.
-    fn told(self) -> [usize; 2] {
+/// What the system is told now: all sockets of the process are in one control group.
+static BUFFER_SIZES: BufferSizes<AtomicUsize> =
+    BufferSizes { unix_send: AtomicUsize::new(0), tcp_send: AtomicUsize::new(0), tcp_receive: AtomicUsize::new(0) };
+
+impl SocketBuffers {
+    /// What the system is told. Over TCP a segment of the loopback interface must have room, and be acknowledged at once: with half of
+    /// that, 40 ms go by for each. What comes over a Unix socket counts for whoever sends it.
+    fn told(self) -> BufferSizes<usize> {
         match self {
-            Self::OfSystem => [0, 0],
-            Self::Large => [0, 128 * 1024],
-            Self::Small => [16 * 1024, 64 * 1024],
+            Self::OfSystem => BufferSizes { unix_send: 0, tcp_send: 0, tcp_receive: 0 },
+            Self::Large => BufferSizes { unix_send: 0, tcp_send: 128 * 1024, tcp_receive: 128 * 1024 },
+            Self::Small => BufferSizes { unix_send: 16 * 1024, tcp_send: 64 * 1024, tcp_receive: 32 * 1024 },
         }
     }
 
     /// The most that waits on a Unix socket, in bytes. The last piece may be more than there was room for, by half.
     pub fn most_of_unix(self) -> usize {
-        let [told, _] = self.told();
+        let told = self.told().unix_send;
         let room = if told == 0 { UNIX_SEND_BUFFER } else { 2 * told };
         room + room / 2
     }
 
-    /// The most that waits on a TCP connection, in bytes, if the system is told. The last segment may be more than there was room for.
+    /// The most that waits on a TCP connection in both directions, in bytes, if the system is told. The last segment to be sent may be
+    /// more than there was room for.
     pub fn most_of_tcp(self) -> usize {
-        let [_, told] = self.told();
-        if told == 0 { self.most_of_unix() } else { 2 * told + 64 * 1024 }
+        let BufferSizes { tcp_send, tcp_receive, .. } = self.told();
+        if tcp_send == 0 { self.most_of_unix() } else { 2 * tcp_send + 64 * 1024 + 2 * tcp_receive }
     }
 
     /// Makes it so for all sockets from now on.
     pub fn use_from_now_on(self) {
-        SEND_BUFFERS.iter().zip(self.told()).for_each(|(size, told)| size.store(told, Ordering::Relaxed));
+        let told = self.told();
+        BUFFER_SIZES.unix_send.store(told.unix_send, Ordering::Relaxed);
+        BUFFER_SIZES.tcp_send.store(told.tcp_send, Ordering::Relaxed);
+        BUFFER_SIZES.tcp_receive.store(told.tcp_receive, Ordering::Relaxed);
     }
 
-    /// Tells the system of a Unix socket.
+    /// Tells the system of a Unix socket. It takes any size.
     fn apply_to_unix(socket: impl AsFd) {
-        let [size, _] = &SEND_BUFFERS;
-        Self::tell(socket, size.load(Ordering::Relaxed));
-    }
-
-    /// Tells the system of a TCP connection.
-    fn apply_to_tcp(socket: impl AsFd) {
-        let [_, size] = &SEND_BUFFERS;
-        Self::tell(socket, size.load(Ordering::Relaxed));
-    }
-
-    fn tell(socket: impl AsFd, size: usize) {
+        let size = BUFFER_SIZES.unix_send.load(Ordering::Relaxed);
         if size > 0 {
-            // The system takes any size.
             let _ = sockopt::set_socket_send_buffer_size(socket, size);
+        }
+    }
+
+    /// Tells the system of a TCP connection. It takes any size.
+    fn apply_to_tcp(socket: impl AsFd) {
+        let [send, receive] =
+            [&BUFFER_SIZES.tcp_send, &BUFFER_SIZES.tcp_receive].map(|size| size.load(Ordering::Relaxed));
+        if send > 0 {
+            let _ = sockopt::set_socket_send_buffer_size(&socket, send);
+            let _ = sockopt::set_socket_recv_buffer_size(&socket, receive);
         }
     }
 }
@@ -482,7 +493,7 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(pause).await,
                 connected => {
                     let socket = connected?;
-                    SendBuffers::apply_to_unix(&socket);
+                    SocketBuffers::apply_to_unix(&socket);
                     return Ok(Self::Unix(socket));
                 }
             }
@@ -498,7 +509,7 @@ impl Socket {
         let socket = TcpStream::connect(places).await?;
         socket.set_nodelay(true)?;
         keepalive.apply(&socket)?;
-        SendBuffers::apply_to_tcp(&socket);
+        SocketBuffers::apply_to_tcp(&socket);
         Ok(Self::Tcp(socket))
     }
 
@@ -509,11 +520,11 @@ impl Socket {
     pub fn accepted(socket: AcceptedSocket, keepalive: Keepalive) -> io::Result<Self> {
         match socket {
             AcceptedSocket::Unix(socket) => {
-                SendBuffers::apply_to_unix(&socket);
+                SocketBuffers::apply_to_unix(&socket);
                 Ok(Self::Unix(UnixStream::from_std(socket)?))
             }
             AcceptedSocket::Tcp(socket) => {
-                SendBuffers::apply_to_tcp(&socket);
+                SocketBuffers::apply_to_tcp(&socket);
                 let socket = TcpStream::from_std(socket)?;
                 // If the client is already gone, the first read reports it.
                 let _ = socket.set_nodelay(true);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::{ByteLimit, Config, Limits, Listener};
 use crate::endpoint::{EngineAddress, EngineEndpoint};
-use crate::socket::{Address, SendBuffers};
+use crate::socket::{Address, SocketBuffers};
 
 /// The memory for documents if no control group sets a limit, in bytes.
 const WITHOUT_LIMIT: usize = 64 << 20;
@@ -107,8 +107,8 @@ pub struct ConnectionMemory {
     pub bytes: usize,
     /// What one takes at most, in bytes.
     pub each: usize,
-    /// How much of what one sends may wait in the system.
-    pub buffers: SendBuffers,
+    /// How much of it may wait in the system.
+    pub buffers: SocketBuffers,
     /// Whether a control group sets the limit.
     pub is_of_group: bool,
 }
@@ -129,10 +129,10 @@ impl ConnectionMemory {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         let with = |buffers| Self { bytes, each: largest(config, buffers), buffers, is_of_group: group.is_some() };
         if group.is_none() {
-            return with(SendBuffers::OfSystem);
+            return with(SocketBuffers::OfSystem);
         }
-        let (large, wanted) = (with(SendBuffers::Large), config.limits.connections.unwrap_or(PLENTY));
-        if large.connections() >= wanted { large } else { with(SendBuffers::Small) }
+        let (large, wanted) = (with(SocketBuffers::Large), config.limits.connections.unwrap_or(PLENTY));
+        if large.connections() >= wanted { large } else { with(SocketBuffers::Small) }
     }
 
     /// How many connections have room at a time.
@@ -148,21 +148,21 @@ impl fmt::Display for ConnectionMemory {
 }
 
 /// What a connection takes at most, in bytes.
-fn largest(config: &Config, buffers: SendBuffers) -> usize {
+fn largest(config: &Config, buffers: SocketBuffers) -> usize {
     let of_clients = config.listeners.iter().map(|listener| of_client(listener, buffers)).max();
     let of_engines = config.engines().into_iter().map(|engine| of_engine(engine, buffers)).max();
     CONNECTION + config.limits.head.bytes() + of_clients.unwrap_or(0) + of_engines.unwrap_or(0)
 }
 
 /// What the side of a client takes beside [`CONNECTION`], in bytes.
-fn of_client(listener: &Listener, buffers: SendBuffers) -> usize {
+fn of_client(listener: &Listener, buffers: SocketBuffers) -> usize {
     // What is decrypted goes through a pair of sockets.
     let tls = if listener.tls.is_some() { 2 * buffers.most_of_unix() + TLS } else { 0 };
     of_socket(&listener.address, buffers) + tls
 }
 
 /// What the side of the engine takes beside [`CONNECTION`], in bytes.
-fn of_engine(engine: &EngineEndpoint, buffers: SendBuffers) -> usize {
+fn of_engine(engine: &EngineEndpoint, buffers: SocketBuffers) -> usize {
     let pair = 2 * buffers.most_of_unix();
     match (&engine.address, &engine.tls) {
         (EngineAddress::Socket(address), None) => of_socket(address, buffers),
@@ -172,7 +172,7 @@ fn of_engine(engine: &EngineEndpoint, buffers: SendBuffers) -> usize {
 }
 
 /// What the system holds for a connection, in bytes.
-fn of_socket(address: &Address, buffers: SendBuffers) -> usize {
+fn of_socket(address: &Address, buffers: SocketBuffers) -> usize {
     match address {
         Address::Unix(_) => buffers.most_of_unix(),
         Address::Tcp { .. } => buffers.most_of_tcp(),
@@ -277,15 +277,15 @@ mod tests {
     #[test]
     fn connections_get_what_is_left() {
         #[track_caller]
-        fn check(lines: &str, group: Option<u64>, expected: (usize, usize, SendBuffers)) {
+        fn check(lines: &str, group: Option<u64>, expected: (usize, usize, SocketBuffers)) {
             let upstream = if lines.contains("upstream") { "" } else { "upstream: unix:///run/e.sock\n" };
             let text = format!("{upstream}listeners: [{{listen: \"unix:///run/x.sock\"}}]\n{lines}");
             let config = super::super::tests::load(&text).unwrap();
             let found = ConnectionMemory::within(&config, group, Some(8 << 30));
             assert_eq!((found.bytes >> 20, found.connections(), found.buffers), expected, "{lines:?} {group:?}");
         }
-        let (small, large) = (SendBuffers::Small, SendBuffers::Large);
-        check("", None, (4096, 4766, SendBuffers::OfSystem));
+        let (small, large) = (SocketBuffers::Small, SocketBuffers::Large);
+        check("", None, (4096, 4766, SocketBuffers::OfSystem));
         check("", Some(64 << 20), (22, 64, small));
         check("", Some(128 << 20), (52, 151, small));
         check("", Some(1 << 30), (472, 549, large));
@@ -294,7 +294,7 @@ mod tests {
         check("limits: {connections: 70}", Some(128 << 20), (52, 151, small));
         check("limits: {memory: 16MiB}", Some(64 << 20), (39, 113, small));
         check("limits: {head: 1MiB}", Some(128 << 20), (52, 41, small));
-        check("upstream: tcp://a:2375", Some(128 << 20), (52, 107, small));
+        check("upstream: tcp://a:2375", Some(128 << 20), (52, 95, small));
         // A process for each of them.
         check("upstream: ssh://a@b", Some(128 << 20), (52, 15, small));
         // There is none left, and the server has some connections all the same.

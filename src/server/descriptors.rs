@@ -128,7 +128,7 @@ impl DescriptorPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::socket::SendBuffers;
+    use crate::socket::SocketBuffers;
 
     /// Descriptors of a connection of a client and of one to the engine: plain, over TLS, and through ssh.
     const EACH: [(usize, usize); 9] = [(1, 1), (3, 1), (4, 1), (1, 3), (3, 3), (4, 3), (1, 6), (3, 6), (4, 6)];
@@ -169,7 +169,7 @@ mod tests {
         const EACH: usize = 300 << 10;
         for mib in [0, 1, 8, 24, 56, 120, 500, 20_000] {
             let memory =
-                ConnectionMemory { bytes: mib << 20, each: EACH, buffers: SendBuffers::Small, is_of_group: true };
+                ConnectionMemory { bytes: mib << 20, each: EACH, buffers: SocketBuffers::Small, is_of_group: true };
             let plan = DescriptorPlan::new(1 << 20, 2, 2, (1, 1)).within(&memory);
             let slots = plan.slots(None).unwrap();
             let is_within = (slots + 2 * plan.overflow) * EACH <= memory.bytes;

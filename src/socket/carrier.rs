@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::UnixStream;
 
-use super::{SendBuffers, Socket};
+use super::{Socket, SocketBuffers};
 
 /// The most that is read at a time, in bytes: a record of TLS.
 const RECORD: usize = 16 * 1024;
@@ -77,8 +77,8 @@ impl Carrier {
     /// The error of the system.
     pub fn new() -> io::Result<(Socket, Self)> {
         let (ours, carried) = UnixStream::pair()?;
-        SendBuffers::apply_to_unix(&ours);
-        SendBuffers::apply_to_unix(&carried);
+        SocketBuffers::apply_to_unix(&ours);
+        SocketBuffers::apply_to_unix(&carried);
         let breakage = Breakage::default();
         Ok((Socket::Carried(carried, breakage.clone()), Self { ours: Socket::Unix(ours), breakage }))
     }
