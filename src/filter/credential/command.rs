@@ -184,7 +184,10 @@ impl Arguments {
             }
             Expected::User(separator) => return behind(argument, separator),
             Expected::Word(before, has_option) if !is_option => return self.counted(before, has_option, argument),
-            Expected::Connection if !is_option => return connection(argument).or_else(|| self.word(argument)),
+            Expected::Connection if !is_option => {
+                let found = self.word(argument);
+                return connection(argument).or(found);
+            }
             Expected::Word(before, _) => {
                 let found = self.option(argument);
                 self.expect(Expected::Word(before, true));
@@ -207,15 +210,23 @@ impl Arguments {
         }
     }
 
+    /// Expects no more words: the command is over.
+    fn end(&mut self) {
+        if matches!(self.expected, Expected::Word(..) | Expected::Connection) {
+            self.expected = Expected::Anything;
+        }
+    }
+
     /// A word with `before` others between it and the credential, or the credential.
     fn counted(&mut self, before: u8, has_option: bool, word: &str) -> Option<Range<usize>> {
         // Behind an option, a name with a value is no credential as a whole; see `pair`. Base64 ends in `=`.
         let is_pair = has_option && word.trim_end_matches('=').contains('=');
         let left = if is_pair { before } else { before.saturating_sub(1) };
+        // It may be a program all the same.
+        let found = self.word(word);
         if before == 0 && !is_pair {
             return name::is_credential(Kind::Secret, word).then_some(0..word.len());
         }
-        let found = self.word(word);
         self.expect(Expected::Word(left, has_option));
         found
     }
@@ -338,11 +349,27 @@ pub(super) fn find(text: &str, spans: &mut Vec<Range<usize>>) {
     while let Some(word) = next_word(text, at, arguments.expected != Expected::Anything) {
         at = word.end;
         let argument = text.get(word.clone()).unwrap_or_default();
+        // The command goes on in the next line.
+        if argument == "\\" {
+            continue;
+        }
         let trimmed = argument.trim_start_matches(is_wrapping);
         let start = word.start + argument.len() - trimmed.len();
         let trimmed = trimmed.trim_end_matches(is_wrapping);
         spans.extend(arguments.next(trimmed).map(|span| span.start + start..span.end + start));
+        if ends_command(argument, text.get(at..).unwrap_or_default()) {
+            arguments.end();
+        }
     }
+}
+
+/// Whether a command ends behind a word, with `rest` behind that: at a mark of the shell, or at the end of a line that is no part of a list.
+fn ends_command(word: &str, rest: &str) -> bool {
+    let next = rest.trim_ascii_start();
+    let has_end = rest.bytes().take(rest.len() - next.len()).any(|byte| byte == b'\n');
+    let is_line = has_end && !word.ends_with(['\\', ',']) && !next.starts_with('-');
+    let behind = word.get(word.trim_end_matches(is_wrapping).len()..).unwrap_or_default();
+    is_line || behind.contains(';') || next.starts_with([';', '&', '|'])
 }
 
 /// Whether a character around a word is part of the shell or of JSON rather than of the word.
