@@ -199,8 +199,10 @@ fn with_spaces(text: &str, url: Range<usize>) -> Option<Range<usize>> {
     let authority = before.split(['/', '?', '#']).next()?;
     let colon = authority.find(':').filter(|_| !authority.starts_with('[') && !before.contains('@'))?;
     let first = before.get(colon + 1..)?;
-    let port = authority.get(colon + 1..)?;
-    let is_port = port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
+    // What ends a sentence, or a part of it, may stand behind a port.
+    let port = authority.get(colon + 1..)?.trim_end_matches([',', '.', ';', ':', ')', ']', '}', '\'', '|', '!', '?']);
+    let is_port =
+        (port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit())) || port.eq_ignore_ascii_case("port");
     let is_reference = port.starts_with("${") || port.starts_with("{{") || port.starts_with("$(") || is_reference(port);
     if first.is_empty() || is_port || is_reference {
         return None;
