@@ -362,6 +362,17 @@ fn is_switch(text: Text<'_>, start: usize, name: &str, separator: usize) -> bool
     text.before(slash).is_none_or(begins)
         && !matches!(text.byte(separator + 1), Some(b'/' | b'\\'))
         && name::kind(name.as_bytes()) == Some(Kind::Secret)
+        && !is_mounted(text, separator + 1)
+}
+
+/// What stands behind the folder of a mount.
+const MOUNT_OPTIONS: &[&str] = &["ro", "rw", "z", "Z", "U", "nocopy", "cached", "delegated", "consistent"];
+
+/// Whether a value from `start` is a list of [`MOUNT_OPTIONS`], and nothing else.
+fn is_mounted(text: Text<'_>, start: usize) -> bool {
+    let end = text.end_of(start, |byte| byte.is_ascii_alphabetic() || byte == b',');
+    text.byte(end).is_none_or(|byte| is_quote(byte) || byte.is_ascii_whitespace())
+        && text.get(start..end).split(',').all(|option| MOUNT_OPTIONS.contains(&option))
 }
 
 /// The value of YAML on the line below a name, if nothing but spaces is between them: a word or more that stand further right than the
