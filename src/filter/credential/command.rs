@@ -16,8 +16,8 @@ enum Expected {
     Named(Kind),
     /// A credential after this many other words, and any options. The second says whether there was an option.
     Word(u8, bool),
-    /// A user, a slash, and a credential, after any options.
-    Connection,
+    /// A user, a slash, and a credential, after any options. Within a sentence, what they are for stands behind an `@`.
+    Connection { in_sentence: bool },
     /// A user, this separator, and a credential.
     User(u8),
 }
@@ -101,7 +101,7 @@ const PROGRAMS: &[Program] = &[
     },
     Program { names: &["az"], subcommand: Some("login"), credential: &["-p"], ..PROGRAM },
     Program { names: &["vault", "bao"], subcommand: Some("login"), position: 1, ..PROGRAM },
-    Program { names: &["vault", "bao"], subcommand: Some("unseal"), position: 1, ..PROGRAM },
+    Program { names: &["vault", "bao"], group: Some("operator"), subcommand: Some("unseal"), position: 1, ..PROGRAM },
     // Its name, its address and its user stand before it.
     Program { names: &["mc", "mcli"], group: Some("alias"), subcommand: Some("set"), position: 4, ..PROGRAM },
     Program { names: &["consul", "nomad"], credential: &["-encrypt", "--encrypt"], ..PROGRAM },
@@ -138,7 +138,8 @@ pub(super) fn anchors() -> impl Iterator<Item = &'static str> {
 impl Program {
     /// Words of which one stands in every text with this program.
     fn telling(&self) -> impl Iterator<Item = &'static str> + use<> {
-        let told = self.group.or(self.subcommand);
+        // A short one stands in more texts than its group.
+        let told = self.subcommand.filter(|subcommand| subcommand.len() > 3).or(self.group);
         let names = if told.is_none() { self.names } else { &[] };
         told.into_iter().chain(names.iter().copied())
     }
@@ -156,11 +157,13 @@ pub(in crate::filter) struct Arguments {
     groups: u32,
     /// Whether the last word was one of [`SETTERS`].
     sets: bool,
+    /// Whether the next word stands within a text, and begins no command there.
+    in_sentence: bool,
 }
 
 impl Default for Arguments {
     fn default() -> Self {
-        Self { expected: Expected::Anything, programs: 0, subcommands: 0, groups: 0, sets: false }
+        Self { expected: Expected::Anything, programs: 0, subcommands: 0, groups: 0, sets: false, in_sentence: false }
     }
 }
 
@@ -184,18 +187,19 @@ impl Arguments {
             }
             Expected::User(separator) => return behind(argument, separator),
             Expected::Word(before, has_option) if !is_option => return self.counted(before, has_option, argument),
-            Expected::Connection if !is_option => {
+            Expected::Connection { in_sentence } if !is_option => {
                 let found = self.word(argument);
-                return connection(argument).or(found);
+                let is_told = !in_sentence || argument.contains('@');
+                return connection(argument).filter(|_| is_told).or(found);
             }
             Expected::Word(before, _) => {
                 let found = self.option(argument);
                 self.expect(Expected::Word(before, true));
                 return found;
             }
-            Expected::Connection => {
+            Expected::Connection { .. } => {
                 let found = self.option(argument);
-                self.expect(Expected::Connection);
+                self.expect(expected);
                 return found;
             }
             Expected::Credential(_) | Expected::Named(_) | Expected::Anything => {}
@@ -212,7 +216,7 @@ impl Arguments {
 
     /// Expects no more words: the command is over.
     fn end(&mut self) {
-        if matches!(self.expected, Expected::Word(..) | Expected::Connection) {
+        if matches!(self.expected, Expected::Word(..) | Expected::Connection { .. }) {
             self.expected = Expected::Anything;
         }
     }
@@ -295,7 +299,7 @@ impl Arguments {
             self.programs |= u32::from(is_program) << index;
             self.groups |= u32::from(program.group == Some(name)) << index;
             if is_program && program.connects {
-                self.expected = Expected::Connection;
+                self.expected = Expected::Connection { in_sentence: self.in_sentence };
             }
             let is_grouped = program.group.is_none() || groups & 1 << index != 0;
             if program.subcommand == Some(name) && is_grouped {
@@ -355,11 +359,17 @@ pub(super) fn find(text: &str, spans: &mut Vec<Range<usize>>) {
         }
         let trimmed = argument.trim_start_matches(is_wrapping);
         let start = word.start + argument.len() - trimmed.len();
+        // What is quoted begins a command, too.
+        arguments.in_sentence &= start == word.start;
         let trimmed = trimmed.trim_end_matches(is_wrapping);
         spans.extend(arguments.next(trimmed).map(|span| span.start + start..span.end + start));
-        if ends_command(argument, text.get(at..).unwrap_or_default()) {
+        let is_end = ends_command(argument, text.get(at..).unwrap_or_default());
+        if is_end {
             arguments.end();
         }
+        // `&&` begins a command, and so does what runs one.
+        let begins = is_end || matches!(trimmed, "exec" | "sudo") || trimmed.ends_with(['&', '|', '$', ':']);
+        arguments.in_sentence = !begins;
     }
 }
 

@@ -13,6 +13,8 @@ pub(super) enum Kind {
     Forward,
     /// The value is a credential, or a working directory: `PWD`.
     Directory,
+    /// The value is a password for one time, a way to send one, or a version: `otp`.
+    Code,
     /// The value is a credential if it looks random: `key`, `session`.
     Doubtful,
 }
@@ -103,7 +105,7 @@ const WORDS: &[(&str, Kind)] = &[
     ("phpsessid", Kind::Secret),
     ("sessionid", Kind::Doubtful),
     ("hmac", Kind::Doubtful),
-    ("otp", Kind::Secret),
+    ("otp", Kind::Code),
     ("totp", Kind::Doubtful),
     ("salt", Kind::Doubtful),
     ("seed", Kind::Doubtful),
@@ -602,12 +604,22 @@ pub(super) fn is_credential(kind: Kind, value: &str) -> bool {
         Kind::Scheme => !is_harmless(value) && !is_scheme(value),
         Kind::Forward => !is_harmless(value) && !is_scheme(value) && !contains(ASKED, value) && !is_address(value),
         Kind::Directory => !is_harmless(value) && !value.starts_with('/'),
+        Kind::Code => !is_harmless(value) && !contains(WAYS, value) && !is_version(value),
         Kind::Doubtful => looks_random(value) && !LICENCES.contains(&value),
     }
 }
 
 /// Licences of SPDX whose names look random. No other one has enough digits and no dot.
 const LICENCES: &[&str] = &["BSD-3-Clause-No-Nuclear-License-2014"];
+
+/// How a password for one time is sent or made.
+const WAYS: &[&str] = &["email", "sms", "totp", "hotp"];
+
+/// Whether a value is numbers with dots between them.
+fn is_version(value: &str) -> bool {
+    value.contains('.')
+        && value.split('.').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+}
 
 /// Whether a value is a number, as `128k` is.
 fn is_count(value: &str) -> bool {

@@ -246,7 +246,7 @@ impl Separator {
             None => return None,
         };
         let value = text.skip_spaces(value);
-        let below = if form == Form::Colon { below(text, before, value) } else { None };
+        let below = if form == Form::Colon { below(text, name, before, value) } else { None };
         let (form, value) = below.map_or((form, value), |below| (Form::Below, below));
         // As in `{"secret": {"value": …}}`.
         if kind == Kind::Secret && text.byte(value) == Some(b'{') {
@@ -375,16 +375,18 @@ fn is_mounted(text: Text<'_>, start: usize) -> bool {
         && text.get(start..end).split(',').all(|option| MOUNT_OPTIONS.contains(&option))
 }
 
-/// The value of YAML on the line below a name, if nothing but spaces is between them: a word or more that stand further right than the
-/// name, and are no list, no comment and no other name with a value. `end` is where the line of the name ends.
-fn below(text: Text<'_>, name: usize, end: usize) -> Option<usize> {
+/// The value of YAML on the line below a name, if nothing but spaces is between them: a word, or what is in quotes, that stands further
+/// right than the name, and is no list, no comment and no other name with a value. `at` is where the name begins, `end` where its
+/// line ends; there is nothing else on that line. What is called a phrase has words.
+fn below(text: Text<'_>, name: &str, at: usize, end: usize) -> Option<usize> {
     let start = match text.from(end) {
         [b'\n', ..] => end + 1,
         [b'\r', b'\n', ..] => end + 2,
         _ => return None,
     };
     let value = text.skip_spaces(start);
-    let indent = name - text.start_of(name, |byte| byte == b' ' || byte == b'-');
+    let margin = text.start_of(at, |byte| byte == b' ' || byte == b'-');
+    let is_alone = text.before(margin).is_none_or(|byte| byte == b'\n' || is_quote(byte));
     let line = text.get(value..text.end_of(value, |byte| !matches!(byte, b'\r' | b'\n')));
     let is_quoted = line.starts_with(['"', '\'']);
     let is_name = if is_quoted {
@@ -394,7 +396,8 @@ fn below(text: Text<'_>, name: usize, end: usize) -> Option<usize> {
     };
     let is_other =
         line.starts_with(['#', '[', ']', '{', '}', '|', '>', '&', '*']) || line.starts_with("- ") || line == "-";
-    (value - start > indent && !line.is_empty() && !is_name && !is_other).then_some(value)
+    let is_word = is_quoted || !line.trim_end().contains(' ') || name.to_ascii_lowercase().ends_with("phrase");
+    (value - start > at - margin && is_alone && is_word && !line.is_empty() && !is_name && !is_other).then_some(value)
 }
 
 /// The kind of the name in quotes that is the value at `start`.

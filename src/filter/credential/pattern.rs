@@ -15,6 +15,16 @@ pub(super) struct Pattern {
     pub(super) expression: &'static str,
 }
 
+/// A host, a port, a database and a user, with a colon behind each. If any port will do, so will any database, or the host has a dot.
+macro_rules! database {
+    () => {
+        concat!(
+            r"(?:[^\s:#'\x22]+:(?:(?:5432|5433|6432):[^\s:]+|\*:\*)",
+            r"|(?:\*|localhost|[^\s:#'\x22]*\.[^\s:#'\x22]*):\*:[^\s:]+):[^\s:]*[^\s:0-9][^\s:]*:",
+        )
+    };
+}
+
 /// Every shape.
 pub(super) const PATTERNS: &[Pattern] = &[
     // PEM, from one dashed line to the other or to the end, in lines or in one: keys, and certificates too.
@@ -141,8 +151,11 @@ pub(super) const PATTERNS: &[Pattern] = &[
     Pattern {
         anchors: &[":5432:", ":5433:", ":6432:", ":*:"],
         expression: concat!(
-            r"(?m)^[^\s:#'\x22]+:(?:5432|5433|6432|\*):[^\s:]+:[^\s:]+:([^\r\n]+)",
-            r"|[ \t'\x22][^\s:#'\x22]+:(?:5432|5433|6432|\*):[^\s:]+:[^\s:]+:([^\s'\x22]+)",
+            r"(?m)^",
+            database!(),
+            r"([^\r\n]*[^\r\n*][^\r\n]*)|[ \t'\x22]",
+            database!(),
+            r"([^\s'\x22]*[^\s'\x22*][^\s'\x22]*)",
         ),
     },
     // Headers as web servers write them, without a colon. A variable of the server stays.
@@ -150,8 +163,8 @@ pub(super) const PATTERNS: &[Pattern] = &[
         anchors: &["set_header", "add_header", "header_up", "header_down", "requestheader", "set-header", "add-header"],
         expression: concat!(
             r"(?i)(?:set_header|add_header|header_up|header_down|set-header|add-header",
-            r"|requestheader[ \t]+(?:early[ \t]+)?(?:set|setifempty|add|append|merge))[ \t]+['\x22]?[+>?]?[a-z0-9_-]*",
-            r"(?:key|token|secret|auth|authorization|password|passwd|passphrase|cookie|credentials?)['\x22]?[ \t]+(?:",
+            r"|requestheader[ \t]+(?:early[ \t]+)?(?:set|setifempty|add|append|merge))[ \t]+['\x22]?[+>?]?(?:cookie|[a-z0-9_-]*",
+            r"(?:key|token|secret|auth|authorization|password|passwd|passphrase|credentials?))['\x22]?[ \t]+(?:",
             r"\\*['\x22]?(?:(?:basic|bearer|token|apikey|digest)[ \t]+)?[$%{]",
             r"|\\*\x22(?:(?:basic|bearer|token|apikey|digest)[ \t]+)?([^\x22\r\n]+?)\\*(?:[\x22\r\n]|$)",
             r"|'(?:(?:basic|bearer|token|apikey|digest)[ \t]+)?([^'\r\n]+)",
@@ -252,7 +265,10 @@ pub(super) fn padded(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
         let rest = before.get(..start)?;
         if run == key {
             // Of a package, this is a digest.
-            return (!rest.ends_with(b"sha512-")).then_some(start..at + 2);
+            let is_digest = rest.last_chunk().is_some_and(|[name @ .., mark]: &[u8; 7]| {
+                name.eq_ignore_ascii_case(b"sha512") && b"-:=".contains(mark)
+            });
+            return (!is_digest).then_some(start..at + 2);
         }
         let machine = if run == short { machine_before(rest) } else { None };
         machine.map(|start| start..at + 2)

@@ -412,7 +412,12 @@ pub(super) fn at(text: &str, start: usize, token: &Token) -> Option<Range<usize>
     }
     let of_alphabet = |bytes: &[u8]| bytes.iter().take_while(|byte| token.alphabet.has(**byte)).count();
     let first = of_alphabet(rest.get(..TOLD_WITHIN).unwrap_or(rest));
-    let is_random = token.prefix != "sk-" || looks_random(text.get(start..start + token.prefix.len() + first)?);
+    let is_random = match token.prefix {
+        "sk-" => looks_random(text.get(start..start + token.prefix.len() + first)?),
+        // What a cluster claims is named so, in small letters.
+        "claim-" => rest.iter().take(first).any(u8::is_ascii_uppercase),
+        _ => true,
+    };
     if !is_random || !token.accepts(rest.get(..first)?) {
         return None;
     }
