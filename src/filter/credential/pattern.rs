@@ -123,8 +123,8 @@ pub(super) const PATTERNS: &[Pattern] = &[
     Pattern {
         anchors: &["|", "%7c"],
         expression: concat!(
-            r"\b[0-9]{15,16}(?:\||%7[Cc])[0-9A-Za-z_-]{27,40}",
-            r"|\b[0-9]{1,10}(?:\||%7[Cc])(?:[0-9A-Za-z]{48}|[0-9A-Za-z]{40})\b",
+            r"(?:\b|_|\\[nrtbf]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2})([0-9]{15,16}(?:\||%7[Cc])[0-9A-Za-z_-]{27,40}",
+            r"|[0-9]{1,10}(?:\||%7[Cc])(?:[0-9A-Za-z]{48}|[0-9A-Za-z]{40})\b)",
         ),
     },
     Pattern {
@@ -260,17 +260,18 @@ pub(super) fn padded(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
         let before = text.get(..at)?;
         let is_base64 = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
         before.last().filter(|last| b"AQgw".contains(last))?;
-        let run = before.iter().rev().take(key + 1).take_while(is_base64).count();
-        let start = at - run;
-        let rest = before.get(..start)?;
-        if run == key {
+        // An escape before it, of five characters at most, may look like a part of it; what is four characters longer may be base64.
+        let run = before.iter().rev().take(key + 6).take_while(is_base64).count();
+        let is_key = |start: &usize| run == key || (run < key + 6 && run != key + 4 && begins_word(text, *start));
+        if let Some(start) = at.checked_sub(key).filter(|start| run >= key && is_key(start)) {
+            let rest = before.get(..start)?;
             // Of a package, this is a digest.
             let is_digest = rest.last_chunk().is_some_and(|[name @ .., mark]: &[u8; 7]| {
                 name.eq_ignore_ascii_case(b"sha512") && b"-:=".contains(mark)
             });
             return (!is_digest).then_some(start..at + 2);
         }
-        let machine = if run == short { machine_before(rest) } else { None };
+        let machine = if run == short { machine_before(before.get(..at - run)?) } else { None };
         machine.map(|start| start..at + 2)
     })
 }
@@ -314,10 +315,11 @@ pub(super) fn long_words(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
         let end = at + behind.iter().take_while(is_part).count();
         at = end.next_multiple_of(STEP);
         // The end of an escape is none of the word.
-        let escape = match text.get(..start) {
-            Some([.., b'\\']) => 1,
-            Some([.., b'%']) => 2,
-            Some(_) | None => 0,
+        let escape = match (text.get(..start), text.get(start..)) {
+            (Some([.., b'\\']), Some([b'u', ..])) => 5,
+            (Some([.., b'\\']), _) => 1,
+            (Some([.., b'%']), _) => 2,
+            _ => 0,
         };
         Some(start + escape..end)
     });
