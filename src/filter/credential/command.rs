@@ -99,7 +99,7 @@ const PROGRAMS: &[Program] = &[
         credential: &["-p"],
         ..PROGRAM
     },
-    Program { names: &["az"], subcommand: Some("login"), credential: &["-p"], ..PROGRAM },
+    Program { names: &["az"], subcommand: Some("login"), credential: &["-p"], joined: &["-p"], ..PROGRAM },
     Program { names: &["vault", "bao"], subcommand: Some("login"), position: 1, ..PROGRAM },
     Program { names: &["vault", "bao"], group: Some("operator"), subcommand: Some("unseal"), position: 1, ..PROGRAM },
     // Its name, its address and its user stand before it.
@@ -121,6 +121,10 @@ const PROGRAMS: &[Program] = &[
     Program { names: &["7z", "7za", "7zr", "rar", "unrar"], joined: &["-p"], ..PROGRAM },
     Program { names: &["openssl"], credential: &["-k", "-K"], ..PROGRAM },
 ];
+
+/// Options that take the next word, and stand before a word that is counted.
+const VALUED: &[&str] =
+    &["-address", "-ca-cert", "-client-cert", "-client-key", "-method", "-namespace", "-path", "--api", "--path"];
 
 /// Words without a dash that take a credential: of Redis and ngrok.
 const BARE: &[&str] = &["requirepass", "masterauth", "authtoken", "add-authtoken"];
@@ -194,7 +198,7 @@ impl Arguments {
             }
             Expected::Word(before, _) => {
                 let found = self.option(argument);
-                self.expect(Expected::Word(before, true));
+                self.expect(Expected::Word(before.saturating_add(VALUED.contains(&argument).into()), true));
                 return found;
             }
             Expected::Connection { .. } => {

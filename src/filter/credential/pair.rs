@@ -246,7 +246,9 @@ impl Separator {
             None => return None,
         };
         let value = text.skip_spaces(value);
-        let below = if form == Form::Colon { below(text, name, before, value) } else { None };
+        let is_colon = matches!(form, Form::Colon | Form::Json | Form::TightColon);
+        let below = if is_colon { below(text, name, before, value) } else { None };
+        let below = below.filter(|below| form != Form::Json || is_quoted_at(text, *below));
         let (form, value) = below.map_or((form, value), |below| (Form::Below, below));
         // As in `{"secret": {"value": …}}`.
         if kind == Kind::Secret && text.byte(value) == Some(b'{') {
@@ -296,7 +298,7 @@ impl Separator {
         }
         let is_apart = text.before(start).is_some_and(is_space);
         match (self.form, text.from(start)) {
-            (Form::Below, _) => Some(start..text.end_of(start, |byte| !matches!(byte, b'\r' | b'\n'))),
+            (Form::Below, _) => Some(start..end_of_line(text, start)),
             (Form::Comma, _) | (_, [] | [b'\r' | b'\n', ..]) => None,
             // The next argument, not a value.
             (_, [b'-', b'-', ..]) | (Form::Equals, [b'-', ..]) if is_apart => None,
@@ -381,23 +383,42 @@ fn is_mounted(text: Text<'_>, start: usize) -> bool {
 fn below(text: Text<'_>, name: &str, at: usize, end: usize) -> Option<usize> {
     let start = match text.from(end) {
         [b'\n', ..] => end + 1,
-        [b'\r', b'\n', ..] => end + 2,
+        [b'\r', b'\n', ..] | [b'\\', b'n', ..] => end + 2,
+        [b'\\', b'r', b'\\', b'n', ..] => end + 4,
         _ => return None,
     };
     let value = text.skip_spaces(start);
     let margin = text.start_of(at, |byte| byte == b' ' || byte == b'-');
-    let is_alone = text.before(margin).is_none_or(|byte| byte == b'\n' || is_quote(byte));
-    let line = text.get(value..text.end_of(value, |byte| !matches!(byte, b'\r' | b'\n')));
-    let is_quoted = line.starts_with(['"', '\'']);
+    let is_alone = text.before(margin).is_none_or(|byte| matches!(byte, b'\n' | b'\\' | b'{') || is_quote(byte))
+        || text.get(0..margin).ends_with("\\n");
+    let line = text.get(value..end_of_line(text, value));
+    let is_quoted = is_quoted_at(text, value);
     let is_name = if is_quoted {
         line.contains("\":") || line.contains("':")
     } else {
         line.contains(": ") || line.trim_end().ends_with(':')
     };
-    let is_other =
-        line.starts_with(['#', '[', ']', '{', '}', '|', '>', '&', '*']) || line.starts_with("- ") || line == "-";
+    // A mask is none of these.
+    let is_other = !line.starts_with(super::MASK)
+        && (line.starts_with(['#', '[', ']', '{', '}', '|', '>', '&', '*']) || line.starts_with("- ") || line == "-");
     let is_word = is_quoted || !line.trim_end().contains(' ') || name.to_ascii_lowercase().ends_with("phrase");
     (value - start > at - margin && is_alone && is_word && !line.is_empty() && !is_name && !is_other).then_some(value)
+}
+
+/// Whether there is a quote at `at`, or an escaped one.
+fn is_quoted_at(text: Text<'_>, at: usize) -> bool {
+    matches!(text.from(at), [b'"' | b'\'', ..] | [b'\\', b'"', ..])
+}
+
+/// The end of a line that begins with spaces before `start`. If an escape begins it, one ends it, or the quote that it is in.
+fn end_of_line(text: Text<'_>, start: usize) -> usize {
+    let is_escaped = text.get(0..text.start_of(start, is_space)).ends_with("\\n");
+    let ends = |at: &usize| match text.from(*at) {
+        [b'"', ..] | [b'\\', b'n' | b'r', ..] => is_escaped,
+        [b'\r' | b'\n', ..] => true,
+        _ => false,
+    };
+    (start..text.0.len()).find(ends).unwrap_or(text.0.len())
 }
 
 /// The kind of the name in quotes that is the value at `start`.
