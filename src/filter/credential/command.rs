@@ -377,13 +377,19 @@ pub(super) fn find(text: &str, spans: &mut Vec<Range<usize>>) {
     }
 }
 
-/// Whether a command ends behind a word, with `rest` behind that: at a mark of the shell, or at the end of a line that is no part of a list.
+/// Whether a command ends behind a word, with `rest` behind that: at a mark of the shell, or at the end of a line, if the next one is no
+/// part of a list and more than a word.
 fn ends_command(word: &str, rest: &str) -> bool {
     let next = rest.trim_ascii_start();
     let has_end = rest.bytes().take(rest.len() - next.len()).any(|byte| byte == b'\n');
-    let is_line = has_end && !word.ends_with(['\\', ',']) && !next.starts_with('-');
+    let is_line = has_end
+        && !word.ends_with(['\\', ','])
+        && !next.starts_with('-')
+        && next.lines().next().is_some_and(|line| line.trim_ascii_end().contains(' '));
     let behind = word.get(word.trim_end_matches(is_wrapping).len()..).unwrap_or_default();
-    is_line || behind.contains(';') || next.starts_with([';', '&', '|'])
+    let after = next.trim_start_matches([';', '&', '|']);
+    let is_mark = after.len() < next.len() && !after.starts_with(|c: char| !c.is_ascii_whitespace());
+    is_line || is_mark || behind.contains(';')
 }
 
 /// Whether a character around a word is part of the shell or of JSON rather than of the word.

@@ -207,6 +207,8 @@ fn the_work_on_a_long_text_grows_with_its_length() {
         "/password:ro,",
         "*:*:*:a:*",
         "sha512=",
+        "vault login\n",
+        "vault login\na ",
         "password:\\n  ",
         "\\n  password:\\n    a",
         "\"password\":\n  \"",
