@@ -163,7 +163,7 @@ const SLOTS: u32 = 10;
 struct Beginnings(Box<[u64; 1 << (BEGINNINGS - 6)]>);
 
 /// The logarithm of the number of bits of [`Beginnings`].
-const BEGINNINGS: u32 = 15;
+const BEGINNINGS: u32 = 16;
 
 impl Beginnings {
     fn set(&mut self, beginning: [u8; 4]) {
