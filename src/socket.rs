@@ -622,9 +622,17 @@ impl Socket {
     ///
     /// # Errors
     /// The error of the system.
-    pub async fn read_some(&self, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
+    pub async fn read_some(&self, take: impl FnMut(&[u8])) -> io::Result<usize> {
+        self.read_up_to(READ_SIZE, take).await
+    }
+
+    /// As [`Self::read_some`], up to `limit` bytes: where they are kept, and nobody has leased memory for them.
+    ///
+    /// # Errors
+    /// The error of the system.
+    pub async fn read_up_to(&self, limit: usize, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
         poll_fn(|cx| {
-            self.poll_read_some(cx, READ_SIZE, |bytes| {
+            self.poll_read_some(cx, limit, |bytes| {
                 take(bytes);
                 bytes.len()
             })

@@ -1,6 +1,5 @@
 //! The client's connection after the HTTP reader: of a stream, of a tunnel, or of a malformed request.
 
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -192,13 +191,8 @@ impl Downstream {
                 return self.socket.left().await;
             }
             let (socket, early) = (&self.socket, &mut self.early);
-            let held = poll_fn(|cx| {
-                socket.poll_read_some(cx, EARLY_LIMIT - early.len(), |bytes| {
-                    early.extend_from_slice(bytes);
-                    bytes.len()
-                })
-            });
-            match held.await {
+            let room = EARLY_LIMIT - early.len();
+            match socket.read_up_to(room, |bytes| early.extend_from_slice(bytes)).await {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return,
             }

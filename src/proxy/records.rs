@@ -6,7 +6,7 @@
 //! it for the end.
 
 use std::fmt;
-use std::future::{pending, poll_fn};
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -271,10 +271,10 @@ impl RecordRewriter {
             let grow = (is_open && !has_memory).then(|| Box::pin(memory.grow(held, needed)));
             tokio::select! {
                 grown = if_any(grow) => grown.map_err(RewriteError::Memory)?,
-                read = poll_fn(|cx| engine.poll_read_some(cx, UNLEASED_READ, |bytes| {
-                    progress = self.push(bytes, &mut backlog).map_err(StreamError::from);
-                    bytes.len()
-                })),
+                read = engine.read_up_to(
+                    UNLEASED_READ,
+                    |bytes| progress = self.push(bytes, &mut backlog).map_err(StreamError::from),
+                ),
                     if is_open && deadline.is_none() && has_memory => match read {
                         Ok(count @ 1..) => taken += count,
                         Ok(0) => progress = Err(RewriteError::Cut.into()),

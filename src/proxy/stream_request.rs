@@ -479,7 +479,7 @@ async fn whole_body(engine: &Socket, framing: BodyFraming, mut arrived: Vec<u8>)
             return Some(body);
         }
         arrived.clear();
-        if engine.read_some(|bytes| arrived.extend_from_slice(bytes)).await.ok()? == 0 {
+        if engine.read_up_to(ERROR_LIMIT, |bytes| arrived.extend_from_slice(bytes)).await.ok()? == 0 {
             return decoder.is_none().then_some(body);
         }
     }

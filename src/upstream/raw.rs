@@ -22,6 +22,9 @@ pub struct ResponseHead {
     pub headers: HeaderFields,
 }
 
+/// The most that is read with the head, in bytes. The rest of the body waits at the engine.
+const READ_LIMIT: usize = 16 * 1024;
+
 /// Reads the head of the answer. Bytes after it are left in `buffer`.
 ///
 /// Cancel safety: what has been read is in `buffer`. Call it again with the same buffer.
@@ -34,7 +37,7 @@ pub async fn read_head(socket: &Socket, buffer: &mut Vec<u8>) -> Result<Response
         if let Some(head) = take_head(&mut heads, buffer)? {
             return Ok(head);
         }
-        match socket.read_some(|bytes| buffer.extend_from_slice(bytes)).await {
+        match socket.read_up_to(READ_LIMIT, |bytes| buffer.extend_from_slice(bytes)).await {
             Ok(0) => return Err(broken("the connection ended before the head of the answer")),
             Ok(_) => {}
             Err(error) => return Err(UpstreamError::of_io(&error)),
