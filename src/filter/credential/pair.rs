@@ -31,7 +31,9 @@ pub(super) fn find(text: &str, spans: &mut Vec<Range<usize>>) {
         });
         at = separator + 1;
         if let Some(span) = found {
-            at = at.max(span.end);
+            // A value that ends in a colon may be a name, whose own value stands behind it.
+            let is_name = text.before(span.end) == Some(b':');
+            at = at.max(span.end - usize::from(is_name));
             spans.push(span);
         }
     }
