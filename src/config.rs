@@ -1550,7 +1550,12 @@ mod tests {
             ("dangling", "filters"),
             ("hard-filter", "filters/own.yaml"),
         ] {
-            let message = format!("{audit} leads to {reads}, which is read, expected a path for the audit file only");
+            let message = match reads {
+                "filters" => format!(
+                    "{audit} would be in {reads}, whose files are read, expected another path for the audit file"
+                ),
+                _ => format!("{audit} leads to {reads}, which is read, expected a path for the audit file only"),
+            };
             assert_eq!(load(audit, ""), [format!("dockveil.yaml:1:15: {message}")]);
             let variable = folder.join(audit).display().to_string();
             assert_eq!(load("other", &variable), [format!("DOCKVEIL_AUDIT: {message}")]);

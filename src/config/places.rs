@@ -15,8 +15,12 @@ const AUDIT_FILE: &str = "the audit file";
 pub(super) fn check_audit(made: &[MadeFile], read: &ConfigFileSet, diagnostics: &mut Diagnostics) {
     for file in made.iter().filter(|file| file.socket.is_none()) {
         if let Some(reads) = read.reading(&file.path) {
-            let (path, reads) = (quoting::path(&file.path), quoting::path(&reads));
-            let message = format!("{path} leads to {reads}, which is read, expected a path for the audit file only");
+            let (path, place) = (quoting::path(&file.path), quoting::path(&reads));
+            let message = if reads.is_dir() {
+                format!("{path} would be in {place}, whose files are read, expected another path for the audit file")
+            } else {
+                format!("{path} leads to {place}, which is read, expected a path for the audit file only")
+            };
             diagnostics.report(&file.location, message);
         }
     }
