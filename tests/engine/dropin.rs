@@ -249,11 +249,11 @@ fn docker_sees_the_same_events() -> Outcome {
     let engine = engine::read_write()?;
     let mut body = seed::detached(&["true"]);
     body["Labels"] = json!({"owner": "canary-label"});
-    seed::run_and_remove(&engine.socket(), "moth", &body);
+    seed::run_and_remove(&engine.socket(), "hornet", &body);
     let until = now();
     let events = |socket: &Path, format: &str| {
         let program =
-            ["docker", "events", "--since", "1", "--until", &until, "--filter", "container=moth", "--format", format];
+            ["docker", "events", "--since", "1", "--until", &until, "--filter", "container=hornet", "--format", format];
         cli::stdout(socket, &program)
     };
     let actions = "{{.Type}} {{.Action}} {{.Actor.ID}} {{.Actor.Attributes.name}} {{.Actor.Attributes.image}}";

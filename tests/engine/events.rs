@@ -52,6 +52,8 @@ fn docker_events_tells_what_happens_and_no_more() -> Outcome {
     let mut all = Running::docker(&proxy.socket(), &["events", "--format", "{{json .}}"]);
     let arguments = [
         "events",
+        "--since",
+        "1",
         "--filter",
         "container=firefly",
         "--filter",
@@ -60,7 +62,8 @@ fn docker_events_tells_what_happens_and_no_more() -> Outcome {
         "{{.Action}} {{.Actor.Attributes.name}}",
     ];
     let mut named = Running::docker(&proxy.socket(), &arguments);
-    // The health probe of `web` is an exec each second: it shows that the first stream is open.
+    // The health probe of `web` is an exec each second: it shows that the first stream is open. The second one is told of
+    // what came before.
     all.expect(&["\"exec_start\"", "\"name\":\"web\""]);
     run_and_remove(engine, "firefly");
     for action in LIFE {
@@ -225,7 +228,7 @@ fn a_label_called_like_an_attribute_does_not_come_out() -> Outcome {
 fn health_is_told_and_its_command_is_not() -> Outcome {
     let (engine, proxy) = dashboard()?;
     let mut connection = Connection::open(&proxy.socket());
-    let target = "/events?filters=%7B%22container%22%3A%5B%22cricket%22%5D%7D";
+    let target = "/events?since=1&filters=%7B%22container%22%3A%5B%22cricket%22%5D%7D";
     assert_eq!(connection.request("GET", target, &[], b"").status, 200);
     let mut body = seed::detached(&["sleep", "1000"]);
     body["Labels"] = json!({"com.docker.compose.service": "cricket", "owner": "canary-label"});
