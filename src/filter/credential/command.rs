@@ -385,11 +385,16 @@ fn ends_command(word: &str, rest: &str) -> bool {
     let is_line = has_end
         && !word.ends_with(['\\', ','])
         && !next.starts_with('-')
-        && next.lines().next().is_some_and(|line| line.trim_ascii_end().contains(' '));
+        && next.lines().next().is_some_and(|line| before_comment(line).trim_ascii_end().contains(' '));
     let behind = word.get(word.trim_end_matches(is_wrapping).len()..).unwrap_or_default();
     let after = next.trim_start_matches([';', '&', '|']);
     let is_mark = after.len() < next.len() && !after.starts_with(|c: char| !c.is_ascii_whitespace());
     is_line || is_mark || behind.contains(';')
+}
+
+/// A line without the comment behind it.
+fn before_comment(line: &str) -> &str {
+    line.split_once(" #").map_or(line, |(before, _)| before)
 }
 
 /// Whether a character around a word is part of the shell or of JSON rather than of the word.

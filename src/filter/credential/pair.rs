@@ -31,9 +31,7 @@ pub(super) fn find(text: &str, spans: &mut Vec<Range<usize>>) {
         });
         at = separator + 1;
         if let Some(span) = found {
-            // A value that ends in a colon may be a name, whose own value stands behind it.
-            let is_name = text.before(span.end) == Some(b':');
-            at = at.max(span.end - usize::from(is_name));
+            at = at.max(text.last_separator(&span).unwrap_or(span.end));
             spans.push(span);
         }
     }
@@ -66,6 +64,13 @@ impl<'t> Text<'t> {
         Some(at + found)
     }
 
+    /// The separator at the end of a value with a space behind it: the value may be a name itself, as in `otp=auth: x`.
+    fn last_separator(self, value: &Range<usize>) -> Option<usize> {
+        self.byte(value.end).filter(|next| is_space(*next))?;
+        let start = self.start_of(value.end, |byte| matches!(byte, b'=' | b':' | b'>'));
+        (start < value.end).then_some(start.max(value.start))
+    }
+
     /// The end of the run of bytes that `test` accepts, from `at`.
     fn end_of(self, at: usize, test: impl Fn(u8) -> bool) -> usize {
         at + self.from(at).iter().take_while(|byte| test(**byte)).count()
@@ -89,6 +94,11 @@ fn is_space(byte: u8) -> bool {
 
 fn is_quote(byte: u8) -> bool {
     matches!(byte, b'"' | b'\'' | b'`')
+}
+
+/// What can stand behind a quote that closes, and begins few passwords.
+fn ends_value(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | b';' | b')' | b']' | b'}' | b'<' | b'&')
 }
 
 fn is_name(byte: u8) -> bool {
@@ -286,8 +296,14 @@ impl Separator {
         let escapes = text.end_of(start, |byte| byte == b'\\');
         if text.byte(escapes).is_some_and(is_quote) {
             // A quote here may close one that the name and its separator are in. Then there is no value.
-            let closes = self.form == Form::Equals && escapes == start && quotes.close(text, escapes);
-            let is_empty = closes && !text.byte(escapes + 1).is_some_and(is_name);
+            let closes = escapes == start && quotes.close(text, escapes);
+            let next = text.byte(escapes + 1);
+            let is_empty = closes
+                && match self.form {
+                    Form::Equals => !next.is_some_and(is_name),
+                    Form::Colon | Form::TightColon | Form::Below => next.is_none_or(ends_value),
+                    Form::Json | Form::Comma | Form::Element => false,
+                };
             let quote = text.byte(escapes)?;
             return (!is_empty).then(|| quoted(text, escapes + 1, quote, escapes - start));
         }

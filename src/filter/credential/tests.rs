@@ -326,6 +326,24 @@ proptest! {
     }
 
     #[test]
+    fn what_a_value_in_quotes_holds_hides_no_later_setting(
+        name in prop::sample::select(vec!["password", "API_TOKEN", "-p.auth", "otp", "note", "/pass"]),
+        separator in prop::sample::select(vec!["=", ": ", ":", " = "]),
+        quote in prop::sample::select(vec!['"', '\'']),
+        content in prop::collection::vec((
+            prop::sample::select(vec!["auth", "token", "a", ""]),
+            prop::sample::select(vec![":", "=", "=>", " ", "{", "[", "(", "/", "//", "@", "%3D", ";", "&", "?", ",", "<", ">", "|", "$", "--", "-p", "#", ""]),
+        ), 0..3),
+        between in prop::sample::select(vec![" ", "\n", ", ", "; ", ",", ";", " and "]),
+        later in prop::sample::select(vec!["token=\"canary\"", "API_KEY='canary'", "db.password: canary", "secret=canary"]),
+    ) {
+        let content: String = content.iter().flat_map(|(word, mark)| [*word, *mark]).collect();
+        let text = format!("{name}{separator}{quote}{content}{quote}{between}{later}");
+        let masked = mask("", &text);
+        prop_assert!(!masked.contains("canary"), "{text:?} {masked:?}");
+    }
+
+    #[test]
     fn a_masked_text_is_the_text_with_masks(text in pieces(), name in "[a-z._]{0,12}") {
         let masked = mask(&name, &text);
         // What is left stands in the text in this order.
