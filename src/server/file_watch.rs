@@ -94,7 +94,15 @@ impl FileWatch {
             if self.watcher.is_none() || self.changes.recv().await.is_none() {
                 std::future::pending::<()>().await;
             }
-            let more = async { while let Ok(Some(())) = tokio::time::timeout(QUIET, self.changes.recv()).await {} };
+            // Nobody waits for the next change meanwhile: a log that is written in one of the folders wakes nobody up.
+            let more = async {
+                loop {
+                    tokio::time::sleep(QUIET).await;
+                    if self.changes.try_recv().is_err() {
+                        break;
+                    }
+                }
+            };
             let _ = tokio::time::timeout(LONGEST_CHANGE, more).await;
             // What has been watched by its name may be another folder now.
             self.watch_folders();
